@@ -1,0 +1,94 @@
+"""The values that travel through a stack: Request in, Response out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+from gateway.core.tensor import Tensor
+
+Parameter = bool | int | float | str
+NO_PARAMETERS: Final[Mapping[str, Parameter]] = MappingProxyType({})
+ANONYMOUS: Final = "anonymous"
+
+EDGE: Final = "edge"
+CENTRAL: Final = "central"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks.
+
+    ``address`` is the client's, after trusted proxies were peeled off. ``tenant`` is a claim until
+    Admission has checked ``credential``. ``residency`` is the class that Residency derives; answers
+    are shared within one class and never across two.
+    """
+
+    address: str = ""
+    tenant: str = ANONYMOUS
+    credential: str = field(default="", repr=False)
+    vouched: bool = False
+    """The peer that named the tenant is a trusted proxy or gateway."""
+    residency: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One inference request.
+
+    ``version`` empty means the version that the policy or the repository names. ``outputs`` empty
+    means all outputs. ``deadline`` is loop time in seconds after which nobody waits for the answer.
+    ``attempt`` is raised by Retry and Hedge and read by Router. ``regions`` is the set that Residency
+    fixed (None: not yet fixed); later layers may only narrow it. ``hops`` counts the gateways passed.
+    ``trace`` holds the W3C trace headers to pass on.
+    """
+
+    model: str
+    inputs: tuple[Tensor, ...]
+    id: str = ""
+    version: str = ""
+    outputs: tuple[str, ...] = ()
+    parameters: Mapping[str, Parameter] = NO_PARAMETERS
+    caller: Caller = Caller()
+    deadline: float = math.inf
+    attempt: int = 0
+    regions: frozenset[str] | None = None
+    hops: int = 0
+    trace: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where an answer came from.
+
+    ``origin``: the tier that computed it, ``edge`` or ``central``. ``certified``: the certificate's
+    risk bound covers it (a central answer always is). ``level``: the cache level that held it, empty
+    when it was computed for this request. ``stale``: served past its soft expiry because a fresh one
+    could not be had. ``region``: where it was computed. ``digest``: of the artefact that computed it.
+    """
+
+    origin: str
+    certified: bool = True
+    level: str = ""
+    stale: bool = False
+    region: str = ""
+    digest: str = ""
+
+    @property
+    def label(self) -> str:
+        """One word for metrics: ``stale``, the cache level, or the origin."""
+        return "stale" if self.stale else self.level or self.origin
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One answer. ``outputs`` are in the order of the model, or of the request where it names them."""
+
+    model: str
+    version: str
+    outputs: tuple[Tensor, ...]
+    provenance: Provenance
+    parameters: Mapping[str, Parameter] = NO_PARAMETERS

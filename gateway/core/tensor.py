@@ -1,0 +1,155 @@
+"""Tensors as they travel: a name, a datatype, a shape and raw bytes."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from gateway.core.errors import Fault, GatewayError
+
+Array = npt.NDArray[Any]
+Buffer = bytes | memoryview
+
+BYTES: Final = "BYTES"
+DATATYPES: Final[dict[str, np.dtype[Any]]] = {
+    "BOOL": np.dtype(np.bool_),
+    "UINT8": np.dtype("<u1"),
+    "UINT16": np.dtype("<u2"),
+    "UINT32": np.dtype("<u4"),
+    "UINT64": np.dtype("<u8"),
+    "INT8": np.dtype("<i1"),
+    "INT16": np.dtype("<i2"),
+    "INT32": np.dtype("<i4"),
+    "INT64": np.dtype("<i8"),
+    "FP16": np.dtype("<f2"),
+    "FP32": np.dtype("<f4"),
+    "FP64": np.dtype("<f8"),
+}
+"""Datatype name of the Open Inference Protocol → numpy dtype, little-endian; BYTES stands apart."""
+
+ITEM_SIZES: Final[dict[str, int]] = {name: dtype.itemsize for name, dtype in DATATYPES.items()}
+"""Datatype name → bytes per element. BYTES has none: its elements carry their own length."""
+
+_NAMES: Final[dict[np.dtype[Any], str]] = {dtype: name for name, dtype in DATATYPES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One named tensor.
+
+    ``data`` holds row-major little-endian elements exactly as they came off the wire (for BYTES:
+    each element is a ``uint32`` length and that many bytes). It is never written to: one buffer may
+    be shared by a cache entry and many answers.
+    """
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    data: Buffer
+    _array: Array | None = field(default=None, init=False, repr=False, compare=False)
+
+    def numpy(self) -> Array:
+        """Return a read-only view of the elements in ``shape``, made on first use.
+
+        BYTES become an object array of ``bytes``.
+
+        Raises:
+            GatewayError: INVALID when the bytes do not fill the shape.
+        """
+        if self._array is None:
+            check_size(self)
+            if self.datatype == BYTES:
+                array: Array = np.array(split_bytes(self.data), dtype=object).reshape(self.shape)
+            else:
+                array = np.frombuffer(self.data, DATATYPES[self.datatype]).reshape(self.shape)
+            array.flags.writeable = False
+            object.__setattr__(self, "_array", array)
+        assert self._array is not None
+        return self._array
+
+    @classmethod
+    def from_numpy(cls, name: str, array: Array) -> Tensor:
+        """Copy ``array`` into a tensor; object and string arrays become BYTES.
+
+        Raises:
+            GatewayError: INTERNAL when the protocol has no datatype for the array's dtype.
+        """
+        if array.dtype.kind in "OSU":
+            return cls(name, BYTES, array.shape, join_bytes(array))
+        little = array.dtype.newbyteorder("<")
+        datatype = _NAMES.get(little)
+        if datatype is None:
+            raise GatewayError(Fault.INTERNAL, f"tensor '{name}' has no protocol datatype")
+        return cls(name, datatype, array.shape, np.ascontiguousarray(array, little).tobytes())
+
+
+def element_count(shape: tuple[int, ...]) -> int:
+    """Multiply the dimensions in Python integers, which cannot overflow."""
+    return math.prod(shape)
+
+
+def check_size(tensor: Tensor) -> None:
+    """Refuse a tensor whose bytes do not fill its shape, before anything is allocated for it.
+
+    Raises:
+        GatewayError: INVALID for an unknown datatype, a negative dimension or a wrong byte count.
+    """
+    name, datatype = tensor.name, tensor.datatype
+    for dimension in tensor.shape:
+        if dimension < 0:
+            raise GatewayError(Fault.INVALID, f"input '{name}' has a negative dimension in its shape")
+    count = element_count(tensor.shape)
+    size = len(tensor.data)
+    if datatype == BYTES:
+        # Four bytes of length are the least that an element can take, so this bounds the list too.
+        if count * 4 > size or sum(1 for _ in _bytes_spans(tensor.data)) != count:
+            raise GatewayError(
+                Fault.INVALID, f"input '{name}' does not hold the {count} BYTES elements of its shape"
+            )
+        return
+    item_size = ITEM_SIZES.get(datatype)
+    if item_size is None:
+        raise GatewayError(Fault.INVALID, f"input '{name}' has an unknown datatype")
+    if count * item_size != size:
+        raise GatewayError(
+            Fault.INVALID,
+            f"unexpected size for input '{name}': its shape needs {count * item_size} bytes, got {size}",
+        )
+
+
+def split_bytes(data: Buffer) -> list[bytes]:
+    """Return the elements of a BYTES tensor.
+
+    Raises:
+        GatewayError: INVALID when a length runs past the end.
+    """
+    view = memoryview(data)
+    return [bytes(view[start:stop]) for start, stop in _bytes_spans(data)]
+
+
+def join_bytes(array: Array) -> bytes:
+    """Return the wire form of an array of strings: each element's length, then its bytes (UTF-8)."""
+    parts: list[bytes] = []
+    for item in array.ravel():
+        element = item if isinstance(item, bytes) else str(item).encode()
+        parts += (struct.pack("<I", len(element)), element)
+    return b"".join(parts)
+
+
+def _bytes_spans(data: Buffer) -> Iterator[tuple[int, int]]:
+    position, size = 0, len(data)
+    while position < size:
+        if size - position < 4:
+            raise GatewayError(Fault.INVALID, "a BYTES tensor ends inside an element's length")
+        (length,) = struct.unpack_from("<I", data, position)
+        position += 4
+        if length > size - position:
+            raise GatewayError(Fault.INVALID, "a BYTES tensor ends inside an element")
+        yield position, position + length
+        position += length

@@ -1,0 +1,33 @@
+"""What every listener is handed: the gateway as seen from a wire."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.core.catalog import Catalog
+from gateway.core.clock import Clock
+from gateway.core.service import Generation
+from gateway.core.telemetry import Telemetry
+from gateway.wire.forwarded import TrustedProxies
+
+NAME = "edgeway"
+VERSION = "0.1.0"
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """The gateway behind its listeners.
+
+    ``generation`` returns the stacks now in force: a listener takes it once per request and keeps it.
+    ``is_ready`` turns false when the gateway drains or is not yet complete.
+    """
+
+    region: str
+    generation: Callable[[], Generation]
+    catalog: Catalog
+    is_ready: Callable[[], bool]
+    proxies: TrustedProxies
+    clock: Clock
+    telemetry: Telemetry
+    max_body_bytes: int = 64 << 20

@@ -1,0 +1,63 @@
+"""Header names that Edgeway reads and writes, the same for HTTP headers and gRPC metadata."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from gateway.core.errors import Fault, GatewayError
+from gateway.core.request import Provenance
+
+SERVED_BY: Final = "x-edgeway-served-by"
+PROVENANCE: Final = "x-edgeway-provenance"
+CERTIFIED: Final = "x-edgeway-certified"
+GENERATION: Final = "x-edgeway-policy-generation"
+DIGEST: Final = "x-edgeway-model-digest"
+TENANT: Final = "x-edgeway-tenant"
+HOPS: Final = "x-edgeway-hops"
+FORWARDED_FOR: Final = "x-forwarded-for"
+AUTHORIZATION: Final = "authorization"
+TIMEOUT_MS: Final = "x-request-timeout-ms"
+TRACE: Final = ("traceparent", "tracestate")
+INFERENCE_HEADER_LENGTH: Final = "inference-header-content-length"
+
+MAX_TIMEOUT_S: Final = 24 * 3600.0
+
+
+def provenance_value(provenance: Provenance) -> str:
+    """Render where an answer came from as a structured field (RFC 9651): ``cache;level=l1;origin=edge``."""
+    if not provenance.level:
+        return provenance.origin
+    stale = ";stale" if provenance.stale else ""
+    return f"cache;level={provenance.level};origin={provenance.origin}{stale}"
+
+
+def parse_provenance(value: str, certified: str, digest: str, region: str) -> Provenance | None:
+    """Read another gateway's headers back; None when they are not Edgeway's."""
+    source, *rest = value.split(";")
+    fields = dict(part.partition("=")[::2] for part in rest)
+    origin = fields.get("origin", source)
+    if origin not in {"edge", "central"}:
+        return None
+    return Provenance(
+        origin=origin,
+        certified=certified == "true",
+        stale="stale" in fields,
+        region=region,
+        digest=digest,
+    )
+
+
+def parse_timeout_ms(value: str) -> float:
+    """Return seconds for a millisecond header.
+
+    Raises:
+        GatewayError: INVALID unless it is a positive decimal number.
+    """
+    try:
+        seconds = float(value) / 1000
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise GatewayError(Fault.INVALID, f"{TIMEOUT_MS} must be a positive number of milliseconds")
+    return min(seconds, MAX_TIMEOUT_S)
