@@ -1,0 +1,57 @@
+# Everything goes through these targets; `make help` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+COVERED := gateway/core/*,gateway/wire/*,routing/*,cache/*,resilience/*
+
+.DEFAULT_GOAL := help
+.PHONY: help setup redis demo test check format bench proto models clean
+
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Edgeway needs Python 3.11 or newer; name one: make PYTHON=python3.12" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "No virtual environment could be made; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@echo "installing Edgeway into $(VENV) (the first time takes a minute or two)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cpu,test]'
+	@touch $@
+
+setup: $(VENV)/installed ## create .venv and install the project with what its tests need
+
+redis:
+	@command -v redis-server >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "installing redis-server with apt"; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends redis-server >/dev/null; \
+	  fi; }
+	@command -v redis-server >/dev/null || echo "no redis-server here and no right to install one: going on without L2"
+
+demo: setup redis ## run the whole job: three regions, a central tier, real clients, faults in the middle
+	@$(BIN)/edgeway demo $(ARGS)
+
+test: setup redis ## run all tests, with coverage
+	$(BIN)/python -m pytest --cov --cov-report= $(ARGS)
+	$(BIN)/python -m coverage report --skip-covered --sort=cover | tail -n 25
+	$(BIN)/python -m coverage report --include='$(COVERED)' --fail-under=95 --format=total
+
+check: setup ## ruff, mypy --strict, import contracts, size budgets
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/test_architecture.py
+
+format: setup ## let ruff mend what it can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup redis ## measure in one run, as ratios; writes out/bench.json
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cpu,bench]'
+	$(BIN)/python -m loadtests.bench $(ARGS)
+
+proto: setup ## compile the protocol's definition
+	$(BIN)/python -m grpc_tools.protoc -Igateway/wire/proto --include_imports --descriptor_set_out=gateway/wire/proto/open_inference.binpb gateway/wire/proto/open_inference.proto
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) out build *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,202 @@
+"""YAML into frozen typed values, where every complaint names the file, the line and the field.
+
+PyYAML keeps the marks of its nodes and msgspec names the path of what it refuses; this module joins
+the two. Nothing else in Edgeway reads YAML.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+import yaml  # noqa: TID251 - this is the one place
+
+T = TypeVar("T")
+
+MAX_BYTES: Final = 1 << 20
+MAX_NODES: Final = 100_000
+"""Nodes after aliases are followed: a few nested aliases can otherwise stand for billions."""
+
+_VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+_STEP: Final = re.compile(r"\[\.\.\.\]|\[(\d+)\]|\.([^.\[]+)")
+
+Path_ = tuple[str | int, ...]
+
+
+class ConfigError(Exception):
+    """A file that cannot be used. ``str()`` is ``FILE:LINE: FIELD: what is wrong``."""
+
+    def __init__(self, file: Path, message: str, *, line: int = 0, field: str = "") -> None:
+        place = f"{file}:{line}" if line else str(file)
+        super().__init__(": ".join(part for part in (place, field, message) if part))
+        self.file, self.line, self.field, self.message = file, line, field, message
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A parsed file: plain values, and the line (from 1) on which each value's key stands."""
+
+    file: Path
+    values: Any
+    lines: Mapping[Path_, int]
+
+    def line(self, path: Path_) -> int:
+        """Return the line of ``path``, or of the nearest parent that has one."""
+        while path and path not in self.lines:
+            path = path[:-1]
+        return self.lines.get(path, 1)
+
+    def error(self, path: Path_, message: str) -> ConfigError:
+        """Return a complaint about the value at ``path``."""
+        return ConfigError(self.file, message, line=self.line(path), field=spell(path))
+
+    def decode(self, kind: type[T]) -> T:
+        """Convert the values to ``kind``.
+
+        Raises:
+            ConfigError: for the first field that is missing, unknown, of a wrong type or out of range.
+        """
+        try:
+            return msgspec.convert(self.values, kind)
+        except msgspec.ValidationError as error:
+            raise self._complaint(str(error), kind) from None
+
+    def _complaint(self, text: str, kind: type[Any]) -> ConfigError:
+        message, _, where = text.partition(" - at `$")
+        path = self._resolve(where.rstrip("`"), message, kind)
+        unknown = re.fullmatch(r"Object contains unknown field `(.+)`", message)
+        if unknown:
+            return self.error((*path, unknown[1]), "unknown field; check the spelling")
+        return self.error(path, message[:1].lower() + message[1:])
+
+    def _resolve(self, where: str, message: str, kind: type[Any]) -> Path_:
+        """Turn msgspec's path into ours. It writes ``[...]`` for any key of a mapping: find which."""
+        path: Path_ = ()
+        for step in _STEP.finditer(where):
+            if step[0] == "[...]":
+                path = (*path, self._culprit(path, message, kind))
+            else:
+                path = (*path, int(step[1]) if step[1] else step[2])
+        return path
+
+    def _culprit(self, path: Path_, message: str, kind: type[Any]) -> str:
+        keys = list(_at(self.values, path))
+        for key in keys:
+            alone = _replaced(self.values, path, {key: _at(self.values, path)[key]})
+            try:
+                msgspec.convert(alone, kind)
+            except msgspec.ValidationError as error:
+                if str(error).startswith(message):
+                    return str(key)
+        return str(keys[0])
+
+
+def spell(path: Path_) -> str:
+    """Write a path as people do: ``routes[0].match.model``."""
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return text.removeprefix(".")
+
+
+def read(file: Path, environment: Mapping[str, str] | None = None) -> Document:
+    """Read a YAML file; with ``environment``, ``${NAME}`` and ``${NAME:-default}`` are filled in.
+
+    Raises:
+        ConfigError: when the file cannot be read, is not YAML, is too large, repeats a key, or names
+            a variable that is not set.
+    """
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        raise ConfigError(file, f"cannot be read: {error.strerror}") from None
+    return parse(file, text, environment)
+
+
+def parse(file: Path, text: bytes, environment: Mapping[str, str] | None = None) -> Document:
+    """Parse the ``text`` of ``file``; see ``read``."""
+    if len(text) > MAX_BYTES:
+        raise ConfigError(file, f"is larger than {MAX_BYTES >> 20} MiB")
+    try:
+        root = yaml.compose(text.decode(), yaml.CSafeLoader)
+    except UnicodeDecodeError:
+        raise ConfigError(file, "is not UTF-8 text") from None
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 0
+        raise ConfigError(file, f"is not YAML: {error.problem}", line=line) from None
+    except yaml.YAMLError:
+        raise ConfigError(file, "is not YAML: it holds a character that text may not") from None
+    walk = _Walk(file, environment)
+    values = walk.value(root, ()) if root is not None else {}
+    return Document(file, values, walk.lines)
+
+
+class _Walk:
+    """One pass over the nodes of a file: values out, lines noted."""
+
+    def __init__(self, file: Path, environment: Mapping[str, str] | None) -> None:
+        self.lines: dict[Path_, int] = {}
+        self._file, self._environment, self._nodes = file, environment, 0
+        self._constructor = yaml.SafeLoader("")
+
+    def value(self, node: yaml.Node, path: Path_) -> Any:
+        self.lines.setdefault(path, node.start_mark.line + 1)
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            raise self._error(node, path, f"the file stands for more than {MAX_NODES} values")
+        match node:
+            case yaml.MappingNode():
+                return dict(self._pairs(node, path))
+            case yaml.SequenceNode():
+                return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
+            case _:
+                return self._scalar(node, path)
+
+    def _pairs(self, node: yaml.MappingNode, path: Path_) -> Iterator[tuple[str, Any]]:
+        seen: set[str] = set()
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise self._error(key_node, path, "a key must be plain text")
+            key = key_node.value
+            if key in seen:
+                raise self._error(key_node, (*path, key), "this key stands twice in the same mapping")
+            seen.add(key)
+            self.lines[(*path, key)] = key_node.start_mark.line + 1
+            yield key, self.value(value_node, (*path, key))
+
+    def _scalar(self, node: yaml.Node, path: Path_) -> Any:
+        try:
+            plain = self._constructor.construct_object(node)
+        except (yaml.YAMLError, ValueError):
+            raise self._error(node, path, "this value cannot be read") from None
+        if not isinstance(plain, str) or self._environment is None or "${" not in plain:
+            return plain
+        return _VARIABLE.sub(lambda found: self._variable(found, node, path), plain)
+
+    def _variable(self, found: re.Match[str], node: yaml.Node, path: Path_) -> str:
+        assert self._environment is not None
+        value = self._environment.get(found[1], found[2])
+        if value is None:
+            raise self._error(node, path, f"the environment variable {found[1]} is not set")
+        return value
+
+    def _error(self, node: yaml.Node, path: Path_, message: str) -> ConfigError:
+        return ConfigError(self._file, message, line=node.start_mark.line + 1, field=spell(path))
+
+
+def _at(values: Any, path: Path_) -> Any:
+    for step in path:
+        values = values[step]
+    return values
+
+
+def _replaced(values: Any, path: Path_, new: Any) -> Any:
+    if not path:
+        return new
+    head, *rest = path
+    inner = _replaced(values[head], tuple(rest), new)
+    if isinstance(values, list):
+        return [inner if index == head else item for index, item in enumerate(values)]
+    return {**values, head: inner}

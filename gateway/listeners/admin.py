@@ -1,0 +1,67 @@
+"""The admin port: health for orchestrators, metrics for Prometheus, the policy in force for people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+Report = Callable[[], Mapping[str, Any]]
+
+
+class AdminListener:
+    """Serves ``/healthz``, ``/readyz``, ``/metrics`` and ``/policy`` with aiohttp.
+
+    ``health`` reports why the process is or is not ready under ``ready`` (bool) and further fields;
+    ``metrics`` renders the Prometheus text; ``policy`` reports the generation in force and the error of
+    the last load, if it failed. Nothing here changes anything: a reload is SIGHUP or a changed file.
+    """
+
+    def __init__(self, *, health: Report, metrics: Callable[[], bytes], policy: Report) -> None:
+        self._health, self._metrics, self._policy = health, metrics, policy
+        self._runner: web.AppRunner | None = None
+        self.port = 0
+
+    def __repr__(self) -> str:
+        return f"<AdminListener {f'on port {self.port}' if self._runner else 'closed'}>"
+
+    async def start(self, host: str, port: int) -> None:
+        """Listen; ``port`` 0 takes a free one, to be read from ``self.port``."""
+        app = web.Application()
+        app.router.add_get("/healthz", self._live)
+        app.router.add_get("/readyz", self._ready)
+        app.router.add_get("/metrics", self._expose)
+        app.router.add_get("/policy", self._show)
+        self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=75)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, host, port)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+
+    async def aclose(self) -> None:
+        """Stop listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _live(self, _request: web.Request) -> web.Response:
+        return _json({"live": True})
+
+    async def _ready(self, _request: web.Request) -> web.Response:
+        report = self._health()
+        return _json(report, 200 if report["ready"] else 503)
+
+    async def _expose(self, _request: web.Request) -> web.Response:
+        return web.Response(
+            body=self._metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+        )
+
+    async def _show(self, _request: web.Request) -> web.Response:
+        return _json(self._policy())
+
+
+def _json(report: Mapping[str, Any], status: int = 200) -> web.Response:
+    body = msgspec.json.encode(report) + b"\n"
+    return web.Response(body=body, status=status, content_type="application/json")

@@ -1,0 +1,57 @@
+"""Measure: the filter that reports how every request ended and how long each layer took."""
+
+from __future__ import annotations
+
+from asyncio import CancelledError
+
+from gateway.core.clock import Clock
+from gateway.core.errors import GatewayError
+from gateway.core.request import Request, Response
+from gateway.core.service import Filter, Service
+from gateway.core.telemetry import LayerTimed, RequestFinished, Telemetry
+
+
+class Measure:
+    """Reports one RequestFinished per request, whether it was answered, refused or abandoned."""
+
+    def __init__(self, clock: Clock, telemetry: Telemetry) -> None:
+        self._now = clock.now
+        self._emit = telemetry.emit
+
+    async def __call__(self, request: Request, service: Service) -> Response:
+        """Pass the request on and report its end."""
+        began = self._now()
+        provenance, code = "none", "internal"
+        try:
+            response = await service(request)
+            provenance, code = response.provenance.label, "ok"
+            return response
+        except GatewayError as error:
+            code = error.fault.value
+            raise
+        except CancelledError:
+            # The caller left. That is neither our failure nor a timeout.
+            code = "cancelled"
+            raise
+        finally:
+            self._emit(RequestFinished(request.model, provenance, code, self._now() - began))
+
+
+class Timed:
+    """Reports how long one layer took, the layers below it included."""
+
+    def __init__(self, layer: str, clock: Clock, telemetry: Telemetry) -> None:
+        self._layer = layer
+        self._now = clock.now
+        self._emit = telemetry.emit
+
+    async def __call__(self, request: Request, service: Service) -> Response:
+        """Pass the request on and report the time."""
+        began = self._now()
+        try:
+            return await service(request)
+        finally:
+            self._emit(LayerTimed(self._layer, self._now() - began))
+
+
+_: tuple[type[Filter], type[Filter]] = (Measure, Timed)

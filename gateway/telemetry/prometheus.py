@@ -1,0 +1,151 @@
+"""Events to Prometheus: one handler per kind of event, one registry per process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.process_collector import ProcessCollector
+
+from gateway.core import telemetry as events
+
+LATENCY_BUCKETS_S: Final = (
+    *(0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
+    *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0),
+)
+SIZE_BUCKETS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+MAX_MODELS: Final = 64
+"""Label values come from clients: past this many models the rest are counted as ``other``."""
+
+_BREAKER_STATES: Final = {"closed": 0, "half_open": 1, "open": 2}
+
+
+class Prometheus:
+    """Telemetry that counts. ``render`` gives the exposition text for ``/metrics``."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._models: set[str] = set()
+        self._children: dict[tuple[Any, ...], Any] = {}
+        ProcessCollector(registry=self._registry)
+        self._handlers: dict[type, Callable[[Any], None]] = (
+            self._request_handlers()
+            | self._cache_handlers()
+            | self._model_handlers()
+            | self._fault_handlers()
+        )
+
+    def __repr__(self) -> str:
+        return f"<Prometheus {len(self._children)} series, {len(self._models)} models>"
+
+    def emit(self, event: events.Event) -> None:
+        """Count ``event``."""
+        self._handlers[type(event)](event)
+
+    def render(self) -> bytes:
+        """Return the text exposition format, version 0.0.4."""
+        return generate_latest(self._registry)
+
+    def _counter(self, name: str, help_: str, *labels: str) -> Counter:
+        return Counter(f"edgeway_{name}", help_, labels, registry=self._registry)
+
+    def _gauge(self, name: str, help_: str, *labels: str) -> Gauge:
+        return Gauge(f"edgeway_{name}", help_, labels, registry=self._registry)
+
+    def _histogram(self, name: str, help_: str, *labels: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(f"edgeway_{name}", help_, labels, buckets=buckets, registry=self._registry)
+
+    def _child(self, metric: Any, *labels: str) -> Any:
+        """Return the bound series: looking it up here is several times cheaper than ``metric.labels``."""
+        key = (metric, *labels)
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = metric.labels(*labels)
+        return child
+
+    def _model(self, name: str) -> str:
+        if name in self._models:
+            return name
+        if len(self._models) >= MAX_MODELS:
+            return "other"
+        self._models.add(name)
+        return name
+
+    def _request_handlers(self) -> dict[type, Callable[[Any], None]]:
+        requests = self._counter("requests", "Requests by outcome", "model", "provenance", "code")
+        seconds = self._histogram(
+            "request_seconds", "Time to answer", "provenance", buckets=LATENCY_BUCKETS_S
+        )
+        layers = self._histogram(
+            "layer_seconds", "Time in a layer and below", "layer", buckets=LATENCY_BUCKETS_S
+        )
+
+        def finished(event: events.RequestFinished) -> None:
+            # A model that nobody serves is a stranger's word: it must not become a label.
+            model = "unknown" if event.code == "not_found" else self._model(event.model)
+            self._child(requests, model, event.provenance, event.code).inc()
+            self._child(seconds, event.provenance).observe(event.seconds)
+
+        def timed(event: events.LayerTimed) -> None:
+            self._child(layers, event.layer).observe(event.seconds)
+
+        return {events.RequestFinished: finished, events.LayerTimed: timed}
+
+    def _cache_handlers(self) -> dict[type, Callable[[Any], None]]:
+        lookups = self._counter("cache_lookups", "Cache look-ups", "level", "outcome")
+        joined = self._counter("flights_joined", "Misses that waited for an equal request", "model")
+        return {
+            events.CacheLookedUp: lambda e: self._child(lookups, e.level, e.outcome).inc(),
+            events.FlightJoined: lambda e: self._child(joined, self._model(e.model)).inc(),
+        }
+
+    def _model_handlers(self) -> dict[type, Callable[[Any], None]]:
+        decided = self._counter("cascade_decisions", "What the cascade did", "model", "outcome", "reason")
+        refused = self._counter("certificates_refused", "Certificates that do not fit", "model", "field")
+        sizes = self._histogram("batch_rows", "Rows per run", "model", buckets=SIZE_BUCKETS)
+        queued = self._histogram("batch_queue_seconds", "Oldest wait", "model", buckets=LATENCY_BUCKETS_S)
+        ran = self._histogram("batch_run_seconds", "Time of a run", "model", buckets=LATENCY_BUCKETS_S)
+        depth = self._gauge("queue_depth", "Requests that wait for a batch", "model")
+
+        def batch(event: events.BatchRan) -> None:
+            self._child(sizes, event.model).observe(event.size)
+            self._child(queued, event.model).observe(event.queue_s)
+            self._child(ran, event.model).observe(event.run_s)
+
+        return {
+            events.CascadeDecided: lambda e: self._child(
+                decided, self._model(e.model), e.outcome, e.reason
+            ).inc(),
+            events.CertificateRefused: lambda e: self._child(refused, self._model(e.model), e.field).inc(),
+            events.BatchRan: batch,
+            events.QueueChanged: lambda e: self._child(depth, e.model).set(e.depth),
+        }
+
+    def _fault_handlers(self) -> dict[type, Callable[[Any], None]]:
+        state = self._gauge("breaker_state", "0 closed, 1 half open, 2 open", "endpoint")
+        changes = self._counter("breaker_changes", "Breaker transitions", "endpoint", "state")
+        retries = self._counter("retries", "Attempts after a failure", "fault")
+        denied = self._counter("retries_denied", "Failures passed on though retryable", "reason")
+        refusals = self._counter("refusals", "Requests turned away", "layer", "reason")
+        generation = self._gauge("policy_generation", "Policy generation in force")
+        loads = self._counter("policy_loads", "Policy loads", "outcome")
+
+        def breaker(event: events.BreakerChanged) -> None:
+            self._child(state, event.endpoint).set(_BREAKER_STATES[event.state])
+            self._child(changes, event.endpoint, event.state).inc()
+
+        def policy(event: events.PolicyLoaded) -> None:
+            self._child(loads, "refused" if event.error else "accepted").inc()
+            generation.set(event.generation)
+
+        return {
+            events.BreakerChanged: breaker,
+            events.RetryScheduled: lambda e: self._child(retries, e.fault).inc(),
+            events.RetryDenied: lambda e: self._child(denied, e.reason).inc(),
+            events.Refused: lambda e: self._child(refusals, e.layer, e.reason).inc(),
+            events.PolicyLoaded: policy,
+        }
+
+
+_: type[events.Telemetry] = Prometheus

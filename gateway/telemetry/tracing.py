@@ -1,0 +1,91 @@
+"""OpenTelemetry: W3C context in, one span per layer, W3C context out, OTLP export.
+
+Nothing here is in a stack unless an endpoint to export to is set, so tracing is free when it is off.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from gateway.core.errors import GatewayError
+from gateway.core.request import Request, Response
+from gateway.core.service import Filter, Service
+
+_PROPAGATOR: Final = TraceContextTextMapPropagator()
+
+
+def tracer_provider(
+    region: str, role: str, endpoint: str, *, exporter: SpanExporter | None = None
+) -> TracerProvider:
+    """Build the provider that exports to ``endpoint`` (OTLP over HTTP, ``http://collector:4318``)."""
+    resource = Resource.create({"service.name": "edgeway", "edgeway.region": region, "edgeway.role": role})
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    exporter = exporter or OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces", timeout=5)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    return provider
+
+
+class Trace:
+    """The outermost filter: continues the caller's trace, or begins one, with a server span."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        self._tracer = tracer
+
+    async def __call__(self, request: Request, service: Service) -> Response:
+        """Answer inside a server span named after the model."""
+        parent = _PROPAGATOR.extract(dict(request.trace))
+        attributes = {"edgeway.model": request.model, "edgeway.request_id": request.id}
+        with self._tracer.start_as_current_span(
+            "infer",
+            parent,
+            SpanKind.SERVER,
+            attributes,
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
+            try:
+                response = await service(request)
+            except GatewayError as error:
+                span.set_status(Status(StatusCode.ERROR, error.fault.value))
+                raise
+            span.set_attribute("edgeway.provenance", response.provenance.label)
+            span.set_attribute("edgeway.certified", response.provenance.certified)
+            return response
+
+
+class Span:
+    """One layer as a span; the layer called ``upstream`` also tells the other side who its parent is."""
+
+    def __init__(self, tracer: Tracer, layer: str, *, outward: bool = False) -> None:
+        self._tracer = tracer
+        self._layer = layer
+        self._outward = outward
+
+    async def __call__(self, request: Request, service: Service) -> Response:
+        """Answer inside a span named after the layer."""
+        kind = SpanKind.CLIENT if self._outward else SpanKind.INTERNAL
+        with self._tracer.start_as_current_span(
+            self._layer, kind=kind, record_exception=False, set_status_on_exception=False
+        ) as span:
+            if self._outward:
+                carrier: dict[str, str] = {}
+                _PROPAGATOR.inject(carrier, trace.set_span_in_context(span))
+                request = replace(request, trace=tuple(carrier.items()))
+                span.set_attribute("edgeway.attempt", request.attempt)
+            try:
+                return await service(request)
+            except GatewayError as error:
+                span.set_status(Status(StatusCode.ERROR, error.fault.value))
+                raise
+
+
+_: tuple[type[Filter], type[Filter]] = (Trace, Span)
