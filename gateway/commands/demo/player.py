@@ -16,8 +16,8 @@ import msgspec
 import numpy as np
 import tritonclient.grpc.aio as triton_grpc
 import tritonclient.http.aio as triton_http
-from edge_models.samples.digits import as_input, load_split
 
+from edge_models.samples.digits import as_input, load_split
 from gateway.commands.demo.zipf import zipf_order
 from gateway.core.tensor import Array
 
@@ -159,7 +159,8 @@ async def _ask(spec: Spec, clients: Clients, picture: tuple[int, Array], how: tu
     for attempt in range(len(spec.targets)):
         index = clients.choose()
         began = time.monotonic()
-        predicted, told, error = -1, {}, ""
+        predicted, error = -1, ""
+        told: dict[str, Any] = {}
         try:
             probabilities, told = await clients.infer(index, protocol, pixels, address)
             predicted = int(np.argmax(probabilities))

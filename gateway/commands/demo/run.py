@@ -15,18 +15,17 @@ from typing import Final
 
 import msgspec
 import numpy as np
-from edge_models.samples import digits
-from edge_models.session import Session
 from rich.console import Console
 
+from edge_models.certify import save_certificate
+from edge_models.samples import digits
+from edge_models.session import Session
 from gateway.commands.demo import screen
 from gateway.commands.demo.player import MODEL, Row, Spec, Target
 from gateway.commands.demo.stage import CENTRAL, HOST, REGIONS, Stage, StageError
 from gateway.commands.demo.tally import Outage, Tally, Truth, tally
 from gateway.commands.model import certify_models
 
-REQUESTS: Final = 30_000
-RATE: Final = 900.0
 CONCURRENCY: Final = 8
 ADDRESSES: Final = {
     "eu-west": ["81.2.69.142", "89.160.20.112"],
@@ -94,17 +93,17 @@ def run(options: argparse.Namespace) -> int:
 
 def _prepare(console: Console, folder: Path) -> tuple[Truth, dict[str, str]]:
     """Certify the pair on this machine and ask the central model alone for its answers."""
+    edge, central = map(digits.model_path, (digits.EDGE_REPOSITORY, digits.CENTRAL_REPOSITORY))
+    sample = digits.as_input(digits.load_split("calibration")[0])
     with console.status("certifying the cascade on 2,000 calibration images, with this machine's kernels"):
-        certificate = certify_models(
-            edge=digits.EDGE_MODEL, central=digits.CENTRAL_MODEL, images=digits.load_split("calibration")[0]
-        )
+        proof = certify_models(MODEL, edge, central, sample)
         (folder / "certificates").mkdir(exist_ok=True)
-        certificate.save(folder / "certificates" / f"{MODEL}.json")
-    screen.certificate(console, certificate)
+        save_certificate(folder / "certificates" / f"{MODEL}.json", proof)
+    screen.certificate(console, proof)
     images, labels = digits.load_split("test")
-    central = Session.load(digits.CENTRAL_MODEL).run({"image": digits.as_input(images)})[0]
-    digests = {"edge": certificate.edge_digest, "central": certificate.central_digest}
-    return Truth(labels.astype(int), np.argmax(central, axis=1)), digests
+    alone = Session(central).run({digits.INPUT: digits.as_input(images)})[0]
+    digests = {"edge": proof.edge_digest, "central": proof.central_digest}
+    return Truth(labels.astype(int), np.argmax(alone, axis=1)), digests
 
 
 async def _play(

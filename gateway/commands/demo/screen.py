@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from edge_models.certify import Certificate
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from edge_models.certify import Certificate
 from gateway.commands.demo.stage import CENTRAL, HOST, REGIONS, Stage
 from gateway.commands.demo.tally import Tally
 

@@ -200,7 +200,7 @@ geo: {{database: '{geo}'}}
 models:
   repository: '{samples / "edge"}'
   certificates: '{certificates}'
-  inline: [digits]
+  batching: {{digits: {{inline_max_rows: 8}}}}
 cache:
   memory: {{max_bytes: 67108864}}{level2}
 resilience:

@@ -93,7 +93,7 @@ def tally(rows: Sequence[Row], outages: Sequence[Outage], truth: Truth) -> Tally
 
 
 def _latencies(good: Iterable[Row], outages: Sequence[Outage]) -> dict[str, list[float]]:
-    latencies: dict[str, list[float]] = {"steady": []} | {outage.phase: [] for outage in outages}
+    latencies: dict[str, list[float]] = {phase: [] for phase in ("steady", *(o.phase for o in outages))}
     for row in good:
         latencies[_phase(row, outages)].append(1000 * (row.ended - row.began))
     return latencies

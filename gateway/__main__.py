@@ -1,0 +1,48 @@
+"""The program `edgeway`: its arguments, and nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from gateway.commands import demo_command, model, policy, serve
+from gateway.config.document import ConfigError
+
+EXAMPLES = """\
+examples:
+  edgeway demo                                 three regions, a central tier and faults, on this machine
+  edgeway serve compose/eu-west.yaml           run one gateway
+  edgeway policy validate compose/policy.yaml  check a policy before it goes anywhere
+  edgeway model certify --help                 prove a cascade's threshold on calibration data
+
+exit codes: 0 done, 1 failed, 2 a file or an argument is wrong (the message names the line)
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="edgeway",
+        description="Edgeway, an inference gateway for the edge.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"edgeway {version('edgeway')}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in (serve, demo_command, policy, model):
+        command.add_to(commands)
+    options = parser.parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except ConfigError as error:
+        print(f"edgeway: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

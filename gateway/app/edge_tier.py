@@ -1,0 +1,106 @@
+"""The models of this process, and for each route the licence that its certificate gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import msgspec
+import onnxruntime
+
+from edge_models.certify import Certificate, load_certificate, mismatch
+from edge_models.confidence import MEASURES
+from edge_models.isa import instruction_set_class
+from edge_models.licence import Licence, score_output
+from edge_models.predictor import Predictor
+from edge_models.registry import Registry
+from edge_models.settings import ModelsSettings
+from edge_models.workers import Workers
+from gateway.app.stacks import EdgeTier
+from gateway.core.clock import Clock
+from gateway.core.errors import GatewayError
+from gateway.core.telemetry import Telemetry
+from routing.policy import Route
+
+DEFAULT_SCORE = "max_probability"
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """What this process serves by itself. ``certificates``: model → certificate, or why there is none."""
+
+    registry: Registry
+    predictor: Predictor
+    settings: ModelsSettings
+    certificates: dict[str, Certificate | ValueError]
+    instruction_set: str
+
+    @classmethod
+    def load(
+        cls, settings: ModelsSettings, *, region: str, origin: str, clock: Clock, telemetry: Telemetry
+    ) -> Models:
+        """Load every model and every certificate beside them.
+
+        Raises:
+            ModelError: names the file that cannot be served.
+        """
+        registry = Registry.load(settings)
+        predictor = Predictor(
+            registry,
+            Workers(settings.threads),
+            batching=settings.batching,
+            region=region,
+            origin=origin,
+            clock=clock,
+            telemetry=telemetry,
+        )
+        folder = Path(settings.certificates) if settings.certificates else None
+        names = {model.name for model in registry}
+        certificates = {name: _certificate(folder, name) for name in names}
+        return cls(registry, predictor, settings, certificates, instruction_set_class())
+
+    def tier(self, route: Route, telemetry: Telemetry) -> EdgeTier | None:
+        """Return the edge tier of ``route``; None when its model is not one of this process's."""
+        try:
+            model = self.registry.get(route.match.model)
+        except GatewayError:
+            return None
+        certificate = self.certificates[model.name]
+        score, threshold, refusal, proof = DEFAULT_SCORE, None, "missing", ""
+        if isinstance(certificate, Certificate):
+            refusal = self._refusal(certificate, model.session.digest, route.digest) or ""
+            threshold = None if refusal else certificate.threshold
+            score = certificate.score if certificate.score in MEASURES else DEFAULT_SCORE
+            proof = sha256(msgspec.json.encode(certificate)).hexdigest()
+        licence = Licence(
+            model.name,
+            measure=MEASURES[score],
+            output=score_output(model.spec, self.settings.score_outputs.get(model.name, "")),
+            threshold=threshold,
+            refusal=refusal,
+            edge_digest=model.session.digest,
+            central_digest=route.digest,
+            telemetry=telemetry,
+        )
+        return EdgeTier(self.predictor, licence, model.session.digest, proof)
+
+    def _refusal(self, certificate: Certificate, edge_digest: str, central_digest: str) -> str | None:
+        # A route without a digest cannot say what central serves, so nothing proves that it is the one.
+        return mismatch(
+            certificate,
+            edge_digest=edge_digest,
+            central_digest=central_digest,
+            score=certificate.score if certificate.score in MEASURES else "",
+            instruction_set=self.instruction_set,
+            onnxruntime=onnxruntime.__version__,
+        )
+
+
+def _certificate(folder: Path | None, name: str) -> Certificate | ValueError:
+    if folder is None or not (folder / f"{name}.json").exists():
+        return ValueError(f"model '{name}' has no certificate")
+    try:
+        return load_certificate(folder / f"{name}.json")
+    except ValueError as error:
+        return error

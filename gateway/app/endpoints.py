@@ -1,0 +1,130 @@
+"""The endpoints that policies name, each behind its own breaker, time limit and bulkhead.
+
+They outlive a policy reload: a breaker that has learned that its endpoint is down stays open, and
+connections stay warm, as long as the endpoint's definition does not change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import msgspec
+
+from gateway.app.observe import Observed
+from gateway.core.catalog import Catalog
+from gateway.core.clock import Clock
+from gateway.core.service import Service, stack
+from gateway.core.telemetry import Telemetry
+from gateway.upstreams.grpc import GrpcUpstream
+from gateway.upstreams.http import HttpUpstream
+from resilience.attempt import AttemptTimeout
+from resilience.breaker import Breaker, Circuit
+from resilience.bulkhead import Bulkhead
+from resilience.settings import ResilienceSettings
+from routing.policy import Endpoint, Policy
+
+Upstream = GrpcUpstream | HttpUpstream
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """One endpoint: ``service`` is the whole of its stack, ``catalog`` asks it about models."""
+
+    definition: Endpoint
+    service: Service
+    catalog: Catalog
+    circuit: Circuit
+    upstream: Upstream
+
+
+class Endpoints:
+    """All endpoints in use, by name. Serves the Router as its view of their health."""
+
+    def __init__(
+        self, settings: ResilienceSettings, clock: Clock, telemetry: Telemetry, observed: Observed
+    ) -> None:
+        self._settings, self._clock, self._telemetry, self._observed = settings, clock, telemetry, observed
+        self._endpoints: dict[str, Guarded] = {}
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    def __repr__(self) -> str:
+        states = ", ".join(f"{name} {guarded.circuit!r}" for name, guarded in self._endpoints.items())
+        return f"<Endpoints {states or 'none'}, {len(self._retiring)} retiring>"
+
+    def is_available(self, name: str) -> bool:
+        """Whether the endpoint's breaker lets requests through now."""
+        guarded = self._endpoints.get(name)
+        return guarded is not None and guarded.circuit.is_available
+
+    def catalog(self, name: str) -> Catalog:
+        """Return what the endpoint knows of models."""
+        return self._endpoints[name].catalog
+
+    def prepare(self, policy: Policy) -> Mapping[str, Guarded]:
+        """Return the endpoints of ``policy``, those that did not change being the ones in use.
+
+        Nothing in force changes until ``commit``, so a policy that fails later leaves no trace.
+        """
+        return {
+            name: self._endpoints[name]
+            if name in self._endpoints and self._endpoints[name].definition == definition
+            else self._build(name, definition)
+            for name, definition in policy.endpoints.items()
+        }
+
+    def commit(self, endpoints: Mapping[str, Guarded], grace_s: float) -> None:
+        """Put ``endpoints`` in force; the ones that are gone close after ``grace_s`` seconds."""
+        kept = {id(guarded) for guarded in endpoints.values()}
+        gone = [guarded for guarded in self._endpoints.values() if id(guarded) not in kept]
+        self._endpoints = dict(endpoints)
+        for guarded in gone:
+            task = asyncio.create_task(self._retire(guarded, grace_s))
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
+
+    async def aclose(self) -> None:
+        """Close every connection now."""
+        for task in list(self._retiring):
+            task.cancel()
+        await asyncio.gather(*self._retiring, return_exceptions=True)
+        async with AsyncExitStack() as closing:
+            for guarded in self._endpoints.values():
+                closing.push_async_callback(guarded.upstream.aclose)
+
+    async def _retire(self, guarded: Guarded, grace_s: float) -> None:
+        # Requests that began under the old policy still hold the endpoint.
+        try:
+            await self._clock.sleep(grace_s)
+        finally:
+            await guarded.upstream.aclose()
+
+    def _build(self, name: str, definition: Endpoint) -> Guarded:
+        upstream = self._upstream(name, definition)
+        circuit = Circuit(name, self._settings.breaker, self._clock, self._telemetry)
+        bulkhead = msgspec.structs.replace(
+            self._settings.bulkhead, max_concurrency=definition.max_concurrency
+        )
+        service = stack(
+            # Above AttemptTimeout and Bulkhead, so that it sees timeouts; below Retry, so that every
+            # attempt is counted.
+            Breaker(circuit),
+            # Above the Bulkhead, so that waiting for a place is part of the attempt.
+            AttemptTimeout(definition.attempt_timeout_ms / 1000, self._clock),
+            # Innermost: it counts calls that are really under way at this endpoint.
+            Bulkhead(bulkhead, self._telemetry),
+            *self._observed.layer("upstream", outward=True),
+            service=upstream,
+        )
+        return Guarded(definition, service, upstream, circuit, upstream)
+
+    def _upstream(self, name: str, definition: Endpoint) -> Upstream:
+        match definition.protocol:
+            case "grpc":
+                return GrpcUpstream(name, definition.address, region=definition.region, clock=self._clock)
+            case "http":
+                return HttpUpstream(
+                    name, f"http://{definition.address}", region=definition.region, clock=self._clock
+                )

@@ -1,0 +1,119 @@
+"""The policy in force, and how another one takes its place: parse, validate, build, swap one reference."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from gateway.config.document import ConfigError
+from gateway.config.policy_file import load_policy
+from gateway.core.clock import Clock
+from gateway.core.service import Generation
+from gateway.core.telemetry import PolicyLoaded, Telemetry
+from routing.policy import Policy
+
+_LOG: Final = logging.getLogger("edgeway.policy")
+WATCH_S: Final = 1.0
+
+
+class Built(Generation, Protocol):
+    """A generation that is ready but not yet in force."""
+
+    def commit(self) -> None:
+        """Take what the generation needs into use; called once, when it comes into force."""
+        ...
+
+
+class Policies:
+    """Holds the generation in force. A load that fails in any way leaves it as it is and says why."""
+
+    def __init__(
+        self, file: Path, build: Callable[[Policy], Built], *, clock: Clock, telemetry: Telemetry
+    ) -> None:
+        self._file, self._build, self._clock, self._telemetry = file, build, clock, telemetry
+        self._text = b""
+        self._error = ""
+        self._current: Built | None = None
+
+    def __repr__(self) -> str:
+        number = self._current.number if self._current else "none"
+        return f"<Policies generation {number}{', last load failed' if self._error else ''}>"
+
+    def current(self) -> Generation:
+        """Return the generation in force."""
+        assert self._current is not None, "start() comes first"
+        return self._current
+
+    def report(self) -> Mapping[str, Any]:
+        """Tell the generation in force and, if the last load failed, why."""
+        return {
+            "generation": self._current.number if self._current else 0,
+            "file": str(self._file),
+            "error": self._error,
+        }
+
+    def start(self) -> None:
+        """Load the first policy.
+
+        Raises:
+            ConfigError: there is none to fall back to.
+        """
+        self._load()
+
+    def reload(self) -> bool:
+        """Load the file again; return whether its policy is in force."""
+        try:
+            self._load()
+        except Exception as error:  # noqa: BLE001 - whatever is wrong, the last good policy stays
+            self._error = str(error)
+            number = self._current.number if self._current else 0
+            self._telemetry.emit(PolicyLoaded(number, self._error))
+            if isinstance(error, ConfigError):
+                _LOG.error("the policy was not taken, generation %d stays: %s", number, error)
+            else:
+                _LOG.exception("the policy could not be built, generation %d stays", number)
+            return False
+        return True
+
+    async def watch(self) -> None:
+        """Reload when the file's content changes; runs until cancelled.
+
+        Content, not modification time: mounted config maps swap links, and clocks step.
+        """
+        seen = self._text
+        while True:
+            await self._clock.sleep(WATCH_S)
+            text = await asyncio.to_thread(_content, self._file)
+            if text and text != seen:
+                self.reload()
+            seen = text or seen
+
+    def _load(self) -> None:
+        policy, text = load_policy(self._file)
+        if self._current is not None:
+            if text == self._text:
+                self._error = ""
+                return
+            if policy.generation <= self._current.number:
+                raise ConfigError(
+                    self._file,
+                    f"the content changed but generation {policy.generation} is not above the "
+                    f"{self._current.number} in force; raise it",
+                    field="generation",
+                )
+        built = self._build(policy)
+        built.commit()
+        self._current, self._text, self._error = built, text, ""
+        self._telemetry.emit(PolicyLoaded(policy.generation, ""))
+        _LOG.info("policy generation %d is in force", policy.generation)
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError:
+        # It may be in the middle of being replaced; if it is gone for good, the policy stays.
+        return b""

@@ -1,0 +1,296 @@
+"""COMPOSITION ROOT: settings become objects, objects become stacks, stacks go behind listeners.
+
+The one AsyncExitStack here owns every lifetime: what was opened last is closed first, whatever fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+from cache.key import derive_secret
+from cache.levels.memory import MemoryLevel
+from cache.levels.redis import RedisLevel
+from edge_models.errors import ModelError
+from gateway.app.catalogs import EdgeCatalog
+from gateway.app.edge_tier import Models
+from gateway.app.endpoints import Endpoints
+from gateway.app.generation import Dispatch, PolicyGeneration
+from gateway.app.observe import Observed
+from gateway.app.policies import Policies
+from gateway.app.stacks import Levels, Parts, central_service, door, route_service
+from gateway.config.document import ConfigError
+from gateway.config.settings import Settings, host_and_port
+from gateway.core.catalog import Catalog
+from gateway.core.clock import LoopClock
+from gateway.core.request import CENTRAL, EDGE
+from gateway.core.service import Generation
+from gateway.listeners.admin import AdminListener
+from gateway.listeners.front import Front
+from gateway.listeners.grpc import GrpcListener
+from gateway.listeners.http import HttpListener
+from gateway.telemetry.prometheus import Prometheus
+from gateway.telemetry.tracing import tracer_provider
+from gateway.wire.forwarded import TrustedProxies
+from resilience.breaker import Circuit
+from resilience.budget import RetryBudget
+from resilience.drain import Drain
+from resilience.settings import BreakerSettings
+from routing.geo import GeoError, Places
+from routing.place import Place
+from routing.policy import Policy
+
+_LOG: Final = logging.getLogger("edgeway")
+
+REDIS_BREAKER: Final = BreakerSettings(consecutive_5xx=5, base_ejection_time_s=1.0, max_ejection_time_s=60.0)
+"""Redis is a cache: trying it again costs one skipped look-up, so it is tried again sooner."""
+
+_RETIRE_EXTRA_S: Final = 5.0
+
+
+class StartError(Exception):
+    """The process cannot start; the message names the file or the address and says what to do."""
+
+
+class GatewayProcess:
+    """One gateway, from settings to exit. ``run`` serves until a signal; tests use ``serving``."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.clock = LoopClock()
+        self.telemetry = Prometheus()
+        self.drain = Drain()
+        self.http: HttpListener | None = None
+        self.grpc: GrpcListener | None = None
+        self.admin: AdminListener | None = None
+        self.generation: Callable[[], Generation]
+        self._report: Callable[[], Mapping[str, Any]] = lambda: {"generation": 0, "file": "", "error": ""}
+        self._reload: Callable[[], object] = lambda: None
+        self._is_complete = False
+
+    def __repr__(self) -> str:
+        return f"<GatewayProcess {self.settings.role} {self.settings.region} {self.drain!r}>"
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it is complete and does not drain."""
+        return self._is_complete and self.drain.is_ready
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT, then drain.
+
+        Raises:
+            StartError: before anything was served.
+        """
+        loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+        async with self.serving():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, stopping.set)
+            loop.add_signal_handler(signal.SIGHUP, self._reload)
+            await stopping.wait()
+            _LOG.info("draining")
+            # Not ready yet still serving: load balancers need a moment to notice.
+            self.drain.begin()
+            await self.clock.sleep(self.settings.resilience.drain.drain_time_s)
+        _LOG.info("stopped")
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """Open everything, serve while the block runs, then finish what was accepted and close."""
+        async with AsyncExitStack() as lifetimes:
+            try:
+                await self._open(lifetimes)
+            except (ModelError, GeoError) as error:
+                raise StartError(str(error)) from error
+            self._is_complete = True
+            _LOG.info("%s %s is ready: %s", self.settings.role, self.settings.region, self._addresses())
+            yield
+            # Runs before any lifetime ends: listeners close first, then everything below them.
+
+    async def _open(self, lifetimes: AsyncExitStack) -> None:
+        parts = self._parts(lifetimes)
+        if self.settings.role == CENTRAL:
+            catalog = await self._open_central(lifetimes, parts)
+        else:
+            catalog = await self._open_edge(lifetimes, parts)
+        await self._listen(lifetimes, catalog)
+
+    def _parts(self, lifetimes: AsyncExitStack) -> Parts:
+        settings, tracer = self.settings, None
+        if settings.telemetry.otlp_endpoint:
+            provider = tracer_provider(settings.region, settings.role, settings.telemetry.otlp_endpoint)
+            lifetimes.callback(provider.shutdown)
+            tracer = provider.get_tracer("edgeway")
+        return Parts(
+            region=settings.region,
+            clock=self.clock,
+            chance=Random(),  # noqa: S311 - jitter, not secrets
+            telemetry=self.telemetry,
+            observed=Observed(self.clock, self.telemetry, tracer),
+            resilience=settings.resilience,
+            drain=self.drain,
+            budget=RetryBudget(settings.resilience.retry_budget),
+        )
+
+    async def _open_central(self, lifetimes: AsyncExitStack, parts: Parts) -> Catalog:
+        models = self._load_models(lifetimes, CENTRAL)
+        assert models is not None, "load_settings has checked it"
+        generation = PolicyGeneration(0, door(parts, None, central_service(parts, models.predictor)))
+        self.generation = lambda: generation
+        return models.registry
+
+    async def _open_edge(self, lifetimes: AsyncExitStack, parts: Parts) -> Catalog:
+        settings = self.settings
+        assert settings.policy is not None, "load_settings has checked it"
+        models = self._load_models(lifetimes, EDGE)
+        locate = self._locate()
+        levels = self._levels(lifetimes, models)
+        endpoints = Endpoints(settings.resilience, self.clock, self.telemetry, parts.observed)
+        lifetimes.push_async_callback(endpoints.aclose)
+        in_force: list[Policy] = []
+        file = Path(settings.policy)
+
+        def build(policy: Policy) -> PolicyGeneration:
+            if settings.region not in policy.regions:
+                raise ConfigError(
+                    file, f"has no region '{settings.region}', which this gateway is", field="regions"
+                )
+            guarded = endpoints.prepare(policy)
+            services = {name: endpoint.service for name, endpoint in guarded.items()}
+            stacks = {
+                route.name: route_service(
+                    parts,
+                    policy,
+                    route,
+                    locate=locate,
+                    endpoints=services,
+                    view=endpoints,
+                    levels=levels,
+                    edge=models.tier(route, self.telemetry) if models else None,
+                )
+                for route in policy.routes
+            }
+
+            def commit() -> None:
+                endpoints.commit(guarded, _longest_s(policy) + _RETIRE_EXTRA_S)
+                in_force[:] = [policy]
+
+            return PolicyGeneration(
+                policy.generation, door(parts, policy, Dispatch(policy, stacks)), commit=commit
+            )
+
+        policies = Policies(file, build, clock=self.clock, telemetry=self.telemetry)
+        policies.start()
+        self.generation, self._report, self._reload = policies.current, policies.report, policies.reload
+        watch = asyncio.create_task(policies.watch())
+        lifetimes.callback(watch.cancel)
+        return EdgeCatalog(
+            lambda: in_force[0],
+            models.registry if models else None,
+            ask=endpoints.catalog,
+            is_available=endpoints.is_available,
+        )
+
+    def _load_models(self, lifetimes: AsyncExitStack, origin: str) -> Models | None:
+        settings = self.settings
+        if settings.models is None:
+            return None
+        models = Models.load(
+            settings.models,
+            region=settings.region,
+            origin=origin,
+            clock=self.clock,
+            telemetry=self.telemetry,
+        )
+        lifetimes.push_async_callback(models.predictor.close)
+        return models
+
+    def _locate(self) -> Callable[[str], Place | None]:
+        geo = self.settings.geo
+        if geo is None:
+            return lambda _address: None
+        places = Places.open(geo.database)
+        if geo.max_age_days is not None:
+            places.refuse_older_than(geo.max_age_days, self.clock.wall())
+        return places.locate
+
+    def _levels(self, lifetimes: AsyncExitStack, models: Models | None) -> Levels | None:
+        settings = self.settings.cache
+        if settings is None:
+            return None
+        memory = MemoryLevel(settings.memory, telemetry=self.telemetry)
+        remote = None
+        if settings.redis is not None:
+            gate = Circuit("redis", REDIS_BREAKER, self.clock, self.telemetry)
+            secret = derive_secret(settings.key_secret, "values")
+            remote = RedisLevel(settings.redis, secret, gate=gate, clock=self.clock, telemetry=self.telemetry)
+            lifetimes.push_async_callback(remote.aclose)
+        levels = Levels(settings, memory, remote, models.instruction_set if models else "none")
+        lifetimes.push_async_callback(levels.close_flights)
+        return levels
+
+    async def _listen(self, lifetimes: AsyncExitStack, catalog: Catalog) -> None:
+        listen = self.settings.listen
+        front = Front(
+            region=self.settings.region,
+            generation=self.generation,
+            catalog=catalog,
+            is_ready=lambda: self.is_ready,
+            proxies=TrustedProxies(self.settings.trusted_proxies),
+            clock=self.clock,
+            telemetry=self.telemetry,
+            max_body_bytes=listen.max_body_mib << 20,
+        )
+        if listen.admin is not None:
+            self.admin = AdminListener(
+                health=self._health, metrics=self.telemetry.render, policy=self._report
+            )
+            await _start(lifetimes, self.admin, listen.admin)
+        if listen.http is not None:
+            self.http = HttpListener(front, listen.http_limits)
+            await _start(lifetimes, self.http, listen.http)
+        if listen.grpc is not None:
+            self.grpc = GrpcListener(front)
+            await _start(lifetimes, self.grpc, listen.grpc)
+        lifetimes.push_async_callback(self._stop_listening)
+
+    async def _stop_listening(self) -> None:
+        """Refuse new connections, finish what was accepted, within the drain timeout."""
+        for listener in (self.http, self.grpc):
+            if listener is not None:
+                await listener.stop_accepting()
+        timeout_s = self.settings.resilience.drain.drain_timeout_s
+        if not await self.drain.finished(timeout_s):
+            _LOG.warning("some requests did not finish within %g s: %r", timeout_s, self.drain)
+
+    def _health(self) -> Mapping[str, Any]:
+        return {
+            "ready": self.is_ready,
+            "role": self.settings.role,
+            "region": self.settings.region,
+            "policy": self._report(),
+        }
+
+    def _addresses(self) -> str:
+        listeners = {"http": self.http, "grpc": self.grpc, "admin": self.admin}
+        return ", ".join(f"{name} port {item.port}" for name, item in listeners.items() if item)
+
+
+async def _start(
+    lifetimes: AsyncExitStack, listener: HttpListener | GrpcListener | AdminListener, address: str
+) -> None:
+    lifetimes.push_async_callback(listener.aclose)
+    try:
+        await listener.start(*host_and_port(address))
+    except OSError as error:
+        raise StartError(f"cannot listen on {address}: {error.strerror or error}") from error
+
+
+def _longest_s(policy: Policy) -> float:
+    return max(route.timeout_ms for route in policy.routes) / 1000

@@ -1,0 +1,222 @@
+"""The order of everything that happens to a request, and why each layer stands where it stands.
+
+This is the one place where layers are put together. A stack is built once per policy generation and
+route; a layer that a route does not use is not in its stack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from random import Random
+from weakref import WeakSet
+
+import msgspec
+
+from cache.filter import Cache
+from cache.freshness import Freshness
+from cache.key import RequestHasher, derive_secret
+from cache.levels.level import Level
+from cache.levels.memory import MemoryLevel
+from cache.settings import CacheSettings
+from cache.single_flight import SingleFlight
+from edge_models.cascade import Cascade
+from edge_models.licence import Licence
+from gateway.app.observe import Observed
+from gateway.core.clock import Clock
+from gateway.core.request import Caller
+from gateway.core.service import Filter, Service, stack
+from gateway.core.telemetry import Telemetry
+from resilience.admission import Admission
+from resilience.budget import RetryBudget
+from resilience.deadline import Deadline
+from resilience.drain import Drain
+from resilience.retry import Retry
+from resilience.settings import ResilienceSettings
+from routing.policy import Policy, Route
+from routing.residency import Locate, Residency
+from routing.router import Router
+from routing.rules.order import View
+from routing.tenants import identify
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What outlives policies and is shared by the stacks of all generations."""
+
+    region: str
+    clock: Clock
+    chance: Random
+    telemetry: Telemetry
+    observed: Observed
+    resilience: ResilienceSettings
+    drain: Drain
+    budget: RetryBudget
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """The cache levels and what keys depend on; ``instruction_set`` is this machine's class.
+
+    ``flights`` are those of all stacks that are still in use.
+    """
+
+    settings: CacheSettings
+    memory: MemoryLevel
+    remote: Level | None
+    instruction_set: str
+    flights: WeakSet[SingleFlight] = field(default_factory=WeakSet)
+
+    async def close_flights(self) -> None:
+        """Cancel what nobody waits for any more."""
+        for flight in list(self.flights):
+            await flight.aclose()
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeTier:
+    """The edge model of one route: ``predictor`` runs it, ``licence`` says what it may answer alone."""
+
+    predictor: Service
+    licence: Licence
+    digest: str
+    certificate_digest: str
+
+
+def door(parts: Parts, policy: Policy | None, service: Service) -> Service:
+    """Wrap what all routes share: everything that must happen before a route is known."""
+    check = identify(policy) if policy else _everybody
+    return stack(
+        # Trace is outermost: everything below is inside the span. Measure stands above Deadline and
+        # Admission, so that timeouts and refusals count.
+        *parts.observed.outermost(),
+        # Outside of Admission, so that a refusal under way is waited for as well.
+        parts.drain,
+        # Above everything that waits or allocates: a refusal must be cheap.
+        Admission(check, parts.resilience.admission, parts.telemetry),
+        service=service,
+    )
+
+
+def central_service(parts: Parts, predictor: Service) -> Service:
+    """Return the stack of a central tier: no cache, no policy, no further tier."""
+    deadline = parts.resilience.deadline
+    return stack(
+        Deadline(
+            deadline.default_timeout_ms / 1000, parts.clock, max_timeout_s=deadline.max_timeout_ms / 1000
+        ),
+        *parts.observed.layer("model"),
+        service=predictor,
+    )
+
+
+def route_service(
+    parts: Parts,
+    policy: Policy,
+    route: Route,
+    *,
+    locate: Locate,
+    endpoints: Mapping[str, Service],
+    view: View,
+    levels: Levels | None,
+    edge: EdgeTier | None,
+) -> Service:
+    """Return the stack of one route of an edge gateway, below the door."""
+    elsewhere = stack(
+        # Above the Router, so that the next attempt may go elsewhere: fail-over is a retry.
+        *_retry(parts, route),
+        service=Router(policy, route, parts.region, endpoints=endpoints, view=view),
+    )
+    here = stack(
+        # Above the models and everything remote: a hit saves them all. Misses of one key share a flight.
+        *_cache(parts, route, levels, edge),
+        # Below the Cache, so that answers of both tiers are kept under one key; above Retry, because a
+        # confident edge answer needs no endpoint.
+        *_cascade(parts, route, edge),
+        service=elsewhere,
+    )
+    return stack(
+        # Fixes the allowed regions before anything can leave. Where this region is not among them the
+        # request passes by the local cache and model: `abroad` has neither.
+        Residency(
+            policy,
+            parts.region,
+            locate=locate,
+            abroad=_timed(parts, route, elsewhere),
+            telemetry=parts.telemetry,
+        ),
+        service=_timed(parts, route, here),
+    )
+
+
+def _timed(parts: Parts, route: Route, service: Service) -> Service:
+    """Above the Cache, so that a stalled Redis cannot outlive the caller."""
+    limit_s = route.timeout_ms / 1000
+    longest_s = max(limit_s, parts.resilience.deadline.max_timeout_ms / 1000)
+    return stack(Deadline(limit_s, parts.clock, max_timeout_s=longest_s), service=service)
+
+
+def _retry(parts: Parts, route: Route) -> tuple[Filter, ...]:
+    if not route.num_retries:
+        return ()
+    retry = Retry(
+        parts.resilience.retry,
+        parts.budget,
+        clock=parts.clock,
+        chance=parts.chance,
+        telemetry=parts.telemetry,
+        num_retries=route.num_retries,
+    )
+    return (*parts.observed.span("retry"), retry)
+
+
+def _cascade(parts: Parts, route: Route, edge: EdgeTier | None) -> tuple[Filter, ...]:
+    if route.cascade is None or edge is None:
+        return ()
+    cascade = Cascade(
+        stack(*parts.observed.layer("edge_model"), service=edge.predictor),
+        {edge.licence.model: edge.licence},
+        on_central_down=route.cascade.on_central_down,
+        region=parts.region,
+        clock=parts.clock,
+        telemetry=parts.telemetry,
+    )
+    return (*parts.observed.span("cascade"), cascade)
+
+
+def _cache(parts: Parts, route: Route, levels: Levels | None, edge: EdgeTier | None) -> tuple[Filter, ...]:
+    # Keys are content-addressed: without the digest of what answers there is nothing to address by.
+    if levels is None or not route.cache.enabled or not route.digest:
+        return ()
+    settings = levels.settings
+    if route.cache.ttl_s is not None:
+        settings = msgspec.structs.replace(settings, ttl_s=route.cache.ttl_s)
+    artefacts = (route.digest, edge.digest) if edge else (route.digest,)
+    proof = edge.certificate_digest if edge else ""
+    flight = SingleFlight(
+        parts.clock,
+        parts.telemetry,
+        timeout_s=route.timeout_ms / 1000,
+        max_refreshes=settings.max_refreshes,
+    )
+    levels.flights.add(flight)
+    cache = Cache(
+        levels.memory,
+        levels.remote,
+        hasher=RequestHasher(
+            derive_secret(settings.key_secret, "keys"),
+            # With the certificate: another threshold may draw another tier's answer.
+            identity="+".join((*artefacts, proof)),
+            instruction_set=levels.instruction_set,
+            per_tenant=settings.scope == "tenant",
+        ),
+        freshness=Freshness(settings, parts.chance, frozenset(artefacts)),
+        flight=flight,
+        clock=parts.clock,
+        telemetry=parts.telemetry,
+    )
+    return (*parts.observed.span("cache"), cache)
+
+
+def _everybody(caller: Caller) -> Caller:
+    return caller

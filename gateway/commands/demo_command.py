@@ -1,0 +1,41 @@
+"""`edgeway demo`: its arguments. The demo itself is imported only when it runs: it needs tritonclient."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from gateway.commands.arguments import add_command
+
+EXAMPLES = """\
+  edgeway demo                      about a minute; exits 0 when every promise was kept
+  edgeway demo --keep               leaves everything running and prints what to call
+  edgeway demo --requests 6000      a shorter run (the cache promises need about 30,000)
+"""
+
+
+def add_to(commands: Any) -> None:
+    """Add `edgeway demo`."""
+    parser = add_command(
+        commands,
+        "demo",
+        _run,
+        about="run three regions, a central tier and their clients here, with faults in the middle",
+        examples=EXAMPLES,
+    )
+    parser.add_argument("--requests", type=int, default=30_000, help="how many to play (30000)")
+    parser.add_argument("--rate", type=float, default=900.0, help="requests per second, all regions (900)")
+    parser.add_argument("--seed", type=int, default=1, help="of the order of the images (1)")
+    parser.add_argument("--out", default="out", metavar="FOLDER", help="where results and logs go (out)")
+    parser.add_argument("--keep", action="store_true", help="leave it running afterwards, until Ctrl-C")
+
+
+def _run(options: argparse.Namespace) -> int:
+    try:
+        from gateway.commands.demo.run import run  # noqa: PLC0415 - needs the extra `demo`
+    except ModuleNotFoundError as error:
+        needed = "pip install 'edgeway[cpu,models,demo]'"
+        print(f"edgeway: the demo needs {error.name}, which is not installed: {needed}", file=sys.stderr)
+        return 1
+    return run(options)

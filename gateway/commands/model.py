@@ -1,0 +1,185 @@
+"""`edgeway model`: prove a cascade's threshold, quantize a model, look at one."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnxruntime
+from rich.progress import Progress
+
+from edge_models.certify import Certificate, certify, sample_digest, save_certificate
+from edge_models.confidence import MEASURES
+from edge_models.errors import ModelError
+from edge_models.isa import instruction_set_class
+from edge_models.licence import score_output
+from edge_models.session import Session
+from gateway.commands.arguments import add_command, add_group
+from gateway.core.catalog import ModelSpec
+from gateway.core.tensor import Array
+
+ROWS: Final = 64
+
+CERTIFY_EXAMPLES = """\
+  edgeway model certify --model digits --edge edge/digits/1/model.onnx \\
+      --central central/digits/1/model.onnx --sample calibration.npy --out certificates/digits.json
+
+The sample is an array of inputs as the model takes them, [n, ...], that neither model was trained on.
+Run it on the kind of machine that serves: int8 kernels differ between instruction sets, and a gateway
+refuses a certificate of another one.
+"""
+QUANTIZE_EXAMPLES = """\
+  edgeway model quantize --model edge-fp32.onnx --sample train.npy --out edge/digits/2/model.onnx
+
+The sample sets the ranges of activations; take it from the training data, never from the data that
+`edgeway model certify` gets.
+"""
+SHOW_EXAMPLES = "  edgeway model show edge/digits/1/model.onnx\n"
+
+
+def add_to(commands: Any) -> None:
+    """Add `edgeway model`."""
+    group = add_group(commands, "model", about="certify, quantize and inspect models")
+    about = "prove from which confidence on the edge model may answer instead of the central one"
+    parser = add_command(group, "certify", _certify, about=about, examples=CERTIFY_EXAMPLES)
+    parser.add_argument("--model", required=True, metavar="NAME", help="the name that clients ask for")
+    parser.add_argument(
+        "--edge", required=True, type=Path, metavar="ONNX", help="the edge artefact as served"
+    )
+    parser.add_argument("--central", required=True, type=Path, metavar="ONNX", help="the central artefact")
+    parser.add_argument(
+        "--sample", required=True, type=Path, metavar="NPY", help="calibration inputs [n, ...]"
+    )
+    parser.add_argument("--out", required=True, type=Path, metavar="JSON", help="where the certificate goes")
+    parser.add_argument("--score", default="max_probability", choices=sorted(MEASURES), help="confidence")
+    parser.add_argument("--alpha", type=float, default=0.02, help="most that may differ from central (0.02)")
+    parser.add_argument("--delta", type=float, default=0.05, help="risk that the proof is wrong (0.05)")
+    about = "make a static int8 (QDQ) edge model of a float one"
+    parser = add_command(group, "quantize", _quantize, about=about, examples=QUANTIZE_EXAMPLES)
+    parser.add_argument("--model", required=True, type=Path, metavar="ONNX", help="the float model")
+    parser.add_argument("--sample", required=True, type=Path, metavar="NPY", help="inputs [n, ...]")
+    parser.add_argument("--out", required=True, type=Path, metavar="ONNX", help="where the int8 model goes")
+    parser = add_command(
+        group, "show", _show, about="tell what a model takes, gives and is", examples=SHOW_EXAMPLES
+    )
+    parser.add_argument("file", type=Path, metavar="ONNX")
+
+
+def certify_models(
+    name: str,
+    edge: Path,
+    central: Path,
+    sample: Array,
+    *,
+    score: str = "max_probability",
+    alpha: float = 0.02,
+    delta: float = 0.05,
+    advance: Callable[[int], None] = lambda _rows: None,
+) -> Certificate:
+    """Run both models over ``sample`` [n, ...] on this machine and certify the pair.
+
+    ``advance`` hears how many rows were run, of ``2 * len(sample)``.
+
+    Raises:
+        ModelError: when a model cannot be loaded or scored.
+        GatewayError: when it cannot run on the sample.
+        ValueError: when the sample cannot prove anything.
+    """
+    sessions = {path: Session(path) for path in (edge, central)}
+    edge_rows, central_rows = (
+        np.concatenate(list(_run(name, session, sample, advance))) for session in sessions.values()
+    )
+    return certify(edge_rows, central_rows, score=score, alpha=alpha, delta=delta).bind(
+        model=name,
+        edge_digest=sessions[edge].digest,
+        central_digest=sessions[central].digest,
+        sample_digest=sample_digest(sample),
+        instruction_set=instruction_set_class(),
+        onnxruntime=onnxruntime.__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _run(name: str, session: Session, sample: Array, advance: Callable[[int], None]) -> Iterator[Array]:
+    spec = ModelSpec(name, ("1",), "", session.inputs, session.outputs)
+    output = score_output(spec)
+    for start in range(0, len(sample), ROWS):
+        rows = sample[start : start + ROWS]
+        yield session.run({session.inputs[0].name: rows}, [output])[0]
+        advance(len(rows))
+
+
+def _certify(options: argparse.Namespace) -> int:
+    def work() -> int:
+        sample = _load(options.sample)
+        with Progress(transient=True) as progress:
+            task = progress.add_task("running both models", total=2 * len(sample))
+            proof = certify_models(
+                options.model,
+                options.edge,
+                options.central,
+                sample,
+                score=options.score,
+                alpha=options.alpha,
+                delta=options.delta,
+                advance=lambda rows: progress.advance(task, rows),
+            )
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        save_certificate(options.out, proof)
+        print(
+            f"{options.out}: {proof.score} >= {proof.threshold:.6g} on {proof.instruction_set}; the edge "
+            f"answers {proof.coverage:.1%} of {proof.n} rows, {proof.k} of them unlike central; "
+            f"risk <= {proof.upper_bound:.2%} with confidence {1 - proof.delta:.0%}"
+        )
+        return 0
+
+    return _reported(work)
+
+
+def _quantize(options: argparse.Namespace) -> int:
+    def work() -> int:
+        from edge_models.quantize import quantize_static_qdq  # noqa: PLC0415 - needs the extra `models`
+
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        quantize_static_qdq(options.model, options.out, _load(options.sample))
+        size = options.model.stat().st_size / options.out.stat().st_size
+        print(f"{options.out}: {options.out.stat().st_size:,} bytes, {size:.1f} times smaller")
+        return 0
+
+    return _reported(work)
+
+
+def _show(options: argparse.Namespace) -> int:
+    def work() -> int:
+        session = Session(options.file)
+        print(f"{options.file}\n  digest   {session.digest}\n  runs on  {', '.join(session.providers)}")
+        for kind, specs in (("input", session.inputs), ("output", session.outputs)):
+            for spec in specs:
+                print(f"  {kind:8} {spec.name} {spec.datatype} {list(spec.shape)}")
+        print(f"  batches  {'yes, along the first dimension' if session.batchable else 'no'}")
+        return 0
+
+    return _reported(work)
+
+
+def _reported(work: Callable[[], int]) -> int:
+    try:
+        return work()
+    except (ModelError, ValueError, OSError, RuntimeError) as error:
+        print(f"edgeway: {error}", file=sys.stderr)
+        return 2
+
+
+def _load(file: Path) -> Array:
+    try:
+        loaded = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"{file}: cannot be read as a .npy array: {error}") from None
+    if not isinstance(loaded, np.ndarray) or loaded.ndim < 2 or not len(loaded):
+        raise ValueError(f"{file}: must hold one array of inputs [n, ...]; numpy.save makes it")
+    return loaded

@@ -1,0 +1,51 @@
+"""`edgeway policy`: what ops do with a policy before a gateway sees it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from gateway.commands.arguments import add_command, add_group
+from gateway.config.document import ConfigError
+from gateway.config.policy_file import read_policy
+
+EXAMPLES = """\
+  edgeway policy validate policy.yaml
+  edgeway policy validate --strict policy.yaml && kubectl apply -f policy-configmap.yaml
+"""
+
+
+def add_to(commands: Any) -> None:
+    """Add `edgeway policy`."""
+    group = add_group(commands, "policy", about="check policies")
+    parser = add_command(
+        group,
+        "validate",
+        _validate,
+        about="check the shape and the sense of a policy file",
+        examples=EXAMPLES,
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="the policy, YAML")
+    parser.add_argument("--strict", action="store_true", help="treat warnings as errors")
+
+
+def _validate(options: argparse.Namespace) -> int:
+    try:
+        policy, findings, _ = read_policy(options.file)
+    except ConfigError as error:
+        print(f"{error}", file=sys.stderr)
+        return 2
+    for finding in findings:
+        print(finding, file=sys.stderr)
+    errors = sum(finding.is_error for finding in findings)
+    if errors or (options.strict and findings):
+        print(f"{options.file}: {errors} errors, {len(findings) - errors} warnings", file=sys.stderr)
+        return 2
+    print(
+        f"{options.file}: good. generation {policy.generation}, {len(policy.regions)} regions, "
+        f"{len(policy.endpoints)} endpoints, {len(policy.routes)} routes, {len(policy.tenants)} tenants"
+        + (f", {len(findings)} warnings" if findings else "")
+    )
+    return 0

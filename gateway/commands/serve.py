@@ -1,0 +1,47 @@
+"""`edgeway serve`: one gateway in this process."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import uvloop
+
+from gateway.app.process import GatewayProcess, StartError
+from gateway.commands.arguments import add_command
+from gateway.config.settings import load_settings
+
+EXAMPLES = """\
+  edgeway serve settings.yaml
+  REDIS_URL=redis://cache:6379/0 edgeway serve settings.yaml     where the file says ${REDIS_URL}
+
+signals: SIGTERM and SIGINT drain (finish what was accepted, exit 0); SIGHUP reloads the policy
+"""
+
+_LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+def add_to(commands: Any) -> None:
+    """Add `edgeway serve`."""
+    parser = add_command(
+        commands, "serve", _serve, about="run one gateway, role edge or central", examples=EXAMPLES
+    )
+    parser.add_argument(
+        "settings", type=Path, metavar="SETTINGS.yaml", help="who it is and what it listens on"
+    )
+
+
+def _serve(options: argparse.Namespace) -> int:
+    settings = load_settings(options.settings)
+    logging.basicConfig(
+        level=settings.telemetry.log_level.upper(), stream=sys.stderr, format=_LOG_FORMAT, force=True
+    )
+    try:
+        uvloop.run(GatewayProcess(settings).run())
+    except StartError as error:
+        print(f"edgeway: {error}", file=sys.stderr)
+        return 2
+    return 0

@@ -1,0 +1,130 @@
+"""The settings of one process: the sum of the packages' settings, decoded strictly, once, at start."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from cache.settings import CacheSettings
+from edge_models.settings import ModelsSettings
+from gateway.config.document import Document, read
+from gateway.core.request import CENTRAL, EDGE
+from gateway.listeners.settings import HttpSettings
+from resilience.settings import ResilienceSettings
+from routing.settings import GeoSettings
+
+_ADDRESS: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>\d{1,5})")
+
+
+class ListenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where to listen, each ``HOST:PORT``; port 0 takes a free one. An absent one is not opened.
+
+    The defaults are Triton's ports, on the loopback interface.
+    """
+
+    http: str | None = "127.0.0.1:8000"
+    grpc: str | None = "127.0.0.1:8001"
+    admin: str | None = "127.0.0.1:8002"
+    max_body_mib: Annotated[int, msgspec.Meta(ge=1, le=2047)] = 64
+    http_limits: HttpSettings = HttpSettings()
+
+
+class TelemetrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the process tells of itself.
+
+    ``otlp_endpoint``: an OpenTelemetry collector (OTLP over HTTP), ``http://host:4318``; absent: no
+    tracing, at no cost. ``log_level``: of the process's log on standard error.
+    """
+
+    otlp_endpoint: str | None = None
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything that one process needs to know.
+
+    ``role``: ``edge`` (caches, edge models, upstreams) or ``central`` (models with batching).
+    ``policy``: path of the policy; an edge needs one. ``trusted_proxies``: networks whose word about
+    the client (X-Forwarded-For, tenant, hops) is believed. Relative paths start at this file.
+    """
+
+    role: Literal["edge", "central"]
+    region: str
+    listen: ListenSettings = ListenSettings()
+    policy: str | None = None
+    trusted_proxies: tuple[str, ...] = ()
+    geo: GeoSettings | None = None
+    models: ModelsSettings | None = None
+    cache: CacheSettings | None = None
+    resilience: ResilienceSettings = ResilienceSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+
+
+def load_settings(file: Path, environment: Mapping[str, str] | None = None) -> Settings:
+    """Read and check the settings; ``environment`` (the process's, unless given) fills in ``${NAME}``.
+
+    Raises:
+        ConfigError: names the file, the line and the field.
+    """
+    document = read(file, os.environ if environment is None else environment)  # noqa: TID251 - here
+    settings = document.decode(Settings)
+    _check_addresses(document, settings)
+    _check_role(document, settings)
+    for index, network in enumerate(settings.trusted_proxies):
+        try:
+            ip_network(network)
+        except ValueError:
+            raise document.error(
+                ("trusted_proxies", index), f"'{network}' is not a network such as 10.0.0.0/8"
+            ) from None
+    return _absolute(settings, file.resolve().parent)
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """Split a checked ``HOST:PORT``; IPv6 hosts lose their brackets."""
+    found = _ADDRESS.fullmatch(address)
+    assert found is not None, "load_settings has checked it"
+    return found["host"].strip("[]"), int(found["port"])
+
+
+def _check_addresses(document: Document, settings: Settings) -> None:
+    for name in ("http", "grpc", "admin"):
+        address = getattr(settings.listen, name)
+        found = _ADDRESS.fullmatch(address) if address is not None else None
+        if address is not None and (found is None or int(found["port"]) > 65_535):
+            raise document.error(("listen", name), f"'{address}' is not HOST:PORT, such as 127.0.0.1:8000")
+    if settings.listen.http is None and settings.listen.grpc is None:
+        raise document.error(("listen",), "neither http nor grpc is open: nobody could ask anything")
+
+
+def _check_role(document: Document, settings: Settings) -> None:
+    if settings.role == EDGE and settings.policy is None:
+        raise document.error(("role",), "an edge needs a policy; add `policy: PATH`")
+    if settings.role == CENTRAL:
+        if settings.models is None:
+            raise document.error(("role",), "a central tier needs models; add `models: {repository: PATH}`")
+        for name in ("policy", "cache", "geo"):
+            if getattr(settings, name) is not None:
+                raise document.error((name,), "a central tier has no use for this; take it out")
+
+
+def _absolute(settings: Settings, folder: Path) -> Settings:
+    def path(text: str) -> str:
+        return str(folder / text)
+
+    models, geo = settings.models, settings.geo
+    if models is not None:
+        certificates = models.certificates and path(models.certificates)
+        models = msgspec.structs.replace(
+            models, repository=path(models.repository), certificates=certificates
+        )
+    if geo is not None:
+        geo = msgspec.structs.replace(geo, database=path(geo.database))
+    policy = settings.policy and path(settings.policy)
+    return msgspec.structs.replace(settings, models=models, geo=geo, policy=policy)
