@@ -51,7 +51,7 @@ class Request:
     id: str = ""
     version: str = ""
     outputs: tuple[str, ...] = ()
-    parameters: Mapping[str, Parameter] = NO_PARAMETERS
+    parameters: Mapping[str, Parameter] = field(default_factory=lambda: NO_PARAMETERS)
     caller: Caller = Caller()
     deadline: float = math.inf
     attempt: int = 0
@@ -91,4 +91,4 @@ class Response:
     version: str
     outputs: tuple[Tensor, ...]
     provenance: Provenance
-    parameters: Mapping[str, Parameter] = NO_PARAMETERS
+    parameters: Mapping[str, Parameter] = field(default_factory=lambda: NO_PARAMETERS)

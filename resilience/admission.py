@@ -1,0 +1,66 @@
+"""The door: who may come in, and how many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gateway.core.errors import Fault, GatewayError
+from gateway.core.request import Caller, Request, Response
+from gateway.core.service import Filter, Service
+from gateway.core.telemetry import Refused, Telemetry
+from resilience.amend import with_caller
+from resilience.settings import AdmissionSettings
+
+
+class Admission:
+    """Lets callers in whom ``identify`` knows, up to ``max_requests`` at a time in this process.
+
+    Args:
+        identify: returns the caller as checked (the same object when nothing changed), or raises
+            GatewayError; it must not wait.
+        settings: the limit, and what a refused caller is told.
+        telemetry: hears ``Refused``.
+    """
+
+    def __init__(
+        self, identify: Callable[[Caller], Caller], settings: AdmissionSettings, telemetry: Telemetry
+    ) -> None:
+        self._identify = identify
+        self._limit = settings.max_requests
+        self._retry_after_s = settings.retry_after_s
+        self._telemetry = telemetry
+        self._running = 0
+
+    def __repr__(self) -> str:
+        return f"<Admission {self._running} of {self._limit} running>"
+
+    async def __call__(self, request: Request, service: Service) -> Response:
+        """Let the request in, or refuse it before it costs anything.
+
+        Raises:
+            GatewayError: OVERLOADED; whatever ``identify`` raises.
+        """
+        # The limit comes first: under overload even looking at credentials is work.
+        if self._running >= self._limit:
+            self._telemetry.emit(Refused("admission", "concurrency"))
+            raise GatewayError(
+                Fault.OVERLOADED,
+                "the gateway is at its limit of concurrent requests; try again later",
+                retry_after_s=self._retry_after_s,
+            )
+        try:
+            caller = self._identify(request.caller)
+        except GatewayError as error:
+            self._telemetry.emit(Refused("admission", error.fault))
+            raise
+        if caller is not request.caller:
+            request = with_caller(request, caller)
+
+        self._running += 1
+        try:
+            return await service(request)
+        finally:
+            self._running -= 1
+
+
+_: type[Filter] = Admission

@@ -1,0 +1,59 @@
+"""The time that one attempt at one endpoint may take."""
+
+from __future__ import annotations
+
+from gateway.core.clock import Clock
+from gateway.core.errors import Fault, GatewayError
+from gateway.core.request import Request, Response
+from gateway.core.service import Filter, Service
+from resilience.amend import with_deadline
+from resilience.timer import ElapsedError, finish
+
+
+class AttemptTimeout:
+    """Gives each attempt ``limit_s`` or what is left of the request's time, whichever is less.
+
+    Both end in a DEADLINE fault, with different flags. Past the limit the endpoint was too slow: that
+    counts against it, and another may do better. Past the request's own deadline nobody is to blame,
+    and there is no time to try again. The deadline that is passed on is the attempt's, so that the
+    endpoint can stop working when nobody waits for it.
+    """
+
+    def __init__(self, limit_s: float, clock: Clock) -> None:
+        self._limit_s = limit_s
+        self._clock = clock
+
+    def __repr__(self) -> str:
+        return f"<AttemptTimeout {self._limit_s:g} s>"
+
+    async def __call__(self, request: Request, service: Service) -> Response:
+        """Answer within the limit.
+
+        Raises:
+            GatewayError: DEADLINE.
+        """
+        deadline = self._clock.now() + self._limit_s
+        is_ours = deadline < request.deadline
+        if is_ours:
+            request = with_deadline(request, deadline)
+        call = service(request)
+        try:
+            waits_for = call.send(None)
+        except StopIteration as ended:
+            response: Response = ended.value
+            return response
+
+        try:
+            return await finish(call, waits_for, request.deadline)
+        except ElapsedError as error:
+            raise GatewayError(
+                Fault.DEADLINE,
+                "the endpoint did not answer in time"
+                if is_ours
+                else "no answer before the deadline; allow the request more time",
+                retryable=is_ours,
+                counts=is_ours,
+            ) from error
+
+
+_: type[Filter] = AttemptTimeout

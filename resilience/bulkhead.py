@@ -1,0 +1,90 @@
+"""How many requests one endpoint may hold of ours."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+
+from gateway.core.errors import Fault, GatewayError
+from gateway.core.request import Request, Response
+from gateway.core.service import Filter, Service
+from gateway.core.telemetry import Refused, Telemetry
+from resilience.settings import BulkheadSettings
+
+
+class Bulkhead:
+    """Lets ``max_concurrency`` requests through at a time; ``max_pending`` more wait their turn.
+
+    First come, first served: who leaves hands the place to the one who has waited longest, so nobody
+    can slip in between. A refusal is ours and never counts against the endpoint.
+    """
+
+    def __init__(self, settings: BulkheadSettings, telemetry: Telemetry) -> None:
+        self._max_running = settings.max_concurrency
+        self._max_pending = settings.max_pending
+        self._telemetry = telemetry
+        self._running = 0
+        self._pending: deque[asyncio.Future[None]] = deque()
+
+    def __repr__(self) -> str:
+        return f"<Bulkhead {self._running} of {self._max_running} running, {len(self._pending)} pending>"
+
+    async def __call__(self, request: Request, service: Service) -> Response:
+        """Answer when there is a place.
+
+        Raises:
+            GatewayError: OVERLOADED when too many wait already, for another endpoint to try; DEADLINE
+                when the request's time ends while it waits.
+        """
+        if self._running < self._max_running:
+            self._running += 1
+        else:
+            await self._turn(request.deadline)
+        try:
+            return await service(request)
+        finally:
+            self._leave()
+
+    async def _turn(self, deadline: float) -> None:
+        if len(self._pending) >= self._max_pending:
+            self._telemetry.emit(Refused("bulkhead", "full"))
+            raise GatewayError(
+                Fault.OVERLOADED, "too many requests wait for the endpoint; try again later", retryable=True
+            )
+        loop = asyncio.get_running_loop()
+        place = loop.create_future()
+        self._pending.append(place)
+        timer = None if deadline == math.inf else loop.call_at(deadline, self._expire, place)
+        try:
+            await place
+        except BaseException:
+            if place in self._pending:
+                self._pending.remove(place)
+            elif place.done() and not place.cancelled() and place.exception() is None:
+                # The place was handed over in the same turn of the loop in which its waiter left.
+                self._leave()
+            raise
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    def _leave(self) -> None:
+        while self._pending:
+            place = self._pending.popleft()
+            # A waiter that was cancelled or has expired stays in line until its task runs again.
+            if not place.done():
+                place.set_result(None)
+                return
+        self._running -= 1
+
+    @staticmethod
+    def _expire(place: asyncio.Future[None]) -> None:
+        # A timer is cancelled only when its waiter runs again, so the place may be decided already.
+        if not place.done():
+            place.set_exception(
+                GatewayError(Fault.DEADLINE, "the deadline passed while the request waited for the endpoint")
+            )
+
+
+_: type[Filter] = Bulkhead

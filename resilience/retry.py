@@ -1,0 +1,155 @@
+"""Trying again, where that may help and does no harm."""
+
+from __future__ import annotations
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential
+
+from gateway.core.clock import Chance, Clock
+from gateway.core.errors import GatewayError
+from gateway.core.request import Request, Response
+from gateway.core.service import Filter, Service
+from gateway.core.telemetry import RetryDenied, RetryScheduled, Telemetry
+from resilience.amend import with_attempt
+from resilience.budget import RetryBudget
+from resilience.settings import RetrySettings
+
+
+class Retry:
+    """Repeats a request whose failure says ``retryable``; the next attempt may go elsewhere.
+
+    The wait before a retry is drawn evenly between 0 and a ceiling, which starts at base, doubles with
+    each retry and ends at max ("full jitter": M. Brooker, Exponential Backoff and Jitter, AWS 2015);
+    it is as long as the failure's ``retry_after_s`` asks, if that is more. The failure is passed on at
+    once when the attempts are used up, when the wait would not end before the deadline, or when the
+    budget is spent.
+
+    Args:
+        settings: attempts and waits.
+        budget: shared by all that retry towards the same endpoints.
+        clock: measures the wait against the deadline, and sleeps.
+        chance: draws the wait.
+        telemetry: hears ``RetryScheduled`` and ``RetryDenied``.
+        num_retries: a route's own number of further attempts, in place of the settings'.
+    """
+
+    def __init__(
+        self,
+        settings: RetrySettings,
+        budget: RetryBudget,
+        *,
+        clock: Clock,
+        chance: Chance,
+        telemetry: Telemetry,
+        num_retries: int | None = None,
+    ) -> None:
+        self._num_retries = settings.num_retries if num_retries is None else num_retries
+        self._budget = budget
+        self._clock = clock
+        self._chance = chance
+        self._telemetry = telemetry
+        # Tenacity's own random strategy draws from a global source; it gives the ceiling, Chance the rest.
+        self._ceiling = wait_exponential(
+            multiplier=settings.base_interval_ms / 1000, max=settings.max_interval_ms / 1000
+        )
+        self._retryable = retry_if_exception(_is_retryable)
+
+    def __repr__(self) -> str:
+        return f"<Retry {self._num_retries}, {self._budget!r}>"
+
+    async def __call__(self, request: Request, service: Service) -> Response:
+        """Answer, with the failure of the last attempt if none succeeds."""
+        self._budget.enter()
+        try:
+            return await service(request)
+        except GatewayError as error:
+            if not error.retryable:
+                raise
+            return await self._again(request, service, error)
+        finally:
+            self._budget.leave()
+
+    async def _again(self, request: Request, service: Service, failure: GatewayError) -> Response:
+        series = _Series(request, service, failure, self._budget)
+        # An AsyncRetrying keeps the state of its run in itself, so each run has its own; that, and all
+        # of tenacity, is paid for only once an attempt has failed.
+        retrying = AsyncRetrying(
+            retry=self._retryable,
+            wait=self._wait,
+            stop=lambda state: self._is_denied(series, state),
+            before_sleep=self._announce,
+            sleep=self._clock.sleep,
+            reraise=True,
+        )
+        try:
+            response: Response = await retrying(series.attempt)
+        finally:
+            series.give_back()
+        return response
+
+    def _wait(self, state: RetryCallState) -> float:
+        jittered = self._chance.random() * self._ceiling(state)
+        return max(jittered, _failure_of(state).retry_after_s or 0.0)
+
+    def _is_denied(self, series: _Series, state: RetryCallState) -> bool:
+        if state.attempt_number > self._num_retries:
+            reason = "attempts"
+        elif self._clock.now() + state.upcoming_sleep >= series.request.deadline:
+            reason = "deadline"
+        elif not series.take():
+            reason = "budget"
+        else:
+            return False
+        self._telemetry.emit(RetryDenied(reason))
+        return True
+
+    def _announce(self, state: RetryCallState) -> None:
+        attempt, fault = state.attempt_number, _failure_of(state).fault
+        self._telemetry.emit(RetryScheduled(attempt, fault, state.upcoming_sleep))
+
+
+class _Series:
+    """The attempts of one request, and the one place that it may hold in the budget."""
+
+    def __init__(
+        self, request: Request, service: Service, failure: GatewayError, budget: RetryBudget
+    ) -> None:
+        self.request = request
+        self._service = service
+        self._first_failure: GatewayError | None = failure
+        self._budget = budget
+        self._number = request.attempt
+        self._holds_place = False
+
+    async def attempt(self) -> Response:
+        """Make the next attempt. Tenacity's first is the one that has already failed."""
+        if self._first_failure is not None:
+            failure, self._first_failure = self._first_failure, None
+            raise failure
+        self._number += 1
+        return await self._service(with_attempt(self.request, self._number))
+
+    def take(self) -> bool:
+        """Take a place in the budget anew: it may have shrunk since the last retry."""
+        self.give_back()
+        self._holds_place = self._budget.take()
+        return self._holds_place
+
+    def give_back(self) -> None:
+        """Give the place back, if there is one."""
+        if self._holds_place:
+            self._holds_place = False
+            self._budget.give_back()
+
+
+def _is_retryable(error: BaseException) -> bool:
+    return isinstance(error, GatewayError) and error.retryable
+
+
+def _failure_of(state: RetryCallState) -> GatewayError:
+    assert state.outcome is not None
+    error = state.outcome.exception()
+    assert isinstance(error, GatewayError)
+    return error
+
+
+_: type[Filter] = Retry

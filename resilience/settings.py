@@ -1,0 +1,124 @@
+"""What an operator may set about resilience, with Envoy's names and defaults where Envoy has them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+CountOrNone = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
+Milliseconds = Annotated[float, msgspec.Meta(gt=0, le=86_400_000)]
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
+
+
+class AdmissionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Who is let in.
+
+    ``max_requests``: requests in flight in this process; one more is refused. 1024 (Envoy).
+    ``retry_after_s``: seconds after which a refused caller is told to come again. 1.
+    """
+
+    max_requests: Count = 1024
+    retry_after_s: Seconds = 1.0
+
+
+class DeadlineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How long an answer may take, everything and all retries included.
+
+    ``default_timeout_ms``: milliseconds for a caller who names no deadline. 15000 (Envoy's route timeout).
+    ``max_timeout_ms``: the most that a caller may ask for; not below the default. 60000.
+    """
+
+    default_timeout_ms: Milliseconds = 15_000.0
+    max_timeout_ms: Milliseconds = 60_000.0
+
+    def __post_init__(self) -> None:
+        if self.max_timeout_ms < self.default_timeout_ms:
+            raise ValueError("max_timeout_ms must not be below default_timeout_ms")
+
+
+class RetrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How a failed attempt is repeated.
+
+    ``num_retries``: further attempts after the first. 1 (Envoy).
+    ``per_try_timeout_ms``: milliseconds for one attempt; with the default deadline it leaves room for
+    two more, as in Polly's standard pipeline (10 s of 30 s). 5000.
+    ``base_interval_ms``, ``max_interval_ms``: milliseconds; the wait before a retry is drawn evenly
+    between 0 and a ceiling, which starts at base, doubles with each retry and ends at max. 25 and 250
+    (Envoy).
+    """
+
+    num_retries: Annotated[int, msgspec.Meta(ge=0, le=10)] = 1
+    per_try_timeout_ms: Milliseconds = 5_000.0
+    base_interval_ms: Milliseconds = 25.0
+    max_interval_ms: Milliseconds = 250.0
+
+    def __post_init__(self) -> None:
+        if self.max_interval_ms < self.base_interval_ms:
+            raise ValueError("max_interval_ms must not be below base_interval_ms")
+
+
+class BudgetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How much of the load may be retries.
+
+    ``budget_percent``: retries under way, in percent of the requests under way. 20 (Envoy).
+    ``min_retry_concurrency``: retries that are allowed however few requests there are. 3 (Envoy).
+    """
+
+    budget_percent: Percent = 20.0
+    min_retry_concurrency: CountOrNone = 3
+
+
+class BreakerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """When an endpoint is left alone.
+
+    ``consecutive_5xx``: failures in a row (5xx, timeouts, connection failures) that open it. 5 (Envoy).
+    ``base_ejection_time_s``: seconds it stays open, times the number of ejections in a row. 30 (Envoy).
+    ``max_ejection_time_s``: the most that product may come to. 300 (Envoy).
+    """
+
+    consecutive_5xx: Count = 5
+    base_ejection_time_s: Seconds = 30.0
+    max_ejection_time_s: Seconds = 300.0
+
+    def __post_init__(self) -> None:
+        if self.max_ejection_time_s < self.base_ejection_time_s:
+            raise ValueError("max_ejection_time_s must not be below base_ejection_time_s")
+
+
+class BulkheadSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How many requests one endpoint may hold of ours, so that a slow one cannot hold them all.
+
+    ``max_concurrency``: requests under way at the endpoint. 64.
+    ``max_pending``: requests that wait for a place, first come, first served. 64.
+    """
+
+    max_concurrency: Count = 64
+    max_pending: CountOrNone = 64
+
+
+class DrainSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How a process leaves.
+
+    ``drain_time_s``: seconds between "not ready" and closing the listeners, in which load balancers
+    take notice. 2.
+    ``drain_timeout_s``: seconds that accepted requests get to finish after that. 20, so that both fit
+    into the 30 s that Kubernetes grants.
+    """
+
+    drain_time_s: Annotated[float, msgspec.Meta(ge=0, le=3_600)] = 2.0
+    drain_timeout_s: Annotated[float, msgspec.Meta(ge=0, le=3_600)] = 20.0
+
+
+class ResilienceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """All of it; a part that is not named keeps its defaults."""
+
+    admission: AdmissionSettings = AdmissionSettings()
+    deadline: DeadlineSettings = DeadlineSettings()
+    retry: RetrySettings = RetrySettings()
+    retry_budget: BudgetSettings = BudgetSettings()
+    breaker: BreakerSettings = BreakerSettings()
+    bulkhead: BulkheadSettings = BulkheadSettings()
+    drain: DrainSettings = DrainSettings()

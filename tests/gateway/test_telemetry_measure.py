@@ -1,0 +1,87 @@
+"""Measure and Timed."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.core.clock import LoopClock
+from gateway.core.errors import Fault, GatewayError
+from gateway.core.telemetry import LayerTimed, RequestFinished
+from gateway.telemetry.measure import Measure, Timed
+from tests.fakes.service import HANG, ScriptedService, answer, request
+from tests.fakes.telemetry import RecordingTelemetry
+from tests.fakes.virtual_time import virtual_time
+
+
+@virtual_time
+async def test_answer_is_reported_with_its_provenance_and_time() -> None:
+    """An answer passes through untouched and is reported once."""
+    telemetry = RecordingTelemetry()
+    expected = answer("edge", level="l1")
+
+    class Slow:
+        async def __call__(self, _request):
+            await asyncio.sleep(2)
+            return expected
+
+    response = await Measure(LoopClock(), telemetry)(request(), Slow())
+
+    assert response is expected
+    assert telemetry.events == [RequestFinished("digits", "l1", "ok", 2.0)]
+
+
+@virtual_time
+async def test_fault_is_reported_by_name() -> None:
+    """A refusal or failure counts under its fault."""
+    telemetry = RecordingTelemetry()
+
+    with pytest.raises(GatewayError):
+        await Measure(LoopClock(), telemetry)(
+            request(), ScriptedService(GatewayError(Fault.DEADLINE, "late"))
+        )
+
+    assert telemetry.events == [RequestFinished("digits", "none", "deadline", 0.0)]
+
+
+@virtual_time
+async def test_bug_is_reported_as_internal() -> None:
+    """An exception that is no fault is ours."""
+    telemetry = RecordingTelemetry()
+
+    with pytest.raises(ZeroDivisionError):
+        await Measure(LoopClock(), telemetry)(request(), ScriptedService(ZeroDivisionError()))
+
+    assert telemetry.events == [RequestFinished("digits", "none", "internal", 0.0)]
+
+
+@virtual_time
+async def test_caller_who_leaves_is_neither_failure_nor_timeout() -> None:
+    """A cancellation is reported as such and passes on."""
+    telemetry, service = RecordingTelemetry(), ScriptedService(HANG)
+    call = asyncio.ensure_future(Measure(LoopClock(), telemetry)(request(), service))
+    await asyncio.sleep(1)
+
+    call.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert telemetry.events == [RequestFinished("digits", "none", "cancelled", 1.0)]
+    assert service.running == 0
+
+
+@virtual_time
+@pytest.mark.parametrize("step", [1.5, GatewayError(Fault.UNAVAILABLE, "down")], ids=["answer", "fault"])
+async def test_layer_is_timed_however_it_ends(step) -> None:
+    """Timed reports the layer's time for answers and failures alike."""
+    telemetry = RecordingTelemetry()
+    call = Timed("upstream", LoopClock(), telemetry)(request(), ScriptedService(step))
+
+    if isinstance(step, float):
+        await call
+    else:
+        with pytest.raises(GatewayError):
+            await call
+
+    assert telemetry.events == [LayerTimed("upstream", step if isinstance(step, float) else 0.0)]

@@ -1,0 +1,89 @@
+"""Events to Prometheus."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+
+import pytest
+
+from gateway.core import telemetry as events
+from gateway.telemetry.prometheus import MAX_MODELS, Prometheus
+
+SAMPLES = {
+    events.RequestFinished(
+        "digits", "l1", "ok", 0.001
+    ): 'edgeway_requests_total{code="ok",model="digits",provenance="l1"} 1.0',
+    events.LayerTimed("upstream", 0.01): 'edgeway_layer_seconds_count{layer="upstream"} 1.0',
+    events.CacheLookedUp("l2", "garbage"): 'edgeway_cache_lookups_total{level="l2",outcome="garbage"} 1.0',
+    events.FlightJoined("digits"): 'edgeway_flights_joined_total{model="digits"} 1.0',
+    events.CascadeDecided(
+        "digits", "deferred", "unsure"
+    ): 'edgeway_cascade_decisions_total{model="digits",outcome="deferred",reason="unsure"} 1.0',
+    events.CertificateRefused(
+        "digits", "edge_digest"
+    ): 'edgeway_certificates_refused_total{field="edge_digest",model="digits"} 1.0',
+    events.BatchRan("digits", 16, 4, 0.001, 0.002): 'edgeway_batch_rows_bucket{le="16.0",model="digits"} 1.0',
+    events.QueueChanged("digits", 3): 'edgeway_queue_depth{model="digits"} 3.0',
+    events.BreakerChanged("central", "open"): 'edgeway_breaker_state{endpoint="central"} 2.0',
+    events.RetryScheduled(1, "unavailable", 0.02): 'edgeway_retries_total{fault="unavailable"} 1.0',
+    events.RetryDenied("budget"): 'edgeway_retries_denied_total{reason="budget"} 1.0',
+    events.Refused(
+        "admission", "concurrency"
+    ): 'edgeway_refusals_total{layer="admission",reason="concurrency"} 1.0',
+    events.PolicyLoaded(7, ""): "edgeway_policy_generation 7.0",
+}
+
+
+@pytest.mark.parametrize("event", SAMPLES, ids=lambda event: type(event).__name__)
+def test_every_event_shows(event: events.Event) -> None:
+    """Each kind of event moves its own series."""
+    prometheus = Prometheus()
+
+    prometheus.emit(event)
+
+    assert SAMPLES[event] in prometheus.render().decode()
+
+
+def test_every_kind_of_event_has_a_sample_here() -> None:
+    """A new event cannot be forgotten."""
+    assert {type(event) for event in SAMPLES} == set(typing.get_args(events.Event))
+    assert all(dataclasses.is_dataclass(event) for event in SAMPLES)
+
+
+def test_refused_policy_counts_and_keeps_the_generation() -> None:
+    """A refused load is counted; the gauge still tells the generation in force."""
+    prometheus = Prometheus()
+
+    prometheus.emit(events.PolicyLoaded(3, ""))
+    prometheus.emit(events.PolicyLoaded(3, "line 4: unknown field"))
+
+    text = prometheus.render().decode()
+    assert 'edgeway_policy_loads_total{outcome="refused"} 1.0' in text
+    assert "edgeway_policy_generation 3.0" in text
+
+
+def test_unknown_models_never_become_labels() -> None:
+    """A scanner that asks for a million models adds one series."""
+    prometheus = Prometheus()
+
+    for number in range(1000):
+        prometheus.emit(events.RequestFinished(f"guess-{number}", "none", "not_found", 0.001))
+
+    text = prometheus.render().decode()
+    assert "guess" not in text
+    assert 'edgeway_requests_total{code="not_found",model="unknown",provenance="none"} 1000.0' in text
+
+
+def test_models_beyond_the_bound_are_counted_as_other() -> None:
+    """Labels are bounded even when a route takes every name."""
+    prometheus = Prometheus()
+
+    for number in range(MAX_MODELS + 5):
+        prometheus.emit(events.RequestFinished(f"m{number}", "edge", "ok", 0.001))
+
+    assert (
+        'edgeway_requests_total{code="ok",model="other",provenance="edge"} 5.0'
+        in prometheus.render().decode()
+    )
+    assert repr(prometheus).endswith(f"{MAX_MODELS} models>")

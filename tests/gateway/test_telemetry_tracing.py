@@ -1,0 +1,83 @@
+"""OpenTelemetry spans and W3C context."""
+
+from __future__ import annotations
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from gateway.core.errors import Fault, GatewayError
+from gateway.core.service import stack
+from gateway.telemetry.tracing import Span, Trace, tracer_provider
+from tests.fakes.service import ScriptedService, answer, request
+
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest.fixture
+def exporter() -> InMemorySpanExporter:
+    """Where finished spans end up."""
+    return InMemorySpanExporter()
+
+
+@pytest.fixture
+def tracer(exporter):
+    """A tracer whose spans are exported at once."""
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    return provider.get_tracer("test")
+
+
+async def test_spans_nest_under_the_callers_trace_and_reach_the_upstream(tracer, exporter) -> None:
+    """The caller's trace goes in, each layer is a child, and the upstream sees the innermost as parent."""
+    service = ScriptedService(answer("central"))
+    traced = stack(
+        Trace(tracer), Span(tracer, "cache"), Span(tracer, "upstream", outward=True), service=service
+    )
+
+    await traced(request(trace=(("traceparent", PARENT),)))
+
+    upstream, cache, server = exporter.get_finished_spans()
+    assert [span.name for span in (server, cache, upstream)] == ["infer", "cache", "upstream"]
+    assert f"{server.context.trace_id:032x}" == PARENT.split("-")[1]
+    assert f"{server.parent.span_id:016x}" == PARENT.split("-")[2]
+    assert cache.parent.span_id == server.context.span_id
+    assert upstream.parent.span_id == cache.context.span_id
+    sent = dict(service.requests[0].trace)["traceparent"]
+    assert sent == f"00-{server.context.trace_id:032x}-{upstream.context.span_id:016x}-01"
+    assert server.attributes["edgeway.provenance"] == "central"
+
+
+async def test_request_without_context_begins_a_trace(tracer, exporter) -> None:
+    """No traceparent, or a broken one, starts a new trace instead of failing."""
+    await Trace(tracer)(request(trace=(("traceparent", "garbage"),)), ScriptedService())
+
+    (span,) = exporter.get_finished_spans()
+    assert span.parent is None
+
+
+async def test_fault_marks_the_spans(tracer, exporter) -> None:
+    """A failure is an error on every span above it, named by its fault, without a traceback."""
+    failing = ScriptedService(GatewayError(Fault.UNAVAILABLE, "down"))
+
+    with pytest.raises(GatewayError):
+        await stack(Trace(tracer), Span(tracer, "retry"), service=failing)(request())
+
+    for span in exporter.get_finished_spans():
+        assert span.status.description == "unavailable"
+        assert not span.events
+
+
+def test_provider_names_the_service() -> None:
+    """What is exported says which region and role it comes from."""
+    exporter = InMemorySpanExporter()
+    provider = tracer_provider("eu-west", "edge", "http://127.0.0.1:4318", exporter=exporter)
+
+    with provider.get_tracer("t").start_as_current_span("x"):
+        pass
+    provider.shutdown()
+
+    (span,) = exporter.get_finished_spans()
+    assert span.resource.attributes["service.name"] == "edgeway"
+    assert span.resource.attributes["edgeway.region"] == "eu-west"

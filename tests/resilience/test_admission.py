@@ -1,0 +1,100 @@
+"""Admission: who may come in, and how many at once."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.core.errors import Fault, GatewayError
+from gateway.core.request import Caller
+from gateway.core.telemetry import Refused
+from resilience.admission import Admission
+from resilience.settings import AdmissionSettings
+from tests.fakes.service import HANG, ScriptedService, answer, request
+from tests.fakes.telemetry import RecordingTelemetry
+from tests.fakes.virtual_time import virtual_time
+
+
+def known(caller: Caller) -> Caller:
+    return caller
+
+
+def stranger(_: Caller) -> Caller:
+    raise GatewayError(Fault.UNAUTHENTICATED, "send a valid key")
+
+
+def admission(telemetry: RecordingTelemetry, identify=known, **settings) -> Admission:
+    return Admission(identify, AdmissionSettings(**settings), telemetry)
+
+
+@virtual_time
+async def test_a_known_caller_passes_through(telemetry: RecordingTelemetry) -> None:
+    """A caller whom identify leaves as it is costs no copy of the request."""
+    service, asked, response = ScriptedService(answer("edge")), request(), answer("edge")
+
+    assert await admission(telemetry)(asked, service) == response
+
+    assert service.requests[0] is asked
+    assert telemetry.events == []
+
+
+@virtual_time
+async def test_below_the_door_the_caller_is_the_checked_one(telemetry: RecordingTelemetry) -> None:
+    """What identify returns replaces the claim."""
+    service, checked = ScriptedService(), Caller(tenant="acme")
+
+    await admission(telemetry, lambda _: checked)(request(caller=Caller(tenant="claimed")), service)
+
+    assert service.requests[0].caller is checked
+
+
+@virtual_time
+async def test_a_stranger_is_refused(telemetry: RecordingTelemetry) -> None:
+    """What identify raises is the answer; the service is not called and no place is lost."""
+    service, door = ScriptedService(), admission(telemetry, stranger)
+
+    with pytest.raises(GatewayError, match="send a valid key"):
+        await door(request(), service)
+
+    assert service.requests == []
+    assert telemetry.events == [Refused("admission", "unauthenticated")]
+    assert repr(door) == "<Admission 0 of 1024 running>"
+
+
+@virtual_time
+async def test_one_too_many_is_refused(telemetry: RecordingTelemetry) -> None:
+    """At the limit the next caller is told when to come again; when one ends, there is room."""
+    door = admission(telemetry, max_requests=2, retry_after_s=3.0)
+    service = ScriptedService(HANG)
+    calls = [asyncio.create_task(door(request(), service)) for _ in range(2)]
+    await asyncio.sleep(0)
+
+    with pytest.raises(GatewayError) as caught:
+        await door(request(), service)
+
+    assert caught.value.fault is Fault.OVERLOADED
+    assert caught.value.retry_after_s == 3.0
+    assert len(service.requests) == 2
+    assert telemetry.events == [Refused("admission", "concurrency")]
+    assert repr(door) == "<Admission 2 of 2 running>"
+    service.release()
+    await asyncio.gather(*calls)
+    await door(request(), service)
+
+
+@virtual_time
+async def test_failures_and_leavers_give_their_place_back(telemetry: RecordingTelemetry) -> None:
+    """A place is free again after a fault and after a caller who left."""
+    door = admission(telemetry, max_requests=1)
+    service = ScriptedService(GatewayError(Fault.INTERNAL, "broken"), HANG)
+
+    with pytest.raises(GatewayError, match="broken"):
+        await door(request(), service)
+    caller = asyncio.create_task(door(request(), service))
+    await asyncio.sleep(0)
+    caller.cancel()
+    await asyncio.gather(caller, return_exceptions=True)
+
+    assert service.running == 0
+    assert repr(door) == "<Admission 0 of 1 running>"

@@ -1,0 +1,300 @@
+"""Retry: trying again, where that may help and does no harm."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.clock import LoopClock
+from gateway.core.errors import Fault, GatewayError
+from gateway.core.request import Request, Response
+from gateway.core.telemetry import RetryDenied, RetryScheduled
+from resilience.attempt import AttemptTimeout
+from resilience.budget import RetryBudget
+from resilience.retry import Retry
+from resilience.settings import BudgetSettings, RetrySettings
+from tests.fakes.service import HANG, ScriptedService, answer, request
+from tests.fakes.telemetry import RecordingTelemetry
+from tests.fakes.virtual_time import VirtualLoop, virtual_time
+
+START = 1000.0
+DOWN = GatewayError(Fault.UNAVAILABLE, "down", retryable=True, counts=True)
+
+
+class Half:
+    """Chance that always falls in the middle."""
+
+    def random(self) -> float:
+        return 0.5
+
+    def uniform(self, a: float, b: float) -> float:
+        return (a + b) / 2
+
+
+def budget(least: int = 3) -> RetryBudget:
+    return RetryBudget(BudgetSettings(min_retry_concurrency=least))
+
+
+def retry(telemetry: RecordingTelemetry, shared: RetryBudget | None = None, **settings) -> Retry:
+    return Retry(
+        RetrySettings(**settings), shared or budget(), clock=LoopClock(), chance=Half(), telemetry=telemetry
+    )
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+@virtual_time
+async def test_a_first_success_passes_through(telemetry: RecordingTelemetry) -> None:
+    """The request goes down as it came, at once, and nothing is reported."""
+    service, asked, response = ScriptedService(answer("edge")), request(), answer("edge")
+
+    assert await retry(telemetry)(asked, service) == response
+
+    assert service.requests[0] is asked
+    assert now() == START
+    assert telemetry.events == []
+
+
+@virtual_time
+async def test_the_second_attempt_may_succeed(telemetry: RecordingTelemetry) -> None:
+    """After a retryable failure the request is sent again as the next attempt, after a jittered wait."""
+    service, shared = ScriptedService(DOWN, answer()), budget()
+
+    response = await retry(telemetry, shared)(request(id="r1"), service)
+
+    assert response == answer()
+    assert [(seen.id, seen.attempt) for seen in service.requests] == [("r1", 0), ("r1", 1)]
+    assert now() == pytest.approx(START + 0.0125)
+    assert telemetry.events == [RetryScheduled(1, "unavailable", 0.0125)]
+    assert repr(shared) == "<RetryBudget 0 of 3 retries, 0 requests>"
+
+
+@virtual_time
+async def test_attempts_count_on_from_the_requests_own(telemetry: RecordingTelemetry) -> None:
+    """A request that comes as attempt 2 goes on as 3."""
+    service = ScriptedService(DOWN, answer())
+
+    await retry(telemetry)(request(attempt=2), service)
+
+    assert [seen.attempt for seen in service.requests] == [2, 3]
+
+
+@virtual_time
+async def test_waits_double_up_to_the_maximum(telemetry: RecordingTelemetry) -> None:
+    """The ceilings are 25, 50, 100, 200, 250, 250 ms; chance takes half of each."""
+    service = ScriptedService(DOWN)
+
+    with pytest.raises(GatewayError):
+        await retry(telemetry, num_retries=6)(request(), service)
+
+    waits = [round(event.wait_s * 1000, 6) for event in telemetry.of(RetryScheduled)]
+    assert waits == [12.5, 25, 50, 100, 125, 125]
+
+
+@virtual_time
+async def test_when_attempts_are_used_up_the_last_failure_is_the_answer(
+    telemetry: RecordingTelemetry,
+) -> None:
+    """The caller sees the very fault of the last attempt, not tenacity's."""
+    last = GatewayError(Fault.UNAVAILABLE, "still down", retryable=True)
+    service, shared = ScriptedService(DOWN, last), budget()
+
+    with pytest.raises(GatewayError) as caught:
+        await retry(telemetry, shared)(request(), service)
+
+    assert caught.value is last
+    assert len(service.requests) == 2
+    assert telemetry.of(RetryDenied) == [RetryDenied("attempts")]
+    assert repr(shared) == "<RetryBudget 0 of 3 retries, 0 requests>"
+
+
+@virtual_time
+async def test_a_route_may_have_its_own_number(telemetry: RecordingTelemetry) -> None:
+    """num_retries overrides the settings; with none the first failure is final."""
+    service = ScriptedService(DOWN)
+    never = Retry(
+        RetrySettings(), budget(), clock=LoopClock(), chance=Half(), telemetry=telemetry, num_retries=0
+    )
+
+    with pytest.raises(GatewayError):
+        await never(request(), service)
+
+    assert len(service.requests) == 1
+    assert repr(never) == "<Retry 0, <RetryBudget 0 of 3 retries, 0 requests>>"
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        GatewayError(Fault.INVALID, "bad"),
+        GatewayError(Fault.INTERNAL, "broken", counts=True),
+        KeyError("bug"),
+    ],
+    ids=repr,
+)
+def test_what_is_not_retryable_is_final(failure: Exception) -> None:
+    """Only the flag decides; a mistake, a broken answer and a bug are passed on, first or second."""
+
+    @virtual_time
+    async def check() -> None:
+        first, second = ScriptedService(failure), ScriptedService(DOWN, failure)
+        telemetry, shared = RecordingTelemetry(), budget()
+
+        for service in (first, second):
+            with pytest.raises(type(failure)) as caught:
+                await retry(telemetry, shared, num_retries=3)(request(), service)
+            assert caught.value is failure
+
+        assert (len(first.requests), len(second.requests)) == (1, 2)
+        assert repr(shared) == "<RetryBudget 0 of 3 retries, 0 requests>"
+
+    check()
+
+
+@virtual_time
+async def test_no_retry_when_the_wait_does_not_fit(telemetry: RecordingTelemetry) -> None:
+    """If the wait would end at or past the deadline, the failure is passed on now."""
+    service = ScriptedService(DOWN)
+
+    with pytest.raises(GatewayError) as caught:
+        await retry(telemetry)(request(deadline=START + 0.0125), service)
+
+    assert caught.value is DOWN
+    assert now() == START
+    assert telemetry.events == [RetryDenied("deadline")]
+
+
+@virtual_time
+async def test_retry_after_is_honoured_within_the_deadline(telemetry: RecordingTelemetry) -> None:
+    """A failure that says when to come again is waited for, if the deadline allows, else passed on."""
+    busy = GatewayError(Fault.OVERLOADED, "busy", retryable=True, retry_after_s=2.0)
+
+    await retry(telemetry)(request(deadline=START + 3), ScriptedService(busy, answer()))
+    with pytest.raises(GatewayError):
+        await retry(telemetry)(request(deadline=START + 3), ScriptedService(busy, answer()))
+
+    assert now() == START + 2
+    assert telemetry.events == [RetryScheduled(1, "overloaded", 2.0), RetryDenied("deadline")]
+
+
+@virtual_time
+async def test_a_slow_attempt_is_tried_elsewhere(telemetry: RecordingTelemetry) -> None:
+    """A timeout of one attempt, not of the request, is followed by another."""
+    limit, service = AttemptTimeout(5.0, LoopClock()), ScriptedService(HANG, answer())
+
+    async def rest(asked: Request) -> Response:
+        return await limit(asked, service)
+
+    response = await retry(telemetry)(request(deadline=START + 15), rest)
+
+    assert response == answer()
+    assert [event.fault for event in telemetry.of(RetryScheduled)] == ["deadline"]
+
+
+@virtual_time
+async def test_when_the_budget_is_spent_failures_are_passed_on(telemetry: RecordingTelemetry) -> None:
+    """A broken endpoint gets the load and the budget's few retries, not twice the load."""
+    shared, calls = budget(), []
+    again = retry(telemetry, shared)
+
+    async def slow_to_fail(asked: Request) -> Response:
+        calls.append(asked)
+        await asyncio.sleep(0.1)
+        raise DOWN
+
+    outcomes = await asyncio.gather(
+        *(again(request(), slow_to_fail) for _ in range(50)), return_exceptions=True
+    )
+
+    assert all(outcome is DOWN for outcome in outcomes)
+    denied = [event.reason for event in telemetry.of(RetryDenied)]
+    assert denied.count("budget") == 40
+    assert denied.count("attempts") == 10
+    assert len(calls) == 60
+    assert repr(shared) == "<RetryBudget 0 of 3 retries, 0 requests>"
+
+
+@virtual_time
+async def test_a_caller_who_leaves_gives_everything_back(telemetry: RecordingTelemetry) -> None:
+    """Cancelled in the first attempt, in the wait or in the second attempt: the budget is clean."""
+    shared = budget()
+    again = retry(telemetry, shared, base_interval_ms=200.0)
+    first, waiting, second = ScriptedService(HANG), ScriptedService(DOWN), ScriptedService(DOWN, HANG)
+    calls = [asyncio.create_task(again(request(), service)) for service in (first, second)]
+    await asyncio.sleep(1)
+    calls.append(asyncio.create_task(again(request(), waiting)))
+    await asyncio.sleep(0.01)
+    assert repr(shared) == "<RetryBudget 2 of 3 retries, 3 requests>"
+
+    for call in calls:
+        call.cancel()
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+
+    assert [type(outcome) for outcome in outcomes] == [asyncio.CancelledError] * 3
+    assert first.running == second.running == 0
+    assert repr(shared) == "<RetryBudget 0 of 3 retries, 0 requests>"
+
+
+class Watched(RetryBudget):
+    """A budget that checks itself whenever a retry begins."""
+
+    granted = 0
+    overdrawn = 0
+
+    def take(self) -> bool:
+        before = self.limit
+        taken = super().take()
+        self.granted += taken
+        self.overdrawn += taken and self._retries > before
+        return taken
+
+
+lives = st.tuples(
+    st.floats(0, 2),  # when it comes
+    st.lists(st.floats(0, 1) | st.just("fails"), min_size=1, max_size=4),  # what happens to it
+    st.floats(0.01, 3),  # how much time it has
+    st.none() | st.floats(0, 2),  # when its caller leaves
+)
+
+
+@given(st.lists(lives, max_size=40), st.integers(0, 3), st.randoms(use_true_random=False))
+def test_the_budget_holds_under_any_schedule(
+    schedule: list[tuple[float, list[float | str], float, float | None]], least: int, chance: random.Random
+) -> None:
+    """However requests come, fail and leave: never more retries than allowed, none late, all given back."""
+    shared = Watched(BudgetSettings(min_retry_concurrency=least))
+    telemetry = RecordingTelemetry()
+    again = Retry(RetrySettings(num_retries=3), shared, clock=LoopClock(), chance=chance, telemetry=telemetry)
+    late = []
+
+    async def one(comes: float, script: list[float | str], time_s: float, leaves: float | None) -> None:
+        await asyncio.sleep(comes)
+        service = ScriptedService(*(DOWN if step == "fails" else step for step in script))  # type: ignore[arg-type]
+        deadline = now() + time_s
+
+        async def rest(asked: Request) -> Response:
+            if asked.attempt and now() >= deadline:
+                late.append(asked)
+            return await service(asked)
+
+        call = asyncio.create_task(again(request(deadline=deadline), rest))
+        if leaves is not None:
+            asyncio.get_running_loop().call_later(leaves, call.cancel)
+        await asyncio.gather(call, return_exceptions=True)
+
+    async def main() -> None:
+        await asyncio.gather(*(one(*life) for life in schedule))
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(main())
+
+    assert shared.overdrawn == 0
+    assert late == []
+    assert len(telemetry.of(RetryScheduled)) == shared.granted
+    assert repr(shared) == f"<RetryBudget 0 of {least} retries, 0 requests>"
