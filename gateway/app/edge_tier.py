@@ -83,7 +83,7 @@ class Models:
             central_digest=route.digest,
             telemetry=telemetry,
         )
-        return EdgeTier(self.predictor, licence, model.session.digest, proof)
+        return EdgeTier(model.name, self.predictor, licence, model.session.digest, proof)
 
     def _refusal(self, certificate: Certificate, edge_digest: str, central_digest: str) -> str | None:
         # A route without a digest cannot say what central serves, so nothing proves that it is the one.

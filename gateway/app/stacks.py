@@ -75,8 +75,9 @@ class Levels:
 
 @dataclass(frozen=True, slots=True)
 class EdgeTier:
-    """The edge model of one route: ``predictor`` runs it, ``licence`` says what it may answer alone."""
+    """The edge ``model`` of one route: ``predictor`` runs it, ``licence`` says what it may answer alone."""
 
+    model: str
     predictor: Service
     licence: Licence
     digest: str
@@ -175,7 +176,7 @@ def _cascade(parts: Parts, route: Route, edge: EdgeTier | None) -> tuple[Filter,
         return ()
     cascade = Cascade(
         stack(*parts.observed.layer("edge_model"), service=edge.predictor),
-        {edge.licence.model: edge.licence},
+        {edge.model: edge.licence},
         on_central_down=route.cascade.on_central_down,
         region=parts.region,
         clock=parts.clock,

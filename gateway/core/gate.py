@@ -6,7 +6,10 @@ from typing import Protocol
 
 
 class Gate(Protocol):
-    """Decides whether a call may go ahead. Every admitted call ends in exactly one of the other three."""
+    """Decides whether a call may go ahead. Every admitted call ends in exactly one of the other three.
+
+    A call reports from the task in which it was admitted.
+    """
 
     def admit(self) -> bool:
         """Whether a call may go ahead now; a half-open gate admits one probe at a time."""

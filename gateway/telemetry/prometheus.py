@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.process_collector import ProcessCollector
 
 from gateway.core import telemetry as events
@@ -28,6 +35,7 @@ class Prometheus:
         self._registry = CollectorRegistry()
         self._models: set[str] = set()
         self._children: dict[tuple[Any, ...], Any] = {}
+        disable_created_metrics()  # half of the text, and nobody plots it
         ProcessCollector(registry=self._registry)
         self._handlers: dict[type, Callable[[Any], None]] = (
             self._request_handlers()

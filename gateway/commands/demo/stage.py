@@ -57,11 +57,15 @@ class Process:
             self.running.wait()
             self.running = None
 
-    def stop(self, within_s: float = 10.0) -> int:
-        """Ask to stop, then insist; return the exit code."""
+    def ask_to_stop(self) -> None:
+        """Send SIGTERM, if it runs."""
+        if self.running is not None:
+            self.running.send_signal(signal.SIGTERM)
+
+    def stop(self, within_s: float = 20.0) -> int:
+        """Wait until it has stopped, then insist; return the exit code."""
         if self.running is None:
             return 0
-        self.running.send_signal(signal.SIGTERM)
         try:
             code = self.running.wait(within_s)
         except subprocess.TimeoutExpired:
@@ -111,9 +115,12 @@ class Stage:
 
     def stop(self) -> dict[str, int]:
         """Stop everything; return the gateways' exit codes."""
-        codes = {name: process.stop() for name, process in self.gateways.items()}
-        for process in self.redis.values():
-            process.stop()
+        for gateway in self.gateways.values():
+            gateway.ask_to_stop()
+        codes = {name: gateway.stop() for name, gateway in self.gateways.items()}
+        for redis in self.redis.values():
+            redis.ask_to_stop()
+            redis.stop()
         return codes
 
     def wait_ready(self, name: str) -> None:
@@ -205,6 +212,7 @@ cache:
   memory: {{max_bytes: 67108864}}{level2}
 resilience:
   breaker: {{base_ejection_time_s: 1}}
+  drain: {{drain_time_s: 0.2}}
 """
 
 
@@ -220,6 +228,8 @@ models:
   providers: [cuda, cpu]
   batching:
     digits: {{max_batch_size: 64, preferred_batch_size: [8, 16, 32], max_queue_delay_microseconds: 500}}
+resilience:
+  drain: {{drain_time_s: 0.2}}
 """
 
 
