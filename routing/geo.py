@@ -1,0 +1,145 @@
+"""Where an address is: a MaxMind DB file in either of its two shapes.
+
+A file that is corrupt may answer anything, so the file is tried out before it is used and a look-up
+that fails at run time means "not known", which the rules treat as the strictest case. Every step here
+is one look-up of one address, which visits at most 128 nodes; walking the tree of a corrupt file
+could take for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+from typing import Any, Final
+
+import maxminddb
+from geoip2.database import Reader
+
+from routing.place import Place, place_of
+
+_REMEMBERED: Final = 16_384
+_DAY_S: Final = 86_400
+_PARTS: Final = 64
+"""A trial looks at 64 evenly spaced parts of the address space, up to 64 networks in each."""
+
+Address = IPv4Address | IPv6Address
+Lookup = Callable[[str], Place | None]
+
+
+class GeoError(Exception):
+    """A geo database that cannot be used; the message names the file."""
+
+
+class Places:
+    """An open geo database. It remembers the answers for the addresses asked last."""
+
+    def __init__(self, path: Path, lookup: Lookup, build_epoch: int) -> None:
+        self.path = path
+        self._lookup = lookup
+        self._build_epoch = build_epoch
+        self._remembered = lru_cache(_REMEMBERED)(self._find)
+
+    def __repr__(self) -> str:
+        return f"<Places {self.path.name}, {self._remembered.cache_info().currsize} addresses remembered>"
+
+    @classmethod
+    def open(cls, path: Path | str) -> Places:
+        """Open a database and try it out.
+
+        Raises:
+            GeoError: when it is missing, corrupt, or holds no countries.
+        """
+        path = Path(path)
+        try:
+            database = maxminddb.open_database(path)
+            lookup = _lookup(database, path)
+        except OSError as error:
+            raise GeoError(f"{path}: cannot be read: {error.strerror}") from None
+        except Exception as error:  # a corrupt file makes the reader raise nearly anything
+            raise GeoError(f"{path}: is not a sound MaxMind DB file ({type(error).__name__})") from error
+        if lookup is None:
+            raise GeoError(f"{path}: holds no countries; use a country or city database")
+        return cls(path, lookup, database.metadata().build_epoch)
+
+    def locate(self, address: str) -> Place | None:
+        """Return the place of an address in canonical form; None when it is not known."""
+        return self._remembered(address) if address else None
+
+    def refuse_older_than(self, days: int, wall_s: float) -> None:
+        """Check the age of the database at ``wall_s``, in seconds since the Unix epoch.
+
+        Raises:
+            GeoError: when it was built more than ``days`` before.
+        """
+        age_days = (wall_s - self._build_epoch) / _DAY_S
+        if age_days > days:
+            raise GeoError(f"{self.path}: is {age_days:.0f} days old, and {days} are allowed; get a new one")
+
+    def _find(self, address: str) -> Place | None:
+        try:
+            return self._lookup(address)
+        except Exception:  # noqa: BLE001 - a corrupt file makes the reader raise nearly anything
+            return None
+
+
+def _lookup(database: maxminddb.Reader, path: Path) -> Lookup | None:
+    """Try the database out and return how to read it; None when nothing in it names a country."""
+    keys: set[str] = set()
+    for record in _sample(database):
+        if not isinstance(record, dict):
+            raise maxminddb.InvalidDatabaseError("a record is not a map")
+        keys.update(record)
+    if "country_code" in keys:
+        return _flat(database)
+    return _nested(Reader(path), database.metadata().database_type) if "country" in keys else None
+
+
+def _sample(database: maxminddb.Reader) -> Iterator[object]:
+    """Yield the records of networks from all over the address space, a bounded number of them."""
+    yield from _walk(database, IPv4Address, 0, 32)
+    if database.metadata().ip_version == 6:
+        # All unicast addresses in use lie in 2000::/3.
+        yield from _walk(database, IPv6Address, 0x2000 << 112, 125)
+
+
+def _walk(database: maxminddb.Reader, address: type[Address], first: int, size_bits: int) -> Iterator[object]:
+    part_size = (1 << size_bits) // _PARTS
+    bits = address(0).max_prefixlen
+    for part in range(_PARTS):
+        position = first + part * part_size
+        end = position + part_size
+        for _ in range(_PARTS):
+            if position >= end:
+                break
+            record, prefix = database.get_with_prefix_len(address(position))
+            if record is not None:
+                yield record
+            host_bits = bits - prefix
+            position = ((position >> host_bits) + 1) << host_bits
+
+
+def _flat(database: maxminddb.Reader) -> Lookup:
+    """Read records with one key, ``country_code``, as ip-location-db builds them."""
+
+    def lookup(address: str) -> Place | None:
+        record: Any = database.get(address)
+        return place_of(record["country_code"]) if record else None
+
+    return lookup
+
+
+def _nested(reader: Reader, kind: str) -> Lookup | None:
+    """Read records as MaxMind builds them; the registered country stands in for an absent one."""
+    methods = {"City": reader.city, "Country": reader.country, "Enterprise": reader.enterprise}
+    find = next((method for name, method in methods.items() if name in kind), None)
+    if find is None:
+        return None
+
+    def lookup(address: str) -> Place | None:
+        found = find(address)
+        country = found.country.iso_code or found.registered_country.iso_code
+        return place_of(country, found.continent.code)
+
+    return lookup

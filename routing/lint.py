@@ -1,0 +1,180 @@
+"""Semantic lint of a policy: what the names mean to each other. Pure; every rule has a stable id.
+
+Errors: EW101 a name that cannot be one · EW102 unknown region · EW103 unknown endpoint · EW104 unknown
+residency class · EW105 unknown tenant · EW106 unknown place · EW107 bad address · EW108 named twice ·
+EW109 bad pattern · EW110 one key for two tenants · EW111 fail-over to itself · EW112 two routes of one
+name · EW113 unreachable route · EW114 a route that cannot answer.
+
+Warnings: EW201 region without fail-over · EW202 tenants that no central endpoint may serve · EW203
+clients that no region may serve · EW204 a place that narrows nothing · EW205 unused endpoint · EW206
+``*`` beside names · EW207 two regions serve one place · EW208 a cache that keeps nothing central.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from routing.lint_routes import ROUTE_CHECKS
+from routing.place import CODES
+from routing.policy import ANY, Policy
+from routing.problem import Path, Problem, unknown
+from routing.rules.residency import regions_of
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_ADDRESS: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
+
+
+def problems(policy: Policy) -> list[Problem]:
+    """Return all that is wrong with ``policy``, by rule, then in the order of the file."""
+    found = [problem for check in (*_CHECKS, *ROUTE_CHECKS) for problem in check(policy)]
+    return sorted(found, key=lambda problem: problem.rule)
+
+
+def _names(policy: Policy) -> Iterator[Problem]:
+    for field in ("regions", "endpoints", "residency", "tenants"):
+        for name in getattr(policy, field):
+            if not _NAME.fullmatch(name):
+                yield Problem(
+                    "EW101", (field, name), "a name is up to 64 letters, digits, dots, dashes, underscores"
+                )
+
+
+def _regions(policy: Policy) -> Iterator[Problem]:
+    references: list[tuple[Path, str]] = [
+        (("endpoints", name, "region"), endpoint.region) for name, endpoint in policy.endpoints.items()
+    ]
+    for name, entry in policy.residency.items():
+        references += _items(("residency", name, "regions"), entry.regions)
+    for name, order in policy.failover.items():
+        references.append((("failover", name), name))
+        references += _items(("failover", name), order)
+    for path, region in references:
+        if region not in policy.regions and not (region == ANY and path[0] == "residency"):
+            yield Problem("EW102", path, unknown("region", region, policy.regions))
+
+
+def _classes(policy: Policy) -> Iterator[Problem]:
+    references: list[tuple[Path, str]] = [
+        (("tenants", name, "residency"), tenant.residency) for name, tenant in policy.tenants.items()
+    ]
+    references += [(("places", code), name) for code, name in policy.places.items()]
+    for path, name in references:
+        if name not in policy.residency:
+            yield Problem("EW104", path, unknown("residency class", name, policy.residency))
+
+
+def _places(policy: Policy) -> Iterator[Problem]:
+    references: list[tuple[Path, str]] = [(("places", code), code) for code in policy.places]
+    for name, region in policy.regions.items():
+        references += _items(("regions", name, "serves"), region.serves)
+    for path, code in references:
+        if code not in CODES:
+            yield Problem(
+                "EW106", path, f"'{code}' is neither a continent (AF AN AS EU NA OC SA) nor an ISO country"
+            )
+
+
+def _addresses(policy: Policy) -> Iterator[Problem]:
+    for name, endpoint in policy.endpoints.items():
+        found = _ADDRESS.fullmatch(endpoint.address)
+        if found is None or not 0 < int(found[2]) < 65_536:
+            yield Problem(
+                "EW107",
+                ("endpoints", name, "address"),
+                f"'{endpoint.address}' is not HOST:PORT (no scheme, no path, port 1 to 65535)",
+            )
+
+
+def _twice(policy: Policy) -> Iterator[Problem]:
+    lists: list[tuple[Path, tuple[str, ...]]] = []
+    for name, region in policy.regions.items():
+        lists.append((("regions", name, "serves"), region.serves))
+    for name, entry in policy.residency.items():
+        lists.append((("residency", name, "regions"), entry.regions))
+    for name, order in policy.failover.items():
+        lists.append((("failover", name), order))
+    for index, route in enumerate(policy.routes):
+        lists.append((("routes", index, "endpoints"), route.endpoints))
+        lists.append((("routes", index, "match", "tenants"), route.match.tenants))
+    for path, items in lists:
+        for position, item in enumerate(items):
+            if item in items[:position]:
+                yield Problem("EW108", (*path, position), f"'{item}' stands here twice")
+        # Endpoints and fail-over orders know no "*"; the reference rules have refused it there.
+        if ANY in items and len(items) > 1:
+            yield Problem("EW206", path, "'*' is everything already; the other names change nothing")
+
+
+def _keys(policy: Policy) -> Iterator[Problem]:
+    owners: dict[str, str] = {}
+    for name, tenant in policy.tenants.items():
+        for index, digest in enumerate(tenant.keys_sha256):
+            owner = owners.setdefault(digest, name)
+            path = ("tenants", name, "keys_sha256", index)
+            if owner != name:
+                yield Problem("EW110", path, f"this key is tenant '{owner}'s already")
+            elif digest in tenant.keys_sha256[:index]:
+                yield Problem("EW108", path, "this key stands here twice")
+
+
+def _failover(policy: Policy) -> Iterator[Problem]:
+    for name, order in policy.failover.items():
+        for index, region in enumerate(order):
+            if region == name:
+                yield Problem("EW111", ("failover", name, index), "a region cannot fail over to itself")
+    for name in policy.regions:
+        if len(policy.regions) > 1 and not policy.failover.get(name):
+            yield Problem(
+                "EW201", ("regions", name), "has no fail-over order: other regions are tried as listed"
+            )
+
+
+def _homes(policy: Policy) -> Iterator[Problem]:
+    owners: dict[str, str] = {}
+    for name, region in policy.regions.items():
+        for index, code in enumerate(region.serves):
+            owner = owners.setdefault(code, name)
+            if owner != name:
+                yield Problem(
+                    "EW207", ("regions", name, "serves", index), f"'{code}' is served by '{owner}' already"
+                )
+
+
+def _narrowing(policy: Policy) -> Iterator[Problem]:
+    every = frozenset(policy.regions)
+    classes = {name: regions_of(policy, name) for name in policy.residency}
+    for code, name in policy.places.items():
+        if classes.get(name) == every:
+            yield Problem(
+                "EW204", ("places", code), f"class '{name}' allows all regions: nothing is narrowed"
+            )
+        for tenant_name, tenant in policy.tenants.items():
+            if not {name, tenant.residency} <= classes.keys():
+                continue
+            if not classes[name] & classes[tenant.residency]:
+                yield Problem(
+                    "EW203",
+                    ("places", code),
+                    f"clients of tenant '{tenant_name}' in {code} are refused: no region is in both "
+                    f"'{tenant.residency}' and '{name}'",
+                )
+
+
+def _items(path: Path, names: Iterable[str]) -> Iterator[tuple[Path, str]]:
+    return (((*path, index), name) for index, name in enumerate(names))
+
+
+_CHECKS: Final = (
+    _names,
+    _regions,
+    _classes,
+    _places,
+    _addresses,
+    _twice,
+    _keys,
+    _failover,
+    _homes,
+    _narrowing,
+)

@@ -1,0 +1,74 @@
+"""Places: the country and continent of a client, and the codes by which a policy names them.
+
+A code is a continent (AF AN AS EU NA OC SA) or an ISO 3166 country. Four countries share their two
+letters with a continent; they are written with their three: AFG, ASM, NAM, SAU. EU is the continent
+of Europe, Switzerland and the United Kingdom included, not the European Union.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+_COUNTRIES: Final = {
+    "AF": "AO BF BI BJ BW CD CF CG CI CM CV DJ DZ EG EH ER ET GA GH GM GN GQ GW KE KM LR LS LY MA MG ML "
+    "MR MU MW MZ NA NE NG RE RW SC SD SH SL SN SO SS ST SZ TD TG TN TZ UG YT ZA ZM ZW",
+    "AN": "AQ BV GS HM TF",
+    "AS": "AE AF AM AZ BD BH BN BT CC CN GE HK ID IL IN IO IQ IR JO JP KG KH KP KR KW KZ LA LB LK MM MN "
+    "MO MV MY NP OM PH PK PS QA SA SG SY TH TJ TM TR TW UZ VN YE",
+    "EU": "AD AL AT AX BA BE BG BY CH CY CZ DE DK EE ES FI FO FR GB GG GI GR HR HU IE IM IS IT JE LI LT "
+    "LU LV MC MD ME MK MT NL NO PL PT RO RS RU SE SI SJ SK SM UA VA XK",
+    "NA": "AG AI AW BB BL BM BQ BS BZ CA CR CU CW DM DO GD GL GP GT HN HT JM KN KY LC MF MQ MS MX NI PA "
+    "PM PR SV SX TC TT US VC VG VI",
+    "OC": "AS AU CK CX FJ FM GU KI MH MP NC NF NR NU NZ PF PG PN PW SB TK TL TO TV UM VU WF WS",
+    "SA": "AR BO BR CL CO EC FK GF GY PE PY SR UY VE",
+}
+"""Continent → its countries, as GeoNames has them, which MaxMind's databases follow."""
+
+CONTINENTS: Final = frozenset(_COUNTRIES)
+CONTINENT_OF: Final = {
+    country: continent for continent, countries in _COUNTRIES.items() for country in countries.split()
+}
+_THREE_LETTERS: Final = {"AFG": "AF", "ASM": "AS", "NAM": "NA", "SAU": "SA"}
+CODES: Final = CONTINENTS | _THREE_LETTERS.keys() | CONTINENT_OF.keys()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """ISO 3166 code and continent code; either is empty where it is not known."""
+
+    country: str = ""
+    continent: str = ""
+
+
+UNKNOWN: Final = Place()
+
+
+def place_of(country: object, continent: object = None) -> Place | None:
+    """Make a place of what a database says; what is no code counts as not said."""
+    known = country if isinstance(country, str) and country in CONTINENT_OF else ""
+    if isinstance(continent, str) and continent in CONTINENTS:
+        return Place(known, continent)
+    return Place(known, CONTINENT_OF[known]) if known else None
+
+
+def may_be_in(place: Place | None, code: str) -> bool:
+    """Whether a client of ``place`` may be in ``code``. One whose place is not known may be anywhere."""
+    place = place or UNKNOWN
+    if code in CONTINENTS:
+        return place.continent in {"", code}
+    country = _country(code)
+    if place.country:
+        return place.country == country
+    return place.continent in {"", CONTINENT_OF.get(country, place.continent)}
+
+
+def precision(place: Place, code: str) -> int:
+    """How well ``code`` names ``place``: 2 for its country, 1 for its continent, 0 not at all."""
+    if code in CONTINENTS:
+        return int(place.continent == code)
+    return 2 * int(place.country == _country(code))
+
+
+def _country(code: str) -> str:
+    return _THREE_LETTERS.get(code, code)

@@ -1,0 +1,116 @@
+"""The policy: what ops edit, the same file in every region, as frozen typed values.
+
+Shapes and ranges are checked here, while decoding; what the names mean to each other is checked by
+``routing.lint``. All mappings keep the order of the file.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+ANY: Final = "*"
+EDGE: Final = "edge"
+SERVE_EDGE: Final = "serve_edge"
+
+Names = Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+KeyHash = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Digest = Annotated[str, msgspec.Meta(pattern=r"^(sha256:[0-9a-f]{64})?\Z")]
+DAY_MS: Final = 86_400_000
+MONTH_S: Final = 2_592_000
+
+
+class Region(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A place with a gateway.
+
+    ``serves``: the codes (see ``routing.place``) of the clients who are at home here. It tells
+    clients and tools which gateway to call; the gateways themselves never turn a client away for it.
+    """
+
+    serves: tuple[str, ...] = ()
+
+
+class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where requests can be sent over a wire: a central tier, or another region's gateway.
+
+    ``address``: HOST:PORT. ``max_concurrency``: requests under way at once (64). ``attempt_timeout_ms``:
+    the longest that one attempt may take (2000).
+    """
+
+    tier: Literal["edge", "central"]
+    region: str
+    protocol: Literal["grpc", "http"]
+    address: str
+    max_concurrency: Annotated[int, msgspec.Meta(ge=1, le=65_536)] = 64
+    attempt_timeout_ms: Annotated[int, msgspec.Meta(ge=1, le=DAY_MS)] = 2000
+
+
+class ResidencyClass(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``regions`` that may see a request of this class; ``"*"`` is all regions of the policy."""
+
+    regions: Names
+
+
+class Tenant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``residency``: its class. ``keys_sha256``: SHA-256 of each of its keys, in lower-case hex."""
+
+    residency: str
+    keys_sha256: tuple[KeyHash, ...] = ()
+
+
+class Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a route is for. ``model``: a name, a prefix with ``*`` behind it, or ``*`` (the default)."""
+
+    model: str = ANY
+    tenants: Names = (ANY,)
+
+
+class RouteCache(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``ttl_s``: seconds for which an answer stays fresh; absent, each gateway's own setting holds."""
+
+    enabled: bool = True
+    ttl_s: Annotated[float, msgspec.Meta(gt=0, le=MONTH_S)] | None = None
+
+
+class RouteCascade(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The edge model comes first. ``on_central_down``: let it answer uncertified, or fail."""
+
+    on_central_down: Literal["serve_edge", "fail"] = SERVE_EDGE
+
+
+class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What happens to the requests that ``match``; the first route that does is the one.
+
+    ``digest``: of the central artefact; without it nothing central is cached. ``timeout_ms``: for the
+    whole request, retries included (15000). ``num_retries``: attempts after the first (1).
+    ``cascade``: absent, the route has no edge model. ``endpoints``: names, in order of preference
+    among those that are equally far away.
+    """
+
+    name: str
+    match: Match = Match()
+    digest: Digest = ""
+    timeout_ms: Annotated[int, msgspec.Meta(ge=1, le=DAY_MS)] = 15_000
+    num_retries: Annotated[int, msgspec.Meta(ge=0, le=5)] = 1
+    cache: RouteCache = RouteCache()
+    cascade: RouteCascade | None = None
+    endpoints: tuple[str, ...] = ()
+
+
+class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The whole file.
+
+    ``generation`` only grows. ``residency``: class name → regions. ``places``: code of a country or
+    continent → class; it may only narrow what the tenant's class allows. ``failover``: region →
+    the regions in which its gateway looks elsewhere, nearest first.
+    """
+
+    generation: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
+    regions: Annotated[dict[str, Region], msgspec.Meta(min_length=1)]
+    residency: Annotated[dict[str, ResidencyClass], msgspec.Meta(min_length=1)]
+    tenants: Annotated[dict[str, Tenant], msgspec.Meta(min_length=1)]
+    routes: Annotated[tuple[Route, ...], msgspec.Meta(min_length=1)]
+    endpoints: dict[str, Endpoint] = {}
+    places: dict[str, str] = {}
+    failover: dict[str, tuple[str, ...]] = {}

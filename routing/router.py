@@ -1,0 +1,75 @@
+"""The router: attempt n of a request goes to the n-th endpoint of its plan, so fail-over is a retry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import lru_cache
+from typing import Final
+
+from gateway.core.errors import Fault, GatewayError
+from gateway.core.request import Request, Response
+from gateway.core.service import Service
+from routing.policy import EDGE, Policy, Route
+from routing.rules.order import View, plan, reachable
+
+_REMEMBERED: Final = 256
+
+
+class Router:
+    """Sends the requests of one route to its endpoints.
+
+    It reads ``request.regions`` afresh at every attempt and sends nothing outside of them, whatever
+    the health of the endpoints. ``endpoints`` maps names of the policy to their services; a name that
+    it lacks is an error of the composition.
+
+    Raises:
+        KeyError: when ``endpoints`` lacks one that the route can use.
+    """
+
+    def __init__(
+        self, policy: Policy, route: Route, own_region: str, *, endpoints: Mapping[str, Service], view: View
+    ) -> None:
+        self._policy = policy
+        self._route = route
+        self._own_region = own_region
+        self._view = view
+        # The sets of regions are those of the policy's classes, so they are few.
+        self._reachable = lru_cache(_REMEMBERED)(self._find)
+        usable = self._find(frozenset(policy.regions), edges=True)
+        self._endpoints = {name: endpoints[name] for name in usable}
+        self._edges = {name for name in usable if policy.endpoints[name].tier == EDGE}
+
+    def __repr__(self) -> str:
+        endpoints = ", ".join(
+            name if self._view.is_available(name) else f"{name} (out)" for name in self._endpoints
+        )
+        return f"<Router {self._route.name} in {self._own_region}: {endpoints or 'no endpoints'}>"
+
+    async def __call__(self, request: Request) -> Response:
+        """Send one attempt.
+
+        Raises:
+            GatewayError: UNAVAILABLE when no endpoint lies in an allowed region; INTERNAL when nobody
+                has fixed the regions; else whatever the endpoint raises.
+        """
+        name = self._choose(request)
+        if name in self._edges:
+            request = replace(request, hops=request.hops + 1)
+        return await self._endpoints[name](request)
+
+    def _choose(self, request: Request) -> str:
+        if request.regions is None:
+            raise GatewayError(Fault.INTERNAL, "the request reached the router without a residency")
+        names = plan(self._reachable(request.regions, edges=request.hops == 0), self._view)
+        if not names:
+            raise GatewayError(
+                Fault.UNAVAILABLE, f"no endpoint of route '{self._route.name}' lies in an allowed region"
+            )
+        return names[request.attempt % len(names)]
+
+    def _find(self, regions: frozenset[str], *, edges: bool) -> tuple[str, ...]:
+        return reachable(self._policy, self._route, self._own_region, regions, edges=edges)
+
+
+_: Callable[..., Service] = Router

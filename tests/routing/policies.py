@@ -1,0 +1,89 @@
+"""Policies for the tests: one that is sound, and changes to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gateway.core.request import Request, Response
+from routing.policy import Policy
+
+KEY_HASH = "7d1a54127b222502f5b79b5fb0803061152a44f92b37e23c6527baf665d4da9a"  # of "abcdefg"
+
+
+def values() -> dict[str, Any]:
+    """A sound policy as plain values: three regions, two tenants, one place that narrows."""
+    return {
+        "generation": 3,
+        "regions": {
+            "eu-west": {"serves": ["EU", "AF"]},
+            "us-east": {"serves": ["NA", "SA"]},
+            "ap-south": {"serves": ["AS", "OC"]},
+        },
+        "endpoints": {
+            "central": endpoint("us-east"),
+            "central-eu": endpoint("eu-west"),
+            "eu-west-gw": endpoint("eu-west", tier="edge", protocol="http"),
+            "ap-south-gw": endpoint("ap-south", tier="edge", protocol="http"),
+        },
+        "residency": {"anywhere": {"regions": ["*"]}, "eu-only": {"regions": ["eu-west"]}},
+        "tenants": {
+            "anonymous": {"residency": "anywhere"},
+            "acme": {"residency": "eu-only", "keys_sha256": [KEY_HASH]},
+        },
+        "places": {"DE": "eu-only"},
+        "failover": {
+            "eu-west": ["us-east", "ap-south"],
+            "us-east": ["eu-west", "ap-south"],
+            "ap-south": ["us-east", "eu-west"],
+        },
+        "routes": [
+            {
+                "name": "digits",
+                "match": {"model": "digits"},
+                "digest": "sha256:" + "0" * 64,
+                "cascade": {},
+                "endpoints": ["central", "central-eu", "eu-west-gw", "ap-south-gw"],
+            }
+        ],
+    }
+
+
+def endpoint(region: str, **changes: Any) -> dict[str, Any]:
+    """A central gRPC endpoint in ``region``."""
+    return {"tier": "central", "region": region, "protocol": "grpc", "address": "127.0.0.1:9001", **changes}
+
+
+def route(name: str = "digits", model: str = "digits", *tenants: str, **changes: Any) -> dict[str, Any]:
+    """A route of ``model`` for ``tenants`` (all when none is named) to the endpoint ``central``."""
+    match = {"model": model, "tenants": list(tenants) or ["*"]}
+    digest = "sha256:" + "0" * 64
+    return {"name": name, "match": match, "digest": digest, "endpoints": ["central"], **changes}
+
+
+def policy(**changes: Any) -> Policy:
+    """The sound policy with whole sections replaced."""
+    return msgspec.convert(values() | changes, Policy)
+
+
+class Health:
+    """A view in which the named endpoints are out."""
+
+    def __init__(self, *out: str) -> None:
+        self.out = set(out)
+
+    def is_available(self, endpoint: str) -> bool:
+        return endpoint not in self.out
+
+
+class Echo:
+    """Keeps the requests and fails or answers as told."""
+
+    def __init__(self, response: Response) -> None:
+        self.response = response
+        self.requests: list[Request] = []
+
+    async def __call__(self, request: Request) -> Response:
+        self.requests.append(request)
+        return self.response

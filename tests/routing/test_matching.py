@@ -1,0 +1,85 @@
+"""Which route a request takes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from routing.matching import Routes, covers, takes
+from tests.routing.policies import policy, route
+
+PATTERNS = st.text("ab", max_size=3) | st.text("ab", max_size=2).map(lambda prefix: prefix + "*")
+
+
+@pytest.mark.parametrize(
+    ("model", "tenant", "name"),
+    [
+        ("digits", "acme", "acme-digits"),
+        ("digits", "anonymous", "digits"),
+        ("digits", "stranger", "digits"),
+        ("vision-small", "acme", "vision"),
+        ("vision-", "anonymous", "vision"),
+        ("vision", "anonymous", None),
+        ("vision-x", "stranger", "vision"),
+        ("Digits", "acme", None),
+        ("", "acme", None),
+        ("words", "acme", "words"),
+        ("words", "anonymous", None),
+    ],
+)
+def test_first_match_wins(model: str, tenant: str, name: str | None) -> None:
+    """Model and tenant choose the first route that takes both."""
+    routes = Routes(
+        policy(
+            routes=[
+                route("acme-digits", "digits", "acme"),
+                route("digits", "digits"),
+                route("vision", "vision-*"),
+                route("words", "words", "acme"),
+                route("late", "digits"),
+            ]
+        )
+    )
+
+    found = routes.find(model, tenant)
+
+    assert (found.name if found else None) == name
+
+
+@given(
+    st.lists(st.tuples(PATTERNS, st.sampled_from([("*",), ("acme",), ("anonymous",)])), min_size=1),
+    st.text("ab*", max_size=4),
+    st.sampled_from(["acme", "anonymous", "stranger"]),
+)
+def test_lookup_equals_a_plain_search(
+    rows: list[tuple[str, tuple[str, ...]]], model: str, tenant: str
+) -> None:
+    """The table and the memo change the speed, never the answer."""
+    made = policy(routes=[route(f"r{i}", pattern, *tenants) for i, (pattern, tenants) in enumerate(rows)])
+    routes = Routes(made)
+
+    plain = next(
+        (r for r in made.routes if covers(r.match.model, model) and takes(r.match, tenant)),
+        None,
+    )
+
+    assert routes.find(model, tenant) is plain
+    assert routes.find(model, tenant) is plain
+
+
+@given(PATTERNS, PATTERNS, st.text("ab", max_size=4))
+def test_covering_is_transitive(outer: str, inner: str, model: str) -> None:
+    """What a covered pattern matches, the covering one matches too."""
+    if covers(outer, inner) and covers(inner, model):
+        assert covers(outer, model)
+
+
+def test_flood_of_names_is_forgotten() -> None:
+    """The memo of models that no route names in full is bounded."""
+    routes = Routes(policy(routes=[route("vision", "vision-*")]))
+
+    for number in range(3000):
+        routes.find(f"vision-{number}", "acme")
+
+    assert repr(routes) == "<Routes 1 routes, 0 exact, 1024 remembered>"

@@ -1,0 +1,73 @@
+"""Codes of countries and continents."""
+
+from __future__ import annotations
+
+import pytest
+
+from routing.place import CODES, CONTINENT_OF, CONTINENTS, UNKNOWN, Place, may_be_in, place_of, precision
+
+GERMANY = Place("DE", "EU")
+
+
+def test_table_has_each_country_once() -> None:
+    """All 249 ISO countries and Kosovo, none of them twice."""
+    assert len(CONTINENT_OF) == 250
+    assert set(CONTINENT_OF.values()) == CONTINENTS
+
+
+@pytest.mark.parametrize(
+    ("country", "continent", "place"),
+    [
+        ("DE", "EU", GERMANY),
+        ("DE", None, GERMANY),
+        (None, "EU", Place("", "EU")),
+        ("ZZ", "EU", Place("", "EU")),
+        ("DE", "XX", GERMANY),
+        ("ZZ", None, None),
+        (None, None, None),
+        (5, ["EU"], None),
+        (["DE"], {}, None),
+    ],
+)
+def test_place_holds_only_codes(country: object, continent: object, place: Place | None) -> None:
+    """What is no code counts as not said, and a country tells its continent."""
+    assert place_of(country, continent) == place
+
+
+@pytest.mark.parametrize(
+    ("place", "code", "answer"),
+    [
+        (GERMANY, "DE", True),
+        (GERMANY, "FR", False),
+        (GERMANY, "EU", True),
+        (GERMANY, "AS", False),
+        (Place("", "EU"), "DE", True),
+        (Place("", "AS"), "DE", False),
+        (Place("", "AS"), "EU", False),
+        (Place("DE", ""), "EU", True),
+        (Place("", "EU"), "no such code", True),
+        (Place("NA", "AF"), "NA", False),
+        (Place("NA", "AF"), "NAM", True),
+        (Place("US", "NA"), "NA", True),
+        (Place("SA", "AS"), "SAU", True),
+        (Place("SA", "AS"), "SA", False),
+    ],
+)
+def test_place_may_be_where_nothing_speaks_against_it(place: Place, code: str, answer: bool) -> None:
+    """A known country decides; an unknown one may be any in its continent; NA is a continent, NAM Namibia."""
+    assert may_be_in(place, code) is answer
+
+
+@pytest.mark.parametrize("place", [None, UNKNOWN])
+def test_unknown_place_may_be_anywhere(place: Place | None) -> None:
+    """No code can be ruled out for a client that nobody can place."""
+    assert all(may_be_in(place, code) for code in CODES)
+
+
+@pytest.mark.parametrize(
+    ("place", "code", "rank"),
+    [(GERMANY, "DE", 2), (GERMANY, "EU", 1), (GERMANY, "FR", 0), (UNKNOWN, "EU", 0), (UNKNOWN, "DE", 0)],
+)
+def test_country_names_a_place_better_than_its_continent(place: Place, code: str, rank: int) -> None:
+    """Two for the country, one for the continent, none for anything else."""
+    assert precision(place, code) == rank

@@ -1,0 +1,59 @@
+"""The types of the policy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from routing.policy import Match, Policy, RouteCache, RouteCascade
+from tests.routing.policies import endpoint, policy, route, values
+
+
+def test_defaults_are_those_of_the_field() -> None:
+    """A route that says nothing waits 15 s, retries once, caches as the gateway does, has no edge model."""
+    bare = policy(routes=[{"name": "x", "endpoints": ["central"]}]).routes[0]
+
+    assert bare.match == Match(model="*", tenants=("*",))
+    assert (bare.timeout_ms, bare.num_retries, bare.digest) == (15_000, 1, "")
+    assert bare.cache == RouteCache(enabled=True, ttl_s=None)
+    assert bare.cascade is None
+
+
+def test_cascade_serves_from_the_edge_unless_told_otherwise() -> None:
+    """An empty cascade means: the edge model answers when the central tier is down."""
+    assert policy().routes[0].cascade == RouteCascade(on_central_down="serve_edge")
+
+
+def test_policy_cannot_be_changed() -> None:
+    """A policy in force is a value."""
+    with pytest.raises(AttributeError):
+        policy().generation = 4  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"generation": 0}, r">= 1 - at `\$\.generation"),
+        ({"regions": {}}, r"length >= 1 - at `\$\.regions"),
+        ({"sandwich": 1}, "unknown field `sandwich`"),
+        ({"endpoints": {"x": endpoint("eu-west", tier="fog")}}, "enum value 'fog'"),
+        ({"endpoints": {"x": endpoint("eu-west", max_concurrency=0)}}, "max_concurrency"),
+        ({"endpoints": {"x": endpoint("eu-west", attempt_timeout_ms=0)}}, "attempt_timeout_ms"),
+        ({"endpoints": {"x": endpoint("eu-west", atempt_timeout_ms=1)}}, "unknown field"),
+        ({"residency": {"none": {"regions": []}}}, r"length >= 1"),
+        ({"tenants": {"t": {"residency": "x", "keys_sha256": ["ABC"]}}}, "regex"),
+        ({"routes": [route(digest="sha256:xyz")]}, "regex"),
+        ({"routes": [route(digest="sha256:" + "0" * 64 + "\n")]}, "regex"),
+        ({"routes": [route(num_retries=6)]}, "num_retries"),
+        ({"routes": [route(timeout_ms=-1)]}, "timeout_ms"),
+        ({"routes": [route(cache={"ttl_s": 0})]}, "ttl_s"),
+        ({"routes": [route(cascade={"on_central_down": "shrug"})]}, "enum value 'shrug'"),
+        ({"routes": [route(match={"tenants": []})]}, r"length >= 1"),
+    ],
+)
+def test_what_is_out_of_range_is_refused(changes: dict[str, Any], says: str) -> None:
+    """A value out of its range, or a field nobody knows, is refused with its path."""
+    with pytest.raises(msgspec.ValidationError, match=says):
+        msgspec.convert(values() | changes, Policy)

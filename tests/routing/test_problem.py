@@ -1,0 +1,25 @@
+"""What the linter says."""
+
+from __future__ import annotations
+
+from routing.problem import Problem, Severity, unknown
+
+
+def test_id_tells_the_severity() -> None:
+    """EW1xx are errors and EW2xx warnings."""
+    assert Problem("EW102", (), "").severity is Severity.ERROR
+    assert Problem("EW201", (), "").severity is Severity.WARNING
+
+
+def test_misspelt_name_gets_a_suggestion() -> None:
+    """The closest known name is offered."""
+    assert unknown("region", "eu-wset", ["eu-west", "us-east"]) == (
+        "unknown region 'eu-wset'; did you mean 'eu-west'?"
+    )
+
+
+def test_name_like_no_other_gets_the_list() -> None:
+    """Without a close one, up to eight known names are listed."""
+    assert unknown("region", "q", ["b", "a"]) == "unknown region 'q'; known: a, b"
+    assert unknown("region", "q", map(str, range(9))).endswith("known: 0, 1, 2, 3, 4, 5, 6, 7, …")
+    assert unknown("endpoint", "q", []).endswith("known: none")

@@ -1,0 +1,231 @@
+"""The router."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.errors import Fault, GatewayError
+from routing.router import Router
+from tests.fakes.service import HANG, ScriptedService, answer, request
+from tests.fakes.virtual_time import virtual_time
+from tests.routing.policies import Echo, Health, endpoint, policy, route
+
+ALL = frozenset({"eu-west", "us-east", "ap-south"})
+NAMES = ("central", "central-eu", "eu-west-gw", "ap-south-gw")
+
+
+def services() -> dict[str, ScriptedService]:
+    return {name: ScriptedService(answer(region=name)) for name in NAMES}
+
+
+def router(endpoints: Mapping[str, ScriptedService], own: str = "us-east", *out: str) -> Router:
+    made = policy()
+    return Router(made, made.routes[0], own, endpoints=endpoints, view=Health(*out))
+
+
+async def where(made: Router, **changes: object) -> str:
+    response = await made(request(**{"regions": ALL, **changes}))
+    return response.provenance.region
+
+
+async def test_attempts_walk_through_the_plan() -> None:
+    """Attempt n takes the n-th endpoint, nearest first, and starts again after the last."""
+    made = router(services())
+
+    visited = [await where(made, attempt=attempt) for attempt in range(5)]
+
+    assert visited == ["central", "central-eu", "eu-west-gw", "ap-south-gw", "central"]
+
+
+@pytest.mark.parametrize(
+    ("own", "first"), [("eu-west", "central-eu"), ("us-east", "central"), ("ap-south", "central")]
+)
+async def test_nearest_endpoint_comes_first(own: str, first: str) -> None:
+    """The own region's, else the first of its fail-over order."""
+    assert await where(router(services(), own)) == first
+
+
+async def test_endpoint_that_is_out_is_passed_over() -> None:
+    """The second is the first while the first is out."""
+    made = router(services(), "us-east", "central")
+
+    assert await where(made) == "central-eu"
+
+
+async def test_all_out_are_tried_all_the_same() -> None:
+    """Panic: when none is available, they are tried in order."""
+    made = router(services(), "us-east", *NAMES)
+
+    assert [await where(made, attempt=n) for n in (0, 1)] == ["central", "central-eu"]
+
+
+async def test_next_attempt_goes_elsewhere_when_the_first_put_its_endpoint_out() -> None:
+    """The endpoint whose breaker the first attempt opened is not the second attempt's choice."""
+    health = Health()
+    made = policy(routes=[route(endpoints=["central", "central-eu"])])
+    subject = Router(made, made.routes[0], "us-east", endpoints=services(), view=health)
+
+    first = await where(subject, attempt=0)
+    health.out.add(first)
+    second = await where(subject, attempt=1)
+
+    assert (first, second) == ("central", "central-eu")
+
+
+async def test_nothing_leaves_the_allowed_regions() -> None:
+    """All attempts of a request of one region stay in it, even when all there is out."""
+    made = router(services(), "us-east", "central-eu", "eu-west-gw")
+
+    visited = {await where(made, attempt=n, regions=frozenset({"eu-west"})) for n in range(6)}
+
+    assert visited == {"central-eu", "eu-west-gw"}
+
+
+async def test_no_endpoint_in_the_allowed_regions_is_refused() -> None:
+    """An empty plan is a 503 that no retry can cure."""
+    endpoints = services()
+
+    with pytest.raises(GatewayError, match="no endpoint of route 'digits'") as caught:
+        await where(router(endpoints, "ap-south"), regions=frozenset({"ap-south"}))
+
+    assert caught.value.fault is Fault.UNAVAILABLE
+    assert not caught.value.retryable
+    assert not caught.value.counts
+    assert all(service.requests == [] for service in endpoints.values())
+
+
+async def test_request_without_regions_is_refused() -> None:
+    """Nothing is sent when Residency has not spoken."""
+    endpoints = services()
+
+    with pytest.raises(GatewayError) as caught:
+        await where(router(endpoints), regions=None)
+
+    assert caught.value.fault is Fault.INTERNAL
+    assert all(service.requests == [] for service in endpoints.values())
+
+
+async def test_other_gateways_are_told_of_the_hop() -> None:
+    """A request to another region's gateway carries one hop more; to a central tier it does not."""
+    endpoints = services()
+    made = router(endpoints)
+
+    for attempt in range(3):
+        await where(made, attempt=attempt)
+
+    assert endpoints["eu-west-gw"].requests[0].hops == 1
+    assert endpoints["central"].requests[0].hops == 0
+
+
+async def test_no_third_gateway() -> None:
+    """A request that came from a gateway goes to central tiers only."""
+    made = router(services())
+
+    assert {await where(made, attempt=n, hops=1) for n in range(6)} == {"central", "central-eu"}
+
+
+async def test_own_gateway_is_never_called() -> None:
+    """A gateway does not call itself, so its own endpoint need not even exist."""
+    endpoints = services()
+    del endpoints["eu-west-gw"]
+    made = router(endpoints, "eu-west")
+
+    assert {await where(made, attempt=n) for n in range(6)} == {"central", "central-eu", "ap-south-gw"}
+
+
+def test_endpoint_without_a_service_is_an_error_of_the_composition() -> None:
+    """A router that could not send somewhere is not built."""
+    endpoints = services()
+    del endpoints["central"]
+
+    with pytest.raises(KeyError, match="central"):
+        router(endpoints)
+
+
+def test_state_can_be_read() -> None:
+    """Each endpoint, and which are out."""
+    made = router(services(), "us-east", "central-eu")
+
+    assert repr(made) == "<Router digits in us-east: central, central-eu (out), eu-west-gw, ap-south-gw>"
+
+
+def test_router_without_endpoints_says_so() -> None:
+    """A route that lives from its edge model has a router that refuses."""
+    made = policy(routes=[route(endpoints=[], cascade={})])
+
+    assert repr(Router(made, made.routes[0], "us-east", endpoints={}, view=Health())) == (
+        "<Router digits in us-east: no endpoints>"
+    )
+
+
+async def test_error_of_an_endpoint_passes_through() -> None:
+    """The flags with which a fault is born reach Retry untouched."""
+    endpoints = services()
+    error = GatewayError(Fault.UNAVAILABLE, "down", retryable=True, counts=True)
+    endpoints["central"].steps = [error]
+
+    with pytest.raises(GatewayError) as caught:
+        await where(router(endpoints))
+
+    assert caught.value is error
+
+
+@virtual_time
+async def test_cancelled_caller_leaves_it_clean() -> None:
+    """Cancelling reaches the endpoint, one of two callers harms not the other."""
+    endpoints = services()
+    endpoints["central"].steps = [HANG]
+    made = router(endpoints)
+
+    leaver, stayer = (asyncio.create_task(where(made)) for _ in range(2))
+    await asyncio.sleep(1)
+    leaver.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaver
+    assert endpoints["central"].running == 1
+
+    endpoints["central"].release()
+    await stayer
+    assert endpoints["central"].running == 0
+
+
+@given(
+    st.sets(st.sampled_from([*ALL, "mars"])),
+    st.sampled_from(sorted(ALL)),
+    st.sets(st.sampled_from(NAMES)),
+    st.integers(0, 9),
+    st.integers(0, 2),
+)
+def test_no_attempt_leaves_the_allowed_set(
+    regions: set[str], own: str, out: set[str], attempt: int, hops: int
+) -> None:
+    """Whatever the regions, health, attempt and hops: what is called lies inside, and is not this gateway."""
+    made = policy()
+    endpoints = {name: Echo(answer(region=made.endpoints[name].region)) for name in NAMES}
+    subject = Router(made, made.routes[0], own, endpoints=endpoints, view=Health(*out))
+    asked = request(regions=frozenset(regions), attempt=attempt, hops=hops)
+
+    try:
+        asyncio.run(subject(asked))
+    except GatewayError as error:
+        assert error.fault is Fault.UNAVAILABLE
+    called = [name for name, service in endpoints.items() if service.requests]
+
+    assert len(called) <= 1
+    for name in called:
+        assert made.endpoints[name].region in regions
+        if made.endpoints[name].tier == "edge":
+            assert hops == 0
+            assert made.endpoints[name].region != own
+
+
+def test_endpoint_of_an_unknown_region_is_never_used() -> None:
+    """Unknown is denied: such an endpoint needs no service."""
+    made = policy(endpoints={"central": endpoint("mars")}, routes=[route()])
+
+    assert "no endpoints" in repr(Router(made, made.routes[0], "us-east", endpoints={}, view=Health()))
