@@ -1,0 +1,90 @@
+"""The endpoints that policies name."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from gateway.app.endpoints import Endpoints
+from gateway.app.observe import Observed
+from gateway.config.policy_file import load_policy
+from gateway.core.clock import LoopClock
+from gateway.core.errors import Fault, GatewayError
+from gateway.core.telemetry import Silence
+from resilience.settings import BreakerSettings, ResilienceSettings
+from tests.fakes.service import request
+from tests.gateway.policies import GOOD, write_policy
+
+
+@pytest.fixture
+async def endpoints():
+    """Endpoints whose breakers open at the second failure."""
+    settings = ResilienceSettings(breaker=BreakerSettings(consecutive_5xx=2))
+    made = Endpoints(settings, LoopClock(), Silence(), Observed(LoopClock(), Silence(), None))
+    yield made
+    await made.aclose()
+
+
+def policy(tmp_path: Path, text: str = GOOD):
+    return load_policy(write_policy(tmp_path, text))[0]
+
+
+async def fail_twice(service) -> None:
+    for _ in range(2):
+        with pytest.raises(GatewayError) as caught:
+            await service(request(deadline=asyncio.get_running_loop().time() + 5))
+        assert caught.value.fault is Fault.UNAVAILABLE
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+async def test_nobody_at_the_address_opens_the_breaker(endpoints, tmp_path: Path, protocol: str) -> None:
+    """Connection failures count, and the router's view sees the result."""
+    made = endpoints.prepare(policy(tmp_path, GOOD.replace("protocol: grpc", f"protocol: {protocol}")))
+    endpoints.commit(made, 0)
+    assert endpoints.is_available("central")
+
+    await fail_twice(made["central"].service)
+
+    assert not endpoints.is_available("central")
+    assert not endpoints.is_available("nobody")
+
+
+async def test_unchanged_endpoint_outlives_a_reload(endpoints, tmp_path: Path) -> None:
+    """What a breaker has learned is not forgotten because a route changed."""
+    made = endpoints.prepare(policy(tmp_path))
+    endpoints.commit(made, 0)
+    await fail_twice(made["central"].service)
+
+    again = endpoints.prepare(policy(tmp_path, GOOD.replace("generation: 1", "generation: 2")))
+    endpoints.commit(again, 0)
+
+    assert again["central"] is made["central"]
+    assert not endpoints.is_available("central")
+
+
+async def test_changed_endpoint_is_another_and_the_old_one_closes(endpoints, tmp_path: Path) -> None:
+    """A new address starts with a closed breaker; the old connections go after a grace."""
+    made = endpoints.prepare(policy(tmp_path))
+    endpoints.commit(made, 0)
+
+    again = endpoints.prepare(policy(tmp_path, GOOD.replace("127.0.0.1:9", "127.0.0.1:10")))
+    assert endpoints.catalog("central") is made["central"].catalog, "nothing is in force before commit"
+    endpoints.commit(again, 0.001)
+
+    assert again["central"] is not made["central"]
+    assert "1 retiring" in repr(endpoints)
+    await asyncio.sleep(0.05)
+    assert "0 retiring" in repr(endpoints)
+
+
+async def test_closing_does_not_wait_for_the_retiring(endpoints, tmp_path: Path) -> None:
+    """A shutdown closes at once what a reload would have closed later."""
+    endpoints.commit(endpoints.prepare(policy(tmp_path)), 0)
+    endpoints.commit({}, 3600)
+
+    async with asyncio.timeout(5):
+        await endpoints.aclose()
+
+    assert repr(endpoints) == "<Endpoints none, 0 retiring>"

@@ -1,0 +1,41 @@
+"""The policy file with its findings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.config.document import ConfigError
+from gateway.config.policy_file import load_policy, read_policy
+from tests.gateway.policies import GOOD, write_policy
+
+
+def test_good_policy_has_no_errors(tmp_path: Path) -> None:
+    """What is right loads, and the bytes that were read come with it."""
+    file = write_policy(tmp_path)
+
+    policy, text = load_policy(file)
+
+    assert policy.generation == 1
+    assert text == file.read_bytes()
+
+
+def test_lint_errors_carry_rule_line_and_hint(tmp_path: Path) -> None:
+    """A misspelt endpoint is an error on its line, with the name that was meant."""
+    file = write_policy(tmp_path, GOOD.replace("endpoints: [central]", "endpoints: [centrall]"))
+
+    _, findings, _ = read_policy(file)
+
+    (finding,) = [found for found in findings if found.is_error]
+    line = 1 + file.read_text()[: file.read_text().index("centrall")].count("\n")
+    assert str(finding).startswith(f"{file}:{line}: error EW103: routes[0].endpoints[0]: ")
+    assert "did you mean 'central'" in finding.text
+    with pytest.raises(ConfigError, match=f"{file}:{line}: EW103"):
+        load_policy(file)
+
+
+def test_unreadable_policy_is_named(tmp_path: Path) -> None:
+    """A file that is not there is no policy."""
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_policy(tmp_path / "none.yaml")

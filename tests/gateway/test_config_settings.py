@@ -1,0 +1,91 @@
+"""The settings of one process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.config.document import ConfigError
+from gateway.config.settings import host_and_port, load_settings
+
+EDGE = "role: edge\nregion: eu-west\npolicy: policy.yaml\n"
+CENTRAL = "role: central\nregion: us-east\nmodels: {repository: models}\n"
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "settings.yaml"
+    file.write_text(text)
+    return file
+
+
+def test_defaults_are_tritons_ports_on_loopback(tmp_path: Path) -> None:
+    """Three lines are enough, and nothing listens to the world unasked."""
+    settings = load_settings(write(tmp_path, EDGE), {})
+
+    assert settings.listen.http == "127.0.0.1:8000"
+    assert settings.listen.grpc == "127.0.0.1:8001"
+    assert settings.trusted_proxies == ()
+    assert settings.telemetry.otlp_endpoint is None
+
+
+def test_relative_paths_start_at_the_file(tmp_path: Path) -> None:
+    """A gateway may be started from any folder."""
+    text = EDGE + "models: {repository: m, certificates: c}\ngeo: {database: /data/geo.mmdb}\n"
+
+    settings = load_settings(write(tmp_path, text), {})
+
+    assert settings.policy == str(tmp_path / "policy.yaml")
+    assert settings.models.repository == str(tmp_path / "m")
+    assert settings.models.certificates == str(tmp_path / "c")
+    assert settings.geo.database == "/data/geo.mmdb"
+
+
+def test_environment_fills_in(tmp_path: Path) -> None:
+    """Addresses and secrets come from the environment where the file says so."""
+    text = EDGE + "cache: {redis: {url: '${REDIS_URL}'}}\n"
+
+    settings = load_settings(write(tmp_path, text), {"REDIS_URL": "redis://cache:6379/0"})
+
+    assert settings.cache.redis.url == "redis://cache:6379/0"
+
+
+def test_process_environment_is_the_default(tmp_path: Path, monkeypatch) -> None:
+    """Without a mapping the process's own environment is read."""
+    monkeypatch.setenv("EDGEWAY_TEST_REGION", "here")
+
+    assert load_settings(write(tmp_path, EDGE.replace("eu-west", "${EDGEWAY_TEST_REGION}"))).region == "here"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        (EDGE + "listen: {http: 'localhost'}\n", 4, "is not HOST:PORT"),
+        (EDGE + "listen:\n  admin: '1.2.3.4:99999'\n", 5, "is not HOST:PORT"),
+        (EDGE + "listen: {http: null, grpc: null}\n", 4, "nobody could ask anything"),
+        ("role: edge\nregion: x\n", 1, "an edge needs a policy"),
+        ("role: central\nregion: x\n", 1, "a central tier needs models"),
+        (CENTRAL + "policy: p.yaml\n", 4, "has no use for this"),
+        (CENTRAL + "cache: {}\n", 4, "has no use for this"),
+        (EDGE + "trusted_proxies: [10.0.0.0/8, 10.0.0.1/8]\n", 4, "is not a network"),
+        (EDGE + "listne: {}\n", 4, "unknown field"),
+        (EDGE + "cache: {memory: {max_bytes: 5}}\n", 4, ">= 1048576"),
+        ("role: core\nregion: x\n", 1, "invalid enum value"),
+    ],
+)
+def test_mistakes_are_named_with_their_line(tmp_path: Path, text: str, line: int, says: str) -> None:
+    """Every wrong setting ends the start with its line and what was expected."""
+    with pytest.raises(ConfigError) as caught:
+        load_settings(write(tmp_path, text), {})
+
+    assert caught.value.line == line
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [("127.0.0.1:80", ("127.0.0.1", 80)), ("[::1]:8000", ("::1", 8000)), ("host:0", ("host", 0))],
+)
+def test_addresses_are_split(address: str, expected: tuple[str, int]) -> None:
+    """Brackets belong to the notation, not to the host."""
+    assert host_and_port(address) == expected
