@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Final
 
 import msgspec
 import onnxruntime
@@ -23,17 +25,21 @@ from gateway.core.errors import GatewayError
 from gateway.core.telemetry import Telemetry
 from routing.policy import Route
 
-DEFAULT_SCORE = "max_probability"
+DEFAULT_SCORE: Final = "max_probability"
+_LOG: Final = logging.getLogger("edgeway.models")
 
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """What this process serves by itself. ``certificates``: model → certificate, or why there is none."""
+    """What this process serves by itself.
+
+    ``certificates``: model → certificate, or one word for why there is none.
+    """
 
     registry: Registry
     predictor: Predictor
     settings: ModelsSettings
-    certificates: dict[str, Certificate | ValueError]
+    certificates: dict[str, Certificate | str]
     instruction_set: str
 
     @classmethod
@@ -67,8 +73,10 @@ class Models:
         except GatewayError:
             return None
         certificate = self.certificates[model.name]
-        score, threshold, refusal, proof = DEFAULT_SCORE, None, "missing", ""
-        if isinstance(certificate, Certificate):
+        score, threshold, proof = DEFAULT_SCORE, None, ""
+        if isinstance(certificate, str):
+            refusal = certificate
+        else:
             refusal = self._refusal(certificate, model.session.digest, route.digest) or ""
             threshold = None if refusal else certificate.threshold
             score = certificate.score if certificate.score in MEASURES else DEFAULT_SCORE
@@ -97,10 +105,12 @@ class Models:
         )
 
 
-def _certificate(folder: Path | None, name: str) -> Certificate | ValueError:
+def _certificate(folder: Path | None, name: str) -> Certificate | str:
+    """Return the certificate of a model, or one word for why there is none."""
     if folder is None or not (folder / f"{name}.json").exists():
-        return ValueError(f"model '{name}' has no certificate")
+        return "missing"
     try:
         return load_certificate(folder / f"{name}.json")
     except ValueError as error:
-        return error
+        _LOG.warning("%s", error)
+        return "unreadable"

@@ -35,7 +35,7 @@ class Prometheus:
         self._registry = CollectorRegistry()
         self._models: set[str] = set()
         self._children: dict[tuple[Any, ...], Any] = {}
-        disable_created_metrics()  # half of the text, and nobody plots it
+        disable_created_metrics()  # type: ignore[no-untyped-call] # half of the text; nobody plots it
         ProcessCollector(registry=self._registry)
         self._handlers: dict[type, Callable[[Any], None]] = (
             self._request_handlers()

@@ -1,0 +1,240 @@
+"""Dynamic batching: requests that wait for the same model share one run.
+
+The queue has three events: a request arrives, a waiter leaves, a run ends; and one timer, for the delay
+of the request that waits longest. Each leads to ``_review``, which asks the workers for a thread when a
+batch is due. The batch is taken from the queue when the thread is there (``_begin``), runs, and is
+handed out (``_finish``). Which requests make a batch is decided by ``edge_models.joining``.
+
+A waiter that leaves takes its request out of the queue; out of a batch that already runs it takes only
+its own interest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import numpy as np
+
+from edge_models.joining import Feed, Outcome, Run, batch_length, failed, run_batch
+from edge_models.settings import BatchingSettings
+from edge_models.workers import Workers
+from gateway.core.clock import Clock
+from gateway.core.errors import Fault, GatewayError
+from gateway.core.telemetry import BatchRan, QueueChanged, Telemetry
+from gateway.core.tensor import Array
+
+Kind = tuple[tuple[str, np.dtype[np.generic], tuple[int, ...]], ...]
+
+_LEAST_RETRY_AFTER_S: Final = 0.1
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    """One request in the queue: ``kind`` is equal for requests that may be joined.
+
+    ``late`` is the timer's word that it waited as long as it may. The clock would say the same, but the
+    two need not agree to the last millisecond, and then the timer would be set again and again.
+    """
+
+    feed: Feed
+    rows: int
+    kind: Kind
+    deadline: float
+    arrived: float
+    answer: asyncio.Future[list[Array]]
+    waiting: bool = True
+    late: bool = False
+
+
+class Batcher:
+    """The queue of one model.
+
+    Args:
+        model: its name, for messages and events.
+        run: runs a feed and returns the outputs; called in a worker's thread.
+        workers: the threads that it shares with other models.
+        joinable: whether rows of several requests may share a run.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        run: Run,
+        workers: Workers,
+        *,
+        settings: BatchingSettings,
+        clock: Clock,
+        telemetry: Telemetry,
+        joinable: bool = True,
+    ) -> None:
+        self._model = model
+        self._run = run
+        self._workers = workers
+        self._max_rows = settings.max_batch_size if joinable else 1
+        self._preferred = frozenset(settings.preferred_batch_size or (self._max_rows,))
+        self._delay_s = settings.max_queue_delay_microseconds / 1e6 if joinable else 0.0
+        self._max_queue = settings.max_queue_size
+        self._clock = clock
+        self._telemetry = telemetry
+        self._joinable = joinable
+        self._queue: deque[_Entry] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._timed: _Entry | None = None
+        self._asked = False
+        self._running = 0
+        self._pace_s = 0.0
+        self._closed = False
+        self._drained = asyncio.Event()
+
+    def __repr__(self) -> str:
+        closed = " closed" if self._closed else ""
+        return f"<Batcher {self._model} {len(self._queue)} queued, {self._running} running{closed}>"
+
+    async def __call__(self, feed: Feed, rows: int, deadline: float = math.inf) -> list[Array]:
+        """Return the outputs for ``feed``, which has ``rows`` rows, run alone or in company.
+
+        Raises:
+            GatewayError: OVERLOADED when the queue is full, DEADLINE when ``deadline`` (loop time) passed
+                in the queue, UNAVAILABLE after ``close``, or what the run raised for this request alone.
+        """
+        if self._closed:
+            raise GatewayError(Fault.UNAVAILABLE, f"model '{self._model}' is shutting down", retryable=True)
+        now = self._clock.now()
+        if len(self._queue) >= self._max_queue and not self._drop_gone(now):
+            raise self._overloaded()
+        kind = tuple((name, array.dtype, array.shape[1:]) for name, array in sorted(feed.items()))
+        answer: asyncio.Future[list[Array]] = asyncio.get_running_loop().create_future()
+        entry = _Entry(feed, rows, kind, deadline, now, answer)
+        self._queue.append(entry)
+        self._telemetry.emit(QueueChanged(self._model, len(self._queue)))
+        self._review()
+        try:
+            return await answer
+        finally:
+            if entry.waiting:
+                self._leave(entry)
+
+    async def close(self) -> None:
+        """Take no more, finish what was accepted without waiting for company, return when all is done."""
+        self._closed = True
+        self._review()
+        self._settle()
+        await self._drained.wait()
+
+    def _review(self) -> None:
+        if self._asked or not self._queue:
+            return
+        if self._due() == 0:
+            self._watch(self._queue[0])
+            return
+        self._asked = True
+        self._workers.acquire(self._begin)
+
+    def _due(self) -> int:
+        head = self._queue[0]
+        late = self._closed or head.late or self._clock.now() - head.arrived >= self._delay_s
+        return batch_length(self._joined(), self._preferred, self._max_rows, late=late)
+
+    def _joined(self) -> Iterable[int]:
+        """Rows of each request; more than any batch may have where another kind than the first's begins."""
+        kind = self._queue[0].kind
+        return (entry.rows if entry.kind == kind else self._max_rows + 1 for entry in self._queue)
+
+    def _watch(self, head: _Entry) -> None:
+        if self._timed is head:
+            return
+        self._unwatch()
+        self._timed = head
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_at(head.arrived + self._delay_s, self._waited, head)
+
+    def _unwatch(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._timed = None
+
+    def _waited(self, head: _Entry) -> None:
+        self._unwatch()
+        head.late = True
+        self._review()
+
+    def _begin(self) -> None:
+        self._asked = False
+        now = self._clock.now()
+        self._drop_gone(now)
+        count = self._due() if self._queue else 0
+        if not count:
+            self._workers.release()
+            self._review()
+            self._settle()
+            return
+        self._unwatch()
+        batch = [self._queue.popleft() for _ in range(count)]
+        for entry in batch:
+            entry.waiting = False
+        self._running += 1
+        self._telemetry.emit(QueueChanged(self._model, len(self._queue)))
+        work = partial(run_batch, self._run, [entry.feed for entry in batch], [entry.rows for entry in batch])
+        self._workers.run(work).add_done_callback(partial(self._finish, batch, now - batch[0].arrived))
+        self._review()
+
+    def _finish(
+        self, batch: list[_Entry], queue_s: float, done: asyncio.Future[tuple[list[Outcome], float]]
+    ) -> None:
+        self._running -= 1
+        if done.cancelled() or done.exception() is not None:
+            outcomes: list[Outcome] = [failed() for _ in batch]
+        else:
+            outcomes, self._pace_s = done.result()
+        for entry, outcome in zip(batch, outcomes, strict=True):
+            if entry.answer.done():
+                continue
+            if isinstance(outcome, GatewayError):
+                entry.answer.set_exception(outcome)
+            else:
+                entry.answer.set_result(outcome)
+        rows = sum(entry.rows for entry in batch)
+        self._telemetry.emit(BatchRan(self._model, rows, len(batch), queue_s, self._pace_s))
+        self._workers.release()
+        self._settle()
+
+    def _leave(self, entry: _Entry) -> None:
+        entry.waiting = False
+        self._queue.remove(entry)
+        if self._timed is entry:
+            self._unwatch()
+        self._telemetry.emit(QueueChanged(self._model, len(self._queue)))
+        self._review()
+        self._settle()
+
+    def _drop_gone(self, now: float) -> bool:
+        """Whether any was dropped: past its deadline, or cancelled and not yet awake to leave by itself."""
+        gone = [entry for entry in self._queue if entry.deadline <= now or entry.answer.done()]
+        for entry in gone:
+            entry.waiting = False
+            self._queue.remove(entry)
+            if not entry.answer.done():
+                message = f"the deadline passed in the queue of model '{self._model}'"
+                entry.answer.set_exception(GatewayError(Fault.DEADLINE, message))
+        if gone:
+            self._telemetry.emit(QueueChanged(self._model, len(self._queue)))
+        return bool(gone)
+
+    def _settle(self) -> None:
+        if self._closed and not self._queue and not self._running:
+            self._drained.set()
+
+    def _overloaded(self) -> GatewayError:
+        batches = math.ceil(len(self._queue) / self._max_rows)
+        return GatewayError(
+            Fault.OVERLOADED,
+            f"the queue of model '{self._model}' is full ({self._max_queue} requests): try again later",
+            retryable=True,
+            retry_after_s=max(_LEAST_RETRY_AFTER_S, batches * self._pace_s),
+        )

@@ -1,0 +1,197 @@
+"""The edge model first; the rest of the stack when it is not sure enough."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final, Literal
+
+from edge_models.licence import Licence
+from gateway.core.clock import Clock
+from gateway.core.errors import Fault, GatewayError
+from gateway.core.request import Request, Response
+from gateway.core.service import Filter, Service
+from gateway.core.telemetry import CascadeDecided, Telemetry
+from gateway.core.tensor import Tensor
+
+OnCentralDown = Literal["serve_edge", "fail"]
+
+_EDGE_IS_ILL: Final = frozenset({Fault.INTERNAL, Fault.OVERLOADED, Fault.UNAVAILABLE})
+_CENTRAL_IS_DOWN: Final = frozenset({Fault.UNAVAILABLE, Fault.OVERLOADED, Fault.DEADLINE})
+_CONFIDENT: Final = "confident"
+_REFUSED: Final = "refused"
+_ABSENT: Final = "absent"
+_MOST_RESERVED_S: Final = 0.05
+_SHARE_RESERVED: Final = 0.1
+
+
+class Cascade:
+    """Answers from the edge what its licence covers, and defers everything else to the service.
+
+    A request whose model has no licence here, or whose model or version the edge does not hold, goes
+    straight on; so does one that must not be computed in this region.
+
+    While ``on_central_down`` is ``serve_edge`` the rest gets a slightly earlier deadline than the caller
+    gave: what is held back (a tenth of the time left, at most 50 ms) is what it takes to answer from the
+    edge, uncertified, when central stays silent.
+
+    Args:
+        edge: answers from the models of this process.
+        licences: model → what its edge model may answer by itself.
+        on_central_down: ``serve_edge`` answers without the certificate's guarantee and says so;
+            ``fail`` raises UNAVAILABLE, or OVERLOADED or DEADLINE where it was that.
+        region: where this process stands.
+        clock: the clock of deadlines.
+        telemetry: hears each decision. ``answered`` and ``deferred`` add up to all requests;
+            ``uncertified`` follows a ``deferred`` that the edge had to answer after all.
+    """
+
+    def __init__(
+        self,
+        edge: Service,
+        licences: Mapping[str, Licence],
+        *,
+        on_central_down: OnCentralDown,
+        region: str,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
+        self._edge = edge
+        self._licences = dict(licences)
+        self._serves_edge = on_central_down == "serve_edge"
+        self._region = region
+        self._clock = clock
+        self._telemetry = telemetry
+
+    def __repr__(self) -> str:
+        fallback = "serve_edge" if self._serves_edge else "fail"
+        return f"<Cascade {list(self._licences.values())} on_central_down={fallback}>"
+
+    async def __call__(self, request: Request, service: Service) -> Response:
+        """Answer from the edge or from ``service``.
+
+        Raises:
+            GatewayError: INVALID as soon as the edge sees it; UNAVAILABLE when neither tier can answer;
+                whatever else the service raises.
+        """
+        licence = self._licences.get(request.model)
+        if licence is None or (request.regions is not None and self._region not in request.regions):
+            return await service(request)
+        spare, reason = await self._consult(request, licence)
+        if reason == _ABSENT:
+            return await service(request)
+        if reason == _CONFIDENT:
+            self._telemetry.emit(CascadeDecided(request.model, "answered", reason))
+            assert spare is not None
+            return spare
+        self._telemetry.emit(CascadeDecided(request.model, "deferred", reason))
+        try:
+            answer = await self._ask_central(request, service, hurry=spare is not None or reason == _REFUSED)
+        except GatewayError as error:
+            if not _is_down(error):
+                raise
+            return await self._without_central(request, spare, error, asked=reason != _REFUSED)
+        licence.compare(answer, request.version)
+        return answer
+
+    async def _consult(self, request: Request, licence: Licence) -> tuple[Response | None, str]:
+        """Return the edge's answer, if it has one, and what that is worth in one word."""
+        if not licence.is_valid(request.version):
+            return None, _REFUSED
+        try:
+            answer = await self._ask_edge(request)
+        except GatewayError as error:
+            if error.fault is Fault.NOT_FOUND:
+                return None, _ABSENT
+            if error.fault not in _EDGE_IS_ILL:
+                raise
+            return None, f"edge_{error.fault}"
+        chosen = _chosen(answer, request.outputs)
+        if chosen is None:
+            return None, "outputs"
+        certified = licence.covers(answer)
+        return _signed(answer, chosen, certified=certified), _CONFIDENT if certified else "unsure"
+
+    async def _ask_edge(self, request: Request) -> Response:
+        # The score may be in an output that the client did not ask for.
+        return await self._edge(replace(request, outputs=()) if request.outputs else request)
+
+    async def _ask_central(self, request: Request, service: Service, *, hurry: bool) -> Response:
+        """Ask the rest; ``hurry``: so early that the edge can still answer when it stays silent."""
+        if not hurry or not self._serves_edge or request.deadline == math.inf:
+            return await service(request)
+        left_s = max(0.0, request.deadline - self._clock.now())
+        sooner = request.deadline - min(_MOST_RESERVED_S, _SHARE_RESERVED * left_s)
+        scope = asyncio.timeout_at(sooner)
+        try:
+            async with scope:
+                return await service(replace(request, deadline=sooner))
+        except TimeoutError as error:
+            if not scope.expired():
+                raise
+            raise GatewayError(Fault.DEADLINE, "the central tier did not answer in time") from error
+
+    async def _without_central(
+        self, request: Request, spare: Response | None, error: GatewayError, *, asked: bool
+    ) -> Response:
+        if not self._serves_edge:
+            raise _unavailable(request, error)
+        if not asked:
+            spare = await self._second_best(request, error)
+        if spare is None:
+            raise error
+        self._telemetry.emit(CascadeDecided(request.model, "uncertified", str(error.fault)))
+        return spare
+
+    async def _second_best(self, request: Request, error: GatewayError) -> Response | None:
+        """Ask the edge now: without a licence nobody asked it before."""
+        try:
+            answer = await self._ask_edge(request)
+        except GatewayError as second:
+            if second.fault is Fault.INVALID:
+                raise
+            raise error from second
+        chosen = _chosen(answer, request.outputs)
+        return None if chosen is None else _signed(answer, chosen, certified=False)
+
+
+def _is_down(error: GatewayError) -> bool:
+    """Whether central failed, and not the client: a 4xx of central's passes through."""
+    return error.fault in _CENTRAL_IS_DOWN or (error.fault is Fault.INTERNAL and error.counts)
+
+
+def _unavailable(request: Request, error: GatewayError) -> GatewayError:
+    if error.fault in {Fault.OVERLOADED, Fault.DEADLINE}:
+        return error
+    return GatewayError(
+        Fault.UNAVAILABLE,
+        f"the edge model of '{request.model}' may not answer this request by itself, "
+        f"and the central tier cannot: {error.message}",
+        retryable=error.retryable,
+        retry_after_s=error.retry_after_s,
+    )
+
+
+def _chosen(answer: Response, names: tuple[str, ...]) -> tuple[Tensor, ...] | None:
+    """Return the outputs asked for, in that order; None when the edge lacks one."""
+    if not names:
+        return answer.outputs
+    outputs = {output.name: output for output in answer.outputs}
+    if not outputs.keys() >= set(names):
+        return None
+    return tuple(outputs[name] for name in names)
+
+
+def _signed(answer: Response, outputs: tuple[Tensor, ...], *, certified: bool) -> Response:
+    return Response(
+        answer.model,
+        answer.version,
+        outputs,
+        replace(answer.provenance, certified=certified),
+        answer.parameters,
+    )
+
+
+_: type[Filter] = Cascade

@@ -1,0 +1,7 @@
+"""What may go wrong with a model before the first request: the process does not start."""
+
+from __future__ import annotations
+
+
+class ModelError(Exception):
+    """A model, or the repository around it, cannot be served; the message names the file or the model."""

@@ -1,0 +1,84 @@
+"""Which requests make a batch, and how a batch is run so that none harms another.
+
+When a joined run fails, every request is run once more alone: one bad request costs its batch-mates time
+and nothing else.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+
+from gateway.core.errors import Fault, GatewayError
+from gateway.core.tensor import Array
+
+Feed = Mapping[str, Array]
+Run = Callable[[Feed], list[Array]]
+Outcome = list[Array] | GatewayError
+
+
+def batch_length(rows: Iterable[int], preferred: frozenset[int], max_rows: int, *, late: bool) -> int:
+    """How many requests from the head of the queue should run now; 0 means wait for more.
+
+    Triton's rule: the largest preferred size that can be had runs at once. A batch that cannot grow any
+    more, or whose first request is ``late``, runs as it is.
+
+    Args:
+        rows: of each request in the queue, the first one's at most ``max_rows``.
+        preferred: batch sizes in rows.
+        max_rows: of any batch.
+        late: the first request has waited as long as it may.
+    """
+    total = count = best = 0
+    full = False
+    for size in rows:
+        if total + size > max_rows:
+            full = True
+            break
+        total += size
+        count += 1
+        if total in preferred:
+            best = count
+    if late:
+        return count
+    return best or (count if full or total >= max(preferred) else 0)
+
+
+def run_batch(run: Run, feeds: Sequence[Feed], rows: Sequence[int]) -> tuple[list[Outcome], float]:
+    """Run the feeds joined along dimension 0, each alone when that fails; return outcomes and seconds."""
+    started = time.perf_counter()
+    try:
+        outcomes = _run_joined(run, feeds, rows) if len(feeds) > 1 else None
+    except Exception:  # noqa: BLE001 - whatever one request did must not reach the others
+        outcomes = None
+    if outcomes is None:
+        outcomes = [_run_alone(run, feed) for feed in feeds]
+    return outcomes, time.perf_counter() - started
+
+
+def _run_joined(run: Run, feeds: Sequence[Feed], rows: Sequence[int]) -> list[Outcome]:
+    joined = {name: np.concatenate([feed[name] for feed in feeds]) for name in feeds[0]}
+    outputs = run(joined)
+    total = sum(rows)
+    if any(output.shape[:1] != (total,) for output in outputs):
+        raise ValueError("an output does not have one row for each row of the inputs")
+    stops = np.cumsum(rows).tolist()
+    return [
+        [output[stop - count : stop] for output in outputs] for stop, count in zip(stops, rows, strict=True)
+    ]
+
+
+def _run_alone(run: Run, feed: Feed) -> Outcome:
+    try:
+        return run(feed)
+    except GatewayError as error:
+        return error
+    except Exception:  # noqa: BLE001 - a thread has nobody else who could tell the waiter
+        return failed()
+
+
+def failed() -> GatewayError:
+    """Return the fault of a run that ended without telling why."""
+    return GatewayError(Fault.INTERNAL, "the model failed to run", counts=True)

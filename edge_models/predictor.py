@@ -1,0 +1,142 @@
+"""The Service that answers with the models of this process."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from edge_models.batching import Batcher
+from edge_models.errors import ModelError
+from edge_models.joining import Feed
+from edge_models.registry import Model, Registry
+from edge_models.settings import BatchingSettings
+from edge_models.signature import Signature
+from edge_models.workers import Workers
+from gateway.core.clock import Clock
+from gateway.core.request import CENTRAL, Provenance, Request, Response
+from gateway.core.service import Service
+from gateway.core.telemetry import BatchRan, Telemetry
+from gateway.core.tensor import Array, Tensor
+
+_DEFAULTS: Final = BatchingSettings()
+
+
+@dataclass(frozen=True, slots=True)
+class _Lane:
+    """All that a request for one version of one model needs."""
+
+    model: Model
+    signature: Signature
+    batcher: Batcher
+    inline_max_rows: int
+    provenance: Provenance
+
+
+class Predictor:
+    """Checks a request against its model, runs it, in company where it can, and says who answered.
+
+    An answer of the edge tier is uncertified here: only Cascade knows what a certificate covers. Values
+    that are not finite are answered as they are.
+
+    Args:
+        registry: the loaded models.
+        workers: the threads; Predictor closes them.
+        batching: settings by model name.
+        region: where this process stands.
+        origin: ``edge`` or ``central``.
+        clock: time for queues.
+        telemetry: hears of batches and queues.
+
+    Raises:
+        ModelError: when a model is to run on the event loop but the size of its rows is free.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        workers: Workers,
+        *,
+        batching: Mapping[str, BatchingSettings],
+        region: str,
+        origin: str,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
+        self._registry = registry
+        self._workers = workers
+        self._telemetry = telemetry
+        self._lanes: dict[tuple[str, str], _Lane] = {}
+        for model in registry:
+            settings = batching.get(model.name, _DEFAULTS)
+            run, joinable = model.session.run, model.session.batchable
+            self._lanes[model.name, model.version] = _Lane(
+                model=model,
+                signature=Signature(model.spec, max_rows=settings.max_batch_size if joinable else None),
+                batcher=Batcher(
+                    model.name,
+                    run,
+                    workers,
+                    settings=settings,
+                    clock=clock,
+                    telemetry=telemetry,
+                    joinable=joinable,
+                ),
+                inline_max_rows=_inline_max_rows(model, settings),
+                provenance=Provenance(
+                    origin, certified=origin == CENTRAL, region=region, digest=model.session.digest
+                ),
+            )
+        self._batchers = [lane.batcher for lane in self._lanes.values()]
+        self._lanes |= {(name, ""): self._lane(name) for name, _ in self._lanes}
+
+    def __repr__(self) -> str:
+        return f"<Predictor {' '.join(map(repr, self._batchers))} on {self._workers}>"
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer from the model.
+
+        Raises:
+            GatewayError: NOT_FOUND; INVALID for tensors that the model does not take; OVERLOADED,
+                DEADLINE, UNAVAILABLE as Batcher has it; INTERNAL when the run fails.
+        """
+        lane = self._lanes.get((request.model, request.version))
+        if lane is None:
+            lane = self._lane(request.model, request.version)
+        feed, rows = lane.signature.accept(request.inputs)
+        selected = lane.signature.select(request.outputs)
+        if rows <= lane.inline_max_rows:
+            arrays = self._run_inline(lane, feed, rows)
+        else:
+            arrays = await lane.batcher(feed, rows, request.deadline)
+        outputs = tuple(Tensor.from_numpy(name, arrays[place]) for name, place in selected)
+        return Response(lane.model.name, lane.model.version, outputs, lane.provenance)
+
+    async def close(self) -> None:
+        """Finish what was accepted, then end the threads."""
+        await asyncio.gather(*(batcher.close() for batcher in self._batchers))
+        self._workers.close()
+
+    def _lane(self, name: str, version: str = "") -> _Lane:
+        return self._lanes[name, self._registry.get(name, version).version]
+
+    def _run_inline(self, lane: _Lane, feed: Feed, rows: int) -> list[Array]:
+        started = time.perf_counter()
+        arrays = lane.model.session.run(feed)
+        self._telemetry.emit(BatchRan(lane.model.name, rows, 1, 0.0, time.perf_counter() - started))
+        return arrays
+
+
+def _inline_max_rows(model: Model, settings: BatchingSettings) -> int:
+    free = any(-1 in spec.shape[model.session.batchable :] for spec in model.spec.inputs)
+    if free and settings.inline_max_rows:
+        raise ModelError(
+            f"model '{model.name}' must not run on the event loop: the size of its rows is free, "
+            "and with it the time that they take; drop `inline_max_rows`"
+        )
+    return settings.inline_max_rows
+
+
+_: type[Service] = Predictor

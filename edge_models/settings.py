@@ -1,0 +1,76 @@
+"""Settings of the models that a process serves by itself."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+Provider = Literal["cuda", "cpu"]
+
+MODEL_NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+
+Rows = Annotated[int, msgspec.Meta(ge=1, le=65536)]
+ModelName = Annotated[str, msgspec.Meta(pattern=MODEL_NAME)]
+
+
+class BatchingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How requests for one model wait for each other. Names and meaning are Triton's.
+
+    ``max_batch_size``: the most rows of one request and of one batch; 1 joins nothing. Default 64.
+
+    ``preferred_batch_size``: a batch of one of these sizes runs without waiting for the delay; empty,
+    the default, stands for ``max_batch_size``.
+
+    ``max_queue_delay_microseconds``: how long the oldest request may wait for company while a thread is
+    free; 0, the default, joins only what piled up while all threads were busy. uvloop's timers tick in
+    milliseconds: what is set here is rounded to them.
+
+    ``max_queue_size``: requests that may wait; one more is refused as overload. Default 1024.
+
+    ``inline_max_rows``: requests of at most this many rows run on the event loop, unjoined: no thread hop
+    (about 100 µs, several times the run of a small int8 network), but the loop stands still meanwhile.
+    Only for models of tens of microseconds and of fixed row shape. 0, the default, never does so.
+    """
+
+    max_batch_size: Rows = 64
+    preferred_batch_size: tuple[Rows, ...] = ()
+    max_queue_delay_microseconds: Annotated[int, msgspec.Meta(ge=0, le=10_000_000)] = 0
+    max_queue_size: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1024
+    inline_max_rows: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
+
+    def __post_init__(self) -> None:
+        """Refuse a preferred size that no batch may have."""
+        if any(size > self.max_batch_size for size in self.preferred_batch_size):
+            raise ValueError("preferred_batch_size must not exceed max_batch_size")
+
+
+class ModelsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The models of one process and what runs them.
+
+    ``repository``: a folder of ``<model>/<version>/model.onnx``. ``certificates``: a folder of
+    ``<model>.json``; without one every request is deferred. ``score_outputs``: model → the output that
+    its certificate scores; by default the first float output of shape [rows, classes].
+
+    ``providers``: what to run on, the most wanted first; one that this machine lacks is passed over.
+    ``require``: refuse to start unless every model runs on it.
+
+    ``threads``: batches that run at the same time, over all models, default 1. ``intra_op_threads``:
+    threads within one run, default 1: on a small machine parallel runs beat parallel operators.
+
+    ``batching``: per model; a model that is not named has the defaults of BatchingSettings.
+    """
+
+    repository: Annotated[str, msgspec.Meta(min_length=1)]
+    certificates: str | None = None
+    score_outputs: dict[ModelName, str] = {}
+    providers: Annotated[tuple[Provider, ...], msgspec.Meta(min_length=1)] = ("cpu",)
+    require: Provider | None = None
+    threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
+    intra_op_threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
+    batching: dict[ModelName, BatchingSettings] = {}
+
+    def __post_init__(self) -> None:
+        """Refuse to require what is not among the providers."""
+        if self.require is not None and self.require not in self.providers:
+            raise ValueError("providers must name what is required")

@@ -1,0 +1,164 @@
+"""What a certificate allows, and when that ends."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+
+from edge_models.confidence import MEASURES
+from edge_models.errors import ModelError
+from edge_models.licence import Licence, score_output
+from gateway.core.catalog import ModelSpec, TensorSpec
+from gateway.core.request import Provenance, Response
+from gateway.core.telemetry import CertificateRefused
+from gateway.core.tensor import Tensor
+from tests.fakes.service import answer
+from tests.fakes.telemetry import RecordingTelemetry
+
+
+def licence(threshold: float | None = 0.9, telemetry=None, **fields) -> Licence:
+    return Licence(
+        "digits",
+        measure=MEASURES["max_probability"],
+        output="probabilities",
+        threshold=threshold,
+        telemetry=telemetry or RecordingTelemetry(),
+        **fields,
+    )
+
+
+def scored(*rows: list[float], name: str = "probabilities", digest: str = "") -> Response:
+    tensor = Tensor.from_numpy(name, np.array(rows, np.float32))
+    return Response("digits", "1", (tensor,), Provenance("edge", certified=False, digest=digest))
+
+
+@pytest.mark.parametrize(
+    ("threshold", "rows", "covered"),
+    [
+        (0.5, [[0.5, 0.25]], True),
+        (0.5, [[0.25, 0.25]], False),
+        (0.5, [[0.75, 0.25], [0.25, 0.75]], True),
+        (0.5, [[0.75, 0.25], [0.25, 0.25]], False),
+        (0.5, [[np.nan, 0.75]], False),
+        (0.5, [[0.75, np.nan]], False),
+        (0.5, [[np.inf, 0.0]], False),
+        (np.inf, [[1.0, 0.0]], False),
+        (0.0, [[np.nan, np.nan]], False),
+    ],
+)
+def test_every_row_must_reach_the_threshold(threshold, rows, covered):
+    """At the threshold is enough; one unsure row defers all; NaN never reaches any."""
+    assert licence(threshold).covers(scored(*rows)) is covered
+
+
+def test_a_score_below_the_threshold_is_not_rounded_up():
+    """0.9 as a float32 lies below 0.9: comparing in float32 would let it pass."""
+    subject = licence(0.9)
+
+    assert float(np.float32(0.9)) < 0.9
+    assert not subject.covers(scored([0.9, 0.1]))
+    assert licence(float(np.float32(0.9))).covers(scored([0.9, 0.1]))
+
+
+def test_an_answer_without_the_scored_output_is_not_covered():
+    """Nothing to score, nothing to be sure of; likewise a score of another rank."""
+    flat = Tensor.from_numpy("probabilities", np.ones(3, np.float32))
+
+    assert not licence().covers(scored([1.0, 0.0], name="other"))
+    assert not licence().covers(Response("digits", "1", (flat,), Provenance("edge")))
+
+
+def test_another_artefact_is_not_covered():
+    """The certificate names the digest of the edge model; another version of it has none."""
+    subject = licence(edge_digest="sha256:aa")
+
+    assert subject.covers(scored([1.0, 0.0], digest="sha256:aa"))
+    assert not subject.covers(scored([1.0, 0.0], digest="sha256:bb"))
+
+
+def test_without_a_threshold_there_is_no_licence(caplog):
+    """The refusal is told once, at once, with the field that differed."""
+    telemetry = RecordingTelemetry()
+
+    with caplog.at_level(logging.WARNING):
+        subject = licence(None, telemetry, refusal="instruction_set")
+
+    assert not subject.is_valid()
+    assert not subject.covers(scored([1.0, 0.0]))
+    assert telemetry.events == [CertificateRefused("digits", "instruction_set")]
+    assert [record.getMessage() for record in caplog.records] == [
+        "certificate of model 'digits' refused (instruction_set): every request is deferred"
+    ]
+    assert repr(subject) == "<Licence digits refused>"
+
+
+def test_another_central_model_ends_the_licence_once(caplog):
+    """The first answer with another digest ends it; the second is not told again."""
+    telemetry = RecordingTelemetry()
+    subject = licence(0.9, telemetry, central_digest="sha256:aa")
+
+    subject.compare(answer("central", digest="sha256:aa"), "")
+    assert subject.is_valid()
+    with caplog.at_level(logging.WARNING):
+        subject.compare(answer("central", digest="sha256:bb"), "")
+        subject.compare(answer("central", digest="sha256:bb"), "")
+
+    assert not subject.is_valid()
+    assert telemetry.events == [CertificateRefused("digits", "central_digest")]
+    assert len(caplog.records) == 1
+    assert repr(subject) == "<Licence digits from 0.9 refused for version ['']>"
+
+
+def test_an_older_version_at_central_ends_the_licence_for_that_version_only():
+    """A client that names a version must not switch the edge off for the others."""
+    subject = licence(central_digest="sha256:aa")
+
+    subject.compare(answer("central", digest="sha256:bb"), "1")
+
+    assert not subject.is_valid("1")
+    assert subject.is_valid("")
+
+
+@pytest.mark.parametrize(
+    ("expected", "answered"),
+    [
+        ("", answer("central", digest="sha256:bb")),
+        ("sha256:aa", answer("central")),
+        ("sha256:aa", answer("edge", digest="sha256:bb")),
+    ],
+    ids=["nothing expected", "nothing told", "another region's edge"],
+)
+def test_an_answer_that_says_nothing_about_central_changes_nothing(expected, answered):
+    """Only a digest that central itself tells is evidence."""
+    subject = licence(central_digest=expected)
+
+    subject.compare(answered, "")
+
+    assert subject.is_valid()
+    assert repr(subject) == "<Licence digits from 0.9>"
+
+
+def test_the_scored_output_is_the_first_float_matrix_or_the_named_one():
+    """Labels and feature maps are passed over; a name that cannot be scored is refused."""
+    spec = ModelSpec(
+        "digits",
+        ("1",),
+        "onnxruntime_onnx",
+        (),
+        (
+            TensorSpec("label", "INT64", (-1,)),
+            TensorSpec("one_hot", "INT64", (-1, 10)),
+            TensorSpec("map", "FP32", (-1, 8, 8)),
+            TensorSpec("logits", "FP32", (-1, 10)),
+            TensorSpec("probabilities", "FP32", (-1, 10)),
+        ),
+    )
+
+    assert score_output(spec) == "logits"
+    assert score_output(spec, "probabilities") == "probabilities"
+    with pytest.raises(ModelError, match=r"no float output 'label' of shape \[rows, classes\]"):
+        score_output(spec, "label")
+    with pytest.raises(ModelError, match=r"no float output of shape"):
+        score_output(ModelSpec("m", ("1",), "p", (), ()))

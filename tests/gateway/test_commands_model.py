@@ -1,0 +1,108 @@
+"""`edgeway model`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_models.certify import load_certificate
+from edge_models.samples import digits
+from gateway.__main__ import main
+
+EDGE, CENTRAL = map(str, map(digits.model_path, (digits.EDGE_REPOSITORY, digits.CENTRAL_REPOSITORY)))
+
+
+@pytest.fixture
+def sample(tmp_path: Path) -> str:
+    """Four hundred calibration inputs on disk."""
+    np.save(tmp_path / "sample.npy", digits.as_input(digits.load_split("calibration")[0][:400]))
+    return str(tmp_path / "sample.npy")
+
+
+def test_certify_writes_a_certificate_that_loads(tmp_path: Path, sample: str, capsys) -> None:
+    """The pair is run and proven, and the file says for what."""
+    out = tmp_path / "certificates" / "digits.json"
+
+    code = main(
+        [
+            "model",
+            "certify",
+            "--model",
+            "digits",
+            "--edge",
+            EDGE,
+            "--central",
+            CENTRAL,
+            "--sample",
+            sample,
+            "--out",
+            str(out),
+        ]
+    )
+
+    assert code == 0
+    proof = load_certificate(out)
+    assert (proof.model, proof.n, proof.alpha) == ("digits", 400, 0.02)
+    assert "risk <=" in capsys.readouterr().out
+
+
+def test_show_tells_what_a_model_takes(capsys) -> None:
+    """Digest, inputs and outputs on one screen."""
+    assert main(["model", "show", EDGE]) == 0
+
+    shown = capsys.readouterr().out
+    assert "input    image FP32 [-1, 784]" in shown
+    assert "digest   sha256:" in shown
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [(b"not an array", "cannot be read as a .npy array"), (None, "must hold one array of inputs")],
+)
+def test_bad_sample_is_named(tmp_path: Path, content: bytes | None, says: str, capsys) -> None:
+    """A sample that proves nothing exits 2 with what to do."""
+    file = tmp_path / "bad.npy"
+    if content is None:
+        np.save(file, np.zeros(3))
+    else:
+        file.write_bytes(content)
+
+    code = main(
+        [
+            "model",
+            "certify",
+            "--model",
+            "d",
+            "--edge",
+            EDGE,
+            "--central",
+            CENTRAL,
+            "--sample",
+            str(file),
+            "--out",
+            "x",
+        ]
+    )
+
+    assert code == 2
+    assert says in capsys.readouterr().err
+
+
+def test_corrupt_model_is_named(tmp_path: Path, capsys) -> None:
+    """A file that is no model exits 2 and is named."""
+    file = tmp_path / "broken.onnx"
+    file.write_bytes(b"\x08\x07garbage")
+
+    assert main(["model", "show", str(file)]) == 2
+    assert str(file) in capsys.readouterr().err
+
+
+def test_quantize_makes_a_smaller_model(tmp_path: Path, sample: str, capsys) -> None:
+    """A float model becomes int8 and still answers."""
+    out = tmp_path / "int8.onnx"
+
+    assert main(["model", "quantize", "--model", CENTRAL, "--sample", sample, "--out", str(out)]) == 0
+    assert out.stat().st_size < Path(CENTRAL).stat().st_size / 2
+    assert "times smaller" in capsys.readouterr().out

@@ -1,0 +1,75 @@
+"""`edgeway policy`, and the program around it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.__main__ import main
+from tests.gateway.policies import GOOD, write_policy
+
+
+def test_good_policy(tmp_path: Path, capsys) -> None:
+    """A good file exits 0 and says what it holds."""
+    assert main(["policy", "validate", str(write_policy(tmp_path))]) == 0
+
+    assert "good. generation 1, 2 regions, 1 endpoints, 1 routes, 3 tenants" not in capsys.readouterr().err
+
+
+def test_every_problem_is_told_at_once(tmp_path: Path, capsys) -> None:
+    """Ops mend a file in one go, not error by error."""
+    text = GOOD.replace("endpoints: [central]", "endpoints: [centrall]").replace(
+        "regions: [there]", "regions: [where]"
+    )
+
+    assert main(["policy", "validate", str(write_policy(tmp_path, text))]) == 2
+
+    errors = capsys.readouterr().err
+    assert "EW103" in errors
+    assert "EW102" in errors
+
+
+def test_what_is_no_policy(tmp_path: Path, capsys) -> None:
+    """Line, field and what was expected; exit 2."""
+    file = write_policy(tmp_path, GOOD.replace("generation: 1", "generation: one"))
+
+    assert main(["policy", "validate", str(file)]) == 2
+
+    assert f"{file}:1: generation: expected `int`, got `str`" in capsys.readouterr().err
+
+
+def test_strict_makes_warnings_errors(tmp_path: Path) -> None:
+    """In CI a warning may be enough to stop."""
+    file = write_policy(tmp_path, GOOD.replace("failover: {here: [there], there: [here]}\n", ""))
+
+    assert main(["policy", "validate", str(file)]) == 0
+    assert main(["policy", "validate", "--strict", str(file)]) == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["serve", "--help"],
+        ["demo", "--help"],
+        ["policy", "validate", "--help"],
+        ["model", "certify", "--help"],
+    ],
+)
+def test_help_has_examples(arguments: list[str], capsys) -> None:
+    """Every command shows a line to copy."""
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+
+    assert caught.value.code == 0
+    assert "examples:" in capsys.readouterr().out
+
+
+def test_bad_settings_exit_2(tmp_path: Path, capsys) -> None:
+    """The program itself reports a file that is wrong."""
+    file = tmp_path / "settings.yaml"
+    file.write_text("role: edge\nregion: x\n")
+
+    assert main(["serve", str(file)]) == 2
+    assert f"edgeway: {file}:1: role: an edge needs a policy" in capsys.readouterr().err

@@ -1,0 +1,132 @@
+"""The central tier is gone: the edge answers, and says that nobody vouches for it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from gateway.core.errors import Fault, GatewayError
+from gateway.core.request import Provenance
+from tests.scenarios.world import CONFIDENT, UNSURE, World, certificate, picture
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+async def test_unsure_answers_come_from_central(tmp_path: Path, protocol: str) -> None:
+    """The cascade answers what it is sure about and defers the rest, over either protocol."""
+    async with World(tmp_path, protocol=protocol) as world:
+        sure, unsure = await world.ask(CONFIDENT), await world.ask(UNSURE)
+
+    assert sure.provenance == Provenance("edge", True, region="here", digest=certificate().edge_digest)
+    assert unsure.provenance == Provenance(
+        "central", True, region="there", digest=certificate().central_digest
+    )
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http"])
+async def test_edge_answers_uncertified_while_central_is_down(tmp_path: Path, protocol: str) -> None:
+    """No request fails, none pretends to be certified, and central is found again when it is back."""
+    async with World(tmp_path, protocol=protocol) as world:
+        await world.stop_central()
+        for _ in range(6):
+            response = await world.ask(UNSURE)
+            assert (response.provenance.origin, response.provenance.certified) == ("edge", False)
+        assert world.metric('edgeway_breaker_state{endpoint="central"}') in {0.0, 2.0}
+
+        await world.start_central()
+        async with asyncio.timeout(10):
+            # Another picture: the uncertified answer of this one is kept for up to 5 s.
+            number = UNSURE
+            while True:
+                number += 1
+                response = await world.ask(number)
+                if response.provenance.origin == "central":
+                    break
+                await asyncio.sleep(0.02)
+
+
+async def test_route_may_prefer_to_fail(tmp_path: Path) -> None:
+    """With `on_central_down: fail` nothing uncertified is ever answered."""
+    async with World(tmp_path, on_central_down="fail") as world:
+        await world.stop_central()
+
+        with pytest.raises(GatewayError) as caught:
+            await world.ask(UNSURE)
+        assert caught.value.fault is Fault.UNAVAILABLE
+        assert (await world.ask(CONFIDENT)).provenance.certified
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("edge_digest", "sha256:" + "0" * 64),
+        ("central_digest", "sha256:" + "0" * 64),
+        ("instruction_set", "riscv-v"),
+        ("onnxruntime", "0.0.1"),
+    ],
+)
+async def test_certificate_that_does_not_fit_defers_everything(
+    tmp_path: Path, field: str, value: str, caplog
+) -> None:
+    """One field differs: refused, logged once, and central answers everything."""
+    proof = msgspec.structs.replace(certificate(), **{field: value})
+
+    async with World(tmp_path, proof=proof) as world:
+        for image in (CONFIDENT, CONFIDENT + 1, UNSURE):
+            assert (await world.ask(image)).provenance.origin == "central"
+        assert world.metric(f'edgeway_certificates_refused_total{{field="{field}",model="digits"}}') == 1
+
+    assert sum("refused" in record.message for record in caplog.records) == 1
+
+
+async def test_policy_that_expects_another_central_model_defers_everything(tmp_path: Path) -> None:
+    """The policy names the central artefact: a certificate about another one proves nothing here."""
+    world = World(tmp_path)
+    world.write_policy(1, digest="sha256:" + "1" * 64)
+
+    async with world:
+        assert (await world.ask(CONFIDENT)).provenance.origin == "central"
+        again = await world.ask(CONFIDENT)
+        assert again.provenance.level == "", "what central answered is not what the key speaks of"
+
+
+async def test_uncertified_answers_are_not_kept_for_long(tmp_path: Path) -> None:
+    """An answer that nobody vouches for stays in L1 for 5 s at most and never reaches L2."""
+    async with World(tmp_path) as world:
+        await world.stop_central()
+
+        first, again = await world.ask(UNSURE), await world.ask(UNSURE)
+
+        assert (first.provenance.level, again.provenance.level) == ("", "l1")
+        assert not again.provenance.certified
+
+
+async def test_short_deadline_still_gets_the_edge_answer(tmp_path: Path) -> None:
+    """A central tier that hangs does not use up the time in which the edge could have answered."""
+    async with World(tmp_path) as world:
+        await world.stop_central()
+        # Somebody accepts the connection and never says a word.
+        hung = await asyncio.start_server(
+            lambda _r, _w: asyncio.sleep(30), "127.0.0.1", world._central_ports["grpc"]
+        )
+        try:
+            due = asyncio.get_running_loop().time() + 0.4
+            response = await world.edge.generation()(picture(UNSURE, deadline=due))
+        finally:
+            hung.close()
+
+    assert (response.provenance.origin, response.provenance.certified) == ("edge", False)
+    assert asyncio.get_running_loop().time() < due + 0.1
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"score": "nobody_knows"}'])
+async def test_unreadable_certificate_defers_everything(tmp_path: Path, text: str) -> None:
+    """A certificate that is cut short or altered is as good as none, and the gateway still serves."""
+    world = World(tmp_path)
+    (tmp_path / "certificates" / "digits.json").write_text(text)
+
+    async with world:
+        assert (await world.ask(CONFIDENT)).provenance.origin == "central"
+        assert world.metric('edgeway_certificates_refused_total{field="unreadable",model="digits"}') == 1
