@@ -1,0 +1,131 @@
+"""The cache as a filter: L1, then L2, then the rest of the stack.
+
+A fresh hit in L1 is answered without waiting for anything. All else happens in a flight of its own,
+which equal requests share: look into L2, else let the rest answer, and write to both levels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from cache.freshness import Freshness, may_serve_stale
+from cache.key import RequestHasher
+from cache.levels.level import Entry, Level
+from cache.levels.memory import MemoryLevel
+from cache.single_flight import SingleFlight
+from gateway.core.clock import Clock
+from gateway.core.errors import GatewayError
+from gateway.core.request import Request, Response
+from gateway.core.service import Filter, Service
+from gateway.core.telemetry import CacheLookedUp, Telemetry
+
+
+class Cache:
+    """Answers from the levels, which outlive it and are shared by all stacks.
+
+    One stack has one Cache with a hasher, a flight and a freshness of its own. Requests of a sequence
+    pass it by: their answers depend on those before.
+    """
+
+    def __init__(
+        self,
+        memory: MemoryLevel,
+        remote: Level | None,
+        *,
+        hasher: RequestHasher,
+        freshness: Freshness,
+        flight: SingleFlight,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
+        self._memory = memory
+        self._remote = remote
+        self._hasher = hasher
+        self._freshness = freshness
+        self._flight = flight
+        self._now = clock.now
+        self._wall = clock.wall
+        self._emit = telemetry.emit
+        self._peek = memory.peek
+        self._reach = freshness.reach
+        # Events of every outcome are made once: a hit allocates nothing.
+        self._hit = CacheLookedUp(memory.name, "hit")
+        self._early = CacheLookedUp(memory.name, "early")
+        self._stale = CacheLookedUp(memory.name, "stale")
+        self._miss = CacheLookedUp(memory.name, "miss")
+        self._remote_hit = CacheLookedUp("l2", "hit")
+        self._remote_stale = CacheLookedUp("l2", "stale")
+
+    def __repr__(self) -> str:
+        return f"<Cache {self._memory}, {self._remote}, {self._flight}>"
+
+    async def __call__(self, request: Request, service: Service) -> Response:
+        """Answer from a level, else from ``service``; an error of ``service`` passes unless stale helps."""
+        if request.parameters and "sequence_id" in request.parameters:
+            return await service(request)
+        key = self._hasher(request)
+        entry = self._peek(key)
+        if entry is None:
+            return await self._flight(key, request, partial(self._fill, key, None, service))
+        now = self._wall()
+        if now + entry.compute_s * self._reach < entry.soft_expiry:
+            self._emit(self._hit)
+            return entry.response
+        return await self._near_expiry(key, entry, now, request, service)
+
+    async def aclose(self) -> None:
+        """Cancel the flights under way. The levels are closed by who made them."""
+        await self._flight.aclose()
+
+    async def _near_expiry(
+        self, key: bytes, entry: Entry, now: float, request: Request, service: Service
+    ) -> Response:
+        fill = partial(self._fill, key, entry, service)
+        if now >= entry.soft_expiry:
+            self._emit(self._stale if now < entry.hard_expiry else self._miss)
+            return await self._flight(key, request, fill)
+        if self._freshness.is_due(entry, now):
+            self._emit(self._early)
+            self._flight.refresh(key, request, fill)
+        else:
+            self._emit(self._hit)
+        return entry.response
+
+    async def _fill(self, key: bytes, held: Entry | None, service: Service, request: Request) -> Response:
+        """Find or make a newer answer than ``held``, which stands in when there is none."""
+        if self._remote is not None and (found := await self._remote.get(key)) is not None:
+            if found.soft_expiry > max(self._wall(), held.soft_expiry if held else 0.0):
+                self._emit(self._remote_hit)
+                await self._memory.put(key, found)
+                return found.response
+            self._emit(self._remote_stale)
+            held = found if held is None or held.soft_expiry < found.soft_expiry else held
+        started = self._now()
+        try:
+            response = await service(request)
+        except GatewayError as error:
+            if held is None or not may_serve_stale(held, error, self._wall()):
+                raise
+            provenance = replace(held.response.provenance, stale=True)
+            return replace(held.response, provenance=provenance)
+        await self._keep(key, response, self._now() - started)
+        return response
+
+    async def _keep(self, key: bytes, response: Response, elapsed_s: float) -> None:
+        now = self._wall()
+        lifetime = self._freshness.lifetime(response.provenance, now)
+        if lifetime is None:
+            return
+        entry = Entry.of(
+            response,
+            soft_expiry=lifetime.soft_expiry,
+            hard_expiry=lifetime.hard_expiry,
+            compute_s=self._freshness.compute_s(elapsed_s, lifetime, now),
+        )
+        await self._memory.put(key, entry)
+        if self._remote is not None and lifetime.shared:
+            await self._remote.put(key, entry)
+
+
+_: type[Filter] = Cache

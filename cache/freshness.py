@@ -1,0 +1,98 @@
+"""How long an answer may be kept, and when it is due: decisions without any effect.
+
+Every kept answer has a soft expiry, until which it is fresh, and a hard expiry, until which it may
+stand in for one that cannot be had (``stale-if-error`` of RFC 5861). Both are fixed once, when it is
+written, so that all levels and all gateways agree on them.
+
+Shortly before the soft expiry a hit refreshes the answer ahead of time with a probability that grows
+towards certainty: XFetch (Vattani, Chierichetti, Lowenstein: Optimal Probabilistic Cache Stampede
+Prevention, VLDB 2015). It refreshes when ``now - compute_s * beta * ln(u) >= soft_expiry`` for u
+uniform in (0, 1], so an answer that is expensive or often asked for is refreshed sooner, without any
+word between gateways.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from cache.levels.level import Entry
+from cache.settings import CacheSettings
+from gateway.core.clock import Chance
+from gateway.core.errors import Fault, GatewayError
+from gateway.core.request import Provenance
+
+LEAST_COMPUTE_S: Final = 0.001
+_LONGEST_DRAW: Final = 53 * math.log(2)
+"""-ln of the smallest u that ``1 - random()`` can give, which is 2 to the power of -53."""
+
+_OUTAGES: Final = frozenset({Fault.UNAVAILABLE, Fault.OVERLOADED, Fault.DEADLINE, Fault.INTERNAL})
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetime:
+    """Wall seconds of both expiries; ``shared`` when other gateways may have the answer too."""
+
+    soft_expiry: float
+    hard_expiry: float
+    shared: bool
+
+
+class Freshness:
+    """The rules of one route.
+
+    With ``expected_digests`` given, an answer computed by any other artefact is not kept: its key
+    speaks for the artefacts that the route expects.
+    """
+
+    def __init__(
+        self, settings: CacheSettings, chance: Chance, expected_digests: frozenset[str] = frozenset()
+    ) -> None:
+        self._settings = settings
+        self._chance = chance
+        self._expected_digests = expected_digests
+        self.reach = settings.early_beta * _LONGEST_DRAW
+        """Times ``compute_s``: seconds before its soft expiry in which an answer can be due."""
+
+    def __repr__(self) -> str:
+        settings = self._settings
+        return (
+            f"<Freshness {settings.ttl_s:g} s, uncertified {settings.uncertified_ttl_s:g} s,"
+            f" stale {settings.stale_if_error_s:g} s>"
+        )
+
+    def lifetime(self, provenance: Provenance, now: float) -> Lifetime | None:
+        """Return how long an answer may be kept from wall time ``now``; None: not at all.
+
+        Outputs that hold NaN are kept like any other: the same input would give them again.
+        """
+        settings = self._settings
+        if provenance.stale:
+            return None
+        if self._expected_digests and provenance.digest not in self._expected_digests:
+            return None
+
+        ttl_s = settings.ttl_s * self._chance.uniform(1 - settings.jitter, 1 + settings.jitter)
+        if provenance.certified:
+            return Lifetime(now + ttl_s, now + ttl_s + settings.stale_if_error_s, shared=True)
+
+        # An answer without a bound on its risk is for the moment only: never stale, never shared.
+        ttl_s = min(ttl_s, settings.uncertified_ttl_s)
+        return Lifetime(now + ttl_s, now + ttl_s, shared=False) if ttl_s else None
+
+    def compute_s(self, elapsed_s: float, lifetime: Lifetime, now: float) -> float:
+        """Bound what a computation took, so that one outlier cannot keep an answer always due."""
+        return max(LEAST_COMPUTE_S, min(elapsed_s, (lifetime.soft_expiry - now) / 4))
+
+    def is_due(self, entry: Entry, now: float) -> bool:
+        """Draw whether this hit refreshes ``entry``, which is still fresh at wall time ``now``."""
+        # 1 - random() is never 0, whose logarithm does not exist.
+        draw_s = -math.log(1.0 - self._chance.random()) * entry.compute_s * self._settings.early_beta
+        return now + draw_s >= entry.soft_expiry
+
+
+def may_serve_stale(entry: Entry, error: GatewayError, now: float) -> bool:
+    """Whether ``entry`` may stand in at wall time ``now`` for an answer that failed with ``error``."""
+    is_outage = error.retryable or error.fault in _OUTAGES
+    return is_outage and now < entry.hard_expiry

@@ -1,0 +1,86 @@
+"""What a cache level holds, and what any level can do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+from gateway.core.request import Response
+from gateway.core.tensor import BYTES, Tensor, element_count
+
+ENTRY_BYTES: Final = 860
+TENSOR_BYTES: Final = 540
+ELEMENT_BYTES: Final = 60
+"""What an entry, each of its tensors and each element of a BYTES tensor take in CPython besides the
+raw bytes: objects, dict slots, and the numpy view that a reader may leave behind. Measured with
+tracemalloc in tests/cache/levels/test_memory.py, rounded up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One answer as a level holds it.
+
+    ``soft_expiry`` and ``hard_expiry`` are wall seconds: fresh until the first, of use as a stand-in
+    until the second. ``compute_s`` is what computing it took. ``size`` is what it takes in memory, in
+    bytes.
+    """
+
+    response: Response
+    soft_expiry: float
+    hard_expiry: float
+    compute_s: float
+    size: int
+
+    @classmethod
+    def of(cls, response: Response, *, soft_expiry: float, hard_expiry: float, compute_s: float) -> Entry:
+        """Make an entry that owns its bytes.
+
+        A tensor may be a window into a whole message off the wire; kept as it is, it would keep the
+        message too.
+        """
+        outputs = tuple(
+            Tensor(tensor.name, tensor.datatype, tensor.shape, bytes(tensor.data))
+            for tensor in response.outputs
+        )
+        size = ENTRY_BYTES + sum(map(_size, outputs))
+        return cls(replace(response, outputs=outputs), soft_expiry, hard_expiry, compute_s, size)
+
+    def at(self, level: str) -> Entry:
+        """Return the entry whose answer says that it was held at ``level``."""
+        provenance = replace(self.response.provenance, level=level)
+        return replace(self, response=replace(self.response, provenance=provenance))
+
+
+class Level(Protocol):
+    """A place that remembers answers by key, and may forget any of them at any time.
+
+    No method raises on account of the place behind it: a level that is down, slow, full or lying has
+    nothing and keeps nothing. The level reports a look-up that gives nothing (``miss``, ``garbage``,
+    ``error``, ``skipped``); what an entry that it gives is good for, its reader reports.
+    """
+
+    @property
+    def name(self) -> str:
+        """``l1`` or ``l2``: the level that a response's provenance names."""
+        ...
+
+    async def get(self, key: bytes) -> Entry | None:
+        """Return what is held under ``key``; its answer names this level. It may be past its expiry."""
+        ...
+
+    async def put(self, key: bytes, entry: Entry) -> None:
+        """Hold ``entry``, perhaps a little later, perhaps not at all."""
+        ...
+
+    async def delete(self, key: bytes) -> None:
+        """Forget ``key``, perhaps a little later."""
+        ...
+
+    async def aclose(self) -> None:
+        """Finish what was put and let go of everything."""
+        ...
+
+
+def _size(tensor: Tensor) -> int:
+    elements = element_count(tensor.shape) if tensor.datatype == BYTES else 0
+    return TENSOR_BYTES + len(tensor.data) + ELEMENT_BYTES * elements

@@ -1,0 +1,167 @@
+"""L2: answers in the region's Redis, which is a cache and never the truth.
+
+Whatever Redis does costs hits, never an answer, and never more than ``timeout_ms`` per look-up:
+
+* down, slow, stopped, loading: the gate (a breaker) shuts after a few pipelines, and look-ups are
+  skipped without waiting until a probe succeeds;
+* full, read-only: writes are lost and counted, reads go on;
+* another type, a foreign value, a cut or altered one under our key: counted as garbage and deleted;
+* a huge value: no more than ``max_value_bytes`` of it are ever read, because ``GETRANGE`` is what asks.
+
+Writes wait for nobody and nobody waits for them. One connection carries them in the order they were
+made, and at most ``WRITE_BACKLOG`` values of the largest size stand in line; what comes then is dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import Any, Final
+
+from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.connection import parse_url
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ResponseError
+
+from cache.levels.envelope import Envelope, GarbageError
+from cache.levels.level import Entry, Level
+from cache.levels.pipelining import AutoPipeline, Reply, Word
+from cache.settings import RedisSettings
+from gateway.core.clock import Clock
+from gateway.core.gate import Gate
+from gateway.core.telemetry import CacheLookedUp, Telemetry
+
+WRITE_BACKLOG: Final = 4
+KEY_VERSION: Final = 1
+"""Part of every key, so that builds with different envelopes do not delete each other's entries."""
+
+_OUTCOMES: Final = ("miss", "garbage", "error", "skipped")
+
+
+class RedisLevel:
+    """The level of the region. ``secret`` is 32 bytes, the same in all gateways that share the Redis.
+
+    Nothing is connected before the first command, so a gateway starts without its Redis.
+
+    Raises:
+        ValueError: the URL in ``settings`` cannot be parsed.
+    """
+
+    name = "l2"
+
+    def __init__(
+        self, settings: RedisSettings, secret: bytes, *, gate: Gate, clock: Clock, telemetry: Telemetry
+    ) -> None:
+        timeout_s = settings.timeout_ms / 1000
+        self._client = _connect(settings)
+        self._reads = AutoPipeline(
+            self._client, gate, timeout_s=timeout_s, connections=settings.max_connections - 1
+        )
+        self._writes = AutoPipeline(self._client, gate, timeout_s=timeout_s, connections=1)
+        self._envelope = Envelope(secret, self.name)
+        self._prefix = f"{settings.namespace}:{KEY_VERSION}:"
+        self._max_value_bytes = settings.max_value_bytes
+        self._clock = clock
+        self._emit = telemetry.emit
+        self._events = {outcome: CacheLookedUp(self.name, outcome) for outcome in _OUTCOMES}
+        self._backlog_bytes = 0
+        self._writes_lost = 0
+
+    def __repr__(self) -> str:
+        return (
+            f"<RedisLevel {self._prefix} reads {self._reads}, writes {self._writes},"
+            f" {self._backlog_bytes} bytes to write, {self._writes_lost} writes lost>"
+        )
+
+    async def get(self, key: bytes) -> Entry | None:
+        """Return the entry under ``key`` within ``timeout_ms``; a caller who leaves harms nobody."""
+        # The end of the range is part of it, so a value one byte too long shows.
+        pending = self._reads.submit("GETRANGE", self._name(key), 0, self._max_value_bytes)
+        found = "skipped" if pending is None else self._judge(key, await pending)
+        if isinstance(found, Entry):
+            return found
+        if found == "garbage":
+            await self.delete(key)
+        self._emit(self._events[found])
+        return None
+
+    async def put(self, key: bytes, entry: Entry) -> None:
+        """Send ``entry`` off, to vanish from Redis at its hard expiry."""
+        lifetime_ms = math.ceil((entry.hard_expiry - self._clock.wall()) * 1000)
+        if lifetime_ms <= 0:
+            return
+        try:
+            blob = self._envelope.seal(key, entry)
+        except GarbageError:
+            self._writes_lost += 1
+            return
+        if len(blob) <= self._max_value_bytes:
+            self._write(len(blob), "SET", self._name(key), blob, "PX", lifetime_ms)
+
+    async def delete(self, key: bytes) -> None:
+        """Send the deletion of ``key`` off."""
+        # UNLINK frees a huge foreign value without stopping the server.
+        self._write(0, "UNLINK", self._name(key))
+
+    async def settle(self) -> None:
+        """Wait until what was written so far is written, or lost."""
+        await self._writes.settle()
+
+    async def aclose(self) -> None:
+        """Finish what was written, within ``timeout_ms`` for each pipeline, and close all connections."""
+        await self._writes.aclose()
+        await self._reads.aclose()
+        await self._client.aclose()
+
+    def _name(self, key: bytes) -> str:
+        return self._prefix + key.hex()
+
+    def _judge(self, key: bytes, reply: Reply) -> Entry | str:
+        """Return the entry in ``reply``, or the word for why there is none."""
+        if isinstance(reply, bytes):
+            if not reply:
+                return "miss"
+            if len(reply) > self._max_value_bytes:
+                return "garbage"
+            try:
+                return self._envelope.open(key, reply)
+            except GarbageError:
+                return "garbage"
+        is_other_type = isinstance(reply, ResponseError) and str(reply).startswith("WRONGTYPE")
+        return "garbage" if is_other_type else "error"
+
+    def _write(self, size: int, *command: Word) -> None:
+        if self._backlog_bytes + size > WRITE_BACKLOG * self._max_value_bytes:
+            self._writes_lost += 1
+            return
+        pending = self._writes.submit(*command)
+        if pending is None:
+            self._writes_lost += 1
+            return
+        self._backlog_bytes += size
+
+        def written(reply: asyncio.Future[Reply]) -> None:
+            self._backlog_bytes -= size
+            self._writes_lost += isinstance(reply.result(), Exception)
+
+        pending.add_done_callback(written)
+
+
+def _connect(settings: RedisSettings) -> Redis:
+    timeout_s = settings.timeout_ms / 1000
+    ours: dict[str, Any] = {
+        "max_connections": settings.max_connections,
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+        # By default redis-py tries ten times more and waits 5 s for each.
+        "retry": Retry(NoBackoff(), 0),
+        # RESP2 needs no HELLO, and no driver_info no CLIENT SETINFO: a new connection asks at once.
+        "protocol": 2,
+        "driver_info": None,
+    }
+    # What the URL's query string says is welcome (TLS files), but does not override a bound.
+    return Redis.from_pool(ConnectionPool(**{**parse_url(settings.url), **ours}))
+
+
+_: type[Level] = RedisLevel

@@ -1,0 +1,140 @@
+"""Equal requests at the same time are one request.
+
+The first to miss starts a flight, a task of its own; those who come while it is under way wait for its
+answer. Nobody owns it, so the first to leave takes nothing from the others: a flight is cancelled when
+the last who waited has left. What it ends in, an answer or an error, is shared by those who waited and
+kept for nobody else.
+
+A flight runs under a deadline of its own, ``timeout_s`` from its start or the first waiter's deadline,
+whichever is later: under the first one's, a patient waiter would get the impatient one's timeout. Each
+waiter's own deadline is kept above, by the layer that cancels a request whose time is up. The price:
+the layers below may see a deadline later than any waiter's, and learn by being cancelled.
+
+A flight carries the request of its first waiter: its id, its trace, its tracing context.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from dataclasses import replace
+from functools import partial
+
+from gateway.core.clock import Clock
+from gateway.core.errors import Fault, GatewayError
+from gateway.core.request import Request, Response
+from gateway.core.service import Service
+from gateway.core.telemetry import FlightJoined, Telemetry
+
+
+class _Flight:
+    """``waiters`` counts those who wait; a refresh flies on without any."""
+
+    __slots__ = ("is_refresh", "task", "waiters")
+
+    def __init__(self, task: asyncio.Task[Response], *, is_refresh: bool) -> None:
+        self.task = task
+        self.is_refresh = is_refresh
+        self.waiters = 0
+
+
+class SingleFlight:
+    """A filter that is told the key by which requests are equal.
+
+    ``timeout_s`` is the route's timeout; ``max_refreshes`` bounds the flights that nobody waits for.
+    One stack has one of these: requests under different policies must not share a flight.
+    """
+
+    def __init__(
+        self, clock: Clock, telemetry: Telemetry, *, timeout_s: float = 15.0, max_refreshes: int = 64
+    ) -> None:
+        self._clock = clock
+        self._emit = telemetry.emit
+        self._timeout_s = timeout_s
+        self._max_refreshes = max_refreshes
+        self._flights: dict[bytes, _Flight] = {}
+        self._tasks: set[asyncio.Task[Response]] = set()
+        self._refreshes = 0
+
+    def __repr__(self) -> str:
+        waiters = sum(flight.waiters for flight in self._flights.values())
+        return f"<SingleFlight {len(self._flights)} flights, {waiters} waiters, {self._refreshes} refreshes>"
+
+    async def __call__(self, key: bytes, request: Request, service: Service) -> Response:
+        """Answer from the flight of ``key``, which goes to ``service`` if none is under way.
+
+        Raises:
+            GatewayError: what the flight met; DEADLINE when it ran out of its own time; UNAVAILABLE
+                when the gateway stops.
+        """
+        flight = self._flights.get(key)
+        if flight is None:
+            deadline = max(request.deadline, self._clock.now() + self._timeout_s)
+            flight = self._depart(key, replace(request, deadline=deadline), service, is_refresh=False)
+        else:
+            self._emit(FlightJoined(request.model))
+
+        flight.waiters += 1
+        try:
+            await asyncio.wait((flight.task,))
+        finally:
+            flight.waiters -= 1
+            if not flight.waiters and not flight.is_refresh:
+                self._abandon(key, flight)
+
+        if flight.task.cancelled():
+            raise GatewayError(Fault.UNAVAILABLE, "the gateway is stopping: try again", retryable=True)
+        return flight.task.result()
+
+    def refresh(self, key: bytes, request: Request, service: Service) -> None:
+        """Start a flight that nobody waits for, unless one of ``key`` or too many others are under way."""
+        if key in self._flights or self._refreshes >= self._max_refreshes:
+            return
+        self._refreshes += 1
+        deadline = self._clock.now() + self._timeout_s
+        self._depart(key, replace(request, deadline=deadline), service, is_refresh=True)
+
+    async def aclose(self) -> None:
+        """Cancel every flight and wait until all have ended."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(set(self._tasks))
+
+    def _depart(self, key: bytes, request: Request, service: Service, *, is_refresh: bool) -> _Flight:
+        task = asyncio.create_task(_fly(request, service))
+        flight = self._flights[key] = _Flight(task, is_refresh=is_refresh)
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._land, key, flight))
+        return flight
+
+    def _land(self, key: bytes, flight: _Flight, task: asyncio.Task[Response]) -> None:
+        self._tasks.discard(task)
+        self._refreshes -= flight.is_refresh
+        self._forget(key, flight)
+        # Asking for the exception marks it as seen, also when nobody is left to hear of it.
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not flight.waiters and not isinstance(error, GatewayError):
+            context = {"message": "a flight that nobody waited for failed", "exception": error, "task": task}
+            task.get_loop().call_exception_handler(context)
+
+    def _abandon(self, key: bytes, flight: _Flight) -> None:
+        if not flight.task.done():
+            # Who comes now must not board a flight that is about to be cancelled.
+            self._forget(key, flight)
+            flight.task.cancel()
+
+    def _forget(self, key: bytes, flight: _Flight) -> None:
+        if self._flights.get(key) is flight:
+            del self._flights[key]
+
+
+async def _fly(request: Request, service: Service) -> Response:
+    limit = asyncio.timeout_at(None if math.isinf(request.deadline) else request.deadline)
+    try:
+        async with limit:
+            return await service(request)
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise GatewayError(Fault.DEADLINE, "no answer within the route's timeout", retryable=False) from None

@@ -1,0 +1,35 @@
+"""A gate that a test opens and shuts, and that keeps what it is told.
+
+Example::
+
+    gate = RecordingGate()
+    gate.is_open = False
+    gate.verdicts              # ["succeeded", "failed", "left"], in order
+"""
+
+from __future__ import annotations
+
+from gateway.core.gate import Gate
+
+
+class RecordingGate:
+    def __init__(self) -> None:
+        self.is_open = True
+        self.admitted = 0
+        self.verdicts: list[str] = []
+
+    def admit(self) -> bool:
+        self.admitted += self.is_open
+        return self.is_open
+
+    def succeeded(self) -> None:
+        self.verdicts.append("succeeded")
+
+    def failed(self) -> None:
+        self.verdicts.append("failed")
+
+    def left(self) -> None:
+        self.verdicts.append("left")
+
+
+_: type[Gate] = RecordingGate

@@ -1,0 +1,554 @@
+"""L2 against a real redis-server that is stopped, killed, filled and lied to."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from typing import Any, Self
+
+import pytest
+from redis.asyncio import Redis
+
+from cache.levels.envelope import Envelope
+from cache.levels.redis import WRITE_BACKLOG, RedisLevel
+from cache.settings import RedisSettings
+from gateway.core.clock import LoopClock
+from gateway.core.gate import Gate, OpenGate
+from gateway.core.request import Provenance, Response
+from gateway.core.tensor import Tensor
+from tests.cache.build import SECRET, entry, looked_up
+from tests.cache.levels.gates import RecordingGate
+from tests.fakes.redis_server import RedisServer
+from tests.fakes.service import answer
+from tests.fakes.telemetry import RecordingTelemetry
+
+pytestmark = pytest.mark.redis
+
+KEY, OTHER = bytes(range(32)), bytes(32)
+SLACK_S = 0.25
+"""What a busy machine may add to a limit before a test calls it broken."""
+
+
+def name(key: bytes = KEY) -> str:
+    return f"edgeway:1:{key.hex()}"
+
+
+def level_of(
+    server: RedisServer,
+    telemetry: RecordingTelemetry,
+    gate: Gate | None = None,
+    secret: bytes = SECRET,
+    **settings: Any,
+) -> RedisLevel:
+    settings = {"timeout_ms": 200, **settings}
+    return RedisLevel(
+        RedisSettings(url=server.url, **settings),
+        secret,
+        gate=gate or OpenGate(),
+        clock=LoopClock(),
+        telemetry=telemetry,
+    )
+
+
+def fresh(value: float = 1.0, **changes: Any) -> Any:
+    return entry(answer("edge", value), now=time.time(), **changes)
+
+
+@pytest.fixture
+async def raw(shared_redis: RedisServer) -> AsyncIterator[Redis]:
+    """A plain client of the shared server, which it leaves empty."""
+    async with Redis.from_url(shared_redis.url) as client:
+        await client.flushall()
+        yield client
+        await client.flushall()
+
+
+@pytest.fixture
+async def level(
+    shared_redis: RedisServer, telemetry: RecordingTelemetry, raw: Redis
+) -> AsyncIterator[RedisLevel]:
+    level = level_of(shared_redis, telemetry)
+    yield level
+    await level.aclose()
+
+
+async def test_what_was_put_is_read_by_another_gateway(
+    level: RedisLevel, shared_redis: RedisServer, telemetry: RecordingTelemetry
+) -> None:
+    """Two gateways with one secret share answers, marked as l2."""
+    held = fresh()
+    await level.put(KEY, held)
+    await level.settle()
+    other = level_of(shared_redis, telemetry)
+
+    assert await other.get(KEY) == held.at("l2")
+    assert await other.get(OTHER) is None
+    assert looked_up(telemetry) == ["l2 miss"]
+    await other.aclose()
+
+
+async def test_it_vanishes_at_its_hard_expiry(level: RedisLevel, raw: Redis) -> None:
+    """PX is set to the hard expiry; an entry already past it is not written."""
+    await level.put(KEY, fresh(fresh_s=10, stale_s=5))
+    await level.put(OTHER, fresh(fresh_s=-10, stale_s=5))
+    await level.settle()
+
+    assert 14_000 < await raw.pttl(name()) <= 15_001
+    assert not await raw.exists(name(OTHER))
+
+
+async def test_delete_removes_it(level: RedisLevel, raw: Redis) -> None:
+    """A put followed by a delete leaves nothing: writes keep their order."""
+    await level.put(KEY, fresh())
+    await level.delete(KEY)
+    await level.settle()
+
+    assert not await raw.exists(name())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"garbage", b"\x01", b"\x01" + bytes(100), b"\xff" * 5000, b"\x01" * (1 << 20), b"x" * (5 << 20)],
+    ids=["noise", "version only", "zeros", "ones", "at the size limit", "huge"],
+)
+async def test_garbage_is_a_miss_counted_and_deleted(
+    level: RedisLevel, raw: Redis, telemetry: RecordingTelemetry, value: bytes
+) -> None:
+    """Foreign bytes under our key cost a hit, once."""
+    await raw.set(name(), value)
+
+    assert await level.get(KEY) is None
+
+    await level.settle()
+    assert await level.get(KEY) is None
+    assert looked_up(telemetry) == ["l2 garbage", "l2 miss"]
+
+
+async def test_a_huge_value_is_not_read(level: RedisLevel, raw: Redis) -> None:
+    """No more than max_value_bytes of a foreign value ever cross the wire."""
+    await raw.set(name(), b"x" * (20 << 20))
+    before = (await raw.info("stats"))["total_net_output_bytes"]
+
+    assert await level.get(KEY) is None
+
+    after = (await raw.info("stats"))["total_net_output_bytes"]
+    assert (1 << 20) < after - before < (2 << 20)
+
+
+@pytest.mark.parametrize("kind", ["list", "set", "hash", "zset", "stream"])
+async def test_another_type_is_garbage(
+    level: RedisLevel, raw: Redis, telemetry: RecordingTelemetry, kind: str
+) -> None:
+    """A key of another type is garbage, and its neighbours in the pipeline are read all the same."""
+    await {
+        "list": lambda: raw.rpush(name(), "a"),
+        "set": lambda: raw.sadd(name(), "a"),
+        "hash": lambda: raw.hset(name(), "a", "b"),
+        "zset": lambda: raw.zadd(name(), {"a": 1}),
+        "stream": lambda: raw.xadd(name(), {"a": "b"}),
+    }[kind]()
+    held = fresh()
+    await level.put(OTHER, held)
+    await level.settle()
+
+    wrong, right = await asyncio.gather(level.get(KEY), level.get(OTHER))
+
+    assert wrong is None
+    assert right == held.at("l2")
+    assert looked_up(telemetry) == ["l2 garbage"]
+    await level.settle()
+    assert not await raw.exists(name())
+
+
+async def test_truncated_flipped_and_copied_values_are_garbage(
+    level: RedisLevel, raw: Redis, telemetry: RecordingTelemetry
+) -> None:
+    """A cut envelope, one with a flipped bit in a tensor, and one of another key are never served."""
+    blob = Envelope(SECRET, "l2").seal(KEY, fresh(value=7.0))
+    flipped = bytearray(blob)
+    flipped[-3] ^= 1
+
+    for key, value in ((KEY, blob[:-10]), (KEY, bytes(flipped)), (OTHER, blob)):
+        await raw.set(name(key), value)
+        assert await level.get(key) is None
+        await level.settle()
+        assert not await raw.exists(name(key))
+
+    assert looked_up(telemetry) == ["l2 garbage"] * 3
+
+
+async def test_a_stranger_with_write_access_cannot_forge(
+    level: RedisLevel, shared_redis: RedisServer, telemetry: RecordingTelemetry
+) -> None:
+    """An envelope sealed without the secret is garbage."""
+    stranger = level_of(shared_redis, telemetry, secret=bytes(32))
+    await stranger.put(KEY, fresh())
+    await stranger.aclose()
+
+    assert await level.get(KEY) is None
+    assert looked_up(telemetry) == ["l2 garbage"]
+
+
+async def test_a_value_beyond_the_limit_is_not_written(
+    shared_redis: RedisServer, telemetry: RecordingTelemetry, raw: Redis
+) -> None:
+    """max_value_bytes bounds what is written."""
+    level = level_of(shared_redis, telemetry, max_value_bytes=1024)
+    large = Tensor("p", "UINT8", (2000,), bytes(2000))
+    await level.put(KEY, entry(Response("m", "1", (large,), Provenance("edge")), now=time.time()))
+    await level.aclose()
+
+    assert await raw.dbsize() == 0
+
+
+async def test_an_answer_that_cannot_be_packed_is_a_lost_write(level: RedisLevel, raw: Redis) -> None:
+    """An answer that the envelope refuses is counted and raises nothing."""
+    odd = Response("m", "1", (), Provenance("edge"), {"p": 2**70})
+
+    await level.put(KEY, entry(odd, now=time.time()))
+
+    assert "1 writes lost" in repr(level)
+    assert await raw.dbsize() == 0
+
+
+async def test_concurrent_gets_share_pipelines(
+    shared_redis: RedisServer, telemetry: RecordingTelemetry, raw: Redis
+) -> None:
+    """A hundred gets of one tick are one round trip."""
+    gate = RecordingGate()
+    level = level_of(shared_redis, telemetry, gate)
+
+    await asyncio.gather(*(level.get(bytes([number]) * 32) for number in range(100)))
+
+    assert gate.verdicts == ["succeeded"]
+    await level.aclose()
+
+
+async def test_a_shut_gate_skips(shared_redis: RedisServer, telemetry: RecordingTelemetry) -> None:
+    """While the breaker is open a look-up is skipped at once, and a write is lost."""
+    gate = RecordingGate()
+    gate.is_open = False
+    level = level_of(shared_redis, telemetry, gate)
+
+    assert await level.get(KEY) is None
+    await level.put(KEY, fresh())
+
+    assert looked_up(telemetry) == ["l2 skipped"]
+    assert "1 writes lost" in repr(level)
+    await level.aclose()
+
+
+async def test_stopped_redis_costs_the_timeout_and_no_answer(
+    redis: RedisServer, telemetry: RecordingTelemetry
+) -> None:
+    """SIGSTOP: each look-up ends within the timeout as an error; after SIGCONT it finds again."""
+    gate = RecordingGate()
+    level = level_of(redis, telemetry, gate, timeout_ms=60)
+    held = fresh()
+    await level.put(KEY, held)
+    await level.settle()
+    assert await level.get(KEY) == held.at("l2")
+    redis.pause()
+
+    started = time.monotonic()
+    found = await asyncio.gather(*(level.get(KEY) for _ in range(50)))
+    took = time.monotonic() - started
+
+    assert found == [None] * 50
+    assert took < 0.06 + SLACK_S
+    assert gate.verdicts == ["succeeded", "succeeded", "failed"]
+    redis.resume()
+    await asyncio.sleep(0.02)
+    assert await level.get(KEY) == held.at("l2")
+    await level.aclose()
+
+
+async def test_writes_to_a_stopped_redis_are_bounded(
+    redis: RedisServer, telemetry: RecordingTelemetry
+) -> None:
+    """While Redis stands still, no more than the backlog waits; the rest is dropped and counted."""
+    level = level_of(redis, telemetry, timeout_ms=60, max_value_bytes=4096)
+    redis.pause()
+    large = entry(
+        Response("m", "1", (Tensor("p", "UINT8", (3000,), bytes(3000)),), Provenance("edge")), now=time.time()
+    )
+
+    started = time.monotonic()
+    for number in range(100):
+        await level.put(number.to_bytes(32, "big"), large)
+    waited = time.monotonic() - started
+    backlog = level._backlog_bytes
+
+    assert waited < SLACK_S
+    assert 0 < backlog <= WRITE_BACKLOG * 4096
+    await level.aclose()
+    assert level._backlog_bytes == 0
+    assert "100 writes lost" in repr(level)
+    redis.resume()
+
+
+async def test_killed_redis_costs_hits_until_it_is_back(
+    redis: RedisServer, telemetry: RecordingTelemetry
+) -> None:
+    """SIGKILL: look-ups are errors at once; when Redis is back, the same level works again."""
+    level = level_of(redis, telemetry)
+    await level.put(KEY, fresh())
+    await level.settle()
+    redis.kill()
+
+    started = time.monotonic()
+    assert await level.get(KEY) is None
+    await level.put(KEY, fresh())
+    await level.settle()
+    assert time.monotonic() - started < 0.4 + SLACK_S
+    assert looked_up(telemetry) == ["l2 error"]
+
+    redis.start()
+    held = fresh()
+    await level.put(KEY, held)
+    await level.settle()
+    assert await level.get(KEY) == held.at("l2")
+    await level.aclose()
+
+
+async def test_a_gateway_starts_without_redis(redis: RedisServer, telemetry: RecordingTelemetry) -> None:
+    """Nothing is connected before the first command, and a missing server is only an error look-up."""
+    redis.kill()
+
+    level = level_of(redis, telemetry)
+
+    assert await level.get(KEY) is None
+    assert looked_up(telemetry) == ["l2 error"]
+    redis.start()
+    assert await level.get(KEY) is None
+    assert looked_up(telemetry) == ["l2 error", "l2 miss"]
+    await level.aclose()
+
+
+async def test_full_redis_loses_writes_and_still_reads(telemetry: RecordingTelemetry) -> None:
+    """OOM under noeviction: writes are counted as lost, reads go on, the gate hears no failure."""
+    with RedisServer("--maxmemory-policy", "noeviction") as server:
+        gate = RecordingGate()
+        level = level_of(server, telemetry, gate)
+        held = fresh()
+        await level.put(KEY, held)
+        await level.settle()
+        async with Redis.from_url(server.url) as raw:
+            await raw.config_set("maxmemory", "1")
+
+        await level.put(OTHER, held)
+        await level.settle()
+
+        assert await level.get(KEY) == held.at("l2")
+        assert await level.get(OTHER) is None
+        assert "1 writes lost" in repr(level)
+        assert "failed" not in gate.verdicts
+        await level.aclose()
+
+
+async def test_read_only_redis_loses_writes_and_still_reads(
+    redis: RedisServer, telemetry: RecordingTelemetry
+) -> None:
+    """READONLY: a replica answers reads, writes are counted as lost."""
+    level = level_of(redis, telemetry)
+    held = fresh()
+    await level.put(KEY, held)
+    await level.settle()
+    async with Redis.from_url(redis.url) as raw:
+        await raw.config_set("replica-serve-stale-data", "yes")
+        await raw.execute_command("REPLICAOF", "127.0.0.1", "1")
+
+    await level.put(OTHER, held)
+    await level.settle()
+
+    assert await level.get(KEY) == held.at("l2")
+    assert "1 writes lost" in repr(level)
+    await level.aclose()
+
+
+class ScriptedServer:
+    """Accepts connections and answers everything it is sent with the same bytes."""
+
+    def __init__(self, reply: bytes) -> None:
+        self.reply = reply
+        self.url = ""
+
+    async def __aenter__(self) -> Self:
+        self._writers: list[asyncio.StreamWriter] = []
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.url = f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for writer in self._writers:
+            writer.close()
+        await asyncio.gather(*(w.wait_closed() for w in self._writers), return_exceptions=True)
+        await self._server.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writers.append(writer)
+        try:
+            while await reader.read(65536):
+                writer.write(self.reply)
+                await writer.drain()
+        except ConnectionError:
+            pass
+
+
+HOSTILE = {
+    "loading": b"-LOADING Redis is loading the dataset in memory\r\n",
+    "no permission": b"-NOPERM this user has no permissions\r\n",
+    "authentication": b"-NOAUTH Authentication required.\r\n",
+    "master down": b"-MASTERDOWN Link with MASTER is down\r\n",
+    "moved": b"-MOVED 1 127.0.0.1:1\r\n",
+    "integer": b":7\r\n",
+    "null": b"$-1\r\n",
+    "list": b"*1\r\n$1\r\na\r\n",
+    "status": b"+OK\r\n",
+    "half a reply": b"$100\r\nabc",
+    "huge bulk": b"$536870912\r\nabc",
+    "no protocol": b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    "two replies": b"$3\r\nabc\r\n$3\r\nabc\r\n",
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("reply", HOSTILE.values(), ids=HOSTILE.keys())
+async def test_a_hostile_server_costs_hits_only(reply: bytes, telemetry: RecordingTelemetry) -> None:
+    """Whatever comes back instead of a value, a look-up ends in time with nothing."""
+    async with ScriptedServer(reply) as server:
+        level = RedisLevel(
+            RedisSettings(url=server.url, timeout_ms=60),
+            SECRET,
+            gate=OpenGate(),
+            clock=LoopClock(),
+            telemetry=telemetry,
+        )
+
+        for _ in range(3):
+            started = time.monotonic()
+            assert await level.get(KEY) is None
+            assert time.monotonic() - started < 0.06 + SLACK_S
+        await level.put(KEY, fresh())
+        await level.settle()
+
+        assert {event.split()[1] for event in looked_up(telemetry)} <= {"error", "garbage", "miss"}
+        await level.aclose()
+
+
+async def test_a_thousand_cancelled_gets_cross_no_wires(
+    shared_redis: RedisServer, telemetry: RecordingTelemetry, raw: Redis
+) -> None:
+    """Callers that leave at random moments never make another caller's answer come to the wrong key."""
+    rng = random.Random(5)
+    level = level_of(shared_redis, telemetry, timeout_ms=1000, max_connections=4)
+    keys = [bytes([number]) * 32 for number in range(50)]
+    for number, key in enumerate(keys):
+        await level.put(key, fresh(value=float(number)))
+    await level.settle()
+    wrong = cancelled = found = 0
+
+    async def read(number: int) -> None:
+        nonlocal wrong, found
+        held = await level.get(keys[number])
+        assert held is not None
+        found += 1
+        wrong += float(held.response.outputs[0].numpy()[0, 0]) != number
+
+    async def leave(task: asyncio.Task[None], after_s: float) -> None:
+        nonlocal cancelled
+        await asyncio.sleep(after_s)
+        cancelled += task.cancel()
+
+    readers, leavers = [], []
+    for turn in range(3000):
+        task = asyncio.create_task(read(rng.randrange(50)))
+        readers.append(task)
+        if turn % 3 == 0:
+            leavers.append(asyncio.create_task(leave(task, rng.random() * 0.0005)))
+        if turn % 10 == 0:
+            await asyncio.sleep(0)
+    outcomes = await asyncio.gather(*readers, return_exceptions=True)
+    await asyncio.gather(*leavers)
+
+    assert len(leavers) == 1000 and cancelled > 100
+    assert wrong == 0
+    assert found == 3000 - sum(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes)
+    assert looked_up(telemetry) == []
+    assert await raw.dbsize() == 50
+    await level.aclose()
+
+
+async def test_a_cancelled_get_leaves_the_level_clean(
+    redis: RedisServer, telemetry: RecordingTelemetry
+) -> None:
+    """A caller who leaves while Redis stands still leaves nothing behind once the limit has passed."""
+    level = level_of(redis, telemetry, timeout_ms=60)
+    redis.pause()
+    waiting = asyncio.create_task(level.get(KEY))
+    await asyncio.sleep(0.01)
+
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+    await level._reads.settle()
+    assert "reads <AutoPipeline 0 of 31 running, 0 gathering>" in repr(level)
+    assert looked_up(telemetry) == []
+    redis.resume()
+    await level.aclose()
+
+
+async def test_aclose_waits_for_writes(
+    shared_redis: RedisServer, telemetry: RecordingTelemetry, raw: Redis
+) -> None:
+    """What was put before the close is in Redis after it; what comes later is skipped."""
+    level = level_of(shared_redis, telemetry)
+    for number in range(100):
+        await level.put(bytes([number]) * 32, fresh())
+
+    await level.aclose()
+
+    assert await raw.dbsize() == 100
+    assert await level.get(KEY) is None
+    assert looked_up(telemetry) == ["l2 skipped"]
+
+
+async def test_the_url_cannot_lift_the_bounds(
+    shared_redis: RedisServer, telemetry: RecordingTelemetry
+) -> None:
+    """A query string in the URL does not override timeouts, connections or protocol."""
+    settings = RedisSettings(
+        url=f"{shared_redis.url}?socket_timeout=60&max_connections=9999&protocol=3", timeout_ms=20
+    )
+    level = RedisLevel(settings, SECRET, gate=OpenGate(), clock=LoopClock(), telemetry=telemetry)
+    pool = level._client.connection_pool
+
+    assert pool.max_connections == 32
+    assert pool.connection_kwargs["socket_timeout"] == 0.02
+    assert pool.connection_kwargs["protocol"] == 2
+    assert pool.connection_kwargs["retry"].get_retries() == 0
+    await level.aclose()
+
+
+def test_a_url_that_cannot_be_parsed_is_refused_at_once(telemetry: RecordingTelemetry) -> None:
+    """A URL with an impossible value is an error at start, not at the first look-up."""
+    settings = RedisSettings(url="redis://127.0.0.1:6379/0?db=many")
+
+    with pytest.raises(ValueError, match="db"):
+        RedisLevel(settings, SECRET, gate=OpenGate(), clock=LoopClock(), telemetry=telemetry)
+
+
+async def test_repr_hides_the_password(telemetry: RecordingTelemetry) -> None:
+    """The repr shows state and no part of the URL."""
+    settings = RedisSettings(url="redis://user:hunter2@127.0.0.1:6379/0")
+    level = RedisLevel(settings, SECRET, gate=OpenGate(), clock=LoopClock(), telemetry=telemetry)
+
+    assert repr(level) == (
+        "<RedisLevel edgeway:1: reads <AutoPipeline 0 of 31 running, 0 gathering>,"
+        " writes <AutoPipeline 0 of 1 running, 0 gathering>, 0 bytes to write, 0 writes lost>"
+    )
+    await level.aclose()

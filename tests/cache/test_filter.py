@@ -1,0 +1,530 @@
+"""The cache filter: L1, then L2, then the rest, and never an answer that it must not give."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cache.filter import Cache
+from cache.levels.memory import MemoryLevel
+from cache.levels.redis import RedisLevel
+from cache.settings import MemorySettings, RedisSettings
+from gateway.core.clock import LoopClock
+from gateway.core.errors import Fault, GatewayError
+from gateway.core.gate import OpenGate
+from gateway.core.request import Caller, Provenance, Response
+from gateway.core.service import stack
+from gateway.core.telemetry import FlightJoined, Silence
+from gateway.core.tensor import Tensor
+from tests.cache.build import SECRET, DictLevel, StepClock, cache_of, hasher, looked_up
+from tests.fakes.redis_server import RedisServer
+from tests.fakes.service import HANG, ScriptedService, answer, request
+from tests.fakes.telemetry import RecordingTelemetry
+from tests.fakes.virtual_time import virtual_time
+
+DOWN = GatewayError(Fault.UNAVAILABLE, "down", retryable=True)
+TTL_S = 100.0
+CERTAIN = 1 - 2**-53
+"""The draw that reaches furthest."""
+
+
+async def settle() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+@virtual_time
+async def test_a_miss_is_answered_by_the_rest() -> None:
+    """The first request of its kind gets the rest's answer untouched."""
+    telemetry = RecordingTelemetry()
+    service = ScriptedService(answer("edge", 3.0))
+
+    response = await stack(cache_of(telemetry), service=service)(request(id="7"))
+
+    assert response == answer("edge", 3.0)
+    assert service.requests[0].id == "7"
+    assert looked_up(telemetry) == ["l1 miss"]
+
+
+@virtual_time
+async def test_an_equal_request_is_a_hit() -> None:
+    """The second request of its kind is answered from L1, and says so; hits share one response."""
+    telemetry = RecordingTelemetry()
+    service = ScriptedService(answer("edge", 3.0, region="eu"))
+    serve = stack(cache_of(telemetry), service=service)
+    await serve(request(id="1"))
+
+    hits = [await serve(request(id=str(number))) for number in (2, 3)]
+
+    assert hits[0].provenance == Provenance("edge", level="l1", region="eu")
+    assert hits[0].outputs == answer("edge", 3.0).outputs
+    assert hits[0] is hits[1]
+    assert len(service.requests) == 1
+    assert looked_up(telemetry) == ["l1 miss", "l1 hit", "l1 hit"]
+
+
+@virtual_time
+async def test_another_tenant_is_a_miss() -> None:
+    """Answers are not shared between tenants, nor between residency classes."""
+    service = ScriptedService()
+    serve = stack(cache_of(), service=service)
+
+    for caller in (Caller(tenant="a"), Caller(tenant="b"), Caller(tenant="a", residency="eu")):
+        await serve(request(caller=caller))
+
+    assert len(service.requests) == 3
+
+
+@virtual_time
+async def test_errors_are_never_kept() -> None:
+    """A failure is passed on as it is, and the next request asks again."""
+    service = ScriptedService(DOWN, GatewayError(Fault.INVALID, "bad"), answer())
+    serve = stack(cache_of(remote=DictLevel()), service=service)
+
+    for fault in (Fault.UNAVAILABLE, Fault.INVALID):
+        with pytest.raises(GatewayError) as raised:
+            await serve(request())
+        assert raised.value.fault is fault
+
+    assert (await serve(request())).provenance.level == ""
+
+
+@virtual_time
+async def test_a_found_answer_of_l2_is_promoted() -> None:
+    """A hit in L2 is served as l2, and the next one is a hit in L1 with the same expiry."""
+    telemetry, remote, clock = RecordingTelemetry(), DictLevel(), StepClock()
+    await stack(cache_of(remote=remote, clock=clock), service=ScriptedService(answer("edge")))(request())
+    service = ScriptedService()
+    serve = stack(cache_of(telemetry, remote=remote, clock=clock), service=service)
+
+    first, second = await serve(request()), await serve(request())
+
+    assert (first.provenance.level, second.provenance.level) == ("l2", "l1")
+    assert (first.provenance.origin, second.provenance.origin) == ("edge", "edge")
+    assert service.requests == []
+    assert looked_up(telemetry) == ["l1 miss", "l2 hit", "l1 hit"]
+    clock.step(3600)
+    await serve(request())
+    assert len(service.requests) == 1
+
+
+@virtual_time
+async def test_both_levels_hold_one_expiry() -> None:
+    """Jitter is drawn once per answer: the levels never disagree about its age."""
+    remote, memory = DictLevel(), MemoryLevel(MemorySettings(), Silence())
+    serve = stack(cache_of(remote=remote, memory=memory, draw=None), service=ScriptedService())
+
+    await serve(request())
+
+    local = memory.peek(hasher()(request()))
+    (shared,) = remote.held.values()
+    assert local is not None
+    assert (local.soft_expiry, local.hard_expiry) == (shared.soft_expiry, shared.hard_expiry)
+
+
+@virtual_time
+async def test_equal_misses_look_once_and_compute_once() -> None:
+    """A hundred equal misses are one look-up in L2 and one call; the joined are told as computed."""
+    telemetry, remote = RecordingTelemetry(), DictLevel()
+    service = ScriptedService(0.5)
+    serve = stack(cache_of(telemetry, remote=remote), service=service)
+
+    responses = await asyncio.gather(*(serve(request(id=str(number))) for number in range(100)))
+
+    assert len(service.requests) == 1
+    assert remote.reads == 1
+    assert {response.provenance.level for response in responses} == {""}
+    assert len(telemetry.of(FlightJoined)) == 99
+
+
+@virtual_time
+async def test_a_caller_who_leaves_leaves_the_cache_clean() -> None:
+    """A cancelled miss stops the rest when nobody else waits, keeps nothing and leaves nothing."""
+    cache = cache_of()
+    service = ScriptedService(HANG, answer())
+    waiting = asyncio.create_task(stack(cache, service=service)(request()))
+    await settle()
+
+    waiting.cancel()
+    await settle()
+
+    assert service.running == 0
+    assert "0 flights" in repr(cache)
+    assert (await stack(cache, service=service)(request())).provenance.level == ""
+
+
+@virtual_time
+async def test_the_others_get_the_answer_when_the_first_leaves() -> None:
+    """The shared answer is computed once and kept although its first asker has left."""
+    cache, service = cache_of(), ScriptedService(HANG)
+    serve = stack(cache, service=service)
+    first, second = (asyncio.create_task(serve(request())) for _ in range(2))
+    await settle()
+
+    first.cancel()
+    await settle()
+    service.release()
+
+    assert await second == answer()
+    assert (await serve(request())).provenance.level == "l1"
+    assert len(service.requests) == 1
+
+
+@virtual_time
+async def test_past_its_soft_expiry_an_answer_is_computed_anew() -> None:
+    """A stale answer is not served while a fresh one can be had."""
+    telemetry, clock = RecordingTelemetry(), StepClock()
+    service = ScriptedService(answer(value=1.0), answer(value=2.0))
+    serve = stack(cache_of(telemetry, clock=clock, ttl_s=TTL_S), service=service)
+    await serve(request())
+
+    clock.step(TTL_S)
+    renewed, hit = await serve(request()), await serve(request())
+
+    assert renewed == answer(value=2.0)
+    assert hit.outputs == answer(value=2.0).outputs
+    assert looked_up(telemetry) == ["l1 miss", "l1 stale", "l1 hit"]
+
+
+@pytest.mark.parametrize("with_remote", [False, True], ids=["l1 only", "with l2"])
+def test_stale_stands_in_for_an_outage(with_remote: bool) -> None:
+    """While the rest is down, an answer past its soft expiry is served, marked stale, until the hard one."""
+
+    @virtual_time
+    async def scenario() -> None:
+        clock = StepClock()
+        service = ScriptedService(answer("edge"), DOWN)
+        remote = DictLevel() if with_remote else None
+        serve = stack(cache_of(clock=clock, remote=remote, ttl_s=TTL_S, stale_if_error_s=30), service=service)
+        await serve(request())
+
+        clock.step(TTL_S + 1)
+        for _ in range(2):
+            stale = await serve(request())
+            assert stale.provenance == Provenance("edge", level="l1", stale=True)
+            assert stale.provenance.label == "stale"
+
+        clock.step(30)
+        with pytest.raises(GatewayError):
+            await serve(request())
+
+    scenario()
+
+
+@virtual_time
+async def test_stale_of_l2_stands_in_too() -> None:
+    """A gateway that holds nothing serves the region's stale answer while the rest is down."""
+    telemetry, clock, remote = RecordingTelemetry(), StepClock(), DictLevel()
+    first = cache_of(clock=clock, remote=remote, ttl_s=TTL_S)
+    await stack(first, service=ScriptedService(answer("edge")))(request())
+    clock.step(TTL_S + 1)
+    second = cache_of(telemetry, clock=clock, remote=remote, ttl_s=TTL_S)
+
+    stale = await stack(second, service=ScriptedService(DOWN))(request())
+
+    assert stale.provenance == Provenance("edge", level="l2", stale=True)
+    assert looked_up(telemetry) == ["l1 miss", "l2 stale"]
+
+
+@virtual_time
+async def test_the_newer_of_two_stale_answers_stands_in() -> None:
+    """When both levels are stale, the one written later is served."""
+    clock, remote = StepClock(), DictLevel()
+    one = cache_of(clock=clock, remote=remote, ttl_s=TTL_S)
+    two = cache_of(clock=clock, remote=remote, ttl_s=TTL_S)
+    await stack(one, service=ScriptedService(answer(value=1.0)))(request())
+    remote.held.clear()
+    clock.step(5)
+    await stack(two, service=ScriptedService(answer(value=2.0)))(request())
+    clock.step(TTL_S + 1)
+
+    stale = await stack(one, service=ScriptedService(DOWN))(request())
+
+    assert stale.outputs == answer(value=2.0).outputs
+
+
+@virtual_time
+async def test_a_refusal_is_not_covered_by_stale() -> None:
+    """FORBIDDEN is an answer: stale does not stand in for it."""
+    clock = StepClock()
+    service = ScriptedService(answer(), GatewayError(Fault.FORBIDDEN, "no"))
+    serve = stack(cache_of(clock=clock, ttl_s=TTL_S), service=service)
+    await serve(request())
+
+    clock.step(TTL_S + 1)
+
+    with pytest.raises(GatewayError, match="no"):
+        await serve(request())
+
+
+@virtual_time
+async def test_far_past_its_hard_expiry_an_answer_is_a_miss() -> None:
+    """An answer past its hard expiry is reported as a miss and never served."""
+    telemetry, clock = RecordingTelemetry(), StepClock()
+    serve = stack(cache_of(telemetry, clock=clock, ttl_s=TTL_S), service=ScriptedService(answer(), DOWN))
+    await serve(request())
+
+    clock.step(TTL_S * 10)
+
+    with pytest.raises(GatewayError):
+        await serve(request())
+    assert looked_up(telemetry) == ["l1 miss", "l1 miss"]
+
+
+@virtual_time
+async def test_a_stale_answer_of_the_rest_is_not_kept() -> None:
+    """What the next gateway served stale is passed on, and asked for again."""
+    service = ScriptedService(answer(stale=True))
+    serve = stack(cache_of(), service=service)
+
+    await serve(request())
+    await serve(request())
+
+    assert len(service.requests) == 2
+
+
+@virtual_time
+async def test_uncertified_answers_stay_five_seconds_in_l1_only() -> None:
+    """An uncertified answer is kept for uncertified_ttl_s, never shared, never stale."""
+    clock, remote = StepClock(), DictLevel()
+    service = ScriptedService(answer("edge", certified=False), DOWN)
+    serve = stack(cache_of(clock=clock, remote=remote, draw=CERTAIN), service=service)
+    await serve(request())
+
+    clock.step(4.9)
+    kept = await serve(request())
+    clock.step(0.1)
+
+    assert kept.provenance == Provenance("edge", certified=False, level="l1")
+    with pytest.raises(GatewayError):
+        await serve(request())
+    assert remote.held == {}
+
+
+@virtual_time
+async def test_an_unexpected_artefact_is_passed_on_and_not_kept() -> None:
+    """An answer of another model than the key speaks for is served once."""
+    service = ScriptedService(answer(digest="new"), answer(digest="old"))
+    serve = stack(cache_of(digests=frozenset({"old"})), service=service)
+
+    answers = [await serve(request()) for _ in range(3)]
+
+    assert [a.provenance.digest for a in answers] == ["new", "old", "old"]
+    assert [a.provenance.level for a in answers] == ["", "", "l1"]
+
+
+@virtual_time
+async def test_an_answer_with_nan_is_kept() -> None:
+    """NaN is what the model says to this input, now and later."""
+    service = ScriptedService(answer(value=np.nan))
+    serve = stack(cache_of(), service=service)
+
+    await serve(request())
+    hit = await serve(request())
+
+    assert hit.provenance.level == "l1"
+    assert np.isnan(hit.outputs[0].numpy()).all()
+
+
+@virtual_time
+async def test_a_kept_answer_does_not_change_with_its_source() -> None:
+    """The cache owns its bytes: the buffer that the answer came in may be used again."""
+    buffer = bytearray(b"abcd")
+    outputs = (Tensor("p", "UINT8", (4,), memoryview(buffer)),)
+    serve = stack(cache_of(), service=ScriptedService(Response("digits", "1", outputs, Provenance("edge"))))
+    await serve(request())
+
+    buffer[:] = b"XXXX"
+
+    assert (await serve(request())).outputs[0].data == b"abcd"
+
+
+@virtual_time
+async def test_requests_of_a_sequence_pass_by() -> None:
+    """A stateful model's answers depend on those before: they are neither looked up nor kept."""
+    telemetry = RecordingTelemetry()
+    service = ScriptedService()
+    serve = stack(cache_of(telemetry), service=service)
+
+    for _ in range(2):
+        await serve(request(parameters={"sequence_id": 5}))
+
+    assert len(service.requests) == 2
+    assert telemetry.events == []
+
+
+@virtual_time
+async def test_near_its_expiry_a_hit_refreshes_in_the_background() -> None:
+    """An early hit is served at once, one refresh starts, and later hits get its answer."""
+    telemetry, clock = RecordingTelemetry(), StepClock()
+    service = ScriptedService(answer(value=1.0), HANG)
+    cache = cache_of(telemetry, clock=clock, draw=CERTAIN, ttl_s=TTL_S)
+    serve = stack(cache, service=service)
+    await serve(request())
+
+    clock.step(TTL_S * 1.1 - 0.02)
+    early = [await serve(request()) for _ in range(3)]
+    await settle()
+
+    assert {response.provenance.level for response in early} == {"l1"}
+    assert len(service.requests) == 2
+    assert "1 refreshes" in repr(cache)
+    service.release()
+    await settle()
+    clock.step(1)
+    assert (await serve(request())).outputs == answer(value=0.0).outputs
+    assert looked_up(telemetry) == ["l1 miss", "l1 early", "l1 early", "l1 early", "l1 hit"]
+
+
+@virtual_time
+async def test_near_its_expiry_most_hits_are_plain() -> None:
+    """Within reach of its expiry, a hit whose draw falls short starts nothing."""
+    telemetry, clock = RecordingTelemetry(), StepClock()
+    service = ScriptedService()
+    serve = stack(cache_of(telemetry, clock=clock, draw=0.0, ttl_s=TTL_S), service=service)
+    await serve(request())
+
+    clock.step(TTL_S * 0.9 - 0.001)
+    await serve(request())
+
+    assert len(service.requests) == 1
+    assert looked_up(telemetry) == ["l1 miss", "l1 hit"]
+
+
+@virtual_time
+async def test_a_refresh_takes_what_another_gateway_already_made() -> None:
+    """Only an answer in L2 that is newer than ours ends a refresh without computing."""
+    clock, remote = StepClock(), DictLevel()
+    service = ScriptedService(answer(value=1.0), answer(value=9.0))
+    cache = cache_of(clock=clock, remote=remote, draw=CERTAIN, ttl_s=TTL_S)
+    serve = stack(cache, service=service)
+    await serve(request())
+    (key,) = remote.held
+    newer = remote.held[key]
+    remote.held[key] = replace(newer, soft_expiry=newer.soft_expiry + 50, hard_expiry=newer.hard_expiry + 50)
+
+    clock.step(TTL_S * 1.1 - 0.02)
+    await serve(request())
+    await settle()
+    assert len(service.requests) == 1
+
+    clock.step(50)
+    await serve(request())
+    await settle()
+    assert len(service.requests) == 2
+
+
+@virtual_time
+async def test_a_failed_refresh_harms_nobody() -> None:
+    """While a refresh fails, hits go on until the soft expiry."""
+    clock = StepClock()
+    service = ScriptedService(answer("edge"), DOWN)
+    cache = cache_of(clock=clock, draw=CERTAIN, ttl_s=TTL_S)
+    serve = stack(cache, service=service)
+    await serve(request())
+
+    clock.step(TTL_S * 1.1 - 0.02)
+    hits = []
+    for _ in range(3):
+        hits.append(await serve(request()))
+        await settle()
+
+    assert {hit.provenance for hit in hits} == {Provenance("edge", level="l1")}
+    assert "0 flights" in repr(cache)
+
+
+@virtual_time
+async def test_aclose_cancels_what_is_under_way() -> None:
+    """Closing ends refreshes and flights, and leaves the levels to their owner."""
+    clock = StepClock()
+    service = ScriptedService(answer(), HANG)
+    cache = cache_of(clock=clock, draw=CERTAIN, ttl_s=TTL_S)
+    serve = stack(cache, service=service)
+    await serve(request())
+    clock.step(TTL_S * 1.1 - 0.02)
+    await serve(request())
+    await settle()
+
+    await cache.aclose()
+
+    assert service.running == 0
+    assert (await serve(request())).provenance.level == "l1"
+    await cache.aclose()
+
+
+@virtual_time
+async def test_many_gateways_refresh_a_hot_key_without_a_stampede() -> None:
+    """Ten gateways that share an L2 keep a hot key fresh: nobody ever waits, few compute."""
+    clock, remote = StepClock(), DictLevel()
+    service = ScriptedService(0.05)
+    telemetry = RecordingTelemetry()
+    caches = [cache_of(telemetry, clock=clock, remote=remote, draw=None, ttl_s=10.0) for _ in range(10)]
+    await stack(caches[0], service=service)(request())
+
+    waited = 0
+    for _ in range(2000):
+        clock.step(0.01)
+        for cache in caches:
+            waited += (await stack(cache, service=service)(request())).provenance.level == ""
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(1)
+
+    assert waited == 0
+    assert len(service.requests) <= 1 + 3 * 10
+    for cache in caches:
+        await cache.aclose()
+
+
+class TestWithRedis:
+    """Through a real redis-server."""
+
+    pytestmark = pytest.mark.redis
+
+    @staticmethod
+    def gateway(server: RedisServer, telemetry: RecordingTelemetry) -> tuple[Cache, RedisLevel]:
+        settings = RedisSettings(url=server.url, timeout_ms=50)
+        remote = RedisLevel(settings, SECRET, gate=OpenGate(), clock=LoopClock(), telemetry=telemetry)
+        return cache_of(telemetry, clock=StepClock(time.time()), remote=remote), remote
+
+    async def test_two_gateways_share_answers(
+        self, redis: RedisServer, telemetry: RecordingTelemetry
+    ) -> None:
+        """What one gateway computed the other serves from L2."""
+        (one, first), (two, second) = self.gateway(redis, telemetry), self.gateway(redis, telemetry)
+        service = ScriptedService(answer("edge", 5.0))
+
+        computed = await stack(one, service=service)(request())
+        await first.settle()
+        shared = await stack(two, service=service)(request())
+
+        assert computed.provenance == Provenance("edge")
+        assert shared.provenance == Provenance("edge", level="l2")
+        assert shared.outputs == computed.outputs
+        assert len(service.requests) == 1
+        for level in (first, second):
+            await level.aclose()
+
+    @pytest.mark.parametrize("fault", ["kill", "pause"])
+    async def test_losing_redis_loses_no_answer(
+        self, redis: RedisServer, telemetry: RecordingTelemetry, fault: str
+    ) -> None:
+        """With Redis gone or stopped every request is answered, later by its timeout at most."""
+        cache, remote = self.gateway(redis, telemetry)
+        serve = stack(cache, service=ScriptedService(answer("edge")))
+        await serve(request(1.0))
+        getattr(redis, fault)()
+
+        started = time.monotonic()
+        answers = await asyncio.gather(*(serve(request(float(number))) for number in range(20)))
+        took = time.monotonic() - started
+
+        assert [a.provenance.level for a in answers].count("l1") == 1
+        assert took < 0.05 + 0.4
+        await cache.aclose()
+        await remote.aclose()
+        if fault == "pause":
+            redis.resume()

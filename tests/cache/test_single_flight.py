@@ -1,0 +1,306 @@
+"""Equal requests at the same time are one, and nobody who leaves takes it from the others."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import math
+from typing import Any
+
+import pytest
+
+from cache.single_flight import SingleFlight
+from gateway.core.errors import Fault, GatewayError
+from gateway.core.request import Request, Response
+from gateway.core.telemetry import FlightJoined
+from tests.cache.build import StepClock
+from tests.fakes.service import HANG, ScriptedService, answer, request
+from tests.fakes.telemetry import RecordingTelemetry
+from tests.fakes.virtual_time import virtual_time
+
+KEY, OTHER = b"a" * 32, b"b" * 32
+IDLE = "<SingleFlight 0 flights, 0 waiters, 0 refreshes>"
+
+
+def flights(telemetry: RecordingTelemetry, **changes: Any) -> SingleFlight:
+    return SingleFlight(StepClock(), telemetry, **changes)
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+@virtual_time
+async def test_passes_through() -> None:
+    """A lone request gets the service's answer, and leaves nothing."""
+    flight, service = flights(RecordingTelemetry()), ScriptedService(answer("edge"))
+
+    response = await flight(KEY, request(), service)
+
+    assert response == answer("edge")
+    assert repr(flight) == IDLE
+
+
+@virtual_time
+async def test_equal_requests_share_one_flight() -> None:
+    """A hundred equal requests at once are one call; each but the first is reported as joined."""
+    telemetry = RecordingTelemetry()
+    flight, service = flights(telemetry), ScriptedService(0.1)
+
+    responses = await asyncio.gather(*(flight(KEY, request(), service) for _ in range(100)))
+
+    assert len(service.requests) == 1
+    assert all(response is responses[0] for response in responses)
+    assert telemetry.of(FlightJoined) == [FlightJoined("digits")] * 99
+    assert repr(flight) == IDLE
+
+
+@virtual_time
+async def test_other_keys_fly_apart() -> None:
+    """Requests of two keys are two calls at the same time."""
+    flight, service = flights(RecordingTelemetry()), ScriptedService(1.0)
+    start = asyncio.get_running_loop().time()
+
+    await asyncio.gather(flight(KEY, request(), service), flight(OTHER, request(), service))
+
+    assert len(service.requests) == 2
+    assert asyncio.get_running_loop().time() - start == pytest.approx(1.0)
+
+
+@virtual_time
+async def test_a_landed_flight_is_not_joined() -> None:
+    """Answers are shared, not cached: who comes later makes a call of its own."""
+    flight, service = flights(RecordingTelemetry()), ScriptedService()
+
+    await flight(KEY, request(), service)
+    await flight(KEY, request(), service)
+
+    assert len(service.requests) == 2
+
+
+@virtual_time
+async def test_the_first_to_leave_takes_nothing_from_the_others() -> None:
+    """When the one who started the flight is cancelled, the others get its answer, from one call."""
+    flight, service = flights(RecordingTelemetry()), ScriptedService(HANG)
+    first, *others = (asyncio.create_task(flight(KEY, request(), service)) for _ in range(4))
+    await settle()
+
+    first.cancel()
+    await settle()
+    assert repr(flight) == "<SingleFlight 1 flights, 3 waiters, 0 refreshes>"
+    service.release()
+    responses = await asyncio.gather(*others)
+
+    assert first.cancelled()
+    assert responses == [answer()] * 3
+    assert len(service.requests) == 1
+
+
+@virtual_time
+async def test_the_last_to_leave_ends_the_flight() -> None:
+    """A flight that nobody waits for any more is cancelled, and the service is left clean."""
+    flight, service = flights(RecordingTelemetry()), ScriptedService(HANG)
+    waiters = [asyncio.create_task(flight(KEY, request(), service)) for _ in range(3)]
+    await settle()
+
+    for waiter in waiters:
+        waiter.cancel()
+    await settle()
+
+    assert service.running == 0
+    assert repr(flight) == IDLE
+
+
+@virtual_time
+async def test_nobody_boards_a_flight_that_is_being_cancelled() -> None:
+    """A request that comes right after the last waiter left starts a flight of its own."""
+    flight, service = flights(RecordingTelemetry()), ScriptedService(HANG, answer("edge"))
+    leaver = asyncio.create_task(flight(KEY, request(), service))
+    await settle()
+    leaver.cancel()
+    await asyncio.sleep(0)
+
+    response = await flight(KEY, request(), service)
+
+    assert response == answer("edge")
+    assert len(service.requests) == 2
+    assert repr(flight) == IDLE
+
+
+@virtual_time
+async def test_an_error_is_shared_and_not_kept() -> None:
+    """All who waited get the same fault; the next request tries again."""
+    flight = flights(RecordingTelemetry())
+    service = ScriptedService(GatewayError(Fault.UNAVAILABLE, "down", retryable=True), answer())
+
+    outcomes = await asyncio.gather(
+        *(flight(KEY, request(), service) for _ in range(3)), return_exceptions=True
+    )
+
+    assert [getattr(outcome, "fault", None) for outcome in outcomes] == [Fault.UNAVAILABLE] * 3
+    assert await flight(KEY, request(), service) == answer()
+
+
+@virtual_time
+async def test_a_patient_waiter_does_not_get_the_impatient_ones_deadline() -> None:
+    """The flight runs under the route's timeout or the first waiter's deadline, whichever is later."""
+    flight, service = flights(RecordingTelemetry(), timeout_s=15), ScriptedService(3.0)
+    start = asyncio.get_running_loop().time()
+
+    async def impatient() -> Response:
+        async with asyncio.timeout_at(start + 1):
+            return await flight(KEY, request(deadline=start + 1), service)
+
+    first = asyncio.create_task(impatient())
+    await settle()
+    second = asyncio.create_task(flight(KEY, request(deadline=start + 10), service))
+
+    with pytest.raises(TimeoutError):
+        await first
+    assert await second == answer()
+    assert service.requests[0].deadline == pytest.approx(start + 15, abs=0.01)
+    await flight(OTHER, request(deadline=start + 100), service)
+    assert service.requests[1].deadline == start + 100
+
+
+@virtual_time
+async def test_a_flight_ends_at_its_own_deadline() -> None:
+    """A service that never answers ends the flight as DEADLINE after the route's timeout."""
+    flight, service = flights(RecordingTelemetry(), timeout_s=15), ScriptedService(HANG)
+    start = asyncio.get_running_loop().time()
+
+    with pytest.raises(GatewayError) as raised:
+        await flight(KEY, request(deadline=start + 5), service)
+
+    assert raised.value.fault is Fault.DEADLINE
+    assert asyncio.get_running_loop().time() - start == pytest.approx(15)
+    assert service.running == 0
+
+
+@virtual_time
+async def test_a_request_without_a_deadline_is_not_given_one() -> None:
+    """An infinite deadline stays infinite."""
+    flight, service = flights(RecordingTelemetry()), ScriptedService(100.0)
+
+    await flight(KEY, request(), service)
+
+    assert math.isinf(service.requests[0].deadline)
+
+
+@virtual_time
+async def test_a_timeout_of_somebody_below_is_not_the_flights_own() -> None:
+    """A TimeoutError out of the service is passed on as it is."""
+    flight, service = flights(RecordingTelemetry()), ScriptedService(TimeoutError("theirs"))
+
+    with pytest.raises(TimeoutError, match="theirs"):
+        await flight(KEY, request(deadline=asyncio.get_running_loop().time() + 5), service)
+
+
+@virtual_time
+async def test_a_refresh_flies_without_waiters() -> None:
+    """A refresh runs in the background under a fresh deadline; a miss meanwhile joins it."""
+    telemetry = RecordingTelemetry()
+    flight, service = flights(telemetry), ScriptedService(HANG)
+    start = asyncio.get_running_loop().time()
+
+    flight.refresh(KEY, request(deadline=start + 0.5), service)
+    flight.refresh(KEY, request(), service)
+    joined = asyncio.create_task(flight(KEY, request(), service))
+    await settle()
+
+    assert repr(flight) == "<SingleFlight 1 flights, 1 waiters, 1 refreshes>"
+    assert service.requests[0].deadline == pytest.approx(start + 15)
+    joined.cancel()
+    await settle()
+    assert service.running == 1
+    service.release()
+    await settle()
+    assert repr(flight) == IDLE
+    assert len(service.requests) == 1
+
+
+@virtual_time
+async def test_refreshes_are_bounded() -> None:
+    """Beyond max_refreshes a refresh is left out, and misses still fly."""
+    flight, service = flights(RecordingTelemetry(), max_refreshes=2), ScriptedService(HANG)
+
+    for number in range(5):
+        flight.refresh(bytes([number]), request(), service)
+    miss = asyncio.create_task(flight(KEY, request(), service))
+    await settle()
+
+    assert service.running == 3
+    service.release()
+    await miss
+    await settle()
+    assert repr(flight) == IDLE
+
+
+def test_a_failed_refresh_is_silent_unless_it_is_a_bug(telemetry: RecordingTelemetry) -> None:
+    """A fault of a flight without waiters warns nobody; any other exception reaches the loop's handler."""
+    heard: list[str] = []
+
+    @virtual_time
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: heard.append(repr(context["exception"])))
+        flight = flights(telemetry)
+        flight.refresh(KEY, request(), ScriptedService(GatewayError(Fault.UNAVAILABLE, "down")))
+        flight.refresh(OTHER, request(), ScriptedService(ValueError("a bug")))
+        await settle()
+        assert repr(flight) == IDLE
+
+    scenario()
+    gc.collect()
+
+    assert heard == ["ValueError('a bug')"]
+
+
+def test_a_shared_error_warns_nobody(telemetry: RecordingTelemetry) -> None:
+    """An error whose waiters have all heard it, or left, is never reported as not retrieved."""
+    heard: list[str] = []
+
+    @virtual_time
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: heard.append(str(context)))
+        flight = flights(telemetry)
+
+        async def fails_while_leaving(_: Request) -> Response:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                raise GatewayError(Fault.INTERNAL, "failed while leaving") from None
+            return answer()
+
+        waiter = asyncio.create_task(flight(KEY, request(), fails_while_leaving))
+        await settle()
+        waiter.cancel()
+        await settle()
+        with pytest.raises(GatewayError):
+            await flight(OTHER, request(), ScriptedService(GatewayError(Fault.INTERNAL, "down")))
+
+    scenario()
+    gc.collect()
+
+    assert heard == []
+
+
+@virtual_time
+async def test_aclose_cancels_flights_and_tells_waiters() -> None:
+    """At the stop those who wait are told to try elsewhere, and no task is left."""
+    flight, service = flights(RecordingTelemetry()), ScriptedService(HANG)
+    waiter = asyncio.create_task(flight(KEY, request(), service))
+    flight.refresh(OTHER, request(), service)
+    await settle()
+
+    await flight.aclose()
+
+    with pytest.raises(GatewayError) as raised:
+        await waiter
+    assert raised.value.fault is Fault.UNAVAILABLE
+    assert raised.value.retryable
+    assert service.running == 0
+    assert repr(flight) == IDLE
+    await flight.aclose()
