@@ -55,7 +55,8 @@ def parse_timeout_ms(value: str) -> float:
         GatewayError: INVALID unless it is a positive decimal number.
     """
     try:
-        seconds = float(value) / 1000
+        # float alone would take 1_000 and the digits of other scripts.
+        seconds = float(value) / 1000 if value.isascii() and "_" not in value else math.nan
     except ValueError:
         seconds = math.nan
     if not 0 < seconds < math.inf:

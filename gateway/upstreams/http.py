@@ -1,0 +1,249 @@
+"""A Service over HTTP: another Edgeway, or any server that speaks the Open Inference Protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import aiohttp
+from multidict import istr
+from yarl import URL
+
+from gateway.core.catalog import Catalog, ModelSpec
+from gateway.core.clock import Clock
+from gateway.core.errors import Fault, GatewayError
+from gateway.core.request import ANONYMOUS, CENTRAL, Provenance, Request, Response
+from gateway.core.service import Service
+from gateway.upstreams.settings import HttpUpstreamSettings
+from gateway.wire import headers
+from gateway.wire.faults import fault_of_http
+from gateway.wire.oip_json import decode_response, encode_request, parse_header_length
+from gateway.wire.oip_metadata import decode_error, decode_model, printable
+from gateway.wire.oip_paths import model_path
+
+_log = logging.getLogger(__name__)
+
+Headers = Mapping[str, str]
+Answer = tuple[int, Headers, bytes]
+
+_HEADER_LENGTH: Final = istr(headers.INFERENCE_HEADER_LENGTH)
+_SAME_MOMENT_S: Final = 0.01  # the other side's timer ran on whole milliseconds, and on another clock
+_READ_BYTES: Final = 1 << 18
+_MAX_SAID: Final = 128
+
+_OUR_WORDS: Final = {
+    Fault.UNAVAILABLE: "is unavailable",
+    Fault.DEADLINE: "did not answer in time",
+    Fault.OVERLOADED: "is overloaded",
+    Fault.INTERNAL: "failed",
+}
+"""Faults of the other side. Its own words for them may name addresses, so the client does not get them."""
+
+_RETRYABLE: Final = frozenset({Fault.UNAVAILABLE, Fault.DEADLINE, Fault.OVERLOADED})
+_COUNTS: Final = frozenset({Fault.UNAVAILABLE, Fault.DEADLINE, Fault.INTERNAL})
+"""Not OVERLOADED: a server that sheds load works. A breaker that opened would send all of it elsewhere."""
+
+
+def open_session(settings: HttpUpstreamSettings) -> aiohttp.ClientSession:
+    """Return a session for one endpoint: no cookies, proxies or decompression, and no limit unnamed."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(
+            limit=settings.connections, keepalive_timeout=settings.keepalive_s, ttl_dns_cache=30
+        ),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=False,
+        auto_decompress=False,
+        read_bufsize=_READ_BYTES,
+        # Deadline and AttemptTimeout own the rest of the time.
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout_s),
+        headers={aiohttp.hdrs.ACCEPT_ENCODING: "identity", aiohttp.hdrs.USER_AGENT: "edgeway"},
+    )
+
+
+class HttpUpstream:
+    """One endpoint over a pool of connections that are opened when needed.
+
+    Nothing is opened before the first call. ``region`` is where answers are said to come from when the
+    other side does not tell (Triton, KServe …); its answers then count as central and certified.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        clock: Clock,
+        *,
+        region: str = "",
+        max_body_bytes: int = 64 << 20,
+        settings: HttpUpstreamSettings | None = None,
+        session: Callable[[HttpUpstreamSettings], aiohttp.ClientSession] = open_session,
+    ) -> None:
+        self._name, self._url, self._region, self._clock = name, url.rstrip("/"), region, clock
+        self._max_body_bytes = max_body_bytes
+        self._settings = settings or HttpUpstreamSettings()
+        self._open_session = session
+        self._session: aiohttp.ClientSession | None = None
+        self._closed = False
+        self._running = 0
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "open"
+        return f"<HttpUpstream {self._name} at {self._url}, {state}, {self._running} running>"
+
+    async def __call__(self, request: Request) -> Response:
+        """Ask the other side; cancelling the call closes its connection, which cancels it there too."""
+        said = self._said(request)
+        body = encode_request(request)
+        said[headers.INFERENCE_HEADER_LENGTH] = str(body.header_length)
+        path = model_path(request.model, request.version, "infer")
+
+        status, told, answer = await self._send("POST", path, body.join(), said)
+
+        if status != 200:
+            raise self._refused(status, told, answer, request.deadline)
+        try:
+            length = parse_header_length(told.get(_HEADER_LENGTH))
+            return decode_response(answer, length, self._provenance(told))
+        except GatewayError as error:
+            raise self._broken() from error
+
+    async def describe(self, model: str, version: str) -> ModelSpec:
+        """Ask the other side for a model's metadata."""
+        status, told, answer = await self._ask(model_path(model, version))
+        if status != 200:
+            raise self._refused(status, told, answer)
+        try:
+            return decode_model(answer)
+        except GatewayError as error:
+            raise self._broken() from error
+
+    async def is_ready(self, model: str, version: str) -> bool:
+        """Ask the other side whether it would serve a model; one that cannot be asked would not."""
+        try:
+            status, told, answer = await self._ask(model_path(model, version, "ready"))
+        except GatewayError:
+            return False
+        if status == 404:
+            raise self._refused(status, told, answer)
+        return status == 200
+
+    async def aclose(self) -> None:
+        """Close the connections; calls under way fail as UNAVAILABLE."""
+        self._closed = True
+        if self._session is not None:
+            await self._session.close()
+
+    async def _ask(self, path: str) -> Answer:
+        try:
+            async with asyncio.timeout(self._settings.metadata_timeout_s):
+                return await self._send("GET", path, None, {})
+        except TimeoutError as error:
+            raise self._failed(Fault.UNAVAILABLE) from error
+
+    async def _send(self, verb: str, path: str, body: bytes | None, said: Headers) -> Answer:
+        if self._closed:
+            raise self._failed(Fault.UNAVAILABLE, counts=False)
+        if self._session is None:
+            self._session = self._open_session(self._settings)
+        url = URL(self._url + path, encoded=True)
+        self._running += 1
+        try:
+            async with self._session.request(
+                verb, url, data=body, headers=said, allow_redirects=False
+            ) as response:
+                return response.status, response.headers, await self._read(response)
+        except (aiohttp.ClientError, OSError) as error:
+            # A TimeoutError in here is that of connecting: timers of callers cancel from outside.
+            _log.debug("endpoint %s: %r", self._name, error)
+            raise self._failed(Fault.UNAVAILABLE, counts=not self._closed) from error
+        finally:
+            self._running -= 1
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        if aiohttp.hdrs.CONTENT_ENCODING in response.headers:
+            raise self._broken()
+        limit = self._max_body_bytes
+        if (response.content_length or 0) > limit:
+            raise self._broken()
+        parts, size = [], 0
+        async for part in response.content.iter_any():
+            size += len(part)
+            if size > limit:
+                raise self._broken()
+            parts.append(part)
+        return b"".join(parts)
+
+    def _said(self, request: Request) -> dict[str, str]:
+        caller = request.caller
+        said = {
+            aiohttp.hdrs.CONTENT_TYPE: "application/octet-stream",
+            headers.HOPS: str(request.hops + 1),
+            **dict(request.trace),
+        }
+        if caller.tenant != ANONYMOUS:
+            said[headers.TENANT] = caller.tenant
+        if caller.address:
+            said[headers.FORWARDED_FOR] = caller.address
+        for name, value in said.items():
+            if not (value.isascii() and value.isprintable()):
+                raise GatewayError(Fault.INVALID, f"{name} must be printable ASCII")
+        if request.deadline < math.inf:
+            left_ms = math.floor((request.deadline - self._clock.now()) * 1000)
+            if left_ms < 1:
+                raise GatewayError(Fault.DEADLINE, "the deadline passed before the request could be sent")
+            said[headers.TIMEOUT_MS] = str(left_ms)
+        return said
+
+    def _refused(self, status: int, told: Headers, answer: bytes, deadline: float = math.inf) -> GatewayError:
+        fault, retry_after_s = fault_of_http(status), _retry_after(told)
+        _log.debug("endpoint %s: status %d", self._name, status)
+        if status == 503 and retry_after_s is not None:
+            fault = Fault.OVERLOADED
+        if fault is Fault.CANCELLED:
+            # The other side gave up, as it does when it stops; our caller is still there.
+            fault = Fault.UNAVAILABLE
+        if fault is Fault.DEADLINE and self._clock.now() >= deadline - _SAME_MOMENT_S:
+            return GatewayError(Fault.DEADLINE, f"endpoint '{self._name}' did not answer in time")
+        if fault in _OUR_WORDS:
+            return self._failed(fault, counts=status >= 500, retry_after_s=retry_after_s)
+        return GatewayError(fault, decode_error(answer) or f"endpoint '{self._name}' refused the request")
+
+    def _failed(
+        self, fault: Fault, *, counts: bool = True, retry_after_s: float | None = None
+    ) -> GatewayError:
+        return GatewayError(
+            fault,
+            f"endpoint '{self._name}' {_OUR_WORDS[fault]}",
+            retryable=fault in _RETRYABLE,
+            counts=counts and fault in _COUNTS,
+            retry_after_s=retry_after_s,
+        )
+
+    def _broken(self) -> GatewayError:
+        return GatewayError(
+            Fault.UNAVAILABLE,
+            f"endpoint '{self._name}' sent an answer that is not as the protocol has it",
+            retryable=True,
+            counts=True,
+        )
+
+    def _provenance(self, told: Headers) -> Provenance:
+        origin = headers.parse_provenance(
+            told.get(headers.PROVENANCE, ""),
+            told.get(headers.CERTIFIED, ""),
+            printable(told.get(headers.DIGEST, ""), _MAX_SAID),
+            printable(told.get(headers.SERVED_BY, self._region), _MAX_SAID),
+        )
+        return origin or Provenance(CENTRAL, region=self._region)
+
+
+def _retry_after(told: Headers) -> float | None:
+    """Read Retry-After in seconds; its other form, a date, would need the other side's clock."""
+    value = told.get(aiohttp.hdrs.RETRY_AFTER, "")
+    return float(value) if value.isascii() and value.isdecimal() and len(value) <= 6 else None
+
+
+_: tuple[type[Service], type[Catalog]] = (HttpUpstream, HttpUpstream)

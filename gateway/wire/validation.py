@@ -1,0 +1,95 @@
+"""What the codecs of both protocols refuse, in the same words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from gateway.core.errors import Fault, GatewayError
+from gateway.core.request import Parameter
+from gateway.wire.headers import MAX_TIMEOUT_S
+
+TIMEOUT: Final = "timeout"
+MAX_RANK: Final = 64
+"""Of a shape: numpy's limit. It also bounds the product of the dimensions, which is not free."""
+
+_MAX_NAME: Final = 256
+_MAX_DIGITS: Final = 20
+_RESERVED_PREFIX: Final = "triton_"
+_UNSUPPORTED_OF_TENSORS: Final = frozenset({"classification", "shared_memory_region"})
+
+
+def check_names(kind: str, names: Sequence[str]) -> None:
+    """Refuse names of tensors that are empty, too long to repeat in a message, or given twice.
+
+    Args:
+        kind: ``input`` or ``output``.
+        names: of all tensors of that kind.
+
+    Raises:
+        GatewayError: INVALID.
+    """
+    for name in names:
+        if not 0 < len(name) <= _MAX_NAME:
+            raise GatewayError(
+                Fault.INVALID, f"the name of an {kind} must have between 1 and {_MAX_NAME} characters"
+            )
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise GatewayError(Fault.INVALID, f"{kind} '{twice}' is given more than once")
+
+
+def check_shape(kind: str, name: str, shape: tuple[int, ...]) -> None:
+    """Refuse a shape that no tensor can have, before its dimensions are multiplied.
+
+    Raises:
+        GatewayError: INVALID.
+    """
+    if len(shape) > MAX_RANK:
+        raise GatewayError(Fault.INVALID, f"{kind} '{name}' has more than {MAX_RANK} dimensions")
+    if shape and min(shape) < 0:
+        raise GatewayError(Fault.INVALID, f"{kind} '{name}' has a negative dimension in its shape")
+
+
+def check_parameters(parameters: Mapping[str, Parameter]) -> None:
+    """Refuse request parameters that a client must not set, or that Edgeway would answer wrongly.
+
+    Raises:
+        GatewayError: INVALID for a reserved name; UNSUPPORTED for a stateful sequence, whose answers
+            depend on earlier requests and must never come from a cache.
+    """
+    for name in parameters:
+        if name.startswith(_RESERVED_PREFIX):
+            raise GatewayError(Fault.INVALID, "parameters whose names start with 'triton_' are reserved")
+    if parameters.get("sequence_id"):
+        raise GatewayError(Fault.UNSUPPORTED, "stateful sequences ('sequence_id') are not supported")
+
+
+def check_tensor_parameters(kind: str, name: str, parameters: Iterable[str]) -> None:
+    """Refuse parameters of one input or output that ask for what Edgeway does not do.
+
+    Raises:
+        GatewayError: UNSUPPORTED.
+    """
+    for parameter in parameters:
+        if parameter in _UNSUPPORTED_OF_TENSORS:
+            raise GatewayError(
+                Fault.UNSUPPORTED, f"parameter '{parameter}' of {kind} '{name}' is not supported"
+            )
+
+
+def timeout_of(parameters: Mapping[str, Parameter]) -> float:
+    """Return the seconds of the parameter ``timeout`` (microseconds); infinity when absent or 0.
+
+    Raises:
+        GatewayError: INVALID unless it is an integer of at least 0, or a string of its digits: clients
+            whose JSON numbers are floats send large ones so.
+    """
+    microseconds = parameters.get(TIMEOUT, 0)
+    if isinstance(microseconds, str) and microseconds.isascii() and microseconds.isdecimal():
+        microseconds = int(microseconds[:_MAX_DIGITS])
+    # bool is an int in Python, and is no duration.
+    if type(microseconds) is not int or microseconds < 0:
+        raise GatewayError(Fault.INVALID, "parameter 'timeout' must be a whole number of microseconds")
+    return min(microseconds / 1e6, MAX_TIMEOUT_S) if microseconds else math.inf

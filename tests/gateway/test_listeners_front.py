@@ -1,0 +1,18 @@
+"""What every listener is handed."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from tests.fakes.front import EchoService, fake_front
+
+
+def test_a_front_does_not_change():
+    """Listeners may keep parts of it: only ``generation`` and ``is_ready`` answer anew."""
+    front = fake_front(EchoService())
+
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        front.region = "elsewhere"
+    assert front.max_body_bytes == 64 << 20

@@ -1,0 +1,100 @@
+"""Rules that both codecs share."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from gateway.core.errors import Fault, GatewayError
+from gateway.wire.headers import MAX_TIMEOUT_S
+from gateway.wire.validation import (
+    MAX_RANK,
+    check_names,
+    check_parameters,
+    check_shape,
+    check_tensor_parameters,
+    timeout_of,
+)
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["a", "b", "a"], "input 'a' is given more than once"),
+        ([""], "must have between 1 and 256 characters"),
+        (["x" * 257], "must have between 1 and 256 characters"),
+    ],
+)
+def test_names_that_cannot_be_told_apart_are_refused(names, words):
+    """A tensor's name is unique, not empty and short enough to be repeated in a message."""
+    with pytest.raises(GatewayError, match=words) as caught:
+        check_names("input", names)
+
+    assert caught.value.fault is Fault.INVALID
+    assert len(caught.value.message) < 300
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"), [((1,) * (MAX_RANK + 1), "more than 64 dimensions"), ((2, -1), "negative dimension")]
+)
+def test_impossible_shapes_are_refused(shape, words):
+    """A shape is judged before its dimensions are multiplied."""
+    with pytest.raises(GatewayError, match=words) as caught:
+        check_shape("input", "x", shape)
+
+    assert caught.value.fault is Fault.INVALID
+
+
+def test_possible_names_and_shapes_pass():
+    """What the protocol allows is let through."""
+    check_names("input", ["a", "b"])
+    check_shape("input", "x", ())
+    check_shape("input", "x", (0, 3))
+    check_parameters({"priority": 1, "sequence_id": 0})
+    check_tensor_parameters("output", "x", ["binary_data"])
+
+
+def test_reserved_parameters_are_refused():
+    """Names that begin with triton_ are not the client's to set."""
+    with pytest.raises(GatewayError, match="reserved") as caught:
+        check_parameters({"triton_enable_empty_final_response": True})
+
+    assert caught.value.fault is Fault.INVALID
+
+
+def test_what_would_be_answered_wrongly_is_refused():
+    """Sequences, classification and shared memory are refused rather than ignored."""
+    with pytest.raises(GatewayError) as sequence:
+        check_parameters({"sequence_id": 7})
+    with pytest.raises(GatewayError) as classification:
+        check_tensor_parameters("output", "x", ["classification"])
+    with pytest.raises(GatewayError) as memory:
+        check_tensor_parameters("input", "x", ["shared_memory_region"])
+
+    assert {error.value.fault for error in (sequence, classification, memory)} == {Fault.UNSUPPORTED}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "seconds"),
+    [
+        ({}, math.inf),
+        ({"timeout": 0}, math.inf),
+        ({"timeout": 250_000}, 0.25),
+        ({"timeout": "250000"}, 0.25),
+        ({"timeout": 1 << 62}, MAX_TIMEOUT_S),
+        ({"timeout": "9" * 5000}, MAX_TIMEOUT_S),
+    ],
+)
+def test_timeout_is_in_microseconds(parameters, seconds):
+    """The parameter is microseconds, 0 is none, and nobody waits longer than a day."""
+    assert timeout_of(parameters) == seconds
+
+
+@pytest.mark.parametrize("value", [-1, 1.5, True, "soon", "", "-3"])
+def test_timeout_that_is_no_duration_is_refused(value):
+    """Anything but a whole number of microseconds is the client's mistake."""
+    with pytest.raises(GatewayError, match="microseconds") as caught:
+        timeout_of({"timeout": value})
+
+    assert caught.value.fault is Fault.INVALID
