@@ -27,6 +27,7 @@ from gateway.core.clock import Clock
 from gateway.core.request import Caller
 from gateway.core.service import Filter, Service, stack
 from gateway.core.telemetry import Telemetry
+from gateway.telemetry.tell import Tell
 from resilience.admission import Admission
 from resilience.budget import RetryBudget
 from resilience.deadline import Deadline
@@ -88,8 +89,10 @@ def door(parts: Parts, policy: Policy | None, service: Service) -> Service:
     """Wrap what all routes share: everything that must happen before a route is known."""
     check = identify(policy) if policy else _everybody
     return stack(
-        # Trace is outermost: everything below is inside the span. Measure stands above Deadline and
-        # Admission, so that timeouts and refusals count.
+        # Outside of everything that counts, keys or computes: what it adds is for the client's eyes only.
+        Tell(parts.region, policy.generation if policy else 0),
+        # Trace is outermost of what works: everything below is inside the span. Measure stands above
+        # Deadline and Admission, so that timeouts and refusals count.
         *parts.observed.outermost(),
         # Outside of Admission, so that a refusal under way is waited for as well.
         parts.drain,

@@ -17,6 +17,7 @@ from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import ANONYMOUS, CENTRAL, Provenance, Request, Response
 from gateway.core.service import Service
+from gateway.upstreams.failures import LENIENCY_S, Failures
 from gateway.upstreams.settings import HttpUpstreamSettings
 from gateway.wire import headers
 from gateway.wire.faults import fault_of_http
@@ -30,21 +31,8 @@ Headers = Mapping[str, str]
 Answer = tuple[int, Headers, bytes]
 
 _HEADER_LENGTH: Final = istr(headers.INFERENCE_HEADER_LENGTH)
-_SAME_MOMENT_S: Final = 0.01  # the other side's timer ran on whole milliseconds, and on another clock
 _READ_BYTES: Final = 1 << 18
 _MAX_SAID: Final = 128
-
-_OUR_WORDS: Final = {
-    Fault.UNAVAILABLE: "is unavailable",
-    Fault.DEADLINE: "did not answer in time",
-    Fault.OVERLOADED: "is overloaded",
-    Fault.INTERNAL: "failed",
-}
-"""Faults of the other side. Its own words for them may name addresses, so the client does not get them."""
-
-_RETRYABLE: Final = frozenset({Fault.UNAVAILABLE, Fault.DEADLINE, Fault.OVERLOADED})
-_COUNTS: Final = frozenset({Fault.UNAVAILABLE, Fault.DEADLINE, Fault.INTERNAL})
-"""Not OVERLOADED: a server that sheds load works. A breaker that opened would send all of it elsewhere."""
 
 
 def open_session(settings: HttpUpstreamSettings) -> aiohttp.ClientSession:
@@ -82,6 +70,7 @@ class HttpUpstream:
         session: Callable[[HttpUpstreamSettings], aiohttp.ClientSession] = open_session,
     ) -> None:
         self._name, self._url, self._region, self._clock = name, url.rstrip("/"), region, clock
+        self._failures = Failures(name)
         self._max_body_bytes = max_body_bytes
         self._settings = settings or HttpUpstreamSettings()
         self._open_session = session
@@ -108,7 +97,7 @@ class HttpUpstream:
             length = parse_header_length(told.get(_HEADER_LENGTH))
             return decode_response(answer, length, self._provenance(told))
         except GatewayError as error:
-            raise self._broken() from error
+            raise self._failures.broken() from error
 
     async def describe(self, model: str, version: str) -> ModelSpec:
         """Ask the other side for a model's metadata."""
@@ -118,7 +107,7 @@ class HttpUpstream:
         try:
             return decode_model(answer)
         except GatewayError as error:
-            raise self._broken() from error
+            raise self._failures.broken() from error
 
     async def is_ready(self, model: str, version: str) -> bool:
         """Ask the other side whether it would serve a model; one that cannot be asked would not."""
@@ -141,11 +130,14 @@ class HttpUpstream:
             async with asyncio.timeout(self._settings.metadata_timeout_s):
                 return await self._send("GET", path, None, {})
         except TimeoutError as error:
-            raise self._failed(Fault.UNAVAILABLE) from error
+            raise self._unreachable() from error
+
+    def _unreachable(self) -> GatewayError:
+        return self._failures.closed() if self._closed else self._failures.of(Fault.UNAVAILABLE)
 
     async def _send(self, verb: str, path: str, body: bytes | None, said: Headers) -> Answer:
         if self._closed:
-            raise self._failed(Fault.UNAVAILABLE, counts=False)
+            raise self._unreachable()
         if self._session is None:
             self._session = self._open_session(self._settings)
         url = URL(self._url + path, encoded=True)
@@ -158,21 +150,21 @@ class HttpUpstream:
         except (aiohttp.ClientError, OSError) as error:
             # A TimeoutError in here is that of connecting: timers of callers cancel from outside.
             _log.debug("endpoint %s: %r", self._name, error)
-            raise self._failed(Fault.UNAVAILABLE, counts=not self._closed) from error
+            raise self._unreachable() from error
         finally:
             self._running -= 1
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         if aiohttp.hdrs.CONTENT_ENCODING in response.headers:
-            raise self._broken()
+            raise self._failures.broken()
         limit = self._max_body_bytes
         if (response.content_length or 0) > limit:
-            raise self._broken()
+            raise self._failures.broken()
         parts, size = [], 0
         async for part in response.content.iter_any():
             size += len(part)
             if size > limit:
-                raise self._broken()
+                raise self._failures.broken()
             parts.append(part)
         return b"".join(parts)
 
@@ -191,44 +183,26 @@ class HttpUpstream:
             if not (value.isascii() and value.isprintable()):
                 raise GatewayError(Fault.INVALID, f"{name} must be printable ASCII")
         if request.deadline < math.inf:
-            left_ms = math.floor((request.deadline - self._clock.now()) * 1000)
-            if left_ms < 1:
+            left_s = request.deadline - self._clock.now()
+            if left_s <= 0:
                 raise GatewayError(Fault.DEADLINE, "the deadline passed before the request could be sent")
-            said[headers.TIMEOUT_MS] = str(left_ms)
+            said[headers.TIMEOUT_MS] = str(math.ceil((left_s + LENIENCY_S) * 1000))
         return said
 
     def _refused(self, status: int, told: Headers, answer: bytes, deadline: float = math.inf) -> GatewayError:
-        fault, retry_after_s = fault_of_http(status), _retry_after(told)
         _log.debug("endpoint %s: status %d", self._name, status)
+        fault, retry_after_s = fault_of_http(status), _retry_after(told)
         if status == 503 and retry_after_s is not None:
+            # Overload, when the other side is an Edgeway: the two faults share a status.
             fault = Fault.OVERLOADED
-        if fault is Fault.CANCELLED:
+        elif fault is Fault.CANCELLED:
             # The other side gave up, as it does when it stops; our caller is still there.
             fault = Fault.UNAVAILABLE
-        if fault is Fault.DEADLINE and self._clock.now() >= deadline - _SAME_MOMENT_S:
-            return GatewayError(Fault.DEADLINE, f"endpoint '{self._name}' did not answer in time")
-        if fault in _OUR_WORDS:
-            return self._failed(fault, counts=status >= 500, retry_after_s=retry_after_s)
-        return GatewayError(fault, decode_error(answer) or f"endpoint '{self._name}' refused the request")
-
-    def _failed(
-        self, fault: Fault, *, counts: bool = True, retry_after_s: float | None = None
-    ) -> GatewayError:
-        return GatewayError(
-            fault,
-            f"endpoint '{self._name}' {_OUR_WORDS[fault]}",
-            retryable=fault in _RETRYABLE,
-            counts=counts and fault in _COUNTS,
-            retry_after_s=retry_after_s,
-        )
-
-    def _broken(self) -> GatewayError:
-        return GatewayError(
-            Fault.UNAVAILABLE,
-            f"endpoint '{self._name}' sent an answer that is not as the protocol has it",
-            retryable=True,
-            counts=True,
-        )
+        elif fault is Fault.DEADLINE and self._clock.now() >= deadline:
+            return self._failures.late()
+        error = self._failures.of(fault, decode_error(answer), retry_after_s=retry_after_s)
+        error.counts = error.counts and status >= 500
+        return error
 
     def _provenance(self, told: Headers) -> Provenance:
         origin = headers.parse_provenance(

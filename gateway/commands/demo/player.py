@@ -71,7 +71,9 @@ class Clients:
 
     def __init__(self, targets: list[Target]) -> None:
         self._targets = targets
-        self._http = [triton_http.InferenceServerClient(target.http) for target in targets]
+        self._http = [
+            triton_http.InferenceServerClient(target.http, conn_timeout=TIMEOUT_S) for target in targets
+        ]
         self._grpc = [triton_grpc.InferenceServerClient(target.grpc) for target in targets]
         self._away: set[int] = set()
 
@@ -101,12 +103,9 @@ class Clients:
         module, client = (triton_http, self._http) if protocol == "http" else (triton_grpc, self._grpc)
         tensor = module.InferInput("image", list(image.shape), "FP32")
         tensor.set_data_from_numpy(image)
+        timeout = {} if protocol == "http" else {"client_timeout": TIMEOUT_S}
         result = await client[index].infer(
-            MODEL,
-            [tensor],
-            headers={"x-forwarded-for": address},
-            client_timeout=TIMEOUT_S,
-            parameters=_PARAMETERS,
+            MODEL, [tensor], headers={"x-forwarded-for": address}, parameters=_PARAMETERS, **timeout
         )
         answer = result.get_response()
         if protocol == "http":

@@ -123,6 +123,7 @@ async def _play(
                 await asyncio.sleep(0.1)
                 advance(done - shown)
                 shown = done
+            advance(sum(played.values()) - shown)
     rows: list[Row] = []
     for region in REGIONS:
         rows += msgspec.msgpack.decode((stage.folder / f"rows-{region}.bin").read_bytes(), type=list[Row])

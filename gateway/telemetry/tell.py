@@ -1,0 +1,48 @@
+"""Tell: provenance inside the answer, for clients that hide headers.
+
+tritonclient and the KServe SDK show neither response headers nor trailing metadata. A client that
+sends the request parameter ``edgeway_provenance: true`` finds the same facts among the parameters of
+the response, where the protocol has a place for them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from gateway.core.request import Parameter, Request, Response
+from gateway.core.service import Filter, Service
+
+ASKED: Final = "edgeway_provenance"
+
+
+class Tell:
+    """Adds to an answer, when asked to, what the headers say of it.
+
+    The wish goes no further than this filter: it changes nothing about what is computed or cached.
+    """
+
+    def __init__(self, region: str, generation: int) -> None:
+        self._region, self._generation = region, generation
+
+    async def __call__(self, request: Request, service: Service) -> Response:
+        """Answer, with the provenance among the parameters if the request asks for it."""
+        if not request.parameters or ASKED not in request.parameters:
+            return await service(request)
+        parameters = dict(request.parameters)
+        is_wanted = parameters.pop(ASKED) is True
+        response = await service(replace(request, parameters=parameters))
+        if not is_wanted:
+            return response
+        provenance = response.provenance
+        told: dict[str, Parameter] = {
+            "edgeway_served_by": self._region,
+            "edgeway_provenance": provenance.label,
+            "edgeway_origin": provenance.origin,
+            "edgeway_certified": provenance.certified,
+            "edgeway_policy_generation": self._generation,
+        }
+        return replace(response, parameters={**response.parameters, **told})
+
+
+_: type[Filter] = Tell

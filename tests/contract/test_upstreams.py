@@ -1,0 +1,226 @@
+"""Every upstream keeps one contract, whatever wire it speaks: Service and Catalog, errors with flags.
+
+Each test runs once per wire, against a real gateway listener of that wire in the same loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gateway.core.clock import LoopClock
+from gateway.core.errors import Fault, GatewayError
+from gateway.core.request import Caller, Provenance
+from gateway.core.tensor import Tensor
+from gateway.listeners.grpc import GrpcListener
+from gateway.listeners.http import HttpListener
+from gateway.upstreams.grpc import GrpcUpstream
+from gateway.upstreams.http import HttpUpstream
+from tests.fakes.front import DIGITS, EchoService, FakeCatalog, fake_front
+from tests.fakes.redis_server import free_port
+from tests.fakes.service import HANG, ScriptedService, answer, request
+
+
+@dataclass(frozen=True)
+class Wire:
+    """How to open both ends of one protocol."""
+
+    listener: Callable[..., Any]
+    upstream: Callable[[int], Any]
+
+
+WIRES = {
+    "http": Wire(HttpListener, lambda port: HttpUpstream("far", f"http://127.0.0.1:{port}", LoopClock())),
+    "grpc": Wire(GrpcListener, lambda port: GrpcUpstream("far", f"127.0.0.1:{port}", LoopClock())),
+}
+
+
+@pytest.fixture(params=WIRES.values(), ids=WIRES)
+def wire(request: pytest.FixtureRequest) -> Wire:
+    chosen: Wire = request.param
+    return chosen
+
+
+@asynccontextmanager
+async def before(wire: Wire, service: Any, **changes: Any) -> AsyncIterator[Any]:
+    """An upstream whose other side is a gateway before ``service``."""
+    listener = wire.listener(fake_front(service, **changes))
+    await listener.start("127.0.0.1", 0)
+    upstream = wire.upstream(listener.port)
+    try:
+        yield upstream
+    finally:
+        await upstream.aclose()
+        await listener.aclose()
+
+
+async def fails(call: Awaitable[Any]) -> GatewayError:
+    with pytest.raises(GatewayError) as caught:
+        await call
+    return caught.value
+
+
+def flags(error: GatewayError) -> tuple[Fault, bool, bool]:
+    return error.fault, error.retryable, error.counts
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+async def test_request_and_answer_pass_through(wire):
+    """The other side sees the request as it was sent; the answer comes back whole, with its provenance."""
+    inputs = tuple(
+        Tensor.from_numpy(name, array)
+        for name, array in {
+            "image": np.arange(6, dtype=np.float16).reshape(2, 3),
+            "words": np.array([b"a", b"", b"\xff"], object),
+            "none": np.zeros((0, 4), np.int64),
+        }.items()
+    )
+    service = EchoService(Provenance("edge", certified=False, level="l2", stale=True, digest="sha256:00ff"))
+    sent = request(
+        id="r-1", version="1", inputs=inputs, outputs=("words", "image"), parameters={"priority": 1}
+    )
+
+    async with before(wire, service) as upstream:
+        response = await upstream(sent)
+
+    seen = service.last
+    assert (seen.model, seen.version, seen.id, seen.outputs) == ("digits", "1", "r-1", ("words", "image"))
+    assert dict(seen.parameters) == {"priority": 1}
+    assert seen.inputs == inputs
+    assert response.outputs == (inputs[1], inputs[0])
+    assert (response.model, response.version) == ("digits", "1")
+    assert response.provenance == Provenance(
+        "edge", certified=False, stale=True, region="eu-west", digest="sha256:00ff"
+    )
+
+
+async def test_who_asks_travels_with_the_request(wire):
+    """Client address, tenant, hops, trace and deadline reach the other gateway; credentials do not."""
+    service = EchoService()
+    caller = Caller(address="203.0.113.9", tenant="clinic", credential="Bearer secret")
+    deadline = asyncio.get_running_loop().time() + 20
+
+    async with before(wire, service) as upstream:
+        await upstream(
+            request(caller=caller, hops=1, trace=(("traceparent", "00-ab-cd-01"),), deadline=deadline)
+        )
+
+    seen = service.last
+    assert (seen.caller.address, seen.caller.tenant, seen.hops) == ("203.0.113.9", "clinic", 2)
+    assert seen.caller.credential == ""
+    assert seen.trace == (("traceparent", "00-ab-cd-01"),)
+    assert seen.deadline == pytest.approx(deadline, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("fault", "retryable", "counts"),
+    [
+        (Fault.INVALID, False, False),
+        (Fault.UNAUTHENTICATED, False, False),
+        (Fault.FORBIDDEN, False, False),
+        (Fault.NOT_FOUND, False, False),
+        (Fault.UNSUPPORTED, False, False),
+        (Fault.OVERLOADED, True, False),
+        (Fault.UNAVAILABLE, True, True),
+        (Fault.DEADLINE, True, True),
+        (Fault.INTERNAL, False, True),
+    ],
+)
+async def test_faults_keep_their_meaning(wire, fault, retryable, counts):
+    """A fault of the other gateway is the same fault here, with the flags of an endpoint's failure."""
+    async with before(wire, ScriptedService(GatewayError(fault, "10.0.0.7 says no"))) as upstream:
+        error = await fails(upstream(request()))
+
+    assert flags(error) == (fault, retryable, counts)
+    assert ("10.0.0.7" in error.message) is not (retryable or counts)
+
+
+async def test_overload_keeps_its_time(wire):
+    """When to come again is passed on in seconds."""
+    overload = GatewayError(Fault.OVERLOADED, "full", retry_after_s=2.5)
+    async with before(wire, ScriptedService(overload)) as upstream:
+        error = await fails(upstream(request()))
+
+    assert error.retry_after_s == 3
+
+
+async def test_nobody_there(wire):
+    """A closed port is a failure of the endpoint, told at once and without its address."""
+    upstream = wire.upstream(free_port())
+
+    async with asyncio.timeout(2):
+        error = await fails(upstream(request()))
+
+    await upstream.aclose()
+    assert flags(error) == (Fault.UNAVAILABLE, True, True)
+    assert error.message == "endpoint 'far' is unavailable"
+
+
+async def test_a_request_that_is_too_late_is_not_sent(wire):
+    """Past its deadline a request is nobody's to answer, and nobody's fault."""
+    service = EchoService()
+    async with before(wire, service) as upstream:
+        error = await fails(upstream(request(deadline=asyncio.get_running_loop().time() - 1)))
+
+    assert flags(error) == (Fault.DEADLINE, False, False)
+    assert service.requests == []
+
+
+async def test_leaving_caller_cancels_the_work_there(wire):
+    """Cancelling a call cancels it on the other side and leaves the upstream ready for the next."""
+    service = ScriptedService(HANG, answer())
+    async with before(wire, service) as upstream:
+        call = asyncio.ensure_future(upstream(request()))
+        await until(lambda: service.running == 1)
+        assert repr(upstream).endswith("open, 1 running>")
+
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        await until(lambda: service.running == 0)
+
+        assert repr(upstream).endswith("open, 0 running>")
+        assert (await upstream(request())).model == "digits"
+
+
+async def test_closing_is_no_evidence(wire):
+    """What our own closing ends may be tried elsewhere and counts against nobody."""
+    service = ScriptedService(HANG)
+    async with before(wire, service) as upstream:
+        call = asyncio.ensure_future(upstream(request()))
+        await until(lambda: service.running == 1)
+
+        await upstream.aclose()
+
+        assert flags(await fails(call)) == (Fault.UNAVAILABLE, True, False)
+        assert flags(await fails(upstream(request()))) == (Fault.UNAVAILABLE, True, False)
+
+
+async def test_catalogue_of_the_other_side(wire):
+    """Metadata and readiness are those that the other side tells."""
+    catalog = FakeCatalog(DIGITS)
+    async with before(wire, EchoService(), catalog=catalog) as upstream:
+        assert await upstream.describe("digits", "1") == DIGITS
+        assert await upstream.is_ready("digits", "")
+        assert (await fails(upstream.describe("unknown", ""))).fault is Fault.NOT_FOUND
+        catalog.unready = frozenset({"digits"})
+        assert not await upstream.is_ready("digits", "")
+
+
+async def test_many_calls_at_once(wire):
+    """Concurrent calls get their own answers."""
+    async with before(wire, EchoService()) as upstream:
+        answers = await asyncio.gather(*(upstream(request(float(number))) for number in range(64)))
+
+    assert [response.outputs[0].numpy()[0, 0] for response in answers] == list(range(64))
