@@ -78,8 +78,6 @@ async def _invite(request: web.BaseRequest) -> None:
     if expectation.lower() != "100-continue":
         raise HttpRefusal(417, "the only expectation that can be met is 100-continue")
     await request.writer.write(_CONTINUE)
-    # An interim answer is not the answer: aiohttp must still be able to send an error.
-    request.writer.output_size = 0
 
 
 def _too_large(limit: int) -> GatewayError:

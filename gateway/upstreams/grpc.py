@@ -16,6 +16,7 @@ from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import ANONYMOUS, CENTRAL, Provenance, Request, Response
 from gateway.core.service import Service
+from gateway.upstreams.failures import LENIENCY_S, Failures
 from gateway.wire import headers, oip_proto
 from gateway.wire.faults import fault_of_grpc
 from gateway.wire.oip_metadata import printable
@@ -40,35 +41,24 @@ _OPTIONS: Final = (
     ("grpc.use_local_subchannel_pool", 1),
 )
 _METADATA_TIMEOUT_S: Final = 5.0
-_LENIENCY_S: Final = 0.05
-"""grpc's timer runs this much longer than the request's deadline. The layer that set the deadline knows
-whose it was, and what its passing means; grpc's would fire in the same moment and know nothing."""
 _MAX_SAID: Final = 200
-
-_OUR_WORDS: Final = {
-    Fault.UNAVAILABLE: "is unavailable",
-    Fault.DEADLINE: "did not answer in time",
-    Fault.OVERLOADED: "is overloaded",
-    Fault.INTERNAL: "failed",
-}
-"""Faults of the other side. Its own words for them may name addresses, so the client does not get them."""
-
-_RETRYABLE: Final = frozenset({Fault.UNAVAILABLE, Fault.DEADLINE, Fault.OVERLOADED})
-_COUNTS: Final = frozenset({Fault.UNAVAILABLE, Fault.DEADLINE, Fault.INTERNAL})
-"""Not OVERLOADED: a server that sheds load works. A breaker that opened would send all of it elsewhere."""
+_TOO_LARGE: Final = "message larger than max"  # grpc's words in C++, Python and Go, after "received"
+_TOO_LARGE_HERE: Final = "CLIENT: Received"  # the same, when it was the answer and our own limit
 
 
 class GrpcUpstream:
     """One endpoint over one HTTP/2 connection, which grpc opens on first use and reopens when lost.
 
     Build it on the running loop. ``region`` is where answers are said to come from when the other side
-    does not tell (Triton, KServe …); its answers then count as central and certified.
+    does not tell (Triton, KServe …); its answers then count as central and certified. An answer larger
+    than ``max_message_bytes`` is a failure of the other side.
     """
 
     def __init__(
         self, name: str, address: str, clock: Clock, *, region: str = "", max_message_bytes: int = 64 << 20
     ) -> None:
         self._name, self._address, self._region, self._clock = name, address, region, clock
+        self._failures = Failures(name)
         limit = ("grpc.max_receive_message_length", max_message_bytes)
         self._channel: Any = grpc.aio.insecure_channel(address, options=(*_OPTIONS, limit))
         self._infer = self._channel.unary_unary(f"/{messages.SERVICE}/ModelInfer")
@@ -88,7 +78,7 @@ class GrpcUpstream:
             left_s = request.deadline - self._clock.now()
             if left_s <= 0:
                 raise GatewayError(Fault.DEADLINE, "the deadline passed before the request could be sent")
-            timeout_s = left_s + _LENIENCY_S
+            timeout_s = left_s + LENIENCY_S
         body = oip_proto.encode_request(request).SerializeToString()
 
         answer, trailing = await self._call(
@@ -99,7 +89,7 @@ class GrpcUpstream:
         try:
             return oip_proto.decode_response(message, self._provenance(trailing))
         except GatewayError as error:
-            raise self._broken() from error
+            raise self._failures.broken() from error
 
     async def describe(self, model: str, version: str) -> ModelSpec:
         """Ask the other side for a model's metadata."""
@@ -142,12 +132,12 @@ class GrpcUpstream:
         except grpc.aio.AioRpcError as error:
             raise self._translate(error, deadline) from error
         except grpc.aio.UsageError as error:
-            raise self._failed(Fault.UNAVAILABLE, counts=False) from error
+            raise self._failures.closed() from error
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and not task.cancelling():
                 # Nobody cancelled us: the channel was closed under the call. grpc says both alike.
-                raise self._failed(Fault.UNAVAILABLE, counts=False) from None
+                raise self._failures.closed() from None
             raise
         finally:
             self._running -= 1
@@ -156,41 +146,22 @@ class GrpcUpstream:
         code, said = error.code(), printable(error.details() or "", _MAX_SAID)
         _log.debug("endpoint %s: %s %s", self._name, code, said)
         fault = fault_of_grpc(code.value[0])
-        if fault is Fault.OVERLOADED and "message larger than max" in said:
-            return GatewayError(Fault.TOO_LARGE, f"the message is too large for endpoint '{self._name}'")
+        if fault is Fault.OVERLOADED and _TOO_LARGE in said:
+            if _TOO_LARGE_HERE in said:
+                return self._failures.broken()
+            return GatewayError(Fault.TOO_LARGE, f"the request is too large for endpoint '{self._name}'")
         if fault is Fault.CANCELLED:
             # The other side gave up, as it does when it stops; our caller is still there.
             fault = Fault.UNAVAILABLE
-        if fault is Fault.DEADLINE and self._clock.now() >= deadline:
-            return GatewayError(Fault.DEADLINE, f"endpoint '{self._name}' did not answer in time")
-        if fault in _OUR_WORDS:
-            return self._failed(fault, retry_after_s=_retry_after(error.trailing_metadata()))
-        return GatewayError(fault, said or f"endpoint '{self._name}' refused the request")
-
-    def _failed(
-        self, fault: Fault, *, counts: bool = True, retry_after_s: float | None = None
-    ) -> GatewayError:
-        return GatewayError(
-            fault,
-            f"endpoint '{self._name}' {_OUR_WORDS[fault]}",
-            retryable=fault in _RETRYABLE,
-            counts=counts and fault in _COUNTS,
-            retry_after_s=retry_after_s,
-        )
+        elif fault is Fault.DEADLINE and self._clock.now() >= deadline:
+            return self._failures.late()
+        return self._failures.of(fault, said, retry_after_s=_retry_after(error.trailing_metadata()))
 
     def _parse(self, kind: Any, body: bytes) -> Any:
         try:
             return oip_proto.parse(kind, body)
         except GatewayError as error:
-            raise self._broken() from error
-
-    def _broken(self) -> GatewayError:
-        return GatewayError(
-            Fault.UNAVAILABLE,
-            f"endpoint '{self._name}' sent an answer that is not as the protocol has it",
-            retryable=True,
-            counts=True,
-        )
+            raise self._failures.broken() from error
 
     def _provenance(self, trailing: dict[str, str]) -> Provenance:
         told = headers.parse_provenance(

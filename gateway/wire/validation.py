@@ -15,6 +15,7 @@ MAX_RANK: Final = 64
 """Of a shape: numpy's limit. It also bounds the product of the dimensions, which is not free."""
 
 _MAX_NAME: Final = 256
+_MAX_ELEMENTS: Final = 1 << 59  # of 8 bytes at most, less than an address can tell apart
 _MAX_DIGITS: Final = 20
 _RESERVED_PREFIX: Final = "triton_"
 _UNSUPPORTED_OF_TENSORS: Final = frozenset({"classification", "shared_memory_region"})
@@ -50,6 +51,9 @@ def check_shape(kind: str, name: str, shape: tuple[int, ...]) -> None:
         raise GatewayError(Fault.INVALID, f"{kind} '{name}' has more than {MAX_RANK} dimensions")
     if shape and min(shape) < 0:
         raise GatewayError(Fault.INVALID, f"{kind} '{name}' has a negative dimension in its shape")
+    # No bytes fill such a shape, whatever its other dimensions; numpy still multiplies those.
+    if 0 in shape and math.prod(filter(None, shape)) > _MAX_ELEMENTS:
+        raise GatewayError(Fault.INVALID, f"{kind} '{name}' has too large a dimension in its shape")
 
 
 def check_parameters(parameters: Mapping[str, Parameter]) -> None:

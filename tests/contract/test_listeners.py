@@ -221,6 +221,7 @@ REFUSED_BY_THE_LISTENER = {
     "wrong size": (request(inputs=(tensor(size=7),)), Fault.INVALID),
     "overflowing shape": (request(inputs=(tensor(shape=(1 << 62, 4)),)), Fault.INVALID),
     "negative dimension": (request(inputs=(tensor(shape=(-2,)),)), Fault.INVALID),
+    "empty but huge": (request(inputs=(tensor(shape=(0, 1 << 62), size=0),)), Fault.INVALID),
     "too many dimensions": (request(inputs=(tensor(shape=(1,) * 65),)), Fault.INVALID),
     "broken BYTES": (request(inputs=(tensor(datatype="BYTES", size=9),)), Fault.INVALID),
     "duplicate inputs": (request(inputs=(tensor(), tensor())), Fault.INVALID),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 
 from gateway.core.errors import Fault, GatewayError
@@ -36,7 +37,12 @@ def test_names_that_cannot_be_told_apart_are_refused(names, words):
 
 
 @pytest.mark.parametrize(
-    ("shape", "words"), [((1,) * (MAX_RANK + 1), "more than 64 dimensions"), ((2, -1), "negative dimension")]
+    ("shape", "words"),
+    [
+        ((1,) * (MAX_RANK + 1), "more than 64 dimensions"),
+        ((2, -1), "negative dimension"),
+        ((0, 1 << 60), "too large a dimension"),
+    ],
 )
 def test_impossible_shapes_are_refused(shape, words):
     """A shape is judged before its dimensions are multiplied."""
@@ -51,6 +57,8 @@ def test_possible_names_and_shapes_pass():
     check_names("input", ["a", "b"])
     check_shape("input", "x", ())
     check_shape("input", "x", (0, 3))
+    check_shape("input", "x", (0, 1 << 59))
+    np.empty((0, 1 << 59), np.float64)
     check_parameters({"priority": 1, "sequence_id": 0})
     check_tensor_parameters("output", "x", ["binary_data"])
 

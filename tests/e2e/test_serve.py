@@ -1,0 +1,193 @@
+"""`edgeway serve` as a process: ready, signals, drain, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tritonclient.grpc as triton_grpc
+import tritonclient.http as triton_http
+
+from edge_models.samples import digits
+from tests.fakes.redis_server import free_port
+from tests.scenarios.world import EDGE, PIXELS, World
+
+pytestmark = pytest.mark.e2e
+
+
+class Served:
+    """An edge gateway in a process of its own; its central tier does not exist."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.http, self.grpc, self.admin = free_port(), free_port(), free_port()
+        world = World(folder)
+        self.write_policy = world.write_policy
+        text = EDGE.format(repository=digits.EDGE_REPOSITORY, redis="")
+        text = text.replace(
+            "http: '127.0.0.1:0', grpc: '127.0.0.1:0', admin: '127.0.0.1:0'",
+            f"http: '127.0.0.1:{self.http}', grpc: '127.0.0.1:{self.grpc}', admin: '127.0.0.1:{self.admin}'",
+        ).replace("drain_time_s: 0,", "drain_time_s: 0.3,")
+        (folder / "edge.yaml").write_text(text)
+        self.log = (folder / "log").open("wb")
+        command = [sys.executable, "-m", "gateway", "serve", str(folder / "edge.yaml")]
+        self.process = subprocess.Popen(command, stderr=self.log)
+
+    def wait_ready(self) -> None:
+        deadline = time.monotonic() + 30
+        while self.get(self.admin, "/readyz")[0] != 200:
+            assert self.process.poll() is None, (self.folder / "log").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    def get(self, port: int, path: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.log.close()
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    """A gateway process that is ready."""
+    made = Served(tmp_path)
+    try:
+        made.wait_ready()
+        yield made
+    finally:
+        made.close()
+
+
+def infer(client, module) -> np.ndarray:
+    tensor = module.InferInput("image", [1, 784], "FP32")
+    tensor.set_data_from_numpy(PIXELS[:1])
+    return client.infer("digits", [tensor]).as_numpy("probabilities")
+
+
+def test_unmodified_clients_over_both_protocols(served: Served) -> None:
+    """tritonclient gets the same numbers over HTTP and gRPC."""
+    http = triton_http.InferenceServerClient(f"127.0.0.1:{served.http}")
+    grpc = triton_grpc.InferenceServerClient(f"127.0.0.1:{served.grpc}")
+
+    assert http.is_server_live()
+    assert grpc.is_server_ready()
+    assert http.get_model_metadata("digits")["inputs"][0]["shape"] == [-1, 784]
+    assert (infer(http, triton_http) == infer(grpc, triton_grpc)).all()
+
+    http.close()
+    grpc.close()
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed on this machine")
+def test_curl(served: Served, tmp_path: Path) -> None:
+    """JSON in, JSON out, and the headers say who answered."""
+    data = [float(value) for value in PIXELS[0]]
+    body = {"inputs": [{"name": "image", "shape": [1, 784], "datatype": "FP32", "data": data}]}
+    (tmp_path / "body.json").write_text(json.dumps(body))
+
+    url = f"http://127.0.0.1:{served.http}/v2/models/digits/infer"
+    command = ["curl", "-si", url, "-d", f"@{tmp_path / 'body.json'}"]
+    shown = subprocess.run(command, capture_output=True, check=True).stdout.decode()
+    head, _, answer = shown.rpartition("\r\n\r\n")
+
+    assert json.loads(answer)["outputs"][0]["shape"] == [1, 10]
+    for line in ("x-edgeway-served-by: here", "x-edgeway-provenance: edge", "x-edgeway-policy-generation: 1"):
+        assert line in head
+
+
+def test_sigterm_drains_and_exits_0(served: Served) -> None:
+    """Not ready at once, still serving for a moment, then gone with exit code 0."""
+    client = triton_http.InferenceServerClient(f"127.0.0.1:{served.http}")
+
+    served.process.send_signal(signal.SIGTERM)
+    deadline = time.monotonic() + 5
+    while served.get(served.admin, "/readyz")[0] != 503:
+        assert time.monotonic() < deadline
+    infer(client, triton_http)
+
+    assert served.process.wait(10) == 0
+    client.close()
+
+
+def test_sighup_reloads(served: Served) -> None:
+    """A new generation is in force right after the signal, a bad one never is."""
+    served.write_policy(2)
+    served.process.send_signal(signal.SIGHUP)
+    deadline = time.monotonic() + 5
+    while json.loads(served.get(served.admin, "/policy")[1])["generation"] != 2:
+        assert time.monotonic() < deadline
+
+    (served.folder / "policy.yaml").write_text("generation: 3\n")
+    served.process.send_signal(signal.SIGHUP)
+    while not json.loads(served.get(served.admin, "/policy")[1])["error"]:
+        assert time.monotonic() < deadline
+
+    assert json.loads(served.get(served.admin, "/policy")[1])["generation"] == 2
+    assert served.get(served.http, "/v2/health/ready")[0] == 200
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    """A port on which somebody else listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.mark.parametrize("broken", ["onnx", "mmdb", "policy", "port", "cuda"])
+def test_start_that_cannot_succeed_names_the_culprit_and_exits_2(
+    tmp_path: Path, broken: str, request
+) -> None:
+    """Corrupt files, a taken port and a GPU that is required but absent end the start with a clear line."""
+    World(tmp_path)
+    text = EDGE.format(repository=digits.EDGE_REPOSITORY, redis="")
+    says = {
+        "onnx": "model.onnx",
+        "mmdb": "broken.mmdb",
+        "policy": "policy.yaml:1",
+        "port": "cannot listen on 127.0.0.1:",
+        "cuda": "cuda",
+    }[broken]
+    if broken == "onnx":
+        folder = tmp_path / "models" / "digits" / "1"
+        folder.mkdir(parents=True)
+        (folder / "model.onnx").write_bytes(os.urandom(2048))
+        text = text.replace(str(digits.EDGE_REPOSITORY), str(tmp_path / "models"))
+    elif broken == "mmdb":
+        (tmp_path / "broken.mmdb").write_bytes(b"\xab\xcd\xefMaxMind.com" + os.urandom(64))
+        text += "geo: {database: broken.mmdb}\n"
+    elif broken == "policy":
+        (tmp_path / "policy.yaml").write_text("generation: 0\n")
+    elif broken == "port":
+        taken = request.getfixturevalue("taken_port")
+        text = text.replace("http: '127.0.0.1:0'", f"http: '127.0.0.1:{taken}'")
+    else:
+        text = text.replace("models:\n", "models:\n  providers: [cuda, cpu]\n  require: cuda\n")
+    (tmp_path / "edge.yaml").write_text(text)
+
+    command = [sys.executable, "-m", "gateway", "serve", str(tmp_path / "edge.yaml")]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+    assert ended.returncode == 2, ended.stderr
+    assert says in ended.stderr
+    assert "Traceback" not in ended.stderr
