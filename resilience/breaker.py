@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
+from weakref import ref
 
 from pybreaker import (
     STATE_CLOSED,
@@ -17,7 +17,7 @@ from pybreaker import (
 
 from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.gate import Gate
+from gateway.core.gate import Gate, Pass
 from gateway.core.request import Request, Response
 from gateway.core.service import Filter, Service
 from gateway.core.telemetry import BreakerChanged, Telemetry
@@ -48,9 +48,9 @@ class Circuit:
     The states and their transitions are pybreaker's. Its open state reads the system's clock, so when
     to half-open is decided here, on the loop's; nothing is ever called through an open machine.
 
-    A call reports from the task in which it was admitted. That tells the probe from calls that were
-    admitted before the circuit opened and end late; those change nothing. A probe whose task has ended
-    without a report holds nobody up.
+    All calls of one closed spell share a pass, and each probe has its own. So a call that was admitted
+    before the circuit opened and ends late changes nothing. A probe's pass that was dropped without a
+    report holds nobody up.
     """
 
     def __init__(self, name: str, settings: BreakerSettings, clock: Clock, telemetry: Telemetry) -> None:
@@ -70,8 +70,8 @@ class Circuit:
         self._state = STATE_CLOSED
         self._ejections = 0
         self._open_until = 0.0
-        self._is_probing = False
-        self._prober: asyncio.Task[Any] | None = None
+        self._spell: _Pass | None = _Pass(self)
+        self._probe: ref[_Pass] | None = None
 
     def __repr__(self) -> str:
         if self._state == STATE_CLOSED:
@@ -96,48 +96,48 @@ class Circuit:
             return self._clock.now() >= self._open_until
         return not self._has_probe()
 
-    def admit(self) -> bool:
-        """Whether a call may go ahead. If so, exactly one of the three below follows."""
-        if self._state == STATE_CLOSED:
-            return True
+    def admit(self) -> Pass | None:
+        """Return a pass if a call may go ahead now."""
+        if self._spell is not None:
+            return self._spell
         if not self.is_available:
-            return False
+            return None
         if self._state == STATE_OPEN:
             self._machine.half_open()
-        self._is_probing = True
-        self._prober = asyncio.current_task()
-        return True
+        probe = _Pass(self)
+        self._probe = ref(probe)
+        return probe
 
-    def succeeded(self) -> None:
-        """The call proved that the endpoint works."""
-        if self._state == STATE_CLOSED:
+    def take_success(self, pass_: _Pass) -> None:
+        """The call of ``pass_`` proved that the endpoint works."""
+        if pass_ is self._spell:
             if self._storage.counter:
                 self._machine.call(_succeed)
-        elif self._ends_probe():
+        elif self._ends_probe(pass_):
             self._machine.call(_succeed)
 
-    def failed(self) -> None:
-        """The call is evidence against the endpoint."""
-        if self._state == STATE_CLOSED or self._ends_probe():
+    def take_failure(self, pass_: _Pass) -> None:
+        """The call of ``pass_`` is evidence against the endpoint."""
+        if pass_ is self._spell or self._ends_probe(pass_):
             with suppress(_EvidenceError):
                 self._machine.call(_fail)
 
-    def left(self) -> None:
-        """The call ended without evidence."""
-        if self._state != STATE_CLOSED:
-            self._ends_probe()
+    def take_leave(self, pass_: _Pass) -> None:
+        """The call of ``pass_`` ended without evidence."""
+        self._ends_probe(pass_)
 
     def _has_probe(self) -> bool:
-        return self._is_probing and (self._prober is None or not self._prober.done())
+        return self._probe is not None and self._probe() is not None
 
-    def _ends_probe(self) -> bool:
-        if not self._is_probing or asyncio.current_task() is not self._prober:
+    def _ends_probe(self, pass_: _Pass) -> bool:
+        if self._probe is None or self._probe() is not pass_:
             return False
-        self._is_probing, self._prober = False, None
+        self._probe = None
         return True
 
     def _enter(self, state: str) -> None:
         self._state = state
+        self._spell = _Pass(self) if state == STATE_CLOSED else None
         if state == STATE_CLOSED:
             self._ejections = 0
         elif state == STATE_OPEN:
@@ -145,6 +145,24 @@ class Circuit:
             ejection_s = min(self._base_s * self._ejections, self._max_s)
             self._open_until = self._clock.now() + ejection_s
         self._telemetry.emit(BreakerChanged(self.name, self.state))
+
+
+class _Pass:
+    """What a circuit tells its calls apart by."""
+
+    __slots__ = ("__weakref__", "_circuit")
+
+    def __init__(self, circuit: Circuit) -> None:
+        self._circuit = circuit
+
+    def succeeded(self) -> None:
+        self._circuit.take_success(self)
+
+    def failed(self) -> None:
+        self._circuit.take_failure(self)
+
+    def left(self) -> None:
+        self._circuit.take_leave(self)
 
 
 class Breaker:
@@ -163,7 +181,8 @@ class Breaker:
             GatewayError: UNAVAILABLE, for another endpoint to try; it is no evidence against this one.
         """
         circuit = self._circuit
-        if not circuit.admit():
+        admitted = circuit.admit()
+        if admitted is None:
             raise GatewayError(
                 Fault.UNAVAILABLE,
                 f"endpoint '{circuit.name}' is unavailable: its circuit breaker is {circuit.state}",
@@ -172,25 +191,25 @@ class Breaker:
         try:
             response = await service(request)
         except GatewayError as error:
-            _report(error, circuit)
+            _report(error, admitted)
             raise
         except Exception:
-            circuit.failed()
+            admitted.failed()
             raise
         except BaseException:
-            circuit.left()
+            admitted.left()
             raise
-        circuit.succeeded()
+        admitted.succeeded()
         return response
 
 
-def _report(error: GatewayError, gate: Gate) -> None:
+def _report(error: GatewayError, admitted: Pass) -> None:
     if error.counts:
-        gate.failed()
+        admitted.failed()
     elif error.fault in PROOFS_OF_LIFE:
-        gate.succeeded()
+        admitted.succeeded()
     else:
-        gate.left()
+        admitted.left()
 
 
 class _EvidenceError(Exception):

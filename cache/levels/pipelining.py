@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
-from gateway.core.gate import Gate
+from gateway.core.gate import Gate, Pass
 
 Word = bytes | str | int
 Reply = Any
@@ -33,9 +33,10 @@ MOST_COMMANDS: Final = 512
 class _Batch:
     """Commands that share a fate, and the futures of those who wait for it."""
 
-    __slots__ = ("commands", "futures", "task", "timer")
+    __slots__ = ("commands", "futures", "gate_pass", "task", "timer")
 
-    def __init__(self) -> None:
+    def __init__(self, gate_pass: Pass) -> None:
+        self.gate_pass = gate_pass
         self.commands: list[tuple[Word, ...]] = []
         self.futures: list[asyncio.Future[Reply]] = []
         self.timer: asyncio.TimerHandle
@@ -73,9 +74,10 @@ class AutoPipeline:
         """
         batch = self._gathering
         if batch is None:
-            if self._is_closed or not self._gate.admit():
+            gate_pass = None if self._is_closed else self._gate.admit()
+            if gate_pass is None:
                 return None
-            batch = self._gather()
+            batch = self._gather(gate_pass)
         elif len(batch.commands) >= MOST_COMMANDS:
             return None
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
@@ -97,9 +99,9 @@ class AutoPipeline:
         self._is_closed = True
         await self.settle()
 
-    def _gather(self) -> _Batch:
+    def _gather(self, gate_pass: Pass) -> _Batch:
         loop = asyncio.get_running_loop()
-        batch = self._gathering = _Batch()
+        batch = self._gathering = _Batch(gate_pass)
         batch.timer = loop.call_later(self._timeout_s, self._expire, batch)
         loop.call_soon(self._send)
         return batch
@@ -125,21 +127,21 @@ class AutoPipeline:
             replies = await pipeline.execute(raise_on_error=False)
         except asyncio.CancelledError:
             # The timer has settled the batch before it cancels; else the loop is shutting down.
-            self._end(batch, [ConnectionError()] * len(batch.futures), self._gate.left)
+            self._end(batch, [ConnectionError()] * len(batch.futures), batch.gate_pass.left)
             raise
         except Exception as error:  # noqa: BLE001 - a server gone mad may make the client raise anything
-            self._end(batch, [error] * len(batch.futures), self._gate.failed)
+            self._end(batch, [error] * len(batch.futures), batch.gate_pass.failed)
         else:
-            self._end(batch, replies, self._gate.succeeded)
+            self._end(batch, replies, batch.gate_pass.succeeded)
 
     def _expire(self, batch: _Batch) -> None:
         timeouts: list[Reply] = [TimeoutError()] * len(batch.futures)
         if batch.task is None:
             # It never had a connection. Those that kept it waiting are the evidence, not this one.
             self._gathering = None
-            self._end(batch, timeouts, self._gate.left)
+            self._end(batch, timeouts, batch.gate_pass.left)
         else:
-            self._end(batch, timeouts, self._gate.failed)
+            self._end(batch, timeouts, batch.gate_pass.failed)
             batch.task.cancel()
 
     def _end(self, batch: _Batch, replies: list[Reply], verdict: Callable[[], None]) -> None:

@@ -2,39 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 
-class Gate(Protocol):
-    """Decides whether a call may go ahead. Every admitted call ends in exactly one of the other three.
+class Pass(Protocol):
+    """The right to make one call, and the duty to report, once, how it ended.
 
-    A call reports from the task in which it was admitted.
+    The gate knows its passes apart: a call that was admitted before the gate shut and ends late says
+    nothing about the probe that was let through since.
     """
 
-    def admit(self) -> bool:
-        """Whether a call may go ahead now; a half-open gate admits one probe at a time."""
-        ...
-
     def succeeded(self) -> None:
-        """The admitted call proved that the other side works."""
+        """The call proved that the other side works."""
         ...
 
     def failed(self) -> None:
-        """The admitted call is evidence against the other side."""
+        """The call is evidence against the other side."""
         ...
 
     def left(self) -> None:
-        """The admitted call ended without evidence: its caller went away or was at fault."""
+        """The call ended without evidence: its caller went away or was at fault."""
+        ...
+
+
+class Gate(Protocol):
+    """Decides whether a call may go ahead."""
+
+    def admit(self) -> Pass | None:
+        """Return a pass for one call, or None; a half-open gate admits one probe at a time."""
         ...
 
 
 class OpenGate:
     """A gate that always admits."""
 
-    def admit(self) -> bool:
+    def admit(self) -> Pass:
         """Admit."""
-        return True
+        return _UNWATCHED
 
+
+class _Unwatched:
     def succeeded(self) -> None:
         """Take no note."""
 
@@ -44,5 +51,7 @@ class OpenGate:
     def left(self) -> None:
         """Take no note."""
 
+
+_UNWATCHED: Final = _Unwatched()
 
 _: type[Gate] = OpenGate

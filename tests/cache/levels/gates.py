@@ -18,9 +18,9 @@ class RecordingGate:
         self.admitted = 0
         self.verdicts: list[str] = []
 
-    def admit(self) -> bool:
+    def admit(self) -> RecordingGate | None:
         self.admitted += self.is_open
-        return self.is_open
+        return self if self.is_open else None
 
     def succeeded(self) -> None:
         self.verdicts.append("succeeded")
