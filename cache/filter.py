@@ -6,8 +6,9 @@ which equal requests share: look into L2, else let the rest answer, and write to
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
+
+from msgspec.structs import replace
 
 from cache.freshness import Freshness, may_serve_stale
 from cache.key import RequestHasher

@@ -5,10 +5,12 @@ answer. Nobody owns it, so the first to leave takes nothing from the others: a f
 the last who waited has left. What it ends in, an answer or an error, is shared by those who waited and
 kept for nobody else.
 
-A flight runs under a deadline of its own, ``timeout_s`` from its start or the first waiter's deadline,
-whichever is later: under the first one's, a patient waiter would get the impatient one's timeout. Each
-waiter's own deadline is kept above, by the layer that cancels a request whose time is up. The price:
-the layers below may see a deadline later than any waiter's, and learn by being cancelled.
+A flight runs under its first waiter's deadline, so that the layers below know when an answer is of no
+more use. A request joins only if the flight has at least half of the time that the request has left;
+else it starts one of its own, which those after it find. A waiter whose flight ran out of time and who
+has time left tries again. So an impatient caller costs a patient one at most half of the time, and of
+one key there are only as many flights at once as doublings fit between the shortest and the longest
+deadline: one, when clients use one timeout.
 
 A flight carries the request of its first waiter: its id, its trace, its tracing context.
 """
@@ -17,8 +19,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-from dataclasses import replace
 from functools import partial
+from typing import Final
+
+from msgspec.structs import replace
 
 from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError
@@ -26,14 +30,18 @@ from gateway.core.request import Request, Response
 from gateway.core.service import Service
 from gateway.core.telemetry import FlightJoined, Telemetry
 
+ALMOST_S: Final = 0.1
+"""Layers below may give up this long before the deadline that they were given."""
+
 
 class _Flight:
     """``waiters`` counts those who wait; a refresh flies on without any."""
 
-    __slots__ = ("is_refresh", "task", "waiters")
+    __slots__ = ("deadline", "is_refresh", "task", "waiters")
 
-    def __init__(self, task: asyncio.Task[Response], *, is_refresh: bool) -> None:
+    def __init__(self, task: asyncio.Task[Response], deadline: float, *, is_refresh: bool) -> None:
         self.task = task
+        self.deadline = deadline
         self.is_refresh = is_refresh
         self.waiters = 0
 
@@ -41,7 +49,7 @@ class _Flight:
 class SingleFlight:
     """A filter that is told the key by which requests are equal.
 
-    ``timeout_s`` is the route's timeout; ``max_refreshes`` bounds the flights that nobody waits for.
+    ``timeout_s`` is what a refresh may take; ``max_refreshes`` bounds the flights that nobody waits for.
     One stack has one of these: requests under different policies must not share a flight.
     """
 
@@ -67,24 +75,18 @@ class SingleFlight:
             GatewayError: what the flight met; DEADLINE when it ran out of its own time; UNAVAILABLE
                 when the gateway stops.
         """
-        flight = self._flights.get(key)
-        if flight is None:
-            deadline = max(request.deadline, self._clock.now() + self._timeout_s)
-            flight = self._depart(key, replace(request, deadline=deadline), service, is_refresh=False)
-        else:
-            self._emit(FlightJoined(request.model))
-
-        flight.waiters += 1
-        try:
-            await asyncio.wait((flight.task,))
-        finally:
-            flight.waiters -= 1
-            if not flight.waiters and not flight.is_refresh:
-                self._abandon(key, flight)
-
-        if flight.task.cancelled():
-            raise GatewayError(Fault.UNAVAILABLE, "the gateway is stopping: try again", retryable=True)
-        return flight.task.result()
+        while True:
+            flight = self._flights.get(key)
+            if flight is None or not self._has_time_for(flight, request):
+                flight = self._depart(key, request, service, is_refresh=False)
+            else:
+                self._emit(FlightJoined(request.model))
+            await self._wait(key, flight)
+            if flight.task.cancelled():
+                raise GatewayError(Fault.UNAVAILABLE, "the gateway is stopping: try again", retryable=True)
+            # The next flight is due when this request is, so there is at most one more turn.
+            if not (self._ran_out_of_time(flight) and flight.deadline < request.deadline):
+                return flight.task.result()
 
     def refresh(self, key: bytes, request: Request, service: Service) -> None:
         """Start a flight that nobody waits for, unless one of ``key`` or too many others are under way."""
@@ -101,9 +103,27 @@ class SingleFlight:
         if self._tasks:
             await asyncio.wait(set(self._tasks))
 
+    def _has_time_for(self, flight: _Flight, request: Request) -> bool:
+        now = self._clock.now()
+        return 2 * (flight.deadline - now) >= request.deadline - now
+
+    def _ran_out_of_time(self, flight: _Flight) -> bool:
+        error = flight.task.exception()
+        is_deadline = isinstance(error, GatewayError) and error.fault is Fault.DEADLINE
+        return is_deadline and self._clock.now() >= flight.deadline - ALMOST_S
+
+    async def _wait(self, key: bytes, flight: _Flight) -> None:
+        flight.waiters += 1
+        try:
+            await asyncio.wait((flight.task,))
+        finally:
+            flight.waiters -= 1
+            if not flight.waiters and not flight.is_refresh:
+                self._abandon(key, flight)
+
     def _depart(self, key: bytes, request: Request, service: Service, *, is_refresh: bool) -> _Flight:
         task = asyncio.create_task(_fly(request, service))
-        flight = self._flights[key] = _Flight(task, is_refresh=is_refresh)
+        flight = self._flights[key] = _Flight(task, request.deadline, is_refresh=is_refresh)
         self._tasks.add(task)
         task.add_done_callback(partial(self._land, key, flight))
         return flight
@@ -137,4 +157,4 @@ async def _fly(request: Request, service: Service) -> Response:
     except TimeoutError:
         if not limit.expired():
             raise
-        raise GatewayError(Fault.DEADLINE, "no answer within the route's timeout", retryable=False) from None
+        raise GatewayError(Fault.DEADLINE, "no answer before the deadline") from None

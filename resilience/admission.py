@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller, Request, Response
 from gateway.core.service import Filter, Service
 from gateway.core.telemetry import Refused, Telemetry
-from resilience.amend import with_caller
 from resilience.settings import AdmissionSettings
 
 
@@ -54,7 +55,7 @@ class Admission:
             self._telemetry.emit(Refused("admission", error.fault))
             raise
         if caller is not request.caller:
-            request = with_caller(request, caller)
+            request = replace(request, caller=caller)
 
         self._running += 1
         try:

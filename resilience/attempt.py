@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Request, Response
 from gateway.core.service import Filter, Service
-from resilience.amend import with_deadline
 from resilience.timer import ElapsedError, finish
 
 
@@ -35,7 +36,7 @@ class AttemptTimeout:
         deadline = self._clock.now() + self._limit_s
         is_ours = deadline < request.deadline
         if is_ours:
-            request = with_deadline(request, deadline)
+            request = replace(request, deadline=deadline)
         call = service(request)
         try:
             waits_for = call.send(None)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
+from msgspec.structs import replace
+
 from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Request, Response
 from gateway.core.service import Filter, Service
-from resilience.amend import with_deadline
 from resilience.timer import ElapsedError, finish
 
 
@@ -41,7 +42,7 @@ class Deadline:
 
         allowed = self._timeout_s if request.deadline == math.inf else self._max_timeout_s
         if request.deadline > now + allowed:
-            request = with_deadline(request, now + allowed)
+            request = replace(request, deadline=now + allowed)
         call = service(request)
         try:
             waits_for = call.send(None)

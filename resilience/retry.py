@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential
 
 from gateway.core.clock import Chance, Clock
@@ -9,7 +10,6 @@ from gateway.core.errors import GatewayError
 from gateway.core.request import Request, Response
 from gateway.core.service import Filter, Service
 from gateway.core.telemetry import RetryDenied, RetryScheduled, Telemetry
-from resilience.amend import with_attempt
 from resilience.budget import RetryBudget
 from resilience.settings import RetrySettings
 
@@ -126,7 +126,7 @@ class _Series:
             failure, self._first_failure = self._first_failure, None
             raise failure
         self._number += 1
-        return await self._service(with_attempt(self.request, self._number))
+        return await self._service(replace(self.request, attempt=self._number))
 
     def take(self) -> bool:
         """Take a place in the budget anew: it may have shrunk since the last retry."""

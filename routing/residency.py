@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
+from msgspec.structs import replace
+
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller, Request, Response
 from gateway.core.service import Filter, Service
@@ -59,30 +61,12 @@ class Residency:
                 Fault.UNAVAILABLE,
                 "no allowed region: the residency of this tenant and place leaves none that may answer",
             )
-        narrowed = _narrowed(request, caller, regions)
-        return await (service if self._own_region in regions else self._abroad)(narrowed)
+        request = replace(request, caller=caller, regions=regions)
+        return await (service if self._own_region in regions else self._abroad)(request)
 
     def _find(self, address: str, tenant: str, vouched: bool) -> tuple[Caller, frozenset[str]]:  # noqa: FBT001
         decision = allowed(self._policy, tenant, self._locate(address))
         return Caller(address, tenant, "", vouched, decision.residency), decision.regions
-
-
-def _narrowed(request: Request, caller: Caller, regions: frozenset[str]) -> Request:
-    # Every request passes here, and dataclasses.replace takes twice as long.
-    return Request(
-        request.model,
-        request.inputs,
-        request.id,
-        request.version,
-        request.outputs,
-        request.parameters,
-        caller,
-        request.deadline,
-        request.attempt,
-        regions,
-        request.hops,
-        request.trace,
-    )
 
 
 _: Callable[..., Filter] = Residency

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Final, Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.core.request import Response
 from gateway.core.tensor import BYTES, Tensor, element_count
@@ -16,8 +18,7 @@ raw bytes: objects, dict slots, and the numpy view that a reader may leave behin
 tracemalloc in tests/cache/levels/test_memory.py, rounded up."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One answer as a level holds it.
 
     ``soft_expiry`` and ``hard_expiry`` are wall seconds: fresh until the first, of use as a stand-in

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
+
+import msgspec
 
 from gateway.core.tensor import Tensor
 
@@ -18,8 +19,7 @@ EDGE: Final = "edge"
 CENTRAL: Final = "central"
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True):
     """Who asks.
 
     ``address`` is the client's, after trusted proxies were peeled off. ``tenant`` is a claim until
@@ -29,14 +29,18 @@ class Caller:
 
     address: str = ""
     tenant: str = ANONYMOUS
-    credential: str = field(default="", repr=False)
+    credential: str = ""
     vouched: bool = False
     """The peer that named the tenant is a trusted proxy or gateway."""
     residency: str = ""
 
+    def __repr__(self) -> str:
+        # Never the credential: this ends up in logs.
+        residency = f", residency {self.residency}" if self.residency else ""
+        return f"<Caller {self.address or 'unknown'}, tenant {self.tenant}{residency}>"
 
-@dataclass(frozen=True, slots=True)
-class Request:
+
+class Request(msgspec.Struct, frozen=True):
     """One inference request.
 
     ``version`` empty means the version that the policy or the repository names. ``outputs`` empty
@@ -51,7 +55,7 @@ class Request:
     id: str = ""
     version: str = ""
     outputs: tuple[str, ...] = ()
-    parameters: Mapping[str, Parameter] = field(default_factory=lambda: NO_PARAMETERS)
+    parameters: Mapping[str, Parameter] = NO_PARAMETERS
     caller: Caller = Caller()
     deadline: float = math.inf
     attempt: int = 0
@@ -60,8 +64,7 @@ class Request:
     trace: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Provenance:
+class Provenance(msgspec.Struct, frozen=True):
     """Where an answer came from.
 
     ``origin``: the tier that computed it, ``edge`` or ``central``. ``certified``: the certificate's
@@ -83,12 +86,11 @@ class Provenance:
         return "stale" if self.stale else self.level or self.origin
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     """One answer. ``outputs`` are in the order of the model, or of the request where it names them."""
 
     model: str
     version: str
     outputs: tuple[Tensor, ...]
     provenance: Provenance
-    parameters: Mapping[str, Parameter] = field(default_factory=lambda: NO_PARAMETERS)
+    parameters: Mapping[str, Parameter] = NO_PARAMETERS

@@ -5,12 +5,12 @@ The parts know neither Prometheus nor OpenTelemetry; ``gateway.telemetry`` liste
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class RequestFinished:
+
+class RequestFinished(msgspec.Struct, frozen=True):
     """``code`` is ``ok`` or the fault's name, or ``cancelled`` when the caller left."""
 
     model: str
@@ -19,31 +19,27 @@ class RequestFinished:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class LayerTimed:
+class LayerTimed(msgspec.Struct, frozen=True):
     """A layer took ``seconds``, the layers below it included."""
 
     layer: str
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class CacheLookedUp:
+class CacheLookedUp(msgspec.Struct, frozen=True):
     """``outcome``: hit, miss, early (a hit that also starts a refresh), stale, garbage, error."""
 
     level: str
     outcome: str
 
 
-@dataclass(frozen=True, slots=True)
-class FlightJoined:
+class FlightJoined(msgspec.Struct, frozen=True):
     """A miss waited for an equal request already under way."""
 
     model: str
 
 
-@dataclass(frozen=True, slots=True)
-class CascadeDecided:
+class CascadeDecided(msgspec.Struct, frozen=True):
     """``outcome``: answered, deferred, or uncertified; ``reason``: confident, unsure, or a refusal."""
 
     model: str
@@ -51,16 +47,14 @@ class CascadeDecided:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateRefused:
+class CertificateRefused(msgspec.Struct, frozen=True):
     """``field`` names what differed; the cascade of ``model`` defers everything."""
 
     model: str
     field: str
 
 
-@dataclass(frozen=True, slots=True)
-class BatchRan:
+class BatchRan(msgspec.Struct, frozen=True):
     """``size`` rows in ``requests`` requests waited ``queue_s`` (the oldest) and ran ``run_s``."""
 
     model: str
@@ -70,24 +64,21 @@ class BatchRan:
     run_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class QueueChanged:
+class QueueChanged(msgspec.Struct, frozen=True):
     """``depth`` requests wait for a batch."""
 
     model: str
     depth: int
 
 
-@dataclass(frozen=True, slots=True)
-class BreakerChanged:
+class BreakerChanged(msgspec.Struct, frozen=True):
     """``state``: closed, open or half_open."""
 
     endpoint: str
     state: str
 
 
-@dataclass(frozen=True, slots=True)
-class RetryScheduled:
+class RetryScheduled(msgspec.Struct, frozen=True):
     """Attempt number ``attempt`` follows a ``fault``, after ``wait_s``."""
 
     attempt: int
@@ -95,23 +86,20 @@ class RetryScheduled:
     wait_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class RetryDenied:
+class RetryDenied(msgspec.Struct, frozen=True):
     """A retryable failure was passed on; ``reason``: budget, attempts or deadline."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True):
     """A layer turned a request away; ``reason`` is one word."""
 
     layer: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyLoaded:
+class PolicyLoaded(msgspec.Struct, frozen=True):
     """``error`` is empty when ``generation`` came into force; else the last good one stays."""
 
     generation: int

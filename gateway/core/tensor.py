@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -39,8 +39,7 @@ ITEM_SIZES: Final[dict[str, int]] = {name: dtype.itemsize for name, dtype in DAT
 _NAMES: Final[dict[np.dtype[Any], str]] = {dtype: name for name, dtype in DATATYPES.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
+class Tensor(msgspec.Struct, frozen=True, eq=False):
     """One named tensor.
 
     ``data`` holds row-major little-endian elements exactly as they came off the wire (for BYTES:
@@ -52,7 +51,20 @@ class Tensor:
     datatype: str
     shape: tuple[int, ...]
     data: Buffer
-    _array: Array | None = field(default=None, init=False, repr=False, compare=False)
+    _array: Array | None = None
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Tensor):
+            return NotImplemented
+        return (self.name, self.datatype, self.shape, self.data) == (
+            *(other.name, other.datatype, other.shape, other.data),
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.datatype, self.shape, bytes(self.data)))
+
+    def __repr__(self) -> str:
+        return f"<Tensor {self.name} {self.datatype} {list(self.shape)}, {len(self.data)} bytes>"
 
     def numpy(self) -> Array:
         """Return a read-only view of the elements in ``shape``, made on first use.
@@ -69,8 +81,9 @@ class Tensor:
             else:
                 array = np.frombuffer(self.data, DATATYPES[self.datatype]).reshape(self.shape)
             array.flags.writeable = False
-            object.__setattr__(self, "_array", array)
-        assert self._array is not None
+            # The view is the value seen otherwise: remembering it changes nothing.
+            msgspec.structs.force_setattr(self, "_array", array)
+            return array
         return self._array
 
     @classmethod

@@ -40,6 +40,7 @@ _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 _READ: Final = frozenset({headers.AUTHORIZATION, headers.TENANT, headers.HOPS, *headers.TRACE})
 _MAX_MESSAGE: Final = 1024  # characters; a status travels in a header block that clients bound to 8 KiB
 _EVER_S: Final = 24 * 3600.0
+_LAST_BYTES_S: Final = 0.1  # an answer that the stack has given still has to be written
 
 _OPTIONS: Final = (
     ("grpc.max_send_message_length", -1),
@@ -89,7 +90,10 @@ class GrpcListener:
         self._server = server
 
     async def stop_accepting(self) -> None:
-        """Refuse new calls with UNAVAILABLE from now on; those under way go on."""
+        """Refuse new calls from now on and ask clients to leave (GOAWAY); calls under way go on.
+
+        A new call ends as UNAVAILABLE; as CANCELLED, grpc's own word, if it crossed with the GOAWAY.
+        """
         if self._server is not None and self._draining is None:
             self._draining = asyncio.create_task(self._server.stop(_EVER_S))
             # One turn of the loop, so that the refusal is in force when this returns.
@@ -99,7 +103,7 @@ class GrpcListener:
         """Wait at most ``grace_s`` seconds for the calls under way, cancel the rest, close the port."""
         if self._server is None:
             return
-        await self._server.stop(grace_s)
+        await self._server.stop(max(_LAST_BYTES_S, grace_s))
         if self._draining is not None:
             await self._draining
         self._server = self._draining = None

@@ -7,8 +7,9 @@ the response, where the protocol has a place for them.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from gateway.core.request import Parameter, Request, Response
 from gateway.core.service import Filter, Service

@@ -143,30 +143,55 @@ async def test_an_error_is_shared_and_not_kept() -> None:
 
 
 @virtual_time
-async def test_a_patient_waiter_does_not_get_the_impatient_ones_deadline() -> None:
-    """The flight runs under the route's timeout or the first waiter's deadline, whichever is later."""
+async def test_a_much_more_patient_request_flies_by_itself() -> None:
+    """The layers below see their caller's deadline, and an impatient caller's is not the patient one's."""
     flight, service = flights(RecordingTelemetry(), timeout_s=15), ScriptedService(3.0)
     start = asyncio.get_running_loop().time()
 
-    async def impatient() -> Response:
-        async with asyncio.timeout_at(start + 1):
-            return await flight(KEY, request(deadline=start + 1), service)
-
-    first = asyncio.create_task(impatient())
+    first = asyncio.create_task(flight(KEY, request(deadline=start + 1), service))
     await settle()
     second = asyncio.create_task(flight(KEY, request(deadline=start + 10), service))
+    third = asyncio.create_task(flight(KEY, request(deadline=start + 12), service))
 
-    with pytest.raises(TimeoutError):
+    with pytest.raises(GatewayError) as raised:
+        await first
+    assert raised.value.fault is Fault.DEADLINE
+    assert (await second, await third) == (answer(), answer())
+    assert [asked.deadline for asked in service.requests] == [start + 1, start + 10]
+
+
+@virtual_time
+async def test_a_waiter_with_time_left_tries_again() -> None:
+    """A flight that ran out of time is followed by another for those whose own time has not."""
+    flight, service = flights(RecordingTelemetry(), timeout_s=15), ScriptedService(8.0, 1.0)
+    start = asyncio.get_running_loop().time()
+
+    first = asyncio.create_task(flight(KEY, request(deadline=start + 6), service))
+    second = asyncio.create_task(flight(KEY, request(deadline=start + 10), service))
+
+    with pytest.raises(GatewayError):
         await first
     assert await second == answer()
-    assert service.requests[0].deadline == pytest.approx(start + 15, abs=0.01)
-    await flight(OTHER, request(deadline=start + 100), service)
-    assert service.requests[1].deadline == start + 100
+    assert [asked.deadline for asked in service.requests] == [start + 6, start + 10]
+
+
+@virtual_time
+async def test_an_early_timeout_from_below_is_everybodys() -> None:
+    """Somebody below gave up long before the deadline: trying again is Retry's business."""
+    late = GatewayError(Fault.DEADLINE, "the attempt took too long")
+    flight, service = flights(RecordingTelemetry()), ScriptedService(late)
+    start = asyncio.get_running_loop().time()
+
+    first = asyncio.create_task(flight(KEY, request(deadline=start + 6), service))
+    second = asyncio.create_task(flight(KEY, request(deadline=start + 10), service))
+
+    assert await asyncio.gather(first, second, return_exceptions=True) == [late, late]
+    assert len(service.requests) == 1
 
 
 @virtual_time
 async def test_a_flight_ends_at_its_own_deadline() -> None:
-    """A service that never answers ends the flight as DEADLINE after the route's timeout."""
+    """A service that never answers ends the flight as DEADLINE."""
     flight, service = flights(RecordingTelemetry(), timeout_s=15), ScriptedService(HANG)
     start = asyncio.get_running_loop().time()
 
@@ -174,7 +199,7 @@ async def test_a_flight_ends_at_its_own_deadline() -> None:
         await flight(KEY, request(deadline=start + 5), service)
 
     assert raised.value.fault is Fault.DEADLINE
-    assert asyncio.get_running_loop().time() - start == pytest.approx(15)
+    assert asyncio.get_running_loop().time() - start == pytest.approx(5)
     assert service.running == 0
 
 
@@ -206,7 +231,7 @@ async def test_a_refresh_flies_without_waiters() -> None:
 
     flight.refresh(KEY, request(deadline=start + 0.5), service)
     flight.refresh(KEY, request(), service)
-    joined = asyncio.create_task(flight(KEY, request(), service))
+    joined = asyncio.create_task(flight(KEY, request(deadline=start + 20), service))
     await settle()
 
     assert repr(flight) == "<SingleFlight 1 flights, 1 waiters, 1 refreshes>"

@@ -17,6 +17,7 @@ import subprocess
 import tempfile
 import time
 from types import TracebackType
+from typing import Self
 
 
 def free_port() -> int:
@@ -80,7 +81,7 @@ class RedisServer:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
-    def __enter__(self) -> RedisServer:
+    def __enter__(self) -> Self:
         self.start()
         return self
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import fields, replace
 
 import pytest
+from msgspec.structs import fields, replace
 
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller, Request
