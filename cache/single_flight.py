@@ -84,7 +84,7 @@ class SingleFlight:
             await self._wait(key, flight)
             if flight.task.cancelled():
                 raise GatewayError(Fault.UNAVAILABLE, "the gateway is stopping: try again", retryable=True)
-            # The next flight is due when this request is, so there is at most one more turn.
+            # A flight that was joined had half of the time left, so each turn halves what remains.
             if not (self._ran_out_of_time(flight) and flight.deadline < request.deadline):
                 return flight.task.result()
 

@@ -13,9 +13,7 @@ import onnxruntime
 from edge_models.errors import ModelError
 from edge_models.session import ProviderChoice, Session, choose_providers
 from edge_models.settings import MODEL_NAME, ModelsSettings
-from edge_models.signature import echo
-from gateway.core.catalog import Catalog, ModelSpec
-from gateway.core.errors import Fault, GatewayError
+from gateway.core.catalog import Catalog, ModelSpec, unknown_model
 
 PLATFORM: Final = "onnxruntime_onnx"
 _NAME: Final = re.compile(MODEL_NAME)
@@ -74,9 +72,7 @@ class Registry:
         """
         found = self._models.get((model, version))
         if found is None:
-            which = f" version {echo(version)}" if (model, "") in self._models else ""
-            message = f"Request for unknown model: '{echo(model)}'{which} is not found"
-            raise GatewayError(Fault.NOT_FOUND, message)
+            raise unknown_model(model, version if (model, "") in self._models else "")
         return found
 
     async def describe(self, model: str, version: str) -> ModelSpec:

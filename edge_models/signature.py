@@ -6,18 +6,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.core.catalog import ModelSpec, TensorSpec
-from gateway.core.errors import Fault, GatewayError
+from gateway.core.errors import Fault, GatewayError, printable
 from gateway.core.tensor import Array, Tensor
 
-_MOST_CHARACTERS: Final = 64
 _MOST_DIMENSIONS: Final = 8
 _INT64: Final = (1 << 63) - 1
-
-
-def echo(name: str) -> str:
-    """Return a stranger's ``name`` in a form fit for messages and logs: short, printable."""
-    short = name if len(name) <= _MOST_CHARACTERS else f"{name[:_MOST_CHARACTERS]}..."
-    return short if short.isprintable() else "".join(c if c.isprintable() else "?" for c in short)
 
 
 class Signature:
@@ -47,7 +40,9 @@ class Signature:
         for tensor in tensors:
             spec = self._inputs.get(tensor.name)
             if spec is None:
-                raise _invalid(f"unexpected inference input '{echo(tensor.name)}' for model '{self._model}'")
+                raise _invalid(
+                    f"unexpected inference input '{printable(tensor.name)}' for model '{self._model}'"
+                )
             if tensor.name in feed:
                 raise _invalid(f"input '{tensor.name}' already exists in request for model '{self._model}'")
             self._check(tensor, spec)
@@ -75,7 +70,7 @@ class Signature:
         places: dict[str, int] = {}
         for name in names:
             if name not in self._outputs:
-                raise _invalid(f"unexpected inference output '{echo(name)}' for model '{self._model}'")
+                raise _invalid(f"unexpected inference output '{printable(name)}' for model '{self._model}'")
             if name in places:
                 raise _invalid(f"output '{name}' already requested for model '{self._model}'")
             places[name] = self._outputs[name]
@@ -84,7 +79,7 @@ class Signature:
     def _check(self, tensor: Tensor, spec: TensorSpec) -> None:
         if tensor.datatype != spec.datatype:
             raise _invalid(
-                f"inference input '{spec.name}' data-type is '{echo(tensor.datatype)}', "
+                f"inference input '{spec.name}' data-type is '{printable(tensor.datatype)}', "
                 f"but model '{self._model}' expects '{spec.datatype}'"
             )
         shape, expected = tensor.shape, spec.shape

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gateway.core.catalog import Catalog, ModelSpec
+from gateway.core.catalog import Catalog, ModelSpec, unknown_model
 from gateway.core.errors import Fault, GatewayError
 from routing.matching import covers
 from routing.policy import Policy, Route
-
-Printable = 80
 
 
 class EdgeCatalog:
@@ -31,7 +29,7 @@ class EdgeCatalog:
     async def describe(self, model: str, version: str) -> ModelSpec:
         """Return the metadata from the nearest who knows it."""
         routes = self._routes(model)
-        failure = _not_found(model)
+        failure = unknown_model(model)
         if self._own is not None:
             try:
                 return await self._own.describe(model, version)
@@ -59,13 +57,8 @@ class EdgeCatalog:
     def _routes(self, model: str) -> list[Route]:
         routes = [route for route in self._policy().routes if covers(route.match.model, model)]
         if not routes:
-            raise _not_found(model)
+            raise unknown_model(model)
         return routes
-
-
-def _not_found(model: str) -> GatewayError:
-    name = model if model.isprintable() and len(model) <= Printable else "that name"
-    return GatewayError(Fault.NOT_FOUND, f"Request for unknown model: '{name}' is not found")
 
 
 _: type[Catalog] = EdgeCatalog

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
 
-from gateway.core.errors import Fault, GatewayError
+from gateway.app.edge_tier import Models
+from gateway.app.endpoints import Endpoints
+from gateway.app.stacks import Levels, Parts, door, route_service
+from gateway.config.document import ConfigError
+from gateway.core.catalog import unknown_model
 from gateway.core.request import Request, Response
 from gateway.core.service import Service
 from routing.matching import Routes
 from routing.policy import Policy
+from routing.residency import Locate
+
+RETIRE_EXTRA_S: Final = 5.0
+"""Endpoints that a policy dropped stay open this much longer than its longest route timeout."""
 
 
 class Dispatch:
@@ -32,8 +42,7 @@ class Dispatch:
         """
         route = self._routes.find(request.model, request.caller.tenant)
         if route is None:
-            name = request.model if request.model.isprintable() and len(request.model) <= 80 else "that name"
-            raise GatewayError(Fault.NOT_FOUND, f"Request for unknown model: '{name}' is not found")
+            raise unknown_model(request.model)
         return await self._stacks[route.name](request)
 
 
@@ -58,6 +67,66 @@ class PolicyGeneration:
     async def __call__(self, request: Request) -> Response:
         """Answer by the stacks of this generation."""
         return await self._service(request)
+
+
+class Builder:
+    """Makes generations of the parts that outlive them."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        endpoints: Endpoints,
+        models: Models | None,
+        locate: Locate,
+        levels: Levels | None,
+    ) -> None:
+        self._parts, self._endpoints, self._models = parts, endpoints, models
+        self._locate, self._levels = locate, levels
+        self._in_force: Policy | None = None
+
+    def __repr__(self) -> str:
+        number = self._in_force.generation if self._in_force else "none"
+        return f"<Builder {self._parts.region}, generation {number} in force>"
+
+    def in_force(self) -> Policy:
+        """Return the policy that was committed last."""
+        assert self._in_force is not None, "a gateway listens only once it has a policy"
+        return self._in_force
+
+    def __call__(self, policy: Policy) -> PolicyGeneration:
+        """Build the stacks of ``policy``; nothing in force changes before ``commit``.
+
+        Raises:
+            ConfigError: when the policy does not know this gateway's region.
+        """
+        parts = self._parts
+        if parts.region not in policy.regions:
+            raise ConfigError(
+                Path("policy"), f"has no region '{parts.region}', which this gateway is", field="regions"
+            )
+        guarded = self._endpoints.prepare(policy)
+        services = {name: endpoint.service for name, endpoint in guarded.items()}
+        stacks = {
+            route.name: route_service(
+                parts,
+                policy,
+                route,
+                locate=self._locate,
+                endpoints=services,
+                view=self._endpoints,
+                levels=self._levels,
+                edge=self._models.tier(route, parts.telemetry) if self._models else None,
+            )
+            for route in policy.routes
+        }
+
+        def commit() -> None:
+            longest_s = max(route.timeout_ms for route in policy.routes) / 1000
+            self._endpoints.commit(guarded, longest_s + RETIRE_EXTRA_S)
+            self._in_force = policy
+
+        service = door(parts, policy, Dispatch(policy, stacks))
+        return PolicyGeneration(policy.generation, service, commit=commit)
 
 
 _: type[Service] = Dispatch

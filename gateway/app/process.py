@@ -21,11 +21,10 @@ from edge_models.errors import ModelError
 from gateway.app.catalogs import EdgeCatalog
 from gateway.app.edge_tier import Models
 from gateway.app.endpoints import Endpoints
-from gateway.app.generation import Dispatch, PolicyGeneration
+from gateway.app.generation import Builder, PolicyGeneration
 from gateway.app.observe import Observed
 from gateway.app.policies import Policies
-from gateway.app.stacks import Levels, Parts, central_service, door, route_service
-from gateway.config.document import ConfigError
+from gateway.app.stacks import Levels, Parts, central_service, door
 from gateway.config.settings import Settings, host_and_port
 from gateway.core.catalog import Catalog
 from gateway.core.clock import LoopClock
@@ -44,14 +43,11 @@ from resilience.drain import Drain
 from resilience.settings import BreakerSettings
 from routing.geo import GeoError, Places
 from routing.place import Place
-from routing.policy import Policy
 
 _LOG: Final = logging.getLogger("edgeway")
 
 REDIS_BREAKER: Final = BreakerSettings(consecutive_5xx=5, base_ejection_time_s=1.0, max_ejection_time_s=60.0)
 """Redis is a cache: trying it again costs one skipped look-up, so it is tried again sooner."""
-
-_RETIRE_EXTRA_S: Final = 5.0
 
 
 class StartError(Exception):
@@ -148,50 +144,18 @@ class GatewayProcess:
     async def _open_edge(self, lifetimes: AsyncExitStack, parts: Parts) -> Catalog:
         settings = self.settings
         assert settings.policy is not None, "load_settings has checked it"
+        file = Path(settings.policy)
         models = self._load_models(lifetimes, EDGE)
-        locate = self._locate()
-        levels = self._levels(lifetimes, models)
         endpoints = Endpoints(settings.resilience, self.clock, self.telemetry, parts.observed)
         lifetimes.push_async_callback(endpoints.aclose)
-        in_force: list[Policy] = []
-        file = Path(settings.policy)
-
-        def build(policy: Policy) -> PolicyGeneration:
-            if settings.region not in policy.regions:
-                raise ConfigError(
-                    file, f"has no region '{settings.region}', which this gateway is", field="regions"
-                )
-            guarded = endpoints.prepare(policy)
-            services = {name: endpoint.service for name, endpoint in guarded.items()}
-            stacks = {
-                route.name: route_service(
-                    parts,
-                    policy,
-                    route,
-                    locate=locate,
-                    endpoints=services,
-                    view=endpoints,
-                    levels=levels,
-                    edge=models.tier(route, self.telemetry) if models else None,
-                )
-                for route in policy.routes
-            }
-
-            def commit() -> None:
-                endpoints.commit(guarded, _longest_s(policy) + _RETIRE_EXTRA_S)
-                in_force[:] = [policy]
-
-            return PolicyGeneration(
-                policy.generation, door(parts, policy, Dispatch(policy, stacks)), commit=commit
-            )
-
-        policies = Policies(file, build, clock=self.clock, telemetry=self.telemetry)
+        builder = Builder(parts, endpoints, models, self._locate(), self._levels(lifetimes, models))
+        policies = Policies(file, builder, clock=self.clock, telemetry=self.telemetry)
         policies.start()
         self.generation, self._report, self._reload = policies.current, policies.report, policies.reload
         watch = asyncio.create_task(policies.watch())
         lifetimes.callback(watch.cancel)
         return EdgeCatalog(
-            lambda: in_force[0],
+            builder.in_force,
             models.registry if models else None,
             ask=endpoints.catalog,
             is_available=endpoints.is_available,
@@ -290,7 +254,3 @@ async def _start(
         await listener.start(*host_and_port(address))
     except OSError as error:
         raise StartError(f"cannot listen on {address}: {error.strerror or error}") from error
-
-
-def _longest_s(policy: Policy) -> float:
-    return max(route.timeout_ms for route in policy.routes) / 1000

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from gateway.core.errors import Fault, GatewayError, printable
+
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
@@ -44,3 +46,13 @@ class Catalog(Protocol):
             GatewayError: NOT_FOUND.
         """
         ...
+
+
+def unknown_model(model: str, version: str = "") -> GatewayError:
+    """Return the error for a model, or a version of a known one, that nobody here serves.
+
+    The words are Triton's; clients look for them.
+    """
+    which = f" version {printable(version)}" if version else ""
+    message = f"Request for unknown model: '{printable(model)}'{which} is not found"
+    return GatewayError(Fault.NOT_FOUND, message)

@@ -56,3 +56,9 @@ class GatewayError(Exception):
     def __repr__(self) -> str:
         flags = "".join(f", {name}" for name in ("retryable", "counts") if getattr(self, name))
         return f"GatewayError({self.fault}, {self.message!r}{flags})"
+
+
+def printable(text: str, limit: int = 64) -> str:
+    """Return a stranger's ``text`` in a form fit for messages and logs: short, without control characters."""
+    short = text if len(text) <= limit else f"{text[: limit - 3]}..."
+    return short if short.isprintable() else "".join(c if c.isprintable() else "?" for c in short)

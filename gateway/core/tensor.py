@@ -36,6 +36,12 @@ DATATYPES: Final[dict[str, np.dtype[Any]]] = {
 ITEM_SIZES: Final[dict[str, int]] = {name: dtype.itemsize for name, dtype in DATATYPES.items()}
 """Datatype name → bytes per element. BYTES has none: its elements carry their own length."""
 
+MAX_RANK: Final = 64
+"""numpy's own limit; multiplying the dimensions of a shape that is all shape takes minutes."""
+
+MAX_BYTES_ELEMENTS: Final = 1 << 18
+"""Their lengths stand between them, so they are found one by one, on the event loop: about 60 ms."""
+
 _NAMES: Final[dict[np.dtype[Any], str]] = {dtype: name for name, dtype in DATATYPES.items()}
 
 
@@ -111,15 +117,22 @@ def check_size(tensor: Tensor) -> None:
     """Refuse a tensor whose bytes do not fill its shape, before anything is allocated for it.
 
     Raises:
-        GatewayError: INVALID for an unknown datatype, a negative dimension or a wrong byte count.
+        GatewayError: INVALID for an unknown datatype, too many or negative dimensions or a wrong byte
+            count; TOO_LARGE for more BYTES elements than are worth walking over.
     """
     name, datatype = tensor.name, tensor.datatype
+    if len(tensor.shape) > MAX_RANK:
+        raise GatewayError(Fault.INVALID, f"input '{name}' has more than {MAX_RANK} dimensions")
     for dimension in tensor.shape:
         if dimension < 0:
             raise GatewayError(Fault.INVALID, f"input '{name}' has a negative dimension in its shape")
     count = element_count(tensor.shape)
     size = len(tensor.data)
     if datatype == BYTES:
+        if count > MAX_BYTES_ELEMENTS:
+            raise GatewayError(
+                Fault.TOO_LARGE, f"input '{name}' has more than {MAX_BYTES_ELEMENTS} BYTES elements"
+            )
         # Four bytes of length are the least that an element can take, so this bounds the list too.
         if count * 4 > size or sum(1 for _ in _bytes_spans(tensor.data)) != count:
             raise GatewayError(

@@ -20,14 +20,14 @@ from urllib.parse import unquote
 import grpc
 import grpc.aio
 
-from gateway.core.errors import Fault, GatewayError
+from gateway.core.errors import Fault, GatewayError, printable
 from gateway.core.request import ANONYMOUS, Caller, Provenance, Request
 from gateway.core.service import Generation
 from gateway.core.telemetry import Refused
 from gateway.listeners.front import NAME, VERSION, Front
 from gateway.wire import headers, oip_proto
 from gateway.wire.faults import STATUSES
-from gateway.wire.oip_metadata import EXTENSIONS, printable
+from gateway.wire.oip_metadata import EXTENSIONS
 from gateway.wire.proto import messages
 
 Context = Any

@@ -13,13 +13,12 @@ import grpc.aio
 
 from gateway.core.catalog import Catalog, ModelSpec
 from gateway.core.clock import Clock
-from gateway.core.errors import Fault, GatewayError
+from gateway.core.errors import Fault, GatewayError, printable
 from gateway.core.request import ANONYMOUS, CENTRAL, Provenance, Request, Response
 from gateway.core.service import Service
 from gateway.upstreams.failures import LENIENCY_S, Failures
 from gateway.wire import headers, oip_proto
 from gateway.wire.faults import fault_of_grpc
-from gateway.wire.oip_metadata import printable
 from gateway.wire.proto import messages
 
 _log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from yarl import URL
 
 from gateway.core.catalog import Catalog, ModelSpec
 from gateway.core.clock import Clock
-from gateway.core.errors import Fault, GatewayError
+from gateway.core.errors import Fault, GatewayError, printable
 from gateway.core.request import ANONYMOUS, CENTRAL, Provenance, Request, Response
 from gateway.core.service import Service
 from gateway.upstreams.failures import LENIENCY_S, Failures
@@ -22,7 +22,7 @@ from gateway.upstreams.settings import HttpUpstreamSettings
 from gateway.wire import headers
 from gateway.wire.faults import fault_of_http
 from gateway.wire.oip_json import decode_response, encode_request, parse_header_length
-from gateway.wire.oip_metadata import decode_error, decode_model, printable
+from gateway.wire.oip_metadata import decode_error, decode_model
 from gateway.wire.oip_paths import model_path
 
 _log = logging.getLogger(__name__)

@@ -213,17 +213,10 @@ def _decode_parameters(parameters: dict[str, Parameter]) -> tuple[bool, float, M
     return default, timeout_s, parameters or NO_PARAMETERS
 
 
-def _check_names(kind: str, names: Sequence[str]) -> None:
-    # Before check_names, which repeats a name in its message.
-    if not "".join(names).isprintable():
-        raise GatewayError(Fault.INVALID, f"the name of an {kind} has characters that cannot be printed")
-    check_names(kind, names)
-
-
 def _decode_tensors(
     kind: str, messages: Sequence[TensorMessage | AnsweredTensorMessage], binary: memoryview
 ) -> tuple[Tensor, ...]:
-    _check_names(kind, [message.name for message in messages])
+    check_names(kind, [message.name for message in messages])
     tensors = []
     start, end = 0, len(binary)
     for message in messages:
@@ -277,7 +270,7 @@ def _decode_wanted(messages: Sequence[WantedMessage], *, default: bool) -> tuple
     if not messages:
         return (), WISH_BINARY if default else WISH_JSON
     names = tuple(message.name for message in messages)
-    _check_names("output", names)
+    check_names("output", names)
     named = {}
     for message in messages:
         wish = message.parameters.pop(BINARY, default)

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from gateway.core.catalog import ModelSpec, TensorSpec
-from gateway.core.errors import Fault, GatewayError
+from gateway.core.errors import Fault, GatewayError, printable
 from gateway.wire.oip_messages import ErrorMessage
 
 EXTENSIONS: Final = ("binary_tensor_data", "parameters")
@@ -55,12 +55,6 @@ def decode_error(body: bytes) -> str:
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return ""
     return printable(text, _MAX_MESSAGE)
-
-
-def printable(text: str, limit: int) -> str:
-    """Cut ``text`` at ``limit`` characters and replace what cannot be printed."""
-    text = text[:limit]
-    return text if text.isprintable() else "".join(char if char.isprintable() else "?" for char in text)
 
 
 def encode_not_ready() -> bytes:

@@ -8,12 +8,10 @@ from typing import Final
 
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Parameter
+from gateway.core.tensor import MAX_RANK
 from gateway.wire.headers import MAX_TIMEOUT_S
 
 TIMEOUT: Final = "timeout"
-MAX_RANK: Final = 64
-"""Of a shape: numpy's limit. It also bounds the product of the dimensions, which is not free."""
-
 _MAX_NAME: Final = 256
 _MAX_ELEMENTS: Final = 1 << 59  # of 8 bytes at most, less than an address can tell apart
 _MAX_DIGITS: Final = 20
@@ -22,7 +20,7 @@ _UNSUPPORTED_OF_TENSORS: Final = frozenset({"classification", "shared_memory_reg
 
 
 def check_names(kind: str, names: Sequence[str]) -> None:
-    """Refuse names of tensors that are empty, too long to repeat in a message, or given twice.
+    """Refuse names of tensors that are empty, unfit to repeat in a message, or given twice.
 
     Args:
         kind: ``input`` or ``output``.
@@ -31,6 +29,8 @@ def check_names(kind: str, names: Sequence[str]) -> None:
     Raises:
         GatewayError: INVALID.
     """
+    if not "".join(names).isprintable():
+        raise GatewayError(Fault.INVALID, f"the name of an {kind} has characters that cannot be printed")
     for name in names:
         if not 0 < len(name) <= _MAX_NAME:
             raise GatewayError(

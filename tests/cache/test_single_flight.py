@@ -176,6 +176,62 @@ async def test_a_waiter_with_time_left_tries_again() -> None:
 
 
 @virtual_time
+async def test_a_patient_request_does_not_wait_for_an_impatient_flight_to_fail() -> None:
+    """A flight with less than half of a request's time is not joined: both are under way at once."""
+    flight, service = flights(RecordingTelemetry()), ScriptedService(HANG)
+    start = asyncio.get_running_loop().time()
+
+    impatient = asyncio.create_task(flight(KEY, request(deadline=start + 1), service))
+    joins = asyncio.create_task(flight(KEY, request(deadline=start + 2), service))
+    flies = asyncio.create_task(flight(KEY, request(deadline=start + 2.1), service))
+    await settle()
+
+    assert [asked.deadline for asked in service.requests] == [start + 1, start + 2.1]
+    service.release()
+    assert await asyncio.gather(impatient, joins, flies) == [answer()] * 3
+
+
+@virtual_time
+async def test_a_landed_flight_does_not_hide_the_one_that_took_its_place() -> None:
+    """When a flight ends, the later one of its key is still found and joined."""
+    flight, service = flights(RecordingTelemetry()), ScriptedService(HANG)
+    start = asyncio.get_running_loop().time()
+    impatient = asyncio.create_task(flight(KEY, request(deadline=start + 1), service))
+    patient = asyncio.create_task(flight(KEY, request(deadline=start + 10), service))
+    with pytest.raises(GatewayError):
+        await impatient
+
+    joined = asyncio.create_task(flight(KEY, request(deadline=start + 10), service))
+    await settle()
+
+    assert len(service.requests) == 2
+    assert repr(flight) == "<SingleFlight 1 flights, 2 waiters, 0 refreshes>"
+    service.release()
+    assert await asyncio.gather(patient, joined) == [answer()] * 2
+
+
+@virtual_time
+async def test_a_waiter_may_try_more_than_twice_and_never_past_its_deadline() -> None:
+    """Each flight that a waiter joins has half of its time left, so its turns are few and end in time."""
+    flight, service = flights(RecordingTelemetry()), ScriptedService(HANG)
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    others = [asyncio.create_task(flight(KEY, request(deadline=start + 6), service))]
+    waiter = asyncio.create_task(flight(KEY, request(deadline=start + 10), service))
+    await asyncio.sleep(5)
+    others.append(asyncio.create_task(flight(KEY, request(deadline=start + 8.5), service)))
+
+    with pytest.raises(GatewayError) as raised:
+        await waiter
+
+    assert raised.value.fault is Fault.DEADLINE
+    assert [asked.deadline for asked in service.requests] == [start + 6, start + 8.5, start + 10]
+    assert loop.time() == pytest.approx(start + 10)
+    await asyncio.gather(*others, return_exceptions=True)
+    assert repr(flight) == IDLE
+
+
+@virtual_time
 async def test_an_early_timeout_from_below_is_everybodys() -> None:
     """Somebody below gave up long before the deadline: trying again is Retry's business."""
     late = GatewayError(Fault.DEADLINE, "the attempt took too long")

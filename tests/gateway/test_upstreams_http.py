@@ -413,7 +413,7 @@ async def test_evil_headers_of_the_other_side():
     async with foreign(http(200, ANSWER, *said)) as upstream:
         provenance = (await upstream(request())).provenance
 
-    assert provenance.digest == "a" * 128
+    assert provenance.digest == "a" * 125 + "..."
     assert provenance.region.isprintable()
     assert (provenance.origin, provenance.certified) == ("edge", False)
 

@@ -21,6 +21,7 @@ from gateway.wire import oip_proto
 from gateway.wire.proto import messages
 
 CENTRAL = Provenance("central")
+PRINTABLE = st.characters().filter(str.isprintable)
 
 parameter_values = st.one_of(
     st.booleans(),
@@ -51,7 +52,7 @@ def tensors(draw: st.DrawFn, name: str) -> Tensor:
 
 @st.composite
 def tensor_lists(draw: st.DrawFn) -> tuple[Tensor, ...]:
-    names = draw(st.lists(st.text(min_size=1, max_size=8), unique=True, max_size=4))
+    names = draw(st.lists(st.text(PRINTABLE, min_size=1, max_size=8), unique=True, max_size=4))
     return tuple(draw(tensors(name)) for name in names)
 
 
@@ -77,7 +78,7 @@ def refusal(message: Any) -> GatewayError:
 @given(
     inputs=tensor_lists(),
     parameters=parameters,
-    outputs=st.lists(st.text(min_size=1, max_size=8), unique=True, max_size=3),
+    outputs=st.lists(st.text(PRINTABLE, min_size=1, max_size=8), unique=True, max_size=3),
     names=st.tuples(st.text(max_size=8), st.text(max_size=8), st.text(max_size=8)),
 )
 def test_request_survives_the_wire(inputs, parameters, outputs, names):

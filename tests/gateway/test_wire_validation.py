@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from gateway.core.errors import Fault, GatewayError
+from gateway.core.tensor import MAX_RANK
 from gateway.wire.headers import MAX_TIMEOUT_S
 from gateway.wire.validation import (
-    MAX_RANK,
     check_names,
     check_parameters,
     check_shape,

@@ -1,0 +1,17 @@
+"""OpenGate."""
+
+from __future__ import annotations
+
+from gateway.core.gate import OpenGate
+
+
+def test_open_gate_admits_whatever_it_is_told() -> None:
+    """Where nothing needs guarding every call goes ahead."""
+    gate = OpenGate()
+    for _ in range(3):
+        admitted = gate.admit()
+        admitted.failed()
+        admitted.left()
+        admitted.succeeded()
+
+    assert gate.admit() is admitted
