@@ -15,12 +15,12 @@ class Measure:
     """Reports one RequestFinished per request, whether it was answered, refused or abandoned."""
 
     def __init__(self, clock: Clock, telemetry: Telemetry) -> None:
-        self._now = clock.now
+        self._tick = clock.tick
         self._emit = telemetry.emit
 
     async def __call__(self, request: Request, service: Service) -> Response:
         """Pass the request on and report its end."""
-        began = self._now()
+        began = self._tick()
         provenance, code = "none", "internal"
         try:
             response = await service(request)
@@ -34,7 +34,7 @@ class Measure:
             code = "cancelled"
             raise
         finally:
-            self._emit(RequestFinished(request.model, provenance, code, self._now() - began))
+            self._emit(RequestFinished(request.model, provenance, code, self._tick() - began))
 
 
 class Timed:
@@ -42,16 +42,16 @@ class Timed:
 
     def __init__(self, layer: str, clock: Clock, telemetry: Telemetry) -> None:
         self._layer = layer
-        self._now = clock.now
+        self._tick = clock.tick
         self._emit = telemetry.emit
 
     async def __call__(self, request: Request, service: Service) -> Response:
         """Pass the request on and report the time."""
-        began = self._now()
+        began = self._tick()
         try:
             return await service(request)
         finally:
-            self._emit(LayerTimed(self._layer, self._now() - began))
+            self._emit(LayerTimed(self._layer, self._tick() - began))
 
 
 _: tuple[type[Filter], type[Filter]] = (Measure, Timed)

@@ -19,4 +19,5 @@ async def test_clock_is_the_loops() -> None:
 
     assert clock.now() - began == 3600
     assert clock.now() == asyncio.get_running_loop().time()
+    assert clock.tick() <= time.perf_counter()
     assert abs(clock.wall() - time.time()) < 60

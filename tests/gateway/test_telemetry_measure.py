@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.telemetry import LayerTimed, RequestFinished
 from gateway.telemetry.measure import Measure, Timed
+from tests.fakes.clock import VirtualClock
 from tests.fakes.service import HANG, ScriptedService, answer, request
 from tests.fakes.telemetry import RecordingTelemetry
 from tests.fakes.virtual_time import virtual_time
@@ -26,7 +26,7 @@ async def test_answer_is_reported_with_its_provenance_and_time() -> None:
             await asyncio.sleep(2)
             return expected
 
-    response = await Measure(LoopClock(), telemetry)(request(), Slow())
+    response = await Measure(VirtualClock(), telemetry)(request(), Slow())
 
     assert response is expected
     assert telemetry.events == [RequestFinished("digits", "l1", "ok", 2.0)]
@@ -38,7 +38,7 @@ async def test_fault_is_reported_by_name() -> None:
     telemetry = RecordingTelemetry()
 
     with pytest.raises(GatewayError):
-        await Measure(LoopClock(), telemetry)(
+        await Measure(VirtualClock(), telemetry)(
             request(), ScriptedService(GatewayError(Fault.DEADLINE, "late"))
         )
 
@@ -51,7 +51,7 @@ async def test_bug_is_reported_as_internal() -> None:
     telemetry = RecordingTelemetry()
 
     with pytest.raises(ZeroDivisionError):
-        await Measure(LoopClock(), telemetry)(request(), ScriptedService(ZeroDivisionError()))
+        await Measure(VirtualClock(), telemetry)(request(), ScriptedService(ZeroDivisionError()))
 
     assert telemetry.events == [RequestFinished("digits", "none", "internal", 0.0)]
 
@@ -60,7 +60,7 @@ async def test_bug_is_reported_as_internal() -> None:
 async def test_caller_who_leaves_is_neither_failure_nor_timeout() -> None:
     """A cancellation is reported as such and passes on."""
     telemetry, service = RecordingTelemetry(), ScriptedService(HANG)
-    call = asyncio.ensure_future(Measure(LoopClock(), telemetry)(request(), service))
+    call = asyncio.ensure_future(Measure(VirtualClock(), telemetry)(request(), service))
     await asyncio.sleep(1)
 
     call.cancel()
@@ -76,7 +76,7 @@ async def test_caller_who_leaves_is_neither_failure_nor_timeout() -> None:
 async def test_layer_is_timed_however_it_ends(step) -> None:
     """Timed reports the layer's time for answers and failures alike."""
     telemetry = RecordingTelemetry()
-    call = Timed("upstream", LoopClock(), telemetry)(request(), ScriptedService(step))
+    call = Timed("upstream", VirtualClock(), telemetry)(request(), ScriptedService(step))
 
     if isinstance(step, float):
         await call

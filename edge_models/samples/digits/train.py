@@ -6,7 +6,7 @@ torch is needed here and nowhere else, so it belongs in an environment of its ow
     /tmp/train/bin/python -m edge_models.samples.digits.train --data PATH/mnist10k.npz
     python -m edge_models.samples.digits.card
 
-It takes about eight minutes on one core. Every seed is fixed and torch runs in one thread, so the same
+It takes about five minutes on one core. Every seed is fixed and torch runs in one thread, so the same
 torch on the same kind of processor writes the same bytes; elsewhere the last digits of the weights
 differ, and with them the digests. The epochs, widths and strengths of augmentation were chosen on the
 last 1,000 training rows; neither the calibration split nor the test split is read.
