@@ -27,7 +27,9 @@ class LayerTimed(msgspec.Struct, frozen=True):
 
 
 class CacheLookedUp(msgspec.Struct, frozen=True):
-    """``outcome``: hit, early (a hit that also starts a refresh), stale, miss, garbage, error, or skipped
+    """A look-up in one level.
+
+    ``outcome``: hit, early (a hit that also starts a refresh), stale, miss, garbage, error, or skipped
     (the breaker in front of the level was open).
     """
 

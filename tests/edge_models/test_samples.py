@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -23,7 +24,11 @@ from edge_models.samples.digits import (
     as_input,
     load_split,
     model_path,
+    splits,
 )
+from edge_models.samples.digits import card as digits_card
+from edge_models.samples.digits.card import Measured
+from edge_models.samples.digits.graph import Graph
 from edge_models.samples.digits.splits import read_source
 from edge_models.session import Session
 from gateway.core.catalog import TensorSpec
@@ -95,24 +100,49 @@ def test_pixels_become_floats_between_0_and_1() -> None:
     assert rows.tolist() == [[0.0, 1.0, np.float32(0.2), 0.0]]
 
 
-@pytest.mark.parametrize("order", [[1, 0], [0, 0]])
-def test_a_source_out_of_order_is_refused(tmp_path: Path, order: list[int]) -> None:
+@pytest.fixture(scope="module")
+def source() -> tuple[Array, Array]:
+    """Return 10,000 images of noise in the order of their hashes, and labels."""
+    noise = np.random.default_rng(11).integers(0, 256, (10_000, 28, 28), np.uint8)
+    order = sorted(range(10_000), key=lambda i: hashlib.sha256(noise[i].tobytes()).digest())
+    return noise[order], np.arange(10_000, dtype=np.uint8) % 10
+
+
+@pytest.mark.parametrize("first", [[1, 0], [0, 0]])
+def test_a_source_out_of_order_is_refused(
+    tmp_path: Path, source: tuple[Array, Array], first: list[int]
+) -> None:
     """A split by position is a split by hash only in the order of the hashes, without repetitions."""
-    source = tmp_path / "source.npz"
-    np.savez(source, images=IMAGES[order], labels=LABELS[order])
+    images = source[0].copy()
+    images[:2] = images[first]
+    np.savez(tmp_path / "source.npz", images=images, labels=source[1])
 
     with pytest.raises(ValueError, match=r"source\.npz: the images are not ordered by hash"):
-        read_source(source)
+        read_source(tmp_path / "source.npz")
 
 
-def test_a_source_in_order_is_read(tmp_path: Path) -> None:
-    """What is in order is returned as it is."""
+def test_another_source_is_refused(tmp_path: Path) -> None:
+    """A file of another size would be cut in the wrong places."""
     np.savez(tmp_path / "source.npz", images=IMAGES[:9], labels=LABELS[:9])
 
-    images, labels = read_source(tmp_path / "source.npz")
+    with pytest.raises(ValueError, match=r"source\.npz: has 9 images, not 10000"):
+        read_source(tmp_path / "source.npz")
 
-    assert images.tobytes() == IMAGES[:9].tobytes()
-    assert labels.tobytes() == LABELS[:9].tobytes()
+
+def test_the_splits_are_cut_from_their_places(
+    tmp_path: Path, source: tuple[Array, Array], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Calibration is 6000 … 7999 of the source and test is the rest, byte for byte."""
+    np.savez(tmp_path / "source.npz", images=source[0], labels=source[1])
+    monkeypatch.setattr(splits, "FOLDER", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["splits", "--data", str(tmp_path / "source.npz")])
+
+    splits.main()
+
+    for name, rows in (("calibration", slice(6000, 8000)), ("test", slice(8000, 10_000))):
+        with np.load(tmp_path / f"{name}.npz") as written:
+            assert written["images"].tobytes() == source[0][rows].tobytes()
+            assert written["labels"].tobytes() == source[1][rows].tobytes()
 
 
 # The models
@@ -180,6 +210,50 @@ def test_the_edge_model_is_static_int8() -> None:
 
     assert "DynamicQuantizeLinear" not in {node.op_type for node in graph.node}
     assert all(n.input[1] in constants for n in graph.node if n.op_type == "QuantizeLinear")
+
+
+def test_the_graph_computes_what_its_layers_say(tmp_path: Path) -> None:
+    """A convolution, a pool and a dense layer, written as ONNX, equal the same steps in numpy."""
+    chance = np.random.default_rng(2)
+    kernel, bias = chance.normal(size=(1, 1, 5, 5)), chance.normal(size=1)
+    weight, offset = chance.normal(size=(10, 144)), chance.normal(size=10)
+    floats = [array.astype(np.float32) for array in (kernel, bias, weight, offset)]
+    graph = Graph().as_image().convolution(*floats[:2]).relu().max_pool().flatten().linear(*floats[2:])
+    graph.save(tmp_path / "1" / "model.onnx")
+
+    (answer,) = Session(tmp_path / "1" / "model.onnx").run({INPUT: ROWS[:3]})
+
+    windows = np.lib.stride_tricks.sliding_window_view(ROWS[:3].reshape(-1, 28, 28), (5, 5), axis=(1, 2))
+    convolved = np.maximum(np.einsum("nyxij,ij->nyx", windows, kernel[0, 0]) + bias, 0)
+    pooled = convolved.reshape(-1, 12, 2, 12, 2).max(axis=(2, 4)).reshape(3, 144)
+    powers = np.exp(pooled @ weight.T + offset)
+    assert answer == pytest.approx(powers / powers.sum(axis=1, keepdims=True), abs=1e-4)
+
+
+def test_a_card_tells_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The card holds the digest, the accuracies, both costs and the certificate that was found."""
+    for name, repository in (("EDGE_REPOSITORY", "edge"), ("CENTRAL_REPOSITORY", "central")):
+        monkeypatch.setattr(digits_card, name, tmp_path / repository)
+        (tmp_path / repository / "digits").mkdir(parents=True)
+    central = Measured("sha256:cc", 20, 0.99, 0.98, 100.0, 30.0)
+    edge = Measured("sha256:ee", 10, 0.95, 0.94, 10.0, 1.0)
+
+    path = digits_card.write_card("edge", {"edge": edge, "central": central}, calibration(), "2026-01-02")
+
+    text = path.read_text(encoding="utf-8")
+    assert path == tmp_path / "edge" / "digits" / "card.md"
+    for told in ("`sha256:ee`", "10 bytes", "94.00% of 2,000", "10.0 µs", "2026-01-02", "10.0 times"):
+        assert told in text
+    assert f"threshold {calibration().threshold:.4f}" in text
+
+
+def test_what_is_measured_is_what_lies_here() -> None:
+    """Measuring the edge model gives its digest, its accuracy and a cost."""
+    measured = digits_card.measure(model_path(EDGE_REPOSITORY))
+
+    assert measured.digest == digest_file(model_path(EDGE_REPOSITORY))
+    assert measured.test_accuracy == (answers("edge", "test").argmax(axis=1) == LABELS).mean()
+    assert 0 < measured.batch_of_32_us < measured.batch_of_1_us
 
 
 batches = st.lists(st.integers(0, len(ROWS) - 1), min_size=1, max_size=65)

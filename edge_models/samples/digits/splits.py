@@ -20,11 +20,13 @@ def read_source(path: Path) -> tuple[Array, Array]:
     """Return all images and labels.
 
     Raises:
-        ValueError: the images are not in strictly rising order of their SHA-256, so that a split by
-            position would be no split by hash, or an image would be in it twice.
+        ValueError: it is another source, or the images are not in strictly rising order of their
+            SHA-256, so that a split by position would be no split by hash, or an image would be in it twice.
     """
     with np.load(path) as source:
         images, labels = source["images"], source["labels"]
+    if len(images) != SPLITS["test"].stop:
+        raise ValueError(f"{path}: has {len(images)} images, not {SPLITS['test'].stop}")
     digests = [hashlib.sha256(image.tobytes()).digest() for image in images]
     if not all(one < next_one for one, next_one in pairwise(digests)):
         raise ValueError(f"{path}: the images are not ordered by hash, or not all different")
