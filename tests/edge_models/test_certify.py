@@ -111,7 +111,7 @@ def test_most_errors_among_2000(alpha: float, most: int) -> None:
 
 
 def test_the_walk_stops_at_the_first_failure() -> None:
-    """A threshold below one that failed is never taken, even where its own bound would pass."""
+    """Errors only add up as thresholds fall, so below the first that failed none is taken."""
     scores = np.r_[np.full(100, 0.95), np.full(1900, 0.6)]
     edge, central = binary(scores, np.arange(2000) < 60)
     n = len(scores)
