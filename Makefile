@@ -10,11 +10,11 @@ COVERED := gateway/core/*,gateway/wire/*,routing/*,cache/*,resilience/*
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(VENV)/installed: pyproject.toml
+$(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Edgeway needs Python 3.11 or newer; name one: make PYTHON=python3.12" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "No virtual environment could be made; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	@echo "installing Edgeway into $(VENV) (the first time takes a minute or two)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cpu,test]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cpu,test]'
 	@touch $@
 
 setup: $(VENV)/installed ## create .venv and install the project with what its tests need
@@ -54,7 +54,7 @@ format: setup ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 
 bench: setup wrk ## measure in one run, as ratios; writes out/bench.json
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cpu,bench]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cpu,bench]'
 	$(BIN)/python -m loadtests.bench $(ARGS)
 
 proto: setup ## compile the protocol's definition
