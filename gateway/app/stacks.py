@@ -171,7 +171,7 @@ def _retry(parts: Parts, route: Route) -> tuple[Filter, ...]:
         telemetry=parts.telemetry,
         num_retries=route.num_retries,
     )
-    return (*parts.observed.span("retry"), retry)
+    return (*parts.observed.layer("retry"), retry)
 
 
 def _cascade(parts: Parts, route: Route, edge: EdgeTier | None) -> tuple[Filter, ...]:
@@ -185,7 +185,7 @@ def _cascade(parts: Parts, route: Route, edge: EdgeTier | None) -> tuple[Filter,
         clock=parts.clock,
         telemetry=parts.telemetry,
     )
-    return (*parts.observed.span("cascade"), cascade)
+    return (*parts.observed.layer("cascade"), cascade)
 
 
 def _cache(parts: Parts, route: Route, levels: Levels | None, edge: EdgeTier | None) -> tuple[Filter, ...]:
