@@ -36,7 +36,10 @@ DEMO: Final = "eu-west=http://127.0.0.1:8100,us-east=http://127.0.0.1:8200,ap-so
 Question = tuple[Any, dict[str, str]]
 """Body and headers. The body is bytes, which Locust sends although its types know only text."""
 
-_SEEDS: Final = count(1)
+WORKER_USERS: Final = 1_000_000
+"""More users than one worker ever has: no two of a run go through the same order."""
+
+_NUMBERS: Final = count(1)
 
 
 def regions(text: str) -> dict[str, str]:
@@ -145,10 +148,12 @@ class Client(FastHttpUser):
     addresses: tuple[str, ...] = ()
 
     def on_start(self) -> None:
-        seed = next(_SEEDS)
-        self._order = cycle(zipf_order(len(IMAGES), ORDER_LENGTH, seed))
-        self._chance = np.random.default_rng(seed)
-        self._address = {"X-Forwarded-For": self.addresses[seed % len(self.addresses)]}
+        number = next(_NUMBERS)
+        worker = getattr(self.environment.runner, "worker_index", 0)
+        self._order = cycle(zipf_order(len(IMAGES), ORDER_LENGTH, seed=WORKER_USERS * worker + number))
+        # Without a seed: what another worker or an earlier run has sent would be in the caches.
+        self._chance = np.random.default_rng()
+        self._address = {"X-Forwarded-For": self.addresses[number % len(self.addresses)]}
 
     @tag("popular")
     @task(40)

@@ -34,16 +34,16 @@ class Region(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where requests can be sent over a wire: a central tier, or another region's gateway.
 
-    ``address``: HOST:PORT. ``max_concurrency``: requests under way at once (64). ``attempt_timeout_ms``:
-    the longest that one attempt may take (2000).
+    ``address``: HOST:PORT. ``max_concurrency``: requests under way at once, and ``attempt_timeout_ms``:
+    the longest that one attempt may take; where they are absent each gateway's own settings hold.
     """
 
     tier: Literal["edge", "central"]
     region: str
     protocol: Literal["grpc", "http"]
     address: str
-    max_concurrency: Annotated[int, msgspec.Meta(ge=1, le=65_536)] = 64
-    attempt_timeout_ms: Annotated[int, msgspec.Meta(ge=1, le=DAY_MS)] = 2000
+    max_concurrency: Annotated[int, msgspec.Meta(ge=1, le=65_536)] | None = None
+    attempt_timeout_ms: Annotated[int, msgspec.Meta(ge=1, le=DAY_MS)] | None = None
 
 
 class ResidencyClass(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -83,7 +83,8 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """What happens to the requests that ``match``; the first route that does is the one.
 
     ``digest``: of the central artefact; without it nothing central is cached. ``timeout_ms``: for the
-    whole request, retries included (15000). ``num_retries``: attempts after the first (1).
+    whole request, retries included, and ``num_retries``: attempts after the first; where they are absent
+    each gateway's own settings hold.
     ``cascade``: absent, the route has no edge model. ``endpoints``: names, in order of preference
     among those that are equally far away.
     """
@@ -91,8 +92,8 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     name: str
     match: Match = Match()
     digest: Digest = ""
-    timeout_ms: Annotated[int, msgspec.Meta(ge=1, le=DAY_MS)] = 15_000
-    num_retries: Annotated[int, msgspec.Meta(ge=0, le=5)] = 1
+    timeout_ms: Annotated[int, msgspec.Meta(ge=1, le=DAY_MS)] | None = None
+    num_retries: Annotated[int, msgspec.Meta(ge=0, le=5)] | None = None
     cache: RouteCache = RouteCache()
     cascade: RouteCascade | None = None
     endpoints: tuple[str, ...] = ()

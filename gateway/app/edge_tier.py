@@ -16,7 +16,7 @@ from edge_models.confidence import MEASURES
 from edge_models.isa import instruction_set_class
 from edge_models.licence import Licence, score_output
 from edge_models.predictor import Predictor
-from edge_models.registry import Registry
+from edge_models.registry import Model, Registry
 from edge_models.settings import ModelsSettings
 from edge_models.workers import Workers
 from gateway.app.stacks import EdgeTier
@@ -77,7 +77,7 @@ class Models:
         if isinstance(certificate, str):
             refusal = certificate
         else:
-            refusal = self._refusal(certificate, model.session.digest, route.digest) or ""
+            refusal = self._refusal(certificate, model, route.digest) or ""
             threshold = None if refusal else certificate.threshold
             score = certificate.score if certificate.score in MEASURES else DEFAULT_SCORE
             proof = sha256(msgspec.json.encode(certificate)).hexdigest()
@@ -93,15 +93,16 @@ class Models:
         )
         return EdgeTier(model.name, self.predictor, licence, model.session.digest, proof)
 
-    def _refusal(self, certificate: Certificate, edge_digest: str, central_digest: str) -> str | None:
+    def _refusal(self, certificate: Certificate, model: Model, central_digest: str) -> str | None:
         # A route without a digest cannot say what central serves, so nothing proves that it is the one.
         return mismatch(
             certificate,
-            edge_digest=edge_digest,
+            edge_digest=model.session.digest,
             central_digest=central_digest,
             score=certificate.score if certificate.score in MEASURES else "",
             instruction_set=self.instruction_set,
             onnxruntime=onnxruntime.__version__,
+            model=model.name,
         )
 
 

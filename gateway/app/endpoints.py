@@ -104,15 +104,16 @@ class Endpoints:
     def _build(self, name: str, definition: Endpoint) -> Guarded:
         upstream = self._upstream(name, definition)
         circuit = Circuit(name, self._settings.breaker, self._clock, self._telemetry)
-        bulkhead = msgspec.structs.replace(
-            self._settings.bulkhead, max_concurrency=definition.max_concurrency
-        )
+        bulkhead = self._settings.bulkhead
+        if definition.max_concurrency is not None:
+            bulkhead = msgspec.structs.replace(bulkhead, max_concurrency=definition.max_concurrency)
+        attempt_ms = definition.attempt_timeout_ms or self._settings.retry.per_try_timeout_ms
         service = stack(
             # Above AttemptTimeout and Bulkhead, so that it sees timeouts; below Retry, so that every
             # attempt is counted.
             Breaker(circuit),
             # Above the Bulkhead, so that waiting for a place is part of the attempt.
-            AttemptTimeout(definition.attempt_timeout_ms / 1000, self._clock),
+            AttemptTimeout(attempt_ms / 1000, self._clock),
             # Innermost: it counts calls that are really under way at this endpoint.
             Bulkhead(bulkhead, self._telemetry),
             *self._observed.layer("upstream", outward=True),

@@ -8,7 +8,7 @@ from typing import Final
 
 from gateway.app.edge_tier import Models
 from gateway.app.endpoints import Endpoints
-from gateway.app.stacks import Levels, Parts, door, route_service
+from gateway.app.stacks import Levels, Parts, door, route_service, timeout_s
 from gateway.config.document import ConfigError
 from gateway.core.catalog import unknown_model
 from gateway.core.request import Request, Response
@@ -121,7 +121,7 @@ class Builder:
         }
 
         def commit() -> None:
-            longest_s = max(route.timeout_ms for route in policy.routes) / 1000
+            longest_s = max(timeout_s(parts, route) for route in policy.routes)
             self._endpoints.commit(guarded, longest_s + RETIRE_EXTRA_S)
             self._in_force = policy
 

@@ -153,23 +153,30 @@ def route_service(
     )
 
 
+def timeout_s(parts: Parts, route: Route) -> float:
+    """Return the seconds that a request of ``route`` gets if it names no deadline."""
+    return (route.timeout_ms or parts.resilience.deadline.default_timeout_ms) / 1000
+
+
 def _timed(parts: Parts, route: Route, service: Service) -> Service:
     """Above the Cache, so that a stalled Redis cannot outlive the caller."""
-    limit_s = route.timeout_ms / 1000
+    limit_s = timeout_s(parts, route)
     longest_s = max(limit_s, parts.resilience.deadline.max_timeout_ms / 1000)
     return stack(Deadline(limit_s, parts.clock, max_timeout_s=longest_s), service=service)
 
 
 def _retry(parts: Parts, route: Route) -> tuple[Filter, ...]:
-    if not route.num_retries:
+    settings = parts.resilience.retry
+    num_retries = settings.num_retries if route.num_retries is None else route.num_retries
+    if not num_retries:
         return ()
     retry = Retry(
-        parts.resilience.retry,
+        settings,
         parts.budget,
         clock=parts.clock,
         chance=parts.chance,
         telemetry=parts.telemetry,
-        num_retries=route.num_retries,
+        num_retries=num_retries,
     )
     return (*parts.observed.layer("retry"), retry)
 
@@ -200,7 +207,7 @@ def _cache(parts: Parts, route: Route, levels: Levels | None, edge: EdgeTier | N
     flight = SingleFlight(
         parts.clock,
         parts.telemetry,
-        timeout_s=route.timeout_ms / 1000,
+        timeout_s=timeout_s(parts, route),
         max_refreshes=settings.max_refreshes,
     )
     levels.flights.add(flight)

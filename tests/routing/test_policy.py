@@ -16,7 +16,7 @@ def test_defaults_are_those_of_the_field() -> None:
     bare = policy(routes=[{"name": "x", "endpoints": ["central"]}]).routes[0]
 
     assert bare.match == Match(model="*", tenants=("*",))
-    assert (bare.timeout_ms, bare.num_retries, bare.digest) == (15_000, 1, "")
+    assert (bare.timeout_ms, bare.num_retries, bare.digest) == (None, None, "")
     assert bare.cache == RouteCache(enabled=True, ttl_s=None)
     assert bare.cascade is None
 

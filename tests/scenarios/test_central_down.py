@@ -66,6 +66,7 @@ async def test_route_may_prefer_to_fail(tmp_path: Path) -> None:
         ("central_digest", "sha256:" + "0" * 64),
         ("instruction_set", "riscv-v"),
         ("onnxruntime", "0.0.1"),
+        ("model", "cats"),
     ],
 )
 async def test_certificate_that_does_not_fit_defers_everything(
