@@ -44,8 +44,15 @@ class Endpoints:
     """All endpoints in use, by name. Serves the Router as its view of their health."""
 
     def __init__(
-        self, settings: ResilienceSettings, clock: Clock, telemetry: Telemetry, observed: Observed
+        self,
+        settings: ResilienceSettings,
+        clock: Clock,
+        telemetry: Telemetry,
+        observed: Observed,
+        *,
+        max_body_bytes: int = 64 << 20,
     ) -> None:
+        self._max_body_bytes = max_body_bytes
         self._settings, self._clock, self._telemetry, self._observed = settings, clock, telemetry, observed
         self._endpoints: dict[str, Guarded] = {}
         self._retiring: set[asyncio.Task[None]] = set()
@@ -124,8 +131,18 @@ class Endpoints:
     def _upstream(self, name: str, definition: Endpoint) -> Upstream:
         match definition.protocol:
             case "grpc":
-                return GrpcUpstream(name, definition.address, region=definition.region, clock=self._clock)
+                return GrpcUpstream(
+                    name,
+                    definition.address,
+                    self._clock,
+                    region=definition.region,
+                    max_message_bytes=self._max_body_bytes,
+                )
             case "http":
                 return HttpUpstream(
-                    name, f"http://{definition.address}", region=definition.region, clock=self._clock
+                    name,
+                    f"http://{definition.address}",
+                    self._clock,
+                    region=definition.region,
+                    max_body_bytes=self._max_body_bytes,
                 )

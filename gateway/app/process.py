@@ -146,7 +146,13 @@ class GatewayProcess:
         assert settings.policy is not None, "load_settings has checked it"
         file = Path(settings.policy)
         models = self._load_models(lifetimes, EDGE)
-        endpoints = Endpoints(settings.resilience, self.clock, self.telemetry, parts.observed)
+        endpoints = Endpoints(
+            settings.resilience,
+            self.clock,
+            self.telemetry,
+            parts.observed,
+            max_body_bytes=settings.listen.max_body_mib << 20,
+        )
         lifetimes.push_async_callback(endpoints.aclose)
         builder = Builder(parts, endpoints, models, self._locate(), self._levels(lifetimes, models))
         policies = Policies(file, builder, clock=self.clock, telemetry=self.telemetry)

@@ -194,6 +194,7 @@ def test_image_gets_all_that_the_package_is_made_of() -> None:
         "LICENSE",
         "NOTICE",
         "README.md",
+        "constraints.txt",
         "pyproject.toml",
     }
     assert all((ROOT / name).exists() for name in let_through)
