@@ -121,7 +121,8 @@ class GatewayProcess:
         settings, tracer = self.settings, None
         if settings.telemetry.otlp_endpoint:
             provider = tracer_provider(settings.region, settings.role, settings.telemetry.otlp_endpoint)
-            lifetimes.callback(provider.shutdown)
+            # It sends what is left, which may wait for the collector.
+            lifetimes.push_async_callback(asyncio.to_thread, provider.shutdown)
             tracer = provider.get_tracer("edgeway")
         return Parts(
             region=settings.region,

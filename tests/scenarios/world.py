@@ -113,7 +113,7 @@ resilience:
 
 
 class World:
-    """``redis`` is a URL or None; ``protocol`` is how the edge speaks to the central tier."""
+    """``redis`` is a URL or None; ``protocol`` is how the edge speaks to the central tier; ``otlp`` a collector."""
 
     def __init__(
         self,
@@ -123,6 +123,7 @@ class World:
         protocol: str = "grpc",
         on_central_down: str = "serve_edge",
         proof: Certificate | None = None,
+        otlp: str = "",
     ) -> None:
         self.folder = folder
         self._central_ports = {"http": free_port(), "grpc": free_port()}
@@ -131,9 +132,11 @@ class World:
         save_certificate(folder / "certificates" / "digits.json", proof or certificate())
         self.write_policy(1)
         level2 = f"\n  redis: {{url: '{redis}'}}" if redis else ""
-        (folder / "edge.yaml").write_text(EDGE.format(repository=digits.EDGE_REPOSITORY, redis=level2))
+        tracing = f"telemetry: {{otlp_endpoint: '{otlp}'}}\n" if otlp else ""
+        edge = EDGE.format(repository=digits.EDGE_REPOSITORY, redis=level2)
+        (folder / "edge.yaml").write_text(edge + tracing)
         text = CENTRAL.format(repository=digits.CENTRAL_REPOSITORY, **self._central_ports)
-        (folder / "central.yaml").write_text(text)
+        (folder / "central.yaml").write_text(text + tracing)
         self.edge = GatewayProcess(load_settings(folder / "edge.yaml", {}))
         self.central: GatewayProcess | None = None
         self._central_lifetime = AsyncExitStack()
