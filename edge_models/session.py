@@ -143,6 +143,9 @@ def _open(
         "session.model_external_initializers_file_folder_path": str(path),
     }.items():
         options.add_session_config_entry(key, value)
+    if any(name == _PROVIDERS["cuda"][0] for name, _ in providers):
+        # CUDA and cuDNN of the extra `gpu` lie beside Python packages, where no loader looks.
+        onnxruntime.preload_dlls()
     try:
         return onnxruntime.InferenceSession(content, options, providers=list(providers))
     except Exception as error:  # ONNX Runtime's errors share no base class.

@@ -13,7 +13,7 @@ from gateway.config.document import ConfigError
 EXAMPLES = """\
 examples:
   edgeway demo                                 three regions, a central tier and faults, on this machine
-  edgeway serve compose/eu-west.yaml           run one gateway
+  edgeway serve settings.yaml                  run one gateway
   edgeway policy validate compose/policy.yaml  check a policy before it goes anywhere
   edgeway model certify --help                 prove a cascade's threshold on calibration data
 

@@ -32,6 +32,8 @@ _OPTIONS: Final = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2000),
     ("grpc.min_reconnect_backoff_ms", 2000),
+    # A name may point elsewhere when its server is back: grpc would ask again after 30 s only.
+    ("grpc.dns_min_time_between_resolutions_ms", 1000),
     # Finds a peer that is gone without a word. Only while calls run: servers with grpc's defaults
     # close connections that are probed when idle.
     ("grpc.keepalive_time_ms", 10_000),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 import time
 import urllib.request
@@ -61,6 +62,9 @@ FAULTS: Final = (
 def run(options: argparse.Namespace) -> int:
     """Run the demo; return the exit code: 0 when every promise was kept."""
     console = Console()
+    # Whoever ends the demo ends what it started; a shell's background jobs are born deaf to SIGINT.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _interrupt)
     out = Path(options.out).resolve()
     folder = out / "demo"
     folder.mkdir(parents=True, exist_ok=True)
@@ -202,6 +206,10 @@ def _generation(stage: Stage) -> int:
 
 def _write(file: Path, result: Tally) -> None:
     file.write_bytes(msgspec.json.format(msgspec.json.encode(asdict(result)), indent=2) + b"\n")
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _wait_for_interrupt() -> None:

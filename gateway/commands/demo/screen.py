@@ -103,7 +103,8 @@ def keep(console: Console, stage: Stage) -> None:
     for name in (*REGIONS, CENTRAL):
         ports = stage.ports[name]
         base = f"http://{HOST}:{ports.http}"
-        console.print(f"[bold]{name}[/]  {base}  grpc {HOST}:{ports.grpc}  admin http://{HOST}:{ports.admin}")
+        admin = f"http://{HOST}:{ports.admin}"
+        console.print(f"[bold]{name}[/]  {base}  grpc {HOST}:{ports.grpc}  admin {admin}", soft_wrap=True)
         console.print(f"  curl -s {base}/v2/models/digits", soft_wrap=True, highlight=False)
     request = Path(stage.folder, "request.json")
     pixels = ",".join(["0"] * 784)
