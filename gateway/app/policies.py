@@ -83,13 +83,15 @@ class Policies:
 
         Content, not modification time: mounted config maps swap links, and clocks step.
         """
-        seen = self._text
+        seen, last = self._text, self._text
         while True:
             await self._clock.sleep(WATCH_S)
-            text = await asyncio.to_thread(_content, self._file)
-            if text and text != seen:
+            before, last = last, await asyncio.to_thread(_content, self._file)
+            is_mended = bool(self._error) and last == self._text
+            # Empty once, it may be in the middle of being replaced; twice, it is gone.
+            if is_mended or (last != seen and (last or not before)):
+                seen = last
                 self.reload()
-            seen = text or seen
 
     def _load(self) -> None:
         policy, text = load_policy(self._file)
@@ -115,5 +117,4 @@ def _content(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError:
-        # It may be in the middle of being replaced; if it is gone for good, the policy stays.
         return b""

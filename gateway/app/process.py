@@ -200,7 +200,13 @@ class GatewayProcess:
         if settings.redis is not None:
             gate = Circuit("redis", REDIS_BREAKER, self.clock, self.telemetry)
             secret = derive_secret(settings.key_secret, "values")
-            remote = RedisLevel(settings.redis, secret, gate=gate, clock=self.clock, telemetry=self.telemetry)
+            try:
+                remote = RedisLevel(
+                    settings.redis, secret, gate=gate, clock=self.clock, telemetry=self.telemetry
+                )
+            except (ValueError, TypeError) as error:
+                # Not the URL itself: it may hold a password.
+                raise StartError(f"cache.redis.url cannot be used: {error}") from None
             lifetimes.push_async_callback(remote.aclose)
         levels = Levels(settings, memory, remote, models.instruction_set if models else "none")
         lifetimes.push_async_callback(levels.close_flights)
@@ -237,8 +243,12 @@ class GatewayProcess:
             if listener is not None:
                 await listener.stop_accepting()
         timeout_s = self.settings.resilience.drain.drain_timeout_s
+        until = self.clock.now() + timeout_s
         if not await self.drain.finished(timeout_s):
             _LOG.warning("some requests did not finish within %g s: %r", timeout_s, self.drain)
+        # A request whose body is still on its way is accepted, too, and not yet in any stack.
+        left_s = max(0.0, until - self.clock.now())
+        await asyncio.gather(*(listener.aclose(left_s) for listener in (self.http, self.grpc) if listener))
 
     def _health(self) -> Mapping[str, Any]:
         return {

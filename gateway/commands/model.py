@@ -13,7 +13,7 @@ import numpy as np
 import onnxruntime
 from rich.progress import Progress
 
-from edge_models.certify import Certificate, certify, sample_digest, save_certificate
+from edge_models.certify import DEFER_ALL, Certificate, certify, sample_digest, save_certificate
 from edge_models.confidence import MEASURES
 from edge_models.errors import ModelError
 from edge_models.isa import instruction_set_class
@@ -21,7 +21,8 @@ from edge_models.licence import score_output
 from edge_models.session import Session
 from gateway.commands.arguments import add_command, add_group
 from gateway.core.catalog import ModelSpec
-from gateway.core.tensor import Array
+from gateway.core.errors import GatewayError
+from gateway.core.tensor import Array, Tensor
 
 ROWS: Final = 64
 
@@ -90,14 +91,14 @@ def certify_models(
         GatewayError: when it cannot run on the sample.
         ValueError: when the sample cannot prove anything.
     """
-    sessions = {path: Session(path) for path in (edge, central)}
+    sessions = Session(edge), Session(central)
     edge_rows, central_rows = (
-        np.concatenate(list(_run(name, session, sample, advance))) for session in sessions.values()
+        np.concatenate(list(_run(name, session, sample, advance))) for session in sessions
     )
     return certify(edge_rows, central_rows, score=score, alpha=alpha, delta=delta).bind(
         model=name,
-        edge_digest=sessions[edge].digest,
-        central_digest=sessions[central].digest,
+        edge_digest=sessions[0].digest,
+        central_digest=sessions[1].digest,
         sample_digest=sample_digest(sample),
         instruction_set=instruction_set_class(),
         onnxruntime=onnxruntime.__version__,
@@ -108,10 +109,24 @@ def certify_models(
 def _run(name: str, session: Session, sample: Array, advance: Callable[[int], None]) -> Iterator[Array]:
     spec = ModelSpec(name, ("1",), "", session.inputs, session.outputs)
     output = score_output(spec)
+    _check_sample(session, sample)
     for start in range(0, len(sample), ROWS):
         rows = sample[start : start + ROWS]
         yield session.run({session.inputs[0].name: rows}, [output])[0]
         advance(len(rows))
+
+
+def _check_sample(session: Session, sample: Array) -> None:
+    wanted = session.inputs[0]
+    got = Tensor.from_numpy(wanted.name, sample[:1])
+    fits = len(got.shape) == len(wanted.shape) and all(
+        want in {-1, size} for want, size in zip(wanted.shape[1:], got.shape[1:], strict=True)
+    )
+    if got.datatype != wanted.datatype or not fits:
+        raise ValueError(
+            f"the sample is {got.datatype} {list(sample.shape)}, but the model's input '{wanted.name}' is "
+            f"{wanted.datatype} {list(wanted.shape)}"
+        )
 
 
 def _certify(options: argparse.Namespace) -> int:
@@ -131,6 +146,13 @@ def _certify(options: argparse.Namespace) -> int:
             )
         options.out.parent.mkdir(parents=True, exist_ok=True)
         save_certificate(options.out, proof)
+        if proof.threshold == DEFER_ALL:
+            print(
+                f"{options.out}: {proof.n} rows prove no threshold safe: the edge will answer nothing by "
+                "itself; take a larger sample, or a better edge model",
+                file=sys.stderr,
+            )
+            return 1
         print(
             f"{options.out}: {proof.score} >= {proof.threshold:.6g} on {proof.instruction_set}; the edge "
             f"answers {proof.coverage:.1%} of {proof.n} rows, {proof.k} of them unlike central; "
@@ -146,7 +168,12 @@ def _quantize(options: argparse.Namespace) -> int:
         from edge_models.quantize import quantize_static_qdq  # noqa: PLC0415 - needs the extra `models`
 
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        quantize_static_qdq(options.model, options.out, _load(options.sample))
+        try:
+            quantize_static_qdq(options.model, options.out, _load(options.sample))
+        except (ValueError, OSError):
+            raise
+        except Exception as error:  # onnx's own errors share no base class
+            raise ValueError(f"{options.model} cannot be quantized: {str(error).splitlines()[0]}") from error
         size = options.model.stat().st_size / options.out.stat().st_size
         print(f"{options.out}: {options.out.stat().st_size:,} bytes, {size:.1f} times smaller")
         return 0
@@ -170,7 +197,7 @@ def _show(options: argparse.Namespace) -> int:
 def _reported(work: Callable[[], int]) -> int:
     try:
         return work()
-    except (ModelError, ValueError, OSError, RuntimeError) as error:
+    except (ModelError, GatewayError, ValueError, OSError, RuntimeError) as error:
         print(f"edgeway: {error}", file=sys.stderr)
         return 2
 
@@ -179,7 +206,9 @@ def _load(file: Path) -> Array:
     try:
         loaded = np.load(file, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{file}: cannot be read as a .npy array: {error}") from None
+        raise ValueError(
+            f"{file}: cannot be read as a .npy array of numbers; numpy.save makes one"
+        ) from error
     if not isinstance(loaded, np.ndarray) or loaded.ndim < 2 or not len(loaded):
         raise ValueError(f"{file}: must hold one array of inputs [n, ...]; numpy.save makes it")
     return loaded

@@ -20,6 +20,8 @@ T = TypeVar("T")
 MAX_BYTES: Final = 1 << 20
 MAX_NODES: Final = 100_000
 """Nodes after aliases are followed: a few nested aliases can otherwise stand for billions."""
+MAX_DEPTH: Final = 32
+"""PyYAML composes nodes recursively, in C: a file of brackets alone would end the process."""
 
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _STEP: Final = re.compile(r"\[\.\.\.\]|\[(\d+)\]|\.([^.\[]+)")
@@ -120,6 +122,7 @@ def parse(file: Path, text: bytes, environment: Mapping[str, str] | None = None)
     if len(text) > MAX_BYTES:
         raise ConfigError(file, f"is larger than {MAX_BYTES >> 20} MiB")
     try:
+        _check_depth(file, text.decode())
         root = yaml.compose(text.decode(), yaml.CSafeLoader)
     except UnicodeDecodeError:
         raise ConfigError(file, "is not UTF-8 text") from None
@@ -133,6 +136,20 @@ def parse(file: Path, text: bytes, environment: Mapping[str, str] | None = None)
     return Document(file, values, walk.lines)
 
 
+def _check_depth(file: Path, text: str) -> None:
+    """Refuse deep nesting while it is still a flat sequence of events."""
+    depth = 0
+    for event in yaml.parse(text, yaml.CSafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                assert event.start_mark is not None
+                line = event.start_mark.line + 1
+                raise ConfigError(file, f"is nested more than {MAX_DEPTH} levels deep", line=line)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
 class _Walk:
     """One pass over the nodes of a file: values out, lines noted."""
 
@@ -144,6 +161,8 @@ class _Walk:
     def value(self, node: yaml.Node, path: Path_) -> Any:
         self.lines.setdefault(path, node.start_mark.line + 1)
         self._nodes += 1
+        if len(path) > MAX_DEPTH:
+            raise self._error(node, path[:MAX_DEPTH], "an alias stands within what it stands for")
         if self._nodes > MAX_NODES:
             raise self._error(node, path, f"the file stands for more than {MAX_NODES} values")
         match node:
@@ -169,7 +188,7 @@ class _Walk:
     def _scalar(self, node: yaml.Node, path: Path_) -> Any:
         try:
             plain = self._constructor.construct_object(node)
-        except (yaml.YAMLError, ValueError):
+        except Exception:  # noqa: BLE001 - PyYAML lets whatever int(), float() … raise escape
             raise self._error(node, path, "this value cannot be read") from None
         if not isinstance(plain, str) or self._environment is None or "${" not in plain:
             return plain

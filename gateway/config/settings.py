@@ -19,6 +19,7 @@ from gateway.listeners.settings import HttpSettings
 from resilience.settings import ResilienceSettings
 from routing.settings import GeoSettings
 
+_HTTP_URL: Final = r"^https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?(/[!-~]*)?\Z"
 _ADDRESS: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>\d{1,5})")
 
 
@@ -42,7 +43,7 @@ class TelemetrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     tracing, at no cost. ``log_level``: of the process's log on standard error.
     """
 
-    otlp_endpoint: str | None = None
+    otlp_endpoint: Annotated[str, msgspec.Meta(pattern=_HTTP_URL)] | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 

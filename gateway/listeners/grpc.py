@@ -223,7 +223,8 @@ def _read(metadata: Any) -> tuple[dict[str, str], str]:
     forwarded = ""
     for name, value in metadata or ():
         if name in _READ:
-            said.setdefault(name, value)
+            if said.setdefault(name, value) != value:
+                raise GatewayError(Fault.INVALID, f"the metadata {name} is given twice, differently")
         elif name == headers.FORWARDED_FOR:
             forwarded = f"{forwarded},{value}" if forwarded else value
     return said, forwarded

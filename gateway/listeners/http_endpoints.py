@@ -136,6 +136,10 @@ class Endpoints:
         proxies = self._front.proxies
         vouched = proxies.trusts(peer)
         lines = said.getall(_FORWARDED_FOR, ())
+        # A proxy that appends instead of replacing would otherwise let its clients choose.
+        for name in (_TENANT, _AUTHORIZATION):
+            if name in said and len(said.getall(name)) > 1:
+                raise GatewayError(Fault.INVALID, f"the header {name} is given more than once")
         return Caller(
             address=proxies.client(peer, ",".join(lines)),
             tenant=(said.get(_TENANT) or ANONYMOUS) if vouched else ANONYMOUS,

@@ -29,7 +29,7 @@ def tracer_provider(
     """Build the provider that exports to ``endpoint`` (OTLP over HTTP, ``http://collector:4318``)."""
     resource = Resource.create({"service.name": "edgeway", "edgeway.region": region, "edgeway.role": role})
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-    exporter = exporter or OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces", timeout=5)
+    exporter = exporter or OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces", timeout=2)
     provider.add_span_processor(BatchSpanProcessor(exporter))
     return provider
 

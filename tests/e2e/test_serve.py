@@ -130,6 +130,23 @@ def test_sigterm_drains_and_exits_0(served: Served) -> None:
     client.close()
 
 
+def test_body_on_its_way_is_waited_for(served: Served) -> None:
+    """A request whose body is still arriving at SIGTERM was accepted, and is answered."""
+    body = json.dumps(
+        {"inputs": [{"name": "image", "shape": [1, 784], "datatype": "FP32", "data": [0.5] * 784}]}
+    ).encode()
+    head = f"POST /v2/models/digits/infer HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with socket.create_connection(("127.0.0.1", served.http), timeout=10) as connection:
+        connection.sendall(head + body[:100])
+        time.sleep(0.1)  # so that the head is read before the signal
+        served.process.send_signal(signal.SIGTERM)
+        time.sleep(0.8)  # longer than drain_time_s: the listeners are closing
+        connection.sendall(body[100:])
+
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200")
+    assert served.process.wait(10) == 0
+
+
 def test_sighup_reloads(served: Served) -> None:
     """A new generation is in force right after the signal, a bad one never is."""
     served.write_policy(2)
@@ -154,7 +171,7 @@ def taken_port() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-@pytest.mark.parametrize("broken", ["onnx", "mmdb", "policy", "port", "cuda"])
+@pytest.mark.parametrize("broken", ["onnx", "mmdb", "policy", "port", "cuda", "redis"])
 def test_start_that_cannot_succeed_names_the_culprit_and_exits_2(
     tmp_path: Path, broken: str, request
 ) -> None:
@@ -167,6 +184,7 @@ def test_start_that_cannot_succeed_names_the_culprit_and_exits_2(
         "policy": "policy.yaml:1",
         "port": "cannot listen on 127.0.0.1:",
         "cuda": "cuda",
+        "redis": "cache.redis.url cannot be used",
     }[broken]
     if broken == "onnx":
         folder = tmp_path / "models" / "digits" / "1"
@@ -181,6 +199,8 @@ def test_start_that_cannot_succeed_names_the_culprit_and_exits_2(
     elif broken == "port":
         taken = request.getfixturevalue("taken_port")
         text = text.replace("http: '127.0.0.1:0'", f"http: '127.0.0.1:{taken}'")
+    elif broken == "redis":
+        text = text.replace("cache:\n", "cache:\n  redis: {url: 'redis://:secret@127.0.0.1:banana/0'}\n")
     else:
         text = text.replace("models:\n", "models:\n  providers: [cuda, cpu]\n  require: cuda\n")
     (tmp_path / "edge.yaml").write_text(text)
@@ -191,3 +211,4 @@ def test_start_that_cannot_succeed_names_the_culprit_and_exits_2(
     assert ended.returncode == 2, ended.stderr
     assert says in ended.stderr
     assert "Traceback" not in ended.stderr
+    assert "secret" not in ended.stderr

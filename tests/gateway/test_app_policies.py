@@ -142,13 +142,19 @@ async def test_changed_file_is_taken_within_a_second(fixture: Fixture) -> None:
     assert fixture.committed == [1]
     (fixture.folder / "policy.yaml").unlink()
     await step()
+    assert fixture.policies.report()["error"] == "", "it may be in the middle of being replaced"
+    await step()
+    assert "cannot be read" in fixture.policies.report()["error"]
+    fixture.write(GOOD)
+    await step()
+    assert fixture.policies.report()["error"] == "", "it is back, unchanged"
     fixture.write(NEXT)
     await step()
     assert fixture.committed == [1, 2]
     fixture.write("{")
     await step()
     await step()
-    assert len(fixture.telemetry.of(PolicyLoaded)) == 3, "one complaint for one bad content"
+    assert len(fixture.telemetry.of(PolicyLoaded)) == 4, "one complaint for one bad content"
     fixture.write(NEXT)
     await step()
     assert fixture.policies.report()["error"] == ""

@@ -90,6 +90,68 @@ def test_bad_sample_is_named(tmp_path: Path, content: bytes | None, says: str, c
     assert says in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "rows", [np.zeros((4, 784)), np.zeros((4, 3), np.float32), np.zeros((4, 2, 392), np.float32)]
+)
+def test_sample_of_another_kind_is_compared_with_the_input(tmp_path: Path, rows: np.ndarray, capsys) -> None:
+    """numpy's default is float64: the message says what is there and what is wanted."""
+    np.save(tmp_path / "s.npy", rows)
+
+    code = main(
+        [
+            "model",
+            "certify",
+            "--model",
+            "d",
+            "--edge",
+            EDGE,
+            "--central",
+            EDGE,
+            "--sample",
+            str(tmp_path / "s.npy"),
+            "--out",
+            "x",
+        ]
+    )
+
+    assert code == 2
+    assert "is FP32 [-1, 784]" in capsys.readouterr().err
+
+
+def test_sample_that_proves_nothing_fails(tmp_path: Path, capsys) -> None:
+    """One row proves no threshold: the certificate defers everything and the command says so."""
+    np.save(tmp_path / "s.npy", digits.as_input(digits.load_split("calibration")[0][:1]))
+    out = tmp_path / "c.json"
+
+    code = main(
+        [
+            "model",
+            "certify",
+            "--model",
+            "d",
+            "--edge",
+            EDGE,
+            "--central",
+            CENTRAL,
+            "--sample",
+            str(tmp_path / "s.npy"),
+            "--out",
+            str(out),
+        ]
+    )
+
+    assert code == 1
+    assert "prove no threshold safe" in capsys.readouterr().err
+
+
+def test_quantizing_twice_is_refused(tmp_path: Path, sample: str, capsys) -> None:
+    """An int8 model cannot be quantized again, and the message is one line."""
+    code = main(["model", "quantize", "--model", EDGE, "--sample", sample, "--out", str(tmp_path / "x.onnx")])
+
+    assert code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 def test_corrupt_model_is_named(tmp_path: Path, capsys) -> None:
     """A file that is no model exits 2 and is named."""
     file = tmp_path / "broken.onnx"

@@ -66,6 +66,19 @@ def test_help_has_examples(arguments: list[str], capsys) -> None:
     assert "examples:" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["--requests", "0"], ["--requests", "-5"], ["--rate", "nan"], ["--rate", "x"], ["--rate", "0"]],
+)
+def test_demo_that_cannot_run_is_refused(arguments: list[str], capsys) -> None:
+    """A count or a rate that makes no sense ends with the usage, before anything is started."""
+    with pytest.raises(SystemExit) as caught:
+        main(["demo", *arguments])
+
+    assert caught.value.code == 2
+    assert "must be a" in capsys.readouterr().err
+
+
 def test_bad_settings_exit_2(tmp_path: Path, capsys) -> None:
     """The program itself reports a file that is wrong."""
     file = tmp_path / "settings.yaml"

@@ -61,6 +61,12 @@ def test_good_file_becomes_typed_values() -> None:
         ("", 1, "", "missing required field"),
         ("name: 2024-13-45\n", 1, "name", "cannot be read"),
         ("name: !!python/object:os.system x\n", 1, "name", "cannot be read"),
+        ('name: !!int ""\n', 1, "name", "cannot be read"),
+        ("name: !!bool foo\n", 1, "name", "cannot be read"),
+        ("name: !!timestamp foo\n", 1, "name", "cannot be read"),
+        ("\n" + "[" * 100_000, 2, "", "levels deep"),
+        ("a: " + "[" * 30_000 + "]" * 30_000, 1, "", "levels deep"),
+        ("{a: " * 50_000 + "1" + "}" * 50_000, 1, "", "levels deep"),
     ],
 )
 def test_complaint_names_line_and_field(text: str, line: int, field: str, says: str) -> None:
@@ -114,6 +120,12 @@ def test_what_is_no_text_is_refused(content: bytes, says: str) -> None:
     """Binary, control characters and huge files end in a clear error."""
     with pytest.raises(ConfigError, match=says):
         parse(FILE, content)
+
+
+@pytest.mark.parametrize("text", ["a: &a [*a]\n", "&a {name: *a}\n"])
+def test_alias_of_itself_is_refused(text: str) -> None:
+    """A value that contains itself has no end."""
+    assert "an alias stands within" in refusal(text).message
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:

@@ -70,6 +70,7 @@ def test_process_environment_is_the_default(tmp_path: Path, monkeypatch) -> None
         (EDGE + "trusted_proxies: [10.0.0.0/8, 10.0.0.1/8]\n", 4, "is not a network"),
         (EDGE + "listne: {}\n", 4, "unknown field"),
         (EDGE + "cache: {memory: {max_bytes: 5}}\n", 4, ">= 1048576"),
+        (EDGE + "telemetry: {otlp_endpoint: 'http://host:banana'}\n", 4, "regex"),
         ("role: core\nregion: x\n", 1, "invalid enum value"),
     ],
 )

@@ -300,7 +300,6 @@ async def test_trusted_peer_is_believed():
     metadata = (
         ("x-forwarded-for", "203.0.113.9, 127.0.0.9"),
         ("x-edgeway-tenant", "clinic"),
-        ("x-edgeway-tenant", "other"),
         ("x-edgeway-hops", "2"),
         ("authorization", "Bearer t"),
         ("traceparent", "00-ab-cd-01"),
@@ -315,6 +314,16 @@ async def test_trusted_peer_is_believed():
     assert caller.credential == "Bearer t"
     assert service.last.hops == 2
     assert service.last.trace == (("traceparent", "00-ab-cd-01"), ("tracestate", "k=v"))
+
+
+async def test_tenant_named_twice_is_refused():
+    """A proxy that appends instead of replacing must not let its clients choose their tenant."""
+    metadata = (("x-edgeway-tenant", "clinic"), ("x-edgeway-tenant", "other"))
+    async with calling(EchoService()) as call:
+        refusal = await refused(call(infer_body(), metadata=metadata))
+
+    assert refusal.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "given twice" in refusal.details()
 
 
 async def test_stranger_is_not_believed():

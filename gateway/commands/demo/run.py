@@ -67,9 +67,9 @@ def run(options: argparse.Namespace) -> int:
         signal.signal(number, _interrupt)
     out = Path(options.out).resolve()
     folder = out / "demo"
-    folder.mkdir(parents=True, exist_ok=True)
-    screen.headline(console)
+    screen.headline(console, options.requests)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         truth, digests = _prepare(console, folder)
         with console.status("starting three regions and the central tier"):
             stage = Stage(folder, folder / "certificates", digests, digits.FOLDER)

@@ -15,11 +15,12 @@ from gateway.commands.demo.stage import CENTRAL, HOST, REGIONS, Stage
 from gateway.commands.demo.tally import Tally
 
 
-def headline(console: Console) -> None:
+def headline(console: Console, requests: int) -> None:
     """Say what is about to happen."""
     console.print("[bold]Edgeway demo[/]: three regions, one central tier, real models, images and clients")
     console.print(
-        "30,000 requests; on the way the central tier, one Redis and one gateway are killed and come back\n",
+        f"{requests:,} requests; on the way the central tier, one Redis and one gateway are killed and come "
+        "back\n",
         style="dim",
     )
 
