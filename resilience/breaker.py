@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
 from typing import Final
 from weakref import ref
@@ -22,6 +23,8 @@ from gateway.core.request import Request, Response
 from gateway.core.service import Filter, Service
 from gateway.core.telemetry import BreakerChanged, Telemetry
 from resilience.settings import BreakerSettings
+
+_log = logging.getLogger("edgeway.breaker")
 
 PROOFS_OF_LIFE: Final = frozenset(
     {
@@ -144,6 +147,7 @@ class Circuit:
             self._ejections += 1
             ejection_s = min(self._base_s * self._ejections, self._max_s)
             self._open_until = self._clock.now() + ejection_s
+        _log.warning("the circuit of %s is %s", self.name, self.state)
         self._telemetry.emit(BreakerChanged(self.name, self.state))
 
 

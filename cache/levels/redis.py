@@ -15,6 +15,7 @@ made, and at most ``WRITE_BACKLOG`` values of the largest size stand in line; wh
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from typing import Any, Final
 
@@ -29,13 +30,15 @@ from cache.levels.level import Entry, Level
 from cache.levels.pipelining import AutoPipeline, Reply, Word
 from cache.settings import RedisSettings
 from gateway.core.clock import Clock
+from gateway.core.errors import printable
 from gateway.core.gate import Gate
-from gateway.core.telemetry import CacheLookedUp, Telemetry
+from gateway.core.telemetry import CacheLookedUp, CacheWriteLost, Telemetry
 
 WRITE_BACKLOG: Final = 4
 KEY_VERSION: Final = 1
 """Part of every key, so that builds with different envelopes do not delete each other's entries."""
 
+_log = logging.getLogger("edgeway.redis")
 _OUTCOMES: Final = ("miss", "garbage", "error", "skipped")
 
 
@@ -67,6 +70,7 @@ class RedisLevel:
         self._events = {outcome: CacheLookedUp(self.name, outcome) for outcome in _OUTCOMES}
         self._backlog_bytes = 0
         self._writes_lost = 0
+        self._told = ""
 
     def __repr__(self) -> str:
         return (
@@ -94,7 +98,7 @@ class RedisLevel:
         try:
             blob = self._envelope.seal(key, entry)
         except GarbageError:
-            self._writes_lost += 1
+            self._lose("unfit")
             return
         if len(blob) <= self._max_value_bytes:
             self._write(len(blob), "SET", self._name(key), blob, "PX", lifetime_ms)
@@ -128,24 +132,39 @@ class RedisLevel:
                 return self._envelope.open(key, reply)
             except GarbageError:
                 return "garbage"
+        if isinstance(reply, Exception):
+            self._tell(reply)
         is_other_type = isinstance(reply, ResponseError) and str(reply).startswith("WRONGTYPE")
         return "garbage" if is_other_type else "error"
 
     def _write(self, size: int, *command: Word) -> None:
         if self._backlog_bytes + size > WRITE_BACKLOG * self._max_value_bytes:
-            self._writes_lost += 1
+            self._lose("backlog")
             return
         pending = self._writes.submit(*command)
         if pending is None:
-            self._writes_lost += 1
+            self._lose("skipped")
             return
         self._backlog_bytes += size
 
         def written(reply: asyncio.Future[Reply]) -> None:
             self._backlog_bytes -= size
-            self._writes_lost += isinstance(reply.result(), Exception)
+            if isinstance(reply.result(), Exception):
+                self._tell(reply.result())
+                self._lose("error")
 
         pending.add_done_callback(written)
+
+    def _lose(self, reason: str) -> None:
+        self._writes_lost += 1
+        self._emit(CacheWriteLost(self.name, reason))
+
+    def _tell(self, error: Exception) -> None:
+        """Log what Redis has to say, each kind of trouble once in a row: it may come with every request."""
+        text = printable(f"{type(error).__name__}: {error}", 200)
+        if text != self._told:
+            self._told = text
+            _log.warning("redis: %s", text)
 
 
 def _connect(settings: RedisSettings) -> Redis:

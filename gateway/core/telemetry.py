@@ -37,6 +37,13 @@ class CacheLookedUp(msgspec.Struct, frozen=True):
     outcome: str
 
 
+class CacheWriteLost(msgspec.Struct, frozen=True):
+    """An answer was not kept. ``reason``: error, skipped (breaker open), backlog, or unfit."""
+
+    level: str
+    reason: str
+
+
 class FlightJoined(msgspec.Struct, frozen=True):
     """A miss waited for an equal request already under way."""
 
@@ -114,6 +121,7 @@ Event = (
     RequestFinished
     | LayerTimed
     | CacheLookedUp
+    | CacheWriteLost
     | FlightJoined
     | CascadeDecided
     | CertificateRefused

@@ -102,9 +102,11 @@ class Prometheus:
 
     def _cache_handlers(self) -> dict[type, Callable[[Any], None]]:
         lookups = self._counter("cache_lookups", "Cache look-ups", "level", "outcome")
+        lost = self._counter("cache_writes_lost", "Answers that were not kept", "level", "reason")
         joined = self._counter("flights_joined", "Misses that waited for an equal request", "model")
         return {
             events.CacheLookedUp: lambda e: self._child(lookups, e.level, e.outcome).inc(),
+            events.CacheWriteLost: lambda e: self._child(lost, e.level, e.reason).inc(),
             events.FlightJoined: lambda e: self._child(joined, self._model(e.model)).inc(),
         }
 

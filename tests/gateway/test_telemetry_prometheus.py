@@ -15,6 +15,7 @@ SAMPLES = {
     ): 'edgeway_requests_total{code="ok",model="digits",provenance="l1"} 1.0',
     events.LayerTimed("upstream", 0.01): 'edgeway_layer_seconds_count{layer="upstream"} 1.0',
     events.CacheLookedUp("l2", "garbage"): 'edgeway_cache_lookups_total{level="l2",outcome="garbage"} 1.0',
+    events.CacheWriteLost("l2", "error"): 'edgeway_cache_writes_lost_total{level="l2",reason="error"} 1.0',
     events.FlightJoined("digits"): 'edgeway_flights_joined_total{model="digits"} 1.0',
     events.CascadeDecided(
         "digits", "deferred", "unsure"

@@ -33,8 +33,8 @@ async def test_no_answer_is_lost_while_redis_is_gone(tmp_path: Path, redis: Redi
         began = asyncio.get_running_loop().time()
         for image in range(CONFIDENT, CONFIDENT + 40):
             assert (await world.ask(image)).provenance.level == ""
-        # Five look-ups of 30 ms open the gate; the other 35 skip Redis.
-        assert asyncio.get_running_loop().time() - began < 3
+        # Five look-ups of 250 ms open the gate; the other 35 skip Redis.
+        assert asyncio.get_running_loop().time() - began < 5
         assert world.metric('edgeway_breaker_state{endpoint="redis"}') == 2
 
         redis.start() if how == "kill" else redis.resume()

@@ -131,7 +131,8 @@ class World:
         (folder / "certificates").mkdir(exist_ok=True)
         save_certificate(folder / "certificates" / "digits.json", proof or certificate())
         self.write_policy(1)
-        level2 = f"\n  redis: {{url: '{redis}'}}" if redis else ""
+        # Generous: a busy machine must not look like a slow Redis here.
+        level2 = f"\n  redis: {{url: '{redis}', timeout_ms: 250}}" if redis else ""
         tracing = f"telemetry: {{otlp_endpoint: '{otlp}'}}\n" if otlp else ""
         edge = EDGE.format(repository=digits.EDGE_REPOSITORY, redis=level2)
         (folder / "edge.yaml").write_text(edge + tracing)
