@@ -51,7 +51,8 @@ class Router:
         """Send one attempt.
 
         Raises:
-            GatewayError: UNAVAILABLE when no endpoint lies in an allowed region; INTERNAL when nobody
+            GatewayError: UNAVAILABLE when no endpoint lies in an allowed region, or the only one that does
+                is known to be down; INTERNAL when nobody
                 has fixed the regions; else whatever the endpoint raises.
         """
         name = self._choose(request)
@@ -66,6 +67,11 @@ class Router:
         if not names:
             raise GatewayError(
                 Fault.UNAVAILABLE, f"no endpoint of route '{self._route.name}' lies in an allowed region"
+            )
+        if len(names) == 1 and not self._view.is_available(names[0]):
+            # Its breaker would refuse it too, but as something to try elsewhere, and there is no elsewhere.
+            raise GatewayError(
+                Fault.UNAVAILABLE, f"endpoint '{names[0]}' is unavailable, and no other one may be asked"
             )
         return names[request.attempt % len(names)]
 

@@ -64,6 +64,19 @@ async def test_all_out_are_tried_all_the_same() -> None:
     assert [await where(made, attempt=n) for n in (0, 1)] == ["central", "central-eu"]
 
 
+async def test_only_endpoint_that_is_out_is_not_worth_a_retry() -> None:
+    """There is no elsewhere to try: the failure says so, and no back-off is paid for nothing."""
+    made = policy(routes=[route(endpoints=["central"])])
+    endpoints = services()
+    subject = Router(made, made.routes[0], "us-east", endpoints=endpoints, view=Health("central"))
+
+    with pytest.raises(GatewayError, match="no other one may be asked") as caught:
+        await where(subject)
+
+    assert (caught.value.fault, caught.value.retryable) == (Fault.UNAVAILABLE, False)
+    assert not endpoints["central"].requests
+
+
 async def test_next_attempt_goes_elsewhere_when_the_first_put_its_endpoint_out() -> None:
     """The endpoint whose breaker the first attempt opened is not the second attempt's choice."""
     health = Health()
