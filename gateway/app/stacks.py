@@ -202,6 +202,8 @@ def _cache(parts: Parts, route: Route, levels: Levels | None, edge: EdgeTier | N
     settings = levels.settings
     if route.cache.ttl_s is not None:
         settings = msgspec.structs.replace(settings, ttl_s=route.cache.ttl_s)
+    # Without a cascade no edge answer may come out of this cache, not even one kept before.
+    edge = edge if route.cascade else None
     artefacts = (route.digest, edge.digest) if edge else (route.digest,)
     proof = edge.certificate_digest if edge else ""
     flight = SingleFlight(
