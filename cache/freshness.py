@@ -21,7 +21,7 @@ from cache.levels.level import Entry
 from cache.settings import CacheSettings
 from gateway.core.clock import Chance
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.request import Provenance
+from gateway.core.request import CENTRAL, Provenance
 
 LEAST_COMPUTE_S: Final = 0.001
 _LONGEST_DRAW: Final = 53 * math.log(2)
@@ -70,7 +70,9 @@ class Freshness:
         settings = self._settings
         if provenance.stale:
             return None
-        if self._expected_digests and provenance.digest not in self._expected_digests:
+        # A central tier that is not Edgeway names no digest: there the policy's word is all there is.
+        is_unnamed = provenance.origin == CENTRAL and not provenance.digest
+        if self._expected_digests and not is_unnamed and provenance.digest not in self._expected_digests:
             return None
 
         ttl_s = settings.ttl_s * self._chance.uniform(1 - settings.jitter, 1 + settings.jitter)

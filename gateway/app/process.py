@@ -204,9 +204,12 @@ class GatewayProcess:
                 remote = RedisLevel(
                     settings.redis, secret, gate=gate, clock=self.clock, telemetry=self.telemetry
                 )
-            except (ValueError, TypeError) as error:
-                # Not the URL itself: it may hold a password.
-                raise StartError(f"cache.redis.url cannot be used: {error}") from None
+            except (ValueError, TypeError):
+                # Not a word of the URL, nor of an error about it: either may hold the password.
+                raise StartError(
+                    "cache.redis.url cannot be used: check its host, port and options, and write special "
+                    "characters of a password as %XX"
+                ) from None
             lifetimes.push_async_callback(remote.aclose)
         levels = Levels(settings, memory, remote, models.instruction_set if models else "none")
         lifetimes.push_async_callback(levels.close_flights)
