@@ -6,12 +6,10 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Final
 
-from msgspec.structs import replace
-
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Request, Response
 from gateway.core.service import Service
-from routing.policy import EDGE, Policy, Route
+from routing.policy import Policy, Route
 from routing.rules.order import View, plan, reachable
 
 _REMEMBERED: Final = 256
@@ -39,7 +37,6 @@ class Router:
         self._reachable = lru_cache(_REMEMBERED)(self._find)
         usable = self._find(frozenset(policy.regions), edges=True)
         self._endpoints = {name: endpoints[name] for name in usable}
-        self._edges = {name for name in usable if policy.endpoints[name].tier == EDGE}
 
     def __repr__(self) -> str:
         endpoints = ", ".join(
@@ -55,10 +52,7 @@ class Router:
                 is known to be down; INTERNAL when nobody
                 has fixed the regions; else whatever the endpoint raises.
         """
-        name = self._choose(request)
-        if name in self._edges:
-            request = replace(request, hops=request.hops + 1)
-        return await self._endpoints[name](request)
+        return await self._endpoints[self._choose(request)](request)
 
     def _choose(self, request: Request) -> str:
         if request.regions is None:

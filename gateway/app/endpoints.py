@@ -66,9 +66,10 @@ class Endpoints:
         guarded = self._endpoints.get(name)
         return guarded is not None and guarded.circuit.is_available
 
-    def catalog(self, name: str) -> Catalog:
-        """Return what the endpoint knows of models."""
-        return self._endpoints[name].catalog
+    def catalog(self, name: str) -> Catalog | None:
+        """Return what the endpoint knows of models; None when no policy in force names it."""
+        guarded = self._endpoints.get(name)
+        return guarded and guarded.catalog
 
     def prepare(self, policy: Policy) -> Mapping[str, Guarded]:
         """Return the endpoints of ``policy``, those that did not change being the ones in use.

@@ -36,7 +36,7 @@ from gateway.listeners.grpc import GrpcListener
 from gateway.listeners.http import HttpListener
 from gateway.telemetry.prometheus import Prometheus
 from gateway.telemetry.tracing import tracer_provider
-from gateway.wire.forwarded import TrustedProxies
+from gateway.wire.arrival import Trust
 from resilience.breaker import Circuit
 from resilience.budget import RetryBudget
 from resilience.drain import Drain
@@ -166,6 +166,7 @@ class GatewayProcess:
             models.registry if models else None,
             ask=endpoints.catalog,
             is_available=endpoints.is_available,
+            clock=self.clock,
         )
 
     def _load_models(self, lifetimes: AsyncExitStack, origin: str) -> Models | None:
@@ -222,7 +223,11 @@ class GatewayProcess:
             generation=self.generation,
             catalog=catalog,
             is_ready=lambda: self.is_ready,
-            proxies=TrustedProxies(self.settings.trusted_proxies),
+            trust=Trust(
+                self.settings.trusted_proxies,
+                self.settings.trusted_gateways,
+                forwards_from_all=self.settings.role == CENTRAL,
+            ),
             clock=self.clock,
             telemetry=self.telemetry,
             max_body_bytes=listen.max_body_mib << 20,

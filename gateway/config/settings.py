@@ -52,7 +52,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     ``role``: ``edge`` (caches, edge models, upstreams) or ``central`` (models with batching).
     ``policy``: path of the policy; an edge needs one. ``trusted_proxies``: networks whose word about
-    the client (X-Forwarded-For, tenant, hops) is believed. Relative paths start at this file.
+    the client's address (X-Forwarded-For) is believed. ``trusted_gateways``: networks of other gateways,
+    and of proxies that authenticate clients themselves, whose word about the tenant (x-edgeway-tenant)
+    is believed as well, and from which forwarded requests are taken. Relative paths start at this file.
     """
 
     role: Literal["edge", "central"]
@@ -60,6 +62,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     listen: ListenSettings = ListenSettings()
     policy: str | None = None
     trusted_proxies: tuple[str, ...] = ()
+    trusted_gateways: tuple[str, ...] = ()
     geo: GeoSettings | None = None
     models: ModelsSettings | None = None
     cache: CacheSettings | None = None
@@ -77,13 +80,8 @@ def load_settings(file: Path, environment: Mapping[str, str] | None = None) -> S
     settings = document.decode(Settings)
     _check_addresses(document, settings)
     _check_role(document, settings)
-    for index, network in enumerate(settings.trusted_proxies):
-        try:
-            ip_network(network)
-        except ValueError:
-            raise document.error(
-                ("trusted_proxies", index), f"'{network}' is not a network such as 10.0.0.0/8"
-            ) from None
+    _check_networks(document, "trusted_proxies", settings.trusted_proxies)
+    _check_networks(document, "trusted_gateways", settings.trusted_gateways)
     return _absolute(settings, file.resolve().parent)
 
 
@@ -102,6 +100,15 @@ def _check_addresses(document: Document, settings: Settings) -> None:
             raise document.error(("listen", name), f"'{address}' is not HOST:PORT, such as 127.0.0.1:8000")
     if settings.listen.http is None and settings.listen.grpc is None:
         raise document.error(("listen",), "neither http nor grpc is open: nobody could ask anything")
+
+
+def _check_networks(document: Document, field: str, networks: tuple[str, ...]) -> None:
+    for index, network in enumerate(networks):
+        try:
+            ip_network(network)
+        except ValueError as error:
+            hint = "it has host bits set" if "host bits" in str(error) else "it is no network"
+            raise document.error((field, index), f"'{network}': {hint}; write one as 10.0.0.0/8") from None
 
 
 def _check_role(document: Document, settings: Settings) -> None:

@@ -31,7 +31,7 @@ class Caller(msgspec.Struct, frozen=True):
     tenant: str = ANONYMOUS
     credential: str = ""
     vouched: bool = False
-    """The peer that named the tenant is a trusted proxy or gateway."""
+    """The peer that named the tenant is a trusted gateway."""
     residency: str = ""
 
     def __repr__(self) -> str:

@@ -9,7 +9,7 @@ from gateway.core.catalog import Catalog
 from gateway.core.clock import Clock
 from gateway.core.service import Generation
 from gateway.core.telemetry import Telemetry
-from gateway.wire.forwarded import TrustedProxies
+from gateway.wire.arrival import Trust
 
 NAME = "edgeway"
 VERSION = "0.1.0"
@@ -27,7 +27,7 @@ class Front:
     generation: Callable[[], Generation]
     catalog: Catalog
     is_ready: Callable[[], bool]
-    proxies: TrustedProxies
+    trust: Trust
     clock: Clock
     telemetry: Telemetry
     max_body_bytes: int = 64 << 20

@@ -21,11 +21,12 @@ import grpc
 import grpc.aio
 
 from gateway.core.errors import Fault, GatewayError, printable
-from gateway.core.request import ANONYMOUS, Caller, Provenance, Request
+from gateway.core.request import Provenance, Request
 from gateway.core.service import Generation
 from gateway.core.telemetry import Refused
 from gateway.listeners.front import NAME, VERSION, Front
 from gateway.wire import headers, oip_proto
+from gateway.wire.arrival import Claims
 from gateway.wire.faults import STATUSES
 from gateway.wire.oip_metadata import EXTENSIONS
 from gateway.wire.proto import messages
@@ -37,7 +38,9 @@ Method = Callable[[bytes, Context, Generation], Awaitable[Any]]
 _log = logging.getLogger(__name__)
 
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
-_READ: Final = frozenset({headers.AUTHORIZATION, headers.TENANT, headers.HOPS, *headers.TRACE})
+_READ: Final = frozenset(
+    {headers.AUTHORIZATION, headers.TENANT, headers.HOPS, headers.REGIONS, *headers.TRACE}
+)
 _MAX_MESSAGE: Final = 1024  # characters; a status travels in a header block that clients bound to 8 KiB
 _EVER_S: Final = 24 * 3600.0
 _LAST_BYTES_S: Final = 0.1  # an answer that the stack has given still has to be written
@@ -193,7 +196,16 @@ class GrpcListener:
 
         said, forwarded = _read(context.invocation_metadata())
         peer = _address(context.peer())
-        vouched = self._front.proxies.trusts(peer)
+        arrival = self._front.trust.arrive(
+            peer,
+            Claims(
+                forwarded,
+                said.get(headers.TENANT, ""),
+                said.get(headers.AUTHORIZATION, ""),
+                said.get(headers.HOPS, ""),
+                said.get(headers.REGIONS, ""),
+            ),
+        )
         return Request(
             model=inference.model,
             version=inference.version,
@@ -201,14 +213,10 @@ class GrpcListener:
             inputs=inference.inputs,
             outputs=inference.outputs,
             parameters=inference.parameters,
-            caller=Caller(
-                address=self._front.proxies.client(peer, forwarded),
-                tenant=(said.get(headers.TENANT) or ANONYMOUS) if vouched else ANONYMOUS,
-                credential=said.get(headers.AUTHORIZATION, ""),
-                vouched=vouched,
-            ),
+            caller=arrival.caller,
             deadline=now + timeout_s,
-            hops=_hops(said) if vouched else 0,
+            regions=arrival.regions,
+            hops=arrival.hops,
             trace=tuple((name, said[name]) for name in headers.TRACE if name in said),
         )
 
@@ -228,11 +236,6 @@ def _read(metadata: Any) -> tuple[dict[str, str], str]:
         elif name == headers.FORWARDED_FOR:
             forwarded = f"{forwarded},{value}" if forwarded else value
     return said, forwarded
-
-
-def _hops(said: dict[str, str]) -> int:
-    value = said.get(headers.HOPS, "")
-    return int(value) if value.isascii() and value.isdecimal() and len(value) <= 3 else 0
 
 
 def _address(peer: str) -> str:

@@ -10,7 +10,7 @@ from aiohttp import hdrs, web
 from multidict import istr
 
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.request import ANONYMOUS, Caller, Request
+from gateway.core.request import Request
 from gateway.core.service import Generation
 from gateway.core.telemetry import Refused
 from gateway.listeners.front import NAME, VERSION, Front
@@ -18,6 +18,7 @@ from gateway.listeners.http_answers import Answer, Answers
 from gateway.listeners.http_body import HttpRefusal, read_body
 from gateway.listeners.settings import HttpSettings
 from gateway.wire import headers
+from gateway.wire.arrival import Arrival, Claims
 from gateway.wire.oip_json import Wishes, decode_request, encode_response, parse_header_length
 from gateway.wire.oip_metadata import (
     LIVE,
@@ -42,7 +43,9 @@ _TIMEOUT_MS: Final = istr(headers.TIMEOUT_MS)
 _FORWARDED_FOR: Final = istr(headers.FORWARDED_FOR)
 _TENANT: Final = istr(headers.TENANT)
 _HOPS: Final = istr(headers.HOPS)
+_REGIONS: Final = istr(headers.REGIONS)
 _AUTHORIZATION: Final = istr(headers.AUTHORIZATION)
+_SINGLE: Final = (_TENANT, _AUTHORIZATION, _HOPS, _REGIONS, _TIMEOUT_MS)
 _TRACE: Final = tuple((istr(name), name) for name in headers.TRACE)
 
 
@@ -115,7 +118,7 @@ class Endpoints:
         timeout_s = inference.timeout_s
         if (milliseconds := said.get(_TIMEOUT_MS)) is not None:
             timeout_s = min(timeout_s, headers.parse_timeout_ms(milliseconds))
-        caller = self._caller(request)
+        arrival = self._arrival(request)
         call = Request(
             model=target.model,
             inputs=inference.inputs,
@@ -123,29 +126,29 @@ class Endpoints:
             version=target.version,
             outputs=inference.outputs,
             parameters=inference.parameters,
-            caller=caller,
+            caller=arrival.caller,
             deadline=now + timeout_s,
-            hops=_hops(said.get(_HOPS)) if caller.vouched else 0,
+            regions=arrival.regions,
+            hops=arrival.hops,
             trace=tuple((name, said[header]) for header, name in _TRACE if header in said),
         )
         return call, inference.wishes
 
-    def _caller(self, request: web.BaseRequest) -> Caller:
+    def _arrival(self, request: web.BaseRequest) -> Arrival:
         said = request.headers
-        peer = request.remote or ""  # a UNIX socket's peer has no address
-        proxies = self._front.proxies
-        vouched = proxies.trusts(peer)
-        lines = said.getall(_FORWARDED_FOR, ())
         # A proxy that appends instead of replacing would otherwise let its clients choose.
-        for name in (_TENANT, _AUTHORIZATION):
+        for name in _SINGLE:
             if name in said and len(said.getall(name)) > 1:
                 raise GatewayError(Fault.INVALID, f"the header {name} is given more than once")
-        return Caller(
-            address=proxies.client(peer, ",".join(lines)),
-            tenant=(said.get(_TENANT) or ANONYMOUS) if vouched else ANONYMOUS,
-            credential=said.get(_AUTHORIZATION, ""),
-            vouched=vouched,
+        claims = Claims(
+            ",".join(said.getall(_FORWARDED_FOR, ())),
+            said.get(_TENANT, ""),
+            said.get(_AUTHORIZATION, ""),
+            said.get(_HOPS, ""),
+            said.get(_REGIONS, ""),
         )
+        # A UNIX socket's peer has no address.
+        return self._front.trust.arrive(request.remote or "", claims)
 
     async def _tell(self, target: Target, generation: int) -> Answer:
         answers = self._answers
@@ -171,7 +174,3 @@ class Endpoints:
 def _allow(request: web.BaseRequest, *verbs: str) -> None:
     if request.method not in verbs:
         raise HttpRefusal(405, "Method Not Allowed", {hdrs.ALLOW: ", ".join(verbs)})
-
-
-def _hops(value: str | None) -> int:
-    return int(value) if value and value.isascii() and value.isdecimal() and len(value) <= 3 else 0

@@ -18,6 +18,7 @@ from gateway.core.request import ANONYMOUS, CENTRAL, Provenance, Request, Respon
 from gateway.core.service import Service
 from gateway.upstreams.failures import LENIENCY_S, Failures
 from gateway.wire import headers, oip_proto
+from gateway.wire.arrival import regions_value
 from gateway.wire.faults import fault_of_grpc
 from gateway.wire.proto import messages
 
@@ -179,8 +180,10 @@ def _metadata_of(request: Request) -> tuple[tuple[str, str], ...]:
     metadata = [(headers.HOPS, str(request.hops + 1)), *request.trace]
     if caller.tenant != ANONYMOUS:
         metadata.append((headers.TENANT, caller.tenant))
-    if caller.address:
-        metadata.append((headers.FORWARDED_FOR, caller.address))
+    # Said even when it is not known: else the next gateway would take this one for the client.
+    metadata.append((headers.FORWARDED_FOR, caller.address or headers.UNKNOWN_ADDRESS))
+    if request.regions is not None:
+        metadata.append((headers.REGIONS, regions_value(request.regions)))
     for name, value in metadata:
         if not (value.isascii() and value.isprintable()):
             raise GatewayError(Fault.INVALID, f"{name} must be printable ASCII")

@@ -20,6 +20,7 @@ from gateway.core.service import Service
 from gateway.upstreams.failures import LENIENCY_S, Failures
 from gateway.upstreams.settings import HttpUpstreamSettings
 from gateway.wire import headers
+from gateway.wire.arrival import regions_value
 from gateway.wire.faults import fault_of_http
 from gateway.wire.oip_json import decode_response, encode_request, parse_header_length
 from gateway.wire.oip_metadata import decode_error, decode_model
@@ -177,8 +178,10 @@ class HttpUpstream:
         }
         if caller.tenant != ANONYMOUS:
             said[headers.TENANT] = caller.tenant
-        if caller.address:
-            said[headers.FORWARDED_FOR] = caller.address
+        # Said even when it is not known: else the next gateway would take this one for the client.
+        said[headers.FORWARDED_FOR] = caller.address or headers.UNKNOWN_ADDRESS
+        if request.regions is not None:
+            said[headers.REGIONS] = regions_value(request.regions)
         for name, value in said.items():
             if not (value.isascii() and value.isprintable()):
                 raise GatewayError(Fault.INVALID, f"{name} must be printable ASCII")

@@ -22,7 +22,7 @@ from gateway.core.service import Service
 from gateway.core.telemetry import Refused
 from gateway.listeners.front import NAME, VERSION, Front
 from gateway.listeners.grpc import GrpcListener, _address
-from gateway.wire.forwarded import TrustedProxies
+from gateway.wire.arrival import Trust
 from gateway.wire.proto import messages
 from tests.fakes.front import EchoService, FakeCatalog, fake_front
 from tests.fakes.service import HANG, ScriptedService, answer
@@ -294,13 +294,14 @@ async def test_unknown_method_is_unimplemented():
     assert refusal.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-async def test_trusted_peer_is_believed():
-    """A trusted proxy says who the client is, whose tenant it is, and how many gateways were passed."""
+async def test_trusted_gateway_is_believed():
+    """A trusted gateway says who the client is, whose tenant, how many gateways were passed, which regions are left."""
     service = EchoService()
     metadata = (
         ("x-forwarded-for", "203.0.113.9, 127.0.0.9"),
         ("x-edgeway-tenant", "clinic"),
         ("x-edgeway-hops", "2"),
+        ("x-edgeway-regions", "eu-west,eu-north"),
         ("authorization", "Bearer t"),
         ("traceparent", "00-ab-cd-01"),
         ("tracestate", "k=v"),
@@ -312,7 +313,7 @@ async def test_trusted_peer_is_believed():
     caller = service.last.caller
     assert (caller.address, caller.tenant, caller.vouched) == ("203.0.113.9", "clinic", True)
     assert caller.credential == "Bearer t"
-    assert service.last.hops == 2
+    assert (service.last.hops, service.last.regions) == (2, {"eu-west", "eu-north"})
     assert service.last.trace == (("traceparent", "00-ab-cd-01"), ("tracestate", "k=v"))
 
 
@@ -327,10 +328,10 @@ async def test_tenant_named_twice_is_refused():
 
 
 async def test_stranger_is_not_believed():
-    """What a peer that is no trusted proxy says about client, tenant and hops is ignored."""
+    """What a peer that is neither proxy nor gateway says about client and tenant is ignored."""
     service = EchoService()
-    metadata = (("x-forwarded-for", "203.0.113.9"), ("x-edgeway-tenant", "clinic"), ("x-edgeway-hops", "2"))
-    async with calling(service, proxies=TrustedProxies()) as call:
+    metadata = (("x-forwarded-for", "203.0.113.9"), ("x-edgeway-tenant", "clinic"))
+    async with calling(service, trust=Trust()) as call:
         await call(infer_body(), metadata=metadata)
 
     caller = service.last.caller
@@ -338,14 +339,24 @@ async def test_stranger_is_not_believed():
     assert service.last.hops == 0
 
 
-@pytest.mark.parametrize("said", ["x", "-1", "99999", ""])
-async def test_hops_that_are_no_number_are_none(said):
-    """A hop count that cannot be read counts as no gateway passed."""
+async def test_forwarded_by_a_stranger_is_refused():
+    """A request that a gateway forwarded is refused where that gateway is not known: its tenant is not."""
     service = EchoService()
-    async with calling(service) as call:
-        await call(infer_body(), metadata=(("x-edgeway-hops", said),))
+    async with calling(service, trust=Trust(["127.0.0.0/8"])) as call:
+        refusal = await refused(call(infer_body(), metadata=(("x-edgeway-hops", "1"),)))
 
-    assert service.last.hops == 0
+    assert refusal.code() is grpc.StatusCode.PERMISSION_DENIED
+    assert "trusted_gateways" in refusal.details()
+    assert service.requests == []
+
+
+@pytest.mark.parametrize("said", ["x", "-1", "100"])
+async def test_hops_that_are_no_number_are_refused(said):
+    """Hops that no gateway writes are refused: counted as none they could go round for ever."""
+    async with calling(EchoService()) as call:
+        refusal = await refused(call(infer_body(), metadata=(("x-edgeway-hops", said),)))
+
+    assert refusal.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
 async def test_ipv6_peers_have_an_address():

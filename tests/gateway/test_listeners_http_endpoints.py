@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import math
 
@@ -14,8 +15,8 @@ from gateway.core.telemetry import Refused
 from gateway.listeners.front import NAME, VERSION
 from gateway.listeners.http_endpoints import Endpoints
 from gateway.listeners.settings import HttpSettings
+from gateway.wire.arrival import Trust
 from gateway.wire.faults import STATUSES
-from gateway.wire.forwarded import TrustedProxies
 from gateway.wire.oip_json import encode_request
 from tests.fakes.front import EchoService, FakeCatalog, fake_front
 from tests.fakes.http import INFER, SMALL, get, post, say, serving
@@ -150,7 +151,7 @@ async def test_inference_in_binary():
 
 async def test_nothing_said_about_the_caller():
     """Without a header the caller is the peer, anonymous, with no deadline."""
-    _, service = await asked(post(INFER, SMALL), proxies=TrustedProxies())
+    _, service = await asked(post(INFER, SMALL), trust=Trust())
 
     caller = service.last.caller
     assert (caller.address, caller.tenant, caller.credential, caller.vouched) == (
@@ -165,30 +166,40 @@ async def test_nothing_said_about_the_caller():
 CLAIMS = {
     "X_Forwarded_For": "203.0.113.9, 127.0.0.5",
     "X_Edgeway_Tenant": "clinic",
-    "X_Edgeway_Hops": "2",
     "Authorization": "Bearer token",
     "Traceparent": "00-aa-bb-01",
 }
+FORWARDED = {"X_Edgeway_Hops": "2", "X_Edgeway_Regions": "eu-west,eu-north"}
 
 
-async def test_claims_of_a_trusted_proxy():
-    """A trusted peer vouches for the client's address, its tenant and the hops so far."""
-    _, service = await asked(post(INFER, SMALL, **CLAIMS))
+async def test_claims_of_a_trusted_gateway():
+    """A trusted gateway vouches for the client's address, its tenant, the hops so far and the regions left."""
+    _, service = await asked(post(INFER, SMALL, **CLAIMS, **FORWARDED))
 
     caller = service.last.caller
     assert (caller.address, caller.tenant, caller.vouched) == ("203.0.113.9", "clinic", True)
     assert caller.credential == "Bearer token"
     assert service.last.hops == 2
+    assert service.last.regions == {"eu-west", "eu-north"}
     assert service.last.trace == (("traceparent", "00-aa-bb-01"),)
 
 
 async def test_claims_of_a_stranger():
     """A stranger's word about itself is worth nothing; its credential is for Admission to judge."""
-    _, service = await asked(post(INFER, SMALL, **CLAIMS), proxies=TrustedProxies(["10.0.0.0/8"]))
+    _, service = await asked(post(INFER, SMALL, **CLAIMS), trust=Trust(["10.0.0.0/8"]))
 
     caller = service.last.caller
     assert (caller.address, caller.tenant, caller.vouched) == ("127.0.0.1", "anonymous", False)
-    assert (caller.credential, service.last.hops) == ("Bearer token", 0)
+    assert (caller.credential, service.last.hops, service.last.regions) == ("Bearer token", 0, None)
+
+
+async def test_forwarded_by_a_stranger():
+    """A request that a gateway forwarded is refused where that gateway is not known: its tenant is not."""
+    answer, service = await asked(post(INFER, SMALL, **CLAIMS, **FORWARDED), trust=Trust(["127.0.0.0/8"]))
+
+    assert answer.status == 403
+    assert "trusted_gateways" in json.loads(answer.body)["error"]
+    assert service.requests == []
 
 
 async def test_all_lines_of_forwarded_for_count():
@@ -202,12 +213,13 @@ async def test_all_lines_of_forwarded_for_count():
     assert service.last.caller.address == "198.51.100.7"
 
 
-@pytest.mark.parametrize("hops", ["", "x", "-1", "1e3", "99999"])
+@pytest.mark.parametrize("hops", ["x", "-1", "1e3", "100"])
 async def test_hops_that_are_no_number(hops):
-    """Nonsense counts as no hop."""
-    _, service = await asked(post(INFER, SMALL, X_Edgeway_Hops=hops))
+    """Hops that no gateway writes are refused: counted as none they could go round for ever."""
+    answer, _ = await asked(post(INFER, SMALL, X_Edgeway_Hops=hops))
 
-    assert service.last.hops == 0
+    assert answer.status == 400
+    assert "x-edgeway-hops" in json.loads(answer.body)["error"]
 
 
 @pytest.mark.parametrize(

@@ -122,30 +122,36 @@ def fields(sent: Request) -> dict[str, Any]:
     return {name: getattr(sent, name) for name in Request.__slots__}
 
 
+REGIONS = frozenset({"eu-west", "eu-north"})
+
+
 async def test_who_asks_travels_with_the_request():
-    """Client address, tenant, hops, trace and what is left of the deadline reach the other gateway."""
+    """Client address, tenant, hops, regions, trace and what is left of the deadline reach the other gateway."""
     service = EchoService()
     caller = Caller(address="203.0.113.9", tenant="clinic", credential="Bearer secret")
     now = asyncio.get_running_loop().time()
-    sent = request(caller=caller, hops=1, trace=(("traceparent", "00-ab-cd-01"),), deadline=now + 20)
+    sent = request(
+        caller=caller, hops=1, trace=(("traceparent", "00-ab-cd-01"),), deadline=now + 20, regions=REGIONS
+    )
 
     async with before(service) as upstream:
         await upstream(sent)
 
     seen = service.last
     assert (seen.caller.address, seen.caller.tenant, seen.hops) == ("203.0.113.9", "clinic", 2)
-    assert seen.caller.credential == ""
+    assert (seen.caller.credential, seen.regions) == ("", REGIONS)
     assert seen.trace == (("traceparent", "00-ab-cd-01"),)
     assert seen.deadline == pytest.approx(now + 20, abs=1)
 
 
 async def test_nothing_is_said_about_nobody():
-    """A request without tenant, address or deadline arrives without them."""
+    """A request without tenant or deadline arrives without them; an unknown address stays unknown."""
     service = EchoService()
     async with before(service) as upstream:
         await upstream(request())
 
-    assert (service.last.caller.address, service.last.caller.tenant) == ("127.0.0.1", "anonymous")
+    assert (service.last.caller.address, service.last.caller.tenant) == ("", "anonymous")
+    assert service.last.regions is None
     assert service.last.deadline == math.inf
 
 

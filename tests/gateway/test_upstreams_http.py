@@ -111,7 +111,12 @@ async def test_what_is_said_to_the_other_side():
     caller = Caller(address="203.0.113.9", tenant="clinic", credential="Bearer secret")
     deadline = asyncio.get_running_loop().time() + 2
     sent = request(
-        caller=caller, hops=2, trace=(("traceparent", "00-ab-cd-01"),), deadline=deadline, version="3"
+        caller=caller,
+        hops=2,
+        trace=(("traceparent", "00-ab-cd-01"),),
+        deadline=deadline,
+        version="3",
+        regions=frozenset({"b", "a"}),
     )
 
     async with foreign(http(200, ANSWER), heard) as upstream:
@@ -125,6 +130,7 @@ async def test_what_is_said_to_the_other_side():
         "clinic",
         "3",
     )
+    assert said["x-edgeway-regions"] == "a,b"
     assert said["traceparent"] == "00-ab-cd-01"
     assert 1900 < int(said["x-request-timeout-ms"]) <= 2051
     assert (said["accept-encoding"], said["user-agent"]) == ("identity", "edgeway")
@@ -133,13 +139,14 @@ async def test_what_is_said_to_the_other_side():
 
 
 async def test_nothing_is_said_about_nobody():
-    """A request without tenant, address or deadline is sent without them."""
+    """A request without tenant, regions or deadline is sent without them; that the client is unknown is said."""
     heard: list[bytes] = []
     async with foreign(http(200, ANSWER), heard) as upstream:
         await upstream(request())
 
-    for name in (b"x-edgeway-tenant", b"x-forwarded-for", b"x-request-timeout-ms"):
+    for name in (b"x-edgeway-tenant", b"x-edgeway-regions", b"x-request-timeout-ms"):
         assert name not in heard[0].lower()
+    assert b"x-forwarded-for: unknown" in heard[0].lower()
 
 
 async def test_cookies_are_not_kept():

@@ -123,15 +123,15 @@ async def test_request_without_regions_is_refused() -> None:
     assert all(service.requests == [] for service in endpoints.values())
 
 
-async def test_other_gateways_are_told_of_the_hop() -> None:
-    """A request to another region's gateway carries one hop more; to a central tier it does not."""
+async def test_hops_are_counted_where_they_are_made() -> None:
+    """The router reads the hops; the wire on which the next one is made counts it, once."""
     endpoints = services()
     made = router(endpoints)
 
     for attempt in range(3):
         await where(made, attempt=attempt)
 
-    assert endpoints["eu-west-gw"].requests[0].hops == 1
+    assert endpoints["eu-west-gw"].requests[0].hops == 0
     assert endpoints["central"].requests[0].hops == 0
 
 
