@@ -108,8 +108,9 @@ class Cache:
         except GatewayError as error:
             if held is None or not may_serve_stale(held, error, self._wall()):
                 raise
-            provenance = replace(held.response.provenance, stale=True)
-            return replace(held.response, provenance=provenance)
+            return _stale(held.response)
+        if held is not None and self._freshness.outranks(held, response.provenance, self._wall()):
+            return held.response if self._wall() < held.soft_expiry else _stale(held.response)
         await self._keep(key, response, self._now() - started)
         return response
 
@@ -127,6 +128,10 @@ class Cache:
         await self._memory.put(key, entry)
         if self._remote is not None and lifetime.shared:
             await self._remote.put(key, entry)
+
+
+def _stale(response: Response) -> Response:
+    return replace(response, provenance=replace(response.provenance, stale=True))
 
 
 _: type[Filter] = Cache

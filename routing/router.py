@@ -52,9 +52,14 @@ class Router:
                 is known to be down; INTERNAL when nobody
                 has fixed the regions; else whatever the endpoint raises.
         """
-        return await self._endpoints[self._choose(request)](request)
+        names = self._plan(request)
+        try:
+            return await self._endpoints[names[request.attempt % len(names)]](request)
+        except GatewayError as error:
+            error.elsewhere = request.attempt + 1 < len(names)
+            raise
 
-    def _choose(self, request: Request) -> str:
+    def _plan(self, request: Request) -> tuple[str, ...]:
         if request.regions is None:
             raise GatewayError(Fault.INTERNAL, "the request reached the router without a residency")
         names = plan(self._reachable(request.regions, edges=request.hops == 0), self._view)
@@ -67,7 +72,7 @@ class Router:
             raise GatewayError(
                 Fault.UNAVAILABLE, f"endpoint '{names[0]}' is unavailable, and no other one may be asked"
             )
-        return names[request.attempt % len(names)]
+        return names
 
     def _find(self, regions: frozenset[str], *, edges: bool) -> tuple[str, ...]:
         return reachable(self._policy, self._route, self._own_region, regions, edges=edges)

@@ -17,7 +17,7 @@ from gateway.app.observe import Observed
 from gateway.core.catalog import Catalog
 from gateway.core.clock import Clock
 from gateway.core.service import Service, stack
-from gateway.core.telemetry import Telemetry
+from gateway.core.telemetry import BreakerAppeared, BreakerGone, Telemetry
 from gateway.upstreams.grpc import GrpcUpstream
 from gateway.upstreams.http import HttpUpstream
 from resilience.attempt import AttemptTimeout
@@ -69,7 +69,7 @@ class Endpoints:
     def catalog(self, name: str) -> Catalog | None:
         """Return what the endpoint knows of models; None when no policy in force names it."""
         guarded = self._endpoints.get(name)
-        return guarded and guarded.catalog
+        return guarded.catalog if guarded else None
 
     def prepare(self, policy: Policy) -> Mapping[str, Guarded]:
         """Return the endpoints of ``policy``, those that did not change being the ones in use.
@@ -86,9 +86,17 @@ class Endpoints:
     def commit(self, endpoints: Mapping[str, Guarded], grace_s: float) -> None:
         """Put ``endpoints`` in force; the ones that are gone close after ``grace_s`` seconds."""
         kept = {id(guarded) for guarded in endpoints.values()}
+        known = {id(guarded) for guarded in self._endpoints.values()}
         gone = [guarded for guarded in self._endpoints.values() if id(guarded) not in kept]
+        for name in self._endpoints.keys() - endpoints.keys():
+            self._telemetry.emit(BreakerGone(name))
+        for name, guarded in endpoints.items():
+            if id(guarded) not in known:
+                # Also where the name is an old one: the new endpoint's breaker starts closed.
+                self._telemetry.emit(BreakerAppeared(name))
         self._endpoints = dict(endpoints)
         for guarded in gone:
+            guarded.circuit.retire()
             task = asyncio.create_task(self._retire(guarded, grace_s))
             self._retiring.add(task)
             task.add_done_callback(self._retiring.discard)

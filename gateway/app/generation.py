@@ -8,7 +8,7 @@ from typing import Final
 
 from gateway.app.edge_tier import Models
 from gateway.app.endpoints import Endpoints
-from gateway.app.stacks import Levels, Parts, door, route_service, timeout_s
+from gateway.app.stacks import Levels, Parts, door, longest_s, route_service
 from gateway.config.document import ConfigError
 from gateway.core.catalog import unknown_model
 from gateway.core.request import Request, Response
@@ -18,7 +18,7 @@ from routing.policy import Policy
 from routing.residency import Locate
 
 RETIRE_EXTRA_S: Final = 5.0
-"""Endpoints that a policy dropped stay open this much longer than its longest route timeout."""
+"""Endpoints that a policy dropped stay open this much longer than any request that it let in."""
 
 
 class Dispatch:
@@ -104,6 +104,8 @@ class Builder:
             raise ConfigError(
                 Path("policy"), f"has no region '{parts.region}', which this gateway is", field="regions"
             )
+        if self._models is not None:
+            self._models.read_certificates()
         guarded = self._endpoints.prepare(policy)
         services = {name: endpoint.service for name, endpoint in guarded.items()}
         stacks = {
@@ -121,8 +123,10 @@ class Builder:
         }
 
         def commit() -> None:
-            longest_s = max(timeout_s(parts, route) for route in policy.routes)
-            self._endpoints.commit(guarded, longest_s + RETIRE_EXTRA_S)
+            old = self._in_force or policy
+            # What is dropped now is held by requests that the old policy let in.
+            grace_s = max(longest_s(parts, route) for route in old.routes) + RETIRE_EXTRA_S
+            self._endpoints.commit(guarded, grace_s)
             self._in_force = policy
 
         service = door(parts, policy, Dispatch(policy, stacks))

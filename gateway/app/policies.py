@@ -13,7 +13,7 @@ from gateway.config.policy_file import load_policy
 from gateway.core.clock import Clock
 from gateway.core.service import Generation
 from gateway.core.telemetry import PolicyLoaded, Telemetry
-from routing.policy import Policy
+from routing.policy import ANY, Policy
 
 _LOG: Final = logging.getLogger("edgeway.policy")
 WATCH_S: Final = 1.0
@@ -63,10 +63,13 @@ class Policies:
         """
         self._load()
 
-    def reload(self) -> bool:
-        """Load the file again; return whether its policy is in force."""
+    def reload(self, *, rebuild: bool = True) -> bool:
+        """Load the file again; return whether its policy is in force.
+
+        ``rebuild``: also when its text did not change, for what is read along with it (certificates).
+        """
         try:
-            self._load()
+            self._load(rebuild=rebuild)
         except Exception as error:  # noqa: BLE001 - whatever is wrong, the last good policy stays
             self._error = str(error)
             number = self._current.number if self._current else 0
@@ -91,15 +94,16 @@ class Policies:
             # Empty once, it may be in the middle of being replaced; twice, it is gone.
             if is_mended or (last != seen and (last or not before)):
                 seen = last
-                self.reload()
+                self.reload(rebuild=False)
 
-    def _load(self) -> None:
+    def _load(self, *, rebuild: bool = False) -> None:
         policy, text = load_policy(self._file)
+        is_same = text == self._text
         if self._current is not None:
-            if text == self._text:
+            if is_same and not rebuild:
                 self._error = ""
                 return
-            if policy.generation <= self._current.number:
+            if not is_same and policy.generation <= self._current.number:
                 raise ConfigError(
                     self._file,
                     f"the content changed but generation {policy.generation} is not above the "
@@ -109,7 +113,8 @@ class Policies:
         built = self._build(policy)
         built.commit()
         self._current, self._text, self._error = built, text, ""
-        self._telemetry.emit(PolicyLoaded(policy.generation, ""))
+        models = {route.match.model for route in policy.routes if not route.match.model.endswith(ANY)}
+        self._telemetry.emit(PolicyLoaded(policy.generation, "", tuple(sorted(models))))
         _LOG.info("policy generation %d is in force", policy.generation)
 
 

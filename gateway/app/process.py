@@ -30,6 +30,7 @@ from gateway.core.catalog import Catalog
 from gateway.core.clock import LoopClock
 from gateway.core.request import CENTRAL, EDGE
 from gateway.core.service import Generation
+from gateway.core.telemetry import BreakerAppeared
 from gateway.listeners.admin import AdminListener
 from gateway.listeners.front import Front
 from gateway.listeners.grpc import GrpcListener
@@ -37,6 +38,7 @@ from gateway.listeners.http import HttpListener
 from gateway.telemetry.prometheus import Prometheus
 from gateway.telemetry.tracing import tracer_provider
 from gateway.wire.arrival import Trust
+from resilience.admission import Seats
 from resilience.breaker import Circuit
 from resilience.budget import RetryBudget
 from resilience.drain import Drain
@@ -133,6 +135,7 @@ class GatewayProcess:
             resilience=settings.resilience,
             drain=self.drain,
             budget=RetryBudget(settings.resilience.retry_budget),
+            seats=Seats(settings.resilience.admission.max_requests),
         )
 
     async def _open_central(self, lifetimes: AsyncExitStack, parts: Parts) -> Catalog:
@@ -181,6 +184,7 @@ class GatewayProcess:
             telemetry=self.telemetry,
         )
         lifetimes.push_async_callback(models.predictor.close)
+        self.telemetry.expect(model.name for model in models.registry)
         return models
 
     def _locate(self) -> Callable[[str], Place | None]:
@@ -200,6 +204,7 @@ class GatewayProcess:
         remote = None
         if settings.redis is not None:
             gate = Circuit("redis", REDIS_BREAKER, self.clock, self.telemetry)
+            self.telemetry.emit(BreakerAppeared(gate.name))
             secret = derive_secret(settings.key_secret, "values")
             try:
                 remote = RedisLevel(

@@ -89,6 +89,18 @@ class BreakerChanged(msgspec.Struct, frozen=True):
     state: str
 
 
+class BreakerAppeared(msgspec.Struct, frozen=True):
+    """An endpoint came into use; its breaker is closed."""
+
+    endpoint: str
+
+
+class BreakerGone(msgspec.Struct, frozen=True):
+    """No policy in force names the endpoint any more."""
+
+    endpoint: str
+
+
 class RetryScheduled(msgspec.Struct, frozen=True):
     """Attempt number ``attempt`` follows a ``fault``, after ``wait_s``."""
 
@@ -111,10 +123,14 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 class PolicyLoaded(msgspec.Struct, frozen=True):
-    """``error`` is empty when ``generation`` came into force; else the last good one stays."""
+    """``error`` is empty when ``generation`` came into force; else the last good one stays.
+
+    ``models`` are those that its routes name in full.
+    """
 
     generation: int
     error: str
+    models: tuple[str, ...] = ()
 
 
 Event = (
@@ -127,7 +143,9 @@ Event = (
     | CertificateRefused
     | BatchRan
     | QueueChanged
+    | BreakerAppeared
     | BreakerChanged
+    | BreakerGone
     | RetryScheduled
     | RetryDenied
     | Refused

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from prometheus_client import (
@@ -23,7 +23,8 @@ LATENCY_BUCKETS_S: Final = (
 )
 SIZE_BUCKETS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 MAX_MODELS: Final = 64
-"""Label values come from clients: past this many models the rest are counted as ``other``."""
+"""Models that no policy names in full become labels when they have answered, and only so many of them: the
+names come from clients. The rest are counted as ``other``."""
 
 _BREAKER_STATES: Final = {"closed": 0, "half_open": 1, "open": 2}
 
@@ -34,6 +35,7 @@ class Prometheus:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._models: set[str] = set()
+        self._answered = 0
         self._children: dict[tuple[Any, ...], Any] = {}
         disable_created_metrics()  # type: ignore[no-untyped-call] # half of the text; nobody plots it
         ProcessCollector(registry=self._registry)
@@ -50,6 +52,10 @@ class Prometheus:
     def emit(self, event: events.Event) -> None:
         """Count ``event``."""
         self._handlers[type(event)](event)
+
+    def expect(self, models: Iterable[str]) -> None:
+        """Make labels of names that come from an operator, not from a client."""
+        self._models.update(models)
 
     def render(self) -> bytes:
         """Return the text exposition format, version 0.0.4."""
@@ -72,11 +78,12 @@ class Prometheus:
             child = self._children[key] = metric.labels(*labels)
         return child
 
-    def _model(self, name: str) -> str:
+    def _model(self, name: str, *, answered: bool = False) -> str:
         if name in self._models:
             return name
-        if len(self._models) >= MAX_MODELS:
+        if not answered or self._answered >= MAX_MODELS:
             return "other"
+        self._answered += 1
         self._models.add(name)
         return name
 
@@ -91,7 +98,11 @@ class Prometheus:
 
         def finished(event: events.RequestFinished) -> None:
             # A model that nobody serves is a stranger's word: it must not become a label.
-            model = "unknown" if event.code == "not_found" else self._model(event.model)
+            model = (
+                "unknown"
+                if event.code == "not_found"
+                else self._model(event.model, answered=event.code == "ok")
+            )
             self._child(requests, model, event.provenance, event.code).inc()
             self._child(seconds, event.provenance).observe(event.seconds)
 
@@ -145,12 +156,19 @@ class Prometheus:
             self._child(state, event.endpoint).set(_BREAKER_STATES[event.state])
             self._child(changes, event.endpoint, event.state).inc()
 
+        def gone(event: events.BreakerGone) -> None:
+            state.remove(event.endpoint)
+            del self._children[state, event.endpoint]
+
         def policy(event: events.PolicyLoaded) -> None:
+            self.expect(event.models)
             self._child(loads, "refused" if event.error else "accepted").inc()
             generation.set(event.generation)
 
         return {
+            events.BreakerAppeared: lambda e: self._child(state, e.endpoint).set(0),
             events.BreakerChanged: breaker,
+            events.BreakerGone: gone,
             events.RetryScheduled: lambda e: self._child(retries, e.fault).inc(),
             events.RetryDenied: lambda e: self._child(denied, e.reason).inc(),
             events.Refused: lambda e: self._child(refusals, e.layer, e.reason).inc(),

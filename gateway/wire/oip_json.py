@@ -32,6 +32,7 @@ from gateway.wire.oip_messages import (
 from gateway.wire.oip_values import decode_values, encode_values
 from gateway.wire.validation import (
     TIMEOUT,
+    check_address,
     check_names,
     check_parameters,
     check_shape,
@@ -132,6 +133,7 @@ def decode_request(body: bytes, header_length: int | None) -> Inference:
     default, timeout_s, parameters = _decode_parameters(message.parameters)
     inputs = _decode_tensors("input", message.inputs, binary)
     outputs, wishes = _decode_wanted(message.outputs, default=default)
+    check_address("", "", message.id)
     return Inference(message.id, inputs, outputs, wishes, parameters, timeout_s)
 
 

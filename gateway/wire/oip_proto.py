@@ -23,6 +23,7 @@ from gateway.core.tensor import BYTES, DATATYPES, Tensor, check_size, element_co
 from gateway.wire.proto import messages
 from gateway.wire.validation import (
     TIMEOUT,
+    check_address,
     check_names,
     check_parameters,
     check_shape,
@@ -84,6 +85,7 @@ def decode_request(message: Any) -> Inference:
     Raises:
         GatewayError: INVALID or UNSUPPORTED, with a message for the client.
     """
+    check_address(message.model_name, message.model_version, message.id)
     parameters, timeout_s = NO_PARAMETERS, math.inf
     if message.parameters:
         parameters = _decode_parameters(message.parameters)

@@ -13,6 +13,7 @@ from gateway.wire.headers import MAX_TIMEOUT_S
 
 TIMEOUT: Final = "timeout"
 _MAX_NAME: Final = 256
+_MAX_ID: Final = 1024
 _MAX_ELEMENTS: Final = 1 << 59  # of 8 bytes at most, less than an address can tell apart
 _MAX_DIGITS: Final = 20
 _RESERVED_PREFIX: Final = "triton_"
@@ -39,6 +40,20 @@ def check_names(kind: str, names: Sequence[str]) -> None:
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise GatewayError(Fault.INVALID, f"{kind} '{twice}' is given more than once")
+
+
+def check_address(model: str, version: str, request_id: str) -> None:
+    """Refuse names of models and requests that nobody gives: they end up in keys, labels and logs.
+
+    Raises:
+        GatewayError: INVALID.
+    """
+    if len(model) > _MAX_NAME or len(version) > _MAX_NAME:
+        raise GatewayError(
+            Fault.INVALID, f"the names of a model and its version have at most {_MAX_NAME} characters"
+        )
+    if len(request_id) > _MAX_ID:
+        raise GatewayError(Fault.INVALID, f"the id of a request has at most {_MAX_ID} characters")
 
 
 def check_shape(kind: str, name: str, shape: tuple[int, ...]) -> None:

@@ -101,7 +101,7 @@ async def test_request_and_answer_pass_through(wire):
     assert response.outputs == (inputs[1], inputs[0])
     assert (response.model, response.version) == ("digits", "1")
     assert response.provenance == Provenance(
-        "edge", certified=False, stale=True, region="eu-west", digest="sha256:00ff"
+        "edge", certified=False, level="l2", stale=True, region="eu-west", digest="sha256:00ff"
     )
 
 

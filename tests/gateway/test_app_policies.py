@@ -68,7 +68,10 @@ def test_higher_generation_comes_into_force(fixture: Fixture) -> None:
 
     assert fixture.policies.current().number == 2
     assert fixture.committed == [1, 2]
-    assert fixture.telemetry.of(PolicyLoaded) == [PolicyLoaded(1, ""), PolicyLoaded(2, "")]
+    assert fixture.telemetry.of(PolicyLoaded) == [
+        PolicyLoaded(1, "", ("digits",)),
+        PolicyLoaded(2, "", ("digits",)),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -111,13 +114,21 @@ def test_same_content_clears_the_error(fixture: Fixture) -> None:
 
     fixture.write(GOOD)
 
-    assert fixture.policies.reload()
+    assert fixture.policies.reload(rebuild=False)
     assert fixture.policies.report() == {
         "generation": 1,
         "file": str(fixture.folder / "policy.yaml"),
         "error": "",
     }
     assert fixture.committed == [1]
+
+
+def test_same_content_is_built_anew_when_asked_to(fixture: Fixture) -> None:
+    """SIGHUP also takes what is read along with a policy, such as new certificates."""
+    assert fixture.policies.reload()
+
+    assert fixture.committed == [1, 1]
+    assert fixture.policies.current().number == 1
 
 
 async def test_changed_file_is_taken_within_a_second(fixture: Fixture) -> None:

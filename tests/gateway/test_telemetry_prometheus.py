@@ -25,6 +25,8 @@ SAMPLES = {
     ): 'edgeway_certificates_refused_total{field="edge_digest",model="digits"} 1.0',
     events.BatchRan("digits", 16, 4, 0.001, 0.002): 'edgeway_batch_rows_bucket{le="16.0",model="digits"} 1.0',
     events.QueueChanged("digits", 3): 'edgeway_queue_depth{model="digits"} 3.0',
+    events.BreakerAppeared("central"): 'edgeway_breaker_state{endpoint="central"} 0.0',
+    events.BreakerGone("central"): 'edgeway_breaker_state{endpoint="redis"} 0.0',
     events.BreakerChanged("central", "open"): 'edgeway_breaker_state{endpoint="central"} 2.0',
     events.RetryScheduled(1, "unavailable", 0.02): 'edgeway_retries_total{fault="unavailable"} 1.0',
     events.RetryDenied("budget"): 'edgeway_retries_denied_total{reason="budget"} 1.0',
@@ -39,6 +41,10 @@ SAMPLES = {
 def test_every_event_shows(event: events.Event) -> None:
     """Each kind of event moves its own series."""
     prometheus = Prometheus()
+    prometheus.expect(["digits"])
+    if isinstance(event, events.BreakerGone):
+        for endpoint in ("redis", event.endpoint):
+            prometheus.emit(events.BreakerAppeared(endpoint))
 
     prometheus.emit(event)
 
@@ -72,6 +78,37 @@ def test_unknown_models_never_become_labels() -> None:
     text = prometheus.render().decode()
     assert "guess" not in text
     assert 'edgeway_requests_total{code="not_found",model="unknown",provenance="none"} 1000.0' in text
+
+
+def test_an_endpoint_that_is_gone_leaves_no_state() -> None:
+    """A dashboard must not show for ever that an endpoint of last year is open."""
+    prometheus = Prometheus()
+    prometheus.emit(events.BreakerAppeared("central"))
+    prometheus.emit(events.BreakerChanged("central", "open"))
+
+    prometheus.emit(events.BreakerGone("central"))
+    gone = prometheus.render().decode()
+    prometheus.emit(events.BreakerAppeared("central"))
+
+    assert 'breaker_state{endpoint="central"}' not in gone
+    assert 'edgeway_breaker_state{endpoint="central"} 0.0' in prometheus.render().decode()
+
+
+def test_names_that_never_answered_take_no_label_from_those_who_do() -> None:
+    """A stranger who invents names on a route that takes every one cannot hide the real models."""
+    prometheus = Prometheus()
+    for number in range(1000):
+        prometheus.emit(events.RequestFinished(f"guess-{number}", "none", "unavailable", 0.001))
+        prometheus.emit(events.FlightJoined(f"guess-{number}"))
+
+    prometheus.emit(events.RequestFinished("digits", "edge", "ok", 0.001))
+    prometheus.emit(events.PolicyLoaded(1, "", ("birds",)))
+    prometheus.emit(events.RequestFinished("birds", "none", "unavailable", 0.001))
+
+    text = prometheus.render().decode()
+    assert "guess" not in text
+    assert 'edgeway_requests_total{code="ok",model="digits",provenance="edge"} 1.0' in text
+    assert 'edgeway_requests_total{code="unavailable",model="birds",provenance="none"} 1.0' in text
 
 
 def test_models_beyond_the_bound_are_counted_as_other() -> None:
