@@ -87,16 +87,21 @@ class GatewayProcess:
             StartError: before anything was served.
         """
         loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+        # Before anything is opened: SIGHUP's default would end a process that is still loading models.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, self.reload)
         async with self.serving():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, stopping.set)
-            loop.add_signal_handler(signal.SIGHUP, self._reload)
             await stopping.wait()
             _LOG.info("draining")
             # Not ready yet still serving: load balancers need a moment to notice.
             self.drain.begin()
             await self.clock.sleep(self.settings.resilience.drain.drain_time_s)
         _LOG.info("stopped")
+
+    def reload(self) -> None:
+        """Take the policy and the certificates as they are on disk now; what is wrong changes nothing."""
+        self._reload()
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:

@@ -528,3 +528,28 @@ class TestWithRedis:
         await remote.aclose()
         if fault == "pause":
             redis.resume()
+
+
+@pytest.mark.parametrize(("age_s", "is_stale"), [(TTL_S - 0.01, False), (TTL_S + 1, True)])
+def test_a_bound_on_risk_is_not_given_away(age_s: float, is_stale: bool) -> None:
+    """While central is down, a certified answer that is still of use outranks the edge's uncertified one."""
+
+    @virtual_time
+    async def scenario() -> None:
+        clock = StepClock()
+        service = ScriptedService(answer("central", 1.0), answer("edge", 2.0, certified=False))
+        serve = stack(
+            cache_of(clock=clock, ttl_s=TTL_S, draw=CERTAIN, stale_if_error_s=60, jitter=0), service=service
+        )
+        first = await serve(request())
+        clock.step(age_s)
+
+        for _ in range(2):
+            response = await serve(request())
+            await settle()
+
+        assert response.outputs == first.outputs
+        assert (response.provenance.certified, response.provenance.stale) == (True, is_stale)
+        assert len(service.requests) == 3
+
+    scenario()

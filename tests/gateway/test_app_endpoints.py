@@ -12,9 +12,10 @@ from gateway.app.observe import Observed
 from gateway.config.policy_file import load_policy
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.telemetry import Silence
+from gateway.core.telemetry import BreakerAppeared, BreakerChanged, BreakerGone, Silence
 from resilience.settings import BreakerSettings, ResilienceSettings
 from tests.fakes.service import request
+from tests.fakes.telemetry import RecordingTelemetry
 from tests.gateway.policies import GOOD, write_policy
 
 
@@ -88,3 +89,71 @@ async def test_closing_does_not_wait_for_the_retiring(endpoints, tmp_path: Path)
         await endpoints.aclose()
 
     assert repr(endpoints) == "<Endpoints none, 0 retiring>"
+
+
+async def _silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+    writer.close()
+
+
+@pytest.fixture
+async def silent():
+    """The port of a server that takes every request and never answers."""
+    server = await asyncio.start_server(_silence, "127.0.0.1", 0)
+    yield server.sockets[0].getsockname()[1]
+    server.close()
+    await server.wait_closed()
+
+
+def silent_policy(tmp_path: Path, port: int, *, attempt_ms: int, concurrency: int = 8):
+    text = GOOD.replace("protocol: grpc", "protocol: http").replace("127.0.0.1:9", f"127.0.0.1:{port}")
+    limits = f"attempt_timeout_ms: {attempt_ms}, max_concurrency: {concurrency}}}"
+    return policy(tmp_path, text.replace(f'127.0.0.1:{port}"}}', f'127.0.0.1:{port}", {limits}'))
+
+
+async def test_an_endpoint_that_is_silent_fails_its_attempts(endpoints, tmp_path: Path, silent: int) -> None:
+    """Each attempt ends at its own limit, long before the request's deadline, and counts."""
+    made = endpoints.prepare(silent_policy(tmp_path, silent, attempt_ms=50))
+    endpoints.commit(made, 0)
+
+    for _ in range(2):
+        with pytest.raises(GatewayError, match="the endpoint did not answer in time") as caught:
+            await made["central"].service(request(deadline=asyncio.get_running_loop().time() + 60))
+
+    assert (caught.value.fault, caught.value.retryable, caught.value.counts) == (Fault.DEADLINE, True, True)
+    assert not endpoints.is_available("central")
+
+
+async def test_waiting_in_our_own_queue_blames_no_endpoint(endpoints, tmp_path: Path, silent: int) -> None:
+    """Requests that never reached the endpoint are no evidence against it."""
+    made = endpoints.prepare(silent_policy(tmp_path, silent, attempt_ms=200, concurrency=1))
+    endpoints.commit(made, 0)
+    service, deadline = made["central"].service, asyncio.get_running_loop().time() + 60
+    running = asyncio.create_task(service(request(deadline=deadline)))
+    await asyncio.sleep(0.01)
+
+    outcomes = await asyncio.gather(
+        *(service(request(deadline=deadline)) for _ in range(5)), return_exceptions=True
+    )
+
+    assert {outcome.fault for outcome in outcomes} == {Fault.OVERLOADED}
+    assert "closed, 0 of 2 failures" in repr(made["central"].circuit)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_breakers_are_told_when_they_come_and_go(tmp_path: Path) -> None:
+    """What is no longer in use leaves the metrics, and what it still meets does not bring it back."""
+    telemetry = RecordingTelemetry()
+    settings = ResilienceSettings(breaker=BreakerSettings(consecutive_5xx=2))
+    endpoints = Endpoints(settings, LoopClock(), telemetry, Observed(LoopClock(), telemetry, None))
+    made = endpoints.prepare(policy(tmp_path))
+    endpoints.commit(made, 0)
+
+    endpoints.commit({}, 60)
+    await fail_twice(made["central"].service)
+    await endpoints.aclose()
+
+    assert telemetry.of(BreakerAppeared) == [BreakerAppeared("central")]
+    assert telemetry.of(BreakerGone) == [BreakerGone("central")]
+    assert telemetry.of(BreakerChanged) == []

@@ -242,3 +242,16 @@ def test_endpoint_of_an_unknown_region_is_never_used() -> None:
     made = policy(endpoints={"central": endpoint("mars")}, routes=[route()])
 
     assert "no endpoints" in repr(Router(made, made.routes[0], "us-east", endpoints={}, view=Health()))
+
+
+@pytest.mark.parametrize(("attempt", "elsewhere"), [(0, True), (2, True), (3, False)])
+async def test_failures_tell_whether_the_next_attempt_goes_elsewhere(attempt: int, elsewhere: bool) -> None:
+    """As long as the plan has endpoints that were not asked yet, the next attempt asks one of them."""
+    endpoints = {
+        name: ScriptedService(GatewayError(Fault.OVERLOADED, "later", retryable=True)) for name in NAMES
+    }
+
+    with pytest.raises(GatewayError) as caught:
+        await where(router(endpoints), attempt=attempt)
+
+    assert caught.value.elsewhere is elsewhere

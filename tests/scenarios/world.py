@@ -9,7 +9,6 @@ Example::
 
 from __future__ import annotations
 
-import math
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -185,6 +184,3 @@ class World:
     async def __aexit__(self, *_: object) -> None:
         await self._edge_lifetime.aclose()
         await self.stop_central()
-
-
-NEVER = math.inf
