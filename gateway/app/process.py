@@ -64,6 +64,7 @@ class GatewayProcess:
         self.clock = LoopClock()
         self.telemetry = Prometheus()
         self.drain = Drain()
+        self.seats = Seats(settings.resilience.admission.max_requests)
         self.http: HttpListener | None = None
         self.grpc: GrpcListener | None = None
         self.admin: AdminListener | None = None
@@ -140,7 +141,7 @@ class GatewayProcess:
             resilience=settings.resilience,
             drain=self.drain,
             budget=RetryBudget(settings.resilience.retry_budget),
-            seats=Seats(settings.resilience.admission.max_requests),
+            seats=self.seats,
         )
 
     async def _open_central(self, lifetimes: AsyncExitStack, parts: Parts) -> Catalog:
@@ -241,6 +242,7 @@ class GatewayProcess:
             clock=self.clock,
             telemetry=self.telemetry,
             max_body_bytes=listen.max_body_mib << 20,
+            is_full=lambda: self.seats.are_taken,
         )
         if listen.admin is not None:
             self.admin = AdminListener(

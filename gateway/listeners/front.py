@@ -20,7 +20,8 @@ class Front:
     """The gateway behind its listeners.
 
     ``generation`` returns the stacks now in force: a listener takes it once per request and keeps it.
-    ``is_ready`` turns false when the gateway drains or is not yet complete.
+    ``is_ready`` turns false when the gateway drains or is not yet complete. ``is_full``: the next request
+    would be refused, so its body need not be read.
     """
 
     region: str
@@ -31,3 +32,4 @@ class Front:
     clock: Clock
     telemetry: Telemetry
     max_body_bytes: int = 64 << 20
+    is_full: Callable[[], bool] = lambda: False

@@ -35,6 +35,7 @@ _log = logging.getLogger(__name__)
 
 _SERVER: Final = encode_server(NAME, VERSION)
 _NOT_READY: Final = encode_not_ready()
+_FULL: Final = Refused("admission", "concurrency")
 _PATHS: Final = 1024
 _LONGEST_PATH: Final = 256
 
@@ -99,6 +100,9 @@ class Endpoints:
 
     async def _infer(self, request: web.BaseRequest, target: Target, generation: Generation) -> Answer:
         now = self._front.clock.now()
+        if self._front.is_full():
+            self._front.telemetry.emit(_FULL)
+            raise GatewayError(Fault.OVERLOADED, "too many requests are under way; try again later")
         body = await read_body(request, self._front.max_body_bytes, self._settings.body_timeout_s)
         try:
             call, wishes = self._decode(request, target, body, now)

@@ -22,6 +22,7 @@ from gateway.core.request import NO_PARAMETERS, Parameter, Provenance, Request, 
 from gateway.core.tensor import BYTES, DATATYPES, Tensor, check_size, element_count
 from gateway.wire.proto import messages
 from gateway.wire.validation import (
+    MAX_DECODED,
     TIMEOUT,
     check_address,
     check_names,
@@ -211,6 +212,11 @@ def _decode_typed(kind: str, entry: Any, shape: tuple[int, ...]) -> Tensor:
         raise GatewayError(Fault.INVALID, f"{kind} '{name}' is {datatype}, which travels in {field} only")
 
     elements = getattr(entry.contents, field)
+    if len(elements) > MAX_DECODED:
+        raise GatewayError(
+            Fault.INVALID,
+            f"{kind} '{name}' has more than {MAX_DECODED} elements in {field}: send raw_{kind}_contents",
+        )
     if len(elements) != element_count(shape):
         raise GatewayError(
             Fault.INVALID,

@@ -15,9 +15,7 @@ import numpy as np
 
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.tensor import BYTES, DATATYPES, Buffer, Tensor, element_count, join_bytes
-
-MAX_JSON_ELEMENTS: Final = 1 << 22
-"""Elements, or lists of them, that one tensor may have as JSON; 4 Mi floats are 130 MiB in Python."""
+from gateway.wire.validation import MAX_DECODED
 
 _BLANK: Final = b" \t\r\n"
 _ELEMENTS: Final[dict[str, type]] = {"b": bool, "i": int, "u": int, "f": float}
@@ -96,10 +94,10 @@ def _dtype_of(name: str, datatype: str) -> np.dtype[Any] | None:
 def _check_count(name: str, text: bytes, count: int, *, is_text: bool) -> None:
     """Bound what decoding can make of ``text``, by counting what separates its elements."""
     made = text.count(b'"') // 2 if is_text else text.count(b",") + 1
-    if max(made, text.count(b"["), count) > MAX_JSON_ELEMENTS:
+    if max(made, text.count(b"["), count) > MAX_DECODED:
         raise GatewayError(
             Fault.INVALID,
-            f"input '{name}' has more than {MAX_JSON_ELEMENTS} elements as JSON: send binary data",
+            f"input '{name}' has more than {MAX_DECODED} elements as JSON: send binary data",
         )
     # Without strings every comma stands between two elements, however deep they are nested.
     if count and not is_text and made != count:

@@ -12,6 +12,10 @@ from gateway.core.tensor import MAX_RANK
 from gateway.wire.headers import MAX_TIMEOUT_S
 
 TIMEOUT: Final = "timeout"
+MAX_DECODED: Final = 1 << 22
+"""Elements, or lists of them, that one tensor may have as JSON or as typed contents: each becomes an object
+of its own on the way, and 4 Mi floats are 130 MiB in Python. Raw data has no such limit."""
+
 _MAX_NAME: Final = 256
 _MAX_ID: Final = 1024
 _MAX_ELEMENTS: Final = 1 << 59  # of 8 bytes at most, less than an address can tell apart

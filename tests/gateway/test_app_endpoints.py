@@ -91,18 +91,21 @@ async def test_closing_does_not_wait_for_the_retiring(endpoints, tmp_path: Path)
     assert repr(endpoints) == "<Endpoints none, 0 retiring>"
 
 
-async def _silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await reader.read()
-    writer.close()
-
-
 @pytest.fixture
 async def silent():
     """The port of a server that takes every request and never answers."""
-    server = await asyncio.start_server(_silence, "127.0.0.1", 0)
+    writers: list[asyncio.StreamWriter] = []
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        await reader.read()
+
+    server = await asyncio.start_server(hang, "127.0.0.1", 0)
     yield server.sockets[0].getsockname()[1]
     server.close()
-    await server.wait_closed()
+    for writer in writers:
+        writer.close()
+        await writer.wait_closed()
 
 
 def silent_policy(tmp_path: Path, port: int, *, attempt_ms: int, concurrency: int = 8):

@@ -351,3 +351,14 @@ async def test_faults_of_the_stack(error, status, wait):
     assert (said.status, said.error, said.headers.get("retry-after")) == (status, error.message, wait)
     assert said.headers["x-edgeway-served-by"] == "eu-west"
     assert said.headers["x-edgeway-policy-generation"] == "7"
+
+
+async def test_a_full_gateway_reads_no_body():
+    """Under overload the refusal comes before the body: what is refused must cost nothing."""
+    head = post(INFER, SMALL).partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+
+    answer, service = await asked(head, is_full=lambda: True)
+
+    assert answer.status == 503
+    assert answer.headers["retry-after"] == "1"
+    assert service.requests == []

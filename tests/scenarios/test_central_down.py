@@ -168,12 +168,11 @@ async def test_nothing_flies_on_when_the_process_has_left(tmp_path: Path) -> Non
     eager = "\n  ttl_s: 0.5\n  jitter: 0\n  early_beta: 10\nresilience:"
     file.write_text(file.read_text().replace("\nresilience:", eager))
     world.edge = GatewayProcess(load_settings(file, {}))
-    served = asyncio.Event()
+    served: list[asyncio.StreamWriter] = []
 
     async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        served.set()
+        served.append(writer)
         await reader.read()
-        writer.close()
 
     async with world:
         await world.ask(UNSURE)
@@ -181,9 +180,12 @@ async def test_nothing_flies_on_when_the_process_has_left(tmp_path: Path) -> Non
         await world.stop_central()
         silent = await asyncio.start_server(hang, "127.0.0.1", port)
         async with asyncio.timeout(5):
-            while not served.is_set():
+            while not served:
                 await world.ask(UNSURE)
                 await asyncio.sleep(0.01)
     silent.close()
+    for writer in served:
+        writer.close()
+        await writer.wait_closed()
 
     assert [task for task in asyncio.all_tasks() if "_fly" in repr(task)] == []
