@@ -83,6 +83,13 @@ class Endpoints:
             for name, definition in policy.endpoints.items()
         }
 
+    def discard(self, endpoints: Mapping[str, Guarded]) -> None:
+        """Close what ``prepare`` has opened for a policy that will not come into force."""
+        in_use = {id(guarded) for guarded in self._endpoints.values()}
+        for guarded in endpoints.values():
+            if id(guarded) not in in_use:
+                self._end(guarded, 0.0)
+
     def commit(self, endpoints: Mapping[str, Guarded], grace_s: float) -> None:
         """Put ``endpoints`` in force; the ones that are gone close after ``grace_s`` seconds."""
         kept = {id(guarded) for guarded in endpoints.values()}
@@ -96,10 +103,7 @@ class Endpoints:
                 self._telemetry.emit(BreakerAppeared(name))
         self._endpoints = dict(endpoints)
         for guarded in gone:
-            guarded.circuit.retire()
-            task = asyncio.create_task(self._retire(guarded, grace_s))
-            self._retiring.add(task)
-            task.add_done_callback(self._retiring.discard)
+            self._end(guarded, grace_s)
 
     async def aclose(self) -> None:
         """Close every connection now."""
@@ -109,6 +113,12 @@ class Endpoints:
         async with AsyncExitStack() as closing:
             for guarded in self._endpoints.values():
                 closing.push_async_callback(guarded.upstream.aclose)
+
+    def _end(self, guarded: Guarded, grace_s: float) -> None:
+        guarded.circuit.retire()
+        task = asyncio.create_task(self._retire(guarded, grace_s))
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
 
     async def _retire(self, guarded: Guarded, grace_s: float) -> None:
         # Requests that began under the old policy still hold the endpoint.

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Final
 
 from gateway.app.edge_tier import Models
 from gateway.app.endpoints import Endpoints
 from gateway.app.stacks import Levels, Parts, door, longest_s, route_service
-from gateway.config.document import ConfigError
 from gateway.core.catalog import unknown_model
 from gateway.core.request import Request, Response
 from gateway.core.service import Service
@@ -94,33 +92,17 @@ class Builder:
         return self._in_force
 
     def __call__(self, policy: Policy) -> PolicyGeneration:
-        """Build the stacks of ``policy``; nothing in force changes before ``commit``.
-
-        Raises:
-            ConfigError: when the policy does not know this gateway's region.
-        """
+        """Build the stacks of ``policy``; nothing in force changes before ``commit``."""
         parts = self._parts
-        if parts.region not in policy.regions:
-            raise ConfigError(
-                Path("policy"), f"has no region '{parts.region}', which this gateway is", field="regions"
-            )
+        assert parts.region in policy.regions, "load_policy has checked it"
         if self._models is not None:
             self._models.read_certificates()
         guarded = self._endpoints.prepare(policy)
-        services = {name: endpoint.service for name, endpoint in guarded.items()}
-        stacks = {
-            route.name: route_service(
-                parts,
-                policy,
-                route,
-                locate=self._locate,
-                endpoints=services,
-                view=self._endpoints,
-                levels=self._levels,
-                edge=self._models.tier(route, parts.telemetry) if self._models else None,
-            )
-            for route in policy.routes
-        }
+        try:
+            stacks = self._stacks(policy, {name: endpoint.service for name, endpoint in guarded.items()})
+        except BaseException:
+            self._endpoints.discard(guarded)
+            raise
 
         def commit() -> None:
             old = self._in_force or policy
@@ -131,6 +113,22 @@ class Builder:
 
         service = door(parts, policy, Dispatch(policy, stacks))
         return PolicyGeneration(policy.generation, service, commit=commit)
+
+    def _stacks(self, policy: Policy, endpoints: Mapping[str, Service]) -> Mapping[str, Service]:
+        telemetry = self._parts.telemetry
+        return {
+            route.name: route_service(
+                self._parts,
+                policy,
+                route,
+                locate=self._locate,
+                endpoints=endpoints,
+                view=self._endpoints,
+                levels=self._levels,
+                edge=self._models.tier(route, telemetry) if self._models else None,
+            )
+            for route in policy.routes
+        }
 
 
 _: type[Service] = Dispatch

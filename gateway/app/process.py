@@ -70,7 +70,8 @@ class GatewayProcess:
         self.admin: AdminListener | None = None
         self.generation: Callable[[], Generation]
         self._report: Callable[[], Mapping[str, Any]] = lambda: {"generation": 0, "file": "", "error": ""}
-        self._reload: Callable[[], object] = lambda: None
+        self._policies: Policies | None = None
+        self._reloads: set[asyncio.Task[None]] = set()
         self._is_complete = False
 
     def __repr__(self) -> str:
@@ -91,7 +92,7 @@ class GatewayProcess:
         # Before anything is opened: SIGHUP's default would end a process that is still loading models.
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
-        loop.add_signal_handler(signal.SIGHUP, self.reload)
+        loop.add_signal_handler(signal.SIGHUP, self._start_reload)
         async with self.serving():
             await stopping.wait()
             _LOG.info("draining")
@@ -100,9 +101,15 @@ class GatewayProcess:
             await self.clock.sleep(self.settings.resilience.drain.drain_time_s)
         _LOG.info("stopped")
 
-    def reload(self) -> None:
+    async def reload(self) -> None:
         """Take the policy and the certificates as they are on disk now; what is wrong changes nothing."""
-        self._reload()
+        if self._policies is not None:
+            await self._policies.reload()
+
+    def _start_reload(self) -> None:
+        task = asyncio.create_task(self.reload())
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
@@ -165,9 +172,9 @@ class GatewayProcess:
         )
         lifetimes.push_async_callback(endpoints.aclose)
         builder = Builder(parts, endpoints, models, self._locate(), self._levels(lifetimes, models))
-        policies = Policies(file, builder, clock=self.clock, telemetry=self.telemetry)
+        policies = Policies(file, builder, region=settings.region, clock=self.clock, telemetry=self.telemetry)
         policies.start()
-        self.generation, self._report, self._reload = policies.current, policies.report, policies.reload
+        self.generation, self._report, self._policies = policies.current, policies.report, policies
         watch = asyncio.create_task(policies.watch())
         lifetimes.callback(watch.cancel)
         return EdgeCatalog(

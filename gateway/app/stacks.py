@@ -97,6 +97,7 @@ def door(parts: Parts, policy: Policy | None, service: Service) -> Service:
         # Outside of Admission, so that a refusal under way is waited for as well.
         parts.drain,
         # Above everything that waits or allocates: a refusal must be cheap.
+        *parts.observed.span("admission"),
         Admission(check, parts.seats, parts.resilience.admission, parts.telemetry),
         service=service,
     )
@@ -106,6 +107,7 @@ def central_service(parts: Parts, predictor: Service) -> Service:
     """Return the stack of a central tier: no cache, no policy, no further tier."""
     deadline = parts.resilience.deadline
     return stack(
+        *parts.observed.span("deadline"),
         Deadline(
             deadline.default_timeout_ms / 1000, parts.clock, max_timeout_s=deadline.max_timeout_ms / 1000
         ),
@@ -140,6 +142,7 @@ def route_service(
         service=elsewhere,
     )
     return stack(
+        *parts.observed.span("residency"),
         # Fixes the allowed regions before anything can leave. Where this region is not among them the
         # request passes by the local cache and model: `abroad` has neither.
         Residency(
@@ -166,7 +169,7 @@ def longest_s(parts: Parts, route: Route) -> float:
 def _timed(parts: Parts, route: Route, service: Service) -> Service:
     """Above the Cache, so that a stalled Redis cannot outlive the caller."""
     deadline = Deadline(timeout_s(parts, route), parts.clock, max_timeout_s=longest_s(parts, route))
-    return stack(deadline, service=service)
+    return stack(*parts.observed.span("deadline"), deadline, service=service)
 
 
 def _retry(parts: Parts, route: Route) -> tuple[Filter, ...]:

@@ -38,7 +38,7 @@ class CacheLookedUp(msgspec.Struct, frozen=True):
 
 
 class CacheWriteLost(msgspec.Struct, frozen=True):
-    """An answer was not kept. ``reason``: error, skipped (breaker open), backlog, or unfit."""
+    """An answer was not kept. ``reason``: error, skipped (breaker open), backlog, unfit, or too_large."""
 
     level: str
     reason: str

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Final
 
 from gateway.core.catalog import Catalog
 from gateway.core.clock import Clock
@@ -11,8 +13,8 @@ from gateway.core.service import Generation
 from gateway.core.telemetry import Telemetry
 from gateway.wire.arrival import Trust
 
-NAME = "edgeway"
-VERSION = "0.1.0"
+NAME: Final = "edgeway"
+VERSION: Final = version("edgeway")
 
 
 @dataclass(frozen=True, slots=True)

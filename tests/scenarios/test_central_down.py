@@ -141,7 +141,7 @@ async def test_a_central_tier_that_serves_another_model_ends_the_licence_for_goo
         assert (await world.ask(CONFIDENT)).provenance.origin == "edge"
         await world.ask(UNSURE)
         after = await world.ask(CONFIDENT)
-        world.edge.reload()
+        await world.edge.reload()
         reloaded = await world.ask(CONFIDENT)
 
         assert (after.provenance.origin, reloaded.provenance.origin) == ("central", "central")

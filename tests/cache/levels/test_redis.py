@@ -201,6 +201,7 @@ async def test_a_value_beyond_the_limit_is_not_written(
     await level.aclose()
 
     assert await raw.dbsize() == 0
+    assert telemetry.of(CacheWriteLost) == [CacheWriteLost("l2", "too_large")]
 
 
 async def test_an_answer_that_cannot_be_packed_is_a_lost_write(level: RedisLevel, raw: Redis) -> None:
