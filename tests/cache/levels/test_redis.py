@@ -17,6 +17,7 @@ from cache.settings import RedisSettings
 from gateway.core.clock import LoopClock
 from gateway.core.gate import Gate, OpenGate
 from gateway.core.request import Provenance, Response
+from gateway.core.telemetry import CacheWriteLost
 from gateway.core.tensor import Tensor
 from tests.cache.build import SECRET, entry, looked_up
 from tests.cache.levels.gates import RecordingGate
