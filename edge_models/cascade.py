@@ -14,6 +14,7 @@ from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Request, Response
 from gateway.core.service import Filter, Service
+from gateway.core.stepping import in_task
 from gateway.core.telemetry import CascadeDecided, Telemetry
 from gateway.core.tensor import Tensor
 
@@ -125,6 +126,7 @@ class Cascade:
             return await service(request)
         left_s = max(0.0, request.deadline - self._clock.now())
         sooner = request.deadline - min(_MOST_RESERVED_S, _SHARE_RESERVED * left_s)
+        await in_task()
         scope = asyncio.timeout_at(sooner)
         try:
             async with scope:

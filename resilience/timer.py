@@ -14,8 +14,9 @@ if that step did not end it::
 
 This behaves as ``async with asyncio.timeout_at(deadline): return await call``:
 
-* The step runs in the caller's task and context, as an awaited call does, and what it raises is
-  raised here; no coroutine lets a StopIteration of its own escape, so that one always is the return.
+* The step runs in the caller's context, and in its task if there is one (``gateway.core.stepping``), as an
+  awaited call does, and what it raises is raised here; no coroutine lets a StopIteration of its own escape,
+  so that one always is the return.
 * What the step waits for is handed to the task in the same turn of the loop, unchanged, and what the
   task answers (a result, an exception, a cancellation, the closing of the coroutine) goes to the call.
 * From the first wait on, it *is* ``asyncio.timeout_at``: a cancellation from outside stays one, even
@@ -31,6 +32,8 @@ import asyncio
 from collections.abc import Coroutine, Generator
 from types import coroutine
 from typing import Any, TypeVar
+
+from gateway.core.stepping import in_task
 
 T = TypeVar("T")
 
@@ -50,6 +53,7 @@ async def finish(call: Coroutine[Any, Any, T], waits_for: object, deadline: floa
     Raises:
         ElapsedError: the deadline came first.
     """
+    await in_task()
     scope = asyncio.timeout_at(deadline)
     try:
         async with scope:
