@@ -29,11 +29,10 @@ cancellation arrives, as it must; but if the limit has passed as well, it is rep
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Generator
-from types import coroutine
+from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from gateway.core.stepping import in_task
+from gateway.core.stepping import in_task, resume
 
 T = TypeVar("T")
 
@@ -57,23 +56,8 @@ async def finish(call: Coroutine[Any, Any, T], waits_for: object, deadline: floa
     scope = asyncio.timeout_at(deadline)
     try:
         async with scope:
-            return await _resume(call, waits_for)
+            return await resume(call, waits_for)
     except TimeoutError as error:
         if scope.expired():
             raise ElapsedError from error
         raise
-
-
-@coroutine
-def _resume(call: Coroutine[Any, Any, T], waits_for: object) -> Generator[Any, Any, T]:
-    try:
-        while True:
-            try:
-                answer = yield waits_for
-            except BaseException as error:  # noqa: BLE001 - thrown on: only the call knows what it means
-                waits_for = call.throw(error)
-            else:
-                waits_for = call.send(answer)
-    except StopIteration as ended:
-        value: T = ended.value
-        return value

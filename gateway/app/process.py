@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,6 +23,7 @@ from gateway.app.catalogs import EdgeCatalog
 from gateway.app.edge_tier import Models
 from gateway.app.endpoints import Endpoints
 from gateway.app.generation import Builder, PolicyGeneration
+from gateway.app.inheritance import Inheritance
 from gateway.app.observe import Observed
 from gateway.app.policies import Policies
 from gateway.app.stacks import Levels, Parts, central_service, door
@@ -59,8 +61,9 @@ class StartError(Exception):
 class GatewayProcess:
     """One gateway, from settings to exit. ``run`` serves until a signal; tests use ``serving``."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, inheritance: Inheritance | None = None) -> None:
         self.settings = settings
+        self._inheritance = inheritance
         self.clock = LoopClock()
         self.telemetry = Prometheus()
         self.drain = Drain()
@@ -93,7 +96,13 @@ class GatewayProcess:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
         loop.add_signal_handler(signal.SIGHUP, self._start_reload)
+        if self._inheritance is not None:
+            # Nothing is ever written there: it is readable when the parent is gone.
+            loop.add_reader(self._inheritance.lifeline, stopping.set)
         async with self.serving():
+            if self._inheritance is not None:
+                os.write(self._inheritance.ready, b"1")
+                os.close(self._inheritance.ready)
             await stopping.wait()
             _LOG.info("draining")
             # Not ready yet still serving: load balancers need a moment to notice.
@@ -251,11 +260,8 @@ class GatewayProcess:
             max_body_bytes=listen.max_body_mib << 20,
             is_full=lambda: self.seats.are_taken,
         )
-        if listen.admin is not None:
-            self.admin = AdminListener(
-                health=self._health, metrics=self.telemetry.render, policy=self._report
-            )
-            await _start(lifetimes, self.admin, listen.admin)
+        if listen.admin is not None or self._inheritance is not None:
+            await self._open_admin(lifetimes)
         if listen.http is not None:
             self.http = HttpListener(front, listen.http_limits)
             await _start(lifetimes, self.http, listen.http)
@@ -263,6 +269,21 @@ class GatewayProcess:
             self.grpc = GrpcListener(front)
             await _start(lifetimes, self.grpc, listen.grpc)
         lifetimes.push_async_callback(self._stop_listening)
+
+    async def _open_admin(self, lifetimes: AsyncExitStack) -> None:
+        self.admin = AdminListener(health=self._health, metrics=self._metrics, policy=self._policy_report)
+        if self._inheritance is not None:
+            # The parent has the port, and asks all its workers.
+            lifetimes.push_async_callback(self.admin.aclose)
+            await self.admin.start_at(self._inheritance.admin)
+        elif self.settings.listen.admin is not None:
+            await _start(lifetimes, self.admin, self.settings.listen.admin)
+
+    async def _metrics(self) -> bytes:
+        return self.telemetry.render()
+
+    async def _policy_report(self) -> Mapping[str, Any]:
+        return self._report()
 
     async def _stop_listening(self) -> None:
         """Refuse new connections, finish what was accepted, within the drain timeout."""
@@ -277,7 +298,7 @@ class GatewayProcess:
         left_s = max(0.0, until - self.clock.now())
         await asyncio.gather(*(listener.aclose(left_s) for listener in (self.http, self.grpc) if listener))
 
-    def _health(self) -> Mapping[str, Any]:
+    async def _health(self) -> Mapping[str, Any]:
         return {
             "ready": self.is_ready,
             "role": self.settings.role,

@@ -32,6 +32,7 @@ class ListenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     http: str | None = "127.0.0.1:8000"
     grpc: str | None = "127.0.0.1:8001"
     admin: str | None = "127.0.0.1:8002"
+    backlog: Annotated[int, msgspec.Meta(ge=1, le=65_535)] = 1024
     max_body_mib: Annotated[int, msgspec.Meta(ge=1, le=2047)] = 64
     http_limits: HttpSettings = HttpSettings()
 
@@ -51,6 +52,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Everything that one process needs to know.
 
     ``role``: ``edge`` (caches, edge models, upstreams) or ``central`` (models with batching).
+    ``workers``: processes that share the listening sockets; ``auto`` is one per CPU that this process may
+    use. Each has caches, breakers and limits of its own. Default 1.
     ``policy``: path of the policy; an edge needs one. ``trusted_proxies``: networks whose word about
     the client's address (X-Forwarded-For) is believed. ``trusted_gateways``: networks of other gateways,
     and of proxies that authenticate clients themselves, whose word about the tenant (x-edgeway-tenant)
@@ -60,6 +63,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     role: Literal["edge", "central"]
     region: str
     listen: ListenSettings = ListenSettings()
+    workers: Literal["auto"] | Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
     policy: str | None = None
     trusted_proxies: tuple[str, ...] = ()
     trusted_gateways: tuple[str, ...] = ()

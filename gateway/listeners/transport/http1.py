@@ -1,0 +1,494 @@
+"""One HTTP/1.1 connection: requests in their order, answers in the same order, nothing unbounded."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+from gateway.core.stepping import begin
+from gateway.core.tensor import Buffer
+from gateway.listeners.exchange import Answer, Head, Intake
+from gateway.listeners.transport.ledger import Connection, Ledger
+from gateway.listeners.transport.streams import BodyStream
+from gateway.wire.framing.http1_server import Broken, End, Http1Server, RequestHead
+
+_log = logging.getLogger(__name__)
+
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_LARGE: Final = 64 << 10
+"""A body of more is written into one buffer as it comes, past the parser, and an answer of more is not
+joined with its head: copying it would cost more than the system call that this saves."""
+
+_LINES: Final = {
+    status: {minor: f"HTTP/1.{minor} {status.value} {status.phrase}\r\n".encode() for minor in (0, 1)}
+    for status in HTTPStatus
+}
+_CLOSED: Final = {minor: b"HTTP/1.%d 499 Client Closed Request\r\n" % minor for minor in (0, 1)}
+_INTERNAL: Final = "internal error"
+
+DRAIN_SILENCE_S: Final = 1.0
+"""A connection without a request is closed this long after the drain began."""
+
+_HEAD, _IDLE, _BODY, _SERVING, _LINGERING = "head", "idle", "body", "serving", "lingering"
+
+_Request = tuple[Head, RequestHead, Buffer | BodyStream]
+
+
+class Http1Connection(asyncio.Protocol):
+    """Speaks for one peer. ``peer`` and ``identity`` are those of ``exchange.Head``.
+
+    One request is answered at a time; those that the peer has sent ahead wait, whole. An answer that comes
+    without waiting is written together with the others that the same piece of the stream asked for.
+    """
+
+    def __init__(self, ledger: Ledger, transport: asyncio.Transport, peer: str, identity: str) -> None:
+        self._ledger, self._transport, self._peer, self._identity = ledger, transport, peer, identity
+        settings = ledger.settings
+        self._parser = Http1Server(
+            max_head_bytes=settings.max_request_headers_kb << 10, max_headers=settings.max_headers_count
+        )
+        self._application = ledger.application
+        self._heads: tuple[RequestHead | None, Head | None] = (None, None)
+        self._current: tuple[Head, RequestHead] | None = None
+        self._intake = Intake(0)
+        self._parts: list[Buffer] = []
+        self._size = 0
+        self._large: bytearray | None = None
+        self._held = 0
+        self._stream: BodyStream | None = None
+        self._waiting: deque[_Request | Answer] = deque()
+        self._task: asyncio.Task[Any] | None = None
+        self._serving: tuple[Head, RequestHead] | None = None
+        self._out: list[Buffer] = []
+        self._out_size = 0
+        self._is_closing = self._is_paused = self._reads_paused = False
+        self._writable: asyncio.Future[None] | None = None
+        self._phase, self._since = _HEAD, ledger.loop.time()
+        self._paused_since = math.inf
+
+    def __repr__(self) -> str:
+        return f"<Http1Connection {self._phase}, {len(self._waiting)} waiting>"
+
+    # --- what the transport says
+
+    def data_received(self, data: bytes) -> None:
+        """Take a piece of the stream, and answer what can be answered at once."""
+        if self._phase is _LINGERING:
+            return
+        if self._large is not None:
+            data = self._take_large(data)
+            if not data:
+                return
+        for event in self._parser.feed(data):
+            kind = type(event)
+            if kind is RequestHead:
+                self._take_head(event)  # type: ignore[arg-type] # its type is what was just looked at
+            elif kind is End:
+                self._take_end()
+            elif kind is Broken:
+                self._take_broken(event)  # type: ignore[arg-type] # likewise
+            else:
+                self._take_body(event)  # type: ignore[arg-type] # likewise
+            if self._phase is _LINGERING:
+                break
+        self._flush()
+        if self._parser.in_head and self._phase is not _HEAD and self._current is None:
+            self._enter(_HEAD)
+
+    def eof_received(self) -> bool:
+        """Take the end of the stream: a peer that stops speaking has left, as in Envoy."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """Cancel what is under way: nobody waits for it."""
+        self._is_closing = True
+        self._ledger.leave(self)
+        self._forget_body()
+        self._ledger.running -= len(self._waiting)
+        for waiting in self._waiting:
+            if not isinstance(waiting, Answer):
+                self._release(waiting[2])
+        self._waiting.clear()
+        if self._stream is not None:
+            self._stream.break_off()
+        if self._task is not None:
+            self._task.cancel()
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+
+    def pause_writing(self) -> None:
+        """Note that the peer reads too slowly."""
+        self._is_paused = True
+        self._paused_since = self._ledger.loop.time()
+
+    def resume_writing(self) -> None:
+        """Note that it has caught up."""
+        self._is_paused, self._paused_since = False, math.inf
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        self._advance()
+
+    # --- what the ledger says
+
+    def sweep(self, now: float) -> None:
+        """End what takes too long."""
+        settings, elapsed_s = self._ledger.settings, now - self._since
+        if now - self._paused_since > settings.write_timeout_s:
+            self.abort()
+        elif self._phase is _HEAD and elapsed_s > settings.request_headers_timeout_s:
+            if self._parser.in_head:
+                self._refuse(None, 408, "the headers took too long")
+            else:
+                self._transport.close()
+        elif self._phase is _BODY:
+            # The first seconds may be slow; over the rest the average counts.
+            least = settings.min_body_bytes_per_s * (elapsed_s - settings.body_timeout_s / 2)
+            if elapsed_s > settings.body_timeout_s and self._size < least:
+                self._refuse(self._current and self._current[0], 408, "the body took too long")
+        elif elapsed_s > self._patience_s():
+            self._transport.close()
+
+    def _patience_s(self) -> float:
+        """Return the seconds that the connection may last when nothing is under way on it."""
+        settings = self._ledger.settings
+        if self._phase is _LINGERING:
+            return settings.lingering_s
+        if self._phase is _IDLE:
+            return DRAIN_SILENCE_S if self._ledger.is_draining else settings.idle_timeout_s
+        return math.inf
+
+    def drain(self) -> None:
+        """Answer what comes, with word that this is the end; a peer that says nothing is left soon."""
+        if self._phase is _IDLE:
+            # Its next request may be on its way already: to close now would be to lose that.
+            self._since = self._ledger.loop.time()
+
+    def abort(self) -> None:
+        """End now."""
+        self._transport.abort()
+
+    # --- requests
+
+    def _take_head(self, raw: RequestHead) -> None:
+        known, head = self._heads
+        if raw is not known or head is None:
+            # The same head again is the same object, and so is what was made of it.
+            head = Head(raw.method, raw.path, raw.headers, self._peer, self._identity)
+            self._heads = (raw, head)
+        self._current = (head, raw)
+        opened = self._application.open(head)
+        if isinstance(opened, Answer):
+            # A short body is read and dropped, and the connection lives on. One that waits for our word to
+            # be sent may never come.
+            is_short = raw.length is not None and raw.length <= _LARGE and not raw.expects_continue
+            self._reject(opened, has_body=not is_short)
+            return
+        self._intake = opened
+        length = raw.length or 0
+        if length > opened.max_bytes:
+            self._refuse(head, 413, f"the body is larger than {opened.max_bytes} bytes")
+            return
+        if not self._ledger.has_room(length):
+            self._refuse(head, 503, "too many bodies are on their way; try again later")
+            return
+        if raw.expects_continue:
+            self._write((_CONTINUE,))
+        if opened.is_stream:
+            self._stream = BodyStream(self._flow)
+            self._submit(head, raw, self._stream)
+        elif length > _LARGE:
+            self._large = bytearray(length)
+            self._ledger.buffered += length
+        self._enter(_BODY)
+
+    def _take_body(self, part: Buffer) -> None:
+        size = len(part)
+        self._size += size
+        if self._current is None:
+            return
+        if self._stream is not None and self._size <= self._intake.max_bytes:
+            self._stream.add(part)
+        elif self._large is not None:
+            # The beginning, which came together with the head; the rest does not pass the parser.
+            self._large[self._size - size : self._size] = part
+        elif self._size > self._intake.max_bytes:
+            self._refuse(self._current[0], 413, f"the body is larger than {self._intake.max_bytes} bytes")
+        elif not self._ledger.has_room(size):
+            self._refuse(self._current[0], 503, "too many bodies are on their way; try again later")
+        else:
+            self._ledger.buffered += size
+            self._parts.append(part)
+
+    def _take_large(self, data: bytes) -> bytes:
+        """Take a piece of a body of known, large size; return what comes after the body."""
+        large = self._large
+        assert large is not None
+        missing = len(large) - self._size
+        if len(data) < missing:
+            large[self._size : self._size + len(data)] = data
+            self._size += len(data)
+            return b""
+        large[self._size :] = data if len(data) == missing else memoryview(data)[:missing]
+        self._size = len(large)
+        settings = self._ledger.settings
+        # The old parser still waits for the body that it was not shown.
+        self._parser = Http1Server(
+            max_head_bytes=settings.max_request_headers_kb << 10, max_headers=settings.max_headers_count
+        )
+        self._take_end()
+        self._flush()
+        return data[missing:]
+
+    def _take_end(self) -> None:
+        if self._current is None:
+            # It was refused before.
+            self._size = 0
+            return
+        head, raw = self._current
+        stream, large, parts = self._stream, self._large, self._parts
+        self._current, self._stream, self._large, self._size = None, None, None, 0
+        if stream is not None:
+            stream.end()
+            return
+        if large is not None:
+            body: Buffer = memoryview(large).toreadonly()
+        elif len(parts) == 1:
+            body = parts[0]
+            self._parts = []
+        else:
+            body = b"".join(parts)
+            self._parts = []
+        self._submit(head, raw, body)
+
+    def _take_broken(self, broken: Broken) -> None:
+        self._refuse(self._current[0] if self._current else None, broken.status, broken.message)
+
+    def _refuse(self, head: Head | None, status: int, message: str) -> None:
+        """Refuse what is being read; nothing after it can be."""
+        self._reject(self._application.refuse(head, status, message), has_body=True)
+
+    def _reject(self, answer: Answer, *, has_body: bool) -> None:
+        current, self._current = self._current, None
+        self._forget_body()
+        if self._stream is not None:
+            self._stream.break_off()
+            self._stream = None
+        if has_body:
+            answer = _closing(answer)
+            self._enter(_LINGERING)
+        else:
+            self._enter_next()
+        if self._serving is not None or self._waiting:
+            self._ledger.running += 1
+            self._waiting.append(answer)
+        else:
+            self._reply(current[1] if current else None, answer)
+            self._flush()
+
+    def _forget_body(self) -> None:
+        if self._large is not None:
+            self._ledger.buffered -= len(self._large)
+        self._ledger.buffered -= sum(map(len, self._parts))
+        self._parts, self._large, self._size = [], None, 0
+
+    def _release(self, body: Buffer | BodyStream) -> None:
+        if not isinstance(body, BodyStream):
+            self._ledger.buffered -= len(body)
+
+    def _submit(self, head: Head, raw: RequestHead, body: Buffer | BodyStream) -> None:
+        self._ledger.running += 1
+        if self._serving is not None or self._waiting or self._is_paused:
+            self._waiting.append((head, raw, body))
+            if len(self._waiting) >= self._ledger.settings.max_pipelined:
+                self._hold_reading()
+        else:
+            self._serve(head, raw, body)
+
+    def _serve(self, head: Head, raw: RequestHead, body: Buffer | BodyStream) -> None:
+        self._phase = _SERVING
+        self._serving = (head, raw)
+        self._held = 0 if isinstance(body, BodyStream) else len(body)
+        try:
+            answered = begin(self._application.answer(head, body), self._ledger.loop, self._done)
+        except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer
+            _log.exception("an HTTP request failed outside of its application")
+            answered = self._application.refuse(head, 500, _INTERNAL)
+        if isinstance(answered, Answer):
+            self._finish(raw, answered)
+        else:
+            self._task = answered
+
+    def _done(self, task: asyncio.Task[Answer]) -> None:
+        self._task = None
+        serving = self._serving
+        assert serving is not None
+        if self._transport.is_closing() or task.cancelled():
+            self._end_serving()
+            if not task.cancelled() and task.exception() is not None:
+                _log.error("an HTTP request failed after its client left", exc_info=task.exception())
+            return
+        if (error := task.exception()) is not None:
+            _log.error("an HTTP request failed outside of its application", exc_info=error)
+            answer = self._application.refuse(serving[0], 500, _INTERNAL)
+        else:
+            answer = task.result()
+        self._finish(serving[1], answer)
+        self._flush()
+        self._advance()
+
+    def _finish(self, raw: RequestHead, answer: Answer) -> None:
+        if isinstance(answer.body, Sequence):
+            self._end_serving()
+            self._reply(raw, answer)
+            if not self._waiting:
+                self._enter_next()
+        else:
+            self._task = self._ledger.loop.create_task(self._pump(raw, answer, answer.body))
+            self._task.add_done_callback(self._pumped)
+
+    def _end_serving(self) -> None:
+        self._serving = None
+        self._ledger.running -= 1
+        self._ledger.buffered -= self._held
+        self._held = 0
+
+    def _enter_next(self) -> None:
+        if self._phase is not _LINGERING:
+            self._enter(_BODY if self._current is not None else _HEAD if self._parser.in_head else _IDLE)
+
+    def _advance(self) -> None:
+        """Serve those that wait, as long as each is answered at once."""
+        while self._waiting and self._serving is None and not self._is_paused and not self._is_closing:
+            waiting = self._waiting.popleft()
+            if isinstance(waiting, Answer):
+                self._ledger.running -= 1
+                self._reply(None, waiting)
+            else:
+                self._serve(*waiting)
+        self._flush()
+        if self._reads_paused and len(self._waiting) < self._ledger.settings.max_pipelined:
+            self._reads_paused = False
+            self._transport.resume_reading()
+
+    def _enter(self, phase: str) -> None:
+        self._phase = phase
+        self._since = self._ledger.loop.time()
+
+    def _hold_reading(self) -> None:
+        if not self._reads_paused:
+            self._reads_paused = True
+            self._transport.pause_reading()
+
+    def _flow(self, flows: bool) -> None:  # noqa: FBT001 - what BodyStream calls
+        """Let a streamed body come, or not, as its reader keeps up."""
+        if self._is_closing:
+            return
+        if flows:
+            self._transport.resume_reading()
+        else:
+            self._transport.pause_reading()
+
+    # --- answers
+
+    def _reply(self, raw: RequestHead | None, answer: Answer) -> None:
+        body = answer.body
+        assert isinstance(body, Sequence)
+        size = sum(map(len, body))
+        head = self._head(raw, answer, b"content-length: %d\r\n\r\n" % size)
+        self._write((head, *body) if raw is None or raw.method != "HEAD" else (head,))
+
+    def _head(self, raw: RequestHead | None, answer: Answer, last: bytes) -> bytes:
+        minor = 0 if raw is not None and raw.is_10 else 1
+        # Not even a refusal of what never became a request leaves the connection open.
+        keeps = raw is not None and raw.keep_alive and not answer.close and not self._ledger.is_draining
+        if not keeps:
+            self._is_closing = True
+            connection = b"connection: close\r\n"
+        else:
+            connection = b"connection: keep-alive\r\n" if minor == 0 else b""
+        lines = _LINES.get(answer.status, _CLOSED)  # type: ignore[call-overload] # an HTTPStatus is an int
+        extra = b"".join(b"%b: %b\r\n" % pair for pair in answer.extra) if answer.extra else b""
+        return b"%bdate: %b\r\n%b%b%b%b" % (
+            lines[minor],
+            self._ledger.date,
+            answer.fields.lines,
+            extra,
+            connection,
+            last,
+        )
+
+    async def _pump(self, raw: RequestHead, answer: Answer, body: AsyncIterator[Buffer]) -> None:
+        """Write a streamed body as it comes and as fast as the peer reads."""
+        try:
+            if raw.is_10:
+                self._write((self._head(raw, _closing(answer), b"\r\n"),))
+            else:
+                self._write((self._head(raw, answer, b"transfer-encoding: chunked\r\n\r\n"),))
+            self._flush(keep_open=True)
+            async for part in body:
+                if not part:
+                    continue
+                framed = (part,) if raw.is_10 else (b"%x\r\n" % len(part), part, b"\r\n")
+                self._write(framed)
+                self._flush(keep_open=True)
+                await self._drained()
+            if not raw.is_10:
+                self._write((b"0\r\n\r\n",))
+        finally:
+            if (close := getattr(body, "aclose", None)) is not None:
+                await close()
+
+    def _pumped(self, task: asyncio.Task[None]) -> None:
+        self._task = None
+        self._end_serving()
+        if task.cancelled():
+            return
+        if (error := task.exception()) is not None:
+            # The head said 200 long ago: only a broken body tells the client now.
+            _log.error("a streamed answer failed", exc_info=error)
+            self.abort()
+            return
+        self._flush()
+        if not self._waiting:
+            self._enter_next()
+        self._advance()
+
+    async def _drained(self) -> None:
+        while self._is_paused and not self._transport.is_closing():
+            self._writable = self._ledger.loop.create_future()
+            try:
+                await self._writable
+            finally:
+                self._writable = None
+
+    def _write(self, parts: Sequence[Buffer]) -> None:
+        self._out.extend(parts)
+
+    def _flush(self, *, keep_open: bool = False) -> None:
+        out = self._out
+        if out:
+            self._out = []
+            if self._transport.is_closing():
+                return
+            if sum(map(len, out)) > _LARGE:
+                self._transport.writelines(out)
+            else:
+                self._transport.write(out[0] if len(out) == 1 else b"".join(out))
+        if self._is_closing and not keep_open and self._serving is None and not self._waiting:
+            if self._phase is not _LINGERING:
+                self._transport.close()
+            elif self._transport.can_write_eof() and not self._transport.is_closing():
+                self._transport.write_eof()
+
+
+def _closing(answer: Answer) -> Answer:
+    """Return the answer as one after which the connection ends."""
+    return Answer(answer.status, answer.fields, answer.body, answer.extra, answer.trailers, close=True)
+
+
+_: type[Connection] = Http1Connection
