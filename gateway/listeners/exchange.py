@@ -10,7 +10,7 @@ coroutine that the connection steps once by hand: one that ends without waiting 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any, Protocol
 
 import msgspec
@@ -71,7 +71,7 @@ NO_FIELDS = Fields()
 class Answer(msgspec.Struct, frozen=True):
     """What goes back.
 
-    ``fields`` are shared between answers, ``extra`` belong to this one. ``body``: the parts in order, or a
+    ``fields`` are shared between answers, ``extra`` belong to this one. ``body``: a tuple of its parts, or a
     stream of them that the connection pulls no faster than the peer reads. ``trailers`` go after the body
     on HTTP/2 (gRPC's status); an empty body with trailers is sent as trailers alone. A stream that raises
     ends its HTTP/1.1 connection, or resets its HTTP/2 stream.
@@ -79,7 +79,7 @@ class Answer(msgspec.Struct, frozen=True):
 
     status: int
     fields: Fields = NO_FIELDS
-    body: Sequence[Buffer] | AsyncIterator[Buffer] = ()
+    body: tuple[Buffer, ...] | AsyncIterator[Buffer] = ()
     extra: tuple[Pair, ...] = ()
     trailers: tuple[Pair, ...] = ()
     close: bool = False

@@ -7,7 +7,6 @@ import logging
 import math
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
-from http import HTTPStatus
 from typing import Any, Final
 
 from gateway.core.stepping import begin
@@ -15,7 +14,7 @@ from gateway.core.tensor import Buffer
 from gateway.listeners.exchange import Answer, Head, Intake
 from gateway.listeners.transport.ledger import Connection, Ledger
 from gateway.listeners.transport.streams import BodyStream
-from gateway.wire.framing.http1_server import Broken, End, Http1Server, RequestHead
+from gateway.wire.framing.http1_server import END, Broken, End, Event, Http1Server, RequestHead
 
 _log = logging.getLogger(__name__)
 
@@ -24,11 +23,6 @@ _LARGE: Final = 64 << 10
 """A body of more is written into one buffer as it comes, past the parser, and an answer of more is not
 joined with its head: copying it would cost more than the system call that this saves."""
 
-_LINES: Final = {
-    status: {minor: f"HTTP/1.{minor} {status.value} {status.phrase}\r\n".encode() for minor in (0, 1)}
-    for status in HTTPStatus
-}
-_CLOSED: Final = {minor: b"HTTP/1.%d 499 Client Closed Request\r\n" % minor for minor in (0, 1)}
 _INTERNAL: Final = "internal error"
 
 DRAIN_SILENCE_S: Final = 1.0
@@ -84,16 +78,13 @@ class Http1Connection(asyncio.Protocol):
             data = self._take_large(data)
             if not data:
                 return
-        for event in self._parser.feed(data):
-            kind = type(event)
-            if kind is RequestHead:
-                self._take_head(event)  # type: ignore[arg-type] # its type is what was just looked at
-            elif kind is End:
-                self._take_end()
-            elif kind is Broken:
-                self._take_broken(event)  # type: ignore[arg-type] # likewise
-            else:
-                self._take_body(event)  # type: ignore[arg-type] # likewise
+        events = self._parser.feed(data)
+        if len(events) == 3 and events[2] is END and self._is_at_rest:
+            # One whole request and nothing else: as most pieces are.
+            self._take_whole(*events)  # type: ignore[arg-type] # nothing else stands before an END
+            return
+        for event in events:
+            self._take(event)
             if self._phase is _LINGERING:
                 break
         self._flush()
@@ -174,12 +165,50 @@ class Http1Connection(asyncio.Protocol):
 
     # --- requests
 
-    def _take_head(self, raw: RequestHead) -> None:
+    def _take(self, event: Event) -> None:
+        if isinstance(event, RequestHead):
+            self._take_head(event)
+        elif isinstance(event, End):
+            self._take_end()
+        elif isinstance(event, Broken):
+            self._refuse(self._current[0] if self._current else None, event.status, event.message)
+        else:
+            self._take_body(event)
+
+    @property
+    def _is_at_rest(self) -> bool:
+        """Whether nothing is under way, so that a request can be answered where it stands."""
+        return (
+            self._serving is None
+            and self._current is None
+            and not (self._waiting or self._is_paused or self._is_closing)
+        )
+
+    def _take_whole(self, raw: RequestHead, body: Buffer, _end: End) -> None:
+        head = self._head_of(raw)
+        opened = self._application.open(head)
+        if type(opened) is Intake and not opened.is_stream and len(body) <= opened.max_bytes:
+            self._ledger.running += 1
+            self._ledger.buffered += len(body)
+            self._serve(head, raw, body)
+            self._flush()
+            return
+        # Not as most are: the long way.
+        self._take_head(raw)
+        self._take_body(body)
+        self._take_end()
+        self._flush()
+
+    def _head_of(self, raw: RequestHead) -> Head:
         known, head = self._heads
         if raw is not known or head is None:
             # The same head again is the same object, and so is what was made of it.
             head = Head(raw.method, raw.path, raw.headers, self._peer, self._identity)
             self._heads = (raw, head)
+        return head
+
+    def _take_head(self, raw: RequestHead) -> None:
+        head = self._head_of(raw)
         self._current = (head, raw)
         opened = self._application.open(head)
         if isinstance(opened, Answer):
@@ -265,9 +294,6 @@ class Http1Connection(asyncio.Protocol):
             self._parts = []
         self._submit(head, raw, body)
 
-    def _take_broken(self, broken: Broken) -> None:
-        self._refuse(self._current[0] if self._current else None, broken.status, broken.message)
-
     def _refuse(self, head: Head | None, status: int, message: str) -> None:
         """Refuse what is being read; nothing after it can be."""
         self._reject(self._application.refuse(head, status, message), has_body=True)
@@ -342,7 +368,7 @@ class Http1Connection(asyncio.Protocol):
         self._advance()
 
     def _finish(self, raw: RequestHead, answer: Answer) -> None:
-        if isinstance(answer.body, Sequence):
+        if type(answer.body) is tuple:
             self._end_serving()
             self._reply(raw, answer)
             if not self._waiting:
@@ -397,30 +423,22 @@ class Http1Connection(asyncio.Protocol):
 
     def _reply(self, raw: RequestHead | None, answer: Answer) -> None:
         body = answer.body
-        assert isinstance(body, Sequence)
+        assert isinstance(body, tuple)
         size = sum(map(len, body))
         head = self._head(raw, answer, b"content-length: %d\r\n\r\n" % size)
         self._write((head, *body) if raw is None or raw.method != "HEAD" else (head,))
 
     def _head(self, raw: RequestHead | None, answer: Answer, last: bytes) -> bytes:
-        minor = 0 if raw is not None and raw.is_10 else 1
+        head = self._ledger.head(answer.status, answer.fields)
+        if answer.extra:
+            head += b"".join(b"%b: %b\r\n" % pair for pair in answer.extra)
         # Not even a refusal of what never became a request leaves the connection open.
-        keeps = raw is not None and raw.keep_alive and not answer.close and not self._ledger.is_draining
-        if not keeps:
+        if raw is None or not raw.keep_alive or answer.close or self._ledger.is_draining:
             self._is_closing = True
-            connection = b"connection: close\r\n"
-        else:
-            connection = b"connection: keep-alive\r\n" if minor == 0 else b""
-        lines = _LINES.get(answer.status, _CLOSED)  # type: ignore[call-overload] # an HTTPStatus is an int
-        extra = b"".join(b"%b: %b\r\n" % pair for pair in answer.extra) if answer.extra else b""
-        return b"%bdate: %b\r\n%b%b%b%b" % (
-            lines[minor],
-            self._ledger.date,
-            answer.fields.lines,
-            extra,
-            connection,
-            last,
-        )
+            head += b"connection: close\r\n"
+        elif raw.is_10:
+            head += b"connection: keep-alive\r\n"
+        return head + last
 
     async def _pump(self, raw: RequestHead, answer: Answer, body: AsyncIterator[Buffer]) -> None:
         """Write a streamed body as it comes and as fast as the peer reads."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
@@ -233,7 +233,7 @@ class Http2Connection(asyncio.Protocol):
     def _answer_and_leave(self, number: int, answer: Answer, *, is_complete: bool) -> None:
         """Answer a request whose body is not wanted."""
         body = answer.body
-        assert isinstance(body, Sequence)
+        assert isinstance(body, tuple)
         if number in self._streams:
             self._drop(number)
         self._reply(number, answer, body)
@@ -272,7 +272,7 @@ class Http2Connection(asyncio.Protocol):
 
     def _finish(self, number: int, stream: _Stream, answer: Answer) -> None:
         body = answer.body
-        if isinstance(body, Sequence):
+        if isinstance(body, tuple):
             self._ledger.running -= 1
             # The stream may be over already; then nothing of this is sent.
             if self._streams.pop(number, None) is not None:
@@ -287,7 +287,7 @@ class Http2Connection(asyncio.Protocol):
     def _headers(self, answer: Answer) -> tuple[tuple[bytes, bytes], ...]:
         return (_STATUS[answer.status], (b"date", self._ledger.date), *answer.fields.pairs, *answer.extra)
 
-    def _reply(self, number: int, answer: Answer, body: Sequence[Buffer]) -> None:
+    def _reply(self, number: int, answer: Answer, body: tuple[Buffer, ...]) -> None:
         headers = self._headers(answer)
         if not answer.trailers:
             headers = (*headers, (_LENGTH, b"%d" % sum(map(len, body))))

@@ -5,15 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from email.utils import formatdate
+from http import HTTPStatus
 from typing import Final, Protocol
 
 from gateway.core.clock import Clock
-from gateway.listeners.exchange import Application
+from gateway.listeners.exchange import Application, Fields
 from gateway.listeners.transport.settings import TransportSettings
 
 SWEEP_S: Final = 0.25
 """How late a time limit may be noticed. One sweep over all connections is cheaper than a timer for each
 request: a request that is answered out of memory would spend as much on its timer as on its parsing."""
+
+
+_HEADS: Final = 256
+_LINES: Final = {
+    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
+}
+_CLOSED: Final = b"HTTP/1.1 499 Client Closed Request\r\n"
+"""nginx's number for a client that left, which has no phrase of its own."""
 
 
 class Connection(Protocol):
@@ -46,6 +55,7 @@ class Ledger:
         """Bytes of bodies on their way or waiting."""
         self.is_draining = False
         self.date = b""
+        self._heads: dict[tuple[int, Fields], bytes] = {}
         self._per_address: Counter[str] = Counter()
         self._idle = asyncio.Event()
         self._sweeping = asyncio.create_task(self._sweep())
@@ -87,6 +97,20 @@ class Ledger:
         """Let ``new`` stand for the connection that was ``old``."""
         self.connections[new] = self.connections.pop(old)
 
+    def head(self, status: int, fields: Fields) -> bytes:
+        """Return the beginning of an HTTP/1.1 answer: status line, Date and the shared fields.
+
+        It is rendered once for as long as the time of day is the same.
+        """
+        key = (status, fields)
+        found = self._heads.get(key)
+        if found is None:
+            if len(self._heads) >= _HEADS:
+                self._heads.clear()
+            line = _LINES.get(status, _CLOSED)
+            found = self._heads[key] = b"%bdate: %b\r\n%b" % (line, self.date, fields.lines)
+        return found
+
     def has_room(self, size: int) -> bool:
         """Whether ``size`` more bytes of bodies may be buffered."""
         return self.buffered + size <= self.settings.max_buffered_mib << 20
@@ -125,4 +149,7 @@ class Ledger:
                 connection.sweep(now)
 
     def _tell_time(self) -> None:
-        self.date = formatdate(self.clock.wall(), usegmt=True).encode("ascii")
+        date = formatdate(self.clock.wall(), usegmt=True).encode("ascii")
+        if date != self.date:
+            self.date = date
+            self._heads.clear()
