@@ -19,7 +19,7 @@ from google.protobuf.message import DecodeError
 from gateway.core.catalog import ModelSpec, TensorSpec
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import NO_PARAMETERS, Parameter, Provenance, Request, Response
-from gateway.core.tensor import BYTES, DATATYPES, Tensor, check_size, element_count
+from gateway.core.tensor import BYTES, DATATYPES, ITEM_SIZES, Tensor, check_size, element_count
 from gateway.wire.proto import messages
 from gateway.wire.validation import (
     TIMEOUT,
@@ -200,7 +200,7 @@ def _decode_typed(kind: str, entry: Any, shape: tuple[int, ...]) -> Tensor:
     name, datatype = entry.name, entry.datatype
     field = _FIELDS.get(datatype)
     if field is None:
-        if datatype in DATATYPES:
+        if datatype in ITEM_SIZES:
             raise GatewayError(
                 Fault.INVALID, f"{kind} '{name}' is {datatype}, which travels in raw_{kind}_contents only"
             )
