@@ -53,7 +53,7 @@ class LogSwitches:
                 raise GatewayError(
                     Fault.UNSUPPORTED, f"log setting '{name}' is fixed when the process starts"
                 )
-            settings[name] = value  # type: ignore[assignment] # it has the type of the one before
+            settings[name] = value
         self._apply(settings)
         return self.read()
 

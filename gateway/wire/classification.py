@@ -6,6 +6,7 @@ It is a matter of rendering: caches and models see the plain output.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -18,7 +19,7 @@ from gateway.core.tensor import BYTES, Array, Tensor
 CLASSIFICATION: Final = "classification"
 _MAX_CLASSES: Final = 1 << 16
 
-NO_CLASSES: Final[Mapping[str, int]] = {}
+NO_CLASSES: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 def class_count(output: str, value: Parameter) -> int:

@@ -35,7 +35,7 @@ class Ask(StrEnum):
 
 _READS: Final = ("GET", "HEAD")
 _WRITES: Final = ("POST",)
-METHODS: Final[dict[Ask, tuple[str, ...]]] = {ask: _READS for ask in Ask} | {
+METHODS: Final[dict[Ask, tuple[str, ...]]] = dict.fromkeys(Ask, _READS) | {
     Ask.INFER: _WRITES,
     Ask.GENERATE: _WRITES,
     Ask.GENERATE_STREAM: _WRITES,
@@ -70,7 +70,7 @@ _FIXED: Final = {
     "/v2/logging": Target(Ask.LOGGING),
     "/v2/trace/setting": Target(Ask.TRACING),
 }
-_OF_MODELS: Final = {
+_OF_MODELS: Final[dict[tuple[str, ...], Ask]] = {
     (): Ask.MODEL,
     ("ready",): Ask.MODEL_READY,
     ("infer",): Ask.INFER,
@@ -80,7 +80,7 @@ _OF_MODELS: Final = {
     ("stats",): Ask.STATISTICS,
     ("trace", "setting"): Ask.TRACING,
 }
-_OF_REPOSITORY: Final = {("load",): Ask.LOAD, ("unload",): Ask.UNLOAD}
+_OF_REPOSITORY: Final[dict[tuple[str, ...], Ask]] = {("load",): Ask.LOAD, ("unload",): Ask.UNLOAD}
 _OF_MEMORY: Final = {
     "status": Ask.SHARED_MEMORY,
     "register": Ask.SHARE_MEMORY,
@@ -104,7 +104,8 @@ def read_path(path: str) -> Target | None:
             is_named = not region or (len(region) == 2 and region[0] == "region" and bool(_decode(region[1])))
             ask = _OF_MEMORY.get(verb)
             return Target(ask) if ask and is_named else None
-    return None
+        case _:
+            return None
 
 
 def _of_model(ask: Ask | None, name: str, version: str = "") -> Target | None:

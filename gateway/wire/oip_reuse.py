@@ -106,7 +106,7 @@ class RequestHeads:
 
 
 class ResponseHeads:
-    """Writes answers, remembering at most 1,024 heads. Heads differ by what an output is, not what it holds."""
+    """Writes answers, remembering at most 1,024 heads: what an output is, not what it holds."""
 
     def __init__(self) -> None:
         self._heads: dict[tuple[Any, ...], bytes] = {}

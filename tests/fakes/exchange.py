@@ -96,7 +96,7 @@ def _rest(coroutine: Any, awaited: Any) -> Any:
     while True:
         try:
             sent = yield awaited
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - it is thrown in where it was awaited
             step, value = coroutine.throw, error
         else:
             step, value = coroutine.send, sent

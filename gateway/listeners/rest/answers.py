@@ -9,6 +9,7 @@ from typing import Final
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Provenance
 from gateway.listeners.exchange import Answer, Fields, Pair
+from gateway.listeners.said import safe, told
 from gateway.wire import headers
 from gateway.wire.compression import MAX_DEFLATED, choose_coding, deflate
 from gateway.wire.faults import STATUSES
@@ -95,7 +96,7 @@ class Answers:
     ) -> Fields:
         pairs = [
             (b"content-type", content_type),
-            (headers.SERVED_BY.encode(), _safe(self._region)),
+            (headers.SERVED_BY.encode(), safe(self._region)),
             (headers.GENERATION.encode(), b"%d" % generation),
         ]
         if provenance is not None:
@@ -103,19 +104,3 @@ class Answers:
         if header_length is not None:
             pairs.append((_HEADER_LENGTH, b"%d" % header_length))
         return Fields(*pairs)
-
-
-def told(provenance: Provenance) -> list[Pair]:
-    """Render where an answer came from."""
-    said = [
-        (headers.PROVENANCE.encode(), _safe(headers.provenance_value(provenance))),
-        (headers.CERTIFIED.encode(), b"true" if provenance.certified else b"false"),
-    ]
-    if provenance.digest:
-        said.append((headers.DIGEST.encode(), _safe(provenance.digest)))
-    return said
-
-
-def _safe(value: str) -> bytes:
-    """Leave out what could end a header early."""
-    return "".join(char for char in value if char.isascii() and char.isprintable()).encode("ascii")

@@ -9,13 +9,16 @@ from typing import Final
 
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.service import Generation
-from gateway.core.tensor import Buffer
 from gateway.core.telemetry import Refused
+from gateway.core.tensor import Buffer
+from gateway.listeners.desk import Desk
 from gateway.listeners.exchange import Answer, Application, Head, Intake
 from gateway.listeners.extensions import Extensions
 from gateway.listeners.front import Front
 from gateway.listeners.rest.answers import Answers, Refusal
+from gateway.listeners.rest.generate import Generate
 from gateway.listeners.rest.infer import Infer
+from gateway.listeners.rest.manage import Manage
 from gateway.listeners.rest.tell import Tell
 from gateway.wire.oip_paths import METHODS, Ask, Target, read_path
 
@@ -72,8 +75,7 @@ class RestApplication:
             return self._answers.refusal(refusal, generation.number)
         except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer and not a traceback
             _log.exception("an HTTP request failed unexpectedly")
-            error = GatewayError(Fault.INTERNAL, "internal error")
-            return self._answers.error(error, generation.number)
+            return self._answers.error(GatewayError(Fault.INTERNAL, "internal error"), generation.number)
 
     def refuse(self, head: Head | None, status: int, message: str) -> Answer:  # noqa: ARG002 - the seam's
         """Render a refusal of the connection's own."""
@@ -88,7 +90,8 @@ class RestApplication:
 
 
 def _calls(front: Front, answers: Answers, infer: Infer, extensions: Extensions) -> dict[Ask, Call]:
-    tell = Tell(front, answers)
+    tell, generate = Tell(front, answers), Generate(front, answers, infer)
+    manage = Manage(Desk(front, extensions), answers)
     return {
         Ask.INFER: infer,
         Ask.SERVER: tell.server,
@@ -96,6 +99,18 @@ def _calls(front: Front, answers: Answers, infer: Infer, extensions: Extensions)
         Ask.READY: tell.ready,
         Ask.MODEL: tell.model,
         Ask.MODEL_READY: tell.model_ready,
+        Ask.MODELS: manage.models,
+        Ask.CONFIG: manage.config,
+        Ask.STATISTICS: manage.statistics,
+        Ask.INDEX: manage.index,
+        Ask.LOAD: manage.load,
+        Ask.UNLOAD: manage.unload,
+        Ask.LOGGING: manage.logging,
+        Ask.TRACING: manage.tracing,
+        Ask.SHARED_MEMORY: manage.shared_memory,
+        Ask.SHARE_MEMORY: manage.share_memory,
+        Ask.GENERATE: generate.once,
+        Ask.GENERATE_STREAM: generate.stream,
     }
 
 
