@@ -58,7 +58,7 @@ bench: setup wrk ## measure in one run, as ratios; writes out/bench.json
 	$(BIN)/python -m loadtests.bench $(ARGS)
 
 proto: setup ## compile the protocol's definition
-	$(BIN)/python -m grpc_tools.protoc -Igateway/wire/proto --include_imports --descriptor_set_out=gateway/wire/proto/open_inference.binpb gateway/wire/proto/open_inference.proto
+	$(BIN)/python -m grpc_tools.protoc -Igateway/wire/proto --include_imports --descriptor_set_out=gateway/wire/proto/open_inference.binpb $(wildcard gateway/wire/proto/*.proto)
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) out build *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

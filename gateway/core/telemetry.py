@@ -11,12 +11,16 @@ import msgspec
 
 
 class RequestFinished(msgspec.Struct, frozen=True):
-    """``code`` is ``ok`` or the fault's name, or ``cancelled`` when the caller left."""
+    """``code`` is ``ok`` or the fault's name, or ``cancelled`` when the caller left.
+
+    ``version`` is the one that answered; else the one that was asked for, which may be empty.
+    """
 
     model: str
     provenance: str
     code: str
     seconds: float
+    version: str = ""
 
 
 class LayerTimed(msgspec.Struct, frozen=True):
@@ -66,13 +70,21 @@ class CertificateRefused(msgspec.Struct, frozen=True):
 
 
 class BatchRan(msgspec.Struct, frozen=True):
-    """``size`` rows in ``requests`` requests waited ``queue_s`` (the oldest) and ran ``run_s``."""
+    """``size`` rows in ``requests`` requests waited ``queue_s`` (the oldest) and ran ``run_s``.
+
+    ``queued_s`` is the sum of what all of them waited. Of ``run_s``, ``input_s`` went into joining inputs
+    and ``output_s`` into parting outputs.
+    """
 
     model: str
     size: int
     requests: int
     queue_s: float
     run_s: float
+    version: str = ""
+    queued_s: float = 0.0
+    input_s: float = 0.0
+    output_s: float = 0.0
 
 
 class QueueChanged(msgspec.Struct, frozen=True):

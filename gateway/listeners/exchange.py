@@ -18,6 +18,7 @@ import msgspec
 from gateway.core.tensor import Buffer
 
 Pair = tuple[bytes, bytes]
+Whole = tuple[Buffer, ...] | list[Buffer]
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -71,7 +72,7 @@ NO_FIELDS = Fields()
 class Answer(msgspec.Struct, frozen=True):
     """What goes back.
 
-    ``fields`` are shared between answers, ``extra`` belong to this one. ``body``: a tuple of its parts, or a
+    ``fields`` are shared between answers, ``extra`` belong to this one. ``body``: its parts, or a
     stream of them that the connection pulls no faster than the peer reads. ``trailers`` go after the body
     on HTTP/2 (gRPC's status); an empty body with trailers is sent as trailers alone. A stream that raises
     ends its HTTP/1.1 connection, or resets its HTTP/2 stream.
@@ -79,7 +80,7 @@ class Answer(msgspec.Struct, frozen=True):
 
     status: int
     fields: Fields = NO_FIELDS
-    body: tuple[Buffer, ...] | AsyncIterator[Buffer] = ()
+    body: Whole | AsyncIterator[Buffer] = ()
     extra: tuple[Pair, ...] = ()
     trailers: tuple[Pair, ...] = ()
     close: bool = False

@@ -16,6 +16,7 @@ import msgspec
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import NO_PARAMETERS, Parameter, Provenance, Request, Response
 from gateway.core.tensor import Buffer, Tensor, check_size
+from gateway.wire.classification import CLASSIFICATION, NO_CLASSES, class_count, classify
 from gateway.wire.headers import INFERENCE_HEADER_LENGTH
 from gateway.wire.oip_messages import (
     AnsweredTensorMessage,
@@ -54,10 +55,15 @@ _AS_BINARY: Final[dict[str, Parameter]] = {BINARY: True}
 
 
 class Wishes(msgspec.Struct, frozen=True):
-    """Which outputs the client wants in the binary section: ``named`` ones, ``default`` for the others."""
+    """How the client wants its outputs.
+
+    In the binary section: as ``named`` says, ``default`` for the others. ``classes``: output → how many of
+    its highest elements it wants, instead of the output.
+    """
 
     default: bool = False
     named: Mapping[str, bool] | None = None
+    classes: Mapping[str, int] = NO_CLASSES
 
     def binary(self, output: str) -> bool:
         """Whether ``output`` is wanted as binary data."""
@@ -81,7 +87,7 @@ class Inference(msgspec.Struct, frozen=True):
 class Body(msgspec.Struct, frozen=True):
     """A body to be sent. ``header_length`` is None when it is JSON only."""
 
-    parts: Sequence[Buffer]
+    parts: tuple[Buffer, ...] | list[Buffer]
     header_length: int | None
 
     def join(self) -> bytes:
@@ -143,6 +149,8 @@ def encode_response(response: Response, wishes: Wishes, request_id: str) -> Body
     Raises:
         GatewayError: INVALID for an output wanted as JSON that JSON cannot carry.
     """
+    if wishes.classes:
+        response = classify(response, wishes.classes)
     outputs, chunks = [], []
     for tensor in response.outputs:
         if wishes.binary(tensor.name):
@@ -273,16 +281,18 @@ def _decode_wanted(messages: Sequence[WantedMessage], *, default: bool) -> tuple
         return (), WISH_BINARY if default else WISH_JSON
     names = tuple(message.name for message in messages)
     check_names("output", names)
-    named = {}
+    named, classes = {}, {}
     for message in messages:
         wish = message.parameters.pop(BINARY, default)
         if not isinstance(wish, bool):
             raise GatewayError(
                 Fault.INVALID, f"parameter '{BINARY}' of output '{message.name}' must be true or false"
             )
+        if count := class_count(message.name, message.parameters.pop(CLASSIFICATION, 0)):
+            classes[message.name] = count
         check_tensor_parameters("output", message.name, message.parameters)
         named[message.name] = wish
-    return names, Wishes(default, named)
+    return names, Wishes(default, named, classes)
 
 
 def _binary_out(tensor: Tensor) -> TensorOut:

@@ -10,16 +10,17 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 from google.protobuf.message import DecodeError
 
 from gateway.core.catalog import ModelSpec, TensorSpec
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import NO_PARAMETERS, Parameter, Provenance, Request, Response
-from gateway.core.tensor import BYTES, DATATYPES, Tensor, check_size, element_count
+from gateway.core.tensor import BYTES, DATATYPES, ITEM_SIZES, Tensor, check_size, element_count
+from gateway.wire.classification import CLASSIFICATION, NO_CLASSES, class_count
 from gateway.wire.proto import messages
 from gateway.wire.validation import (
     MAX_DECODED,
@@ -52,11 +53,11 @@ _INTEGERS: Final = {"int_contents": np.dtype("<i4"), "uint_contents": np.dtype("
 """The fields that hold narrower datatypes too, and what their elements are on the wire."""
 
 
-@dataclass(frozen=True, slots=True)
-class Inference:
+class Inference(msgspec.Struct, frozen=True):
     """What a ModelInferRequest says; who said it, and until when it matters, the listener knows.
 
-    ``timeout_s`` is the parameter ``timeout``, which is no longer among ``parameters``.
+    ``timeout_s`` is the parameter ``timeout``, which is no longer among ``parameters``. ``classes``: output →
+    how many of its highest elements are wanted instead of it.
     """
 
     model: str
@@ -66,6 +67,7 @@ class Inference:
     outputs: tuple[str, ...]
     parameters: Mapping[str, Parameter]
     timeout_s: float
+    classes: Mapping[str, int] = NO_CLASSES
 
 
 def parse(kind: Any, body: bytes) -> Any:
@@ -80,8 +82,8 @@ def parse(kind: Any, body: bytes) -> Any:
         raise GatewayError(Fault.INVALID, f"the body is not a valid {kind.DESCRIPTOR.name}") from None
 
 
-def decode_request(message: Any) -> Inference:
-    """Read a ModelInferRequest.
+def decode_request(message: Any, *, classification: bool = False) -> Inference:
+    """Read a ModelInferRequest; ``classification`` says whether the caller serves that extension.
 
     Raises:
         GatewayError: INVALID or UNSUPPORTED, with a message for the client.
@@ -97,8 +99,14 @@ def decode_request(message: Any) -> Inference:
 
     outputs = tuple(output.name for output in message.outputs)
     check_names("output", outputs)
+    classes = {}
     for output in message.outputs:
-        check_tensor_parameters("output", output.name, output.parameters)
+        asked = dict(output.parameters)
+        if classification and (choice := asked.pop(CLASSIFICATION, None)) is not None:
+            value = _decode_parameters({CLASSIFICATION: choice})[CLASSIFICATION]
+            if count := class_count(output.name, value):
+                classes[output.name] = count
+        check_tensor_parameters("output", output.name, asked)
 
     return Inference(
         message.model_name,
@@ -108,6 +116,7 @@ def decode_request(message: Any) -> Inference:
         outputs,
         parameters,
         timeout_s,
+        classes or NO_CLASSES,
     )
 
 
@@ -203,7 +212,7 @@ def _decode_typed(kind: str, entry: Any, shape: tuple[int, ...]) -> Tensor:
     name, datatype = entry.name, entry.datatype
     field = _FIELDS.get(datatype)
     if field is None:
-        if datatype in DATATYPES:
+        if datatype in ITEM_SIZES:
             raise GatewayError(
                 Fault.INVALID, f"{kind} '{name}' is {datatype}, which travels in raw_{kind}_contents only"
             )

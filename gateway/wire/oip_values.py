@@ -14,9 +14,10 @@ import msgspec
 import numpy as np
 
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.tensor import BYTES, DATATYPES, Buffer, Tensor, element_count, join_bytes
+from gateway.core.tensor import BF16, BYTES, DATATYPES, Buffer, Tensor, element_count, join_bytes
 from gateway.wire.validation import MAX_DECODED
 
+_BINARY_ONLY: Final = frozenset({"FP16", BF16})
 _BLANK: Final = b" \t\r\n"
 _ELEMENTS: Final[dict[str, type]] = {"b": bool, "i": int, "u": int, "f": float}
 
@@ -58,8 +59,8 @@ def encode_values(tensor: Tensor) -> list[Any]:
         GatewayError: INVALID for FP16, for NaN and infinity, and for BYTES that are not UTF-8: JSON has
             no word for them, and the client can have them as binary data.
     """
-    if tensor.datatype == "FP16":
-        raise _no_json(tensor.name, "FP16")
+    if tensor.datatype in _BINARY_ONLY:
+        raise _no_json(tensor.name, tensor.datatype)
     array = tensor.numpy().ravel()
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise _no_json(tensor.name, "NaN or infinity")
@@ -81,13 +82,14 @@ def _no_json(name: str, what: str) -> GatewayError:
 def _dtype_of(name: str, datatype: str) -> np.dtype[Any] | None:
     if datatype == BYTES:
         return None
+    if datatype in _BINARY_ONLY:
+        raise GatewayError(
+            Fault.INVALID,
+            f"input '{name}': sending {datatype} data via JSON is not supported, send binary data",
+        )
     dtype = DATATYPES.get(datatype)
     if dtype is None:
         raise GatewayError(Fault.INVALID, f"input '{name}' has an unknown datatype")
-    if datatype == "FP16":
-        raise GatewayError(
-            Fault.INVALID, f"input '{name}': sending FP16 data via JSON is not supported, send binary data"
-        )
     return dtype
 
 

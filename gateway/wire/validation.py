@@ -21,6 +21,7 @@ _MAX_ID: Final = 1024
 _MAX_ELEMENTS: Final = 1 << 59  # of 8 bytes at most, less than an address can tell apart
 _MAX_DIGITS: Final = 20
 _RESERVED_PREFIX: Final = "triton_"
+_FINAL_RESPONSE: Final = "triton_enable_empty_final_response"
 _UNSUPPORTED_OF_TENSORS: Final = frozenset({"classification", "shared_memory_region"})
 
 
@@ -79,12 +80,16 @@ def check_parameters(parameters: Mapping[str, Parameter]) -> None:
     """Refuse request parameters that a client must not set, or that Edgeway would answer wrongly.
 
     Raises:
-        GatewayError: INVALID for a reserved name; UNSUPPORTED for a stateful sequence, whose answers
-            depend on earlier requests and must never come from a cache.
+        GatewayError: INVALID for a reserved name or a priority that is none; UNSUPPORTED for a stateful
+            sequence, whose answers depend on earlier requests and must never come from a cache.
     """
     for name in parameters:
-        if name.startswith(_RESERVED_PREFIX):
+        if name.startswith(_RESERVED_PREFIX) and name != _FINAL_RESPONSE:
             raise GatewayError(Fault.INVALID, "parameters whose names start with 'triton_' are reserved")
+    priority = parameters.get("priority", 0)
+    # bool is an int in Python, and is no priority.
+    if type(priority) is not int or priority < 0:
+        raise GatewayError(Fault.INVALID, "parameter 'priority' must be a whole number of at least 0")
     if parameters.get("sequence_id"):
         raise GatewayError(Fault.UNSUPPORTED, "stateful sequences ('sequence_id') are not supported")
 

@@ -368,7 +368,7 @@ class Http1Connection(asyncio.Protocol):
         self._advance()
 
     def _finish(self, raw: RequestHead, answer: Answer) -> None:
-        if type(answer.body) is tuple:
+        if isinstance(answer.body, tuple | list):
             self._end_serving()
             self._reply(raw, answer)
             if not self._waiting:
@@ -423,7 +423,7 @@ class Http1Connection(asyncio.Protocol):
 
     def _reply(self, raw: RequestHead | None, answer: Answer) -> None:
         body = answer.body
-        assert isinstance(body, tuple)
+        assert isinstance(body, tuple | list)
         size = sum(map(len, body))
         head = self._head(raw, answer, b"content-length: %d\r\n\r\n" % size)
         self._write((head, *body) if raw is None or raw.method != "HEAD" else (head,))

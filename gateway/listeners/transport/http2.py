@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from gateway.core.stepping import begin
 from gateway.core.tensor import Buffer
-from gateway.listeners.exchange import Answer, Head, Intake
+from gateway.listeners.exchange import Answer, Head, Intake, Whole
 from gateway.listeners.transport.http1 import DRAIN_SILENCE_S
 from gateway.listeners.transport.ledger import Connection, Ledger
 from gateway.listeners.transport.streams import BodyStream
@@ -233,7 +233,7 @@ class Http2Connection(asyncio.Protocol):
     def _answer_and_leave(self, number: int, answer: Answer, *, is_complete: bool) -> None:
         """Answer a request whose body is not wanted."""
         body = answer.body
-        assert isinstance(body, tuple)
+        assert isinstance(body, tuple | list)
         if number in self._streams:
             self._drop(number)
         self._reply(number, answer, body)
@@ -272,7 +272,7 @@ class Http2Connection(asyncio.Protocol):
 
     def _finish(self, number: int, stream: _Stream, answer: Answer) -> None:
         body = answer.body
-        if isinstance(body, tuple):
+        if isinstance(body, tuple | list):
             self._ledger.running -= 1
             # The stream may be over already; then nothing of this is sent.
             if self._streams.pop(number, None) is not None:
@@ -287,7 +287,7 @@ class Http2Connection(asyncio.Protocol):
     def _headers(self, answer: Answer) -> tuple[tuple[bytes, bytes], ...]:
         return (_STATUS[answer.status], (b"date", self._ledger.date), *answer.fields.pairs, *answer.extra)
 
-    def _reply(self, number: int, answer: Answer, body: tuple[Buffer, ...]) -> None:
+    def _reply(self, number: int, answer: Answer, body: Whole) -> None:
         headers = self._headers(answer)
         if not answer.trailers:
             headers = (*headers, (_LENGTH, b"%d" % sum(map(len, body))))
