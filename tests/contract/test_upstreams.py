@@ -6,74 +6,28 @@ Each test runs once per wire, against a real gateway listener of that wire in th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
-from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller, Provenance
 from gateway.core.tensor import Tensor
-from gateway.listeners.grpc import GrpcListener
-from gateway.listeners.http import HttpListener
-from gateway.upstreams.grpc import GrpcUpstream
-from gateway.upstreams.http import HttpUpstream
-from tests.fakes.front import DIGITS, EchoService, FakeCatalog, fake_front
+from tests.fakes.front import DIGITS, EchoService, FakeCatalog
 from tests.fakes.redis_server import free_port
 from tests.fakes.service import HANG, ScriptedService, answer, request
+from tests.fakes.upstreams import before, fails, flags, grpc_upstream_to, http_upstream_to, until
 
-
-@dataclass(frozen=True)
-class Wire:
-    """How to open both ends of one protocol."""
-
-    listener: Callable[..., Any]
-    upstream: Callable[[int], Any]
-
-
-WIRES = {
-    "http": Wire(HttpListener, lambda port: HttpUpstream("far", f"http://127.0.0.1:{port}", LoopClock())),
-    "grpc": Wire(GrpcListener, lambda port: GrpcUpstream("far", f"127.0.0.1:{port}", LoopClock())),
-}
+WIRES = {"http": http_upstream_to, "grpc": grpc_upstream_to}
 
 
 @pytest.fixture(params=WIRES.values(), ids=WIRES)
-def wire(request: pytest.FixtureRequest) -> Wire:
-    chosen: Wire = request.param
+def wire(request: pytest.FixtureRequest) -> Callable[[int], Any]:
+    """How to build an upstream to a port; the gateway there speaks the same wire."""
+    chosen: Callable[[int], Any] = request.param
     return chosen
-
-
-@asynccontextmanager
-async def before(wire: Wire, service: Any, **changes: Any) -> AsyncIterator[Any]:
-    """An upstream whose other side is a gateway before ``service``."""
-    listener = wire.listener(fake_front(service, **changes))
-    await listener.start("127.0.0.1", 0)
-    upstream = wire.upstream(listener.port)
-    try:
-        yield upstream
-    finally:
-        await upstream.aclose()
-        await listener.aclose()
-
-
-async def fails(call: Awaitable[Any]) -> GatewayError:
-    with pytest.raises(GatewayError) as caught:
-        await call
-    return caught.value
-
-
-def flags(error: GatewayError) -> tuple[Fault, bool, bool]:
-    return error.fault, error.retryable, error.counts
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.001)
 
 
 async def test_request_and_answer_pass_through(wire):
@@ -157,7 +111,7 @@ async def test_overload_keeps_its_time(wire):
 
 async def test_nobody_there(wire):
     """A closed port is a failure of the endpoint, told at once and without its address."""
-    upstream = wire.upstream(free_port())
+    upstream = wire(free_port())
 
     async with asyncio.timeout(2):
         error = await fails(upstream(request()))
