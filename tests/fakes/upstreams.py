@@ -86,9 +86,13 @@ class Peer:
         self.connections = 0
         self.hung_up = 0
         self.failures: list[Exception] = []
+        self.playing: set[asyncio.Task[None]] = set()
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self.playing.add(task)
         try:
             await self._play(reader, writer)
             await writer.drain()
@@ -96,7 +100,11 @@ class Peer:
             self.hung_up += 1
         except Exception as failure:  # noqa: BLE001 - raised again where the test can see it
             self.failures.append(failure)
+        except asyncio.CancelledError:
+            # Only ``scripted_peer`` cancels, at the end; streams would log it as an error.
+            return
         finally:
+            self.playing.discard(task)
             writer.close()
 
     def __repr__(self) -> str:
@@ -113,7 +121,11 @@ async def scripted_peer(play: Play, port: int = 0) -> AsyncIterator[Peer]:
         yield peer
     finally:
         server.close()
-        # Scripts that wait for more end with their client, which has been closed by now.
+        if peer.playing:
+            # Their clients have left by now; who still waits, waits for nothing.
+            await asyncio.wait(peer.playing, timeout=0.2)
+        for task in peer.playing:
+            task.cancel()
         await asyncio.sleep(0)
         if peer.failures:
             raise peer.failures[0]

@@ -131,6 +131,9 @@ class AnswerReader:
         """
         if not self._pending:
             raise FramingError("bytes that nobody asked for")
+        if not self._fed and not data.startswith(b"H"):
+            # llhttp would take RTSP and ICE too.
+            raise FramingError("not HTTP")
         self._fed += len(data)
         try:
             self._parser.feed_data(data)
