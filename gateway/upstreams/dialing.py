@@ -14,6 +14,10 @@ _NAMES_KEPT_S: Final = 30.0
 P = TypeVar("P", bound=asyncio.Protocol)
 
 
+class UnreachableError(Exception):
+    """No connection could be had: nobody is there, or it is too early to try again, or we are closed."""
+
+
 class Dialer:
     """Knows one endpoint's host and port, and for a while its addresses.
 

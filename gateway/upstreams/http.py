@@ -18,10 +18,10 @@ from gateway.core.request import ANONYMOUS, CENTRAL, Provenance, Request, Respon
 from gateway.core.service import Service
 from gateway.core.tensor import Buffer
 from gateway.upstreams.backoff import Backoff
-from gateway.upstreams.dialing import Dialer
+from gateway.upstreams.dialing import Dialer, UnreachableError
 from gateway.upstreams.failures import LENIENCY_S, Failures
 from gateway.upstreams.http1_connection import ConnectionLostError
-from gateway.upstreams.http1_pool import Http1Pool, UnreachableError
+from gateway.upstreams.http1_pool import Http1Pool
 from gateway.upstreams.settings import HttpUpstreamSettings
 from gateway.wire import headers
 from gateway.wire.faults import fault_of_http

@@ -9,15 +9,11 @@ from typing import Final
 
 from gateway.core.tensor import Buffer
 from gateway.upstreams.backoff import Backoff
-from gateway.upstreams.dialing import Dialer
+from gateway.upstreams.dialing import Dialer, UnreachableError
 from gateway.upstreams.http1_connection import ConnectionLostError, Http1Connection
 from gateway.wire.framing.http1_client import Answer, AnswerReader
 
 _UNLIMITED: Final = 1 << 30
-
-
-class UnreachableError(Exception):
-    """No connection could be had: nobody is there, or it is too early to try again, or we are closed."""
 
 
 class Http1Pool:

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from gateway.upstreams.backoff import Backoff
-from gateway.upstreams.dialing import Dialer
+from gateway.upstreams.dialing import Dialer, UnreachableError
 from gateway.upstreams.http1_connection import ConnectionLostError
-from gateway.upstreams.http1_pool import Http1Pool, UnreachableError
+from gateway.upstreams.http1_pool import Http1Pool
 from gateway.wire.framing.http1_client import FramingError
 from tests.fakes.redis_server import free_port
 from tests.fakes.upstreams import http, read_request, scripted_peer, until
