@@ -7,6 +7,7 @@ import logging
 import math
 import ssl
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from random import Random
 from typing import Final
 from urllib.parse import urlsplit
@@ -36,6 +37,7 @@ Headers = Mapping[str, str]
 Answer = tuple[int, Headers, bytes]
 
 _MAX_SAID: Final = 128
+_PATHS_KEPT: Final = 256
 _ALWAYS: Final = {"accept": "*/*", "accept-encoding": "identity", "user-agent": "edgeway"}
 
 
@@ -71,6 +73,7 @@ class HttpUpstream:
         self._tls = (tls or ssl.create_default_context()) if secure else None
         self._prefix = target.path
         self._head = RequestHead(target.netloc, _ALWAYS)
+        self._path = lru_cache(_PATHS_KEPT)(model_path)
         self._pool: Http1Pool | None = None
         self._closed = False
         self._running = 0
@@ -84,7 +87,7 @@ class HttpUpstream:
         said = self._said(request)
         body = encode_request(request)
         said[headers.INFERENCE_HEADER_LENGTH] = str(body.header_length)
-        path = model_path(request.model, request.version, "infer")
+        path = self._path(request.model, request.version, "infer")
 
         status, told, answer = await self._send("POST", path, body.parts, said)
 

@@ -119,6 +119,8 @@ class Http2Client:
         Raises:
             ClosingError: the connection takes no more.
         """
+        if self.is_closing:
+            raise ClosingError("the connection is closing")
         connection = self._connection
         try:
             stream = connection.send_request(headers)
