@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from random import Random
@@ -205,7 +207,9 @@ async def test_a_stale_connection_costs_nothing():
     async with pool_to(server.sockets[0].getsockname()[1]) as pool:
         assert await ask(pool) == b"ok"
         # Closed by the peer, but the loop has not yet told: the request goes into a dead connection.
-        world[0].transport._sock.shutdown(2)
+        number = world[0].transport.get_extra_info("socket").fileno()
+        with socket.socket(fileno=os.dup(number)) as theirs:
+            theirs.shutdown(socket.SHUT_RDWR)
         assert await ask(pool) == b"ok"
     server.close()
 
