@@ -46,7 +46,7 @@ class GrpcUpstream:
     ``region`` is where answers are said to come from when the other side
     does not tell (Triton, KServe …); its answers then count as central and certified. An answer larger
     than ``max_message_bytes`` is a failure of the other side. ``tls`` is how it is spoken to, in the clear
-    by default; ``chance`` spreads attempts to connect.
+    by default (its ALPN becomes h2); ``chance`` spreads attempts to connect.
     """
 
     def __init__(

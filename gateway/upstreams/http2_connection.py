@@ -160,8 +160,12 @@ class Http2Connection(asyncio.Protocol):
         self._end(LostError())
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the transport, and say the first words."""
+        """Take the transport, and say the first words; over TLS only to who agreed to HTTP/2."""
         self._transport = transport
+        tls = transport.get_extra_info("ssl_object")
+        if tls is not None and tls.selected_alpn_protocol() != "h2":
+            self._fail(FramingError("the peer did not agree to h2"))
+            return
         self._flush()
 
     def data_received(self, data: bytes) -> None:

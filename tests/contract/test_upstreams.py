@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -146,6 +147,32 @@ async def test_leaving_caller_cancels_the_work_there(wire):
 
         assert repr(upstream).endswith("open, 0 running>")
         assert (await upstream(request())).model == "digits"
+
+
+async def test_callers_that_come_and_go(wire):
+    """However many leave, and whenever, the others get their own answers and nothing is left behind."""
+    chance = Random(7)
+
+    class Slow(EchoService):
+        async def __call__(self, asked: Any) -> Any:
+            await asyncio.sleep(chance.uniform(0, 0.02))
+            return await super().__call__(asked)
+
+    async with before(wire, Slow()) as upstream:
+        calls = {number: asyncio.ensure_future(upstream(request(float(number)))) for number in range(150)}
+        for number in range(0, 150, 2):
+            await asyncio.sleep(0.0002)
+            calls[number].cancel()
+        ended = await asyncio.gather(*calls.values(), return_exceptions=True)
+
+        for number, end in zip(calls, ended, strict=True):
+            if number % 2:
+                assert end.outputs[0].numpy()[0, 0] == number
+            else:
+                assert isinstance(end, asyncio.CancelledError) or end.outputs[0].numpy()[0, 0] == number
+        assert any(isinstance(end, asyncio.CancelledError) for end in ended)
+        assert repr(upstream).endswith("open, 0 running>")
+        assert (await upstream(request(-1.0))).outputs[0].numpy()[0, 0] == -1
 
 
 async def test_closing_is_no_evidence(wire):

@@ -17,9 +17,12 @@ from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller, Provenance, Request
 from gateway.core.tensor import Tensor
 from gateway.listeners.grpc import GrpcListener
+from gateway.upstreams.grpc import GrpcUpstream
+from gateway.upstreams.settings import GrpcUpstreamSettings
 from gateway.wire.proto import messages
 from resilience.attempt import AttemptTimeout
 from tests.fakes.front import DIGITS, EchoService, FakeCatalog, fake_front
+from tests.fakes.http2_peer import http2_peer
 from tests.fakes.redis_server import free_port
 from tests.fakes.service import HANG, ScriptedService, answer, request
 from tests.fakes.upstreams import (
@@ -337,3 +340,82 @@ async def test_many_calls_share_one_connection():
         answers = await asyncio.gather(*(upstream(request(float(number))) for number in range(64)))
 
     assert [response.outputs[0].numpy()[0, 0] for response in answers] == list(range(64))
+
+
+ANSWER = messages.ModelInferResponse(
+    model_name="m", outputs=[{"name": "y", "datatype": "INT8", "shape": [1]}], raw_output_contents=[b"1"]
+).SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (2, (Fault.INTERNAL, False, True)),
+        (7, (Fault.UNAVAILABLE, True, False)),
+        (8, (Fault.UNAVAILABLE, True, True)),
+        (11, (Fault.OVERLOADED, True, False)),
+    ],
+)
+async def test_streams_that_end_without_an_answer(code, expected):
+    """A reset stands for a status; a refusal says that nothing was done, which is no evidence."""
+    async with http2_peer(lambda call: call.reset(code)) as peer, grpc_upstream(peer.port) as upstream:
+        error = await fails(upstream(request()))
+
+    assert flags(error) == expected
+
+
+async def test_what_is_said_in_a_call():
+    """The path, the time that is left in a form of eight digits, and that nothing is to be compressed."""
+    deadline = asyncio.get_running_loop().time() + 2
+
+    async with (
+        http2_peer(lambda call: call.answer(ANSWER)) as peer,
+        grpc_upstream(peer.port) as upstream,
+    ):
+        await upstream(request(deadline=deadline, hops=1))
+        said = peer.calls[0].headers
+        await upstream(request())
+
+    assert said[b":path"] == b"/inference.GRPCInferenceService/ModelInfer"
+    assert (said[b":scheme"], said[b":authority"]) == (b"http", f"127.0.0.1:{peer.port}".encode())
+    assert (said[b"te"], said[b"content-type"]) == (b"trailers", b"application/grpc")
+    assert (said[b"grpc-accept-encoding"], said[b"user-agent"]) == (b"identity", b"edgeway")
+    assert said[b"x-edgeway-hops"] == b"2"
+    assert 1_900_000 < int(said[b"grpc-timeout"][:-1]) <= 2_050_000
+    assert b"grpc-timeout" not in peer.calls[1].headers
+
+
+async def test_servers_that_cancel_what_is_late():
+    """Some servers end a call whose time is up with a reset: that is still nobody's fault."""
+    loop = asyncio.get_running_loop()
+
+    async with (
+        http2_peer(lambda call: loop.call_later(0.06, call.reset, 8)) as peer,
+        grpc_upstream(peer.port) as upstream,
+    ):
+        error = await fails(upstream(request(deadline=loop.time() + 0.001)))
+
+    assert flags(error) == (Fault.DEADLINE, False, False)
+
+
+async def test_a_request_that_is_too_large_is_not_sent():
+    """It is the client's, and the other side hears nothing of it."""
+    settings = GrpcUpstreamSettings(max_request_bytes=1024)
+    async with (
+        http2_peer(lambda call: call.answer(ANSWER)) as peer,
+        grpc_upstream(peer.port, settings=settings) as upstream,
+    ):
+        error = await fails(upstream(request(id="x" * 2000)))
+        await upstream(request())
+
+    assert flags(error) == (Fault.TOO_LARGE, False, False)
+    assert len(peer.calls) == 1
+
+
+async def test_an_upstream_that_was_never_used():
+    """Nothing is opened before the first call, so it may be built where no loop runs."""
+    upstream = await asyncio.to_thread(GrpcUpstream, "far", "[::1]:1", LoopClock())
+
+    assert repr(upstream) == "<GrpcUpstream far at [::1]:1, open, 0 running>"
+    await upstream.aclose()
+    assert (await fails(upstream(request()))).fault is Fault.UNAVAILABLE

@@ -30,6 +30,9 @@ class Transport:
     def close(self) -> None:
         self.ended = "closed"
 
+    def get_extra_info(self, _name: str) -> None:
+        return None
+
     def abort(self) -> None:
         self.ended = "aborted"
 
