@@ -138,20 +138,26 @@ class Http1Pool:
         try:
             connection = await self._dialer.dial(self._make)
         except OSError as error:
-            self._dials_at_once = 1
-            self._backoff.failed(self._loop.time())
-            self._refuse_waiting(error)
+            self._failed(error)
             return
         finally:
             self._dialing -= 1
-        if self._closed or not connection.is_open:
+        if self._closed:
             connection.close()
-            return
-        self._backoff.succeeded()
-        self._dials_at_once = min(2 * self._dials_at_once, self._limit)
-        self._open.add(connection)
-        self._release(connection)
-        self._open_more()
+        elif not connection.is_open:
+            # The peer took it and dropped it in one moment.
+            self._failed()
+        else:
+            self._backoff.succeeded()
+            self._dials_at_once = min(2 * self._dials_at_once, self._limit)
+            self._open.add(connection)
+            self._release(connection)
+            self._open_more()
+
+    def _failed(self, error: Exception | None = None) -> None:
+        self._dials_at_once = 1
+        self._backoff.failed(self._loop.time())
+        self._refuse_waiting(error)
 
     def _make(self) -> Http1Connection:
         reader = AnswerReader(max_head_bytes=self._max_head_bytes, max_body_bytes=self._max_body_bytes)

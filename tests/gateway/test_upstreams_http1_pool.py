@@ -295,6 +295,38 @@ async def test_closing_while_connecting():
             await call
 
 
+async def test_a_peer_that_hangs_up_at_once():
+    """Whether it does so before or after the request is sent, nobody waits for an answer."""
+
+    class Hangs(asyncio.Protocol):
+        def connection_made(self, transport: Any) -> None:
+            transport.abort()
+
+    server = await asyncio.get_running_loop().create_server(Hangs, "127.0.0.1", 0)
+    async with pool_to(server.sockets[0].getsockname()[1]) as pool:
+        async with asyncio.timeout(2):
+            for _ in range(20):
+                with pytest.raises((ConnectionLostError, UnreachableError)):
+                    await ask(pool)
+    server.close()
+
+
+async def test_a_connection_that_is_gone_before_it_is_used(monkeypatch: pytest.MonkeyPatch):
+    """It is a failure to connect, and whoever waits for it hears so."""
+    async with scripted_peer(Script()) as peer, pool_to(peer.port) as pool:
+        dial = pool._dialer.dial
+
+        async def dropped(factory: Any) -> Any:
+            connection = await dial(factory)
+            connection.close()
+            return connection
+
+        monkeypatch.setattr(pool._dialer, "dial", dropped)
+        async with asyncio.timeout(1):
+            with pytest.raises(UnreachableError):
+                await ask(pool)
+
+
 async def test_large_bodies_both_ways():
     """16 MiB pass in both directions, whole."""
     large = bytes(range(256)) * (1 << 16)
