@@ -210,6 +210,9 @@ class Http2Connection(asyncio.Protocol):
         try:
             while self._is_writable and (data := self._client.output(_WRITE_BYTES)):
                 self._transport.write(data)
+                if len(data) < _WRITE_BYTES // 2:
+                    # Frames have 16 KiB at most, so another would have had room: that was all.
+                    return
         except FramingError as error:
             self._fail(error)
 

@@ -153,6 +153,15 @@ async def test_tiny_windows(window):
         assert await ask(pool, body) == framed(body)
 
 
+@pytest.mark.parametrize("frame_bytes", [16384, 1 << 20, (1 << 24) - 1])
+async def test_large_frames(frame_bytes):
+    """A peer that takes large frames and windows gets all of a large message, too."""
+    body = bytes(range(256)) * 40_000
+    settings = {ngh2.Setting.MAX_FRAME_SIZE: frame_bytes, WINDOW: 1 << 24}
+    async with http2_peer(echo, settings) as peer, pool_to(peer.port) as pool:
+        assert await ask(pool, body) == framed(body)
+
+
 async def test_who_leaves_takes_only_its_own_stream():
     """It is reset with CANCEL; others, waiting ones too, go on over the same connection."""
     held = Held()

@@ -114,7 +114,7 @@ class Http2Client:
         return not self._connection.want_read
 
     def request(self, headers: Iterable[Header], body: Iterable[bytes]) -> int:
-        """Queue a request and return its stream's number.
+        """Queue a request, whose ``body`` has one part at least, and return its stream's number.
 
         Raises:
             ClosingError: the connection takes no more.
@@ -124,9 +124,10 @@ class Http2Client:
         connection = self._connection
         try:
             stream = connection.send_request(headers)
-            for part in body:
+            *parts, last = body
+            for part in parts:
                 connection.send_data(stream, part)
-            connection.end_stream(stream)
+            connection.send_data(stream, last, end_stream=True)
         except ngh2.NGH2Error as error:
             self.is_closing = True
             raise ClosingError(str(error)) from None
