@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from pathlib import Path
 
 import pytest
@@ -39,3 +41,42 @@ def test_unreadable_policy_is_named(tmp_path: Path) -> None:
     """A file that is not there is no policy."""
     with pytest.raises(ConfigError, match="cannot be read"):
         read_policy(tmp_path / "none.yaml")
+
+
+def large_policy() -> str:
+    """A thousand routes, a thousand tenants."""
+    tenants = "".join(f"  t{number}: {{residency: anywhere}}\n" for number in range(1000))
+    routes = "".join(
+        f"- {{name: r{number}, match: {{model: m{number}}}, endpoints: [central]}}\n"
+        for number in range(1000)
+    )
+    return GOOD.replace("tenants:\n", f"tenants:\n{tenants}").replace("routes:\n", f"routes:\n{routes}")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "broken"),
+    [
+        ("", ""),
+        ("t999: {residency: anywhere}", "t999: {residency: 5}"),
+        ("model: m", "tenants: [tenant], model: m"),
+        (r"model: m\d+", "model: digits"),
+    ],
+    ids=["sound", "last value wrong", "all names unknown", "all routes shadowed"],
+)
+def test_large_policy_is_read_without_a_pause(tmp_path: Path, pattern: str, broken: str) -> None:
+    """Nobody waits a second for a policy, sound or not."""
+    file = write_policy(tmp_path, re.sub(pattern, broken, large_policy()) if pattern else large_policy())
+    started = time.process_time()
+
+    try:
+        _, findings, _ = read_policy(file)
+        outcome = sorted({finding.rule for finding in findings if finding.is_error})
+    except ConfigError as error:
+        outcome = [error.field]
+
+    assert time.process_time() - started < 1.5
+    assert outcome == {
+        "": [],
+        "t999: {residency: anywhere}": ["tenants.t999.residency"],
+        "model: m": ["EW105"],
+    }.get(pattern, ["EW113"])
