@@ -63,7 +63,8 @@ class Router:
     def _choose(self, request: Request) -> str:
         if request.regions is None:
             raise GatewayError(Fault.INTERNAL, "the request reached the router without a residency")
-        names = plan(reached := self._reachable(request.regions, edges=request.hops == 0), self._view)
+        reached = self._reachable(request.regions, edges=request.hops == 0)
+        names = plan(reached, self._view)
         if not reached:
             raise GatewayError(
                 Fault.UNAVAILABLE, f"no endpoint of route '{self._route.name}' lies in an allowed region"

@@ -24,7 +24,6 @@ routes:
 - name: digits
   match: {{model: digits}}
   digest: {CENTRAL_DIGEST}
-  cascade: {{on_central_down: serve_edge}}
   endpoints: [central]
 """
 

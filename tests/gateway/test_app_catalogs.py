@@ -29,8 +29,10 @@ class Known:
         return True
 
 
-def catalog(tmp_path: Path, own: Known | None, central: Known, *, available: bool = True) -> EdgeCatalog:
-    policy, _ = load_policy(write_policy(tmp_path, GOOD.replace("model: digits", "model: d*")))
+def catalog(
+    tmp_path: Path, own: Known | None, central: Known, *, available: bool = True, text: str = GOOD
+) -> EdgeCatalog:
+    policy, _ = load_policy(write_policy(tmp_path, text.replace("model: digits", "model: d*")))
     return EdgeCatalog(lambda: policy, own, ask=lambda _name: central, is_available=lambda _name: available)
 
 
@@ -81,5 +83,10 @@ async def test_last_failure_is_told_when_nobody_knows(tmp_path: Path) -> None:
 
 async def test_own_failure_that_is_no_absence_passes(tmp_path: Path) -> None:
     """Only NOT_FOUND means that somebody else may know."""
-    with pytest.raises(GatewayError):
-        await catalog(tmp_path, Known(fault=Fault.INTERNAL), Known("dogs")).is_ready("dogs", "")
+    text = GOOD.replace("model: digits", "model: dogs") + "  cascade: {}\n"
+    made = catalog(tmp_path, Known(fault=Fault.INTERNAL), Known("dogs"), text=text)
+
+    with pytest.raises(GatewayError) as caught:
+        await made.is_ready("dogs", "")
+
+    assert caught.value.fault is Fault.INTERNAL

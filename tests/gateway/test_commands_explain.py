@@ -14,12 +14,13 @@ WIDER = (
         "routes:\n",
         "  other: {tier: edge, region: there, protocol: http, address: 'other:8000'}\n"
         "  near: {tier: central, region: here, protocol: http, address: 'near:8000'}\n"
+        "places: {DE: only-here}\n"
         "routes:\n"
         "- {name: texts, match: {model: texts}, endpoints: [other, central, near]}\n"
         "- {name: local, match: {model: local}, endpoints: [near]}\n",
     )
-    .replace("tenants:\n", "places: {DE: only-here}\ntenants:\n")
     .replace("residency:\n", "residency:\n  only-here: {regions: [here]}\n", 1)
+    .replace("  match: {model: digits}\n", "  match: {model: digits}\n  cascade: {}\n")
 )
 
 

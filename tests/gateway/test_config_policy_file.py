@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def test_large_policy_is_read_without_a_pause(tmp_path: Path, pattern: str, brok
     except ConfigError as error:
         outcome = [error.field]
 
-    assert time.process_time() - started < 1.5
+    assert time.process_time() - started < (2 if sys.gettrace() is None else 20)  # measuring coverage
     assert outcome == {
         "": [],
         "t999: {residency: anywhere}": ["tenants.t999.residency"],

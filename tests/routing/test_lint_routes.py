@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any
 
@@ -140,7 +141,7 @@ def test_large_policy_is_linted_in_one_pass() -> None:
 
     rules = {problem.rule for problem in problems(large)}
 
-    assert time.process_time() - started < 1
+    assert time.process_time() - started < (1 if sys.gettrace() is None else 10)  # measuring coverage
     assert "EW113" not in rules
 
 
