@@ -24,6 +24,7 @@ routes:
 - name: digits
   match: {{model: digits}}
   digest: {CENTRAL_DIGEST}
+  cascade: {{on_central_down: serve_edge}}
   endpoints: [central]
 """
 

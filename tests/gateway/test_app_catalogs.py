@@ -13,6 +13,10 @@ from gateway.core.errors import Fault, GatewayError
 from tests.gateway.policies import GOOD, write_policy
 
 
+# A cascade is of one model, so the route of many has none.
+WIDE = GOOD.replace("model: digits", "model: d*").replace("  cascade: {on_central_down: serve_edge}\n", "")
+
+
 class Known:
     """A catalog of the models named."""
 
@@ -30,9 +34,9 @@ class Known:
 
 
 def catalog(
-    tmp_path: Path, own: Known | None, central: Known, *, available: bool = True, text: str = GOOD
+    tmp_path: Path, own: Known | None, central: Known, *, available: bool = True, text: str = WIDE
 ) -> EdgeCatalog:
-    policy, _ = load_policy(write_policy(tmp_path, text.replace("model: digits", "model: d*")))
+    policy, _ = load_policy(write_policy(tmp_path, text))
     return EdgeCatalog(lambda: policy, own, ask=lambda _name: central, is_available=lambda _name: available)
 
 
@@ -83,7 +87,7 @@ async def test_last_failure_is_told_when_nobody_knows(tmp_path: Path) -> None:
 
 async def test_own_failure_that_is_no_absence_passes(tmp_path: Path) -> None:
     """Only NOT_FOUND means that somebody else may know."""
-    text = GOOD.replace("model: digits", "model: dogs") + "  cascade: {}\n"
+    text = GOOD.replace("model: digits", "model: dogs")
     made = catalog(tmp_path, Known(fault=Fault.INTERNAL), Known("dogs"), text=text)
 
     with pytest.raises(GatewayError) as caught:

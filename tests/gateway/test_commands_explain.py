@@ -9,19 +9,15 @@ import pytest
 from gateway.__main__ import main
 from tests.gateway.policies import GOOD, write_policy
 
-WIDER = (
-    GOOD.replace(
-        "routes:\n",
-        "  other: {tier: edge, region: there, protocol: http, address: 'other:8000'}\n"
-        "  near: {tier: central, region: here, protocol: http, address: 'near:8000'}\n"
-        "places: {DE: only-here}\n"
-        "routes:\n"
-        "- {name: texts, match: {model: texts}, endpoints: [other, central, near]}\n"
-        "- {name: local, match: {model: local}, endpoints: [near]}\n",
-    )
-    .replace("residency:\n", "residency:\n  only-here: {regions: [here]}\n", 1)
-    .replace("  match: {model: digits}\n", "  match: {model: digits}\n  cascade: {}\n")
-)
+WIDER = GOOD.replace(
+    "routes:\n",
+    "  other: {tier: edge, region: there, protocol: http, address: 'other:8000'}\n"
+    "  near: {tier: central, region: here, protocol: http, address: 'near:8000'}\n"
+    "places: {DE: only-here}\n"
+    "routes:\n"
+    "- {name: texts, match: {model: texts}, endpoints: [other, central, near]}\n"
+    "- {name: local, match: {model: local}, endpoints: [near]}\n",
+).replace("residency:\n", "residency:\n  only-here: {regions: [here]}\n", 1)
 
 
 def explained(folder: Path, *arguments: str, text: str = WIDER) -> int:
