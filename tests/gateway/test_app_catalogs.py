@@ -12,7 +12,6 @@ from gateway.core.catalog import ModelSpec
 from gateway.core.errors import Fault, GatewayError
 from tests.gateway.policies import GOOD, write_policy
 
-
 # A cascade is of one model, so the route of many has none.
 WIDE = GOOD.replace("model: digits", "model: d*").replace("  cascade: {on_central_down: serve_edge}\n", "")
 
