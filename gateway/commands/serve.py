@@ -8,9 +8,6 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-import uvloop
-
-from gateway.app.process import GatewayProcess, StartError
 from gateway.commands.arguments import add_command
 from gateway.config.settings import load_settings
 
@@ -35,6 +32,11 @@ def add_to(commands: Any) -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    # Here, because no other command needs the gateway itself, nor the libraries that it stands on.
+    import uvloop  # noqa: PLC0415 - see above
+
+    from gateway.app.process import GatewayProcess, StartError  # noqa: PLC0415 - see above
+
     settings = load_settings(options.settings)
     logging.basicConfig(
         level=settings.telemetry.log_level.upper(), stream=sys.stderr, format=_LOG_FORMAT, force=True

@@ -18,7 +18,7 @@ import numpy as np
 from edge_models.certify import Certificate, save_certificate
 from edge_models.samples import digits
 from gateway.app.process import GatewayProcess
-from gateway.commands.model import certify_models
+from gateway.commands.certify import certify_models
 from gateway.config.settings import load_settings
 from gateway.core.request import Caller, Request, Response
 from gateway.core.tensor import Tensor
