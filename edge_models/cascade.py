@@ -46,8 +46,10 @@ class Cascade:
             ``fail`` raises UNAVAILABLE, or OVERLOADED or DEADLINE where it was that.
         region: where this process stands.
         clock: the clock of deadlines.
-        telemetry: hears each decision. ``answered`` and ``deferred`` add up to all requests;
-            ``uncertified`` follows a ``deferred`` that the edge had to answer after all.
+        telemetry: hears each decision. ``answered`` and ``deferred`` add up to the requests that the edge
+            model may see; those of a model, version or region that it does not serve, and those that it
+            refuses as invalid, are in neither; ``uncertified`` follows a ``deferred`` that the edge had to
+            answer after all.
     """
 
     def __init__(

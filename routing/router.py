@@ -48,9 +48,9 @@ class Router:
         """Send one attempt.
 
         Raises:
-            GatewayError: UNAVAILABLE when no endpoint lies in an allowed region, or the only one that does
-                is known to be down; INTERNAL when nobody
-                has fixed the regions; else whatever the endpoint raises.
+            GatewayError: UNAVAILABLE, and not to be tried again, when no endpoint lies in an allowed
+                region or none that does is available; INTERNAL when nobody has fixed the regions; else
+                whatever the endpoint raises.
         """
         names = self._plan(request)
         try:
@@ -62,15 +62,16 @@ class Router:
     def _plan(self, request: Request) -> tuple[str, ...]:
         if request.regions is None:
             raise GatewayError(Fault.INTERNAL, "the request reached the router without a residency")
-        names = plan(self._reachable(request.regions, edges=request.hops == 0), self._view)
-        if not names:
+        reached = self._reachable(request.regions, edges=request.hops == 0)
+        names = plan(reached, self._view)
+        if not reached:
             raise GatewayError(
                 Fault.UNAVAILABLE, f"no endpoint of route '{self._route.name}' lies in an allowed region"
             )
-        if len(names) == 1 and not self._view.is_available(names[0]):
-            # Its breaker would refuse it too, but as something to try elsewhere, and there is no elsewhere.
+        if not names:
+            # Their breakers would refuse too, but as something to try elsewhere, and there is no elsewhere.
             raise GatewayError(
-                Fault.UNAVAILABLE, f"endpoint '{names[0]}' is unavailable, and no other one may be asked"
+                Fault.UNAVAILABLE, f"no endpoint of route '{self._route.name}' that may be asked is available"
             )
         return names
 

@@ -15,11 +15,12 @@ import msgspec
 
 from gateway.app.observe import Observed
 from gateway.core.catalog import Catalog
-from gateway.core.clock import Clock
+from gateway.core.clock import Chance, Clock
 from gateway.core.service import Service, stack
 from gateway.core.telemetry import BreakerAppeared, BreakerGone, Telemetry
 from gateway.upstreams.grpc import GrpcUpstream
 from gateway.upstreams.http import HttpUpstream
+from gateway.upstreams.settings import UpstreamSettings
 from resilience.attempt import AttemptTimeout
 from resilience.breaker import Breaker, Circuit
 from resilience.bulkhead import Bulkhead
@@ -51,8 +52,11 @@ class Endpoints:
         observed: Observed,
         *,
         max_body_bytes: int = 64 << 20,
+        upstreams: UpstreamSettings | None = None,
+        chance: Chance | None = None,
     ) -> None:
-        self._max_body_bytes = max_body_bytes
+        self._max_body_bytes, self._chance = max_body_bytes, chance
+        self._upstreams = upstreams or UpstreamSettings()
         self._settings, self._clock, self._telemetry, self._observed = settings, clock, telemetry, observed
         self._endpoints: dict[str, Guarded] = {}
         self._retiring: set[asyncio.Task[None]] = set()
@@ -156,6 +160,8 @@ class Endpoints:
                     self._clock,
                     region=definition.region,
                     max_message_bytes=self._max_body_bytes,
+                    settings=self._upstreams.grpc,
+                    chance=self._chance,
                 )
             case "http":
                 return HttpUpstream(
@@ -164,4 +170,6 @@ class Endpoints:
                     self._clock,
                     region=definition.region,
                     max_body_bytes=self._max_body_bytes,
+                    settings=self._upstreams.http,
+                    chance=self._chance,
                 )

@@ -19,25 +19,29 @@ from cache.key import derive_secret
 from cache.levels.memory import MemoryLevel
 from cache.levels.redis import RedisLevel
 from edge_models.errors import ModelError
+from edge_models.repository import ModelRepository
 from gateway.app.catalogs import EdgeCatalog
 from gateway.app.edge_tier import Models
 from gateway.app.endpoints import Endpoints
+from gateway.app.errors import StartError
 from gateway.app.generation import Builder, PolicyGeneration
 from gateway.app.inheritance import Inheritance
+from gateway.app.listening import Listening
 from gateway.app.observe import Observed
 from gateway.app.policies import Policies
 from gateway.app.stacks import Levels, Parts, central_service, door
-from gateway.config.settings import Settings, host_and_port
+from gateway.config.settings import Settings
 from gateway.core.catalog import Catalog
 from gateway.core.clock import LoopClock
 from gateway.core.request import CENTRAL, EDGE
 from gateway.core.service import Generation
 from gateway.core.telemetry import BreakerAppeared
-from gateway.listeners.admin import AdminListener
+from gateway.listeners.extensions import Extensions, NoRepository
 from gateway.listeners.front import Front
-from gateway.listeners.grpc import GrpcListener
-from gateway.listeners.http import HttpListener
+from gateway.listeners.switches import TraceSwitches
+from gateway.telemetry.both import Both
 from gateway.telemetry.prometheus import Prometheus
+from gateway.telemetry.statistics import Tallies
 from gateway.telemetry.tracing import tracer_provider
 from gateway.wire.arrival import Trust
 from resilience.admission import Seats
@@ -50,12 +54,11 @@ from routing.place import Place
 
 _LOG: Final = logging.getLogger("edgeway")
 
+REMOTE: Final = frozenset({CENTRAL})
+"""Provenances of answers that another process has computed: in the statistics they count as runs."""
+
 REDIS_BREAKER: Final = BreakerSettings(consecutive_5xx=5, base_ejection_time_s=1.0, max_ejection_time_s=60.0)
 """Redis is a cache: trying it again costs one skipped look-up, so it is tried again sooner."""
-
-
-class StartError(Exception):
-    """The process cannot start; the message names the file or the address and says what to do."""
 
 
 class GatewayProcess:
@@ -65,12 +68,16 @@ class GatewayProcess:
         self.settings = settings
         self._inheritance = inheritance
         self.clock = LoopClock()
-        self.telemetry = Prometheus()
+        self.prometheus = Prometheus()
+        is_cached = settings.cache is not None
+        self.statistics = Tallies(
+            self.clock.wall, remote=REMOTE if settings.role == EDGE else (), is_cached=lambda _: is_cached
+        )
+        self.telemetry = Both(self.prometheus, self.statistics)
         self.drain = Drain()
         self.seats = Seats(settings.resilience.admission.max_requests)
-        self.http: HttpListener | None = None
-        self.grpc: GrpcListener | None = None
-        self.admin: AdminListener | None = None
+        self.listening = Listening(settings.listen, self.clock, inheritance)
+        self._repository: ModelRepository | None = None
         self.generation: Callable[[], Generation]
         self._report: Callable[[], Mapping[str, Any]] = lambda: {"generation": 0, "file": "", "error": ""}
         self._policies: Policies | None = None
@@ -112,6 +119,7 @@ class GatewayProcess:
 
     async def reload(self) -> None:
         """Take the policy and the certificates as they are on disk now; what is wrong changes nothing."""
+        self.listening.reload_certificates()
         if self._policies is not None:
             await self._policies.reload()
 
@@ -129,7 +137,9 @@ class GatewayProcess:
             except (ModelError, GeoError) as error:
                 raise StartError(str(error)) from error
             self._is_complete = True
-            _LOG.info("%s %s is ready: %s", self.settings.role, self.settings.region, self._addresses())
+            _LOG.info(
+                "%s %s is ready: %s", self.settings.role, self.settings.region, self.listening.addresses()
+            )
             yield
             # Runs before any lifetime ends: listeners close first, then everything below them.
 
@@ -178,6 +188,8 @@ class GatewayProcess:
             self.telemetry,
             parts.observed,
             max_body_bytes=settings.listen.max_body_mib << 20,
+            upstreams=settings.upstreams,
+            chance=parts.chance,
         )
         lifetimes.push_async_callback(endpoints.aclose)
         builder = Builder(parts, endpoints, models, self._locate(), self._levels(lifetimes, models))
@@ -206,7 +218,10 @@ class GatewayProcess:
             telemetry=self.telemetry,
         )
         lifetimes.push_async_callback(models.predictor.close)
-        self.telemetry.expect(model.name for model in models.registry)
+        self.prometheus.expect(model.name for model in models.registry)
+        self._repository = ModelRepository(
+            models.registry, settings.models.batching, lambda _model: settings.cache is not None
+        )
         return models
 
     def _locate(self) -> Callable[[str], Place | None]:
@@ -244,7 +259,6 @@ class GatewayProcess:
         return levels
 
     async def _listen(self, lifetimes: AsyncExitStack, catalog: Catalog) -> None:
-        listen = self.settings.listen
         front = Front(
             region=self.settings.region,
             generation=self.generation,
@@ -257,46 +271,28 @@ class GatewayProcess:
             ),
             clock=self.clock,
             telemetry=self.telemetry,
-            max_body_bytes=listen.max_body_mib << 20,
+            max_body_bytes=self.settings.listen.max_body_mib << 20,
             is_full=lambda: self.seats.are_taken,
         )
-        if listen.admin is not None or self._inheritance is not None:
-            await self._open_admin(lifetimes)
-        if listen.http is not None:
-            self.http = HttpListener(front, listen.http_limits)
-            await _start(lifetimes, self.http, listen.http)
-        if listen.grpc is not None:
-            self.grpc = GrpcListener(front)
-            await _start(lifetimes, self.grpc, listen.grpc)
-        lifetimes.push_async_callback(self._stop_listening)
-
-    async def _open_admin(self, lifetimes: AsyncExitStack) -> None:
-        self.admin = AdminListener(health=self._health, metrics=self._metrics, policy=self._policy_report)
-        if self._inheritance is not None:
-            # The parent has the port, and asks all its workers.
-            lifetimes.push_async_callback(self.admin.aclose)
-            await self.admin.start_at(self._inheritance.admin)
-        elif self.settings.listen.admin is not None:
-            await _start(lifetimes, self.admin, self.settings.listen.admin)
+        extensions = Extensions(
+            repository=self._repository or NoRepository(),
+            statistics=self.statistics,
+            tracing=TraceSwitches(is_on=bool(self.settings.telemetry.otlp_endpoint)),
+            settings=self.settings.listen.protocol,
+        )
+        await self.listening.open_admin(
+            lifetimes, health=self._health, metrics=self._metrics, policy=self._policy_report
+        )
+        await self.listening.open(lifetimes, front, extensions)
+        lifetimes.push_async_callback(
+            self.listening.stop, self.drain.finished, self.settings.resilience.drain.drain_timeout_s
+        )
 
     async def _metrics(self) -> bytes:
-        return self.telemetry.render()
+        return self.prometheus.render()
 
     async def _policy_report(self) -> Mapping[str, Any]:
         return self._report()
-
-    async def _stop_listening(self) -> None:
-        """Refuse new connections, finish what was accepted, within the drain timeout."""
-        for listener in (self.http, self.grpc):
-            if listener is not None:
-                await listener.stop_accepting()
-        timeout_s = self.settings.resilience.drain.drain_timeout_s
-        until = self.clock.now() + timeout_s
-        if not await self.drain.finished(timeout_s):
-            _LOG.warning("some requests did not finish within %g s: %r", timeout_s, self.drain)
-        # A request whose body is still on its way is accepted, too, and not yet in any stack.
-        left_s = max(0.0, until - self.clock.now())
-        await asyncio.gather(*(listener.aclose(left_s) for listener in (self.http, self.grpc) if listener))
 
     async def _health(self) -> Mapping[str, Any]:
         return {
@@ -305,17 +301,3 @@ class GatewayProcess:
             "region": self.settings.region,
             "policy": self._report(),
         }
-
-    def _addresses(self) -> str:
-        listeners = {"http": self.http, "grpc": self.grpc, "admin": self.admin}
-        return ", ".join(f"{name} port {item.port}" for name, item in listeners.items() if item)
-
-
-async def _start(
-    lifetimes: AsyncExitStack, listener: HttpListener | GrpcListener | AdminListener, address: str
-) -> None:
-    lifetimes.push_async_callback(listener.aclose)
-    try:
-        await listener.start(*host_and_port(address))
-    except OSError as error:
-        raise StartError(f"cannot listen on {address}: {error.strerror or error}") from error

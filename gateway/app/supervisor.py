@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.app.crew import AdminOfAll
+from gateway.app.errors import StartError
 from gateway.app.inheritance import Inheritance
-from gateway.app.process import StartError
 from gateway.config.settings import Settings, host_and_port
 from gateway.listeners.admin import AdminListener
 
@@ -143,7 +143,7 @@ class Supervisor:
             try:
                 family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
                 self._sockets[name] = socket.create_server(
-                    (host, port), family=family, backlog=self._settings.listen.backlog
+                    (host, port), family=family, backlog=self._settings.listen.transport.backlog
                 )
             except OSError as error:
                 raise StartError(f"cannot listen on {address}: {error.strerror or error}") from error

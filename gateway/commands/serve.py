@@ -9,11 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-import uvloop
-
-from gateway.app.inheritance import Inheritance
-from gateway.app.process import GatewayProcess, StartError
-from gateway.app.supervisor import Supervisor
 from gateway.commands.arguments import add_command
 from gateway.config.settings import load_settings
 
@@ -41,16 +36,26 @@ def add_to(commands: Any) -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    # Here, because no other command needs the gateway itself, nor the libraries that it stands on.
+    import uvloop  # noqa: PLC0415 - see above
+
+    from gateway.app.errors import StartError  # noqa: PLC0415 - see above
+
     settings = load_settings(options.settings)
     logging.basicConfig(
         level=settings.telemetry.log_level.upper(), stream=sys.stderr, format=_LOG_FORMAT, force=True
     )
-    inheritance = Inheritance.decode(options.inherit) if options.inherit else None
     count = len(os.sched_getaffinity(0)) if settings.workers == "auto" else settings.workers
     try:
-        if inheritance is None and count > 1:
+        if count > 1 and not options.inherit:
+            from gateway.app.supervisor import Supervisor  # noqa: PLC0415 - see above
+
             uvloop.run(Supervisor(options.settings, settings, count).run())
         else:
+            from gateway.app.inheritance import Inheritance  # noqa: PLC0415 - see above
+            from gateway.app.process import GatewayProcess  # noqa: PLC0415 - see above
+
+            inheritance = Inheritance.decode(options.inherit) if options.inherit else None
             uvloop.run(GatewayProcess(settings, inheritance).run())
     except StartError as error:
         print(f"edgeway: {error}", file=sys.stderr)

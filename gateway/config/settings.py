@@ -15,7 +15,10 @@ from cache.settings import CacheSettings
 from edge_models.settings import ModelsSettings
 from gateway.config.document import Document, read
 from gateway.core.request import CENTRAL, EDGE
-from gateway.listeners.settings import HttpSettings
+from gateway.listeners.extensions import ProtocolSettings
+from gateway.listeners.transport.settings import TransportSettings
+from gateway.listeners.transport.tls import TlsSettings
+from gateway.upstreams.settings import UpstreamSettings
 from resilience.settings import ResilienceSettings
 from routing.settings import GeoSettings
 
@@ -26,15 +29,21 @@ _ADDRESS: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<
 class ListenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where to listen, each ``HOST:PORT``; port 0 takes a free one. An absent one is not opened.
 
-    The defaults are Triton's ports, on the loopback interface.
+    The defaults are Triton's ports, on the loopback interface. ``http`` and ``grpc`` both speak HTTP/1.1 and
+    HTTP/2, REST and gRPC; two are there because clients expect two. ``max_body_mib``: of one request.
+    ``transport``: limits of connections. ``protocol``: what clients may ask for. ``tls``: certificates;
+    absent, connections are in the clear. ``proxy_protocol``: every connection begins with a PROXY header,
+    version 1 or 2, and one that does not is closed.
     """
 
     http: str | None = "127.0.0.1:8000"
     grpc: str | None = "127.0.0.1:8001"
     admin: str | None = "127.0.0.1:8002"
-    backlog: Annotated[int, msgspec.Meta(ge=1, le=65_535)] = 1024
     max_body_mib: Annotated[int, msgspec.Meta(ge=1, le=2047)] = 64
-    http_limits: HttpSettings = HttpSettings()
+    transport: TransportSettings = TransportSettings()
+    protocol: ProtocolSettings = ProtocolSettings()
+    tls: TlsSettings | None = None
+    proxy_protocol: bool = False
 
 
 class TelemetrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -71,6 +80,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     models: ModelsSettings | None = None
     cache: CacheSettings | None = None
     resilience: ResilienceSettings = ResilienceSettings()
+    upstreams: UpstreamSettings = UpstreamSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
 
 
@@ -139,4 +149,11 @@ def _absolute(settings: Settings, folder: Path) -> Settings:
     if geo is not None:
         geo = msgspec.structs.replace(geo, database=path(geo.database))
     policy = settings.policy and path(settings.policy)
-    return msgspec.structs.replace(settings, models=models, geo=geo, policy=policy)
+    listen = settings.listen
+    if (tls := listen.tls) is not None:
+        client_ca = tls.client_ca and path(tls.client_ca)
+        tls = msgspec.structs.replace(
+            tls, certificate=path(tls.certificate), key=path(tls.key), client_ca=client_ca
+        )
+        listen = msgspec.structs.replace(listen, tls=tls)
+    return msgspec.structs.replace(settings, models=models, geo=geo, policy=policy, listen=listen)

@@ -9,7 +9,7 @@ import numpy as np
 
 from edge_models.certify import save_certificate
 from edge_models.samples import digits
-from gateway.commands.model import certify_models
+from gateway.commands.certify import certify_models
 from gateway.core.request import Caller, Request
 from gateway.core.tensor import Tensor
 from gateway.wire import oip_json

@@ -25,8 +25,8 @@ from gateway.core.request import Provenance, Request, Response
 from gateway.core.service import Service
 from gateway.core.tensor import Tensor
 from gateway.listeners.front import Front
-from gateway.listeners.grpc import GrpcListener
-from gateway.listeners.http import HttpListener
+from tests.fakes.listener import listener_of as GrpcListener
+from tests.fakes.listener import listener_of as HttpListener
 from gateway.wire import headers, oip_json, oip_metadata, oip_proto
 from gateway.wire.faults import STATUSES
 from gateway.wire.oip_paths import model_path

@@ -18,8 +18,8 @@ from typing import Any
 import msgspec
 
 from gateway.core.service import Service
-from gateway.listeners.http import HttpListener
-from gateway.listeners.settings import HttpSettings
+from tests.fakes.listener import listener_of as HttpListener
+from gateway.listeners.transport.settings import TransportSettings as HttpSettings
 from tests.fakes.front import fake_front
 
 

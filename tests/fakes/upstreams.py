@@ -21,8 +21,8 @@ import pytest
 
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
-from gateway.listeners.grpc import GrpcListener
-from gateway.listeners.http import HttpListener
+from tests.fakes.listener import listener_of as GrpcListener
+from tests.fakes.listener import listener_of as HttpListener
 from gateway.upstreams.grpc import GrpcUpstream
 from gateway.upstreams.http import HttpUpstream
 from tests.fakes.front import fake_front

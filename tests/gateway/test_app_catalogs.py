@@ -15,7 +15,9 @@ from gateway.core.errors import Fault, GatewayError
 from tests.fakes.virtual_time import virtual_time
 from tests.gateway.policies import GOOD, write_policy
 
-MORE = GOOD.replace(
+# A cascade is of one model, so the route of many has none.
+WIDE = GOOD.replace("model: digits", "model: d*").replace("  cascade: {on_central_down: serve_edge}\n", "")
+MORE = WIDE.replace(
     "endpoints:\n",
     "endpoints:\n"
     "  a-gateway: {tier: edge, region: there, protocol: grpc, address: '127.0.0.1:9'}\n"
@@ -51,11 +53,11 @@ def catalog(
     own: Known | None,
     *others: Known,
     available: bool = True,
-    text: str = GOOD,
+    text: str = WIDE,
     clock: Clock | None = None,
 ) -> EdgeCatalog:
     """A catalog under a policy whose endpoints, in the order of their names, are ``others``; None is gone."""
-    policy, _ = load_policy(write_policy(tmp_path, text.replace("model: digits", "model: d*")))
+    policy, _ = load_policy(write_policy(tmp_path, text))
     named = dict(zip(sorted(policy.endpoints), others, strict=False))
     return EdgeCatalog(
         lambda: policy,
@@ -113,8 +115,13 @@ async def test_last_failure_is_told_when_nobody_knows(tmp_path: Path) -> None:
 
 async def test_own_failure_that_is_no_absence_passes(tmp_path: Path) -> None:
     """Only NOT_FOUND means that somebody else may know."""
-    with pytest.raises(GatewayError):
-        await catalog(tmp_path, Known(fault=Fault.INTERNAL), Known("dogs")).is_ready("dogs", "")
+    text = GOOD.replace("model: digits", "model: dogs")
+    made = catalog(tmp_path, Known(fault=Fault.INTERNAL), Known("dogs"), text=text)
+
+    with pytest.raises(GatewayError) as caught:
+        await made.is_ready("dogs", "")
+
+    assert caught.value.fault is Fault.INTERNAL
 
 
 async def test_other_gateways_are_never_asked(tmp_path: Path) -> None:

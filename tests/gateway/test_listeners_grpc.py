@@ -21,7 +21,7 @@ from gateway.core.request import ANONYMOUS, Provenance
 from gateway.core.service import Service
 from gateway.core.telemetry import Refused
 from gateway.listeners.front import NAME, VERSION, Front
-from gateway.listeners.grpc import GrpcListener, _address
+from tests.fakes.listener import listener_of as GrpcListener
 from gateway.wire.arrival import Trust
 from gateway.wire.proto import messages
 from tests.fakes.front import EchoService, FakeCatalog, fake_front

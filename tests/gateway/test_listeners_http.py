@@ -9,8 +9,8 @@ import socket
 import pytest
 
 from gateway.core.errors import Fault, GatewayError
-from gateway.listeners.http import HttpListener, _Connection
-from gateway.listeners.settings import HttpSettings
+from tests.fakes.listener import listener_of as HttpListener
+from gateway.listeners.transport.settings import TransportSettings as HttpSettings
 from tests.fakes.front import EchoService, fake_front
 from tests.fakes.http import INFER, SMALL, get, post, read_answer, say, serving
 from tests.fakes.service import HANG, ScriptedService
@@ -183,13 +183,15 @@ async def test_a_client_that_leaves_cancels_its_request():
 async def test_idle_connections_end():
     """A connection that asks nothing, or only drips headers, is closed after the keep-alive time."""
     async with serving(EchoService(), HttpSettings(keepalive_timeout_s=0.05)) as listener:
-        for beginning in (b"", b"GET /v2 HT", get("/v2")):
+        for beginning, status in ((b"", b""), (b"GET /v2 HT", b""), (get("/v2"), b"HTTP/1.1 200 OK")):
             reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
             writer.write(beginning)
 
             async with asyncio.timeout(5):
-                await reader.read()
+                said = await reader.read()
 
+            assert said.partition(b"\r\n")[0] == status
+            assert reader.at_eof()
             writer.close()
 
 

@@ -13,8 +13,8 @@ from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Response
 from gateway.core.telemetry import Refused
 from gateway.listeners.front import NAME, VERSION
-from gateway.listeners.http_endpoints import Endpoints
-from gateway.listeners.settings import HttpSettings
+
+from gateway.listeners.transport.settings import TransportSettings as HttpSettings
 from gateway.wire.arrival import Trust
 from gateway.wire.faults import STATUSES
 from gateway.wire.oip_json import encode_request

@@ -16,7 +16,7 @@ from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller, Provenance, Request
 from gateway.core.tensor import Tensor
-from gateway.listeners.grpc import GrpcListener
+from tests.fakes.listener import listener_of as GrpcListener
 from gateway.upstreams.grpc import GrpcUpstream
 from gateway.upstreams.settings import GrpcUpstreamSettings
 from gateway.wire.proto import messages

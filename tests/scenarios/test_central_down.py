@@ -176,7 +176,7 @@ async def test_nothing_flies_on_when_the_process_has_left(tmp_path: Path) -> Non
 
     async with world:
         await world.ask(UNSURE)
-        port = world.central.grpc.port
+        port = world.central.listening.grpc.port
         await world.stop_central()
         silent = await asyncio.start_server(hang, "127.0.0.1", port)
         async with asyncio.timeout(5):
