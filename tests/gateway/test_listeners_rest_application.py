@@ -22,9 +22,15 @@ from tests.fakes.service import HANG, ScriptedService, answer
 
 INFER = "/v2/models/digits/infer"
 ONE = ModelSpec(
-    "digits", ("1",), "onnxruntime_onnx", (TensorSpec("x", "FP32", (-1, 2)),), (TensorSpec("x", "FP32", (-1, 2)),)
+    "digits",
+    ("1",),
+    "onnxruntime_onnx",
+    (TensorSpec("x", "FP32", (-1, 2)),),
+    (TensorSpec("x", "FP32", (-1, 2)),),
 )
-WORDS = ModelSpec("words", ("1",), "", (TensorSpec("t", "BYTES", (-1, 1)),), (TensorSpec("t", "BYTES", (-1, 1)),))
+WORDS = ModelSpec(
+    "words", ("1",), "", (TensorSpec("t", "BYTES", (-1, 1)),), (TensorSpec("t", "BYTES", (-1, 1)),)
+)
 
 
 def wire(service=None, extensions: Extensions | None = None, **changes) -> Wire:
@@ -306,7 +312,9 @@ async def test_generate_stream():
     assert reply.body == b'data: {"model_name":"digits","model_version":"1","x":[1.0,2.0]}\n\n'
 
 
-@pytest.mark.parametrize("fields", [{"x": ["a"]}, {"x": "a"}, {"x": [1, 2, 3]}, {"other": [1]}, {"id": 3}, {"x": {}}])
+@pytest.mark.parametrize(
+    "fields", [{"x": ["a"]}, {"x": "a"}, {"x": [1, 2, 3]}, {"other": [1]}, {"id": 3}, {"x": {}}]
+)
 async def test_generate_refuses(fields):
     """Values that do not fit the model, and parameters that are none."""
     assert (await wire().ask("POST", "/v2/models/digits/generate", fields)).status == 400

@@ -87,8 +87,12 @@ async def test_compressed_request():
     packed = gzip.compress(infer().SerializeToString())
     body = b"\1" + len(packed).to_bytes(4, "big") + packed
 
-    reply = await wire().ask("POST", f"/{messages.SERVICE}/ModelInfer", body, {**GRPC, "grpc-encoding": "gzip"})
-    refused = await wire().ask("POST", f"/{messages.SERVICE}/ModelInfer", body, {**GRPC, "grpc-encoding": "x"})
+    reply = await wire().ask(
+        "POST", f"/{messages.SERVICE}/ModelInfer", body, {**GRPC, "grpc-encoding": "gzip"}
+    )
+    refused = await wire().ask(
+        "POST", f"/{messages.SERVICE}/ModelInfer", body, {**GRPC, "grpc-encoding": "x"}
+    )
 
     assert reply.trailers["grpc-status"] == "0"
     assert refused.trailers["grpc-status"] == "12"
@@ -175,7 +179,9 @@ async def test_refusals_before_the_message():
     unframed_ = await wire().ask("POST", path + "ModelInfer", b"\0", GRPC)
     broken = await wire().ask("POST", path + "ModelReady", b"\0\0\0\0\1\xff", GRPC)
     large = await wire(max_body_bytes=10).ask("POST", path + "ModelInfer", framed(infer()), GRPC)
-    twice = await wire().ask("POST", path + "ModelInfer", b"", [*GRPC.items(), ("authorization", "a")] + [("authorization", "b")])
+    twice = await wire().ask(
+        "POST", path + "ModelInfer", b"", [*GRPC.items(), ("authorization", "a"), ("authorization", "b")]
+    )
     own = wire().application.refuse(None, 408, "too slow")
 
     codes = [reply.trailers["grpc-status"] for reply in (unknown, unframed_, broken, large, twice)]
@@ -190,10 +196,14 @@ async def test_server_and_models():
 
     live, _ = await call("ServerLive", messages.ServerLiveRequest(), messages.ServerLiveResponse)
     ready, _ = await call("ServerReady", messages.ServerReadyRequest(), messages.ServerReadyResponse, asked)
-    server, _ = await call("ServerMetadata", messages.ServerMetadataRequest(), messages.ServerMetadataResponse)
+    server, _ = await call(
+        "ServerMetadata", messages.ServerMetadataRequest(), messages.ServerMetadataResponse
+    )
     not_ready, _ = await call("ModelReady", model, messages.ModelReadyResponse, asked)
     unknown, _ = await call("ModelReady", messages.ModelReadyRequest(name="x"), messages.ModelReadyResponse)
-    metadata, _ = await call("ModelMetadata", messages.ModelMetadataRequest(name="digits"), messages.ModelMetadataResponse)
+    metadata, _ = await call(
+        "ModelMetadata", messages.ModelMetadataRequest(name="digits"), messages.ModelMetadataResponse
+    )
     _, trailers = await call("ModelMetadata", messages.ModelMetadataRequest(name="x"))
 
     assert (live.live, ready.ready, not_ready.ready, unknown.ready) == (True, False, False, False)
@@ -204,9 +214,15 @@ async def test_server_and_models():
 
 async def test_extensions():
     """Configuration, statistics, index, settings; shared memory has no regions and takes none."""
-    config, _ = await call("ModelConfig", messages.ModelConfigRequest(name="digits"), messages.ModelConfigResponse)
-    stats, _ = await call("ModelStatistics", messages.ModelStatisticsRequest(name="digits"), messages.ModelStatisticsResponse)
-    index, _ = await call("RepositoryIndex", messages.RepositoryIndexRequest(), messages.RepositoryIndexResponse)
+    config, _ = await call(
+        "ModelConfig", messages.ModelConfigRequest(name="digits"), messages.ModelConfigResponse
+    )
+    stats, _ = await call(
+        "ModelStatistics", messages.ModelStatisticsRequest(name="digits"), messages.ModelStatisticsResponse
+    )
+    index, _ = await call(
+        "RepositoryIndex", messages.RepositoryIndexRequest(), messages.RepositoryIndexResponse
+    )
     tracing, _ = await call("TraceSetting", messages.TraceSettingRequest(), messages.TraceSettingResponse)
     logging, _ = await call("LogSettings", messages.LogSettingsRequest(), messages.LogSettingsResponse)
     regions, _ = await call("SystemSharedMemoryStatus", messages.ServerLiveRequest())
@@ -265,7 +281,9 @@ async def test_stream_infer():
     wrong = messages.ModelInferRequest(model_name="digits")
     wrong.inputs.add(name="x", datatype="FP32", shape=[-1])
 
-    bodies, trailers = await stream(STREAM, infer("1"), wrong, infer("2", triton_enable_empty_final_response=1))
+    bodies, trailers = await stream(
+        STREAM, infer("1"), wrong, infer("2", triton_enable_empty_final_response=1)
+    )
 
     first, second, third = map(messages.ModelStreamInferResponse.FromString, bodies)
     assert first.infer_response.id == "1"
@@ -279,10 +297,16 @@ async def test_streams_end_with_a_status():
     """Broken framing and bugs end a stream after what was answered."""
     body = framed(infer("1")) + b"\0\0"
     reply = await wire().ask("POST", STREAM, body, GRPC)
-    bug = await wire(ScriptedService(ZeroDivisionError("secret"))).ask("POST", STREAM, in_pieces(framed(infer())), GRPC)
+    bug = await wire(ScriptedService(ZeroDivisionError("secret"))).ask(
+        "POST", STREAM, in_pieces(framed(infer())), GRPC
+    )
 
     assert (len(unframed(reply.body)), reply.trailers["grpc-status"]) == (1, "3")
-    assert (bug.body, bug.trailers["grpc-status"], bug.trailers["grpc-message"]) == (b"", "13", "internal error")
+    assert (bug.body, bug.trailers["grpc-status"], bug.trailers["grpc-message"]) == (
+        b"",
+        "13",
+        "internal error",
+    )
 
 
 async def test_stream_that_is_left_cancels():

@@ -57,7 +57,9 @@ async def test_streams_in_any_pieces(sent, size):
     assert read == sent
 
 
-@pytest.mark.parametrize(("body", "fault"), [(framed(b"ab")[:-1], Fault.INVALID), (framed(bytes(1001)), Fault.TOO_LARGE)])
+@pytest.mark.parametrize(
+    ("body", "fault"), [(framed(b"ab")[:-1], Fault.INVALID), (framed(bytes(1001)), Fault.TOO_LARGE)]
+)
 async def test_bad_streams(body, fault):
     """A stream that ends within a message, or holds too large a one, is refused."""
     with pytest.raises(GatewayError) as refused:
@@ -89,7 +91,7 @@ def test_timeouts(value, seconds):
     assert parse_timeout(value) == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize("value", ["", "S", "1", "1s", "-1S", "123456789S", "1.5S", "١S", "1 S"])
+@pytest.mark.parametrize("value", ["", "S", "1", "1s", "-1S", "123456789S", "1.5S", "\u0661S", "1 S"])
 def test_bad_timeouts(value):
     """Anything else is refused."""
     with pytest.raises(GatewayError):
@@ -97,7 +99,8 @@ def test_bad_timeouts(value):
 
 
 @pytest.mark.parametrize(
-    ("text", "encoded"), [("it's 50%", b"it's 50%25"), ("é\n", b"%C3%A9%0A"), ("\ud800", b"?"), ("x" * 2000, b"x" * 1024)]
+    ("text", "encoded"),
+    [("it's 50%", b"it's 50%25"), ("é\n", b"%C3%A9%0A"), ("\ud800", b"?"), ("x" * 2000, b"x" * 1024)],
 )
 def test_messages_of_statuses(text, encoded):
     """Printable ASCII stands for itself, but for the percent sign."""

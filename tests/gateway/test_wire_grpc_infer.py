@@ -25,7 +25,9 @@ def requests(draw):
     )
     for name in draw(st.lists(NAMES, max_size=3)):
         shape = draw(st.lists(st.integers(-1, 3), max_size=2))
-        entry = message.inputs.add(name=name, datatype=draw(st.sampled_from(["INT8", "BYTES", "X"])), shape=shape)
+        entry = message.inputs.add(
+            name=name, datatype=draw(st.sampled_from(["INT8", "BYTES", "X"])), shape=shape
+        )
         if draw(st.booleans()):
             entry.parameters["p"].bool_param = True
         if draw(st.integers(0, 4)) == 0:
@@ -130,7 +132,9 @@ def test_encoding_equals_protobuf(tensors, request_id, with_parameters):
         assert b"".join(fast.encode(response, request_id)) == expected
 
 
-@pytest.mark.parametrize(("number", "octets"), [(0, b"\0"), (127, b"\x7f"), (128, b"\x80\1"), (300, b"\xac\2")])
+@pytest.mark.parametrize(
+    ("number", "octets"), [(0, b"\0"), (127, b"\x7f"), (128, b"\x80\1"), (300, b"\xac\2")]
+)
 def test_varint(number, octets):
     """Seven bits to a byte, the lowest first."""
     assert varint(number) == octets

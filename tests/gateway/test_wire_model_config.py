@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from google.protobuf import json_format
 
+from gateway.core.catalog import ModelSpec, TensorSpec
 from gateway.core.repository import ModelSettings
 from gateway.core.tensor import BYTES, ITEM_SIZES
-from gateway.core.catalog import ModelSpec, TensorSpec
 from gateway.wire.model_config import model_config
 from gateway.wire.proto import messages
 
@@ -18,7 +18,11 @@ def test_batched():
     """The batch dimension is not among the dimensions; the queue's settings are told."""
     config = model_config(SPEC, ModelSettings(8, (4, 8), 500, 16, is_cached=True))
 
-    assert (config["max_batch_size"], config["backend"], config["input"][0]["dims"]) == (8, "onnxruntime", [4])
+    assert (config["max_batch_size"], config["backend"], config["input"][0]["dims"]) == (
+        8,
+        "onnxruntime",
+        [4],
+    )
     assert config["dynamic_batching"]["preferred_batch_size"] == [4, 8]
     assert config["response_cache"] == {"enable": True}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -77,7 +76,8 @@ class Manage:
 
     async def logging(self, _head: Head, _target: Target, body: bytes, generation: Generation) -> Answer:
         """Tell what is logged, after changing it when the body says so."""
-        wanted: Mapping[str, object] = _read(_LOGGING, body, {})
+        nothing: dict[str, object] = {}
+        wanted = _read(_LOGGING, body, nothing)
         return self._told(self._desk.logging(wanted), generation)
 
     async def tracing(self, _head: Head, target: Target, body: bytes, generation: Generation) -> Answer:
