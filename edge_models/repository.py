@@ -7,7 +7,7 @@ from typing import Final
 
 from edge_models.registry import Registry
 from edge_models.settings import BatchingSettings
-from gateway.core.errors import Fault, GatewayError
+from gateway.core.errors import Fault, GatewayError, printable
 from gateway.core.repository import IndexEntry, ModelSettings, Repository
 from gateway.core.request import Parameter
 
@@ -67,7 +67,7 @@ class ModelRepository:
         Raises:
             GatewayError: UNSUPPORTED, also for a model that is not there yet.
         """
-        raise GatewayError(Fault.UNSUPPORTED, f"failed to load '{model}': {_FIXED}")
+        raise GatewayError(Fault.UNSUPPORTED, f"failed to load '{printable(model)}': {_FIXED}")
 
     async def unload(self, model: str, *, dependents: bool = False) -> None:  # noqa: ARG002
         """Refuse.

@@ -49,6 +49,9 @@ _FIELDS: Final[dict[str, str]] = {
 }
 """Datatype → the field of InferTensorContents that holds it; FP16 has none."""
 
+FINAL: Final = "triton_enable_empty_final_response"
+"""The one reserved parameter that clients set: the last answer of a stream is to be marked."""
+
 _INTEGERS: Final = {"int_contents": np.dtype("<i4"), "uint_contents": np.dtype("<u4")}
 """The fields that hold narrower datatypes too, and what their elements are on the wire."""
 
@@ -82,8 +85,8 @@ def parse(kind: Any, body: bytes) -> Any:
         raise GatewayError(Fault.INVALID, f"the body is not a valid {kind.DESCRIPTOR.name}") from None
 
 
-def decode_request(message: Any, *, classification: bool = False) -> Inference:
-    """Read a ModelInferRequest; ``classification`` says whether the caller serves that extension.
+def decode_request(message: Any, *, extended: bool = False) -> Inference:
+    """Read a ModelInferRequest; ``extended``: its caller serves classification and streams.
 
     Raises:
         GatewayError: INVALID or UNSUPPORTED, with a message for the client.
@@ -92,7 +95,7 @@ def decode_request(message: Any, *, classification: bool = False) -> Inference:
     parameters, timeout_s = NO_PARAMETERS, math.inf
     if message.parameters:
         parameters = _decode_parameters(message.parameters)
-        check_parameters(parameters)
+        check_parameters({name: parameters[name] for name in parameters if not (extended and name == FINAL)})
         timeout_s = timeout_of(parameters)
         if TIMEOUT in parameters:
             parameters = {name: value for name, value in parameters.items() if name != TIMEOUT}
@@ -102,7 +105,7 @@ def decode_request(message: Any, *, classification: bool = False) -> Inference:
     classes = {}
     for output in message.outputs:
         asked = dict(output.parameters)
-        if classification and (choice := asked.pop(CLASSIFICATION, None)) is not None:
+        if extended and (choice := asked.pop(CLASSIFICATION, None)) is not None:
             value = _decode_parameters({CLASSIFICATION: choice})[CLASSIFICATION]
             if count := class_count(output.name, value):
                 classes[output.name] = count

@@ -21,7 +21,6 @@ _MAX_ID: Final = 1024
 _MAX_ELEMENTS: Final = 1 << 59  # of 8 bytes at most, less than an address can tell apart
 _MAX_DIGITS: Final = 20
 _RESERVED_PREFIX: Final = "triton_"
-_FINAL_RESPONSE: Final = "triton_enable_empty_final_response"
 _UNSUPPORTED_OF_TENSORS: Final = frozenset({"classification", "shared_memory_region"})
 
 
@@ -84,7 +83,7 @@ def check_parameters(parameters: Mapping[str, Parameter]) -> None:
             sequence, whose answers depend on earlier requests and must never come from a cache.
     """
     for name in parameters:
-        if name.startswith(_RESERVED_PREFIX) and name != _FINAL_RESPONSE:
+        if name.startswith(_RESERVED_PREFIX):
             raise GatewayError(Fault.INVALID, "parameters whose names start with 'triton_' are reserved")
     priority = parameters.get("priority", 0)
     # bool is an int in Python, and is no priority.

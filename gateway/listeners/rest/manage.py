@@ -28,7 +28,7 @@ class _ModelMessage(msgspec.Struct):
 
 _INDEX: Final = msgspec.json.Decoder(_IndexMessage)
 _MODEL: Final = msgspec.json.Decoder(_ModelMessage)
-_LOGGING: Final = msgspec.json.Decoder(dict[str, bool | int | str])
+_LOGGING: Final = msgspec.json.Decoder(dict[str, object])
 _TRACING: Final = msgspec.json.Decoder(dict[str, list[str] | str | int | None])
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -76,7 +76,8 @@ class Manage:
 
     async def logging(self, _head: Head, _target: Target, body: bytes, generation: Generation) -> Answer:
         """Tell what is logged, after changing it when the body says so."""
-        wanted = parse(_LOGGING, body) if body.strip() else {}
+        nothing: dict[str, object] = {}
+        wanted = _read(_LOGGING, body, nothing)
         return self._told(self._desk.logging(wanted), generation)
 
     async def tracing(self, _head: Head, target: Target, body: bytes, generation: Generation) -> Answer:

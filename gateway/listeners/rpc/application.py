@@ -65,7 +65,8 @@ class RpcApplication:
             return _plain(505, "gRPC needs HTTP/2")
         if head.method != "POST":
             return _plain(405, "Method Not Allowed", (b"allow", b"POST"))
-        if head.get("content-type").partition(";")[0].strip() not in _TYPES:
+        kind = head.get("content-type")
+        if kind not in _TYPES and kind.partition(";")[0].strip() not in _TYPES:
             return _plain(415, "the only message format of gRPC that is known here is proto")
         intake = self._intakes.get(head.path)
         if intake is None:

@@ -31,7 +31,6 @@ _log = logging.getLogger(__name__)
 WATCH_S: Final = 1.0
 """Seconds between two looks at what a client of Watch wants to be told of."""
 
-_ENABLE_FINAL: Final = "triton_enable_empty_final_response"
 _FINAL: Final = "triton_final_response"
 _RESPONSE: Final = b"\x12"  # the field ``infer_response``
 
@@ -82,7 +81,7 @@ class StreamInfer:
     async def _answer(self, message: Buffer, arrival: Arrival, generation: Generation) -> list[Buffer]:
         request, inference = self._infer.request(message, arrival)
         response = await generation(request)
-        if inference.parameters.get(_ENABLE_FINAL):
+        if inference.parameters.get(oip_proto.FINAL):
             response = replace(response, parameters={**response.parameters, _FINAL: True})
         parts = self._infer.parts(response, inference)
         size = sum(map(len, parts))
