@@ -39,8 +39,9 @@ from gateway.core.telemetry import BreakerAppeared
 from gateway.listeners.extensions import Extensions, NoRepository
 from gateway.listeners.front import Front
 from gateway.listeners.switches import TraceSwitches
-from gateway.telemetry.both import Both
+from gateway.telemetry.counted import Counted
 from gateway.telemetry.prometheus import Prometheus
+from gateway.telemetry.requests import Requests
 from gateway.telemetry.statistics import Tallies
 from gateway.telemetry.tracing import tracer_provider
 from gateway.wire.arrival import Trust
@@ -68,12 +69,13 @@ class GatewayProcess:
         self.settings = settings
         self._inheritance = inheritance
         self.clock = LoopClock()
-        self.prometheus = Prometheus()
+        self.requests = Requests(self.clock.wall)
+        self.prometheus = Prometheus(self.requests)
         is_cached = settings.cache is not None
         self.statistics = Tallies(
-            self.clock.wall, remote=REMOTE if settings.role == EDGE else (), is_cached=lambda _: is_cached
+            self.requests, remote=REMOTE if settings.role == EDGE else (), is_cached=lambda _: is_cached
         )
-        self.telemetry = Both(self.prometheus, self.statistics)
+        self.telemetry = Counted(self.prometheus, self.statistics)
         self.drain = Drain()
         self.seats = Seats(settings.resilience.admission.max_requests)
         self.listening = Listening(settings.listen, self.clock, inheritance)
@@ -218,7 +220,7 @@ class GatewayProcess:
             telemetry=self.telemetry,
         )
         lifetimes.push_async_callback(models.predictor.close)
-        self.prometheus.expect(model.name for model in models.registry)
+        self.requests.expect(model.name for model in models.registry)
         self._repository = ModelRepository(
             models.registry, settings.models.batching, lambda _model: settings.cache is not None
         )

@@ -35,6 +35,7 @@ _READ: Final = (
 _PLACES: Final = {name: place for place, name in enumerate(_READ)}
 _FORWARDED: Final = _PLACES[headers.FORWARDED_FOR]
 _UNSAID: Final[list[str | None]] = [None] * len(_READ)
+_NOTE: Final = "arrival"
 _REMEMBERED: Final = 1024
 _LONGEST: Final = 256
 
@@ -73,6 +74,13 @@ class Arrivals:
             GatewayError: INVALID for a header that is given more than once and must not be: a proxy that
                 appends instead of replacing would let its clients choose; else as Trust has it.
         """
+        known: Arrival | None = head.notes.get(_NOTE)
+        if known is not None:
+            return known
+        arrival = head.notes[_NOTE] = self._read(head)
+        return arrival
+
+    def _read(self, head: Head) -> Arrival:
         said = _UNSAID.copy()
         for name, value in head.headers:
             place = _PLACES.get(name)

@@ -36,6 +36,9 @@ class Head(msgspec.Struct, frozen=True):
     peer: str = ""
     identity: str = ""
     is_http2: bool = False
+    notes: dict[str, Any] = msgspec.field(default_factory=dict)
+    """What applications have found out about this head. Connections give out the same object when a client
+    says the same head again, so that it has to be read only once."""
 
     def get(self, name: str, default: str = "") -> str:
         """Return the first value of header ``name`` (lower case)."""

@@ -9,6 +9,7 @@ from gateway.core.tensor import Buffer
 from gateway.listeners.exchange import Answer, Application, Head, Intake
 
 _GRPC: Final = "application/grpc"
+_CHOSEN: Final = "joined"
 
 
 class Joined:
@@ -34,10 +35,11 @@ class Joined:
         return (self._rest if head is None else self._choose(head)).refuse(head, status, message)
 
     def _choose(self, head: Head) -> Application:
-        for name, value in head.headers:
-            if name == "content-type":
-                return self._rpc if value.startswith(_GRPC) else self._rest
-        return self._rest
+        chosen: Application | None = head.notes.get(_CHOSEN)
+        if chosen is None:
+            is_grpc = head.get("content-type").startswith(_GRPC)
+            chosen = head.notes[_CHOSEN] = self._rpc if is_grpc else self._rest
+        return chosen
 
 
 _: type[Application] = Joined

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
-from gateway.core.statistics import BatchStatistics, ModelStatistics, Statistics
-from gateway.core.telemetry import BatchRan, Event, RequestFinished, Telemetry
-
-MAX_MODELS: Final = 1024
-"""Names come from clients: failures of more models than this are not counted."""
+from gateway.core.statistics import BatchStatistics, Duration, ModelStatistics, Statistics
+from gateway.core.telemetry import BatchRan, Event, Telemetry
+from gateway.telemetry.requests import Cell, Requests
 
 _STRANGE: Final = frozenset({"not_found", "unauthenticated", "forbidden"})
 _CACHES: Final = frozenset({"l1", "l2", "stale"})
@@ -19,7 +17,7 @@ class Tallies:
     """Telemetry that keeps the statistics of models.
 
     Args:
-        wall: the time of day, in seconds since the Unix epoch.
+        requests: what is counted of every request.
         remote: provenances of answers that another process computed; each counts as a run of its model
             that took as long as the request did.
         is_cached: whether answers of a model may come from a cache, so that another one is a miss.
@@ -27,68 +25,83 @@ class Tallies:
 
     def __init__(
         self,
-        wall: Callable[[], float],
+        requests: Requests,
         *,
         remote: Collection[str] = (),
         is_cached: Callable[[str], bool] = lambda _model: False,
     ) -> None:
-        self._wall = wall
+        self._requests = requests
         self._remote = frozenset(remote)
         self._is_cached = is_cached
-        self._found: dict[tuple[str, str], ModelStatistics] = {}
+        self._ran_here: dict[tuple[str, str], ModelStatistics] = {}
         self._batches: dict[tuple[str, str, int], BatchStatistics] = {}
 
     def __repr__(self) -> str:
-        return f"<Tallies of {len(self._found)} model versions>"
+        return f"<Tallies of {len(self._ran_here)} model versions that ran here>"
 
     def emit(self, event: Event) -> None:
-        """Count ``event``."""
-        if type(event) is RequestFinished:
-            self._finished(event)
-        elif type(event) is BatchRan:
-            self._ran(event)
+        """Count a run; requests are counted by ``requests``."""
+        if type(event) is BatchRan:
+            self._count(self._ran(event.model, event.version), event)
 
     def models(self) -> Sequence[str]:
         """Return the models that did anything."""
-        return list(dict.fromkeys(model for model, _ in self._found))
+        return list(dict.fromkeys(model for model, _ in self._all()))
 
     def report(self, model: str, versions: Sequence[str]) -> Sequence[ModelStatistics]:
         """Return the statistics of ``versions`` of ``model``, or of all versions seen when none is named.
 
         What failed before it was known by which version belongs to the highest one.
         """
-        seen = [version for name, version in self._found if name == model and version]
+        found = self._all()
+        seen = [version for name, version in found if name == model and version]
         wanted = list(dict.fromkeys(versions or seen or [""]))
-        reports = [self._found.get((model, version)) or ModelStatistics(model, version) for version in wanted]
-        early = self._found.get((model, ""))
+        reports = [found.get((model, version)) or ModelStatistics(model, version) for version in wanted]
+        early = found.get((model, ""))
         if early is not None and "" not in wanted:
             highest = max(range(len(wanted)), key=lambda place: _number(wanted[place]))
             reports[highest] = _joined(reports[highest], early)
         return reports
 
-    def _finished(self, event: RequestFinished) -> None:
-        if event.code != "ok":
-            if event.code not in _STRANGE and (found := self._of(event.model, event.version)) is not None:
-                found.inference_stats.fail.add(event.seconds)
-            return
-        found = self._of(event.model, event.version)
-        if found is None:
-            return
-        seconds, stats = event.seconds, found.inference_stats
-        stats.success.add(seconds)
-        found.last_inference = int(self._wall() * 1000)
-        if event.provenance in _CACHES:
-            stats.cache_hit.add(seconds)
-            return
-        if self._is_cached(event.model):
-            stats.cache_miss.count += 1
-        if event.provenance in self._remote:
-            self._count(found, BatchRan(event.model, 1, 1, 0.0, seconds, event.version))
+    def _all(self) -> dict[tuple[str, str], ModelStatistics]:
+        """Put requests and runs together."""
+        found: dict[tuple[str, str], ModelStatistics] = {}
+        for (model, version, provenance, code), cell in self._requests.cells.items():
+            if code in _STRANGE:
+                continue
+            key = (model, version)
+            asked = found.setdefault(key, ModelStatistics(model, version))
+            self._add(asked, provenance, cell, is_ok=code == "ok")
+        for key, ran in self._ran_here.items():
+            found[key] = _joined(ran, found[key]) if key in found else ran
+        return found
 
-    def _ran(self, event: BatchRan) -> None:
-        found = self._of(event.model, event.version)
-        if found is not None:
-            self._count(found, event)
+    def _add(self, asked: ModelStatistics, provenance: str, cell: Cell, *, is_ok: bool) -> None:
+        stats, ns = asked.inference_stats, int(cell.seconds * 1e9)
+        if not is_ok:
+            _more(stats.fail, cell.count, ns)
+            return
+        _more(stats.success, cell.count, ns)
+        asked.last_inference = max(asked.last_inference, int(cell.last_s * 1000))
+        if provenance in _CACHES:
+            _more(stats.cache_hit, cell.count, ns)
+            return
+        if self._is_cached(asked.name):
+            stats.cache_miss.count += cell.count
+        if provenance in self._remote:
+            asked.inference_count += cell.count
+            asked.execution_count += cell.count
+            batch = BatchStatistics(1)
+            for durations in (stats, batch):
+                _more(durations.compute_input, cell.count, 0)
+                _more(durations.compute_infer, cell.count, ns)
+                _more(durations.compute_output, cell.count, 0)
+            _more(stats.queue, cell.count, 0)
+            asked.batch_stats = [*asked.batch_stats, batch]
+
+    def _ran(self, model: str, version: str) -> ModelStatistics:
+        # Only models of this process run here: their names are the operator's.
+        return self._ran_here.setdefault((model, version), ModelStatistics(model, version))
 
     def _count(self, found: ModelStatistics, event: BatchRan) -> None:
         found.inference_count += event.size
@@ -109,27 +122,10 @@ class Tallies:
         batch.compute_infer.add(infer_s)
         batch.compute_output.add(event.output_s)
 
-    def _of(self, model: str, version: str) -> ModelStatistics | None:
-        found = self._found.get((model, version))
-        if found is None and len(self._found) < MAX_MODELS:
-            found = self._found[model, version] = ModelStatistics(model, version)
-        return found
 
-
-class Several:
-    """Telemetry that hands every event to several."""
-
-    def __init__(self, *sinks: Telemetry) -> None:
-        self._emits = tuple(sink.emit for sink in sinks)
-        self._sinks = sinks
-
-    def __repr__(self) -> str:
-        return f"<Several {self._sinks!r}>"
-
-    def emit(self, event: Event) -> None:
-        """Hand the event on."""
-        for emit in self._emits:
-            emit(event)
+def _more(duration: Duration, count: int, ns: int) -> None:
+    duration.count += count
+    duration.ns += ns
 
 
 def _number(version: str) -> int:
@@ -154,4 +150,4 @@ def _joined(found: ModelStatistics, early: ModelStatistics) -> ModelStatistics:
     return joined
 
 
-_: tuple[type[Telemetry], type[Telemetry], type[Statistics]] = (Tallies, Several, Tallies)
+_: tuple[type[Telemetry], type[Statistics]] = (Tallies, Tallies)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -41,6 +42,7 @@ from gateway.wire.validation import (
     timeout_of,
 )
 
+_LENGTHS: Final = 1024
 MAX_JSON_BYTES: Final = 16 << 20
 """Of the JSON part of a request: decoded JSON takes many times its size. Binary data has no such limit."""
 
@@ -99,6 +101,7 @@ WISH_JSON: Final = Wishes()
 WISH_BINARY: Final = Wishes(default=True)
 
 
+@lru_cache(_LENGTHS)
 def parse_header_length(value: str | None) -> int | None:
     """Read ``Inference-Header-Content-Length``; None when there is none.
 
@@ -119,7 +122,7 @@ def parse_header_length(value: str | None) -> int | None:
     return length
 
 
-def decode_request(body: bytes, header_length: int | None) -> Inference:
+def decode_request(body: Buffer, header_length: int | None) -> Inference:
     """Read the body of an infer request.
 
     Args:
@@ -202,7 +205,7 @@ def decode_response(body: bytes, header_length: int | None, provenance: Provenan
     )
 
 
-def _split(body: bytes, header_length: int | None) -> tuple[Buffer, memoryview]:
+def _split(body: Buffer, header_length: int | None) -> tuple[Buffer, memoryview]:
     view = memoryview(body)
     if header_length is None:
         return body, view[len(body) :]

@@ -8,11 +8,11 @@ import struct
 from gateway.core.catalog import ModelSpec, TensorSpec
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import NO_PARAMETERS
-from gateway.core.tensor import BYTES, ITEM_SIZES, Tensor, check_size
+from gateway.core.tensor import BYTES, ITEM_SIZES, Buffer, Tensor, check_size
 from gateway.wire.oip_json import WISH_BINARY, Inference
 
 
-def raw_inference(spec: ModelSpec, body: bytes) -> Inference:
+def raw_inference(spec: ModelSpec, body: Buffer) -> Inference:
     """Read a body that holds nothing but the elements of the model's one input, for a batch of 1.
 
     A BYTES input is one element, which the whole body is. Outputs are wanted as binary data.

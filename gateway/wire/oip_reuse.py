@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway.core.request import NO_PARAMETERS, Parameter, Response
-from gateway.core.tensor import BYTES, Tensor
+from gateway.core.tensor import BYTES, Buffer, Tensor
 from gateway.wire.oip_json import (
     BINARY_SIZE,
     WISH_BINARY,
@@ -53,7 +53,7 @@ class RequestHeads:
     def __repr__(self) -> str:
         return f"<RequestHeads {len(self._plans)} of {MAX_REMEMBERED}>"
 
-    def decode(self, body: bytes, header_length: int | None) -> Inference:
+    def decode(self, body: Buffer, header_length: int | None) -> Inference:
         """Read a body, as ``decode_request`` does.
 
         Raises:

@@ -28,6 +28,8 @@ _log = logging.getLogger(__name__)
 
 _PATHS: Final = 1024
 _LONGEST_PATH: Final = 256
+_TARGET: Final = "rest"
+_FULL: Final = Refused("admission", "concurrency")
 _SMALL_BODY: Final = 1 << 20
 _LARGE: Final = frozenset({Ask.INFER, Ask.GENERATE, Ask.GENERATE_STREAM, Ask.LOAD})
 
@@ -39,7 +41,7 @@ class RestApplication:
         extensions = extensions or Extensions()
         self._front = front
         self._answers = Answers(front.region, extensions.settings.compress_from_bytes)
-        infer = Infer(front, self._answers, extensions.settings)
+        self._infer = infer = Infer(front, self._answers, extensions.settings)
         self._calls = _calls(front, self._answers, infer, extensions)
         large, small = Intake(front.max_body_bytes), Intake(min(_SMALL_BODY, front.max_body_bytes))
         self._intakes = {ask: large if ask in _LARGE else small for ask in Ask}
@@ -51,23 +53,32 @@ class RestApplication:
 
     def open(self, head: Head) -> Intake | Answer:
         """Refuse unknown paths and methods; else say how large a body may be."""
-        target = self._find(head.path)
+        target: Target | None = head.notes.get(_TARGET)
         if target is None:
-            return self._refused(Refusal(404, "Not Found"))
-        allowed = METHODS[target.ask]
-        if head.method not in allowed:
-            allow = (b"allow", ", ".join(allowed).encode())
-            return self._refused(Refusal(405, "Method Not Allowed", allow))
+            target = self._find(head.path)
+            if target is None:
+                return self._refused(Refusal(404, "Not Found"))
+            allowed = METHODS[target.ask]
+            if head.method not in allowed:
+                allow = (b"allow", ", ".join(allowed).encode())
+                return self._refused(Refusal(405, "Method Not Allowed", allow))
+            head.notes[_TARGET] = target
+        if target.ask in _LARGE and self._front.is_full():
+            # Before a body is read: under overload a refusal must cost nothing.
+            self._front.telemetry.emit(_FULL)
+            return self._answers.error(_overloaded(), self._front.generation().number)
         return self._intakes[target.ask]
 
     async def answer(self, head: Head, body: Buffer | AsyncIterator[Buffer]) -> Answer:
         """Answer a request that ``open`` let pass."""
         generation = self._front.generation()
-        target = self._find(head.path)
-        assert target is not None, "open has refused it"
-        assert isinstance(body, bytes), "no intake of this application is a stream"
+        target: Target = head.notes[_TARGET]
+        assert not isinstance(body, AsyncIterator), "no intake of this application is a stream"
         try:
-            return await self._calls[target.ask](head, target, body, generation)
+            if target.ask is Ask.INFER:
+                return await self._infer(head, target, body, generation)
+            # bytes of bytes are no copy.
+            return await self._calls[target.ask](head, target, bytes(body), generation)
         except GatewayError as error:
             return self._answers.error(error, generation.number)
         except Refusal as refusal:
@@ -89,11 +100,14 @@ class RestApplication:
         return self._answers.refusal(refusal, self._front.generation().number)
 
 
+def _overloaded() -> GatewayError:
+    return GatewayError(Fault.OVERLOADED, "too many requests are under way; try again later")
+
+
 def _calls(front: Front, answers: Answers, infer: Infer, extensions: Extensions) -> dict[Ask, Call]:
     tell, generate = Tell(front, answers), Generate(front, answers, infer)
     manage = Manage(Desk(front, extensions), answers)
     return {
-        Ask.INFER: infer,
         Ask.SERVER: tell.server,
         Ask.LIVE: tell.live,
         Ask.READY: tell.ready,

@@ -60,7 +60,7 @@ class Generate:
         try:
             arrival = self._infer.arrival(head)
             if arrival.content_encoding is not None:
-                body = self._infer.inflated(body, arrival.content_encoding)
+                body = bytes(self._infer.inflated(body, arrival.content_encoding))
             spec = await self._front.catalog.describe(target.model, target.version)
             inference = decode_generate(spec, body)
             request = request_of(target, inference, arrival, now)

@@ -8,6 +8,7 @@ from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Request
 from gateway.core.service import Generation
 from gateway.core.telemetry import Refused
+from gateway.core.tensor import Buffer
 from gateway.listeners.arrivals import Arrival, Arrivals
 from gateway.listeners.exchange import Answer, Head
 from gateway.listeners.extensions import ProtocolSettings
@@ -38,7 +39,7 @@ class Infer:
     def __repr__(self) -> str:
         return f"<Infer of {self._front.region}>"
 
-    async def __call__(self, head: Head, target: Target, body: bytes, generation: Generation) -> Answer:
+    async def __call__(self, head: Head, target: Target, body: Buffer, generation: Generation) -> Answer:
         """Answer one request.
 
         Raises:
@@ -74,7 +75,7 @@ class Infer:
         """
         return self._arrivals.read(head)
 
-    def inflated(self, body: bytes, coding: str) -> bytes:
+    def inflated(self, body: Buffer, coding: str) -> Buffer:
         """Return the body behind its Content-Encoding.
 
         Raises:

@@ -31,6 +31,7 @@ DRAIN_SILENCE_S: Final = 1.0
 _HEAD, _IDLE, _BODY, _SERVING, _LINGERING = "head", "idle", "body", "serving", "lingering"
 
 _Request = tuple[Head, RequestHead, Buffer | BodyStream]
+_Refused = tuple[None, RequestHead | None, Answer]
 
 
 class Http1Connection(asyncio.Protocol):
@@ -55,7 +56,7 @@ class Http1Connection(asyncio.Protocol):
         self._large: bytearray | None = None
         self._held = 0
         self._stream: BodyStream | None = None
-        self._waiting: deque[_Request | Answer] = deque()
+        self._waiting: deque[_Request | _Refused] = deque()
         self._task: asyncio.Task[Any] | None = None
         self._serving: tuple[Head, RequestHead] | None = None
         self._out: list[Buffer] = []
@@ -102,7 +103,7 @@ class Http1Connection(asyncio.Protocol):
         self._forget_body()
         self._ledger.running -= len(self._waiting)
         for waiting in self._waiting:
-            if not isinstance(waiting, Answer):
+            if waiting[0] is not None:
                 self._release(waiting[2])
         self._waiting.clear()
         if self._stream is not None:
@@ -188,16 +189,34 @@ class Http1Connection(asyncio.Protocol):
         head = self._head_of(raw)
         opened = self._application.open(head)
         if type(opened) is Intake and not opened.is_stream and len(body) <= opened.max_bytes:
-            self._ledger.running += 1
-            self._ledger.buffered += len(body)
-            self._serve(head, raw, body)
-            self._flush()
+            self._answer_whole(head, raw, body)
             return
         # Not as most are: the long way.
         self._take_head(raw)
         self._take_body(body)
         self._take_end()
         self._flush()
+
+    def _answer_whole(self, head: Head, raw: RequestHead, body: Buffer) -> None:
+        """Answer a request with nothing before or behind it; when that needs no wait, in one write."""
+        ledger = self._ledger
+        try:
+            answered = begin(self._application.answer(head, body), ledger.loop, self._done)
+        except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer
+            _log.exception("an HTTP request failed outside of its application")
+            answered = self._application.refuse(head, 500, _INTERNAL)
+        if isinstance(answered, Answer) and isinstance(answered.body, tuple | list):
+            self._enter(_IDLE)
+            self._reply(raw, answered)
+            self._flush()
+            return
+        self._phase, self._serving, self._held = _SERVING, (head, raw), len(body)
+        ledger.running += 1
+        ledger.buffered += len(body)
+        if isinstance(answered, Answer):
+            self._finish(raw, answered)
+        else:
+            self._task = answered
 
     def _head_of(self, raw: RequestHead) -> Head:
         known, head = self._heads
@@ -311,7 +330,7 @@ class Http1Connection(asyncio.Protocol):
             self._enter_next()
         if self._serving is not None or self._waiting:
             self._ledger.running += 1
-            self._waiting.append(answer)
+            self._waiting.append((None, current[1] if current else None, answer))
         else:
             self._reply(current[1] if current else None, answer)
             self._flush()
@@ -391,9 +410,9 @@ class Http1Connection(asyncio.Protocol):
         """Serve those that wait, as long as each is answered at once."""
         while self._waiting and self._serving is None and not self._is_paused and not self._is_closing:
             waiting = self._waiting.popleft()
-            if isinstance(waiting, Answer):
+            if waiting[0] is None:
                 self._ledger.running -= 1
-                self._reply(None, waiting)
+                self._reply(waiting[1], waiting[2])
             else:
                 self._serve(*waiting)
         self._flush()
