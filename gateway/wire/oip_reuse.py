@@ -62,10 +62,10 @@ class RequestHeads:
         if header_length is None or header_length > MAX_HEAD_BYTES:
             return decode_request(body, header_length)
         head = body[:header_length]
-        plan = self._plans.get(head)
+        plan = self._plans.get(bytes(head))
         if plan is None or plan.length != len(body):
             inference = decode_request(body, header_length)
-            self._remember(head, inference, len(body))
+            self._remember(bytes(head), inference, len(body))
             return inference
         view = memoryview(body)
         return Inference(
