@@ -7,7 +7,8 @@ import typing
 import pytest
 
 from gateway.core import telemetry as events
-from gateway.telemetry.prometheus import MAX_MODELS, Prometheus
+from gateway.telemetry.prometheus import Prometheus
+from gateway.telemetry.requests import MAX_MODELS, Requests
 
 SAMPLES = {
     events.RequestFinished(
@@ -37,11 +38,15 @@ SAMPLES = {
 }
 
 
+def prometheus_of() -> Prometheus:
+    return Prometheus(Requests(lambda: 12.5))
+
+
 @pytest.mark.parametrize("event", SAMPLES, ids=lambda event: type(event).__name__)
 def test_every_event_shows(event: events.Event) -> None:
     """Each kind of event moves its own series."""
-    prometheus = Prometheus()
-    prometheus.expect(["digits"])
+    prometheus = prometheus_of()
+    prometheus.emit(events.PolicyLoaded(1, "", ("digits",)))
     if isinstance(event, events.BreakerGone):
         for endpoint in ("redis", event.endpoint):
             prometheus.emit(events.BreakerAppeared(endpoint))
@@ -58,7 +63,7 @@ def test_every_kind_of_event_has_a_sample_here() -> None:
 
 def test_refused_policy_counts_and_keeps_the_generation() -> None:
     """A refused load is counted; the gauge still tells the generation in force."""
-    prometheus = Prometheus()
+    prometheus = prometheus_of()
 
     prometheus.emit(events.PolicyLoaded(3, ""))
     prometheus.emit(events.PolicyLoaded(3, "line 4: unknown field"))
@@ -70,7 +75,7 @@ def test_refused_policy_counts_and_keeps_the_generation() -> None:
 
 def test_unknown_models_never_become_labels() -> None:
     """A scanner that asks for a million models adds one series."""
-    prometheus = Prometheus()
+    prometheus = prometheus_of()
 
     for number in range(1000):
         prometheus.emit(events.RequestFinished(f"guess-{number}", "none", "not_found", 0.001))
@@ -82,7 +87,7 @@ def test_unknown_models_never_become_labels() -> None:
 
 def test_an_endpoint_that_is_gone_leaves_no_state() -> None:
     """A dashboard must not show for ever that an endpoint of last year is open."""
-    prometheus = Prometheus()
+    prometheus = prometheus_of()
     prometheus.emit(events.BreakerAppeared("central"))
     prometheus.emit(events.BreakerChanged("central", "open"))
 
@@ -96,7 +101,7 @@ def test_an_endpoint_that_is_gone_leaves_no_state() -> None:
 
 def test_names_that_never_answered_take_no_label_from_those_who_do() -> None:
     """A stranger who invents names on a route that takes every one cannot hide the real models."""
-    prometheus = Prometheus()
+    prometheus = prometheus_of()
     for number in range(1000):
         prometheus.emit(events.RequestFinished(f"guess-{number}", "none", "unavailable", 0.001))
         prometheus.emit(events.FlightJoined(f"guess-{number}"))
@@ -113,7 +118,7 @@ def test_names_that_never_answered_take_no_label_from_those_who_do() -> None:
 
 def test_models_beyond_the_bound_are_counted_as_other() -> None:
     """Labels are bounded even when a route takes every name."""
-    prometheus = Prometheus()
+    prometheus = prometheus_of()
 
     for number in range(MAX_MODELS + 5):
         prometheus.emit(events.RequestFinished(f"m{number}", "edge", "ok", 0.001))
@@ -122,4 +127,4 @@ def test_models_beyond_the_bound_are_counted_as_other() -> None:
         'edgeway_requests_total{code="ok",model="other",provenance="edge"} 5.0'
         in prometheus.render().decode()
     )
-    assert repr(prometheus).endswith(f"{MAX_MODELS} models>")
+    assert repr(prometheus).endswith(f"{MAX_MODELS} models>>")
