@@ -116,7 +116,8 @@ class Requests(Collector):
         is_ok = event.code == "ok"
         model = _UNKNOWN if event.code == "not_found" else self.label(event.model, answered=is_ok)
         # A version that has answered is a model's; any other is a stranger's word, as its name is.
-        version = event.version if is_ok and len(self.cells) < _MAX_VERSIONS else ""
+        is_named = is_ok and model != _OTHER and len(self.cells) < _MAX_VERSIONS
+        version = event.version if is_named else ""
         key = (model, version, event.provenance, event.code)
         return self.cells.setdefault(key, Cell())
 

@@ -17,6 +17,7 @@ from gateway.core.clock import Chance, Clock
 from gateway.core.errors import Fault, GatewayError, printable
 from gateway.core.request import ANONYMOUS, CENTRAL, Provenance, Request, Response
 from gateway.core.service import Service
+from gateway.core.stepping import in_task
 from gateway.core.tensor import Buffer
 from gateway.upstreams.backoff import Backoff
 from gateway.upstreams.dialing import Dialer, UnreachableError
@@ -128,6 +129,7 @@ class HttpUpstream:
 
     async def _ask(self, path: str) -> Answer:
         try:
+            await in_task()
             async with asyncio.timeout(self._settings.metadata_timeout_s):
                 return await self._send("GET", path, (), {})
         except TimeoutError as error:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from gateway.core.stepping import in_task
 from gateway.upstreams.backoff import Backoff
 from gateway.upstreams.dialing import Dialer, UnreachableError
 from gateway.upstreams.http2_connection import (
@@ -142,6 +143,7 @@ class Http2Pool:
         self._note_drained()
 
     async def _acquire(self, ends: float) -> Http2Connection:
+        await in_task()
         try:
             async with asyncio.timeout_at(None if ends == math.inf else ends):
                 while not self._closed:

@@ -119,7 +119,7 @@ class InferMessages:
             return None
         # A head may be well-formed and still wrong, so the reference reads it first, with what follows.
         message.raw_input_contents.extend(map(bytes, raws))
-        inference = oip_proto.decode_request(message, extended=True)
+        inference = oip_proto.decode_request(message)
         plan = _Plan(
             inference.model,
             inference.version,
@@ -149,7 +149,7 @@ def reference(message: Buffer) -> Inference:
         GatewayError: as ``oip_proto.decode_request`` has it.
     """
     parsed = oip_proto.parse(messages.ModelInferRequest, bytes(message))
-    return oip_proto.decode_request(parsed, extended=True)
+    return oip_proto.decode_request(parsed)
 
 
 def varint(number: int) -> bytes:

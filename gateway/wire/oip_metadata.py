@@ -11,10 +11,7 @@ from gateway.core.catalog import ModelSpec, TensorSpec
 from gateway.core.errors import Fault, GatewayError, printable
 from gateway.wire.oip_messages import ErrorMessage
 
-EXTENSIONS: Final = ("binary_tensor_data", "parameters")
-"""What of the protocol's extensions Edgeway serves."""
-
-ALL_EXTENSIONS: Final = (
+EXTENSIONS: Final = (
     "binary_tensor_data",
     "classification",
     "generate",
@@ -25,7 +22,7 @@ ALL_EXTENSIONS: Final = (
     "statistics",
     "trace",
 )
-"""What the listeners over ``gateway.listeners.exchange`` serve."""
+"""What of the protocol's extensions Edgeway serves, in the protocol's names."""
 
 LIVE: Final = b'{"live":true}'
 READY: Final = b'{"ready":true,"live":true}'

@@ -58,7 +58,6 @@ class Target:
     version: str = ""
 
 
-_CORE: Final = frozenset({Ask.SERVER, Ask.LIVE, Ask.READY, Ask.MODEL, Ask.MODEL_READY, Ask.INFER})
 _FIXED: Final = {
     "/v2": Target(Ask.SERVER),
     "/v2/": Target(Ask.SERVER),
@@ -112,12 +111,6 @@ def _of_model(ask: Ask | None, name: str, version: str = "") -> Target | None:
     name = _decode(name)
     # A trace belongs to a model, not to one version of it.
     return Target(ask, name, version) if ask and name and not (version and ask is Ask.TRACING) else None
-
-
-def parse_path(path: str) -> Target | None:
-    """Read a path of the protocol without its extensions."""
-    target = read_path(path)
-    return target if target is not None and target.ask in _CORE else None
 
 
 def model_path(model: str, version: str, verb: str = "") -> str:

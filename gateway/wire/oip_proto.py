@@ -85,8 +85,8 @@ def parse(kind: Any, body: bytes) -> Any:
         raise GatewayError(Fault.INVALID, f"the body is not a valid {kind.DESCRIPTOR.name}") from None
 
 
-def decode_request(message: Any, *, extended: bool = False) -> Inference:
-    """Read a ModelInferRequest; ``extended``: its caller serves classification and streams.
+def decode_request(message: Any) -> Inference:
+    """Read a ModelInferRequest.
 
     Raises:
         GatewayError: INVALID or UNSUPPORTED, with a message for the client.
@@ -95,7 +95,7 @@ def decode_request(message: Any, *, extended: bool = False) -> Inference:
     parameters, timeout_s = NO_PARAMETERS, math.inf
     if message.parameters:
         parameters = _decode_parameters(message.parameters)
-        check_parameters({name: parameters[name] for name in parameters if not (extended and name == FINAL)})
+        check_parameters({name: parameters[name] for name in parameters if name != FINAL})
         timeout_s = timeout_of(parameters)
         if TIMEOUT in parameters:
             parameters = {name: value for name, value in parameters.items() if name != TIMEOUT}
@@ -105,7 +105,7 @@ def decode_request(message: Any, *, extended: bool = False) -> Inference:
     classes = {}
     for output in message.outputs:
         asked = dict(output.parameters)
-        if extended and (choice := asked.pop(CLASSIFICATION, None)) is not None:
+        if (choice := asked.pop(CLASSIFICATION, None)) is not None:
             value = _decode_parameters({CLASSIFICATION: choice})[CLASSIFICATION]
             if count := class_count(output.name, value):
                 classes[output.name] = count

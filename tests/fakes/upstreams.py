@@ -21,11 +21,10 @@ import pytest
 
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
-from tests.fakes.listener import listener_of as GrpcListener
-from tests.fakes.listener import listener_of as HttpListener
 from gateway.upstreams.grpc import GrpcUpstream
 from gateway.upstreams.http import HttpUpstream
 from tests.fakes.front import fake_front
+from tests.fakes.listener import listener_of
 
 Play = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 Foreign = Callable[[bytes, Any], Awaitable[bytes]]
@@ -39,7 +38,7 @@ def grpc_upstream_to(port: int, **options: Any) -> GrpcUpstream:
     return GrpcUpstream("far", f"127.0.0.1:{port}", LoopClock(), **options)
 
 
-LISTENERS: dict[Any, Any] = {http_upstream_to: HttpListener, grpc_upstream_to: GrpcListener}
+LISTENERS: dict[Any, Any] = {http_upstream_to: listener_of, grpc_upstream_to: listener_of}
 
 
 @asynccontextmanager

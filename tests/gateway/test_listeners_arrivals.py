@@ -7,9 +7,9 @@ import pytest
 from gateway.core.errors import GatewayError
 from gateway.listeners.arrivals import Arrivals
 from gateway.listeners.exchange import Head
-from gateway.wire.forwarded import TrustedProxies
+from gateway.wire.arrival import Trust
 
-ARRIVALS = Arrivals(TrustedProxies(["10.0.0.0/8"]))
+ARRIVALS = Arrivals(Trust(gateways=["10.0.0.0/8"]))
 
 
 def read(*headers: tuple[str, str], peer: str = "10.0.0.1"):
@@ -18,13 +18,22 @@ def read(*headers: tuple[str, str], peer: str = "10.0.0.1"):
 
 def test_strangers_claims_do_not_count():
     """Tenant, hops and forwarded addresses of a peer that nobody trusts are passed over."""
-    said = (("x-edgeway-tenant", "clinic"), ("x-edgeway-hops", "2"), ("x-forwarded-for", "192.0.2.1"))
+    said = (("x-edgeway-tenant", "clinic"), ("x-forwarded-for", "192.0.2.1"))
+    hops = (("x-edgeway-hops", "2"), ("x-edgeway-regions", "a,b"))
 
-    stranger, proxy = read(*said, peer="203.0.113.1"), read(*said)
+    stranger, gateway = read(*said, peer="203.0.113.1"), read(*said, *hops)
 
     assert (stranger.caller.tenant, stranger.caller.address, stranger.hops) == ("anonymous", "203.0.113.1", 0)
-    assert (proxy.caller.tenant, proxy.caller.address, proxy.hops) == ("clinic", "192.0.2.1", 2)
-    assert proxy.caller.vouched
+    assert (gateway.caller.tenant, gateway.caller.address, gateway.hops) == ("clinic", "192.0.2.1", 2)
+    assert gateway.caller.vouched
+    assert gateway.regions == {"a", "b"}
+
+
+def test_a_head_is_read_once():
+    """Connections give out the same head when a client says the same again."""
+    head = Head("POST", "/", (("x-edgeway-tenant", "clinic"),), "10.0.0.1")
+
+    assert ARRIVALS.read(head) is ARRIVALS.read(head)
 
 
 def test_lines_of_forwarded_addresses_are_one_list():
@@ -34,7 +43,10 @@ def test_lines_of_forwarded_addresses_are_one_list():
     assert arrival.caller.address == "192.0.2.2"
 
 
-@pytest.mark.parametrize("name", ["x-edgeway-tenant", "authorization"])
+@pytest.mark.parametrize(
+    "name",
+    ["x-edgeway-tenant", "authorization", "x-edgeway-hops", "x-edgeway-regions", "x-request-timeout-ms"],
+)
 def test_claims_made_twice_are_refused(name):
     """Which of two claims counts is not for the client to choose."""
     with pytest.raises(GatewayError, match="more than once"):
@@ -53,7 +65,8 @@ def test_long_and_secret_claims_are_read_every_time():
     assert "<Arrivals" in repr(ARRIVALS)
 
 
-@pytest.mark.parametrize("hops", ["", "x", "1000", "-1", "²"])
-def test_bad_hops_are_none(hops):
-    """A number of hops that is none is 0."""
-    assert read(("x-edgeway-hops", hops)).hops == 0
+@pytest.mark.parametrize("hops", ["x", "1000", "-1", "²"])
+def test_bad_hops_are_refused(hops):
+    """Hops that no gateway writes: counted as none, a request could go round for ever."""
+    with pytest.raises(GatewayError, match="x-edgeway-hops"):
+        read(("x-edgeway-hops", hops))

@@ -16,13 +16,13 @@ from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller, Provenance, Request
 from gateway.core.tensor import Tensor
-from tests.fakes.listener import listener_of as GrpcListener
 from gateway.upstreams.grpc import GrpcUpstream
 from gateway.upstreams.settings import GrpcUpstreamSettings
 from gateway.wire.proto import messages
 from resilience.attempt import AttemptTimeout
 from tests.fakes.front import DIGITS, EchoService, FakeCatalog, fake_front
 from tests.fakes.http2_peer import http2_peer
+from tests.fakes.listener import listener_of
 from tests.fakes.redis_server import free_port
 from tests.fakes.service import HANG, ScriptedService, answer, request
 from tests.fakes.upstreams import (
@@ -199,7 +199,7 @@ async def test_message_above_a_limit_is_not_overload():
     async with foreign_grpc(method, max_message_bytes=1024) as upstream:
         received = await fails(upstream(request()))
 
-    assert flags(sent) == (Fault.TOO_LARGE, False, False)
+    assert flags(sent) == (Fault.INVALID, False, False)
     assert flags(received) == (Fault.UNAVAILABLE, True, True)
 
 
@@ -241,7 +241,7 @@ async def test_server_that_comes_back_is_found_soon():
     port = free_port()
     async with grpc_upstream(port) as upstream:
         await fails(upstream(request()))
-        listener = GrpcListener(fake_front(EchoService()))
+        listener = listener_of(fake_front(EchoService()))
         await listener.start("127.0.0.1", port)
 
         found_after = 0

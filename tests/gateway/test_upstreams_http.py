@@ -14,6 +14,7 @@ from gateway.core.catalog import ModelSpec
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller, Provenance
+from gateway.core.stepping import in_task
 from gateway.upstreams.http import HttpUpstream
 from gateway.upstreams.settings import HttpUpstreamSettings
 from tests.fakes.front import EchoService
@@ -264,6 +265,7 @@ async def test_deadline_of_the_request_is_no_evidence():
         """A gateway whose Deadline does its work."""
 
         async def __call__(self, request: Any) -> Any:
+            await in_task()
             try:
                 async with asyncio.timeout_at(request.deadline):
                     return await service(request)

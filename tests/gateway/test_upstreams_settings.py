@@ -11,8 +11,8 @@ from gateway.upstreams.settings import GrpcUpstreamSettings, HttpUpstreamSetting
 
 def test_idle_connections_are_dropped_before_the_other_side_drops_them():
     """A request must not be sent into a connection that is being closed."""
-    assert HttpUpstreamSettings().keepalive_s < HttpSettings().keepalive_timeout_s
-    assert GrpcUpstreamSettings().idle_s < HttpSettings().keepalive_timeout_s
+    assert HttpUpstreamSettings().keepalive_s < HttpSettings().idle_timeout_s
+    assert GrpcUpstreamSettings().idle_s < HttpSettings().idle_timeout_s
 
 
 @pytest.mark.parametrize("raw", ['{"connections":-1}', '{"connect_timeout_s":0}', '{"retries":3}'])

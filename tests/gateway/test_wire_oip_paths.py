@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.wire.oip_paths import Ask, Target, model_path, parse_path, read_path
+from gateway.wire.oip_paths import Ask, Target, model_path, read_path
 
 
 @pytest.mark.parametrize(
@@ -105,10 +105,3 @@ def test_other_paths(path):
 def test_round_trip(model, version, verb):
     """Every name that can be printed survives its path."""
     assert read_path(model_path(model, version, verb[0])) == Target(verb[1], model, version)
-
-
-def test_paths_without_extensions():
-    """The smaller set of paths leaves the extensions out."""
-    assert parse_path("/v2/models/m/infer") == Target(Ask.INFER, "m")
-    assert parse_path("/v2/models/m/config") is None
-    assert parse_path("/nowhere") is None

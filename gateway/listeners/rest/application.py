@@ -9,6 +9,7 @@ from typing import Final
 
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.service import Generation
+from gateway.core.stepping import in_task
 from gateway.core.telemetry import Refused
 from gateway.core.tensor import Buffer
 from gateway.listeners.desk import Desk
@@ -77,7 +78,8 @@ class RestApplication:
         try:
             if target.ask is Ask.INFER:
                 return await self._infer(head, target, body, generation)
-            # bytes of bytes are no copy.
+            # Questions may ask other servers, which wants a task. (bytes of bytes are no copy.)
+            await in_task()
             return await self._calls[target.ask](head, target, bytes(body), generation)
         except GatewayError as error:
             return self._answers.error(error, generation.number)

@@ -7,6 +7,7 @@ from typing import Final
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Request
 from gateway.core.service import Generation
+from gateway.core.stepping import in_task
 from gateway.core.telemetry import Refused
 from gateway.core.tensor import Buffer
 from gateway.listeners.arrivals import Arrival, Arrivals
@@ -53,6 +54,7 @@ class Infer:
                 body = self.inflated(body, arrival.content_encoding)
             said = arrival.header_length
             if said == "0":
+                await in_task()
                 spec = await self._front.catalog.describe(target.model, target.version)
                 inference = raw_inference(spec, body)
             else:

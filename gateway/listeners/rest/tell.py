@@ -9,7 +9,7 @@ from gateway.listeners.exchange import Answer, Head
 from gateway.listeners.front import NAME, VERSION, Front
 from gateway.listeners.rest.answers import Answers
 from gateway.wire.oip_metadata import (
-    ALL_EXTENSIONS,
+    EXTENSIONS,
     LIVE,
     READY,
     encode_model,
@@ -19,7 +19,7 @@ from gateway.wire.oip_metadata import (
 )
 from gateway.wire.oip_paths import Target
 
-_SERVER: Final = encode_server(NAME, VERSION, ALL_EXTENSIONS)
+_SERVER: Final = encode_server(NAME, VERSION, EXTENSIONS)
 _NOT_READY: Final = encode_not_ready()
 
 

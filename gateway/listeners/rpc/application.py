@@ -8,6 +8,7 @@ from typing import Final
 
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.service import Generation
+from gateway.core.stepping import in_task
 from gateway.core.telemetry import Refused
 from gateway.core.tensor import Buffer
 from gateway.listeners.arrivals import Arrival
@@ -81,6 +82,8 @@ class RpcApplication:
             if head.path == _INFER:
                 assert isinstance(body, bytes), "its intake is whole"
                 return await self._infer(head, body, generation)
+            # Questions may ask other servers, which wants a task.
+            await in_task()
             arrival = self._infer.arrival(head)
             unpacking = self._infer.unpacking(arrival)
             if isinstance(body, AsyncIterator):

@@ -13,7 +13,7 @@ from gateway.core.tensor import Buffer
 from gateway.listeners.desk import NO_SHARED_MEMORY, Desk
 from gateway.listeners.front import NAME, VERSION, Front
 from gateway.wire import oip_proto
-from gateway.wire.oip_metadata import ALL_EXTENSIONS
+from gateway.wire.oip_metadata import EXTENSIONS
 from gateway.wire.proto import messages
 
 Unary = Callable[[Buffer], Awaitable[Any]]
@@ -70,7 +70,7 @@ class Calls:
         return messages.ServerReadyResponse(ready=self._front.is_ready())
 
     async def _server_metadata(self, _body: Buffer) -> Any:
-        return messages.ServerMetadataResponse(name=NAME, version=VERSION, extensions=ALL_EXTENSIONS)
+        return messages.ServerMetadataResponse(name=NAME, version=VERSION, extensions=EXTENSIONS)
 
     async def _model_ready(self, body: Buffer) -> Any:
         asked = oip_proto.parse(messages.ModelReadyRequest, bytes(body))

@@ -204,7 +204,7 @@ class Http1Connection(asyncio.Protocol):
             answered = begin(self._application.answer(head, body), ledger.loop, self._done)
         except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer
             _log.exception("an HTTP request failed outside of its application")
-            answered = self._application.refuse(head, 500, _INTERNAL)
+            answered = self._ledger.refusal(head, 500, _INTERNAL)
         if isinstance(answered, Answer) and isinstance(answered.body, tuple | list):
             self._enter(_IDLE)
             self._reply(raw, answered)
@@ -315,7 +315,7 @@ class Http1Connection(asyncio.Protocol):
 
     def _refuse(self, head: Head | None, status: int, message: str) -> None:
         """Refuse what is being read; nothing after it can be."""
-        self._reject(self._application.refuse(head, status, message), has_body=True)
+        self._reject(self._ledger.refusal(head, status, message), has_body=True)
 
     def _reject(self, answer: Answer, *, has_body: bool) -> None:
         current, self._current = self._current, None
@@ -362,7 +362,7 @@ class Http1Connection(asyncio.Protocol):
             answered = begin(self._application.answer(head, body), self._ledger.loop, self._done)
         except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer
             _log.exception("an HTTP request failed outside of its application")
-            answered = self._application.refuse(head, 500, _INTERNAL)
+            answered = self._ledger.refusal(head, 500, _INTERNAL)
         if isinstance(answered, Answer):
             self._finish(raw, answered)
         else:
@@ -379,7 +379,7 @@ class Http1Connection(asyncio.Protocol):
             return
         if (error := task.exception()) is not None:
             _log.error("an HTTP request failed outside of its application", exc_info=error)
-            answer = self._application.refuse(serving[0], 500, _INTERNAL)
+            answer = self._ledger.refusal(serving[0], 500, _INTERNAL)
         else:
             answer = task.result()
         self._finish(serving[1], answer)

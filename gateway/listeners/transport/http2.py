@@ -29,6 +29,7 @@ _MOST_QUEUED: Final = 256 << 10
 
 _STATUS: Final = {status: (b":status", b"%d" % status) for status in range(100, 600)}
 _LENGTH: Final = b"content-length"
+_SERVER: Final = (b"server", b"edgeway")
 
 
 class _Stream:
@@ -63,6 +64,7 @@ class Http2Connection(asyncio.Protocol):
         )
         self._streams: dict[int, _Stream] = {}
         self._heads: tuple[framing.RequestHead | None, Head | None] = (None, None)
+        self._answered_early: list[int] = []
         self._is_paused = self._is_leaving = self._in_turn = False
         self._paused_since = math.inf
         self._since = ledger.loop.time()
@@ -228,7 +230,7 @@ class Http2Connection(asyncio.Protocol):
             stream.task.cancel()
 
     def _refuse(self, number: int, head: Head, status: int, message: str) -> None:
-        self._answer_and_leave(number, self._application.refuse(head, status, message), is_complete=False)
+        self._answer_and_leave(number, self._ledger.refusal(head, status, message), is_complete=False)
 
     def _answer_and_leave(self, number: int, answer: Answer, *, is_complete: bool) -> None:
         """Answer a request whose body is not wanted."""
@@ -238,9 +240,9 @@ class Http2Connection(asyncio.Protocol):
             self._drop(number)
         self._reply(number, answer, body)
         if not is_complete:
-            # RFC 9113, 8.1: the rest of the request is not needed, without error.
-            self._flush()
-            self._engine.reset(number, framing.NO_ERROR)
+            # RFC 9113, 8.1: the rest of the request is not needed, without error. Said too early, it would
+            # take the answer along.
+            self._answered_early.append(number)
 
     def _serve(self, number: int, stream: _Stream, body: Buffer | AsyncIterator[Buffer]) -> None:
         self._ledger.running += 1
@@ -249,7 +251,7 @@ class Http2Connection(asyncio.Protocol):
             answered = begin(call, self._ledger.loop, partial(self._done, number, stream))
         except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer
             _log.exception("an HTTP/2 request failed outside of its application")
-            answered = self._application.refuse(stream.head, 500, "internal error")
+            answered = self._ledger.refusal(stream.head, 500, "internal error")
         if isinstance(answered, Answer):
             self._finish(number, stream, answered)
         else:
@@ -264,7 +266,7 @@ class Http2Connection(asyncio.Protocol):
         stream.task = None
         if (error := task.exception()) is not None:
             _log.error("an HTTP/2 request failed outside of its application", exc_info=error)
-            answer = self._application.refuse(stream.head, 500, "internal error")
+            answer = self._ledger.refusal(stream.head, 500, "internal error")
         else:
             answer = task.result()
         self._finish(number, stream, answer)
@@ -285,7 +287,11 @@ class Http2Connection(asyncio.Protocol):
     # --- answers
 
     def _headers(self, answer: Answer) -> tuple[tuple[bytes, bytes], ...]:
-        return (_STATUS[answer.status], (b"date", self._ledger.date), *answer.fields.pairs, *answer.extra)
+        status, fields = _STATUS[answer.status], answer.fields.pairs
+        if answer.trailers:
+            # Nobody caches a call, and clients show these to their callers.
+            return (status, *fields, *answer.extra)
+        return (status, (b"date", self._ledger.date), _SERVER, *fields, *answer.extra)
 
     def _reply(self, number: int, answer: Answer, body: Whole) -> None:
         headers = self._headers(answer)
@@ -344,6 +350,8 @@ class Http2Connection(asyncio.Protocol):
         try:
             while not self._is_paused and (out := self._engine.output(_MOST_AT_ONCE)):
                 self._transport.write(out)
+                while self._answered_early:
+                    self._engine.reset(self._answered_early.pop(), framing.NO_ERROR)
         except framing.FramingError:
             self._fail()
             return

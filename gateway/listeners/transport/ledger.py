@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final, Protocol
 
 from gateway.core.clock import Clock
-from gateway.listeners.exchange import Application, Fields
+from gateway.listeners.exchange import Answer, Application, Fields, Head
 from gateway.listeners.transport.settings import TransportSettings
 
 SWEEP_S: Final = 0.25
@@ -17,7 +18,12 @@ SWEEP_S: Final = 0.25
 request: a request that is answered out of memory would spend as much on its timer as on its parsing."""
 
 
+_log = logging.getLogger(__name__)
+
 _HEADS: Final = 256
+_PLAIN: Final = Answer(
+    500, Fields((b"content-type", b"application/json")), (b'{"error":"internal error"}',), close=True
+)
 _LINES: Final = {
     status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus
 }
@@ -108,8 +114,20 @@ class Ledger:
             if len(self._heads) >= _HEADS:
                 self._heads.clear()
             line = _LINES.get(status, _CLOSED)
-            found = self._heads[key] = b"%bdate: %b\r\n%b" % (line, self.date, fields.lines)
+            found = self._heads[key] = b"%bdate: %b\r\nserver: edgeway\r\n%b" % (
+                line,
+                self.date,
+                fields.lines,
+            )
         return found
+
+    def refusal(self, head: Head | None, status: int, message: str) -> Answer:
+        """Return the application's refusal; of one that fails even at that, a plain one."""
+        try:
+            return self.application.refuse(head, status, message)
+        except Exception:  # noqa: BLE001 - the client gets an answer, the log the traceback
+            _log.exception("a refusal could not be rendered")
+            return _PLAIN
 
     def has_room(self, size: int) -> bool:
         """Whether ``size`` more bytes of bodies may be buffered."""

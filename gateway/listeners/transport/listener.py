@@ -16,6 +16,7 @@ from gateway.listeners.transport.settings import TransportSettings
 
 _log = logging.getLogger(__name__)
 _PAUSE_S: Final = 0.1
+_LAST_BYTES_S: Final = 0.1  # an answer that the stack has given still has to be written
 
 
 class WireListener:
@@ -85,7 +86,7 @@ class WireListener:
         ledger, self._ledger = self._ledger, None
         if ledger is None:
             return
-        if not await ledger.ended(ledger.loop.time() + grace_s) and ledger.running:
+        if not await ledger.ended(ledger.loop.time() + max(_LAST_BYTES_S, grace_s)) and ledger.running:
             _log.warning("%d requests are cut off after %g s", ledger.running, grace_s)
         await ledger.aclose()
 
