@@ -226,7 +226,7 @@ def test_duplicate_names_are_refused():
 
 
 def test_parameters_are_judged():
-    """Reserved, empty and unsupported parameters are refused; a timeout is taken out as seconds."""
+    """Reserved and empty parameters are refused; a timeout is taken out as seconds, classes as numbers."""
     reserved, empty, classified = raw(b"12345678"), raw(b"12345678"), raw(b"12345678")
     reserved.parameters["triton_x"].bool_param = True
     empty.parameters["p"].SetInParent()
@@ -239,7 +239,7 @@ def test_parameters_are_judged():
 
     assert refusal(reserved).fault is Fault.INVALID
     assert refusal(empty).message == "a parameter has no value"
-    assert refusal(classified).fault is Fault.UNSUPPORTED
+    assert dict(oip_proto.decode_request(classified).classes) == {"y": 3}
     assert inference.timeout_s == 0.5
     assert inference.parameters == {"priority": 1}
 

@@ -21,6 +21,9 @@ from gateway.wire.framing.http2_server import Http2Server
 
 _log = logging.getLogger(__name__)
 
+LAST_WORD_S: Final = 0.5
+"""Seconds between the word that a connection ends and the last stream that it takes: more than a round trip."""
+
 _MOST_AT_ONCE: Final = 1 << 20
 """Bytes that are taken out of the protocol engine for one write."""
 
@@ -65,7 +68,8 @@ class Http2Connection(asyncio.Protocol):
         self._streams: dict[int, _Stream] = {}
         self._heads: tuple[framing.RequestHead | None, Head | None] = (None, None)
         self._answered_early: list[int] = []
-        self._is_paused = self._is_leaving = self._in_turn = False
+        self._is_paused = self._is_leaving = self._has_said_last = self._in_turn = False
+        self._left_at = 0.0
         self._paused_since = math.inf
         self._since = ledger.loop.time()
         self._room: asyncio.Future[None] | None = None
@@ -136,6 +140,10 @@ class Http2Connection(asyncio.Protocol):
                 self._flush()
                 self._transport.close()
             return
+        if self._is_leaving and not self._has_said_last and now - self._left_at > LAST_WORD_S:
+            # What crossed with the first word has come by now. What comes after this is not answered.
+            self._has_said_last = True
+            self._engine.end()
         for number, stream in list(self._streams.items()):
             elapsed_s = now - stream.began
             is_coming = stream.task is None and stream.body is None
@@ -148,7 +156,7 @@ class Http2Connection(asyncio.Protocol):
         """Take no more streams than have crossed with the word that this is the end."""
         if not self._is_leaving:
             self._is_leaving = True
-            self._since = self._ledger.loop.time()
+            self._left_at = self._since = self._ledger.loop.time()
             self._engine.announce_end()
             self._flush()
 

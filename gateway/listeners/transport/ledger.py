@@ -155,6 +155,8 @@ class Ledger:
         """End every connection and the sweep."""
         for connection in list(self.connections):
             connection.abort()
+        # One turn of the loop, in which the transports let go of their sockets.
+        await asyncio.sleep(0)
         self._sweeping.cancel()
         await asyncio.gather(self._sweeping, return_exceptions=True)
 
