@@ -110,8 +110,20 @@ class Cache:
                 raise
             return _stale(held.response)
         if held is not None and self._freshness.outranks(held, response.provenance, self._wall()):
-            return held.response if self._wall() < held.soft_expiry else _stale(held.response)
+            return await self._hold(key, held)
         await self._keep(key, response, self._now() - started)
+        return response
+
+    async def _hold(self, key: bytes, held: Entry) -> Response:
+        """Answer with ``held``, and for a moment without trying again: nothing better can be had now."""
+        now = self._wall()
+        if now < held.soft_expiry:
+            # Still fresh; an early refresh has found nothing, and the next is due when it expires.
+            await self._memory.put(key, replace(held, compute_s=0.0))
+            return held.response
+        response = _stale(held.response)
+        until = min(now + self._freshness.uncertified_ttl_s, held.hard_expiry)
+        await self._memory.put(key, replace(held, response=response, soft_expiry=until, compute_s=0.0))
         return response
 
     async def _keep(self, key: bytes, response: Response, elapsed_s: float) -> None:

@@ -52,6 +52,7 @@ class Freshness:
         self._settings = settings
         self._chance = chance
         self._expected_digests = expected_digests
+        self.uncertified_ttl_s = settings.uncertified_ttl_s
         self.reach = settings.early_beta * _LONGEST_DRAW
         """Times ``compute_s``: seconds before its soft expiry in which an answer can be due."""
 

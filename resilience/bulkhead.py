@@ -18,8 +18,7 @@ class Bulkhead:
 
     First come, first served: who leaves hands the place to the one who has waited longest, so nobody
     can slip in between. Nobody waits longer than half of the time that was left when he came: the other
-    half is for the endpoint, or for another one. A refusal is ours and never counts against the endpoint,
-    as the attempt's own time limit would, which sees only that no answer came.
+    half is for the endpoint, or for another one. A refusal is ours and never counts against the endpoint.
     """
 
     def __init__(self, settings: BulkheadSettings, telemetry: Telemetry) -> None:

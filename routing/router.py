@@ -53,10 +53,11 @@ class Router:
                 whatever the endpoint raises.
         """
         names = self._plan(request)
+        asked = names[request.attempt % len(names)]
         try:
-            return await self._endpoints[names[request.attempt % len(names)]](request)
+            return await self._endpoints[asked](request)
         except GatewayError as error:
-            error.elsewhere = request.attempt + 1 < len(names)
+            error.elsewhere = names[(request.attempt + 1) % len(names)] != asked
             raise
 
     def _plan(self, request: Request) -> tuple[str, ...]:

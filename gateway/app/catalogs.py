@@ -8,6 +8,7 @@ from typing import Final
 from gateway.core.catalog import Catalog, ModelSpec, unknown_model
 from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError
+from gateway.wire.validation import check_address
 from routing.matching import covers
 from routing.policy import EDGE, Policy, Route
 
@@ -45,6 +46,7 @@ class EdgeCatalog:
 
     async def describe(self, model: str, version: str) -> ModelSpec:
         """Return the metadata from the nearest who knows it."""
+        check_address(model, version, "")
         policy = self._policy()
         routes, unknown = _routes(policy, model), unknown_model(model)
         if self._own is not None:
@@ -67,6 +69,7 @@ class EdgeCatalog:
 
     async def is_ready(self, model: str, version: str) -> bool:
         """Whether the own model or at least one endpoint would answer."""
+        check_address(model, version, "")
         routes = _routes(self._policy(), model)
         if self._own is not None and any(route.cascade for route in routes):
             try:
@@ -84,7 +87,8 @@ class EdgeCatalog:
             raise GatewayError(Fault.OVERLOADED, "too many questions about models are under way; ask again")
         self._asking += 1
         try:
-            for name in endpoints:
+            # Those whose breaker is open would keep the question, and its place, for as long as they can.
+            for name in sorted(endpoints, key=self._is_available, reverse=True):
                 # A policy that came into force since may have dropped the endpoint.
                 if (catalog := self._ask(name)) is None:
                     continue
@@ -92,8 +96,6 @@ class EdgeCatalog:
                     return await catalog.describe(model, version)
                 except GatewayError as error:
                     failure = error
-                    if error.fault is Fault.NOT_FOUND:
-                        break
         finally:
             self._asking -= 1
         raise failure

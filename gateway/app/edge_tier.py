@@ -25,6 +25,7 @@ from gateway.core.errors import GatewayError
 from gateway.core.telemetry import Telemetry
 from routing.policy import Route
 
+_UNREADABLE: Final = "unreadable"
 DEFAULT_SCORE: Final = "max_probability"
 _LOG: Final = logging.getLogger("edgeway.models")
 
@@ -69,7 +70,19 @@ class Models:
         """Read the certificates anew, before the stacks of a policy are built."""
         folder = Path(self.settings.certificates) if self.settings.certificates else None
         for model in self.registry:
-            self.certificates[model.name] = _certificate(folder, model.name)
+            found = _certificate(folder, model.name)
+            if found == _UNREADABLE and isinstance(self.certificates.get(model.name), Certificate):
+                # It may be in the middle of being written: the one in use stays, as a policy would.
+                _LOG.error("the certificate in use for %s stays", model.name)
+                continue
+            self.certificates[model.name] = found
+
+    def forget_refusals(self) -> None:
+        """Give every certificate another chance: an operator says that central serves the right model again.
+
+        Takes effect with the next stacks; until then the licences in use stay as they are.
+        """
+        self.licences.clear()
 
     def tier(self, route: Route, telemetry: Telemetry) -> EdgeTier | None:
         """Return the edge tier of ``route``; None when its model is not one of this process's."""
@@ -128,4 +141,4 @@ def _certificate(folder: Path | None, name: str) -> Certificate | str:
         return load_certificate(folder / f"{name}.json")
     except ValueError as error:
         _LOG.warning("%s", error)
-        return "unreadable"
+        return _UNREADABLE

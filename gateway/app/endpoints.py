@@ -41,8 +41,23 @@ class Guarded:
     upstream: Upstream
 
 
+class Health:
+    """What one policy generation believes of its endpoints: the Router's view."""
+
+    def __init__(self, endpoints: Mapping[str, Guarded]) -> None:
+        self._circuits = {name: guarded.circuit for name, guarded in endpoints.items()}
+
+    def __repr__(self) -> str:
+        return f"<Health {', '.join(map(repr, self._circuits.values())) or 'of nobody'}>"
+
+    def is_available(self, endpoint: str) -> bool:
+        """Whether the endpoint's breaker lets requests through now."""
+        circuit = self._circuits.get(endpoint)
+        return circuit is not None and circuit.is_available
+
+
 class Endpoints:
-    """All endpoints in use, by name. Serves the Router as its view of their health."""
+    """All endpoints in use, by name."""
 
     def __init__(
         self,
@@ -59,7 +74,7 @@ class Endpoints:
         self._upstreams = upstreams or UpstreamSettings()
         self._settings, self._clock, self._telemetry, self._observed = settings, clock, telemetry, observed
         self._endpoints: dict[str, Guarded] = {}
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._retiring: dict[asyncio.Task[None], Guarded] = {}
 
     def __repr__(self) -> str:
         states = ", ".join(f"{name} {guarded.circuit!r}" for name, guarded in self._endpoints.items())
@@ -111,18 +126,20 @@ class Endpoints:
 
     async def aclose(self) -> None:
         """Close every connection now."""
-        for task in list(self._retiring):
+        retiring = list(self._retiring.items())
+        for task, _ in retiring:
             task.cancel()
-        await asyncio.gather(*self._retiring, return_exceptions=True)
+        await asyncio.gather(*(task for task, _ in retiring), return_exceptions=True)
         async with AsyncExitStack() as closing:
-            for guarded in self._endpoints.values():
+            # Those that were retiring, too: a task that never took its first step has closed nothing.
+            for guarded in (*(guarded for _, guarded in retiring), *self._endpoints.values()):
                 closing.push_async_callback(guarded.upstream.aclose)
 
     def _end(self, guarded: Guarded, grace_s: float) -> None:
         guarded.circuit.retire()
         task = asyncio.create_task(self._retire(guarded, grace_s))
-        self._retiring.add(task)
-        task.add_done_callback(self._retiring.discard)
+        self._retiring[task] = guarded
+        task.add_done_callback(lambda task: self._retiring.pop(task, None))
 
     async def _retire(self, guarded: Guarded, grace_s: float) -> None:
         # Requests that began under the old policy still hold the endpoint.
@@ -139,13 +156,12 @@ class Endpoints:
             bulkhead = msgspec.structs.replace(bulkhead, max_concurrency=definition.max_concurrency)
         attempt_ms = definition.attempt_timeout_ms or self._settings.retry.per_try_timeout_ms
         service = stack(
-            # Above AttemptTimeout and Bulkhead, so that it sees timeouts; below Retry, so that every
-            # attempt is counted.
+            # Above AttemptTimeout, so that it sees timeouts; below Retry, so that every attempt is counted.
             Breaker(circuit),
-            # Above the Bulkhead, so that waiting for a place is part of the attempt.
-            AttemptTimeout(attempt_ms / 1000, self._clock),
-            # Innermost: it counts calls that are really under way at this endpoint.
+            # Above AttemptTimeout: waiting for a place of ours is no time that the endpoint took.
             Bulkhead(bulkhead, self._telemetry),
+            # Innermost: it sees nothing but the endpoint, so what it reports counts against it.
+            AttemptTimeout(attempt_ms / 1000, self._clock),
             *self._observed.layer("upstream", outward=True),
             service=upstream,
         )

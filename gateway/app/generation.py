@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from gateway.app.edge_tier import Models
-from gateway.app.endpoints import Endpoints
+from gateway.app.endpoints import Endpoints, Guarded, Health
 from gateway.app.stacks import Levels, Parts, door, longest_s, route_service
 from gateway.core.catalog import unknown_model
 from gateway.core.request import Request, Response
@@ -81,6 +81,7 @@ class Builder:
         self._parts, self._endpoints, self._models = parts, endpoints, models
         self._locate, self._levels = locate, levels
         self._in_force: Policy | None = None
+        self._held_until = 0.0
 
     def __repr__(self) -> str:
         number = self._in_force.generation if self._in_force else "none"
@@ -99,23 +100,27 @@ class Builder:
             self._models.read_certificates()
         guarded = self._endpoints.prepare(policy)
         try:
-            stacks = self._stacks(policy, {name: endpoint.service for name, endpoint in guarded.items()})
+            stacks = self._stacks(policy, guarded)
         except BaseException:
             self._endpoints.discard(guarded)
             raise
 
         def commit() -> None:
-            old = self._in_force or policy
-            # What is dropped now is held by requests that the old policy let in.
-            grace_s = max(longest_s(parts, route) for route in old.routes) + RETIRE_EXTRA_S
-            self._endpoints.commit(guarded, grace_s)
+            old, now = self._in_force or policy, parts.clock.now()
+            # What is dropped now is held by requests that this policy, or one before it, has let in.
+            longest = max(longest_s(parts, route) for route in old.routes)
+            self._held_until = max(self._held_until, now + longest)
+            self._endpoints.commit(guarded, self._held_until - now + RETIRE_EXTRA_S)
             self._in_force = policy
 
         service = door(parts, policy, Dispatch(policy, stacks))
         return PolicyGeneration(policy.generation, service, commit=commit)
 
-    def _stacks(self, policy: Policy, endpoints: Mapping[str, Service]) -> Mapping[str, Service]:
+    def _stacks(self, policy: Policy, guarded: Mapping[str, Guarded]) -> Mapping[str, Service]:
         telemetry = self._parts.telemetry
+        endpoints = {name: endpoint.service for name, endpoint in guarded.items()}
+        # Of its own: requests under way go on to endpoints that a newer policy does not name any more.
+        view = Health(guarded)
         return {
             route.name: route_service(
                 self._parts,
@@ -123,7 +128,7 @@ class Builder:
                 route,
                 locate=self._locate,
                 endpoints=endpoints,
-                view=self._endpoints,
+                view=view,
                 levels=self._levels,
                 edge=self._models.tier(route, telemetry) if self._models else None,
             )

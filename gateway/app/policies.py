@@ -45,6 +45,7 @@ class Policies:
         self._error = ""
         self._current: Built | None = None
         self._loading = asyncio.Lock()
+        self._owes_rebuild = False
 
     def __repr__(self) -> str:
         number = self._current.number if self._current else "none"
@@ -83,6 +84,7 @@ class Policies:
                 policy, text = await asyncio.to_thread(load_policy, self._file, self._region)
                 self._take(policy, text, rebuild=rebuild)
             except Exception as error:  # noqa: BLE001 - whatever is wrong, the last good policy stays
+                self._owes_rebuild = rebuild
                 self._refuse(error)
                 return False
             return True
@@ -100,7 +102,7 @@ class Policies:
             # Empty once, it may be in the middle of being replaced; twice, it is gone.
             if is_mended or (last != seen and (last or not before)):
                 seen = last
-                await self.reload(rebuild=False)
+                await self.reload(rebuild=self._owes_rebuild)
 
     def _refuse(self, error: Exception) -> None:
         self._error = str(error)
@@ -127,6 +129,7 @@ class Policies:
         built = self._build(policy)
         built.commit()
         self._current, self._text, self._error = built, text, ""
+        self._owes_rebuild = False
         models = {route.match.model for route in policy.routes if not route.match.model.endswith(ANY)}
         self._telemetry.emit(PolicyLoaded(policy.generation, "", tuple(sorted(models))))
         _LOG.info("policy generation %d is in force", policy.generation)

@@ -83,6 +83,7 @@ class GatewayProcess:
         self.generation: Callable[[], Generation]
         self._report: Callable[[], Mapping[str, Any]] = lambda: {"generation": 0, "file": "", "error": ""}
         self._policies: Policies | None = None
+        self._models: Models | None = None
         self._reloads: set[asyncio.Task[None]] = set()
         self._is_complete = False
 
@@ -122,8 +123,17 @@ class GatewayProcess:
     async def reload(self) -> None:
         """Take the policy and the certificates as they are on disk now; what is wrong changes nothing."""
         self.listening.reload_certificates()
+        if self._models is not None:
+            self._models.forget_refusals()
         if self._policies is not None:
             await self._policies.reload()
+
+    async def _stop_loading(self, watch: asyncio.Task[None]) -> None:
+        """End what could bring a policy into force while everything closes."""
+        tasks = {watch, *self._reloads}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _start_reload(self) -> None:
         task = asyncio.create_task(self.reload())
@@ -199,7 +209,7 @@ class GatewayProcess:
         policies.start()
         self.generation, self._report, self._policies = policies.current, policies.report, policies
         watch = asyncio.create_task(policies.watch())
-        lifetimes.callback(watch.cancel)
+        lifetimes.push_async_callback(self._stop_loading, watch)
         return EdgeCatalog(
             builder.in_force,
             models.registry if models else None,
@@ -221,6 +231,7 @@ class GatewayProcess:
         )
         lifetimes.push_async_callback(models.predictor.close)
         self.requests.expect(model.name for model in models.registry)
+        self._models = models
         self._repository = ModelRepository(
             models.registry, settings.models.batching, lambda _model: settings.cache is not None
         )

@@ -82,8 +82,6 @@ async def test_who_asks_travels_with_the_request(wire):
     ("fault", "retryable", "counts"),
     [
         (Fault.INVALID, False, False),
-        (Fault.UNAUTHENTICATED, False, False),
-        (Fault.FORBIDDEN, False, False),
         (Fault.NOT_FOUND, False, False),
         (Fault.UNSUPPORTED, False, False),
         (Fault.OVERLOADED, True, False),
@@ -99,6 +97,18 @@ async def test_faults_keep_their_meaning(wire, fault, retryable, counts):
 
     assert flags(error) == (fault, retryable, counts)
     assert ("10.0.0.7" in error.message) is not (retryable or counts)
+
+
+@pytest.mark.parametrize("fault", [Fault.UNAUTHENTICATED, Fault.FORBIDDEN])
+async def test_not_being_let_in_is_no_fault_of_the_client(wire, fault, caplog):
+    """The caller was checked here: another endpoint, or the edge, may serve him. The log tells ops, once."""
+    service = ScriptedService(GatewayError(fault, "not among trusted_gateways"))
+    async with before(wire, service) as upstream:
+        errors = [await fails(upstream(request())) for _ in range(2)]
+
+    assert {flags(error) for error in errors} == {(Fault.UNAVAILABLE, True, False)}
+    assert "does not let this gateway in" in errors[0].message
+    assert caplog.text.count("not among trusted_gateways") == 1
 
 
 async def test_overload_keeps_its_time(wire):

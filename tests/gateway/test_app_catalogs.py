@@ -133,16 +133,25 @@ async def test_other_gateways_are_never_asked(tmp_path: Path) -> None:
     assert (gateway.asked, central.asked) == (0, 1)
 
 
-async def test_a_central_tier_that_does_not_know_is_the_last_asked(tmp_path: Path) -> None:
-    """Central tiers hold the same models; one that is down is passed over, one that does not know decides."""
+async def test_every_central_tier_of_the_models_routes_is_asked(tmp_path: Path) -> None:
+    """Two routes of a model may have tiers of their own: one that does not know it does not speak for all."""
     down, ignorant, last = Known(fault=Fault.UNAVAILABLE), Known(), Known("dogs")
     text = MORE.replace("tier: edge", "tier: central")
 
-    with pytest.raises(GatewayError) as caught:
-        await catalog(tmp_path, None, down, ignorant, last, text=text).describe("dogs", "")
+    spec = await catalog(tmp_path, None, down, ignorant, last, text=text).describe("dogs", "")
 
-    assert caught.value.fault is Fault.NOT_FOUND
-    assert (down.asked, ignorant.asked, last.asked) == (1, 1, 0)
+    assert spec.name == "dogs"
+    assert (down.asked, ignorant.asked, last.asked) == (1, 1, 1)
+
+
+async def test_names_that_nobody_gives_are_refused(tmp_path: Path) -> None:
+    """They would be passed on to every endpoint."""
+    made = catalog(tmp_path, None, Known())
+
+    for ask in (made.describe, made.is_ready):
+        with pytest.raises(GatewayError) as caught:
+            await ask("d" * 1000, "")
+        assert caught.value.fault is Fault.INVALID
 
 
 @virtual_time

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from gateway.app.endpoints import Endpoints
+from gateway.app.endpoints import Endpoints, Health
 from gateway.app.observe import Observed
 from gateway.config.policy_file import load_policy
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.telemetry import BreakerAppeared, BreakerChanged, BreakerGone, Silence
 from resilience.settings import BreakerSettings, ResilienceSettings
-from tests.fakes.service import request
+from tests.fakes.service import HANG, ScriptedService, request
 from tests.fakes.telemetry import RecordingTelemetry
+from tests.fakes.virtual_time import virtual_time
 from tests.gateway.policies import GOOD, write_policy
 
 
@@ -127,22 +128,66 @@ async def test_an_endpoint_that_is_silent_fails_its_attempts(endpoints, tmp_path
     assert not endpoints.is_available("central")
 
 
-async def test_waiting_in_our_own_queue_blames_no_endpoint(endpoints, tmp_path: Path, silent: int) -> None:
-    """Requests that never reached the endpoint are no evidence against it."""
-    made = endpoints.prepare(silent_policy(tmp_path, silent, attempt_ms=200, concurrency=1))
-    endpoints.commit(made, 0)
-    service, deadline = made["central"].service, asyncio.get_running_loop().time() + 60
-    running = asyncio.create_task(service(request(deadline=deadline)))
-    await asyncio.sleep(0.01)
+@virtual_time
+async def test_waiting_in_our_own_queue_blames_no_endpoint(tmp_path: Path) -> None:
+    """A rush at an endpoint that answers everything in time is no evidence against it."""
+    settings = ResilienceSettings(breaker=BreakerSettings(consecutive_5xx=2))
+    endpoints = Endpoints(settings, LoopClock(), Silence(), Observed(LoopClock(), Silence(), None))
+    upstream = ScriptedService(2.5)
+    endpoints._upstream = lambda *_: upstream  # type: ignore[assignment,return-value] # no wire here
+    limits = "attempt_timeout_ms: 5000, max_concurrency: 5}"
+    made = endpoints.prepare(policy(tmp_path, GOOD.replace('127.0.0.1:9"}', f'127.0.0.1:9", {limits}')))
+    service, deadline = made["central"].service, asyncio.get_running_loop().time() + 15
+
+    answers = await asyncio.gather(*(service(request(deadline=deadline)) for _ in range(15)))
+
+    assert len(answers) == 15
+    assert "closed, 0 of 2 failures" in repr(made["central"].circuit)
+    assert asyncio.get_running_loop().time() == 1007.5
+
+
+@virtual_time
+async def test_a_silent_endpoint_is_blamed_for_its_own_time_only(tmp_path: Path) -> None:
+    """Those who got a place and no answer are evidence; those who waited behind them go elsewhere in time."""
+    settings = ResilienceSettings(breaker=BreakerSettings(consecutive_5xx=9))
+    endpoints = Endpoints(settings, LoopClock(), Silence(), Observed(LoopClock(), Silence(), None))
+    upstream = ScriptedService(HANG)
+    endpoints._upstream = lambda *_: upstream  # type: ignore[assignment,return-value] # no wire here
+    limits = "attempt_timeout_ms: 5000, max_concurrency: 1}"
+    made = endpoints.prepare(policy(tmp_path, GOOD.replace('127.0.0.1:9"}', f'127.0.0.1:9", {limits}')))
+    service, deadline = made["central"].service, asyncio.get_running_loop().time() + 6
 
     outcomes = await asyncio.gather(
-        *(service(request(deadline=deadline)) for _ in range(5)), return_exceptions=True
+        *(service(request(deadline=deadline)) for _ in range(4)), return_exceptions=True
     )
 
-    assert {outcome.fault for outcome in outcomes} == {Fault.OVERLOADED}
-    assert "closed, 0 of 2 failures" in repr(made["central"].circuit)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    assert [outcome.fault for outcome in outcomes] == [Fault.DEADLINE, *[Fault.OVERLOADED] * 3]
+    assert "closed, 1 of 9 failures" in repr(made["central"].circuit)
+
+
+async def test_health_of_a_generation_outlives_a_reload(endpoints, tmp_path: Path) -> None:
+    """Requests under way still go to endpoints that a newer policy does not name."""
+    made = endpoints.prepare(policy(tmp_path))
+    endpoints.commit(made, 0)
+    health = Health(made)
+
+    endpoints.commit({}, 60)
+
+    assert health.is_available("central")
+    assert not health.is_available("nobody")
+    assert repr(health).startswith("<Health <Circuit central closed")
+
+
+async def test_a_discarded_endpoint_is_closed_even_when_everything_ends_at_once(
+    endpoints, tmp_path: Path
+) -> None:
+    """A policy that fails to be built at the start leaves no connection open."""
+    made = endpoints.prepare(policy(tmp_path))
+
+    endpoints.discard(made)
+    await endpoints.aclose()
+
+    assert "closed" in repr(made["central"].upstream)
 
 
 async def test_breakers_are_told_when_they_come_and_go(tmp_path: Path) -> None:

@@ -144,8 +144,6 @@ async def test_failures_of_the_other_side(status, expected):
     ("status", "fault"),
     [
         (400, Fault.INVALID),
-        (401, Fault.UNAUTHENTICATED),
-        (403, Fault.FORBIDDEN),
         (404, Fault.NOT_FOUND),
         (413, Fault.TOO_LARGE),
         (422, Fault.INVALID),

@@ -255,9 +255,9 @@ def test_endpoint_of_an_unknown_region_is_never_used() -> None:
     assert "no endpoints" in repr(Router(made, made.routes[0], "us-east", endpoints={}, view=Health()))
 
 
-@pytest.mark.parametrize(("attempt", "elsewhere"), [(0, True), (2, True), (3, False)])
+@pytest.mark.parametrize(("attempt", "elsewhere"), [(0, True), (3, True), (7, True)])
 async def test_failures_tell_whether_the_next_attempt_goes_elsewhere(attempt: int, elsewhere: bool) -> None:
-    """As long as the plan has endpoints that were not asked yet, the next attempt asks one of them."""
+    """Where there is another endpoint, the next attempt asks it."""
     endpoints = {
         name: ScriptedService(GatewayError(Fault.OVERLOADED, "later", retryable=True)) for name in NAMES
     }
@@ -266,3 +266,16 @@ async def test_failures_tell_whether_the_next_attempt_goes_elsewhere(attempt: in
         await where(router(endpoints), attempt=attempt)
 
     assert caught.value.elsewhere is elsewhere
+
+
+async def test_with_one_endpoint_left_there_is_no_elsewhere() -> None:
+    """The next attempt would ask the same one again: it is left alone for as long as it wants."""
+    endpoints = {
+        name: ScriptedService(GatewayError(Fault.OVERLOADED, "later", retryable=True)) for name in NAMES
+    }
+    made = router(endpoints, "us-east", *[name for name in NAMES if name != "central-eu"])
+
+    with pytest.raises(GatewayError) as caught:
+        await where(made)
+
+    assert caught.value.elsewhere is False

@@ -131,7 +131,7 @@ async def test_unreadable_certificate_defers_everything(tmp_path: Path, text: st
         assert world.metric('edgeway_certificates_refused_total{field="unreadable",model="digits"}') == 1
 
 
-async def test_a_central_tier_that_serves_another_model_ends_the_licence_for_good(tmp_path: Path) -> None:
+async def test_a_central_tier_that_serves_another_model_ends_the_licence(tmp_path: Path) -> None:
     """What the certificate was measured against is not what answers: no reload of the policy forgets that."""
     world = World(tmp_path)
     file = tmp_path / "central.yaml"
@@ -141,12 +141,28 @@ async def test_a_central_tier_that_serves_another_model_ends_the_licence_for_goo
         assert (await world.ask(CONFIDENT)).provenance.origin == "edge"
         await world.ask(UNSURE)
         after = await world.ask(CONFIDENT)
-        await world.edge.reload()
+        world.write_policy(2)
+        async with asyncio.timeout(10):
+            while world.edge.generation().number < 2:
+                await asyncio.sleep(0.05)
         reloaded = await world.ask(CONFIDENT)
 
         assert (after.provenance.origin, reloaded.provenance.origin) == ("central", "central")
         refused = 'edgeway_certificates_refused_total{field="central_digest",model="digits"}'
         assert world.metric(refused) == 1
+
+        # An operator who says that central is right again gets another chance: SIGHUP.
+        await world.edge.reload()
+        assert (await world.ask(CONFIDENT)).provenance.origin == "edge"
+
+
+async def test_a_half_written_certificate_changes_nothing(tmp_path: Path) -> None:
+    """It may be in the middle of being copied: the one in use stays, as a policy would."""
+    async with World(tmp_path) as world:
+        (tmp_path / "certificates" / "digits.json").write_text("{")
+        await world.edge.reload()
+
+        assert (await world.ask(CONFIDENT)).provenance.origin == "edge"
 
 
 async def test_a_certificate_with_too_much_risk_is_refused(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from gateway.config.settings import load_settings
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller, Response
 from tests.fakes.redis_server import free_port
-from tests.scenarios.world import CONFIDENT, EDGE, POLICY, World, digits, picture
+from tests.scenarios.world import CONFIDENT, EDGE, POLICY, UNSURE, World, digits, picture
 
 EXILE = Caller(tenant="exile", vouched=True)
 ELSEWHERE = Caller(tenant="elsewhere", vouched=True)
@@ -68,13 +68,25 @@ async def test_the_tenant_survives_the_way(tmp_path: Path, protocol: str) -> Non
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
-async def test_a_gateway_that_does_not_know_the_sender_refuses(tmp_path: Path, protocol: str) -> None:
-    """Answered as anonymous, the request could go where its tenant's residency forbids."""
+async def test_a_gateway_that_does_not_know_the_sender_refuses(
+    tmp_path: Path, protocol: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Answered as anonymous, the request could go where its tenant's residency forbids. The log says why."""
     async with gateways(tmp_path, protocol, "192.0.2.0/24") as world:
-        with pytest.raises(GatewayError, match="trusted_gateways") as caught:
+        with pytest.raises(GatewayError, match="does not let this gateway in") as caught:
             await ask(world, EXILE)
 
-    assert caught.value.fault is Fault.FORBIDDEN
+    assert caught.value.fault is Fault.UNAVAILABLE
+    assert "trusted_gateways" in caplog.text
+
+
+async def test_a_missing_line_in_the_settings_of_another_region_costs_no_answer(tmp_path: Path) -> None:
+    """With the only other gateway not letting us in, whoever may be served here still is, uncertified."""
+    async with gateways(tmp_path, "grpc", "192.0.2.0/24") as world:
+        request = picture(UNSURE, deadline=world.edge.clock.now() + 5)
+        response = await world.edge.generation()(request)
+
+    assert (response.provenance.origin, response.provenance.certified) == ("edge", False)
 
 
 async def test_a_residency_nobody_can_serve_is_refused_at_once(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from gateway.wire.framing.http2_server import Http2Server
 _log = logging.getLogger(__name__)
 
 LAST_WORD_S: Final = 0.5
-"""Seconds between the word that a connection ends and the last stream that it takes: more than a round trip."""
+"""Seconds between the word that a connection ends and the last stream that it takes: a round trip fits."""
 
 _MOST_AT_ONCE: Final = 1 << 20
 """Bytes that are taken out of the protocol engine for one write."""
