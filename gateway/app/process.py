@@ -286,6 +286,7 @@ class GatewayProcess:
             telemetry=self.telemetry,
             max_body_bytes=self.settings.listen.max_body_mib << 20,
             is_full=lambda: self.seats.are_taken,
+            retry_after_s=self.settings.resilience.admission.retry_after_s,
         )
         extensions = Extensions(
             repository=self._repository or NoRepository(),

@@ -19,7 +19,7 @@ from tritonclient.utils import InferenceServerException
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import ANONYMOUS, Provenance
 from gateway.core.service import Service
-from gateway.core.telemetry import Refused
+from gateway.core.telemetry import Refused, RequestFinished
 from gateway.listeners.front import NAME, VERSION, Front
 from gateway.listeners.transport.listener import WireListener
 from gateway.wire.arrival import Trust
@@ -512,3 +512,15 @@ async def test_many_calls_at_once_keep_their_answers():
         message = messages.ModelInferResponse.FromString(body)
         assert message.id == str(number)
         assert list(message.raw_output_contents) == [bytes([number] * 16)]
+
+
+async def test_a_full_gateway_reads_no_message():
+    """Under overload the refusal comes before the message: what is refused must cost nothing."""
+    service, telemetry = EchoService(), RecordingTelemetry()
+    async with calling(service, is_full=lambda: True, retry_after_s=3.0, telemetry=telemetry) as call:
+        refusal = await refused(call(infer_body()))
+
+    assert refusal.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert dict(refusal.trailing_metadata())["retry-after"] == "3"
+    assert service.requests == []
+    assert [event.code for event in telemetry.of(RequestFinished)] == ["overloaded"]

@@ -30,7 +30,6 @@ _log = logging.getLogger(__name__)
 _PATHS: Final = 1024
 _LONGEST_PATH: Final = 256
 _TARGET: Final = "rest"
-_FULL: Final = Refused("admission", "concurrency")
 _SMALL_BODY: Final = 1 << 20
 _LARGE: Final = frozenset({Ask.INFER, Ask.GENERATE, Ask.GENERATE_STREAM, Ask.LOAD})
 
@@ -64,10 +63,9 @@ class RestApplication:
                 allow = (b"allow", ", ".join(allowed).encode())
                 return self._refused(Refusal(405, "Method Not Allowed", allow))
             head.notes[_TARGET] = target
-        if target.ask in _LARGE and self._front.is_full():
-            # Before a body is read: under overload a refusal must cost nothing.
-            self._front.telemetry.emit(_FULL)
-            return self._answers.error(_overloaded(), self._front.generation().number)
+        # Before a body is read: under overload a refusal must cost nothing.
+        if target.ask in _LARGE and (full := self._front.refuse_when_full(target.model, target.version)):
+            return self._answers.error(full, self._front.generation().number)
         return self._intakes[target.ask]
 
     async def answer(self, head: Head, body: Buffer | AsyncIterator[Buffer]) -> Answer:
@@ -100,10 +98,6 @@ class RestApplication:
     def _refused(self, refusal: Refusal) -> Answer:
         self._front.telemetry.emit(Refused("http", str(refusal.status)))
         return self._answers.refusal(refusal, self._front.generation().number)
-
-
-def _overloaded() -> GatewayError:
-    return GatewayError(Fault.OVERLOADED, "too many requests are under way; try again later")
 
 
 def _calls(front: Front, answers: Answers, infer: Infer, extensions: Extensions) -> dict[Ask, Call]:

@@ -73,6 +73,9 @@ class RpcApplication:
         if intake is None:
             error = GatewayError(Fault.UNSUPPORTED, "the method is not known here")
             return self._failed(error, self._front.generation().number)
+        # The model's name is in the body, which is not read for this.
+        if head.path == _INFER and (full := self._front.refuse_when_full("", "")):
+            return self._statuses.error(full, self._front.generation().number)
         return intake
 
     async def answer(self, head: Head, body: Buffer | AsyncIterator[Buffer]) -> Answer:
