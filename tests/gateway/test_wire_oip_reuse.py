@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from gateway.core.errors import GatewayError
 from gateway.core.request import Provenance, Response
 from gateway.core.tensor import Tensor
+from gateway.wire import oip_reuse
 from gateway.wire.oip_json import WISH_BINARY, WISH_JSON, Wishes, decode_request, encode_response
 from gateway.wire.oip_reuse import MAX_REMEMBERED, RequestHeads, ResponseHeads
 
@@ -153,3 +154,36 @@ def test_answers_of_two_sizes_do_not_share_a_head():
         assert b'"binary_data_size":%d' % size in written.join()
 
     assert repr(heads) == f"<ResponseHeads 2 of {MAX_REMEMBERED}>"
+
+
+def _json(value: float, **more: object) -> bytes:
+    tensor = {"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [value, 2.5]}
+    return msgspec.json.encode({"inputs": [tensor], **more})
+
+
+def test_bodies_of_json_that_repeat_are_read_once():
+    """The same bytes are the same request; other bytes, and requests with ids of their own, are read anew."""
+    heads = RequestHeads()
+
+    first, again = (heads.decode(_json(1.0, parameters={"p": 1}), None) for _ in range(2))
+
+    assert again.inputs[0] is first.inputs[0]
+    assert heads.decode(_json(3.0), None).inputs != first.inputs
+    assert dict(again.parameters) == {"p": 1}
+    with pytest.raises(TypeError):
+        again.parameters["p"] = 2
+    named = [heads.decode(_json(1.0, id="a"), None) for _ in range(2)]
+    assert named[0].inputs[0] is not named[1].inputs[0]
+    assert named[0].inputs == decode_request(_json(1.0), None).inputs
+
+
+def test_bodies_of_json_are_bounded(monkeypatch):
+    """However many different bodies come, only so many bytes are kept, the newest ones."""
+    monkeypatch.setattr(oip_reuse, "MAX_BODIES_BYTES", 1000)
+    heads = RequestHeads()
+    bodies = [_json(float(number)) for number in range(100)]
+    read = [heads.decode(body, None) for body in bodies]
+
+    assert heads.decode(bodies[-1], None).inputs[0] is read[-1].inputs[0]
+    assert heads.decode(bodies[0], None).inputs[0] is not read[0].inputs[0]
+    assert heads._bodies._size <= 1000
