@@ -6,12 +6,13 @@ import asyncio
 import logging
 import math
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 from gateway.core.stepping import begin
 from gateway.core.tensor import Buffer
 from gateway.listeners.exchange import Answer, Head, Intake
+from gateway.listeners.transport.http1_body import LARGE, Http1Body
+from gateway.listeners.transport.http1_out import Http1Output, closing
 from gateway.listeners.transport.ledger import Connection, Ledger
 from gateway.listeners.transport.streams import BodyStream
 from gateway.wire.framing.http1_server import END, Broken, End, Event, Http1Server, RequestHead
@@ -19,10 +20,6 @@ from gateway.wire.framing.http1_server import END, Broken, End, Event, Http1Serv
 _log = logging.getLogger(__name__)
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-_LARGE: Final = 64 << 10
-"""A body of more is written into one buffer as it comes, past the parser, and an answer of more is not
-joined with its head: copying it would cost more than the system call that this saves."""
-
 _INTERNAL: Final = "internal error"
 
 DRAIN_SILENCE_S: Final = 1.0
@@ -43,28 +40,18 @@ class Http1Connection(asyncio.Protocol):
 
     def __init__(self, ledger: Ledger, transport: asyncio.Transport, peer: str, identity: str) -> None:
         self._ledger, self._transport, self._peer, self._identity = ledger, transport, peer, identity
-        settings = ledger.settings
-        self._parser = Http1Server(
-            max_head_bytes=settings.max_request_headers_kb << 10, max_headers=settings.max_headers_count
-        )
+        self._parser = self._new_parser()
         self._application = ledger.application
         self._heads: tuple[RequestHead | None, Head | None] = (None, None)
         self._current: tuple[Head, RequestHead] | None = None
-        self._intake = Intake(0)
-        self._parts: list[Buffer] = []
-        self._size = 0
-        self._large: bytearray | None = None
+        self._body = Http1Body(ledger)
         self._held = 0
-        self._stream: BodyStream | None = None
         self._waiting: deque[_Request | _Refused] = deque()
         self._task: asyncio.Task[Any] | None = None
         self._serving: tuple[Head, RequestHead] | None = None
-        self._out: list[Buffer] = []
-        self._out_size = 0
-        self._is_closing = self._is_paused = self._reads_paused = False
-        self._writable: asyncio.Future[None] | None = None
+        self._out = Http1Output(ledger, transport)
+        self._reads_paused = False
         self._phase, self._since = _HEAD, ledger.loop.time()
-        self._paused_since = math.inf
 
     def __repr__(self) -> str:
         return f"<Http1Connection {self._phase}, {len(self._waiting)} waiting>"
@@ -75,7 +62,7 @@ class Http1Connection(asyncio.Protocol):
         """Take a piece of the stream, and answer what can be answered at once."""
         if self._phase is _LINGERING:
             return
-        if self._large is not None:
+        if self._body.is_large:
             data = self._take_large(data)
             if not data:
                 return
@@ -98,31 +85,25 @@ class Http1Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Cancel what is under way: nobody waits for it."""
-        self._is_closing = True
+        self._out.is_closing = True
         self._ledger.leave(self)
-        self._forget_body()
+        self._body.forget()
         self._ledger.running -= len(self._waiting)
         for waiting in self._waiting:
             if waiting[0] is not None:
                 self._release(waiting[2])
         self._waiting.clear()
-        if self._stream is not None:
-            self._stream.break_off()
         if self._task is not None:
             self._task.cancel()
-        if self._writable is not None and not self._writable.done():
-            self._writable.set_result(None)
+        self._out.resume()
 
     def pause_writing(self) -> None:
         """Note that the peer reads too slowly."""
-        self._is_paused = True
-        self._paused_since = self._ledger.loop.time()
+        self._out.pause()
 
     def resume_writing(self) -> None:
         """Note that it has caught up."""
-        self._is_paused, self._paused_since = False, math.inf
-        if self._writable is not None and not self._writable.done():
-            self._writable.set_result(None)
+        self._out.resume()
         self._advance()
 
     # --- what the ledger says
@@ -130,7 +111,7 @@ class Http1Connection(asyncio.Protocol):
     def sweep(self, now: float) -> None:
         """End what takes too long."""
         settings, elapsed_s = self._ledger.settings, now - self._since
-        if now - self._paused_since > settings.write_timeout_s:
+        if now - self._out.paused_since > settings.write_timeout_s:
             self.abort()
         elif self._phase is _HEAD and elapsed_s > settings.request_headers_timeout_s:
             if self._parser.in_head:
@@ -140,7 +121,7 @@ class Http1Connection(asyncio.Protocol):
         elif self._phase is _BODY:
             # The first seconds may be slow; over the rest the average counts.
             least = settings.min_body_bytes_per_s * (elapsed_s - settings.body_timeout_s / 2)
-            if elapsed_s > settings.body_timeout_s and self._size < least:
+            if elapsed_s > settings.body_timeout_s and self._body.size < least:
                 self._refuse(self._current and self._current[0], 408, "the body took too long")
         elif elapsed_s > self._patience_s():
             self._transport.close()
@@ -182,7 +163,7 @@ class Http1Connection(asyncio.Protocol):
         return (
             self._serving is None
             and self._current is None
-            and not (self._waiting or self._is_paused or self._is_closing)
+            and not (self._waiting or self._out.is_paused or self._out.is_closing)
         )
 
     def _take_whole(self, raw: RequestHead, body: Buffer, _end: End) -> None:
@@ -207,7 +188,7 @@ class Http1Connection(asyncio.Protocol):
             answered = self._ledger.refusal(head, 500, _INTERNAL)
         if isinstance(answered, Answer) and isinstance(answered.body, tuple | list):
             self._enter(_IDLE)
-            self._reply(raw, answered)
+            self._out.reply(raw, answered)
             self._flush()
             return
         self._phase, self._serving, self._held = _SERVING, (head, raw), len(body)
@@ -217,6 +198,12 @@ class Http1Connection(asyncio.Protocol):
             self._finish(raw, answered)
         else:
             self._task = answered
+
+    def _new_parser(self) -> Http1Server:
+        settings = self._ledger.settings
+        return Http1Server(
+            max_head_bytes=settings.max_request_headers_kb << 10, max_headers=settings.max_headers_count
+        )
 
     def _head_of(self, raw: RequestHead) -> Head:
         known, head = self._heads
@@ -233,85 +220,39 @@ class Http1Connection(asyncio.Protocol):
         if isinstance(opened, Answer):
             # A short body is read and dropped, and the connection lives on. One that waits for our word to
             # be sent may never come.
-            is_short = raw.length is not None and raw.length <= _LARGE and not raw.expects_continue
+            is_short = raw.length is not None and raw.length <= LARGE and not raw.expects_continue
             self._reject(opened, has_body=not is_short)
             return
-        self._intake = opened
-        length = raw.length or 0
-        if length > opened.max_bytes:
-            self._refuse(head, 413, f"the body is larger than {opened.max_bytes} bytes")
+        stream = BodyStream(self._flow) if opened.is_stream else None
+        if (refusal := self._body.begin(opened, raw.length, stream)) is not None:
+            self._refuse(head, *refusal)
             return
-        if not self._ledger.has_room(length):
-            self._refuse(head, 503, "too many bodies are on their way; try again later")
-            return
-        if raw.expects_continue:
-            self._write((_CONTINUE,))
-        if opened.is_stream:
-            self._stream = BodyStream(self._flow)
-            self._submit(head, raw, self._stream)
-        elif length > _LARGE:
-            self._large = bytearray(length)
-            self._ledger.buffered += length
+        if raw.expects_continue and self._serving is None and not self._waiting:
+            self._out.write((_CONTINUE,))
+        if stream is not None:
+            self._submit(head, raw, stream)
         self._enter(_BODY)
 
     def _take_body(self, part: Buffer) -> None:
-        size = len(part)
-        self._size += size
-        if self._current is None:
-            return
-        if self._stream is not None and self._size <= self._intake.max_bytes:
-            self._stream.add(part)
-        elif self._large is not None:
-            # The beginning, which came together with the head; the rest does not pass the parser.
-            self._large[self._size - size : self._size] = part
-        elif self._size > self._intake.max_bytes:
-            self._refuse(self._current[0], 413, f"the body is larger than {self._intake.max_bytes} bytes")
-        elif not self._ledger.has_room(size):
-            self._refuse(self._current[0], 503, "too many bodies are on their way; try again later")
-        else:
-            self._ledger.buffered += size
-            self._parts.append(part)
+        # The body of a request that was refused is read and dropped.
+        if self._current is not None and (refusal := self._body.add(part)) is not None:
+            self._refuse(self._current[0], *refusal)
 
     def _take_large(self, data: bytes) -> bytes:
-        """Take a piece of a body of known, large size; return what comes after the body."""
-        large = self._large
-        assert large is not None
-        missing = len(large) - self._size
-        if len(data) < missing:
-            large[self._size : self._size + len(data)] = data
-            self._size += len(data)
+        """Take a piece of a large body; return what comes after it."""
+        rest = self._body.fill(data)
+        if rest is None:
             return b""
-        large[self._size :] = data if len(data) == missing else memoryview(data)[:missing]
-        self._size = len(large)
-        settings = self._ledger.settings
         # The old parser still waits for the body that it was not shown.
-        self._parser = Http1Server(
-            max_head_bytes=settings.max_request_headers_kb << 10, max_headers=settings.max_headers_count
-        )
+        self._parser = self._new_parser()
         self._take_end()
         self._flush()
-        return data[missing:]
+        return rest
 
     def _take_end(self) -> None:
-        if self._current is None:
-            # It was refused before.
-            self._size = 0
-            return
-        head, raw = self._current
-        stream, large, parts = self._stream, self._large, self._parts
-        self._current, self._stream, self._large, self._size = None, None, None, 0
-        if stream is not None:
-            stream.end()
-            return
-        if large is not None:
-            body: Buffer = memoryview(large).toreadonly()
-        elif len(parts) == 1:
-            body = parts[0]
-            self._parts = []
-        else:
-            body = b"".join(parts)
-            self._parts = []
-        self._submit(head, raw, body)
+        current, self._current = self._current, None
+        if current is not None and (body := self._body.take()) is not None:
+            self._submit(*current, body)
 
     def _refuse(self, head: Head | None, status: int, message: str) -> None:
         """Refuse what is being read; nothing after it can be."""
@@ -319,12 +260,9 @@ class Http1Connection(asyncio.Protocol):
 
     def _reject(self, answer: Answer, *, has_body: bool) -> None:
         current, self._current = self._current, None
-        self._forget_body()
-        if self._stream is not None:
-            self._stream.break_off()
-            self._stream = None
+        self._body.forget()
         if has_body:
-            answer = _closing(answer)
+            answer = closing(answer)
             self._enter(_LINGERING)
         else:
             self._enter_next()
@@ -332,14 +270,8 @@ class Http1Connection(asyncio.Protocol):
             self._ledger.running += 1
             self._waiting.append((None, current[1] if current else None, answer))
         else:
-            self._reply(current[1] if current else None, answer)
+            self._out.reply(current[1] if current else None, answer)
             self._flush()
-
-    def _forget_body(self) -> None:
-        if self._large is not None:
-            self._ledger.buffered -= len(self._large)
-        self._ledger.buffered -= sum(map(len, self._parts))
-        self._parts, self._large, self._size = [], None, 0
 
     def _release(self, body: Buffer | BodyStream) -> None:
         if not isinstance(body, BodyStream):
@@ -347,7 +279,7 @@ class Http1Connection(asyncio.Protocol):
 
     def _submit(self, head: Head, raw: RequestHead, body: Buffer | BodyStream) -> None:
         self._ledger.running += 1
-        if self._serving is not None or self._waiting or self._is_paused:
+        if self._serving is not None or self._waiting or self._out.is_paused:
             self._waiting.append((head, raw, body))
             if len(self._waiting) >= self._ledger.settings.max_pipelined:
                 self._hold_reading()
@@ -389,11 +321,11 @@ class Http1Connection(asyncio.Protocol):
     def _finish(self, raw: RequestHead, answer: Answer) -> None:
         if isinstance(answer.body, tuple | list):
             self._end_serving()
-            self._reply(raw, answer)
+            self._out.reply(raw, answer)
             if not self._waiting:
                 self._enter_next()
         else:
-            self._task = self._ledger.loop.create_task(self._pump(raw, answer, answer.body))
+            self._task = self._ledger.loop.create_task(self._out.stream(raw, answer, answer.body))
             self._task.add_done_callback(self._pumped)
 
     def _end_serving(self) -> None:
@@ -408,11 +340,13 @@ class Http1Connection(asyncio.Protocol):
 
     def _advance(self) -> None:
         """Serve those that wait, as long as each is answered at once."""
-        while self._waiting and self._serving is None and not self._is_paused and not self._is_closing:
+        while (
+            self._waiting and self._serving is None and not self._out.is_paused and not self._out.is_closing
+        ):
             waiting = self._waiting.popleft()
             if waiting[0] is None:
                 self._ledger.running -= 1
-                self._reply(waiting[1], waiting[2])
+                self._out.reply(waiting[1], waiting[2])
             else:
                 self._serve(*waiting)
         self._flush()
@@ -431,7 +365,7 @@ class Http1Connection(asyncio.Protocol):
 
     def _flow(self, flows: bool) -> None:  # noqa: FBT001 - what BodyStream calls
         """Let a streamed body come, or not, as its reader keeps up."""
-        if self._is_closing:
+        if self._out.is_closing:
             return
         if flows:
             self._transport.resume_reading()
@@ -439,46 +373,6 @@ class Http1Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
     # --- answers
-
-    def _reply(self, raw: RequestHead | None, answer: Answer) -> None:
-        body = answer.body
-        assert isinstance(body, tuple | list)
-        size = sum(map(len, body))
-        head = self._head(raw, answer, b"content-length: %d\r\n\r\n" % size)
-        self._write((head, *body) if raw is None or raw.method != "HEAD" else (head,))
-
-    def _head(self, raw: RequestHead | None, answer: Answer, last: bytes) -> bytes:
-        head = self._ledger.head(answer.status, answer.fields)
-        if answer.extra:
-            head += b"".join(b"%b: %b\r\n" % pair for pair in answer.extra)
-        # Not even a refusal of what never became a request leaves the connection open.
-        if raw is None or not raw.keep_alive or answer.close or self._ledger.is_draining:
-            self._is_closing = True
-            head += b"connection: close\r\n"
-        elif raw.is_10:
-            head += b"connection: keep-alive\r\n"
-        return head + last
-
-    async def _pump(self, raw: RequestHead, answer: Answer, body: AsyncIterator[Buffer]) -> None:
-        """Write a streamed body as it comes and as fast as the peer reads."""
-        try:
-            if raw.is_10:
-                self._write((self._head(raw, _closing(answer), b"\r\n"),))
-            else:
-                self._write((self._head(raw, answer, b"transfer-encoding: chunked\r\n\r\n"),))
-            self._flush(keep_open=True)
-            async for part in body:
-                if not part:
-                    continue
-                framed = (part,) if raw.is_10 else (b"%x\r\n" % len(part), part, b"\r\n")
-                self._write(framed)
-                self._flush(keep_open=True)
-                await self._drained()
-            if not raw.is_10:
-                self._write((b"0\r\n\r\n",))
-        finally:
-            if (close := getattr(body, "aclose", None)) is not None:
-                await close()
 
     def _pumped(self, task: asyncio.Task[None]) -> None:
         self._task = None
@@ -495,37 +389,13 @@ class Http1Connection(asyncio.Protocol):
             self._enter_next()
         self._advance()
 
-    async def _drained(self) -> None:
-        while self._is_paused and not self._transport.is_closing():
-            self._writable = self._ledger.loop.create_future()
-            try:
-                await self._writable
-            finally:
-                self._writable = None
-
-    def _write(self, parts: Sequence[Buffer]) -> None:
-        self._out.extend(parts)
-
-    def _flush(self, *, keep_open: bool = False) -> None:
-        out = self._out
-        if out:
-            self._out = []
-            if self._transport.is_closing():
-                return
-            if sum(map(len, out)) > _LARGE:
-                self._transport.writelines(out)
-            else:
-                self._transport.write(out[0] if len(out) == 1 else b"".join(out))
-        if self._is_closing and not keep_open and self._serving is None and not self._waiting:
+    def _flush(self) -> None:
+        self._out.flush()
+        if self._out.is_closing and self._serving is None and not self._waiting:
             if self._phase is not _LINGERING:
                 self._transport.close()
             elif self._transport.can_write_eof() and not self._transport.is_closing():
                 self._transport.write_eof()
-
-
-def _closing(answer: Answer) -> Answer:
-    """Return the answer as one after which the connection ends."""
-    return Answer(answer.status, answer.fields, answer.body, answer.extra, answer.trailers, close=True)
 
 
 _: type[Connection] = Http1Connection
