@@ -41,8 +41,13 @@ async def _peek(loop: asyncio.AbstractEventLoop, connection: socket.socket) -> b
 
 async def _readable(loop: asyncio.AbstractEventLoop, connection: socket.socket) -> None:
     readable = loop.create_future()
-    # It may be readable twice before this goes on.
-    loop.add_reader(connection, lambda: readable.done() or readable.set_result(None))
+
+    def see() -> None:
+        # It may be seen twice before the wait ends.
+        if not readable.done():
+            readable.set_result(None)
+
+    loop.add_reader(connection, see)
     try:
         await readable
     finally:
