@@ -11,6 +11,7 @@ import pytest
 import uvloop
 
 from gateway.listeners.transport.settings import TransportSettings
+from gateway.listeners.transport import listener as module
 from gateway.listeners.transport.tls import Tls, TlsSettings
 from tests.fakes.certificates import Authority
 from tests.fakes.front import EchoService, fake_front
@@ -118,8 +119,9 @@ def test_before_tls(run: Run, tmp_path) -> None:
     assert run(client_of([], trusting=trusting, tls=tls())) is None
 
 
-def test_whoever_waits_for_a_header_is_let_go_at_the_end(run: Run) -> None:
+def test_whoever_waits_for_a_header_is_let_go_at_the_end(run: Run, monkeypatch) -> None:
     """Closing cancels the wait and closes the connection."""
+    monkeypatch.setattr(module, "WELCOME_S", 0.05)
 
     async def play() -> bytes:
         listener = listener_of(fake_front(EchoService()), proxy_protocol=True)
