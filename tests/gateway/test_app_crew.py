@@ -50,10 +50,12 @@ def test_every_series_says_whose_it_is() -> None:
 @given(st.text(max_size=30))
 def test_nothing_of_a_label_is_lost(model: str) -> None:
     """Quotes, braces, line ends of other alphabets: each worker's series come back with one label more."""
-    one = series(exposition(2, model))
-    merged = series(merge([(4, exposition(2, model))]))
+    text = exposition(2, model)
 
-    assert merged == {(name, tuple(sorted((*labels, ("worker", "4"))))): value for (name, labels), value in one.items()}
+    expected = {
+        (name, tuple(sorted((*labels, ("worker", "4"))))): value for (name, labels), value in series(text).items()
+    }
+    assert series(merge([(4, text)])) == expected
 
 
 def test_metric_that_only_one_worker_has() -> None:
