@@ -29,7 +29,9 @@ class Authority:
         self._folder = folder
         self._serial = 0
         self.root, self._key = folder / f"{name}.pem", folder / f"{name}.key"
-        self._run("req", "-x509", *EC, "-keyout", self._key, "-out", self.root, "-days", "2", "-subj", f"/CN={name}")
+        self._run(
+            "req", "-x509", *EC, "-keyout", self._key, "-out", self.root, "-days", "2", "-subj", f"/CN={name}"
+        )
 
     def issue(self, name: str, *, key: tuple[str, ...] = ()) -> Issued:
         """Return a certificate for ``name``; ``key`` says what kind of key, an elliptic curve by default."""

@@ -52,7 +52,9 @@ class Served:
         self.http, self.grpc, self.admin = free_port(), free_port(), free_port()
         self.write_policy = World(folder).write_policy
         text = EDGE.format(repository=digits.EDGE_REPOSITORY, redis="")
-        ports = f"http: '127.0.0.1:{self.http}', grpc: '127.0.0.1:{self.grpc}', admin: '127.0.0.1:{self.admin}'"
+        ports = (
+            f"http: '127.0.0.1:{self.http}', grpc: '127.0.0.1:{self.grpc}', admin: '127.0.0.1:{self.admin}'"
+        )
         text = text.replace(
             "http: '127.0.0.1:0', grpc: '127.0.0.1:0', admin: '127.0.0.1:0'",
             f"{ports}, {listen}" if listen else ports,

@@ -53,7 +53,8 @@ def test_nothing_of_a_label_is_lost(model: str) -> None:
     text = exposition(2, model)
 
     expected = {
-        (name, tuple(sorted((*labels, ("worker", "4"))))): value for (name, labels), value in series(text).items()
+        (name, tuple(sorted((*labels, ("worker", "4"))))): value
+        for (name, labels), value in series(text).items()
     }
     assert series(merge([(4, text)])) == expected
 
@@ -62,7 +63,9 @@ def test_metric_that_only_one_worker_has() -> None:
     """It is there, with its HELP."""
     more = b"# HELP other Other.\n# TYPE other gauge\nother 1\n"
 
-    assert b'# HELP other Other.\n# TYPE other gauge\nother{worker="1"} 1\n' in merge([(0, exposition(1)), (1, more)])
+    assert b'# HELP other Other.\n# TYPE other gauge\nother{worker="1"} 1\n' in merge(
+        [(0, exposition(1)), (1, more)]
+    )
 
 
 @pytest.fixture

@@ -25,7 +25,9 @@ def pipes():
 
 
 def made(**changes) -> Inheritance:
-    return Inheritance(**{"number": 1, "sockets": {}, "ready": -1, "lifeline": -1, "admin": "/run/1.sock", **changes})
+    return Inheritance(
+        **{"number": 1, "sockets": {}, "ready": -1, "lifeline": -1, "admin": "/run/1.sock", **changes}
+    )
 
 
 def test_travels_as_one_argument() -> None:

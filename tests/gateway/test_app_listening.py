@@ -32,7 +32,9 @@ async def metrics() -> bytes:
     return b"edgeway_up 1\n"
 
 
-async def opened(lifetimes: AsyncExitStack, settings: ListenSettings, inheritance: Inheritance | None = None) -> Listening:
+async def opened(
+    lifetimes: AsyncExitStack, settings: ListenSettings, inheritance: Inheritance | None = None
+) -> Listening:
     listening = Listening(settings, LoopClock(), inheritance)
     await listening.open_admin(lifetimes, health=report, metrics=metrics, policy=report)
     await listening.open(lifetimes, fake_front(EchoService()), None)
@@ -84,7 +86,9 @@ async def test_address_that_is_taken(port: str) -> None:
 
 async def test_certificate_that_cannot_be_used() -> None:
     """The start ends and names the file."""
-    settings = ListenSettings(http=ANY, grpc=None, admin=None, tls=TlsSettings(certificate="absent.pem", key="a.key"))
+    settings = ListenSettings(
+        http=ANY, grpc=None, admin=None, tls=TlsSettings(certificate="absent.pem", key="a.key")
+    )
     async with AsyncExitStack() as lifetimes:
         with pytest.raises(StartError, match=r"listen\.tls: absent\.pem"):
             await opened(lifetimes, settings)

@@ -288,7 +288,9 @@ async def test_address_that_is_taken(play: Play, port: str) -> None:
 
 async def test_absent_addresses(play: Play) -> None:
     """What is null is not bound."""
-    play.file.write_text(SETTINGS.replace("grpc: '127.0.0.1:0', admin: '127.0.0.1:0'", "grpc: null, admin: null"))
+    play.file.write_text(
+        SETTINGS.replace("grpc: '127.0.0.1:0', admin: '127.0.0.1:0'", "grpc: null, admin: null")
+    )
     play.supervisor = Supervisor(play.file, load_settings(play.file, {}), 2)
     async with play.running():
         assert set(play.supervisor._sockets) == {"http"}

@@ -18,7 +18,10 @@ from tests.fakes.front import EchoService, fake_front
 from tests.fakes.listener import listener_of
 
 BODY = b'{"inputs":[{"name":"image","shape":[1,4],"datatype":"FP32","data":[1,2,3,4]}]}'
-INFER = b"POST /v2/models/digits/infer HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (len(BODY), BODY)
+INFER = b"POST /v2/models/digits/infer HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (
+    len(BODY),
+    BODY,
+)
 V1 = b"PROXY TCP4 203.0.113.9 10.0.0.1 4000 443\r\n"
 V2 = b"\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0f" + bytes((203, 0, 113, 9, 10, 0, 0, 1, 1, 1, 1, 1, 4, 0, 0))
 MAPPED = b"PROXY TCP6 ::ffff:203.0.113.9 ::1 4000 443\r\n"

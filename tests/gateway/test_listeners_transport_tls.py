@@ -56,7 +56,9 @@ def client(ca: Authority, *, shows: Issued | None = None, alpn: tuple[str, ...] 
     return context
 
 
-async def ask(listener: WireListener, context: ssl.SSLContext, *, before: bytes = b"") -> tuple[bytes, ssl.SSLObject]:
+async def ask(
+    listener: WireListener, context: ssl.SSLContext, *, before: bytes = b""
+) -> tuple[bytes, ssl.SSLObject]:
     """Send one request, after ``before`` in the clear; return the answer's status line and the TLS object."""
     reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
     try:
@@ -193,7 +195,9 @@ def test_what_cannot_be_used_is_named_and_changes_nothing(
         locked = ca.issue("localhost", key=("-newkey", "rsa:2048", "-passout", "pass:secret"))
         install(tmp_path, locked)
     else:
-        {"certificate": files.certificate, "key": files.key, "client_ca": roots}[broken].write_text("nonsense")
+        {"certificate": files.certificate, "key": files.key, "client_ca": roots}[broken].write_text(
+            "nonsense"
+        )
     with pytest.raises(TlsError, match=r"roots.pem" if broken == "client_ca" else r"server\.(pem|key)"):
         tls.reload()
 

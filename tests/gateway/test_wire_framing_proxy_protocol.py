@@ -23,7 +23,11 @@ def version_1(source: IPv4Address | IPv6Address, ports: tuple[int, int]) -> byte
 
 
 def version_2(
-    source: IPv4Address | IPv6Address, ports: tuple[int, int] = (1, 2), *, extra: bytes = b"", command: int = 1
+    source: IPv4Address | IPv6Address,
+    ports: tuple[int, int] = (1, 2),
+    *,
+    extra: bytes = b"",
+    command: int = 1,
 ) -> bytes:
     family = 0x11 if source.version == 4 else 0x21
     block = source.packed + bytes(len(source.packed)) + struct.pack(">HH", *ports) + extra
