@@ -111,7 +111,7 @@ async def test_workers_are_asked(workers) -> None:
 
 async def test_no_worker_answers() -> None:
     """Nothing is told, and that is said."""
-    crew = AdminOfAll(lambda: [])
+    crew = AdminOfAll(list)
 
     assert await crew.metrics() == b""
     assert (await crew.policy())["error"] == "no worker answers"

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import uvloop
 
-from gateway.listeners.transport.settings import TransportSettings
 from gateway.listeners.transport import listener as module
+from gateway.listeners.transport.settings import TransportSettings
 from gateway.listeners.transport.tls import Tls, TlsSettings
 from tests.fakes.certificates import Authority
 from tests.fakes.front import EchoService, fake_front
