@@ -126,7 +126,7 @@ class Listening:
     def addresses(self) -> str:
         """Tell the ports in one line."""
         listeners = {"http": self.http, "grpc": self.grpc, "admin": self.admin}
-        return ", ".join(f"{name} port {item.port}" for name, item in listeners.items() if item)
+        return ", ".join(f"{name} port {item.port}" for name, item in listeners.items() if item and item.port)
 
 
 async def _start(listener: WireListener | AdminListener, address: str) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import tritonclient.grpc as triton_grpc
 
 from tests.fakes.served import BODY, INFER, Served
 
@@ -50,11 +51,13 @@ class Load:
     def __init__(self, port: int) -> None:
         self._port = port
         self._is_over = False
-        self.answers = self.connections = 0
+        self.answers = self.connections = self.calls = 0
         self.failures: list[str] = []
 
-    async def run(self, *, kept: int, fresh: int) -> None:
+    async def run(self, *, kept: int, fresh: int, grpc_port: int | None = None) -> None:
         async with asyncio.TaskGroup() as group:
+            if grpc_port is not None:
+                group.create_task(asyncio.to_thread(self._play_grpc, grpc_port))
             for _ in range(kept):
                 group.create_task(self._play(keeps=True))
             for _ in range(fresh):
@@ -69,6 +72,16 @@ class Load:
                 await self._connection(keeps=keeps)
             except (OSError, EOFError, ValueError) as error:
                 self.failures.append(repr(error))
+
+    def _play_grpc(self, port: int) -> None:
+        """Ask over one channel, which finds a connection of its own when the last one has ended."""
+        with triton_grpc.InferenceServerClient(f"127.0.0.1:{port}") as client:
+            while not self._is_over:
+                try:
+                    assert client.get_model_metadata("digits").name == "digits"
+                    self.calls += 1
+                except triton_grpc.InferenceServerException as error:
+                    self.failures.append(repr(error))
 
     async def _connection(self, *, keeps: bool) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
@@ -94,7 +107,7 @@ class Load:
 async def under_load(crew: Served, condition) -> Load:
     """Keep asking until ``condition`` holds, and a moment longer."""
     load = Load(crew.http)
-    running = asyncio.create_task(load.run(kept=8, fresh=4))
+    running = asyncio.create_task(load.run(kept=8, fresh=4, grpc_port=crew.grpc))
     try:
         await asyncio.to_thread(crew.wait, condition)
         await asyncio.sleep(0.2)
@@ -141,7 +154,7 @@ def test_killed_worker_is_replaced(crew: Served) -> None:
 
 
 async def test_sighup_replaces_all_without_a_lost_connection(crew: Served) -> None:
-    """Under load of new and kept connections, not one is refused, reset or answered with an error."""
+    """Under load of new and kept connections, HTTP/1.1 and gRPC, not one is refused, reset or answered with an error."""
     before = crew.workers()
     crew.write_policy(2)
 
@@ -151,6 +164,7 @@ async def test_sighup_replaces_all_without_a_lost_connection(crew: Served) -> No
     assert not load.failures
     assert load.answers > 100
     assert load.connections > 50
+    assert load.calls > 20
     assert set(crew.workers()) == {0, 1}
     assert not set(crew.workers().values()) & set(before.values())
     assert crew.report("/policy")["workers"] == {"0": 2, "1": 2}
