@@ -63,7 +63,7 @@ def merge(expositions: Iterable[tuple[int, bytes]]) -> bytes:
     series: dict[str, list[str]] = {}
     for number, text in expositions:
         metric = ""
-        for line in text.decode().splitlines():
+        for line in text.decode().split("\n"):
             if line.startswith("# HELP "):
                 metric = line.split(" ", 3)[2]
                 if metric not in heads:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import socket
+from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 
@@ -30,13 +34,29 @@ class Inheritance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Read the argument.
 
         Raises:
-            msgspec.ValidationError: it is not one that a parent wrote.
+            msgspec.DecodeError: it is not one that a parent wrote.
         """
         return msgspec.json.decode(argument, type=cls)
 
     def descriptors(self) -> tuple[int, ...]:
         """Return all descriptors that the worker must keep open."""
         return (*self.sockets.values(), self.ready, self.lifeline)
+
+    def watch_parent(self, loop: asyncio.AbstractEventLoop, gone: Callable[[], None]) -> None:
+        """Call ``gone`` when the parent is gone: nothing is ever written to the lifeline, it only ends."""
+
+        def end() -> None:
+            # It stays readable.
+            loop.remove_reader(self.lifeline)
+            gone()
+
+        loop.add_reader(self.lifeline, end)
+
+    def tell_ready(self) -> None:
+        """Tell the parent, once, that this worker serves; one that is gone need not know."""
+        with suppress(BrokenPipeError):
+            os.write(self.ready, b"1")
+        os.close(self.ready)
 
     def socket(self, listener: str) -> socket.socket | None:
         """Return the listening socket of ``listener``, if it has one."""

@@ -58,15 +58,19 @@ class Listening:
             address = getattr(settings, name)
             if address is None:
                 continue
+            inherited = self._inheritance.socket(name) if self._inheritance else None
+            if self._inheritance is not None and inherited is None:
+                # Opened by each worker for itself, the address would be taken for the second.
+                _LOG.warning("listen.%s is new: it is opened when the parent is started again", name)
+                continue
             listener = WireListener(
                 application,
                 self._clock,
                 settings.transport,
-                tls=self._tls.context if self._tls else None,
+                tls=self._tls,
                 proxy_protocol=settings.proxy_protocol,
             )
             setattr(self, name, listener)
-            inherited = self._inheritance.socket(name) if self._inheritance else None
             lifetimes.push_async_callback(listener.aclose)
             if inherited is not None:
                 await listener.start_on(inherited)
@@ -111,8 +115,7 @@ class Listening:
         ``finished`` waits for the stacks, at most so many seconds.
         """
         listeners = [listener for listener in (self.http, self.grpc) if listener is not None]
-        for listener in listeners:
-            await listener.stop_accepting()
+        await asyncio.gather(*(listener.stop_accepting() for listener in listeners))
         until = self._clock.now() + limit_s
         if not await finished(limit_s):
             _LOG.warning("some requests did not finish within %g s", limit_s)
@@ -123,7 +126,7 @@ class Listening:
     def addresses(self) -> str:
         """Tell the ports in one line."""
         listeners = {"http": self.http, "grpc": self.grpc, "admin": self.admin}
-        return ", ".join(f"{name} port {item.port}" for name, item in listeners.items() if item)
+        return ", ".join(f"{name} port {item.port}" for name, item in listeners.items() if item and item.port)
 
 
 async def _start(listener: WireListener | AdminListener, address: str) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -107,12 +106,10 @@ class GatewayProcess:
             loop.add_signal_handler(number, stopping.set)
         loop.add_signal_handler(signal.SIGHUP, self._start_reload)
         if self._inheritance is not None:
-            # Nothing is ever written there: it is readable when the parent is gone.
-            loop.add_reader(self._inheritance.lifeline, stopping.set)
+            self._inheritance.watch_parent(loop, stopping.set)
         async with self.serving():
             if self._inheritance is not None:
-                os.write(self._inheritance.ready, b"1")
-                os.close(self._inheritance.ready)
+                self._inheritance.tell_ready()
             await stopping.wait()
             _LOG.info("draining")
             # Not ready yet still serving: load balancers need a moment to notice.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import signal
 import socket
@@ -23,7 +24,8 @@ from typing import Any, Final
 from gateway.app.crew import AdminOfAll
 from gateway.app.errors import StartError
 from gateway.app.inheritance import Inheritance
-from gateway.config.settings import Settings, host_and_port
+from gateway.config.document import ConfigError
+from gateway.config.settings import Settings, host_and_port, load_settings
 from gateway.listeners.admin import AdminListener
 
 _LOG: Final = logging.getLogger("edgeway.workers")
@@ -32,18 +34,27 @@ START_S: Final = 120.0
 """Loading models and a first policy may take this long before a worker counts as stuck."""
 
 PAUSE_S: Final = (0.1, 10.0)
-"""Before a worker that died is replaced: the first pause, doubled each time, and the last. One that has
-served for a minute starts again at the first."""
+"""Before a worker that died is replaced: the first pause, doubled each time, and the last. After one that
+has served for a minute it is the first again."""
 
 _STEADY_S: Final = 60.0
 _KILL_EXTRA_S: Final = 5.0
 
 
 class Worker:
-    """One worker process and what the parent knows of it."""
+    """One worker process and what the parent knows of it.
 
-    def __init__(self, number: int, process: asyncio.subprocess.Process, admin: Path, ready: int) -> None:
-        self.number, self.process, self.admin = number, process, admin
+    ``serial``: how many were started before it. ``limit_s``: how long it may take to leave. ``pause_s``:
+    how long to wait before it is replaced, should it die soon.
+    """
+
+    def __init__(
+        self, inheritance: Inheritance, process: asyncio.subprocess.Process, ready: int, *, serial: int
+    ) -> None:
+        self.number, self.admin, self.serial = inheritance.number, Path(inheritance.admin), serial
+        self.process = process
+        self.limit_s = math.inf
+        self.pause_s = PAUSE_S[0]
         self._ready = ready
         self.is_ready = False
         self.is_leaving = False
@@ -82,6 +93,8 @@ class Supervisor:
     def __init__(self, file: Path, settings: Settings, count: int) -> None:
         self._file, self._settings, self._count = file, settings, count
         self._workers: dict[int, Worker] = {}
+        # Of two that would replace one worker at once, the later finds it replaced.
+        self._places = [asyncio.Lock() for _ in range(count)]
         self._alive: set[Worker] = set()
         self._keepers: set[asyncio.Task[None]] = set()
         self._sockets: dict[str, socket.socket] = {}
@@ -104,8 +117,8 @@ class Supervisor:
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stopping.set)
-        loop.add_signal_handler(signal.SIGHUP, lambda: self._keep(self._replace_all()))
+            loop.add_signal_handler(number, self._stop)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._keep(self._replace_all(self._serial)))
         async with AsyncExitStack() as lifetimes:
             self._folder = Path(lifetimes.enter_context(tempfile.TemporaryDirectory(prefix="edgeway-")))
             # Workers read the other end: when the parent is gone, however it went, they leave.
@@ -114,10 +127,11 @@ class Supervisor:
             lifetimes.callback(os.close, theirs)
             self._lifeline = theirs
             self._bind(lifetimes)
-            lifetimes.push_async_callback(self._end)
+            # Closed last: load balancers shall read there that this gateway is leaving.
             await self._open_admin(lifetimes)
-            await self._start_first()
-            _LOG.info("%d workers are ready: %s", self._count, self._addresses())
+            lifetimes.push_async_callback(self._end)
+            async with self._rolling:
+                await self._start_first()
             await self._stopping.wait()
             _LOG.info("draining")
         _LOG.info("stopped")
@@ -125,7 +139,7 @@ class Supervisor:
     async def report(self) -> Mapping[str, Any]:
         """Tell what the workers are."""
         return {
-            "ready": len(self._workers) == self._count and all(w.is_ready for w in self._workers.values()),
+            "ready": self._is_ready,
             "role": self._settings.role,
             "region": self._settings.region,
             "workers": [
@@ -133,6 +147,17 @@ class Supervisor:
                 for w in sorted(self._workers.values(), key=lambda worker: worker.number)
             ],
         }
+
+    @property
+    def _is_ready(self) -> bool:
+        """Whether there are workers that serve: while one that died is replaced, the others do."""
+        return not self._stopping.is_set() and any(worker.is_ready for worker in self._workers.values())
+
+    def _stop(self) -> None:
+        """Begin to leave; workers that are only starting need not get ready first."""
+        self._stopping.set()
+        for worker in self._alive:
+            worker.leave()
 
     def _bind(self, lifetimes: AsyncExitStack) -> None:
         for name in ("http", "grpc"):
@@ -162,11 +187,18 @@ class Supervisor:
             raise StartError(f"cannot listen on {address}: {error.strerror or error}") from error
 
     async def _start_first(self) -> None:
-        workers = [await self._start(number) for number in range(self._count)]
-        if not all(await asyncio.gather(*(worker.wait_ready() for worker in workers))):
+        try:
+            workers = [await self._start(number) for number in range(self._count)]
+        except OSError as error:
+            raise StartError(f"a worker cannot be started: {error.strerror or error}") from error
+        are_ready = await asyncio.gather(*(worker.wait_ready() for worker in workers))
+        if self._stopping.is_set():
+            return
+        if not all(are_ready):
             raise StartError("a worker did not start; its reason stands above")
         for worker in workers:
             self._take(worker)
+        _LOG.info("%d workers are ready: %s", self._count, self._addresses())
 
     async def _start(self, number: int) -> Worker:
         self._serial += 1
@@ -190,8 +222,12 @@ class Supervisor:
             raise
         finally:
             os.close(theirs)
-        worker = Worker(number, process, admin, ours)
+        worker = Worker(inheritance, process, ours, serial=self._serial)
+        drain = self._settings.resilience.drain
+        worker.limit_s = drain.drain_time_s + drain.drain_timeout_s + _KILL_EXTRA_S
         self._alive.add(worker)
+        if self._stopping.is_set():
+            worker.leave()
         return worker
 
     def _take(self, worker: Worker) -> None:
@@ -213,17 +249,25 @@ class Supervisor:
         _LOG.error("%r died with exit code %d", worker, code)
         worker.is_ready = False
         self._alive.discard(worker)
-        pause_s = PAUSE_S[0] if loop.time() - began > _STEADY_S else PAUSE_S[0] * 2
-        while not self._stopping.is_set() and self._workers.get(worker.number) is worker:
+        pause_s = PAUSE_S[0] if loop.time() - began > _STEADY_S else worker.pause_s
+        while not self._stopping.is_set():
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, PAUSE_S[1])
-            if (successor := await self._succeed(worker)) is not None:
-                _LOG.warning("%r takes the place of the one that died", successor)
-                return
+            async with self._places[worker.number]:
+                if self._workers[worker.number] is not worker:
+                    return
+                if (successor := await self._succeed(worker)) is not None:
+                    successor.pause_s = pause_s
+                    _LOG.warning("%r takes the place of the one that died", successor)
+                    return
 
     async def _succeed(self, worker: Worker) -> Worker | None:
         """Start a successor of ``worker``; None when it did not get ready."""
-        successor = await self._start(worker.number)
+        try:
+            successor = await self._start(worker.number)
+        except OSError as error:
+            _LOG.error("a worker cannot be started: %s", error.strerror or error)
+            return None
         if await successor.wait_ready() and not self._stopping.is_set():
             self._take(successor)
             return successor
@@ -231,29 +275,40 @@ class Supervisor:
         await self._finish(successor)
         return None
 
-    async def _replace_all(self) -> None:
-        """Replace the workers one by one: the old one goes when the new one serves."""
+    async def _replace_all(self, serial: int) -> None:
+        """Replace the workers up to ``serial`` one by one: the old one goes when the new one serves."""
         async with self._rolling:
-            for worker in sorted(self._workers.values(), key=lambda worker: worker.number):
-                if self._stopping.is_set() or self._workers.get(worker.number) is not worker:
-                    continue
-                successor = await self._succeed(worker)
-                if successor is None:
-                    _LOG.error("the new worker does not start, %r and the others stay", worker)
-                    return
-                worker.leave()
-                await self._finish(worker)
-                _LOG.info("%r takes the place of process %d", successor, worker.process.pid)
+            try:
+                # How long they may take to leave may have changed, too.
+                self._settings = load_settings(self._file)
+            except ConfigError as error:
+                _LOG.error("the settings were not taken, all workers stay: %s", error)
+                return
+            for number, place in enumerate(self._places):
+                async with place:
+                    worker = self._workers.get(number)
+                    if self._stopping.is_set() or worker is None:
+                        return
+                    if worker.serial <= serial and not await self._replace(worker):
+                        return
+
+    async def _replace(self, worker: Worker) -> bool:
+        successor = await self._succeed(worker)
+        if successor is None:
+            _LOG.error("the new worker does not start, %r and those after it stay", worker)
+            return False
+        worker.leave()
+        await self._finish(worker)
+        _LOG.info("%r takes the place of process %d", successor, worker.process.pid)
+        return True
 
     async def _finish(self, worker: Worker) -> None:
         """Wait for a worker that was asked to leave; one that does not is killed."""
-        drain = self._settings.resilience.drain
-        limit_s = drain.drain_time_s + drain.drain_timeout_s + _KILL_EXTRA_S
         try:
-            async with asyncio.timeout(limit_s):
+            async with asyncio.timeout(worker.limit_s):
                 await worker.process.wait()
         except TimeoutError:
-            _LOG.error("%r did not leave within %g s and is killed", worker, limit_s)
+            _LOG.error("%r did not leave within %g s and is killed", worker, worker.limit_s)
             worker.process.kill()
             await worker.process.wait()
         self._alive.discard(worker)

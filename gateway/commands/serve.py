@@ -1,4 +1,4 @@
-"""`edgeway serve`: one gateway in this process."""
+"""`edgeway serve`: one gateway, in this process or in several workers."""
 
 from __future__ import annotations
 

@@ -10,7 +10,6 @@ from gateway.listeners.transport.http2 import Http2Connection
 from gateway.listeners.transport.ledger import Connection, Ledger
 from gateway.wire.forwarded import canonical
 from gateway.wire.framing.http2_server import PREFACE
-from gateway.wire.framing.proxy_protocol import ProxyHeaderError, parse_proxy_header
 
 _TELLING: int = 4
 """Bytes of HTTP/2's preface that no HTTP/1.1 request begins with."""
@@ -19,13 +18,13 @@ _TELLING: int = 4
 class Door(asyncio.Protocol):
     """Finds out whether HTTP/1.1 or HTTP/2 is spoken, and hands the connection over.
 
-    Under TLS the handshake has agreed on one; else the first bytes tell. Where a PROXY header is required
-    it comes before either.
+    Under TLS the handshake has agreed on one; else the first bytes tell. ``told``: the client's address as
+    a PROXY header has it; empty where there is none, or where the proxy speaks for itself.
     """
 
-    def __init__(self, ledger: Ledger, *, proxy_protocol: bool) -> None:
+    def __init__(self, ledger: Ledger, told: str = "") -> None:
         self._ledger = ledger
-        self._needs_header = proxy_protocol
+        self._told = told
         self._transport: asyncio.Transport | None = None
         self._peer = ""
         self._early = b""
@@ -44,26 +43,12 @@ class Door(asyncio.Protocol):
             transport.abort()
             return
         self._ledger.enter(self, self._peer)
+        self._peer = self._told or self._peer
 
     def data_received(self, data: bytes) -> None:
         """Look at the first bytes."""
         data = self._early + data if self._early else data
         self._early = b""
-        if self._needs_header:
-            try:
-                header = parse_proxy_header(data)
-            except ProxyHeaderError:
-                self.abort()
-                return
-            if header is None:
-                self._early = data
-                return
-            address, length = header
-            self._needs_header = False
-            self._peer = address or self._peer
-            data = data[length:]
-            if not data:
-                return
         agreed = self._agreed()
         if agreed is None and len(data) < _TELLING and PREFACE.startswith(data):
             self._early = data

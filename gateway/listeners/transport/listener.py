@@ -12,11 +12,17 @@ from gateway.core.clock import Clock
 from gateway.listeners.exchange import Application
 from gateway.listeners.transport.door import Door
 from gateway.listeners.transport.ledger import Ledger
+from gateway.listeners.transport.proxied import told_address
 from gateway.listeners.transport.settings import TransportSettings
+from gateway.listeners.transport.tls import Tls
+from gateway.wire.framing.proxy_protocol import ProxyHeaderError
 
 _log = logging.getLogger(__name__)
 _PAUSE_S: Final = 0.1
 _LAST_BYTES_S: Final = 0.1  # an answer that the stack has given still has to be written
+
+WELCOME_S: Final = 1.0
+"""A drain waits so long for PROXY headers and TLS handshakes under way, and begins without the rest."""
 
 
 class WireListener:
@@ -32,7 +38,7 @@ class WireListener:
         clock: Clock,
         settings: TransportSettings | None = None,
         *,
-        tls: ssl.SSLContext | None = None,
+        tls: Tls | None = None,
         proxy_protocol: bool = False,
     ) -> None:
         self._application, self._clock = application, clock
@@ -77,7 +83,7 @@ class WireListener:
         self._socket.close()
         self._socket = None
         if self._welcomes:
-            await asyncio.wait(self._welcomes)
+            await asyncio.wait(self._welcomes, timeout=WELCOME_S)
         self._ledger.begin_drain()
 
     async def aclose(self, grace_s: float = 0.0) -> None:
@@ -88,6 +94,9 @@ class WireListener:
             return
         if not await ledger.ended(ledger.loop.time() + max(_LAST_BYTES_S, grace_s)) and ledger.running:
             _log.warning("%d requests are cut off after %g s", ledger.running, grace_s)
+        for welcome in self._welcomes:
+            welcome.cancel()
+        await asyncio.gather(*self._welcomes, return_exceptions=True)
         await ledger.aclose()
 
     def _accept(self) -> bool:
@@ -105,6 +114,10 @@ class WireListener:
             ledger.loop.remove_reader(listening)
             ledger.loop.call_later(_PAUSE_S, self._resume)
             return False
+        if len(ledger.connections) + len(self._welcomes) >= self._settings.max_connections:
+            # Those that have not got as far as a Door count, too, or a flood of them would be free.
+            connection.close()
+            return True
         connection.setblocking(False)
         if connection.family != socket.AF_UNIX:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -118,16 +131,23 @@ class WireListener:
             self._ledger.loop.add_reader(self._socket, self._accept)
 
     async def _welcome(self, connection: socket.socket) -> None:
-        ledger = self._ledger
+        """Hear whom the connection is for, shake hands, and leave the rest to its Door."""
+        ledger, limit_s = self._ledger, self._settings.request_headers_timeout_s
         assert ledger is not None
-        limit_s = self._settings.request_headers_timeout_s if self._tls is not None else None
         try:
+            told = ""
+            if self._proxy_protocol:
+                async with asyncio.timeout(limit_s):
+                    told = await told_address(ledger.loop, connection)
             await ledger.loop.connect_accepted_socket(
-                lambda: Door(ledger, proxy_protocol=self._proxy_protocol),
+                lambda: Door(ledger, told),
                 connection,
-                ssl=self._tls,
-                ssl_handshake_timeout=limit_s,
+                ssl=self._tls.context if self._tls else None,
+                ssl_handshake_timeout=limit_s if self._tls else None,
             )
-        except (TimeoutError, OSError, ssl.SSLError) as error:
+        except (ProxyHeaderError, TimeoutError, OSError, ssl.SSLError) as error:
             _log.debug("a connection ends before it began: %s", type(error).__name__)
             connection.close()
+        except asyncio.CancelledError:
+            connection.close()
+            raise

@@ -30,13 +30,12 @@ class TlsError(Exception):
 
 
 class Tls:
-    """The context of a listener. ``reload`` takes the files as they are now for the connections to come."""
+    """``context`` is for the next connection; ``reload`` makes another of the files as they are now."""
 
     def __init__(self, settings: TlsSettings) -> None:
         self._settings = settings
-        self._seen = b""
+        self._seen = _contents(settings)
         self.context = _context(settings)
-        self.reload()
 
     def __repr__(self) -> str:
         return f"<Tls {self._settings.certificate}{', mutual' if self._settings.client_ca else ''}>"
@@ -45,15 +44,13 @@ class Tls:
         """Read the files again if they have changed; tell whether they had.
 
         Raises:
-            TlsError: they cannot be used; the certificate in use stays.
+            TlsError: they cannot be used; those in use stay.
         """
-        settings = self._settings
-        now = b"\0".join(_read(file) for file in (settings.certificate, settings.key))
+        now = _contents(self._settings)
         if now == self._seen:
             return False
-        # Tried on a context of its own first: one that took a certificate and not its key is of no use.
-        _load(_context(settings), settings)
-        _load(self.context, settings)
+        # A new one: the old would keep a certificate of another kind of key, and roots that are gone.
+        self.context = _context(self._settings)
         self._seen = now
         return True
 
@@ -63,6 +60,11 @@ def _context(settings: TlsSettings) -> ssl.SSLContext:
     context.minimum_version = _VERSIONS[settings.min_version]
     context.set_alpn_protocols(["h2", "http/1.1"])
     context.options |= ssl.OP_NO_RENEGOTIATION
+    try:
+        # Without a password OpenSSL would ask the terminal for one.
+        context.load_cert_chain(settings.certificate, settings.key, password="")
+    except (OSError, ssl.SSLError) as error:
+        raise TlsError(f"{settings.certificate}, {settings.key}: cannot be used: {error}") from None
     if settings.client_ca is not None:
         try:
             context.load_verify_locations(settings.client_ca)
@@ -72,11 +74,9 @@ def _context(settings: TlsSettings) -> ssl.SSLContext:
     return context
 
 
-def _load(context: ssl.SSLContext, settings: TlsSettings) -> None:
-    try:
-        context.load_cert_chain(settings.certificate, settings.key)
-    except (OSError, ssl.SSLError) as error:
-        raise TlsError(f"{settings.certificate}, {settings.key}: cannot be used: {error}") from None
+def _contents(settings: TlsSettings) -> tuple[bytes, ...]:
+    files = (settings.certificate, settings.key, settings.client_ca)
+    return tuple(_read(file) for file in files if file is not None)
 
 
 def _read(file: str) -> bytes:

@@ -6,16 +6,21 @@ header is taken only where the listener requires it, because anybody could write
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
 from typing import Final
 
 _V1: Final = b"PROXY "
 _V1_LONGEST: Final = 107
+_PORT: Final = re.compile(rb"[0-9]{1,5}")
 _V2: Final = b"\r\n\r\n\x00\r\nQUIT\n"
 _V2_HEAD: Final = 16
 _V2_LONGEST: Final = 4096
 _V2_ADDRESSES: Final = {0x1: (4, 12), 0x2: (16, 36)}
 """Family → bytes of one address, and of the whole block of addresses and ports."""
+
+HEADER_LONGEST: Final = _V2_HEAD + _V2_LONGEST
+"""Bytes of the longest header that is taken."""
 
 
 class ProxyHeaderError(Exception):
@@ -53,12 +58,14 @@ def _parse_v1(data: bytes) -> tuple[str, int] | None:
     if len(fields) != 6 or fields[1] not in {b"TCP4", b"TCP6"}:
         raise ProxyHeaderError("the PROXY line is not one")
     try:
-        address = ip_address(fields[2].decode("ascii"))
+        source, destination = (ip_address(field.decode("ascii")) for field in fields[2:4])
     except ValueError:
         raise ProxyHeaderError("the PROXY line names no address") from None
-    if address.version != int(fields[1][-1:]):
+    if not source.version == destination.version == int(fields[1][-1:]):
         raise ProxyHeaderError("the PROXY line names an address of another family")
-    return str(address), end + 2
+    if not all(_PORT.fullmatch(field) and int(field) <= 65_535 for field in fields[4:]):
+        raise ProxyHeaderError("the PROXY line names no port")
+    return str(source), end + 2
 
 
 def _parse_v2(data: bytes) -> tuple[str, int] | None:
