@@ -18,7 +18,7 @@ from cache.single_flight import SingleFlight
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
 from gateway.core.request import Request, Response
-from gateway.core.service import Filter, Service
+from gateway.core.service import Filter, Pending, Service
 from gateway.core.telemetry import CacheLookedUp, Telemetry
 
 
@@ -61,31 +61,31 @@ class Cache:
     def __repr__(self) -> str:
         return f"<Cache {self._memory}, {self._remote}, {self._flight}>"
 
-    async def __call__(self, request: Request, service: Service) -> Response:
+    def __call__(self, request: Request, service: Service) -> Response | Pending:
         """Answer from a level, else from ``service``; an error of ``service`` passes unless stale helps."""
         if request.parameters and "sequence_id" in request.parameters:
-            return await service(request)
+            return service(request)
         key = self._hasher(request)
         entry = self._peek(key)
         if entry is None:
-            return await self._flight(key, request, partial(self._fill, key, None, service))
+            return self._flight(key, request, partial(self._fill, key, None, service))
         now = self._wall()
         if now + entry.compute_s * self._reach < entry.soft_expiry:
             self._emit(self._hit)
             return entry.response
-        return await self._near_expiry(key, entry, now, request, service)
+        return self._near_expiry(key, entry, now, request, service)
 
     async def aclose(self) -> None:
         """Cancel the flights under way. The levels are closed by who made them."""
         await self._flight.aclose()
 
-    async def _near_expiry(
+    def _near_expiry(
         self, key: bytes, entry: Entry, now: float, request: Request, service: Service
-    ) -> Response:
+    ) -> Response | Pending:
         fill = partial(self._fill, key, entry, service)
         if now >= entry.soft_expiry:
             self._emit(self._stale if now < entry.hard_expiry else self._miss)
-            return await self._flight(key, request, fill)
+            return self._flight(key, request, fill)
         if self._freshness.is_due(entry, now):
             self._emit(self._early)
             self._flight.refresh(key, request, fill)

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller, Request, Response
-from gateway.core.service import Filter, Service
+from gateway.core.service import Filter, Pending, Service
 from gateway.core.telemetry import Refused, Telemetry
 from resilience.settings import AdmissionSettings
 
@@ -57,21 +57,15 @@ class Admission:
     def __repr__(self) -> str:
         return f"<Admission {self._seats.taken} of {self._seats.limit} running>"
 
-    async def __call__(self, request: Request, service: Service) -> Response:
+    def __call__(self, request: Request, service: Service) -> Response | Pending:
         """Let the request in, or refuse it before it costs anything.
 
         Raises:
             GatewayError: OVERLOADED; whatever ``identify`` raises.
         """
         # The limit comes first: under overload even looking at credentials is work.
-        seats = self._seats
-        if seats.taken >= seats.limit:
-            self._telemetry.emit(Refused("admission", "concurrency"))
-            raise GatewayError(
-                Fault.OVERLOADED,
-                "the gateway is at its limit of concurrent requests; try again later",
-                retry_after_s=self._retry_after_s,
-            )
+        if self._seats.are_taken:
+            raise self._full()
         try:
             caller = self._identify(request.caller)
         except GatewayError as error:
@@ -80,11 +74,28 @@ class Admission:
         if caller is not request.caller:
             request = replace(request, caller=caller)
 
+        answered = service(request)
+        return answered if isinstance(answered, Response) else self._wait(answered)
+
+    async def _wait(self, pending: Pending) -> Response:
+        seats = self._seats
+        if seats.are_taken:
+            # It was not awaited at once, and others have sat down since.
+            pending.close()
+            raise self._full()
         seats.taken += 1
         try:
-            return await service(request)
+            return await pending
         finally:
             seats.taken -= 1
+
+    def _full(self) -> GatewayError:
+        self._telemetry.emit(Refused("admission", "concurrency"))
+        return GatewayError(
+            Fault.OVERLOADED,
+            "the gateway is at its limit of concurrent requests; try again later",
+            retry_after_s=self._retry_after_s,
+        )
 
 
 _: type[Filter] = Admission

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from gateway.core.request import Request, Response
-from gateway.core.service import Filter, Service
+from gateway.core.service import Filter, Pending, Service
 
 
 class Drain:
@@ -45,11 +45,15 @@ class Drain:
             return False
         return True
 
-    async def __call__(self, request: Request, service: Service) -> Response:
+    def __call__(self, request: Request, service: Service) -> Response | Pending:
         """Answer, and be counted until the answer is there."""
+        answered = service(request)
+        return answered if isinstance(answered, Response) else self._wait(answered)
+
+    async def _wait(self, pending: Pending) -> Response:
         self._running += 1
         try:
-            return await service(request)
+            return await pending
         finally:
             self._running -= 1
             if self._is_draining and not self._running:

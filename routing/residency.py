@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller, Request, Response
-from gateway.core.service import Filter, Service
+from gateway.core.service import Filter, Pending, Service
 from gateway.core.telemetry import Refused, Telemetry
 from routing.place import Place
 from routing.policy import Policy
@@ -45,7 +45,7 @@ class Residency:
     def __repr__(self) -> str:
         return f"<Residency {self._own_region}, {self._decide.cache_info().currsize} callers remembered>"
 
-    async def __call__(self, request: Request, service: Service) -> Response:
+    def __call__(self, request: Request, service: Service) -> Response | Pending:
         """Pass on, send abroad, or refuse.
 
         Raises:
@@ -62,7 +62,7 @@ class Residency:
                 "no allowed region: the residency of this tenant and place leaves none that may answer",
             )
         request = replace(request, caller=caller, regions=regions)
-        return await (service if self._own_region in regions else self._abroad)(request)
+        return (service if self._own_region in regions else self._abroad)(request)
 
     def _find(self, address: str, tenant: str, vouched: bool) -> tuple[Caller, frozenset[str]]:  # noqa: FBT001
         decision = allowed(self._policy, tenant, self._locate(address))

@@ -1,17 +1,34 @@
-"""The two words of the design: a Service answers a request, a Filter stands around a Service."""
+"""The two words of the design: a Service answers a request, a Filter stands around a Service.
+
+An answer may be there already: a cache has it in memory. Then a Service may return the Response itself, and
+else a coroutine of it. ``response = await service(request)`` is right for both, and whoever awaits need not
+know of the difference. The filters that every hit passes do know. They are plain functions that hand on what
+is there, and go on in a coroutine only where they must wait::
+
+    def __call__(self, request, service):
+        answered = service(request)
+        return answered if isinstance(answered, Response) else self._wait(answered)
+
+Nothing else can happen during such a call, so what is only about waiting (a seat, a timer, a task) is not
+taken for it, and a coroutine that is never started leaves nothing behind.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from gateway.core.request import Request, Response
+
+Pending = Coroutine[Any, Any, Response]
+"""An answer that has to be waited for. It must be awaited: it may not have begun."""
 
 
 class Service(Protocol):
     """Whatever can answer a request: a model, a cache in front of one, a region over a wire."""
 
-    async def __call__(self, request: Request) -> Response:
+    def __call__(self, request: Request) -> Response | Pending:
         """Answer, or raise GatewayError. Cancelling the call must leave the service clean."""
         ...
 
@@ -19,7 +36,7 @@ class Service(Protocol):
 class Filter(Protocol):
     """Whatever stands around a Service: it may answer, change, repeat, refuse or pass on."""
 
-    async def __call__(self, request: Request, service: Service) -> Response:
+    def __call__(self, request: Request, service: Service) -> Response | Pending:
         """Answer in the name of ``service``, which is the rest of the stack."""
         ...
 

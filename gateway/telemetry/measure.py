@@ -7,7 +7,7 @@ from asyncio import CancelledError
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
 from gateway.core.request import Request, Response
-from gateway.core.service import Filter, Service
+from gateway.core.service import Filter, Pending, Service
 from gateway.core.telemetry import LayerTimed, RequestFinished, Telemetry
 
 
@@ -18,23 +18,41 @@ class Measure:
         self._tick = clock.tick
         self._emit = telemetry.emit
 
-    async def __call__(self, request: Request, service: Service) -> Response:
+    def __call__(self, request: Request, service: Service) -> Response | Pending:
         """Pass the request on and report its end."""
         began = self._tick()
-        provenance, code, version = "none", "internal", request.version
         try:
-            response = await service(request)
-            provenance, code, version = response.provenance.label, "ok", response.version
-            return response
-        except GatewayError as error:
-            code = error.fault.value
+            answered = service(request)
+        except BaseException as error:
+            self._failed(request, error, began)
             raise
-        except CancelledError:
+        if not isinstance(answered, Response):
+            return self._wait(request, answered, began)
+        self._emit(
+            RequestFinished(
+                request.model, answered.provenance.label, "ok", self._tick() - began, answered.version
+            )
+        )
+        return answered
+
+    async def _wait(self, request: Request, pending: Pending, began: float) -> Response:
+        try:
+            response = await pending
+        except BaseException as error:
+            self._failed(request, error, began)
+            raise
+        seconds = self._tick() - began
+        self._emit(RequestFinished(request.model, response.provenance.label, "ok", seconds, response.version))
+        return response
+
+    def _failed(self, request: Request, error: BaseException, began: float) -> None:
+        code = "internal"
+        if isinstance(error, GatewayError):
+            code = error.fault.value
+        elif isinstance(error, CancelledError):
             # The caller left. That is neither our failure nor a timeout.
             code = "cancelled"
-            raise
-        finally:
-            self._emit(RequestFinished(request.model, provenance, code, self._tick() - began, version))
+        self._emit(RequestFinished(request.model, "none", code, self._tick() - began, request.version))
 
 
 class Timed:

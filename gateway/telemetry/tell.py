@@ -12,7 +12,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from gateway.core.request import Parameter, Request, Response
-from gateway.core.service import Filter, Service
+from gateway.core.service import Filter, Pending, Service
 
 ASKED: Final = "edgeway_provenance"
 
@@ -26,10 +26,13 @@ class Tell:
     def __init__(self, region: str, generation: int) -> None:
         self._region, self._generation = region, generation
 
-    async def __call__(self, request: Request, service: Service) -> Response:
+    def __call__(self, request: Request, service: Service) -> Response | Pending:
         """Answer, with the provenance among the parameters if the request asks for it."""
         if not request.parameters or ASKED not in request.parameters:
-            return await service(request)
+            return service(request)
+        return self._tell(request, service)
+
+    async def _tell(self, request: Request, service: Service) -> Response:
         parameters = dict(request.parameters)
         is_wanted = parameters.pop(ASKED) is True
         response = await service(replace(request, parameters=parameters))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.request import Request
-from gateway.core.service import Generation
+from gateway.core.request import Request, Response
+from gateway.core.service import Generation, Pending
 from gateway.core.stepping import in_task
 from gateway.core.telemetry import Refused
 from gateway.core.tensor import Buffer
 from gateway.listeners.arrivals import Arrival, Arrivals
-from gateway.listeners.exchange import Answer, Head
+from gateway.listeners.exchange import Answer, Head, PendingAnswer
 from gateway.listeners.extensions import ProtocolSettings
 from gateway.listeners.front import Front
 from gateway.listeners.rest.answers import Answers, Refusal
@@ -40,8 +40,10 @@ class Infer:
     def __repr__(self) -> str:
         return f"<Infer of {self._front.region}>"
 
-    async def __call__(self, head: Head, target: Target, body: Buffer, generation: Generation) -> Answer:
-        """Answer one request.
+    def __call__(
+        self, head: Head, target: Target, body: Buffer, generation: Generation
+    ) -> Answer | PendingAnswer:
+        """Answer one request, at once if the stack does.
 
         Raises:
             GatewayError: of the codec or of the stack.
@@ -54,20 +56,37 @@ class Infer:
                 body = self.inflated(body, arrival.content_encoding)
             said = arrival.header_length
             if said == "0":
-                await in_task()
-                spec = await self._front.catalog.describe(target.model, target.version)
-                inference = raw_inference(spec, body)
-            else:
-                inference = self._decode(body, None if said is None else parse_header_length(said))
+                return self._raw(arrival, target, body, generation, now)
+            inference = self._decode(body, None if said is None else parse_header_length(said))
             request = request_of(target, inference, arrival, now)
         except GatewayError as error:
             self._front.telemetry.emit(Refused("http", error.fault))
             raise
-        response = await generation(request)
+        answered = generation(request)
+        if isinstance(answered, Response):
+            return self._written(answered, inference, arrival, generation.number)
+        return self._wait(answered, inference, arrival, generation.number)
+
+    async def _raw(
+        self, arrival: Arrival, target: Target, body: Buffer, generation: Generation, now: float
+    ) -> Answer:
+        """Answer a request whose body is the data of the model's one input and nothing else."""
+        await in_task()
+        try:
+            spec = await self._front.catalog.describe(target.model, target.version)
+            inference = raw_inference(spec, body)
+            request = request_of(target, inference, arrival, now)
+        except GatewayError as error:
+            self._front.telemetry.emit(Refused("http", error.fault))
+            raise
+        return self._written(await generation(request), inference, arrival, generation.number)
+
+    async def _wait(self, pending: Pending, inference: Inference, arrival: Arrival, number: int) -> Answer:
+        return self._written(await pending, inference, arrival, number)
+
+    def _written(self, response: Response, inference: Inference, arrival: Arrival, number: int) -> Answer:
         written = self._encode(response, inference.wishes, inference.id)
-        return self._answers.inference(
-            written, response.provenance, generation.number, arrival.accept_encoding
-        )
+        return self._answers.inference(written, response.provenance, number, arrival.accept_encoding)
 
     def arrival(self, head: Head) -> Arrival:
         """Read a head.

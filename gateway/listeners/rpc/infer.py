@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from gateway.core.errors import GatewayError
 from gateway.core.request import Request, Response
-from gateway.core.service import Generation
+from gateway.core.service import Generation, Pending
 from gateway.core.telemetry import Refused
 from gateway.core.tensor import Buffer
 from gateway.listeners.arrivals import Arrival, Arrivals
-from gateway.listeners.exchange import Answer, Head
+from gateway.listeners.exchange import Answer, Head, PendingAnswer
 from gateway.listeners.front import Front
 from gateway.listeners.rpc.statuses import FIELDS, Statuses
 from gateway.wire import headers
@@ -32,8 +32,8 @@ class Infer:
     def __repr__(self) -> str:
         return f"<Infer of {self._front.region}>"
 
-    async def __call__(self, head: Head, body: bytes, generation: Generation) -> Answer:
-        """Answer one call.
+    def __call__(self, head: Head, body: bytes, generation: Generation) -> Answer | PendingAnswer:
+        """Answer one call, at once if the stack does.
 
         Raises:
             GatewayError: of the codec or of the stack.
@@ -45,11 +45,17 @@ class Infer:
             self._front.telemetry.emit(Refused("grpc", error.fault))
             raise
         request, inference = self.request(message, arrival)
-        response = await generation(request)
-        parts = self.parts(response, inference)
-        return Answer(
-            200, FIELDS, frame(parts), (), self._statuses.ok(generation.number, response.provenance)
-        )
+        answered = generation(request)
+        if isinstance(answered, Response):
+            return self._written(answered, inference, generation.number)
+        return self._wait(answered, inference, generation.number)
+
+    async def _wait(self, pending: Pending, inference: Inference, number: int) -> Answer:
+        return self._written(await pending, inference, number)
+
+    def _written(self, response: Response, inference: Inference, number: int) -> Answer:
+        parts = frame(self.parts(response, inference))
+        return Answer(200, FIELDS, parts, (), self._statuses.ok(number, response.provenance))
 
     def arrival(self, head: Head) -> Arrival:
         """Read a head.
