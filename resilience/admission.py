@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller, Request, Response
-from gateway.core.service import Filter, Pending, Service
+from gateway.core.service import FastPath, Filter, Pending, Service, fast_path
 from gateway.core.telemetry import Refused, Telemetry
+from gateway.core.tensor import Buffer
 from resilience.settings import AdmissionSettings
 
 
@@ -36,7 +37,7 @@ class Admission:
 
     Args:
         identify: returns the caller as checked (the same object when nothing changed), or raises
-            GatewayError; it must not wait.
+            GatewayError; it must not wait, and say the same of the same caller every time.
         seats: shared by all doors of the process.
         settings: what a refused caller is told.
         telemetry: hears ``Refused``.
@@ -76,6 +77,23 @@ class Admission:
 
         answered = service(request)
         return answered if isinstance(answered, Response) else self._wait(answered)
+
+    def fast_path(self, like: Request, service: Service) -> FastPath | None:
+        """Return a path that is closed while there is no seat.
+
+        Raises:
+            GatewayError: whatever ``identify`` raises.
+        """
+        caller = self._identify(like.caller)
+        rest = fast_path(service, like if caller is like.caller else replace(like, caller=caller))
+        if rest is None:
+            return None
+        seats = self._seats
+
+        def answer(data: Sequence[Buffer]) -> Response | None:
+            return None if seats.taken >= seats.limit else rest(data)
+
+        return answer
 
     async def _wait(self, pending: Pending) -> Response:
         seats = self._seats

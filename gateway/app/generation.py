@@ -10,7 +10,7 @@ from gateway.app.endpoints import Endpoints, Guarded, Health
 from gateway.app.stacks import Levels, Parts, door, longest_s, route_service
 from gateway.core.catalog import unknown_model
 from gateway.core.request import Request, Response
-from gateway.core.service import Pending, Service
+from gateway.core.service import FastPath, Pending, Service, fast_path
 from routing.matching import Routes
 from routing.policy import Policy
 from routing.residency import Locate
@@ -43,6 +43,11 @@ class Dispatch:
             raise unknown_model(request.model)
         return self._stacks[route.name](request)
 
+    def fast_path(self, like: Request) -> FastPath | None:
+        """Return the path of the route's stack; a route is chosen by nothing that data could change."""
+        route = self._routes.find(like.model, like.caller.tenant)
+        return None if route is None else fast_path(self._stacks[route.name], like)
+
 
 class PolicyGeneration:
     """A policy in force, or about to be."""
@@ -65,6 +70,10 @@ class PolicyGeneration:
     def __call__(self, request: Request) -> Response | Pending:
         """Answer by the stacks of this generation."""
         return self._service(request)
+
+    def fast_path(self, like: Request) -> FastPath | None:
+        """Return the path of requests like this one through these stacks."""
+        return fast_path(self._service, like)
 
 
 class Builder:

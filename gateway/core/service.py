@@ -11,18 +11,33 @@ is there, and go on in a coroutine only where they must wait::
 
 Nothing else can happen during such a call, so what is only about waiting (a seat, a timer, a task) is not
 taken for it, and a coroutine that is never started leaves nothing behind.
+
+Requests come in series that differ in nothing but their data. What a stack decides by anything else it can
+decide once. So a Service or a Filter may have a second method::
+
+    def fast_path(self, like: Request) -> FastPath | None                      # of a Service
+    def fast_path(self, like: Request, service: Service) -> FastPath | None    # of a Filter
+
+It answers the requests that are like ``like`` in all but id, deadline and data as the call would, as long as
+the answer is in memory. Where it is not, it returns None and has done nothing, and the request takes the
+call. A filter that has a say in each request does what it must around the path of the rest; one that would
+let every such request pass unchanged returns the path of the rest; one without the method stands in the way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Protocol
 
 from gateway.core.request import Request, Response
+from gateway.core.tensor import Buffer
 
 Pending = Coroutine[Any, Any, Response]
 """An answer that has to be waited for. It must be awaited: it may not have begun."""
+
+FastPath = Callable[[Sequence[Buffer]], Response | None]
+"""Takes the data of a request's inputs, in their order."""
 
 
 class Service(Protocol):
@@ -55,3 +70,16 @@ def stack(*filters: Filter, service: Service) -> Service:
     for filter_ in reversed(filters):
         service = partial(filter_, service=service)
     return service
+
+
+def fast_path(service: Service, like: Request) -> FastPath | None:
+    """Return the fast path of requests like this one, if everything on their way has one.
+
+    Raises:
+        GatewayError: as the call would.
+    """
+    if isinstance(service, partial):
+        find = getattr(service.func, "fast_path", None)
+        return find(like, service.keywords["service"]) if find else None
+    find = getattr(service, "fast_path", None)
+    return find(like) if find else None

@@ -12,7 +12,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from gateway.core.request import Parameter, Request, Response
-from gateway.core.service import Filter, Pending, Service
+from gateway.core.service import FastPath, Filter, Pending, Service, fast_path
 
 ASKED: Final = "edgeway_provenance"
 
@@ -31,6 +31,10 @@ class Tell:
         if not request.parameters or ASKED not in request.parameters:
             return service(request)
         return self._tell(request, service)
+
+    def fast_path(self, like: Request, service: Service) -> FastPath | None:
+        """Return the path of the rest, for those who do not ask."""
+        return None if ASKED in like.parameters else fast_path(service, like)
 
     async def _tell(self, request: Request, service: Service) -> Response:
         parameters = dict(request.parameters)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from gateway.core.errors import Fault, GatewayError
@@ -13,11 +14,12 @@ from gateway.core.tensor import Buffer
 from gateway.listeners.arrivals import Arrival, Arrivals
 from gateway.listeners.exchange import Answer, Head, PendingAnswer
 from gateway.listeners.extensions import ProtocolSettings
+from gateway.listeners.fast_paths import FastPaths
 from gateway.listeners.front import Front
 from gateway.listeners.rest.answers import Answers, Refusal
 from gateway.wire import headers
 from gateway.wire.compression import CODINGS, inflate
-from gateway.wire.oip_json import Inference, parse_header_length
+from gateway.wire.oip_json import Inference, Wishes, parse_header_length
 from gateway.wire.oip_paths import Target
 from gateway.wire.oip_raw import raw_inference
 from gateway.wire.oip_reuse import RequestHeads, ResponseHeads
@@ -33,7 +35,9 @@ class Infer:
         self._answers = answers
         self._settings = settings
         self._arrivals = Arrivals(front.trust)
-        self._decode = RequestHeads().decode
+        self._heads = heads = RequestHeads()
+        self._decode = heads.decode
+        self._fast = FastPaths()
         self._encode = ResponseHeads().encode
         self._now = front.clock.now
 
@@ -49,6 +53,8 @@ class Infer:
             GatewayError: of the codec or of the stack.
             Refusal: 501 for a coding that nobody here reads.
         """
+        if (fast := self._fast.answer(head, body, generation)) is not None:
+            return fast
         now = self._now()
         try:
             arrival = self._arrivals.read(head)
@@ -64,7 +70,20 @@ class Infer:
             raise
         answered = generation(request)
         if isinstance(answered, Response):
-            return self._written(answered, inference, arrival, generation.number)
+            if not inference.id and arrival.content_encoding is None:
+                self._fast.learn(
+                    head,
+                    partial(self._heads.layout, body, None if said is None else int(said)),
+                    request,
+                    arrival=arrival,
+                    generation=generation,
+                    write=partial(
+                        self._written, inference.wishes, "", arrival.accept_encoding, generation.number
+                    ),
+                )
+            return self._written(
+                inference.wishes, inference.id, arrival.accept_encoding, generation.number, answered
+            )
         return self._wait(answered, inference, arrival, generation.number)
 
     async def _raw(
@@ -79,14 +98,19 @@ class Infer:
         except GatewayError as error:
             self._front.telemetry.emit(Refused("http", error.fault))
             raise
-        return self._written(await generation(request), inference, arrival, generation.number)
+        return await self._wait(generation(request), inference, arrival, generation.number)
 
-    async def _wait(self, pending: Pending, inference: Inference, arrival: Arrival, number: int) -> Answer:
-        return self._written(await pending, inference, arrival, number)
+    async def _wait(
+        self, answered: Response | Pending, inference: Inference, arrival: Arrival, number: int
+    ) -> Answer:
+        response = await answered
+        return self._written(inference.wishes, inference.id, arrival.accept_encoding, number, response)
 
-    def _written(self, response: Response, inference: Inference, arrival: Arrival, number: int) -> Answer:
-        written = self._encode(response, inference.wishes, inference.id)
-        return self._answers.inference(written, response.provenance, number, arrival.accept_encoding)
+    def _written(
+        self, wishes: Wishes, request_id: str, accepted: str | None, number: int, response: Response
+    ) -> Answer:
+        written = self._encode(response, wishes, request_id)
+        return self._answers.inference(written, response.provenance, number, accepted)
 
     def arrival(self, head: Head) -> Arrival:
         """Read a head.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
+
 from gateway.core.errors import GatewayError
 from gateway.core.request import Request, Response
 from gateway.core.service import Generation, Pending
@@ -9,13 +12,15 @@ from gateway.core.telemetry import Refused
 from gateway.core.tensor import Buffer
 from gateway.listeners.arrivals import Arrival, Arrivals
 from gateway.listeners.exchange import Answer, Head, PendingAnswer
+from gateway.listeners.fast_paths import FastPaths
 from gateway.listeners.front import Front
 from gateway.listeners.rpc.statuses import FIELDS, Statuses
 from gateway.wire import headers
-from gateway.wire.classification import classify
-from gateway.wire.grpc_framing import Unpacking, frame, parse_timeout
+from gateway.wire.classification import NO_CLASSES, classify
+from gateway.wire.grpc_framing import PREFIX, Unpacking, frame, parse_timeout
 from gateway.wire.grpc_infer import InferMessages
 from gateway.wire.oip_proto import Inference
+from gateway.wire.oip_reuse import Layout
 
 
 class Infer:
@@ -27,6 +32,7 @@ class Infer:
         self._ratio = ratio
         self._arrivals = Arrivals(front.trust)
         self._messages = InferMessages()
+        self._fast = FastPaths()
         self._now = front.clock.now
 
     def __repr__(self) -> str:
@@ -38,6 +44,8 @@ class Infer:
         Raises:
             GatewayError: of the codec or of the stack.
         """
+        if (fast := self._fast.answer(head, body, generation)) is not None:
+            return fast
         try:
             arrival = self._arrivals.read(head)
             message = self.unpacking(arrival).only(body)
@@ -47,15 +55,34 @@ class Infer:
         request, inference = self.request(message, arrival)
         answered = generation(request)
         if isinstance(answered, Response):
-            return self._written(answered, inference, generation.number)
+            if not (inference.id or inference.classes):
+                self._fast.learn(
+                    head,
+                    partial(self._layout, body),
+                    request,
+                    arrival=arrival,
+                    generation=generation,
+                    write=partial(self._written, NO_CLASSES, "", generation.number),
+                )
+            return self._written(inference.classes, inference.id, generation.number, answered)
         return self._wait(answered, inference, generation.number)
 
     async def _wait(self, pending: Pending, inference: Inference, number: int) -> Answer:
-        return self._written(await pending, inference, number)
+        return self._written(inference.classes, inference.id, number, await pending)
 
-    def _written(self, response: Response, inference: Inference, number: int) -> Answer:
-        parts = frame(self.parts(response, inference))
+    def _written(
+        self, classes: Mapping[str, int], request_id: str, number: int, response: Response
+    ) -> Answer:
+        parts = frame(self.parts(response, classes, request_id))
         return Answer(200, FIELDS, parts, (), self._statuses.ok(number, response.provenance))
+
+    def _layout(self, body: bytes) -> Layout | None:
+        """Return how bodies like this one look: one message that is not compressed, with its prefix."""
+        layout = self._messages.layout(memoryview(body)[PREFIX:]) if body[0] == 0 else None
+        if layout is None:
+            return None
+        spans = tuple([(start + PREFIX, stop + PREFIX) for start, stop in layout.spans])
+        return Layout(body[:PREFIX] + layout.prefix, layout.size + PREFIX, spans)
 
     def arrival(self, head: Head) -> Arrival:
         """Read a head.
@@ -101,12 +128,12 @@ class Infer:
         )
         return request, inference
 
-    def parts(self, response: Response, inference: Inference) -> list[Buffer]:
+    def parts(self, response: Response, classes: Mapping[str, int], request_id: str) -> list[Buffer]:
         """Write an answer as the parts of one message.
 
         Raises:
             GatewayError: INVALID for classes of an output that has none.
         """
-        if inference.classes:
-            response = classify(response, inference.classes)
-        return self._messages.encode(response, inference.id)
+        if classes:
+            response = classify(response, classes)
+        return self._messages.encode(response, request_id)
