@@ -152,7 +152,8 @@ async def connection(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asy
     try:
         yield reader, writer
     finally:
-        writer.transport.abort()
+        if not writer.transport.is_closing():
+            writer.transport.abort()
 
 
 async def until(condition: Callable[[], Any], within_s: float = 10) -> None:

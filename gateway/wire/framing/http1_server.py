@@ -79,6 +79,7 @@ class Http1Server:
     __slots__ = (
         "_count",
         "_events",
+        "_has_begun",
         "_headers",
         "_in_head",
         "_in_message",
@@ -100,7 +101,7 @@ class Http1Server:
         self._headers: list[tuple[str, str]] = []
         self._path = ""
         self._size = self._partial = self._count = self._overhead = 0
-        self._in_head = self._in_message = self._is_over = False
+        self._in_head = self._in_message = self._has_begun = self._is_over = False
         self._repeat: _Repeat | None = None
 
     def __repr__(self) -> str:
@@ -141,6 +142,7 @@ class Http1Server:
         events: list[Event] = []
         self._events = events
         was_in_head, was_in_body = self._in_head, self._in_message and not self._in_head
+        self._has_begun = False
         while data:
             try:
                 self._parser.feed_data(data)
@@ -148,7 +150,6 @@ class Http1Server:
                 # An upgrade is an offer, which we do not take: the rest is the next request.
                 self._parser = httptools.HttpRequestParser(self)
                 data = data[upgrade.args[0] :]
-                was_in_head = was_in_body = False
                 continue
             except httptools.HttpParserCallbackError:
                 # One of ours, which has said what is wrong.
@@ -158,10 +159,10 @@ class Http1Server:
             break
         if self._in_head and not self._is_over:
             # Parts that are not complete yet are not in _size. What came before this head is not its fault.
-            self._partial = self._partial + len(data) if was_in_head else 0
+            self._partial = 0 if self._has_begun or not was_in_head else self._partial + len(data)
             if max(self._partial, self._size) > self._max_bytes:
                 self._break(_too_large())
-        elif was_in_body and self._in_message and not self._is_over:
+        elif was_in_body and self._in_message and not (self._has_begun or self._is_over):
             self._count_overhead(len(data), events)
         return events
 
@@ -185,7 +186,7 @@ class Http1Server:
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        self._in_head = self._in_message = True
+        self._in_head = self._in_message = self._has_begun = True
         self._size = self._count = self._partial = self._overhead = 0
 
     def on_url(self, url: bytes) -> None:
