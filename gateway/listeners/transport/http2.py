@@ -13,7 +13,7 @@ from typing import Any, Final
 from gateway.core.stepping import begin
 from gateway.core.tensor import Buffer
 from gateway.listeners.exchange import Answer, Head, Intake, Whole
-from gateway.listeners.transport.http1 import DRAIN_SILENCE_S
+from gateway.listeners.transport.http1_phase import DRAIN_SILENCE_S
 from gateway.listeners.transport.ledger import Connection, Ledger
 from gateway.listeners.transport.streams import BodyStream
 from gateway.wire.framing import http2_server as framing
