@@ -77,9 +77,11 @@ class Http2Output:
                 if part and not engine.more(number, bytes(part)):
                     return False
                 self.flush()
-                while self.is_paused or engine.queued(number) > _MOST_QUEUED:
+                if self._is_full(number):
+                    # Noted once for each part: to be woken is no progress.
                     self.unsent.note(number, self._ledger.loop.time())
-                    await self._wait_for_room()
+                    while self._is_full(number):
+                        await self._wait_for_room()
             # Trailers of a stream are what its source says at its end.
             return engine.finish(number, getattr(body, "trailers", answer.trailers))
         finally:
@@ -164,6 +166,9 @@ class Http2Output:
             for number in self._answered:
                 self.unsent.note(number, now)
         self._answered.clear()
+
+    def _is_full(self, number: int) -> bool:
+        return self.is_paused or self._engine.queued(number) > _MOST_QUEUED
 
     async def _wait_for_room(self) -> None:
         if self._room is None:
