@@ -1,0 +1,119 @@
+"""The words of the suite: a check, what it found, and what was said on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gateway.commands.conformance.peer import Peer
+
+
+class Verdict(StrEnum):
+    """What a check found."""
+
+    PASS = "pass"  # noqa: S105 - a verdict, not a password
+    FAIL = "fail"
+    UNSUPPORTED = "unsupported"
+
+
+class Level(StrEnum):
+    """Whether a server may leave out what is checked."""
+
+    REQUIRED = "required"
+    OPTIONAL = "optional"
+
+
+class Broken(Exception):  # noqa: N818 - it is a finding about the server, not an error of the suite
+    """The server did not do what the clause says; the message is the reason that is reported."""
+
+
+class Absent(Exception):  # noqa: N818 - as above
+    """The server does not offer what is checked; the message says how one can tell."""
+
+
+class Untested(Exception):  # noqa: N818 - as above
+    """The run was not given what the check needs, such as an address; the message says what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One rule of a specification, and the function that exchanges messages and judges them.
+
+    ``extension`` is the name under which a server advertises an optional part in its metadata. A server
+    that advertises it must pass; one that does not, cannot fail.
+    """
+
+    id: str
+    area: str
+    title: str
+    clause: str
+    level: Level
+    extension: str
+    judge: Callable[[Peer], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A request and its answer, both shortened to what one can read."""
+
+    sent: str
+    got: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found, with everything that was said for it."""
+
+    check: Check
+    verdict: Verdict
+    reason: str = ""
+    seconds: float = 0.0
+    exchanges: tuple[Exchange, ...] = ()
+
+
+@dataclass(slots=True)
+class Area:
+    """A part of the protocol and its checks, in the order in which they are reported."""
+
+    name: str
+    checks: list[Check] = field(default_factory=list)
+
+    def check(
+        self, name: str, title: str, clause: str, *, optional: bool = False, extension: str = ""
+    ) -> Callable[[Callable[[Peer], None]], Callable[[Peer], None]]:
+        """Add the function below as a check; naming an extension makes it optional."""
+
+        def add(judge: Callable[[Peer], None]) -> Callable[[Peer], None]:
+            level = Level.OPTIONAL if optional or extension else Level.REQUIRED
+            self.checks.append(
+                Check(f"{self.name}.{name}", self.name, title, clause, level, extension, judge)
+            )
+            return judge
+
+        return add
+
+
+def require(condition: object, reason: str) -> None:
+    """Go on if the rule is kept.
+
+    Raises:
+        Broken: with ``reason`` otherwise.
+    """
+    if not condition:
+        raise Broken(reason)
+
+
+def decide(check: Check, error: Exception | None, advertised: frozenset[str]) -> tuple[Verdict, str]:
+    """Turn what a check's function ended with into a verdict and its reason."""
+    if error is None:
+        return Verdict.PASS, ""
+    if isinstance(error, Untested):
+        return Verdict.UNSUPPORTED, str(error)
+    if check.extension and check.extension not in advertised:
+        return Verdict.UNSUPPORTED, f"'{check.extension}' is not advertised; {error}"
+    if isinstance(error, Absent) and check.level is Level.OPTIONAL and not check.extension:
+        return Verdict.UNSUPPORTED, str(error)
+    return Verdict.FAIL, str(error)

@@ -1,0 +1,63 @@
+"""Running the checks one by one, whatever the server does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from gateway.commands.conformance.check import (
+    Absent,
+    Broken,
+    Check,
+    Finding,
+    Untested,
+    Verdict,
+    decide,
+)
+from gateway.commands.conformance.http_answer import WireError
+from gateway.commands.conformance.http_wire import HttpWire
+from gateway.commands.conformance.peer import Peer
+
+
+def advertised(http: HttpWire) -> frozenset[str]:
+    """Return the extensions that the server says it has; none when it says nothing readable."""
+    try:
+        listed = http.ask("GET", "/v2").object().get("extensions")
+    except (WireError, Broken):
+        return frozenset()
+    return (
+        frozenset(item for item in listed if isinstance(item, str))
+        if isinstance(listed, list)
+        else frozenset()
+    )
+
+
+def judge(check: Check, peer: Peer) -> Finding:
+    """Run one check. An answer so odd that the judging code trips over it is a failure of the server."""
+    peer.start()
+    began = time.monotonic()
+    error: Exception | None = None
+    try:
+        check.judge(peer)
+    except (Broken, Absent, Untested) as told:
+        error = told
+    except Exception as odd:  # noqa: BLE001 - a hostile answer must not end the run
+        error = Broken(f"the answer is not what can be judged ({type(odd).__name__}: {odd})"[:300])
+    verdict, reason = decide(check, error, peer.extensions)
+    return Finding(check, verdict, reason, time.monotonic() - began, tuple(peer.exchanges))
+
+
+def run(
+    checks: Sequence[Check], peer: Peer, advance: Callable[[Finding], None] = lambda _finding: None
+) -> list[Finding]:
+    """Run checks in order; ``advance`` hears of each finding."""
+    findings = []
+    for check in checks:
+        findings.append(judge(check, peer))
+        advance(findings[-1])
+    return findings
+
+
+def count(findings: Sequence[Finding], verdict: Verdict) -> int:
+    """Count the findings with a verdict."""
+    return sum(finding.verdict is verdict for finding in findings)

@@ -1,0 +1,98 @@
+"""One run from its arguments to its exit code."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+from rich.console import Console
+
+from gateway.commands.conformance import report
+from gateway.commands.conformance.check import Broken, Finding, Verdict
+from gateway.commands.conformance.files import Run, write_json, write_junit
+from gateway.commands.conformance.grpc_wire import opened
+from gateway.commands.conformance.http_answer import WireError
+from gateway.commands.conformance.http_wire import HttpWire, Place
+from gateway.commands.conformance.peer import Peer, printable
+from gateway.commands.conformance.run import advertised, count, run
+from gateway.commands.conformance.subject import CannotTestError, describe, discover
+from gateway.commands.conformance.suite import chosen
+
+PASSED: Final = 0
+FAILED: Final = 1
+CANNOT: Final = 2
+
+
+def session(options: Namespace, console: Console | None = None) -> int:
+    """Run the suite as ``options`` (of `edgeway conformance`) say; return the exit code."""
+    console = console or Console()
+    checks = chosen(tuple(options.only))
+    if options.list:
+        report.listing(console, checks)
+        return PASSED
+    try:
+        http = HttpWire(Place.of(options.url), options.timeout)
+        with ExitStack() as stack:
+            peer = _peer(options, http, stack)
+            with report.progress(console, len(checks)) as advance:
+                findings = run(checks, peer, advance)
+        _tell(console, options, peer, findings)
+    except (CannotTestError, ValueError) as error:
+        print(f"edgeway: {printable(str(error).encode())}", file=sys.stderr)
+        return CANNOT
+    except OSError as error:
+        print(f"edgeway: the report cannot be written: {error}", file=sys.stderr)
+        return CANNOT
+    return FAILED if count(findings, Verdict.FAIL) else PASSED
+
+
+def _peer(options: Namespace, http: HttpWire, stack: ExitStack) -> Peer:
+    model = discover(http, options.model or "", batch=options.batch, seed=options.seed)
+    identity = None
+    if options.identity:
+        try:
+            identity = describe(http, options.identity, batch=options.batch, seed=options.seed)
+        except (Broken, WireError) as error:
+            raise CannotTestError(f"the identity model '{options.identity}': {error}") from None
+    grpc = stack.enter_context(opened(options.grpc or "", timeout_s=options.timeout, tls=http.place.tls))
+    return Peer(http, grpc, model, identity=identity, extensions=advertised(http))
+
+
+def _tell(console: Console, options: Namespace, peer: Peer, findings: list[Finding]) -> None:
+    told = Run(
+        options.url,
+        options.grpc or "",
+        peer.model.name,
+        _server(peer.http),
+        tuple(sorted(peer.extensions)),
+        _suite(),
+        datetime.now(UTC).isoformat(timespec="seconds"),
+        "edgeway " + " ".join(options.said),
+    )
+    if options.verbose:
+        report.failures(console, findings)
+    report.table(console, findings)
+    report.summary(console, findings, told.server)
+    if options.json:
+        write_json(options.json, told, findings)
+    if options.junit:
+        write_junit(options.junit, told, findings)
+
+
+def _server(http: HttpWire) -> str:
+    try:
+        body = http.ask("GET", "/v2").object()
+    except (WireError, Broken):
+        return "a server without metadata"
+    return f"{str(body.get('name'))[:60]} {str(body.get('version'))[:30]}"
+
+
+def _suite() -> str:
+    try:
+        return f"edgeway {version('edgeway')}"
+    except PackageNotFoundError:
+        return "edgeway"

@@ -1,0 +1,97 @@
+"""`edgeway conformance`: its arguments. The suite itself is imported only when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from gateway.commands.arguments import add_command
+
+AREAS: Final = (
+    "server",
+    "model",
+    "infer",
+    "datatypes",
+    "binary",
+    "compression",
+    "policies",
+    "statistics",
+    "repository",
+    "generate",
+    "grpc",
+    "grpc-infer",
+    "grpc-stream",
+    "parity",
+    "errors",
+    "http",
+)
+"""The areas of the suite; named here so that --help needs no import of it."""
+
+EXAMPLES: Final = """\
+  edgeway conformance http://127.0.0.1:8000 --grpc 127.0.0.1:8001
+                                            the first model that the server lists
+  edgeway conformance http://127.0.0.1:8080 --model digits --only infer --only errors --verbose
+                                            two areas; every failure with its request, answer and clause
+  edgeway conformance http://127.0.0.1:8000 --model digits --identity echo --json out/c.json --junit out/c.xml
+                                            `echo` answers its inputs: every datatype is sent there and back
+  edgeway conformance http://127.0.0.1:8000 --list
+                                            the checks and their clauses; nothing is sent
+
+Works against any server of the Open Inference Protocol (KServe V2). It sends wrong and hostile requests,
+which a server must survive, and changes nothing: no model is loaded or unloaded, nothing is set.
+
+A check is required, or optional: a part that the server may leave out. What an optional check finds missing
+is `unsupported`, unless the server's metadata advertise the extension: then it fails.
+
+exit codes: 0 nothing failed, 1 something failed, 2 no server there, or no model that can be tested
+"""
+
+
+def add_to(commands: Any) -> None:
+    """Add `edgeway conformance`."""
+    parser = add_command(
+        commands,
+        "conformance",
+        _run,
+        about="check how well a server speaks the Open Inference Protocol",
+        examples=EXAMPLES,
+    )
+    parser.add_argument("url", metavar="URL", help="where its HTTP side listens, such as http://127.0.0.1:8000")
+    parser.add_argument("--grpc", metavar="HOST:PORT", help="where its gRPC side listens; without it, untested")
+    parser.add_argument("--model", metavar="NAME", help="the model under test (the first one listed)")
+    parser.add_argument("--identity", metavar="MODEL", help="a model that answers its inputs, for datatypes")
+    parser.add_argument("--batch", type=_batch, default=2, metavar="ROWS", help="rows in a request (2)")
+    parser.add_argument("--seed", type=int, default=1, help="of the inputs (1)")
+    parser.add_argument("--timeout", type=_seconds, default=10.0, metavar="S", help="for one exchange (10)")
+    parser.add_argument(
+        "--only", action="append", default=[], choices=AREAS, metavar="AREA", help=f"one of {', '.join(AREAS)}"
+    )
+    parser.add_argument("--list", action="store_true", help="show the checks, run none")
+    parser.add_argument("--verbose", action="store_true", help="show request, answer and clause of failures")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything that was found")
+    parser.add_argument("--junit", type=Path, metavar="FILE", help="write a JUnit report")
+
+
+def _batch(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 1024):
+        raise argparse.ArgumentTypeError("must be a whole number from 1 to 1024")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.1 <= seconds <= 600:
+        raise argparse.ArgumentTypeError("must be a number of seconds from 0.1 to 600")
+    return seconds
+
+
+def _run(options: argparse.Namespace) -> int:
+    from gateway.commands.conformance.session import session  # noqa: PLC0415 - 300 checks, needed only here
+
+    options.said = sys.argv[1:]
+    return session(options)
