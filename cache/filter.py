@@ -108,9 +108,22 @@ class Cache:
         except GatewayError as error:
             if held is None or not may_serve_stale(held, error, self._wall()):
                 raise
-            provenance = replace(held.response.provenance, stale=True)
-            return replace(held.response, provenance=provenance)
+            return _stale(held.response)
+        if held is not None and self._freshness.outranks(held, response.provenance, self._wall()):
+            return await self._hold(key, held)
         await self._keep(key, response, self._now() - started)
+        return response
+
+    async def _hold(self, key: bytes, held: Entry) -> Response:
+        """Answer with ``held``, and for a moment without trying again: nothing better can be had now."""
+        now = self._wall()
+        if now < held.soft_expiry:
+            # Still fresh; an early refresh has found nothing, and the next is due when it expires.
+            await self._memory.put(key, replace(held, compute_s=0.0))
+            return held.response
+        response = _stale(held.response)
+        until = min(now + self._freshness.uncertified_ttl_s, held.hard_expiry)
+        await self._memory.put(key, replace(held, response=response, soft_expiry=until, compute_s=0.0))
         return response
 
     async def _keep(self, key: bytes, response: Response, elapsed_s: float) -> None:
@@ -127,6 +140,10 @@ class Cache:
         await self._memory.put(key, entry)
         if self._remote is not None and lifetime.shared:
             await self._remote.put(key, entry)
+
+
+def _stale(response: Response) -> Response:
+    return replace(response, provenance=replace(response.provenance, stale=True))
 
 
 _: type[Filter] = Cache

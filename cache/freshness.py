@@ -52,6 +52,7 @@ class Freshness:
         self._settings = settings
         self._chance = chance
         self._expected_digests = expected_digests
+        self.uncertified_ttl_s = settings.uncertified_ttl_s
         self.reach = settings.early_beta * _LONGEST_DRAW
         """Times ``compute_s``: seconds before its soft expiry in which an answer can be due."""
 
@@ -79,9 +80,21 @@ class Freshness:
         if provenance.certified:
             return Lifetime(now + ttl_s, now + ttl_s + settings.stale_if_error_s, shared=True)
 
-        # An answer without a bound on its risk is for the moment only: never stale, never shared.
+        # An answer without a bound on its risk is for the moment only: never stale, never shared, and not
+        # kept a second time when it comes out of another gateway's cache.
+        if provenance.level:
+            return None
         ttl_s = min(ttl_s, settings.uncertified_ttl_s)
         return Lifetime(now + ttl_s, now + ttl_s, shared=False) if ttl_s else None
+
+    def outranks(self, held: Entry, provenance: Provenance, now: float) -> bool:
+        """Whether ``held`` is better than an answer that was just computed without a bound on its risk.
+
+        It is as long as it may stand in for one that fails: the edge answers uncertified only while
+        central cannot be had.
+        """
+        is_certified = held.response.provenance.certified
+        return is_certified and not provenance.certified and now < held.hard_expiry
 
     def compute_s(self, elapsed_s: float, lifetime: Lifetime, now: float) -> float:
         """Bound what a computation took, so that one outlier cannot keep an answer always due."""

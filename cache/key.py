@@ -15,6 +15,7 @@ requests cannot feed the hash the same bytes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from operator import attrgetter
 from typing import Final
 
@@ -23,7 +24,7 @@ from msgspec.msgpack import Encoder
 
 from gateway.core.request import Parameter, Request
 
-KEY_VERSION: Final = 1
+KEY_VERSION: Final = 2
 DEFAULT_SECRET: Final = b"edgeway: answers in this cache are not secret from one another"
 """Keys the hashes where ``key_secret`` is not set: then they tell requests apart, but anyone can
 compute them."""
@@ -56,23 +57,36 @@ class RequestHasher:
 
     ``secret`` is 32 bytes. ``identity`` names the artefacts behind the route (their digests),
     ``instruction_set`` the class of CPU whose arithmetic they use. With ``per_tenant`` false, answers
-    are shared within a residency class.
+    are shared within a residency class. ``proof`` tells what the artefacts are trusted with: when that
+    changes, no answer from before is found again. It is asked at every request and must return the same
+    object as long as nothing changes; ``str`` does, always the empty string.
     """
 
     def __init__(
-        self, secret: bytes, *, identity: str, instruction_set: str, per_tenant: bool = True
+        self,
+        secret: bytes,
+        *,
+        identity: str,
+        instruction_set: str,
+        per_tenant: bool = True,
+        proof: Callable[[], str] = str,
     ) -> None:
         self._pack = Encoder().encode
         self._per_tenant = per_tenant
         self._identity = identity
-        constant = (KEY_VERSION, identity, instruction_set, per_tenant)
-        self._constant = blake3(self._pack(constant), key=secret)
+        self._instruction_set = instruction_set
+        self._secret = secret
+        self._proof_now = proof
+        self._adopt(proof())
 
     def __repr__(self) -> str:
         return f"<RequestHasher {self._identity} per {'tenant' if self._per_tenant else 'residency class'}>"
 
     def __call__(self, request: Request) -> bytes:
         """Return the key of ``request``. About 5 us for 3 KB of input."""
+        proof = self._proof_now()
+        if proof is not self._proof:
+            self._adopt(proof)
         caller = request.caller
         inputs = request.inputs if len(request.inputs) < 2 else sorted(request.inputs, key=_BY_NAME)
         fields = (
@@ -93,6 +107,11 @@ class RequestHasher:
         for tensor in inputs:
             digest.update(tensor.data)
         return digest.digest()
+
+    def _adopt(self, proof: str) -> None:
+        self._proof = proof
+        constant = (KEY_VERSION, self._identity, proof, self._instruction_set, self._per_tenant)
+        self._constant = blake3(self._pack(constant), key=self._secret)
 
 
 def _computing(request: Request) -> list[tuple[str, Parameter]]:

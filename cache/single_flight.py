@@ -12,13 +12,17 @@ has time left tries again. So an impatient caller costs a patient one at most ha
 one key there are only as many flights at once as doublings fit between the shortest and the longest
 deadline: one, when clients use one timeout.
 
-A flight carries the request of its first waiter: its id, its trace, its tracing context.
+A flight carries the request of its first waiter: its id, its trace, its tracing context, its allowed
+regions and hops. So only requests that may go to the same places share one. Two gateways that ask each
+other for one key would otherwise wait for each other: each forwarded request would join the flight that
+waits for it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Hashable
 from functools import partial
 from typing import Final
 
@@ -60,7 +64,7 @@ class SingleFlight:
         self._emit = telemetry.emit
         self._timeout_s = timeout_s
         self._max_refreshes = max_refreshes
-        self._flights: dict[bytes, _Flight] = {}
+        self._flights: dict[Hashable, _Flight] = {}
         self._tasks: set[asyncio.Task[Response]] = set()
         self._refreshes = 0
 
@@ -69,19 +73,20 @@ class SingleFlight:
         return f"<SingleFlight {len(self._flights)} flights, {waiters} waiters, {self._refreshes} refreshes>"
 
     async def __call__(self, key: bytes, request: Request, service: Service) -> Response:
-        """Answer from the flight of ``key``, which goes to ``service`` if none is under way.
+        """Answer from a flight of ``key``, which goes to ``service`` if none is under way.
 
         Raises:
             GatewayError: what the flight met; DEADLINE when it ran out of its own time; UNAVAILABLE
                 when the gateway stops.
         """
+        course = _course(key, request)
         while True:
-            flight = self._flights.get(key)
+            flight = self._flights.get(course)
             if flight is None or not self._has_time_for(flight, request):
-                flight = self._depart(key, request, service, is_refresh=False)
+                flight = self._depart(course, request, service, is_refresh=False)
             else:
                 self._emit(FlightJoined(request.model))
-            await self._wait(key, flight)
+            await self._wait(course, flight)
             if flight.task.cancelled():
                 raise GatewayError(Fault.UNAVAILABLE, "the gateway is stopping: try again", retryable=True)
             # A flight that was joined had half of the time left, so each turn halves what remains.
@@ -90,11 +95,12 @@ class SingleFlight:
 
     def refresh(self, key: bytes, request: Request, service: Service) -> None:
         """Start a flight that nobody waits for, unless one of ``key`` or too many others are under way."""
-        if key in self._flights or self._refreshes >= self._max_refreshes:
+        course = _course(key, request)
+        if course in self._flights or self._refreshes >= self._max_refreshes:
             return
         self._refreshes += 1
         deadline = self._clock.now() + self._timeout_s
-        self._depart(key, replace(request, deadline=deadline), service, is_refresh=True)
+        self._depart(course, replace(request, deadline=deadline), service, is_refresh=True)
 
     async def aclose(self) -> None:
         """Cancel every flight and wait until all have ended."""
@@ -112,41 +118,46 @@ class SingleFlight:
         is_deadline = isinstance(error, GatewayError) and error.fault is Fault.DEADLINE
         return is_deadline and self._clock.now() >= flight.deadline - ALMOST_S
 
-    async def _wait(self, key: bytes, flight: _Flight) -> None:
+    async def _wait(self, course: Hashable, flight: _Flight) -> None:
         flight.waiters += 1
         try:
             await asyncio.wait((flight.task,))
         finally:
             flight.waiters -= 1
             if not flight.waiters and not flight.is_refresh:
-                self._abandon(key, flight)
+                self._abandon(course, flight)
 
-    def _depart(self, key: bytes, request: Request, service: Service, *, is_refresh: bool) -> _Flight:
+    def _depart(self, course: Hashable, request: Request, service: Service, *, is_refresh: bool) -> _Flight:
         task = asyncio.create_task(_fly(request, service))
-        flight = self._flights[key] = _Flight(task, request.deadline, is_refresh=is_refresh)
+        flight = self._flights[course] = _Flight(task, request.deadline, is_refresh=is_refresh)
         self._tasks.add(task)
-        task.add_done_callback(partial(self._land, key, flight))
+        task.add_done_callback(partial(self._land, course, flight))
         return flight
 
-    def _land(self, key: bytes, flight: _Flight, task: asyncio.Task[Response]) -> None:
+    def _land(self, course: Hashable, flight: _Flight, task: asyncio.Task[Response]) -> None:
         self._tasks.discard(task)
         self._refreshes -= flight.is_refresh
-        self._forget(key, flight)
+        self._forget(course, flight)
         # Asking for the exception marks it as seen, also when nobody is left to hear of it.
         error = None if task.cancelled() else task.exception()
         if error is not None and not flight.waiters and not isinstance(error, GatewayError):
             context = {"message": "a flight that nobody waited for failed", "exception": error, "task": task}
             task.get_loop().call_exception_handler(context)
 
-    def _abandon(self, key: bytes, flight: _Flight) -> None:
+    def _abandon(self, course: Hashable, flight: _Flight) -> None:
         if not flight.task.done():
             # Who comes now must not board a flight that is about to be cancelled.
-            self._forget(key, flight)
+            self._forget(course, flight)
             flight.task.cancel()
 
-    def _forget(self, key: bytes, flight: _Flight) -> None:
-        if self._flights.get(key) is flight:
-            del self._flights[key]
+    def _forget(self, course: Hashable, flight: _Flight) -> None:
+        if self._flights.get(course) is flight:
+            del self._flights[course]
+
+
+def _course(key: bytes, request: Request) -> Hashable:
+    """What requests must have in common to share a flight: what they ask, and where it may be asked."""
+    return key, request.hops > 0, request.regions
 
 
 async def _fly(request: Request, service: Service) -> Response:

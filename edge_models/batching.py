@@ -21,7 +21,7 @@ from typing import Final
 
 import numpy as np
 
-from edge_models.joining import Feed, Outcome, Run, batch_length, failed, run_batch
+from edge_models.joining import Feed, Outcome, Run, Spent, batch_length, failed, run_batch
 from edge_models.settings import BatchingSettings
 from edge_models.workers import Workers
 from gateway.core.clock import Clock
@@ -60,6 +60,7 @@ class Batcher:
         run: runs a feed and returns the outputs; called in a worker's thread.
         workers: the threads that it shares with other models.
         joinable: whether rows of several requests may share a run.
+        version: of the model, for events.
     """
 
     def __init__(
@@ -72,8 +73,10 @@ class Batcher:
         clock: Clock,
         telemetry: Telemetry,
         joinable: bool = True,
+        version: str = "",
     ) -> None:
         self._model = model
+        self._version = version
         self._run = run
         self._workers = workers
         self._max_rows = settings.max_batch_size if joinable else 1
@@ -181,17 +184,19 @@ class Batcher:
         self._running += 1
         self._telemetry.emit(QueueChanged(self._model, len(self._queue)))
         work = partial(run_batch, self._run, [entry.feed for entry in batch], [entry.rows for entry in batch])
-        self._workers.run(work).add_done_callback(partial(self._finish, batch, now - batch[0].arrived))
+        self._workers.run(work).add_done_callback(partial(self._finish, batch, now))
         self._review()
 
     def _finish(
-        self, batch: list[_Entry], queue_s: float, done: asyncio.Future[tuple[list[Outcome], float]]
+        self, batch: list[_Entry], began: float, done: asyncio.Future[tuple[list[Outcome], Spent]]
     ) -> None:
         self._running -= 1
+        spent = Spent(self._pace_s)
         if done.cancelled() or done.exception() is not None:
             outcomes: list[Outcome] = [failed() for _ in batch]
         else:
-            outcomes, self._pace_s = done.result()
+            outcomes, spent = done.result()
+            self._pace_s = spent.total_s
         for entry, outcome in zip(batch, outcomes, strict=True):
             if entry.answer.done():
                 continue
@@ -200,7 +205,19 @@ class Batcher:
             else:
                 entry.answer.set_result(outcome)
         rows = sum(entry.rows for entry in batch)
-        self._telemetry.emit(BatchRan(self._model, rows, len(batch), queue_s, self._pace_s))
+        self._telemetry.emit(
+            BatchRan(
+                self._model,
+                rows,
+                len(batch),
+                queue_s=began - batch[0].arrived,
+                run_s=spent.total_s,
+                version=self._version,
+                queued_s=sum(began - entry.arrived for entry in batch),
+                input_s=spent.input_s,
+                output_s=spent.output_s,
+            )
+        )
         self._workers.release()
         self._settle()
 

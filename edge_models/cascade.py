@@ -14,6 +14,7 @@ from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Request, Response
 from gateway.core.service import Filter, Service
+from gateway.core.stepping import in_task
 from gateway.core.telemetry import CascadeDecided, Telemetry
 from gateway.core.tensor import Tensor
 
@@ -45,8 +46,10 @@ class Cascade:
             ``fail`` raises UNAVAILABLE, or OVERLOADED or DEADLINE where it was that.
         region: where this process stands.
         clock: the clock of deadlines.
-        telemetry: hears each decision. ``answered`` and ``deferred`` add up to all requests;
-            ``uncertified`` follows a ``deferred`` that the edge had to answer after all.
+        telemetry: hears each decision. ``answered`` and ``deferred`` add up to the requests that the edge
+            model may see; those of a model, version or region that it does not serve, and those that it
+            refuses as invalid, are in neither; ``uncertified`` follows a ``deferred`` that the edge had to
+            answer after all.
     """
 
     def __init__(
@@ -125,6 +128,7 @@ class Cascade:
             return await service(request)
         left_s = max(0.0, request.deadline - self._clock.now())
         sooner = request.deadline - min(_MOST_RESERVED_S, _SHARE_RESERVED * left_s)
+        await in_task()
         scope = asyncio.timeout_at(sooner)
         try:
             async with scope:

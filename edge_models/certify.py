@@ -221,13 +221,14 @@ def mismatch(
     instruction_set: str,
     onnxruntime: str,
     model: str | None = None,
-    alpha: float | None = None,
-    delta: float | None = None,
+    max_alpha: float = 1.0,
+    max_delta: float = 1.0,
     sample_digest: str | None = None,
 ) -> str | None:
     """Return the first field in which ``certificate`` differs from what serves, or None.
 
-    The optional ones are compared where the caller has an opinion; None means that it has none.
+    The optional ones are compared where the caller has an opinion; None means that it has none. A
+    certificate of more risk than ``max_alpha``, or of less confidence than ``1 - max_delta``, differs too.
     """
     expected: dict[str, str | float | None] = {
         "model": model,
@@ -236,14 +237,14 @@ def mismatch(
         "score": score,
         "instruction_set": instruction_set,
         "onnxruntime": onnxruntime,
-        "alpha": alpha,
-        "delta": delta,
         "sample_digest": sample_digest,
     }
     for field, value in expected.items():
         if value is not None and getattr(certificate, field) != value:
             return field
-    return None
+    if certificate.alpha > max_alpha:
+        return "alpha"
+    return "delta" if certificate.delta > max_delta else None
 
 
 def digest_file(path: Path) -> str:

@@ -30,7 +30,10 @@ def score_output(spec: ModelSpec, wanted: str = "") -> str:
 
 
 class Licence:
-    """The edge model's licence to answer for one model, which outlives reloads of the policy.
+    """The edge model's licence to answer for one model.
+
+    It learns at run time that central serves another model than the certificate's, so it has to outlive
+    the stacks that use it: whoever builds them keeps it for as long as the digests stay the same.
 
     Args:
         model: name of the model.
@@ -40,6 +43,7 @@ class Licence:
         refusal: the certificate's field that differed, or another word why ``threshold`` is None.
         edge_digest: of the artefact that the certificate names; empty: not checked.
         central_digest: likewise.
+        proof: names the certificate (its digest); empty without one.
         telemetry: hears of every refusal, once.
     """
 
@@ -54,6 +58,7 @@ class Licence:
         refusal: str = "missing",
         edge_digest: str = "",
         central_digest: str = "",
+        proof: str = "",
     ) -> None:
         self._model = model
         self._measure = measure
@@ -63,6 +68,7 @@ class Licence:
         self._edge_digest = edge_digest
         self._central_digest = central_digest
         self._refused: set[str] = set()
+        self._certificate, self._proof = proof, proof
         if threshold is None:
             self._tell(refusal, "")
 
@@ -71,6 +77,10 @@ class Licence:
             return f"<Licence {self._model} refused>"
         refused = f" refused for version {sorted(self._refused)}" if self._refused else ""
         return f"<Licence {self._model} from {self._threshold}{refused}>"
+
+    def proof(self) -> str:
+        """Return what answers under this licence are kept by; another one as soon as it is refused."""
+        return self._proof
 
     def is_valid(self, version: str = "") -> bool:
         """Whether any answer to requests for ``version`` (empty: none named) may be covered."""
@@ -94,6 +104,7 @@ class Licence:
             return
         if source.digest != self._central_digest and self.is_valid(version):
             self._refused.add(version)
+            self._proof = f"{self._certificate} refused for {sorted(self._refused)}"
             self._tell("central_digest", version)
 
     def _tell(self, field: str, version: str) -> None:

@@ -83,6 +83,7 @@ class Predictor:
                     clock=clock,
                     telemetry=telemetry,
                     joinable=joinable,
+                    version=model.version,
                 ),
                 inline_max_rows=_inline_max_rows(model, settings),
                 provenance=Provenance(
@@ -125,7 +126,8 @@ class Predictor:
     def _run_inline(self, lane: _Lane, feed: Feed, rows: int) -> list[Array]:
         started = time.perf_counter()
         arrays = lane.model.session.run(feed)
-        self._telemetry.emit(BatchRan(lane.model.name, rows, 1, 0.0, time.perf_counter() - started))
+        spent_s = time.perf_counter() - started
+        self._telemetry.emit(BatchRan(lane.model.name, rows, 1, 0.0, spent_s, lane.model.version))
         return arrays
 
 

@@ -11,6 +11,7 @@ Provider = Literal["cuda", "cpu"]
 MODEL_NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 
 Rows = Annotated[int, msgspec.Meta(ge=1, le=65536)]
+Share = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 ModelName = Annotated[str, msgspec.Meta(pattern=MODEL_NAME)]
 
 
@@ -49,7 +50,9 @@ class ModelsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """The models of one process and what runs them.
 
     ``repository``: a folder of ``<model>/<version>/model.onnx``. ``certificates``: a folder of
-    ``<model>.json``; without one every request is deferred. ``score_outputs``: model → the output that
+    ``<model>.json``; without one every request is deferred. ``max_alpha``, ``max_delta``: the most risk
+    that a certificate may allow, and the most doubt about it, default 0.02 and 0.05; one with more is
+    refused. ``score_outputs``: model → the output that
     its certificate scores; by default the first float output of shape [rows, classes].
 
     ``providers``: what to run on, the most wanted first; one that this machine lacks is passed over.
@@ -63,6 +66,8 @@ class ModelsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
     repository: Annotated[str, msgspec.Meta(min_length=1)]
     certificates: str | None = None
+    max_alpha: Share = 0.02
+    max_delta: Share = 0.05
     score_outputs: dict[ModelName, str] = {}
     providers: Annotated[tuple[Provider, ...], msgspec.Meta(min_length=1)] = ("cpu",)
     require: Provider | None = None

@@ -15,11 +15,15 @@ examples:
   edgeway demo                                 three regions, a central tier and faults, on this machine
   edgeway serve settings.yaml                  run one gateway
   edgeway policy validate compose/policy.yaml  check a policy before it goes anywhere
+  edgeway policy explain --help                tell what a policy does with a request
   edgeway model certify --help                 prove a cascade's threshold on calibration data
   edgeway conformance http://127.0.0.1:8000    check how well any server speaks the protocol
 
 exit codes: 0 done, 1 failed, 2 a file or an argument is wrong (the message names the line)
 """
+
+EXTRAS = {"onnxruntime": "cpu"}
+"""Libraries that not every command needs, and the extra of Edgeway that brings them."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,6 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         print(f"edgeway: {error}", file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get(error.name or "")
+        if extra is None:
+            raise
+        needed = f"pip install 'edgeway[{extra}]'"
+        print(f"edgeway: this needs {error.name}, which is not installed: {needed}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
     return code

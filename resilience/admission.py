@@ -13,27 +13,49 @@ from gateway.core.telemetry import Refused, Telemetry
 from resilience.settings import AdmissionSettings
 
 
+class Seats:
+    """The requests of this process, whichever policy generation they began under."""
+
+    __slots__ = ("limit", "taken")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.taken = 0
+
+    def __repr__(self) -> str:
+        return f"<Seats {self.taken} of {self.limit} taken>"
+
+    @property
+    def are_taken(self) -> bool:
+        """Whether the next request would be refused."""
+        return self.taken >= self.limit
+
+
 class Admission:
-    """Lets callers in whom ``identify`` knows, up to ``max_requests`` at a time in this process.
+    """Lets callers in whom ``identify`` knows, as long as there are seats.
 
     Args:
         identify: returns the caller as checked (the same object when nothing changed), or raises
             GatewayError; it must not wait.
-        settings: the limit, and what a refused caller is told.
+        seats: shared by all doors of the process.
+        settings: what a refused caller is told.
         telemetry: hears ``Refused``.
     """
 
     def __init__(
-        self, identify: Callable[[Caller], Caller], settings: AdmissionSettings, telemetry: Telemetry
+        self,
+        identify: Callable[[Caller], Caller],
+        seats: Seats,
+        settings: AdmissionSettings,
+        telemetry: Telemetry,
     ) -> None:
         self._identify = identify
-        self._limit = settings.max_requests
+        self._seats = seats
         self._retry_after_s = settings.retry_after_s
         self._telemetry = telemetry
-        self._running = 0
 
     def __repr__(self) -> str:
-        return f"<Admission {self._running} of {self._limit} running>"
+        return f"<Admission {self._seats.taken} of {self._seats.limit} running>"
 
     async def __call__(self, request: Request, service: Service) -> Response:
         """Let the request in, or refuse it before it costs anything.
@@ -42,7 +64,8 @@ class Admission:
             GatewayError: OVERLOADED; whatever ``identify`` raises.
         """
         # The limit comes first: under overload even looking at credentials is work.
-        if self._running >= self._limit:
+        seats = self._seats
+        if seats.taken >= seats.limit:
             self._telemetry.emit(Refused("admission", "concurrency"))
             raise GatewayError(
                 Fault.OVERLOADED,
@@ -57,11 +80,11 @@ class Admission:
         if caller is not request.caller:
             request = replace(request, caller=caller)
 
-        self._running += 1
+        seats.taken += 1
         try:
             return await service(request)
         finally:
-            self._running -= 1
+            seats.taken -= 1
 
 
 _: type[Filter] = Admission

@@ -21,7 +21,7 @@ from gateway.core.errors import Fault, GatewayError
 from gateway.core.gate import Gate, Pass
 from gateway.core.request import Request, Response
 from gateway.core.service import Filter, Service
-from gateway.core.telemetry import BreakerChanged, Telemetry
+from gateway.core.telemetry import BreakerChanged, Silence, Telemetry
 from resilience.settings import BreakerSettings
 
 _log = logging.getLogger("edgeway.breaker")
@@ -110,6 +110,10 @@ class Circuit:
         probe = _Pass(self)
         self._probe = ref(probe)
         return probe
+
+    def retire(self) -> None:
+        """Report no more: another circuit may have the name now. Calls under way still end here."""
+        self._telemetry = Silence()
 
     def take_success(self, pass_: _Pass) -> None:
         """The call of ``pass_`` proved that the endpoint works."""

@@ -17,7 +17,8 @@ class Bulkhead:
     """Lets ``max_concurrency`` requests through at a time; ``max_pending`` more wait their turn.
 
     First come, first served: who leaves hands the place to the one who has waited longest, so nobody
-    can slip in between. A refusal is ours and never counts against the endpoint.
+    can slip in between. Nobody waits longer than half of the time that was left when he came: the other
+    half is for the endpoint, or for another one. A refusal is ours and never counts against the endpoint.
     """
 
     def __init__(self, settings: BulkheadSettings, telemetry: Telemetry) -> None:
@@ -34,8 +35,8 @@ class Bulkhead:
         """Answer when there is a place.
 
         Raises:
-            GatewayError: OVERLOADED when too many wait already, for another endpoint to try; DEADLINE
-                when the request's time ends while it waits.
+            GatewayError: OVERLOADED when too many wait already, or the wait is too long; for another
+                endpoint to try.
         """
         if self._running < self._max_running:
             self._running += 1
@@ -49,13 +50,12 @@ class Bulkhead:
     async def _turn(self, deadline: float) -> None:
         if len(self._pending) >= self._max_pending:
             self._telemetry.emit(Refused("bulkhead", "full"))
-            raise GatewayError(
-                Fault.OVERLOADED, "too many requests wait for the endpoint; try again later", retryable=True
-            )
+            raise _crowded()
         loop = asyncio.get_running_loop()
         place = loop.create_future()
         self._pending.append(place)
-        timer = None if deadline == math.inf else loop.call_at(deadline, self._expire, place)
+        now = loop.time()
+        timer = None if deadline == math.inf else loop.call_at((now + deadline) / 2, self._expire, place)
         try:
             await place
         except BaseException:
@@ -78,13 +78,17 @@ class Bulkhead:
                 return
         self._running -= 1
 
-    @staticmethod
-    def _expire(place: asyncio.Future[None]) -> None:
+    def _expire(self, place: asyncio.Future[None]) -> None:
         # A timer is cancelled only when its waiter runs again, so the place may be decided already.
         if not place.done():
-            place.set_exception(
-                GatewayError(Fault.DEADLINE, "the deadline passed while the request waited for the endpoint")
-            )
+            self._telemetry.emit(Refused("bulkhead", "slow"))
+            place.set_exception(_crowded())
+
+
+def _crowded() -> GatewayError:
+    return GatewayError(
+        Fault.OVERLOADED, "too many requests wait for the endpoint; try again later", retryable=True
+    )
 
 
 _: type[Filter] = Bulkhead

@@ -19,7 +19,8 @@ class Retry:
 
     The wait before a retry is drawn evenly between 0 and a ceiling, which starts at base, doubles with
     each retry and ends at max ("full jitter": M. Brooker, Exponential Backoff and Jitter, AWS 2015);
-    it is as long as the failure's ``retry_after_s`` asks, if that is more. The failure is passed on at
+    it is as long as the failure's ``retry_after_s`` asks, if that is more and the next attempt does not go
+    ``elsewhere``. The failure is passed on at
     once when the attempts are used up, when the wait would not end before the deadline, or when the
     budget is spent.
 
@@ -88,7 +89,8 @@ class Retry:
 
     def _wait(self, state: RetryCallState) -> float:
         jittered = self._chance.random() * self._ceiling(state)
-        return max(jittered, _failure_of(state).retry_after_s or 0.0)
+        failure = _failure_of(state)
+        return jittered if failure.elsewhere else max(jittered, failure.retry_after_s or 0.0)
 
     def _is_denied(self, series: _Series, state: RetryCallState) -> bool:
         if state.attempt_number > self._num_retries:

@@ -14,8 +14,9 @@ if that step did not end it::
 
 This behaves as ``async with asyncio.timeout_at(deadline): return await call``:
 
-* The step runs in the caller's task and context, as an awaited call does, and what it raises is
-  raised here; no coroutine lets a StopIteration of its own escape, so that one always is the return.
+* The step runs in the caller's context, and in its task if there is one (``gateway.core.stepping``), as an
+  awaited call does, and what it raises is raised here; no coroutine lets a StopIteration of its own escape,
+  so that one always is the return.
 * What the step waits for is handed to the task in the same turn of the loop, unchanged, and what the
   task answers (a result, an exception, a cancellation, the closing of the coroutine) goes to the call.
 * From the first wait on, it *is* ``asyncio.timeout_at``: a cancellation from outside stays one, even
@@ -28,9 +29,10 @@ cancellation arrives, as it must; but if the limit has passed as well, it is rep
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Generator
-from types import coroutine
+from collections.abc import Coroutine
 from typing import Any, TypeVar
+
+from gateway.core.stepping import in_task, resume
 
 T = TypeVar("T")
 
@@ -50,26 +52,12 @@ async def finish(call: Coroutine[Any, Any, T], waits_for: object, deadline: floa
     Raises:
         ElapsedError: the deadline came first.
     """
+    await in_task()
     scope = asyncio.timeout_at(deadline)
     try:
         async with scope:
-            return await _resume(call, waits_for)
+            return await resume(call, waits_for)
     except TimeoutError as error:
         if scope.expired():
             raise ElapsedError from error
         raise
-
-
-@coroutine
-def _resume(call: Coroutine[Any, Any, T], waits_for: object) -> Generator[Any, Any, T]:
-    try:
-        while True:
-            try:
-                answer = yield waits_for
-            except BaseException as error:  # noqa: BLE001 - thrown on: only the call knows what it means
-                waits_for = call.throw(error)
-            else:
-                waits_for = call.send(answer)
-    except StopIteration as ended:
-        value: T = ended.value
-        return value

@@ -3,11 +3,11 @@
 Errors: EW101 a name that cannot be one · EW102 unknown region · EW103 unknown endpoint · EW104 unknown
 residency class · EW105 unknown tenant · EW106 unknown place · EW107 bad address · EW108 named twice ·
 EW109 bad pattern · EW110 one key for two tenants · EW111 fail-over to itself · EW112 two routes of one
-name · EW113 unreachable route · EW114 a route that cannot answer.
+name · EW113 unreachable route · EW114 a route that cannot answer · EW115 a cascade of many models.
 
 Warnings: EW201 region without fail-over · EW202 tenants that no central endpoint may serve · EW203
 clients that no region may serve · EW204 a place that narrows nothing · EW205 unused endpoint · EW206
-``*`` beside names · EW207 two regions serve one place · EW208 a cache that keeps nothing central.
+``*`` beside names · EW207 two regions serve one place · EW208 a cache that keeps nothing.
 """
 
 from __future__ import annotations
@@ -99,9 +99,11 @@ def _twice(policy: Policy) -> Iterator[Problem]:
         lists.append((("routes", index, "endpoints"), route.endpoints))
         lists.append((("routes", index, "match", "tenants"), route.match.tenants))
     for path, items in lists:
+        seen: set[str] = set()
         for position, item in enumerate(items):
-            if item in items[:position]:
+            if item in seen:
                 yield Problem("EW108", (*path, position), f"'{item}' stands here twice")
+            seen.add(item)
         # Endpoints and fail-over orders know no "*"; the reference rules have refused it there.
         if ANY in items and len(items) > 1:
             yield Problem("EW206", path, "'*' is everything already; the other names change nothing")
@@ -110,13 +112,15 @@ def _twice(policy: Policy) -> Iterator[Problem]:
 def _keys(policy: Policy) -> Iterator[Problem]:
     owners: dict[str, str] = {}
     for name, tenant in policy.tenants.items():
+        own: set[str] = set()
         for index, digest in enumerate(tenant.keys_sha256):
             owner = owners.setdefault(digest, name)
             path = ("tenants", name, "keys_sha256", index)
             if owner != name:
                 yield Problem("EW110", path, f"this key is tenant '{owner}'s already")
-            elif digest in tenant.keys_sha256[:index]:
+            elif digest in own:
                 yield Problem("EW108", path, "this key stands here twice")
+            own.add(digest)
 
 
 def _failover(policy: Policy) -> Iterator[Problem]:
@@ -145,21 +149,24 @@ def _homes(policy: Policy) -> Iterator[Problem]:
 def _narrowing(policy: Policy) -> Iterator[Problem]:
     every = frozenset(policy.regions)
     classes = {name: regions_of(policy, name) for name in policy.residency}
+    members: dict[str, list[str]] = {}
+    for tenant_name, tenant in policy.tenants.items():
+        members.setdefault(tenant.residency, []).append(tenant_name)
     for code, name in policy.places.items():
         if classes.get(name) == every:
             yield Problem(
                 "EW204", ("places", code), f"class '{name}' allows all regions: nothing is narrowed"
             )
-        for tenant_name, tenant in policy.tenants.items():
-            if not {name, tenant.residency} <= classes.keys():
+        for residency, names in members.items():
+            if not {name, residency} <= classes.keys() or classes[name] & classes[residency]:
                 continue
-            if not classes[name] & classes[tenant.residency]:
-                yield Problem(
-                    "EW203",
-                    ("places", code),
-                    f"clients of tenant '{tenant_name}' in {code} are refused: no region is in both "
-                    f"'{tenant.residency}' and '{name}'",
-                )
+            tenants = f"tenant '{names[0]}'" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+            yield Problem(
+                "EW203",
+                ("places", code),
+                f"clients of {tenants} in {code} are refused: no region is in both '{residency}' and "
+                f"'{name}'",
+            )
 
 
 def _items(path: Path, names: Iterable[str]) -> Iterator[tuple[Path, str]]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any, Final
 
-from routing.matching import covers, takes
-from routing.policy import ANY, EDGE, Policy, Route
+from routing.matching import Index, Takers
+from routing.policy import ANY, EDGE, Policy, Route, Tenant
 from routing.problem import Problem, unknown
 from routing.rules.residency import regions_of
+
+_NAMED: Final = 8
+"""A message names the routes that take this many tenants, and hints at the rest."""
 
 
 def _references(policy: Policy) -> Iterator[Problem]:
@@ -52,13 +56,34 @@ def _route_names(policy: Policy) -> Iterator[Problem]:
 
 def _unreachable(policy: Policy) -> Iterator[Problem]:
     """A route is dead when, for each of its tenants, an earlier route takes all of its models."""
+    index = Index()
+    for position, route in enumerate(policy.routes):
+        tenants = _tenants(policy, route)
+        earlier = index.covering(route.match.model)
+        if tenants and _take_all(earlier, tenants):
+            some = tuple(islice(tenants, _NAMED))
+            firsts = (index.first(route.match.model, tenant) for tenant in some)
+            names = [f"'{policy.routes[first].name}'" for first in firsts if first is not None]
+            listed = ", ".join(dict.fromkeys(names)) + (", …" if len(tenants) > len(some) else "")
+            yield Problem("EW113", ("routes", position), f"no request gets here: taken by {listed} before")
+        index.add(position, route.match)
+
+
+def _take_all(earlier: list[Takers], tenants: Mapping[str, Any]) -> bool:
+    if any(takers.everybody is not None for takers in earlier):
+        return True
+    return bool(earlier) and not tenants.keys() - set().union(*(takers.tenants for takers in earlier))
+
+
+def _cascades(policy: Policy) -> Iterator[Problem]:
     for index, route in enumerate(policy.routes):
-        earlier = [other for other in policy.routes[:index] if covers(other.match.model, route.match.model)]
-        tenants = [name for name in policy.tenants if takes(route.match, name)]
-        shadows = [next((other for other in earlier if takes(other.match, name)), None) for name in tenants]
-        if tenants and None not in shadows:
-            names = ", ".join(dict.fromkeys(f"'{other.name}'" for other in shadows if other))
-            yield Problem("EW113", ("routes", index), f"no request gets here: taken by {names} before")
+        if route.cascade is not None and route.match.model.endswith(ANY):
+            yield Problem(
+                "EW115",
+                ("routes", index, "cascade"),
+                f"an edge model and its certificate are of one model, and '{route.match.model}' stands for "
+                "many: name the model in full in match.model, one route for each, or take the cascade out",
+            )
 
 
 def _mute(policy: Policy) -> Iterator[Problem]:
@@ -74,13 +99,17 @@ def _mute(policy: Policy) -> Iterator[Problem]:
 
 def _unserved(policy: Policy) -> Iterator[Problem]:
     """Say which tenants' classes leave a route without its central endpoints."""
+    everybodys = {tenant.residency for tenant in policy.tenants.values()}
+    allowed = {residency: regions_of(policy, residency) for residency in policy.residency}
     for index, route in enumerate(policy.routes):
         regions = _central_regions(policy, route)
         if not regions:
             continue
-        classes = {tenant.residency for name, tenant in policy.tenants.items() if takes(route.match, name)}
+        tenants = _tenants(policy, route)
+        whole = tenants is policy.tenants
+        classes = everybodys if whole else {tenant.residency for tenant in tenants.values()}
         for residency in sorted(classes & policy.residency.keys()):
-            if not regions & regions_of(policy, residency):
+            if not regions & allowed[residency]:
                 outcome = "only the edge model may answer" if route.cascade else "every request is refused"
                 yield Problem(
                     "EW202",
@@ -98,12 +127,20 @@ def _unused(policy: Policy) -> Iterator[Problem]:
 
 def _cacheless(policy: Policy) -> Iterator[Problem]:
     for index, route in enumerate(policy.routes):
-        if route.cache.enabled and not route.digest and _central_regions(policy, route):
+        if route.cache.enabled and not route.digest:
             yield Problem(
                 "EW208",
                 ("routes", index, "cache"),
-                "central answers are not cached: set the route's digest, or disable the cache",
+                "no answer of this route is cached: set its digest, or disable the cache",
             )
+
+
+def _tenants(policy: Policy, route: Route) -> Mapping[str, Tenant]:
+    """Return the tenants of the policy that the route takes."""
+    if ANY in route.match.tenants:
+        return policy.tenants
+    names = route.match.tenants
+    return {name: policy.tenants[name] for name in names if name in policy.tenants}
 
 
 def _central_regions(policy: Policy, route: Route) -> frozenset[str]:
@@ -116,6 +153,7 @@ ROUTE_CHECKS: Final = (
     _patterns,
     _route_names,
     _unreachable,
+    _cascades,
     _mute,
     _unserved,
     _unused,

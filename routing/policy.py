@@ -82,10 +82,11 @@ class RouteCascade(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What happens to the requests that ``match``; the first route that does is the one.
 
-    ``digest``: of the central artefact; without it nothing central is cached. ``timeout_ms``: for the
-    whole request, retries included, and ``num_retries``: attempts after the first; where they are absent
-    each gateway's own settings hold.
-    ``cascade``: absent, the route has no edge model. ``endpoints``: names, in order of preference
+    ``digest``: of the central artefact. Cache keys and the certificate of a cascade name it: without
+    it no answer of the route is cached, not even the edge's, and a cascade defers everything.
+    ``timeout_ms``: for the whole request, retries included, and ``num_retries``: attempts after the
+    first; where they are absent each gateway's own settings hold. ``cascade``: absent, the route has no
+    edge model; present, ``match`` names one model in full. ``endpoints``: names, in order of preference
     among those that are equally far away.
     """
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
+from typing import Final
 
 Path = tuple[str | int, ...]
+
+_COMPARED: Final = 64
 
 
 class Severity(StrEnum):
@@ -34,8 +38,25 @@ class Problem:
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """Say that there is no such name, and which one may have been meant."""
     names = sorted(known)
-    close = get_close_matches(name, names, 1)
+    close = get_close_matches(name, _near(name, names), 1)
     if close:
         return f"unknown {kind} '{name}'; did you mean '{close[0]}'?"
     listed = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
     return f"unknown {kind} '{name}'; known: {listed or 'none'}"
+
+
+def _near(name: str, names: Sequence[str]) -> Collection[str]:
+    """Return the few of the sorted ``names`` that begin or end most like ``name``.
+
+    Comparing is slow, and a large policy may be wrong in a thousand places.
+    """
+    if len(names) <= _COMPARED:
+        return names
+    backwards = sorted(other[::-1] for other in names)
+    ends = (other[::-1] for other in _around(name[::-1], backwards))
+    return {*_around(name, names), *ends}
+
+
+def _around(name: str, names: Sequence[str]) -> Sequence[str]:
+    middle = bisect(names, name)
+    return names[max(0, middle - _COMPARED // 4) : middle + _COMPARED // 4]

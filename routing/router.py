@@ -6,12 +6,10 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Final
 
-from msgspec.structs import replace
-
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Request, Response
 from gateway.core.service import Service
-from routing.policy import EDGE, Policy, Route
+from routing.policy import Policy, Route
 from routing.rules.order import View, plan, reachable
 
 _REMEMBERED: Final = 256
@@ -39,7 +37,6 @@ class Router:
         self._reachable = lru_cache(_REMEMBERED)(self._find)
         usable = self._find(frozenset(policy.regions), edges=True)
         self._endpoints = {name: endpoints[name] for name in usable}
-        self._edges = {name for name in usable if policy.endpoints[name].tier == EDGE}
 
     def __repr__(self) -> str:
         endpoints = ", ".join(
@@ -51,29 +48,33 @@ class Router:
         """Send one attempt.
 
         Raises:
-            GatewayError: UNAVAILABLE when no endpoint lies in an allowed region, or the only one that does
-                is known to be down; INTERNAL when nobody
-                has fixed the regions; else whatever the endpoint raises.
+            GatewayError: UNAVAILABLE, and not to be tried again, when no endpoint lies in an allowed
+                region or none that does is available; INTERNAL when nobody has fixed the regions; else
+                whatever the endpoint raises.
         """
-        name = self._choose(request)
-        if name in self._edges:
-            request = replace(request, hops=request.hops + 1)
-        return await self._endpoints[name](request)
+        names = self._plan(request)
+        asked = names[request.attempt % len(names)]
+        try:
+            return await self._endpoints[asked](request)
+        except GatewayError as error:
+            error.elsewhere = names[(request.attempt + 1) % len(names)] != asked
+            raise
 
-    def _choose(self, request: Request) -> str:
+    def _plan(self, request: Request) -> tuple[str, ...]:
         if request.regions is None:
             raise GatewayError(Fault.INTERNAL, "the request reached the router without a residency")
-        names = plan(self._reachable(request.regions, edges=request.hops == 0), self._view)
-        if not names:
+        reached = self._reachable(request.regions, edges=request.hops == 0)
+        names = plan(reached, self._view)
+        if not reached:
             raise GatewayError(
                 Fault.UNAVAILABLE, f"no endpoint of route '{self._route.name}' lies in an allowed region"
             )
-        if len(names) == 1 and not self._view.is_available(names[0]):
-            # Its breaker would refuse it too, but as something to try elsewhere, and there is no elsewhere.
+        if not names:
+            # Their breakers would refuse too, but as something to try elsewhere, and there is no elsewhere.
             raise GatewayError(
-                Fault.UNAVAILABLE, f"endpoint '{names[0]}' is unavailable, and no other one may be asked"
+                Fault.UNAVAILABLE, f"no endpoint of route '{self._route.name}' that may be asked is available"
             )
-        return names[request.attempt % len(names)]
+        return names
 
     def _find(self, regions: frozenset[str], *, edges: bool) -> tuple[str, ...]:
         return reachable(self._policy, self._route, self._own_region, regions, edges=edges)

@@ -52,6 +52,20 @@ TESTED_ELSEWHERE = {
     "gateway/commands/demo/run.py": "tests/e2e/test_demo.py",
     "gateway/commands/demo/screen.py": "tests/e2e/test_demo.py",
     "gateway/commands/demo/stage.py": "tests/e2e/test_demo.py",
+    "gateway/listeners/rest/answers.py": "tests/gateway/test_listeners_rest_application.py",
+    "gateway/listeners/rest/infer.py": "tests/gateway/test_listeners_rest_application.py",
+    "gateway/listeners/rest/tell.py": "tests/gateway/test_listeners_rest_application.py",
+    "gateway/listeners/rest/manage.py": "tests/gateway/test_listeners_rest_application.py",
+    "gateway/listeners/rest/generate.py": "tests/gateway/test_listeners_rest_application.py",
+    "gateway/listeners/rpc/calls.py": "tests/gateway/test_listeners_rpc_application.py",
+    "gateway/listeners/rpc/infer.py": "tests/gateway/test_listeners_rpc_application.py",
+    "gateway/listeners/rpc/statuses.py": "tests/gateway/test_listeners_rpc_application.py",
+    "gateway/listeners/rpc/streams.py": "tests/gateway/test_listeners_rpc_application.py",
+    "gateway/listeners/said.py": "tests/gateway/test_listeners_rest_application.py",
+    "gateway/listeners/desk.py": "tests/gateway/test_listeners_rest_application.py",
+    "gateway/listeners/extensions.py": "tests/gateway/test_listeners_rest_application.py",
+    "gateway/core/repository.py": "tests/edge_models/test_repository.py",
+    "gateway/core/statistics.py": "tests/gateway/test_telemetry_statistics.py",
 }
 """What is only worth testing whole, and where that is done."""
 

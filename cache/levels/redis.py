@@ -100,7 +100,9 @@ class RedisLevel:
         except GarbageError:
             self._lose("unfit")
             return
-        if len(blob) <= self._max_value_bytes:
+        if len(blob) > self._max_value_bytes:
+            self._lose("too_large")
+        else:
             self._write(len(blob), "SET", self._name(key), blob, "PX", lifetime_ms)
 
     async def delete(self, key: bytes) -> None:

@@ -15,11 +15,12 @@ import msgspec
 
 from gateway.app.observe import Observed
 from gateway.core.catalog import Catalog
-from gateway.core.clock import Clock
+from gateway.core.clock import Chance, Clock
 from gateway.core.service import Service, stack
-from gateway.core.telemetry import Telemetry
+from gateway.core.telemetry import BreakerAppeared, BreakerGone, Telemetry
 from gateway.upstreams.grpc import GrpcUpstream
 from gateway.upstreams.http import HttpUpstream
+from gateway.upstreams.settings import UpstreamSettings
 from resilience.attempt import AttemptTimeout
 from resilience.breaker import Breaker, Circuit
 from resilience.bulkhead import Bulkhead
@@ -40,8 +41,23 @@ class Guarded:
     upstream: Upstream
 
 
+class Health:
+    """What one policy generation believes of its endpoints: the Router's view."""
+
+    def __init__(self, endpoints: Mapping[str, Guarded]) -> None:
+        self._circuits = {name: guarded.circuit for name, guarded in endpoints.items()}
+
+    def __repr__(self) -> str:
+        return f"<Health {', '.join(map(repr, self._circuits.values())) or 'of nobody'}>"
+
+    def is_available(self, endpoint: str) -> bool:
+        """Whether the endpoint's breaker lets requests through now."""
+        circuit = self._circuits.get(endpoint)
+        return circuit is not None and circuit.is_available
+
+
 class Endpoints:
-    """All endpoints in use, by name. Serves the Router as its view of their health."""
+    """All endpoints in use, by name."""
 
     def __init__(
         self,
@@ -51,11 +67,14 @@ class Endpoints:
         observed: Observed,
         *,
         max_body_bytes: int = 64 << 20,
+        upstreams: UpstreamSettings | None = None,
+        chance: Chance | None = None,
     ) -> None:
-        self._max_body_bytes = max_body_bytes
+        self._max_body_bytes, self._chance = max_body_bytes, chance
+        self._upstreams = upstreams or UpstreamSettings()
         self._settings, self._clock, self._telemetry, self._observed = settings, clock, telemetry, observed
         self._endpoints: dict[str, Guarded] = {}
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._retiring: dict[asyncio.Task[None], Guarded] = {}
 
     def __repr__(self) -> str:
         states = ", ".join(f"{name} {guarded.circuit!r}" for name, guarded in self._endpoints.items())
@@ -66,9 +85,10 @@ class Endpoints:
         guarded = self._endpoints.get(name)
         return guarded is not None and guarded.circuit.is_available
 
-    def catalog(self, name: str) -> Catalog:
-        """Return what the endpoint knows of models."""
-        return self._endpoints[name].catalog
+    def catalog(self, name: str) -> Catalog | None:
+        """Return what the endpoint knows of models; None when no policy in force names it."""
+        guarded = self._endpoints.get(name)
+        return guarded.catalog if guarded else None
 
     def prepare(self, policy: Policy) -> Mapping[str, Guarded]:
         """Return the endpoints of ``policy``, those that did not change being the ones in use.
@@ -82,24 +102,44 @@ class Endpoints:
             for name, definition in policy.endpoints.items()
         }
 
+    def discard(self, endpoints: Mapping[str, Guarded]) -> None:
+        """Close what ``prepare`` has opened for a policy that will not come into force."""
+        in_use = {id(guarded) for guarded in self._endpoints.values()}
+        for guarded in endpoints.values():
+            if id(guarded) not in in_use:
+                self._end(guarded, 0.0)
+
     def commit(self, endpoints: Mapping[str, Guarded], grace_s: float) -> None:
         """Put ``endpoints`` in force; the ones that are gone close after ``grace_s`` seconds."""
         kept = {id(guarded) for guarded in endpoints.values()}
+        known = {id(guarded) for guarded in self._endpoints.values()}
         gone = [guarded for guarded in self._endpoints.values() if id(guarded) not in kept]
+        for name in self._endpoints.keys() - endpoints.keys():
+            self._telemetry.emit(BreakerGone(name))
+        for name, guarded in endpoints.items():
+            if id(guarded) not in known:
+                # Also where the name is an old one: the new endpoint's breaker starts closed.
+                self._telemetry.emit(BreakerAppeared(name))
         self._endpoints = dict(endpoints)
         for guarded in gone:
-            task = asyncio.create_task(self._retire(guarded, grace_s))
-            self._retiring.add(task)
-            task.add_done_callback(self._retiring.discard)
+            self._end(guarded, grace_s)
 
     async def aclose(self) -> None:
         """Close every connection now."""
-        for task in list(self._retiring):
+        retiring = list(self._retiring.items())
+        for task, _ in retiring:
             task.cancel()
-        await asyncio.gather(*self._retiring, return_exceptions=True)
+        await asyncio.gather(*(task for task, _ in retiring), return_exceptions=True)
         async with AsyncExitStack() as closing:
-            for guarded in self._endpoints.values():
+            # Those that were retiring, too: a task that never took its first step has closed nothing.
+            for guarded in (*(guarded for _, guarded in retiring), *self._endpoints.values()):
                 closing.push_async_callback(guarded.upstream.aclose)
+
+    def _end(self, guarded: Guarded, grace_s: float) -> None:
+        guarded.circuit.retire()
+        task = asyncio.create_task(self._retire(guarded, grace_s))
+        self._retiring[task] = guarded
+        task.add_done_callback(lambda task: self._retiring.pop(task, None))
 
     async def _retire(self, guarded: Guarded, grace_s: float) -> None:
         # Requests that began under the old policy still hold the endpoint.
@@ -116,13 +156,12 @@ class Endpoints:
             bulkhead = msgspec.structs.replace(bulkhead, max_concurrency=definition.max_concurrency)
         attempt_ms = definition.attempt_timeout_ms or self._settings.retry.per_try_timeout_ms
         service = stack(
-            # Above AttemptTimeout and Bulkhead, so that it sees timeouts; below Retry, so that every
-            # attempt is counted.
+            # Above AttemptTimeout, so that it sees timeouts; below Retry, so that every attempt is counted.
             Breaker(circuit),
-            # Above the Bulkhead, so that waiting for a place is part of the attempt.
-            AttemptTimeout(attempt_ms / 1000, self._clock),
-            # Innermost: it counts calls that are really under way at this endpoint.
+            # Above AttemptTimeout: waiting for a place of ours is no time that the endpoint took.
             Bulkhead(bulkhead, self._telemetry),
+            # Innermost: it sees nothing but the endpoint, so what it reports counts against it.
+            AttemptTimeout(attempt_ms / 1000, self._clock),
             *self._observed.layer("upstream", outward=True),
             service=upstream,
         )
@@ -137,6 +176,8 @@ class Endpoints:
                     self._clock,
                     region=definition.region,
                     max_message_bytes=self._max_body_bytes,
+                    settings=self._upstreams.grpc,
+                    chance=self._chance,
                 )
             case "http":
                 return HttpUpstream(
@@ -145,4 +186,6 @@ class Endpoints:
                     self._clock,
                     region=definition.region,
                     max_body_bytes=self._max_body_bytes,
+                    settings=self._upstreams.http,
+                    chance=self._chance,
                 )

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Final
 
 from gateway.app.edge_tier import Models
-from gateway.app.endpoints import Endpoints
-from gateway.app.stacks import Levels, Parts, door, route_service, timeout_s
-from gateway.config.document import ConfigError
+from gateway.app.endpoints import Endpoints, Guarded, Health
+from gateway.app.stacks import Levels, Parts, door, longest_s, route_service
 from gateway.core.catalog import unknown_model
 from gateway.core.request import Request, Response
 from gateway.core.service import Service
@@ -18,7 +16,7 @@ from routing.policy import Policy
 from routing.residency import Locate
 
 RETIRE_EXTRA_S: Final = 5.0
-"""Endpoints that a policy dropped stay open this much longer than its longest route timeout."""
+"""Endpoints that a policy dropped stay open this much longer than any request that it let in."""
 
 
 class Dispatch:
@@ -83,6 +81,7 @@ class Builder:
         self._parts, self._endpoints, self._models = parts, endpoints, models
         self._locate, self._levels = locate, levels
         self._in_force: Policy | None = None
+        self._held_until = 0.0
 
     def __repr__(self) -> str:
         number = self._in_force.generation if self._in_force else "none"
@@ -94,39 +93,47 @@ class Builder:
         return self._in_force
 
     def __call__(self, policy: Policy) -> PolicyGeneration:
-        """Build the stacks of ``policy``; nothing in force changes before ``commit``.
-
-        Raises:
-            ConfigError: when the policy does not know this gateway's region.
-        """
+        """Build the stacks of ``policy``; nothing in force changes before ``commit``."""
         parts = self._parts
-        if parts.region not in policy.regions:
-            raise ConfigError(
-                Path("policy"), f"has no region '{parts.region}', which this gateway is", field="regions"
-            )
+        assert parts.region in policy.regions, "load_policy has checked it"
+        if self._models is not None:
+            self._models.read_certificates()
         guarded = self._endpoints.prepare(policy)
-        services = {name: endpoint.service for name, endpoint in guarded.items()}
-        stacks = {
-            route.name: route_service(
-                parts,
-                policy,
-                route,
-                locate=self._locate,
-                endpoints=services,
-                view=self._endpoints,
-                levels=self._levels,
-                edge=self._models.tier(route, parts.telemetry) if self._models else None,
-            )
-            for route in policy.routes
-        }
+        try:
+            stacks = self._stacks(policy, guarded)
+        except BaseException:
+            self._endpoints.discard(guarded)
+            raise
 
         def commit() -> None:
-            longest_s = max(timeout_s(parts, route) for route in policy.routes)
-            self._endpoints.commit(guarded, longest_s + RETIRE_EXTRA_S)
+            old, now = self._in_force or policy, parts.clock.now()
+            # What is dropped now is held by requests that this policy, or one before it, has let in.
+            longest = max(longest_s(parts, route) for route in old.routes)
+            self._held_until = max(self._held_until, now + longest)
+            self._endpoints.commit(guarded, self._held_until - now + RETIRE_EXTRA_S)
             self._in_force = policy
 
         service = door(parts, policy, Dispatch(policy, stacks))
         return PolicyGeneration(policy.generation, service, commit=commit)
+
+    def _stacks(self, policy: Policy, guarded: Mapping[str, Guarded]) -> Mapping[str, Service]:
+        telemetry = self._parts.telemetry
+        endpoints = {name: endpoint.service for name, endpoint in guarded.items()}
+        # Of its own: requests under way go on to endpoints that a newer policy does not name any more.
+        view = Health(guarded)
+        return {
+            route.name: route_service(
+                self._parts,
+                policy,
+                route,
+                locate=self._locate,
+                endpoints=endpoints,
+                view=view,
+                levels=self._levels,
+                edge=self._models.tier(route, telemetry) if self._models else None,
+            )
+            for route in policy.routes
+        }
 
 
 _: type[Service] = Dispatch

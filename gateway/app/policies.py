@@ -13,7 +13,7 @@ from gateway.config.policy_file import load_policy
 from gateway.core.clock import Clock
 from gateway.core.service import Generation
 from gateway.core.telemetry import PolicyLoaded, Telemetry
-from routing.policy import Policy
+from routing.policy import ANY, Policy
 
 _LOG: Final = logging.getLogger("edgeway.policy")
 WATCH_S: Final = 1.0
@@ -31,12 +31,21 @@ class Policies:
     """Holds the generation in force. A load that fails in any way leaves it as it is and says why."""
 
     def __init__(
-        self, file: Path, build: Callable[[Policy], Built], *, clock: Clock, telemetry: Telemetry
+        self,
+        file: Path,
+        build: Callable[[Policy], Built],
+        *,
+        region: str,
+        clock: Clock,
+        telemetry: Telemetry,
     ) -> None:
-        self._file, self._build, self._clock, self._telemetry = file, build, clock, telemetry
+        self._file, self._build, self._region = file, build, region
+        self._clock, self._telemetry = clock, telemetry
         self._text = b""
         self._error = ""
         self._current: Built | None = None
+        self._loading = asyncio.Lock()
+        self._owes_rebuild = False
 
     def __repr__(self) -> str:
         number = self._current.number if self._current else "none"
@@ -61,22 +70,24 @@ class Policies:
         Raises:
             ConfigError: there is none to fall back to.
         """
-        self._load()
+        self._take(*load_policy(self._file, self._region), rebuild=False)
 
-    def reload(self) -> bool:
-        """Load the file again; return whether its policy is in force."""
-        try:
-            self._load()
-        except Exception as error:  # noqa: BLE001 - whatever is wrong, the last good policy stays
-            self._error = str(error)
-            number = self._current.number if self._current else 0
-            self._telemetry.emit(PolicyLoaded(number, self._error))
-            if isinstance(error, ConfigError):
-                _LOG.error("the policy was not taken, generation %d stays: %s", number, error)
-            else:
-                _LOG.exception("the policy could not be built, generation %d stays", number)
-            return False
-        return True
+    async def reload(self, *, rebuild: bool = True) -> bool:
+        """Load the file again; return whether its policy is in force.
+
+        It is read and checked in a thread: of a large policy that takes a while, in which requests go on.
+        ``rebuild``: also when its text did not change, for what is read along with it (certificates).
+        """
+        # One after the other: of two at once, the one that read the older text could end last.
+        async with self._loading:
+            try:
+                policy, text = await asyncio.to_thread(load_policy, self._file, self._region)
+                self._take(policy, text, rebuild=rebuild)
+            except Exception as error:  # noqa: BLE001 - whatever is wrong, the last good policy stays
+                self._owes_rebuild = rebuild
+                self._refuse(error)
+                return False
+            return True
 
     async def watch(self) -> None:
         """Reload when the file's content changes; runs until cancelled.
@@ -91,15 +102,24 @@ class Policies:
             # Empty once, it may be in the middle of being replaced; twice, it is gone.
             if is_mended or (last != seen and (last or not before)):
                 seen = last
-                self.reload()
+                await self.reload(rebuild=self._owes_rebuild)
 
-    def _load(self) -> None:
-        policy, text = load_policy(self._file)
+    def _refuse(self, error: Exception) -> None:
+        self._error = str(error)
+        number = self._current.number if self._current else 0
+        self._telemetry.emit(PolicyLoaded(number, self._error))
+        if isinstance(error, ConfigError):
+            _LOG.error("the policy was not taken, generation %d stays: %s", number, error)
+        else:
+            _LOG.error("the policy could not be built, generation %d stays", number, exc_info=error)
+
+    def _take(self, policy: Policy, text: bytes, *, rebuild: bool) -> None:
+        is_same = text == self._text
         if self._current is not None:
-            if text == self._text:
+            if is_same and not rebuild:
                 self._error = ""
                 return
-            if policy.generation <= self._current.number:
+            if not is_same and policy.generation <= self._current.number:
                 raise ConfigError(
                     self._file,
                     f"the content changed but generation {policy.generation} is not above the "
@@ -109,7 +129,9 @@ class Policies:
         built = self._build(policy)
         built.commit()
         self._current, self._text, self._error = built, text, ""
-        self._telemetry.emit(PolicyLoaded(policy.generation, ""))
+        self._owes_rebuild = False
+        models = {route.match.model for route in policy.routes if not route.match.model.endswith(ANY)}
+        self._telemetry.emit(PolicyLoaded(policy.generation, "", tuple(sorted(models))))
         _LOG.info("policy generation %d is in force", policy.generation)
 
 

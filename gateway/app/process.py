@@ -18,25 +18,33 @@ from cache.key import derive_secret
 from cache.levels.memory import MemoryLevel
 from cache.levels.redis import RedisLevel
 from edge_models.errors import ModelError
+from edge_models.repository import ModelRepository
 from gateway.app.catalogs import EdgeCatalog
 from gateway.app.edge_tier import Models
 from gateway.app.endpoints import Endpoints
+from gateway.app.errors import StartError
 from gateway.app.generation import Builder, PolicyGeneration
+from gateway.app.inheritance import Inheritance
+from gateway.app.listening import Listening
 from gateway.app.observe import Observed
 from gateway.app.policies import Policies
 from gateway.app.stacks import Levels, Parts, central_service, door
-from gateway.config.settings import Settings, host_and_port
+from gateway.config.settings import Settings
 from gateway.core.catalog import Catalog
 from gateway.core.clock import LoopClock
 from gateway.core.request import CENTRAL, EDGE
 from gateway.core.service import Generation
-from gateway.listeners.admin import AdminListener
+from gateway.core.telemetry import BreakerAppeared
+from gateway.listeners.extensions import Extensions, NoRepository
 from gateway.listeners.front import Front
-from gateway.listeners.grpc import GrpcListener
-from gateway.listeners.http import HttpListener
+from gateway.listeners.switches import TraceSwitches
+from gateway.telemetry.counted import Counted
 from gateway.telemetry.prometheus import Prometheus
+from gateway.telemetry.requests import Requests
+from gateway.telemetry.statistics import Tallies
 from gateway.telemetry.tracing import tracer_provider
-from gateway.wire.forwarded import TrustedProxies
+from gateway.wire.arrival import Trust
+from resilience.admission import Seats
 from resilience.breaker import Circuit
 from resilience.budget import RetryBudget
 from resilience.drain import Drain
@@ -46,28 +54,36 @@ from routing.place import Place
 
 _LOG: Final = logging.getLogger("edgeway")
 
+REMOTE: Final = frozenset({CENTRAL})
+"""Provenances of answers that another process has computed: in the statistics they count as runs."""
+
 REDIS_BREAKER: Final = BreakerSettings(consecutive_5xx=5, base_ejection_time_s=1.0, max_ejection_time_s=60.0)
 """Redis is a cache: trying it again costs one skipped look-up, so it is tried again sooner."""
-
-
-class StartError(Exception):
-    """The process cannot start; the message names the file or the address and says what to do."""
 
 
 class GatewayProcess:
     """One gateway, from settings to exit. ``run`` serves until a signal; tests use ``serving``."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, inheritance: Inheritance | None = None) -> None:
         self.settings = settings
+        self._inheritance = inheritance
         self.clock = LoopClock()
-        self.telemetry = Prometheus()
+        self.requests = Requests(self.clock.wall)
+        self.prometheus = Prometheus(self.requests)
+        is_cached = settings.cache is not None
+        self.statistics = Tallies(
+            self.requests, remote=REMOTE if settings.role == EDGE else (), is_cached=lambda _: is_cached
+        )
+        self.telemetry = Counted(self.prometheus, self.statistics)
         self.drain = Drain()
-        self.http: HttpListener | None = None
-        self.grpc: GrpcListener | None = None
-        self.admin: AdminListener | None = None
+        self.seats = Seats(settings.resilience.admission.max_requests)
+        self.listening = Listening(settings.listen, self.clock, inheritance)
+        self._repository: ModelRepository | None = None
         self.generation: Callable[[], Generation]
         self._report: Callable[[], Mapping[str, Any]] = lambda: {"generation": 0, "file": "", "error": ""}
-        self._reload: Callable[[], object] = lambda: None
+        self._policies: Policies | None = None
+        self._models: Models | None = None
+        self._reloads: set[asyncio.Task[None]] = set()
         self._is_complete = False
 
     def __repr__(self) -> str:
@@ -85,16 +101,41 @@ class GatewayProcess:
             StartError: before anything was served.
         """
         loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+        # Before anything is opened: SIGHUP's default would end a process that is still loading models.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, self._start_reload)
+        if self._inheritance is not None:
+            self._inheritance.watch_parent(loop, stopping.set)
         async with self.serving():
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, stopping.set)
-            loop.add_signal_handler(signal.SIGHUP, self._reload)
+            if self._inheritance is not None:
+                self._inheritance.tell_ready()
             await stopping.wait()
             _LOG.info("draining")
             # Not ready yet still serving: load balancers need a moment to notice.
             self.drain.begin()
             await self.clock.sleep(self.settings.resilience.drain.drain_time_s)
         _LOG.info("stopped")
+
+    async def reload(self) -> None:
+        """Take the policy and the certificates as they are on disk now; what is wrong changes nothing."""
+        self.listening.reload_certificates()
+        if self._models is not None:
+            self._models.forget_refusals()
+        if self._policies is not None:
+            await self._policies.reload()
+
+    async def _stop_loading(self, watch: asyncio.Task[None]) -> None:
+        """End what could bring a policy into force while everything closes."""
+        tasks = {watch, *self._reloads}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _start_reload(self) -> None:
+        task = asyncio.create_task(self.reload())
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
@@ -105,7 +146,9 @@ class GatewayProcess:
             except (ModelError, GeoError) as error:
                 raise StartError(str(error)) from error
             self._is_complete = True
-            _LOG.info("%s %s is ready: %s", self.settings.role, self.settings.region, self._addresses())
+            _LOG.info(
+                "%s %s is ready: %s", self.settings.role, self.settings.region, self.listening.addresses()
+            )
             yield
             # Runs before any lifetime ends: listeners close first, then everything below them.
 
@@ -133,6 +176,7 @@ class GatewayProcess:
             resilience=settings.resilience,
             drain=self.drain,
             budget=RetryBudget(settings.resilience.retry_budget),
+            seats=self.seats,
         )
 
     async def _open_central(self, lifetimes: AsyncExitStack, parts: Parts) -> Catalog:
@@ -153,19 +197,22 @@ class GatewayProcess:
             self.telemetry,
             parts.observed,
             max_body_bytes=settings.listen.max_body_mib << 20,
+            upstreams=settings.upstreams,
+            chance=parts.chance,
         )
         lifetimes.push_async_callback(endpoints.aclose)
         builder = Builder(parts, endpoints, models, self._locate(), self._levels(lifetimes, models))
-        policies = Policies(file, builder, clock=self.clock, telemetry=self.telemetry)
+        policies = Policies(file, builder, region=settings.region, clock=self.clock, telemetry=self.telemetry)
         policies.start()
-        self.generation, self._report, self._reload = policies.current, policies.report, policies.reload
+        self.generation, self._report, self._policies = policies.current, policies.report, policies
         watch = asyncio.create_task(policies.watch())
-        lifetimes.callback(watch.cancel)
+        lifetimes.push_async_callback(self._stop_loading, watch)
         return EdgeCatalog(
             builder.in_force,
             models.registry if models else None,
             ask=endpoints.catalog,
             is_available=endpoints.is_available,
+            clock=self.clock,
         )
 
     def _load_models(self, lifetimes: AsyncExitStack, origin: str) -> Models | None:
@@ -180,6 +227,11 @@ class GatewayProcess:
             telemetry=self.telemetry,
         )
         lifetimes.push_async_callback(models.predictor.close)
+        self.requests.expect(model.name for model in models.registry)
+        self._models = models
+        self._repository = ModelRepository(
+            models.registry, settings.models.batching, lambda _model: settings.cache is not None
+        )
         return models
 
     def _locate(self) -> Callable[[str], Place | None]:
@@ -199,6 +251,7 @@ class GatewayProcess:
         remote = None
         if settings.redis is not None:
             gate = Circuit("redis", REDIS_BREAKER, self.clock, self.telemetry)
+            self.telemetry.emit(BreakerAppeared(gate.name))
             secret = derive_secret(settings.key_secret, "values")
             try:
                 remote = RedisLevel(
@@ -216,61 +269,46 @@ class GatewayProcess:
         return levels
 
     async def _listen(self, lifetimes: AsyncExitStack, catalog: Catalog) -> None:
-        listen = self.settings.listen
         front = Front(
             region=self.settings.region,
             generation=self.generation,
             catalog=catalog,
             is_ready=lambda: self.is_ready,
-            proxies=TrustedProxies(self.settings.trusted_proxies),
+            trust=Trust(
+                self.settings.trusted_proxies,
+                self.settings.trusted_gateways,
+                forwards_from_all=self.settings.role == CENTRAL,
+            ),
             clock=self.clock,
             telemetry=self.telemetry,
-            max_body_bytes=listen.max_body_mib << 20,
+            max_body_bytes=self.settings.listen.max_body_mib << 20,
+            is_full=lambda: self.seats.are_taken,
+            retry_after_s=self.settings.resilience.admission.retry_after_s,
         )
-        if listen.admin is not None:
-            self.admin = AdminListener(
-                health=self._health, metrics=self.telemetry.render, policy=self._report
-            )
-            await _start(lifetimes, self.admin, listen.admin)
-        if listen.http is not None:
-            self.http = HttpListener(front, listen.http_limits)
-            await _start(lifetimes, self.http, listen.http)
-        if listen.grpc is not None:
-            self.grpc = GrpcListener(front)
-            await _start(lifetimes, self.grpc, listen.grpc)
-        lifetimes.push_async_callback(self._stop_listening)
+        extensions = Extensions(
+            repository=self._repository or NoRepository(),
+            statistics=self.statistics,
+            tracing=TraceSwitches(is_on=bool(self.settings.telemetry.otlp_endpoint)),
+            settings=self.settings.listen.protocol,
+        )
+        await self.listening.open_admin(
+            lifetimes, health=self._health, metrics=self._metrics, policy=self._policy_report
+        )
+        await self.listening.open(lifetimes, front, extensions)
+        lifetimes.push_async_callback(
+            self.listening.stop, self.drain.finished, self.settings.resilience.drain.drain_timeout_s
+        )
 
-    async def _stop_listening(self) -> None:
-        """Refuse new connections, finish what was accepted, within the drain timeout."""
-        for listener in (self.http, self.grpc):
-            if listener is not None:
-                await listener.stop_accepting()
-        timeout_s = self.settings.resilience.drain.drain_timeout_s
-        until = self.clock.now() + timeout_s
-        if not await self.drain.finished(timeout_s):
-            _LOG.warning("some requests did not finish within %g s: %r", timeout_s, self.drain)
-        # A request whose body is still on its way is accepted, too, and not yet in any stack.
-        left_s = max(0.0, until - self.clock.now())
-        await asyncio.gather(*(listener.aclose(left_s) for listener in (self.http, self.grpc) if listener))
+    async def _metrics(self) -> bytes:
+        return self.prometheus.render()
 
-    def _health(self) -> Mapping[str, Any]:
+    async def _policy_report(self) -> Mapping[str, Any]:
+        return self._report()
+
+    async def _health(self) -> Mapping[str, Any]:
         return {
             "ready": self.is_ready,
             "role": self.settings.role,
             "region": self.settings.region,
             "policy": self._report(),
         }
-
-    def _addresses(self) -> str:
-        listeners = {"http": self.http, "grpc": self.grpc, "admin": self.admin}
-        return ", ".join(f"{name} port {item.port}" for name, item in listeners.items() if item)
-
-
-async def _start(
-    lifetimes: AsyncExitStack, listener: HttpListener | GrpcListener | AdminListener, address: str
-) -> None:
-    lifetimes.push_async_callback(listener.aclose)
-    try:
-        await listener.start(*host_and_port(address))
-    except OSError as error:
-        raise StartError(f"cannot listen on {address}: {error.strerror or error}") from error

@@ -28,7 +28,7 @@ from gateway.core.request import Caller
 from gateway.core.service import Filter, Service, stack
 from gateway.core.telemetry import Telemetry
 from gateway.telemetry.tell import Tell
-from resilience.admission import Admission
+from resilience.admission import Admission, Seats
 from resilience.budget import RetryBudget
 from resilience.deadline import Deadline
 from resilience.drain import Drain
@@ -53,6 +53,7 @@ class Parts:
     resilience: ResilienceSettings
     drain: Drain
     budget: RetryBudget
+    seats: Seats
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,6 @@ class EdgeTier:
     predictor: Service
     licence: Licence
     digest: str
-    certificate_digest: str
 
 
 def door(parts: Parts, policy: Policy | None, service: Service) -> Service:
@@ -97,7 +97,8 @@ def door(parts: Parts, policy: Policy | None, service: Service) -> Service:
         # Outside of Admission, so that a refusal under way is waited for as well.
         parts.drain,
         # Above everything that waits or allocates: a refusal must be cheap.
-        Admission(check, parts.resilience.admission, parts.telemetry),
+        *parts.observed.span("admission"),
+        Admission(check, parts.seats, parts.resilience.admission, parts.telemetry),
         service=service,
     )
 
@@ -106,6 +107,7 @@ def central_service(parts: Parts, predictor: Service) -> Service:
     """Return the stack of a central tier: no cache, no policy, no further tier."""
     deadline = parts.resilience.deadline
     return stack(
+        *parts.observed.span("deadline"),
         Deadline(
             deadline.default_timeout_ms / 1000, parts.clock, max_timeout_s=deadline.max_timeout_ms / 1000
         ),
@@ -140,6 +142,7 @@ def route_service(
         service=elsewhere,
     )
     return stack(
+        *parts.observed.span("residency"),
         # Fixes the allowed regions before anything can leave. Where this region is not among them the
         # request passes by the local cache and model: `abroad` has neither.
         Residency(
@@ -158,11 +161,15 @@ def timeout_s(parts: Parts, route: Route) -> float:
     return (route.timeout_ms or parts.resilience.deadline.default_timeout_ms) / 1000
 
 
+def longest_s(parts: Parts, route: Route) -> float:
+    """Return the most seconds that a request of ``route`` can get, whatever deadline it names."""
+    return (route.timeout_ms or parts.resilience.deadline.max_timeout_ms) / 1000
+
+
 def _timed(parts: Parts, route: Route, service: Service) -> Service:
     """Above the Cache, so that a stalled Redis cannot outlive the caller."""
-    limit_s = timeout_s(parts, route)
-    longest_s = max(limit_s, parts.resilience.deadline.max_timeout_ms / 1000)
-    return stack(Deadline(limit_s, parts.clock, max_timeout_s=longest_s), service=service)
+    deadline = Deadline(timeout_s(parts, route), parts.clock, max_timeout_s=longest_s(parts, route))
+    return stack(*parts.observed.span("deadline"), deadline, service=service)
 
 
 def _retry(parts: Parts, route: Route) -> tuple[Filter, ...]:
@@ -205,7 +212,6 @@ def _cache(parts: Parts, route: Route, levels: Levels | None, edge: EdgeTier | N
     # Without a cascade no edge answer may come out of this cache, not even one kept before.
     edge = edge if route.cascade else None
     artefacts = (route.digest, edge.digest) if edge else (route.digest,)
-    proof = edge.certificate_digest if edge else ""
     flight = SingleFlight(
         parts.clock,
         parts.telemetry,
@@ -218,10 +224,12 @@ def _cache(parts: Parts, route: Route, levels: Levels | None, edge: EdgeTier | N
         levels.remote,
         hasher=RequestHasher(
             derive_secret(settings.key_secret, "keys"),
-            # With the certificate: another threshold may draw another tier's answer.
-            identity="+".join((*artefacts, proof)),
+            identity="+".join(artefacts),
             instruction_set=levels.instruction_set,
             per_tenant=settings.scope == "tenant",
+            # Another threshold may draw another tier's answer, and under a refused certificate none of
+            # the edge's answers is what it was.
+            proof=edge.licence.proof if edge else str,
         ),
         freshness=Freshness(settings, parts.chance, frozenset(artefacts)),
         flight=flight,

@@ -1,30 +1,25 @@
-"""`edgeway model`: prove a cascade's threshold, quantize a model, look at one."""
+"""`edgeway model`: prove a cascade's threshold, quantize a model, look at one.
+
+What needs ONNX Runtime is imported where it runs: the rest of the program works without it.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
-import onnxruntime
 from rich.progress import Progress
 
-from edge_models.certify import DEFER_ALL, Certificate, certify, sample_digest, save_certificate
+from edge_models.certify import DEFER_ALL, save_certificate
 from edge_models.confidence import MEASURES
 from edge_models.errors import ModelError
-from edge_models.isa import instruction_set_class
-from edge_models.licence import score_output
-from edge_models.session import Session
 from gateway.commands.arguments import add_command, add_group
-from gateway.core.catalog import ModelSpec
 from gateway.core.errors import GatewayError
-from gateway.core.tensor import Array, Tensor
-
-ROWS: Final = 64
+from gateway.core.tensor import Array
 
 CERTIFY_EXAMPLES = """\
   edgeway model certify --model digits --edge edge/digits/1/model.onnx \\
@@ -71,66 +66,10 @@ def add_to(commands: Any) -> None:
     parser.add_argument("file", type=Path, metavar="ONNX")
 
 
-def certify_models(
-    name: str,
-    edge: Path,
-    central: Path,
-    sample: Array,
-    *,
-    score: str = "max_probability",
-    alpha: float = 0.02,
-    delta: float = 0.05,
-    advance: Callable[[int], None] = lambda _rows: None,
-) -> Certificate:
-    """Run both models over ``sample`` [n, ...] on this machine and certify the pair.
-
-    ``advance`` hears how many rows were run, of ``2 * len(sample)``.
-
-    Raises:
-        ModelError: when a model cannot be loaded or scored.
-        GatewayError: when it cannot run on the sample.
-        ValueError: when the sample cannot prove anything.
-    """
-    sessions = Session(edge), Session(central)
-    edge_rows, central_rows = (
-        np.concatenate(list(_run(name, session, sample, advance))) for session in sessions
-    )
-    return certify(edge_rows, central_rows, score=score, alpha=alpha, delta=delta).bind(
-        model=name,
-        edge_digest=sessions[0].digest,
-        central_digest=sessions[1].digest,
-        sample_digest=sample_digest(sample),
-        instruction_set=instruction_set_class(),
-        onnxruntime=onnxruntime.__version__,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-
-
-def _run(name: str, session: Session, sample: Array, advance: Callable[[int], None]) -> Iterator[Array]:
-    spec = ModelSpec(name, ("1",), "", session.inputs, session.outputs)
-    output = score_output(spec)
-    _check_sample(session, sample)
-    for start in range(0, len(sample), ROWS):
-        rows = sample[start : start + ROWS]
-        yield session.run({session.inputs[0].name: rows}, [output])[0]
-        advance(len(rows))
-
-
-def _check_sample(session: Session, sample: Array) -> None:
-    wanted = session.inputs[0]
-    got = Tensor.from_numpy(wanted.name, sample[:1])
-    fits = len(got.shape) == len(wanted.shape) and all(
-        want in {-1, size} for want, size in zip(wanted.shape[1:], got.shape[1:], strict=True)
-    )
-    if got.datatype != wanted.datatype or not fits:
-        raise ValueError(
-            f"the sample is {got.datatype} {list(sample.shape)}, but the model's input '{wanted.name}' is "
-            f"{wanted.datatype} {list(wanted.shape)}"
-        )
-
-
 def _certify(options: argparse.Namespace) -> int:
     def work() -> int:
+        from gateway.commands.certify import certify_models  # noqa: PLC0415 - needs ONNX Runtime
+
         sample = _load(options.sample)
         with Progress(transient=True) as progress:
             task = progress.add_task("running both models", total=2 * len(sample))
@@ -183,6 +122,8 @@ def _quantize(options: argparse.Namespace) -> int:
 
 def _show(options: argparse.Namespace) -> int:
     def work() -> int:
+        from edge_models.session import Session  # noqa: PLC0415 - needs ONNX Runtime
+
         session = Session(options.file)
         print(f"{options.file}\n  digest   {session.digest}\n  runs on  {', '.join(session.providers)}")
         for kind, specs in (("input", session.inputs), ("output", session.outputs)):

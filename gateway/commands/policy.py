@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from gateway.commands import explain
 from gateway.commands.arguments import add_command, add_group
 from gateway.config.document import ConfigError
 from gateway.config.policy_file import read_policy
@@ -19,7 +20,7 @@ EXAMPLES = """\
 
 def add_to(commands: Any) -> None:
     """Add `edgeway policy`."""
-    group = add_group(commands, "policy", about="check policies")
+    group = add_group(commands, "policy", about="check policies, and tell what they do with a request")
     parser = add_command(
         group,
         "validate",
@@ -29,6 +30,7 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="the policy, YAML")
     parser.add_argument("--strict", action="store_true", help="treat warnings as errors")
+    explain.add_to(group)
 
 
 def _validate(options: argparse.Namespace) -> int:

@@ -1,16 +1,14 @@
-"""`edgeway serve`: one gateway in this process."""
+"""`edgeway serve`: one gateway, in this process or in several workers."""
 
 from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import Any, Final
 
-import uvloop
-
-from gateway.app.process import GatewayProcess, StartError
 from gateway.commands.arguments import add_command
 from gateway.config.settings import load_settings
 
@@ -18,7 +16,8 @@ EXAMPLES = """\
   edgeway serve settings.yaml
   REDIS_URL=redis://cache:6379/0 edgeway serve settings.yaml     where the file says ${REDIS_URL}
 
-signals: SIGTERM and SIGINT drain (finish what was accepted, exit 0); SIGHUP reloads the policy
+signals: SIGTERM and SIGINT drain (finish what was accepted, exit 0); SIGHUP reloads the policy and the
+certificates; with several workers it replaces them one by one, so that it reloads everything
 """
 
 _LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -32,15 +31,32 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "settings", type=Path, metavar="SETTINGS.yaml", help="who it is and what it listens on"
     )
+    # Only a parent writes it, for its workers.
+    parser.add_argument("--inherit", default="", help=argparse.SUPPRESS)
 
 
 def _serve(options: argparse.Namespace) -> int:
+    # Here, because no other command needs the gateway itself, nor the libraries that it stands on.
+    import uvloop  # noqa: PLC0415 - see above
+
+    from gateway.app.errors import StartError  # noqa: PLC0415 - see above
+
     settings = load_settings(options.settings)
     logging.basicConfig(
         level=settings.telemetry.log_level.upper(), stream=sys.stderr, format=_LOG_FORMAT, force=True
     )
+    count = len(os.sched_getaffinity(0)) if settings.workers == "auto" else settings.workers
     try:
-        uvloop.run(GatewayProcess(settings).run())
+        if count > 1 and not options.inherit:
+            from gateway.app.supervisor import Supervisor  # noqa: PLC0415 - see above
+
+            uvloop.run(Supervisor(options.settings, settings, count).run())
+        else:
+            from gateway.app.inheritance import Inheritance  # noqa: PLC0415 - see above
+            from gateway.app.process import GatewayProcess  # noqa: PLC0415 - see above
+
+            inheritance = Inheritance.decode(options.inherit) if options.inherit else None
+            uvloop.run(GatewayProcess(settings, inheritance).run())
     except StartError as error:
         print(f"edgeway: {error}", file=sys.stderr)
         return 2

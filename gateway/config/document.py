@@ -7,6 +7,7 @@ the two. Nothing else in Edgeway reads YAML.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,32 +70,36 @@ class Document:
 
     def _complaint(self, text: str, kind: type[Any]) -> ConfigError:
         message, _, where = text.partition(" - at `$")
-        path = self._resolve(where.rstrip("`"), message, kind)
+        path = self._resolve(where.rstrip("`"), text, kind)
         unknown = re.fullmatch(r"Object contains unknown field `(.+)`", message)
         if unknown:
             return self.error((*path, unknown[1]), "unknown field; check the spelling")
         return self.error(path, message[:1].lower() + message[1:])
 
-    def _resolve(self, where: str, message: str, kind: type[Any]) -> Path_:
+    def _resolve(self, where: str, text: str, kind: type[Any]) -> Path_:
         """Turn msgspec's path into ours. It writes ``[...]`` for any key of a mapping: find which."""
         path: Path_ = ()
         for step in _STEP.finditer(where):
             if step[0] == "[...]":
-                path = (*path, self._culprit(path, message, kind))
+                path = (*path, self._culprit(path, text, kind))
             else:
                 path = (*path, int(step[1]) if step[1] else step[2])
         return path
 
-    def _culprit(self, path: Path_, message: str, kind: type[Any]) -> str:
-        keys = list(_at(self.values, path))
-        for key in keys:
-            alone = _replaced(self.values, path, {key: _at(self.values, path)[key]})
+    def _culprit(self, path: Path_, text: str, kind: type[Any]) -> str:
+        """Return the first key that is refused: the last of the fewest that draw the same complaint."""
+        mapping = _at(self.values, path)
+        keys = list(mapping)
+
+        def is_refused(count: int) -> bool:
+            fewer = {key: mapping[key] for key in keys[:count]}
             try:
-                msgspec.convert(alone, kind)
+                msgspec.convert(_replaced(self.values, path, fewer), kind)
             except msgspec.ValidationError as error:
-                if str(error).startswith(message):
-                    return str(key)
-        return str(keys[0])
+                return str(error) == text
+            return False
+
+        return str(keys[bisect_left(range(1, len(keys)), True, key=is_refused)])
 
 
 def spell(path: Path_) -> str:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from gateway.config.document import ConfigError, parse, spell
 from routing.lint import problems
 from routing.policy import Policy
 from routing.problem import Severity
+
+UNKNOWN_HERE: Final = "EW199"
+"""The one rule that a gateway adds to those of ``edgeway policy validate``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +30,10 @@ class Finding:
         return f"{self.file}:{self.line}: {kind} {self.rule}: {self.text}"
 
 
-def read_policy(file: Path) -> tuple[Policy, list[Finding], bytes]:
+def read_policy(file: Path, region: str = "") -> tuple[Policy, list[Finding], bytes]:
     """Return the policy, what the lint found, and the bytes that were read.
+
+    ``region``: where the policy is to come into force; empty, it is nobody's question.
 
     Raises:
         ConfigError: when the file is no policy at all; lint errors are findings, not exceptions.
@@ -48,16 +54,19 @@ def read_policy(file: Path) -> tuple[Policy, list[Finding], bytes]:
         )
         for problem in problems(policy)
     ]
+    if region and region not in policy.regions:
+        message = f"regions: has no region '{region}', which this gateway is; add it or correct the settings"
+        findings.append(Finding(file, document.line(("regions",)), UNKNOWN_HERE, True, message))
     return policy, findings, text
 
 
-def load_policy(file: Path) -> tuple[Policy, bytes]:
-    """Return a policy that may come into force, and the bytes that were read.
+def load_policy(file: Path, region: str = "") -> tuple[Policy, bytes]:
+    """Return a policy that may come into force in ``region``, and the bytes that were read.
 
     Raises:
         ConfigError: for the first lint error too.
     """
-    policy, findings, text = read_policy(file)
+    policy, findings, text = read_policy(file, region)
     for finding in findings:
         if finding.is_error:
             raise ConfigError(file, f"{finding.rule}: {finding.text}", line=finding.line)

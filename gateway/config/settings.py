@@ -15,7 +15,10 @@ from cache.settings import CacheSettings
 from edge_models.settings import ModelsSettings
 from gateway.config.document import Document, read
 from gateway.core.request import CENTRAL, EDGE
-from gateway.listeners.settings import HttpSettings
+from gateway.listeners.extensions import ProtocolSettings
+from gateway.listeners.transport.settings import TransportSettings
+from gateway.listeners.transport.tls import TlsSettings
+from gateway.upstreams.settings import UpstreamSettings
 from resilience.settings import ResilienceSettings
 from routing.settings import GeoSettings
 
@@ -26,14 +29,21 @@ _ADDRESS: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<
 class ListenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where to listen, each ``HOST:PORT``; port 0 takes a free one. An absent one is not opened.
 
-    The defaults are Triton's ports, on the loopback interface.
+    The defaults are Triton's ports, on the loopback interface. ``http`` and ``grpc`` both speak HTTP/1.1 and
+    HTTP/2, REST and gRPC; two are there because clients expect two. ``max_body_mib``: of one request.
+    ``transport``: limits of connections. ``protocol``: what clients may ask for. ``tls``: certificates;
+    absent, connections are in the clear. ``proxy_protocol``: every connection begins with a PROXY header,
+    version 1 or 2, and one that does not is closed.
     """
 
     http: str | None = "127.0.0.1:8000"
     grpc: str | None = "127.0.0.1:8001"
     admin: str | None = "127.0.0.1:8002"
     max_body_mib: Annotated[int, msgspec.Meta(ge=1, le=2047)] = 64
-    http_limits: HttpSettings = HttpSettings()
+    transport: TransportSettings = TransportSettings()
+    protocol: ProtocolSettings = ProtocolSettings()
+    tls: TlsSettings | None = None
+    proxy_protocol: bool = False
 
 
 class TelemetrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -51,19 +61,26 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Everything that one process needs to know.
 
     ``role``: ``edge`` (caches, edge models, upstreams) or ``central`` (models with batching).
+    ``workers``: processes that share the listening sockets; ``auto`` is one per CPU that this process may
+    use. Each has caches, breakers and limits of its own. Default 1.
     ``policy``: path of the policy; an edge needs one. ``trusted_proxies``: networks whose word about
-    the client (X-Forwarded-For, tenant, hops) is believed. Relative paths start at this file.
+    the client's address (X-Forwarded-For) is believed. ``trusted_gateways``: networks of other gateways,
+    and of proxies that authenticate clients themselves, whose word about the tenant (x-edgeway-tenant)
+    is believed as well, and from which forwarded requests are taken. Relative paths start at this file.
     """
 
     role: Literal["edge", "central"]
     region: str
     listen: ListenSettings = ListenSettings()
+    workers: Literal["auto"] | Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
     policy: str | None = None
     trusted_proxies: tuple[str, ...] = ()
+    trusted_gateways: tuple[str, ...] = ()
     geo: GeoSettings | None = None
     models: ModelsSettings | None = None
     cache: CacheSettings | None = None
     resilience: ResilienceSettings = ResilienceSettings()
+    upstreams: UpstreamSettings = UpstreamSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
 
 
@@ -77,13 +94,8 @@ def load_settings(file: Path, environment: Mapping[str, str] | None = None) -> S
     settings = document.decode(Settings)
     _check_addresses(document, settings)
     _check_role(document, settings)
-    for index, network in enumerate(settings.trusted_proxies):
-        try:
-            ip_network(network)
-        except ValueError:
-            raise document.error(
-                ("trusted_proxies", index), f"'{network}' is not a network such as 10.0.0.0/8"
-            ) from None
+    _check_networks(document, "trusted_proxies", settings.trusted_proxies)
+    _check_networks(document, "trusted_gateways", settings.trusted_gateways)
     return _absolute(settings, file.resolve().parent)
 
 
@@ -102,6 +114,15 @@ def _check_addresses(document: Document, settings: Settings) -> None:
             raise document.error(("listen", name), f"'{address}' is not HOST:PORT, such as 127.0.0.1:8000")
     if settings.listen.http is None and settings.listen.grpc is None:
         raise document.error(("listen",), "neither http nor grpc is open: nobody could ask anything")
+
+
+def _check_networks(document: Document, field: str, networks: tuple[str, ...]) -> None:
+    for index, network in enumerate(networks):
+        try:
+            ip_network(network)
+        except ValueError as error:
+            hint = "it has host bits set" if "host bits" in str(error) else "it is no network"
+            raise document.error((field, index), f"'{network}': {hint}; write one as 10.0.0.0/8") from None
 
 
 def _check_role(document: Document, settings: Settings) -> None:
@@ -128,4 +149,11 @@ def _absolute(settings: Settings, folder: Path) -> Settings:
     if geo is not None:
         geo = msgspec.structs.replace(geo, database=path(geo.database))
     policy = settings.policy and path(settings.policy)
-    return msgspec.structs.replace(settings, models=models, geo=geo, policy=policy)
+    listen = settings.listen
+    if (tls := listen.tls) is not None:
+        client_ca = tls.client_ca and path(tls.client_ca)
+        tls = msgspec.structs.replace(
+            tls, certificate=path(tls.certificate), key=path(tls.key), client_ca=client_ca
+        )
+        listen = msgspec.structs.replace(listen, tls=tls)
+    return msgspec.structs.replace(settings, models=models, geo=geo, policy=policy, listen=listen)

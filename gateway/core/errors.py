@@ -33,9 +33,10 @@ class GatewayError(Exception):
     ``counts``: it is evidence against the endpoint that raised it. A caller's mistake, and a deadline
     that the caller made too short, never are.
     ``retry_after_s``: seconds after which a refused caller may come again.
+    ``elsewhere``: the next attempt would ask another endpoint, whom ``retry_after_s`` does not concern.
     """
 
-    __slots__ = ("counts", "fault", "message", "retry_after_s", "retryable")
+    __slots__ = ("counts", "elsewhere", "fault", "message", "retry_after_s", "retryable")
 
     def __init__(
         self,
@@ -52,6 +53,7 @@ class GatewayError(Exception):
         self.retryable = retryable
         self.counts = counts
         self.retry_after_s = retry_after_s
+        self.elsewhere = False
 
     def __repr__(self) -> str:
         flags = "".join(f", {name}" for name in ("retryable", "counts") if getattr(self, name))

@@ -31,7 +31,7 @@ class Caller(msgspec.Struct, frozen=True):
     tenant: str = ANONYMOUS
     credential: str = ""
     vouched: bool = False
-    """The peer that named the tenant is a trusted proxy or gateway."""
+    """The peer that named the tenant is a trusted gateway."""
     residency: str = ""
 
     def __repr__(self) -> str:
@@ -45,7 +45,7 @@ class Request(msgspec.Struct, frozen=True):
 
     ``version`` empty means the version that the policy or the repository names. ``outputs`` empty
     means all outputs. ``deadline`` is loop time in seconds after which nobody waits for the answer.
-    ``attempt`` is raised by Retry and Hedge and read by Router. ``regions`` is the set that Residency
+    ``attempt`` is raised by Retry and read by Router. ``regions`` is the set that Residency
     fixed (None: not yet fixed); later layers may only narrow it. ``hops`` counts the gateways passed.
     ``trace`` holds the W3C trace headers to pass on.
     """

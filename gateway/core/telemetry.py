@@ -11,12 +11,16 @@ import msgspec
 
 
 class RequestFinished(msgspec.Struct, frozen=True):
-    """``code`` is ``ok`` or the fault's name, or ``cancelled`` when the caller left."""
+    """``code`` is ``ok`` or the fault's name, or ``cancelled`` when the caller left.
+
+    ``version`` is the one that answered; else the one that was asked for, which may be empty.
+    """
 
     model: str
     provenance: str
     code: str
     seconds: float
+    version: str = ""
 
 
 class LayerTimed(msgspec.Struct, frozen=True):
@@ -38,7 +42,7 @@ class CacheLookedUp(msgspec.Struct, frozen=True):
 
 
 class CacheWriteLost(msgspec.Struct, frozen=True):
-    """An answer was not kept. ``reason``: error, skipped (breaker open), backlog, or unfit."""
+    """An answer was not kept. ``reason``: error, skipped (breaker open), backlog, unfit, or too_large."""
 
     level: str
     reason: str
@@ -66,13 +70,21 @@ class CertificateRefused(msgspec.Struct, frozen=True):
 
 
 class BatchRan(msgspec.Struct, frozen=True):
-    """``size`` rows in ``requests`` requests waited ``queue_s`` (the oldest) and ran ``run_s``."""
+    """``size`` rows in ``requests`` requests waited ``queue_s`` (the oldest) and ran ``run_s``.
+
+    ``queued_s`` is the sum of what all of them waited. Of ``run_s``, ``input_s`` went into joining inputs
+    and ``output_s`` into parting outputs.
+    """
 
     model: str
     size: int
     requests: int
     queue_s: float
     run_s: float
+    version: str = ""
+    queued_s: float = 0.0
+    input_s: float = 0.0
+    output_s: float = 0.0
 
 
 class QueueChanged(msgspec.Struct, frozen=True):
@@ -87,6 +99,18 @@ class BreakerChanged(msgspec.Struct, frozen=True):
 
     endpoint: str
     state: str
+
+
+class BreakerAppeared(msgspec.Struct, frozen=True):
+    """An endpoint came into use; its breaker is closed."""
+
+    endpoint: str
+
+
+class BreakerGone(msgspec.Struct, frozen=True):
+    """No policy in force names the endpoint any more."""
+
+    endpoint: str
 
 
 class RetryScheduled(msgspec.Struct, frozen=True):
@@ -111,10 +135,14 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 class PolicyLoaded(msgspec.Struct, frozen=True):
-    """``error`` is empty when ``generation`` came into force; else the last good one stays."""
+    """``error`` is empty when ``generation`` came into force; else the last good one stays.
+
+    ``models`` are those that its routes name in full.
+    """
 
     generation: int
     error: str
+    models: tuple[str, ...] = ()
 
 
 Event = (
@@ -127,7 +155,9 @@ Event = (
     | CertificateRefused
     | BatchRan
     | QueueChanged
+    | BreakerAppeared
     | BreakerChanged
+    | BreakerGone
     | RetryScheduled
     | RetryDenied
     | Refused

@@ -33,8 +33,11 @@ DATATYPES: Final[dict[str, np.dtype[Any]]] = {
 }
 """Datatype name of the Open Inference Protocol → numpy dtype, little-endian; BYTES stands apart."""
 
-ITEM_SIZES: Final[dict[str, int]] = {name: dtype.itemsize for name, dtype in DATATYPES.items()}
-"""Datatype name → bytes per element. BYTES has none: its elements carry their own length."""
+BF16: Final = "BF16"
+
+ITEM_SIZES: Final[dict[str, int]] = {name: dtype.itemsize for name, dtype in DATATYPES.items()} | {BF16: 2}
+"""Datatype name → bytes per element. BYTES has none: its elements carry their own length. BF16 is carried
+as it is: numpy has no dtype for it."""
 
 MAX_RANK: Final = 64
 """numpy's own limit; multiplying the dimensions of a shape that is all shape takes minutes."""
@@ -78,10 +81,14 @@ class Tensor(msgspec.Struct, frozen=True, eq=False):
         BYTES become an object array of ``bytes``.
 
         Raises:
-            GatewayError: INVALID when the bytes do not fill the shape.
+            GatewayError: INVALID when the bytes do not fill the shape; UNSUPPORTED for BF16.
         """
         if self._array is None:
             check_size(self)
+            if self.datatype == BF16:
+                raise GatewayError(
+                    Fault.UNSUPPORTED, f"tensor '{self.name}' is BF16, which is only passed on"
+                )
             if self.datatype == BYTES:
                 array: Array = np.array(split_bytes(self.data), dtype=object).reshape(self.shape)
             else:

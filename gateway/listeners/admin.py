@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
-Report = Callable[[], Mapping[str, Any]]
+Report = Callable[[], Awaitable[Mapping[str, Any]]]
 
 
 class AdminListener:
@@ -19,7 +19,7 @@ class AdminListener:
     the last load, if it failed. Nothing here changes anything: a reload is SIGHUP or a changed file.
     """
 
-    def __init__(self, *, health: Report, metrics: Callable[[], bytes], policy: Report) -> None:
+    def __init__(self, *, health: Report, metrics: Callable[[], Awaitable[bytes]], policy: Report) -> None:
         self._health, self._metrics, self._policy = health, metrics, policy
         self._runner: web.AppRunner | None = None
         self.port = 0
@@ -29,6 +29,15 @@ class AdminListener:
 
     async def start(self, host: str, port: int) -> None:
         """Listen; ``port`` 0 takes a free one, to be read from ``self.port``."""
+        runner = await self._prepare()
+        await web.TCPSite(runner, host, port).start()
+        self.port = runner.addresses[0][1]
+
+    async def start_at(self, path: str) -> None:
+        """Listen on a UNIX socket, for the parent of this process."""
+        await web.UnixSite(await self._prepare(), path).start()
+
+    async def _prepare(self) -> web.AppRunner:
         app = web.Application()
         app.router.add_get("/healthz", self._live)
         app.router.add_get("/readyz", self._ready)
@@ -36,9 +45,7 @@ class AdminListener:
         app.router.add_get("/policy", self._show)
         self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=75)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
+        return self._runner
 
     async def aclose(self) -> None:
         """Stop listening."""
@@ -50,16 +57,16 @@ class AdminListener:
         return _json({"live": True})
 
     async def _ready(self, _request: web.Request) -> web.Response:
-        report = self._health()
+        report = await self._health()
         return _json(report, 200 if report["ready"] else 503)
 
     async def _expose(self, _request: web.Request) -> web.Response:
         return web.Response(
-            body=self._metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+            body=await self._metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
         )
 
     async def _show(self, _request: web.Request) -> web.Response:
-        return _json(self._policy())
+        return _json(await self._policy())
 
 
 def _json(report: Mapping[str, Any], status: int = 200) -> web.Response:

@@ -21,10 +21,10 @@ class Measure:
     async def __call__(self, request: Request, service: Service) -> Response:
         """Pass the request on and report its end."""
         began = self._tick()
-        provenance, code = "none", "internal"
+        provenance, code, version = "none", "internal", request.version
         try:
             response = await service(request)
-            provenance, code = response.provenance.label, "ok"
+            provenance, code, version = response.provenance.label, "ok", response.version
             return response
         except GatewayError as error:
             code = error.fault.value
@@ -34,7 +34,7 @@ class Measure:
             code = "cancelled"
             raise
         finally:
-            self._emit(RequestFinished(request.model, provenance, code, self._tick() - began))
+            self._emit(RequestFinished(request.model, provenance, code, self._tick() - began, version))
 
 
 class Timed:

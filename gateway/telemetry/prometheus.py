@@ -16,24 +16,20 @@ from prometheus_client import (
 from prometheus_client.process_collector import ProcessCollector
 
 from gateway.core import telemetry as events
+from gateway.telemetry.requests import LATENCY_BUCKETS_S, Requests
 
-LATENCY_BUCKETS_S: Final = (
-    *(0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
-    *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0),
-)
 SIZE_BUCKETS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-MAX_MODELS: Final = 64
-"""Label values come from clients: past this many models the rest are counted as ``other``."""
-
 _BREAKER_STATES: Final = {"closed": 0, "half_open": 1, "open": 2}
 
 
 class Prometheus:
     """Telemetry that counts. ``render`` gives the exposition text for ``/metrics``."""
 
-    def __init__(self) -> None:
+    def __init__(self, requests: Requests) -> None:
         self._registry = CollectorRegistry()
-        self._models: set[str] = set()
+        self._registry.register(requests)
+        self._requests = requests
+        self._model = requests.label
         self._children: dict[tuple[Any, ...], Any] = {}
         disable_created_metrics()  # type: ignore[no-untyped-call] # half of the text; nobody plots it
         ProcessCollector(registry=self._registry)
@@ -45,7 +41,7 @@ class Prometheus:
         )
 
     def __repr__(self) -> str:
-        return f"<Prometheus {len(self._children)} series, {len(self._models)} models>"
+        return f"<Prometheus {len(self._children)} series, {self._requests!r}>"
 
     def emit(self, event: events.Event) -> None:
         """Count ``event``."""
@@ -72,40 +68,21 @@ class Prometheus:
             child = self._children[key] = metric.labels(*labels)
         return child
 
-    def _model(self, name: str) -> str:
-        if name in self._models:
-            return name
-        if len(self._models) >= MAX_MODELS:
-            return "other"
-        self._models.add(name)
-        return name
-
     def _request_handlers(self) -> dict[type, Callable[[Any], None]]:
-        requests = self._counter("requests", "Requests by outcome", "model", "provenance", "code")
-        seconds = self._histogram(
-            "request_seconds", "Time to answer", "provenance", buckets=LATENCY_BUCKETS_S
-        )
         layers = self._histogram(
             "layer_seconds", "Time in a layer and below", "layer", buckets=LATENCY_BUCKETS_S
         )
 
-        def finished(event: events.RequestFinished) -> None:
-            # A model that nobody serves is a stranger's word: it must not become a label.
-            model = "unknown" if event.code == "not_found" else self._model(event.model)
-            self._child(requests, model, event.provenance, event.code).inc()
-            self._child(seconds, event.provenance).observe(event.seconds)
-
         def timed(event: events.LayerTimed) -> None:
             self._child(layers, event.layer).observe(event.seconds)
 
-        return {events.RequestFinished: finished, events.LayerTimed: timed}
+        return {events.RequestFinished: self._requests.finished, events.LayerTimed: timed}
 
     def _cache_handlers(self) -> dict[type, Callable[[Any], None]]:
-        lookups = self._counter("cache_lookups", "Cache look-ups", "level", "outcome")
         lost = self._counter("cache_writes_lost", "Answers that were not kept", "level", "reason")
         joined = self._counter("flights_joined", "Misses that waited for an equal request", "model")
         return {
-            events.CacheLookedUp: lambda e: self._child(lookups, e.level, e.outcome).inc(),
+            events.CacheLookedUp: self._requests.looked_up,
             events.CacheWriteLost: lambda e: self._child(lost, e.level, e.reason).inc(),
             events.FlightJoined: lambda e: self._child(joined, self._model(e.model)).inc(),
         }
@@ -145,12 +122,19 @@ class Prometheus:
             self._child(state, event.endpoint).set(_BREAKER_STATES[event.state])
             self._child(changes, event.endpoint, event.state).inc()
 
+        def gone(event: events.BreakerGone) -> None:
+            state.remove(event.endpoint)
+            del self._children[state, event.endpoint]
+
         def policy(event: events.PolicyLoaded) -> None:
+            self._requests.expect(event.models)
             self._child(loads, "refused" if event.error else "accepted").inc()
             generation.set(event.generation)
 
         return {
+            events.BreakerAppeared: lambda e: self._child(state, e.endpoint).set(0),
             events.BreakerChanged: breaker,
+            events.BreakerGone: gone,
             events.RetryScheduled: lambda e: self._child(retries, e.fault).inc(),
             events.RetryDenied: lambda e: self._child(denied, e.reason).inc(),
             events.Refused: lambda e: self._child(refusals, e.layer, e.reason).inc(),

@@ -5,6 +5,7 @@ Nothing here is in a stack unless an endpoint to export to is set, so tracing is
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from typing import Final
 
 from msgspec.structs import replace
@@ -16,11 +17,22 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from gateway.core.errors import GatewayError
+from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Request, Response
 from gateway.core.service import Filter, Service
 
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
+_CLIENTS_OWN: Final = frozenset(
+    {
+        Fault.INVALID,
+        Fault.UNAUTHENTICATED,
+        Fault.FORBIDDEN,
+        Fault.NOT_FOUND,
+        Fault.TOO_LARGE,
+        Fault.UNSUPPORTED,
+    }
+)
+"""As OpenTelemetry's HTTP conventions have it: on a server span a 4xx is no error."""
 
 
 def tracer_provider(
@@ -54,8 +66,8 @@ class Trace:
         ) as span:
             try:
                 response = await service(request)
-            except GatewayError as error:
-                span.set_status(Status(StatusCode.ERROR, error.fault.value))
+            except BaseException as error:
+                _mark(span, error, is_server=True)
                 raise
             span.set_attribute("edgeway.provenance", response.provenance.label)
             span.set_attribute("edgeway.certified", response.provenance.certified)
@@ -83,9 +95,21 @@ class Span:
                 span.set_attribute("edgeway.attempt", request.attempt)
             try:
                 return await service(request)
-            except GatewayError as error:
-                span.set_status(Status(StatusCode.ERROR, error.fault.value))
+            except BaseException as error:
+                _mark(span, error)
                 raise
+
+
+def _mark(span: trace.Span, error: BaseException, *, is_server: bool = False) -> None:
+    """Say how a span ended: a server's answer to a client's own mistake is no error of the server's."""
+    if isinstance(error, GatewayError):
+        span.set_attribute("edgeway.fault", error.fault.value)
+        if not (is_server and error.fault in _CLIENTS_OWN):
+            span.set_status(Status(StatusCode.ERROR, error.fault.value))
+    elif isinstance(error, CancelledError):
+        span.set_attribute("edgeway.fault", "cancelled")
+    else:
+        span.set_status(Status(StatusCode.ERROR, "internal"))
 
 
 _: tuple[type[Filter], type[Filter]] = (Trace, Span)

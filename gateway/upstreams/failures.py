@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
 from gateway.core.errors import Fault, GatewayError
@@ -24,17 +25,30 @@ _COUNTS: Final = frozenset({Fault.UNAVAILABLE, Fault.DEADLINE, Fault.INTERNAL})
 """Not OVERLOADED: a server that sheds load works. A breaker that opened would send all of it elsewhere."""
 
 
+_NOT_LET_IN: Final = frozenset({Fault.UNAUTHENTICATED, Fault.FORBIDDEN})
+
+_log = logging.getLogger("edgeway.upstreams")
+
+
 class Failures:
     """Names the failures of one endpoint."""
 
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint
+        self._has_told = False
 
     def __repr__(self) -> str:
         return f"<Failures of {self._endpoint}>"
 
     def of(self, fault: Fault, said: str = "", *, retry_after_s: float | None = None) -> GatewayError:
         """Return the error for ``fault``; ``said`` is passed on where it is about the client's request."""
+        if fault in _NOT_LET_IN:
+            # Who the caller is was checked here: that the other side thinks otherwise is between the two of
+            # us, and another endpoint, the edge model or a stale answer may still serve.
+            self._tell_once(said)
+            return GatewayError(
+                Fault.UNAVAILABLE, f"endpoint '{self._endpoint}' does not let this gateway in", retryable=True
+            )
         if fault in _WORDS:
             return GatewayError(
                 fault,
@@ -44,6 +58,11 @@ class Failures:
                 retry_after_s=retry_after_s,
             )
         return GatewayError(fault, said or f"endpoint '{self._endpoint}' refused the request")
+
+    def _tell_once(self, said: str) -> None:
+        if not self._has_told:
+            self._has_told = True
+            _log.error("endpoint %s does not let this gateway in: %s", self._endpoint, said)
 
     def closed(self) -> GatewayError:
         """Return the error of a call that our own closing ended: another endpoint may answer."""

@@ -2,69 +2,78 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
-from collections.abc import Iterable
+import ssl
+from collections.abc import Mapping
+from functools import partial
+from random import Random
 from typing import Any, Final
 
-import grpc
-import grpc.aio
-
 from gateway.core.catalog import Catalog, ModelSpec
-from gateway.core.clock import Clock
+from gateway.core.clock import Chance, Clock
 from gateway.core.errors import Fault, GatewayError, printable
 from gateway.core.request import ANONYMOUS, CENTRAL, Provenance, Request, Response
 from gateway.core.service import Service
+from gateway.upstreams import grpc_call
+from gateway.upstreams.backoff import Backoff
+from gateway.upstreams.dialing import Dialer, UnreachableError
 from gateway.upstreams.failures import LENIENCY_S, Failures
+from gateway.upstreams.http2_connection import (
+    LateError,
+    Limits,
+    LostError,
+    NotProcessedError,
+    ResetError,
+    TooLargeError,
+)
+from gateway.upstreams.http2_pool import Http2Pool
+from gateway.upstreams.settings import GrpcUpstreamSettings
 from gateway.wire import headers, oip_proto
+from gateway.wire.arrival import regions_value
 from gateway.wire.faults import fault_of_grpc
+from gateway.wire.framing.http2_client import FramingError, Http2Client
 from gateway.wire.proto import messages
 
 _log = logging.getLogger(__name__)
 
-_OPTIONS: Final = (
-    ("grpc.max_send_message_length", -1),
-    # Retry owns the repeats: a second, hidden retry would multiply them.
-    ("grpc.enable_retries", 0),
-    # A server that is back is found within 2 s. The "minimum" is grpc's name for the time that one
-    # attempt to connect may take: with the 100 ms of the back-off no far region could be reached.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 2000),
-    ("grpc.min_reconnect_backoff_ms", 2000),
-    # A name may point elsewhere when its server is back: grpc would ask again after 30 s only.
-    ("grpc.dns_min_time_between_resolutions_ms", 1000),
-    # Finds a peer that is gone without a word. Only while calls run: servers with grpc's defaults
-    # close connections that are probed when idle.
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 5000),
-    # Two endpoints of one address keep two connections, and each its own state.
-    ("grpc.use_local_subchannel_pool", 1),
-)
-_METADATA_TIMEOUT_S: Final = 5.0
 _MAX_SAID: Final = 200
 _TOO_LARGE: Final = "message larger than max"  # grpc's words in C++, Python and Go, after "received"
-_TOO_LARGE_HERE: Final = "CLIENT: Received"  # the same, when it was the answer and our own limit
 
 
 class GrpcUpstream:
-    """One endpoint over one HTTP/2 connection, which grpc opens on first use and reopens when lost.
+    """One endpoint over HTTP/2 connections, opened on first use and reopened when lost.
 
-    Build it on the running loop. ``region`` is where answers are said to come from when the other side
+    ``region`` is where answers are said to come from when the other side
     does not tell (Triton, KServe …); its answers then count as central and certified. An answer larger
-    than ``max_message_bytes`` is a failure of the other side.
+    than ``max_message_bytes`` is a failure of the other side. ``tls`` is how it is spoken to, in the clear
+    by default (its ALPN becomes h2); ``chance`` spreads attempts to connect.
     """
 
     def __init__(
-        self, name: str, address: str, clock: Clock, *, region: str = "", max_message_bytes: int = 64 << 20
+        self,
+        name: str,
+        address: str,
+        clock: Clock,
+        *,
+        region: str = "",
+        max_message_bytes: int = 64 << 20,
+        settings: GrpcUpstreamSettings | None = None,
+        chance: Chance | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._name, self._address, self._region, self._clock = name, address, region, clock
         self._failures = Failures(name)
-        limit = ("grpc.max_receive_message_length", max_message_bytes)
-        self._channel: Any = grpc.aio.insecure_channel(address, options=(*_OPTIONS, limit))
-        self._infer = self._channel.unary_unary(f"/{messages.SERVICE}/ModelInfer")
-        self._metadata = self._channel.unary_unary(f"/{messages.SERVICE}/ModelMetadata")
-        self._ready = self._channel.unary_unary(f"/{messages.SERVICE}/ModelReady")
+        self._max_message_bytes = max_message_bytes
+        self._settings = settings or GrpcUpstreamSettings()
+        self._chance = chance or Random()  # noqa: S311 - jitter, not secrets
+        self._tls = tls
+        if tls is not None:
+            tls.set_alpn_protocols(["h2"])
+        self._infer = self._method("ModelInfer")
+        self._metadata = self._method("ModelMetadata")
+        self._ready = self._method("ModelReady")
+        self._pool: Http2Pool | None = None
         self._running = 0
         self._closed = False
 
@@ -74,7 +83,7 @@ class GrpcUpstream:
 
     async def __call__(self, request: Request) -> Response:
         """Ask the other side; cancelling the call cancels it there too."""
-        timeout_s = None
+        timeout_s = math.inf
         if request.deadline < math.inf:
             left_s = request.deadline - self._clock.now()
             if left_s <= 0:
@@ -83,7 +92,7 @@ class GrpcUpstream:
         body = oip_proto.encode_request(request).SerializeToString()
 
         answer, trailing = await self._call(
-            self._infer, body, timeout=timeout_s, metadata=_metadata_of(request), deadline=request.deadline
+            self._infer, body, timeout_s=timeout_s, metadata=_metadata_of(request), deadline=request.deadline
         )
 
         message = self._parse(messages.ModelInferResponse, answer)
@@ -95,14 +104,14 @@ class GrpcUpstream:
     async def describe(self, model: str, version: str) -> ModelSpec:
         """Ask the other side for a model's metadata."""
         body = messages.ModelMetadataRequest(name=model, version=version).SerializeToString()
-        answer, _ = await self._call(self._metadata, body, timeout=_METADATA_TIMEOUT_S)
+        answer, _ = await self._call(self._metadata, body, timeout_s=self._settings.metadata_timeout_s)
         return oip_proto.decode_model(self._parse(messages.ModelMetadataResponse, answer))
 
     async def is_ready(self, model: str, version: str) -> bool:
         """Ask the other side whether it would serve a model; one that cannot be asked would not."""
         body = messages.ModelReadyRequest(name=model, version=version).SerializeToString()
         try:
-            answer, _ = await self._call(self._ready, body, timeout=_METADATA_TIMEOUT_S)
+            answer, _ = await self._call(self._ready, body, timeout_s=self._settings.metadata_timeout_s)
             ready: bool = self._parse(messages.ModelReadyResponse, answer).ready
         except GatewayError as error:
             if error.fault is Fault.NOT_FOUND:
@@ -111,52 +120,115 @@ class GrpcUpstream:
         return ready
 
     async def aclose(self, grace_s: float | None = None) -> None:
-        """Close the connection; calls under way get ``grace_s`` seconds to end, then UNAVAILABLE."""
+        """Close the connections; calls under way get ``grace_s`` seconds to end, then UNAVAILABLE."""
         self._closed = True
-        await self._channel.close(grace_s)
+        if self._pool is not None:
+            await self._pool.aclose(grace_s)
 
     async def _call(
         self,
-        method: Any,
+        method: tuple[tuple[bytes, bytes], ...],
         body: bytes,
         *,
-        timeout: float | None,  # noqa: ASYNC109 - it travels to the other side as grpc-timeout
+        timeout_s: float,
         metadata: tuple[tuple[str, str], ...] = (),
         deadline: float = math.inf,
     ) -> tuple[bytes, dict[str, str]]:
+        if self._closed:
+            raise self._failures.closed()
+        if len(body) > self._settings.max_request_bytes:
+            raise self._too_large()
+        said = [*method]
+        ends = math.inf
+        if timeout_s < math.inf:
+            said.append((b"grpc-timeout", grpc_call.timeout_value(timeout_s)))
+            ends = self._clock.now() + timeout_s
+        said += [(name.encode(), value.encode()) for name, value in metadata]
         self._running += 1
-        call = None
         try:
-            call = method(body, timeout=timeout, metadata=metadata)
-            answer: bytes = await call
-            return answer, _first_of_each(await call.trailing_metadata())
-        except grpc.aio.AioRpcError as error:
-            raise self._translate(error, deadline) from error
-        except grpc.aio.UsageError as error:
+            answer = await (self._pool or self._open()).call(said, grpc_call.frame(body), ends)
+            return grpc_call.read_answer(answer)
+        except grpc_call.StatusError as error:
+            raise self._translate(error, deadline, ends) from error
+        except ResetError as error:
+            status = grpc_call.StatusError(grpc_call.code_of_reset(error.code))
+            raise self._translate(status, deadline, ends) from error
+        except LateError as error:
+            status = grpc_call.StatusError(grpc_call.DEADLINE_EXCEEDED)
+            raise self._translate(status, deadline, ends) from error
+        except (TooLargeError, grpc_call.BrokenAnswerError) as error:
+            raise self._failures.broken() from error
+        except NotProcessedError as error:
+            # It goes away in good order, or has enough to do: no evidence, and another may answer.
             raise self._failures.closed() from error
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and not task.cancelling():
-                # Nobody cancelled us: the channel was closed under the call. grpc says both alike.
-                raise self._failures.closed() from None
-            raise
+        except (UnreachableError, LostError, FramingError) as error:
+            _log.debug("endpoint %s: %r", self._name, error)
+            raise self._unreachable() from error
         finally:
             self._running -= 1
 
-    def _translate(self, error: Any, deadline: float) -> GatewayError:
-        code, said = error.code(), printable(error.details() or "", _MAX_SAID)
-        _log.debug("endpoint %s: %s %s", self._name, code, said)
-        fault = fault_of_grpc(code.value[0])
+    def _unreachable(self) -> GatewayError:
+        return self._failures.closed() if self._closed else self._failures.of(Fault.UNAVAILABLE)
+
+    def _too_large(self) -> GatewayError:
+        return GatewayError(Fault.TOO_LARGE, f"the request is too large for endpoint '{self._name}'")
+
+    def _translate(self, error: grpc_call.StatusError, deadline: float, ends: float) -> GatewayError:
+        said = printable(error.said, _MAX_SAID)
+        _log.debug("endpoint %s: %s %s", self._name, error.code, said)
+        fault = fault_of_grpc(error.code)
         if fault is Fault.OVERLOADED and _TOO_LARGE in said:
-            if _TOO_LARGE_HERE in said:
-                return self._failures.broken()
-            return GatewayError(Fault.TOO_LARGE, f"the request is too large for endpoint '{self._name}'")
+            return self._too_large()
         if fault is Fault.CANCELLED:
-            # The other side gave up, as it does when it stops; our caller is still there.
-            fault = Fault.UNAVAILABLE
-        elif fault is Fault.DEADLINE and self._clock.now() >= deadline:
+            # The other side gave up. It does so when it stops, and servers also end late calls so.
+            fault = Fault.DEADLINE if self._clock.now() >= ends else Fault.UNAVAILABLE
+        if fault is Fault.DEADLINE and self._clock.now() >= deadline:
             return self._failures.late()
-        return self._failures.of(fault, said, retry_after_s=_retry_after(error.trailing_metadata()))
+        return self._failures.of(fault, said, retry_after_s=_retry_after(error.told))
+
+    def _method(self, name: str) -> tuple[tuple[bytes, bytes], ...]:
+        """Return the headers that every call of a method begins with."""
+        return (
+            (b":method", b"POST"),
+            (b":scheme", b"http" if self._tls is None else b"https"),
+            (b":path", f"/{messages.SERVICE}/{name}".encode()),
+            (b":authority", self._address.encode()),
+            (b"te", b"trailers"),
+            (b"content-type", b"application/grpc"),
+            (b"user-agent", b"edgeway"),
+            (b"grpc-accept-encoding", b"identity"),
+        )
+
+    def _open(self) -> Http2Pool:
+        settings = self._settings
+        host, _, port = self._address.rpartition(":")
+        client = partial(
+            Http2Client,
+            stream_window_bytes=settings.stream_window_bytes,
+            connection_window_bytes=settings.connection_window_bytes,
+            max_header_bytes=settings.max_head_bytes,
+            max_body_bytes=grpc_call.FRAME_BYTES + self._max_message_bytes,
+        )
+        self._pool = Http2Pool(
+            Dialer(
+                host.strip("[]"),
+                int(port),
+                resolve_timeout_s=settings.resolve_timeout_s,
+                connect_timeout_s=settings.connect_timeout_s,
+                tls=self._tls,
+            ),
+            Backoff(settings.backoff_initial_s, settings.backoff_max_s, self._chance),
+            client,
+            Limits(
+                streams=settings.streams_per_connection,
+                keepalive_s=settings.keepalive_s,
+                keepalive_timeout_s=settings.keepalive_timeout_s,
+            ),
+            connections=settings.connections,
+            settings_timeout_s=settings.connect_timeout_s,
+            idle_s=settings.idle_s,
+        )
+        return self._pool
 
     def _parse(self, kind: Any, body: bytes) -> Any:
         try:
@@ -179,24 +251,18 @@ def _metadata_of(request: Request) -> tuple[tuple[str, str], ...]:
     metadata = [(headers.HOPS, str(request.hops + 1)), *request.trace]
     if caller.tenant != ANONYMOUS:
         metadata.append((headers.TENANT, caller.tenant))
-    if caller.address:
-        metadata.append((headers.FORWARDED_FOR, caller.address))
+    # Said even when it is not known: else the next gateway would take this one for the client.
+    metadata.append((headers.FORWARDED_FOR, caller.address or headers.UNKNOWN_ADDRESS))
+    if request.regions is not None:
+        metadata.append((headers.REGIONS, regions_value(request.regions)))
     for name, value in metadata:
         if not (value.isascii() and value.isprintable()):
             raise GatewayError(Fault.INVALID, f"{name} must be printable ASCII")
     return tuple(metadata)
 
 
-def _first_of_each(metadata: Iterable[tuple[str, Any]] | None) -> dict[str, str]:
-    first: dict[str, str] = {}
-    for name, value in metadata or ():
-        if isinstance(value, str):
-            first.setdefault(name, value)
-    return first
-
-
-def _retry_after(metadata: Iterable[tuple[str, Any]] | None) -> float | None:
-    value = _first_of_each(metadata).get("retry-after", "")
+def _retry_after(told: Mapping[str, str]) -> float | None:
+    value = told.get("retry-after", "")
     return float(value) if value.isascii() and value.isdecimal() and len(value) <= 6 else None
 
 

@@ -5,22 +5,30 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Mapping
+import ssl
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from random import Random
 from typing import Final
-
-import aiohttp
-from multidict import istr
-from yarl import URL
+from urllib.parse import urlsplit
 
 from gateway.core.catalog import Catalog, ModelSpec
-from gateway.core.clock import Clock
+from gateway.core.clock import Chance, Clock
 from gateway.core.errors import Fault, GatewayError, printable
 from gateway.core.request import ANONYMOUS, CENTRAL, Provenance, Request, Response
 from gateway.core.service import Service
+from gateway.core.stepping import in_task
+from gateway.core.tensor import Buffer
+from gateway.upstreams.backoff import Backoff
+from gateway.upstreams.dialing import Dialer, UnreachableError
 from gateway.upstreams.failures import LENIENCY_S, Failures
+from gateway.upstreams.http1_connection import ConnectionLostError
+from gateway.upstreams.http1_pool import Http1Pool
 from gateway.upstreams.settings import HttpUpstreamSettings
 from gateway.wire import headers
+from gateway.wire.arrival import regions_value
 from gateway.wire.faults import fault_of_http
+from gateway.wire.framing.http1_client import AnswerTooLargeError, FramingError, RequestHead
 from gateway.wire.oip_json import decode_response, encode_request, parse_header_length
 from gateway.wire.oip_metadata import decode_error, decode_model
 from gateway.wire.oip_paths import model_path
@@ -30,25 +38,9 @@ _log = logging.getLogger(__name__)
 Headers = Mapping[str, str]
 Answer = tuple[int, Headers, bytes]
 
-_HEADER_LENGTH: Final = istr(headers.INFERENCE_HEADER_LENGTH)
-_READ_BYTES: Final = 1 << 18
 _MAX_SAID: Final = 128
-
-
-def open_session(settings: HttpUpstreamSettings) -> aiohttp.ClientSession:
-    """Return a session for one endpoint: no cookies, proxies or decompression, and no limit unnamed."""
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(
-            limit=settings.connections, keepalive_timeout=settings.keepalive_s, ttl_dns_cache=30
-        ),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=False,
-        auto_decompress=False,
-        read_bufsize=_READ_BYTES,
-        # Deadline and AttemptTimeout own the rest of the time.
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=settings.connect_timeout_s),
-        headers={aiohttp.hdrs.ACCEPT_ENCODING: "identity", aiohttp.hdrs.USER_AGENT: "edgeway"},
-    )
+_PATHS_KEPT: Final = 256
+_ALWAYS: Final = {"accept": "*/*", "accept-encoding": "identity", "user-agent": "edgeway"}
 
 
 class HttpUpstream:
@@ -56,6 +48,8 @@ class HttpUpstream:
 
     Nothing is opened before the first call. ``region`` is where answers are said to come from when the
     other side does not tell (Triton, KServe …); its answers then count as central and certified.
+    ``tls`` is how an ``https`` URL is spoken to, with the system's certificates by default; ``chance``
+    spreads attempts to connect.
     """
 
     def __init__(
@@ -67,14 +61,22 @@ class HttpUpstream:
         region: str = "",
         max_body_bytes: int = 64 << 20,
         settings: HttpUpstreamSettings | None = None,
-        session: Callable[[HttpUpstreamSettings], aiohttp.ClientSession] = open_session,
+        chance: Chance | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._name, self._url, self._region, self._clock = name, url.rstrip("/"), region, clock
         self._failures = Failures(name)
         self._max_body_bytes = max_body_bytes
         self._settings = settings or HttpUpstreamSettings()
-        self._open_session = session
-        self._session: aiohttp.ClientSession | None = None
+        self._chance = chance or Random()  # noqa: S311 - jitter, not secrets
+        target = urlsplit(self._url)
+        secure = target.scheme == "https"
+        self._host, self._port = target.hostname or "", target.port or (443 if secure else 80)
+        self._tls = (tls or ssl.create_default_context()) if secure else None
+        self._prefix = target.path
+        self._head = RequestHead(target.netloc, _ALWAYS)
+        self._path = lru_cache(_PATHS_KEPT)(model_path)
+        self._pool: Http1Pool | None = None
         self._closed = False
         self._running = 0
 
@@ -87,14 +89,14 @@ class HttpUpstream:
         said = self._said(request)
         body = encode_request(request)
         said[headers.INFERENCE_HEADER_LENGTH] = str(body.header_length)
-        path = model_path(request.model, request.version, "infer")
+        path = self._path(request.model, request.version, "infer")
 
-        status, told, answer = await self._send("POST", path, body.join(), said)
+        status, told, answer = await self._send("POST", path, body.parts, said)
 
         if status != 200:
             raise self._refused(status, told, answer, request.deadline)
         try:
-            length = parse_header_length(told.get(_HEADER_LENGTH))
+            length = parse_header_length(told.get(headers.INFERENCE_HEADER_LENGTH))
             return decode_response(answer, length, self._provenance(told))
         except GatewayError as error:
             raise self._failures.broken() from error
@@ -122,63 +124,72 @@ class HttpUpstream:
     async def aclose(self) -> None:
         """Close the connections; calls under way fail as UNAVAILABLE."""
         self._closed = True
-        if self._session is not None:
-            await self._session.close()
+        if self._pool is not None:
+            await self._pool.aclose()
 
     async def _ask(self, path: str) -> Answer:
         try:
+            await in_task()
             async with asyncio.timeout(self._settings.metadata_timeout_s):
-                return await self._send("GET", path, None, {})
+                return await self._send("GET", path, (), {})
         except TimeoutError as error:
             raise self._unreachable() from error
 
     def _unreachable(self) -> GatewayError:
         return self._failures.closed() if self._closed else self._failures.of(Fault.UNAVAILABLE)
 
-    async def _send(self, verb: str, path: str, body: bytes | None, said: Headers) -> Answer:
+    async def _send(self, verb: str, path: str, body: Sequence[Buffer], said: Headers) -> Answer:
         if self._closed:
             raise self._unreachable()
-        if self._session is None:
-            self._session = self._open_session(self._settings)
-        url = URL(self._url + path, encoded=True)
+        size = sum(map(len, body))
+        head = self._head.encode(verb, self._prefix + path, said, size if body else None)
+        pool = self._pool or self._open()
         self._running += 1
         try:
-            async with self._session.request(
-                verb, url, data=body, headers=said, allow_redirects=False
-            ) as response:
-                return response.status, response.headers, await self._read(response)
-        except (aiohttp.ClientError, OSError) as error:
-            # A TimeoutError in here is that of connecting: timers of callers cancel from outside.
+            answer = await pool.call(verb, head, body, size)
+        except AnswerTooLargeError as error:
+            raise self._failures.broken() from error
+        except (UnreachableError, ConnectionLostError, FramingError) as error:
             _log.debug("endpoint %s: %r", self._name, error)
             raise self._unreachable() from error
         finally:
             self._running -= 1
+        if answer.headers.get("content-encoding", "identity") != "identity":
+            # Nobody asked for it.
+            raise self._failures.broken()
+        return answer.status, answer.headers, answer.body
 
-    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
-        if aiohttp.hdrs.CONTENT_ENCODING in response.headers:
-            raise self._failures.broken()
-        limit = self._max_body_bytes
-        if (response.content_length or 0) > limit:
-            raise self._failures.broken()
-        parts, size = [], 0
-        async for part in response.content.iter_any():
-            size += len(part)
-            if size > limit:
-                raise self._failures.broken()
-            parts.append(part)
-        return b"".join(parts)
+    def _open(self) -> Http1Pool:
+        settings = self._settings
+        self._pool = Http1Pool(
+            Dialer(
+                self._host,
+                self._port,
+                resolve_timeout_s=settings.resolve_timeout_s,
+                connect_timeout_s=settings.connect_timeout_s,
+                tls=self._tls,
+            ),
+            Backoff(settings.backoff_initial_s, settings.backoff_max_s, self._chance),
+            connections=settings.connections,
+            keepalive_s=settings.keepalive_s,
+            max_head_bytes=settings.max_head_bytes,
+            max_body_bytes=self._max_body_bytes,
+        )
+        return self._pool
 
     def _said(self, request: Request) -> dict[str, str]:
         caller = request.caller
         said = {
-            aiohttp.hdrs.CONTENT_TYPE: "application/octet-stream",
+            "content-type": "application/octet-stream",
             headers.HOPS: str(request.hops + 1),
             **dict(request.trace),
         }
         if caller.tenant != ANONYMOUS:
             said[headers.TENANT] = caller.tenant
-        if caller.address:
-            said[headers.FORWARDED_FOR] = caller.address
+        # Said even when it is not known: else the next gateway would take this one for the client.
+        said[headers.FORWARDED_FOR] = caller.address or headers.UNKNOWN_ADDRESS
+        if request.regions is not None:
+            said[headers.REGIONS] = regions_value(request.regions)
         for name, value in said.items():
             if not (value.isascii() and value.isprintable()):
                 raise GatewayError(Fault.INVALID, f"{name} must be printable ASCII")
@@ -216,7 +227,7 @@ class HttpUpstream:
 
 def _retry_after(told: Headers) -> float | None:
     """Read Retry-After in seconds; its other form, a date, would need the other side's clock."""
-    value = told.get(aiohttp.hdrs.RETRY_AFTER, "")
+    value = told.get("retry-after", "")
     return float(value) if value.isascii() and value.isdecimal() and len(value) <= 6 else None
 
 

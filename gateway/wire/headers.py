@@ -15,12 +15,15 @@ GENERATION: Final = "x-edgeway-policy-generation"
 DIGEST: Final = "x-edgeway-model-digest"
 TENANT: Final = "x-edgeway-tenant"
 HOPS: Final = "x-edgeway-hops"
+REGIONS: Final = "x-edgeway-regions"
 FORWARDED_FOR: Final = "x-forwarded-for"
+UNKNOWN_ADDRESS: Final = "unknown"  # RFC 7239's word
 AUTHORIZATION: Final = "authorization"
 TIMEOUT_MS: Final = "x-request-timeout-ms"
 TRACE: Final = ("traceparent", "tracestate")
 INFERENCE_HEADER_LENGTH: Final = "inference-header-content-length"
 
+_LEVELS: Final = ("l1", "l2")
 MAX_TIMEOUT_S: Final = 24 * 3600.0
 
 
@@ -42,10 +45,16 @@ def parse_provenance(value: str, certified: str, digest: str, region: str) -> Pr
     return Provenance(
         origin=origin,
         certified=certified == "true",
+        level=_level(source, fields.get("level", "")),
         stale="stale" in fields,
         region=region,
         digest=digest,
     )
+
+
+def _level(source: str, named: str) -> str:
+    # It becomes a label: a level that nobody has heard of is some cache.
+    return "" if source != "cache" else named if named in _LEVELS else _LEVELS[-1]
 
 
 def parse_timeout_ms(value: str) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -16,6 +17,7 @@ import msgspec
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import NO_PARAMETERS, Parameter, Provenance, Request, Response
 from gateway.core.tensor import Buffer, Tensor, check_size
+from gateway.wire.classification import CLASSIFICATION, NO_CLASSES, class_count, classify
 from gateway.wire.headers import INFERENCE_HEADER_LENGTH
 from gateway.wire.oip_messages import (
     AnsweredTensorMessage,
@@ -32,6 +34,7 @@ from gateway.wire.oip_messages import (
 from gateway.wire.oip_values import decode_values, encode_values
 from gateway.wire.validation import (
     TIMEOUT,
+    check_address,
     check_names,
     check_parameters,
     check_shape,
@@ -39,6 +42,7 @@ from gateway.wire.validation import (
     timeout_of,
 )
 
+_LENGTHS: Final = 1024
 MAX_JSON_BYTES: Final = 16 << 20
 """Of the JSON part of a request: decoded JSON takes many times its size. Binary data has no such limit."""
 
@@ -53,10 +57,15 @@ _AS_BINARY: Final[dict[str, Parameter]] = {BINARY: True}
 
 
 class Wishes(msgspec.Struct, frozen=True):
-    """Which outputs the client wants in the binary section: ``named`` ones, ``default`` for the others."""
+    """How the client wants its outputs.
+
+    In the binary section: as ``named`` says, ``default`` for the others. ``classes``: output → how many of
+    its highest elements it wants, instead of the output.
+    """
 
     default: bool = False
     named: Mapping[str, bool] | None = None
+    classes: Mapping[str, int] = NO_CLASSES
 
     def binary(self, output: str) -> bool:
         """Whether ``output`` is wanted as binary data."""
@@ -80,7 +89,7 @@ class Inference(msgspec.Struct, frozen=True):
 class Body(msgspec.Struct, frozen=True):
     """A body to be sent. ``header_length`` is None when it is JSON only."""
 
-    parts: Sequence[Buffer]
+    parts: tuple[Buffer, ...] | list[Buffer]
     header_length: int | None
 
     def join(self) -> bytes:
@@ -92,6 +101,7 @@ WISH_JSON: Final = Wishes()
 WISH_BINARY: Final = Wishes(default=True)
 
 
+@lru_cache(_LENGTHS)
 def parse_header_length(value: str | None) -> int | None:
     """Read ``Inference-Header-Content-Length``; None when there is none.
 
@@ -112,7 +122,7 @@ def parse_header_length(value: str | None) -> int | None:
     return length
 
 
-def decode_request(body: bytes, header_length: int | None) -> Inference:
+def decode_request(body: Buffer, header_length: int | None) -> Inference:
     """Read the body of an infer request.
 
     Args:
@@ -132,6 +142,7 @@ def decode_request(body: bytes, header_length: int | None) -> Inference:
     default, timeout_s, parameters = _decode_parameters(message.parameters)
     inputs = _decode_tensors("input", message.inputs, binary)
     outputs, wishes = _decode_wanted(message.outputs, default=default)
+    check_address("", "", message.id)
     return Inference(message.id, inputs, outputs, wishes, parameters, timeout_s)
 
 
@@ -141,6 +152,8 @@ def encode_response(response: Response, wishes: Wishes, request_id: str) -> Body
     Raises:
         GatewayError: INVALID for an output wanted as JSON that JSON cannot carry.
     """
+    if wishes.classes:
+        response = classify(response, wishes.classes)
     outputs, chunks = [], []
     for tensor in response.outputs:
         if wishes.binary(tensor.name):
@@ -192,7 +205,7 @@ def decode_response(body: bytes, header_length: int | None, provenance: Provenan
     )
 
 
-def _split(body: bytes, header_length: int | None) -> tuple[Buffer, memoryview]:
+def _split(body: Buffer, header_length: int | None) -> tuple[Buffer, memoryview]:
     view = memoryview(body)
     if header_length is None:
         return body, view[len(body) :]
@@ -271,16 +284,18 @@ def _decode_wanted(messages: Sequence[WantedMessage], *, default: bool) -> tuple
         return (), WISH_BINARY if default else WISH_JSON
     names = tuple(message.name for message in messages)
     check_names("output", names)
-    named = {}
+    named, classes = {}, {}
     for message in messages:
         wish = message.parameters.pop(BINARY, default)
         if not isinstance(wish, bool):
             raise GatewayError(
                 Fault.INVALID, f"parameter '{BINARY}' of output '{message.name}' must be true or false"
             )
+        if count := class_count(message.name, message.parameters.pop(CLASSIFICATION, 0)):
+            classes[message.name] = count
         check_tensor_parameters("output", message.name, message.parameters)
         named[message.name] = wish
-    return names, Wishes(default, named)
+    return names, Wishes(default, named, classes)
 
 
 def _binary_out(tensor: Tensor) -> TensorOut:

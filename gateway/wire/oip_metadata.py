@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -10,8 +11,18 @@ from gateway.core.catalog import ModelSpec, TensorSpec
 from gateway.core.errors import Fault, GatewayError, printable
 from gateway.wire.oip_messages import ErrorMessage
 
-EXTENSIONS: Final = ("binary_tensor_data", "parameters")
-"""What of the protocol's extensions Edgeway serves."""
+EXTENSIONS: Final = (
+    "binary_tensor_data",
+    "classification",
+    "generate",
+    "logging",
+    "model_configuration",
+    "model_repository",
+    "parameters",
+    "statistics",
+    "trace",
+)
+"""What of the protocol's extensions Edgeway serves, in the protocol's names."""
 
 LIVE: Final = b'{"live":true}'
 READY: Final = b'{"ready":true,"live":true}'
@@ -69,9 +80,9 @@ def encode_model_ready(model: str, *, ready: bool) -> bytes:
     return _encode({"name": model, "ready": False, "error": "the model is not ready"})
 
 
-def encode_server(name: str, version: str) -> bytes:
+def encode_server(name: str, version: str, extensions: Sequence[str] = EXTENSIONS) -> bytes:
     """Write the server's metadata."""
-    return _encode({"name": name, "version": version, "extensions": EXTENSIONS})
+    return _encode({"name": name, "version": version, "extensions": extensions})
 
 
 def encode_model(spec: ModelSpec) -> bytes:

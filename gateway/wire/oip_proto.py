@@ -10,19 +10,22 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 from google.protobuf.message import DecodeError
 
 from gateway.core.catalog import ModelSpec, TensorSpec
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import NO_PARAMETERS, Parameter, Provenance, Request, Response
-from gateway.core.tensor import BYTES, DATATYPES, Tensor, check_size, element_count
+from gateway.core.tensor import BYTES, DATATYPES, ITEM_SIZES, Tensor, check_size, element_count
+from gateway.wire.classification import CLASSIFICATION, NO_CLASSES, class_count
 from gateway.wire.proto import messages
 from gateway.wire.validation import (
+    MAX_DECODED,
     TIMEOUT,
+    check_address,
     check_names,
     check_parameters,
     check_shape,
@@ -46,15 +49,18 @@ _FIELDS: Final[dict[str, str]] = {
 }
 """Datatype → the field of InferTensorContents that holds it; FP16 has none."""
 
+FINAL: Final = "triton_enable_empty_final_response"
+"""The one reserved parameter that clients set: the last answer of a stream is to be marked."""
+
 _INTEGERS: Final = {"int_contents": np.dtype("<i4"), "uint_contents": np.dtype("<u4")}
 """The fields that hold narrower datatypes too, and what their elements are on the wire."""
 
 
-@dataclass(frozen=True, slots=True)
-class Inference:
+class Inference(msgspec.Struct, frozen=True):
     """What a ModelInferRequest says; who said it, and until when it matters, the listener knows.
 
-    ``timeout_s`` is the parameter ``timeout``, which is no longer among ``parameters``.
+    ``timeout_s`` is the parameter ``timeout``, which is no longer among ``parameters``. ``classes``: output →
+    how many of its highest elements are wanted instead of it.
     """
 
     model: str
@@ -64,6 +70,7 @@ class Inference:
     outputs: tuple[str, ...]
     parameters: Mapping[str, Parameter]
     timeout_s: float
+    classes: Mapping[str, int] = NO_CLASSES
 
 
 def parse(kind: Any, body: bytes) -> Any:
@@ -84,18 +91,25 @@ def decode_request(message: Any) -> Inference:
     Raises:
         GatewayError: INVALID or UNSUPPORTED, with a message for the client.
     """
+    check_address(message.model_name, message.model_version, message.id)
     parameters, timeout_s = NO_PARAMETERS, math.inf
     if message.parameters:
         parameters = _decode_parameters(message.parameters)
-        check_parameters(parameters)
+        check_parameters({name: parameters[name] for name in parameters if name != FINAL})
         timeout_s = timeout_of(parameters)
         if TIMEOUT in parameters:
             parameters = {name: value for name, value in parameters.items() if name != TIMEOUT}
 
     outputs = tuple(output.name for output in message.outputs)
     check_names("output", outputs)
+    classes = {}
     for output in message.outputs:
-        check_tensor_parameters("output", output.name, output.parameters)
+        asked = dict(output.parameters)
+        if (choice := asked.pop(CLASSIFICATION, None)) is not None:
+            value = _decode_parameters({CLASSIFICATION: choice})[CLASSIFICATION]
+            if count := class_count(output.name, value):
+                classes[output.name] = count
+        check_tensor_parameters("output", output.name, asked)
 
     return Inference(
         message.model_name,
@@ -105,6 +119,7 @@ def decode_request(message: Any) -> Inference:
         outputs,
         parameters,
         timeout_s,
+        classes or NO_CLASSES,
     )
 
 
@@ -200,7 +215,7 @@ def _decode_typed(kind: str, entry: Any, shape: tuple[int, ...]) -> Tensor:
     name, datatype = entry.name, entry.datatype
     field = _FIELDS.get(datatype)
     if field is None:
-        if datatype in DATATYPES:
+        if datatype in ITEM_SIZES:
             raise GatewayError(
                 Fault.INVALID, f"{kind} '{name}' is {datatype}, which travels in raw_{kind}_contents only"
             )
@@ -209,6 +224,11 @@ def _decode_typed(kind: str, entry: Any, shape: tuple[int, ...]) -> Tensor:
         raise GatewayError(Fault.INVALID, f"{kind} '{name}' is {datatype}, which travels in {field} only")
 
     elements = getattr(entry.contents, field)
+    if len(elements) > MAX_DECODED:
+        raise GatewayError(
+            Fault.INVALID,
+            f"{kind} '{name}' has more than {MAX_DECODED} elements in {field}: send raw_{kind}_contents",
+        )
     if len(elements) != element_count(shape):
         raise GatewayError(
             Fault.INVALID,

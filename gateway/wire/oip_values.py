@@ -14,11 +14,10 @@ import msgspec
 import numpy as np
 
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.tensor import BYTES, DATATYPES, Buffer, Tensor, element_count, join_bytes
+from gateway.core.tensor import BF16, BYTES, DATATYPES, Buffer, Tensor, element_count, join_bytes
+from gateway.wire.validation import MAX_DECODED
 
-MAX_JSON_ELEMENTS: Final = 1 << 22
-"""Elements, or lists of them, that one tensor may have as JSON; 4 Mi floats are 130 MiB in Python."""
-
+_BINARY_ONLY: Final = frozenset({"FP16", BF16})
 _BLANK: Final = b" \t\r\n"
 _ELEMENTS: Final[dict[str, type]] = {"b": bool, "i": int, "u": int, "f": float}
 
@@ -60,8 +59,8 @@ def encode_values(tensor: Tensor) -> list[Any]:
         GatewayError: INVALID for FP16, for NaN and infinity, and for BYTES that are not UTF-8: JSON has
             no word for them, and the client can have them as binary data.
     """
-    if tensor.datatype == "FP16":
-        raise _no_json(tensor.name, "FP16")
+    if tensor.datatype in _BINARY_ONLY:
+        raise _no_json(tensor.name, tensor.datatype)
     array = tensor.numpy().ravel()
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise _no_json(tensor.name, "NaN or infinity")
@@ -83,23 +82,24 @@ def _no_json(name: str, what: str) -> GatewayError:
 def _dtype_of(name: str, datatype: str) -> np.dtype[Any] | None:
     if datatype == BYTES:
         return None
+    if datatype in _BINARY_ONLY:
+        raise GatewayError(
+            Fault.INVALID,
+            f"input '{name}': sending {datatype} data via JSON is not supported, send binary data",
+        )
     dtype = DATATYPES.get(datatype)
     if dtype is None:
         raise GatewayError(Fault.INVALID, f"input '{name}' has an unknown datatype")
-    if datatype == "FP16":
-        raise GatewayError(
-            Fault.INVALID, f"input '{name}': sending FP16 data via JSON is not supported, send binary data"
-        )
     return dtype
 
 
 def _check_count(name: str, text: bytes, count: int, *, is_text: bool) -> None:
     """Bound what decoding can make of ``text``, by counting what separates its elements."""
     made = text.count(b'"') // 2 if is_text else text.count(b",") + 1
-    if max(made, text.count(b"["), count) > MAX_JSON_ELEMENTS:
+    if max(made, text.count(b"["), count) > MAX_DECODED:
         raise GatewayError(
             Fault.INVALID,
-            f"input '{name}' has more than {MAX_JSON_ELEMENTS} elements as JSON: send binary data",
+            f"input '{name}' has more than {MAX_DECODED} elements as JSON: send binary data",
         )
     # Without strings every comma stands between two elements, however deep they are nested.
     if count and not is_text and made != count:

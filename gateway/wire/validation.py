@@ -12,7 +12,12 @@ from gateway.core.tensor import MAX_RANK
 from gateway.wire.headers import MAX_TIMEOUT_S
 
 TIMEOUT: Final = "timeout"
+MAX_DECODED: Final = 1 << 22
+"""Elements, or lists of them, that one tensor may have as JSON or as typed contents: each becomes an object
+of its own on the way, and 4 Mi floats are 130 MiB in Python. Raw data has no such limit."""
+
 _MAX_NAME: Final = 256
+_MAX_ID: Final = 1024
 _MAX_ELEMENTS: Final = 1 << 59  # of 8 bytes at most, less than an address can tell apart
 _MAX_DIGITS: Final = 20
 _RESERVED_PREFIX: Final = "triton_"
@@ -41,6 +46,20 @@ def check_names(kind: str, names: Sequence[str]) -> None:
         raise GatewayError(Fault.INVALID, f"{kind} '{twice}' is given more than once")
 
 
+def check_address(model: str, version: str, request_id: str) -> None:
+    """Refuse names of models and requests that nobody gives: they end up in keys, labels and logs.
+
+    Raises:
+        GatewayError: INVALID.
+    """
+    if len(model) > _MAX_NAME or len(version) > _MAX_NAME:
+        raise GatewayError(
+            Fault.INVALID, f"the names of a model and its version have at most {_MAX_NAME} characters"
+        )
+    if len(request_id) > _MAX_ID:
+        raise GatewayError(Fault.INVALID, f"the id of a request has at most {_MAX_ID} characters")
+
+
 def check_shape(kind: str, name: str, shape: tuple[int, ...]) -> None:
     """Refuse a shape that no tensor can have, before its dimensions are multiplied.
 
@@ -60,12 +79,16 @@ def check_parameters(parameters: Mapping[str, Parameter]) -> None:
     """Refuse request parameters that a client must not set, or that Edgeway would answer wrongly.
 
     Raises:
-        GatewayError: INVALID for a reserved name; UNSUPPORTED for a stateful sequence, whose answers
-            depend on earlier requests and must never come from a cache.
+        GatewayError: INVALID for a reserved name or a priority that is none; UNSUPPORTED for a stateful
+            sequence, whose answers depend on earlier requests and must never come from a cache.
     """
     for name in parameters:
         if name.startswith(_RESERVED_PREFIX):
             raise GatewayError(Fault.INVALID, "parameters whose names start with 'triton_' are reserved")
+    priority = parameters.get("priority", 0)
+    # bool is an int in Python, and is no priority.
+    if type(priority) is not int or priority < 0:
+        raise GatewayError(Fault.INVALID, "parameter 'priority' must be a whole number of at least 0")
     if parameters.get("sequence_id"):
         raise GatewayError(Fault.UNSUPPORTED, "stateful sequences ('sequence_id') are not supported")
 

@@ -15,11 +15,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from loadtests.bench import filters, http_hit
+from loadtests.bench import filters, hits, http_hit
 
 CASES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "filters": filters.measure,
     "http_hit": http_hit.measure,
+    "hits": hits.measure,
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import median
 from typing import Any
 
@@ -16,7 +16,7 @@ def cores() -> tuple[int, int]:
     return available[0], available[-1]
 
 
-def in_turn(sides: dict[str, Sample], rounds: int) -> dict[str, list[float]]:
+def in_turn(sides: Mapping[str, Sample], rounds: int) -> dict[str, list[float]]:
     """Run every side once to warm up, then all sides ``rounds`` times, one after the other."""
     for sample in sides.values():
         sample()

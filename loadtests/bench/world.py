@@ -9,7 +9,7 @@ import numpy as np
 
 from edge_models.certify import save_certificate
 from edge_models.samples import digits
-from gateway.commands.model import certify_models
+from gateway.commands.certify import certify_models
 from gateway.core.request import Caller, Request
 from gateway.core.tensor import Tensor
 from gateway.wire import oip_json
@@ -17,7 +17,7 @@ from gateway.wire import oip_json
 ADDRESS: Final = "127.0.0.1"
 
 
-def write_settings(folder: Path, *, http_port: int) -> Path:
+def write_settings(folder: Path, *, http_port: int, grpc_port: int | None = None) -> Path:
     """Write settings, policy and certificate; return the settings' path."""
     folder.mkdir(parents=True, exist_ok=True)
     edge, central = map(digits.model_path, (digits.EDGE_REPOSITORY, digits.CENTRAL_REPOSITORY))
@@ -39,12 +39,13 @@ routes:
   endpoints: [central]
 """
     )
+    grpc = f"'{ADDRESS}:{grpc_port}'" if grpc_port else "null"
     settings = folder / "edge.yaml"
     settings.write_text(
         f"""\
 role: edge
 region: here
-listen: {{http: '{ADDRESS}:{http_port}', grpc: null, admin: null}}
+listen: {{http: '{ADDRESS}:{http_port}', grpc: {grpc}, admin: null}}
 policy: policy.yaml
 trusted_proxies: [127.0.0.0/8]
 models:

@@ -40,11 +40,14 @@ def reachable(
 
 
 def plan(reachable: tuple[str, ...], view: View) -> tuple[str, ...]:
-    """Return the endpoints to try, in order; attempt n goes to the n-th, counted round.
+    """Return the available endpoints, in order; attempt n goes to the n-th, counted round.
 
-    Those that are not available are left out, because they would refuse at once. When none is
-    available all are tried: the panic rule of Envoy, inside the allowed regions only. It holds across
-    a change of health between two attempts of one request: an endpoint that the first attempt put
-    out of service is not the second's choice while another one is available.
+    The others are left out, because their breakers would refuse at once. One whose breaker waits for a
+    probe is available, and the request that is sent there is the probe. When none is available nothing
+    is planned: Envoy's panic rule, which then asks the ejected hosts all the same, would meet breakers
+    that let nobody through.
+
+    A plan holds for one attempt: an endpoint that the first attempt put out of service is not the
+    second's choice.
     """
-    return tuple(filter(view.is_available, reachable)) or reachable
+    return tuple(filter(view.is_available, reachable))

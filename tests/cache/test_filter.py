@@ -528,3 +528,50 @@ class TestWithRedis:
         await remote.aclose()
         if fault == "pause":
             redis.resume()
+
+
+@pytest.mark.parametrize(("age_s", "is_stale"), [(TTL_S - 0.01, False), (TTL_S + 1, True)])
+def test_a_bound_on_risk_is_not_given_away(age_s: float, is_stale: bool) -> None:
+    """While central is down, a certified answer that is still of use outranks the edge's uncertified one.
+
+    And it is not tried anew at every hit: for a few seconds nothing better can be had.
+    """
+
+    @virtual_time
+    async def scenario() -> None:
+        clock = StepClock()
+        service = ScriptedService(answer("central", 1.0), answer("edge", 2.0, certified=False))
+        serve = stack(
+            cache_of(clock=clock, ttl_s=TTL_S, draw=CERTAIN, stale_if_error_s=60, jitter=0), service=service
+        )
+        first = await serve(request())
+        clock.step(age_s)
+
+        for _ in range(5):
+            response = await serve(request())
+            await settle()
+
+        assert response.outputs == first.outputs
+        assert (response.provenance.certified, response.provenance.stale) == (True, is_stale)
+        assert len(service.requests) == 2
+
+    scenario()
+
+
+@virtual_time
+async def test_what_is_held_for_a_moment_is_not_held_for_ever() -> None:
+    """Every few seconds the rest is asked again, and past its hard expiry the old answer is of no use."""
+    clock = StepClock()
+    service = ScriptedService(answer("central", 1.0), answer("edge", 2.0, certified=False))
+    serve = stack(cache_of(clock=clock, ttl_s=TTL_S, stale_if_error_s=60, jitter=0), service=service)
+    await serve(request())
+    clock.step(TTL_S + 1)
+
+    labels = []
+    for _ in range(80):
+        labels.append((await serve(request())).provenance.stale)
+        clock.step(1)
+
+    assert labels[:59] == [True] * 59
+    assert labels[60:] == [False] * 20
+    assert 12 <= len(service.requests) <= 20

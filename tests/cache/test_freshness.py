@@ -149,3 +149,19 @@ def test_stale_stands_in_for_an_outage_only(error: GatewayError, is_served: bool
 def test_repr_tells_the_times() -> None:
     """The repr tells the three lifetimes."""
     assert repr(freshness()) == "<Freshness 3600 s, uncertified 5 s, stale 60 s>"
+
+
+def test_uncertified_answers_of_another_cache_are_not_kept_again() -> None:
+    """Their few seconds have begun elsewhere; a second cache would give them a few more."""
+    provenance = Provenance("edge", certified=False, level="l1")
+
+    assert freshness().lifetime(provenance, NOW) is None
+    assert freshness().lifetime(Provenance("edge", level="l1"), NOW) is not None
+
+
+@pytest.mark.parametrize(("origin", "is_kept"), [("central", True), ("edge", False)])
+def test_a_central_tier_that_names_no_digest_is_believed(origin: str, is_kept: bool) -> None:
+    """Triton and KServe name none: there the policy's word is all there is. Our own tiers always do."""
+    rules = freshness(digests=frozenset({"a", "b"}))
+
+    assert (rules.lifetime(Provenance(origin), NOW) is not None) == is_kept

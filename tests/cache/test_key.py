@@ -198,3 +198,17 @@ def test_repr_names_the_model_and_the_scope_but_no_secret() -> None:
     assert repr(hasher()) == "<RequestHasher sha256:a per tenant>"
     assert repr(hasher(per_tenant=False)) == "<RequestHasher sha256:a per residency class>"
     assert SECRET.hex() not in repr(hasher())
+
+
+def test_what_is_trusted_is_part_of_the_key() -> None:
+    """Another proof gives other keys from the next request on; the old one gives the old keys again."""
+    proofs = ["one"]
+    make = hasher(proof=lambda: proofs[-1])
+    first = make(ask())
+
+    proofs.append("two")
+    second = make(ask())
+    proofs.append("one")
+
+    assert first != second
+    assert make(ask()) == first

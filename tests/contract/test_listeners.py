@@ -25,13 +25,12 @@ from gateway.core.request import Provenance, Request, Response
 from gateway.core.service import Service
 from gateway.core.tensor import Tensor
 from gateway.listeners.front import Front
-from gateway.listeners.grpc import GrpcListener
-from gateway.listeners.http import HttpListener
 from gateway.wire import headers, oip_json, oip_metadata, oip_proto
 from gateway.wire.faults import STATUSES
 from gateway.wire.oip_paths import model_path
 from gateway.wire.proto import messages
 from tests.fakes.front import DIGITS, EchoService, FakeCatalog, fake_front
+from tests.fakes.listener import listener_of
 from tests.fakes.service import ScriptedService, request
 
 CENTRAL = Provenance("central")
@@ -151,7 +150,7 @@ def _of_edgeway(told: Any) -> dict[str, str]:
 
 @asynccontextmanager
 async def both(front: Front) -> AsyncIterator[tuple[HttpWire, GrpcWire]]:
-    http, over_grpc = HttpListener(front), GrpcListener(front)
+    http, over_grpc = listener_of(front), listener_of(front)
     await http.start("127.0.0.1", 0)
     await over_grpc.start("127.0.0.1", 0)
     try:

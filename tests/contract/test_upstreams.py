@@ -6,74 +6,29 @@ Each test runs once per wire, against a real gateway listener of that wire in th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from random import Random
 from typing import Any
 
 import numpy as np
 import pytest
 
-from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller, Provenance
 from gateway.core.tensor import Tensor
-from gateway.listeners.grpc import GrpcListener
-from gateway.listeners.http import HttpListener
-from gateway.upstreams.grpc import GrpcUpstream
-from gateway.upstreams.http import HttpUpstream
-from tests.fakes.front import DIGITS, EchoService, FakeCatalog, fake_front
+from tests.fakes.front import DIGITS, EchoService, FakeCatalog
 from tests.fakes.redis_server import free_port
 from tests.fakes.service import HANG, ScriptedService, answer, request
+from tests.fakes.upstreams import before, fails, flags, grpc_upstream_to, http_upstream_to, until
 
-
-@dataclass(frozen=True)
-class Wire:
-    """How to open both ends of one protocol."""
-
-    listener: Callable[..., Any]
-    upstream: Callable[[int], Any]
-
-
-WIRES = {
-    "http": Wire(HttpListener, lambda port: HttpUpstream("far", f"http://127.0.0.1:{port}", LoopClock())),
-    "grpc": Wire(GrpcListener, lambda port: GrpcUpstream("far", f"127.0.0.1:{port}", LoopClock())),
-}
+WIRES = {"http": http_upstream_to, "grpc": grpc_upstream_to}
 
 
 @pytest.fixture(params=WIRES.values(), ids=WIRES)
-def wire(request: pytest.FixtureRequest) -> Wire:
-    chosen: Wire = request.param
+def wire(request: pytest.FixtureRequest) -> Callable[[int], Any]:
+    """How to build an upstream to a port; the gateway there speaks the same wire."""
+    chosen: Callable[[int], Any] = request.param
     return chosen
-
-
-@asynccontextmanager
-async def before(wire: Wire, service: Any, **changes: Any) -> AsyncIterator[Any]:
-    """An upstream whose other side is a gateway before ``service``."""
-    listener = wire.listener(fake_front(service, **changes))
-    await listener.start("127.0.0.1", 0)
-    upstream = wire.upstream(listener.port)
-    try:
-        yield upstream
-    finally:
-        await upstream.aclose()
-        await listener.aclose()
-
-
-async def fails(call: Awaitable[Any]) -> GatewayError:
-    with pytest.raises(GatewayError) as caught:
-        await call
-    return caught.value
-
-
-def flags(error: GatewayError) -> tuple[Fault, bool, bool]:
-    return error.fault, error.retryable, error.counts
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():
-            await asyncio.sleep(0.001)
 
 
 async def test_request_and_answer_pass_through(wire):
@@ -101,7 +56,7 @@ async def test_request_and_answer_pass_through(wire):
     assert response.outputs == (inputs[1], inputs[0])
     assert (response.model, response.version) == ("digits", "1")
     assert response.provenance == Provenance(
-        "edge", certified=False, stale=True, region="eu-west", digest="sha256:00ff"
+        "edge", certified=False, level="l2", stale=True, region="eu-west", digest="sha256:00ff"
     )
 
 
@@ -127,8 +82,6 @@ async def test_who_asks_travels_with_the_request(wire):
     ("fault", "retryable", "counts"),
     [
         (Fault.INVALID, False, False),
-        (Fault.UNAUTHENTICATED, False, False),
-        (Fault.FORBIDDEN, False, False),
         (Fault.NOT_FOUND, False, False),
         (Fault.UNSUPPORTED, False, False),
         (Fault.OVERLOADED, True, False),
@@ -146,6 +99,18 @@ async def test_faults_keep_their_meaning(wire, fault, retryable, counts):
     assert ("10.0.0.7" in error.message) is not (retryable or counts)
 
 
+@pytest.mark.parametrize("fault", [Fault.UNAUTHENTICATED, Fault.FORBIDDEN])
+async def test_not_being_let_in_is_no_fault_of_the_client(wire, fault, caplog):
+    """The caller was checked here: another endpoint, or the edge, may serve him. The log tells ops, once."""
+    service = ScriptedService(GatewayError(fault, "not among trusted_gateways"))
+    async with before(wire, service) as upstream:
+        errors = [await fails(upstream(request())) for _ in range(2)]
+
+    assert {flags(error) for error in errors} == {(Fault.UNAVAILABLE, True, False)}
+    assert "does not let this gateway in" in errors[0].message
+    assert caplog.text.count("not among trusted_gateways") == 1
+
+
 async def test_overload_keeps_its_time(wire):
     """When to come again is passed on in seconds."""
     overload = GatewayError(Fault.OVERLOADED, "full", retry_after_s=2.5)
@@ -157,7 +122,7 @@ async def test_overload_keeps_its_time(wire):
 
 async def test_nobody_there(wire):
     """A closed port is a failure of the endpoint, told at once and without its address."""
-    upstream = wire.upstream(free_port())
+    upstream = wire(free_port())
 
     async with asyncio.timeout(2):
         error = await fails(upstream(request()))
@@ -192,6 +157,32 @@ async def test_leaving_caller_cancels_the_work_there(wire):
 
         assert repr(upstream).endswith("open, 0 running>")
         assert (await upstream(request())).model == "digits"
+
+
+async def test_callers_that_come_and_go(wire):
+    """However many leave, and whenever, the others get their own answers and nothing is left behind."""
+    chance = Random(7)
+
+    class Slow(EchoService):
+        async def __call__(self, asked: Any) -> Any:
+            await asyncio.sleep(chance.uniform(0, 0.02))
+            return await super().__call__(asked)
+
+    async with before(wire, Slow()) as upstream:
+        calls = {number: asyncio.ensure_future(upstream(request(float(number)))) for number in range(150)}
+        for number in range(0, 150, 2):
+            await asyncio.sleep(0.0002)
+            calls[number].cancel()
+        ended = await asyncio.gather(*calls.values(), return_exceptions=True)
+
+        for number, end in zip(calls, ended, strict=True):
+            if number % 2:
+                assert end.outputs[0].numpy()[0, 0] == number
+            else:
+                assert isinstance(end, asyncio.CancelledError) or end.outputs[0].numpy()[0, 0] == number
+        assert any(isinstance(end, asyncio.CancelledError) for end in ended)
+        assert repr(upstream).endswith("open, 0 running>")
+        assert (await upstream(request(-1.0))).outputs[0].numpy()[0, 0] == -1
 
 
 async def test_closing_is_no_evidence(wire):

@@ -445,6 +445,12 @@ async def test_an_idle_queue_closes_at_once():
     await subject.close()
     await subject.close()
 
+    assert asyncio.get_running_loop().time() == 1000.0
+    assert repr(subject) == "<Batcher digits 0 queued, 0 running closed>"
+    with pytest.raises(GatewayError) as caught:
+        await subject(feed(1), 1)
+    assert caught.value.fault is Fault.UNAVAILABLE
+
 
 @virtual_time
 async def test_a_thread_that_dies_fails_its_batch_only():

@@ -384,8 +384,6 @@ def served(certificate: Certificate) -> dict[str, Any]:
         "instruction_set",
         "onnxruntime",
         "model",
-        "alpha",
-        "delta",
         "sample_digest",
     )
     return {name: getattr(certificate, name) for name in names}
@@ -405,9 +403,18 @@ def test_what_it_was_made_for_matches() -> None:
 def test_each_changed_field_is_refused_by_name(field: str) -> None:
     """One field that differs is enough, and it is named."""
     certificate = bound(calibrated())
-    other: Any = 0.5 if field in {"alpha", "delta"} else "other"
 
-    assert mismatch(certificate, **{**served(certificate), field: other}) == field
+    assert mismatch(certificate, **{**served(certificate), field: "other"}) == field
+
+
+@pytest.mark.parametrize("field", ["alpha", "delta"])
+def test_too_much_risk_is_refused(field: str) -> None:
+    """A certificate is worth no more than its risk bound: one above the operator's limit does not count."""
+    certificate = bound(calibrated())
+    own = getattr(certificate, field)
+
+    assert mismatch(certificate, **served(certificate), **{f"max_{field}": own}) is None
+    assert mismatch(certificate, **served(certificate), **{f"max_{field}": own * 0.99}) == field
 
 
 # Digests

@@ -162,3 +162,19 @@ def test_the_scored_output_is_the_first_float_matrix_or_the_named_one():
         score_output(spec, "label")
     with pytest.raises(ModelError, match=r"no float output of shape"):
         score_output(ModelSpec("m", ("1",), "p", (), ()))
+
+
+def test_the_proof_changes_with_a_refusal() -> None:
+    """What was kept under a certificate is not found any more once central turns out to be another."""
+    made = licence(central_digest="sha256:c", proof="certificate")
+    before = made.proof()
+
+    made.compare(answer("central", digest="sha256:c"), "")
+    assert made.proof() is before
+
+    made.compare(answer("central", digest="sha256:d"), "")
+    after = made.proof()
+    made.compare(answer("central", digest="sha256:d"), "2")
+
+    assert len({before, after, made.proof()}) == 3
+    assert before == "certificate"

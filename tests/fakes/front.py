@@ -20,7 +20,7 @@ from gateway.core.request import Provenance, Request, Response
 from gateway.core.service import Service
 from gateway.core.tensor import Tensor
 from gateway.listeners.front import Front
-from gateway.wire.forwarded import TrustedProxies
+from gateway.wire.arrival import Trust
 from tests.fakes.telemetry import RecordingTelemetry
 
 DIGITS = ModelSpec(
@@ -100,7 +100,7 @@ class FakeCatalog:
 
 
 def fake_front(service: Service, *, number: int = 7, **changes: Any) -> Front:
-    """A Front before ``service``: region eu-west, ready, loopback is the trusted proxy.
+    """A Front before ``service``: region eu-west, ready, loopback is a trusted gateway.
 
     ``changes`` replace fields of Front; ``ready=False`` is short for ``is_ready=lambda: False``.
     """
@@ -113,7 +113,7 @@ def fake_front(service: Service, *, number: int = 7, **changes: Any) -> Front:
         "generation": lambda: generation,
         "catalog": FakeCatalog(),
         "is_ready": lambda: True,
-        "proxies": TrustedProxies(["127.0.0.0/8", "::1/128"]),
+        "trust": Trust(gateways=["127.0.0.0/8", "::1/128"]),
         "clock": LoopClock(),
         "telemetry": RecordingTelemetry(),
     }

@@ -18,17 +18,18 @@ from typing import Any
 import msgspec
 
 from gateway.core.service import Service
-from gateway.listeners.http import HttpListener
-from gateway.listeners.settings import HttpSettings
+from gateway.listeners.transport.listener import WireListener
+from gateway.listeners.transport.settings import TransportSettings
 from tests.fakes.front import fake_front
+from tests.fakes.listener import listener_of
 
 
 @asynccontextmanager
 async def serving(
-    service: Service, settings: HttpSettings | None = None, **changes: Any
-) -> AsyncIterator[HttpListener]:
+    service: Service, settings: TransportSettings | None = None, **changes: Any
+) -> AsyncIterator[WireListener]:
     """A listener before ``service``; ``changes`` are those of ``fake_front``."""
-    listener = HttpListener(fake_front(service, **changes), settings)
+    listener = listener_of(fake_front(service, **changes), settings)
     await listener.start("127.0.0.1", 0)
     try:
         yield listener

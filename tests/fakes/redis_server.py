@@ -51,18 +51,21 @@ class RedisServer:
             "--dir",
             self._directory,
         ]
-        self._process = subprocess.Popen([*command, *self._arguments], stdout=subprocess.DEVNULL)
+        process = self._process = subprocess.Popen([*command, *self._arguments], stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 10
-        while True:
-            try:
-                with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
-                    connection.sendall(b"PING\r\n")
-                    if connection.recv(16).startswith(b"+PONG"):
-                        return
-            except OSError:
-                pass
-            assert time.monotonic() < deadline, "redis-server did not start"
+        while (said := self._ping()) != b"+PONG\r\n":
+            assert process.poll() is None, f"redis-server ended with {process.returncode}"
+            assert time.monotonic() < deadline, f"redis-server did not start in 10 s; PING: {said!r}"
             time.sleep(0.01)
+
+    def _ping(self) -> bytes | OSError:
+        """What it says to PING, or why it says nothing: until it listens, that it refuses connections."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+                connection.sendall(b"PING\r\n")
+                return connection.recv(16)
+        except OSError as error:
+            return error
 
     def kill(self) -> None:
         """SIGKILL."""

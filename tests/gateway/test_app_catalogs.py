@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
-from gateway.app.catalogs import EdgeCatalog
+from gateway.app.catalogs import KEPT_S, MAX_QUESTIONS, EdgeCatalog
 from gateway.config.policy_file import load_policy
 from gateway.core.catalog import ModelSpec
+from gateway.core.clock import Clock, LoopClock
 from gateway.core.errors import Fault, GatewayError
+from tests.fakes.virtual_time import virtual_time
 from tests.gateway.policies import GOOD, write_policy
+
+# A cascade is of one model, so the route of many has none.
+WIDE = GOOD.replace("model: digits", "model: d*").replace("  cascade: {on_central_down: serve_edge}\n", "")
+MORE = WIDE.replace(
+    "endpoints:\n",
+    "endpoints:\n"
+    "  a-gateway: {tier: edge, region: there, protocol: grpc, address: '127.0.0.1:9'}\n"
+    "  b-central: {tier: central, region: there, protocol: grpc, address: '127.0.0.1:9'}\n",
+    1,
+).replace("endpoints: [central]", "endpoints: [a-gateway, b-central, central]")
 
 
 class Known:
-    """A catalog of the models named."""
+    """A catalog of the models named, which waits for ``gate`` when it has one."""
 
-    def __init__(self, *names: str, fault: Fault = Fault.NOT_FOUND) -> None:
-        self.names, self.fault = names, fault
+    def __init__(
+        self, *names: str, fault: Fault = Fault.NOT_FOUND, gate: asyncio.Event | None = None
+    ) -> None:
+        self.names, self.fault, self.gate = names, fault, gate
+        self.asked = 0
 
     async def describe(self, model: str, version: str) -> ModelSpec:
+        self.asked += 1
+        if self.gate is not None:
+            await self.gate.wait()
         if model not in self.names:
             raise GatewayError(self.fault, "no")
         return ModelSpec(model, ("1",), "test", (), ())
@@ -29,9 +48,24 @@ class Known:
         return True
 
 
-def catalog(tmp_path: Path, own: Known | None, central: Known, *, available: bool = True) -> EdgeCatalog:
-    policy, _ = load_policy(write_policy(tmp_path, GOOD.replace("model: digits", "model: d*")))
-    return EdgeCatalog(lambda: policy, own, ask=lambda _name: central, is_available=lambda _name: available)
+def catalog(
+    tmp_path: Path,
+    own: Known | None,
+    *others: Known,
+    available: bool = True,
+    text: str = WIDE,
+    clock: Clock | None = None,
+) -> EdgeCatalog:
+    """A catalog under a policy whose endpoints, in the order of their names, are ``others``; None is gone."""
+    policy, _ = load_policy(write_policy(tmp_path, text))
+    named = dict(zip(sorted(policy.endpoints), others, strict=False))
+    return EdgeCatalog(
+        lambda: policy,
+        own,
+        ask=named.get,
+        is_available=lambda _name: available,
+        clock=clock or LoopClock(),
+    )
 
 
 async def test_own_model_is_described_without_asking_anybody(tmp_path: Path) -> None:
@@ -81,5 +115,82 @@ async def test_last_failure_is_told_when_nobody_knows(tmp_path: Path) -> None:
 
 async def test_own_failure_that_is_no_absence_passes(tmp_path: Path) -> None:
     """Only NOT_FOUND means that somebody else may know."""
-    with pytest.raises(GatewayError):
-        await catalog(tmp_path, Known(fault=Fault.INTERNAL), Known("dogs")).is_ready("dogs", "")
+    text = GOOD.replace("model: digits", "model: dogs")
+    made = catalog(tmp_path, Known(fault=Fault.INTERNAL), Known("dogs"), text=text)
+
+    with pytest.raises(GatewayError) as caught:
+        await made.is_ready("dogs", "")
+
+    assert caught.value.fault is Fault.INTERNAL
+
+
+async def test_other_gateways_are_never_asked(tmp_path: Path) -> None:
+    """They would ask their own endpoints, this gateway among them: a question would go round for ever."""
+    gateway, central = Known("dogs"), Known("dogs")
+
+    await catalog(tmp_path, None, gateway, central, Known(), text=MORE).describe("dogs", "")
+
+    assert (gateway.asked, central.asked) == (0, 1)
+
+
+async def test_every_central_tier_of_the_models_routes_is_asked(tmp_path: Path) -> None:
+    """Two routes of a model may have tiers of their own: one that does not know it does not speak for all."""
+    down, ignorant, last = Known(fault=Fault.UNAVAILABLE), Known(), Known("dogs")
+    text = MORE.replace("tier: edge", "tier: central")
+
+    spec = await catalog(tmp_path, None, down, ignorant, last, text=text).describe("dogs", "")
+
+    assert spec.name == "dogs"
+    assert (down.asked, ignorant.asked, last.asked) == (1, 1, 1)
+
+
+async def test_names_that_nobody_gives_are_refused(tmp_path: Path) -> None:
+    """They would be passed on to every endpoint."""
+    made = catalog(tmp_path, None, Known())
+
+    for ask in (made.describe, made.is_ready):
+        with pytest.raises(GatewayError) as caught:
+            await ask("d" * 1000, "")
+        assert caught.value.fault is Fault.INVALID
+
+
+@virtual_time
+async def test_answers_are_kept_for_a_moment(tmp_path: Path) -> None:
+    """Clients ask before every request; the endpoint hears of it once in a while."""
+    central = Known("dogs")
+    made = catalog(tmp_path, None, central)
+
+    for _ in range(3):
+        await made.describe("dogs", "")
+    asked_at_once = central.asked
+    await asyncio.sleep(KEPT_S + 0.1)
+    await made.describe("dogs", "")
+
+    assert (asked_at_once, central.asked) == (1, 2)
+    assert repr(made) == "<EdgeCatalog 0 questions under way, 1 answers kept>"
+
+
+async def test_a_flood_of_questions_is_bounded(tmp_path: Path) -> None:
+    """Nobody needs a key to ask, so questions that wait for an endpoint are few; cancelled ones make room."""
+    gate = asyncio.Event()
+    made = catalog(tmp_path, None, Known("dogs", gate=gate))
+    waiting = [asyncio.create_task(made.describe("dogs", str(n))) for n in range(MAX_QUESTIONS)]
+    await asyncio.sleep(0)
+
+    with pytest.raises(GatewayError) as caught:
+        await made.describe("dogs", "x")
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    gate.set()
+
+    assert caught.value.fault is Fault.OVERLOADED
+    assert (await made.describe("dogs", "x")).name == "dogs"
+
+
+async def test_an_endpoint_that_is_gone_is_passed_over(tmp_path: Path) -> None:
+    """A policy may come into force while a question is under way; its endpoints may be others."""
+    with pytest.raises(GatewayError) as caught:
+        await catalog(tmp_path, Known("cats")).describe("dogs", "")
+
+    assert caught.value.fault is Fault.NOT_FOUND

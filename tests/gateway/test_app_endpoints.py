@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from gateway.app.endpoints import Endpoints
+from gateway.app.endpoints import Endpoints, Health
 from gateway.app.observe import Observed
 from gateway.config.policy_file import load_policy
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.telemetry import Silence
+from gateway.core.telemetry import BreakerAppeared, BreakerChanged, BreakerGone, Silence
 from resilience.settings import BreakerSettings, ResilienceSettings
-from tests.fakes.service import request
+from tests.fakes.service import HANG, ScriptedService, request
+from tests.fakes.telemetry import RecordingTelemetry
+from tests.fakes.virtual_time import virtual_time
 from tests.gateway.policies import GOOD, write_policy
 
 
@@ -88,3 +90,118 @@ async def test_closing_does_not_wait_for_the_retiring(endpoints, tmp_path: Path)
         await endpoints.aclose()
 
     assert repr(endpoints) == "<Endpoints none, 0 retiring>"
+
+
+@pytest.fixture
+async def silent():
+    """The port of a server that takes every request and never answers."""
+    writers: list[asyncio.StreamWriter] = []
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        await reader.read()
+
+    server = await asyncio.start_server(hang, "127.0.0.1", 0)
+    yield server.sockets[0].getsockname()[1]
+    server.close()
+    for writer in writers:
+        writer.close()
+        await writer.wait_closed()
+
+
+def silent_policy(tmp_path: Path, port: int, *, attempt_ms: int, concurrency: int = 8):
+    text = GOOD.replace("protocol: grpc", "protocol: http").replace("127.0.0.1:9", f"127.0.0.1:{port}")
+    limits = f"attempt_timeout_ms: {attempt_ms}, max_concurrency: {concurrency}}}"
+    return policy(tmp_path, text.replace(f'127.0.0.1:{port}"}}', f'127.0.0.1:{port}", {limits}'))
+
+
+async def test_an_endpoint_that_is_silent_fails_its_attempts(endpoints, tmp_path: Path, silent: int) -> None:
+    """Each attempt ends at its own limit, long before the request's deadline, and counts."""
+    made = endpoints.prepare(silent_policy(tmp_path, silent, attempt_ms=50))
+    endpoints.commit(made, 0)
+
+    for _ in range(2):
+        with pytest.raises(GatewayError, match="the endpoint did not answer in time") as caught:
+            await made["central"].service(request(deadline=asyncio.get_running_loop().time() + 60))
+
+    assert (caught.value.fault, caught.value.retryable, caught.value.counts) == (Fault.DEADLINE, True, True)
+    assert not endpoints.is_available("central")
+
+
+@virtual_time
+async def test_waiting_in_our_own_queue_blames_no_endpoint(tmp_path: Path) -> None:
+    """A rush at an endpoint that answers everything in time is no evidence against it."""
+    settings = ResilienceSettings(breaker=BreakerSettings(consecutive_5xx=2))
+    endpoints = Endpoints(settings, LoopClock(), Silence(), Observed(LoopClock(), Silence(), None))
+    upstream = ScriptedService(2.5)
+    endpoints._upstream = lambda *_: upstream  # type: ignore[assignment,return-value] # no wire here
+    limits = "attempt_timeout_ms: 5000, max_concurrency: 5}"
+    made = endpoints.prepare(policy(tmp_path, GOOD.replace('127.0.0.1:9"}', f'127.0.0.1:9", {limits}')))
+    service, deadline = made["central"].service, asyncio.get_running_loop().time() + 15
+
+    answers = await asyncio.gather(*(service(request(deadline=deadline)) for _ in range(15)))
+
+    assert len(answers) == 15
+    assert "closed, 0 of 2 failures" in repr(made["central"].circuit)
+    assert asyncio.get_running_loop().time() == 1007.5
+
+
+@virtual_time
+async def test_a_silent_endpoint_is_blamed_for_its_own_time_only(tmp_path: Path) -> None:
+    """Those who got a place and no answer are evidence; those who waited behind them go elsewhere in time."""
+    settings = ResilienceSettings(breaker=BreakerSettings(consecutive_5xx=9))
+    endpoints = Endpoints(settings, LoopClock(), Silence(), Observed(LoopClock(), Silence(), None))
+    upstream = ScriptedService(HANG)
+    endpoints._upstream = lambda *_: upstream  # type: ignore[assignment,return-value] # no wire here
+    limits = "attempt_timeout_ms: 5000, max_concurrency: 1}"
+    made = endpoints.prepare(policy(tmp_path, GOOD.replace('127.0.0.1:9"}', f'127.0.0.1:9", {limits}')))
+    service, deadline = made["central"].service, asyncio.get_running_loop().time() + 6
+
+    outcomes = await asyncio.gather(
+        *(service(request(deadline=deadline)) for _ in range(4)), return_exceptions=True
+    )
+
+    assert [outcome.fault for outcome in outcomes] == [Fault.DEADLINE, *[Fault.OVERLOADED] * 3]
+    assert "closed, 1 of 9 failures" in repr(made["central"].circuit)
+
+
+async def test_health_of_a_generation_outlives_a_reload(endpoints, tmp_path: Path) -> None:
+    """Requests under way still go to endpoints that a newer policy does not name."""
+    made = endpoints.prepare(policy(tmp_path))
+    endpoints.commit(made, 0)
+    health = Health(made)
+
+    endpoints.commit({}, 60)
+
+    assert health.is_available("central")
+    assert not health.is_available("nobody")
+    assert repr(health).startswith("<Health <Circuit central closed")
+
+
+async def test_a_discarded_endpoint_is_closed_even_when_everything_ends_at_once(
+    endpoints, tmp_path: Path
+) -> None:
+    """A policy that fails to be built at the start leaves no connection open."""
+    made = endpoints.prepare(policy(tmp_path))
+
+    endpoints.discard(made)
+    await endpoints.aclose()
+
+    assert "closed" in repr(made["central"].upstream)
+
+
+async def test_breakers_are_told_when_they_come_and_go(tmp_path: Path) -> None:
+    """What is no longer in use leaves the metrics, and what it still meets does not bring it back."""
+    telemetry = RecordingTelemetry()
+    settings = ResilienceSettings(breaker=BreakerSettings(consecutive_5xx=2))
+    endpoints = Endpoints(settings, LoopClock(), telemetry, Observed(LoopClock(), telemetry, None))
+    made = endpoints.prepare(policy(tmp_path))
+    endpoints.commit(made, 0)
+
+    endpoints.commit({}, 60)
+    await fail_twice(made["central"].service)
+    await endpoints.aclose()
+
+    assert telemetry.of(BreakerAppeared) == [BreakerAppeared("central")]
+    assert telemetry.of(BreakerGone) == [BreakerGone("central")]
+    assert telemetry.of(BreakerChanged) == []

@@ -15,7 +15,6 @@ from gateway.core.telemetry import PolicyLoaded
 from routing.policy import Policy
 from tests.fakes.service import ScriptedService
 from tests.fakes.telemetry import RecordingTelemetry
-from tests.fakes.virtual_time import virtual_time
 from tests.gateway.policies import GOOD, write_policy
 
 NEXT = GOOD.replace("generation: 1", "generation: 2")
@@ -29,7 +28,7 @@ class Fixture:
         self.committed: list[int] = []
         self.broken = False
         self.policies = Policies(
-            write_policy(folder), self._build, clock=LoopClock(), telemetry=self.telemetry
+            write_policy(folder), self._build, region="here", clock=LoopClock(), telemetry=self.telemetry
         )
 
     def _build(self, policy: Policy) -> PolicyGeneration:
@@ -60,15 +59,18 @@ def test_first_policy_must_be_good(tmp_path: Path) -> None:
     assert repr(made.policies) == "<Policies generation none>"
 
 
-def test_higher_generation_comes_into_force(fixture: Fixture) -> None:
+async def test_higher_generation_comes_into_force(fixture: Fixture) -> None:
     """A good new policy is built, committed and told."""
     fixture.write(NEXT)
 
-    assert fixture.policies.reload()
+    assert await fixture.policies.reload()
 
     assert fixture.policies.current().number == 2
     assert fixture.committed == [1, 2]
-    assert fixture.telemetry.of(PolicyLoaded) == [PolicyLoaded(1, ""), PolicyLoaded(2, "")]
+    assert fixture.telemetry.of(PolicyLoaded) == [
+        PolicyLoaded(1, "", ("digits",)),
+        PolicyLoaded(2, "", ("digits",)),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -81,11 +83,11 @@ def test_higher_generation_comes_into_force(fixture: Fixture) -> None:
         (GOOD.replace("generation: 1", "generation: 0"), "generation"),
     ],
 )
-def test_bad_policy_leaves_the_last_good_one(fixture: Fixture, text: str, says: str) -> None:
+async def test_bad_policy_leaves_the_last_good_one(fixture: Fixture, text: str, says: str) -> None:
     """Whatever is wrong, nothing changes but the report, and the report says what."""
     fixture.write(text)
 
-    assert not fixture.policies.reload()
+    assert not await fixture.policies.reload()
 
     assert fixture.policies.current().number == 1
     assert fixture.committed == [1]
@@ -94,30 +96,38 @@ def test_bad_policy_leaves_the_last_good_one(fixture: Fixture, text: str, says: 
     assert repr(fixture.policies) == "<Policies generation 1, last load failed>"
 
 
-def test_bug_while_building_leaves_the_last_good_one(fixture: Fixture) -> None:
+async def test_bug_while_building_leaves_the_last_good_one(fixture: Fixture) -> None:
     """Even an error that nobody foresaw does not take the gateway down."""
     fixture.broken = True
     fixture.write(NEXT)
 
-    assert not fixture.policies.reload()
+    assert not await fixture.policies.reload()
     assert fixture.policies.current().number == 1
     assert "a bug while building" in fixture.policies.report()["error"]
 
 
-def test_same_content_clears_the_error(fixture: Fixture) -> None:
+async def test_same_content_clears_the_error(fixture: Fixture) -> None:
     """Taking a bad change back ends the complaint."""
     fixture.write("{")
-    fixture.policies.reload()
+    await fixture.policies.reload()
 
     fixture.write(GOOD)
 
-    assert fixture.policies.reload()
+    assert await fixture.policies.reload(rebuild=False)
     assert fixture.policies.report() == {
         "generation": 1,
         "file": str(fixture.folder / "policy.yaml"),
         "error": "",
     }
     assert fixture.committed == [1]
+
+
+async def test_same_content_is_built_anew_when_asked_to(fixture: Fixture) -> None:
+    """SIGHUP also takes what is read along with a policy, such as new certificates."""
+    assert await fixture.policies.reload()
+
+    assert fixture.committed == [1, 1]
+    assert fixture.policies.current().number == 1
 
 
 async def test_changed_file_is_taken_within_a_second(fixture: Fixture) -> None:
@@ -164,7 +174,6 @@ async def test_changed_file_is_taken_within_a_second(fixture: Fixture) -> None:
         await watch
 
 
-@virtual_time
 async def test_request_keeps_the_generation_with_which_it_began(tmp_path: Path) -> None:
     """A reload in the middle of a request changes nothing for that request."""
     made = Fixture(tmp_path)
@@ -172,6 +181,21 @@ async def test_request_keeps_the_generation_with_which_it_began(tmp_path: Path) 
     began = made.policies.current()
 
     made.write(NEXT)
-    made.policies.reload()
+    await made.policies.reload()
 
     assert (began.number, made.policies.current().number) == (1, 2)
+
+
+@pytest.mark.parametrize("region", ["here", "nowhere"])
+async def test_a_policy_that_does_not_know_this_region_is_not_taken(tmp_path: Path, region: str) -> None:
+    """It is good for others, perhaps; the complaint names the line where the region is missing."""
+    file = write_policy(tmp_path)
+    build = Fixture(tmp_path)._build
+    made = Policies(file, build, region=region, clock=LoopClock(), telemetry=RecordingTelemetry())
+
+    if region == "here":
+        made.start()
+    else:
+        with pytest.raises(ConfigError, match="has no region 'nowhere', which this gateway is") as caught:
+            made.start()
+        assert caught.value.line == 2

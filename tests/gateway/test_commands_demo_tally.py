@@ -118,3 +118,12 @@ def test_nothing_played_is_no_division_by_zero() -> None:
 
     assert result.cache_hit_rate == 0.0
     assert result.broken_promises
+
+
+def test_answers_that_cannot_be_true_while_central_is_down() -> None:
+    """Nobody is answered by a tier that is down, and somebody must have been told that nobody vouches."""
+    lie = [*good_run(), row(4.0, provenance="central")]
+    silence = [msgspec.structs.replace(good, certified=True) for good in [*good_run(), row(4.0)]]
+
+    assert "1 answers claimed to come from central while it was down" in count(lie).broken_promises
+    assert "no answer said that it is uncertified while central was down" in count(silence).broken_promises

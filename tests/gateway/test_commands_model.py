@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,19 @@ from edge_models.certify import load_certificate
 from edge_models.samples import digits
 from gateway.__main__ import main
 
+NEED_ONNXRUNTIME = {"gateway.commands.certify", "edge_models.session"}
 EDGE, CENTRAL = map(str, map(digits.model_path, (digits.EDGE_REPOSITORY, digits.CENTRAL_REPOSITORY)))
+
+
+def certify(sample: Path | str, out: Path | str = "x", central: str = CENTRAL) -> int:
+    """Certify the digits pair, as from the command line."""
+    pair = ["--model", "digits", "--edge", EDGE, "--central", central]
+    return main(["model", "certify", *pair, "--sample", str(sample), "--out", str(out)])
+
+
+def quantize(model: str, sample: str, out: Path) -> int:
+    """Quantize a model, as from the command line."""
+    return main(["model", "quantize", "--model", model, "--sample", sample, "--out", str(out)])
 
 
 @pytest.fixture
@@ -25,22 +39,7 @@ def test_certify_writes_a_certificate_that_loads(tmp_path: Path, sample: str, ca
     """The pair is run and proven, and the file says for what."""
     out = tmp_path / "certificates" / "digits.json"
 
-    code = main(
-        [
-            "model",
-            "certify",
-            "--model",
-            "digits",
-            "--edge",
-            EDGE,
-            "--central",
-            CENTRAL,
-            "--sample",
-            sample,
-            "--out",
-            str(out),
-        ]
-    )
+    code = certify(sample, out)
 
     assert code == 0
     proof = load_certificate(out)
@@ -69,22 +68,7 @@ def test_bad_sample_is_named(tmp_path: Path, content: bytes | None, says: str, c
     else:
         file.write_bytes(content)
 
-    code = main(
-        [
-            "model",
-            "certify",
-            "--model",
-            "d",
-            "--edge",
-            EDGE,
-            "--central",
-            CENTRAL,
-            "--sample",
-            str(file),
-            "--out",
-            "x",
-        ]
-    )
+    code = certify(file)
 
     assert code == 2
     assert says in capsys.readouterr().err
@@ -97,22 +81,7 @@ def test_sample_of_another_kind_is_compared_with_the_input(tmp_path: Path, rows:
     """numpy's default is float64: the message says what is there and what is wanted."""
     np.save(tmp_path / "s.npy", rows)
 
-    code = main(
-        [
-            "model",
-            "certify",
-            "--model",
-            "d",
-            "--edge",
-            EDGE,
-            "--central",
-            EDGE,
-            "--sample",
-            str(tmp_path / "s.npy"),
-            "--out",
-            "x",
-        ]
-    )
+    code = certify(tmp_path / "s.npy", central=EDGE)
 
     assert code == 2
     assert "is FP32 [-1, 784]" in capsys.readouterr().err
@@ -123,22 +92,7 @@ def test_sample_that_proves_nothing_fails(tmp_path: Path, capsys) -> None:
     np.save(tmp_path / "s.npy", digits.as_input(digits.load_split("calibration")[0][:1]))
     out = tmp_path / "c.json"
 
-    code = main(
-        [
-            "model",
-            "certify",
-            "--model",
-            "d",
-            "--edge",
-            EDGE,
-            "--central",
-            CENTRAL,
-            "--sample",
-            str(tmp_path / "s.npy"),
-            "--out",
-            str(out),
-        ]
-    )
+    code = certify(tmp_path / "s.npy", out)
 
     assert code == 1
     assert "prove no threshold safe" in capsys.readouterr().err
@@ -146,7 +100,7 @@ def test_sample_that_proves_nothing_fails(tmp_path: Path, capsys) -> None:
 
 def test_quantizing_twice_is_refused(tmp_path: Path, sample: str, capsys) -> None:
     """An int8 model cannot be quantized again, and the message is one line."""
-    code = main(["model", "quantize", "--model", EDGE, "--sample", sample, "--out", str(tmp_path / "x.onnx")])
+    code = quantize(EDGE, sample, tmp_path / "x.onnx")
 
     assert code == 2
     assert capsys.readouterr().err.count("\n") == 1
@@ -165,6 +119,31 @@ def test_quantize_makes_a_smaller_model(tmp_path: Path, sample: str, capsys) -> 
     """A float model becomes int8 and still answers."""
     out = tmp_path / "int8.onnx"
 
-    assert main(["model", "quantize", "--model", CENTRAL, "--sample", sample, "--out", str(out)]) == 0
+    assert quantize(CENTRAL, sample, out) == 0
     assert out.stat().st_size < Path(CENTRAL).stat().st_size / 2
     assert "times smaller" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "command", [certify, lambda _sample: main(["model", "show", EDGE])], ids=["certify", "show"]
+)
+def test_missing_runtime_is_told_with_its_extra(
+    command: Callable[[str], int], sample: str, monkeypatch, capsys
+) -> None:
+    """What cannot run says what to install, instead of a traceback."""
+    for name in sys.modules.keys() & NEED_ONNXRUNTIME:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+
+    code = command(sample)
+
+    assert code == 1
+    assert "needs onnxruntime, which is not installed: pip install 'edgeway[cpu]'" in capsys.readouterr().err
+
+
+def test_library_that_nobody_knows_is_a_bug(monkeypatch) -> None:
+    """Only the libraries of the extras are explained; anything else missing shows its traceback."""
+    monkeypatch.setitem(sys.modules, "edge_models.session", None)
+
+    with pytest.raises(ModuleNotFoundError, match=r"edge_models\.session"):
+        main(["model", "show", EDGE])

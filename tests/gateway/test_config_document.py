@@ -21,6 +21,7 @@ class Outer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     items: list[Inner] = []
     table: dict[str, Inner] = {}
+    other: dict[str, int] = {}
 
 
 def decode(text: str, **environment: str) -> Outer:
@@ -49,6 +50,19 @@ def test_good_file_becomes_typed_values() -> None:
             6,
             "table.y.size",
             "expected `int`, got `str`",
+        ),
+        # What is wrong in one section does not lead to a key of another in which the same is wrong later.
+        (
+            "name: a\ntable:\n  x: {size: 1}\n  y: {size: big}\n  z: {size: big}\nother: {x: big}\n",
+            4,
+            "table.y.size",
+            "expected `int`, got `str`",
+        ),
+        (
+            "table:\n" + "".join(f"  k{n}: {{size: {n // 999}}}\n" for n in range(1001)),
+            2,
+            "table.k0.size",
+            ">= 1",
         ),
         ("name: a\ntable:\n  x:\n    sise: 1\n", 4, "table.x.sise", "unknown field"),
         ("name: a\nnmae: b\n", 2, "nmae", "unknown field"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -39,3 +42,41 @@ def test_unreadable_policy_is_named(tmp_path: Path) -> None:
     """A file that is not there is no policy."""
     with pytest.raises(ConfigError, match="cannot be read"):
         read_policy(tmp_path / "none.yaml")
+
+
+def large_policy() -> str:
+    """Two thousand routes, two thousand tenants."""
+    tenants = "".join(f"  t{number}: {{residency: anywhere}}\n" for number in range(2000))
+    routes = "".join(
+        f"- {{name: r{number}, match: {{model: m{number}}}, endpoints: [central]}}\n"
+        for number in range(2000)
+    )
+    return GOOD.replace("tenants:\n", f"tenants:\n{tenants}").replace("routes:\n", f"routes:\n{routes}")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "broken", "outcome", "limit_s"),
+    [
+        ("^", "", [], 1.5),
+        ("t1999: {residency: anywhere}", "t1999: {residency: 5}", ["tenants.t1999.residency"], 1.5),
+        (r"model: m\d+", "model: digits", ["EW113"], 1.5),
+        (r"model: m(\d+)", r"tenants: [x\1t], model: m", ["EW105"], 5),
+    ],
+    ids=["sound", "last value wrong", "all routes shadowed", "all names unknown"],
+)
+def test_large_policy_is_read_without_a_pause(
+    tmp_path: Path, pattern: str, broken: str, outcome: list[str], limit_s: float
+) -> None:
+    """Nobody waits long for a policy, sound or not; two thousand misspelt names are each compared with all."""
+    file = write_policy(tmp_path, re.sub(pattern, broken, large_policy()))
+    started = time.process_time()
+
+    try:
+        _, findings, _ = read_policy(file)
+        found = sorted({finding.rule for finding in findings if finding.is_error})
+    except ConfigError as error:
+        found = [error.field]
+
+    measures_coverage = sys.gettrace() is not None
+    assert time.process_time() - started < limit_s * (10 if measures_coverage else 1)
+    assert found == outcome

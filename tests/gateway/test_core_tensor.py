@@ -124,4 +124,16 @@ def test_flood_of_empty_strings_is_too_large() -> None:
 def test_item_sizes_are_numpys() -> None:
     """One table, so that the two cannot disagree."""
     assert ITEM_SIZES["FP64"] == 8
-    assert set(ITEM_SIZES) == set(DATATYPES)
+    assert set(ITEM_SIZES) == {*DATATYPES, "BF16"}
+    assert ITEM_SIZES["BF16"] == 2
+
+
+def test_bf16_is_only_carried() -> None:
+    """Its bytes are counted and passed on; numpy has no dtype to see them by."""
+    tensor = Tensor("x", "BF16", (2,), b"\0" * 4)
+
+    check_size(tensor)
+    with pytest.raises(GatewayError) as refused:
+        tensor.numpy()
+
+    assert refused.value.fault is Fault.UNSUPPORTED

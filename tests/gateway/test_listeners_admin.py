@@ -14,9 +14,17 @@ from gateway.listeners.admin import AdminListener
 async def admin():
     """An admin listener whose readiness the test owns."""
     state: dict[str, Any] = {"ready": True}
-    listener = AdminListener(
-        health=lambda: state, metrics=lambda: b"edgeway_up 1\n", policy=lambda: {"generation": 3, "error": ""}
-    )
+
+    async def health() -> dict[str, Any]:
+        return state
+
+    async def metrics() -> bytes:
+        return b"edgeway_up 1\n"
+
+    async def policy() -> dict[str, Any]:
+        return {"generation": 3, "error": ""}
+
+    listener = AdminListener(health=health, metrics=metrics, policy=policy)
     await listener.start("127.0.0.1", 0)
     yield listener, state
     await listener.aclose()

@@ -12,6 +12,7 @@ import tritonclient.http.aio as triton_aio
 from tritonclient.utils import InferenceServerException
 
 from gateway.core.errors import Fault, GatewayError
+from gateway.wire.oip_metadata import EXTENSIONS
 from tests.fakes.front import EchoService
 from tests.fakes.http import INFER, SMALL, serving
 from tests.fakes.service import ScriptedService
@@ -55,7 +56,7 @@ async def test_tritonclient(binary_in, binary_out):
             assert client.is_server_ready()
             assert client.is_model_ready("digits", "1")
             assert not client.is_model_ready("unknown")
-            assert client.get_server_metadata()["extensions"] == ["binary_tensor_data", "parameters"]
+            assert client.get_server_metadata()["extensions"] == list(EXTENSIONS)
             assert client.get_model_metadata("digits")["inputs"][0]["shape"] == [-1, 4]
             inputs = inputs_of(triton, binary=binary_in)
             outputs = None
@@ -99,14 +100,22 @@ async def test_tritonclient_reads_our_errors():
     assert refused.value.status() == "400"
 
 
-async def test_tritonclient_compresses():
-    """A compressed body is refused in words, not taken for JSON."""
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+async def test_tritonclient_compresses(coding):
+    """Compressed both ways, the numbers are the same."""
     async with (
         serving(EchoService()) as listener,
         triton_aio.InferenceServerClient(f"127.0.0.1:{listener.port}") as client,
     ):
-        with pytest.raises(InferenceServerException, match="compressed request bodies are not supported"):
-            await client.infer("digits", inputs_of(triton_aio), request_compression_algorithm="gzip")
+        result = await client.infer(
+            "digits",
+            inputs_of(triton_aio),
+            request_compression_algorithm=coding,
+            response_compression_algorithm=coding,
+        )
+
+    for datatype, array in ARRAYS.items():
+        assert text(result.as_numpy(datatype.lower())) == text(array)
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="no curl here")

@@ -29,7 +29,7 @@ async def test_answer_is_reported_with_its_provenance_and_time() -> None:
     response = await Measure(VirtualClock(), telemetry)(request(), Slow())
 
     assert response is expected
-    assert telemetry.events == [RequestFinished("digits", "l1", "ok", 2.0)]
+    assert telemetry.events == [RequestFinished("digits", "l1", "ok", 2.0, "1")]
 
 
 @virtual_time

@@ -7,7 +7,8 @@ import typing
 import pytest
 
 from gateway.core import telemetry as events
-from gateway.telemetry.prometheus import MAX_MODELS, Prometheus
+from gateway.telemetry.prometheus import Prometheus
+from gateway.telemetry.requests import MAX_MODELS, Requests
 
 SAMPLES = {
     events.RequestFinished(
@@ -25,6 +26,8 @@ SAMPLES = {
     ): 'edgeway_certificates_refused_total{field="edge_digest",model="digits"} 1.0',
     events.BatchRan("digits", 16, 4, 0.001, 0.002): 'edgeway_batch_rows_bucket{le="16.0",model="digits"} 1.0',
     events.QueueChanged("digits", 3): 'edgeway_queue_depth{model="digits"} 3.0',
+    events.BreakerAppeared("central"): 'edgeway_breaker_state{endpoint="central"} 0.0',
+    events.BreakerGone("central"): 'edgeway_breaker_state{endpoint="redis"} 0.0',
     events.BreakerChanged("central", "open"): 'edgeway_breaker_state{endpoint="central"} 2.0',
     events.RetryScheduled(1, "unavailable", 0.02): 'edgeway_retries_total{fault="unavailable"} 1.0',
     events.RetryDenied("budget"): 'edgeway_retries_denied_total{reason="budget"} 1.0',
@@ -35,10 +38,18 @@ SAMPLES = {
 }
 
 
+def prometheus_of() -> Prometheus:
+    return Prometheus(Requests(lambda: 12.5))
+
+
 @pytest.mark.parametrize("event", SAMPLES, ids=lambda event: type(event).__name__)
 def test_every_event_shows(event: events.Event) -> None:
     """Each kind of event moves its own series."""
-    prometheus = Prometheus()
+    prometheus = prometheus_of()
+    prometheus.emit(events.PolicyLoaded(1, "", ("digits",)))
+    if isinstance(event, events.BreakerGone):
+        for endpoint in ("redis", event.endpoint):
+            prometheus.emit(events.BreakerAppeared(endpoint))
 
     prometheus.emit(event)
 
@@ -52,7 +63,7 @@ def test_every_kind_of_event_has_a_sample_here() -> None:
 
 def test_refused_policy_counts_and_keeps_the_generation() -> None:
     """A refused load is counted; the gauge still tells the generation in force."""
-    prometheus = Prometheus()
+    prometheus = prometheus_of()
 
     prometheus.emit(events.PolicyLoaded(3, ""))
     prometheus.emit(events.PolicyLoaded(3, "line 4: unknown field"))
@@ -64,7 +75,7 @@ def test_refused_policy_counts_and_keeps_the_generation() -> None:
 
 def test_unknown_models_never_become_labels() -> None:
     """A scanner that asks for a million models adds one series."""
-    prometheus = Prometheus()
+    prometheus = prometheus_of()
 
     for number in range(1000):
         prometheus.emit(events.RequestFinished(f"guess-{number}", "none", "not_found", 0.001))
@@ -74,9 +85,40 @@ def test_unknown_models_never_become_labels() -> None:
     assert 'edgeway_requests_total{code="not_found",model="unknown",provenance="none"} 1000.0' in text
 
 
+def test_an_endpoint_that_is_gone_leaves_no_state() -> None:
+    """A dashboard must not show for ever that an endpoint of last year is open."""
+    prometheus = prometheus_of()
+    prometheus.emit(events.BreakerAppeared("central"))
+    prometheus.emit(events.BreakerChanged("central", "open"))
+
+    prometheus.emit(events.BreakerGone("central"))
+    gone = prometheus.render().decode()
+    prometheus.emit(events.BreakerAppeared("central"))
+
+    assert 'breaker_state{endpoint="central"}' not in gone
+    assert 'edgeway_breaker_state{endpoint="central"} 0.0' in prometheus.render().decode()
+
+
+def test_names_that_never_answered_take_no_label_from_those_who_do() -> None:
+    """A stranger who invents names on a route that takes every one cannot hide the real models."""
+    prometheus = prometheus_of()
+    for number in range(1000):
+        prometheus.emit(events.RequestFinished(f"guess-{number}", "none", "unavailable", 0.001))
+        prometheus.emit(events.FlightJoined(f"guess-{number}"))
+
+    prometheus.emit(events.RequestFinished("digits", "edge", "ok", 0.001))
+    prometheus.emit(events.PolicyLoaded(1, "", ("birds",)))
+    prometheus.emit(events.RequestFinished("birds", "none", "unavailable", 0.001))
+
+    text = prometheus.render().decode()
+    assert "guess" not in text
+    assert 'edgeway_requests_total{code="ok",model="digits",provenance="edge"} 1.0' in text
+    assert 'edgeway_requests_total{code="unavailable",model="birds",provenance="none"} 1.0' in text
+
+
 def test_models_beyond_the_bound_are_counted_as_other() -> None:
     """Labels are bounded even when a route takes every name."""
-    prometheus = Prometheus()
+    prometheus = prometheus_of()
 
     for number in range(MAX_MODELS + 5):
         prometheus.emit(events.RequestFinished(f"m{number}", "edge", "ok", 0.001))
@@ -85,4 +127,4 @@ def test_models_beyond_the_bound_are_counted_as_other() -> None:
         'edgeway_requests_total{code="ok",model="other",provenance="edge"} 5.0'
         in prometheus.render().decode()
     )
-    assert repr(prometheus).endswith(f"{MAX_MODELS} models>")
+    assert repr(prometheus).endswith(f"{MAX_MODELS} models>>")

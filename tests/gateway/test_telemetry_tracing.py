@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -81,3 +83,24 @@ def test_provider_names_the_service() -> None:
     (span,) = exporter.get_finished_spans()
     assert span.resource.attributes["service.name"] == "edgeway"
     assert span.resource.attributes["edgeway.region"] == "eu-west"
+
+
+@pytest.mark.parametrize(
+    ("failure", "server", "layer"),
+    [
+        (GatewayError(Fault.INVALID, "bad"), None, "invalid"),
+        (GatewayError(Fault.INTERNAL, "broken"), "internal", "internal"),
+        (KeyError("a bug"), "internal", "internal"),
+        (asyncio.CancelledError(), None, None),
+    ],
+    ids=["client's mistake", "fault", "bug", "cancelled"],
+)
+async def test_each_end_has_its_status(
+    tracer, exporter, failure: BaseException, server: str | None, layer: str | None
+) -> None:
+    """Bugs are errors too; a client's own mistake, or its leaving, is none of the server's."""
+    with pytest.raises(type(failure)):
+        await stack(Trace(tracer), Span(tracer, "retry"), service=ScriptedService(failure))(request())
+
+    inner, outer = exporter.get_finished_spans()
+    assert (outer.status.description, inner.status.description) == (server, layer)

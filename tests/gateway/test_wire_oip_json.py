@@ -206,7 +206,7 @@ def test_header_length_is_read():
         (*binary(shape=[2**62, 2**62, 0, 2**62]), "too large a dimension"),
         (*binary(shape=[2**63, 2]), f"needs {2**66} bytes, got 8"),
         (*binary(shape=[1] * 65), "more than 64 dimensions"),
-        (*binary(datatype="BF16"), "unknown datatype"),
+        (*binary(datatype="BF16"), "its shape needs 4 bytes, got 8"),
         (*binary(datatype="fp32"), "unknown datatype"),
         (*binary(datatype="BYTES", shape=[3]), "does not hold the 3 BYTES elements"),
         (*binary(tail=b"\0" * 7), "unexpected size for input 'image': the body ends before its 8 bytes do"),
@@ -248,7 +248,7 @@ def test_shared_memory_and_sequences_are_not_supported():
     for body in (
         body_of(inputs=[shared]),
         body_of(parameters={"sequence_id": 5}),
-        body_of(outputs=[{"name": "y", "parameters": {"classification": 3}}]),
+        body_of(outputs=[{"name": "y", "parameters": {"shared_memory_region": "r"}}]),
     ):
         assert refused(body).fault is Fault.UNSUPPORTED
 

@@ -8,6 +8,7 @@ import pytest
 from gateway.core.catalog import ModelSpec
 from gateway.core.errors import GatewayError
 from gateway.wire.oip_metadata import (
+    EXTENSIONS,
     LIVE,
     READY,
     decode_error,
@@ -74,7 +75,7 @@ def test_server_metadata_lists_only_what_is_served():
     assert msgspec.json.decode(encode_server("edgeway", "1")) == {
         "name": "edgeway",
         "version": "1",
-        "extensions": ["binary_tensor_data", "parameters"],
+        "extensions": list(EXTENSIONS),
     }
 
 

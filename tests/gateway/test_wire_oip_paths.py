@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.wire.oip_paths import Ask, Target, model_path, parse_path
+from gateway.wire.oip_paths import Ask, Target, model_path, read_path
 
 
 @pytest.mark.parametrize(
@@ -25,11 +25,28 @@ from gateway.wire.oip_paths import Ask, Target, model_path, parse_path
         ("/v2/models/m/versions/1/infer?a=/b/", Target(Ask.INFER, "m", "1")),
         ("/v2/models/a%2Fb%20c/infer", Target(Ask.INFER, "a/b c")),
         ("/v2/models/versions/infer", Target(Ask.INFER, "versions")),
+        ("/v2/models", Target(Ask.MODELS)),
+        ("/v2/models/stats", Target(Ask.STATISTICS)),
+        ("/v2/models/m/stats", Target(Ask.STATISTICS, "m")),
+        ("/v2/models/m/versions/2/stats", Target(Ask.STATISTICS, "m", "2")),
+        ("/v2/models/m/versions/2/config", Target(Ask.CONFIG, "m", "2")),
+        ("/v2/models/m/generate", Target(Ask.GENERATE, "m")),
+        ("/v2/models/m/versions/2/generate_stream", Target(Ask.GENERATE_STREAM, "m", "2")),
+        ("/v2/repository/index", Target(Ask.INDEX)),
+        ("/v2/repository/models/m/load", Target(Ask.LOAD, "m")),
+        ("/v2/repository/models/m/unload", Target(Ask.UNLOAD, "m")),
+        ("/v2/logging", Target(Ask.LOGGING)),
+        ("/v2/trace/setting", Target(Ask.TRACING)),
+        ("/v2/models/m/trace/setting", Target(Ask.TRACING, "m")),
+        ("/v2/systemsharedmemory/status", Target(Ask.SHARED_MEMORY)),
+        ("/v2/cudasharedmemory/region/r/status", Target(Ask.SHARED_MEMORY)),
+        ("/v2/systemsharedmemory/region/r/register", Target(Ask.SHARE_MEMORY)),
+        ("/v2/cudasharedmemory/unregister", Target(Ask.SHARE_MEMORY)),
     ],
 )
 def test_paths_of_the_protocol(path, target):
     """Each path asks for one thing; a query changes nothing."""
-    assert parse_path(path) == target
+    assert read_path(path) == target
 
 
 @pytest.mark.parametrize(
@@ -41,13 +58,22 @@ def test_paths_of_the_protocol(path, target):
         "/v1",
         "/v2/health",
         "/v2/health/live/",
-        "/v2/models",
         "/v2/models/",
         "/v2/models//infer",
         "/v2/models/m/",
         "/v2/models/m/infer/",
         "/v2/models/m/infer/x",
-        "/v2/models/m/config",
+        "/v2/models/m/configs",
+        "/v2/models/m/versions/1/trace/setting",
+        "/v2/trace",
+        "/v2/repository",
+        "/v2/repository/models/m",
+        "/v2/repository/models/m/reload",
+        "/v2/repository/models//load",
+        "/v2/systemsharedmemory",
+        "/v2/systemsharedmemory/region/status",
+        "/v2/systemsharedmemory/region/%0a/status",
+        "/v2/cudasharedmemory/region/r/erase",
         "/v2/models/m/versions",
         "/v2/models/m/versions/",
         "/v2/models/m/versions/a",
@@ -66,7 +92,7 @@ def test_paths_of_the_protocol(path, target):
 )
 def test_other_paths(path):
     """What is no path of the protocol is nobody's, and no name is guessed."""
-    assert parse_path(path) is None
+    assert read_path(path) is None
 
 
 @given(
@@ -78,4 +104,4 @@ def test_other_paths(path):
 )
 def test_round_trip(model, version, verb):
     """Every name that can be printed survives its path."""
-    assert parse_path(model_path(model, version, verb[0])) == Target(verb[1], model, version)
+    assert read_path(model_path(model, version, verb[0])) == Target(verb[1], model, version)

@@ -19,6 +19,7 @@ from gateway.core.request import NO_PARAMETERS, Provenance, Request, Response
 from gateway.core.tensor import BYTES, DATATYPES, Tensor
 from gateway.wire import oip_proto
 from gateway.wire.proto import messages
+from gateway.wire.validation import MAX_DECODED
 
 CENTRAL = Provenance("central")
 PRINTABLE = st.characters().filter(str.isprintable)
@@ -225,7 +226,7 @@ def test_duplicate_names_are_refused():
 
 
 def test_parameters_are_judged():
-    """Reserved, empty and unsupported parameters are refused; a timeout is taken out as seconds."""
+    """Reserved and empty parameters are refused; a timeout is taken out as seconds, classes as numbers."""
     reserved, empty, classified = raw(b"12345678"), raw(b"12345678"), raw(b"12345678")
     reserved.parameters["triton_x"].bool_param = True
     empty.parameters["p"].SetInParent()
@@ -238,7 +239,7 @@ def test_parameters_are_judged():
 
     assert refusal(reserved).fault is Fault.INVALID
     assert refusal(empty).message == "a parameter has no value"
-    assert refusal(classified).fault is Fault.UNSUPPORTED
+    assert dict(oip_proto.decode_request(classified).classes) == {"y": 3}
     assert inference.timeout_s == 0.5
     assert inference.parameters == {"priority": 1}
 
@@ -357,3 +358,23 @@ def test_tritonclient_reads_what_is_written():
 
     assert result.as_numpy("words").tolist() == [b"ab", b"c"]
     assert result.as_numpy("halves").tolist() == [[0.5, 2.0]]
+
+
+def test_typed_contents_have_a_limit_of_elements():
+    """Each typed element is an object on its way to bytes: millions of them would hold everybody up."""
+    error = refusal(typed("BOOL", [MAX_DECODED + 1], "bool_contents", [True] * (MAX_DECODED + 1)))
+
+    assert error.fault is Fault.INVALID
+    assert "send raw_input_contents" in error.message
+
+
+@pytest.mark.parametrize(("field", "limit"), [("model_name", 256), ("model_version", 256), ("id", 1024)])
+def test_names_have_a_limit(field, limit):
+    """Names end up in keys, labels and logs; nobody has such long ones but who means harm."""
+    message = typed("FP32", [1], "fp32_contents", [1.0])
+    setattr(message, field, "x" * limit)
+    oip_proto.decode_request(message)
+
+    setattr(message, field, "x" * (limit + 1))
+
+    assert refusal(message).fault is Fault.INVALID

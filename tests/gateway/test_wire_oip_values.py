@@ -13,7 +13,8 @@ from hypothesis.extra import numpy as hnp
 
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.tensor import Tensor, join_bytes
-from gateway.wire.oip_values import MAX_JSON_ELEMENTS, decode_values, encode_values
+from gateway.wire.oip_values import decode_values, encode_values
+from gateway.wire.validation import MAX_DECODED
 
 
 def decode(datatype, shape, raw):
@@ -99,7 +100,7 @@ def test_nested_equals_flat(array):
     ("datatype", "shape", "raw"),
     [
         ("FP32", (4,), b"[" + b"0," * 3_000_000 + b"0]"),
-        ("FP32", (MAX_JSON_ELEMENTS + 1,), b"[0]"),
+        ("FP32", (MAX_DECODED + 1,), b"[0]"),
         ("FP32", (0, 0), b"[" + b"[]," * 5_000_000 + b"[]]"),
         ("BYTES", (1,), b"[" + b'"",' * 5_000_000 + b'""]'),
     ],

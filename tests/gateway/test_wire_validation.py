@@ -52,15 +52,26 @@ def test_impossible_shapes_are_refused(shape, words):
     assert caught.value.fault is Fault.INVALID
 
 
-def test_possible_names_and_shapes_pass():
-    """What the protocol allows is let through."""
-    check_names("input", ["a", "b"])
-    check_shape("input", "x", ())
-    check_shape("input", "x", (0, 3))
-    check_shape("input", "x", (0, 1 << 59))
-    np.empty((0, 1 << 59), np.float64)
-    check_parameters({"priority": 1, "sequence_id": 0})
-    check_tensor_parameters("output", "x", ["binary_data"])
+@pytest.mark.parametrize(
+    ("shape", "elements"), [((), 1), ((0, 3), 0), ((2, 3), 6), ((0, 1 << 59), 0), ((1,) * MAX_RANK, 1)]
+)
+def test_possible_shapes_pass_and_can_be_made(shape, elements):
+    """What is let through is what an array can have: as many dimensions as there may be, and as large ones."""
+    check_shape("input", "x", shape)
+
+    made = np.empty(shape, np.float64)
+    assert (made.shape, made.size) == (shape, elements)
+
+
+def test_possible_names_and_parameters_pass():
+    """The longest name, an inactive sequence and what is not ours to judge are let through."""
+    passed = [
+        check_names("input", ["a", "b", "x" * 256]),
+        check_parameters({"priority": 1, "sequence_id": 0, "tritonic": True}),
+        check_tensor_parameters("output", "x", ["binary_data", "classifications"]),
+    ]
+
+    assert passed == [None, None, None]
 
 
 def test_reserved_parameters_are_refused():

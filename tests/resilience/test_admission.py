@@ -9,7 +9,7 @@ import pytest
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller
 from gateway.core.telemetry import Refused
-from resilience.admission import Admission
+from resilience.admission import Admission, Seats
 from resilience.settings import AdmissionSettings
 from tests.fakes.service import HANG, ScriptedService, answer, request
 from tests.fakes.telemetry import RecordingTelemetry
@@ -25,7 +25,8 @@ def stranger(_: Caller) -> Caller:
 
 
 def admission(telemetry: RecordingTelemetry, identify=known, **settings) -> Admission:
-    return Admission(identify, AdmissionSettings(**settings), telemetry)
+    chosen = AdmissionSettings(**settings)
+    return Admission(identify, Seats(chosen.max_requests), chosen, telemetry)
 
 
 @virtual_time
@@ -98,3 +99,22 @@ async def test_failures_and_leavers_give_their_place_back(telemetry: RecordingTe
 
     assert service.running == 0
     assert repr(door) == "<Admission 0 of 1 running>"
+
+
+@virtual_time
+async def test_two_doors_share_the_seats(telemetry: RecordingTelemetry) -> None:
+    """Requests of the policy before take seats until they end: a reload must not double the load."""
+    seats, settings = Seats(1), AdmissionSettings()
+    old, new = (Admission(known, seats, settings, telemetry) for _ in range(2))
+    service = ScriptedService(HANG)
+    running = asyncio.create_task(old(request(), service))
+    await asyncio.sleep(0)
+
+    assert seats.are_taken
+    with pytest.raises(GatewayError) as caught:
+        await new(request(), service)
+    service.release()
+    await running
+
+    assert caught.value.fault is Fault.OVERLOADED
+    assert repr(seats) == "<Seats 0 of 1 taken>"

@@ -77,8 +77,8 @@ async def test_one_too_many_is_refused(telemetry: RecordingTelemetry) -> None:
 
 
 @virtual_time
-async def test_the_deadline_ends_the_wait(telemetry: RecordingTelemetry) -> None:
-    """A request whose time ends in the queue leaves it without having run."""
+async def test_the_wait_leaves_time_for_another_endpoint(telemetry: RecordingTelemetry) -> None:
+    """A request that has waited half of its time leaves the queue, and blames no endpoint."""
     wall, service = bulkhead(telemetry), ScriptedService(HANG)
     running = asyncio.create_task(wall(request(), service))
     await turn()
@@ -86,9 +86,10 @@ async def test_the_deadline_ends_the_wait(telemetry: RecordingTelemetry) -> None
     with pytest.raises(GatewayError) as caught:
         await wall(request(deadline=START + 2), service)
 
-    assert caught.value.fault is Fault.DEADLINE
-    assert not caught.value.counts
-    assert asyncio.get_running_loop().time() == START + 2
+    assert caught.value.fault is Fault.OVERLOADED
+    assert (caught.value.counts, caught.value.retryable) == (False, True)
+    assert asyncio.get_running_loop().time() == START + 1
+    assert telemetry.events == [Refused("bulkhead", "slow")]
     assert len(service.requests) == 1
     assert repr(wall) == "<Bulkhead 1 of 1 running, 0 pending>"
     service.release()
@@ -156,10 +157,10 @@ async def test_a_place_is_not_handed_to_one_who_has_left(telemetry: RecordingTel
 
 @virtual_time
 async def test_leaving_at_the_deadline_is_leaving(telemetry: RecordingTelemetry) -> None:
-    """Cancelled and expired in the same turn of the loop: the caller's wish stands, nothing is left."""
+    """Cancelled and at the end of its wait in the same turn of the loop: the caller's wish stands, nothing is left."""
     wall, service, loop = bulkhead(telemetry), ScriptedService(HANG), asyncio.get_running_loop()
     first = asyncio.create_task(wall(request(), service))
-    leaver = asyncio.create_task(wall(request(deadline=START + 2), service))
+    leaver = asyncio.create_task(wall(request(deadline=START + 4), service))
     loop.call_at(START + 2, leaver.cancel)
     complaints: list[object] = []
     loop.set_exception_handler(lambda _, context: complaints.append(context))

@@ -298,3 +298,15 @@ def test_the_budget_holds_under_any_schedule(
     assert late == []
     assert len(telemetry.of(RetryScheduled)) == shared.granted
     assert repr(shared) == f"<RetryBudget 0 of {least} retries, 0 requests>"
+
+
+@virtual_time
+async def test_another_endpoint_is_not_waited_for(telemetry: RecordingTelemetry) -> None:
+    """How long one endpoint wants to be left alone does not concern the next."""
+    failure = GatewayError(Fault.OVERLOADED, "later", retryable=True, retry_after_s=2.0)
+    failure.elsewhere = True
+    start = now()
+
+    await retry(telemetry)(request(deadline=start + 10), ScriptedService(failure, answer()))
+
+    assert now() - start < 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from typing import Any
 
 import pytest
@@ -31,6 +33,10 @@ def found(*routes: dict[str, Any], **changes: Any) -> list[tuple[str, Path]]:
         (route(), "EW202", ("routes", 0, "endpoints")),
         (route(), "EW205", ("endpoints", "eu-west-gw")),
         (route(digest=""), "EW208", ("routes", 0, "cache")),
+        (route(digest="", endpoints=[], cascade={}), "EW208", ("routes", 0, "cache")),
+        (route(model="*", cascade={}), "EW115", ("routes", 0, "cascade")),
+        (route(model="digits*", cascade={}), "EW115", ("routes", 0, "cascade")),
+        ({"name": "all", "cascade": {}}, "EW115", ("routes", 0, "cascade")),
     ],
 )
 def test_rule_finds_its_problem(broken: dict[str, Any], rule: str, path: Path) -> None:
@@ -103,6 +109,40 @@ def test_shadow_is_named() -> None:
     assert [problem.message for problem in listed if problem.rule == "EW113"] == [
         "no request gets here: taken by 'c', 'a' before"
     ]
+
+
+def test_shadows_of_many_tenants_are_hinted_at() -> None:
+    """A message does not name the routes of a thousand tenants."""
+    tenants = {f"t{number:02}": {"residency": "anywhere"} for number in range(20)}
+    earlier = [route(f"for-{name}", "x", name) for name in tenants]
+    listed = problems(policy(tenants=tenants, routes=[*earlier, route("late", "x")]))
+
+    (message,) = (problem.message for problem in listed if problem.rule == "EW113")
+
+    assert message.endswith("'for-t06', 'for-t07', … before")
+
+
+def test_cascade_of_a_pattern_says_what_to_do() -> None:
+    """An edge model is one model: the message names the pattern and the way out."""
+    listed = problems(policy(routes=[route(model="digits*", cascade={})]))
+
+    (message,) = (problem.message for problem in listed if problem.rule == "EW115")
+
+    assert "'digits*' stands for many" in message
+    assert "name the model in full in match.model" in message
+
+
+def test_large_policy_is_linted_in_one_pass() -> None:
+    """Work grows with the file, not with its square: the rules are asked about each tenant once per table."""
+    tenants = {f"t{number}": {"residency": "eu-only"} for number in range(3000)}
+    routes = [route(f"r{number}", f"m{number}") for number in range(3000)]
+    large = policy(tenants=tenants, routes=routes)
+    started = time.process_time()
+
+    rules = {problem.rule for problem in problems(large)}
+
+    assert time.process_time() - started < (1 if sys.gettrace() is None else 10)  # measuring coverage
+    assert "EW113" not in rules
 
 
 def test_region_that_nobody_knows_is_no_central_region() -> None:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.matching import Routes, covers, takes
+from routing.matching import Index, Routes, covers
+from routing.policy import ANY, Match
 from tests.routing.policies import policy, route
 
 PATTERNS = st.text("ab", max_size=3) | st.text("ab", max_size=2).map(lambda prefix: prefix + "*")
@@ -48,7 +49,9 @@ def test_first_match_wins(model: str, tenant: str, name: str | None) -> None:
 
 
 @given(
-    st.lists(st.tuples(PATTERNS, st.sampled_from([("*",), ("acme",), ("anonymous",)])), min_size=1),
+    st.lists(
+        st.tuples(PATTERNS, st.sampled_from([("*",), ("acme",), ("anonymous",), ("acme", "*")])), min_size=1
+    ),
     st.text("ab*", max_size=4),
     st.sampled_from(["acme", "anonymous", "stranger"]),
 )
@@ -60,7 +63,7 @@ def test_lookup_equals_a_plain_search(
     routes = Routes(made)
 
     plain = next(
-        (r for r in made.routes if covers(r.match.model, model) and takes(r.match, tenant)),
+        (r for r in made.routes if covers(r.match.model, model) and {ANY, tenant} & set(r.match.tenants)),
         None,
     )
 
@@ -76,10 +79,35 @@ def test_covering_is_transitive(outer: str, inner: str, model: str) -> None:
 
 
 def test_flood_of_names_is_forgotten() -> None:
-    """The memo of models that no route names in full is bounded."""
+    """The memo is bounded, whatever strangers ask for."""
     routes = Routes(policy(routes=[route("vision", "vision-*")]))
 
-    for number in range(3000):
+    for number in range(10_000):
         routes.find(f"vision-{number}", "acme")
 
-    assert repr(routes) == "<Routes 1 routes, 0 exact, 1024 remembered>"
+    assert repr(routes) == "<Routes 1 routes, 4096 remembered>"
+
+
+def test_index_grows_with_the_policy_only() -> None:
+    """A thousand routes and a thousand tenants make a thousand entries, not a million."""
+    index = Index()
+
+    for position in range(1000):
+        index.add(position, Match(model=f"m{position}", tenants=(f"t{position}",)))
+
+    assert [len(takers.tenants) for takers in index.covering("m7")] == [1]
+    assert index.first("m7", "t7") == 7
+    assert index.first("m7", "t8") is None
+
+
+def test_look_up_does_not_walk_over_routes() -> None:
+    """A look-up meets the patterns that match the model, and no other route."""
+    index = Index()
+
+    for position in range(1000):
+        index.add(position, Match(model=f"m{position}"))
+        index.add(1000 + position, Match(model="m1*", tenants=(f"t{position}",)))
+
+    assert len(index.covering("m12")) == 2
+    assert index.first("m12", "t999") == 12
+    assert index.first("m1000", "t999") == 1999

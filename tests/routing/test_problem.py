@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from routing.problem import Problem, Severity, unknown
 
 
@@ -23,3 +25,13 @@ def test_name_like_no_other_gets_the_list() -> None:
     assert unknown("region", "q", ["b", "a"]) == "unknown region 'q'; known: a, b"
     assert unknown("region", "q", map(str, range(9))).endswith("known: 0, 1, 2, 3, 4, 5, 6, 7, …")
     assert unknown("endpoint", "q", []).endswith("known: none")
+
+
+@pytest.mark.parametrize("wrong", ["tenat-0777", "enant-0777", "Tenant-0777", "tenant-o777"])
+def test_misspelt_name_is_found_among_many(wrong: str) -> None:
+    """Only names that begin or end alike are compared, and the one that was meant is among them."""
+    known = [f"tenant-{number:04}" for number in range(1000)]
+
+    said = unknown("tenant", wrong, [*known, "another"])
+
+    assert "did you mean 'tenant-077" in said

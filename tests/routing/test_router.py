@@ -57,24 +57,32 @@ async def test_endpoint_that_is_out_is_passed_over() -> None:
     assert await where(made) == "central-eu"
 
 
-async def test_all_out_are_tried_all_the_same() -> None:
-    """Panic: when none is available, they are tried in order."""
-    made = router(services(), "us-east", *NAMES)
-
-    assert [await where(made, attempt=n) for n in (0, 1)] == ["central", "central-eu"]
-
-
-async def test_only_endpoint_that_is_out_is_not_worth_a_retry() -> None:
-    """There is no elsewhere to try: the failure says so, and no back-off is paid for nothing."""
-    made = policy(routes=[route(endpoints=["central"])])
+@pytest.mark.parametrize("names", [["central"], list(NAMES)], ids=["the only one", "all"])
+@pytest.mark.parametrize("attempt", [0, 1])
+async def test_none_available_is_one_fast_refusal(names: list[str], attempt: int) -> None:
+    """There is no elsewhere to try: nobody is asked, and no back-off is paid for nothing."""
+    made = policy(routes=[route(endpoints=names)])
     endpoints = services()
-    subject = Router(made, made.routes[0], "us-east", endpoints=endpoints, view=Health("central"))
+    subject = Router(made, made.routes[0], "us-east", endpoints=endpoints, view=Health(*names))
 
-    with pytest.raises(GatewayError, match="no other one may be asked") as caught:
-        await where(subject)
+    with pytest.raises(GatewayError, match="'digits' that may be asked is available") as caught:
+        await where(subject, attempt=attempt)
 
     assert (caught.value.fault, caught.value.retryable) == (Fault.UNAVAILABLE, False)
-    assert not endpoints["central"].requests
+    assert not any(service.requests for service in endpoints.values())
+
+
+async def test_endpoint_that_comes_back_is_asked_again() -> None:
+    """The view is read at every attempt: a probe that is due is a request like any other."""
+    health = Health(*NAMES)
+    made = policy()
+    subject = Router(made, made.routes[0], "us-east", endpoints=services(), view=health)
+
+    with pytest.raises(GatewayError):
+        await where(subject)
+    health.out.remove("central-eu")
+
+    assert await where(subject) == "central-eu"
 
 
 async def test_next_attempt_goes_elsewhere_when_the_first_put_its_endpoint_out() -> None:
@@ -92,11 +100,14 @@ async def test_next_attempt_goes_elsewhere_when_the_first_put_its_endpoint_out()
 
 async def test_nothing_leaves_the_allowed_regions() -> None:
     """All attempts of a request of one region stay in it, even when all there is out."""
-    made = router(services(), "us-east", "central-eu", "eu-west-gw")
+    made = router(services(), "us-east", "central-eu")
+    eu = frozenset({"eu-west"})
 
-    visited = {await where(made, attempt=n, regions=frozenset({"eu-west"})) for n in range(6)}
+    assert {await where(made, attempt=n, regions=eu) for n in range(6)} == {"eu-west-gw"}
 
-    assert visited == {"central-eu", "eu-west-gw"}
+    dark = router(services(), "us-east", "central-eu", "eu-west-gw")
+    with pytest.raises(GatewayError, match="that may be asked is available"):
+        await where(dark, regions=eu)
 
 
 async def test_no_endpoint_in_the_allowed_regions_is_refused() -> None:
@@ -123,15 +134,15 @@ async def test_request_without_regions_is_refused() -> None:
     assert all(service.requests == [] for service in endpoints.values())
 
 
-async def test_other_gateways_are_told_of_the_hop() -> None:
-    """A request to another region's gateway carries one hop more; to a central tier it does not."""
+async def test_hops_are_counted_where_they_are_made() -> None:
+    """The router reads the hops; the wire on which the next one is made counts it, once."""
     endpoints = services()
     made = router(endpoints)
 
     for attempt in range(3):
         await where(made, attempt=attempt)
 
-    assert endpoints["eu-west-gw"].requests[0].hops == 1
+    assert endpoints["eu-west-gw"].requests[0].hops == 0
     assert endpoints["central"].requests[0].hops == 0
 
 
@@ -242,3 +253,29 @@ def test_endpoint_of_an_unknown_region_is_never_used() -> None:
     made = policy(endpoints={"central": endpoint("mars")}, routes=[route()])
 
     assert "no endpoints" in repr(Router(made, made.routes[0], "us-east", endpoints={}, view=Health()))
+
+
+@pytest.mark.parametrize(("attempt", "elsewhere"), [(0, True), (3, True), (7, True)])
+async def test_failures_tell_whether_the_next_attempt_goes_elsewhere(attempt: int, elsewhere: bool) -> None:
+    """Where there is another endpoint, the next attempt asks it."""
+    endpoints = {
+        name: ScriptedService(GatewayError(Fault.OVERLOADED, "later", retryable=True)) for name in NAMES
+    }
+
+    with pytest.raises(GatewayError) as caught:
+        await where(router(endpoints), attempt=attempt)
+
+    assert caught.value.elsewhere is elsewhere
+
+
+async def test_with_one_endpoint_left_there_is_no_elsewhere() -> None:
+    """The next attempt would ask the same one again: it is left alone for as long as it wants."""
+    endpoints = {
+        name: ScriptedService(GatewayError(Fault.OVERLOADED, "later", retryable=True)) for name in NAMES
+    }
+    made = router(endpoints, "us-east", *[name for name in NAMES if name != "central-eu"])
+
+    with pytest.raises(GatewayError) as caught:
+        await where(made)
+
+    assert caught.value.elsewhere is False

@@ -9,9 +9,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from gateway.app.process import GatewayProcess
+from gateway.config.settings import load_settings
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Provenance
-from tests.scenarios.world import CONFIDENT, UNSURE, World, certificate, picture
+from tests.scenarios.world import CONFIDENT, UNSURE, World, certificate, digits, picture
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
@@ -127,3 +129,79 @@ async def test_unreadable_certificate_defers_everything(tmp_path: Path, text: st
     async with world:
         assert (await world.ask(CONFIDENT)).provenance.origin == "central"
         assert world.metric('edgeway_certificates_refused_total{field="unreadable",model="digits"}') == 1
+
+
+async def test_a_central_tier_that_serves_another_model_ends_the_licence(tmp_path: Path) -> None:
+    """What the certificate was measured against is not what answers: no reload of the policy forgets that."""
+    world = World(tmp_path)
+    file = tmp_path / "central.yaml"
+    file.write_text(file.read_text().replace(str(digits.CENTRAL_REPOSITORY), str(digits.EDGE_REPOSITORY)))
+
+    async with world:
+        assert (await world.ask(CONFIDENT)).provenance.origin == "edge"
+        await world.ask(UNSURE)
+        after = await world.ask(CONFIDENT)
+        world.write_policy(2)
+        async with asyncio.timeout(10):
+            while world.edge.generation().number < 2:
+                await asyncio.sleep(0.05)
+        reloaded = await world.ask(CONFIDENT)
+
+        assert (after.provenance.origin, reloaded.provenance.origin) == ("central", "central")
+        refused = 'edgeway_certificates_refused_total{field="central_digest",model="digits"}'
+        assert world.metric(refused) == 1
+
+        # An operator who says that central is right again gets another chance: SIGHUP.
+        await world.edge.reload()
+        assert (await world.ask(CONFIDENT)).provenance.origin == "edge"
+
+
+async def test_a_half_written_certificate_changes_nothing(tmp_path: Path) -> None:
+    """It may be in the middle of being copied: the one in use stays, as a policy would."""
+    async with World(tmp_path) as world:
+        (tmp_path / "certificates" / "digits.json").write_text("{")
+        await world.edge.reload()
+
+        assert (await world.ask(CONFIDENT)).provenance.origin == "edge"
+
+
+async def test_a_certificate_with_too_much_risk_is_refused(tmp_path: Path) -> None:
+    """An operator's limits on risk and doubt hold whatever certificate lies in the folder."""
+    world = World(tmp_path)
+    file = tmp_path / "edge.yaml"
+    file.write_text(file.read_text().replace("  certificates:", "  max_alpha: 0.001\n  certificates:"))
+    world.edge = GatewayProcess(load_settings(file, {}))
+
+    async with world:
+        assert (await world.ask(CONFIDENT)).provenance.origin == "central"
+        assert world.metric('edgeway_certificates_refused_total{field="alpha",model="digits"}') == 1
+
+
+async def test_nothing_flies_on_when_the_process_has_left(tmp_path: Path) -> None:
+    """A refresh that nobody waits for is cancelled with the process, however long central would hang."""
+    world = World(tmp_path)
+    file = tmp_path / "edge.yaml"
+    eager = "\n  ttl_s: 0.5\n  jitter: 0\n  early_beta: 10\nresilience:"
+    file.write_text(file.read_text().replace("\nresilience:", eager))
+    world.edge = GatewayProcess(load_settings(file, {}))
+    served: list[asyncio.StreamWriter] = []
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        served.append(writer)
+        await reader.read()
+
+    async with world:
+        await world.ask(UNSURE)
+        port = world.central.listening.grpc.port
+        await world.stop_central()
+        silent = await asyncio.start_server(hang, "127.0.0.1", port)
+        async with asyncio.timeout(5):
+            while not served:
+                await world.ask(UNSURE)
+                await asyncio.sleep(0.01)
+    silent.close()
+    for writer in served:
+        writer.close()
+        await writer.wait_closed()
+
+    assert [task for task in asyncio.all_tasks() if "_fly" in repr(task)] == []

@@ -43,11 +43,12 @@ async def test_broken_policy_leaves_service_as_it_is(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
         world.write_policy(2, text=POLICY + "colour: blue\n")
         async with asyncio.timeout(10):
-            while not world.edge._health()["policy"]["error"]:
+            while not (await world.edge._health())["policy"]["error"]:
                 await asyncio.sleep(0.05)
 
-        assert world.edge._health()["ready"]
-        assert "colour" in world.edge._health()["policy"]["error"]
+        health = await world.edge._health()
+        assert health["ready"]
+        assert "colour" in health["policy"]["error"]
         assert world.metric("edgeway_policy_generation") == 1
         assert world.metric('edgeway_policy_loads_total{outcome="refused"}') == 1
         assert (await world.ask(UNSURE)).provenance.origin == "central"

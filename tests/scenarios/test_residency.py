@@ -33,7 +33,7 @@ async def test_central_in_a_forbidden_region_is_never_asked(tmp_path: Path) -> N
             await world.ask(UNSURE, caller=LOCAL)
 
         assert caught.value.fault is Fault.UNAVAILABLE
-        assert world.central.telemetry.render().decode().count("edgeway_requests_total{") == 0
+        assert world.central.prometheus.render().decode().count("edgeway_requests_total{") == 0
 
 
 async def test_unknown_tenant_is_denied(tmp_path: Path) -> None:

@@ -44,6 +44,9 @@ async def test_one_trace_through_both_tiers(tmp_path: Path, aiohttp_collector, p
     by_name = {(role, name): (parent, span) for role, name, _, parent, span in collector.spans}
     assert {name for role, name in by_name if role == "edge"} == {
         "infer",
+        "admission",
+        "residency",
+        "deadline",
         "cache",
         "cascade",
         "edge_model",

@@ -9,7 +9,6 @@ Example::
 
 from __future__ import annotations
 
-import math
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -19,7 +18,7 @@ import numpy as np
 from edge_models.certify import Certificate, save_certificate
 from edge_models.samples import digits
 from gateway.app.process import GatewayProcess
-from gateway.commands.model import certify_models
+from gateway.commands.certify import certify_models
 from gateway.config.settings import load_settings
 from gateway.core.request import Caller, Request, Response
 from gateway.core.tensor import Tensor
@@ -172,7 +171,7 @@ class World:
 
     def metric(self, line: str) -> float:
         """The value of one series of the edge's metrics; 0 when there is none yet."""
-        for text in self.edge.telemetry.render().decode().splitlines():
+        for text in self.edge.prometheus.render().decode().splitlines():
             if text.startswith(line + " "):
                 return float(text.rpartition(" ")[2])
         return 0.0
@@ -185,6 +184,3 @@ class World:
     async def __aexit__(self, *_: object) -> None:
         await self._edge_lifetime.aclose()
         await self.stop_central()
-
-
-NEVER = math.inf

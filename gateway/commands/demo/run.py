@@ -21,11 +21,11 @@ from rich.console import Console
 from edge_models.certify import save_certificate
 from edge_models.samples import digits
 from edge_models.session import Session
+from gateway.commands.certify import certify_models
 from gateway.commands.demo import screen
 from gateway.commands.demo.player import MODEL, Row, Spec, Target
 from gateway.commands.demo.stage import CENTRAL, HOST, REGIONS, Stage, StageError
 from gateway.commands.demo.tally import Outage, Tally, Truth, tally
-from gateway.commands.model import certify_models
 
 CONCURRENCY: Final = 8
 ADDRESSES: Final = {

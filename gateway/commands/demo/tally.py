@@ -145,9 +145,24 @@ def _broken(result: Tally, rows: Sequence[Row], outages: Sequence[Outage]) -> It
     silent = sum(not row.error and row.provenance not in LEVELS for row in rows)
     if silent:
         yield f"{silent} answers did not say where they came from"
+    yield from _lies(rows, outages)
     for outage in outages:
         if not result.requests_per_phase[outage.phase]:
             yield f"no request was answered in phase {outage.phase}"
+
+
+def _lies(rows: Sequence[Row], outages: Sequence[Outage]) -> Iterable[str]:
+    """Name what answers said of themselves, while central was down, that cannot be true."""
+    for outage in outages:
+        if outage.phase != "central_down":
+            continue
+        # What was under way when it went down may still have been answered by it.
+        during = [row for row in rows if not row.error and outage.began + GRACE_S <= row.began < outage.ended]
+        impossible = sum(row.provenance == "central" and row.ended < outage.ended for row in during)
+        if impossible:
+            yield f"{impossible} answers claimed to come from central while it was down"
+        if during and all(row.certified for row in during):
+            yield "no answer said that it is uncertified while central was down"
 
 
 def _share(part: int, whole: int) -> float:

@@ -21,19 +21,43 @@ for _file in _FILES.file:
     _POOL.AddSerializedFile(_file.SerializeToString())
 
 
-def _message(name: str) -> Any:
-    return message_factory.GetMessageClass(_POOL.FindMessageTypeByName(f"inference.{name}"))
+def message(name: str) -> Any:
+    """Return the class of a message by its full name, ``inference.ModelInferRequest``."""
+    return message_factory.GetMessageClass(_POOL.FindMessageTypeByName(name))
 
 
-ServerLiveRequest: Final = _message("ServerLiveRequest")
-ServerLiveResponse: Final = _message("ServerLiveResponse")
-ServerReadyRequest: Final = _message("ServerReadyRequest")
-ServerReadyResponse: Final = _message("ServerReadyResponse")
-ServerMetadataRequest: Final = _message("ServerMetadataRequest")
-ServerMetadataResponse: Final = _message("ServerMetadataResponse")
-ModelReadyRequest: Final = _message("ModelReadyRequest")
-ModelReadyResponse: Final = _message("ModelReadyResponse")
-ModelMetadataRequest: Final = _message("ModelMetadataRequest")
-ModelMetadataResponse: Final = _message("ModelMetadataResponse")
-ModelInferRequest: Final = _message("ModelInferRequest")
-ModelInferResponse: Final = _message("ModelInferResponse")
+def files() -> list[Any]:
+    """Return the descriptors of all files, each after those that it imports."""
+    return list(_FILES.file)
+
+
+ServerLiveRequest: Final = message("inference.ServerLiveRequest")
+ServerLiveResponse: Final = message("inference.ServerLiveResponse")
+ServerReadyRequest: Final = message("inference.ServerReadyRequest")
+ServerReadyResponse: Final = message("inference.ServerReadyResponse")
+ServerMetadataRequest: Final = message("inference.ServerMetadataRequest")
+ServerMetadataResponse: Final = message("inference.ServerMetadataResponse")
+ModelReadyRequest: Final = message("inference.ModelReadyRequest")
+ModelReadyResponse: Final = message("inference.ModelReadyResponse")
+ModelMetadataRequest: Final = message("inference.ModelMetadataRequest")
+ModelMetadataResponse: Final = message("inference.ModelMetadataResponse")
+ModelInferRequest: Final = message("inference.ModelInferRequest")
+ModelInferResponse: Final = message("inference.ModelInferResponse")
+ModelStreamInferResponse: Final = message("inference.ModelStreamInferResponse")
+ModelConfigRequest: Final = message("inference.ModelConfigRequest")
+ModelConfigResponse: Final = message("inference.ModelConfigResponse")
+ModelStatisticsRequest: Final = message("inference.ModelStatisticsRequest")
+ModelStatisticsResponse: Final = message("inference.ModelStatisticsResponse")
+RepositoryIndexRequest: Final = message("inference.RepositoryIndexRequest")
+RepositoryIndexResponse: Final = message("inference.RepositoryIndexResponse")
+RepositoryModelLoadRequest: Final = message("inference.RepositoryModelLoadRequest")
+RepositoryModelLoadResponse: Final = message("inference.RepositoryModelLoadResponse")
+RepositoryModelUnloadRequest: Final = message("inference.RepositoryModelUnloadRequest")
+RepositoryModelUnloadResponse: Final = message("inference.RepositoryModelUnloadResponse")
+TraceSettingRequest: Final = message("inference.TraceSettingRequest")
+TraceSettingResponse: Final = message("inference.TraceSettingResponse")
+LogSettingsRequest: Final = message("inference.LogSettingsRequest")
+LogSettingsResponse: Final = message("inference.LogSettingsResponse")
+SharedMemoryStatusResponse: Final = message("inference.SharedMemoryStatusResponse")
+HealthCheckRequest: Final = message("grpc.health.v1.HealthCheckRequest")
+HealthCheckResponse: Final = message("grpc.health.v1.HealthCheckResponse")

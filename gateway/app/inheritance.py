@@ -1,0 +1,64 @@
+"""What a worker gets from its parent: open descriptors, and where to answer for itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+
+import msgspec
+
+
+class Inheritance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Travels as one argument of the worker's command line.
+
+    ``number``: which of the workers. ``sockets``: listener → descriptor of its socket. ``ready``: a pipe
+    that takes one byte when the worker serves. ``lifeline``: a pipe whose end means that the parent is
+    gone. ``admin``: path of the UNIX socket on which the worker tells its metrics.
+    """
+
+    number: int
+    sockets: dict[str, int]
+    ready: int
+    lifeline: int
+    admin: str
+
+    def encode(self) -> str:
+        """Return the argument."""
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def decode(cls, argument: str) -> Inheritance:
+        """Read the argument.
+
+        Raises:
+            msgspec.DecodeError: it is not one that a parent wrote.
+        """
+        return msgspec.json.decode(argument, type=cls)
+
+    def descriptors(self) -> tuple[int, ...]:
+        """Return all descriptors that the worker must keep open."""
+        return (*self.sockets.values(), self.ready, self.lifeline)
+
+    def watch_parent(self, loop: asyncio.AbstractEventLoop, gone: Callable[[], None]) -> None:
+        """Call ``gone`` when the parent is gone: nothing is ever written to the lifeline, it only ends."""
+
+        def end() -> None:
+            # It stays readable.
+            loop.remove_reader(self.lifeline)
+            gone()
+
+        loop.add_reader(self.lifeline, end)
+
+    def tell_ready(self) -> None:
+        """Tell the parent, once, that this worker serves; one that is gone need not know."""
+        with suppress(BrokenPipeError):
+            os.write(self.ready, b"1")
+        os.close(self.ready)
+
+    def socket(self, listener: str) -> socket.socket | None:
+        """Return the listening socket of ``listener``, if it has one."""
+        descriptor = self.sockets.get(listener)
+        return None if descriptor is None else socket.socket(fileno=descriptor)

@@ -1,0 +1,61 @@
+"""The models of a server as its operator sees them: what there is, how it is configured, load and unload."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from gateway.core.request import Parameter
+
+
+class IndexEntry(msgspec.Struct, frozen=True):
+    """One version of one model. ``state``: READY or UNAVAILABLE; ``reason`` for the latter."""
+
+    name: str
+    version: str
+    state: str
+    reason: str = ""
+
+
+class ModelSettings(msgspec.Struct, frozen=True):
+    """How requests for a model are served.
+
+    ``max_batch_size``: rows; 0 where the gateway does not see a batch dimension. ``delay_us``: the longest
+    wait for company. ``max_queue``: requests that may wait. ``is_cached``: answers may come from a cache.
+    """
+
+    max_batch_size: int = 0
+    preferred_batch_sizes: tuple[int, ...] = ()
+    delay_us: int = 0
+    max_queue: int = 0
+    is_cached: bool = False
+
+
+class Repository(Protocol):
+    """The models of this process, and how they are served."""
+
+    def index(self) -> Sequence[IndexEntry]:
+        """Return every version of every model that this process holds."""
+        ...
+
+    def settings(self, model: str) -> ModelSettings:
+        """Return how requests for ``model`` are served; the plain settings for a model held elsewhere."""
+        ...
+
+    async def load(self, model: str, parameters: Mapping[str, Parameter | bytes]) -> None:
+        """Load ``model``, or load it anew.
+
+        Raises:
+            GatewayError: NOT_FOUND, UNSUPPORTED, INVALID for what cannot be loaded.
+        """
+        ...
+
+    async def unload(self, model: str, *, dependents: bool = False) -> None:
+        """Unload every version of ``model``.
+
+        Raises:
+            GatewayError: NOT_FOUND, UNSUPPORTED.
+        """
+        ...

@@ -1,0 +1,74 @@
+"""Coroutines whose first step is taken by hand, without a task, and a task for the rest where there is one.
+
+A listener steps the coroutine of a request once by itself. If that ends it, as a cache hit does, no task
+was made. If it suspends, a task goes on from there. So in its first step a coroutine may run where
+``asyncio.current_task()`` is None. Futures can be awaited there and tasks made; ``asyncio.timeout`` cannot
+be entered. Whoever needs a task says so first::
+
+    await in_task()
+    async with asyncio.timeout_at(deadline): ...
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import copy_context
+from types import coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def begin(
+    call: Coroutine[Any, Any, T],
+    loop: asyncio.AbstractEventLoop,
+    done: Callable[[asyncio.Task[T]], object],
+) -> T | asyncio.Task[T]:
+    """Run ``call`` up to its first wait: return what it returns, or the task that goes on with it.
+
+    ``done`` is called when that task ends. What the first step raises is raised here. Both parts run in one
+    copy of the caller's context: what the first sets, the second may unset.
+    """
+    context = copy_context()
+    try:
+        waits_for = context.run(call.send, None)
+    except StopIteration as ended:
+        value: T = ended.value
+        return value
+    task = loop.create_task(resume(call, waits_for), context=context)
+    task.add_done_callback(done)
+    return task
+
+
+@coroutine
+def resume(call: Coroutine[Any, Any, T], waits_for: object) -> Generator[Any, Any, T]:
+    """Go on with ``call``, whose first step yielded ``waits_for``.
+
+    What the call waits for is handed on unchanged, and what comes of it (a result, an exception, a
+    cancellation, the closing of the coroutine) goes to the call. No coroutine lets a StopIteration of its
+    own escape, so that one always is the return.
+    """
+    try:
+        while True:
+            try:
+                answer = yield waits_for
+            except BaseException as error:  # noqa: BLE001 - thrown on: only the call knows what it means
+                waits_for = call.throw(error)
+            else:
+                waits_for = call.send(answer)
+    except StopIteration as ended:
+        value: T = ended.value
+        return value
+
+
+async def in_task() -> None:
+    """Return inside a task: at once where there is one, else after a turn of the loop."""
+    if asyncio.current_task() is None:
+        await _turn()
+
+
+@coroutine
+def _turn() -> Generator[None, None, None]:
+    # What a task takes for "resume me in the next turn", and what makes ``begin`` start one.
+    yield

@@ -1,0 +1,122 @@
+"""The seam between connections and what is answered on them: heads and bodies in, answers out.
+
+Connections (HTTP/1.1, HTTP/2) know framing, limits and time and nothing of models. Applications (REST,
+gRPC) know the protocol of models and nothing of sockets. Between the two stand the values of this module.
+
+An application is asked twice. ``open`` sees a request's head before a byte of its body is waited for, and
+refuses it or says how much body it takes. ``answer`` sees the whole body, or a stream of it, and is a
+coroutine that the connection steps once by hand: one that ends without waiting has cost no task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, Protocol
+
+import msgspec
+
+from gateway.core.tensor import Buffer
+
+Pair = tuple[bytes, bytes]
+Whole = tuple[Buffer, ...] | list[Buffer]
+
+
+class Head(msgspec.Struct, frozen=True):
+    """What comes before a request's body.
+
+    ``path`` is as on the wire: ASCII, origin form, with its query. ``headers`` in the order of arrival, names
+    in lower case, values Latin-1 without surrounding blanks; HTTP/2's ``:authority`` is there as ``host``.
+    ``peer``: the address of the client's socket or, where the listener requires it, what PROXY protocol
+    says; empty when it has none. ``identity``: subject of the client's verified certificate.
+    """
+
+    method: str
+    path: str
+    headers: tuple[tuple[str, str], ...]
+    peer: str = ""
+    identity: str = ""
+    is_http2: bool = False
+    notes: dict[str, Any] = msgspec.field(default_factory=dict)
+    """What applications have found out about this head. Connections give out the same object when a client
+    says the same head again, so that it has to be read only once."""
+
+    def get(self, name: str, default: str = "") -> str:
+        """Return the first value of header ``name`` (lower case)."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return default
+
+    def all(self, name: str) -> list[str]:
+        """Return every value of header ``name`` (lower case)."""
+        return [value for key, value in self.headers if key == name]
+
+
+class Fields:
+    """Header fields that many answers share: rendered once for HTTP/1.1, packed once for HTTP/2.
+
+    Names are lower case; connection-specific fields, Content-Length and Date are the connection's own affair
+    and not among them.
+    """
+
+    __slots__ = ("lines", "pairs")
+
+    def __init__(self, *pairs: Pair) -> None:
+        self.pairs = pairs
+        self.lines = b"".join(b"%b: %b\r\n" % pair for pair in pairs)
+
+    def __repr__(self) -> str:
+        return f"<Fields {', '.join(name.decode() for name, _ in self.pairs)}>"
+
+
+NO_FIELDS = Fields()
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What goes back.
+
+    ``fields`` are shared between answers, ``extra`` belong to this one. ``body``: its parts, or a
+    stream of them that the connection pulls no faster than the peer reads. ``trailers`` go after the body
+    on HTTP/2 (gRPC's status); an empty body with trailers is sent as trailers alone. A stream that raises
+    ends its HTTP/1.1 connection, or resets its HTTP/2 stream.
+    """
+
+    status: int
+    fields: Fields = NO_FIELDS
+    body: Whole | AsyncIterator[Buffer] = ()
+    extra: tuple[Pair, ...] = ()
+    trailers: tuple[Pair, ...] = ()
+    close: bool = False
+
+
+class Intake(msgspec.Struct, frozen=True):
+    """How an application takes a body: at most ``max_bytes`` of it; whole, or as a stream as it comes."""
+
+    max_bytes: int
+    is_stream: bool = False
+
+
+class TooMuch(Exception):  # noqa: N818 - it is a fact about a body, answered in the application's own terms
+    """The body is longer than its intake, declared or sent."""
+
+
+class Application(Protocol):
+    """Answers requests."""
+
+    def open(self, head: Head) -> Intake | Answer:
+        """Say how the body is taken, or refuse with an answer; must not wait and must not raise."""
+        ...
+
+    def answer(self, head: Head, body: Buffer | AsyncIterator[Buffer]) -> Coroutine[Any, Any, Answer]:
+        """Answer a request whose body is there (``bytes``), or coming (a stream, when the intake says so).
+
+        Cancelled when the client leaves or resets its stream. Raises nothing but CancelledError.
+        """
+        ...
+
+    def refuse(self, head: Head | None, status: int, message: str) -> Answer:
+        """Render a refusal of the connection's own: 400, 408, 413, 431 and the like.
+
+        ``head`` is None when the request never became one. ``message`` is fit for strangers.
+        """
+        ...

@@ -1,0 +1,93 @@
+"""What stands behind the protocol's extensions, beside the gateway itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import msgspec
+
+from gateway.core.catalog import unknown_model
+from gateway.core.errors import Fault, GatewayError
+from gateway.core.repository import IndexEntry, ModelSettings, Repository
+from gateway.core.request import Parameter
+from gateway.core.statistics import ModelStatistics, Statistics
+from gateway.listeners.switches import LogSwitches, TraceSwitches
+
+
+class ProtocolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the protocol's listeners allow.
+
+    ``admin_calls``: whether models are loaded and unloaded, and logging and tracing changed, on the public
+    port; false by default. ``inflate_ratio``: how many times its size a compressed body may become, 100 by
+    default (256 KiB are always allowed). ``compress_from_bytes``: answers smaller than this are sent as
+    they are, whatever the client accepts; 1024 by default.
+    """
+
+    admin_calls: bool = False
+    inflate_ratio: Annotated[int, msgspec.Meta(ge=1, le=1032)] = 100
+    compress_from_bytes: Annotated[int, msgspec.Meta(ge=0)] = 1024
+
+
+class NoRepository:
+    """The repository of a process without models."""
+
+    def __repr__(self) -> str:
+        return "<NoRepository>"
+
+    def index(self) -> Sequence[IndexEntry]:
+        """Hold nothing."""
+        return ()
+
+    def settings(self, model: str) -> ModelSettings:  # noqa: ARG002 - the Protocol's signature
+        """Know the plain settings."""
+        return ModelSettings()
+
+    async def load(self, model: str, parameters: Mapping[str, Parameter | bytes]) -> None:  # noqa: ARG002
+        """Refuse: there is nowhere to load from."""
+        raise unknown_model(model)
+
+    async def unload(self, model: str, *, dependents: bool = False) -> None:  # noqa: ARG002
+        """Refuse: there is nothing to unload."""
+        raise unknown_model(model)
+
+
+class NoStatistics:
+    """Statistics of a process that counts nothing."""
+
+    def __repr__(self) -> str:
+        return "<NoStatistics>"
+
+    def report(self, model: str, versions: Sequence[str]) -> Sequence[ModelStatistics]:
+        """Return zeros."""
+        return [ModelStatistics(model, version) for version in versions]
+
+    def models(self) -> Sequence[str]:
+        """Return none."""
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Extensions:
+    """What the listeners are handed beside their Front."""
+
+    repository: Repository = field(default_factory=NoRepository)
+    statistics: Statistics = field(default_factory=NoStatistics)
+    logging: LogSwitches = field(default_factory=LogSwitches)
+    tracing: TraceSwitches = field(default_factory=TraceSwitches)
+    settings: ProtocolSettings = field(default_factory=ProtocolSettings)
+
+    def check_admin(self, what: str) -> None:
+        """Refuse what only an operator may do, unless the settings open it to this port.
+
+        Raises:
+            GatewayError: FORBIDDEN.
+        """
+        if not self.settings.admin_calls:
+            raise GatewayError(
+                Fault.FORBIDDEN, f"{what} is not allowed on this port: it is an operator's to do"
+            )
+
+
+_: tuple[type[Repository], type[Statistics]] = (NoRepository, NoStatistics)

@@ -1,0 +1,127 @@
+"""The REST side of the protocol as an Application: which path is answered by whom, errors included."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import lru_cache
+from typing import Final
+
+from gateway.core.errors import Fault, GatewayError
+from gateway.core.service import Generation
+from gateway.core.stepping import in_task
+from gateway.core.telemetry import Refused
+from gateway.core.tensor import Buffer
+from gateway.listeners.desk import Desk
+from gateway.listeners.exchange import Answer, Application, Head, Intake
+from gateway.listeners.extensions import Extensions
+from gateway.listeners.front import Front
+from gateway.listeners.rest.answers import Answers, Refusal
+from gateway.listeners.rest.generate import Generate
+from gateway.listeners.rest.infer import Infer
+from gateway.listeners.rest.manage import Manage
+from gateway.listeners.rest.tell import Tell
+from gateway.wire.oip_paths import METHODS, Ask, Target, read_path
+
+Call = Callable[[Head, Target, bytes, Generation], Awaitable[Answer]]
+
+_log = logging.getLogger(__name__)
+
+_PATHS: Final = 1024
+_LONGEST_PATH: Final = 256
+_TARGET: Final = "rest"
+_SMALL_BODY: Final = 1 << 20
+_LARGE: Final = frozenset({Ask.INFER, Ask.GENERATE, Ask.GENERATE_STREAM, Ask.LOAD})
+
+
+class RestApplication:
+    """Answers the paths of the Open Inference Protocol over HTTP."""
+
+    def __init__(self, front: Front, extensions: Extensions | None = None) -> None:
+        extensions = extensions or Extensions()
+        self._front = front
+        self._answers = Answers(front.region, extensions.settings.compress_from_bytes)
+        self._infer = infer = Infer(front, self._answers, extensions.settings)
+        self._calls = _calls(front, self._answers, infer, extensions)
+        large, small = Intake(front.max_body_bytes), Intake(min(_SMALL_BODY, front.max_body_bytes))
+        self._intakes = {ask: large if ask in _LARGE else small for ask in Ask}
+        # Paths repeat; the bounds keep a flood of new ones from growing this.
+        self._target = lru_cache(_PATHS)(read_path)
+
+    def __repr__(self) -> str:
+        return f"<RestApplication of {self._front.region}>"
+
+    def open(self, head: Head) -> Intake | Answer:
+        """Refuse unknown paths and methods; else say how large a body may be."""
+        target: Target | None = head.notes.get(_TARGET)
+        if target is None:
+            target = self._find(head.path)
+            if target is None:
+                return self._refused(Refusal(404, "Not Found"))
+            allowed = METHODS[target.ask]
+            if head.method not in allowed:
+                allow = (b"allow", ", ".join(allowed).encode())
+                return self._refused(Refusal(405, "Method Not Allowed", allow))
+            head.notes[_TARGET] = target
+        # Before a body is read: under overload a refusal must cost nothing.
+        if target.ask in _LARGE and (full := self._front.refuse_when_full(target.model, target.version)):
+            return self._answers.error(full, self._front.generation().number)
+        return self._intakes[target.ask]
+
+    async def answer(self, head: Head, body: Buffer | AsyncIterator[Buffer]) -> Answer:
+        """Answer a request that ``open`` let pass."""
+        generation = self._front.generation()
+        target: Target = head.notes[_TARGET]
+        assert not isinstance(body, AsyncIterator), "no intake of this application is a stream"
+        try:
+            if target.ask is Ask.INFER:
+                return await self._infer(head, target, body, generation)
+            # Questions may ask other servers, which wants a task. (bytes of bytes are no copy.)
+            await in_task()
+            return await self._calls[target.ask](head, target, bytes(body), generation)
+        except GatewayError as error:
+            return self._answers.error(error, generation.number)
+        except Refusal as refusal:
+            self._front.telemetry.emit(Refused("http", str(refusal.status)))
+            return self._answers.refusal(refusal, generation.number)
+        except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer and not a traceback
+            _log.exception("an HTTP request failed unexpectedly")
+            return self._answers.error(GatewayError(Fault.INTERNAL, "internal error"), generation.number)
+
+    def refuse(self, head: Head | None, status: int, message: str) -> Answer:  # noqa: ARG002 - the seam's
+        """Render a refusal of the connection's own."""
+        return self._refused(Refusal(status, message))
+
+    def _find(self, path: str) -> Target | None:
+        return self._target(path) if len(path) <= _LONGEST_PATH else read_path(path)
+
+    def _refused(self, refusal: Refusal) -> Answer:
+        self._front.telemetry.emit(Refused("http", str(refusal.status)))
+        return self._answers.refusal(refusal, self._front.generation().number)
+
+
+def _calls(front: Front, answers: Answers, infer: Infer, extensions: Extensions) -> dict[Ask, Call]:
+    tell, generate = Tell(front, answers), Generate(front, answers, infer)
+    manage = Manage(Desk(front, extensions), answers)
+    return {
+        Ask.SERVER: tell.server,
+        Ask.LIVE: tell.live,
+        Ask.READY: tell.ready,
+        Ask.MODEL: tell.model,
+        Ask.MODEL_READY: tell.model_ready,
+        Ask.MODELS: manage.models,
+        Ask.CONFIG: manage.config,
+        Ask.STATISTICS: manage.statistics,
+        Ask.INDEX: manage.index,
+        Ask.LOAD: manage.load,
+        Ask.UNLOAD: manage.unload,
+        Ask.LOGGING: manage.logging,
+        Ask.TRACING: manage.tracing,
+        Ask.SHARED_MEMORY: manage.shared_memory,
+        Ask.SHARE_MEMORY: manage.share_memory,
+        Ask.GENERATE: generate.once,
+        Ask.GENERATE_STREAM: generate.stream,
+    }
+
+
+_: type[Application] = RestApplication

@@ -1,0 +1,118 @@
+"""POST …/infer: bytes to a Request, a Response to bytes, and nothing between."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway.core.errors import Fault, GatewayError
+from gateway.core.request import Request
+from gateway.core.service import Generation
+from gateway.core.stepping import in_task
+from gateway.core.telemetry import Refused
+from gateway.core.tensor import Buffer
+from gateway.listeners.arrivals import Arrival, Arrivals
+from gateway.listeners.exchange import Answer, Head
+from gateway.listeners.extensions import ProtocolSettings
+from gateway.listeners.front import Front
+from gateway.listeners.rest.answers import Answers, Refusal
+from gateway.wire import headers
+from gateway.wire.compression import CODINGS, inflate
+from gateway.wire.oip_json import Inference, parse_header_length
+from gateway.wire.oip_paths import Target
+from gateway.wire.oip_raw import raw_inference
+from gateway.wire.oip_reuse import RequestHeads, ResponseHeads
+
+_OURS: Final = ((b"accept-encoding", ", ".join(CODINGS).encode()),)
+
+
+class Infer:
+    """Answers inference requests."""
+
+    def __init__(self, front: Front, answers: Answers, settings: ProtocolSettings) -> None:
+        self._front = front
+        self._answers = answers
+        self._settings = settings
+        self._arrivals = Arrivals(front.trust)
+        self._decode = RequestHeads().decode
+        self._encode = ResponseHeads().encode
+        self._now = front.clock.now
+
+    def __repr__(self) -> str:
+        return f"<Infer of {self._front.region}>"
+
+    async def __call__(self, head: Head, target: Target, body: Buffer, generation: Generation) -> Answer:
+        """Answer one request.
+
+        Raises:
+            GatewayError: of the codec or of the stack.
+            Refusal: 501 for a coding that nobody here reads.
+        """
+        now = self._now()
+        try:
+            arrival = self._arrivals.read(head)
+            if arrival.content_encoding is not None:
+                body = self.inflated(body, arrival.content_encoding)
+            said = arrival.header_length
+            if said == "0":
+                await in_task()
+                spec = await self._front.catalog.describe(target.model, target.version)
+                inference = raw_inference(spec, body)
+            else:
+                inference = self._decode(body, None if said is None else parse_header_length(said))
+            request = request_of(target, inference, arrival, now)
+        except GatewayError as error:
+            self._front.telemetry.emit(Refused("http", error.fault))
+            raise
+        response = await generation(request)
+        written = self._encode(response, inference.wishes, inference.id)
+        return self._answers.inference(
+            written, response.provenance, generation.number, arrival.accept_encoding
+        )
+
+    def arrival(self, head: Head) -> Arrival:
+        """Read a head.
+
+        Raises:
+            GatewayError: as Arrivals has it.
+        """
+        return self._arrivals.read(head)
+
+    def inflated(self, body: Buffer, coding: str) -> Buffer:
+        """Return the body behind its Content-Encoding.
+
+        Raises:
+            GatewayError: TOO_LARGE or INVALID.
+            Refusal: 501 for a coding that nobody here reads.
+        """
+        if coding.strip().lower() in {"identity", ""}:
+            return body
+        try:
+            return inflate(body, coding, self._front.max_body_bytes, self._settings.inflate_ratio)
+        except GatewayError as error:
+            if error.fault is Fault.UNSUPPORTED:
+                raise Refusal(501, error.message, *_OURS) from None
+            raise
+
+
+def request_of(target: Target, inference: Inference, arrival: Arrival, now: float) -> Request:
+    """Put together what path, body and headers say.
+
+    Raises:
+        GatewayError: INVALID for a time limit that is none.
+    """
+    timeout_s = inference.timeout_s
+    if arrival.timeout_ms is not None:
+        timeout_s = min(timeout_s, headers.parse_timeout_ms(arrival.timeout_ms))
+    return Request(
+        model=target.model,
+        inputs=inference.inputs,
+        id=inference.id,
+        version=target.version,
+        outputs=inference.outputs,
+        parameters=inference.parameters,
+        caller=arrival.caller,
+        deadline=now + timeout_s,
+        regions=arrival.regions,
+        hops=arrival.hops,
+        trace=arrival.trace,
+    )

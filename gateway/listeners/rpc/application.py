@@ -1,0 +1,118 @@
+"""The gRPC side of the protocol as an Application: which path is which call, statuses included."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+from gateway.core.errors import Fault, GatewayError
+from gateway.core.service import Generation
+from gateway.core.stepping import in_task
+from gateway.core.telemetry import Refused
+from gateway.core.tensor import Buffer
+from gateway.listeners.arrivals import Arrival
+from gateway.listeners.desk import Desk
+from gateway.listeners.exchange import Answer, Application, Fields, Head, Intake
+from gateway.listeners.extensions import Extensions
+from gateway.listeners.front import Front
+from gateway.listeners.rpc.calls import HEALTH, Calls
+from gateway.listeners.rpc.infer import Infer
+from gateway.listeners.rpc.statuses import FIELDS, Statuses
+from gateway.listeners.rpc.streams import Reflection, StreamInfer, Watch, streaming
+from gateway.wire.faults import fault_of_http
+from gateway.wire.grpc_framing import PREFIX, Unpacking, frame
+from gateway.wire.oip_metadata import encode_error
+from gateway.wire.proto import messages
+
+Stream = Callable[[AsyncIterator[Buffer], Unpacking, Arrival, Generation], AsyncIterator[list[Buffer]]]
+
+_log = logging.getLogger(__name__)
+
+_INFER: Final = f"/{messages.SERVICE}/ModelInfer"
+_TYPES: Final = frozenset({"application/grpc", "application/grpc+proto"})
+_REFUSED: Final = Fields((b"content-type", b"application/json"))
+_SMALL: Final = 1 << 20
+_ENDLESS: Final = 1 << 62
+
+
+class RpcApplication:
+    """Answers gRPC calls over HTTP/2."""
+
+    def __init__(self, front: Front, extensions: Extensions | None = None) -> None:
+        extensions = extensions or Extensions()
+        self._front = front
+        self._statuses = Statuses(front.region)
+        self._infer = infer = Infer(front, self._statuses, extensions.settings.inflate_ratio)
+        calls = Calls(front, Desk(front, extensions))
+        self._unary = calls.paths()
+        self._streams: dict[str, Stream] = {
+            f"/{messages.SERVICE}/ModelStreamInfer": StreamInfer(infer),
+            f"/{HEALTH}/Watch": Watch(calls, front.clock),
+        }
+        for version in ("v1", "v1alpha"):
+            package = f"grpc.reflection.{version}"
+            self._streams[f"/{package}.ServerReflection/ServerReflectionInfo"] = Reflection(package)
+        small, whole = Intake(_SMALL), Intake(front.max_body_bytes + PREFIX)
+        self._intakes = dict.fromkeys(self._unary, small) | {_INFER: whole}
+        self._intakes |= dict.fromkeys(self._streams, Intake(_ENDLESS, is_stream=True))
+
+    def __repr__(self) -> str:
+        return f"<RpcApplication of {self._front.region}>"
+
+    def open(self, head: Head) -> Intake | Answer:
+        """Refuse what is no gRPC call, or none that is known; else say how its messages are taken."""
+        if not head.is_http2:
+            return _plain(505, "gRPC needs HTTP/2")
+        if head.method != "POST":
+            return _plain(405, "Method Not Allowed", (b"allow", b"POST"))
+        kind = head.get("content-type")
+        if kind not in _TYPES and kind.partition(";")[0].strip() not in _TYPES:
+            return _plain(415, "the only message format of gRPC that is known here is proto")
+        intake = self._intakes.get(head.path)
+        if intake is None:
+            error = GatewayError(Fault.UNSUPPORTED, "the method is not known here")
+            return self._failed(error, self._front.generation().number)
+        # The model's name is in the body, which is not read for this.
+        if head.path == _INFER and (full := self._front.refuse_when_full("", "")):
+            return self._statuses.error(full, self._front.generation().number)
+        return intake
+
+    async def answer(self, head: Head, body: Buffer | AsyncIterator[Buffer]) -> Answer:
+        """Answer a call that ``open`` let pass."""
+        generation = self._front.generation()
+        try:
+            if head.path == _INFER:
+                assert isinstance(body, bytes), "its intake is whole"
+                return await self._infer(head, body, generation)
+            # Questions may ask other servers, which wants a task.
+            await in_task()
+            arrival = self._infer.arrival(head)
+            unpacking = self._infer.unpacking(arrival)
+            if isinstance(body, AsyncIterator):
+                answers = self._streams[head.path](body, unpacking, arrival, generation)
+                return streaming(answers, self._statuses, generation.number)
+            message = await self._unary[head.path](unpacking.only(body))
+            parts = frame([message.SerializeToString()])
+            return Answer(200, FIELDS, parts, (), self._statuses.ok(generation.number))
+        except GatewayError as error:
+            return self._statuses.error(error, generation.number)
+        except Exception:  # noqa: BLE001 - a bug behind the wire becomes a status, never a traceback
+            _log.exception("a gRPC call failed unexpectedly")
+            return self._statuses.error(GatewayError(Fault.INTERNAL, "internal error"), generation.number)
+
+    def refuse(self, head: Head | None, status: int, message: str) -> Answer:  # noqa: ARG002 - the seam's
+        """Render a refusal of the connection's own as a status."""
+        error = GatewayError(fault_of_http(status), message)
+        return self._failed(error, self._front.generation().number)
+
+    def _failed(self, error: GatewayError, generation: int) -> Answer:
+        self._front.telemetry.emit(Refused("grpc", error.fault))
+        return self._statuses.error(error, generation)
+
+
+def _plain(status: int, message: str, *extra: tuple[bytes, bytes]) -> Answer:
+    return Answer(status, _REFUSED, (encode_error(message),), extra)
+
+
+_: type[Application] = RpcApplication

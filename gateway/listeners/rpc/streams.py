@@ -1,0 +1,175 @@
+"""The streaming calls: ModelStreamInfer, the health service's Watch, and server reflection.
+
+What goes wrong with one request of a stream is told within it. What ends a stream early is its status,
+which a connection reads from ``Answer.trailers`` after the last message.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from msgspec.structs import force_setattr, replace
+
+from gateway.core.clock import Clock
+from gateway.core.errors import Fault, GatewayError
+from gateway.core.service import Generation
+from gateway.core.tensor import Buffer
+from gateway.listeners.arrivals import Arrival
+from gateway.listeners.exchange import Answer
+from gateway.listeners.rpc.calls import Calls
+from gateway.listeners.rpc.infer import Infer
+from gateway.listeners.rpc.statuses import FIELDS, Statuses
+from gateway.wire import oip_proto
+from gateway.wire.grpc_framing import Unpacking, frame
+from gateway.wire.grpc_infer import varint
+from gateway.wire.proto import messages
+
+_log = logging.getLogger(__name__)
+
+WATCH_S: Final = 1.0
+"""Seconds between two looks at what a client of Watch wants to be told of."""
+
+_FINAL: Final = "triton_final_response"
+_RESPONSE: Final = b"\x12"  # the field ``infer_response``
+
+
+def streaming(messages_out: AsyncIterator[list[Buffer]], statuses: Statuses, generation: int) -> Answer:
+    """Return an answer whose status is what becomes of ``messages_out``: OK, or what it raised."""
+    answer = Answer(200, FIELDS, (), (), statuses.ok(generation))
+
+    async def body() -> AsyncIterator[Buffer]:
+        try:
+            async for parts in messages_out:
+                for part in frame(parts):
+                    yield part
+        except GatewayError as error:
+            refusal = error
+        except Exception:  # noqa: BLE001 - a bug behind the wire becomes a status, never a traceback
+            _log.exception("a gRPC stream failed unexpectedly")
+            refusal = GatewayError(Fault.INTERNAL, "internal error")
+        else:
+            return
+        # Nobody has read them yet: a connection sends them after the body.
+        force_setattr(answer, "trailers", statuses.trailers(refusal, generation))
+
+    force_setattr(answer, "body", body())
+    return answer
+
+
+class StreamInfer:
+    """Answers the requests of one stream in their order, each with one answer or one error."""
+
+    def __init__(self, infer: Infer) -> None:
+        self._infer = infer
+
+    def __repr__(self) -> str:
+        return f"<StreamInfer by {self._infer}>"
+
+    async def __call__(
+        self, stream: AsyncIterator[Buffer], unpacking: Unpacking, arrival: Arrival, generation: Generation
+    ) -> AsyncIterator[list[Buffer]]:
+        """Answer until the client has no more."""
+        async for message in unpacking.each(stream):
+            try:
+                yield await self._answer(message, arrival, generation)
+            except GatewayError as error:
+                refused = messages.ModelStreamInferResponse(error_message=error.message)
+                yield [refused.SerializeToString()]
+
+    async def _answer(self, message: Buffer, arrival: Arrival, generation: Generation) -> list[Buffer]:
+        request, inference = self._infer.request(message, arrival)
+        response = await generation(request)
+        if inference.parameters.get(oip_proto.FINAL):
+            response = replace(response, parameters={**response.parameters, _FINAL: True})
+        parts = self._infer.parts(response, inference)
+        size = sum(map(len, parts))
+        return [_RESPONSE + varint(size) + bytes(parts[0]), *parts[1:]]
+
+
+class Watch:
+    """Tells a service's health now and whenever it changes, until the client leaves."""
+
+    def __init__(self, calls: Calls, clock: Clock) -> None:
+        self._calls = calls
+        self._clock = clock
+
+    def __repr__(self) -> str:
+        return "<Watch>"
+
+    async def __call__(
+        self, stream: AsyncIterator[Buffer], unpacking: Unpacking, _arrival: Arrival, _generation: Generation
+    ) -> AsyncIterator[list[Buffer]]:
+        """Tell, until cancelled."""
+        last = 0
+        async for message in unpacking.each(stream):
+            asked = oip_proto.parse(messages.HealthCheckRequest, bytes(message))
+            while True:
+                status = self._calls.health(asked.service)
+                if status != last:
+                    last = status
+                    yield [messages.HealthCheckResponse(status=status).SerializeToString()]
+                await self._clock.sleep(WATCH_S)
+
+
+class Reflection:
+    """Tells what this server speaks, in one version of the reflection service."""
+
+    def __init__(self, package: str) -> None:
+        self._package = package
+        self._request = messages.message(f"{package}.ServerReflectionRequest")
+        self._response = messages.message(f"{package}.ServerReflectionResponse")
+        self._files = {file.name: file for file in messages.files()}
+        self._symbols = {symbol: file for file in messages.files() for symbol in _symbols(file)}
+        self._services = sorted(
+            f"{file.package}.{service.name}" for file in messages.files() for service in file.service
+        )
+
+    def __repr__(self) -> str:
+        return f"<Reflection {self._package}>"
+
+    async def __call__(
+        self, stream: AsyncIterator[Buffer], unpacking: Unpacking, _arrival: Arrival, _generation: Generation
+    ) -> AsyncIterator[list[Buffer]]:
+        """Answer questions until there are no more."""
+        async for message in unpacking.each(stream):
+            asked = oip_proto.parse(self._request, bytes(message))
+            yield [self._tell(asked).SerializeToString()]
+
+    def _tell(self, asked: Any) -> Any:
+        told = self._response(valid_host=asked.host, original_request=asked)
+        kind = asked.WhichOneof("message_request")
+        if kind == "list_services":
+            for name in self._services:
+                told.list_services_response.service.add(name=name)
+            return told
+        file = None
+        if kind == "file_by_filename":
+            file = self._files.get(asked.file_by_filename)
+        elif kind == "file_containing_symbol":
+            file = self._symbols.get(asked.file_containing_symbol)
+        if file is None:
+            told.error_response.error_code = 5
+            told.error_response.error_message = "not found"
+        else:
+            told.file_descriptor_response.file_descriptor_proto.append(file.SerializeToString())
+        return told
+
+
+def _symbols(file: Any) -> list[str]:
+    found = []
+
+    def walk(scope: str, kinds: Any) -> None:
+        for kind in kinds:
+            name = f"{scope}.{kind.name}"
+            found.append(name)
+            walk(name, kind.nested_type)
+            found.extend(f"{name}.{enum.name}" for enum in kind.enum_type)
+
+    walk(file.package, file.message_type)
+    found.extend(f"{file.package}.{enum.name}" for enum in file.enum_type)
+    for service in file.service:
+        found.append(f"{file.package}.{service.name}")
+        found.extend(f"{file.package}.{service.name}.{method.name}" for method in service.method)
+    return found

@@ -1,0 +1,23 @@
+"""What answers say beside their bodies, in the words of both protocols."""
+
+from __future__ import annotations
+
+from gateway.core.request import Provenance
+from gateway.listeners.exchange import Pair
+from gateway.wire import headers
+
+
+def told(provenance: Provenance) -> list[Pair]:
+    """Render where an answer came from."""
+    said = [
+        (headers.PROVENANCE.encode(), safe(headers.provenance_value(provenance))),
+        (headers.CERTIFIED.encode(), b"true" if provenance.certified else b"false"),
+    ]
+    if provenance.digest:
+        said.append((headers.DIGEST.encode(), safe(provenance.digest)))
+    return said
+
+
+def safe(value: str) -> bytes:
+    """Leave out what could end a header early."""
+    return "".join(char for char in value if char.isascii() and char.isprintable()).encode("ascii")

@@ -1,0 +1,101 @@
+"""A connection before anybody knows what it speaks."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from gateway.listeners.transport.http1 import Http1Connection
+from gateway.listeners.transport.http2 import Http2Connection
+from gateway.listeners.transport.ledger import Connection, Ledger
+from gateway.wire.forwarded import canonical
+from gateway.wire.framing.http2_server import PREFACE
+
+_TELLING: int = 4
+"""Bytes of HTTP/2's preface that no HTTP/1.1 request begins with."""
+
+
+class Door(asyncio.Protocol):
+    """Finds out whether HTTP/1.1 or HTTP/2 is spoken, and hands the connection over.
+
+    Under TLS the handshake has agreed on one; else the first bytes tell. ``told``: the client's address as
+    a PROXY header has it; empty where there is none, or where the proxy speaks for itself.
+    """
+
+    def __init__(self, ledger: Ledger, told: str = "") -> None:
+        self._ledger = ledger
+        self._told = told
+        self._transport: asyncio.Transport | None = None
+        self._peer = ""
+        self._early = b""
+        self._since = ledger.loop.time()
+
+    def __repr__(self) -> str:
+        return f"<Door {self._peer or 'of nobody known'}, {len(self._early)} bytes early>"
+
+    def connection_made(self, transport: Any) -> None:
+        """Take a new connection, or refuse it: over the limit there is nobody to say so politely."""
+        self._transport = transport
+        name = transport.get_extra_info("peername")
+        # A UNIX socket's peer has no address.
+        self._peer = canonical(name[0]) if isinstance(name, tuple) else ""
+        if not self._ledger.admits(self._peer):
+            transport.abort()
+            return
+        self._ledger.enter(self, self._peer)
+        self._peer = self._told or self._peer
+
+    def data_received(self, data: bytes) -> None:
+        """Look at the first bytes."""
+        data = self._early + data if self._early else data
+        self._early = b""
+        agreed = self._agreed()
+        if agreed is None and len(data) < _TELLING and PREFACE.startswith(data):
+            self._early = data
+            return
+        speaks_2 = agreed == "h2" if agreed is not None else data.startswith(PREFACE[:_TELLING])
+        self._hand_over(data, speaks_2=speaks_2)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """Strike the connection out."""
+        self._ledger.leave(self)
+
+    def sweep(self, now: float) -> None:
+        """End a connection that says nothing."""
+        if now - self._since > self._ledger.settings.request_headers_timeout_s:
+            self.abort()
+
+    def drain(self) -> None:
+        """Wait for the first request: it may be on its way, and will be answered with word of the end."""
+
+    def abort(self) -> None:
+        """End now."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _agreed(self) -> str | None:
+        assert self._transport is not None
+        tls = self._transport.get_extra_info("ssl_object")
+        return None if tls is None else tls.selected_alpn_protocol() or "http/1.1"
+
+    def _identity(self) -> str:
+        assert self._transport is not None
+        certificate = self._transport.get_extra_info("peercert") or {}
+        names = [
+            value for part in certificate.get("subject", ()) for key, value in part if key == "commonName"
+        ]
+        return names[0] if names else ""
+
+    def _hand_over(self, data: bytes, *, speaks_2: bool) -> None:
+        transport = self._transport
+        assert transport is not None
+        kind = Http2Connection if speaks_2 else Http1Connection
+        speaker = kind(self._ledger, transport, self._peer, self._identity())
+        self._ledger.move(self, speaker)
+        transport.set_protocol(speaker)
+        if self._ledger.is_draining:
+            speaker.drain()
+        speaker.data_received(data)
+
+
+_: type[Connection] = Door

@@ -1,0 +1,107 @@
+"""The body of the HTTP/1.1 request that is coming in: bounded, counted, and copied as little as can be."""
+
+from __future__ import annotations
+
+from gateway.core.tensor import Buffer
+from gateway.listeners.exchange import Intake
+from gateway.listeners.transport.ledger import Ledger
+from gateway.listeners.transport.streams import BodyStream
+
+LARGE = 64 << 10
+"""A body of known length above this is written into one buffer as it comes, past the parser."""
+
+_FULL = (503, "too many bodies are on their way; try again later")
+
+Refusal = tuple[int, str]
+
+
+class Http1Body:
+    """Takes one body after the other. ``size``: bytes that have come of this one.
+
+    What it refuses it says as status and message; then the connection has to ``forget`` it.
+    """
+
+    __slots__ = ("_intake", "_large", "_ledger", "_parts", "size", "stream")
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._intake = Intake(0)
+        self._parts: list[Buffer] = []
+        self._large: bytearray | None = None
+        self.stream: BodyStream | None = None
+        self.size = 0
+
+    def __repr__(self) -> str:
+        kind = "streamed" if self.stream is not None else "large" if self._large is not None else "whole"
+        return f"<Http1Body {kind}, {self.size} bytes>"
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the rest comes past the parser."""
+        return self._large is not None
+
+    def begin(self, intake: Intake, length: int | None, stream: BodyStream | None) -> Refusal | None:
+        """Begin a body of ``length`` bytes (None: nobody knows yet), streamed if ``stream`` is given."""
+        self._intake, self.stream, self.size = intake, stream, 0
+        if (length or 0) > intake.max_bytes:
+            return self._too_large()
+        if not self._ledger.has_room(length or 0):
+            return _FULL
+        if stream is None and length is not None and length > LARGE:
+            self._large = bytearray(length)
+            self._ledger.buffered += length
+        return None
+
+    def add(self, part: Buffer) -> Refusal | None:
+        """Take a part as the parser gives it out."""
+        size = len(part)
+        self.size += size
+        if self.size > self._intake.max_bytes:
+            return self._too_large()
+        if self.stream is not None:
+            self.stream.add(part)
+        elif self._large is not None:
+            # The beginning, which came together with the head.
+            self._large[self.size - size : self.size] = part
+        elif not self._ledger.has_room(size):
+            return _FULL
+        else:
+            self._ledger.buffered += size
+            self._parts.append(part)
+        return None
+
+    def fill(self, data: bytes) -> bytes | None:
+        """Take a piece of a large body; return what comes after the body, None while it is not complete."""
+        large = self._large
+        assert large is not None
+        missing = len(large) - self.size
+        if len(data) < missing:
+            large[self.size : self.size + len(data)] = data
+            self.size += len(data)
+            return None
+        large[self.size :] = data if len(data) == missing else memoryview(data)[:missing]
+        self.size = len(large)
+        return data[missing:]
+
+    def take(self) -> Buffer | None:
+        """Return the whole body and be ready for the next; None when it was streamed, and has ended."""
+        stream, large, parts = self.stream, self._large, self._parts
+        self.stream, self._large, self._parts, self.size = None, None, [], 0
+        if stream is not None:
+            stream.end()
+            return None
+        if large is not None:
+            return memoryview(large).toreadonly()
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def forget(self) -> None:
+        """Drop what has come; whoever reads a stream of it learns that the rest will not."""
+        if self._large is not None:
+            self._ledger.buffered -= len(self._large)
+        self._ledger.buffered -= sum(map(len, self._parts))
+        if self.stream is not None:
+            self.stream.break_off()
+        self.stream, self._large, self._parts, self.size = None, None, [], 0
+
+    def _too_large(self) -> Refusal:
+        return 413, f"the body is larger than {self._intake.max_bytes} bytes"

@@ -1,0 +1,71 @@
+"""Limits of the connections, with Envoy's names and defaults where Envoy has them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Bytes = Annotated[int, Meta(ge=1 << 10, le=1 << 40)]
+
+
+class TransportSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a peer may take, and for how long."""
+
+    max_request_headers_kb: Annotated[int, Meta(ge=1, le=8192)] = 60
+    """KiB of one request's line and headers, 60 by default (Envoy); more is 431."""
+
+    max_headers_count: Count = 100
+    """Headers of one request, 100 by default (Envoy); more is 431."""
+
+    request_headers_timeout_s: Seconds = 10.0
+    """Seconds from the first byte of a request to the end of its headers, 10 by default; then 408. A new
+    connection has as long to say its first byte."""
+
+    idle_timeout_s: Seconds = 75.0
+    """Seconds that a connection may wait for its next request, 75 by default (nginx)."""
+
+    body_timeout_s: Seconds = 10.0
+    """Seconds in which a body may come as slowly as it likes, 10 by default. After that it must have come
+    with ``min_body_bytes_per_s`` on average; else 408."""
+
+    min_body_bytes_per_s: Annotated[int, Meta(ge=1, le=1 << 30)] = 16 << 10
+    """Bytes of a body per second at least, 16 KiB by default."""
+
+    write_timeout_s: Seconds = 30.0
+    """Seconds for which a peer may read nothing of an answer, 30 by default; then the connection ends."""
+
+    lingering_s: Seconds = 2.0
+    """Seconds that the rest of a refused body is read and dropped, so that the client gets to read why."""
+
+    max_connections: Count = 10_000
+    """Connections in all, 10,000 by default; one more is closed at once."""
+
+    max_connections_per_address: Count = 1_000
+    """Connections of one address, 1,000 by default: proxies and NATs stand for many clients."""
+
+    max_buffered_mib: Annotated[int, Meta(ge=1, le=1 << 20)] = 512
+    """MiB of bodies that are on their way or wait, over all connections, 512 by default; one more is 503."""
+
+    max_pipelined: Annotated[int, Meta(ge=1, le=1024)] = 16
+    """HTTP/1.1 requests that wait behind the one under way, 16 by default; more are not read yet."""
+
+    max_concurrent_streams: Annotated[int, Meta(ge=1, le=100_000)] = 100
+    """HTTP/2 streams of one connection at once, 100 by default (Envoy)."""
+
+    initial_stream_window_kib: Annotated[int, Meta(ge=64, le=1 << 20)] = 1024
+    """KiB of one HTTP/2 body that may come ahead, 1 MiB by default."""
+
+    initial_connection_window_kib: Annotated[int, Meta(ge=64, le=1 << 20)] = 4096
+    """KiB of all bodies of one HTTP/2 connection that may come ahead, 4 MiB by default."""
+
+    max_resets_per_s: Count = 100
+    """HTTP/2 streams that a peer may reset per second, 100 by default; in a burst ten times as many."""
+
+    max_continuations: Annotated[int, Meta(ge=0, le=1024)] = 8
+    """HTTP/2 CONTINUATION frames of one block of headers, 8 by default."""
+
+    backlog: Annotated[int, Meta(ge=1, le=65_535)] = 1024
+    """Connections that may wait to be accepted, 1024 by default."""

@@ -1,0 +1,86 @@
+"""TLS for a listener: who we are, whom we ask for a certificate, and new certificates without a restart."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+_VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+
+
+class TlsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Files in PEM form.
+
+    ``certificate``: ours, with what stands between it and a root. ``key``: its private key. ``client_ca``:
+    clients must show a certificate that one of these has signed (mTLS); absent, they are not asked for one.
+    ``min_version``: of TLS, 1.2 by default.
+    """
+
+    certificate: str
+    key: str
+    client_ca: str | None = None
+    min_version: Literal["1.2", "1.3"] = "1.2"
+
+
+class TlsError(Exception):
+    """A file cannot be used; the message names it."""
+
+
+class Tls:
+    """``context`` is for the next connection; ``reload`` makes another of the files as they are now."""
+
+    def __init__(self, settings: TlsSettings) -> None:
+        self._settings = settings
+        self._seen = _contents(settings)
+        self.context = _context(settings)
+
+    def __repr__(self) -> str:
+        return f"<Tls {self._settings.certificate}{', mutual' if self._settings.client_ca else ''}>"
+
+    def reload(self) -> bool:
+        """Read the files again if they have changed; tell whether they had.
+
+        Raises:
+            TlsError: they cannot be used; those in use stay.
+        """
+        now = _contents(self._settings)
+        if now == self._seen:
+            return False
+        # A new one: the old would keep a certificate of another kind of key, and roots that are gone.
+        self.context = _context(self._settings)
+        self._seen = now
+        return True
+
+
+def _context(settings: TlsSettings) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = _VERSIONS[settings.min_version]
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    try:
+        # Without a password OpenSSL would ask the terminal for one.
+        context.load_cert_chain(settings.certificate, settings.key, password="")
+    except (OSError, ssl.SSLError) as error:
+        raise TlsError(f"{settings.certificate}, {settings.key}: cannot be used: {error}") from None
+    if settings.client_ca is not None:
+        try:
+            context.load_verify_locations(settings.client_ca)
+        except (OSError, ssl.SSLError) as error:
+            raise TlsError(f"{settings.client_ca}: cannot be used: {error}") from None
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def _contents(settings: TlsSettings) -> tuple[bytes, ...]:
+    files = (settings.certificate, settings.key, settings.client_ca)
+    return tuple(_read(file) for file in files if file is not None)
+
+
+def _read(file: str) -> bytes:
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise TlsError(f"{file}: cannot be read: {error.strerror}") from None

@@ -1,0 +1,131 @@
+"""How requests ended and what the caches said, counted in plain numbers.
+
+These two events come with every request, and counting them in Prometheus's own objects costs as much as
+looking the answer up. So they are only counted here, in a process of one thread, and turned into series
+and statistics when somebody asks.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from prometheus_client import Metric
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+from gateway.core.telemetry import CacheLookedUp, RequestFinished
+
+LATENCY_BUCKETS_S: Final = (
+    *(0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
+    *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0),
+)
+MAX_MODELS: Final = 64
+"""Models that no policy names in full become labels when they have answered, and only so many of them: the
+names come from clients. The rest are counted as ``other``."""
+
+_OTHER: Final = "other"
+_UNKNOWN: Final = "unknown"
+_MAX_VERSIONS: Final = 1024
+
+
+class Cell:
+    """Requests for one version of one model that ended alike. ``last_s``: when the last did, wall seconds."""
+
+    __slots__ = ("buckets", "count", "last_s", "seconds")
+
+    def __init__(self) -> None:
+        self.count, self.seconds, self.last_s = 0, 0.0, 0.0
+        self.buckets = [0] * (len(LATENCY_BUCKETS_S) + 1)
+
+
+class Requests(Collector):
+    """Counts requests and look-ups.
+
+    ``cells``: model, version, provenance and code → what ended so. Names of models are those that
+    ``label`` allows.
+    """
+
+    def __init__(self, wall: Callable[[], float]) -> None:
+        self._wall = wall
+        self.cells: dict[tuple[str, str, str, str], Cell] = {}
+        self._lookups: dict[CacheLookedUp, int] = {}
+        self._models: set[str] = set()
+        self._answered = 0
+
+    def __repr__(self) -> str:
+        return f"<Requests {len(self.cells)} kinds, {len(self._models)} models>"
+
+    def finished(self, event: RequestFinished) -> None:
+        """Count a request."""
+        cell = self.cells.get((event.model, event.version, event.provenance, event.code))
+        if cell is None:
+            cell = self._open(event)
+        seconds = event.seconds
+        cell.count += 1
+        cell.seconds += seconds
+        cell.last_s = self._wall()
+        cell.buckets[bisect_left(LATENCY_BUCKETS_S, seconds)] += 1
+
+    def looked_up(self, event: CacheLookedUp) -> None:
+        """Count a look-up in a cache."""
+        lookups = self._lookups
+        lookups[event] = lookups.get(event, 0) + 1
+
+    def expect(self, models: Iterable[str]) -> None:
+        """Make labels of names that come from an operator, not from a client."""
+        self._models.update(models)
+
+    def label(self, model: str, *, answered: bool = False) -> str:
+        """Return the name under which a model is counted: a stranger's word must not become a label."""
+        if model in self._models:
+            return model
+        if not answered or self._answered >= MAX_MODELS:
+            return _OTHER
+        self._answered += 1
+        self._models.add(model)
+        return model
+
+    def collect(self) -> Iterator[Metric]:
+        """Give the series to Prometheus."""
+        requests: dict[tuple[str, str, str], int] = {}
+        times: dict[str, Cell] = {}
+        for (model, _, provenance, code), cell in self.cells.items():
+            key = (model, provenance, code)
+            requests[key] = requests.get(key, 0) + cell.count
+            time = times.setdefault(provenance, Cell())
+            time.seconds += cell.seconds
+            time.buckets = [a + b for a, b in zip(time.buckets, cell.buckets, strict=True)]
+        counter = CounterMetricFamily(
+            "edgeway_requests", "Requests by outcome", labels=("model", "provenance", "code")
+        )
+        for labels, count in requests.items():
+            counter.add_metric(labels, count)
+        yield counter
+        histogram = HistogramMetricFamily("edgeway_request_seconds", "Time to answer", labels=("provenance",))
+        for provenance, time in times.items():
+            histogram.add_metric((provenance,), _cumulated(time.buckets), time.seconds)
+        yield histogram
+        lookups = CounterMetricFamily("edgeway_cache_lookups", "Cache look-ups", labels=("level", "outcome"))
+        for event, count in self._lookups.items():
+            lookups.add_metric((event.level, event.outcome), count)
+        yield lookups
+
+    def _open(self, event: RequestFinished) -> Cell:
+        is_ok = event.code == "ok"
+        model = _UNKNOWN if event.code == "not_found" else self.label(event.model, answered=is_ok)
+        # A version that has answered is a model's; any other is a stranger's word, as its name is.
+        is_named = is_ok and model != _OTHER and len(self.cells) < _MAX_VERSIONS
+        version = event.version if is_named else ""
+        key = (model, version, event.provenance, event.code)
+        return self.cells.setdefault(key, Cell())
+
+
+def _cumulated(buckets: list[int]) -> list[tuple[str, float]]:
+    bounds = (*map(str, LATENCY_BUCKETS_S), "+Inf")
+    total, cumulated = 0, []
+    for bound, count in zip(bounds, buckets, strict=True):
+        total += count
+        cumulated.append((bound, float(total)))
+    return cumulated

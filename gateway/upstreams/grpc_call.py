@@ -1,0 +1,108 @@
+"""A unary gRPC call as HTTP/2 carries it: a five-byte frame, a timeout, a status in the trailers."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import unquote
+
+from gateway.wire.framing.http2_client import Answer
+
+FRAME_BYTES: Final = 5
+MAX_MESSAGE_BYTES: Final = (1 << 32) - 1
+
+OK: Final = 0
+CANCELLED: Final = 1
+UNKNOWN: Final = 2
+DEADLINE_EXCEEDED: Final = 4
+PERMISSION_DENIED: Final = 7
+RESOURCE_EXHAUSTED: Final = 8
+UNIMPLEMENTED: Final = 12
+INTERNAL: Final = 13
+UNAVAILABLE: Final = 14
+UNAUTHENTICATED: Final = 16
+
+_OF_HTTP: Final[dict[int, int]] = {
+    400: INTERNAL,
+    401: UNAUTHENTICATED,
+    403: PERMISSION_DENIED,
+    404: UNIMPLEMENTED,
+    429: UNAVAILABLE,
+    502: UNAVAILABLE,
+    503: UNAVAILABLE,
+    504: UNAVAILABLE,
+}
+"""What an HTTP status means where no gRPC server has spoken (gRPC's http-grpc-status-mapping.md)."""
+
+_OF_RESET: Final[dict[int, int]] = {
+    0x7: UNAVAILABLE,  # REFUSED_STREAM
+    0x8: CANCELLED,  # CANCEL
+    0xB: RESOURCE_EXHAUSTED,  # ENHANCE_YOUR_CALM
+    0xC: PERMISSION_DENIED,  # INADEQUATE_SECURITY
+}
+"""HTTP/2 error codes of RST_STREAM; the others are INTERNAL (gRPC's PROTOCOL-HTTP2.md)."""
+
+
+class StatusError(Exception):
+    """The call ended with a status other than OK: its ``code``, its words, and what came with it."""
+
+    def __init__(self, code: int, said: str = "", told: Mapping[str, str] | None = None) -> None:
+        super().__init__(f"status {code}: {said}")
+        self.code, self.said, self.told = code, said, told or {}
+
+
+class BrokenAnswerError(Exception):
+    """The answer is not as gRPC has it."""
+
+
+def frame(message: bytes) -> tuple[bytes, bytes]:
+    """Return the two parts of a request's body: five bytes of frame, and the message, uncompressed."""
+    return struct.pack(">BI", 0, len(message)), message
+
+
+def timeout_value(seconds: float) -> bytes:
+    """Write ``grpc-timeout``: at most eight digits and a unit, rounded up."""
+    for unit, per_second in ((b"u", 1e6), (b"m", 1e3), (b"S", 1.0)):
+        count = math.ceil(seconds * per_second)
+        if count < 100_000_000:
+            return b"%d%b" % (count, unit)
+    return b"99999999S"
+
+
+def code_of_reset(code: int) -> int:
+    """Return the status that a reset stream stands for."""
+    return _OF_RESET.get(code, INTERNAL)
+
+
+def read_answer(answer: Answer) -> tuple[bytes, dict[str, str]]:
+    """Return the message and the trailing metadata.
+
+    Raises:
+        StatusError: the status is not OK.
+        BrokenAnswerError: there is no status, or not one whole uncompressed message.
+    """
+    # Where nothing but a status is to be said, it stands in the headers.
+    trailers = answer.trailers or answer.headers
+    status = trailers.get(b"grpc-status")
+    if status is None:
+        if answer.status == 200:
+            raise BrokenAnswerError("the answer has no status")
+        raise StatusError(_OF_HTTP.get(answer.status, UNKNOWN), "", _text(trailers))
+    if status != b"0":
+        code = int(status) if status.isdigit() and len(status) <= 2 else UNKNOWN
+        said = unquote(trailers.get(b"grpc-message", b"").decode("latin-1"), errors="replace")
+        raise StatusError(code, said, _text(trailers))
+    body = answer.body
+    if len(body) < FRAME_BYTES or body[0] != 0 or int.from_bytes(body[1:5], "big") != len(body) - FRAME_BYTES:
+        raise BrokenAnswerError("the body is not one uncompressed message")
+    return body[FRAME_BYTES:], _text(trailers)
+
+
+def _text(headers: Mapping[bytes, bytes]) -> dict[str, str]:
+    return {
+        name.decode("latin-1"): value.decode("latin-1")
+        for name, value in headers.items()
+        if not name.endswith(b"-bin")
+    }

@@ -1,0 +1,240 @@
+"""HTTP/1.1 as its client speaks it, without any I/O: requests ⇄ bytes ⇄ answers.
+
+llhttp (``httptools``) finds the parts of an answer; what it leaves to its caller is guarded here: how
+large an answer's head and framing may grow, which answers have no body, what may follow one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import httptools
+import msgspec
+
+_MAX_INTERIM: Final = 8
+_FRAMING_PER_BYTE: Final = 8
+"""A chunk of one byte takes six bytes around it; whoever needs more is sending something else."""
+
+_KNOWN: Final[dict[bytes, str]] = {
+    spelling: name
+    for name in (
+        "content-type",
+        "content-length",
+        "inference-header-content-length",
+        "connection",
+        "date",
+        "retry-after",
+        "server",
+        "x-edgeway-certified",
+        "x-edgeway-model-digest",
+        "x-edgeway-policy-generation",
+        "x-edgeway-provenance",
+        "x-edgeway-served-by",
+    )
+    for spelling in (name.encode(), name.title().encode())
+}
+"""Header names that most answers have, in the spellings that most servers use."""
+
+
+class FramingError(Exception):
+    """What the peer sent is no HTTP/1.1 answer, or ends before it is one."""
+
+
+class AnswerTooLargeError(FramingError):
+    """The body is larger than agreed; it was not read to its end."""
+
+
+class Answer(msgspec.Struct, frozen=True, gc=False):
+    """An answer. Header names are in lower case; of a header given twice the first counts.
+
+    ``reusable``: the connection may carry another request.
+    """
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    reusable: bool
+
+
+class RequestHead:
+    """Writes the heads of requests to one host; what all of them say is written once."""
+
+    def __init__(self, host: str, always: Mapping[str, str]) -> None:
+        self._always = "".join(f"{name}: {value}\r\n" for name, value in always.items())
+        self._host = host
+        self._lines = 3 + self._always.count("\n")
+
+    def __repr__(self) -> str:
+        return f"<RequestHead for {self._host}>"
+
+    def encode(self, verb: str, target: str, said: Mapping[str, str], length: int | None) -> bytes:
+        """Return the head of a request with ``length`` bytes of body (None: without one).
+
+        Raises:
+            ValueError: a name or value that no head can carry; nothing may be sent then.
+        """
+        lines = [f"{verb} {target} HTTP/1.1\r\nHost: {self._host}\r\n{self._always}"]
+        lines += [f"{name}: {value}\r\n" for name, value in said.items()]
+        lines.append("\r\n" if length is None else f"Content-Length: {length}\r\n\r\n")
+        head = "".join(lines).encode("ascii")
+        breaks = self._lines + len(said) + (length is not None)
+        if head.count(b"\n") != breaks or head.count(b"\r") != breaks or b"\0" in head:
+            raise ValueError("a header holds a line break")
+        return head
+
+
+class AnswerReader:
+    """Reads the answers of one connection, one request at a time.
+
+    ``begin`` says that a request goes out; then ``feed`` takes what comes until it returns the answer.
+    A reader that raised, or whose answer is not ``reusable``, is done: so is its connection.
+    """
+
+    def __init__(self, *, max_head_bytes: int, max_body_bytes: int) -> None:
+        self._max_head, self._max_body = max_head_bytes, max_body_bytes
+        self._parser = httptools.HttpResponseParser(self)
+        self._status = 0
+        self._headers: dict[str, str] = {}
+        self._parts: list[bytes] = []
+        self._fed = self._size = self._head_size = self._interim = 0
+        self._to_head = self._in_body = False
+        self._keep_alive = False
+        self._pending = False
+        self._answer: Answer | None = None
+        self._problem: FramingError | None = None
+        self._surplus = False
+
+    def __repr__(self) -> str:
+        state = "waits" if self._pending else "idle"
+        return f"<AnswerReader {state}, {self._fed} bytes in, {self._size} of body>"
+
+    @property
+    def started(self) -> bool:
+        """Whether a byte of the present request's answer has come."""
+        return self._fed > 0
+
+    def begin(self, verb: str) -> None:
+        """Say that a request went out; its ``verb`` decides whether the answer has a body."""
+        self._parts = []
+        self._fed = self._size = self._head_size = self._interim = 0
+        self._to_head = verb == "HEAD"
+        self._in_body = self._surplus = False
+        self._pending = True
+        self._answer = None
+
+    def feed(self, data: bytes) -> Answer | None:
+        """Take bytes of the peer; return the answer when they end it.
+
+        Raises:
+            FramingError: they are no answer, or more of it than agreed.
+        """
+        if not self._pending:
+            raise FramingError("bytes that nobody asked for")
+        if not self._fed and not data.startswith(b"H"):
+            # llhttp would take RTSP and ICE too.
+            raise FramingError("not HTTP")
+        self._fed += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            if self._answer is None:
+                raise self._problem or FramingError(str(error)) from None
+            # The answer was whole; what follows it is not worth a word, but nothing can follow that.
+            self._surplus = True
+        if self._answer is not None:
+            return self._finish()
+        if self._fed - self._size > self._max_head + _FRAMING_PER_BYTE * self._size:
+            raise FramingError("the answer is all framing")
+        return None
+
+    def end(self) -> Answer:
+        """Take the end of the connection: some answers end so.
+
+        Raises:
+            FramingError: this one does not.
+        """
+        if self._pending and self._in_body and not self._delimited():
+            self._answer = Answer(self._status, self._headers, b"".join(self._parts), reusable=False)
+            return self._finish()
+        raise FramingError("the connection ended before the answer did")
+
+    def on_message_begin(self) -> None:
+        """Hear from the parser that an answer begins."""
+        if self._answer is not None:
+            self._surplus = True
+            raise FramingError
+        self._headers = {}
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Hear of a header, or of a trailer, which is dropped."""
+        self._head_size += len(name) + len(value)
+        if self._head_size > self._max_head:
+            self._refuse(FramingError("the head is too large"))
+        if not self._in_body:
+            known = _KNOWN.get(name) or name.decode("latin-1").lower()
+            self._headers.setdefault(known, value.decode("latin-1"))
+
+    def on_headers_complete(self) -> None:
+        """Hear that the head is whole; decide what kind of body follows."""
+        parser = self._parser
+        status = self._status = parser.get_status_code()
+        if status < 200:
+            self._interim += 1
+            if status == 101 or self._interim > _MAX_INTERIM:
+                self._refuse(FramingError("an interim answer that nobody asked for"))
+            return
+        version = parser.get_http_version()
+        if not version.startswith("1."):
+            self._refuse(FramingError("not HTTP/1"))
+        coding = self._headers.get("transfer-encoding")
+        if coding is not None and (coding.lower() != "chunked" or version == "1.0"):
+            self._refuse(FramingError("a transfer coding that was not asked for"))
+        self._keep_alive = parser.should_keep_alive()
+        self._in_body = True
+        if self._to_head:
+            # llhttp cannot be told that no body follows, so it reads no further.
+            self._keep_alive = False
+            self._complete()
+        length = self._headers.get("content-length", "")
+        # llhttp has made sure that it is a number, and that there is one of it.
+        if len(length) > 18 or (length and int(length) > self._max_body and not self._bodiless()):
+            self._refuse(AnswerTooLargeError)
+
+    def on_body(self, part: bytes) -> None:
+        """Hear a piece of the body."""
+        if self._answer is not None:
+            raise FramingError
+        self._size += len(part)
+        if self._size > self._max_body:
+            self._refuse(AnswerTooLargeError)
+        self._parts.append(part)
+
+    def on_message_complete(self) -> None:
+        """Hear that the answer is whole."""
+        if self._status >= 200 and self._answer is None:
+            self._complete()
+
+    def _complete(self) -> None:
+        parts = self._parts
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        self._answer = Answer(self._status, self._headers, body, self._keep_alive)
+
+    def _finish(self) -> Answer:
+        answer = self._answer
+        assert answer is not None
+        self._pending = False
+        self._parts = []
+        if self._surplus:
+            return msgspec.structs.replace(answer, reusable=False)
+        return answer
+
+    def _refuse(self, problem: FramingError | type[FramingError]) -> None:
+        self._problem = problem if isinstance(problem, FramingError) else problem()
+        raise self._problem
+
+    def _bodiless(self) -> bool:
+        return self._to_head or self._status in {204, 304}
+
+    def _delimited(self) -> bool:
+        return "content-length" in self._headers or "transfer-encoding" in self._headers

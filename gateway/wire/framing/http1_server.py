@@ -1,0 +1,249 @@
+"""HTTP/1.1 as its server reads it, without any I/O: bytes in, heads and bodies out.
+
+llhttp (``httptools``) parses, strictly. This module refuses what two parsers in a row could read as two
+different things, where llhttp is content with one reading: a list of transfer codings, a target in another
+form than the origin's, no Host or two of them, versions that are no HTTP/1. Whatever cannot be read ends
+the connection: where the next request would begin is not known.
+
+Clients say the same head again and again. A piece of the stream that begins, at the start of a request,
+with the very bytes of the head before is not parsed anew: the same bytes are the same head, and the same
+object, so that whoever reads it may remember what it found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final
+
+import httptools
+import msgspec
+
+_VERSIONS: Final = ("1.1", "1.0")
+_NAMES: Final = 512
+_COPIED: Final = 1 << 14
+"""Bodies up to this size are copied out of the piece that they came in; a view of it costs more."""
+
+
+class RequestHead(msgspec.Struct, frozen=True, gc=False):
+    """A request's head.
+
+    ``length`` of its body: None when it is chunked. ``keep_alive``: what follows, if anything, is the next
+    request.
+    """
+
+    method: str
+    path: str
+    headers: tuple[tuple[str, str], ...]
+    length: int | None
+    keep_alive: bool
+    is_10: bool
+    expects_continue: bool
+
+
+class End(msgspec.Struct, frozen=True, gc=False):
+    """The request is complete."""
+
+
+class Broken(msgspec.Struct, frozen=True, gc=False):
+    """What came is no request; nothing after it can be read."""
+
+    status: int
+    message: str
+
+
+class _Repeat(msgspec.Struct, frozen=True, gc=False):
+    """A head that was parsed, the bytes it was parsed from, and the size of head and body together."""
+
+    raw: bytes
+    head: RequestHead
+    size: int
+
+
+Event = RequestHead | bytes | memoryview | End | Broken
+END: Final = End()
+_MALFORMED: Final = Broken(400, "the request is not as HTTP has it")
+
+
+class Http1Server:
+    """The requests of one connection: ``feed`` returns what each piece of the stream adds to them.
+
+    Args:
+        max_head_bytes: of a request line and all its headers; one more is 431.
+        max_headers: likewise, their number; trailers of a chunked body count on.
+    """
+
+    __slots__ = (
+        "_count",
+        "_events",
+        "_headers",
+        "_in_head",
+        "_in_message",
+        "_is_over",
+        "_max_bytes",
+        "_max_headers",
+        "_parser",
+        "_partial",
+        "_path",
+        "_repeat",
+        "_size",
+    )
+
+    def __init__(self, *, max_head_bytes: int = 60 << 10, max_headers: int = 100) -> None:
+        self._max_bytes, self._max_headers = max_head_bytes, max_headers
+        self._parser = httptools.HttpRequestParser(self)
+        self._events: list[Event] = []
+        self._headers: list[tuple[str, str]] = []
+        self._path = ""
+        self._size = self._partial = self._count = 0
+        self._in_head = self._in_message = self._is_over = False
+        self._repeat: _Repeat | None = None
+
+    def __repr__(self) -> str:
+        where = "over" if self._is_over else "in a head" if self._in_head else "between requests or in a body"
+        return f"<Http1Server {where}>"
+
+    @property
+    def in_head(self) -> bool:
+        """Whether a head has begun and not ended."""
+        return self._in_head
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Take a piece of the stream; return the events it brings, of as many requests as it holds."""
+        if self._is_over:
+            return []
+        is_start = not self._in_message
+        if is_start and (repeat := self._repeat) is not None and data.startswith(repeat.raw):
+            begins, ends = len(repeat.raw), repeat.size
+            if len(data) == ends:
+                return [repeat.head, data[begins:] if ends < _COPIED else memoryview(data)[begins:], END]
+            if len(data) > ends:
+                return [repeat.head, data[begins:ends], END, *self.feed(data[ends:])]
+        events = self._parse(data)
+        if is_start and len(events) == 3 and isinstance(head := events[0], RequestHead):
+            self._remember(data, head)
+        return events
+
+    def _parse(self, data: bytes) -> list[Event]:
+        events: list[Event] = []
+        self._events = events
+        was_in_head = self._in_head
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            # An upgrade is an offer, which we do not take: the rest is the next request.
+            self._parser = httptools.HttpRequestParser(self)
+            rest = data[upgrade.args[0] :]
+            return [*events, *self._parse(rest)] if rest else events
+        except httptools.HttpParserCallbackError:
+            # One of ours, which has said what is wrong.
+            self._is_over = True
+        except httptools.HttpParserError:
+            self._break(_MALFORMED)
+        if self._in_head and not self._is_over:
+            # Parts that are not complete yet are not in _size. What came before this head is not its fault.
+            self._partial = self._partial + len(data) if was_in_head else 0
+            if max(self._partial, self._size) > self._max_bytes:
+                self._break(_too_large())
+        return events
+
+    def _remember(self, data: bytes, head: RequestHead) -> None:
+        ends = data.find(b"\r\n\r\n") + 4
+        is_plain = head.keep_alive and not head.expects_continue and data[:1] not in b"\r\n"
+        if is_plain and head.length and ends + head.length == len(data):
+            self._repeat = _Repeat(data[:ends], head, len(data))
+
+    # --- what httptools calls
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._in_head = self._in_message = True
+        self._size = self._count = self._partial = 0
+
+    def on_url(self, url: bytes) -> None:
+        """Take a part of the target."""
+        self._size += len(url)
+        self._path += url.decode("latin-1")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header, or a trailer."""
+        self._size += len(name) + len(value) + 4
+        self._count += 1
+        if self._size > self._max_bytes or self._count > self._max_headers:
+            self._refuse(_too_large())
+        if self._in_head:
+            # Trailers are read, bounded and dropped: nothing that they say counts.
+            self._headers.append((_lower(name), value.decode("latin-1")))
+
+    def on_headers_complete(self) -> None:
+        """Judge the head and give it out."""
+        parser = self._parser
+        version = parser.get_http_version()
+        if version not in _VERSIONS:
+            self._refuse(Broken(505, "only HTTP/1.1, HTTP/1.0 and HTTP/2 are spoken here"))
+        headers, path = tuple(self._headers), self._path
+        self._headers, self._path, self._in_head = [], "", False
+        if not path.startswith("/"):
+            self._refuse(_MALFORMED)
+        length, hosts, expects = self._judge(headers, is_10=version == "1.0")
+        if hosts != 1 and (hosts or version == "1.1"):
+            self._refuse(Broken(400, "a request has exactly one Host"))
+        self._events.append(
+            RequestHead(
+                parser.get_method().decode("latin-1"),
+                path,
+                headers,
+                None if length < 0 else length,
+                parser.should_keep_alive(),
+                version == "1.0",
+                expects and version == "1.1",
+            )
+        )
+
+    def _judge(self, headers: tuple[tuple[str, str], ...], *, is_10: bool) -> tuple[int, int, bool]:
+        """Return the length of the body (-1: chunked), the number of hosts, and whether 100 is expected."""
+        length, hosts, expects = 0, 0, False
+        for name, value in headers:
+            if name == "host":
+                hosts += 1
+            elif name == "content-length":
+                length = int(value)
+            elif name == "transfer-encoding":
+                if is_10 or value.lower() != "chunked":
+                    self._refuse(_MALFORMED)
+                length = -1
+            elif name == "expect":
+                if value.lower() != "100-continue":
+                    self._refuse(Broken(417, "the only expectation that is met is 100-continue"))
+                expects = True
+        return length, hosts, expects
+
+    def on_body(self, body: bytes) -> None:
+        """Give out a part of the body."""
+        self._events.append(body)
+
+    def on_message_complete(self) -> None:
+        """A request ends."""
+        self._in_message = False
+        self._events.append(END)
+
+    def _refuse(self, broken: Broken) -> None:
+        self._break(broken)
+        raise ValueError(broken.message)
+
+    def _break(self, broken: Broken) -> None:
+        self._is_over = True
+        self._events.append(broken)
+
+
+def _too_large() -> Broken:
+    return Broken(431, "the headers are too large or too many")
+
+
+@lru_cache(_NAMES)
+def _lower(name: bytes) -> str:
+    """Names repeat; the bound keeps a flood of invented ones from growing this."""
+    return name.lower().decode("latin-1")
+
+
+_: Callable[..., object] = Http1Server

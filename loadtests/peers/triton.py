@@ -1,0 +1,121 @@
+"""Triton Inference Server as a peer: installed into an environment of its own, with its response cache on.
+
+The server's binary and its Python backend come in the wheel `nvidia-pytriton`. The model is a
+784-256-128-10 network in numpy under the names that our digits models have, so that both servers take the
+same requests.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+WHEEL: Final = "nvidia-pytriton==0.7.0"
+CACHE_BYTES: Final = 64 << 20
+
+_MODEL: Final = """\
+import numpy as np
+import triton_python_backend_utils as backend
+
+
+class TritonPythonModel:
+    def initialize(self, args):
+        chance = np.random.default_rng(7)
+        sizes = ((784, 256), (256, 128), (128, 10))
+        self.layers = [chance.standard_normal(size).astype(np.float32) * 0.05 for size in sizes]
+
+    def execute(self, requests):
+        return [self.answer(request) for request in requests]
+
+    def answer(self, request):
+        x = backend.get_input_tensor_by_name(request, "image").as_numpy()
+        for number, layer in enumerate(self.layers):
+            x = x @ layer
+            if number < len(self.layers) - 1:
+                x = np.maximum(x, 0)
+        exponents = np.exp(x - x.max(axis=1, keepdims=True))
+        probabilities = (exponents / exponents.sum(axis=1, keepdims=True)).astype(np.float32)
+        return backend.InferenceResponse([backend.Tensor("probabilities", probabilities)])
+"""
+_CONFIG: Final = """\
+name: "digits"
+backend: "python"
+max_batch_size: 64
+input [{ name: "image" data_type: TYPE_FP32 dims: [784] }]
+output [{ name: "probabilities" data_type: TYPE_FP32 dims: [10] }]
+dynamic_batching { }
+instance_group [{ count: 1 kind: KIND_CPU }]
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Triton:
+    """An installed server. ``folder`` holds its environment, backend and models."""
+
+    folder: Path
+
+    @classmethod
+    def install(cls, folder: Path) -> Triton:
+        """Install into ``folder``, unless it is there; takes a minute and 400 MB.
+
+        Raises:
+            subprocess.CalledProcessError: pip cannot get the wheel.
+        """
+        server = cls(folder)
+        if not server._wheel.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
+            pip = [str(folder / "venv" / "bin" / "python"), "-m", "pip", "install", "--quiet", WHEEL]
+            subprocess.run(pip, check=True)
+        backends = folder / "backends"
+        if not backends.exists():
+            shutil.copytree(server._wheel / "backends", backends)
+            python = f"{sys.version_info.major}.{sys.version_info.minor}"
+            stub = server._wheel / "python_backend_stubs" / python / "triton_python_backend_stub"
+            # Beside libtriton_python.so, which starts it.
+            shutil.copy(stub, backends / "python")
+        return server
+
+    def command(self, *, http_port: int, grpc_port: int, cached: bool = True) -> list[str]:
+        """Write the model and return the server's command line."""
+        model = self.folder / "models" / "digits"
+        (model / "1").mkdir(parents=True, exist_ok=True)
+        (model / "1" / "model.py").write_text(_MODEL)
+        cache = "response_cache { enable: true }\n" if cached else ""
+        (model / "config.pbtxt").write_text(_CONFIG + cache)
+        options = {
+            "model-repository": self.folder / "models",
+            "backend-directory": self.folder / "backends",
+            "cache-directory": self._wheel / "caches",
+            "cache-config": f"local,size={CACHE_BYTES}",
+            "http-address": "127.0.0.1",
+            "http-port": http_port,
+            "grpc-address": "127.0.0.1",
+            "grpc-port": grpc_port,
+            "allow-metrics": "false",
+            "log-error": "true",
+            "log-info": "false",
+        }
+        binary = str(self._wheel / "bin" / "tritonserver")
+        given = (f"--{name}={value}" for name, value in options.items())
+        return [binary, "--disable-auto-complete-config", *given]
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment that the server needs: its libraries, and a Python with numpy."""
+        site = self._wheel.parent.parent
+        return {
+            **os.environ,  # noqa: TID251 - a child's environment, not settings of ours
+            "LD_LIBRARY_PATH": f"{site / 'nvidia_pytriton.libs'}:{self._wheel / 'lib'}",
+            "PYTHONPATH": str(site),
+            "PATH": f"{self.folder / 'venv' / 'bin'}:{os.defpath}",
+        }
+
+    @property
+    def _wheel(self) -> Path:
+        python = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        return self.folder / "venv" / "lib" / python / "site-packages" / "pytriton" / "tritonserver"

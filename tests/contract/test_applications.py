@@ -1,0 +1,147 @@
+"""REST ≡ gRPC over the seam: one request, one meaning; one fault, one message and its two statuses."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+import pytest
+from google.protobuf import json_format
+
+from gateway.core.errors import Fault, GatewayError
+from gateway.core.request import Provenance
+from gateway.core.tensor import Tensor
+from gateway.listeners.extensions import Extensions, ProtocolSettings
+from gateway.listeners.joined import Joined
+from gateway.listeners.rest.application import RestApplication
+from gateway.listeners.rpc.application import RpcApplication
+from gateway.wire import oip_json, oip_proto
+from gateway.wire.faults import STATUSES
+from gateway.wire.grpc_framing import frame
+from gateway.wire.oip_paths import model_path
+from gateway.wire.proto import messages
+from tests.contract.test_listeners import REFUSED_BY_THE_LISTENER, REFUSED_BY_THE_SERVICE, tensor
+from tests.fakes.exchange import Wire
+from tests.fakes.front import EchoService, fake_front
+from tests.fakes.service import ScriptedService, request
+
+CENTRAL = Provenance("central")
+GRPC = {"content-type": "application/grpc"}
+
+
+def wire(service: Any = None, extensions: Extensions | None = None) -> Wire:
+    front = fake_front(service or EchoService())
+    return Wire(Joined(RestApplication(front, extensions), RpcApplication(front, extensions)), is_http2=True)
+
+
+async def rest(on: Wire, sent, said=()) -> Any:
+    body = oip_json.encode_request(sent)
+    headers = {**dict(said), "inference-header-content-length": str(body.header_length)}
+    return await on.ask("POST", model_path(sent.model, sent.version, "infer"), body.join(), headers)
+
+
+async def rpc(on: Wire, sent, said=()) -> Any:
+    return await call(on, "ModelInfer", oip_proto.encode_request(sent), said)
+
+
+async def call(on: Wire, name: str, message: Any, said=()) -> Any:
+    body = b"".join(frame([message.SerializeToString()]))
+    return await on.ask("POST", f"/{messages.SERVICE}/{name}", body, {**dict(said), **GRPC})
+
+
+def told(fields: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in fields.items() if name.startswith(("x-edgeway", "retry-after"))}
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        request(),
+        request(id="r-1", version="1", outputs=("image",), parameters={"priority": 1, "note": "é", "x": 0.5}),
+        request(inputs=(tensor(), Tensor("t", "BYTES", (2,), b"\1\0\0\0a\0\0\0\0"))),
+        request(inputs=(Tensor("h", "FP16", (1,), b"\0\1"), Tensor("b", "BF16", (1,), b"\0\1"))),
+        request(inputs=(tensor(shape=(0, 3), size=0),)),
+        request(parameters={"timeout": 3_600_000_000}),
+    ],
+)
+async def test_requests_and_answers_mean_the_same(sent):
+    """The service sees equal requests; equal answers with equal words about them come back; also again."""
+    service = EchoService()
+    on = wire(service)
+    said = {
+        "x-forwarded-for": "203.0.113.9",
+        "x-edgeway-tenant": "clinic",
+        "authorization": "t",
+        "x-edgeway-hops": "1",
+    }
+
+    for _ in range(2):
+        first, second = await rest(on, sent, said), await rpc(on, sent, said)
+
+        one, other = service.requests[-2:]
+        for name in ("model", "version", "id", "inputs", "outputs", "parameters", "caller", "hops", "trace"):
+            assert getattr(one, name) == getattr(other, name), name
+        length = first.headers.get("inference-header-content-length")
+        answer = oip_json.decode_response(first.body, int(length) if length else None, CENTRAL)
+        message = messages.ModelInferResponse.FromString(second.body[5:])
+        assert answer == oip_proto.decode_response(message, CENTRAL)
+        assert told(first.headers) == told(second.trailers)
+        assert not first.waited and not second.waited
+
+
+@pytest.mark.parametrize(("sent", "fault"), REFUSED_BY_THE_LISTENER.values(), ids=REFUSED_BY_THE_LISTENER)
+async def test_bad_requests_are_refused_in_the_same_words(sent, fault):
+    """One fault, one message."""
+    service = EchoService()
+    first, second = await rest(wire(service), sent), await rpc(wire(service), sent)
+
+    same(first, second, fault)
+    assert service.requests == []
+
+
+@pytest.mark.parametrize("error", REFUSED_BY_THE_SERVICE.values(), ids=REFUSED_BY_THE_SERVICE)
+async def test_faults_are_told_in_the_same_words(error):
+    """A fault of the stack is told alike."""
+    on = wire(ScriptedService(error))
+
+    same(await rest(on, request()), await rpc(on, request()), error.fault)
+
+
+def same(first: Any, second: Any, fault: Fault) -> None:
+    status = STATUSES[fault]
+    assert (first.status, int(second.trailers["grpc-status"])) == (status.http, status.grpc)
+    assert first.error == unquote(second.trailers["grpc-message"]) != ""
+    assert told(first.headers) == told(second.trailers)
+
+
+async def test_configuration_and_statistics_mean_the_same():
+    """What is told of models is told alike."""
+    on = wire()
+    for path, name, kind in (
+        ("config", "ModelConfig", "config"),
+        ("stats", "ModelStatistics", "model_stats"),
+    ):
+        asked = messages.message(f"inference.{name}Request")(name="digits")
+        answer = await call(on, name, asked)
+        message = messages.message(f"inference.{name}Response").FromString(answer.body[5:])
+        plain = (await on.ask("GET", f"/v2/models/digits/{path}")).json()
+        plain = plain if kind in plain else {kind: plain}
+        read = json_format.ParseDict(plain, type(message)(), ignore_unknown_fields=True)
+        assert read == message
+
+
+async def test_refusals_of_an_operators_calls_are_the_same():
+    """Who may not load a model is told so alike; so is who may, and cannot."""
+    for extensions in (None, Extensions(settings=ProtocolSettings(admin_calls=True))):
+        on = wire(extensions=extensions)
+        first = await on.ask("POST", "/v2/repository/models/m/load")
+        second = await call(on, "RepositoryModelLoad", messages.RepositoryModelLoadRequest(model_name="m"))
+        same(first, second, Fault.NOT_FOUND if extensions else Fault.FORBIDDEN)
+
+
+def test_table_of_faults_is_one():
+    """Every fault has its two statuses."""
+    assert set(STATUSES) == set(Fault)
+    assert isinstance(msgspec.json.encode(list(Fault)), bytes)
+    assert GatewayError(Fault.INVALID, "x").fault in STATUSES

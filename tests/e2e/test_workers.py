@@ -1,0 +1,242 @@
+"""`edgeway serve` with several workers: shared sockets, replacement without a lost connection, one end for all."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tritonclient.grpc as triton_grpc
+
+from tests.fakes.served import BODY, INFER, Served
+
+pytestmark = pytest.mark.e2e
+
+REQUEST = b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (INFER.encode(), len(BODY), BODY)
+
+
+@pytest.fixture(scope="module")
+def crew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Two workers that are ready; each test leaves two behind."""
+    with Served(tmp_path_factory.mktemp("crew"), "workers: 2\n") as served:
+        served.wait_ready()
+        yield served
+
+
+def is_alive(process: int) -> bool:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, 0)
+        return True
+    return False
+
+
+def answered(metrics: str) -> dict[str, float]:
+    """Requests that each worker has answered."""
+    counts: dict[str, float] = {}
+    for line in metrics.splitlines():
+        if line.startswith("edgeway_requests_total{"):
+            worker = line.partition('worker="')[2].partition('"')[0]
+            counts[worker] = counts.get(worker, 0) + float(line.rpartition(" ")[2])
+    return counts
+
+
+class Load:
+    """Clients that never stop: some keep their connection as long as they may, some take a new one each time."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._is_over = False
+        self.answers = self.connections = self.calls = 0
+        self.failures: list[str] = []
+
+    async def run(self, *, kept: int, fresh: int, grpc_port: int | None = None) -> None:
+        async with asyncio.TaskGroup() as group:
+            if grpc_port is not None:
+                group.create_task(asyncio.to_thread(self._play_grpc, grpc_port))
+            for _ in range(kept):
+                group.create_task(self._play(keeps=True))
+            for _ in range(fresh):
+                group.create_task(self._play(keeps=False))
+
+    def end(self) -> None:
+        self._is_over = True
+
+    async def _play(self, *, keeps: bool) -> None:
+        while not self._is_over:
+            try:
+                await self._connection(keeps=keeps)
+            except (OSError, EOFError, ValueError) as error:
+                self.failures.append(repr(error))
+
+    def _play_grpc(self, port: int) -> None:
+        """Ask over one channel, which finds a connection of its own when the last one has ended."""
+        with triton_grpc.InferenceServerClient(f"127.0.0.1:{port}") as client:
+            while not self._is_over:
+                try:
+                    assert client.get_model_metadata("digits").name == "digits"
+                    self.calls += 1
+                except triton_grpc.InferenceServerException as error:
+                    self.failures.append(repr(error))
+
+    async def _connection(self, *, keeps: bool) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        self.connections += 1
+        try:
+            while True:
+                writer.write(REQUEST)
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
+                await reader.readexactly(int(length))
+                if not head.startswith(b"HTTP/1.1 200"):
+                    raise ValueError(head)
+                self.answers += 1
+                if self._is_over or not keeps or b"connection: close" in head.lower():
+                    return
+                await asyncio.sleep(0.005)
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+
+async def under_load(crew: Served, condition) -> Load:
+    """Keep asking until ``condition`` holds, and a moment longer."""
+    load = Load(crew.http)
+    running = asyncio.create_task(load.run(kept=8, fresh=4, grpc_port=crew.grpc))
+    try:
+        await asyncio.to_thread(crew.wait, condition)
+        await asyncio.sleep(0.2)
+    finally:
+        load.end()
+        await running
+    return load
+
+
+async def test_workers_share_one_port(crew: Served) -> None:
+    """Both answer, and the parent's metrics tell whose each series is."""
+    load = await under_load(crew, lambda: len(answered(crew.get(crew.admin, "/metrics")[1])) == 2)
+
+    counts = answered(crew.get(crew.admin, "/metrics")[1])
+    assert set(counts) == {"0", "1"}
+    assert min(counts.values()) > 0
+    assert sum(counts.values()) == load.answers
+    assert not load.failures
+
+
+def test_parent_answers_for_all(crew: Served) -> None:
+    """/readyz lists the workers, /policy has the generation of each, /metrics each HELP once."""
+    assert crew.report("/readyz")["ready"] is True
+    assert set(crew.workers()) == {0, 1}
+    assert crew.report("/policy")["workers"] == {"0": 1, "1": 1}
+    assert crew.get(crew.admin, "/metrics")[1].count("# HELP edgeway_requests_total ") == 1
+
+
+def test_killed_worker_is_replaced(crew: Served) -> None:
+    """The other serves all the while, and the parent stays ready."""
+    before = crew.workers()
+
+    os.kill(before[0], signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while crew.workers()[0] == before[0]:
+        assert crew.get(crew.http, "/v2/health/ready")[0] == 200
+        assert crew.get(crew.admin, "/readyz")[0] == 200
+        assert time.monotonic() < deadline, crew.log()
+        time.sleep(0.05)
+
+    after = crew.workers()
+    assert after[1] == before[1]
+    assert is_alive(after[0])
+
+
+async def test_sighup_replaces_all_without_a_lost_connection(crew: Served) -> None:
+    """Under load of new and kept connections, HTTP/1.1 and gRPC, not one is refused, reset or answered with an error."""
+    before = crew.workers()
+    crew.write_policy(2)
+
+    crew.signal(signal.SIGHUP)
+    load = await under_load(crew, lambda: not any(map(is_alive, before.values())))
+
+    assert not load.failures
+    assert load.answers > 100
+    assert load.connections > 50
+    assert load.calls > 20
+    assert set(crew.workers()) == {0, 1}
+    assert not set(crew.workers().values()) & set(before.values())
+    assert crew.report("/policy")["workers"] == {"0": 2, "1": 2}
+
+
+@pytest.mark.parametrize(
+    ("file", "says"),
+    [("edge.yaml", "the settings were not taken"), ("policy.yaml", "the new worker does not start")],
+)
+def test_broken_file_leaves_the_workers(crew: Served, file: str, says: str) -> None:
+    """At SIGHUP a file that cannot be used changes nothing; the log names it."""
+    before, text = crew.workers(), (crew.folder / file).read_text()
+    seen = crew.log().count(says)
+
+    (crew.folder / file).write_text("nonsense: [\n")
+    crew.signal(signal.SIGHUP)
+    crew.wait_log(says, seen + 1)
+    (crew.folder / file).write_text(text)
+
+    assert f"{file}:" in crew.log()
+    assert crew.workers() == before
+    assert crew.get(crew.http, "/v2/health/ready")[0] == 200
+
+
+async def test_sigterm_drains_all(crew: Served) -> None:
+    """Not ready at once, still answering for a moment; every worker goes, and the exit code is 0."""
+    workers = crew.workers()
+    load = Load(crew.http)
+    running = asyncio.create_task(load.run(kept=2, fresh=0))
+    while not load.answers:
+        await asyncio.sleep(0.01)
+
+    crew.signal(signal.SIGTERM)
+    await asyncio.to_thread(crew.wait, lambda: crew.get(crew.admin, "/readyz")[0] == 503)
+    load.end()
+    await running
+
+    assert not load.failures
+    assert await asyncio.to_thread(crew.wait_exit) == 0
+    assert not any(map(is_alive, workers.values()))
+    assert "Traceback" not in crew.log()
+
+
+def test_workers_leave_when_the_parent_is_killed(tmp_path: Path) -> None:
+    """Nobody serves on, unseen, behind a parent that is gone."""
+    with Served(tmp_path, "workers: 2\n") as served:
+        served.wait_ready()
+        workers = served.workers().values()
+
+        served.signal(signal.SIGKILL)
+
+        served.wait(lambda: not any(map(is_alive, workers)), 10)
+        assert "Traceback" not in served.log()
+
+
+def test_worker_that_cannot_start_ends_the_start(tmp_path: Path) -> None:
+    """The reason stands in the log, the exit code is 2, and nobody is left behind."""
+    served = Served(tmp_path, "workers: 2\n")
+    (tmp_path / "policy.yaml").write_text("generation: 0\n")
+    with served:
+        assert served.wait_exit() == 2
+
+    assert "policy.yaml:1" in served.log()
+    assert "edgeway: a worker did not start; its reason stands above" in served.log()
+    assert "Traceback" not in served.log()
+
+
+def test_sigterm_ends_a_start(tmp_path: Path) -> None:
+    """Workers that load are not waited for, and leaving is no failure."""
+    with Served(tmp_path, "workers: 2\n") as served:
+        served.wait(lambda: served.get(served.admin, "/readyz")[0] == 503)
+        served.signal(signal.SIGTERM)
+
+        assert served.wait_exit() == 0
+    assert "Traceback" not in served.log()

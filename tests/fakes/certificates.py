@@ -1,0 +1,56 @@
+"""A CA of the test's own, and certificates that it signs, made by ``openssl``.
+
+Example::
+
+    ca = Authority(tmp_path)          # skips the test where there is no openssl
+    server = ca.issue("localhost")    # server.certificate, server.key: files in PEM form
+    ca.root                           # what clients trust
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+
+class Issued(NamedTuple):
+    """Two files in PEM form."""
+
+    certificate: Path
+    key: Path
+
+
+class Authority:
+    def __init__(self, folder: Path, name: str = "root") -> None:
+        self._folder = folder
+        self._serial = 0
+        self.root, self._key = folder / f"{name}.pem", folder / f"{name}.key"
+        self._run(
+            "req", "-x509", *EC, "-keyout", self._key, "-out", self.root, "-days", "2", "-subj", f"/CN={name}"
+        )
+
+    def issue(self, name: str, *, key: tuple[str, ...] = ()) -> Issued:
+        """Return a certificate for ``name``; ``key`` says what kind of key, an elliptic curve by default."""
+        self._serial += 1
+        stem = self._folder / f"{self.root.stem}-{name}-{self._serial}"
+        made = Issued(stem.with_suffix(".pem"), stem.with_suffix(".key"))
+        request, extensions = stem.with_suffix(".csr"), stem.with_suffix(".ext")
+        extensions.write_text(f"subjectAltName=DNS:{name},IP:127.0.0.1\n")
+        self._run("req", "-new", *(key or EC), "-keyout", made.key, "-out", request, "-subj", f"/CN={name}")
+        signer = ("-CA", self.root, "-CAkey", self._key, "-CAcreateserial", "-days", "2")
+        self._run("x509", "-req", "-in", request, *signer, "-extfile", extensions, "-out", made.certificate)
+        return made
+
+    def _run(self, *arguments: object) -> None:
+        program = shutil.which("openssl")
+        if program is None:
+            pytest.skip("openssl is needed to make a certificate")
+        subprocess.run([program, *map(str, arguments)], check=True, capture_output=True)
+
+
+EC = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+RSA = ("-newkey", "rsa:2048", "-nodes")

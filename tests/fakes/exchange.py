@@ -1,0 +1,130 @@
+"""A connection that is none: drives an Application over its seam, as a listener would.
+
+Example::
+
+    wire = Wire(RestApplication(fake_front(EchoService())))
+    reply = await wire.ask("GET", "/v2")
+    reply.status, reply.headers["content-type"], reply.json()
+    assert not reply.waited     # the answer came in the first step: it has cost no task
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from gateway.listeners.exchange import Answer, Application, Head
+
+
+@dataclass
+class Reply:
+    """What went back. ``trailers`` are there when a connection would have sent them."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    trailers: dict[str, str] = field(default_factory=dict)
+    parts: list[bytes] = field(default_factory=list)
+    waited: bool = False
+    close: bool = False
+
+    def json(self) -> Any:
+        return msgspec.json.decode(self.body)
+
+    @property
+    def error(self) -> str:
+        return self.json()["error"]
+
+
+class Wire:
+    """One client's connection to ``application``."""
+
+    def __init__(self, application: Application, *, peer: str = "127.0.0.1", is_http2: bool = False) -> None:
+        self.application = application
+        self.peer = peer
+        self.is_http2 = is_http2
+
+    def head(self, method: str, path: str, headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> Head:
+        pairs = headers.items() if isinstance(headers, Mapping) else headers
+        said = (("host", "test"), *((name.lower(), value) for name, value in pairs))
+        return Head(method, path, said, self.peer, is_http2=self.is_http2)
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = b"",
+        headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+    ) -> Reply:
+        """Send one request; ``body`` is bytes, an async iterator, or a value to be sent as JSON."""
+        if not isinstance(body, bytes | AsyncIterator):
+            body = msgspec.json.encode(body)
+        head = self.head(method, path, headers)
+        intake = self.application.open(head)
+        if isinstance(intake, Answer):
+            return await read(intake)
+        if isinstance(body, bytes) and len(body) > intake.max_bytes:
+            return await read(self.application.refuse(head, 413, "too large"))
+        if intake.is_stream and isinstance(body, bytes):
+            body = in_pieces(body)
+        elif not intake.is_stream and not isinstance(body, bytes):
+            body = b"".join([bytes(piece) async for piece in body])
+        answer, waited = await stepped(self.application.answer(head, body))
+        return await read(answer, waited=waited)
+
+
+async def in_pieces(body: bytes, size: int = 7) -> AsyncIterator[bytes]:
+    for start in range(0, len(body), size):
+        yield body[start : start + size]
+
+
+async def stepped(coroutine: Any) -> tuple[Answer, bool]:
+    """Step once by hand; only what waits goes on in the test's task. The second value says whether it did."""
+    try:
+        awaited = coroutine.send(None)
+    except StopIteration as end:
+        return end.value, False
+    return await _rest(coroutine, awaited), True
+
+
+@types.coroutine
+def _rest(coroutine: Any, awaited: Any) -> Any:
+    while True:
+        try:
+            sent = yield awaited
+        except BaseException as error:  # noqa: BLE001 - it is thrown in where it was awaited
+            step, value = coroutine.throw, error
+        else:
+            step, value = coroutine.send, sent
+        try:
+            awaited = step(value)
+        except StopIteration as end:
+            return end.value
+
+
+async def read(answer: Answer, *, waited: bool = False) -> Reply:
+    parts = (
+        [bytes(part) async for part in answer.body]
+        if isinstance(answer.body, AsyncIterator)
+        else [bytes(part) for part in answer.body]
+    )
+    return Reply(
+        answer.status,
+        _texts((*answer.fields.pairs, *answer.extra)),
+        b"".join(parts),
+        _texts(answer.trailers),  # read at the end: a stream may have changed them
+        parts,
+        waited,
+        answer.close,
+    )
+
+
+def _texts(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    texts = [(name.decode("ascii"), value.decode("ascii")) for name, value in pairs]
+    assert len(dict(texts)) == len(texts), "a field is given twice"
+    assert all(name == name.lower() and "\n" not in value for name, value in texts)
+    return dict(texts)

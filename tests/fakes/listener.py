@@ -1,0 +1,31 @@
+"""The listener as a gateway opens it: one port, REST and gRPC, over a Front that the test makes.
+
+Example::
+
+    listener = listener_of(fake_front(service))
+    await listener.start("127.0.0.1", 0)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.listeners.extensions import Extensions
+from gateway.listeners.front import Front
+from gateway.listeners.joined import Joined
+from gateway.listeners.rest.application import RestApplication
+from gateway.listeners.rpc.application import RpcApplication
+from gateway.listeners.transport.listener import WireListener
+from gateway.listeners.transport.settings import TransportSettings
+
+
+def listener_of(
+    front: Front,
+    settings: TransportSettings | None = None,
+    *,
+    extensions: Extensions | None = None,
+    **options: Any,
+) -> WireListener:
+    """Return a listener that is not started yet."""
+    application = Joined(RestApplication(front, extensions), RpcApplication(front, extensions))
+    return WireListener(application, front.clock, settings, **options)

@@ -1,0 +1,120 @@
+"""`edgeway policy explain`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.__main__ import main
+from tests.gateway.policies import GOOD, write_policy
+
+WIDER = GOOD.replace(
+    "routes:\n",
+    "  other: {tier: edge, region: there, protocol: http, address: 'other:8000'}\n"
+    "  near: {tier: central, region: here, protocol: http, address: 'near:8000'}\n"
+    "places: {DE: only-here}\n"
+    "routes:\n"
+    "- {name: texts, match: {model: texts}, endpoints: [other, central, near]}\n"
+    "- {name: local, match: {model: local}, endpoints: [near]}\n",
+).replace("residency:\n", "residency:\n  only-here: {regions: [here]}\n", 1)
+
+
+def explained(folder: Path, *arguments: str, text: str = WIDER) -> int:
+    return main(["policy", "explain", str(write_policy(folder, text)), *arguments])
+
+
+def test_whole_way_of_a_request(tmp_path: Path, capsys) -> None:
+    """Home, residency, allowed regions, route, what the gateway does, endpoints in order, outcome."""
+    assert explained(tmp_path, "--model", "texts", "--client-country", "fr") == 0
+
+    assert capsys.readouterr().out.splitlines() == [
+        "client      FR, continent EU",
+        "home        here",
+        "tenant      anonymous",
+        "residency   anywhere",
+        "allowed     here, there",
+        "route       texts (routes[0])",
+        "gateway     here: endpoints",
+        "endpoint 1  near: central tier of here, http near:8000",
+        "endpoint 2  other: edge tier of there, http other:8000",
+        "endpoint 3  central: central tier of there, grpc 127.0.0.1:9",
+        "outcome     answered",
+    ]
+
+
+def test_cache_and_edge_model_are_named(tmp_path: Path, capsys) -> None:
+    """What a gateway asks before an endpoint, and what it does while central is down."""
+    explained(tmp_path, "--model", "digits", "--region", "there")
+
+    out = capsys.readouterr().out.splitlines()
+    assert out[:2] == ["client     place not known: every rule applies", "home       none"]
+    assert out[3:5] == ["residency  only-here", "allowed    here"]
+    assert "gateway    there: passes it on; nothing is computed or kept there" in out
+
+    explained(tmp_path, "--model", "digits", "--region", "there", "--client-country", "FR")
+
+    assert (
+        "there: cache, edge model if it has one (serve_edge while central is down)" in capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (
+            ["--model", "cats", "--client-country", "FR"],
+            "refused, 404: no route takes model 'cats' from tenant 'anonymous'",
+        ),
+        (
+            ["--model", "texts", "--client-country", "DE", "--tenant", "exile"],
+            "refused, 503: no region may see",
+        ),
+        (
+            ["--model", "local", "--client-country", "US", "--tenant", "exile"],
+            "refused, 503: no endpoint of the route",
+        ),
+    ],
+)
+def test_refusal_is_told_last(arguments: list[str], says: str, tmp_path: Path, capsys) -> None:
+    """A request that the policy refuses exits 1, with the code that a client gets and the reason."""
+    assert explained(tmp_path, *arguments) == 1
+
+    name, told = capsys.readouterr().out.splitlines()[-1].split(maxsplit=1)
+    assert name == "outcome"
+    assert told.startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--region", "hare"], "--region: unknown region 'hare'; did you mean 'here'?"),
+        (["--region", "here", "--tenant", "exil"], "--tenant: unknown tenant 'exil'; did you mean 'exile'?"),
+        ([], "--region: this client is at home nowhere; say whose gateway it calls: here, there"),
+        (["--client-country", "JP"], "--region: this client is at home nowhere"),
+    ],
+)
+def test_unknown_names_are_no_answer(arguments: list[str], says: str, tmp_path: Path, capsys) -> None:
+    """A misspelt argument exits 2 and is told with what may have been meant."""
+    assert explained(tmp_path, "--model", "digits", *arguments) == 2
+
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("country", ["UK", "EU", "Germany", ""])
+def test_what_is_no_country_is_refused(country: str, tmp_path: Path, capsys) -> None:
+    """Countries are ISO 3166 codes; a continent is none."""
+    with pytest.raises(SystemExit) as caught:
+        explained(tmp_path, "--model", "digits", "--client-country", country)
+
+    assert caught.value.code == 2
+    assert "unknown ISO 3166 country" in capsys.readouterr().err
+
+
+def test_policy_that_cannot_come_into_force_is_not_explained(tmp_path: Path, capsys) -> None:
+    """A wrong policy decides nothing: its first error is told."""
+    text = GOOD.replace("endpoints: [central]", "endpoints: [centrall]")
+
+    assert explained(tmp_path, "--model", "digits", text=text) == 2
+
+    assert "EW103" in capsys.readouterr().err

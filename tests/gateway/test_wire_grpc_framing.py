@@ -1,0 +1,107 @@
+"""gRPC's framing, deadlines and statuses."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.core.errors import Fault, GatewayError
+from gateway.wire.grpc_framing import Unpacking, encode_message, frame, parse_timeout
+from tests.fakes.exchange import in_pieces
+
+
+def framed(message: bytes, flag: int = 0) -> bytes:
+    return struct.pack(">BI", flag, len(message)) + message
+
+
+def fault_of(body: bytes, limit: int = 1000, encoding: str | None = None) -> Fault:
+    with pytest.raises(GatewayError) as refused:
+        Unpacking(limit, 10, encoding).only(body)
+    return refused.value.fault
+
+
+@pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+def test_compressed_messages(encoding, pack):
+    """A compressed message is read by the call's encoding."""
+    assert Unpacking(1000, 10, encoding).only(framed(pack(b"hello"), 1)) == b"hello"
+
+
+@given(st.binary(max_size=20))
+def test_plain_message(message):
+    """A plain message is read as it is, without a copy."""
+    assert Unpacking(1000, 10, "gzip").only(framed(message)) == message
+
+
+def test_bad_messages():
+    """What is not exactly one whole message is refused."""
+    for body in (b"", b"\0\0\0", framed(b"abc")[:-1], framed(b"a") * 2, framed(b"a", 2)):
+        assert fault_of(body) is Fault.INVALID
+    assert fault_of(framed(b"a", 1)) is Fault.INVALID
+    assert fault_of(framed(b"a", 1), encoding="br") is Fault.UNSUPPORTED
+    assert fault_of(framed(bytes(1001))) is Fault.TOO_LARGE
+    assert fault_of(framed(gzip.compress(bytes(1001)), 1), encoding="gzip") is Fault.TOO_LARGE
+
+
+@given(st.lists(st.binary(max_size=20), max_size=5), st.integers(1, 12))
+async def test_streams_in_any_pieces(sent, size):
+    """Messages come out whole wherever the stream was cut."""
+    body = b"".join(map(framed, sent))
+
+    read = [bytes(message) async for message in Unpacking(1000, 10, None).each(in_pieces(body, size))]
+
+    assert read == sent
+
+
+@pytest.mark.parametrize(
+    ("body", "fault"), [(framed(b"ab")[:-1], Fault.INVALID), (framed(bytes(1001)), Fault.TOO_LARGE)]
+)
+async def test_bad_streams(body, fault):
+    """A stream that ends within a message, or holds too large a one, is refused."""
+    with pytest.raises(GatewayError) as refused:
+        async for _ in Unpacking(1000, 10, None).each(in_pieces(body)):
+            pass
+
+    assert refused.value.fault is fault
+
+
+async def test_compressed_stream():
+    """Messages of a stream may be compressed one by one."""
+    body = framed(b"a") + framed(gzip.compress(b"b"), 1)
+
+    assert [bytes(m) async for m in Unpacking(99, 10, "gzip").each(in_pieces(body))] == [b"a", b"b"]
+
+
+def test_frames():
+    """The prefix counts all parts of the message."""
+    assert b"".join(frame([b"ab", b"c"])) == framed(b"abc")
+    assert b"".join(frame([])) == framed(b"")
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [("1S", 1), ("2M", 120), ("1H", 3600), ("20m", 0.02), ("5u", 5e-6), ("7n", 7e-9), ("99999999H", 86400)],
+)
+def test_timeouts(value, seconds):
+    """Each unit is known; nothing is longer than a day."""
+    assert parse_timeout(value) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("value", ["", "S", "1", "1s", "-1S", "123456789S", "1.5S", "\u0661S", "1 S"])
+def test_bad_timeouts(value):
+    """Anything else is refused."""
+    with pytest.raises(GatewayError):
+        parse_timeout(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoded"),
+    [("it's 50%", b"it's 50%25"), ("é\n", b"%C3%A9%0A"), ("\ud800", b"?"), ("x" * 2000, b"x" * 1024)],
+)
+def test_messages_of_statuses(text, encoded):
+    """Printable ASCII stands for itself, but for the percent sign."""
+    assert encode_message(text) == encoded
