@@ -16,7 +16,7 @@ AREAS: Final = (
     "datatypes",
     "binary",
     "compression",
-    "policies",
+    "parameters",
     "statistics",
     "repository",
     "generate",
@@ -26,6 +26,7 @@ AREAS: Final = (
     "parity",
     "errors",
     "http",
+    "policy-headers",
 )
 """The areas of the suite; named here so that --help needs no import of it."""
 
@@ -58,15 +59,28 @@ def add_to(commands: Any) -> None:
         about="check how well a server speaks the Open Inference Protocol",
         examples=EXAMPLES,
     )
-    parser.add_argument("url", metavar="URL", help="where its HTTP side listens, such as http://127.0.0.1:8000")
-    parser.add_argument("--grpc", metavar="HOST:PORT", help="where its gRPC side listens; without it, untested")
+    parser.add_argument(
+        "url", metavar="URL", help="where its HTTP side listens, such as http://127.0.0.1:8000"
+    )
+    parser.add_argument("--grpc", metavar="HOST:PORT", help="where its gRPC side listens (not tested)")
     parser.add_argument("--model", metavar="NAME", help="the model under test (the first one listed)")
-    parser.add_argument("--identity", metavar="MODEL", help="a model that answers its inputs, for datatypes")
+    parser.add_argument(
+        "--identity",
+        action="append",
+        default=[],
+        metavar="MODEL",
+        help="a model that answers its inputs, for area datatypes; may be given again",
+    )
     parser.add_argument("--batch", type=_batch, default=2, metavar="ROWS", help="rows in a request (2)")
     parser.add_argument("--seed", type=int, default=1, help="of the inputs (1)")
     parser.add_argument("--timeout", type=_seconds, default=10.0, metavar="S", help="for one exchange (10)")
     parser.add_argument(
-        "--only", action="append", default=[], choices=AREAS, metavar="AREA", help=f"one of {', '.join(AREAS)}"
+        "--only",
+        action="append",
+        default=[],
+        choices=AREAS,
+        metavar="AREA",
+        help=f"one of {', '.join(AREAS)}",
     )
     parser.add_argument("--list", action="store_true", help="show the checks, run none")
     parser.add_argument("--verbose", action="store_true", help="show request, answer and clause of failures")

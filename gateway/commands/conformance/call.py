@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import quote
 
 from gateway.commands.conformance import messages
-from gateway.commands.conformance.check import require
-from gateway.commands.conformance.http_answer import HttpAnswer, parse_json
+from gateway.commands.conformance.check import NotApplicable, require
+from gateway.commands.conformance.http_wire import HttpAnswer, parse_json
 from gateway.commands.conformance.tensors import (
     CONTENTS,
     Tensor,
@@ -42,6 +42,8 @@ class Call:
     id: str = ""
     outputs: tuple[Wanted, ...] = ()
     parameters: dict[str, Any] = field(default_factory=dict)
+    raw_only: tuple[str, ...] = ()
+    """The names of the model's tensors that cannot travel as JSON or typed contents."""
 
     def but(self, **changes: Any) -> Call:
         """Return the same call with other fields."""
@@ -57,7 +59,13 @@ class Call:
         return model_path(self.model, self.version)
 
     def as_object(self, *, nested: bool = False) -> dict[str, Any]:
-        """Return the request as a JSON object with all data in it."""
+        """Return the request as a JSON object with all data in it.
+
+        Raises:
+            NotApplicable: when JSON has no word for one of the model's datatypes.
+        """
+        if self.raw_only:
+            raise NotApplicable(f"'{self.raw_only[0]}' has a datatype that JSON has no word for")
         listed = [self._input(tensor) for tensor in self.tensors]
         for entry, tensor in zip(listed, self.tensors, strict=True):
             flat = to_json(tensor)
@@ -80,7 +88,13 @@ class Call:
         return head + b"".join(tail), len(head)
 
     def as_message(self, *, typed: bool = False) -> Any:
-        """Return the request as a ModelInferRequest, raw or with typed contents."""
+        """Return the request as a ModelInferRequest, raw or with typed contents.
+
+        Raises:
+            NotApplicable: when typed contents have no field for one of the model's datatypes.
+        """
+        if typed and self.raw_only:
+            raise NotApplicable(f"'{self.raw_only[0]}' has a datatype that typed contents have no field for")
         message = messages.ModelInferRequest(model_name=self.model, model_version=self.version, id=self.id)
         _set_parameters(message.parameters, self.parameters)
         for tensor in self.tensors:
@@ -182,7 +196,8 @@ def read_http(answer: HttpAnswer) -> Reply:
             outputs.append(read_json(name, entry.get("datatype"), entry.get("shape"), entry.get("data")))
     require(not tail, f"{len(tail)} bytes are left over behind the outputs")
     texts = [str(body.get(key, "")) for key in ("model_name", "model_version", "id")]
-    return Reply(*texts, tuple(outputs), tuple(binary))
+    model, version, identifier = texts
+    return Reply(model, version, identifier, tuple(outputs), tuple(binary))
 
 
 def read_message(message: Any) -> Reply:

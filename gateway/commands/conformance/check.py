@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -12,11 +12,12 @@ if TYPE_CHECKING:
 
 
 class Verdict(StrEnum):
-    """What a check found."""
+    """What a check found: UNSUPPORTED is about the server, NOT_APPLICABLE about the model or the run."""
 
     PASS = "pass"  # noqa: S105 - a verdict, not a password
     FAIL = "fail"
     UNSUPPORTED = "unsupported"
+    NOT_APPLICABLE = "n/a"
 
 
 class Level(StrEnum):
@@ -31,19 +32,19 @@ class Broken(Exception):  # noqa: N818 - it is a finding about the server, not a
 
 
 class Absent(Exception):  # noqa: N818 - as above
-    """The server does not offer what is checked; the message says how one can tell."""
+    """The server says that it does not have what is checked; the message tells in which words."""
 
 
-class Untested(Exception):  # noqa: N818 - as above
-    """The run was not given what the check needs, such as an address; the message says what."""
+class NotApplicable(Exception):  # noqa: N818 - as above
+    """The model, or what the run was given, leaves nothing to check; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
     """One rule of a specification, and the function that exchanges messages and judges them.
 
-    ``extension`` is the name under which a server advertises an optional part in its metadata. A server
-    that advertises it must pass; one that does not, cannot fail.
+    ``extension`` is the name under which a server advertises an optional part in its metadata: one that
+    advertises it must pass.
     """
 
     id: str
@@ -61,6 +62,8 @@ class Exchange:
 
     sent: str
     got: str
+    is_crash: bool = False
+    """Whether the server broke: no answer, or an error that it calls its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +109,22 @@ def require(condition: object, reason: str) -> None:
         raise Broken(reason)
 
 
-def decide(check: Check, error: Exception | None, advertised: frozenset[str]) -> tuple[Verdict, str]:
-    """Turn what a check's function ended with into a verdict and its reason."""
+def decide(
+    check: Check, error: Exception | None, exchanges: Sequence[Exchange], advertised: frozenset[str]
+) -> tuple[Verdict, str]:
+    """Turn what a check's function ended with into a verdict and its reason.
+
+    A server may lack what is optional, and says so by a status or by not advertising it; it may not break
+    when it is asked for it.
+    """
     if error is None:
         return Verdict.PASS, ""
-    if isinstance(error, Untested):
-        return Verdict.UNSUPPORTED, str(error)
-    if check.extension and check.extension not in advertised:
-        return Verdict.UNSUPPORTED, f"'{check.extension}' is not advertised; {error}"
-    if isinstance(error, Absent) and check.level is Level.OPTIONAL and not check.extension:
+    if isinstance(error, NotApplicable):
+        return Verdict.NOT_APPLICABLE, str(error)
+    if check.extension in advertised or any(exchange.is_crash for exchange in exchanges):
+        return Verdict.FAIL, str(error)
+    if check.extension:
+        return Verdict.UNSUPPORTED, f"'{check.extension}' is not advertised"
+    if isinstance(error, Absent) and check.level is Level.OPTIONAL:
         return Verdict.UNSUPPORTED, str(error)
     return Verdict.FAIL, str(error)

@@ -21,6 +21,7 @@ DOCUMENTS: Final = {
     HTTP: "HTTP Semantics",
     HTTP1: "HTTP/1.1",
     URI: "Uniform Resource Identifier: Generic Syntax",
+    "Edgeway": "docs/operating.md of this project (its own headers; unsupported elsewhere)",
 }
 
 REST_HEALTH: Final = f"{REST}, Server Live / Server Ready"
@@ -55,4 +56,5 @@ GENERATE: Final = "Triton generate extension"
 LOGGING: Final = "Triton logging extension"
 TRACE: Final = "Triton trace extension"
 SHARED_MEMORY: Final = "Triton shared memory extension"
+EDGEWAY: Final = "Edgeway, docs/operating.md: Headers"
 STREAMING: Final = "Triton protocol, ModelStreamInfer"

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, Final
 
-from gateway.commands.conformance.check import Absent, require
+from gateway.commands.conformance.check import Absent, NotApplicable, require
 from gateway.commands.conformance.grpc_wire import GrpcAnswer, joined
-from gateway.commands.conformance.http_answer import HttpAnswer
+from gateway.commands.conformance.http_wire import HttpAnswer
 from gateway.commands.conformance.tensors import DTYPES
 
-NOT_OFFERED: Final = frozenset({403, 404, 405, 501})
-GRPC_NOT_OFFERED: Final = frozenset({"UNIMPLEMENTED", "PERMISSION_DENIED"})
+NOT_OFFERED: Final = frozenset({404, 405, 501})
+FORBIDDEN: Final = frozenset({401, 403})
+GRPC_FORBIDDEN: Final = frozenset({"UNAUTHENTICATED", "PERMISSION_DENIED"})
 
 
 def ok(answer: HttpAnswer) -> HttpAnswer:
@@ -29,8 +30,11 @@ def offered(answer: HttpAnswer) -> HttpAnswer:
     """Require status 200 of an optional part.
 
     Raises:
-        Absent: when the server says that it does not have it, or keeps it from strangers.
+        Absent: when the server says that it does not have it.
+        NotApplicable: when it keeps it from strangers.
     """
+    if answer.status in FORBIDDEN:
+        raise NotApplicable(f"kept from us by status {answer.status}")
     if answer.status in NOT_OFFERED:
         raise Absent(f"answered with status {answer.status}")
     return ok(answer)
@@ -40,10 +44,13 @@ def offered_grpc(answer: GrpcAnswer) -> Any:
     """Require that a call of an optional part succeeded; return its message.
 
     Raises:
-        Absent: when the server says that it does not have it, or keeps it from strangers.
+        Absent: when the server says that it does not have it.
+        NotApplicable: when it keeps it from strangers.
     """
-    if answer.code in GRPC_NOT_OFFERED:
-        raise Absent(f"answered with {answer.code}")
+    if answer.code in GRPC_FORBIDDEN:
+        raise NotApplicable(f"kept from us by {answer.code}")
+    if answer.code == "UNIMPLEMENTED":
+        raise Absent("answered with UNIMPLEMENTED")
     require(answer.code == "OK", f"ended with {answer.code}: {answer.details[:200]}")
     return answer.message
 
@@ -93,12 +100,12 @@ def whole(body: Any, key: str) -> int:
 
 
 def tensor_metadata(listed: Any, what: str) -> None:
-    """Require a list of tensors' metadata: name, a datatype of the protocol (or BF16), whole dimensions."""
+    """Require a list of tensors' metadata: name, a datatype of the protocol, whole dimensions."""
     require(isinstance(listed, list) and listed, f"'{what}' is no list with entries")
     for entry in listed:
         require(isinstance(entry, dict), f"an entry of '{what}' is no object")
         name, datatype, shape = text(entry, "name"), text(entry, "datatype"), entry.get("shape")
-        require(datatype in DTYPES or datatype == "BF16", f"'{name}' has the datatype {datatype[:20]!r}")
+        require(datatype in DTYPES, f"'{name}' has the datatype {datatype[:20]!r}")
         fits = isinstance(shape, list) and all(
             isinstance(size, int) and not isinstance(size, bool) and size >= -1 for size in shape
         )

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from gateway.commands.conformance.call import Call, Wanted
-from gateway.commands.conformance.check import Untested
+from gateway.commands.conformance.check import NotApplicable
 from gateway.commands.conformance.subject import Subject
 
 NO_SUCH_MODEL: Final = "no-such-model-of-the-conformance-suite"
@@ -33,7 +33,7 @@ def _scaled(subject: Subject) -> Call:
     spec, tensor = subject.inputs[0], call.tensors[0]
     fixed = [axis for axis, size in enumerate(spec.shape) if size > 0]
     if not fixed:
-        raise Untested("the model's first input has no fixed dimension")
+        raise NotApplicable("the model's first input has no fixed dimension")
     shape = list(tensor.shape)
     shape[fixed[-1]] += 1
     count = int(np.prod(shape))

@@ -75,7 +75,9 @@ def write_junit(path: Path, run: Run, findings: Sequence[Finding]) -> None:
 
 def _case(suite: ET.Element, finding: Finding) -> None:
     check = finding.check
-    case = ET.SubElement(suite, "testcase", classname=check.area, name=check.id, time=f"{finding.seconds:.3f}")
+    case = ET.SubElement(
+        suite, "testcase", classname=check.area, name=check.id, time=f"{finding.seconds:.3f}"
+    )
     if finding.verdict is Verdict.UNSUPPORTED:
         ET.SubElement(case, "skipped", message=_xml(finding.reason))
     elif finding.verdict is Verdict.FAIL:
@@ -105,6 +107,8 @@ def _entry(finding: Finding) -> dict[str, Any]:
 def _xml(text: str) -> str:
     """Return text without the signs that XML cannot hold."""
     return "".join(
-        sign if sign in "\t\n" or " " <= sign <= "\ud7ff" or "\ue000" <= sign <= "\ufffd" or sign > "\uffff" else "?"
+        sign
+        if sign in "\t\n" or " " <= sign <= "\ud7ff" or "\ue000" <= sign <= "\ufffd" or sign > "\uffff"
+        else "?"
         for sign in text
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import grpc
@@ -31,6 +31,12 @@ class GrpcAnswer:
     code: str
     details: str = ""
     messages: tuple[Any, ...] = ()
+    metadata: tuple[tuple[str, str], ...] = ()
+    """Of a call with one answer: what came before it and behind it."""
+
+    def said(self, name: str) -> str:
+        """Return the value of a metadatum; empty when it is not there."""
+        return next((value for key, value in self.metadata if key == name), "")
 
     @property
     def message(self) -> Any:
@@ -65,10 +71,10 @@ class GrpcWire:
         """Make a call with one message each way; ``message`` may be bytes that are no message."""
         rpc = self._channel.unary_unary(_path(method))
         try:
-            received = rpc(_wire(message), timeout=timeout_s or self.timeout_s, **options)
-            return GrpcAnswer("OK", "", (reply.FromString(received),))
+            received, call = rpc.with_call(_wire(message), timeout=timeout_s or self.timeout_s, **options)
+            return GrpcAnswer("OK", "", (reply.FromString(received),), _metadata(call))
         except grpc.RpcError as error:
-            return _ended(error)
+            return replace(_ended(error), metadata=_metadata(error))
         except DecodeError:
             return GrpcAnswer("UNREADABLE", "the answer is not the message that it must be")
 
@@ -138,6 +144,11 @@ def _path(method: str) -> str:
 
 def _wire(message: Any) -> bytes:
     return message if isinstance(message, bytes) else bytes(message.SerializeToString())
+
+
+def _metadata(call: Any) -> tuple[tuple[str, str], ...]:
+    pairs = (*(call.initial_metadata() or ()), *(call.trailing_metadata() or ()))
+    return tuple((name, value) for name, value in pairs if isinstance(value, str))
 
 
 def _ended(error: grpc.RpcError) -> GrpcAnswer:

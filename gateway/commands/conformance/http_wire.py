@@ -1,28 +1,69 @@
-"""An HTTP/1.1 client that sends whatever it is told to, well-formed or not, and reads what comes back."""
+"""HTTP/1.1 exchanges with any method, header and body; each is bounded in time and bytes."""
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Final
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from threading import Timer
+from typing import Any, Final
 from urllib.parse import urlsplit
 
-from gateway.commands.conformance.http_answer import (
-    ClosedError,
-    HttpAnswer,
-    PatienceError,
-    Reader,
-    ResetByPeerError,
-    WireError,
-)
+from gateway.commands.conformance.check import Broken
 
 Headers = Iterable[tuple[str, str]]
-QUIET_S: Final = 0.4
-"""Seconds after the last expected answer in which a server may close, or say too much."""
+MAX_BODY: Final = 64 << 20
+
+
+class WireError(Exception):
+    """No whole answer came; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """A request; ``Host`` is added, and with a body its length, or its chunks if it is in parts."""
+
+    method: str
+    target: str
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes | tuple[bytes, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """A whole answer."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+
+    def header(self, name: str) -> str:
+        """Return the header's values, joined by commas; empty when it is not there."""
+        return ", ".join(value for key, value in self.headers if key.lower() == name.lower())
+
+    def json(self) -> Any:
+        """Return the body as JSON.
+
+        Raises:
+            Broken: when it is none.
+        """
+        return parse_json(self.body)
+
+    def object(self) -> dict[str, Any]:
+        """Return the body as a JSON object.
+
+        Raises:
+            Broken: when it is none.
+        """
+        read = self.json()
+        if not isinstance(read, dict):
+            raise Broken(f"the body is a JSON {type(read).__name__}, not an object")
+        return read
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,113 +82,110 @@ class Place:
         Raises:
             ValueError: when it is none.
         """
-        parts = urlsplit(url if "://" in url else f"http://{url}")
+        try:
+            parts = urlsplit(url if "://" in url else f"http://{url}")
+            port = parts.port
+        except ValueError:
+            parts, port = urlsplit(""), None
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError(f"'{url}' is not a URL such as http://127.0.0.1:8000")
         tls = parts.scheme == "https"
-        return cls(parts.hostname, parts.port or (443 if tls else 80), parts.path.rstrip("/"), tls)
+        return cls(parts.hostname, port or (443 if tls else 80), parts.path.rstrip("/"), tls)
 
-    @property
-    def authority(self) -> str:
-        """What belongs into ``Host``."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True)
-class Conversation:
-    """The answers that one connection gave, and how it stood ``QUIET_S`` later.
-
-    ``end`` is ``closed``, ``open``, ``more`` (something came that was not asked for), or ``silent``: still
-    open, and an answer that was due had not come.
-    """
-
-    answers: tuple[HttpAnswer, ...]
-    end: str
-    trouble: str = ""
-
-    @property
-    def statuses(self) -> tuple[int, ...]:
-        """The answers' statuses, in order."""
-        return tuple(answer.status for answer in self.answers)
+    def __str__(self) -> str:
+        return f"{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
 
 class HttpWire:
-    """Every exchange has a connection of its own and ends within ``timeout_s``."""
+    """Exchanges with the server at a place; none takes longer than ``timeout_s``."""
 
     def __init__(self, place: Place, timeout_s: float = 10.0) -> None:
         self.place = place
         self.timeout_s = timeout_s
-        self._tls = ssl.create_default_context() if place.tls else None
 
     def __repr__(self) -> str:
-        return f"<HttpWire {self.place.authority}, {self.timeout_s:g} s>"
+        return f"<HttpWire {self.place}, {self.timeout_s:g} s>"
 
-    def render(self, method: str, target: str, headers: Headers = (), body: bytes | None = None) -> bytes:
-        """Write a well-formed request; ``Host`` and, with a body, ``Content-Length`` are added."""
-        lines = [f"{method} {self.place.prefix}{target} HTTP/1.1", f"Host: {self.place.authority}"]
-        lines += [f"{name}: {value}" for name, value in headers]
-        if body is not None:
-            lines.append(f"Content-Length: {len(body)}")
-        return "\r\n".join((*lines, "", "")).encode("latin-1") + (body or b"")
-
-    def ask(self, method: str, target: str, headers: Headers = (), body: bytes | None = None) -> HttpAnswer:
-        """Send one well-formed request and return its answer.
+    def ask(self, request: HttpRequest) -> HttpAnswer:
+        """Exchange one request on a connection of its own.
 
         Raises:
             WireError: when no whole answer comes.
         """
-        deadline = time.monotonic() + self.timeout_s
-        with self._connect() as connection:
-            self._send(connection, self.render(method, target, headers, body), deadline)
-            return Reader(connection, deadline).answer(method)
+        return self.in_turn(request)[0]
 
-    def converse(
-        self, raw: bytes, methods: Sequence[str] = ("GET",), quiet_s: float = QUIET_S
-    ) -> Conversation:
-        """Send bytes as they are; read at most one answer for each of ``methods``.
+    def in_turn(self, *requests: HttpRequest) -> list[HttpAnswer]:
+        """Exchange requests one after the other on one connection of their own.
 
         Raises:
-            WireError: when the server cannot be connected to.
+            WireError: when one of them gets no whole answer.
         """
         deadline = time.monotonic() + self.timeout_s
-        answers: list[HttpAnswer] = []
-        with self._connect() as connection:
-            with suppress(ClosedError):  # a server may refuse before it has read everything
-                self._send(connection, raw, deadline)
-            reader = Reader(connection, deadline)
-            try:
-                for method in methods:
-                    answers.append(reader.answer(method))
-                    if answers[-1].closes:
-                        return Conversation(tuple(answers), "closed")
-                reader.until(min(deadline, time.monotonic() + quiet_s))
-                return Conversation(tuple(answers), reader.rest())
-            except ClosedError as error:
-                return Conversation(tuple(answers), "closed", str(error))
-            except PatienceError as error:
-                return Conversation(tuple(answers), "silent", str(error))
-            except WireError as error:
-                return Conversation(tuple(answers), "open", str(error))
-
-    def _connect(self) -> socket.socket:
-        place = self.place
         try:
-            connection = socket.create_connection((place.host, place.port), timeout=self.timeout_s)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self._tls is None:
-                return connection
-            return self._tls.wrap_socket(connection, server_hostname=place.host)
+            with self._connected() as connection:
+                return [self._exchange(connection, request) for request in requests]
+        except (OSError, HTTPException) as error:
+            reason = str(error) or type(error).__name__
+            if time.monotonic() >= deadline:
+                reason = f"no whole answer within {self.timeout_s:g} s"
+            raise WireError(reason) from None
+
+    def _exchange(self, connection: HTTPConnection, request: HttpRequest) -> HttpAnswer:
+        if connection.sock is None:
+            raise WireError("the server had ended the connection with the answer before")
+        connection.putrequest(request.method, self.place.prefix + request.target, skip_accept_encoding=True)
+        for name, value in request.headers:
+            connection.putheader(name, value)
+        is_chunked = isinstance(request.body, tuple)
+        if is_chunked:
+            connection.putheader("Transfer-Encoding", "chunked")
+        elif request.body is not None:
+            connection.putheader("Content-Length", str(len(request.body)))
+        # A server may answer, and close, before it has read everything.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            connection.endheaders(request.body, encode_chunked=is_chunked)
+        response = connection.getresponse()
+        body = response.read(MAX_BODY + 1)
+        if len(body) > MAX_BODY:
+            raise WireError(f"the answer is longer than {MAX_BODY} bytes")
+        response.close()
+        return HttpAnswer(response.status, tuple(response.getheaders()), body)
+
+    @contextmanager
+    def _connected(self) -> Iterator[HTTPConnection]:
+        host, port = self.place.host, self.place.port
+        if self.place.tls:
+            context = ssl.create_default_context()
+            connection: HTTPConnection = HTTPSConnection(host, port, timeout=self.timeout_s, context=context)
+        else:
+            connection = HTTPConnection(host, port, timeout=self.timeout_s)
+        try:
+            connection.connect()
         except OSError as error:
             reason = error.strerror or str(error) or type(error).__name__
-            raise WireError(f"cannot connect to {place.authority}: {reason}") from None
-
-    @staticmethod
-    def _send(connection: socket.socket, raw: bytes, deadline: float) -> None:
-        connection.settimeout(max(0.01, deadline - time.monotonic()))
+            raise WireError(f"cannot connect to {self.place}: {reason}") from None
+        # The socket's own timeout is for one read: a server that drips would hold us for ever.
+        cutter = Timer(self.timeout_s, _cut, (connection.sock,))
+        cutter.start()
         try:
-            connection.sendall(raw)
-        except TimeoutError:
-            raise PatienceError("the server did not read the request") from None
-        except OSError:
-            raise ResetByPeerError("the server broke the connection while the request was sent") from None
+            yield connection
+        finally:
+            cutter.cancel()
+            connection.close()
+
+
+def _cut(connection: socket.socket) -> None:
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+def parse_json(body: bytes) -> Any:
+    """Return ``body`` as JSON.
+
+    Raises:
+        Broken: when it is none.
+    """
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise Broken(f"the body is not JSON ({type(error).__name__}): {body[:80]!r}") from None

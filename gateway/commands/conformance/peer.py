@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
 from gateway.commands.conformance import messages
 from gateway.commands.conformance.call import HEADER_LENGTH, Call, Reply, read_http, read_message
-from gateway.commands.conformance.check import Broken, Exchange, Untested, require
+from gateway.commands.conformance.check import Broken, Exchange, NotApplicable, require
 from gateway.commands.conformance.grpc_wire import GrpcAnswer, GrpcWire
-from gateway.commands.conformance.http_answer import HttpAnswer, WireError
-from gateway.commands.conformance.http_wire import QUIET_S, Conversation, Headers, HttpWire
+from gateway.commands.conformance.http_wire import Headers, HttpAnswer, HttpRequest, HttpWire, WireError
 from gateway.commands.conformance.subject import Subject
 
 _SHOWN: Final = 700
 _EXCHANGES: Final = 12
 _WRITTEN_OUT: Final = 64 << 10
 JSON: Final = (("Content-Type", "application/json"),)
+GRPC_CRASHES: Final = frozenset({"INTERNAL", "UNKNOWN", "UNREADABLE", "DATA_LOSS"})
 
 
 class Peer:
@@ -29,40 +29,43 @@ class Peer:
         grpc: GrpcWire | None,
         model: Subject,
         *,
-        identity: Subject | None = None,
+        identities: Sequence[Subject] = (),
         extensions: frozenset[str] = frozenset(),
     ) -> None:
         self.http = http
         self._grpc = grpc
         self.model = model
-        self._identity = identity
+        self._identities = tuple(identities)
         self.extensions = extensions
         self.exchanges: list[Exchange] = []
 
     def __repr__(self) -> str:
-        return f"<Peer {self.http.place.authority}, model {self.model.name}>"
+        return f"<Peer {self.http.place}, model {self.model.name}>"
 
     @property
     def grpc(self) -> GrpcWire:
         """The gRPC side.
 
         Raises:
-            Untested: when the run was given no address for it.
+            NotApplicable: when the run was given no address for it.
         """
         if self._grpc is None:
-            raise Untested("no gRPC address was given (--grpc HOST:PORT)")
+            raise NotApplicable("no gRPC address was given (--grpc HOST:PORT)")
         return self._grpc
 
-    @property
-    def identity(self) -> Subject:
-        """The model that answers its inputs.
+    def identity(self, datatype: str, *, without: Collection[str] = ()) -> Subject:
+        """Return a model that answers its inputs, has one of a datatype, and none of those in ``without``.
 
         Raises:
-            Untested: when the run was given none.
+            NotApplicable: when the run was given none.
         """
-        if self._identity is None:
-            raise Untested("no identity model was given (--identity MODEL)")
-        return self._identity
+        if not self._identities:
+            raise NotApplicable("no identity model was given (--identity MODEL)")
+        for subject in self._identities:
+            datatypes = {spec.datatype for spec in subject.inputs}
+            if datatype in datatypes and not datatypes & set(without):
+                return subject
+        raise NotApplicable(f"no identity model has a {datatype} input that can travel so")
 
     def start(self) -> None:
         """Forget what was said: a new check begins."""
@@ -76,16 +79,24 @@ class Peer:
         Raises:
             Broken: when no whole answer comes.
         """
-        raw = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-        said = tuple(headers)
-        sent = f"{method} {target}" + "".join(f"\n{name}: {value}" for name, value in said) + _shown(raw)
+        raw = body if isinstance(body, bytes | tuple) or body is None else json.dumps(body).encode()
+        return self.in_turn(HttpRequest(method, target, tuple(headers), raw))[0]
+
+    def in_turn(self, *requests: HttpRequest) -> list[HttpAnswer]:
+        """Exchange well-formed HTTP requests on one connection.
+
+        Raises:
+            Broken: when one of them gets no whole answer.
+        """
+        sent = "\n---\n".join(show_request(request) for request in requests)
         try:
-            answer = self.http.ask(method, target, said, raw)
+            answers = self.http.in_turn(*requests)
         except WireError as error:
-            self._keep(sent, f"(no answer: {error})")
+            self._keep(sent, f"(no answer: {error})", is_crash=True)
             raise Broken(str(error)) from None
-        self._keep(sent, show_http(answer))
-        return answer
+        broke = any(answer.status >= 500 and answer.status not in {501, 503} for answer in answers)
+        self._keep(sent, "\n---\n".join(map(show_http, answers)), is_crash=broke)
+        return answers
 
     def get(self, target: str) -> HttpAnswer:
         """Exchange a GET."""
@@ -95,31 +106,14 @@ class Peer:
         """Exchange a POST with a body."""
         return self.ask("POST", target, headers, body)
 
-    def converse(
-        self, raw: bytes, methods: Sequence[str] = ("GET",), quiet_s: float = QUIET_S
-    ) -> Conversation:
-        """Send raw bytes on a connection of their own.
-
-        Raises:
-            Broken: when the server cannot be connected to.
-        """
-        try:
-            talk = self.http.converse(raw, methods, quiet_s)
-        except WireError as error:
-            self._keep(_shown(raw).strip(), f"(no answer: {error})")
-            raise Broken(str(error)) from None
-        answers = "\n---\n".join(show_http(answer) for answer in talk.answers)
-        self._keep(
-            _shown(raw).strip(), f"{answers}\n({talk.end}{': ' + talk.trouble if talk.trouble else ''})"
-        )
-        return talk
-
     def infer(self, call: Call, headers: Headers = JSON, *, nested: bool = False) -> Reply:
-        """Exchange an inference as JSON; it must succeed.
+        """Exchange an inference that must succeed: as JSON, or binary where JSON has no word for a datatype.
 
         Raises:
             Broken: when it does not.
         """
+        if call.raw_only:
+            return self.infer_binary(call.but(parameters={**call.parameters, "binary_data_output": True}))[0]
         answer = self.post(f"{call.path}/infer", call.as_json(nested=nested), headers)
         return reply_of(answer)
 
@@ -141,7 +135,8 @@ class Peer:
     def call(self, method: str, message: Any, reply: Any, **options: Any) -> GrpcAnswer:
         """Make a gRPC call; whatever it ends with is returned."""
         answer = self.grpc.call(method, message, reply, **options)
-        self._keep(f"gRPC {method}\n{_shown_message(message)}", show_grpc(answer))
+        crash = answer.code in GRPC_CRASHES
+        self._keep(f"gRPC {method}\n{_shown_message(message)}", show_grpc(answer), is_crash=crash)
         return answer
 
     def told(self, method: str, message: Any, reply: Any, **options: Any) -> Any:
@@ -182,9 +177,8 @@ class Peer:
         self.grpc.abandon(method, message)
         self._keep(f"gRPC {method}, cancelled at once", "")
 
-    def _keep(self, sent: str, got: str) -> None:
-        if len(self.exchanges) < _EXCHANGES:
-            self.exchanges.append(Exchange(_short(sent), _short(got)))
+    def _keep(self, sent: str, got: str, *, is_crash: bool = False) -> None:
+        self.exchanges = [*self.exchanges[1 - _EXCHANGES :], Exchange(_short(sent), _short(got), is_crash)]
 
 
 def reply_of(answer: HttpAnswer) -> Reply:
@@ -199,8 +193,15 @@ def reply_of(answer: HttpAnswer) -> Reply:
 
 def show_http(answer: HttpAnswer) -> str:
     """Return an answer as one can read it."""
-    lines = [f"{answer.version} {answer.status}", *(f"{name}: {value}" for name, value in answer.headers)]
+    lines = [str(answer.status), *(f"{name}: {value}" for name, value in answer.headers)]
     return "\n".join(lines) + _shown(answer.body)
+
+
+def show_request(request: HttpRequest) -> str:
+    """Return a request as one can read it."""
+    lines = [f"{request.method} {request.target}", *(f"{name}: {value}" for name, value in request.headers)]
+    body = request.body
+    return "\n".join(lines) + _shown(b"".join(body) if isinstance(body, tuple) else body)
 
 
 def show_grpc(answer: GrpcAnswer) -> str:

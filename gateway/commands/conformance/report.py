@@ -2,31 +2,46 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from gateway.commands.conformance.check import Check, Finding, Verdict
+from gateway.commands.conformance.clauses import DOCUMENTS
 from gateway.commands.conformance.peer import printable
 from gateway.commands.conformance.run import count
 
-STYLES: Final = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.UNSUPPORTED: "yellow"}
+STYLES: Final = {
+    Verdict.PASS: "green",
+    Verdict.FAIL: "bold red",
+    Verdict.UNSUPPORTED: "yellow",
+    Verdict.NOT_APPLICABLE: "dim",
+}
+_NAMED: Final = 4
+"""Up to so many checks with the same reason are named; of more, areas and numbers."""
 
 
 def listing(console: Console, checks: Sequence[Check]) -> None:
-    """Show the checks without running them."""
+    """Show the checks without running them, and the documents whose clauses they name."""
     table = Table(box=None, pad_edge=False)
     for column in ("check", "level", "what is checked", "clause"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for check in checks:
         table.add_row(check.id, str(check.level), escape(check.title), escape(check.clause))
     console.print(table)
-    console.print(f"{len(checks)} checks")
+    documents = Table(box=None, pad_edge=False, show_header=False, title="documents", title_justify="left")
+    for name, place in DOCUMENTS.items():
+        documents.add_row(name, escape(place))
+    console.print()
+    console.print(documents)
+    console.print(f"\n{len(checks)} checks")
 
 
 @contextmanager
@@ -42,25 +57,45 @@ def progress(console: Console, total: int) -> Iterator[Callable[[Finding], None]
         yield advance
 
 
-def table(console: Console, findings: Sequence[Finding]) -> None:
-    """Show the findings: a line for each area, and one for each check that did not pass."""
-    areas = Table(title="areas")
+def overview(console: Console, findings: Sequence[Finding]) -> None:
+    """Show a line for each area, each failure with its reason, and why the rest was left out."""
+    areas = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     areas.add_column("area")
     for verdict in Verdict:
         areas.add_column(str(verdict), justify="right")
     for name in dict.fromkeys(finding.check.area for finding in findings):
         within = [finding for finding in findings if finding.check.area == name]
         areas.add_row(name, *(_number(count(within, verdict), verdict) for verdict in Verdict))
-    rest = Table(title="what did not pass", show_lines=False)
-    for column in ("check", "verdict", "rule", "reason"):
-        rest.add_column(column, overflow="fold")
-    for finding in findings:
-        if finding.verdict is not Verdict.PASS:
-            verdict = f"[{STYLES[finding.verdict]}]{finding.verdict}[/]"
-            rest.add_row(finding.check.id, verdict, escape(finding.check.title), _safe(finding.reason))
-    if rest.row_count:
-        console.print(rest)
     console.print(areas)
+    failed = _section("failed")
+    for finding in findings:
+        if finding.verdict is Verdict.FAIL:
+            check = finding.check
+            told = f"{escape(check.title)}\n[red]{_safe(finding.reason)}[/]\n[dim]{escape(check.clause)}[/]"
+            failed.add_row(f"[bold red]{check.id}[/]", told)
+    sections = [failed]
+    for verdict, title in ((Verdict.UNSUPPORTED, "unsupported"), (Verdict.NOT_APPLICABLE, "not applicable")):
+        sections.append(_section(title))
+        for checks, reason in grouped(findings, verdict):
+            sections[-1].add_row(f"[{STYLES[verdict]}]{checks}[/]", _safe(reason))
+    for section in sections:
+        if section.row_count:
+            console.print(section)
+            console.print()
+
+
+def grouped(findings: Sequence[Finding], verdict: Verdict) -> Iterator[tuple[str, str]]:
+    """Yield the checks that have a verdict for the same reason, and the reason."""
+    by_reason: dict[str, list[Check]] = {}
+    for finding in findings:
+        if finding.verdict is verdict:
+            by_reason.setdefault(finding.reason, []).append(finding.check)
+    for reason, checks in by_reason.items():
+        if len(checks) <= _NAMED:
+            yield "\n".join(check.id for check in checks), reason
+        else:
+            numbers = Counter(check.area for check in checks)
+            yield "\n".join(f"{area}: {number} checks" for area, number in numbers.items()), reason
 
 
 def failures(console: Console, findings: Sequence[Finding]) -> None:
@@ -72,17 +107,23 @@ def failures(console: Console, findings: Sequence[Finding]) -> None:
         console.rule(f"[bold red]{check.id}[/]")
         console.print(f"{escape(check.title)}\n[dim]{escape(check.clause)}[/]\n{_safe(finding.reason)}")
         for exchange in finding.exchanges:
-            console.print("[bold]request[/]")
-            console.print(exchange.sent, markup=False, highlight=False)
-            console.print("[bold]answer[/]")
-            console.print(exchange.got, markup=False, highlight=False)
+            for name, said in (("request", exchange.sent), ("answer", exchange.got)):
+                console.print(f"[bold]{name}[/]")
+                console.print(said, markup=False, highlight=False)
 
 
 def summary(console: Console, findings: Sequence[Finding], server: str) -> None:
     """Show the one line that is remembered."""
     numbers = ", ".join(f"{count(findings, verdict)} {verdict}" for verdict in Verdict)
     style = "bold red" if count(findings, Verdict.FAIL) else "green"
-    console.print(f"[{style}]{_safe(server)}: {len(findings)} checks, {numbers}[/]")
+    console.print(f"[{style}]{_safe(server)}: {len(findings)} checks: {numbers}[/]", highlight=False)
+
+
+def _section(title: str) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=False, title=title, title_justify="left")
+    table.add_column(max_width=32, overflow="fold")
+    table.add_column(overflow="fold")
+    return table
 
 
 def _number(number: int, verdict: Verdict) -> str:

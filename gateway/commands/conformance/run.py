@@ -10,19 +10,18 @@ from gateway.commands.conformance.check import (
     Broken,
     Check,
     Finding,
-    Untested,
+    NotApplicable,
     Verdict,
     decide,
 )
-from gateway.commands.conformance.http_answer import WireError
-from gateway.commands.conformance.http_wire import HttpWire
+from gateway.commands.conformance.http_wire import HttpRequest, HttpWire, WireError
 from gateway.commands.conformance.peer import Peer
 
 
 def advertised(http: HttpWire) -> frozenset[str]:
     """Return the extensions that the server says it has; none when it says nothing readable."""
     try:
-        listed = http.ask("GET", "/v2").object().get("extensions")
+        listed = http.ask(HttpRequest("GET", "/v2")).object().get("extensions")
     except (WireError, Broken):
         return frozenset()
     return (
@@ -39,11 +38,11 @@ def judge(check: Check, peer: Peer) -> Finding:
     error: Exception | None = None
     try:
         check.judge(peer)
-    except (Broken, Absent, Untested) as told:
+    except (Broken, Absent, NotApplicable) as told:
         error = told
     except Exception as odd:  # noqa: BLE001 - a hostile answer must not end the run
         error = Broken(f"the answer is not what can be judged ({type(odd).__name__}: {odd})"[:300])
-    verdict, reason = decide(check, error, peer.extensions)
+    verdict, reason = decide(check, error, peer.exchanges, peer.extensions)
     return Finding(check, verdict, reason, time.monotonic() - began, tuple(peer.exchanges))
 
 

@@ -15,8 +15,7 @@ from gateway.commands.conformance import report
 from gateway.commands.conformance.check import Broken, Finding, Verdict
 from gateway.commands.conformance.files import Run, write_json, write_junit
 from gateway.commands.conformance.grpc_wire import opened
-from gateway.commands.conformance.http_answer import WireError
-from gateway.commands.conformance.http_wire import HttpWire, Place
+from gateway.commands.conformance.http_wire import HttpRequest, HttpWire, Place, WireError
 from gateway.commands.conformance.peer import Peer, printable
 from gateway.commands.conformance.run import advertised, count, run
 from gateway.commands.conformance.subject import CannotTestError, describe, discover
@@ -38,7 +37,7 @@ def session(options: Namespace, console: Console | None = None) -> int:
         http = HttpWire(Place.of(options.url), options.timeout)
         with ExitStack() as stack:
             peer = _peer(options, http, stack)
-            with report.progress(console, len(checks)) as advance:
+            with report.progress(Console(stderr=True), len(checks)) as advance:
                 findings = run(checks, peer, advance)
         _tell(console, options, peer, findings)
     except (CannotTestError, ValueError) as error:
@@ -52,14 +51,14 @@ def session(options: Namespace, console: Console | None = None) -> int:
 
 def _peer(options: Namespace, http: HttpWire, stack: ExitStack) -> Peer:
     model = discover(http, options.model or "", batch=options.batch, seed=options.seed)
-    identity = None
-    if options.identity:
+    identities = []
+    for name in options.identity:
         try:
-            identity = describe(http, options.identity, batch=options.batch, seed=options.seed)
+            identities.append(describe(http, name, batch=options.batch, seed=options.seed))
         except (Broken, WireError) as error:
-            raise CannotTestError(f"the identity model '{options.identity}': {error}") from None
+            raise CannotTestError(f"the identity model '{name}': {error}") from None
     grpc = stack.enter_context(opened(options.grpc or "", timeout_s=options.timeout, tls=http.place.tls))
-    return Peer(http, grpc, model, identity=identity, extensions=advertised(http))
+    return Peer(http, grpc, model, identities=identities, extensions=advertised(http))
 
 
 def _tell(console: Console, options: Namespace, peer: Peer, findings: list[Finding]) -> None:
@@ -75,7 +74,7 @@ def _tell(console: Console, options: Namespace, peer: Peer, findings: list[Findi
     )
     if options.verbose:
         report.failures(console, findings)
-    report.table(console, findings)
+    report.overview(console, findings)
     report.summary(console, findings, told.server)
     if options.json:
         write_json(options.json, told, findings)
@@ -85,7 +84,7 @@ def _tell(console: Console, options: Namespace, peer: Peer, findings: list[Findi
 
 def _server(http: HttpWire) -> str:
     try:
-        body = http.ask("GET", "/v2").object()
+        body = http.ask(HttpRequest("GET", "/v2")).object()
     except (WireError, Broken):
         return "a server without metadata"
     return f"{str(body.get('name'))[:60]} {str(body.get('version'))[:30]}"

@@ -9,9 +9,8 @@ import numpy as np
 
 from gateway.commands.conformance.call import Call, model_path
 from gateway.commands.conformance.check import Broken
-from gateway.commands.conformance.http_answer import WireError
-from gateway.commands.conformance.http_wire import HttpWire
-from gateway.commands.conformance.tensors import DTYPES, Array, Tensor
+from gateway.commands.conformance.http_wire import HttpRequest, HttpWire, WireError
+from gateway.commands.conformance.tensors import DTYPES, RAW_ONLY, Array, Tensor
 
 FREE_SIZE: Final = 4
 """What a variable dimension that is not the batch is given."""
@@ -50,7 +49,8 @@ class Subject:
         """Return a correct request; equal arguments make equal inputs."""
         random = np.random.default_rng(self.seed if seed is None else seed)
         rows = self.batch if batch is None else batch
-        return Call(self.name, tuple(_make(spec, rows, random) for spec in self.inputs))
+        raw = tuple(spec.name for spec in (*self.inputs, *self.outputs) if spec.datatype in RAW_ONLY)
+        return Call(self.name, tuple(_make(spec, rows, random) for spec in self.inputs), raw_only=raw)
 
 
 def discover(http: HttpWire, name: str, *, batch: int, seed: int) -> Subject:
@@ -60,7 +60,7 @@ def discover(http: HttpWire, name: str, *, batch: int, seed: int) -> Subject:
         CannotTestError: when there is no server or no model with inputs that can be made up.
     """
     try:
-        alive = http.ask("GET", "/v2/health/live")
+        alive = http.ask(HttpRequest("GET", "/v2/health/live"))
     except WireError as error:
         raise CannotTestError(str(error)) from None
     names = [name] if name else _listed(http)
@@ -84,7 +84,7 @@ def describe(http: HttpWire, name: str, *, batch: int, seed: int) -> Subject:
         Broken: when they are missing, or its inputs are nothing that can be made up.
         WireError: when no answer comes.
     """
-    answer = http.ask("GET", model_path(name))
+    answer = http.ask(HttpRequest("GET", model_path(name)))
     if answer.status != 200:
         raise Broken(f"its metadata are answered with status {answer.status}")
     body = answer.object()
@@ -105,7 +105,7 @@ def describe(http: HttpWire, name: str, *, batch: int, seed: int) -> Subject:
 def _listed(http: HttpWire) -> list[str]:
     for method, target in (("POST", "/v2/repository/index"), ("GET", "/v2/models")):
         try:
-            answer = http.ask(method, target, body=b"{}" if method == "POST" else None)
+            answer = http.ask(HttpRequest(method, target, body=b"{}" if method == "POST" else None))
             read: Any = answer.json() if answer.status == 200 else []
         except (WireError, Broken):
             continue
@@ -124,7 +124,7 @@ def _specs(listed: Any, what: str) -> tuple[Spec, ...]:
     for entry in listed:
         fields = entry if isinstance(entry, dict) else {}
         name, datatype, shape = fields.get("name"), fields.get("datatype"), fields.get("shape")
-        sizes = shape if isinstance(shape, list) else [None]
+        sizes: list[Any] = shape if isinstance(shape, list) else [None]
         if not all(isinstance(size, int) and -1 <= size <= 1 << 20 for size in sizes):
             raise Broken(f"its {what} {str(name)[:40]!r} has no shape that can be filled")
         if datatype not in DTYPES:
@@ -145,6 +145,8 @@ def _make(spec: Spec, batch: int, random: np.random.Generator) -> Tensor:
 
 def _values(datatype: str, count: int, random: np.random.Generator) -> Array:
     dtype = DTYPES[datatype]
+    if datatype == "BF16":
+        return (random.random(count, np.float32).view("<u4") >> 16).astype(dtype)
     if datatype == "BYTES":
         texts = np.empty(count, object)
         texts[:] = [str(number).encode() for number in random.integers(0, 100, count)]

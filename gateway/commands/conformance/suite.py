@@ -16,8 +16,9 @@ from gateway.commands.conformance.areas import (
     http,
     infer,
     model,
+    parameters,
     parity,
-    policies,
+    policy_headers,
     repository,
     server,
     statistics,
@@ -33,7 +34,7 @@ AREAS: Final = tuple(
         datatypes,
         binary,
         compression,
-        policies,
+        parameters,
         statistics,
         repository,
         generate,
@@ -43,6 +44,7 @@ AREAS: Final = tuple(
         parity,
         errors,
         http,
+        policy_headers,
     )
 )
 

@@ -25,11 +25,15 @@ DTYPES: Final[dict[str, np.dtype[Any]]] = {
     "INT32": np.dtype("<i4"),
     "INT64": np.dtype("<i8"),
     "FP16": np.dtype("<f2"),
+    "BF16": np.dtype("<u2"),
     "FP32": np.dtype("<f4"),
     "FP64": np.dtype("<f8"),
     "BYTES": np.dtype("O"),
 }
-"""The protocol's datatypes and how numpy holds them; BYTES are Python ``bytes``."""
+"""The protocol's datatypes and how numpy holds them: BYTES are ``bytes``, BF16 its 16 bits as a number."""
+
+RAW_ONLY: Final = frozenset({"FP16", "BF16"})
+"""Datatypes that neither JSON nor InferTensorContents has a word for."""
 
 CONTENTS: Final[dict[str, str]] = {
     "BOOL": "bool_contents",
@@ -45,7 +49,7 @@ CONTENTS: Final[dict[str, str]] = {
     "FP64": "fp64_contents",
     "BYTES": "bytes_contents",
 }
-"""Which field of InferTensorContents holds a datatype; FP16 has none."""
+"""Which field of InferTensorContents holds a datatype."""
 
 _MOST_ELEMENTS: Final = 1 << 24
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from gateway.commands.conformance.call import HEADER_LENGTH, Call, Wanted
-from gateway.commands.conformance.check import Area, Untested, require
+from gateway.commands.conformance.check import Area, NotApplicable, require
 from gateway.commands.conformance.clauses import BINARY
 from gateway.commands.conformance.expect import refused
 from gateway.commands.conformance.peer import Peer, reply_of
@@ -16,6 +16,11 @@ EXTENSION: Final = "binary_tensor_data"
 ALL: Final = {"binary_data_output": True}
 
 
+def _need_json(call: Call) -> None:
+    if call.raw_only:
+        raise NotApplicable(f"'{call.raw_only[0]}' has a datatype that JSON has no word for")
+
+
 def _wanted(call: Call, peer: Peer, **parameters: Any) -> Call:
     return call.but(outputs=tuple(Wanted(spec.name, parameters) for spec in peer.model.outputs))
 
@@ -23,6 +28,7 @@ def _wanted(call: Call, peer: Peer, **parameters: Any) -> Call:
 @AREA.check("input", "inputs as binary data mean the same as JSON", BINARY, extension=EXTENSION)
 def binary_input(peer: Peer) -> None:
     """The outputs come as JSON when they are not asked for otherwise."""
+    _need_json(peer.model.call())
     reply, answer = peer.infer_binary(peer.model.call())
     require(not reply.binary, f"{list(reply.binary)} came as binary data without being asked for")
     require(not answer.header(HEADER_LENGTH), f"{HEADER_LENGTH} without binary data")
@@ -47,6 +53,7 @@ def binary_output_all(peer: Peer) -> None:
 @AREA.check("output-one-not", "an output's own wish comes first", BINARY, extension=EXTENSION)
 def binary_output_one_not(peer: Peer) -> None:
     """`binary_data: false` of an output outweighs `binary_data_output: true` of the request."""
+    _need_json(peer.model.call())
     reply = peer.infer(_wanted(peer.model.call().but(parameters=ALL), peer, binary_data=False))
     require(not reply.binary, f"{list(reply.binary)} came as binary data all the same")
     require(reply.outputs, "there are no outputs")
@@ -86,7 +93,7 @@ def length_of_everything(peer: Peer) -> None:
 def raw_body(peer: Peer) -> None:
     """Length 0 means no JSON: the only input, batch 1."""
     if len(peer.model.inputs) != 1 or sum(size == -1 for size in peer.model.inputs[0].shape[1:]):
-        raise Untested("the model does not have one input of known size")
+        raise NotApplicable("the model does not have one input of known size")
     call = peer.model.call(batch=1)
     raw = to_raw(call.tensors[0])
     if peer.model.inputs[0].datatype == "BYTES":
@@ -97,7 +104,8 @@ def raw_body(peer: Peer) -> None:
 
 
 def _refuse(peer: Peer, body: bytes, length: str) -> None:
-    peer.infer_binary(peer.model.call())  # so that a refusal is not one of everything
+    # So that a refusal is not one of everything.
+    peer.infer_binary(peer.model.call().but(parameters=ALL))
     refused(peer.post(f"{peer.model.call().path}/infer", body, ((HEADER_LENGTH, length),)))
 
 

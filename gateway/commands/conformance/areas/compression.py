@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from dataclasses import replace
 from typing import Final
 
 from gateway.commands.conformance.call import HEADER_LENGTH
 from gateway.commands.conformance.check import Absent, Area, require
 from gateway.commands.conformance.clauses import BINARY, HTTP
 from gateway.commands.conformance.expect import error_object
-from gateway.commands.conformance.http_answer import HttpAnswer
+from gateway.commands.conformance.http_wire import HttpAnswer
 from gateway.commands.conformance.peer import JSON, Peer, reply_of
 
 AREA = Area("compression")
@@ -29,7 +30,7 @@ def unpacked(answer: HttpAnswer) -> HttpAnswer:
     except zlib.error:
         plain = b""
     require(plain, f"the body is not {coding}")
-    return HttpAnswer(answer.status, answer.headers, plain, answer.interim, answer.version)
+    return replace(answer, body=plain)
 
 
 def _sent(peer: Peer, coding: str, body: bytes) -> HttpAnswer:

@@ -10,7 +10,7 @@ from gateway.commands.conformance.check import Area, require
 from gateway.commands.conformance.clauses import GENERATE
 from gateway.commands.conformance.expect import offered, refused
 from gateway.commands.conformance.faults import NO_SUCH_MODEL
-from gateway.commands.conformance.http_answer import HttpAnswer, parse_json
+from gateway.commands.conformance.http_wire import HttpAnswer, parse_json
 from gateway.commands.conformance.peer import Peer
 from gateway.commands.conformance.tensors import to_json
 

@@ -11,14 +11,13 @@ import numpy as np
 
 from gateway.commands.conformance import messages
 from gateway.commands.conformance.areas.model import newest
-from gateway.commands.conformance.call import Call, Wanted
-from gateway.commands.conformance.check import Area, Untested, require
+from gateway.commands.conformance.call import Wanted
+from gateway.commands.conformance.check import Area, require
 from gateway.commands.conformance.clauses import GRPC_CODES, GRPC_DATA, GRPC_INFER, PARAMETERS
 from gateway.commands.conformance.expect import refused_grpc
 from gateway.commands.conformance.faults import FAULTY, FaultyCall
 from gateway.commands.conformance.grpc_wire import GrpcAnswer
 from gateway.commands.conformance.peer import Peer
-from gateway.commands.conformance.tensors import CONTENTS
 
 AREA = Area("grpc-infer")
 REPLY: Final = messages.ModelInferResponse
@@ -36,16 +35,10 @@ def raw(peer: Peer) -> None:
     require(sorted(reply.by_name) == wanted, f"the outputs are {sorted(reply.by_name)}, not {wanted}")
 
 
-def _typed(peer: Peer, call: Call) -> Call:
-    if any(spec.datatype not in CONTENTS for spec in peer.model.inputs):
-        raise Untested("the model has an input that must travel raw")
-    return call
-
-
 @AREA.check("typed", "typed contents mean the same as raw ones", GRPC_DATA)
 def typed(peer: Peer) -> None:
     """Either may be used by any client."""
-    reply = peer.infer_grpc(_typed(peer, peer.model.call()), typed=True)
+    reply = peer.infer_grpc(peer.model.call(), typed=True)
     peer.infer_grpc(peer.model.call()).same_outputs(reply)
 
 
@@ -122,7 +115,7 @@ def _refused(peer: Peer, answer: GrpcAnswer, codes: tuple[str, ...] = INVALID) -
 @AREA.check("raw-and-typed", "raw and typed contents together are refused", GRPC_INFER)
 def raw_and_typed(peer: Peer) -> None:
     """One or the other, for all inputs."""
-    message = _typed(peer, peer.model.call()).as_message(typed=True)
+    message = peer.model.call().as_message(typed=True)
     message.raw_input_contents.extend(peer.model.call().as_message().raw_input_contents)
     _refused(peer, peer.call("ModelInfer", message, REPLY))
 
@@ -146,7 +139,7 @@ def no_contents(peer: Peer) -> None:
 @AREA.check("wrong-contents", "typed contents in another datatype's field are refused", GRPC_DATA)
 def wrong_contents(peer: Peer) -> None:
     """The field must match the datatype."""
-    message = _typed(peer, peer.model.call()).as_message(typed=True)
+    message = peer.model.call().as_message(typed=True)
     contents = message.inputs[0].contents
     count = peer.model.call().tensors[0].values.size
     other = "uint64_contents" if peer.model.inputs[0].datatype != "UINT64" else "fp64_contents"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.commands.conformance.call import model_path
-from gateway.commands.conformance.check import Area, Untested, require
+from gateway.commands.conformance.check import Area, NotApplicable, require
 from gateway.commands.conformance.clauses import (
     CONFIGURATION,
     REST_MODEL,
@@ -34,10 +34,10 @@ def newest(peer: Peer) -> str:
     """Return a version that can be asked for.
 
     Raises:
-        Untested: when the model has none, as it may.
+        NotApplicable: when the model has none, as it may.
     """
     if not peer.model.versions:
-        raise Untested("the model's metadata name no versions")
+        raise NotApplicable("the model's metadata name no versions")
     return peer.model.versions[-1]
 
 
@@ -62,7 +62,7 @@ def versions(peer: Peer) -> None:
     """Optional, for servers without versions."""
     listed = ok_object(peer.get(model_path(peer.model.name))).get("versions")
     if listed is None:
-        raise Untested("the model's metadata name no versions")
+        raise NotApplicable("the model's metadata name no versions")
     require(strings(listed, "'versions'"), "'versions' is empty")
 
 
@@ -120,7 +120,7 @@ def encoded_name(peer: Peer) -> None:
     name = peer.model.name
     encoded = f"/v2/models/%{ord(name[0]):02X}{name[1:]}"
     if not name[0].isalnum() or not name.isascii():
-        raise Untested("the model's name does not begin with a plain letter")
+        raise NotApplicable("the model's name does not begin with a plain letter")
     require(ok_object(peer.get(encoded)).get("name") == name, "'name' is not the model's")
 
 

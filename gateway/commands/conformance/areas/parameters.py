@@ -1,4 +1,4 @@
-"""Area `policies`: classification, sequences, scheduling and the reserved parameters."""
+"""Area `parameters`: classification, sequences, scheduling and the reserved parameters."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from gateway.commands.conformance.call import Reply, Wanted, read_message
-from gateway.commands.conformance.check import Area, Untested, require
-from gateway.commands.conformance.clauses import CLASSIFICATION, PARAMETERS, SCHEDULE, SEQUENCE
 from gateway.commands.conformance import messages
+from gateway.commands.conformance.call import Reply, Wanted, read_message
+from gateway.commands.conformance.check import Area, NotApplicable, require
+from gateway.commands.conformance.clauses import CLASSIFICATION, PARAMETERS, SCHEDULE, SEQUENCE
 from gateway.commands.conformance.expect import refused
 from gateway.commands.conformance.peer import Peer
 from gateway.commands.conformance.subject import Spec
 from gateway.commands.conformance.tensors import Tensor
 
-AREA = Area("policies")
+AREA = Area("parameters")
 TOP = 2
 
 
@@ -24,7 +24,7 @@ def _classes_of(peer: Peer) -> Spec:
     for spec in peer.model.outputs:
         if spec.datatype != "BYTES" and spec.shape[-1:] > (TOP,) and len(spec.shape) == 2:
             return spec
-    raise Untested(f"the model has no output [batch, classes] with more than {TOP} classes")
+    raise NotApplicable(f"the model has no output [batch, classes] with more than {TOP} classes")
 
 
 def _classified(peer: Peer, spec: Spec, count: int) -> Tensor:
