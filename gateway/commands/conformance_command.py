@@ -27,6 +27,7 @@ AREAS: Final = (
     "errors",
     "http",
     "policy-headers",
+    "leaving",
 )
 """The areas of the suite; named here so that --help needs no import of it."""
 

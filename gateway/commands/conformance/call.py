@@ -211,7 +211,7 @@ def read_message(message: Any) -> Reply:
     outputs = []
     for number, entry in enumerate(message.outputs):
         if raw:
-            both = entry.HasField("contents")
+            both = entry.contents.ByteSize()
             require(not both, f"'{entry.name}' has contents beside raw_output_contents")
             outputs.append(read_raw(entry.name, entry.datatype, list(entry.shape), raw[number]))
         else:

@@ -62,8 +62,8 @@ class Exchange:
 
     sent: str
     got: str
-    is_crash: bool = False
-    """Whether the server broke: no answer, or an error that it calls its own."""
+    is_unanswered: bool = False
+    """Whether no whole answer came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +114,14 @@ def decide(
 ) -> tuple[Verdict, str]:
     """Turn what a check's function ended with into a verdict and its reason.
 
-    A server may lack what is optional, and says so by a status or by not advertising it; it may not break
-    when it is asked for it.
+    A server may lack what is optional, and says so by a status or by not advertising it; it must answer
+    all the same.
     """
     if error is None:
         return Verdict.PASS, ""
     if isinstance(error, NotApplicable):
         return Verdict.NOT_APPLICABLE, str(error)
-    if check.extension in advertised or any(exchange.is_crash for exchange in exchanges):
+    if check.extension in advertised or any(exchange.is_unanswered for exchange in exchanges):
         return Verdict.FAIL, str(error)
     if check.extension:
         return Verdict.UNSUPPORTED, f"'{check.extension}' is not advertised"

@@ -62,11 +62,10 @@ def error_object(answer: HttpAnswer) -> None:
 
 
 def refused(answer: HttpAnswer, statuses: Collection[int] = ()) -> None:
-    """Require a refusal that blames the client, with the protocol's error object."""
+    """Require a refusal that blames the client."""
     fits = answer.status in statuses if statuses else 400 <= answer.status < 500
     wanted = joined(sorted(map(str, statuses))) if statuses else "4xx"
     require(fits, f"status {answer.status}, not {wanted}")
-    error_object(answer)
 
 
 def refused_grpc(answer: GrpcAnswer, codes: Collection[str]) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from xml.etree import ElementTree as ET
 
 from gateway.commands.conformance.check import Finding, Verdict
 from gateway.commands.conformance.run import count
+
+_NOT_XML: Final = re.compile("[^\t\n -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+SKIPPED: Final = frozenset({Verdict.UNSUPPORTED, Verdict.NOT_APPLICABLE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ def write_json(path: Path, run: Run, findings: Sequence[Finding]) -> None:
 
 
 def write_junit(path: Path, run: Run, findings: Sequence[Finding]) -> None:
-    """Write the findings as JUnit XML: a suite for each area; unsupported is skipped.
+    """Write the findings as JUnit XML: a suite for each area; what is unsupported or not applicable is skipped.
 
     Raises:
         OSError: when the file cannot be written.
@@ -65,7 +69,7 @@ def write_junit(path: Path, run: Run, findings: Sequence[Finding]) -> None:
                 name=area,
                 tests=str(len(within)),
                 failures=str(count(within, Verdict.FAIL)),
-                skipped=str(count(within, Verdict.UNSUPPORTED)),
+                skipped=str(sum(finding.verdict in SKIPPED for finding in within)),
                 timestamp=run.date,
             )
         _case(suites[area], finding)
@@ -78,8 +82,8 @@ def _case(suite: ET.Element, finding: Finding) -> None:
     case = ET.SubElement(
         suite, "testcase", classname=check.area, name=check.id, time=f"{finding.seconds:.3f}"
     )
-    if finding.verdict is Verdict.UNSUPPORTED:
-        ET.SubElement(case, "skipped", message=_xml(finding.reason))
+    if finding.verdict in SKIPPED:
+        ET.SubElement(case, "skipped", message=_xml(f"{finding.verdict}: {finding.reason}"))
     elif finding.verdict is Verdict.FAIL:
         failure = ET.SubElement(case, "failure", message=_xml(finding.reason))
         said = "\n\n".join(f"{exchange.sent}\n\n{exchange.got}" for exchange in finding.exchanges)
@@ -106,9 +110,4 @@ def _entry(finding: Finding) -> dict[str, Any]:
 
 def _xml(text: str) -> str:
     """Return text without the signs that XML cannot hold."""
-    return "".join(
-        sign
-        if sign in "\t\n" or " " <= sign <= "\ud7ff" or "\ue000" <= sign <= "\ufffd" or sign > "\uffff"
-        else "?"
-        for sign in text
-    )
+    return _NOT_XML.sub("?", text)

@@ -130,26 +130,40 @@ class HttpWire:
                 reason = f"no whole answer within {self.timeout_s:g} s"
             raise WireError(reason) from None
 
+    def abandon(self, request: HttpRequest, size: int) -> None:
+        """Send a request up to ``size`` bytes of its body, and end the connection.
+
+        Raises:
+            WireError: when the server cannot be connected to.
+        """
+        assert isinstance(request.body, bytes)
+        with self._connected() as connection, suppress(OSError):
+            self._head(connection, request)
+            connection.endheaders(request.body[:size])
+
     def _exchange(self, connection: HTTPConnection, request: HttpRequest) -> HttpAnswer:
         if connection.sock is None:
             raise WireError("the server had ended the connection with the answer before")
-        connection.putrequest(request.method, self.place.prefix + request.target, skip_accept_encoding=True)
-        for name, value in request.headers:
-            connection.putheader(name, value)
-        is_chunked = isinstance(request.body, tuple)
-        if is_chunked:
-            connection.putheader("Transfer-Encoding", "chunked")
-        elif request.body is not None:
-            connection.putheader("Content-Length", str(len(request.body)))
+        self._head(connection, request)
         # A server may answer, and close, before it has read everything.
         with suppress(BrokenPipeError, ConnectionResetError):
-            connection.endheaders(request.body, encode_chunked=is_chunked)
+            connection.endheaders(request.body, encode_chunked=isinstance(request.body, tuple))
         response = connection.getresponse()
         body = response.read(MAX_BODY + 1)
         if len(body) > MAX_BODY:
             raise WireError(f"the answer is longer than {MAX_BODY} bytes")
         response.close()
         return HttpAnswer(response.status, tuple(response.getheaders()), body)
+
+    def _head(self, connection: HTTPConnection, request: HttpRequest) -> None:
+        target = self.place.prefix + request.target
+        connection.putrequest(request.method, target, skip_accept_encoding=True)
+        for name, value in request.headers:
+            connection.putheader(name, value)
+        if isinstance(request.body, tuple):
+            connection.putheader("Transfer-Encoding", "chunked")
+        elif request.body is not None:
+            connection.putheader("Content-Length", str(len(request.body)))
 
     @contextmanager
     def _connected(self) -> Iterator[HTTPConnection]:

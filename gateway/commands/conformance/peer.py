@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from gateway.commands.conformance import messages
@@ -17,7 +18,6 @@ _SHOWN: Final = 700
 _EXCHANGES: Final = 12
 _WRITTEN_OUT: Final = 64 << 10
 JSON: Final = (("Content-Type", "application/json"),)
-GRPC_CRASHES: Final = frozenset({"INTERNAL", "UNKNOWN", "UNREADABLE", "DATA_LOSS"})
 
 
 class Peer:
@@ -92,11 +92,23 @@ class Peer:
         try:
             answers = self.http.in_turn(*requests)
         except WireError as error:
-            self._keep(sent, f"(no answer: {error})", is_crash=True)
+            self._keep(sent, f"(no answer: {error})", is_unanswered=True)
             raise Broken(str(error)) from None
-        broke = any(answer.status >= 500 and answer.status not in {501, 503} for answer in answers)
-        self._keep(sent, "\n---\n".join(map(show_http, answers)), is_crash=broke)
+        self._keep(sent, "\n---\n".join(map(show_http, answers)))
         return answers
+
+    def abandon_http(self, request: HttpRequest, size: int) -> None:
+        """Send a request up to ``size`` bytes of its body, and leave.
+
+        Raises:
+            Broken: when the server cannot be connected to.
+        """
+        try:
+            self.http.abandon(request, size)
+        except WireError as error:
+            self._keep(show_request(request), f"(no answer: {error})", is_unanswered=True)
+            raise Broken(str(error)) from None
+        self._keep(show_request(request), f"(left after {size} bytes of the body)")
 
     def get(self, target: str) -> HttpAnswer:
         """Exchange a GET."""
@@ -135,8 +147,7 @@ class Peer:
     def call(self, method: str, message: Any, reply: Any, **options: Any) -> GrpcAnswer:
         """Make a gRPC call; whatever it ends with is returned."""
         answer = self.grpc.call(method, message, reply, **options)
-        crash = answer.code in GRPC_CRASHES
-        self._keep(f"gRPC {method}\n{_shown_message(message)}", show_grpc(answer), is_crash=crash)
+        self._keep(f"gRPC {method}\n{_shown_message(message)}", show_grpc(answer))
         return answer
 
     def told(self, method: str, message: Any, reply: Any, **options: Any) -> Any:
@@ -177,8 +188,21 @@ class Peer:
         self.grpc.abandon(method, message)
         self._keep(f"gRPC {method}, cancelled at once", "")
 
-    def _keep(self, sent: str, got: str, *, is_crash: bool = False) -> None:
-        self.exchanges = [*self.exchanges[1 - _EXCHANGES :], Exchange(_short(sent), _short(got), is_crash)]
+    @contextmanager
+    def given(self, what: str) -> Iterator[None]:
+        """Do what must work before there is anything to judge; where it does not, another check says so.
+
+        Raises:
+            NotApplicable: when it does not work.
+        """
+        try:
+            yield
+        except Broken:
+            raise NotApplicable(f"{what} does not work") from None
+
+    def _keep(self, sent: str, got: str, *, is_unanswered: bool = False) -> None:
+        kept = Exchange(_short(sent), _short(got), is_unanswered)
+        self.exchanges = [*self.exchanges[1 - _EXCHANGES :], kept]
 
 
 def reply_of(answer: HttpAnswer) -> Reply:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from gateway.commands.conformance.check import (
     Absent,
@@ -16,6 +17,8 @@ from gateway.commands.conformance.check import (
 )
 from gateway.commands.conformance.http_wire import HttpRequest, HttpWire, WireError
 from gateway.commands.conformance.peer import Peer
+
+_LOOK_AGAIN_S: Final = 0.2
 
 
 def advertised(http: HttpWire) -> frozenset[str]:
@@ -49,12 +52,34 @@ def judge(check: Check, peer: Peer) -> Finding:
 def run(
     checks: Sequence[Check], peer: Peer, advance: Callable[[Finding], None] = lambda _finding: None
 ) -> list[Finding]:
-    """Run checks in order; ``advance`` hears of each finding."""
-    findings = []
+    """Run checks in order; ``advance`` hears of each finding.
+
+    A server that dies in a check and does not come back in time is not asked any more.
+    """
+    findings: list[Finding] = []
+    dead_since = ""
     for check in checks:
-        findings.append(judge(check, peer))
+        if dead_since:
+            findings.append(Finding(check, Verdict.NOT_APPLICABLE, f"the server is gone since {dead_since}"))
+        else:
+            findings.append(judge(check, peer))
+            if findings[-1].verdict is Verdict.FAIL and not comes_back(peer.http):
+                dead_since = check.id
         advance(findings[-1])
     return findings
+
+
+def comes_back(http: HttpWire) -> bool:
+    """Wait until the server is ready, as after a check that killed it; false when it is not in time."""
+    deadline = time.monotonic() + http.timeout_s
+    while time.monotonic() < deadline:
+        try:
+            http.ask(HttpRequest("GET", "/v2/health/live"))
+        except WireError:
+            time.sleep(_LOOK_AGAIN_S)
+        else:
+            return True
+    return False
 
 
 def count(findings: Sequence[Finding], verdict: Verdict) -> int:

@@ -6,7 +6,7 @@ import sys
 from argparse import Namespace
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from typing import Final
 
 from rich.console import Console
@@ -37,9 +37,10 @@ def session(options: Namespace, console: Console | None = None) -> int:
         http = HttpWire(Place.of(options.url), options.timeout)
         with ExitStack() as stack:
             peer = _peer(options, http, stack)
+            told = _told(options, peer)
             with report.progress(Console(stderr=True), len(checks)) as advance:
                 findings = run(checks, peer, advance)
-        _tell(console, options, peer, findings)
+        _tell(console, options, told, findings)
     except (CannotTestError, ValueError) as error:
         print(f"edgeway: {printable(str(error).encode())}", file=sys.stderr)
         return CANNOT
@@ -61,17 +62,20 @@ def _peer(options: Namespace, http: HttpWire, stack: ExitStack) -> Peer:
     return Peer(http, grpc, model, identities=identities, extensions=advertised(http))
 
 
-def _tell(console: Console, options: Namespace, peer: Peer, findings: list[Finding]) -> None:
-    told = Run(
+def _told(options: Namespace, peer: Peer) -> Run:
+    return Run(
         options.url,
         options.grpc or "",
         peer.model.name,
         _server(peer.http),
         tuple(sorted(peer.extensions)),
-        _suite(),
+        f"edgeway {version('edgeway')}",
         datetime.now(UTC).isoformat(timespec="seconds"),
         "edgeway " + " ".join(options.said),
     )
+
+
+def _tell(console: Console, options: Namespace, told: Run, findings: list[Finding]) -> None:
     if options.verbose:
         report.failures(console, findings)
     report.overview(console, findings)
@@ -88,10 +92,3 @@ def _server(http: HttpWire) -> str:
     except (WireError, Broken):
         return "a server without metadata"
     return f"{str(body.get('name'))[:60]} {str(body.get('version'))[:30]}"
-
-
-def _suite() -> str:
-    try:
-        return f"edgeway {version('edgeway')}"
-    except PackageNotFoundError:
-        return "edgeway"

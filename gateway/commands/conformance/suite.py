@@ -15,6 +15,7 @@ from gateway.commands.conformance.areas import (
     grpc_stream,
     http,
     infer,
+    leaving,
     model,
     parameters,
     parity,
@@ -45,6 +46,7 @@ AREAS: Final = tuple(
         errors,
         http,
         policy_headers,
+        leaving,
     )
 )
 

@@ -104,8 +104,8 @@ def raw_body(peer: Peer) -> None:
 
 
 def _refuse(peer: Peer, body: bytes, length: str) -> None:
-    # So that a refusal is not one of everything.
-    peer.infer_binary(peer.model.call().but(parameters=ALL))
+    with peer.given("binary data"):
+        peer.infer_binary(peer.model.call().but(parameters=ALL))
     refused(peer.post(f"{peer.model.call().path}/infer", body, ((HEADER_LENGTH, length),)))
 
 

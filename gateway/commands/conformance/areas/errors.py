@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from gateway.commands.conformance.call import model_path
 from gateway.commands.conformance.check import Area, require
 from gateway.commands.conformance.clauses import HTTP, REST_DATA, REST_ERROR, REST_INPUT, REST_REQUEST
 from gateway.commands.conformance.expect import error_object, refused
-from gateway.commands.conformance.faults import FAULTY, FaultyCall
+from gateway.commands.conformance.faults import FAULTY, NO_SUCH_MODEL, FaultyCall
+from gateway.commands.conformance.http_wire import HttpAnswer
 from gateway.commands.conformance.peer import Peer
 
 AREA = Area("errors")
@@ -140,12 +142,39 @@ def unknown_path(peer: Peer) -> None:
         require(answer.status == 404, f"status {answer.status}, not 404")
 
 
-@AREA.check("unknown-path-body", "its body is the error object", REST_ERROR)
-def unknown_path_body(peer: Peer) -> None:
-    """Clients read `error` of every refusal."""
-    answer = peer.get("/v2/no-such-thing")
-    require(400 <= answer.status < 500, f"status {answer.status}")
-    error_object(answer)
+BODIES_OF_REFUSALS: Final[tuple[tuple[str, str, Callable[[Peer], HttpAnswer]], ...]] = (
+    ("model", "an inference of an unknown model", lambda peer: peer.post(_infer(NO_SUCH_MODEL), b"{}")),
+    ("metadata", "metadata of an unknown model", lambda peer: peer.get(model_path(NO_SUCH_MODEL))),
+    ("json", "a body that is not JSON", lambda peer: peer.post(_infer(peer.model.name), b"{")),
+    ("request", "a request without inputs", lambda peer: peer.post(_infer(peer.model.name), b"{}")),
+    (
+        "tensor",
+        "a wrong tensor",
+        lambda peer: peer.post(
+            _infer(peer.model.name), _changed(peer, lambda b: b["inputs"][0].update(shape=[7]))
+        ),
+    ),
+    ("path", "an unknown path", lambda peer: peer.get("/v2/no-such-thing")),
+)
+
+
+def _infer(model: str) -> str:
+    return model_path(model, verb="infer")
+
+
+def _body_of(ask: Callable[[Peer], HttpAnswer]) -> Callable[[Peer], None]:
+    def check(peer: Peer) -> None:
+        answer = ask(peer)
+        require(answer.status >= 400, f"status {answer.status}")
+        error_object(answer)
+
+    return check
+
+
+for _name, _title, _ask in BODIES_OF_REFUSALS:
+    AREA.check(f"body-{_name}", f"the refusal of {_title} is a JSON object with `error`", REST_ERROR)(
+        _body_of(_ask)
+    )
 
 
 @AREA.check("not-found", "an unknown model is 404", f"{HTTP} 15.5.5")

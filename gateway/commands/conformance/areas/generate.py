@@ -72,19 +72,22 @@ def stream(peer: Peer) -> None:
 @AREA.check("unknown-model", "an unknown model is refused", GENERATE, optional=True)
 def unknown_model(peer: Peer) -> None:
     """Where the server has the endpoint at all."""
-    offered(_ask(peer, "generate", _body(peer)))
+    with peer.given("generate"):
+        offered(_ask(peer, "generate", _body(peer)))
     refused(peer.post(model_path(NO_SUCH_MODEL, verb="generate"), _body(peer)))
 
 
 @AREA.check("bad-json", "a body that is no JSON is refused", GENERATE, optional=True)
 def bad_json(peer: Peer) -> None:
     """Where the server has the endpoint at all."""
-    offered(_ask(peer, "generate", _body(peer)))
+    with peer.given("generate"):
+        offered(_ask(peer, "generate", _body(peer)))
     refused(_ask(peer, "generate", json.dumps(_body(peer)).encode()[:-1]))
 
 
 @AREA.check("missing-input", "a missing input is refused", GENERATE, optional=True)
 def missing_input(peer: Peer) -> None:
     """Where the server has the endpoint at all."""
-    offered(_ask(peer, "generate", _body(peer)))
+    with peer.given("generate"):
+        offered(_ask(peer, "generate", _body(peer)))
     refused(_ask(peer, "generate", {}))

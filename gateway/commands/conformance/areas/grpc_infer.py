@@ -1,4 +1,4 @@
-"""Area `grpc-infer`: ModelInfer, its codes, deadlines, cancellation, limits and compression."""
+"""Area `grpc-infer`: ModelInfer, its codes, limits and compression."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ from gateway.commands.conformance.peer import Peer
 AREA = Area("grpc-infer")
 REPLY: Final = messages.ModelInferResponse
 INVALID: Final = ("INVALID_ARGUMENT",)
-TIMES: Final = 20
 
 
 @AREA.check("raw", "raw contents; the answer has name, outputs and id", GRPC_INFER)
@@ -163,21 +162,4 @@ def large(peer: Peer) -> None:
     big = replace(tensor, shape=(5 << 20,), datatype="UINT8", values=np.zeros(5 << 20, np.uint8))
     answer = peer.call("ModelInfer", peer.model.call().but(tensors=(big,)).as_message(), REPLY)
     refused_grpc(answer, ("INVALID_ARGUMENT", "RESOURCE_EXHAUSTED"))
-    peer.infer_grpc(peer.model.call())
-
-
-@AREA.check("deadline", f"{TIMES} deadlines of a millisecond leave the server well", "gRPC, Deadlines")
-def deadline(peer: Peer) -> None:
-    """Each ends in time or with DEADLINE_EXCEEDED; the call after them is answered."""
-    call = peer.model.call().as_message()
-    codes = {peer.call("ModelInfer", call, REPLY, timeout_s=0.001).code for _ in range(TIMES)}
-    require(codes <= {"OK", "DEADLINE_EXCEEDED"}, f"the calls ended with {sorted(codes)}")
-    peer.infer_grpc(peer.model.call())
-
-
-@AREA.check("cancellation", f"{TIMES} cancelled calls leave the server well", "gRPC, Cancellation")
-def cancellation(peer: Peer) -> None:
-    """The call after them, on the same connection, is answered."""
-    for _ in range(TIMES):
-        peer.abandon("ModelInfer", peer.model.call().as_message())
     peer.infer_grpc(peer.model.call())

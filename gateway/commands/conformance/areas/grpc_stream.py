@@ -62,15 +62,7 @@ def error(peer: Peer) -> None:
 @AREA.check("empty", "a stream without requests ends well", STREAMING, optional=True)
 def empty(peer: Peer) -> None:
     """Nothing asked, nothing answered."""
-    one(peer)
+    with peer.given("a stream"):
+        one(peer)
     answer = _stream(peer)
     require(answer.code == "OK" and not answer.messages, f"ended with {answer.code}: {answer.details[:200]}")
-
-
-@AREA.check("left", "a client that leaves harms nobody", STREAMING, optional=True)
-def left(peer: Peer) -> None:
-    """The next stream is answered."""
-    sent = [peer.model.call(seed=seed).as_message() for seed in range(20)]
-    answer = _stream(peer, *sent, stop_after=1)
-    require(answer.messages, f"ended with {answer.code}: {answer.details[:200]}")
-    one(peer)

@@ -17,11 +17,13 @@ from gateway.commands.conformance.peer import Peer
 AREA = Area("parity")
 CLAUSE: Final = f"{GRPC}: the API closely follows the concepts of the HTTP/REST API"
 CODES: Final[dict[int, frozenset[str]]] = {
+    200: frozenset({"OK"}),
     400: frozenset({"INVALID_ARGUMENT", "FAILED_PRECONDITION", "OUT_OF_RANGE"}),
     404: frozenset({"NOT_FOUND"}),
     413: frozenset({"INVALID_ARGUMENT", "RESOURCE_EXHAUSTED"}),
     422: frozenset({"INVALID_ARGUMENT"}),
     429: frozenset({"RESOURCE_EXHAUSTED"}),
+    500: frozenset({"INTERNAL", "UNKNOWN"}),
     501: frozenset({"UNIMPLEMENTED"}),
     503: frozenset({"UNAVAILABLE", "RESOURCE_EXHAUSTED"}),
     504: frozenset({"DEADLINE_EXCEEDED"}),

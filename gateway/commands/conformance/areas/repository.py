@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from gateway.commands.conformance.check import Area, require
 from gateway.commands.conformance.clauses import LOGGING, REPOSITORY, SHARED_MEMORY, TRACE
-from gateway.commands.conformance.expect import offered, refused, text
+from gateway.commands.conformance.expect import error_object, offered, text
 from gateway.commands.conformance.faults import NO_SUCH_MODEL
 from gateway.commands.conformance.peer import Peer
 
@@ -67,7 +67,8 @@ def index_ready(peer: Peer) -> None:
 def load_unknown(peer: Peer) -> None:
     """With the error object; 403 where strangers may not load is a refusal too."""
     answer = peer.post(f"/v2/repository/models/{NO_SUCH_MODEL}/load", b"{}")
-    refused(answer)
+    require(answer.status >= 400, f"status {answer.status}")
+    error_object(answer)
 
 
 @AREA.check("logging", "the log settings can be read", LOGGING, extension="logging")
