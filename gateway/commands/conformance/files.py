@@ -52,7 +52,7 @@ def write_json(path: Path, run: Run, findings: Sequence[Finding]) -> None:
 
 
 def write_junit(path: Path, run: Run, findings: Sequence[Finding]) -> None:
-    """Write the findings as JUnit XML: a suite for each area; what is unsupported or not applicable is skipped.
+    """Write the findings as JUnit XML: a suite for each area; what did neither pass nor fail is skipped.
 
     Raises:
         OSError: when the file cannot be written.

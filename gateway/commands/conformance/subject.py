@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +15,9 @@ from gateway.commands.conformance.tensors import DTYPES, RAW_ONLY, Array, Tensor
 
 FREE_SIZE: Final = 4
 """What a variable dimension that is not the batch is given."""
+
+
+_MOST_ELEMENTS: Final = 1 << 22
 
 
 class CannotTestError(Exception):
@@ -92,13 +96,12 @@ def describe(http: HttpWire, name: str, *, batch: int, seed: int) -> Subject:
     subject = Subject(
         name,
         tuple(str(version) for version in versions) if isinstance(versions, list) else (),
-        _specs(body.get("inputs"), "input"),
-        _specs(body.get("outputs"), "output"),
+        _inputs(body.get("inputs")),
+        _outputs(body.get("outputs")),
         batch,
         seed,
     )
-    if not subject.inputs:
-        raise Broken("its metadata name no inputs")
+    subject.call()
     return subject
 
 
@@ -109,36 +112,49 @@ def _listed(http: HttpWire) -> list[str]:
             read: Any = answer.json() if answer.status == 200 else []
         except (WireError, Broken):
             continue
-        entries = read.get("models", []) if isinstance(read, dict) else read
-        names = [entry.get("name") if isinstance(entry, dict) else entry for entry in entries]
+        entries = read.get("models") if isinstance(read, dict) else read
+        listed = entries if isinstance(entries, list) else ()
+        names = [entry.get("name") if isinstance(entry, dict) else entry for entry in listed]
         found = [name for name in names if isinstance(name, str) and name]
         if found:
             return found
     return []
 
 
-def _specs(listed: Any, what: str) -> tuple[Spec, ...]:
-    if not isinstance(listed, list):
-        return ()
+def _inputs(listed: Any) -> tuple[Spec, ...]:
+    if not isinstance(listed, list) or not listed:
+        raise Broken("its metadata name no inputs")
     specs = []
     for entry in listed:
-        fields = entry if isinstance(entry, dict) else {}
-        name, datatype, shape = fields.get("name"), fields.get("datatype"), fields.get("shape")
-        sizes: list[Any] = shape if isinstance(shape, list) else [None]
-        if not all(isinstance(size, int) and -1 <= size <= 1 << 20 for size in sizes):
-            raise Broken(f"its {what} {str(name)[:40]!r} has no shape that can be filled")
-        if datatype not in DTYPES:
-            raise Broken(f"its {what} {str(name)[:40]!r} has a datatype that cannot be made up")
-        specs.append(Spec(str(name), str(datatype), tuple(sizes)))
+        spec = _spec(entry)
+        if spec is None:
+            raise Broken(f"nothing can be made up for its input {str(entry)[:100]}")
+        specs.append(spec)
     return tuple(specs)
+
+
+def _outputs(listed: Any) -> tuple[Spec, ...]:
+    """Return what can be read; a check of its own judges what cannot."""
+    specs = map(_spec, listed if isinstance(listed, list) else ())
+    return tuple(spec for spec in specs if spec is not None)
+
+
+def _spec(entry: Any) -> Spec | None:
+    fields = entry if isinstance(entry, dict) else {}
+    name, datatype, shape = fields.get("name"), fields.get("datatype"), fields.get("shape")
+    has_name = isinstance(name, str) and isinstance(datatype, str) and datatype in DTYPES
+    sizes: list[Any] = shape if isinstance(shape, list) else [None]
+    if not has_name or not all(isinstance(size, int) and -1 <= size <= _MOST_ELEMENTS for size in sizes):
+        return None
+    return Spec(str(name), str(datatype), tuple(sizes))
 
 
 def _make(spec: Spec, batch: int, random: np.random.Generator) -> Tensor:
     sizes = [FREE_SIZE if size == -1 else size for size in spec.shape]
     if spec.shape[:1] == (-1,):
         sizes[0] = batch
-    count = int(np.prod(sizes, dtype=np.int64))
-    if count > 1 << 22:
+    count = math.prod(sizes)
+    if count > _MOST_ELEMENTS:
         raise Broken(f"its input '{spec.name}' has more elements than are worth making up")
     return Tensor(spec.name, spec.datatype, tuple(sizes), _values(spec.datatype, count, random))
 
@@ -152,5 +168,5 @@ def _values(datatype: str, count: int, random: np.random.Generator) -> Array:
         texts[:] = [str(number).encode() for number in random.integers(0, 100, count)]
         return texts
     if dtype.kind == "f":
-        return random.random(count).astype(dtype)
+        return random.standard_normal(count).astype(dtype)
     return random.integers(0, 2 if dtype.kind == "b" else 10, count).astype(dtype)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -76,6 +76,19 @@ class Tensor:
         else:
             same = bool(np.array_equal(self.values, other.values))
         return "" if same else f"the values of '{self.name}' differ"
+
+    def distance(self, other: Tensor) -> float:
+        """Return how far the values are from those of a tensor of the same size: 0 when they are equal."""
+        if self.values.dtype.kind == "O":
+            return float(np.sum(self.values != other.values))
+        with np.errstate(all="ignore"):
+            return float(np.nansum(np.abs(self.values.astype(float) - other.values.astype(float))))
+
+    def row(self, number: int) -> Tensor:
+        """Return one row of a batch, as a batch of one."""
+        size = self.values.size // self.shape[0]
+        values = self.values[number * size : (number + 1) * size]
+        return replace(self, shape=(1, *self.shape[1:]), values=values)
 
 
 def to_json(tensor: Tensor) -> list[Any]:
