@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -77,18 +78,9 @@ class Tensor:
             same = bool(np.array_equal(self.values, other.values))
         return "" if same else f"the values of '{self.name}' differ"
 
-    def distance(self, other: Tensor) -> float:
-        """Return how far the values are from those of a tensor of the same size: 0 when they are equal."""
-        if self.values.dtype.kind == "O":
-            return float(np.sum(self.values != other.values))
-        with np.errstate(all="ignore"):
-            return float(np.nansum(np.abs(self.values.astype(float) - other.values.astype(float))))
-
-    def row(self, number: int) -> Tensor:
-        """Return one row of a batch, as a batch of one."""
-        size = self.values.size // self.shape[0]
-        values = self.values[number * size : (number + 1) * size]
-        return replace(self, shape=(1, *self.shape[1:]), values=values)
+    def take(self, order: Sequence[int]) -> Tensor:
+        """Return the rows in another order."""
+        return replace(self, values=self.values.reshape(self.shape[0], -1)[list(order)].ravel())
 
 
 def to_json(tensor: Tensor) -> list[Any]:
