@@ -169,6 +169,25 @@ class Peer:
         message = call.as_message(typed=typed)
         return read_message(self.told("ModelInfer", message, messages.ModelInferResponse, **options))
 
+    def goes_on(self) -> None:
+        """Require that a right request over HTTP is answered, after something that was not right.
+
+        Raises:
+            Broken: when it is not.
+        """
+        call = self.model.call()
+        answer = self.send_binary(call) if call.raw_only else self.post(f"{call.path}/infer", call.as_json())
+        require(answer.status == 200, f"afterwards a right request is answered with {answer.status}")
+
+    def goes_on_grpc(self) -> None:
+        """Require the same over gRPC.
+
+        Raises:
+            Broken: when it is not.
+        """
+        code = self.call("ModelInfer", self.model.call().as_message(), messages.ModelInferResponse).code
+        require(code == "OK", f"afterwards a right request ends with {code}")
+
     def stream(self, method: str, sent: Iterable[Any], reply: Any, **options: Any) -> GrpcAnswer:
         """Make a call with streams both ways."""
         listed = list(sent)

@@ -20,7 +20,7 @@ def _of(faulty: FaultyCall) -> Callable[[Peer], None]:
     def check(peer: Peer) -> None:
         call = faulty.make(peer.model)
         refused(peer.post(f"{call.path}/infer", call.as_json()))
-        peer.infer(peer.model.call())
+        peer.goes_on()
 
     return check
 
@@ -37,7 +37,7 @@ def _changed(peer: Peer, change: Callable[[dict[str, Any]], Any]) -> dict[str, A
 
 def _refuse(peer: Peer, body: Any) -> None:
     refused(peer.post(f"{peer.model.call().path}/infer", body))
-    peer.infer(peer.model.call())
+    peer.goes_on()
 
 
 BODIES: Final[tuple[tuple[str, str, str, Callable[[Peer], Any]], ...]] = (

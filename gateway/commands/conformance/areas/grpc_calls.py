@@ -71,7 +71,6 @@ def unknown_ready(peer: Peer) -> None:
     answer = peer.call("ModelReady", named(NO_SUCH_MODEL), messages.ModelReadyResponse)
     denied = answer.code == "OK" and not answer.message.ready
     require(denied or answer.code in {"NOT_FOUND", "UNAVAILABLE"}, f"ended with {answer.code}")
-    live(peer)
 
 
 @AREA.check("model-metadata", "ModelMetadata", GRPC_MODEL)
@@ -165,7 +164,6 @@ def load_unknown(peer: Peer) -> None:
         "FAILED_PRECONDITION",
     )
     refused_grpc(answer, codes)
-    live(peer)
 
 
 @AREA.check("log-settings", "LogSettings", LOGGING, extension="logging")

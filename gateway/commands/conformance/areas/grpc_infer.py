@@ -97,7 +97,7 @@ def _of(faulty: FaultyCall) -> Callable[[Peer], None]:
     def check(peer: Peer) -> None:
         answer = peer.call("ModelInfer", faulty.make(peer.model).as_message(), REPLY)
         refused_grpc(answer, faulty.codes)
-        peer.infer_grpc(peer.model.call())
+        peer.goes_on_grpc()
 
     return check
 
@@ -108,7 +108,7 @@ for _faulty in FAULTY:
 
 def _refused(peer: Peer, answer: GrpcAnswer, codes: tuple[str, ...] = INVALID) -> None:
     refused_grpc(answer, codes)
-    peer.infer_grpc(peer.model.call())
+    peer.goes_on_grpc()
 
 
 @AREA.check("raw-and-typed", "raw and typed contents together are refused", GRPC_INFER)
@@ -152,7 +152,7 @@ def no_message(peer: Peer) -> None:
     """INTERNAL is what gRPC's own libraries say; INVALID_ARGUMENT is as true."""
     answer = peer.call("ModelInfer", b"\xff\xff\xff\xff", REPLY)
     require(answer.code in {"INTERNAL", "INVALID_ARGUMENT", "UNKNOWN"}, f"ended with {answer.code}")
-    peer.infer_grpc(peer.model.call())
+    peer.goes_on_grpc()
 
 
 @AREA.check("large", "a message of 5 MB is answered", GRPC_CODES)
@@ -162,4 +162,4 @@ def large(peer: Peer) -> None:
     big = replace(tensor, shape=(5 << 20,), datatype="UINT8", values=np.zeros(5 << 20, np.uint8))
     answer = peer.call("ModelInfer", peer.model.call().but(tensors=(big,)).as_message(), REPLY)
     refused_grpc(answer, ("INVALID_ARGUMENT", "RESOURCE_EXHAUSTED"))
-    peer.infer_grpc(peer.model.call())
+    peer.goes_on_grpc()

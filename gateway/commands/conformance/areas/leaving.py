@@ -19,7 +19,7 @@ def _leave(peer: Peer, share: float) -> None:
     body = call.as_json()
     for _ in range(TIMES):
         peer.abandon_http(HttpRequest("POST", f"{call.path}/infer", JSON, body), int(len(body) * share))
-    peer.infer(call)
+    peer.goes_on()
 
 
 @AREA.check("http-body", f"{TIMES} HTTP clients that leave inside a body", f"{HTTP1} 9.5, 9.6")
@@ -40,7 +40,7 @@ def grpc_deadline(peer: Peer) -> None:
     call, reply = peer.model.call().as_message(), messages.ModelInferResponse
     codes = {peer.call("ModelInfer", call, reply, timeout_s=0.001).code for _ in range(TIMES)}
     require(codes <= {"OK", "DEADLINE_EXCEEDED"}, f"the calls ended with {sorted(codes)}")
-    peer.infer_grpc(peer.model.call())
+    peer.goes_on_grpc()
 
 
 @AREA.check("grpc-cancel", f"{TIMES} gRPC calls that are cancelled at once", "gRPC, Cancellation")
@@ -48,7 +48,7 @@ def grpc_cancel(peer: Peer) -> None:
     """The call after them, on the same connection, is answered."""
     for _ in range(TIMES):
         peer.abandon("ModelInfer", peer.model.call().as_message())
-    peer.infer_grpc(peer.model.call())
+    peer.goes_on_grpc()
 
 
 @AREA.check("grpc-stream", "a stream that is cancelled after its first answer", STREAMING, optional=True)
@@ -59,7 +59,7 @@ def grpc_stream(peer: Peer) -> None:
     if answer.code == "UNIMPLEMENTED":
         raise Absent("answered with UNIMPLEMENTED")
     require(answer.messages, f"ended with {answer.code}: {answer.details[:200]}")
-    peer.infer_grpc(peer.model.call())
+    peer.goes_on_grpc()
 
 
 @AREA.check("afterwards", "after all this the server is ready and answers", f"{HTTP1} 9")
@@ -68,4 +68,4 @@ def afterwards(peer: Peer) -> None:
     for _ in range(3):
         status = peer.get("/v2/health/ready").status
         require(status == 200, f"/v2/health/ready is answered with {status}")
-        peer.infer(peer.model.call())
+        peer.goes_on()
