@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,19 +34,23 @@ AREAS: Final = (
 
 EXAMPLES: Final = """\
   edgeway conformance http://127.0.0.1:8000 --grpc 127.0.0.1:8001
-                                            the first model that the server lists
-  edgeway conformance http://127.0.0.1:8080 --model digits --only infer --only errors --verbose
-                                            two areas; every failure with its request, answer and clause
-  edgeway conformance http://127.0.0.1:8000 --model digits --identity echo --json out/c.json --junit out/c.xml
-                                            `echo` answers its inputs: every datatype is sent there and back
-  edgeway conformance http://127.0.0.1:8000 --list
-                                            the checks and their clauses; nothing is sent
+  edgeway conformance 127.0.0.1:8080 --model digits --only infer --only errors --verbose
+  edgeway conformance 127.0.0.1:8000 --grpc 127.0.0.1:8001 --identity echo --json c.json --junit c.xml
+  edgeway conformance --list
 
-Works against any server of the Open Inference Protocol (KServe V2). It sends wrong and hostile requests,
-which a server must survive, and changes nothing: no model is loaded or unloaded, nothing is set.
+The first tests the first model that the server lists. The second runs two areas and shows requests, answers
+and clauses of what failed. In the third, `echo` is a model that answers its inputs: every datatype is sent
+there and back. The fourth shows all checks, and the clauses that they stand for; nothing is sent.
 
-A check is required, or optional: a part that the server may leave out. What an optional check finds missing
-is `unsupported`, unless the server's metadata advertise the extension: then it fails.
+Works against any server of the Open Inference Protocol (KServe V2). It sends wrong requests, which a server
+must survive, and changes nothing: no model is loaded or unloaded, nothing is set.
+
+verdicts:
+  pass         the clause is kept
+  fail         it is not
+  unsupported  an optional part that the server leaves out: its metadata do not list the extension, or it
+               says so with 404, 405, 501 or UNIMPLEMENTED. What it lists, it must have
+  n/a          nothing to check: the model has no such input, no --grpc was given ...
 
 exit codes: 0 nothing failed, 1 something failed, 2 no server there, or no model that can be tested
 """
@@ -60,10 +65,9 @@ def add_to(commands: Any) -> None:
         about="check how well a server speaks the Open Inference Protocol",
         examples=EXAMPLES,
     )
-    parser.add_argument(
-        "url", metavar="URL", help="where its HTTP side listens, such as http://127.0.0.1:8000"
-    )
-    parser.add_argument("--grpc", metavar="HOST:PORT", help="where its gRPC side listens (not tested)")
+    about = "where its HTTP side listens, such as http://127.0.0.1:8000"
+    parser.add_argument("url", nargs="?", metavar="URL", help=about)
+    parser.add_argument("--grpc", metavar="HOST:PORT", help="where its gRPC side listens (none: not tested)")
     parser.add_argument("--model", metavar="NAME", help="the model under test (the first one listed)")
     parser.add_argument(
         "--identity",
@@ -72,8 +76,9 @@ def add_to(commands: Any) -> None:
         metavar="MODEL",
         help="a model that answers its inputs, for area datatypes; may be given again",
     )
-    parser.add_argument("--batch", type=_batch, default=2, metavar="ROWS", help="rows in a request (2)")
-    parser.add_argument("--seed", type=int, default=1, help="of the inputs (1)")
+    rows, seeds = _whole(1, 1024), _whole(0, 2**32)
+    parser.add_argument("--batch", type=rows, default=2, metavar="ROWS", help="rows in a request (2)")
+    parser.add_argument("--seed", type=seeds, default=1, metavar="N", help="of the inputs (1)")
     parser.add_argument("--timeout", type=_seconds, default=10.0, metavar="S", help="for one exchange (10)")
     parser.add_argument(
         "--only",
@@ -89,10 +94,13 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write a JUnit report")
 
 
-def _batch(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= 1024):
-        raise argparse.ArgumentTypeError("must be a whole number from 1 to 1024")
-    return int(text)
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not (text.isascii() and text.isdecimal() and least <= int(text) <= most):
+            raise argparse.ArgumentTypeError(f"must be a whole number from {least} to {most}")
+        return int(text)
+
+    return read
 
 
 def _seconds(text: str) -> float:
@@ -108,5 +116,8 @@ def _seconds(text: str) -> float:
 def _run(options: argparse.Namespace) -> int:
     from gateway.commands.conformance.session import session  # noqa: PLC0415 - 300 checks, needed only here
 
+    if not options.url and not options.list:
+        print("edgeway: name the server: edgeway conformance URL, or --list for the checks", file=sys.stderr)
+        return 2
     options.said = sys.argv[1:]
     return session(options)

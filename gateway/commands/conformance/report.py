@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from gateway.commands.conformance.check import Check, Finding, Verdict
+from gateway.commands.conformance.check import Check, Finding, Level, Verdict
 from gateway.commands.conformance.clauses import DOCUMENTS
 from gateway.commands.conformance.peer import printable
 from gateway.commands.conformance.run import count
@@ -30,13 +30,12 @@ _NAMED: Final = 4
 
 def listing(console: Console, checks: Sequence[Check]) -> None:
     """Show the checks without running them, and the documents whose clauses they name."""
-    table = Table(box=None, pad_edge=False)
-    for column in ("check", "level", "what is checked", "clause"):
-        table.add_column(column, overflow="fold")
+    table = _section(None)
     for check in checks:
-        table.add_row(check.id, str(check.level), escape(check.title), escape(check.clause))
+        optional = " [yellow](optional)[/]" if check.level is Level.OPTIONAL else ""
+        table.add_row(check.id, f"{escape(check.title)}{optional}\n[dim]{escape(check.clause)}[/]")
     console.print(table)
-    documents = Table(box=None, pad_edge=False, show_header=False, title="documents", title_justify="left")
+    documents = _section("documents")
     for name, place in DOCUMENTS.items():
         documents.add_row(name, escape(place))
     console.print()
@@ -119,7 +118,7 @@ def summary(console: Console, findings: Sequence[Finding], server: str) -> None:
     console.print(f"[{style}]{_safe(server)}: {len(findings)} checks: {numbers}[/]", highlight=False)
 
 
-def _section(title: str) -> Table:
+def _section(title: str | None) -> Table:
     table = Table(box=None, pad_edge=False, show_header=False, title=title, title_justify="left")
     table.add_column(max_width=32, overflow="fold")
     table.add_column(overflow="fold")

@@ -34,20 +34,27 @@ def session(options: Namespace, console: Console | None = None) -> int:
         report.listing(console, checks)
         return PASSED
     try:
-        http = HttpWire(Place.of(options.url), options.timeout)
         with ExitStack() as stack:
+            http = HttpWire(_place(options.url), options.timeout)
             peer = _peer(options, http, stack)
             told = _told(options, peer)
             with report.progress(Console(stderr=True), len(checks)) as advance:
                 findings = run(checks, peer, advance)
         _tell(console, options, told, findings)
-    except (CannotTestError, ValueError) as error:
+    except CannotTestError as error:
         print(f"edgeway: {printable(str(error).encode())}", file=sys.stderr)
         return CANNOT
     except OSError as error:
         print(f"edgeway: the report cannot be written: {error}", file=sys.stderr)
         return CANNOT
     return FAILED if count(findings, Verdict.FAIL) else PASSED
+
+
+def _place(url: str) -> Place:
+    try:
+        return Place.of(url)
+    except ValueError as error:
+        raise CannotTestError(str(error)) from None
 
 
 def _peer(options: Namespace, http: HttpWire, stack: ExitStack) -> Peer:

@@ -93,9 +93,10 @@ def to_json(tensor: Tensor) -> list[Any]:
 
 def nest(flat: list[Any], shape: tuple[int, ...]) -> list[Any]:
     """Return ``flat`` as lists of lists, as ``shape`` has them."""
-    for size in reversed(shape[1:]):
-        flat = [flat[start : start + size] for start in range(0, len(flat), size)]
-    return flat
+    elements = np.empty(len(flat), object)
+    elements[:] = flat
+    nested: list[Any] = elements.reshape(shape or (1,)).tolist()
+    return nested
 
 
 def to_raw(tensor: Tensor) -> bytes:

@@ -185,7 +185,7 @@ def not_found(peer: Peer) -> None:
     refused(peer.post(f"{call.path}/infer", call.as_json()), {404})
 
 
-@AREA.check("no-traces", "a refusal tells nothing of the server's inside", f"{HTTP} 17.9")
+@AREA.check("no-traces", "a refusal tells nothing of the server's inside", f"{HTTP} 17.12")
 def no_traces(peer: Peer) -> None:
     """No traceback and no file of the server's."""
     for body in (b'{"inputs": 7}', b'{"inputs": [{"name": 1}]}', b"{"):
