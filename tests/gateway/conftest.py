@@ -10,14 +10,14 @@ from tests.fakes.conformance import Stage, edgeway
 
 
 @pytest.fixture(scope="session")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def conformance_running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """An edge in front of a central gateway, and the two proxies."""
     with edgeway(tmp_path_factory.mktemp("conformance")) as stage:
         yield stage
 
 
 @pytest.fixture
-def stage(running: Stage) -> Iterator[Stage]:
+def stage(conformance_running: Stage) -> Iterator[Stage]:
     """The same, honest again after the test."""
-    yield running
-    running.be_honest()
+    yield conformance_running
+    conformance_running.be_honest()

@@ -20,9 +20,9 @@ NOT_APPLICABLE = {"datatypes.binary-BF16", "datatypes.grpc-BF16"}
 
 
 @pytest.fixture(scope="module")
-def findings(running: Stage) -> dict[str, Finding]:
+def findings(conformance_running: Stage) -> dict[str, Finding]:
     """What the whole suite finds out about Edgeway."""
-    return conformance(running)
+    return conformance(conformance_running)
 
 
 @pytest.mark.parametrize("area", NAMES)

@@ -65,7 +65,7 @@ class Peer:
             datatypes = {spec.datatype for spec in subject.inputs}
             if datatype in datatypes and not datatypes & set(without):
                 return subject
-        raise NotApplicable(f"no identity model has a {datatype} input that can travel so")
+        raise NotApplicable("no identity model has such an input")
 
     def start(self) -> None:
         """Forget what was said: a new check begins."""
@@ -124,7 +124,7 @@ class Peer:
         Raises:
             Broken: when it does not.
         """
-        if call.raw_only:
+        if call.raw_only and headers is JSON and not nested:
             return self.infer_binary(call.but(parameters={**call.parameters, "binary_data_output": True}))[0]
         answer = self.post(f"{call.path}/infer", call.as_json(nested=nested), headers)
         return reply_of(answer)
