@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -35,36 +34,34 @@ def edgeway(folder: Path, _: Path) -> Iterator[Running]:
     central, edge = world.write(folder, ports)
     serve = [sys.executable, "-m", "gateway", "serve"]
     with ExitStack() as stack:
-        stack.enter_context(server([*serve, str(central)], ports.central))
-        stack.enter_context(server([*serve, str(edge)], ports.http))
+        stack.enter_context(server([*serve, str(central)], ports.central, log=folder / "central.log"))
+        stack.enter_context(server([*serve, str(edge)], ports.http, log=folder / "edge.log"))
         yield Running(
             ports.http, ports.grpc, ("echo", "echo_half"), "this checkout, edge in front of central"
         )
 
 
 @contextmanager
-def triton(_: Path, peers: Path) -> Iterator[Running]:
+def triton(folder: Path, peers: Path) -> Iterator[Running]:
     """Run Triton."""
     peer = Triton.install(peers / "triton")
     http, grpc = free_port(), free_port()
     peer.write_echo("echo", tuple(world.ECHO))
     peer.write_echo("echo_half", (*world.HALF, "BF16"))
-    with server(peer.command(http_port=http, grpc_port=grpc), http, peer.environment()):
+    folder.mkdir(parents=True, exist_ok=True)
+    command = peer.command(http_port=http, grpc_port=grpc)
+    with server(command, http, peer.environment(), log=folder / "log"):
         yield Running(http, grpc, ("echo", "echo_half"), f"the binary in {TRITON_WHEEL}")
 
 
 @contextmanager
-def mlserver(_: Path, peers: Path) -> Iterator[Running]:
+def mlserver(folder: Path, peers: Path) -> Iterator[Running]:
     """Run MLServer."""
     peer = MLServer.install(peers / "mlserver")
     http, grpc = free_port(), free_port()
     peer.write_echo("echo", tuple(world.ECHO))
     peer.write_echo("echo_half", tuple(world.HALF))
-    with server(peer.command(http_port=http, grpc_port=grpc), http, peer.environment()):
+    folder.mkdir(parents=True, exist_ok=True)
+    command = peer.command(http_port=http, grpc_port=grpc)
+    with server(command, http, peer.environment(), log=folder / "log"):
         yield Running(http, grpc, ("echo", "echo_half"), MLSERVER_WHEEL)
-
-
-def pip_is_missing(error: Exception) -> str:
-    """Say why a peer is not there."""
-    told = error.cmd if isinstance(error, subprocess.CalledProcessError) else error
-    return f"cannot be installed or started: {told}"
