@@ -78,12 +78,12 @@ def _extra(subject: Subject) -> Call:
 
 
 FAULTY: Final = (
-    FaultyCall("unknown-model", "unknown model", lambda s: s.call().but(model=NO_SUCH_MODEL), NOT_FOUND),
+    FaultyCall("unknown-model", "an unknown model", lambda s: s.call().but(model=NO_SUCH_MODEL), NOT_FOUND),
     FaultyCall(
-        "unknown-version", "unknown version", lambda s: s.call().but(version=NO_SUCH_VERSION), NOT_FOUND
+        "unknown-version", "an unknown version", lambda s: s.call().but(version=NO_SUCH_VERSION), NOT_FOUND
     ),
     FaultyCall("no-inputs", "no inputs at all", lambda s: s.call().but(tensors=())),
-    FaultyCall("missing-input", "an input is missing", lambda s: s.call().with_first(name="no_such_input")),
+    FaultyCall("missing-input", "a missing input", lambda s: s.call().with_first(name="no_such_input")),
     FaultyCall("extra-input", "an input that the model does not have", _extra),
     FaultyCall(
         "duplicate-input",

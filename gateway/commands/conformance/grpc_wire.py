@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -99,9 +100,10 @@ class GrpcWire:
         rpc = self._channel.unary_stream(_path(method))
         return self._read(rpc(_wire(message), timeout=self.timeout_s), reply, stop_after)
 
-    def abandon(self, method: str, message: Any) -> None:
-        """Start a call and cancel it at once."""
+    def abandon(self, method: str, message: Any, after_s: float) -> None:
+        """Start a call and cancel it after a moment."""
         future = self._channel.unary_unary(_path(method)).future(_wire(message), timeout=self.timeout_s)
+        time.sleep(after_s)
         future.cancel()
 
     @staticmethod

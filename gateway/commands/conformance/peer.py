@@ -202,10 +202,10 @@ class Peer:
         self._keep(f"gRPC {method}\n{_shown_message(message)}", show_grpc(answer))
         return answer
 
-    def abandon(self, method: str, message: Any) -> None:
-        """Start a gRPC call and cancel it."""
-        self.grpc.abandon(method, message)
-        self._keep(f"gRPC {method}, cancelled at once", "")
+    def abandon(self, method: str, message: Any, after_s: float) -> None:
+        """Start a gRPC call and cancel it after a moment."""
+        self.grpc.abandon(method, message, after_s)
+        self._keep(f"gRPC {method}, cancelled after {after_s * 1000:g} ms", "")
 
     @contextmanager
     def given(self, what: str) -> Iterator[None]:

@@ -43,11 +43,11 @@ def grpc_deadline(peer: Peer) -> None:
     peer.goes_on_grpc()
 
 
-@AREA.check("grpc-cancel", f"{TIMES} gRPC calls that are cancelled at once", "gRPC, Cancellation")
+@AREA.check("grpc-cancel", f"{TIMES} gRPC calls that are cancelled", "gRPC, Cancellation")
 def grpc_cancel(peer: Peer) -> None:
-    """The call after them, on the same connection, is answered."""
-    for _ in range(TIMES):
-        peer.abandon("ModelInfer", peer.model.call().as_message())
+    """At once, while they run, and when they are about to be answered; the call after them is answered."""
+    for number in range(TIMES):
+        peer.abandon("ModelInfer", peer.model.call().as_message(), number * 0.0002)
     peer.goes_on_grpc()
 
 
