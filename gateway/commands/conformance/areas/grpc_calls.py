@@ -197,7 +197,7 @@ def cuda_memory(peer: Peer) -> None:
     _memory(peer, "Cuda")
 
 
-@AREA.check("health-check", "grpc.health.v1.Health/Check", "gRPC health, Check", optional=True)
+@AREA.check("health-check", "Health/Check: SERVING, or NOT_FOUND", "gRPC health, Check", optional=True)
 def health_check(peer: Peer) -> None:
     """The server is SERVING; a service that does not exist is NOT_FOUND."""
     method = f"{messages.HEALTH}/Check"
@@ -208,7 +208,7 @@ def health_check(peer: Peer) -> None:
     require(code == "NOT_FOUND", f"an unknown service ended with {code}")
 
 
-@AREA.check("health-watch", "grpc.health.v1.Health/Watch", "gRPC health, Watch", optional=True)
+@AREA.check("health-watch", "Health/Watch: the status at once", "gRPC health, Watch", optional=True)
 def health_watch(peer: Peer) -> None:
     """The status now comes at once, and the stream stays."""
     asked = messages.HealthCheckRequest()
