@@ -23,9 +23,19 @@ wrk.method = "POST"; wrk.body = body
 
 
 @contextmanager
-def server(command: list[str], port: int, environment: Mapping[str, str] | None = None) -> Iterator[None]:
-    """Run a server while the block runs; it must listen on ``port`` before the block begins."""
-    process = subprocess.Popen(["taskset", "-c", str(cores()[0]), *command], env=environment)
+def server(
+    command: list[str], port: int, environment: Mapping[str, str] | None = None, *, log: Path | None = None
+) -> Iterator[None]:
+    """Run a server while the block runs; it must listen on ``port`` before the block begins.
+
+    What it says goes to ``log``, or to where we say things.
+    """
+    pinned = ["taskset", "-c", str(cores()[0]), *command]
+    if log is None:
+        process = subprocess.Popen(pinned, env=environment)
+    else:
+        with log.open("wb") as file:
+            process = subprocess.Popen(pinned, env=environment, stdout=file, stderr=subprocess.STDOUT)
     try:
         _wait(process, port)
         yield
