@@ -1,0 +1,94 @@
+"""Case `passing`: on to an upstream over HTTP/1.1, against Envoy with one worker thread.
+
+Both proxies stand on one core. The upstream answers from memory; it has a core of its own where there is
+one, else it shares the load generator's: then both proxies wait for it alike.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Final
+
+from loadtests.bench import loads, needs, procfs, servers, world
+from loadtests.bench.results import Result, Row, Target, spreads
+from loadtests.bench.rounds import Bench, cores, in_turn, spare_core
+from loadtests.peers.envoy import Envoy
+
+CONNECTIONS: Final = 32
+PEER: Final = "Envoy"
+
+
+def measure(bench: Bench) -> Result:
+    """Install Envoy, start the upstream and both proxies, load them in turn."""
+    needs.programs("wrk")
+    envoy = needs.peer(PEER, lambda: Envoy.install(bench.peers / "envoy"))
+    straight, ours, theirs = (servers.free_port() for _ in range(3))
+    spare = spare_core()
+    upstream = servers.Command(
+        words=[sys.executable, "-m", "loadtests.bench.fixed_upstream", str(straight)],
+        port=straight,
+        log=bench.folder / "upstream.log",
+        on=(cores()[1] if spare is None else spare,),
+    )
+    settings = world.write_passing(bench.folder, http_port=ours, upstream_port=straight)
+    peer = servers.Command(
+        words=envoy.command(port=theirs, upstream_port=straight),
+        port=theirs,
+        log=bench.folder / "envoy.log",
+        environment=envoy.environment(),
+    )
+    edgeway = servers.edgeway(settings, ours)
+    with servers.server(upstream) as pid, servers.server(edgeway), servers.server(peer):
+        ports = {"edgeway": ours, "envoy": theirs, "upstream": straight}
+        return _compare(bench, ports, pid)
+
+
+def _compare(bench: Bench, ports: dict[str, int], upstream: int) -> Result:
+    body, headers = world.wire_request()
+    for port in ports.values():
+        servers.ask(port, body, headers)
+    script = loads.write_script(bench.folder, "post", body, headers)
+    shares: dict[str, list[float]] = {"load": [], "upstream": []}
+
+    def load(name: str, connections: int) -> loads.Load:
+        before, began = procfs.cpu_s(upstream), time.monotonic()
+        seen = loads.wrk(script, ports[name], connections=connections, seconds=bench.effort.seconds)
+        if name == "edgeway" and connections > 1:
+            shares["load"].append(seen.share)
+            shares["upstream"].append((procfs.cpu_s(upstream) - before) / (time.monotonic() - began))
+        return seen
+
+    def sides(sample: Callable[[str], float]) -> dict[str, Callable[[], float]]:
+        return {name: (lambda name=name: sample(name)) for name in ports}
+
+    rps = in_turn(sides(lambda name: load(name, CONNECTIONS).rps), bench.effort.rounds)
+    p50 = in_turn(sides(lambda name: load(name, 1).us), bench.effort.rounds)
+    rows = (
+        Row.against(
+            PEER,
+            rps["envoy"],
+            what=f"passing on, HTTP 3.3 KB, {CONNECTIONS} connections",
+            unit="req/s",
+            target=Target(1.0),
+            ours=rps["edgeway"],
+            note=_told(shares),
+        ),
+        Row.against(
+            PEER,
+            p50["envoy"],
+            what="passing on, HTTP 3.3 KB, one connection, p50",
+            unit="µs",
+            target=Target(1.25, at_least=False),
+            ours=p50["edgeway"],
+        ),
+    )
+    # What the upstream does when it is asked without a proxy: above both, or it is what was measured.
+    return Result(rows=rows, details={"rps": spreads(rps), "p50_us": spreads(p50), "shares": spreads(shares)})
+
+
+def _told(shares: dict[str, list[float]]) -> str:
+    load, upstream = (max(shares[name]) for name in ("load", "upstream"))
+    where = "shared one core" if spare_core() is None else "had a core each"
+    return f"wrk and the upstream {where}; under Edgeway they took {load:.0%} and {upstream:.0%} of one"
