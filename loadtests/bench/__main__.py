@@ -43,6 +43,10 @@ CASES: Final[dict[str, tuple[Callable[[Bench], Result], str]]] = {
 }
 
 
+WIDTH: Final = 150
+"""Of the table where it goes into a file."""
+
+
 def main() -> int:
     """Run the cases named, or all; exit 1 when a promise is not kept (``--quick``: when a case fails)."""
     options = _options()
@@ -51,6 +55,8 @@ def main() -> int:
             print(f"{name:12} {about}")
         return 0
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDTH)
     effort = QUICK if options.quick else THOROUGH
     names = options.cases or list(CASES)
     results: dict[str, Result] = {}

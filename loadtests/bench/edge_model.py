@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -50,8 +51,8 @@ def measure(bench: Bench) -> Result:
     needs.programs("wrk", "h2load")
     model = network.write_network(bench.folder / "network.onnx")
     mlserver, triton = MLServer(bench.peers / "mlserver"), Triton(bench.peers / "triton")
-    for name, peer in {"MLServer": mlserver, "Triton": triton}.items():
-        needs.peer(name, lambda peer=peer: _install(peer))  # type: ignore[misc] # no type for a default
+    needs.peer("MLServer", partial(_install, mlserver))
+    needs.peer("Triton", partial(_install, triton))
     ports = Ports(*(servers.free_port() for _ in Ports._fields))
     sample = digits.as_input(digits.load_split("calibration")[0])[:_ROWS_CERTIFIED]
     settings = world.write_computing(bench.folder, model, sample, http_port=ports.edgeway)
@@ -103,7 +104,9 @@ def _compare(bench: Bench, model: Path, ports: Ports) -> Result:
         "edgeway": edgeway,
         "triton": lambda: load(script, ports.triton),
         "mlserver_json": lambda: load(json_script, ports.mlserver),
-        "mlserver_grpc": lambda: loads.grpc(frame, ports.mlserver_grpc, clients=4, streams=8, calls=calls).rps,
+        "mlserver_grpc": lambda: (
+            loads.grpc(frame, ports.mlserver_grpc, clients=4, streams=8, calls=calls).rps
+        ),
         "bare": lambda: _bare(model, latest, seconds),
     }
     values = in_turn(sides, bench.effort.rounds)

@@ -6,6 +6,7 @@ Both servers hold one answer and are asked for it again and again, in turn, each
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final, NamedTuple
 
 from gateway.wire import oip_proto
@@ -55,8 +56,7 @@ def measure(bench: Bench) -> Result:
 
 
 def _row(wire: Wire, ports: dict[str, Ports], rounds: int) -> Row:
-    sides = {name: (lambda at=at: wire.sample(at)) for name, at in ports.items()}
-    values = in_turn(sides, rounds)
+    values = in_turn({name: partial(wire.sample, at) for name, at in ports.items()}, rounds)
     what, unit, target, _ = wire
     return Row.against(PEER, values["triton"], what=what, unit=unit, target=target, ours=values["edgeway"])
 

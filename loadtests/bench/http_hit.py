@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import Final
 
 from loadtests.bench import loads, needs, servers, world
@@ -39,7 +40,8 @@ def _compare(bench: Bench, rows: int, target: Target) -> Result:
 
     with servers.server(edgeway), servers.server(aiohttp):
         servers.ask_for_hit(ours, body, headers)
-        values = in_turn({"edgeway": lambda: load(ours), "aiohttp": lambda: load(bare)}, bench.effort.rounds)
+        sides = {"edgeway": partial(load, ours), "aiohttp": partial(load, bare)}
+        values = in_turn(sides, bench.effort.rounds)
     row = Row.against(
         "bare aiohttp",
         values["aiohttp"],

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import partial
 from typing import Final
 
 from loadtests.bench import loads, needs, servers, world
@@ -43,9 +44,8 @@ def measure(bench: Bench) -> Result:
             # Before the next one's settings are written over this one's.
             servers.ask(peer.port, body, headers)
             sides[name] = peer.port
-        values = in_turn(
-            {name: (lambda port=port: load(port)) for name, port in sides.items()}, bench.effort.rounds
-        )
+        samples = {name: partial(load, port) for name, port in sides.items()}
+        values = in_turn(samples, bench.effort.rounds)
     theirs = [max(pair) for pair in zip(values["mlserver_cache"], values["mlserver"], strict=True)]
     row = Row.against(
         "MLServer, with its cache or without",

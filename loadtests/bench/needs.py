@@ -39,6 +39,8 @@ def peer(name: str, install: Callable[[], T]) -> T:
         return install()
     except subprocess.CalledProcessError as error:
         said = f": {error.stderr.strip()[-400:]}" if error.stderr else ""
-        raise MissingError(f"{name} cannot be installed (is there a package index?): {error}{said}") from error
+        raise MissingError(
+            f"{name} cannot be installed (is there a package index?): {error}{said}"
+        ) from error
     except OSError as error:
         raise MissingError(f"{name} cannot be installed: {error}") from error

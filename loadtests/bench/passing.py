@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from loadtests.bench import loads, needs, procfs, servers, world
@@ -60,11 +60,14 @@ def _compare(bench: Bench, ports: dict[str, int], upstream: int) -> Result:
             shares["upstream"].append((procfs.cpu_s(upstream) - before) / (time.monotonic() - began))
         return seen
 
-    def sides(sample: Callable[[str], float]) -> dict[str, Callable[[], float]]:
-        return {name: (lambda name=name: sample(name)) for name in ports}
+    def rate(name: str) -> float:
+        return load(name, CONNECTIONS).rps
 
-    rps = in_turn(sides(lambda name: load(name, CONNECTIONS).rps), bench.effort.rounds)
-    p50 = in_turn(sides(lambda name: load(name, 1).us), bench.effort.rounds)
+    def median(name: str) -> float:
+        return load(name, 1).us
+
+    rps = in_turn({name: partial(rate, name) for name in ports}, bench.effort.rounds)
+    p50 = in_turn({name: partial(median, name) for name in ports}, bench.effort.rounds)
     rows = (
         Row.against(
             PEER,
