@@ -10,7 +10,7 @@ import asyncio
 import json
 import re
 import sys
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 import uvloop
@@ -45,8 +45,7 @@ class Exchange(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Remember where to write."""
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
+        self._transport = cast("asyncio.WriteTransport", transport)
 
     def data_received(self, data: bytes) -> None:
         """Answer what is complete by now."""

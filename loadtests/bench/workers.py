@@ -89,7 +89,7 @@ def _judge(sides: dict[str, Side], rps: dict[str, list[float]], rounds: int) -> 
             unit="req/s",
             target=TARGET,
             ours=rps["two"],
-            note=f"wrk ran on {place} and took {shares['two']:.0%} of it, with one worker {shares['one']:.0%};"
+            note=f"wrk ran on {place} and took {shares['two']:.0%} of it, with one {shares['one']:.0%};"
             f" the gateways got {used['two']:.2f} and {used['one']:.2f} cores",
         ),
         Row.against(
