@@ -1,7 +1,9 @@
 """Case `edge_model`: a small network that answers everything anew, without a cache.
 
 The same ONNX file in Edgeway's process, in MLServer, in Triton's Python backend, and bare in ONNX Runtime,
-which runs at the batch sizes that Edgeway had a moment before. MLServer takes no binary tensors over HTTP:
+which runs at the batch sizes that Edgeway had a moment before. Edgeway is started twice, with its batching
+as it comes and with single rows on the event loop: the setting with the higher median makes the rows, and
+the other one is among the details. MLServer takes no binary tensors over HTTP:
 it is asked in JSON, and over gRPC with raw contents, and the faster of the two counts.
 """
 
@@ -11,10 +13,11 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any, Final, NamedTuple
 
 from edge_models.samples import digits
@@ -28,7 +31,9 @@ from loadtests.peers.mlserver import MLServer
 from loadtests.peers.triton import Triton
 
 CONNECTIONS: Final = 32
-PEERS: Final = {"mlserver": Target(5.0), "triton": Target(1.5), "bare": Target(0.5)}
+SETTINGS: Final[dict[str, dict[str, int]]] = {"batched": {}, "inline": {"inline_max_rows": 1}}
+WORDS: Final = {"batched": "requests that wait are joined", "inline": "single rows run on the event loop"}
+TARGETS: Final = {"mlserver": Target(5.0), "triton": Target(1.5), "bare": Target(0.5)}
 NAMES: Final = {
     "mlserver": "MLServer, JSON or gRPC",
     "triton": "Triton, Python backend",
@@ -40,7 +45,8 @@ _ROWS_CERTIFIED: Final = 500
 class Ports(NamedTuple):
     """Of all servers."""
 
-    edgeway: int
+    batched: int
+    inline: int
     triton: int
     mlserver: int
     mlserver_grpc: int
@@ -54,16 +60,18 @@ def measure(bench: Bench) -> Result:
     needs.peer("MLServer", partial(_install, mlserver))
     needs.peer("Triton", partial(_install, triton))
     ports = Ports(*(servers.free_port() for _ in Ports._fields))
-    sample = digits.as_input(digits.load_split("calibration")[0])[:_ROWS_CERTIFIED]
-    settings = world.write_computing(bench.folder, model, sample, http_port=ports.edgeway)
+    commands = (
+        _edgeway(bench, model, "batched", ports.batched),
+        _edgeway(bench, model, "inline", ports.inline),
+        _triton(triton, model, ports, bench.folder / "triton.log"),
+        _mlserver(mlserver, model, ports, bench.folder / "mlserver.log"),
+    )
     with ExitStack() as running:
-        for command in (
-            servers.edgeway(settings, ports.edgeway),
-            _triton(triton, model, ports, bench.folder / "triton.log"),
-            _mlserver(mlserver, model, ports, bench.folder / "mlserver.log"),
-        ):
+        for command in commands:
             running.enter_context(servers.server(command))
-        return _compare(bench, model, ports)
+        batches: dict[str, Counter[int]] = {name: Counter() for name in SETTINGS}
+        values = in_turn(_sides(bench, model, ports, batches), bench.effort.rounds)
+    return judge(values, batches)
 
 
 def batches_of(statistics: Mapping[str, Any]) -> Counter[int]:
@@ -77,54 +85,63 @@ def batches_of(statistics: Mapping[str, Any]) -> Counter[int]:
     )
 
 
-def _compare(bench: Bench, model: Path, ports: Ports) -> Result:
+def judge(values: Mapping[str, list[float]], batches: Mapping[str, Counter[int]]) -> Result:
+    """Return the rows of the better setting; ``batches`` are those of the last round."""
+    best = max(SETTINGS, key=lambda name: median(values[name]))
+    mlserver = [max(pair) for pair in zip(values["mlserver_json"], values["mlserver_grpc"], strict=True)]
+    theirs = {"mlserver": mlserver, "triton": values["triton"], "bare": values[f"bare_{best}"]}
+    last = batches[best]
+    rows_in_mean = sum(size * count for size, count in last.items()) / last.total()
+    rows = tuple(
+        Row.against(
+            NAMES[peer],
+            theirs[peer],
+            what=f"edge model, no cache, HTTP binary, {CONNECTIONS} connections",
+            unit="req/s",
+            target=target,
+            ours=values[best],
+            note=f"{WORDS[best]}: batches of {rows_in_mean:.3g} in the mean" if peer == "bare" else "",
+        )
+        for peer, target in TARGETS.items()
+    )
+    sizes = {name: {str(size): each[size] for size in sorted(each)} for name, each in batches.items()}
+    return Result(rows=rows, details={"setting": best, "batches": sizes, **spreads(values)})
+
+
+def _sides(
+    bench: Bench, model: Path, ports: Ports, batches: Mapping[str, Counter[int]]
+) -> dict[str, Callable[[], float]]:
     body, headers = world.wire_request()
     script = loads.write_script(bench.folder, "http", body, headers)
     json_script = loads.write_script(bench.folder, "json", *world.json_request())
     frame = loads.write_message(bench.folder, oip_proto.encode_request(world.request()).SerializeToString())
-    for port in (ports.edgeway, ports.triton):
+    for port in (ports.batched, ports.inline, ports.triton):
         servers.ask(port, body, headers)
     servers.ask(ports.mlserver, *world.json_request())
     seconds, calls = bench.effort.seconds, max(1000, bench.effort.calls // 10)
-    seen: Counter[int] = Counter()
-    latest: Counter[int] = Counter()
 
-    def edgeway() -> float:
-        before = _batches(ports.edgeway)
-        rps = load(script, ports.edgeway)
-        latest.clear()
-        latest.update(_batches(ports.edgeway) - before)
-        seen.update(latest)
-        return rps
-
-    def load(script: Path, port: int) -> float:
+    def http(script: Path, port: int) -> float:
         return loads.wrk(script, port, connections=CONNECTIONS, seconds=seconds).rps
 
-    sides = {
-        "edgeway": edgeway,
-        "triton": lambda: load(script, ports.triton),
-        "mlserver_json": lambda: load(json_script, ports.mlserver),
-        "mlserver_grpc": lambda: (
-            loads.grpc(frame, ports.mlserver_grpc, clients=4, streams=8, calls=calls).rps
-        ),
-        "bare": lambda: _bare(model, latest, seconds),
+    def grpc(port: int) -> float:
+        return loads.grpc(frame, port, clients=4, streams=8, calls=calls).rps
+
+    def edgeway(port: int, sizes: Counter[int]) -> float:
+        before = _batches(port)
+        rps = http(script, port)
+        sizes.clear()
+        sizes.update(_batches(port) - before)
+        return rps
+
+    return {
+        "batched": partial(edgeway, ports.batched, batches["batched"]),
+        "bare_batched": partial(_bare, model, batches["batched"], seconds),
+        "inline": partial(edgeway, ports.inline, batches["inline"]),
+        "bare_inline": partial(_bare, model, batches["inline"], seconds),
+        "triton": partial(http, script, ports.triton),
+        "mlserver_json": partial(http, json_script, ports.mlserver),
+        "mlserver_grpc": partial(grpc, ports.mlserver_grpc),
     }
-    values = in_turn(sides, bench.effort.rounds)
-    mlserver = [max(pair) for pair in zip(values["mlserver_json"], values["mlserver_grpc"], strict=True)]
-    mean = sum(size * count for size, count in seen.items()) / seen.total()
-    rows = tuple(
-        Row.against(
-            NAMES[peer],
-            mlserver if peer == "mlserver" else values[peer],
-            what=f"edge model, no cache, {CONNECTIONS} connections",
-            unit="req/s",
-            target=target,
-            ours=values["edgeway"],
-            note=f"Edgeway's batches had {mean:.1f} rows in the mean" if peer == "bare" else "",
-        )
-        for peer, target in PEERS.items()
-    )
-    return Result(rows=rows, details={**spreads(values), "batches": {str(k): seen[k] for k in sorted(seen)}})
 
 
 def _bare(model: Path, batches: Mapping[int, int], seconds: float) -> float:
@@ -142,6 +159,14 @@ def _batches(port: int) -> Counter[int]:
 def _install(peer: MLServer | Triton) -> None:
     peer.install(peer.folder)
     onnx_models.add_runtime(peer.folder)
+
+
+def _edgeway(bench: Bench, model: Path, name: str, port: int) -> servers.Command:
+    sample = digits.as_input(digits.load_split("calibration")[0])[:_ROWS_CERTIFIED]
+    settings = world.write_computing(
+        bench.folder / name, model, sample, http_port=port, batching=SETTINGS[name]
+    )
+    return servers.edgeway(settings, port)
 
 
 def _triton(triton: Triton, model: Path, ports: Ports, log: Path) -> servers.Command:

@@ -40,28 +40,29 @@ def measure(bench: Bench) -> Result:
         environment=envoy.environment(),
     )
     edgeway = servers.edgeway(settings, ours)
-    with servers.server(upstream) as pid, servers.server(edgeway), servers.server(peer):
+    with servers.server(upstream) as last, servers.server(edgeway) as first, servers.server(peer) as other:
         ports = {"edgeway": ours, "envoy": theirs, "upstream": straight}
-        return _compare(bench, ports, pid)
+        return _compare(bench, ports, {"edgeway": first, "envoy": other, "upstream": last})
 
 
-def _compare(bench: Bench, ports: dict[str, int], upstream: int) -> Result:
+def _compare(bench: Bench, ports: dict[str, int], pids: dict[str, int]) -> Result:
     body, headers = world.wire_request()
     for port in ports.values():
         servers.ask(port, body, headers)
     script = loads.write_script(bench.folder, "post", body, headers)
-    shares: dict[str, list[float]] = {"load": [], "upstream": []}
+    # Of one core, who took how much in the last round of each side.
+    shares: dict[str, dict[str, float]] = {}
 
     def load(name: str, connections: int) -> loads.Load:
-        before, began = procfs.cpu_s(upstream), time.monotonic()
-        seen = loads.wrk(script, ports[name], connections=connections, seconds=bench.effort.seconds)
-        if name == "edgeway" and connections > 1:
-            shares["load"].append(seen.share)
-            shares["upstream"].append((procfs.cpu_s(upstream) - before) / (time.monotonic() - began))
-        return seen
+        return loads.wrk(script, ports[name], connections=connections, seconds=bench.effort.seconds)
 
     def rate(name: str) -> float:
-        return load(name, CONNECTIONS).rps
+        before, began = {each: procfs.cpu_s(pid) for each, pid in pids.items()}, time.monotonic()
+        seen = load(name, CONNECTIONS)
+        took = time.monotonic() - began
+        used = {each: round((procfs.cpu_s(pid) - before[each]) / took, 3) for each, pid in pids.items()}
+        shares[name] = {**used, "wrk": round(seen.share, 3)}
+        return seen.rps
 
     def median(name: str) -> float:
         return load(name, 1).us
@@ -76,7 +77,7 @@ def _compare(bench: Bench, ports: dict[str, int], upstream: int) -> Result:
             unit="req/s",
             target=Target(1.0),
             ours=rps["edgeway"],
-            note=_told(shares),
+            note=_told(shares["edgeway"]),
         ),
         Row.against(
             PEER,
@@ -88,10 +89,10 @@ def _compare(bench: Bench, ports: dict[str, int], upstream: int) -> Result:
         ),
     )
     # What the upstream does when it is asked without a proxy: above both, or it is what was measured.
-    return Result(rows=rows, details={"rps": spreads(rps), "p50_us": spreads(p50), "shares": spreads(shares)})
+    return Result(rows=rows, details={"rps": spreads(rps), "p50_us": spreads(p50), "cores": shares})
 
 
-def _told(shares: dict[str, list[float]]) -> str:
-    load, upstream = (max(shares[name]) for name in ("load", "upstream"))
+def _told(shares: dict[str, float]) -> str:
+    load, upstream = shares["wrk"], shares["upstream"]
     where = "shared one core" if spare_core() is None else "had a core each"
     return f"wrk and the upstream {where}; under Edgeway they took {load:.0%} and {upstream:.0%} of one"

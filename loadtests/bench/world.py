@@ -49,13 +49,15 @@ def write_settings(
     return _write(folder, settings, route)
 
 
-def write_computing(folder: Path, model: Path, sample: Array, *, http_port: int) -> Path:
-    """Write a world where ``model`` answers everything anew, in batches of whoever waits."""
+def write_computing(
+    folder: Path, model: Path, sample: Array, *, http_port: int, batching: Mapping[str, Any]
+) -> Path:
+    """Write a world where ``model`` answers everything anew, joined as ``batching`` says."""
     home = folder / "models" / digits.MODEL / digits.VERSION
     home.mkdir(parents=True, exist_ok=True)
     (home / "model.onnx").write_bytes(model.read_bytes())
     digest = _certify(folder, model, model, sample)
-    models = {"repository": "models", "certificates": "."}
+    models = {"repository": "models", "certificates": ".", "batching": {digits.MODEL: dict(batching)}}
     route = {"digest": digest, "cascade": {"on_central_down": "fail"}, "cache": {"enabled": False}}
     return _write(folder, {"listen": _listen(http_port), "models": models}, route)
 
