@@ -21,7 +21,6 @@ from statistics import median
 from typing import Any, Final, NamedTuple
 
 from edge_models.samples import digits
-from gateway.wire import oip_proto
 from loadtests.bench import loads, needs, network, servers, world
 from loadtests.bench.bare_onnx import rows_per_second
 from loadtests.bench.results import Result, Row, Target, spreads
@@ -114,10 +113,11 @@ def _sides(
     body, headers = world.wire_request()
     script = loads.write_script(bench.folder, "http", body, headers)
     json_script = loads.write_script(bench.folder, "json", *world.json_request())
-    frame = loads.write_message(bench.folder, oip_proto.encode_request(world.request()).SerializeToString())
+    frame = loads.write_message(bench.folder)
     for port in (ports.batched, ports.inline, ports.triton):
         servers.ask(port, body, headers)
     servers.ask(ports.mlserver, *world.json_request())
+    servers.ask_grpc(ports.mlserver_grpc)
     seconds, calls = bench.effort.seconds, max(1000, bench.effort.calls // 10)
 
     def http(script: Path, port: int) -> float:

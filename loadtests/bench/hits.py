@@ -9,7 +9,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, NamedTuple
 
-from gateway.wire import oip_proto
 from loadtests.bench import loads, needs, servers, world
 from loadtests.bench.results import Result, Row, Target
 from loadtests.bench.rounds import Bench, in_turn
@@ -51,6 +50,8 @@ def measure(bench: Bench) -> Result:
         body, headers = world.wire_request()
         servers.ask_for_hit(ours.http, body, headers)
         servers.ask(theirs.http, body, headers)
+        for at in ports.values():
+            servers.ask_grpc(at.grpc)
         rows = tuple(_row(wire, ports, bench.effort.rounds) for wire in _wires(bench))
     return Result(rows=rows, details={"request_bytes": len(body)})
 
@@ -64,8 +65,7 @@ def _row(wire: Wire, ports: dict[str, Ports], rounds: int) -> Row:
 def _wires(bench: Bench) -> tuple[Wire, ...]:
     binary = loads.write_script(bench.folder, "http", *world.wire_request())
     json = loads.write_script(bench.folder, "json", *world.json_request())
-    message = oip_proto.encode_request(world.request()).SerializeToString()
-    frame = loads.write_message(bench.folder, message)
+    frame = loads.write_message(bench.folder)
     seconds, calls = bench.effort.seconds, bench.effort.calls
 
     def binary_32(at: Ports) -> float:

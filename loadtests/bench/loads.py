@@ -49,9 +49,9 @@ def write_script(folder: Path, name: str, body: bytes, headers: Mapping[str, str
     return script
 
 
-def write_message(folder: Path, message: bytes) -> Path:
-    """Write a gRPC message with its frame."""
-    file = folder / "grpc.body"
+def write_message(folder: Path) -> Path:
+    """Write the request as a gRPC message with its frame."""
+    file, message = folder / "grpc.body", world.message()
     file.write_bytes(b"\0" + struct.pack(">I", len(message)) + message)
     return file
 
@@ -88,7 +88,7 @@ def grpc(body: Path, port: int, *, clients: int, streams: int, calls: int) -> Lo
     Raises:
         RuntimeError: there were errors.
     """
-    to = url(port, "/inference.GRPCInferenceService/ModelInfer")
+    to = url(port, world.METHOD)
     text, share = _pinned([*_h2load(body, GRPC, calls, clients), f"-m{streams}", to])
     return parse_h2load(text, calls, clients * streams, share)
 
@@ -110,7 +110,7 @@ def parse_h2load(text: str, calls: int, at_once: int, share: float = 0.0) -> Loa
         RuntimeError: not all ``calls`` succeeded.
     """
     rate = re.search(r"finished in [\d.]+\w*, ([\d.]+) req/s", text)
-    if rate is None or f"{calls} succeeded, 0 failed" not in text:
+    if rate is None or f" {calls} succeeded, 0 failed" not in text:
         raise RuntimeError(f"h2load met errors:\n{text}")
     rps = float(rate[1])
     return Load(rps, at_once / rps * 1e6, share)

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import grpc
+
 from loadtests.bench import world
 from loadtests.bench.rounds import cores
 
@@ -101,6 +103,19 @@ def ask_for_hit(port: int, body: bytes, headers: Mapping[str, str]) -> None:
     said = ask(port, body, headers).get("x-edgeway-provenance", "")
     if not said.startswith("cache;level=l1"):
         raise RuntimeError(f"not an L1 hit: {said!r}")
+
+
+def ask_grpc(port: int) -> None:
+    """Send one ModelInfer until it is answered; a load generator takes any status of gRPC for success.
+
+    Raises:
+        RuntimeError: it is not answered, or refused.
+    """
+    with grpc.insecure_channel(f"{world.ADDRESS}:{port}") as channel:
+        try:
+            channel.unary_unary(world.METHOD)(world.message(), timeout=START_S, wait_for_ready=True)
+        except grpc.RpcError as error:
+            raise RuntimeError(f"port {port} does not answer as it should: {error}") from error
 
 
 def get(port: int, path: str) -> Any:

@@ -14,10 +14,11 @@ from edge_models.samples import digits
 from gateway.commands.certify import certify_models
 from gateway.core.request import Caller, Request
 from gateway.core.tensor import Array, Tensor
-from gateway.wire import oip_json
+from gateway.wire import oip_json, oip_proto
 
 ADDRESS: Final = "127.0.0.1"
 PATH: Final = f"/v2/models/{digits.MODEL}/infer"
+METHOD: Final = "/inference.GRPCInferenceService/ModelInfer"
 NOBODY: Final = f"{ADDRESS}:9"
 CACHE_BYTES: Final = 64 << 20
 
@@ -81,6 +82,11 @@ def wire_request(rows: int = 1) -> tuple[bytes, dict[str, str]]:
     body = oip_json.encode_request(request(rows))
     assert body.header_length is not None, "the tensor goes out in binary"
     return body.join(), {"Inference-Header-Content-Length": str(body.header_length)}
+
+
+def message() -> bytes:
+    """Return the same request as a gRPC message."""
+    return bytes(oip_proto.encode_request(request()).SerializeToString())
 
 
 def json_request() -> tuple[bytes, dict[str, str]]:
