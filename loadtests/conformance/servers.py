@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from loadtests.bench.servers import free_port, server
+from loadtests.bench.servers import Command, free_port, server
 from loadtests.conformance import world
 from loadtests.peers.mlserver import WHEEL as MLSERVER_WHEEL
 from loadtests.peers.mlserver import MLServer
@@ -34,8 +34,9 @@ def edgeway(folder: Path, _: Path) -> Iterator[Running]:
     central, edge = world.write(folder, ports)
     serve = [sys.executable, "-m", "gateway", "serve"]
     with ExitStack() as stack:
-        stack.enter_context(server([*serve, str(central)], ports.central, log=folder / "central.log"))
-        stack.enter_context(server([*serve, str(edge)], ports.http, log=folder / "edge.log"))
+        for name, settings, port in (("central", central, ports.central), ("edge", edge, ports.http)):
+            words = [*serve, str(settings)]
+            stack.enter_context(server(Command(words=words, port=port, log=folder / f"{name}.log")))
         yield Running(
             ports.http, ports.grpc, ("echo", "echo_half"), "this checkout, edge in front of central"
         )
@@ -49,8 +50,8 @@ def triton(folder: Path, peers: Path) -> Iterator[Running]:
     peer.write_echo("echo", tuple(world.ECHO))
     peer.write_echo("echo_half", (*world.HALF, "BF16"))
     folder.mkdir(parents=True, exist_ok=True)
-    command = peer.command(http_port=http, grpc_port=grpc)
-    with server(command, http, peer.environment(), log=folder / "log"):
+    words = peer.command(http_port=http, grpc_port=grpc)
+    with server(Command(words=words, port=http, log=folder / "log", environment=peer.environment())):
         yield Running(http, grpc, ("echo", "echo_half"), f"the binary in {TRITON_WHEEL}")
 
 
@@ -62,6 +63,6 @@ def mlserver(folder: Path, peers: Path) -> Iterator[Running]:
     peer.write_echo("echo", tuple(world.ECHO))
     peer.write_echo("echo_half", tuple(world.HALF))
     folder.mkdir(parents=True, exist_ok=True)
-    command = peer.command(http_port=http, grpc_port=grpc)
-    with server(command, http, peer.environment(), log=folder / "log"):
+    words = peer.command(http_port=http, grpc_port=grpc)
+    with server(Command(words=words, port=http, log=folder / "log", environment=peer.environment())):
         yield Running(http, grpc, ("echo", "echo_half"), MLSERVER_WHEEL)
