@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 COVERED := gateway/core gateway/wire routing cache resilience
 
 .DEFAULT_GOAL := help
-.PHONY: help setup redis wrk demo test check format bench proto models clean
+.PHONY: help setup redis loaders demo test check format bench proto models clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,12 +27,13 @@ redis:
 	  fi; }
 	@command -v redis-server >/dev/null || echo "no redis-server here and no right to install one: going on without L2"
 
-wrk:
-	@command -v wrk >/dev/null || { \
+loaders:
+	@{ command -v wrk && command -v h2load; } >/dev/null || { \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	    echo "installing wrk with apt"; \
-	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends wrk >/dev/null; \
+	    echo "installing wrk and h2load with apt"; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends wrk nghttp2-client >/dev/null; \
 	  fi; }
+	@{ command -v wrk && command -v h2load; } >/dev/null || echo "no wrk or no h2load here and no right to install them: the cases that need them are skipped"
 
 demo: setup redis ## run the whole job: three regions, a central tier, real clients, faults in the middle
 	@$(BIN)/edgeway demo $(ARGS)
@@ -57,7 +58,7 @@ format: setup ## let ruff mend what it can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup wrk ## measure in one run, as ratios; writes out/bench.json
+bench: setup loaders ## measure in one run, as ratios; writes out/bench.json
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cpu,bench]'
 	$(BIN)/python -m loadtests.bench $(ARGS)
 

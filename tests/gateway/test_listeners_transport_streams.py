@@ -46,7 +46,7 @@ async def test_the_peer_is_told_to_stop_and_to_go_on():
     await anext(body)
     assert told == [False, True]
     body.end()
-    assert await _read(body) == [b"b", b"c"]
+    assert b"".join(await _read(body)) == b"bc"
     assert told == [False, True]
 
 
