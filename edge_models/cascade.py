@@ -13,7 +13,7 @@ from edge_models.licence import Licence
 from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Request, Response
-from gateway.core.service import Filter, Service
+from gateway.core.service import Filter, Pending, Service
 from gateway.core.stepping import in_task
 from gateway.core.telemetry import CascadeDecided, Telemetry
 from gateway.core.tensor import Tensor
@@ -73,8 +73,8 @@ class Cascade:
         fallback = "serve_edge" if self._serves_edge else "fail"
         return f"<Cascade {list(self._licences.values())} on_central_down={fallback}>"
 
-    async def __call__(self, request: Request, service: Service) -> Response:
-        """Answer from the edge or from ``service``.
+    def __call__(self, request: Request, service: Service) -> Response | Pending:
+        """Answer from the edge or from ``service``; at once where the edge can.
 
         Raises:
             GatewayError: INVALID as soon as the edge sees it; UNAVAILABLE when neither tier can answer;
@@ -82,14 +82,40 @@ class Cascade:
         """
         licence = self._licences.get(request.model)
         if licence is None or (request.regions is not None and self._region not in request.regions):
-            return await service(request)
-        spare, reason = await self._consult(request, licence)
+            return service(request)
+        if not licence.is_valid(request.version):
+            return self._defer(request, service, licence, None, _REFUSED)
+        try:
+            answered = self._ask_edge(request)
+        except GatewayError as error:
+            return self._decide(request, service, licence, None, _why(error))
+        if not isinstance(answered, Response):
+            return self._wait(request, service, licence, answered)
+        return self._decide(request, service, licence, *_judged(answered, request.outputs, licence))
+
+    async def _wait(self, request: Request, service: Service, licence: Licence, edge: Pending) -> Response:
+        try:
+            answer = await edge
+        except GatewayError as error:
+            spare, reason = None, _why(error)
+        else:
+            spare, reason = _judged(answer, request.outputs, licence)
+        return await self._decide(request, service, licence, spare, reason)
+
+    def _decide(
+        self, request: Request, service: Service, licence: Licence, spare: Response | None, reason: str
+    ) -> Response | Pending:
         if reason == _ABSENT:
-            return await service(request)
-        if reason == _CONFIDENT:
-            self._telemetry.emit(CascadeDecided(request.model, "answered", reason))
-            assert spare is not None
-            return spare
+            return service(request)
+        if reason != _CONFIDENT:
+            return self._defer(request, service, licence, spare, reason)
+        self._telemetry.emit(CascadeDecided(request.model, "answered", reason))
+        assert spare is not None
+        return spare
+
+    async def _defer(
+        self, request: Request, service: Service, licence: Licence, spare: Response | None, reason: str
+    ) -> Response:
         self._telemetry.emit(CascadeDecided(request.model, "deferred", reason))
         try:
             answer = await self._ask_central(request, service, hurry=spare is not None or reason == _REFUSED)
@@ -100,27 +126,9 @@ class Cascade:
         licence.compare(answer, request.version)
         return answer
 
-    async def _consult(self, request: Request, licence: Licence) -> tuple[Response | None, str]:
-        """Return the edge's answer, if it has one, and what that is worth in one word."""
-        if not licence.is_valid(request.version):
-            return None, _REFUSED
-        try:
-            answer = await self._ask_edge(request)
-        except GatewayError as error:
-            if error.fault is Fault.NOT_FOUND:
-                return None, _ABSENT
-            if error.fault not in _EDGE_IS_ILL:
-                raise
-            return None, f"edge_{error.fault}"
-        chosen = _chosen(answer, request.outputs)
-        if chosen is None:
-            return None, "outputs"
-        certified = licence.covers(answer)
-        return _signed(answer, chosen, certified=certified), _CONFIDENT if certified else "unsure"
-
-    async def _ask_edge(self, request: Request) -> Response:
+    def _ask_edge(self, request: Request) -> Response | Pending:
         # The score may be in an output that the client did not ask for.
-        return await self._edge(replace(request, outputs=()) if request.outputs else request)
+        return self._edge(replace(request, outputs=()) if request.outputs else request)
 
     async def _ask_central(self, request: Request, service: Service, *, hurry: bool) -> Response:
         """Ask the rest; ``hurry``: so early that the edge can still answer when it stays silent."""
@@ -160,6 +168,24 @@ class Cascade:
             raise error from second
         chosen = _chosen(answer, request.outputs)
         return None if chosen is None else _signed(answer, chosen, certified=False)
+
+
+def _why(error: GatewayError) -> str:
+    """Return in one word why the edge has no answer; raise what is the request's own fault."""
+    if error.fault is Fault.NOT_FOUND:
+        return _ABSENT
+    if error.fault not in _EDGE_IS_ILL:
+        raise error
+    return f"edge_{error.fault}"
+
+
+def _judged(answer: Response, names: tuple[str, ...], licence: Licence) -> tuple[Response | None, str]:
+    """Return the edge's answer as it would go out, and what it is worth in one word."""
+    chosen = _chosen(answer, names)
+    if chosen is None:
+        return None, "outputs"
+    certified = licence.covers(answer)
+    return _signed(answer, chosen, certified=certified), _CONFIDENT if certified else "unsure"
 
 
 def _is_down(error: GatewayError) -> bool:

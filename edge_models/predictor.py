@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from edge_models.batching import Batcher
 from edge_models.errors import ModelError
@@ -17,9 +17,11 @@ from edge_models.signature import Signature
 from edge_models.workers import Workers
 from gateway.core.clock import Clock
 from gateway.core.request import CENTRAL, Provenance, Request, Response
-from gateway.core.service import Service
+from gateway.core.service import Pending, Service
 from gateway.core.telemetry import BatchRan, Telemetry
 from gateway.core.tensor import Array, Tensor
+
+Selected = Sequence[tuple[str, int]]
 
 _DEFAULTS: Final = BatchingSettings()
 
@@ -96,8 +98,8 @@ class Predictor:
     def __repr__(self) -> str:
         return f"<Predictor {' '.join(map(repr, self._batchers))} on {self._workers}>"
 
-    async def __call__(self, request: Request) -> Response:
-        """Answer from the model.
+    def __call__(self, request: Request) -> Response | Pending:
+        """Answer from the model: at once what runs on the event loop.
 
         Raises:
             GatewayError: NOT_FOUND; INVALID for tensors that the model does not take; OVERLOADED,
@@ -109,11 +111,8 @@ class Predictor:
         feed, rows = lane.signature.accept(request.inputs)
         selected = lane.signature.select(request.outputs)
         if rows <= lane.inline_max_rows:
-            arrays = self._run_inline(lane, feed, rows)
-        else:
-            arrays = await lane.batcher(feed, rows, request.deadline)
-        outputs = tuple(Tensor.from_numpy(name, arrays[place]) for name, place in selected)
-        return Response(lane.model.name, lane.model.version, outputs, lane.provenance)
+            return _response(lane, selected, self._run_inline(lane, feed, rows))
+        return _wait(lane, selected, lane.batcher(feed, rows, request.deadline))
 
     async def close(self) -> None:
         """Finish what was accepted, then end the threads."""
@@ -129,6 +128,15 @@ class Predictor:
         spent_s = time.perf_counter() - started
         self._telemetry.emit(BatchRan(lane.model.name, rows, 1, 0.0, spent_s, lane.model.version))
         return arrays
+
+
+async def _wait(lane: _Lane, selected: Selected, run: Coroutine[Any, Any, list[Array]]) -> Response:
+    return _response(lane, selected, await run)
+
+
+def _response(lane: _Lane, selected: Selected, arrays: Sequence[Array]) -> Response:
+    outputs = tuple([Tensor.from_numpy(name, arrays[place]) for name, place in selected])
+    return Response(lane.model.name, lane.model.version, outputs, lane.provenance)
 
 
 def _inline_max_rows(model: Model, settings: BatchingSettings) -> int:

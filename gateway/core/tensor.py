@@ -106,6 +106,9 @@ class Tensor(msgspec.Struct, frozen=True, eq=False):
         Raises:
             GatewayError: INTERNAL when the protocol has no datatype for the array's dtype.
         """
+        datatype = _NAMES.get(array.dtype)
+        if datatype is not None:
+            return cls(name, datatype, array.shape, array.tobytes())
         if array.dtype.kind in "OSU":
             return cls(name, BYTES, array.shape, join_bytes(array))
         little = array.dtype.newbyteorder("<")

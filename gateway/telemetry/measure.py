@@ -82,11 +82,22 @@ class Timed:
         self._tick = clock.tick
         self._emit = telemetry.emit
 
-    async def __call__(self, request: Request, service: Service) -> Response:
+    def __call__(self, request: Request, service: Service) -> Response | Pending:
         """Pass the request on and report the time."""
         began = self._tick()
         try:
-            return await service(request)
+            answered = service(request)
+        except BaseException:
+            self._emit(LayerTimed(self._layer, self._tick() - began))
+            raise
+        if not isinstance(answered, Response):
+            return self._wait(answered, began)
+        self._emit(LayerTimed(self._layer, self._tick() - began))
+        return answered
+
+    async def _wait(self, pending: Pending, began: float) -> Response:
+        try:
+            return await pending
         finally:
             self._emit(LayerTimed(self._layer, self._tick() - began))
 

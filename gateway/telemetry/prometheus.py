@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     disable_created_metrics,
     generate_latest,
 )
@@ -17,6 +16,9 @@ from prometheus_client.process_collector import ProcessCollector
 
 from gateway.core import telemetry as events
 from gateway.telemetry.requests import LATENCY_BUCKETS_S, Requests
+from gateway.telemetry.series import Counts, Levels, Spreads
+
+Plain = TypeVar("Plain", Counts, Levels)
 
 SIZE_BUCKETS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _BREAKER_STATES: Final = {"closed": 0, "half_open": 1, "open": 2}
@@ -57,8 +59,15 @@ class Prometheus:
     def _gauge(self, name: str, help_: str, *labels: str) -> Gauge:
         return Gauge(f"edgeway_{name}", help_, labels, registry=self._registry)
 
-    def _histogram(self, name: str, help_: str, *labels: str, buckets: tuple[float, ...]) -> Histogram:
-        return Histogram(f"edgeway_{name}", help_, labels, buckets=buckets, registry=self._registry)
+    def _plain(self, kind: type[Plain], name: str, help_: str, *labels: str) -> Plain:
+        series = kind(f"edgeway_{name}", help_, *labels)
+        self._registry.register(series)
+        return series
+
+    def _spreads(self, name: str, help_: str, label: str, bounds: Sequence[float]) -> Spreads:
+        series = Spreads(f"edgeway_{name}", help_, label, bounds=bounds)
+        self._registry.register(series)
+        return series
 
     def _child(self, metric: Any, *labels: str) -> Any:
         """Return the bound series: looking it up here is several times cheaper than ``metric.labels``."""
@@ -69,12 +78,10 @@ class Prometheus:
         return child
 
     def _request_handlers(self) -> dict[type, Callable[[Any], None]]:
-        layers = self._histogram(
-            "layer_seconds", "Time in a layer and below", "layer", buckets=LATENCY_BUCKETS_S
-        )
+        layers = self._spreads("layer_seconds", "Time in a layer and below", "layer", LATENCY_BUCKETS_S)
 
         def timed(event: events.LayerTimed) -> None:
-            self._child(layers, event.layer).observe(event.seconds)
+            layers.observe(event.layer, event.seconds)
 
         return {events.RequestFinished: self._requests.finished, events.LayerTimed: timed}
 
@@ -88,25 +95,25 @@ class Prometheus:
         }
 
     def _model_handlers(self) -> dict[type, Callable[[Any], None]]:
-        decided = self._counter("cascade_decisions", "What the cascade did", "model", "outcome", "reason")
+        decided = self._plain(
+            Counts, "cascade_decisions", "What the cascade did", "model", "outcome", "reason"
+        )
         refused = self._counter("certificates_refused", "Certificates that do not fit", "model", "field")
-        sizes = self._histogram("batch_rows", "Rows per run", "model", buckets=SIZE_BUCKETS)
-        queued = self._histogram("batch_queue_seconds", "Oldest wait", "model", buckets=LATENCY_BUCKETS_S)
-        ran = self._histogram("batch_run_seconds", "Time of a run", "model", buckets=LATENCY_BUCKETS_S)
-        depth = self._gauge("queue_depth", "Requests that wait for a batch", "model")
+        sizes = self._spreads("batch_rows", "Rows per run", "model", SIZE_BUCKETS)
+        queued = self._spreads("batch_queue_seconds", "Oldest wait", "model", LATENCY_BUCKETS_S)
+        ran = self._spreads("batch_run_seconds", "Time of a run", "model", LATENCY_BUCKETS_S)
+        depth = self._plain(Levels, "queue_depth", "Requests that wait for a batch", "model")
 
         def batch(event: events.BatchRan) -> None:
-            self._child(sizes, event.model).observe(event.size)
-            self._child(queued, event.model).observe(event.queue_s)
-            self._child(ran, event.model).observe(event.run_s)
+            sizes.observe(event.model, event.size)
+            queued.observe(event.model, event.queue_s)
+            ran.observe(event.model, event.run_s)
 
         return {
-            events.CascadeDecided: lambda e: self._child(
-                decided, self._model(e.model), e.outcome, e.reason
-            ).inc(),
+            events.CascadeDecided: lambda e: decided.count(self._model(e.model), e.outcome, e.reason),
             events.CertificateRefused: lambda e: self._child(refused, self._model(e.model), e.field).inc(),
             events.BatchRan: batch,
-            events.QueueChanged: lambda e: self._child(depth, e.model).set(e.depth),
+            events.QueueChanged: lambda e: depth.set(e.model, e.depth),
         }
 
     def _fault_handlers(self) -> dict[type, Callable[[Any], None]]:

@@ -16,6 +16,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from gateway.core.telemetry import CacheLookedUp, RequestFinished
+from gateway.telemetry.series import Spread
 
 LATENCY_BUCKETS_S: Final = (
     *(0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
@@ -30,14 +31,17 @@ _UNKNOWN: Final = "unknown"
 _MAX_VERSIONS: Final = 1024
 
 
-class Cell:
-    """Requests for one version of one model that ended alike. ``last_s``: when the last did, wall seconds."""
+class Cell(Spread):
+    """Requests for one version of one model that ended alike: the seconds that they took.
 
-    __slots__ = ("buckets", "count", "last_s", "seconds")
+    ``last_s``: when the last of them ended, wall seconds.
+    """
+
+    __slots__ = ("count", "last_s")
 
     def __init__(self) -> None:
-        self.count, self.seconds, self.last_s = 0, 0.0, 0.0
-        self.buckets = [0] * (len(LATENCY_BUCKETS_S) + 1)
+        super().__init__(len(LATENCY_BUCKETS_S))
+        self.count, self.last_s = 0, 0.0
 
 
 class Requests(Collector):
@@ -64,7 +68,7 @@ class Requests(Collector):
             cell = self._open(event)
         seconds = event.seconds
         cell.count += 1
-        cell.seconds += seconds
+        cell.sum += seconds
         cell.last_s = self._wall()
         cell.buckets[bisect_left(LATENCY_BUCKETS_S, seconds)] += 1
 
@@ -95,7 +99,7 @@ class Requests(Collector):
             key = (model, provenance, code)
             requests[key] = requests.get(key, 0) + cell.count
             time = times.setdefault(provenance, Cell())
-            time.seconds += cell.seconds
+            time.sum += cell.sum
             time.buckets = [a + b for a, b in zip(time.buckets, cell.buckets, strict=True)]
         counter = CounterMetricFamily(
             "edgeway_requests", "Requests by outcome", labels=("model", "provenance", "code")
@@ -105,7 +109,7 @@ class Requests(Collector):
         yield counter
         histogram = HistogramMetricFamily("edgeway_request_seconds", "Time to answer", labels=("provenance",))
         for provenance, time in times.items():
-            histogram.add_metric((provenance,), _cumulated(time.buckets), time.seconds)
+            histogram.add_metric((provenance,), time.cumulated(LATENCY_BUCKETS_S), time.sum)
         yield histogram
         lookups = CounterMetricFamily("edgeway_cache_lookups", "Cache look-ups", labels=("level", "outcome"))
         for event, count in self._lookups.items():
@@ -120,12 +124,3 @@ class Requests(Collector):
         version = event.version if is_named else ""
         key = (model, version, event.provenance, event.code)
         return self.cells.setdefault(key, Cell())
-
-
-def _cumulated(buckets: list[int]) -> list[tuple[str, float]]:
-    bounds = (*map(str, LATENCY_BUCKETS_S), "+Inf")
-    total, cumulated = 0, []
-    for bound, count in zip(bounds, buckets, strict=True):
-        total += count
-        cumulated.append((bound, float(total)))
-    return cumulated

@@ -77,7 +77,7 @@ class Tallies:
         return found
 
     def _add(self, asked: ModelStatistics, provenance: str, cell: Cell, *, is_ok: bool) -> None:
-        stats, ns = asked.inference_stats, int(cell.seconds * 1e9)
+        stats, ns = asked.inference_stats, int(cell.sum * 1e9)
         if not is_ok:
             _more(stats.fail, cell.count, ns)
             return
@@ -101,7 +101,10 @@ class Tallies:
 
     def _ran(self, model: str, version: str) -> ModelStatistics:
         # Only models of this process run here: their names are the operator's.
-        return self._ran_here.setdefault((model, version), ModelStatistics(model, version))
+        found = self._ran_here.get((model, version))
+        if found is None:
+            found = self._ran_here[model, version] = ModelStatistics(model, version)
+        return found
 
     def _count(self, found: ModelStatistics, event: BatchRan) -> None:
         found.inference_count += event.size

@@ -1,0 +1,102 @@
+"""Series that many events move: plain numbers on the way, Prometheus's objects when somebody asks.
+
+Prometheus's own take a lock for each step, and several steps for one event. The process has one thread that
+counts, and needs none.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+
+from prometheus_client import Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+
+class Spread:
+    """Values that were seen: how many up to each bound, and their sum."""
+
+    __slots__ = ("buckets", "sum")
+
+    def __init__(self, bounds: int) -> None:
+        self.buckets, self.sum = [0] * (bounds + 1), 0.0
+
+    def cumulated(self, bounds: Sequence[float]) -> list[tuple[str, float]]:
+        """Return the values up to each bound and in all, as Prometheus has them."""
+        total, found = 0, []
+        for bound, count in zip((*map(str, map(float, bounds)), "+Inf"), self.buckets, strict=True):
+            total += count
+            found.append((bound, float(total)))
+        return found
+
+
+class Counts(Collector):
+    """A counter with labels."""
+
+    def __init__(self, name: str, help_: str, *labels: str) -> None:
+        self._name, self._help, self._labels = name, help_, labels
+        self._counts: dict[tuple[str, ...], int] = {}
+
+    def __repr__(self) -> str:
+        return f"<Counts {self._name}, {len(self._counts)} series>"
+
+    def count(self, *labels: str) -> None:
+        """Count one."""
+        self._counts[labels] = self._counts.get(labels, 0) + 1
+
+    def collect(self) -> Iterable[Metric]:
+        """Give the series to Prometheus."""
+        family = CounterMetricFamily(self._name, self._help, labels=self._labels)
+        for labels, count in self._counts.items():
+            family.add_metric(labels, count)
+        return (family,)
+
+
+class Levels(Collector):
+    """A gauge with one label."""
+
+    def __init__(self, name: str, help_: str, label: str) -> None:
+        self._name, self._help, self._label = name, help_, label
+        self._values: dict[str, float] = {}
+
+    def __repr__(self) -> str:
+        return f"<Levels {self._name} {self._values}>"
+
+    def set(self, label: str, value: float) -> None:
+        """Note the value now."""
+        self._values[label] = value
+
+    def collect(self) -> Iterable[Metric]:
+        """Give the series to Prometheus."""
+        family = GaugeMetricFamily(self._name, self._help, labels=(self._label,))
+        for label, value in self._values.items():
+            family.add_metric((label,), value)
+        return (family,)
+
+
+class Spreads(Collector):
+    """A histogram with one label."""
+
+    def __init__(self, name: str, help_: str, label: str, *, bounds: Sequence[float]) -> None:
+        self._name, self._help, self._label = name, help_, label
+        self._bounds = tuple(bounds)
+        self._spreads: dict[str, Spread] = {}
+
+    def __repr__(self) -> str:
+        return f"<Spreads {self._name}, {len(self._spreads)} series>"
+
+    def observe(self, label: str, value: float) -> None:
+        """Note a value."""
+        spread = self._spreads.get(label)
+        if spread is None:
+            spread = self._spreads[label] = Spread(len(self._bounds))
+        spread.buckets[bisect_left(self._bounds, value)] += 1
+        spread.sum += value
+
+    def collect(self) -> Iterator[Metric]:
+        """Give the series to Prometheus."""
+        family = HistogramMetricFamily(self._name, self._help, labels=(self._label,))
+        for label, spread in self._spreads.items():
+            family.add_metric((label,), spread.cumulated(self._bounds), spread.sum)
+        yield family
