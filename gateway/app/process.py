@@ -38,9 +38,9 @@ from gateway.core.telemetry import BreakerAppeared
 from gateway.listeners.extensions import Extensions, NoRepository
 from gateway.listeners.front import Front
 from gateway.listeners.switches import TraceSwitches
-from gateway.telemetry.counted import Counted
 from gateway.telemetry.prometheus import Prometheus
 from gateway.telemetry.requests import Requests
+from gateway.telemetry.runs import Runs
 from gateway.telemetry.statistics import Tallies
 from gateway.telemetry.tracing import tracer_provider
 from gateway.wire.arrival import Trust
@@ -69,12 +69,15 @@ class GatewayProcess:
         self._inheritance = inheritance
         self.clock = LoopClock()
         self.requests = Requests(self.clock.wall)
-        self.prometheus = Prometheus(self.requests)
+        runs = Runs()
+        self.telemetry = self.prometheus = Prometheus(self.requests, runs)
         is_cached = settings.cache is not None
         self.statistics = Tallies(
-            self.requests, remote=REMOTE if settings.role == EDGE else (), is_cached=lambda _: is_cached
+            self.requests,
+            runs,
+            remote=REMOTE if settings.role == EDGE else (),
+            is_cached=lambda _: is_cached,
         )
-        self.telemetry = Counted(self.prometheus, self.statistics)
         self.drain = Drain()
         self.seats = Seats(settings.resilience.admission.max_requests)
         self.listening = Listening(settings.listen, self.clock, inheritance)

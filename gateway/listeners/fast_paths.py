@@ -47,6 +47,10 @@ class _Series:
     def takes(self, layout: Layout, generation: Generation) -> bool:
         return self._prefix == layout.prefix and self._size == layout.size and self._generation is generation
 
+    def is_vain(self, generation: Generation) -> bool:
+        """Whether it had no path; then its head is not looked at again by the same generation."""
+        return self._path is None and self._generation is generation
+
     def answer(self, body: Buffer, generation: Generation) -> Answer | None:
         path = self._path
         if (
@@ -97,8 +101,10 @@ class FastPaths:
         if _SEEN not in notes:
             notes[_SEEN] = None
             return
-        layout = layout_of()
         known: _Series | None = notes.get(_SERIES)
+        if known is not None and known.is_vain(generation):
+            return
+        layout = layout_of()
         if layout is None or (known is not None and known.takes(layout, generation)):
             return
         seen: Layout | None = notes[_SEEN]

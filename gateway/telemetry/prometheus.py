@@ -15,21 +15,23 @@ from prometheus_client import (
 from prometheus_client.process_collector import ProcessCollector
 
 from gateway.core import telemetry as events
-from gateway.telemetry.requests import LATENCY_BUCKETS_S, Requests
-from gateway.telemetry.series import Counts, Levels, Spreads
+from gateway.telemetry.requests import Requests
+from gateway.telemetry.runs import Runs
+from gateway.telemetry.series import LATENCY_BUCKETS_S, Counts, Levels, Spreads
 
 Plain = TypeVar("Plain", Counts, Levels)
 
-SIZE_BUCKETS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _BREAKER_STATES: Final = {"closed": 0, "half_open": 1, "open": 2}
 
 
 class Prometheus:
     """Telemetry that counts. ``render`` gives the exposition text for ``/metrics``."""
 
-    def __init__(self, requests: Requests) -> None:
+    def __init__(self, requests: Requests, runs: Runs) -> None:
         self._registry = CollectorRegistry()
         self._registry.register(requests)
+        self._registry.register(runs)
+        self._runs = runs
         self._requests = requests
         self._model = requests.label
         self._children: dict[tuple[Any, ...], Any] = {}
@@ -99,20 +101,12 @@ class Prometheus:
             Counts, "cascade_decisions", "What the cascade did", "model", "outcome", "reason"
         )
         refused = self._counter("certificates_refused", "Certificates that do not fit", "model", "field")
-        sizes = self._spreads("batch_rows", "Rows per run", "model", SIZE_BUCKETS)
-        queued = self._spreads("batch_queue_seconds", "Oldest wait", "model", LATENCY_BUCKETS_S)
-        ran = self._spreads("batch_run_seconds", "Time of a run", "model", LATENCY_BUCKETS_S)
         depth = self._plain(Levels, "queue_depth", "Requests that wait for a batch", "model")
-
-        def batch(event: events.BatchRan) -> None:
-            sizes.observe(event.model, event.size)
-            queued.observe(event.model, event.queue_s)
-            ran.observe(event.model, event.run_s)
 
         return {
             events.CascadeDecided: lambda e: decided.count(self._model(e.model), e.outcome, e.reason),
             events.CertificateRefused: lambda e: self._child(refused, self._model(e.model), e.field).inc(),
-            events.BatchRan: batch,
+            events.BatchRan: self._runs.ran,
             events.QueueChanged: lambda e: depth.set(e.model, e.depth),
         }
 

@@ -16,12 +16,8 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 from gateway.core.telemetry import CacheLookedUp, RequestFinished
-from gateway.telemetry.series import Spread
+from gateway.telemetry.series import LATENCY_BUCKETS_S, Spread
 
-LATENCY_BUCKETS_S: Final = (
-    *(0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
-    *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0),
-)
 MAX_MODELS: Final = 64
 """Models that no policy names in full become labels when they have answered, and only so many of them: the
 names come from clients. The rest are counted as ``other``."""
@@ -98,9 +94,7 @@ class Requests(Collector):
         for (model, _, provenance, code), cell in self.cells.items():
             key = (model, provenance, code)
             requests[key] = requests.get(key, 0) + cell.count
-            time = times.setdefault(provenance, Cell())
-            time.sum += cell.sum
-            time.buckets = [a + b for a, b in zip(time.buckets, cell.buckets, strict=True)]
+            times.setdefault(provenance, Cell()).add(cell)
         counter = CounterMetricFamily(
             "edgeway_requests", "Requests by outcome", labels=("model", "provenance", "code")
         )

@@ -8,10 +8,16 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
+
+LATENCY_BUCKETS_S: Final = (
+    *(0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
+    *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0),
+)
 
 
 class Spread:
@@ -21,6 +27,11 @@ class Spread:
 
     def __init__(self, bounds: int) -> None:
         self.buckets, self.sum = [0] * (bounds + 1), 0.0
+
+    def add(self, other: Spread) -> None:
+        """Add what another saw of the same bounds."""
+        self.sum += other.sum
+        self.buckets = [ours + theirs for ours, theirs in zip(self.buckets, other.buckets, strict=True)]
 
     def cumulated(self, bounds: Sequence[float]) -> list[tuple[str, float]]:
         """Return the values up to each bound and in all, as Prometheus has them."""

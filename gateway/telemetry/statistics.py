@@ -1,4 +1,4 @@
-"""Events to the protocol's statistics, per model and version."""
+"""What was counted, as the protocol's statistics, per model and version."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from gateway.core.statistics import BatchStatistics, Duration, ModelStatistics, Statistics
-from gateway.core.telemetry import BatchRan, Event, Telemetry
 from gateway.telemetry.requests import Cell, Requests
+from gateway.telemetry.runs import Cell as RunCell
+from gateway.telemetry.runs import Runs
 
 _STRANGE: Final = frozenset({"not_found", "unauthenticated", "forbidden"})
 _CACHES: Final = frozenset({"l1", "l2", "stale"})
 
 
 class Tallies:
-    """Telemetry that keeps the statistics of models.
+    """The statistics of models.
 
     Args:
         requests: what is counted of every request.
+        runs: what is counted of every run in this process.
         remote: provenances of answers that another process computed; each counts as a run of its model
             that took as long as the request did.
         is_cached: whether answers of a model may come from a cache, so that another one is a miss.
@@ -26,23 +28,17 @@ class Tallies:
     def __init__(
         self,
         requests: Requests,
+        runs: Runs,
         *,
         remote: Collection[str] = (),
         is_cached: Callable[[str], bool] = lambda _model: False,
     ) -> None:
-        self._requests = requests
+        self._requests, self._runs = requests, runs
         self._remote = frozenset(remote)
         self._is_cached = is_cached
-        self._ran_here: dict[tuple[str, str], ModelStatistics] = {}
-        self._batches: dict[tuple[str, str, int], BatchStatistics] = {}
 
     def __repr__(self) -> str:
-        return f"<Tallies of {len(self._ran_here)} model versions that ran here>"
-
-    def emit(self, event: Event) -> None:
-        """Count a run; requests are counted by ``requests``."""
-        if type(event) is BatchRan:
-            self._count(self._ran(event.model, event.version), event)
+        return f"<Tallies of {self._requests!r} and {self._runs!r}>"
 
     def models(self) -> Sequence[str]:
         """Return the models that did anything."""
@@ -72,8 +68,8 @@ class Tallies:
             key = (model, version)
             asked = found.setdefault(key, ModelStatistics(model, version))
             self._add(asked, provenance, cell, is_ok=code == "ok")
-        for key, ran in self._ran_here.items():
-            found[key] = _joined(ran, found[key]) if key in found else ran
+        for (model, version, size), ran in sorted(self._runs.cells.items()):
+            _ran(found.setdefault((model, version), ModelStatistics(model, version)), size, ran)
         return found
 
     def _add(self, asked: ModelStatistics, provenance: str, cell: Cell, *, is_ok: bool) -> None:
@@ -99,31 +95,23 @@ class Tallies:
             _more(stats.queue, cell.count, 0)
             asked.batch_stats = [*asked.batch_stats, batch]
 
-    def _ran(self, model: str, version: str) -> ModelStatistics:
-        # Only models of this process run here: their names are the operator's.
-        found = self._ran_here.get((model, version))
-        if found is None:
-            found = self._ran_here[model, version] = ModelStatistics(model, version)
-        return found
 
-    def _count(self, found: ModelStatistics, event: BatchRan) -> None:
-        found.inference_count += event.size
-        found.execution_count += 1
-        stats, requests = found.inference_stats, event.requests
-        infer_s = max(0.0, event.run_s - event.input_s - event.output_s)
-        stats.queue.count += requests
-        stats.queue.ns += int(event.queued_s * 1e9)
-        stats.compute_input.add(event.input_s, requests)
-        stats.compute_infer.add(infer_s, requests)
-        stats.compute_output.add(event.output_s, requests)
-        key = (found.name, found.version, event.size)
-        batch = self._batches.get(key)
-        if batch is None:
-            batch = self._batches[key] = BatchStatistics(event.size)
-            found.batch_stats = sorted((*found.batch_stats, batch), key=lambda each: each.batch_size)
-        batch.compute_input.add(event.input_s)
-        batch.compute_infer.add(infer_s)
-        batch.compute_output.add(event.output_s)
+def _ran(found: ModelStatistics, size: int, ran: RunCell) -> None:
+    found.inference_count += size * ran.count
+    found.execution_count += ran.count
+    stats, batch = found.inference_stats, BatchStatistics(size)
+    _more(stats.queue, ran.requests, _ns(ran.queued_s))
+    _more(stats.compute_input, ran.requests, _ns(ran.all_input_s))
+    _more(stats.compute_infer, ran.requests, _ns(ran.all_infer_s))
+    _more(stats.compute_output, ran.requests, _ns(ran.all_output_s))
+    _more(batch.compute_input, ran.count, _ns(ran.input_s))
+    _more(batch.compute_infer, ran.count, _ns(ran.infer_s))
+    _more(batch.compute_output, ran.count, _ns(ran.output_s))
+    found.batch_stats = [*found.batch_stats, batch]
+
+
+def _ns(seconds: float) -> int:
+    return round(seconds * 1e9)
 
 
 def _more(duration: Duration, count: int, ns: int) -> None:
@@ -153,4 +141,4 @@ def _joined(found: ModelStatistics, early: ModelStatistics) -> ModelStatistics:
     return joined
 
 
-_: tuple[type[Telemetry], type[Statistics]] = (Tallies, Tallies)
+_: type[Statistics] = Tallies

@@ -9,6 +9,7 @@ import pytest
 from gateway.core import telemetry as events
 from gateway.telemetry.prometheus import Prometheus
 from gateway.telemetry.requests import MAX_MODELS, Requests
+from gateway.telemetry.runs import Runs
 
 SAMPLES = {
     events.RequestFinished(
@@ -39,7 +40,7 @@ SAMPLES = {
 
 
 def prometheus_of() -> Prometheus:
-    return Prometheus(Requests(lambda: 12.5))
+    return Prometheus(Requests(lambda: 12.5), Runs())
 
 
 @pytest.mark.parametrize("event", SAMPLES, ids=lambda event: type(event).__name__)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, generate_latest
 
 from gateway.core.telemetry import CacheLookedUp, RequestFinished
-from gateway.telemetry.requests import LATENCY_BUCKETS_S, MAX_MODELS, Requests
+from gateway.telemetry.requests import MAX_MODELS, Requests
+from gateway.telemetry.series import LATENCY_BUCKETS_S
 
 
 def shown(requests: Requests) -> list[str]:

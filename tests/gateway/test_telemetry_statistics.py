@@ -1,9 +1,10 @@
-"""Statistics from events."""
+"""Statistics from what was counted."""
 
 from __future__ import annotations
 
-from gateway.core.telemetry import BatchRan, BreakerChanged, RequestFinished
+from gateway.core.telemetry import BatchRan, RequestFinished
 from gateway.telemetry.requests import Requests
+from gateway.telemetry.runs import Runs
 from gateway.telemetry.statistics import Tallies
 
 
@@ -11,14 +12,14 @@ class Found(Tallies):
     """Tallies and the counts of requests that they read, fed together."""
 
     def __init__(self, **changes) -> None:
-        self.requests = Requests(lambda: 12.5)
-        super().__init__(self.requests, **changes)
+        self.requests, self.runs = Requests(lambda: 12.5), Runs()
+        super().__init__(self.requests, self.runs, **changes)
 
     def emit(self, event) -> None:
         if isinstance(event, RequestFinished):
             self.requests.finished(event)
         else:
-            super().emit(event)
+            self.runs.ran(event)
 
 
 tallies = Found
@@ -83,11 +84,10 @@ def test_failures():
     assert found.report("guess", ["1"])[0].inference_stats.fail.count == 0
 
 
-def test_other_events_count_nothing():
-    """Statistics are of requests and runs."""
+def test_before_anything_happened():
+    """There are zeros for a model that is asked for, and no model by itself."""
     found = tallies()
 
-    found.emit(BreakerChanged("e", "open"))
-
     assert found.models() == []
-    assert repr(found) == "<Tallies of 0 model versions that ran here>"
+    assert found.report("m", ["1"])[0].execution_count == 0
+    assert repr(found).startswith("<Tallies of <Requests 0 kinds")
