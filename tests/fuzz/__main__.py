@@ -33,7 +33,7 @@ def main() -> None:
     try:
         import atheris
     except ImportError:
-        sys.exit("atheris is not installed: pip install "edgeway[fuzz]"")
+        sys.exit("atheris is not installed: make fuzz installs it")
     with atheris.instrument_imports(include=["gateway"]):
         from tests.fuzz import targets
     corpus = Path("out/fuzz") / options.target
