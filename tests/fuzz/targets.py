@@ -85,12 +85,15 @@ def grpc(data: bytes) -> None:
 
 
 def http1(data: bytes) -> None:
-    """HTTP/1.1: however the stream is cut, the same requests; and every accepted one is answered."""
+    """HTTP/1.1: however the stream is cut, the same requests, each with all of its body; and every accepted
+    one is answered.
+    """
     if not data:
         return
     step, stream = data[0] + 1, data[1:]
     whole = _framed([stream])
     _must(whole == _framed([stream[i : i + step] for i in range(0, len(stream), step)]), "cuts are seen")
+    _must_be_whole(whole)
     written, _ = _loop().run_until_complete(_converse(Http1Connection, [stream]))
     answers, closes = _answers(written, whole)
     ended = sum(isinstance(event, End) for event in whole)
@@ -184,6 +187,18 @@ def _framed(pieces: list[bytes]) -> list[Any]:
             else:
                 events.append(bytes(event) if isinstance(event, memoryview) else event)
     return events
+
+
+def _must_be_whole(events: list[Any]) -> None:
+    """A body has its head's length; else what is left of it would be read as the next request."""
+    length, size = None, 0
+    for event in events:
+        if isinstance(event, Http1Head):
+            length, size = event.length, 0
+        elif isinstance(event, bytes):
+            size += len(event)
+        elif isinstance(event, End):
+            _must(length in {None, size}, f"a body of {length} bytes ends after {size}")
 
 
 _ANSWER = re.compile(rb"HTTP/1\.1 (\d{3}) [^\r\n]*\r\n((?:[^\r\n]+\r\n)*)\r\n")
