@@ -2,10 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+TARGETS ?= json grpc http1 http2
+RUNS ?= 1000000
+SEED ?= 20261121
 COVERED := gateway/core gateway/wire routing cache resilience
 
 .DEFAULT_GOAL := help
-.PHONY: help setup redis loaders demo test check format bench conformance proto models clean
+.PHONY: help setup redis nginx loaders demo test fuzz check format bench conformance proto models clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +30,15 @@ redis:
 	  fi; }
 	@command -v redis-server >/dev/null || echo "no redis-server here and no right to install one: going on without L2"
 
+nginx:
+	@{ command -v nginx || test -x /usr/sbin/nginx; } >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "installing nginx with apt; no server of it is started"; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx-light >/dev/null; \
+	    service nginx stop >/dev/null 2>&1; update-rc.d nginx disable >/dev/null 2>&1; \
+	  fi; }
+	@{ command -v nginx || test -x /usr/sbin/nginx; } >/dev/null || echo "no nginx here and no right to install it: the table of framing goes without it"
+
 loaders:
 	@{ command -v wrk && command -v h2load; } >/dev/null || { \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
@@ -38,7 +50,7 @@ loaders:
 demo: setup redis ## run the whole job: three regions, a central tier, real clients, faults in the middle
 	@$(BIN)/edgeway demo $(ARGS)
 
-test: setup redis ## run all tests, with coverage
+test: setup redis nginx ## run all tests, with coverage
 	$(BIN)/python -m pytest --cov --cov-report= $(ARGS)
 	$(BIN)/python -m coverage report --skip-covered --sort=cover | tail -n 25
 	@failed=; for package in $(COVERED); do \
@@ -46,6 +58,10 @@ test: setup redis ## run all tests, with coverage
 	    && verdict=good || { verdict="too little: at least 95 % are wanted"; failed=1; }; \
 	  printf '%-16s %6s %%  %s\n' "$$package" "$${covered%%[!0-9.]*}" "$$verdict"; \
 	done; test -z "$$failed"
+
+fuzz: setup ## throw 10^6 inputs at each codec and connection: TARGETS="json grpc", RUNS, SEED
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[fuzz]'
+	@for target in $(TARGETS); do $(BIN)/python -m tests.fuzz $$target --runs $(RUNS) --seed $(SEED) || exit 1; done
 
 check: setup ## ruff, mypy --strict, import contracts, size budgets
 	$(BIN)/ruff format --check .

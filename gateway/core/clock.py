@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -31,11 +32,17 @@ class Clock(Protocol):
 
 
 class LoopClock:
-    """The clock of the running event loop."""
+    """The clock of one event loop: the one in which it is first asked."""
+
+    def __init__(self) -> None:
+        self._time: Callable[[], float] | None = None
 
     def now(self) -> float:
         """Return the loop's time: the same clock that ``asyncio.timeout_at`` reads."""
-        return asyncio.get_running_loop().time()
+        if self._time is None:
+            # Once: finding the running loop takes a system call.
+            self._time = asyncio.get_running_loop().time
+        return self._time()
 
     tick = staticmethod(time.perf_counter)
 

@@ -1,6 +1,6 @@
 """Fuzz one door with atheris: ``python -m tests.fuzz http1 --runs 1000000 --seed 1``.
 
-Needs ``pip install atheris`` (Linux and macOS). Whatever breaks a promise is written to
+Needs the extra ``fuzz``, which `make fuzz` installs (Linux and macOS). Whatever breaks a promise is written to
 ``out/fuzz/TARGET-*`` and can be run again: ``python -m tests.fuzz http1 --replay FILE``.
 """
 
@@ -33,7 +33,7 @@ def main() -> None:
     try:
         import atheris
     except ImportError:
-        sys.exit("atheris is not installed: pip install atheris")
+        sys.exit("atheris is not installed: make fuzz installs it")
     with atheris.instrument_imports(include=["gateway"]):
         from tests.fuzz import targets
     corpus = Path("out/fuzz") / options.target

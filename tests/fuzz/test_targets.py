@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 
+import httptools
 import pytest
 
 from gateway.core.request import NO_PARAMETERS
 from gateway.wire import grpc_infer, oip_reuse
+from gateway.wire.framing.http1_server import Http1Server
 from tests.fuzz import targets
 
 MUTATIONS = 400
@@ -64,6 +66,18 @@ def test_a_reader_that_differs_is_found(monkeypatch: pytest.MonkeyPatch) -> None
 
     with pytest.raises(targets.Violation):
         targets.grpc(targets.seeds("grpc")[0])
+
+
+def test_a_body_that_is_left_in_the_stream_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The HTTP/1 target notices a reader that takes an offer of an upgrade for the end of its request."""
+
+    def forgetful(self) -> None:
+        self._parser = httptools.HttpRequestParser(self)
+
+    monkeypatch.setattr(Http1Server, "_decline", forgetful)
+
+    with pytest.raises(targets.Violation, match="ends after 0"):
+        targets.http1(targets.seeds("http1")[-1])
 
 
 @pytest.mark.parametrize("target", ["http1", "http2"])
