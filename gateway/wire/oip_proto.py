@@ -24,13 +24,11 @@ from gateway.wire.classification import CLASSIFICATION, NO_CLASSES, class_count
 from gateway.wire.proto import messages
 from gateway.wire.validation import (
     MAX_DECODED,
-    TIMEOUT,
     check_address,
     check_names,
-    check_parameters,
     check_shape,
     check_tensor_parameters,
-    timeout_of,
+    settle,
 )
 
 _FIELDS: Final[dict[str, str]] = {
@@ -49,8 +47,9 @@ _FIELDS: Final[dict[str, str]] = {
 }
 """Datatype → the field of InferTensorContents that holds it; FP16 has none."""
 
-FINAL: Final = "triton_enable_empty_final_response"
-"""The one reserved parameter that clients set: the last answer of a stream is to be marked."""
+_FINAL: Final = "triton_enable_empty_final_response"
+"""The one reserved parameter that clients set. It says nothing new: every answer is a final one, and is
+never empty."""
 
 _INTEGERS: Final = {"int_contents": np.dtype("<i4"), "uint_contents": np.dtype("<u4")}
 """The fields that hold narrower datatypes too, and what their elements are on the wire."""
@@ -92,13 +91,13 @@ def decode_request(message: Any) -> Inference:
         GatewayError: INVALID or UNSUPPORTED, with a message for the client.
     """
     check_address(message.model_name, message.model_version, message.id)
-    parameters, timeout_s = NO_PARAMETERS, math.inf
+    parameters: Mapping[str, Parameter] = NO_PARAMETERS
+    timeout_s = math.inf
     if message.parameters:
-        parameters = _decode_parameters(message.parameters)
-        check_parameters({name: parameters[name] for name in parameters if name != FINAL})
-        timeout_s = timeout_of(parameters)
-        if TIMEOUT in parameters:
-            parameters = {name: value for name, value in parameters.items() if name != TIMEOUT}
+        said = _decode_parameters(message.parameters)
+        said.pop(_FINAL, None)
+        timeout_s = settle(said)
+        parameters = said or NO_PARAMETERS
 
     outputs = tuple(output.name for output in message.outputs)
     check_names("output", outputs)

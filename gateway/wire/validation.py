@@ -21,6 +21,7 @@ _MAX_ID: Final = 1024
 _MAX_ELEMENTS: Final = 1 << 59  # of 8 bytes at most, less than an address can tell apart
 _MAX_DIGITS: Final = 20
 _RESERVED_PREFIX: Final = "triton_"
+_FLAGS: Final = ("sequence_start", "sequence_end")
 _UNSUPPORTED_OF_TENSORS: Final = frozenset({"classification", "shared_memory_region"})
 
 
@@ -75,22 +76,42 @@ def check_shape(kind: str, name: str, shape: tuple[int, ...]) -> None:
         raise GatewayError(Fault.INVALID, f"{kind} '{name}' has too large a dimension in its shape")
 
 
-def check_parameters(parameters: Mapping[str, Parameter]) -> None:
-    """Refuse request parameters that a client must not set, or that Edgeway would answer wrongly.
+def settle(parameters: dict[str, Parameter]) -> float:
+    """Take out of ``parameters`` what is decided here, and return the seconds of ``timeout``.
+
+    Of a sequence nothing is left: every model is asked as one without state, whose answers may come from
+    a cache and from any endpoint, and such a model has no use for it, as in Triton. A model with state
+    that stands behind another server misses it there and refuses.
 
     Raises:
-        GatewayError: INVALID for a reserved name or a priority that is none; UNSUPPORTED for a stateful
-            sequence, whose answers depend on earlier requests and must never come from a cache.
+        GatewayError: INVALID for a reserved name, and for a value that its name cannot have.
     """
     for name in parameters:
         if name.startswith(_RESERVED_PREFIX):
-            raise GatewayError(Fault.INVALID, "parameters whose names start with 'triton_' are reserved")
-    priority = parameters.get("priority", 0)
+            raise GatewayError(
+                Fault.INVALID,
+                "parameter keys starting with 'triton_' are reserved for Triton usage and should not be "
+                "specified.",
+            )
     # bool is an int in Python, and is no priority.
+    priority = parameters.get("priority", 0)
     if type(priority) is not int or priority < 0:
         raise GatewayError(Fault.INVALID, "parameter 'priority' must be a whole number of at least 0")
-    if parameters.get("sequence_id"):
-        raise GatewayError(Fault.UNSUPPORTED, "stateful sequences ('sequence_id') are not supported")
+    _drop_sequence(parameters)
+    timeout_s = timeout_of(parameters)
+    parameters.pop(TIMEOUT, None)
+    return timeout_s
+
+
+def _drop_sequence(parameters: dict[str, Parameter]) -> None:
+    number = parameters.pop("sequence_id", 0)
+    if not isinstance(number, str) and (type(number) is not int or number < 0):
+        raise GatewayError(
+            Fault.INVALID, "parameter 'sequence_id' must be a whole number of at least 0, or text"
+        )
+    for name in _FLAGS:
+        if not isinstance(parameters.pop(name, False), bool):
+            raise GatewayError(Fault.INVALID, f"parameter '{name}' must be true or false")
 
 
 def check_tensor_parameters(kind: str, name: str, parameters: Iterable[str]) -> None:
