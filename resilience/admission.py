@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller, Request, Response
-from gateway.core.service import Filter, Service
+from gateway.core.service import FastPath, Filter, Pending, Service, fast_path
 from gateway.core.telemetry import Refused, Telemetry
+from gateway.core.tensor import Buffer
 from resilience.settings import AdmissionSettings
 
 
@@ -36,7 +37,7 @@ class Admission:
 
     Args:
         identify: returns the caller as checked (the same object when nothing changed), or raises
-            GatewayError; it must not wait.
+            GatewayError; it must not wait, and say the same of the same caller every time.
         seats: shared by all doors of the process.
         settings: what a refused caller is told.
         telemetry: hears ``Refused``.
@@ -57,21 +58,15 @@ class Admission:
     def __repr__(self) -> str:
         return f"<Admission {self._seats.taken} of {self._seats.limit} running>"
 
-    async def __call__(self, request: Request, service: Service) -> Response:
+    def __call__(self, request: Request, service: Service) -> Response | Pending:
         """Let the request in, or refuse it before it costs anything.
 
         Raises:
             GatewayError: OVERLOADED; whatever ``identify`` raises.
         """
         # The limit comes first: under overload even looking at credentials is work.
-        seats = self._seats
-        if seats.taken >= seats.limit:
-            self._telemetry.emit(Refused("admission", "concurrency"))
-            raise GatewayError(
-                Fault.OVERLOADED,
-                "the gateway is at its limit of concurrent requests; try again later",
-                retry_after_s=self._retry_after_s,
-            )
+        if self._seats.are_taken:
+            raise self._full()
         try:
             caller = self._identify(request.caller)
         except GatewayError as error:
@@ -80,11 +75,45 @@ class Admission:
         if caller is not request.caller:
             request = replace(request, caller=caller)
 
+        answered = service(request)
+        return answered if isinstance(answered, Response) else self._wait(answered)
+
+    def fast_path(self, like: Request, service: Service) -> FastPath | None:
+        """Return a path that is closed while there is no seat.
+
+        Raises:
+            GatewayError: whatever ``identify`` raises.
+        """
+        caller = self._identify(like.caller)
+        rest = fast_path(service, like if caller is like.caller else replace(like, caller=caller))
+        if rest is None:
+            return None
+        seats = self._seats
+
+        def answer(data: Sequence[Buffer]) -> Response | None:
+            return None if seats.taken >= seats.limit else rest(data)
+
+        return answer
+
+    async def _wait(self, pending: Pending) -> Response:
+        seats = self._seats
+        if seats.are_taken:
+            # It was not awaited at once, and others have sat down since.
+            pending.close()
+            raise self._full()
         seats.taken += 1
         try:
-            return await service(request)
+            return await pending
         finally:
             seats.taken -= 1
+
+    def _full(self) -> GatewayError:
+        self._telemetry.emit(Refused("admission", "concurrency"))
+        return GatewayError(
+            Fault.OVERLOADED,
+            "the gateway is at its limit of concurrent requests; try again later",
+            retry_after_s=self._retry_after_s,
+        )
 
 
 _: type[Filter] = Admission

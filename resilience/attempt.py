@@ -38,6 +38,8 @@ class AttemptTimeout:
         if is_ours:
             request = replace(request, deadline=deadline)
         call = service(request)
+        if isinstance(call, Response):
+            return call
         try:
             waits_for = call.send(None)
         except StopIteration as ended:

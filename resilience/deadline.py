@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Request, Response
-from gateway.core.service import Filter, Service
+from gateway.core.service import FastPath, Filter, Pending, Service, fast_path
 from resilience.timer import ElapsedError, finish
 
 
@@ -30,7 +30,7 @@ class Deadline:
     def __repr__(self) -> str:
         return f"<Deadline {self._timeout_s:g} s, at most {self._max_timeout_s:g} s>"
 
-    async def __call__(self, request: Request, service: Service) -> Response:
+    def __call__(self, request: Request, service: Service) -> Response | Pending:
         """Answer within the deadline.
 
         Raises:
@@ -43,15 +43,22 @@ class Deadline:
         allowed = self._timeout_s if request.deadline == math.inf else self._max_timeout_s
         if request.deadline > now + allowed:
             request = replace(request, deadline=now + allowed)
-        call = service(request)
+        answered = service(request)
+        return answered if isinstance(answered, Response) else self._wait(answered, request.deadline)
+
+    def fast_path(self, like: Request, service: Service) -> FastPath | None:
+        """Return the path of the rest: there is time for what takes none."""
+        return fast_path(service, like)
+
+    async def _wait(self, pending: Pending, deadline: float) -> Response:
         try:
-            waits_for = call.send(None)
+            waits_for = pending.send(None)
         except StopIteration as ended:
             response: Response = ended.value
             return response
 
         try:
-            return await finish(call, waits_for, request.deadline)
+            return await finish(pending, waits_for, deadline)
         except ElapsedError as error:
             raise GatewayError(
                 Fault.DEADLINE, "no answer before the deadline; allow the request more time"

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller, Request, Response
-from gateway.core.service import Filter, Service
+from gateway.core.service import FastPath, Filter, Pending, Service, fast_path
 from gateway.core.telemetry import Refused, Telemetry
 from routing.place import Place
 from routing.policy import Policy
@@ -45,12 +45,27 @@ class Residency:
     def __repr__(self) -> str:
         return f"<Residency {self._own_region}, {self._decide.cache_info().currsize} callers remembered>"
 
-    async def __call__(self, request: Request, service: Service) -> Response:
+    def __call__(self, request: Request, service: Service) -> Response | Pending:
         """Pass on, send abroad, or refuse.
 
         Raises:
             GatewayError: UNAVAILABLE when no region may see the request.
         """
+        request = self._narrowed(request)
+        assert request.regions is not None, "they have just been fixed"
+        return (service if self._own_region in request.regions else self._abroad)(request)
+
+    def fast_path(self, like: Request, service: Service) -> FastPath | None:
+        """Return the path of the rest, for those whom this region may answer.
+
+        Raises:
+            GatewayError: UNAVAILABLE when no region may see the requests.
+        """
+        like = self._narrowed(like)
+        assert like.regions is not None, "they have just been fixed"
+        return fast_path(service, like) if self._own_region in like.regions else None
+
+    def _narrowed(self, request: Request) -> Request:
         caller = request.caller
         caller, regions = self._decide(caller.address, caller.tenant, caller.vouched)
         if request.regions is not None:
@@ -61,8 +76,7 @@ class Residency:
                 Fault.UNAVAILABLE,
                 "no allowed region: the residency of this tenant and place leaves none that may answer",
             )
-        request = replace(request, caller=caller, regions=regions)
-        return await (service if self._own_region in regions else self._abroad)(request)
+        return replace(request, caller=caller, regions=regions)
 
     def _find(self, address: str, tenant: str, vouched: bool) -> tuple[Caller, frozenset[str]]:  # noqa: FBT001
         decision = allowed(self._policy, tenant, self._locate(address))

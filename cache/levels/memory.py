@@ -126,9 +126,15 @@ class MemoryLevel:
 
     def peek(self, key: bytes) -> Entry | None:
         """Return what is held under ``key``, now."""
+        entry = self.glance(key)
+        if entry is None:
+            self._emit(self._miss)
+        return entry
+
+    def glance(self, key: bytes) -> Entry | None:
+        """Return what ``peek`` returns, and tell nobody when it is nothing."""
         node = self._nodes.get(key)
         if node is None or (entry := node.entry) is None:
-            self._emit(self._miss)
             return None
         if node.hits < MOST_HITS:
             node.hits += 1

@@ -10,7 +10,7 @@ from gateway.app.endpoints import Endpoints, Guarded, Health
 from gateway.app.stacks import Levels, Parts, door, longest_s, route_service
 from gateway.core.catalog import unknown_model
 from gateway.core.request import Request, Response
-from gateway.core.service import Service
+from gateway.core.service import FastPath, Pending, Service, fast_path
 from routing.matching import Routes
 from routing.policy import Policy
 from routing.residency import Locate
@@ -32,7 +32,7 @@ class Dispatch:
     def __repr__(self) -> str:
         return f"<Dispatch {', '.join(self._stacks) or 'no routes'}>"
 
-    async def __call__(self, request: Request) -> Response:
+    def __call__(self, request: Request) -> Response | Pending:
         """Answer by the route's stack.
 
         Raises:
@@ -41,7 +41,12 @@ class Dispatch:
         route = self._routes.find(request.model, request.caller.tenant)
         if route is None:
             raise unknown_model(request.model)
-        return await self._stacks[route.name](request)
+        return self._stacks[route.name](request)
+
+    def fast_path(self, like: Request) -> FastPath | None:
+        """Return the path of the route's stack; a route is chosen by nothing that data could change."""
+        route = self._routes.find(like.model, like.caller.tenant)
+        return None if route is None else fast_path(self._stacks[route.name], like)
 
 
 class PolicyGeneration:
@@ -62,9 +67,13 @@ class PolicyGeneration:
         """Take the endpoints of this generation into use."""
         self._commit()
 
-    async def __call__(self, request: Request) -> Response:
+    def __call__(self, request: Request) -> Response | Pending:
         """Answer by the stacks of this generation."""
-        return await self._service(request)
+        return self._service(request)
+
+    def fast_path(self, like: Request) -> FastPath | None:
+        """Return the path of requests like this one through these stacks."""
+        return fast_path(self._service, like)
 
 
 class Builder:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -87,10 +87,18 @@ class Provenance(msgspec.Struct, frozen=True):
 
 
 class Response(msgspec.Struct, frozen=True):
-    """One answer. ``outputs`` are in the order of the model, or of the request where it names them."""
+    """One answer. ``outputs`` are in the order of the model, or of the request where it names them.
+
+    Awaiting it gives it: a Service may return an answer that is there already (``gateway.core.service``).
+    """
 
     model: str
     version: str
     outputs: tuple[Tensor, ...]
     provenance: Provenance
     parameters: Mapping[str, Parameter] = NO_PARAMETERS
+
+    def __await__(self) -> Generator[Any, Any, Response]:
+        """Return the answer at once."""
+        yield from ()
+        return self

@@ -1,7 +1,8 @@
 """Coroutines whose first step is taken by hand, without a task, and a task for the rest where there is one.
 
-A listener steps the coroutine of a request once by itself. If that ends it, as a cache hit does, no task
-was made. If it suspends, a task goes on from there. So in its first step a coroutine may run where
+A request is answered by an answer that is there already, or by a coroutine of one. A listener steps the
+coroutine of a request once by itself. If that ends it, as a cache hit does, no task was made. If it
+suspends, a task goes on from there. So in its first step a coroutine may run where
 ``asyncio.current_task()`` is None. Futures can be awaited there and tasks made; ``asyncio.timeout`` cannot
 be entered. Whoever needs a task says so first::
 
@@ -14,22 +15,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import copy_context
-from types import coroutine
+from types import CoroutineType, coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
 def begin(
-    call: Coroutine[Any, Any, T],
+    call: T | Coroutine[Any, Any, T],
     loop: asyncio.AbstractEventLoop,
     done: Callable[[asyncio.Task[T]], object],
 ) -> T | asyncio.Task[T]:
     """Run ``call`` up to its first wait: return what it returns, or the task that goes on with it.
 
+    What is no coroutine is an answer, and is returned as it is.
+
     ``done`` is called when that task ends. What the first step raises is raised here. Both parts run in one
     copy of the caller's context: what the first sets, the second may unset.
     """
+    if not isinstance(call, CoroutineType):
+        return call  # type: ignore[return-value] # Coroutine means one that ``async def`` makes
     context = copy_context()
     try:
         waits_for = context.run(call.send, None)

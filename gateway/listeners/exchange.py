@@ -4,13 +4,14 @@ Connections (HTTP/1.1, HTTP/2) know framing, limits and time and nothing of mode
 gRPC) know the protocol of models and nothing of sockets. Between the two stand the values of this module.
 
 An application is asked twice. ``open`` sees a request's head before a byte of its body is waited for, and
-refuses it or says how much body it takes. ``answer`` sees the whole body, or a stream of it, and is a
-coroutine that the connection steps once by hand: one that ends without waiting has cost no task.
+refuses it or says how much body it takes. ``answer`` sees the whole body, or a stream of it. It returns an
+answer that is there already, or a coroutine that the connection steps once by hand: one that ends without
+waiting has cost no task.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Generator
 from typing import Any, Protocol
 
 import msgspec
@@ -78,7 +79,7 @@ class Answer(msgspec.Struct, frozen=True):
     ``fields`` are shared between answers, ``extra`` belong to this one. ``body``: its parts, or a
     stream of them that the connection pulls no faster than the peer reads. ``trailers`` go after the body
     on HTTP/2 (gRPC's status); an empty body with trailers is sent as trailers alone. A stream that raises
-    ends its HTTP/1.1 connection, or resets its HTTP/2 stream.
+    ends its HTTP/1.1 connection, or resets its HTTP/2 stream. Awaiting an answer gives it.
     """
 
     status: int
@@ -87,6 +88,15 @@ class Answer(msgspec.Struct, frozen=True):
     extra: tuple[Pair, ...] = ()
     trailers: tuple[Pair, ...] = ()
     close: bool = False
+
+    def __await__(self) -> Generator[Any, Any, Answer]:
+        """Return the answer at once."""
+        yield from ()
+        return self
+
+
+PendingAnswer = Coroutine[Any, Any, Answer]
+"""An answer that has to be waited for."""
 
 
 class Intake(msgspec.Struct, frozen=True):
@@ -107,10 +117,11 @@ class Application(Protocol):
         """Say how the body is taken, or refuse with an answer; must not wait and must not raise."""
         ...
 
-    def answer(self, head: Head, body: Buffer | AsyncIterator[Buffer]) -> Coroutine[Any, Any, Answer]:
+    def answer(self, head: Head, body: Buffer | AsyncIterator[Buffer]) -> Answer | PendingAnswer:
         """Answer a request whose body is there (``bytes``), or coming (a stream, when the intake says so).
 
-        Cancelled when the client leaves or resets its stream. Raises nothing but CancelledError.
+        A coroutine is cancelled when the client leaves or resets its stream. Nothing is raised but
+        CancelledError.
         """
         ...
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Coroutine
-from typing import Any, Final
+from collections.abc import AsyncIterator
+from typing import Final
 
 from gateway.core.tensor import Buffer
-from gateway.listeners.exchange import Answer, Application, Head, Intake
+from gateway.listeners.exchange import Answer, Application, Head, Intake, PendingAnswer
 
 _GRPC: Final = "application/grpc"
 _CHOSEN: Final = "joined"
@@ -26,8 +26,8 @@ class Joined:
         """Ask the one that it is for."""
         return self._choose(head).open(head)
 
-    def answer(self, head: Head, body: Buffer | AsyncIterator[Buffer]) -> Coroutine[Any, Any, Answer]:
-        """Return the coroutine of the one that it is for."""
+    def answer(self, head: Head, body: Buffer | AsyncIterator[Buffer]) -> Answer | PendingAnswer:
+        """Let the one answer that it is for."""
         return self._choose(head).answer(head, body)
 
     def refuse(self, head: Head | None, status: int, message: str) -> Answer:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from asyncio import CancelledError
+from collections.abc import Sequence
 
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
 from gateway.core.request import Request, Response
-from gateway.core.service import Filter, Service
+from gateway.core.service import FastPath, Filter, Pending, Service, fast_path
 from gateway.core.telemetry import LayerTimed, RequestFinished, Telemetry
+from gateway.core.tensor import Buffer
 
 
 class Measure:
@@ -18,23 +20,58 @@ class Measure:
         self._tick = clock.tick
         self._emit = telemetry.emit
 
-    async def __call__(self, request: Request, service: Service) -> Response:
+    def __call__(self, request: Request, service: Service) -> Response | Pending:
         """Pass the request on and report its end."""
         began = self._tick()
-        provenance, code, version = "none", "internal", request.version
         try:
-            response = await service(request)
-            provenance, code, version = response.provenance.label, "ok", response.version
-            return response
-        except GatewayError as error:
-            code = error.fault.value
+            answered = service(request)
+        except BaseException as error:
+            self._failed(request, error, began)
             raise
-        except CancelledError:
+        if not isinstance(answered, Response):
+            return self._wait(request, answered, began)
+        self._emit(
+            RequestFinished(
+                request.model, answered.provenance.label, "ok", self._tick() - began, answered.version
+            )
+        )
+        return answered
+
+    def fast_path(self, like: Request, service: Service) -> FastPath | None:
+        """Return a path that reports every request that it answers."""
+        rest = fast_path(service, like)
+        if rest is None:
+            return None
+        tick, emit, model = self._tick, self._emit, like.model
+
+        def answer(data: Sequence[Buffer]) -> Response | None:
+            began = tick()
+            response = rest(data)
+            if response is not None:
+                label = response.provenance.label
+                emit(RequestFinished(model, label, "ok", tick() - began, response.version))
+            return response
+
+        return answer
+
+    async def _wait(self, request: Request, pending: Pending, began: float) -> Response:
+        try:
+            response = await pending
+        except BaseException as error:
+            self._failed(request, error, began)
+            raise
+        seconds = self._tick() - began
+        self._emit(RequestFinished(request.model, response.provenance.label, "ok", seconds, response.version))
+        return response
+
+    def _failed(self, request: Request, error: BaseException, began: float) -> None:
+        code = "internal"
+        if isinstance(error, GatewayError):
+            code = error.fault.value
+        elif isinstance(error, CancelledError):
             # The caller left. That is neither our failure nor a timeout.
             code = "cancelled"
-            raise
-        finally:
-            self._emit(RequestFinished(request.model, provenance, code, self._tick() - began, version))
+        self._emit(RequestFinished(request.model, "none", code, self._tick() - began, request.version))
 
 
 class Timed:

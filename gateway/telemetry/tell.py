@@ -12,7 +12,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from gateway.core.request import Parameter, Request, Response
-from gateway.core.service import Filter, Service
+from gateway.core.service import FastPath, Filter, Pending, Service, fast_path
 
 ASKED: Final = "edgeway_provenance"
 
@@ -26,10 +26,17 @@ class Tell:
     def __init__(self, region: str, generation: int) -> None:
         self._region, self._generation = region, generation
 
-    async def __call__(self, request: Request, service: Service) -> Response:
+    def __call__(self, request: Request, service: Service) -> Response | Pending:
         """Answer, with the provenance among the parameters if the request asks for it."""
         if not request.parameters or ASKED not in request.parameters:
-            return await service(request)
+            return service(request)
+        return self._tell(request, service)
+
+    def fast_path(self, like: Request, service: Service) -> FastPath | None:
+        """Return the path of the rest, for those who do not ask."""
+        return None if ASKED in like.parameters else fast_path(service, like)
+
+    async def _tell(self, request: Request, service: Service) -> Response:
         parameters = dict(request.parameters)
         is_wanted = parameters.pop(ASKED) is True
         response = await service(replace(request, parameters=parameters))

@@ -20,7 +20,7 @@ from gateway.core.tensor import BYTES, Buffer, Tensor, check_size
 from gateway.wire import oip_proto
 from gateway.wire.classification import NO_CLASSES
 from gateway.wire.oip_proto import Inference
-from gateway.wire.oip_reuse import MAX_HEAD_BYTES, remember
+from gateway.wire.oip_reuse import MAX_HEAD_BYTES, Layout, remember
 from gateway.wire.proto import messages
 
 _ID: Final = 0x1A
@@ -78,6 +78,19 @@ class InferMessages:
                     plan.classes,
                 )
         return reference(message)
+
+    def layout(self, message: Buffer) -> Layout | None:
+        """Return how messages like this one look: with one raw input, and without an id of their own."""
+        found = _split(message)
+        if found is None:
+            return None
+        head, request_id, raws = found
+        plan = self._plans.get(head)
+        if plan is None or request_id or len(raws) != 1 or plan.entries[0][3] != len(raws[0]):
+            return None
+        size = len(message)
+        start = size - len(raws[0])
+        return Layout(bytes(message[:start]), size, ((start, size),))
 
     def encode(self, response: Response, request_id: str) -> list[Buffer]:
         """Write a ModelInferResponse as the parts of one message.

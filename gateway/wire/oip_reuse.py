@@ -40,6 +40,19 @@ _ENCODE: Final = msgspec.json.Encoder().encode
 Span = tuple[str, str, tuple[int, ...], int, int]
 
 
+class Layout(msgspec.Struct, frozen=True, gc=False):
+    """How bodies look that differ in nothing but their data.
+
+    They are of one ``size`` and begin with ``prefix``. The data of the inputs, in their order, stands in
+    ``spans`` (begin, end) of the body; where all of the body is the prefix it is ``data``.
+    """
+
+    prefix: bytes
+    size: int
+    spans: tuple[tuple[int, int], ...]
+    data: tuple[Buffer, ...] = ()
+
+
 class _Plan(msgspec.Struct, frozen=True, gc=False):
     """What a head means. ``spans``: name, datatype, shape, where its bytes begin and end in the body."""
 
@@ -55,17 +68,22 @@ class _Bodies:
     """Bodies of JSON by their bytes, the oldest giving way to the newest."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, Inference] = {}
+        self._known: dict[bytes, tuple[Inference, Layout]] = {}
         self._size = 0
 
     def decode(self, body: bytes) -> Inference:
         known = self._known.get(body)
-        if known is None:
-            known = decode_request(body, None)
-            # A request's own id is seldom seen twice.
-            if not known.id:
-                self._keep(body, known)
-        return known
+        if known is not None:
+            return known[0]
+        inference = decode_request(body, None)
+        # A request's own id is seldom seen twice.
+        if not inference.id:
+            self._keep(body, inference)
+        return inference
+
+    def layout(self, body: bytes) -> Layout | None:
+        known = self._known.get(body)
+        return None if known is None else known[1]
 
     def _keep(self, body: bytes, inference: Inference) -> None:
         if inference.parameters:
@@ -76,7 +94,8 @@ class _Bodies:
             oldest = next(iter(self._known))
             del self._known[oldest]
             self._size -= len(oldest)
-        self._known[body] = inference
+        layout = Layout(body, len(body), (), tuple([tensor.data for tensor in inference.inputs]))
+        self._known[body] = (inference, layout)
 
 
 class RequestHeads:
@@ -121,6 +140,18 @@ class RequestHeads:
             plan.parameters,
             plan.timeout_s,
         )
+
+    def layout(self, body: Buffer, header_length: int | None) -> Layout | None:
+        """Return how bodies like this one look, if what they have in common is remembered."""
+        if header_length is None:
+            return self._bodies.layout(bytes(body)) if len(body) <= MAX_BODY_BYTES else None
+        if header_length > MAX_HEAD_BYTES:
+            return None
+        head = bytes(body[:header_length])
+        plan = self._plans.get(head)
+        if plan is None or plan.length != len(body):
+            return None
+        return Layout(head, plan.length, tuple([(start, stop) for _, _, _, start, stop in plan.spans]))
 
     def _remember(self, head: bytes, inference: Inference, length: int) -> None:
         # A request's own id is seldom seen twice; elements of BYTES are checked in every body anew.

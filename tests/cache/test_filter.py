@@ -518,8 +518,11 @@ class TestWithRedis:
         await serve(request(1.0))
         getattr(redis, fault)()
 
+        async def ask(number: int) -> Response:
+            return await serve(request(float(number)))
+
         started = time.monotonic()
-        answers = await asyncio.gather(*(serve(request(float(number))) for number in range(20)))
+        answers = await asyncio.gather(*(ask(number) for number in range(20)))
         took = time.monotonic() - started
 
         assert [a.provenance.level for a in answers].count("l1") == 1

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from cache.key import IGNORED_PARAMETERS, derive_secret
 from gateway.core.request import Caller, Request
@@ -212,3 +213,19 @@ def test_what_is_trusted_is_part_of_the_key() -> None:
 
     assert first != second
     assert make(ask()) == first
+
+
+@given(requests, st.data())
+def test_a_series_has_the_keys_of_its_requests(like: Request, data: st.DataObject) -> None:
+    """Keys made of data alone are those of the whole requests, whatever was said in between."""
+    proofs = ["one"]
+    make = hasher(proof=lambda: proofs[-1])
+    key_of = make.keys(like)
+    for proof in ("one", "two", "two", "one"):
+        # The same object while nothing changes, as a licence has it.
+        if proof != proofs[-1]:
+            proofs.append(proof)
+        drawn = [data.draw(st.binary(min_size=len(t.data), max_size=len(t.data))) for t in like.inputs]
+        inputs = tuple(replace(t, data=raw) for t, raw in zip(like.inputs, drawn, strict=True))
+
+        assert key_of(drawn) == make(replace(like, inputs=inputs, id="7", deadline=5.0))

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.listeners.exchange import Answer, Application, Head
+from gateway.listeners.exchange import Answer, Application, Head, PendingAnswer
 
 
 @dataclass
@@ -82,8 +82,11 @@ async def in_pieces(body: bytes, size: int = 7) -> AsyncIterator[bytes]:
         yield body[start : start + size]
 
 
-async def stepped(coroutine: Any) -> tuple[Answer, bool]:
+async def stepped(answered: Answer | PendingAnswer) -> tuple[Answer, bool]:
     """Step once by hand; only what waits goes on in the test's task. The second value says whether it did."""
+    if isinstance(answered, Answer):
+        return answered, False
+    coroutine = answered
     try:
         awaited = coroutine.send(None)
     except StopIteration as end:

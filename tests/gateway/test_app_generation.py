@@ -15,7 +15,8 @@ from gateway.app.stacks import Parts
 from gateway.config.policy_file import load_policy
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.request import Caller
+from gateway.core.request import Caller, Request
+from gateway.core.service import FastPath
 from gateway.core.telemetry import Silence
 from resilience.admission import Seats
 from resilience.budget import RetryBudget
@@ -59,6 +60,27 @@ async def test_unknown_model_is_not_found(dispatch, model: str, says: str) -> No
         await dispatch[0](request(model=model))
 
     assert caught.value.fault is Fault.NOT_FOUND
+
+
+class Paved(ScriptedService):
+    """A stack with a fast path."""
+
+    def fast_path(self, like: Request) -> FastPath:
+        return lambda _: answer(like.model)
+
+
+async def test_fast_paths_are_those_of_the_route(tmp_path: Path) -> None:
+    """A series takes its route's path, if that has one; what no route takes has none."""
+    policy, _ = load_policy(write_policy(tmp_path, TWO_ROUTES))
+    service = Dispatch(policy, {"digits": Paved(), "exiles": ScriptedService()})
+    generation = PolicyGeneration(7, service)
+
+    path = generation.fast_path(request())
+
+    assert path is not None
+    assert path([b""]) == answer("digits")
+    assert generation.fast_path(request(caller=Caller(tenant="exile"))) is None
+    assert generation.fast_path(request(model="cats")) is None
 
 
 async def test_generation_answers_by_its_stacks() -> None:

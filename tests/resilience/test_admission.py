@@ -118,3 +118,32 @@ async def test_two_doors_share_the_seats(telemetry: RecordingTelemetry) -> None:
 
     assert caught.value.fault is Fault.OVERLOADED
     assert repr(seats) == "<Seats 0 of 1 taken>"
+
+
+@virtual_time
+async def test_seats_are_taken_by_those_who_wait(telemetry: RecordingTelemetry) -> None:
+    """Of calls that are made together and awaited later, no more than the limit get in."""
+    door = admission(telemetry, max_requests=1)
+    service = ScriptedService(HANG)
+    first, second = (door(request(), service) for _ in range(2))
+    waiting = asyncio.create_task(first)
+    await asyncio.sleep(0)
+
+    with pytest.raises(GatewayError, match="limit of concurrent requests"):
+        await second
+
+    assert len(telemetry.of(Refused)) == 1
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert repr(door) == "<Admission 0 of 1 running>"
+
+
+@virtual_time
+async def test_an_answer_that_is_there_takes_no_seat(telemetry: RecordingTelemetry) -> None:
+    """It is over before anybody else could ask."""
+    door = admission(telemetry, max_requests=1)
+    there = answer("edge")
+
+    assert door(request(), lambda _: there) is there
+    assert repr(door) == "<Admission 0 of 1 running>"

@@ -100,3 +100,11 @@ async def test_faults_and_cancellations_pass_through() -> None:
     assert hanging.running == 0
     assert caught.value is fault
     assert repr(attempt_timeout()) == "<AttemptTimeout 5 s>"
+
+
+@virtual_time
+async def test_an_answer_that_is_there_needs_no_timer() -> None:
+    """An endpoint that need not be waited for is not."""
+    there = answer("edge")
+
+    assert await AttemptTimeout(1.0, LoopClock())(request(), lambda _: there) is there

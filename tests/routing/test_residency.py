@@ -8,7 +8,8 @@ import pytest
 from msgspec.structs import fields, replace
 
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.request import Caller, Request
+from gateway.core.request import Caller, Request, Response
+from gateway.core.service import FastPath
 from gateway.core.telemetry import Refused
 from routing.place import Place
 from routing.policy import Policy
@@ -191,3 +192,38 @@ async def test_cancelled_caller_leaves_it_clean() -> None:
     assert scene.here.running == 0
     await scene.ask()
     assert repr(scene.residency) == "<Residency us-east, 1 callers remembered>"
+
+
+class Paved:
+    """A service that is reached on a fast path and keeps what it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[Request] = []
+
+    async def __call__(self, request: Request) -> Response:
+        raise AssertionError("the fast path leads past the call")
+
+    def fast_path(self, like: Request) -> FastPath:
+        self.asked.append(like)
+        return lambda _: answer("edge")
+
+
+async def test_the_fast_path_knows_the_same_regions() -> None:
+    """What is decided for a series is what is decided for each of its requests."""
+    scene, here = Scene("us-east"), Paved()
+
+    path = scene.residency.fast_path(request(caller=Caller(AMERICAN)), here)
+
+    assert path is not None
+    assert path([b""]) == answer("edge")
+    assert here.asked[0] == replace(request(), caller=(await scene.ask()).caller, regions=EVERYWHERE)
+
+
+async def test_no_fast_path_leads_abroad() -> None:
+    """Nothing of a request that may not be seen here is looked up here."""
+    scene, here = Scene("us-east"), Paved()
+
+    assert scene.residency.fast_path(request(caller=Caller(GERMAN)), here) is None
+    assert here.asked == []
+    with pytest.raises(GatewayError, match="no allowed region"):
+        scene.residency.fast_path(request(caller=Caller(GERMAN), regions=frozenset({"us-east"})), here)

@@ -13,7 +13,7 @@ from gateway.core.stepping import in_task
 from gateway.core.telemetry import Refused
 from gateway.core.tensor import Buffer
 from gateway.listeners.desk import Desk
-from gateway.listeners.exchange import Answer, Application, Head, Intake
+from gateway.listeners.exchange import Answer, Application, Head, Intake, PendingAnswer
 from gateway.listeners.extensions import Extensions
 from gateway.listeners.front import Front
 from gateway.listeners.rest.answers import Answers, Refusal
@@ -68,25 +68,39 @@ class RestApplication:
             return self._answers.error(full, self._front.generation().number)
         return self._intakes[target.ask]
 
-    async def answer(self, head: Head, body: Buffer | AsyncIterator[Buffer]) -> Answer:
+    def answer(self, head: Head, body: Buffer | AsyncIterator[Buffer]) -> Answer | PendingAnswer:
         """Answer a request that ``open`` let pass."""
         generation = self._front.generation()
         target: Target = head.notes[_TARGET]
         assert not isinstance(body, AsyncIterator), "no intake of this application is a stream"
+        if target.ask is not Ask.INFER:
+            return self._wait(self._ask(head, target, bytes(body), generation), generation)
         try:
-            if target.ask is Ask.INFER:
-                return await self._infer(head, target, body, generation)
-            # Questions may ask other servers, which wants a task. (bytes of bytes are no copy.)
-            await in_task()
-            return await self._calls[target.ask](head, target, bytes(body), generation)
-        except GatewayError as error:
-            return self._answers.error(error, generation.number)
-        except Refusal as refusal:
-            self._front.telemetry.emit(Refused("http", str(refusal.status)))
-            return self._answers.refusal(refusal, generation.number)
-        except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer and not a traceback
-            _log.exception("an HTTP request failed unexpectedly")
-            return self._answers.error(GatewayError(Fault.INTERNAL, "internal error"), generation.number)
+            answered = self._infer(head, target, body, generation)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
+            return self._failed(error, generation)
+        return answered if isinstance(answered, Answer) else self._wait(answered, generation)
+
+    async def _wait(self, pending: PendingAnswer, generation: Generation) -> Answer:
+        try:
+            return await pending
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
+            return self._failed(error, generation)
+
+    async def _ask(self, head: Head, target: Target, body: bytes, generation: Generation) -> Answer:
+        # Questions may ask other servers, which wants a task.
+        await in_task()
+        return await self._calls[target.ask](head, target, body, generation)
+
+    def _failed(self, error: Exception, generation: Generation) -> Answer:
+        """Render what went wrong: an answer, and never a traceback."""
+        if isinstance(error, Refusal):
+            self._front.telemetry.emit(Refused("http", str(error.status)))
+            return self._answers.refusal(error, generation.number)
+        if not isinstance(error, GatewayError):
+            _log.error("an HTTP request failed unexpectedly", exc_info=error)
+            error = GatewayError(Fault.INTERNAL, "internal error")
+        return self._answers.error(error, generation.number)
 
     def refuse(self, head: Head | None, status: int, message: str) -> Answer:  # noqa: ARG002 - the seam's
         """Render a refusal of the connection's own."""

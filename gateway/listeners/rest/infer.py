@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.request import Request
-from gateway.core.service import Generation
+from gateway.core.request import Request, Response
+from gateway.core.service import Generation, Pending
 from gateway.core.stepping import in_task
 from gateway.core.telemetry import Refused
 from gateway.core.tensor import Buffer
 from gateway.listeners.arrivals import Arrival, Arrivals
-from gateway.listeners.exchange import Answer, Head
+from gateway.listeners.exchange import Answer, Head, PendingAnswer
 from gateway.listeners.extensions import ProtocolSettings
+from gateway.listeners.fast_paths import FastPaths
 from gateway.listeners.front import Front
 from gateway.listeners.rest.answers import Answers, Refusal
 from gateway.wire import headers
 from gateway.wire.compression import CODINGS, inflate
-from gateway.wire.oip_json import Inference, parse_header_length
+from gateway.wire.oip_json import Inference, Wishes, parse_header_length
 from gateway.wire.oip_paths import Target
 from gateway.wire.oip_raw import raw_inference
 from gateway.wire.oip_reuse import RequestHeads, ResponseHeads
@@ -33,20 +35,26 @@ class Infer:
         self._answers = answers
         self._settings = settings
         self._arrivals = Arrivals(front.trust)
-        self._decode = RequestHeads().decode
+        self._heads = heads = RequestHeads()
+        self._decode = heads.decode
+        self._fast = FastPaths()
         self._encode = ResponseHeads().encode
         self._now = front.clock.now
 
     def __repr__(self) -> str:
         return f"<Infer of {self._front.region}>"
 
-    async def __call__(self, head: Head, target: Target, body: Buffer, generation: Generation) -> Answer:
-        """Answer one request.
+    def __call__(
+        self, head: Head, target: Target, body: Buffer, generation: Generation
+    ) -> Answer | PendingAnswer:
+        """Answer one request, at once if the stack does.
 
         Raises:
             GatewayError: of the codec or of the stack.
             Refusal: 501 for a coding that nobody here reads.
         """
+        if (fast := self._fast.answer(head, body, generation)) is not None:
+            return fast
         now = self._now()
         try:
             arrival = self._arrivals.read(head)
@@ -54,20 +62,55 @@ class Infer:
                 body = self.inflated(body, arrival.content_encoding)
             said = arrival.header_length
             if said == "0":
-                await in_task()
-                spec = await self._front.catalog.describe(target.model, target.version)
-                inference = raw_inference(spec, body)
-            else:
-                inference = self._decode(body, None if said is None else parse_header_length(said))
+                return self._raw(arrival, target, body, generation, now)
+            inference = self._decode(body, None if said is None else parse_header_length(said))
             request = request_of(target, inference, arrival, now)
         except GatewayError as error:
             self._front.telemetry.emit(Refused("http", error.fault))
             raise
-        response = await generation(request)
-        written = self._encode(response, inference.wishes, inference.id)
-        return self._answers.inference(
-            written, response.provenance, generation.number, arrival.accept_encoding
-        )
+        answered = generation(request)
+        if isinstance(answered, Response):
+            if not inference.id and arrival.content_encoding is None:
+                self._fast.learn(
+                    head,
+                    partial(self._heads.layout, body, None if said is None else int(said)),
+                    request,
+                    arrival=arrival,
+                    generation=generation,
+                    write=partial(
+                        self._written, inference.wishes, "", arrival.accept_encoding, generation.number
+                    ),
+                )
+            return self._written(
+                inference.wishes, inference.id, arrival.accept_encoding, generation.number, answered
+            )
+        return self._wait(answered, inference, arrival, generation.number)
+
+    async def _raw(
+        self, arrival: Arrival, target: Target, body: Buffer, generation: Generation, now: float
+    ) -> Answer:
+        """Answer a request whose body is the data of the model's one input and nothing else."""
+        await in_task()
+        try:
+            spec = await self._front.catalog.describe(target.model, target.version)
+            inference = raw_inference(spec, body)
+            request = request_of(target, inference, arrival, now)
+        except GatewayError as error:
+            self._front.telemetry.emit(Refused("http", error.fault))
+            raise
+        return await self._wait(generation(request), inference, arrival, generation.number)
+
+    async def _wait(
+        self, answered: Response | Pending, inference: Inference, arrival: Arrival, number: int
+    ) -> Answer:
+        response = await answered
+        return self._written(inference.wishes, inference.id, arrival.accept_encoding, number, response)
+
+    def _written(
+        self, wishes: Wishes, request_id: str, accepted: str | None, number: int, response: Response
+    ) -> Answer:
+        written = self._encode(response, wishes, request_id)
+        return self._answers.inference(written, response.provenance, number, accepted)
 
     def arrival(self, head: Head) -> Arrival:
         """Read a head.

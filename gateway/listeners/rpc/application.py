@@ -13,7 +13,7 @@ from gateway.core.telemetry import Refused
 from gateway.core.tensor import Buffer
 from gateway.listeners.arrivals import Arrival
 from gateway.listeners.desk import Desk
-from gateway.listeners.exchange import Answer, Application, Fields, Head, Intake
+from gateway.listeners.exchange import Answer, Application, Fields, Head, Intake, PendingAnswer
 from gateway.listeners.extensions import Extensions
 from gateway.listeners.front import Front
 from gateway.listeners.rpc.calls import HEALTH, Calls
@@ -72,43 +72,57 @@ class RpcApplication:
         intake = self._intakes.get(head.path)
         if intake is None:
             error = GatewayError(Fault.UNSUPPORTED, "the method is not known here")
-            return self._failed(error, self._front.generation().number)
+            return self._refused(error)
         # The model's name is in the body, which is not read for this.
         if head.path == _INFER and (full := self._front.refuse_when_full("", "")):
             return self._statuses.error(full, self._front.generation().number)
         return intake
 
-    async def answer(self, head: Head, body: Buffer | AsyncIterator[Buffer]) -> Answer:
+    def answer(self, head: Head, body: Buffer | AsyncIterator[Buffer]) -> Answer | PendingAnswer:
         """Answer a call that ``open`` let pass."""
         generation = self._front.generation()
+        if head.path != _INFER:
+            return self._wait(self._ask(head, body, generation), generation)
+        assert isinstance(body, bytes), "its intake is whole"
         try:
-            if head.path == _INFER:
-                assert isinstance(body, bytes), "its intake is whole"
-                return await self._infer(head, body, generation)
-            # Questions may ask other servers, which wants a task.
-            await in_task()
-            arrival = self._infer.arrival(head)
-            unpacking = self._infer.unpacking(arrival)
-            if isinstance(body, AsyncIterator):
-                answers = self._streams[head.path](body, unpacking, arrival, generation)
-                return streaming(answers, self._statuses, generation.number)
-            message = await self._unary[head.path](unpacking.only(body))
-            parts = frame([message.SerializeToString()])
-            return Answer(200, FIELDS, parts, (), self._statuses.ok(generation.number))
-        except GatewayError as error:
-            return self._statuses.error(error, generation.number)
-        except Exception:  # noqa: BLE001 - a bug behind the wire becomes a status, never a traceback
-            _log.exception("a gRPC call failed unexpectedly")
-            return self._statuses.error(GatewayError(Fault.INTERNAL, "internal error"), generation.number)
+            answered = self._infer(head, body, generation)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets a status
+            return self._failed(error, generation)
+        return answered if isinstance(answered, Answer) else self._wait(answered, generation)
+
+    async def _wait(self, pending: PendingAnswer, generation: Generation) -> Answer:
+        try:
+            return await pending
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets a status
+            return self._failed(error, generation)
+
+    async def _ask(self, head: Head, body: Buffer | AsyncIterator[Buffer], generation: Generation) -> Answer:
+        # Questions may ask other servers, which wants a task.
+        await in_task()
+        arrival = self._infer.arrival(head)
+        unpacking = self._infer.unpacking(arrival)
+        if isinstance(body, AsyncIterator):
+            answers = self._streams[head.path](body, unpacking, arrival, generation)
+            return streaming(answers, self._statuses, generation.number)
+        message = await self._unary[head.path](unpacking.only(body))
+        parts = frame([message.SerializeToString()])
+        return Answer(200, FIELDS, parts, (), self._statuses.ok(generation.number))
 
     def refuse(self, head: Head | None, status: int, message: str) -> Answer:  # noqa: ARG002 - the seam's
         """Render a refusal of the connection's own as a status."""
         error = GatewayError(fault_of_http(status), message)
-        return self._failed(error, self._front.generation().number)
+        return self._refused(error)
 
-    def _failed(self, error: GatewayError, generation: int) -> Answer:
+    def _refused(self, error: GatewayError) -> Answer:
         self._front.telemetry.emit(Refused("grpc", error.fault))
-        return self._statuses.error(error, generation)
+        return self._statuses.error(error, self._front.generation().number)
+
+    def _failed(self, error: Exception, generation: Generation) -> Answer:
+        """Render what went wrong: a status, and never a traceback."""
+        if not isinstance(error, GatewayError):
+            _log.error("a gRPC call failed unexpectedly", exc_info=error)
+            error = GatewayError(Fault.INTERNAL, "internal error")
+        return self._statuses.error(error, generation.number)
 
 
 def _plain(status: int, message: str, *extra: tuple[bytes, bytes]) -> Answer:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
+
 from gateway.core.errors import GatewayError
 from gateway.core.request import Request, Response
-from gateway.core.service import Generation
+from gateway.core.service import Generation, Pending
 from gateway.core.telemetry import Refused
 from gateway.core.tensor import Buffer
 from gateway.listeners.arrivals import Arrival, Arrivals
-from gateway.listeners.exchange import Answer, Head
+from gateway.listeners.exchange import Answer, Head, PendingAnswer
+from gateway.listeners.fast_paths import FastPaths
 from gateway.listeners.front import Front
 from gateway.listeners.rpc.statuses import FIELDS, Statuses
 from gateway.wire import headers
-from gateway.wire.classification import classify
-from gateway.wire.grpc_framing import Unpacking, frame, parse_timeout
+from gateway.wire.classification import NO_CLASSES, classify
+from gateway.wire.grpc_framing import PREFIX, Unpacking, frame, parse_timeout
 from gateway.wire.grpc_infer import InferMessages
 from gateway.wire.oip_proto import Inference
+from gateway.wire.oip_reuse import Layout
 
 
 class Infer:
@@ -27,17 +32,20 @@ class Infer:
         self._ratio = ratio
         self._arrivals = Arrivals(front.trust)
         self._messages = InferMessages()
+        self._fast = FastPaths()
         self._now = front.clock.now
 
     def __repr__(self) -> str:
         return f"<Infer of {self._front.region}>"
 
-    async def __call__(self, head: Head, body: bytes, generation: Generation) -> Answer:
-        """Answer one call.
+    def __call__(self, head: Head, body: bytes, generation: Generation) -> Answer | PendingAnswer:
+        """Answer one call, at once if the stack does.
 
         Raises:
             GatewayError: of the codec or of the stack.
         """
+        if (fast := self._fast.answer(head, body, generation)) is not None:
+            return fast
         try:
             arrival = self._arrivals.read(head)
             message = self.unpacking(arrival).only(body)
@@ -45,11 +53,36 @@ class Infer:
             self._front.telemetry.emit(Refused("grpc", error.fault))
             raise
         request, inference = self.request(message, arrival)
-        response = await generation(request)
-        parts = self.parts(response, inference)
-        return Answer(
-            200, FIELDS, frame(parts), (), self._statuses.ok(generation.number, response.provenance)
-        )
+        answered = generation(request)
+        if isinstance(answered, Response):
+            if not (inference.id or inference.classes):
+                self._fast.learn(
+                    head,
+                    partial(self._layout, body),
+                    request,
+                    arrival=arrival,
+                    generation=generation,
+                    write=partial(self._written, NO_CLASSES, "", generation.number),
+                )
+            return self._written(inference.classes, inference.id, generation.number, answered)
+        return self._wait(answered, inference, generation.number)
+
+    async def _wait(self, pending: Pending, inference: Inference, number: int) -> Answer:
+        return self._written(inference.classes, inference.id, number, await pending)
+
+    def _written(
+        self, classes: Mapping[str, int], request_id: str, number: int, response: Response
+    ) -> Answer:
+        parts = frame(self.parts(response, classes, request_id))
+        return Answer(200, FIELDS, parts, (), self._statuses.ok(number, response.provenance))
+
+    def _layout(self, body: bytes) -> Layout | None:
+        """Return how bodies like this one look: one message that is not compressed, with its prefix."""
+        layout = self._messages.layout(memoryview(body)[PREFIX:]) if body[0] == 0 else None
+        if layout is None:
+            return None
+        spans = tuple([(start + PREFIX, stop + PREFIX) for start, stop in layout.spans])
+        return Layout(body[:PREFIX] + layout.prefix, layout.size + PREFIX, spans)
 
     def arrival(self, head: Head) -> Arrival:
         """Read a head.
@@ -95,12 +128,12 @@ class Infer:
         )
         return request, inference
 
-    def parts(self, response: Response, inference: Inference) -> list[Buffer]:
+    def parts(self, response: Response, classes: Mapping[str, int], request_id: str) -> list[Buffer]:
         """Write an answer as the parts of one message.
 
         Raises:
             GatewayError: INVALID for classes of an output that has none.
         """
-        if inference.classes:
-            response = classify(response, inference.classes)
-        return self._messages.encode(response, inference.id)
+        if classes:
+            response = classify(response, classes)
+        return self._messages.encode(response, request_id)

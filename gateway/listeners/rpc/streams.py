@@ -83,7 +83,7 @@ class StreamInfer:
         response = await generation(request)
         if inference.parameters.get(oip_proto.FINAL):
             response = replace(response, parameters={**response.parameters, _FINAL: True})
-        parts = self._infer.parts(response, inference)
+        parts = self._infer.parts(response, inference.classes, inference.id)
         size = sum(map(len, parts))
         return [_RESPONSE + varint(size) + bytes(parts[0]), *parts[1:]]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from gateway.listeners.transport.http1 import Http1Connection
@@ -19,12 +20,13 @@ class Door(asyncio.Protocol):
     """Finds out whether HTTP/1.1 or HTTP/2 is spoken, and hands the connection over.
 
     Under TLS the handshake has agreed on one; else the first bytes tell. ``told``: the client's address as
-    a PROXY header has it; empty where there is none, or where the proxy speaks for itself.
+    a PROXY header has it; empty where there is none, or where the proxy speaks for itself. ``arrived`` is
+    called when the connection is open.
     """
 
-    def __init__(self, ledger: Ledger, told: str = "") -> None:
+    def __init__(self, ledger: Ledger, told: str, arrived: Callable[[], object]) -> None:
         self._ledger = ledger
-        self._told = told
+        self._told, self._arrived = told, arrived
         self._transport: asyncio.Transport | None = None
         self._peer = ""
         self._early = b""
@@ -36,6 +38,7 @@ class Door(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         """Take a new connection, or refuse it: over the limit there is nobody to say so politely."""
         self._transport = transport
+        self._arrived()
         name = transport.get_extra_info("peername")
         # A UNIX socket's peer has no address.
         self._peer = canonical(name[0]) if isinstance(name, tuple) else ""

@@ -21,12 +21,12 @@ class Http1Body:
     What it refuses it says as status and message; then the connection has to ``forget`` it.
     """
 
-    __slots__ = ("_intake", "_large", "_ledger", "_parts", "size", "stream")
+    __slots__ = ("_intake", "_large", "_ledger", "_whole", "size", "stream")
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._intake = Intake(0)
-        self._parts: list[Buffer] = []
+        self._whole: bytes | bytearray = b""
         self._large: bytearray | None = None
         self.stream: BodyStream | None = None
         self.size = 0
@@ -67,8 +67,17 @@ class Http1Body:
             return _FULL
         else:
             self._ledger.buffered += size
-            self._parts.append(part)
+            self._keep(part)
         return None
+
+    def _keep(self, part: Buffer) -> None:
+        if not self._whole:
+            self._whole = bytes(part)
+            return
+        if isinstance(self._whole, bytes):
+            # One buffer: a list of chunks of two bytes would take twenty times what it counts as.
+            self._whole = bytearray(self._whole)
+        self._whole += part
 
     def fill(self, data: bytes) -> bytes | None:
         """Take a piece of a large body; return what comes after the body, None while it is not complete."""
@@ -85,23 +94,21 @@ class Http1Body:
 
     def take(self) -> Buffer | None:
         """Return the whole body and be ready for the next; None when it was streamed, and has ended."""
-        stream, large, parts = self.stream, self._large, self._parts
-        self.stream, self._large, self._parts, self.size = None, None, [], 0
+        stream, whole = self.stream, self._whole if self._large is None else self._large
+        self.stream, self._large, self._whole, self.size = None, None, b"", 0
         if stream is not None:
             stream.end()
             return None
-        if large is not None:
-            return memoryview(large).toreadonly()
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return whole if isinstance(whole, bytes) else memoryview(whole).toreadonly()
 
     def forget(self) -> None:
         """Drop what has come; whoever reads a stream of it learns that the rest will not."""
         if self._large is not None:
             self._ledger.buffered -= len(self._large)
-        self._ledger.buffered -= sum(map(len, self._parts))
+        self._ledger.buffered -= len(self._whole)
         if self.stream is not None:
             self.stream.break_off()
-        self.stream, self._large, self._parts, self.size = None, None, [], 0
+        self.stream, self._large, self._whole, self.size = None, None, b"", 0
 
     def _too_large(self) -> Refusal:
         return 413, f"the body is larger than {self._intake.max_bytes} bytes"

@@ -23,11 +23,21 @@ class Http1Output:
     peer stopped reading; infinite while it reads.
     """
 
-    __slots__ = ("_ledger", "_parts", "_transport", "_writable", "is_closing", "is_paused", "paused_since")
+    __slots__ = (
+        "_ledger",
+        "_parts",
+        "_size",
+        "_transport",
+        "_writable",
+        "is_closing",
+        "is_paused",
+        "paused_since",
+    )
 
     def __init__(self, ledger: Ledger, transport: asyncio.Transport) -> None:
         self._ledger, self._transport = ledger, transport
         self._parts: list[Buffer] = []
+        self._size = 0
         self._writable: asyncio.Future[None] | None = None
         self.is_closing = self.is_paused = False
         self.paused_since = math.inf
@@ -36,27 +46,39 @@ class Http1Output:
         state = "paused" if self.is_paused else "closing" if self.is_closing else "open"
         return f"<Http1Output {state}, {len(self._parts)} parts>"
 
-    def reply(self, raw: RequestHead | None, answer: Answer) -> None:
-        """Write a whole answer to the request with the head ``raw``; None: it never became one."""
+    def reply(self, raw: RequestHead | None, answer: Answer, *, has_more: bool = False) -> None:
+        """Write a whole answer to the request with the head ``raw``; None: it never became one.
+
+        ``has_more``: others behind it are under way.
+        """
         body = answer.body
         assert isinstance(body, tuple | list)
-        head = self._head(raw, answer, b"content-length: %d\r\n\r\n" % sum(map(len, body)))
-        self._parts.append(head)
+        size = sum(map(len, body))
+        self._parts.append(self._head(raw, answer, b"content-length: %d\r\n\r\n" % size, has_more=has_more))
         if raw is None or raw.method != "HEAD":
             self._parts.extend(body)
+            self._size += size
+            if self._size > _LARGE:
+                # Only the transport knows whether the peer reads: the next is answered when it does.
+                self.flush()
 
     def write(self, parts: Sequence[Buffer]) -> None:
         """Write parts as they are."""
         self._parts.extend(parts)
 
-    async def stream(self, raw: RequestHead, answer: Answer, body: AsyncIterator[Buffer]) -> None:
+    async def stream(
+        self, raw: RequestHead, answer: Answer, body: AsyncIterator[Buffer], *, has_more: bool = False
+    ) -> None:
         """Write a streamed body as it comes and as fast as the peer reads."""
         try:
             if raw.is_10:
                 self._parts.append(self._head(raw, closing(answer), b"\r\n"))
             else:
-                self._parts.append(self._head(raw, answer, b"transfer-encoding: chunked\r\n\r\n"))
+                last = b"transfer-encoding: chunked\r\n\r\n"
+                self._parts.append(self._head(raw, answer, last, has_more=has_more))
             self.flush()
+            if raw.method == "HEAD":
+                return
             async for part in body:
                 if part:
                     self._parts.extend((part,) if raw.is_10 else (b"%x\r\n" % len(part), part, b"\r\n"))
@@ -84,7 +106,7 @@ class Http1Output:
         parts = self._parts
         if not parts:
             return
-        self._parts = []
+        self._parts, self._size = [], 0
         if self._transport.is_closing():
             return
         if sum(map(len, parts)) > _LARGE:
@@ -92,12 +114,13 @@ class Http1Output:
         else:
             self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
 
-    def _head(self, raw: RequestHead | None, answer: Answer, last: bytes) -> bytes:
+    def _head(self, raw: RequestHead | None, answer: Answer, last: bytes, *, has_more: bool = False) -> bytes:
         head = self._ledger.head(answer.status, answer.fields)
         if answer.extra:
             head += b"".join(b"%b: %b\r\n" % pair for pair in answer.extra)
         # Not even a refusal of what never became a request leaves the connection open.
-        if raw is None or not raw.keep_alive or answer.close or self._ledger.is_draining:
+        ends = answer.close or (self._ledger.is_draining and not has_more)
+        if raw is None or not raw.keep_alive or ends:
             self.is_closing = True
             head += b"connection: close\r\n"
         elif raw.is_10:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
 from gateway.core.stepping import begin
 from gateway.core.tensor import Buffer
-from gateway.listeners.exchange import Answer, Head, Intake, Whole
-from gateway.listeners.transport.http1 import DRAIN_SILENCE_S
+from gateway.listeners.exchange import Answer, Head, Intake
+from gateway.listeners.transport.http1_phase import DRAIN_SILENCE_S
+from gateway.listeners.transport.http2_out import Http2Output
+from gateway.listeners.transport.http2_stream import Http2Stream
 from gateway.listeners.transport.ledger import Connection, Ledger
 from gateway.listeners.transport.streams import BodyStream
 from gateway.wire.framing import http2_server as framing
@@ -23,30 +23,6 @@ _log = logging.getLogger(__name__)
 
 LAST_WORD_S: Final = 0.5
 """Seconds between the word that a connection ends and the last stream that it takes: a round trip fits."""
-
-_MOST_AT_ONCE: Final = 1 << 20
-"""Bytes that are taken out of the protocol engine for one write."""
-
-_MOST_QUEUED: Final = 256 << 10
-"""Bytes of one streamed answer that may wait for the peer's window before its source is asked for more."""
-
-_STATUS: Final = {status: (b":status", b"%d" % status) for status in range(100, 600)}
-_LENGTH: Final = b"content-length"
-_SERVER: Final = (b"server", b"edgeway")
-
-
-class _Stream:
-    """A request that is coming or being answered."""
-
-    __slots__ = ("began", "body", "closed", "head", "held", "intake", "parts", "size", "task")
-
-    def __init__(self, head: Head, intake: Intake, began: float) -> None:
-        self.head, self.intake, self.began = head, intake, began
-        self.parts: list[bytes] = []
-        self.size = self.held = 0
-        self.body: BodyStream | None = None
-        self.task: asyncio.Task[Any] | None = None
-        self.closed = asyncio.Event()
 
 
 class Http2Connection(asyncio.Protocol):
@@ -65,14 +41,12 @@ class Http2Connection(asyncio.Protocol):
             max_continuations=settings.max_continuations,
             max_resets_per_s=settings.max_resets_per_s,
         )
-        self._streams: dict[int, _Stream] = {}
+        self._streams: dict[int, Http2Stream] = {}
         self._heads: tuple[framing.RequestHead | None, Head | None] = (None, None)
-        self._answered_early: list[int] = []
-        self._is_paused = self._is_leaving = self._has_said_last = self._in_turn = False
+        self._out = Http2Output(ledger, transport, self._engine)
+        self._is_leaving = self._has_said_last = False
         self._left_at = 0.0
-        self._paused_since = math.inf
         self._since = ledger.loop.time()
-        self._room: asyncio.Future[None] | None = None
 
     def __repr__(self) -> str:
         state = "leaving" if self._is_leaving else "open"
@@ -82,13 +56,15 @@ class Http2Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take a piece of the stream, and answer what can be answered at once."""
-        self._since = self._ledger.loop.time()
         try:
             events = self._engine.feed(data)
         except framing.FramingError:
-            self._fail()
+            self._out.fail()
             return
-        self._in_turn = True
+        if events:
+            # Only streams count as life: pings, and heads that never end, do not.
+            self._since = self._ledger.loop.time()
+        self._out.is_held = True
         try:
             for event in events:
                 kind = type(event)
@@ -98,11 +74,13 @@ class Http2Connection(asyncio.Protocol):
                     self._take_request(event)  # type: ignore[arg-type] # likewise
                 elif kind is framing.Complete:
                     self._take_end(event.stream)
+                elif kind is framing.TooLarge:
+                    self._take_too_large(event)  # type: ignore[arg-type] # likewise
                 else:
                     self._take_closed(event)  # type: ignore[arg-type] # likewise
         finally:
-            self._in_turn = False
-        self._flush()
+            self._out.is_held = False
+        self._out.flush()
 
     def eof_received(self) -> bool:
         """Take the end of the stream: the peer has left."""
@@ -113,44 +91,58 @@ class Http2Connection(asyncio.Protocol):
         self._ledger.leave(self)
         for number in list(self._streams):
             self._drop(number)
-        self._wake()
 
     def pause_writing(self) -> None:
         """Note that the peer reads too slowly."""
-        self._is_paused = True
-        self._paused_since = self._ledger.loop.time()
+        self._out.pause()
 
     def resume_writing(self) -> None:
         """Note that it has caught up."""
-        self._is_paused, self._paused_since = False, math.inf
-        self._flush()
+        self._out.resume()
 
     # --- what the ledger says
 
     def sweep(self, now: float) -> None:
         """End what takes too long."""
         settings = self._ledger.settings
-        if now - self._paused_since > settings.write_timeout_s:
+        if self._transport.is_closing():
+            # A peer that does not read would keep what is left of this connection for ever.
+            if now - self._since > settings.write_timeout_s:
+                self.abort()
+            return
+        if now - self._out.paused_since > settings.write_timeout_s:
             self.abort()
             return
-        if not self._streams:
-            limit_s = DRAIN_SILENCE_S if self._ledger.is_draining else settings.idle_timeout_s
-            if now - self._since > limit_s:
-                self._engine.end()
-                self._flush()
-                self._transport.close()
+        if self._out.unsent:
+            for number in self._out.unsent.stuck(now, settings.write_timeout_s):
+                self._cut(number, framing.CANCEL)
+            self._out.flush()
+        if not (self._streams or self._out.unsent or self._out.is_paused):
+            self._sweep_idle(now)
             return
+        self._since = now
         if self._is_leaving and not self._has_said_last and now - self._left_at > LAST_WORD_S:
             # What crossed with the first word has come by now. What comes after this is not answered.
             self._has_said_last = True
             self._engine.end()
         for number, stream in list(self._streams.items()):
-            elapsed_s = now - stream.began
-            is_coming = stream.task is None and stream.body is None
-            least = settings.min_body_bytes_per_s * (elapsed_s - settings.body_timeout_s / 2)
-            if is_coming and elapsed_s > settings.body_timeout_s and stream.size < least:
+            if stream.is_slow(now, settings.body_timeout_s, settings.min_body_bytes_per_s):
                 self._refuse(number, stream.head, 408, "the body took too long")
-        self._flush()
+        self._out.flush()
+
+    def _sweep_idle(self, now: float) -> None:
+        settings, quiet_s = self._ledger.settings, now - self._since
+        if self._ledger.is_draining:
+            limit_s = DRAIN_SILENCE_S
+        elif self._engine.has_begun:
+            limit_s = settings.idle_timeout_s
+        else:
+            limit_s = min(settings.request_headers_timeout_s, settings.idle_timeout_s)
+        if quiet_s > limit_s:
+            self._engine.end()
+            self._out.flush()
+            self._since = now
+            self._transport.close()
 
     def drain(self) -> None:
         """Take no more streams than have crossed with the word that this is the end."""
@@ -158,7 +150,7 @@ class Http2Connection(asyncio.Protocol):
             self._is_leaving = True
             self._left_at = self._since = self._ledger.loop.time()
             self._engine.announce_end()
-            self._flush()
+            self._out.flush()
 
     def abort(self) -> None:
         """End now."""
@@ -166,24 +158,31 @@ class Http2Connection(asyncio.Protocol):
 
     # --- requests
 
-    def _take_request(self, event: framing.Request) -> None:
-        raw, number = event.head, event.stream
+    def _head_of(self, raw: framing.RequestHead) -> Head:
         known, head = self._heads
         if raw is not known or head is None:
             # The same head again is the same object, and so is what was made of it.
             head = Head(raw.method, raw.path, raw.headers, self._peer, self._identity, is_http2=True)
             self._heads = (raw, head)
+        return head
+
+    def _take_request(self, event: framing.Request) -> None:
+        number, head = event.stream, self._head_of(event.head)
         opened = self._application.open(head)
         if isinstance(opened, Answer):
-            self._answer_and_leave(number, opened, is_complete=event.is_complete)
+            self._answer_and_leave(number, head, opened, is_complete=event.is_complete)
         elif (event.length or 0) > opened.max_bytes:
             self._refuse(number, head, 413, _too_large(opened))
         else:
-            stream = self._streams[number] = _Stream(head, opened, self._ledger.loop.time())
+            stream = self._streams[number] = Http2Stream(head, opened, self._ledger.loop.time())
             if opened.is_stream:
                 stream.body = BodyStream(lambda _flows: None)
-                self._serve(number, stream, _acknowledging(stream.body, partial(self._acknowledge, number)))
-            if event.is_complete:
+                if event.is_complete:
+                    self._take_end(number)
+                self._serve(
+                    number, stream, _acknowledging(stream.body, partial(self._has_read, number, stream))
+                )
+            elif event.is_complete:
                 self._take_end(number)
 
     def _take_data(self, event: framing.Data) -> None:
@@ -194,21 +193,18 @@ class Http2Connection(asyncio.Protocol):
             # Refused before; the windows must go on all the same.
             self._acknowledge(number, size)
             return
-        stream.size += size
-        if stream.body is not None:
-            stream.body.add(data)
-        else:
+        if stream.body is None:
             # Bodies are bounded by their intake and all together: the windows only pace them.
             self._acknowledge(number, size)
-            if stream.size > stream.intake.max_bytes:
-                self._refuse(number, stream.head, 413, _too_large(stream.intake))
-                return
-            if not self._ledger.has_room(size):
-                self._refuse(number, stream.head, 503, "too many bodies are on their way; try again later")
-                return
-            stream.held += size
-            self._ledger.buffered += size
-            stream.parts.append(data)
+        has_room = self._ledger.has_room(size)
+        self._ledger.buffered += size
+        stream.add(data)
+        if stream.size > stream.intake.max_bytes:
+            self._give_up(number, stream, 413, _too_large(stream.intake))
+            return
+        if not has_room:
+            self._give_up(number, stream, 503, "too many bodies are on their way; try again later")
+            return
         if event.is_complete:
             self._take_end(number)
 
@@ -216,48 +212,68 @@ class Http2Connection(asyncio.Protocol):
         stream = self._streams.get(number)
         if stream is None:
             return
+        stream.is_complete = True
         if stream.body is not None:
             stream.body.end()
-            return
-        parts = stream.parts
-        stream.parts = []
-        self._serve(number, stream, parts[0] if len(parts) == 1 else b"".join(parts))
+        else:
+            self._serve(number, stream, stream.whole())
+
+    def _take_too_large(self, event: framing.TooLarge) -> None:
+        head = self._head_of(event.head)
+        answer = self._ledger.refusal(head, 431, "the headers are too large or too many")
+        self._answer_and_leave(event.stream, head, answer, is_complete=event.is_complete)
 
     def _take_closed(self, event: framing.Closed) -> None:
         if event.stream in self._streams:
             self._drop(event.stream)
 
+    def _release(self, number: int) -> Http2Stream | None:
+        """Strike a stream out of the books; None when it is in them no more."""
+        stream = self._streams.pop(number, None)
+        if stream is not None and stream.held:
+            self._ledger.buffered -= stream.held
+            if stream.body is not None:
+                # What nobody will read must not keep the window of all streams closed.
+                self._acknowledge(number, stream.held)
+            stream.held = 0
+        return stream
+
     def _drop(self, number: int) -> None:
         """Forget a stream; whoever still works for it is told to stop."""
-        stream = self._streams.pop(number)
-        self._ledger.buffered -= stream.held
-        stream.closed.set()
+        stream = self._release(number)
+        if stream is None:
+            return
+        stream.is_closed = True
         if stream.body is not None:
             stream.body.break_off()
         if stream.task is not None:
             stream.task.cancel()
 
+    def _cut(self, number: int, error: int) -> None:
+        self._engine.reset(number, error)
+        self._drop(number)
+
+    def _give_up(self, number: int, stream: Http2Stream, status: int, message: str) -> None:
+        """Refuse a body that has come in part. Of one that is being read already, only a reset can tell."""
+        if stream.body is None:
+            self._refuse(number, stream.head, status, message)
+        else:
+            self._cut(number, framing.ENHANCE_YOUR_CALM)
+
     def _refuse(self, number: int, head: Head, status: int, message: str) -> None:
-        self._answer_and_leave(number, self._ledger.refusal(head, status, message), is_complete=False)
+        self._answer_and_leave(number, head, self._ledger.refusal(head, status, message), is_complete=False)
 
-    def _answer_and_leave(self, number: int, answer: Answer, *, is_complete: bool) -> None:
+    def _answer_and_leave(self, number: int, head: Head, answer: Answer, *, is_complete: bool) -> None:
         """Answer a request whose body is not wanted."""
-        body = answer.body
-        assert isinstance(body, tuple | list)
-        if number in self._streams:
-            self._drop(number)
-        self._reply(number, answer, body)
-        if not is_complete:
-            # RFC 9113, 8.1: the rest of the request is not needed, without error. Said too early, it would
-            # take the answer along.
-            self._answered_early.append(number)
+        self._drop(number)
+        self._out.reply(number, head, answer, is_complete=is_complete)
 
-    def _serve(self, number: int, stream: _Stream, body: Buffer | AsyncIterator[Buffer]) -> None:
+    def _serve(self, number: int, stream: Http2Stream, body: Buffer | AsyncIterator[Buffer]) -> None:
         self._ledger.running += 1
         try:
             call = self._application.answer(stream.head, body)
             answered = begin(call, self._ledger.loop, partial(self._done, number, stream))
-        except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer
+        except (Exception, asyncio.CancelledError):  # noqa: BLE001 - whatever it is, the client gets an answer
             _log.exception("an HTTP/2 request failed outside of its application")
             answered = self._ledger.refusal(stream.head, 500, "internal error")
         if isinstance(answered, Answer):
@@ -265,113 +281,54 @@ class Http2Connection(asyncio.Protocol):
         else:
             stream.task = answered
 
-    def _done(self, number: int, stream: _Stream, task: asyncio.Task[Answer]) -> None:
-        if task.cancelled() or stream.closed.is_set():
+    def _done(self, number: int, stream: Http2Stream, task: asyncio.Task[Answer]) -> None:
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if stream.is_closed:
             self._ledger.running -= 1
-            if not task.cancelled() and task.exception() is not None:
-                _log.error("an HTTP/2 request failed after its client left", exc_info=task.exception())
+            if isinstance(error, Exception):
+                _log.error("an HTTP/2 request failed after its client left", exc_info=error)
             return
         stream.task = None
-        if (error := task.exception()) is not None:
+        if error is not None:
             _log.error("an HTTP/2 request failed outside of its application", exc_info=error)
             answer = self._ledger.refusal(stream.head, 500, "internal error")
         else:
             answer = task.result()
         self._finish(number, stream, answer)
-        self._flush()
+        self._out.flush()
 
-    def _finish(self, number: int, stream: _Stream, answer: Answer) -> None:
+    def _finish(self, number: int, stream: Http2Stream, answer: Answer) -> None:
         body = answer.body
         if isinstance(body, tuple | list):
             self._ledger.running -= 1
             # The stream may be over already; then nothing of this is sent.
-            if self._streams.pop(number, None) is not None:
-                self._ledger.buffered -= stream.held
-                self._reply(number, answer, body)
+            if self._release(number) is not None:
+                self._out.reply(number, stream.head, answer, is_complete=stream.is_complete)
         else:
-            stream.task = self._ledger.loop.create_task(self._pump(number, answer, body))
-            stream.task.add_done_callback(partial(self._pumped, number, stream))
+            stream.task = self._ledger.loop.create_task(self._out.stream(number, answer, body))
+            stream.task.add_done_callback(partial(self._streamed, number, stream))
 
-    # --- answers
-
-    def _headers(self, answer: Answer) -> tuple[tuple[bytes, bytes], ...]:
-        status, fields = _STATUS[answer.status], answer.fields.pairs
-        if answer.trailers:
-            # Nobody caches a call, and clients show these to their callers.
-            return (status, *fields, *answer.extra)
-        return (status, (b"date", self._ledger.date), _SERVER, *fields, *answer.extra)
-
-    def _reply(self, number: int, answer: Answer, body: Whole) -> None:
-        headers = self._headers(answer)
-        if not answer.trailers:
-            headers = (*headers, (_LENGTH, b"%d" % sum(map(len, body))))
-        self._engine.answer(number, headers, body, answer.trailers)
-
-    async def _pump(self, number: int, answer: Answer, body: AsyncIterator[Buffer]) -> None:
-        """Send a streamed answer as it comes and as fast as the peer reads."""
-        engine = self._engine
-        try:
-            if not engine.begin(number, self._headers(answer)):
-                return
-            self._flush()
-            async for part in body:
-                if part and not engine.more(number, bytes(part)):
-                    return
-                self._flush()
-                while self._is_paused or engine.queued(number) > _MOST_QUEUED:
-                    await self._wait_for_room()
-            # Trailers of a stream are what its source says at its end.
-            engine.finish(number, getattr(body, "trailers", answer.trailers))
-        finally:
-            if (close := getattr(body, "aclose", None)) is not None:
-                await close()
-
-    def _pumped(self, number: int, stream: _Stream, task: asyncio.Task[None]) -> None:
+    def _streamed(self, number: int, stream: Http2Stream, task: asyncio.Task[bool]) -> None:
         self._ledger.running -= 1
-        if self._streams.get(number) is stream:
-            del self._streams[number]
-            self._ledger.buffered -= stream.held
-        if not task.cancelled() and (error := task.exception()) is not None:
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if not stream.is_closed:
+            self._release(number)
+            did_all = error is None and task.result()
+            self._out.end_stream(number, did_all=did_all, is_complete=stream.is_complete)
+        if error is not None and not (stream.is_closed and task.cancelled()):
             _log.error("a streamed answer failed", exc_info=error)
-            self._engine.reset(number, framing.INTERNAL_ERROR)
-        self._flush()
+        self._out.flush()
 
-    async def _wait_for_room(self) -> None:
-        if self._room is None:
-            self._room = self._ledger.loop.create_future()
-        await asyncio.shield(self._room)
-
-    def _wake(self) -> None:
-        room, self._room = self._room, None
-        if room is not None and not room.done():
-            room.set_result(None)
+    def _has_read(self, number: int, stream: Http2Stream, size: int) -> None:
+        """Open the windows for what the application has read; nothing of a stream that is struck out."""
+        if stream.held:
+            stream.held -= size
+            self._ledger.buffered -= size
+            self._acknowledge(number, size)
 
     def _acknowledge(self, number: int, size: int) -> None:
         self._engine.acknowledge(size, number)
-        if not self._in_turn:
-            self._flush()
-
-    def _flush(self) -> None:
-        """Write what may be sent. While the peer does not read, the engine keeps the rest."""
-        if self._in_turn or self._transport.is_closing():
-            return
-        try:
-            while not self._is_paused and (out := self._engine.output(_MOST_AT_ONCE)):
-                self._transport.write(out)
-                while self._answered_early:
-                    self._engine.reset(self._answered_early.pop(), framing.NO_ERROR)
-        except framing.FramingError:
-            self._fail()
-            return
-        self._wake()
-        if self._engine.is_over:
-            self._transport.close()
-
-    def _fail(self) -> None:
-        """Say why, as far as the engine has something to say, and end."""
-        with suppress(framing.FramingError):
-            self._transport.write(self._engine.output(_MOST_AT_ONCE))
-        self._transport.close()
+        self._out.flush()
 
 
 def _too_large(intake: Intake) -> str:

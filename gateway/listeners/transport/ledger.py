@@ -166,7 +166,11 @@ class Ledger:
             self._tell_time()
             now = self.loop.time()
             for connection in list(self.connections):
-                connection.sweep(now)
+                try:
+                    connection.sweep(now)
+                except Exception:  # noqa: BLE001 - one that fails must not switch off the limits of all
+                    _log.exception("a connection could not be swept, and ends")
+                    connection.abort()
 
     def _tell_time(self) -> None:
         date = formatdate(self.clock.wall(), usegmt=True).encode("ascii")

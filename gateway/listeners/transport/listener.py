@@ -47,6 +47,7 @@ class WireListener:
         self._ledger: Ledger | None = None
         self._socket: socket.socket | None = None
         self._welcomes: set[asyncio.Task[object]] = set()
+        self._arriving: set[socket.socket] = set()
         self.port = 0
 
     def __repr__(self) -> str:
@@ -114,7 +115,7 @@ class WireListener:
             ledger.loop.remove_reader(listening)
             ledger.loop.call_later(_PAUSE_S, self._resume)
             return False
-        if len(ledger.connections) + len(self._welcomes) >= self._settings.max_connections:
+        if len(ledger.connections) + len(self._arriving) >= self._settings.max_connections:
             # Those that have not got as far as a Door count, too, or a flood of them would be free.
             connection.close()
             return True
@@ -123,7 +124,9 @@ class WireListener:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         task: asyncio.Task[object] = ledger.loop.create_task(self._welcome(connection))
         self._welcomes.add(task)
+        self._arriving.add(connection)
         task.add_done_callback(self._welcomes.discard)
+        task.add_done_callback(lambda _: self._arriving.discard(connection))
         return True
 
     def _resume(self) -> None:
@@ -140,7 +143,8 @@ class WireListener:
                 async with asyncio.timeout(limit_s):
                     told = await told_address(ledger.loop, connection)
             await ledger.loop.connect_accepted_socket(
-                lambda: Door(ledger, told),
+                # At its Door it is in the books, and must not count twice.
+                lambda: Door(ledger, told, lambda: self._arriving.discard(connection)),
                 connection,
                 ssl=self._tls.context if self._tls else None,
                 ssl_handshake_timeout=limit_s if self._tls else None,

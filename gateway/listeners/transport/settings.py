@@ -35,7 +35,8 @@ class TransportSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """Bytes of a body per second at least, 16 KiB by default."""
 
     write_timeout_s: Seconds = 30.0
-    """Seconds for which a peer may read nothing of an answer, 30 by default; then the connection ends."""
+    """Seconds for which a peer may read nothing of an answer, 30 by default; then the connection ends, or the
+    stream, when only its window stays closed."""
 
     lingering_s: Seconds = 2.0
     """Seconds that the rest of a refused body is read and dropped, so that the client gets to read why."""

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from typing import Final, Self
+from collections.abc import AsyncIterator, Callable, MutableSequence
+from typing import Any, Final, Self
 
 from gateway.core.tensor import Buffer
 
 _HIGH: Final = 256 << 10
 """Bytes that may wait for the reader before the peer is told to stop."""
+
+_SMALL: Final = 1 << 10
+_GATHERED: Final = 64 << 10
+
+
+def gather(parts: MutableSequence[Any], part: Buffer) -> None:
+    """Append a part; small ones become one. A body in parts of two bytes would take thirty times its size."""
+    if len(part) < _SMALL and parts:
+        if type(last := parts[-1]) is bytearray and len(last) < _GATHERED:
+            last += part
+            return
+        parts.append(bytearray(part))
+    else:
+        parts.append(part)
 
 
 class BodyStream(AsyncIterator[Buffer]):
@@ -32,7 +46,7 @@ class BodyStream(AsyncIterator[Buffer]):
 
     def add(self, part: Buffer) -> None:
         """Take a part."""
-        self._parts.append(part)
+        gather(self._parts, part)
         self._size += len(part)
         if self._size > self._high and not self._is_held:
             self._is_held = True

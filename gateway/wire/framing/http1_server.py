@@ -21,6 +21,8 @@ import msgspec
 
 _VERSIONS: Final = ("1.1", "1.0")
 _NAMES: Final = 512
+_CHUNK: Final = 20
+"""Bytes that a chunk may need around its own: 16 digits and two ends of lines."""
 _COPIED: Final = 1 << 14
 """Bodies up to this size are copied out of the piece that they came in; a view of it costs more."""
 
@@ -69,19 +71,22 @@ class Http1Server:
     """The requests of one connection: ``feed`` returns what each piece of the stream adds to them.
 
     Args:
-        max_head_bytes: of a request line and all its headers; one more is 431.
+        max_head_bytes: of a request line and all its headers; one more is 431. Of what a chunked body says
+            besides its chunks' sizes and bytes, likewise.
         max_headers: likewise, their number; trailers of a chunked body count on.
     """
 
     __slots__ = (
         "_count",
         "_events",
+        "_has_begun",
         "_headers",
         "_in_head",
         "_in_message",
         "_is_over",
         "_max_bytes",
         "_max_headers",
+        "_overhead",
         "_parser",
         "_partial",
         "_path",
@@ -95,8 +100,8 @@ class Http1Server:
         self._events: list[Event] = []
         self._headers: list[tuple[str, str]] = []
         self._path = ""
-        self._size = self._partial = self._count = 0
-        self._in_head = self._in_message = self._is_over = False
+        self._size = self._partial = self._count = self._overhead = 0
+        self._in_head = self._in_message = self._has_begun = self._is_over = False
         self._repeat: _Repeat | None = None
 
     def __repr__(self) -> str:
@@ -112,40 +117,64 @@ class Http1Server:
         """Take a piece of the stream; return the events it brings, of as many requests as it holds."""
         if self._is_over:
             return []
-        is_start = not self._in_message
-        if is_start and (repeat := self._repeat) is not None and data.startswith(repeat.raw):
+        events: list[Event] = []
+        while not self._in_message and (repeat := self._repeat) and data.startswith(repeat.raw):
             begins, ends = len(repeat.raw), repeat.size
+            if len(data) < ends:
+                break
+            body = data[begins:ends] if ends < _COPIED else memoryview(data)[begins:ends]
+            events += (repeat.head, body, END)
             if len(data) == ends:
-                return [repeat.head, data[begins:] if ends < _COPIED else memoryview(data)[begins:], END]
-            if len(data) > ends:
-                return [repeat.head, data[begins:ends], END, *self.feed(data[ends:])]
-        events = self._parse(data)
-        if is_start and len(events) == 3 and isinstance(head := events[0], RequestHead):
+                return events
+            data = data[ends:]
+        is_start = not self._in_message
+        parsed = self._parse(data)
+        if is_start and len(parsed) == 3 and isinstance(head := parsed[0], RequestHead):
             self._remember(data, head)
-        return events
+        return events + parsed if events else parsed
+
+    def skip_body(self) -> None:
+        """Let the next request begin: the rest of the body came past this."""
+        self._parser = httptools.HttpRequestParser(self)
+        self._in_message = False
 
     def _parse(self, data: bytes) -> list[Event]:
         events: list[Event] = []
         self._events = events
-        was_in_head = self._in_head
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            # An upgrade is an offer, which we do not take: the rest is the next request.
-            self._parser = httptools.HttpRequestParser(self)
-            rest = data[upgrade.args[0] :]
-            return [*events, *self._parse(rest)] if rest else events
-        except httptools.HttpParserCallbackError:
-            # One of ours, which has said what is wrong.
-            self._is_over = True
-        except httptools.HttpParserError:
-            self._break(_MALFORMED)
+        was_in_head, was_in_body = self._in_head, self._in_message and not self._in_head
+        self._has_begun = False
+        while data:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                # An upgrade is an offer, which we do not take: the rest is the next request.
+                self._parser = httptools.HttpRequestParser(self)
+                data = data[upgrade.args[0] :]
+                continue
+            except httptools.HttpParserCallbackError:
+                # One of ours, which has said what is wrong.
+                self._is_over = True
+            except httptools.HttpParserError:
+                self._break(_MALFORMED)
+            break
         if self._in_head and not self._is_over:
             # Parts that are not complete yet are not in _size. What came before this head is not its fault.
-            self._partial = self._partial + len(data) if was_in_head else 0
+            self._partial = 0 if self._has_begun or not was_in_head else self._partial + len(data)
             if max(self._partial, self._size) > self._max_bytes:
                 self._break(_too_large())
+        elif was_in_body and self._in_message and not (self._has_begun or self._is_over):
+            self._count_overhead(len(data), events)
         return events
+
+    def _count_overhead(self, size: int, events: list[Event]) -> None:
+        """Count what came within a body and is none of it: extensions of chunks, and unfinished trailers.
+
+        Nobody else does, and they could go on for ever.
+        """
+        came = sum(len(event) for event in events if isinstance(event, bytes))
+        self._overhead = max(0, self._overhead + size - came)
+        if self._overhead > self._max_bytes:
+            self._break(_too_large())
 
     def _remember(self, data: bytes, head: RequestHead) -> None:
         ends = data.find(b"\r\n\r\n") + 4
@@ -157,12 +186,14 @@ class Http1Server:
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        self._in_head = self._in_message = True
-        self._size = self._count = self._partial = 0
+        self._in_head = self._in_message = self._has_begun = True
+        self._size = self._count = self._partial = self._overhead = 0
 
     def on_url(self, url: bytes) -> None:
         """Take a part of the target."""
         self._size += len(url)
+        if self._size > self._max_bytes:
+            self._refuse(_too_large())
         self._path += url.decode("latin-1")
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -188,6 +219,9 @@ class Http1Server:
         length, hosts, expects = self._judge(headers, is_10=version == "1.0")
         if hosts != 1 and (hosts or version == "1.1"):
             self._refuse(Broken(400, "a request has exactly one Host"))
+        if not parser.should_keep_alive():
+            # What follows is no request, even if it looks like the last.
+            self._repeat = None
         self._events.append(
             RequestHead(
                 parser.get_method().decode("latin-1"),
@@ -221,6 +255,10 @@ class Http1Server:
     def on_body(self, body: bytes) -> None:
         """Give out a part of the body."""
         self._events.append(body)
+
+    def on_chunk_header(self) -> None:
+        """Take the line with a chunk's size, which is a fair part of the overhead."""
+        self._overhead -= _CHUNK
 
     def on_message_complete(self) -> None:
         """A request ends."""

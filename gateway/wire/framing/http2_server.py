@@ -1,12 +1,13 @@
 """HTTP/2 as its server speaks it, without any I/O: libnghttp2 (``ngh2``) keeps the protocol.
 
 HPACK, flow control, the states of streams, the rules for pseudo-headers, CONTINUATION, resets and glitches
-per second are libnghttp2's. What is left is to name the events, and to hold back the windows: bytes are
-acknowledged when whoever reads them says so.
+per second are libnghttp2's. What is left is to name the events, to judge what HTTP/2 lets pass and we do not,
+and to hold back the windows: bytes are acknowledged when whoever reads them says so.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Final
@@ -18,6 +19,7 @@ from gateway.core.tensor import Buffer
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 NO_ERROR: Final = int(ngh2.ErrorCode.NO_ERROR)
+PROTOCOL_ERROR: Final = int(ngh2.ErrorCode.PROTOCOL_ERROR)
 INTERNAL_ERROR: Final = int(ngh2.ErrorCode.INTERNAL_ERROR)
 CANCEL: Final = int(ngh2.ErrorCode.CANCEL)
 REFUSED_STREAM: Final = int(ngh2.ErrorCode.REFUSED_STREAM)
@@ -26,10 +28,17 @@ ENHANCE_YOUR_CALM: Final = int(ngh2.ErrorCode.ENHANCE_YOUR_CALM)
 Pair = tuple[bytes, bytes]
 _HEADS: Final = 1024
 _LONG: Final = 2048
+_GOAWAY: Final = struct.Struct(">BHBBIII")
+_FIELD: Final = 32
+"""What RFC 9113 counts for each field on top of its name and value."""
+
+_BEYOND: Final = 4
+"""A head above its limits is refused in its own stream, and the others of the connection live on. One that is
+so many times above them ends the connection: the engine has to read all of it, whatever becomes of it."""
 
 
 class FramingError(Exception):
-    """What came is no HTTP/2, or more of it than agreed. ``output`` still holds the GOAWAY that says so."""
+    """What came is no HTTP/2, or more of it than agreed. ``output`` still gives the GOAWAY that says so."""
 
 
 class RequestHead(msgspec.Struct, frozen=True, gc=False):
@@ -47,6 +56,14 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     stream: int
     head: RequestHead
     length: int | None
+    is_complete: bool
+
+
+class TooLarge(msgspec.Struct, frozen=True, gc=False):
+    """A stream has begun with a head that is larger than agreed."""
+
+    stream: int
+    head: RequestHead
     is_complete: bool
 
 
@@ -71,11 +88,14 @@ class Closed(msgspec.Struct, frozen=True, gc=False):
     error: int
 
 
-Event = Request | Data | Complete | Closed
+Event = Request | TooLarge | Data | Complete | Closed
 
 
 class Http2Server:
-    """One connection. Whoever owns it moves bytes: ``feed`` takes the peer's, ``output`` gives ours."""
+    """One connection. Whoever owns it moves bytes: ``feed`` takes the peer's, ``output`` gives ours.
+
+    ``has_begun``: the peer has said its preface, with the SETTINGS that belong to it.
+    """
 
     def __init__(
         self,
@@ -90,13 +110,18 @@ class Http2Server:
     ) -> None:
         configuration = ngh2.Configuration(
             auto_window_update=False,
-            max_inbound_header_list_size=max_head_bytes,
-            max_inbound_header_count=max_headers,
+            max_inbound_header_list_size=_BEYOND * max_head_bytes,
+            max_inbound_header_count=_BEYOND * max_headers,
             max_continuations=max_continuations,
             stream_reset_rate_limit=(10 * max_resets_per_s, max_resets_per_s),
             glitch_rate_limit=(1000, 100),
             max_outbound_ack=100,
         )
+        self._max_head_bytes, self._max_headers = max_head_bytes, max_headers
+        self._newest = 0
+        self.has_begun = False
+        self._has_cut = False
+        self._last_word: bytes | None = None
         self._connection = connection = ngh2.Connection(ngh2.Role.SERVER, configuration)
         connection.initiate_connection(
             {
@@ -106,7 +131,6 @@ class Http2Server:
             }
         )
         connection.set_local_window_size(connection_window_bytes)
-        self.acknowledge = connection.acknowledge_received_data
 
     def __repr__(self) -> str:
         return f"<Http2Server {'over' if self.is_over else 'open'}>"
@@ -114,7 +138,7 @@ class Http2Server:
     @property
     def is_over(self) -> bool:
         """Whether nothing more is to be read; true only after ``output`` has been sent."""
-        return not self._connection.want_read
+        return self._last_word is not None or not self._connection.want_read
 
     def feed(self, data: bytes) -> list[Event]:
         """Take a piece of the stream; return what it brings.
@@ -126,6 +150,7 @@ class Http2Server:
         try:
             connection.receive_data(data)
         except ngh2.NGH2Error as error:
+            self._break(error)
             raise FramingError(str(error)) from None
         events: list[Event] = []
         # Any: mypy does not follow a comparison of types, which is what is quick here.
@@ -133,21 +158,36 @@ class Http2Server:
         for event in connection.events():
             kind = type(event)
             if kind is ngh2.DataReceived:
-                events.append(Data(event.stream_id, event.data, event.end_stream))
+                # Frames without data are free for who sends them; they cost us nothing either.
+                if event.data or event.end_stream:
+                    events.append(Data(event.stream_id, event.data, event.end_stream))
             elif kind is ngh2.RequestReceived:
-                events.append(_request(event.stream_id, event.headers, event.end_stream))
+                if (request := self._request(event.stream_id, event.headers, event.end_stream)) is not None:
+                    events.append(request)
             elif kind is ngh2.StreamClosed:
                 events.append(Closed(event.stream_id, event.error_code))
             elif kind is ngh2.TrailersReceived:
                 events.append(Complete(event.stream_id))
+            elif kind is ngh2.SettingsReceived:
+                self.has_begun = True
         return events
 
     def output(self, most_bytes: int) -> bytes:
         """Return what may be sent now, as far as the peer's windows allow; empty when there is nothing."""
+        if self._last_word is not None:
+            last_word, self._last_word = self._last_word, b""
+            return last_word
         try:
-            return self._connection.data_to_send(most_bytes)
+            output = self._connection.data_to_send(most_bytes)
         except ngh2.NGH2Error as error:
+            self._break(error)
             raise FramingError(str(error)) from None
+        self._has_cut = len(output) >= most_bytes
+        return output
+
+    def acknowledge(self, size: int, stream: int) -> None:
+        """Open the windows by ``size`` bytes of ``stream``, be it over or not."""
+        self._did(lambda: self._connection.acknowledge_received_data(size, stream))
 
     def answer(
         self, stream: int, headers: Sequence[Pair], body: Iterable[Buffer], trailers: Sequence[Pair]
@@ -166,8 +206,9 @@ class Http2Server:
             if trailers:
                 connection.send_trailers(stream, trailers)
         except ngh2.NGH2Error:
-            # The peer has left the stream, which its Closed event tells.
-            return
+            # The peer has left the stream, most likely, and this changes nothing. If not, it learns here that
+            # no more will come.
+            self.reset(stream, INTERNAL_ERROR)
 
     def begin(self, stream: int, headers: Sequence[Pair]) -> bool:
         """Queue the head of a streamed answer; false when the stream is over."""
@@ -187,9 +228,9 @@ class Http2Server:
         """End a stream at once."""
         self._did(lambda: self._connection.reset_stream(stream, error))
 
-    def queued(self, stream: int) -> int:
-        """Return the bytes of a streamed answer that the peer's windows have not let out yet."""
-        return self._connection.queued_body_size(stream)
+    def queued(self, stream: int | None = None) -> int:
+        """Return the bytes of a stream's answer, or of all, that have not been let out yet."""
+        return self._connection.queued_body_size(stream) if self._last_word is None else 0
 
     def announce_end(self) -> None:
         """Queue word that no more streams should be opened; those that cross with it are still taken."""
@@ -199,6 +240,27 @@ class Http2Server:
         """Queue the last word: no stream that comes after this is answered."""
         self._did(lambda: self._connection.send_goaway(error))
 
+    # One positional flag, as the engine gives it.
+    def _request(self, stream: int, fields: Sequence[Pair], is_complete: bool) -> Request | TooLarge | None:  # noqa: FBT001
+        self._newest = stream
+        known = tuple(fields)
+        size = sum([len(name) + len(value) for name, value in known])
+        try:
+            head = _remembered(known) if size <= _LONG else _head(known)
+        except ValueError:
+            self.reset(stream, PROTOCOL_ERROR)
+            return None
+        if size + _FIELD * len(known) > self._max_head_bytes or len(head.headers) > self._max_headers:
+            return TooLarge(stream, head, is_complete)
+        return Request(stream, head, 0 if is_complete else head.length, is_complete)
+
+    def _break(self, error: ngh2.NGH2Error) -> None:
+        """The engine will not speak again: say GOAWAY for it, unless that would fall into a frame."""
+        if self._last_word is not None:
+            return
+        code = ENHANCE_YOUR_CALM if isinstance(error, ngh2.DenialOfServiceError) else PROTOCOL_ERROR
+        self._last_word = b"" if self._has_cut else _GOAWAY.pack(0, 8, 7, 0, 0, self._newest, code)
+
     def _did(self, act: object) -> bool:
         try:
             act()  # type: ignore[operator] # a call without arguments, whatever it returns
@@ -207,29 +269,31 @@ class Http2Server:
         return True
 
 
-def _request(stream: int, fields: Sequence[Pair], is_complete: bool) -> Request:  # noqa: FBT001 - as it comes
-    known = tuple(fields)
-    size = sum(len(value) for _, value in known)
-    head = _remembered(known) if size <= _LONG else _head(known)
-    return Request(stream, head, 0 if is_complete else head.length, is_complete)
-
-
 def _head(fields: tuple[Pair, ...]) -> RequestHead:
-    method = path = ""
+    """Raises ValueError: what HTTP/2 lets pass, and a server that is no proxy does not."""
+    method = path = authority = ""
     length: int | None = None
-    headers = []
+    headers: list[tuple[str, str]] = []
     for name, value in fields:
         text = value.decode("latin-1")
         if name[:1] != b":":
-            headers.append((name.decode("latin-1"), text))
             if name == b"content-length":
                 length = int(value)
+            elif name == b"host" and authority:
+                if text.lower() != authority.lower():
+                    # RFC 9113, 8.3.1: two names for one server mean that somebody is being fooled.
+                    raise ValueError(name)
+                continue
+            headers.append((name.decode("latin-1"), text))
         elif name == b":path":
             path = text
         elif name == b":method":
             method = text
         elif name == b":authority":
+            authority = text
             headers.append(("host", text))
+    if path[:1] != "/" or not path.isascii():
+        raise ValueError(path)
     return RequestHead(method, path, tuple(headers), length)
 
 

@@ -1,0 +1,122 @@
+"""Series of requests that differ in nothing but their data, and the fast paths of the stacks for them.
+
+A client of one model says the same head with the same beginning of a body again and again. When it does, and
+the stack has its answers in memory, the stack is asked for its fast path (``gateway.core.service``). From
+then on such a request has to be compared, not to be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from gateway.core.errors import GatewayError
+from gateway.core.request import Request, Response
+from gateway.core.service import FastPath, Generation, fast_path
+from gateway.core.tensor import Buffer
+from gateway.listeners.arrivals import Arrival
+from gateway.listeners.exchange import Answer, Head
+from gateway.wire.oip_reuse import Layout
+
+MAX_SERIES: Final = 1024
+"""Of all clients together. The paths of one series are shared by the connections that it comes on."""
+
+_SERIES: Final = "series"
+_SEEN: Final = "layout"
+
+
+class _Series:
+    """Answers the requests of one series by one generation; ``path`` is None where it has no fast path."""
+
+    __slots__ = ("_begins", "_data", "_generation", "_path", "_prefix", "_size", "_spans", "_write")
+
+    def __init__(
+        self,
+        layout: Layout,
+        generation: Generation,
+        path: FastPath | None,
+        write: Callable[[Response], Answer],
+    ) -> None:
+        self._prefix, self._size, self._begins = layout.prefix, layout.size, len(layout.prefix)
+        self._spans, self._data = layout.spans, layout.data
+        self._generation, self._path, self._write = generation, path, write
+
+    def __repr__(self) -> str:
+        return f"<_Series of {self._size} bytes{'' if self._path else ', without a path'}>"
+
+    def takes(self, layout: Layout, generation: Generation) -> bool:
+        return self._prefix == layout.prefix and self._size == layout.size and self._generation is generation
+
+    def answer(self, body: Buffer, generation: Generation) -> Answer | None:
+        path = self._path
+        if (
+            path is None
+            or generation is not self._generation
+            or len(body) != self._size
+            or bytes(body[: self._begins]) != self._prefix
+        ):
+            return None
+        if self._spans:
+            view = memoryview(body)
+            response = path([view[start:stop] for start, stop in self._spans])
+        else:
+            response = path(self._data)
+        return None if response is None else self._write(response)
+
+
+class FastPaths:
+    """The series that are under way."""
+
+    def __init__(self) -> None:
+        self._series: dict[tuple[bytes, int, str, str, Arrival], _Series] = {}
+
+    def __repr__(self) -> str:
+        return f"<FastPaths of {len(self._series)} series>"
+
+    def answer(self, head: Head, body: Buffer, generation: Generation) -> Answer | None:
+        """Answer a request of a known series from memory; None: it must be read."""
+        series: _Series | None = head.notes.get(_SERIES)
+        return None if series is None else series.answer(body, generation)
+
+    def learn(
+        self,
+        head: Head,
+        layout_of: Callable[[], Layout | None],
+        request: Request,
+        *,
+        arrival: Arrival,
+        generation: Generation,
+        write: Callable[[Response], Answer],
+    ) -> None:
+        """Take note of a request that was answered from memory.
+
+        ``layout_of`` is only called for a head that has come before; ``write`` renders the answers of the
+        request's series.
+        """
+        notes = head.notes
+        if _SEEN not in notes:
+            notes[_SEEN] = None
+            return
+        layout = layout_of()
+        known: _Series | None = notes.get(_SERIES)
+        if layout is None or (known is not None and known.takes(layout, generation)):
+            return
+        seen: Layout | None = notes[_SEEN]
+        if seen is None or seen.prefix != layout.prefix or seen.size != layout.size:
+            notes[_SEEN] = layout
+            return
+        name = (layout.prefix, layout.size, request.model, request.version, arrival)
+        series = self._series.get(name)
+        if series is None or not series.takes(layout, generation):
+            if len(self._series) >= MAX_SERIES:
+                del self._series[next(iter(self._series))]
+            series = self._series[name] = _Series(layout, generation, _path(generation, request), write)
+        notes[_SERIES] = series
+
+
+def _path(generation: Generation, like: Request) -> FastPath | None:
+    try:
+        return fast_path(generation, like)
+    except GatewayError:
+        # What was let pass just now no longer is. The next request will be told so.
+        return None

@@ -1,0 +1,167 @@
+"""An Application that does what its test says, behind a real listener.
+
+Paths choose: ``/now`` answers without a wait, ``/later`` when the test says so, and so on; every answer is
+the request's own path and body, so that none can be taken for another's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from typing import Any, ClassVar
+
+from gateway.core.clock import LoopClock
+from gateway.core.tensor import Buffer
+from gateway.listeners.exchange import Answer, Fields, Head, Intake
+from gateway.listeners.transport.listener import WireListener
+from gateway.listeners.transport.settings import TransportSettings
+
+JSON = Fields((b"content-type", b"application/json"))
+MARK: ContextVar[str] = ContextVar("mark", default="")
+
+
+class FakeApplication:
+    """Keeps the heads it saw; ``release`` lets every ``/later`` go, and whatever else waits."""
+
+    def __init__(self, max_bytes: int = 1 << 20) -> None:
+        self.max_bytes = max_bytes
+        self.opened: list[Head] = []
+        self.heads: list[Head] = []
+        self.cancelled = 0
+        self.broken: list[str] = []
+        self.taken = 0
+        self.sent = 0
+        self._go = asyncio.Event()
+
+    def release(self) -> None:
+        """Let go whatever waits."""
+        self._go.set()
+
+    def open(self, head: Head) -> Intake | Answer:
+        self.opened.append(head)
+        if head.path == "/refused":
+            return Answer(403, JSON, (b'{"error":"refused"}',))
+        return Intake(self.max_bytes, is_stream=head.path.startswith("/stream"))
+
+    async def answer(self, head: Head, body: Buffer | AsyncIterator[Buffer]) -> Answer:
+        self.heads.append(head)
+        try:
+            return await self._answers[head.path.partition("?")[0]](self, head, body)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+
+    def refuse(self, head: Head | None, status: int, message: str) -> Answer:
+        return Answer(status, JSON, (b'{"error":"%b"}' % message.encode(),))
+
+    async def _now(self, head: Head, body: Any) -> Answer:
+        return Answer(200, JSON, (head.path.encode(), b":", bytes(body)))
+
+    async def _later(self, head: Head, body: Any) -> Answer:
+        await self._go.wait()
+        return await self._now(head, body)
+
+    async def _context(self, head: Head, body: Any) -> Answer:
+        token = MARK.set("said before the wait")
+        await asyncio.sleep(0)
+        said = MARK.get()
+        MARK.reset(token)
+        return Answer(200, JSON, (said.encode(),))
+
+    async def _raises(self, head: Head, body: Any) -> Answer:
+        raise ZeroDivisionError("secret")
+
+    async def _raises_later(self, head: Head, body: Any) -> Answer:
+        await asyncio.sleep(0)
+        raise ZeroDivisionError("secret")
+
+    async def _gives_up(self, head: Head, body: Any) -> Answer:
+        await asyncio.sleep(0)
+        raise asyncio.CancelledError
+
+    async def _last(self, head: Head, body: Any) -> Answer:
+        await asyncio.sleep(0)
+        return Answer(200, JSON, (b"last",), close=True)
+
+    async def _large(self, head: Head, body: Any) -> Answer:
+        return Answer(200, JSON, (bytes(int(head.path.partition("?")[2])),))
+
+    async def _stream(self, head: Head, body: Any) -> Answer:
+        """Read the body part by part, the first after the release."""
+        await self._go.wait()
+        try:
+            async for part in body:
+                self.taken += len(part)
+        except ConnectionResetError as error:
+            self.broken.append(str(error))
+        return Answer(200, JSON, (b"%d" % self.taken,))
+
+    async def _streams(self, head: Head, body: Any) -> Answer:
+        return Answer(200, JSON, self._parts(int(head.path.partition("?")[2])))
+
+    async def _breaks(self, head: Head, body: Any) -> Answer:
+        return Answer(200, JSON, self._parts(-1))
+
+    async def _parts(self, count: int) -> AsyncIterator[Buffer]:
+        try:
+            if count < 0:
+                yield b"a part"
+                raise ZeroDivisionError("secret")
+            for _ in range(count):
+                yield bytes(1 << 16)
+                self.sent += 1 << 16
+        except GeneratorExit:
+            self.broken.append("answer")
+            raise
+
+    _answers: ClassVar = {
+        "/": _now,
+        "/now": _now,
+        "/later": _later,
+        "/context": _context,
+        "/raises": _raises,
+        "/raises-later": _raises_later,
+        "/gives-up": _gives_up,
+        "/last": _last,
+        "/large": _large,
+        "/stream": _stream,
+        "/streams": _streams,
+        "/breaks": _breaks,
+    }
+
+
+@asynccontextmanager
+async def listening(
+    application: FakeApplication, settings: TransportSettings | None = None
+) -> AsyncIterator[WireListener]:
+    """A listener before ``application``, on a free port."""
+    listener = WireListener(application, LoopClock(), settings)
+    await listener.start("127.0.0.1", 0)
+    try:
+        yield listener
+    finally:
+        await listener.aclose()
+
+
+@asynccontextmanager
+async def connection(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A client's end of a connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        yield reader, writer
+    finally:
+        if not writer.transport.is_closing():
+            writer.transport.abort()
+
+
+async def until(condition: Callable[[], Any], within_s: float = 10) -> None:
+    """Wait for what another task is about to do."""
+    async with asyncio.timeout(within_s):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+NOTHING = "0 connections, 0 running, 0 bytes buffered"
+"""What the books of a listener say when all is given back."""

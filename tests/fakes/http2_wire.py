@@ -1,0 +1,168 @@
+"""A listener over real sockets whose application is the test's, and clients that speak HTTP/2 to it.
+
+Example::
+
+    async with wired(answer) as wired_, wired_.client() as client:
+        stream = client.ask(b"body")
+        await client.until(lambda: client.ended(stream))
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import ngh2
+
+from gateway.core.clock import LoopClock
+from gateway.listeners.exchange import Answer, Fields, Head, Intake
+from gateway.listeners.transport.http2 import Http2Connection
+from gateway.listeners.transport.ledger import Ledger
+from gateway.listeners.transport.listener import WireListener
+from gateway.listeners.transport.settings import TransportSettings
+from tests.fakes.http2_frames import POST
+
+JSON = Fields((b"content-type", b"application/json"))
+
+
+class ScriptedApplication:
+    """``play(head, body)`` answers; ``opening(head)`` says how bodies are taken."""
+
+    def __init__(self, play: Callable[[Head, Any], Coroutine[Any, Any, Answer]], opening: Any = None) -> None:
+        self.play, self.opening = play, opening or Intake(1 << 24)
+        self.heads: list[Head] = []
+
+    def open(self, head: Head) -> Intake | Answer:
+        self.heads.append(head)
+        return self.opening(head) if callable(self.opening) else self.opening
+
+    def answer(self, head: Head, body: Any) -> Coroutine[Any, Any, Answer]:
+        return self.play(head, body)
+
+    def refuse(self, _head: Head | None, status: int, message: str) -> Answer:
+        return Answer(status, JSON, (message.encode(),))
+
+
+class Client:
+    """One connection. What it hears is in ``events``; with ``reads`` False it hears nothing more."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+        self.http2 = ngh2.Connection(ngh2.Role.CLIENT)
+        self.events: list[Any] = []
+        self.is_over = False
+        self.reading: asyncio.Task[None] | None = None
+
+    def begin(self, window: int = 1 << 24, *, reads: bool = True) -> None:
+        self.http2.initiate_connection({ngh2.Setting.INITIAL_WINDOW_SIZE: window})
+        if window > 65_535:
+            self.http2.set_local_window_size(window)
+        self.flush()
+        if reads:
+            self.reading = asyncio.create_task(self.read())
+
+    async def read(self) -> None:
+        try:
+            while piece := await self.reader.read(1 << 18):
+                self.http2.receive_data(piece)
+                self.events += self.http2.events()
+                self.flush()
+        except (ConnectionError, ngh2.NGH2Error):
+            pass
+        finally:
+            self.is_over = True
+
+    def flush(self) -> None:
+        while said := self.http2.data_to_send():
+            self.writer.write(said)
+
+    def ask(self, body: bytes = b"", headers: Any = (), *, end: bool = True, method: bytes = b"POST") -> int:
+        head = [(b":method", method), *POST[1:], *headers]
+        stream = self.http2.send_request(head, end_stream=end and not body)
+        if body:
+            self.http2.send_data(stream, body, end_stream=end)
+        self.flush()
+        return stream
+
+    def of(self, stream: int, kind: Any) -> list[Any]:
+        return [each for each in self.events if isinstance(each, kind) and each.stream_id == stream]
+
+    def ended(self, stream: int) -> bool:
+        return bool(self.of(stream, ngh2.StreamClosed))
+
+    def status(self, stream: int) -> int:
+        return int(dict(self.of(stream, ngh2.ResponseReceived)[0].headers)[b":status"])
+
+    def body(self, stream: int) -> bytes:
+        return b"".join(event.data for event in self.of(stream, ngh2.DataReceived))
+
+    def code(self, stream: int) -> int:
+        return self.of(stream, ngh2.StreamClosed)[0].error_code
+
+    @property
+    def goaways(self) -> list[ngh2.GoAwayReceived]:
+        return [event for event in self.events if isinstance(event, ngh2.GoAwayReceived)]
+
+    async def whole(self, *args: Any, **options: Any) -> tuple[int, bytes]:
+        """Ask and wait: the status and the body."""
+        stream = self.ask(*args, **options)
+        await until(lambda: self.ended(stream))
+        return self.status(stream), self.body(stream)
+
+    def leave(self) -> None:
+        if self.reading is not None:
+            self.reading.cancel()
+        self.writer.transport.abort()
+
+
+async def until(condition: Callable[[], Any], limit_s: float = 10) -> None:
+    async with asyncio.timeout(limit_s):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+class Wired:
+    """The listener, its books, and clients of it."""
+
+    def __init__(self, listener: WireListener, application: ScriptedApplication) -> None:
+        self.listener, self.application = listener, application
+        assert listener._ledger is not None
+        self.ledger: Ledger = listener._ledger
+
+    async def connected(self) -> Http2Connection:
+        """The newest connection, as soon as it speaks HTTP/2."""
+        await until(lambda: isinstance([None, *self.ledger.connections][-1], Http2Connection))
+        found = list(self.ledger.connections)[-1]
+        assert isinstance(found, Http2Connection)
+        return found
+
+    @asynccontextmanager
+    async def client(self, window: int = 1 << 24, *, reads: bool = True) -> AsyncIterator[Client]:
+        client = Client(*await asyncio.open_connection("127.0.0.1", self.listener.port))
+        client.begin(window, reads=reads)
+        try:
+            yield client
+        finally:
+            client.leave()
+
+    async def settled(self) -> None:
+        """Wait until the books are clean of requests."""
+        await until(lambda: not (self.ledger.running or self.ledger.buffered))
+
+
+@asynccontextmanager
+async def wired(play: Any, opening: Any = None, **limits: Any) -> AsyncIterator[Wired]:
+    """A started listener; afterwards its books must be empty."""
+    application = ScriptedApplication(play, opening)
+    listener = WireListener(application, LoopClock(), TransportSettings(**limits))
+    await listener.start("127.0.0.1", 0)
+    it = Wired(listener, application)
+    try:
+        yield it
+        await until(lambda: not it.ledger.connections)
+        await it.settled()
+    finally:
+        await listener.aclose()
+    assert (it.ledger.running, it.ledger.buffered, len(it.ledger.connections)) == (0, 0, 0)

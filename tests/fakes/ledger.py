@@ -1,0 +1,49 @@
+"""A connection's surroundings without a socket: books, and a transport that keeps what it is told."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from gateway.core.clock import LoopClock
+from gateway.listeners.transport.ledger import Ledger
+from gateway.listeners.transport.settings import TransportSettings
+from tests.fakes.application import FakeApplication
+
+
+class FakeTransport:
+    """Takes what is written."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+        self.told: list[str] = []
+        self.closed = False
+
+    def write(self, data: Any) -> None:
+        self.written.append(bytes(data))
+
+    def writelines(self, parts: Any) -> None:
+        self.written.append(b"".join(parts))
+
+    def pause_reading(self) -> None:
+        self.told.append("pause")
+
+    def resume_reading(self) -> None:
+        self.told.append("resume")
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def abort(self) -> None:
+        self.closed = True
+
+
+@asynccontextmanager
+async def books(application: Any = None, **settings: Any) -> AsyncIterator[Ledger]:
+    """A ledger with these settings."""
+    ledger = Ledger(application or FakeApplication(), TransportSettings(**settings), LoopClock())
+    try:
+        yield ledger
+    finally:
+        await ledger.aclose()

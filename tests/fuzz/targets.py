@@ -1,0 +1,283 @@
+"""What must hold for any bytes: one function per door, which raises ``Violation`` where it does not hold.
+
+``python -m tests.fuzz`` drives them with atheris, the tests beside this file with a few thousand mutated
+seeds. A target takes nothing but bytes; the same bytes always do the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import struct
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from gateway.core.clock import LoopClock
+from gateway.core.errors import GatewayError
+from gateway.core.tensor import check_size
+from gateway.listeners.exchange import Application
+from gateway.listeners.joined import Joined
+from gateway.listeners.rest.application import RestApplication
+from gateway.listeners.rpc.application import RpcApplication
+from gateway.listeners.transport.http1 import Http1Connection
+from gateway.listeners.transport.http2 import Http2Connection
+from gateway.listeners.transport.ledger import Ledger
+from gateway.listeners.transport.settings import TransportSettings
+from gateway.wire.framing.http1_server import Broken, End, Http1Server
+from gateway.wire.framing.http1_server import RequestHead as Http1Head
+from gateway.wire.framing.http2_server import PREFACE
+from gateway.wire.grpc_infer import InferMessages, reference
+from gateway.wire.oip_json import decode_request
+from gateway.wire.oip_reuse import RequestHeads
+from gateway.wire.proto import messages
+from tests.fakes.front import EchoService, fake_front
+
+MOST_TURNS = 200
+"""Turns of the loop in which everything must have been answered: the service behind never waits."""
+
+
+class Violation(AssertionError):  # noqa: N818 - what it is
+    """Something that must always hold did not."""
+
+
+def outcome(call: Callable[[], Any]) -> Any:
+    """What a call returns, or that it refused. Any other exception is a violation by itself."""
+    try:
+        return call()
+    except GatewayError:
+        return "refused"
+
+
+def json(data: bytes) -> None:
+    """Bodies of infer requests: read or refused, alike by the reference and by the remembering reader."""
+    if not data:
+        return
+    # One byte chooses where the binary section begins: nowhere, or at that share of the body.
+    body = data[1:]
+    length = None if data[0] == 0 else len(body) * (data[0] - 1) // 200
+    read = outcome(lambda: decode_request(body, length))
+    heads = RequestHeads()
+    for _ in range(3):
+        _must(outcome(lambda: heads.decode(body, length)) == read, "reading again gives something else")
+    if read != "refused":
+        for tensor in read.inputs:
+            check_size(tensor)
+        layout = heads.layout(body, length)
+        if layout is not None:
+            _must(body.startswith(layout.prefix) and layout.size == len(body), "the layout is another body's")
+            data_of = [body[start:stop] for start, stop in layout.spans] or [bytes(d) for d in layout.data]
+            _must(data_of == [bytes(t.data) for t in read.inputs], "the layout finds other data")
+
+
+def grpc(data: bytes) -> None:
+    """ModelInferRequest: read or refused, alike by protobuf and by the reader that goes past it."""
+    read = outcome(lambda: reference(data))
+    ours = InferMessages()
+    for _ in range(3):
+        _must(outcome(lambda: ours.decode(data)) == read, "protobuf reads something else")
+    layout = ours.layout(data)
+    if layout is not None:
+        ((start, stop),) = layout.spans
+        _must(data[start:stop] == bytes(read.inputs[0].data), "the layout finds other data")
+
+
+def http1(data: bytes) -> None:
+    """HTTP/1.1: however the stream is cut, the same requests; and every accepted one is answered."""
+    if not data:
+        return
+    step, stream = data[0] + 1, data[1:]
+    whole = _framed([stream])
+    _must(whole == _framed([stream[i : i + step] for i in range(0, len(stream), step)]), "cuts are seen")
+    written, _ = _loop().run_until_complete(_converse(Http1Connection, [stream]))
+    answers, closes = _answers(written, whole)
+    ended = sum(isinstance(event, End) for event in whole)
+    _must(answers >= ended or closes, f"{ended} requests were accepted, {answers} answered")
+    _must(closes or not any(isinstance(event, Broken) for event in whole), "what is broken goes on")
+
+
+def http2(data: bytes) -> None:
+    """HTTP/2: frames of any kind after the preface; nothing is left unanswered or held."""
+    if not data:
+        return
+    step, stream = 16 * (data[0] + 1), PREFACE + _SETTINGS + data[1:]
+    _loop().run_until_complete(
+        _converse(Http2Connection, [stream[i : i + step] for i in range(0, len(stream), step)])
+    )
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {"json": json, "grpc": grpc, "http1": http1, "http2": http2}
+
+_SETTINGS = b"\0\0\0\4\0\0\0\0\0"
+
+
+def seeds(target: str) -> list[bytes]:
+    """Inputs to begin with: each is accepted by its target's door."""
+    tensor = b'{"name":"x","datatype":"FP32","shape":[1,2]'
+    listed = b'{"inputs":[' + tensor + b',"data":[1.5,2]}]}'
+    binary = b'{"inputs":[' + tensor + b',"parameters":{"binary_data_size":8}}]}'
+    raw = np.array([1, 2], np.float32).tobytes()
+    message = messages.ModelInferRequest(model_name="digits", id="7", raw_input_contents=[raw])
+    message.inputs.add(name="x", datatype="FP32", shape=[1, 2])
+    call = message.SerializeToString()
+    post = b"POST /v2/models/digits/infer HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n%b"
+    chunked = b"POST /v2/models/digits/infer HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+    return {
+        "json": [b"\0" + listed, bytes([1 + -(-200 * len(binary) // len(binary + raw))]) + binary + raw],
+        "grpc": [call, messages.ModelInferRequest(model_name="digits").SerializeToString()],
+        "http1": [
+            b"\xff" + post % (len(listed), listed) * 2,
+            b"\x10" + chunked + b"%x\r\n%b\r\n0\r\n\r\n" % (len(listed), listed),
+            b"\x03GET /v2/health/live HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\n\r\n",
+        ],
+        "http2": [
+            b"\xff" + _headers(1, b"\x82\x84\x86\x41\x01a", end=True),
+            b"\x02"
+            + _headers(1, _POST, end=False)
+            + _frame(0, 1, 1, b"\0" + struct.pack(">I", len(call)) + call),
+            b"\x40"
+            + _headers(1, _POST, end=False)
+            + _frame(3, 0, 1, b"\0\0\0\x08")
+            + _frame(6, 0, 0, bytes(8)),
+        ],
+    }[target]
+
+
+def _literal(name: bytes, value: bytes) -> bytes:
+    return b"\0" + bytes([len(name)]) + name + bytes([len(value)]) + value
+
+
+_POST = b"\x83\x86\x41\x01a" + b"".join(
+    _literal(name, value)
+    for name, value in (
+        (b":path", b"/inference.GRPCInferenceService/ModelInfer"),
+        (b"content-type", b"application/grpc"),
+        (b"te", b"trailers"),
+    )
+)
+
+
+def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    return struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) + struct.pack(">I", stream) + payload
+
+
+def _headers(stream: int, block: bytes, *, end: bool) -> bytes:
+    return _frame(1, 0x4 | end, stream, block)
+
+
+def _must(holds: bool, message: str) -> None:
+    if not holds:
+        raise Violation(message)
+
+
+def _framed(pieces: list[bytes]) -> list[Any]:
+    """The events of a stream, parts of one body joined."""
+    parser, events = Http1Server(), []
+    for piece in pieces:
+        for event in parser.feed(piece):
+            if isinstance(event, bytes | memoryview) and events and isinstance(events[-1], bytes):
+                events[-1] += bytes(event)
+            else:
+                events.append(bytes(event) if isinstance(event, memoryview) else event)
+    return events
+
+
+_ANSWER = re.compile(rb"HTTP/1\.1 (\d{3}) [^\r\n]*\r\n((?:[^\r\n]+\r\n)*)\r\n")
+
+
+def _answers(written: bytes, events: list[Any]) -> tuple[int, bool]:
+    """Read answers back; return how many there are and whether the last one closes."""
+    heads = [event for event in events if isinstance(event, Http1Head)]
+    count, closes, position = 0, False, 0
+    while position < len(written):
+        match = _ANSWER.match(written, position)
+        _must(match is not None and not closes, "what was written is no sequence of answers")
+        assert match is not None
+        position = match.end()
+        if match[1] == b"100":
+            continue
+        length = re.search(rb"(?m)^content-length: (\d+)\r$", match[2])
+        _must(length is not None, "an answer has no length")
+        assert length is not None
+        is_head = count < len(heads) and heads[count].method == "HEAD"
+        position += 0 if is_head else int(length[1])
+        closes = b"connection: close\r\n" in match[2]
+        count += 1
+    _must(position == len(written), "the last answer is cut")
+    return count, closes
+
+
+class _Transport(asyncio.Transport):
+    """A transport of nothing: keeps what is written, and always has room."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written, self._closing = bytearray(), False
+
+    def write(self, data: Any) -> None:
+        self.written += data
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def close(self) -> None:
+        self._closing = True
+
+    abort = close
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self._closing = True
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+async def _converse(kind: Any, pieces: list[bytes]) -> tuple[bytes, Ledger]:
+    """Speak to a connection and leave; whatever it began must have ended by then."""
+    ledger = Ledger(_application(), TransportSettings(), LoopClock())
+    transport = _Transport()
+    connection = kind(ledger, transport, "127.0.0.1", "")
+    ledger.enter(connection, "127.0.0.1")
+    try:
+        for piece in pieces:
+            if transport.is_closing():
+                break
+            connection.data_received(piece)
+        for _ in range(MOST_TURNS):
+            if not ledger.running:
+                break
+            await asyncio.sleep(0)
+        _must(not ledger.running, f"{ledger.running} accepted requests are not answered")
+        connection.connection_lost(None)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        _must(not ledger.buffered and not ledger.connections, f"{ledger!r} is left behind")
+    finally:
+        await ledger.aclose()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+    return bytes(transport.written), ledger
+
+
+@cache
+def _application() -> Application:
+    front = fake_front(EchoService())
+    return Joined(RestApplication(front), RpcApplication(front))
+
+
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    return asyncio.new_event_loop()
