@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 COVERED := gateway/core gateway/wire routing cache resilience
 
 .DEFAULT_GOAL := help
-.PHONY: help setup redis loaders demo test check format bench proto models clean
+.PHONY: help setup redis loaders demo test check format bench conformance proto models clean
 
 help: ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Edgeway needs Python 3.11 or newer; name one: make PYTHON=python3.12" >&2; exit 1; }
@@ -62,8 +62,14 @@ bench: setup loaders ## measure in one run, as ratios; writes out/bench.json
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cpu,bench]'
 	$(BIN)/python -m loadtests.bench $(ARGS)
 
-proto: setup ## compile the protocol's definition
+conformance: setup ## run the conformance suite against Edgeway, Triton, MLServer; writes docs/conformance.md
+	$(BIN)/python -m loadtests.conformance $(ARGS)
+
+SUITE := gateway/commands/conformance/messages
+
+proto: setup ## compile the protocol's definitions: ours, and the conformance suite's own
 	$(BIN)/python -m grpc_tools.protoc -Igateway/wire/proto --include_imports --descriptor_set_out=gateway/wire/proto/open_inference.binpb $(wildcard gateway/wire/proto/*.proto)
+	$(BIN)/python -m grpc_tools.protoc -I$(SUITE) --descriptor_set_out=$(SUITE)/oip.binpb $(wildcard $(SUITE)/*.proto)
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) out build *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

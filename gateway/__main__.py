@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from gateway.commands import demo_command, model, policy, serve
+from gateway.commands import conformance_command, demo_command, model, policy, serve
 from gateway.config.document import ConfigError
 
 EXAMPLES = """\
@@ -17,6 +17,7 @@ examples:
   edgeway policy validate compose/policy.yaml  check a policy before it goes anywhere
   edgeway policy explain --help                tell what a policy does with a request
   edgeway model certify --help                 prove a cascade's threshold on calibration data
+  edgeway conformance http://127.0.0.1:8000    check how well any server speaks the protocol
 
 exit codes: 0 done, 1 failed, 2 a file or an argument is wrong (the message names the line)
 """
@@ -35,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=f"edgeway {version('edgeway')}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (serve, demo_command, policy, model):
+    for command in (serve, demo_command, policy, model, conformance_command):
         command.add_to(commands)
     options = parser.parse_args(arguments)
     try:

@@ -5,88 +5,89 @@ Both servers hold one answer and are asked for it again and again, in turn, each
 
 from __future__ import annotations
 
-import json
-import shutil
-import struct
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Callable
+from functools import partial
+from typing import Final, NamedTuple
 
-from gateway.wire import oip_proto
-from loadtests.bench import servers, world
-from loadtests.bench.rounds import in_turn, spread
+from loadtests.bench import loads, needs, servers, world
+from loadtests.bench.results import Result, Row, Target
+from loadtests.bench.rounds import Bench, in_turn
 from loadtests.peers.triton import Triton
 
-ROUNDS: Final = 5
-SECONDS: Final = 3
-CALLS: Final = 40_000
-TARGETS: Final = {"http_32": 2.0, "grpc_4x8": 2.0, "json_32": 1.0, "http_1_p50": 1.0, "grpc_1_mean": 1.0}
-"""Requests per second, ours to theirs, at least; for the last two time per request, at most."""
+PEER: Final = "Triton, response cache"
 
 
-def measure(folder: Path) -> dict[str, Any]:
+class Ports(NamedTuple):
+    """Of one server."""
+
+    http: int
+    grpc: int
+
+
+class Wire(NamedTuple):
+    """One row: how a server is asked, and what is to be reached."""
+
+    what: str
+    unit: str
+    target: Target
+    sample: Callable[[Ports], float]
+
+
+def measure(bench: Bench) -> Result:
     """Install Triton, start both, measure each wire in turn."""
-    missing = [tool for tool in ("wrk", "h2load") if shutil.which(tool) is None]
-    if missing:
-        return {"skipped": f"not installed: {', '.join(missing)} (apt-get install wrk nghttp2-client)"}
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        triton = Triton.install(folder.parent.parent / "peers" / "triton")
-    except (subprocess.CalledProcessError, OSError) as error:
-        return {"skipped": f"Triton cannot be installed: {error}"}
-    ports = {name: (servers.free_port(), servers.free_port()) for name in ("edgeway", "triton")}
-    settings = world.write_settings(folder, http_port=ports["edgeway"][0], grpc_port=ports["edgeway"][1])
-    ours = [sys.executable, "-m", "gateway", "serve", str(settings)]
-    theirs = triton.command(http_port=ports["triton"][0], grpc_port=ports["triton"][1])
-    with (
-        servers.server(ours, ports["edgeway"][0]),
-        servers.server(theirs, ports["triton"][0], triton.environment()),
-    ):
-        return _compare(folder, ports)
+    needs.programs("wrk", "h2load")
+    triton = needs.peer("Triton", lambda: Triton.install(bench.peers / "triton"))
+    ports = {name: Ports(servers.free_port(), servers.free_port()) for name in ("edgeway", "triton")}
+    ours, theirs = ports["edgeway"], ports["triton"]
+    settings = world.write_settings(bench.folder, http_port=ours.http, grpc_port=ours.grpc)
+    peer = servers.Command(
+        words=triton.command(http_port=theirs.http, grpc_port=theirs.grpc),
+        port=theirs.http,
+        log=bench.folder / "triton.log",
+        environment=triton.environment(),
+    )
+    with servers.server(servers.edgeway(settings, ours.http)), servers.server(peer):
+        body, headers = world.wire_request()
+        servers.ask_for_hit(ours.http, body, headers)
+        servers.ask(theirs.http, body, headers)
+        for at in ports.values():
+            servers.ask_grpc(at.grpc)
+        rows = tuple(_row(wire, ports, bench.effort.rounds) for wire in _wires(bench))
+    return Result(rows=rows, details={"request_bytes": len(body)})
 
 
-def _compare(folder: Path, ports: dict[str, tuple[int, int]]) -> dict[str, Any]:
-    binary, length = world.wire_request()
-    said = {"Inference-Header-Content-Length": str(length)}
-    scripts = {
-        "http": servers.write_script(folder, "http", binary, said),
-        "json": servers.write_script(folder, "json", _as_json(), {"Content-Type": "application/json"}),
-    }
-    frame = folder / "grpc.body"
-    message = oip_proto.encode_request(world.request()).SerializeToString()
-    frame.write_bytes(b"\0" + struct.pack(">I", len(message)) + message)
-
-    def http(port: int, wire: str, connections: int, figure: str) -> float:
-        url = f"http://{world.ADDRESS}:{port}/v2/models/digits/infer"
-        return servers.wrk(scripts[wire], url, connections=connections, seconds=SECONDS)[figure]
-
-    def grpc(port: int, clients: int, streams: int, figure: str) -> float:
-        url = f"http://{world.ADDRESS}:{port}/inference.GRPCInferenceService/ModelInfer"
-        calls = CALLS if streams > 1 else CALLS // 4
-        return servers.h2load(frame, url, clients=clients, streams=streams, requests=calls)[figure]
-
-    results: dict[str, Any] = {"request_bytes": len(binary), "kept": True}
-    for case, sample in {
-        "http_32": lambda name: http(ports[name][0], "http", 32, "rps"),
-        "json_32": lambda name: http(ports[name][0], "json", 32, "rps"),
-        "grpc_4x8": lambda name: grpc(ports[name][1], 4, 8, "rps"),
-        "http_1_p50": lambda name: http(ports[name][0], "http", 1, "p50_ms"),
-        "grpc_1_mean": lambda name: grpc(ports[name][1], 1, 1, "mean_ms"),
-    }.items():
-        sides = {name: (lambda name=name, sample=sample: sample(name)) for name in ports}
-        values = in_turn(sides, ROUNDS)
-        ratio = spread([a / b for a, b in zip(values["edgeway"], values["triton"], strict=True)])
-        is_time = case.startswith(("http_1_", "grpc_1_"))
-        kept = ratio["median"] <= TARGETS[case] if is_time else ratio["median"] >= TARGETS[case]
-        figures = {name: spread(samples) for name, samples in values.items()}
-        results[case] = {**figures, "ratio": ratio, "target": TARGETS[case], "kept": kept}
-        results["kept"] = results["kept"] and kept
-    return results
+def _row(wire: Wire, ports: dict[str, Ports], rounds: int) -> Row:
+    values = in_turn({name: partial(wire.sample, at) for name, at in ports.items()}, rounds)
+    what, unit, target, _ = wire
+    return Row.against(PEER, values["triton"], what=what, unit=unit, target=target, ours=values["edgeway"])
 
 
-def _as_json() -> bytes:
-    tensor = world.request().inputs[0]
-    data = [float(value) for value in tensor.numpy().ravel()]
-    entry = {"name": tensor.name, "shape": list(tensor.shape), "datatype": tensor.datatype, "data": data}
-    return json.dumps({"inputs": [entry]}).encode()
+def _wires(bench: Bench) -> tuple[Wire, ...]:
+    binary = loads.write_script(bench.folder, "http", *world.wire_request())
+    json = loads.write_script(bench.folder, "json", *world.json_request())
+    frame = loads.write_message(bench.folder)
+    seconds, calls = bench.effort.seconds, bench.effort.calls
+
+    def binary_32(at: Ports) -> float:
+        return loads.wrk(binary, at.http, connections=32, seconds=seconds).rps
+
+    def json_32(at: Ports) -> float:
+        return loads.wrk(json, at.http, connections=32, seconds=seconds).rps
+
+    def grpc_4x8(at: Ports) -> float:
+        return loads.grpc(frame, at.grpc, clients=4, streams=8, calls=calls).rps
+
+    def binary_1(at: Ports) -> float:
+        return loads.wrk(binary, at.http, connections=1, seconds=seconds).us
+
+    def grpc_1(at: Ports) -> float:
+        return loads.grpc(frame, at.grpc, clients=1, streams=1, calls=calls // 4).us
+
+    at_most_as_long = Target(1.0, at_least=False)
+    return (
+        Wire("L1 hit, HTTP binary 3.3 KB, 32 connections", "req/s", Target(2.0), binary_32),
+        Wire("L1 hit, gRPC 3.3 KB, 4 x 8 streams", "calls/s", Target(2.0), grpc_4x8),
+        Wire("L1 hit, HTTP JSON of 784 floats, 32 connections", "req/s", Target(1.0), json_32),
+        Wire("L1 hit, HTTP, one connection, p50", "µs", at_most_as_long, binary_1),
+        Wire("L1 hit, gRPC, one connection, mean", "µs", at_most_as_long, grpc_1),
+    )

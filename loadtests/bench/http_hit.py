@@ -1,47 +1,53 @@
-"""Case `http_hit`: requests per second of an L1 hit over HTTP, against a bare aiohttp handler."""
+"""Cases `http_hit` and `large`: an L1 hit over HTTP, against a bare aiohttp handler that reads the body."""
 
 from __future__ import annotations
 
-import shutil
 import sys
-from pathlib import Path
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
-from loadtests.bench import servers, world
-from loadtests.bench.rounds import in_turn, spread
+from loadtests.bench import loads, needs, servers, world
+from loadtests.bench.results import Result, Row, Target, spreads
+from loadtests.bench.rounds import Bench, in_turn
 
 CONNECTIONS: Final = 32
-SECONDS: Final = 4
-ROUNDS: Final = 5
-PROMISED_RATIO: Final = 0.6
+LARGE_ROWS: Final = 48
+"""Pictures of 784 floats: 150 KB."""
 
 
-def measure(folder: Path) -> dict[str, Any]:
+def measure(bench: Bench) -> Result:
+    """Compare with a request of one picture."""
+    return _compare(bench, 1, Target(0.6))
+
+
+def measure_large(bench: Bench) -> Result:
+    """Compare with a request of 150 KB."""
+    return _compare(bench, LARGE_ROWS, Target(0.8))
+
+
+def _compare(bench: Bench, rows: int, target: Target) -> Result:
     """Load both servers in turn, each pinned to the same core, wrk on the other."""
-    if shutil.which("wrk") is None:
-        return {"skipped": "wrk is not installed (apt-get install wrk)"}
-    folder.mkdir(parents=True, exist_ok=True)
-    body, length = world.wire_request()
-    headers = {"Inference-Header-Content-Length": str(length)}
-    script = servers.write_script(folder, "post", body, headers)
+    needs.programs("wrk")
     ours, bare = servers.free_port(), servers.free_port()
-    settings = world.write_settings(folder, http_port=ours)
-    edgeway = [sys.executable, "-m", "gateway", "serve", str(settings)]
-    yardstick = [sys.executable, "-m", "loadtests.bench.bare_aiohttp", str(bare)]
+    edgeway = servers.edgeway(world.write_settings(bench.folder, http_port=ours), ours)
+    words = [sys.executable, "-m", "loadtests.bench.bare_aiohttp", str(bare)]
+    aiohttp = servers.Command(words=words, port=bare, log=bench.folder / "aiohttp.log")
+    body, headers = world.wire_request(rows)
+    script = loads.write_script(bench.folder, "post", body, headers)
 
     def load(port: int) -> float:
-        url = f"http://{world.ADDRESS}:{port}/v2/models/digits/infer"
-        return servers.wrk(script, url, connections=CONNECTIONS, seconds=SECONDS)["rps"]
+        return loads.wrk(script, port, connections=CONNECTIONS, seconds=bench.effort.seconds).rps
 
-    with servers.server(edgeway, ours), servers.server(yardstick, bare):
-        values = in_turn({"edgeway": lambda: load(ours), "bare_aiohttp": lambda: load(bare)}, ROUNDS)
-    ratios = [a / b for a, b in zip(values["edgeway"], values["bare_aiohttp"], strict=True)]
-    ratio = spread(ratios)
-    return {
-        "request_bytes": len(body),
-        "connections": CONNECTIONS,
-        "requests_per_second": {name: spread(samples) for name, samples in values.items()},
-        "ratio": ratio,
-        "promised_ratio": PROMISED_RATIO,
-        "kept": ratio["median"] >= PROMISED_RATIO,
-    }
+    with servers.server(edgeway), servers.server(aiohttp):
+        servers.ask_for_hit(ours, body, headers)
+        sides = {"edgeway": partial(load, ours), "aiohttp": partial(load, bare)}
+        values = in_turn(sides, bench.effort.rounds)
+    row = Row.against(
+        "bare aiohttp",
+        values["aiohttp"],
+        what=f"L1 hit, HTTP binary {len(body) / 1000:.3g} KB, {CONNECTIONS} connections",
+        unit="req/s",
+        target=target,
+        ours=values["edgeway"],
+    )
+    return Result(rows=(row,), details={"request_bytes": len(body), **spreads(values)})

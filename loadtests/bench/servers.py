@@ -1,83 +1,131 @@
-"""Servers and load for the cases: each server pinned to one core, the load on the other."""
+"""Servers for the cases: each pinned to one core, its words in a file of its own."""
 
 from __future__ import annotations
 
-import re
+import http.client
+import json
 import socket
 import subprocess
+import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import grpc
 
 from loadtests.bench import world
 from loadtests.bench.rounds import cores
 
 START_S: Final = 90.0
-_LUA: Final = """
-local file = io.open("{body}", "rb"); local body = file:read("*a"); file:close()
-wrk.method = "POST"; wrk.body = body
-{headers}
-"""
+_LEAVE_S: Final = 30.0
+_LAST_WORDS: Final = 800
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """How to start a server: it listens on ``port``, writes to ``log``, and runs on the cores ``on`` (the
+    one for what is measured, unless given)."""
+
+    words: Sequence[str]
+    port: int
+    log: Path
+    environment: Mapping[str, str] | None = None
+    on: Sequence[int] = ()
 
 
 @contextmanager
-def server(command: list[str], port: int, environment: Mapping[str, str] | None = None) -> Iterator[None]:
-    """Run a server while the block runs; it must listen on ``port`` before the block begins."""
-    process = subprocess.Popen(["taskset", "-c", str(cores()[0]), *command], env=environment)
-    try:
-        _wait(process, port)
-        yield
-    finally:
-        process.terminate()
+def server(command: Command) -> Iterator[int]:
+    """Run a server while the block runs; hand out its process id once it listens.
+
+    Raises:
+        RuntimeError: it does not listen in time; the message has its last words.
+    """
+    on = ",".join(map(str, command.on or cores()[:1]))
+    words = ["taskset", "-c", on, *command.words]
+    with command.log.open("wb") as log:
+        process = subprocess.Popen(words, env=command.environment, stdout=log, stderr=log)
         try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            _wait(process, command)
+            yield process.pid
+        finally:
+            process.terminate()
+            try:
+                process.wait(_LEAVE_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
-def write_script(folder: Path, name: str, body: bytes, headers: Mapping[str, str]) -> Path:
-    """Write what wrk sends; return its script."""
-    file = folder / f"{name}.body"
-    file.write_bytes(body)
-    lines = "\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in headers.items())
-    script = folder / f"{name}.lua"
-    script.write_text(_LUA.format(body=file, headers=lines))
-    return script
+def edgeway(settings: Path, port: int, on: Sequence[int] = ()) -> Command:
+    """Return how to start Edgeway with ``settings``."""
+    words = [sys.executable, "-m", "gateway", "serve", str(settings)]
+    return Command(words=words, port=port, log=settings.with_suffix(".log"), on=on)
 
 
-def wrk(script: Path, url: str, *, connections: int, seconds: int) -> dict[str, float]:
-    """Load ``url``; return requests per second and the median latency in ms.
+def ask(port: int, body: bytes, headers: Mapping[str, str]) -> dict[str, str]:
+    """Send one infer request until it is answered; return the answer's headers, names in lower case.
 
-    Raises:
-        RuntimeError: there were errors: what was measured is not what was meant.
-    """
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(script), url]
-    text = _pinned(command)
-    if "Non-2xx" in text or "Socket errors" in text:
-        raise RuntimeError(f"wrk met errors:\n{text}")
-    rate, median = re.search(r"Requests/sec:\s+([\d.]+)", text), re.search(r"50%\s+([\d.]+)(us|ms|s)", text)
-    if rate is None or median is None:
-        raise RuntimeError(f"wrk said nothing:\n{text}")
-    return {"rps": float(rate[1]), "p50_ms": float(median[1]) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[median[2]]}
-
-
-def h2load(body: Path, url: str, *, clients: int, streams: int, requests: int) -> dict[str, float]:
-    """Load a gRPC method; return calls per second and the mean time of a call in ms.
+    Servers may listen before their models are there, so this is what a case begins with.
 
     Raises:
-        RuntimeError: there were errors.
+        RuntimeError: the answer is not 200, and stays so.
     """
-    headers = ("-H", "content-type: application/grpc", "-H", "te: trailers")
-    command = ["h2load", f"-n{requests}", f"-c{clients}", f"-m{streams}", f"-d{body}", *headers, url]
-    text = _pinned(command)
-    rate = re.search(r"finished in [\d.]+m?s, ([\d.]+) req/s", text)
-    if rate is None or f"{requests} succeeded, 0 failed" not in text:
-        raise RuntimeError(f"h2load met errors:\n{text}")
-    rps = float(rate[1])
-    return {"rps": rps, "mean_ms": clients * streams / rps * 1000}
+    deadline = time.monotonic() + START_S
+    while True:
+        connection = http.client.HTTPConnection(world.ADDRESS, port, timeout=30)
+        try:
+            connection.request("POST", world.PATH, body, dict(headers))
+            answer = connection.getresponse()
+            text = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            said = str(error)
+        else:
+            if answer.status == 200:
+                return {name.lower(): value for name, value in answer.getheaders()}
+            said = f"{answer.status} {text[:200]!r}"
+        finally:
+            connection.close()
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"port {port} does not answer as it should: {said}")
+        time.sleep(0.1)
+
+
+def ask_for_hit(port: int, body: bytes, headers: Mapping[str, str]) -> None:
+    """Ask Edgeway twice; the second answer must come out of the cache in memory.
+
+    Raises:
+        RuntimeError: it does not.
+    """
+    ask(port, body, headers)
+    said = ask(port, body, headers).get("x-edgeway-provenance", "")
+    if not said.startswith("cache;level=l1"):
+        raise RuntimeError(f"not an L1 hit: {said!r}")
+
+
+def ask_grpc(port: int) -> None:
+    """Send one ModelInfer until it is answered; a load generator takes any status of gRPC for success.
+
+    Raises:
+        RuntimeError: it is not answered, or refused.
+    """
+    with grpc.insecure_channel(f"{world.ADDRESS}:{port}") as channel:
+        try:
+            channel.unary_unary(world.METHOD)(world.message(), timeout=START_S, wait_for_ready=True)
+        except grpc.RpcError as error:
+            raise RuntimeError(f"port {port} does not answer as it should: {error}") from error
+
+
+def get(port: int, path: str) -> Any:
+    """Return the JSON at ``path``."""
+    connection = http.client.HTTPConnection(world.ADDRESS, port, timeout=30)
+    try:
+        connection.request("GET", path)
+        return json.loads(connection.getresponse().read())
+    finally:
+        connection.close()
 
 
 def free_port() -> int:
@@ -87,18 +135,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _pinned(command: list[str]) -> str:
-    pinned = ["taskset", "-c", str(cores()[1]), *command]
-    return subprocess.run(pinned, capture_output=True, text=True, check=True).stdout
-
-
-def _wait(process: subprocess.Popen[bytes], port: int) -> None:
+def _wait(process: subprocess.Popen[bytes], command: Command) -> None:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            socket.create_connection((world.ADDRESS, port), timeout=1).close()
+            socket.create_connection((world.ADDRESS, command.port), timeout=1).close()
         except OSError:
             time.sleep(0.05)
         else:
             return
-    raise RuntimeError(f"nobody listens on port {port}: {process.args!r}")
+    said = command.log.read_text(errors="replace")[-_LAST_WORDS:].strip()
+    raise RuntimeError(f"nobody listens on port {command.port}: {' '.join(command.words)}\n{said}")

@@ -1,9 +1,11 @@
-"""The small world of a benchmark: one edge gateway that serves digits, without Redis or a central tier."""
+"""The small worlds of the cases: one edge gateway, without Redis and without a central tier."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -11,65 +13,125 @@ from edge_models.certify import save_certificate
 from edge_models.samples import digits
 from gateway.commands.certify import certify_models
 from gateway.core.request import Caller, Request
-from gateway.core.tensor import Tensor
-from gateway.wire import oip_json
+from gateway.core.tensor import Array, Tensor
+from gateway.wire import oip_json, oip_proto
 
 ADDRESS: Final = "127.0.0.1"
+PATH: Final = f"/v2/models/{digits.MODEL}/infer"
+METHOD: Final = "/inference.GRPCInferenceService/ModelInfer"
+NOBODY: Final = f"{ADDRESS}:9"
+CACHE_BYTES: Final = 64 << 20
 
 
-def write_settings(folder: Path, *, http_port: int, grpc_port: int | None = None) -> Path:
-    """Write settings, policy and certificate; return the settings' path."""
-    folder.mkdir(parents=True, exist_ok=True)
+def write_settings(
+    folder: Path,
+    *,
+    http_port: int,
+    grpc_port: int | None = None,
+    workers: int = 1,
+    transport: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write the world of the cache: digits, whose sure answers are kept; return the settings' path.
+
+    ``transport``: limits of connections that are not the usual ones.
+    """
     edge, central = map(digits.model_path, (digits.EDGE_REPOSITORY, digits.CENTRAL_REPOSITORY))
     sample = digits.as_input(digits.load_split("calibration")[0])
-    proof = certify_models(digits.MODEL, edge, central, sample)
-    save_certificate(folder / f"{digits.MODEL}.json", proof)
-    (folder / "policy.yaml").write_text(
-        f"""\
-generation: 1
-regions: {{here: {{}}}}
-residency: {{anywhere: {{regions: ["*"]}}}}
-tenants: {{anonymous: {{residency: anywhere}}}}
-endpoints: {{central: {{tier: central, region: here, protocol: grpc, address: '{ADDRESS}:9'}}}}
-routes:
-- name: digits
-  match: {{model: digits}}
-  digest: {proof.central_digest}
-  cascade: {{on_central_down: serve_edge}}
-  endpoints: [central]
-"""
-    )
-    grpc = f"'{ADDRESS}:{grpc_port}'" if grpc_port else "null"
-    settings = folder / "edge.yaml"
-    settings.write_text(
-        f"""\
-role: edge
-region: here
-listen: {{http: '{ADDRESS}:{http_port}', grpc: {grpc}, admin: null}}
-policy: policy.yaml
-trusted_proxies: [127.0.0.0/8]
-models:
-  repository: '{digits.EDGE_REPOSITORY}'
-  certificates: '.'
-  batching: {{digits: {{inline_max_rows: 1}}}}
-cache: {{memory: {{max_bytes: 67108864}}}}
-telemetry: {{log_level: warning}}
-resilience: {{drain: {{drain_time_s: 0}}}}
-"""
-    )
-    return settings
+    digest = _certify(folder, edge, central, sample)
+    models = {
+        "repository": str(digits.EDGE_REPOSITORY),
+        "certificates": ".",
+        "batching": {digits.MODEL: {"inline_max_rows": 1}},
+    }
+    cache = {"memory": {"max_bytes": CACHE_BYTES}}
+    route = {"digest": digest, "cascade": {"on_central_down": "serve_edge"}}
+    listen = {**_listen(http_port, grpc_port), "transport": transport or {}}
+    settings = {"listen": listen, "models": models, "cache": cache, "workers": workers}
+    return _write(folder, settings, route)
 
 
-def request() -> Request:
-    """Return a request whose picture the edge is sure about, so that its answer is kept for an hour."""
+def write_computing(
+    folder: Path, model: Path, sample: Array, *, http_port: int, batching: Mapping[str, Any]
+) -> Path:
+    """Write a world where ``model`` answers everything anew, joined as ``batching`` says."""
+    home = folder / "models" / digits.MODEL / digits.VERSION
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "model.onnx").write_bytes(model.read_bytes())
+    digest = _certify(folder, model, model, sample)
+    models = {"repository": "models", "certificates": ".", "batching": {digits.MODEL: dict(batching)}}
+    route = {"digest": digest, "cascade": {"on_central_down": "fail"}, "cache": {"enabled": False}}
+    return _write(folder, {"listen": _listen(http_port), "models": models}, route)
+
+
+def write_passing(folder: Path, *, http_port: int, upstream_port: int) -> Path:
+    """Write a world where everything goes on to one HTTP endpoint: no cache, no model."""
+    route = {"cache": {"enabled": False}}
+    return _write(folder, {"listen": _listen(http_port)}, route, f"{ADDRESS}:{upstream_port}")
+
+
+def request(rows: int = 1) -> Request:
+    """Return a request whose pictures the edge is sure about, so that its answer is kept for an hour."""
     images, labels = digits.load_split("test")
     picture = digits.as_input(images[labels == 1][:1]).astype(np.float32)
-    inputs = (Tensor.from_numpy(digits.INPUT, picture),)
+    inputs = (Tensor.from_numpy(digits.INPUT, np.repeat(picture, rows, axis=0)),)
     return Request(model=digits.MODEL, inputs=inputs, caller=Caller(address=ADDRESS))
 
 
-def wire_request() -> tuple[bytes, int]:
-    """Return the same request as a binary HTTP body, and the length of its JSON part."""
-    body = oip_json.encode_request(request())
+def wire_request(rows: int = 1) -> tuple[bytes, dict[str, str]]:
+    """Return the same request as a binary HTTP body, and the header that it needs."""
+    body = oip_json.encode_request(request(rows))
     assert body.header_length is not None, "the tensor goes out in binary"
-    return body.join(), body.header_length
+    return body.join(), {"Inference-Header-Content-Length": str(body.header_length)}
+
+
+def message() -> bytes:
+    """Return the same request as a gRPC message."""
+    return bytes(oip_proto.encode_request(request()).SerializeToString())
+
+
+def json_request() -> tuple[bytes, dict[str, str]]:
+    """Return the same request as JSON alone, and the header that it needs."""
+    tensor = request().inputs[0]
+    data = [float(value) for value in tensor.numpy().ravel()]
+    entry = {"name": tensor.name, "shape": list(tensor.shape), "datatype": tensor.datatype, "data": data}
+    return json.dumps({"inputs": [entry]}).encode(), {"Content-Type": "application/json"}
+
+
+def _certify(folder: Path, edge: Path, central: Path, sample: Array) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    proof = certify_models(digits.MODEL, edge, central, sample)
+    save_certificate(folder / f"{digits.MODEL}.json", proof)
+    return proof.central_digest
+
+
+def _listen(http_port: int, grpc_port: int | None = None) -> dict[str, str | None]:
+    grpc = f"{ADDRESS}:{grpc_port}" if grpc_port else None
+    return {"http": f"{ADDRESS}:{http_port}", "grpc": grpc, "admin": None}
+
+
+def _write(
+    folder: Path, settings: Mapping[str, Any], route: Mapping[str, Any], endpoint: str = NOBODY
+) -> Path:
+    """Write policy and settings, as JSON: it is YAML, too."""
+    folder.mkdir(parents=True, exist_ok=True)
+    to = {"tier": "central", "region": "here", "protocol": "http", "address": endpoint}
+    policy = {
+        "generation": 1,
+        "regions": {"here": {}},
+        "residency": {"anywhere": {"regions": ["*"]}},
+        "tenants": {"anonymous": {"residency": "anywhere"}},
+        "endpoints": {"central": to},
+        "routes": [{"name": "digits", "match": {"model": digits.MODEL}, "endpoints": ["central"], **route}],
+    }
+    (folder / "policy.yaml").write_text(json.dumps(policy, indent=2))
+    process = {
+        "role": "edge",
+        "region": "here",
+        "policy": "policy.yaml",
+        "trusted_proxies": ["127.0.0.0/8"],
+        "telemetry": {"log_level": "warning"},
+        "resilience": {"drain": {"drain_time_s": 0}},
+    }
+    file = folder / "edge.yaml"
+    file.write_text(json.dumps(process | dict(settings), indent=2))
+    return file

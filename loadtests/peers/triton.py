@@ -2,7 +2,7 @@
 
 The server's binary and its Python backend come in the wheel `nvidia-pytriton`. The model is a
 784-256-128-10 network in numpy under the names that our digits models have, so that both servers take the
-same requests.
+same requests. For the conformance suite there are models that answer their inputs, too.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -51,6 +52,30 @@ output [{ name: "probabilities" data_type: TYPE_FP32 dims: [10] }]
 dynamic_batching { }
 instance_group [{ count: 1 kind: KIND_CPU }]
 """
+
+_ECHO: Final = """\
+import triton_python_backend_utils as backend
+
+
+class TritonPythonModel:
+    def execute(self, requests):
+        return [backend.InferenceResponse(list(map(self.answer, request.inputs()))) for request in requests]
+
+    def answer(self, tensor):
+        name = tensor.name().replace("in_", "out_")
+        if name == "out_BF16":  # numpy has no such thing
+            return backend.Tensor.from_dlpack(name, tensor.to_dlpack())
+        return backend.Tensor(name, tensor.as_numpy())
+"""
+_ECHO_CONFIG: Final = """\
+name: "{name}"
+backend: "python"
+max_batch_size: 64
+input [{inputs}]
+output [{outputs}]
+instance_group [{{ count: 1 kind: KIND_CPU }}]
+"""
+ECHO_WIDTH: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +129,22 @@ class Triton:
         binary = str(self._wheel / "bin" / "tritonserver")
         given = (f"--{name}={value}" for name, value in options.items())
         return [binary, "--disable-auto-complete-config", *given]
+
+    def write_echo(self, name: str, datatypes: Sequence[str]) -> None:
+        """Write a model with an input of each datatype and an output that is the same."""
+        model = self.folder / "models" / name
+        (model / "1").mkdir(parents=True, exist_ok=True)
+        (model / "1" / "model.py").write_text(_ECHO)
+        entry = '{{ name: "{side}_{kind}" data_type: TYPE_{typed} dims: [{width}] }}'
+        listed = {
+            side: ", ".join(
+                entry.format(side=side, kind=kind, typed=kind.replace("BYTES", "STRING"), width=ECHO_WIDTH)
+                for kind in datatypes
+            )
+            for side in ("in", "out")
+        }
+        config = _ECHO_CONFIG.format(name=name, inputs=listed["in"], outputs=listed["out"])
+        (model / "config.pbtxt").write_text(config)
 
     def environment(self) -> dict[str, str]:
         """Return the environment that the server needs: its libraries, and a Python with numpy."""

@@ -1,0 +1,76 @@
+"""An upstream that costs next to nothing: it counts bytes and gives everybody one OIP answer of 300 bytes.
+
+It understands what our client and Envoy send: one request at a time with a Content-Length, and nothing
+that a stranger might.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sys
+from typing import Final, cast
+
+import numpy as np
+import uvloop
+
+from loadtests.bench import world
+
+BODY_BYTES: Final = 300
+_LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_END: Final = b"\r\n\r\n"
+
+
+def answer() -> bytes:
+    """Return head and body: ten probabilities in binary behind JSON that blanks make long enough."""
+    data = np.full(10, 0.1, "<f4").tobytes()
+    output = {"name": "probabilities", "datatype": "FP32", "shape": [1, 10]}
+    outputs = [{**output, "parameters": {"binary_data_size": len(data)}}]
+    text = json.dumps({"model_name": "digits", "model_version": "1", "outputs": outputs}).encode()
+    text = text.ljust(BODY_BYTES - len(data))
+    head = (
+        "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\n"
+        f"Inference-Header-Content-Length: {len(text)}\r\nContent-Length: {BODY_BYTES}\r\n\r\n"
+    )
+    return head.encode() + text + data
+
+
+class Exchange(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self, said: bytes) -> None:
+        self._said, self._waiting, self._missing = said, b"", 0
+        self._transport: asyncio.WriteTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Remember where to write."""
+        self._transport = cast("asyncio.WriteTransport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Answer what is complete by now."""
+        assert self._transport is not None
+        if self._missing:
+            self._missing -= len(data)
+        else:
+            data = self._waiting + data
+            end = data.find(_END)
+            if end < 0:
+                self._waiting = data
+                return
+            self._waiting = b""
+            length = _LENGTH.search(data, 0, end)
+            self._missing = end + len(_END) + (int(length[1]) if length else 0) - len(data)
+        if not self._missing:
+            self._transport.write(self._said)
+
+
+async def serve(port: int) -> None:
+    """Serve until the process ends."""
+    said = answer()
+    server = await asyncio.get_running_loop().create_server(lambda: Exchange(said), world.ADDRESS, port)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    uvloop.run(serve(int(sys.argv[1])))

