@@ -48,8 +48,8 @@ _FIELDS: Final[dict[str, str]] = {
 """Datatype → the field of InferTensorContents that holds it; FP16 has none."""
 
 _FINAL: Final = "triton_enable_empty_final_response"
-"""The one reserved parameter that clients set. It says nothing new: every answer is a final one, and is
-never empty."""
+"""The one reserved parameter that clients set: the last answer of a stream is to be marked. It is for us
+alone, as an upstream would refuse it in a call that is no stream."""
 
 _INTEGERS: Final = {"int_contents": np.dtype("<i4"), "uint_contents": np.dtype("<u4")}
 """The fields that hold narrower datatypes too, and what their elements are on the wire."""
@@ -59,7 +59,8 @@ class Inference(msgspec.Struct, frozen=True):
     """What a ModelInferRequest says; who said it, and until when it matters, the listener knows.
 
     ``timeout_s`` is the parameter ``timeout``, which is no longer among ``parameters``. ``classes``: output →
-    how many of its highest elements are wanted instead of it.
+    how many of its highest elements are wanted instead of it. ``marks_final``: in a stream, the last answer is
+    to be marked.
     """
 
     model: str
@@ -70,6 +71,7 @@ class Inference(msgspec.Struct, frozen=True):
     parameters: Mapping[str, Parameter]
     timeout_s: float
     classes: Mapping[str, int] = NO_CLASSES
+    marks_final: bool = False
 
 
 def parse(kind: Any, body: bytes) -> Any:
@@ -92,10 +94,10 @@ def decode_request(message: Any) -> Inference:
     """
     check_address(message.model_name, message.model_version, message.id)
     parameters: Mapping[str, Parameter] = NO_PARAMETERS
-    timeout_s = math.inf
+    timeout_s, marks_final = math.inf, False
     if message.parameters:
         said = _decode_parameters(message.parameters)
-        said.pop(_FINAL, None)
+        marks_final = bool(said.pop(_FINAL, False))
         timeout_s = settle(said)
         parameters = said or NO_PARAMETERS
 
@@ -119,6 +121,7 @@ def decode_request(message: Any) -> Inference:
         parameters,
         timeout_s,
         classes or NO_CLASSES,
+        marks_final,
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.request import Parameter
+from gateway.core.request import SEQUENCE, Parameter
 from gateway.core.tensor import MAX_RANK
 from gateway.wire.headers import MAX_TIMEOUT_S
 
@@ -21,6 +21,7 @@ _MAX_ID: Final = 1024
 _MAX_ELEMENTS: Final = 1 << 59  # of 8 bytes at most, less than an address can tell apart
 _MAX_DIGITS: Final = 20
 _RESERVED_PREFIX: Final = "triton_"
+_SEQUENCES: Final = 1 << 64
 _FLAGS: Final = ("sequence_start", "sequence_end")
 _UNSUPPORTED_OF_TENSORS: Final = frozenset({"classification", "shared_memory_region"})
 
@@ -79,9 +80,9 @@ def check_shape(kind: str, name: str, shape: tuple[int, ...]) -> None:
 def settle(parameters: dict[str, Parameter]) -> float:
     """Take out of ``parameters`` what is decided here, and return the seconds of ``timeout``.
 
-    Of a sequence nothing is left: every model is asked as one without state, whose answers may come from
-    a cache and from any endpoint, and such a model has no use for it, as in Triton. A model with state
-    that stands behind another server misses it there and refuses.
+    A sequence is not decided here. A model in this process has no state and no use for it; a model behind
+    another server may have, so what is said of it stays, and whoever meets it takes care
+    (``gateway.core.request.SEQUENCE``).
 
     Raises:
         GatewayError: INVALID for a reserved name, and for a value that its name cannot have.
@@ -97,21 +98,25 @@ def settle(parameters: dict[str, Parameter]) -> float:
     priority = parameters.get("priority", 0)
     if type(priority) is not int or priority < 0:
         raise GatewayError(Fault.INVALID, "parameter 'priority' must be a whole number of at least 0")
-    _drop_sequence(parameters)
+    _settle_sequence(parameters)
     timeout_s = timeout_of(parameters)
     parameters.pop(TIMEOUT, None)
     return timeout_s
 
 
-def _drop_sequence(parameters: dict[str, Parameter]) -> None:
-    number = parameters.pop("sequence_id", 0)
-    if not isinstance(number, str) and (type(number) is not int or number < 0):
+def _settle_sequence(parameters: dict[str, Parameter]) -> None:
+    """Check what is said of a sequence; an id of 0 or no text means that there is none."""
+    number = parameters.get(SEQUENCE, 0)
+    if not isinstance(number, str) and (type(number) is not int or not 0 <= number < _SEQUENCES):
         raise GatewayError(
-            Fault.INVALID, "parameter 'sequence_id' must be a whole number of at least 0, or text"
+            Fault.INVALID, f"parameter '{SEQUENCE}' must be a whole number of 64 bits, or text"
         )
     for name in _FLAGS:
-        if not isinstance(parameters.pop(name, False), bool):
+        if not isinstance(parameters.get(name, False), bool):
             raise GatewayError(Fault.INVALID, f"parameter '{name}' must be true or false")
+    if not number:
+        for name in (SEQUENCE, *_FLAGS):
+            parameters.pop(name, None)
 
 
 def check_tensor_parameters(kind: str, name: str, parameters: Iterable[str]) -> None:
