@@ -18,7 +18,7 @@ from cache.levels.memory import MemoryLevel
 from cache.single_flight import SingleFlight
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
-from gateway.core.request import Request, Response
+from gateway.core.request import SEQUENCE, Request, Response
 from gateway.core.service import FastPath, Filter, Pending, Service
 from gateway.core.telemetry import CacheLookedUp, Telemetry
 from gateway.core.tensor import Buffer

@@ -59,7 +59,7 @@ class Inference(msgspec.Struct, frozen=True):
     """What a ModelInferRequest says; who said it, and until when it matters, the listener knows.
 
     ``timeout_s`` is the parameter ``timeout``, which is no longer among ``parameters``. ``classes``: output →
-    how many of its highest elements are wanted instead of it. ``marks_final``: in a stream, the last answer is
+    how many of its highest elements are wanted instead of it. ``marks_final``: the last answer of a stream is
     to be marked.
     """
 
