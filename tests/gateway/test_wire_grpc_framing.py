@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from gateway.core.errors import Fault, GatewayError
 from gateway.listeners.aside import Aside
-from gateway.wire.grpc_framing import Unpacking, encode_message, frame, parse_timeout
+from gateway.wire.grpc_framing import (
+    Unpacking,
+    answer_coding,
+    encode_message,
+    frame,
+    frame_compressed,
+    parse_timeout,
+)
 from tests.fakes.exchange import in_pieces
 
 
@@ -86,6 +93,24 @@ def test_frames():
     """The prefix counts all parts of the message."""
     assert b"".join(frame([b"ab", b"c"])) == framed(b"abc")
     assert b"".join(frame([])) == framed(b"")
+    assert b"".join(frame_compressed(b"abc")) == framed(b"abc", 1)
+
+
+@pytest.mark.parametrize(
+    ("said", "accepted", "coding"),
+    [
+        ("gzip", "identity, deflate, gzip", "gzip"),
+        ("deflate", "deflate", "deflate"),
+        ("gzip", "identity,deflate", ""),
+        ("gzip", None, ""),
+        ("identity", "identity,gzip", ""),
+        ("br", "br", ""),
+        (None, "gzip", ""),
+    ],
+)
+def test_answers_are_compressed_as_the_call_is(said, accepted, coding):
+    """Every client accepts compressed answers by itself: only one that compresses wishes for them."""
+    assert answer_coding(said, accepted) == coding
 
 
 @pytest.mark.parametrize(
