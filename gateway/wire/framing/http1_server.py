@@ -147,9 +147,10 @@ class Http1Server:
             try:
                 self._parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
-                # An upgrade is an offer, which we do not take: the rest is the next request.
-                self._parser = httptools.HttpRequestParser(self)
+                # An upgrade is an offer, which we do not take: the rest is the body, and the next request.
                 data = data[upgrade.args[0] :]
+                self._parser = httptools.HttpRequestParser(self)
+                self._go_on(events)
                 continue
             except httptools.HttpParserCallbackError:
                 # One of ours, which has said what is wrong.
@@ -165,6 +166,22 @@ class Http1Server:
         elif was_in_body and self._in_message and not (self._has_begun or self._is_over):
             self._count_overhead(len(data), events)
         return events
+
+    def _go_on(self, events: list[Event]) -> None:
+        """Bring the new parser to where the body begins that the last one took for another protocol's."""
+        head = events[-2]
+        assert isinstance(head, RequestHead), "the last parser has given out a head and its end"
+        if head.length == 0:
+            return
+        body = "transfer-encoding: chunked" if head.length is None else f"content-length: {head.length}"
+        connection = "keep-alive" if head.keep_alive else "close"
+        count, size = self._count, self._size
+        self._parser.feed_data(
+            f"POST / HTTP/1.1\r\nhost: x\r\nconnection: {connection}\r\n{body}\r\n\r\n".encode()
+        )
+        self._count, self._size = count, size
+        # The head that was just made up, and the end that was none.
+        del events[-2:]
 
     def _count_overhead(self, size: int, events: list[Event]) -> None:
         """Count what came within a body and is none of it: extensions of chunks, and unfinished trailers.
