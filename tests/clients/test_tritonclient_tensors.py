@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import asynccontextmanager
 
 import grpc
 import grpc.aio
@@ -70,6 +71,29 @@ async def test_every_datatype(module, coding):
     np.testing.assert_array_equal(large.as_numpy("uint8"), noise["UINT8"])
 
 
+@asynccontextmanager
+async def counting(port):
+    """A port that leads to ``port``, and how many bytes came back from there."""
+    came = [0]
+
+    async def copy(reader, writer, count):
+        while piece := await reader.read(1 << 16):
+            count[0] += len(piece)
+            writer.write(piece)
+            await writer.drain()
+        writer.close()
+
+    async def relay(reader, writer):
+        upward, downward = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(copy(reader, downward, [0]), copy(upward, writer, came))
+
+    server = await asyncio.start_server(relay, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1], came
+    finally:
+        server.close()
+
+
 @pytest.mark.parametrize("coding", [grpc.Compression.Gzip, grpc.Compression.Deflate])
 async def test_grpc_compresses_both_ways(coding):
     """grpcio's own compression, in calls and in streams; an answer like it comes back."""
@@ -78,10 +102,11 @@ async def test_grpc_compresses_both_ways(coding):
     message.inputs.add(name="x", datatype="UINT8", shape=[1 << 20])
     async with (
         serving(EchoService()) as listener,
-        grpc.aio.insecure_channel(f"127.0.0.1:{listener.port}", compression=coding) as channel,
+        counting(listener.port) as (port, came),
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}", compression=coding) as channel,
     ):
-        call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")(message.SerializeToString())
-        answer = messages.ModelInferResponse.FromString(await call)
+        call = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        answer = messages.ModelInferResponse.FromString(await call(message.SerializeToString()))
         stream = channel.stream_stream("/inference.GRPCInferenceService/ModelStreamInfer")(
             iter([message.SerializeToString()] * 2)
         )
@@ -89,6 +114,7 @@ async def test_grpc_compresses_both_ways(coding):
 
     assert answer.raw_output_contents[0] == data
     assert [each.infer_response.raw_output_contents[0] for each in told] == [data] * 2
+    assert came[0] < 3 * len(data) / 2
 
 
 async def until(condition):
