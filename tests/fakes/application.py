@@ -48,7 +48,8 @@ class FakeApplication:
     async def answer(self, head: Head, body: Buffer | AsyncIterator[Buffer]) -> Answer:
         self.heads.append(head)
         try:
-            return await self._answers[head.path.partition("?")[0]](self, head, body)
+            answers = self._answers.get(head.path.partition("?")[0], FakeApplication._now)
+            return await answers(self, head, body)
         except asyncio.CancelledError:
             self.cancelled += 1
             raise

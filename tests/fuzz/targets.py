@@ -124,6 +124,7 @@ def seeds(target: str) -> list[bytes]:
     call = message.SerializeToString()
     post = b"POST /v2/models/digits/infer HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n%b"
     chunked = b"POST /v2/models/digits/infer HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+    upgrade = post.replace(b"\r\n\r\n", b"\r\nconnection: Upgrade\r\nupgrade: h2c\r\n\r\n")
     return {
         "json": [b"\0" + listed, bytes([1 + -(-200 * len(binary) // len(binary + raw))]) + binary + raw],
         "grpc": [call, messages.ModelInferRequest(model_name="digits").SerializeToString()],
@@ -131,6 +132,7 @@ def seeds(target: str) -> list[bytes]:
             b"\xff" + post % (len(listed), listed) * 2,
             b"\x10" + chunked + b"%x\r\n%b\r\n0\r\n\r\n" % (len(listed), listed),
             b"\x03GET /v2/health/live HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\n\r\n",
+            b"\x30" + upgrade % (len(listed), listed),
         ],
         "http2": [
             b"\xff" + _headers(1, b"\x82\x84\x86\x41\x01a", end=True),

@@ -2,8 +2,8 @@
 
 llhttp (``httptools``) parses, strictly. This module refuses what two parsers in a row could read as two
 different things, where llhttp is content with one reading: a list of transfer codings, a target in another
-form than the origin's, no Host or two of them, versions that are no HTTP/1. Whatever cannot be read ends
-the connection: where the next request would begin is not known.
+form than the origin's, no Host or two of them, versions that are no HTTP/1, tunnels. An upgrade is offered in
+vain. Whatever cannot be read ends the connection: where the next request would begin is not known.
 
 Clients say the same head again and again. A piece of the stream that begins, at the start of a request,
 with the very bytes of the head before is not parsed anew: the same bytes are the same head, and the same
@@ -12,6 +12,7 @@ object, so that whoever reads it may remember what it found.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
@@ -23,6 +24,12 @@ _VERSIONS: Final = ("1.1", "1.0")
 _NAMES: Final = 512
 _CHUNK: Final = 20
 """Bytes that a chunk may need around its own: 16 digits and two ends of lines."""
+_TUNNEL: Final = {"CONNECT", "SOURCE"}
+_RTSP: Final = {"ANNOUNCE", "DESCRIBE", "FLUSH", "GET_PARAMETER", "PAUSE", "PLAY", "RECORD", "REDIRECT"}
+_FOREIGN: Final = _TUNNEL | _RTSP | {"SETUP", "SET_PARAMETER", "TEARDOWN"}
+"""Methods that ask for a tunnel, or that llhttp knows from protocols that only look like HTTP."""
+_HOST: Final = re.compile(r"[A-Za-z0-9._~!$&'()*+;=%:\[\]-]*")
+"""RFC 3986's host and port, without the comma: lists of hosts are joined by it."""
 _COPIED: Final = 1 << 14
 """Bodies up to this size are copied out of the piece that they came in; a view of it costs more."""
 
@@ -147,10 +154,8 @@ class Http1Server:
             try:
                 self._parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
-                # An upgrade is an offer, which we do not take: the rest is the body, and the next request.
+                self._decline()
                 data = data[upgrade.args[0] :]
-                self._parser = httptools.HttpRequestParser(self)
-                self._go_on(events)
                 continue
             except httptools.HttpParserCallbackError:
                 # One of ours, which has said what is wrong.
@@ -167,21 +172,22 @@ class Http1Server:
             self._count_overhead(len(data), events)
         return events
 
-    def _go_on(self, events: list[Event]) -> None:
-        """Bring the new parser to where the body begins that the last one took for another protocol's."""
-        head = events[-2]
-        assert isinstance(head, RequestHead), "the last parser has given out a head and its end"
+    def _decline(self) -> None:
+        """Go on as if no upgrade had been offered: what follows is the body, if the head has one.
+
+        llhttp ends the request at its head instead. A new parser is told of the same body.
+        """
+        self._parser = httptools.HttpRequestParser(self)
+        head = self._events[-2]
+        assert isinstance(head, RequestHead)
         if head.length == 0:
             return
+        self._events.pop()
+        events, self._events = self._events, []
         body = "transfer-encoding: chunked" if head.length is None else f"content-length: {head.length}"
-        connection = "keep-alive" if head.keep_alive else "close"
-        count, size = self._count, self._size
-        self._parser.feed_data(
-            f"POST / HTTP/1.1\r\nhost: x\r\nconnection: {connection}\r\n{body}\r\n\r\n".encode()
-        )
-        self._count, self._size = count, size
-        # The head that was just made up, and the end that was none.
-        del events[-2:]
+        lasts = "keep-alive" if head.keep_alive else "close"
+        self._parser.feed_data(f"POST / HTTP/1.1\r\nhost:\r\nconnection: {lasts}\r\n{body}\r\n\r\n".encode())
+        self._events = events
 
     def _count_overhead(self, size: int, events: list[Event]) -> None:
         """Count what came within a body and is none of it: extensions of chunks, and unfinished trailers.
@@ -231,7 +237,8 @@ class Http1Server:
             self._refuse(Broken(505, "only HTTP/1.1, HTTP/1.0 and HTTP/2 are spoken here"))
         headers, path = tuple(self._headers), self._path
         self._headers, self._path, self._in_head = [], "", False
-        if not path.startswith("/"):
+        method = parser.get_method().decode("latin-1")
+        if not path.startswith("/") or "#" in path or method in _FOREIGN:
             self._refuse(_MALFORMED)
         length, hosts, expects = self._judge(headers, is_10=version == "1.0")
         if hosts != 1 and (hosts or version == "1.1"):
@@ -241,7 +248,7 @@ class Http1Server:
             self._repeat = None
         self._events.append(
             RequestHead(
-                parser.get_method().decode("latin-1"),
+                method,
                 path,
                 headers,
                 None if length < 0 else length,
@@ -257,6 +264,8 @@ class Http1Server:
         for name, value in headers:
             if name == "host":
                 hosts += 1
+                if not _HOST.fullmatch(value):
+                    self._refuse(Broken(400, "the Host is none"))
             elif name == "content-length":
                 length = int(value)
             elif name == "transfer-encoding":
