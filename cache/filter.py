@@ -18,7 +18,7 @@ from cache.levels.memory import MemoryLevel
 from cache.single_flight import SingleFlight
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
-from gateway.core.request import Request, Response
+from gateway.core.request import SEQUENCE, Request, Response
 from gateway.core.service import FastPath, Filter, Pending, Service
 from gateway.core.telemetry import CacheLookedUp, Telemetry
 from gateway.core.tensor import Buffer
@@ -65,7 +65,7 @@ class Cache:
 
     def __call__(self, request: Request, service: Service) -> Response | Pending:
         """Answer from a level, else from ``service``; an error of ``service`` passes unless stale helps."""
-        if request.parameters and "sequence_id" in request.parameters:
+        if request.parameters and SEQUENCE in request.parameters:
             return service(request)
         key = self._hasher(request)
         entry = self._peek(key)
@@ -79,7 +79,7 @@ class Cache:
 
     def fast_path(self, like: Request, service: Service) -> FastPath | None:  # noqa: ARG002 - not asked
         """Return the path of answers that L1 holds and that are far from their expiry."""
-        if "sequence_id" in like.parameters:
+        if SEQUENCE in like.parameters:
             return None
         key_of, glance = self._hasher.keys(like), self._memory.glance
         wall, reach, emit, hit = self._wall, self._reach, self._emit, self._hit

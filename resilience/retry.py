@@ -7,7 +7,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exp
 
 from gateway.core.clock import Chance, Clock
 from gateway.core.errors import GatewayError
-from gateway.core.request import Request, Response
+from gateway.core.request import SEQUENCE, Request, Response
 from gateway.core.service import Filter, Service
 from gateway.core.telemetry import RetryDenied, RetryScheduled, Telemetry
 from resilience.budget import RetryBudget
@@ -59,6 +59,9 @@ class Retry:
 
     async def __call__(self, request: Request, service: Service) -> Response:
         """Answer, with the failure of the last attempt if none succeeds."""
+        if SEQUENCE in request.parameters:
+            # The failed attempt may have moved the model's state all the same.
+            return await service(request)
         self._budget.enter()
         try:
             return await service(request)

@@ -68,9 +68,10 @@ class EdgeCatalog:
         return spec
 
     async def is_ready(self, model: str, version: str) -> bool:
-        """Whether the own model or at least one endpoint would answer."""
+        """Whether the own model or at least one endpoint would answer; one that cannot be asked might."""
         check_address(model, version, "")
-        routes = _routes(self._policy(), model)
+        policy = self._policy()
+        routes = _routes(policy, model)
         if self._own is not None and any(route.cascade for route in routes):
             try:
                 return await self._own.is_ready(model, version)
@@ -78,7 +79,15 @@ class EdgeCatalog:
                 if error.fault is not Fault.NOT_FOUND:
                     raise
         names = dict.fromkeys(name for route in routes for name in route.endpoints)
-        return any(self._is_available(name) for name in names)
+        if not any(self._is_available(name) for name in names):
+            return False
+        if len(_central(policy, routes)) == len(names):
+            try:
+                await self.describe(model, version)
+            except GatewayError as error:
+                if error.fault is Fault.NOT_FOUND:
+                    raise
+        return True
 
     async def _ask_in_turn(
         self, endpoints: list[str], model: str, version: str, failure: GatewayError

@@ -15,6 +15,10 @@ Parameter = bool | int | float | str
 NO_PARAMETERS: Final[Mapping[str, Parameter]] = MappingProxyType({})
 ANONYMOUS: Final = "anonymous"
 
+SEQUENCE: Final = "sequence_id"
+"""The parameter of a request that is one step of a sequence. A model with state may answer it: such an answer
+is never kept, and such a request never sent twice."""
+
 EDGE: Final = "edge"
 CENTRAL: Final = "central"
 

@@ -31,6 +31,7 @@ _READ: Final = (
     "grpc-timeout",
     "grpc-encoding",
     "grpc-accept-encoding",
+    headers.TRITON_GRPC_ERROR,
 )
 _PLACES: Final = {name: place for place, name in enumerate(_READ)}
 _FORWARDED: Final = _PLACES[headers.FORWARDED_FOR]
@@ -54,6 +55,7 @@ class Arrival(msgspec.Struct, frozen=True):
     grpc_timeout: str | None
     grpc_encoding: str | None
     grpc_accept_encoding: str | None
+    triton_grpc_error: str | None
 
 
 class Arrivals:

@@ -23,6 +23,11 @@ CODINGS: Final = ("gzip", "deflate")
 _LEVEL: Final = 1
 
 
+def allowance(size: int, limit: int, ratio: int) -> int:
+    """Return how many bytes a compressed body of ``size`` may become."""
+    return min(limit, max(ALWAYS_ALLOWED, ratio * size))
+
+
 def inflate(body: Buffer, coding: str, limit: int, ratio: int) -> bytes:
     """Return what ``body`` stands for.
 
@@ -38,7 +43,7 @@ def inflate(body: Buffer, coding: str, limit: int, ratio: int) -> bytes:
     window = _WINDOWS.get(coding.strip().lower())
     if window is None:
         raise GatewayError(Fault.UNSUPPORTED, "the body is compressed in a way that is not gzip or deflate")
-    allowed = min(limit, max(ALWAYS_ALLOWED, ratio * len(body)))
+    allowed = allowance(len(body), limit, ratio)
     stream = zlib.decompressobj(window)
     try:
         plain = stream.decompress(body, allowed)

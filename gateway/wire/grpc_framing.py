@@ -5,14 +5,16 @@ A message is one byte (1: compressed), four bytes of length, and that many bytes
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final
 from urllib.parse import quote
 
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.tensor import Buffer
-from gateway.wire.compression import inflate
+from gateway.wire.compression import CODINGS
 from gateway.wire.headers import MAX_TIMEOUT_S
+
+Inflate = Callable[[Buffer, str], Awaitable[bytes]]
 
 PREFIX: Final = 5
 ENCODINGS: Final = "identity,gzip,deflate"
@@ -26,22 +28,22 @@ class Unpacking:
     """How the messages of one call are read.
 
     ``limit``: bytes of one message. ``encoding``: ``grpc-encoding``, for the messages that are compressed.
-    ``ratio``: how many times its size a compressed one may become.
+    ``inflate``: reads those, given the bytes and the encoding; it keeps to the limit by itself.
     """
 
-    __slots__ = ("_encoding", "_limit", "_ratio")
+    __slots__ = ("_encoding", "_inflate", "_limit")
 
-    def __init__(self, limit: int, ratio: int, encoding: str | None) -> None:
-        self._limit, self._ratio, self._encoding = limit, ratio, encoding
+    def __init__(self, limit: int, encoding: str | None, inflate: Inflate) -> None:
+        self._limit, self._encoding, self._inflate = limit, encoding, inflate
 
     def __repr__(self) -> str:
         return f"<Unpacking {self._encoding or 'identity'}, at most {self._limit} bytes>"
 
-    def only(self, body: Buffer) -> Buffer:
-        """Return the message of a body that must hold exactly one.
+    def plain(self, body: Buffer) -> Buffer | None:
+        """Return the message of a body that must hold exactly one; None when it is compressed.
 
         Raises:
-            GatewayError: INVALID unless it does; TOO_LARGE; UNSUPPORTED for another compression.
+            GatewayError: INVALID unless it does; TOO_LARGE.
         """
         if len(body) < PREFIX or len(body) - PREFIX != int.from_bytes(body[1:PREFIX], "big"):
             raise GatewayError(Fault.INVALID, "the call must hold exactly one whole message")
@@ -49,7 +51,16 @@ class Unpacking:
             if len(body) - PREFIX > self._limit:
                 raise self._too_large()
             return memoryview(body)[PREFIX:]
-        return self._inflated(body[0], memoryview(body)[PREFIX:])
+        return None
+
+    async def only(self, body: Buffer) -> Buffer:
+        """Return the message of a body that must hold exactly one, compressed or not.
+
+        Raises:
+            GatewayError: as ``plain`` and ``inflate`` have it.
+        """
+        message = self.plain(body)
+        return await self._inflated(body[0], memoryview(body)[PREFIX:]) if message is None else message
 
     async def each(self, stream: AsyncIterator[Buffer]) -> AsyncIterator[Buffer]:
         """Return the messages of a stream as they come.
@@ -72,16 +83,16 @@ class Unpacking:
                 flag = held[0]
                 del held[:needed]
                 needed = PREFIX
-                yield message if flag == 0 else self._inflated(flag, message)
+                yield message if flag == 0 else await self._inflated(flag, message)
         if held:
             raise GatewayError(Fault.INVALID, "the stream ends within a message")
 
-    def _inflated(self, flag: int, message: Buffer) -> bytes:
+    async def _inflated(self, flag: int, message: Buffer) -> bytes:
         if flag != 1:
             raise GatewayError(Fault.INVALID, "a message begins with a byte that gRPC does not have")
         if self._encoding in {None, "identity"}:
             raise GatewayError(Fault.INVALID, "a message is compressed, but grpc-encoding does not say how")
-        return inflate(message, self._encoding or "", self._limit, self._ratio)
+        return await self._inflate(message, self._encoding or "")
 
     def _too_large(self) -> GatewayError:
         return GatewayError(Fault.TOO_LARGE, f"a message is larger than {self._limit} bytes")
@@ -93,6 +104,21 @@ def frame(parts: Sequence[Buffer]) -> list[Buffer]:
     if not parts:
         return [prefix]
     return [prefix + bytes(parts[0]), *parts[1:]]
+
+
+def frame_compressed(message: Buffer) -> list[Buffer]:
+    """Return the parts of one message that is compressed already."""
+    return [b"\1" + len(message).to_bytes(PREFIX - 1, "big"), message]
+
+
+def answer_coding(encoding: str | None, accepted: str | None) -> str:
+    """Return how answers of a call may be compressed: as its messages are; empty for not at all.
+
+    Every gRPC client accepts compressed answers by itself, so that this alone is no wish for them.
+    """
+    if encoding not in CODINGS or encoding not in [word.strip() for word in (accepted or "").split(",")]:
+        return ""
+    return encoding
 
 
 def parse_timeout(value: str) -> float:

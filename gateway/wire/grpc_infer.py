@@ -42,6 +42,7 @@ class _Plan(msgspec.Struct, frozen=True, gc=False):
     parameters: Mapping[str, Parameter]
     timeout_s: float
     classes: Mapping[str, int] = NO_CLASSES
+    marks_final: bool = False
 
 
 class InferMessages:
@@ -76,6 +77,7 @@ class InferMessages:
                     plan.parameters,
                     plan.timeout_s,
                     plan.classes,
+                    plan.marks_final,
                 )
         return reference(message)
 
@@ -149,6 +151,7 @@ class InferMessages:
             inference.parameters,
             inference.timeout_s,
             inference.classes,
+            inference.marks_final,
         )
         if len(head) <= MAX_HEAD_BYTES:
             remember(self._plans, head, plan)

@@ -21,6 +21,7 @@ UNKNOWN_ADDRESS: Final = "unknown"  # RFC 7239's word
 AUTHORIZATION: Final = "authorization"
 TIMEOUT_MS: Final = "x-request-timeout-ms"
 TRACE: Final = ("traceparent", "tracestate")
+TRITON_GRPC_ERROR: Final = "triton_grpc_error"
 INFERENCE_HEADER_LENGTH: Final = "inference-header-content-length"
 
 _LEVELS: Final = ("l1", "l2")

@@ -18,7 +18,7 @@ from gateway.core.tensor import Tensor
 from gateway.wire.oip_json import MAX_JSON_BYTES, WISH_JSON, Inference
 from gateway.wire.oip_messages import parse
 from gateway.wire.oip_values import decode_values, encode_values
-from gateway.wire.validation import TIMEOUT, check_parameters, timeout_of
+from gateway.wire.validation import settle
 
 _FIELDS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _PARAMETERS: Final = msgspec.json.Decoder(dict[str, Parameter])
@@ -42,9 +42,7 @@ def decode_generate(spec: ModelSpec, body: bytes) -> Inference:
     request_id = parse(_ID, fields.pop("id")) if "id" in fields else ""
     parameters = parse(_PARAMETERS, fields.pop("parameters")) if "parameters" in fields else {}
     parameters |= {name: parse(_PARAMETER, raw) for name, raw in fields.items()}
-    check_parameters(parameters)
-    timeout_s = timeout_of(parameters) if parameters else math.inf
-    parameters.pop(TIMEOUT, None)
+    timeout_s = settle(parameters) if parameters else math.inf
     return Inference(request_id, inputs, (), WISH_JSON, parameters or NO_PARAMETERS, timeout_s)
 
 

@@ -33,13 +33,11 @@ from gateway.wire.oip_messages import (
 )
 from gateway.wire.oip_values import decode_values, encode_values
 from gateway.wire.validation import (
-    TIMEOUT,
     check_address,
     check_names,
-    check_parameters,
     check_shape,
     check_tensor_parameters,
-    timeout_of,
+    settle,
 )
 
 _LENGTHS: Final = 1024
@@ -217,12 +215,12 @@ def _split(body: Buffer, header_length: int | None) -> tuple[Buffer, memoryview]
 def _decode_parameters(parameters: dict[str, Parameter]) -> tuple[bool, float, Mapping[str, Parameter]]:
     if not parameters:
         return False, math.inf, NO_PARAMETERS
-    check_parameters(parameters)
     default = parameters.pop(BINARY_OUTPUT, False)
     if not isinstance(default, bool):
         raise GatewayError(Fault.INVALID, f"parameter '{BINARY_OUTPUT}' must be true or false")
-    timeout_s = timeout_of(parameters)
-    parameters.pop(TIMEOUT, None)
+    if not parameters:
+        return default, math.inf, NO_PARAMETERS
+    timeout_s = settle(parameters)
     return default, timeout_s, parameters or NO_PARAMETERS
 
 

@@ -24,13 +24,11 @@ from gateway.wire.classification import CLASSIFICATION, NO_CLASSES, class_count
 from gateway.wire.proto import messages
 from gateway.wire.validation import (
     MAX_DECODED,
-    TIMEOUT,
     check_address,
     check_names,
-    check_parameters,
     check_shape,
     check_tensor_parameters,
-    timeout_of,
+    settle,
 )
 
 _FIELDS: Final[dict[str, str]] = {
@@ -49,8 +47,9 @@ _FIELDS: Final[dict[str, str]] = {
 }
 """Datatype → the field of InferTensorContents that holds it; FP16 has none."""
 
-FINAL: Final = "triton_enable_empty_final_response"
-"""The one reserved parameter that clients set: the last answer of a stream is to be marked."""
+_FINAL: Final = "triton_enable_empty_final_response"
+"""The one reserved parameter that clients set: the last answer of a stream is to be marked. It is for us
+alone, as an upstream would refuse it in a call that is no stream."""
 
 _INTEGERS: Final = {"int_contents": np.dtype("<i4"), "uint_contents": np.dtype("<u4")}
 """The fields that hold narrower datatypes too, and what their elements are on the wire."""
@@ -60,7 +59,8 @@ class Inference(msgspec.Struct, frozen=True):
     """What a ModelInferRequest says; who said it, and until when it matters, the listener knows.
 
     ``timeout_s`` is the parameter ``timeout``, which is no longer among ``parameters``. ``classes``: output →
-    how many of its highest elements are wanted instead of it.
+    how many of its highest elements are wanted instead of it. ``marks_final``: the last answer of a stream is
+    to be marked.
     """
 
     model: str
@@ -71,6 +71,7 @@ class Inference(msgspec.Struct, frozen=True):
     parameters: Mapping[str, Parameter]
     timeout_s: float
     classes: Mapping[str, int] = NO_CLASSES
+    marks_final: bool = False
 
 
 def parse(kind: Any, body: bytes) -> Any:
@@ -92,13 +93,13 @@ def decode_request(message: Any) -> Inference:
         GatewayError: INVALID or UNSUPPORTED, with a message for the client.
     """
     check_address(message.model_name, message.model_version, message.id)
-    parameters, timeout_s = NO_PARAMETERS, math.inf
+    parameters: Mapping[str, Parameter] = NO_PARAMETERS
+    timeout_s, marks_final = math.inf, False
     if message.parameters:
-        parameters = _decode_parameters(message.parameters)
-        check_parameters({name: parameters[name] for name in parameters if name != FINAL})
-        timeout_s = timeout_of(parameters)
-        if TIMEOUT in parameters:
-            parameters = {name: value for name, value in parameters.items() if name != TIMEOUT}
+        said = _decode_parameters(message.parameters)
+        marks_final = bool(said.pop(_FINAL, False))
+        timeout_s = settle(said)
+        parameters = said or NO_PARAMETERS
 
     outputs = tuple(output.name for output in message.outputs)
     check_names("output", outputs)
@@ -120,6 +121,7 @@ def decode_request(message: Any) -> Inference:
         parameters,
         timeout_s,
         classes or NO_CLASSES,
+        marks_final,
     )
 
 

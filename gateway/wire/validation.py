@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.request import Parameter
+from gateway.core.request import SEQUENCE, Parameter
 from gateway.core.tensor import MAX_RANK
 from gateway.wire.headers import MAX_TIMEOUT_S
 
@@ -21,6 +21,8 @@ _MAX_ID: Final = 1024
 _MAX_ELEMENTS: Final = 1 << 59  # of 8 bytes at most, less than an address can tell apart
 _MAX_DIGITS: Final = 20
 _RESERVED_PREFIX: Final = "triton_"
+_SEQUENCES: Final = 1 << 64
+_FLAGS: Final = ("sequence_start", "sequence_end")
 _UNSUPPORTED_OF_TENSORS: Final = frozenset({"classification", "shared_memory_region"})
 
 
@@ -75,22 +77,46 @@ def check_shape(kind: str, name: str, shape: tuple[int, ...]) -> None:
         raise GatewayError(Fault.INVALID, f"{kind} '{name}' has too large a dimension in its shape")
 
 
-def check_parameters(parameters: Mapping[str, Parameter]) -> None:
-    """Refuse request parameters that a client must not set, or that Edgeway would answer wrongly.
+def settle(parameters: dict[str, Parameter]) -> float:
+    """Take out of ``parameters`` what is decided here, and return the seconds of ``timeout``.
+
+    A sequence is not decided here. A model in this process has no state and no use for it; a model behind
+    another server may have, so what is said of it stays, and whoever meets it takes care
+    (``gateway.core.request.SEQUENCE``).
 
     Raises:
-        GatewayError: INVALID for a reserved name or a priority that is none; UNSUPPORTED for a stateful
-            sequence, whose answers depend on earlier requests and must never come from a cache.
+        GatewayError: INVALID for a reserved name, and for a value that its name cannot have.
     """
     for name in parameters:
         if name.startswith(_RESERVED_PREFIX):
-            raise GatewayError(Fault.INVALID, "parameters whose names start with 'triton_' are reserved")
-    priority = parameters.get("priority", 0)
+            raise GatewayError(
+                Fault.INVALID,
+                "parameter keys starting with 'triton_' are reserved for Triton usage and should not be "
+                "specified.",
+            )
     # bool is an int in Python, and is no priority.
+    priority = parameters.get("priority", 0)
     if type(priority) is not int or priority < 0:
         raise GatewayError(Fault.INVALID, "parameter 'priority' must be a whole number of at least 0")
-    if parameters.get("sequence_id"):
-        raise GatewayError(Fault.UNSUPPORTED, "stateful sequences ('sequence_id') are not supported")
+    _settle_sequence(parameters)
+    timeout_s = timeout_of(parameters)
+    parameters.pop(TIMEOUT, None)
+    return timeout_s
+
+
+def _settle_sequence(parameters: dict[str, Parameter]) -> None:
+    """Check what is said of a sequence; an id of 0 or no text means that there is none."""
+    number = parameters.get(SEQUENCE, 0)
+    if not isinstance(number, str) and (type(number) is not int or not 0 <= number < _SEQUENCES):
+        raise GatewayError(
+            Fault.INVALID, f"parameter '{SEQUENCE}' must be a whole number of 64 bits, or text"
+        )
+    for name in _FLAGS:
+        if not isinstance(parameters.get(name, False), bool):
+            raise GatewayError(Fault.INVALID, f"parameter '{name}' must be true or false")
+    if not number:
+        for name in (SEQUENCE, *_FLAGS):
+            parameters.pop(name, None)
 
 
 def check_tensor_parameters(kind: str, name: str, parameters: Iterable[str]) -> None:

@@ -230,7 +230,7 @@ REFUSED_BY_THE_LISTENER = {
     "reserved parameter": (request(parameters={"triton_x": True}), Fault.INVALID),
     "negative timeout": (request(parameters={"timeout": -1}), Fault.INVALID),
     "timeout in words": (request(parameters={"timeout": "soon"}), Fault.INVALID),
-    "sequence": (request(parameters={"sequence_id": 3}), Fault.UNSUPPORTED),
+    "sequence without a number": (request(parameters={"sequence_id": -3}), Fault.INVALID),
 }
 
 

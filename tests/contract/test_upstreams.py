@@ -41,23 +41,36 @@ async def test_request_and_answer_pass_through(wire):
             "none": np.zeros((0, 4), np.int64),
         }.items()
     )
+    inputs = (*inputs, Tensor("brain", "BF16", (1, 2), b"\x80\x3f\x00\xc0"))
     service = EchoService(Provenance("edge", certified=False, level="l2", stale=True, digest="sha256:00ff"))
     sent = request(
-        id="r-1", version="1", inputs=inputs, outputs=("words", "image"), parameters={"priority": 1}
+        id="r-1", version="1", inputs=inputs, outputs=("words", "image", "brain"), parameters={"priority": 1}
     )
 
     async with before(wire, service) as upstream:
         response = await upstream(sent)
 
     seen = service.last
-    assert (seen.model, seen.version, seen.id, seen.outputs) == ("digits", "1", "r-1", ("words", "image"))
+    assert (seen.model, seen.version, seen.id, seen.outputs) == ("digits", "1", "r-1", sent.outputs)
     assert dict(seen.parameters) == {"priority": 1}
     assert seen.inputs == inputs
-    assert response.outputs == (inputs[1], inputs[0])
+    assert response.outputs == (inputs[1], inputs[0], inputs[3])
     assert (response.model, response.version) == ("digits", "1")
     assert response.provenance == Provenance(
         "edge", certified=False, level="l2", stale=True, region="eu-west", digest="sha256:00ff"
     )
+
+
+@pytest.mark.parametrize("number", [1, (1 << 64) - 1, "a3f0-42"])
+async def test_a_step_of_a_sequence_passes_through(wire, number):
+    """A model behind the other side may have state: it is told all that was said of the sequence."""
+    said = {"sequence_id": number, "sequence_start": True, "sequence_end": False}
+    service = EchoService()
+
+    async with before(wire, service) as upstream:
+        await upstream(request(parameters=said))
+
+    assert dict(service.last.parameters) == said
 
 
 async def test_who_asks_travels_with_the_request(wire):

@@ -83,6 +83,16 @@ async def test_endpoint_is_asked_for_what_is_not_here(tmp_path: Path) -> None:
     assert await made.is_ready("dogs", "")
 
 
+async def test_what_no_tier_knows_is_not_ready(tmp_path: Path) -> None:
+    """A route takes models of any name and version; that its endpoint is there does not make one of them."""
+    with pytest.raises(GatewayError) as unknown:
+        await catalog(tmp_path, None, Known()).is_ready("dogs", "")
+
+    assert unknown.value.fault is Fault.NOT_FOUND
+    for fault in (Fault.UNAVAILABLE, Fault.OVERLOADED):
+        assert await catalog(tmp_path, None, Known(fault=fault)).is_ready("dogs", "")
+
+
 @pytest.mark.parametrize("own", [None, Known("digits")])
 async def test_model_without_a_route_does_not_exist(tmp_path: Path, own: Known | None) -> None:
     """Nobody can ask for it, so nobody is told of it."""

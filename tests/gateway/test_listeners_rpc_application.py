@@ -293,6 +293,19 @@ async def test_stream_infer():
     assert trailers["grpc-status"] == "0"
 
 
+async def test_true_statuses_for_who_asks():
+    """With triton_grpc_error the first error ends the stream; with anything else it is told within."""
+    wrong = messages.ModelInferRequest(model_name="digits")
+    wrong.inputs.add(name="x", datatype="FP32", shape=[-1])
+    body = framed(infer("1"), wrong, infer("2"))
+
+    for said, count, status in (("true", 1, "3"), ("false", 3, "0")):
+        reply = await wire().ask("POST", STREAM, body, {**GRPC, "triton_grpc_error": said})
+
+        assert (len(unframed(reply.body)), reply.trailers["grpc-status"]) == (count, status)
+        assert ("negative dimension" in unquote(reply.trailers.get("grpc-message", ""))) == (status == "3")
+
+
 async def test_streams_end_with_a_status():
     """Broken framing and bugs end a stream after what was answered."""
     body = framed(infer("1")) + b"\0\0"

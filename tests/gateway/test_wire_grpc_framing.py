@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.errors import Fault, GatewayError
-from gateway.wire.grpc_framing import Unpacking, encode_message, frame, parse_timeout
+from gateway.listeners.aside import Aside
+from gateway.wire.grpc_framing import (
+    Unpacking,
+    answer_coding,
+    encode_message,
+    frame,
+    frame_compressed,
+    parse_timeout,
+)
 from tests.fakes.exchange import in_pieces
 
 
@@ -19,32 +27,37 @@ def framed(message: bytes, flag: int = 0) -> bytes:
     return struct.pack(">BI", flag, len(message)) + message
 
 
-def fault_of(body: bytes, limit: int = 1000, encoding: str | None = None) -> Fault:
+def unpacking(encoding: str | None = None, limit: int = 1000) -> Unpacking:
+    return Unpacking(limit, encoding, Aside(limit, 10).inflate)
+
+
+async def fault_of(body: bytes, encoding: str | None = None) -> Fault:
     with pytest.raises(GatewayError) as refused:
-        Unpacking(limit, 10, encoding).only(body)
+        await unpacking(encoding).only(body)
     return refused.value.fault
 
 
 @pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
-def test_compressed_messages(encoding, pack):
+async def test_compressed_messages(encoding, pack):
     """A compressed message is read by the call's encoding."""
-    assert Unpacking(1000, 10, encoding).only(framed(pack(b"hello"), 1)) == b"hello"
+    assert await unpacking(encoding).only(framed(pack(b"hello"), 1)) == b"hello"
+    assert unpacking(encoding).plain(framed(pack(b"hello"), 1)) is None
 
 
 @given(st.binary(max_size=20))
 def test_plain_message(message):
     """A plain message is read as it is, without a copy."""
-    assert Unpacking(1000, 10, "gzip").only(framed(message)) == message
+    assert unpacking("gzip").plain(framed(message)) == message
 
 
-def test_bad_messages():
+async def test_bad_messages():
     """What is not exactly one whole message is refused."""
     for body in (b"", b"\0\0\0", framed(b"abc")[:-1], framed(b"a") * 2, framed(b"a", 2)):
-        assert fault_of(body) is Fault.INVALID
-    assert fault_of(framed(b"a", 1)) is Fault.INVALID
-    assert fault_of(framed(b"a", 1), encoding="br") is Fault.UNSUPPORTED
-    assert fault_of(framed(bytes(1001))) is Fault.TOO_LARGE
-    assert fault_of(framed(gzip.compress(bytes(1001)), 1), encoding="gzip") is Fault.TOO_LARGE
+        assert await fault_of(body) is Fault.INVALID
+    assert await fault_of(framed(b"a", 1)) is Fault.INVALID
+    assert await fault_of(framed(b"a", 1), encoding="br") is Fault.UNSUPPORTED
+    assert await fault_of(framed(bytes(1001))) is Fault.TOO_LARGE
+    assert await fault_of(framed(gzip.compress(bytes(1001)), 1), encoding="gzip") is Fault.TOO_LARGE
 
 
 @given(st.lists(st.binary(max_size=20), max_size=5), st.integers(1, 12))
@@ -52,7 +65,7 @@ async def test_streams_in_any_pieces(sent, size):
     """Messages come out whole wherever the stream was cut."""
     body = b"".join(map(framed, sent))
 
-    read = [bytes(message) async for message in Unpacking(1000, 10, None).each(in_pieces(body, size))]
+    read = [bytes(message) async for message in unpacking().each(in_pieces(body, size))]
 
     assert read == sent
 
@@ -63,7 +76,7 @@ async def test_streams_in_any_pieces(sent, size):
 async def test_bad_streams(body, fault):
     """A stream that ends within a message, or holds too large a one, is refused."""
     with pytest.raises(GatewayError) as refused:
-        async for _ in Unpacking(1000, 10, None).each(in_pieces(body)):
+        async for _ in unpacking().each(in_pieces(body)):
             pass
 
     assert refused.value.fault is fault
@@ -73,13 +86,31 @@ async def test_compressed_stream():
     """Messages of a stream may be compressed one by one."""
     body = framed(b"a") + framed(gzip.compress(b"b"), 1)
 
-    assert [bytes(m) async for m in Unpacking(99, 10, "gzip").each(in_pieces(body))] == [b"a", b"b"]
+    assert [bytes(m) async for m in unpacking("gzip").each(in_pieces(body))] == [b"a", b"b"]
 
 
 def test_frames():
     """The prefix counts all parts of the message."""
     assert b"".join(frame([b"ab", b"c"])) == framed(b"abc")
     assert b"".join(frame([])) == framed(b"")
+    assert b"".join(frame_compressed(b"abc")) == framed(b"abc", 1)
+
+
+@pytest.mark.parametrize(
+    ("said", "accepted", "coding"),
+    [
+        ("gzip", "identity, deflate, gzip", "gzip"),
+        ("deflate", "deflate", "deflate"),
+        ("gzip", "identity,deflate", ""),
+        ("gzip", None, ""),
+        ("identity", "identity,gzip", ""),
+        ("br", "br", ""),
+        (None, "gzip", ""),
+    ],
+)
+def test_answers_are_compressed_as_the_call_is(said, accepted, coding):
+    """Every client accepts compressed answers by itself: only one that compresses wishes for them."""
+    assert answer_coding(said, accepted) == coding
 
 
 @pytest.mark.parametrize(

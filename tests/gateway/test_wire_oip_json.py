@@ -241,13 +241,12 @@ def test_duplicate_inputs_are_refused():
     assert error.message == "input 'image' is given more than once"
 
 
-def test_shared_memory_and_sequences_are_not_supported():
+def test_shared_memory_is_not_supported():
     """What Edgeway would answer wrongly it refuses, naming the parameter."""
     shared = {"name": "x", "datatype": "FP32", "shape": [1], "parameters": {"shared_memory_region": "r"}}
 
     for body in (
         body_of(inputs=[shared]),
-        body_of(parameters={"sequence_id": 5}),
         body_of(outputs=[{"name": "y", "parameters": {"shared_memory_region": "r"}}]),
     ):
         assert refused(body).fault is Fault.UNSUPPORTED

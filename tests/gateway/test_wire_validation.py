@@ -12,9 +12,9 @@ from gateway.core.tensor import MAX_RANK
 from gateway.wire.headers import MAX_TIMEOUT_S
 from gateway.wire.validation import (
     check_names,
-    check_parameters,
     check_shape,
     check_tensor_parameters,
+    settle,
     timeout_of,
 )
 
@@ -63,35 +63,72 @@ def test_possible_shapes_pass_and_can_be_made(shape, elements):
     assert (made.shape, made.size) == (shape, elements)
 
 
-def test_possible_names_and_parameters_pass():
-    """The longest name, an inactive sequence and what is not ours to judge are let through."""
+def test_possible_names_pass():
+    """The longest name and what is not ours to judge are let through."""
     passed = [
         check_names("input", ["a", "b", "x" * 256]),
-        check_parameters({"priority": 1, "sequence_id": 0, "tritonic": True}),
         check_tensor_parameters("output", "x", ["binary_data", "classifications"]),
     ]
 
-    assert passed == [None, None, None]
+    assert passed == [None, None]
 
 
 def test_reserved_parameters_are_refused():
     """Names that begin with triton_ are not the client's to set."""
     with pytest.raises(GatewayError, match="reserved") as caught:
-        check_parameters({"triton_enable_empty_final_response": True})
+        settle({"triton_enable_empty_final_response": True})
 
     assert caught.value.fault is Fault.INVALID
 
 
 def test_what_would_be_answered_wrongly_is_refused():
-    """Sequences, classification and shared memory are refused rather than ignored."""
-    with pytest.raises(GatewayError) as sequence:
-        check_parameters({"sequence_id": 7})
+    """Classification and shared memory are refused rather than ignored."""
     with pytest.raises(GatewayError) as classification:
         check_tensor_parameters("output", "x", ["classification"])
     with pytest.raises(GatewayError) as memory:
         check_tensor_parameters("input", "x", ["shared_memory_region"])
 
-    assert {error.value.fault for error in (sequence, classification, memory)} == {Fault.UNSUPPORTED}
+    assert {error.value.fault for error in (classification, memory)} == {Fault.UNSUPPORTED}
+
+
+@pytest.mark.parametrize("number", [1, (1 << 64) - 1, "a3f0-42"])
+def test_sequences_stay_with_the_request(number):
+    """A model behind another server may have state: what is said of a sequence goes on to it."""
+    said = {"sequence_id": number, "sequence_start": True, "sequence_end": False}
+    parameters = {**said, "timeout": 1_000_000, "priority": 1, "tritonic": True}
+
+    assert settle(parameters) == 1.0
+    assert parameters == {**said, "priority": 1, "tritonic": True}
+
+
+@pytest.mark.parametrize("said", [{"sequence_id": 0}, {"sequence_id": ""}, {}])
+def test_no_sequence_leaves_nothing(said):
+    """0 and no text are the ids of no sequence, whatever else is said of it."""
+    parameters = {**said, "sequence_start": True, "sequence_end": True}
+
+    settle(parameters)
+
+    assert parameters == {}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"sequence_id": -1},
+        {"sequence_id": True},
+        {"sequence_id": 1.5},
+        {"sequence_id": 1 << 64},
+        {"sequence_id": 1, "sequence_start": "yes"},
+        {"sequence_end": 1},
+    ],
+    ids=str,
+)
+def test_sequences_that_are_none_are_refused(said):
+    """An id is a number of 64 bits or a text, start and end are true or false."""
+    with pytest.raises(GatewayError, match="sequence_") as caught:
+        settle(said)
+
+    assert caught.value.fault is Fault.INVALID
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,17 @@ async def test_the_second_attempt_may_succeed(telemetry: RecordingTelemetry) -> 
 
 
 @virtual_time
+async def test_a_step_of_a_sequence_is_taken_once(telemetry: RecordingTelemetry) -> None:
+    """The attempt that failed may have moved the model's state."""
+    service = ScriptedService(DOWN, answer())
+
+    with pytest.raises(GatewayError, match="down"):
+        await retry(telemetry)(request(parameters={"sequence_id": "s"}), service)
+
+    assert len(service.requests) == 1
+
+
+@virtual_time
 async def test_attempts_count_on_from_the_requests_own(telemetry: RecordingTelemetry) -> None:
     """A request that comes as attempt 2 goes on as 3."""
     service = ScriptedService(DOWN, answer())

@@ -59,8 +59,11 @@ class Generate:
         now = self._front.clock.now()
         try:
             arrival = self._infer.arrival(head)
-            if arrival.content_encoding is not None:
-                body = bytes(self._infer.inflated(body, arrival.content_encoding))
+        except GatewayError as error:
+            self._front.telemetry.emit(Refused("http", error.fault))
+            raise
+        body = bytes(await self._infer.inflated(body, arrival))
+        try:
             spec = await self._front.catalog.describe(target.model, target.version)
             inference = decode_generate(spec, body)
             request = request_of(target, inference, arrival, now)

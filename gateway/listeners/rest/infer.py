@@ -12,13 +12,14 @@ from gateway.core.stepping import in_task
 from gateway.core.telemetry import Refused
 from gateway.core.tensor import Buffer
 from gateway.listeners.arrivals import Arrival, Arrivals
+from gateway.listeners.aside import Aside
 from gateway.listeners.exchange import Answer, Head, PendingAnswer
 from gateway.listeners.extensions import ProtocolSettings
 from gateway.listeners.fast_paths import FastPaths
 from gateway.listeners.front import Front
 from gateway.listeners.rest.answers import Answers, Refusal
 from gateway.wire import headers
-from gateway.wire.compression import CODINGS, inflate
+from gateway.wire.compression import CODINGS
 from gateway.wire.oip_json import Inference, Wishes, parse_header_length
 from gateway.wire.oip_paths import Target
 from gateway.wire.oip_raw import raw_inference
@@ -33,7 +34,7 @@ class Infer:
     def __init__(self, front: Front, answers: Answers, settings: ProtocolSettings) -> None:
         self._front = front
         self._answers = answers
-        self._settings = settings
+        self._aside = Aside(front.max_body_bytes, settings.inflate_ratio)
         self._arrivals = Arrivals(front.trust)
         self._heads = heads = RequestHeads()
         self._decode = heads.decode
@@ -59,18 +60,17 @@ class Infer:
         try:
             arrival = self._arrivals.read(head)
             if arrival.content_encoding is not None:
-                body = self.inflated(body, arrival.content_encoding)
+                return self._packed(arrival, target, body, generation, now)
             said = arrival.header_length
             if said == "0":
                 return self._raw(arrival, target, body, generation, now)
-            inference = self._decode(body, None if said is None else parse_header_length(said))
-            request = request_of(target, inference, arrival, now)
+            inference, request = self._read(target, arrival, body, now)
         except GatewayError as error:
             self._front.telemetry.emit(Refused("http", error.fault))
             raise
         answered = generation(request)
         if isinstance(answered, Response):
-            if not inference.id and arrival.content_encoding is None:
+            if not inference.id:
                 self._fast.learn(
                     head,
                     partial(self._heads.layout, body, None if said is None else int(said)),
@@ -86,6 +86,20 @@ class Infer:
             )
         return self._wait(answered, inference, arrival, generation.number)
 
+    async def _packed(
+        self, arrival: Arrival, target: Target, body: Buffer, generation: Generation, now: float
+    ) -> Answer:
+        """Answer a request whose body is compressed, or says so."""
+        body = await self.inflated(body, arrival)
+        if arrival.header_length == "0":
+            return await self._raw(arrival, target, body, generation, now)
+        try:
+            inference, request = self._read(target, arrival, body, now)
+        except GatewayError as error:
+            self._front.telemetry.emit(Refused("http", error.fault))
+            raise
+        return await self._wait(generation(request), inference, arrival, generation.number)
+
     async def _raw(
         self, arrival: Arrival, target: Target, body: Buffer, generation: Generation, now: float
     ) -> Answer:
@@ -99,6 +113,11 @@ class Infer:
             self._front.telemetry.emit(Refused("http", error.fault))
             raise
         return await self._wait(generation(request), inference, arrival, generation.number)
+
+    def _read(self, target: Target, arrival: Arrival, body: Buffer, now: float) -> tuple[Inference, Request]:
+        said = arrival.header_length
+        inference = self._decode(body, None if said is None else parse_header_length(said))
+        return inference, request_of(target, inference, arrival, now)
 
     async def _wait(
         self, answered: Response | Pending, inference: Inference, arrival: Arrival, number: int
@@ -120,20 +139,22 @@ class Infer:
         """
         return self._arrivals.read(head)
 
-    def inflated(self, body: Buffer, coding: str) -> Buffer:
-        """Return the body behind its Content-Encoding.
+    async def inflated(self, body: Buffer, arrival: Arrival) -> Buffer:
+        """Return the body behind its Content-Encoding, if it has one.
 
         Raises:
             GatewayError: TOO_LARGE or INVALID.
             Refusal: 501 for a coding that nobody here reads.
         """
-        if coding.strip().lower() in {"identity", ""}:
+        coding = arrival.content_encoding
+        if coding is None or coding.strip().lower() in {"identity", ""}:
             return body
         try:
-            return inflate(body, coding, self._front.max_body_bytes, self._settings.inflate_ratio)
+            return await self._aside.inflate(body, coding)
         except GatewayError as error:
             if error.fault is Fault.UNSUPPORTED:
                 raise Refusal(501, error.message, *_OURS) from None
+            self._front.telemetry.emit(Refused("http", error.fault))
             raise
 
 

@@ -18,10 +18,10 @@ from gateway.listeners.extensions import Extensions
 from gateway.listeners.front import Front
 from gateway.listeners.rpc.calls import HEALTH, Calls
 from gateway.listeners.rpc.infer import Infer
-from gateway.listeners.rpc.statuses import FIELDS, Statuses
+from gateway.listeners.rpc.statuses import Statuses
 from gateway.listeners.rpc.streams import Reflection, StreamInfer, Watch, streaming
 from gateway.wire.faults import fault_of_http
-from gateway.wire.grpc_framing import PREFIX, Unpacking, frame
+from gateway.wire.grpc_framing import PREFIX, Unpacking
 from gateway.wire.oip_metadata import encode_error
 from gateway.wire.proto import messages
 
@@ -43,7 +43,7 @@ class RpcApplication:
         extensions = extensions or Extensions()
         self._front = front
         self._statuses = Statuses(front.region)
-        self._infer = infer = Infer(front, self._statuses, extensions.settings.inflate_ratio)
+        self._infer = infer = Infer(front, self._statuses, extensions.settings)
         calls = Calls(front, Desk(front, extensions))
         self._unary = calls.paths()
         self._streams: dict[str, Stream] = {
@@ -100,13 +100,14 @@ class RpcApplication:
         # Questions may ask other servers, which wants a task.
         await in_task()
         arrival = self._infer.arrival(head)
-        unpacking = self._infer.unpacking(arrival)
+        unpacking, packing = self._infer.unpacking(arrival), self._infer.packing
+        coding = packing.coding(arrival)
         if isinstance(body, AsyncIterator):
             answers = self._streams[head.path](body, unpacking, arrival, generation)
-            return streaming(answers, self._statuses, generation.number)
-        message = await self._unary[head.path](unpacking.only(body))
-        parts = frame([message.SerializeToString()])
-        return Answer(200, FIELDS, parts, (), self._statuses.ok(generation.number))
+            return streaming(answers, self._statuses, generation.number, packing=packing, coding=coding)
+        message = await self._unary[head.path](await unpacking.only(body))
+        parts = packing.framed([message.SerializeToString()], coding)
+        return Answer(200, packing.fields(coding), parts, (), self._statuses.ok(generation.number))
 
     def refuse(self, head: Head | None, status: int, message: str) -> Answer:  # noqa: ARG002 - the seam's
         """Render a refusal of the connection's own as a status."""

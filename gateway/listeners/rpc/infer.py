@@ -11,25 +11,29 @@ from gateway.core.service import Generation, Pending
 from gateway.core.telemetry import Refused
 from gateway.core.tensor import Buffer
 from gateway.listeners.arrivals import Arrival, Arrivals
+from gateway.listeners.aside import Aside
 from gateway.listeners.exchange import Answer, Head, PendingAnswer
+from gateway.listeners.extensions import ProtocolSettings
 from gateway.listeners.fast_paths import FastPaths
 from gateway.listeners.front import Front
-from gateway.listeners.rpc.statuses import FIELDS, Statuses
+from gateway.listeners.rpc.packing import Packing
+from gateway.listeners.rpc.statuses import Statuses
 from gateway.wire import headers
 from gateway.wire.classification import NO_CLASSES, classify
-from gateway.wire.grpc_framing import PREFIX, Unpacking, frame, parse_timeout
+from gateway.wire.grpc_framing import PREFIX, Unpacking, parse_timeout
 from gateway.wire.grpc_infer import InferMessages
 from gateway.wire.oip_proto import Inference
 from gateway.wire.oip_reuse import Layout
 
 
 class Infer:
-    """Answers inference requests; ``ratio``: how many times its size a compressed message may become."""
+    """Answers inference requests."""
 
-    def __init__(self, front: Front, statuses: Statuses, ratio: int) -> None:
+    def __init__(self, front: Front, statuses: Statuses, settings: ProtocolSettings) -> None:
         self._front = front
         self._statuses = statuses
-        self._ratio = ratio
+        self._aside = Aside(front.max_body_bytes, settings.inflate_ratio)
+        self.packing = Packing(settings.compress_from_bytes)
         self._arrivals = Arrivals(front.trust)
         self._messages = InferMessages()
         self._fast = FastPaths()
@@ -48,11 +52,15 @@ class Infer:
             return fast
         try:
             arrival = self._arrivals.read(head)
-            message = self.unpacking(arrival).only(body)
+            unpacking = self.unpacking(arrival)
+            message = unpacking.plain(body)
         except GatewayError as error:
             self._front.telemetry.emit(Refused("grpc", error.fault))
             raise
-        request, inference = self.request(message, arrival)
+        if message is None:
+            return self._packed(unpacking, body, arrival, generation, self._now())
+        request, inference = self.request(message, arrival, self._now())
+        coding = self.packing.coding(arrival)
         answered = generation(request)
         if isinstance(answered, Response):
             if not (inference.id or inference.classes):
@@ -62,19 +70,36 @@ class Infer:
                     request,
                     arrival=arrival,
                     generation=generation,
-                    write=partial(self._written, NO_CLASSES, "", generation.number),
+                    write=partial(self._written, NO_CLASSES, "", generation.number, coding),
                 )
-            return self._written(inference.classes, inference.id, generation.number, answered)
-        return self._wait(answered, inference, generation.number)
+            return self._written(inference.classes, inference.id, generation.number, coding, answered)
+        return self._wait(answered, inference, generation.number, coding)
 
-    async def _wait(self, pending: Pending, inference: Inference, number: int) -> Answer:
-        return self._written(inference.classes, inference.id, number, await pending)
+    async def _packed(
+        self, unpacking: Unpacking, body: bytes, arrival: Arrival, generation: Generation, now: float
+    ) -> Answer:
+        """Answer a call whose message is compressed, or says so."""
+        try:
+            message = await unpacking.only(body)
+        except GatewayError as error:
+            self._front.telemetry.emit(Refused("grpc", error.fault))
+            raise
+        request, inference = self.request(message, arrival, now)
+        return await self._wait(
+            generation(request), inference, generation.number, self.packing.coding(arrival)
+        )
+
+    async def _wait(
+        self, answered: Response | Pending, inference: Inference, number: int, coding: str
+    ) -> Answer:
+        return self._written(inference.classes, inference.id, number, coding, await answered)
 
     def _written(
-        self, classes: Mapping[str, int], request_id: str, number: int, response: Response
+        self, classes: Mapping[str, int], request_id: str, number: int, coding: str, response: Response
     ) -> Answer:
-        parts = frame(self.parts(response, classes, request_id))
-        return Answer(200, FIELDS, parts, (), self._statuses.ok(number, response.provenance))
+        parts = self.packing.framed(self.parts(response, classes, request_id), coding)
+        fields = self.packing.fields(coding)
+        return Answer(200, fields, parts, (), self._statuses.ok(number, response.provenance))
 
     def _layout(self, body: bytes) -> Layout | None:
         """Return how bodies like this one look: one message that is not compressed, with its prefix."""
@@ -94,15 +119,17 @@ class Infer:
 
     def unpacking(self, arrival: Arrival) -> Unpacking:
         """Return how the messages of a call are read."""
-        return Unpacking(self._front.max_body_bytes, self._ratio, arrival.grpc_encoding)
+        return Unpacking(self._front.max_body_bytes, arrival.grpc_encoding, self._aside.inflate)
 
-    def request(self, message: Buffer, arrival: Arrival) -> tuple[Request, Inference]:
-        """Put together what message and headers say.
+    def request(
+        self, message: Buffer, arrival: Arrival, now: float | None = None
+    ) -> tuple[Request, Inference]:
+        """Put together what message and headers say; ``now``: when it came, in loop time.
 
         Raises:
             GatewayError: of the codec, or INVALID for a time limit that is none.
         """
-        now = self._now()
+        now = self._now() if now is None else now
         try:
             inference = self._messages.decode(message)
             timeout_s = inference.timeout_s

@@ -20,9 +20,10 @@ from gateway.listeners.arrivals import Arrival
 from gateway.listeners.exchange import Answer
 from gateway.listeners.rpc.calls import Calls
 from gateway.listeners.rpc.infer import Infer
-from gateway.listeners.rpc.statuses import FIELDS, Statuses
+from gateway.listeners.rpc.packing import Packing
+from gateway.listeners.rpc.statuses import Statuses
 from gateway.wire import oip_proto
-from gateway.wire.grpc_framing import Unpacking, frame
+from gateway.wire.grpc_framing import Unpacking
 from gateway.wire.grpc_infer import varint
 from gateway.wire.proto import messages
 
@@ -35,14 +36,21 @@ _FINAL: Final = "triton_final_response"
 _RESPONSE: Final = b"\x12"  # the field ``infer_response``
 
 
-def streaming(messages_out: AsyncIterator[list[Buffer]], statuses: Statuses, generation: int) -> Answer:
+def streaming(
+    messages_out: AsyncIterator[list[Buffer]],
+    statuses: Statuses,
+    generation: int,
+    *,
+    packing: Packing,
+    coding: str,
+) -> Answer:
     """Return an answer whose status is what becomes of ``messages_out``: OK, or what it raised."""
-    answer = Answer(200, FIELDS, (), (), statuses.ok(generation))
+    answer = Answer(200, packing.fields(coding), (), (), statuses.ok(generation))
 
     async def body() -> AsyncIterator[Buffer]:
         try:
             async for parts in messages_out:
-                for part in frame(parts):
+                for part in packing.framed(parts, coding):
                     yield part
         except GatewayError as error:
             refusal = error
@@ -70,18 +78,24 @@ class StreamInfer:
     async def __call__(
         self, stream: AsyncIterator[Buffer], unpacking: Unpacking, arrival: Arrival, generation: Generation
     ) -> AsyncIterator[list[Buffer]]:
-        """Answer until the client has no more."""
+        """Answer until the client has no more, or until the first error of a client that wants it so.
+
+        Raises:
+            GatewayError: of a request, where the client asked for true statuses; else of the framing.
+        """
         async for message in unpacking.each(stream):
             try:
                 yield await self._answer(message, arrival, generation)
             except GatewayError as error:
+                if arrival.triton_grpc_error == "true":
+                    raise
                 refused = messages.ModelStreamInferResponse(error_message=error.message)
                 yield [refused.SerializeToString()]
 
     async def _answer(self, message: Buffer, arrival: Arrival, generation: Generation) -> list[Buffer]:
         request, inference = self._infer.request(message, arrival)
         response = await generation(request)
-        if inference.parameters.get(oip_proto.FINAL):
+        if inference.marks_final:
             response = replace(response, parameters={**response.parameters, _FINAL: True})
         parts = self._infer.parts(response, inference.classes, inference.id)
         size = sum(map(len, parts))
