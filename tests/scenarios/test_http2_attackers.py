@@ -88,10 +88,13 @@ async def test_attackers_are_cut_and_the_good_client_is_answered(pieces: Any):
         said = []
         async with asyncio.timeout(30):
             for _ in range(ROUNDS):
+                before = asked
                 said += await asyncio.gather(*(attack(it.listener.port, pieces) for _ in range(ATTACKERS)))
+                while asked == before:
+                    await asyncio.sleep(0)
         is_over = True
 
-        assert await good > ROUNDS
+        assert await good >= ROUNDS
         assert not client.goaways
         assert len(it.ledger.connections) == 1
         # A reset of the connection may overtake the word.
