@@ -23,7 +23,7 @@ import numpy as np
 
 from edge_models.joining import Feed, Outcome, Run, Spent, batch_length, failed, run_batch
 from edge_models.settings import BatchingSettings
-from edge_models.workers import Workers
+from edge_models.workers import Places
 from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.telemetry import BatchRan, QueueChanged, Telemetry
@@ -58,7 +58,7 @@ class Batcher:
     Args:
         model: its name, for messages and events.
         run: runs a feed and returns the outputs; called in a worker's thread.
-        workers: the threads that it shares with other models.
+        workers: the threads that it shares with other models, or the event loop.
         joinable: whether rows of several requests may share a run.
         version: of the model, for events.
     """
@@ -67,7 +67,7 @@ class Batcher:
         self,
         model: str,
         run: Run,
-        workers: Workers,
+        workers: Places,
         *,
         settings: BatchingSettings,
         clock: Clock,
@@ -111,7 +111,7 @@ class Batcher:
         now = self._clock.now()
         if len(self._queue) >= self._max_queue and not self._drop_gone(now):
             raise self._overloaded()
-        kind = tuple((name, array.dtype, array.shape[1:]) for name, array in sorted(feed.items()))
+        kind = tuple([(name, array.dtype, array.shape[1:]) for name, array in sorted(feed.items())])
         answer: asyncio.Future[list[Array]] = asyncio.get_running_loop().create_future()
         entry = _Entry(feed, rows, kind, deadline, now, answer)
         self._queue.append(entry)
@@ -184,7 +184,11 @@ class Batcher:
         self._running += 1
         self._telemetry.emit(QueueChanged(self._model, len(self._queue)))
         work = partial(run_batch, self._run, [entry.feed for entry in batch], [entry.rows for entry in batch])
-        self._workers.run(work).add_done_callback(partial(self._finish, batch, now))
+        done = self._workers.run(work)
+        if done.done():
+            self._finish(batch, now, done)
+        else:
+            done.add_done_callback(partial(self._finish, batch, now))
         self._review()
 
     def _finish(

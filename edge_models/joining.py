@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -79,9 +80,9 @@ def _run_joined(run: Run, feeds: Sequence[Feed], rows: Sequence[int]) -> tuple[l
     total = sum(rows)
     if any(output.shape[:1] != (total,) for output in outputs):
         raise ValueError("an output does not have one row for each row of the inputs")
-    stops = np.cumsum(rows).tolist()
     parted: list[Outcome] = [
-        [output[stop - count : stop] for output in outputs] for stop, count in zip(stops, rows, strict=True)
+        [output[stop - count : stop] for output in outputs]
+        for stop, count in zip(accumulate(rows), rows, strict=True)
     ]
     return parted, joined_at, ran_at
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from edge_models.batching import Batcher
 from edge_models.errors import ModelError
@@ -14,26 +14,28 @@ from edge_models.joining import Feed
 from edge_models.registry import Model, Registry
 from edge_models.settings import BatchingSettings
 from edge_models.signature import Signature
-from edge_models.workers import Workers
+from edge_models.workers import Places, Turns, Workers
 from gateway.core.clock import Clock
 from gateway.core.request import CENTRAL, Provenance, Request, Response
 from gateway.core.service import Pending, Service
 from gateway.core.telemetry import BatchRan, Telemetry
 from gateway.core.tensor import Array, Tensor
 
-Selected = Sequence[tuple[str, int]]
-
 _DEFAULTS: Final = BatchingSettings()
 
 
 @dataclass(frozen=True, slots=True)
 class _Lane:
-    """All that a request for one version of one model needs."""
+    """All that a request for one version of one model needs.
+
+    ``joined``: the queue of requests of at most ``inline_max_rows`` rows, None when they wait for nobody.
+    """
 
     model: Model
     signature: Signature
     batcher: Batcher
     inline_max_rows: int
+    joined: Batcher | None
     provenance: Provenance
 
 
@@ -71,28 +73,14 @@ class Predictor:
         self._workers = workers
         self._telemetry = telemetry
         self._lanes: dict[tuple[str, str], _Lane] = {}
+        self._clock = clock
         for model in registry:
-            settings = batching.get(model.name, _DEFAULTS)
-            run, joinable = model.session.run, model.session.batchable
-            self._lanes[model.name, model.version] = _Lane(
-                model=model,
-                signature=Signature(model.spec, max_rows=settings.max_batch_size if joinable else None),
-                batcher=Batcher(
-                    model.name,
-                    run,
-                    workers,
-                    settings=settings,
-                    clock=clock,
-                    telemetry=telemetry,
-                    joinable=joinable,
-                    version=model.version,
-                ),
-                inline_max_rows=_inline_max_rows(model, settings),
-                provenance=Provenance(
-                    origin, certified=origin == CENTRAL, region=region, digest=model.session.digest
-                ),
+            self._lanes[model.name, model.version] = self._open(
+                model, batching.get(model.name, _DEFAULTS), origin, region
             )
-        self._batchers = [lane.batcher for lane in self._lanes.values()]
+        self._batchers = [
+            batcher for lane in self._lanes.values() for batcher in (lane.batcher, lane.joined) if batcher
+        ]
         self._lanes |= {(name, ""): self._lane(name) for name, _ in self._lanes}
 
     def __repr__(self) -> str:
@@ -109,15 +97,47 @@ class Predictor:
         if lane is None:
             lane = self._lane(request.model, request.version)
         feed, rows = lane.signature.accept(request.inputs)
+        if rows > lane.inline_max_rows:
+            return _queue(lane, lane.batcher, feed, rows, request)
+        if lane.joined is not None:
+            return _queue(lane, lane.joined, feed, rows, request)
         selected = lane.signature.select(request.outputs)
-        if rows <= lane.inline_max_rows:
-            return _response(lane, selected, self._run_inline(lane, feed, rows))
-        return _wait(lane, selected, lane.batcher(feed, rows, request.deadline))
+        return _response(lane, selected, self._run_inline(lane, feed, rows))
 
     async def close(self) -> None:
         """Finish what was accepted, then end the threads."""
         await asyncio.gather(*(batcher.close() for batcher in self._batchers))
         self._workers.close()
+
+    def _open(self, model: Model, settings: BatchingSettings, origin: str, region: str) -> _Lane:
+        joinable = model.session.batchable
+        inline_max_rows = _inline_max_rows(model, settings)
+        joined = None
+        if settings.inline_join and joinable:
+            at_once = BatchingSettings(max_batch_size=inline_max_rows, max_queue_size=settings.max_queue_size)
+            joined = self._batcher(model, Turns(), at_once)
+        return _Lane(
+            model=model,
+            signature=Signature(model.spec, max_rows=settings.max_batch_size if joinable else None),
+            batcher=self._batcher(model, self._workers, settings),
+            inline_max_rows=inline_max_rows,
+            joined=joined,
+            provenance=Provenance(
+                origin, certified=origin == CENTRAL, region=region, digest=model.session.digest
+            ),
+        )
+
+    def _batcher(self, model: Model, places: Places, settings: BatchingSettings) -> Batcher:
+        return Batcher(
+            model.name,
+            model.session.run,
+            places,
+            settings=settings,
+            clock=self._clock,
+            telemetry=self._telemetry,
+            joinable=model.session.batchable,
+            version=model.version,
+        )
 
     def _lane(self, name: str, version: str = "") -> _Lane:
         return self._lanes[name, self._registry.get(name, version).version]
@@ -130,11 +150,12 @@ class Predictor:
         return arrays
 
 
-async def _wait(lane: _Lane, selected: Selected, run: Coroutine[Any, Any, list[Array]]) -> Response:
-    return _response(lane, selected, await run)
+async def _queue(lane: _Lane, batcher: Batcher, feed: Feed, rows: int, request: Request) -> Response:
+    selected = lane.signature.select(request.outputs)
+    return _response(lane, selected, await batcher(feed, rows, request.deadline))
 
 
-def _response(lane: _Lane, selected: Selected, arrays: Sequence[Array]) -> Response:
+def _response(lane: _Lane, selected: Sequence[tuple[str, int]], arrays: Sequence[Array]) -> Response:
     outputs = tuple([Tensor.from_numpy(name, arrays[place]) for name, place in selected])
     return Response(lane.model.name, lane.model.version, outputs, lane.provenance)
 

@@ -29,9 +29,13 @@ class BatchingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
     ``max_queue_size``: requests that may wait; one more is refused as overload. Default 1024.
 
-    ``inline_max_rows``: requests of at most this many rows run on the event loop, unjoined: no thread hop
+    ``inline_max_rows``: requests of at most this many rows run on the event loop: no thread hop
     (about 100 µs, several times the run of a small int8 network), but the loop stands still meanwhile.
     Only for models of tens of microseconds and of fixed row shape. 0, the default, never does so.
+
+    ``inline_join``: such requests that come in the same turn of the loop share a run, of at most
+    ``inline_max_rows`` rows: more of them per second, and some 30 µs more for one that comes alone. Default
+    false.
     """
 
     max_batch_size: Rows = 64
@@ -39,11 +43,16 @@ class BatchingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     max_queue_delay_microseconds: Annotated[int, msgspec.Meta(ge=0, le=10_000_000)] = 0
     max_queue_size: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1024
     inline_max_rows: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
+    inline_join: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse a preferred size that no batch may have."""
+        """Refuse a preferred size that no batch may have, and joining nothing."""
         if any(size > self.max_batch_size for size in self.preferred_batch_size):
             raise ValueError("preferred_batch_size must not exceed max_batch_size")
+        if self.inline_join and not self.inline_max_rows:
+            raise ValueError(
+                "inline_join joins what inline_max_rows lets run on the event loop: set that, too"
+            )
 
 
 class ModelsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

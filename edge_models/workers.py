@@ -1,4 +1,4 @@
-"""A fixed number of threads that all models share, lent for one batch at a time."""
+"""Where batches run: on a fixed number of threads that all models share, or on the event loop itself."""
 
 from __future__ import annotations
 
@@ -6,9 +6,52 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 T = TypeVar("T")
+
+
+class Places(Protocol):
+    """Places to run a batch, lent for one at a time."""
+
+    def acquire(self, begin: Callable[[], None]) -> None:
+        """Call ``begin`` with a place lent, now or later; it must end in one ``release``, and not raise."""
+        ...
+
+    def release(self) -> None:
+        """Give a lent place back."""
+        ...
+
+    def run(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Run ``work`` in a place that was lent."""
+        ...
+
+
+class Turns:
+    """Lends the event loop, at the end of its turn: what came in one turn is one batch.
+
+    There is no hop to a thread and back, and what the requests of a turn need of the processor's caches is
+    used for all of them before the model needs them; but the loop stands still while a batch runs.
+    """
+
+    def __repr__(self) -> str:
+        return "<Turns of the loop>"
+
+    def acquire(self, begin: Callable[[], None]) -> None:
+        """Call ``begin`` when the loop has seen to all that has come."""
+        asyncio.get_running_loop().call_soon(begin)
+
+    def release(self) -> None:
+        """There is always a next turn."""
+
+    def run(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Run ``work`` now."""
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        try:
+            done.set_result(work())
+        except Exception as error:  # noqa: BLE001 - as from a thread
+            done.set_exception(error)
+        return done
 
 
 class Workers:
@@ -49,3 +92,6 @@ class Workers:
     def close(self) -> None:
         """End the threads; whoever may still ask must have been closed before."""
         self._executor.shutdown()
+
+
+_: tuple[type[Places], type[Places]] = (Workers, Turns)

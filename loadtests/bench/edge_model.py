@@ -1,10 +1,11 @@
 """Case `edge_model`: a small network that answers everything anew, without a cache.
 
 The same ONNX file in Edgeway's process, in MLServer, in Triton's Python backend, and bare in ONNX Runtime,
-which runs at the batch sizes that Edgeway had a moment before. Edgeway is started twice, with its batching
-as it comes and with single rows on the event loop: the setting with the higher median makes the rows, and
-the other one is among the details. MLServer takes no binary tensors over HTTP:
-it is asked in JSON, and over gRPC with raw contents, and the faster of the two counts.
+which runs at the batch sizes that Edgeway had a moment before. Edgeway is started three times, with its
+batching as it comes, with single rows on the event loop, and with what comes in one turn of the loop run
+there as one: the setting with the highest median makes the rows, and the others are among the details.
+MLServer takes no binary tensors over HTTP: it is asked in JSON, and over gRPC with raw contents, and the
+faster of the two counts.
 """
 
 from __future__ import annotations
@@ -30,8 +31,16 @@ from loadtests.peers.mlserver import MLServer
 from loadtests.peers.triton import Triton
 
 CONNECTIONS: Final = 32
-SETTINGS: Final[dict[str, dict[str, int]]] = {"batched": {}, "inline": {"inline_max_rows": 1}}
-WORDS: Final = {"batched": "requests that wait are joined", "inline": "single rows run on the event loop"}
+SETTINGS: Final[dict[str, dict[str, Any]]] = {
+    "batched": {},
+    "inline": {"inline_max_rows": 1},
+    "joined": {"inline_max_rows": 32, "inline_join": True},
+}
+WORDS: Final = {
+    "batched": "requests that wait are joined, in a thread",
+    "inline": "single rows run on the event loop",
+    "joined": "what comes in one turn of the event loop runs there as one",
+}
 TARGETS: Final = {"mlserver": Target(5.0), "triton": Target(1.5), "bare": Target(0.5)}
 NAMES: Final = {
     "mlserver": "MLServer, JSON or gRPC",
@@ -46,6 +55,7 @@ class Ports(NamedTuple):
 
     batched: int
     inline: int
+    joined: int
     triton: int
     mlserver: int
     mlserver_grpc: int
@@ -60,8 +70,7 @@ def measure(bench: Bench) -> Result:
     needs.peer("Triton", partial(_install, triton))
     ports = Ports(*(servers.free_port() for _ in Ports._fields))
     commands = (
-        _edgeway(bench, model, "batched", ports.batched),
-        _edgeway(bench, model, "inline", ports.inline),
+        *(_edgeway(bench, model, name, getattr(ports, name)) for name in SETTINGS),
         _triton(triton, model, ports, bench.folder / "triton.log"),
         _mlserver(mlserver, model, ports, bench.folder / "mlserver.log"),
     )
@@ -114,7 +123,7 @@ def _sides(
     script = loads.write_script(bench.folder, "http", body, headers)
     json_script = loads.write_script(bench.folder, "json", *world.json_request())
     frame = loads.write_message(bench.folder)
-    for port in (ports.batched, ports.inline, ports.triton):
+    for port in (ports.batched, ports.inline, ports.joined, ports.triton):
         servers.ask(port, body, headers)
     servers.ask(ports.mlserver, *world.json_request())
     servers.ask_grpc(ports.mlserver_grpc)
@@ -133,11 +142,11 @@ def _sides(
         sizes.update(_batches(port) - before)
         return rps
 
+    ours = {name: partial(edgeway, getattr(ports, name), batches[name]) for name in SETTINGS}
+    bare = {f"bare_{name}": partial(_bare, model, batches[name], seconds) for name in SETTINGS}
     return {
-        "batched": partial(edgeway, ports.batched, batches["batched"]),
-        "bare_batched": partial(_bare, model, batches["batched"], seconds),
-        "inline": partial(edgeway, ports.inline, batches["inline"]),
-        "bare_inline": partial(_bare, model, batches["inline"], seconds),
+        **ours,
+        **bare,
         "triton": partial(http, script, ports.triton),
         "mlserver_json": partial(http, json_script, ports.mlserver),
         "mlserver_grpc": partial(grpc, ports.mlserver_grpc),

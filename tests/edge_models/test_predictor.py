@@ -256,6 +256,25 @@ async def test_small_requests_can_run_on_the_loop(registry):
     await subject.close()
 
 
+async def test_small_requests_of_one_turn_can_share_a_run_on_the_loop(registry):
+    """No thread, one run, at most so many rows; each gets what it would have got alone; a larger one waits."""
+    held, telemetry = Held(), RecordingTelemetry()
+    joining = BatchingSettings(inline_max_rows=3, inline_join=True)
+    subject = predictor(registry, Workers(1, executor=held), telemetry, softmax=joining)
+    small = [ask("softmax", image=images(float(value))) for value in range(4)]
+
+    large = asyncio.create_task(subject(ask("softmax", image=images(1.0, 2.0, 3.0, 4.0))))
+    answers = await asyncio.gather(*map(subject, small))
+
+    assert [(ran.size, ran.requests) for ran in telemetry.of(BatchRan)] == [(3, 3), (1, 1)]
+    for asked, answer in zip(small, answers, strict=True):
+        assert answer.outputs == (await subject(asked)).outputs
+    assert not large.done()
+    held.let_go()
+    assert (await large).outputs[0].shape == (4,)
+    await subject.close()
+
+
 async def test_runs_are_in_a_thread_unless_told_otherwise(registry):
     """By default nothing runs on the loop."""
     workers = Workers(1)

@@ -38,6 +38,7 @@ def test_batching_is_decoded_per_model():
         ({"providers": ["tpu"]}, r"\$.providers"),
         ({"require": "cuda"}, "providers must name"),
         ({"batching": {"digits": {"max_batch_size": 0}}}, "max_batch_size"),
+        ({"batching": {"digits": {"inline_join": True}}}, "set that, too"),
         ({"batching": {"digits": {"max_queue_size": 0}}}, "max_queue_size"),
         ({"batching": {"digits": {"max_batch_size": 4, "preferred_batch_size": [8]}}}, "must not exceed"),
         ({"batching": {"../digits": {}}}, "batching"),

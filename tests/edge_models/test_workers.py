@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
-from edge_models.workers import Workers
+import pytest
+
+from edge_models.workers import Turns, Workers
 
 
 async def test_work_runs_in_a_thread_of_its_own():
@@ -34,3 +37,25 @@ async def test_who_asks_first_begins_first():
     assert began == ["first", "second", "third"]
     assert repr(workers) == "<Workers 0/1 busy, 0 waiting>"
     workers.close()
+
+
+async def test_a_turn_of_the_loop_comes_when_all_has_been_seen_to():
+    """Who asks begins after everything else of this turn, and works at once, in the loop's thread."""
+    turns, began = Turns(), []
+    turns.acquire(lambda: began.append("turn"))
+    began.append("this turn")
+
+    await asyncio.sleep(0)
+
+    assert began == ["this turn", "turn"]
+    done = turns.run(threading.current_thread)
+    assert done.result() is threading.main_thread()
+    assert repr(turns) == "<Turns of the loop>"
+
+
+async def test_work_on_the_loop_that_fails():
+    """Its failure is handed to whoever waits, as from a thread."""
+    done = Turns().run(lambda: 1 // 0)
+
+    with pytest.raises(ZeroDivisionError):
+        done.result()

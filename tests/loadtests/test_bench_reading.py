@@ -130,12 +130,14 @@ def test_the_better_setting_makes_the_rows_and_its_own_batches_the_yardstick() -
         "bare_batched": [1000.0],
         "inline": [200.0],
         "bare_inline": [250.0],
+        "joined": [150.0],
+        "bare_joined": [1000.0],
         "triton": [100.0],
         "mlserver_json": [10.0],
         "mlserver_grpc": [20.0],
     }
 
-    result = judge(values, {"batched": Counter({8: 2}), "inline": Counter({1: 9})})
+    result = judge(values, {"batched": Counter({8: 2}), "inline": Counter({1: 9}), "joined": Counter({8: 3})})
 
     assert result.details["setting"] == "inline"
     assert {row.peer.split(",")[0]: row.ratio.median for row in result.rows if row.ratio} == {
