@@ -8,7 +8,7 @@ from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Request, Response
 from gateway.core.service import Filter, Service
-from resilience.timer import ElapsedError, finish
+from resilience.timer import ElapsedError, Limits
 
 
 class AttemptTimeout:
@@ -23,6 +23,7 @@ class AttemptTimeout:
     def __init__(self, limit_s: float, clock: Clock) -> None:
         self._limit_s = limit_s
         self._clock = clock
+        self._limits = Limits()
 
     def __repr__(self) -> str:
         return f"<AttemptTimeout {self._limit_s:g} s>"
@@ -47,7 +48,7 @@ class AttemptTimeout:
             return response
 
         try:
-            return await finish(call, waits_for, request.deadline)
+            return await self._limits.finish(call, waits_for, request.deadline)
         except ElapsedError as error:
             raise GatewayError(
                 Fault.DEADLINE,

@@ -10,7 +10,7 @@ if that step did not end it::
         waits_for = call.send(None)
     except StopIteration as ended:
         return ended.value
-    return await finish(call, waits_for, deadline)
+    return await limits.finish(call, waits_for, deadline)
 
 This behaves as ``async with asyncio.timeout_at(deadline): return await call``, with less in between: when
 the timer fires, what the call waits for is cancelled, as ``Task.cancel`` would do, and the cancellation that
@@ -32,45 +32,107 @@ a cancellation before the call began.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Coroutine, Generator
+from heapq import heapify, heappop, heappush
 from types import coroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
+
+_TICKS_PER_S: Final = 1000
+"""uvloop's timers tick in milliseconds, too."""
+_PAST: Final = -1
+_LEAST_LEFT: Final = 64
 
 
 class ElapsedError(Exception):
     """The limit passed before the call ended; the call was cancelled and has let go of everything."""
 
 
-async def finish(call: Coroutine[Any, Any, T], waits_for: object, deadline: float) -> T:
-    """Run ``call``, whose first step yielded ``waits_for``, to its end or to ``deadline``.
+class Limits:
+    """Sets limits, with one timer of the loop for all of them: those of the same millisecond pass together.
 
-    Args:
-        call: a coroutine that was stepped once and has suspended.
-        waits_for: what that step yielded.
-        deadline: loop time in seconds.
-
-    Raises:
-        ElapsedError: the deadline came first.
+    A limit is hardly ever reached, so that arming and disarming must be cheap: a timer of its own takes ten
+    times as long. The timer is set for the first limit and stays when that is disarmed; it then finds
+    nothing and goes on to the next. All calls must be of one loop.
     """
-    limit = _Limit(waits_for)
-    loop = asyncio.get_running_loop()
-    # As asyncio.timeout_at: what is over already need not wait for a timer.
-    is_late = deadline <= loop.time()
-    timer = loop.call_soon(limit.pass_) if is_late else loop.call_at(deadline, limit.pass_)
-    try:
-        return await _resume(call, limit)
-    except asyncio.CancelledError as error:
-        if limit.has_passed and not _is_cancelled():
-            raise ElapsedError from error
-        raise
-    except TimeoutError as error:
-        if limit.has_passed:
-            raise ElapsedError from error
-        raise
-    finally:
-        timer.cancel()
+
+    __slots__ = ("_due", "_limits", "_timer")
+
+    def __init__(self) -> None:
+        self._limits: dict[int, set[_Limit]] = {}
+        self._due: list[int] = []
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __repr__(self) -> str:
+        return f"<Limits {sum(map(len, self._limits.values()))} armed, {len(self._due)} ticks>"
+
+    async def finish(self, call: Coroutine[Any, Any, T], waits_for: object, deadline: float) -> T:
+        """Run ``call``, whose first step yielded ``waits_for``, to its end or to ``deadline``.
+
+        Args:
+            call: a coroutine that was stepped once and has suspended.
+            waits_for: what that step yielded.
+            deadline: loop time in seconds.
+
+        Raises:
+            ElapsedError: the deadline came first.
+        """
+        limit = _Limit(waits_for)
+        tick = self._arm(limit, deadline)
+        try:
+            return await _resume(call, limit)
+        except asyncio.CancelledError as error:
+            if limit.has_passed and not _is_cancelled():
+                raise ElapsedError from error
+            raise
+        except TimeoutError as error:
+            if limit.has_passed:
+                raise ElapsedError from error
+            raise
+        finally:
+            self._disarm(limit, tick)
+
+    def _arm(self, limit: _Limit, deadline: float) -> int:
+        """Let ``limit`` pass at ``deadline``; return the tick at which it does."""
+        loop = asyncio.get_running_loop()
+        if deadline <= loop.time():
+            # As asyncio.timeout_at: what is over already need not wait for a timer.
+            loop.call_soon(limit.pass_)
+            return _PAST
+        tick = math.ceil(deadline * _TICKS_PER_S)
+        limits = self._limits.get(tick)
+        if limits is None:
+            limits = self._limits[tick] = set()
+            heappush(self._due, tick)
+            if self._due[0] == tick:
+                self._set(loop)
+        limits.add(limit)
+        return tick
+
+    def _disarm(self, limit: _Limit, tick: int) -> None:
+        limits = self._limits.get(tick)
+        if limits is not None:
+            limits.discard(limit)
+            if not limits:
+                del self._limits[tick]
+                if len(self._due) > 2 * len(self._limits) + _LEAST_LEFT:
+                    # Hardly one of these ticks comes while something is left of it.
+                    self._due = list(self._limits)
+                    heapify(self._due)
+
+    def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time() * _TICKS_PER_S
+        while self._due and (self._due[0] <= now or self._due[0] not in self._limits):
+            for limit in self._limits.pop(heappop(self._due), ()):
+                limit.pass_()
+        self._set(loop)
+
+    def _set(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = loop.call_at(self._due[0] / _TICKS_PER_S, self._ring, loop) if self._due else None
 
 
 def _is_cancelled() -> bool:
