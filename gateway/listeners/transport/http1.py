@@ -165,7 +165,6 @@ class Http1Connection(asyncio.Protocol):
             or size > opened.max_bytes
             or not ledger.has_room(size)
         ):
-            # Not as most are: the long way.
             self._take_head(head, raw, opened)
             self._take_body(body)
             self._take_end()
@@ -173,7 +172,7 @@ class Http1Connection(asyncio.Protocol):
             answered.body, tuple | list
         ):
             self._out.reply(raw, answered)
-            self._out.flush()
+            self._out.flush_soon()
             self._phase.begin(phases.IDLE)
             if not (self._out.is_closing or self._parser.in_head):
                 return
@@ -362,9 +361,10 @@ class Http1Connection(asyncio.Protocol):
         if self._phase.name is phases.LINGERING or self._phase.name is phases.CLOSING:
             return
         self._invite()
-        self._out.flush()
+        self._out.flush_soon()
         is_busy = self._serving is not None
         if not is_busy and (self._out.is_closing or (self._is_over and not self._waiting)):
+            self._out.flush()
             self._end()
         elif self._current is not None:
             self._phase.enter(phases.BODY)

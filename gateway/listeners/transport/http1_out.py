@@ -101,6 +101,11 @@ class Http1Output:
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
 
+    def flush_soon(self) -> None:
+        """Hand everything to the transport by the end of this turn of the loop."""
+        if self._parts:
+            self._ledger.flush_soon(self)
+
     def flush(self) -> None:
         """Hand everything to the transport, which keeps what the peer does not read yet."""
         parts = self._parts

@@ -80,7 +80,7 @@ class Http2Connection(asyncio.Protocol):
                     self._take_closed(event)  # type: ignore[arg-type] # likewise
         finally:
             self._out.is_held = False
-        self._out.flush()
+        self._out.flush_soon()
 
     def eof_received(self) -> bool:
         """Take the end of the stream: the peer has left."""
@@ -295,7 +295,7 @@ class Http2Connection(asyncio.Protocol):
         else:
             answer = task.result()
         self._finish(number, stream, answer)
-        self._out.flush()
+        self._out.flush_soon()
 
     def _finish(self, number: int, stream: Http2Stream, answer: Answer) -> None:
         body = answer.body

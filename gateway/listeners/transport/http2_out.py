@@ -105,6 +105,10 @@ class Http2Output:
         self.is_paused, self.paused_since = False, math.inf
         self.flush()
 
+    def flush_soon(self) -> None:
+        """Write what may be sent by the end of this turn of the loop."""
+        self._ledger.flush_soon(self)
+
     def flush(self) -> None:
         """Write what may be sent. While the peer does not read, the engine keeps the rest."""
         if self.is_held or self._transport.is_closing():

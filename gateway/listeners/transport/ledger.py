@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from gateway.core.clock import Clock
 from gateway.listeners.exchange import Answer, Application, Fields, Head
+from gateway.listeners.transport.outbox import Outbox, Output
 from gateway.listeners.transport.settings import TransportSettings
 
 SWEEP_S: Final = 0.25
@@ -21,6 +22,8 @@ request: a request that is answered out of memory would spend as much on its tim
 _log = logging.getLogger(__name__)
 
 _HEADS: Final = 256
+_FEW: Final = 2
+"""Connections whose answers cannot wake anybody together."""
 _PLAIN: Final = Answer(
     500, Fields((b"content-type", b"application/json")), (b'{"error":"internal error"}',), close=True
 )
@@ -64,6 +67,7 @@ class Ledger:
         self._heads: dict[tuple[int, Fields], bytes] = {}
         self._per_address: Counter[str] = Counter()
         self._idle = asyncio.Event()
+        self._outbox = Outbox(self.loop)
         self._sweeping = asyncio.create_task(self._sweep())
         self._tell_time()
 
@@ -120,6 +124,13 @@ class Ledger:
                 fields.lines,
             )
         return found
+
+    def flush_soon(self, output: Output) -> None:
+        """Flush ``output`` in this turn of the loop: at once while there are only a few connections."""
+        if len(self.connections) <= _FEW:
+            output.flush()
+        else:
+            self._outbox.add(output)
 
     def refusal(self, head: Head | None, status: int, message: str) -> Answer:
         """Return the application's refusal; of one that fails even at that, a plain one."""
