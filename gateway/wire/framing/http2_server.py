@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Final
 
@@ -26,6 +27,8 @@ REFUSED_STREAM: Final = int(ngh2.ErrorCode.REFUSED_STREAM)
 ENHANCE_YOUR_CALM: Final = int(ngh2.ErrorCode.ENHANCE_YOUR_CALM)
 
 Pair = tuple[bytes, bytes]
+_JOINED: Final = 16 << 10
+"""Bodies up to this size are joined: a copy costs less than telling the engine of each part."""
 _HEADS: Final = 1024
 _LONG: Final = 2048
 _GOAWAY: Final = struct.Struct(">BHBBIII")
@@ -187,7 +190,8 @@ class Http2Server:
 
     def acknowledge(self, size: int, stream: int) -> None:
         """Open the windows by ``size`` bytes of ``stream``, be it over or not."""
-        self._did(lambda: self._connection.acknowledge_received_data(size, stream))
+        with suppress(ngh2.NGH2Error):
+            self._connection.acknowledge_received_data(size, stream)
 
     def answer(
         self, stream: int, headers: Sequence[Pair], body: Iterable[Buffer], trailers: Sequence[Pair]
@@ -195,6 +199,8 @@ class Http2Server:
         """Queue a whole answer; without a body, trailers are part of its only block of headers."""
         connection = self._connection
         parts = [part for part in body if part]
+        if len(parts) > 1 and sum(map(len, parts)) <= _JOINED:
+            parts = [b"".join(parts)]
         try:
             if not parts:
                 connection.send_response(stream, (*headers, *trailers), end_stream=True)
