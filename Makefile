@@ -74,7 +74,7 @@ format: setup ## let ruff mend what it can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup loaders ## measure in one run, as ratios; writes out/bench.json
+bench: setup loaders ## measure in one run, as ratios; writes out/bench.json; ARGS=--list, ARGS="hits --quick"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cpu,bench]'
 	$(BIN)/python -m loadtests.bench $(ARGS)
 

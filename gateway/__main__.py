@@ -17,7 +17,8 @@ examples:
   edgeway policy validate compose/policy.yaml  check a policy before it goes anywhere
   edgeway policy explain --help                tell what a policy does with a request
   edgeway model certify --help                 prove a cascade's threshold on calibration data
-  edgeway conformance http://127.0.0.1:8000    check how well any server speaks the protocol
+  edgeway conformance 127.0.0.1:8000 --grpc 127.0.0.1:8001
+                                               check how well any server speaks the protocol
 
 exit codes: 0 done, 1 failed, 2 a file or an argument is wrong (the message names the line)
 """

@@ -16,6 +16,14 @@ EXAMPLES = """\
   edgeway serve settings.yaml
   REDIS_URL=redis://cache:6379/0 edgeway serve settings.yaml     where the file says ${REDIS_URL}
 
+the least that a settings file must say (docs/operating.md has the rest; compose/ has whole ones):
+
+  role: central                       or: role: edge
+  region: home                            region: home
+  models: {repository: models}            policy: policy.yaml
+
+  models/NAME/VERSION/model.onnx is served on 127.0.0.1: HTTP 8000, gRPC 8001, admin 8002
+
 signals: SIGTERM and SIGINT drain (finish what was accepted, exit 0); SIGHUP reloads the policy and the
 certificates; with several workers it replaces them one by one, so that it reloads everything
 """
