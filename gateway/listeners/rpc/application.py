@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
@@ -19,13 +20,13 @@ from gateway.listeners.front import Front
 from gateway.listeners.rpc.calls import HEALTH, Calls
 from gateway.listeners.rpc.infer import Infer
 from gateway.listeners.rpc.statuses import Statuses
-from gateway.listeners.rpc.streams import Reflection, StreamInfer, Watch, streaming
+from gateway.listeners.rpc.streams import Reflection, StreamInfer, Watch, streaming, timely
 from gateway.wire.faults import fault_of_http
-from gateway.wire.grpc_framing import PREFIX, Unpacking
+from gateway.wire.grpc_framing import PREFIX, Unpacking, parse_timeout
 from gateway.wire.oip_metadata import encode_error
 from gateway.wire.proto import messages
 
-Stream = Callable[[AsyncIterator[Buffer], Unpacking, Arrival, Generation], AsyncIterator[list[Buffer]]]
+Stream = Callable[[AsyncIterator[Buffer], Unpacking, Arrival, float], AsyncIterator[list[Buffer]]]
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class RpcApplication:
         calls = Calls(front, Desk(front, extensions))
         self._unary = calls.paths()
         self._streams: dict[str, Stream] = {
-            f"/{messages.SERVICE}/ModelStreamInfer": StreamInfer(infer),
+            f"/{messages.SERVICE}/ModelStreamInfer": StreamInfer(infer, front.generation),
             f"/{HEALTH}/Watch": Watch(calls, front.clock),
         }
         for version in ("v1", "v1alpha"):
@@ -100,14 +101,24 @@ class RpcApplication:
         # Questions may ask other servers, which wants a task.
         await in_task()
         arrival = self._infer.arrival(head)
+        if isinstance(body, AsyncIterator):
+            return self._converse(head.path, body, arrival)
         unpacking, packing = self._infer.unpacking(arrival), self._infer.packing
         coding = packing.coding(arrival)
-        if isinstance(body, AsyncIterator):
-            answers = self._streams[head.path](body, unpacking, arrival, generation)
-            return streaming(answers, self._statuses, generation.number, packing=packing, coding=coding)
         message = await self._unary[head.path](await unpacking.only(body))
         parts = packing.framed([message.SerializeToString()], coding)
         return Answer(200, packing.fields(coding), parts, (), self._statuses.ok(generation.number))
+
+    def _converse(self, path: str, body: AsyncIterator[Buffer], arrival: Arrival) -> Answer:
+        front, packing, until = self._front, self._infer.packing, math.inf
+        if arrival.grpc_timeout is not None:
+            # It is the time of the call as a whole, however many messages it has.
+            until = front.clock.now() + parse_timeout(arrival.grpc_timeout)
+        answers = self._streams[path](body, self._infer.unpacking(arrival), arrival, until)
+        if until < math.inf:
+            answers = timely(answers, until)
+        coding = packing.coding(arrival)
+        return streaming(answers, self._statuses, front.generation, packing=packing, coding=coding)
 
     def refuse(self, head: Head | None, status: int, message: str) -> Answer:  # noqa: ARG002 - the seam's
         """Render a refusal of the connection's own as a status."""

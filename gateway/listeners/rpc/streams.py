@@ -6,8 +6,9 @@ which a connection reads from ``Answer.trailers`` after the last message.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
 from msgspec.structs import force_setattr, replace
@@ -39,13 +40,16 @@ _RESPONSE: Final = b"\x12"  # the field ``infer_response``
 def streaming(
     messages_out: AsyncIterator[list[Buffer]],
     statuses: Statuses,
-    generation: int,
+    generation: Callable[[], Generation],
     *,
     packing: Packing,
     coding: str,
 ) -> Answer:
-    """Return an answer whose status is what becomes of ``messages_out``: OK, or what it raised."""
-    answer = Answer(200, packing.fields(coding), (), (), statuses.ok(generation))
+    """Return an answer whose status is what becomes of ``messages_out``: OK, or what it raised.
+
+    It names the policy generation that is in force at its end.
+    """
+    answer = Answer(200, packing.fields(coding))
 
     async def body() -> AsyncIterator[Buffer]:
         try:
@@ -53,30 +57,52 @@ def streaming(
                 for part in packing.framed(parts, coding):
                     yield part
         except GatewayError as error:
-            refusal = error
+            trailers = statuses.trailers(error, generation().number)
         except Exception:  # noqa: BLE001 - a bug behind the wire becomes a status, never a traceback
             _log.exception("a gRPC stream failed unexpectedly")
-            refusal = GatewayError(Fault.INTERNAL, "internal error")
+            trailers = statuses.trailers(GatewayError(Fault.INTERNAL, "internal error"), generation().number)
         else:
-            return
+            trailers = statuses.ok(generation().number)
         # Nobody has read them yet: a connection sends them after the body.
-        force_setattr(answer, "trailers", statuses.trailers(refusal, generation))
+        force_setattr(answer, "trailers", trailers)
 
     force_setattr(answer, "body", body())
     return answer
 
 
-class StreamInfer:
-    """Answers the requests of one stream in their order, each with one answer or one error."""
+async def timely(messages_out: AsyncIterator[list[Buffer]], until: float) -> AsyncIterator[list[Buffer]]:
+    """Return ``messages_out`` up to loop time ``until``.
 
-    def __init__(self, infer: Infer) -> None:
-        self._infer = infer
+    Raises:
+        GatewayError: DEADLINE when it comes first; what is under way then is cancelled.
+    """
+    now = asyncio.get_running_loop().time
+    while now() < until:
+        try:
+            async with asyncio.timeout_at(until):
+                parts = await anext(messages_out)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            break
+        yield parts
+    raise GatewayError(Fault.DEADLINE, "the stream's grpc-timeout has passed")
+
+
+class StreamInfer:
+    """Answers the requests of one stream in their order, each with one answer or one error.
+
+    A stream may outlive a policy: each request is one of the ``generation`` in force when it is read.
+    """
+
+    def __init__(self, infer: Infer, generation: Callable[[], Generation]) -> None:
+        self._infer, self._generation = infer, generation
 
     def __repr__(self) -> str:
         return f"<StreamInfer by {self._infer}>"
 
     async def __call__(
-        self, stream: AsyncIterator[Buffer], unpacking: Unpacking, arrival: Arrival, generation: Generation
+        self, stream: AsyncIterator[Buffer], unpacking: Unpacking, arrival: Arrival, until: float
     ) -> AsyncIterator[list[Buffer]]:
         """Answer until the client has no more, or until the first error of a client that wants it so.
 
@@ -85,15 +111,18 @@ class StreamInfer:
         """
         async for message in unpacking.each(stream):
             try:
-                yield await self._answer(message, arrival, generation)
+                yield await self._answer(message, arrival, until)
             except GatewayError as error:
                 if arrival.triton_grpc_error == "true":
                     raise
                 refused = messages.ModelStreamInferResponse(error_message=error.message)
                 yield [refused.SerializeToString()]
 
-    async def _answer(self, message: Buffer, arrival: Arrival, generation: Generation) -> list[Buffer]:
+    async def _answer(self, message: Buffer, arrival: Arrival, until: float) -> list[Buffer]:
+        generation = self._generation()
         request, inference = self._infer.request(message, arrival)
+        if until < request.deadline:
+            request = replace(request, deadline=until)
         response = await generation(request)
         if inference.marks_final:
             response = replace(response, parameters={**response.parameters, _FINAL: True})
@@ -113,7 +142,7 @@ class Watch:
         return "<Watch>"
 
     async def __call__(
-        self, stream: AsyncIterator[Buffer], unpacking: Unpacking, _arrival: Arrival, _generation: Generation
+        self, stream: AsyncIterator[Buffer], unpacking: Unpacking, _arrival: Arrival, _until: float
     ) -> AsyncIterator[list[Buffer]]:
         """Tell, until cancelled."""
         last = 0
@@ -144,7 +173,7 @@ class Reflection:
         return f"<Reflection {self._package}>"
 
     async def __call__(
-        self, stream: AsyncIterator[Buffer], unpacking: Unpacking, _arrival: Arrival, _generation: Generation
+        self, stream: AsyncIterator[Buffer], unpacking: Unpacking, _arrival: Arrival, _until: float
     ) -> AsyncIterator[list[Buffer]]:
         """Answer questions until there are no more."""
         async for message in unpacking.each(stream):
