@@ -14,7 +14,15 @@ from gateway.core.telemetry import Refused
 from gateway.core.tensor import Buffer
 from gateway.listeners.arrivals import Arrival
 from gateway.listeners.desk import Desk
-from gateway.listeners.exchange import Answer, Application, Fields, Head, Intake, PendingAnswer
+from gateway.listeners.exchange import (
+    Answer,
+    Application,
+    Fields,
+    Head,
+    Incoming,
+    Intake,
+    PendingAnswer,
+)
 from gateway.listeners.extensions import Extensions
 from gateway.listeners.front import Front
 from gateway.listeners.rpc.calls import HEALTH, Calls
@@ -26,7 +34,7 @@ from gateway.wire.grpc_framing import PREFIX, Unpacking, parse_timeout
 from gateway.wire.oip_metadata import encode_error
 from gateway.wire.proto import messages
 
-Stream = Callable[[AsyncIterator[Buffer], Unpacking, Arrival, float], AsyncIterator[list[Buffer]]]
+Stream = Callable[[Incoming, Unpacking, Arrival, float], AsyncIterator[list[Buffer]]]
 
 _log = logging.getLogger(__name__)
 
@@ -79,7 +87,7 @@ class RpcApplication:
             return self._statuses.error(full, self._front.generation().number)
         return intake
 
-    def answer(self, head: Head, body: Buffer | AsyncIterator[Buffer]) -> Answer | PendingAnswer:
+    def answer(self, head: Head, body: Buffer | Incoming) -> Answer | PendingAnswer:
         """Answer a call that ``open`` let pass."""
         generation = self._front.generation()
         if head.path != _INFER:
@@ -97,11 +105,11 @@ class RpcApplication:
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets a status
             return self._failed(error, generation)
 
-    async def _ask(self, head: Head, body: Buffer | AsyncIterator[Buffer], generation: Generation) -> Answer:
+    async def _ask(self, head: Head, body: Buffer | Incoming, generation: Generation) -> Answer:
         # Questions may ask other servers, which wants a task.
         await in_task()
         arrival = self._infer.arrival(head)
-        if isinstance(body, AsyncIterator):
+        if isinstance(body, Incoming):
             return self._converse(head.path, body, arrival)
         unpacking, packing = self._infer.unpacking(arrival), self._infer.packing
         coding = packing.coding(arrival)
@@ -109,7 +117,7 @@ class RpcApplication:
         parts = packing.framed([message.SerializeToString()], coding)
         return Answer(200, packing.fields(coding), parts, (), self._statuses.ok(generation.number))
 
-    def _converse(self, path: str, body: AsyncIterator[Buffer], arrival: Arrival) -> Answer:
+    def _converse(self, path: str, body: Incoming, arrival: Arrival) -> Answer:
         front, packing, until = self._front, self._infer.packing, math.inf
         if arrival.grpc_timeout is not None:
             # It is the time of the call as a whole, however many messages it has.

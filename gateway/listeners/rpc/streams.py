@@ -18,8 +18,8 @@ from gateway.core.errors import Fault, GatewayError
 from gateway.core.service import Generation
 from gateway.core.tensor import Buffer
 from gateway.listeners.arrivals import Arrival
-from gateway.listeners.exchange import Answer
-from gateway.listeners.rpc.calls import Calls
+from gateway.listeners.exchange import Answer, Incoming, Leaving
+from gateway.listeners.rpc.calls import NOT_SERVING, SERVICE_UNKNOWN, Calls
 from gateway.listeners.rpc.infer import Infer
 from gateway.listeners.rpc.packing import Packing
 from gateway.listeners.rpc.statuses import Statuses
@@ -52,18 +52,21 @@ def streaming(
     answer = Answer(200, packing.fields(coding))
 
     async def body() -> AsyncIterator[Buffer]:
+        refusal = None
         try:
             async for parts in messages_out:
                 for part in packing.framed(parts, coding):
                     yield part
         except GatewayError as error:
-            trailers = statuses.trailers(error, generation().number)
+            refusal = error
+        except Leaving:
+            refusal = GatewayError(Fault.UNAVAILABLE, "the server is shutting down")
         except Exception:  # noqa: BLE001 - a bug behind the wire becomes a status, never a traceback
             _log.exception("a gRPC stream failed unexpectedly")
-            trailers = statuses.trailers(GatewayError(Fault.INTERNAL, "internal error"), generation().number)
-        else:
-            trailers = statuses.ok(generation().number)
+            refusal = GatewayError(Fault.INTERNAL, "internal error")
+        number = generation().number
         # Nobody has read them yet: a connection sends them after the body.
+        trailers = statuses.trailers(refusal, number) if refusal else statuses.ok(number)
         force_setattr(answer, "trailers", trailers)
 
     force_setattr(answer, "body", body())
@@ -102,14 +105,14 @@ class StreamInfer:
         return f"<StreamInfer by {self._infer}>"
 
     async def __call__(
-        self, stream: AsyncIterator[Buffer], unpacking: Unpacking, arrival: Arrival, until: float
+        self, stream: Incoming, unpacking: Unpacking, arrival: Arrival, until: float
     ) -> AsyncIterator[list[Buffer]]:
         """Answer until the client has no more, or until the first error of a client that wants it so.
 
         Raises:
             GatewayError: of a request, where the client asked for true statuses; else of the framing.
         """
-        async for message in unpacking.each(stream):
+        async for message, size in unpacking.each(stream):
             try:
                 yield await self._answer(message, arrival, until)
             except GatewayError as error:
@@ -117,6 +120,8 @@ class StreamInfer:
                     raise
                 refused = messages.ModelStreamInferResponse(error_message=error.message)
                 yield [refused.SerializeToString()]
+            finally:
+                stream.consumed(size)
 
     async def _answer(self, message: Buffer, arrival: Arrival, until: float) -> list[Buffer]:
         generation = self._generation()
@@ -142,18 +147,26 @@ class Watch:
         return "<Watch>"
 
     async def __call__(
-        self, stream: AsyncIterator[Buffer], unpacking: Unpacking, _arrival: Arrival, _until: float
+        self, stream: Incoming, unpacking: Unpacking, _arrival: Arrival, _until: float
     ) -> AsyncIterator[list[Buffer]]:
-        """Tell, until cancelled."""
+        """Tell, until cancelled or the connection ends.
+
+        Raises:
+            Leaving: then.
+        """
         last = 0
-        async for message in unpacking.each(stream):
+        async for message, size in unpacking.each(stream):
             asked = oip_proto.parse(messages.HealthCheckRequest, bytes(message))
-            while True:
+            stream.consumed(size)
+            while not stream.is_leaving:
                 status = self._calls.health(asked.service)
                 if status != last:
                     last = status
                     yield [messages.HealthCheckResponse(status=status).SerializeToString()]
                 await self._clock.sleep(WATCH_S)
+            if last != SERVICE_UNKNOWN:
+                yield [messages.HealthCheckResponse(status=NOT_SERVING).SerializeToString()]
+            raise Leaving
 
 
 class Reflection:
@@ -173,11 +186,12 @@ class Reflection:
         return f"<Reflection {self._package}>"
 
     async def __call__(
-        self, stream: AsyncIterator[Buffer], unpacking: Unpacking, _arrival: Arrival, _until: float
+        self, stream: Incoming, unpacking: Unpacking, _arrival: Arrival, _until: float
     ) -> AsyncIterator[list[Buffer]]:
         """Answer questions until there are no more."""
-        async for message in unpacking.each(stream):
+        async for message, size in unpacking.each(stream):
             asked = oip_proto.parse(self._request, bytes(message))
+            stream.consumed(size)
             yield [self._tell(asked).SerializeToString()]
 
     def _tell(self, asked: Any) -> Any:
