@@ -45,7 +45,8 @@ class Http2Connection(asyncio.Protocol):
         self._out = Http2Output(ledger, transport, self._engine)
         self._is_leaving = self._has_said_last = False
         self._left_at = 0.0
-        self._since = ledger.loop.time()
+        self._since = self._heard = ledger.loop.time()
+        self._is_asked = False
 
     def __repr__(self) -> str:
         state = "leaving" if self._is_leaving else "open"
@@ -128,7 +129,19 @@ class Http2Connection(asyncio.Protocol):
         for number, stream in list(self._streams.items()):
             if stream.is_slow(now, settings.body_timeout_s, settings.min_body_bytes_per_s):
                 self._give_up(number, stream, 408, "the body took too long")
+        self._sweep_silent(now)
         self._out.flush()
+
+    def _sweep_silent(self, now: float) -> None:
+        """Ask a peer that is silent beside open streams for a word: who is gone, or amid a head, has none."""
+        if self._engine.has_heard:
+            self._engine.has_heard = self._is_asked = False
+            self._heard = now
+        elif now - self._heard > self._ledger.settings.request_headers_timeout_s and not self._out.is_paused:
+            if self._is_asked:
+                self._end(now)
+            self._engine.ping()
+            self._is_asked, self._heard = True, now
 
     def _sweep_idle(self, now: float) -> None:
         settings, quiet_s = self._ledger.settings, now - self._since
@@ -139,10 +152,13 @@ class Http2Connection(asyncio.Protocol):
         else:
             limit_s = min(settings.request_headers_timeout_s, settings.idle_timeout_s)
         if quiet_s > limit_s:
-            self._engine.end()
-            self._out.flush()
-            self._since = now
-            self._transport.close()
+            self._end(now)
+
+    def _end(self, now: float) -> None:
+        self._engine.end()
+        self._out.flush()
+        self._since = now
+        self._transport.close()
 
     def drain(self) -> None:
         """Take no more streams than have crossed with the word that this is the end."""
