@@ -70,7 +70,8 @@ class Wire:
         if isinstance(body, bytes) and len(body) > intake.max_bytes:
             return await read(self.application.refuse(head, 413, "too large"))
         if intake.is_stream:
-            body = in_pieces(body) if isinstance(body, bytes) else Parts(body)
+            body = in_pieces(body) if isinstance(body, bytes) else body
+            body = body if isinstance(body, Incoming) else Parts(body)
         elif not intake.is_stream and not isinstance(body, bytes):
             body = b"".join([bytes(piece) async for piece in body])
         answer, waited = await stepped(self.application.answer(head, body))

@@ -121,17 +121,14 @@ async def test_a_message_that_comes_too_slowly_is_cut():
     """A stream that waits for the next message, or for an answer, may take its time."""
     service = Slow()
     async with talking_to(service, body_timeout_s=0.2) as (listener, client):
-        idle, asking, slow = call(client, INFER), call(client, INFER, infer() + b"\0"), 0
+        idle, asking = call(client, INFER), call(client, INFER, infer())
         await until(lambda: service.asked)
         slow = call(client, INFER, infer()[:-1])
         await until(lambda: client.ended(slow))
         assert client.code(slow) == CALM
         assert not client.ended(idle) and not client.ended(asking)
         service.release.set()
-        await until(lambda: client.ended(asking))
-        assert client.code(asking) == CALM
-        assert not client.ended(idle)
-        await until(lambda: not books(listener).buffered)
+        await until(lambda: client.body(asking) and not books(listener).buffered)
 
 
 async def test_streams_do_not_hold_up_a_drain():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,10 +12,11 @@ import pytest
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Request, Response
 from gateway.listeners.rpc.application import RpcApplication
+from gateway.listeners.rpc.streams import CONCURRENT
 from gateway.wire.grpc_framing import frame
 from gateway.wire.proto import messages
 from tests.fakes.clock import VirtualClock
-from tests.fakes.exchange import Wire
+from tests.fakes.exchange import Parts, Reply, Wire
 from tests.fakes.front import EchoService, FakeGeneration, fake_front
 from tests.fakes.service import HANG, ScriptedService
 from tests.fakes.virtual_time import virtual_time
@@ -33,10 +35,12 @@ def framed(message: Any) -> bytes:
     return b"".join(map(bytes, frame([message.SerializeToString()])))
 
 
-def infer(request_id: str = "r-1") -> bytes:
+def infer(request_id: str = "r-1", **parameters: int) -> bytes:
     message = messages.ModelInferRequest(model_name="digits", id=request_id)
     message.inputs.add(name="x", datatype="FP32", shape=[1, 2])
     message.raw_input_contents.append(b"\0" * 8)
+    for name, value in parameters.items():
+        message.parameters[name].int64_param = value
     return framed(message)
 
 
@@ -68,6 +72,110 @@ async def test_each_request_of_a_stream_is_one_of_the_policy_in_force():
 
     assert answers(reply.body) == ["before", "a key is needed"]
     assert (reply.trailers["grpc-status"], reply.trailers[NUMBER]) == ("0", "2")
+
+
+class Gated(EchoService):
+    """Answers a request when its gate opens, by its id; ``running``: requests under way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gates: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self.running: list[str] = []
+
+    async def __call__(self, request: Request) -> Response:
+        self.running.append(request.id)
+        try:
+            await self.gates[request.id].wait()
+            return await super().__call__(request)
+        finally:
+            self.running.remove(request.id)
+
+
+def conversation(service: Any, *ids: str, **headers: str) -> tuple[Parts, asyncio.Task[Reply]]:
+    """A stream of these requests, which stays open, and what becomes of it."""
+
+    async def sent() -> AsyncIterator[bytes]:
+        for each in ids:
+            yield infer(each)
+        await asyncio.Event().wait()
+
+    stream = Parts(sent())
+    return stream, asyncio.create_task(wire(service).ask("POST", STREAM, stream, GRPC | headers))
+
+
+@virtual_time
+async def test_requests_of_a_stream_are_under_way_together():
+    """So that they can be batched; up to a bound, in their order, and each is needed until it is answered."""
+    service, ids = Gated(), [f"{number}" for number in range(CONCURRENT + 2)]
+    stream, asking = conversation(service, *ids)
+    await asyncio.sleep(1)
+    assert service.running == ids[:CONCURRENT]
+
+    service.gates["1"].set()
+    await asyncio.sleep(1)
+    assert (service.running, stream.needless) == (["0", *ids[2:CONCURRENT]], 0)
+
+    service.gates["0"].set()
+    await asyncio.sleep(1)
+    assert (service.running, stream.needless) == (ids[2:], len(infer("0")) + len(infer("1")))
+
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert service.running == []
+
+
+@virtual_time
+async def test_steps_of_a_sequence_are_taken_one_after_the_other():
+    """The model at the other end may have state."""
+    service = Gated()
+
+    async def sent() -> AsyncIterator[bytes]:
+        yield infer("free") + infer("1", sequence_id=7) + infer("2", sequence_id=7) + infer("3")
+        await asyncio.Event().wait()
+
+    asking = asyncio.create_task(wire(service).ask("POST", STREAM, sent(), GRPC))
+    for gate, running in (("", ["free", "1"]), ("1", ["free", "2"]), ("2", ["free", "3"])):
+        service.gates[gate].set()
+        await asyncio.sleep(1)
+        assert service.running == running
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+
+
+async def test_answers_come_in_the_order_of_the_requests():
+    service = Gated()
+    for gate in ("b", "a"):
+        service.gates[gate].set()
+    wrong = messages.ModelInferRequest(model_name="digits")
+    wrong.inputs.add(name="x", datatype="FP32", shape=[-1])
+
+    async def sent() -> AsyncIterator[bytes]:
+        yield infer("c") + infer("b") + framed(wrong) + infer("a")
+        await asyncio.sleep(0.01)
+        service.gates["c"].set()
+
+    reply = await wire(service).ask("POST", STREAM, sent(), GRPC)
+
+    first, second, third, fourth = answers(reply.body)
+    assert (first, second, fourth) == ("c", "b", "a")
+    assert "negative dimension" in third
+
+
+@virtual_time
+async def test_a_stream_that_ends_by_an_error_cancels_the_rest():
+    service = Gated()
+    wrong = messages.ModelInferRequest(model_name="digits")
+    wrong.inputs.add(name="x", datatype="FP32", shape=[-1])
+
+    async def sent() -> AsyncIterator[bytes]:
+        yield framed(wrong) + infer("a") + infer("b")
+        await asyncio.sleep(99)
+
+    reply = await wire(service).ask("POST", STREAM, sent(), GRPC | {"triton_grpc_error": "true"})
+
+    assert (reply.trailers["grpc-status"], reply.body, service.running) == ("3", b"", [])
 
 
 @virtual_time

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Final
 
 from gateway.core.errors import Fault, GatewayError
@@ -34,7 +34,7 @@ from gateway.wire.grpc_framing import PREFIX, Unpacking, parse_timeout
 from gateway.wire.oip_metadata import encode_error
 from gateway.wire.proto import messages
 
-Stream = Callable[[Incoming, Unpacking, Arrival, float], AsyncIterator[list[Buffer]]]
+Stream = Callable[[Incoming, Unpacking, Arrival, float], AsyncGenerator[list[Buffer], None]]
 
 _log = logging.getLogger(__name__)
 
