@@ -11,6 +11,7 @@ waiting has cost no task.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import AsyncIterator, Coroutine, Generator
 from typing import Any, Protocol
 
@@ -106,6 +107,34 @@ class Intake(msgspec.Struct, frozen=True):
     is_stream: bool = False
 
 
+class Leaving(Exception):  # noqa: N818 - it is no error, but the end of a conversation
+    """The connection ends: what comes from here on is not answered any more."""
+
+
+class Incoming(AsyncIterator[Buffer]):
+    """A body that is read while it comes, part by part.
+
+    Only its reader knows where its messages end, and tells what depends on that. The iteration ends with the
+    body. It raises ConnectionResetError when the peer left before, and Leaving when the connection ends:
+    messages that have begun by that time are given out before, and none that begins later is waited for.
+    """
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def is_leaving(self) -> bool:
+        """Whether the connection ends."""
+
+    @abstractmethod
+    def within(self, size: int) -> None:
+        """Take note that ``size`` bytes of a message are there and the rest is waited for; 0: of none."""
+
+    @abstractmethod
+    def consumed(self, size: int) -> None:
+        """Take note that ``size`` bytes that were read are needed no more; till then they are counted."""
+
+
 class TooMuch(Exception):  # noqa: N818 - it is a fact about a body, answered in the application's own terms
     """The body is longer than its intake, declared or sent."""
 
@@ -117,7 +146,7 @@ class Application(Protocol):
         """Say how the body is taken, or refuse with an answer; must not wait and must not raise."""
         ...
 
-    def answer(self, head: Head, body: Buffer | AsyncIterator[Buffer]) -> Answer | PendingAnswer:
+    def answer(self, head: Head, body: Buffer | Incoming) -> Answer | PendingAnswer:
         """Answer a request whose body is there (``bytes``), or coming (a stream, when the intake says so).
 
         A coroutine is cancelled when the client leaves or resets its stream. Nothing is raised but

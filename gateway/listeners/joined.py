@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Final
 
 from gateway.core.tensor import Buffer
-from gateway.listeners.exchange import Answer, Application, Head, Intake, PendingAnswer
+from gateway.listeners.exchange import Answer, Application, Head, Incoming, Intake, PendingAnswer
 
 _GRPC: Final = "application/grpc"
 _CHOSEN: Final = "joined"
@@ -26,7 +25,7 @@ class Joined:
         """Ask the one that it is for."""
         return self._choose(head).open(head)
 
-    def answer(self, head: Head, body: Buffer | AsyncIterator[Buffer]) -> Answer | PendingAnswer:
+    def answer(self, head: Head, body: Buffer | Incoming) -> Answer | PendingAnswer:
         """Let the one answer that it is for."""
         return self._choose(head).answer(head, body)
 

@@ -6,7 +6,7 @@ A message is one byte (1: compressed), four bytes of length, and that many bytes
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import quote
 
 from gateway.core.errors import Fault, GatewayError
@@ -22,6 +22,18 @@ ENCODINGS: Final = "identity,gzip,deflate"
 _UNITS_S: Final = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 _PLAIN: Final = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
 _MAX_MESSAGE: Final = 1024  # characters; a status travels in a header block that clients bound to 8 KiB
+
+
+class Source(Protocol):
+    """Where the messages of a stream come from."""
+
+    def __aiter__(self) -> AsyncIterator[Buffer]:
+        """Return the parts in their order, cut anywhere."""
+        ...
+
+    def within(self, size: int) -> None:
+        """Hear that ``size`` bytes of a message have been read and the rest is waited for; 0: of none."""
+        ...
 
 
 class Unpacking:
@@ -62,8 +74,8 @@ class Unpacking:
         message = self.plain(body)
         return await self._inflated(body[0], memoryview(body)[PREFIX:]) if message is None else message
 
-    async def each(self, stream: AsyncIterator[Buffer]) -> AsyncIterator[Buffer]:
-        """Return the messages of a stream as they come.
+    async def each(self, stream: Source) -> AsyncIterator[tuple[Buffer, int]]:
+        """Return the messages of a stream as they come, each with the bytes that it took on the wire.
 
         Raises:
             GatewayError: as ``only`` has it.
@@ -82,8 +94,10 @@ class Unpacking:
                 message = bytes(memoryview(held)[PREFIX:needed])
                 flag = held[0]
                 del held[:needed]
-                needed = PREFIX
-                yield message if flag == 0 else await self._inflated(flag, message)
+                needed, took = PREFIX, needed
+                stream.within(0)
+                yield message if flag == 0 else await self._inflated(flag, message), took
+            stream.within(len(held))
         if held:
             raise GatewayError(Fault.INVALID, "the stream ends within a message")
 

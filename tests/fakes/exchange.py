@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.listeners.exchange import Answer, Application, Head, PendingAnswer
+from gateway.listeners.exchange import Answer, Application, Head, Incoming, PendingAnswer
 
 
 @dataclass
@@ -69,17 +69,44 @@ class Wire:
             return await read(intake)
         if isinstance(body, bytes) and len(body) > intake.max_bytes:
             return await read(self.application.refuse(head, 413, "too large"))
-        if intake.is_stream and isinstance(body, bytes):
-            body = in_pieces(body)
+        if intake.is_stream:
+            body = in_pieces(body) if isinstance(body, bytes) else body
+            body = body if isinstance(body, Incoming) else Parts(body)
         elif not intake.is_stream and not isinstance(body, bytes):
             body = b"".join([bytes(piece) async for piece in body])
         answer, waited = await stepped(self.application.answer(head, body))
         return await read(answer, waited=waited)
 
 
-async def in_pieces(body: bytes, size: int = 7) -> AsyncIterator[bytes]:
-    for start in range(0, len(body), size):
-        yield body[start : start + size]
+class Parts(Incoming):
+    """A body as an application reads it, out of ``parts``; it keeps what its reader says about it."""
+
+    def __init__(self, parts: AsyncIterator[bytes]) -> None:
+        self.parts = parts
+        self.leaves = False
+        self.waits: list[int] = []
+        self.needless = 0
+
+    async def __anext__(self) -> bytes:
+        return await anext(self.parts)
+
+    @property
+    def is_leaving(self) -> bool:
+        return self.leaves
+
+    def within(self, size: int) -> None:
+        self.waits.append(size)
+
+    def consumed(self, size: int) -> None:
+        self.needless += size
+
+
+def in_pieces(body: bytes, size: int = 7) -> Parts:
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(body), size):
+            yield body[start : start + size]
+
+    return Parts(pieces())
 
 
 async def stepped(answered: Answer | PendingAnswer) -> tuple[Answer, bool]:

@@ -275,6 +275,34 @@ async def test_life_is_what_brings_requests(drip: bytes):
         writer.transport.abort()
 
 
+@pytest.mark.parametrize("drips", [True, False])
+async def test_a_head_that_never_ends_beside_an_open_stream(drips: bool):
+    """Open streams keep their connection, but nobody can answer a ping amid a head."""
+    async with wired(deaf, STREAMED, request_headers_timeout_s=0.3) as it:
+        reader, writer = await asyncio.open_connection("127.0.0.1", it.listener.port)
+        writer.write(BEGIN + headers(1, [*POST, (b"deaf", b"1")], end=False))
+        await until(lambda: it.ledger.running)
+        half = iter(frame(HEADERS, 0, 3, block([*POST, (b"x", b"y" * 2000)])))
+        writer.write(bytes(next(half) for _ in range(20)))
+        over = asyncio.create_task(closed(reader))
+        for _ in range(100):
+            await asyncio.sleep(0.03)
+            if over.done():
+                break
+            if drips:
+                writer.write(bytes((next(half),)))
+        assert over.done()
+        writer.transport.abort()
+
+
+async def test_a_silent_peer_that_answers_pings_is_not_cut():
+    async with wired(deaf, STREAMED, request_headers_timeout_s=0.1) as it, it.client() as client:
+        stream = client.ask(headers=[(b"deaf", b"1")], end=False)
+        await asyncio.sleep(1)
+        assert sum(isinstance(event, ngh2.PingReceived) for event in client.events) > 1
+        assert not client.is_over and not client.ended(stream)
+
+
 async def test_preface_that_does_not_end():
     async with wired(echo, request_headers_timeout_s=0.1) as it:
         reader, writer = await asyncio.open_connection("127.0.0.1", it.listener.port)

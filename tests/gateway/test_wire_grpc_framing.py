@@ -65,9 +65,18 @@ async def test_streams_in_any_pieces(sent, size):
     """Messages come out whole wherever the stream was cut."""
     body = b"".join(map(framed, sent))
 
-    read = [bytes(message) async for message in unpacking().each(in_pieces(body, size))]
+    read = [(bytes(message), took) async for message, took in unpacking().each(in_pieces(body, size))]
 
-    assert read == sent
+    assert read == [(message, len(message) + 5) for message in sent]
+
+
+async def test_a_stream_hears_whether_a_message_is_under_way():
+    """Never while the message before it is being answered."""
+    source = in_pieces(framed(b"abc") + framed(b"d"), 6)
+
+    waits = [source.waits.copy() async for _ in unpacking().each(source)]
+
+    assert (waits, source.waits) == ([[6, 0], [6, 0, 4, 0]], [6, 0, 4, 0, 0])
 
 
 @pytest.mark.parametrize(
@@ -86,7 +95,7 @@ async def test_compressed_stream():
     """Messages of a stream may be compressed one by one."""
     body = framed(b"a") + framed(gzip.compress(b"b"), 1)
 
-    assert [bytes(m) async for m in unpacking("gzip").each(in_pieces(body))] == [b"a", b"b"]
+    assert [bytes(m) async for m, _ in unpacking("gzip").each(in_pieces(body))] == [b"a", b"b"]
 
 
 def test_frames():

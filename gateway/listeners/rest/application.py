@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import Final, cast
 
@@ -13,7 +13,7 @@ from gateway.core.stepping import in_task
 from gateway.core.telemetry import Refused
 from gateway.core.tensor import Buffer
 from gateway.listeners.desk import Desk
-from gateway.listeners.exchange import Answer, Application, Head, Intake, PendingAnswer
+from gateway.listeners.exchange import Answer, Application, Head, Incoming, Intake, PendingAnswer
 from gateway.listeners.extensions import Extensions
 from gateway.listeners.front import Front
 from gateway.listeners.rest.answers import Answers, Refusal
@@ -68,7 +68,7 @@ class RestApplication:
             return self._answers.error(full, self._front.generation().number)
         return self._intakes[target.ask]
 
-    def answer(self, head: Head, body: Buffer | AsyncIterator[Buffer]) -> Answer | PendingAnswer:
+    def answer(self, head: Head, body: Buffer | Incoming) -> Answer | PendingAnswer:
         """Answer a request that ``open`` let pass."""
         generation = self._front.generation()
         target: Target = head.notes[_TARGET]

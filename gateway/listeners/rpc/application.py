@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
+import math
+from collections.abc import AsyncGenerator, Callable
 from typing import Final
 
 from gateway.core.errors import Fault, GatewayError
@@ -13,19 +14,27 @@ from gateway.core.telemetry import Refused
 from gateway.core.tensor import Buffer
 from gateway.listeners.arrivals import Arrival
 from gateway.listeners.desk import Desk
-from gateway.listeners.exchange import Answer, Application, Fields, Head, Intake, PendingAnswer
+from gateway.listeners.exchange import (
+    Answer,
+    Application,
+    Fields,
+    Head,
+    Incoming,
+    Intake,
+    PendingAnswer,
+)
 from gateway.listeners.extensions import Extensions
 from gateway.listeners.front import Front
 from gateway.listeners.rpc.calls import HEALTH, Calls
 from gateway.listeners.rpc.infer import Infer
 from gateway.listeners.rpc.statuses import Statuses
-from gateway.listeners.rpc.streams import Reflection, StreamInfer, Watch, streaming
+from gateway.listeners.rpc.streams import Reflection, StreamInfer, Watch, streaming, timely
 from gateway.wire.faults import fault_of_http
-from gateway.wire.grpc_framing import PREFIX, Unpacking
+from gateway.wire.grpc_framing import PREFIX, Unpacking, parse_timeout
 from gateway.wire.oip_metadata import encode_error
 from gateway.wire.proto import messages
 
-Stream = Callable[[AsyncIterator[Buffer], Unpacking, Arrival, Generation], AsyncIterator[list[Buffer]]]
+Stream = Callable[[Incoming, Unpacking, Arrival, float], AsyncGenerator[list[Buffer], None]]
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +56,7 @@ class RpcApplication:
         calls = Calls(front, Desk(front, extensions))
         self._unary = calls.paths()
         self._streams: dict[str, Stream] = {
-            f"/{messages.SERVICE}/ModelStreamInfer": StreamInfer(infer),
+            f"/{messages.SERVICE}/ModelStreamInfer": StreamInfer(infer, front.generation),
             f"/{HEALTH}/Watch": Watch(calls, front.clock),
         }
         for version in ("v1", "v1alpha"):
@@ -78,7 +87,7 @@ class RpcApplication:
             return self._statuses.error(full, self._front.generation().number)
         return intake
 
-    def answer(self, head: Head, body: Buffer | AsyncIterator[Buffer]) -> Answer | PendingAnswer:
+    def answer(self, head: Head, body: Buffer | Incoming) -> Answer | PendingAnswer:
         """Answer a call that ``open`` let pass."""
         generation = self._front.generation()
         if head.path != _INFER:
@@ -96,18 +105,28 @@ class RpcApplication:
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets a status
             return self._failed(error, generation)
 
-    async def _ask(self, head: Head, body: Buffer | AsyncIterator[Buffer], generation: Generation) -> Answer:
+    async def _ask(self, head: Head, body: Buffer | Incoming, generation: Generation) -> Answer:
         # Questions may ask other servers, which wants a task.
         await in_task()
         arrival = self._infer.arrival(head)
+        if isinstance(body, Incoming):
+            return self._converse(head.path, body, arrival)
         unpacking, packing = self._infer.unpacking(arrival), self._infer.packing
         coding = packing.coding(arrival)
-        if isinstance(body, AsyncIterator):
-            answers = self._streams[head.path](body, unpacking, arrival, generation)
-            return streaming(answers, self._statuses, generation.number, packing=packing, coding=coding)
         message = await self._unary[head.path](await unpacking.only(body))
         parts = packing.framed([message.SerializeToString()], coding)
         return Answer(200, packing.fields(coding), parts, (), self._statuses.ok(generation.number))
+
+    def _converse(self, path: str, body: Incoming, arrival: Arrival) -> Answer:
+        front, packing, until = self._front, self._infer.packing, math.inf
+        if arrival.grpc_timeout is not None:
+            # It is the time of the call as a whole, however many messages it has.
+            until = front.clock.now() + parse_timeout(arrival.grpc_timeout)
+        answers = self._streams[path](body, self._infer.unpacking(arrival), arrival, until)
+        if until < math.inf:
+            answers = timely(answers, until)
+        coding = packing.coding(arrival)
+        return streaming(answers, self._statuses, front.generation, packing=packing, coding=coding)
 
     def refuse(self, head: Head | None, status: int, message: str) -> Answer:  # noqa: ARG002 - the seam's
         """Render a refusal of the connection's own as a status."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from gateway.core.stepping import begin
 from gateway.core.tensor import Buffer
-from gateway.listeners.exchange import Answer, Head, Intake
+from gateway.listeners.exchange import Answer, Head, Incoming, Intake
 from gateway.listeners.transport.http1_phase import DRAIN_SILENCE_S
 from gateway.listeners.transport.http2_out import Http2Output
 from gateway.listeners.transport.http2_stream import Http2Stream
@@ -46,7 +45,8 @@ class Http2Connection(asyncio.Protocol):
         self._out = Http2Output(ledger, transport, self._engine)
         self._is_leaving = self._has_said_last = False
         self._left_at = 0.0
-        self._since = ledger.loop.time()
+        self._since = self._heard = ledger.loop.time()
+        self._is_asked = False
 
     def __repr__(self) -> str:
         state = "leaving" if self._is_leaving else "open"
@@ -125,10 +125,23 @@ class Http2Connection(asyncio.Protocol):
             # What crossed with the first word has come by now. What comes after this is not answered.
             self._has_said_last = True
             self._engine.end()
+            self._leave_streams()
         for number, stream in list(self._streams.items()):
             if stream.is_slow(now, settings.body_timeout_s, settings.min_body_bytes_per_s):
-                self._refuse(number, stream.head, 408, "the body took too long")
+                self._give_up(number, stream, 408, "the body took too long")
+        self._sweep_silent(now)
         self._out.flush()
+
+    def _sweep_silent(self, now: float) -> None:
+        """Ask a peer that is silent beside open streams for a word: who is gone, or amid a head, has none."""
+        if self._engine.has_heard:
+            self._engine.has_heard = self._is_asked = False
+            self._heard = now
+        elif now - self._heard > self._ledger.settings.request_headers_timeout_s and not self._out.is_paused:
+            if self._is_asked:
+                self._end(now)
+            self._engine.ping()
+            self._is_asked, self._heard = True, now
 
     def _sweep_idle(self, now: float) -> None:
         settings, quiet_s = self._ledger.settings, now - self._since
@@ -139,10 +152,13 @@ class Http2Connection(asyncio.Protocol):
         else:
             limit_s = min(settings.request_headers_timeout_s, settings.idle_timeout_s)
         if quiet_s > limit_s:
-            self._engine.end()
-            self._out.flush()
-            self._since = now
-            self._transport.close()
+            self._end(now)
+
+    def _end(self, now: float) -> None:
+        self._engine.end()
+        self._out.flush()
+        self._since = now
+        self._transport.close()
 
     def drain(self) -> None:
         """Take no more streams than have crossed with the word that this is the end."""
@@ -150,7 +166,14 @@ class Http2Connection(asyncio.Protocol):
             self._is_leaving = True
             self._left_at = self._since = self._ledger.loop.time()
             self._engine.announce_end()
+            self._leave_streams()
             self._out.flush()
+
+    def _leave_streams(self) -> None:
+        """Let conversations end after what they have begun to say: by themselves they may never end."""
+        for stream in self._streams.values():
+            if stream.body is not None:
+                stream.body.leave()
 
     def abort(self) -> None:
         """End now."""
@@ -176,12 +199,14 @@ class Http2Connection(asyncio.Protocol):
         else:
             stream = self._streams[number] = Http2Stream(head, opened, self._ledger.loop.time())
             if opened.is_stream:
-                stream.body = BodyStream(lambda _flows: None)
+                stream.body = BodyStream(
+                    lambda _flows: None,
+                    taken=partial(self._has_read, number, stream),
+                    done=partial(self._has_consumed, stream),
+                )
                 if event.is_complete:
                     self._take_end(number)
-                self._serve(
-                    number, stream, _acknowledging(stream.body, partial(self._has_read, number, stream))
-                )
+                self._serve(number, stream, stream.body)
             elif event.is_complete:
                 self._take_end(number)
 
@@ -194,7 +219,8 @@ class Http2Connection(asyncio.Protocol):
             self._acknowledge(number, size)
             return
         if stream.body is None:
-            # Bodies are bounded by their intake and all together: the windows only pace them.
+            # Bodies are bounded by their intake and in the ledger, where they stay until nobody needs them:
+            # the windows only pace them.
             self._acknowledge(number, size)
         has_room = self._ledger.has_room(size)
         self._ledger.buffered += size
@@ -232,10 +258,10 @@ class Http2Connection(asyncio.Protocol):
         stream = self._streams.pop(number, None)
         if stream is not None and stream.held:
             self._ledger.buffered -= stream.held
-            if stream.body is not None:
+            if stream.unread:
                 # What nobody will read must not keep the window of all streams closed.
-                self._acknowledge(number, stream.held)
-            stream.held = 0
+                self._acknowledge(number, stream.unread)
+            stream.held = stream.unread = 0
         return stream
 
     def _drop(self, number: int) -> None:
@@ -268,7 +294,7 @@ class Http2Connection(asyncio.Protocol):
         self._drop(number)
         self._out.reply(number, head, answer, is_complete=is_complete)
 
-    def _serve(self, number: int, stream: Http2Stream, body: Buffer | AsyncIterator[Buffer]) -> None:
+    def _serve(self, number: int, stream: Http2Stream, body: Buffer | Incoming) -> None:
         self._ledger.running += 1
         try:
             call = self._application.answer(stream.head, body)
@@ -321,10 +347,15 @@ class Http2Connection(asyncio.Protocol):
 
     def _has_read(self, number: int, stream: Http2Stream, size: int) -> None:
         """Open the windows for what the application has read; nothing of a stream that is struck out."""
+        if stream.unread:
+            stream.unread -= size
+            self._acknowledge(number, size)
+
+    def _has_consumed(self, stream: Http2Stream, size: int) -> None:
+        """Strike out of the books what the application is done with, unless its stream is struck out."""
         if stream.held:
             stream.held -= size
             self._ledger.buffered -= size
-            self._acknowledge(number, size)
 
     def _acknowledge(self, number: int, size: int) -> None:
         self._engine.acknowledge(size, number)
@@ -333,13 +364,6 @@ class Http2Connection(asyncio.Protocol):
 
 def _too_large(intake: Intake) -> str:
     return f"the body is larger than {intake.max_bytes} bytes"
-
-
-async def _acknowledging(body: BodyStream, acknowledge: Any) -> AsyncIterator[Buffer]:
-    """Open the windows as far as the body has been read, and not before."""
-    async for part in body:
-        yield part
-        acknowledge(len(part))
 
 
 _: type[Connection] = Http2Connection

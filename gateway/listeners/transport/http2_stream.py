@@ -7,13 +7,14 @@ from typing import Any
 
 from gateway.core.tensor import Buffer
 from gateway.listeners.exchange import Head, Intake
-from gateway.listeners.transport.streams import BodyStream, gather
+from gateway.listeners.transport.streams import BodyStream, gather, too_slow
 
 
 class Http2Stream:
     """A request that is coming or being answered.
 
-    ``held``: bytes of its body that are counted as buffered. ``size``: all that have come.
+    ``held``: bytes of its body that are counted as buffered. ``unread``: those of a streamed one that nobody
+    has read, so that the windows stay closed for as much. ``size``: all that have come.
     """
 
     __slots__ = (
@@ -27,11 +28,12 @@ class Http2Stream:
         "is_complete",
         "size",
         "task",
+        "unread",
     )
 
     def __init__(self, head: Head, intake: Intake, began: float) -> None:
         self.head, self.intake, self.began = head, intake, began
-        self.size = self.held = 0
+        self.size = self.held = self.unread = 0
         self.is_complete = self.is_closed = False
         self.body: BodyStream | None = None
         self.task: asyncio.Task[Any] | None = None
@@ -46,6 +48,7 @@ class Http2Stream:
         self.size += len(part)
         self.held += len(part)
         if self.body is not None:
+            self.unread += len(part)
             self.body.add(part)
         else:
             gather(self._parts, part)
@@ -56,11 +59,9 @@ class Http2Stream:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def is_slow(self, now: float, patience_s: float, bytes_per_s: int) -> bool:
-        """Whether the body that is waited for comes too slowly.
-
-        The first seconds may be slow; over the rest the average counts.
-        """
-        elapsed_s = now - self.began
-        if self.is_complete or self.body is not None or elapsed_s <= patience_s:
+        """Whether the body that is waited for comes too slowly; of a streamed one, the message."""
+        if self.is_complete:
             return False
-        return self.size < bytes_per_s * (elapsed_s - patience_s / 2)
+        if self.body is not None:
+            return self.body.is_slow(now, patience_s, bytes_per_s)
+        return too_slow(self.size, now - self.began, patience_s, bytes_per_s)

@@ -61,7 +61,8 @@ class Ledger:
         self.running = 0
         """Requests that are complete and not answered."""
         self.buffered = 0
-        """Bytes of bodies on their way or waiting."""
+        """Bytes of bodies that have come and that somebody still needs: of a whole body until it is answered,
+        of a streamed one until its reader has consumed them. Streams over HTTP/1.1 are not counted."""
         self.is_draining = False
         self.date = b""
         self._heads: dict[tuple[int, Fields], bytes] = {}

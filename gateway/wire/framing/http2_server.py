@@ -97,7 +97,8 @@ Event = Request | TooLarge | Data | Complete | Closed
 class Http2Server:
     """One connection. Whoever owns it moves bytes: ``feed`` takes the peer's, ``output`` gives ours.
 
-    ``has_begun``: the peer has said its preface, with the SETTINGS that belong to it.
+    ``has_begun``: the peer has said its preface, with the SETTINGS that belong to it. ``has_heard``: a frame
+    has come to its end since somebody set this to False; of a head, the last one.
     """
 
     def __init__(
@@ -122,7 +123,7 @@ class Http2Server:
         )
         self._max_head_bytes, self._max_headers = max_head_bytes, max_headers
         self._newest = 0
-        self.has_begun = False
+        self.has_begun = self.has_heard = False
         self._has_cut = False
         self._last_word: bytes | None = None
         self._connection = connection = ngh2.Connection(ngh2.Role.SERVER, configuration)
@@ -156,9 +157,11 @@ class Http2Server:
             self._break(error)
             raise FramingError(str(error)) from None
         events: list[Event] = []
+        heard = connection.events()
+        self.has_heard |= bool(heard)
         # Any: mypy does not follow a comparison of types, which is what is quick here.
         event: Any
-        for event in connection.events():
+        for event in heard:
             kind = type(event)
             if kind is ngh2.DataReceived:
                 # Frames without data are free for who sends them; they cost us nothing either.
@@ -237,6 +240,10 @@ class Http2Server:
     def queued(self, stream: int | None = None) -> int:
         """Return the bytes of a stream's answer, or of all, that have not been let out yet."""
         return self._connection.queued_body_size(stream) if self._last_word is None else 0
+
+    def ping(self) -> None:
+        """Queue a question that a peer answers between any two frames, but not amid a head."""
+        self._did(self._connection.ping)
 
     def announce_end(self) -> None:
         """Queue word that no more streams should be opened; those that cross with it are still taken."""
