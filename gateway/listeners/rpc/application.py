@@ -12,6 +12,7 @@ from gateway.core.stepping import in_task
 from gateway.core.telemetry import Refused
 from gateway.core.tensor import Buffer
 from gateway.listeners.arrivals import Arrival
+from gateway.listeners.aside import Aside
 from gateway.listeners.desk import Desk
 from gateway.listeners.exchange import Answer, Application, Fields, Head, Intake, PendingAnswer
 from gateway.listeners.extensions import Extensions
@@ -30,9 +31,12 @@ Stream = Callable[[AsyncIterator[Buffer], Unpacking, Arrival, Generation], Async
 _log = logging.getLogger(__name__)
 
 _INFER: Final = f"/{messages.SERVICE}/ModelInfer"
+_STREAM: Final = f"/{messages.SERVICE}/ModelStreamInfer"
 _TYPES: Final = frozenset({"application/grpc", "application/grpc+proto"})
 _REFUSED: Final = Fields((b"content-type", b"application/json"))
-_SMALL: Final = 1 << 20
+_SMALL: Final = 64 << 10
+"""Bytes of a message that asks about models: a name or two, and settings."""
+
 _ENDLESS: Final = 1 << 62
 
 
@@ -44,16 +48,17 @@ class RpcApplication:
         self._front = front
         self._statuses = Statuses(front.region)
         self._infer = infer = Infer(front, self._statuses, extensions.settings)
+        self._aside = Aside(_SMALL, extensions.settings.inflate_ratio)
         calls = Calls(front, Desk(front, extensions))
         self._unary = calls.paths()
         self._streams: dict[str, Stream] = {
-            f"/{messages.SERVICE}/ModelStreamInfer": StreamInfer(infer),
+            _STREAM: StreamInfer(infer),
             f"/{HEALTH}/Watch": Watch(calls, front.clock),
         }
         for version in ("v1", "v1alpha"):
             package = f"grpc.reflection.{version}"
             self._streams[f"/{package}.ServerReflection/ServerReflectionInfo"] = Reflection(package)
-        small, whole = Intake(_SMALL), Intake(front.max_body_bytes + PREFIX)
+        small, whole = Intake(_SMALL + PREFIX), Intake(front.max_body_bytes + PREFIX)
         self._intakes = dict.fromkeys(self._unary, small) | {_INFER: whole}
         self._intakes |= dict.fromkeys(self._streams, Intake(_ENDLESS, is_stream=True))
 
@@ -100,7 +105,11 @@ class RpcApplication:
         # Questions may ask other servers, which wants a task.
         await in_task()
         arrival = self._infer.arrival(head)
-        unpacking, packing = self._infer.unpacking(arrival), self._infer.packing
+        packing = self._infer.packing
+        if head.path == _STREAM:
+            unpacking = self._infer.unpacking(arrival)
+        else:
+            unpacking = Unpacking(_SMALL, arrival.grpc_encoding, self._aside.inflate)
         coding = packing.coding(arrival)
         if isinstance(body, AsyncIterator):
             answers = self._streams[head.path](body, unpacking, arrival, generation)
