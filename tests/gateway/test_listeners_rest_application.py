@@ -98,6 +98,25 @@ async def test_small_answers_are_not_compressed():
     assert "content-encoding" not in reply.headers
 
 
+@pytest.mark.parametrize(("elements", "coding"), [(60_000, "gzip"), (70_000, None)])
+async def test_large_answers_are_not_compressed(elements, coding):
+    """Above 256 KiB it would hold others up for longer than they should wait."""
+    head = (
+        b'{"inputs":[{"name":"x","datatype":"FP32","shape":[%d],"parameters":{"binary_data_size":%d}}],%b}'
+        % (
+            elements,
+            4 * elements,
+            b'"parameters":{"binary_data_output":true}',
+        )
+    )
+    said = {"Inference-Header-Content-Length": str(len(head)), "Accept-Encoding": "gzip"}
+
+    reply = await wire().ask("POST", INFER, head + bytes(4 * elements), said)
+
+    assert reply.status == 200
+    assert reply.headers.get("content-encoding") == coding
+
+
 async def test_other_codings_are_refused():
     """501, with those that are known."""
     reply = await wire().ask("POST", INFER, b"x", {"Content-Encoding": "br"})
