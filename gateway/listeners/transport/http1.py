@@ -279,7 +279,8 @@ class Http1Connection(asyncio.Protocol):
     def _begin(self, head: Head, body: Buffer | BodyStream) -> Answer | asyncio.Task[Answer]:
         try:
             return begin(self._application.answer(head, body), self._ledger.loop, self._done)
-        except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer
+        except (Exception, asyncio.CancelledError):  # noqa: BLE001 - whatever it is, the client gets an answer
+            # Without a task nobody can have cancelled it: it met a cancellation that was not its own.
             _log.exception("an HTTP request failed outside of its application")
             return self._ledger.refusal(head, 500, _INTERNAL)
 
@@ -297,12 +298,11 @@ class Http1Connection(asyncio.Protocol):
         self._task = None
         serving = self._serving
         assert serving is not None
-        error = None if task.cancelled() else task.exception()
-        if error is not None:
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is not None and not (task.cancelled() and self._transport.is_closing()):
             _log.error("an HTTP request failed outside of its application", exc_info=error)
-        if task.cancelled() or self._transport.is_closing():
+        if self._transport.is_closing():
             self._end_serving()
-            # Whoever else cancelled it: there is no answer.
             self.abort()
             return
         answer = task.result() if error is None else self._ledger.refusal(serving[0], 500, _INTERNAL)
