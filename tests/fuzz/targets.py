@@ -266,7 +266,7 @@ async def _converse(kind: Any, pieces: list[bytes]) -> tuple[bytes, Ledger]:
     """Speak to a connection and leave; whatever it began must have ended by then."""
     ledger = Ledger(_application(), TransportSettings(), LoopClock())
     transport = _Transport()
-    connection = kind(ledger, transport, "127.0.0.1", "")
+    connection = kind(ledger, transport, "127.0.0.1")
     ledger.enter(connection, "127.0.0.1")
     try:
         for piece in pieces:

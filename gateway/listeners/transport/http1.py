@@ -25,14 +25,14 @@ _INTERNAL: Final = "internal error"
 
 
 class Http1Connection(asyncio.Protocol):
-    """Speaks for one peer. ``peer`` and ``identity`` are those of ``exchange.Head``.
+    """Speaks for one peer. ``peer`` is that of ``exchange.Head``.
 
     One request is answered at a time; those that the peer has sent ahead wait, whole. An answer that comes
     without waiting is written together with the others that the same piece of the stream asked for.
     """
 
-    def __init__(self, ledger: Ledger, transport: asyncio.Transport, peer: str, identity: str) -> None:
-        self._ledger, self._transport, self._peer, self._identity = ledger, transport, peer, identity
+    def __init__(self, ledger: Ledger, transport: asyncio.Transport, peer: str) -> None:
+        self._ledger, self._transport, self._peer = ledger, transport, peer
         limits = ledger.settings
         self._parser = Http1Server(
             max_head_bytes=limits.max_request_headers_kb << 10, max_headers=limits.max_headers_count
@@ -186,7 +186,7 @@ class Http1Connection(asyncio.Protocol):
         known, head = self._heads
         if raw is not known or head is None:
             # The same head again is the same object, and so is what was made of it.
-            head = Head(raw.method, raw.path, raw.headers, self._peer, self._identity)
+            head = Head(raw.method, raw.path, raw.headers, self._peer)
             self._heads = (raw, head)
         return head
 
