@@ -29,14 +29,13 @@ class Head(msgspec.Struct, frozen=True):
     ``path`` is as on the wire: ASCII, origin form, with its query. ``headers`` in the order of arrival, names
     in lower case, values Latin-1 without surrounding blanks; HTTP/2's ``:authority`` is there as ``host``.
     ``peer``: the address of the client's socket or, where the listener requires it, what PROXY protocol
-    says; empty when it has none. ``identity``: subject of the client's verified certificate.
+    says; empty when it has none.
     """
 
     method: str
     path: str
     headers: tuple[tuple[str, str], ...]
     peer: str = ""
-    identity: str = ""
     is_http2: bool = False
     notes: dict[str, Any] = msgspec.field(default_factory=dict)
     """What applications have found out about this head. Connections give out the same object when a client

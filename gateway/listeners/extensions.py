@@ -22,7 +22,7 @@ class ProtocolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     ``admin_calls``: whether models are loaded and unloaded, and logging and tracing changed, on the public
     port; false by default. ``inflate_ratio``: how many times its size a compressed body may become, 100 by
     default (256 KiB are always allowed). ``compress_from_bytes``: answers smaller than this are sent as
-    they are, whatever the client accepts; 1024 by default.
+    they are, whatever the client accepts, as are those of more than 256 KiB; 1024 by default.
     """
 
     admin_calls: bool = False

@@ -248,7 +248,7 @@ class GrpcUpstream:
 
 def _metadata_of(request: Request) -> tuple[tuple[str, str], ...]:
     caller = request.caller
-    metadata = [(headers.HOPS, str(request.hops + 1)), *request.trace]
+    metadata = [(headers.HOPS, str(request.hops + 1)), *headers.fit_trace(request.trace)]
     if caller.tenant != ANONYMOUS:
         metadata.append((headers.TENANT, caller.tenant))
     # Said even when it is not known: else the next gateway would take this one for the client.

@@ -182,7 +182,7 @@ class HttpUpstream:
         said = {
             "content-type": "application/octet-stream",
             headers.HOPS: str(request.hops + 1),
-            **dict(request.trace),
+            **dict(headers.fit_trace(request.trace)),
         }
         if caller.tenant != ANONYMOUS:
             said[headers.TENANT] = caller.tenant

@@ -13,8 +13,8 @@ from gateway.core.tensor import Buffer
 ALWAYS_ALLOWED: Final = 256 << 10
 """Bytes that any compressed body may become, however small it is: zeros shrink a thousandfold."""
 
-MAX_DEFLATED: Final = 4 << 20
-"""Larger answers go out as they are: compressing them would hold up every other request."""
+MAX_DEFLATED: Final = 256 << 10
+"""Larger answers go out as they are: compressing these takes some milliseconds, on the event loop."""
 
 _WINDOWS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 """Coding → zlib's window bits. HTTP's deflate is zlib's format."""

@@ -22,11 +22,16 @@ from gateway.wire.classification import NO_CLASSES
 from gateway.wire.oip_proto import Inference
 from gateway.wire.oip_reuse import MAX_HEAD_BYTES, Layout, remember
 from gateway.wire.proto import messages
+from gateway.wire.proto_bounds import MAX_PARSED_BYTES, check_fields
 
 _ID: Final = 0x1A
 _RAW: Final = 0x3A
 _KNOWN: Final = frozenset({0x0A, 0x12, _ID, 0x22, 0x2A, 0x32, _RAW})
 """Tags of the fields 1 to 7, all of which have a length."""
+
+_MAX_ID: Final = 1024
+_MOST: Final = 4096
+"""Bytes of an id, and fields, with which a message is still a common one."""
 
 _RAW_OUT: Final = b"\x32"
 _ID_OUT: Final = b"\x1a"
@@ -126,6 +131,7 @@ class InferMessages:
 
     def _plan(self, head: bytes, raws: list[memoryview]) -> _Plan | None:
         """Read a new head; None when the reference must see the whole message."""
+        check_fields(head)
         try:
             message = messages.ModelInferRequest.FromString(head)
         except DecodeError:
@@ -164,6 +170,7 @@ def reference(message: Buffer) -> Inference:
     Raises:
         GatewayError: as ``oip_proto.decode_request`` has it.
     """
+    check_fields(message)
     parsed = oip_proto.parse(messages.ModelInferRequest, bytes(message))
     return oip_proto.decode_request(parsed)
 
@@ -180,7 +187,7 @@ def varint(number: int) -> bytes:
     return bytes(octets)
 
 
-def _split(  # noqa: C901, PLR0911 - one pass over bytes, where a call costs more than a field
+def _split(  # noqa: C901, PLR0911, PLR0912 - one pass over bytes, where a call costs more than a field
     message: Buffer,
 ) -> tuple[bytes, str, list[memoryview]] | None:
     """Cut a message into its head without the id, the id, and the raw contents; None for an uncommon one."""
@@ -188,7 +195,9 @@ def _split(  # noqa: C901, PLR0911 - one pass over bytes, where a call costs mor
     end, position, head_end = len(view), 0, -1
     request_id, id_start, id_stop = "", 0, 0
     raws: list[memoryview] = []
-    while position < end:
+    for _ in range(_MOST):
+        if position >= end:
+            break
         tag = view[position]
         start = position
         if tag not in _KNOWN or (raws and tag != _RAW):
@@ -211,7 +220,7 @@ def _split(  # noqa: C901, PLR0911 - one pass over bytes, where a call costs mor
                 head_end = start
             raws.append(view[position + 1 : stop])
         elif tag == _ID:
-            if id_stop:
+            if id_stop or size > _MAX_ID:
                 return None
             id_start, id_stop = start, stop
             try:
@@ -219,7 +228,7 @@ def _split(  # noqa: C901, PLR0911 - one pass over bytes, where a call costs mor
             except UnicodeDecodeError:
                 return None
         position = stop
-    if not raws:
+    if position < end or not 0 <= head_end <= MAX_PARSED_BYTES:
         return None
     head = bytes(view[:head_end])
     return (head[:id_start] + head[id_stop:] if id_stop else head), request_id, raws

@@ -28,6 +28,17 @@ _LEVELS: Final = ("l1", "l2")
 MAX_TIMEOUT_S: Final = 24 * 3600.0
 
 
+def fit_trace(trace: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """Return of a trace context what another server can be told.
+
+    One that is not as W3C has it is left out, and never a reason to refuse: without its ``traceparent`` all
+    of it, as ``tracestate`` means nothing alone.
+    """
+    parent, _ = TRACE
+    unfit = {name for name, value in trace if not (value.isascii() and value.isprintable())}
+    return tuple([pair for pair in trace if pair[0] not in unfit]) if parent not in unfit else ()
+
+
 def provenance_value(provenance: Provenance) -> str:
     """Render where an answer came from as a structured field (RFC 9651): ``cache;level=l1;origin=edge``."""
     if not provenance.level:

@@ -12,10 +12,10 @@ from typing import Any, Final
 import msgspec
 
 from gateway.core.catalog import ModelSpec, TensorSpec
-from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import NO_PARAMETERS, Parameter, Response
 from gateway.core.tensor import Tensor
-from gateway.wire.oip_json import MAX_JSON_BYTES, WISH_JSON, Inference
+from gateway.wire.json_bounds import check_json
+from gateway.wire.oip_json import WISH_JSON, Inference
 from gateway.wire.oip_messages import parse
 from gateway.wire.oip_values import decode_values, encode_values
 from gateway.wire.validation import settle
@@ -33,8 +33,7 @@ def decode_generate(spec: ModelSpec, body: bytes) -> Inference:
     Raises:
         GatewayError: INVALID, TOO_LARGE or UNSUPPORTED, with a message for the client.
     """
-    if len(body) > MAX_JSON_BYTES:
-        raise GatewayError(Fault.TOO_LARGE, f"the request is larger than {MAX_JSON_BYTES} bytes")
+    check_json(body)
     fields = parse(_FIELDS, body)
     inputs = tuple(
         _tensor(tensor, fields.pop(tensor.name)) for tensor in spec.inputs if tensor.name in fields

@@ -19,6 +19,7 @@ from gateway.core.request import NO_PARAMETERS, Parameter, Provenance, Request, 
 from gateway.core.tensor import Buffer, Tensor, check_size
 from gateway.wire.classification import CLASSIFICATION, NO_CLASSES, class_count, classify
 from gateway.wire.headers import INFERENCE_HEADER_LENGTH
+from gateway.wire.json_bounds import check_json
 from gateway.wire.oip_messages import (
     AnsweredTensorMessage,
     RequestMessage,
@@ -41,9 +42,6 @@ from gateway.wire.validation import (
 )
 
 _LENGTHS: Final = 1024
-MAX_JSON_BYTES: Final = 16 << 20
-"""Of the JSON part of a request: decoded JSON takes many times its size. Binary data has no such limit."""
-
 BINARY_SIZE: Final = "binary_data_size"
 BINARY_OUTPUT: Final = "binary_data_output"
 BINARY: Final = "binary_data"
@@ -131,11 +129,7 @@ def decode_request(body: Buffer, header_length: int | None) -> Inference:
         GatewayError: INVALID, TOO_LARGE or UNSUPPORTED, with a message for the client.
     """
     json, binary = _split(body, header_length)
-    if len(json) > MAX_JSON_BYTES:
-        raise GatewayError(
-            Fault.TOO_LARGE,
-            f"the JSON part is larger than {MAX_JSON_BYTES} bytes: send tensors as binary data",
-        )
+    check_json(json)
     message = parse(_REQUEST, json)
     default, timeout_s, parameters = _decode_parameters(message.parameters)
     inputs = _decode_tensors("input", message.inputs, binary)

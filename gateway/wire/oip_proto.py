@@ -26,8 +26,10 @@ from gateway.wire.validation import (
     MAX_DECODED,
     check_address,
     check_names,
+    check_rank,
     check_shape,
     check_tensor_parameters,
+    most_decoded,
     settle,
 )
 
@@ -195,25 +197,29 @@ def _decode_tensors(kind: str, entries: Any, raw: Any) -> tuple[Tensor, ...]:
             f"raw_{kind}_contents has {len(raw)} entries for {len(entries)} {kind}s: send all raw or none",
         )
 
-    tensors = []
+    tensors, left = [], MAX_DECODED
     for index, entry in enumerate(entries):
-        name, shape = entry.name, tuple(entry.shape)
+        name = entry.name
+        check_rank(kind, name, len(entry.shape))
+        shape = tuple(entry.shape)
         check_shape(kind, name, shape)
         check_tensor_parameters(kind, name, entry.parameters)
         if not raw:
-            tensor = _decode_typed(kind, entry, shape)
+            tensor = _decode_typed(kind, entry, shape, left)
+            left -= element_count(shape)
         elif entry.HasField("contents") and entry.contents.ListFields():
             raise GatewayError(
                 Fault.INVALID, f"{kind} '{name}' has both contents and raw_{kind}_contents: send one of them"
             )
         else:
             tensor = Tensor(name, entry.datatype, shape, raw[index])
-        check_size(tensor)
+            check_size(tensor)
         tensors.append(tensor)
     return tuple(tensors)
 
 
-def _decode_typed(kind: str, entry: Any, shape: tuple[int, ...]) -> Tensor:
+def _decode_typed(kind: str, entry: Any, shape: tuple[int, ...], left: int) -> Tensor:
+    """Read typed contents; ``left``: elements that the message may still have."""
     name, datatype = entry.name, entry.datatype
     field = _FIELDS.get(datatype)
     if field is None:
@@ -226,10 +232,11 @@ def _decode_typed(kind: str, entry: Any, shape: tuple[int, ...]) -> Tensor:
         raise GatewayError(Fault.INVALID, f"{kind} '{name}' is {datatype}, which travels in {field} only")
 
     elements = getattr(entry.contents, field)
-    if len(elements) > MAX_DECODED:
+    if len(elements) > (most := min(left, most_decoded(datatype))):
         raise GatewayError(
             Fault.INVALID,
-            f"{kind} '{name}' has more than {MAX_DECODED} elements in {field}: send raw_{kind}_contents",
+            f"{kind} '{name}' has more than the {most} elements that {field} may still have: send "
+            f"raw_{kind}_contents",
         )
     if len(elements) != element_count(shape):
         raise GatewayError(

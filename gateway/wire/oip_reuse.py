@@ -34,7 +34,10 @@ MAX_REMEMBERED: Final = 1024
 MAX_HEAD_BYTES: Final = 4096
 MAX_BODY_BYTES: Final = 64 << 10
 MAX_BODIES_BYTES: Final = 16 << 20
-"""Of all bodies together that are remembered whole; their tensors take less than as much again."""
+"""Of all bodies together that are remembered whole, and of their tensors."""
+
+_OWN_BYTES: Final = 1024
+"""What a remembered body takes beside its bytes and its data."""
 
 _ENCODE: Final = msgspec.json.Encoder().encode
 Span = tuple[str, str, tuple[int, ...], int, int]
@@ -68,7 +71,7 @@ class _Bodies:
     """Bodies of JSON by their bytes, the oldest giving way to the newest."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, tuple[Inference, Layout]] = {}
+        self._known: dict[bytes, tuple[Inference, Layout, int]] = {}
         self._size = 0
 
     def decode(self, body: bytes) -> Inference:
@@ -89,13 +92,13 @@ class _Bodies:
         if inference.parameters:
             shared = MappingProxyType(dict(inference.parameters))
             inference = msgspec.structs.replace(inference, parameters=shared)
-        self._size += len(body)
+        data = tuple([tensor.data for tensor in inference.inputs])
+        cost = _OWN_BYTES + len(body) + sum(map(len, data))
+        self._known[body] = (inference, Layout(body, len(body), (), data), cost)
+        self._size += cost
         while self._size > MAX_BODIES_BYTES:
-            oldest = next(iter(self._known))
-            del self._known[oldest]
-            self._size -= len(oldest)
-        layout = Layout(body, len(body), (), tuple([tensor.data for tensor in inference.inputs]))
-        self._known[body] = (inference, layout)
+            *_, freed = self._known.pop(next(iter(self._known)))
+            self._size -= freed
 
 
 class RequestHeads:

@@ -6,6 +6,7 @@ elements are counted by their commas before one of them is made.
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from itertools import chain
 from typing import Any, Final
@@ -15,10 +16,11 @@ import numpy as np
 
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.tensor import BF16, BYTES, DATATYPES, Buffer, Tensor, element_count, join_bytes
-from gateway.wire.validation import MAX_DECODED
+from gateway.wire.json_bounds import count_texts
+from gateway.wire.validation import MAX_DECODED, most_decoded
 
 _BINARY_ONLY: Final = frozenset({"FP16", BF16})
-_BLANK: Final = b" \t\r\n"
+_OPENING: Final = re.compile(rb"[\[ \t\r\n]*")
 _ELEMENTS: Final[dict[str, type]] = {"b": bool, "i": int, "u": int, "f": float}
 
 
@@ -95,11 +97,11 @@ def _dtype_of(name: str, datatype: str) -> np.dtype[Any] | None:
 
 def _check_count(name: str, text: bytes, count: int, *, is_text: bool) -> None:
     """Bound what decoding can make of ``text``, by counting what separates its elements."""
-    made = text.count(b'"') // 2 if is_text else text.count(b",") + 1
-    if max(made, text.count(b"["), count) > MAX_DECODED:
+    made = count_texts(text) if is_text else text.count(b",") + 1
+    most = most_decoded(BYTES) if is_text else MAX_DECODED
+    if made > most or max(text.count(b"["), count) > MAX_DECODED:
         raise GatewayError(
-            Fault.INVALID,
-            f"input '{name}' has more than {MAX_DECODED} elements as JSON: send binary data",
+            Fault.INVALID, f"input '{name}' has more than {most} elements as JSON: send binary data"
         )
     # Without strings every comma stands between two elements, however deep they are nested.
     if count and not is_text and made != count:
@@ -113,13 +115,8 @@ def _wrong_count(name: str, count: int, got: int) -> GatewayError:
 
 
 def _depth(text: bytes) -> int:
-    depth = 0
-    for byte in text:
-        if byte == 0x5B:  # [
-            depth += 1
-        elif byte not in _BLANK:
-            break
-    return depth
+    beginning = _OPENING.match(text)
+    return beginning[0].count(b"[") if beginning else 0
 
 
 @cache  # at most four kinds of element times the ranks that a shape may have

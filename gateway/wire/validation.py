@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import SEQUENCE, Parameter
-from gateway.core.tensor import MAX_RANK
+from gateway.core.tensor import BYTES, MAX_BYTES_ELEMENTS, MAX_RANK
 from gateway.wire.headers import MAX_TIMEOUT_S
 
 TIMEOUT: Final = "timeout"
-MAX_DECODED: Final = 1 << 22
-"""Elements, or lists of them, that one tensor may have as JSON or as typed contents: each becomes an object
-of its own on the way, and 4 Mi floats are 130 MiB in Python. Raw data has no such limit."""
+MAX_DECODED: Final = 1 << 20
+"""Elements, or lists of them, that a request may have as JSON or as typed contents: each becomes an object of
+its own on the way, on the event loop, and 1 Mi floats take about 0.1 s. Raw data has no such limit."""
+
+MAX_TENSORS: Final = 1024
+"""Inputs, and outputs, of one request."""
 
 _MAX_NAME: Final = 256
 _MAX_ID: Final = 1024
@@ -27,7 +31,7 @@ _UNSUPPORTED_OF_TENSORS: Final = frozenset({"classification", "shared_memory_reg
 
 
 def check_names(kind: str, names: Sequence[str]) -> None:
-    """Refuse names of tensors that are empty, unfit to repeat in a message, or given twice.
+    """Refuse names of tensors that are too many, empty, unfit to repeat in a message, or given twice.
 
     Args:
         kind: ``input`` or ``output``.
@@ -36,6 +40,8 @@ def check_names(kind: str, names: Sequence[str]) -> None:
     Raises:
         GatewayError: INVALID.
     """
+    if len(names) > MAX_TENSORS:
+        raise GatewayError(Fault.INVALID, f"the request has more than {MAX_TENSORS} {kind}s")
     if not "".join(names).isprintable():
         raise GatewayError(Fault.INVALID, f"the name of an {kind} has characters that cannot be printed")
     for name in names:
@@ -44,7 +50,7 @@ def check_names(kind: str, names: Sequence[str]) -> None:
                 Fault.INVALID, f"the name of an {kind} must have between 1 and {_MAX_NAME} characters"
             )
     if len(set(names)) != len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = next(name for name, times in Counter(names).items() if times > 1)
         raise GatewayError(Fault.INVALID, f"{kind} '{twice}' is given more than once")
 
 
@@ -62,14 +68,28 @@ def check_address(model: str, version: str, request_id: str) -> None:
         raise GatewayError(Fault.INVALID, f"the id of a request has at most {_MAX_ID} characters")
 
 
+def most_decoded(datatype: str) -> int:
+    """Return how many elements a tensor of ``datatype`` may have where each becomes an object of its own."""
+    return MAX_BYTES_ELEMENTS if datatype == BYTES else MAX_DECODED
+
+
+def check_rank(kind: str, name: str, rank: int) -> None:
+    """Refuse more dimensions than a tensor can have.
+
+    Raises:
+        GatewayError: INVALID.
+    """
+    if rank > MAX_RANK:
+        raise GatewayError(Fault.INVALID, f"{kind} '{name}' has more than {MAX_RANK} dimensions")
+
+
 def check_shape(kind: str, name: str, shape: tuple[int, ...]) -> None:
     """Refuse a shape that no tensor can have, before its dimensions are multiplied.
 
     Raises:
         GatewayError: INVALID.
     """
-    if len(shape) > MAX_RANK:
-        raise GatewayError(Fault.INVALID, f"{kind} '{name}' has more than {MAX_RANK} dimensions")
+    check_rank(kind, name, len(shape))
     if shape and min(shape) < 0:
         raise GatewayError(Fault.INVALID, f"{kind} '{name}' has a negative dimension in its shape")
     # No bytes fill such a shape, whatever its other dimensions; numpy still multiplies those.

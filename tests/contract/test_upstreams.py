@@ -112,6 +112,16 @@ async def test_faults_keep_their_meaning(wire, fault, retryable, counts):
     assert ("10.0.0.7" in error.message) is not (retryable or counts)
 
 
+async def test_a_trace_that_no_header_can_carry_stays_behind(wire):
+    """It is never a reason to refuse: a hit would not have, either."""
+    trace = (("traceparent", "00-ab-cd-01"), ("tracestate", "a=\u00e9"))
+    service = EchoService()
+    async with before(wire, service) as upstream:
+        await upstream(request(trace=trace))
+
+    assert service.last.trace == trace[:1]
+
+
 @pytest.mark.parametrize("fault", [Fault.UNAUTHENTICATED, Fault.FORBIDDEN])
 async def test_not_being_let_in_is_no_fault_of_the_client(wire, fault, caplog):
     """The caller was checked here: another endpoint, or the edge, may serve him. The log tells ops, once."""

@@ -79,6 +79,9 @@ class FakeApplication:
         raise ZeroDivisionError("secret")
 
     async def _gives_up(self, head: Head, body: Any) -> Answer:
+        raise asyncio.CancelledError
+
+    async def _gives_up_later(self, head: Head, body: Any) -> Answer:
         await asyncio.sleep(0)
         raise asyncio.CancelledError
 
@@ -125,6 +128,7 @@ class FakeApplication:
         "/raises": _raises,
         "/raises-later": _raises_later,
         "/gives-up": _gives_up,
+        "/gives-up-later": _gives_up_later,
         "/last": _last,
         "/large": _large,
         "/stream": _stream,

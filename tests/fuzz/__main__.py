@@ -11,7 +11,7 @@ import logging
 import sys
 from pathlib import Path
 
-DOORS = ("json", "grpc", "http1", "http2")
+DOORS = ("json", "grpc", "http1", "http2", "flood")
 
 
 def main() -> None:

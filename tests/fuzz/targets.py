@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import re
 import struct
+import time
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import numpy as np
 
+from gateway.core.catalog import ModelSpec, TensorSpec
 from gateway.core.clock import LoopClock
 from gateway.core.errors import GatewayError
 from gateway.core.request import Request, Response
@@ -32,6 +34,7 @@ from gateway.wire.framing.http1_server import Broken, End, Http1Server
 from gateway.wire.framing.http1_server import RequestHead as Http1Head
 from gateway.wire.framing.http2_server import PREFACE
 from gateway.wire.grpc_infer import InferMessages, reference
+from gateway.wire.oip_generate import decode_generate
 from gateway.wire.oip_json import decode_request
 from gateway.wire.oip_reuse import RequestHeads
 from gateway.wire.proto import messages
@@ -39,6 +42,11 @@ from tests.fakes.front import EchoService, fake_front
 
 MOST_TURNS = 200
 """Turns of the loop in which everything must have been answered: the service behind never waits."""
+
+
+FLOOD_BYTES = 8 << 20
+LONGEST_S = 0.5
+"""Seconds of the processor; the worst that is known takes a third of it."""
 
 
 class Violation(AssertionError):  # noqa: N818 - what it is
@@ -113,7 +121,37 @@ def http2(data: bytes) -> None:
     )
 
 
-TARGETS: dict[str, Callable[[bytes], None]] = {"json": json, "grpc": grpc, "http1": http1, "http2": http2}
+def flood(data: bytes) -> None:
+    """Bodies of which a piece comes again and again, up to ``FLOOD_BYTES``: read or refused before long."""
+    if len(data) < 5:
+        return
+    # The door, where the piece begins (two bytes), how long it is; then the body.
+    door = _DOORS[data[0] % len(_DOORS)]
+    body, start = data[4:], int.from_bytes(data[1:3])
+    piece = body[start : start + data[3]]
+    if piece:
+        stop = start + len(piece)
+        body = body[:start] + piece * (FLOOD_BYTES // len(piece)) + body[stop:]
+    began = time.process_time()
+    outcome(lambda: door(body))
+    took_s = time.process_time() - began
+    _must(took_s < LONGEST_S, f"{len(body)} bytes took {took_s:.1f} s, in which nobody else is served")
+
+
+_SPEC = ModelSpec("m", (), "", (TensorSpec("x", "FP32", (-1,)), TensorSpec("y", "BYTES", (-1,))), ())
+_DOORS: tuple[Callable[[bytes], Any], ...] = (
+    lambda body: decode_request(body, None),
+    lambda body: InferMessages().decode(body),
+    lambda body: decode_generate(_SPEC, body),
+)
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "json": json,
+    "grpc": grpc,
+    "http1": http1,
+    "http2": http2,
+    "flood": flood,
+}
 
 _SETTINGS = b"\0\0\0\4\0\0\0\0\0"
 
@@ -130,7 +168,21 @@ def seeds(target: str) -> list[bytes]:
     post = b"POST /v2/models/digits/infer HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n%b"
     chunked = b"POST /v2/models/digits/infer HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
     upgrade = post.replace(b"\r\n\r\n", b"\r\nconnection: Upgrade\r\nupgrade: h2c\r\n\r\n")
+    outputs, named = b'{"inputs":[],"outputs":[{"name":"y"},{"name":"z"}]}', b"\x0a\x01m"
+    floods: list[tuple[int, bytes, bytes]] = [
+        (0, listed, b"1.5,"),
+        (0, outputs, b'{"name":"y"},'),
+        (0, b'{"inputs":[],"parameters":{"p":0,"q":1}}', b'"p":0,'),
+        (1, named + b"\x2a\x00", b"\x2a\x00"),
+        (1, named + b"\x32\x00\x3a\x00", b"\x32\x00"),
+        (1, call, message.inputs[0].SerializeToString()),
+        (2, b'{"x":[0,1]}', b"0,"),
+        (2, b'{"y":["","a"]}', b'"",'),
+    ]
     return {
+        "flood": [
+            struct.pack(">BHB", door, body.index(piece), len(piece)) + body for door, body, piece in floods
+        ],
         "json": [b"\0" + listed, bytes([1 + -(-200 * len(binary) // len(binary + raw))]) + binary + raw],
         "grpc": [call, messages.ModelInferRequest(model_name="digits").SerializeToString()],
         "http1": [
@@ -266,7 +318,7 @@ async def _converse(kind: Any, pieces: list[bytes]) -> tuple[bytes, Ledger]:
     """Speak to a connection and leave; whatever it began must have ended by then."""
     ledger = Ledger(_application(), TransportSettings(), LoopClock())
     transport = _Transport()
-    connection = kind(ledger, transport, "127.0.0.1", "")
+    connection = kind(ledger, transport, "127.0.0.1")
     ledger.enter(connection, "127.0.0.1")
     try:
         for piece in pieces:

@@ -13,7 +13,7 @@ from gateway.wire import grpc_infer, oip_reuse
 from gateway.wire.framing.http1_server import Http1Server
 from tests.fuzz import targets
 
-MUTATIONS = 400
+MUTATIONS = {"flood": 4}
 
 
 def mutated(seed: bytes, chance: random.Random) -> bytes:
@@ -40,7 +40,7 @@ def test_chance_finds_nothing(target: str, caplog: pytest.LogCaptureFixture) -> 
     check = targets.TARGETS[target]
     for seed in targets.seeds(target):
         check(seed)
-        for _ in range(MUTATIONS):
+        for _ in range(MUTATIONS.get(target, 400)):
             check(mutated(seed, chance))
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
@@ -78,6 +78,14 @@ def test_a_body_that_is_left_in_the_stream_is_found(monkeypatch: pytest.MonkeyPa
 
     with pytest.raises(targets.Violation, match="ends after 0"):
         targets.http1(targets.seeds("http1")[-1])
+
+
+def test_a_reader_that_does_not_count_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The flood notices objects that are made of a few bytes each before anybody asks how many they are."""
+    monkeypatch.setattr(grpc_infer, "check_fields", lambda _message: None)
+
+    with pytest.raises(targets.Violation, match="nobody else is served"):
+        targets.flood(targets.seeds("flood")[3])
 
 
 @pytest.mark.parametrize("target", ["http1", "http2"])

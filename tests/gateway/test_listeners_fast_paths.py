@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
+import tracemalloc
+import weakref
+from copy import copy
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -22,6 +27,7 @@ from gateway.listeners.rpc.application import RpcApplication
 from gateway.telemetry.measure import Measure
 from gateway.telemetry.tell import Tell
 from gateway.wire.grpc_framing import frame
+from gateway.wire.oip_reuse import Layout
 from gateway.wire.proto import messages
 from resilience.admission import Admission, Seats
 from resilience.deadline import Deadline
@@ -30,6 +36,7 @@ from resilience.settings import AdmissionSettings
 from tests.cache.build import StepClock, cache_of
 from tests.fakes.exchange import Reply, read, stepped
 from tests.fakes.front import EchoService, fake_front
+from tests.fakes.service import request
 from tests.fakes.telemetry import RecordingTelemetry
 
 INFER = "/v2/models/digits/infer"
@@ -237,7 +244,7 @@ async def test_connections_share_a_series() -> None:
     for _ in range(3):
         await world.taught(rest_head(PREFIX), PREFIX + b"01234567")
 
-    assert repr(world.application._infer._fast) == "<FastPaths of 1 series>"
+    assert repr(world.application._infer._fast).startswith("<FastPaths of 1 series, ")
 
 
 async def test_the_number_of_series_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,7 +254,64 @@ async def test_the_number_of_series_is_bounded(monkeypatch: pytest.MonkeyPatch) 
     for size in range(1, 8):
         await world.taught(*asked("binary", b"x" * size))
 
-    assert repr(world.application._infer._fast) == "<FastPaths of 3 series>"
+    assert repr(world.application._infer._fast).startswith("<FastPaths of 3 series, ")
+
+
+async def test_what_the_series_keep_is_bounded() -> None:
+    """Bodies that are all JSON are kept whole, with their data: not for as long as their heads are."""
+    series, world = fast_paths.FastPaths(), World()
+    arrival = world.application._infer.arrival(HEAD)
+    heads = []
+    tracemalloc.start()
+    try:
+        for number in range(200):
+            layout = Layout(number.to_bytes(4) + bytes(60_000), 60_004, (), (bytes(160_000),))
+            heads.append(Head("POST", INFER, ()))
+            for _ in range(4):
+                series.learn(
+                    heads[-1],
+                    partial(copy, layout),
+                    request(),
+                    arrival=arrival,
+                    generation=world.generation,
+                    write=str,
+                )
+        del layout
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert all(len(head.notes) == 2 for head in heads)
+    assert kept < fast_paths.MAX_SERIES_BYTES + (2 << 20)
+
+
+@KINDS
+async def test_an_old_generation_is_let_go(kind: str) -> None:
+    """Heads of idle connections do not keep the stacks of a policy that is no longer in force."""
+    world = World(is_rpc=kind == "rpc")
+    head, body = asked(kind, b"01234567")
+    await world.taught(head, body)
+    old = weakref.ref(world.generation)
+    world.generation = world.built(8)
+    await world.taught(*asked(kind, b"0123"))
+    gc.collect()
+
+    assert old() is None
+    assert (await world.ask(head, body)).status == 200
+
+
+@pytest.mark.parametrize("kind", ["binary", "rpc"])
+async def test_a_small_series_outlives_its_place(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More clients than there are places do not take each other's paths away."""
+    monkeypatch.setattr(fast_paths, "MAX_SERIES", 1)
+    world = World(is_rpc=kind == "rpc")
+    head, body = asked(kind, b"01234567")
+    await world.taught(head, body)
+    await world.taught(*asked(kind, b"0123"))
+    calls = world.generation.calls
+
+    assert (await world.ask(head, body)).status == 200
+    assert world.generation.calls == calls
 
 
 @pytest.mark.parametrize(

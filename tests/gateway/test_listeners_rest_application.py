@@ -13,6 +13,7 @@ import pytest
 from gateway.core.catalog import ModelSpec, TensorSpec
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.tensor import Tensor
+from gateway.listeners.exchange import Answer, Intake
 from gateway.listeners.extensions import Extensions, ProtocolSettings
 from gateway.listeners.rest.application import RestApplication
 from gateway.wire.faults import STATUSES
@@ -95,6 +96,25 @@ async def test_small_answers_are_not_compressed():
     reply = await wire().ask("POST", INFER, body, headers | {"Accept-Encoding": "gzip"})
 
     assert "content-encoding" not in reply.headers
+
+
+@pytest.mark.parametrize(("elements", "coding"), [(60_000, "gzip"), (70_000, None)])
+async def test_large_answers_are_not_compressed(elements, coding):
+    """Above 256 KiB it would hold others up for longer than they should wait."""
+    head = (
+        b'{"inputs":[{"name":"x","datatype":"FP32","shape":[%d],"parameters":{"binary_data_size":%d}}],%b}'
+        % (
+            elements,
+            4 * elements,
+            b'"parameters":{"binary_data_output":true}',
+        )
+    )
+    said = {"Inference-Header-Content-Length": str(len(head)), "Accept-Encoding": "gzip"}
+
+    reply = await wire().ask("POST", INFER, head + bytes(4 * elements), said)
+
+    assert reply.status == 200
+    assert reply.headers.get("content-encoding") == coding
 
 
 async def test_other_codings_are_refused():
@@ -373,6 +393,20 @@ async def test_changes_are_an_operators():
     assert (await wire(extensions=allowed).ask("POST", "/v2/repository/models/m/unload", {})).status == 404
     bad = {"parameters": {"unload_dependents": 3}}
     assert (await wire(extensions=allowed).ask("POST", "/v2/repository/models/m/unload", bad)).status == 400
+
+
+@pytest.mark.parametrize("verb", ["load", "unload"])
+async def test_a_stranger_cannot_make_a_load_be_read(verb):
+    """What only an operator may say is refused by its head; said by one it is still small."""
+    path = f"/v2/repository/models/m/{verb}"
+    stranger, operator = wire(), wire(extensions=Extensions(settings=ProtocolSettings(admin_calls=True)))
+
+    refused = stranger.application.open(stranger.head("POST", path, {}))
+    intake = operator.application.open(operator.head("POST", path, {}))
+
+    assert isinstance(refused, Answer)
+    assert refused.status == 403
+    assert intake == Intake(1 << 20)
 
 
 async def test_stale_words():

@@ -338,6 +338,21 @@ async def test_stream_that_is_left_cancels():
 HEALTH = "grpc.health.v1.Health"
 
 
+@pytest.mark.parametrize("name", ["RepositoryModelLoad", "LogSettings", "ModelMetadata"])
+async def test_questions_are_small(name):
+    """What asks about models is no tensor: it is bounded before it is read, compressed or not."""
+    message = b"\x0a\x00" * (1 << 17)
+    for headers, sent, flag in (
+        ({**GRPC, "grpc-encoding": "gzip"}, gzip.compress(message), b"\1"),
+        (GRPC, message, b"\0"),
+    ):
+        body = flag + len(sent).to_bytes(4, "big") + sent
+        reply = await wire().ask("POST", f"/{messages.SERVICE}/{name}", body, headers)
+        status = reply.trailers or reply.headers
+        assert status["grpc-status"] == "3"
+        assert "large" in unquote(status["grpc-message"])
+
+
 async def test_health():
     """The server and its services serve or not; others are not known."""
     for service, ready, status in (("", True, 1), (messages.SERVICE, False, 2)):

@@ -56,6 +56,17 @@ def large_infer(elements=1000):
     return message
 
 
+@pytest.mark.parametrize(("elements", "flag"), [(60_000, 1), (70_000, 0)])
+async def test_large_answers_are_not_compressed(elements, flag):
+    """Above 256 KiB it would hold others up for longer than they should wait."""
+    said = GRPC | {"grpc-encoding": "gzip", "grpc-accept-encoding": "gzip"}
+
+    reply = await wire().ask("POST", INFER, framed(large_infer(elements)), said)
+
+    assert reply.trailers["grpc-status"] == "0"
+    assert reply.body[0] == flag
+
+
 @pytest.mark.parametrize(("coding", "unpack"), [("gzip", gzip.decompress), ("deflate", zlib.decompress)])
 async def test_compressed_answer(coding, unpack):
     """A call in a coding is answered in it: a small message of it too, and one that is there at once."""

@@ -9,8 +9,8 @@ from gateway.core.catalog import ModelSpec, TensorSpec
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Provenance, Response
 from gateway.core.tensor import Tensor
+from gateway.wire.json_bounds import MAX_JSON_BYTES
 from gateway.wire.oip_generate import decode_generate, encode_generate
-from gateway.wire.oip_json import MAX_JSON_BYTES
 
 
 def decode(spec, fields):

@@ -14,8 +14,8 @@ from hypothesis.extra import numpy as hnp
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Provenance, Request, Response
 from gateway.core.tensor import DATATYPES, Tensor
+from gateway.wire.json_bounds import MAX_JSON_BYTES
 from gateway.wire.oip_json import (
-    MAX_JSON_BYTES,
     WISH_BINARY,
     WISH_JSON,
     Wishes,

@@ -31,7 +31,8 @@ _PATHS: Final = 1024
 _LONGEST_PATH: Final = 256
 _TARGET: Final = "rest"
 _SMALL_BODY: Final = 1 << 20
-_LARGE: Final = frozenset({Ask.INFER, Ask.GENERATE, Ask.GENERATE_STREAM, Ask.LOAD})
+_LARGE: Final = frozenset({Ask.INFER, Ask.GENERATE, Ask.GENERATE_STREAM})
+_ADMIN: Final = {Ask.LOAD: "loading models", Ask.UNLOAD: "unloading models"}
 
 
 class RestApplication:
@@ -39,7 +40,7 @@ class RestApplication:
 
     def __init__(self, front: Front, extensions: Extensions | None = None) -> None:
         extensions = extensions or Extensions()
-        self._front = front
+        self._front, self._extensions = front, extensions
         self._answers = Answers(front.region, extensions.settings.compress_from_bytes)
         self._infer = infer = Infer(front, self._answers, extensions.settings)
         self._calls = _calls(front, self._answers, infer, extensions)
@@ -64,8 +65,11 @@ class RestApplication:
                 return self._refused(Refusal(405, "Method Not Allowed", allow))
             head.notes[_TARGET] = target
         # Before a body is read: under overload a refusal must cost nothing.
-        if target.ask in _LARGE and (full := self._front.refuse_when_full(target.model, target.version)):
-            return self._answers.error(full, self._front.generation().number)
+        if target.ask in _LARGE:
+            if full := self._front.refuse_when_full(target.model, target.version):
+                return self._answers.error(full, self._front.generation().number)
+        elif target.ask in _ADMIN and (refusal := self._forbidden(_ADMIN[target.ask])):
+            return refusal
         return self._intakes[target.ask]
 
     def answer(self, head: Head, body: Buffer | Incoming) -> Answer | PendingAnswer:
@@ -106,6 +110,14 @@ class RestApplication:
     def refuse(self, head: Head | None, status: int, message: str) -> Answer:  # noqa: ARG002 - the seam's
         """Render a refusal of the connection's own."""
         return self._refused(Refusal(status, message))
+
+    def _forbidden(self, what: str) -> Answer | None:
+        """Refuse a stranger before the body is read."""
+        try:
+            self._extensions.check_admin(what)
+        except GatewayError as error:
+            return self._answers.error(error, self._front.generation().number)
+        return None
 
     def _find(self, path: str) -> Target | None:
         return self._target(path) if len(path) <= _LONGEST_PATH else read_path(path)

@@ -13,6 +13,7 @@ from gateway.core.stepping import in_task
 from gateway.core.telemetry import Refused
 from gateway.core.tensor import Buffer
 from gateway.listeners.arrivals import Arrival
+from gateway.listeners.aside import Aside
 from gateway.listeners.desk import Desk
 from gateway.listeners.exchange import (
     Answer,
@@ -39,9 +40,12 @@ Stream = Callable[[Incoming, Unpacking, Arrival, float], AsyncGenerator[list[Buf
 _log = logging.getLogger(__name__)
 
 _INFER: Final = f"/{messages.SERVICE}/ModelInfer"
+_STREAM: Final = f"/{messages.SERVICE}/ModelStreamInfer"
 _TYPES: Final = frozenset({"application/grpc", "application/grpc+proto"})
 _REFUSED: Final = Fields((b"content-type", b"application/json"))
-_SMALL: Final = 1 << 20
+_SMALL: Final = 64 << 10
+"""Bytes of a message that asks about models: a name or two, and settings."""
+
 _ENDLESS: Final = 1 << 62
 
 
@@ -53,16 +57,17 @@ class RpcApplication:
         self._front = front
         self._statuses = Statuses(front.region)
         self._infer = infer = Infer(front, self._statuses, extensions.settings)
+        self._aside = Aside(_SMALL, extensions.settings.inflate_ratio)
         calls = Calls(front, Desk(front, extensions))
         self._unary = calls.paths()
         self._streams: dict[str, Stream] = {
-            f"/{messages.SERVICE}/ModelStreamInfer": StreamInfer(infer, front.generation),
+            _STREAM: StreamInfer(infer, front.generation),
             f"/{HEALTH}/Watch": Watch(calls, front.clock),
         }
         for version in ("v1", "v1alpha"):
             package = f"grpc.reflection.{version}"
             self._streams[f"/{package}.ServerReflection/ServerReflectionInfo"] = Reflection(package)
-        small, whole = Intake(_SMALL), Intake(front.max_body_bytes + PREFIX)
+        small, whole = Intake(_SMALL + PREFIX), Intake(front.max_body_bytes + PREFIX)
         self._intakes = dict.fromkeys(self._unary, small) | {_INFER: whole}
         self._intakes |= dict.fromkeys(self._streams, Intake(_ENDLESS, is_stream=True))
 
@@ -111,18 +116,22 @@ class RpcApplication:
         arrival = self._infer.arrival(head)
         if isinstance(body, Incoming):
             return self._converse(head.path, body, arrival)
-        unpacking, packing = self._infer.unpacking(arrival), self._infer.packing
+        packing, unpacking = self._infer.packing, self._small(arrival)
         coding = packing.coding(arrival)
         message = await self._unary[head.path](await unpacking.only(body))
         parts = packing.framed([message.SerializeToString()], coding)
         return Answer(200, packing.fields(coding), parts, (), self._statuses.ok(generation.number))
+
+    def _small(self, arrival: Arrival) -> Unpacking:
+        return Unpacking(_SMALL, arrival.grpc_encoding, self._aside.inflate)
 
     def _converse(self, path: str, body: Incoming, arrival: Arrival) -> Answer:
         front, packing, until = self._front, self._infer.packing, math.inf
         if arrival.grpc_timeout is not None:
             # It is the time of the call as a whole, however many messages it has.
             until = front.clock.now() + parse_timeout(arrival.grpc_timeout)
-        answers = self._streams[path](body, self._infer.unpacking(arrival), arrival, until)
+        unpacking = self._infer.unpacking(arrival) if path == _STREAM else self._small(arrival)
+        answers = self._streams[path](body, unpacking, arrival, until)
         if until < math.inf:
             answers = timely(answers, until)
         coding = packing.coding(arrival)

@@ -81,19 +81,11 @@ class Door(asyncio.Protocol):
         tls = self._transport.get_extra_info("ssl_object")
         return None if tls is None else tls.selected_alpn_protocol() or "http/1.1"
 
-    def _identity(self) -> str:
-        assert self._transport is not None
-        certificate = self._transport.get_extra_info("peercert") or {}
-        names = [
-            value for part in certificate.get("subject", ()) for key, value in part if key == "commonName"
-        ]
-        return names[0] if names else ""
-
     def _hand_over(self, data: bytes, *, speaks_2: bool) -> None:
         transport = self._transport
         assert transport is not None
         kind = Http2Connection if speaks_2 else Http1Connection
-        speaker = kind(self._ledger, transport, self._peer, self._identity())
+        speaker = kind(self._ledger, transport, self._peer)
         self._ledger.move(self, speaker)
         transport.set_protocol(speaker)
         if self._ledger.is_draining:

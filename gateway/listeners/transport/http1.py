@@ -25,14 +25,14 @@ _INTERNAL: Final = "internal error"
 
 
 class Http1Connection(asyncio.Protocol):
-    """Speaks for one peer. ``peer`` and ``identity`` are those of ``exchange.Head``.
+    """Speaks for one peer. ``peer`` is that of ``exchange.Head``.
 
     One request is answered at a time; those that the peer has sent ahead wait, whole. An answer that comes
     without waiting is written together with the others that the same piece of the stream asked for.
     """
 
-    def __init__(self, ledger: Ledger, transport: asyncio.Transport, peer: str, identity: str) -> None:
-        self._ledger, self._transport, self._peer, self._identity = ledger, transport, peer, identity
+    def __init__(self, ledger: Ledger, transport: asyncio.Transport, peer: str) -> None:
+        self._ledger, self._transport, self._peer = ledger, transport, peer
         limits = ledger.settings
         self._parser = Http1Server(
             max_head_bytes=limits.max_request_headers_kb << 10, max_headers=limits.max_headers_count
@@ -185,7 +185,7 @@ class Http1Connection(asyncio.Protocol):
         known, head = self._heads
         if raw is not known or head is None:
             # The same head again is the same object, and so is what was made of it.
-            head = Head(raw.method, raw.path, raw.headers, self._peer, self._identity)
+            head = Head(raw.method, raw.path, raw.headers, self._peer)
             self._heads = (raw, head)
         return head
 
@@ -278,7 +278,8 @@ class Http1Connection(asyncio.Protocol):
     def _begin(self, head: Head, body: Buffer | BodyStream) -> Answer | asyncio.Task[Answer]:
         try:
             return begin(self._application.answer(head, body), self._ledger.loop, self._done)
-        except Exception:  # noqa: BLE001 - whatever it is, the client gets an answer
+        except (Exception, asyncio.CancelledError):  # noqa: BLE001 - whatever it is, the client gets an answer
+            # Without a task nobody can have cancelled it: it met a cancellation that was not its own.
             _log.exception("an HTTP request failed outside of its application")
             return self._ledger.refusal(head, 500, _INTERNAL)
 
@@ -296,12 +297,11 @@ class Http1Connection(asyncio.Protocol):
         self._task = None
         serving = self._serving
         assert serving is not None
-        error = None if task.cancelled() else task.exception()
-        if error is not None:
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is not None and not (task.cancelled() and self._transport.is_closing()):
             _log.error("an HTTP request failed outside of its application", exc_info=error)
-        if task.cancelled() or self._transport.is_closing():
+        if self._transport.is_closing():
             self._end_serving()
-            # Whoever else cancelled it: there is no answer.
             self.abort()
             return
         answer = task.result() if error is None else self._ledger.refusal(serving[0], 500, _INTERNAL)

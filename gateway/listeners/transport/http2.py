@@ -25,10 +25,10 @@ LAST_WORD_S: Final = 0.5
 
 
 class Http2Connection(asyncio.Protocol):
-    """Speaks for one peer. ``peer`` and ``identity`` are those of ``exchange.Head``."""
+    """Speaks for one peer. ``peer`` is that of ``exchange.Head``."""
 
-    def __init__(self, ledger: Ledger, transport: asyncio.Transport, peer: str, identity: str) -> None:
-        self._ledger, self._transport, self._peer, self._identity = ledger, transport, peer, identity
+    def __init__(self, ledger: Ledger, transport: asyncio.Transport, peer: str) -> None:
+        self._ledger, self._transport, self._peer = ledger, transport, peer
         settings = ledger.settings
         self._application = ledger.application
         self._engine = Http2Server(
@@ -185,7 +185,7 @@ class Http2Connection(asyncio.Protocol):
         known, head = self._heads
         if raw is not known or head is None:
             # The same head again is the same object, and so is what was made of it.
-            head = Head(raw.method, raw.path, raw.headers, self._peer, self._identity, is_http2=True)
+            head = Head(raw.method, raw.path, raw.headers, self._peer, is_http2=True)
             self._heads = (raw, head)
         return head
 
