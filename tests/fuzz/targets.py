@@ -281,7 +281,7 @@ async def _converse(kind: Any, pieces: list[bytes]) -> tuple[bytes, Ledger]:
         connection.connection_lost(None)
         for _ in range(3):
             await asyncio.sleep(0)
-        _must(not ledger.buffered and not ledger.connections, f"{ledger!r} is left behind")
+        _must(not ledger.accounts.buffered and not ledger.connections, f"{ledger!r} is left behind")
     finally:
         await ledger.aclose()
         left = asyncio.all_tasks() - {asyncio.current_task()}

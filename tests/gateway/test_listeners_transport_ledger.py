@@ -121,14 +121,6 @@ async def test_a_refusal_that_fails(caplog):
     assert "secret" in caplog.text
 
 
-async def test_room_for_bodies():
-    """To the byte."""
-    async with books(max_buffered_mib=1) as ledger:
-        ledger.buffered = 1000
-        assert ledger.has_room((1 << 20) - 1000)
-        assert not ledger.has_room((1 << 20) - 999)
-
-
 async def test_drain_and_end():
     """Everyone is told; nobody new is admitted; the end is when the last has left, or in time."""
     async with books() as ledger:

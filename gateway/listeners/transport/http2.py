@@ -41,6 +41,11 @@ class Http2Connection(asyncio.Protocol):
             max_continuations=settings.max_continuations,
             max_resets_per_s=settings.max_resets_per_s,
         )
+        self._account = ledger.accounts.of(peer)
+        self._window = settings.initial_stream_window_kib << 10
+        # Bytes of whole bodies that are being answered, and windows that open when that is done.
+        self._answering = 0
+        self._owed: dict[int, int] = {}
         self._streams: dict[int, Http2Stream] = {}
         self._heads: tuple[framing.RequestHead | None, Head | None] = (None, None)
         self._out = Http2Output(ledger, transport, self._engine)
@@ -193,18 +198,23 @@ class Http2Connection(asyncio.Protocol):
             # Refused before; the windows must go on all the same.
             self._acknowledge(number, size)
             return
-        if stream.body is None:
-            # Bodies are bounded by their intake and all together: the windows only pace them.
+        if stream.size + size > stream.intake.max_bytes:
             self._acknowledge(number, size)
-        has_room = self._ledger.has_room(size)
-        self._ledger.buffered += size
-        stream.add(data)
-        if stream.size > stream.intake.max_bytes:
             self._give_up(number, stream, 413, _too_large(stream.intake))
             return
-        if not has_room:
+        # Of a body that is read as it comes there is never more than its window.
+        if not self._account.take(size, stream.intake.max_bytes if stream.body is None else self._window):
+            self._acknowledge(number, size)
             self._give_up(number, stream, 503, "too many bodies are on their way; try again later")
             return
+        stream.add(data)
+        if stream.body is None:
+            if self._answering and self._account.held > self._account.high:
+                # Answers will make room; without any under way, to wait for room could be to wait for ever.
+                self._owed[number] = self._owed.get(number, 0) + size
+            else:
+                # Bodies are bounded by their intake and their share: the windows only pace them.
+                self._acknowledge(number, size)
         if event.is_complete:
             self._take_end(number)
 
@@ -216,6 +226,7 @@ class Http2Connection(asyncio.Protocol):
         if stream.body is not None:
             stream.body.end()
         else:
+            self._answering += stream.held
             self._serve(number, stream, stream.whole())
 
     def _take_too_large(self, event: framing.TooLarge) -> None:
@@ -231,11 +242,17 @@ class Http2Connection(asyncio.Protocol):
         """Strike a stream out of the books; None when it is in them no more."""
         stream = self._streams.pop(number, None)
         if stream is not None and stream.held:
-            self._ledger.buffered -= stream.held
+            self._account.give(stream.held)
             if stream.body is not None:
                 # What nobody will read must not keep the window of all streams closed.
                 self._acknowledge(number, stream.held)
+            elif stream.is_complete:
+                self._answering -= stream.held
             stream.held = 0
+        if self._owed and (not self._answering or self._account.held <= self._account.high):
+            owed, self._owed = self._owed, {}
+            for each, size in owed.items():
+                self._acknowledge(each, size)
         return stream
 
     def _drop(self, number: int) -> None:
@@ -323,7 +340,7 @@ class Http2Connection(asyncio.Protocol):
         """Open the windows for what the application has read; nothing of a stream that is struck out."""
         if stream.held:
             stream.held -= size
-            self._ledger.buffered -= size
+            self._account.give(size)
             self._acknowledge(number, size)
 
     def _acknowledge(self, number: int, size: int) -> None:

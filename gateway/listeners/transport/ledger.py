@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from gateway.core.clock import Clock
 from gateway.listeners.exchange import Answer, Application, Fields, Head
+from gateway.listeners.transport.accounts import Accounts
 from gateway.listeners.transport.settings import TransportSettings
 
 SWEEP_S: Final = 0.25
@@ -57,8 +58,7 @@ class Ledger:
         """Each with the address under which it is counted: with PROXY protocol the proxy's."""
         self.running = 0
         """Requests that are complete and not answered."""
-        self.buffered = 0
-        """Bytes of bodies on their way or waiting."""
+        self.accounts = Accounts(settings)
         self.is_draining = False
         self.date = b""
         self._heads: dict[tuple[int, Fields], bytes] = {}
@@ -71,7 +71,7 @@ class Ledger:
         state = "draining" if self.is_draining else "open"
         return (
             f"<Ledger {state}, {len(self.connections)} connections, {self.running} running,"
-            f" {self.buffered} bytes buffered>"
+            f" {self.accounts.buffered} bytes buffered>"
         )
 
     def admits(self, address: str) -> bool:
@@ -128,10 +128,6 @@ class Ledger:
         except Exception:  # noqa: BLE001 - the client gets an answer, the log the traceback
             _log.exception("a refusal could not be rendered")
             return _PLAIN
-
-    def has_room(self, size: int) -> bool:
-        """Whether ``size`` more bytes of bodies may be buffered."""
-        return self.buffered + size <= self.settings.max_buffered_mib << 20
 
     def begin_drain(self) -> None:
         """Let every connection end as soon as it can."""

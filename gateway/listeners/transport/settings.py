@@ -48,7 +48,12 @@ class TransportSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """Connections of one address, 1,000 by default: proxies and NATs stand for many clients."""
 
     max_buffered_mib: Annotated[int, Meta(ge=1, le=1 << 20)] = 512
-    """MiB of bodies that are on their way or wait, over all connections, 512 by default; one more is 503."""
+    """MiB of bodies that have come, in part or whole, and are not answered yet, over all connections, 512 by
+    default; more is 503."""
+
+    max_buffered_percent_per_address: Annotated[int, Meta(ge=1, le=100)] = 50
+    """Percent of ``max_buffered_mib`` that one address may have, 50 by default, and never less than one body;
+    more is 503. An address that has half of that is read on only as its requests are answered."""
 
     max_pipelined: Annotated[int, Meta(ge=1, le=1024)] = 16
     """HTTP/1.1 requests that wait behind the one under way, 16 by default; more are not read yet."""
