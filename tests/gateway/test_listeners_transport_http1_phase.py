@@ -14,7 +14,6 @@ LIMITS = {
     "body_timeout_s": 4.0,
     "min_body_bytes_per_s": 100,
     "lingering_s": 3.0,
-    "write_timeout_s": 5.0,
 }
 
 
@@ -25,7 +24,7 @@ LIMITS = {
         (phases.IDLE, 2.0),
         (phases.BODY, 4.0),
         (phases.LINGERING, 3.0),
-        (phases.CLOSING, 5.0),
+        (phases.CLOSING, None),
         (phases.SERVING, None),
     ],
 )

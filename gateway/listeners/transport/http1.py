@@ -77,6 +77,7 @@ class Http1Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Take the end of the stream: a peer that stops speaking has left, as in Envoy."""
         self._phase.enter(phases.CLOSING)
+        self._out.leave()
         self._is_over = True
         return False
 
@@ -103,13 +104,10 @@ class Http1Connection(asyncio.Protocol):
     def sweep(self, now: float) -> None:
         """End what takes too long."""
         phase = self._phase
-        if now - self._out.paused_since > self._ledger.settings.write_timeout_s:
+        if self._out.progress.is_stuck(now):
             self.abort()
         elif not phase.is_overdue(now, self._body.size):
             return
-        elif phase.name is phases.CLOSING:
-            # It waits for the peer to read the last bytes.
-            self.abort()
         elif phase.name is phases.BODY or (phase.name is phases.HEAD and self._parser.in_head):
             self._refuse(408, f"the {'body' if phase.name is phases.BODY else 'headers'} took too long")
             self._settle()
@@ -388,6 +386,7 @@ class Http1Connection(asyncio.Protocol):
 
     def _close(self) -> None:
         self._phase.enter(phases.CLOSING)
+        self._out.leave()
         self._transport.close()
 
     def _drop(self) -> None:

@@ -22,7 +22,7 @@ class Http1Phase:
 
     ``HEAD``: the rest of a request's head, or its very first byte. ``IDLE``: the next request. ``BODY``: the
     rest of a body. ``SERVING``: an answer of ours, for which there is no limit here. ``LINGERING``: the end
-    of a peer that was refused. ``CLOSING``: the peer, to read the last bytes.
+    of a peer that was refused. ``CLOSING``: the peer, to take the last bytes; ``Progress`` sees to that.
     """
 
     __slots__ = ("_ledger", "_since", "name")
@@ -48,7 +48,7 @@ class Http1Phase:
     def is_overdue(self, now: float, body_bytes: int) -> bool:
         """Whether it takes too long at loop time ``now``; ``body_bytes`` of the body have come."""
         settings, elapsed_s = self._ledger.settings, now - self._since
-        if self.name is SERVING:
+        if self.name is SERVING or self.name is CLOSING:
             return False
         if self.name is BODY:
             # The first seconds may be slow; over the rest the average counts.
@@ -58,6 +58,5 @@ class Http1Phase:
             HEAD: settings.request_headers_timeout_s,
             IDLE: DRAIN_SILENCE_S if self._ledger.is_draining else settings.idle_timeout_s,
             LINGERING: settings.lingering_s,
-            CLOSING: settings.write_timeout_s,
         }
         return elapsed_s > limits_s[self.name]

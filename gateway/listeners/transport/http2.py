@@ -112,14 +112,13 @@ class Http2Connection(asyncio.Protocol):
         settings = self._ledger.settings
         if self._transport.is_closing():
             # A peer that does not read would keep what is left of this connection for ever.
-            if now - self._since > settings.write_timeout_s:
-                self.abort()
-            return
-        if now - self._out.paused_since > settings.write_timeout_s:
+            self._out.leave()
+        if self._out.progress.is_stuck(now):
             self.abort()
+        if self._transport.is_closing():
             return
         if self._out.unsent:
-            for number in self._out.unsent.stuck(now, settings.write_timeout_s):
+            for number in self._out.unsent.stuck(now, settings):
                 self._cut(number, framing.CANCEL)
             self._out.flush()
         if not (self._streams or self._out.unsent or self._out.is_paused):

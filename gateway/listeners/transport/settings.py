@@ -32,11 +32,11 @@ class TransportSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     with ``min_body_bytes_per_s`` on average; else 408."""
 
     min_body_bytes_per_s: Annotated[int, Meta(ge=1, le=1 << 30)] = 16 << 10
-    """Bytes of a body per second at least, 16 KiB by default."""
+    """Bytes of a body per second at least, 16 KiB by default; of a request's as of answers that wait."""
 
     write_timeout_s: Seconds = 30.0
-    """Seconds for which a peer may read nothing of an answer, 30 by default; then the connection ends, or the
-    stream, when only its window stays closed."""
+    """Seconds in which a peer must take of the answers that wait for it as much as ``min_body_bytes_per_s``
+    comes to, or all, 30 by default; else the connection ends, or the stream, when only its window is slow."""
 
     lingering_s: Seconds = 2.0
     """Seconds that the rest of a refused body is read and dropped, so that the client gets to read why."""
