@@ -267,7 +267,7 @@ async def _converse(kind: Any, pieces: list[bytes]) -> tuple[bytes, Ledger]:
     ledger = Ledger(_application(), TransportSettings(), LoopClock())
     transport = _Transport()
     connection = kind(ledger, transport, "127.0.0.1", "")
-    ledger.enter(connection, "127.0.0.1")
+    ledger.enter(connection, ledger.accounts.of("127.0.0.1"))
     try:
         for piece in pieces:
             if transport.is_closing():

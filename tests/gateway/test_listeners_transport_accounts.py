@@ -46,3 +46,12 @@ def test_addresses():
     del account
     gc.collect()
     assert repr(accounts) == "<Accounts of 0 addresses, 0 bytes buffered>"
+
+
+def test_connections_of_an_address():
+    """As many as it may have; a UNIX socket's peers have no address, and only the limit in all holds for them."""
+    accounts = accounts_of(max_connections_per_address=2)
+    account, nobody = accounts.of("a"), accounts.of("")
+    assert [account.admit() for _ in range(3)] == [True, True, False]
+    assert accounts.of("b").admit()
+    assert all(nobody.admit() for _ in range(3))

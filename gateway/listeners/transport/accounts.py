@@ -37,7 +37,7 @@ class Accounts:
 
 
 class Account:
-    """What one address has. ``connections``: those that have not said anything yet, too.
+    """What one address has. ``connections``: those before their handshake, too.
 
     ``held``: bytes of its bodies. Above ``high`` of them it is read on only as its requests are answered.
     """
@@ -52,6 +52,16 @@ class Account:
     def __repr__(self) -> str:
         whose = self.address or "of nobody known"
         return f"<Account {whose}, {self.connections} connections, {self.held} bytes>"
+
+    def admit(self) -> bool:
+        """Count one more connection, if it is within the limit, and tell whether it is.
+
+        Only the limit in all holds for those without an address.
+        """
+        if self.address and self.connections >= self._accounts.most_connections:
+            return False
+        self.connections += 1
+        return True
 
     def has_room(self, size: int, largest: int) -> bool:
         """Whether ``size`` more bytes may be buffered; one body, of ``largest``, always may."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final, Protocol
 
 from gateway.core.clock import Clock
 from gateway.listeners.exchange import Answer, Application, Fields, Head
-from gateway.listeners.transport.accounts import Accounts
+from gateway.listeners.transport.accounts import Account, Accounts
 from gateway.listeners.transport.settings import TransportSettings
 
 SWEEP_S: Final = 0.25
@@ -54,15 +53,14 @@ class Ledger:
     def __init__(self, application: Application, settings: TransportSettings, clock: Clock) -> None:
         self.application, self.settings, self.clock = application, settings, clock
         self.loop = asyncio.get_running_loop()
-        self.connections: dict[Connection, str] = {}
-        """Each with the address under which it is counted: with PROXY protocol the proxy's."""
+        self.connections: dict[Connection, Account] = {}
+        """Each with the account in which it is counted: with PROXY protocol the client's."""
         self.running = 0
         """Requests that are complete and not answered."""
         self.accounts = Accounts(settings)
         self.is_draining = False
         self.date = b""
         self._heads: dict[tuple[int, Fields], bytes] = {}
-        self._per_address: Counter[str] = Counter()
         self._idle = asyncio.Event()
         self._sweeping = asyncio.create_task(self._sweep())
         self._tell_time()
@@ -74,28 +72,16 @@ class Ledger:
             f" {self.accounts.buffered} bytes buffered>"
         )
 
-    def admits(self, address: str) -> bool:
-        """Whether one more connection of ``address`` is within the limits."""
-        settings = self.settings
-        return (
-            not self.is_draining
-            and len(self.connections) < settings.max_connections
-            and (not address or self._per_address[address] < settings.max_connections_per_address)
-        )
-
-    def enter(self, connection: Connection, address: str) -> None:
-        """Take a connection into the books."""
-        self.connections[connection] = address
-        self._per_address[address] += 1
+    def enter(self, connection: Connection, account: Account) -> None:
+        """Take a connection into the books; its account has counted it since it was accepted."""
+        self.connections[connection] = account
 
     def leave(self, connection: Connection) -> None:
         """Strike a connection out; one that is not in them is none of ours."""
-        address = self.connections.pop(connection, None)
-        if address is None:
+        account = self.connections.pop(connection, None)
+        if account is None:
             return
-        self._per_address[address] -= 1
-        if not self._per_address[address]:
-            del self._per_address[address]
+        account.connections -= 1
         if not self.connections:
             self._idle.set()
 

@@ -45,7 +45,8 @@ class TransportSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """Connections in all, 10,000 by default; one more is closed at once."""
 
     max_connections_per_address: Count = 1_000
-    """Connections of one address, 1,000 by default: proxies and NATs stand for many clients."""
+    """Connections of one address, 1,000 by default: proxies and NATs stand for many clients.
+    Those before their handshake count; behind a PROXY header it is the address that the header tells."""
 
     max_buffered_mib: Annotated[int, Meta(ge=1, le=1 << 20)] = 512
     """MiB of bodies that have come, in part or whole, and are not answered yet, over all connections, 512 by
