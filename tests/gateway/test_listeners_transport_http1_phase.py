@@ -63,6 +63,15 @@ async def test_a_wait_that_goes_on_does_not_begin_anew():
         assert phase._since > began
 
 
+async def test_a_drain_waits_a_little_for_a_head():
+    """The rest of it may be on its way."""
+    async with books() as ledger:
+        phase = Http1Phase(ledger)
+        ledger.begin_drain()
+        assert not phase.is_overdue(phase._since + phases.DRAIN_HEAD_S, 0)
+        assert phase.is_overdue(phase._since + phases.DRAIN_HEAD_S + 0.1, 0)
+
+
 async def test_a_drain_leaves_the_idle_soon():
     """Whoever waits for nothing is not waited for."""
     async with books(idle_timeout_s=1000) as ledger:

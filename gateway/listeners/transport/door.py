@@ -8,6 +8,7 @@ from typing import Any
 
 from gateway.listeners.transport.accounts import Account
 from gateway.listeners.transport.http1 import Http1Connection
+from gateway.listeners.transport.http1_phase import DRAIN_SILENCE_S
 from gateway.listeners.transport.http2 import Http2Connection
 from gateway.listeners.transport.ledger import Connection, Ledger
 from gateway.wire.framing.http2_server import PREFACE
@@ -59,11 +60,15 @@ class Door(asyncio.Protocol):
 
     def sweep(self, now: float) -> None:
         """End a connection that says nothing."""
-        if now - self._since > self._ledger.settings.request_headers_timeout_s:
+        ledger = self._ledger
+        if now - self._since > (
+            DRAIN_SILENCE_S if ledger.is_draining else ledger.settings.request_headers_timeout_s
+        ):
             self.abort()
 
     def drain(self) -> None:
-        """Wait for the first request: it may be on its way, and will be answered with word of the end."""
+        """Wait a little for the first request: it may be on its way, and is answered with word of the end."""
+        self._since = self._ledger.loop.time()
 
     def abort(self) -> None:
         """End now."""

@@ -116,9 +116,9 @@ class Http1Connection(asyncio.Protocol):
 
     def drain(self) -> None:
         """Answer what comes, with word that this is the end; a peer that says nothing is left soon."""
-        if self._phase.name is phases.IDLE:
+        if self._phase.name in (phases.IDLE, phases.HEAD):
             # Its next request may be on its way already: to close now would be to lose that.
-            self._phase.begin(phases.IDLE)
+            self._phase.begin(self._phase.name)
 
     def abort(self) -> None:
         """End now."""

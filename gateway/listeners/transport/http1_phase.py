@@ -16,6 +16,9 @@ CLOSING: Final = "closing"
 DRAIN_SILENCE_S: Final = 1.0
 """A connection without a request is closed this long after the drain began."""
 
+DRAIN_HEAD_S: Final = 2.0
+"""As long after it began, a head that is coming must have come."""
+
 
 class Http1Phase:
     """The one thing that a connection waits for.
@@ -54,9 +57,10 @@ class Http1Phase:
             # The first seconds may be slow; over the rest the average counts.
             least = settings.min_body_bytes_per_s * (elapsed_s - settings.body_timeout_s / 2)
             return elapsed_s > settings.body_timeout_s and body_bytes < least
+        is_draining, head_s = self._ledger.is_draining, settings.request_headers_timeout_s
         limits_s = {
-            HEAD: settings.request_headers_timeout_s,
-            IDLE: DRAIN_SILENCE_S if self._ledger.is_draining else settings.idle_timeout_s,
+            HEAD: min(head_s, DRAIN_HEAD_S) if is_draining else head_s,
+            IDLE: DRAIN_SILENCE_S if is_draining else settings.idle_timeout_s,
             LINGERING: settings.lingering_s,
         }
         return elapsed_s > limits_s[self.name]
