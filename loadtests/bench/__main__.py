@@ -16,6 +16,7 @@ from typing import Final
 from rich.console import Console
 
 from loadtests.bench import (
+    drips,
     edge_model,
     filters,
     hits,
@@ -39,6 +40,7 @@ CASES: Final[dict[str, tuple[Callable[[Bench], Result], str]]] = {
     "edge_model": (edge_model.measure, "a network without a cache: MLServer, Triton, bare ONNX Runtime"),
     "large": (http_hit.measure_large, "L1 hits of 150 KB, against a bare aiohttp handler"),
     "workers": (workers.measure, "two workers on two cores, against one"),
+    "drips": (drips.measure, "the p99 of L1 hits beside a thousand peers that drip"),
     "memory": (memory.measure, "resident memory per idle connection, and after a million requests"),
 }
 

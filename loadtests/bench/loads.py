@@ -26,12 +26,13 @@ _US: Final = {"us": 1.0, "ms": 1e3, "s": 1e6, "m": 6e7}
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a load saw: requests per second, µs per request (wrk: the median; h2load: the mean), and the
-    share of one core that making it took."""
+    """What a load saw: requests per second, µs per request (wrk: the median; h2load: the mean), the share of
+    one core that making it took, and the µs that only a hundredth took longer than (wrk)."""
 
     rps: float
     us: float
     share: float = 0.0
+    p99_us: float = 0.0
 
 
 def url(port: int, path: str = world.PATH) -> str:
@@ -77,9 +78,11 @@ def parse_wrk(text: str, share: float = 0.0) -> Load:
         raise RuntimeError(f"wrk met errors:\n{text}")
     rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
     median = re.search(r"50%\s+([\d.]+)(us|ms|s|m)\b", text)
-    if rate is None or median is None:
+    p99 = re.search(r"99%\s+([\d.]+)(us|ms|s|m)\b", text)
+    if rate is None or median is None or p99 is None:
         raise RuntimeError(f"wrk said nothing:\n{text}")
-    return Load(float(rate[1]), float(median[1]) * _US[median[2]], share)
+    median_us, p99_us = (float(found[1]) * _US[found[2]] for found in (median, p99))
+    return Load(float(rate[1]), median_us, share, p99_us)
 
 
 def grpc(body: Path, port: int, *, clients: int, streams: int, calls: int) -> Load:

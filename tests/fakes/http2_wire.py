@@ -149,7 +149,7 @@ class Wired:
 
     async def settled(self) -> None:
         """Wait until the books are clean of requests."""
-        await until(lambda: not (self.ledger.running or self.ledger.buffered))
+        await until(lambda: not (self.ledger.running or self.ledger.accounts.buffered))
 
 
 @asynccontextmanager
@@ -165,4 +165,4 @@ async def wired(play: Any, opening: Any = None, **limits: Any) -> AsyncIterator[
         await it.settled()
     finally:
         await listener.aclose()
-    assert (it.ledger.running, it.ledger.buffered, len(it.ledger.connections)) == (0, 0, 0)
+    assert (it.ledger.running, it.ledger.accounts.buffered, len(it.ledger.connections)) == (0, 0, 0)

@@ -19,6 +19,7 @@ class FakeTransport:
         self.written: list[bytes] = []
         self.told: list[str] = []
         self.closed = False
+        self.waits = 0
 
     def write(self, data: Any) -> None:
         self.written.append(bytes(data))
@@ -31,6 +32,12 @@ class FakeTransport:
 
     def resume_reading(self) -> None:
         self.told.append("resume")
+
+    def get_write_buffer_size(self) -> int:
+        return self.waits
+
+    def get_extra_info(self, name: str) -> None:
+        """There is no socket."""
 
     def is_closing(self) -> bool:
         return self.closed

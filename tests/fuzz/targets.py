@@ -319,7 +319,7 @@ async def _converse(kind: Any, pieces: list[bytes]) -> tuple[bytes, Ledger]:
     ledger = Ledger(_application(), TransportSettings(), LoopClock())
     transport = _Transport()
     connection = kind(ledger, transport, "127.0.0.1")
-    ledger.enter(connection, "127.0.0.1")
+    ledger.enter(connection, ledger.accounts.of("127.0.0.1"))
     try:
         for piece in pieces:
             if transport.is_closing():
@@ -333,7 +333,7 @@ async def _converse(kind: Any, pieces: list[bytes]) -> tuple[bytes, Ledger]:
         connection.connection_lost(None)
         for _ in range(3):
             await asyncio.sleep(0)
-        _must(not ledger.buffered and not ledger.connections, f"{ledger!r} is left behind")
+        _must(not ledger.accounts.buffered and not ledger.connections, f"{ledger!r} is left behind")
     finally:
         await ledger.aclose()
         left = asyncio.all_tasks() - {asyncio.current_task()}

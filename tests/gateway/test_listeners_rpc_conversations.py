@@ -98,12 +98,12 @@ async def test_a_message_is_in_the_books_until_it_is_answered():
     async with talking_to(service) as (listener, client):
         body = infer(3 * MIB)
         stream = call(client, INFER, body[: 2 * MIB])
-        await until(lambda: books(listener).buffered == 2 * MIB)
+        await until(lambda: books(listener).accounts.buffered == 2 * MIB)
         say(client, stream, body[2 * MIB :])
         await until(lambda: service.asked)
-        assert books(listener).buffered == len(body)
+        assert books(listener).accounts.buffered == len(body)
         service.release.set()
-        await until(lambda: not books(listener).buffered)
+        await until(lambda: not books(listener).accounts.buffered)
         assert not client.ended(stream)
 
 
@@ -114,7 +114,7 @@ async def test_messages_that_never_end_are_bounded_together():
         await until(lambda: any(map(client.ended, streams)))
         (cut,) = [stream for stream in streams if client.ended(stream)]
         assert client.code(cut) == CALM
-        assert books(listener).buffered <= 4 * MIB
+        assert books(listener).accounts.buffered <= 4 * MIB
 
 
 async def test_a_message_that_comes_too_slowly_is_cut():
@@ -128,7 +128,7 @@ async def test_a_message_that_comes_too_slowly_is_cut():
         assert client.code(slow) == CALM
         assert not client.ended(idle) and not client.ended(asking)
         service.release.set()
-        await until(lambda: client.body(asking) and not books(listener).buffered)
+        await until(lambda: client.body(asking) and not books(listener).accounts.buffered)
 
 
 async def test_streams_do_not_hold_up_a_drain():
@@ -151,7 +151,7 @@ async def test_a_drain_answers_what_has_begun():
     async with talking_to(service) as (listener, client):
         asking = call(client, INFER, infer() + infer()[:10])
         begun = call(client, INFER, infer()[:10])
-        await until(lambda: service.asked and books(listener).buffered == len(infer()) + 20)
+        await until(lambda: service.asked and books(listener).accounts.buffered == len(infer()) + 20)
         closing = asyncio.create_task(listener.aclose(30))
         await until(lambda: len(client.goaways) == 1)
         for stream in (asking, begun):

@@ -74,3 +74,18 @@ async def test_a_drain_waits_for_a_first_request():
 
         assert (await read_answer(reader)).headers["connection"] == "close"
         await closing
+
+
+@both_loops
+@pytest.mark.parametrize("said", [b"", b"P", PREFACE[:10], b"GET / HTTP/1.1\r\nHost:"])
+async def test_a_drain_does_not_wait_long_for_those_that_say_nothing(said):
+    """Nor for those that stop in the middle of their first request; others lose nothing by it."""
+    async with listening(FakeApplication()) as listener, connection(listener.port) as (reader, writer):
+        writer.write(said)
+        await until(lambda: "1 connections" in repr(listener))
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await listener.aclose(30)
+
+        assert loop.time() - began < 6
+        assert (await reader.read())[:12] in (b"", b"HTTP/1.1 408") or said.startswith(PREFACE[:4])

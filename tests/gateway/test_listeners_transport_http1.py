@@ -472,6 +472,25 @@ async def test_a_slow_reader_holds_the_stream_back():
 
 
 @both_loops
+@pytest.mark.parametrize("more", [{}, {"Connection": "close"}], ids=["kept", "closed"])
+async def test_a_reader_that_is_slow_and_steady(more):
+    """An answer may take longer than write_timeout, as long as enough of it is taken in each."""
+    size, settings = 24 * MIB, TransportSettings(write_timeout_s=0.5)
+    async with listening(FakeApplication(), settings) as listener:
+        client = socket.create_connection(("127.0.0.1", listener.port))
+        client.setblocking(False)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 256 * KIB)
+        loop, got = asyncio.get_running_loop(), 0
+        await loop.sock_sendall(client, get(f"/large?{size}", **more))
+        while got < size and (part := await loop.sock_recv(client, 256 * KIB)):
+            got += len(part)
+            await asyncio.sleep(len(part) / (12 * MIB))
+        client.close()
+
+    assert got >= size
+
+
+@both_loops
 async def test_answers_that_nobody_reads_are_not_made():
     """Requests sent ahead whose answers are large: one read's worth of them is not answered at once."""
     application = FakeApplication()

@@ -20,24 +20,25 @@ def request(body: Any) -> Any:
 
 def ahead_of(ledger: Ledger) -> tuple[Http1Ahead, FakeTransport]:
     transport = FakeTransport()
-    return Http1Ahead(ledger, transport), transport  # type: ignore[arg-type]
+    return Http1Ahead(ledger, transport, ledger.accounts.of("a")), transport  # type: ignore[arg-type]
 
 
 async def test_order_and_books():
     """First in, first out; they run, and their bodies are given back when they are forgotten."""
     async with books() as ledger:
         ahead, _ = ahead_of(ledger)
-        ledger.buffered = 3
+        account = ledger.accounts.of("a")
+        account.hold(3)
         one, two, refused = request(b"a"), request(b"bc"), (None, None, Answer(400))
         for item in (one, two, refused, request(BodyStream(ahead.flow))):
             ahead.add(item)
         assert (len(ahead), ledger.running) == (4, 4)
 
         assert ahead.take() is one
-        ledger.buffered -= held(one[2])
+        account.give(held(one[2]))
         ahead.clear()
 
-        assert (len(ahead), ledger.running, ledger.buffered) == (0, 0, 0)
+        assert (len(ahead), ledger.running, ledger.accounts.buffered) == (0, 0, 0)
 
 
 async def test_two_reasons_to_stop_reading():
@@ -57,3 +58,17 @@ async def test_two_reasons_to_stop_reading():
         ahead.flow(False)
         assert transport.told == ["pause", "resume"]
         ahead.clear()
+
+
+async def test_an_address_that_holds_much_is_read_on_when_nothing_waits():
+    """What waits will be answered and make room; if nothing did, to stop reading could be for ever."""
+    async with books(max_buffered_mib=1) as ledger:
+        ahead, transport = ahead_of(ledger)
+        account = ledger.accounts.of("a")
+        account.hold(account.high + 1)
+        assert transport.told == []
+        ahead.add(request(b""))
+        assert transport.told == ["pause"]
+        ahead.take()
+        assert transport.told == ["pause", "resume"]
+        account.give(account.high + 1)

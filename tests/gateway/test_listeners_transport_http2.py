@@ -228,7 +228,7 @@ async def test_reset_cancels_its_own_stream():
         client.flush()
         await until(lambda: it.ledger.running == 1)
         assert cancelled == [b"first"]
-        assert it.ledger.buffered == len(b"second")
+        assert it.ledger.accounts.buffered == len(b"second")
         release.set()
         await until(lambda: client.ended(second))
         assert client.status(second) == 200
@@ -250,7 +250,7 @@ async def test_client_that_leaves_cancels_all():
             client.ask(bytes(1000))
             client.ask(bytes(1000), end=False)
             client.ask(bytes(1000), [(b"stream", b"1")], end=False)
-            await until(lambda: it.ledger.running == 2 and it.ledger.buffered >= 2000)
+            await until(lambda: it.ledger.running == 2 and it.ledger.accounts.buffered >= 2000)
         await it.settled()
 
 

@@ -83,7 +83,7 @@ async def test_body_above_the_limit(told: bool):
         length = [(b"content-length", b"200000")] if told else []
         status, said = await client.whole(bytes(200_000), length)
         assert (status, said) == (413, b"the body is larger than 1000 bytes")
-        assert it.ledger.buffered == 0
+        assert it.ledger.accounts.buffered == 0
         assert await client.whole(b"x") == (200, b"x")
 
 
@@ -108,13 +108,32 @@ async def test_refusal_waits_for_the_window_of_its_reader():
 async def test_too_many_bodies_in_all():
     async with wired(echo, max_buffered_mib=1) as it, it.client() as client:
         first = client.ask(bytes(900_000), end=False)
-        await until(lambda: it.ledger.buffered == 900_000)
+        await until(lambda: it.ledger.accounts.buffered == 900_000)
         assert (await client.whole(bytes(300_000)))[0] == 503
-        assert it.ledger.buffered == 900_000
+        assert it.ledger.accounts.buffered == 900_000
         client.http2.end_stream(first)
         client.flush()
         await until(lambda: client.ended(first))
         assert client.status(first) == 200
+
+
+async def test_the_window_stays_closed_while_an_address_holds_much():
+    """What is being answered makes room, so the rest is paced and not refused; all of it is answered."""
+    gate = asyncio.Event()
+
+    async def later(_head: Any, body: Any) -> Answer:
+        await gate.wait()
+        return Answer(200, JSON, (b"%d" % len(body),))
+
+    limits = {"initial_stream_window_kib": 64, "initial_connection_window_kib": 64}
+    async with wired(later, max_buffered_mib=1, **limits) as it, it.client() as client:
+        streams = [client.ask(bytes(100_000)) for _ in range(20)]
+        await until(lambda: it.ledger.accounts.buffered > 256 << 10)
+        await asyncio.sleep(0.1)
+        assert it.ledger.accounts.buffered < 512 << 10
+        gate.set()
+        await until(lambda: all(map(client.ended, streams)))
+        assert {client.status(stream) for stream in streams} == {200}
 
 
 async def test_streamed_bodies_count_among_all_bodies():
@@ -123,7 +142,7 @@ async def test_streamed_bodies_count_among_all_bodies():
         await until(lambda: any(map(client.ended, streams)))
         (cut,) = [stream for stream in streams if client.ended(stream)]
         assert client.code(cut) == CALM
-        assert it.ledger.buffered <= MIB
+        assert it.ledger.accounts.buffered <= MIB
 
 
 async def test_streamed_body_above_its_limit():
@@ -148,9 +167,9 @@ async def test_a_reader_that_does_not_read_keeps_the_window_closed():
     async with wired(deaf, STREAMED, **limits) as it, it.client() as client:
         for _ in range(5):
             stream = client.ask(bytes(MIB), [(b"deaf", b"1")])
-            await until(lambda: it.ledger.buffered)
+            await until(lambda: it.ledger.accounts.buffered)
             await asyncio.sleep(0.02)
-            assert it.ledger.buffered == 64 << 10
+            assert it.ledger.accounts.buffered == 64 << 10
             client.http2.reset_stream(stream)
             client.flush()
             await it.settled()
@@ -238,7 +257,7 @@ async def test_body_that_comes_too_slowly():
         stream = client.ask(b"x", end=False)
         await until(lambda: client.ended(stream))
         assert client.status(stream) == 408
-        assert it.ledger.buffered == 0
+        assert it.ledger.accounts.buffered == 0
 
 
 async def test_idle_connection_is_told_and_closed():
@@ -318,7 +337,7 @@ async def test_body_in_single_bytes_takes_no_more_than_its_size():
         writer.write(BEGIN + headers(1, end=False))
         connection = await it.connected()
         writer.write(data(1, b"xy") * 20_000)
-        await until(lambda: it.ledger.buffered == 40_000)
+        await until(lambda: it.ledger.accounts.buffered == 40_000)
         (stream,) = connection._streams.values()
         assert len(stream._parts) < 10
         assert bytes(stream.whole()) == b"xy" * 20_000

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from gateway.listeners.transport.http2_out import Unsent
+from gateway.listeners.transport.settings import TransportSettings
+
+SETTINGS = TransportSettings(write_timeout_s=20, min_body_bytes_per_s=1)
 
 
 def test_what_moves_is_not_stuck():
@@ -13,10 +16,10 @@ def test_what_moves_is_not_stuck():
     assert unsent and repr(unsent) == "<Unsent 2 streams>"
 
     queued[3] = 50
-    assert unsent.stuck(10.0, 20.0) == []
-    assert unsent.stuck(21.0, 20.0) == [1]
-    assert unsent.stuck(21.0, 20.0) == [], "it is told once"
-    assert unsent.stuck(31.0, 20.0) == [3], "from when it moved last"
+    assert unsent.stuck(10.0, SETTINGS) == []
+    assert unsent.stuck(21.0, SETTINGS) == [1]
+    assert unsent.stuck(21.0, SETTINGS) == [], "it is told once"
+    assert unsent.stuck(31.0, SETTINGS) == [3], "from when it moved last"
     assert not unsent
 
 
@@ -25,5 +28,18 @@ def test_what_is_out_is_forgotten():
     unsent = Unsent(lambda number: queued[number])
     unsent.note(1, 0.0)
     queued[1] = 0
-    assert unsent.stuck(100.0, 1.0) == []
+    assert unsent.stuck(100.0, SETTINGS) == []
     assert not unsent
+
+
+def test_a_byte_now_and_then_is_not_enough():
+    """What each has to take is its share of what one alone would have to."""
+    queued = {1: 1000, 3: 1000}
+    unsent = Unsent(lambda number: queued[number])
+    for number in queued:
+        unsent.note(number, 0.0)
+    for second in range(1, 22):
+        queued[1] -= 1 if second < 9 else 0
+        queued[3] -= 1
+        told = unsent.stuck(float(second), SETTINGS)
+    assert told == [1]

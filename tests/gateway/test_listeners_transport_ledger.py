@@ -9,6 +9,8 @@ import pytest
 
 from gateway.listeners.exchange import Fields
 from gateway.listeners.transport import ledger as module
+from gateway.listeners.transport.accounts import Account
+from gateway.listeners.transport.ledger import Ledger
 from tests.fakes.application import FakeApplication
 from tests.fakes.ledger import books
 
@@ -36,42 +38,36 @@ class Failing(Known):
         raise ZeroDivisionError("secret")
 
 
-async def test_limits_of_connections():
-    """In all and per address; whoever leaves makes room, and an address that is gone is forgotten."""
-    async with books(max_connections=3, max_connections_per_address=2) as ledger:
-        one, two, three = Known(), Known(), Known()
-        ledger.enter(one, "a")
-        ledger.enter(two, "a")
-        assert not ledger.admits("a")
-        assert ledger.admits("b")
-        ledger.enter(three, "b")
-        assert not ledger.admits("c")
-        ledger.leave(three)
-        ledger.leave(three)
-        ledger.leave(one)
-        assert ledger.admits("a")
+def enter(ledger: Ledger, connection: Known) -> Account:
+    account = ledger.accounts.of("a")
+    assert account.admit()
+    ledger.enter(connection, account)
+    return account
+
+
+async def test_whoever_leaves_makes_room():
+    """Once."""
+    async with books(max_connections_per_address=2) as ledger:
+        one, two = Known(), Known()
+        account = enter(ledger, one)
+        enter(ledger, two)
+        assert not account.admit()
         ledger.leave(two)
-        assert not ledger._per_address
-
-
-async def test_connections_without_an_address():
-    """A UNIX socket's peers have none: only the limit in all holds for them."""
-    async with books(max_connections_per_address=1) as ledger:
-        ledger.enter(Known(), "")
-
-        assert ledger.admits("")
+        ledger.leave(two)
+        assert account.connections == 1
+        ledger.leave(one)
 
 
 async def test_one_stands_for_another():
     """A connection that finds out what it speaks keeps its place."""
     async with books(max_connections_per_address=1) as ledger:
         door, speaker = Known(), Known()
-        ledger.enter(door, "a")
+        account = enter(ledger, door)
         ledger.move(door, speaker)
         ledger.leave(door)
-        assert not ledger.admits("a")
+        assert not account.admit()
         ledger.leave(speaker)
-        assert ledger.admits("a")
+        assert account.admit()
 
 
 async def test_one_sweep_for_all(monkeypatch, caplog):
@@ -79,8 +75,8 @@ async def test_one_sweep_for_all(monkeypatch, caplog):
     monkeypatch.setattr(module, "SWEEP_S", 0.01)
     async with books() as ledger:
         failing, known = Failing(), Known()
-        ledger.enter(failing, "a")
-        ledger.enter(known, "a")
+        enter(ledger, failing)
+        enter(ledger, known)
         with caplog.at_level(logging.ERROR):
             async with asyncio.timeout(5):
                 while len(known.told) < 3:
@@ -121,22 +117,13 @@ async def test_a_refusal_that_fails(caplog):
     assert "secret" in caplog.text
 
 
-async def test_room_for_bodies():
-    """To the byte."""
-    async with books(max_buffered_mib=1) as ledger:
-        ledger.buffered = 1000
-        assert ledger.has_room((1 << 20) - 1000)
-        assert not ledger.has_room((1 << 20) - 999)
-
-
 async def test_drain_and_end():
-    """Everyone is told; nobody new is admitted; the end is when the last has left, or in time."""
+    """Everyone is told; the end is when the last has left, or in time."""
     async with books() as ledger:
         known = Known()
-        ledger.enter(known, "a")
+        enter(ledger, known)
         ledger.begin_drain()
         assert known.told == ["drain"]
-        assert not ledger.admits("b")
         assert repr(ledger) == "<Ledger draining, 1 connections, 0 running, 0 bytes buffered>"
         assert not await ledger.ended(ledger.loop.time() + 0.01)
         ledger.loop.call_later(0.01, ledger.leave, known)
@@ -149,7 +136,7 @@ async def test_closing_ends_every_connection(count):
     async with books() as ledger:
         everyone = [Known() for _ in range(count)]
         for known in everyone:
-            ledger.enter(known, "a")
+            enter(ledger, known)
         await ledger.aclose()
 
         assert all(known.told == ["abort"] for known in everyone)

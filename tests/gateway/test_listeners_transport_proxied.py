@@ -109,6 +109,30 @@ def test_client_that_leaves_in_the_middle(run: Run) -> None:
     assert "0 connections" in run(play())
 
 
+def test_connections_count_for_the_address_that_is_told(run: Run) -> None:
+    """All come from one balancer: the limit is each client's."""
+    settings = TransportSettings(max_connections_per_address=1)
+
+    async def play() -> list[bool]:
+        listener = listener_of(fake_front(EchoService()), settings, proxy_protocol=True)
+        await listener.start("127.0.0.1", 0)
+        served, writers = [], []
+        for header in (V1, V1, V1.replace(b".9 ", b".8 "), LOCAL, V2):
+            reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+            writers.append(writer)
+            writer.write(header + INFER)
+            try:
+                served.append((await reader.read(12)) == b"HTTP/1.1 200")
+            except ConnectionError:
+                served.append(False)
+        for writer in writers:
+            writer.transport.abort()
+        await listener.aclose()
+        return served
+
+    assert run(play()) == [True, False, True, True, False]
+
+
 def test_before_tls(run: Run, tmp_path) -> None:
     """The header stands in the clear, before the handshake."""
     ca = Authority(tmp_path)

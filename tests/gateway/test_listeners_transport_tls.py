@@ -238,6 +238,33 @@ async def test_handshakes_under_way_count_as_connections(server: Issued) -> None
             open_writer.transport.abort()
 
 
+async def test_handshakes_under_way_count_for_their_address(ca: Authority, server: Issued) -> None:
+    """One address cannot keep the others out; when its handshakes end it may come again."""
+    settings = TransportSettings(max_connections=10, max_connections_per_address=3)
+    async with serving(Tls(settings_of(server)), settings) as listener:
+
+        async def knock() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+            return await asyncio.open_connection("127.0.0.1", listener.port, local_addr=("127.0.0.2", 0))
+
+        silent = [await knock() for _ in range(3)]
+        for _ in range(10):
+            refused, writer = await knock()
+            async with asyncio.timeout(2):
+                assert await refused.read() == b""
+            writer.close()
+        assert (await ask(listener, client(ca)))[0] == b"HTTP/1.1 200 OK"
+        for _, writer in silent:
+            writer.transport.abort()
+        async with asyncio.timeout(5):
+            while listener._arriving:
+                await asyncio.sleep(0.005)
+        reader, writer = await knock()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await reader.read()
+        writer.transport.abort()
+
+
 async def test_drain_does_not_wait_for_handshakes(server: Issued, monkeypatch) -> None:
     """Who says nothing keeps nobody from leaving."""
     monkeypatch.setattr(module, "WELCOME_S", 0.05)

@@ -48,6 +48,7 @@ def test_wrk_tells_rate_and_median_in_any_unit(median: str, us: float) -> None:
     assert load.rps == 11338.70
     assert load.us == pytest.approx(us)
     assert load.share == 0.4
+    assert load.p99_us == 6920.0
 
 
 @pytest.mark.parametrize(

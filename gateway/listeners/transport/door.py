@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from gateway.listeners.transport.accounts import Account
 from gateway.listeners.transport.http1 import Http1Connection
+from gateway.listeners.transport.http1_phase import DRAIN_SILENCE_S
 from gateway.listeners.transport.http2 import Http2Connection
 from gateway.listeners.transport.ledger import Connection, Ledger
-from gateway.wire.forwarded import canonical
 from gateway.wire.framing.http2_server import PREFACE
 
 _TELLING: int = 4
@@ -19,16 +20,15 @@ _TELLING: int = 4
 class Door(asyncio.Protocol):
     """Finds out whether HTTP/1.1 or HTTP/2 is spoken, and hands the connection over.
 
-    Under TLS the handshake has agreed on one; else the first bytes tell. ``told``: the client's address as
-    a PROXY header has it; empty where there is none, or where the proxy speaks for itself. ``arrived`` is
-    called when the connection is open.
+    Under TLS the handshake has agreed on one; else the first bytes tell. ``account``: the client's, which has
+    counted the connection. ``arrived`` is called when the connection is open.
     """
 
-    def __init__(self, ledger: Ledger, told: str, arrived: Callable[[], object]) -> None:
+    def __init__(self, ledger: Ledger, account: Account, arrived: Callable[[], object]) -> None:
         self._ledger = ledger
-        self._told, self._arrived = told, arrived
+        self._account, self._arrived = account, arrived
         self._transport: asyncio.Transport | None = None
-        self._peer = ""
+        self._peer = account.address
         self._early = b""
         self._since = ledger.loop.time()
 
@@ -36,17 +36,12 @@ class Door(asyncio.Protocol):
         return f"<Door {self._peer or 'of nobody known'}, {len(self._early)} bytes early>"
 
     def connection_made(self, transport: Any) -> None:
-        """Take a new connection, or refuse it: over the limit there is nobody to say so politely."""
+        """Take a new connection; one that comes while the others are leaving has come too late."""
         self._transport = transport
         self._arrived()
-        name = transport.get_extra_info("peername")
-        # A UNIX socket's peer has no address.
-        self._peer = canonical(name[0]) if isinstance(name, tuple) else ""
-        if not self._ledger.admits(self._peer):
+        self._ledger.enter(self, self._account)
+        if self._ledger.is_draining:
             transport.abort()
-            return
-        self._ledger.enter(self, self._peer)
-        self._peer = self._told or self._peer
 
     def data_received(self, data: bytes) -> None:
         """Look at the first bytes."""
@@ -65,11 +60,15 @@ class Door(asyncio.Protocol):
 
     def sweep(self, now: float) -> None:
         """End a connection that says nothing."""
-        if now - self._since > self._ledger.settings.request_headers_timeout_s:
+        ledger = self._ledger
+        if now - self._since > (
+            DRAIN_SILENCE_S if ledger.is_draining else ledger.settings.request_headers_timeout_s
+        ):
             self.abort()
 
     def drain(self) -> None:
-        """Wait for the first request: it may be on its way, and will be answered with word of the end."""
+        """Wait a little for the first request: it may be on its way, and is answered with word of the end."""
+        self._since = self._ledger.loop.time()
 
     def abort(self) -> None:
         """End now."""

@@ -43,7 +43,8 @@ class Http1Connection(asyncio.Protocol):
         self._phase = Http1Phase(ledger)
         # What is being read.
         self._current: tuple[Head, RequestHead] | None = None
-        self._body = Http1Body(ledger)
+        self._account = ledger.accounts.of(peer)
+        self._body = Http1Body(self._account)
         self._left = self._held = 0
         self._owes_continue = False
         # Nothing more is read; of a peer that was refused, what it still sends is dropped.
@@ -51,7 +52,7 @@ class Http1Connection(asyncio.Protocol):
         # What is being answered, and what waits behind it.
         self._serving: tuple[Head, RequestHead] | None = None
         self._task: asyncio.Task[Any] | None = None
-        self._waiting = Http1Ahead(ledger, transport)
+        self._waiting = Http1Ahead(ledger, transport, self._account)
 
     def __repr__(self) -> str:
         return f"<Http1Connection {self._phase.name}, {len(self._waiting)} waiting>"
@@ -76,6 +77,7 @@ class Http1Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Take the end of the stream: a peer that stops speaking has left, as in Envoy."""
         self._phase.enter(phases.CLOSING)
+        self._out.leave()
         self._is_over = True
         return False
 
@@ -102,25 +104,21 @@ class Http1Connection(asyncio.Protocol):
     def sweep(self, now: float) -> None:
         """End what takes too long."""
         phase = self._phase
-        if now - self._out.paused_since > self._ledger.settings.write_timeout_s:
+        if self._out.progress.is_stuck(now):
             self.abort()
         elif not phase.is_overdue(now, self._body.size):
             return
-        elif phase.name is phases.CLOSING:
-            # It waits for the peer to read the last bytes.
-            self.abort()
         elif phase.name is phases.BODY or (phase.name is phases.HEAD and self._parser.in_head):
-            what = "body" if phase.name is phases.BODY else "headers"
-            self._refuse(self._current and self._current[0], 408, f"the {what} took too long")
+            self._refuse(408, f"the {'body' if phase.name is phases.BODY else 'headers'} took too long")
             self._settle()
         else:
             self._close()
 
     def drain(self) -> None:
         """Answer what comes, with word that this is the end; a peer that says nothing is left soon."""
-        if self._phase.name is phases.IDLE:
+        if self._phase.name in (phases.IDLE, phases.HEAD):
             # Its next request may be on its way already: to close now would be to lose that.
-            self._phase.begin(phases.IDLE)
+            self._phase.begin(self._phase.name)
 
     def abort(self) -> None:
         """End now."""
@@ -145,7 +143,7 @@ class Http1Connection(asyncio.Protocol):
         elif isinstance(event, End):
             self._take_end()
         elif isinstance(event, Broken):
-            self._refuse(self._current and self._current[0], event.status, event.message)
+            self._refuse(event.status, event.message)
         else:
             self._take_body(event)
 
@@ -157,27 +155,25 @@ class Http1Connection(asyncio.Protocol):
 
     def _take_whole(self, raw: RequestHead, body: Buffer, _end: End) -> None:
         """Take a request with nothing before or behind it; when its answer needs no wait, in one write."""
-        ledger, head, size = self._ledger, self._head_of(raw), len(body)
+        head, size = self._head_of(raw), len(body)
         opened = self._application.open(head)
         if (
             type(opened) is not Intake
             or opened.is_stream
             or size > opened.max_bytes
-            or not ledger.has_room(size)
+            or not self._account.has_room(size, opened.max_bytes)
         ):
             self._take_head(head, raw, opened)
             self._take_body(body)
             self._take_end()
-        elif isinstance(answered := self._begin(head, body), Answer) and isinstance(
-            answered.body, tuple | list
-        ):
+        elif type(answered := self._begin(head, body)) is Answer and isinstance(answered.body, tuple | list):
             self._out.reply(raw, answered)
             self._out.flush_soon()
             self._phase.begin(phases.IDLE)
             if not (self._out.is_closing or self._parser.in_head):
                 return
         else:
-            ledger.buffered += size
+            self._account.hold(size)
             self._follow((head, raw), size, answered)
         self._settle()
 
@@ -200,7 +196,7 @@ class Http1Connection(asyncio.Protocol):
             return
         stream = BodyStream(self._waiting.flow) if opened.is_stream else None
         if (refusal := self._body.begin(opened, raw.length, stream)) is not None:
-            self._refuse(head, *refusal)
+            self._refuse(*refusal)
             return
         self._phase.begin(phases.BODY)
         self._owes_continue = raw.expects_continue
@@ -221,15 +217,19 @@ class Http1Connection(asyncio.Protocol):
     def _take_body(self, part: Buffer) -> None:
         # The body of a request that was refused is read and dropped.
         if self._current is not None and (refusal := self._body.add(part)) is not None:
-            self._refuse(self._current[0], *refusal)
+            self._refuse(*refusal)
 
     def _take_large(self, data: bytes) -> bytes:
         """Take a piece of a large body; return what comes after it."""
         rest = self._body.fill(data)
         if rest is None:
             return b""
-        self._parser.skip_body()
-        self._take_end()
+        if isinstance(rest, bytes):
+            self._parser.skip_body()
+            self._take_end()
+        else:
+            self._refuse(*rest)
+            rest = b""
         self._settle()
         return rest
 
@@ -242,7 +242,7 @@ class Http1Connection(asyncio.Protocol):
         if (body := self._body.take()) is not None:
             self._submit(*current, body)
 
-    def _refuse(self, head: Head | None, status: int, message: str) -> None:
+    def _refuse(self, status: int, message: str) -> None:
         """Refuse what is being read; nothing after it can be."""
         if self._body.stream is not None:
             # It is being answered already, and gets no second answer: that one is the last.
@@ -250,7 +250,8 @@ class Http1Connection(asyncio.Protocol):
             self._current = None
             self._body.forget()
         else:
-            self._reject(self._ledger.refusal(head, status, message), has_body=True)
+            answer = self._ledger.refusal(self._current and self._current[0], status, message)
+            self._reject(answer, has_body=True)
 
     def _reject(self, answer: Answer, *, has_body: bool) -> None:
         current, self._current = self._current, None
@@ -261,7 +262,7 @@ class Http1Connection(asyncio.Protocol):
         if self._serving is not None or self._waiting:
             self._waiting.add((None, current[1] if current else None, answer))
         else:
-            self._reply(current[1] if current else None, answer)
+            self._out.reply(current[1] if current else None, answer, has_more=self._has_more)
 
     # --- their answers
 
@@ -311,14 +312,11 @@ class Http1Connection(asyncio.Protocol):
     def _finish(self, raw: RequestHead, answer: Answer) -> None:
         if isinstance(answer.body, tuple | list):
             self._end_serving()
-            self._reply(raw, answer)
+            self._out.reply(raw, answer, has_more=self._has_more)
         else:
             streaming = self._out.stream(raw, answer, answer.body, has_more=self._has_more)
             self._task = self._ledger.loop.create_task(streaming)
             self._task.add_done_callback(self._pumped)
-
-    def _reply(self, raw: RequestHead | None, answer: Answer) -> None:
-        self._out.reply(raw, answer, has_more=self._has_more)
 
     @property
     def _has_more(self) -> bool:
@@ -340,7 +338,7 @@ class Http1Connection(asyncio.Protocol):
     def _end_serving(self) -> None:
         self._serving = None
         self._ledger.running -= 1
-        self._ledger.buffered -= self._held
+        self._account.give(self._held)
         self._held = 0
 
     def _advance(self) -> None:
@@ -349,7 +347,7 @@ class Http1Connection(asyncio.Protocol):
         while self._waiting and self._serving is None and not (out.is_paused or out.is_closing):
             waiting = self._waiting.take()
             if waiting[0] is None:
-                self._reply(waiting[1], waiting[2])
+                self._out.reply(waiting[1], waiting[2], has_more=self._has_more)
             else:
                 self._serve(*waiting)
         self._settle()
@@ -388,6 +386,7 @@ class Http1Connection(asyncio.Protocol):
 
     def _close(self) -> None:
         self._phase.enter(phases.CLOSING)
+        self._out.leave()
         self._transport.close()
 
     def _drop(self) -> None:

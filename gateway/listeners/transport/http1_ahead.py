@@ -8,6 +8,7 @@ from typing import Any
 
 from gateway.core.tensor import Buffer
 from gateway.listeners.exchange import Answer, Head
+from gateway.listeners.transport.accounts import Account
 from gateway.listeners.transport.ledger import Ledger
 from gateway.listeners.transport.streams import BodyStream
 from gateway.wire.framing.http1_server import RequestHead
@@ -17,15 +18,16 @@ Refused = tuple[None, RequestHead | None, Answer]
 
 
 class Http1Ahead:
-    """Requests, and refusals of requests, in their order; no more is read while there are too many.
+    """Requests, and refusals of requests, in their order.
 
+    No more is read while there are too many, or while there are any and the address holds much.
     They count as running, and their bodies as buffered, from ``add`` to ``take``.
     """
 
-    __slots__ = ("_is_full", "_is_paused", "_ledger", "_transport", "_waiting")
+    __slots__ = ("_account", "_is_full", "_is_paused", "_ledger", "_transport", "_waiting")
 
-    def __init__(self, ledger: Ledger, transport: asyncio.Transport) -> None:
-        self._ledger, self._transport = ledger, transport
+    def __init__(self, ledger: Ledger, transport: asyncio.Transport, account: Account) -> None:
+        self._ledger, self._transport, self._account = ledger, transport, account
         self._waiting: deque[Request | Refused] = deque()
         self._is_full = self._is_paused = False
 
@@ -51,7 +53,7 @@ class Http1Ahead:
     def clear(self) -> None:
         """Forget them all, and read on."""
         self._ledger.running -= len(self._waiting)
-        self._ledger.buffered -= sum(held(item[2]) for item in self._waiting)
+        self._account.give(sum(held(item[2]) for item in self._waiting))
         self._waiting.clear()
         self.flow(True)
 
@@ -61,8 +63,10 @@ class Http1Ahead:
         self._steer()
 
     def _steer(self) -> None:
-        # Two reasons to stop: neither may let go on what the other holds.
-        stops = self._is_full or len(self._waiting) >= self._ledger.settings.max_pipelined
+        # Three reasons to stop: none may let go on what another holds.
+        waiting = len(self._waiting)
+        stops = self._is_full or waiting >= self._ledger.settings.max_pipelined
+        stops = stops or (waiting > 0 and self._account.held > self._account.high)
         if stops is self._is_paused or self._transport.is_closing():
             return
         self._is_paused = stops
@@ -73,5 +77,5 @@ class Http1Ahead:
 
 
 def held(body: Any) -> int:
-    """Return the bytes of a body that the ledger counts: those of a stream, and of answers, it does not."""
+    """Return the bytes of a body that are in the books: those of a stream, and of answers, are not."""
     return 0 if isinstance(body, BodyStream | Answer) else len(body)

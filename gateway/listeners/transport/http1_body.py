@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from gateway.core.tensor import Buffer
 from gateway.listeners.exchange import Intake
-from gateway.listeners.transport.ledger import Ledger
+from gateway.listeners.transport.accounts import Account
 from gateway.listeners.transport.streams import BodyStream
 
 LARGE = 64 << 10
@@ -18,18 +20,19 @@ Refusal = tuple[int, str]
 class Http1Body:
     """Takes one body after the other. ``size``: bytes that have come of this one.
 
-    What it refuses it says as status and message; then the connection has to ``forget`` it.
+    Bytes are booked as they come, and not as they are announced: to announce costs nothing. What it refuses
+    it says as status and message; then the connection has to ``forget`` it.
     """
 
-    __slots__ = ("_intake", "_large", "_ledger", "_whole", "size", "stream")
+    __slots__ = ("_account", "_booked", "_intake", "_large", "_whole", "size", "stream")
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, account: Account) -> None:
+        self._account = account
         self._intake = Intake(0)
         self._whole: bytes | bytearray = b""
-        self._large: bytearray | None = None
+        self._large: memoryview | None = None
         self.stream: BodyStream | None = None
-        self.size = 0
+        self.size = self._booked = 0
 
     def __repr__(self) -> str:
         kind = "streamed" if self.stream is not None else "large" if self._large is not None else "whole"
@@ -45,11 +48,11 @@ class Http1Body:
         self._intake, self.stream, self.size = intake, stream, 0
         if (length or 0) > intake.max_bytes:
             return self._too_large()
-        if not self._ledger.has_room(length or 0):
+        if not self._account.has_room(length or 0, intake.max_bytes):
             return _FULL
         if stream is None and length is not None and length > LARGE:
-            self._large = bytearray(length)
-            self._ledger.buffered += length
+            # Empty: as long as nothing is written to it, the kernel has given no memory for it.
+            self._large = np.empty(length, np.uint8).data
         return None
 
     def add(self, part: Buffer) -> Refusal | None:
@@ -60,15 +63,20 @@ class Http1Body:
             return self._too_large()
         if self.stream is not None:
             self.stream.add(part)
+        elif not self._book(size):
+            return _FULL
         elif self._large is not None:
             # The beginning, which came together with the head.
             self._large[self.size - size : self.size] = part
-        elif not self._ledger.has_room(size):
-            return _FULL
         else:
-            self._ledger.buffered += size
             self._keep(part)
         return None
+
+    def _book(self, size: int) -> bool:
+        has_room = self._account.take(size, self._intake.max_bytes)
+        if has_room:
+            self._booked += size
+        return has_room
 
     def _keep(self, part: Buffer) -> None:
         if not self._whole:
@@ -79,11 +87,13 @@ class Http1Body:
             self._whole = bytearray(self._whole)
         self._whole += part
 
-    def fill(self, data: bytes) -> bytes | None:
+    def fill(self, data: bytes) -> bytes | Refusal | None:
         """Take a piece of a large body; return what comes after the body, None while it is not complete."""
         large = self._large
         assert large is not None
         missing = len(large) - self.size
+        if not self._book(min(len(data), missing)):
+            return _FULL
         if len(data) < missing:
             large[self.size : self.size + len(data)] = data
             self.size += len(data)
@@ -95,7 +105,7 @@ class Http1Body:
     def take(self) -> Buffer | None:
         """Return the whole body and be ready for the next; None when it was streamed, and has ended."""
         stream, whole = self.stream, self._whole if self._large is None else self._large
-        self.stream, self._large, self._whole, self.size = None, None, b"", 0
+        self.stream, self._large, self._whole, self.size, self._booked = None, None, b"", 0, 0
         if stream is not None:
             stream.end()
             return None
@@ -103,12 +113,10 @@ class Http1Body:
 
     def forget(self) -> None:
         """Drop what has come; whoever reads a stream of it learns that the rest will not."""
-        if self._large is not None:
-            self._ledger.buffered -= len(self._large)
-        self._ledger.buffered -= len(self._whole)
+        self._account.give(self._booked)
         if self.stream is not None:
             self.stream.break_off()
-        self.stream, self._large, self._whole, self.size = None, None, b"", 0
+        self.stream, self._large, self._whole, self.size, self._booked = None, None, b"", 0, 0
 
     def _too_large(self) -> Refusal:
         return 413, f"the body is larger than {self._intake.max_bytes} bytes"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from gateway.core.tensor import Buffer
 from gateway.listeners.exchange import Answer
 from gateway.listeners.transport.ledger import Ledger
+from gateway.listeners.transport.progress import Progress
 from gateway.wire.framing.http1_server import RequestHead
 
 _LARGE: Final = 64 << 10
@@ -19,8 +19,8 @@ _LARGE: Final = 64 << 10
 class Http1Output:
     """Collects what is to be written, and writes it when ``flush`` is called.
 
-    ``is_closing``: the last answer has said that it is the last. ``paused_since``: loop time at which the
-    peer stopped reading; infinite while it reads.
+    ``is_closing``: the last answer has said that it is the last. ``progress``: the peer's, while it does
+    not keep up.
     """
 
     __slots__ = (
@@ -31,7 +31,7 @@ class Http1Output:
         "_writable",
         "is_closing",
         "is_paused",
-        "paused_since",
+        "progress",
     )
 
     def __init__(self, ledger: Ledger, transport: asyncio.Transport) -> None:
@@ -40,7 +40,7 @@ class Http1Output:
         self._size = 0
         self._writable: asyncio.Future[None] | None = None
         self.is_closing = self.is_paused = False
-        self.paused_since = math.inf
+        self.progress = Progress(transport, ledger.settings)
 
     def __repr__(self) -> str:
         state = "paused" if self.is_paused else "closing" if self.is_closing else "open"
@@ -93,11 +93,13 @@ class Http1Output:
     def pause(self) -> None:
         """The peer reads too slowly."""
         self.is_paused = True
-        self.paused_since = self._ledger.loop.time()
+        self.progress.watch(self._ledger.loop.time())
 
     def resume(self) -> None:
         """The peer has caught up, or is gone."""
-        self.is_paused, self.paused_since = False, math.inf
+        self.is_paused = False
+        if not self._transport.is_closing():
+            self.progress.rest()
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
 
@@ -105,6 +107,10 @@ class Http1Output:
         """Hand everything to the transport by the end of this turn of the loop."""
         if self._parts:
             self._ledger.flush_soon(self)
+
+    def leave(self) -> None:
+        """Nothing more is written: what is left is the peer's to take."""
+        self.progress.watch(self._ledger.loop.time())
 
     def flush(self) -> None:
         """Hand everything to the transport, which keeps what the peer does not read yet."""

@@ -16,13 +16,16 @@ CLOSING: Final = "closing"
 DRAIN_SILENCE_S: Final = 1.0
 """A connection without a request is closed this long after the drain began."""
 
+DRAIN_HEAD_S: Final = 2.0
+"""As long after it began, a head that is coming must have come."""
+
 
 class Http1Phase:
     """The one thing that a connection waits for.
 
     ``HEAD``: the rest of a request's head, or its very first byte. ``IDLE``: the next request. ``BODY``: the
     rest of a body. ``SERVING``: an answer of ours, for which there is no limit here. ``LINGERING``: the end
-    of a peer that was refused. ``CLOSING``: the peer, to read the last bytes.
+    of a peer that was refused. ``CLOSING``: the peer, to take the last bytes; ``Progress`` sees to that.
     """
 
     __slots__ = ("_ledger", "_since", "name")
@@ -48,16 +51,16 @@ class Http1Phase:
     def is_overdue(self, now: float, body_bytes: int) -> bool:
         """Whether it takes too long at loop time ``now``; ``body_bytes`` of the body have come."""
         settings, elapsed_s = self._ledger.settings, now - self._since
-        if self.name is SERVING:
+        if self.name is SERVING or self.name is CLOSING:
             return False
         if self.name is BODY:
             # The first seconds may be slow; over the rest the average counts.
             least = settings.min_body_bytes_per_s * (elapsed_s - settings.body_timeout_s / 2)
             return elapsed_s > settings.body_timeout_s and body_bytes < least
+        is_draining, head_s = self._ledger.is_draining, settings.request_headers_timeout_s
         limits_s = {
-            HEAD: settings.request_headers_timeout_s,
-            IDLE: DRAIN_SILENCE_S if self._ledger.is_draining else settings.idle_timeout_s,
+            HEAD: min(head_s, DRAIN_HEAD_S) if is_draining else head_s,
+            IDLE: DRAIN_SILENCE_S if is_draining else settings.idle_timeout_s,
             LINGERING: settings.lingering_s,
-            CLOSING: settings.write_timeout_s,
         }
         return elapsed_s > limits_s[self.name]

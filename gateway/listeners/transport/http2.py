@@ -40,6 +40,11 @@ class Http2Connection(asyncio.Protocol):
             max_continuations=settings.max_continuations,
             max_resets_per_s=settings.max_resets_per_s,
         )
+        self._account = ledger.accounts.of(peer)
+        self._window = settings.initial_stream_window_kib << 10
+        # Bytes of whole bodies that are being answered, and windows that open when that is done.
+        self._answering = 0
+        self._owed: dict[int, int] = {}
         self._streams: dict[int, Http2Stream] = {}
         self._heads: tuple[framing.RequestHead | None, Head | None] = (None, None)
         self._out = Http2Output(ledger, transport, self._engine)
@@ -107,14 +112,13 @@ class Http2Connection(asyncio.Protocol):
         settings = self._ledger.settings
         if self._transport.is_closing():
             # A peer that does not read would keep what is left of this connection for ever.
-            if now - self._since > settings.write_timeout_s:
-                self.abort()
-            return
-        if now - self._out.paused_since > settings.write_timeout_s:
+            self._out.leave()
+        if self._out.progress.is_stuck(now):
             self.abort()
+        if self._transport.is_closing():
             return
         if self._out.unsent:
-            for number in self._out.unsent.stuck(now, settings.write_timeout_s):
+            for number in self._out.unsent.stuck(now, settings):
                 self._cut(number, framing.CANCEL)
             self._out.flush()
         if not (self._streams or self._out.unsent or self._out.is_paused):
@@ -218,19 +222,23 @@ class Http2Connection(asyncio.Protocol):
             # Refused before; the windows must go on all the same.
             self._acknowledge(number, size)
             return
-        if stream.body is None:
-            # Bodies are bounded by their intake and in the ledger, where they stay until nobody needs them:
-            # the windows only pace them.
+        if stream.size + size > stream.intake.max_bytes:
             self._acknowledge(number, size)
-        has_room = self._ledger.has_room(size)
-        self._ledger.buffered += size
-        stream.add(data)
-        if stream.size > stream.intake.max_bytes:
             self._give_up(number, stream, 413, _too_large(stream.intake))
             return
-        if not has_room:
+        # They stay booked until nobody needs them: until the answer, or until a stream's reader is done.
+        if not self._account.take(size, stream.intake.max_bytes if stream.body is None else self._window):
+            self._acknowledge(number, size)
             self._give_up(number, stream, 503, "too many bodies are on their way; try again later")
             return
+        stream.add(data)
+        if stream.body is None:
+            if self._answering and self._account.held > self._account.high:
+                # Answers will make room; without any under way, to wait for room could be to wait for ever.
+                self._owed[number] = self._owed.get(number, 0) + size
+            else:
+                # Bodies are bounded by their intake and their share: the windows only pace them.
+                self._acknowledge(number, size)
         if event.is_complete:
             self._take_end(number)
 
@@ -242,6 +250,7 @@ class Http2Connection(asyncio.Protocol):
         if stream.body is not None:
             stream.body.end()
         else:
+            self._answering += stream.held
             self._serve(number, stream, stream.whole())
 
     def _take_too_large(self, event: framing.TooLarge) -> None:
@@ -257,11 +266,17 @@ class Http2Connection(asyncio.Protocol):
         """Strike a stream out of the books; None when it is in them no more."""
         stream = self._streams.pop(number, None)
         if stream is not None and stream.held:
-            self._ledger.buffered -= stream.held
+            self._account.give(stream.held)
             if stream.unread:
                 # What nobody will read must not keep the window of all streams closed.
                 self._acknowledge(number, stream.unread)
+            elif stream.body is None and stream.is_complete:
+                self._answering -= stream.held
             stream.held = stream.unread = 0
+        if self._owed and (not self._answering or self._account.held <= self._account.high):
+            owed, self._owed = self._owed, {}
+            for each, size in owed.items():
+                self._acknowledge(each, size)
         return stream
 
     def _drop(self, number: int) -> None:
@@ -355,7 +370,7 @@ class Http2Connection(asyncio.Protocol):
         """Strike out of the books what the application is done with, unless its stream is struck out."""
         if stream.held:
             stream.held -= size
-            self._ledger.buffered -= size
+            self._account.give(size)
 
     def _acknowledge(self, number: int, size: int) -> None:
         self._engine.acknowledge(size, number)

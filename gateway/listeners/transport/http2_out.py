@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Final
@@ -11,6 +10,8 @@ from typing import Final
 from gateway.core.tensor import Buffer
 from gateway.listeners.exchange import Answer, Head
 from gateway.listeners.transport.ledger import Ledger
+from gateway.listeners.transport.progress import Progress, least_taken
+from gateway.listeners.transport.settings import TransportSettings
 from gateway.wire.framing.http2_server import INTERNAL_ERROR, NO_ERROR, FramingError, Http2Server
 
 _MOST_AT_ONCE: Final = 1 << 20
@@ -27,8 +28,8 @@ _SERVER: Final = (b"server", b"edgeway")
 class Http2Output:
     """Puts answers into ``engine`` and writes what it gives out, whenever ``flush`` is called.
 
-    ``is_held``: more is to come in this turn, so nothing is written yet. ``paused_since``: loop time at which
-    the peer stopped reading; infinite while it reads.
+    ``is_held``: more is to come in this turn, so nothing is written yet. ``progress``: the peer's,
+    while it does not keep up.
     """
 
     __slots__ = (
@@ -40,7 +41,7 @@ class Http2Output:
         "_transport",
         "is_held",
         "is_paused",
-        "paused_since",
+        "progress",
         "unsent",
     )
 
@@ -51,7 +52,7 @@ class Http2Output:
         self._answered_early: list[int] = []
         self._room: asyncio.Future[None] | None = None
         self.is_held = self.is_paused = False
-        self.paused_since = math.inf
+        self.progress = Progress(transport, ledger.settings)
 
     def __repr__(self) -> str:
         return f"<Http2Output {'paused' if self.is_paused else 'open'}, {self.unsent!r}>"
@@ -98,16 +99,23 @@ class Http2Output:
     def pause(self) -> None:
         """The peer reads too slowly."""
         self.is_paused = True
-        self.paused_since = self._ledger.loop.time()
+        self.progress.watch(self._ledger.loop.time())
 
     def resume(self) -> None:
         """The peer has caught up."""
-        self.is_paused, self.paused_since = False, math.inf
+        self.is_paused = False
+        if not self._transport.is_closing():
+            self.progress.rest()
         self.flush()
 
     def flush_soon(self) -> None:
         """Write what may be sent by the end of this turn of the loop."""
         self._ledger.flush_soon(self)
+
+    def leave(self) -> None:
+        """Nothing more is written: what is left is the peer's to take."""
+        if not self.progress.is_watched:
+            self.progress.watch(self._ledger.loop.time())
 
     def flush(self) -> None:
         """Write what may be sent. While the peer does not read, the engine keeps the rest."""
@@ -188,14 +196,15 @@ class Http2Output:
 class Unsent:
     """Answers that wait in the engine, and since when.
 
-    ``queued`` tells how much of a stream's answer waits. True while there is such an answer.
+    ``queued`` tells how much of a stream's answer waits. True while there is such an answer. They share what
+    the peer has to take.
     """
 
     __slots__ = ("_queued", "_waiting")
 
     def __init__(self, queued: Callable[[int], int]) -> None:
         self._queued = queued
-        self._waiting: dict[int, tuple[int, float]] = {}
+        self._waiting: dict[int, tuple[int, int, float]] = {}
 
     def __repr__(self) -> str:
         return f"<Unsent {len(self._waiting)} streams>"
@@ -206,18 +215,23 @@ class Unsent:
     def note(self, number: int, now: float) -> None:
         """Look at a stream that has got something to send."""
         if waits := self._queued(number):
-            self._waiting[number] = (waits, now)
+            self._waiting[number] = (waits, 0, now)
 
-    def stuck(self, now: float, limit_s: float) -> list[int]:
-        """Return, and forget, the streams of which nothing went out for ``limit_s`` seconds."""
-        found = []
-        for number, (waited, since) in list(self._waiting.items()):
+    def stuck(self, now: float, settings: TransportSettings) -> list[int]:
+        """Return, and forget, the streams of which too little went out for ``write_timeout_s``."""
+        limit_s, found = settings.write_timeout_s, []
+        # Many streams are slow side by side where one of them alone would not be.
+        least = least_taken(settings) / max(1, len(self._waiting))
+        for number, (waited, before, since) in list(self._waiting.items()):
             waits = self._queued(number)
+            taken = before + max(0, waited - waits)
             if not waits:
                 del self._waiting[number]
-            elif waits != waited:
-                self._waiting[number] = (waits, now)
+            elif taken >= least:
+                self._waiting[number] = (waits, 0, now)
             elif now - since > limit_s:
                 del self._waiting[number]
                 found.append(number)
+            else:
+                self._waiting[number] = (waits, taken, since)
         return found

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final, Protocol
 
 from gateway.core.clock import Clock
 from gateway.listeners.exchange import Answer, Application, Fields, Head
+from gateway.listeners.transport.accounts import Account, Accounts
 from gateway.listeners.transport.outbox import Outbox, Output
 from gateway.listeners.transport.settings import TransportSettings
 
@@ -56,17 +56,14 @@ class Ledger:
     def __init__(self, application: Application, settings: TransportSettings, clock: Clock) -> None:
         self.application, self.settings, self.clock = application, settings, clock
         self.loop = asyncio.get_running_loop()
-        self.connections: dict[Connection, str] = {}
-        """Each with the address under which it is counted: with PROXY protocol the proxy's."""
+        self.connections: dict[Connection, Account] = {}
+        """Each with the account in which it is counted: with PROXY protocol the client's."""
         self.running = 0
         """Requests that are complete and not answered."""
-        self.buffered = 0
-        """Bytes of bodies that have come and that somebody still needs: of a whole body until it is answered,
-        of a streamed one until its reader has consumed them. Streams over HTTP/1.1 are not counted."""
+        self.accounts = Accounts(settings)
         self.is_draining = False
         self.date = b""
         self._heads: dict[tuple[int, Fields], bytes] = {}
-        self._per_address: Counter[str] = Counter()
         self._idle = asyncio.Event()
         self._outbox = Outbox(self.loop)
         self._sweeping = asyncio.create_task(self._sweep())
@@ -76,31 +73,19 @@ class Ledger:
         state = "draining" if self.is_draining else "open"
         return (
             f"<Ledger {state}, {len(self.connections)} connections, {self.running} running,"
-            f" {self.buffered} bytes buffered>"
+            f" {self.accounts.buffered} bytes buffered>"
         )
 
-    def admits(self, address: str) -> bool:
-        """Whether one more connection of ``address`` is within the limits."""
-        settings = self.settings
-        return (
-            not self.is_draining
-            and len(self.connections) < settings.max_connections
-            and (not address or self._per_address[address] < settings.max_connections_per_address)
-        )
-
-    def enter(self, connection: Connection, address: str) -> None:
-        """Take a connection into the books."""
-        self.connections[connection] = address
-        self._per_address[address] += 1
+    def enter(self, connection: Connection, account: Account) -> None:
+        """Take a connection into the books; its account has counted it since it was accepted."""
+        self.connections[connection] = account
 
     def leave(self, connection: Connection) -> None:
         """Strike a connection out; one that is not in them is none of ours."""
-        address = self.connections.pop(connection, None)
-        if address is None:
+        account = self.connections.pop(connection, None)
+        if account is None:
             return
-        self._per_address[address] -= 1
-        if not self._per_address[address]:
-            del self._per_address[address]
+        account.connections -= 1
         if not self.connections:
             self._idle.set()
 
@@ -140,10 +125,6 @@ class Ledger:
         except Exception:  # noqa: BLE001 - the client gets an answer, the log the traceback
             _log.exception("a refusal could not be rendered")
             return _PLAIN
-
-    def has_room(self, size: int) -> bool:
-        """Whether ``size`` more bytes of bodies may be buffered."""
-        return self.buffered + size <= self.settings.max_buffered_mib << 20
 
     def begin_drain(self) -> None:
         """Let every connection end as soon as it can."""

@@ -10,11 +10,13 @@ from typing import Final
 
 from gateway.core.clock import Clock
 from gateway.listeners.exchange import Application
+from gateway.listeners.transport.accounts import Account
 from gateway.listeners.transport.door import Door
 from gateway.listeners.transport.ledger import Ledger
 from gateway.listeners.transport.proxied import told_address
 from gateway.listeners.transport.settings import TransportSettings
 from gateway.listeners.transport.tls import Tls
+from gateway.wire.forwarded import canonical
 from gateway.wire.framing.proxy_protocol import ProxyHeaderError
 
 _log = logging.getLogger(__name__)
@@ -47,7 +49,8 @@ class WireListener:
         self._ledger: Ledger | None = None
         self._socket: socket.socket | None = None
         self._welcomes: set[asyncio.Task[object]] = set()
-        self._arriving: set[socket.socket] = set()
+        # Each with the account that counts it; None: who it is comes in a PROXY header.
+        self._arriving: dict[socket.socket, Account | None] = {}
         self.port = 0
 
     def __repr__(self) -> str:
@@ -106,7 +109,7 @@ class WireListener:
         if ledger is None or listening is None:
             return False
         try:
-            connection, _ = listening.accept()
+            connection, name = listening.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return False
         except OSError as error:
@@ -115,36 +118,51 @@ class WireListener:
             ledger.loop.remove_reader(listening)
             ledger.loop.call_later(_PAUSE_S, self._resume)
             return False
-        if len(ledger.connections) + len(self._arriving) >= self._settings.max_connections:
-            # Those that have not got as far as a Door count, too, or a flood of them would be free.
+        # A UNIX socket's peer has no address.
+        peer = canonical(name[0]) if isinstance(name, tuple) else ""
+        account = None if self._proxy_protocol else ledger.accounts.of(peer)
+        # Those that have not got as far as a Door count, too, or a flood of them would be free.
+        is_full = len(ledger.connections) + len(self._arriving) >= self._settings.max_connections
+        if is_full or not (account is None or account.admit()):
             connection.close()
             return True
         connection.setblocking(False)
         if connection.family != socket.AF_UNIX:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        task: asyncio.Task[object] = ledger.loop.create_task(self._welcome(connection))
+        task: asyncio.Task[object] = ledger.loop.create_task(self._welcome(connection, peer))
         self._welcomes.add(task)
-        self._arriving.add(connection)
+        self._arriving[connection] = account
         task.add_done_callback(self._welcomes.discard)
-        task.add_done_callback(lambda _: self._arriving.discard(connection))
+        task.add_done_callback(lambda _: self._lose(connection))
         return True
 
     def _resume(self) -> None:
         if self._socket is not None and self._ledger is not None:
             self._ledger.loop.add_reader(self._socket, self._accept)
 
-    async def _welcome(self, connection: socket.socket) -> None:
+    def _lose(self, connection: socket.socket) -> None:
+        """Forget one that did not get as far as a Door, if this is one."""
+        account = self._arriving.pop(connection, None)
+        if account is not None:
+            account.connections -= 1
+
+    async def _welcome(self, connection: socket.socket, peer: str) -> None:
         """Hear whom the connection is for, shake hands, and leave the rest to its Door."""
         ledger, limit_s = self._ledger, self._settings.request_headers_timeout_s
         assert ledger is not None
         try:
-            told = ""
-            if self._proxy_protocol:
+            account = self._arriving[connection]
+            if account is None:
                 async with asyncio.timeout(limit_s):
                     told = await told_address(ledger.loop, connection)
+                account = ledger.accounts.of(told or peer)
+                if not account.admit():
+                    connection.close()
+                    return
+                self._arriving[connection] = account
             await ledger.loop.connect_accepted_socket(
                 # At its Door it is in the books, and must not count twice.
-                lambda: Door(ledger, told, lambda: self._arriving.discard(connection)),
+                lambda: Door(ledger, account, lambda: self._arriving.pop(connection, None)),
                 connection,
                 ssl=self._tls.context if self._tls else None,
                 ssl_handshake_timeout=limit_s if self._tls else None,

@@ -34,11 +34,11 @@ class TransportSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     with ``min_body_bytes_per_s`` on average; else 408."""
 
     min_body_bytes_per_s: Annotated[int, Meta(ge=1, le=1 << 30)] = 16 << 10
-    """Bytes of a body per second at least, 16 KiB by default."""
+    """Bytes of a body per second at least, 16 KiB by default; of a request's as of answers that wait."""
 
     write_timeout_s: Seconds = 30.0
-    """Seconds for which a peer may read nothing of an answer, 30 by default; then the connection ends, or the
-    stream, when only its window stays closed."""
+    """Seconds in which a peer must take of the answers that wait for it as much as ``min_body_bytes_per_s``
+    comes to, or all, 30 by default; else the connection ends, or the stream, when only its window is slow."""
 
     lingering_s: Seconds = 2.0
     """Seconds that the rest of a refused body is read and dropped, so that the client gets to read why."""
@@ -47,10 +47,16 @@ class TransportSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """Connections in all, 10,000 by default; one more is closed at once."""
 
     max_connections_per_address: Count = 1_000
-    """Connections of one address, 1,000 by default: proxies and NATs stand for many clients."""
+    """Connections of one address, 1,000 by default: proxies and NATs stand for many clients.
+    Those before their handshake count; behind a PROXY header it is the address that the header tells."""
 
     max_buffered_mib: Annotated[int, Meta(ge=1, le=1 << 20)] = 512
-    """MiB of bodies that are on their way or wait, over all connections, 512 by default; one more is 503."""
+    """MiB of bodies that have come, in part or whole, and are not answered yet, over all connections, 512 by
+    default; more is 503."""
+
+    max_buffered_percent_per_address: Annotated[int, Meta(ge=1, le=100)] = 50
+    """Percent of ``max_buffered_mib`` that one address may have, 50 by default, and never less than one body;
+    more is 503. An address that has half of that is read on only as its requests are answered."""
 
     max_pipelined: Annotated[int, Meta(ge=1, le=1024)] = 16
     """HTTP/1.1 requests that wait behind the one under way, 16 by default; more are not read yet."""
