@@ -12,8 +12,8 @@ from gateway.core.catalog import unknown_model
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.repository import IndexEntry, ModelSettings, Repository
 from gateway.core.request import Parameter
-from gateway.core.statistics import ModelStatistics, Statistics
-from gateway.listeners.switches import LogSwitches, TraceSwitches
+from gateway.core.statistics import Counted, Statistics
+from gateway.listeners.switches import Log, LogSwitches, TraceSwitches
 
 
 class ProtocolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -59,13 +59,9 @@ class NoStatistics:
     def __repr__(self) -> str:
         return "<NoStatistics>"
 
-    def report(self, model: str, versions: Sequence[str]) -> Sequence[ModelStatistics]:
-        """Return zeros."""
-        return [ModelStatistics(model, version) for version in versions]
-
-    def models(self) -> Sequence[str]:
-        """Return none."""
-        return ()
+    async def counted(self) -> Counted:
+        """Return nothing."""
+        return Counted()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +70,7 @@ class Extensions:
 
     repository: Repository = field(default_factory=NoRepository)
     statistics: Statistics = field(default_factory=NoStatistics)
-    logging: LogSwitches = field(default_factory=LogSwitches)
+    logging: Log = field(default_factory=LogSwitches)
     tracing: TraceSwitches = field(default_factory=TraceSwitches)
     settings: ProtocolSettings = field(default_factory=ProtocolSettings)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from gateway.core.errors import Fault, GatewayError, printable
 
@@ -14,6 +14,22 @@ _FLAGS: Final = ("log_info", "log_warning", "log_error")
 _FIXED: Final[dict[str, Setting]] = {"log_file": "", "log_format": "default"}
 _LEVELS: Final = (logging.INFO, logging.WARNING, logging.ERROR)
 _OFF: Final = logging.CRITICAL + 10
+
+
+class Log(Protocol):
+    """What is logged, by one process or by several as one."""
+
+    def read(self) -> dict[str, Setting]:
+        """Return the settings in force."""
+        ...
+
+    async def change(self, wanted: Mapping[str, object]) -> dict[str, Setting]:
+        """Change the settings named in ``wanted``, all or none, and return those in force.
+
+        Raises:
+            GatewayError: INVALID; UNSUPPORTED.
+        """
+        ...
 
 
 class LogSwitches:
@@ -35,7 +51,7 @@ class LogSwitches:
         }
         return {**_FIXED, **flags, "log_verbose_level": int(level <= logging.DEBUG)}
 
-    def change(self, wanted: Mapping[str, object]) -> dict[str, Setting]:
+    async def change(self, wanted: Mapping[str, object]) -> dict[str, Setting]:
         """Change the settings named in ``wanted``, all or none, and return those in force.
 
         Raises:
@@ -105,3 +121,6 @@ class TraceSwitches:
                     Fault.UNSUPPORTED, f"trace setting '{name}' is fixed when the process starts"
                 )
         return self.read()
+
+
+_: type[Log] = LogSwitches

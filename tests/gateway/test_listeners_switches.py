@@ -18,7 +18,7 @@ def switches():
     logger.setLevel(logging.NOTSET)
 
 
-def test_log_levels(switches):
+async def test_log_levels(switches):
     """A switch sets the threshold of the loggers; verbose is everything."""
     assert switches.read()["log_info"] is True
     for wanted, level in (
@@ -27,7 +27,7 @@ def test_log_levels(switches):
         ({"log_error": False}, logging.CRITICAL + 10),
         ({"log_verbose_level": 2}, logging.DEBUG),
     ):
-        switches.change(wanted)
+        await switches.change(wanted)
         assert logging.getLogger("switched").level == level
     assert repr(switches) == "<LogSwitches DEBUG>"
 
@@ -41,10 +41,10 @@ def test_log_levels(switches):
         ({"log_info": False, "log_file": "/x"}, Fault.UNSUPPORTED),
     ],
 )
-def test_bad_log_settings_change_nothing(switches, wanted, fault):
+async def test_bad_log_settings_change_nothing(switches, wanted, fault):
     """All or none."""
     with pytest.raises(GatewayError) as refused:
-        switches.change(wanted)
+        await switches.change(wanted)
 
     assert refused.value.fault is fault
     assert logging.getLogger("switched").level == logging.INFO
