@@ -10,6 +10,8 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -28,16 +30,19 @@ from gateway.app.inheritance import Inheritance
 from gateway.app.listening import Listening
 from gateway.app.observe import Observed
 from gateway.app.policies import Policies
+from gateway.app.siblings import Siblings, count_routes
 from gateway.app.stacks import Levels, Parts, central_service, door
 from gateway.config.settings import Settings
 from gateway.core.catalog import Catalog
 from gateway.core.clock import LoopClock
+from gateway.core.errors import GatewayError
 from gateway.core.request import CENTRAL, EDGE
 from gateway.core.service import Generation
 from gateway.core.telemetry import BreakerAppeared
 from gateway.listeners.extensions import Extensions, NoRepository
 from gateway.listeners.front import Front
-from gateway.listeners.switches import TraceSwitches
+from gateway.listeners.orders import order_routes
+from gateway.listeners.switches import LogSwitches, TraceSwitches
 from gateway.telemetry.prometheus import Prometheus
 from gateway.telemetry.requests import Requests
 from gateway.telemetry.runs import Runs
@@ -146,7 +151,7 @@ class GatewayProcess:
         async with AsyncExitStack() as lifetimes:
             try:
                 await self._open(lifetimes)
-            except (ModelError, GeoError) as error:
+            except (ModelError, GeoError, GatewayError) as error:
                 raise StartError(str(error)) from error
             self._is_complete = True
             _LOG.info(
@@ -288,19 +293,45 @@ class GatewayProcess:
             is_full=lambda: self.seats.are_taken,
             retry_after_s=self.settings.resilience.admission.retry_after_s,
         )
-        extensions = Extensions(
-            repository=self._repository or NoRepository(),
-            statistics=self.statistics,
-            tracing=TraceSwitches(is_on=bool(self.settings.telemetry.otlp_endpoint)),
-            settings=self.settings.listen.protocol,
-        )
-        await self.listening.open_admin(
-            lifetimes, health=self._health, metrics=self._metrics, policy=self._policy_report
-        )
-        await self.listening.open(lifetimes, front, extensions)
+        await self.listening.open(lifetimes, front, await self._open_admin(lifetimes))
         lifetimes.push_async_callback(
             self.listening.stop, self.drain.finished, self.settings.resilience.drain.drain_timeout_s
         )
+
+    async def _open_admin(self, lifetimes: AsyncExitStack) -> Extensions:
+        """Open the admin port; return what this process does for operators, alone or with its siblings."""
+        repository, log = self._repository or NoRepository(), LogSwitches()
+        extensions = Extensions(
+            repository=repository,
+            statistics=self.statistics,
+            logging=log,
+            tracing=TraceSwitches(is_on=bool(self.settings.telemetry.otlp_endpoint)),
+            settings=self.settings.listen.protocol,
+        )
+        open_admin = partial(
+            self.listening.open_admin,
+            lifetimes,
+            health=self._health,
+            metrics=self._metrics,
+            policy=self._policy_report,
+        )
+        inherited = self._inheritance
+        if inherited is None:
+            await open_admin()
+            return extensions
+        siblings = Siblings(
+            Path(inherited.parent),
+            inherited.serial,
+            statistics=self.statistics,
+            repository=repository,
+            log=log,
+        )
+        await open_admin(more=[*count_routes(self.statistics), *order_routes(repository, log)])
+        # Once the listeners below are closed, nothing more is counted.
+        lifetimes.push_async_callback(siblings.tell_last)
+        # From here on orders come by themselves; those from before must be known before anybody is served.
+        await siblings.catch_up()
+        return replace(extensions, repository=siblings, statistics=siblings, logging=siblings)
 
     async def _metrics(self) -> bytes:
         return self.prometheus.render()
