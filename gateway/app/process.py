@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -36,6 +36,7 @@ from gateway.config.settings import Settings
 from gateway.core.catalog import Catalog
 from gateway.core.clock import LoopClock
 from gateway.core.errors import GatewayError
+from gateway.core.repository import IndexEntry
 from gateway.core.request import CENTRAL, EDGE
 from gateway.core.service import Generation
 from gateway.core.telemetry import BreakerAppeared
@@ -238,9 +239,20 @@ class GatewayProcess:
         self.requests.expect(model.name for model in models.registry)
         self._models = models
         self._repository = ModelRepository(
-            models.registry, settings.models.batching, lambda _model: settings.cache is not None
+            models.registry,
+            models.predictor,
+            settings.models.batching,
+            is_cached=lambda _model: settings.cache is not None,
+            changed=self._models_changed,
         )
         return models
+
+    def _models_changed(self) -> None:
+        """Give every route the licence, or the lack of one, of the artefacts that answer from now on."""
+        assert self._models is not None, "there is no repository without models"
+        self.requests.expect(model.name for model in self._models.registry)
+        if self._policies is not None:
+            self._policies.rebuild()
 
     def _locate(self) -> Callable[[str], Place | None]:
         geo = self.settings.geo
@@ -315,9 +327,13 @@ class GatewayProcess:
             metrics=self._metrics,
             policy=self._policy_report,
         )
-        inherited = self._inheritance
+
+        async def index() -> Sequence[IndexEntry]:
+            return repository.index()
+
+        orders, inherited = order_routes(repository, log, index), self._inheritance
         if inherited is None:
-            await open_admin()
+            await open_admin(more=orders)
             return extensions
         siblings = Siblings(
             Path(inherited.parent),
@@ -326,7 +342,7 @@ class GatewayProcess:
             repository=repository,
             log=log,
         )
-        await open_admin(more=[*count_routes(self.statistics), *order_routes(repository, log)])
+        await open_admin(more=[*count_routes(self.statistics), *orders])
         # Once the listeners below are closed, nothing more is counted.
         lifetimes.push_async_callback(siblings.tell_last)
         # From here on orders come by themselves; those from before must be known before anybody is served.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,7 @@ from aiohttp import web
 from gateway.app.asking import NO_ANSWER, NOBODY_THERE, ask
 from gateway.app.siblings import COUNT_S, ORDER_S, Standing, count_routes, decoded, model_path
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.repository import Loader
+from gateway.core.repository import IndexEntry, Loader
 from gateway.core.request import Parameter
 from gateway.core.statistics import Counted, Statistics
 from gateway.listeners.orders import order_routes, told
@@ -75,6 +76,18 @@ class Relay:
         self._final.discard(serial)
         self._gone = Counted((*self._gone.parts(), *gone.parts()))
 
+    async def index(self) -> list[IndexEntry]:
+        """Return every version of every model, as the first worker that answers has it.
+
+        Raises:
+            GatewayError: UNAVAILABLE when none does.
+        """
+        for socket in self._serving().values():
+            with suppress(*NO_ANSWER):
+                answer = await ask(socket, "/v2/repository/index", b"", limit_s=COUNT_S)
+                return msgspec.json.decode(answer, type=list[IndexEntry])
+        raise GatewayError(Fault.UNAVAILABLE, "no worker answers", retryable=True)
+
     async def load(self, model: str, parameters: Mapping[str, Parameter | bytes]) -> None:
         """Load ``model`` in every worker."""
         body = msgspec.json.encode({"parameters": parameters})
@@ -101,8 +114,12 @@ class Relay:
             await self._order("/v2/logging", msgspec.json.encode(wanted))
         return settings
 
+    def order_routes(self) -> list[web.RouteDef]:
+        """Return the routes on which an operator orders all workers."""
+        return order_routes(self, self, self.index)
+
     def routes(self) -> list[web.RouteDef]:
-        """Return the routes on which workers ask and tell their parent."""
+        """Return the routes on which workers ask and tell their parent, those of an operator among them."""
 
         async def settle(request: web.Request) -> bytes:
             self.settle(int(request.match_info["serial"]), decoded(await request.read()))
@@ -115,7 +132,7 @@ class Relay:
 
         return [
             *count_routes(self),
-            *order_routes(self, self),
+            *self.order_routes(),
             web.post(r"/statistics/{serial:\d+}", told(settle)),
             web.get("/standing", told(standing)),
         ]

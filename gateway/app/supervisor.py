@@ -184,7 +184,9 @@ class Supervisor:
         if address is None:
             return
         crew = self._crew
-        self.admin = AdminListener(health=self.report, metrics=crew.metrics, policy=crew.policy)
+        self.admin = AdminListener(
+            health=self.report, metrics=crew.metrics, policy=crew.policy, more=self._relay.order_routes()
+        )
         lifetimes.push_async_callback(self.admin.aclose)
         try:
             await self.admin.start(*host_and_port(address))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
 
 import msgspec
 from aiohttp import web
 
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.repository import Loader
+from gateway.core.repository import IndexEntry, Loader
 from gateway.core.request import Parameter
 from gateway.listeners.switches import Log
 from gateway.wire.faults import STATUSES
@@ -19,10 +19,15 @@ Message = TypeVar("Message")
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
+class _IndexMessage(msgspec.Struct):
+    ready: bool = False
+
+
 class _ModelMessage(msgspec.Struct):
     parameters: dict[str, Parameter] = {}
 
 
+_INDEX: Final = msgspec.json.Decoder(_IndexMessage)
 _MODEL: Final = msgspec.json.Decoder(_ModelMessage)
 _LOGGING: Final = msgspec.json.Decoder(dict[str, object])
 
@@ -38,8 +43,15 @@ class Told(msgspec.Struct):
         return GatewayError(self.fault, self.error)
 
 
-def order_routes(loader: Loader, log: Log) -> list[web.RouteDef]:
-    """Return the routes on which models are loaded and unloaded, and logging changed, as REST has them."""
+def order_routes(
+    loader: Loader, log: Log, index: Callable[[], Awaitable[Sequence[IndexEntry]]]
+) -> list[web.RouteDef]:
+    """Return the routes of models (``index``, load, unload) and of logging, as REST has them."""
+
+    async def listed(request: web.Request) -> bytes:
+        ready_only = _read(_INDEX, await request.read(), _IndexMessage()).ready
+        entries = await index()
+        return msgspec.json.encode([entry for entry in entries if not ready_only or entry.state == "READY"])
 
     async def load(request: web.Request) -> bytes:
         asked = _read(_MODEL, await request.read(), _ModelMessage())
@@ -58,6 +70,7 @@ def order_routes(loader: Loader, log: Log) -> list[web.RouteDef]:
         return msgspec.json.encode(await log.change(wanted))
 
     return [
+        web.post("/v2/repository/index", told(listed)),
         web.post("/v2/repository/models/{model}/load", told(load)),
         web.post("/v2/repository/models/{model}/unload", told(unload)),
         web.post("/v2/logging", told(change)),
@@ -65,13 +78,19 @@ def order_routes(loader: Loader, log: Log) -> list[web.RouteDef]:
 
 
 def told(answer: Callable[[web.Request], Awaitable[bytes]]) -> Handler:
-    """Return a handler that answers with the JSON of ``answer``, or tells the error that it raises."""
+    """Return a handler that answers with the JSON of ``answer``, or tells the error that it raises.
+
+    What a page in somebody's browser sends on its own is refused: it comes from where the browser is, and
+    may reach a port that its author could not.
+    """
 
     async def handle(request: web.Request) -> web.Response:
+        if "Origin" in request.headers:
+            return _told(GatewayError(Fault.FORBIDDEN, "orders are not taken from web pages"))
         try:
             return web.Response(body=await answer(request), content_type="application/json")
         except GatewayError as error:
-            return _json(Told(error.message, error.fault), STATUSES[error.fault].http)
+            return _told(error)
 
     return handle
 
@@ -80,5 +99,9 @@ def _read(decoder: msgspec.json.Decoder[Message], body: bytes, nothing: Message)
     return parse(decoder, body) if body.strip() else nothing
 
 
-def _json(what: Any, status: int) -> web.Response:
-    return web.Response(body=msgspec.json.encode(what), status=status, content_type="application/json")
+def _told(error: GatewayError) -> web.Response:
+    return web.Response(
+        body=msgspec.json.encode(Told(error.message, error.fault)),
+        status=STATUSES[error.fault].http,
+        content_type="application/json",
+    )

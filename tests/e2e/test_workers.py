@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -291,6 +292,33 @@ def test_log_settings_are_of_all_workers(talkative: Talkative) -> None:
     talkative.wait(lambda: not any(map(is_alive, before.values())))
 
     assert talkative.logs_info() == {False}
+
+
+def test_models_are_unloaded_by_all_workers(talkative: Talkative) -> None:
+    """Whoever is told; those that start later do not serve the model either, until it is loaded again."""
+    model = "/v2/repository/models/digits"
+
+    def states() -> set[str]:
+        indices = (talkative.post("/v2/repository/index") for _ in range(12))
+        return {entry["state"] for index in indices for entry in index}
+
+    assert states() == {"READY"}
+    talkative.post(f"{model}/unload")
+    assert states() == {"UNAVAILABLE"}
+    before = talkative.workers()
+    os.kill(before[1], signal.SIGKILL)
+    talkative.wait(lambda: talkative.workers()[1] != before[1])
+    assert states() == {"UNAVAILABLE"}
+    # The edge has no model, and the central tier of these tests does not exist.
+    with pytest.raises(urllib.error.HTTPError, match="503"):
+        talkative.post(INFER, BODY)
+
+    talkative.post(f"{model}/load")
+
+    assert states() == {"READY"}
+    assert talkative.post(INFER, BODY)["model_name"] == "digits"
+    with pytest.raises(urllib.error.HTTPError, match="501"):
+        talkative.post(f"{model}/load", b'{"parameters": {"config": "{}"}}')
 
 
 def test_sigterm_ends_a_start(tmp_path: Path) -> None:

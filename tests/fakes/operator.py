@@ -18,7 +18,10 @@ class Loads:
         self.failure: GatewayError | None = None
 
     def index(self) -> list[IndexEntry]:
-        return [IndexEntry("digits", "1", "READY")]
+        return [IndexEntry("digits", "1", "READY"), IndexEntry("old", "2", "UNAVAILABLE", "unloaded")]
+
+    async def listed(self) -> list[IndexEntry]:
+        return self.index()
 
     def settings(self, model: str) -> ModelSettings:
         return ModelSettings(max_batch_size=len(model))

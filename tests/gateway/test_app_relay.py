@@ -32,7 +32,10 @@ class Crew:
     async def start(self, serial: int, executions: int) -> None:
         self.counts[serial], self.loads[serial] = Counts(executions), Loads()
         log = LogSwitches([f"worker{serial}"])
-        more = [*count_routes(self.counts[serial]), *order_routes(self.loads[serial], log)]
+        more = [
+            *count_routes(self.counts[serial]),
+            *order_routes(self.loads[serial], log, self.loads[serial].listed),
+        ]
         listener = AdminListener(health=nothing, metrics=nothing, policy=nothing, more=more)
         self._listeners[serial] = listener
         self.sockets[serial] = self.folder / f"{serial}.sock"
@@ -126,6 +129,16 @@ async def test_orders_reach_all(crew: Crew) -> None:
         assert logging.getLogger(f"worker{serial}").level == logging.ERROR
     assert settings["log_warning"] is False
     assert logging.getLogger("parent").level == logging.ERROR
+
+
+async def test_index_is_any_workers(crew: Crew) -> None:
+    """They all hold the same; when nobody answers, that is said."""
+    await crew.silence(1)
+    assert await crew.relay.index() == crew.loads[2].index()
+
+    await crew.silence(2)
+    with pytest.raises(GatewayError, match="no worker answers"):
+        await crew.relay.index()
 
 
 async def test_refused_order_does_not_stand(crew: Crew) -> None:

@@ -25,7 +25,7 @@ class Worker:
         self.siblings = Siblings(
             folder / "parent.sock", serial, statistics=self.counts, repository=self.loads, log=self.log
         )
-        more = [*count_routes(self.counts), *order_routes(self.loads, self.log)]
+        more = [*count_routes(self.counts), *order_routes(self.loads, self.log, self.loads.listed)]
         self.listener = AdminListener(health=nothing, metrics=nothing, policy=nothing, more=more)
 
 

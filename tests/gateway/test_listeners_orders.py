@@ -21,7 +21,10 @@ async def ordered():
     """A listener that takes orders, and the loader behind it."""
     loads = Loads()
     listener = AdminListener(
-        health=nothing, metrics=nothing, policy=nothing, more=order_routes(loads, LogSwitches(["ordered"]))
+        health=nothing,
+        metrics=nothing,
+        policy=nothing,
+        more=order_routes(loads, LogSwitches(["ordered"]), loads.listed),
     )
     await listener.start("127.0.0.1", 0)
     yield listener, loads
@@ -29,11 +32,11 @@ async def ordered():
     logging.getLogger("ordered").setLevel(logging.NOTSET)
 
 
-async def post(listener: AdminListener, path: str, body: Any = None) -> tuple[int, bytes]:
+async def post(listener: AdminListener, path: str, body: Any = None, **headers: str) -> tuple[int, bytes]:
     data = body if isinstance(body, bytes) else json.dumps(body or {}).encode()
     async with (
         aiohttp.ClientSession() as session,
-        session.post(f"http://127.0.0.1:{listener.port}{path}", data=data) as answer,
+        session.post(f"http://127.0.0.1:{listener.port}{path}", data=data, headers=headers) as answer,
     ):
         return answer.status, await answer.read()
 
@@ -70,3 +73,24 @@ async def test_log_settings(ordered) -> None:
     assert logging.getLogger("ordered").level == logging.ERROR
     assert (await post(listener, "/v2/logging", {"log_color": True}))[0] == 400
     assert (await post(listener, "/v2/logging", b"{"))[0] == 400
+
+
+async def test_index(ordered) -> None:
+    """Every version of every model, or those that are ready."""
+    listener, _ = ordered
+
+    everything = json.loads((await post(listener, "/v2/repository/index", b""))[1])
+    ready = json.loads((await post(listener, "/v2/repository/index", {"ready": True}))[1])
+
+    assert everything[1] == {"name": "old", "version": "2", "state": "UNAVAILABLE", "reason": "unloaded"}
+    assert ready == [{"name": "digits", "version": "1", "state": "READY", "reason": ""}]
+
+
+async def test_web_page_gives_no_orders(ordered) -> None:
+    """A browser says whose page sends what, and no other client does."""
+    listener, loads = ordered
+
+    status, _ = await post(listener, "/v2/repository/models/m/unload", b"", Origin="http://elsewhere")
+
+    assert status == 403
+    assert loads.done == []
