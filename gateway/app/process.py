@@ -48,7 +48,7 @@ from gateway.telemetry.prometheus import Prometheus
 from gateway.telemetry.requests import Requests
 from gateway.telemetry.runs import Runs
 from gateway.telemetry.statistics import Tallies
-from gateway.telemetry.tracing import tracer_provider
+from gateway.telemetry.tracing import Sampling, tracer_provider
 from gateway.wire.arrival import Trust
 from resilience.admission import Seats
 from resilience.breaker import Circuit
@@ -88,6 +88,7 @@ class GatewayProcess:
         self.seats = Seats(settings.resilience.admission.max_requests)
         self.listening = Listening(settings.listen, self.clock, inheritance)
         self._repository: ModelRepository | None = None
+        self._tracing = TraceSwitches()
         self.generation: Callable[[], Generation]
         self._report: Callable[[], Mapping[str, Any]] = lambda: {"generation": 0, "file": "", "error": ""}
         self._policies: Policies | None = None
@@ -172,7 +173,11 @@ class GatewayProcess:
     def _parts(self, lifetimes: AsyncExitStack) -> Parts:
         settings, tracer = self.settings, None
         if settings.telemetry.otlp_endpoint:
-            provider = tracer_provider(settings.region, settings.role, settings.telemetry.otlp_endpoint)
+            sampling = Sampling()
+            self._tracing = TraceSwitches(sampling.sample)
+            provider = tracer_provider(
+                settings.region, settings.role, settings.telemetry.otlp_endpoint, sampler=sampling
+            )
             # It sends what is left, which may wait for the collector.
             lifetimes.push_async_callback(asyncio.to_thread, provider.shutdown)
             tracer = provider.get_tracer("edgeway")
@@ -317,7 +322,7 @@ class GatewayProcess:
             repository=repository,
             statistics=self.statistics,
             logging=log,
-            tracing=TraceSwitches(is_on=bool(self.settings.telemetry.otlp_endpoint)),
+            tracing=self._tracing,
             settings=self.settings.listen.protocol,
         )
         open_admin = partial(
@@ -331,7 +336,7 @@ class GatewayProcess:
         async def index() -> Sequence[IndexEntry]:
             return repository.index()
 
-        orders, inherited = order_routes(repository, log, index), self._inheritance
+        orders, inherited = order_routes(repository, log, self._tracing, index=index), self._inheritance
         if inherited is None:
             await open_admin(more=orders)
             return extensions
@@ -341,13 +346,20 @@ class GatewayProcess:
             statistics=self.statistics,
             repository=repository,
             log=log,
+            tracing=self._tracing,
         )
         await open_admin(more=[*count_routes(self.statistics), *orders])
         # Once the listeners below are closed, nothing more is counted.
         lifetimes.push_async_callback(siblings.tell_last)
         # From here on orders come by themselves; those from before must be known before anybody is served.
         await siblings.catch_up()
-        return replace(extensions, repository=siblings, statistics=siblings, logging=siblings)
+        return replace(
+            extensions,
+            repository=siblings,
+            statistics=siblings,
+            logging=siblings,
+            tracing=siblings.tracing,
+        )
 
     async def _metrics(self) -> bytes:
         return self.prometheus.render()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -13,13 +13,21 @@ import msgspec
 from aiohttp import web
 
 from gateway.app.asking import NO_ANSWER, NOBODY_THERE, ask
-from gateway.app.siblings import COUNT_S, ORDER_S, Standing, count_routes, decoded, model_path
+from gateway.app.siblings import (
+    COUNT_S,
+    ORDER_S,
+    Standing,
+    TracingOfAll,
+    count_routes,
+    decoded,
+    model_path,
+)
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.repository import IndexEntry, Loader
 from gateway.core.request import Parameter
 from gateway.core.statistics import Counted, Statistics
 from gateway.listeners.orders import order_routes, told
-from gateway.listeners.switches import Log, Setting
+from gateway.listeners.switches import Log, Setting, Tracing
 
 _LOG: Final = logging.getLogger("edgeway.workers")
 Crew = Callable[[], Mapping[int, Path]]
@@ -34,11 +42,12 @@ class Relay:
     Args:
         serving: serial → socket of the workers that serve, those that leave among them.
         listening: likewise, of those that take orders or will soon.
-        log: the parent's own.
+        log, tracing: the parent's own; it traces nothing, and knows what workers would not take.
     """
 
-    def __init__(self, serving: Crew, listening: Crew, log: Log) -> None:
-        self._serving, self._listening, self._log = serving, listening, log
+    def __init__(self, serving: Crew, listening: Crew, *, log: Log, tracing: Tracing) -> None:
+        self._serving, self._listening = serving, listening
+        self._log, self._tracing = log, tracing
         # Workers do what they are ordered in one order, and one that starts knows the orders until then.
         self._turn = asyncio.Lock()
         self._standing = Standing()
@@ -114,9 +123,16 @@ class Relay:
             await self._order("/v2/logging", msgspec.json.encode(wanted))
         return settings
 
+    async def _change_tracing(self, wanted: Mapping[str, Sequence[str] | None]) -> dict[str, list[str]]:
+        async with self._turn:
+            settings = await self._tracing.change(wanted)
+            self._standing.tracing = settings
+            await self._order("/v2/trace/setting", msgspec.json.encode(wanted))
+        return settings
+
     def order_routes(self) -> list[web.RouteDef]:
         """Return the routes on which an operator orders all workers."""
-        return order_routes(self, self, self.index)
+        return order_routes(self, self, TracingOfAll(self._tracing, self._change_tracing), index=self.index)
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes on which workers ask and tell their parent, those of an operator among them."""

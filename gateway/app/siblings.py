@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -18,7 +18,7 @@ from gateway.core.repository import IndexEntry, ModelSettings, Repository
 from gateway.core.request import Parameter
 from gateway.core.statistics import Counted, ModelStatistics, Statistics
 from gateway.listeners.orders import told
-from gateway.listeners.switches import Log, Setting
+from gateway.listeners.switches import Log, Setting, Tracing
 
 _LOG: Final = logging.getLogger("edgeway.workers")
 
@@ -33,9 +33,10 @@ _PARTS: Final = msgspec.json.Decoder(list[ModelStatistics])
 
 
 class Standing(msgspec.Struct):
-    """Orders that hold for workers to come: log settings that were changed, models that were unloaded."""
+    """Orders that hold for workers to come: changed log and trace settings, unloaded models."""
 
     logging: dict[str, object] = {}
+    tracing: dict[str, list[str]] = {}
     unloaded: list[str] = []
 
 
@@ -45,14 +46,23 @@ class Siblings:
     Args:
         parent: the socket on which the parent is asked.
         serial: of this worker.
-        statistics, repository, log: of this process alone.
+        statistics, repository, log, tracing: of this process alone.
     """
 
     def __init__(
-        self, parent: Path, serial: int, *, statistics: Statistics, repository: Repository, log: Log
+        self,
+        parent: Path,
+        serial: int,
+        *,
+        statistics: Statistics,
+        repository: Repository,
+        log: Log,
+        tracing: Tracing,
     ) -> None:
         self._parent, self._serial = parent, serial
-        self._statistics, self._repository, self._log = statistics, repository, log
+        self._statistics, self._repository = statistics, repository
+        self._log, self._tracing = log, tracing
+        self.tracing: Tracing = TracingOfAll(tracing, self._change_tracing)
 
     def __repr__(self) -> str:
         return f"<Siblings of worker {self._serial}>"
@@ -105,6 +115,8 @@ class Siblings:
         standing = msgspec.json.decode(await self._order("/standing"), type=Standing)
         if standing.logging:
             await self._log.change(standing.logging)
+        if standing.tracing:
+            await self._tracing.change(standing.tracing)
         for model in standing.unloaded:
             # It may have been taken out of the folder since.
             with suppress(GatewayError):
@@ -116,6 +128,10 @@ class Siblings:
         with suppress(*NO_ANSWER, GatewayError):
             await ask(self._parent, f"/statistics/{self._serial}", encoded(counted), limit_s=COUNT_S)
 
+    async def _change_tracing(self, wanted: Mapping[str, Sequence[str] | None]) -> dict[str, list[str]]:
+        answer = await self._order("/v2/trace/setting", msgspec.json.encode(wanted))
+        return msgspec.json.decode(answer, type=dict[str, list[str]])
+
     async def _order(self, path: str, body: bytes | None = None) -> bytes:
         try:
             # The parent may still be busy with the order before this one.
@@ -124,6 +140,28 @@ class Siblings:
             raise GatewayError(
                 Fault.UNAVAILABLE, "the parent of the workers does not answer", retryable=True
             ) from error
+
+
+class TracingOfAll:
+    """The trace settings of all workers: ``own`` are read, ``change`` changes those of all."""
+
+    def __init__(
+        self,
+        own: Tracing,
+        change: Callable[[Mapping[str, Sequence[str] | None]], Awaitable[dict[str, list[str]]]],
+    ) -> None:
+        self._own, self._change = own, change
+
+    def __repr__(self) -> str:
+        return f"<TracingOfAll like {self._own!r}>"
+
+    def read(self) -> dict[str, list[str]]:
+        """Return the settings in force."""
+        return self._own.read()
+
+    async def change(self, wanted: Mapping[str, Sequence[str] | None]) -> dict[str, list[str]]:
+        """Change the settings of every worker."""
+        return await self._change(wanted)
 
 
 def model_path(model: str, order: str) -> str:
@@ -150,4 +188,9 @@ def decoded(body: bytes) -> Counted:
     return Counted(_PARTS.decode(body))
 
 
-_: tuple[type[Statistics], type[Repository], type[Log]] = (Siblings, Siblings, Siblings)
+_: tuple[type[Statistics], type[Repository], type[Log], type[Tracing]] = (
+    Siblings,
+    Siblings,
+    Siblings,
+    TracingOfAll,
+)

@@ -28,7 +28,7 @@ from gateway.app.relay import Relay
 from gateway.config.document import ConfigError
 from gateway.config.settings import Settings, host_and_port, load_settings
 from gateway.listeners.admin import AdminListener
-from gateway.listeners.switches import LogSwitches
+from gateway.listeners.switches import LogSwitches, TraceSwitches
 
 _LOG: Final = logging.getLogger("edgeway.workers")
 
@@ -106,7 +106,9 @@ class Supervisor:
         self._lifeline = -1
         self._serial = 0
         self._crew = AdminOfAll(lambda: [(w.number, w.admin) for w in self._workers.values() if w.is_ready])
-        self._relay = Relay(self._serving, self._listening, LogSwitches())
+        # It traces nothing by itself, but knows whether the workers can.
+        tracing = TraceSwitches((lambda _one_in: None) if settings.telemetry.otlp_endpoint else None)
+        self._relay = Relay(self._serving, self._listening, log=LogSwitches(), tracing=tracing)
         self.admin: AdminListener | None = None
 
     def __repr__(self) -> str:

@@ -100,14 +100,18 @@ class Desk:
         """Change what is traced, as far as ``wanted`` says, and return the settings in force.
 
         Raises:
-            GatewayError: NOT_FOUND; FORBIDDEN on a public port; else as TraceSwitches has it.
+            GatewayError: NOT_FOUND; FORBIDDEN on a public port; UNSUPPORTED for one model alone; else as
+                TraceSwitches has it.
         """
         if model:
             await self._catalog.describe(model, "")
+        now = self._extensions.tracing.read()
         if not wanted:
-            return self._extensions.tracing.read()
+            return now
         self._extensions.check_admin("changing what is traced")
-        return self._extensions.tracing.change(wanted)
+        if model and any(words and list(words) != now.get(name) for name, words in wanted.items()):
+            raise GatewayError(Fault.UNSUPPORTED, "trace settings are those of all models")
+        return await self._extensions.tracing.change(wanted)
 
 
 def _check_repository(name: str) -> None:

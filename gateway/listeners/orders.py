@@ -11,7 +11,7 @@ from aiohttp import web
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.repository import IndexEntry, Loader
 from gateway.core.request import Parameter
-from gateway.listeners.switches import Log
+from gateway.listeners.switches import Log, Tracing
 from gateway.wire.faults import STATUSES
 from gateway.wire.oip_messages import parse
 
@@ -30,6 +30,7 @@ class _ModelMessage(msgspec.Struct):
 _INDEX: Final = msgspec.json.Decoder(_IndexMessage)
 _MODEL: Final = msgspec.json.Decoder(_ModelMessage)
 _LOGGING: Final = msgspec.json.Decoder(dict[str, object])
+_TRACING: Final = msgspec.json.Decoder(dict[str, list[str] | str | int | None])
 
 
 class Told(msgspec.Struct):
@@ -44,9 +45,13 @@ class Told(msgspec.Struct):
 
 
 def order_routes(
-    loader: Loader, log: Log, index: Callable[[], Awaitable[Sequence[IndexEntry]]]
+    loader: Loader,
+    log: Log,
+    tracing: Tracing,
+    *,
+    index: Callable[[], Awaitable[Sequence[IndexEntry]]],
 ) -> list[web.RouteDef]:
-    """Return the routes of models (``index``, load, unload) and of logging, as REST has them."""
+    """Return the routes of models (``index``, load, unload), logging and tracing, as REST has them."""
 
     async def listed(request: web.Request) -> bytes:
         ready_only = _read(_INDEX, await request.read(), _IndexMessage()).ready
@@ -69,11 +74,17 @@ def order_routes(
         wanted = _read(_LOGGING, await request.read(), nothing)
         return msgspec.json.encode(await log.change(wanted))
 
+    async def trace(request: web.Request) -> bytes:
+        nothing: dict[str, list[str] | str | int | None] = {}
+        wanted = _read(_TRACING, await request.read(), nothing)
+        return msgspec.json.encode(await tracing.change({name: _words(wanted[name]) for name in wanted}))
+
     return [
         web.post("/v2/repository/index", told(listed)),
         web.post("/v2/repository/models/{model}/load", told(load)),
         web.post("/v2/repository/models/{model}/unload", told(unload)),
         web.post("/v2/logging", told(change)),
+        web.post("/v2/trace/setting", told(trace)),
     ]
 
 
@@ -93,6 +104,10 @@ def told(answer: Callable[[web.Request], Awaitable[bytes]]) -> Handler:
             return _told(error)
 
     return handle
+
+
+def _words(value: list[str] | str | int | None) -> list[str] | None:
+    return value if value is None or isinstance(value, list) else [str(value)]
 
 
 def _read(decoder: msgspec.json.Decoder[Message], body: bytes, nothing: Message) -> Message:

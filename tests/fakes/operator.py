@@ -15,6 +15,7 @@ class Loads:
 
     def __init__(self) -> None:
         self.done: list[tuple[str, str, Any]] = []
+        self.traced: list[int] = []
         self.failure: GatewayError | None = None
 
     def index(self) -> list[IndexEntry]:

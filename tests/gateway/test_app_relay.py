@@ -14,7 +14,7 @@ from gateway.app.siblings import count_routes
 from gateway.core.errors import Fault, GatewayError
 from gateway.listeners.admin import AdminListener
 from gateway.listeners.orders import order_routes
-from gateway.listeners.switches import LogSwitches
+from gateway.listeners.switches import LogSwitches, TraceSwitches
 from tests.fakes.operator import Counts, Loads, executions, nothing
 
 
@@ -26,15 +26,22 @@ class Crew:
         self.counts: dict[int, Counts] = {}
         self.loads: dict[int, Loads] = {}
         self.sockets: dict[int, Path] = {}
+        self.traced: list[int] = []
         self._listeners: dict[int, AdminListener] = {}
-        self.relay = Relay(lambda: self.sockets, lambda: self.sockets, LogSwitches(["parent"]))
+        self.relay = Relay(
+            lambda: self.sockets,
+            lambda: self.sockets,
+            log=LogSwitches(["parent"]),
+            tracing=TraceSwitches(self.traced.append),
+        )
 
     async def start(self, serial: int, executions: int) -> None:
         self.counts[serial], self.loads[serial] = Counts(executions), Loads()
+        loads, tracing = self.loads[serial], TraceSwitches(self.traced.append)
         log = LogSwitches([f"worker{serial}"])
         more = [
             *count_routes(self.counts[serial]),
-            *order_routes(self.loads[serial], log, self.loads[serial].listed),
+            *order_routes(loads, log, tracing, index=loads.listed),
         ]
         listener = AdminListener(health=nothing, metrics=nothing, policy=nothing, more=more)
         self._listeners[serial] = listener

@@ -12,7 +12,7 @@ from gateway.app.siblings import Siblings, count_routes
 from gateway.core.errors import Fault, GatewayError
 from gateway.listeners.admin import AdminListener
 from gateway.listeners.orders import order_routes
-from gateway.listeners.switches import LogSwitches
+from gateway.listeners.switches import LogSwitches, TraceSwitches
 from tests.fakes.operator import Counts, Loads, executions, nothing
 
 
@@ -22,10 +22,20 @@ class Worker:
     def __init__(self, folder: Path, serial: int) -> None:
         self.socket = folder / f"{serial}.sock"
         self.counts, self.loads, self.log = Counts(serial), Loads(), LogSwitches([f"worker{serial}"])
+        self.traced: list[int] = []
+        self.tracing = TraceSwitches(self.traced.append)
         self.siblings = Siblings(
-            folder / "parent.sock", serial, statistics=self.counts, repository=self.loads, log=self.log
+            folder / "parent.sock",
+            serial,
+            statistics=self.counts,
+            repository=self.loads,
+            log=self.log,
+            tracing=self.tracing,
         )
-        more = [*count_routes(self.counts), *order_routes(self.loads, self.log, self.loads.listed)]
+        more = [
+            *count_routes(self.counts),
+            *order_routes(self.loads, self.log, self.tracing, index=self.loads.listed),
+        ]
         self.listener = AdminListener(health=nothing, metrics=nothing, policy=nothing, more=more)
 
 
@@ -39,7 +49,7 @@ class Family:
         def sockets() -> dict[int, Path]:
             return {serial: worker.socket for serial, worker in self.workers.items()}
 
-        self.relay = Relay(sockets, sockets, LogSwitches(["parent"]))
+        self.relay = Relay(sockets, sockets, log=LogSwitches(["parent"]), tracing=TraceSwitches([].append))
         routes = self.relay.routes()
         self.parent = AdminListener(health=nothing, metrics=nothing, policy=nothing, more=routes)
 
@@ -91,10 +101,13 @@ async def test_orders_reach_the_others(family: Family) -> None:
     await one.siblings.unload("a/b", dependents=True)
     await one.siblings.load("digits", {"config": "{}"})
     settings = await one.siblings.change({"log_info": False})
+    tracing = await one.siblings.tracing.change({"trace_rate": ["7"], "trace_level": None})
 
     assert one.loads.done == other.loads.done
     assert other.loads.done == [("unload", "a/b", True), ("load", "digits", {"config": "{}"})]
     assert other.log.read()["log_info"] is settings["log_info"] is one.siblings.read()["log_info"] is False
+    assert tracing["trace_rate"] == one.siblings.tracing.read()["trace_rate"] == ["7"]
+    assert other.traced == [7]
     assert one.siblings.index() == one.loads.index()
     assert one.siblings.settings("four") == one.loads.settings("four")
 
@@ -106,12 +119,14 @@ async def test_worker_to_come_catches_up(family: Family) -> None:
         await siblings.unload(model)
     await siblings.load("words", {})
     await siblings.change({"log_info": False})
+    await siblings.tracing.change({"trace_level": ["OFF"]})
 
     late = await family.start(3)
     await late.siblings.catch_up()
 
     assert late.loads.done == [("unload", "digits", False)]
     assert late.log.read()["log_info"] is False
+    assert late.traced == [0]
 
 
 async def test_model_that_is_no_more(family: Family) -> None:

@@ -12,7 +12,7 @@ import pytest
 from gateway.core.errors import Fault, GatewayError
 from gateway.listeners.admin import AdminListener
 from gateway.listeners.orders import order_routes
-from gateway.listeners.switches import LogSwitches
+from gateway.listeners.switches import LogSwitches, TraceSwitches
 from tests.fakes.operator import Loads, nothing
 
 
@@ -24,7 +24,9 @@ async def ordered():
         health=nothing,
         metrics=nothing,
         policy=nothing,
-        more=order_routes(loads, LogSwitches(["ordered"]), loads.listed),
+        more=order_routes(
+            loads, LogSwitches(["ordered"]), TraceSwitches(loads.traced.append), index=loads.listed
+        ),
     )
     await listener.start("127.0.0.1", 0)
     yield listener, loads
@@ -73,6 +75,17 @@ async def test_log_settings(ordered) -> None:
     assert logging.getLogger("ordered").level == logging.ERROR
     assert (await post(listener, "/v2/logging", {"log_color": True}))[0] == 400
     assert (await post(listener, "/v2/logging", b"{"))[0] == 400
+
+
+async def test_trace_settings(ordered) -> None:
+    """One word or a list of them; what cannot be is refused."""
+    listener, loads = ordered
+
+    status, body = await post(listener, "/v2/trace/setting", {"trace_rate": 5, "trace_level": ["TIMESTAMPS"]})
+
+    assert (status, json.loads(body)["trace_rate"]) == (200, ["5"])
+    assert loads.traced == [5]
+    assert (await post(listener, "/v2/trace/setting", {"trace_rate": "0"}))[0] == 400
 
 
 async def test_index(ordered) -> None:
