@@ -95,21 +95,25 @@ class Relay:
             with suppress(*NO_ANSWER):
                 answer = await ask(socket, "/v2/repository/index", b"", limit_s=COUNT_S)
                 return msgspec.json.decode(answer, type=list[IndexEntry])
-        raise GatewayError(Fault.UNAVAILABLE, "no worker answers", retryable=True)
+        raise _nobody()
 
     async def load(self, model: str, parameters: Mapping[str, Parameter | bytes]) -> None:
         """Load ``model`` in every worker."""
         body = msgspec.json.encode({"parameters": parameters})
         async with self._turn:
-            await self._order(model_path(model, "load"), body)
-            self._standing.unloaded = [name for name in self._standing.unloaded if name != model]
+            done, refusals = await self._order(model_path(model, "load"), body)
+            if done:
+                self._standing.unloaded = [name for name in self._standing.unloaded if name != model]
+        _raise_first(refusals if done else [*refusals, _nobody()])
 
     async def unload(self, model: str, *, dependents: bool = False) -> None:
         """Unload ``model`` in every worker, and in those to come."""
         body = msgspec.json.encode({"parameters": {"unload_dependents": dependents}})
         async with self._turn:
-            await self._order(model_path(model, "unload"), body)
-            self._standing.unloaded = sorted({*self._standing.unloaded, model})
+            done, refusals = await self._order(model_path(model, "unload"), body)
+            if done:
+                self._standing.unloaded = sorted({*self._standing.unloaded, model})
+        _raise_first(refusals if done else [*refusals, _nobody()])
 
     def read(self) -> dict[str, Setting]:
         """Return the log settings in force."""
@@ -120,14 +124,16 @@ class Relay:
         async with self._turn:
             settings = await self._log.change(wanted)
             self._standing.logging = {**self._standing.logging, **wanted}
-            await self._order("/v2/logging", msgspec.json.encode(wanted))
+            _, refusals = await self._order("/v2/logging", msgspec.json.encode(wanted))
+        _raise_first(refusals)
         return settings
 
     async def _change_tracing(self, wanted: Mapping[str, Sequence[str] | None]) -> dict[str, list[str]]:
         async with self._turn:
             settings = await self._tracing.change(wanted)
             self._standing.tracing = settings
-            await self._order("/v2/trace/setting", msgspec.json.encode(wanted))
+            _, refusals = await self._order("/v2/trace/setting", msgspec.json.encode(wanted))
+        _raise_first(refusals)
         return settings
 
     def order_routes(self) -> list[web.RouteDef]:
@@ -163,26 +169,37 @@ class Relay:
         if serial in self._serving() and serial not in self._final:
             self._counts[serial] = counted
 
-    async def _order(self, path: str, body: bytes) -> None:
-        """Order all at once; raise what the first of them says against it."""
+    async def _order(self, path: str, body: bytes) -> tuple[int, list[GatewayError]]:
+        """Order all at once; return how many did it, and what the others say against it.
+
+        What at least one has done stands for those to come: whoever ordered it is told to do so again.
+        """
         crew = self._listening()
         outcomes = await asyncio.gather(*(self._order_one(*each, path, body) for each in crew.items()))
-        refusals = [outcome for outcome in outcomes if outcome is not None]
-        if refusals:
-            raise refusals[0]
+        refusals = [outcome for outcome in outcomes if isinstance(outcome, GatewayError)]
+        return sum(outcome is True for outcome in outcomes), refusals
 
-    async def _order_one(self, serial: int, socket: Path, path: str, body: bytes) -> GatewayError | None:
+    async def _order_one(self, serial: int, socket: Path, path: str, body: bytes) -> bool | GatewayError:
         try:
             await ask(socket, path, body, limit_s=ORDER_S)
         except GatewayError as error:
             return error
         except NOBODY_THERE:
             # It will ask for the orders that stand before it serves.
-            return None
+            return False
         except NO_ANSWER as error:
             _LOG.error("worker process %d does not do as ordered: %s", serial, type(error).__name__)
             return GatewayError(Fault.UNAVAILABLE, "a worker did not answer", retryable=True)
-        return None
+        return True
+
+
+def _nobody() -> GatewayError:
+    return GatewayError(Fault.UNAVAILABLE, "no worker answers", retryable=True)
+
+
+def _raise_first(refusals: Sequence[GatewayError]) -> None:
+    for refusal in refusals:
+        raise refusal
 
 
 _: tuple[type[Statistics], type[Loader], type[Log]] = (Relay, Relay, Relay)

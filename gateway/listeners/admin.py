@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from aiohttp import web
+
+_LONGEST: Final = 16 << 20
+"""Bytes of a body: what a process leaves to another may be the counts of many versions of many models."""
 
 Report = Callable[[], Awaitable[Mapping[str, Any]]]
 
@@ -47,7 +50,7 @@ class AdminListener:
         await web.UnixSite(await self._prepare(), path).start()
 
     async def _prepare(self) -> web.AppRunner:
-        app = web.Application()
+        app = web.Application(client_max_size=_LONGEST)
         app.router.add_get("/healthz", self._live)
         app.router.add_get("/readyz", self._ready)
         app.router.add_get("/metrics", self._expose)

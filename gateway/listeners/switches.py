@@ -161,7 +161,7 @@ class TraceSwitches:
                 raise GatewayError(Fault.INVALID, "trace setting 'trace_rate' must be a number from 1")
         elif name != "trace_level" or words not in ([_OFF_LEVEL], [_ON_LEVEL]):
             raise GatewayError(Fault.UNSUPPORTED, f"trace setting '{name}' is fixed when the process starts")
-        elif self._sample is None:
+        if self._sample is None:
             raise GatewayError(
                 Fault.UNSUPPORTED, "nothing can be traced: the process was started without a collector"
             )

@@ -149,19 +149,50 @@ async def test_index_is_any_workers(crew: Crew) -> None:
 
 
 async def test_refused_order_does_not_stand(crew: Crew) -> None:
-    """What a worker says against it is raised, and workers to come are not told of it."""
-    crew.loads[2].failure = GatewayError(Fault.NOT_FOUND, "unknown")
-
+    """What a worker says against it is raised; workers to come are told of it only if another has done it."""
+    for serial in (1, 2):
+        crew.loads[serial].failure = GatewayError(Fault.NOT_FOUND, "unknown")
     with pytest.raises(GatewayError, match="unknown"):
         await crew.relay.unload("x")
-
     assert repr(crew.relay) == "<Relay to 2 workers, unloaded []>"
+
+    crew.loads[1].failure = None
+    with pytest.raises(GatewayError, match="unknown"):
+        await crew.relay.unload("x")
+    assert repr(crew.relay) == "<Relay to 2 workers, unloaded ['x']>"
+
+
+async def test_order_that_is_not_done_in_time(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others have done it; whoever ordered it hears that not all have."""
+
+    async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    monkeypatch.setattr("gateway.app.relay.ORDER_S", 0.2)
+    crew.sockets[3] = crew.folder / "3.sock"
+    async with asyncio.timeout(10), await asyncio.start_unix_server(never, crew.sockets[3]):
+        with pytest.raises(GatewayError, match="did not answer"):
+            await crew.relay.unload("digits")
+
+    assert crew.loads[1].done == crew.loads[2].done == [("unload", "digits", False)]
 
 
 async def test_worker_that_does_not_listen_yet_is_passed_over(crew: Crew) -> None:
     """It asks for the orders that stand before it serves."""
-    crew.sockets[3] = crew.folder / "3.sock"
+    crew.sockets[4] = crew.folder / "4.sock"
 
     await crew.relay.unload("digits")
 
     assert repr(crew.relay) == "<Relay to 3 workers, unloaded ['digits']>"
+
+
+async def test_nobody_takes_the_order(crew: Crew) -> None:
+    """While all workers are only starting an order is neither done nor kept for later, and that is said."""
+    for serial in (1, 2):
+        await crew.silence(serial)
+
+    with pytest.raises(GatewayError, match="no worker answers"):
+        await crew.relay.unload("digits")
+
+    assert repr(crew.relay) == "<Relay to 2 workers, unloaded []>"

@@ -79,6 +79,7 @@ async def test_tracing_without_a_collector():
     switches = TraceSwitches()
 
     assert (await switches.change({"trace_level": ["OFF"]}))["trace_level"] == ["OFF"]
-    with pytest.raises(GatewayError, match="without a collector") as refused:
-        await switches.change({"trace_level": ["TIMESTAMPS"]})
-    assert refused.value.fault is Fault.UNSUPPORTED
+    for wanted in ({"trace_level": ["TIMESTAMPS"]}, {"trace_rate": ["7"]}):
+        with pytest.raises(GatewayError, match="without a collector") as refused:
+            await switches.change(wanted)
+        assert refused.value.fault is Fault.UNSUPPORTED
