@@ -239,8 +239,9 @@ def test_worker_that_cannot_start_ends_the_start(tmp_path: Path) -> None:
 class Talkative(Served):
     """Each call comes on a connection of its own, so that any worker may take it."""
 
-    def post(self, path: str, body: bytes = b"") -> dict[str, Any]:
-        request = urllib.request.Request(f"http://127.0.0.1:{self.http}{path}", data=body, method="POST")
+    def post(self, path: str, body: bytes = b"", *, port: int = 0) -> Any:
+        url = f"http://127.0.0.1:{port or self.http}{path}"
+        request = urllib.request.Request(url, data=body, method="POST")
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.loads(answer.read() or b"{}")
 
@@ -295,7 +296,7 @@ def test_log_settings_are_of_all_workers(talkative: Talkative) -> None:
 
 
 def test_models_are_unloaded_by_all_workers(talkative: Talkative) -> None:
-    """Whoever is told; those that start later do not serve the model either, until it is loaded again."""
+    """Whoever is told, the parent too; those that start later do not serve the model until it is loaded again."""
     model = "/v2/repository/models/digits"
 
     def states() -> set[str]:
@@ -313,9 +314,12 @@ def test_models_are_unloaded_by_all_workers(talkative: Talkative) -> None:
     with pytest.raises(urllib.error.HTTPError, match="503"):
         talkative.post(INFER, BODY)
 
-    talkative.post(f"{model}/load")
+    talkative.post(f"{model}/load", port=talkative.admin)
 
     assert states() == {"READY"}
+    assert [entry["name"] for entry in talkative.post("/v2/repository/index", port=talkative.admin)] == [
+        "digits"
+    ]
     assert talkative.post(INFER, BODY)["model_name"] == "digits"
     with pytest.raises(urllib.error.HTTPError, match="501"):
         talkative.post(f"{model}/load", b'{"parameters": {"config": "{}"}}')
