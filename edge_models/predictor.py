@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +15,7 @@ from edge_models.registry import Model, Registry
 from edge_models.settings import BatchingSettings
 from edge_models.signature import Signature
 from edge_models.workers import Places, Turns, Workers
+from gateway.core.catalog import unknown_model
 from gateway.core.clock import Clock
 from gateway.core.request import CENTRAL, Provenance, Request, Response
 from gateway.core.service import Pending, Service
@@ -24,8 +25,8 @@ from gateway.core.tensor import Array, Tensor
 _DEFAULTS: Final = BatchingSettings()
 
 
-@dataclass(frozen=True, slots=True)
-class _Lane:
+@dataclass(frozen=True, slots=True, eq=False)
+class Lane:
     """All that a request for one version of one model needs.
 
     ``joined``: the queue of requests of at most ``inline_max_rows`` rows, None when they wait for nobody.
@@ -38,6 +39,10 @@ class _Lane:
     joined: Batcher | None
     provenance: Provenance
 
+    def batchers(self) -> list[Batcher]:
+        """Return its queues."""
+        return [self.batcher] if self.joined is None else [self.batcher, self.joined]
+
 
 class Predictor:
     """Checks a request against its model, runs it, in company where it can, and says who answered.
@@ -46,7 +51,7 @@ class Predictor:
     that are not finite are answered as they are.
 
     Args:
-        registry: the loaded models.
+        registry: the models that are loaded when it starts.
         workers: the threads; Predictor closes them.
         batching: settings by model name.
         region: where this process stands.
@@ -69,22 +74,18 @@ class Predictor:
         clock: Clock,
         telemetry: Telemetry,
     ) -> None:
-        self._registry = registry
         self._workers = workers
+        self._batching = batching
         self._telemetry = telemetry
-        self._lanes: dict[tuple[str, str], _Lane] = {}
         self._clock = clock
-        for model in registry:
-            self._lanes[model.name, model.version] = self._open(
-                model, batching.get(model.name, _DEFAULTS), origin, region
-            )
-        self._batchers = [
-            batcher for lane in self._lanes.values() for batcher in (lane.batcher, lane.joined) if batcher
-        ]
-        self._lanes |= {(name, ""): self._lane(name) for name, _ in self._lanes}
+        self._origin, self._region = origin, region
+        self._lanes: dict[tuple[str, str], Lane] = {}
+        self._retiring: set[Batcher] = set()
+        for lane in self.open(registry):
+            self._put(lane)
 
     def __repr__(self) -> str:
-        return f"<Predictor {' '.join(map(repr, self._batchers))} on {self._workers}>"
+        return f"<Predictor {' '.join(map(repr, self._batchers()))} on {self._workers}>"
 
     def __call__(self, request: Request) -> Response | Pending:
         """Answer from the model: at once what runs on the event loop.
@@ -95,7 +96,8 @@ class Predictor:
         """
         lane = self._lanes.get((request.model, request.version))
         if lane is None:
-            lane = self._lane(request.model, request.version)
+            known = (request.model, "") in self._lanes
+            raise unknown_model(request.model, request.version if known else "")
         feed, rows = lane.signature.accept(request.inputs)
         if rows > lane.inline_max_rows:
             return _queue(lane, lane.batcher, feed, rows, request)
@@ -106,24 +108,63 @@ class Predictor:
 
     async def close(self) -> None:
         """Finish what was accepted, then end the threads."""
-        await asyncio.gather(*(batcher.close() for batcher in self._batchers))
+        await asyncio.gather(*(batcher.close() for batcher in (*self._batchers(), *self._retiring)))
         self._workers.close()
 
-    def _open(self, model: Model, settings: BatchingSettings, origin: str, region: str) -> _Lane:
+    def open(self, models: Iterable[Model]) -> list[Lane]:
+        """Return what it takes to answer from ``models``; nothing answers from them yet.
+
+        Raises:
+            ModelError: when a model is to run on the event loop but the size of its rows is free.
+        """
+        return [self._open(model, self._batching.get(model.name, _DEFAULTS)) for model in models]
+
+    def put(self, name: str, lanes: Iterable[Lane]) -> list[Lane]:
+        """Answer for ``name`` by ``lanes`` and no others; return those that did before."""
+        before = [self._lanes.pop(key) for key in list(self._lanes) if key[0] == name]
+        for lane in lanes:
+            self._put(lane)
+        return list(dict.fromkeys(before))
+
+    async def retire(self, lanes: Iterable[Lane]) -> None:
+        """Finish what lanes that are not in use any more have accepted."""
+        leaving = {batcher for lane in lanes for batcher in lane.batchers()}
+        self._retiring |= leaving
+        # Who has found its lane a moment ago comes to the queue within this turn of the loop.
+        await asyncio.sleep(0)
+        await asyncio.gather(*(batcher.close() for batcher in leaving))
+        self._retiring -= leaving
+
+    def _put(self, lane: Lane) -> None:
+        name, version = lane.model.name, lane.model.version
+        self._lanes[name, version] = lane
+        highest = self._lanes.setdefault((name, ""), lane)
+        if int(version) > int(highest.model.version):
+            self._lanes[name, ""] = lane
+
+    def _batchers(self) -> list[Batcher]:
+        return [
+            batcher for (_, version), lane in self._lanes.items() if version for batcher in lane.batchers()
+        ]
+
+    def _open(self, model: Model, settings: BatchingSettings) -> Lane:
         joinable = model.session.batchable
         inline_max_rows = _inline_max_rows(model, settings)
         joined = None
         if settings.inline_join and joinable:
             at_once = BatchingSettings(max_batch_size=inline_max_rows, max_queue_size=settings.max_queue_size)
             joined = self._batcher(model, Turns(), at_once)
-        return _Lane(
+        return Lane(
             model=model,
             signature=Signature(model.spec, max_rows=settings.max_batch_size if joinable else None),
             batcher=self._batcher(model, self._workers, settings),
             inline_max_rows=inline_max_rows,
             joined=joined,
             provenance=Provenance(
-                origin, certified=origin == CENTRAL, region=region, digest=model.session.digest
+                self._origin,
+                certified=self._origin == CENTRAL,
+                region=self._region,
+                digest=model.session.digest,
             ),
         )
 
@@ -139,10 +180,7 @@ class Predictor:
             version=model.version,
         )
 
-    def _lane(self, name: str, version: str = "") -> _Lane:
-        return self._lanes[name, self._registry.get(name, version).version]
-
-    def _run_inline(self, lane: _Lane, feed: Feed, rows: int) -> list[Array]:
+    def _run_inline(self, lane: Lane, feed: Feed, rows: int) -> list[Array]:
         started = time.perf_counter()
         arrays = lane.model.session.run(feed)
         spent_s = time.perf_counter() - started
@@ -150,12 +188,12 @@ class Predictor:
         return arrays
 
 
-async def _queue(lane: _Lane, batcher: Batcher, feed: Feed, rows: int, request: Request) -> Response:
+async def _queue(lane: Lane, batcher: Batcher, feed: Feed, rows: int, request: Request) -> Response:
     selected = lane.signature.select(request.outputs)
     return _response(lane, selected, await batcher(feed, rows, request.deadline))
 
 
-def _response(lane: _Lane, selected: Sequence[tuple[str, int]], arrays: Sequence[Array]) -> Response:
+def _response(lane: Lane, selected: Sequence[tuple[str, int]], arrays: Sequence[Array]) -> Response:
     outputs = tuple([Tensor.from_numpy(name, arrays[place]) for name, place in selected])
     return Response(lane.model.name, lane.model.version, outputs, lane.provenance)
 

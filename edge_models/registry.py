@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ from edge_models.errors import ModelError
 from edge_models.session import ProviderChoice, Session, choose_providers
 from edge_models.settings import MODEL_NAME, ModelsSettings
 from gateway.core.catalog import Catalog, ModelSpec, unknown_model
+from gateway.core.errors import Fault, GatewayError, printable
 
 PLATFORM: Final = "onnxruntime_onnx"
 _NAME: Final = re.compile(MODEL_NAME)
@@ -37,12 +39,16 @@ class Model:
 
 
 class Registry:
-    """All models of this process. Nothing is loaded or dropped after the start."""
+    """All models of this process.
 
-    def __init__(self, models: Iterable[Model]) -> None:
-        self._models = {(model.name, model.version): model for model in models}
-        for model in sorted(self._models.values(), key=lambda model: int(model.version)):
-            self._models[model.name, ""] = model
+    ``settings`` say where they are read from; without, none can be read anew.
+    """
+
+    def __init__(self, models: Iterable[Model], settings: ModelsSettings | None = None) -> None:
+        self._settings = settings
+        self._models: dict[tuple[str, str], Model] = {}
+        for name, versions in groupby(sorted(models, key=_name), _name):
+            self.put(name, versions)
 
     @classmethod
     def load(cls, settings: ModelsSettings) -> Registry:
@@ -51,10 +57,32 @@ class Registry:
         Raises:
             ModelError: for the first file or folder that cannot be served, by name.
         """
-        available: list[str] = onnxruntime.get_available_providers()
-        providers = choose_providers(settings.providers, available, settings.require)
+        providers = _providers(settings)
         models = [model for folder in _folders(settings) for model in _load(folder, providers, settings)]
-        return cls(models)
+        return cls(models, settings)
+
+    def read(self, name: str) -> list[Model]:
+        """Load every version of one model as it is on disk now; what is served does not change.
+
+        Raises:
+            ModelError: for the first file that cannot be served.
+            GatewayError: NOT_FOUND when the repository has no such model.
+        """
+        settings = self._settings
+        if settings is None or not _NAME.fullmatch(name) or not (Path(settings.repository) / name).is_dir():
+            raise GatewayError(
+                Fault.NOT_FOUND, f"failed to load '{printable(name)}', failed to poll from model repository"
+            )
+        return list(_load(Path(settings.repository) / name, _providers(settings), settings))
+
+    def put(self, name: str, models: Iterable[Model]) -> list[Model]:
+        """Serve ``models`` and no others under ``name``; return those that were served before."""
+        before = [model for model in self if model.name == name]
+        for key in [key for key in self._models if key[0] == name]:
+            del self._models[key]
+        for model in sorted(models, key=lambda model: int(model.version)):
+            self._models[name, model.version] = self._models[name, ""] = model
+        return before
 
     def __repr__(self) -> str:
         named = ", ".join(f"{name}/{version}" for name, version in sorted(self._models) if version)
@@ -83,6 +111,15 @@ class Registry:
         """Every model that is there is loaded."""
         self.get(model, version)
         return True
+
+
+def _name(model: Model) -> str:
+    return model.name
+
+
+def _providers(settings: ModelsSettings) -> list[ProviderChoice]:
+    available: list[str] = onnxruntime.get_available_providers()
+    return choose_providers(settings.providers, available, settings.require)
 
 
 def _folders(settings: ModelsSettings) -> list[Path]:

@@ -2,46 +2,63 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from edge_models.registry import Registry
+from edge_models.errors import ModelError
+from edge_models.predictor import Lane, Predictor
+from edge_models.registry import Model, Registry
 from edge_models.settings import BatchingSettings
 from gateway.core.errors import Fault, GatewayError, printable
 from gateway.core.repository import IndexEntry, ModelSettings, Repository
 from gateway.core.request import Parameter
 
 _DEFAULTS: Final = BatchingSettings()
-_FIXED: Final = (
-    "models are loaded when the process starts: put the model into the repository and replace the process"
-)
+_log = logging.getLogger(__name__)
 
 
 class ModelRepository:
-    """What this process holds. Nothing is loaded or dropped after the start.
+    """What this process holds, and could hold: models are loaded from the folder as it is, and unloaded.
 
     Args:
         registry: the loaded models.
+        predictor: answers from them.
         batching: settings by model name.
         is_cached: whether answers of a model may come from a cache.
+        changed: called when another artefact answers for a model, or none, before anybody can ask it. What
+            it raises undoes the change.
     """
 
     def __init__(
         self,
         registry: Registry,
+        predictor: Predictor,
         batching: Mapping[str, BatchingSettings],
+        *,
         is_cached: Callable[[str], bool] = lambda _model: False,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
-        self._registry = registry
+        self._registry, self._predictor = registry, predictor
         self._batching = batching
         self._is_cached = is_cached
+        self._changed = changed
+        self._unloaded: dict[str, list[str]] = {}
+        self._turn = asyncio.Lock()
 
     def __repr__(self) -> str:
         return f"<ModelRepository {self._registry!r}>"
 
     def index(self) -> Sequence[IndexEntry]:
-        """Return every version of every model: all are ready."""
-        return [IndexEntry(model.name, model.version, "READY") for model in self._registry]
+        """Return every version of every model: ready, or unloaded."""
+        ready = [IndexEntry(model.name, model.version, "READY") for model in self._registry]
+        gone = [
+            IndexEntry(name, version, "UNAVAILABLE", "unloaded")
+            for name, versions in self._unloaded.items()
+            for version in versions
+        ]
+        return [*ready, *gone]
 
     def settings(self, model: str) -> ModelSettings:
         """Return how requests for ``model`` wait for each other here."""
@@ -61,22 +78,57 @@ class ModelRepository:
             is_cached,
         )
 
-    async def load(self, model: str, parameters: Mapping[str, Parameter | bytes]) -> None:  # noqa: ARG002
-        """Refuse.
+    async def load(self, model: str, parameters: Mapping[str, Parameter | bytes]) -> None:
+        """Serve every version of ``model`` as it is in the folder now; return when those before have ended.
 
         Raises:
-            GatewayError: UNSUPPORTED, also for a model that is not there yet.
+            GatewayError: UNSUPPORTED for parameters; NOT_FOUND; INVALID for a file that cannot be served.
+                What was served is served on.
         """
-        raise GatewayError(Fault.UNSUPPORTED, f"failed to load '{printable(model)}': {_FIXED}")
+        if parameters:
+            named = ", ".join(f"'{printable(name)}'" for name in parameters)
+            raise GatewayError(
+                Fault.UNSUPPORTED,
+                f"failed to load '{printable(model)}': parameters {named} are not supported, a model is "
+                "loaded as it is in the repository",
+            )
+        async with self._turn:
+            try:
+                models = await asyncio.to_thread(self._registry.read, model)
+                before = self._swap(model, models)
+            except ModelError as error:
+                raise GatewayError(Fault.INVALID, f"failed to load '{model}': {error}") from error
+            self._unloaded.pop(model, None)
+            _log.info("model %s is loaded: %s", model, ", ".join(each.session.digest for each in models))
+            await self._predictor.retire(before)
 
-    async def unload(self, model: str, *, dependents: bool = False) -> None:  # noqa: ARG002
-        """Refuse.
+    async def unload(self, model: str, *, dependents: bool = False) -> None:  # noqa: ARG002 - none depends
+        """Serve no version of ``model`` any more; return when what was accepted has ended.
 
         Raises:
-            GatewayError: NOT_FOUND; UNSUPPORTED.
+            GatewayError: NOT_FOUND.
         """
-        self._registry.get(model)
-        raise GatewayError(Fault.UNSUPPORTED, f"failed to unload '{model}': {_FIXED}")
+        async with self._turn:
+            if model in self._unloaded:
+                return
+            self._registry.get(model)
+            versions = [each.version for each in self._registry if each.name == model]
+            before = self._swap(model, [])
+            self._unloaded[model] = versions
+            _log.info("model %s is unloaded", model)
+            await self._predictor.retire(before)
+
+    def _swap(self, name: str, models: list[Model]) -> list[Lane]:
+        """Answer for ``name`` by ``models``, or as before when anything is wrong with them."""
+        lanes = self._predictor.open(models)
+        models_before, lanes_before = self._registry.put(name, models), self._predictor.put(name, lanes)
+        try:
+            self._changed()
+        except BaseException:
+            self._registry.put(name, models_before)
+            self._predictor.put(name, lanes_before)
+            raise
+        return lanes_before
 
 
 _: type[Repository] = ModelRepository

@@ -43,7 +43,7 @@ class Models:
     settings: ModelsSettings
     certificates: dict[str, Certificate | str]
     instruction_set: str
-    licences: dict[tuple[str, str, str], Licence] = field(default_factory=dict)
+    licences: dict[tuple[str, str, str, str], Licence] = field(default_factory=dict)
 
     @classmethod
     def load(
@@ -103,7 +103,8 @@ class Models:
             threshold = None if refusal else certificate.threshold
             score = certificate.score if certificate.score in MEASURES else DEFAULT_SCORE
             proof = sha256(msgspec.json.encode(certificate)).hexdigest()
-        key = (model.name, proof or refusal, central_digest)
+        # With the artefact: another file that is loaded under the same certificate has another licence.
+        key = (model.name, model.session.digest, proof or refusal, central_digest)
         if key not in self.licences:
             self.licences[key] = Licence(
                 model.name,

@@ -14,16 +14,19 @@ import msgspec
 class Inheritance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Travels as one argument of the worker's command line.
 
-    ``number``: which of the workers. ``sockets``: listener → descriptor of its socket. ``ready``: a pipe
-    that takes one byte when the worker serves. ``lifeline``: a pipe whose end means that the parent is
-    gone. ``admin``: path of the UNIX socket on which the worker tells its metrics.
+    ``number``: which of the workers. ``serial``: how many were started before it. ``sockets``: listener →
+    descriptor of its socket. ``ready``: a pipe that takes one byte when the worker serves. ``lifeline``: a
+    pipe whose end means that the parent is gone. ``admin``: path of the UNIX socket on which the worker
+    tells of itself and takes orders. ``parent``: of the one on which it asks its parent.
     """
 
     number: int
+    serial: int
     sockets: dict[str, int]
     ready: int
     lifeline: int
     admin: str
+    parent: str
 
     def encode(self) -> str:
         """Return the argument."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Final
+
+from aiohttp import web
 
 from gateway.app.errors import StartError
 from gateway.app.inheritance import Inheritance
@@ -84,15 +86,16 @@ class Listening:
         health: Report,
         metrics: Callable[[], Awaitable[bytes]],
         policy: Report,
+        more: Iterable[web.RouteDef] = (),
     ) -> None:
-        """Open the admin port, or the socket on which the parent of this worker asks.
+        """Open the admin port, or the socket on which the parent of this worker asks and orders.
 
         Raises:
             StartError: names the address that cannot be used.
         """
         if self._settings.admin is None and self._inheritance is None:
             return
-        self.admin = AdminListener(health=health, metrics=metrics, policy=policy)
+        self.admin = AdminListener(health=health, metrics=metrics, policy=policy, more=more)
         lifetimes.push_async_callback(self.admin.aclose)
         if self._inheritance is not None:
             await self.admin.start_at(self._inheritance.admin)

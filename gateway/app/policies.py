@@ -44,6 +44,7 @@ class Policies:
         self._text = b""
         self._error = ""
         self._current: Built | None = None
+        self._policy: Policy | None = None
         self._loading = asyncio.Lock()
         self._owes_rebuild = False
 
@@ -89,6 +90,14 @@ class Policies:
                 return False
             return True
 
+    def rebuild(self) -> None:
+        """Build the stacks of the policy in force anew, because the models of this process are others.
+
+        Whatever it raises, those in use stay.
+        """
+        assert self._policy is not None, "start() comes first"
+        self._enforce(self._policy)
+
     async def watch(self) -> None:
         """Reload when the file's content changes; runs until cancelled.
 
@@ -126,13 +135,17 @@ class Policies:
                     f"{self._current.number} in force; raise it",
                     field="generation",
                 )
-        built = self._build(policy)
-        built.commit()
-        self._current, self._text, self._error = built, text, ""
+        self._enforce(policy)
+        self._text, self._error = text, ""
         self._owes_rebuild = False
         models = {route.match.model for route in policy.routes if not route.match.model.endswith(ANY)}
         self._telemetry.emit(PolicyLoaded(policy.generation, "", tuple(sorted(models))))
         _LOG.info("policy generation %d is in force", policy.generation)
+
+    def _enforce(self, policy: Policy) -> None:
+        built = self._build(policy)
+        built.commit()
+        self._current, self._policy = built, policy
 
 
 def _content(file: Path) -> bytes:

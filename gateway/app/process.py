@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -28,21 +30,25 @@ from gateway.app.inheritance import Inheritance
 from gateway.app.listening import Listening
 from gateway.app.observe import Observed
 from gateway.app.policies import Policies
+from gateway.app.siblings import Siblings, count_routes
 from gateway.app.stacks import Levels, Parts, central_service, door
 from gateway.config.settings import Settings
 from gateway.core.catalog import Catalog
 from gateway.core.clock import LoopClock
+from gateway.core.errors import GatewayError
+from gateway.core.repository import IndexEntry
 from gateway.core.request import CENTRAL, EDGE
 from gateway.core.service import Generation
 from gateway.core.telemetry import BreakerAppeared
 from gateway.listeners.extensions import Extensions, NoRepository
 from gateway.listeners.front import Front
-from gateway.listeners.switches import TraceSwitches
+from gateway.listeners.orders import order_routes
+from gateway.listeners.switches import LogSwitches, TraceSwitches
 from gateway.telemetry.prometheus import Prometheus
 from gateway.telemetry.requests import Requests
 from gateway.telemetry.runs import Runs
 from gateway.telemetry.statistics import Tallies
-from gateway.telemetry.tracing import tracer_provider
+from gateway.telemetry.tracing import Sampling, tracer_provider
 from gateway.wire.arrival import Trust
 from resilience.admission import Seats
 from resilience.breaker import Circuit
@@ -82,6 +88,7 @@ class GatewayProcess:
         self.seats = Seats(settings.resilience.admission.max_requests)
         self.listening = Listening(settings.listen, self.clock, inheritance)
         self._repository: ModelRepository | None = None
+        self._tracing = TraceSwitches()
         self.generation: Callable[[], Generation]
         self._report: Callable[[], Mapping[str, Any]] = lambda: {"generation": 0, "file": "", "error": ""}
         self._policies: Policies | None = None
@@ -146,7 +153,7 @@ class GatewayProcess:
         async with AsyncExitStack() as lifetimes:
             try:
                 await self._open(lifetimes)
-            except (ModelError, GeoError) as error:
+            except (ModelError, GeoError, GatewayError) as error:
                 raise StartError(str(error)) from error
             self._is_complete = True
             _LOG.info(
@@ -166,7 +173,11 @@ class GatewayProcess:
     def _parts(self, lifetimes: AsyncExitStack) -> Parts:
         settings, tracer = self.settings, None
         if settings.telemetry.otlp_endpoint:
-            provider = tracer_provider(settings.region, settings.role, settings.telemetry.otlp_endpoint)
+            sampling = Sampling()
+            self._tracing = TraceSwitches(sampling.sample)
+            provider = tracer_provider(
+                settings.region, settings.role, settings.telemetry.otlp_endpoint, sampler=sampling
+            )
             # It sends what is left, which may wait for the collector.
             lifetimes.push_async_callback(asyncio.to_thread, provider.shutdown)
             tracer = provider.get_tracer("edgeway")
@@ -233,9 +244,20 @@ class GatewayProcess:
         self.requests.expect(model.name for model in models.registry)
         self._models = models
         self._repository = ModelRepository(
-            models.registry, settings.models.batching, lambda _model: settings.cache is not None
+            models.registry,
+            models.predictor,
+            settings.models.batching,
+            is_cached=lambda _model: settings.cache is not None,
+            changed=self._models_changed,
         )
         return models
+
+    def _models_changed(self) -> None:
+        """Give every route the licence, or the lack of one, of the artefacts that answer from now on."""
+        assert self._models is not None, "there is no repository without models"
+        self.requests.expect(model.name for model in self._models.registry)
+        if self._policies is not None:
+            self._policies.rebuild()
 
     def _locate(self) -> Callable[[str], Place | None]:
         geo = self.settings.geo
@@ -288,18 +310,55 @@ class GatewayProcess:
             is_full=lambda: self.seats.are_taken,
             retry_after_s=self.settings.resilience.admission.retry_after_s,
         )
-        extensions = Extensions(
-            repository=self._repository or NoRepository(),
-            statistics=self.statistics,
-            tracing=TraceSwitches(is_on=bool(self.settings.telemetry.otlp_endpoint)),
-            settings=self.settings.listen.protocol,
-        )
-        await self.listening.open_admin(
-            lifetimes, health=self._health, metrics=self._metrics, policy=self._policy_report
-        )
-        await self.listening.open(lifetimes, front, extensions)
+        await self.listening.open(lifetimes, front, await self._open_admin(lifetimes))
         lifetimes.push_async_callback(
             self.listening.stop, self.drain.finished, self.settings.resilience.drain.drain_timeout_s
+        )
+
+    async def _open_admin(self, lifetimes: AsyncExitStack) -> Extensions:
+        """Open the admin port; return what this process does for operators, alone or with its siblings."""
+        repository, log = self._repository or NoRepository(), LogSwitches()
+        extensions = Extensions(
+            repository=repository,
+            statistics=self.statistics,
+            logging=log,
+            tracing=self._tracing,
+            settings=self.settings.listen.protocol,
+        )
+        open_admin = partial(
+            self.listening.open_admin,
+            lifetimes,
+            health=self._health,
+            metrics=self._metrics,
+            policy=self._policy_report,
+        )
+
+        async def index() -> Sequence[IndexEntry]:
+            return repository.index()
+
+        orders, inherited = order_routes(repository, log, self._tracing, index=index), self._inheritance
+        if inherited is None:
+            await open_admin(more=orders)
+            return extensions
+        siblings = Siblings(
+            Path(inherited.parent),
+            inherited.serial,
+            statistics=self.statistics,
+            repository=repository,
+            log=log,
+            tracing=self._tracing,
+        )
+        await open_admin(more=[*count_routes(self.statistics), *orders])
+        # Once the listeners below are closed, nothing more is counted.
+        lifetimes.push_async_callback(siblings.tell_last)
+        # From here on orders come by themselves; those from before must be known before anybody is served.
+        await siblings.catch_up()
+        return replace(
+            extensions,
+            repository=siblings,
+            statistics=siblings,
+            logging=siblings,
+            tracing=siblings.tracing,
         )
 
     async def _metrics(self) -> bytes:

@@ -24,9 +24,11 @@ from typing import Any, Final
 from gateway.app.crew import AdminOfAll
 from gateway.app.errors import StartError
 from gateway.app.inheritance import Inheritance
+from gateway.app.relay import Relay
 from gateway.config.document import ConfigError
 from gateway.config.settings import Settings, host_and_port, load_settings
 from gateway.listeners.admin import AdminListener
+from gateway.listeners.switches import LogSwitches, TraceSwitches
 
 _LOG: Final = logging.getLogger("edgeway.workers")
 
@@ -103,6 +105,10 @@ class Supervisor:
         self._folder = Path()
         self._lifeline = -1
         self._serial = 0
+        self._crew = AdminOfAll(lambda: [(w.number, w.admin) for w in self._workers.values() if w.is_ready])
+        # It traces nothing by itself, but knows whether the workers can.
+        tracing = TraceSwitches((lambda _one_in: None) if settings.telemetry.otlp_endpoint else None)
+        self._relay = Relay(self._serving, self._listening, log=LogSwitches(), tracing=tracing)
         self.admin: AdminListener | None = None
 
     def __repr__(self) -> str:
@@ -129,6 +135,7 @@ class Supervisor:
             self._bind(lifetimes)
             # Closed last: load balancers shall read there that this gateway is leaving.
             await self._open_admin(lifetimes)
+            await self._open_relay(lifetimes)
             lifetimes.push_async_callback(self._end)
             async with self._rolling:
                 await self._start_first()
@@ -178,13 +185,37 @@ class Supervisor:
         address = self._settings.listen.admin
         if address is None:
             return
-        crew = AdminOfAll(lambda: [(w.number, w.admin) for w in self._workers.values() if w.is_ready])
-        self.admin = AdminListener(health=self.report, metrics=crew.metrics, policy=crew.policy)
+        crew = self._crew
+        self.admin = AdminListener(
+            health=self.report, metrics=crew.metrics, policy=crew.policy, more=self._relay.order_routes()
+        )
         lifetimes.push_async_callback(self.admin.aclose)
         try:
             await self.admin.start(*host_and_port(address))
         except OSError as error:
             raise StartError(f"cannot listen on {address}: {error.strerror or error}") from error
+
+    @property
+    def _parent(self) -> str:
+        return str(self._folder / "parent.sock")
+
+    async def _open_relay(self, lifetimes: AsyncExitStack) -> None:
+        crew = self._crew
+        relay = AdminListener(
+            health=self.report, metrics=crew.metrics, policy=crew.policy, more=self._relay.routes()
+        )
+        lifetimes.push_async_callback(relay.aclose)
+        await relay.start_at(self._parent)
+
+    def _serving(self) -> dict[int, Path]:
+        return {worker.serial: worker.admin for worker in self._alive if worker.is_ready}
+
+    def _listening(self) -> dict[int, Path]:
+        return {worker.serial: worker.admin for worker in self._alive if not worker.is_leaving}
+
+    def _bury(self, worker: Worker) -> None:
+        self._alive.discard(worker)
+        self._relay.forget(worker.serial)
 
     async def _start_first(self) -> None:
         try:
@@ -206,10 +237,12 @@ class Supervisor:
         ours, theirs = os.pipe()
         inheritance = Inheritance(
             number=number,
+            serial=self._serial,
             sockets={name: listening.fileno() for name, listening in self._sockets.items()},
             ready=theirs,
             lifeline=self._lifeline,
             admin=str(admin),
+            parent=self._parent,
         )
         try:
             process = await asyncio.create_subprocess_exec(
@@ -248,7 +281,7 @@ class Supervisor:
             return
         _LOG.error("%r died with exit code %d", worker, code)
         worker.is_ready = False
-        self._alive.discard(worker)
+        self._bury(worker)
         pause_s = PAUSE_S[0] if loop.time() - began > _STEADY_S else worker.pause_s
         while not self._stopping.is_set():
             await asyncio.sleep(pause_s)
@@ -311,7 +344,7 @@ class Supervisor:
             _LOG.error("%r did not leave within %g s and is killed", worker, worker.limit_s)
             worker.process.kill()
             await worker.process.wait()
-        self._alive.discard(worker)
+        self._bury(worker)
 
     async def _end(self) -> None:
         self._stopping.set()

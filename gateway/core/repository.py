@@ -33,16 +33,8 @@ class ModelSettings(msgspec.Struct, frozen=True):
     is_cached: bool = False
 
 
-class Repository(Protocol):
-    """The models of this process, and how they are served."""
-
-    def index(self) -> Sequence[IndexEntry]:
-        """Return every version of every model that this process holds."""
-        ...
-
-    def settings(self, model: str) -> ModelSettings:
-        """Return how requests for ``model`` are served; the plain settings for a model held elsewhere."""
-        ...
+class Loader(Protocol):
+    """Loads and unloads models, in one process or in several as one."""
 
     async def load(self, model: str, parameters: Mapping[str, Parameter | bytes]) -> None:
         """Load ``model``, or load it anew.
@@ -58,4 +50,16 @@ class Repository(Protocol):
         Raises:
             GatewayError: NOT_FOUND, UNSUPPORTED.
         """
+        ...
+
+
+class Repository(Loader, Protocol):
+    """The models of this process, and how they are served."""
+
+    def index(self) -> Sequence[IndexEntry]:
+        """Return every version of every model that this process holds."""
+        ...
+
+    def settings(self, model: str) -> ModelSettings:
+        """Return how requests for ``model`` are served; the plain settings for a model held elsewhere."""
         ...

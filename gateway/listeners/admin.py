@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Final
 
 import msgspec
 from aiohttp import web
+
+_LONGEST: Final = 16 << 20
+"""Bytes of a body: what a process leaves to another may be the counts of many versions of many models."""
 
 Report = Callable[[], Awaitable[Mapping[str, Any]]]
 
@@ -16,11 +19,20 @@ class AdminListener:
 
     ``health`` reports why the process is or is not ready under ``ready`` (bool) and further fields;
     ``metrics`` renders the Prometheus text; ``policy`` reports the generation in force and the error of
-    the last load, if it failed. Nothing here changes anything: a reload is SIGHUP or a changed file.
+    the last load, if it failed. None of these changes anything: a reload is SIGHUP or a changed file.
+    ``more``: further routes.
     """
 
-    def __init__(self, *, health: Report, metrics: Callable[[], Awaitable[bytes]], policy: Report) -> None:
+    def __init__(
+        self,
+        *,
+        health: Report,
+        metrics: Callable[[], Awaitable[bytes]],
+        policy: Report,
+        more: Iterable[web.RouteDef] = (),
+    ) -> None:
         self._health, self._metrics, self._policy = health, metrics, policy
+        self._more = tuple(more)
         self._runner: web.AppRunner | None = None
         self.port = 0
 
@@ -34,15 +46,16 @@ class AdminListener:
         self.port = runner.addresses[0][1]
 
     async def start_at(self, path: str) -> None:
-        """Listen on a UNIX socket, for the parent of this process."""
+        """Listen on a UNIX socket, for other processes of this gateway."""
         await web.UnixSite(await self._prepare(), path).start()
 
     async def _prepare(self) -> web.AppRunner:
-        app = web.Application()
+        app = web.Application(client_max_size=_LONGEST)
         app.router.add_get("/healthz", self._live)
         app.router.add_get("/readyz", self._ready)
         app.router.add_get("/metrics", self._expose)
         app.router.add_get("/policy", self._show)
+        app.router.add_routes(self._more)
         self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=75)
         await self._runner.setup()
         return self._runner

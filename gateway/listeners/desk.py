@@ -42,14 +42,15 @@ class Desk:
         Raises:
             GatewayError: NOT_FOUND.
         """
-        statistics = self._extensions.statistics
         if model:
             spec = await self._catalog.describe(model, version)
-            return list(statistics.report(model, (version,) if version else spec.versions))
-        versions: dict[str, list[str]] = {name: [] for name in statistics.models()}
+            counted = await self._extensions.statistics.counted()
+            return list(counted.report(model, (version,) if version else spec.versions))
+        counted = await self._extensions.statistics.counted()
+        versions: dict[str, list[str]] = {name: [] for name in counted.models()}
         for entry in self._extensions.repository.index():
             versions.setdefault(entry.name, []).append(entry.version)
-        return [found for name in sorted(versions) for found in statistics.report(name, versions[name])]
+        return [found for name in sorted(versions) for found in counted.report(name, versions[name])]
 
     def index(self, repository: str, *, ready_only: bool) -> Sequence[IndexEntry]:
         """Return every version of every model.
@@ -84,7 +85,7 @@ class Desk:
             raise GatewayError(Fault.INVALID, "parameter 'unload_dependents' must be true or false")
         await self._extensions.repository.unload(model, dependents=dependents)
 
-    def logging(self, wanted: Mapping[str, object]) -> dict[str, Setting]:
+    async def logging(self, wanted: Mapping[str, object]) -> dict[str, Setting]:
         """Change what is logged, as far as ``wanted`` says, and return the settings in force.
 
         Raises:
@@ -93,20 +94,24 @@ class Desk:
         if not wanted:
             return self._extensions.logging.read()
         self._extensions.check_admin("changing what is logged")
-        return self._extensions.logging.change(wanted)
+        return await self._extensions.logging.change(wanted)
 
     async def tracing(self, model: str, wanted: Mapping[str, Sequence[str] | None]) -> dict[str, list[str]]:
         """Change what is traced, as far as ``wanted`` says, and return the settings in force.
 
         Raises:
-            GatewayError: NOT_FOUND; FORBIDDEN on a public port; else as TraceSwitches has it.
+            GatewayError: NOT_FOUND; FORBIDDEN on a public port; UNSUPPORTED for one model alone; else as
+                TraceSwitches has it.
         """
         if model:
             await self._catalog.describe(model, "")
+        now = self._extensions.tracing.read()
         if not wanted:
-            return self._extensions.tracing.read()
+            return now
         self._extensions.check_admin("changing what is traced")
-        return self._extensions.tracing.change(wanted)
+        if model and any(words and list(words) != now.get(name) for name, words in wanted.items()):
+            raise GatewayError(Fault.UNSUPPORTED, "trace settings are those of all models")
+        return await self._extensions.tracing.change(wanted)
 
 
 def _check_repository(name: str) -> None:

@@ -12,17 +12,18 @@ from gateway.core.catalog import unknown_model
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.repository import IndexEntry, ModelSettings, Repository
 from gateway.core.request import Parameter
-from gateway.core.statistics import ModelStatistics, Statistics
-from gateway.listeners.switches import LogSwitches, TraceSwitches
+from gateway.core.statistics import Counted, Statistics
+from gateway.listeners.switches import Log, LogSwitches, TraceSwitches, Tracing
 
 
 class ProtocolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What the protocol's listeners allow.
 
     ``admin_calls``: whether models are loaded and unloaded, and logging and tracing changed, on the public
-    port; false by default. ``inflate_ratio``: how many times its size a compressed body may become, 100 by
-    default (256 KiB are always allowed). ``compress_from_bytes``: answers smaller than this are sent as
-    they are, whatever the client accepts, as are those of more than 256 KiB; 1024 by default.
+    ports too and not on the admin port alone; false by default. ``inflate_ratio``: how many times its size a
+    compressed body may become, 100 by default (256 KiB are always allowed). ``compress_from_bytes``: answers
+    smaller than this are sent as they are, whatever the client accepts, as are those of more than 256 KiB;
+    1024 by default.
     """
 
     admin_calls: bool = False
@@ -59,13 +60,9 @@ class NoStatistics:
     def __repr__(self) -> str:
         return "<NoStatistics>"
 
-    def report(self, model: str, versions: Sequence[str]) -> Sequence[ModelStatistics]:
-        """Return zeros."""
-        return [ModelStatistics(model, version) for version in versions]
-
-    def models(self) -> Sequence[str]:
-        """Return none."""
-        return ()
+    async def counted(self) -> Counted:
+        """Return nothing."""
+        return Counted()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +71,8 @@ class Extensions:
 
     repository: Repository = field(default_factory=NoRepository)
     statistics: Statistics = field(default_factory=NoStatistics)
-    logging: LogSwitches = field(default_factory=LogSwitches)
-    tracing: TraceSwitches = field(default_factory=TraceSwitches)
+    logging: Log = field(default_factory=LogSwitches)
+    tracing: Tracing = field(default_factory=TraceSwitches)
     settings: ProtocolSettings = field(default_factory=ProtocolSettings)
 
     def check_admin(self, what: str) -> None:

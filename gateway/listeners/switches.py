@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Final
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Protocol
 
 from gateway.core.errors import Fault, GatewayError, printable
 
@@ -14,6 +15,24 @@ _FLAGS: Final = ("log_info", "log_warning", "log_error")
 _FIXED: Final[dict[str, Setting]] = {"log_file": "", "log_format": "default"}
 _LEVELS: Final = (logging.INFO, logging.WARNING, logging.ERROR)
 _OFF: Final = logging.CRITICAL + 10
+_OFF_LEVEL, _ON_LEVEL = "OFF", "TIMESTAMPS"
+_RATE: Final = re.compile(r"[1-9][0-9]{0,8}")
+
+
+class Log(Protocol):
+    """What is logged, by one process or by several as one."""
+
+    def read(self) -> dict[str, Setting]:
+        """Return the settings in force."""
+        ...
+
+    async def change(self, wanted: Mapping[str, object]) -> dict[str, Setting]:
+        """Change the settings named in ``wanted``, all or none, and return those in force.
+
+        Raises:
+            GatewayError: INVALID; UNSUPPORTED.
+        """
+        ...
 
 
 class LogSwitches:
@@ -35,7 +54,7 @@ class LogSwitches:
         }
         return {**_FIXED, **flags, "log_verbose_level": int(level <= logging.DEBUG)}
 
-    def change(self, wanted: Mapping[str, object]) -> dict[str, Setting]:
+    async def change(self, wanted: Mapping[str, object]) -> dict[str, Setting]:
         """Change the settings named in ``wanted``, all or none, and return those in force.
 
         Raises:
@@ -70,38 +89,82 @@ class LogSwitches:
 _TYPES: Final = {bool: "boolean", int: "unsigned integer", str: "string"}
 
 
-class TraceSwitches:
-    """What is traced. Spans go to the collector named in the settings of the process, or nowhere."""
+class Tracing(Protocol):
+    """What is traced, by one process or by several as one."""
 
-    def __init__(self, *, is_on: bool = False) -> None:
-        self._settings: dict[str, list[str]] = {
-            "trace_level": ["TIMESTAMPS" if is_on else "OFF"],
+    def read(self) -> dict[str, list[str]]:
+        """Return the settings in force, each a list of words."""
+        ...
+
+    async def change(self, wanted: Mapping[str, Sequence[str] | None]) -> dict[str, list[str]]:
+        """Change the settings named in ``wanted``, all or none, and return those in force.
+
+        None and nothing: as it was when the process started.
+
+        Raises:
+            GatewayError: INVALID; UNSUPPORTED.
+        """
+        ...
+
+
+class TraceSwitches:
+    """Turns tracing on and off, and says how many requests are traced.
+
+    Args:
+        sample: takes how many requests one is traced of, 0 for none; absent where there is no collector that
+            spans could go to.
+    """
+
+    def __init__(self, sample: Callable[[int], None] | None = None) -> None:
+        self._sample = sample
+        self._at_start: dict[str, list[str]] = {
+            "trace_level": [_OFF_LEVEL if sample is None else _ON_LEVEL],
             "trace_rate": ["1"],
             "trace_count": ["-1"],
             "log_frequency": ["0"],
             "trace_file": [""],
             "trace_mode": ["opentelemetry"],
         }
+        self._settings = dict(self._at_start)
 
     def __repr__(self) -> str:
-        return f"<TraceSwitches {self._settings['trace_level'][0]}>"
+        return f"<TraceSwitches {self._settings['trace_level'][0]}, one of {self._settings['trace_rate'][0]}>"
 
     def read(self) -> dict[str, list[str]]:
         """Return the settings in force, each a list of words."""
         return dict(self._settings)
 
-    def change(self, wanted: Mapping[str, Sequence[str] | None]) -> dict[str, list[str]]:
-        """Return the settings in force if they are as ``wanted`` (None and nothing: as they are).
+    async def change(self, wanted: Mapping[str, Sequence[str] | None]) -> dict[str, list[str]]:
+        """Change the settings named in ``wanted``, all or none, and return those in force.
 
         Raises:
-            GatewayError: INVALID for an unknown setting; UNSUPPORTED for another value than the present one.
+            GatewayError: INVALID for an unknown setting or a value that it cannot have; UNSUPPORTED for what
+                belongs to whoever started the process, and for tracing without a collector.
         """
+        settings = self.read()
         for name, words in wanted.items():
-            now = self._settings.get(name)
-            if now is None:
+            now, first = settings.get(name), self._at_start.get(name)
+            if now is None or first is None:
                 raise GatewayError(Fault.INVALID, f"unknown trace setting '{printable(name)}'")
-            if words and list(words) != now:
-                raise GatewayError(
-                    Fault.UNSUPPORTED, f"trace setting '{name}' is fixed when the process starts"
-                )
+            settings[name] = list(words) if words else first
+            if settings[name] != now:
+                self._check(name, settings[name])
+        self._settings = settings
+        if self._sample is not None:
+            is_on = settings["trace_level"] == [_ON_LEVEL]
+            self._sample(int(settings["trace_rate"][0]) if is_on else 0)
         return self.read()
+
+    def _check(self, name: str, words: list[str]) -> None:
+        if name == "trace_rate":
+            if len(words) != 1 or not _RATE.fullmatch(words[0]):
+                raise GatewayError(Fault.INVALID, "trace setting 'trace_rate' must be a number from 1")
+        elif name != "trace_level" or words not in ([_OFF_LEVEL], [_ON_LEVEL]):
+            raise GatewayError(Fault.UNSUPPORTED, f"trace setting '{name}' is fixed when the process starts")
+        if self._sample is None:
+            raise GatewayError(
+                Fault.UNSUPPORTED, "nothing can be traced: the process was started without a collector"
+            )
+
+
+_: tuple[type[Log], type[Tracing]] = (LogSwitches, TraceSwitches)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from typing import Final
 
-from gateway.core.statistics import BatchStatistics, Duration, ModelStatistics, Statistics
+from gateway.core.statistics import BatchStatistics, Counted, Duration, ModelStatistics, Statistics
 from gateway.telemetry.requests import Cell, Requests
 from gateway.telemetry.runs import Cell as RunCell
 from gateway.telemetry.runs import Runs
@@ -40,24 +40,13 @@ class Tallies:
     def __repr__(self) -> str:
         return f"<Tallies of {self._requests!r} and {self._runs!r}>"
 
-    def models(self) -> Sequence[str]:
-        """Return the models that did anything."""
-        return list(dict.fromkeys(model for model, _ in self._all()))
+    async def counted(self) -> Counted:
+        """Return what was counted until now."""
+        return self.read()
 
-    def report(self, model: str, versions: Sequence[str]) -> Sequence[ModelStatistics]:
-        """Return the statistics of ``versions`` of ``model``, or of all versions seen when none is named.
-
-        What failed before it was known by which version belongs to the highest one.
-        """
-        found = self._all()
-        seen = [version for name, version in found if name == model and version]
-        wanted = list(dict.fromkeys(versions or seen or [""]))
-        reports = [found.get((model, version)) or ModelStatistics(model, version) for version in wanted]
-        early = found.get((model, ""))
-        if early is not None and "" not in wanted:
-            highest = max(range(len(wanted)), key=lambda place: _number(wanted[place]))
-            reports[highest] = _joined(reports[highest], early)
-        return reports
+    def read(self) -> Counted:
+        """Return what was counted until now."""
+        return Counted(self._all().values())
 
     def _all(self) -> dict[tuple[str, str], ModelStatistics]:
         """Put requests and runs together."""
@@ -117,28 +106,6 @@ def _ns(seconds: float) -> int:
 def _more(duration: Duration, count: int, ns: int) -> None:
     duration.count += count
     duration.ns += ns
-
-
-def _number(version: str) -> int:
-    return int(version) if version.isascii() and version.isdecimal() else 0
-
-
-def _joined(found: ModelStatistics, early: ModelStatistics) -> ModelStatistics:
-    joined = ModelStatistics(
-        found.name,
-        found.version,
-        max(found.last_inference, early.last_inference),
-        found.inference_count + early.inference_count,
-        found.execution_count + early.execution_count,
-        batch_stats=[*found.batch_stats, *early.batch_stats],
-    )
-    for name in joined.inference_stats.__struct_fields__:
-        sum_ = getattr(joined.inference_stats, name)
-        for part in (found, early):
-            duration = getattr(part.inference_stats, name)
-            sum_.count += duration.count
-            sum_.ns += duration.ns
-    return joined
 
 
 _: type[Statistics] = Tallies

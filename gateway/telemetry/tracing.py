@@ -6,14 +6,23 @@ Nothing here is in a stack unless an endpoint to export to is set, so tracing is
 from __future__ import annotations
 
 from asyncio import CancelledError
-from typing import Final
+from typing import Any, Final
 
 from msgspec.structs import replace
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace.sampling import (
+    ALWAYS_OFF,
+    DEFAULT_ON,
+    ParentBased,
+    Sampler,
+    SamplingResult,
+    TraceIdRatioBased,
+)
 from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -35,12 +44,47 @@ _CLIENTS_OWN: Final = frozenset(
 """As OpenTelemetry's HTTP conventions have it: on a server span a 4xx is no error."""
 
 
+class Sampling(Sampler):
+    """Which requests are traced: one in so many, chosen by trace id, or as the caller has chosen."""
+
+    def __init__(self) -> None:
+        self._by: Sampler = ALWAYS_OFF
+        self.sample(1)
+
+    def __repr__(self) -> str:
+        return f"<{self.get_description()}>"
+
+    def sample(self, one_in: int) -> None:
+        """Trace one request in ``one_in`` from now on; none, whatever callers say, at 0."""
+        self._by = ParentBased(TraceIdRatioBased(1 / one_in)) if one_in else ALWAYS_OFF
+
+    def should_sample(
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        *args: Any,
+        **kwargs: Any,
+    ) -> SamplingResult:
+        """Decide as the settings in force say."""
+        return self._by.should_sample(parent_context, trace_id, name, *args, **kwargs)
+
+    def get_description(self) -> str:
+        """Name what decides."""
+        return f"Sampling by {self._by.get_description()}"
+
+
 def tracer_provider(
-    region: str, role: str, endpoint: str, *, exporter: SpanExporter | None = None
+    region: str,
+    role: str,
+    endpoint: str,
+    *,
+    exporter: SpanExporter | None = None,
+    sampler: Sampler = DEFAULT_ON,
 ) -> TracerProvider:
     """Build the provider that exports to ``endpoint`` (OTLP over HTTP, ``http://collector:4318``)."""
     resource = Resource.create({"service.name": "edgeway", "edgeway.region": region, "edgeway.role": role})
-    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    provider = TracerProvider(sampler, resource, shutdown_on_exit=False)
     exporter = exporter or OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces", timeout=2)
     provider.add_span_processor(BatchSpanProcessor(exporter))
     return provider

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tritonclient.grpc as triton_grpc
@@ -230,6 +234,95 @@ def test_worker_that_cannot_start_ends_the_start(tmp_path: Path) -> None:
     assert "policy.yaml:1" in served.log()
     assert "edgeway: a worker did not start; its reason stands above" in served.log()
     assert "Traceback" not in served.log()
+
+
+class Talkative(Served):
+    """Each call comes on a connection of its own, so that any worker may take it."""
+
+    def post(self, path: str, body: bytes = b"", *, port: int = 0) -> Any:
+        url = f"http://127.0.0.1:{port or self.http}{path}"
+        request = urllib.request.Request(url, data=body, method="POST")
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.loads(answer.read() or b"{}")
+
+    def answered(self) -> set[int]:
+        """Successes of the model, as twelve questions saw them."""
+        told = (self.get(self.http, "/v2/models/digits/stats")[1] for _ in range(12))
+        return {json.loads(text)["model_stats"][0]["inference_stats"]["success"]["count"] for text in told}
+
+    def logs_info(self) -> set[bool]:
+        return {json.loads(self.get(self.http, "/v2/logging")[1])["log_info"] for _ in range(12)}
+
+
+@pytest.fixture(scope="module")
+def talkative(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Talkative]:
+    """Two workers behind a port that takes an operator's orders."""
+    folder = tmp_path_factory.mktemp("talkative")
+    with Talkative(folder, "workers: 2\n", listen="protocol: {admin_calls: true}") as served:
+        served.wait_ready()
+        yield served
+
+
+def test_statistics_are_of_all_workers(talkative: Talkative) -> None:
+    """Whoever is asked tells the same; a worker that dies, or is replaced, takes no count along."""
+    for _ in range(20):
+        talkative.post(INFER, BODY)
+    assert talkative.answered() == {20}
+
+    before = talkative.workers()
+    os.kill(before[0], signal.SIGKILL)
+    talkative.wait(lambda: talkative.workers()[0] != before[0])
+    assert talkative.answered() == {20}
+
+    before = talkative.workers()
+    # Not told to anybody before the workers that count them leave.
+    for _ in range(10):
+        talkative.post(INFER, BODY)
+    talkative.signal(signal.SIGHUP)
+    talkative.wait(lambda: not any(map(is_alive, before.values())))
+    assert talkative.answered() == {30}
+
+
+def test_log_settings_are_of_all_workers(talkative: Talkative) -> None:
+    """They change in every one, and in those that take their places."""
+    talkative.post("/v2/logging", b'{"log_info": false}')
+    assert talkative.logs_info() == {False}
+
+    before = talkative.workers()
+    talkative.signal(signal.SIGHUP)
+    talkative.wait(lambda: not any(map(is_alive, before.values())))
+
+    assert talkative.logs_info() == {False}
+
+
+def test_models_are_unloaded_by_all_workers(talkative: Talkative) -> None:
+    """Whoever is told, the parent too; those that start later do not serve the model until it is loaded again."""
+    model = "/v2/repository/models/digits"
+
+    def states() -> set[str]:
+        indices = (talkative.post("/v2/repository/index") for _ in range(12))
+        return {entry["state"] for index in indices for entry in index}
+
+    assert states() == {"READY"}
+    talkative.post(f"{model}/unload")
+    assert states() == {"UNAVAILABLE"}
+    before = talkative.workers()
+    os.kill(before[1], signal.SIGKILL)
+    talkative.wait(lambda: talkative.workers()[1] != before[1])
+    assert states() == {"UNAVAILABLE"}
+    # The edge has no model, and the central tier of these tests does not exist.
+    with pytest.raises(urllib.error.HTTPError, match="503"):
+        talkative.post(INFER, BODY)
+
+    talkative.post(f"{model}/load", port=talkative.admin)
+
+    assert states() == {"READY"}
+    assert [entry["name"] for entry in talkative.post("/v2/repository/index", port=talkative.admin)] == [
+        "digits"
+    ]
+    assert talkative.post(INFER, BODY)["model_name"] == "digits"
+    with pytest.raises(urllib.error.HTTPError, match="501"):
+        talkative.post(f"{model}/load", b'{"parameters": {"config": "{}"}}')
 
 
 def test_sigterm_ends_a_start(tmp_path: Path) -> None:

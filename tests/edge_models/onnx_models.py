@@ -166,7 +166,7 @@ def mlp(sizes: Iterable[int] = (784, 32, 10), seed: int = 7) -> bytes:
 def write(repository: Path, name: str, content: bytes, version: str = "1") -> Path:
     """Write ``content`` as a version of a model and return the repository's folder."""
     folder = repository / name / version
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.onnx").write_bytes(content)
     return repository
 

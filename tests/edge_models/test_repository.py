@@ -2,44 +2,204 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
 import pytest
 
+from edge_models.errors import ModelError
+from edge_models.predictor import Predictor
 from edge_models.registry import Registry
 from edge_models.repository import ModelRepository
 from edge_models.settings import BatchingSettings, ModelsSettings
+from edge_models.workers import Workers
+from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.repository import IndexEntry, ModelSettings
 from tests.edge_models import onnx_models
+from tests.edge_models.executors import Held
+from tests.fakes.service import request
+from tests.fakes.telemetry import RecordingTelemetry
+
+BATCHING = {"digits": BatchingSettings(max_batch_size=8, preferred_batch_size=(4,), max_queue_size=5)}
+
+
+class Shop:
+    """A repository of two models, and the predictor that answers from them; ``change`` is what follows a swap."""
+
+    def __init__(self, folder: Path, executor: Held | None = None, **batching: BatchingSettings) -> None:
+        self.folder = folder
+        onnx_models.write(folder, "digits", onnx_models.affine())
+        onnx_models.write(folder, "fixed", onnx_models.affine(batch=1))
+        self.registry = Registry.load(ModelsSettings(repository=str(folder)))
+        self.predictor = Predictor(
+            self.registry,
+            Workers(1, executor=executor),
+            batching=batching or BATCHING,
+            region="here",
+            origin="central",
+            clock=LoopClock(),
+            telemetry=RecordingTelemetry(),
+        )
+        self.changes = 0
+        self.repository = ModelRepository(
+            self.registry,
+            self.predictor,
+            BATCHING,
+            is_cached=lambda model: model == "digits",
+            changed=self.change,
+        )
+
+    def change(self) -> None:
+        self.changes += 1
+
+    async def answer(self, **changes) -> float:
+        """What the model makes of 1: its factor."""
+        answer = await self.predictor(request(1.0, **changes))
+        return float(answer.outputs[0].numpy()[0, 0])
+
+    async def refused(self, call) -> tuple[Fault, str]:
+        with pytest.raises(GatewayError) as refused:
+            await call
+        return refused.value.fault, refused.value.message
 
 
 @pytest.fixture
-def repository(tmp_path) -> ModelRepository:
-    onnx_models.write(tmp_path, "digits", onnx_models.affine())
-    onnx_models.write(tmp_path, "fixed", onnx_models.affine(batch=1))
-    registry = Registry.load(ModelsSettings(repository=str(tmp_path)))
-    batching = {"digits": BatchingSettings(max_batch_size=8, preferred_batch_size=(4,), max_queue_size=5)}
-    return ModelRepository(registry, batching, lambda model: model == "digits")
+async def shop(tmp_path):
+    made = Shop(tmp_path)
+    yield made
+    await made.predictor.close()
 
 
-def test_index(repository):
+async def test_index(shop):
     """Everything that is loaded is ready."""
-    assert repository.index() == [IndexEntry("digits", "1", "READY"), IndexEntry("fixed", "1", "READY")]
-    assert "digits/1" in repr(repository)
+    assert shop.repository.index() == [IndexEntry("digits", "1", "READY"), IndexEntry("fixed", "1", "READY")]
+    assert "digits/1" in repr(shop.repository)
 
 
-def test_settings(repository):
+async def test_settings(shop):
     """What the queue does is told; a model without a batch dimension, or held elsewhere, has none."""
-    assert repository.settings("digits") == ModelSettings(8, (4,), 0, 5, is_cached=True)
-    assert repository.settings("fixed") == repository.settings("elsewhere") == ModelSettings()
+    settings = shop.repository.settings
+    assert settings("digits") == ModelSettings(8, (4,), 0, 5, is_cached=True)
+    assert settings("fixed") == settings("elsewhere") == ModelSettings()
 
 
-async def test_nothing_is_loaded_while_serving(repository):
-    """Loading and unloading are refused with what to do instead; an unknown model is not found."""
-    for call, fault in (
-        (repository.load("digits", {}), Fault.UNSUPPORTED),
-        (repository.unload("digits"), Fault.UNSUPPORTED),
-        (repository.unload("x"), Fault.NOT_FOUND),
-    ):
-        with pytest.raises(GatewayError) as refused:
-            await call
-        assert refused.value.fault is fault
+async def test_unloaded_model_is_not_served(shop):
+    """Nobody finds it, the index says why, and unloading it again is no error."""
+    for _ in range(2):
+        await shop.repository.unload("digits")
+
+    fault, message = await shop.refused(shop.answer())
+    assert (fault, message) == (Fault.NOT_FOUND, "Request for unknown model: 'digits' is not found")
+    assert (await shop.refused(shop.registry.is_ready("digits", "")))[0] is Fault.NOT_FOUND
+    assert IndexEntry("digits", "1", "UNAVAILABLE", "unloaded") in shop.repository.index()
+    assert shop.changes == 1
+
+
+async def test_model_is_loaded_as_it_is_now(shop):
+    """Another file, another version, and a model that was not there at the start."""
+    onnx_models.write(shop.folder, "digits", onnx_models.affine(5.0))
+    onnx_models.write(shop.folder, "digits", onnx_models.affine(7.0), "12")
+    onnx_models.write(shop.folder, "late", onnx_models.affine(9.0))
+    assert await shop.answer() == 2.0
+
+    await shop.repository.unload("digits")
+    for model in ("digits", "late"):
+        await shop.repository.load(model, {})
+
+    assert [await shop.answer(), await shop.answer(version="1")] == [7.0, 5.0]
+    assert await shop.answer(model="late") == 9.0
+    assert {(entry.name, entry.version, entry.state) for entry in shop.repository.index()} == {
+        ("digits", "1", "READY"),
+        ("digits", "12", "READY"),
+        ("fixed", "1", "READY"),
+        ("late", "1", "READY"),
+    }
+
+
+async def test_version_that_is_gone_from_the_folder(shop):
+    """It is not served after the next load."""
+    onnx_models.write(shop.folder, "digits", onnx_models.affine(7.0), "2")
+    await shop.repository.load("digits", {})
+    assert await shop.answer() == 7.0
+
+    (shop.folder / "digits" / "2" / "model.onnx").unlink()
+    (shop.folder / "digits" / "2").rmdir()
+    await shop.repository.load("digits", {})
+
+    assert await shop.answer() == 2.0
+    assert "version 2 is not found" in (await shop.refused(shop.answer(version="2")))[1]
+
+
+async def test_corrupt_file_changes_nothing(shop):
+    """It is refused by name, and the model that was loaded before answers on."""
+    onnx_models.write(shop.folder, "digits", b"nonsense")
+
+    fault, message = await shop.refused(shop.repository.load("digits", {}))
+
+    assert fault is Fault.INVALID
+    assert message.startswith("failed to load 'digits': ")
+    assert "model.onnx: is not a model" in message
+    assert await shop.answer() == 2.0
+    assert shop.changes == 0
+
+
+async def test_model_that_does_not_fit_changes_nothing(shop):
+    """What depends on the models may refuse another one; then all is as it was, for requests and questions."""
+
+    def refuse() -> None:
+        raise ModelError("it has no output to score")
+
+    onnx_models.write(shop.folder, "digits", onnx_models.affine(5.0), "2")
+    shop.repository._changed = refuse
+
+    fault, message = await shop.refused(shop.repository.load("digits", {}))
+
+    assert (fault, message) == (Fault.INVALID, "failed to load 'digits': it has no output to score")
+    assert await shop.answer() == 2.0
+    assert [entry.version for entry in shop.repository.index() if entry.name == "digits"] == ["1"]
+
+
+@pytest.mark.parametrize("name", ["x", "../digits", "digits/1", "", ".."])
+async def test_what_is_no_model(shop, name):
+    """No name leads out of the repository."""
+    fault, message = await shop.refused(shop.repository.load(name, {}))
+
+    assert fault is Fault.NOT_FOUND
+    assert "failed to load" in message
+    assert (await shop.refused(shop.repository.unload(name)))[0] is Fault.NOT_FOUND
+
+
+async def test_parameters_are_refused(shop):
+    """A configuration or files that come with the order would be another model than the folder's."""
+    order = shop.repository.load("digits", {"config": "{}", "file:1/model.onnx": b"x"})
+
+    fault, message = await shop.refused(order)
+
+    assert fault is Fault.UNSUPPORTED
+    assert "'config', 'file:1/model.onnx' are not supported" in message
+
+
+@pytest.mark.parametrize("order", ["load", "unload"])
+async def test_what_was_accepted_is_answered(tmp_path, order):
+    """By the model that it was accepted for; the order is done when the last of it is."""
+    executor = Held()
+    shop = Shop(tmp_path, executor, digits=BatchingSettings(max_batch_size=1))
+    waiting = [asyncio.create_task(shop.answer()) for _ in range(3)]
+    await asyncio.sleep(0)
+    onnx_models.write(tmp_path, "digits", onnx_models.affine(5.0))
+
+    call = shop.repository.load("digits", {}) if order == "load" else shop.repository.unload("digits")
+    ordered = asyncio.create_task(call)
+    async with asyncio.timeout(10):
+        while not shop.changes:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        assert not ordered.done()
+        while not ordered.done():
+            if executor.runs:
+                executor.let_go()
+            await asyncio.sleep(0)
+
+    assert await asyncio.gather(*waiting) == [2.0, 2.0, 2.0]
+    await ordered

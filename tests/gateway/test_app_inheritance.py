@@ -25,9 +25,16 @@ def pipes():
 
 
 def made(**changes) -> Inheritance:
-    return Inheritance(
-        **{"number": 1, "sockets": {}, "ready": -1, "lifeline": -1, "admin": "/run/1.sock", **changes}
-    )
+    settings = {
+        "number": 1,
+        "serial": 3,
+        "sockets": {},
+        "ready": -1,
+        "lifeline": -1,
+        "admin": "/run/3.sock",
+        "parent": "/run/parent.sock",
+    }
+    return Inheritance(**{**settings, **changes})
 
 
 def test_travels_as_one_argument() -> None:

@@ -117,7 +117,15 @@ async def test_certificates_are_taken_anew(tmp_path: Path, caplog) -> None:
 async def test_worker_takes_what_it_inherits(tmp_path: Path, caplog) -> None:
     """It serves the parent's socket, tells of itself on its own, and opens no address by itself."""
     with socket.create_server(("127.0.0.1", 0)) as parents:
-        inheritance = Inheritance(0, {"http": os.dup(parents.fileno())}, -1, -1, str(tmp_path / "0.sock"))
+        inheritance = Inheritance(
+            number=0,
+            serial=1,
+            sockets={"http": os.dup(parents.fileno())},
+            ready=-1,
+            lifeline=-1,
+            admin=str(tmp_path / "1.sock"),
+            parent=str(tmp_path / "parent.sock"),
+        )
         async with AsyncExitStack() as lifetimes:
             listening = await opened(lifetimes, SETTINGS, inheritance)
             assert listening.http is not None
@@ -126,7 +134,7 @@ async def test_worker_takes_what_it_inherits(tmp_path: Path, caplog) -> None:
             assert await is_live(listening.http.port)
             assert listening.grpc is None
             assert "listen.grpc is new" in caplog.text
-            assert (tmp_path / "0.sock").is_socket()
+            assert (tmp_path / "1.sock").is_socket()
 
 
 async def test_stop_waits_for_what_was_accepted() -> None:

@@ -59,7 +59,7 @@ async def test_metrics_and_policy_are_shown(admin) -> None:
     assert await fetch(admin[0], "/policy") == (200, '{"generation":3,"error":""}\n')
 
 
-async def test_nothing_can_be_changed(admin) -> None:
-    """The port has no authentication yet, so it takes no orders."""
+async def test_reports_take_no_orders(admin) -> None:
+    """Nothing is changed but by the routes that are made for it."""
     assert (await fetch(admin[0], "/policy", "POST"))[0] == 405
     assert (await fetch(admin[0], "/quit", "POST"))[0] == 404

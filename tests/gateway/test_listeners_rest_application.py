@@ -387,6 +387,8 @@ async def test_changes_are_an_operators():
     for path in ("/v2/trace/setting", "/v2/models/digits/trace/setting"):
         assert (await wire().ask("POST", path, {"trace_rate": 1})).status == 403
         assert (await wire(extensions=allowed).ask("POST", path, {"trace_rate": 1})).status == 200
+    for_one = await wire(extensions=allowed).ask("POST", "/v2/models/digits/trace/setting", {"trace_rate": 2})
+    assert (for_one.status, "of all models" in for_one.body.decode()) == (501, True)
     assert (await wire().ask("POST", "/v2/logging", {"log_info": True})).status == 403
     assert (await wire(extensions=allowed).ask("POST", "/v2/logging", {"log_nothing": True})).status == 400
     assert (await wire(extensions=allowed).ask("POST", "/v2/repository/models/m/load")).status == 404

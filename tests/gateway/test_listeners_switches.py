@@ -18,7 +18,7 @@ def switches():
     logger.setLevel(logging.NOTSET)
 
 
-def test_log_levels(switches):
+async def test_log_levels(switches):
     """A switch sets the threshold of the loggers; verbose is everything."""
     assert switches.read()["log_info"] is True
     for wanted, level in (
@@ -27,7 +27,7 @@ def test_log_levels(switches):
         ({"log_error": False}, logging.CRITICAL + 10),
         ({"log_verbose_level": 2}, logging.DEBUG),
     ):
-        switches.change(wanted)
+        await switches.change(wanted)
         assert logging.getLogger("switched").level == level
     assert repr(switches) == "<LogSwitches DEBUG>"
 
@@ -41,22 +41,45 @@ def test_log_levels(switches):
         ({"log_info": False, "log_file": "/x"}, Fault.UNSUPPORTED),
     ],
 )
-def test_bad_log_settings_change_nothing(switches, wanted, fault):
+async def test_bad_log_settings_change_nothing(switches, wanted, fault):
     """All or none."""
     with pytest.raises(GatewayError) as refused:
-        switches.change(wanted)
+        await switches.change(wanted)
 
     assert refused.value.fault is fault
     assert logging.getLogger("switched").level == logging.INFO
 
 
-def test_tracing():
-    """What is fixed may be confirmed and not changed."""
-    switches = TraceSwitches(is_on=True)
+async def test_tracing():
+    """On, off, one request in so many; None is as it was at the start. A refusal changes nothing."""
+    traced: list[int] = []
+    switches = TraceSwitches(traced.append)
 
-    assert switches.change({"trace_level": ["TIMESTAMPS"], "trace_rate": None})["trace_rate"] == ["1"]
-    for wanted, fault in (({"trace_rate": ["5"]}, Fault.UNSUPPORTED), ({"x": []}, Fault.INVALID)):
+    assert switches.read()["trace_level"] == ["TIMESTAMPS"]
+    assert (await switches.change({"trace_rate": ["5"]}))["trace_rate"] == ["5"]
+    await switches.change({"trace_level": ["OFF"], "trace_mode": ["opentelemetry"]})
+    await switches.change({"trace_level": None})
+    assert repr(switches) == "<TraceSwitches TIMESTAMPS, one of 5>"
+    await switches.change({"trace_rate": None})
+    for wanted, fault in (
+        ({"trace_level": ["OFF"], "trace_rate": ["0"]}, Fault.INVALID),
+        ({"trace_rate": ["1", "2"]}, Fault.INVALID),
+        ({"x": []}, Fault.INVALID),
+        ({"trace_level": ["TENSORS"]}, Fault.UNSUPPORTED),
+        ({"trace_file": ["/tmp/x"]}, Fault.UNSUPPORTED),
+    ):
         with pytest.raises(GatewayError) as refused:
-            switches.change(wanted)
+            await switches.change(wanted)
         assert refused.value.fault is fault
-    assert repr(switches) == "<TraceSwitches TIMESTAMPS>"
+    assert traced == [5, 0, 5, 1]
+
+
+async def test_tracing_without_a_collector():
+    """There is nothing to turn on; what is in force may be confirmed."""
+    switches = TraceSwitches()
+
+    assert (await switches.change({"trace_level": ["OFF"]}))["trace_level"] == ["OFF"]
+    for wanted in ({"trace_level": ["TIMESTAMPS"]}, {"trace_rate": ["7"]}):
+        with pytest.raises(GatewayError, match="without a collector") as refused:
+            await switches.change(wanted)
+        assert refused.value.fault is Fault.UNSUPPORTED

@@ -15,6 +15,12 @@ class Found(Tallies):
         self.requests, self.runs = Requests(lambda: 12.5), Runs()
         super().__init__(self.requests, self.runs, **changes)
 
+    def report(self, model, versions):
+        return self.read().report(model, versions)
+
+    def models(self):
+        return self.read().models()
+
     def emit(self, event) -> None:
         if isinstance(event, RequestFinished):
             self.requests.finished(event)

@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.service import stack
-from gateway.telemetry.tracing import Span, Trace, tracer_provider
+from gateway.telemetry.tracing import Sampling, Span, Trace, tracer_provider
 from tests.fakes.service import ScriptedService, answer, request
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -104,3 +104,24 @@ async def test_each_end_has_its_status(
 
     inner, outer = exporter.get_finished_spans()
     assert (outer.status.description, inner.status.description) == (server, layer)
+
+
+async def test_sampling_changes_while_requests_come(exporter) -> None:
+    """None, all, or one in so many by trace id; a caller's own choice counts, but not against none."""
+    sampling = Sampling()
+    provider = TracerProvider(sampling, shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    traced, service = Trace(provider.get_tracer("test")), ScriptedService()
+
+    async def spans(one_in: int, *, parent: str = "", times: int = 1) -> int:
+        sampling.sample(one_in)
+        exporter.clear()
+        for _ in range(times):
+            await traced(request(trace=(("traceparent", parent),) if parent else ()), service)
+        return len(exporter.get_finished_spans())
+
+    assert await spans(1) == 1
+    assert await spans(0) == await spans(0, parent=PARENT) == 0
+    assert await spans(1_000_000, parent=PARENT) == 1
+    assert 0 < await spans(2, times=64) < 64
+    assert repr(sampling).startswith("<Sampling by ParentBased")

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tests.scenarios.world import UNSURE, World
+from tests.scenarios.world import CONFIDENT, UNSURE, World
 
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 CALLER = (("traceparent", f"00-{TRACE_ID}-b7ad6b7169203331-01"),)
@@ -55,6 +55,20 @@ async def test_one_trace_through_both_tiers(tmp_path: Path, aiohttp_collector, p
     }
     assert by_name["edge", "infer"][0] == "b7ad6b7169203331"
     assert by_name["central", "infer"][0] == by_name["edge", "upstream"][1]
+
+
+async def test_tracing_is_turned_off_and_on(tmp_path: Path, aiohttp_collector) -> None:
+    """While it is off the collector hears of no request of the edge's, though the caller is traced."""
+    collector, url = aiohttp_collector
+
+    async with World(tmp_path, otlp=url) as world:
+        await world.edge._tracing.change({"trace_level": ["OFF"]})
+        await world.ask(UNSURE, trace=CALLER)
+        await world.edge._tracing.change({"trace_level": ["TIMESTAMPS"]})
+        await world.ask(CONFIDENT)
+
+    assert collector.spans
+    assert TRACE_ID not in {trace for _, _, trace, _, _ in collector.spans}
 
 
 async def test_dead_collector_harms_nobody(tmp_path: Path) -> None:

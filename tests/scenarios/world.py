@@ -112,7 +112,10 @@ resilience:
 
 
 class World:
-    """``redis`` is a URL or None; ``protocol`` is how the edge speaks to the central tier; ``otlp`` a collector."""
+    """``redis`` is a URL or None; ``protocol`` is how the edge speaks to the central tier; ``otlp`` a collector.
+
+    ``repository`` is the edge's.
+    """
 
     def __init__(
         self,
@@ -123,6 +126,7 @@ class World:
         on_central_down: str = "serve_edge",
         proof: Certificate | None = None,
         otlp: str = "",
+        repository: Path = digits.EDGE_REPOSITORY,
     ) -> None:
         self.folder = folder
         self._central_ports = {"http": free_port(), "grpc": free_port()}
@@ -133,7 +137,7 @@ class World:
         # Generous: a busy machine must not look like a slow Redis here.
         level2 = f"\n  redis: {{url: '{redis}', timeout_ms: 250}}" if redis else ""
         tracing = f"telemetry: {{otlp_endpoint: '{otlp}'}}\n" if otlp else ""
-        edge = EDGE.format(repository=digits.EDGE_REPOSITORY, redis=level2)
+        edge = EDGE.format(repository=repository, redis=level2)
         (folder / "edge.yaml").write_text(edge + tracing)
         text = CENTRAL.format(repository=digits.CENTRAL_REPOSITORY, **self._central_ports)
         (folder / "central.yaml").write_text(text + tracing)

@@ -78,7 +78,7 @@ class Manage:
         """Tell what is logged, after changing it when the body says so."""
         nothing: dict[str, object] = {}
         wanted = _read(_LOGGING, body, nothing)
-        return self._told(self._desk.logging(wanted), generation)
+        return self._told(await self._desk.logging(wanted), generation)
 
     async def tracing(self, _head: Head, target: Target, body: bytes, generation: Generation) -> Answer:
         """Tell what is traced, after changing it when the body says so."""

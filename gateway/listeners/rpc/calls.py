@@ -126,7 +126,7 @@ class Calls:
     async def _logging(self, body: Buffer) -> Any:
         asked = oip_proto.parse(messages.LogSettingsRequest, bytes(body))
         answer = messages.LogSettingsResponse()
-        for name, value in self._desk.logging(_parameters(asked.settings)).items():
+        for name, value in (await self._desk.logging(_parameters(asked.settings))).items():
             kind = {bool: "bool_param", int: "uint32_param", str: "string_param"}[type(value)]
             setattr(answer.settings[name], kind, value)
         return answer

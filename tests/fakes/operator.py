@@ -1,0 +1,61 @@
+"""What takes an operator's orders, and says which came."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.core.errors import GatewayError
+from gateway.core.repository import IndexEntry, ModelSettings
+from gateway.core.statistics import Counted, ModelStatistics
+
+
+class Loads:
+    """A repository that holds nothing and remembers every order. ``failure`` is raised by each."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[str, str, Any]] = []
+        self.traced: list[int] = []
+        self.failure: GatewayError | None = None
+
+    def index(self) -> list[IndexEntry]:
+        return [IndexEntry("digits", "1", "READY"), IndexEntry("old", "2", "UNAVAILABLE", "unloaded")]
+
+    async def listed(self) -> list[IndexEntry]:
+        return self.index()
+
+    def settings(self, model: str) -> ModelSettings:
+        return ModelSettings(max_batch_size=len(model))
+
+    async def load(self, model: str, parameters: Mapping[str, Any]) -> None:
+        self._do("load", model, dict(parameters))
+
+    async def unload(self, model: str, *, dependents: bool = False) -> None:
+        self._do("unload", model, dependents)
+
+    def _do(self, *order: Any) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.done.append(order)
+
+
+class Counts:
+    """Statistics that a test writes: ``executions`` of one model."""
+
+    def __init__(self, executions: int = 0) -> None:
+        self.executions = executions
+        self.asked = 0
+
+    async def counted(self) -> Counted:
+        self.asked += 1
+        return Counted([ModelStatistics("digits", "1", execution_count=self.executions)])
+
+
+def executions(counted: Counted) -> int:
+    """How often the model of Counts ran."""
+    return sum(part.execution_count for part in counted.parts())
+
+
+async def nothing() -> Any:
+    """Stand for a report that nobody reads."""
+    return {}
