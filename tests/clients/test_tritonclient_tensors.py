@@ -97,9 +97,9 @@ async def counting(port):
 @pytest.mark.parametrize("coding", [grpc.Compression.Gzip, grpc.Compression.Deflate])
 async def test_grpc_compresses_both_ways(coding):
     """grpcio's own compression, in calls and in streams; an answer like it comes back."""
-    data = RANDOM.integers(0, 4, 1 << 20, np.uint8).tobytes()
+    data = RANDOM.integers(0, 4, 240_000, np.uint8).tobytes()
     message = messages.ModelInferRequest(model_name="digits", raw_input_contents=[data])
-    message.inputs.add(name="x", datatype="UINT8", shape=[1 << 20])
+    message.inputs.add(name="x", datatype="UINT8", shape=[240_000])
     async with (
         serving(EchoService()) as listener,
         counting(listener.port) as (port, came),
