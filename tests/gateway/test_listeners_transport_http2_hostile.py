@@ -314,6 +314,39 @@ async def test_a_head_that_never_ends_beside_an_open_stream(drips: bool):
         writer.transport.abort()
 
 
+async def test_a_head_that_never_ends_without_any_stream():
+    """It has the time of a head, and not that of an idle connection."""
+    async with wired(echo, request_headers_timeout_s=0.3) as it:
+        reader, writer = await asyncio.open_connection("127.0.0.1", it.listener.port)
+        writer.write(BEGIN)
+        half = iter(frame(HEADERS, 0, 1, block([*POST, (b"x", b"y" * 2000)])))
+        over = asyncio.create_task(closed(reader))
+        for _ in range(100):
+            await asyncio.sleep(0.03)
+            if over.done():
+                break
+            writer.write(bytes((next(half),)))
+        assert over.done()
+        writer.transport.abort()
+
+
+async def test_a_head_in_two_pieces_after_a_long_silence():
+    """The time of a head begins with it."""
+    async with wired(echo, request_headers_timeout_s=0.8) as it:
+        reader, writer = await asyncio.open_connection("127.0.0.1", it.listener.port)
+        writer.write(BEGIN)
+        over = asyncio.create_task(closed(reader))
+        await asyncio.sleep(1.2)
+        half = frame(HEADERS, 5, 1, block(POST))
+        for piece in (half[:12], half[12:]):
+            writer.write(piece)
+            await asyncio.sleep(0.4)
+        assert len(it.application.heads) == 1
+        assert not over.done()
+        writer.transport.abort()
+        over.cancel()
+
+
 async def test_a_silent_peer_that_answers_pings_is_not_cut():
     async with wired(deaf, STREAMED, request_headers_timeout_s=0.1) as it, it.client() as client:
         stream = client.ask(headers=[(b"deaf", b"1")], end=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from functools import partial
 from typing import Final
 
@@ -51,6 +52,7 @@ class Http2Connection(asyncio.Protocol):
         self._is_leaving = self._has_said_last = False
         self._left_at = 0.0
         self._since = self._heard = ledger.loop.time()
+        self._within = math.inf
         self._is_asked = False
 
     def __repr__(self) -> str:
@@ -149,6 +151,11 @@ class Http2Connection(asyncio.Protocol):
 
     def _sweep_idle(self, now: float) -> None:
         settings, quiet_s = self._ledger.settings, now - self._since
+        # The beginning of a frame was seen by the sweep after it.
+        self._within = min(self._within, now) if self._engine.is_within else math.inf
+        if now - self._within > settings.request_headers_timeout_s:
+            self._end(now)
+            return
         if self._ledger.is_draining:
             limit_s = DRAIN_SILENCE_S
         elif self._engine.has_begun:

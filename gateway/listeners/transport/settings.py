@@ -24,7 +24,7 @@ class TransportSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """Seconds from the first byte of a request to the end of its headers, 10 by default; then 408. A new
     connection has as long to say its first byte.
     Over HTTP/2, where heads come beside open streams, a peer that says nothing whole for as long is pinged;
-    without an answer in the same time its connection ends. Without open streams it is idle."""
+    without an answer in the same time its connection ends."""
 
     idle_timeout_s: Seconds = 75.0
     """Seconds that a connection may wait for its next request, 75 by default (nginx)."""

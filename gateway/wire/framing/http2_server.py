@@ -98,7 +98,8 @@ class Http2Server:
     """One connection. Whoever owns it moves bytes: ``feed`` takes the peer's, ``output`` gives ours.
 
     ``has_begun``: the peer has said its preface, with the SETTINGS that belong to it. ``has_heard``: a frame
-    has come to its end since somebody set this to False; of a head, the last one.
+    has come to its end since somebody set this to False; of a head, the last one. ``is_within``: what came
+    last brought no frame to its end.
     """
 
     def __init__(
@@ -123,7 +124,7 @@ class Http2Server:
         )
         self._max_head_bytes, self._max_headers = max_head_bytes, max_headers
         self._newest = 0
-        self.has_begun = self.has_heard = False
+        self.has_begun = self.has_heard = self.is_within = False
         self._has_cut = False
         self._last_word: bytes | None = None
         self._connection = connection = ngh2.Connection(ngh2.Role.SERVER, configuration)
@@ -158,6 +159,7 @@ class Http2Server:
             raise FramingError(str(error)) from None
         events: list[Event] = []
         heard = connection.events()
+        self.is_within = not heard
         self.has_heard |= bool(heard)
         # Any: mypy does not follow a comparison of types, which is what is quick here.
         event: Any
