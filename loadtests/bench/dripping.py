@@ -42,9 +42,14 @@ class Drips:
         return f"<Drips to {self._port}: {self._count}, {self.cuts} cut>"
 
     def run(self, until: IO[str]) -> None:
-        """Drip until ``until`` ends; say so as soon as every connection is there."""
+        """Drip until ``until`` ends; say so as soon as every connection is there.
+
+        They begin one after the other within the ten seconds that a gateway gives them, so that they are not
+        all cut, and replaced, in the same moment.
+        """
         for number in range(self._count):
             self._begin(number)
+            time.sleep(_PATIENCE_S / self._count)
         print(READY, flush=True)
         self._poll.register(until, selectors.EVENT_READ)
         tick, due = 0, time.monotonic()
