@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from typing import Any
@@ -213,3 +214,40 @@ async def test_a_timeout_that_is_none():
     reply = await wire(EchoService()).ask("POST", STREAM, infer(), GRPC | {"grpc-timeout": "soon"})
 
     assert reply.trailers["grpc-status"] == "3"
+
+
+@pytest.mark.parametrize("turns", range(24))
+async def test_a_client_that_leaves_as_its_request_comes(turns: int):
+    """Whatever had not begun yet leaves no coroutine that nobody awaits."""
+    begun = ended = 0
+
+    class Layered:
+        """A generation whose answers are coroutines around coroutines, as a stack's are."""
+
+        number = 1
+
+        def __call__(self, request: Request) -> Any:
+            nonlocal begun
+            begun += 1
+            return self._wait(self._inner(request))
+
+        async def _wait(self, pending: Any) -> Response:
+            nonlocal ended
+            try:
+                return await pending
+            finally:
+                ended += 1
+
+        async def _inner(self, _request: Request) -> Response:
+            return await asyncio.get_running_loop().create_future()
+
+    asking = asyncio.create_task(
+        wire(EchoService(), generation=Layered).ask("POST", STREAM, infer("a") + infer("b"), GRPC)
+    )
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    gc.collect()
+
+    assert begun == ended

@@ -16,7 +16,7 @@ from msgspec.structs import force_setattr, replace
 
 from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.request import SEQUENCE, Response
+from gateway.core.request import SEQUENCE, Request, Response
 from gateway.core.service import Generation
 from gateway.core.tensor import Buffer
 from gateway.listeners.arrivals import Arrival
@@ -106,7 +106,7 @@ class _Begun(NamedTuple):
     """A request of a stream, what becomes of it, and the bytes that it took on the wire."""
 
     size: int
-    answer: Response | GatewayError | asyncio.Task[Response]
+    answer: GatewayError | asyncio.Task[Response]
     inference: Inference | None = None
 
     @property
@@ -173,24 +173,26 @@ class StreamInfer:
             request, inference = self._infer.request(message, arrival)
             if until < request.deadline:
                 request = replace(request, deadline=until)
-            answered = generation(request)
         except GatewayError as error:
             return _Begun(size, error)
-        if isinstance(answered, Response):
-            return _Begun(size, answered, inference)
-        return _Begun(size, asyncio.create_task(answered), inference)
+        return _Begun(size, asyncio.create_task(_ask(generation, request)), inference)
 
     async def _answer(self, begun: _Begun) -> list[Buffer]:
         answer, inference = begun.answer, begun.inference
-        response = await answer if isinstance(answer, asyncio.Task) else answer
-        if isinstance(response, GatewayError):
-            raise response
+        if isinstance(answer, GatewayError):
+            raise answer
+        response = await answer
         assert inference is not None, "only an error comes without"
         if inference.marks_final:
             response = replace(response, parameters={**response.parameters, _FINAL: True})
         parts = self._infer.parts(response, inference.classes, inference.id)
         size = sum(map(len, parts))
         return [_RESPONSE + varint(size) + bytes(parts[0]), *parts[1:]]
+
+
+async def _ask(generation: Generation, request: Request) -> Response:
+    # Asked within the task: of one that is cancelled before it begins nothing is left that nobody awaits.
+    return await generation(request)
 
 
 async def _cancel(reading: asyncio.Task[None], *begun: _Begun | None) -> None:
