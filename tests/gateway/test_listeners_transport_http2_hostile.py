@@ -269,12 +269,13 @@ async def test_idle_connection_is_told_and_closed():
 
 async def test_a_long_answer_is_not_idleness():
     async def play(_head: Any, _body: Any) -> Answer:
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1.0)
         return Answer(200, JSON)
 
-    async with wired(play, idle_timeout_s=0.2) as it, it.client() as client:
+    async with wired(play, idle_timeout_s=0.8) as it, it.client() as client:
         for _ in range(2):
             assert (await client.whole())[0] == 200
+            await asyncio.sleep(0.2)
 
 
 @pytest.mark.parametrize("drip", [frame(PING, 0, 0, bytes(8)), b""], ids=["pings", "half a head"])
