@@ -1,6 +1,10 @@
 # Everything goes through these targets; `make help` lists them.
 PYTHON ?= python3
-VENV := .venv
+ENVIRONMENT := $(PYTHON) .ci/environment.py
+# The environment of that Python: .venv, or another where .venv is another Python's.
+ifndef VENV
+VENV := $(shell $(ENVIRONMENT) folder)
+endif
 BIN := $(VENV)/bin
 TARGETS ?= json grpc http1 http2
 RUNS ?= 1000000
@@ -13,14 +17,8 @@ COVERED := gateway/core gateway/wire routing cache resilience
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(VENV)/installed: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Edgeway needs Python 3.11 or newer; name one: make PYTHON=python3.12" >&2; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "No virtual environment could be made; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
-	@echo "installing Edgeway into $(VENV) (the first time takes a minute or two)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cpu,test]'
-	@touch $@
-
-setup: $(VENV)/installed ## create .venv and install the project with what its tests need
+setup: ## create the environment and install the project with what its tests need
+	@$(ENVIRONMENT) make "$(VENV)" cpu test
 
 redis:
 	@command -v redis-server >/dev/null || { \
@@ -60,7 +58,7 @@ test: setup redis nginx ## run all tests, with coverage
 	done; test -z "$$failed"
 
 fuzz: setup ## throw 10^6 inputs at each codec and connection: TARGETS="json grpc", RUNS, SEED
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[fuzz]'
+	@$(ENVIRONMENT) make "$(VENV)" fuzz
 	@for target in $(TARGETS); do $(BIN)/python -m tests.fuzz $$target --runs $(RUNS) --seed $(SEED) || exit 1; done
 
 check: setup ## ruff, mypy --strict, import contracts, size budgets
@@ -75,7 +73,7 @@ format: setup ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 
 bench: setup loaders ## measure in one run, as ratios; writes out/bench.json; ARGS=--list, ARGS="hits --quick"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cpu,bench]'
+	@$(ENVIRONMENT) make "$(VENV)" cpu bench
 	$(BIN)/python -m loadtests.bench $(ARGS)
 
 conformance: setup ## run the conformance suite against Edgeway, Triton, MLServer; writes docs/conformance.md
@@ -88,4 +86,4 @@ proto: setup ## compile the protocol's definitions: ours, and the conformance su
 	$(BIN)/python -m grpc_tools.protoc -I$(SUITE) --descriptor_set_out=$(SUITE)/oip.binpb $(wildcard $(SUITE)/*.proto)
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) out build *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-* .ci/.lock out build *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

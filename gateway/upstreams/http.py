@@ -25,6 +25,7 @@ from gateway.upstreams.failures import LENIENCY_S, Failures
 from gateway.upstreams.http1_connection import ConnectionLostError
 from gateway.upstreams.http1_pool import Http1Pool
 from gateway.upstreams.settings import HttpUpstreamSettings
+from gateway.upstreams.tls import trusting_context
 from gateway.wire import headers
 from gateway.wire.arrival import regions_value
 from gateway.wire.faults import fault_of_http
@@ -72,7 +73,7 @@ class HttpUpstream:
         target = urlsplit(self._url)
         secure = target.scheme == "https"
         self._host, self._port = target.hostname or "", target.port or (443 if secure else 80)
-        self._tls = (tls or ssl.create_default_context()) if secure else None
+        self._tls = (tls or trusting_context()) if secure else None
         self._prefix = target.path
         self._head = RequestHead(target.netloc, _ALWAYS)
         self._path = lru_cache(_PATHS_KEPT)(model_path)

@@ -311,8 +311,9 @@ def test_models_are_unloaded_by_all_workers(talkative: Talkative) -> None:
     talkative.wait(lambda: talkative.workers()[1] != before[1])
     assert states() == {"UNAVAILABLE"}
     # The edge has no model, and the central tier of these tests does not exist.
-    with pytest.raises(urllib.error.HTTPError, match="503"):
+    with pytest.raises(urllib.error.HTTPError, match="503") as refused:
         talkative.post(INFER, BODY)
+    refused.value.close()
 
     talkative.post(f"{model}/load", port=talkative.admin)
 
@@ -321,8 +322,9 @@ def test_models_are_unloaded_by_all_workers(talkative: Talkative) -> None:
         "digits"
     ]
     assert talkative.post(INFER, BODY)["model_name"] == "digits"
-    with pytest.raises(urllib.error.HTTPError, match="501"):
+    with pytest.raises(urllib.error.HTTPError, match="501") as refused:
         talkative.post(f"{model}/load", b'{"parameters": {"config": "{}"}}')
+    refused.value.close()
 
 
 def test_sigterm_ends_a_start(tmp_path: Path) -> None:

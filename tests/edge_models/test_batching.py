@@ -14,7 +14,7 @@ from edge_models.settings import BatchingSettings
 from edge_models.workers import Workers
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.telemetry import BatchRan, QueueChanged
+from gateway.core.telemetry import BatchRan, Event, QueueChanged
 from tests.edge_models.executors import Held, Instant, Slow
 from tests.fakes.telemetry import RecordingTelemetry
 from tests.fakes.virtual_time import virtual_time
@@ -233,18 +233,24 @@ async def test_one_of_four_leaves_a_running_batch():
 @virtual_time
 async def test_waiters_that_leave_as_the_batch_is_made_are_not_in_it():
     """Cancelled, but not yet awake to say so, with a deadline passed or not: they are skipped."""
+    leaves: list[asyncio.Task[Any]] = []
+
+    class Leaving(RecordingTelemetry):
+        """Cancels as one batch has ended, just before the next is made."""
+
+        def emit(self, event: Event) -> None:
+            super().emit(event)
+            if isinstance(event, BatchRan):
+                for task in leaves:
+                    task.cancel()
+
     run, held = Doubler(), Held()
-    subject = batcher(run, Workers(1, executor=held))
+    subject = batcher(run, Workers(1, executor=held), Leaving())
     await start(subject, feed(0))
-    leaves = await start(subject, feed(1), deadline=1000.5) + await start(subject, feed(2))
+    leaves += await start(subject, feed(1), deadline=1000.5) + await start(subject, feed(2))
     (stays,) = await start(subject, feed(3))
     await asyncio.sleep(1)
-    held.let_go()
-    await asyncio.sleep(0)
-
-    for task in leaves:
-        task.cancel()
-    await asyncio.sleep(0)
+    await let_go(held)
     await let_go(held)
 
     assert run.sizes == [1, 1]

@@ -25,13 +25,16 @@ class Issued(NamedTuple):
 
 
 class Authority:
-    def __init__(self, folder: Path, name: str = "root") -> None:
+    """``has_usage``: whether its certificate says what its key is for, as older private CAs do not."""
+
+    def __init__(self, folder: Path, name: str = "root", *, has_usage: bool = True) -> None:
         self._folder = folder
         self._serial = 0
         self.root, self._key = folder / f"{name}.pem", folder / f"{name}.key"
-        self._run(
-            "req", "-x509", *EC, "-keyout", self._key, "-out", self.root, "-days", "2", "-subj", f"/CN={name}"
-        )
+        files = ("-keyout", self._key, "-out", self.root)
+        # Python 3.13 and later ask a CA for its key usage.
+        usage = ("-addext", "keyUsage=critical,keyCertSign,cRLSign") if has_usage else ()
+        self._run("req", "-x509", *EC, *files, "-days", "2", "-subj", f"/CN={name}", *usage)
 
     def issue(self, name: str, *, key: tuple[str, ...] = ()) -> Issued:
         """Return a certificate for ``name``; ``key`` says what kind of key, an elliptic curve by default."""
@@ -39,7 +42,7 @@ class Authority:
         stem = self._folder / f"{self.root.stem}-{name}-{self._serial}"
         made = Issued(stem.with_suffix(".pem"), stem.with_suffix(".key"))
         request, extensions = stem.with_suffix(".csr"), stem.with_suffix(".ext")
-        extensions.write_text(f"subjectAltName=DNS:{name},IP:127.0.0.1\n")
+        extensions.write_text(f"subjectAltName=DNS:{name},IP:127.0.0.1\nauthorityKeyIdentifier=keyid\n")
         self._run("req", "-new", *(key or EC), "-keyout", made.key, "-out", request, "-subj", f"/CN={name}")
         signer = ("-CA", self.root, "-CAkey", self._key, "-CAcreateserial", "-days", "2")
         self._run("x509", "-req", "-in", request, *signer, "-extfile", extensions, "-out", made.certificate)

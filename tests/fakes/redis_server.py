@@ -10,6 +10,9 @@ Example::
 
 from __future__ import annotations
 
+import itertools
+import os
+import random
 import shutil
 import signal
 import socket
@@ -20,11 +23,25 @@ from types import TracebackType
 from typing import Self
 
 
+_FIRST, _EACH, _WORKERS = 20_000, 1_200, 10
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % _WORKERS
+_ports = itertools.count(random.randrange(_EACH))
+
+
 def free_port() -> int:
-    """A TCP port of the loopback interface that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    """A TCP port of the loopback interface that nobody else gets before its server is started.
+
+    The kernel's own choice (port 0) may be taken in between, by a connection or by another worker of the test
+    run. So these are below the kernel's range, and each worker walks through ports of its own.
+    """
+    while True:
+        port = _FIRST + _worker * _EACH + next(_ports) % _EACH
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
         return port
 
 

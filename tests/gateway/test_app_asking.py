@@ -26,8 +26,10 @@ async def process(tmp_path: Path):
     async def refuse(_request: web.Request) -> bytes:
         raise GatewayError(Fault.UNSUPPORTED, "not here")
 
+    is_over = asyncio.Event()
+
     async def sleep(_request: web.Request) -> bytes:
-        await asyncio.sleep(30)
+        await is_over.wait()
         return b""
 
     more = [
@@ -38,6 +40,8 @@ async def process(tmp_path: Path):
     listener = AdminListener(health=nothing, metrics=nothing, policy=nothing, more=more)
     await listener.start_at(str(tmp_path / "a.sock"))
     yield tmp_path / "a.sock"
+    # A listener that closes waits for its handlers.
+    is_over.set()
     await listener.aclose()
 
 

@@ -108,13 +108,14 @@ async def test_a_message_is_in_the_books_until_it_is_answered():
 
 
 async def test_messages_that_never_end_are_bounded_together():
-    """Flow control paces them; the books refuse what is too much."""
-    async with talking_to(EchoService(), max_buffered_mib=4) as (listener, client):
+    """Flow control paces them; one is refused when both are more than their address may have, and makes room."""
+    async with talking_to(EchoService(), max_buffered_mib=8) as (listener, client):
         streams = [call(client, INFER, infer(8 * MIB)[: 3 * MIB]) for _ in range(2)]
         await until(lambda: any(map(client.ended, streams)))
+        assert books(listener).accounts.buffered <= 4 * MIB
+        await until(lambda: books(listener).accounts.buffered == 3 * MIB)
         (cut,) = [stream for stream in streams if client.ended(stream)]
         assert client.code(cut) == CALM
-        assert books(listener).accounts.buffered <= 4 * MIB
 
 
 async def test_a_message_that_comes_too_slowly_is_cut():

@@ -10,7 +10,9 @@ from typing import Any
 import ngh2
 import pytest
 
+from gateway.core.stepping import begin
 from gateway.listeners.exchange import Answer, Intake
+from gateway.listeners.transport import http2
 from tests.fakes.http2_frames import BEGIN, headers
 from tests.fakes.http2_wire import JSON, until, wired
 
@@ -76,17 +78,22 @@ async def test_answers_come_as_they_are_ready():
         await until(lambda: client.ended(first))
 
 
-async def test_an_answer_at_once_makes_no_task():
-    seen = []
+async def test_an_answer_at_once_costs_no_turn(monkeypatch: pytest.MonkeyPatch):
+    left = []
+
+    def seen(call: Any, loop: Any, done: Any) -> Any:
+        begun = begin(call, loop, done)
+        left.append(isinstance(begun, asyncio.Task))
+        return begun
 
     async def play(_head: Any, _body: Any) -> Answer:
-        seen.append(asyncio.current_task())
         return Answer(200, JSON)
 
+    monkeypatch.setattr(http2, "begin", seen)
     async with wired(play) as it, it.client() as client:
         before = len(asyncio.all_tasks())
         await client.whole()
-        assert seen == [None]
+        assert left == [False]
         assert len(asyncio.all_tasks()) == before
 
 

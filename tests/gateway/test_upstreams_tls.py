@@ -16,7 +16,9 @@ from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault
 from gateway.upstreams.grpc import GrpcUpstream
 from gateway.upstreams.http import HttpUpstream
+from gateway.upstreams.tls import trusting_context
 from gateway.wire.proto import messages
+from tests.fakes.certificates import Authority
 from tests.fakes.service import request
 from tests.fakes.upstreams import fails, flags, http, read_request
 
@@ -85,6 +87,33 @@ async def test_grpc_over_tls(certificate):
     assert (await upstream(request())).model == "m"
     await upstream.aclose()
     await server.stop(None)
+
+
+@pytest.mark.parametrize("has_usage", [True, False])
+async def test_private_authorities_are_trusted_on_every_python(tmp_path, has_usage):
+    """One that does not say what its key is for, too, as curl and Envoy have it; a stranger's is refused."""
+    ours, theirs = Authority(tmp_path, has_usage=has_usage), Authority(tmp_path, "stranger")
+    files = ours.issue("localhost")
+
+    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(http(200, ANSWER))
+        writer.close()
+
+    shown = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    shown.load_cert_chain(files.certificate, files.key)
+    server = await asyncio.start_server(play, "127.0.0.1", 0, ssl=shown)
+    url = f"https://localhost:{server.sockets[0].getsockname()[1]}"
+    for authority, is_trusted in ((ours, True), (theirs, False)):
+        context = trusting_context()
+        context.load_verify_locations(authority.root)
+        upstream = HttpUpstream("far", url, LoopClock(), tls=context)
+        if is_trusted:
+            assert (await upstream(request())).model == "m"
+        else:
+            assert flags(await fails(upstream(request()))) == (Fault.UNAVAILABLE, True, True)
+        await upstream.aclose()
+    server.close()
 
 
 async def test_tls_without_http2(certificate):

@@ -188,7 +188,7 @@ def test_header_length_is_read():
         (b'{"inputs":[{"name":"x","datatype":"FP32","shape":"1","data":[1]}]}', None, "Expected `array`"),
         (b'{"id":5,"inputs":[]}', None, "Expected `str`, got `int`"),
         (b'{"id":"\xff\xfe","inputs":[]}', None, "not UTF-8"),
-        (b'{"future":' + b"[" * 100_000, None, "nested too deeply"),
+        (b'{"future":' + b"[" * 1_000_000, None, "nested too deeply"),
         (body_of(parameters={"a": [1]}), None, "got `array`"),
         (body_of(parameters={"a": None}), None, "got `null`"),
         (body_of() + b"x", None, "trailing characters"),

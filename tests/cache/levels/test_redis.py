@@ -29,8 +29,11 @@ from tests.fakes.telemetry import RecordingTelemetry
 pytestmark = pytest.mark.redis
 
 KEY, OTHER = bytes(range(32)), bytes(32)
-SLACK_S = 0.25
-"""What a busy machine may add to a limit before a test calls it broken."""
+UNHURRIED_MS = 10_000
+"""The limit of a look-up in tests that are not about it: a busy machine never reaches it."""
+
+SLACK_S = 5
+"""What a busy machine may add to a limit before a test calls it broken: without the limit it would hang."""
 
 
 def name(key: bytes = KEY) -> str:
@@ -44,7 +47,7 @@ def level_of(
     secret: bytes = SECRET,
     **settings: Any,
 ) -> RedisLevel:
-    settings = {"timeout_ms": 200, **settings}
+    settings = {"timeout_ms": UNHURRIED_MS, **settings}
     return RedisLevel(
         RedisSettings(url=server.url, **settings),
         secret,
@@ -248,7 +251,7 @@ async def test_stopped_redis_costs_the_timeout_and_no_answer(
 ) -> None:
     """SIGSTOP: each look-up ends within the timeout as an error; after SIGCONT it finds again."""
     gate = RecordingGate()
-    level = level_of(redis, telemetry, gate, timeout_ms=60)
+    level = level_of(redis, telemetry, gate, timeout_ms=500)
     held = fresh()
     await level.put(KEY, held)
     await level.settle()
@@ -260,10 +263,9 @@ async def test_stopped_redis_costs_the_timeout_and_no_answer(
     took = time.monotonic() - started
 
     assert found == [None] * 50
-    assert took < 0.06 + SLACK_S
+    assert took < 0.5 + SLACK_S
     assert gate.verdicts == ["succeeded", "succeeded", "failed"]
     redis.resume()
-    await asyncio.sleep(0.02)
     assert await level.get(KEY) == held.at("l2")
     await level.aclose()
 
@@ -305,7 +307,7 @@ async def test_killed_redis_costs_hits_until_it_is_back(
     assert await level.get(KEY) is None
     await level.put(KEY, fresh())
     await level.settle()
-    assert time.monotonic() - started < 0.4 + SLACK_S
+    assert time.monotonic() - started < SLACK_S
     assert looked_up(telemetry) == ["l2 error"]
 
     redis.start()
@@ -447,7 +449,7 @@ async def test_a_thousand_cancelled_gets_cross_no_wires(
 ) -> None:
     """Callers that leave at random moments never make another caller's answer come to the wrong key."""
     rng = random.Random(5)
-    level = level_of(shared_redis, telemetry, timeout_ms=1000, max_connections=4)
+    level = level_of(shared_redis, telemetry, max_connections=4)
     keys = [bytes([number]) * 32 for number in range(50)]
     for number, key in enumerate(keys):
         await level.put(key, fresh(value=float(number)))
@@ -461,9 +463,10 @@ async def test_a_thousand_cancelled_gets_cross_no_wires(
         found += 1
         wrong += float(held.response.outputs[0].numpy()[0, 0]) != number
 
-    async def leave(task: asyncio.Task[None], after_s: float) -> None:
+    async def leave(task: asyncio.Task[None], turns: int) -> None:
         nonlocal cancelled
-        await asyncio.sleep(after_s)
+        for _ in range(turns):
+            await asyncio.sleep(0)
         cancelled += task.cancel()
 
     readers, leavers = [], []
@@ -471,7 +474,7 @@ async def test_a_thousand_cancelled_gets_cross_no_wires(
         task = asyncio.create_task(read(rng.randrange(50)))
         readers.append(task)
         if turn % 3 == 0:
-            leavers.append(asyncio.create_task(leave(task, rng.random() * 0.0005)))
+            leavers.append(asyncio.create_task(leave(task, rng.randrange(40))))
         if turn % 10 == 0:
             await asyncio.sleep(0)
     outcomes = await asyncio.gather(*readers, return_exceptions=True)
