@@ -13,7 +13,7 @@ from tests.clients.installed import ClientMissing, python_with
 from tests.fakes.front import EchoService
 from tests.fakes.http import serving
 
-SDK = "kserve==0.15.2"
+SDK = "kserve"
 SCRIPT = Path(__file__).with_name("kserve_sdk.py")
 ALL = {"bool", "uint8", "int64", "fp16", "fp32", "fp64", "bytes"}
 

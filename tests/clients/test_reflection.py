@@ -13,7 +13,7 @@ from tests.clients.installed import ClientMissing, python_with
 from tests.fakes.front import EchoService
 from tests.fakes.http import serving
 
-TOOL = "grpcio-reflection==1.76.0"
+TOOL = "reflection"
 SCRIPT = Path(__file__).with_name("reflection_tool.py")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import grpc
 import grpc.aio
@@ -75,23 +75,38 @@ async def test_every_datatype(module, coding):
 async def counting(port):
     """A port that leads to ``port``, and how many bytes came back from there."""
     came = [0]
+    relaying: set[asyncio.Task[None]] = set()
 
     async def copy(reader, writer, count):
         while piece := await reader.read(1 << 16):
             count[0] += len(piece)
             writer.write(piece)
             await writer.drain()
-        writer.close()
 
     async def relay(reader, writer):
+        task = asyncio.current_task()
+        relaying.add(task)
         upward, downward = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(copy(reader, downward, [0]), copy(upward, writer, came))
+        try:
+            async with asyncio.TaskGroup() as both:
+                both.create_task(copy(reader, downward, [0]))
+                both.create_task(copy(upward, writer, came))
+        finally:
+            # Cancelled, too: a socket left behind would be another test's warning.
+            for each in (downward, writer):
+                each.close()
+                with suppress(OSError):
+                    await each.wait_closed()
+            relaying.discard(task)
 
     server = await asyncio.start_server(relay, "127.0.0.1", 0)
     try:
         yield server.sockets[0].getsockname()[1], came
     finally:
         server.close()
+        for task in relaying:
+            task.cancel()
+        await asyncio.gather(*relaying, return_exceptions=True)
 
 
 @pytest.mark.parametrize("coding", [grpc.Compression.Gzip, grpc.Compression.Deflate])
