@@ -406,6 +406,7 @@ async def test_a_client_that_leaves_within_its_body(path):
 @both_loops
 async def test_a_client_that_leaves_within_its_answer():
     """The stream of its answer is closed, not left to itself."""
+    skip_where_asyncio_never_pauses()
     application = FakeApplication()
     async with listening(application) as listener:
         async with connection(listener.port) as (reader, writer):
