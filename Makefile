@@ -10,12 +10,16 @@ TARGETS ?= json grpc http1 http2
 RUNS ?= 1000000
 SEED ?= 20261121
 COVERED := gateway/core gateway/wire routing cache resilience
+# As many workers as cores; one that has nothing left to do takes tests from another.
+WORKERS ?= auto
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+FAST := $(wildcard $(patsubst %,tests/gateway/test_%*.py,core app wire_framing listeners_transport upstreams_http)) tests/e2e/test_serve.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup redis nginx loaders demo test fuzz check format bench conformance proto models clean
+.PHONY: help setup redis nginx loaders demo test test-fast test-pythons test-install nightly fuzz check format bench conformance proto clean
 
 help: ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## create the environment and install the project with what its tests need
 	@$(ENVIRONMENT) make "$(VENV)" cpu test
@@ -48,14 +52,31 @@ loaders:
 demo: setup redis ## run the whole job: three regions, a central tier, real clients, faults in the middle
 	@$(BIN)/edgeway demo $(ARGS)
 
-test: setup redis nginx ## run all tests, with coverage
-	$(BIN)/python -m pytest --cov --cov-report= $(ARGS)
+test: setup redis nginx ## run all tests but the long ones, with coverage; ARGS="-k word", WORKERS=1
+	$(PYTEST) --cov --cov-report= $(ARGS)
 	$(BIN)/python -m coverage report --skip-covered --sort=cover | tail -n 25
 	@failed=; for package in $(COVERED); do \
 	  covered=$$($(BIN)/python -m coverage report --include="$$package/*" --format=total --precision=2 --fail-under=95) \
 	    && verdict=good || { verdict="too little: at least 95 % are wanted"; failed=1; }; \
 	  printf '%-16s %6s %%  %s\n' "$$package" "$${covered%%[!0-9.]*}" "$$verdict"; \
 	done; test -z "$$failed"
+
+test-fast: setup ## the core, the wire's engine, the app, and one real process answering HTTP and gRPC
+	$(PYTEST) $(FAST) $(ARGS)
+
+test-pythons: ## `make test` with every Python here: PYTHONS="python3.12 /path/python3.14"; ARGS=--fast for `make test-fast`
+	@$(PYTHON) tests/pythons.py $(ARGS) $(PYTHONS)
+
+test-install: setup ## install Edgeway elsewhere in each way that the README names, and use it there
+	$(BIN)/python -m pytest -m install tests/install $(ARGS)
+
+nightly: setup redis nginx loaders ## what takes long: many inputs, fuzzing, installing, every Python; an hour
+	HYPOTHESIS_PROFILE=nightly $(PYTEST) -m "nightly or not nightly and not install" --timeout 1800
+	$(MAKE) test-install
+	$(MAKE) fuzz RUNS=100000
+	$(MAKE) demo
+	$(MAKE) bench ARGS=--quick
+	$(MAKE) test-pythons PYTHONS="$$(.ci/debian-python || true)"
 
 fuzz: setup ## throw 10^6 inputs at each codec and connection: TARGETS="json grpc", RUNS, SEED
 	@$(ENVIRONMENT) make "$(VENV)" fuzz

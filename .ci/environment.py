@@ -49,7 +49,9 @@ def is_alive(folder):
         )
     except (OSError, subprocess.CalledProcessError):
         return False
-    return said.decode().strip() == (stamp_of(folder) or {}).get("interpreter", {}).get("version", "").rstrip("t")
+    return said.decode().strip() == (stamp_of(folder) or {}).get("interpreter", {}).get("version", "").rstrip(
+        "t"
+    )
 
 
 def folder_for(root):

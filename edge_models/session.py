@@ -54,7 +54,7 @@ def choose_providers(
     if require is not None and _PROVIDERS[require][0] not in available:
         raise ModelError(
             f"'{require}' is required, but this ONNX Runtime only has {', '.join(available)}: "
-            "install edgeway[gpu], or drop `require`"
+            "install the extra `gpu`, or drop `require`"
         )
     chosen = [_PROVIDERS[name] for name in dict.fromkeys(wanted) if _PROVIDERS[name][0] in available]
     if not chosen:

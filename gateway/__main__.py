@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from gateway.commands import conformance_command, demo_command, model, policy, serve
+from gateway.commands.extras import how_to_install
 from gateway.config.document import ConfigError
 
 EXAMPLES = """\
@@ -22,9 +23,6 @@ examples:
 
 exit codes: 0 done, 1 failed, 2 a file or an argument is wrong (the message names the line)
 """
-
-EXTRAS = {"onnxruntime": "cpu"}
-"""Libraries that not every command needs, and the extra of Edgeway that brings them."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,11 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"edgeway: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
-        extra = EXTRAS.get(error.name or "")
-        if extra is None:
+        advice = how_to_install(error.name or "")
+        if advice is None:
             raise
-        needed = f"pip install 'edgeway[{extra}]'"
-        print(f"edgeway: this needs {error.name}, which is not installed: {needed}", file=sys.stderr)
+        print(f"edgeway: {advice}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

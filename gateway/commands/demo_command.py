@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
 from gateway.commands.arguments import add_command
@@ -51,10 +50,6 @@ def _rate(text: str) -> float:
 
 
 def _run(options: argparse.Namespace) -> int:
-    try:
-        from gateway.commands.demo.run import run  # noqa: PLC0415 - needs the extra `demo`
-    except ModuleNotFoundError as error:
-        needed = "pip install 'edgeway[cpu,models,demo]'"
-        print(f"edgeway: the demo needs {error.name}, which is not installed: {needed}", file=sys.stderr)
-        return 1
+    from gateway.commands.demo.run import run  # noqa: PLC0415 - needs the extra `demo`
+
     return run(options)

@@ -24,7 +24,7 @@ def write_network(path: Path) -> Path:
     try:
         from onnx import TensorProto, helper, numpy_helper  # noqa: PLC0415 - only this case needs it
     except ImportError as error:
-        raise MissingError("not installed: onnx (pip install 'edgeway[bench]')") from error
+        raise MissingError("onnx is not installed: the extra `bench` brings it") from error
     chance = np.random.default_rng(SEED)
     nodes: list[Any] = []
     weights: list[Any] = []

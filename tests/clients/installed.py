@@ -63,9 +63,9 @@ def _reason(lock: Path, lines: list[str]) -> str:
     """What pip says of a pinned version that is for other Pythons only; else its last line."""
     said = "\n".join(lines)
     for pin in re.findall(r"^(?P<name>[\w.-]+)==(?P<version>\S+)$", lock.read_text(), re.MULTILINE):
-        if (wants := re.search(rf" {re.escape(pin[1])} Requires-Python (\S+?)(;|$)", said, re.MULTILINE)) and (
-            f"{pin[0]}=={pin[1]}" in said
-        ):
+        if (
+            wants := re.search(rf" {re.escape(pin[1])} Requires-Python (\S+?)(;|$)", said, re.MULTILINE)
+        ) and (f"{pin[0]}=={pin[1]}" in said):
             version = ".".join(map(str, sys.version_info[:2]))
             return f"{pin[0]} {pin[1]} needs Python {wants[1]}, this is {version}"
     return lines[-1]

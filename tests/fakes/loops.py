@@ -29,7 +29,9 @@ def both_loops(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., 
 def _writelines_pauses() -> bool:
     writelines = selector_events._SelectorSocketTransport.writelines  # type: ignore[attr-defined]
     # Where it is inherited, it is one write, which does.
-    return "_maybe_pause_protocol" in inspect.getsource(writelines) or "self.write(" in inspect.getsource(writelines)
+    return "_maybe_pause_protocol" in inspect.getsource(writelines) or "self.write(" in inspect.getsource(
+        writelines
+    )
 
 
 def skip_where_asyncio_never_pauses() -> None:
