@@ -68,7 +68,7 @@ test-pythons: ## `make test` with every Python here: PYTHONS="python3.12 /path/p
 	@$(PYTHON) tests/pythons.py $(ARGS) $(PYTHONS)
 
 test-install: setup ## install Edgeway elsewhere in each way that the README names, and use it there
-	$(BIN)/python -m pytest -m install tests/install $(ARGS)
+	$(PYTEST) -m install tests/install $(ARGS)
 
 nightly: setup redis nginx loaders ## what takes long: many inputs, fuzzing, installing, every Python; an hour
 	HYPOTHESIS_PROFILE=nightly $(PYTEST) -m "nightly or not nightly and not install" --timeout 1800

@@ -4,141 +4,138 @@
     python3.12 .ci/environment.py make FOLDER test bench
                                                     makes FOLDER with these extras, unless it is there
 
-An environment that another interpreter made, that was left half made, that was made for other pins or another
-checkout, or whose Python does not start any more is never used: it is made again, and a line says why. Only the
-standard library is needed, and the syntax is of Python 3.6, so that an old Python gets a sentence, not a traceback.
+An environment that another interpreter made, that was left half made, that was made in another checkout, or
+whose Python does not start any more is never used: it is made again, and a line says why. Only the standard
+library is needed, and the syntax is old, so that an old Python gets a sentence instead of a traceback.
 """
+
+from __future__ import annotations
 
 import fcntl
 import hashlib
 import json
-import os
 import subprocess
 import sys
 import sysconfig
+from pathlib import Path
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+ROOT = Path(__file__).resolve().parent.parent
 OLDEST = (3, 11)
 STAMP = "installed"
 PINS = ("pyproject.toml", "constraints.txt")
+PARTS = {"bin", "include", "lib", "lib64"}
+PROBE = "import sys; print('%d.%d.%d' % sys.version_info[:3])"
 
 
-def interpreter():
+def interpreter() -> dict[str, str]:
     """Return what tells this interpreter from others: its version and build, and where it really is."""
-    base = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
+    base = getattr(sys, "_base_executable", None) or sys.executable
     build = "t" if sysconfig.get_config_var("Py_GIL_DISABLED") else ""
-    return {"version": "%d.%d.%d" % sys.version_info[:3] + build, "executable": base}
+    version = ".".join(map(str, sys.version_info[:3]))
+    return {"version": version + build, "executable": str(Path(base).resolve())}
 
 
-def stamp_of(folder):
-    """Return what the stamp in ``folder`` says; None for an environment that is half made, or none."""
+def stamp_of(folder: Path) -> dict:
+    """Return what the stamp in ``folder`` says; nothing for an environment that is half made, or none."""
     try:
-        with open(os.path.join(folder, STAMP)) as file:
-            said = json.load(file)
+        said = json.loads((folder / STAMP).read_text())
     except (OSError, ValueError):
-        return None
-    return said if isinstance(said, dict) else None
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
-def is_alive(folder):
+def is_alive(folder: Path) -> bool:
     """Tell whether the environment's Python starts and is of the version that made it."""
-    program = "import sys; print('%d.%d.%d' % sys.version_info[:3])"
     try:
         said = subprocess.check_output(
-            [os.path.join(folder, "bin", "python"), "-c", program], stderr=subprocess.DEVNULL
+            [str(folder / "bin" / "python"), "-c", PROBE], stderr=subprocess.DEVNULL
         )
     except (OSError, subprocess.CalledProcessError):
         return False
-    return said.decode().strip() == (stamp_of(folder) or {}).get("interpreter", {}).get("version", "").rstrip(
-        "t"
-    )
+    return said.decode().strip() == stamp_of(folder).get("interpreter", {}).get("version", "").rstrip("t")
 
 
-def folder_for(root):
+def folder_for(root: Path) -> str:
     """Return the folder for this interpreter: ``.venv``, unless that is in use by another one."""
-    stamp = stamp_of(os.path.join(root, ".venv"))
-    mine = interpreter()
-    if stamp is None or stamp.get("interpreter") == mine or not is_alive(os.path.join(root, ".venv")):
-        return ".venv"
-    return ".venv-" + mine["version"]
+    usual, mine = root / ".venv", interpreter()
+    owner = stamp_of(usual).get("interpreter")
+    return ".venv" if owner in (None, mine) or not is_alive(usual) else f".venv-{mine['version']}"
 
 
-def wanted(root):
+def wanted(root: Path) -> dict[str, object]:
     """Return what a stamp must say, but for the extras."""
-    digest = hashlib.sha256()
-    for name in PINS:
-        with open(os.path.join(root, name), "rb") as file:
-            digest.update(file.read())
-    return {"interpreter": interpreter(), "checkout": root, "pins": digest.hexdigest()}
+    pins = b"".join((root / name).read_bytes() for name in PINS)
+    return {"interpreter": interpreter(), "checkout": str(root), "pins": hashlib.sha256(pins).hexdigest()}
 
 
-def is_ours_to_clear(folder):
+def is_ours_to_clear(folder: Path) -> bool:
     """Tell whether nothing but a virtual environment, whole or half made, would be lost with ``folder``."""
-    if not os.path.isdir(folder) or os.path.exists(os.path.join(folder, "pyvenv.cfg")):
+    if not folder.is_dir() or (folder / "pyvenv.cfg").exists():
         return True
-    return set(os.listdir(folder)) <= {"bin", "include", "lib", "lib64"}
+    return {each.name for each in folder.iterdir()} <= PARTS
 
 
-def why_anew(folder, want):
+def why_anew(folder: Path, want: dict) -> str:
     """Return why the environment in ``folder`` cannot be used as it is, "" when it can."""
     stamp = stamp_of(folder)
-    if not os.path.lexists(folder):
-        return "there is none"
-    if stamp is None:
-        return "it was left half made"
-    if stamp.get("interpreter") != want["interpreter"]:
-        return "it is of Python %s (%s)" % tuple(
-            stamp.get("interpreter", {}).get(key, "?") for key in ("version", "executable")
-        )
+    if not stamp:
+        return "it was left half made" if folder.exists() else "there is none"
+    made_by = stamp.get("interpreter", {})
+    if made_by != want["interpreter"]:
+        return f"it is of Python {made_by.get('version')} ({made_by.get('executable')})"
     if stamp.get("checkout") != want["checkout"]:
-        return "it is of another checkout, %s" % stamp.get("checkout")
-    if not is_alive(folder):
-        return "its Python does not start any more"
-    return ""
+        return f"it is of another checkout, {stamp.get('checkout')}"
+    return "" if is_alive(folder) else "its Python does not start any more"
 
 
-def make(folder, extras):
-    """Make the environment or bring it up to date; return the exit code."""
-    want = wanted(ROOT)
-    name = os.path.relpath(folder, ROOT)
-    reason = why_anew(folder, want)
-    stamp = {} if reason else stamp_of(folder)
-    if stamp and stamp.get("pins") == want["pins"] and set(extras) <= set(stamp.get("extras", [])):
-        return 0
-    have = sorted(set(extras) | set(stamp.get("extras", [])))
-    if reason:
-        if not is_ours_to_clear(folder):
-            print("%s is no virtual environment: name another, make VENV=…" % name, file=sys.stderr)
-            return 1
-        version = want["interpreter"]["version"]
-        if os.path.lexists(folder):
-            print("%s is made again for Python %s: %s" % (name, version, reason))
-        print("making %s with Python %s (the first time takes a minute or two)" % (name, version), flush=True)
-        if subprocess.call([sys.executable, "-m", "venv", "--clear", folder]):
-            print(
-                "No virtual environment could be made; on Debian and Ubuntu: apt-get install python3-venv",
-                file=sys.stderr,
-            )
-            return 1
-    else:
-        print("installing what %s lacks: %s" % (name, ", ".join(have)), flush=True)
-        # From here to the new stamp it counts as half made.
-        os.remove(os.path.join(folder, STAMP))
-    install = [os.path.join(folder, "bin", "python"), "-m", "pip", "install", "--quiet"]
-    install += ["--disable-pip-version-check", "--constraint", "constraints.txt"]
-    code = subprocess.call([*install, "--editable", ".[%s]" % ",".join(have)], cwd=ROOT)
-    if code == 0:
-        with open(os.path.join(folder, STAMP), "w") as file:
-            json.dump(dict(want, extras=have), file, indent=2)
+def begin(folder: Path, version: str, reason: str) -> int:
+    """Make an empty environment; return the exit code."""
+    name = folder.name
+    if not is_ours_to_clear(folder):
+        print(f"{folder} is no virtual environment: name another one, make VENV=...", file=sys.stderr)
+        return 1
+    if folder.exists():
+        print(f"{name} is made again for Python {version}: {reason}")
+    print(f"making {name} with Python {version} (the first time takes a minute or two)", flush=True)
+    code = subprocess.call([sys.executable, "-m", "venv", "--clear", str(folder)])
+    if code:
+        print(
+            "no virtual environment could be made; Debian and Ubuntu: apt-get install python3-venv",
+            file=sys.stderr,
+        )
     return code
 
 
-def main(words):
+def make(folder: Path, extras: list[str]) -> int:
+    """Make the environment or bring it up to date; return the exit code."""
+    want = wanted(ROOT)
+    reason = why_anew(folder, want)
+    stamp = {} if reason else stamp_of(folder)
+    have = sorted({*extras, *stamp.get("extras", [])})
+    if stamp.get("pins") == want["pins"] and stamp.get("extras") == have:
+        return 0
+    if reason:
+        code = begin(folder, want["interpreter"]["version"], reason)
+        if code:
+            return code
+    else:
+        print(f"bringing {folder.name} up to date: {', '.join(have)}", flush=True)
+        # From here to the new stamp it counts as half made.
+        (folder / STAMP).unlink()
+    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip += ["--constraint", "constraints.txt", "--editable", f".[{','.join(have)}]"]
+    code = subprocess.call(pip, cwd=str(ROOT))
+    if code == 0:
+        (folder / STAMP).write_text(json.dumps(dict(want, extras=have), indent=2))
+    return code
+
+
+def main(words: list[str]) -> int:
     """Do what the words say; return the exit code."""
     if sys.version_info < OLDEST:
+        mine, oldest = (".".join(map(str, version[:2])) for version in (sys.version_info, OLDEST))
         print(
-            "Edgeway needs Python %d.%d or newer, this is %d.%d; name one: make PYTHON=python3.12"
-            % (OLDEST + sys.version_info[:2]),
+            f"Edgeway needs Python {oldest} or newer, this is {mine}; name one: make PYTHON=python3.12",
             file=sys.stderr,
         )
         return 1
@@ -147,9 +144,9 @@ def main(words):
         return 0
     if len(words) > 2 and words[0] == "make":
         # One at a time: two that made it at once would find each other's half of it.
-        with open(os.path.join(ROOT, ".ci", ".lock"), "w") as lock:
+        with (ROOT / ".ci" / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            return make(os.path.abspath(words[1]), words[2:])
+            return make((ROOT / words[1]).absolute(), words[2:])
     print(__doc__, file=sys.stderr)
     return 2
 

@@ -22,7 +22,6 @@ import time
 from types import TracebackType
 from typing import Self
 
-
 _FIRST, _EACH, _WORKERS = 20_000, 1_200, 10
 _worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % _WORKERS
 _ports = itertools.count(random.randrange(_EACH))

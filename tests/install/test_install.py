@@ -135,12 +135,12 @@ def test_a_wheel_runs_elsewhere(tmp_path: Path) -> None:
     there.pip(f"{wheel}[cpu,demo]")
     with there.serving_samples() as port:
         assert infer(port)["outputs"][0]["shape"] == [1, 10]
-    demo = there.edgeway("demo", "--requests", 3600, "--rate", 400)
+    demo = there.edgeway("demo", "--requests", 7200, "--rate", 400)
 
     result = json.loads((tmp_path / "out" / "demo.json").read_text())
     # So few requests meet each image too rarely for the promised hit rate; all else must hold.
     assert all("cache hit rate" in promise for promise in result["broken_promises"]), demo.stdout
-    assert result["requests"] == 3600
+    assert result["requests"] == 7200
     assert demo.returncode == (1 if result["broken_promises"] else 0)
 
 

@@ -1,0 +1,134 @@
+"""`make setup`'s environment: whose it is, when it is made again, and that nothing else is lost with it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import pythons
+
+pytestmark = [pytest.mark.install, pytest.mark.timeout(600)]
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = """\
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+[project]
+name = "small"
+version = "1"
+"""
+# A build of nothing, so that these tests need no package index.
+BACKEND = """\
+import zipfile
+INFO = "small-1.dist-info"
+def build_editable(folder, config_settings=None, metadata_directory=None):
+    with zipfile.ZipFile(f"{folder}/small-1-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"{INFO}/METADATA", "Metadata-Version: 2.1\\nName: small\\nVersion: 1\\nProvides-Extra: a\\nProvides-Extra: b\\n")
+        wheel.writestr(f"{INFO}/WHEEL", "Wheel-Version: 1.0\\nGenerator: x\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr(f"{INFO}/RECORD", "")
+    return "small-1-py3-none-any.whl"
+"""
+
+
+class Checkout:
+    """A small project with our script, and what the script says when an interpreter runs it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / ".ci").mkdir(parents=True)
+        shutil.copy(ROOT / ".ci" / "environment.py", folder / ".ci")
+        (folder / "pyproject.toml").write_text(PROJECT)
+        (folder / "constraints.txt").write_text("")
+        (folder / "backend.py").write_text(BACKEND)
+
+    def run(self, *words: str, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
+        command = [python, ".ci/environment.py", *words]
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
+
+    def make(self, folder: str = ".venv", *extras: str, python: str = sys.executable) -> str:
+        ended = self.run("make", folder, *(extras or ("a",)), python=python)
+        assert ended.returncode == 0, ended.stderr
+        assert (self.folder / folder / "bin" / "pip").exists()
+        return ended.stdout
+
+    def stamp(self, folder: str = ".venv") -> Path:
+        return self.folder / folder / "installed"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    return Checkout(tmp_path / "checkout")
+
+
+def test_it_is_made_once(checkout: Checkout) -> None:
+    """Again only for other pins or more extras, and then what it has is kept."""
+    assert "making .venv" in checkout.make()
+    (checkout.folder / ".venv" / "kept").touch()
+    assert checkout.make() == ""
+    assert "up to date: a, b" in checkout.make(".venv", "b")
+    assert checkout.make(".venv", "a") == ""
+    (checkout.folder / "constraints.txt").write_text("# other pins\n")
+    assert "up to date: a, b" in checkout.make()
+    assert (checkout.folder / ".venv" / "kept").exists()
+
+
+def test_half_made_broken_and_moved_ones_are_made_again(checkout: Checkout) -> None:
+    """Each with its reason; what was in them is gone."""
+
+    def half(folder: Path) -> None:
+        (folder / ".venv" / "installed").unlink()
+
+    def without_pip(folder: Path) -> None:
+        half(folder)
+        shutil.rmtree(next((folder / ".venv" / "lib").glob("python3.*")))
+
+    def dead(folder: Path) -> None:
+        (folder / ".venv" / "bin" / "python").unlink()
+
+    for spoil, reason in ((half, "half made"), (without_pip, "half made"), (dead, "does not start")):
+        checkout.make()
+        (checkout.folder / ".venv" / "old").touch()
+        spoil(checkout.folder)
+        assert checkout.run("folder").stdout.strip() == ".venv"
+        assert reason in checkout.make()
+        assert not (checkout.folder / ".venv" / "old").exists()
+
+    moved = checkout.folder.rename(checkout.folder.with_name("moved"))
+    checkout.folder = moved
+    assert "of another checkout" in checkout.make()
+
+
+def test_what_is_no_environment_is_not_cleared(checkout: Checkout) -> None:
+    """`make VENV=FOLDER` with a folder of somebody's own."""
+    mine = checkout.folder / "mine"
+    mine.mkdir()
+    (mine / "thesis.txt").touch()
+
+    ended = checkout.run("make", "mine", "a")
+
+    assert (ended.returncode, "no virtual environment" in ended.stderr) == (1, True)
+    assert (mine / "thesis.txt").exists()
+
+
+def test_each_interpreter_has_its_own(checkout: Checkout) -> None:
+    """The first gets .venv, and keeps it; another is told its own folder."""
+    others = [each for each in pythons.choose([]) if each.version != sys.version_info[:3]]
+    if not others:
+        pytest.skip("there is only one Python on this machine")
+    checkout.make()
+
+    other = others[0]
+    folder = checkout.run("folder", python=other.path).stdout.strip()
+    assert folder == f".venv-{other.name}"
+    checkout.make(folder, python=other.path)
+    assert checkout.run("folder").stdout.strip() == ".venv"
+    assert json.loads(checkout.stamp(folder).read_text())["interpreter"]["version"] == other.name
+    # A folder that is named is made again for who names it.
+    assert "it is of Python" in checkout.make(".venv", python=other.path)
