@@ -160,7 +160,7 @@ def test_providers_keep_their_order_and_pass_over_what_is_absent():
 
 def test_a_required_provider_must_be_there():
     """Required and absent: no start, and the message says what to do."""
-    with pytest.raises(ModelError, match=r"'cuda' is required.*edgeway\[gpu\]"):
+    with pytest.raises(ModelError, match=r"'cuda' is required.*the extra `gpu`"):
         choose_providers(["cuda", "cpu"], [CPU[0]], "cuda")
     with pytest.raises(ModelError, match="add cpu"):
         choose_providers(["cuda"], [CPU[0]], None)
