@@ -3,6 +3,7 @@
     python3 tests/pythons.py                          those on the PATH and of pyenv, the newest of each version
     python3 tests/pythons.py /opt/py/bin/python3.14   that one in place of the 3.14 that would be found
     python3 tests/pythons.py --fast                   only the fast part: `make test-fast`
+    python3 tests/pythons.py --bench hits filters     `make bench` with these cases, side by side in a table
     python3 tests/pythons.py --list                   only tell what would be run
 
 `make test-pythons` calls it. What each run printed is in out/pythons/. Only the standard library is needed.
@@ -31,6 +32,8 @@ import json, os, sys, sysconfig
 base = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
 print(json.dumps([sys.version_info[:3], base, bool(sysconfig.get_config_var("Py_GIL_DISABLED"))]))
 """
+# What make hands on to a make within it: the words of the outer call are not for the inner one.
+MAKES_OWN = {"MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "ARGS", "PYTHONS", "PYTHON", "VENV"}
 COUNTS = re.compile(r"^=* ?((?:\d+ \w+(?:, )?)+) in [\d.]+s", re.MULTILINE)
 REASONS = re.compile(r"^SKIPPED \[\d+\] (.*)$", re.MULTILINE)
 
@@ -53,6 +56,7 @@ def main() -> int:
     )
     parser.add_argument("pythons", nargs="*", metavar="PYTHON", help="interpreters by name or path")
     parser.add_argument("--fast", action="store_true", help="only the fast part")
+    parser.add_argument("--bench", nargs="+", metavar="CASE", help="measure instead of testing")
     parser.add_argument("--list", action="store_true", help="only tell what would be run")
     options = parser.parse_args()
     try:
@@ -67,6 +71,8 @@ def main() -> int:
     if options.list:
         return 0
     OUT.mkdir(parents=True, exist_ok=True)
+    if options.bench:
+        return bench(found, options.bench)
     target = "test-fast" if options.fast else "test"
     verdicts = [run(interpreter, target) for interpreter in found]
     return 0 if found and all(verdicts) else 1
@@ -116,9 +122,7 @@ def run(interpreter: Interpreter, target: str) -> bool:
     log = OUT / f"{interpreter.name}-{target}.log"
     print(f"Python {interpreter.name:8} make {target} …", end="", flush=True)
     began = time.monotonic()
-    words = ["make", "--no-print-directory", target, f"PYTHON={interpreter.path}"]
-    with log.open("w") as file:
-        code = subprocess.run(words, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, check=False).returncode
+    code = make(interpreter, target, log)
     said = log.read_text(errors="replace")
     counts = COUNTS.findall(said)
     what = counts[-1] if counts else "no test ended"
@@ -131,6 +135,49 @@ def run(interpreter: Interpreter, target: str) -> bool:
         show("", said.splitlines()[-TAIL_LINES:])
         print(f"  all of it: {log.relative_to(ROOT)}")
     return verdict == "passed"
+
+
+def make(interpreter: Interpreter, target: str, log: Path, *words: str) -> int:
+    """Run `make TARGET` with an interpreter, all that it prints going to ``log``; return the exit code."""
+    environment = {name: value for name, value in os.environ.items() if name not in MAKES_OWN}
+    command = ["make", "--no-print-directory", target, f"PYTHON={interpreter.path}", *words]
+    with log.open("w") as file:
+        ended = subprocess.run(
+            command, cwd=ROOT, env=environment, stdout=file, stderr=subprocess.STDOUT, check=False
+        )
+    return ended.returncode
+
+
+def bench(found: list[Interpreter], cases: list[str]) -> int:
+    """Measure with each in turn, write the figures side by side to out/pythons/bench.md, and show them."""
+    columns: list[str] = []
+    rows: dict[str, list[str]] = {}
+    for interpreter in found:
+        folder = OUT / interpreter.name
+        print(f"Python {interpreter.name:8} make bench {' '.join(cases)} …", flush=True)
+        log = OUT / f"{interpreter.name}-bench.log"
+        make(interpreter, "bench", log, f"ARGS={' '.join(cases)} --out {folder}")
+        try:
+            result = json.loads((folder / "bench.json").read_text())
+        except (OSError, ValueError):
+            print(f"  it left no figures: {log.name}")
+            continue
+        for each in result["cases"].values():
+            for row in each["rows"]:
+                rows.setdefault(row["what"], [""] * len(columns)).append(cell(row))
+        columns.append(result["python"])
+    lines = [f"| | {' | '.join(columns)} |", f"|---|{'---|' * len(columns)}"]
+    lines += [f"| {what} | {' | '.join(cells)} |" for what, cells in rows.items()]
+    (OUT / "bench.md").write_text("\n".join(lines) + "\n")
+    print("\n".join(lines))
+    return 0 if len(columns) == len(found) else 1
+
+
+def cell(row: dict) -> str:
+    """Return a figure, and its ratio to the peer's in the same run."""
+    ours = f"{row['ours']['median']:,.4g} {row['unit']}"
+    ratio = row.get("ratio")
+    return f"{ours}, {ratio['median']:.2f} x ({ratio['min']:.2f} to {ratio['max']:.2f})" if ratio else ours
 
 
 def show(label: str, lines: Iterable[str]) -> None:

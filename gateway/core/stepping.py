@@ -39,7 +39,7 @@ if sys.version_info >= (3, 12):
         """
         if not isinstance(call, CoroutineType):
             return call  # type: ignore[return-value] # Coroutine means one that ``async def`` makes
-        task = asyncio.Task(call, loop=loop, eager_start=True)
+        task: asyncio.Task[T] = asyncio.Task(call, loop=loop, eager_start=True)
         if task.done():
             return task.result()
         task.add_done_callback(done)

@@ -21,6 +21,7 @@ from loadtests.bench import (
     filters,
     hits,
     http_hit,
+    interpreter,
     json_hit,
     memory,
     needs,
@@ -44,6 +45,9 @@ CASES: Final[dict[str, tuple[Callable[[Bench], Result], str]]] = {
     "memory": (memory.measure, "resident memory per idle connection, and after a million requests"),
 }
 
+
+PEERS: Final = Path("out/peers")
+"""Wherever the results go: a peer takes minutes and hundreds of megabytes to install."""
 
 WIDTH: Final = 150
 """Of the table where it goes into a file."""
@@ -86,7 +90,7 @@ def _options() -> argparse.Namespace:
 
 
 def _measure(name: str, out: Path, effort: Effort) -> Result:
-    bench = Bench(folder=out / "bench" / name, peers=out / "peers", effort=effort)
+    bench = Bench(folder=out / "bench" / name, peers=PEERS.resolve(), effort=effort)
     bench.folder.mkdir(parents=True, exist_ok=True)
     try:
         return CASES[name][0](bench)
@@ -111,7 +115,7 @@ def _told(effort: Effort) -> dict[str, str]:
     return {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit.stdout.strip(),
-        "python": platform.python_version(),
+        "python": interpreter.describe(),
         "machine": f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores",
         "rounds": f"{effort.rounds} of {effort.seconds} s",
     }

@@ -100,7 +100,7 @@ class Triton:
         backends = folder / "backends"
         if not backends.exists():
             shutil.copytree(server._wheel / "backends", backends)
-            python = f"{sys.version_info.major}.{sys.version_info.minor}"
+            python = server._site.parent.name.removeprefix("python")
             stub = server._wheel / "python_backend_stubs" / python / "triton_python_backend_stub"
             # Beside libtriton_python.so, which starts it.
             shutil.copy(stub, backends / "python")
@@ -148,7 +148,7 @@ class Triton:
 
     def environment(self) -> dict[str, str]:
         """Return the environment that the server needs: its libraries, and a Python with numpy."""
-        site = self._wheel.parent.parent
+        site = self._site
         return {
             **os.environ,  # noqa: TID251 - a child's environment, not settings of ours
             "LD_LIBRARY_PATH": f"{site / 'nvidia_pytriton.libs'}:{self._wheel / 'lib'}",
@@ -157,6 +157,11 @@ class Triton:
         }
 
     @property
+    def _site(self) -> Path:
+        # Of the Python that installed it, which need not be ours: benchmarks of several share one server.
+        found = sorted((self.folder / "venv" / "lib").glob("python3.*"))
+        return (found[0] if found else self.folder / "venv" / "lib" / "none") / "site-packages"
+
+    @property
     def _wheel(self) -> Path:
-        python = f"python{sys.version_info.major}.{sys.version_info.minor}"
-        return self.folder / "venv" / "lib" / python / "site-packages" / "pytriton" / "tritonserver"
+        return self._site / "pytriton" / "tritonserver"
