@@ -38,5 +38,5 @@ def flags() -> str:
 
 
 def calls_per_s() -> float:
-    """Return how many times a second it calls a small function and stores what comes of it: the best of some."""
+    """Return how often a second it calls a small function and stores what comes of it: the best of some."""
     return _CALLS / min(timeit.repeat(_LOOP, _SETUP, number=1, repeat=_REPEATS))
