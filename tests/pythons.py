@@ -175,7 +175,8 @@ def bench(found: list[Interpreter], cases: list[str]) -> int:
 
 def cell(row: dict) -> str:
     """Return a figure, and its ratio to the peer's in the same run."""
-    ours = f"{row['ours']['median']:,.4g} {row['unit']}"
+    median = float(f"{row['ours']['median']:.4g}")
+    ours = f"{median:,g} {row['unit']}"
     ratio = row.get("ratio")
     return f"{ours}, {ratio['median']:.2f} x ({ratio['min']:.2f} to {ratio['max']:.2f})" if ratio else ours
 

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 import tritonclient.grpc.aio as triton_grpc
 import tritonclient.http.aio as triton_http
+from tritonclient.utils import InferenceServerException
 
 from edge_models.samples.digits import as_input, load_split
 from gateway.commands.demo.zipf import zipf_order
@@ -90,10 +91,12 @@ class Clients:
         while True:
             await asyncio.sleep(PROBE_S)
             for index in list(self._away):
+                # Over both: after a refused connection gRPC waits a second before it tries again.
                 try:
-                    if await self._http[index].is_server_ready():
+                    ready = [await each[index].is_server_ready() for each in (self._http, self._grpc)]
+                    if all(ready):
                         self._away.discard(index)
-                except OSError:
+                except (OSError, InferenceServerException):
                     continue
 
     async def infer(

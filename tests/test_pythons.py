@@ -1,0 +1,69 @@
+"""The script that runs the tests with every Python: which it finds, and what it makes of their output."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import pythons
+
+HERE = sys.version_info[:3]
+
+
+def test_this_python_is_found() -> None:
+    """One of each minor version; the one that runs is among them, or a newer patch of it."""
+    found = pythons.choose([])
+
+    assert len({each.version[1] for each in found}) == len(found)
+    assert all(each.version >= HERE for each in found if each.version[1] == HERE[1])
+    assert HERE[:2] in {each.version[:2] for each in found}
+
+
+def test_the_one_that_is_named_is_taken() -> None:
+    """By its path, in place of any other of its version."""
+    (taken,) = [each for each in pythons.choose([sys.executable]) if each.version[1] == HERE[1]]
+
+    assert taken.version == HERE
+
+
+@pytest.mark.parametrize(
+    "text", ["", "#!/bin/sh\necho '[[3, 9, 1], \"/old\", false]'\n", "#!/bin/sh\nexit 1\n"]
+)
+def test_what_is_no_supported_python_is_refused(text: str, tmp_path: Path) -> None:
+    """Nothing there, too old, or broken: the message names it."""
+    named = tmp_path / "python"
+    if text:
+        named.write_text(text)
+        named.chmod(0o755)
+
+    with pytest.raises(ValueError, match="is no Python of 3.11 to 3.14 that starts here"):
+        pythons.choose([str(named)])
+
+
+def test_free_threaded_builds_are_left_out(tmp_path: Path) -> None:
+    """Edgeway is not tested without the global lock, and does not pretend to be."""
+    named = tmp_path / "python"
+    named.write_text("#!/bin/sh\necho '[[3, 14, 0], \"/free\", true]'\n")
+    named.chmod(0o755)
+
+    assert pythons.probe(str(named)) is None
+
+
+def test_counts_and_reasons_are_read_from_the_output() -> None:
+    """The closing line of pytest, quiet or not, and why something was skipped."""
+    said = "SKIPPED [2] tests/x.py:3: not here\n1 failed, 4693 passed, 1 skipped in 417.64s (0:06:57)\n"
+
+    assert pythons.COUNTS.findall(said) == ["1 failed, 4693 passed, 1 skipped"]
+    assert pythons.COUNTS.findall("==== 12 passed in 1.50s ====") == ["12 passed"]
+    assert pythons.REASONS.findall(said) == ["tests/x.py:3: not here"]
+
+
+def test_a_cell_has_the_figure_and_its_ratio() -> None:
+    """With the range of the rounds; a figure without a peer stands alone."""
+    spread = {"median": 2.0, "min": 1.5, "max": 2.5}
+    row = {"ours": {"median": 28630.0}, "unit": "req/s", "ratio": spread}
+
+    assert pythons.cell(row) == "28,630 req/s, 2.00 x (1.50 to 2.50)"
+    assert pythons.cell({**row, "ratio": None}) == "28,630 req/s"
