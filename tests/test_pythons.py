@@ -38,7 +38,7 @@ def test_what_is_no_supported_python_is_refused(text: str, tmp_path: Path) -> No
         named.write_text(text)
         named.chmod(0o755)
 
-    with pytest.raises(ValueError, match="is no Python of 3.11 to 3.14 that starts here"):
+    with pytest.raises(ValueError, match=r"is no Python of 3\.11 to 3\.14 that starts here"):
         pythons.choose([str(named)])
 
 
