@@ -7,6 +7,8 @@ import subprocess
 from collections.abc import Callable
 from typing import Final, TypeVar
 
+from loadtests.peers.venv import NotInstallableError
+
 PACKAGES: Final = {"wrk": "wrk", "h2load": "nghttp2-client", "taskset": "util-linux"}
 """Program → the package of Debian and Ubuntu that has it."""
 
@@ -42,5 +44,7 @@ def peer(name: str, install: Callable[[], T]) -> T:
         raise MissingError(
             f"{name} cannot be installed (is there a package index?): {error}{said}"
         ) from error
+    except NotInstallableError as error:
+        raise MissingError(f"{name}: {error}") from error
     except OSError as error:
         raise MissingError(f"{name} cannot be installed: {error}") from error

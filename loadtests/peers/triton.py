@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from loadtests.peers import venv
 
 WHEEL: Final = "nvidia-pytriton==0.7.0"
 CACHE_BYTES: Final = 64 << 20
@@ -89,14 +89,11 @@ class Triton:
         """Install into ``folder``, unless it is there; takes a minute and 400 MB.
 
         Raises:
-            subprocess.CalledProcessError: pip cannot get the wheel.
+            NotInstallableError: no Python here can.
         """
         server = cls(folder)
         if not server._wheel.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            subprocess.run([sys.executable, "-m", "venv", str(folder / "venv")], check=True)
-            pip = [str(folder / "venv" / "bin" / "python"), "-m", "pip", "install", "--quiet", WHEEL]
-            subprocess.run(pip, check=True)
+            venv.install(folder, WHEEL)
         backends = folder / "backends"
         if not backends.exists():
             shutil.copytree(server._wheel / "backends", backends)
@@ -158,9 +155,7 @@ class Triton:
 
     @property
     def _site(self) -> Path:
-        # Of the Python that installed it, which need not be ours: benchmarks of several share one server.
-        found = sorted((self.folder / "venv" / "lib").glob("python3.*"))
-        return (found[0] if found else self.folder / "venv" / "lib" / "none") / "site-packages"
+        return venv.site_packages(self.folder)
 
     @property
     def _wheel(self) -> Path:
