@@ -38,7 +38,7 @@ def install(folder: Path, requirement: str) -> None:
 
 
 def site_packages(folder: Path) -> Path:
-    """Return where the packages of ``folder/venv`` are, whichever Python made it; it need not be there yet."""
+    """Return where the packages of ``folder/venv`` are, or will be, whichever Python made it."""
     found = sorted((folder / "venv" / "lib").glob("python3.*"))
     return (found[0] if found else folder / "venv" / "lib" / "python3") / "site-packages"
 
