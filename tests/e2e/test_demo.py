@@ -13,7 +13,10 @@ pytestmark = [pytest.mark.e2e, pytest.mark.redis, pytest.mark.timeout(180)]
 
 
 def test_demo_keeps_its_promises_except_the_one_that_needs_its_length(tmp_path: Path) -> None:
-    """Three faults, no failed request outside of the second after the kill, honest provenance."""
+    """Three faults, no failed request outside of the second after the kill, honest provenance.
+
+    Slow enough that all three are over before the requests are, on a busy machine, too.
+    """
     command = [
         sys.executable,
         "-m",
@@ -22,7 +25,7 @@ def test_demo_keeps_its_promises_except_the_one_that_needs_its_length(tmp_path: 
         "--requests",
         "7200",
         "--rate",
-        "400",
+        "300",
         "--out",
         str(tmp_path),
     ]
