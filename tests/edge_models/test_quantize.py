@@ -192,6 +192,7 @@ QUANTIZED = {
     "skl_mixed_columns": 3,
     "torch_linear_script_13": 3,
     "torch_linear_script_fixed_17": 3,
+    "torch_open_weights_script_9": 3,
     "torch_linear_dynamo_18": 3,
     "torch_linear_dynamo_external_20": 3,
     "torch_conv_script_13": 3,

@@ -6,8 +6,10 @@ import logging
 import sys
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from edge_models.exported_model import read_exported_model
 from edge_models.sample_feeds import Feeds
@@ -21,12 +23,12 @@ from edge_models.static_qdq import (
     load_toolkit,
     quiet,
 )
-from tests.edge_models.exported_models import exported, sample_for
+from tests.edge_models.exported_models import exported, sample_for, saved
 
 
-def make(name: str, folder: Path, toolkit: Toolkit):
-    """Make an exporter's model int8 and return the graph and what was skipped."""
-    path = exported(name)
+def make(model: str | Path, folder: Path, toolkit: Toolkit):
+    """Make a model int8 and return the graph and what was skipped."""
+    path = exported(model) if isinstance(model, str) else model
     original = read_exported_model(onnx, path).proto
     (folder / FLOAT_MODEL).write_bytes(original.SerializeToString())
     feeds = Feeds(sample_for(path), Session(folder / FLOAT_MODEL).inputs)
@@ -114,6 +116,41 @@ def test_inputs_and_outputs_stay_declared_as_they_were(tmp_path: Path, name: str
     original = read_exported_model(onnx, exported(name)).proto.graph
     assert list(proto.graph.input) == list(original.input)
     assert list(proto.graph.output) == list(original.output)
+
+
+def test_what_a_branch_uses_stays(tmp_path: Path) -> None:
+    """A graph inside an If takes values of the one around it by their names alone."""
+    branches = [
+        helper.make_graph(
+            [helper.make_node(kind, ["scores"], [kind])],
+            kind,
+            [],
+            [helper.make_tensor_value_info(kind, TensorProto.FLOAT, None)],
+        )
+        for kind in ("Relu", "Neg")
+    ]
+    nodes = [
+        helper.make_node("Gemm", ["rows", "w", "b"], ["scores"], name="scores"),
+        helper.make_node("Softmax", ["scores"], ["p"], name="p"),
+        helper.make_node("ReduceSum", ["p"], ["sum"], name="sum", keepdims=0),
+        helper.make_node("Greater", ["sum", "one"], ["many"], name="many"),
+        helper.make_node("If", ["many"], ["y"], name="y", then_branch=branches[0], else_branch=branches[1]),
+    ]
+    constants = {"w": np.ones((8, 4)), "b": np.zeros(4), "one": np.ones(())}
+    graph = helper.make_graph(
+        nodes,
+        "branches",
+        [helper.make_tensor_value_info("rows", TensorProto.FLOAT, ["n", 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 4])],
+        [numpy_helper.from_array(array.astype(np.float32), name) for name, array in constants.items()],
+    )
+    opsets = [helper.make_opsetid("", 17)]
+    path = saved(helper.make_model(graph, opset_imports=opsets, ir_version=9), tmp_path / "if.onnx")
+
+    proto, skipped = make(path, tmp_path, load_toolkit())
+
+    assert skipped == ""
+    assert integer_layers(proto.graph) == 1
 
 
 def test_an_error_is_one_line_without_places_in_foreign_source() -> None:

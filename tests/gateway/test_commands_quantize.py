@@ -106,6 +106,16 @@ def test_what_is_no_use_exits_1_and_writes_nothing(tmp_path: Path, model: str, s
     assert out.read_bytes() == b"old"
 
 
+@pytest.mark.parametrize(
+    "model", ["torch_open_weights_script_9", "skl_mlp_text", "torch_traced_size_script_17"]
+)
+def test_the_libraries_print_nothing(tmp_path: Path, model: str, capfd) -> None:
+    """Neither warnings of ONNX Runtime's own, nor tracebacks of what it got over."""
+    code = quantize(exported(model), named(tmp_path, model), tmp_path / "out.onnx")
+
+    assert capfd.readouterr().err.count("\n") == (1 if code else 0)
+
+
 def test_an_int8_model_is_refused(tmp_path: Path, digits_sample: str, capsys) -> None:
     """Quantized already: one line, code 2."""
     code = quantize(EDGE, digits_sample, tmp_path / "x.onnx")

@@ -144,6 +144,7 @@ def main() -> None:
     script("torch_lstm_script_15", Sequence(), (torch.rand(2, 5, 8),), 15, **free)
     script("torch_arithmetic_script_14", Arithmetic(), (row,), 14, **free)
     script("torch_half_script_17", linear().half(), (row.half(),), 17, **free)
+    script("torch_open_weights_script_9", linear(), (row,), 9, keep_initializers_as_inputs=True, **free)
     script("torch_traced_size_script_17", TracedSize(), (row,), 17, **free)
     dynamo("torch_linear_dynamo_18", linear(), (row,), 18, ({0: batch},))
     dynamo("torch_linear_dynamo_external_20", linear(), (row,), 20, ({0: batch},), external=True)
