@@ -63,7 +63,15 @@ def read_exported_model(onnx: Any, path: Path) -> ExportedModel:
         raise ValueError(f"{path}: is not an ONNX model, or only a part of one") from error
     if not model.ir_version or not model.HasField("graph") or not (model.graph.node or model.graph.output):
         raise ValueError(f"{path}: is not an ONNX model, or only a part of one")
-    size = _size_with_weights(model, path) if _take_weights(onnx, model, path) else len(content)
+    try:
+        return _whole(onnx, model, path, len(content))
+    except (UnicodeError, TypeError) as error:  # protobuf gives names that are no text as bytes
+        raise ValueError(f"{path}: is damaged: it has names that are no text") from error
+
+
+def _whole(onnx: Any, model: Any, path: Path, size: int) -> ExportedModel:
+    if _take_weights(onnx, model, path):
+        size = _size_with_weights(model, path)
     if model.functions:
         model = onnx.inliner.inline_local_functions(model)
     found = sorted(_INTEGER & {node.op_type for node in every_node(model.graph)})

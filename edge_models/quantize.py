@@ -143,6 +143,8 @@ class _Work:
             told = str(error).replace(str(file), str(model))
             reason = f": {first_line(error.__cause__)}" if error.__cause__ else ""
             raise ValueError(told + reason) from error
+        except UnicodeError as error:
+            raise ValueError(f"{model}: is damaged: it has names that are no text") from error
 
     def __repr__(self) -> str:
         return f"<_Work {self._model} in {self._folder}>"

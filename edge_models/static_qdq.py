@@ -12,12 +12,13 @@ could not divide them. For the same reason Softmax and its kin are left alone.
 
 from __future__ import annotations
 
+import io
 import logging
 import re
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import chdir, contextmanager
+from contextlib import chdir, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,7 +53,10 @@ _PREPARATIONS: Final[tuple[tuple[str, dict[str, bool]], ...]] = (
 """How a model is prepared, best first, and what to say of each: exporters make graphs over which one or
 the other step of ONNX Runtime gives up, and none of them is needed for right answers."""
 
-_SOURCE: Final = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : |Status Message: |/\S+:\d+ \S+::\S.*?\) ")
+_SOURCE: Final = re.compile(
+    r"\[ONNXRuntimeError\] : \d+ : \w+ : |Status Message: "
+    r"|/\S+:\d+ [^()]*::[^()]*\([^()]*\)(?: const)?(?: \[[^\]]*\])? "
+)
 """What ONNX Runtime puts before and between its words: the code, and a place in its source."""
 
 Progress = Callable[[str, int, int], None]
@@ -232,7 +236,7 @@ def quiet(runtime: Any) -> Iterator[None]:
     logging.disable(logging.CRITICAL)
     runtime.set_default_logger_severity(4)
     try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
+        with warnings.catch_warnings(), np.errstate(all="ignore"), redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -122,6 +122,22 @@ def test_every_half_of_a_model_is_refused_in_words(tmp_path: Path) -> None:
             read(path)
 
 
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("torch_linear_dynamo_external_20", b"external_20.onnx.data", b"external_20.onnx.dat\xff"),
+        ("skl_mlp_zipmap_text", b"digit 7", b"digit \xff"),
+    ],
+)
+def test_names_that_are_no_text_are_damage(tmp_path: Path, name: str, old: bytes, new: bytes) -> None:
+    """One byte went wrong on the way."""
+    path = tmp_path / "damaged.onnx"
+    path.write_bytes(exported(name).read_bytes().replace(old, new))
+
+    with pytest.raises(ValueError, match=r"damaged\.onnx: is damaged: it has names that are no text"):
+        read(path)
+
+
 def test_a_missing_file_is_the_systems_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read(tmp_path / "none.onnx")

@@ -483,6 +483,17 @@ def test_a_model_that_onnx_runtime_cannot_load_is_named_with_its_words(tmp_path:
         quantize(tmp_path / "nonsense.onnx", ROWS)
 
 
+def test_an_input_whose_name_is_no_text_is_damage(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """And ONNX Runtime's account of it is not printed."""
+    path = tmp_path / "damaged.onnx"
+    path.write_bytes(exported("torch_pair_script_17").read_bytes().replace(b"numbers", b"number\xff"))
+
+    with pytest.raises(ValueError, match=r"damaged\.onnx: is damaged: it has names that are no text"):
+        quantize(path, sample_for(exported("torch_pair_script_17")))
+
+    assert capfd.readouterr() == ("", "")
+
+
 def test_rows_of_another_shape_are_refused(folder: Path, tmp_path: Path) -> None:
     """Rows that the model cannot take are told beside what it takes."""
     with pytest.raises(ValueError, match=r"sample is FP32 \[300, 5\], but .* 'rows' is FP32 \[-1, 64\]"):

@@ -153,17 +153,30 @@ def test_what_a_branch_uses_stays(tmp_path: Path) -> None:
     assert integer_layers(proto.graph) == 1
 
 
-def test_an_error_is_one_line_without_places_in_foreign_source() -> None:
-    told = (
-        "[ONNXRuntimeError] : 1 : FAIL : Non-zero status code returned while running Reshape node. Name:'r' "
-        "Status Message: /a/b/reshape_helper.h:91 onnxruntime::ReshapeHelper(const onnxruntime::TensorShape&, bool) "
-        "size was false. Input shape:{1}\nmore"
-    )
-
-    assert first_line(RuntimeError(told)) == (
-        "Non-zero status code returned while running Reshape node. Name:'r' size was false. Input shape:{1}"
-    )
-    assert first_line(KeyError()) == "KeyError"
+@pytest.mark.parametrize(
+    ("told", "line"),
+    [
+        (
+            (
+                "[ONNXRuntimeError] : 1 : FAIL : Non-zero status code returned while running Reshape node. Name:'r' Status "
+                "Message: /a/b/reshape_helper.h:91 onnxruntime::ReshapeHelper(const onnxruntime::TensorShape&, bool) size "
+                "was false. Input shape:{1}\nmore"
+            ),
+            "Non-zero status code returned while running Reshape node. Name:'r' size was false. Input shape:{1}",
+        ),
+        (
+            (
+                "[ONNXRuntimeError] : 1 : FAIL : /a/model_load_utils.h:46 void onnxruntime::model_load_utils::"
+                "Validate(const std::unordered_map<std::__cxx11::basic_string<char>, int>&, bool, int) Only opset 26 (of 99)."
+            ),
+            "Only opset 26 (of 99).",
+        ),
+        ("/a/b.cc:1 T* onnxruntime::f() const [with T = float] no", "no"),
+        ("", "RuntimeError"),
+    ],
+)
+def test_an_error_is_one_line_without_places_in_foreign_source(told: str, line: str) -> None:
+    assert first_line(RuntimeError(told)) == line
 
 
 def test_logging_is_as_it_was_afterwards() -> None:
