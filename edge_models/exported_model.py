@@ -91,7 +91,8 @@ def weighty_layers(onnx: Any, graph: Any) -> list[str]:
     types = {tensor.name: tensor.data_type for tensor in graph.initializer}
     for node in graph.node:
         if node.op_type == "Constant":
-            types[node.output[0]] = next((a.t.data_type for a in node.attribute if a.name == "value"), 0)
+            kind = next((a.t.data_type for a in node.attribute if a.name == "value"), 0)
+            types.update(dict.fromkeys(node.output, kind))
     found = []
     for node in graph.node:
         weights = [types[name] for name in node.input[:2] if name in types]
@@ -160,14 +161,14 @@ def _without_zip_maps(onnx: Any, model: Any) -> Iterator[str]:
     """Give the tensor in place of the maps that are made of it; yield a note for each."""
     outputs = {value.name: value for value in model.graph.output}
     for node in model.graph.node:
-        if node.op_type != "ZipMap" or node.output[0] not in outputs:
+        if node.op_type != "ZipMap" or outputs.keys().isdisjoint(node.output):
             continue
         labels = [
             label.decode() if isinstance(label, bytes) else str(label)
             for attribute in node.attribute
             for label in (*attribute.strings, *attribute.ints)
         ]
-        (name,) = node.output
+        name = node.output[0]
         tensor = onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [None, len(labels)])
         outputs[name].CopyFrom(tensor)
         node.CopyFrom(onnx.helper.make_node("Identity", list(node.input), [name], name=node.name))

@@ -155,6 +155,14 @@ def test_zip_map_is_left_out_and_said() -> None:
     assert "ZipMap" not in {node.op_type for node in model.proto.graph.node}
 
 
+def test_a_zip_map_that_gives_nothing_is_left_to_onnx_runtime(tmp_path: Path) -> None:
+    """A damaged node is not tripped over here; what it is worth, the session says."""
+    model = onnx.load(exported("skl_logistic_zipmap_text"))
+    del model.graph.node[-1].output[:]
+
+    assert read(saved(model, tmp_path / "damaged.onnx")).notes == ()
+
+
 def test_local_functions_are_put_in_place(tmp_path: Path) -> None:
     """The quantizer sees operators only."""
     function = helper.make_function(
