@@ -142,7 +142,8 @@ class _Work:
             # The session names a file that nobody knows.
             told = str(error).replace(str(file), str(model))
             reason = f": {first_line(error.__cause__)}" if error.__cause__ else ""
-            raise ValueError(told + reason) from error
+            advice = "; export it in float32, for an operator set that ONNX Runtime has"
+            raise ValueError(told + reason + (advice if reason else "")) from error
         except UnicodeError as error:
             raise ValueError(f"{model}: is damaged: it has names that are no text") from error
 
