@@ -17,6 +17,7 @@ from rich.progress import Progress
 from edge_models.certify import DEFER_ALL, save_certificate
 from edge_models.confidence import MEASURES
 from edge_models.errors import ModelError
+from gateway.commands import quantize
 from gateway.commands.arguments import add_command, add_group
 from gateway.core.errors import GatewayError
 from gateway.core.tensor import Array
@@ -28,12 +29,6 @@ CERTIFY_EXAMPLES = """\
 The sample is an array of inputs as the model takes them, [n, ...], that neither model was trained on.
 Run it on the kind of machine that serves: int8 kernels differ between instruction sets, and a gateway
 refuses a certificate of another one.
-"""
-QUANTIZE_EXAMPLES = """\
-  edgeway model quantize --model edge-fp32.onnx --sample train.npy --out edge/digits/2/model.onnx
-
-The sample sets the ranges of activations; take it from the training data, never from the data that
-`edgeway model certify` gets.
 """
 SHOW_EXAMPLES = "  edgeway model show edge/digits/1/model.onnx\n"
 
@@ -55,11 +50,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--score", default="max_probability", choices=sorted(MEASURES), help="confidence")
     parser.add_argument("--alpha", type=float, default=0.02, help="most that may differ from central (0.02)")
     parser.add_argument("--delta", type=float, default=0.05, help="risk that the proof is wrong (0.05)")
-    about = "make a static int8 (QDQ) edge model of a float one"
-    parser = add_command(group, "quantize", _quantize, about=about, examples=QUANTIZE_EXAMPLES)
-    parser.add_argument("--model", required=True, type=Path, metavar="ONNX", help="the float model")
-    parser.add_argument("--sample", required=True, type=Path, metavar="NPY", help="inputs [n, ...]")
-    parser.add_argument("--out", required=True, type=Path, metavar="ONNX", help="where the int8 model goes")
+    quantize.add_to(group)
     parser = add_command(
         group, "show", _show, about="tell what a model takes, gives and is", examples=SHOW_EXAMPLES
     )
@@ -97,24 +88,6 @@ def _certify(options: argparse.Namespace) -> int:
             f"answers {proof.coverage:.1%} of {proof.n} rows, {proof.k} of them unlike central; "
             f"risk <= {proof.upper_bound:.2%} with confidence {1 - proof.delta:.0%}"
         )
-        return 0
-
-    return _reported(work)
-
-
-def _quantize(options: argparse.Namespace) -> int:
-    def work() -> int:
-        from edge_models.quantize import quantize_static_qdq  # noqa: PLC0415 - needs the extra `models`
-
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            quantize_static_qdq(options.model, options.out, _load(options.sample))
-        except (ValueError, OSError):
-            raise
-        except Exception as error:  # onnx's own errors share no base class
-            raise ValueError(f"{options.model} cannot be quantized: {str(error).splitlines()[0]}") from error
-        size = options.model.stat().st_size / options.out.stat().st_size
-        print(f"{options.out}: {options.out.stat().st_size:,} bytes, {size:.1f} times smaller")
         return 0
 
     return _reported(work)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import sys
+import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
+from edge_models import quantize as quantize_module
 from edge_models.isa import instruction_set_class
-from edge_models.quantize import quantize_static_qdq
+from edge_models.quantize import quantize, quantize_static_qdq, write_whole
+from edge_models.session import Session
+from edge_models.static_qdq import StaticQdq
 from gateway.core.tensor import Array
+from tests.edge_models.exported_models import FOLDER as EXPORTED
+from tests.edge_models.exported_models import exported, sample_for
 
 FEATURES, HIDDEN, CLASSES = 64, 16, 5
 CHANCE = np.random.default_rng(5)
@@ -172,6 +178,272 @@ def test_the_same_model_and_rows_give_the_same_file(folder: Path, tmp_path: Path
     assert (tmp_path / "again.onnx").read_bytes() == (folder / "int8.onnx").read_bytes()
 
 
+# What exporters make
+
+
+QUANTIZED = {
+    "skl_mlp": 2,
+    "skl_mlp_binary": 2,
+    "skl_mlp_regressor": 2,
+    "skl_mlp_text": 2,
+    "skl_mlp_zipmap": 2,
+    "skl_mlp_zipmap_columns": 2,
+    "skl_mlp_zipmap_text": 2,
+    "skl_mixed_columns": 3,
+    "torch_linear_script_13": 3,
+    "torch_linear_script_fixed_17": 3,
+    "torch_open_weights_script_9": 3,
+    "torch_linear_dynamo_18": 3,
+    "torch_linear_dynamo_external_20": 3,
+    "torch_conv_script_13": 3,
+    "torch_conv_script_fixed_20": 3,
+    "torch_conv_dynamo_20": 3,
+    "torch_conv_dynamo_fixed_18": 3,
+    "torch_pair_script_17": 3,
+    "torch_pair_dynamo_18": 3,
+    "torch_transformer_dynamo_18": 4,
+    "keras_dense_export": 2,
+    "keras_dense_tf2onnx_15": 2,
+    "keras_conv_export": 3,
+    "keras_conv_tf2onnx_15": 3,
+    "keras_conv_tf2onnx_18": 3,
+    "keras_pair_export": 3,
+    "keras_pair_tf2onnx_15": 3,
+}
+"""Layers with weights, all of which become int8."""
+
+USELESS = {
+    "skl_logistic": "nothing to quantize, no Conv, Gemm or MatMul with constant weights, only LinearClassifier",
+    "skl_logistic_zipmap_text": "nothing to quantize",
+    "skl_forest": "nothing to quantize, .* only TreeEnsembleClassifier",
+    "torch_arithmetic_script_14": "nothing to quantize",
+    "skl_mlp_tiny": r"quantizing made it larger \([0-9,]+ bytes instead of 1,183\)",
+    "torch_lstm_script_15": "quantizing made it larger",
+}
+REFUSED = {
+    "skl_mlp_double": "weights are DOUBLE, but int8 is made of FLOAT ones: export the model in float32",
+    "torch_half_script_17": "weights are FLOAT16, but",
+    "torch_traced_size_script_17": r"cannot run on the sample, fed rows \[200, 32\]: .*requested shape:\{2,8,8\}; if",
+}
+
+
+def test_every_exporters_file_is_judged() -> None:
+    """A new one below tests/data/onnx has to be put into one of the three groups."""
+    assert {*QUANTIZED, *USELESS, *REFUSED} == {path.stem for path in EXPORTED.glob("*.onnx")}
+
+
+@pytest.mark.parametrize("name", QUANTIZED)
+def test_an_exporters_model_is_made_int8_and_compared(name: str, tmp_path: Path) -> None:
+    """What is returned loads where it is served, takes and gives the same, and every output was compared."""
+    path = exported(name)
+    sample = sample_for(path)
+
+    made = quantize(path, sample)
+
+    out = tmp_path / "int8.onnx"
+    out.write_bytes(made.content)
+    session = Session(out)
+    assert made.useless == ""
+    assert made.layers == (QUANTIZED[name], QUANTIZED[name])
+    assert len(made.content) < made.size
+    assert made.rows == 200
+    assert [difference.name for difference in made.differences] == [spec.name for spec in session.outputs]
+    for difference in made.differences:
+        assert difference.same is None or difference.same > 0.9
+    assert set(sample) == {spec.name for spec in session.inputs}
+
+
+@pytest.mark.parametrize("name", USELESS)
+def test_what_quantizing_cannot_help_is_kept(name: str) -> None:
+    """And nothing is returned that somebody could serve by mistake."""
+    made = quantize(exported(name), sample_for(exported(name)))
+
+    assert re.search(USELESS[name], made.useless)
+    assert made.useless.endswith(": keep the original")
+    assert (made.content, made.differences) == (b"", ())
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_quantized_is_told_why(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"{name}\.onnx: .*{REFUSED[name]}"):
+        quantize(exported(name), sample_for(exported(name)))
+
+
+def test_the_comparison_tells_the_truth(tmp_path: Path) -> None:
+    """Its figures are those that both files give when they are run by hand."""
+    path = exported("keras_pair_export")
+    sample = sample_for(path)
+    made = quantize(path, sample)
+    (tmp_path / "int8.onnx").write_bytes(made.content)
+
+    old, new = (open_model(file).run(None, sample) for file in (path, tmp_path / "int8.onnx"))
+
+    kind, size = made.differences
+    assert kind.worst == pytest.approx(np.abs(old[0] - new[0]).max())
+    assert kind.same == (old[0].argmax(1) == new[0].argmax(1)).mean()
+    assert size.worst == pytest.approx(np.abs(old[1] - new[1]).max())
+    assert size.same == ((old[1] >= 0.5) == (new[1] >= 0.5)).mean()
+
+
+def test_the_maps_of_skl2onnx_are_compared_by_value() -> None:
+    """The tensor in their place holds what the maps held."""
+    path = exported("skl_mlp_zipmap_text")
+    sample = sample_for(path)
+    made = quantize(path, sample)
+
+    maps = open_model(path).run(["output_probability"], sample)[0]
+    tensor = open_bytes(made.content).run(["output_probability"], sample)[0]
+
+    labels = [f"digit {digit}" for digit in range(10)]
+    assert np.abs(
+        np.array([[row[label] for label in labels] for row in maps]) - tensor
+    ).max() == pytest.approx(made.differences[1].worst)
+    assert any("digit 0, digit 1" in note for note in made.notes)
+
+
+def open_bytes(content: bytes) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def test_a_fixed_batch_leaves_rows_over_and_says_so() -> None:
+    """The model takes two rows at a time."""
+    path = exported("torch_linear_script_fixed_17")
+
+    made = quantize(path, sample_for(path, rows=21))
+
+    assert made.rows == 20
+    assert "the last 1 rows of the sample do not fill a run of the model: not used" in made.notes
+    assert "the sample has 20 rows: ranges are better measured on some hundred" in made.notes
+
+
+def test_every_feed_is_heard_of() -> None:
+    """Twice per feed: when ranges are measured, when both models are compared."""
+    path = exported("torch_linear_script_13")
+    heard: list[tuple[str, int, int]] = []
+
+    quantize(path, sample_for(path, rows=600), progress=lambda *step: heard.append(step))
+
+    assert heard == [("preparing", 0, 1)] + [
+        (step, done, 3) for step in ("measuring ranges", "comparing") for done in (1, 2, 3)
+    ]
+
+
+# Answers that cannot be compared
+
+
+def ending_in(path: Path, end: str, *, bias: float = 0) -> Path:
+    """Write a model of one layer, ``rows[0] - 0.505 rows[1] + bias`` in each column, and an operator after it."""
+    weight = np.zeros((FEATURES, HIDDEN), np.float32)
+    weight[0], weight[1] = 1, -0.505
+    layer = helper.make_node("Gemm", ["rows", "w", "b"], ["scores"], name="scores")
+    graph = helper.make_graph(
+        [layer, helper.make_node(end, ["scores"], ["end"], name="end")],
+        "ends",
+        [helper.make_tensor_value_info("rows", TensorProto.FLOAT, ["n", FEATURES])],
+        [helper.make_tensor_value_info("end", TensorProto.FLOAT, ["n", HIDDEN])],
+        [
+            numpy_helper.from_array(weight, "w"),
+            numpy_helper.from_array(np.full(HIDDEN, bias, np.float32), "b"),
+        ],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    return path
+
+
+def balanced() -> Array:
+    """Rows with which that layer gives just more than nothing."""
+    rows = np.zeros((200, FEATURES), np.float32)
+    rows[:, 0] = np.linspace(0.1, 1, len(rows))
+    rows[:, 1] = rows[:, 0] * (0.9999 / 0.505)
+    return rows
+
+
+def test_an_int8_model_that_answers_nan_is_never_returned(tmp_path: Path) -> None:
+    """The square root of what is just above nothing is NaN once rounding has put it just below."""
+    model = ending_in(tmp_path / "sqrt.onnx", "Sqrt")
+    assert np.isfinite(run(open_model(model), balanced())).all()
+
+    with pytest.raises(ValueError, match=r"sqrt\.onnx: the int8 model is not kept: its output 'end' is NaN"):
+        quantize(model, balanced())
+
+
+def test_a_float_model_that_answers_nan_proves_nothing(tmp_path: Path) -> None:
+    model = ending_in(tmp_path / "log.onnx", "Log", bias=-5)
+
+    with pytest.raises(ValueError, match="the float model's output 'end' is NaN on the sample"):
+        quantize(model, balanced())
+
+
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [("keras_dense_export", "its outputs are Identity:0 instead of logits"), ("skl_mlp", "its inputs are X")],
+)
+def test_another_signature_is_never_returned(other: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the tools make: if it takes or gives something else, it is not the model."""
+    stranger = onnx.load(exported(other))
+    monkeypatch.setattr(StaticQdq, "make", lambda *_args, **_options: (stranger, ""))
+    monkeypatch.setattr(quantize_module, "integer_layers", lambda _graph: 1)
+    model = exported("torch_linear_script_13")
+
+    with pytest.raises(ValueError, match=f"the int8 model is not kept: {says}"):
+        quantize(model, sample_for(model))
+
+
+# Files
+
+
+def test_writing_keeps_the_old_file_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    out = tmp_path / "out.onnx"
+    out.write_bytes(b"old")
+
+    write_whole(out, b"new")
+
+    assert out.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """A full disk, a vanished folder, Ctrl-C between: the draft is gone, the old file is there."""
+    out = tmp_path / "out.onnx"
+    out.write_bytes(b"old")
+
+    def fail(*_args: object) -> None:
+        raise KeyboardInterrupt if step == "fsync" else OSError(28, "No space left on device")
+
+    monkeypatch.setattr(*((os, "fsync", fail) if step == "fsync" else (Path, "replace", fail)))
+    with pytest.raises(KeyboardInterrupt if step == "fsync" else OSError):
+        write_whole(out, b"new")
+
+    assert out.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_new_file_has_the_rights_that_any_file_gets(tmp_path: Path) -> None:
+    """A gateway that runs as somebody else has to be able to read it."""
+    before = os.umask(0o022)
+    try:
+        write_whole(tmp_path / "out.onnx", b"new")
+    finally:
+        os.umask(before)
+
+    assert (tmp_path / "out.onnx").stat().st_mode & 0o777 == 0o644
+
+
+def test_what_is_useless_is_not_written(tmp_path: Path) -> None:
+    out = tmp_path / "out.onnx"
+
+    with pytest.raises(ValueError, match="larger"):
+        quantize_static_qdq(exported("skl_mlp_tiny"), out, sample_for(exported("skl_mlp_tiny"))["X"])
+
+    assert not out.exists()
+
+
 # Refusals
 
 
@@ -183,37 +455,51 @@ def test_no_rows_are_refused(folder: Path, tmp_path: Path) -> None:
 
 def test_an_unknown_input_is_refused_by_name(folder: Path, tmp_path: Path) -> None:
     """The message names the inputs that there are."""
-    with pytest.raises(ValueError, match="the model takes rows: name the one input"):
+    with pytest.raises(ValueError, match="the model takes rows, but the sample holds pixels"):
         quantize_static_qdq(folder / "float.onnx", tmp_path / "out.onnx", ROWS, input_name="pixels")
 
 
-@pytest.mark.parametrize("content", [b"", b"no model", None])
-def test_what_is_no_model_is_named_and_the_old_file_stays(tmp_path: Path, content: bytes | None) -> None:
-    """A broken or missing model is a ValueError with its path; what was at ``out`` is not touched."""
+@pytest.mark.parametrize("content", [b"", b"no model"])
+def test_what_is_no_model_is_named_and_the_old_file_stays(tmp_path: Path, content: bytes) -> None:
+    """A broken model is a ValueError with its path; what was at ``out`` is not touched."""
     broken, out = tmp_path / "broken.onnx", tmp_path / "out.onnx"
-    if content is not None:
-        broken.write_bytes(content)
+    broken.write_bytes(content)
     out.write_bytes(b"old")
 
-    with pytest.raises(ValueError, match=r"cannot quantize .*broken\.onnx"):
+    with pytest.raises(ValueError, match=r"broken\.onnx: is not an ONNX model"):
         quantize_static_qdq(broken, out, ROWS)
 
     assert out.read_bytes() == b"old"
-    assert not (tmp_path / "out.onnx.draft").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["broken.onnx", "out.onnx"]
+
+
+def test_a_model_that_onnx_runtime_cannot_load_is_named_with_its_words(tmp_path: Path) -> None:
+    """Not the name of the copy that was tried."""
+    model = onnx.load(write_model(tmp_path / "float.onnx"))
+    model.graph.node[0].op_type = "Nonsense"
+    onnx.save(model, tmp_path / "nonsense.onnx")
+
+    with pytest.raises(ValueError, match=r"^\S+/nonsense\.onnx: is not a model that .* can load .*Nonsense"):
+        quantize(tmp_path / "nonsense.onnx", ROWS)
+
+
+def test_an_input_whose_name_is_no_text_is_damage(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """And ONNX Runtime's account of it is not printed."""
+    path = tmp_path / "damaged.onnx"
+    path.write_bytes(exported("torch_pair_script_17").read_bytes().replace(b"numbers", b"number\xff"))
+
+    with pytest.raises(ValueError, match=r"damaged\.onnx: is damaged: it has names that are no text"):
+        quantize(path, sample_for(exported("torch_pair_script_17")))
+
+    assert capfd.readouterr() == ("", "")
 
 
 def test_rows_of_another_shape_are_refused(folder: Path, tmp_path: Path) -> None:
-    """Rows that the model cannot take are named as its problem, not as a traceback of the library."""
-    with pytest.raises(ValueError, match=r"cannot quantize .*float\.onnx"):
+    """Rows that the model cannot take are told beside what it takes."""
+    with pytest.raises(ValueError, match=r"sample is FP32 \[300, 5\], but .* 'rows' is FP32 \[-1, 64\]"):
         quantize_static_qdq(folder / "float.onnx", tmp_path / "out.onnx", ROWS[:, :5])
 
 
-@pytest.mark.parametrize("missing", ["onnx", "onnxruntime.quantization.shape_inference"])
-def test_the_missing_extra_is_named(
-    monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path, missing: str
-) -> None:
-    """Without onnx or sympy the message says what to install."""
-    monkeypatch.setitem(sys.modules, missing, None)
-
-    with pytest.raises(ValueError, match=r"edgeway\[models,cpu\]"):
-        quantize_static_qdq(folder / "float.onnx", tmp_path / "out.onnx", ROWS)
+def test_an_int8_model_is_not_quantized_again(folder: Path) -> None:
+    with pytest.raises(ValueError, match=r"quantized already \(it has DequantizeLinear, QuantizeLinear\)"):
+        quantize(folder / "int8.onnx", ROWS)

@@ -23,11 +23,6 @@ def certify(sample: Path | str, out: Path | str = "x", central: str = CENTRAL) -
     return main(["model", "certify", *pair, "--sample", str(sample), "--out", str(out)])
 
 
-def quantize(model: str, sample: str, out: Path) -> int:
-    """Quantize a model, as from the command line."""
-    return main(["model", "quantize", "--model", model, "--sample", sample, "--out", str(out)])
-
-
 @pytest.fixture
 def sample(tmp_path: Path) -> str:
     """Four hundred calibration inputs on disk."""
@@ -98,14 +93,6 @@ def test_sample_that_proves_nothing_fails(tmp_path: Path, capsys) -> None:
     assert "prove no threshold safe" in capsys.readouterr().err
 
 
-def test_quantizing_twice_is_refused(tmp_path: Path, sample: str, capsys) -> None:
-    """An int8 model cannot be quantized again, and the message is one line."""
-    code = quantize(EDGE, sample, tmp_path / "x.onnx")
-
-    assert code == 2
-    assert capsys.readouterr().err.count("\n") == 1
-
-
 def test_corrupt_model_is_named(tmp_path: Path, capsys) -> None:
     """A file that is no model exits 2 and is named."""
     file = tmp_path / "broken.onnx"
@@ -113,15 +100,6 @@ def test_corrupt_model_is_named(tmp_path: Path, capsys) -> None:
 
     assert main(["model", "show", str(file)]) == 2
     assert str(file) in capsys.readouterr().err
-
-
-def test_quantize_makes_a_smaller_model(tmp_path: Path, sample: str, capsys) -> None:
-    """A float model becomes int8 and still answers."""
-    out = tmp_path / "int8.onnx"
-
-    assert quantize(CENTRAL, sample, out) == 0
-    assert out.stat().st_size < Path(CENTRAL).stat().st_size / 2
-    assert "times smaller" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
