@@ -29,6 +29,7 @@ from gateway.config.document import ConfigError
 from gateway.config.settings import Settings, host_and_port, load_settings
 from gateway.listeners.admin import AdminListener
 from gateway.listeners.switches import LogSwitches, TraceSwitches
+from gateway.listeners.transport.binding import bind
 
 _LOG: Final = logging.getLogger("edgeway.workers")
 
@@ -171,12 +172,9 @@ class Supervisor:
             address = getattr(self._settings.listen, name)
             if address is None:
                 continue
-            host, port = host_and_port(address)
             try:
-                family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-                self._sockets[name] = socket.create_server(
-                    (host, port), family=family, backlog=self._settings.listen.transport.backlog
-                )
+                backlog = self._settings.listen.transport.backlog
+                self._sockets[name] = bind(*host_and_port(address), backlog)
             except OSError as error:
                 raise StartError(f"cannot listen on {address}: {error.strerror or error}") from error
             lifetimes.callback(self._sockets[name].close)

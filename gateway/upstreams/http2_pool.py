@@ -59,6 +59,7 @@ class Http2Pool:
         self._waiting: deque[asyncio.Future[Http2Connection]] = deque()
         self._sweep: asyncio.TimerHandle | None = None
         self._drained: asyncio.Future[None] | None = None
+        self._problem: BaseException | None = None
         self._closed = False
 
     def __repr__(self) -> str:
@@ -98,10 +99,37 @@ class Http2Pool:
                 except asyncio.CancelledError:
                     connection.cancel(number)
                     raise
+            except LostError:
+                self._dialer.addresses.failed(connection.address)
+                raise
             except NotProcessedError:
                 if again or self._closed:
                     raise
                 again = True
+
+    def hurry(self) -> None:
+        """Connect at once when the next call comes: somebody is there."""
+        self._backoff.succeeded()
+
+    def renew(self) -> None:
+        """Send nothing more over the connections that are open; calls under way may still end well."""
+        for connection in list(self._open):
+            connection.retire()
+
+    def move(self) -> bool:
+        """Leave the addresses in use for others; return whether there are some worth trying."""
+        if not self._dialer.addresses.leave(each.address for each in self._open):
+            return False
+        self.renew()
+        return True
+
+    async def refresh(self) -> None:
+        """Look the name up again, and leave the addresses that it has no longer."""
+        addresses = self._dialer.addresses
+        await addresses.resolve()
+        for connection in list(self._open):
+            if connection.address not in addresses:
+                connection.retire()
 
     async def aclose(self, grace_s: float | None = None) -> None:
         """Take no more calls; those under way get ``grace_s`` seconds to end, then they fail."""
@@ -199,8 +227,9 @@ class Http2Pool:
                 connection.close()
                 raise
         except (OSError, FramingError, LostError) as error:
+            self._problem = error
             self._backoff.failed(self._loop.time())
-            self._refuse_waiting(error)
+            self._refuse_waiting()
             return
         finally:
             self._dial = None
@@ -210,17 +239,18 @@ class Http2Pool:
             self._refuse_waiting()
             return
         self._backoff.succeeded()
+        self._problem = None
         self._open.append(connection)
         self.freed(connection)
 
     def _make(self) -> Http2Connection:
         return Http2Connection(self._client(), self._limits, self)
 
-    def _refuse_waiting(self, cause: Exception | None = None) -> None:
+    def _refuse_waiting(self) -> None:
         for waiting in self._waiting:
             if not waiting.done():
                 error = UnreachableError()
-                error.__cause__ = cause
+                error.__cause__ = self._problem
                 waiting.set_exception(error)
         self._waiting.clear()
 

@@ -30,7 +30,9 @@ def test_strangers_text_is_cut_and_cleaned() -> None:
 
 def test_what_a_server_quotes_is_masked() -> None:
     """Values, names in quotes and addresses are somebody's; what went wrong is anybody's."""
-    assert masked("could not convert 'secret' to float at 10.0.0.7:8001") == "could not convert … to float at …"
+    assert (
+        masked("could not convert 'secret' to float at 10.0.0.7:8001") == "could not convert … to float at …"
+    )
     assert masked('no such user "anna"') == "no such user …"
     assert masked("connection reset by peer") == "connection reset by peer"
 
