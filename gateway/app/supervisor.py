@@ -146,12 +146,18 @@ class Supervisor:
 
     async def report(self) -> Mapping[str, Any]:
         """Tell what the workers are."""
+        endpoints = await self._crew.endpoints()
         return {
             "ready": self._is_ready,
             "role": self._settings.role,
             "region": self._settings.region,
             "workers": [
-                {"number": w.number, "process": w.process.pid, "ready": w.is_ready}
+                {
+                    "number": w.number,
+                    "process": w.process.pid,
+                    "ready": w.is_ready,
+                    **({"endpoints": endpoints[w.number]} if w.number in endpoints else {}),
+                }
                 for w in sorted(self._workers.values(), key=lambda worker: worker.number)
             ],
         }

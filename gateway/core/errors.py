@@ -60,6 +60,7 @@ WORDS: Final = {
     "tls": "the TLS handshake failed",
     "protocol": "its answer breaks the protocol",
     "not_ready": "its health check says not ready",
+    "cancelled": "it cancelled the call",
     "error": "it failed",
 }
 """Reasons in words; any other is a status that was answered."""

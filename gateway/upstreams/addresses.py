@@ -60,6 +60,8 @@ class Addresses:
 
     def failed(self, address: str) -> None:
         """Try ``address`` after the others for a while."""
+        if address not in self._found:
+            return
         count, _ = self._failures.get(address, (0, 0.0))
         suspect_s = min(_SUSPECT_S * 2 ** min(count, _DOUBLINGS), _LONGEST_S)
         self._failures[address] = (count + 1, _now() + suspect_s)

@@ -119,6 +119,14 @@ class Failures:
         """Return the error of a call that ended with its request's own time: nobody is to blame."""
         return GatewayError(Fault.DEADLINE, f"endpoint '{self._endpoint}' {_WORDS[Fault.DEADLINE]}")
 
+    def cancelled(self, said: str = "") -> GatewayError:
+        """Return the error of a call that the other side cancelled: another attempt may be, too."""
+        return GatewayError(
+            Fault.UNAVAILABLE,
+            f"endpoint '{self._endpoint}' cancelled the call",
+            why=Why("cancelled", said, answered=True, of_model=True),
+        )
+
     def too_large(self, most_bytes: int) -> GatewayError:
         """Return the error of an answer that is larger than we take: it would be again, anywhere."""
         return GatewayError(

@@ -65,6 +65,9 @@ _FAILED: Final = (
 )
 """The ways in which a call ends without an answer."""
 
+_RESETS: Final = frozenset({grpc_call.INTERNAL, grpc_call.CANCELLED})
+"""What resets stand for that say nothing but that the call is over: a server that stops sends them."""
+
 _UNKNOWN_METHOD: Final = frozenset({5, 12})
 """NOT_FOUND, UNIMPLEMENTED."""
 
@@ -268,7 +271,7 @@ class GrpcUpstream:
             case LateError():
                 late = grpc_call.StatusError(grpc_call.DEADLINE_EXCEEDED)
                 named = self._translate(late, deadline, ends)
-            case ResetError() if (code := grpc_call.code_of_reset(error.code)) != grpc_call.INTERNAL:
+            case ResetError() if (code := grpc_call.code_of_reset(error.code)) not in _RESETS:
                 named = self._translate(grpc_call.StatusError(code), deadline, ends)
             case TooLargeError():
                 named = self._failures.too_large(self._max_message_bytes)
@@ -297,8 +300,10 @@ class GrpcUpstream:
         if fault is Fault.OVERLOADED and _TOO_LARGE in said:
             return self._too_large()
         if fault is Fault.CANCELLED:
-            # The other side gave up. It does so when it stops, and servers also end late calls so.
-            fault = Fault.DEADLINE if self._clock.now() >= ends else Fault.UNAVAILABLE
+            if self._clock.now() < ends:
+                return self._failures.cancelled(said)
+            # Servers also end late calls so.
+            fault = Fault.DEADLINE
         if fault is Fault.DEADLINE and self._clock.now() >= deadline - LENIENCY_S:
             return self._failures.late()
         status = grpc_call.name_of(error.code)

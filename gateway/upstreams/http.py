@@ -299,8 +299,8 @@ class HttpUpstream:
             # Overload, when the other side is an Edgeway: the two faults share a status.
             fault = Fault.OVERLOADED
         elif fault is Fault.CANCELLED:
-            # The other side gave up, as it does when it stops; our caller is still there.
-            fault = Fault.UNAVAILABLE
+            # Our caller is still there.
+            return self._failures.cancelled(decode_error(answer))
         elif fault is Fault.DEADLINE and self._clock.now() >= deadline - LENIENCY_S:
             return self._failures.late()
         said = decode_error(answer)

@@ -33,7 +33,7 @@ class Server:
                 self.asked += 1
                 writer.write(self.metadata)
                 continue
-            length = int(head.partition("content-length: ")[2].split("\r\n")[0])
+            length = int(head.partition("\r\ncontent-length: ")[2].split("\r\n")[0])
             self.bodies.append((head, await reader.readexactly(length)))
             writer.write(http(200, ANSWER, close=False))
 

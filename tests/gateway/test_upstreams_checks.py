@@ -220,7 +220,7 @@ async def both(monkeypatch):
             writers[host].append(writer)
             try:
                 while head := await reader.readuntil(b"\r\n\r\n"):
-                    length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+                    length = int(head.lower().partition(b"\r\ncontent-length: ")[2].split(b"\r\n")[0])
                     await reader.readexactly(length)
                     counts[host] += 1
                     writer.write(http(200, ANSWER, close=False))

@@ -128,7 +128,7 @@ async def test_foreign_servers_count_as_central():
     ("code", "expected"),
     [
         (grpc.StatusCode.UNAVAILABLE, (Fault.UNAVAILABLE, True, True)),
-        (grpc.StatusCode.CANCELLED, (Fault.UNAVAILABLE, True, True)),
+        (grpc.StatusCode.CANCELLED, (Fault.UNAVAILABLE, False, False)),
         (grpc.StatusCode.DEADLINE_EXCEEDED, (Fault.DEADLINE, True, True)),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, (Fault.OVERLOADED, True, False)),
         (grpc.StatusCode.INTERNAL, (Fault.INTERNAL, False, True)),

@@ -128,7 +128,7 @@ async def test_a_name_that_no_header_can_carry():
         (504, (Fault.DEADLINE, True, True)),
         (429, (Fault.OVERLOADED, True, False)),
         (408, (Fault.DEADLINE, True, False)),
-        (499, (Fault.UNAVAILABLE, True, False)),
+        (499, (Fault.UNAVAILABLE, False, False)),
         (302, (Fault.INTERNAL, False, False)),
         (204, (Fault.INTERNAL, False, False)),
     ],
