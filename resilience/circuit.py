@@ -55,6 +55,7 @@ class Circuit:
         )
         self._state = STATE_CLOSED
         self._ejections = 0
+        self._reason = ""
         self._open_until = 0.0
         self._spell: _Pass | None = _Pass(self)
         self._probe: ref[_Pass] | None = None
@@ -106,8 +107,9 @@ class Circuit:
         elif self._ends_probe(pass_):
             self._machine.call(_succeed)
 
-    def take_failure(self, pass_: _Pass) -> None:
+    def take_failure(self, pass_: _Pass, reason: str) -> None:
         """The call of ``pass_`` is evidence against the endpoint."""
+        self._reason = reason
         if pass_ is self._spell or self._ends_probe(pass_):
             with suppress(_EvidenceError):
                 self._machine.call(_fail)
@@ -134,8 +136,9 @@ class Circuit:
             self._ejections += 1
             ejection_s = min(self._base_s * self._ejections, self._max_s)
             self._open_until = self._clock.now() + ejection_s
-        _log.warning("the circuit of %s is %s", self.name, self.state)
-        self._telemetry.emit(BreakerChanged(self.name, self.state))
+        reason = "" if state == STATE_CLOSED else self._reason
+        _log.warning("the circuit of %s is %s%s", self.name, self.state, f": {reason}" if reason else "")
+        self._telemetry.emit(BreakerChanged(self.name, self.state, reason))
 
 
 class _Pass:
@@ -149,8 +152,8 @@ class _Pass:
     def succeeded(self) -> None:
         self._circuit.take_success(self)
 
-    def failed(self) -> None:
-        self._circuit.take_failure(self)
+    def failed(self, reason: str = "") -> None:
+        self._circuit.take_failure(self, reason)
 
     def left(self) -> None:
         self._circuit.take_leave(self)

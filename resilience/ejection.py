@@ -207,7 +207,10 @@ class Ejection:
         if state == STATE_CLOSED:
             self._failed_checks, self.why = 0, None
         reason = self.why.reason if self.why else ""
-        _log.warning("%s is %s%s", self._name, self.state, f": {self.why}" if self.why else "")
+        # The first time and the last: what is let in and fails may do so for hours.
+        is_news = state == STATE_CLOSED or not self._failed_checks
+        level = logging.WARNING if is_news else logging.DEBUG
+        _log.log(level, "%s is %s%s", self._name, self.state, f": {self.why}" if self.why else "")
         self._telemetry.emit(BreakerChanged(self.endpoint, self.state, reason, self.model))
         if state == STATE_OPEN:
             self.opened()

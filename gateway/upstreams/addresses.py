@@ -9,17 +9,18 @@ from collections.abc import Iterable
 from itertools import zip_longest
 from typing import Final
 
-_SUSPECT_S: Final = 1.0
-_LONGEST_S: Final = 30.0
+_SUSPECT_S: Final = 5.0
+_LONGEST_S: Final = 60.0
 _DOUBLINGS: Final = 16
 
 
 class Addresses:
     """Looks the name up, at most once per ``refresh_s`` seconds, and remembers which addresses failed.
 
-    An address that failed is tried after all others for a while: 1 s, twice as long with each further
-    failure in a row, at most 30 s. The others are in the resolver's order (RFC 6724), the families taking
-    turns (RFC 8305), so that a network in which one of them is broken costs one attempt and not all.
+    An address that failed is tried after all others for a while: 5 s, twice as long with each further
+    failure in a row, at most 60 s; only what it answers acquits it, not that it takes a connection. The
+    others are in the resolver's order (RFC 6724), the families taking turns (RFC 8305), so that a network in
+    which one of them is broken costs one attempt and not all.
 
     Args:
         host: a name, or an address without brackets.
@@ -67,9 +68,10 @@ class Addresses:
         self._failures[address] = (count + 1, _now() + suspect_s)
         self._expires = 0.0
 
-    def succeeded(self, address: str) -> None:
+    def answered(self, address: str) -> None:
         """Forget what was held against ``address``."""
-        self._failures.pop(address, None)
+        if self._failures:
+            self._failures.pop(address, None)
 
     def is_suspect(self, address: str) -> bool:
         """Whether it has failed a while ago."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from gateway.upstreams.addresses import Addresses
 from gateway.upstreams.failures import lack
@@ -71,7 +71,8 @@ class Dialer:
                     address = racing.pop(task)
                     error = task.exception()
                     if error is None:
-                        self._won(address, racing.values())
+                        for slower in racing.values():
+                            self.addresses.failed(slower)
                         return task.result()
                     self._failed(address, error)
                     problem = error
@@ -96,11 +97,6 @@ class Dialer:
                 server_hostname=self._host if self._tls else None,
             )
             return protocol
-
-    def _won(self, address: str, slower: Any) -> None:
-        self.addresses.succeeded(address)
-        for other in slower:
-            self.addresses.failed(other)
 
     def _failed(self, address: str, error: BaseException) -> None:
         if not isinstance(error, OSError) or lack(error) is not None:

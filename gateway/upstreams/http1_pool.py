@@ -10,6 +10,7 @@ from typing import Final
 from gateway.core.tensor import Buffer
 from gateway.upstreams.backoff import Backoff
 from gateway.upstreams.dialing import Dialer, UnreachableError
+from gateway.upstreams.failures import lack
 from gateway.upstreams.http1_connection import ConnectionLostError, Http1Connection
 from gateway.wire.framing.http1_client import Answer, AnswerReader
 
@@ -53,6 +54,7 @@ class Http1Pool:
         self._waiting: deque[asyncio.Future[Http1Connection]] = deque()
         self._sweep: asyncio.TimerHandle | None = None
         self._problem: BaseException | None = None
+        self._given_up = ""
         self._closed = False
 
     def __repr__(self) -> str:
@@ -76,12 +78,13 @@ class Http1Pool:
         while True:
             # On the path of every call: no task, no timer, one future.
             connection = self._idle.pop() if self._idle and not again else await self._acquire()
-            answer = connection.send(verb, head, body, size)
+            pending = connection.send(verb, head, body, size)
             try:
-                return await answer
+                answer = await pending
             except asyncio.CancelledError:
                 # The answer may have come in the very moment; then the connection is somebody else's.
-                if answer.cancelled():
+                if pending.cancelled():
+                    self._given_up = connection.address
                     connection.close()
                 raise
             except ConnectionLostError as error:
@@ -90,6 +93,9 @@ class Http1Pool:
                 if again or self._closed or not error.untouched:
                     raise
                 again = True
+            else:
+                self._dialer.addresses.answered(connection.address)
+                return answer
 
     def hurry(self) -> None:
         """Connect at once when the next call comes: somebody is there."""
@@ -101,7 +107,8 @@ class Http1Pool:
 
     def move(self) -> bool:
         """Leave the addresses in use for others; return whether there are some worth trying."""
-        if not self._dialer.addresses.leave(each.address for each in self._open):
+        used = [self._given_up, *(each.address for each in self._open)]
+        if not self._dialer.addresses.leave(used):
             return False
         self.renew()
         return True
@@ -191,7 +198,8 @@ class Http1Pool:
     def _failed(self, error: Exception | None = None) -> None:
         self._dials_at_once = 1
         self._problem = error
-        self._backoff.failed(self._loop.time())
+        if lack(error) is None:
+            self._backoff.failed(self._loop.time())
         self._refuse_waiting()
 
     def _make(self) -> Http1Connection:

@@ -12,6 +12,7 @@ import msgspec
 from gateway.core.stepping import in_task
 from gateway.upstreams.backoff import Backoff
 from gateway.upstreams.dialing import Dialer, UnreachableError
+from gateway.upstreams.failures import lack
 from gateway.upstreams.http2_connection import (
     Http2Connection,
     LateError,
@@ -224,11 +225,14 @@ class Http2Pool:
                 async with asyncio.timeout(self._settings_timeout_s):
                     await connection.ready
             except BaseException:
+                # It took the connection, and has nothing to say.
+                self._dialer.addresses.failed(connection.address)
                 connection.close()
                 raise
         except (OSError, FramingError, LostError) as error:
             self._problem = error
-            self._backoff.failed(self._loop.time())
+            if lack(error) is None:
+                self._backoff.failed(self._loop.time())
             self._refuse_waiting()
             return
         finally:
@@ -239,6 +243,7 @@ class Http2Pool:
             self._refuse_waiting()
             return
         self._backoff.succeeded()
+        self._dialer.addresses.answered(connection.address)
         self._problem = None
         self._open.append(connection)
         self.freed(connection)

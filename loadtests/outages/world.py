@@ -143,7 +143,9 @@ class World:
         try:
             for process in (*self.centrals, self.edge):
                 await process.start()
-            async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(30)) as session:
+            async with aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(30), connector=aiohttp.TCPConnector(limit=0)
+            ) as session:
                 asking = asyncio.create_task(self._ask_on(session))
                 try:
                     yield

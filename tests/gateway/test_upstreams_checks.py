@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 from collections.abc import Callable
 from typing import Any
@@ -15,13 +16,15 @@ from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError, Why
 from gateway.core.verdict import Verdict
 from gateway.upstreams.checks import is_ready, unreadable
+from gateway.upstreams.grpc import GrpcUpstream
 from gateway.upstreams.http import HttpUpstream
 from gateway.wire.proto import messages
-from tests.fakes.front import EchoService
+from tests.fakes.front import EchoService, fake_front
 from tests.fakes.names import Names
 from tests.fakes.redis_server import free_port
 from tests.fakes.service import request
 from tests.fakes.upstreams import (
+    LISTENERS,
     Foreign,
     aborting,
     before,
@@ -275,6 +278,40 @@ async def test_an_address_that_fails_its_requests_is_left(both):
     assert counts == {"127.0.0.1": 1, "127.0.0.2": 1}
     assert not upstream.move(), "against both something is known"
     await upstream.aclose()
+
+
+@pytest.mark.parametrize("wire", ["http", "grpc"])
+async def test_an_address_that_hangs_is_left(monkeypatch, wire):
+    """It takes connections and says nothing: whoever gave up waiting has no connection left to tell of it."""
+    Names(monkeypatch, ["127.0.0.1", "127.0.0.2"])
+    silent: list[asyncio.StreamWriter] = []
+
+    async def hang(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        silent.append(writer)
+
+    listener = LISTENERS[WIRES[wire]](fake_front(EchoService()))
+    await listener.start("127.0.0.2", 0)
+    server = await asyncio.start_server(hang, "127.0.0.1", listener.port)
+    upstream = (
+        far(listener.port) if wire == "http" else GrpcUpstream("far", f"far:{listener.port}", LoopClock())
+    )
+    for _ in range(2):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await upstream(request())
+    upstream.move()
+
+    async with asyncio.timeout(5):
+        while True:
+            with contextlib.suppress(GatewayError):
+                await upstream(request())
+                break
+
+    await upstream.aclose()
+    await listener.aclose()
+    server.close()
+    for writer in silent:
+        writer.close()
 
 
 async def test_an_address_that_the_name_has_no_longer_is_left(both, monkeypatch):

@@ -141,6 +141,20 @@ async def test_calls_from_before_the_opening_do_not_end_the_probe(telemetry: Rec
 
 
 @virtual_time
+async def test_it_says_why(telemetry: RecordingTelemetry) -> None:
+    """What opened it, and nothing once it is closed."""
+    gate = circuit(telemetry)
+    for _ in range(5):
+        admitted = gate.admit()
+        assert admitted is not None
+        admitted.failed("timeout")
+    await asyncio.sleep(30)
+    call(gate)
+
+    assert [event.reason for event in telemetry.of(BreakerChanged)] == ["timeout", "timeout", ""]
+
+
+@virtual_time
 async def test_a_retired_circuit_is_silent(telemetry: RecordingTelemetry) -> None:
     """Another one may have the name now."""
     gate = circuit(telemetry)
