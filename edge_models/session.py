@@ -51,7 +51,7 @@ _NODE: Final = re.compile(r"while running (?P<kind>\w+) node\. Name:'(?P<name>[^
 _PLACE: Final = re.compile(r"^\S+\.(?:h|cc|cpp|cu):\d+\s+(?:[\w:&*<>,\s]*::[\w:~]+\([^)]*\)(?: const)?\s+)?")
 """Where in ONNX Runtime's source it was raised: a file, a line, perhaps a function."""
 
-_MAX_SAID: Final = 300
+_MAX_MESSAGE: Final = 300
 
 
 def choose_providers(
@@ -199,14 +199,14 @@ def _translated(error: Exception) -> GatewayError:
     if _kind(error) in _KINDS_OF_THE_MACHINE or any(word in text for word in _WORDS_OF_THE_MACHINE):
         _log.warning("a run of ONNX Runtime failed: %s", masked(text))
         return GatewayError(Fault.INTERNAL, "the model failed to run", counts=True)
-    return GatewayError(Fault.INVALID, f"the model cannot use the values of the inputs: {_said(text)}")
+    return GatewayError(Fault.INVALID, f"the model cannot use the values of the inputs: {_words_of(text)}")
 
 
-def _said(text: str) -> str:
+def _words_of(text: str) -> str:
     """Return ONNX Runtime's own words without its source's places and without values."""
     node = _NODE.search(text)
     words = text.rpartition("Status Message: ")[2] if node else text.rpartition(" : ")[2]
-    sentence = printable(" ".join(masked(_PLACE.sub("", words)).split()), _MAX_SAID)
+    sentence = printable(" ".join(masked(_PLACE.sub("", words)).split()), _MAX_MESSAGE)
     if not node:
         return sentence
     name = f" '{printable(node['name'])}'" if node["name"] else ""

@@ -56,6 +56,7 @@ class Failures:
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint
         self._has_told = False
+        self._lacked: set[str] = set()
 
     def __repr__(self) -> str:
         return f"<Failures of {self._endpoint}>"
@@ -102,7 +103,10 @@ class Failures:
 
     def lacks(self, what: str) -> GatewayError:
         """Return the error of a call for which this process lacks something: trying again needs it, too."""
-        _log.error("endpoint %s cannot be connected to: this gateway is out of %s", self._endpoint, what)
+        if what not in self._lacked:
+            # Once: it comes with every request.
+            self._lacked.add(what)
+            _log.error("endpoint %s cannot be connected to: this gateway is out of %s", self._endpoint, what)
         return GatewayError(
             Fault.OVERLOADED,
             f"this gateway is out of {what}, endpoint '{self._endpoint}' cannot be connected to",
@@ -144,6 +148,17 @@ class Failures:
             Fault.INTERNAL,
             f"the answer of endpoint '{self._endpoint}' cannot be read: {what}",
             why=Why("protocol", what, answered=True, of_model=True),
+        )
+
+    def head_too_large(self) -> GatewayError:
+        """Return the error of a call on a connection that ended for a head above our limit.
+
+        It may have been another call's. So it may be tried again, and says nothing about the endpoint.
+        """
+        return GatewayError(
+            Fault.UNAVAILABLE,
+            f"endpoint '{self._endpoint}' sent a head larger than this gateway takes (max_head_bytes)",
+            retryable=True,
         )
 
     def broken(self) -> GatewayError:

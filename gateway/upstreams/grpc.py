@@ -52,6 +52,9 @@ _CHECKS: Final[tuple[tuple[str, Any, Callable[[Any], bool]], ...]] = (
 )
 """How to ask whether a server is ready: the method, its answer, and what it says."""
 
+_HEAD_TOO_LARGE: Final = "header list"
+"""The parser's words for one above its limit."""
+
 _FAILED: Final = (
     grpc_call.StatusError,
     grpc_call.BrokenAnswerError,
@@ -280,6 +283,8 @@ class GrpcUpstream:
             case NotProcessedError():
                 # It goes away in good order, or has enough to do: no evidence, and another may answer.
                 named = self._failures.closed()
+            case FramingError() if _HEAD_TOO_LARGE in str(error):
+                named = self._failures.head_too_large()
             case _:
                 _log.debug("endpoint %s: %r", self._name, error)
                 named = self._lost(error)

@@ -369,6 +369,18 @@ async def test_streams_that_end_without_an_answer(code, expected):
     assert flags(error) == expected
 
 
+async def test_a_head_above_our_own_limit():
+    """It ends the connection, for all calls on it: each may be tried again, and nobody is blamed."""
+    huge = [(b":status", b"200"), (b"x", b"a" * 9000)]
+    settings = GrpcUpstreamSettings(max_head_bytes=4096)
+    async with http2_peer(lambda call: call.answer(headers=huge)) as peer:
+        async with grpc_upstream(peer.port, settings=settings) as upstream:
+            error = await fails(upstream(request()))
+
+    assert flags(error) == (Fault.UNAVAILABLE, True, False)
+    assert "max_head_bytes" in error.message
+
+
 async def test_what_is_said_in_a_call():
     """The path, the time that is left in a form of eight digits, and that nothing is to be compressed."""
     deadline = asyncio.get_running_loop().time() + 2
