@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import grpc
@@ -20,6 +21,7 @@ from gateway.upstreams.grpc import GrpcUpstream
 from gateway.upstreams.http import HttpUpstream
 from gateway.wire.proto import messages
 from tests.fakes.front import EchoService, fake_front
+from tests.fakes.http2_peer import Call, http2_peer
 from tests.fakes.names import Names
 from tests.fakes.redis_server import free_port
 from tests.fakes.service import request
@@ -281,6 +283,45 @@ async def test_an_address_that_fails_its_requests_is_left(both):
 
 
 @pytest.mark.parametrize("wire", ["http", "grpc"])
+async def test_an_address_that_resets_is_left(monkeypatch, wire):
+    """It takes connections and requests; after the first that it dropped, the other address has them all."""
+    Names(monkeypatch, ["127.0.0.1", "127.0.0.2"])
+    dropped = 0
+
+    def drop(call: Call) -> None:
+        nonlocal dropped
+        dropped += 1
+        call.connection.transport.abort()
+
+    async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal dropped
+        await reader.readuntil(b"\r\n\r\n")
+        dropped += 1
+        writer.transport.abort()
+
+    listener = LISTENERS[WIRES[wire]](fake_front(EchoService()))
+    await listener.start("127.0.0.2", 0)
+    async with AsyncExitStack() as lifetimes:
+        lifetimes.push_async_callback(listener.aclose)
+        if wire == "http":
+            await lifetimes.enter_async_context(scripted_peer(reset, listener.port))
+        else:
+            await lifetimes.enter_async_context(http2_peer(drop, port=listener.port))
+        upstream = far_over(wire, listener.port)
+        lifetimes.push_async_callback(upstream.aclose)
+        with pytest.raises(GatewayError):
+            await upstream(request())
+        for _ in range(10):
+            await upstream(request())
+
+    assert dropped == 1
+
+
+def far_over(wire: str, port: int) -> HttpUpstream | GrpcUpstream:
+    return far(port) if wire == "http" else GrpcUpstream("far", f"far:{port}", LoopClock())
+
+
+@pytest.mark.parametrize("wire", ["http", "grpc"])
 async def test_an_address_that_hangs_is_left(monkeypatch, wire):
     """It takes connections and says nothing: whoever gave up waiting has no connection left to tell of it."""
     Names(monkeypatch, ["127.0.0.1", "127.0.0.2"])
@@ -292,9 +333,7 @@ async def test_an_address_that_hangs_is_left(monkeypatch, wire):
     listener = LISTENERS[WIRES[wire]](fake_front(EchoService()))
     await listener.start("127.0.0.2", 0)
     server = await asyncio.start_server(hang, "127.0.0.1", listener.port)
-    upstream = (
-        far(listener.port) if wire == "http" else GrpcUpstream("far", f"far:{listener.port}", LoopClock())
-    )
+    upstream = far_over(wire, listener.port)
     for _ in range(2):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0.05):

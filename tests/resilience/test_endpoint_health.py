@@ -98,6 +98,21 @@ async def test_500s_of_several_models_and_tenants_are_the_endpoints() -> None:
 
 
 @virtual_time
+async def test_500s_of_everybody_do_not_put_the_last_one_out() -> None:
+    """While its health checks succeed: nobody else could take the requests."""
+    peer = Peer(error_500(), last=True)
+    guarded = Guarded(peer)
+    outcomes = []
+    for number in range(200):
+        outcomes.append(await guarded.ask(model=f"m{number % 3}", tenant=f"t{number % 2}"))
+        await asyncio.sleep(0.05)
+
+    assert set(outcomes) == {"500"}
+    assert peer.checks
+    await guarded.health.aclose()
+
+
+@virtual_time
 async def test_a_success_in_between_acquits() -> None:
     """In a row means in a row: for the endpoint, and for a model."""
     guarded = Guarded(Peer(last=False))
