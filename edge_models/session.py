@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -13,7 +14,7 @@ import onnxruntime
 from edge_models.errors import ModelError
 from edge_models.settings import Provider
 from gateway.core.catalog import TensorSpec
-from gateway.core.errors import Fault, GatewayError
+from gateway.core.errors import Fault, GatewayError, masked, printable
 from gateway.core.tensor import BYTES, Array
 
 _log = logging.getLogger(__name__)
@@ -41,6 +42,16 @@ _DATATYPES: Final[dict[str, str]] = {
     "tensor(string)": BYTES,
 }
 _SILENT: Final = 4
+
+_KINDS_OF_THE_MACHINE: Final = frozenset({"EPFail", "EngineError"})
+_WORDS_OF_THE_MACHINE: Final = ("CUDA", "CUDNN", "CUBLAS", "Failed to allocate memory", "bad_alloc")
+"""Failures that other values need not have met: the accelerator's, and memory's."""
+
+_NODE: Final = re.compile(r"while running (?P<kind>\w+) node\. Name:'(?P<name>[^']*)'")
+_PLACE: Final = re.compile(r"^\S+\.(?:h|cc|cpp|cu):\d+\s+(?:[\w:&*<>,\s]*::[\w:~]+\([^)]*\)(?: const)?\s+)?")
+"""Where in ONNX Runtime's source it was raised: a file, a line, perhaps a function."""
+
+_MAX_MESSAGE: Final = 300
 
 
 def choose_providers(
@@ -113,8 +124,8 @@ class Session:
             outputs: names of outputs.
 
         Raises:
-            GatewayError: INVALID when the values cannot be used (an index out of range, text that is not
-                UTF-8); INTERNAL when the run fails.
+            GatewayError: INVALID when the model fails on the values, in ONNX Runtime's words; INTERNAL when
+                the machine does.
         """
         feed = {name: _aligned(array) for name, array in inputs.items()}
         for name in self._texts:
@@ -183,10 +194,23 @@ def _texts(name: str, array: Array) -> Array:
 
 
 def _translated(error: Exception) -> GatewayError:
-    if _kind(error) == "InvalidArgument":
-        return GatewayError(Fault.INVALID, "the model cannot use the values of the inputs")
-    _log.warning("a run of ONNX Runtime failed: %s", error)
-    return GatewayError(Fault.INTERNAL, "the model failed to run", counts=True)
+    """Blame the machine only for what is the machine's; a run depends on nothing else but the values."""
+    text = str(error)
+    if _kind(error) in _KINDS_OF_THE_MACHINE or any(word in text for word in _WORDS_OF_THE_MACHINE):
+        _log.warning("a run of ONNX Runtime failed: %s", masked(text))
+        return GatewayError(Fault.INTERNAL, "the model failed to run", counts=True)
+    return GatewayError(Fault.INVALID, f"the model cannot use the values of the inputs: {_words_of(text)}")
+
+
+def _words_of(text: str) -> str:
+    """Return ONNX Runtime's own words without its source's places and without values."""
+    node = _NODE.search(text)
+    words = text.rpartition("Status Message: ")[2] if node else text.rpartition(" : ")[2]
+    sentence = printable(" ".join(masked(_PLACE.sub("", words)).split()), _MAX_MESSAGE)
+    if not node:
+        return sentence
+    name = f" '{printable(node['name'])}'" if node["name"] else ""
+    return f"{node['kind']} node{name}: {sentence}"
 
 
 def _kind(error: Exception) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec.structs import replace
 
 from gateway.core.clock import Clock
-from gateway.core.errors import Fault, GatewayError
+from gateway.core.errors import Fault, GatewayError, Why
 from gateway.core.request import Request, Response
 from gateway.core.service import Filter, Service
 from resilience.timer import ElapsedError, Limits
+
+_TIMEOUT: Final = Why("timeout")
 
 
 class AttemptTimeout:
@@ -57,6 +61,7 @@ class AttemptTimeout:
                 else "no answer before the deadline; allow the request more time",
                 retryable=is_ours,
                 counts=is_ours,
+                why=_TIMEOUT if is_ours else None,
             ) from error
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
@@ -10,6 +10,7 @@ Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 CountOrNone = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 Milliseconds = Annotated[float, msgspec.Meta(gt=0, le=86_400_000)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+_MAX_EJECTION_S: Final = 30.0
 Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
 
 
@@ -71,21 +72,44 @@ class BudgetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     min_retry_concurrency: CountOrNone = 3
 
 
-class BreakerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """When an endpoint is left alone.
+class HealthCheckSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How an endpoint that is out is asked whether it is back; only then is it asked.
 
-    ``consecutive_5xx``: failures in a row (5xx, timeouts, connection failures) that open it. 5 (Envoy).
-    ``base_ejection_time_s``: seconds it stays open, times the number of ejections in a row. 30 (Envoy).
-    ``max_ejection_time_s``: the most that product may come to. 300 (Envoy).
+    ``timeout_s``: seconds for one answer. 1 (Envoy's examples).
+    ``unhealthy_interval_s``: seconds between two questions at most, while no other endpoint can take its
+    requests; less by a jitter. 0.5, so that its return is noticed within a second.
+    """
+
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 1.0
+    unhealthy_interval_s: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.5
+
+
+class BreakerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """When an endpoint is left out, while another can take its requests, and when it comes back.
+
+    ``consecutive_5xx``: failures in a row that put it out. 5 (Envoy). Failures to connect, resets, timeouts,
+    502, 503 and 504 are the endpoint's; a 500 is that of one model there.
+    ``base_ejection_time_s``: seconds until its health is checked first, less by a jitter; they double with
+    each check that fails. 0.25 (Envoy's 30 is a time in which nobody looks).
+    ``max_ejection_time_s``: the most that they come to. 30, or the base where that is more.
+    ``health_check``: how its health is checked.
     """
 
     consecutive_5xx: Count = 5
-    base_ejection_time_s: Seconds = 30.0
-    max_ejection_time_s: Seconds = 300.0
+    base_ejection_time_s: Seconds = 0.25
+    max_ejection_time_s: Seconds | None = None
+    health_check: HealthCheckSettings = HealthCheckSettings()
 
     def __post_init__(self) -> None:
-        if self.max_ejection_time_s < self.base_ejection_time_s:
+        if self.max_ejection_time_s is not None and self.max_ejection_time_s < self.base_ejection_time_s:
             raise ValueError("max_ejection_time_s must not be below base_ejection_time_s")
+
+    @property
+    def longest_s(self) -> float:
+        """The most seconds between two health checks."""
+        if self.max_ejection_time_s is None:
+            return max(_MAX_EJECTION_S, self.base_ejection_time_s)
+        return self.max_ejection_time_s
 
 
 class BulkheadSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

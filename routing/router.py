@@ -64,7 +64,7 @@ class Router:
         if request.regions is None:
             raise GatewayError(Fault.INTERNAL, "the request reached the router without a residency")
         reached = self._reachable(request.regions, edges=request.hops == 0)
-        names = plan(reached, self._view)
+        names = plan(reached, self._view, request.model)
         if not reached:
             raise GatewayError(
                 Fault.UNAVAILABLE, f"no endpoint of route '{self._route.name}' lies in an allowed region"
@@ -72,9 +72,15 @@ class Router:
         if not names:
             # Their breakers would refuse too, but as something to try elsewhere, and there is no elsewhere.
             raise GatewayError(
-                Fault.UNAVAILABLE, f"no endpoint of route '{self._route.name}' that may be asked is available"
+                Fault.UNAVAILABLE,
+                f"no endpoint of route '{self._route.name}' that may be asked is available"
+                f"{self._why(reached)}",
             )
         return names
+
+    def _why(self, names: tuple[str, ...]) -> str:
+        known = [f"'{name}': {why}" for name in names if (why := self._view.why(name))]
+        return f" ({'; '.join(known)})" if known else ""
 
     def _find(self, regions: frozenset[str], *, edges: bool) -> tuple[str, ...]:
         return reachable(self._policy, self._route, self._own_region, regions, edges=edges)

@@ -17,9 +17,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from gateway.core.gate import Gate, Pass
 
@@ -130,7 +132,8 @@ class AutoPipeline:
             self._end(batch, [ConnectionError()] * len(batch.futures), batch.gate_pass.left)
             raise
         except Exception as error:  # noqa: BLE001 - a server gone mad may make the client raise anything
-            self._end(batch, [error] * len(batch.futures), batch.gate_pass.failed)
+            verdict = partial(batch.gate_pass.failed, _reason(error))
+            self._end(batch, [error] * len(batch.futures), verdict)
         else:
             self._end(batch, replies, batch.gate_pass.succeeded)
 
@@ -141,10 +144,20 @@ class AutoPipeline:
             self._gathering = None
             self._end(batch, timeouts, batch.gate_pass.left)
         else:
-            self._end(batch, timeouts, batch.gate_pass.failed)
+            self._end(batch, timeouts, partial(batch.gate_pass.failed, "timeout"))
             batch.task.cancel()
 
     def _end(self, batch: _Batch, replies: list[Reply], verdict: Callable[[], None]) -> None:
         if batch.futures:
             verdict()
             batch.resolve(replies)
+
+
+def _reason(error: Exception) -> str:
+    """Return in one word why Redis could not be asked: the client's errors say so in their causes."""
+    cause = error.__cause__ or error.__context__ or error
+    if isinstance(cause, ConnectionRefusedError):
+        return "refused"
+    if "imeout" in type(error).__name__:
+        return "timeout"
+    return "reset" if isinstance(error, RedisConnectionError | OSError) else "error"

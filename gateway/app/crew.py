@@ -13,6 +13,9 @@ import msgspec
 
 _LOG: Final = logging.getLogger("edgeway.workers")
 _LIMIT_S: Final = 2.0
+_SOON_S: Final = 0.5
+"""Of what is asked for health, which must not wait for a worker that hangs."""
+
 Crew = Callable[[], Sequence[tuple[int, Path]]]
 
 
@@ -38,14 +41,21 @@ class AdminOfAll:
         generations = {str(number): report["generation"] for number, report in reports}
         return {**reports[0][1], "workers": generations}
 
-    async def _ask(self, path: str) -> list[tuple[int, bytes]]:
+    async def endpoints(self) -> Mapping[int, Any]:
+        """Return what each worker that answers soon believes of its endpoints."""
+        reports = [
+            (number, msgspec.json.decode(body)) for number, body in await self._ask("/readyz", _SOON_S)
+        ]
+        return {number: report["endpoints"] for number, report in reports if "endpoints" in report}
+
+    async def _ask(self, path: str, limit_s: float = _LIMIT_S) -> list[tuple[int, bytes]]:
         crew = sorted(self._crew())
-        answers = await asyncio.gather(*(self._ask_one(number, file, path) for number, file in crew))
+        answers = await asyncio.gather(*(self._ask_one(number, file, path, limit_s) for number, file in crew))
         return [(number, body) for (number, _), body in zip(crew, answers, strict=True) if body is not None]
 
-    async def _ask_one(self, number: int, file: Path, path: str) -> bytes | None:
+    async def _ask_one(self, number: int, file: Path, path: str, limit_s: float) -> bytes | None:
         connector = aiohttp.UnixConnector(str(file))
-        timeout = aiohttp.ClientTimeout(total=_LIMIT_S)
+        timeout = aiohttp.ClientTimeout(total=limit_s)
         try:
             async with (
                 aiohttp.ClientSession(connector=connector, timeout=timeout) as session,

@@ -119,7 +119,7 @@ class Builder:
             # What is dropped now is held by requests that this policy, or one before it, has let in.
             longest = max(longest_s(parts, route) for route in old.routes)
             self._held_until = max(self._held_until, now + longest)
-            self._endpoints.commit(guarded, self._held_until - now + RETIRE_EXTRA_S)
+            self._endpoints.commit(guarded, self._held_until - now + RETIRE_EXTRA_S, policy=policy)
             self._in_force = policy
 
         service = door(parts, policy, Dispatch(policy, stacks))

@@ -51,8 +51,8 @@ from gateway.telemetry.statistics import Tallies
 from gateway.telemetry.tracing import Sampling, tracer_provider
 from gateway.wire.arrival import Trust
 from resilience.admission import Seats
-from resilience.breaker import Circuit
 from resilience.budget import RetryBudget
+from resilience.circuit import Circuit
 from resilience.drain import Drain
 from resilience.settings import BreakerSettings
 from routing.geo import GeoError, Places
@@ -92,6 +92,7 @@ class GatewayProcess:
         self.generation: Callable[[], Generation]
         self._report: Callable[[], Mapping[str, Any]] = lambda: {"generation": 0, "file": "", "error": ""}
         self._policies: Policies | None = None
+        self._endpoints: Endpoints | None = None
         self._models: Models | None = None
         self._reloads: set[asyncio.Task[None]] = set()
         self._is_complete = False
@@ -210,11 +211,13 @@ class GatewayProcess:
             self.clock,
             self.telemetry,
             parts.observed,
+            region=settings.region,
             max_body_bytes=settings.listen.max_body_mib << 20,
             upstreams=settings.upstreams,
             chance=parts.chance,
         )
         lifetimes.push_async_callback(endpoints.aclose)
+        self._endpoints = endpoints
         builder = Builder(parts, endpoints, models, self._locate(), self._levels(lifetimes, models))
         policies = Policies(file, builder, region=settings.region, clock=self.clock, telemetry=self.telemetry)
         policies.start()
@@ -373,4 +376,5 @@ class GatewayProcess:
             "role": self.settings.role,
             "region": self.settings.region,
             "policy": self._report(),
+            **({"endpoints": self._endpoints.report()} if self._endpoints is not None else {}),
         }

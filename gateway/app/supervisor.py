@@ -29,6 +29,7 @@ from gateway.config.document import ConfigError
 from gateway.config.settings import Settings, host_and_port, load_settings
 from gateway.listeners.admin import AdminListener
 from gateway.listeners.switches import LogSwitches, TraceSwitches
+from gateway.listeners.transport.binding import bind
 
 _LOG: Final = logging.getLogger("edgeway.workers")
 
@@ -145,12 +146,18 @@ class Supervisor:
 
     async def report(self) -> Mapping[str, Any]:
         """Tell what the workers are."""
+        endpoints = await self._crew.endpoints()
         return {
             "ready": self._is_ready,
             "role": self._settings.role,
             "region": self._settings.region,
             "workers": [
-                {"number": w.number, "process": w.process.pid, "ready": w.is_ready}
+                {
+                    "number": w.number,
+                    "process": w.process.pid,
+                    "ready": w.is_ready,
+                    **({"endpoints": endpoints[w.number]} if w.number in endpoints else {}),
+                }
                 for w in sorted(self._workers.values(), key=lambda worker: worker.number)
             ],
         }
@@ -171,12 +178,9 @@ class Supervisor:
             address = getattr(self._settings.listen, name)
             if address is None:
                 continue
-            host, port = host_and_port(address)
             try:
-                family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-                self._sockets[name] = socket.create_server(
-                    (host, port), family=family, backlog=self._settings.listen.transport.backlog
-                )
+                backlog = self._settings.listen.transport.backlog
+                self._sockets[name] = bind(*host_and_port(address), backlog)
             except OSError as error:
                 raise StartError(f"cannot listen on {address}: {error.strerror or error}") from error
             lifetimes.callback(self._sockets[name].close)

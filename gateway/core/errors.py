@@ -6,7 +6,13 @@ exception classes of a library: whoever calls a library translates its errors at
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+_VALUES: Final = re.compile(r"'[^']*'|\"[^\"]*\"|[^\s,;:()\[\]{}]*\d[^\s,;()\[\]{}]*")
 
 
 class Fault(StrEnum):
@@ -25,6 +31,41 @@ class Fault(StrEnum):
     INTERNAL = "internal"
 
 
+class Why(msgspec.Struct, frozen=True):
+    """Why an endpoint failed, for whoever judges it and whoever reads of it.
+
+    ``reason``: one word of a small set, fit for a metric's label (refused, timeout, reset, 503 …).
+    ``detail``: the other side's last sentence, for operators; clients see it masked.
+    ``answered``: the endpoint gave an answer. Nobody answered where it is False.
+    ``of_model``: it speaks of one model at that endpoint, and not of the endpoint.
+    """
+
+    reason: str
+    detail: str = ""
+    answered: bool = False
+    of_model: bool = False
+
+    def __str__(self) -> str:
+        """Return it as a client may read it: without values, names and addresses that it quotes."""
+        words = WORDS.get(self.reason) or f"it answered {self.reason}"
+        return f"{words}: {masked(self.detail)}" if self.detail else words
+
+
+WORDS: Final = {
+    "refused": "connection refused",
+    "timeout": "timeout",
+    "reset": "connection reset",
+    "unresolved": "its name is not known",
+    "unreachable": "no route to it",
+    "tls": "the TLS handshake failed",
+    "protocol": "its answer breaks the protocol",
+    "not_ready": "its health check says not ready",
+    "cancelled": "it cancelled the call",
+    "error": "it failed",
+}
+"""Reasons in words; any other is a status that was answered."""
+
+
 class GatewayError(Exception):
     """The one exception that crosses a seam.
 
@@ -33,10 +74,11 @@ class GatewayError(Exception):
     ``counts``: it is evidence against the endpoint that raised it. A caller's mistake, and a deadline
     that the caller made too short, never are.
     ``retry_after_s``: seconds after which a refused caller may come again.
+    ``why``: what an endpoint did, where it is about one; also where it does not count.
     ``elsewhere``: the next attempt would ask another endpoint, whom ``retry_after_s`` does not concern.
     """
 
-    __slots__ = ("counts", "elsewhere", "fault", "message", "retry_after_s", "retryable")
+    __slots__ = ("counts", "elsewhere", "fault", "message", "retry_after_s", "retryable", "why")
 
     def __init__(
         self,
@@ -46,6 +88,7 @@ class GatewayError(Exception):
         retryable: bool = False,
         counts: bool = False,
         retry_after_s: float | None = None,
+        why: Why | None = None,
     ) -> None:
         super().__init__(message)
         self.fault = fault
@@ -53,6 +96,7 @@ class GatewayError(Exception):
         self.retryable = retryable
         self.counts = counts
         self.retry_after_s = retry_after_s
+        self.why = why
         self.elsewhere = False
 
     def __repr__(self) -> str:
@@ -64,3 +108,12 @@ def printable(text: str, limit: int = 64) -> str:
     """Return a stranger's ``text`` in a form fit for messages and logs: short, without control characters."""
     short = text if len(text) <= limit else f"{text[: limit - 3]}..."
     return short if short.isprintable() else "".join(c if c.isprintable() else "?" for c in short)
+
+
+def masked(text: str) -> str:
+    """Return ``text`` without what it quotes and without words that hold digits.
+
+    A server's sentence about a failure may hold values of a request, which may be another client's, or
+    addresses; what is left still says what went wrong.
+    """
+    return _VALUES.sub("\N{HORIZONTAL ELLIPSIS}", text)

@@ -16,8 +16,8 @@ class Pass(Protocol):
         """The call proved that the other side works."""
         ...
 
-    def failed(self) -> None:
-        """The call is evidence against the other side."""
+    def failed(self, reason: str = "") -> None:
+        """The call is evidence against the other side; ``reason`` is one word for it."""
         ...
 
     def left(self) -> None:
@@ -45,7 +45,7 @@ class _Unwatched:
     def succeeded(self) -> None:
         """Take no note."""
 
-    def failed(self) -> None:
+    def failed(self, reason: str = "") -> None:
         """Take no note."""
 
     def left(self) -> None:

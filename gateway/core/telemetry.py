@@ -95,10 +95,16 @@ class QueueChanged(msgspec.Struct, frozen=True):
 
 
 class BreakerChanged(msgspec.Struct, frozen=True):
-    """``state``: closed, open or half_open."""
+    """``state``: closed, open or half_open.
+
+    ``reason``: one word for what was held against it, empty when it closes. ``model``: of which alone it
+    speaks; empty for the whole endpoint.
+    """
 
     endpoint: str
     state: str
+    reason: str = ""
+    model: str = ""
 
 
 class BreakerAppeared(msgspec.Struct, frozen=True):

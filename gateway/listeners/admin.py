@@ -8,6 +8,8 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
+from gateway.listeners.transport.binding import bind
+
 _LONGEST: Final = 16 << 20
 """Bytes of a body: what a process leaves to another may be the counts of many versions of many models."""
 
@@ -42,7 +44,7 @@ class AdminListener:
     async def start(self, host: str, port: int) -> None:
         """Listen; ``port`` 0 takes a free one, to be read from ``self.port``."""
         runner = await self._prepare()
-        await web.TCPSite(runner, host, port).start()
+        await web.SockSite(runner, bind(host, port)).start()
         self.port = runner.addresses[0][1]
 
     async def start_at(self, path: str) -> None:

@@ -17,7 +17,7 @@ from prometheus_client.process_collector import ProcessCollector
 from gateway.core import telemetry as events
 from gateway.telemetry.requests import Requests
 from gateway.telemetry.runs import Runs
-from gateway.telemetry.series import LATENCY_BUCKETS_S, Counts, Levels, Spreads
+from gateway.telemetry.series import LATENCY_BUCKETS_S, Counts, Levels, Reasons, Spreads
 
 Plain = TypeVar("Plain", Counts, Levels)
 
@@ -113,6 +113,10 @@ class Prometheus:
     def _fault_handlers(self) -> dict[type, Callable[[Any], None]]:
         state = self._gauge("breaker_state", "0 closed, 1 half open, 2 open", "endpoint")
         changes = self._counter("breaker_changes", "Breaker transitions", "endpoint", "state")
+        reasons = Reasons(
+            "edgeway_breaker_open", "1 while it is not closed, and why; of one model if it says so"
+        )
+        self._registry.register(reasons)
         retries = self._counter("retries", "Attempts after a failure", "fault")
         denied = self._counter("retries_denied", "Failures passed on though retryable", "reason")
         refusals = self._counter("refusals", "Requests turned away", "layer", "reason")
@@ -120,10 +124,14 @@ class Prometheus:
         loads = self._counter("policy_loads", "Policy loads", "outcome")
 
         def breaker(event: events.BreakerChanged) -> None:
+            reasons.note(event.endpoint, self._model(event.model) if event.model else "", event.reason)
+            if event.model:
+                return
             self._child(state, event.endpoint).set(_BREAKER_STATES[event.state])
             self._child(changes, event.endpoint, event.state).inc()
 
         def gone(event: events.BreakerGone) -> None:
+            reasons.forget(event.endpoint)
             state.remove(event.endpoint)
             del self._children[state, event.endpoint]
 

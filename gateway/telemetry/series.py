@@ -86,6 +86,35 @@ class Levels(Collector):
         return (family,)
 
 
+class Reasons(Collector):
+    """What is held against endpoints, and models at them: a series for each, while there is something."""
+
+    def __init__(self, name: str, help_: str) -> None:
+        self._name, self._help = name, help_
+        self._reasons: dict[tuple[str, str], str] = {}
+
+    def __repr__(self) -> str:
+        return f"<Reasons {self._name} {self._reasons}>"
+
+    def note(self, endpoint: str, model: str, reason: str) -> None:
+        """Note what is held against it now; empty: nothing."""
+        if reason:
+            self._reasons[endpoint, model] = reason
+        else:
+            self._reasons.pop((endpoint, model), None)
+
+    def forget(self, endpoint: str) -> None:
+        """Nobody uses the endpoint any more."""
+        self._reasons = {key: reason for key, reason in self._reasons.items() if key[0] != endpoint}
+
+    def collect(self) -> Iterable[Metric]:
+        """Give the series to Prometheus."""
+        family = GaugeMetricFamily(self._name, self._help, labels=("endpoint", "model", "reason"))
+        for (endpoint, model), reason in self._reasons.items():
+            family.add_metric((endpoint, model, reason), 1.0)
+        return (family,)
+
+
 class Spreads(Collector):
     """A histogram with one label."""
 

@@ -3,49 +3,52 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import socket
 import ssl
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-_NAMES_KEPT_S: Final = 30.0
+from gateway.upstreams.addresses import Addresses
+from gateway.upstreams.failures import lack
+
+_STAGGER_S: Final = 0.25
+"""The next address is tried when the one before has not answered for so long (RFC 8305)."""
 
 P = TypeVar("P", bound=asyncio.Protocol)
 
 
 class UnreachableError(Exception):
-    """No connection could be had: nobody is there, or it is too early to try again, or we are closed."""
+    """No connection could be had: nobody is there, or it is too early to try again, or we are closed.
+
+    Its cause is what happened when one was last tried.
+    """
 
 
 class Dialer:
-    """Knows one endpoint's host and port, and for a while its addresses.
+    """Connects to the first address of a name that answers (happy eyeballs).
 
     Args:
-        host: a name, or an address without brackets.
+        addresses: of the endpoint.
+        host: against which certificates are checked.
         port: of TCP.
-        resolve_timeout_s: seconds for looking up the name.
         connect_timeout_s: seconds for TCP and TLS, shared by the addresses of the name.
-        tls: how to speak TLS; None for plain TCP. Certificates are checked against ``host``.
+        tls: how to speak TLS; None for plain TCP.
     """
 
     def __init__(
         self,
+        addresses: Addresses,
         host: str,
         port: int,
         *,
-        resolve_timeout_s: float,
         connect_timeout_s: float,
         tls: ssl.SSLContext | None = None,
     ) -> None:
+        self.addresses = addresses
         self._host, self._port, self._tls = host, port, tls
-        self._resolve_timeout_s, self._connect_timeout_s = resolve_timeout_s, connect_timeout_s
-        self._addresses = [host] if _is_address(host) else []
-        self._expires = 0.0
-        self._looking: asyncio.Future[list[str]] | None = None
+        self._connect_timeout_s = connect_timeout_s
 
     def __repr__(self) -> str:
-        return f"<Dialer of {self._host}:{self._port}, {len(self._addresses)} addresses>"
+        return f"<Dialer of {self._host}:{self._port}, {self.addresses!r}>"
 
     async def dial(self, factory: Callable[[], P]) -> P:
         """Open a connection to the first address that answers.
@@ -53,70 +56,58 @@ class Dialer:
         Raises:
             OSError: none did, or nobody knows the name; TimeoutError is one.
         """
-        addresses = await self._resolve()
-        loop = asyncio.get_running_loop()
-        ends = loop.time() + self._connect_timeout_s
-        problem: OSError = OSError("the name has no address")
-        for position, address in enumerate(addresses):
-            share_s = (ends - loop.time()) / (len(addresses) - position)
-            try:
-                async with asyncio.timeout(share_s):
-                    _, protocol = await loop.create_connection(
-                        factory,
-                        address,
-                        self._port,
-                        ssl=self._tls,
-                        server_hostname=self._host if self._tls else None,
-                    )
-                    return protocol
-            except OSError as error:
-                problem = error
+        waiting = await self.addresses.resolve()
+        ends = asyncio.get_running_loop().time() + self._connect_timeout_s
+        racing: dict[asyncio.Task[P], str] = {}
+        problem: BaseException = OSError("the name has no address")
+        try:
+            while waiting or racing:
+                if waiting:
+                    address, *waiting = waiting
+                    racing[asyncio.create_task(self._connect(address, factory, ends))] = address
+                stagger_s = _STAGGER_S if waiting else None
+                done, _ = await asyncio.wait(racing, timeout=stagger_s, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    address = racing.pop(task)
+                    error = task.exception()
+                    if error is None:
+                        for slower in racing.values():
+                            self.addresses.failed(slower)
+                        return task.result()
+                    self._failed(address, error)
+                    problem = error
+        finally:
+            await _drop(racing)
         # The name may point elsewhere by now.
-        self._expires = 0.0
+        self.addresses.expire()
         raise problem
 
     def close(self) -> None:
         """Give up looking up the name."""
-        if self._looking is not None:
-            self._looking.cancel()
+        self.addresses.close()
 
-    async def _resolve(self) -> list[str]:
+    async def _connect(self, address: str, factory: Callable[[], P], ends: float) -> P:
         loop = asyncio.get_running_loop()
-        if self._addresses == [self._host] or (self._addresses and loop.time() < self._expires):
-            return self._addresses
-        if self._looking is None:
-            # One look-up at a time: it runs in a thread, and one that hangs cannot be cancelled.
-            self._looking = asyncio.ensure_future(self._look_up())
-            self._looking.add_done_callback(self._looked)
-        try:
-            async with asyncio.timeout(self._resolve_timeout_s):
-                return await asyncio.shield(self._looking)
-        except OSError:
-            if self._addresses:
-                # Where it was when somebody last knew is better than nowhere.
-                return self._addresses
-            raise
+        async with asyncio.timeout_at(ends):
+            _, protocol = await loop.create_connection(
+                factory,
+                address,
+                self._port,
+                ssl=self._tls,
+                server_hostname=self._host if self._tls else None,
+            )
+            return protocol
 
-    async def _look_up(self) -> list[str]:
-        loop = asyncio.get_running_loop()
-        try:
-            found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-        except UnicodeError as error:
-            raise OSError("the name cannot be one") from error
-        self._addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-        self._expires = loop.time() + _NAMES_KEPT_S
-        return self._addresses
-
-    def _looked(self, looking: asyncio.Future[list[str]]) -> None:
-        self._looking = None
-        # Whoever waited has been told; when nobody did, nobody needs to be.
-        if not looking.cancelled():
-            looking.exception()
+    def _failed(self, address: str, error: BaseException) -> None:
+        if not isinstance(error, OSError) or lack(error) is not None:
+            raise error
+        self.addresses.failed(address)
 
 
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
+async def _drop(racing: dict[asyncio.Task[P], str]) -> None:
+    """End the attempts that nobody waits for, and the connections that they made all the same."""
+    for task in racing:
+        task.cancel()
+    for made in await asyncio.gather(*racing, return_exceptions=True):
+        if not isinstance(made, BaseException):
+            made.close()  # type: ignore[attr-defined] # connections of both kinds have it

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
+import socket
+import ssl
 from typing import Final
 
-from gateway.core.errors import Fault, GatewayError
+from gateway.core.errors import Fault, GatewayError, Why, masked
 
 LENIENCY_S: Final = 0.05
 """The other side is given this much more time than the request has. The layer here that set the deadline
@@ -18,12 +22,28 @@ _WORDS: Final = {
     Fault.OVERLOADED: "is overloaded",
     Fault.INTERNAL: "failed",
 }
-"""Faults of the other side. Its own words for them may name addresses, so the client does not get them."""
+"""Faults of the other side. Its own words for them may name addresses and values, which are masked."""
 
 _RETRYABLE: Final = frozenset({Fault.UNAVAILABLE, Fault.DEADLINE, Fault.OVERLOADED})
 _COUNTS: Final = frozenset({Fault.UNAVAILABLE, Fault.DEADLINE, Fault.INTERNAL})
 """Not OVERLOADED: a server that sheds load works. A breaker that opened would send all of it elsewhere."""
 
+_OURS: Final = {
+    errno.EMFILE: "file descriptors",
+    errno.ENFILE: "file descriptors",
+    errno.EADDRNOTAVAIL: "local ports",
+    errno.ENOBUFS: "memory for sockets",
+    errno.ENOMEM: "memory for sockets",
+}
+"""What this process, or its machine, may lack for a connection: no endpoint can be blamed for that."""
+
+_REASONS: Final[tuple[tuple[type[OSError], str], ...]] = (
+    (ConnectionRefusedError, "refused"),
+    (TimeoutError, "timeout"),
+    (ssl.SSLError, "tls"),
+    (socket.gaierror, "unresolved"),
+    (ConnectionError, "reset"),
+)
 
 _NOT_LET_IN: Final = frozenset({Fault.UNAUTHENTICATED, Fault.FORBIDDEN})
 
@@ -36,12 +56,18 @@ class Failures:
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint
         self._has_told = False
+        self._lacked: set[str] = set()
 
     def __repr__(self) -> str:
         return f"<Failures of {self._endpoint}>"
 
-    def of(self, fault: Fault, said: str = "", *, retry_after_s: float | None = None) -> GatewayError:
-        """Return the error for ``fault``; ``said`` is passed on where it is about the client's request."""
+    def of(
+        self, fault: Fault, said: str = "", *, status: str = "", retry_after_s: float | None = None
+    ) -> GatewayError:
+        """Return the error for ``fault``, which the other side answered as ``status``, with words of its own.
+
+        They are passed on where they are about the client's request, and masked where they are not.
+        """
         if fault in _NOT_LET_IN:
             # Who the caller is was checked here: that the other side thinks otherwise is between the two of
             # us, and another endpoint, the edge model or a stale answer may still serve.
@@ -50,19 +76,42 @@ class Failures:
                 Fault.UNAVAILABLE, f"endpoint '{self._endpoint}' does not let this gateway in", retryable=True
             )
         if fault in _WORDS:
+            because = f": {masked(said)}" if said else ""
             return GatewayError(
                 fault,
-                f"endpoint '{self._endpoint}' {_WORDS[fault]}",
+                f"endpoint '{self._endpoint}' {_WORDS[fault]}{because}",
                 retryable=fault in _RETRYABLE,
                 counts=fault in _COUNTS,
                 retry_after_s=retry_after_s,
+                why=Why(status or "error", said, answered=True, of_model=fault is Fault.INTERNAL),
             )
         return GatewayError(fault, said or f"endpoint '{self._endpoint}' refused the request")
 
-    def _tell_once(self, said: str) -> None:
-        if not self._has_told:
-            self._has_told = True
-            _log.error("endpoint %s does not let this gateway in: %s", self._endpoint, said)
+    def lost(self, cause: BaseException | None) -> GatewayError:
+        """Return the error of a call that ended without an answer, because of ``cause``."""
+        lacked = lack(cause)
+        if lacked is not None:
+            return self.lacks(lacked)
+        why = Why(reason_of(cause))
+        return GatewayError(
+            Fault.UNAVAILABLE,
+            f"endpoint '{self._endpoint}' {_WORDS[Fault.UNAVAILABLE]}: {why}",
+            retryable=True,
+            counts=True,
+            why=why,
+        )
+
+    def lacks(self, what: str) -> GatewayError:
+        """Return the error of a call for which this process lacks something: trying again needs it, too."""
+        if what not in self._lacked:
+            # Once: it comes with every request.
+            self._lacked.add(what)
+            _log.error("endpoint %s cannot be connected to: this gateway is out of %s", self._endpoint, what)
+        return GatewayError(
+            Fault.OVERLOADED,
+            f"this gateway is out of {what}, endpoint '{self._endpoint}' cannot be connected to",
+            retry_after_s=1.0,
+        )
 
     def closed(self) -> GatewayError:
         """Return the error of a call that our own closing ended: another endpoint may answer."""
@@ -74,11 +123,81 @@ class Failures:
         """Return the error of a call that ended with its request's own time: nobody is to blame."""
         return GatewayError(Fault.DEADLINE, f"endpoint '{self._endpoint}' {_WORDS[Fault.DEADLINE]}")
 
+    def cancelled(self, said: str = "") -> GatewayError:
+        """Return the error of a call that the other side cancelled: another attempt may be, too."""
+        return GatewayError(
+            Fault.UNAVAILABLE,
+            f"endpoint '{self._endpoint}' cancelled the call",
+            why=Why("cancelled", said, answered=True, of_model=True),
+        )
+
+    def too_large(self, most_bytes: int) -> GatewayError:
+        """Return the error of an answer that is larger than we take: it would be again, anywhere."""
+        return GatewayError(
+            Fault.TOO_LARGE,
+            f"the answer of endpoint '{self._endpoint}' is larger than {most_bytes} bytes, the limit of this "
+            "gateway (max_body_mib): ask for less at a time",
+        )
+
+    def unreadable(self, what: str) -> GatewayError:
+        """Return the error of an answer that is there, and that we cannot or will not read.
+
+        It says nothing about the endpoint, and would be the same again.
+        """
+        return GatewayError(
+            Fault.INTERNAL,
+            f"the answer of endpoint '{self._endpoint}' cannot be read: {what}",
+            why=Why("protocol", what, answered=True, of_model=True),
+        )
+
+    def head_too_large(self) -> GatewayError:
+        """Return the error of a call on a connection that ended for a head above our limit.
+
+        It may have been another call's. So it may be tried again, and says nothing about the endpoint.
+        """
+        return GatewayError(
+            Fault.UNAVAILABLE,
+            f"endpoint '{self._endpoint}' sent a head larger than this gateway takes (max_head_bytes)",
+            retryable=True,
+        )
+
     def broken(self) -> GatewayError:
-        """Return the error of an answer that breaks the protocol."""
+        """Return the error of an answer that breaks the protocol; one model's answers may do so."""
         return GatewayError(
             Fault.UNAVAILABLE,
             f"endpoint '{self._endpoint}' sent an answer that is not as the protocol has it",
             retryable=True,
             counts=True,
+            why=Why("protocol", answered=True, of_model=True),
         )
+
+    def _tell_once(self, said: str) -> None:
+        if not self._has_told:
+            self._has_told = True
+            _log.error("endpoint %s does not let this gateway in: %s", self._endpoint, said)
+
+
+def reason_of(cause: BaseException | None) -> str:
+    """Return in one word why there was no connection, or why it ended."""
+    for kind, reason in _REASONS:
+        if isinstance(cause, kind):
+            return reason
+    if isinstance(cause, OSError):
+        return "unreachable" if cause.errno else "unresolved"
+    return getattr(cause, "reason", "reset")
+
+
+def lack(cause: BaseException | None) -> str | None:
+    """Return what we lacked for a connection; None when it was not for us that it failed."""
+    if isinstance(cause, socket.gaierror):
+        # The resolver's errors do not say so.
+        return _lack_descriptors()
+    return _OURS.get(cause.errno or 0) if isinstance(cause, OSError) else None
+
+
+def _lack_descriptors() -> str | None:
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return _OURS.get(error.errno or 0)
+    return None

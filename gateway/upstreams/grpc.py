@@ -5,21 +5,24 @@ from __future__ import annotations
 import logging
 import math
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from random import Random
 from typing import Any, Final
 
 from gateway.core.catalog import Catalog, ModelSpec
 from gateway.core.clock import Chance, Clock
-from gateway.core.errors import Fault, GatewayError, printable
+from gateway.core.errors import Fault, GatewayError, Why, printable
 from gateway.core.request import ANONYMOUS, CENTRAL, Provenance, Request, Response
 from gateway.core.service import Service
+from gateway.core.verdict import Verdict
 from gateway.upstreams import grpc_call
 from gateway.upstreams.backoff import Backoff
-from gateway.upstreams.dialing import Dialer, UnreachableError
+from gateway.upstreams.checks import Nobody, dialer_of, lost, unreadable
+from gateway.upstreams.dialing import UnreachableError
 from gateway.upstreams.failures import LENIENCY_S, Failures
 from gateway.upstreams.http2_connection import (
+    Http2Connection,
     LateError,
     Limits,
     LostError,
@@ -39,6 +42,40 @@ _log = logging.getLogger(__name__)
 
 _MAX_SAID: Final = 200
 _TOO_LARGE: Final = "message larger than max"  # grpc's words in C++, Python and Go, after "received"
+
+
+HEALTH: Final = "grpc.health.v1.Health"
+_SERVING: Final = 1
+_CHECKS: Final[tuple[tuple[str, Any, Callable[[Any], bool]], ...]] = (
+    ("_health", messages.HealthCheckResponse, lambda message: bool(message.status == _SERVING)),
+    ("_server_ready", messages.ServerReadyResponse, lambda message: bool(message.ready)),
+)
+"""How to ask whether a server is ready: the method, its answer, and what it says."""
+
+_HEAD_TOO_LARGE: Final = "header list"
+"""The parser's words for one above its limit."""
+
+_FAILED: Final = (
+    grpc_call.StatusError,
+    grpc_call.BrokenAnswerError,
+    ResetError,
+    LateError,
+    TooLargeError,
+    NotProcessedError,
+    UnreachableError,
+    LostError,
+    FramingError,
+)
+"""The ways in which a call ends without an answer."""
+
+_RESETS: Final = frozenset({grpc_call.INTERNAL, grpc_call.CANCELLED})
+"""What resets stand for that say nothing but that the call is over: a server that stops sends them."""
+
+_UNKNOWN_METHOD: Final = frozenset({5, 12})
+"""NOT_FOUND, UNIMPLEMENTED."""
+
+_NOT_FOR_US: Final = frozenset({7, 8, 16})
+"""PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAUTHENTICATED: somebody is there who works."""
 
 
 class GrpcUpstream:
@@ -73,6 +110,22 @@ class GrpcUpstream:
         self._infer = self._method("ModelInfer")
         self._metadata = self._method("ModelMetadata")
         self._ready = self._method("ModelReady")
+        self._health = self._method("Check", HEALTH)
+        self._server_ready = self._method("ServerReady")
+        host, _, port = address.rpartition(":")
+        self._dialer = dialer_of(host.strip("[]"), int(port), self._settings, tls)
+        self._client = partial(
+            Http2Client,
+            stream_window_bytes=self._settings.stream_window_bytes,
+            connection_window_bytes=self._settings.connection_window_bytes,
+            max_header_bytes=self._settings.max_head_bytes,
+            max_body_bytes=grpc_call.FRAME_BYTES + max_message_bytes,
+        )
+        self._limits = Limits(
+            streams=self._settings.streams_per_connection,
+            keepalive_s=self._settings.keepalive_s,
+            keepalive_timeout_s=self._settings.keepalive_timeout_s,
+        )
         self._pool: Http2Pool | None = None
         self._running = 0
         self._closed = False
@@ -99,7 +152,8 @@ class GrpcUpstream:
         try:
             return oip_proto.decode_response(message, self._provenance(trailing))
         except GatewayError as error:
-            raise self._failures.broken() from error
+            unread = unreadable(b"", error)
+            raise (self._failures.unreadable(unread) if unread else self._failures.broken()) from error
 
     async def describe(self, model: str, version: str) -> ModelSpec:
         """Ask the other side for a model's metadata."""
@@ -122,8 +176,68 @@ class GrpcUpstream:
     async def aclose(self, grace_s: float | None = None) -> None:
         """Close the connections; calls under way get ``grace_s`` seconds to end, then UNAVAILABLE."""
         self._closed = True
+        self._dialer.close()
         if self._pool is not None:
             await self._pool.aclose(grace_s)
+
+    async def check(self) -> Verdict:
+        """Ask over a connection of its own whether the server is ready: the others may lead nowhere.
+
+        A server that does not know gRPC's health service is asked in the protocol's own way.
+        """
+        try:
+            connection = await self._dialer.dial(self._lone)
+            try:
+                await connection.ready
+                verdict = await self._check(connection)
+            finally:
+                connection.close()
+        except (OSError, LostError, NotProcessedError, ResetError, TooLargeError, FramingError) as error:
+            return lost(error)
+        if verdict.why is None:
+            self.hurry()
+        return verdict
+
+    def move(self) -> bool:
+        """Leave the addresses in use for others of the name, if there are some worth trying."""
+        return self._pool is not None and self._pool.move()
+
+    def renew(self) -> None:
+        """Send what comes from now on over new connections."""
+        if self._pool is not None:
+            self._pool.renew()
+
+    def hurry(self) -> None:
+        """Connect at once when the next request comes: somebody is there."""
+        if self._pool is not None:
+            self._pool.hurry()
+
+    async def refresh(self) -> None:
+        """Look the name up again, and leave the addresses that it has no longer."""
+        if self._pool is not None:
+            await self._pool.refresh()
+
+    async def _check(self, connection: Http2Connection) -> Verdict:
+        for method, kind, reads in _CHECKS:
+            headers_ = getattr(self, method)
+            _, answer = connection.send([*headers_], grpc_call.frame(b""), math.inf)
+            try:
+                body, _ = grpc_call.read_answer(await answer)
+                is_well = reads(oip_proto.parse(kind, body))
+            except grpc_call.StatusError as error:
+                if error.code in _UNKNOWN_METHOD:
+                    continue
+                if error.code in _NOT_FOR_US:
+                    return Verdict()
+                return Verdict(Why("not_ready", printable(error.said, _MAX_SAID), answered=True))
+            except (grpc_call.BrokenAnswerError, GatewayError):
+                return Verdict(Why("protocol", answered=True))
+            return Verdict() if is_well else Verdict(Why("not_ready", answered=True))
+        # It answers, and knows neither way of asking.
+        return Verdict()
+
+    def _lone(self) -> Http2Connection:
+        return Http2Connection(self._client(), self._limits, Nobody())
 
     async def _call(
         self,
@@ -148,27 +262,38 @@ class GrpcUpstream:
         try:
             answer = await (self._pool or self._open()).call(said, grpc_call.frame(body), ends)
             return grpc_call.read_answer(answer)
-        except grpc_call.StatusError as error:
-            raise self._translate(error, deadline, ends) from error
-        except ResetError as error:
-            status = grpc_call.StatusError(grpc_call.code_of_reset(error.code))
-            raise self._translate(status, deadline, ends) from error
-        except LateError as error:
-            status = grpc_call.StatusError(grpc_call.DEADLINE_EXCEEDED)
-            raise self._translate(status, deadline, ends) from error
-        except (TooLargeError, grpc_call.BrokenAnswerError) as error:
-            raise self._failures.broken() from error
-        except NotProcessedError as error:
-            # It goes away in good order, or has enough to do: no evidence, and another may answer.
-            raise self._failures.closed() from error
-        except (UnreachableError, LostError, FramingError) as error:
-            _log.debug("endpoint %s: %r", self._name, error)
-            raise self._unreachable() from error
+        except _FAILED as error:
+            raise self._error(error, deadline, ends) from error
         finally:
             self._running -= 1
 
-    def _unreachable(self) -> GatewayError:
-        return self._failures.closed() if self._closed else self._failures.of(Fault.UNAVAILABLE)
+    def _error(self, error: Exception, deadline: float, ends: float) -> GatewayError:
+        match error:
+            case grpc_call.StatusError():
+                named = self._translate(error, deadline, ends)
+            case LateError():
+                late = grpc_call.StatusError(grpc_call.DEADLINE_EXCEEDED)
+                named = self._translate(late, deadline, ends)
+            case ResetError() if (code := grpc_call.code_of_reset(error.code)) not in _RESETS:
+                named = self._translate(grpc_call.StatusError(code), deadline, ends)
+            case TooLargeError():
+                named = self._failures.too_large(self._max_message_bytes)
+            case grpc_call.BrokenAnswerError():
+                named = self._failures.broken()
+            case NotProcessedError():
+                # It goes away in good order, or has enough to do: no evidence, and another may answer.
+                named = self._failures.closed()
+            case FramingError() if _HEAD_TOO_LARGE in str(error):
+                named = self._failures.head_too_large()
+            case _:
+                _log.debug("endpoint %s: %r", self._name, error)
+                named = self._lost(error)
+        return named
+
+    def _lost(self, error: Exception) -> GatewayError:
+        if self._closed:
+            return self._failures.closed()
+        return self._failures.lost(error.__cause__ if isinstance(error, UnreachableError) else error)
 
     def _too_large(self) -> GatewayError:
         return GatewayError(Fault.TOO_LARGE, f"the request is too large for endpoint '{self._name}'")
@@ -180,18 +305,21 @@ class GrpcUpstream:
         if fault is Fault.OVERLOADED and _TOO_LARGE in said:
             return self._too_large()
         if fault is Fault.CANCELLED:
-            # The other side gave up. It does so when it stops, and servers also end late calls so.
-            fault = Fault.DEADLINE if self._clock.now() >= ends else Fault.UNAVAILABLE
-        if fault is Fault.DEADLINE and self._clock.now() >= deadline:
+            if self._clock.now() < ends:
+                return self._failures.cancelled(said)
+            # Servers also end late calls so.
+            fault = Fault.DEADLINE
+        if fault is Fault.DEADLINE and self._clock.now() >= deadline - LENIENCY_S:
             return self._failures.late()
-        return self._failures.of(fault, said, retry_after_s=_retry_after(error.told))
+        status = grpc_call.name_of(error.code)
+        return self._failures.of(fault, said, status=status, retry_after_s=_retry_after(error.told))
 
-    def _method(self, name: str) -> tuple[tuple[bytes, bytes], ...]:
+    def _method(self, name: str, service: str = messages.SERVICE) -> tuple[tuple[bytes, bytes], ...]:
         """Return the headers that every call of a method begins with."""
         return (
             (b":method", b"POST"),
             (b":scheme", b"http" if self._tls is None else b"https"),
-            (b":path", f"/{messages.SERVICE}/{name}".encode()),
+            (b":path", f"/{service}/{name}".encode()),
             (b":authority", self._address.encode()),
             (b"te", b"trailers"),
             (b"content-type", b"application/grpc"),
@@ -201,29 +329,11 @@ class GrpcUpstream:
 
     def _open(self) -> Http2Pool:
         settings = self._settings
-        host, _, port = self._address.rpartition(":")
-        client = partial(
-            Http2Client,
-            stream_window_bytes=settings.stream_window_bytes,
-            connection_window_bytes=settings.connection_window_bytes,
-            max_header_bytes=settings.max_head_bytes,
-            max_body_bytes=grpc_call.FRAME_BYTES + self._max_message_bytes,
-        )
         self._pool = Http2Pool(
-            Dialer(
-                host.strip("[]"),
-                int(port),
-                resolve_timeout_s=settings.resolve_timeout_s,
-                connect_timeout_s=settings.connect_timeout_s,
-                tls=self._tls,
-            ),
+            self._dialer,
             Backoff(settings.backoff_initial_s, settings.backoff_max_s, self._chance),
-            client,
-            Limits(
-                streams=settings.streams_per_connection,
-                keepalive_s=settings.keepalive_s,
-                keepalive_timeout_s=settings.keepalive_timeout_s,
-            ),
+            self._client,
+            self._limits,
             connections=settings.connections,
             settings_timeout_s=settings.connect_timeout_s,
             idle_s=settings.idle_s,

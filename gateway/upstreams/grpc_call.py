@@ -24,6 +24,26 @@ INTERNAL: Final = 13
 UNAVAILABLE: Final = 14
 UNAUTHENTICATED: Final = 16
 
+_NAMES: Final = (
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+)
+
 _OF_HTTP: Final[dict[int, int]] = {
     400: INTERNAL,
     401: UNAUTHENTICATED,
@@ -69,6 +89,11 @@ def timeout_value(seconds: float) -> bytes:
         if count < 100_000_000:
             return b"%d%b" % (count, unit)
     return b"99999999S"
+
+
+def name_of(code: int) -> str:
+    """Return the status's name; a number has none of its own beyond gRPC's 17."""
+    return _NAMES[code] if 0 <= code < len(_NAMES) else "UNKNOWN"
 
 
 def code_of_reset(code: int) -> int:

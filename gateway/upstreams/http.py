@@ -14,24 +14,37 @@ from urllib.parse import urlsplit
 
 from gateway.core.catalog import Catalog, ModelSpec
 from gateway.core.clock import Chance, Clock
-from gateway.core.errors import Fault, GatewayError, printable
+from gateway.core.errors import Fault, GatewayError, Why, printable
 from gateway.core.request import ANONYMOUS, CENTRAL, Provenance, Request, Response
 from gateway.core.service import Service
 from gateway.core.stepping import in_task
 from gateway.core.tensor import Buffer
+from gateway.core.verdict import Verdict
 from gateway.upstreams.backoff import Backoff
-from gateway.upstreams.dialing import Dialer, UnreachableError
+from gateway.upstreams.checks import dialer_of, is_ready, lost, unreadable
+from gateway.upstreams.dialing import UnreachableError
 from gateway.upstreams.failures import LENIENCY_S, Failures
-from gateway.upstreams.http1_connection import ConnectionLostError
+from gateway.upstreams.http1_connection import ConnectionLostError, Http1Connection
 from gateway.upstreams.http1_pool import Http1Pool
 from gateway.upstreams.settings import HttpUpstreamSettings
 from gateway.upstreams.tls import trusting_context
 from gateway.wire import headers
 from gateway.wire.arrival import regions_value
 from gateway.wire.faults import fault_of_http
-from gateway.wire.framing.http1_client import AnswerTooLargeError, FramingError, RequestHead
-from gateway.wire.oip_json import decode_response, encode_request, parse_header_length
-from gateway.wire.oip_metadata import decode_error, decode_model
+from gateway.wire.framing.http1_client import (
+    AnswerReader,
+    AnswerTooLargeError,
+    FramingError,
+    HeadTooLargeError,
+    RequestHead,
+)
+from gateway.wire.oip_json import (
+    decode_response,
+    encode_plain_request,
+    encode_request,
+    parse_header_length,
+)
+from gateway.wire.oip_metadata import BINARY, decode_error, decode_extensions, decode_model
 from gateway.wire.oip_paths import model_path
 
 _log = logging.getLogger(__name__)
@@ -41,6 +54,9 @@ Answer = tuple[int, Headers, bytes]
 
 _MAX_SAID: Final = 128
 _PATHS_KEPT: Final = 256
+_LEARN_S: Final = 1.0
+_LEARNED_S: Final = 60.0
+_CHECK_BYTES: Final = 1 << 16
 _ALWAYS: Final = {"accept": "*/*", "accept-encoding": "identity", "user-agent": "edgeway"}
 
 
@@ -75,11 +91,15 @@ class HttpUpstream:
         self._host, self._port = target.hostname or "", target.port or (443 if secure else 80)
         self._tls = (tls or trusting_context()) if secure else None
         self._prefix = target.path
+        self._dialer = dialer_of(self._host, self._port, self._settings, self._tls)
         self._head = RequestHead(target.netloc, _ALWAYS)
         self._path = lru_cache(_PATHS_KEPT)(model_path)
         self._pool: Http1Pool | None = None
         self._closed = False
         self._running = 0
+        self._takes_binary = True
+        self._learned_until = -math.inf
+        self._learning = asyncio.Lock()
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "open"
@@ -88,8 +108,12 @@ class HttpUpstream:
     async def __call__(self, request: Request) -> Response:
         """Ask the other side; cancelling the call closes its connection, which cancels it there too."""
         said = self._said(request)
-        body = encode_request(request)
-        said[headers.INFERENCE_HEADER_LENGTH] = str(body.header_length)
+        if self._takes_binary:
+            body = encode_request(request)
+            said[headers.INFERENCE_HEADER_LENGTH] = str(body.header_length)
+        else:
+            body = encode_plain_request(request)
+            said["content-type"] = "application/json"
         path = self._path(request.model, request.version, "infer")
 
         status, told, answer = await self._send("POST", path, body.parts, said)
@@ -100,7 +124,8 @@ class HttpUpstream:
             length = parse_header_length(told.get(headers.INFERENCE_HEADER_LENGTH))
             return decode_response(answer, length, self._provenance(told))
         except GatewayError as error:
-            raise self._failures.broken() from error
+            unread = unreadable(answer, error)
+            raise (self._failures.unreadable(unread) if unread else self._failures.broken()) from error
 
     async def describe(self, model: str, version: str) -> ModelSpec:
         """Ask the other side for a model's metadata."""
@@ -122,11 +147,80 @@ class HttpUpstream:
             raise self._refused(status, told, answer)
         return status == 200
 
+    @property
+    def has_learned(self) -> bool:
+        """Whether the server's metadata have been read, or could not be a while ago."""
+        return self._learned_until > -math.inf
+
+    async def learn(self) -> None:
+        """Read from the server's metadata whether it takes binary data; one that does not tell, does.
+
+        A server that nobody can connect to is asked again: whoever answers next may be another one.
+        """
+        await in_task()
+        async with self._learning:
+            if self._clock.now() < self._learned_until:
+                return
+            try:
+                async with asyncio.timeout(min(_LEARN_S, self._settings.metadata_timeout_s)):
+                    status, _, answer = await self._send("GET", "/v2", (), {})
+            except TimeoutError:
+                status, answer = 0, b""
+            except GatewayError:
+                return
+            extensions = decode_extensions(answer) if status == 200 else None
+            self._takes_binary = extensions is None or BINARY in extensions
+            self._learned_until = self._clock.now() + _LEARNED_S
+
     async def aclose(self) -> None:
         """Close the connections; calls under way fail as UNAVAILABLE."""
         self._closed = True
+        self._dialer.close()
         if self._pool is not None:
             await self._pool.aclose()
+
+    async def check(self) -> Verdict:
+        """Ask over a connection of its own whether the server is ready: the others may lead nowhere."""
+        head = self._head.encode("GET", f"{self._prefix}/v2/health/ready", {}, None)
+        reader = AnswerReader(max_head_bytes=self._settings.max_head_bytes, max_body_bytes=_CHECK_BYTES)
+        try:
+            connection = await self._dialer.dial(lambda: Http1Connection(reader, _ignore, _ignore))
+            try:
+                answer = await connection.send("GET", head, (), 0)
+            finally:
+                connection.close()
+        except (OSError, ConnectionLostError, FramingError) as error:
+            return lost(error)
+        if is_ready(answer.status):
+            self.hurry()
+            return Verdict()
+        return Verdict(Why("not_ready", decode_error(answer.body) or str(answer.status), answered=True))
+
+    def move(self) -> bool:
+        """Leave the addresses in use for others of the name, if there are some worth trying."""
+        if self._pool is None or not self._pool.move():
+            return False
+        self._learned_until = -math.inf
+        return True
+
+    def renew(self) -> None:
+        """Send what comes from now on over new connections, perhaps to another server."""
+        self._learned_until = -math.inf
+        if self._pool is not None:
+            self._pool.renew()
+
+    def hurry(self) -> None:
+        """Connect at once when the next request comes: somebody is there."""
+        if self._pool is not None:
+            self._pool.hurry()
+
+    async def refresh(self) -> None:
+        """Look the name up again, and leave the addresses that it has no longer."""
+        if self._pool is None:
+            return
+        await self._pool.refresh()
+        if self.has_learned:
+            await self.learn()
 
     async def _ask(self, path: str) -> Answer:
         try:
@@ -134,14 +228,16 @@ class HttpUpstream:
             async with asyncio.timeout(self._settings.metadata_timeout_s):
                 return await self._send("GET", path, (), {})
         except TimeoutError as error:
-            raise self._unreachable() from error
+            raise self._lost(error) from error
 
-    def _unreachable(self) -> GatewayError:
-        return self._failures.closed() if self._closed else self._failures.of(Fault.UNAVAILABLE)
+    def _lost(self, error: Exception) -> GatewayError:
+        if self._closed:
+            return self._failures.closed()
+        return self._failures.lost(error.__cause__ if isinstance(error, UnreachableError) else error)
 
     async def _send(self, verb: str, path: str, body: Sequence[Buffer], said: Headers) -> Answer:
         if self._closed:
-            raise self._unreachable()
+            raise self._failures.closed()
         size = sum(map(len, body))
         head = self._head.encode(verb, self._prefix + path, said, size if body else None)
         pool = self._pool or self._open()
@@ -149,10 +245,12 @@ class HttpUpstream:
         try:
             answer = await pool.call(verb, head, body, size)
         except AnswerTooLargeError as error:
-            raise self._failures.broken() from error
+            raise self._failures.too_large(self._max_body_bytes) from error
+        except HeadTooLargeError as error:
+            raise self._failures.unreadable(str(error)) from error
         except (UnreachableError, ConnectionLostError, FramingError) as error:
             _log.debug("endpoint %s: %r", self._name, error)
-            raise self._unreachable() from error
+            raise self._lost(error) from error
         finally:
             self._running -= 1
         if answer.headers.get("content-encoding", "identity") != "identity":
@@ -163,13 +261,7 @@ class HttpUpstream:
     def _open(self) -> Http1Pool:
         settings = self._settings
         self._pool = Http1Pool(
-            Dialer(
-                self._host,
-                self._port,
-                resolve_timeout_s=settings.resolve_timeout_s,
-                connect_timeout_s=settings.connect_timeout_s,
-                tls=self._tls,
-            ),
+            self._dialer,
             Backoff(settings.backoff_initial_s, settings.backoff_max_s, self._chance),
             connections=settings.connections,
             keepalive_s=settings.keepalive_s,
@@ -208,11 +300,12 @@ class HttpUpstream:
             # Overload, when the other side is an Edgeway: the two faults share a status.
             fault = Fault.OVERLOADED
         elif fault is Fault.CANCELLED:
-            # The other side gave up, as it does when it stops; our caller is still there.
-            fault = Fault.UNAVAILABLE
-        elif fault is Fault.DEADLINE and self._clock.now() >= deadline:
+            # Our caller is still there.
+            return self._failures.cancelled(decode_error(answer))
+        elif fault is Fault.DEADLINE and self._clock.now() >= deadline - LENIENCY_S:
             return self._failures.late()
-        error = self._failures.of(fault, decode_error(answer), retry_after_s=retry_after_s)
+        said = decode_error(answer)
+        error = self._failures.of(fault, said, status=str(status), retry_after_s=retry_after_s)
         error.counts = error.counts and status >= 500
         return error
 
@@ -224,6 +317,9 @@ class HttpUpstream:
             printable(told.get(headers.SERVED_BY, self._region), _MAX_SAID),
         )
         return origin or Provenance(CENTRAL, region=self._region)
+
+
+def _ignore(_connection: Http1Connection) -> None: ...
 
 
 def _retry_after(told: Headers) -> float | None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from gateway.core.tensor import Buffer
+from gateway.upstreams.addresses import address_of
 from gateway.wire.framing.http1_client import Answer, AnswerReader, FramingError
 
 _COPY_BYTES: Final = 1 << 16
@@ -51,6 +52,10 @@ class Http1Connection(asyncio.Protocol):
         self._sent_bytes = self._sent_before = 0
         self.idle_since = 0.0
         self.is_open = False
+        self.address = ""
+        """Where the peer is; empty when that is not known."""
+        self.is_wanted = True
+        """Whether it may carry another request after this one."""
 
     def __repr__(self) -> str:
         state = "closed" if not self.is_open else "idle" if self._answer is None else "busy"
@@ -81,6 +86,7 @@ class Http1Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport; asyncio has turned Nagle's algorithm off."""
         self._transport = transport
+        self.address = address_of(transport)
         self.is_open = True
 
     def data_received(self, data: bytes) -> None:
@@ -112,7 +118,7 @@ class Http1Connection(asyncio.Protocol):
         waiting, self._answer = self._answer, None
         if waiting is not None and not waiting.done():
             waiting.set_result(answer)
-        if answer.reusable and self.is_open:
+        if answer.reusable and self.is_open and self.is_wanted:
             self._released(self)
         else:
             self.close()

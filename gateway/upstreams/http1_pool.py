@@ -10,6 +10,7 @@ from typing import Final
 from gateway.core.tensor import Buffer
 from gateway.upstreams.backoff import Backoff
 from gateway.upstreams.dialing import Dialer, UnreachableError
+from gateway.upstreams.failures import lack
 from gateway.upstreams.http1_connection import ConnectionLostError, Http1Connection
 from gateway.wire.framing.http1_client import Answer, AnswerReader
 
@@ -52,6 +53,8 @@ class Http1Pool:
         self._dials_at_once = self._limit
         self._waiting: deque[asyncio.Future[Http1Connection]] = deque()
         self._sweep: asyncio.TimerHandle | None = None
+        self._problem: BaseException | None = None
+        self._given_up = ""
         self._closed = False
 
     def __repr__(self) -> str:
@@ -75,18 +78,46 @@ class Http1Pool:
         while True:
             # On the path of every call: no task, no timer, one future.
             connection = self._idle.pop() if self._idle and not again else await self._acquire()
-            answer = connection.send(verb, head, body, size)
+            pending = connection.send(verb, head, body, size)
             try:
-                return await answer
+                answer = await pending
             except asyncio.CancelledError:
                 # The answer may have come in the very moment; then the connection is somebody else's.
-                if answer.cancelled():
+                if pending.cancelled():
+                    self._given_up = connection.address
                     connection.close()
                 raise
             except ConnectionLostError as error:
+                if not error.untouched:
+                    self._blame(connection)
                 if again or self._closed or not error.untouched:
                     raise
                 again = True
+            else:
+                self._dialer.addresses.answered(connection.address)
+                return answer
+
+    def hurry(self) -> None:
+        """Connect at once when the next call comes: somebody is there."""
+        self._backoff.succeeded()
+
+    def renew(self) -> None:
+        """Send nothing more over the connections that are open; calls under way may still end well."""
+        self._part_with(list(self._open))
+
+    def move(self) -> bool:
+        """Leave the addresses in use for others; return whether there are some worth trying."""
+        used = [self._given_up, *(each.address for each in self._open)]
+        if not self._dialer.addresses.leave(used):
+            return False
+        self.renew()
+        return True
+
+    async def refresh(self) -> None:
+        """Look the name up again, and leave the addresses that it has no longer."""
+        addresses = self._dialer.addresses
+        await addresses.resolve()
+        self._part_with([each for each in self._open if each.address not in addresses])
 
     async def aclose(self) -> None:
         """Close every connection; calls under way fail."""
@@ -117,6 +148,15 @@ class Http1Pool:
             if connection.is_open:
                 return connection
         raise UnreachableError
+
+    def _part_with(self, connections: list[Http1Connection]) -> None:
+        for connection in connections:
+            connection.is_wanted = False
+            if connection in self._idle:
+                connection.close()
+
+    def _blame(self, connection: Http1Connection) -> None:
+        self._dialer.addresses.failed(connection.address)
 
     def _open_more(self) -> None:
         room = min(
@@ -149,6 +189,7 @@ class Http1Pool:
             self._failed()
         else:
             self._backoff.succeeded()
+            self._problem = None
             self._dials_at_once = min(2 * self._dials_at_once, self._limit)
             self._open.add(connection)
             self._release(connection)
@@ -156,8 +197,10 @@ class Http1Pool:
 
     def _failed(self, error: Exception | None = None) -> None:
         self._dials_at_once = 1
-        self._backoff.failed(self._loop.time())
-        self._refuse_waiting(error)
+        self._problem = error
+        if lack(error) is None:
+            self._backoff.failed(self._loop.time())
+        self._refuse_waiting()
 
     def _make(self) -> Http1Connection:
         reader = AnswerReader(max_head_bytes=self._max_head_bytes, max_body_bytes=self._max_body_bytes)
@@ -183,11 +226,11 @@ class Http1Pool:
         if self._waiting and not self._closed:
             self._open_more()
 
-    def _refuse_waiting(self, cause: Exception | None = None) -> None:
+    def _refuse_waiting(self) -> None:
         for waiting in self._waiting:
             if not waiting.done():
                 error = UnreachableError()
-                error.__cause__ = cause
+                error.__cause__ = self._problem
                 waiting.set_exception(error)
         self._waiting.clear()
 

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from gateway.upstreams.addresses import address_of
 from gateway.wire.framing.http2_client import (
     ENHANCE_YOUR_CALM,
     REFUSED,
@@ -31,7 +32,14 @@ which they send nothing themselves."""
 
 
 class LostError(Exception):
-    """The connection ended, and the peer may or may not have done what it was asked."""
+    """The connection ended, and the peer may or may not have done what it was asked.
+
+    ``reason``: why, in one word.
+    """
+
+    def __init__(self, reason: str = "reset") -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class NotProcessedError(Exception):
@@ -94,6 +102,8 @@ class Http2Connection(asyncio.Protocol):
         self._is_probing = False
         self._pings = 0
         self.is_usable = True
+        self.address = ""
+        """Where the peer is; empty when that is not known."""
         self.promised = 0
         """Calls that have been told to begin here and have not yet done so."""
         self.ready: asyncio.Future[None] = self._loop.create_future()
@@ -151,6 +161,12 @@ class Http2Connection(asyncio.Protocol):
             self._flush()
             self._settle()
 
+    def retire(self) -> None:
+        """Take no more calls; those under way may still end well."""
+        self._retire()
+        if not self._calls:
+            self.close()
+
     def close(self) -> None:
         """Say good-bye and end the connection; calls under way fail with LostError."""
         if self._transport is not None and not self._transport.is_closing():
@@ -162,6 +178,7 @@ class Http2Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport, and say the first words; over TLS only to who agreed to HTTP/2."""
         self._transport = transport
+        self.address = address_of(transport)
         tls = transport.get_extra_info("ssl_object")
         if tls is not None and tls.selected_alpn_protocol() != "h2":
             self._fail(FramingError("the peer did not agree to h2"))
@@ -253,7 +270,7 @@ class Http2Connection(asyncio.Protocol):
             # Any byte is as good a sign of life as the one that was asked for.
             self._is_probing = self._heard < self._pinged
             if self._is_probing and now - self._pinged > self._limits.keepalive_timeout_s:
-                self._fail(LostError("no sign of life"))
+                self._fail(LostError("timeout"))
                 return False
             return True
         wait_s = self._limits.keepalive_s if self._pings < _PINGS_IN_SILENCE else _PATIENT_S

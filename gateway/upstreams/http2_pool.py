@@ -12,6 +12,7 @@ import msgspec
 from gateway.core.stepping import in_task
 from gateway.upstreams.backoff import Backoff
 from gateway.upstreams.dialing import Dialer, UnreachableError
+from gateway.upstreams.failures import lack
 from gateway.upstreams.http2_connection import (
     Http2Connection,
     LateError,
@@ -59,6 +60,7 @@ class Http2Pool:
         self._waiting: deque[asyncio.Future[Http2Connection]] = deque()
         self._sweep: asyncio.TimerHandle | None = None
         self._drained: asyncio.Future[None] | None = None
+        self._problem: BaseException | None = None
         self._closed = False
 
     def __repr__(self) -> str:
@@ -98,10 +100,37 @@ class Http2Pool:
                 except asyncio.CancelledError:
                     connection.cancel(number)
                     raise
+            except LostError:
+                self._dialer.addresses.failed(connection.address)
+                raise
             except NotProcessedError:
                 if again or self._closed:
                     raise
                 again = True
+
+    def hurry(self) -> None:
+        """Connect at once when the next call comes: somebody is there."""
+        self._backoff.succeeded()
+
+    def renew(self) -> None:
+        """Send nothing more over the connections that are open; calls under way may still end well."""
+        for connection in list(self._open):
+            connection.retire()
+
+    def move(self) -> bool:
+        """Leave the addresses in use for others; return whether there are some worth trying."""
+        if not self._dialer.addresses.leave(each.address for each in self._open):
+            return False
+        self.renew()
+        return True
+
+    async def refresh(self) -> None:
+        """Look the name up again, and leave the addresses that it has no longer."""
+        addresses = self._dialer.addresses
+        await addresses.resolve()
+        for connection in list(self._open):
+            if connection.address not in addresses:
+                connection.retire()
 
     async def aclose(self, grace_s: float | None = None) -> None:
         """Take no more calls; those under way get ``grace_s`` seconds to end, then they fail."""
@@ -196,11 +225,15 @@ class Http2Pool:
                 async with asyncio.timeout(self._settings_timeout_s):
                     await connection.ready
             except BaseException:
+                # It took the connection, and has nothing to say.
+                self._dialer.addresses.failed(connection.address)
                 connection.close()
                 raise
         except (OSError, FramingError, LostError) as error:
-            self._backoff.failed(self._loop.time())
-            self._refuse_waiting(error)
+            self._problem = error
+            if lack(error) is None:
+                self._backoff.failed(self._loop.time())
+            self._refuse_waiting()
             return
         finally:
             self._dial = None
@@ -210,17 +243,19 @@ class Http2Pool:
             self._refuse_waiting()
             return
         self._backoff.succeeded()
+        self._dialer.addresses.answered(connection.address)
+        self._problem = None
         self._open.append(connection)
         self.freed(connection)
 
     def _make(self) -> Http2Connection:
         return Http2Connection(self._client(), self._limits, self)
 
-    def _refuse_waiting(self, cause: Exception | None = None) -> None:
+    def _refuse_waiting(self) -> None:
         for waiting in self._waiting:
             if not waiting.done():
                 error = UnreachableError()
-                error.__cause__ = cause
+                error.__cause__ = self._problem
                 waiting.set_exception(error)
         self._waiting.clear()
 

@@ -13,11 +13,15 @@ Bytes = Annotated[int, Meta(ge=1024, le=1 << 31)]
 Window = Annotated[int, Meta(ge=65535, le=(1 << 31) - 1)]
 
 
-class _ConnectSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class ConnectSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How an endpoint is connected to, over either wire."""
 
     resolve_timeout_s: Seconds = 2.0
-    """Seconds for looking up the endpoint's name, 2 by default; addresses are kept for 30 s."""
+    """Seconds for looking up the endpoint's name, 2 by default."""
+
+    dns_refresh_rate_s: Seconds = 5.0
+    """Seconds after which the name is looked up again, 5 by default (Envoy), and at once after a failure to
+    connect. Connections to addresses that it has no longer take no new requests."""
 
     connect_timeout_s: Seconds = 2.0
     """Seconds for TCP and TLS, 2 by default: SYN is repeated once, after one second."""
@@ -34,7 +38,7 @@ class _ConnectSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Seconds for questions about models, 5 by default."""
 
 
-class HttpUpstreamSettings(_ConnectSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class HttpUpstreamSettings(ConnectSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How an endpoint is spoken to over HTTP."""
 
     connections: Annotated[int, Meta(ge=0, le=65535)] = 1024
@@ -49,7 +53,7 @@ class HttpUpstreamSettings(_ConnectSettings, frozen=True, forbid_unknown_fields=
     """Bytes of an answer's status line and headers, 64 KiB by default; more is a failure of the server."""
 
 
-class GrpcUpstreamSettings(_ConnectSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class GrpcUpstreamSettings(ConnectSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How an endpoint is spoken to over gRPC."""
 
     connections: Annotated[int, Meta(ge=1, le=1024)] = 8

@@ -175,6 +175,27 @@ def encode_request(request: Request) -> Body:
     return Body([header, *(tensor.data for tensor in request.inputs)], len(header))
 
 
+def encode_plain_request(request: Request) -> Body:
+    """Write an infer request as JSON alone, for a server without the binary extension.
+
+    Raises:
+        GatewayError: INVALID for an input that JSON cannot carry.
+    """
+    inputs = []
+    for tensor in request.inputs:
+        try:
+            values = encode_values(tensor)
+        except GatewayError as error:
+            raise GatewayError(
+                Fault.INVALID,
+                f"the endpoint of this model takes JSON only, which cannot carry input '{tensor.name}' of "
+                f"{tensor.datatype}",
+            ) from error
+        inputs.append(TensorOut(tensor.name, tensor.datatype, tensor.shape, data=values))
+    outputs = [WantedOut(name) for name in request.outputs]
+    return Body([_ENCODE(RequestOut(inputs, request.id, dict(request.parameters), outputs))], None)
+
+
 def decode_response(body: bytes, header_length: int | None, provenance: Provenance) -> Response:
     """Read another server's answer, whether it kept to binary data or not.
 

@@ -11,8 +11,9 @@ from gateway.core.catalog import ModelSpec, TensorSpec
 from gateway.core.errors import Fault, GatewayError, printable
 from gateway.wire.oip_messages import ErrorMessage
 
+BINARY: Final = "binary_tensor_data"
 EXTENSIONS: Final = (
-    "binary_tensor_data",
+    BINARY,
     "classification",
     "generate",
     "logging",
@@ -39,6 +40,11 @@ class _TensorMessage(msgspec.Struct):
     shape: tuple[int, ...] = ()
 
 
+class _ServerMessage(msgspec.Struct):
+    name: str
+    extensions: list[str] | None = None
+
+
 class _ModelMessage(msgspec.Struct):
     name: str
     versions: tuple[str, ...] | None = None
@@ -48,6 +54,7 @@ class _ModelMessage(msgspec.Struct):
 
 
 _ERROR: Final = msgspec.json.Decoder(ErrorMessage)
+_SERVER: Final = msgspec.json.Decoder(_ServerMessage)
 _MODEL: Final = msgspec.json.Decoder(_ModelMessage)
 
 
@@ -83,6 +90,14 @@ def encode_model_ready(model: str, *, ready: bool) -> bytes:
 def encode_server(name: str, version: str, extensions: Sequence[str] = EXTENSIONS) -> bytes:
     """Write the server's metadata."""
     return _encode({"name": name, "version": version, "extensions": extensions})
+
+
+def decode_extensions(body: bytes) -> Sequence[str] | None:
+    """Return the extensions that another server's metadata list; None when they do not tell."""
+    try:
+        return _SERVER.decode(body).extensions
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
 
 
 def encode_model(spec: ModelSpec) -> bytes:

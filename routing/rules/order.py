@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Final, Protocol
 
-from routing.policy import EDGE, Policy, Route
+from routing.policy import ANY, EDGE, Policy, Route
+
+_MAX_REGION_SETS: Final = 256
 
 
 class View(Protocol):
     """What a gateway believes about the endpoints at this moment."""
 
     def is_available(self, endpoint: str) -> bool:
-        """Whether a request sent there now would be let through; true when a probe is due."""
+        """Whether a request sent there now would be let through."""
+        ...
+
+    def is_preferred(self, endpoint: str, model: str) -> bool:
+        """Whether it is available, and nothing is known against ``model`` there."""
+        ...
+
+    def why(self, endpoint: str) -> str:
+        """Tell why it is out, fit for a client; empty when it is not, or nobody knows."""
         ...
 
 
@@ -39,15 +50,46 @@ def reachable(
     return tuple(sorted(names, key=lambda name: distances.get(policy.endpoints[name].region, far)))
 
 
-def plan(reachable: tuple[str, ...], view: View) -> tuple[str, ...]:
-    """Return the available endpoints, in order; attempt n goes to the n-th, counted round.
+def rivals(policy: Policy, own_region: str) -> Mapping[str, tuple[frozenset[str], ...]]:
+    """Return for each endpoint that a request can reach the others that could take it, once per residency.
 
-    The others are left out, because their breakers would refuse at once. One whose breaker waits for a
-    probe is available, and the request that is sent there is the probe. When none is available nothing
-    is planned: Envoy's panic rule, which then asks the ejected hosts all the same, would meet breakers
-    that let nobody through.
+    An endpoint beside which all others of one such set are out is the last one for somebody. The sets of
+    regions are those of the classes and what two or more of them have in common: places narrow tenants.
+    """
+    found: dict[str, set[frozenset[str]]] = {}
+    for regions in _region_sets(policy):
+        for route in policy.routes:
+            for edges in (True, False):
+                names = frozenset(reachable(policy, route, own_region, regions, edges=edges))
+                for name in names:
+                    found.setdefault(name, set()).add(names - {name})
+    return {name: tuple(sets) for name, sets in found.items()}
+
+
+def _region_sets(policy: Policy) -> set[frozenset[str]]:
+    everywhere = frozenset(policy.regions)
+    classes = {
+        everywhere if ANY in each.regions else frozenset(each.regions) & everywhere
+        for each in policy.residency.values()
+    }
+    found = set(classes)
+    for each in classes:
+        found |= {each & other for other in found}
+        if len(found) > _MAX_REGION_SETS:
+            # A request of one region has the fewest endpoints of all.
+            return {frozenset({region}) for region in everywhere} | classes
+    return found
+
+
+def plan(reachable: tuple[str, ...], view: View, model: str) -> tuple[str, ...]:
+    """Return the endpoints to ask about ``model``, in order; attempt n goes to the n-th, counted round.
+
+    Those at which the model fails are left out while there are others: when there are none, what fails for
+    one may work for the next request (Envoy's panic rule, inside the residency). Those that would refuse at
+    once are left out whatever else there is: active checks notice their return, and no request has to.
 
     A plan holds for one attempt: an endpoint that the first attempt put out of service is not the
     second's choice.
     """
-    return tuple(filter(view.is_available, reachable))
+    preferred = tuple([name for name in reachable if view.is_preferred(name, model)])
+    return preferred or tuple(filter(view.is_available, reachable))

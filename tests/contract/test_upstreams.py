@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gateway.core.errors import Fault, GatewayError
+from gateway.core.errors import Fault, GatewayError, Why
 from gateway.core.request import Caller, Provenance
 from gateway.core.tensor import Tensor
 from tests.fakes.front import DIGITS, EchoService, FakeCatalog
@@ -152,7 +152,8 @@ async def test_nobody_there(wire):
 
     await upstream.aclose()
     assert flags(error) == (Fault.UNAVAILABLE, True, True)
-    assert error.message == "endpoint 'far' is unavailable"
+    assert error.message == "endpoint 'far' is unavailable: connection refused"
+    assert error.why == Why("refused")
 
 
 async def test_a_request_that_is_too_late_is_not_sent(wire):

@@ -86,6 +86,16 @@ def refold() -> bytes:
     )
 
 
+def product() -> bytes:
+    """image [batch, free] → folded [batch, 3], and fails unless a row holds four numbers."""
+    return model(
+        [helper.make_node("MatMul", ["image", "weights"], ["folded"], name="fold")],
+        [("image", FLOAT, ["batch", "free"])],
+        [("folded", FLOAT, ["batch", 3])],
+        weights=np.arange(12, dtype=np.float32).reshape(4, 3),
+    )
+
+
 def echo_text() -> bytes:
     """text [batch, 1] → echo [batch, 1]."""
     return model(

@@ -128,12 +128,19 @@ async def test_outputs_come_as_asked_for(registry):
         (
             ask("lookup", index=np.array([[99]])),
             Fault.INVALID,
-            "the model cannot use the values of the inputs",
+            (
+                "the model cannot use the values of the inputs: Gather node: indices element out of data "
+                "bounds, … must be within the inclusive range […,…]"
+            ),
         ),
         (
             ask("free", image=np.zeros((1, 4), np.float32)),
-            Fault.INTERNAL,
-            "the model failed to run",
+            Fault.INVALID,
+            (
+                "the model cannot use the values of the inputs: Reshape node: "
+                "input_shape_size == requested_shape_size was false. The input tensor cannot be reshaped to "
+                "the requested shape. Input shape:{…,…}, requested shape:{…,…}"
+            ),
         ),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -109,15 +110,57 @@ def test_values_that_the_model_cannot_use_are_the_clients_fault(tmp_path):
     assert "99" not in caught.value.message
 
 
-def test_a_run_that_fails_is_internal_and_counts(tmp_path):
-    """What ONNX Runtime says stays in the log."""
+@pytest.mark.parametrize(
+    ("model", "feed", "words"),
+    [
+        (
+            onnx_models.refold(),
+            {"image": np.zeros((1, 4), np.float32)},
+            "the input tensor cannot be reshaped",
+        ),
+        (
+            onnx_models.product(),
+            {"image": np.zeros((1, 5), np.float32)},
+            "MatMul node 'fold': Compute MatMul dimension mismatch",
+        ),
+    ],
+    ids=["reshape", "product"],
+)
+def test_a_run_that_fails_on_its_values_is_the_clients_fault(tmp_path, model, feed, words):
+    """It is told in ONNX Runtime's words: no values, no places in its source."""
+    session = load(tmp_path, model)
+
+    with pytest.raises(GatewayError) as caught:
+        session.run(feed)
+
+    assert (caught.value.fault, caught.value.counts) == (Fault.INVALID, False)
+    assert words.lower() in caught.value.message.lower()
+    assert not any(character.isdigit() for character in caught.value.message)
+    assert not any(place in caught.value.message for place in (".h", "::", "onnxruntime"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[ONNXRuntimeError] : 1 : FAIL : CUDA failure 700: an illegal memory access was encountered",
+        "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Failed to allocate memory for requested buffer of size 8",
+    ],
+)
+def test_a_failure_of_the_machine_is_internal_and_counts(tmp_path, monkeypatch, caplog, text):
+    """Other values would have met it, too; what ONNX Runtime says goes to the log."""
     session = load(tmp_path, onnx_models.refold())
+
+    def fail(*_):
+        raise RuntimeError(text)
+
+    monkeypatch.setattr(session, "_session", SimpleNamespace(run=fail))
 
     with pytest.raises(GatewayError) as caught:
         session.run({"image": np.zeros((1, 4), np.float32)})
 
     assert (caught.value.fault, caught.value.counts) == (Fault.INTERNAL, True)
     assert caught.value.message == "the model failed to run"
+    assert "of ONNX Runtime failed" in caplog.text
 
 
 def test_text_goes_in_and_out_as_utf8(tmp_path):

@@ -18,6 +18,7 @@ from tests.fakes.service import HANG, ScriptedService, request
 from tests.fakes.telemetry import RecordingTelemetry
 from tests.fakes.virtual_time import virtual_time
 from tests.gateway.policies import GOOD, write_policy
+from tests.resilience.peers import Peer
 
 
 @pytest.fixture
@@ -128,13 +129,21 @@ async def test_an_endpoint_that_is_silent_fails_its_attempts(endpoints, tmp_path
     assert not endpoints.is_available("central")
 
 
+def wired(service: ScriptedService) -> ScriptedService:
+    """What a health needs of an upstream, beside the service."""
+    peer = Peer(last=True)
+    for name in ("check", "move", "renew"):
+        setattr(service, name, getattr(peer, name))
+    return service
+
+
 @virtual_time
 async def test_waiting_in_our_own_queue_blames_no_endpoint(tmp_path: Path) -> None:
     """A rush at an endpoint that answers everything in time is no evidence against it."""
     settings = ResilienceSettings(breaker=BreakerSettings(consecutive_5xx=2))
     endpoints = Endpoints(settings, LoopClock(), Silence(), Observed(LoopClock(), Silence(), None))
     upstream = ScriptedService(2.5)
-    endpoints._upstream = lambda *_: upstream  # type: ignore[assignment,return-value] # no wire here
+    endpoints._upstream = lambda *_: wired(upstream)  # type: ignore[assignment,return-value] # no wire here
     limits = "attempt_timeout_ms: 5000, max_concurrency: 5}"
     made = endpoints.prepare(policy(tmp_path, GOOD.replace('127.0.0.1:9"}', f'127.0.0.1:9", {limits}')))
     service, deadline = made["central"].service, asyncio.get_running_loop().time() + 15
@@ -142,7 +151,7 @@ async def test_waiting_in_our_own_queue_blames_no_endpoint(tmp_path: Path) -> No
     answers = await asyncio.gather(*(service(request(deadline=deadline)) for _ in range(15)))
 
     assert len(answers) == 15
-    assert "closed, 0 of 2 failures" in repr(made["central"].circuit)
+    assert "closed, 0 of 2 failures" in repr(made["central"].health)
     assert asyncio.get_running_loop().time() == 1007.5
 
 
@@ -152,7 +161,7 @@ async def test_a_silent_endpoint_is_blamed_for_its_own_time_only(tmp_path: Path)
     settings = ResilienceSettings(breaker=BreakerSettings(consecutive_5xx=9))
     endpoints = Endpoints(settings, LoopClock(), Silence(), Observed(LoopClock(), Silence(), None))
     upstream = ScriptedService(HANG)
-    endpoints._upstream = lambda *_: upstream  # type: ignore[assignment,return-value] # no wire here
+    endpoints._upstream = lambda *_: wired(upstream)  # type: ignore[assignment,return-value] # no wire here
     limits = "attempt_timeout_ms: 5000, max_concurrency: 1}"
     made = endpoints.prepare(policy(tmp_path, GOOD.replace('127.0.0.1:9"}', f'127.0.0.1:9", {limits}')))
     service, deadline = made["central"].service, asyncio.get_running_loop().time() + 6
@@ -162,7 +171,7 @@ async def test_a_silent_endpoint_is_blamed_for_its_own_time_only(tmp_path: Path)
     )
 
     assert [outcome.fault for outcome in outcomes] == [Fault.DEADLINE, *[Fault.OVERLOADED] * 3]
-    assert "closed, 1 of 9 failures" in repr(made["central"].circuit)
+    assert "closed, 1 of 9 failures" in repr(made["central"].health)
 
 
 async def test_health_of_a_generation_outlives_a_reload(endpoints, tmp_path: Path) -> None:
@@ -175,7 +184,7 @@ async def test_health_of_a_generation_outlives_a_reload(endpoints, tmp_path: Pat
 
     assert health.is_available("central")
     assert not health.is_available("nobody")
-    assert repr(health).startswith("<Health <Circuit central closed")
+    assert repr(health).startswith("<Health <EndpointHealth <Ejection central closed")
 
 
 async def test_a_discarded_endpoint_is_closed_even_when_everything_ends_at_once(

@@ -102,6 +102,12 @@ class Gateway:
     def is_available(self, _endpoint: str) -> bool:
         return True
 
+    def is_preferred(self, _endpoint: str, _model: str) -> bool:
+        return True
+
+    def why(self, _endpoint: str) -> str:
+        return ""
+
     def route(self, name: str) -> Service:
         route = routes_of(self.policy)[name]
         return route_service(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.core.errors import Fault, GatewayError, printable
+from gateway.core.errors import Fault, GatewayError, Why, masked, printable
 
 
 def test_flags_are_shown() -> None:
@@ -26,3 +26,18 @@ def test_strangers_text_is_cut_and_cleaned() -> None:
     assert printable("a\r\nb\x1b[31m") == "a??b?[31m"
     assert printable("x" * 500, 5) == "xx..."
     assert printable("plain") == "plain"
+
+
+def test_what_a_server_quotes_is_masked() -> None:
+    """Values, names in quotes and addresses are somebody's; what went wrong is anybody's."""
+    assert (
+        masked("could not convert 'secret' to float at 10.0.0.7:8001") == "could not convert … to float at …"
+    )
+    assert masked('no such user "anna"') == "no such user …"
+    assert masked("connection reset by peer") == "connection reset by peer"
+
+
+def test_why_is_readable() -> None:
+    """A circuit's reason in a client's error: words for what we saw, a status for what was answered."""
+    assert str(Why("refused")) == "connection refused"
+    assert str(Why("503", "backend 10.0.0.7 is gone", answered=True)) == "it answered 503: backend … is gone"

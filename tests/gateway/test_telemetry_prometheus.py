@@ -129,3 +129,24 @@ def test_models_beyond_the_bound_are_counted_as_other() -> None:
         in prometheus.render().decode()
     )
     assert repr(prometheus).endswith(f"{MAX_MODELS} models>>")
+
+
+def test_what_is_held_against_an_endpoint_is_a_label() -> None:
+    """One word, while it is not closed; what is held against one model does not make the endpoint open."""
+    prometheus = prometheus_of()
+    prometheus.emit(events.PolicyLoaded(1, "", ("digits",)))
+    prometheus.emit(events.BreakerAppeared("central"))
+    prometheus.emit(events.BreakerChanged("central", "open", "refused"))
+    prometheus.emit(events.BreakerChanged("central", "half_open", "timeout"))
+    prometheus.emit(events.BreakerChanged("central", "open", "500", "digits"))
+
+    text = prometheus.render().decode()
+    assert 'edgeway_breaker_open{endpoint="central",model="",reason="timeout"} 1.0' in text
+    assert 'edgeway_breaker_open{endpoint="central",model="digits",reason="500"} 1.0' in text
+    assert 'reason="refused"' not in text
+    assert 'edgeway_breaker_state{endpoint="central"} 1.0' in text
+
+    prometheus.emit(events.BreakerChanged("central", "closed"))
+    assert 'edgeway_breaker_open{endpoint="central",model=""' not in prometheus.render().decode()
+    prometheus.emit(events.BreakerGone("central"))
+    assert "edgeway_breaker_open{" not in prometheus.render().decode()

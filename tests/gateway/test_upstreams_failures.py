@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import socket
+import ssl
+
 import pytest
 
-from gateway.core.errors import Fault
-from gateway.upstreams.failures import Failures
+from gateway.core.errors import Fault, Why
+from gateway.upstreams.failures import Failures, lack
+from gateway.upstreams.http2_connection import LostError
+from gateway.wire.framing.http1_client import FramingError
 
 FAILURES = Failures("far")
 
@@ -13,18 +20,68 @@ FAILURES = Failures("far")
 @pytest.mark.parametrize(
     ("fault", "words", "retryable", "counts"),
     [
-        (Fault.UNAVAILABLE, "endpoint 'far' is unavailable", True, True),
-        (Fault.DEADLINE, "endpoint 'far' did not answer in time", True, True),
-        (Fault.OVERLOADED, "endpoint 'far' is overloaded", True, False),
-        (Fault.INTERNAL, "endpoint 'far' failed", False, True),
+        (Fault.UNAVAILABLE, "endpoint 'far' is unavailable: … says no", True, True),
+        (Fault.DEADLINE, "endpoint 'far' did not answer in time: … says no", True, True),
+        (Fault.OVERLOADED, "endpoint 'far' is overloaded: … says no", True, False),
+        (Fault.INTERNAL, "endpoint 'far' failed: … says no", False, True),
         (Fault.INVALID, "10.0.0.7 says no", False, False),
     ],
 )
 def test_words_and_flags(fault, words, retryable, counts):
-    """Only words about the client's own request are passed on; flags follow from the fault."""
-    error = FAILURES.of(fault, "10.0.0.7 says no")
+    """Words about the client's own request are passed on, others masked; flags follow from the fault."""
+    error = FAILURES.of(fault, "10.0.0.7 says no", status="503")
 
     assert (error.message, error.retryable, error.counts) == (words, retryable, counts)
+    if counts:
+        of_model = fault is Fault.INTERNAL
+        assert error.why == Why("503", "10.0.0.7 says no", answered=True, of_model=of_model)
+
+
+@pytest.mark.parametrize(
+    ("cause", "reason"),
+    [
+        (ConnectionRefusedError(), "refused"),
+        (TimeoutError(), "timeout"),
+        (ConnectionResetError(), "reset"),
+        (ssl.SSLCertVerificationError("no"), "tls"),
+        (socket.gaierror(socket.EAI_NONAME, "no"), "unresolved"),
+        (OSError(errno.EHOSTUNREACH, "no"), "unreachable"),
+        (OSError("the name has no address"), "unresolved"),
+        (FramingError("no"), "protocol"),
+        (LostError(), "reset"),
+        (LostError("timeout"), "timeout"),
+        (None, "reset"),
+    ],
+    ids=repr,
+)
+def test_no_answer_says_why_and_counts(cause, reason):
+    """Every way in which a connection fails has one word."""
+    error = FAILURES.lost(cause)
+
+    assert (error.fault, error.retryable, error.counts) == (Fault.UNAVAILABLE, True, True)
+    assert error.why == Why(reason)
+
+
+@pytest.mark.parametrize(
+    "cause", [OSError(number, "no") for number in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS)], ids=repr
+)
+def test_what_we_lack_does_not_count(cause):
+    """Trying again would need it, too."""
+    error = FAILURES.lost(cause)
+
+    assert (error.fault, error.retryable, error.counts) == (Fault.OVERLOADED, False, False)
+
+
+def test_a_resolver_without_descriptors_is_ours(monkeypatch):
+    """Its own error does not say so: whether there are any is tried."""
+    assert lack(socket.gaierror(socket.EAI_AGAIN, "no")) is None
+
+    def fail(*_):
+        raise OSError(errno.EMFILE, "no")
+
+    monkeypatch.setattr(os, "open", fail)
+
+    assert lack(socket.gaierror(socket.EAI_AGAIN, "no")) == "file descriptors"
 
 
 def test_failures_that_are_nobodys_fault():

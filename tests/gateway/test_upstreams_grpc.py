@@ -128,7 +128,7 @@ async def test_foreign_servers_count_as_central():
     ("code", "expected"),
     [
         (grpc.StatusCode.UNAVAILABLE, (Fault.UNAVAILABLE, True, True)),
-        (grpc.StatusCode.CANCELLED, (Fault.UNAVAILABLE, True, True)),
+        (grpc.StatusCode.CANCELLED, (Fault.UNAVAILABLE, False, False)),
         (grpc.StatusCode.DEADLINE_EXCEEDED, (Fault.DEADLINE, True, True)),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, (Fault.OVERLOADED, True, False)),
         (grpc.StatusCode.INTERNAL, (Fault.INTERNAL, False, True)),
@@ -187,7 +187,7 @@ async def test_overload_tells_when_to_come_again(said, seconds):
 
 
 async def test_message_above_a_limit_is_not_overload():
-    """A request above the other side's limit is the client's fault, an answer above ours the server's."""
+    """A request above the other side's limit, and an answer above ours, would be again: no evidence."""
     async with before(grpc_upstream_to, EchoService(), max_body_bytes=64) as upstream:
         sent = await fails(upstream(request(id="x" * 200)))
 
@@ -198,7 +198,8 @@ async def test_message_above_a_limit_is_not_overload():
         received = await fails(upstream(request()))
 
     assert flags(sent) == (Fault.INVALID, False, False)
-    assert flags(received) == (Fault.UNAVAILABLE, True, True)
+    assert flags(received) == (Fault.TOO_LARGE, False, False)
+    assert "larger than 1024 bytes" in received.message
 
 
 @pytest.mark.parametrize(
@@ -231,7 +232,7 @@ async def test_nobody_there_is_unavailable_at_once():
             error = await fails(upstream(request()))
 
     assert flags(error) == (Fault.UNAVAILABLE, True, True)
-    assert error.message == "endpoint 'far' is unavailable"
+    assert error.message == "endpoint 'far' is unavailable: connection refused"
 
 
 async def test_server_that_comes_back_is_found_soon():
@@ -354,7 +355,7 @@ ANSWER = messages.ModelInferResponse(
 @pytest.mark.parametrize(
     ("code", "expected"),
     [
-        (2, (Fault.INTERNAL, False, True)),
+        (2, (Fault.UNAVAILABLE, True, True)),
         (7, (Fault.UNAVAILABLE, True, False)),
         (8, (Fault.UNAVAILABLE, True, True)),
         (11, (Fault.OVERLOADED, True, False)),
@@ -366,6 +367,18 @@ async def test_streams_that_end_without_an_answer(code, expected):
         error = await fails(upstream(request()))
 
     assert flags(error) == expected
+
+
+async def test_a_head_above_our_own_limit():
+    """It ends the connection, for all calls on it: each may be tried again, and nobody is blamed."""
+    huge = [(b":status", b"200"), (b"x", b"a" * 9000)]
+    settings = GrpcUpstreamSettings(max_head_bytes=4096)
+    async with http2_peer(lambda call: call.answer(headers=huge)) as peer:
+        async with grpc_upstream(peer.port, settings=settings) as upstream:
+            error = await fails(upstream(request()))
+
+    assert flags(error) == (Fault.UNAVAILABLE, True, False)
+    assert "max_head_bytes" in error.message
 
 
 async def test_what_is_said_in_a_call():

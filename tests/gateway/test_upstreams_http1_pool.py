@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from gateway.upstreams.backoff import Backoff
-from gateway.upstreams.dialing import Dialer, UnreachableError
+from gateway.upstreams.checks import dialer_of
+from gateway.upstreams.dialing import UnreachableError
 from gateway.upstreams.http1_connection import ConnectionLostError
 from gateway.upstreams.http1_pool import Http1Pool
+from gateway.upstreams.settings import ConnectSettings
 from gateway.wire.framing.http1_client import FramingError
 from tests.fakes.redis_server import free_port
 from tests.fakes.upstreams import http, read_request, scripted_peer, until
@@ -26,7 +28,7 @@ HEAD = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n"
 @asynccontextmanager
 async def pool_to(port: int, **options: Any) -> AsyncIterator[Http1Pool]:
     pool = Http1Pool(
-        Dialer("127.0.0.1", port, resolve_timeout_s=1, connect_timeout_s=1),
+        dialer_of("127.0.0.1", port, ConnectSettings(connect_timeout_s=1), None),
         options.pop("backoff", None) or Backoff(0.01, 0.02, Random(1)),
         **{
             "connections": 0,

@@ -14,7 +14,8 @@ import ngh2
 import pytest
 
 from gateway.upstreams.backoff import Backoff
-from gateway.upstreams.dialing import Dialer, UnreachableError
+from gateway.upstreams.checks import dialer_of
+from gateway.upstreams.dialing import UnreachableError
 from gateway.upstreams.http2_connection import (
     LateError,
     Limits,
@@ -24,6 +25,7 @@ from gateway.upstreams.http2_connection import (
     TooLargeError,
 )
 from gateway.upstreams.http2_pool import Http2Pool
+from gateway.upstreams.settings import ConnectSettings
 from gateway.wire.framing.http2_client import Http2Client
 from tests.fakes.http2_peer import Call, framed, http2_peer
 from tests.fakes.redis_server import free_port
@@ -42,7 +44,7 @@ async def pool_to(port: int, **options: Any) -> AsyncIterator[Http2Pool]:
         keepalive_timeout_s=options.pop("keepalive_timeout_s", 5.0),
     )
     pool = Http2Pool(
-        Dialer("127.0.0.1", port, resolve_timeout_s=1, connect_timeout_s=1),
+        dialer_of("127.0.0.1", port, ConnectSettings(connect_timeout_s=1), None),
         options.pop("backoff", None) or Backoff(0.001, 0.002, Random(1)),
         partial(
             Http2Client,
@@ -329,7 +331,7 @@ async def test_a_peer_that_is_gone_without_a_word():
         pool_to(peer.port, keepalive_s=0.1, keepalive_timeout_s=0.1) as pool,
     ):
         async with asyncio.timeout(2):
-            with pytest.raises(LostError, match="sign of life"):
+            with pytest.raises(LostError, match="timeout"):
                 await ask(pool)
 
 

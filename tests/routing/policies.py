@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -68,13 +69,20 @@ def policy(**changes: Any) -> Policy:
 
 
 class Health:
-    """A view in which the named endpoints are out."""
+    """A view in which the named endpoints are out; ``failing`` are those at which every model fails."""
 
-    def __init__(self, *out: str) -> None:
+    def __init__(self, *out: str, failing: Iterable[str] = ()) -> None:
         self.out = set(out)
+        self.failing = set(failing)
 
     def is_available(self, endpoint: str) -> bool:
         return endpoint not in self.out
+
+    def is_preferred(self, endpoint: str, model: str) -> bool:
+        return endpoint not in self.out | self.failing
+
+    def why(self, endpoint: str) -> str:
+        return "connection refused" if endpoint in self.out else ""
 
 
 class Echo:

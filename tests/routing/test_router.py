@@ -67,13 +67,25 @@ async def test_none_available_is_one_fast_refusal(names: list[str], attempt: int
 
     with pytest.raises(GatewayError, match="'digits' that may be asked is available") as caught:
         await where(subject, attempt=attempt)
+    assert "('central': connection refused" in caught.value.message
 
     assert (caught.value.fault, caught.value.retryable) == (Fault.UNAVAILABLE, False)
     assert not any(service.requests for service in endpoints.values())
 
 
+async def test_where_the_model_fails_is_asked_only_when_nobody_else_is_left() -> None:
+    """It answers, and what fails for one request may work for the next; nothing is refused for it."""
+    made = policy()
+    health = Health("central-eu", failing=["central"])
+    subject = Router(made, made.routes[0], "us-east", endpoints=services(), view=health)
+    us = frozenset({"us-east"})
+
+    assert await where(subject) == "eu-west-gw"
+    assert await where(subject, regions=us) == "central"
+
+
 async def test_endpoint_that_comes_back_is_asked_again() -> None:
-    """The view is read at every attempt: a probe that is due is a request like any other."""
+    """The view is read at every attempt."""
     health = Health(*NAMES)
     made = policy()
     subject = Router(made, made.routes[0], "us-east", endpoints=services(), view=health)

@@ -36,6 +36,8 @@ async def test_no_answer_is_lost_while_redis_is_gone(tmp_path: Path, redis: Redi
         # Five look-ups of 250 ms open the gate; the other 35 skip Redis.
         assert asyncio.get_running_loop().time() - began < 5
         assert world.metric('edgeway_breaker_state{endpoint="redis"}') == 2
+        reason = "refused" if how == "kill" else "timeout"
+        assert world.metric(f'edgeway_breaker_open{{endpoint="redis",model="",reason="{reason}"}}') == 1
 
         redis.start() if how == "kill" else redis.resume()
         image = CONFIDENT + 100

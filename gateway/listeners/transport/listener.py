@@ -11,6 +11,7 @@ from typing import Final
 from gateway.core.clock import Clock
 from gateway.listeners.exchange import Application
 from gateway.listeners.transport.accounts import Account
+from gateway.listeners.transport.binding import bind
 from gateway.listeners.transport.door import Door
 from gateway.listeners.transport.ledger import Ledger
 from gateway.listeners.transport.proxied import told_address
@@ -63,8 +64,7 @@ class WireListener:
         Raises:
             OSError: the address cannot be listened on.
         """
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        await self.start_on(socket.create_server((host, port), family=family, backlog=self._settings.backlog))
+        await self.start_on(bind(host, port, self._settings.backlog))
 
     async def start_on(self, listening: socket.socket) -> None:
         """Listen on a socket that is bound already."""

@@ -40,9 +40,15 @@ _KNOWN: Final[dict[bytes, str]] = {
 class FramingError(Exception):
     """What the peer sent is no HTTP/1.1 answer, or ends before it is one."""
 
+    reason = "protocol"
+
 
 class AnswerTooLargeError(FramingError):
     """The body is larger than agreed; it was not read to its end."""
+
+
+class HeadTooLargeError(FramingError):
+    """The head, or the framing of the body, is larger than agreed."""
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
@@ -145,7 +151,7 @@ class AnswerReader:
         if self._answer is not None:
             return self._finish()
         if self._fed - self._size > self._max_head + _FRAMING_PER_BYTE * self._size:
-            raise FramingError("the answer is all framing")
+            raise HeadTooLargeError("the answer is all framing")
         return None
 
     def end(self) -> Answer:
@@ -170,7 +176,7 @@ class AnswerReader:
         """Hear of a header, or of a trailer, which is dropped."""
         self._head_size += len(name) + len(value)
         if self._head_size > self._max_head:
-            self._refuse(FramingError("the head is too large"))
+            self._refuse(HeadTooLargeError("the head is too large"))
         if not self._in_body:
             known = _KNOWN.get(name) or name.decode("latin-1").lower()
             self._headers.setdefault(known, value.decode("latin-1"))

@@ -27,6 +27,8 @@ _UNLIMITED: Final = 1 << 31
 class FramingError(Exception):
     """What the peer sent is no HTTP/2, or more of it than agreed; the connection is of no more use."""
 
+    reason = "protocol"
+
 
 class ClosingError(Exception):
     """The connection takes no more requests; nothing was sent."""

@@ -17,6 +17,7 @@ class RecordingGate:
         self.is_open = True
         self.admitted = 0
         self.verdicts: list[str] = []
+        self.reasons: list[str] = []
 
     def admit(self) -> RecordingGate | None:
         self.admitted += self.is_open
@@ -25,8 +26,9 @@ class RecordingGate:
     def succeeded(self) -> None:
         self.verdicts.append("succeeded")
 
-    def failed(self) -> None:
+    def failed(self, reason: str = "") -> None:
         self.verdicts.append("failed")
+        self.reasons.append(reason)
 
     def left(self) -> None:
         self.verdicts.append("left")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routing.policy import Policy
-from routing.rules.order import plan, reachable
+from routing.rules.order import plan, reachable, rivals
 from tests.routing.policies import Health, endpoint, policy, route
 
 REGIONS = ["eu", "us", "ap"]
@@ -101,12 +101,58 @@ def test_failover_to_itself_changes_nothing() -> None:
 )
 def test_those_that_are_out_are_left_out(out: tuple[str, ...], planned: tuple[str, ...]) -> None:
     """Health removes, and when none is left there is nothing to try."""
-    assert plan(("a", "b", "c"), Health(*out)) == planned
+    assert plan(("a", "b", "c"), Health(*out), "m") == planned
+
+
+@pytest.mark.parametrize(
+    ("out", "failing", "planned"),
+    [
+        ((), ("a",), ("b", "c")),
+        (("b",), ("a",), ("c",)),
+        (("b", "c"), ("a",), ("a",)),
+        ((), ("a", "b", "c"), ("a", "b", "c")),
+        (("a", "b", "c"), ("a",), ()),
+    ],
+)
+def test_where_the_model_fails_is_asked_when_nobody_else_is_left(
+    out: tuple[str, ...], failing: tuple[str, ...], planned: tuple[str, ...]
+) -> None:
+    """Envoy's panic rule, for endpoints that answer; who is out would refuse."""
+    assert plan(("a", "b", "c"), Health(*out, failing=failing), "m") == planned
+
+
+def test_rivals_are_who_could_take_the_request() -> None:
+    """One set of others for each residency, and for requests that came from another gateway."""
+    made = world(
+        ["eu-central", "us-central", "us-edge"],
+        {},
+        residency={"anywhere": {"regions": ["*"]}, "eu": {"regions": ["eu"]}},
+    )
+
+    found = {name: {*map(tuple, map(sorted, sets))} for name, sets in rivals(made, "eu").items()}
+
+    assert found == {
+        "eu-central": {("us-central", "us-edge"), ("us-central",), ()},
+        "us-central": {("eu-central", "us-edge"), ("eu-central",)},
+        "us-edge": {("eu-central", "us-central")},
+    }
+
+
+def test_rivals_within_what_two_classes_have_in_common() -> None:
+    """A place narrows what a tenant's class allows."""
+    made = world(
+        ["eu-central", "us-central", "ap-central"],
+        {},
+        residency={"west": {"regions": ["eu", "us"]}, "east": {"regions": ["us", "ap"]}},
+    )
+
+    assert frozenset() in rivals(made, "eu")["us-central"]
+    assert frozenset() not in rivals(made, "eu")["eu-central"]
 
 
 def test_nothing_reachable_is_nothing_planned() -> None:
     """Health does not invent endpoints."""
-    assert plan((), Health()) == ()
+    assert plan((), Health(), "m") == ()
 
 
 def test_all_small_cases() -> None:
@@ -132,7 +178,7 @@ def test_all_small_cases() -> None:
             assert set(reached) == expected
             assert len(reached) == len(expected)
             for view in healths:
-                planned = plan(reached, view)
+                planned = plan(reached, view, "m")
                 assert set(planned) == expected - view.out
                 assert list(planned) == [name for name in reached if name in planned]
 
@@ -150,7 +196,7 @@ def test_no_plan_leaves_the_allowed_set(
     """Whatever fails, wherever fail-over points: every endpoint of a plan lies in an allowed region."""
     made = world(names, failover)
 
-    planned = plan(reachable(made, made.routes[0], own, frozenset(regions), edges=True), Health(*out))
+    planned = plan(reachable(made, made.routes[0], own, frozenset(regions), edges=True), Health(*out), "m")
 
     assert {made.endpoints[name].region for name in planned} <= regions
 

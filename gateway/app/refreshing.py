@@ -1,0 +1,51 @@
+"""Looking after an endpoint's name while it is in use."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Protocol
+
+from gateway.core.clock import Clock
+
+_log = logging.getLogger("edgeway.upstreams")
+
+
+class Refreshable(Protocol):
+    """Whoever holds connections to a name."""
+
+    async def refresh(self) -> None:
+        """Look the name up again, and leave what it does not lead to any more."""
+        ...
+
+
+class Refresher:
+    """Has ``target`` refreshed every ``interval_s`` seconds, from ``start`` to ``aclose``."""
+
+    def __init__(self, target: Refreshable, interval_s: float, clock: Clock) -> None:
+        self._target, self._interval_s, self._clock = target, interval_s, clock
+        self._task: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Refresher every {self._interval_s:g} s, {'running' if self._task else 'stopped'}>"
+
+    def start(self) -> None:
+        """Begin, unless it has begun."""
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def aclose(self) -> None:
+        """End."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        while True:
+            await self._clock.sleep(self._interval_s)
+            try:
+                await self._target.refresh()
+            except OSError as error:
+                _log.debug("a name could not be looked up again: %s", error)
+            except Exception:  # noqa: BLE001 - whatever it is, requests go on, and the next time may be better
+                _log.exception("an endpoint could not be looked after")

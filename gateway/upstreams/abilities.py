@@ -1,0 +1,40 @@
+"""Learning what an endpoint can do before it is asked to do it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from gateway.core.request import Request, Response
+from gateway.core.service import Filter, Service
+
+
+class Learner(Protocol):
+    """An upstream that can ask its endpoint what it can do."""
+
+    @property
+    def has_learned(self) -> bool:
+        """Whether it knows, or has asked a while ago in vain."""
+        ...
+
+    async def learn(self) -> None:
+        """Ask; whatever goes wrong, nothing is raised."""
+        ...
+
+
+class Abilities:
+    """Has the endpoint's metadata read before the first request goes there."""
+
+    def __init__(self, upstream: Learner) -> None:
+        self._upstream = upstream
+
+    def __repr__(self) -> str:
+        return f"<Abilities {'known' if self._upstream.has_learned else 'not known'}>"
+
+    async def __call__(self, request: Request, service: Service) -> Response:
+        """Answer."""
+        if not self._upstream.has_learned:
+            await self._upstream.learn()
+        return await service(request)
+
+
+_: type[Filter] = Abilities

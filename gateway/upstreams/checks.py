@@ -1,0 +1,67 @@
+"""What both wires share in asking an endpoint about itself, and in reading what it says."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from typing import Final
+
+from gateway.core.errors import Fault, GatewayError, Why
+from gateway.core.verdict import Verdict
+from gateway.upstreams.addresses import Addresses
+from gateway.upstreams.dialing import Dialer
+from gateway.upstreams.failures import lack, reason_of
+from gateway.upstreams.http2_connection import Http2Connection, Owner
+from gateway.upstreams.settings import ConnectSettings
+
+_NO_ANSWER: Final = re.compile(rb"(?<![\w\"])(?:null|-?NaN|-?Infinity)(?![\w\"])")
+_LIMITS: Final = ("more than", "nested too deeply", "must be at most")
+_NOT_READY: Final = frozenset({400, 408})
+"""Besides 5xx: Triton says 400 when it is not ready. Any other answer is one of somebody who works."""
+
+
+class Nobody:
+    """The owner of a connection that is used once."""
+
+    def freed(self, connection: Http2Connection) -> None:
+        """Take no note."""
+
+    def retired(self, connection: Http2Connection) -> None:
+        """Take no note."""
+
+    def ended(self, connection: Http2Connection) -> None:
+        """Take no note."""
+
+
+def dialer_of(host: str, port: int, settings: ConnectSettings, tls: ssl.SSLContext | None) -> Dialer:
+    """Return what connects to an endpoint."""
+    addresses = Addresses(
+        host, port, timeout_s=settings.resolve_timeout_s, refresh_s=settings.dns_refresh_rate_s
+    )
+    return Dialer(addresses, host, port, connect_timeout_s=settings.connect_timeout_s, tls=tls)
+
+
+def is_ready(status: int) -> bool:
+    """Whether the HTTP status of an answer about readiness is one of a server that works."""
+    return status < 500 and status not in _NOT_READY
+
+
+def lost(error: Exception) -> Verdict:
+    """Return what a health check found that ended without an answer."""
+    return Verdict(ours=True) if lack(error) else Verdict(Why(reason_of(error)))
+
+
+def unreadable(answer: bytes, error: GatewayError) -> str:
+    """Say why an answer that is as its server meant it cannot be read; empty when it is simply broken.
+
+    ``error`` is the decoder's.
+    """
+    found = _NO_ANSWER.search(answer)
+    if found is not None and error.fault is Fault.INVALID:
+        return f"its JSON holds {found[0].decode()} where a value should be"
+    if error.fault is Fault.TOO_LARGE or any(each in error.message for each in _LIMITS):
+        return error.message.replace("request", "answer").replace("input ", "output ")
+    return ""
+
+
+_: type[Owner] = Nobody

@@ -1,0 +1,147 @@
+"""An endpoint's abilities are read from its metadata, and respected."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+
+import pytest
+
+from gateway.core.errors import Fault
+from gateway.core.service import stack
+from gateway.core.tensor import Tensor
+from gateway.upstreams.abilities import Abilities
+from tests.fakes.redis_server import free_port
+from tests.fakes.service import request
+from tests.fakes.upstreams import fails, http, http_upstream, scripted_peer
+
+ANSWER = b'{"model_name":"m","outputs":[{"name":"y","datatype":"FP32","shape":[2],"data":[1.0,2.0]}]}'
+
+
+class Server:
+    """A server whose metadata are ``metadata``; keeps what it was asked."""
+
+    def __init__(self, metadata: bytes) -> None:
+        self.metadata = metadata
+        self.asked = 0
+        self.bodies: list[tuple[str, bytes]] = []
+
+    async def play(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while head := await self.head(reader):
+            if head.startswith("get"):
+                self.asked += 1
+                writer.write(self.metadata)
+                continue
+            length = int(head.partition("\r\ncontent-length: ")[2].split("\r\n")[0])
+            self.bodies.append((head, await reader.readexactly(length)))
+            writer.write(http(200, ANSWER, close=False))
+
+    async def head(self, reader: asyncio.StreamReader) -> str:
+        try:
+            return (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        except asyncio.IncompleteReadError:
+            return ""
+
+
+def metadata(*extensions: str) -> bytes:
+    body = json.dumps({"name": "s", "version": "1", "extensions": extensions}).encode()
+    return http(200, body, close=False)
+
+
+@asynccontextmanager
+async def asking(server: Server):
+    async with scripted_peer(server.play) as peer, http_upstream(peer.port) as upstream:
+        yield upstream, stack(Abilities(upstream), service=upstream)
+
+
+async def test_an_endpoint_without_binary_data_gets_json() -> None:
+    """Its metadata are read once; the tensors come as numbers, and no output is wanted binary."""
+    server = Server(metadata("parameters"))
+    asked = request(outputs=("y",), id="7", parameters={"priority": 1})
+
+    async with asking(server) as (upstream, service):
+        answers = [await service(asked) for _ in range(3)]
+        assert repr(Abilities(upstream)) == "<Abilities known>"
+
+    assert [answer.outputs[0].numpy().tolist() for answer in answers] == [[1.0, 2.0]] * 3
+    assert server.asked == 1
+    head, body = server.bodies[0]
+    assert "content-type: application/json" in head
+    assert "inference-header-content-length" not in head
+    assert json.loads(body) == {
+        "id": "7",
+        "inputs": [{"name": "image", "datatype": "FP32", "shape": [1, 4], "data": [1.0] * 4}],
+        "outputs": [{"name": "y"}],
+        "parameters": {"priority": 1},
+    }
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        metadata("binary_tensor_data"),
+        http(404, close=False),
+        http(200, b'{"name":"s"}', close=False),
+        http(200, b"<html>", close=False),
+    ],
+    ids=["binary", "no metadata", "no extensions", "no JSON"],
+)
+async def test_one_that_has_it_or_does_not_tell_gets_binary(told: bytes) -> None:
+    """As it always was."""
+    server = Server(told)
+    async with asking(server) as (_, service):
+        await service(request())
+
+    head, _ = server.bodies[0]
+    assert "inference-header-content-length" in head
+
+
+async def test_many_first_requests_share_one_question() -> None:
+    """They wait for it, and none is sent in a form that the endpoint does not know."""
+    server = Server(metadata())
+    async with asking(server) as (_, service):
+        await asyncio.gather(*(service(request()) for _ in range(20)))
+
+    assert server.asked == 1
+    assert all(body.startswith(b"{") and body.endswith(b"}") for _, body in server.bodies)
+
+
+async def test_what_json_cannot_carry_is_the_clients_to_change() -> None:
+    """FP16 for an endpoint that takes JSON only."""
+    server = Server(metadata())
+    sent = request(inputs=(Tensor("x", "FP16", (1,), b"\0\0"),))
+    async with asking(server) as (_, service):
+        error = await fails(service(sent))
+
+    assert (error.fault, error.counts) == (Fault.INVALID, False)
+    assert error.message == (
+        "the endpoint of this model takes JSON only, which cannot carry input 'x' of FP16"
+    )
+
+
+async def test_who_cannot_be_asked_is_asked_again() -> None:
+    """Nobody is there yet; whoever answers first may be one who takes JSON only."""
+    port, server = free_port(), Server(metadata())
+    async with http_upstream(port) as upstream:
+        service = stack(Abilities(upstream), service=upstream)
+        assert (await fails(service(request()))).fault is Fault.UNAVAILABLE
+        assert repr(Abilities(upstream)) == "<Abilities not known>"
+        upstream.hurry()
+        async with scripted_peer(server.play, port):
+            await service(request())
+
+    assert server.asked == 1
+
+
+async def test_after_an_outage_another_server_may_be_there() -> None:
+    """What was learned of the one before is forgotten."""
+    server = Server(metadata("binary_tensor_data"))
+    async with asking(server) as (upstream, service):
+        await service(request())
+        server.metadata = metadata()
+        upstream.renew()
+        await service(request())
+
+    assert server.asked == 2
+    assert ["inference-header-content-length" in head for head, _ in server.bodies] == [True, False]
