@@ -67,7 +67,7 @@ class Session:
 
     ``digest`` is the SHA-256 of the file, which is the whole artefact: files that keep weights elsewhere
     are refused. ``batchable``: the first dimension of every input and output is one and the same free
-    dimension, so that rows of several requests can share a run.
+    dimension, so that rows of several requests can share a run. ``metadata``: what its maker wrote into it.
 
     ONNX Runtime's run may be called from several threads at once and releases the interpreter lock.
     """
@@ -87,6 +87,7 @@ class Session:
         self.inputs = tuple(_spec(path, node) for node in inputs)
         self.outputs = tuple(_spec(path, node) for node in outputs)
         self.batchable = _share_batch(inputs + outputs)
+        self.metadata: Mapping[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
         self._output_names = [spec.name for spec in self.outputs]
         self._texts = [spec.name for spec in self.inputs if spec.datatype == BYTES]
 

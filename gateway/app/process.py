@@ -373,4 +373,5 @@ class GatewayProcess:
             "role": self.settings.role,
             "region": self.settings.region,
             "policy": self._report(),
+            **({"certificates": self._models.report()} if self._models and self._policies else {}),
         }

@@ -69,6 +69,16 @@ class CertificateRefused(msgspec.Struct, frozen=True):
     field: str
 
 
+class CertificateJudged(msgspec.Struct, frozen=True):
+    """Whether the edge model of ``model`` may answer by itself on every route that has it come first.
+
+    ``is_valid`` None: no route has any more.
+    """
+
+    model: str
+    is_valid: bool | None
+
+
 class BatchRan(msgspec.Struct, frozen=True):
     """``size`` rows in ``requests`` requests waited ``queue_s`` (the oldest) and ran ``run_s``.
 
@@ -153,6 +163,7 @@ Event = (
     | FlightJoined
     | CascadeDecided
     | CertificateRefused
+    | CertificateJudged
     | BatchRan
     | QueueChanged
     | BreakerAppeared
