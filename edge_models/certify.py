@@ -115,13 +115,7 @@ def calibrate(
         ValueError: an argument makes no sense.
     """
     grid = np.asarray(thresholds, dtype=np.float64)
-    if grid.size == 0 or not np.all(np.diff(grid) < 0):
-        raise ValueError("thresholds must descend, and there must be at least one")
-    if not (0 < alpha < 1 and 0 < delta < 1):
-        raise ValueError("alpha and delta must lie between 0 and 1")
-    if scores.ndim != 1 or len(scores) != len(wrong) or not len(scores):
-        raise ValueError("there must be one score for each row, and at least one row")
-
+    _check(grid, scores, wrong, levels=(alpha, delta))
     n = len(scores)
     accepted = scores[:, np.newaxis] >= grid
     errors, answered = _errors(accepted, wrong), np.count_nonzero(accepted, axis=0)
@@ -196,8 +190,8 @@ def advice(scores: Array, wrong: Array, *, alpha: float, delta: float) -> str:
         enough = places[answered[places] >= min(n, _FEW)]
         first = enough[0] if enough.size else places[-1]
         return (
-            f"no number of rows would do: {errors[first]} of the {answered[first]} rows that the edge is surest "
-            f"of, with a score >= {grid[first]:.6g}, are unlike central"
+            f"no number of rows would do: {errors[first]} of the {answered[first]} rows that the edge is "
+            f"surest of, with a score >= {grid[first]:.6g}, are unlike central"
         )
     place = safe[-1]
     seen, share = int(errors[place]), answered[place] / n
@@ -214,6 +208,15 @@ def advice(scores: Array, wrong: Array, *, alpha: float, delta: float) -> str:
 def is_useful(errors: int, answered: int, alpha: float, delta: float) -> bool:
     """Whether the edge is right in most of what it answers; nothing answered is nothing wrong."""
     return not answered or upper_bound(errors, answered, delta) <= max(MOST_WRONG, alpha)
+
+
+def _check(grid: Array, scores: Array, wrong: Array, *, levels: tuple[float, float]) -> None:
+    if grid.size == 0 or not np.all(np.diff(grid) < 0):
+        raise ValueError("thresholds must descend, and there must be at least one")
+    if not all(0 < level < 1 for level in levels):
+        raise ValueError("alpha and delta must lie between 0 and 1")
+    if scores.ndim != 1 or len(scores) != len(wrong) or not len(scores):
+        raise ValueError("there must be one score for each row, and at least one row")
 
 
 def _errors(accepted: Array, wrong: Array) -> Array:

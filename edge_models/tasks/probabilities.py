@@ -24,11 +24,10 @@ def softmax(logits: Array) -> Array:
 
 
 def sigmoid(logits: Array) -> Array:
-    """Return ``float64`` of the same shape, in 0 … 1; NaN stays NaN."""
+    """Return ``float64`` of the same shape, in 0 … 1; what is not finite becomes NaN."""
     # exp of what is never above 0 cannot overflow, on either side of it.
     falling = np.exp(-np.abs(logits.astype(np.float64)))
-    rising: Array = np.where(logits >= 0, 1.0, falling) / (1.0 + falling)
-    return rising
+    return where(np.isfinite(logits), np.where(logits >= 0, 1.0, falling) / (1.0 + falling))
 
 
 def two_classes(p: Array) -> Array:
@@ -68,6 +67,6 @@ def is_finite(output: Array) -> Array:
 
 
 def where(sound: Array, score: Array | float = 1.0) -> Array:
-    """Return ``float64 [rows]``: the score where the row is sound, else NaN."""
+    """Return ``float64``: the score where it is sound, else NaN."""
     scores: Array = np.where(sound, score, np.nan)
     return scores
