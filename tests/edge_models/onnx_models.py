@@ -287,3 +287,16 @@ def spell(alphabet: tuple[str, ...]) -> bytes:
     if alphabet:
         helper.set_model_props(made, {"character": "\n".join(alphabet)})
     return bytes(made.SerializeToString())
+
+
+def linear_of(weights: Any, kind: str) -> bytes:
+    """image [batch, pixels] → answer [batch, columns]: a product, and an operator such as Sigmoid after it."""
+    return model(
+        [
+            helper.make_node("MatMul", ["image", "weights"], ["logits"]),
+            helper.make_node(kind, ["logits"], ["answer"]),
+        ],
+        [("image", FLOAT, ["batch", weights.shape[0]])],
+        [("answer", FLOAT, ["batch", weights.shape[1]])],
+        weights=weights,
+    )
