@@ -23,6 +23,8 @@ from gateway.core.tensor import Array
 
 Probability = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 _OF_CLASSES: Final = tuple(MEASURES)
+_MANY: Final = 16
+"""Numbers, all of them between 0 and 1, that are no logits by chance."""
 
 
 class Multiclass(Rule, frozen=True, kw_only=True, tag="multiclass", forbid_unknown_fields=True):
@@ -88,15 +90,14 @@ class Binary(Rule, frozen=True, kw_only=True, tag="binary", forbid_unknown_field
         """It must have one column or two; two columns of probabilities must sum to 1."""
         if output.dtype.kind not in "fiu" or _columns(output) not in {1, 2}:
             return "must be numbers [rows], [rows, 1] or [rows, 2]"
-        if self.values == "probabilities" and not are_probabilities(output):
-            return "has numbers outside 0 … 1, which are no probabilities: are they logits?"
+        if problem := _of_values(self.values, output):
+            return problem
         if self.values == "probabilities" and _columns(output) == 2 and not sum_to_one(output):
             return "has rows of two that do not sum to 1: is it multilabel?"
         return ""
 
     def __str__(self) -> str:
-        how = ", sigmoid applied" if self.values == "logits" else ""
-        return f"binary at {self.threshold:g}{how}"
+        return f"binary, yes from {self.threshold:g} on, {_read_as(self.values)}"
 
     def _yes(self, output: Array) -> Array:
         if _columns(output) == 2:
@@ -137,14 +138,11 @@ class Multilabel(Rule, frozen=True, kw_only=True, tag="multilabel", forbid_unkno
         """It must be [rows, labels]."""
         if output.dtype.kind not in "fiu" or output.ndim != 2 or not output.shape[1]:
             return "must be numbers [rows, labels]"
-        if self.values == "probabilities" and not are_probabilities(output):
-            return "has numbers outside 0 … 1, which are no probabilities: are they logits?"
-        return ""
+        return _of_values(self.values, output)
 
     def __str__(self) -> str:
         what = "every label" if self.per == "label" else "the set of labels"
-        how = ", sigmoid applied" if self.values == "logits" else ""
-        return f"multilabel at {self.threshold:g}, {what}{how}"
+        return f"multilabel, {what}, yes from {self.threshold:g} on, {_read_as(self.values)}"
 
     def _probabilities(self, output: Array) -> Array:
         return sigmoid(output) if self.values == "logits" else output.astype(np.float64)
@@ -162,6 +160,22 @@ def two_class_scores(p: Array, score: str, threshold: float) -> Array:
         away = np.where(p >= threshold, (p - threshold) / (1.0 - threshold), (threshold - p) / threshold)
         scores: Array = np.where((p >= 0) & (p <= 1), away, np.nan)
     return scores
+
+
+def _read_as(values: Values) -> str:
+    return "sigmoid applied" if values == "logits" else "read as probabilities"
+
+
+def _of_values(values: Values, output: Array) -> str:
+    """Return why numbers cannot be what they are said to be. The sigmoid of a probability is always yes."""
+    if are_probabilities(output):
+        seems_otherwise = values == "logits" and output.size >= _MANY
+        return "holds nothing but numbers from 0 to 1: are they probabilities?" if seems_otherwise else ""
+    return (
+        "has numbers outside 0 … 1, which are no probabilities: are they logits?"
+        if values != "logits"
+        else ""
+    )
 
 
 def _columns(output: Array) -> int:

@@ -144,7 +144,8 @@ class Supervisor:
         _LOG.info("stopped")
 
     async def report(self) -> Mapping[str, Any]:
-        """Tell what the workers are."""
+        """Tell what the workers are, and by worker whether its certificates hold."""
+        certificates = await self._crew.certificates()
         return {
             "ready": self._is_ready,
             "role": self._settings.role,
@@ -153,6 +154,7 @@ class Supervisor:
                 {"number": w.number, "process": w.process.pid, "ready": w.is_ready}
                 for w in sorted(self._workers.values(), key=lambda worker: worker.number)
             ],
+            **({"certificates": certificates} if certificates else {}),
         }
 
     @property

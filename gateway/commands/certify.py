@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import onnxruntime
@@ -16,6 +17,7 @@ from edge_models.certify import advice, calibrate
 from edge_models.decision import Decision
 from edge_models.isa import instruction_set_class
 from edge_models.session import Session
+from gateway.commands.certify_checks import check_alone, check_inputs, check_run, is_one_answer, notes
 from gateway.commands.certify_decision import Given, Wishes, alphabet_of, decide
 from gateway.commands.certify_sample import UNNAMED, Sample
 from gateway.core.tensor import Array
@@ -31,6 +33,7 @@ class Measured:
     """What both models gave on a sample: how sure the edge is of each row, and where it is wrong.
 
     ``scores`` is [n]; ``wrong`` is [n, parts]. A model that joins no requests has one of each per run.
+    ``notes`` are for the user.
     """
 
     model: str
@@ -38,6 +41,7 @@ class Measured:
     scores: Array
     wrong: Array
     digests: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
     def certify(self, *, alpha: float, delta: float) -> Certificate:
         """Return what this proves, on this machine.
@@ -101,36 +105,56 @@ def measure_models(
     """
     arrays = sample if isinstance(sample, Mapping) else {UNNAMED: sample}
     sessions = Session(edge), Session(central)
-    _check_inputs(*sessions)
+    check_inputs(*sessions)
     fitted = [Sample(arrays, session.inputs) for session in sessions]
     are_rows = all(session.batchable for session in sessions)
-    at_once = ROWS if are_rows else max(sample.rows_of_run for sample in fitted)
-    decision: Decision | None = None
+    runs = _runs(sessions, fitted, ROWS if are_rows else max(sample.rows_of_run for sample in fitted))
+    first = list(_first(runs))
+    decision = decide(_given(sessions, [run.outputs for run in first]), wishes or Wishes())
+    check_run(decision, first[0].outputs, first[0].rows if are_rows else None)
+    if are_rows:
+        check_alone(decision, sessions[0], first[0].feed, first[0].outputs[0])
     scores: list[Array] = []
     wrong: list[Array] = []
-    for rows, outputs in _runs(sessions, fitted, at_once):
-        if decision is None:
-            decision = decide(_given(sessions, outputs), wishes or Wishes())
-        _check_run(decision, outputs, rows if are_rows else None)
-        one, other = _judge(decision, outputs, are_rows=are_rows)
+    is_constant = True
+    for run in chain(first, runs):
+        check_run(decision, run.outputs, run.rows if are_rows else None)
+        one, other = _judge(decision, run.outputs, are_rows=are_rows)
         scores.append(one)
         wrong.append(other)
-        advance(rows)
-    assert decision is not None, "a sample has at least one row"
+        is_constant = is_constant and is_one_answer(decision, first[0].outputs[1], run.outputs[1])
+        advance(run.rows)
     digests = {
         "edge_digest": sessions[0].digest,
         "central_digest": sessions[1].digest,
         "sample_digest": sample_digest(arrays),
     }
-    return Measured(name, decision, np.concatenate(scores), np.concatenate(wrong), digests)
+    told = notes(arrays, fitted[0].rows, is_constant=is_constant)
+    return Measured(name, decision, np.concatenate(scores), np.concatenate(wrong), digests, told)
 
 
-def _runs(
-    sessions: tuple[Session, Session], samples: list[Sample], at_once: int
-) -> Iterable[tuple[int, tuple[Outputs, Outputs]]]:
+class Run(NamedTuple):
+    """One run of both models: how many rows, what the edge got, and what both gave."""
+
+    rows: int
+    feed: Mapping[str, Array]
+    outputs: tuple[Outputs, Outputs]
+
+
+def _runs(sessions: tuple[Session, Session], samples: list[Sample], at_once: int) -> Iterator[Run]:
     feeds = zip(*(sample.feeds(at_once) for sample in samples), strict=True)
     for (rows, for_edge), (_, for_central) in feeds:
-        yield rows, (_run(sessions[0], for_edge), _run(sessions[1], for_central))
+        yield Run(rows, for_edge, (_run(sessions[0], for_edge), _run(sessions[1], for_central)))
+
+
+def _first(runs: Iterator[Run]) -> Iterator[Run]:
+    """Take so many runs that it can be seen what kind of outputs these are."""
+    rows = 0
+    for run in runs:
+        yield run
+        rows += run.rows
+        if rows >= ROWS:
+            return
 
 
 def _run(session: Session, feed: Mapping[str, Array]) -> Outputs:
@@ -138,9 +162,19 @@ def _run(session: Session, feed: Mapping[str, Array]) -> Outputs:
     return dict(zip(names, session.run(feed), strict=True))
 
 
-def _given(sessions: tuple[Session, Session], outputs: tuple[Outputs, Outputs]) -> Given:
+def _given(sessions: tuple[Session, Session], first: list[tuple[Outputs, Outputs]]) -> Given:
     alphabets = tuple(alphabet_of(session.metadata) for session in sessions)
-    return Given(*outputs, alphabets=alphabets)
+    edge, central = (_joined([pair[place] for pair in first]) for place in (0, 1))
+    return Given(edge, central, alphabets=alphabets)
+
+
+def _joined(runs: list[Outputs]) -> Outputs:
+    """Return the rows of several runs as one; where they are of several shapes, those of the first shape."""
+    joined = {}
+    for name, output in runs[0].items():
+        same = [run[name] for run in runs if run[name].shape[1:] == output.shape[1:] and run[name].ndim]
+        joined[name] = np.concatenate(same) if same else output
+    return joined
 
 
 def _judge(decision: Decision, outputs: tuple[Outputs, Outputs], *, are_rows: bool) -> tuple[Array, Array]:
@@ -157,32 +191,3 @@ def _judge(decision: Decision, outputs: tuple[Outputs, Outputs], *, are_rows: bo
 
 def _nan_first(score: float) -> float:
     return -np.inf if np.isnan(score) else score
-
-
-def _check_inputs(edge: Session, central: Session) -> None:
-    """One request must fit both models."""
-    taken = [{spec.name: spec.datatype for spec in session.inputs} for session in (edge, central)]
-    if taken[0] != taken[1]:
-        told = [", ".join(f"'{name}' {datatype}" for name, datatype in each.items()) for each in taken]
-        raise ValueError(f"no request fits both models: the edge takes {told[0]}, central {told[1]}")
-
-
-def _check_run(decision: Decision, outputs: tuple[Outputs, Outputs], rows: int | None) -> None:
-    """Every run must be what the first one was taken for."""
-    for rule in decision.outputs:
-        for which, given in zip(("the edge model", "central"), outputs, strict=True):
-            output = given[rule.name]
-            if rows is not None and len(output) != rows:
-                raise ValueError(
-                    f"{which} gives {len(output)} rows of '{rule.name}' for {rows} rows of the sample: "
-                    "which belongs to which is not known"
-                )
-            finite = (
-                output[np.isfinite(output.reshape(len(output), -1)).all(axis=1)]
-                if output.dtype.kind == "f"
-                else output
-            )
-            if len(finite) and (problem := rule.problem(finite)):
-                raise ValueError(
-                    f"output '{rule.name}' of {which}, {rule}: it {problem} (--values says which)"
-                )

@@ -135,6 +135,8 @@ def _conclude(options: argparse.Namespace, measured: Measured) -> int:
         print(
             f"'{name}': no part of the decision: who gets it, or names no outputs, gets no certified answer"
         )
+    for note in measured.notes:
+        print(f"note: {note}", file=sys.stderr)
     if not proof.coverage:
         print(
             f"nothing is written: {proof.n} rows prove no threshold safe under which the edge would answer "
@@ -167,7 +169,7 @@ def _wishes(options: argparse.Namespace) -> Wishes:
         per=options.per,
         tolerance=_positive(options.tolerance, "--tolerance"),
         relative_tolerance=_positive(options.relative_tolerance, "--relative-tolerance"),
-        cosine=_positive(options.cosine, "--cosine"),
+        cosine=_cosine(options.cosine),
         alphabet=_alphabet(options.alphabet),
         blank=options.blank,
         score=options.score,
@@ -188,6 +190,12 @@ def _alphabet(file: Path | None) -> tuple[str, ...]:
 def _between(number: float, flag: str) -> float:
     if not 0 < number < 1:
         raise ValueError(f"{flag} must lie between 0 and 1")
+    return number
+
+
+def _cosine(number: float | None) -> float | None:
+    if number is not None and not 0 < number <= 1:
+        raise ValueError("--cosine must be above 0 and at most 1")
     return number
 
 

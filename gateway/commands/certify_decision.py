@@ -73,6 +73,7 @@ def decide(given: Given, wishes: Wishes) -> Decision:
     tasks = _tasks(given, wishes)
     rules = []
     for name, task in tasks.items():
+        _check_alike(name, task, given.edge[name], given.central[name])
         rule = _MAKERS[task](name, given, wishes)
         _check(rule, given.edge[name], given.central[name])
         rules.append(rule)
@@ -244,15 +245,18 @@ def _are_rows(output: Array) -> bool:
     return output.ndim > 1 and output.dtype.kind == "f" and sum_to_one(output)
 
 
-def _check(rule: Output, edge: Array, central: Array) -> None:
+def _check_alike(name: str, task: str, edge: Array, central: Array) -> None:
     # A text may have another number of frames; all else that differs in shape is no answer of the same kind.
-    is_same = edge.ndim == central.ndim and (isinstance(rule, Text) or edge.shape[1:] == central.shape[1:])
+    is_same = edge.ndim == central.ndim and (task == "sequence" or edge.shape[1:] == central.shape[1:])
     if not is_same or edge.dtype != central.dtype:
         raise ValueError(
-            f"output '{rule.name}' is {edge.dtype} {list(edge.shape)} from the edge model and "
+            f"output '{name}' is {edge.dtype} {list(edge.shape)} from the edge model and "
             f"{central.dtype} {list(central.shape)} from central: a client could tell them apart"
         )
-    for output in (edge, central):
+
+
+def _check(rule: Output, *outputs: Array) -> None:
+    for output in outputs:
         if problem := rule.problem(output):
             raise ValueError(f"output '{rule.name}', {rule}: it {problem}")
 

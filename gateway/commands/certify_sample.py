@@ -15,6 +15,9 @@ from gateway.core.tensor import BYTES, Array, Tensor
 UNNAMED: Final = ""
 """The name of the one array of a .npy file, which is for a model of one input."""
 
+_NUMPYS_OWN: Final = "arr_0"
+"""What numpy.savez calls an array that nobody has named."""
+
 
 def load_sample(file: Path) -> dict[str, Array]:
     """Read a sample: a .npz of arrays named as the model's inputs, or a .npy for a model of one.
@@ -23,8 +26,12 @@ def load_sample(file: Path) -> dict[str, Array]:
         ValueError: it cannot be used; the message says how to make one that can.
     """
     try:
-        loaded = np.load(file, allow_pickle=False)
-        arrays = {UNNAMED: loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
+        # Opened here: where it turns out to be no archive after all, numpy forgets to close it.
+        with file.open("rb") as opened:
+            loaded = np.load(opened, allow_pickle=False)
+            arrays = {UNNAMED: loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
+        if set(arrays) == {_NUMPYS_OWN}:
+            arrays = {UNNAMED: arrays[_NUMPYS_OWN]}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         hint = "; texts are arrays of dtype str, not of objects" if "pickle" in str(error).lower() else ""
         raise ValueError(

@@ -63,7 +63,7 @@ def test_binary_at_another_threshold() -> None:
         True,
     ]
     assert rule.scores(logits, "distance").tolist() == pytest.approx([0, 0.375, 1, 1], abs=1e-6)
-    assert str(rule) == "binary at 0.8, sigmoid applied"
+    assert str(rule) == "binary, yes from 0.8 on, sigmoid applied"
 
 
 def test_binary_has_the_scores_of_two_classes_as_well() -> None:
