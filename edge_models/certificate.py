@@ -48,9 +48,16 @@ class Certificate(Calibration, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @classmethod
     def of(cls, calibration: Calibration, decision: Decision, **bound: str) -> Certificate:
-        """Return what ``calibration`` proves of ``decision``, for the artefacts and the rest in ``bound``."""
+        """Return what ``calibration`` proves of ``decision``, for the artefacts and the rest in ``bound``.
+
+        Raises:
+            ValueError: a field is out of its range.
+        """
         fields = {**msgspec.structs.asdict(calibration), **msgspec.structs.asdict(decision), **bound}
-        return msgspec.convert(fields, cls, from_attributes=True)
+        try:
+            return msgspec.convert(fields, cls, from_attributes=True)
+        except msgspec.ValidationError as error:
+            raise ValueError(f"no certificate can say this: {error}") from error
 
     @property
     def decision(self) -> Decision:
