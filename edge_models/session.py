@@ -159,7 +159,8 @@ def _open(
 def _spec(path: Path, node: Any) -> TensorSpec:
     datatype = _DATATYPES.get(node.type)
     if datatype is None:
-        raise ModelError(f"{path}: '{node.name}' is a {node.type}, which the protocol cannot carry")
+        hint = "; skl2onnx makes tensors with options={'zipmap': False}" if "seq(map" in node.type else ""
+        raise ModelError(f"{path}: '{node.name}' is a {node.type}, which the protocol cannot carry{hint}")
     return TensorSpec(node.name, datatype, tuple(d if isinstance(d, int) else -1 for d in node.shape))
 
 

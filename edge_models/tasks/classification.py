@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Final, Literal
 import msgspec
 import numpy as np
 
-from edge_models.confidence import MEASURES
+from edge_models.confidence import MEASURES, SLACK
 from edge_models.tasks.probabilities import (
     Values,
     are_probabilities,
@@ -158,7 +158,7 @@ def two_class_scores(p: Array, score: str, threshold: float) -> Array:
         return MEASURES[score](two_classes(p))
     with np.errstate(invalid="ignore"):
         away = np.where(p >= threshold, (p - threshold) / (1.0 - threshold), (threshold - p) / threshold)
-        scores: Array = np.where((p >= 0) & (p <= 1), away, np.nan)
+        scores: Array = np.where((p >= -SLACK) & (p <= 1 + SLACK), np.minimum(away, 1.0), np.nan)
     return scores
 
 

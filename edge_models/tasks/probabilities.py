@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 import numpy as np
 
+from edge_models.confidence import SLACK
 from gateway.core.tensor import Array
 
 Values = Literal["probabilities", "logits"]
@@ -36,9 +37,9 @@ def two_classes(p: Array) -> Array:
 
 
 def are_probabilities(output: Array) -> bool:
-    """Whether every finite number lies in 0 … 1, and there is one."""
+    """Whether every finite number lies in 0 … 1, but for rounding, and there is one."""
     finite = output[np.isfinite(output)]
-    return bool(finite.size) and bool(((finite >= 0) & (finite <= 1)).all())
+    return bool(finite.size) and bool(((finite >= -SLACK) & (finite <= 1 + SLACK)).all())
 
 
 def sum_to_one(output: Array) -> bool:
