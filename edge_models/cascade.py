@@ -99,7 +99,7 @@ class Cascade:
             return self._decide(request, service, licence, None, _why(error))
         if not isinstance(answered, Response):
             return self._wait(request, service, licence, answered)
-        return self._decide(request, service, licence, *_judged(answered, names, licence))
+        return self._decide(request, service, licence, *_judged(answered, names, licence, request.version))
 
     async def _wait(self, request: Request, service: Service, licence: Licence, edge: Pending) -> Response:
         names = licence.served(request.outputs) or ()
@@ -108,7 +108,7 @@ class Cascade:
         except GatewayError as error:
             spare, reason = None, _why(error)
         else:
-            spare, reason = _judged(answer, names, licence)
+            spare, reason = _judged(answer, names, licence, request.version)
         return await self._decide(request, service, licence, spare, reason)
 
     def _decide(
@@ -189,12 +189,15 @@ def _why(error: GatewayError) -> str:
     return f"edge_{error.fault}"
 
 
-def _judged(answer: Response, names: tuple[str, ...], licence: Licence) -> tuple[Response | None, str]:
+def _judged(
+    answer: Response, names: tuple[str, ...], licence: Licence, version: str
+) -> tuple[Response | None, str]:
     """Return the edge's answer with the outputs ``names``, as it would go out, and its worth in one word."""
     chosen = _chosen(answer, names)
     if chosen is None:
         return None, "outputs"
-    certified = licence.covers(answer)
+    # Again, for central may have turned out to be another while the edge was running.
+    certified = licence.is_valid(version) and licence.covers(answer)
     return _signed(answer, chosen, certified=certified), _CONFIDENT if certified else "unsure"
 
 

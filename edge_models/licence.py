@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -16,8 +16,25 @@ from gateway.core.tensor import BYTES, Array
 PATIENCE: Final = 8
 """Answers in a row by others that the route names, after which the certified artefact is taken for gone."""
 
+QUIET_S: Final = 10.0
+
 _log = logging.getLogger(__name__)
 _NO_TEXT: Final = np.zeros(1, np.uint8)
+
+
+class Artefacts(NamedTuple):
+    """The artefacts that a certificate is about, by digest; empty: not checked.
+
+    ``listed``: other central artefacts that the route names. One of them is a replica beside the certified
+    one: it suspends nothing before it, or another of them, has answered ``PATIENCE`` times in a row.
+    """
+
+    edge: str = ""
+    central: str = ""
+    listed: frozenset[str] = frozenset()
+
+
+UNCHECKED: Final = Artefacts()
 
 
 class Licence:
@@ -33,12 +50,11 @@ class Licence:
         threshold: least confidence with which the edge answers; None when there is no valid certificate.
         telemetry: hears of every refusal and suspension, once.
         refusal: the certificate's field that differed, or another word why ``threshold`` is None.
-        edge_digest: of the artefact that the certificate names; empty: not checked.
-        central_digest: likewise.
-        listed: other artefacts that the route names. One of them is a replica beside the certified one: it
-            suspends nothing before it, or another of them, has answered ``PATIENCE`` times in a row.
+        artefacts: those that the certificate is about.
         proof: names the certificate (its digest); empty without one.
         changed: called after each suspension and its end.
+        now: seconds of a monotonic clock. Where two artefacts answer in turn, each change is counted, and the
+            log hears of one in ``QUIET_S``.
     """
 
     def __init__(
@@ -49,11 +65,10 @@ class Licence:
         threshold: float | None,
         telemetry: Telemetry,
         refusal: str = "missing",
-        edge_digest: str = "",
-        central_digest: str = "",
-        listed: frozenset[str] = frozenset(),
+        artefacts: Artefacts = UNCHECKED,
         proof: str = "",
         changed: Callable[[], None] = lambda: None,
+        now: Callable[[], float],
     ) -> None:
         self._model = model
         self._decision = decision
@@ -62,13 +77,12 @@ class Licence:
         self._threshold = threshold if decision else None
         self._telemetry = telemetry
         self._refusal = refusal if self._threshold is None else ""
-        self._edge_digest = edge_digest
-        self._central_digest = central_digest
-        self._listed = listed
+        self._edge_digest, self._central_digest, self._listed = artefacts
         self._suspended: set[str] = set()
         self._others: dict[str, int] = {}
         self._certificate, self._proof = proof, proof
-        self._changed = changed
+        self._changed, self._now = changed, now
+        self._told: dict[str, float] = {}
         if self._threshold is None:
             self._tell(refusal, "")
 
@@ -133,9 +147,7 @@ class Licence:
             self._others.pop(version, None)
             if version in self._suspended:
                 self._suspended.remove(version)
-                _log.warning(
-                    "certificate of model %s holds again: central answers as certified", self._which(version)
-                )
+                self._say("holds again: central answers as certified", version)
                 self._adopt()
             return
         others = self._others[version] = self._others.get(version, 0) + 1
@@ -153,14 +165,14 @@ class Licence:
         )
         self._changed()
 
-    def _which(self, version: str) -> str:
-        return f"'{self._model}' version {version}" if version else f"'{self._model}'"
-
     def _tell(self, field: str, version: str, until: str = "") -> None:
-        _log.warning(
-            "certificate of model %s refused (%s): every request is deferred%s",
-            self._which(version),
-            field,
-            until,
-        )
+        self._say(f"refused ({field}): every request is deferred{until}", version)
         self._telemetry.emit(CertificateRefused(self._model, field))
+
+    def _say(self, what: str, version: str) -> None:
+        now = self._now()
+        if now - self._told.get(what, -QUIET_S) < QUIET_S:
+            return
+        self._told[what] = now
+        which = f"'{self._model}' version {version}" if version else f"'{self._model}'"
+        _log.warning("certificate of model %s %s", which, what)

@@ -16,7 +16,7 @@ import onnxruntime
 from edge_models.certificate import Certificate, load_certificate, mismatch
 from edge_models.certify import DEFER_ALL
 from edge_models.isa import instruction_set_class
-from edge_models.licence import Licence
+from edge_models.licence import Artefacts, Licence
 from edge_models.predictor import Predictor
 from edge_models.registry import Model, Registry
 from edge_models.settings import ModelsSettings
@@ -68,6 +68,7 @@ class Models:
     certificates: dict[str, Certificate | Unusable]
     instruction_set: str
     telemetry: Telemetry
+    clock: Clock
     licences: dict[tuple[str, ...], Licence] = field(default_factory=dict)
     in_use: dict[str, EdgeTier] = field(default_factory=dict)
 
@@ -90,7 +91,7 @@ class Models:
             clock=clock,
             telemetry=telemetry,
         )
-        return cls(registry, predictor, settings, {}, instruction_set_class(), telemetry)
+        return cls(registry, predictor, settings, {}, instruction_set_class(), telemetry, clock)
 
     def read_certificates(self) -> None:
         """Read the certificates anew, before the stacks of a policy are built."""
@@ -172,12 +173,11 @@ class Models:
                 decision=decision,
                 threshold=threshold,
                 refusal=refusal,
-                edge_digest=model.session.digest,
-                central_digest=central_digest,
-                listed=frozenset(central_digests),
+                artefacts=Artefacts(model.session.digest, central_digest, frozenset(central_digests)),
                 proof=proof,
                 telemetry=self.telemetry,
                 changed=partial(self._judge, model.name),
+                now=self.clock.now,
             )
         return self.licences[key]
 

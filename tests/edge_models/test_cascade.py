@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge_models.cascade import Cascade
-from edge_models.licence import Licence
+from edge_models.licence import Artefacts, Licence
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Provenance, Response
@@ -42,7 +42,15 @@ class Stage:
     """A cascade between a scripted edge and a scripted rest."""
 
     def __init__(
-        self, edge, rest=None, *, down="serve_edge", threshold: float | None = 0.9, decision=None, **licence
+        self,
+        edge,
+        rest=None,
+        *,
+        down="serve_edge",
+        threshold: float | None = 0.9,
+        decision=None,
+        central_digest="",
+        **licence,
     ):
         self.telemetry = RecordingTelemetry()
         self.edge = edge if isinstance(edge, ScriptedService) else ScriptedService(edge)
@@ -52,7 +60,8 @@ class Stage:
             decision=decision or LABELLED,
             threshold=threshold,
             telemetry=self.telemetry,
-            edge_digest="sha256:ed",
+            artefacts=Artefacts("sha256:ed", central_digest),
+            now=float,
             **licence,
         )
         self.cascade = Cascade(
@@ -423,6 +432,25 @@ async def test_another_central_model_ends_the_licence(caplog):
     assert stage.calls == (1, 3)
     assert stage.telemetry.of(CertificateRefused) == [CertificateRefused("digits", "central_digest")]
     assert len(caplog.records) == 1
+
+
+@virtual_time
+async def test_a_licence_that_ends_while_the_edge_runs_covers_nothing():
+    """What central answered meanwhile counts for the answer that is still on its way."""
+
+    class Slow(ScriptedService):
+        async def __call__(self, request):
+            await super().__call__(request)
+            return SURE
+
+    edge = Slow(HANG)
+    stage = Stage(edge, answer(digest="sha256:bb"), central_digest="sha256:aa")
+    asking = asyncio.create_task(stage.ask())
+    await asyncio.sleep(0)
+    stage.licence.compare(answer(digest="sha256:bb"), "")
+    edge.release()
+
+    assert (await asking).provenance.origin == "central"
 
 
 @virtual_time

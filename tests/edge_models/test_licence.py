@@ -7,7 +7,7 @@ import logging
 import numpy as np
 import pytest
 
-from edge_models.licence import PATIENCE, Licence
+from edge_models.licence import PATIENCE, QUIET_S, Artefacts, Licence
 from gateway.core.request import Provenance, Response
 from gateway.core.telemetry import CertificateRefused
 from gateway.core.tensor import Tensor
@@ -22,7 +22,10 @@ def licence(threshold: float | None = 0.9, telemetry=None, **fields) -> Licence:
         decision=decision(),
         threshold=threshold,
         telemetry=telemetry or RecordingTelemetry(),
-        **fields,
+        artefacts=Artefacts(
+            fields.pop("edge_digest", ""), fields.pop("central_digest", ""), fields.pop("listed", frozenset())
+        ),
+        **{"now": float, **fields},
     )
 
 
@@ -204,6 +207,7 @@ def test_what_is_served_is_what_decides() -> None:
         decision=decision(exact=("label",), left_out=("map",)),
         threshold=0.9,
         telemetry=RecordingTelemetry(),
+        now=float,
     )
 
     assert whole.served(()) == ("probabilities",)
@@ -216,7 +220,11 @@ def test_what_is_served_is_what_decides() -> None:
 def test_every_output_that_decides_must_be_there_and_sure() -> None:
     """An answer that lacks one is not covered; text beside a sure one is no obstacle."""
     subject = Licence(
-        "digits", decision=decision(exact=("label",)), threshold=0.9, telemetry=RecordingTelemetry()
+        "digits",
+        decision=decision(exact=("label",)),
+        threshold=0.9,
+        telemetry=RecordingTelemetry(),
+        now=float,
     )
     label = Tensor.from_numpy("label", np.array(["seven"], object))
     sure = scored([0.95, 0.05])
@@ -224,3 +232,21 @@ def test_every_output_that_decides_must_be_there_and_sure() -> None:
     assert not subject.covers(sure)
     assert subject.covers(Response("digits", "1", (label, *sure.outputs), sure.provenance))
     assert not subject.covers(Response("digits", "1", (label, *scored([0.6, 0.4]).outputs), sure.provenance))
+
+
+def test_two_artefacts_in_turn_do_not_fill_the_log(caplog) -> None:
+    """Each change is counted; the log hears of the first, and of one again after a while."""
+    time = [0.0]
+    telemetry = RecordingTelemetry()
+    subject = licence(0.9, telemetry, central_digest=A, now=lambda: time[0])
+
+    with caplog.at_level(logging.WARNING):
+        for _ in range(50):
+            subject.compare(answer("central", digest=B), "")
+            subject.compare(answer("central", digest=A), "")
+        assert len(caplog.records) == 2
+        time[0] += QUIET_S
+        subject.compare(answer("central", digest=B), "")
+
+    assert len(caplog.records) == 3
+    assert len(telemetry.of(CertificateRefused)) == 51

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from cache.levels.memory import MemoryLevel
 from cache.settings import CacheSettings, MemorySettings
-from edge_models.licence import Licence
+from edge_models.licence import Artefacts, Licence
 from gateway.app.observe import Observed
 from gateway.app.stacks import EdgeTier, Levels, Parts, door, longest_s, route_service, timeout_s
 from gateway.config.policy_file import load_policy
@@ -92,10 +92,10 @@ class Gateway:
             "digits",
             decision=decision(),
             threshold=0.5,
-            edge_digest=EDGE,
-            central_digest=CENTRAL,
+            artefacts=Artefacts(EDGE, CENTRAL),
             proof="certificate",
             telemetry=self.telemetry,
+            now=float,
         )
 
     def is_available(self, _endpoint: str) -> bool:
