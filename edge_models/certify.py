@@ -60,6 +60,10 @@ It is no promise, for it is looked at more than once: it keeps out scores that t
 more than this, alpha takes its place.
 """
 
+_LIKELY, _MUCH, _FAR = 0.8, 0.05, 20
+"""Of what is allowed: seen no more than that is likely to be proven one day. Of all rows: more that is worth
+telling. Times the sample: as far as anybody would go."""
+
 _FEW: Final = 20
 """Rows of which a share says something."""
 
@@ -203,6 +207,22 @@ def advice(scores: Array, wrong: Array, *, alpha: float, delta: float) -> str:
         f"{max(1, *(rows - n for rows in needed))} more rows would do at the rate seen: {seen} of the "
         f"{answered[place]} rows with a score >= {grid[place]:.6g} are unlike central"
     )
+
+
+def outlook(scores: Array, wrong: Array, found: Calibration) -> str:
+    """Return in a sentence how many rows more would let the edge answer much more; empty: no telling."""
+    n, grid = found.n, np.asarray(THRESHOLDS)
+    accepted = scores[:, np.newaxis] >= grid
+    errors, answered = _errors(accepted, wrong), np.count_nonzero(accepted, axis=0)
+    most = max(MOST_WRONG, found.alpha)
+    likely = (errors <= _LIKELY * found.alpha * n) & (errors <= _LIKELY * most * answered)
+    places = np.flatnonzero(likely & (answered >= (found.coverage + _MUCH) * n))
+    if not places.size:
+        return ""
+    needed = rows_needed(int(errors[places[-1]]), n, alpha=found.alpha, delta=found.delta) or 0
+    if not n < needed <= _FAR * n:
+        return ""
+    return f"{needed - n} more rows like these would let the edge answer {answered[places[-1]] / n:.1%}"
 
 
 def is_useful(errors: int, answered: int, alpha: float, delta: float) -> bool:

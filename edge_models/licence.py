@@ -79,6 +79,7 @@ class Licence:
         self._refusal = refusal if self._threshold is None else ""
         self._edge_digest, self._central_digest, self._listed = artefacts
         self._suspended: set[str] = set()
+        self._confirmed: set[str] = set()
         self._others: dict[str, int] = {}
         self._certificate, self._proof = proof, proof
         self._changed, self._now = changed, now
@@ -97,8 +98,13 @@ class Licence:
         return self._proof
 
     def reason(self) -> str:
-        """Return why the edge answers nothing by itself, or nothing for some version; empty: it does."""
-        return self._refusal or ("central_digest" if self._suspended else "")
+        """Return why the edge answers nothing by itself; empty: it does.
+
+        A client that names a version that central has and nobody has certified makes no difference, as long
+        as the certified artefact answers others.
+        """
+        is_gone = self._suspended and not self._confirmed
+        return self._refusal or ("central_digest" if is_gone else "")
 
     def is_valid(self, version: str = "") -> bool:
         """Whether any answer to requests for ``version`` (empty: none named) may be covered."""
@@ -145,6 +151,7 @@ class Licence:
             return
         if source.digest == self._central_digest:
             self._others.pop(version, None)
+            self._confirmed.add(version)
             if version in self._suspended:
                 self._suspended.remove(version)
                 self._say("holds again: central answers as certified", version)
@@ -153,6 +160,7 @@ class Licence:
         others = self._others[version] = self._others.get(version, 0) + 1
         if version not in self._suspended and (source.digest not in self._listed or others >= PATIENCE):
             self._suspended.add(version)
+            self._confirmed.discard(version)
             self._tell("central_digest", version, until=" until central answers as certified")
             self._adopt()
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
-from edge_models.tasks.probabilities import every, some, where
+from edge_models.tasks.probabilities import as_rows, every, some, where
 from edge_models.tasks.rule import Rule
 from gateway.core.tensor import Array
 
@@ -89,11 +89,11 @@ class Exact(Rule, frozen=True, kw_only=True, tag="exact", forbid_unknown_fields=
 
 
 def _flat(output: Array) -> Array:
-    return output.reshape(len(output), -1).astype(np.float64)
+    return as_rows(output).astype(np.float64)
 
 
 def _bytes(output: Array) -> Array:
-    rows = np.ascontiguousarray(output).reshape(len(output), -1)
+    rows = as_rows(np.ascontiguousarray(output))
     if rows.dtype == np.object_:
         return rows
     return rows.view(np.uint8) if rows.shape[1] else np.empty((len(rows), 0), np.uint8)

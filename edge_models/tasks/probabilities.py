@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final, Literal
 
 import numpy as np
@@ -59,9 +60,14 @@ def some(parts: Array) -> Array:
     return np.asarray(parts.any(axis=1, keepdims=True))
 
 
+def as_rows(output: Array) -> Array:
+    """Return ``[rows, numbers]``, also where there are none of either."""
+    return output.reshape(len(output), math.prod(output.shape[1:]))
+
+
 def is_finite(output: Array) -> Array:
     """Return ``bool [rows]``: every number of the row is finite; what is no number at all is."""
-    rows = output.reshape(len(output), -1)
+    rows = as_rows(output)
     if rows.dtype.kind != "f":
         return np.ones(len(rows), np.bool_)
     return every(np.isfinite(rows))

@@ -13,7 +13,7 @@ import numpy as np
 import onnxruntime
 
 from edge_models.certificate import Certificate, sample_digest
-from edge_models.certify import advice, calibrate
+from edge_models.certify import advice, calibrate, outlook
 from edge_models.decision import Decision
 from edge_models.isa import instruction_set_class
 from edge_models.session import Session
@@ -63,6 +63,10 @@ class Measured:
     def advice(self, *, alpha: float, delta: float) -> str:
         """Return what it would take to prove more than nothing."""
         return advice(self.scores, self.wrong, alpha=alpha, delta=delta)
+
+    def outlook(self, proven: Certificate) -> str:
+        """Return how many rows more would let the edge answer much more; empty: no telling."""
+        return outlook(self.scores, self.wrong, proven)
 
 
 def certify_models(

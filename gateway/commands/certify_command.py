@@ -147,6 +147,8 @@ def _conclude(options: argparse.Namespace, measured: Measured) -> int:
     options.out.parent.mkdir(parents=True, exist_ok=True)
     save_certificate(options.out, proof)
     print(_told(options.out, proof))
+    if more := measured.outlook(proof):
+        print(more)
     return 0
 
 
@@ -154,7 +156,7 @@ def _told(out: Path, proof: Certificate) -> str:
     score = proof.score if proof.score == ALWAYS else f"{proof.score} >= {proof.threshold:.6g}"
     return (
         f"{out}: {proof.task}, {score} on {proof.instruction_set}; the edge "
-        f"answers {proof.coverage:.1%} of {proof.n} rows, {proof.k} of them unlike central; "
+        f"answers {proof.coverage:.1%} of {proof.n} rows, {proof.k} of those unlike central; "
         f"risk <= {proof.upper_bound:.2%} with confidence {1 - proof.delta:.0%}"
     )
 

@@ -20,6 +20,7 @@ from edge_models.certify import (
     calibrate,
     certify,
     disagreement,
+    outlook,
 )
 from gateway.core.tensor import Array
 
@@ -287,6 +288,18 @@ def test_it_says_what_it_would_take(scores: Array, wrong: Array, says: str) -> N
     wrong = wrong.astype(np.bool_)
 
     assert says in advice(scores, wrong, alpha=0.02, delta=0.05)
+
+
+def test_it_says_what_more_rows_would_bring() -> None:
+    """Where what was seen would do, if only it had been seen more often; else it does not say."""
+    scores, wrong = np.r_[np.full(200, 0.9), np.full(100, 0.6)], np.arange(300) >= 297
+    found = calibrate(scores, wrong, score="max_probability")
+
+    assert found.coverage == pytest.approx(2 / 3)
+    assert outlook(scores, wrong, found) == "290 more rows like these would let the edge answer 100.0%"
+    more = calibrate(np.repeat(scores, 3), np.repeat(wrong, 3), score="max_probability")
+    assert more.coverage == 1
+    assert outlook(np.repeat(scores, 3), np.repeat(wrong, 3), more) == ""
 
 
 def test_as_many_rows_as_it_says_are_enough() -> None:

@@ -250,3 +250,15 @@ def test_two_artefacts_in_turn_do_not_fill_the_log(caplog) -> None:
 
     assert len(caplog.records) == 3
     assert len(telemetry.of(CertificateRefused)) == 51
+
+
+def test_who_names_an_older_version_raises_no_alarm() -> None:
+    """It is deferred; the certificate holds for all others, and says so."""
+    subject = licence(central_digest=A)
+
+    subject.compare(answer("central", digest=A), "")
+    subject.compare(answer("central", digest=B), "1")
+    assert (subject.is_valid("1"), subject.is_valid(""), subject.reason()) == (False, True, "")
+
+    subject.compare(answer("central", digest=B), "")
+    assert subject.reason() == "central_digest"

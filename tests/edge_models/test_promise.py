@@ -104,6 +104,16 @@ def test_what_is_not_a_number_is_never_sure(task: str) -> None:
 
 
 @pytest.mark.parametrize("task", PAIRS)
+def test_no_row_is_neither_sure_nor_an_error(task: str) -> None:
+    """A model may give as many rows as it likes."""
+    decision, edge, central = PAIRS[task](np.random.default_rng(6), 10)
+    none = {name: output[:0] for name, output in edge.items()}
+
+    assert not decision.is_sure(none, 0.0)
+    assert decision.differs(none, {name: output[:0] for name, output in central.items()}).shape[0] == 0
+
+
+@pytest.mark.parametrize("task", PAIRS)
 def test_a_row_is_judged_alike_alone(task: str) -> None:
     """Certified among 64 rows, served alone: the same bits."""
     chance = np.random.default_rng(4)
