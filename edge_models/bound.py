@@ -15,10 +15,12 @@ import numpy as np
 
 from gateway.core.tensor import Array
 
-MOST_ROWS: Final = 100_000_000
+MOST_ROWS: Final = 10_000_000
 """Beyond that many rows nobody collects a sample: ``rows_needed`` says that none would do."""
 
 _NEGLIGIBLE: Final = 1e-18
+_PRECISION: Final = 1e-14
+_MOST_STEPS: Final = 200
 
 
 @lru_cache(maxsize=1 << 16)
@@ -32,13 +34,19 @@ def upper_bound(errors: int, n: int, delta: float) -> float:
         return 1.0
     if errors == 0:
         return -math.expm1(math.log(delta) / n)
-    low, high = 0.0, 1.0
-    while True:
-        middle = (low + high) / 2
-        if middle in {low, high}:
-            return high
+    # Newton's steps on the logarithm, which is nearly straight; halves where one would leave the bracket.
+    low, high, p = 0.0, 1.0, min(0.5 * (1 + errors / n), (errors + 2 * math.sqrt(errors + 1)) / n)
+    for _ in range(_MOST_STEPS):
+        below = binomial_cdf(errors, n, p)
         # The more probable errors are, the less probable so few of them.
-        low, high = (middle, high) if binomial_cdf(errors, n, middle) > delta else (low, middle)
+        low, high = (p, high) if below > delta else (low, p)
+        slope = _probability(errors, n, p) * (n - errors) / (1.0 - p)
+        step = below * math.log(below / delta) / slope if slope and below else 0.0
+        beyond = p + step
+        before, p = p, beyond if step and low < beyond < high else (low + high) / 2
+        if abs(p - before) <= _PRECISION * p:
+            break
+    return p
 
 
 def upper_bounds(errors: Array, n: int, delta: float) -> Array:

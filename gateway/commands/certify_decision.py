@@ -117,7 +117,10 @@ def _tasks(given: Given, wishes: Wishes) -> dict[str, str]:
         return dict.fromkeys(wanted, "multiclass")
     tasks = {name: asked.get(name) or _fitting(wishes.task or "", given.central[name]) for name in wanted}
     if wishes.task is not None and wishes.task not in tasks.values():
-        raise ValueError(f"no output is numbers, as {wishes.task} needs:\n{_shown(given, wanted)}")
+        raise ValueError(
+            f"no output is numbers, as {wishes.task} needs; labels alone are compared by --task exact:\n"
+            f"{_shown(given, wanted)}"
+        )
     return tasks
 
 

@@ -152,6 +152,18 @@ async def test_an_edge_model_whose_outputs_are_not_the_certified_ones(tmp_path: 
         assert (await readyz(world))["reason"] == "outputs"
 
 
+async def test_a_model_that_is_not_there_has_no_certificate(tmp_path: Path) -> None:
+    """Unloaded, it is neither valid nor not; loaded again, it is what it was."""
+    async with World(tmp_path) as world:
+        repository = world.edge._repository
+        assert repository is not None
+        await repository.unload("digits")
+        assert VALID not in world.edge.prometheus.render().decode()
+
+        await repository.load("digits", {})
+        assert (world.metric(VALID), await readyz(world)) == (1, {"valid": True})
+
+
 class Models:
     """A pair of other models under the name of the digits', certified as it is wished, and served."""
 
