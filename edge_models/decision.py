@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
@@ -18,17 +18,6 @@ from gateway.core.tensor import Array
 Task = Literal["multiclass", "binary", "multilabel", "regression", "embedding", "sequence", "exact"]
 Output = Multiclass | Binary | Multilabel | Regression | Embedding | Sequence | Exact
 Named = Annotated[str, msgspec.Meta(min_length=1)]
-
-TASKS: Final[dict[str, str]] = {
-    "multiclass": "one of several classes, [rows, classes]: the likeliest is the same",
-    "binary": "yes or no, one column or two: the same side of --threshold",
-    "multilabel": "labels that apply or not, [rows, labels]: the same set, or --per label",
-    "regression": "numbers: within --tolerance, or --relative-tolerance",
-    "embedding": "vectors: the cosine is at least --cosine",
-    "sequence": "text, [rows, frames, symbols]: the same once decoded (CTC, --alphabet)",
-    "exact": "anything: the same bytes",
-}
-"""Every task and what it holds for the same answer."""
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -13,10 +13,9 @@ from rich.progress import Progress
 
 from edge_models.certificate import Certificate, save_certificate
 from edge_models.confidence import MEASURES
-from edge_models.decision import TASKS
 from edge_models.tasks.rule import ALWAYS, DISTANCE, SPREAD
 from gateway.commands.arguments import add_command
-from gateway.commands.certify_decision import Wishes
+from gateway.commands.certify_decision import TASKS, Wishes
 from gateway.commands.certify_sample import load_sample
 
 if TYPE_CHECKING:

@@ -12,13 +12,24 @@ from typing import Any, Final, cast
 
 import numpy as np
 
-from edge_models.decision import TASKS, Decision, Output, Task, scores_of
+from edge_models.decision import Decision, Output, Task, scores_of
 from edge_models.tasks.classification import Binary, Multiclass, Multilabel
 from edge_models.tasks.plain import Embedding, Exact, Regression
 from edge_models.tasks.probabilities import Values, are_probabilities, sum_to_one
 from edge_models.tasks.rule import SPREAD
 from edge_models.tasks.sequence import Sequence as Text
 from gateway.core.tensor import Array
+
+TASKS: Final[dict[Task, str]] = {
+    "multiclass": "one of several classes, [rows, classes]: the likeliest is the same",
+    "binary": "yes or no, one column or two: the same side of --threshold",
+    "multilabel": "labels that apply or not, [rows, labels]: the same set, or --per label",
+    "regression": "numbers: within --tolerance, or --relative-tolerance",
+    "embedding": "vectors: the cosine is at least --cosine",
+    "sequence": "text, [rows, frames, symbols]: the same once decoded (CTC, --alphabet)",
+    "exact": "anything: the same bytes",
+}
+"""Every task and what it holds for the same answer."""
 
 _OF_LABELS: Final = frozenset({"multiclass", "binary", "multilabel", "sequence"})
 _METADATA: Final = ("character", "alphabet")

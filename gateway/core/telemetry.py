@@ -55,7 +55,10 @@ class FlightJoined(msgspec.Struct, frozen=True):
 
 
 class CascadeDecided(msgspec.Struct, frozen=True):
-    """``outcome``: answered, deferred, or uncertified; ``reason``: confident, unsure, or a refusal."""
+    """``outcome``: answered, deferred, or uncertified; ``reason``: confident, unsure, or a refusal.
+
+    ``undecided``: an output was wanted for which the certificate does not speak.
+    """
 
     model: str
     outcome: str

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
-from edge_models.decision import TASKS, Decision
-from gateway.commands.certify_decision import Given, Wishes, alphabet_of, decide
+from edge_models.decision import Decision, Task
+from gateway.commands.certify_decision import TASKS, Given, Wishes, alphabet_of, decide
 from gateway.core.tensor import Array
 
 SURE = np.array([[0.9, 0.1], [0.2, 0.8]], np.float32)
@@ -25,6 +25,11 @@ def decided(outputs: dict[str, Array], edge: dict[str, Array] | None = None, /, 
 
 def told(outputs: dict[str, Array], /, **wishes: Any) -> list[str]:
     return [f"{rule.name}: {rule}" for rule in decided(outputs, **wishes).outputs]
+
+
+def test_every_task_is_told() -> None:
+    """What there is to choose is what a certificate can hold."""
+    assert set(TASKS) == set(get_args(Task))
 
 
 def test_one_output_of_rows_that_sum_to_one_is_certain() -> None:
