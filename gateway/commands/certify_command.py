@@ -15,7 +15,7 @@ from edge_models.certificate import Certificate, save_certificate
 from edge_models.confidence import MEASURES
 from edge_models.tasks.rule import ALWAYS, DISTANCE, SPREAD
 from gateway.commands.arguments import add_command
-from gateway.commands.certify_decision import TASKS, Wishes
+from gateway.commands.certify_decision import TASKS, Wishes, symbols_of
 from gateway.commands.certify_sample import load_sample
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ def _alphabet(file: Path | None) -> tuple[str, ...]:
         text = file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(f"{file}: is not text in UTF-8") from error
-    return tuple(text.removesuffix("\n").split("\n"))
+    return symbols_of(text)
 
 
 def _between(number: float, flag: str) -> float:

@@ -33,7 +33,7 @@ TASKS: Final[dict[Task, str]] = {
 
 _OF_LABELS: Final = frozenset({"multiclass", "binary", "multilabel", "sequence"})
 _METADATA: Final = ("character", "alphabet")
-"""Where models keep their alphabet: PaddleOCR's converters write ``character``, one symbol a line."""
+"""Where models keep their alphabet: PP-OCR's, as ONNX, have ``character``, one symbol a line."""
 
 Outputs = Mapping[str, Array]
 
@@ -72,7 +72,13 @@ class Given:
 def alphabet_of(metadata: Mapping[str, str]) -> tuple[str, ...]:
     """Return the alphabet that a model carries, one symbol a line; empty: none."""
     text = next((metadata[key] for key in _METADATA if metadata.get(key)), "")
-    return tuple(text.split("\n")) if text else ()
+    return symbols_of(text)
+
+
+def symbols_of(text: str) -> tuple[str, ...]:
+    """Return the symbols of a file, one a line; a blank may be one, so none is stripped."""
+    lines = text.replace("\r\n", "\n").removesuffix("\n")
+    return tuple(lines.split("\n")) if lines else ()
 
 
 def decide(given: Given, wishes: Wishes) -> Decision:
@@ -230,7 +236,11 @@ def _sequence(name: str, given: Given, wishes: Wishes) -> Output:
             "FILE, one symbol a line"
         )
     output, blank = given.central[name], wishes.blank
-    if output.ndim == 3 and output.shape[2] == len(alphabet) + 1:
+    missing = output.shape[2] - len(alphabet) if output.ndim == 3 else 0
+    if missing == 2 and " " not in alphabet:
+        # PP-OCR's files leave out the space as well, which is the last symbol of the output.
+        alphabet = (*alphabet, " ")
+    if missing in {1, 2}:
         # Of text alone, as most files are: the blank is a symbol of the output, not of the language.
         alphabet = (*alphabet[:blank], "", *alphabet[blank:])
     if blank >= len(alphabet):

@@ -114,7 +114,11 @@ def test_what_each_task_is_taken_for_is_told(task: str, output: Array, says: str
         ({"p": SURE}, {"task": "multiclass", "score": "spread"}, "--score-output NAME"),
         ({"p": SURE}, {"task": "multiclass", "score_output": "s"}, "the edge model gives no 's'"),
         ({"p": SURE, "q": SURE}, {"outputs": ("p=multiclass", "q")}, "not certain"),
-        ({"p": FRAMES}, {"task": "sequence", "alphabet": ("a",)}, "has 3 symbols, but the alphabet has"),
+        (
+            {"p": FRAMES},
+            {"task": "sequence", "alphabet": tuple("abcd")},
+            "has 3 symbols, but the alphabet has",
+        ),
         ({"p": FRAMES}, {"task": "sequence", "alphabet": ("a", "b"), "blank": 7}, "--blank 7 is no symbol"),
     ],
 )
@@ -150,12 +154,14 @@ def test_an_output_of_the_edge_alone_may_tell_the_spread() -> None:
 
 def test_the_alphabet_may_be_the_models_own() -> None:
     """With the blank or without it; two that differ are refused."""
-    assert alphabet_of({"character": "a\nb\n "}) == ("a", "b", " ")
+    assert alphabet_of({"character": "a\r\nb\n \n"}) == ("a", "b", " ")
     assert alphabet_of({}) == ()
 
     with_blank = decided({"o": FRAMES}, task="sequence", alphabets=(("", "a", "b"), ()))
     without = decided({"o": FRAMES}, task="sequence", alphabets=(("a", "b"), ("a", "b")), blank=2)
     assert with_blank.outputs[0].alphabet == ("", "a", "b")
     assert without.outputs[0].alphabet == ("a", "b", "")
+    spaceless = decided({"o": FRAMES}, task="sequence", alphabets=(("a",), ()))
+    assert spaceless.outputs[0].alphabet == ("", "a", " ")
     with pytest.raises(ValueError, match="different alphabets"):
         decided({"o": FRAMES}, task="sequence", alphabets=(("a", "b"), ("b", "a")))
