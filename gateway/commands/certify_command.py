@@ -137,8 +137,9 @@ def _conclude(options: argparse.Namespace, measured: Measured) -> int:
     for note in measured.notes:
         print(f"note: {note}", file=sys.stderr)
     if not proof.coverage:
+        stays = f", and the {options.out} that is there stays" if options.out.exists() else ""
         print(
-            f"nothing is written: {proof.n} rows prove no threshold safe under which the edge would answer "
+            f"nothing is written{stays}: {proof.n} rows prove no threshold safe under which the edge would answer "
             f"anything; {measured.advice(**levels)}",
             file=sys.stderr,
         )

@@ -32,6 +32,8 @@ def load_sample(file: Path) -> dict[str, Array]:
             arrays = {UNNAMED: loaded} if isinstance(loaded, np.ndarray) else dict(loaded)
         if set(arrays) == {_NUMPYS_OWN}:
             arrays = {UNNAMED: arrays[_NUMPYS_OWN]}
+    except FileNotFoundError as error:
+        raise ValueError(f"{file}: there is no such file") from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         hint = "; texts are arrays of dtype str, not of objects" if "pickle" in str(error).lower() else ""
         raise ValueError(

@@ -66,9 +66,15 @@ def test_nothing_proven_is_exit_code_1_and_writes_nothing(tmp_path: Path, certif
     code, _, err = certify(same, same, rows=100)
 
     assert code == 1
-    assert "nothing is written" in err
+    assert "nothing is written: 100 rows" in err
     assert "49 more rows would do at the rate seen" in err
     assert not (tmp_path / "c.json").exists()
+
+    assert certify(same, same)[0] == 0
+    code, _, err = certify(same, same, rows=100)
+    assert code == 1
+    assert "c.json that is there stays" in err
+    assert load_certificate(tmp_path / "c.json").n == 600
 
 
 def test_a_pair_that_disagrees_is_exit_code_1(certify: Certify) -> None:

@@ -38,6 +38,12 @@ def test_files_that_are_none(tmp_path: Path, name: str) -> None:
         load_sample(tmp_path / name)
 
 
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    """Is not one that cannot be read."""
+    with pytest.raises(ValueError, match=r"absent\.npy: there is no such file"):
+        load_sample(tmp_path / "absent.npy")
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_objects_are_refused_with_what_to_use_instead(tmp_path: Path) -> None:
     """Unpickling a file runs whatever is in it."""
