@@ -13,8 +13,11 @@ from gateway.core.request import CENTRAL, Response
 from gateway.core.telemetry import CertificateRefused, Telemetry
 from gateway.core.tensor import BYTES, Array
 
-PATIENCE: Final = 8
-"""Answers in a row by others that the route names, after which the certified artefact is taken for gone."""
+PATIENCE: Final = 100
+"""Answers in a row by others that the route names, after which the certified artefact is taken for gone.
+
+Of twenty replicas the only certified one would be silent for so long once in two hundred times.
+"""
 
 QUIET_S: Final = 10.0
 

@@ -139,8 +139,8 @@ def _conclude(options: argparse.Namespace, measured: Measured) -> int:
     if not proof.coverage:
         stays = f", and the {options.out} that is there stays" if options.out.exists() else ""
         print(
-            f"nothing is written{stays}: {proof.n} rows prove no threshold safe under which the edge would answer "
-            f"anything; {measured.advice(**levels)}",
+            f"nothing is written{stays}: {proof.n} rows prove no threshold safe under which the edge would "
+            f"answer anything; {measured.advice(**levels)}",
             file=sys.stderr,
         )
         return 1
