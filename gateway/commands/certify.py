@@ -17,7 +17,14 @@ from edge_models.certify import advice, calibrate, outlook
 from edge_models.decision import Decision
 from edge_models.isa import instruction_set_class
 from edge_models.session import Session
-from gateway.commands.certify_checks import check_alone, check_inputs, check_run, is_one_answer, notes
+from gateway.commands.certify_checks import (
+    check_alone,
+    check_inputs,
+    check_run,
+    is_one_answer,
+    notes,
+    rows_of_a_request,
+)
 from gateway.commands.certify_decision import Given, Wishes, alphabet_of, decide
 from gateway.commands.certify_sample import UNNAMED, Sample
 from gateway.core.tensor import Array
@@ -112,7 +119,7 @@ def measure_models(
     check_inputs(*sessions)
     fitted = [Sample(arrays, session.inputs) for session in sessions]
     are_rows = all(session.batchable for session in sessions)
-    runs = _runs(sessions, fitted, ROWS if are_rows else max(sample.rows_of_run for sample in fitted))
+    runs = _runs(sessions, fitted, ROWS if are_rows else rows_of_a_request(fitted))
     first = list(_first(runs))
     decision = decide(_given(sessions, [run.outputs for run in first]), wishes or Wishes())
     check_run(decision, first[0].outputs, first[0].rows if are_rows else None)

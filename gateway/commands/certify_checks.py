@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from edge_models.decision import Decision
 from edge_models.session import Session
 from edge_models.tasks.probabilities import is_finite
+from gateway.commands.certify_sample import Sample
 from gateway.core.tensor import Array
 
 ALONE: Final = 16
@@ -35,6 +36,19 @@ def check_inputs(edge: Session, central: Session) -> None:
     if taken[0] != taken[1]:
         told = [", ".join(f"'{name}' {datatype}" for name, datatype in each.items()) for each in taken]
         raise ValueError(f"no request fits both models: the edge takes {told[0]}, central {told[1]}")
+
+
+def rows_of_a_request(samples: Sequence[Sample]) -> int:
+    """Return how many rows a request has that both models take, where they do not join requests.
+
+    Raises:
+        ValueError: there is no such number.
+    """
+    fixed = {sample.fixed for sample in samples if sample.fixed}
+    if len(fixed) > 1:
+        told = " and ".join(str(sample.fixed) for sample in samples)
+        raise ValueError(f"no request fits both models: they take {told} rows at a time")
+    return fixed.pop() if fixed else 1
 
 
 def check_run(decision: Decision, outputs: Pair, rows: int | None) -> None:

@@ -49,7 +49,7 @@ class Sample:
     """The rows of a sample, as one model takes them.
 
     An input without a free first dimension that has one value in the sample gets it in every run; all others
-    have one row each in every row of the sample.
+    have one row each in every row of the sample. ``fixed``: how many rows a run has; 0: as many as one likes.
 
     Raises:
         ValueError: the arrays are not the inputs; the message says which and why.
@@ -58,7 +58,7 @@ class Sample:
     def __init__(self, arrays: Mapping[str, Array], inputs: Sequence[TensorSpec]) -> None:
         named = _named(arrays, inputs)
         self.rows = max((len(array) for array in named.values() if array.ndim), default=0)
-        self.rows_of_run = 1
+        self.fixed = 0
         self._constants: dict[str, Array] = {}
         self._rows: dict[str, Array] = {}
         for spec in inputs:
@@ -71,16 +71,16 @@ class Sample:
                 raise ValueError(
                     f"the sample has {len(array)} rows of '{spec.name}' and {self.rows} of another input"
                 )
-            if not is_constant and fixed > 1:
-                self.rows_of_run = fixed
-        if not self.rows or self.rows % self.rows_of_run:
+            if not is_constant and fixed > 0:
+                self.fixed = fixed
+        if not self.rows or (self.fixed and self.rows % self.fixed):
             raise ValueError(
-                f"the sample has {self.rows} rows, but the model takes {self.rows_of_run} in every run: "
-                f"give a multiple"
+                f"the sample has {self.rows} rows, but the model takes {self.fixed} in every run: "
+                "give a multiple"
             )
 
     def __repr__(self) -> str:
-        return f"<Sample of {self.rows} rows, {self.rows_of_run} at least in a run>"
+        return f"<Sample of {self.rows} rows, {self.fixed or 'any number'} in a run>"
 
     def feeds(self, at_once: int) -> Iterator[tuple[int, dict[str, Array]]]:
         """Cut the sample into runs of ``at_once`` rows; yield how many rows, and the inputs."""

@@ -217,6 +217,18 @@ def test_a_model_of_one_row(tmp_path: Path) -> None:
     assert (proof.n, proof.coverage) == (200, 1.0)
 
 
+def test_models_of_fixed_batches(tmp_path: Path) -> None:
+    """Each run is one request, whose rows are judged together; two that take other numbers have none in common."""
+    fixed = models.affine(batch=4)
+    rows = np.abs(ROWS[:800])
+
+    proof = Pair(tmp_path, models.affine(), fixed).certify(rows, task="exact")
+
+    assert (proof.n, proof.coverage) == (200, 1.0)
+    with pytest.raises(ValueError, match="they take 1 and 4 rows at a time"):
+        Pair(tmp_path, models.affine(batch=1), fixed).measure(rows, task="exact")
+
+
 def test_text_spelled_frame_by_frame(tmp_path: Path) -> None:
     """The alphabet is the models' own or given; two models that spell alike are certified."""
     alphabet = ("", "a", "b")

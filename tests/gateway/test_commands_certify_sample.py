@@ -70,14 +70,14 @@ def test_rows_are_cut_into_runs() -> None:
     assert [rows for rows, _ in feeds] == [4, 4, 2]
     assert feeds[1][1]["image"].tolist() == ROWS[4:8].tolist()
     assert all(feed["rate"] == 16000 for _, feed in feeds)
-    assert repr(sample) == "<Sample of 10 rows, 1 at least in a run>"
+    assert repr(sample) == "<Sample of 10 rows, any number in a run>"
 
 
 def test_a_fixed_batch_is_a_run() -> None:
     """And a rest that is none is an error."""
     fixed = TensorSpec("image", "FP32", (5, 4))
 
-    assert Sample({"": ROWS}, [fixed]).rows_of_run == 5
+    assert Sample({"": ROWS}, [fixed]).fixed == 5
     with pytest.raises(ValueError, match="has 9 rows, but the model takes 5 in every run: give a multiple"):
         Sample({"": ROWS[:9]}, [fixed])
 
