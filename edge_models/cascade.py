@@ -24,7 +24,11 @@ _EDGE_IS_ILL: Final = frozenset({Fault.INTERNAL, Fault.OVERLOADED, Fault.UNAVAIL
 _CENTRAL_IS_DOWN: Final = frozenset({Fault.UNAVAILABLE, Fault.OVERLOADED, Fault.DEADLINE})
 _CONFIDENT: Final = "confident"
 _REFUSED: Final = "refused"
+_UNDECIDED: Final = "undecided"
 _ABSENT: Final = "absent"
+_NOT_ASKED: Final = frozenset({_REFUSED, _UNDECIDED})
+"""Reasons for which a request is deferred without a run of the edge model."""
+
 _MOST_RESERVED_S: Final = 0.05
 _SHARE_RESERVED: Final = 0.1
 
@@ -33,7 +37,8 @@ class Cascade:
     """Answers from the edge what its licence covers, and defers everything else to the service.
 
     A request whose model has no licence here, or whose model or version the edge does not hold, goes
-    straight on; so does one that must not be computed in this region.
+    straight on; so does one that must not be computed in this region. One that gets an output for which the
+    certificate does not speak is deferred, however sure the edge is.
 
     While ``on_central_down`` is ``serve_edge`` the rest gets a slightly earlier deadline than the caller
     gave: what is held back (a tenth of the time left, at most 50 ms) is what it takes to answer from the
@@ -85,21 +90,25 @@ class Cascade:
             return service(request)
         if not licence.is_valid(request.version):
             return self._defer(request, service, licence, None, _REFUSED)
+        names = licence.served(request.outputs)
+        if names is None:
+            return self._defer(request, service, licence, None, _UNDECIDED)
         try:
             answered = self._ask_edge(request)
         except GatewayError as error:
             return self._decide(request, service, licence, None, _why(error))
         if not isinstance(answered, Response):
             return self._wait(request, service, licence, answered)
-        return self._decide(request, service, licence, *_judged(answered, request.outputs, licence))
+        return self._decide(request, service, licence, *_judged(answered, names, licence, request.version))
 
     async def _wait(self, request: Request, service: Service, licence: Licence, edge: Pending) -> Response:
+        names = licence.served(request.outputs) or ()
         try:
             answer = await edge
         except GatewayError as error:
             spare, reason = None, _why(error)
         else:
-            spare, reason = _judged(answer, request.outputs, licence)
+            spare, reason = _judged(answer, names, licence, request.version)
         return await self._decide(request, service, licence, spare, reason)
 
     def _decide(
@@ -118,11 +127,12 @@ class Cascade:
     ) -> Response:
         self._telemetry.emit(CascadeDecided(request.model, "deferred", reason))
         try:
-            answer = await self._ask_central(request, service, hurry=spare is not None or reason == _REFUSED)
+            hurry = spare is not None or reason in _NOT_ASKED
+            answer = await self._ask_central(request, service, hurry=hurry)
         except GatewayError as error:
             if not _is_down(error):
                 raise
-            return await self._without_central(request, spare, error, asked=reason != _REFUSED)
+            return await self._without_central(request, spare, error, asked=reason not in _NOT_ASKED)
         licence.compare(answer, request.version)
         return answer
 
@@ -179,12 +189,15 @@ def _why(error: GatewayError) -> str:
     return f"edge_{error.fault}"
 
 
-def _judged(answer: Response, names: tuple[str, ...], licence: Licence) -> tuple[Response | None, str]:
-    """Return the edge's answer as it would go out, and what it is worth in one word."""
+def _judged(
+    answer: Response, names: tuple[str, ...], licence: Licence, version: str
+) -> tuple[Response | None, str]:
+    """Return the edge's answer with the outputs ``names``, as it would go out, and its worth in one word."""
     chosen = _chosen(answer, names)
     if chosen is None:
         return None, "outputs"
-    certified = licence.covers(answer)
+    # Again, for central may have turned out to be another while the edge was running.
+    certified = licence.is_valid(version) and licence.covers(answer)
     return _signed(answer, chosen, certified=certified), _CONFIDENT if certified else "unsure"
 
 

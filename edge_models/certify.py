@@ -1,8 +1,8 @@
-"""The proof that a cascade threshold is safe, and the file that carries it.
+"""The proof that a cascade threshold is safe.
 
 The risk is the share of all requests that the edge answers otherwise than central would:
 ``R(t) = P(score >= t and edge != central)``. It needs no labels, it only grows as t falls, and the
-cascade's accuracy is at least central's minus R(t).
+cascade's accuracy is at least central's minus R(t). What ``!=`` means is the task's (``edge_models.tasks``).
 
 The threshold comes from Learn-then-Test with a fixed sequence (Angelopoulos et al., arXiv 2110.01052):
 walk down a grid of thresholds that was fixed before any data were seen; at each, test R(t) > alpha by
@@ -11,21 +11,25 @@ Because the walk stops at the first failure, every test may spend the whole delt
 ``P(R(chosen) > alpha) <= delta``. Taking instead the lowest threshold whose *empirical* risk is within
 alpha breaks the promise about every second time.
 
-Only ``certify`` needs scipy. Reading a certificate needs none, and yet checks that its numbers prove
-what they claim.
+Where several parts are bounded at once (the labels of a multilabel task, one by one), a threshold passes
+when each of them does. That spends no more than delta either: a threshold that is too risky is so for some
+part, and passes only if that part's test is wrong.
+
+The risk is of all requests, so an edge model that is wrong in everything it answers would pass as long as it
+answers little. A threshold is therefore only taken where the edge is right in most of what it answers:
+``MOST_WRONG``. All thresholds that the walk has passed are safe at once, so choosing among them is free.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
 import numpy as np
 
+from edge_models.bound import MOST_ROWS, rows_needed, upper_bound, upper_bounds
 from edge_models.confidence import MEASURES
 from gateway.core.tensor import Array
 
@@ -49,7 +53,20 @@ Scores of trained models crowd towards 1, so even steps of the score itself woul
 from where most rows are. The grid depends on no sample: choosing it by one would void the proof.
 """
 
-Digest = Annotated[str, msgspec.Meta(pattern="^sha256:[0-9a-f]{64}$")]
+MOST_WRONG: Final = 0.2
+"""The upper bound, with the same confidence, of the share that differs among what the edge answers.
+
+It is no promise, for it is looked at more than once: it keeps out scores that tell nothing. Where alpha is
+more than this, alpha takes its place.
+"""
+
+_LIKELY, _MUCH, _FAR = 0.8, 0.05, 20
+"""Of what is allowed: seen no more than that is likely to be proven one day. Of all rows: more that is worth
+telling. Times the sample: as far as anybody would go."""
+
+_FEW: Final = 20
+"""Rows of which a share says something."""
+
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Level = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -60,62 +77,25 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     """What one sample proves.
 
     ``threshold``: the edge answers when its score is at least this. ``n``: rows in the sample.
-    ``k``: those that the edge answers otherwise than central. ``coverage``: share that the edge answers.
-    ``upper_bound``: of the risk, with confidence 1 - ``delta``. ``thresholds``: size of the grid.
+    ``k``: those that the edge answers otherwise than central; of the worst part, where parts are bounded
+    by themselves. ``coverage``: share that the edge answers. ``upper_bound``: of the risk, with confidence
+    1 - ``delta``. ``thresholds``: size of the grid.
     """
 
     score: Named
     threshold: Annotated[float, msgspec.Meta(ge=0)]
     alpha: Level
     delta: Level
-    n: Annotated[int, msgspec.Meta(ge=1)]
+    n: Annotated[int, msgspec.Meta(ge=1, le=MOST_ROWS)]
     k: Count
     coverage: Share
     upper_bound: Share
     thresholds: Annotated[int, msgspec.Meta(ge=1)]
 
-    def bind(
-        self,
-        *,
-        model: str,
-        edge_digest: str,
-        central_digest: str,
-        sample_digest: str,
-        instruction_set: str,
-        onnxruntime: str,
-        created: str,
-    ) -> Certificate:
-        """Return the certificate: this calibration, and what it was measured on."""
-        return Certificate(
-            **msgspec.structs.asdict(self),
-            model=model,
-            edge_digest=edge_digest,
-            central_digest=central_digest,
-            sample_digest=sample_digest,
-            instruction_set=instruction_set,
-            onnxruntime=onnxruntime,
-            created=created,
-        )
 
-
-class Certificate(Calibration, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A calibration, bound to the artefacts, the kernels and the sample for which it holds.
-
-    ``onnxruntime`` is the version that ran both models. ``created`` is ISO 8601 in UTC.
-    """
-
-    model: Named
-    edge_digest: Digest
-    central_digest: Digest
-    sample_digest: Digest
-    instruction_set: Named
-    onnxruntime: Named
-    created: Named
-
-
-def certify(
-    edge_probabilities: Array,
-    central_probabilities: Array,
+def calibrate(
+    scores: Array,
+    wrong: Array,
     *,
     score: str,
     alpha: float = 0.02,
@@ -125,9 +105,9 @@ def certify(
     """Find the lowest threshold that is proven safe on a sample of requests.
 
     Args:
-        edge_probabilities: ``[n, classes]``, by the very artefact that will serve.
-        central_probabilities: ``[n, classes]``, of the same rows.
-        score: a key of ``MEASURES``.
+        scores: ``float [n]``, by the very artefact that will serve; NaN reaches no threshold.
+        wrong: ``bool [n]`` or ``[n, parts]``: where its answer is not central's.
+        score: what the scores are called.
         alpha: the most risk allowed.
         delta: the chance, over samples, that the risk is larger nevertheless.
         thresholds: descending, chosen without looking at this sample.
@@ -139,18 +119,15 @@ def certify(
         ValueError: an argument makes no sense.
     """
     grid = np.asarray(thresholds, dtype=np.float64)
-    _check(edge_probabilities, central_probabilities, score, (alpha, delta))
-    if grid.size == 0 or not np.all(np.diff(grid) < 0):
-        raise ValueError("thresholds must descend, and there must be at least one")
-
-    n = len(edge_probabilities)
-    accepted = MEASURES[score](edge_probabilities)[:, np.newaxis] >= grid
-    wrong = accepted & disagreement(edge_probabilities, central_probabilities)[:, np.newaxis]
-    errors = np.count_nonzero(wrong, axis=0)
-    bounds = clopper_pearson_upper(errors, n, delta)
+    _check(grid, scores, wrong, levels=(alpha, delta))
+    n = len(scores)
+    accepted = scores[:, np.newaxis] >= grid
+    errors, answered = _errors(accepted, wrong), np.count_nonzero(accepted, axis=0)
+    bounds = upper_bounds(errors, n, delta)
     failures = np.flatnonzero(bounds > alpha)
-    last = (int(failures[0]) if failures.size else grid.size) - 1
-    none = last < 0
+    passed = int(failures[0]) if failures.size else grid.size
+    usable = [i for i in range(passed) if is_useful(int(errors[i]), int(answered[i]), alpha, delta)]
+    none, last = not usable, usable[-1] if usable else 0
 
     return Calibration(
         score=score,
@@ -165,103 +142,21 @@ def certify(
     )
 
 
-def disagreement(edge_probabilities: Array, central_probabilities: Array) -> Array:
-    """Return ``bool [n]``: the classes differ, or central's row is not finite and names none."""
-    differ: Array = edge_probabilities.argmax(axis=1) != central_probabilities.argmax(axis=1)
-    return differ | ~np.isfinite(central_probabilities).all(axis=1)
-
-
-def clopper_pearson_upper(errors: Array, n: int, delta: float) -> Array:
-    """Return the exact one-sided upper bound of a proportion seen ``errors`` times in ``n``.
-
-    It is the p at which ``P(Binomial(n, p) <= errors) = delta``: the 1 - delta quantile of
-    Beta(errors + 1, n - errors), and 1 when all were errors.
-    """
-    betaincinv = _betaincinv()
-    errors = np.asarray(errors)
-    rest = np.maximum(n - errors, 1)  # of no effect but where the answer is 1 anyway
-    return np.where(errors >= n, 1.0, betaincinv(errors + 1, rest, 1.0 - delta))
-
-
-def save_certificate(path: Path, certificate: Certificate) -> None:
-    """Write ``certificate`` as JSON, whole or not at all; ``DEFER_ALL`` becomes null."""
-    draft = path.with_name(path.name + ".draft")
-    draft.write_bytes(msgspec.json.format(msgspec.json.encode(certificate), indent=2) + b"\n")
-    draft.replace(path)
-
-
-def load_certificate(path: Path) -> Certificate:
-    """Read a certificate and check its arithmetic.
+def certify(
+    edge_probabilities: Array,
+    central_probabilities: Array,
+    *,
+    score: str,
+    alpha: float = 0.02,
+    delta: float = 0.05,
+    thresholds: Sequence[float] = THRESHOLDS,
+) -> Calibration:
+    """Calibrate on probabilities of one of several classes, ``[n, classes]``, of edge and central.
 
     Raises:
-        ValueError: it cannot be read, a field is missing, unknown or wrong, or the numbers do not prove
-            the bound that they claim. The message names the file and the field.
+        ValueError: an argument makes no sense.
     """
-    try:
-        fields: Any = msgspec.json.decode(path.read_bytes())
-        if isinstance(fields, dict) and "threshold" in fields and fields["threshold"] is None:
-            fields["threshold"] = DEFER_ALL  # JSON has no infinity
-        loaded = msgspec.convert(fields, Certificate)
-    except OSError as error:
-        raise ValueError(f"certificate {path}: {error.strerror or 'cannot be read'}") from error
-    except msgspec.MsgspecError as error:
-        raise ValueError(f"certificate {path}: {error}") from error
-    field = _unproven(loaded)
-    if field:
-        raise ValueError(f"certificate {path}: `$.{field}` does not agree with the other numbers")
-    return loaded
-
-
-def mismatch(
-    certificate: Certificate,
-    *,
-    edge_digest: str,
-    central_digest: str,
-    score: str,
-    instruction_set: str,
-    onnxruntime: str,
-    model: str | None = None,
-    max_alpha: float = 1.0,
-    max_delta: float = 1.0,
-    sample_digest: str | None = None,
-) -> str | None:
-    """Return the first field in which ``certificate`` differs from what serves, or None.
-
-    The optional ones are compared where the caller has an opinion; None means that it has none. A
-    certificate of more risk than ``max_alpha``, or of less confidence than ``1 - max_delta``, differs too.
-    """
-    expected: dict[str, str | float | None] = {
-        "model": model,
-        "edge_digest": edge_digest,
-        "central_digest": central_digest,
-        "score": score,
-        "instruction_set": instruction_set,
-        "onnxruntime": onnxruntime,
-        "sample_digest": sample_digest,
-    }
-    for field, value in expected.items():
-        if value is not None and getattr(certificate, field) != value:
-            return field
-    if certificate.alpha > max_alpha:
-        return "alpha"
-    return "delta" if certificate.delta > max_delta else None
-
-
-def digest_file(path: Path) -> str:
-    """Return ``sha256:<hex>`` of a file's bytes."""
-    with path.open("rb") as file:
-        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def sample_digest(images: Array) -> str:
-    """Return ``sha256:<hex>`` of an array's dtype, shape and little-endian row-major bytes."""
-    little = images.dtype.newbyteorder("<")
-    digest = hashlib.sha256(f"{little.str}{images.shape}".encode())
-    digest.update(np.ascontiguousarray(images, little).tobytes())
-    return "sha256:" + digest.hexdigest()
-
-
-def _check(edge: Array, central: Array, score: str, levels: tuple[float, float]) -> None:
+    edge, central = edge_probabilities, central_probabilities
     if score not in MEASURES:
         raise ValueError(f"unknown score '{score}': choose one of {', '.join(MEASURES)}")
     if edge.ndim != 2 or edge.shape != central.shape or edge.size == 0:
@@ -269,41 +164,84 @@ def _check(edge: Array, central: Array, score: str, levels: tuple[float, float])
             "edge and central probabilities must have one shape [n, classes], with n and classes at least 1;"
             f" got {list(edge.shape)} and {list(central.shape)}"
         )
-    if not all(0 < level < 1 for level in levels):
-        raise ValueError("alpha and delta must lie between 0 and 1")
+    wrong = disagreement(edge, central)
+    scores = MEASURES[score](edge)
+    return calibrate(scores, wrong, score=score, alpha=alpha, delta=delta, thresholds=thresholds)
 
 
-def _unproven(certificate: Certificate) -> str | None:
-    """Return the field that contradicts the others, or None."""
-    c = certificate
-    if c.score not in MEASURES:
-        return "score"
-    if c.threshold == DEFER_ALL:
-        return "k" if c.k else None
-    if c.k > c.n:
-        return "k"
-    if c.coverage * c.n < c.k - 0.5:
-        return "coverage"
-    tail = _binomial_cdf(c.k, c.n, c.upper_bound)
-    if c.upper_bound > c.alpha or not math.isclose(tail, c.delta if c.k < c.n else 1.0, rel_tol=1e-6):
-        return "upper_bound"
-    return None
+def disagreement(edge_probabilities: Array, central_probabilities: Array) -> Array:
+    """Return ``bool [n]``: the classes differ, or central's row is not finite and names none."""
+    differ: Array = edge_probabilities.argmax(axis=1) != central_probabilities.argmax(axis=1)
+    return differ | ~np.isfinite(central_probabilities).all(axis=1)
 
 
-def _binomial_cdf(k: int, n: int, p: float) -> float:
-    """Return P(Binomial(n, p) <= k), by a sum of logarithms that scipy is not needed for."""
-    if p in {0.0, 1.0}:
-        return float(p == 0.0 or k >= n)
-    log_p, log_q, log_n = math.log(p), math.log1p(-p), math.lgamma(n + 1)
-    return math.fsum(
-        math.exp(log_n - math.lgamma(i + 1) - math.lgamma(n - i + 1) + i * log_p + (n - i) * log_q)
-        for i in range(k + 1)
+def advice(scores: Array, wrong: Array, *, alpha: float, delta: float) -> str:
+    """Return in a sentence what it would take, where a sample proved no threshold under which any row is.
+
+    It looks for the threshold under which most rows are, of those where what was seen is at most half of
+    what is allowed: there a larger sample of such rows is likely to do.
+    """
+    n = len(scores)
+    grid = np.asarray(THRESHOLDS)
+    accepted = scores[:, np.newaxis] >= grid
+    errors, answered = _errors(accepted, wrong), np.count_nonzero(accepted, axis=0)
+    places = np.flatnonzero(answered)
+    if not places.size:
+        return "no row has a score that reaches any threshold: the edge model is never sure, or gives NaN"
+    most = max(MOST_WRONG, alpha)
+    safe = places[(errors[places] <= alpha * n / 2) & (errors[places] <= most * answered[places] / 2)]
+    if not safe.size:
+        enough = places[answered[places] >= min(n, _FEW)]
+        first = enough[0] if enough.size else places[-1]
+        return (
+            f"no number of rows would do: {errors[first]} of the {answered[first]} rows that the edge is "
+            f"surest of, with a score >= {grid[first]:.6g}, are unlike central"
+        )
+    place = safe[-1]
+    seen, share = int(errors[place]), answered[place] / n
+    needed = (
+        rows_needed(seen, n, alpha=alpha, delta=delta) or 0,
+        math.ceil((rows_needed(seen, int(answered[place]), alpha=most, delta=delta) or 0) / share),
+    )
+    return (
+        f"{max(1, *(rows - n for rows in needed))} more rows would do at the rate seen: {seen} of the "
+        f"{answered[place]} rows with a score >= {grid[place]:.6g} are unlike central"
     )
 
 
-def _betaincinv() -> Any:
-    try:
-        from scipy.special import betaincinv  # noqa: PLC0415 - only certifying needs it, serving does not
-    except ImportError as error:
-        raise ValueError("certifying needs scipy: install the extra `models`, edgeway[models]") from error
-    return betaincinv
+def outlook(scores: Array, wrong: Array, found: Calibration) -> str:
+    """Return in a sentence how many rows more would let the edge answer much more; empty: no telling."""
+    n, grid = found.n, np.asarray(THRESHOLDS)
+    accepted = scores[:, np.newaxis] >= grid
+    errors, answered = _errors(accepted, wrong), np.count_nonzero(accepted, axis=0)
+    most = max(MOST_WRONG, found.alpha)
+    likely = (errors <= _LIKELY * found.alpha * n) & (errors <= _LIKELY * most * answered)
+    places = np.flatnonzero(likely & (answered >= (found.coverage + _MUCH) * n))
+    if not places.size:
+        return ""
+    needed = rows_needed(int(errors[places[-1]]), n, alpha=found.alpha, delta=found.delta) or 0
+    if not n < needed <= _FAR * n:
+        return ""
+    return f"{needed - n} more rows like these would let the edge answer {answered[places[-1]] / n:.1%}"
+
+
+def is_useful(errors: int, answered: int, alpha: float, delta: float) -> bool:
+    """Whether the edge is right in most of what it answers; nothing answered is nothing wrong."""
+    return not answered or upper_bound(errors, answered, delta) <= max(MOST_WRONG, alpha)
+
+
+def _check(grid: Array, scores: Array, wrong: Array, *, levels: tuple[float, float]) -> None:
+    if grid.size == 0 or not np.all(np.diff(grid) < 0):
+        raise ValueError("thresholds must descend, and there must be at least one")
+    if not all(0 < level < 1 for level in levels):
+        raise ValueError("alpha and delta must lie between 0 and 1")
+    if scores.ndim != 1 or len(scores) != len(wrong) or not len(scores):
+        raise ValueError("there must be one score for each row, and at least one row")
+
+
+def _errors(accepted: Array, wrong: Array) -> Array:
+    """Return the errors at each threshold, those of the worst part: ``int [thresholds]``."""
+    parts = wrong.reshape(len(wrong), -1).astype(np.float64)
+    counts = parts.T @ accepted.astype(np.float64)  # whole numbers, exact up to 2**53
+    worst: Array = counts.max(axis=0).astype(np.int64)
+    return worst

@@ -1,119 +1,189 @@
-"""What a certificate allows the edge model to answer by itself, and when that ends."""
+"""What a certificate allows the edge model to answer by itself, and while what."""
 
 from __future__ import annotations
 
 import logging
-from typing import Final
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
-from edge_models.confidence import Measure
-from edge_models.errors import ModelError
-from gateway.core.catalog import ModelSpec
+import numpy as np
+
+from edge_models.decision import Decision
 from gateway.core.request import CENTRAL, Response
 from gateway.core.telemetry import CertificateRefused, Telemetry
-from gateway.core.tensor import Tensor
+from gateway.core.tensor import BYTES, Array
 
-_SCORABLE: Final = ("FP16", "FP32", "FP64")
+PATIENCE: Final = 100
+"""Answers in a row by others that the route names, after which the certified artefact is taken for gone.
+
+Of twenty replicas the only certified one would be silent for so long once in two hundred times.
+"""
+
+QUIET_S: Final = 10.0
+
 _log = logging.getLogger(__name__)
+_NO_TEXT: Final = np.zeros(1, np.uint8)
 
 
-def score_output(spec: ModelSpec, wanted: str = "") -> str:
-    """Return the name of the output that is scored: ``wanted``, else the first float [rows, classes].
+class Artefacts(NamedTuple):
+    """The artefacts that a certificate is about, by digest; empty: not checked.
 
-    Raises:
-        ModelError: when the model has no such output.
+    ``listed``: other central artefacts that the route names. One of them is a replica beside the certified
+    one: it suspends nothing before it, or another of them, has answered ``PATIENCE`` times in a row.
     """
-    for output in spec.outputs:
-        if wanted in {"", output.name} and len(output.shape) == 2 and output.datatype in _SCORABLE:
-            return output.name
-    which = f"output '{wanted}'" if wanted else "output"
-    raise ModelError(f"model '{spec.name}' has no float {which} of shape [rows, classes] to score")
+
+    edge: str = ""
+    central: str = ""
+    listed: frozenset[str] = frozenset()
+
+
+UNCHECKED: Final = Artefacts()
 
 
 class Licence:
     """The edge model's licence to answer for one model.
 
-    It learns at run time that central serves another model than the certificate's, so it has to outlive
-    the stacks that use it: whoever builds them keeps it for as long as the digests stay the same.
+    It learns at run time which artefact central serves, so it has to outlive the stacks that use it:
+    whoever builds them keeps it for as long as the digests stay the same. It is suspended while central
+    answers with another artefact than the certificate's, and holds again once that one answers.
 
     Args:
         model: name of the model.
-        measure: one of ``edge_models.confidence.MEASURES``, the one that the certificate names.
-        output: name of the output that is measured.
+        decision: what the certificate speaks for; None when there is no certificate.
         threshold: least confidence with which the edge answers; None when there is no valid certificate.
+        telemetry: hears of every refusal and suspension, once.
         refusal: the certificate's field that differed, or another word why ``threshold`` is None.
-        edge_digest: of the artefact that the certificate names; empty: not checked.
-        central_digest: likewise.
+        artefacts: those that the certificate is about.
         proof: names the certificate (its digest); empty without one.
-        telemetry: hears of every refusal, once.
+        changed: called after each suspension and its end.
+        now: seconds of a monotonic clock. Where two artefacts answer in turn, each change is counted, and the
+            log hears of one in ``QUIET_S``.
     """
 
     def __init__(
         self,
         model: str,
         *,
-        measure: Measure,
-        output: str,
+        decision: Decision | None,
         threshold: float | None,
         telemetry: Telemetry,
         refusal: str = "missing",
-        edge_digest: str = "",
-        central_digest: str = "",
+        artefacts: Artefacts = UNCHECKED,
         proof: str = "",
+        changed: Callable[[], None] = lambda: None,
+        now: Callable[[], float],
     ) -> None:
         self._model = model
-        self._measure = measure
-        self._output = output
-        self._threshold = threshold
+        self._decision = decision
+        self._names = decision.names() if decision else ()
+        self._read = decision.read() if decision else frozenset()
+        self._threshold = threshold if decision else None
         self._telemetry = telemetry
-        self._edge_digest = edge_digest
-        self._central_digest = central_digest
-        self._refused: set[str] = set()
+        self._refusal = refusal if self._threshold is None else ""
+        self._edge_digest, self._central_digest, self._listed = artefacts
+        self._suspended: set[str] = set()
+        self._confirmed: set[str] = set()
+        self._others: dict[str, int] = {}
         self._certificate, self._proof = proof, proof
-        if threshold is None:
+        self._changed, self._now = changed, now
+        self._told: dict[str, float] = {}
+        if self._threshold is None:
             self._tell(refusal, "")
 
     def __repr__(self) -> str:
         if self._threshold is None:
             return f"<Licence {self._model} refused>"
-        refused = f" refused for version {sorted(self._refused)}" if self._refused else ""
-        return f"<Licence {self._model} from {self._threshold}{refused}>"
+        suspended = f" suspended for version {sorted(self._suspended)}" if self._suspended else ""
+        return f"<Licence {self._model} from {self._threshold}{suspended}>"
 
     def proof(self) -> str:
-        """Return what answers under this licence are kept by; another one as soon as it is refused."""
+        """Return what answers under this licence are kept by; another one while it is suspended."""
         return self._proof
+
+    def reason(self) -> str:
+        """Return why the edge answers nothing by itself; empty: it does.
+
+        A client that names a version that central has and nobody has certified makes no difference, as long
+        as the certified artefact answers others.
+        """
+        is_gone = self._suspended and not self._confirmed
+        return self._refusal or ("central_digest" if is_gone else "")
 
     def is_valid(self, version: str = "") -> bool:
         """Whether any answer to requests for ``version`` (empty: none named) may be covered."""
-        return self._threshold is not None and version not in self._refused
+        return self._threshold is not None and version not in self._suspended
+
+    def served(self, names: tuple[str, ...]) -> tuple[str, ...] | None:
+        """Return the outputs of a certified answer to a request that names ``names``; None: there is none.
+
+        Who names no outputs wants all that central gives, which are those that decide, unless some were left
+        out.
+        """
+        if names:
+            return names if set(self._names).issuperset(names) else None
+        return None if self._decision is None or self._decision.left_out else self._names
 
     def covers(self, answer: Response) -> bool:
-        """Whether every row of the edge's answer is scored at least the threshold. NaN never is."""
+        """Whether every row of the edge's answer, by every output that decides, reaches the threshold."""
         if self._threshold is None or (self._edge_digest and answer.provenance.digest != self._edge_digest):
             return False
-        scores = next((output for output in answer.outputs if output.name == self._output), None)
-        return scores is not None and _all_reach(scores, self._measure, self._threshold)
+        outputs: dict[str, Array] = {}
+        missing = len(self._read)
+        for output in answer.outputs:
+            if output.name in self._read:
+                missing -= 1
+                # Text is compared, but says nothing about how sure the model is: it is not taken apart.
+                outputs[output.name] = _NO_TEXT if output.datatype == BYTES else output.numpy()
+        if missing or self._decision is None:
+            return False
+        return self._decision.is_sure(outputs, self._threshold)
 
     def compare(self, answer: Response, version: str) -> None:
-        """Look at what central answered to a request for ``version``; refuse it if the model is another.
+        """Look at what central answered to a request for ``version``: is it the certified artefact?
 
         Kept by requested version: two versions at central are two models, and a client that asks for the
         older one by name must not end the licence for everybody else.
         """
         source = answer.provenance
-        if source.origin != CENTRAL or not source.digest or not self._central_digest:
+        if (
+            self._threshold is None
+            or source.origin != CENTRAL
+            or not source.digest
+            or not self._central_digest
+        ):
             return
-        if source.digest != self._central_digest and self.is_valid(version):
-            self._refused.add(version)
-            self._proof = f"{self._certificate} refused for {sorted(self._refused)}"
-            self._tell("central_digest", version)
+        if source.digest == self._central_digest:
+            self._others.pop(version, None)
+            self._confirmed.add(version)
+            if version in self._suspended:
+                self._suspended.remove(version)
+                self._say("holds again: central answers as certified", version)
+                self._adopt()
+            return
+        others = self._others[version] = self._others.get(version, 0) + 1
+        if version not in self._suspended and (source.digest not in self._listed or others >= PATIENCE):
+            self._suspended.add(version)
+            self._confirmed.discard(version)
+            self._tell("central_digest", version, until=" until central answers as certified")
+            self._adopt()
 
-    def _tell(self, field: str, version: str) -> None:
-        which = f"'{self._model}' version {version}" if version else f"'{self._model}'"
-        _log.warning("certificate of model %s refused (%s): every request is deferred", which, field)
+    def _adopt(self) -> None:
+        # Cache keys hold the proof: what was kept under the certificate is found again once it holds again.
+        self._proof = (
+            f"{self._certificate} suspended for {sorted(self._suspended)}"
+            if self._suspended
+            else self._certificate
+        )
+        self._changed()
+
+    def _tell(self, field: str, version: str, until: str = "") -> None:
+        self._say(f"refused ({field}): every request is deferred{until}", version)
         self._telemetry.emit(CertificateRefused(self._model, field))
 
-
-def _all_reach(output: Tensor, measure: Measure, threshold: float) -> bool:
-    array = output.numpy()
-    # Most requests have few rows, for which Python's comparison is quicker than numpy's.
-    return array.ndim == 2 and all(score >= threshold for score in measure(array).tolist())
+    def _say(self, what: str, version: str) -> None:
+        now = self._now()
+        if now - self._told.get(what, -QUIET_S) < QUIET_S:
+            return
+        self._told[what] = now
+        which = f"'{self._model}' version {version}" if version else f"'{self._model}'"
+        _log.warning("certificate of model %s %s", which, what)

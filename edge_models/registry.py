@@ -131,7 +131,7 @@ def _folders(settings: ModelsSettings) -> list[Path]:
     for path in folders:
         if not _NAME.fullmatch(path.name):
             raise ModelError(f"{path}: a model's name must match {MODEL_NAME}")
-    for name in (*settings.batching, *settings.score_outputs):
+    for name in settings.batching:
         if name not in {path.name for path in folders}:
             raise ModelError(f"{repository}: the settings name '{name}', which is not among its models")
     return folders

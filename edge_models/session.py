@@ -78,7 +78,7 @@ class Session:
 
     ``digest`` is the SHA-256 of the file, which is the whole artefact: files that keep weights elsewhere
     are refused. ``batchable``: the first dimension of every input and output is one and the same free
-    dimension, so that rows of several requests can share a run.
+    dimension, so that rows of several requests can share a run. ``metadata``: what its maker wrote into it.
 
     ONNX Runtime's run may be called from several threads at once and releases the interpreter lock.
     """
@@ -98,6 +98,7 @@ class Session:
         self.inputs = tuple(_spec(path, node) for node in inputs)
         self.outputs = tuple(_spec(path, node) for node in outputs)
         self.batchable = _share_batch(inputs + outputs)
+        self.metadata: Mapping[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
         self._output_names = [spec.name for spec in self.outputs]
         self._texts = [spec.name for spec in self.inputs if spec.datatype == BYTES]
 
@@ -169,7 +170,8 @@ def _open(
 def _spec(path: Path, node: Any) -> TensorSpec:
     datatype = _DATATYPES.get(node.type)
     if datatype is None:
-        raise ModelError(f"{path}: '{node.name}' is a {node.type}, which the protocol cannot carry")
+        hint = "; skl2onnx makes tensors with options={'zipmap': False}" if "seq(map" in node.type else ""
+        raise ModelError(f"{path}: '{node.name}' is a {node.type}, which the protocol cannot carry{hint}")
     return TensorSpec(node.name, datatype, tuple(d if isinstance(d, int) else -1 for d in node.shape))
 
 

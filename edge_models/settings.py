@@ -61,8 +61,7 @@ class ModelsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     ``repository``: a folder of ``<model>/<version>/model.onnx``. ``certificates``: a folder of
     ``<model>.json``; without one every request is deferred. ``max_alpha``, ``max_delta``: the most risk
     that a certificate may allow, and the most doubt about it, default 0.02 and 0.05; one with more is
-    refused. ``score_outputs``: model → the output that
-    its certificate scores; by default the first float output of shape [rows, classes].
+    refused.
 
     ``providers``: what to run on, the most wanted first; one that this machine lacks is passed over.
     ``require``: refuse to start unless every model runs on it.
@@ -77,7 +76,6 @@ class ModelsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     certificates: str | None = None
     max_alpha: Share = 0.02
     max_delta: Share = 0.05
-    score_outputs: dict[ModelName, str] = {}
     providers: Annotated[tuple[Provider, ...], msgspec.Meta(min_length=1)] = ("cpu",)
     require: Provider | None = None
     threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1

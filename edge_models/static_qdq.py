@@ -223,8 +223,7 @@ def load_toolkit() -> Toolkit:
         from onnxruntime.quantization.shape_inference import quant_pre_process  # noqa: PLC0415 - needs sympy
     except ImportError as error:
         raise ValueError(
-            "quantizing needs onnx, onnxruntime and sympy: install the extras `models` and `cpu`,"
-            " edgeway[models,cpu]"
+            "quantizing needs onnx, onnxruntime and sympy: install the extras `models` and `cpu` (or `gpu`)"
         ) from error
     return Toolkit(onnx, onnxruntime, quantization, quant_pre_process)
 

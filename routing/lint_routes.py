@@ -127,7 +127,7 @@ def _unused(policy: Policy) -> Iterator[Problem]:
 
 def _cacheless(policy: Policy) -> Iterator[Problem]:
     for index, route in enumerate(policy.routes):
-        if route.cache.enabled and not route.digest:
+        if route.cache.enabled and not route.digests:
             yield Problem(
                 "EW208",
                 ("routes", index, "cache"),

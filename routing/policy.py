@@ -17,6 +17,7 @@ SERVE_EDGE: Final = "serve_edge"
 Names = Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
 KeyHash = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Digest = Annotated[str, msgspec.Meta(pattern=r"^(sha256:[0-9a-f]{64})?\Z")]
+NamedDigest = Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}\Z")]
 DAY_MS: Final = 86_400_000
 MONTH_S: Final = 2_592_000
 
@@ -82,7 +83,8 @@ class RouteCascade(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What happens to the requests that ``match``; the first route that does is the one.
 
-    ``digest``: of the central artefact. Cache keys and the certificate of a cascade name it: without
+    ``digest``: of the central artefact, or a list of those that replicas of the central tier serve beside
+    each other. Cache keys and the certificate of a cascade name it: without
     it no answer of the route is cached, not even the edge's, and a cascade defers everything.
     ``timeout_ms``: for the whole request, retries included, and ``num_retries``: attempts after the
     first; where they are absent each gateway's own settings hold. ``cascade``: absent, the route has no
@@ -92,12 +94,19 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     name: str
     match: Match = Match()
-    digest: Digest = ""
+    digest: Digest | Annotated[tuple[NamedDigest, ...], msgspec.Meta(min_length=1, max_length=16)] = ""
     timeout_ms: Annotated[int, msgspec.Meta(ge=1, le=DAY_MS)] | None = None
     num_retries: Annotated[int, msgspec.Meta(ge=0, le=5)] | None = None
     cache: RouteCache = RouteCache()
     cascade: RouteCascade | None = None
     endpoints: tuple[str, ...] = ()
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """The central artefacts, in the order of the policy; empty: it names none."""
+        if isinstance(self.digest, str):
+            return (self.digest,) if self.digest else ()
+        return self.digest
 
 
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

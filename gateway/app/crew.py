@@ -13,8 +13,8 @@ import msgspec
 
 _LOG: Final = logging.getLogger("edgeway.workers")
 _LIMIT_S: Final = 2.0
-_SOON_S: Final = 0.5
-"""Of what is asked for health, which must not wait for a worker that hangs."""
+_HEALTH_LIMIT_S: Final = 0.5
+"""Health is asked for by those who will not wait long, for a worker that hangs least of all."""
 
 Crew = Callable[[], Sequence[tuple[int, Path]]]
 
@@ -41,12 +41,10 @@ class AdminOfAll:
         generations = {str(number): report["generation"] for number, report in reports}
         return {**reports[0][1], "workers": generations}
 
-    async def endpoints(self) -> Mapping[int, Any]:
-        """Return what each worker that answers soon believes of its endpoints."""
-        reports = [
-            (number, msgspec.json.decode(body)) for number, body in await self._ask("/readyz", _SOON_S)
-        ]
-        return {number: report["endpoints"] for number, report in reports if "endpoints" in report}
+    async def health(self) -> Mapping[int, Mapping[str, Any]]:
+        """Return what each worker says of its health; one that is slow to say is left out."""
+        answers = await self._ask("/readyz", limit_s=_HEALTH_LIMIT_S)
+        return {number: msgspec.json.decode(body) for number, body in answers}
 
     async def _ask(self, path: str, limit_s: float = _LIMIT_S) -> list[tuple[int, bytes]]:
         crew = sorted(self._crew())

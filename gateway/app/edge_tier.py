@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import onnxruntime
 
-from edge_models.certify import Certificate, load_certificate, mismatch
-from edge_models.confidence import MEASURES
+from edge_models.certificate import Certificate, load_certificate, mismatch
+from edge_models.certify import DEFER_ALL
 from edge_models.isa import instruction_set_class
-from edge_models.licence import Licence, score_output
+from edge_models.licence import Artefacts, Licence
 from edge_models.predictor import Predictor
 from edge_models.registry import Model, Registry
 from edge_models.settings import ModelsSettings
@@ -22,28 +24,53 @@ from edge_models.workers import Workers
 from gateway.app.stacks import EdgeTier
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
-from gateway.core.telemetry import Telemetry
+from gateway.core.telemetry import CertificateJudged, Telemetry
 from routing.policy import Route
 
 _UNREADABLE: Final = "unreadable"
-DEFAULT_SCORE: Final = "max_probability"
 _LOG: Final = logging.getLogger("edgeway.models")
+
+_REASONS: Final[dict[str, str]] = {
+    "missing": "there is no certificate of this model",
+    _UNREADABLE: "the file cannot be used",
+    "model": "it is another model's",
+    "edge_digest": "the edge serves another artefact than was certified",
+    "central_digest": "the route names, or central answers with, another artefact than was certified",
+    "instruction_set": "it was made on another kind of machine",
+    "onnxruntime": "it was made with another version of ONNX Runtime",
+    "outputs": "the edge model's outputs are not those that were certified",
+    "coverage": "it proves no threshold safe",
+    "alpha": "it allows more risk than `models.max_alpha`",
+    "delta": "it leaves more doubt than `models.max_delta`",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """Why a model has no certificate: one word, and what the file says, if there is one."""
+
+    word: str
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Models:
     """What this process serves by itself.
 
-    ``certificates``: model → certificate, or one word for why there is none. ``licences`` are kept for
-    as long as the process runs: what one has learned about central must not be forgotten at a reload.
+    ``certificates``: model → certificate, or why there is none. ``licences`` are kept for as long as the
+    process runs: what one has learned about central must not be forgotten at a reload. ``in_use``: route →
+    the licence under which its edge model answers, of the policy in force.
     """
 
     registry: Registry
     predictor: Predictor
     settings: ModelsSettings
-    certificates: dict[str, Certificate | str]
+    certificates: dict[str, Certificate | Unusable]
     instruction_set: str
-    licences: dict[tuple[str, str, str, str], Licence] = field(default_factory=dict)
+    telemetry: Telemetry
+    clock: Clock
+    licences: dict[tuple[str, ...], Licence] = field(default_factory=dict)
+    in_use: dict[str, EdgeTier] = field(default_factory=dict)
 
     @classmethod
     def load(
@@ -64,14 +91,15 @@ class Models:
             clock=clock,
             telemetry=telemetry,
         )
-        return cls(registry, predictor, settings, {}, instruction_set_class())
+        return cls(registry, predictor, settings, {}, instruction_set_class(), telemetry, clock)
 
     def read_certificates(self) -> None:
         """Read the certificates anew, before the stacks of a policy are built."""
         folder = Path(self.settings.certificates) if self.settings.certificates else None
         for model in self.registry:
             found = _certificate(folder, model.name)
-            if found == _UNREADABLE and isinstance(self.certificates.get(model.name), Certificate):
+            is_bad = isinstance(found, Unusable) and found.word == _UNREADABLE
+            if is_bad and isinstance(self.certificates.get(model.name), Certificate):
                 # It may be in the middle of being written: the one in use stays, as a policy would.
                 _LOG.error("the certificate in use for %s stays", model.name)
                 continue
@@ -84,62 +112,102 @@ class Models:
         """
         self.licences.clear()
 
-    def tier(self, route: Route, telemetry: Telemetry) -> EdgeTier | None:
-        """Return the edge tier of ``route``; None when its model is not one of this process's."""
+    def tier(self, route: Route) -> EdgeTier | None:
+        """Return the edge tier of ``route``; None when it has none, or not a model of this process's."""
+        if route.cascade is None:
+            return None
         try:
             model = self.registry.get(route.match.model)
         except GatewayError:
             return None
-        licence = self._licence(model, route.digest, telemetry)
+        licence = self._licence(model, route.digests)
         return EdgeTier(model.name, self.predictor, licence, model.session.digest)
 
-    def _licence(self, model: Model, central_digest: str, telemetry: Telemetry) -> Licence:
+    def use(self, tiers: Mapping[str, EdgeTier]) -> None:
+        """Take note of the tiers, by route, of the policy that comes into force."""
+        before = {tier.model for tier in self.in_use.values()}
+        self.in_use.clear()
+        self.in_use.update(tiers)
+        now = {tier.model for tier in tiers.values()}
+        for model in sorted(before - now):
+            self.telemetry.emit(CertificateJudged(model, None))
+        for model in sorted(now):
+            self._judge(model)
+
+    def report(self) -> Mapping[str, Any]:
+        """Tell, of each model that comes first on a route, whether it may answer by itself, or why not."""
+        told: dict[str, Any] = {}
+        for tier in self.in_use.values():
+            reason = tier.licence.reason()
+            if not reason:
+                told.setdefault(tier.model, {"valid": True})
+            elif told.get(tier.model, {}).get("valid", True):
+                detail = _REASONS.get(reason, "")
+                known = self.certificates.get(tier.model)
+                if isinstance(known, Unusable) and known.detail:
+                    detail = known.detail
+                told[tier.model] = {"valid": False, "reason": reason, "detail": detail}
+        return told
+
+    def _judge(self, model: str) -> None:
+        licences = [tier.licence for tier in self.in_use.values() if tier.model == model]
+        if licences:
+            is_valid = not any(licence.reason() for licence in licences)
+            self.telemetry.emit(CertificateJudged(model, is_valid))
+
+    def _licence(self, model: Model, central_digests: tuple[str, ...]) -> Licence:
         certificate = self.certificates[model.name]
-        score, threshold, proof = DEFAULT_SCORE, None, ""
-        if isinstance(certificate, str):
-            refusal = certificate
+        proof, central_digest, threshold, decision = "", "", None, None
+        if isinstance(certificate, Unusable):
+            refusal = certificate.word
         else:
-            refusal = self._refusal(certificate, model, central_digest) or ""
+            refusal = self._refusal(certificate, model, central_digests) or ""
             threshold = None if refusal else certificate.threshold
-            score = certificate.score if certificate.score in MEASURES else DEFAULT_SCORE
+            decision, central_digest = certificate.decision, certificate.central_digest
             proof = sha256(msgspec.json.encode(certificate)).hexdigest()
         # With the artefact: another file that is loaded under the same certificate has another licence.
-        key = (model.name, model.session.digest, proof or refusal, central_digest)
+        key = (model.name, model.session.digest, proof, refusal, *central_digests)
         if key not in self.licences:
             self.licences[key] = Licence(
                 model.name,
-                measure=MEASURES[score],
-                output=score_output(model.spec, self.settings.score_outputs.get(model.name, "")),
+                decision=decision,
                 threshold=threshold,
                 refusal=refusal,
-                edge_digest=model.session.digest,
-                central_digest=central_digest,
+                artefacts=Artefacts(model.session.digest, central_digest, frozenset(central_digests)),
                 proof=proof,
-                telemetry=telemetry,
+                telemetry=self.telemetry,
+                changed=partial(self._judge, model.name),
+                now=self.clock.now,
             )
         return self.licences[key]
 
-    def _refusal(self, certificate: Certificate, model: Model, central_digest: str) -> str | None:
+    def _refusal(
+        self, certificate: Certificate, model: Model, central_digests: tuple[str, ...]
+    ) -> str | None:
         # A route without a digest cannot say what central serves, so nothing proves that it is the one.
-        return mismatch(
+        field = mismatch(
             certificate,
             edge_digest=model.session.digest,
-            central_digest=central_digest,
-            score=certificate.score if certificate.score in MEASURES else "",
+            central_digests=central_digests,
             instruction_set=self.instruction_set,
             onnxruntime=onnxruntime.__version__,
             model=model.name,
             max_alpha=self.settings.max_alpha,
             max_delta=self.settings.max_delta,
         )
+        if field is not None:
+            return field
+        if not certificate.decision.read() <= {output.name for output in model.spec.outputs}:
+            return "outputs"
+        return "coverage" if certificate.threshold == DEFER_ALL else None
 
 
-def _certificate(folder: Path | None, name: str) -> Certificate | str:
-    """Return the certificate of a model, or one word for why there is none."""
+def _certificate(folder: Path | None, name: str) -> Certificate | Unusable:
+    """Return the certificate of a model, or why there is none."""
     if folder is None or not (folder / f"{name}.json").exists():
-        return "missing"
+        return Unusable("missing")
     try:
         return load_certificate(folder / f"{name}.json")
     except ValueError as error:
         _LOG.warning("%s", error)
-        return _UNREADABLE
+        return Unusable(_UNREADABLE, str(error))

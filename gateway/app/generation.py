@@ -7,7 +7,7 @@ from typing import Final
 
 from gateway.app.edge_tier import Models
 from gateway.app.endpoints import Endpoints, Guarded, Health
-from gateway.app.stacks import Levels, Parts, door, longest_s, route_service
+from gateway.app.stacks import EdgeTier, Levels, Parts, door, longest_s, route_service
 from gateway.core.catalog import unknown_model
 from gateway.core.request import Request, Response
 from gateway.core.service import FastPath, Pending, Service, fast_path
@@ -107,9 +107,11 @@ class Builder:
         assert parts.region in policy.regions, "load_policy has checked it"
         if self._models is not None:
             self._models.read_certificates()
+        tiers = {route.name: self._models.tier(route) for route in policy.routes} if self._models else {}
+        edges = {name: tier for name, tier in tiers.items() if tier is not None}
         guarded = self._endpoints.prepare(policy)
         try:
-            stacks = self._stacks(policy, guarded)
+            stacks = self._stacks(policy, guarded, edges)
         except BaseException:
             self._endpoints.discard(guarded)
             raise
@@ -121,12 +123,15 @@ class Builder:
             self._held_until = max(self._held_until, now + longest)
             self._endpoints.commit(guarded, self._held_until - now + RETIRE_EXTRA_S, policy=policy)
             self._in_force = policy
+            if self._models is not None:
+                self._models.use(edges)
 
         service = door(parts, policy, Dispatch(policy, stacks))
         return PolicyGeneration(policy.generation, service, commit=commit)
 
-    def _stacks(self, policy: Policy, guarded: Mapping[str, Guarded]) -> Mapping[str, Service]:
-        telemetry = self._parts.telemetry
+    def _stacks(
+        self, policy: Policy, guarded: Mapping[str, Guarded], edges: Mapping[str, EdgeTier]
+    ) -> Mapping[str, Service]:
         endpoints = {name: endpoint.service for name, endpoint in guarded.items()}
         # Of its own: requests under way go on to endpoints that a newer policy does not name any more.
         view = Health(guarded)
@@ -139,7 +144,7 @@ class Builder:
                 endpoints=endpoints,
                 view=view,
                 levels=self._levels,
-                edge=self._models.tier(route, telemetry) if self._models else None,
+                edge=edges.get(route.name),
             )
             for route in policy.routes
         }

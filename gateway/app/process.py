@@ -377,4 +377,5 @@ class GatewayProcess:
             "region": self.settings.region,
             "policy": self._report(),
             **({"endpoints": self._endpoints.report()} if self._endpoints is not None else {}),
+            **({"certificates": self._models.report()} if self._models and self._policies else {}),
         }

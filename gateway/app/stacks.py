@@ -204,14 +204,14 @@ def _cascade(parts: Parts, route: Route, edge: EdgeTier | None) -> tuple[Filter,
 
 def _cache(parts: Parts, route: Route, levels: Levels | None, edge: EdgeTier | None) -> tuple[Filter, ...]:
     # Keys are content-addressed: without the digest of what answers there is nothing to address by.
-    if levels is None or not route.cache.enabled or not route.digest:
+    if levels is None or not route.cache.enabled or not route.digests:
         return ()
     settings = levels.settings
     if route.cache.ttl_s is not None:
         settings = msgspec.structs.replace(settings, ttl_s=route.cache.ttl_s)
     # Without a cascade no edge answer may come out of this cache, not even one kept before.
     edge = edge if route.cascade else None
-    artefacts = (route.digest, edge.digest) if edge else (route.digest,)
+    artefacts = (*route.digests, edge.digest) if edge else route.digests
     flight = SingleFlight(
         parts.clock,
         parts.telemetry,

@@ -145,8 +145,10 @@ class Supervisor:
         _LOG.info("stopped")
 
     async def report(self) -> Mapping[str, Any]:
-        """Tell what the workers are."""
-        endpoints = await self._crew.endpoints()
+        """Tell what the workers are, and by worker what it believes of endpoints and certificates."""
+        health = await self._crew.health()
+        certificates = {str(n): each["certificates"] for n, each in health.items() if "certificates" in each}
+        endpoints = {number: each["endpoints"] for number, each in health.items() if "endpoints" in each}
         return {
             "ready": self._is_ready,
             "role": self._settings.role,
@@ -160,6 +162,7 @@ class Supervisor:
                 }
                 for w in sorted(self._workers.values(), key=lambda worker: worker.number)
             ],
+            **({"certificates": certificates} if certificates else {}),
         }
 
     @property

@@ -2,78 +2,203 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import onnxruntime
 
-from edge_models.certify import Certificate, certify, sample_digest
+from edge_models.certificate import Certificate, sample_digest
+from edge_models.certify import advice, calibrate, outlook
+from edge_models.decision import Decision
 from edge_models.isa import instruction_set_class
-from edge_models.licence import score_output
 from edge_models.session import Session
-from gateway.core.catalog import ModelSpec
-from gateway.core.tensor import Array, Tensor
+from gateway.commands.certify_checks import (
+    check_alone,
+    check_inputs,
+    check_run,
+    is_one_answer,
+    notes,
+    rows_of_a_request,
+)
+from gateway.commands.certify_decision import Given, Wishes, alphabet_of, decide
+from gateway.commands.certify_sample import UNNAMED, Sample
+from gateway.core.tensor import Array
 
 ROWS: Final = 64
 """Rows that are run at once."""
+
+Outputs = Mapping[str, Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What both models gave on a sample: how sure the edge is of each row, and where it is wrong.
+
+    ``scores`` is [n]; ``wrong`` is [n, parts]. A model that joins no requests has one of each per run.
+    ``notes`` are for the user.
+    """
+
+    model: str
+    decision: Decision
+    scores: Array
+    wrong: Array
+    digests: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+
+    def certify(self, *, alpha: float, delta: float) -> Certificate:
+        """Return what this proves, on this machine.
+
+        Raises:
+            ValueError: alpha or delta makes no sense.
+        """
+        proven = calibrate(self.scores, self.wrong, score=self.decision.score, alpha=alpha, delta=delta)
+        return Certificate.of(
+            proven,
+            self.decision,
+            model=self.model,
+            instruction_set=instruction_set_class(),
+            onnxruntime=onnxruntime.__version__,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            **self.digests,
+        )
+
+    def advice(self, *, alpha: float, delta: float) -> str:
+        """Return what it would take to prove more than nothing."""
+        return advice(self.scores, self.wrong, alpha=alpha, delta=delta)
+
+    def outlook(self, proven: Certificate) -> str:
+        """Return how many rows more would let the edge answer much more; empty: no telling."""
+        return outlook(self.scores, self.wrong, proven)
 
 
 def certify_models(
     name: str,
     edge: Path,
     central: Path,
-    sample: Array,
+    sample: Array | Mapping[str, Array],
     *,
-    score: str = "max_probability",
+    wishes: Wishes | None = None,
     alpha: float = 0.02,
     delta: float = 0.05,
-    advance: Callable[[int], None] = lambda _rows: None,
 ) -> Certificate:
     """Run both models over ``sample`` [n, ...] on this machine and certify the pair.
 
-    ``advance`` hears how many rows were run, of ``2 * len(sample)``.
+    Raises:
+        ModelError: when a model cannot be loaded.
+        GatewayError: when it cannot run on the sample.
+        ValueError: when the sample cannot prove anything, or it is not certain what to compare.
+    """
+    return measure_models(name, edge, central, sample, wishes=wishes).certify(alpha=alpha, delta=delta)
+
+
+def measure_models(
+    name: str,
+    edge: Path,
+    central: Path,
+    sample: Array | Mapping[str, Array],
+    *,
+    wishes: Wishes | None = None,
+    advance: Callable[[int], None] = lambda _rows: None,
+) -> Measured:
+    """Run both models over ``sample``: one array [n, ...], or one per input.
+
+    ``advance`` hears how many rows both models have run, of the rows of the sample.
 
     Raises:
-        ModelError: when a model cannot be loaded or scored.
+        ModelError: when a model cannot be loaded.
         GatewayError: when it cannot run on the sample.
-        ValueError: when the sample cannot prove anything.
+        ValueError: when the sample does not fit, or it is not certain what to compare.
     """
+    arrays = sample if isinstance(sample, Mapping) else {UNNAMED: sample}
     sessions = Session(edge), Session(central)
-    edge_rows, central_rows = (
-        np.concatenate(list(_run(name, session, sample, advance))) for session in sessions
+    check_inputs(*sessions)
+    fitted = [Sample(arrays, session.inputs) for session in sessions]
+    are_rows = all(session.batchable for session in sessions)
+    runs = _runs(sessions, fitted, ROWS if are_rows else rows_of_a_request(fitted))
+    first = list(_first(runs))
+    decision = decide(_given(sessions, [run.outputs for run in first]), wishes or Wishes())
+    check_run(decision, first[0].outputs, first[0].rows if are_rows else None)
+    if are_rows:
+        check_alone(decision, sessions[0], first[0].feed, first[0].outputs[0])
+    scores: list[Array] = []
+    wrong: list[Array] = []
+    is_constant = True
+    for run in chain(first, runs):
+        check_run(decision, run.outputs, run.rows if are_rows else None)
+        one, other = _judge(decision, run.outputs, are_rows=are_rows)
+        scores.append(one)
+        wrong.append(other)
+        is_constant = is_constant and is_one_answer(decision, first[0].outputs[1], run.outputs[1])
+        advance(run.rows)
+    digests = {
+        "edge_digest": sessions[0].digest,
+        "central_digest": sessions[1].digest,
+        "sample_digest": sample_digest(arrays),
+    }
+    told = notes(arrays, fitted[0].rows, is_constant=is_constant)
+    return Measured(name, decision, np.concatenate(scores), np.concatenate(wrong), digests, told)
+
+
+class Run(NamedTuple):
+    """One run of both models: how many rows, what the edge got, and what both gave."""
+
+    rows: int
+    feed: Mapping[str, Array]
+    outputs: tuple[Outputs, Outputs]
+
+
+def _runs(sessions: tuple[Session, Session], samples: list[Sample], at_once: int) -> Iterator[Run]:
+    feeds = zip(*(sample.feeds(at_once) for sample in samples), strict=True)
+    for (rows, for_edge), (_, for_central) in feeds:
+        yield Run(rows, for_edge, (_run(sessions[0], for_edge), _run(sessions[1], for_central)))
+
+
+def _first(runs: Iterator[Run]) -> Iterator[Run]:
+    """Take so many runs that it can be seen what kind of outputs these are."""
+    rows = 0
+    for run in runs:
+        yield run
+        rows += run.rows
+        if rows >= ROWS:
+            return
+
+
+def _run(session: Session, feed: Mapping[str, Array]) -> Outputs:
+    names = [spec.name for spec in session.outputs]
+    return dict(zip(names, session.run(feed), strict=True))
+
+
+def _given(sessions: tuple[Session, Session], first: list[tuple[Outputs, Outputs]]) -> Given:
+    alphabets = tuple(alphabet_of(session.metadata) for session in sessions)
+    edge, central = (_joined([pair[place] for pair in first]) for place in (0, 1))
+    return Given(edge, central, alphabets=alphabets)
+
+
+def _joined(runs: list[Outputs]) -> Outputs:
+    """Return the rows of several runs as one; where they are of several shapes, those of the first shape."""
+    joined = {}
+    for name, output in runs[0].items():
+        same = [run[name] for run in runs if run[name].shape[1:] == output.shape[1:] and run[name].ndim]
+        joined[name] = np.concatenate(same) if same else output
+    return joined
+
+
+def _judge(decision: Decision, outputs: tuple[Outputs, Outputs], *, are_rows: bool) -> tuple[Array, Array]:
+    """Return the scores and the disagreements of one run: row by row, or of the run as one."""
+    edge, central = outputs
+    wrong, confidences = decision.differs(edge, central), decision.confidences(edge)
+    if are_rows:
+        return np.minimum.reduce(confidences), wrong
+    least = min(
+        (float(np.minimum.reduce(one)) if one.size else np.nan for one in confidences), key=_nan_first
     )
-    return certify(edge_rows, central_rows, score=score, alpha=alpha, delta=delta).bind(
-        model=name,
-        edge_digest=sessions[0].digest,
-        central_digest=sessions[1].digest,
-        sample_digest=sample_digest(sample),
-        instruction_set=instruction_set_class(),
-        onnxruntime=onnxruntime.__version__,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
+    return np.array([least]), np.asarray(wrong.any(axis=0, keepdims=True))
 
 
-def _run(name: str, session: Session, sample: Array, advance: Callable[[int], None]) -> Iterator[Array]:
-    spec = ModelSpec(name, ("1",), "", session.inputs, session.outputs)
-    output = score_output(spec)
-    _check_sample(session, sample)
-    for start in range(0, len(sample), ROWS):
-        rows = sample[start : start + ROWS]
-        yield session.run({session.inputs[0].name: rows}, [output])[0]
-        advance(len(rows))
-
-
-def _check_sample(session: Session, sample: Array) -> None:
-    wanted = session.inputs[0]
-    got = Tensor.from_numpy(wanted.name, sample[:1])
-    fits = len(got.shape) == len(wanted.shape) and all(
-        want in {-1, size} for want, size in zip(wanted.shape[1:], got.shape[1:], strict=True)
-    )
-    if got.datatype != wanted.datatype or not fits:
-        raise ValueError(
-            f"the sample is {got.datatype} {list(sample.shape)}, but the model's input '{wanted.name}' is "
-            f"{wanted.datatype} {list(wanted.shape)}"
-        )
+def _nan_first(score: float) -> float:
+    return -np.inf if np.isnan(score) else score

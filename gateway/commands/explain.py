@@ -108,7 +108,7 @@ def explain(
 
 def _layers(route: Route) -> str:
     """Name what a gateway asks before any endpoint."""
-    layers = ["cache"] if route.cache.enabled and route.digest else []
+    layers = ["cache"] if route.cache.enabled and route.digests else []
     if route.cascade:
         layers.append(f"edge model if it has one ({route.cascade.on_central_down} while central is down)")
     return ", ".join([*layers, "endpoints"])

@@ -2,8 +2,8 @@
 
 Example::
 
-    how_to_install("scipy")
-    # "scipy is missing, which the extra `models` brings: pip install '/src/edgeway[models]'"
+    how_to_install("onnx")
+    # "onnx is missing, which the extra `models` brings: pip install '/src/edgeway[models]'"
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from urllib.parse import unquote, urlsplit
 EXTRAS: Final = {
     "onnxruntime": "cpu",
     "onnx": "models",
-    "scipy": "models",
     "sympy": "models",
     "tritonclient": "demo",
     "atheris": "fuzz",

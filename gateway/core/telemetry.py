@@ -55,7 +55,10 @@ class FlightJoined(msgspec.Struct, frozen=True):
 
 
 class CascadeDecided(msgspec.Struct, frozen=True):
-    """``outcome``: answered, deferred, or uncertified; ``reason``: confident, unsure, or a refusal."""
+    """``outcome``: answered, deferred, or uncertified; ``reason``: confident, unsure, or a refusal.
+
+    ``undecided``: an output was wanted for which the certificate does not speak.
+    """
 
     model: str
     outcome: str
@@ -67,6 +70,16 @@ class CertificateRefused(msgspec.Struct, frozen=True):
 
     model: str
     field: str
+
+
+class CertificateJudged(msgspec.Struct, frozen=True):
+    """Whether the edge model of ``model`` may answer by itself on every route that has it come first.
+
+    ``is_valid`` None: no route has any more.
+    """
+
+    model: str
+    is_valid: bool | None
 
 
 class BatchRan(msgspec.Struct, frozen=True):
@@ -159,6 +172,7 @@ Event = (
     | FlightJoined
     | CascadeDecided
     | CertificateRefused
+    | CertificateJudged
     | BatchRan
     | QueueChanged
     | BreakerAppeared

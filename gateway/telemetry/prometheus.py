@@ -101,10 +101,21 @@ class Prometheus:
             Counts, "cascade_decisions", "What the cascade did", "model", "outcome", "reason"
         )
         refused = self._counter("certificates_refused", "Certificates that do not fit", "model", "field")
+        valid = self._gauge(
+            "certificate_valid", "1: the edge model may answer by itself; 0: it may not", "model"
+        )
         depth = self._plain(Levels, "queue_depth", "Requests that wait for a batch", "model")
+
+        def judged(event: events.CertificateJudged) -> None:
+            # The name is that of a model of this process: nobody from outside has chosen it.
+            if event.is_valid is not None:
+                self._child(valid, event.model).set(event.is_valid)
+            elif self._children.pop((valid, event.model), None) is not None:
+                valid.remove(event.model)
 
         return {
             events.CascadeDecided: lambda e: decided.count(self._model(e.model), e.outcome, e.reason),
+            events.CertificateJudged: judged,
             events.CertificateRefused: lambda e: self._child(refused, self._model(e.model), e.field).inc(),
             events.BatchRan: self._runs.ran,
             events.QueueChanged: lambda e: depth.set(e.model, e.depth),

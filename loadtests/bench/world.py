@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from edge_models.certify import save_certificate
+from edge_models.certificate import save_certificate
 from edge_models.samples import digits
 from gateway.commands.certify import certify_models
 from gateway.core.request import Caller, Request

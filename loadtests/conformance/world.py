@@ -15,7 +15,7 @@ from typing import Final
 import onnx
 from onnx import TensorProto, helper
 
-from edge_models.certify import save_certificate
+from edge_models.certificate import save_certificate
 from edge_models.samples import digits
 from gateway.commands.certify import certify_models
 

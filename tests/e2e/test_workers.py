@@ -136,6 +136,8 @@ def test_parent_answers_for_all(crew: Served) -> None:
     """/readyz lists the workers, /policy has the generation of each, /metrics each HELP once."""
     assert crew.report("/readyz")["ready"] is True
     assert set(crew.workers()) == {0, 1}
+    valid = {"digits": {"valid": True}}
+    crew.wait(lambda: crew.report("/readyz").get("certificates") == {"0": valid, "1": valid})
     assert crew.report("/policy")["workers"] == {"0": 1, "1": 1}
     assert crew.get(crew.admin, "/metrics")[1].count("# HELP edgeway_requests_total ") == 1
 

@@ -125,8 +125,11 @@ def untold_total() -> bytes:
     )
 
 
-def kept() -> bytes:
-    """image [batch, 4] → kept [some, 4]: the rows whose first pixel is above zero, as many as there are."""
+def kept(rows: str = "some") -> bytes:
+    """image [batch, 4] → kept [some, 4]: the rows whose first pixel is above zero, as many as there are.
+
+    With ``rows`` "batch" the file claims that there is one per row.
+    """
     return model(
         [
             helper.make_node("Gather", ["image", "zero"], ["pixel"], axis=1),
@@ -134,7 +137,7 @@ def kept() -> bytes:
             helper.make_node("Compress", ["image", "wanted"], ["kept"], axis=0),
         ],
         [("image", FLOAT, ["batch", 4])],
-        [("kept", FLOAT, ["some", 4])],
+        [("kept", FLOAT, [rows, 4])],
         zero=np.int64(0),
         nought=np.float32(0),
     )
@@ -189,4 +192,121 @@ def write_external(path: Path) -> None:
         save_as_external_data=True,
         location="weights.bin",
         size_threshold=0,
+    )
+
+
+def linear(weights: Any, name: str = "logits") -> bytes:
+    """image [batch, 4] → ``name`` [batch, columns]: no more than a product."""
+    return model(
+        [helper.make_node("MatMul", ["image", "weights"], [name])],
+        [("image", FLOAT, ["batch", 4])],
+        [(name, FLOAT, ["batch", weights.shape[1]])],
+        weights=weights,
+    )
+
+
+def sigmoid(weights: Any) -> bytes:
+    """image [batch, 4] → probability [batch, columns], each by itself."""
+    return model(
+        [
+            helper.make_node("MatMul", ["image", "weights"], ["logits"]),
+            helper.make_node("Sigmoid", ["logits"], ["probability"]),
+        ],
+        [("image", FLOAT, ["batch", 4])],
+        [("probability", FLOAT, ["batch", weights.shape[1]])],
+        weights=weights,
+    )
+
+
+def heads(first: Any, second: Any) -> bytes:
+    """image [batch, 4] → first, second [batch, 3]: two classifiers in one, five times as sure as they should."""
+    return model(
+        [
+            helper.make_node("MatMul", ["image", "w0"], ["h0"]),
+            helper.make_node("Softmax", ["h0"], ["first"], axis=-1),
+            helper.make_node("MatMul", ["image", "w1"], ["h1"]),
+            helper.make_node("Softmax", ["h1"], ["second"], axis=-1),
+        ],
+        [("image", FLOAT, ["batch", 4])],
+        [("first", FLOAT, ["batch", 3]), ("second", FLOAT, ["batch", 3])],
+        w0=first * 5,
+        w1=second * 5,
+    )
+
+
+def softmax_of(weights: Any) -> bytes:
+    """image [batch, 4] → probabilities [batch, columns]."""
+    return model(
+        [
+            helper.make_node("MatMul", ["image", "weights"], ["logits"]),
+            helper.make_node("Softmax", ["logits"], ["probabilities"], axis=-1),
+        ],
+        [("image", FLOAT, ["batch", 4])],
+        [("probabilities", FLOAT, ["batch", weights.shape[1]])],
+        weights=weights,
+    )
+
+
+def softmax_labelled(weights: Any) -> bytes:
+    """image [batch, 4] → label [batch], probabilities [batch, columns]."""
+    return model(
+        [
+            helper.make_node("MatMul", ["image", "weights"], ["logits"]),
+            helper.make_node("ArgMax", ["logits"], ["label"], axis=1, keepdims=0),
+            helper.make_node("Softmax", ["logits"], ["probabilities"], axis=-1),
+        ],
+        [("image", FLOAT, ["batch", 4])],
+        [("label", INT64, ["batch"]), ("probabilities", FLOAT, ["batch", weights.shape[1]])],
+        weights=weights,
+    )
+
+
+def ensemble(weights: Any) -> bytes:
+    """image [batch, 4] → value [batch, 1], members [batch, 2], which are apart by a tenth of the first pixel."""
+    skewed = weights + np.array([[0.1], [0], [0], [0]], np.float32)
+    return model(
+        [
+            helper.make_node("MatMul", ["image", "w0"], ["value"]),
+            helper.make_node("MatMul", ["image", "both"], ["members"]),
+        ],
+        [("image", FLOAT, ["batch", 4])],
+        [("value", FLOAT, ["batch", 1]), ("members", FLOAT, ["batch", 2])],
+        w0=skewed,
+        both=np.concatenate([weights, skewed], axis=1),
+    )
+
+
+def echo(free: str) -> bytes:
+    """image [batch, free] → same [batch, free]."""
+    return model(
+        [helper.make_node("Identity", ["image"], ["same"])],
+        [("image", FLOAT, ["batch", free])],
+        [("same", FLOAT, ["batch", free])],
+    )
+
+
+def spell(alphabet: tuple[str, ...]) -> bytes:
+    """image [batch, frames, 3] → frames [batch, frames, 3], with its alphabet, if it has one, as metadata."""
+    made = onnx.load_from_string(
+        model(
+            [helper.make_node("Identity", ["image"], ["spelled"])],
+            [("image", FLOAT, ["batch", "frames", 3])],
+            [("spelled", FLOAT, ["batch", "frames", 3])],
+        )
+    )
+    if alphabet:
+        helper.set_model_props(made, {"character": "\n".join(alphabet)})
+    return bytes(made.SerializeToString())
+
+
+def linear_of(weights: Any, kind: str) -> bytes:
+    """image [batch, pixels] → answer [batch, columns]: a product, and an operator such as Sigmoid after it."""
+    return model(
+        [
+            helper.make_node("MatMul", ["image", "weights"], ["logits"]),
+            helper.make_node(kind, ["logits"], ["answer"]),
+        ],
+        [("image", FLOAT, ["batch", weights.shape[0]])],
+        [("answer", FLOAT, ["batch", weights.shape[1]])],
+        weights=weights,
     )

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from edge_models.cascade import Cascade
-from edge_models.confidence import MEASURES
-from edge_models.licence import Licence
+from edge_models.licence import Artefacts, Licence
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Provenance, Response
 from gateway.core.telemetry import CascadeDecided, CertificateRefused
 from gateway.core.tensor import Tensor
+from tests.edge_models.decisions import decision as decision_on
 from tests.fakes.service import HANG, ScriptedService, answer, request
 from tests.fakes.telemetry import RecordingTelemetry
 from tests.fakes.virtual_time import virtual_time
@@ -34,23 +34,34 @@ def edge_answer(confidence: float, rows: int = 1, digest: str = "sha256:ed") -> 
     return Response("digits", "1", outputs, Provenance("edge", certified=False, digest=digest))
 
 
+LABELLED = decision_on("probabilities", exact=("label",))
 SURE, UNSURE = edge_answer(0.95), edge_answer(0.5)
 
 
 class Stage:
     """A cascade between a scripted edge and a scripted rest."""
 
-    def __init__(self, edge, rest=None, *, down="serve_edge", threshold: float | None = 0.9, **licence):
+    def __init__(
+        self,
+        edge,
+        rest=None,
+        *,
+        down="serve_edge",
+        threshold: float | None = 0.9,
+        decision=None,
+        central_digest="",
+        **licence,
+    ):
         self.telemetry = RecordingTelemetry()
         self.edge = edge if isinstance(edge, ScriptedService) else ScriptedService(edge)
         self.rest = rest if isinstance(rest, ScriptedService) else ScriptedService(rest or answer())
         self.licence = Licence(
             "digits",
-            measure=MEASURES["max_probability"],
-            output="probabilities",
+            decision=decision or LABELLED,
             threshold=threshold,
             telemetry=self.telemetry,
-            edge_digest="sha256:ed",
+            artefacts=Artefacts("sha256:ed", central_digest),
+            now=float,
             **licence,
         )
         self.cascade = Cascade(
@@ -357,7 +368,7 @@ async def test_an_output_that_only_central_may_have_defers():
 
     assert got.provenance.origin == "central"
     assert caught.value is DOWN
-    assert stage.decided == [("deferred", "outputs")] * 2
+    assert stage.decided == [("deferred", "undecided"), ("deferred", "undecided")]
 
 
 @virtual_time
@@ -421,6 +432,25 @@ async def test_another_central_model_ends_the_licence(caplog):
     assert stage.calls == (1, 3)
     assert stage.telemetry.of(CertificateRefused) == [CertificateRefused("digits", "central_digest")]
     assert len(caplog.records) == 1
+
+
+@virtual_time
+async def test_a_licence_that_ends_while_the_edge_runs_covers_nothing():
+    """What central answered meanwhile counts for the answer that is still on its way."""
+
+    class Slow(ScriptedService):
+        async def __call__(self, request):
+            await super().__call__(request)
+            return SURE
+
+    edge = Slow(HANG)
+    stage = Stage(edge, answer(digest="sha256:bb"), central_digest="sha256:aa")
+    asking = asyncio.create_task(stage.ask())
+    await asyncio.sleep(0)
+    stage.licence.compare(answer(digest="sha256:bb"), "")
+    edge.release()
+
+    assert (await asking).provenance.origin == "central"
 
 
 @virtual_time

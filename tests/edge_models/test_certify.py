@@ -1,35 +1,26 @@
-"""The proof of a threshold: its arithmetic, its promise over many samples, and its file."""
+"""The proof of a threshold: the walk, and its promise over many samples."""
 
 from __future__ import annotations
 
-import json
 import math
 import sys
-from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy import stats
 
+from edge_models.bound import upper_bound
 from edge_models.certify import (
     DEFER_ALL,
     THRESHOLDS,
     Calibration,
-    Certificate,
+    advice,
+    calibrate,
     certify,
-    clopper_pearson_upper,
-    digest_file,
     disagreement,
-    load_certificate,
-    mismatch,
-    sample_digest,
-    save_certificate,
+    outlook,
 )
 from gateway.core.tensor import Array
 
@@ -49,34 +40,6 @@ def calibrated(**changes: Any) -> Calibration:
     """Return a calibration of 1000 rows: the surer half is nearly always right, the other never."""
     edge, central = binary(SCORES, WRONG)
     return certify(edge, central, **{"score": "max_probability", "alpha": ALPHA, "delta": DELTA, **changes})
-
-
-def bound(calibration: Calibration) -> Certificate:
-    return calibration.bind(
-        model="digits",
-        edge_digest="sha256:" + "1" * 64,
-        central_digest="sha256:" + "2" * 64,
-        sample_digest="sha256:" + "3" * 64,
-        instruction_set="x86-avx2",
-        onnxruntime="1.31.1",
-        created="2026-11-21T00:00:00Z",
-    )
-
-
-# The bound
-
-
-@given(n=st.integers(1, 5000), share=st.floats(0, 1), delta=st.floats(0.001, 0.5))
-def test_the_bound_is_clopper_pearson(n: int, share: float, delta: float) -> None:
-    """The upper bound equals scipy's exact binomial interval, and 1 when all were errors."""
-    errors = int(share * n)
-
-    upper = float(clopper_pearson_upper(np.array(errors), n, delta))
-
-    oracle = 1.0 if errors == n else stats.beta.ppf(1 - delta, errors + 1, n - errors)
-    assert upper == pytest.approx(oracle, rel=1e-9)
-    if errors < n:
-        assert stats.binom.cdf(errors, n, upper) == pytest.approx(delta, rel=1e-6)
 
 
 @pytest.mark.parametrize(("alpha", "least"), [(0.02, 149), (0.01, 299), (0.005, 598), (0.002, 1497)])
@@ -119,7 +82,7 @@ def test_the_walk_stops_at_the_first_failure() -> None:
     result = certify(edge, central, score="max_probability", thresholds=[0.99, 0.9, 0.5])
 
     assert result.threshold == 0.99
-    assert float(clopper_pearson_upper(np.array(60), n, DELTA)) > ALPHA
+    assert upper_bound(60, n, DELTA) > ALPHA
 
 
 def test_what_is_accepted_is_counted() -> None:
@@ -265,170 +228,86 @@ def test_unlike_samples_are_refused(shapes: tuple[tuple[int, ...], tuple[int, ..
         certify(np.zeros(shapes[0]), np.zeros(shapes[1]), score="margin")
 
 
-def test_without_scipy_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Certifying without scipy says what to install."""
-    monkeypatch.setitem(sys.modules, "scipy.special", None)
-
-    with pytest.raises(ValueError, match=r"edgeway\[models\]"):
-        calibrated()
-
-
-def test_reading_needs_no_scipy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A serving process reads certificates without the extra."""
-    save_certificate(tmp_path / "c.json", bound(calibrated()))
+def test_no_scipy_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither certifying nor serving needs the extra."""
     monkeypatch.setitem(sys.modules, "scipy", None)
     monkeypatch.setitem(sys.modules, "scipy.special", None)
 
-    assert load_certificate(tmp_path / "c.json").model == "digits"
+    assert calibrated().k > 0
 
 
-# The file
+# What is not served however little it is
 
 
-@pytest.mark.parametrize("n", [1000, 100])
-def test_a_certificate_survives_its_file(tmp_path: Path, n: int) -> None:
-    """What was saved is what is loaded, the threshold that defers all included."""
-    edge, central = binary(SCORES[:n], WRONG[:n])
-    written = bound(certify(edge, central, score="max_probability"))
+def test_an_edge_that_is_always_wrong_answers_nothing() -> None:
+    """Few answers, all of them wrong, are within alpha of all requests; they are not what anybody wants."""
+    scores = np.linspace(0.5, 0.999, 2000)
 
-    save_certificate(tmp_path / "c.json", written)
+    result = calibrate(scores, np.ones(2000, np.bool_), score="max_probability")
 
-    assert load_certificate(tmp_path / "c.json") == written
-    assert (written.threshold == DEFER_ALL) == (n == 100)
-    assert [path.name for path in tmp_path.iterdir()] == ["c.json"]
+    assert result.coverage == 0
 
 
-Change = Callable[[dict[str, Any]], Any]
+def test_a_score_that_tells_nothing_answers_nothing() -> None:
+    """Half of what a coin decides is wrong, however sure it is."""
+    chance = np.random.default_rng(5)
+
+    result = calibrate(chance.random(2000), chance.random(2000) < 0.5, score="max_probability")
+
+    assert result.coverage == 0
+
+
+def test_the_worst_part_decides() -> None:
+    """Of parts that are bounded by themselves, a threshold must suit each; k is the worst one's."""
+    scores = np.full(2000, 0.9)
+    wrong = np.zeros((2000, 3), np.bool_)
+    wrong[:10, 0] = wrong[:25, 1] = True
+
+    result = calibrate(scores, wrong, score="max_probability")
+    wrong[:35, 2] = True
+
+    assert (result.k, result.coverage) == (25, 1.0)
+    assert calibrate(scores, wrong, score="max_probability").coverage == 0
 
 
 @pytest.mark.parametrize(
-    ("change", "named"),
+    ("scores", "wrong", "says"),
     [
-        (lambda c: c.pop("edge_digest"), "edge_digest"),
-        (lambda c: c.update(colour="red"), "colour"),
-        (lambda c: c.update(threshold="0.5"), "threshold"),
-        (lambda c: c.update(threshold=-0.1), "threshold"),
-        (lambda c: c.update(n=0), r"\$\.n"),
-        (lambda c: c.update(alpha=1.0), r"\$\.alpha"),
-        (lambda c: c.update(coverage=1.2), r"\$\.coverage"),
-        (lambda c: c.update(model=""), r"\$\.model"),
-        (lambda c: c.update(central_digest="md5:00"), r"\$\.central_digest"),
-        (lambda c: c.update(instruction_set=None), r"\$\.instruction_set"),
-        (lambda c: c.update(score="softness"), r"\$\.score"),
-        (lambda c: c.update(k=c["k"] + 1), r"\$\.upper_bound"),
-        (lambda c: c.update(k=c["n"] + 1), r"\$\.k"),
-        (lambda c: c.update(k=c["n"], upper_bound=1.0, coverage=1.0), r"\$\.upper_bound"),
-        (lambda c: c.update(n=c["n"] * 2), r"\$\.upper_bound"),
-        (lambda c: c.update(delta=0.01), r"\$\.upper_bound"),
-        (lambda c: c.update(alpha=0.001), r"\$\.upper_bound"),
-        (lambda c: c.update(upper_bound=0.0), r"\$\.upper_bound"),
-        (lambda c: c.update(coverage=0.0), r"\$\.coverage"),
-        (lambda c: c.update(threshold=None), r"\$\.k"),
+        (
+            np.full(50, 0.9),
+            np.zeros(50),
+            "99 more rows would do at the rate seen: 0 of the 50 rows with a score",
+        ),
+        (np.full(200, 0.9), np.arange(200) < 1, "113 more rows would do"),
+        (np.full(200, 0.9), np.ones(200), "no number of rows would do: 200 of the 200 rows"),
+        (np.full(200, np.nan), np.zeros(200), "never sure, or gives NaN"),
     ],
 )
-def test_a_changed_file_is_refused(tmp_path: Path, change: Change, named: str) -> None:
-    """A field that is missing, unknown, out of range or at odds with the others is named, with the file."""
-    path = tmp_path / "digits.json"
-    save_certificate(path, bound(calibrated()))
-    fields = json.loads(path.read_bytes())
-    change(fields)
-    path.write_text(json.dumps(fields))
+def test_it_says_what_it_would_take(scores: Array, wrong: Array, says: str) -> None:
+    """How many rows more at the rate seen, or that none would do."""
+    wrong = wrong.astype(np.bool_)
 
-    with pytest.raises(ValueError, match=rf"digits\.json: .*{named}"):
-        load_certificate(path)
+    assert says in advice(scores, wrong, alpha=0.02, delta=0.05)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"threshold": NaN}'])
-def test_garbage_is_refused(tmp_path: Path, content: bytes) -> None:
-    """A file that is no certificate is named."""
-    path = tmp_path / "digits.json"
-    path.write_bytes(content)
+def test_it_says_what_more_rows_would_bring() -> None:
+    """Where what was seen would do, if only it had been seen more often; else it does not say."""
+    scores, wrong = np.r_[np.full(200, 0.9), np.full(100, 0.6)], np.arange(300) >= 297
+    found = calibrate(scores, wrong, score="max_probability")
 
-    with pytest.raises(ValueError, match=r"certificate .*digits\.json: "):
-        load_certificate(path)
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    """No file is a ValueError as well, with the reason."""
-    with pytest.raises(ValueError, match=r"digits\.json: No such file"):
-        load_certificate(tmp_path / "digits.json")
+    assert found.coverage == pytest.approx(2 / 3)
+    assert outlook(scores, wrong, found) == "290 more rows like these would let the edge answer 100.0%"
+    more = calibrate(np.repeat(scores, 3), np.repeat(wrong, 3), score="max_probability")
+    assert more.coverage == 1
+    assert outlook(np.repeat(scores, 3), np.repeat(wrong, 3), more) == ""
 
 
-@given(k=st.integers(0, 60), n=st.integers(61, 20000), delta=st.floats(0.001, 0.3))
-def test_every_honest_certificate_is_accepted(
-    tmp_path_factory: pytest.TempPathFactory, k: int, n: int, delta: float
-) -> None:
-    """The check of the arithmetic never refuses what scipy computed."""
-    upper = float(clopper_pearson_upper(np.array(k), n, delta))
-    if upper >= 1:
-        return
-    honest = msgspec.structs.replace(
-        bound(calibrated()), k=k, n=n, delta=delta, upper_bound=upper, alpha=upper, coverage=1.0
-    )
-    path = tmp_path_factory.mktemp("certificates") / "c.json"
+def test_as_many_rows_as_it_says_are_enough() -> None:
+    """Taken at its word, it proves something."""
+    scores, wrong = np.full(100, 0.9), np.arange(100) < 1
+    more = int(advice(scores, wrong, alpha=0.02, delta=0.05).split()[0])
+    n = 100 + more
 
-    save_certificate(path, honest)
+    grown = calibrate(np.full(n, 0.9), np.arange(n) < -(-n // 100), score="max_probability")
 
-    assert load_certificate(path) == honest
-
-
-# The comparison
-
-
-def served(certificate: Certificate) -> dict[str, Any]:
-    """Return what a process that the certificate holds for would compare it with."""
-    names = (
-        "edge_digest",
-        "central_digest",
-        "score",
-        "instruction_set",
-        "onnxruntime",
-        "model",
-        "sample_digest",
-    )
-    return {name: getattr(certificate, name) for name in names}
-
-
-def test_what_it_was_made_for_matches() -> None:
-    """Nothing differs where everything is as it was, with and without the optional fields."""
-    certificate = bound(calibrated())
-    everything = served(certificate)
-    required = {name: everything[name] for name in list(everything)[:5]}
-
-    assert mismatch(certificate, **everything) is None
-    assert mismatch(certificate, **required) is None
-
-
-@pytest.mark.parametrize("field", list(served(bound(calibrated()))))
-def test_each_changed_field_is_refused_by_name(field: str) -> None:
-    """One field that differs is enough, and it is named."""
-    certificate = bound(calibrated())
-
-    assert mismatch(certificate, **{**served(certificate), field: "other"}) == field
-
-
-@pytest.mark.parametrize("field", ["alpha", "delta"])
-def test_too_much_risk_is_refused(field: str) -> None:
-    """A certificate is worth no more than its risk bound: one above the operator's limit does not count."""
-    certificate = bound(calibrated())
-    own = getattr(certificate, field)
-
-    assert mismatch(certificate, **served(certificate), **{f"max_{field}": own}) is None
-    assert mismatch(certificate, **served(certificate), **{f"max_{field}": own * 0.99}) == field
-
-
-# Digests
-
-
-def test_a_file_and_a_sample_are_named_by_their_content(tmp_path: Path) -> None:
-    """Digests are SHA-256; a sample's covers dtype, shape and values, not the memory layout."""
-    path = tmp_path / "model.onnx"
-    path.write_bytes(b"abc")
-    sample = np.arange(12, dtype=np.uint16).reshape(3, 4)
-
-    assert digest_file(path) == "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert sample_digest(sample) == sample_digest(np.asfortranarray(sample))
-    assert sample_digest(sample) == sample_digest(sample.astype(">u2"))
-    assert sample_digest(sample) != sample_digest(sample.reshape(4, 3))
-    assert sample_digest(sample) != sample_digest(sample.astype(np.int16))
-    assert sample_digest(sample) != sample_digest(sample[::-1])
+    assert grown.coverage == 1

@@ -80,6 +80,19 @@ def test_what_is_no_probability_passes_no_threshold(
 
 
 @measures
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rounding_beyond_the_ends_is_none_of_the_models_fault(measure: Measure, dtype: type) -> None:
+    """Sums of votes end a hair outside 0 … 1; the score stays within, alone and among others."""
+    rows = np.array([[1 + 1e-6, -3e-7, 0.0], [0.5, 0.5, -1e-7]], dtype)
+
+    scores = measure(rows)
+
+    assert scores[0] == pytest.approx(1.0, abs=1e-5)
+    assert ((scores >= 0) & (scores <= 1)).all()
+    assert measure(rows[:1]).tobytes() == scores[:1].tobytes()
+
+
+@measures
 def test_two_infinities_defer_without_a_warning(measure: Measure) -> None:
     """Infinities of both signs, and two of one sign, neither pass nor warn."""
     rows = np.array([[math.inf, math.inf, 0.1], [math.inf, -math.inf, 0.1], [-math.inf, -math.inf, 0.1]])

@@ -7,13 +7,11 @@ import logging
 import numpy as np
 import pytest
 
-from edge_models.confidence import MEASURES
-from edge_models.errors import ModelError
-from edge_models.licence import Licence, score_output
-from gateway.core.catalog import ModelSpec, TensorSpec
+from edge_models.licence import PATIENCE, QUIET_S, Artefacts, Licence
 from gateway.core.request import Provenance, Response
 from gateway.core.telemetry import CertificateRefused
 from gateway.core.tensor import Tensor
+from tests.edge_models.decisions import decision
 from tests.fakes.service import answer
 from tests.fakes.telemetry import RecordingTelemetry
 
@@ -21,11 +19,13 @@ from tests.fakes.telemetry import RecordingTelemetry
 def licence(threshold: float | None = 0.9, telemetry=None, **fields) -> Licence:
     return Licence(
         "digits",
-        measure=MEASURES["max_probability"],
-        output="probabilities",
+        decision=decision(),
         threshold=threshold,
         telemetry=telemetry or RecordingTelemetry(),
-        **fields,
+        artefacts=Artefacts(
+            fields.pop("edge_digest", ""), fields.pop("central_digest", ""), fields.pop("listed", frozenset())
+        ),
+        **{"now": float, **fields},
     )
 
 
@@ -94,8 +94,8 @@ def test_without_a_threshold_there_is_no_licence(caplog):
     assert repr(subject) == "<Licence digits refused>"
 
 
-def test_another_central_model_ends_the_licence_once(caplog):
-    """The first answer with another digest ends it; the second is not told again."""
+def test_another_central_model_suspends_the_licence_once(caplog):
+    """The first answer with another digest suspends it; the second is not told again."""
     telemetry = RecordingTelemetry()
     subject = licence(0.9, telemetry, central_digest="sha256:aa")
 
@@ -108,7 +108,7 @@ def test_another_central_model_ends_the_licence_once(caplog):
     assert not subject.is_valid()
     assert telemetry.events == [CertificateRefused("digits", "central_digest")]
     assert len(caplog.records) == 1
-    assert repr(subject) == "<Licence digits from 0.9 refused for version ['']>"
+    assert repr(subject) == "<Licence digits from 0.9 suspended for version ['']>"
 
 
 def test_an_older_version_at_central_ends_the_licence_for_that_version_only():
@@ -140,30 +140,6 @@ def test_an_answer_that_says_nothing_about_central_changes_nothing(expected, ans
     assert repr(subject) == "<Licence digits from 0.9>"
 
 
-def test_the_scored_output_is_the_first_float_matrix_or_the_named_one():
-    """Labels and feature maps are passed over; a name that cannot be scored is refused."""
-    spec = ModelSpec(
-        "digits",
-        ("1",),
-        "onnxruntime_onnx",
-        (),
-        (
-            TensorSpec("label", "INT64", (-1,)),
-            TensorSpec("one_hot", "INT64", (-1, 10)),
-            TensorSpec("map", "FP32", (-1, 8, 8)),
-            TensorSpec("logits", "FP32", (-1, 10)),
-            TensorSpec("probabilities", "FP32", (-1, 10)),
-        ),
-    )
-
-    assert score_output(spec) == "logits"
-    assert score_output(spec, "probabilities") == "probabilities"
-    with pytest.raises(ModelError, match=r"no float output 'label' of shape \[rows, classes\]"):
-        score_output(spec, "label")
-    with pytest.raises(ModelError, match=r"no float output of shape"):
-        score_output(ModelSpec("m", ("1",), "p", (), ()))
-
-
 def test_the_proof_changes_with_a_refusal() -> None:
     """What was kept under a certificate is not found any more once central turns out to be another."""
     made = licence(central_digest="sha256:c", proof="certificate")
@@ -178,3 +154,111 @@ def test_the_proof_changes_with_a_refusal() -> None:
 
     assert len({before, after, made.proof()}) == 3
     assert before == "certificate"
+
+
+A, B, C = "sha256:aa", "sha256:bb", "sha256:cc"
+
+
+def test_it_holds_again_once_central_answers_as_certified(caplog) -> None:
+    """Central goes to another version and back: nobody has to do anything, and what was kept is found again."""
+    changes: list[str] = []
+    subject = licence(central_digest=A, proof="certificate", changed=lambda: changes.append(subject.reason()))
+
+    subject.compare(answer("central", digest=B), "")
+    assert (subject.is_valid(), subject.reason()) == (False, "central_digest")
+    with caplog.at_level(logging.WARNING):
+        subject.compare(answer("central", digest=A), "")
+
+    assert (subject.is_valid(), subject.reason(), subject.proof()) == (True, "", "certificate")
+    assert caplog.records[-1].getMessage() == (
+        "certificate of model 'digits' holds again: central answers as certified"
+    )
+    assert changes == ["central_digest", ""]
+
+
+def test_a_replica_that_the_route_names_suspends_nothing() -> None:
+    """Of two artefacts side by side, the other one's answers are deferred requests, and no more than that."""
+    subject = licence(central_digest=A, listed=frozenset({A, B}))
+
+    for _ in range(50):
+        subject.compare(answer("central", digest=B), "")
+        subject.compare(answer("central", digest=A), "")
+        assert subject.is_valid()
+
+
+def test_where_only_the_replica_answers_the_certified_one_is_gone() -> None:
+    """After so many answers in a row what is certified is not what central says any more, until it is again."""
+    subject = licence(central_digest=A, listed=frozenset({A, B, C}))
+
+    for number in range(PATIENCE):
+        assert subject.is_valid()
+        subject.compare(answer("central", digest=B if number % 2 else C), "")
+
+    assert not subject.is_valid()
+    subject.compare(answer("central", digest=A), "")
+    assert subject.is_valid()
+
+
+def test_what_is_served_is_what_decides() -> None:
+    """By name whatever decides; by naming nothing all of it, unless central gives more than that."""
+    whole = licence()
+    part = Licence(
+        "digits",
+        decision=decision(exact=("label",), left_out=("map",)),
+        threshold=0.9,
+        telemetry=RecordingTelemetry(),
+        now=float,
+    )
+
+    assert whole.served(()) == ("probabilities",)
+    assert whole.served(("map",)) is None
+    assert part.served(()) is None
+    assert part.served(("probabilities", "label")) == ("probabilities", "label")
+    assert part.served(("label", "map")) is None
+
+
+def test_every_output_that_decides_must_be_there_and_sure() -> None:
+    """An answer that lacks one is not covered; text beside a sure one is no obstacle."""
+    subject = Licence(
+        "digits",
+        decision=decision(exact=("label",)),
+        threshold=0.9,
+        telemetry=RecordingTelemetry(),
+        now=float,
+    )
+    label = Tensor.from_numpy("label", np.array(["seven"], object))
+    sure = scored([0.95, 0.05])
+
+    assert not subject.covers(sure)
+    assert subject.covers(Response("digits", "1", (label, *sure.outputs), sure.provenance))
+    assert not subject.covers(Response("digits", "1", (label, *scored([0.6, 0.4]).outputs), sure.provenance))
+
+
+def test_two_artefacts_in_turn_do_not_fill_the_log(caplog) -> None:
+    """Each change is counted; the log hears of the first, and of one again after a while."""
+    time = [0.0]
+    telemetry = RecordingTelemetry()
+    subject = licence(0.9, telemetry, central_digest=A, now=lambda: time[0])
+
+    with caplog.at_level(logging.WARNING):
+        for _ in range(50):
+            subject.compare(answer("central", digest=B), "")
+            subject.compare(answer("central", digest=A), "")
+        assert len(caplog.records) == 2
+        time[0] += QUIET_S
+        subject.compare(answer("central", digest=B), "")
+
+    assert len(caplog.records) == 3
+    assert len(telemetry.of(CertificateRefused)) == 51
+
+
+def test_who_names_an_older_version_raises_no_alarm() -> None:
+    """It is deferred; the certificate holds for all others, and says so."""
+    subject = licence(central_digest=A)
+
+    subject.compare(answer("central", digest=A), "")
+    subject.compare(answer("central", digest=B), "1")
+    assert (subject.is_valid("1"), subject.is_valid(""), subject.reason()) == (False, True, "")
+
+    subject.compare(answer("central", digest=B), "")
+    assert subject.reason() == "central_digest"

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_models.certify import Calibration, certify, digest_file, disagreement
+from edge_models.certificate import digest_file
+from edge_models.certify import Calibration, certify, disagreement
 from edge_models.confidence import MEASURES
 from edge_models.samples.digits import (
     CENTRAL_REPOSITORY,

@@ -80,7 +80,7 @@ async def workers(tmp_path: Path):
         for number in (1, 0):
 
             async def health() -> dict[str, Any]:
-                return {"ready": True}
+                return {"ready": True, "certificates": {"digits": {"valid": True}}}
 
             async def metrics(number: int = number) -> bytes:
                 return exposition(number + 1)
@@ -107,6 +107,14 @@ async def test_workers_are_asked(workers) -> None:
         "error": "",
         "workers": {"0": 5, "1": 6},
     }
+
+
+async def test_health_is_told_by_worker(workers) -> None:
+    """What one knows of central another may not have seen yet."""
+    told = await AdminOfAll(lambda: workers).health()
+
+    held = {"digits": {"valid": True}}
+    assert {number: each["certificates"] for number, each in told.items()} == {0: held, 1: held}
 
 
 async def test_no_worker_answers() -> None:

@@ -12,8 +12,7 @@ from msgspec.structs import replace
 
 from cache.levels.memory import MemoryLevel
 from cache.settings import CacheSettings, MemorySettings
-from edge_models.confidence import MEASURES
-from edge_models.licence import Licence
+from edge_models.licence import Artefacts, Licence
 from gateway.app.observe import Observed
 from gateway.app.stacks import EdgeTier, Levels, Parts, door, longest_s, route_service, timeout_s
 from gateway.config.policy_file import load_policy
@@ -26,6 +25,7 @@ from resilience.budget import RetryBudget
 from resilience.drain import Drain
 from resilience.settings import AdmissionSettings, ResilienceSettings
 from routing.policy import Policy, Route
+from tests.edge_models.decisions import decision
 from tests.fakes.service import HANG, ScriptedService, answer, request
 from tests.fakes.telemetry import RecordingTelemetry
 from tests.fakes.virtual_time import virtual_time
@@ -90,13 +90,12 @@ class Gateway:
     def new_licence(self) -> Licence:
         return Licence(
             "digits",
-            measure=MEASURES["max_probability"],
-            output="probabilities",
+            decision=decision(),
             threshold=0.5,
-            edge_digest=EDGE,
-            central_digest=CENTRAL,
+            artefacts=Artefacts(EDGE, CENTRAL),
             proof="certificate",
             telemetry=self.telemetry,
+            now=float,
         )
 
     def is_available(self, _endpoint: str) -> bool:

@@ -39,8 +39,8 @@ def test_the_command_names_where_it_came_from(tmp_path: Path, monkeypatch: pytes
     ):
         monkeypatch.setattr(extras, "distribution", lambda _name, url=url: Installed(url))
         assert extras.source() == source
-        assert extras.how_to_install("scipy.special") == (
-            f"scipy.special is missing, which the extra `models` brings: pip install '{source}[models]'"
+        assert extras.how_to_install("onnx.helper") == (
+            f"onnx.helper is missing, which the extra `models` brings: pip install '{source}[models]'"
         )
 
 

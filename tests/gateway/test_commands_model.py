@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_models.certify import load_certificate
+from edge_models.certificate import load_certificate
 from edge_models.samples import digits
 from gateway.__main__ import main
 
@@ -59,7 +59,7 @@ def test_bad_sample_is_named(tmp_path: Path, content: bytes | None, says: str, c
     """A sample that proves nothing exits 2 with what to do."""
     file = tmp_path / "bad.npy"
     if content is None:
-        np.save(file, np.zeros(3))
+        np.save(file, np.zeros(0))
     else:
         file.write_bytes(content)
 

@@ -248,4 +248,4 @@ def test_the_missing_extra_is_told(tmp_path: Path, digits_sample: str, monkeypat
     code = quantize(CENTRAL, digits_sample, tmp_path / "x.onnx")
 
     assert code == 2
-    assert "edgeway[models,cpu]" in capsys.readouterr().err
+    assert "extras `models` and `cpu`" in capsys.readouterr().err

@@ -26,6 +26,18 @@ def test_cascade_serves_from_the_edge_unless_told_otherwise() -> None:
     assert policy().routes[0].cascade == RouteCascade(on_central_down="serve_edge")
 
 
+def test_a_route_names_no_central_artefact_or_one_or_several() -> None:
+    """In the order of the file."""
+    one, other = "sha256:" + "0" * 64, "sha256:" + "1" * 64
+
+    def digests(**changes: Any) -> tuple[str, ...]:
+        return policy(routes=[route(**changes)]).routes[0].digests
+
+    assert digests(digest="") == ()
+    assert digests(digest=one) == (one,)
+    assert digests(digest=[other, one]) == (other, one)
+
+
 def test_policy_cannot_be_changed() -> None:
     """A policy in force is a value."""
     with pytest.raises(AttributeError):
@@ -46,6 +58,10 @@ def test_policy_cannot_be_changed() -> None:
         ({"tenants": {"t": {"residency": "x", "keys_sha256": ["ABC"]}}}, "regex"),
         ({"routes": [route(digest="sha256:xyz")]}, "regex"),
         ({"routes": [route(digest="sha256:" + "0" * 64 + "\n")]}, "regex"),
+        ({"routes": [route(digest=[])]}, r"length >= 1"),
+        ({"routes": [route(digest=[""])]}, "regex"),
+        ({"routes": [route(digest=["sha256:" + "0" * 64, "xyz"])]}, "regex"),
+        ({"routes": [route(digest=3)]}, r"\$\.routes\[0\]\.digest"),
         ({"routes": [route(num_retries=6)]}, "num_retries"),
         ({"routes": [route(timeout_ms=-1)]}, "timeout_ms"),
         ({"routes": [route(cache={"ttl_s": 0})]}, "ttl_s"),

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from edge_models.certify import Certificate, save_certificate
+from edge_models.certificate import Certificate, save_certificate
 from edge_models.samples import digits
 from gateway.app.process import GatewayProcess
 from gateway.commands.certify import certify_models

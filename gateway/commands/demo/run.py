@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 from rich.console import Console
 
-from edge_models.certify import save_certificate
+from edge_models.certificate import save_certificate
 from edge_models.samples import digits
 from edge_models.session import Session
 from gateway.commands.certify import certify_models

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from edge_models.certify import Certificate
+from edge_models.certificate import Certificate
 from gateway.commands.demo.stage import CENTRAL, HOST, REGIONS, Stage
 from gateway.commands.demo.tally import Tally
 

@@ -1,0 +1,179 @@
+"""The file that carries a proof: what it was measured on, and whether its numbers follow from each other."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+import numpy as np
+
+from edge_models.bound import upper_bound
+from edge_models.certify import DEFER_ALL, THRESHOLDS, Calibration, Named, is_useful
+from edge_models.decision import Decision, Output, Task
+from gateway.core.tensor import Array
+
+Digest = Annotated[str, msgspec.Meta(pattern="^sha256:[0-9a-f]{64}$")]
+
+_PRECISION: Final = 1e-8
+"""Relative: what ``upper_bound`` says on another machine, or scipy in its stead, differs by less."""
+
+_AGAIN: Final = (
+    "it names neither its task nor its outputs, as certificates did before they had to: "
+    "run `edgeway model certify` again"
+)
+
+
+class Certificate(Calibration, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A calibration, bound to the decision, the artefacts, the kernels and the sample for which it holds.
+
+    ``task``, ``outputs``, ``left_out`` and ``score_output`` are those of a ``Decision``. ``onnxruntime`` is
+    the version that ran both models. ``created`` is ISO 8601 in UTC.
+    """
+
+    task: Task
+    outputs: Annotated[tuple[Output, ...], msgspec.Meta(min_length=1)]
+    left_out: tuple[Named, ...]
+    score_output: str
+    model: Named
+    edge_digest: Digest
+    central_digest: Digest
+    sample_digest: Digest
+    instruction_set: Named
+    onnxruntime: Named
+    created: Named
+
+    @classmethod
+    def of(cls, calibration: Calibration, decision: Decision, **bound: str) -> Certificate:
+        """Return what ``calibration`` proves of ``decision``, for the artefacts and the rest in ``bound``.
+
+        Raises:
+            ValueError: a field is out of its range.
+        """
+        fields = {**msgspec.structs.asdict(calibration), **msgspec.structs.asdict(decision), **bound}
+        try:
+            return msgspec.convert(fields, cls, from_attributes=True)
+        except msgspec.ValidationError as error:
+            raise ValueError(f"no certificate can say this: {error}") from error
+
+    @property
+    def decision(self) -> Decision:
+        """What it speaks for."""
+        return Decision(
+            task=self.task,
+            outputs=self.outputs,
+            left_out=self.left_out,
+            score=self.score,
+            score_output=self.score_output,
+        )
+
+
+def save_certificate(path: Path, certificate: Certificate) -> None:
+    """Write ``certificate`` as JSON, whole or not at all; ``DEFER_ALL`` becomes null."""
+    draft = path.with_name(path.name + ".draft")
+    draft.write_bytes(msgspec.json.format(msgspec.json.encode(certificate), indent=2) + b"\n")
+    draft.replace(path)
+
+
+def load_certificate(path: Path) -> Certificate:
+    """Read a certificate and check its arithmetic.
+
+    Raises:
+        ValueError: it cannot be read, a field is missing, unknown or wrong, or the numbers do not prove
+            the bound that they claim. The message names the file and the field.
+    """
+    try:
+        fields: Any = msgspec.json.decode(path.read_bytes())
+        if isinstance(fields, dict):
+            if not fields.keys() & {"task", "outputs"} and "score" in fields:
+                raise ValueError(f"certificate {path}: `$.task` is missing: {_AGAIN}")
+            if "threshold" in fields and fields["threshold"] is None:
+                fields["threshold"] = DEFER_ALL  # JSON has no infinity
+        loaded = msgspec.convert(fields, Certificate)
+    except OSError as error:
+        raise ValueError(f"certificate {path}: {error.strerror or 'cannot be read'}") from error
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"certificate {path}: {error}") from error
+    if field := loaded.decision.problem():
+        raise ValueError(f"certificate {path}: `$.{field}` does not agree with the task and its outputs")
+    if contrary := _unproven(loaded):
+        raise ValueError(f"certificate {path}: `$.{contrary}` does not agree with the other numbers")
+    return loaded
+
+
+def mismatch(
+    certificate: Certificate,
+    *,
+    edge_digest: str,
+    central_digests: tuple[str, ...],
+    instruction_set: str,
+    onnxruntime: str,
+    model: str | None = None,
+    max_alpha: float = 1.0,
+    max_delta: float = 1.0,
+    sample_digest: str | None = None,
+) -> str | None:
+    """Return the first field in which ``certificate`` differs from what serves, or None.
+
+    Central's artefact must be one of ``central_digests``. The optional ones are compared where the caller
+    has an opinion; None means that it has none. A certificate of more risk than ``max_alpha``, or of less
+    confidence than ``1 - max_delta``, differs too.
+    """
+    expected = {
+        "model": model,
+        "edge_digest": edge_digest,
+        "instruction_set": instruction_set,
+        "onnxruntime": onnxruntime,
+        "sample_digest": sample_digest,
+    }
+    for field, value in expected.items():
+        if value is not None and getattr(certificate, field) != value:
+            return field
+    if certificate.central_digest not in central_digests:
+        return "central_digest"
+    if certificate.alpha > max_alpha:
+        return "alpha"
+    return "delta" if certificate.delta > max_delta else None
+
+
+def digest_file(path: Path) -> str:
+    """Return ``sha256:<hex>`` of a file's bytes."""
+    with path.open("rb") as file:
+        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sample_digest(sample: Array | Mapping[str, Array]) -> str:
+    """Return ``sha256:<hex>`` of an array's dtype, shape and little-endian row-major bytes.
+
+    Of several named arrays it is that of their names and digests; one alone is an array.
+    """
+    if isinstance(sample, Mapping):
+        if len(sample) == 1:
+            return sample_digest(next(iter(sample.values())))
+        lines = "".join(f"{sample_digest(sample[name])} {name}\n" for name in sorted(sample))
+        return "sha256:" + hashlib.sha256(lines.encode()).hexdigest()
+    little = sample.dtype.newbyteorder("<")
+    digest = hashlib.sha256(f"{little.str}{sample.shape}".encode())
+    digest.update(np.ascontiguousarray(sample, little).tobytes())
+    return "sha256:" + digest.hexdigest()
+
+
+def _unproven(certificate: Certificate) -> str | None:
+    """Return the field that contradicts the others, or None. Nothing is believed that can be computed."""
+    c = certificate
+    if c.threshold == DEFER_ALL:
+        return next((field for field in ("k", "coverage", "upper_bound") if getattr(c, field)), None)
+    accepted, honest = c.coverage * c.n, upper_bound(c.k, c.n, c.delta)
+    follows = {
+        "thresholds": c.thresholds == len(THRESHOLDS),
+        "threshold": c.threshold in THRESHOLDS,
+        "k": c.k <= c.n and is_useful(c.k, round(accepted), c.alpha, c.delta),
+        # A share of n rows, the k wrong ones among them.
+        "coverage": accepted > c.k - 0.5
+        and math.isclose(accepted, round(accepted), abs_tol=_PRECISION * c.n),
+        "upper_bound": c.upper_bound <= c.alpha and math.isclose(c.upper_bound, honest, rel_tol=_PRECISION),
+    }
+    return next((field for field, does in follows.items() if not does), None)

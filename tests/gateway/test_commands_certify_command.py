@@ -1,0 +1,146 @@
+"""`edgeway model certify`: what it takes, prints, writes and returns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_models.certificate import load_certificate
+from gateway.__main__ import main
+from tests.edge_models import onnx_models as models
+
+CHANCE = np.random.default_rng(9)
+WEIGHTS = CHANCE.normal(size=(4, 3)).astype(np.float32)
+ROWS = CHANCE.normal(size=(600, 4)).astype(np.float32)
+
+Certify = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def certify(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Certify:
+    """Run the command on a pair of models; return its exit code, what it printed and what it complained."""
+
+    def run(edge: bytes, central: bytes, *more: str, rows: int = 600) -> tuple[int, str, str]:
+        for name, content in (("edge", edge), ("central", central)):
+            (tmp_path / f"{name}.onnx").write_bytes(content)
+        np.save(tmp_path / "sample.npy", ROWS[:rows])
+        files = [f"--edge={tmp_path}/edge.onnx", f"--central={tmp_path}/central.onnx"]
+        code = main(
+            [
+                "model",
+                "certify",
+                "--model=m",
+                *files,
+                f"--sample={tmp_path}/sample.npy",
+                f"--out={tmp_path}/c.json",
+                *more,
+            ]
+        )
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def near(scale: float) -> np.ndarray:
+    return WEIGHTS + (np.random.default_rng(1).normal(size=WEIGHTS.shape) * scale).astype(np.float32)
+
+
+def test_what_is_taken_for_granted_is_said(tmp_path: Path, certify: Certify) -> None:
+    """The task, what was applied to the outputs, and what the certificate is worth."""
+    code, out, err = certify(models.linear(near(0.01)), models.linear(WEIGHTS), "--task", "multiclass")
+
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0] == "'logits': multiclass, softmax applied"
+    assert "c.json: multiclass, max_probability >= " in out
+    assert load_certificate(tmp_path / "c.json").task == "multiclass"
+
+
+def test_nothing_proven_is_exit_code_1_and_writes_nothing(tmp_path: Path, certify: Certify) -> None:
+    """With how many rows it would take."""
+    same = models.softmax_of(WEIGHTS)
+
+    code, _, err = certify(same, same, rows=100)
+
+    assert code == 1
+    assert "nothing is written: 100 rows" in err
+    assert "49 more rows would do at the rate seen" in err
+    assert not (tmp_path / "c.json").exists()
+
+    assert certify(same, same)[0] == 0
+    code, _, err = certify(same, same, rows=100)
+    assert code == 1
+    assert "c.json that is there stays" in err
+    assert load_certificate(tmp_path / "c.json").n == 600
+
+
+def test_a_pair_that_disagrees_is_exit_code_1(certify: Certify) -> None:
+    """No number of rows would do, and it says so."""
+    code, _, err = certify(
+        models.sigmoid(-WEIGHTS[:, :1]), models.sigmoid(WEIGHTS[:, :1]), "--task", "binary"
+    )
+
+    assert code == 1
+    assert "no number of rows would do" in err
+
+
+def test_what_is_not_certain_is_exit_code_2(certify: Certify) -> None:
+    """With the choices."""
+    code, out, err = certify(models.linear(WEIGHTS), models.linear(WEIGHTS))
+
+    assert (code, out) == (2, "")
+    assert "--task multiclass" in err
+
+
+def test_outputs_that_are_left_out_are_told(certify: Certify) -> None:
+    """And what that means for who gets them."""
+    edge, central = models.heads(WEIGHTS, -WEIGHTS), models.heads(WEIGHTS, WEIGHTS)
+
+    code, out, _ = certify(
+        edge, central, "--task", "multiclass", "--output", "first", "--leave-out", "second"
+    )
+
+    assert code == 0
+    assert (
+        "'second': no part of the decision: who gets it, or names no outputs, gets no certified answer" in out
+    )
+
+
+def test_terms_reach_the_certificate(tmp_path: Path, certify: Certify) -> None:
+    """Each as it was given."""
+    (tmp_path / "symbols.txt").write_text("a\nb\n")
+    same = models.linear(WEIGHTS)
+
+    assert (
+        certify(same, same, "--task=multilabel", "--per=label", "--threshold=0.7", "--score=margin")[0] == 0
+    )
+    rule = load_certificate(tmp_path / "c.json").outputs[0]
+    assert (rule.per, rule.threshold, rule.values) == ("label", 0.7, "logits")
+    assert certify(same, same, "--task=regression", "--relative-tolerance=0.1", "--alpha=0.01")[0] == 0
+    assert load_certificate(tmp_path / "c.json").outputs[0].relative == 0.1
+    assert certify(same, same, "--task=sequence", f"--alphabet={tmp_path}/symbols.txt")[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("flag", "says"),
+    [
+        ("--threshold=1.5", "--threshold must lie between 0 and 1"),
+        ("--tolerance=-1", "--tolerance must be a number that is not below 0"),
+        ("--cosine=nan", "--cosine must be above 0 and at most 1"),
+        ("--cosine=1.5", "--cosine must be above 0 and at most 1"),
+        ("--alpha=2", "alpha and delta must lie between 0 and 1"),
+        ("--alphabet=/nowhere", "nowhere"),
+    ],
+)
+def test_terms_that_make_no_sense(certify: Certify, flag: str, says: str) -> None:
+    """Exit code 2, one line, the flag by its name."""
+    same = models.linear(WEIGHTS)
+
+    code, _, err = certify(same, same, "--task=embedding", "--cosine=0.9", flag)
+
+    assert code == 2
+    assert says in err
+    assert err.count("\n") == 1
