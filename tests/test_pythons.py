@@ -12,13 +12,12 @@ from tests import pythons
 HERE = sys.version_info[:3]
 
 
-def test_this_python_is_found() -> None:
-    """One of each minor version; the one that runs is among them, or a newer patch of it."""
+def test_one_of_each_version_is_found() -> None:
+    """Whichever are here: the one that runs need not be among them, if nothing leads to it but its path."""
     found = pythons.choose([])
 
-    assert len({each.version[1] for each in found}) == len(found)
-    assert all(each.version >= HERE for each in found if each.version[1] == HERE[1])
-    assert HERE[:2] in {each.version[:2] for each in found}
+    assert [each.version[1] for each in found] == sorted({each.version[1] for each in found})
+    assert all(each == pythons.probe(each.path) for each in found)
 
 
 def test_the_one_that_is_named_is_taken() -> None:

@@ -191,10 +191,11 @@ async def _outage(console: Console, stage: Stage, fault: Fault, outages: list[Ou
     try:
         yield
     finally:
+        restarted = time.monotonic()
         process.start()
         if process.name in stage.gateways:
             await asyncio.to_thread(stage.wait_ready, process.name)
-        outages.append(Outage(fault.phase, fault.region, began, time.monotonic()))
+        outages.append(Outage(fault.phase, fault.region, began, time.monotonic(), restarted))
         console.print(f"[green]{process.name} is back[/]")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -19,12 +20,16 @@ GRACE_S: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """Something was down from ``began`` to ``ended`` (monotonic seconds). ``region`` empty: central."""
+    """Something was down from ``began`` to ``ended`` (monotonic seconds). ``region`` empty: central.
+
+    ``restarted``: when it was started again; from then on it may answer, before it is seen to be ready.
+    """
 
     phase: str
     region: str
     began: float
     ended: float
+    restarted: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +163,8 @@ def _lies(rows: Sequence[Row], outages: Sequence[Outage]) -> Iterable[str]:
             continue
         # What was under way when it went down may still have been answered by it.
         during = [row for row in rows if not row.error and outage.began + GRACE_S <= row.began < outage.ended]
-        impossible = sum(row.provenance == "central" and row.ended < outage.ended for row in during)
+        gone_until = min(outage.restarted, outage.ended)
+        impossible = sum(row.provenance == "central" and row.ended < gone_until for row in during)
         if impossible:
             yield f"{impossible} answers claimed to come from central while it was down"
         if during and all(row.certified for row in during):
