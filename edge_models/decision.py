@@ -55,16 +55,21 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             return "score_output"
         return "" if self.score in scores_of(self.outputs) else "score"
 
-    def differs(self, edge: Mapping[str, Array], central: Mapping[str, Array]) -> Array:
+    def differs(
+        self, edge: Mapping[str, Array], central: Mapping[str, Array], *, as_one: bool = False
+    ) -> Array:
         """Return ``bool [rows, parts]``: where edge and central give another answer.
 
         Each part is bounded by itself: the outputs as one, and each label of those that are ``per`` label.
+        ``as_one``: the answer is one, [1, parts], however many rows each output has.
         """
         whole: list[Array] = []
         apart: list[Array] = []
         for rule in self.outputs:
-            differ = rule.differs(edge[rule.name], central[rule.name])
-            (apart if isinstance(rule, Multilabel) and rule.per == "label" else whole).append(differ)
+            differ = _differs(rule, edge[rule.name], central[rule.name])
+            if as_one:
+                differ = np.asarray(differ.any(axis=0, keepdims=True))
+            (apart if _is_per_label(rule) else whole).append(differ)
         if whole:
             apart.append(some(np.concatenate(whole, axis=1)))
         return np.concatenate(apart, axis=1)
@@ -115,3 +120,14 @@ def scores_of(outputs: Collection[Output]) -> tuple[str, ...]:
     """Return the scores that may be chosen for these outputs, the usual one first."""
     own = dict.fromkeys(score for rule in outputs for score in rule.SCORES)
     return (*own, ALWAYS, SPREAD)
+
+
+def _is_per_label(rule: Output) -> bool:
+    return isinstance(rule, Multilabel) and rule.per == "label"
+
+
+def _differs(rule: Output, edge: Array, central: Array) -> Array:
+    if len(edge) == len(central):
+        return rule.differs(edge, central)
+    parts = central.shape[1] if _is_per_label(rule) else 1
+    return np.ones((max(1, len(central)), parts), np.bool_)

@@ -191,13 +191,13 @@ def _joined(runs: list[Outputs]) -> Outputs:
 def _judge(decision: Decision, outputs: tuple[Outputs, Outputs], *, are_rows: bool) -> tuple[Array, Array]:
     """Return the scores and the disagreements of one run: row by row, or of the run as one."""
     edge, central = outputs
-    wrong, confidences = decision.differs(edge, central), decision.confidences(edge)
+    wrong, confidences = decision.differs(edge, central, as_one=not are_rows), decision.confidences(edge)
     if are_rows:
         return np.minimum.reduce(confidences), wrong
     least = min(
         (float(np.minimum.reduce(one)) if one.size else np.nan for one in confidences), key=_nan_first
     )
-    return np.array([least]), np.asarray(wrong.any(axis=0, keepdims=True))
+    return np.array([least]), wrong
 
 
 def _nan_first(score: float) -> float:

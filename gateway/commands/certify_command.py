@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +13,7 @@ from rich.progress import Progress
 
 from edge_models.certificate import Certificate, save_certificate
 from edge_models.confidence import MEASURES
+from edge_models.settings import ModelsSettings
 from edge_models.tasks.rule import ALWAYS, DISTANCE, SPREAD
 from gateway.commands.arguments import add_command
 from gateway.commands.certify_decision import TASKS, Wishes, symbols_of
@@ -134,7 +135,7 @@ def _conclude(options: argparse.Namespace, measured: Measured) -> int:
         print(
             f"'{name}': no part of the decision: who gets it, or names no outputs, gets no certified answer"
         )
-    for note in measured.notes:
+    for note in (*measured.notes, *_limits(proof)):
         print(f"note: {note}", file=sys.stderr)
     if not proof.coverage:
         stays = f", and the {options.out} that is there stays" if options.out.exists() else ""
@@ -150,6 +151,17 @@ def _conclude(options: argparse.Namespace, measured: Measured) -> int:
     if more := measured.outlook(proof):
         print(more)
     return 0
+
+
+def _limits(proof: Certificate) -> Iterator[str]:
+    """Say which limits of a gateway's settings the certificate is above, as they are unless set otherwise."""
+    defaults = ModelsSettings(repository=".")
+    for name, own, most in (
+        ("alpha", proof.alpha, defaults.max_alpha),
+        ("delta", proof.delta, defaults.max_delta),
+    ):
+        if own > most:
+            yield f"a gateway refuses {name} {own:g} unless its `models.max_{name}`, {most:g}, is raised"
 
 
 def _told(out: Path, proof: Certificate) -> str:

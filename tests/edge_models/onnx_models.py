@@ -196,10 +196,10 @@ def write_external(path: Path) -> None:
 
 
 def linear(weights: Any, name: str = "logits") -> bytes:
-    """image [batch, 4] → ``name`` [batch, columns]: no more than a product."""
+    """image [batch, pixels] → ``name`` [batch, columns]: no more than a product."""
     return model(
         [helper.make_node("MatMul", ["image", "weights"], [name])],
-        [("image", FLOAT, ["batch", 4])],
+        [("image", FLOAT, ["batch", len(weights)])],
         [(name, FLOAT, ["batch", weights.shape[1]])],
         weights=weights,
     )
@@ -262,14 +262,15 @@ def softmax_labelled(weights: Any) -> bytes:
 
 
 def ensemble(weights: Any) -> bytes:
-    """image [batch, 4] → value [batch, 1], members [batch, 2], which are apart by a tenth of the first pixel."""
-    skewed = weights + np.array([[0.1], [0], [0], [0]], np.float32)
+    """image [batch, pixels] → value [batch, 1], members [batch, 2], apart by a tenth of the first pixel."""
+    skewed = weights.copy()
+    skewed[0] += np.float32(0.1)
     return model(
         [
             helper.make_node("MatMul", ["image", "w0"], ["value"]),
             helper.make_node("MatMul", ["image", "both"], ["members"]),
         ],
-        [("image", FLOAT, ["batch", 4])],
+        [("image", FLOAT, ["batch", len(weights)])],
         [("value", FLOAT, ["batch", 1]), ("members", FLOAT, ["batch", 2])],
         w0=skewed,
         both=np.concatenate([weights, skewed], axis=1),

@@ -51,6 +51,18 @@ def test_labels_by_themselves_stand_beside_the_rest() -> None:
     ]
 
 
+def test_an_answer_of_another_number_of_rows_is_another() -> None:
+    """Whatever they hold; as one, outputs of several numbers of rows are compared each by itself."""
+    each = Multilabel(name="class", values="probabilities", threshold=0.5, per="label")
+    fewer = {**OUTPUTS, "class": OUTPUTS["class"][:1]}
+    ragged = {**OUTPUTS, "label": OUTPUTS["label"][:1]}
+
+    assert made(CLASSES).differs(fewer, OUTPUTS, as_one=True).tolist() == [[True]]
+    assert made(each, task="multilabel").differs(fewer, OUTPUTS, as_one=True).tolist() == [[True, True]]
+    assert made(CLASSES, LABEL).differs(ragged, ragged, as_one=True).tolist() == [[False]]
+    assert made(CLASSES, LABEL).differs(ragged, OUTPUTS, as_one=True).tolist() == [[True]]
+
+
 def test_it_is_as_sure_as_its_least_sure_output() -> None:
     """An output without a score must be finite; text has nothing to say."""
     first = {name: output[:1] for name, output in OUTPUTS.items()}

@@ -229,6 +229,22 @@ def test_models_of_fixed_batches(tmp_path: Path) -> None:
         Pair(tmp_path, models.affine(batch=1), fixed).measure(rows, task="exact")
 
 
+def test_models_that_give_as_many_rows_as_they_like(tmp_path: Path) -> None:
+    """Another number of rows is another answer; none at all is nothing to be sure of."""
+    alike = Pair(tmp_path, models.kept(), models.kept()).measure(task="regression", tolerance=0.1)
+    every = models.model(
+        [models.helper.make_node("Identity", ["image"], ["kept"])],
+        [("image", models.FLOAT, ["batch", 4])],
+        [("kept", models.FLOAT, ["some", 4])],
+    )
+    unlike = Pair(tmp_path, every, models.kept()).measure(task="regression", tolerance=0.1)
+
+    assert not alike.wrong.any()
+    assert np.nanmean(alike.scores) == 1
+    assert np.isnan(alike.scores).mean() == pytest.approx((ROWS[:, 0] <= 0).mean())
+    assert unlike.wrong.mean() == pytest.approx((ROWS[:, 0] <= 0).mean())
+
+
 def test_text_spelled_frame_by_frame(tmp_path: Path) -> None:
     """The alphabet is the models' own or given; two models that spell alike are certified."""
     alphabet = ("", "a", "b")

@@ -87,6 +87,16 @@ def test_a_pair_that_disagrees_is_exit_code_1(certify: Certify) -> None:
     assert "no number of rows would do" in err
 
 
+def test_what_a_gateway_would_refuse_is_said(certify: Certify) -> None:
+    """More risk than the settings allow, unless they allow more."""
+    same = models.softmax_of(WEIGHTS)
+
+    code, _, err = certify(same, same, "--alpha", "0.1")
+
+    assert code == 0
+    assert err == "note: a gateway refuses alpha 0.1 unless its `models.max_alpha`, 0.02, is raised\n"
+
+
 def test_what_is_not_certain_is_exit_code_2(certify: Certify) -> None:
     """With the choices."""
     code, out, err = certify(models.linear(WEIGHTS), models.linear(WEIGHTS))

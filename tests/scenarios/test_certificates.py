@@ -16,7 +16,8 @@ import pytest
 from edge_models.certificate import Certificate, digest_file
 from gateway.commands.certify import certify_models
 from gateway.commands.certify_decision import Wishes
-from tests.edge_models.onnx_models import linear_of, write
+from gateway.core.errors import GatewayError
+from tests.edge_models.onnx_models import ensemble, linear, linear_of, write
 from tests.scenarios.world import CONFIDENT, PIXELS, UNSURE, World, certificate, digits
 
 VALID = 'edgeway_certificate_valid{model="digits"}'
@@ -224,3 +225,20 @@ def linear_answer(weights: np.ndarray, kind: str, rows: np.ndarray) -> np.ndarra
     if kind == "Sigmoid":
         return 1 / (1 + np.exp(-logits))
     return np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True) if kind == "Softmax" else logits
+
+
+async def test_what_only_the_edge_gives_is_in_no_certified_answer(tmp_path: Path) -> None:
+    """The spread of its ensemble says how sure it is; central gives none, so a client gets none."""
+    weights = np.random.default_rng(3).normal(size=(784, 1)).astype(np.float32)
+    wishes = {"task": "regression", "tolerance": 0.1, "score_output": "members"}
+    models = Models(tmp_path, ensemble(weights), linear(weights, "value"), **wishes)
+
+    async with models.world(tmp_path) as world:
+        response = await world.ask(CONFIDENT)
+        named = await world.ask(CONFIDENT, outputs=("value",))
+        with pytest.raises(GatewayError, match="members"):
+            await world.ask(CONFIDENT, outputs=("value", "members"))
+
+    assert (response.provenance.origin, response.provenance.certified) == ("edge", True)
+    assert [output.name for output in response.outputs] == ["value"]
+    assert (named.provenance.origin, named.outputs) == ("edge", response.outputs)
