@@ -173,7 +173,7 @@ class Cascade:
         try:
             answer = await self._ask_edge(request)
         except GatewayError as second:
-            if second.fault is Fault.INVALID:
+            if second.fault is Fault.INVALID and second.why is None:
                 raise
             raise error from second
         chosen = _chosen(answer, request.outputs)
@@ -184,6 +184,9 @@ def _why(error: GatewayError) -> str:
     """Return in one word why the edge has no answer; raise what is the request's own fault."""
     if error.fault is Fault.NOT_FOUND:
         return _ABSENT
+    if error.fault is Fault.INVALID and error.why is not None:
+        # The run failed on these values: central's artefact is another, and decides.
+        return "edge_failed"
     if error.fault not in _EDGE_IS_ILL:
         raise error
     return f"edge_{error.fault}"
@@ -203,7 +206,9 @@ def _judged(
 
 def _is_down(error: GatewayError) -> bool:
     """Whether central failed, and not the client: a 4xx of central's passes through."""
-    return error.fault in _CENTRAL_IS_DOWN or (error.fault is Fault.INTERNAL and error.counts)
+    if error.fault is Fault.INTERNAL:
+        return error.counts or error.why is not None
+    return error.fault in _CENTRAL_IS_DOWN
 
 
 def _unavailable(request: Request, error: GatewayError) -> GatewayError:

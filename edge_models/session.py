@@ -14,7 +14,7 @@ import onnxruntime
 from edge_models.errors import ModelError
 from edge_models.settings import Provider
 from gateway.core.catalog import TensorSpec
-from gateway.core.errors import Fault, GatewayError, masked, printable
+from gateway.core.errors import Fault, GatewayError, Why, masked, printable
 from gateway.core.tensor import BYTES, Array
 
 _log = logging.getLogger(__name__)
@@ -51,6 +51,7 @@ _NODE: Final = re.compile(r"while running (?P<kind>\w+) node\. Name:'(?P<name>[^
 _PLACE: Final = re.compile(r"^\S+\.(?:h|cc|cpp|cu):\d+\s+(?:[\w:&*<>,\s]*::[\w:~]+\([^)]*\)(?: const)?\s+)?")
 """Where in ONNX Runtime's source it was raised: a file, a line, perhaps a function."""
 
+_RUN_FAILED: Final = Why("run_failed", of_model=True)
 _MAX_MESSAGE: Final = 300
 
 
@@ -201,7 +202,10 @@ def _translated(error: Exception) -> GatewayError:
     if _kind(error) in _KINDS_OF_THE_MACHINE or any(word in text for word in _WORDS_OF_THE_MACHINE):
         _log.warning("a run of ONNX Runtime failed: %s", masked(text))
         return GatewayError(Fault.INTERNAL, "the model failed to run", counts=True)
-    return GatewayError(Fault.INVALID, f"the model cannot use the values of the inputs: {_words_of(text)}")
+    words = f"the model cannot use the values of the inputs: {_words_of(text)}"
+    # An index out of range is one for any model of this signature; the rest may be this one's weakness.
+    why = None if _kind(error) == "InvalidArgument" else _RUN_FAILED
+    return GatewayError(Fault.INVALID, words, why=why)
 
 
 def _words_of(text: str) -> str:

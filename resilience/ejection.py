@@ -165,7 +165,9 @@ class Ejection:
         if self._state != STATE_OPEN:
             # A trial has closed it while its health was being checked.
             return
-        self.why = why
+        if not self.model:
+            # A check speaks of the endpoint; what is held against a model is what its requests met.
+            self.why = why
         self._failed_checks += 1
         self._offers_trial = offers_trial
 

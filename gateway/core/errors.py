@@ -61,6 +61,7 @@ WORDS: Final = {
     "protocol": "its answer breaks the protocol",
     "not_ready": "its health check says not ready",
     "cancelled": "it cancelled the call",
+    "run_failed": "the model failed to run",
     "error": "it failed",
 }
 """Reasons in words; any other is a status that was answered."""
@@ -74,7 +75,7 @@ class GatewayError(Exception):
     ``counts``: it is evidence against the endpoint that raised it. A caller's mistake, and a deadline
     that the caller made too short, never are.
     ``retry_after_s``: seconds after which a refused caller may come again.
-    ``why``: what an endpoint did, where it is about one; also where it does not count.
+    ``why``: what an endpoint or a model did, where it is about one; also where it does not count.
     ``elsewhere``: the next attempt would ask another endpoint, whom ``retry_after_s`` does not concern.
     """
 

@@ -26,11 +26,15 @@ _AFTER_S = 8.0
 
 @dataclass(frozen=True)
 class Outage:
-    """``away_s``: seconds from the kill to the restart; None: it does not come back."""
+    """``away_s``: seconds from the kill to the restart; None: it does not come back.
+
+    ``hangs``: it is not killed, but stopped and continued: it takes connections and says nothing.
+    """
 
     says: str
     away_s: float | None
     cascade: bool = False
+    hangs: bool = False
     centrals: Callable[[list[int]], tuple[list[str], dict[str, str]]] | None = None
 
 
@@ -48,6 +52,8 @@ OUTAGES = {
     "restart-cascade": Outage("killed and restarted, with a cascade", 0.0, cascade=True),
     "away": Outage("away for 6 s", 6.0),
     "away-cascade": Outage("away for 6 s, with a cascade", 6.0, cascade=True),
+    "hangs": Outage("hangs for 9 s", 9.0, hangs=True),
+    "hangs-cascade": Outage("hangs for 9 s, with a cascade", 9.0, cascade=True, hangs=True),
     "endpoints": Outage("two endpoints, the one in use killed", None, centrals=_two_endpoints),
     "addresses": Outage("one name, two addresses, the one in use killed", None, centrals=_two_addresses),
 }
@@ -67,9 +73,15 @@ async def play(outage: Outage, folder: Path) -> str:
     async with world.running():
         await asyncio.sleep(_CALM_S)
         killed = loop.time()
-        await world.centrals[0].end(signal.SIGKILL)
         back = killed
-        if outage.away_s is not None:
+        if outage.hangs:
+            world.centrals[0].send(signal.SIGSTOP)
+            await asyncio.sleep(outage.away_s or 0.0)
+            world.centrals[0].send(signal.SIGCONT)
+            back = loop.time()
+        else:
+            await world.centrals[0].end(signal.SIGKILL)
+        if outage.away_s is not None and not outage.hangs:
             await asyncio.sleep(outage.away_s)
             back = await world.centrals[0].start()
         await asyncio.sleep(_AFTER_S)

@@ -86,6 +86,11 @@ class Process:
         self._reading = asyncio.create_task(self._process.stderr.read())
         return asyncio.get_running_loop().time()
 
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     async def end(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Send it a signal, and wait for its end."""
         if self._process is not None:

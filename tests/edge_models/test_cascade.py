@@ -12,7 +12,7 @@ import pytest
 from edge_models.cascade import Cascade
 from edge_models.licence import Artefacts, Licence
 from gateway.core.clock import LoopClock
-from gateway.core.errors import Fault, GatewayError
+from gateway.core.errors import Fault, GatewayError, Why
 from gateway.core.request import Provenance, Response
 from gateway.core.telemetry import CascadeDecided, CertificateRefused
 from gateway.core.tensor import Tensor
@@ -193,6 +193,32 @@ async def test_an_edge_that_fails_defers(fault):
     assert stage.decided == [("deferred", f"edge_{fault}")]
 
 
+RUN_FAILED = GatewayError(Fault.INVALID, "dimension mismatch", why=Why("run_failed", of_model=True))
+
+
+@virtual_time
+async def test_a_run_that_fails_on_its_values_is_centrals_to_judge():
+    """The edge's artefact is another than central's: what fails here may work there."""
+    stage = Stage(RUN_FAILED)
+
+    got = await stage.ask()
+
+    assert got.provenance.origin == "central"
+    assert stage.decided == [("deferred", "edge_failed")]
+
+
+@virtual_time
+@pytest.mark.parametrize("threshold", [0.9, None], ids=["certified", "uncertified"])
+async def test_a_run_that_fails_on_its_values_is_no_fallback(threshold):
+    """Central is down, and nobody knows whether the values are to blame."""
+    stage = Stage(RUN_FAILED, DOWN, threshold=threshold)
+
+    with pytest.raises(GatewayError) as caught:
+        await stage.ask()
+
+    assert caught.value is DOWN
+
+
 @virtual_time
 async def test_when_both_tiers_fail_the_rests_fault_is_told():
     """There is nothing left to serve."""
@@ -213,8 +239,9 @@ async def test_when_both_tiers_fail_the_rests_fault_is_told():
         GatewayError(Fault.OVERLOADED, "full", retry_after_s=2.0),
         GatewayError(Fault.DEADLINE, "too slow", counts=True),
         GatewayError(Fault.INTERNAL, "crashed", counts=True),
+        GatewayError(Fault.INTERNAL, "an answer that cannot be read", why=Why("protocol", of_model=True)),
     ],
-    ids=lambda error: str(error.fault),
+    ids=lambda error: f"{error.fault} {error.message}",
 )
 async def test_central_down_serves_the_edge_uncertified(error):
     """The unsure answer, marked as such, is better than none where the route says so."""

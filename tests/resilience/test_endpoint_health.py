@@ -134,7 +134,8 @@ async def test_a_health_check_that_fails_after_500s_puts_the_endpoint_out() -> N
     await asyncio.sleep(0.25)
 
     assert guarded.health.state == "open"
-    assert guarded.health.report()["reason"] == "not_ready"
+    report = guarded.health.report()
+    assert (report["reason"], report["models"]["digits"]["reason"]) == ("not_ready", "500")
     await guarded.health.aclose()
 
 

@@ -211,7 +211,6 @@ models:
 cache:
   memory: {{max_bytes: 67108864}}{level2}
 resilience:
-  breaker: {{base_ejection_time_s: 1}}
   drain: {{drain_time_s: 0.2}}
 """
 
