@@ -133,7 +133,7 @@ async def test_grpc_compresses_both_ways(coding):
 
 
 async def until(condition):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.005)
 

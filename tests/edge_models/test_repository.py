@@ -191,7 +191,7 @@ async def test_what_was_accepted_is_answered(tmp_path, order):
 
     call = shop.repository.load("digits", {}) if order == "load" else shop.repository.unload("digits")
     ordered = asyncio.create_task(call)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not shop.changes:
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.05)

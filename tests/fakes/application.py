@@ -161,7 +161,7 @@ async def connection(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asy
             writer.transport.abort()
 
 
-async def until(condition: Callable[[], Any], within_s: float = 10) -> None:
+async def until(condition: Callable[[], Any], within_s: float = 30) -> None:
     """Wait for what another task is about to do."""
     async with asyncio.timeout(within_s):
         while not condition():

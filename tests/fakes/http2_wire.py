@@ -117,7 +117,7 @@ class Client:
         self.writer.transport.abort()
 
 
-async def until(condition: Callable[[], Any], limit_s: float = 10) -> None:
+async def until(condition: Callable[[], Any], limit_s: float = 30) -> None:
     async with asyncio.timeout(limit_s):
         while not condition():
             await asyncio.sleep(0.005)

@@ -68,10 +68,10 @@ class RedisServer:
             self._directory,
         ]
         process = self._process = subprocess.Popen([*command, *self._arguments], stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while (said := self._ping()) != b"+PONG\r\n":
             assert process.poll() is None, f"redis-server ended with {process.returncode}"
-            assert time.monotonic() < deadline, f"redis-server did not start in 10 s; PING: {said!r}"
+            assert time.monotonic() < deadline, f"redis-server did not start in 30 s; PING: {said!r}"
             time.sleep(0.01)
 
     def _ping(self) -> bytes | OSError:

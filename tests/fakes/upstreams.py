@@ -215,6 +215,6 @@ def flags(error: GatewayError) -> tuple[Fault, bool, bool]:
 
 async def until(condition: Callable[[], Any]) -> None:
     """Wait for something that the loop is about to do."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.001)

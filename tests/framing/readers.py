@@ -222,7 +222,7 @@ async def nginx(folder: Path) -> AsyncIterator[Reader]:
 
 
 async def _until_open(port: int, process: subprocess.Popen[bytes]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             assert process.poll() is None, "nginx does not start"
             try:

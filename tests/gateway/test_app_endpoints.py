@@ -87,7 +87,7 @@ async def test_closing_does_not_wait_for_the_retiring(endpoints, tmp_path: Path)
     endpoints.commit(endpoints.prepare(policy(tmp_path)), 0)
     endpoints.commit({}, 3600)
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await endpoints.aclose()
 
     assert repr(endpoints) == "<Endpoints none, 0 retiring>"

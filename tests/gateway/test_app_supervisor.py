@@ -69,7 +69,7 @@ class Play:
         return bool((await self.supervisor.report())["ready"])
 
     async def wait(self, condition: Callable[[], Any]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 found = condition()
                 if (await found) if asyncio.iscoroutine(found) else found:
@@ -268,7 +268,7 @@ async def test_leaving_during_the_start(play: Play) -> None:
     await play.wait(lambda: len(play.supervisor._alive) == 2)
 
     play.supervisor._stop()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await running
 
     assert not play.supervisor._alive

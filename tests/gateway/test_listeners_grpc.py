@@ -81,7 +81,7 @@ async def refused(call: Coroutine[Any, Any, Any]) -> Any:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.001)
 

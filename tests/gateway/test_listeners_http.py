@@ -20,7 +20,7 @@ HOST = b"Host: x\r\n"
 
 async def until(condition):
     """Wait for what another task is about to do."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():
             await asyncio.sleep(0.001)
 
@@ -178,7 +178,7 @@ async def test_idle_connections_end():
             reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
             writer.write(beginning)
 
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 said = await reader.read()
 
             assert said.partition(b"\r\n")[0] == status

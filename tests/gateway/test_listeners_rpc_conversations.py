@@ -138,7 +138,7 @@ async def test_streams_do_not_hold_up_a_drain():
         watching = [call(client, WATCH, bytes(5), end=end) for end in (True, False)]
         talking = [call(client, INFER), call(client, INFER, infer()), call(client, REFLECTION)]
         await until(lambda: all(client.body(stream) for stream in (*watching, talking[1])))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await listener.aclose(30)
         await until(lambda: client.is_over)
         assert {status(client, stream) for stream in (*watching, *talking)} == {b"14"}
@@ -158,7 +158,7 @@ async def test_a_drain_answers_what_has_begun():
         for stream in (asking, begun):
             say(client, stream, infer()[10:] + infer()[:10])
         service.release.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await closing
         await until(lambda: client.is_over)
         assert [status(client, stream) for stream in (asking, begun)] == [b"14", b"14"]
@@ -170,7 +170,7 @@ async def test_a_stream_that_crosses_with_the_end_is_answered():
         await until(lambda: client.events)
         closing = asyncio.create_task(listener.aclose(30))
         crossed = call(client, INFER, infer())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await closing
         await until(lambda: client.is_over)
         assert (bool(client.body(crossed)), status(client, crossed)) == (True, b"14")

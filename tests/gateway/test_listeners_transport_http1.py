@@ -25,7 +25,7 @@ HEADS_S = TransportSettings(request_headers_timeout_s=0.2)
 
 async def rest_of(reader: asyncio.StreamReader) -> bytes:
     """What comes until the connection is closed, which it must be."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         return await reader.read()
 
 
@@ -303,7 +303,7 @@ async def test_lingering_ends():
             writer.write(b"garbage\r\n\r\n")
             assert (await read_answer(reader)).status == 400
             with pytest.raises(ConnectionError):
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(30):
                     while True:
                         writer.write(b"more")
                         await writer.drain()
@@ -718,7 +718,7 @@ async def test_drain_leaves_the_silent():
         writer.write(get("/now"))
         await read_answer(reader)
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await listener.aclose(60)
 
         assert await rest_of(reader) == b""

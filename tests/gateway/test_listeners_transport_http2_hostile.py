@@ -48,7 +48,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def closed(reader: asyncio.StreamReader) -> bytes:
     """What was said until the end."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         try:
             return await reader.read()
         except ConnectionError:
@@ -202,13 +202,13 @@ async def test_a_window_that_stays_closed(ask: str):
         writer.write(BEGIN + headers(1, [*POST, (b"endless", b"1")]))
         writer.write(window(0, 1 << 24))
         said = b""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while frame(3, 0, 1, b"\0\0\0\x08") not in said:
                 said += await reader.read(1 << 16)
         await it.settled()
         assert len(it.ledger.connections) == 1
         writer.write(headers(3, [*POST]) + window(3, 1 << 24))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while frame(0, 1, 3)[3:] not in said:
                 said += await reader.read(1 << 18)
         writer.transport.abort()
@@ -386,6 +386,6 @@ async def test_nothing_raw_comes_back():
         ):
             reader, writer = await asyncio.open_connection("127.0.0.1", it.listener.port)
             writer.write(BEGIN + piece)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 assert b"EVIL" not in await reader.read(1 << 16)
             writer.transport.abort()
