@@ -79,8 +79,10 @@ async def workers(tmp_path: Path):
         crew = []
         for number in (1, 0):
 
-            async def health() -> dict[str, Any]:
-                return {"ready": True}
+            async def health(number: int = number) -> dict[str, Any]:
+                # Not ready, and yet it has something to tell.
+                known = {"central": {"state": "open", "reason": "refused"}}
+                return {"ready": False, **({"endpoints": known} if number else {})}
 
             async def metrics(number: int = number) -> bytes:
                 return exposition(number + 1)
@@ -107,6 +109,7 @@ async def test_workers_are_asked(workers) -> None:
         "error": "",
         "workers": {"0": 5, "1": 6},
     }
+    assert await crew.endpoints() == {1: {"central": {"state": "open", "reason": "refused"}}}
 
 
 async def test_no_worker_answers() -> None:
@@ -114,4 +117,5 @@ async def test_no_worker_answers() -> None:
     crew = AdminOfAll(list)
 
     assert await crew.metrics() == b""
+    assert await crew.endpoints() == {}
     assert (await crew.policy())["error"] == "no worker answers"
