@@ -68,9 +68,6 @@ _FAILED: Final = (
 )
 """The ways in which a call ends without an answer."""
 
-_RESETS: Final = frozenset({grpc_call.INTERNAL, grpc_call.CANCELLED})
-"""What resets stand for that say nothing but that the call is over: a server that stops sends them."""
-
 _UNKNOWN_METHOD: Final = frozenset({5, 12})
 """NOT_FOUND, UNIMPLEMENTED."""
 
@@ -274,8 +271,9 @@ class GrpcUpstream:
             case LateError():
                 late = grpc_call.StatusError(grpc_call.DEADLINE_EXCEEDED)
                 named = self._translate(late, deadline, ends)
-            case ResetError() if (code := grpc_call.code_of_reset(error.code)) not in _RESETS:
-                named = self._translate(grpc_call.StatusError(code), deadline, ends)
+            case ResetError() if self._stands_for_a_status(error, ends):
+                status = grpc_call.StatusError(grpc_call.code_of_reset(error.code))
+                named = self._translate(status, deadline, ends)
             case TooLargeError():
                 named = self._failures.too_large(self._max_message_bytes)
             case grpc_call.BrokenAnswerError():
@@ -289,6 +287,13 @@ class GrpcUpstream:
                 _log.debug("endpoint %s: %r", self._name, error)
                 named = self._lost(error)
         return named
+
+    def _stands_for_a_status(self, error: ResetError, ends: float) -> bool:
+        code = grpc_call.code_of_reset(error.code)
+        if code == grpc_call.CANCELLED:
+            # Servers end late calls so; else it says no more than that the call is over.
+            return self._clock.now() >= ends
+        return code != grpc_call.INTERNAL
 
     def _lost(self, error: Exception) -> GatewayError:
         if self._closed:

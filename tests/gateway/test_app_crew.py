@@ -79,8 +79,11 @@ async def workers(tmp_path: Path):
         crew = []
         for number in (1, 0):
 
-            async def health() -> dict[str, Any]:
-                return {"ready": True, "certificates": {"digits": {"valid": True}}}
+            async def health(number: int = number) -> dict[str, Any]:
+                # Not ready, and yet it has something to tell.
+                known = {"central": {"state": "open", "reason": "refused"}}
+                told = {"ready": False, "certificates": {"digits": {"valid": True}}}
+                return {**told, **({"endpoints": known} if number else {})}
 
             async def metrics(number: int = number) -> bytes:
                 return exposition(number + 1)
@@ -115,6 +118,8 @@ async def test_health_is_told_by_worker(workers) -> None:
 
     held = {"digits": {"valid": True}}
     assert {number: each["certificates"] for number, each in told.items()} == {0: held, 1: held}
+    known = {"central": {"state": "open", "reason": "refused"}}
+    assert {number: each.get("endpoints") for number, each in told.items()} == {0: None, 1: known}
 
 
 async def test_no_worker_answers() -> None:
@@ -122,4 +127,5 @@ async def test_no_worker_answers() -> None:
     crew = AdminOfAll(list)
 
     assert await crew.metrics() == b""
+    assert await crew.health() == {}
     assert (await crew.policy())["error"] == "no worker answers"
