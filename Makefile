@@ -1,10 +1,12 @@
 # Everything goes through these targets; `make help` lists them.
 PYTHON ?= python3
 ENVIRONMENT := $(PYTHON) .ci/environment.py
-# The environment of that Python: .venv, or another where .venv is another Python's.
-ifndef VENV
-VENV := $(shell $(ENVIRONMENT) folder)
+# The environment of that Python: .venv, or another where .venv is another Python's. Only make's own words name
+# another one: what a shell has exported as VENV is somebody's.
+ifneq ($(origin VENV),command line)
+VENV := $(shell $(ENVIRONMENT) folder 2>/dev/null)
 endif
+$(if $(word 2,$(VENV)),$(error VENV must be a path without blanks))
 BIN := $(VENV)/bin
 TARGETS ?= json grpc http1 http2
 RUNS ?= 1000000
@@ -16,7 +18,7 @@ PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 FAST := $(wildcard $(patsubst %,tests/gateway/test_%*.py,core app wire_framing listeners_transport upstreams_http)) tests/e2e/test_serve.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup redis nginx loaders demo test test-fast test-pythons test-install nightly fuzz check format bench conformance proto clean
+.PHONY: help setup redis nginx loaders demo test test-fast test-properties test-pythons test-install nightly fuzz check format bench conformance proto clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,19 +66,18 @@ test: setup redis nginx ## run all tests but the long ones, with coverage; ARGS=
 test-fast: setup ## the core, the wire's engine, the app, and one real process answering HTTP and gRPC
 	$(PYTEST) $(FAST) $(ARGS)
 
+# Files with properties (hypothesis), and what is marked `nightly`.
+test-properties: setup redis
+	$(PYTEST) --timeout 7200 -m 'not install' $$(grep -rlE '@given|RuleBasedStateMachine|mark.nightly' tests --include='test_*.py') $(ARGS)
+
 test-pythons: ## `make test` with every Python here: PYTHONS="python3.12 /path/python3.14"; ARGS=--fast for `make test-fast`
-	@$(PYTHON) tests/pythons.py $(ARGS) $(PYTHONS)
+	@$(PYTHON) tests/pythons.py $(PYTHONS) $(ARGS)
 
 test-install: setup ## install Edgeway elsewhere in each way that the README names, and use it there
 	$(PYTEST) -m install tests/install $(ARGS)
 
-nightly: setup redis nginx loaders ## what takes long: many inputs, fuzzing, installing, every Python; an hour
-	HYPOTHESIS_PROFILE=nightly $(PYTEST) -m 'not install' --timeout 3600
-	$(MAKE) test-install
-	$(MAKE) fuzz RUNS=100000
-	$(MAKE) demo
-	$(MAKE) bench ARGS=--quick
-	$(MAKE) test-pythons PYTHONS="$$(.ci/debian-python || true)"
+nightly: setup redis nginx loaders ## what takes long: many inputs, fuzzing, installing, figures, every Python; hours
+	@.ci/nightly "$(PYTHON)"
 
 fuzz: setup ## throw 10^6 inputs at each codec and connection: TARGETS="json grpc", RUNS, SEED
 	@$(ENVIRONMENT) make "$(VENV)" fuzz
@@ -108,4 +109,4 @@ proto: setup ## compile the protocol's definitions: ours, and the conformance su
 	$(BIN)/python -m grpc_tools.protoc -I$(SUITE) --descriptor_set_out=$(SUITE)/oip.binpb $(wildcard $(SUITE)/*.proto)
 
 clean: ## remove what the other targets made
-	rm -rf .venv .venv-* .ci/.lock out build *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-* .ci/.lock out build dist *.egg-info .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"edgeway {version('edgeway')}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="command")
     for command in (serve, demo_command, policy, model, conformance_command):
         command.add_to(commands)
     options = parser.parse_args(arguments)
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"edgeway: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
-        advice = how_to_install(error.name or "")
+        advice = how_to_install(error.name or "", options.command)
         if advice is None:
             raise
         print(f"edgeway: {advice}", file=sys.stderr)

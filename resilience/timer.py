@@ -161,7 +161,7 @@ class _Limit:
 
 @coroutine
 def _resume(call: Coroutine[Any, Any, T], limit: _Limit) -> Generator[Any, Any, T]:
-    """Go on with ``call``, as ``stepping.resume`` does, and cancel it once when the limit says so."""
+    """Go on with ``call``, as ``stepping._resume`` does, and cancel it once when the limit says so."""
     try:
         while True:
             error: BaseException | None = None

@@ -151,23 +151,27 @@ def make(interpreter: Interpreter, target: str, log: Path, *words: str) -> int:
 def bench(found: list[Interpreter], cases: list[str]) -> int:
     """Measure with each in turn, write the figures side by side to out/pythons/bench.md, and show them."""
     columns: list[str] = []
-    rows: dict[str, list[str]] = {}
+    rows: dict[tuple[str, int, str], dict[int, str]] = {}
     for interpreter in found:
         folder = OUT / interpreter.name
         print(f"Python {interpreter.name:8} make bench {' '.join(cases)} …", flush=True)
-        log = OUT / f"{interpreter.name}-bench.log"
-        make(interpreter, "bench", log, f"ARGS={' '.join(cases)} --out {folder}")
+        log, figures = OUT / f"{interpreter.name}-bench.log", folder / "bench.json"
+        figures.unlink(missing_ok=True)
+        make(interpreter, "bench", log, f"ARGS={' '.join(cases)} --out {folder.relative_to(ROOT)}")
         try:
-            result = json.loads((folder / "bench.json").read_text())
+            result = json.loads(figures.read_text())
         except (OSError, ValueError):
-            print(f"  it left no figures: {log.name}")
+            print(f"  it left no figures: {log.relative_to(ROOT)}")
             continue
-        for each in result["cases"].values():
-            for row in each["rows"]:
-                rows.setdefault(row["what"], [""] * len(columns)).append(cell(row))
+        for case, each in result["cases"].items():
+            if "skipped" in each:
+                print(f"  {case} was skipped: {each['skipped']}")
+            for number, row in enumerate(each.get("rows", ())):
+                rows.setdefault((case, number, row["what"]), {})[len(columns)] = cell(row)
         columns.append(result["python"])
     lines = [f"| | {' | '.join(columns)} |", f"|---|{'---|' * len(columns)}"]
-    lines += [f"| {what} | {' | '.join(cells)} |" for what, cells in rows.items()]
+    for (_, _, what), cells in rows.items():
+        lines.append(f"| {what} | {' | '.join(cells.get(number, '') for number in range(len(columns)))} |")
     (OUT / "bench.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
     return 0 if len(columns) == len(found) else 1

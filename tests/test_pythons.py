@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -66,3 +67,39 @@ def test_a_cell_has_the_figure_and_its_ratio() -> None:
 
     assert pythons.cell(row) == "28,630 req/s, 2.00 x (1.50 to 2.50)"
     assert pythons.cell({**row, "ratio": None}) == "28,630 req/s"
+
+
+def test_each_figure_stands_under_its_python(tmp_path: Path, monkeypatch, capsys) -> None:
+    """One that lacks a row leaves a blank, and rows of the same words are rows of their own."""
+    spread = {"median": 1.0}
+    figures = {
+        "3.11.7": {"hits": [("a", 11.0), ("a", 11.5)], "filters": [("b", 110.0)]},
+        "3.12.1": {"hits": None, "filters": [("b", 120.0)]},
+        "3.13.0": {"hits": [("a", 13.0), ("a", 13.5)], "filters": [("b", 130.0)]},
+    }
+
+    def measure(interpreter: pythons.Interpreter, _target: str, _log: Path, *_words: str) -> int:
+        cases = {
+            case: {"skipped": "no peer"}
+            if rows is None
+            else {"rows": [{"what": what, "unit": "u", "ours": {**spread, "median": m}} for what, m in rows]}
+            for case, rows in figures[interpreter.name].items()
+        }
+        folder = pythons.OUT / interpreter.name
+        folder.mkdir(parents=True)
+        (folder / "bench.json").write_text(json.dumps({"python": interpreter.name, "cases": cases}))
+        return 0
+
+    monkeypatch.setattr(pythons, "ROOT", tmp_path)
+    monkeypatch.setattr(pythons, "OUT", tmp_path / "out")
+    monkeypatch.setattr(pythons, "make", measure)
+    found = [pythons.Interpreter(tuple(map(int, name.split("."))), name) for name in figures]
+
+    assert pythons.bench(found, ["hits", "filters"]) == 0
+
+    assert (tmp_path / "out" / "bench.md").read_text().splitlines()[2:] == [
+        "| a | 11 u |  | 13 u |",
+        "| a | 11.5 u |  | 13.5 u |",
+        "| b | 110 u | 120 u | 130 u |",
+    ]
+    assert "hits was skipped: no peer" in capsys.readouterr().out

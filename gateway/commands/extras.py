@@ -3,13 +3,16 @@
 Example::
 
     how_to_install("onnx")
-    # "onnx is missing, which the extra `models` brings: pip install '/src/edgeway[models]'"
+    # "onnx is missing, which the extra `models` brings: python3 -m pip install '/src[models]'"
 """
 
 from __future__ import annotations
 
 import json
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+import shlex
+import sys
+from importlib.metadata import PackageNotFoundError, distribution
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -19,35 +22,44 @@ EXTRAS: Final = {
     "onnx": "models",
     "sympy": "models",
     "tritonclient": "demo",
-    "atheris": "fuzz",
-    "locust": "bench",
 }
 """Modules that not every command needs, and the extra that brings each."""
 
+NEEDED_TOGETHER: Final = {"demo": ("onnxruntime", "tritonclient")}
+"""By command: what else it will miss once the first is there."""
 
-def how_to_install(module: str) -> str | None:
-    """Return a sentence that says what is missing and what to do; None for a module of no extra."""
-    extra = EXTRAS.get(module.partition(".")[0])
-    if extra is None:
+
+def how_to_install(module: str, command: str = "") -> str | None:
+    """Return a sentence that says what is missing and what to do; None for a module of no extra.
+
+    ``command``: the one that needs it, whose other missing modules are named in the same breath.
+    """
+    top = module.partition(".")[0]
+    if top not in EXTRAS:
         return None
-    instead = " (or `gpu`, on a machine with CUDA)" if extra == "cpu" else ""
-    command = f"pip install '{source()}[{extra}]'"
-    return f"{module} is missing, which the extra `{extra}`{instead} brings: {command}"
+    others = [
+        other for other in NEEDED_TOGETHER.get(command, ()) if other != top and find_spec(other) is None
+    ]
+    extras = list(dict.fromkeys(EXTRAS[each] for each in (top, *others)))
+    missing = " and ".join([module, *others])
+    named = " and ".join(f"`{extra}`" for extra in extras)
+    brings = f"the extra {named} brings" if len(extras) == 1 else f"the extras {named} bring"
+    choice = " (`gpu` instead of `cpu` on a machine with CUDA)" if "cpu" in extras else ""
+    return f"{missing} {'is' if not others else 'are'} missing, which {brings}{choice}: {_command(extras)}"
 
 
-def source() -> str:
-    """Return what pip was given to install Edgeway: a folder, a wheel, or its name on an index."""
+def _command(extras: list[str]) -> str:
+    """Return what to type, for the way in which Edgeway was installed."""
+    wanted = f"[{','.join(extras)}]"
+    pip = f"{shlex.quote(sys.executable)} -m pip install"
     try:
-        return _source(distribution("edgeway"))
-    except PackageNotFoundError:
-        return "."
-
-
-def _source(installed: Distribution) -> str:
-    # PEP 610: there for everything that did not come from an index.
-    said = installed.read_text("direct_url.json")
-    if said is None:
-        return "edgeway"
-    url = urlsplit(json.loads(said)["url"])
+        # PEP 610: there for everything that did not come from an index.
+        said = json.loads(distribution("edgeway").read_text("direct_url.json") or "{}")
+    except (PackageNotFoundError, ValueError):
+        said = {}
+    url = urlsplit(str(said.get("url", "")))
     path = Path(unquote(url.path))
-    return str(path) if url.scheme == "file" and path.exists() else "edgeway"
+    if url.scheme != "file" or not path.exists():
+        return f"install it again, with {wanted} behind the folder, wheel or address that it came from"
+    editable = " --editable" if said.get("dir_info", {}).get("editable") else ""
+    return f"{pip}{editable} {shlex.quote(str(path) + wanted)}"

@@ -40,10 +40,14 @@ if sys.version_info >= (3, 12):
         if not isinstance(call, CoroutineType):
             return call  # type: ignore[return-value] # Coroutine means one that ``async def`` makes
         task: asyncio.Task[T] = asyncio.Task(call, loop=loop, eager_start=True)
-        if task.done():
+        if not task.done():
+            task.add_done_callback(done)
+            return task
+        try:
             return task.result()
-        task.add_done_callback(done)
-        return task
+        finally:
+            # An error's traceback holds this frame: it must not hold the task, which holds the error.
+            del task
 
 else:
 

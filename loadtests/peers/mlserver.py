@@ -69,8 +69,7 @@ class MLServer:
             NotInstallableError: no Python here can.
         """
         server = cls(folder)
-        if not server._program.exists():
-            venv.install(folder, WHEEL)
+        venv.install(folder, WHEEL)
         return server
 
     def command(self, *, http_port: int, grpc_port: int) -> list[str]:

@@ -92,8 +92,7 @@ class Triton:
             NotInstallableError: no Python here can.
         """
         server = cls(folder)
-        if not server._wheel.exists():
-            venv.install(folder, WHEEL)
+        venv.install(folder, WHEEL)
         backends = folder / "backends"
         if not backends.exists():
             shutil.copytree(server._wheel / "backends", backends)

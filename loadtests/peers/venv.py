@@ -13,16 +13,21 @@ _OTHERS: Final = ("python3.12", "python3.11", "python3.10")
 """Peers lag behind: what has no wheel for a new Python usually has one for these."""
 
 
+_MARK: Final = "installed"
+
+
 class NotInstallableError(RuntimeError):
     """No Python of this machine can install the peer; the text names it and says why."""
 
 
 def install(folder: Path, requirement: str) -> None:
-    """Make ``folder/venv`` with ``requirement`` in it; takes a minute or two.
+    """Make ``folder/venv`` with ``requirement`` in it, unless it is there; takes a minute or two.
 
     Raises:
         NotInstallableError: no Python here can.
     """
+    if is_installed(folder):
+        return
     folder.mkdir(parents=True, exist_ok=True)
     reasons = []
     for name, program in _candidates():
@@ -31,10 +36,16 @@ def install(folder: Path, requirement: str) -> None:
             pip = [str(folder / "venv" / "bin" / "python"), "-m", "pip", "install", "--quiet"]
             ended = _run(*pip, "--disable-pip-version-check", "--only-binary", ":all:", requirement)
             if ended.returncode == 0:
+                (folder / "venv" / _MARK).touch()
                 return
             reasons.append(f"{name}: {_reason(ended.stderr)}")
     shutil.rmtree(folder / "venv", ignore_errors=True)
     raise NotInstallableError(f"{requirement} cannot be installed: {'; '.join(reasons) or 'venv fails'}")
+
+
+def is_installed(folder: Path) -> bool:
+    """Tell whether the peer is there, whole."""
+    return (folder / "venv" / _MARK).exists()
 
 
 def site_packages(folder: Path) -> Path:

@@ -26,6 +26,13 @@ class ClientMissing(Exception):  # noqa: N818 - a fact about this machine, not a
 
 def python_with(name: str) -> Path:
     """Return a Python that has the packages of ``NAME.lock``; the first time takes a minute or two."""
+    try:
+        return _python_with(name)
+    except (OSError, RuntimeError) as error:
+        raise ClientMissing(f"nowhere to keep it: {error}") from None
+
+
+def _python_with(name: str) -> Path:
     lock = LOCKS / f"{name}.lock"
     made_by = f"{sys.version}\n{sys.base_prefix}\n"
     digest = hashlib.sha256(made_by.encode() + lock.read_bytes()).hexdigest()[:16]

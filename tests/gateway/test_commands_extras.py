@@ -3,50 +3,89 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from importlib.metadata import Distribution
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gateway.commands import extras
 
+PIP = f"{sys.executable} -m pip install"
+
 
 class Installed(Distribution):
-    """As pip leaves it behind: ``url`` of what it was given, None for an index."""
+    """As pip leaves it behind: ``said`` of what it was given, None for an index."""
 
-    def __init__(self, url: str | None) -> None:
-        self.url = url
+    def __init__(self, said: str | None) -> None:
+        self.said = said
 
     def read_text(self, filename: str) -> str | None:
         assert filename == "direct_url.json"
-        return None if self.url is None else json.dumps({"url": self.url, "dir_info": {}})
+        return self.said
 
     def locate_file(self, path: object) -> Path:
         raise AssertionError(path)
 
 
-def test_the_command_names_where_it_came_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A checkout or a wheel by its path, while it is there; else the name on an index."""
-    wheel = tmp_path / "a b" / "edgeway-1-py3-none-any.whl"
+@pytest.fixture
+def came_from(monkeypatch: pytest.MonkeyPatch):
+    def say(said: str | dict[str, Any] | None) -> None:
+        text = json.dumps(said) if isinstance(said, dict) else said
+        monkeypatch.setattr(extras, "distribution", lambda _name: Installed(text))
+
+    return say
+
+
+def test_the_command_names_where_it_came_from(tmp_path: Path, came_from) -> None:
+    """A checkout, editable or not, or a wheel, by its path, whatever is in that."""
+    checkout, wheel = tmp_path / "it's here", tmp_path / "a b" / "edgeway-1-py3-none-any.whl"
+    checkout.mkdir()
     wheel.parent.mkdir()
     wheel.touch()
-    for url, source in (
-        (tmp_path.as_uri(), str(tmp_path)),
-        (wheel.as_uri(), str(wheel)),
-        ((tmp_path / "gone").as_uri(), "edgeway"),
-        ("git+ssh://git@example.com/edgeway.git", "edgeway"),
-        (None, "edgeway"),
+    for said, words in (
+        ({"url": checkout.as_uri(), "dir_info": {}}, [f"{checkout}[models]"]),
+        ({"url": checkout.as_uri(), "dir_info": {"editable": True}}, ["--editable", f"{checkout}[models]"]),
+        ({"url": wheel.as_uri(), "archive_info": {}}, [f"{wheel}[models]"]),
     ):
-        monkeypatch.setattr(extras, "distribution", lambda _name, url=url: Installed(url))
-        assert extras.source() == source
-        assert extras.how_to_install("onnx.helper") == (
-            f"onnx.helper is missing, which the extra `models` brings: pip install '{source}[models]'"
-        )
+        came_from(said)
+        sentence = extras.how_to_install("onnx.helper")
+        assert sentence is not None
+        head, _, command = sentence.partition(": ")
+        assert head == "onnx.helper is missing, which the extra `models` brings"
+        assert shlex.split(command) == [*shlex.split(PIP), *words]
 
 
-def test_a_build_of_onnx_runtime_is_a_choice() -> None:
-    """For CPUs, or for CUDA."""
-    assert "extra `cpu` (or `gpu`" in str(extras.how_to_install("onnxruntime"))
+@pytest.mark.parametrize(
+    "said",
+    [None, "", "no json", {"url": "git+ssh://git@example.com/edgeway.git"}, {"url": "file:///is/gone"}],
+)
+def test_where_that_is_not_known_no_name_of_an_index_is_invented(said, came_from) -> None:
+    """Whoever has that name there may be anybody."""
+    came_from(said)
+
+    sentence = extras.how_to_install("onnx")
+
+    assert sentence is not None
+    assert sentence.endswith("with [models] behind the folder, wheel or address that it came from")
+    assert "edgeway[" not in sentence
+
+
+def test_all_that_a_command_misses_is_named_at_once(tmp_path: Path, came_from, monkeypatch) -> None:
+    """The demo needs two extras: not one sentence after the other."""
+    came_from({"url": tmp_path.as_uri(), "dir_info": {}})
+    monkeypatch.setattr(extras, "find_spec", lambda _name: None)
+
+    assert extras.how_to_install("onnxruntime", "demo") == (
+        "onnxruntime and tritonclient are missing, which the extras `cpu` and `demo` bring"
+        f" (`gpu` instead of `cpu` on a machine with CUDA): {PIP} {shlex.quote(f'{tmp_path}[cpu,demo]')}"
+    )
+    monkeypatch.setattr(extras, "find_spec", lambda _name: object())
+    assert "onnxruntime is missing, which the extra `cpu` brings" in str(
+        extras.how_to_install("onnxruntime", "demo")
+    )
 
 
 def test_what_no_extra_brings_is_not_ours_to_explain() -> None:

@@ -83,16 +83,31 @@ def test_half_made_broken_and_moved_ones_are_made_again(checkout: Checkout) -> N
     """Each with its reason; what was in them is gone."""
 
     def half(folder: Path) -> None:
-        (folder / ".venv" / "installed").unlink()
+        stamp = folder / ".venv" / "installed"
+        said = json.loads(stamp.read_text())
+        stamp.write_text(json.dumps({key: said[key] for key in ("interpreter", "checkout", "folder")}))
+
+    def as_of_before(folder: Path) -> None:
+        """What the Makefile of before left: a stamp with nothing in it."""
+        (folder / ".venv" / "installed").write_text("")
 
     def without_pip(folder: Path) -> None:
-        half(folder)
+        (folder / ".venv" / "installed").unlink()
         shutil.rmtree(next((folder / ".venv" / "lib").glob("python3.*")))
+
+    def spoilt_stamp(folder: Path) -> None:
+        (folder / ".venv" / "installed").write_text('{"interpreter": null}')
 
     def dead(folder: Path) -> None:
         (folder / ".venv" / "bin" / "python").unlink()
 
-    for spoil, reason in ((half, "half made"), (without_pip, "half made"), (dead, "does not start")):
+    for spoil, reason in (
+        (half, "half made"),
+        (as_of_before, "no stamp"),
+        (without_pip, "no stamp"),
+        (spoilt_stamp, "no stamp"),
+        (dead, "does not start"),
+    ):
         checkout.make()
         (checkout.folder / ".venv" / "old").touch()
         spoil(checkout.folder)
@@ -105,16 +120,48 @@ def test_half_made_broken_and_moved_ones_are_made_again(checkout: Checkout) -> N
     assert "of another checkout" in checkout.make()
 
 
-def test_what_is_no_environment_is_not_cleared(checkout: Checkout) -> None:
-    """`make VENV=FOLDER` with a folder of somebody's own."""
-    mine = checkout.folder / "mine"
-    mine.mkdir()
-    (mine / "thesis.txt").touch()
+@pytest.mark.parametrize("name", ["mine", ".venv"])
+@pytest.mark.parametrize("file", ["thesis.txt", "lib/thesis.txt", "pyvenv.cfg"])
+def test_what_make_did_not_make_is_not_cleared(checkout: Checkout, name: str, file: str) -> None:
+    """A folder of somebody's own, an environment among them; only `.venv` may be one that make forgot."""
+    kept = checkout.folder / name / file
+    kept.parent.mkdir(parents=True)
+    kept.touch()
 
-    ended = checkout.run("make", "mine", "a")
+    ended = checkout.run("make", name, "a")
 
-    assert (ended.returncode, "no virtual environment" in ended.stderr) == (1, True)
-    assert (mine / "thesis.txt").exists()
+    if name == ".venv" and file != "thesis.txt":
+        assert ended.returncode == 0
+    else:
+        assert (ended.returncode, "was not made by make" in ended.stderr) == (1, True)
+        assert kept.exists()
+
+
+def test_an_update_that_fails_costs_nothing(checkout: Checkout) -> None:
+    """No network, say: the environment stays, and is brought up to date the next time."""
+    checkout.make()
+    (checkout.folder / ".venv" / "kept").touch()
+    (checkout.folder / "constraints.txt").write_text("# other pins\n")
+    (checkout.folder / "backend.py").write_text("raise OSError('no network')\n")
+    assert checkout.run("make", ".venv", "a").returncode != 0
+
+    (checkout.folder / "backend.py").write_text(BACKEND)
+
+    assert "up to date: a" in checkout.make()
+    assert (checkout.folder / ".venv" / "kept").exists()
+
+
+def test_a_half_made_one_is_its_makers(checkout: Checkout) -> None:
+    """Another Python that comes while it is being made gets a folder of its own."""
+    others = [each for each in pythons.choose([]) if each.version != sys.version_info[:3]]
+    if not others:
+        pytest.skip("there is only one Python on this machine")
+    checkout.make()
+    said = json.loads(checkout.stamp().read_text())
+    checkout.stamp().write_text(json.dumps({key: said[key] for key in ("interpreter", "checkout", "folder")}))
+
+    assert checkout.run("folder", python=others[0].path).stdout.strip() == f".venv-{others[0].name}"
+    assert checkout.run("folder").stdout.strip() == ".venv"
 
 
 def test_each_interpreter_has_its_own(checkout: Checkout) -> None:

@@ -113,7 +113,8 @@ def test_pip_install_of_a_checkout(tmp_path: Path) -> None:
         assert there.edgeway(*command, "--help").returncode == 0
     demo = there.edgeway("demo")
     assert (demo.returncode, "Traceback" in demo.stderr) == (1, False)
-    assert f"extra `demo` brings: pip install '{ROOT}[demo]'" in demo.stderr
+    command = f"{there.bin / 'python'} -m pip install '{ROOT}[demo]'"
+    assert f"extra `demo` brings: {command}" in demo.stderr
 
 
 def test_a_wheel_runs_elsewhere(tmp_path: Path) -> None:

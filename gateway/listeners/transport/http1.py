@@ -280,7 +280,7 @@ class Http1Connection(asyncio.Protocol):
         try:
             return begin(self._application.answer(head, body), self._ledger.loop, self._done)
         except (Exception, asyncio.CancelledError):  # noqa: BLE001 - whatever it is, the client gets an answer
-            # Without a task nobody can have cancelled it: it met a cancellation that was not its own.
+            # Nobody had the call yet who could have cancelled it: it met a cancellation not meant for it.
             _log.exception("an HTTP request failed outside of its application")
             return self._ledger.refusal(head, 500, _INTERNAL)
 
