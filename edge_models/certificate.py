@@ -95,7 +95,7 @@ def load_certificate(path: Path) -> Certificate:
         loaded = msgspec.convert(fields, Certificate)
     except OSError as error:
         raise ValueError(f"certificate {path}: {error.strerror or 'cannot be read'}") from error
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise ValueError(f"certificate {path}: {error}") from error
     if field := loaded.decision.problem():
         raise ValueError(f"certificate {path}: `$.{field}` does not agree with the task and its outputs")

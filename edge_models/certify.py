@@ -69,7 +69,7 @@ _FEW: Final = 20
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Level = Annotated[float, msgspec.Meta(gt=0, lt=1)]
-Count = Annotated[int, msgspec.Meta(ge=0)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=MOST_ROWS)]
 Named = Annotated[str, msgspec.Meta(min_length=1)]
 
 

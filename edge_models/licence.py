@@ -152,18 +152,20 @@ class Licence:
             or not self._central_digest
         ):
             return
+        # Who names no version and who names the one that answered are answered by the same artefact.
+        versions = {version, answer.version} if answer.version else {version}
         if source.digest == self._central_digest:
             self._others.pop(version, None)
-            self._confirmed.add(version)
-            if version in self._suspended:
-                self._suspended.remove(version)
+            self._confirmed |= versions
+            if not self._suspended.isdisjoint(versions):
+                self._suspended -= versions
                 self._say("holds again: central answers as certified", version)
                 self._adopt()
             return
         others = self._others[version] = self._others.get(version, 0) + 1
-        if version not in self._suspended and (source.digest not in self._listed or others >= PATIENCE):
-            self._suspended.add(version)
-            self._confirmed.discard(version)
+        if not versions <= self._suspended and (source.digest not in self._listed or others >= PATIENCE):
+            self._suspended |= versions
+            self._confirmed -= versions
             self._tell("central_digest", version, until=" until central answers as certified")
             self._adopt()
 

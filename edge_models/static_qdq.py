@@ -38,6 +38,8 @@ _QUANTIZED: Final = ("Conv", "Gemm", "MatMul", "Relu", "MaxPool", "AveragePool",
 _SCORERS: Final = ("Gemm", "MatMul", "Add")
 """Layers whose integer kernels can give a float answer; a convolution without its pair would run in float."""
 
+_CLIPPERS: Final = ("Relu", "Clip")
+
 _PREPARATIONS: Final[tuple[tuple[str, dict[str, bool]], ...]] = (
     ("", {}),
     ("symbolic shapes were skipped", {"skip_symbolic_shape": True}),
@@ -123,7 +125,7 @@ class StaticQdq:
             reduce_range=reduce_range,
         )
         proto = onnx.load(draft)
-        _keep_scores_float(proto.graph)
+        _keep_scores_float(proto.graph, _clipped(onnx.load(prepared).graph, proto.graph))
         _restore_signature(proto.graph, original.graph)
         draft.write_bytes(proto.SerializeToString())
         Session(draft)
@@ -155,8 +157,21 @@ def _texts(array: Array) -> Array:
     return texts
 
 
-def _keep_scores_float(graph: Any) -> None:
-    """Cut each Quantize-Dequantize pair between a layer that makes scores and an output or a float node."""
+def _clipped(prepared: Any, graph: Any) -> set[str]:
+    """Return the values that a pair has to clip: the Relu or Clip that did is gone from ``graph``.
+
+    ONNX Runtime drops one whose range starts at 0, for the pair behind it clips as well.
+    """
+    kept = {node.output[0] for node in graph.node if node.op_type in _CLIPPERS}
+    gone = [node for node in prepared.node if node.op_type in _CLIPPERS and node.output[0] not in kept]
+    return {name for node in gone for name in (node.input[0], node.output[0])}
+
+
+def _keep_scores_float(graph: Any, clipped: set[str]) -> None:
+    """Cut each Quantize-Dequantize pair between a layer that makes scores and an output or a float node.
+
+    A pair whose value is one of ``clipped`` stays.
+    """
     makers = {output: node for node in graph.node for output in node.output}
     # A graph inside an If or a Loop uses names of the one around it.
     users = Counter(name for node in every_node(graph) for name in node.input)
@@ -171,6 +186,8 @@ def _keep_scores_float(graph: Any) -> None:
             continue
         maker = makers.get(quantize_node.input[0])
         if maker is None or maker.op_type not in _SCORERS or users[maker.output[0]] != 1:
+            continue
+        if not clipped.isdisjoint((quantize_node.input[0], node.output[0])):
             continue
         (end,) = node.output
         user = next((other for other in graph.node if end in other.input), None)

@@ -131,6 +131,12 @@ def measure_models(
     for run in chain(first, runs):
         check_run(decision, run.outputs, run.rows if are_rows else None)
         one, other = _judge(decision, run.outputs, are_rows=are_rows)
+        if are_rows:
+            # A row is served alone, or among others: it counts as its surer, and as the worse, of both.
+            alone = _alone(sessions[0], run), _alone(sessions[1], run)
+            check_run(decision, alone, run.rows)
+            apart, wrongly = _judge(decision, alone, are_rows=True)
+            one, other = np.fmax(one, apart), other | wrongly
         scores.append(one)
         wrong.append(other)
         is_constant = is_constant and is_one_answer(decision, first[0].outputs[1], run.outputs[1])
@@ -171,6 +177,14 @@ def _first(runs: Iterator[Run]) -> Iterator[Run]:
 def _run(session: Session, feed: Mapping[str, Array]) -> Outputs:
     names = [spec.name for spec in session.outputs]
     return dict(zip(names, session.run(feed), strict=True))
+
+
+def _alone(session: Session, run: Run) -> Outputs:
+    """Return what a model gives to each row of a run by itself."""
+    given = [
+        _run(session, {name: array[i : i + 1] for name, array in run.feed.items()}) for i in range(run.rows)
+    ]
+    return {name: np.concatenate([each[name] for each in given]) for name in given[0]}
 
 
 def _given(sessions: tuple[Session, Session], first: list[tuple[Outputs, Outputs]]) -> Given:

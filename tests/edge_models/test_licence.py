@@ -108,7 +108,7 @@ def test_another_central_model_suspends_the_licence_once(caplog):
     assert not subject.is_valid()
     assert telemetry.events == [CertificateRefused("digits", "central_digest")]
     assert len(caplog.records) == 1
-    assert repr(subject) == "<Licence digits from 0.9 suspended for version ['']>"
+    assert repr(subject) == "<Licence digits from 0.9 suspended for version ['', '1']>"
 
 
 def test_an_older_version_at_central_ends_the_licence_for_that_version_only():
