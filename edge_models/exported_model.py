@@ -8,6 +8,7 @@ to probability, which no tensor protocol carries).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +30,9 @@ _MOST_BYTES: Final = (1 << 31) - 1
 _TOO_LARGE: Final = "{}: is more than 2 GiB with its weights, too large for the one file of an edge model"
 
 _MOST_LABELS: Final = 10
+
+_MOST_NODES: Final = 100_000
+"""The most that local functions may come to. Ten that call the next one ten times come to 10 ** 10."""
 
 
 class ExportedModel(msgspec.Struct, frozen=True):
@@ -73,7 +77,7 @@ def _whole(onnx: Any, model: Any, path: Path, size: int) -> ExportedModel:
     if _take_weights(onnx, model, path):
         size = _size_with_weights(model, path)
     if model.functions:
-        model = onnx.inliner.inline_local_functions(model)
+        model = _without_functions(onnx, model, path)
     found = sorted(_INTEGER & {node.op_type for node in every_node(model.graph)})
     if found:
         raise ValueError(
@@ -81,6 +85,44 @@ def _whole(onnx: Any, model: Any, path: Path, size: int) -> ExportedModel:
         )
     _import_once(model)
     return ExportedModel(model, size, tuple(_without_zip_maps(onnx, model)))
+
+
+def _without_functions(onnx: Any, model: Any, path: Path) -> Any:
+    """Return the model with the nodes of its local functions in place of their calls."""
+    functions = {_key(function.domain, function.name, function): function for function in model.functions}
+    calls = {
+        key: [name for name in _called(function) if name in functions] for key, function in functions.items()
+    }
+    sizes: dict[tuple[str, ...], int] = {}
+    try:
+        for key in TopologicalSorter(calls).static_order():
+            own = sum(1 for _ in every_node(functions[key]))
+            sizes[key] = own + sum(sizes[name] for name in calls[key])
+    except CycleError as error:
+        circle = " calls ".join(f"'{key[1]}'" for key in reversed(error.args[1]))
+        raise ValueError(
+            f"{path}: its local functions call themselves, which ONNX forbids: {circle}"
+        ) from error
+    nodes = sum(sizes.get(name, 0) for name in _called(model.graph))
+    if nodes > _MOST_NODES:
+        raise ValueError(
+            f"{path}: its local functions come to {nodes:,} operators; no more than {_MOST_NODES:,} are taken"
+        )
+    try:
+        return onnx.inliner.inline_local_functions(model)
+    except Exception as error:  # onnx's own errors share no base class
+        told = " ".join(str(error).split())
+        raise ValueError(
+            f"{path}: its local functions cannot be put in place of their calls: {told}"
+        ) from error
+
+
+def _called(graph: Any) -> Iterator[tuple[str, ...]]:
+    return (_key(node.domain, node.op_type, node) for node in every_node(graph))
+
+
+def _key(domain: str, name: str, overloaded: Any) -> tuple[str, ...]:
+    return ("" if domain == "ai.onnx" else domain, name, overloaded.overload)
 
 
 def weighty_layers(onnx: Any, graph: Any) -> list[str]:
@@ -105,9 +147,18 @@ def every_node(graph: Any) -> Iterator[Any]:
     """Yield the nodes of a graph and of the graphs inside them (If, Loop, Scan)."""
     for node in graph.node:
         yield node
-        for attribute in node.attribute:
-            for inner in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
-                yield from every_node(inner)
+        for inner in _inner_graphs(node):
+            yield from every_node(inner)
+
+
+def nesting(graph: Any) -> int:
+    """Return how many graphs deep one lies in another, 0 where no node has one."""
+    return max((1 + nesting(inner) for node in graph.node for inner in _inner_graphs(node)), default=0)
+
+
+def _inner_graphs(node: Any) -> Iterator[Any]:
+    for attribute in node.attribute:
+        yield from (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs)
 
 
 def _every_tensor(graph: Any) -> Iterator[Any]:
@@ -115,8 +166,8 @@ def _every_tensor(graph: Any) -> Iterator[Any]:
     for node in graph.node:
         for attribute in node.attribute:
             yield from (*([attribute.t] if attribute.HasField("t") else ()), *attribute.tensors)
-            for inner in (*([attribute.g] if attribute.HasField("g") else ()), *attribute.graphs):
-                yield from _every_tensor(inner)
+        for inner in _inner_graphs(node):
+            yield from _every_tensor(inner)
 
 
 def _take_weights(onnx: Any, model: Any, path: Path) -> bool:

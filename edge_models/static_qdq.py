@@ -7,7 +7,8 @@ every host sums the same integers. ``session.x64quantprecision=1``, which sessio
 set as well, picks a kernel that cannot saturate where a model was quantized without this.
 
 The scores of the last layer stay float: 8 bits would leave so few values of confidence that a threshold
-could not divide them. For the same reason Softmax and its kin are left alone.
+could not divide them. For the same reason Softmax and its kin are left alone. A Relu behind that layer is
+the exception: ONNX Runtime drops it and lets the rounding to 8 bits clip in its place, so that stays.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from edge_models.exported_model import LAYERS, every_node
+from edge_models.exported_model import LAYERS, every_node, nesting
 from edge_models.sample_feeds import Feeds
 from edge_models.session import Session
 from gateway.core.tensor import Array
@@ -38,7 +39,8 @@ _QUANTIZED: Final = ("Conv", "Gemm", "MatMul", "Relu", "MaxPool", "AveragePool",
 _SCORERS: Final = ("Gemm", "MatMul", "Add")
 """Layers whose integer kernels can give a float answer; a convolution without its pair would run in float."""
 
-_CLIPPERS: Final = ("Relu", "Clip")
+_DEEP: Final = 4
+"""Graphs nested deeper get no symbolic shapes: ONNX Runtime may infer each twice for the one around it."""
 
 _PREPARATIONS: Final[tuple[tuple[str, dict[str, bool]], ...]] = (
     ("", {}),
@@ -98,14 +100,16 @@ class StaticQdq:
             ValueError: when ONNX Runtime cannot quantize it in any way, with its first complaint.
         """
         first: Exception | None = None
-        for what, options in _PREPARATIONS:
+        deep = nesting(original.graph)
+        for what, options in _PREPARATIONS[deep > _DEEP :]:
             try:
                 proto = self._attempt(original, feeds, options, reduce_range=reduce_range)
             except Exception as error:  # noqa: BLE001 - ONNX Runtime's tools raise whatever they stumble over
                 first = first or error
                 continue
-            skipped = f"{what}, since ONNX Runtime failed with them ({first_line(first)})"
-            return proto, skipped if first else ""
+            if first:
+                return proto, f"{what}, since ONNX Runtime failed with them ({first_line(first)})"
+            return proto, f"{what}, since graphs lie {deep} deep in one another" if what else ""
         raise ValueError(f"ONNX Runtime cannot quantize it: {first_line(first)}") from first
 
     def _attempt(self, original: Any, feeds: Feeds, options: dict[str, bool], *, reduce_range: bool) -> Any:
@@ -114,6 +118,10 @@ class StaticQdq:
         # Where it gives up, symbolic shape inference leaves model and weights in the working directory.
         with chdir(self._folder):
             self._toolkit.preprocess(self._folder / FLOAT_MODEL, prepared, **options)
+        float_proto = onnx.load(prepared)
+        apart = _named(_seen_elsewhere(float_proto.graph))
+        if apart:
+            prepared.write_bytes(float_proto.SerializeToString())
         quantization.quantize_static(
             prepared,
             draft,
@@ -122,10 +130,11 @@ class StaticQdq:
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
             op_types_to_quantize=list(_QUANTIZED),
+            nodes_to_exclude=apart,
             reduce_range=reduce_range,
         )
         proto = onnx.load(draft)
-        _keep_scores_float(proto.graph, _clipped(onnx.load(prepared).graph, proto.graph))
+        _keep_scores_float(proto.graph, _clipped(float_proto.graph, proto.graph))
         _restore_signature(proto.graph, original.graph)
         draft.write_bytes(proto.SerializeToString())
         Session(draft)
@@ -157,14 +166,39 @@ def _texts(array: Array) -> Array:
     return texts
 
 
-def _clipped(prepared: Any, graph: Any) -> set[str]:
-    """Return the values that a pair has to clip: the Relu or Clip that did is gone from ``graph``.
+def _seen_elsewhere(graph: Any) -> Iterator[Any]:
+    """Yield each Relu whose input or output is seen where ONNX Runtime does not look when it drops one.
 
-    ONNX Runtime drops one whose range starts at 0, for the pair behind it clips as well.
+    It takes an input that is an output of the graph for the Relu's alone, and clips it; a graph inside an If
+    or a Loop gets what the Relu would have clipped, or looks for a value that is no more.
     """
-    kept = {node.output[0] for node in graph.node if node.op_type in _CLIPPERS}
-    gone = [node for node in prepared.node if node.op_type in _CLIPPERS and node.output[0] not in kept]
-    return {name for node in gone for name in (node.input[0], node.output[0])}
+    outputs = {value.name for value in graph.output}
+    inside = Counter(name for node in every_node(graph) for name in node.input)
+    inside.subtract(Counter(name for node in graph.node for name in node.input))
+    for node in graph.node:
+        if node.op_type == "Relu" and (
+            node.input[0] in outputs or inside[node.input[0]] or inside[node.output[0]]
+        ):
+            yield node
+
+
+def _named(nodes: Iterator[Any]) -> list[str]:
+    """Give nodes names that no other has, by which they can be left out."""
+    names = []
+    for node in nodes:
+        node.name = f"apart:{node.output[0]}"
+        names.append(node.name)
+    return names
+
+
+def _clipped(prepared: Any, graph: Any) -> set[str]:
+    """Return the values that a pair has to clip: the Relu that did is gone from ``graph``.
+
+    ONNX Runtime drops it, for the range starts at 0 and the pair behind it clips as well. The layer before it
+    makes the Relu's output then.
+    """
+    kept = {node.output[0] for node in graph.node if node.op_type == "Relu"}
+    return {node.output[0] for node in prepared.node if node.op_type == "Relu"} - kept
 
 
 def _keep_scores_float(graph: Any, clipped: set[str]) -> None:

@@ -11,7 +11,7 @@ import onnx.inliner
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edge_models.exported_model import every_node, read_exported_model, weighty_layers
+from edge_models.exported_model import every_node, nesting, read_exported_model, weighty_layers
 from tests.edge_models.exported_models import FOLDER, exported, saved
 
 ALL = sorted(path.stem for path in FOLDER.glob("*.onnx"))
@@ -163,24 +163,74 @@ def test_a_zip_map_that_gives_nothing_is_left_to_onnx_runtime(tmp_path: Path) ->
     assert read(saved(model, tmp_path / "damaged.onnx")).notes == ()
 
 
+def calling(path: Path, calls: dict[str, list[str]]) -> Path:
+    """Write a model that calls the first of these local functions; each calls others, or operators."""
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("local", 1)]
+    functions = [
+        helper.make_function("local", name, ["a"], ["b"], chain(called, set(calls), "a", "b"), opsets)
+        for name, called in calls.items()
+    ]
+    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 4]) for name in "xy"]
+    nodes = chain([next(iter(calls))], set(calls), "x", "y")
+    graph = helper.make_graph(nodes, "g", value[:1], value[1:])
+    return saved(helper.make_model(graph, functions=functions, opset_imports=opsets), path)
+
+
+def chain(called: list[str], local: set[str], first: str, last: str) -> list[onnx.NodeProto]:
+    values = [first, *(f"between{i}" for i in range(1, len(called))), last]
+    return [
+        helper.make_node(name, [values[i]], [values[i + 1]], domain="local" if name in local else "")
+        for i, name in enumerate(called)
+    ]
+
+
 def test_local_functions_are_put_in_place(tmp_path: Path) -> None:
     """The quantizer sees operators only."""
-    function = helper.make_function(
-        "local",
-        "Twice",
-        ["a"],
-        ["b"],
-        [helper.make_node("Add", ["a", "a"], ["b"])],
-        [helper.make_opsetid("", 18)],
-    )
-    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 4]) for name in "xy"]
-    graph = helper.make_graph(
-        [helper.make_node("Twice", ["x"], ["y"], domain="local")], "g", value[:1], value[1:]
-    )
-    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("local", 1)]
-    path = saved(helper.make_model(graph, functions=[function], opset_imports=opsets), tmp_path / "f.onnx")
+    path = calling(tmp_path / "f.onnx", {"Outer": ["Inner", "Neg", "Inner"], "Inner": ["Abs"]})
 
-    assert [node.op_type for node in read(path).proto.graph.node] == ["Add"]
+    assert [node.op_type for node in read(path).proto.graph.node] == ["Abs", "Neg", "Abs"]
+
+
+@pytest.mark.parametrize(
+    ("calls", "circle"),
+    [
+        ({"One": ["Neg", "One"]}, "'One' calls 'One'"),
+        (
+            {"One": ["Two"], "Two": ["Abs", "Three"], "Three": ["Two"]},
+            "'(Two' calls 'Three|Three' calls 'Two)",
+        ),
+        ({"Unused": ["Neg"], "One": ["One"]}, "'One' calls 'One'"),
+    ],
+)
+def test_local_functions_that_call_themselves_are_refused(
+    tmp_path: Path, calls: dict[str, list[str]], circle: str
+) -> None:
+    path = calling(tmp_path / "f.onnx", calls)
+
+    with pytest.raises(ValueError, match=rf"f\.onnx: its local functions call themselves, .*: {circle}"):
+        read(path)
+
+
+def test_local_functions_that_come_to_too_much_are_refused(tmp_path: Path) -> None:
+    """Ten lines of ten calls each are ten thousand million operators."""
+    calls = {f"F{i}": [f"F{i + 1}"] * 10 for i in range(9)}
+    path = calling(tmp_path / "f.onnx", {**calls, "F9": ["Neg"] * 10})
+
+    with pytest.raises(
+        ValueError, match=r"f\.onnx: its local functions come to 11,111,111,110 operators; no"
+    ):
+        read(path)
+
+
+def test_local_functions_that_onnx_cannot_put_in_place_are_told(tmp_path: Path) -> None:
+    """It goes a hundred calls deep."""
+    calls = {f"F{i}": [f"F{i + 1}"] for i in range(300)}
+    path = calling(tmp_path / "f.onnx", {**calls, "F300": ["Neg"]})
+
+    with pytest.raises(
+        ValueError, match=r"f\.onnx: its local functions cannot be put in place of their calls: "
+    ):
+        read(path)
 
 
 def test_nodes_inside_nodes_are_seen() -> None:
@@ -190,6 +240,7 @@ def test_nodes_inside_nodes_are_seen() -> None:
     )
 
     assert [node.op_type for node in every_node(outer)] == ["If", "Relu", "Relu"]
+    assert (nesting(inner), nesting(outer)) == (0, 1)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.tools import symbolic_shape_infer
 
 from edge_models.exported_model import read_exported_model
 from edge_models.sample_feeds import Feeds
@@ -151,6 +152,48 @@ def test_what_a_branch_uses_stays(tmp_path: Path) -> None:
 
     assert skipped == ""
     assert integer_layers(proto.graph) == 1
+
+
+@pytest.mark.parametrize(("depth", "skipped"), [(4, False), (5, True), (24, True)])
+def test_graphs_deep_in_one_another_get_no_symbolic_shapes(
+    tmp_path: Path, depth: int, skipped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each level would double the time, to hours here."""
+    inferred: list[str] = []
+    real = symbolic_shape_infer.SymbolicShapeInference._infer_If
+
+    def infer(self, node) -> None:
+        inferred.append(node.op_type)
+        real(self, node)
+
+    monkeypatch.setattr(symbolic_shape_infer.SymbolicShapeInference, "_infer_If", infer)
+    _, told = make(nested(tmp_path / "deep.onnx", depth), tmp_path, load_toolkit())
+
+    assert told == (
+        f"symbolic shapes were skipped, since graphs lie {depth} deep in one another" if skipped else ""
+    )
+    assert bool(inferred) != skipped
+
+
+def nested(path: Path, depth: int) -> Path:
+    """Write a model of one layer with an If behind it, in it another, and so on."""
+    scores = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    simple = helper.make_graph([helper.make_node("Neg", ["scores"], ["y"])], "simple", [], [scores])
+    inner = simple
+    for level in range(depth):
+        choice = helper.make_node("If", ["yes"], ["y"], then_branch=inner, else_branch=simple)
+        inner = helper.make_graph([choice], f"level {level}", [], [scores])
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["rows", "w"], ["scores"]), *inner.node],
+        "deep",
+        [helper.make_tensor_value_info("rows", TensorProto.FLOAT, ["n", 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 4])],
+        [
+            numpy_helper.from_array(np.ones((8, 4), np.float32), "w"),
+            numpy_helper.from_array(np.array(True), "yes"),
+        ],
+    )
+    return saved(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
 
 
 @pytest.mark.parametrize(
