@@ -10,6 +10,7 @@ Nothing is returned that was not compared: both models run over the whole sample
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -36,6 +37,12 @@ from gateway.core.errors import GatewayError
 from gateway.core.tensor import Array
 
 _FEW_ROWS: Final = 100
+
+_EXPORTABLE: Final = re.compile(
+    r"No Op registered for|is not a registered function/op|Could not find an implementation for"
+    r"|Opset \d+ is under development|Type '[^']*' of input parameter"
+)
+"""What ONNX Runtime says of an operator, a version or a type that it lacks: another export has another."""
 
 
 class Quantization(msgspec.Struct, frozen=True):
@@ -143,7 +150,7 @@ class _Work:
             told = str(error).replace(str(file), str(model))
             reason = f": {first_line(error.__cause__)}" if error.__cause__ else ""
             advice = "; export it in float32, for an operator set that ONNX Runtime has"
-            raise ValueError(told + reason + (advice if reason else "")) from error
+            raise ValueError(told + reason + (advice if _EXPORTABLE.search(reason) else "")) from error
         except UnicodeError as error:
             raise ValueError(f"{model}: is damaged: it has names that are no text") from error
 

@@ -9,13 +9,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.progress import Progress
 
 from edge_models.sample_feeds import read_sample
 from gateway.commands.arguments import add_command
+
+_ALIKE: Final = 0.9
+"""An int8 model that agrees in fewer rows is written, with a warning."""
 
 EXAMPLES = """\
   edgeway model quantize --model edge-fp32.onnx --sample train.npy --out edge/digits/2/model.onnx
@@ -86,6 +89,12 @@ def _quantize(model: Path, sample: Path, out: Path) -> int:
     print(f"compared with {model} over {made.rows:,} rows of {sample}:")
     for difference in made.differences:
         print(f"  {difference}")
+    for difference in made.differences:
+        if difference.same is not None and difference.same < _ALIKE:
+            print(
+                f"warning: the int8 model answers otherwise in {1 - difference.same:.1%} of the rows "
+                f"('{difference.name}'): measure it with `edgeway model certify`, or keep the original"
+            )
     return 0
 
 

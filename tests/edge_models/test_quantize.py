@@ -483,6 +483,40 @@ def test_a_model_that_onnx_runtime_cannot_load_is_named_with_its_words(tmp_path:
         quantize(tmp_path / "nonsense.onnx", ROWS)
 
 
+def set_dimension(model: Any) -> None:
+    model.graph.initializer[0].dims[0] = -FEATURES
+
+
+@pytest.mark.parametrize(
+    ("damage", "says", "advised"),
+    [
+        (lambda m: setattr(m.graph.node[0], "op_type", "Nonsense"), "No Op registered for Nonsense", True),
+        (lambda m: setattr(m.opset_import[0], "version", 99), "Opset 99 is under development", True),
+        (lambda m: setattr(m.opset_import[0], "version", 1), "Could not find an implementation", True),
+        (lambda m: m.graph.node.append(m.graph.node[0]), "two nodes with same node name", False),
+        (lambda m: m.graph.node[0].input.__setitem__(0, "answer"), "not acyclic", False),
+        (set_dimension, "Out of bounds dimensions", False),
+        (lambda m: setattr(m.graph.output[0], "name", "none"), "does not exist in the graph", False),
+    ],
+    ids=["operator", "new", "old", "duplicate", "cycle", "dimension", "output"],
+)
+def test_another_export_is_advised_where_it_helps(
+    tmp_path: Path, damage: Any, says: str, advised: bool
+) -> None:
+    """For an operator, a version or a type that ONNX Runtime lacks, not for a graph that is none."""
+    model = onnx.load(write_model(tmp_path / "float.onnx"))
+    damage(model)
+    (tmp_path / "damaged.onnx").write_bytes(model.SerializeToString())
+
+    with pytest.raises(ValueError, match=f"that ONNX Runtime can load .*{says}") as told:
+        quantize(tmp_path / "damaged.onnx", ROWS)
+
+    assert (
+        str(told.value).endswith("; export it in float32, for an operator set that ONNX Runtime has")
+        == advised
+    )
+
+
 def test_an_input_whose_name_is_no_text_is_damage(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """And ONNX Runtime's account of it is not printed."""
     path = tmp_path / "damaged.onnx"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from edge_models.samples import digits
 from edge_models.session import Session
@@ -162,6 +164,52 @@ def test_wrong_files_exit_2_in_one_line(
     assert told.err.count("\n") == 1
     assert told.out == ""
     assert not out.parent.exists()
+
+
+def test_local_functions_that_call_themselves_exit_2_in_one_line(tmp_path: Path, capsys) -> None:
+    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("local", 1)]
+    again = helper.make_node("Again", ["a"], ["b"], domain="local")
+    function = helper.make_function("local", "Again", ["a"], ["b"], [again], opsets)
+    a, b = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 4]) for name in "ab")
+    graph = helper.make_graph([again], "again", [a], [b])
+    model = helper.make_model(graph, functions=[function], opset_imports=opsets)
+    (tmp_path / "again.onnx").write_bytes(model.SerializeToString())
+    np.save(tmp_path / "sample.npy", np.zeros((9, 4), np.float32))
+
+    code = quantize(tmp_path / "again.onnx", tmp_path / "sample.npy", tmp_path / "out.onnx")
+
+    told = capsys.readouterr()
+    assert code == 2
+    assert told.err == (
+        f"edgeway: {tmp_path}/again.onnx: its local functions call themselves, which ONNX forbids: "
+        "'Again' calls 'Again'\n"
+    )
+    assert told.out == ""
+
+
+@pytest.mark.parametrize(("worst_row", "warned"), [(1e4, True), (1, False)])
+def test_answers_that_differ_much_are_warned_of(
+    tmp_path: Path, worst_row: float, warned: bool, capsys
+) -> None:
+    """One row of the sample stretches the range until all others are rounded to next to nothing."""
+    chance = np.random.default_rng(7)
+    weights = chance.normal(size=(32, 32)).astype(np.float32)
+    rows = chance.normal(size=(200, 32)).astype(np.float32)
+    rows[0] *= worst_row
+    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 32]) for name in "xy"]
+    node = helper.make_node("MatMul", ["x", "w"], ["y"])
+    graph = helper.make_graph([node], "g", value[:1], value[1:], [numpy_helper.from_array(weights, "w")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    (tmp_path / "float.onnx").write_bytes(model.SerializeToString())
+    np.save(tmp_path / "sample.npy", rows)
+
+    code = quantize(tmp_path / "float.onnx", tmp_path / "sample.npy", tmp_path / "out.onnx")
+
+    *_, last = capsys.readouterr().out.splitlines()
+    assert code == 0
+    found = re.fullmatch(r"warning: the int8 model answers otherwise in (\S+)% of the rows \('y'\): .*", last)
+    assert bool(found) == warned
+    assert found is None or 50 < float(found[1]) <= 100
 
 
 @pytest.mark.parametrize("place", ["folder", "model", "sample", "below a file", "link to the model"])
