@@ -25,8 +25,9 @@ _CENTRAL_IS_DOWN: Final = frozenset({Fault.UNAVAILABLE, Fault.OVERLOADED, Fault.
 _CONFIDENT: Final = "confident"
 _REFUSED: Final = "refused"
 _UNDECIDED: Final = "undecided"
+_UNSEEN: Final = "unseen"
 _ABSENT: Final = "absent"
-_NOT_ASKED: Final = frozenset({_REFUSED, _UNDECIDED})
+_NOT_ASKED: Final = frozenset({_REFUSED, _UNDECIDED, _UNSEEN})
 """Reasons for which a request is deferred without a run of the edge model."""
 
 _MOST_RESERVED_S: Final = 0.05
@@ -38,7 +39,8 @@ class Cascade:
 
     A request whose model has no licence here, or whose model or version the edge does not hold, goes
     straight on; so does one that must not be computed in this region. One that gets an output for which the
-    certificate does not speak is deferred, however sure the edge is.
+    certificate does not speak is deferred, however sure the edge is, and so is one whose inputs are not of
+    the kind that was measured.
 
     While ``on_central_down`` is ``serve_edge`` the rest gets a slightly earlier deadline than the caller
     gave: what is held back (a tenth of the time left, at most 50 ms) is what it takes to answer from the
@@ -88,18 +90,17 @@ class Cascade:
         licence = self._licences.get(request.model)
         if licence is None or (request.regions is not None and self._region not in request.regions):
             return service(request)
-        if not licence.is_valid(request.version):
-            return self._defer(request, service, licence, None, _REFUSED)
         names = licence.served(request.outputs)
-        if names is None:
-            return self._defer(request, service, licence, None, _UNDECIDED)
+        if barred := _barred(request, licence, names):
+            return self._defer(request, service, licence, None, barred)
         try:
             answered = self._ask_edge(request)
         except GatewayError as error:
             return self._decide(request, service, licence, None, _why(error))
         if not isinstance(answered, Response):
             return self._wait(request, service, licence, answered)
-        return self._decide(request, service, licence, *_judged(answered, names, licence, request.version))
+        spare, reason = _judged(answered, names or (), licence, request.version)
+        return self._decide(request, service, licence, spare, reason)
 
     async def _wait(self, request: Request, service: Service, licence: Licence, edge: Pending) -> Response:
         names = licence.served(request.outputs) or ()
@@ -178,6 +179,15 @@ class Cascade:
             raise error from second
         chosen = _chosen(answer, request.outputs)
         return None if chosen is None else _signed(answer, chosen, certified=False)
+
+
+def _barred(request: Request, licence: Licence, names: tuple[str, ...] | None) -> str:
+    """Return in one word why the edge may not be asked; empty: it may."""
+    if not licence.is_valid(request.version):
+        return _REFUSED
+    if names is None:
+        return _UNDECIDED
+    return "" if licence.fits(request) else _UNSEEN
 
 
 def _why(error: GatewayError) -> str:

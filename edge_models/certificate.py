@@ -14,6 +14,7 @@ import numpy as np
 from edge_models.bound import upper_bound
 from edge_models.certify import DEFER_ALL, THRESHOLDS, Calibration, Named, is_useful
 from edge_models.decision import Decision, Output, Task
+from edge_models.inputs import ROWS, Input
 from gateway.core.tensor import Array
 
 Digest = Annotated[str, msgspec.Meta(pattern="^sha256:[0-9a-f]{64}$")]
@@ -25,19 +26,25 @@ _AGAIN: Final = (
     "it names neither its task nor its outputs, as certificates did before they had to: "
     "run `edgeway model certify` again"
 )
+_UNSEEN: Final = (
+    "it does not say for which inputs it was measured, as certificates did before they had to: "
+    "run `edgeway model certify` again"
+)
 
 
 class Certificate(Calibration, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A calibration, bound to the decision, the artefacts, the kernels and the sample for which it holds.
 
-    ``task``, ``outputs``, ``left_out`` and ``score_output`` are those of a ``Decision``. ``onnxruntime`` is
-    the version that ran both models. ``created`` is ISO 8601 in UTC.
+    ``task``, ``outputs``, ``left_out`` and ``score_output`` are those of a ``Decision``. ``inputs``: what the
+    sample had; a request that has something else is not covered. ``onnxruntime`` is the version that ran both
+    models. ``created`` is ISO 8601 in UTC.
     """
 
     task: Task
     outputs: Annotated[tuple[Output, ...], msgspec.Meta(min_length=1)]
     left_out: tuple[Named, ...]
     score_output: str
+    inputs: Annotated[tuple[Input, ...], msgspec.Meta(min_length=1)]
     model: Named
     edge_digest: Digest
     central_digest: Digest
@@ -47,7 +54,7 @@ class Certificate(Calibration, frozen=True, kw_only=True, forbid_unknown_fields=
     created: Named
 
     @classmethod
-    def of(cls, calibration: Calibration, decision: Decision, **bound: str) -> Certificate:
+    def of(cls, calibration: Calibration, decision: Decision, **bound: Any) -> Certificate:
         """Return what ``calibration`` proves of ``decision``, for the artefacts and the rest in ``bound``.
 
         Raises:
@@ -90,6 +97,8 @@ def load_certificate(path: Path) -> Certificate:
         if isinstance(fields, dict):
             if not fields.keys() & {"task", "outputs"} and "score" in fields:
                 raise ValueError(f"certificate {path}: `$.task` is missing: {_AGAIN}")
+            if "inputs" not in fields and "outputs" in fields:
+                raise ValueError(f"certificate {path}: `$.inputs` is missing: {_UNSEEN}")
             if "threshold" in fields and fields["threshold"] is None:
                 fields["threshold"] = DEFER_ALL  # JSON has no infinity
         loaded = msgspec.convert(fields, Certificate)
@@ -99,6 +108,8 @@ def load_certificate(path: Path) -> Certificate:
         raise ValueError(f"certificate {path}: {error}") from error
     if field := loaded.decision.problem():
         raise ValueError(f"certificate {path}: `$.{field}` does not agree with the task and its outputs")
+    if not _are_sound(loaded.inputs):
+        raise ValueError(f"certificate {path}: `$.inputs` is nothing that a sample can have had")
     if contrary := _unproven(loaded):
         raise ValueError(f"certificate {path}: `$.{contrary}` does not agree with the other numbers")
     return loaded
@@ -159,6 +170,11 @@ def sample_digest(sample: Array | Mapping[str, Array]) -> str:
     digest = hashlib.sha256(f"{little.str}{sample.shape}".encode())
     digest.update(np.ascontiguousarray(sample, little).tobytes())
     return "sha256:" + digest.hexdigest()
+
+
+def _are_sound(inputs: tuple[Input, ...]) -> bool:
+    names = {given.name for given in inputs}
+    return len(names) == len(inputs) and all(ROWS not in given.shape[1:] for given in inputs)
 
 
 def _unproven(certificate: Certificate) -> str | None:

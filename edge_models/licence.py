@@ -9,7 +9,8 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from edge_models.decision import Decision
-from gateway.core.request import CENTRAL, Response
+from edge_models.inputs import Seen
+from gateway.core.request import CENTRAL, Request, Response
 from gateway.core.telemetry import CertificateRefused, Telemetry
 from gateway.core.tensor import BYTES, Array
 
@@ -52,6 +53,7 @@ class Licence:
         decision: what the certificate speaks for; None when there is no certificate.
         threshold: least confidence with which the edge answers; None when there is no valid certificate.
         telemetry: hears of every refusal and suspension, once.
+        seen: the inputs for which the certificate was measured; None: the model takes no others.
         refusal: the certificate's field that differed, or another word why ``threshold`` is None.
         artefacts: those that the certificate is about.
         proof: names the certificate (its digest); empty without one.
@@ -67,6 +69,7 @@ class Licence:
         decision: Decision | None,
         threshold: float | None,
         telemetry: Telemetry,
+        seen: Seen | None = None,
         refusal: str = "missing",
         artefacts: Artefacts = UNCHECKED,
         proof: str = "",
@@ -79,6 +82,7 @@ class Licence:
         self._read = decision.read() if decision else frozenset()
         self._threshold = threshold if decision else None
         self._telemetry = telemetry
+        self._seen = seen
         self._refusal = refusal if self._threshold is None else ""
         self._edge_digest, self._central_digest, self._listed = artefacts
         self._suspended: set[str] = set()
@@ -122,6 +126,10 @@ class Licence:
         if names:
             return names if set(self._names).issuperset(names) else None
         return None if self._decision is None or self._decision.left_out else self._names
+
+    def fits(self, request: Request) -> bool:
+        """Whether the request is of the kind that the certificate was measured on."""
+        return self._seen is None or self._seen.fits(request)
 
     def covers(self, answer: Response) -> bool:
         """Whether every row of the edge's answer, by every output that decides, reaches the threshold."""

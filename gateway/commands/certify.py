@@ -15,6 +15,8 @@ import onnxruntime
 from edge_models.certificate import Certificate, sample_digest
 from edge_models.certify import advice, calibrate, outlook
 from edge_models.decision import Decision
+from edge_models.inputs import ROWS as ANY_ROWS
+from edge_models.inputs import Input
 from edge_models.isa import instruction_set_class
 from edge_models.session import Session
 from gateway.commands.certify_checks import (
@@ -40,11 +42,13 @@ class Measured:
     """What both models gave on a sample: how sure the edge is of each row, and where it is wrong.
 
     ``scores`` is [n]; ``wrong`` is [n, parts]. A model that joins no requests has one of each per run.
+    ``inputs``: of which kind the runs were.
     ``notes`` are for the user.
     """
 
     model: str
     decision: Decision
+    inputs: tuple[Input, ...]
     scores: Array
     wrong: Array
     digests: Mapping[str, str]
@@ -60,6 +64,7 @@ class Measured:
         return Certificate.of(
             proven,
             self.decision,
+            inputs=self.inputs,
             model=self.model,
             instruction_set=instruction_set_class(),
             onnxruntime=onnxruntime.__version__,
@@ -119,7 +124,8 @@ def measure_models(
     check_inputs(*sessions)
     fitted = [Sample(arrays, session.inputs) for session in sessions]
     are_rows = all(session.batchable for session in sessions)
-    runs = _runs(sessions, fitted, ROWS if are_rows else rows_of_a_request(fitted))
+    at_once = ROWS if are_rows else rows_of_a_request(fitted)
+    runs = _runs(sessions, fitted, at_once)
     first = list(_first(runs))
     decision = decide(_given(sessions, [run.outputs for run in first]), wishes or Wishes())
     check_run(decision, first[0].outputs, first[0].rows if are_rows else None)
@@ -147,7 +153,8 @@ def measure_models(
         "sample_digest": sample_digest(arrays),
     }
     told = notes(arrays, fitted[0].rows, is_constant=is_constant)
-    return Measured(name, decision, np.concatenate(scores), np.concatenate(wrong), digests, told)
+    seen = fitted[0].seen(ANY_ROWS if are_rows else at_once)
+    return Measured(name, decision, seen, np.concatenate(scores), np.concatenate(wrong), digests, told)
 
 
 class Run(NamedTuple):

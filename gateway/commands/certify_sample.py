@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 
+from edge_models.inputs import Input, value_digest
 from gateway.core.catalog import TensorSpec
 from gateway.core.tensor import BYTES, Array, Tensor
 
@@ -82,6 +83,17 @@ class Sample:
     def __repr__(self) -> str:
         return f"<Sample of {self.rows} rows, {self.fixed or 'any number'} in a run>"
 
+    def seen(self, rows: int) -> tuple[Input, ...]:
+        """Return what each run of ``rows`` rows (``ROWS``: of any number) has of every input."""
+        of_rows = [
+            Input(name=name, shape=(rows, *array.shape[1:]), digest="") for name, array in self._rows.items()
+        ]
+        constants = [
+            Input(name=name, shape=array.shape, digest=value_digest(Tensor.from_numpy(name, array)))
+            for name, array in self._constants.items()
+        ]
+        return (*of_rows, *constants)
+
     def feeds(self, at_once: int) -> Iterator[tuple[int, dict[str, Array]]]:
         """Cut the sample into runs of ``at_once`` rows; yield how many rows, and the inputs."""
         for start in range(0, self.rows, at_once):
@@ -127,9 +139,9 @@ def _check(array: Array, spec: TensorSpec) -> None:
 
 
 def _as_taken(array: Array) -> Array:
-    """Return texts as the protocol carries them; numbers as they are."""
+    """Return texts as the protocol carries them; numbers in the order of bytes that models run on."""
     if array.dtype.kind not in "US":
-        return array
+        return array.astype(array.dtype.newbyteorder("="), copy=False)
     texts = np.empty(array.size, np.object_)
     texts[:] = [item.encode() if isinstance(item, str) else bytes(item) for item in array.ravel().tolist()]
     return texts.reshape(array.shape)

@@ -24,6 +24,7 @@ from edge_models.certificate import (
 )
 from edge_models.certify import DEFER_ALL, Calibration, certify, is_useful
 from edge_models.decision import Decision
+from edge_models.inputs import Input
 from edge_models.tasks.classification import Multiclass
 from tests.edge_models.test_certify import SCORES, WRONG, binary, calibrated
 
@@ -40,6 +41,7 @@ def bound(calibration: Calibration) -> Certificate:
     return Certificate.of(
         calibration,
         DECISION,
+        inputs=(Input(name="image", shape=(-1, 784), digest=""),),
         model="digits",
         edge_digest="sha256:" + "1" * 64,
         central_digest="sha256:" + "2" * 64,
@@ -97,6 +99,12 @@ Change = Callable[[dict[str, Any]], Any]
         (lambda c: c.update(outputs=[]), r"\$\.outputs"),
         (lambda c: c.pop("outputs"), r"`outputs`"),
         (lambda c: c.pop("n"), r"`n`"),
+        (lambda c: c.pop("inputs"), r"\$\.inputs` is missing: .* run `edgeway model certify` again"),
+        (lambda c: c.update(inputs=[]), r"\$\.inputs"),
+        (lambda c: c["inputs"].append(c["inputs"][0]), r"\$\.inputs"),
+        (lambda c: c["inputs"][0].update(shape=[1, -1]), r"\$\.inputs"),
+        (lambda c: c["inputs"][0].update(shape=[-2]), r"\$\.inputs"),
+        (lambda c: c["inputs"][0].update(digest="sha256:0"), r"\$\.inputs"),
         (lambda c: c["outputs"][0].pop("values"), r"`values` - at `\$\.outputs\[0\]`"),
         (lambda c: c.update(n=c["n"] * 2), r"\$\.upper_bound"),
         (lambda c: c.update(delta=0.01), r"\$\.upper_bound"),
