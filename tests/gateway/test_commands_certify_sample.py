@@ -117,3 +117,16 @@ def test_what_does_not_fit_is_named(arrays: dict[str, np.ndarray], says: str) ->
     """Which input, what is there and what is wanted."""
     with pytest.raises(ValueError, match=says):
         Sample(arrays, [IMAGE, TEXT])
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">i8"])
+def test_numbers_of_the_other_order_of_bytes_are_made_native(tmp_path: Path, dtype: str) -> None:
+    """ONNX Runtime reads the bytes of a big-endian array as if they were little-endian."""
+    values = np.arange(1, 9, dtype=dtype).reshape(4, 2)
+    np.save(tmp_path / "s.npy", values)
+    spec = TensorSpec("x", "FP32" if dtype == ">f4" else "INT64", (-1, 2))
+
+    ((_, feed),) = Sample(load_sample(tmp_path / "s.npy"), [spec]).feeds(4)
+
+    assert feed["x"].dtype.isnative
+    assert feed["x"].tolist() == values.tolist()
