@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from edge_models.licence import Licence
 from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.request import Request, Response
+from gateway.core.request import IGNORED_PARAMETERS, SEQUENCE, Request, Response
 from gateway.core.service import Filter, Pending, Service
 from gateway.core.stepping import in_task
 from gateway.core.telemetry import CascadeDecided, Telemetry
@@ -38,9 +38,10 @@ class Cascade:
     """Answers from the edge what its licence covers, and defers everything else to the service.
 
     A request whose model has no licence here, or whose model or version the edge does not hold, goes
-    straight on; so does one that must not be computed in this region. One that gets an output for which the
-    certificate does not speak is deferred, however sure the edge is, and so is one whose inputs are not of
-    the kind that was measured.
+    straight on; so does one that must not be computed in this region, and one step of a sequence, whose state
+    is central's. One that gets an output for which the certificate does not speak (or another view of it, as
+    the three likeliest classes) is deferred, however sure the edge is, and so is one whose inputs or
+    parameters are not of the kind that was measured.
 
     While ``on_central_down`` is ``serve_edge`` the rest gets a slightly earlier deadline than the caller
     gave: what is held back (a tenth of the time left, at most 50 ms) is what it takes to answer from the
@@ -54,9 +55,9 @@ class Cascade:
         region: where this process stands.
         clock: the clock of deadlines.
         telemetry: hears each decision. ``answered`` and ``deferred`` add up to the requests that the edge
-            model may see; those of a model, version or region that it does not serve, and those that it
-            refuses as invalid, are in neither; ``uncertified`` follows a ``deferred`` that the edge had to
-            answer after all.
+            model may see; those of a model, version or region that it does not serve, those of a sequence,
+            and those that it refuses as invalid, are in neither; ``uncertified`` follows a ``deferred``
+            that the edge had to answer after all.
     """
 
     def __init__(
@@ -89,6 +90,8 @@ class Cascade:
         """
         licence = self._licences.get(request.model)
         if licence is None or (request.regions is not None and self._region not in request.regions):
+            return service(request)
+        if request.parameters and SEQUENCE in request.parameters:
             return service(request)
         names = licence.served(request.outputs)
         if barred := _barred(request, licence, names):
@@ -185,9 +188,10 @@ def _barred(request: Request, licence: Licence, names: tuple[str, ...] | None) -
     """Return in one word why the edge may not be asked; empty: it may."""
     if not licence.is_valid(request.version):
         return _REFUSED
-    if names is None:
+    if names is None or not licence.classifies(request.classes):
         return _UNDECIDED
-    return "" if licence.fits(request) else _UNSEEN
+    # The sample was run without parameters: what a model would make of one is not known.
+    return "" if IGNORED_PARAMETERS.issuperset(request.parameters) and licence.fits(request) else _UNSEEN
 
 
 def _why(error: GatewayError) -> str:

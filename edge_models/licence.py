@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -79,6 +79,7 @@ class Licence:
         self._model = model
         self._decision = decision
         self._names = decision.names() if decision else ()
+        self._classes = decision.classes() if decision else frozenset()
         self._read = decision.read() if decision else frozenset()
         self._threshold = threshold if decision else None
         self._telemetry = telemetry
@@ -126,6 +127,10 @@ class Licence:
         if names:
             return names if set(self._names).issuperset(names) else None
         return None if self._decision is None or self._decision.left_out else self._names
+
+    def classifies(self, classes: Mapping[str, int]) -> bool:
+        """Whether the certificate speaks for what is shown of each output: its likeliest class, if at all."""
+        return all(count == 1 and name in self._classes for name, count in classes.items())
 
     def fits(self, request: Request) -> bool:
         """Whether the request is of the kind that the certificate was measured on."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,7 @@ from gateway.config.settings import load_settings
 from gateway.core.tensor import Array, Tensor
 from tests.edge_models.onnx_models import FLOAT, model, write
 from tests.scenarios.test_certificates import readyz, serve_at_central
-from tests.scenarios.world import World, digits
+from tests.scenarios.world import CONFIDENT, PIXELS, World, digits
 
 CHANCE = np.random.default_rng(5)
 UNSEEN = 'edgeway_cascade_decisions_total{model="digits",outcome="deferred",reason="unseen"}'
@@ -160,3 +163,42 @@ async def test_a_certificate_of_other_inputs_is_refused(tmp_path: Path, change: 
         told = await readyz(world)
 
     assert (told["valid"], told.get("reason")) == (False, "inputs")
+
+
+async def shown(world: World, image: int, count: int, **parameters: object) -> tuple[str, bool]:
+    """Ask over HTTP for the ``count`` likeliest classes (0: the output itself); return who answered, and whether
+    it was kept."""
+    row = PIXELS[image]
+    body: dict[str, Any] = {
+        "inputs": [{"name": digits.INPUT, "datatype": "FP32", "shape": [1, 784], "data": row.tolist()}],
+        "outputs": [{"name": digits.OUTPUT, "parameters": {"classification": count} if count else {}}],
+        "parameters": parameters,
+    }
+    http = world.edge.listening.http
+    assert http is not None
+    url = f"http://127.0.0.1:{http.port}/v2/models/digits/infer"
+    asked = urllib.request.Request(url, json.dumps(body).encode(), {"x-forwarded-for": "81.2.69.142"})
+    with await asyncio.to_thread(urllib.request.urlopen, asked) as response:
+        assert response.headers["x-edgeway-certified"] == "true"
+        return response.headers["x-edgeway-provenance"], len(
+            json.loads(response.read())["outputs"][0]["data"]
+        )
+
+
+async def test_the_likeliest_class_is_the_edges_and_the_three_likeliest_are_centrals(tmp_path: Path) -> None:
+    """Nor does either come out of the cache for the other, asked again or for the first time."""
+    async with World(tmp_path) as world:
+        for _ in range(3):
+            plain, one, three = [await shown(world, CONFIDENT, count) for count in (0, 1, 3)]
+            assert (plain[0].rpartition("=")[2], plain[1]) == ("edge", 10)
+            assert (one[0].rpartition("=")[2], one[1]) == ("edge", 1)
+            assert (three[0].rpartition("=")[2], three[1]) == ("central", 3)
+        assert three[0].startswith("cache")
+
+
+async def test_a_step_of_a_sequence_and_a_parameter_are_centrals(tmp_path: Path) -> None:
+    """However sure the edge is."""
+    async with World(tmp_path) as world:
+        assert (await shown(world, CONFIDENT, 0))[0] == "edge"
+        assert (await shown(world, CONFIDENT, 0, sequence_id=5, sequence_start=True))[0] == "central"
+        assert (await shown(world, CONFIDENT, 0, temperature=0.5))[0] == "central"
