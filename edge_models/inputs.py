@@ -16,6 +16,10 @@ ROWS: Final = -1
 """The dimension along which requests are joined: any number of rows was measured."""
 
 
+MOST: Final = (1 << 63) - 1
+"""The largest dimension that a model can have."""
+
+
 class Input(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the sample had of one input.
 
@@ -24,7 +28,7 @@ class Input(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """
 
     name: Annotated[str, msgspec.Meta(min_length=1)]
-    shape: tuple[Annotated[int, msgspec.Meta(ge=ROWS)], ...]
+    shape: tuple[Annotated[int, msgspec.Meta(ge=ROWS, le=MOST)], ...]
     digest: Annotated[str, msgspec.Meta(pattern="^(sha256:[0-9a-f]{64})?$")]
 
 

@@ -89,6 +89,7 @@ class Licence:
         self._suspended: set[str] = set()
         self._confirmed: set[str] = set()
         self._others: dict[str, int] = {}
+        self._unnamed = ""
         self._certificate, self._proof = proof, proof
         self._changed, self._now = changed, now
         self._told: dict[str, float] = {}
@@ -167,6 +168,10 @@ class Licence:
             return
         # Who names no version and who names the one that answered are answered by the same artefact.
         versions = {version, answer.version} if answer.version else {version}
+        if not version:
+            self._unnamed = answer.version
+        elif version == self._unnamed:
+            versions.add("")
         if source.digest == self._central_digest:
             self._others.pop(version, None)
             self._confirmed |= versions

@@ -27,7 +27,7 @@ class Sequence(Rule, frozen=True, kw_only=True, tag="sequence", forbid_unknown_f
 
     values: Values
     alphabet: Annotated[tuple[str, ...], msgspec.Meta(min_length=2)]
-    blank: Annotated[int, msgspec.Meta(ge=0)]
+    blank: Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]
 
     def differs(self, edge: Array, central: Array) -> Array:
         """The texts differ, or central's row is not finite and spells none."""

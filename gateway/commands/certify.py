@@ -126,6 +126,9 @@ def measure_models(
     are_rows = all(session.batchable for session in sessions)
     at_once = ROWS if are_rows else rows_of_a_request(fitted)
     runs = _runs(sessions, fitted, at_once)
+    # An edge that joins what central does not is measured request by request, and served in company.
+    in_company = sessions[0].batchable and not are_rows
+    company = _company(sessions[0], fitted[0], at_once) if in_company else None
     first = list(_first(runs))
     decision = decide(_given(sessions, [run.outputs for run in first]), wishes or Wishes())
     check_run(decision, first[0].outputs, first[0].rows if are_rows else None)
@@ -137,11 +140,15 @@ def measure_models(
     for run in chain(first, runs):
         check_run(decision, run.outputs, run.rows if are_rows else None)
         one, other = _judge(decision, run.outputs, are_rows=are_rows)
-        if are_rows:
-            # A row is served alone, or among others: it counts as its surer, and as the worse, of both.
-            alone = _alone(sessions[0], run), _alone(sessions[1], run)
-            check_run(decision, alone, run.rows)
-            apart, wrongly = _judge(decision, alone, are_rows=True)
+        if are_rows or company:
+            # What is served alone, or among others, counts as its surer, and as the worse, of both.
+            again = (
+                (_alone(sessions[0], run), _alone(sessions[1], run))
+                if company is None
+                else (next(company), run.outputs[1])
+            )
+            check_run(decision, again, run.rows if are_rows else None)
+            apart, wrongly = _judge(decision, again, are_rows=are_rows)
             one, other = np.fmax(one, apart), other | wrongly
         scores.append(one)
         wrong.append(other)
@@ -184,6 +191,14 @@ def _first(runs: Iterator[Run]) -> Iterator[Run]:
 def _run(session: Session, feed: Mapping[str, Array]) -> Outputs:
     names = [spec.name for spec in session.outputs]
     return dict(zip(names, session.run(feed), strict=True))
+
+
+def _company(session: Session, sample: Sample, rows: int) -> Iterator[Outputs]:
+    """Yield what a model gives to each request of ``rows`` rows when several of them are run at once."""
+    for joined, feed in sample.feeds(rows * max(1, ROWS // rows)):
+        outputs = _run(session, feed)
+        for start in range(0, joined, rows):
+            yield {name: array[start : start + rows] for name, array in outputs.items()}
 
 
 def _alone(session: Session, run: Run) -> Outputs:

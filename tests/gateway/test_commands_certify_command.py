@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from onnx import helper
 
 from edge_models.certificate import load_certificate
 from gateway.__main__ import main
@@ -154,3 +156,32 @@ def test_terms_that_make_no_sense(certify: Certify, flag: str, says: str) -> Non
     assert code == 2
     assert says in err
     assert err.count("\n") == 1
+
+
+def centred(outputs: list[models.Value], *nodes: Any) -> bytes:
+    """image [batch, 4] → what ``nodes`` make of ``centred``: each row less the mean of all rows of the run."""
+    return models.model(
+        [
+            helper.make_node("ReduceMean", ["image"], ["mean"], axes=[0], keepdims=1),
+            helper.make_node("Sub", ["image", "mean"], ["centred"]),
+            *nodes,
+        ],
+        [("image", models.FLOAT, ["batch", 4])],
+        outputs,
+    )
+
+
+def test_labels_that_depend_on_the_rows_beside_a_row(certify: Certify) -> None:
+    """Labels carry no trace of a distance: each row is run alone as well, as clients send it."""
+    label = [("label", models.INT64, ["batch"])]
+    edge = centred(label, helper.make_node("ArgMax", ["centred"], ["label"], axis=1, keepdims=0))
+    central = models.model(
+        [helper.make_node("ArgMax", ["image"], ["label"], axis=1, keepdims=0)],
+        [("image", models.FLOAT, ["batch", 4])],
+        label,
+    )
+
+    code, _, err = certify(edge, central, "--task", "exact")
+
+    assert code == 1
+    assert "no number of rows would do" in err
