@@ -58,13 +58,25 @@ class Certificate(Calibration, frozen=True, kw_only=True, forbid_unknown_fields=
         """Return what ``calibration`` proves of ``decision``, for the artefacts and the rest in ``bound``.
 
         Raises:
-            ValueError: a field is out of its range.
+            ValueError: a field is out of its range, or contradicts another: nobody would load it.
         """
         fields = {**msgspec.structs.asdict(calibration), **msgspec.structs.asdict(decision), **bound}
         try:
-            return msgspec.convert(fields, cls, from_attributes=True)
+            made = msgspec.convert(fields, cls, from_attributes=True)
         except msgspec.ValidationError as error:
             raise ValueError(f"no certificate can say this: {error}") from error
+        if problem := made.problem():
+            raise ValueError(f"no certificate can say this: {problem}")
+        return made
+
+    def problem(self) -> str:
+        """Return in a sentence which field contradicts another; empty: none."""
+        if field := self.decision.problem():
+            return f"`$.{field}` does not agree with the task and its outputs"
+        if not _are_sound(self.inputs):
+            return "`$.inputs` is nothing that a sample can have had"
+        contrary = _unproven(self)
+        return f"`$.{contrary}` does not agree with the other numbers" if contrary else ""
 
     @property
     def decision(self) -> Decision:
@@ -106,12 +118,8 @@ def load_certificate(path: Path) -> Certificate:
         raise ValueError(f"certificate {path}: {error.strerror or 'cannot be read'}") from error
     except (msgspec.MsgspecError, RecursionError) as error:
         raise ValueError(f"certificate {path}: {error}") from error
-    if field := loaded.decision.problem():
-        raise ValueError(f"certificate {path}: `$.{field}` does not agree with the task and its outputs")
-    if not _are_sound(loaded.inputs):
-        raise ValueError(f"certificate {path}: `$.inputs` is nothing that a sample can have had")
-    if contrary := _unproven(loaded):
-        raise ValueError(f"certificate {path}: `$.{contrary}` does not agree with the other numbers")
+    if problem := loaded.problem():
+        raise ValueError(f"certificate {path}: {problem}")
     return loaded
 
 

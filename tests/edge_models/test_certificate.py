@@ -52,6 +52,17 @@ def bound(calibration: Calibration) -> Certificate:
     )
 
 
+def test_what_nobody_would_load_is_not_made() -> None:
+    """A certificate that contradicts itself is refused where it is made, in the words of who loads it."""
+    contrary = msgspec.structs.replace(DECISION, left_out=("probabilities",))
+    fields = msgspec.structs.asdict(bound(calibrated()))
+    own = {name: fields[name] for name in ("inputs", "model", "instruction_set", "onnxruntime", "created")}
+    digests = {name: fields[name] for name in fields if name.endswith("_digest")}
+
+    with pytest.raises(ValueError, match=r"no certificate can say this: `\$\.outputs` does not agree"):
+        Certificate.of(calibrated(), contrary, **own, **digests)
+
+
 # The file
 
 

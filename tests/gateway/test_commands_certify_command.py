@@ -158,30 +158,48 @@ def test_terms_that_make_no_sense(certify: Certify, flag: str, says: str) -> Non
     assert err.count("\n") == 1
 
 
-def centred(outputs: list[models.Value], *nodes: Any) -> bytes:
-    """image [batch, 4] → what ``nodes`` make of ``centred``: each row less the mean of all rows of the run."""
+def labels(*nodes: Any, label: str) -> bytes:
+    """image [batch, 4] → label [batch]: what ``nodes`` make of ``right``, the number of the brightest pixel."""
     return models.model(
-        [
-            helper.make_node("ReduceMean", ["image"], ["mean"], axes=[0], keepdims=1),
-            helper.make_node("Sub", ["image", "mean"], ["centred"]),
-            *nodes,
-        ],
+        [helper.make_node("ArgMax", ["image"], ["right"], axis=1, keepdims=0), *nodes],
         [("image", models.FLOAT, ["batch", 4])],
-        outputs,
+        [(label, models.INT64, ["batch"])],
+        zero=np.int64(0),
+        one=np.int64(1),
     )
 
 
 def test_labels_that_depend_on_the_rows_beside_a_row(certify: Certify) -> None:
-    """Labels carry no trace of a distance: each row is run alone as well, as clients send it."""
-    label = [("label", models.INT64, ["batch"])]
-    edge = centred(label, helper.make_node("ArgMax", ["centred"], ["label"], axis=1, keepdims=0))
-    central = models.model(
-        [helper.make_node("ArgMax", ["image"], ["label"], axis=1, keepdims=0)],
-        [("image", models.FLOAT, ["batch", 4])],
-        label,
+    """Right among others and wrong alone, as clients send them. Labels carry no trace of a distance."""
+    edge = labels(
+        helper.make_node("ArgMin", ["image"], ["wrong"], axis=1, keepdims=0),
+        helper.make_node("Shape", ["image"], ["shape"]),
+        helper.make_node("Gather", ["shape", "zero"], ["rows"]),
+        helper.make_node("Equal", ["rows", "one"], ["alone"]),
+        helper.make_node("Where", ["alone", "wrong", "right"], ["label"]),
+        label="label",
     )
+    central = labels(helper.make_node("Identity", ["right"], ["label"]), label="label")
 
     code, _, err = certify(edge, central, "--task", "exact")
 
     assert code == 1
     assert "no number of rows would do" in err
+
+
+@pytest.mark.parametrize(
+    ("wishes", "said"),
+    [
+        (["--leave-out=label", "--leave-out=label"], "--leave-out names 'label' twice"),
+        (["--output=label=exact", "--output=label=exact"], "--output names 'label' twice"),
+        (["--output=label=exact", "--leave-out=label"], "'label' is both compared and left out"),
+    ],
+)
+def test_outputs_named_twice(tmp_path: Path, certify: Certify, wishes: list[str], said: str) -> None:
+    """What no gateway would load is not written."""
+    model = models.softmax_labelled(WEIGHTS)
+
+    code, _, err = certify(model, model, "--task=multiclass", *wishes)
+
+    assert (code, (tmp_path / "c.json").exists()) == (2, False)
+    assert said in err

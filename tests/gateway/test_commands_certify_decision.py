@@ -120,6 +120,7 @@ def test_what_each_task_is_taken_for_is_told(task: str, output: Array, says: str
             "has 3 symbols, but the alphabet has",
         ),
         ({"p": FRAMES}, {"task": "sequence", "alphabet": ("a", "b"), "blank": 7}, "--blank 7 is no symbol"),
+        ({"p": FRAMES}, {"task": "sequence", "alphabet": ("a", "b"), "blank": -1}, "--blank -1 is no symbol"),
     ],
 )
 def test_what_does_not_fit_is_refused(outputs: dict[str, Array], wishes: dict[str, Any], says: str) -> None:
