@@ -55,7 +55,7 @@ class Wishes:
     relative_tolerance: float | None = None
     cosine: float | None = None
     alphabet: tuple[str, ...] = ()
-    blank: int = 0
+    blank: int | None = None
     score: str | None = None
     score_output: str = ""
 
@@ -247,7 +247,12 @@ def _sequence(name: str, given: Given, wishes: Wishes) -> Output:
             f"which symbols does '{name}' spell? The models carry no alphabet: give one with --alphabet "
             "FILE, one symbol a line"
         )
-    output, blank = given.central[name], wishes.blank
+    if wishes.blank is None and wishes.alphabet:
+        raise ValueError(
+            f"which symbol of '{name}' is CTC's blank? --blank 0 is the first, as most have it, "
+            f"--blank {given.central[name].shape[-1] - 1} the last: another one spells other texts"
+        )
+    output, blank = given.central[name], wishes.blank or 0
     missing = output.shape[2] - len(alphabet) if output.ndim == 3 else 0
     if missing == 2 and " " not in alphabet:
         # PP-OCR's files leave out the space as well, which is the last symbol of the output.
@@ -257,9 +262,7 @@ def _sequence(name: str, given: Given, wishes: Wishes) -> Output:
         alphabet = (*alphabet[:blank], "", *alphabet[blank:])
     if not 0 <= blank < len(alphabet):
         raise ValueError(f"--blank {blank} is no symbol: the alphabet has {len(alphabet)}")
-    return Text(
-        name=name, values=_values(name, given, wishes, _are_rows), alphabet=alphabet, blank=wishes.blank
-    )
+    return Text(name=name, values=_values(name, given, wishes, _are_rows), alphabet=alphabet, blank=blank)
 
 
 def _exact(name: str, _given: Given, _wishes: Wishes) -> Output:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,9 @@ from gateway.core.tensor import BYTES, Array, Tensor
 
 UNNAMED: Final = ""
 """The name of the one array of a .npy file, which is for a model of one input."""
+
+_DAMAGED: Final = (OSError, ValueError, EOFError, OverflowError, RuntimeError, zipfile.BadZipFile, zlib.error)
+"""What numpy and its readers of archives raise where bytes are not what they should be."""
 
 _NUMPYS_OWN: Final = "arr_0"
 """What numpy.savez calls an array that nobody has named."""
@@ -35,7 +39,9 @@ def load_sample(file: Path) -> dict[str, Array]:
             arrays = {UNNAMED: arrays[_NUMPYS_OWN]}
     except FileNotFoundError as error:
         raise ValueError(f"{file}: there is no such file") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except MemoryError as error:
+        raise ValueError(f"{file}: says that it holds more than fits into memory") from error
+    except _DAMAGED as error:
         hint = "; texts are arrays of dtype str, not of objects" if "pickle" in str(error).lower() else ""
         raise ValueError(
             f"{file}: cannot be read as a .npy array of numbers; numpy.save makes one, and numpy.savez a "

@@ -203,3 +203,37 @@ def test_outputs_named_twice(tmp_path: Path, certify: Certify, wishes: list[str]
 
     assert (code, (tmp_path / "c.json").exists()) == (2, False)
     assert said in err
+
+
+def test_a_model_that_masks_a_class_is_like_itself(tmp_path: Path, certify: Certify) -> None:
+    """Its logits of that class are minus infinity in every row."""
+    masked = models.model(
+        [
+            helper.make_node("MatMul", ["image", "weights"], ["all"]),
+            helper.make_node("Add", ["all", "mask"], ["logits"]),
+        ],
+        [("image", models.FLOAT, ["batch", 4])],
+        [("logits", models.FLOAT, ["batch", 3])],
+        weights=WEIGHTS,
+        mask=np.array([0, 0, -np.inf], np.float32),
+    )
+
+    code, out, err = certify(masked, masked, "--task=multiclass")
+
+    assert (code, err) == (0, "")
+    assert "0 of those unlike central" in out
+
+
+@pytest.mark.parametrize("out", ["", "c.npy/c.json"])
+def test_a_bad_out_is_found_before_the_models_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], out: str
+) -> None:
+    """The models are no models: whoever looked at them would say so instead."""
+    sample = tmp_path / "c.npy"
+    np.save(sample, ROWS)
+    flags = [f"--{name}={sample}" for name in ("edge", "central", "sample")]
+
+    code = main(["model", "certify", "--model=m", *flags, f"--out={tmp_path / out}"])
+
+    assert code == 2
+    assert "--out " in capsys.readouterr().err

@@ -130,3 +130,19 @@ def test_numbers_of_the_other_order_of_bytes_are_made_native(tmp_path: Path, dty
 
     assert feed["x"].dtype.isnative
     assert feed["x"].tolist() == values.tolist()
+
+
+def test_damaged_and_lying_files(tmp_path: Path) -> None:
+    """One sentence for what cannot be unpacked, and for a header that tells of more than there can be."""
+    np.savez_compressed(tmp_path / "s.npz", x=np.zeros((400, 4), np.float32))
+    content = bytearray((tmp_path / "s.npz").read_bytes())
+    start = content.find(b"x.npy") + 25
+    content[start : start + 6] = b"\xff" * 6
+    (tmp_path / "s.npz").write_bytes(content)
+    header = b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False, 'shape': (9999999999999, 4), }"
+    (tmp_path / "s.npy").write_bytes(header.ljust(127) + b"\n")
+
+    with pytest.raises(ValueError, match=r"s\.npz: cannot be read as"):
+        load_sample(tmp_path / "s.npz")
+    with pytest.raises(ValueError, match=r"s\.npy: says that it holds more than fits into memory"):
+        load_sample(tmp_path / "s.npy")
