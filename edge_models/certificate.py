@@ -36,8 +36,9 @@ class Certificate(Calibration, frozen=True, kw_only=True, forbid_unknown_fields=
     """A calibration, bound to the decision, the artefacts, the kernels and the sample for which it holds.
 
     ``task``, ``outputs``, ``left_out`` and ``score_output`` are those of a ``Decision``. ``inputs``: what the
-    sample had; a request that has something else is not covered. ``onnxruntime`` is the version that ran both
-    models. ``created`` is ISO 8601 in UTC.
+    sample had; a request that has something else is not covered. ``provider``: ONNX Runtime's name of
+    what ran the edge model. ``onnxruntime`` is the version that ran both models. ``created`` is ISO 8601 in
+    UTC.
     """
 
     task: Task
@@ -50,6 +51,7 @@ class Certificate(Calibration, frozen=True, kw_only=True, forbid_unknown_fields=
     central_digest: Digest
     sample_digest: Digest
     instruction_set: Named
+    provider: Named
     onnxruntime: Named
     created: Named
 
@@ -130,6 +132,7 @@ def mismatch(
     central_digests: tuple[str, ...],
     instruction_set: str,
     onnxruntime: str,
+    provider: str | None = None,
     model: str | None = None,
     max_alpha: float = 1.0,
     max_delta: float = 1.0,
@@ -145,6 +148,7 @@ def mismatch(
         "model": model,
         "edge_digest": edge_digest,
         "instruction_set": instruction_set,
+        "provider": provider,
         "onnxruntime": onnxruntime,
         "sample_digest": sample_digest,
     }

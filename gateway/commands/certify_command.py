@@ -63,6 +63,9 @@ def add_to(group: Any, reported: Callable[[Callable[[], int]], int]) -> None:
     parser.add_argument("--central", required=True, type=Path, metavar="ONNX", help="the central artefact")
     parser.add_argument("--sample", required=True, type=Path, metavar="FILE", help="inputs, .npy or .npz")
     parser.add_argument("--out", required=True, type=Path, metavar="JSON", help="where the certificate goes")
+    parser.add_argument(
+        "--provider", choices=["cpu", "cuda"], default="cpu", help="runs the edge model (cpu)"
+    )
     parser.add_argument("--alpha", type=float, default=0.02, help="most that may differ from central (0.02)")
     parser.add_argument("--delta", type=float, default=0.05, help="risk that the proof is wrong (0.05)")
     _add_decision(parser.add_argument_group("what the same answer is"))
@@ -126,6 +129,7 @@ def _certify(options: argparse.Namespace) -> int:
             options.central,
             sample,
             wishes=wishes,
+            provider=options.provider,
             advance=lambda done: progress.advance(task, done),
         )
     return _conclude(options, measured)

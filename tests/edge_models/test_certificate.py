@@ -47,6 +47,7 @@ def bound(calibration: Calibration) -> Certificate:
         central_digest="sha256:" + "2" * 64,
         sample_digest="sha256:" + "3" * 64,
         instruction_set="x86-avx2",
+        provider="CPUExecutionProvider",
         onnxruntime="1.31.1",
         created="2026-11-21T00:00:00Z",
     )
@@ -56,7 +57,10 @@ def test_what_nobody_would_load_is_not_made() -> None:
     """A certificate that contradicts itself is refused where it is made, in the words of who loads it."""
     contrary = msgspec.structs.replace(DECISION, left_out=("probabilities",))
     fields = msgspec.structs.asdict(bound(calibrated()))
-    own = {name: fields[name] for name in ("inputs", "model", "instruction_set", "onnxruntime", "created")}
+    own = {
+        name: fields[name]
+        for name in ("inputs", "model", "provider", "instruction_set", "onnxruntime", "created")
+    }
     digests = {name: fields[name] for name in fields if name.endswith("_digest")}
 
     with pytest.raises(ValueError, match=r"no certificate can say this: `\$\.outputs` does not agree"):
@@ -200,6 +204,7 @@ def served(certificate: Certificate) -> dict[str, Any]:
         "onnxruntime",
         "model",
         "sample_digest",
+        "provider",
     )
     same: dict[str, Any] = {name: getattr(certificate, name) for name in names}
     return same | {"central_digests": ("sha256:" + "f" * 64, certificate.central_digest)}

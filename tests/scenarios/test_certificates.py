@@ -304,3 +304,13 @@ async def deferred(world: World, start: int, version: str) -> None:
         while await origin(world, number, version=version) != ("central", True):
             number += 1
             await asyncio.sleep(0.02)
+
+
+async def test_a_certificate_of_another_execution_provider_is_refused(tmp_path: Path) -> None:
+    """Sums are rounded otherwise on an accelerator: what was measured there says nothing of the CPU."""
+    proof = msgspec.structs.replace(certificate(), provider="CUDAExecutionProvider")
+    assert certificate().provider == "CPUExecutionProvider"
+
+    async with World(tmp_path, proof=proof) as world:
+        assert await origin(world, CONFIDENT) == ("central", True)
+        assert (await readyz(world))["reason"] == "provider"
