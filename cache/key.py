@@ -2,10 +2,10 @@
 
 Into the hash go the model's identity and the instruction-set class (they change the bits of an
 answer), the scope within which answers may be shared, model and version as asked for, the requested
-outputs, the parameters, and each input's name, datatype, shape and bytes. Two requests for the same
-outputs in another order are two keys, because the answer lists them in the order asked for. The
-order of inputs and of parameters means nothing and is sorted away. The request's id, deadline,
-attempt, trace and address are not in the key.
+outputs, how many of their classes, the parameters, and each input's name, datatype, shape and bytes.
+Two requests for the same outputs in another order are two keys, because the answer lists them in the
+order asked for. The order of inputs and of parameters means nothing and is sorted away. The request's
+id, deadline, attempt, trace and address are not in the key.
 
 The hash is keyed (BLAKE3), so that no tenant can compute a pair of inputs that share a key. All
 fields but the tensor bytes are packed with MessagePack, whose encoding no other value's encoding
@@ -23,25 +23,13 @@ from blake3 import blake3
 from msgspec.msgpack import Encoder
 from msgspec.structs import replace
 
-from gateway.core.request import Parameter, Request
+from gateway.core.request import IGNORED_PARAMETERS, Parameter, Request
 from gateway.core.tensor import Buffer, Tensor
 
 KEY_VERSION: Final = 2
 DEFAULT_SECRET: Final = b"edgeway: answers in this cache are not secret from one another"
 """Keys the hashes where ``key_secret`` is not set: then they tell requests apart, but anyone can
 compute them."""
-
-IGNORED_PARAMETERS: Final = frozenset(
-    {
-        "timeout",
-        "priority",
-        "binary_data_output",
-        "content_type",
-        "headers",
-        "triton_enable_empty_final_response",
-    }
-)
-"""Request parameters that say how to schedule or how to render, never what to compute."""
 
 _Described = tuple[str, str, tuple[int, ...], int]
 
@@ -123,7 +111,7 @@ class RequestHasher:
         if proof is not self._proof:
             self._adopt(proof)
         caller = request.caller
-        fields = (
+        fields: tuple[object, ...] = (
             caller.tenant if self._per_tenant else "",
             caller.residency,
             request.model,
@@ -132,6 +120,9 @@ class RequestHasher:
             _computing(request) if request.parameters else (),
             described,
         )
+        if request.classes:
+            # The edge may answer with the likeliest class by itself, and not with the three likeliest.
+            fields = (*fields, sorted(request.classes.items()))
         digest = self._constant.copy()
         try:
             digest.update(self._pack(fields))

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from edge_models.licence import Licence
 from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.request import Request, Response
+from gateway.core.request import IGNORED_PARAMETERS, SEQUENCE, Request, Response
 from gateway.core.service import Filter, Pending, Service
 from gateway.core.stepping import in_task
 from gateway.core.telemetry import CascadeDecided, Telemetry
@@ -25,8 +25,9 @@ _CENTRAL_IS_DOWN: Final = frozenset({Fault.UNAVAILABLE, Fault.OVERLOADED, Fault.
 _CONFIDENT: Final = "confident"
 _REFUSED: Final = "refused"
 _UNDECIDED: Final = "undecided"
+_UNSEEN: Final = "unseen"
 _ABSENT: Final = "absent"
-_NOT_ASKED: Final = frozenset({_REFUSED, _UNDECIDED})
+_NOT_ASKED: Final = frozenset({_REFUSED, _UNDECIDED, _UNSEEN})
 """Reasons for which a request is deferred without a run of the edge model."""
 
 _MOST_RESERVED_S: Final = 0.05
@@ -37,8 +38,10 @@ class Cascade:
     """Answers from the edge what its licence covers, and defers everything else to the service.
 
     A request whose model has no licence here, or whose model or version the edge does not hold, goes
-    straight on; so does one that must not be computed in this region. One that gets an output for which the
-    certificate does not speak is deferred, however sure the edge is.
+    straight on; so does one that must not be computed in this region, and one step of a sequence, whose state
+    is central's. One that gets an output for which the certificate does not speak (or another view of it, as
+    the three likeliest classes) is deferred, however sure the edge is, and so is one whose inputs or
+    parameters are not of the kind that was measured.
 
     While ``on_central_down`` is ``serve_edge`` the rest gets a slightly earlier deadline than the caller
     gave: what is held back (a tenth of the time left, at most 50 ms) is what it takes to answer from the
@@ -52,9 +55,9 @@ class Cascade:
         region: where this process stands.
         clock: the clock of deadlines.
         telemetry: hears each decision. ``answered`` and ``deferred`` add up to the requests that the edge
-            model may see; those of a model, version or region that it does not serve, and those that it
-            refuses as invalid, are in neither; ``uncertified`` follows a ``deferred`` that the edge had to
-            answer after all.
+            model may see; those of a model, version or region that it does not serve, those of a sequence,
+            and those that it refuses as invalid, are in neither; ``uncertified`` follows a ``deferred``
+            that the edge had to answer after all.
     """
 
     def __init__(
@@ -88,18 +91,19 @@ class Cascade:
         licence = self._licences.get(request.model)
         if licence is None or (request.regions is not None and self._region not in request.regions):
             return service(request)
-        if not licence.is_valid(request.version):
-            return self._defer(request, service, licence, None, _REFUSED)
+        if request.parameters and SEQUENCE in request.parameters:
+            return service(request)
         names = licence.served(request.outputs)
-        if names is None:
-            return self._defer(request, service, licence, None, _UNDECIDED)
+        if barred := _barred(request, licence, names):
+            return self._defer(request, service, licence, None, barred)
         try:
             answered = self._ask_edge(request)
         except GatewayError as error:
             return self._decide(request, service, licence, None, _why(error))
         if not isinstance(answered, Response):
             return self._wait(request, service, licence, answered)
-        return self._decide(request, service, licence, *_judged(answered, names, licence, request.version))
+        spare, reason = _judged(answered, names or (), licence, request.version)
+        return self._decide(request, service, licence, spare, reason)
 
     async def _wait(self, request: Request, service: Service, licence: Licence, edge: Pending) -> Response:
         names = licence.served(request.outputs) or ()
@@ -178,6 +182,16 @@ class Cascade:
             raise error from second
         chosen = _chosen(answer, request.outputs)
         return None if chosen is None else _signed(answer, chosen, certified=False)
+
+
+def _barred(request: Request, licence: Licence, names: tuple[str, ...] | None) -> str:
+    """Return in one word why the edge may not be asked; empty: it may."""
+    if not licence.is_valid(request.version):
+        return _REFUSED
+    if names is None or not licence.classifies(request.classes):
+        return _UNDECIDED
+    # The sample was run without parameters: what a model would make of one is not known.
+    return "" if IGNORED_PARAMETERS.issuperset(request.parameters) and licence.fits(request) else _UNSEEN
 
 
 def _why(error: GatewayError) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from edge_models.bound import upper_bound
 from edge_models.certify import DEFER_ALL, THRESHOLDS, Calibration, Named, is_useful
 from edge_models.decision import Decision, Output, Task
+from edge_models.inputs import ROWS, Input
 from gateway.core.tensor import Array
 
 Digest = Annotated[str, msgspec.Meta(pattern="^sha256:[0-9a-f]{64}$")]
@@ -25,39 +26,59 @@ _AGAIN: Final = (
     "it names neither its task nor its outputs, as certificates did before they had to: "
     "run `edgeway model certify` again"
 )
+_UNSEEN: Final = (
+    "it does not say for which inputs it was measured, as certificates did before they had to: "
+    "run `edgeway model certify` again"
+)
 
 
 class Certificate(Calibration, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A calibration, bound to the decision, the artefacts, the kernels and the sample for which it holds.
 
-    ``task``, ``outputs``, ``left_out`` and ``score_output`` are those of a ``Decision``. ``onnxruntime`` is
-    the version that ran both models. ``created`` is ISO 8601 in UTC.
+    ``task``, ``outputs``, ``left_out`` and ``score_output`` are those of a ``Decision``. ``inputs``: what the
+    sample had; a request that has something else is not covered. ``provider``: ONNX Runtime's name of
+    what ran the edge model. ``onnxruntime`` is the version that ran both models. ``created`` is ISO 8601 in
+    UTC.
     """
 
     task: Task
     outputs: Annotated[tuple[Output, ...], msgspec.Meta(min_length=1)]
     left_out: tuple[Named, ...]
     score_output: str
+    inputs: Annotated[tuple[Input, ...], msgspec.Meta(min_length=1)]
     model: Named
     edge_digest: Digest
     central_digest: Digest
     sample_digest: Digest
     instruction_set: Named
+    provider: Named
     onnxruntime: Named
     created: Named
 
     @classmethod
-    def of(cls, calibration: Calibration, decision: Decision, **bound: str) -> Certificate:
+    def of(cls, calibration: Calibration, decision: Decision, **bound: Any) -> Certificate:
         """Return what ``calibration`` proves of ``decision``, for the artefacts and the rest in ``bound``.
 
         Raises:
-            ValueError: a field is out of its range.
+            ValueError: a field is out of its range, or contradicts another: nobody would load it.
         """
         fields = {**msgspec.structs.asdict(calibration), **msgspec.structs.asdict(decision), **bound}
         try:
-            return msgspec.convert(fields, cls, from_attributes=True)
+            made = msgspec.convert(fields, cls, from_attributes=True)
         except msgspec.ValidationError as error:
             raise ValueError(f"no certificate can say this: {error}") from error
+        if problem := made.problem():
+            raise ValueError(f"no certificate can say this: {problem}")
+        return made
+
+    def problem(self) -> str:
+        """Return in a sentence which field contradicts another; empty: none."""
+        if field := self.decision.problem():
+            return f"`$.{field}` does not agree with the task and its outputs"
+        if not _are_sound(self.inputs):
+            return "`$.inputs` is nothing that a sample can have had"
+        contrary = _unproven(self)
+        return f"`$.{contrary}` does not agree with the other numbers" if contrary else ""
 
     @property
     def decision(self) -> Decision:
@@ -90,6 +111,8 @@ def load_certificate(path: Path) -> Certificate:
         if isinstance(fields, dict):
             if not fields.keys() & {"task", "outputs"} and "score" in fields:
                 raise ValueError(f"certificate {path}: `$.task` is missing: {_AGAIN}")
+            if "inputs" not in fields and "outputs" in fields:
+                raise ValueError(f"certificate {path}: `$.inputs` is missing: {_UNSEEN}")
             if "threshold" in fields and fields["threshold"] is None:
                 fields["threshold"] = DEFER_ALL  # JSON has no infinity
         loaded = msgspec.convert(fields, Certificate)
@@ -97,10 +120,8 @@ def load_certificate(path: Path) -> Certificate:
         raise ValueError(f"certificate {path}: {error.strerror or 'cannot be read'}") from error
     except (msgspec.MsgspecError, RecursionError) as error:
         raise ValueError(f"certificate {path}: {error}") from error
-    if field := loaded.decision.problem():
-        raise ValueError(f"certificate {path}: `$.{field}` does not agree with the task and its outputs")
-    if contrary := _unproven(loaded):
-        raise ValueError(f"certificate {path}: `$.{contrary}` does not agree with the other numbers")
+    if problem := loaded.problem():
+        raise ValueError(f"certificate {path}: {problem}")
     return loaded
 
 
@@ -111,6 +132,7 @@ def mismatch(
     central_digests: tuple[str, ...],
     instruction_set: str,
     onnxruntime: str,
+    provider: str | None = None,
     model: str | None = None,
     max_alpha: float = 1.0,
     max_delta: float = 1.0,
@@ -126,6 +148,7 @@ def mismatch(
         "model": model,
         "edge_digest": edge_digest,
         "instruction_set": instruction_set,
+        "provider": provider,
         "onnxruntime": onnxruntime,
         "sample_digest": sample_digest,
     }
@@ -159,6 +182,11 @@ def sample_digest(sample: Array | Mapping[str, Array]) -> str:
     digest = hashlib.sha256(f"{little.str}{sample.shape}".encode())
     digest.update(np.ascontiguousarray(sample, little).tobytes())
     return "sha256:" + digest.hexdigest()
+
+
+def _are_sound(inputs: tuple[Input, ...]) -> bool:
+    names = {given.name for given in inputs}
+    return len(names) == len(inputs) and all(ROWS not in given.shape[1:] for given in inputs)
 
 
 def _unproven(certificate: Certificate) -> str | None:

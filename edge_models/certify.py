@@ -199,14 +199,14 @@ def advice(scores: Array, wrong: Array, *, alpha: float, delta: float) -> str:
         )
     place = safe[-1]
     seen, share = int(errors[place]), answered[place] / n
-    needed = (
-        rows_needed(seen, n, alpha=alpha, delta=delta) or 0,
-        math.ceil((rows_needed(seen, int(answered[place]), alpha=most, delta=delta) or 0) / share),
-    )
-    return (
-        f"{max(1, *(rows - n for rows in needed))} more rows would do at the rate seen: {seen} of the "
-        f"{answered[place]} rows with a score >= {grid[place]:.6g} are unlike central"
-    )
+    what = f"{seen} of the {answered[place]} rows with a score >= {grid[place]:.6g} are unlike central"
+    of_all = rows_needed(seen, n, alpha=alpha, delta=delta)
+    of_answered = rows_needed(seen, int(answered[place]), alpha=most, delta=delta)
+    if of_all is None or of_answered is None:
+        return f"not even {MOST_ROWS:,} rows would do at the rate seen: {what}"
+    more = max(1, of_all - n, math.ceil(of_answered / share) - n)
+    rows = "row" if more == 1 else "rows"
+    return f"{more} more {rows} would do at the rate seen: {what}"
 
 
 def outlook(scores: Array, wrong: Array, found: Calibration) -> str:

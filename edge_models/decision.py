@@ -40,6 +40,10 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Return the outputs that decide, in the order of a certified answer."""
         return tuple(rule.name for rule in self.outputs)
 
+    def classes(self) -> frozenset[str]:
+        """Return the outputs of which the likeliest class is what decides."""
+        return frozenset(rule.name for rule in self.outputs if isinstance(rule, Multiclass))
+
     def read(self) -> frozenset[str]:
         """Return the outputs that scoring looks at."""
         return frozenset(self.names()) | ({self.score_output} if self.score_output else set())

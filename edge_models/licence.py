@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from edge_models.decision import Decision
-from gateway.core.request import CENTRAL, Response
+from edge_models.inputs import Seen
+from gateway.core.request import CENTRAL, Request, Response
 from gateway.core.telemetry import CertificateRefused, Telemetry
 from gateway.core.tensor import BYTES, Array
 
@@ -52,6 +53,7 @@ class Licence:
         decision: what the certificate speaks for; None when there is no certificate.
         threshold: least confidence with which the edge answers; None when there is no valid certificate.
         telemetry: hears of every refusal and suspension, once.
+        seen: the inputs for which the certificate was measured; None: the model takes no others.
         refusal: the certificate's field that differed, or another word why ``threshold`` is None.
         artefacts: those that the certificate is about.
         proof: names the certificate (its digest); empty without one.
@@ -67,6 +69,7 @@ class Licence:
         decision: Decision | None,
         threshold: float | None,
         telemetry: Telemetry,
+        seen: Seen | None = None,
         refusal: str = "missing",
         artefacts: Artefacts = UNCHECKED,
         proof: str = "",
@@ -76,14 +79,17 @@ class Licence:
         self._model = model
         self._decision = decision
         self._names = decision.names() if decision else ()
+        self._classes = decision.classes() if decision else frozenset()
         self._read = decision.read() if decision else frozenset()
         self._threshold = threshold if decision else None
         self._telemetry = telemetry
+        self._seen = seen
         self._refusal = refusal if self._threshold is None else ""
         self._edge_digest, self._central_digest, self._listed = artefacts
         self._suspended: set[str] = set()
         self._confirmed: set[str] = set()
         self._others: dict[str, int] = {}
+        self._unnamed = ""
         self._certificate, self._proof = proof, proof
         self._changed, self._now = changed, now
         self._told: dict[str, float] = {}
@@ -123,6 +129,14 @@ class Licence:
             return names if set(self._names).issuperset(names) else None
         return None if self._decision is None or self._decision.left_out else self._names
 
+    def classifies(self, classes: Mapping[str, int]) -> bool:
+        """Whether the certificate speaks for what is shown of each output: its likeliest class, if at all."""
+        return all(count == 1 and name in self._classes for name, count in classes.items())
+
+    def fits(self, request: Request) -> bool:
+        """Whether the request is of the kind that the certificate was measured on."""
+        return self._seen is None or self._seen.fits(request)
+
     def covers(self, answer: Response) -> bool:
         """Whether every row of the edge's answer, by every output that decides, reaches the threshold."""
         if self._threshold is None or (self._edge_digest and answer.provenance.digest != self._edge_digest):
@@ -154,6 +168,10 @@ class Licence:
             return
         # Who names no version and who names the one that answered are answered by the same artefact.
         versions = {version, answer.version} if answer.version else {version}
+        if not version:
+            self._unnamed = answer.version
+        elif version == self._unnamed:
+            versions.add("")
         if source.digest == self._central_digest:
             self._others.pop(version, None)
             self._confirmed |= versions

@@ -11,7 +11,7 @@ from edge_models.confidence import MEASURES, SLACK
 from edge_models.tasks.probabilities import (
     Values,
     are_probabilities,
-    is_finite,
+    names_one,
     sigmoid,
     softmax,
     some,
@@ -38,9 +38,9 @@ class Multiclass(Rule, frozen=True, kw_only=True, tag="multiclass", forbid_unkno
     values: Values
 
     def differs(self, edge: Array, central: Array) -> Array:
-        """The likeliest class differs, or central's row is not finite and names none."""
+        """The likeliest class differs, or central's row names none: it has NaN, or no finite maximum."""
         differ = edge.argmax(axis=1) != central.argmax(axis=1)
-        both: Array = (differ | ~is_finite(central))[:, np.newaxis]
+        both: Array = (differ | ~names_one(central))[:, np.newaxis]
         return both
 
     def scores(self, output: Array, score: str) -> Array:

@@ -73,6 +73,12 @@ def is_finite(output: Array) -> Array:
     return every(np.isfinite(rows))
 
 
+def names_one(output: Array) -> Array:
+    """Return ``bool``, along the last axis: one is the likeliest. Minus infinity is what masks write."""
+    best = output.max(axis=-1)  # NaN, where there is one
+    return np.asarray(np.isfinite(best))
+
+
 def where(sound: Array, score: Array | float = 1.0) -> Array:
     """Return ``float64``: the score where it is sound, else NaN."""
     scores: Array = np.where(sound, score, np.nan)

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from edge_models.confidence import MEASURES
-from edge_models.tasks.probabilities import Values, is_finite, softmax, sum_to_one
+from edge_models.tasks.probabilities import Values, names_one, softmax, sum_to_one
 from edge_models.tasks.rule import Rule
 from gateway.core.tensor import Array
 
@@ -27,13 +27,13 @@ class Sequence(Rule, frozen=True, kw_only=True, tag="sequence", forbid_unknown_f
 
     values: Values
     alphabet: Annotated[tuple[str, ...], msgspec.Meta(min_length=2)]
-    blank: Annotated[int, msgspec.Meta(ge=0)]
+    blank: Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]
 
     def differs(self, edge: Array, central: Array) -> Array:
-        """The texts differ, or central's row is not finite and spells none."""
+        """The texts differ, or central's row spells none: a frame has NaN, or no finite maximum."""
         own, theirs = self.decode(edge), self.decode(central)
         differ = np.array([one != other for one, other in zip(own, theirs, strict=True)], np.bool_)
-        both: Array = (differ | ~is_finite(central))[:, np.newaxis]
+        both: Array = (differ | ~names_one(central).all(axis=1))[:, np.newaxis]
         return both
 
     def decode(self, output: Array) -> list[str]:
@@ -65,7 +65,7 @@ class Sequence(Rule, frozen=True, kw_only=True, tag="sequence", forbid_unknown_f
 
     def __str__(self) -> str:
         how = ", softmax applied" if self.values == "logits" else ""
-        return f"sequence of {len(self.alphabet)} symbols{how}"
+        return f"sequence of {len(self.alphabet)} symbols, of which number {self.blank} is the blank{how}"
 
     def _text(self, symbols: Array) -> str:
         firsts = symbols[_starts(symbols)].tolist()

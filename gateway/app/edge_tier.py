@@ -15,6 +15,7 @@ import onnxruntime
 
 from edge_models.certificate import Certificate, load_certificate, mismatch
 from edge_models.certify import DEFER_ALL
+from edge_models.inputs import Seen, are_of
 from edge_models.isa import instruction_set_class
 from edge_models.licence import Artefacts, Licence
 from edge_models.predictor import Predictor
@@ -37,7 +38,9 @@ _REASONS: Final[dict[str, str]] = {
     "edge_digest": "the edge serves another artefact than was certified",
     "central_digest": "the route names, or central answers with, another artefact than was certified",
     "instruction_set": "it was made on another kind of machine",
+    "provider": "it was made with the edge model on another execution provider (CPU, CUDA)",
     "onnxruntime": "it was made with another version of ONNX Runtime",
+    "inputs": "the edge model's inputs are not those that were certified",
     "outputs": "the edge model's outputs are not those that were certified",
     "coverage": "it proves no threshold safe",
     "alpha": "it allows more risk than `models.max_alpha`",
@@ -157,12 +160,14 @@ class Models:
 
     def _licence(self, model: Model, central_digests: tuple[str, ...]) -> Licence:
         certificate = self.certificates[model.name]
-        proof, central_digest, threshold, decision = "", "", None, None
+        proof, central_digest, threshold, decision, seen = "", "", None, None, None
         if isinstance(certificate, Unusable):
             refusal = certificate.word
         else:
             refusal = self._refusal(certificate, model, central_digests) or ""
-            threshold = None if refusal else certificate.threshold
+            if not refusal:
+                threshold = certificate.threshold
+                seen = Seen(certificate.inputs, model.spec.inputs) or None
             decision, central_digest = certificate.decision, certificate.central_digest
             proof = sha256(msgspec.json.encode(certificate)).hexdigest()
         # With the artefact: another file that is loaded under the same certificate has another licence.
@@ -172,6 +177,7 @@ class Models:
                 model.name,
                 decision=decision,
                 threshold=threshold,
+                seen=seen,
                 refusal=refusal,
                 artefacts=Artefacts(model.session.digest, central_digest, frozenset(central_digests)),
                 proof=proof,
@@ -190,6 +196,7 @@ class Models:
             edge_digest=model.session.digest,
             central_digests=central_digests,
             instruction_set=self.instruction_set,
+            provider=model.session.providers[0],
             onnxruntime=onnxruntime.__version__,
             model=model.name,
             max_alpha=self.settings.max_alpha,
@@ -199,6 +206,8 @@ class Models:
             return field
         if not certificate.decision.read() <= {output.name for output in model.spec.outputs}:
             return "outputs"
+        if not are_of(certificate.inputs, model.spec.inputs, joined=model.session.batchable):
+            return "inputs"
         return "coverage" if certificate.threshold == DEFER_ALL else None
 
 

@@ -15,8 +15,11 @@ import onnxruntime
 from edge_models.certificate import Certificate, sample_digest
 from edge_models.certify import advice, calibrate, outlook
 from edge_models.decision import Decision
+from edge_models.inputs import ROWS as ANY_ROWS
+from edge_models.inputs import Input
 from edge_models.isa import instruction_set_class
-from edge_models.session import Session
+from edge_models.session import Session, choose_providers
+from edge_models.settings import Provider
 from gateway.commands.certify_checks import (
     check_alone,
     check_inputs,
@@ -40,14 +43,17 @@ class Measured:
     """What both models gave on a sample: how sure the edge is of each row, and where it is wrong.
 
     ``scores`` is [n]; ``wrong`` is [n, parts]. A model that joins no requests has one of each per run.
+    ``inputs``: of which kind the runs were. ``provider``: what the edge model ran on.
     ``notes`` are for the user.
     """
 
     model: str
     decision: Decision
+    inputs: tuple[Input, ...]
     scores: Array
     wrong: Array
     digests: Mapping[str, str]
+    provider: str
     notes: tuple[str, ...] = ()
 
     def certify(self, *, alpha: float, delta: float) -> Certificate:
@@ -60,8 +66,10 @@ class Measured:
         return Certificate.of(
             proven,
             self.decision,
+            inputs=self.inputs,
             model=self.model,
             instruction_set=instruction_set_class(),
+            provider=self.provider,
             onnxruntime=onnxruntime.__version__,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             **self.digests,
@@ -103,11 +111,13 @@ def measure_models(
     sample: Array | Mapping[str, Array],
     *,
     wishes: Wishes | None = None,
+    provider: Provider = "cpu",
     advance: Callable[[int], None] = lambda _rows: None,
 ) -> Measured:
     """Run both models over ``sample``: one array [n, ...], or one per input.
 
-    ``advance`` hears how many rows both models have run, of the rows of the sample.
+    ``provider`` runs the edge model, the CPU central. ``advance`` hears how many rows both models have run,
+    of the rows of the sample.
 
     Raises:
         ModelError: when a model cannot be loaded.
@@ -115,39 +125,37 @@ def measure_models(
         ValueError: when the sample does not fit, or it is not certain what to compare.
     """
     arrays = sample if isinstance(sample, Mapping) else {UNNAMED: sample}
-    sessions = Session(edge), Session(central)
-    check_inputs(*sessions)
-    fitted = [Sample(arrays, session.inputs) for session in sessions]
-    are_rows = all(session.batchable for session in sessions)
-    runs = _runs(sessions, fitted, ROWS if are_rows else rows_of_a_request(fitted))
+    trial = _Trial((_loaded(edge, provider), Session(central)), arrays)
+    runs = trial.runs()
     first = list(_first(runs))
-    decision = decide(_given(sessions, [run.outputs for run in first]), wishes or Wishes())
-    check_run(decision, first[0].outputs, first[0].rows if are_rows else None)
-    if are_rows:
-        check_alone(decision, sessions[0], first[0].feed, first[0].outputs[0])
+    decision = decide(_given(trial.sessions, [run.outputs for run in first]), wishes or Wishes())
+    trial.check(decision, first[0])
     scores: list[Array] = []
     wrong: list[Array] = []
     is_constant = True
     for run in chain(first, runs):
-        check_run(decision, run.outputs, run.rows if are_rows else None)
-        one, other = _judge(decision, run.outputs, are_rows=are_rows)
-        if are_rows:
-            # A row is served alone, or among others: it counts as its surer, and as the worse, of both.
-            alone = _alone(sessions[0], run), _alone(sessions[1], run)
-            check_run(decision, alone, run.rows)
-            apart, wrongly = _judge(decision, alone, are_rows=True)
-            one, other = np.fmax(one, apart), other | wrongly
+        one, other = trial.judge(decision, run)
         scores.append(one)
         wrong.append(other)
         is_constant = is_constant and is_one_answer(decision, first[0].outputs[1], run.outputs[1])
         advance(run.rows)
-    digests = {
-        "edge_digest": sessions[0].digest,
-        "central_digest": sessions[1].digest,
-        "sample_digest": sample_digest(arrays),
-    }
-    told = notes(arrays, fitted[0].rows, is_constant=is_constant)
-    return Measured(name, decision, np.concatenate(scores), np.concatenate(wrong), digests, told)
+    return Measured(
+        name,
+        decision,
+        trial.seen(),
+        np.concatenate(scores),
+        np.concatenate(wrong),
+        {**trial.digests(), "sample_digest": sample_digest(arrays)},
+        trial.sessions[0].providers[0],
+        notes(arrays, trial.rows, is_constant=is_constant),
+    )
+
+
+def _loaded(edge: Path, provider: Provider) -> Session:
+    available = onnxruntime.get_available_providers()
+    session = Session(edge, providers=choose_providers([provider, "cpu"], available, provider))
+    session.require(provider)
+    return session
 
 
 class Run(NamedTuple):
@@ -158,10 +166,66 @@ class Run(NamedTuple):
     outputs: tuple[Outputs, Outputs]
 
 
-def _runs(sessions: tuple[Session, Session], samples: list[Sample], at_once: int) -> Iterator[Run]:
-    feeds = zip(*(sample.feeds(at_once) for sample in samples), strict=True)
-    for (rows, for_edge), (_, for_central) in feeds:
-        yield Run(rows, for_edge, (_run(sessions[0], for_edge), _run(sessions[1], for_central)))
+class _Trial:
+    """Both models over one sample: run by run where both join requests, else request by request.
+
+    Raises:
+        ValueError: when the sample does not fit the models, or they do not fit each other.
+    """
+
+    def __init__(self, sessions: tuple[Session, Session], arrays: Mapping[str, Array]) -> None:
+        check_inputs(*sessions)
+        self.sessions = sessions
+        self._samples = [Sample(arrays, session.inputs) for session in sessions]
+        self.rows = self._samples[0].rows
+        self._are_rows = all(session.batchable for session in sessions)
+        self._at_once = ROWS if self._are_rows else rows_of_a_request(self._samples)
+        # An edge that joins what central does not is run request by request, and served in company.
+        in_company = sessions[0].batchable and not self._are_rows
+        self._company = self._companies() if in_company else None
+
+    def runs(self) -> Iterator[Run]:
+        """Run both models."""
+        feeds = zip(*(sample.feeds(self._at_once) for sample in self._samples), strict=True)
+        for (rows, for_edge), (_, for_central) in feeds:
+            yield Run(rows, for_edge, (_run(self.sessions[0], for_edge), _run(self.sessions[1], for_central)))
+
+    def check(self, decision: Decision, first: Run) -> None:
+        """Check on the first run that the edge answers a row alone as it does among others."""
+        check_run(decision, first.outputs, first.rows if self._are_rows else None)
+        if self._are_rows:
+            check_alone(decision, self.sessions[0], first.feed, first.outputs[0])
+
+    def judge(self, decision: Decision, run: Run) -> tuple[Array, Array]:
+        """Return the scores and the disagreements of one run; runs are judged in their order.
+
+        What is served alone, or among others, counts as its surer, and as the worse, of both.
+        """
+        outputs = [run.outputs]
+        if self._are_rows:
+            outputs.append((_alone(self.sessions[0], run), _alone(self.sessions[1], run)))
+        elif self._company is not None:
+            outputs.append((next(self._company), run.outputs[1]))
+        judged = []
+        for pair in outputs:
+            check_run(decision, pair, run.rows if self._are_rows else None)
+            judged.append(_judge(decision, pair, are_rows=self._are_rows))
+        return np.fmax.reduce([one for one, _ in judged]), np.logical_or.reduce([each for _, each in judged])
+
+    def seen(self) -> tuple[Input, ...]:
+        """Return of which kind the runs are."""
+        return self._samples[0].seen(ANY_ROWS if self._are_rows else self._at_once)
+
+    def digests(self) -> dict[str, str]:
+        """Return the models' digests."""
+        return {"edge_digest": self.sessions[0].digest, "central_digest": self.sessions[1].digest}
+
+    def _companies(self) -> Iterator[Outputs]:
+        """Yield what the edge gives to each request when several of them are run at once."""
+        for joined, feed in self._samples[0].feeds(self._at_once * max(1, ROWS // self._at_once)):
+            outputs = _run(self.sessions[0], feed)
+            for start in range(0, joined, self._at_once):
+                yield {name: array[start : start + self._at_once] for name, array in outputs.items()}
 
 
 def _first(runs: Iterator[Run]) -> Iterator[Run]:

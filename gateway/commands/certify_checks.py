@@ -133,5 +133,6 @@ def _copies(arrays: Mapping[str, Array], rows: int) -> int:
 def _distance(one: Array, other: Array) -> float:
     if one.shape != other.shape:
         return np.inf
-    apart = np.abs(one - other)
+    with np.errstate(invalid="ignore"):  # infinity less infinity
+        apart = np.abs(one - other)
     return float(apart[np.isfinite(apart)].max(initial=0.0))

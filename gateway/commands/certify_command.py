@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -62,6 +63,9 @@ def add_to(group: Any, reported: Callable[[Callable[[], int]], int]) -> None:
     parser.add_argument("--central", required=True, type=Path, metavar="ONNX", help="the central artefact")
     parser.add_argument("--sample", required=True, type=Path, metavar="FILE", help="inputs, .npy or .npz")
     parser.add_argument("--out", required=True, type=Path, metavar="JSON", help="where the certificate goes")
+    parser.add_argument(
+        "--provider", choices=["cpu", "cuda"], default="cpu", help="runs the edge model (cpu)"
+    )
     parser.add_argument("--alpha", type=float, default=0.02, help="most that may differ from central (0.02)")
     parser.add_argument("--delta", type=float, default=0.05, help="risk that the proof is wrong (0.05)")
     _add_decision(parser.add_argument_group("what the same answer is"))
@@ -93,7 +97,10 @@ def _add_decision(group: Any) -> None:
         "--alphabet", type=Path, metavar="FILE", help="sequence: one symbol a line (the model's)"
     )
     group.add_argument(
-        "--blank", type=int, default=0, metavar="N", help="sequence: number of CTC's blank (0)"
+        "--blank",
+        type=int,
+        metavar="N",
+        help="sequence: number of CTC's blank; with --alphabet it must be said",
     )
 
 
@@ -110,6 +117,7 @@ def _certify(options: argparse.Namespace) -> int:
 
     sample = load_sample(options.sample)
     wishes = _wishes(options)
+    _check_out(options.out)
     # Where nobody looks on, not even its last newline may come between the lines that are read.
     console = Console(stderr=True)
     with Progress(transient=True, console=console, disable=not console.is_terminal) as progress:
@@ -121,9 +129,19 @@ def _certify(options: argparse.Namespace) -> int:
             options.central,
             sample,
             wishes=wishes,
+            provider=options.provider,
             advance=lambda done: progress.advance(task, done),
         )
     return _conclude(options, measured)
+
+
+def _check_out(out: Path) -> None:
+    """Find what would keep the certificate from being written, before hours are spent on it."""
+    if out.is_dir():
+        raise ValueError(f"--out {out}: is a folder; name the file, as in {out / 'MODEL.json'}")
+    folder = next(parent for parent in out.absolute().parents if parent.exists())
+    if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+        raise ValueError(f"--out {out}: no file can be written to {folder}")
 
 
 def _conclude(options: argparse.Namespace, measured: Measured) -> int:

@@ -55,7 +55,7 @@ class Wishes:
     relative_tolerance: float | None = None
     cosine: float | None = None
     alphabet: tuple[str, ...] = ()
-    blank: int = 0
+    blank: int | None = None
     score: str | None = None
     score_output: str = ""
 
@@ -109,7 +109,7 @@ def decide(given: Given, wishes: Wishes) -> Decision:
 
 def _tasks(given: Given, wishes: Wishes) -> dict[str, str]:
     """Return the task of each output that decides, in central's order."""
-    asked = dict(_split(text) for text in wishes.outputs)
+    asked = _asked(wishes)
     for name in (*asked, *wishes.left_out):
         if name not in given.central:
             raise ValueError(f"there is no output '{name}': central gives {_list(given.central)}")
@@ -149,6 +149,18 @@ def _split(text: str) -> tuple[str, str]:
 def _fitting(task: str, output: Array) -> str:
     """Return the task of an output: labels beside what they are the labels of are compared as they are."""
     return "exact" if task in _OF_LABELS and output.dtype.kind != "f" else task
+
+
+def _asked(wishes: Wishes) -> dict[str, str]:
+    """Return the task of each output that was named, empty where none was said with it."""
+    split = [_split(text) for text in wishes.outputs]
+    for flag, names in (("--output", [name for name, _ in split]), ("--leave-out", list(wishes.left_out))):
+        if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+            raise ValueError(f"{flag} names {_list(twice)} twice")
+    asked = dict(split)
+    if both := sorted(asked.keys() & set(wishes.left_out)):
+        raise ValueError(f"{_list(both)} is both compared and left out: say one of the two")
+    return asked
 
 
 def _is_certain(given: Given) -> bool:
@@ -235,7 +247,12 @@ def _sequence(name: str, given: Given, wishes: Wishes) -> Output:
             f"which symbols does '{name}' spell? The models carry no alphabet: give one with --alphabet "
             "FILE, one symbol a line"
         )
-    output, blank = given.central[name], wishes.blank
+    if wishes.blank is None and wishes.alphabet:
+        raise ValueError(
+            f"which symbol of '{name}' is CTC's blank? --blank 0 is the first, as most have it, "
+            f"--blank {given.central[name].shape[-1] - 1} the last: another one spells other texts"
+        )
+    output, blank = given.central[name], wishes.blank or 0
     missing = output.shape[2] - len(alphabet) if output.ndim == 3 else 0
     if missing == 2 and " " not in alphabet:
         # PP-OCR's files leave out the space as well, which is the last symbol of the output.
@@ -243,11 +260,9 @@ def _sequence(name: str, given: Given, wishes: Wishes) -> Output:
     if missing in {1, 2}:
         # Of text alone, as most files are: the blank is a symbol of the output, not of the language.
         alphabet = (*alphabet[:blank], "", *alphabet[blank:])
-    if blank >= len(alphabet):
+    if not 0 <= blank < len(alphabet):
         raise ValueError(f"--blank {blank} is no symbol: the alphabet has {len(alphabet)}")
-    return Text(
-        name=name, values=_values(name, given, wishes, _are_rows), alphabet=alphabet, blank=wishes.blank
-    )
+    return Text(name=name, values=_values(name, given, wishes, _are_rows), alphabet=alphabet, blank=blank)
 
 
 def _exact(name: str, _given: Given, _wishes: Wishes) -> Output:

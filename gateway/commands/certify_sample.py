@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
+from edge_models.inputs import Input, value_digest
 from gateway.core.catalog import TensorSpec
 from gateway.core.tensor import BYTES, Array, Tensor
 
 UNNAMED: Final = ""
 """The name of the one array of a .npy file, which is for a model of one input."""
+
+_DAMAGED: Final = (OSError, ValueError, EOFError, OverflowError, RuntimeError, zipfile.BadZipFile, zlib.error)
+"""What numpy and its readers of archives raise where bytes are not what they should be."""
 
 _NUMPYS_OWN: Final = "arr_0"
 """What numpy.savez calls an array that nobody has named."""
@@ -34,7 +39,9 @@ def load_sample(file: Path) -> dict[str, Array]:
             arrays = {UNNAMED: arrays[_NUMPYS_OWN]}
     except FileNotFoundError as error:
         raise ValueError(f"{file}: there is no such file") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except MemoryError as error:
+        raise ValueError(f"{file}: says that it holds more than fits into memory") from error
+    except _DAMAGED as error:
         hint = "; texts are arrays of dtype str, not of objects" if "pickle" in str(error).lower() else ""
         raise ValueError(
             f"{file}: cannot be read as a .npy array of numbers; numpy.save makes one, and numpy.savez a "
@@ -82,6 +89,17 @@ class Sample:
     def __repr__(self) -> str:
         return f"<Sample of {self.rows} rows, {self.fixed or 'any number'} in a run>"
 
+    def seen(self, rows: int) -> tuple[Input, ...]:
+        """Return what each run of ``rows`` rows (``ROWS``: of any number) has of every input."""
+        of_rows = [
+            Input(name=name, shape=(rows, *array.shape[1:]), digest="") for name, array in self._rows.items()
+        ]
+        constants = [
+            Input(name=name, shape=array.shape, digest=value_digest(Tensor.from_numpy(name, array)))
+            for name, array in self._constants.items()
+        ]
+        return (*of_rows, *constants)
+
     def feeds(self, at_once: int) -> Iterator[tuple[int, dict[str, Array]]]:
         """Cut the sample into runs of ``at_once`` rows; yield how many rows, and the inputs."""
         for start in range(0, self.rows, at_once):
@@ -127,9 +145,9 @@ def _check(array: Array, spec: TensorSpec) -> None:
 
 
 def _as_taken(array: Array) -> Array:
-    """Return texts as the protocol carries them; numbers as they are."""
+    """Return texts as the protocol carries them; numbers in the order of bytes that models run on."""
     if array.dtype.kind not in "US":
-        return array
+        return array.astype(array.dtype.newbyteorder("="), copy=False)
     texts = np.empty(array.size, np.object_)
     texts[:] = [item.encode() if isinstance(item, str) else bytes(item) for item in array.ravel().tolist()]
     return texts.reshape(array.shape)

@@ -19,6 +19,20 @@ SEQUENCE: Final = "sequence_id"
 """The parameter of a request that is one step of a sequence. A model with state may answer it: such an answer
 is never kept, and such a request never sent twice."""
 
+IGNORED_PARAMETERS: Final = frozenset(
+    {
+        "timeout",
+        "priority",
+        "binary_data_output",
+        "content_type",
+        "headers",
+        "triton_enable_empty_final_response",
+    }
+)
+"""Request parameters that say how to schedule or how to render, never what to compute."""
+
+NO_CLASSES: Final[Mapping[str, int]] = MappingProxyType({})
+
 EDGE: Final = "edge"
 CENTRAL: Final = "central"
 
@@ -51,7 +65,8 @@ class Request(msgspec.Struct, frozen=True):
     means all outputs. ``deadline`` is loop time in seconds after which nobody waits for the answer.
     ``attempt`` is raised by Retry and read by Router. ``regions`` is the set that Residency
     fixed (None: not yet fixed); later layers may only narrow it. ``hops`` counts the gateways passed.
-    ``trace`` holds the W3C trace headers to pass on.
+    ``trace`` holds the W3C trace headers to pass on. ``classes``: output → how many of its highest elements
+    the client will be shown instead of it; answers hold the output itself nevertheless.
     """
 
     model: str
@@ -66,6 +81,7 @@ class Request(msgspec.Struct, frozen=True):
     regions: frozenset[str] | None = None
     hops: int = 0
     trace: tuple[tuple[str, str], ...] = ()
+    classes: Mapping[str, int] = NO_CLASSES
 
 
 class Provenance(msgspec.Struct, frozen=True):

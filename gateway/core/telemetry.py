@@ -57,7 +57,8 @@ class FlightJoined(msgspec.Struct, frozen=True):
 class CascadeDecided(msgspec.Struct, frozen=True):
     """``outcome``: answered, deferred, or uncertified; ``reason``: confident, unsure, or a refusal.
 
-    ``undecided``: an output was wanted for which the certificate does not speak.
+    ``undecided``: an output was wanted for which the certificate does not speak. ``unseen``: the request is
+    of a kind that the certificate was not measured on.
     """
 
     model: str

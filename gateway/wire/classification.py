@@ -1,12 +1,12 @@
 """The classification extension: the highest elements of an output as text, ``value:index``.
 
-It is a matter of rendering: caches and models see the plain output.
+It is a matter of rendering: models see the plain output. Caches keep it apart all the same, because it
+decides who may answer (``Request.classes``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -18,8 +18,6 @@ from gateway.core.tensor import BYTES, Array, Tensor
 
 CLASSIFICATION: Final = "classification"
 _MAX_CLASSES: Final = 1 << 16
-
-NO_CLASSES: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 def class_count(output: str, value: Parameter) -> int:

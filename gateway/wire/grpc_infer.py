@@ -15,10 +15,9 @@ from typing import Any, Final
 import msgspec
 from google.protobuf.message import DecodeError
 
-from gateway.core.request import Parameter, Response
+from gateway.core.request import NO_CLASSES, Parameter, Response
 from gateway.core.tensor import BYTES, Buffer, Tensor, check_size
 from gateway.wire import oip_proto
-from gateway.wire.classification import NO_CLASSES
 from gateway.wire.oip_proto import Inference
 from gateway.wire.oip_reuse import MAX_HEAD_BYTES, Layout, remember
 from gateway.wire.proto import messages

@@ -15,9 +15,9 @@ from typing import Any, Final
 import msgspec
 
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.request import NO_PARAMETERS, Parameter, Provenance, Request, Response
+from gateway.core.request import NO_CLASSES, NO_PARAMETERS, Parameter, Provenance, Request, Response
 from gateway.core.tensor import Buffer, Tensor, check_size
-from gateway.wire.classification import CLASSIFICATION, NO_CLASSES, class_count, classify
+from gateway.wire.classification import CLASSIFICATION, class_count, classify
 from gateway.wire.headers import INFERENCE_HEADER_LENGTH
 from gateway.wire.json_bounds import check_json
 from gateway.wire.oip_messages import (

@@ -18,9 +18,9 @@ from google.protobuf.message import DecodeError
 
 from gateway.core.catalog import ModelSpec, TensorSpec
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.request import NO_PARAMETERS, Parameter, Provenance, Request, Response
+from gateway.core.request import NO_CLASSES, NO_PARAMETERS, Parameter, Provenance, Request, Response
 from gateway.core.tensor import BYTES, DATATYPES, ITEM_SIZES, Tensor, check_size, element_count
-from gateway.wire.classification import CLASSIFICATION, NO_CLASSES, class_count
+from gateway.wire.classification import CLASSIFICATION, class_count
 from gateway.wire.proto import messages
 from gateway.wire.validation import (
     MAX_DECODED,

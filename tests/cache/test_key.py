@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from cache.key import IGNORED_PARAMETERS, derive_secret
-from gateway.core.request import Caller, Request
+from cache.key import derive_secret
+from gateway.core.request import IGNORED_PARAMETERS, Caller, Request
 from gateway.core.tensor import Tensor
 from tests.cache.build import SECRET, hasher
 
@@ -41,6 +41,8 @@ OTHER = {
     "residency": ask(caller=Caller(residency="eu")),
     "outputs": ask(outputs=("probabilities",)),
     "parameter": ask(parameters={"top_k": 1}),
+    "one class": ask(classes={"probabilities": 1}),
+    "three classes": ask(classes={"probabilities": 3}),
     "input name": ask(Tensor("images", "FP32", (1, 2), b"abcdefgh")),
     "datatype": ask(Tensor("image", "INT32", (1, 2), b"abcdefgh")),
     "shape": ask(Tensor("image", "FP32", (2, 1), b"abcdefgh")),

@@ -399,6 +399,52 @@ async def test_an_output_that_only_central_may_have_defers():
 
 
 @virtual_time
+async def test_a_step_of_a_sequence_is_never_the_edges():
+    """Its state is central's: not even while central is down does the edge see it."""
+    stage = Stage(SURE, ScriptedService(answer(), DOWN))
+    step = {"sequence_id": 5, "sequence_start": True}
+
+    assert (await stage.ask(parameters=step)).provenance.origin == "central"
+    with pytest.raises(GatewayError) as caught:
+        await stage.ask(parameters=step)
+
+    assert caught.value is DOWN
+    assert (stage.calls, stage.decided) == ((0, 2), [])
+
+
+@virtual_time
+async def test_parameters_that_may_change_the_answer_defer():
+    """The sample had none of them; those that say how to schedule or to render make no difference."""
+    stage = Stage(SURE)
+
+    assert (await stage.ask(parameters={"temperature": 3.0})).provenance.origin == "central"
+    assert (await stage.ask(parameters={"priority": 1})).provenance.origin == "edge"
+
+    assert stage.calls == (1, 1)
+    assert stage.decided == [("deferred", "unseen"), ("answered", "confident")]
+
+
+@virtual_time
+@pytest.mark.parametrize(
+    ("classes", "origin"),
+    [
+        ({"probabilities": 1}, "edge"),
+        ({"probabilities": 3}, "central"),
+        ({"label": 1}, "central"),
+        ({"probabilities": 1, "label": 1}, "central"),
+    ],
+)
+async def test_only_the_likeliest_class_is_what_the_certificate_means(classes, origin):
+    """It was never compared which class comes second, nor which element of another task's output is highest."""
+    stage = Stage(SURE)
+
+    got = await stage.ask(outputs=tuple(classes), classes=classes)
+
+    assert got.provenance.origin == origin
+    assert stage.decided[0][1] == ("confident" if origin == "edge" else "undecided")
+
+
+@virtual_time
 async def test_without_a_certificate_everything_is_deferred():
     """However sure the edge would be, it is not even asked; the refusal is told once, not per request."""
     stage = Stage(SURE, threshold=None, refusal="edge_digest")

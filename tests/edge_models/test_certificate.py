@@ -24,6 +24,7 @@ from edge_models.certificate import (
 )
 from edge_models.certify import DEFER_ALL, Calibration, certify, is_useful
 from edge_models.decision import Decision
+from edge_models.inputs import Input
 from edge_models.tasks.classification import Multiclass
 from tests.edge_models.test_certify import SCORES, WRONG, binary, calibrated
 
@@ -40,14 +41,30 @@ def bound(calibration: Calibration) -> Certificate:
     return Certificate.of(
         calibration,
         DECISION,
+        inputs=(Input(name="image", shape=(-1, 784), digest=""),),
         model="digits",
         edge_digest="sha256:" + "1" * 64,
         central_digest="sha256:" + "2" * 64,
         sample_digest="sha256:" + "3" * 64,
         instruction_set="x86-avx2",
+        provider="CPUExecutionProvider",
         onnxruntime="1.31.1",
         created="2026-11-21T00:00:00Z",
     )
+
+
+def test_what_nobody_would_load_is_not_made() -> None:
+    """A certificate that contradicts itself is refused where it is made, in the words of who loads it."""
+    contrary = msgspec.structs.replace(DECISION, left_out=("probabilities",))
+    fields = msgspec.structs.asdict(bound(calibrated()))
+    own = {
+        name: fields[name]
+        for name in ("inputs", "model", "provider", "instruction_set", "onnxruntime", "created")
+    }
+    digests = {name: fields[name] for name in fields if name.endswith("_digest")}
+
+    with pytest.raises(ValueError, match=r"no certificate can say this: `\$\.outputs` does not agree"):
+        Certificate.of(calibrated(), contrary, **own, **digests)
 
 
 # The file
@@ -97,6 +114,17 @@ Change = Callable[[dict[str, Any]], Any]
         (lambda c: c.update(outputs=[]), r"\$\.outputs"),
         (lambda c: c.pop("outputs"), r"`outputs`"),
         (lambda c: c.pop("n"), r"`n`"),
+        (lambda c: c.pop("inputs"), r"\$\.inputs` is missing: .* run `edgeway model certify` again"),
+        (lambda c: c.update(inputs=[]), r"\$\.inputs"),
+        (lambda c: c["inputs"].append(c["inputs"][0]), r"\$\.inputs"),
+        (lambda c: c["inputs"][0].update(shape=[1, -1]), r"\$\.inputs"),
+        (lambda c: c["inputs"][0].update(shape=[-2]), r"\$\.inputs"),
+        (lambda c: c["inputs"][0].update(digest="sha256:0"), r"\$\.inputs"),
+        (lambda c: c["inputs"][0].update(shape=[10**400]), r"\$\.inputs"),
+        (lambda c: c.update(k=10**400), r"\$\.k"),
+        (lambda c: c.update(n=10**400), r"\$\.n"),
+        (lambda c: c.update(alpha=10**400), r"\$\.alpha"),
+        (lambda c: c.update(upper_bound=10**400), r"\$\.upper_bound"),
         (lambda c: c["outputs"][0].pop("values"), r"`values` - at `\$\.outputs\[0\]`"),
         (lambda c: c.update(n=c["n"] * 2), r"\$\.upper_bound"),
         (lambda c: c.update(delta=0.01), r"\$\.upper_bound"),
@@ -176,6 +204,7 @@ def served(certificate: Certificate) -> dict[str, Any]:
         "onnxruntime",
         "model",
         "sample_digest",
+        "provider",
     )
     same: dict[str, Any] = {name: getattr(certificate, name) for name in names}
     return same | {"central_digests": ("sha256:" + "f" * 64, certificate.central_digest)}

@@ -311,3 +311,11 @@ def test_as_many_rows_as_it_says_are_enough() -> None:
     grown = calibrate(np.full(n, 0.9), np.arange(n) < -(-n // 100), score="max_probability")
 
     assert grown.coverage == 1
+
+
+def test_no_number_of_rows_is_promised_that_would_not_do() -> None:
+    """One in a billion is not shown by any sample that somebody collects."""
+    scores, wrong = np.full(400, 0.99), np.zeros(400, np.bool_)
+
+    assert "not even 10,000,000 rows would do" in advice(scores, wrong, alpha=1e-9, delta=0.05)
+    assert advice(scores[:148], wrong[:148], alpha=0.02, delta=0.05).startswith("1 more row would do")

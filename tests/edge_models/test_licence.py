@@ -6,6 +6,7 @@ import logging
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from edge_models.licence import PATIENCE, QUIET_S, Artefacts, Licence
 from gateway.core.request import Provenance, Response
@@ -256,9 +257,27 @@ def test_who_names_an_older_version_raises_no_alarm() -> None:
     """It is deferred; the certificate holds for all others, and says so."""
     subject = licence(central_digest=A)
 
-    subject.compare(answer("central", digest=A), "")
+    subject.compare(replace(answer("central", digest=A), version="2"), "")
     subject.compare(answer("central", digest=B), "1")
     assert (subject.is_valid("1"), subject.is_valid(""), subject.reason()) == (False, True, "")
 
-    subject.compare(answer("central", digest=B), "")
+    subject.compare(replace(answer("central", digest=B), version="2"), "")
     assert subject.reason() == "central_digest"
+
+
+@pytest.mark.parametrize("named", ["", "1"])
+def test_both_names_of_a_version_are_suspended_and_hold_again(named: str) -> None:
+    """Who named none was last answered by version 1: what is seen under either name goes for both."""
+    subject = licence(central_digest=A)
+    subject.compare(answer("central", digest=A), "1")
+    subject.compare(answer("central", digest=A), "")
+
+    subject.compare(answer("central", digest=B), named)
+    assert (subject.is_valid("1"), subject.is_valid(""), subject.reason()) == (
+        False,
+        False,
+        "central_digest",
+    )
+
+    subject.compare(answer("central", digest=A), named)
+    assert (subject.is_valid("1"), subject.is_valid(""), subject.reason()) == (True, True, "")

@@ -112,3 +112,12 @@ def test_outputs_of_another_kind_are_refused(rule: Any, output: Array, says: str
 def test_an_output_of_another_shape_is_never_sure(rule: Any, shape: tuple[int, ...]) -> None:
     """It was not certified; NaN reaches no threshold."""
     assert np.isnan(rule.scores(np.ones(shape), rule.SCORES[0])).all()
+
+
+def test_masked_classes_are_no_fault() -> None:
+    """A row names a class if it has no NaN and its maximum is finite: minus infinity is what a mask writes."""
+    rule = Multiclass(name="o", values="logits")
+    logits = np.array([[-np.inf, 9, 0], [-np.inf] * 3, [np.inf, 0, 0], [np.nan, 1, 0]])
+
+    assert rule.differs(logits, logits)[:, 0].tolist() == [False, True, True, True]
+    assert np.isfinite(rule.scores(logits, "max_probability")).tolist() == [True, False, False, False]

@@ -45,7 +45,7 @@ def test_another_blank() -> None:
     rule = Sequence(name="o", values="logits", alphabet=("a", "b", ""), blank=2)
 
     assert rule.decode(frames(0, 2, 0, 1)) == ["aab"]
-    assert str(rule) == "sequence of 3 symbols, softmax applied"
+    assert str(rule) == "sequence of 3 symbols, of which number 2 is the blank, softmax applied"
 
 
 def test_it_is_as_sure_as_its_least_sure_token() -> None:
@@ -79,3 +79,14 @@ def test_what_it_cannot_read() -> None:
     assert "are they logits" in RULE.problem(np.ones((2, 4, 3)))
     assert not RULE.problem(frames(1, 2))
     assert RULE.decode(np.eye(5)[np.newaxis]) == ["ab\ufffd\ufffd"]
+
+
+def test_masked_symbols_are_no_fault() -> None:
+    """Minus infinity is what a mask writes; a frame with nothing else spells nothing."""
+    masked = np.log(np.maximum(frames(1, 1, 2), 0.0) + 1e-9)
+    masked[:, :, 0] = -np.inf
+    nothing = masked.copy()
+    nothing[0, 1] = -np.inf
+
+    assert RULE.differs(masked, masked).tolist() == [[False]]
+    assert RULE.differs(nothing, nothing).tolist() == [[True]]

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
+from onnx import helper
 
 from edge_models.certificate import Certificate, sample_digest
 from edge_models.samples import digits
@@ -296,3 +297,68 @@ def test_rows_that_cannot_be_told_apart(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match="which belongs to which is not known"):
         Pair(tmp_path, claiming, claiming).measure(task="regression", tolerance=1)
+
+
+def in_company(otherwise: str, batch: str | int = "batch") -> bytes:
+    """image [batch, 4] → answer [batch, 3]: of a row among others ``otherwise`` if its first pixel is above 0."""
+    nodes = [
+        helper.make_node("MatMul", ["image", "weights"], ["logits"]),
+        helper.make_node("Neg", ["logits"], ["negative"]),
+        helper.make_node("Mul", ["logits", "nan"], ["nothing"]),
+        helper.make_node("Shape", ["image"], ["shape"]),
+        helper.make_node("Gather", ["shape", "zero"], ["rows"]),
+        helper.make_node("Equal", ["rows", "one"], ["alone"]),
+        helper.make_node("Gather", ["image", "zero"], ["pixel"], axis=1),
+        helper.make_node("Unsqueeze", ["pixel", "last"], ["column"]),
+        helper.make_node("Greater", ["column", "nought"], ["bright"]),
+        helper.make_node("Where", ["alone", *alone_and_among(otherwise)], ["spoilt"]),
+        helper.make_node("Where", ["bright", "spoilt", "logits"], ["chosen"]),
+        helper.make_node("Softmax", ["chosen"], ["answer"], axis=-1),
+    ]
+    return models.model(
+        nodes,
+        [("image", models.FLOAT, [batch, 4])],
+        [("answer", models.FLOAT, [batch, 3])],
+        weights=WEIGHTS * 20,
+        nan=np.float32("nan"),
+        zero=np.int64(0),
+        one=np.int64(1),
+        last=np.array([1]),
+        nought=np.float32(0),
+    )
+
+
+def alone_and_among(otherwise: str) -> tuple[str, str]:
+    return ("negative", "nothing") if otherwise == "NaN" else ("logits", "negative")
+
+
+def test_not_a_number_in_company_and_sure_alone(tmp_path: Path) -> None:
+    """A row that is never sure among others, and sure and wrong alone, is sure and wrong."""
+    measured = Pair(tmp_path, in_company("NaN"), models.linear_of(WEIGHTS * 20, "Softmax")).measure(
+        task="multiclass"
+    )
+    bright = ROWS[:, 0] > 0
+
+    assert measured.wrong[bright].any(axis=1).mean() > 0.9
+    assert np.isfinite(measured.scores[bright]).all()
+    assert not measured.wrong[~bright].any()
+    assert measured.certify(alpha=0.02, delta=0.05).coverage == 0
+
+
+def test_an_edge_that_joins_what_central_does_not(tmp_path: Path) -> None:
+    """It is served in company, so it is measured in company as well as request by request."""
+    central = models.model(
+        [
+            helper.make_node("MatMul", ["image", "weights"], ["logits"]),
+            helper.make_node("Softmax", ["logits"], ["answer"], axis=-1),
+        ],
+        [("image", models.FLOAT, [1, 4])],
+        [("answer", models.FLOAT, [1, 3])],
+        weights=WEIGHTS * 20,
+    )
+    measured = Pair(tmp_path, in_company("negative"), central).measure()
+    bright = ROWS[:, 0] > 0
+
+    assert measured.inputs[0].shape == (1, 4)
+    assert measured.wrong[bright].mean() > 0.9
+    assert not measured.wrong[~bright].any()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from onnx import helper
 
 from edge_models.certificate import load_certificate
 from gateway.__main__ import main
@@ -154,3 +156,84 @@ def test_terms_that_make_no_sense(certify: Certify, flag: str, says: str) -> Non
     assert code == 2
     assert says in err
     assert err.count("\n") == 1
+
+
+def labels(*nodes: Any, label: str) -> bytes:
+    """image [batch, 4] → label [batch]: what ``nodes`` make of ``right``, the number of the brightest pixel."""
+    return models.model(
+        [helper.make_node("ArgMax", ["image"], ["right"], axis=1, keepdims=0), *nodes],
+        [("image", models.FLOAT, ["batch", 4])],
+        [(label, models.INT64, ["batch"])],
+        zero=np.int64(0),
+        one=np.int64(1),
+    )
+
+
+def test_labels_that_depend_on_the_rows_beside_a_row(certify: Certify) -> None:
+    """Right among others and wrong alone, as clients send them. Labels carry no trace of a distance."""
+    edge = labels(
+        helper.make_node("ArgMin", ["image"], ["wrong"], axis=1, keepdims=0),
+        helper.make_node("Shape", ["image"], ["shape"]),
+        helper.make_node("Gather", ["shape", "zero"], ["rows"]),
+        helper.make_node("Equal", ["rows", "one"], ["alone"]),
+        helper.make_node("Where", ["alone", "wrong", "right"], ["label"]),
+        label="label",
+    )
+    central = labels(helper.make_node("Identity", ["right"], ["label"]), label="label")
+
+    code, _, err = certify(edge, central, "--task", "exact")
+
+    assert code == 1
+    assert "no number of rows would do" in err
+
+
+@pytest.mark.parametrize(
+    ("wishes", "said"),
+    [
+        (["--leave-out=label", "--leave-out=label"], "--leave-out names 'label' twice"),
+        (["--output=label=exact", "--output=label=exact"], "--output names 'label' twice"),
+        (["--output=label=exact", "--leave-out=label"], "'label' is both compared and left out"),
+    ],
+)
+def test_outputs_named_twice(tmp_path: Path, certify: Certify, wishes: list[str], said: str) -> None:
+    """What no gateway would load is not written."""
+    model = models.softmax_labelled(WEIGHTS)
+
+    code, _, err = certify(model, model, "--task=multiclass", *wishes)
+
+    assert (code, (tmp_path / "c.json").exists()) == (2, False)
+    assert said in err
+
+
+def test_a_model_that_masks_a_class_is_like_itself(tmp_path: Path, certify: Certify) -> None:
+    """Its logits of that class are minus infinity in every row."""
+    masked = models.model(
+        [
+            helper.make_node("MatMul", ["image", "weights"], ["all"]),
+            helper.make_node("Add", ["all", "mask"], ["logits"]),
+        ],
+        [("image", models.FLOAT, ["batch", 4])],
+        [("logits", models.FLOAT, ["batch", 3])],
+        weights=WEIGHTS,
+        mask=np.array([0, 0, -np.inf], np.float32),
+    )
+
+    code, out, err = certify(masked, masked, "--task=multiclass")
+
+    assert (code, err) == (0, "")
+    assert "0 of those unlike central" in out
+
+
+@pytest.mark.parametrize("out", ["", "c.npy/c.json"])
+def test_a_bad_out_is_found_before_the_models_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], out: str
+) -> None:
+    """The models are no models: whoever looked at them would say so instead."""
+    sample = tmp_path / "c.npy"
+    np.save(sample, ROWS)
+    flags = [f"--{name}={sample}" for name in ("edge", "central", "sample")]
+
+    code = main(["model", "certify", "--model=m", *flags, f"--out={tmp_path / out}"])
+
+    assert code == 2
+    assert "--out " in capsys.readouterr().err

@@ -91,13 +91,13 @@ def test_each_output_may_have_a_task_of_its_own() -> None:
         ("binary", LOGITS, "binary, yes from 0.5 on, sigmoid applied"),
         ("multilabel", SURE, "multilabel, the set of labels, yes from 0.5 on, read as probabilities"),
         ("embedding", LOGITS, "embedding, cosine at least 0.99"),
-        ("sequence", FRAMES, "sequence of 3 symbols, softmax applied"),
+        ("sequence", FRAMES, "sequence of 3 symbols, of which number 0 is the blank, softmax applied"),
         ("exact", LABEL, "exact"),
     ],
 )
 def test_what_each_task_is_taken_for_is_told(task: str, output: Array, says: str) -> None:
     """Probabilities or logits are seen from the numbers."""
-    assert told({"o": output}, task=task, cosine=0.99, alphabet=("-", "a", "b")) == [f"o: {says}"]
+    assert told({"o": output}, task=task, cosine=0.99, alphabet=("-", "a", "b"), blank=0) == [f"o: {says}"]
 
 
 @pytest.mark.parametrize(
@@ -116,10 +116,16 @@ def test_what_each_task_is_taken_for_is_told(task: str, output: Array, says: str
         ({"p": SURE, "q": SURE}, {"outputs": ("p=multiclass", "q")}, "not certain"),
         (
             {"p": FRAMES},
-            {"task": "sequence", "alphabet": tuple("abcd")},
+            {"task": "sequence", "alphabet": tuple("abcd"), "blank": 0},
             "has 3 symbols, but the alphabet has",
         ),
+        (
+            {"p": FRAMES},
+            {"task": "sequence", "alphabet": ("a", "b")},
+            "--blank 0 is the first, .* 2 the last",
+        ),
         ({"p": FRAMES}, {"task": "sequence", "alphabet": ("a", "b"), "blank": 7}, "--blank 7 is no symbol"),
+        ({"p": FRAMES}, {"task": "sequence", "alphabet": ("a", "b"), "blank": -1}, "--blank -1 is no symbol"),
     ],
 )
 def test_what_does_not_fit_is_refused(outputs: dict[str, Array], wishes: dict[str, Any], says: str) -> None:

@@ -117,3 +117,32 @@ def test_what_does_not_fit_is_named(arrays: dict[str, np.ndarray], says: str) ->
     """Which input, what is there and what is wanted."""
     with pytest.raises(ValueError, match=says):
         Sample(arrays, [IMAGE, TEXT])
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">i8"])
+def test_numbers_of_the_other_order_of_bytes_are_made_native(tmp_path: Path, dtype: str) -> None:
+    """ONNX Runtime reads the bytes of a big-endian array as if they were little-endian."""
+    values = np.arange(1, 9, dtype=dtype).reshape(4, 2)
+    np.save(tmp_path / "s.npy", values)
+    spec = TensorSpec("x", "FP32" if dtype == ">f4" else "INT64", (-1, 2))
+
+    ((_, feed),) = Sample(load_sample(tmp_path / "s.npy"), [spec]).feeds(4)
+
+    assert feed["x"].dtype.isnative
+    assert feed["x"].tolist() == values.tolist()
+
+
+def test_damaged_and_lying_files(tmp_path: Path) -> None:
+    """One sentence for what cannot be unpacked, and for a header that tells of more than there can be."""
+    np.savez_compressed(tmp_path / "s.npz", x=np.zeros((400, 4), np.float32))
+    content = bytearray((tmp_path / "s.npz").read_bytes())
+    start = content.find(b"x.npy") + 25
+    content[start : start + 6] = b"\xff" * 6
+    (tmp_path / "s.npz").write_bytes(content)
+    header = b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False, 'shape': (9999999999999, 4), }"
+    (tmp_path / "s.npy").write_bytes(header.ljust(127) + b"\n")
+
+    with pytest.raises(ValueError, match=r"s\.npz: cannot be read as"):
+        load_sample(tmp_path / "s.npz")
+    with pytest.raises(ValueError, match=r"s\.npy: says that it holds more than fits into memory"):
+        load_sample(tmp_path / "s.npy")

@@ -111,11 +111,14 @@ async def test_deadlines():
 
 
 async def test_classification():
-    """The highest elements as text."""
+    """The highest elements as text, of which the stack hears as well."""
+    service = EchoService()
     message = infer()
     message.outputs.add(name="x").parameters["classification"].int64_param = 1
 
-    answer, _ = await call("ModelInfer", message, messages.ModelInferResponse)
+    answer, _ = await call("ModelInfer", message, messages.ModelInferResponse, on=wire(service))
+
+    assert service.last.classes == {"x": 1}
 
     assert answer.outputs[0].datatype == "BYTES"
     assert answer.raw_output_contents[0] == b"\x0a\0\0\x000.000000:0"

@@ -242,3 +242,75 @@ async def test_what_only_the_edge_gives_is_in_no_certified_answer(tmp_path: Path
     assert (response.provenance.origin, response.provenance.certified) == ("edge", True)
     assert [output.name for output in response.outputs] == ["value"]
     assert (named.provenance.origin, named.outputs) == ("edge", response.outputs)
+
+
+@pytest.mark.parametrize("text", ['{"task": "multiclass", "k": %s}' % (10**400), "[" * 100_000])
+async def test_a_file_that_is_no_certificate_at_all_stops_nobody(tmp_path: Path, text: str) -> None:
+    """Neither at the start, which goes on without one, nor at SIGHUP, at which the one in use stays."""
+    world = World(tmp_path)
+    file = tmp_path / "certificates" / "digits.json"
+    good = file.read_text()
+    file.write_text(text)
+
+    async with world:
+        assert await origin(world, CONFIDENT) == ("central", True)
+        told = await readyz(world)
+        assert (told["valid"], told["reason"]) == (False, "unreadable")
+        assert "digits.json: " in str(told["detail"])
+
+        file.write_text(good)
+        await world.edge.reload()
+        assert (await origin(world, CONFIDENT), await readyz(world)) == (("edge", True), {"valid": True})
+
+        file.write_text(text)
+        await world.edge.reload()
+        assert (await origin(world, CONFIDENT + 1), await readyz(world)) == (("edge", True), {"valid": True})
+
+
+@pytest.mark.parametrize("named", ["", "1"])
+async def test_both_names_of_a_version_are_suspended_and_hold_again_together(
+    tmp_path: Path, named: str
+) -> None:
+    """Who names version 1 and who names none are answered by the same artefact: what one sees goes for both."""
+    async with World(tmp_path) as world:
+        for version in ("", "1"):
+            # Central is seen to be the certified one under either name.
+            assert await origin(world, UNSURE, version=version) == ("central", True)
+            assert await origin(world, CONFIDENT, version=version) == ("edge", True)
+
+        await world.stop_central()
+        version_2 = another(tmp_path)
+        serve_at_central(world, version_2)
+        await world.start_central()
+        await deferred(world, UNSURE + 1, named)
+
+        for version in ("", "1"):
+            assert await origin(world, CONFIDENT, version=version) == ("central", True)
+        assert (world.metric(VALID), (await readyz(world))["reason"]) == (0, "central_digest")
+
+        await world.stop_central()
+        serve_at_central(world, digits.CENTRAL_REPOSITORY, before=version_2)
+        await world.start_central()
+        await deferred(world, UNSURE + 300, named)
+        for version in ("", "1"):
+            assert await origin(world, CONFIDENT, version=version) == ("edge", True)
+        assert (world.metric(VALID), await readyz(world)) == (1, {"valid": True})
+
+
+async def deferred(world: World, start: int, version: str) -> None:
+    """Ask for other pictures, by one name alone, until central has answered one."""
+    number = start
+    async with asyncio.timeout(15):
+        while await origin(world, number, version=version) != ("central", True):
+            number += 1
+            await asyncio.sleep(0.02)
+
+
+async def test_a_certificate_of_another_execution_provider_is_refused(tmp_path: Path) -> None:
+    """Sums are rounded otherwise on an accelerator: what was measured there says nothing of the CPU."""
+    proof = msgspec.structs.replace(certificate(), provider="CUDAExecutionProvider")
+    assert certificate().provider == "CPUExecutionProvider"
+
+    async with World(tmp_path, proof=proof) as world:
+        assert await origin(world, CONFIDENT) == ("central", True)
+        assert (await readyz(world))["reason"] == "provider"

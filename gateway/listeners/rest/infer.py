@@ -179,4 +179,5 @@ def request_of(target: Target, inference: Inference, arrival: Arrival, now: floa
         regions=arrival.regions,
         hops=arrival.hops,
         trace=arrival.trace,
+        classes=inference.wishes.classes,
     )

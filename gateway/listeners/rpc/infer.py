@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from gateway.core.errors import GatewayError
-from gateway.core.request import Request, Response
+from gateway.core.request import NO_CLASSES, Request, Response
 from gateway.core.service import Generation, Pending
 from gateway.core.telemetry import Refused
 from gateway.core.tensor import Buffer
@@ -19,7 +19,7 @@ from gateway.listeners.front import Front
 from gateway.listeners.rpc.packing import Packing
 from gateway.listeners.rpc.statuses import Statuses
 from gateway.wire import headers
-from gateway.wire.classification import NO_CLASSES, classify
+from gateway.wire.classification import classify
 from gateway.wire.grpc_framing import PREFIX, Unpacking, parse_timeout
 from gateway.wire.grpc_infer import InferMessages
 from gateway.wire.oip_proto import Inference
@@ -152,6 +152,7 @@ class Infer:
             regions=arrival.regions,
             hops=arrival.hops,
             trace=arrival.trace,
+            classes=inference.classes,
         )
         return request, inference
 

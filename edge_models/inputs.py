@@ -1,0 +1,89 @@
+"""For which inputs a certificate was measured: their shapes, and the values of those that never changed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+import msgspec
+
+from gateway.core.catalog import TensorSpec
+from gateway.core.request import Request
+from gateway.core.tensor import Tensor
+
+ROWS: Final = -1
+"""The dimension along which requests are joined: any number of rows was measured."""
+
+
+MOST: Final = (1 << 63) - 1
+"""The largest dimension that a model can have."""
+
+
+class Input(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the sample had of one input.
+
+    ``shape``: of one run; its first dimension is ``ROWS`` where both models join requests. ``digest``: of the
+    bytes, where every run had the same value; empty where each had its own.
+    """
+
+    name: Annotated[str, msgspec.Meta(min_length=1)]
+    shape: tuple[Annotated[int, msgspec.Meta(ge=ROWS, le=MOST)], ...]
+    digest: Annotated[str, msgspec.Meta(pattern="^(sha256:[0-9a-f]{64})?$")]
+
+
+def value_digest(tensor: Tensor) -> str:
+    """Return ``sha256:<hex>`` of a tensor's bytes on the wire."""
+    return "sha256:" + hashlib.sha256(tensor.data).hexdigest()
+
+
+def are_of(inputs: Sequence[Input], specs: Sequence[TensorSpec], *, joined: bool) -> bool:
+    """Whether a model takes these inputs, and these alone; ``joined``: it joins requests."""
+    known = {given.name: given.shape for given in inputs}
+    return len(known) == len(inputs) == len(specs) and all(
+        spec.name in known and _takes(spec.shape, known[spec.name], joined=joined) for spec in specs
+    )
+
+
+class Seen:
+    """Tells requests like those that were measured from others.
+
+    It asks only what the model leaves open: a request that the model would not take passes, to be refused
+    by the model. Without anything to ask it is false.
+    """
+
+    def __init__(self, inputs: Sequence[Input], specs: Sequence[TensorSpec]) -> None:
+        free = {spec.name: spec.shape for spec in specs}
+        self._asked = {
+            given.name: given
+            for given in inputs
+            if given.digest
+            or any(want == -1 != size for want, size in zip(free[given.name], given.shape, strict=True))
+        }
+
+    def __repr__(self) -> str:
+        return f"<Seen {list(self._asked.values())}>"
+
+    def __bool__(self) -> bool:
+        return bool(self._asked)
+
+    def fits(self, request: Request) -> bool:
+        """Whether the inputs have the shapes, and the constants the values, of the sample."""
+        for tensor in request.inputs:
+            seen = self._asked.get(tensor.name)
+            if seen is None or len(tensor.shape) != len(seen.shape):
+                continue
+            if any(size not in {ROWS, got} for size, got in zip(seen.shape, tensor.shape, strict=True)):
+                return False
+            if seen.digest and value_digest(tensor) != seen.digest:
+                return False
+        return True
+
+
+def _takes(wanted: Sequence[int], shape: Sequence[int], *, joined: bool) -> bool:
+    if len(wanted) != len(shape):
+        return False
+    return all(
+        want == -1 and joined and not place if size == ROWS else want in {-1, size}
+        for place, (want, size) in enumerate(zip(wanted, shape, strict=True))
+    )
