@@ -182,7 +182,11 @@ def cell(row: dict) -> str:
     median = float(f"{row['ours']['median']:.4g}")
     ours = f"{median:,g} {row['unit']}"
     ratio = row.get("ratio")
-    return f"{ours}, {ratio['median']:.2f} x ({ratio['min']:.2f} to {ratio['max']:.2f})" if ratio else ours
+    return (
+        f"{ours}, {ratio['median']:.2f} x ({ratio['lowest']:.2f} to {ratio['highest']:.2f})"
+        if ratio
+        else ours
+    )
 
 
 def show(label: str, lines: Iterable[str]) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from loadtests.bench.results import Spread
 from tests import pythons
 
 HERE = sys.version_info[:3]
@@ -62,8 +64,8 @@ def test_counts_and_reasons_are_read_from_the_output() -> None:
 
 def test_a_cell_has_the_figure_and_its_ratio() -> None:
     """With the range of the rounds; a figure without a peer stands alone."""
-    spread = {"median": 2.0, "min": 1.5, "max": 2.5}
-    row = {"ours": {"median": 28630.0}, "unit": "req/s", "ratio": spread}
+    spread = asdict(Spread(2.0, 1.5, 2.5, rounds=5))
+    row = {"ours": asdict(Spread.of([28630.0])), "unit": "req/s", "ratio": spread}
 
     assert pythons.cell(row) == "28,630 req/s, 2.00 x (1.50 to 2.50)"
     assert pythons.cell({**row, "ratio": None}) == "28,630 req/s"
