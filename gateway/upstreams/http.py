@@ -20,6 +20,7 @@ from gateway.core.service import Service
 from gateway.core.stepping import in_task
 from gateway.core.tensor import Buffer
 from gateway.core.verdict import Verdict
+from gateway.upstreams.address_checks import check_all
 from gateway.upstreams.backoff import Backoff
 from gateway.upstreams.checks import dialer_of, is_ready, lost, unreadable
 from gateway.upstreams.dialing import UnreachableError
@@ -181,10 +182,13 @@ class HttpUpstream:
 
     async def check(self) -> Verdict:
         """Ask over a connection of its own whether the server is ready: the others may lead nowhere."""
+        return await check_all(self._dialer.addresses, self._check_at)
+
+    async def _check_at(self, address: str) -> Verdict:
         head = self._head.encode("GET", f"{self._prefix}/v2/health/ready", {}, None)
         reader = AnswerReader(max_head_bytes=self._settings.max_head_bytes, max_body_bytes=_CHECK_BYTES)
         try:
-            connection = await self._dialer.dial(lambda: Http1Connection(reader, _ignore, _ignore))
+            connection = await self._dialer.reach(address, lambda: Http1Connection(reader, _ignore, _ignore))
             try:
                 answer = await connection.send("GET", head, (), 0)
             finally:
