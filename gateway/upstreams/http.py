@@ -121,11 +121,12 @@ class HttpUpstream:
 
         if status != 200:
             raise self._refused(status, told, answer, request.deadline)
+        length: int | None = None
         try:
             length = parse_header_length(told.get(headers.INFERENCE_HEADER_LENGTH))
             return decode_response(answer, length, self._provenance(told))
         except GatewayError as error:
-            unread = unreadable(answer, error)
+            unread = unreadable(memoryview(answer)[:length], error)
             raise (self._failures.unreadable(unread) if unread else self._failures.broken()) from error
 
     async def describe(self, model: str, version: str) -> ModelSpec:
