@@ -57,6 +57,10 @@ _MAX_SAID: Final = 128
 _PATHS_KEPT: Final = 256
 _LEARN_S: Final = 1.0
 _LEARNED_S: Final = 60.0
+_LEARN_AGAIN_S: Final = 5.0
+_TELLS: Final = frozenset({200, 404})
+"""Statuses that stay: its metadata, or that it has none."""
+
 _CHECK_BYTES: Final = 1 << 16
 _ALWAYS: Final = {"accept": "*/*", "accept-encoding": "identity", "user-agent": "edgeway"}
 
@@ -157,22 +161,27 @@ class HttpUpstream:
     async def learn(self) -> None:
         """Read from the server's metadata whether it takes binary data; one that does not tell, does.
 
-        A server that nobody can connect to is asked again: whoever answers next may be another one.
+        What it has told holds until it tells otherwise. A server that nobody can connect to is asked again:
+        whoever answers next may be another one.
         """
         await in_task()
         async with self._learning:
             if self._clock.now() < self._learned_until:
                 return
+            status, answer = 0, b""
             try:
                 async with asyncio.timeout(min(_LEARN_S, self._settings.metadata_timeout_s)):
                     status, _, answer = await self._send("GET", "/v2", (), {})
             except TimeoutError:
-                status, answer = 0, b""
-            except GatewayError:
-                return
-            extensions = decode_extensions(answer) if status == 200 else None
-            self._takes_binary = extensions is None or BINARY in extensions
-            self._learned_until = self._clock.now() + _LEARNED_S
+                pass
+            except GatewayError as error:
+                if error.why is None or error.why.reason != "reset":
+                    return
+            if status == 200:
+                extensions = decode_extensions(answer)
+                self._takes_binary = extensions is None or BINARY in extensions
+            known_s = _LEARNED_S if status in _TELLS else _LEARN_AGAIN_S
+            self._learned_until = self._clock.now() + known_s
 
     async def aclose(self) -> None:
         """Close the connections; calls under way fail as UNAVAILABLE."""
