@@ -42,27 +42,35 @@ class AttemptTimeout:
         is_ours = deadline < request.deadline
         if is_ours:
             request = replace(request, deadline=deadline)
-        call = service(request)
-        if isinstance(call, Response):
-            return call
         try:
-            waits_for = call.send(None)
-        except StopIteration as ended:
-            response: Response = ended.value
-            return response
-
-        try:
+            call = service(request)
+            if isinstance(call, Response):
+                return call
+            try:
+                waits_for = call.send(None)
+            except StopIteration as ended:
+                response: Response = ended.value
+                return response
             return await self._limits.finish(call, waits_for, request.deadline)
         except ElapsedError as error:
-            raise GatewayError(
-                Fault.DEADLINE,
-                "the endpoint did not answer in time"
-                if is_ours
-                else "no answer before the deadline; allow the request more time",
-                retryable=is_ours,
-                counts=is_ours,
-                why=_TIMEOUT if is_ours else None,
-            ) from error
+            raise _late(is_ours=is_ours) from error
+        except GatewayError as error:
+            if is_ours and error.fault is Fault.DEADLINE and not error.counts:
+                # Whoever it was took the limit that we passed on for the caller's own.
+                raise _late(is_ours=True) from error
+            raise
+
+
+def _late(*, is_ours: bool) -> GatewayError:
+    return GatewayError(
+        Fault.DEADLINE,
+        "the endpoint did not answer in time"
+        if is_ours
+        else "no answer before the deadline; allow the request more time",
+        retryable=is_ours,
+        counts=is_ours,
+        why=_TIMEOUT if is_ours else None,
+    )
 
 
 _: type[Filter] = AttemptTimeout

@@ -58,8 +58,8 @@ class EndpointHealth:
     put it out. A 500 may be the request's own fault. It is held against one model at this endpoint, which
     puts the model's requests elsewhere while there is an elsewhere, and refuses none. So many 500s in a row,
     of several models and of several tenants, put the endpoint out while others can take its requests; and so
-    does a health check that fails after 500s. Where this is the only endpoint it serves on while its health
-    checks succeed.
+    does a health check that fails after 500s, if nothing was served since. Where this is the only endpoint it
+    serves on while its health checks succeed.
 
     A name with several addresses is several endpoints: before it is put out, it moves to those of which
     nothing is known. ``is_last``: whether there are requests that no other endpoint can take now.
@@ -84,7 +84,8 @@ class EndpointHealth:
         )
         self._prober = self._probe(self._whole, peer.check)
         self._models: dict[str, tuple[Ejection, Prober]] = {}
-        self._errors = self._moves = 0
+        self._errors = self._moves = self._successes = 0
+        self._closed = False
         self._of_models: set[str] = set()
         self._of_tenants: set[str] = set()
 
@@ -132,6 +133,7 @@ class EndpointHealth:
     def succeeded(self, ticket: Ticket, request: Request) -> None:
         """The call of ``ticket`` was answered."""
         self._whole.succeeded(ticket)
+        self._successes += 1
         if self._errors or self._moves:
             self._forget_errors()
             self._moves = 0
@@ -174,7 +176,8 @@ class EndpointHealth:
             ejection.retire()
 
     async def aclose(self) -> None:
-        """Check no more."""
+        """Check no more, whatever calls under way still meet."""
+        self._closed = True
         for prober in (self._prober, *[prober for _, prober in self._models.values()]):
             await prober.aclose()
 
@@ -227,8 +230,16 @@ class EndpointHealth:
                 return None
             del self._models[idle]
         ejection = Ejection(self.name, self._settings, self._chance, self._telemetry, model=model)
-        prober = self._probe(ejection, self._check_after_errors)
-        ejection.opened = prober.start
+        began = 0
+
+        def opened() -> None:
+            nonlocal began
+            began = self._successes
+            if not self._closed:
+                prober.start()
+
+        prober = self._probe(ejection, lambda: self._check_after_errors(began))
+        ejection.opened = opened
         self._models[model] = (ejection, prober)
         return ejection
 
@@ -248,10 +259,14 @@ class EndpointHealth:
             ejection.let_in()
         ejection.succeeded(ejection.ticket)
 
-    async def _check_after_errors(self) -> Verdict:
-        """Check the endpoint's health for the sake of a model: a check that fails puts the endpoint out."""
+    async def _check_after_errors(self, successes: int) -> Verdict:
+        """Check the endpoint's health for the sake of a model; one that fails may put the endpoint out.
+
+        Where others were served since the model's requests began to fail, ``successes`` then, the endpoint
+        serves, whatever it says of itself.
+        """
         verdict = await self._peer.check()
-        if verdict.why is not None:
+        if verdict.why is not None and self._successes == successes:
             self._whole.trip(verdict.why)
         return verdict
 

@@ -11,6 +11,9 @@ from typing import Final
 
 _SUSPECT_S: Final = 5.0
 _LONGEST_S: Final = 60.0
+_PATIENCE_S: Final = 0.1
+"""Whoever knows addresses waits no longer for news of them: a resolver that hangs is no outage of theirs."""
+
 _DOUBLINGS: Final = 16
 
 
@@ -98,7 +101,7 @@ class Addresses:
             self._looking = asyncio.ensure_future(self._look_up())
             self._looking.add_done_callback(self._looked)
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(min(_PATIENCE_S, self._timeout_s) if self._found else self._timeout_s):
                 await asyncio.shield(self._looking)
         except OSError:
             if not self._found:

@@ -7,6 +7,7 @@ import ssl
 from typing import Final
 
 from gateway.core.errors import Fault, GatewayError, Why
+from gateway.core.tensor import Buffer
 from gateway.core.verdict import Verdict
 from gateway.upstreams.addresses import Addresses
 from gateway.upstreams.dialing import Dialer
@@ -15,6 +16,8 @@ from gateway.upstreams.http2_connection import Http2Connection, Owner
 from gateway.upstreams.settings import ConnectSettings
 
 _NO_ANSWER: Final = re.compile(rb"(?<![\w\"])(?:null|-?NaN|-?Infinity)(?![\w\"])")
+_WORDS: Final = (b"null", b"NaN", b"Infinity")
+_SEARCHED_BYTES: Final = 1 << 18
 _LIMITS: Final = ("more than", "nested too deeply", "must be at most")
 _NOT_READY: Final = frozenset({400, 408})
 """Besides 5xx: Triton says 400 when it is not ready. Any other answer is one of somebody who works."""
@@ -51,14 +54,17 @@ def lost(error: Exception) -> Verdict:
     return Verdict(ours=True) if lack(error) else Verdict(Why(reason_of(error)))
 
 
-def unreadable(answer: bytes, error: GatewayError) -> str:
+def unreadable(json: Buffer, error: GatewayError) -> str:
     """Say why an answer that is as its server meant it cannot be read; empty when it is simply broken.
 
-    ``error`` is the decoder's.
+    ``json`` is the answer without its binary data, ``error`` the decoder's. Of a long one no more than the
+    beginning is searched: the loop stands still meanwhile.
     """
-    found = _NO_ANSWER.search(answer)
-    if found is not None and error.fault is Fault.INVALID:
-        return f"its JSON holds {found[0].decode()} where a value should be"
+    if error.fault is Fault.INVALID:
+        searched = bytes(memoryview(json)[:_SEARCHED_BYTES])
+        found = _NO_ANSWER.search(searched) if any(word in searched for word in _WORDS) else None
+        if found is not None:
+            return f"its JSON holds {found[0].decode()} where a value should be"
     if error.fault is Fault.TOO_LARGE or any(each in error.message for each in _LIMITS):
         return error.message.replace("request", "answer").replace("input ", "output ")
     return ""

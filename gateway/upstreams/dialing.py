@@ -82,6 +82,15 @@ class Dialer:
         self.addresses.expire()
         raise problem
 
+    async def reach(self, address: str, factory: Callable[[], P]) -> P:
+        """Open a connection to ``address``, and hold nothing against it when that fails.
+
+        Raises:
+            OSError: nobody is there; TimeoutError is one.
+        """
+        ends = asyncio.get_running_loop().time() + self._connect_timeout_s
+        return await self._connect(address, factory, ends)
+
     def close(self) -> None:
         """Give up looking up the name."""
         self.addresses.close()

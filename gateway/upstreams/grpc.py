@@ -17,6 +17,7 @@ from gateway.core.request import ANONYMOUS, CENTRAL, Provenance, Request, Respon
 from gateway.core.service import Service
 from gateway.core.verdict import Verdict
 from gateway.upstreams import grpc_call
+from gateway.upstreams.address_checks import check_all
 from gateway.upstreams.backoff import Backoff
 from gateway.upstreams.checks import Nobody, dialer_of, lost, unreadable
 from gateway.upstreams.dialing import UnreachableError
@@ -182,8 +183,11 @@ class GrpcUpstream:
 
         A server that does not know gRPC's health service is asked in the protocol's own way.
         """
+        return await check_all(self._dialer.addresses, self._check_at)
+
+    async def _check_at(self, address: str) -> Verdict:
         try:
-            connection = await self._dialer.dial(self._lone)
+            connection = await self._dialer.reach(address, self._lone)
             try:
                 await connection.ready
                 verdict = await self._check(connection)

@@ -20,6 +20,7 @@ from gateway.core.service import Service
 from gateway.core.stepping import in_task
 from gateway.core.tensor import Buffer
 from gateway.core.verdict import Verdict
+from gateway.upstreams.address_checks import check_all
 from gateway.upstreams.backoff import Backoff
 from gateway.upstreams.checks import dialer_of, is_ready, lost, unreadable
 from gateway.upstreams.dialing import UnreachableError
@@ -56,6 +57,10 @@ _MAX_SAID: Final = 128
 _PATHS_KEPT: Final = 256
 _LEARN_S: Final = 1.0
 _LEARNED_S: Final = 60.0
+_LEARN_AGAIN_S: Final = 5.0
+_TELLS: Final = frozenset({200, 404})
+"""Statuses that stay: its metadata, or that it has none."""
+
 _CHECK_BYTES: Final = 1 << 16
 _ALWAYS: Final = {"accept": "*/*", "accept-encoding": "identity", "user-agent": "edgeway"}
 
@@ -120,11 +125,12 @@ class HttpUpstream:
 
         if status != 200:
             raise self._refused(status, told, answer, request.deadline)
+        length: int | None = None
         try:
             length = parse_header_length(told.get(headers.INFERENCE_HEADER_LENGTH))
             return decode_response(answer, length, self._provenance(told))
         except GatewayError as error:
-            unread = unreadable(answer, error)
+            unread = unreadable(memoryview(answer)[:length], error)
             raise (self._failures.unreadable(unread) if unread else self._failures.broken()) from error
 
     async def describe(self, model: str, version: str) -> ModelSpec:
@@ -155,22 +161,27 @@ class HttpUpstream:
     async def learn(self) -> None:
         """Read from the server's metadata whether it takes binary data; one that does not tell, does.
 
-        A server that nobody can connect to is asked again: whoever answers next may be another one.
+        What it has told holds until it tells otherwise. A server that nobody can connect to is asked again:
+        whoever answers next may be another one.
         """
         await in_task()
         async with self._learning:
             if self._clock.now() < self._learned_until:
                 return
+            status, answer = 0, b""
             try:
                 async with asyncio.timeout(min(_LEARN_S, self._settings.metadata_timeout_s)):
                     status, _, answer = await self._send("GET", "/v2", (), {})
             except TimeoutError:
-                status, answer = 0, b""
-            except GatewayError:
-                return
-            extensions = decode_extensions(answer) if status == 200 else None
-            self._takes_binary = extensions is None or BINARY in extensions
-            self._learned_until = self._clock.now() + _LEARNED_S
+                pass
+            except GatewayError as error:
+                if error.why is None or error.why.reason != "reset":
+                    return
+            if status == 200:
+                extensions = decode_extensions(answer)
+                self._takes_binary = extensions is None or BINARY in extensions
+            known_s = _LEARNED_S if status in _TELLS else _LEARN_AGAIN_S
+            self._learned_until = self._clock.now() + known_s
 
     async def aclose(self) -> None:
         """Close the connections; calls under way fail as UNAVAILABLE."""
@@ -181,10 +192,13 @@ class HttpUpstream:
 
     async def check(self) -> Verdict:
         """Ask over a connection of its own whether the server is ready: the others may lead nowhere."""
+        return await check_all(self._dialer.addresses, self._check_at)
+
+    async def _check_at(self, address: str) -> Verdict:
         head = self._head.encode("GET", f"{self._prefix}/v2/health/ready", {}, None)
         reader = AnswerReader(max_head_bytes=self._settings.max_head_bytes, max_body_bytes=_CHECK_BYTES)
         try:
-            connection = await self._dialer.dial(lambda: Http1Connection(reader, _ignore, _ignore))
+            connection = await self._dialer.reach(address, lambda: Http1Connection(reader, _ignore, _ignore))
             try:
                 answer = await connection.send("GET", head, (), 0)
             finally:

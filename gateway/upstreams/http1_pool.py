@@ -15,6 +15,9 @@ from gateway.upstreams.http1_connection import ConnectionLostError, Http1Connect
 from gateway.wire.framing.http1_client import Answer, AnswerReader
 
 _UNLIMITED: Final = 1 << 30
+_OUT: Final = frozenset({502, 503})
+_SAYS_NOTHING: Final = frozenset({504})
+"""It may have been the caller's own time that was up there."""
 
 
 class Http1Pool:
@@ -94,7 +97,7 @@ class Http1Pool:
                     raise
                 again = True
             else:
-                self._dialer.addresses.answered(connection.address)
+                self._note(connection, answer)
                 return answer
 
     def hurry(self) -> None:
@@ -154,6 +157,15 @@ class Http1Pool:
             connection.is_wanted = False
             if connection in self._idle:
                 connection.close()
+
+    def _note(self, connection: Http1Connection, answer: Answer) -> None:
+        addresses, status = self._dialer.addresses, answer.status
+        if status in _OUT:
+            if addresses.leave([connection.address]):
+                # Another address of the name may do better: nothing more is sent to this one meanwhile.
+                self._part_with([each for each in self._open if each.address == connection.address])
+        elif status not in _SAYS_NOTHING:
+            addresses.answered(connection.address)
 
     def _blame(self, connection: Http1Connection) -> None:
         self._dialer.addresses.failed(connection.address)

@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import msgspec
 
@@ -22,6 +23,9 @@ from gateway.upstreams.http2_connection import (
     Owner,
 )
 from gateway.wire.framing.http2_client import Answer, FramingError, Header, Http2Client
+
+_UNAVAILABLE: Final = b"14"
+_OUT: Final = frozenset({502, 503})
 
 
 class Http2Pool:
@@ -96,10 +100,12 @@ class Http2Pool:
             try:
                 number, answer = connection.send(headers, body, ends)
                 try:
-                    return await answer
+                    said = await answer
                 except asyncio.CancelledError:
                     connection.cancel(number)
                     raise
+                self._note(connection, said)
+                return said
             except LostError:
                 self._dialer.addresses.failed(connection.address)
                 raise
@@ -243,10 +249,19 @@ class Http2Pool:
             self._refuse_waiting()
             return
         self._backoff.succeeded()
-        self._dialer.addresses.answered(connection.address)
         self._problem = None
         self._open.append(connection)
         self.freed(connection)
+
+    def _note(self, connection: Http2Connection, answer: Answer) -> None:
+        addresses = self._dialer.addresses
+        status = (answer.trailers or answer.headers).get(b"grpc-status")
+        if status != _UNAVAILABLE and answer.status not in _OUT:
+            addresses.answered(connection.address)
+        elif addresses.leave([connection.address]):
+            # Another address of the name may do better: nothing more is sent to this one meanwhile.
+            for each in [each for each in self._open if each.address == connection.address]:
+                each.retire()
 
     def _make(self) -> Http2Connection:
         return Http2Connection(self._client(), self._limits, self)

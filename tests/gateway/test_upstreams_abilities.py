@@ -20,9 +20,9 @@ ANSWER = b'{"model_name":"m","outputs":[{"name":"y","datatype":"FP32","shape":[2
 
 
 class Server:
-    """A server whose metadata are ``metadata``; keeps what it was asked."""
+    """A server whose metadata are ``metadata``, None for a reset; keeps what it was asked."""
 
-    def __init__(self, metadata: bytes) -> None:
+    def __init__(self, metadata: bytes | None) -> None:
         self.metadata = metadata
         self.asked = 0
         self.bodies: list[tuple[str, bytes]] = []
@@ -31,6 +31,9 @@ class Server:
         while head := await self.head(reader):
             if head.startswith("get"):
                 self.asked += 1
+                if self.metadata is None:
+                    writer.transport.abort()
+                    return
                 writer.write(self.metadata)
                 continue
             length = int(head.partition("\r\ncontent-length: ")[2].split("\r\n")[0])
@@ -145,3 +148,25 @@ async def test_after_an_outage_another_server_may_be_there() -> None:
 
     assert server.asked == 2
     assert ["inference-header-content-length" in head for head, _ in server.bodies] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "later",
+    [http(503, b"{}", close=False), http(500, close=False), http(404, close=False), b"", None],
+    ids=repr,
+)
+async def test_what_it_told_once_holds_until_it_tells_otherwise(later: bytes | None) -> None:
+    """Metadata that are slow, reset or refused once do not turn it into a server that takes binary data."""
+    server = Server(metadata("parameters"))
+    async with asking(server) as (upstream, service):
+        await service(request())
+        server.metadata = later
+        upstream._learned_until = 0.0
+
+        await upstream.refresh()
+        asked = server.asked
+        await upstream.refresh()
+        await service(request())
+
+    assert ["application/json" in head for head, _ in server.bodies] == [True, True]
+    assert server.asked == asked == 2, "and it is not asked again with every request"

@@ -129,3 +129,22 @@ async def test_what_a_name_has_no_longer_is_not_among_its_addresses() -> None:
         assert "127.0.0.1" not in known
         assert repr(known) == "<Addresses of far, 1>"
         assert "127.0.0.9" in addresses("127.0.0.1")
+
+
+@virtual_time
+async def test_a_resolver_that_hangs_holds_nobody_up_who_knows_addresses() -> None:
+    """A health check has a second in all, and a request better things to do; what comes late is taken, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        Names(patch, ["127.0.0.1"], None)
+        known = addresses(timeout_s=30.0)
+        await known.resolve()
+        known.failed("127.0.0.1")
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+
+        for _ in range(3):
+            assert await known.resolve() == ["127.0.0.1"]
+
+        assert loop.time() - began < 0.5
+        known.close()
+        await asyncio.sleep(0)

@@ -30,6 +30,7 @@ from tests.fakes.upstreams import (
     Foreign,
     aborting,
     before,
+    fails,
     foreign_grpc,
     foreign_http,
     grpc_upstream_to,
@@ -210,6 +211,28 @@ def test_why_an_answer_cannot_be_read():
     assert unreadable(b"", GatewayError(Fault.INVALID, "the request has more than 5 keys as JSON")) == (
         "the answer has more than 5 keys as JSON"
     )
+
+
+def test_binary_data_are_no_words() -> None:
+    """Only what is JSON, and of that no more than can be searched without holding anybody up."""
+    invalid = GatewayError(Fault.INVALID, "the body is not valid JSON")
+
+    assert unreadable(b" " * (64 << 20) + b"null", invalid) == ""
+    assert unreadable(b'{"data":["NaN",' + b"1," * 50_000 + b"NaN]}", invalid) == (
+        "its JSON holds NaN where a value should be"
+    )
+
+
+async def test_a_word_among_binary_data_excuses_nothing() -> None:
+    """An answer that claims four bytes and brings others is broken, whatever they spell."""
+    json = b'{"model_name":"m","outputs":[{"name":"y","datatype":"FP32","shape":[1],"parameters":'
+    json += b'{"binary_data_size":4}}]}'
+    said = http(200, json + b"null null", f"Inference-Header-Content-Length: {len(json)}")
+    async with foreign_http(said) as upstream:
+        error = await fails(upstream(request()))
+
+    assert error.counts
+    assert "not as the protocol has it" in error.message
 
 
 @pytest.fixture

@@ -108,3 +108,14 @@ async def test_an_answer_that_is_there_needs_no_timer() -> None:
     there = answer("edge")
 
     assert await AttemptTimeout(1.0, LoopClock())(request(), lambda _: there) is there
+
+
+@virtual_time
+async def test_who_takes_our_limit_for_the_callers_deadline_is_corrected() -> None:
+    """A server that gives up in the moment before the limit was too slow all the same."""
+    late = GatewayError(Fault.DEADLINE, "endpoint 'far' did not answer in time")
+
+    for limit_s, ours in ((5.0, True), (20.0, False)):
+        with pytest.raises(GatewayError) as caught:
+            await attempt_timeout(limit_s)(request(deadline=START + 15), ScriptedService(late))
+        assert (caught.value.counts, caught.value.retryable) == (ours, ours)

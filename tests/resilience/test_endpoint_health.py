@@ -139,6 +139,45 @@ async def test_a_health_check_that_fails_after_500s_puts_the_endpoint_out() -> N
     await guarded.health.aclose()
 
 
+@pytest.mark.parametrize("last", [True, False])
+def test_one_models_500s_at_a_server_that_serves_and_says_it_is_not_ready_refuse_nobody(last: bool) -> None:
+    """One tenant's five requests are no reason to send everybody away: others were served since."""
+
+    @virtual_time
+    async def check() -> None:
+        peer = Peer(error_500(), UNREADY, last=last)
+        guarded = Guarded(peer)
+        await guarded.asks(5, model="bad", tenant="evil")
+        outcomes = []
+        for number in range(200):
+            peer.outcome = error_500() if number % 10 == 9 else None
+            bad = {"model": "bad", "tenant": "evil"} if number % 10 == 9 else {}
+            outcomes += await guarded.asks(1, **bad)
+            await asyncio.sleep(0.02)
+
+        assert outcomes.count("ok") == 180
+        assert "out" not in outcomes
+        assert peer.checks
+        await guarded.health.aclose()
+
+    check()
+
+
+@virtual_time
+async def test_closed_it_checks_no_more() -> None:
+    """Calls that were under way may still fail, those of a model that never failed before, too."""
+    peer = Peer(error_500(), last=True)
+    guarded = Guarded(peer)
+    await guarded.health.aclose()
+
+    await guarded.asks(5, model="new")
+    peer.outcome = silent()
+    await guarded.asks(5)
+    await asyncio.sleep(60)
+
+    assert peer.checks == []
+
+
 @virtual_time
 async def test_the_smallest_deployment_goes_on_while_its_health_checks_succeed() -> None:
     """One tenant, one model, one endpoint: 500s for a minute refuse no request, and it was asked all along."""
