@@ -188,10 +188,12 @@ def _barred(request: Request, licence: Licence, names: tuple[str, ...] | None) -
     """Return in one word why the edge may not be asked; empty: it may."""
     if not licence.is_valid(request.version):
         return _REFUSED
-    if names is None or not licence.classifies(request.classes):
+    if names is None or (request.classes and not licence.classifies(request.classes)):
         return _UNDECIDED
     # The sample was run without parameters: what a model would make of one is not known.
-    return "" if IGNORED_PARAMETERS.issuperset(request.parameters) and licence.fits(request) else _UNSEEN
+    if request.parameters and not IGNORED_PARAMETERS.issuperset(request.parameters):
+        return _UNSEEN
+    return "" if licence.fits(request) else _UNSEEN
 
 
 def _why(error: GatewayError) -> str:

@@ -101,7 +101,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         )
 
     def _spread(self, output: Array) -> Array:
-        if not output.size:
+        if not output.size or not output.ndim:
             return np.full(output.shape[:1] or (1,), np.nan)
         members = output.astype(np.float64).reshape(
             len(output), output.shape[1] if output.ndim > 1 else 1, -1

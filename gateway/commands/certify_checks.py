@@ -57,14 +57,12 @@ def check_run(decision: Decision, outputs: Pair, rows: int | None) -> None:
     Raises:
         ValueError: it is not.
     """
+    if decision.score_output:
+        _check_rows("the edge model", decision.score_output, outputs[0][decision.score_output], rows)
     for rule in decision.outputs:
         for which, given in zip(("the edge model", "central"), outputs, strict=True):
             output = given[rule.name]
-            if rows is not None and len(output) != rows:
-                raise ValueError(
-                    f"{which} gives {len(output)} rows of '{rule.name}' for {rows} rows of the sample: "
-                    "which belongs to which is not known"
-                )
+            _check_rows(which, rule.name, output, rows)
             if getattr(rule, "values", "") != "probabilities":
                 continue
             sound = output[is_finite(output)] if output.ndim else output
@@ -72,6 +70,14 @@ def check_run(decision: Decision, outputs: Pair, rows: int | None) -> None:
                 raise ValueError(
                     f"output '{rule.name}' of {which}, {rule}: it {problem} (--values says which)"
                 )
+
+
+def _check_rows(which: str, name: str, output: Array, rows: int | None) -> None:
+    if rows is not None and len(output) != rows:
+        raise ValueError(
+            f"{which} gives {len(output)} rows of '{name}' for {rows} rows of the sample: "
+            "which belongs to which is not known"
+        )
 
 
 def check_alone(decision: Decision, session: Session, feed: Mapping[str, Array], outputs: Outputs) -> None:

@@ -311,6 +311,8 @@ def _check_score(score: str, outputs: tuple[Output, ...], given: Given, wishes: 
         )
     if wishes.score_output and wishes.score_output not in given.edge:
         raise ValueError(f"the edge model gives no '{wishes.score_output}': it gives {_list(given.edge)}")
+    if wishes.score_output and not given.edge[wishes.score_output].ndim:
+        raise ValueError(f"'{wishes.score_output}' has no dimensions: it belongs to no row")
     if wishes.score_output and given.edge[wishes.score_output].dtype.kind not in "fiu":
         raise ValueError(f"'{wishes.score_output}' is not numbers: no spread can be read from it")
 

@@ -231,7 +231,7 @@ async def test_inference(served, kind, coding):
         "parameters": {"note": "x"},
         "headers": {"x-request-timeout-ms": "20000"},
     }
-    sequence = {"sequence_id": 42, "sequence_start": True, "sequence_end": True}
+    step = {"sequence_id": 42, "sequence_start": True, "sequence_end": True}
     async with connected(kind, served) as ask:
         if coding and ask.is_grpc:
             said["compression_algorithm"] = coding
@@ -241,10 +241,10 @@ async def test_inference(served, kind, coding):
         classes = ask.module.InferRequestedOutput("probabilities", class_count=2)
         result = await ask("infer", "digits", ask.image(rows[:8]), outputs=[output], **said)
         best = await ask("infer", "digits", ask.image(rows[:1]), outputs=[classes])
-        # Its state would be central's, which is not there.
-        step = await ask.refused("infer", "digits", ask.image(), **sequence)
+        # A step of a sequence is central's alone, and here is none.
+        alone = await ask.refused("infer", "digits", ask.image(rows[:1]), **step)
 
-    assert step.status() == ("StatusCode.UNAVAILABLE" if ask.is_grpc else "503")
+    assert alone.status() == ("StatusCode.UNAVAILABLE" if ask.is_grpc else "503")
     response = result.get_response()
     assert (response.id if ask.is_grpc else response["id"]) == "r-1"
     probabilities = result.as_numpy("probabilities")

@@ -15,7 +15,7 @@ MODE = TensorSpec("mode", "FP32", (1,))
 ONE = Tensor.from_numpy("mode", np.array([1], np.float32))
 MEASURED = (
     Input(name="image", shape=(-1, 8, 3), digest=""),
-    Input(name="mode", shape=(1,), digest=value_digest(ONE)),
+    Input(name="mode", shape=(1,), digest=value_digest(ONE.data)),
 )
 
 
@@ -70,3 +70,22 @@ def test_the_inputs_are_those_of_the_model(
 ) -> None:
     """By name and by what it fixes; any number of rows only where it joins requests."""
     assert are_of(inputs, (IMAGE, MODE), joined=joined) is fits
+
+
+@pytest.mark.parametrize(
+    ("values", "fits"),
+    [
+        ([["a", "bc"]], True),
+        ([["a", "bc"]] * 3, True),
+        ([["a", "bc"], ["ab", "c"]], False),
+        ([["b", "bc"]], False),
+    ],
+)
+def test_a_column_that_never_changed(values: list[list[str]], fits: bool) -> None:
+    """Every row of a request has the row that all of the sample had."""
+    spec = TensorSpec("kind", "BYTES", (-1, 2))
+    one = Tensor.from_numpy("kind", np.array([["a", "bc"]], object))
+    seen = Seen((Input(name="kind", shape=(-1, 2), digest=value_digest(one.data)),), (spec,))
+
+    assert seen.fits(Request("m", (Tensor.from_numpy("kind", np.array(values, object)),))) is fits
+    assert seen.fits(Request("m", (Tensor("kind", "BYTES", (0, 2), b""),))) is False

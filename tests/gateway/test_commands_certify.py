@@ -362,3 +362,21 @@ def test_an_edge_that_joins_what_central_does_not(tmp_path: Path) -> None:
     assert measured.inputs[0].shape == (1, 4)
     assert measured.wrong[bright].mean() > 0.9
     assert not measured.wrong[~bright].any()
+
+
+def test_a_spread_that_belongs_to_no_row(tmp_path: Path) -> None:
+    """One for all rows of a run, which the file claims to be one per row."""
+    edge = models.model(
+        [
+            helper.make_node("MatMul", ["image", "weights"], ["value"]),
+            helper.make_node("Compress", ["value", "first"], ["members"], axis=0),
+        ],
+        [("image", models.FLOAT, ["batch", 4])],
+        [("value", models.FLOAT, ["batch", 3]), ("members", models.FLOAT, ["batch", 3])],
+        weights=WEIGHTS,
+        first=np.array([True]),
+    )
+    pair = Pair(tmp_path, edge, models.linear(WEIGHTS, "value"))
+
+    with pytest.raises(ValueError, match="1 rows of 'members' for 64 rows of the sample"):
+        pair.measure(task="regression", tolerance=1, score_output="members")

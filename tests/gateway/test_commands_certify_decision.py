@@ -113,6 +113,11 @@ def test_what_each_task_is_taken_for_is_told(task: str, output: Array, says: str
         ({"p": SURE}, {"task": "multiclass", "score": "distance"}, "choose one of max_probability"),
         ({"p": SURE}, {"task": "multiclass", "score": "spread"}, "--score-output NAME"),
         ({"p": SURE}, {"task": "multiclass", "score_output": "s"}, "the edge model gives no 's'"),
+        (
+            {"p": SURE, "s": np.float32(1)},
+            {"task": "multiclass", "outputs": ("p",), "left_out": ("s",), "score_output": "s"},
+            "'s' has no dimensions: it belongs to no row",
+        ),
         ({"p": SURE, "q": SURE}, {"outputs": ("p=multiclass", "q")}, "not certain"),
         (
             {"p": FRAMES},

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_models.inputs import value_digest
 from gateway.commands.certify_sample import Sample, load_sample
 from gateway.core.catalog import TensorSpec
 
@@ -146,3 +147,15 @@ def test_damaged_and_lying_files(tmp_path: Path) -> None:
         load_sample(tmp_path / "s.npz")
     with pytest.raises(ValueError, match=r"s\.npy: says that it holds more than fits into memory"):
         load_sample(tmp_path / "s.npy")
+
+
+def test_what_never_changed_is_bound_to_its_value() -> None:
+    """An input of one value, and a column that every row has alike; a column of values is free."""
+    sides = {"image": ROWS, "text": np.array([["a"]] * 10), "rate": np.array(3)}
+
+    image, text, rate = Sample(sides, [IMAGE, TEXT, RATE]).seen(-1)
+
+    assert (image.name, image.shape, image.digest) == ("image", (-1, 4), "")
+    assert (text.shape, text.digest) == ((-1, 1), value_digest(b"\x01\0\0\0a"))
+    assert (rate.shape, rate.digest) == ((), value_digest(np.array(3).tobytes()))
+    assert Sample({"": ROWS[:1]}, [IMAGE]).seen(-1)[0].digest == ""

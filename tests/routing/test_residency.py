@@ -96,6 +96,7 @@ async def test_nothing_but_caller_and_regions_changes() -> None:
         frozenset({"us-east"}),
         2,
         (("traceparent", "00"),),
+        {"probabilities": 3},
     )
     assert all(
         getattr(original, field.name) != getattr(Request("", ()), field.name) for field in fields(Request)

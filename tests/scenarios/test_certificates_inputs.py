@@ -91,8 +91,8 @@ async def test_a_length_that_was_not_measured_is_deferred(tmp_path: Path) -> Non
     assert longer == [("central", True)] * 20
 
 
-def signed(*, heeds: bool) -> bytes:
-    """image [batch, 3], mode [1] → p [batch, 3] of image times mode, or of image alone."""
+def signed(shape: list[int | str | None], *, heeds: bool) -> bytes:
+    """image [batch, 3], mode → p [batch, 3] of image times mode, or of image alone."""
     return model(
         [
             helper.make_node("Mul", ["mode", "much"], ["factor"]),
@@ -100,19 +100,24 @@ def signed(*, heeds: bool) -> bytes:
             helper.make_node("Mul", ["image", "sign"], ["logits"]),
             helper.make_node("Softmax", ["logits"], ["p"], axis=-1),
         ],
-        [("image", FLOAT, ["batch", 3]), ("mode", FLOAT, [1])],
+        [("image", FLOAT, ["batch", 3]), ("mode", FLOAT, shape)],
         [("p", FLOAT, ["batch", 3])],
         much=np.float32(heeds),
         more=np.float32(not heeds),
     )
 
 
-async def test_a_constant_that_was_not_measured_is_deferred(tmp_path: Path) -> None:
-    """The edge does not heed what never changed in the sample."""
+@pytest.mark.parametrize("shape", [[1], ["batch", 1]])
+async def test_a_constant_that_was_not_measured_is_deferred(
+    tmp_path: Path, shape: list[int | str | None]
+) -> None:
+    """The edge does not heed what never changed in the sample: one value for all, or a column of one value."""
     sample = CHANCE.normal(size=(1000, 3)).astype(np.float32) * 40
-    one, other = np.array([1.0]), np.array([-1.0])
+    one = np.ones((1,) * len(shape), np.float32)
+    other = -one
+    modes = np.repeat(one, 1000, axis=0) if len(shape) > 1 else one
     pair = Pair(
-        tmp_path, signed(heeds=False), signed(heeds=True), {"image": sample, "mode": one.astype(np.float32)}
+        tmp_path, signed(shape, heeds=False), signed(shape, heeds=True), {"image": sample, "mode": modes}
     )
 
     async with pair.world() as world:
