@@ -143,7 +143,7 @@ class EndpointHealth:
     def failed(self, ticket: Ticket, request: Request, error: GatewayError) -> None:
         """The call of ``ticket`` ended in ``error``."""
         if not error.counts:
-            if error.fault in PROOFS_OF_LIFE:
+            if error.fault in PROOFS_OF_LIFE and not error.unsent:
                 self._whole.succeeded(ticket)
             else:
                 self._whole.left(ticket)

@@ -177,6 +177,21 @@ class Failures:
             _log.error("endpoint %s does not let this gateway in: %s", self._endpoint, said)
 
 
+class _Unsent:
+    """Marks the errors of what is done before anything is sent: they are no answers of the other side."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, GatewayError):
+            error.unsent = True
+
+
+UNSENT: Final = _Unsent()
+
+
 def reason_of(cause: BaseException | None) -> str:
     """Return in one word why there was no connection, or why it ended."""
     for kind, reason in _REASONS:

@@ -115,6 +115,7 @@ async def test_a_name_that_no_header_can_carry():
         error = await fails(upstream(request(caller=Caller(tenant="a\r\nX-Evil: 1"))))
 
     assert error.message == "x-edgeway-tenant must be printable ASCII"
+    assert error.unsent
     assert flags(error) == (Fault.INVALID, False, False)
     assert heard == []
 
