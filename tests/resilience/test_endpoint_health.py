@@ -240,6 +240,7 @@ def test_what_is_ours_or_the_callers_is_no_evidence(fault: Fault) -> None:
         await guarded.asks(10)
 
         assert repr(guarded.health) == "<EndpointHealth <Ejection central closed, 4 of 5 failures>>"
+        await guarded.health.aclose()
 
     check()
 
