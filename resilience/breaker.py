@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from gateway.core.errors import GatewayError
 from gateway.core.request import Request, Response
 from gateway.core.service import Filter, Service
@@ -32,8 +34,12 @@ class Breaker:
         except GatewayError as error:
             health.failed(ticket, request, error)
             raise
+        except asyncio.CancelledError:
+            # A caller who left.
+            health.unanswered(ticket)
+            raise
         except BaseException:
-            # A caller who left; or a bug of ours, which no endpoint can be blamed for.
+            # A bug of ours, which no endpoint can be blamed for.
             health.left(ticket)
             raise
         health.succeeded(ticket, request)

@@ -10,6 +10,7 @@ from gateway.core.errors import Fault, GatewayError, Why
 from gateway.core.request import Request
 from gateway.core.telemetry import Telemetry
 from gateway.core.verdict import Verdict
+from resilience.doubt import Doubt
 from resilience.ejection import Ejection, Ticket
 from resilience.probing import Check, Prober
 from resilience.settings import BreakerSettings
@@ -83,6 +84,7 @@ class EndpointHealth:
             name, settings, chance, telemetry, opened=self._opened, is_spared=self._is_spared
         )
         self._prober = self._probe(self._whole, peer.check)
+        self._doubt = Doubt(self._whole, peer.check, settings, clock)
         self._models: dict[str, tuple[Ejection, Prober]] = {}
         self._errors = self._moves = self._successes = 0
         self._closed = False
@@ -133,6 +135,7 @@ class EndpointHealth:
     def succeeded(self, ticket: Ticket, request: Request) -> None:
         """The call of ``ticket`` was answered."""
         self._whole.succeeded(ticket)
+        self._doubt.answered()
         self._successes += 1
         if self._errors or self._moves:
             self._forget_errors()
@@ -143,12 +146,17 @@ class EndpointHealth:
     def failed(self, ticket: Ticket, request: Request, error: GatewayError) -> None:
         """The call of ``ticket`` ended in ``error``."""
         if not error.counts:
-            if error.fault in PROOFS_OF_LIFE:
+            if error.fault in PROOFS_OF_LIFE and not error.unsent:
+                self._doubt.answered()
                 self._whole.succeeded(ticket)
+            elif error.fault is Fault.DEADLINE and not error.unsent:
+                self.unanswered(ticket)
             else:
                 self._whole.left(ticket)
             return
         why = error.why or _UNTOLD
+        if why.answered:
+            self._doubt.answered()
         if why.of_model:
             self._blame_model(ticket, request, why)
         else:
@@ -157,6 +165,11 @@ class EndpointHealth:
     def left(self, ticket: Ticket) -> None:
         """The call of ``ticket`` ended without evidence."""
         self._whole.left(ticket)
+
+    def unanswered(self, ticket: Ticket) -> None:
+        """The call of ``ticket`` ended with its caller's patience: no evidence; many are worth a question."""
+        self._whole.left(ticket)
+        self._doubt.unanswered()
 
     def report(self) -> Mapping[str, Any]:
         """Tell the state, and why, for operators: the other side's last sentence unmasked."""
@@ -178,6 +191,7 @@ class EndpointHealth:
     async def aclose(self) -> None:
         """Check no more, whatever calls under way still meet."""
         self._closed = True
+        await self._doubt.aclose()
         for prober in (self._prober, *[prober for _, prober in self._models.values()]):
             await prober.aclose()
 

@@ -76,10 +76,11 @@ class GatewayError(Exception):
     that the caller made too short, never are.
     ``retry_after_s``: seconds after which a refused caller may come again.
     ``why``: what an endpoint or a model did, where it is about one; also where it does not count.
+    ``unsent``: it was raised here before anything was sent, so it says nothing about the other side.
     ``elsewhere``: the next attempt would ask another endpoint, whom ``retry_after_s`` does not concern.
     """
 
-    __slots__ = ("counts", "elsewhere", "fault", "message", "retry_after_s", "retryable", "why")
+    __slots__ = ("counts", "elsewhere", "fault", "message", "retry_after_s", "retryable", "unsent", "why")
 
     def __init__(
         self,
@@ -99,6 +100,7 @@ class GatewayError(Exception):
         self.retry_after_s = retry_after_s
         self.why = why
         self.elsewhere = False
+        self.unsent = False
 
     def __repr__(self) -> str:
         flags = "".join(f", {name}" for name in ("retryable", "counts") if getattr(self, name))

@@ -7,9 +7,11 @@ import logging
 import os
 import socket
 import ssl
+from collections.abc import Mapping
 from typing import Final
 
 from gateway.core.errors import Fault, GatewayError, Why, masked
+from gateway.wire import headers
 
 LENIENCY_S: Final = 0.05
 """The other side is given this much more time than the request has. The layer here that set the deadline
@@ -175,6 +177,29 @@ class Failures:
         if not self._has_told:
             self._has_told = True
             _log.error("endpoint %s does not let this gateway in: %s", self._endpoint, said)
+
+
+def is_overload(status: int, told: Mapping[str, str]) -> bool:
+    """Whether a 503 says that its sender works and has enough to do.
+
+    Edgeway's does where it says when to come again. Others say so when they are down for maintenance.
+    """
+    return status == 503 and "retry-after" in told and headers.GENERATION in told
+
+
+class _Unsent:
+    """Marks the errors of what is done before anything is sent: they are no answers of the other side."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, GatewayError):
+            error.unsent = True
+
+
+UNSENT: Final = _Unsent()
 
 
 def reason_of(cause: BaseException | None) -> str:

@@ -21,7 +21,7 @@ from gateway.upstreams.address_checks import check_all
 from gateway.upstreams.backoff import Backoff
 from gateway.upstreams.checks import Nobody, dialer_of, lost, unreadable
 from gateway.upstreams.dialing import UnreachableError
-from gateway.upstreams.failures import LENIENCY_S, Failures
+from gateway.upstreams.failures import LENIENCY_S, UNSENT, Failures
 from gateway.upstreams.http2_connection import (
     Http2Connection,
     LateError,
@@ -140,10 +140,12 @@ class GrpcUpstream:
             if left_s <= 0:
                 raise GatewayError(Fault.DEADLINE, "the deadline passed before the request could be sent")
             timeout_s = left_s + LENIENCY_S
-        body = oip_proto.encode_request(request).SerializeToString()
+        with UNSENT:
+            body = oip_proto.encode_request(request).SerializeToString()
+            metadata = _metadata_of(request)
 
         answer, trailing = await self._call(
-            self._infer, body, timeout_s=timeout_s, metadata=_metadata_of(request), deadline=request.deadline
+            self._infer, body, timeout_s=timeout_s, metadata=metadata, deadline=request.deadline
         )
 
         message = self._parse(messages.ModelInferResponse, answer)
@@ -252,7 +254,8 @@ class GrpcUpstream:
         if self._closed:
             raise self._failures.closed()
         if len(body) > self._settings.max_request_bytes:
-            raise self._too_large()
+            with UNSENT:
+                raise self._too_large()
         said = [*method]
         ends = math.inf
         if timeout_s < math.inf:

@@ -24,7 +24,7 @@ from gateway.upstreams.address_checks import check_all
 from gateway.upstreams.backoff import Backoff
 from gateway.upstreams.checks import dialer_of, is_ready, lost, unreadable
 from gateway.upstreams.dialing import UnreachableError
-from gateway.upstreams.failures import LENIENCY_S, Failures
+from gateway.upstreams.failures import LENIENCY_S, UNSENT, Failures, is_overload
 from gateway.upstreams.http1_connection import ConnectionLostError, Http1Connection
 from gateway.upstreams.http1_pool import Http1Pool
 from gateway.upstreams.settings import HttpUpstreamSettings
@@ -112,13 +112,14 @@ class HttpUpstream:
 
     async def __call__(self, request: Request) -> Response:
         """Ask the other side; cancelling the call closes its connection, which cancels it there too."""
-        said = self._said(request)
-        if self._takes_binary:
-            body = encode_request(request)
-            said[headers.INFERENCE_HEADER_LENGTH] = str(body.header_length)
-        else:
-            body = encode_plain_request(request)
-            said["content-type"] = "application/json"
+        with UNSENT:
+            said = self._said(request)
+            if self._takes_binary:
+                body = encode_request(request)
+                said[headers.INFERENCE_HEADER_LENGTH] = str(body.header_length)
+            else:
+                body = encode_plain_request(request)
+                said["content-type"] = "application/json"
         path = self._path(request.model, request.version, "infer")
 
         status, told, answer = await self._send("POST", path, body.parts, said)
@@ -310,8 +311,7 @@ class HttpUpstream:
     def _refused(self, status: int, told: Headers, answer: bytes, deadline: float = math.inf) -> GatewayError:
         _log.debug("endpoint %s: status %d", self._name, status)
         fault, retry_after_s = fault_of_http(status), _retry_after(told)
-        if status == 503 and retry_after_s is not None:
-            # Overload, when the other side is an Edgeway: the two faults share a status.
+        if retry_after_s is not None and is_overload(status, told):
             fault = Fault.OVERLOADED
         elif fault is Fault.CANCELLED:
             # Our caller is still there.

@@ -10,7 +10,7 @@ from typing import Final
 from gateway.core.tensor import Buffer
 from gateway.upstreams.backoff import Backoff
 from gateway.upstreams.dialing import Dialer, UnreachableError
-from gateway.upstreams.failures import lack
+from gateway.upstreams.failures import is_overload, lack
 from gateway.upstreams.http1_connection import ConnectionLostError, Http1Connection
 from gateway.wire.framing.http1_client import Answer, AnswerReader
 
@@ -160,6 +160,8 @@ class Http1Pool:
 
     def _note(self, connection: Http1Connection, answer: Answer) -> None:
         addresses, status = self._dialer.addresses, answer.status
+        if is_overload(status, answer.headers):
+            return
         if status in _OUT:
             if addresses.leave([connection.address]):
                 # Another address of the name may do better: nothing more is sent to this one meanwhile.

@@ -12,13 +12,14 @@ from gateway.app.observe import Observed
 from gateway.config.policy_file import load_policy
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
+from gateway.core.request import Caller
 from gateway.core.telemetry import BreakerAppeared, BreakerChanged, BreakerGone, Silence
 from resilience.settings import BreakerSettings, ResilienceSettings
 from tests.fakes.service import HANG, ScriptedService, request
 from tests.fakes.telemetry import RecordingTelemetry
 from tests.fakes.virtual_time import virtual_time
 from tests.gateway.policies import GOOD, write_policy
-from tests.resilience.peers import Peer
+from tests.resilience.peers import Peer, error_500
 
 
 @pytest.fixture
@@ -134,7 +135,11 @@ def wired(service: ScriptedService) -> ScriptedService:
     peer = Peer(last=True)
     for name in ("check", "move", "renew"):
         setattr(service, name, getattr(peer, name))
+    service.aclose = service.refresh = nothing  # type: ignore[attr-defined]
     return service
+
+
+async def nothing() -> None: ...
 
 
 @virtual_time
@@ -214,3 +219,39 @@ async def test_breakers_are_told_when_they_come_and_go(tmp_path: Path) -> None:
     assert telemetry.of(BreakerAppeared) == [BreakerAppeared("central")]
     assert telemetry.of(BreakerGone) == [BreakerGone("central")]
     assert telemetry.of(BreakerChanged) == []
+
+
+TWO = """\
+generation: 1
+regions: {here: {serves: [EU]}, there: {serves: [NA]}}
+failover: {here: [there], there: [here]}
+residency: {anywhere: {regions: ["*"]}, homebound: {regions: [here]}}
+tenants: {anonymous: {residency: anywhere}, acme: {residency: anywhere}, exile: {residency: homebound}}
+endpoints:
+  near: {tier: central, region: here, protocol: http, address: "127.0.0.1:9"}
+  far: {tier: central, region: there, protocol: http, address: "127.0.0.1:10"}
+routes:
+- {name: all, endpoints: [near, far]}
+"""
+
+
+@virtual_time
+async def test_500s_of_everybody_put_out_only_whom_others_can_stand_in_for(tmp_path: Path) -> None:
+    """Some requests may go nowhere but ``near``: it stays. All that go to ``far`` may go to ``near``."""
+    settings = ResilienceSettings(breaker=BreakerSettings(consecutive_5xx=2))
+    observed = Observed(LoopClock(), Silence(), None)
+    for name, state in (("near", "closed"), ("far", "open")):
+        endpoints = Endpoints(settings, LoopClock(), Silence(), observed, region="here")
+        failing = wired(ScriptedService(error_500()))
+        endpoints._upstream = lambda *_, failing=failing: failing  # type: ignore[assignment,return-value,misc] # no wire here
+        rules = policy(tmp_path, TWO)
+        made = endpoints.prepare(rules)
+        endpoints.commit(made, 0, policy=rules)
+
+        for number in range(4):
+            who = Caller(tenant=("acme", "anonymous")[number % 2])
+            with pytest.raises(GatewayError):
+                await made[name].service(request(model=f"m{number % 2}", caller=who))
+
+        assert made[name].health.state == state
+        await endpoints.aclose()

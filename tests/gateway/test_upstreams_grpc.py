@@ -103,6 +103,7 @@ async def test_name_that_no_header_can_carry_is_refused():
         await upstream(request())
 
     assert error.message == "x-edgeway-tenant must be printable ASCII"
+    assert error.unsent
     assert flags(error) == (Fault.INVALID, False, False)
     assert len(service.requests) == 1
 

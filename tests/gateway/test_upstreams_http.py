@@ -115,6 +115,7 @@ async def test_a_name_that_no_header_can_carry():
         error = await fails(upstream(request(caller=Caller(tenant="a\r\nX-Evil: 1"))))
 
     assert error.message == "x-edgeway-tenant must be printable ASCII"
+    assert error.unsent
     assert flags(error) == (Fault.INVALID, False, False)
     assert heard == []
 
@@ -176,12 +177,22 @@ async def test_faults_of_the_client(status, fault):
     ],
 )
 async def test_overload_tells_when_to_come_again(status, said, fault, seconds):
-    """503 with a Retry-After is a server that sheds load, which is no evidence against it."""
-    async with foreign_http(http(status, b"", f"Retry-After: {said}")) as upstream:
+    """A gateway's 503 with a Retry-After says that it sheds load, which is no evidence against it."""
+    told = (f"Retry-After: {said}", "X-Edgeway-Policy-Generation: 7")
+    async with foreign_http(http(status, b"", *told)) as upstream:
         error = await fails(upstream(request()))
 
     assert (error.fault, error.retry_after_s) == (fault, seconds)
     assert error.counts is (fault is Fault.UNAVAILABLE)
+
+
+async def test_a_strangers_503_is_evidence_whatever_it_says_of_later():
+    """Proxies and servers that are down say so with a Retry-After; it is passed on."""
+    async with foreign_http(http(503, b"", "Retry-After: 120")) as upstream:
+        error = await fails(upstream(request()))
+
+    assert flags(error) == (Fault.UNAVAILABLE, True, True)
+    assert error.retry_after_s == 120.0
 
 
 @pytest.mark.parametrize(

@@ -213,6 +213,20 @@ def test_a_callers_mistake_never_puts_it_out(fault: Fault) -> None:
     check()
 
 
+@virtual_time
+async def test_what_was_never_sent_acquits_nobody() -> None:
+    """A request that cannot be written in the endpoint's way says nothing about it."""
+    guarded = Guarded(Peer(silent(), last=True))
+    await guarded.asks(4)
+    unwritten = GatewayError(Fault.INVALID, "it cannot be said in JSON")
+    unwritten.unsent = True
+    guarded.peer.outcome = unwritten
+
+    await guarded.asks(10)
+
+    assert repr(guarded.health) == "<EndpointHealth <Ejection central closed, 4 of 5 failures>>"
+
+
 @pytest.mark.parametrize("fault", [Fault.OVERLOADED, Fault.DEADLINE, Fault.CANCELLED, Fault.UNAVAILABLE])
 def test_what_is_ours_or_the_callers_is_no_evidence(fault: Fault) -> None:
     """A full queue of ours and a caller out of time neither raise the count nor reset it."""
@@ -226,6 +240,7 @@ def test_what_is_ours_or_the_callers_is_no_evidence(fault: Fault) -> None:
         await guarded.asks(10)
 
         assert repr(guarded.health) == "<EndpointHealth <Ejection central closed, 4 of 5 failures>>"
+        await guarded.health.aclose()
 
     check()
 
