@@ -174,7 +174,7 @@ class HttpUpstream:
                 async with asyncio.timeout(min(_LEARN_S, self._settings.metadata_timeout_s)):
                     status, _, answer = await self._send("GET", "/v2", (), {})
             except TimeoutError:
-                pass
+                pass  # What is known stays; it is asked again soon.
             except GatewayError as error:
                 if error.why is None or error.why.reason != "reset":
                     return
