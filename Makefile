@@ -102,7 +102,7 @@ bench: setup loaders ## measure in one run, as ratios; writes out/bench.json; AR
 conformance: setup ## run the conformance suite against Edgeway, Triton, MLServer; writes docs/conformance.md
 	$(BIN)/python -m loadtests.conformance $(ARGS)
 
-SUITE := gateway/commands/conformance/messages
+SUITE := gateway/conformance/messages
 
 proto: setup ## compile the protocol's definitions: ours, and the conformance suite's own
 	$(BIN)/python -m grpc_tools.protoc -Igateway/wire/proto --include_imports --descriptor_set_out=gateway/wire/proto/open_inference.binpb $(wildcard gateway/wire/proto/*.proto)

@@ -114,7 +114,7 @@ def _seconds(text: str) -> float:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from gateway.commands.conformance.session import session  # noqa: PLC0415 - 300 checks, needed only here
+    from gateway.conformance.session import session  # noqa: PLC0415 - 300 checks, needed only here
 
     if not options.url and not options.list:
         print("edgeway: name the server: edgeway conformance URL, or --list for the checks", file=sys.stderr)

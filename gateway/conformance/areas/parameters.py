@@ -1,0 +1,146 @@
+"""Area `parameters`: classification, sequences, scheduling and the reserved parameters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gateway.conformance import messages
+from gateway.conformance.call import Reply, Wanted, read_message
+from gateway.conformance.check import Area, NotApplicable, require
+from gateway.conformance.clauses import CLASSIFICATION, PARAMETERS, SCHEDULE, SEQUENCE
+from gateway.conformance.expect import refused
+from gateway.conformance.peer import Peer
+from gateway.conformance.subject import Spec
+from gateway.conformance.tensors import Tensor
+
+AREA = Area("parameters")
+TOP = 2
+
+
+def _classes_of(peer: Peer) -> Spec:
+    for spec in peer.model.outputs:
+        if spec.datatype != "BYTES" and spec.shape[-1:] > (TOP,) and len(spec.shape) == 2:
+            return spec
+    raise NotApplicable(f"the model has no output [batch, classes] with more than {TOP} classes")
+
+
+def _classified(peer: Peer, spec: Spec, count: int) -> Tensor:
+    call = peer.model.call().but(outputs=(Wanted(spec.name, {"classification": count}),))
+    return _only(peer.infer(call), spec)
+
+
+def _only(reply: Reply, spec: Spec) -> Tensor:
+    require(spec.name in reply.by_name, f"'{spec.name}' is missing")
+    return reply.by_name[spec.name]
+
+
+def _judge_classes(peer: Peer, spec: Spec, tensor: Tensor, count: int) -> None:
+    plain = _only(peer.infer(peer.model.call()), spec)
+    rows = plain.shape[0]
+    require(tensor.datatype == "BYTES", f"the datatype is {tensor.datatype}, not BYTES")
+    require(tensor.shape == (rows, count), f"the shape is {list(tensor.shape)}, not {[rows, count]}")
+    values = plain.values.reshape(plain.shape)
+    for row, entries in enumerate(tensor.values.reshape(tensor.shape)):
+        order = np.argsort(-values[row].astype(np.float64), kind="stable")[:count]
+        for place, entry in zip(order, entries, strict=True):
+            value, _, rest = entry.decode(errors="replace").partition(":")
+            require(rest.split(":")[0] == str(place), f"{entry[:60]!r} should name class {place}")
+            require(_is_near(value, float(values[row, place])), f"{entry[:60]!r} has another value")
+
+
+def _is_near(text: str, value: float) -> bool:
+    try:
+        return bool(np.isclose(float(text), value, rtol=1e-2, atol=1e-4))
+    except ValueError:
+        return False
+
+
+@AREA.check("classification", "the best classes as value:index", CLASSIFICATION, extension="classification")
+def classification(peer: Peer) -> None:
+    """BYTES [batch, N], the highest first."""
+    spec = _classes_of(peer)
+    _judge_classes(peer, spec, _classified(peer, spec, TOP), TOP)
+
+
+@AREA.check(
+    "classification-all", "more classes than there are give all", CLASSIFICATION, extension="classification"
+)
+def classification_all(peer: Peer) -> None:
+    """The count is an upper bound."""
+    spec = _classes_of(peer)
+    classes = spec.shape[-1]
+    _judge_classes(peer, spec, _classified(peer, spec, classes + 5), classes)
+
+
+@AREA.check("classification-grpc", "the same over gRPC", CLASSIFICATION, extension="classification")
+def classification_grpc(peer: Peer) -> None:
+    """With the parameter as an int64."""
+    spec = _classes_of(peer)
+    call = peer.model.call().but(outputs=(Wanted(spec.name, {"classification": TOP}),))
+    answer = peer.told("ModelInfer", call.as_message(), messages.ModelInferResponse)
+    _judge_classes(peer, spec, _only(read_message(answer), spec), TOP)
+
+
+def _unchanged(peer: Peer, parameters: dict[str, Any]) -> None:
+    peer.infer(peer.model.call()).same_outputs(peer.infer(peer.model.call().but(parameters=parameters)))
+
+
+def _refused(peer: Peer, parameters: dict[str, Any]) -> None:
+    peer.infer(peer.model.call())
+    call = peer.model.call().but(parameters=parameters)
+    refused(peer.post(f"{call.path}/infer", call.as_json()))
+
+
+@AREA.check("sequence", "sequence_id, start and end are taken", SEQUENCE, extension="sequence")
+def sequence(peer: Peer) -> None:
+    """A model without state answers as ever."""
+    _unchanged(peer, {"sequence_id": 42, "sequence_start": True, "sequence_end": True})
+
+
+@AREA.check("sequence-text", "sequence_id may be a text", SEQUENCE, extension="sequence")
+def sequence_text(peer: Peer) -> None:
+    """As a UUID is."""
+    _unchanged(peer, {"sequence_id": "a3f0-42", "sequence_start": True, "sequence_end": True})
+
+
+@AREA.check("sequence-wrong", "sequence_start that is no boolean is refused", SEQUENCE, extension="sequence")
+def sequence_wrong(peer: Peer) -> None:
+    """Its kind is fixed."""
+    _refused(peer, {"sequence_id": 42, "sequence_start": "yes"})
+
+
+@AREA.check("priority", "priority and timeout are taken", SCHEDULE, extension="schedule_policy")
+def priority(peer: Peer) -> None:
+    """Priority 0 is the default one; ten seconds in microseconds are enough."""
+    _unchanged(peer, {"priority": 0, "timeout": 10_000_000})
+
+
+@AREA.check(
+    "priority-wrong", "a priority that is no number is refused", SCHEDULE, extension="schedule_policy"
+)
+def priority_wrong(peer: Peer) -> None:
+    """Its kind is fixed."""
+    _refused(peer, {"priority": "first"})
+
+
+@AREA.check("timeout-wrong", "a timeout that is no number is refused", SCHEDULE, extension="schedule_policy")
+def timeout_wrong(peer: Peer) -> None:
+    """Its kind is fixed."""
+    _refused(peer, {"timeout": "soon"})
+
+
+@AREA.check("reserved", "names that begin with triton_ are reserved", PARAMETERS, extension="parameters")
+def reserved(peer: Peer) -> None:
+    """A client that uses one is told."""
+    _refused(peer, {"triton_of_the_suite": 1})
+
+
+@AREA.check("input-parameters", "parameters of an input change nothing", PARAMETERS, extension="parameters")
+def input_parameters(peer: Peer) -> None:
+    """Servers hand them on or drop them."""
+    call = peer.model.call()
+    tensors = tuple(replace(tensor, parameters={"suite": "a"}) for tensor in call.tensors)
+    peer.infer(call).same_outputs(peer.infer(call.but(tensors=tensors)))

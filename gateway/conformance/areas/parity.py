@@ -1,0 +1,107 @@
+"""Area `parity`: HTTP and gRPC mean the same, in success and in failure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from gateway.conformance import messages
+from gateway.conformance.areas.grpc_calls import EMPTY, named
+from gateway.conformance.call import model_path
+from gateway.conformance.check import Area, Broken, require
+from gateway.conformance.clauses import GRPC, GRPC_CODES
+from gateway.conformance.expect import offered, offered_grpc, ok_object
+from gateway.conformance.faults import FAULTY, FaultyCall
+from gateway.conformance.peer import Peer
+
+AREA = Area("parity")
+CLAUSE: Final = f"{GRPC}: the API closely follows the concepts of the HTTP/REST API"
+CODES: Final[dict[int, frozenset[str]]] = {
+    200: frozenset({"OK"}),
+    400: frozenset({"INVALID_ARGUMENT", "FAILED_PRECONDITION", "OUT_OF_RANGE"}),
+    404: frozenset({"NOT_FOUND"}),
+    413: frozenset({"INVALID_ARGUMENT", "RESOURCE_EXHAUSTED"}),
+    422: frozenset({"INVALID_ARGUMENT"}),
+    429: frozenset({"RESOURCE_EXHAUSTED"}),
+    500: frozenset({"INTERNAL", "UNKNOWN"}),
+    501: frozenset({"UNIMPLEMENTED"}),
+    503: frozenset({"UNAVAILABLE", "RESOURCE_EXHAUSTED"}),
+    504: frozenset({"DEADLINE_EXCEEDED"}),
+}
+
+
+@AREA.check("server", "the same server metadata", CLAUSE)
+def server(peer: Peer) -> None:
+    """Name, version and extensions."""
+    body = ok_object(peer.get("/v2"))
+    told = peer.told("ServerMetadata", EMPTY, messages.ServerMetadataResponse)
+    got = (told.name, told.version, list(told.extensions))
+    wanted = (body.get("name"), body.get("version"), body.get("extensions"))
+    require(got == wanted, f"gRPC tells {got}, HTTP {wanted}")
+
+
+@AREA.check("model", "the same model metadata", CLAUSE)
+def model(peer: Peer) -> None:
+    """Versions, platform and tensors."""
+    body = ok_object(peer.get(model_path(peer.model.name)))
+    told = peer.told("ModelMetadata", named(peer.model.name), messages.ModelMetadataResponse)
+    require(told.name == body.get("name"), "the names differ")
+    require(list(told.versions) == (body.get("versions") or []), "the versions differ")
+    require(told.platform == body.get("platform"), "the platforms differ")
+    for side, tensors in (("inputs", told.inputs), ("outputs", told.outputs)):
+        listed = [
+            {"name": tensor.name, "datatype": tensor.datatype, "shape": list(tensor.shape)}
+            for tensor in tensors
+        ]
+        plain = [_tensor(entry) for entry in body.get(side) or ()]
+        require(listed == plain, f"the {side} differ")
+
+
+def _tensor(entry: Any) -> dict[str, Any]:
+    if not isinstance(entry, dict):
+        raise Broken("a tensor's metadata are no object")
+    return {key: entry.get(key) for key in ("name", "datatype", "shape")}
+
+
+@AREA.check("outputs", "the same outputs for the same inputs", CLAUSE)
+def outputs(peer: Peer) -> None:
+    """For three requests; floats may differ as far as another batch's do."""
+    for seed in range(3):
+        call = peer.model.call(seed=seed).but(id=f"p{seed}")
+        over_http, over_grpc = peer.infer(call), peer.infer_grpc(call)
+        over_http.same_outputs(over_grpc)
+        require(over_http.id == over_grpc.id, "the ids differ")
+        require(over_http.version == over_grpc.version, "the versions differ")
+
+
+def _of(faulty: FaultyCall) -> Callable[[Peer], None]:
+    def check(peer: Peer) -> None:
+        call = faulty.make(peer.model)
+        status = peer.post(f"{call.path}/infer", call.as_json()).status
+        code = peer.call("ModelInfer", call.as_message(), messages.ModelInferResponse).code
+        require(code in CODES.get(status, frozenset()), f"HTTP {status}, gRPC {code}")
+
+    return check
+
+
+for _faulty in FAULTY:
+    AREA.check(_faulty.id, f"{_faulty.title}: matching codes", f"{GRPC_CODES}; {CLAUSE}")(_of(_faulty))
+
+
+@AREA.check("statistics", "the same statistics", CLAUSE, extension="statistics")
+def statistics(peer: Peer) -> None:
+    """The count of answers, read over one protocol after the other."""
+    body = offered(peer.get(model_path(peer.model.name, verb="stats"))).object()
+    asked = named(peer.model.name)
+    told = offered_grpc(peer.call("ModelStatistics", asked, messages.ModelStatisticsResponse))
+    listed = body.get("model_stats")
+    require(isinstance(listed, list) and listed and told.model_stats, "'model_stats' is empty")
+    plain = {entry.get("version"): _successes(entry) for entry in listed or () if isinstance(entry, dict)}
+    theirs = {entry.version: entry.inference_stats.success.count for entry in told.model_stats}
+    require(plain == theirs, f"HTTP counts {plain}, gRPC {theirs}")
+
+
+def _successes(entry: dict[str, Any]) -> Any:
+    stats = entry.get("inference_stats")
+    success = stats.get("success") if isinstance(stats, dict) else None
+    return success.get("count") if isinstance(success, dict) else None

@@ -1,0 +1,110 @@
+"""Area `policy-headers`: Edgeway's own words on where an answer came from, over both protocols."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from gateway.conformance import messages
+from gateway.conformance.check import Absent, Area, require
+from gateway.conformance.clauses import EDGEWAY
+from gateway.conformance.expect import error_object
+from gateway.conformance.faults import NO_SUCH_MODEL
+from gateway.conformance.peer import JSON, Peer
+
+AREA = Area("policy-headers")
+PREFIX: Final = "x-edgeway-"
+ORIGIN: Final = r"(edge|central)"
+PROVENANCE: Final = re.compile(rf"{ORIGIN}|cache;level=\w+;origin={ORIGIN}(;stale)?")
+DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+def _http(peer: Peer) -> Callable[[str], str]:
+    answer = peer.post(f"{peer.model.call().path}/infer", peer.model.call().as_json())
+    require(answer.status == 200, f"status {answer.status}, not 200")
+    return _present(answer.header)
+
+
+def _grpc(peer: Peer) -> Callable[[str], str]:
+    answer = peer.call("ModelInfer", peer.model.call().as_message(), messages.ModelInferResponse)
+    require(answer.code == "OK", f"ended with {answer.code}")
+    return _present(answer.said)
+
+
+def _present(said: Callable[[str], str]) -> Callable[[str], str]:
+    if not said(f"{PREFIX}provenance"):
+        raise Absent(f"there is no {PREFIX}provenance: this is another server, or one in front drops it")
+    return said
+
+
+@AREA.check("provenance", "an answer says which tier it came from", EDGEWAY, optional=True)
+def provenance(peer: Peer) -> None:
+    """The edge, the central tier, or a cache and who filled it."""
+    told = _http(peer)(f"{PREFIX}provenance")
+    require(PROVENANCE.fullmatch(told), f"the provenance is {told[:60]!r}")
+
+
+@AREA.check("served-by", "and which region answered", EDGEWAY, optional=True)
+def served_by(peer: Peer) -> None:
+    """Its name."""
+    require(_http(peer)(f"{PREFIX}served-by"), "there is no region")
+
+
+@AREA.check("certified", "and whether a certificate vouches for it", EDGEWAY, optional=True)
+def certified(peer: Peer) -> None:
+    """True or false, never nothing."""
+    told = _http(peer)(f"{PREFIX}certified")
+    require(told in {"true", "false"}, f"it is {told[:20]!r}")
+
+
+@AREA.check("digest", "and the digest of the model, if it is known", EDGEWAY, optional=True)
+def digest(peer: Peer) -> None:
+    """A SHA-256 of the file."""
+    told = _http(peer)(f"{PREFIX}model-digest")
+    require(not told or DIGEST.fullmatch(told), f"the digest is {told[:80]!r}")
+
+
+@AREA.check("generation", "answers and refusals name the policy in force", EDGEWAY, optional=True)
+def generation(peer: Peer) -> None:
+    """Its number, the same for both."""
+    named = _http(peer)(f"{PREFIX}policy-generation")
+    refusal = peer.post(f"/v2/models/{NO_SUCH_MODEL}/infer", peer.model.call().as_json())
+    require(named.isdecimal(), f"an answer names {named[:20]!r}")
+    again = refusal.header(f"{PREFIX}policy-generation")
+    require(again == named, f"a refusal names {again[:20]!r}, an answer {named[:20]!r}")
+
+
+@AREA.check("grpc", "gRPC's metadata say the same as HTTP's headers", EDGEWAY, optional=True)
+def over_grpc(peer: Peer) -> None:
+    """A cache may answer the second one, so only its origin is compared."""
+    over_http, over_rpc = _http(peer), _grpc(peer)
+    for name in ("served-by", "certified", "model-digest", "policy-generation"):
+        told = over_http(PREFIX + name), over_rpc(PREFIX + name)
+        require(told[0] == told[1], f"{PREFIX}{name}: HTTP says {told[0][:60]!r}, gRPC {told[1][:60]!r}")
+    origins = [re.sub(r".*origin=|;stale", "", said(f"{PREFIX}provenance")) for said in (over_http, over_rpc)]
+    require(origins[0] == origins[1], f"the origins are {origins}")
+
+
+@AREA.check(
+    "deadline-wrong", "a deadline that is no number of milliseconds is refused", EDGEWAY, optional=True
+)
+def deadline_wrong(peer: Peer) -> None:
+    """`X-Request-Timeout-Ms` is never read as no deadline at all."""
+    _http(peer)
+    for wrong in ("soon", "-1", "0", "nan"):
+        headers = (*JSON, ("X-Request-Timeout-Ms", wrong))
+        answer = peer.post(f"{peer.model.call().path}/infer", peer.model.call().as_json(), headers)
+        require(answer.status == 400, f"{wrong!r} is answered with status {answer.status}, not 400")
+        error_object(answer)
+
+
+@AREA.check("not-ours", "what a client writes there never comes back", EDGEWAY, optional=True)
+def not_ours(peer: Peer) -> None:
+    """What only gateways may say is dropped or refused when anybody else says it; nothing breaks."""
+    _http(peer)
+    headers = (*JSON, (f"{PREFIX}served-by", "suite"), (f"{PREFIX}certified", "suite"))
+    answer = peer.post(f"{peer.model.call().path}/infer", peer.model.call().as_json(), headers)
+    require(answer.status == 200, f"status {answer.status}, not 200")
+    for name in ("served-by", "certified"):
+        require("suite" not in answer.header(PREFIX + name), f"{PREFIX}{name} is the client's")

@@ -1,0 +1,124 @@
+"""Area `statistics`: what perf_analyzer and dashboards read of a model."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from gateway.conformance.areas.model import newest
+from gateway.conformance.call import model_path
+from gateway.conformance.check import Area, Broken, require
+from gateway.conformance.clauses import STATISTICS
+from gateway.conformance.expect import offered, refused, text, whole
+from gateway.conformance.faults import NO_SUCH_MODEL
+from gateway.conformance.peer import Peer
+
+AREA = Area("statistics")
+EXTENSION: Final = "statistics"
+DURATIONS: Final = (
+    "success",
+    "fail",
+    "queue",
+    "compute_input",
+    "compute_infer",
+    "compute_output",
+    "cache_hit",
+    "cache_miss",
+)
+ASKED: Final = 3
+
+
+def entries(body: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the list `model_stats`."""
+    listed = body.get("model_stats")
+    require(isinstance(listed, list) and listed, "'model_stats' is no list with entries")
+    for entry in listed or ():
+        require(isinstance(entry, dict), "an entry of 'model_stats' is no object")
+    return list(listed or ())
+
+
+def _of_model(peer: Peer, version: str = "") -> dict[str, Any]:
+    answer = offered(peer.get(model_path(peer.model.name, version, "stats")))
+    for entry in entries(answer.object()):
+        if entry.get("name") == peer.model.name:
+            return entry
+    raise Broken("the model is not in its own statistics")
+
+
+@AREA.check("model", "a model's statistics have its name and a version", STATISTICS, extension=EXTENSION)
+def of_model(peer: Peer) -> None:
+    """The version is a text."""
+    entry = _of_model(peer)
+    require(text(entry, "version"), "'version' is empty")
+
+
+@AREA.check("all", "statistics of all models", STATISTICS, extension=EXTENSION)
+def of_all(peer: Peer) -> None:
+    """The model is among them."""
+    answer = offered(peer.get("/v2/models/stats"))
+    names = [entry.get("name") for entry in entries(answer.object())]
+    require(peer.model.name in names, f"the model is not among {names[:5]}")
+
+
+@AREA.check("versioned", "statistics of a version by its path", STATISTICS, extension=EXTENSION)
+def versioned(peer: Peer) -> None:
+    """The longer path gives that version."""
+    asked = newest(peer)
+    require(_of_model(peer, asked).get("version") == asked, "'version' is not the one asked for")
+
+
+@AREA.check("counts", "the counters are whole numbers", STATISTICS, extension=EXTENSION)
+def counts(peer: Peer) -> None:
+    """Milliseconds of the last inference, and two counts."""
+    peer.infer(peer.model.call())
+    entry = _of_model(peer)
+    for key in ("inference_count", "execution_count"):
+        whole(entry, key)
+    require(whole(entry, "last_inference") > 1_000_000_000_000, "'last_inference' is no time in milliseconds")
+
+
+@AREA.check("durations", "every duration has count and ns", STATISTICS, extension=EXTENSION)
+def durations(peer: Peer) -> None:
+    """perf_analyzer reads them unguarded and ends where one is missing."""
+    stats = _of_model(peer).get("inference_stats")
+    require(isinstance(stats, dict), "'inference_stats' is no object")
+    for name in DURATIONS:
+        pair = (stats or {}).get(name)
+        require(isinstance(pair, dict), f"'{name}' is missing")
+        whole(pair, "count")
+        whole(pair, "ns")
+
+
+@AREA.check("batches", "batch_stats is a list of sizes with durations", STATISTICS, extension=EXTENSION)
+def batches(peer: Peer) -> None:
+    """One entry for each batch size that was run."""
+    listed = _of_model(peer).get("batch_stats")
+    require(isinstance(listed, list), "'batch_stats' is no list")
+    for entry in listed or ():
+        whole(entry, "batch_size")
+        for name in ("compute_input", "compute_infer", "compute_output"):
+            pair = entry.get(name)
+            whole(pair, "count")
+            whole(pair, "ns")
+
+
+@AREA.check("success-counts", "each answer is counted once", STATISTICS, extension=EXTENSION)
+def success_counts(peer: Peer) -> None:
+    """Cache hits included; nobody else may use the model meanwhile."""
+    before = _success(peer)
+    for seed in range(ASKED):
+        peer.infer(peer.model.call(seed=1000 + seed))
+    after = _success(peer)
+    require(after - before == ASKED, f"{ASKED} answers were counted as {after - before}")
+
+
+def _success(peer: Peer) -> int:
+    stats = _of_model(peer).get("inference_stats")
+    require(isinstance(stats, dict), "'inference_stats' is no object")
+    return whole((stats or {}).get("success"), "count")
+
+
+@AREA.check("unknown", "statistics of an unknown model are refused", STATISTICS, extension=EXTENSION)
+def unknown(peer: Peer) -> None:
+    """With the error object."""
+    _of_model(peer)
+    refused(peer.get(model_path(NO_SUCH_MODEL, verb="stats")))
