@@ -14,14 +14,14 @@ from gateway.app.errors import StartError
 from gateway.app.inheritance import Inheritance
 from gateway.config.settings import ListenSettings, host_and_port
 from gateway.core.clock import Clock
+from gateway.http.server.listener import WireListener
+from gateway.http.server.tls import Tls, TlsError
 from gateway.listeners.admin import AdminListener
 from gateway.listeners.extensions import Extensions
 from gateway.listeners.front import Front
 from gateway.listeners.joined import Joined
 from gateway.listeners.rest.application import RestApplication
 from gateway.listeners.rpc.application import RpcApplication
-from gateway.listeners.transport.listener import WireListener
-from gateway.listeners.transport.tls import Tls, TlsError
 
 _LOG: Final = logging.getLogger("edgeway")
 

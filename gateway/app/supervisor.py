@@ -27,9 +27,9 @@ from gateway.app.inheritance import Inheritance
 from gateway.app.relay import Relay
 from gateway.config.document import ConfigError
 from gateway.config.settings import Settings, host_and_port, load_settings
+from gateway.http.server.binding import bind
 from gateway.listeners.admin import AdminListener
 from gateway.listeners.switches import LogSwitches, TraceSwitches
-from gateway.listeners.transport.binding import bind
 
 _LOG: Final = logging.getLogger("edgeway.workers")
 

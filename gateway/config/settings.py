@@ -15,9 +15,9 @@ from cache.settings import CacheSettings
 from edge_models.settings import ModelsSettings
 from gateway.config.document import Document, read
 from gateway.core.request import CENTRAL, EDGE
+from gateway.http.server.settings import TransportSettings
+from gateway.http.server.tls import TlsSettings
 from gateway.listeners.extensions import ProtocolSettings
-from gateway.listeners.transport.settings import TransportSettings
-from gateway.listeners.transport.tls import TlsSettings
 from gateway.upstreams.settings import UpstreamSettings
 from resilience.settings import ResilienceSettings
 from routing.settings import GeoSettings

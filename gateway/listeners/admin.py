@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
-from gateway.listeners.transport.binding import bind
+from gateway.http.server.binding import bind
 
 _LONGEST: Final = 16 << 20
 """Bytes of a body: what a process leaves to another may be the counts of many versions of many models."""

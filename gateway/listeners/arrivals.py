@@ -9,7 +9,7 @@ import msgspec
 
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller
-from gateway.listeners.exchange import Head
+from gateway.http.exchange import Head
 from gateway.wire import arrival, headers
 
 _TRACEPARENT, _TRACESTATE = headers.TRACE

@@ -15,8 +15,8 @@ from gateway.core.errors import GatewayError
 from gateway.core.request import Request, Response
 from gateway.core.service import FastPath, Generation, fast_path
 from gateway.core.tensor import Buffer
+from gateway.http.exchange import Answer, Head
 from gateway.listeners.arrivals import Arrival
-from gateway.listeners.exchange import Answer, Head
 from gateway.wire.oip_reuse import Layout
 
 MAX_SERIES: Final = 1024

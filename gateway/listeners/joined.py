@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.core.tensor import Buffer
-from gateway.listeners.exchange import Answer, Application, Head, Incoming, Intake, PendingAnswer
+from gateway.http.exchange import Answer, Application, Head, Incoming, Intake, PendingAnswer
 
 _GRPC: Final = "application/grpc"
 _CHOSEN: Final = "joined"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.core.request import Provenance
-from gateway.listeners.exchange import Pair
+from gateway.http.exchange import Pair
 from gateway.wire import headers
 
 

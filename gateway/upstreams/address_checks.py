@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from gateway.core.verdict import Verdict
-from gateway.upstreams.addresses import Addresses
+from gateway.http.client.addresses import Addresses
 from gateway.upstreams.checks import lost
 
 _AT_ONCE: Final = 16

@@ -9,10 +9,11 @@ from typing import Final
 from gateway.core.errors import Fault, GatewayError, Why
 from gateway.core.tensor import Buffer
 from gateway.core.verdict import Verdict
-from gateway.upstreams.addresses import Addresses
-from gateway.upstreams.dialing import Dialer
-from gateway.upstreams.failures import lack, reason_of
-from gateway.upstreams.http2_connection import Http2Connection, Owner
+from gateway.http.client.addresses import Addresses
+from gateway.http.client.dialer import Dialer
+from gateway.http.client.http2_connection import Http2Connection, Owner
+from gateway.http.client.shortage import lack
+from gateway.upstreams.failures import reason_of
 from gateway.upstreams.settings import ConnectSettings
 
 _NO_ANSWER: Final = re.compile(rb"(?<![\w\"])(?:null|-?NaN|-?Infinity)(?![\w\"])")

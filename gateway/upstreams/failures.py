@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import logging
-import os
 import socket
 import ssl
 from collections.abc import Mapping
 from typing import Final
 
 from gateway.core.errors import Fault, GatewayError, Why, masked
+from gateway.http.client.shortage import lack
 from gateway.wire import headers
 
 LENIENCY_S: Final = 0.05
@@ -29,15 +28,6 @@ _WORDS: Final = {
 _RETRYABLE: Final = frozenset({Fault.UNAVAILABLE, Fault.DEADLINE, Fault.OVERLOADED})
 _COUNTS: Final = frozenset({Fault.UNAVAILABLE, Fault.DEADLINE, Fault.INTERNAL})
 """Not OVERLOADED: a server that sheds load works. A breaker that opened would send all of it elsewhere."""
-
-_OURS: Final = {
-    errno.EMFILE: "file descriptors",
-    errno.ENFILE: "file descriptors",
-    errno.EADDRNOTAVAIL: "local ports",
-    errno.ENOBUFS: "memory for sockets",
-    errno.ENOMEM: "memory for sockets",
-}
-"""What this process, or its machine, may lack for a connection: no endpoint can be blamed for that."""
 
 _REASONS: Final[tuple[tuple[type[OSError], str], ...]] = (
     (ConnectionRefusedError, "refused"),
@@ -210,19 +200,3 @@ def reason_of(cause: BaseException | None) -> str:
     if isinstance(cause, OSError):
         return "unreachable" if cause.errno else "unresolved"
     return getattr(cause, "reason", "reset")
-
-
-def lack(cause: BaseException | None) -> str | None:
-    """Return what we lacked for a connection; None when it was not for us that it failed."""
-    if isinstance(cause, socket.gaierror):
-        # The resolver's errors do not say so.
-        return _lack_descriptors()
-    return _OURS.get(cause.errno or 0) if isinstance(cause, OSError) else None
-
-
-def _lack_descriptors() -> str | None:
-    try:
-        os.close(os.open(os.devnull, os.O_RDONLY))
-    except OSError as error:
-        return _OURS.get(error.errno or 0)
-    return None

@@ -16,13 +16,9 @@ from gateway.core.errors import Fault, GatewayError, Why, printable
 from gateway.core.request import ANONYMOUS, CENTRAL, Provenance, Request, Response
 from gateway.core.service import Service
 from gateway.core.verdict import Verdict
-from gateway.upstreams import grpc_call
-from gateway.upstreams.address_checks import check_all
-from gateway.upstreams.backoff import Backoff
-from gateway.upstreams.checks import Nobody, dialer_of, lost, unreadable
-from gateway.upstreams.dialing import UnreachableError
-from gateway.upstreams.failures import LENIENCY_S, UNSENT, Failures
-from gateway.upstreams.http2_connection import (
+from gateway.http.client.backoff import Backoff
+from gateway.http.client.dialer import UnreachableError
+from gateway.http.client.http2_connection import (
     Http2Connection,
     LateError,
     Limits,
@@ -31,12 +27,16 @@ from gateway.upstreams.http2_connection import (
     ResetError,
     TooLargeError,
 )
-from gateway.upstreams.http2_pool import Http2Pool
+from gateway.http.client.http2_pool import Http2Pool
+from gateway.http.framing.http2_client import FramingError, Http2Client
+from gateway.upstreams import grpc_call
+from gateway.upstreams.address_checks import check_all
+from gateway.upstreams.checks import Nobody, dialer_of, lost, unreadable
+from gateway.upstreams.failures import LENIENCY_S, UNSENT, Failures
 from gateway.upstreams.settings import GrpcUpstreamSettings
 from gateway.wire import headers, oip_proto
 from gateway.wire.arrival import regions_value
 from gateway.wire.faults import fault_of_grpc
-from gateway.wire.framing.http2_client import FramingError, Http2Client
 from gateway.wire.proto import messages
 
 _log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import unquote
 
-from gateway.wire.framing.http2_client import Answer
+from gateway.http.framing.http2_client import Answer
 
 FRAME_BYTES: Final = 5
 MAX_MESSAGE_BYTES: Final = (1 << 32) - 1

@@ -20,25 +20,25 @@ from gateway.core.service import Service
 from gateway.core.stepping import in_task
 from gateway.core.tensor import Buffer
 from gateway.core.verdict import Verdict
-from gateway.upstreams.address_checks import check_all
-from gateway.upstreams.backoff import Backoff
-from gateway.upstreams.checks import dialer_of, is_ready, lost, unreadable
-from gateway.upstreams.dialing import UnreachableError
-from gateway.upstreams.failures import LENIENCY_S, UNSENT, Failures, is_overload
-from gateway.upstreams.http1_connection import ConnectionLostError, Http1Connection
-from gateway.upstreams.http1_pool import Http1Pool
-from gateway.upstreams.settings import HttpUpstreamSettings
-from gateway.upstreams.tls import trusting_context
-from gateway.wire import headers
-from gateway.wire.arrival import regions_value
-from gateway.wire.faults import fault_of_http
-from gateway.wire.framing.http1_client import (
+from gateway.http.client.backoff import Backoff
+from gateway.http.client.dialer import UnreachableError
+from gateway.http.client.http1_connection import ConnectionLostError, Http1Connection
+from gateway.http.client.http1_pool import Http1Pool
+from gateway.http.client.tls import trusting_context
+from gateway.http.framing.http1_client import (
     AnswerReader,
     AnswerTooLargeError,
     FramingError,
     HeadTooLargeError,
     RequestHead,
 )
+from gateway.upstreams.address_checks import check_all
+from gateway.upstreams.checks import dialer_of, is_ready, lost, unreadable
+from gateway.upstreams.failures import LENIENCY_S, UNSENT, Failures, is_overload
+from gateway.upstreams.settings import HttpUpstreamSettings
+from gateway.wire import headers
+from gateway.wire.arrival import regions_value
+from gateway.wire.faults import fault_of_http
 from gateway.wire.oip_json import (
     decode_response,
     encode_plain_request,
@@ -280,6 +280,7 @@ class HttpUpstream:
             Backoff(settings.backoff_initial_s, settings.backoff_max_s, self._chance),
             connections=settings.connections,
             keepalive_s=settings.keepalive_s,
+            is_overload=is_overload,
             max_head_bytes=settings.max_head_bytes,
             max_body_bytes=self._max_body_bytes,
         )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Final
+
+from gateway.core.address import canonical
 
 Network = IPv4Network | IPv6Network
 _REMEMBERED: Final = 4096
@@ -56,19 +58,3 @@ class TrustedProxies:
         except ValueError:
             return False
         return any(address in network for network in self._networks)
-
-
-def canonical(text: str) -> str:
-    """Normalise one address: ports, brackets, zone ids and IPv4-in-IPv6 removed; empty if it is none."""
-    text = text.strip().strip('"')
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
-    try:
-        address = ip_address(text.partition("%")[0])
-    except ValueError:
-        return ""
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return str(address)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
-from gateway.wire.framing.http2_client import Answer, Http2Client
+from gateway.http.framing.http2_client import Answer, Http2Client
 from loadtests.bench import world
 
 _READ: Final = 1 << 16

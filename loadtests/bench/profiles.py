@@ -28,15 +28,16 @@ _RATE: Final = 500
 _ROWS: Final = 500
 ELSE: Final = "event loop, reading sockets"
 AREAS: Final[tuple[tuple[str, str], ...]] = (
-    ("transport/http1_out.py:flush", "writing sockets"),
-    ("transport/http2_out.py:flush", "writing sockets"),
-    ("upstreams/http1_connection.py:send", "writing sockets"),
+    ("http1/writer.py:flush", "writing sockets"),
+    ("http2/writer.py:flush", "writing sockets"),
+    ("client/http1_connection.py:send", "writing sockets"),
     ("edge_models/session.py", "ONNX Runtime"),
-    ("gateway/wire/framing/", "framing (llhttp, nghttp2)"),
-    ("gateway/listeners/transport/", "connections and streams"),
+    ("gateway/http/framing/", "framing (llhttp, nghttp2)"),
+    ("gateway/http/server/", "connections and streams"),
     ("gateway/listeners/", "REST and gRPC"),
     ("gateway/wire/", "codecs"),
     ("gateway/telemetry/", "telemetry"),
+    ("gateway/http/client/", "upstream client"),
     ("gateway/upstreams/", "upstream client"),
     ("cache/", "cache: key, look-up"),
     ("edge_models/", "cascade, batching"),

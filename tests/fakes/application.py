@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 
 from gateway.core.clock import LoopClock
 from gateway.core.tensor import Buffer
-from gateway.listeners.exchange import Answer, Fields, Head, Intake
-from gateway.listeners.transport.listener import WireListener
-from gateway.listeners.transport.settings import TransportSettings
+from gateway.http.exchange import Answer, Fields, Head, Intake
+from gateway.http.server.listener import WireListener
+from gateway.http.server.settings import TransportSettings
 
 JSON = Fields((b"content-type", b"application/json"))
 MARK: ContextVar[str] = ContextVar("mark", default="")

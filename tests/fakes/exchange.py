@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.listeners.exchange import Answer, Application, Head, Incoming, PendingAnswer
+from gateway.http.exchange import Answer, Application, Head, Incoming, PendingAnswer
 
 
 @dataclass

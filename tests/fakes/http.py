@@ -18,8 +18,8 @@ from typing import Any
 import msgspec
 
 from gateway.core.service import Service
-from gateway.listeners.transport.listener import WireListener
-from gateway.listeners.transport.settings import TransportSettings
+from gateway.http.server.listener import WireListener
+from gateway.http.server.settings import TransportSettings
 from tests.fakes.front import fake_front
 from tests.fakes.listener import listener_of
 

@@ -17,11 +17,11 @@ from typing import Any
 import ngh2
 
 from gateway.core.clock import LoopClock
-from gateway.listeners.exchange import Answer, Fields, Head, Intake
-from gateway.listeners.transport.http2 import Http2Connection
-from gateway.listeners.transport.ledger import Ledger
-from gateway.listeners.transport.listener import WireListener
-from gateway.listeners.transport.settings import TransportSettings
+from gateway.http.exchange import Answer, Fields, Head, Intake
+from gateway.http.server.context import Ledger
+from gateway.http.server.http2.connection import Http2Connection
+from gateway.http.server.listener import WireListener
+from gateway.http.server.settings import TransportSettings
 from tests.fakes.http2_frames import POST
 
 JSON = Fields((b"content-type", b"application/json"))

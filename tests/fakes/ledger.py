@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from gateway.core.clock import LoopClock
-from gateway.listeners.transport.ledger import Ledger
-from gateway.listeners.transport.settings import TransportSettings
+from gateway.http.server.context import Ledger
+from gateway.http.server.settings import TransportSettings
 from tests.fakes.application import FakeApplication
 
 

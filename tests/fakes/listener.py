@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway.http.server.listener import WireListener
+from gateway.http.server.settings import TransportSettings
 from gateway.listeners.extensions import Extensions
 from gateway.listeners.front import Front
 from gateway.listeners.joined import Joined
 from gateway.listeners.rest.application import RestApplication
 from gateway.listeners.rpc.application import RpcApplication
-from gateway.listeners.transport.listener import WireListener
-from gateway.listeners.transport.settings import TransportSettings
 
 
 def listener_of(

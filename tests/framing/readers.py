@@ -21,8 +21,8 @@ from aiohttp import web
 
 from gateway.core.clock import LoopClock
 from gateway.core.tensor import Buffer
-from gateway.listeners.exchange import Answer, Fields, Head, Intake
-from gateway.listeners.transport.listener import WireListener
+from gateway.http.exchange import Answer, Fields, Head, Intake
+from gateway.http.server.listener import WireListener
 from tests.fakes.redis_server import free_port
 
 NEXT = b"GET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"

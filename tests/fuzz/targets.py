@@ -22,17 +22,17 @@ from gateway.core.errors import GatewayError
 from gateway.core.request import Request, Response
 from gateway.core.telemetry import Silence
 from gateway.core.tensor import check_size
-from gateway.listeners.exchange import Application
+from gateway.http.exchange import Application
+from gateway.http.framing.http1_server import Broken, End, Http1Server
+from gateway.http.framing.http1_server import RequestHead as Http1Head
+from gateway.http.framing.http2_server import PREFACE
+from gateway.http.server.context import Ledger
+from gateway.http.server.http1.connection import Http1Connection
+from gateway.http.server.http2.connection import Http2Connection
+from gateway.http.server.settings import TransportSettings
 from gateway.listeners.joined import Joined
 from gateway.listeners.rest.application import RestApplication
 from gateway.listeners.rpc.application import RpcApplication
-from gateway.listeners.transport.http1 import Http1Connection
-from gateway.listeners.transport.http2 import Http2Connection
-from gateway.listeners.transport.ledger import Ledger
-from gateway.listeners.transport.settings import TransportSettings
-from gateway.wire.framing.http1_server import Broken, End, Http1Server
-from gateway.wire.framing.http1_server import RequestHead as Http1Head
-from gateway.wire.framing.http2_server import PREFACE
 from gateway.wire.grpc_infer import InferMessages, reference
 from gateway.wire.oip_generate import decode_generate
 from gateway.wire.oip_json import decode_request

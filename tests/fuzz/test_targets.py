@@ -9,8 +9,8 @@ import httptools
 import pytest
 
 from gateway.core.request import NO_PARAMETERS
+from gateway.http.framing.http1_server import Http1Server
 from gateway.wire import grpc_infer, oip_reuse
-from gateway.wire.framing.http1_server import Http1Server
 from tests.fuzz import targets
 
 MUTATIONS = {"flood": 4}

@@ -16,7 +16,7 @@ from gateway.app.inheritance import Inheritance
 from gateway.app.listening import Listening
 from gateway.config.settings import ListenSettings
 from gateway.core.clock import LoopClock
-from gateway.listeners.transport.tls import TlsSettings
+from gateway.http.server.tls import TlsSettings
 from tests.fakes.certificates import Authority
 from tests.fakes.front import EchoService, fake_front
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.errors import GatewayError
+from gateway.http.exchange import Head
 from gateway.listeners.arrivals import Arrivals
-from gateway.listeners.exchange import Head
 from gateway.wire.arrival import Trust
 
 ARRIVALS = Arrivals(Trust(gateways=["10.0.0.0/8"]))

@@ -20,8 +20,8 @@ from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller, Request, Response
 from gateway.core.service import FastPath, Pending, Service, fast_path, stack
 from gateway.core.telemetry import CacheLookedUp, RequestFinished
+from gateway.http.exchange import Head
 from gateway.listeners import fast_paths
-from gateway.listeners.exchange import Head
 from gateway.listeners.rest.application import RestApplication
 from gateway.listeners.rpc.application import RpcApplication
 from gateway.telemetry.measure import Measure

@@ -20,8 +20,8 @@ from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import ANONYMOUS, Provenance
 from gateway.core.service import Service
 from gateway.core.telemetry import Refused, RequestFinished
+from gateway.http.server.listener import WireListener
 from gateway.listeners.front import NAME, VERSION, Front
-from gateway.listeners.transport.listener import WireListener
 from gateway.wire.arrival import Trust
 from gateway.wire.proto import messages
 from tests.fakes.front import EchoService, FakeCatalog, fake_front

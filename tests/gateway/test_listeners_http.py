@@ -9,7 +9,7 @@ import socket
 import pytest
 
 from gateway.core.errors import Fault, GatewayError
-from gateway.listeners.transport.settings import TransportSettings
+from gateway.http.server.settings import TransportSettings
 from tests.fakes.front import EchoService, fake_front
 from tests.fakes.http import INFER, SMALL, get, post, read_answer, say, serving
 from tests.fakes.listener import listener_of

@@ -13,7 +13,7 @@ import pytest
 from gateway.core.catalog import ModelSpec, TensorSpec
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.tensor import Tensor
-from gateway.listeners.exchange import Answer, Intake
+from gateway.http.exchange import Answer, Intake
 from gateway.listeners.extensions import Extensions, ProtocolSettings
 from gateway.listeners.rest.application import RestApplication
 from gateway.wire.faults import STATUSES

@@ -12,9 +12,9 @@ import pytest
 
 from gateway.core.request import Request, Response
 from gateway.core.service import Service
-from gateway.listeners.transport import ledger
-from gateway.listeners.transport.listener import WireListener
-from gateway.listeners.transport.settings import TransportSettings
+from gateway.http.server import context as ledger
+from gateway.http.server.listener import WireListener
+from gateway.http.server.settings import TransportSettings
 from gateway.wire.grpc_framing import frame
 from gateway.wire.proto import messages
 from tests.fakes.front import EchoService

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.http.framing.http2_client import Answer
 from gateway.upstreams.grpc_call import (
     BrokenAnswerError,
     StatusError,
@@ -14,7 +15,6 @@ from gateway.upstreams.grpc_call import (
     read_answer,
     timeout_value,
 )
-from gateway.wire.framing.http2_client import Answer
 from tests.fakes.http2_peer import framed
 
 

@@ -10,7 +10,7 @@ from loadtests.bench.profiles import AREAS, ELSE, area_of, shares, table
 
 ROOT = Path(__file__).parents[2]
 RUN = "main (gateway/__main__.py:43);run (uvloop/__init__.py:92)"
-FRONT = f"{RUN};Http1Connection.data_received (gateway/listeners/transport/http1.py:72)"
+FRONT = f"{RUN};Http1Connection.data_received (gateway/http/server/http1/connection.py:72)"
 
 
 @pytest.mark.parametrize(
@@ -18,9 +18,9 @@ FRONT = f"{RUN};Http1Connection.data_received (gateway/listeners/transport/http1
     [
         (RUN, ELSE),
         (FRONT, "connections and streams"),
-        (f"{FRONT};Http1Output.flush (gateway/listeners/transport/http1_out.py:115)", "writing sockets"),
+        (f"{FRONT};Http1Output.flush (gateway/http/server/http1/writer.py:115)", "writing sockets"),
         (
-            f"{FRONT};Http1Output._head (gateway/listeners/transport/http1_out.py:90)",
+            f"{FRONT};Http1Output._head (gateway/http/server/http1/writer.py:90)",
             "connections and streams",
         ),
         (f"{FRONT};Cache.__call__ (cache/filter.py:3);copy (copy.py:10)", "cache: key, look-up"),

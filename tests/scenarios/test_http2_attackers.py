@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.listeners.exchange import Answer
+from gateway.http.exchange import Answer
 from tests.fakes.http2_frames import (
     BEGIN,
     CONTINUATION,

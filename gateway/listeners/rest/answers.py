@@ -8,7 +8,7 @@ from typing import Final
 
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Provenance
-from gateway.listeners.exchange import Answer, Fields, Pair
+from gateway.http.exchange import Answer, Fields, Pair
 from gateway.listeners.said import safe, told
 from gateway.wire import headers
 from gateway.wire.compression import MAX_DEFLATED, choose_coding, deflate

@@ -12,8 +12,8 @@ from gateway.core.service import Generation
 from gateway.core.stepping import in_task
 from gateway.core.telemetry import Refused
 from gateway.core.tensor import Buffer
+from gateway.http.exchange import Answer, Application, Head, Incoming, Intake, PendingAnswer
 from gateway.listeners.desk import Desk
-from gateway.listeners.exchange import Answer, Application, Head, Incoming, Intake, PendingAnswer
 from gateway.listeners.extensions import Extensions
 from gateway.listeners.front import Front
 from gateway.listeners.rest.answers import Answers, Refusal

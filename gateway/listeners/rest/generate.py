@@ -12,7 +12,7 @@ from gateway.core.request import Response
 from gateway.core.service import Generation
 from gateway.core.telemetry import Refused
 from gateway.core.tensor import Buffer
-from gateway.listeners.exchange import Answer, Head
+from gateway.http.exchange import Answer, Head
 from gateway.listeners.front import Front
 from gateway.listeners.rest.answers import Answers
 from gateway.listeners.rest.infer import Infer, request_of

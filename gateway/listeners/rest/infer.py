@@ -11,9 +11,9 @@ from gateway.core.service import Generation, Pending
 from gateway.core.stepping import in_task
 from gateway.core.telemetry import Refused
 from gateway.core.tensor import Buffer
+from gateway.http.exchange import Answer, Head, PendingAnswer
 from gateway.listeners.arrivals import Arrival, Arrivals
 from gateway.listeners.aside import Aside
-from gateway.listeners.exchange import Answer, Head, PendingAnswer
 from gateway.listeners.extensions import ProtocolSettings
 from gateway.listeners.fast_paths import FastPaths
 from gateway.listeners.front import Front

@@ -9,8 +9,8 @@ import msgspec
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Parameter
 from gateway.core.service import Generation
+from gateway.http.exchange import Answer, Head
 from gateway.listeners.desk import NO_SHARED_MEMORY, Desk
-from gateway.listeners.exchange import Answer, Head
 from gateway.listeners.rest.answers import Answers
 from gateway.wire.oip_messages import parse
 from gateway.wire.oip_paths import Target

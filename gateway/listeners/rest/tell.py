@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.core.service import Generation
-from gateway.listeners.exchange import Answer, Head
+from gateway.http.exchange import Answer, Head
 from gateway.listeners.front import NAME, VERSION, Front
 from gateway.listeners.rest.answers import Answers
 from gateway.wire.oip_metadata import (

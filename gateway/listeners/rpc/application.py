@@ -12,10 +12,7 @@ from gateway.core.service import Generation
 from gateway.core.stepping import in_task
 from gateway.core.telemetry import Refused
 from gateway.core.tensor import Buffer
-from gateway.listeners.arrivals import Arrival
-from gateway.listeners.aside import Aside
-from gateway.listeners.desk import Desk
-from gateway.listeners.exchange import (
+from gateway.http.exchange import (
     Answer,
     Application,
     Fields,
@@ -24,6 +21,9 @@ from gateway.listeners.exchange import (
     Intake,
     PendingAnswer,
 )
+from gateway.listeners.arrivals import Arrival
+from gateway.listeners.aside import Aside
+from gateway.listeners.desk import Desk
 from gateway.listeners.extensions import Extensions
 from gateway.listeners.front import Front
 from gateway.listeners.rpc.calls import HEALTH, Calls

@@ -10,9 +10,9 @@ from gateway.core.request import NO_CLASSES, Request, Response
 from gateway.core.service import Generation, Pending
 from gateway.core.telemetry import Refused
 from gateway.core.tensor import Buffer
+from gateway.http.exchange import Answer, Head, PendingAnswer
 from gateway.listeners.arrivals import Arrival, Arrivals
 from gateway.listeners.aside import Aside
-from gateway.listeners.exchange import Answer, Head, PendingAnswer
 from gateway.listeners.extensions import ProtocolSettings
 from gateway.listeners.fast_paths import FastPaths
 from gateway.listeners.front import Front

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from gateway.core.tensor import Buffer
+from gateway.http.exchange import Fields
 from gateway.listeners.arrivals import Arrival
-from gateway.listeners.exchange import Fields
 from gateway.listeners.rpc.statuses import FIELDS
 from gateway.wire.compression import CODINGS, MAX_DEFLATED, deflate
 from gateway.wire.grpc_framing import answer_coding, frame, frame_compressed

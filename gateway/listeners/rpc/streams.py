@@ -19,8 +19,8 @@ from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import SEQUENCE, Request, Response
 from gateway.core.service import Generation
 from gateway.core.tensor import Buffer
+from gateway.http.exchange import Answer, Incoming, Leaving
 from gateway.listeners.arrivals import Arrival
-from gateway.listeners.exchange import Answer, Incoming, Leaving
 from gateway.listeners.rpc.calls import NOT_SERVING, SERVICE_UNKNOWN, Calls
 from gateway.listeners.rpc.infer import Infer
 from gateway.listeners.rpc.packing import Packing

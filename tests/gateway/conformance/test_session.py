@@ -16,7 +16,7 @@ from gateway.__main__ import main
 from gateway.commands import conformance_command
 from gateway.conformance.suite import CHECKS, NAMES
 from gateway.core.catalog import ModelSpec, TensorSpec
-from gateway.listeners.transport.listener import WireListener
+from gateway.http.server.listener import WireListener
 from tests.fakes.conformance import Stage, failed, findings_of, on_a_thread
 from tests.fakes.front import EchoService, FakeCatalog
 from tests.fakes.http import serving

@@ -11,8 +11,8 @@ import pytest
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Why
 from gateway.core.verdict import Verdict
+from gateway.http.client.addresses import Addresses
 from gateway.upstreams.address_checks import check_all
-from gateway.upstreams.addresses import Addresses
 from gateway.upstreams.grpc import GrpcUpstream
 from gateway.upstreams.http import HttpUpstream
 from tests.fakes.front import EchoService, fake_front

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import errno
-import os
 import socket
 import ssl
 
 import pytest
 
 from gateway.core.errors import Fault, Why
-from gateway.upstreams.failures import Failures, lack
-from gateway.upstreams.http2_connection import LostError
-from gateway.wire.framing.http1_client import FramingError
+from gateway.http.client.http2_connection import LostError
+from gateway.http.framing.http1_client import FramingError
+from gateway.upstreams.failures import Failures
 
 FAILURES = Failures("far")
 
@@ -70,18 +69,6 @@ def test_what_we_lack_does_not_count(cause):
     error = FAILURES.lost(cause)
 
     assert (error.fault, error.retryable, error.counts) == (Fault.OVERLOADED, False, False)
-
-
-def test_a_resolver_without_descriptors_is_ours(monkeypatch):
-    """Its own error does not say so: whether there are any is tried."""
-    assert lack(socket.gaierror(socket.EAI_AGAIN, "no")) is None
-
-    def fail(*_):
-        raise OSError(errno.EMFILE, "no")
-
-    monkeypatch.setattr(os, "open", fail)
-
-    assert lack(socket.gaierror(socket.EAI_AGAIN, "no")) == "file descriptors"
 
 
 def test_failures_that_are_nobodys_fault():

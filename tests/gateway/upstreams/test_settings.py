@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from gateway.listeners.transport.settings import TransportSettings as HttpSettings
+from gateway.http.server.settings import TransportSettings as HttpSettings
 from gateway.upstreams.settings import GrpcUpstreamSettings, HttpUpstreamSettings, UpstreamSettings
 
 

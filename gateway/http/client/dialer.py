@@ -1,0 +1,122 @@
+"""Opens connections to one endpoint, in bounded time: name, TCP, TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from gateway.http.client.addresses import Addresses
+from gateway.http.client.shortage import lack
+
+_STAGGER_S: Final = 0.25
+"""The next address is tried when the one before has not answered for so long (RFC 8305)."""
+
+P = TypeVar("P", bound=asyncio.Protocol)
+
+
+class UnreachableError(Exception):
+    """No connection could be had: nobody is there, or it is too early to try again, or we are closed.
+
+    Its cause is what happened when one was last tried.
+    """
+
+
+class Dialer:
+    """Connects to the first address of a name that answers (happy eyeballs).
+
+    Args:
+        addresses: of the endpoint.
+        host: against which certificates are checked.
+        port: of TCP.
+        connect_timeout_s: seconds for TCP and TLS, shared by the addresses of the name.
+        tls: how to speak TLS; None for plain TCP.
+    """
+
+    def __init__(
+        self,
+        addresses: Addresses,
+        host: str,
+        port: int,
+        *,
+        connect_timeout_s: float,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.addresses = addresses
+        self._host, self._port, self._tls = host, port, tls
+        self._connect_timeout_s = connect_timeout_s
+
+    def __repr__(self) -> str:
+        return f"<Dialer of {self._host}:{self._port}, {self.addresses!r}>"
+
+    async def dial(self, factory: Callable[[], P]) -> P:
+        """Open a connection to the first address that answers.
+
+        Raises:
+            OSError: none did, or nobody knows the name; TimeoutError is one.
+        """
+        waiting = await self.addresses.resolve()
+        ends = asyncio.get_running_loop().time() + self._connect_timeout_s
+        racing: dict[asyncio.Task[P], str] = {}
+        problem: BaseException = OSError("the name has no address")
+        try:
+            while waiting or racing:
+                if waiting:
+                    address, *waiting = waiting
+                    racing[asyncio.create_task(self._connect(address, factory, ends))] = address
+                stagger_s = _STAGGER_S if waiting else None
+                done, _ = await asyncio.wait(racing, timeout=stagger_s, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    address = racing.pop(task)
+                    error = task.exception()
+                    if error is None:
+                        for slower in racing.values():
+                            self.addresses.failed(slower)
+                        return task.result()
+                    self._failed(address, error)
+                    problem = error
+        finally:
+            await _drop(racing)
+        # The name may point elsewhere by now.
+        self.addresses.expire()
+        raise problem
+
+    async def reach(self, address: str, factory: Callable[[], P]) -> P:
+        """Open a connection to ``address``, and hold nothing against it when that fails.
+
+        Raises:
+            OSError: nobody is there; TimeoutError is one.
+        """
+        ends = asyncio.get_running_loop().time() + self._connect_timeout_s
+        return await self._connect(address, factory, ends)
+
+    def close(self) -> None:
+        """Give up looking up the name."""
+        self.addresses.close()
+
+    async def _connect(self, address: str, factory: Callable[[], P], ends: float) -> P:
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout_at(ends):
+            _, protocol = await loop.create_connection(
+                factory,
+                address,
+                self._port,
+                ssl=self._tls,
+                server_hostname=self._host if self._tls else None,
+            )
+            return protocol
+
+    def _failed(self, address: str, error: BaseException) -> None:
+        if not isinstance(error, OSError) or lack(error) is not None:
+            raise error
+        self.addresses.failed(address)
+
+
+async def _drop(racing: dict[asyncio.Task[P], str]) -> None:
+    """End the attempts that nobody waits for, and the connections that they made all the same."""
+    for task in racing:
+        task.cancel()
+    for made in await asyncio.gather(*racing, return_exceptions=True):
+        if not isinstance(made, BaseException):
+            made.close()  # type: ignore[attr-defined] # connections of both kinds have it

@@ -1,0 +1,154 @@
+"""One HTTP/1.1 connection to an upstream: one request at a time, one future per request."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from gateway.core.tensor import Buffer
+from gateway.http.client.addresses import address_of
+from gateway.http.framing.http1_client import Answer, AnswerReader, FramingError
+
+_COPY_BYTES: Final = 1 << 16
+"""Smaller requests are sent as one piece: copying them costs less than a list of buffers does."""
+
+_BYTES_ACKED: Final = 120
+"""Where ``struct tcp_info`` of Linux (since 4.1) has ``tcpi_bytes_acked``, the opening SYN included."""
+
+
+class ConnectionLostError(Exception):
+    """The connection ended before the answer did.
+
+    ``untouched``: the peer's kernel took no byte of the request, so nothing was done about it.
+    """
+
+    def __init__(self, *, untouched: bool = False) -> None:
+        super().__init__("the connection was lost")
+        self.untouched = untouched
+
+
+class Http1Connection(asyncio.Protocol):
+    """Sends a request, and resolves its future when the answer is whole.
+
+    Args:
+        reader: reads this connection's answers.
+        released: called when an answer has come and the connection may carry another request.
+        lost: called once, when it cannot any more.
+    """
+
+    def __init__(
+        self,
+        reader: AnswerReader,
+        released: Callable[[Http1Connection], None],
+        lost: Callable[[Http1Connection], None],
+    ) -> None:
+        self._reader, self._released, self._lost = reader, released, lost
+        self._loop = asyncio.get_running_loop()
+        self._transport: Any = None
+        self._answer: asyncio.Future[Answer] | None = None
+        self._sent_bytes = self._sent_before = 0
+        self.idle_since = 0.0
+        self.is_open = False
+        self.address = ""
+        """Where the peer is; empty when that is not known."""
+        self.is_wanted = True
+        """Whether it may carry another request after this one."""
+
+    def __repr__(self) -> str:
+        state = "closed" if not self.is_open else "idle" if self._answer is None else "busy"
+        return f"<Http1Connection {state}, {self._sent_bytes} bytes out>"
+
+    def send(self, verb: str, head: bytes, body: Sequence[Buffer], size: int) -> asyncio.Future[Answer]:
+        """Send a request of ``size`` bytes of body; nothing else may be under way.
+
+        The future fails with ConnectionLostError or FramingError. Who stops waiting calls ``close``.
+        """
+        answer: asyncio.Future[Answer] = self._loop.create_future()
+        self._answer = answer
+        self._reader.begin(verb)
+        self._sent_before = self._sent_bytes
+        self._sent_bytes += len(head) + size
+        if size <= _COPY_BYTES:
+            self._transport.write(b"".join((head, *body)))
+        else:
+            self._transport.writelines((head, *body))
+        return answer
+
+    def close(self) -> None:
+        """End the connection now, whatever is under way."""
+        if self._transport is not None:
+            self._transport.abort()
+        self._end(ConnectionLostError())
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport; asyncio has turned Nagle's algorithm off."""
+        self._transport = transport
+        self.address = address_of(transport)
+        self.is_open = True
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes of the peer."""
+        try:
+            answer = self._reader.feed(data)
+        except FramingError as error:
+            self._fail(error)
+            return
+        if answer is not None:
+            self._resolve(answer)
+
+    def eof_received(self) -> bool:
+        """Take the peer's end, with which some answers end."""
+        if self._answer is None:
+            self.close()
+        elif self._reader.started:
+            try:
+                self._resolve(self._reader.end())
+            except FramingError as error:
+                self._fail(error)
+        return False
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        """Take the end of the connection."""
+        self._end(ConnectionLostError(untouched=self._is_untouched()))
+
+    def _resolve(self, answer: Answer) -> None:
+        waiting, self._answer = self._answer, None
+        if waiting is not None and not waiting.done():
+            waiting.set_result(answer)
+        if answer.reusable and self.is_open and self.is_wanted:
+            self._released(self)
+        else:
+            self.close()
+
+    def _fail(self, error: FramingError) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+        self._end(error)
+
+    def _end(self, error: Exception) -> None:
+        waiting, self._answer = self._answer, None
+        if waiting is not None and not waiting.done():
+            waiting.set_exception(error)
+        if self.is_open:
+            self.is_open = False
+            self._lost(self)
+
+    def _is_untouched(self) -> bool:
+        """Whether the peer's kernel acknowledged nothing of the request under way; False when unknown."""
+        if self._answer is None or self._reader.started or not self._sent_before:
+            return False
+        transport = self._transport
+        connection = transport.get_extra_info("socket")
+        if connection is None or transport.get_extra_info("ssl_object") is not None:
+            return False
+        try:
+            told = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED + 8)
+        except (OSError, AttributeError):
+            return False
+        if len(told) < _BYTES_ACKED + 8:
+            return False
+        (acknowledged,) = struct.unpack_from("=Q", told, _BYTES_ACKED)
+        return bool(acknowledged <= self._sent_before + 1)

@@ -1,0 +1,293 @@
+"""The HTTP/2 connections to one endpoint: usually one, more while all of its streams are taken."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from gateway.core.stepping import in_task
+from gateway.http.client.backoff import Backoff
+from gateway.http.client.dialer import Dialer, UnreachableError
+from gateway.http.client.http2_connection import (
+    Http2Connection,
+    LateError,
+    Limits,
+    LostError,
+    NotProcessedError,
+    Owner,
+)
+from gateway.http.client.shortage import lack
+from gateway.http.framing.http2_client import Answer, FramingError, Header, Http2Client
+
+_UNAVAILABLE: Final = b"14"
+_OUT: Final = frozenset({502, 503})
+
+
+class Http2Pool:
+    """Gives calls to the first connection that has a stream free, and opens others one at a time.
+
+    A connection counts as open when the peer's SETTINGS have come. After a failure to open one nobody
+    tries for as long as ``backoff`` says.
+
+    Args:
+        dialer: opens connections.
+        backoff: spaces attempts to connect.
+        client: makes what speaks HTTP/2 on a new connection.
+        limits: of each connection.
+        connections: at most so many; calls beyond their streams wait in order.
+        settings_timeout_s: seconds from TCP to the peer's SETTINGS.
+        idle_s: seconds that a connection without calls is kept.
+    """
+
+    def __init__(
+        self,
+        dialer: Dialer,
+        backoff: Backoff,
+        client: Callable[[], Http2Client],
+        limits: Limits,
+        *,
+        connections: int,
+        settings_timeout_s: float,
+        idle_s: float,
+    ) -> None:
+        self._dialer, self._backoff, self._client, self._limits = dialer, backoff, client, limits
+        self._limit, self._settings_timeout_s, self._idle_s = connections, settings_timeout_s, idle_s
+        self._loop = asyncio.get_running_loop()
+        self._open: list[Http2Connection] = []
+        self._leaving: set[Http2Connection] = set()
+        self._dial: asyncio.Task[None] | None = None
+        self._waiting: deque[asyncio.Future[Http2Connection]] = deque()
+        self._sweep: asyncio.TimerHandle | None = None
+        self._drained: asyncio.Future[None] | None = None
+        self._problem: BaseException | None = None
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return (
+            f"<Http2Pool {len(self._open)} open, {len(self._leaving)} leaving, {self.running} running, "
+            f"{len(self._waiting)} waiting>"
+        )
+
+    @property
+    def running(self) -> int:
+        """Calls under way."""
+        return sum(connection.running for connection in (*self._open, *self._leaving))
+
+    async def call(self, headers: list[Header], body: Sequence[bytes], ends: float) -> Answer:
+        """Make a call that may take until ``ends`` (loop time, seconds); cancelling it resets its stream.
+
+        A call about which the peer did nothing, and says so, is made once more.
+
+        Raises:
+            UnreachableError: it was not sent.
+            LateError: its time was up first.
+            NotProcessedError: the peer refused it, twice.
+            LostError, ResetError, TooLargeError, FramingError: it was sent, and has no answer.
+        """
+        again = False
+        while True:
+            # On the path of every call: no task, no timer, one future.
+            for connection in self._open:
+                if connection.has_room:
+                    break
+            else:
+                connection = await self._acquire(ends)
+            try:
+                number, answer = connection.send(headers, body, ends)
+                try:
+                    said = await answer
+                except asyncio.CancelledError:
+                    connection.cancel(number)
+                    raise
+                self._note(connection, said)
+                return said
+            except LostError:
+                self._dialer.addresses.failed(connection.address)
+                raise
+            except NotProcessedError:
+                if again or self._closed:
+                    raise
+                again = True
+
+    def hurry(self) -> None:
+        """Connect at once when the next call comes: somebody is there."""
+        self._backoff.succeeded()
+
+    def renew(self) -> None:
+        """Send nothing more over the connections that are open; calls under way may still end well."""
+        for connection in list(self._open):
+            connection.retire()
+
+    def move(self) -> bool:
+        """Leave the addresses in use for others; return whether there are some worth trying."""
+        if not self._dialer.addresses.leave(each.address for each in self._open):
+            return False
+        self.renew()
+        return True
+
+    async def refresh(self) -> None:
+        """Look the name up again, and leave the addresses that it has no longer."""
+        addresses = self._dialer.addresses
+        await addresses.resolve()
+        for connection in list(self._open):
+            if connection.address not in addresses:
+                connection.retire()
+
+    async def aclose(self, grace_s: float | None = None) -> None:
+        """Take no more calls; those under way get ``grace_s`` seconds to end, then they fail."""
+        self._closed = True
+        if self._dial is not None:
+            self._dial.cancel()
+            await asyncio.wait([self._dial])
+        self._dialer.close()
+        self._refuse_waiting()
+        if grace_s and self.running:
+            self._drained = self._loop.create_future()
+            await asyncio.wait([self._drained], timeout=grace_s)
+        for connection in (*self._open, *self._leaving):
+            connection.close()
+        if self._sweep is not None:
+            self._sweep.cancel()
+
+    def freed(self, connection: Http2Connection) -> None:
+        """Give the connection's room to those who wait; see to it that idle connections are closed."""
+        if self._waiting:
+            self._hand_out()
+        if not connection.running and self._sweep is None and not self._closed:
+            self._sweep = self._loop.call_later(self._idle_s, self._close_idle)
+        self._note_drained()
+
+    def retired(self, connection: Http2Connection) -> None:
+        """Give the connection no more calls."""
+        if connection.was_too_lively:
+            self._limits = msgspec.structs.replace(self._limits, keepalive_s=2 * self._limits.keepalive_s)
+        if connection in self._open:
+            self._open.remove(connection)
+            self._leaving.add(connection)
+        if self._waiting:
+            self._open_more()
+
+    def ended(self, connection: Http2Connection) -> None:
+        """Forget the connection."""
+        self._leaving.discard(connection)
+        self._note_drained()
+
+    async def _acquire(self, ends: float) -> Http2Connection:
+        await in_task()
+        try:
+            async with asyncio.timeout_at(None if ends == math.inf else ends):
+                while not self._closed:
+                    waiting: asyncio.Future[Http2Connection] = self._loop.create_future()
+                    self._waiting.append(waiting)
+                    self._open_more()
+                    connection = await self._wait(waiting)
+                    connection.promised -= 1
+                    if connection.has_room:
+                        return connection
+        except TimeoutError:
+            raise LateError from None
+        raise UnreachableError
+
+    async def _wait(self, waiting: asyncio.Future[Http2Connection]) -> Http2Connection:
+        try:
+            return await waiting
+        except asyncio.CancelledError:
+            if waiting in self._waiting:
+                self._waiting.remove(waiting)
+            elif not waiting.cancelled() and waiting.exception() is None:
+                # The place that we were given is the next one's.
+                waiting.result().promised -= 1
+                self._hand_out()
+            raise
+
+    def _hand_out(self) -> None:
+        for connection in self._open:
+            while self._waiting and connection.has_room:
+                waiting = self._waiting.popleft()
+                if not waiting.done():
+                    connection.promised += 1
+                    waiting.set_result(connection)
+        if self._waiting:
+            self._open_more()
+
+    def _open_more(self) -> None:
+        if self._closed or self._dial is not None or len(self._open) >= self._limit:
+            return
+        if self._backoff.holds(self._loop.time()):
+            if not self._open:
+                self._refuse_waiting()
+            return
+        self._dial = self._loop.create_task(self._connect())
+
+    async def _connect(self) -> None:
+        try:
+            connection = await self._dialer.dial(self._make)
+            try:
+                async with asyncio.timeout(self._settings_timeout_s):
+                    await connection.ready
+            except BaseException:
+                # It took the connection, and has nothing to say.
+                self._dialer.addresses.failed(connection.address)
+                connection.close()
+                raise
+        except (OSError, FramingError, LostError) as error:
+            self._problem = error
+            if lack(error) is None:
+                self._backoff.failed(self._loop.time())
+            self._refuse_waiting()
+            return
+        finally:
+            self._dial = None
+        if not connection.is_usable:
+            # It said in one breath who it is and that it leaves.
+            self._backoff.failed(self._loop.time())
+            self._refuse_waiting()
+            return
+        self._backoff.succeeded()
+        self._problem = None
+        self._open.append(connection)
+        self.freed(connection)
+
+    def _note(self, connection: Http2Connection, answer: Answer) -> None:
+        addresses = self._dialer.addresses
+        status = (answer.trailers or answer.headers).get(b"grpc-status")
+        if status != _UNAVAILABLE and answer.status not in _OUT:
+            addresses.answered(connection.address)
+        elif addresses.leave([connection.address]):
+            # Another address of the name may do better: nothing more is sent to this one meanwhile.
+            for each in [each for each in self._open if each.address == connection.address]:
+                each.retire()
+
+    def _make(self) -> Http2Connection:
+        return Http2Connection(self._client(), self._limits, self)
+
+    def _refuse_waiting(self) -> None:
+        for waiting in self._waiting:
+            if not waiting.done():
+                error = UnreachableError()
+                error.__cause__ = self._problem
+                waiting.set_exception(error)
+        self._waiting.clear()
+
+    def _note_drained(self) -> None:
+        if self._drained is not None and not self._drained.done() and not self.running:
+            self._drained.set_result(None)
+
+    def _close_idle(self) -> None:
+        self._sweep = None
+        now = self._loop.time()
+        idle = [connection for connection in self._open if not connection.running + connection.promised]
+        for connection in idle:
+            if connection.idle_since + self._idle_s <= now + 0.001:
+                connection.close()
+        left = [connection.idle_since for connection in idle if connection.is_usable]
+        if left:
+            self._sweep = self._loop.call_at(min(left) + self._idle_s, self._close_idle)
+
+
+_: type[Owner] = Http2Pool

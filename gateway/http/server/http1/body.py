@@ -1,0 +1,122 @@
+"""The body of the HTTP/1.1 request that is coming in: bounded, counted, and copied as little as can be."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gateway.core.tensor import Buffer
+from gateway.http.exchange import Intake
+from gateway.http.server.address_limits import Account
+from gateway.http.server.body_stream import BodyStream
+
+LARGE = 64 << 10
+"""A body of known length above this is written into one buffer as it comes, past the parser."""
+
+_FULL = (503, "too many bodies are on their way; try again later")
+
+Refusal = tuple[int, str]
+
+
+class Http1Body:
+    """Takes one body after the other. ``size``: bytes that have come of this one.
+
+    Bytes are booked as they come, and not as they are announced: to announce costs nothing. What it refuses
+    it says as status and message; then the connection has to ``forget`` it.
+    """
+
+    __slots__ = ("_account", "_booked", "_intake", "_large", "_whole", "size", "stream")
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._intake = Intake(0)
+        self._whole: bytes | bytearray = b""
+        self._large: memoryview | None = None
+        self.stream: BodyStream | None = None
+        self.size = self._booked = 0
+
+    def __repr__(self) -> str:
+        kind = "streamed" if self.stream is not None else "large" if self._large is not None else "whole"
+        return f"<Http1Body {kind}, {self.size} bytes>"
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the rest comes past the parser."""
+        return self._large is not None
+
+    def begin(self, intake: Intake, length: int | None, stream: BodyStream | None) -> Refusal | None:
+        """Begin a body of ``length`` bytes (None: nobody knows yet), streamed if ``stream`` is given."""
+        self._intake, self.stream, self.size = intake, stream, 0
+        if (length or 0) > intake.max_bytes:
+            return self._too_large()
+        if not self._account.has_room(length or 0, intake.max_bytes):
+            return _FULL
+        if stream is None and length is not None and length > LARGE:
+            # Empty: as long as nothing is written to it, the kernel has given no memory for it.
+            self._large = np.empty(length, np.uint8).data
+        return None
+
+    def add(self, part: Buffer) -> Refusal | None:
+        """Take a part as the parser gives it out."""
+        size = len(part)
+        self.size += size
+        if self.size > self._intake.max_bytes:
+            return self._too_large()
+        if self.stream is not None:
+            self.stream.add(part)
+        elif not self._book(size):
+            return _FULL
+        elif self._large is not None:
+            # The beginning, which came together with the head.
+            self._large[self.size - size : self.size] = part
+        else:
+            self._keep(part)
+        return None
+
+    def _book(self, size: int) -> bool:
+        has_room = self._account.take(size, self._intake.max_bytes)
+        if has_room:
+            self._booked += size
+        return has_room
+
+    def _keep(self, part: Buffer) -> None:
+        if not self._whole:
+            self._whole = bytes(part)
+            return
+        if isinstance(self._whole, bytes):
+            # One buffer: a list of chunks of two bytes would take twenty times what it counts as.
+            self._whole = bytearray(self._whole)
+        self._whole += part
+
+    def fill(self, data: bytes) -> bytes | Refusal | None:
+        """Take a piece of a large body; return what comes after the body, None while it is not complete."""
+        large = self._large
+        assert large is not None
+        missing = len(large) - self.size
+        if not self._book(min(len(data), missing)):
+            return _FULL
+        if len(data) < missing:
+            large[self.size : self.size + len(data)] = data
+            self.size += len(data)
+            return None
+        large[self.size :] = data if len(data) == missing else memoryview(data)[:missing]
+        self.size = len(large)
+        return data[missing:]
+
+    def take(self) -> Buffer | None:
+        """Return the whole body and be ready for the next; None when it was streamed, and has ended."""
+        stream, whole = self.stream, self._whole if self._large is None else self._large
+        self.stream, self._large, self._whole, self.size, self._booked = None, None, b"", 0, 0
+        if stream is not None:
+            stream.end()
+            return None
+        return whole if isinstance(whole, bytes) else memoryview(whole).toreadonly()
+
+    def forget(self) -> None:
+        """Drop what has come; whoever reads a stream of it learns that the rest will not."""
+        self._account.give(self._booked)
+        if self.stream is not None:
+            self.stream.break_off()
+        self.stream, self._large, self._whole, self.size, self._booked = None, None, b"", 0, 0
+
+    def _too_large(self) -> Refusal:
+        return 413, f"the body is larger than {self._intake.max_bytes} bytes"

@@ -1,0 +1,81 @@
+"""What a peer has sent ahead of the answers: it waits its turn, and is bounded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any
+
+from gateway.core.tensor import Buffer
+from gateway.http.exchange import Answer, Head
+from gateway.http.framing.http1_server import RequestHead
+from gateway.http.server.address_limits import Account
+from gateway.http.server.body_stream import BodyStream
+from gateway.http.server.context import Ledger
+
+Request = tuple[Head, RequestHead, Buffer | BodyStream]
+Refused = tuple[None, RequestHead | None, Answer]
+
+
+class Http1Ahead:
+    """Requests, and refusals of requests, in their order.
+
+    No more is read while there are too many, or while there are any and the address holds much.
+    They count as running, and their bodies as buffered, from ``add`` to ``take``.
+    """
+
+    __slots__ = ("_account", "_is_full", "_is_paused", "_ledger", "_transport", "_waiting")
+
+    def __init__(self, ledger: Ledger, transport: asyncio.Transport, account: Account) -> None:
+        self._ledger, self._transport, self._account = ledger, transport, account
+        self._waiting: deque[Request | Refused] = deque()
+        self._is_full = self._is_paused = False
+
+    def __repr__(self) -> str:
+        return f"<Http1Ahead {'paused' if self._is_paused else 'reading'}, {len(self)} waiting>"
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, item: Request | Refused) -> None:
+        """Let it wait behind the others. The bytes of its body are in the books already."""
+        self._ledger.running += 1
+        self._waiting.append(item)
+        self._steer()
+
+    def take(self) -> Request | Refused:
+        """Return the first."""
+        self._ledger.running -= 1
+        item = self._waiting.popleft()
+        self._steer()
+        return item
+
+    def clear(self) -> None:
+        """Forget them all, and read on."""
+        self._ledger.running -= len(self._waiting)
+        self._account.give(sum(held(item[2]) for item in self._waiting))
+        self._waiting.clear()
+        self.flow(True)
+
+    def flow(self, flows: bool) -> None:  # noqa: FBT001 - what BodyStream calls
+        """Let a streamed body come, or not, as its reader keeps up."""
+        self._is_full = not flows
+        self._steer()
+
+    def _steer(self) -> None:
+        # Three reasons to stop: none may let go on what another holds.
+        waiting = len(self._waiting)
+        stops = self._is_full or waiting >= self._ledger.settings.max_pipelined
+        stops = stops or (waiting > 0 and self._account.held > self._account.high)
+        if stops is self._is_paused or self._transport.is_closing():
+            return
+        self._is_paused = stops
+        if stops:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+
+def held(body: Any) -> int:
+    """Return the bytes of a body that are in the books: those of a stream, and of answers, are not."""
+    return 0 if isinstance(body, BodyStream | Answer) else len(body)

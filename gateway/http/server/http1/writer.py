@@ -1,0 +1,152 @@
+"""What an HTTP/1.1 connection writes: answers in one piece, answers that stream, and no more than is read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
+
+from gateway.core.tensor import Buffer
+from gateway.http.exchange import Answer
+from gateway.http.framing.http1_server import RequestHead
+from gateway.http.server.context import Ledger
+from gateway.http.server.write_progress import Progress
+
+_LARGE: Final = 64 << 10
+"""More than this is not joined: copying it would cost more than the system call that joining saves."""
+
+
+class Http1Output:
+    """Collects what is to be written, and writes it when ``flush`` is called.
+
+    ``is_closing``: the last answer has said that it is the last. ``progress``: the peer's, while it does
+    not keep up.
+    """
+
+    __slots__ = (
+        "_ledger",
+        "_parts",
+        "_size",
+        "_transport",
+        "_writable",
+        "is_closing",
+        "is_paused",
+        "progress",
+    )
+
+    def __init__(self, ledger: Ledger, transport: asyncio.Transport) -> None:
+        self._ledger, self._transport = ledger, transport
+        self._parts: list[Buffer] = []
+        self._size = 0
+        self._writable: asyncio.Future[None] | None = None
+        self.is_closing = self.is_paused = False
+        self.progress = Progress(transport, ledger.settings)
+
+    def __repr__(self) -> str:
+        state = "paused" if self.is_paused else "closing" if self.is_closing else "open"
+        return f"<Http1Output {state}, {len(self._parts)} parts>"
+
+    def reply(self, raw: RequestHead | None, answer: Answer, *, has_more: bool = False) -> None:
+        """Write a whole answer to the request with the head ``raw``; None: it never became one.
+
+        ``has_more``: others behind it are under way.
+        """
+        body = answer.body
+        assert isinstance(body, tuple | list)
+        size = sum(map(len, body))
+        self._parts.append(self._head(raw, answer, b"content-length: %d\r\n\r\n" % size, has_more=has_more))
+        if raw is None or raw.method != "HEAD":
+            self._parts.extend(body)
+            self._size += size
+            if self._size > _LARGE:
+                # Only the transport knows whether the peer reads: the next is answered when it does.
+                self.flush()
+
+    def write(self, parts: Sequence[Buffer]) -> None:
+        """Write parts as they are."""
+        self._parts.extend(parts)
+
+    async def stream(
+        self, raw: RequestHead, answer: Answer, body: AsyncIterator[Buffer], *, has_more: bool = False
+    ) -> None:
+        """Write a streamed body as it comes and as fast as the peer reads."""
+        try:
+            if raw.is_10:
+                self._parts.append(self._head(raw, closing(answer), b"\r\n"))
+            else:
+                last = b"transfer-encoding: chunked\r\n\r\n"
+                self._parts.append(self._head(raw, answer, last, has_more=has_more))
+            self.flush()
+            if raw.method == "HEAD":
+                return
+            async for part in body:
+                if part:
+                    self._parts.extend((part,) if raw.is_10 else (b"%x\r\n" % len(part), part, b"\r\n"))
+                    self.flush()
+                    await self._drained()
+            if not raw.is_10:
+                self._parts.append(b"0\r\n\r\n")
+        finally:
+            if (close := getattr(body, "aclose", None)) is not None:
+                await close()
+
+    def pause(self) -> None:
+        """The peer reads too slowly."""
+        self.is_paused = True
+        self.progress.watch(self._ledger.loop.time())
+
+    def resume(self) -> None:
+        """The peer has caught up, or is gone."""
+        self.is_paused = False
+        if not self._transport.is_closing():
+            self.progress.rest()
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+
+    def flush_soon(self) -> None:
+        """Hand everything to the transport by the end of this turn of the loop."""
+        if self._parts:
+            self._ledger.flush_soon(self)
+
+    def leave(self) -> None:
+        """Nothing more is written: what is left is the peer's to take."""
+        self.progress.watch(self._ledger.loop.time())
+
+    def flush(self) -> None:
+        """Hand everything to the transport, which keeps what the peer does not read yet."""
+        parts = self._parts
+        if not parts:
+            return
+        self._parts, self._size = [], 0
+        if self._transport.is_closing():
+            return
+        if sum(map(len, parts)) > _LARGE:
+            self._transport.writelines(parts)
+        else:
+            self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
+
+    def _head(self, raw: RequestHead | None, answer: Answer, last: bytes, *, has_more: bool = False) -> bytes:
+        head = self._ledger.head(answer.status, answer.fields)
+        if answer.extra:
+            head += b"".join(b"%b: %b\r\n" % pair for pair in answer.extra)
+        # Not even a refusal of what never became a request leaves the connection open.
+        ends = answer.close or (self._ledger.is_draining and not has_more)
+        if raw is None or not raw.keep_alive or ends:
+            self.is_closing = True
+            head += b"connection: close\r\n"
+        elif raw.is_10:
+            head += b"connection: keep-alive\r\n"
+        return head + last
+
+    async def _drained(self) -> None:
+        while self.is_paused and not self._transport.is_closing():
+            self._writable = self._ledger.loop.create_future()
+            try:
+                await self._writable
+            finally:
+                self._writable = None
+
+
+def closing(answer: Answer) -> Answer:
+    """Return the answer as one after which the connection ends."""
+    return Answer(answer.status, answer.fields, answer.body, answer.extra, answer.trailers, close=True)

@@ -1,0 +1,237 @@
+"""What an HTTP/2 connection writes: answers in one piece, answers that stream, and no more than is read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from typing import Final
+
+from gateway.core.tensor import Buffer
+from gateway.http.exchange import Answer, Head
+from gateway.http.framing.http2_server import INTERNAL_ERROR, NO_ERROR, FramingError, Http2Server
+from gateway.http.server.context import Ledger
+from gateway.http.server.settings import TransportSettings
+from gateway.http.server.write_progress import Progress, least_taken
+
+_MOST_AT_ONCE: Final = 1 << 20
+"""Bytes that are taken out of the protocol engine for one write."""
+
+_MOST_QUEUED: Final = 256 << 10
+"""Bytes of one streamed answer that may wait for the peer's window before its source is asked for more."""
+
+_STATUS: Final = {status: (b":status", b"%d" % status) for status in range(100, 600)}
+_LENGTH: Final = b"content-length"
+_SERVER: Final = (b"server", b"edgeway")
+
+
+class Http2Output:
+    """Puts answers into ``engine`` and writes what it gives out, whenever ``flush`` is called.
+
+    ``is_held``: more is to come in this turn, so nothing is written yet. ``progress``: the peer's,
+    while it does not keep up.
+    """
+
+    __slots__ = (
+        "_answered",
+        "_answered_early",
+        "_engine",
+        "_ledger",
+        "_room",
+        "_transport",
+        "is_held",
+        "is_paused",
+        "progress",
+        "unsent",
+    )
+
+    def __init__(self, ledger: Ledger, transport: asyncio.Transport, engine: Http2Server) -> None:
+        self._ledger, self._transport, self._engine = ledger, transport, engine
+        self.unsent = Unsent(engine.queued)
+        self._answered: list[int] = []
+        self._answered_early: list[int] = []
+        self._room: asyncio.Future[None] | None = None
+        self.is_held = self.is_paused = False
+        self.progress = Progress(transport, ledger.settings)
+
+    def __repr__(self) -> str:
+        return f"<Http2Output {'paused' if self.is_paused else 'open'}, {self.unsent!r}>"
+
+    def reply(self, number: int, head: Head, answer: Answer, *, is_complete: bool) -> None:
+        """Send a whole answer; to a request that is not complete, as one that need not be."""
+        body = answer.body
+        assert isinstance(body, tuple | list)
+        headers = self._headers(answer)
+        if not answer.trailers:
+            headers = (*headers, (_LENGTH, b"%d" % sum(map(len, body))))
+        self._engine.answer(number, headers, () if head.method == "HEAD" else body, answer.trailers)
+        self._leave(number, is_complete=is_complete)
+
+    async def stream(self, number: int, answer: Answer, body: AsyncIterator[Buffer]) -> bool:
+        """Send a streamed answer as it comes and as fast as the peer reads; false when it could not be."""
+        engine = self._engine
+        try:
+            if not engine.begin(number, self._headers(answer)):
+                return False
+            self.flush()
+            async for part in body:
+                if part and not engine.more(number, bytes(part)):
+                    return False
+                self.flush()
+                if self._is_full(number):
+                    # Noted once for each part: to be woken is no progress.
+                    self.unsent.note(number, self._ledger.loop.time())
+                    while self._is_full(number):
+                        await self._wait_for_room()
+            # Trailers of a stream are what its source says at its end.
+            return engine.finish(number, getattr(body, "trailers", answer.trailers))
+        finally:
+            if (close := getattr(body, "aclose", None)) is not None:
+                await close()
+
+    def end_stream(self, number: int, *, did_all: bool, is_complete: bool) -> None:
+        """Leave a stream after ``stream``; one of which not all was said is reset."""
+        if did_all:
+            self._leave(number, is_complete=is_complete)
+        else:
+            self._engine.reset(number, INTERNAL_ERROR)
+
+    def pause(self) -> None:
+        """The peer reads too slowly."""
+        self.is_paused = True
+        self.progress.watch(self._ledger.loop.time())
+
+    def resume(self) -> None:
+        """The peer has caught up."""
+        self.is_paused = False
+        if not self._transport.is_closing():
+            self.progress.rest()
+        self.flush()
+
+    def flush_soon(self) -> None:
+        """Write what may be sent by the end of this turn of the loop."""
+        self._ledger.flush_soon(self)
+
+    def leave(self) -> None:
+        """Nothing more is written: what is left is the peer's to take."""
+        if not self.progress.is_watched:
+            self.progress.watch(self._ledger.loop.time())
+
+    def flush(self) -> None:
+        """Write what may be sent. While the peer does not read, the engine keeps the rest."""
+        if self.is_held or self._transport.is_closing():
+            return
+        try:
+            self._write()
+            if self._answered_early and self._reset_early():
+                self._write()
+        except FramingError:
+            self.fail()
+            return
+        if self._answered:
+            self._note_unsent()
+        self._wake()
+        if self._engine.is_over:
+            self._transport.close()
+
+    def fail(self) -> None:
+        """Say why, as far as the engine has something to say, and end."""
+        with suppress(FramingError):
+            self._transport.write(self._engine.output(_MOST_AT_ONCE))
+        self._transport.close()
+
+    def _headers(self, answer: Answer) -> tuple[tuple[bytes, bytes], ...]:
+        status, fields = _STATUS[answer.status], answer.fields.pairs
+        if answer.trailers:
+            # Nobody caches a call, and clients show these to their callers.
+            return (status, *fields, *answer.extra)
+        return (status, (b"date", self._ledger.date), _SERVER, *fields, *answer.extra)
+
+    def _leave(self, number: int, *, is_complete: bool) -> None:
+        self._answered.append(number)
+        if not is_complete:
+            self._answered_early.append(number)
+
+    def _write(self) -> None:
+        while not self.is_paused and (output := self._engine.output(_MOST_AT_ONCE)):
+            self._transport.write(output)
+
+    def _reset_early(self) -> bool:
+        """Reset streams whose answers are out and whose requests go on; tell whether there were any.
+
+        RFC 9113, 8.1: the rest of the request is not needed, without error. Said too early, it would take
+        the answer along.
+        """
+        if self.is_paused:
+            return False
+        early, self._answered_early = self._answered_early, []
+        for number in early:
+            if self._engine.queued(number):
+                self._answered_early.append(number)
+            else:
+                self._engine.reset(number, NO_ERROR)
+        return len(self._answered_early) < len(early)
+
+    def _note_unsent(self) -> None:
+        if self._engine.queued():
+            now = self._ledger.loop.time()
+            for number in self._answered:
+                self.unsent.note(number, now)
+        self._answered.clear()
+
+    def _is_full(self, number: int) -> bool:
+        return self.is_paused or self._engine.queued(number) > _MOST_QUEUED
+
+    async def _wait_for_room(self) -> None:
+        if self._room is None:
+            self._room = self._ledger.loop.create_future()
+        await asyncio.shield(self._room)
+
+    def _wake(self) -> None:
+        room, self._room = self._room, None
+        if room is not None and not room.done():
+            room.set_result(None)
+
+
+class Unsent:
+    """Answers that wait in the engine, and since when.
+
+    ``queued`` tells how much of a stream's answer waits. True while there is such an answer. They share what
+    the peer has to take.
+    """
+
+    __slots__ = ("_queued", "_waiting")
+
+    def __init__(self, queued: Callable[[int], int]) -> None:
+        self._queued = queued
+        self._waiting: dict[int, tuple[int, int, float]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Unsent {len(self._waiting)} streams>"
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def note(self, number: int, now: float) -> None:
+        """Look at a stream that has got something to send."""
+        if waits := self._queued(number):
+            self._waiting[number] = (waits, 0, now)
+
+    def stuck(self, now: float, settings: TransportSettings) -> list[int]:
+        """Return, and forget, the streams of which too little went out for ``write_timeout_s``."""
+        limit_s, found = settings.write_timeout_s, []
+        # Many streams are slow side by side where one of them alone would not be.
+        least = least_taken(settings) / max(1, len(self._waiting))
+        for number, (waited, before, since) in list(self._waiting.items()):
+            waits = self._queued(number)
+            taken = before + max(0, waited - waits)
+            if not waits:
+                del self._waiting[number]
+            elif taken >= least:
+                self._waiting[number] = (waits, 0, now)
+            elif now - since > limit_s:
+                del self._waiting[number]
+                found.append(number)
+            else:
+                self._waiting[number] = (waits, taken, since)
+        return found

@@ -1,0 +1,147 @@
+"""One HTTP/2 connection: what it sends when, and what its end means."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import ngh2
+import pytest
+
+from gateway.http.client.http2_connection import Http2Connection, Limits, LostError, NotProcessedError
+from gateway.http.framing.http2_client import Http2Client
+
+ASK = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/x"), (b":authority", b"far")]
+
+
+class Transport:
+    """Takes what is written."""
+
+    def __init__(self) -> None:
+        self.written = b""
+        self.ended = ""
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def is_closing(self) -> bool:
+        return bool(self.ended)
+
+    def close(self) -> None:
+        self.ended = "closed"
+
+    def get_extra_info(self, _name: str) -> None:
+        return None
+
+    def abort(self) -> None:
+        self.ended = "aborted"
+
+
+class Owner:
+    """Remembers what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def freed(self, _connection: Http2Connection) -> None:
+        self.heard.append("freed")
+
+    def retired(self, _connection: Http2Connection) -> None:
+        self.heard.append("retired")
+
+    def ended(self, _connection: Http2Connection) -> None:
+        self.heard.append("ended")
+
+
+def connected() -> tuple[Http2Connection, Transport, Owner, ngh2.Connection]:
+    owner, transport = Owner(), Transport()
+    client = Http2Client(
+        stream_window_bytes=1 << 20,
+        connection_window_bytes=1 << 20,
+        max_header_bytes=4096,
+        max_body_bytes=1 << 20,
+    )
+    connection = Http2Connection(client, Limits(streams=9, keepalive_s=9, keepalive_timeout_s=9), owner)
+    connection.connection_made(transport)  # type: ignore[arg-type]
+    server = ngh2.Connection(ngh2.Role.SERVER)
+    server.initiate_connection({ngh2.Setting.INITIAL_WINDOW_SIZE: 1 << 24})
+    server.set_local_window_size(1 << 24)
+    connection.data_received(server.data_to_send())
+    assert owner.heard == ["freed"], "SETTINGS may allow more streams than were assumed"
+    owner.heard.clear()
+    return connection, transport, owner, server
+
+
+async def test_a_full_socket_holds_frames_back():
+    """While the transport takes no more, they stay where they cost nothing twice."""
+    connection, transport, _, _ = connected()
+    connection.pause_writing()
+    before = len(transport.written)
+    number, answer = connection.send(ASK, (bytes(100_000),), math.inf)
+    assert len(transport.written) == before
+
+    connection.resume_writing()
+    assert len(transport.written) > before + 30_000
+    answer.cancel()
+    connection.cancel(number)
+    connection.cancel(number)
+    connection.close()
+
+
+async def test_an_answer_that_nobody_waits_for():
+    """It is dropped."""
+    connection, transport, owner, server = connected()
+    number, answer = connection.send(ASK, (b"x",), math.inf)
+    answer.cancel()
+    server.receive_data(transport.written)
+    server.send_response(number, [(b":status", b"200")], end_stream=True)
+    connection.data_received(server.data_to_send())
+
+    assert owner.heard == ["freed"]
+    assert connection.running == 0
+    connection.close()
+    connection.connection_lost(None)
+    assert owner.heard == ["freed", "retired", "ended", "ended"]
+
+
+async def test_the_end_of_the_connection():
+    """Calls fail with its reason; nothing may begin any more."""
+    connection, _, owner, _ = connected()
+    _, answer = connection.send(ASK, (b"x",), math.inf)
+    reason = ConnectionResetError()
+    connection.connection_lost(reason)
+
+    with pytest.raises(LostError) as lost:
+        await answer
+    assert lost.value.__cause__ is reason
+    assert owner.heard == ["retired", "ended"]
+    assert not connection.has_room
+    assert repr(connection) == "<Http2Connection closed, 0 running>"
+
+
+async def test_a_connection_that_leaves_takes_no_calls():
+    """Whoever was not told in time is told now, and nothing was sent."""
+    connection, _, owner, _ = connected()
+    connection._client.shut()
+
+    with pytest.raises(NotProcessedError):
+        connection.send(ASK, (b"x",), math.inf)
+    assert owner.heard == ["retired"]
+    connection.close()
+
+
+async def test_broken_output_ends_the_connection(monkeypatch: pytest.MonkeyPatch):
+    """What cannot be written is not written again and again."""
+    from gateway.http.framing import http2_client
+
+    connection, transport, _, _ = connected()
+
+    def broken(_most: int) -> Any:
+        raise http2_client.FramingError("no")
+
+    monkeypatch.setattr(connection._client, "output", broken)
+    _, answer = connection.send(ASK, (b"x",), math.inf)
+
+    with pytest.raises(http2_client.FramingError):
+        await answer
+    assert transport.ended == "aborted"

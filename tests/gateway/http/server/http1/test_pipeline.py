@@ -1,0 +1,74 @@
+"""Requests that wait behind another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.http.exchange import Answer, Head
+from gateway.http.framing.http1_server import RequestHead
+from gateway.http.server.body_stream import BodyStream
+from gateway.http.server.context import Ledger
+from gateway.http.server.http1.pipeline import Http1Ahead, held
+from tests.fakes.ledger import FakeTransport, books
+
+RAW = RequestHead("GET", "/", (), 0, True, False, False)
+
+
+def request(body: Any) -> Any:
+    return (Head("GET", "/", ()), RAW, body)
+
+
+def ahead_of(ledger: Ledger) -> tuple[Http1Ahead, FakeTransport]:
+    transport = FakeTransport()
+    return Http1Ahead(ledger, transport, ledger.accounts.of("a")), transport  # type: ignore[arg-type]
+
+
+async def test_order_and_books():
+    """First in, first out; they run, and their bodies are given back when they are forgotten."""
+    async with books() as ledger:
+        ahead, _ = ahead_of(ledger)
+        account = ledger.accounts.of("a")
+        account.hold(3)
+        one, two, refused = request(b"a"), request(b"bc"), (None, None, Answer(400))
+        for item in (one, two, refused, request(BodyStream(ahead.flow))):
+            ahead.add(item)
+        assert (len(ahead), ledger.running) == (4, 4)
+
+        assert ahead.take() is one
+        account.give(held(one[2]))
+        ahead.clear()
+
+        assert (len(ahead), ledger.running, ledger.accounts.buffered) == (0, 0, 0)
+
+
+async def test_two_reasons_to_stop_reading():
+    """Neither lets go what the other holds: a stream that is full stays held while the queue shrinks."""
+    async with books(max_pipelined=2) as ledger:
+        ahead, transport = ahead_of(ledger)
+        ahead.add(request(b""))
+        ahead.add(request(b""))
+        ahead.flow(False)
+        assert transport.told == ["pause"]
+        assert repr(ahead) == "<Http1Ahead paused, 2 waiting>"
+        ahead.take()
+        assert transport.told == ["pause"]
+        ahead.flow(True)
+        assert transport.told == ["pause", "resume"]
+        transport.closed = True
+        ahead.flow(False)
+        assert transport.told == ["pause", "resume"]
+        ahead.clear()
+
+
+async def test_an_address_that_holds_much_is_read_on_when_nothing_waits():
+    """What waits will be answered and make room; if nothing did, to stop reading could be for ever."""
+    async with books(max_buffered_mib=1) as ledger:
+        ahead, transport = ahead_of(ledger)
+        account = ledger.accounts.of("a")
+        account.hold(account.high + 1)
+        assert transport.told == []
+        ahead.add(request(b""))
+        assert transport.told == ["pause"]
+        ahead.take()
+        assert transport.told == ["pause", "resume"]
+        account.give(account.high + 1)

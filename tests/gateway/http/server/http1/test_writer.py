@@ -1,0 +1,134 @@
+"""What goes out: in one piece where it can, and no more than is read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from gateway.http.exchange import Answer
+from gateway.http.framing.http1_server import RequestHead
+from gateway.http.server.context import Ledger
+from gateway.http.server.http1.writer import Http1Output, closing
+from tests.fakes.ledger import FakeTransport, books
+
+RAW = RequestHead("GET", "/", (), 0, True, False, False)
+
+
+def changed(**fields: Any) -> RequestHead:
+    return msgspec.structs.replace(RAW, **fields)
+
+
+def output_of(ledger: Ledger) -> tuple[Http1Output, FakeTransport]:
+    transport = FakeTransport()
+    return Http1Output(ledger, transport), transport  # type: ignore[arg-type]
+
+
+async def parts(*bodies: bytes) -> AsyncIterator[bytes]:
+    for body in bodies:
+        yield body
+
+
+async def test_small_answers_go_out_together():
+    """One write for all that was answered before the flush; nothing for nothing."""
+    async with books() as ledger:
+        out, transport = output_of(ledger)
+        out.reply(RAW, Answer(200, body=(b"a", b"b")))
+        out.reply(RAW, Answer(404))
+        assert transport.written == []
+        out.flush()
+        out.flush()
+
+    assert len(transport.written) == 1
+    assert transport.written[0].count(b"HTTP/1.1 ") == 2
+    assert b"content-length: 2\r\n\r\nab" in transport.written[0]
+
+
+async def test_large_answers_do_not_pile_up():
+    """Only the transport can say that the peer does not read: it is asked after each 64 KiB."""
+    async with books() as ledger:
+        out, transport = output_of(ledger)
+        out.reply(RAW, Answer(200, body=(bytes(70 << 10),)))
+
+        assert len(transport.written) == 1
+        assert repr(out) == "<Http1Output open, 0 parts>"
+
+
+@pytest.mark.parametrize(
+    ("raw", "answer", "says", "is_closing"),
+    [
+        (RAW, Answer(200), None, False),
+        (RAW, Answer(200, close=True), b"close", True),
+        (RAW, closing(Answer(200)), b"close", True),
+        (changed(keep_alive=False), Answer(200), b"close", True),
+        (changed(is_10=True), Answer(200), b"keep-alive", False),
+        (changed(is_10=True, keep_alive=False), Answer(200), b"close", True),
+        (None, Answer(400), b"close", True),
+    ],
+)
+async def test_what_is_said_of_the_connection(raw, answer, says, is_closing):
+    """Close where either side wants it, keep-alive where HTTP/1.0 has to be told."""
+    async with books() as ledger:
+        out, transport = output_of(ledger)
+        out.reply(raw, answer)
+        out.flush()
+
+    said = transport.written[0]
+    assert (b"connection: " in said) is (says is not None)
+    assert says is None or b"connection: %b\r\n" % says in said
+    assert out.is_closing is is_closing
+
+
+async def test_drain_is_said_with_the_last_answer():
+    """Not while others behind it are under way."""
+    async with books() as ledger:
+        out, _ = output_of(ledger)
+        ledger.is_draining = True
+        out.reply(RAW, Answer(200), has_more=True)
+        assert not out.is_closing
+        out.reply(RAW, Answer(200))
+        assert out.is_closing
+
+
+@pytest.mark.parametrize("is_10", [False, True])
+async def test_streams(is_10):
+    """In chunks, or until the connection ends; empty parts would end the chunks and are left out."""
+    async with books() as ledger:
+        out, transport = output_of(ledger)
+        body = parts(b"abc", b"", b"0123456789abcdef")
+        await out.stream(changed(is_10=is_10), Answer(200), body)
+        out.flush()
+
+    _, _, said = b"".join(transport.written).partition(b"\r\n\r\n")
+    assert said == (b"abc0123456789abcdef" if is_10 else b"3\r\nabc\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n")
+    assert out.is_closing is is_10
+
+
+async def test_a_stream_waits_for_the_reader():
+    """Between pause and resume no part is asked for."""
+    async with books() as ledger:
+        out, transport = output_of(ledger)
+        out.pause()
+        assert out.progress.is_watched
+        pumping = asyncio.create_task(out.stream(RAW, Answer(200), parts(b"a", b"b")))
+        await asyncio.sleep(0.01)
+        assert b"1\r\na\r\n" in transport.written
+        assert b"1\r\nb\r\n" not in transport.written
+        assert "paused" in repr(out)
+        out.resume()
+        await pumping
+        assert b"1\r\nb\r\n" in transport.written
+
+
+async def test_nothing_is_written_to_who_has_left():
+    """The parts are dropped."""
+    async with books() as ledger:
+        out, transport = output_of(ledger)
+        transport.closed = True
+        out.reply(RAW, Answer(200))
+        out.flush()
+
+    assert transport.written == []

@@ -1,0 +1,45 @@
+"""What an HTTP/2 connection has to send and cannot."""
+
+from __future__ import annotations
+
+from gateway.http.server.http2.writer import Unsent
+from gateway.http.server.settings import TransportSettings
+
+SETTINGS = TransportSettings(write_timeout_s=20, min_body_bytes_per_s=1)
+
+
+def test_what_moves_is_not_stuck():
+    queued = {1: 100, 3: 100, 5: 0}
+    unsent = Unsent(lambda number: queued.get(number, 0))
+    for number in (1, 3, 5):
+        unsent.note(number, 0.0)
+    assert unsent and repr(unsent) == "<Unsent 2 streams>"
+
+    queued[3] = 50
+    assert unsent.stuck(10.0, SETTINGS) == []
+    assert unsent.stuck(21.0, SETTINGS) == [1]
+    assert unsent.stuck(21.0, SETTINGS) == [], "it is told once"
+    assert unsent.stuck(31.0, SETTINGS) == [3], "from when it moved last"
+    assert not unsent
+
+
+def test_what_is_out_is_forgotten():
+    queued = {1: 100}
+    unsent = Unsent(lambda number: queued[number])
+    unsent.note(1, 0.0)
+    queued[1] = 0
+    assert unsent.stuck(100.0, SETTINGS) == []
+    assert not unsent
+
+
+def test_a_byte_now_and_then_is_not_enough():
+    """What each has to take is its share of what one alone would have to."""
+    queued = {1: 1000, 3: 1000}
+    unsent = Unsent(lambda number: queued[number])
+    for number in queued:
+        unsent.note(number, 0.0)
+    for second in range(1, 22):
+        queued[1] -= 1 if second < 9 else 0
+        queued[3] -= 1
+        told = unsent.stuck(float(second), SETTINGS)
+    assert told == [1]

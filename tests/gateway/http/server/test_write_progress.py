@@ -1,0 +1,39 @@
+"""Whether a peer takes what waits for it."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.http.server.settings import TransportSettings
+from gateway.http.server.write_progress import Progress
+from tests.fakes.ledger import FakeTransport
+
+SETTINGS = TransportSettings(write_timeout_s=10, min_body_bytes_per_s=100)
+
+
+@pytest.mark.parametrize(("per_second", "is_stuck"), [(0, True), (90, True), (100, False), (5000, False)])
+def test_the_least_that_a_peer_has_to_take(per_second, is_stuck):
+    """However much waits."""
+    transport = FakeTransport()
+    transport.waits = 1 << 20
+    progress = Progress(transport, SETTINGS)  # type: ignore[arg-type]
+    progress.watch(0.0)
+    told = []
+    for second in range(1, 31):
+        transport.waits -= per_second
+        told.append(progress.is_stuck(float(second)))
+
+    assert any(told) is is_stuck
+    assert not any(told[:10])
+
+
+def test_what_is_not_watched_is_not_stuck():
+    """Nothing waits, so nothing has to be taken."""
+    progress = Progress(FakeTransport(), SETTINGS)  # type: ignore[arg-type]
+    assert not progress.is_stuck(1e9)
+    progress.watch(0.0)
+    assert repr(progress) == "<Progress watched>"
+    assert progress.is_stuck(10.1)
+    progress.rest()
+    assert repr(progress) == "<Progress at rest>"
+    assert not progress.is_stuck(1e9)
