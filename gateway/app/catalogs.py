@@ -8,7 +8,7 @@ from typing import Final
 from gateway.core.catalog import Catalog, ModelSpec, unknown_model
 from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError
-from gateway.wire.validation import check_address
+from gateway.wire.oip.validation import check_address
 from routing.matching import covers
 from routing.policy import EDGE, Policy, Route
 

@@ -17,11 +17,11 @@ from gateway.core.clock import Clock
 from gateway.http.server.listener import WireListener
 from gateway.http.server.tls import Tls, TlsError
 from gateway.listeners.admin import AdminListener
-from gateway.listeners.extensions import Extensions
-from gateway.listeners.front import Front
 from gateway.listeners.joined import Joined
-from gateway.listeners.rest.application import RestApplication
-from gateway.listeners.rpc.application import RpcApplication
+from gateway.listeners.oip.data_plane import Front
+from gateway.listeners.oip.extensions import Extensions
+from gateway.listeners.oip.grpc.application import RpcApplication
+from gateway.listeners.oip.rest.application import RestApplication
 
 _LOG: Final = logging.getLogger("edgeway")
 

@@ -40,8 +40,8 @@ from gateway.core.repository import IndexEntry
 from gateway.core.request import CENTRAL, EDGE
 from gateway.core.service import Generation
 from gateway.core.telemetry import BreakerAppeared
-from gateway.listeners.extensions import Extensions, NoRepository
-from gateway.listeners.front import Front
+from gateway.listeners.oip.data_plane import Front
+from gateway.listeners.oip.extensions import Extensions, NoRepository
 from gateway.listeners.orders import order_routes
 from gateway.listeners.switches import LogSwitches, TraceSwitches
 from gateway.telemetry.prometheus import Prometheus

@@ -17,7 +17,7 @@ from gateway.config.document import Document, read
 from gateway.core.request import CENTRAL, EDGE
 from gateway.http.server.settings import TransportSettings
 from gateway.http.server.tls import TlsSettings
-from gateway.listeners.extensions import ProtocolSettings
+from gateway.listeners.oip.extensions import ProtocolSettings
 from gateway.upstreams.settings import UpstreamSettings
 from resilience.settings import ResilienceSettings
 from routing.settings import GeoSettings

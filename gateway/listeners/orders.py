@@ -13,7 +13,7 @@ from gateway.core.repository import IndexEntry, Loader
 from gateway.core.request import Parameter
 from gateway.listeners.switches import Log, Tracing
 from gateway.wire.faults import STATUSES
-from gateway.wire.oip_messages import parse
+from gateway.wire.oip.messages import parse
 
 Message = TypeVar("Message")
 Handler = Callable[[web.Request], Awaitable[web.Response]]

@@ -34,9 +34,10 @@ from gateway.upstreams.address_checks import check_all
 from gateway.upstreams.checks import Nobody, dialer_of, lost, unreadable
 from gateway.upstreams.failures import LENIENCY_S, UNSENT, Failures
 from gateway.upstreams.settings import GrpcUpstreamSettings
-from gateway.wire import headers, oip_proto
+from gateway.wire import headers
 from gateway.wire.arrival import regions_value
 from gateway.wire.faults import fault_of_grpc
+from gateway.wire.oip import proto as oip_proto
 from gateway.wire.proto import messages
 
 _log = logging.getLogger(__name__)

@@ -39,14 +39,14 @@ from gateway.upstreams.settings import HttpUpstreamSettings
 from gateway.wire import headers
 from gateway.wire.arrival import regions_value
 from gateway.wire.faults import fault_of_http
-from gateway.wire.oip_json import (
+from gateway.wire.oip.json import (
     decode_response,
     encode_plain_request,
     encode_request,
     parse_header_length,
 )
-from gateway.wire.oip_metadata import BINARY, decode_error, decode_extensions, decode_model
-from gateway.wire.oip_paths import model_path
+from gateway.wire.oip.metadata import BINARY, decode_error, decode_extensions, decode_model
+from gateway.wire.oip.paths import model_path
 
 _log = logging.getLogger(__name__)
 

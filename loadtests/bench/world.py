@@ -14,7 +14,8 @@ from edge_models.samples import digits
 from gateway.commands.certify import certify_models
 from gateway.core.request import Caller, Request
 from gateway.core.tensor import Array, Tensor
-from gateway.wire import oip_json, oip_proto
+from gateway.wire.oip import json as oip_json
+from gateway.wire.oip import proto as oip_proto
 
 ADDRESS: Final = "127.0.0.1"
 PATH: Final = f"/v2/models/{digits.MODEL}/infer"

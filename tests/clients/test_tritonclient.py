@@ -18,7 +18,7 @@ import tritonclient.http.aio as http_aio
 from tritonclient.utils import InferenceServerException
 
 from edge_models.samples import digits
-from gateway.wire.oip_metadata import EXTENSIONS
+from gateway.wire.oip.metadata import EXTENSIONS
 from tests.fakes.served import Served
 from tests.scenarios.world import CONFIDENT, PIXELS
 

@@ -12,14 +12,15 @@ from google.protobuf import json_format
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Provenance
 from gateway.core.tensor import Tensor
-from gateway.listeners.extensions import Extensions, ProtocolSettings
 from gateway.listeners.joined import Joined
-from gateway.listeners.rest.application import RestApplication
-from gateway.listeners.rpc.application import RpcApplication
-from gateway.wire import oip_json, oip_proto
+from gateway.listeners.oip.extensions import Extensions, ProtocolSettings
+from gateway.listeners.oip.grpc.application import RpcApplication
+from gateway.listeners.oip.rest.application import RestApplication
 from gateway.wire.faults import STATUSES
 from gateway.wire.grpc_framing import frame
-from gateway.wire.oip_paths import model_path
+from gateway.wire.oip import json as oip_json
+from gateway.wire.oip import proto as oip_proto
+from gateway.wire.oip.paths import model_path
 from gateway.wire.proto import messages
 from tests.contract.test_listeners import REFUSED_BY_THE_LISTENER, REFUSED_BY_THE_SERVICE, tensor
 from tests.fakes.exchange import Wire

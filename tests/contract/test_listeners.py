@@ -24,10 +24,13 @@ from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Provenance, Request, Response
 from gateway.core.service import Service
 from gateway.core.tensor import Tensor
-from gateway.listeners.front import Front
-from gateway.wire import headers, oip_json, oip_metadata, oip_proto
+from gateway.listeners.oip.data_plane import Front
+from gateway.wire import headers
 from gateway.wire.faults import STATUSES
-from gateway.wire.oip_paths import model_path
+from gateway.wire.oip import json as oip_json
+from gateway.wire.oip import metadata as oip_metadata
+from gateway.wire.oip import proto as oip_proto
+from gateway.wire.oip.paths import model_path
 from gateway.wire.proto import messages
 from tests.fakes.front import DIGITS, EchoService, FakeCatalog, fake_front
 from tests.fakes.listener import listener_of

@@ -19,7 +19,7 @@ from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Provenance, Request, Response
 from gateway.core.service import Service
 from gateway.core.tensor import Tensor
-from gateway.listeners.front import Front
+from gateway.listeners.oip.data_plane import Front
 from gateway.wire.arrival import Trust
 from tests.fakes.telemetry import RecordingTelemetry
 

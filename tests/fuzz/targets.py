@@ -31,12 +31,12 @@ from gateway.http.server.http1.connection import Http1Connection
 from gateway.http.server.http2.connection import Http2Connection
 from gateway.http.server.settings import TransportSettings
 from gateway.listeners.joined import Joined
-from gateway.listeners.rest.application import RestApplication
-from gateway.listeners.rpc.application import RpcApplication
-from gateway.wire.grpc_infer import InferMessages, reference
-from gateway.wire.oip_generate import decode_generate
-from gateway.wire.oip_json import decode_request
-from gateway.wire.oip_reuse import RequestHeads
+from gateway.listeners.oip.grpc.application import RpcApplication
+from gateway.listeners.oip.rest.application import RestApplication
+from gateway.wire.oip.generate import decode_generate
+from gateway.wire.oip.json import decode_request
+from gateway.wire.oip.proto_reuse import InferMessages, reference
+from gateway.wire.oip.reuse import RequestHeads
 from gateway.wire.proto import messages
 from tests.fakes.front import EchoService, fake_front
 

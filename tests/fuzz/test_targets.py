@@ -10,7 +10,8 @@ import pytest
 
 from gateway.core.request import NO_PARAMETERS
 from gateway.http.framing.http1_server import Http1Server
-from gateway.wire import grpc_infer, oip_reuse
+from gateway.wire.oip import proto_reuse as grpc_infer
+from gateway.wire.oip import reuse as oip_reuse
 from tests.fuzz import targets
 
 MUTATIONS = {"flood": 4}

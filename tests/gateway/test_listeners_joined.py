@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gateway.listeners.joined import Joined
-from gateway.listeners.rest.application import RestApplication
-from gateway.listeners.rpc.application import RpcApplication
+from gateway.listeners.oip.grpc.application import RpcApplication
+from gateway.listeners.oip.rest.application import RestApplication
 from tests.fakes.exchange import Wire
 from tests.fakes.front import EchoService, fake_front
 

@@ -25,7 +25,7 @@ FRONT = f"{RUN};Http1Connection.data_received (gateway/http/server/http1/connect
         ),
         (f"{FRONT};Cache.__call__ (cache/filter.py:3);copy (copy.py:10)", "cache: key, look-up"),
         (f"{FRONT};Session.run (edge_models/session.py:1);run (onnxruntime/x.py:3)", "ONNX Runtime"),
-        (f"{FRONT};Infer.__call__ (gateway/listeners/rest/infer.py:71)", "REST and gRPC"),
+        (f"{FRONT};Infer.__call__ (gateway/listeners/oip/rest/infer.py:71)", "REST and gRPC"),
     ],
 )
 def test_the_innermost_frame_of_ours_counts(stack: str, area: str) -> None:

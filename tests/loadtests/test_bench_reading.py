@@ -11,7 +11,7 @@ from collections import Counter
 import pytest
 
 from gateway.core.request import Provenance
-from gateway.wire.oip_json import decode_response
+from gateway.wire.oip.json import decode_response
 from loadtests.bench import fixed_upstream, procfs
 from loadtests.bench.bare_onnx import rows_per_second
 from loadtests.bench.edge_model import batches_of, judge

@@ -1,0 +1,188 @@
+"""Series of requests that differ in nothing but their data, and the fast paths of the stacks for them.
+
+A client of one model says the same head with the same beginning of a body again and again. When it does, and
+the stack has its answers in memory, the stack is asked for its fast path (``gateway.core.service``). From
+then on such a request has to be compared, not to be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+from weakref import WeakSet
+
+from gateway.core.errors import GatewayError
+from gateway.core.request import Request, Response
+from gateway.core.service import FastPath, Generation, fast_path
+from gateway.core.tensor import Buffer
+from gateway.http.exchange import Answer, Head
+from gateway.listeners.oip.request_headers import Arrival
+from gateway.wire.oip.reuse import Layout
+
+MAX_SERIES: Final = 1024
+MAX_SERIES_BYTES: Final = 8 << 20
+"""Of all clients together. The paths of one series are shared by the connections that it comes on."""
+
+_OWN_BYTES: Final = 4096
+"""What a path takes beside what was said: a begun hash and the filters' closures."""
+
+_SMALL_BYTES: Final = 2 * _OWN_BYTES
+"""A series of no more may outlive its place here in the heads that know it, which take as much themselves."""
+
+_Name = tuple[bytes, int, str, str, Arrival]
+
+_SERIES: Final = "series"
+_SEEN: Final = "layout"
+
+
+class _Series:
+    """Answers the requests of one series by one generation; ``path`` is None where it has no fast path."""
+
+    __slots__ = (
+        "__weakref__",
+        "_begins",
+        "_data",
+        "_generation",
+        "_path",
+        "_prefix",
+        "_size",
+        "_spans",
+        "_write",
+        "cost",
+    )
+
+    def __init__(
+        self,
+        layout: Layout,
+        generation: Generation,
+        path: FastPath | None,
+        write: Callable[[Response], Answer],
+        cost: int,
+    ) -> None:
+        self.cost = cost
+        self._prefix, self._size, self._begins = layout.prefix, layout.size, len(layout.prefix)
+        self._spans, self._data = layout.spans, layout.data
+        self._generation: Generation | None = generation
+        self._path, self._write = path, write
+
+    def __repr__(self) -> str:
+        return f"<_Series of {self._size} bytes{'' if self._path else ', without a path'}>"
+
+    def takes(self, layout: Layout, generation: Generation) -> bool:
+        return self._prefix == layout.prefix and self._size == layout.size and self._generation is generation
+
+    def is_vain(self, generation: Generation) -> bool:
+        """Whether it had no path; then its head is not looked at again by the same generation."""
+        return self._path is None and self._generation is generation
+
+    def end(self) -> None:
+        """Answer nothing any more, and keep nothing of what was said or of the generation."""
+        self._generation = self._path = None
+        self._prefix, self._data, self._write = b"", (), _nothing
+
+    def answer(self, body: Buffer, generation: Generation) -> Answer | None:
+        path = self._path
+        if (
+            path is None
+            or generation is not self._generation
+            or len(body) != self._size
+            or bytes(body[: self._begins]) != self._prefix
+        ):
+            return None
+        if self._spans:
+            view = memoryview(body)
+            response = path([view[start:stop] for start, stop in self._spans])
+        else:
+            response = path(self._data)
+        return None if response is None else self._write(response)
+
+
+class FastPaths:
+    """The series that are under way."""
+
+    def __init__(self) -> None:
+        self._series: dict[_Name, _Series] = {}
+        self._size = 0
+        self._living: WeakSet[_Series] = WeakSet()
+        self._generation: Generation | None = None
+
+    def __repr__(self) -> str:
+        return f"<FastPaths of {len(self._series)} series, {self._size} bytes>"
+
+    def answer(self, head: Head, body: Buffer, generation: Generation) -> Answer | None:
+        """Answer a request of a known series from memory; None: it must be read."""
+        series: _Series | None = head.notes.get(_SERIES)
+        return None if series is None else series.answer(body, generation)
+
+    def learn(
+        self,
+        head: Head,
+        layout_of: Callable[[], Layout | None],
+        request: Request,
+        *,
+        arrival: Arrival,
+        generation: Generation,
+        write: Callable[[Response], Answer],
+    ) -> None:
+        """Take note of a request that was answered from memory.
+
+        ``layout_of`` is only called for a head that has come before; ``write`` renders the answers of the
+        request's series.
+        """
+        notes = head.notes
+        if _SEEN not in notes:
+            notes[_SEEN] = None
+            return
+        known: _Series | None = notes.get(_SERIES)
+        if known is not None and known.is_vain(generation):
+            return
+        layout = layout_of()
+        if layout is None or (known is not None and known.takes(layout, generation)):
+            return
+        # The layout itself would stay for as long as the head does, which is as long as its connection.
+        seen = (hash(layout.prefix), layout.size)
+        if notes[_SEEN] != seen:
+            notes[_SEEN] = seen
+            return
+        if generation is not self._generation:
+            self._begin(generation)
+        name = (layout.prefix, layout.size, request.model, request.version, arrival)
+        series = self._series.get(name)
+        if series is None:
+            series = _Series(layout, generation, _path(generation, request), write, _cost(layout, arrival))
+            self._keep(name, series)
+        notes[_SERIES] = series
+
+    def _begin(self, generation: Generation) -> None:
+        """End the series of the generation before, wherever they are known."""
+        for series in list(self._living):
+            series.end()
+        self._series.clear()
+        self._size, self._generation = 0, generation
+
+    def _keep(self, name: _Name, series: _Series) -> None:
+        self._series[name] = series
+        self._living.add(series)
+        self._size += series.cost
+        while len(self._series) > MAX_SERIES or self._size > MAX_SERIES_BYTES:
+            oldest = self._series.pop(next(iter(self._series)))
+            self._size -= oldest.cost
+            if oldest.cost > _SMALL_BYTES:
+                oldest.end()
+
+
+def _cost(layout: Layout, arrival: Arrival) -> int:
+    """Return the bytes that a series keeps, its name included."""
+    return _OWN_BYTES + len(layout.prefix) + sum(map(len, layout.data)) + len(repr(arrival))
+
+
+def _nothing(_response: Response) -> Answer:
+    raise AssertionError("a series that has ended was asked")
+
+
+def _path(generation: Generation, like: Request) -> FastPath | None:
+    try:
+        return fast_path(generation, like)
+    except GatewayError:
+        # What was let pass just now no longer is. The next request will be told so.
+        return None

@@ -1,0 +1,155 @@
+"""The unary calls of ``inference.GRPCInferenceService`` beside ModelInfer, and of the health service."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import msgspec
+from google.protobuf import json_format
+
+from gateway.core.errors import Fault, GatewayError, printable
+from gateway.core.tensor import Buffer
+from gateway.listeners.oip.data_plane import NAME, VERSION, Front
+from gateway.listeners.oip.model_control import NO_SHARED_MEMORY, Desk
+from gateway.wire.oip import proto as oip_proto
+from gateway.wire.oip.metadata import EXTENSIONS
+from gateway.wire.proto import messages
+
+Unary = Callable[[Buffer], Awaitable[Any]]
+
+HEALTH: Final = "grpc.health.v1.Health"
+SERVING, NOT_SERVING, SERVICE_UNKNOWN = 1, 2, 3
+
+
+class Calls:
+    """One method per call: the bytes of a message in, a message out."""
+
+    def __init__(self, front: Front, desk: Desk) -> None:
+        self._front = front
+        self._desk = desk
+
+    def __repr__(self) -> str:
+        return f"<Calls of {self._front.region}>"
+
+    def paths(self) -> dict[str, Unary]:
+        """Return every call by its path."""
+        calls: dict[str, Unary] = {
+            "ServerLive": self._server_live,
+            "ServerReady": self._server_ready,
+            "ServerMetadata": self._server_metadata,
+            "ModelReady": self._model_ready,
+            "ModelMetadata": self._model_metadata,
+            "ModelConfig": self._model_config,
+            "ModelStatistics": self._model_statistics,
+            "RepositoryIndex": self._index,
+            "RepositoryModelLoad": self._load,
+            "RepositoryModelUnload": self._unload,
+            "TraceSetting": self._tracing,
+            "LogSettings": self._logging,
+            "SystemSharedMemoryStatus": self._shared_memory,
+            "CudaSharedMemoryStatus": self._shared_memory,
+            "SystemSharedMemoryRegister": self._share_memory,
+            "SystemSharedMemoryUnregister": self._share_memory,
+            "CudaSharedMemoryRegister": self._share_memory,
+            "CudaSharedMemoryUnregister": self._share_memory,
+        }
+        paths = {f"/{messages.SERVICE}/{name}": call for name, call in calls.items()}
+        return {**paths, f"/{HEALTH}/Check": self._check}
+
+    def health(self, service: str) -> int:
+        """Return the health of a service as grpc.health.v1 numbers it."""
+        if service not in {"", HEALTH, messages.SERVICE}:
+            return SERVICE_UNKNOWN
+        return SERVING if self._front.is_ready() else NOT_SERVING
+
+    async def _server_live(self, _body: Buffer) -> Any:
+        return messages.ServerLiveResponse(live=True)
+
+    async def _server_ready(self, _body: Buffer) -> Any:
+        return messages.ServerReadyResponse(ready=self._front.is_ready())
+
+    async def _server_metadata(self, _body: Buffer) -> Any:
+        return messages.ServerMetadataResponse(name=NAME, version=VERSION, extensions=EXTENSIONS)
+
+    async def _model_ready(self, body: Buffer) -> Any:
+        asked = oip_proto.parse(messages.ModelReadyRequest, bytes(body))
+        try:
+            ready = await self._front.catalog.is_ready(asked.name, asked.version)
+        except GatewayError as error:
+            # As Triton: a model that nobody knows is not ready. Over HTTP any status but 200 says so.
+            if error.fault is not Fault.NOT_FOUND:
+                raise
+            ready = False
+        return messages.ModelReadyResponse(ready=ready)
+
+    async def _model_metadata(self, body: Buffer) -> Any:
+        asked = oip_proto.parse(messages.ModelMetadataRequest, bytes(body))
+        return oip_proto.encode_model(await self._front.catalog.describe(asked.name, asked.version))
+
+    async def _model_config(self, body: Buffer) -> Any:
+        asked = oip_proto.parse(messages.ModelConfigRequest, bytes(body))
+        config = await self._desk.config(asked.name, asked.version)
+        return json_format.ParseDict({"config": config}, messages.ModelConfigResponse())
+
+    async def _model_statistics(self, body: Buffer) -> Any:
+        asked = oip_proto.parse(messages.ModelStatisticsRequest, bytes(body))
+        found = await self._desk.statistics(asked.name, asked.version)
+        told = {"model_stats": msgspec.to_builtins(found)}
+        return json_format.ParseDict(told, messages.ModelStatisticsResponse(), ignore_unknown_fields=True)
+
+    async def _index(self, body: Buffer) -> Any:
+        asked = oip_proto.parse(messages.RepositoryIndexRequest, bytes(body))
+        answer = messages.RepositoryIndexResponse()
+        for entry in self._desk.index(asked.repository_name, ready_only=asked.ready):
+            answer.models.add(name=entry.name, version=entry.version, state=entry.state, reason=entry.reason)
+        return answer
+
+    async def _load(self, body: Buffer) -> Any:
+        asked = oip_proto.parse(messages.RepositoryModelLoadRequest, bytes(body))
+        await self._desk.load(asked.repository_name, asked.model_name, _parameters(asked.parameters))
+        return messages.RepositoryModelLoadResponse()
+
+    async def _unload(self, body: Buffer) -> Any:
+        asked = oip_proto.parse(messages.RepositoryModelUnloadRequest, bytes(body))
+        await self._desk.unload(asked.repository_name, asked.model_name, _parameters(asked.parameters))
+        return messages.RepositoryModelUnloadResponse()
+
+    async def _tracing(self, body: Buffer) -> Any:
+        asked = oip_proto.parse(messages.TraceSettingRequest, bytes(body))
+        wanted = {name: list(setting.value) for name, setting in asked.settings.items()}
+        answer = messages.TraceSettingResponse()
+        for name, words in (await self._desk.tracing(asked.model_name, wanted)).items():
+            answer.settings[name].value.extend(words)
+        return answer
+
+    async def _logging(self, body: Buffer) -> Any:
+        asked = oip_proto.parse(messages.LogSettingsRequest, bytes(body))
+        answer = messages.LogSettingsResponse()
+        for name, value in (await self._desk.logging(_parameters(asked.settings))).items():
+            kind = {bool: "bool_param", int: "uint32_param", str: "string_param"}[type(value)]
+            setattr(answer.settings[name], kind, value)
+        return answer
+
+    async def _shared_memory(self, _body: Buffer) -> Any:
+        return messages.SharedMemoryStatusResponse()
+
+    async def _share_memory(self, _body: Buffer) -> Any:
+        raise GatewayError(Fault.UNSUPPORTED, NO_SHARED_MEMORY)
+
+    async def _check(self, body: Buffer) -> Any:
+        asked = oip_proto.parse(messages.HealthCheckRequest, bytes(body))
+        status = self.health(asked.service)
+        if status == SERVICE_UNKNOWN:
+            raise GatewayError(Fault.NOT_FOUND, f"no service '{printable(asked.service)}' is known here")
+        return messages.HealthCheckResponse(status=status)
+
+
+def _parameters(entries: Any) -> dict[str, Any]:
+    parameters = {}
+    for name, value in entries.items():
+        choice = value.WhichOneof("parameter_choice")
+        if choice is None:
+            raise GatewayError(Fault.INVALID, f"'{printable(name)}' has no value")
+        parameters[name] = getattr(value, choice)
+    return parameters

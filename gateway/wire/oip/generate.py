@@ -1,0 +1,82 @@
+"""The generate extension's JSON ⇄ tensors, by the model's metadata.
+
+A field named like an input is that input: a single value, or a list of them. All other fields are
+parameters. In the answer every output is a field: a single value, or a flat list.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import msgspec
+
+from gateway.core.catalog import ModelSpec, TensorSpec
+from gateway.core.request import NO_PARAMETERS, Parameter, Response
+from gateway.core.tensor import Tensor
+from gateway.wire.oip.json import WISH_JSON, Inference
+from gateway.wire.oip.json_bounds import check_json
+from gateway.wire.oip.messages import parse
+from gateway.wire.oip.validation import settle
+from gateway.wire.oip.values import decode_values, encode_values
+
+_FIELDS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_PARAMETERS: Final = msgspec.json.Decoder(dict[str, Parameter])
+_PARAMETER: Final = msgspec.json.Decoder(Parameter)
+_VALUES: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_ID: Final = msgspec.json.Decoder(str)
+
+
+def decode_generate(spec: ModelSpec, body: bytes) -> Inference:
+    """Read the body of a generate request.
+
+    Raises:
+        GatewayError: INVALID, TOO_LARGE or UNSUPPORTED, with a message for the client.
+    """
+    check_json(body)
+    fields = parse(_FIELDS, body)
+    inputs = tuple(
+        _tensor(tensor, fields.pop(tensor.name)) for tensor in spec.inputs if tensor.name in fields
+    )
+    request_id = parse(_ID, fields.pop("id")) if "id" in fields else ""
+    parameters = parse(_PARAMETERS, fields.pop("parameters")) if "parameters" in fields else {}
+    parameters |= {name: parse(_PARAMETER, raw) for name, raw in fields.items()}
+    timeout_s = settle(parameters) if parameters else math.inf
+    return Inference(request_id, inputs, (), WISH_JSON, parameters or NO_PARAMETERS, timeout_s)
+
+
+def encode_generate(response: Response, request_id: str) -> dict[str, Any]:
+    """Return the fields of an answer.
+
+    Raises:
+        GatewayError: INVALID for an output that JSON cannot carry.
+    """
+    told: dict[str, Any] = {"model_name": response.model, "model_version": response.version}
+    if request_id:
+        told["id"] = request_id
+    told |= response.parameters
+    for tensor in response.outputs:
+        values = encode_values(tensor)
+        told[tensor.name] = values[0] if len(values) == 1 else values
+    return told
+
+
+def _tensor(spec: TensorSpec, raw: msgspec.Raw) -> Tensor:
+    is_list = bytes(raw).lstrip().startswith(b"[")
+    count = len(parse(_VALUES, raw)) if is_list else 1
+    listed = raw if is_list else b"[%b]" % bytes(raw)
+    shape = _shape(spec, count)
+    return Tensor(spec.name, spec.datatype, shape, decode_values(spec.name, spec.datatype, shape, listed))
+
+
+def _shape(spec: TensorSpec, count: int) -> tuple[int, ...]:
+    """Give ``count`` values the rank that the model wants: ones, and the values along the last dimension."""
+    fixed = math.prod(dimension for dimension in spec.shape if dimension > 0)
+    if -1 not in spec.shape:
+        return spec.shape
+    free = [place for place, dimension in enumerate(spec.shape) if dimension == -1]
+    last = free[-1]
+    return tuple(
+        max(1, count // max(1, fixed)) if place == last else 1 if dimension == -1 else dimension
+        for place, dimension in enumerate(spec.shape)
+    )

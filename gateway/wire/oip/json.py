@@ -1,0 +1,315 @@
+"""The Open Inference Protocol over HTTP: bodies ⇄ the gateway's own values, without any I/O.
+
+A body is JSON, or JSON followed by a binary section that holds the raw elements of the tensors which
+name a ``binary_data_size``, in their order; ``Inference-Header-Content-Length`` tells where the JSON
+ends. Binary elements are never copied: a Tensor's data is a view of the body.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+import msgspec
+
+from gateway.core.errors import Fault, GatewayError
+from gateway.core.request import NO_CLASSES, NO_PARAMETERS, Parameter, Provenance, Request, Response
+from gateway.core.tensor import Buffer, Tensor, check_size
+from gateway.wire.headers import INFERENCE_HEADER_LENGTH
+from gateway.wire.oip.classification import CLASSIFICATION, class_count, classify
+from gateway.wire.oip.json_bounds import check_json
+from gateway.wire.oip.messages import (
+    AnsweredTensorMessage,
+    RequestMessage,
+    RequestOut,
+    ResponseMessage,
+    ResponseOut,
+    TensorMessage,
+    TensorOut,
+    WantedMessage,
+    WantedOut,
+    parse,
+)
+from gateway.wire.oip.validation import (
+    check_address,
+    check_names,
+    check_shape,
+    check_tensor_parameters,
+    settle,
+)
+from gateway.wire.oip.values import decode_values, encode_values
+
+_LENGTHS: Final = 1024
+BINARY_SIZE: Final = "binary_data_size"
+BINARY_OUTPUT: Final = "binary_data_output"
+BINARY: Final = "binary_data"
+
+_REQUEST: Final = msgspec.json.Decoder(RequestMessage)
+_RESPONSE: Final = msgspec.json.Decoder(ResponseMessage)
+_ENCODE: Final = msgspec.json.Encoder().encode
+_AS_BINARY: Final[dict[str, Parameter]] = {BINARY: True}
+
+
+class Wishes(msgspec.Struct, frozen=True):
+    """How the client wants its outputs.
+
+    In the binary section: as ``named`` says, ``default`` for the others. ``classes``: output → how many of
+    its highest elements it wants, instead of the output.
+    """
+
+    default: bool = False
+    named: Mapping[str, bool] | None = None
+    classes: Mapping[str, int] = NO_CLASSES
+
+    def binary(self, output: str) -> bool:
+        """Whether ``output`` is wanted as binary data."""
+        return self.default if self.named is None else self.named.get(output, self.default)
+
+
+class Inference(msgspec.Struct, frozen=True):
+    """What the body of an infer request says; who said it, and of which model, the listener knows.
+
+    ``timeout_s`` is the parameter ``timeout``, which is no longer among ``parameters``.
+    """
+
+    id: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[str, ...]
+    wishes: Wishes
+    parameters: Mapping[str, Parameter]
+    timeout_s: float
+
+
+class Body(msgspec.Struct, frozen=True):
+    """A body to be sent. ``header_length`` is None when it is JSON only."""
+
+    parts: tuple[Buffer, ...] | list[Buffer]
+    header_length: int | None
+
+    def join(self) -> bytes:
+        """Return the body in one piece."""
+        return b"".join(self.parts)
+
+
+WISH_JSON: Final = Wishes()
+WISH_BINARY: Final = Wishes(default=True)
+
+
+@lru_cache(_LENGTHS)
+def parse_header_length(value: str | None) -> int | None:
+    """Read ``Inference-Header-Content-Length``; None when there is none.
+
+    Raises:
+        GatewayError: INVALID unless it is a plain decimal number; UNSUPPORTED for 0, Triton's request
+            without JSON.
+    """
+    if value is None:
+        return None
+    # isdecimal alone would take other scripts' digits; 18 of them are more than any body has.
+    if not (value.isascii() and value.isdecimal() and len(value) <= 18):
+        raise GatewayError(Fault.INVALID, f"{INFERENCE_HEADER_LENGTH} must be a whole number of bytes")
+    length = int(value)
+    if length == 0:
+        raise GatewayError(
+            Fault.UNSUPPORTED, "raw binary requests (an inference header of 0 bytes) are not supported"
+        )
+    return length
+
+
+def decode_request(body: Buffer, header_length: int | None) -> Inference:
+    """Read the body of an infer request.
+
+    Args:
+        body: the whole body; the tensors keep views of it.
+        header_length: bytes of JSON at its beginning, None when it is JSON only.
+
+    Raises:
+        GatewayError: INVALID, TOO_LARGE or UNSUPPORTED, with a message for the client.
+    """
+    json, binary = _split(body, header_length)
+    check_json(json)
+    message = parse(_REQUEST, json)
+    default, timeout_s, parameters = _decode_parameters(message.parameters)
+    inputs = _decode_tensors("input", message.inputs, binary)
+    outputs, wishes = _decode_wanted(message.outputs, default=default)
+    check_address("", "", message.id)
+    return Inference(message.id, inputs, outputs, wishes, parameters, timeout_s)
+
+
+def encode_response(response: Response, wishes: Wishes, request_id: str) -> Body:
+    """Write an answer.
+
+    Raises:
+        GatewayError: INVALID for an output wanted as JSON that JSON cannot carry.
+    """
+    if wishes.classes:
+        response = classify(response, wishes.classes)
+    outputs, chunks = [], []
+    for tensor in response.outputs:
+        if wishes.binary(tensor.name):
+            outputs.append(_binary_out(tensor))
+            chunks.append(tensor.data)
+        else:
+            outputs.append(TensorOut(tensor.name, tensor.datatype, tensor.shape, data=encode_values(tensor)))
+    header = _ENCODE(
+        ResponseOut(response.model, response.version, outputs, request_id, dict(response.parameters))
+    )
+    return Body([header, *chunks], len(header) if chunks else None)
+
+
+def encode_request(request: Request) -> Body:
+    """Write an infer request, binary both ways; model, deadline and caller travel outside of the body."""
+    parameters = dict(request.parameters)
+    if not request.outputs:
+        parameters[BINARY_OUTPUT] = True
+    header = _ENCODE(
+        RequestOut(
+            [_binary_out(tensor) for tensor in request.inputs],
+            request.id,
+            parameters,
+            [WantedOut(name, _AS_BINARY) for name in request.outputs],
+        )
+    )
+    return Body([header, *(tensor.data for tensor in request.inputs)], len(header))
+
+
+def encode_plain_request(request: Request) -> Body:
+    """Write an infer request as JSON alone, for a server without the binary extension.
+
+    Raises:
+        GatewayError: INVALID for an input that JSON cannot carry.
+    """
+    inputs = []
+    for tensor in request.inputs:
+        try:
+            values = encode_values(tensor)
+        except GatewayError as error:
+            raise GatewayError(
+                Fault.INVALID,
+                f"the endpoint of this model takes JSON only, which cannot carry input '{tensor.name}' of "
+                f"{tensor.datatype}",
+            ) from error
+        inputs.append(TensorOut(tensor.name, tensor.datatype, tensor.shape, data=values))
+    outputs = [WantedOut(name) for name in request.outputs]
+    return Body([_ENCODE(RequestOut(inputs, request.id, dict(request.parameters), outputs))], None)
+
+
+def decode_response(body: bytes, header_length: int | None, provenance: Provenance) -> Response:
+    """Read another server's answer, whether it kept to binary data or not.
+
+    Raises:
+        GatewayError: INVALID when it is not what the protocol allows.
+    """
+    json, binary = _split(body, header_length)
+    message = parse(_RESPONSE, json)
+    parameters = {
+        name: value
+        for name, value in (message.parameters or NO_PARAMETERS).items()
+        if isinstance(value, bool | int | float | str)
+    }
+    return Response(
+        message.model_name,
+        message.model_version or "",
+        _decode_tensors("output", message.outputs, binary),
+        provenance,
+        parameters or NO_PARAMETERS,
+    )
+
+
+def _split(body: Buffer, header_length: int | None) -> tuple[Buffer, memoryview]:
+    view = memoryview(body)
+    if header_length is None:
+        return body, view[len(body) :]
+    if header_length > len(body):
+        raise GatewayError(Fault.INVALID, f"{INFERENCE_HEADER_LENGTH} is larger than the body")
+    return view[:header_length], view[header_length:]
+
+
+def _decode_parameters(parameters: dict[str, Parameter]) -> tuple[bool, float, Mapping[str, Parameter]]:
+    if not parameters:
+        return False, math.inf, NO_PARAMETERS
+    default = parameters.pop(BINARY_OUTPUT, False)
+    if not isinstance(default, bool):
+        raise GatewayError(Fault.INVALID, f"parameter '{BINARY_OUTPUT}' must be true or false")
+    if not parameters:
+        return default, math.inf, NO_PARAMETERS
+    timeout_s = settle(parameters)
+    return default, timeout_s, parameters or NO_PARAMETERS
+
+
+def _decode_tensors(
+    kind: str, messages: Sequence[TensorMessage | AnsweredTensorMessage], binary: memoryview
+) -> tuple[Tensor, ...]:
+    check_names(kind, [message.name for message in messages])
+    tensors = []
+    start, end = 0, len(binary)
+    for message in messages:
+        check_shape(kind, message.name, message.shape)
+        parameters = message.parameters
+        size = parameters.get(BINARY_SIZE) if parameters else None
+        if parameters:
+            check_tensor_parameters(kind, message.name, parameters)
+        if size is None:
+            tensors.append(_decode_json(kind, message))
+            continue
+        stop = start + _checked_size(kind, message, size)
+        if stop > end:
+            raise GatewayError(
+                Fault.INVALID,
+                f"unexpected size for {kind} '{message.name}': the body ends before its {size} bytes do",
+            )
+        tensor = Tensor(message.name, message.datatype, message.shape, binary[start:stop])
+        check_size(tensor)
+        tensors.append(tensor)
+        start = stop
+    if start != end:
+        raise GatewayError(Fault.INVALID, f"unexpected additional {kind} data: {end - start} bytes")
+    return tuple(tensors)
+
+
+def _checked_size(kind: str, message: TensorMessage | AnsweredTensorMessage, size: Any) -> int:
+    # bool is an int in Python, and is no size.
+    if type(size) is not int or size < 0:
+        raise GatewayError(
+            Fault.INVALID, f"'{BINARY_SIZE}' of {kind} '{message.name}' must be a whole number of bytes"
+        )
+    if memoryview(message.data).nbytes:
+        raise GatewayError(
+            Fault.INVALID, f"{kind} '{message.name}' has both data and {BINARY_SIZE}: send one of them"
+        )
+    return size
+
+
+def _decode_json(kind: str, message: TensorMessage | AnsweredTensorMessage) -> Tensor:
+    name, datatype, shape = message.name, message.datatype, message.shape
+    raw = memoryview(message.data)
+    if not raw.nbytes:
+        raise GatewayError(
+            Fault.INVALID, f"{kind} '{name}' has neither data nor {BINARY_SIZE}: send one of them"
+        )
+    return Tensor(name, datatype, shape, decode_values(name, datatype, shape, raw))
+
+
+def _decode_wanted(messages: Sequence[WantedMessage], *, default: bool) -> tuple[tuple[str, ...], Wishes]:
+    if not messages:
+        return (), WISH_BINARY if default else WISH_JSON
+    names = tuple(message.name for message in messages)
+    check_names("output", names)
+    named, classes = {}, {}
+    for message in messages:
+        wish = message.parameters.pop(BINARY, default)
+        if not isinstance(wish, bool):
+            raise GatewayError(
+                Fault.INVALID, f"parameter '{BINARY}' of output '{message.name}' must be true or false"
+            )
+        if count := class_count(message.name, message.parameters.pop(CLASSIFICATION, 0)):
+            classes[message.name] = count
+        check_tensor_parameters("output", message.name, message.parameters)
+        named[message.name] = wish
+    return names, Wishes(default, named, classes)
+
+
+def _binary_out(tensor: Tensor) -> TensorOut:
+    return TensorOut(tensor.name, tensor.datatype, tensor.shape, {BINARY_SIZE: len(tensor.data)})

@@ -1,0 +1,293 @@
+"""The Open Inference Protocol in protobuf: messages ⇄ the gateway's own values, without any I/O.
+
+Tensors travel raw (``raw_input_contents``) or typed (``contents``), all of a message the same way, as
+Triton has it. Raw bytes are taken as they are; typed elements are packed little-endian once. Messages
+are untyped here (``Any``): their classes are built at import from ``proto/open_inference.binpb``.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from gateway.core.catalog import ModelSpec, TensorSpec
+from gateway.core.errors import Fault, GatewayError
+from gateway.core.request import NO_CLASSES, NO_PARAMETERS, Parameter, Provenance, Request, Response
+from gateway.core.tensor import BYTES, DATATYPES, ITEM_SIZES, Tensor, check_size, element_count
+from gateway.wire.oip.classification import CLASSIFICATION, class_count
+from gateway.wire.oip.validation import (
+    MAX_DECODED,
+    check_address,
+    check_names,
+    check_rank,
+    check_shape,
+    check_tensor_parameters,
+    most_decoded,
+    settle,
+)
+from gateway.wire.proto import messages
+
+_FIELDS: Final[dict[str, str]] = {
+    "BOOL": "bool_contents",
+    "INT8": "int_contents",
+    "INT16": "int_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "UINT8": "uint_contents",
+    "UINT16": "uint_contents",
+    "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    BYTES: "bytes_contents",
+}
+"""Datatype → the field of InferTensorContents that holds it; FP16 has none."""
+
+_FINAL: Final = "triton_enable_empty_final_response"
+"""The one reserved parameter that clients set: the last answer of a stream is to be marked. It is for us
+alone, as an upstream would refuse it in a call that is no stream."""
+
+_INTEGERS: Final = {"int_contents": np.dtype("<i4"), "uint_contents": np.dtype("<u4")}
+"""The fields that hold narrower datatypes too, and what their elements are on the wire."""
+
+
+class Inference(msgspec.Struct, frozen=True):
+    """What a ModelInferRequest says; who said it, and until when it matters, the listener knows.
+
+    ``timeout_s`` is the parameter ``timeout``, which is no longer among ``parameters``. ``classes``: output →
+    how many of its highest elements are wanted instead of it. ``marks_final``: the last answer of a stream is
+    to be marked.
+    """
+
+    model: str
+    version: str
+    id: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[str, ...]
+    parameters: Mapping[str, Parameter]
+    timeout_s: float
+    classes: Mapping[str, int] = NO_CLASSES
+    marks_final: bool = False
+
+
+def parse(kind: Any, body: bytes) -> Any:
+    """Read a message of the class ``kind``.
+
+    Raises:
+        GatewayError: INVALID when the bytes are no such message.
+    """
+    try:
+        return kind.FromString(body)
+    except DecodeError:
+        raise GatewayError(Fault.INVALID, f"the body is not a valid {kind.DESCRIPTOR.name}") from None
+
+
+def decode_request(message: Any) -> Inference:
+    """Read a ModelInferRequest.
+
+    Raises:
+        GatewayError: INVALID or UNSUPPORTED, with a message for the client.
+    """
+    check_address(message.model_name, message.model_version, message.id)
+    parameters: Mapping[str, Parameter] = NO_PARAMETERS
+    timeout_s, marks_final = math.inf, False
+    if message.parameters:
+        said = _decode_parameters(message.parameters)
+        marks_final = bool(said.pop(_FINAL, False))
+        timeout_s = settle(said)
+        parameters = said or NO_PARAMETERS
+
+    outputs = tuple(output.name for output in message.outputs)
+    check_names("output", outputs)
+    classes = {}
+    for output in message.outputs:
+        asked = dict(output.parameters)
+        if (choice := asked.pop(CLASSIFICATION, None)) is not None:
+            value = _decode_parameters({CLASSIFICATION: choice})[CLASSIFICATION]
+            if count := class_count(output.name, value):
+                classes[output.name] = count
+        check_tensor_parameters("output", output.name, asked)
+
+    return Inference(
+        message.model_name,
+        message.model_version,
+        message.id,
+        _decode_tensors("input", message.inputs, message.raw_input_contents),
+        outputs,
+        parameters,
+        timeout_s,
+        classes or NO_CLASSES,
+        marks_final,
+    )
+
+
+def encode_request(request: Request) -> Any:
+    """Write a ModelInferRequest with raw contents; the deadline travels outside of the message."""
+    message = messages.ModelInferRequest(
+        model_name=request.model, model_version=request.version, id=request.id
+    )
+    _encode_parameters(message.parameters, request.parameters)
+    _encode_tensors(message.inputs, message.raw_input_contents, request.inputs)
+    for name in request.outputs:
+        message.outputs.add(name=name)
+    return message
+
+
+def decode_response(message: Any, provenance: Provenance) -> Response:
+    """Read a ModelInferResponse.
+
+    Raises:
+        GatewayError: INVALID when the other server sent what the protocol does not allow.
+    """
+    return Response(
+        message.model_name,
+        message.model_version,
+        _decode_tensors("output", message.outputs, message.raw_output_contents),
+        provenance,
+        _decode_parameters(message.parameters) if message.parameters else NO_PARAMETERS,
+    )
+
+
+def encode_response(response: Response, request_id: str) -> Any:
+    """Write a ModelInferResponse with raw contents."""
+    message = messages.ModelInferResponse(
+        model_name=response.model, model_version=response.version, id=request_id
+    )
+    if response.parameters:
+        _encode_parameters(message.parameters, response.parameters)
+    _encode_tensors(message.outputs, message.raw_output_contents, response.outputs)
+    return message
+
+
+def encode_model(spec: ModelSpec) -> Any:
+    """Write a ModelMetadataResponse."""
+    message = messages.ModelMetadataResponse(name=spec.name, versions=spec.versions, platform=spec.platform)
+    for entries, tensors in ((message.inputs, spec.inputs), (message.outputs, spec.outputs)):
+        for tensor in tensors:
+            entries.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+    return message
+
+
+def decode_model(message: Any) -> ModelSpec:
+    """Read a ModelMetadataResponse."""
+    return ModelSpec(
+        message.name,
+        tuple(message.versions),
+        message.platform,
+        _decode_specs(message.inputs),
+        _decode_specs(message.outputs),
+    )
+
+
+def _decode_specs(entries: Iterable[Any]) -> tuple[TensorSpec, ...]:
+    return tuple(TensorSpec(entry.name, entry.datatype, tuple(entry.shape)) for entry in entries)
+
+
+def _decode_tensors(kind: str, entries: Any, raw: Any) -> tuple[Tensor, ...]:
+    check_names(kind, [entry.name for entry in entries])
+    if raw and len(raw) != len(entries):
+        raise GatewayError(
+            Fault.INVALID,
+            f"raw_{kind}_contents has {len(raw)} entries for {len(entries)} {kind}s: send all raw or none",
+        )
+
+    tensors, left = [], MAX_DECODED
+    for index, entry in enumerate(entries):
+        name = entry.name
+        check_rank(kind, name, len(entry.shape))
+        shape = tuple(entry.shape)
+        check_shape(kind, name, shape)
+        check_tensor_parameters(kind, name, entry.parameters)
+        if not raw:
+            tensor = _decode_typed(kind, entry, shape, left)
+            left -= element_count(shape)
+        elif entry.HasField("contents") and entry.contents.ListFields():
+            raise GatewayError(
+                Fault.INVALID, f"{kind} '{name}' has both contents and raw_{kind}_contents: send one of them"
+            )
+        else:
+            tensor = Tensor(name, entry.datatype, shape, raw[index])
+            check_size(tensor)
+        tensors.append(tensor)
+    return tuple(tensors)
+
+
+def _decode_typed(kind: str, entry: Any, shape: tuple[int, ...], left: int) -> Tensor:
+    """Read typed contents; ``left``: elements that the message may still have."""
+    name, datatype = entry.name, entry.datatype
+    field = _FIELDS.get(datatype)
+    if field is None:
+        if datatype in ITEM_SIZES:
+            raise GatewayError(
+                Fault.INVALID, f"{kind} '{name}' is {datatype}, which travels in raw_{kind}_contents only"
+            )
+        raise GatewayError(Fault.INVALID, f"{kind} '{name}' has an unknown datatype")
+    if any(descriptor.name != field for descriptor, _ in entry.contents.ListFields()):
+        raise GatewayError(Fault.INVALID, f"{kind} '{name}' is {datatype}, which travels in {field} only")
+
+    elements = getattr(entry.contents, field)
+    if len(elements) > (most := min(left, most_decoded(datatype))):
+        raise GatewayError(
+            Fault.INVALID,
+            f"{kind} '{name}' has more than the {most} elements that {field} may still have: send "
+            f"raw_{kind}_contents",
+        )
+    if len(elements) != element_count(shape):
+        raise GatewayError(
+            Fault.INVALID,
+            f"unexpected size for {kind} '{name}': its shape needs {element_count(shape)} elements, "
+            f"got {len(elements)}",
+        )
+    return Tensor(name, datatype, shape, _pack(kind, name, datatype, elements))
+
+
+def _pack(kind: str, name: str, datatype: str, elements: Any) -> bytes:
+    if datatype == BYTES:
+        return b"".join(part for item in elements for part in (struct.pack("<I", len(item)), item))
+    dtype = DATATYPES[datatype]
+    array = np.fromiter(elements, _INTEGERS.get(_FIELDS[datatype], dtype), len(elements))
+    narrow = array.astype(dtype, copy=False)
+    if narrow is not array and not np.array_equal(narrow, array):
+        raise GatewayError(Fault.INVALID, f"data of {kind} '{name}' has a value out of range for {datatype}")
+    return narrow.tobytes()
+
+
+def _encode_tensors(entries: Any, raw: Any, tensors: Iterable[Tensor]) -> None:
+    for tensor in tensors:
+        entries.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+        data = tensor.data
+        # protobuf takes bytes only; a view of a larger buffer is copied out here.
+        raw.append(data if isinstance(data, bytes) else bytes(data))
+
+
+def _decode_parameters(entries: Mapping[str, Any]) -> dict[str, Parameter]:
+    parameters: dict[str, Parameter] = {}
+    for name, value in entries.items():
+        choice = value.WhichOneof("parameter_choice")
+        if choice is None:
+            raise GatewayError(Fault.INVALID, "a parameter has no value")
+        parameters[name] = getattr(value, choice)
+    return parameters
+
+
+def _encode_parameters(entries: Any, parameters: Mapping[str, Parameter]) -> None:
+    for name, value in parameters.items():
+        match value:
+            case bool():
+                entries[name].bool_param = value
+            case str():
+                entries[name].string_param = value
+            case float():
+                entries[name].double_param = value
+            case int() if -(1 << 63) <= value < 1 << 63:
+                entries[name].int64_param = value
+            case int() if 0 <= value < 1 << 64:
+                entries[name].uint64_param = value
+            case _:
+                raise GatewayError(Fault.INVALID, "a parameter has more than 64 bits")

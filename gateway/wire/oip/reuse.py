@@ -1,0 +1,231 @@
+"""The protocol's JSON heads, decoded and written once where they repeat.
+
+A client of one model sends the same head before ever new binary data: names, datatypes, shapes, sizes,
+wishes. What such a head means is remembered by its bytes. Only a well-formed request takes this way; any
+other goes to ``oip_json``, which is the reference and says what is wrong.
+
+A body that is all JSON holds its data in the head. What is asked for often, the answers of which are in the
+cache, is sent in the same bytes again, and reading 784 floats costs ten times as much as finding the answer:
+such bodies are remembered whole, within a few megabytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+import msgspec
+
+from gateway.core.request import NO_PARAMETERS, Parameter, Response
+from gateway.core.tensor import BYTES, Buffer, Tensor
+from gateway.wire.oip.json import (
+    BINARY_SIZE,
+    WISH_BINARY,
+    Body,
+    Inference,
+    Wishes,
+    decode_request,
+    encode_response,
+)
+from gateway.wire.oip.messages import ResponseOut, TensorOut
+
+MAX_REMEMBERED: Final = 1024
+MAX_HEAD_BYTES: Final = 4096
+MAX_BODY_BYTES: Final = 64 << 10
+MAX_BODIES_BYTES: Final = 16 << 20
+"""Of all bodies together that are remembered whole, and of their tensors."""
+
+_OWN_BYTES: Final = 1024
+"""What a remembered body takes beside its bytes and its data."""
+
+_ENCODE: Final = msgspec.json.Encoder().encode
+Span = tuple[str, str, tuple[int, ...], int, int]
+
+
+class Layout(msgspec.Struct, frozen=True, gc=False):
+    """How bodies look that differ in nothing but their data.
+
+    They are of one ``size`` and begin with ``prefix``. The data of the inputs, in their order, stands in
+    ``spans`` (begin, end) of the body; where all of the body is the prefix it is ``data``.
+    """
+
+    prefix: bytes
+    size: int
+    spans: tuple[tuple[int, int], ...]
+    data: tuple[Buffer, ...] = ()
+
+
+class _Plan(msgspec.Struct, frozen=True, gc=False):
+    """What a head means. ``spans``: name, datatype, shape, where its bytes begin and end in the body."""
+
+    length: int
+    spans: tuple[Span, ...]
+    outputs: tuple[str, ...]
+    wishes: Wishes
+    parameters: Mapping[str, Parameter]
+    timeout_s: float
+
+
+class _Bodies:
+    """Bodies of JSON by their bytes, the oldest giving way to the newest."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, tuple[Inference, Layout, int]] = {}
+        self._size = 0
+
+    def decode(self, body: bytes) -> Inference:
+        known = self._known.get(body)
+        if known is not None:
+            return known[0]
+        inference = decode_request(body, None)
+        # A request's own id is seldom seen twice.
+        if not inference.id:
+            self._keep(body, inference)
+        return inference
+
+    def layout(self, body: bytes) -> Layout | None:
+        known = self._known.get(body)
+        return None if known is None else known[1]
+
+    def _keep(self, body: bytes, inference: Inference) -> None:
+        if inference.parameters:
+            shared = MappingProxyType(dict(inference.parameters))
+            inference = msgspec.structs.replace(inference, parameters=shared)
+        data = tuple([tensor.data for tensor in inference.inputs])
+        cost = _OWN_BYTES + len(body) + sum(map(len, data))
+        self._known[body] = (inference, Layout(body, len(body), (), data), cost)
+        self._size += cost
+        while self._size > MAX_BODIES_BYTES:
+            *_, freed = self._known.pop(next(iter(self._known)))
+            self._size -= freed
+
+
+class RequestHeads:
+    """Reads bodies of infer requests, remembering at most 1,024 heads of at most 4 KiB."""
+
+    def __init__(self) -> None:
+        self._plans: dict[bytes, _Plan] = {}
+        self._bodies = _Bodies()
+
+    def __repr__(self) -> str:
+        return f"<RequestHeads {len(self._plans)} of {MAX_REMEMBERED}>"
+
+    def decode(self, body: Buffer, header_length: int | None) -> Inference:
+        """Read a body, as ``decode_request`` does.
+
+        Raises:
+            GatewayError: as ``decode_request`` does.
+        """
+        if header_length is None:
+            if len(body) > MAX_BODY_BYTES:
+                return decode_request(body, None)
+            return self._bodies.decode(bytes(body))
+        if header_length > MAX_HEAD_BYTES:
+            return decode_request(body, header_length)
+        head = body[:header_length]
+        plan = self._plans.get(bytes(head))
+        if plan is None or plan.length != len(body):
+            inference = decode_request(body, header_length)
+            self._remember(bytes(head), inference, len(body))
+            return inference
+        view = memoryview(body)
+        return Inference(
+            "",
+            tuple(
+                [
+                    Tensor(name, datatype, shape, view[start:stop])
+                    for name, datatype, shape, start, stop in plan.spans
+                ]
+            ),
+            plan.outputs,
+            plan.wishes,
+            plan.parameters,
+            plan.timeout_s,
+        )
+
+    def layout(self, body: Buffer, header_length: int | None) -> Layout | None:
+        """Return how bodies like this one look, if what they have in common is remembered."""
+        if header_length is None:
+            return self._bodies.layout(bytes(body)) if len(body) <= MAX_BODY_BYTES else None
+        if header_length > MAX_HEAD_BYTES:
+            return None
+        head = bytes(body[:header_length])
+        plan = self._plans.get(head)
+        if plan is None or plan.length != len(body):
+            return None
+        return Layout(head, plan.length, tuple([(start, stop) for _, _, _, start, stop in plan.spans]))
+
+    def _remember(self, head: bytes, inference: Inference, length: int) -> None:
+        # A request's own id is seldom seen twice; elements of BYTES are checked in every body anew.
+        if inference.id or any(
+            tensor.datatype == BYTES or not isinstance(tensor.data, memoryview) for tensor in inference.inputs
+        ):
+            return
+        spans, start = [], len(head)
+        for tensor in inference.inputs:
+            stop = start + len(tensor.data)
+            spans.append((tensor.name, tensor.datatype, tensor.shape, start, stop))
+            start = stop
+        parameters = inference.parameters
+        plan = _Plan(
+            length,
+            tuple(spans),
+            inference.outputs,
+            inference.wishes,
+            MappingProxyType(dict(parameters)) if parameters else NO_PARAMETERS,
+            inference.timeout_s,
+        )
+        remember(self._plans, head, plan)
+
+
+class ResponseHeads:
+    """Writes answers, remembering at most 1,024 heads: what an output is, not what it holds."""
+
+    def __init__(self) -> None:
+        self._heads: dict[tuple[Any, ...], bytes] = {}
+
+    def __repr__(self) -> str:
+        return f"<ResponseHeads {len(self._heads)} of {MAX_REMEMBERED}>"
+
+    def encode(self, response: Response, wishes: Wishes, request_id: str) -> Body:
+        """Write an answer, as ``encode_response`` does.
+
+        Raises:
+            GatewayError: as ``encode_response`` does.
+        """
+        outputs = response.outputs
+        if not outputs or wishes.classes or response.parameters:
+            return encode_response(response, wishes, request_id)
+        if wishes is not WISH_BINARY:
+            for tensor in outputs:
+                if not wishes.binary(tensor.name):
+                    return encode_response(response, wishes, request_id)
+        key: tuple[Any, ...] = (response.model, response.version)
+        parts: list[Any] = [b""]
+        for tensor in outputs:
+            data = tensor.data
+            key += (tensor.name, tensor.datatype, tensor.shape, len(data))
+            parts.append(data)
+        head = self._heads.get(key)
+        if head is None:
+            head = _head(response)
+            remember(self._heads, key, head)
+        # The id comes last in what msgspec writes, so that all before it can be shared.
+        parts[0] = b'%b,"id":%b}' % (head, _ENCODE(request_id)) if request_id else head + b"}"
+        return Body(parts, len(parts[0]))
+
+
+def remember(memory: dict[Any, Any], key: Any, value: Any) -> None:
+    """Keep ``value``, in the place of the one that is there longest when the memory is full."""
+    if len(memory) >= MAX_REMEMBERED:
+        del memory[next(iter(memory))]
+    memory[key] = value
+
+
+def _head(response: Response) -> bytes:
+    outputs = [
+        TensorOut(tensor.name, tensor.datatype, tensor.shape, {BINARY_SIZE: len(tensor.data)})
+        for tensor in response.outputs
+    ]
+    return _ENCODE(ResponseOut(response.model, response.version, outputs))[:-1]

@@ -1,0 +1,157 @@
+"""Tensor elements as JSON values ⇄ little-endian bytes.
+
+JSON is the slow way and the dangerous one: two bytes of ``0,`` become a Python object of 32. So the
+elements are counted by their commas before one of them is made.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from itertools import chain
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from gateway.core.errors import Fault, GatewayError
+from gateway.core.tensor import BF16, BYTES, DATATYPES, Buffer, Tensor, element_count, join_bytes
+from gateway.wire.oip.json_bounds import count_texts
+from gateway.wire.oip.validation import MAX_DECODED, most_decoded
+
+_BINARY_ONLY: Final = frozenset({"FP16", BF16})
+_OPENING: Final = re.compile(rb"[\[ \t\r\n]*")
+_ELEMENTS: Final[dict[str, type]] = {"b": bool, "i": int, "u": int, "f": float}
+
+
+def decode_values(name: str, datatype: str, shape: tuple[int, ...], raw: Buffer) -> bytes:
+    """Read ``data`` of input ``name``: a flat list, or lists nested as ``shape`` says.
+
+    Raises:
+        GatewayError: INVALID for elements of another type, out of range, too many or too few, and for
+            FP16, which JSON does not carry (as in Triton).
+    """
+    text = bytes(raw)
+    dtype = _dtype_of(name, datatype)
+    _check_count(name, text, element_count(shape), is_text=dtype is None)
+
+    depth = _depth(text)
+    if depth == 0 or depth not in {1, len(shape)}:
+        raise GatewayError(
+            Fault.INVALID, f"data of input '{name}' must be one flat list, or nested as its shape"
+        )
+    element = str if dtype is None else _ELEMENTS[dtype.kind]
+    try:
+        rows = _decoder(element, depth).decode(text)
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        raise GatewayError(
+            Fault.INVALID, f"data of input '{name}' must be a list of {_said(element)} for {datatype}"
+        ) from None
+
+    flat = _flatten(name, rows, shape) if depth > 1 else rows
+    if len(flat) != element_count(shape):
+        raise _wrong_count(name, element_count(shape), len(flat))
+    return _pack(name, datatype, dtype, flat)
+
+
+def encode_values(tensor: Tensor) -> list[Any]:
+    """Return the elements as one flat list that JSON can carry.
+
+    Raises:
+        GatewayError: INVALID for FP16, for NaN and infinity, and for BYTES that are not UTF-8: JSON has
+            no word for them, and the client can have them as binary data.
+    """
+    if tensor.datatype in _BINARY_ONLY:
+        raise _no_json(tensor.name, tensor.datatype)
+    array = tensor.numpy().ravel()
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise _no_json(tensor.name, "NaN or infinity")
+    if tensor.datatype == BYTES:
+        try:
+            return [item.decode() for item in array]
+        except UnicodeDecodeError:
+            raise _no_json(tensor.name, "bytes that are no UTF-8 text") from None
+    values: list[Any] = array.tolist()
+    return values
+
+
+def _no_json(name: str, what: str) -> GatewayError:
+    return GatewayError(
+        Fault.INVALID, f"output '{name}' holds {what}, which JSON cannot carry: ask for it as binary data"
+    )
+
+
+def _dtype_of(name: str, datatype: str) -> np.dtype[Any] | None:
+    if datatype == BYTES:
+        return None
+    if datatype in _BINARY_ONLY:
+        raise GatewayError(
+            Fault.INVALID,
+            f"input '{name}': sending {datatype} data via JSON is not supported, send binary data",
+        )
+    dtype = DATATYPES.get(datatype)
+    if dtype is None:
+        raise GatewayError(Fault.INVALID, f"input '{name}' has an unknown datatype")
+    return dtype
+
+
+def _check_count(name: str, text: bytes, count: int, *, is_text: bool) -> None:
+    """Bound what decoding can make of ``text``, by counting what separates its elements."""
+    made = count_texts(text) if is_text else text.count(b",") + 1
+    most = most_decoded(BYTES) if is_text else MAX_DECODED
+    if made > most or max(text.count(b"["), count) > MAX_DECODED:
+        raise GatewayError(
+            Fault.INVALID, f"input '{name}' has more than {most} elements as JSON: send binary data"
+        )
+    # Without strings every comma stands between two elements, however deep they are nested.
+    if count and not is_text and made != count:
+        raise _wrong_count(name, count, made)
+
+
+def _wrong_count(name: str, count: int, got: int) -> GatewayError:
+    return GatewayError(
+        Fault.INVALID, f"unexpected size for input '{name}': its shape needs {count} elements, got {got}"
+    )
+
+
+def _depth(text: bytes) -> int:
+    beginning = _OPENING.match(text)
+    return beginning[0].count(b"[") if beginning else 0
+
+
+@cache  # at most four kinds of element times the ranks that a shape may have
+def _decoder(element: type, depth: int) -> msgspec.json.Decoder[Any]:
+    kind: Any = element
+    for _ in range(depth):
+        kind = list[kind]
+    return msgspec.json.Decoder(kind)
+
+
+def _said(element: type) -> str:
+    return {bool: "booleans", int: "integers", float: "numbers"}.get(element, "strings")
+
+
+def _flatten(name: str, rows: list[Any], shape: tuple[int, ...]) -> list[Any]:
+    for axis, dimension in enumerate(shape[:-1]):
+        lengths = {len(row) for row in rows} if rows else {shape[axis + 1]}
+        if (axis == 0 and len(rows) != dimension) or lengths != {shape[axis + 1]}:
+            raise GatewayError(Fault.INVALID, f"data of input '{name}' is not nested as its shape")
+        rows = list(chain.from_iterable(rows))
+    return rows
+
+
+def _pack(name: str, datatype: str, dtype: np.dtype[Any] | None, flat: list[Any]) -> bytes:
+    if dtype is None:
+        return join_bytes(np.array([item.encode() for item in flat], dtype=object))
+    try:
+        with np.errstate(over="ignore"):
+            array = np.array(flat, dtype)
+    except OverflowError:
+        raise _out_of_range(name, datatype) from None
+    if dtype.kind == "f" and not np.isfinite(array).all():
+        raise _out_of_range(name, datatype)
+    return array.tobytes()
+
+
+def _out_of_range(name: str, datatype: str) -> GatewayError:
+    return GatewayError(Fault.INVALID, f"data of input '{name}' has a value out of range for {datatype}")

@@ -1,0 +1,72 @@
+"""Heads, read in one pass."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.core.errors import GatewayError
+from gateway.http.exchange import Head
+from gateway.listeners.oip.request_headers import Arrivals
+from gateway.wire.arrival import Trust
+
+ARRIVALS = Arrivals(Trust(gateways=["10.0.0.0/8"]))
+
+
+def read(*headers: tuple[str, str], peer: str = "10.0.0.1"):
+    return ARRIVALS.read(Head("POST", "/", headers, peer))
+
+
+def test_strangers_claims_do_not_count():
+    """Tenant, hops and forwarded addresses of a peer that nobody trusts are passed over."""
+    said = (("x-edgeway-tenant", "clinic"), ("x-forwarded-for", "192.0.2.1"))
+    hops = (("x-edgeway-hops", "2"), ("x-edgeway-regions", "a,b"))
+
+    stranger, gateway = read(*said, peer="203.0.113.1"), read(*said, *hops)
+
+    assert (stranger.caller.tenant, stranger.caller.address, stranger.hops) == ("anonymous", "203.0.113.1", 0)
+    assert (gateway.caller.tenant, gateway.caller.address, gateway.hops) == ("clinic", "192.0.2.1", 2)
+    assert gateway.caller.vouched
+    assert gateway.regions == {"a", "b"}
+
+
+def test_a_head_is_read_once():
+    """Connections give out the same head when a client says the same again."""
+    head = Head("POST", "/", (("x-edgeway-tenant", "clinic"),), "10.0.0.1")
+
+    assert ARRIVALS.read(head) is ARRIVALS.read(head)
+
+
+def test_lines_of_forwarded_addresses_are_one_list():
+    """The rightmost address that no proxy owns counts, over all lines."""
+    arrival = read(("x-forwarded-for", "192.0.2.1"), ("x-forwarded-for", "192.0.2.2, 10.1.1.1"))
+
+    assert arrival.caller.address == "192.0.2.2"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["x-edgeway-tenant", "authorization", "x-edgeway-hops", "x-edgeway-regions", "x-request-timeout-ms"],
+)
+def test_claims_made_twice_are_refused(name):
+    """Which of two claims counts is not for the client to choose."""
+    with pytest.raises(GatewayError, match="more than once"):
+        read((name, "a"), (name, "a"))
+
+
+def test_first_of_other_headers_counts():
+    """Others may come twice; the first one counts."""
+    assert read(("grpc-timeout", "1S"), ("grpc-timeout", "2S")).grpc_timeout == "1S"
+
+
+def test_long_and_secret_claims_are_read_every_time():
+    """Neither a credential nor a flood of long headers is remembered."""
+    assert read(("authorization", "Bearer t")).caller.credential == "Bearer t"
+    assert read(("x-forwarded-for", "192.0.2.1," + " " * 300 + "10.0.0.2")).caller.address == "192.0.2.1"
+    assert "<Arrivals" in repr(ARRIVALS)
+
+
+@pytest.mark.parametrize("hops", ["x", "1000", "-1", "²"])
+def test_bad_hops_are_refused(hops):
+    """Hops that no gateway writes: counted as none, a request could go round for ever."""
+    with pytest.raises(GatewayError, match="x-edgeway-hops"):
+        read(("x-edgeway-hops", hops))
