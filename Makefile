@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 TARGETS ?= json grpc http1 http2
 RUNS ?= 1000000
 SEED ?= 20261121
-COVERED := gateway/core gateway/wire routing cache resilience
+COVERED := gateway/core gateway/http gateway/wire routing cache resilience
 # As many workers as cores; one that has nothing left to do takes tests from another.
 WORKERS ?= auto
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal

@@ -11,10 +11,10 @@ from msgspec.structs import replace
 
 from edge_models.licence import Licence
 from gateway.core.clock import Clock
+from gateway.core.eager import in_task
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import IGNORED_PARAMETERS, SEQUENCE, Request, Response
 from gateway.core.service import Filter, Pending, Service
-from gateway.core.stepping import in_task
 from gateway.core.telemetry import CascadeDecided, Telemetry
 from gateway.core.tensor import Tensor
 

@@ -16,7 +16,7 @@ This behaves as ``async with asyncio.timeout_at(deadline): return await call``, 
 the timer fires, what the call waits for is cancelled, as ``Task.cancel`` would do, and the cancellation that
 comes of it is told from one from outside by the task's count of those.
 
-* The step runs in the caller's context, and in its task if there is one (``gateway.core.stepping``), as an
+* The step runs in the caller's context, and in its task if there is one (``gateway.core.eager``), as an
   awaited call does, and what it raises is raised here; no coroutine lets a StopIteration of its own escape,
   so that one always is the return.
 * What the step waits for is handed to the task in the same turn of the loop, unchanged, and what the

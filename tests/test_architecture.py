@@ -104,8 +104,13 @@ def has_test(path: Path) -> bool:
 
 
 def has_code(path: Path) -> bool:
-    """Whether there is more than declarations: a module without a function has nothing to test."""
-    return bool(functions(path))
+    """Whether there is more than declarations: a Protocol's methods, say, leave nothing to test."""
+    return any(not is_declaration(function) for function in functions(path))
+
+
+def is_declaration(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Whether its body is a docstring, ``...``, or both."""
+    return all(isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) for line in function.body)
 
 
 def test_every_module_has_its_test_file() -> None:

@@ -22,8 +22,8 @@ from gateway.core.clock import Chance, Clock
 from gateway.core.service import Service, stack
 from gateway.core.telemetry import BreakerAppeared, BreakerGone, Telemetry
 from gateway.upstreams.abilities import Abilities
-from gateway.upstreams.grpc import GrpcUpstream
-from gateway.upstreams.http import HttpUpstream
+from gateway.upstreams.oip_grpc import GrpcUpstream
+from gateway.upstreams.oip_http import HttpUpstream
 from gateway.upstreams.settings import UpstreamSettings
 from resilience.attempt import AttemptTimeout
 from resilience.breaker import Breaker

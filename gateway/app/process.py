@@ -21,17 +21,19 @@ from cache.levels.memory import MemoryLevel
 from cache.levels.redis import RedisLevel
 from edge_models.errors import ModelError
 from edge_models.repository import ModelRepository
+from gateway.admin.management_routes import order_routes
 from gateway.app.catalogs import EdgeCatalog
 from gateway.app.edge_tier import Models
 from gateway.app.endpoints import Endpoints
 from gateway.app.errors import StartError
 from gateway.app.generation import Builder, PolicyGeneration
-from gateway.app.inheritance import Inheritance
-from gateway.app.listening import Listening
 from gateway.app.observe import Observed
 from gateway.app.policies import Policies
-from gateway.app.siblings import Siblings, count_routes
+from gateway.app.servers import Listening
 from gateway.app.stacks import Levels, Parts, central_service, door
+from gateway.app.workers.inheritance import Inheritance
+from gateway.app.workers.member import Siblings
+from gateway.app.workers.messages import count_routes
 from gateway.config.settings import Settings
 from gateway.core.catalog import Catalog
 from gateway.core.clock import LoopClock
@@ -42,14 +44,14 @@ from gateway.core.service import Generation
 from gateway.core.telemetry import BreakerAppeared
 from gateway.listeners.oip.data_plane import Front
 from gateway.listeners.oip.extensions import Extensions, NoRepository
-from gateway.listeners.orders import order_routes
-from gateway.listeners.switches import LogSwitches, TraceSwitches
+from gateway.telemetry.log_settings import LogSettings
 from gateway.telemetry.prometheus import Prometheus
 from gateway.telemetry.requests import Requests
 from gateway.telemetry.runs import Runs
 from gateway.telemetry.statistics import Tallies
+from gateway.telemetry.trace_settings import TraceSettings
 from gateway.telemetry.tracing import Sampling, tracer_provider
-from gateway.wire.arrival import Trust
+from gateway.wire.trust import Trust
 from resilience.admission import Seats
 from resilience.budget import RetryBudget
 from resilience.circuit import Circuit
@@ -88,7 +90,7 @@ class GatewayProcess:
         self.seats = Seats(settings.resilience.admission.max_requests)
         self.listening = Listening(settings.listen, self.clock, inheritance)
         self._repository: ModelRepository | None = None
-        self._tracing = TraceSwitches()
+        self._tracing = TraceSettings()
         self.generation: Callable[[], Generation]
         self._report: Callable[[], Mapping[str, Any]] = lambda: {"generation": 0, "file": "", "error": ""}
         self._policies: Policies | None = None
@@ -175,7 +177,7 @@ class GatewayProcess:
         settings, tracer = self.settings, None
         if settings.telemetry.otlp_endpoint:
             sampling = Sampling()
-            self._tracing = TraceSwitches(sampling.sample)
+            self._tracing = TraceSettings(sampling.sample)
             provider = tracer_provider(
                 settings.region, settings.role, settings.telemetry.otlp_endpoint, sampler=sampling
             )
@@ -320,7 +322,7 @@ class GatewayProcess:
 
     async def _open_admin(self, lifetimes: AsyncExitStack) -> Extensions:
         """Open the admin port; return what this process does for operators, alone or with its siblings."""
-        repository, log = self._repository or NoRepository(), LogSwitches()
+        repository, log = self._repository or NoRepository(), LogSettings()
         extensions = Extensions(
             repository=repository,
             statistics=self.statistics,

@@ -27,7 +27,7 @@ from gateway.core.clock import Clock
 from gateway.core.request import Caller
 from gateway.core.service import Filter, Service, stack
 from gateway.core.telemetry import Telemetry
-from gateway.telemetry.tell import Tell
+from gateway.telemetry.provenance import Tell
 from resilience.admission import Admission, Seats
 from resilience.budget import RetryBudget
 from resilience.deadline import Deadline

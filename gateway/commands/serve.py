@@ -57,12 +57,12 @@ def _serve(options: argparse.Namespace) -> int:
     count = len(os.sched_getaffinity(0)) if settings.workers == "auto" else settings.workers
     try:
         if count > 1 and not options.inherit:
-            from gateway.app.supervisor import Supervisor  # noqa: PLC0415 - see above
+            from gateway.app.workers.supervisor import Supervisor  # noqa: PLC0415 - see above
 
             uvloop.run(Supervisor(options.settings, settings, count).run())
         else:
-            from gateway.app.inheritance import Inheritance  # noqa: PLC0415 - see above
             from gateway.app.process import GatewayProcess  # noqa: PLC0415 - see above
+            from gateway.app.workers.inheritance import Inheritance  # noqa: PLC0415 - see above
 
             inheritance = Inheritance.decode(options.inherit) if options.inherit else None
             uvloop.run(GatewayProcess(settings, inheritance).run())

@@ -12,10 +12,10 @@ from google.protobuf import json_format
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Provenance
 from gateway.core.tensor import Tensor
-from gateway.listeners.joined import Joined
 from gateway.listeners.oip.extensions import Extensions, ProtocolSettings
 from gateway.listeners.oip.grpc.application import RpcApplication
 from gateway.listeners.oip.rest.application import RestApplication
+from gateway.listeners.protocol_router import Joined
 from gateway.wire.faults import STATUSES
 from gateway.wire.grpc_framing import frame
 from gateway.wire.oip import json as oip_json

@@ -20,7 +20,7 @@ from gateway.core.request import Provenance, Request, Response
 from gateway.core.service import Service
 from gateway.core.tensor import Tensor
 from gateway.listeners.oip.data_plane import Front
-from gateway.wire.arrival import Trust
+from gateway.wire.trust import Trust
 from tests.fakes.telemetry import RecordingTelemetry
 
 DIGITS = ModelSpec(

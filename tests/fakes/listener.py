@@ -12,11 +12,11 @@ from typing import Any
 
 from gateway.http.server.listener import WireListener
 from gateway.http.server.settings import TransportSettings
-from gateway.listeners.joined import Joined
 from gateway.listeners.oip.data_plane import Front
 from gateway.listeners.oip.extensions import Extensions
 from gateway.listeners.oip.grpc.application import RpcApplication
 from gateway.listeners.oip.rest.application import RestApplication
+from gateway.listeners.protocol_router import Joined
 
 
 def listener_of(

@@ -30,9 +30,9 @@ from gateway.http.server.context import Ledger
 from gateway.http.server.http1.connection import Http1Connection
 from gateway.http.server.http2.connection import Http2Connection
 from gateway.http.server.settings import TransportSettings
-from gateway.listeners.joined import Joined
 from gateway.listeners.oip.grpc.application import RpcApplication
 from gateway.listeners.oip.rest.application import RestApplication
+from gateway.listeners.protocol_router import Joined
 from gateway.wire.oip.generate import decode_generate
 from gateway.wire.oip.json import decode_request
 from gateway.wire.oip.proto_reuse import InferMessages, reference

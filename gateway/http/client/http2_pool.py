@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from gateway.core.stepping import in_task
+from gateway.core.eager import in_task
 from gateway.http.client.backoff import Backoff
 from gateway.http.client.dialer import Dialer, UnreachableError
 from gateway.http.client.http2_connection import (

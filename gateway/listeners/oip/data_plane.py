@@ -12,7 +12,7 @@ from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.service import Generation
 from gateway.core.telemetry import Refused, RequestFinished, Telemetry
-from gateway.wire.arrival import Trust
+from gateway.wire.trust import Trust
 
 NAME: Final = "edgeway"
 VERSION: Final = version("edgeway")

@@ -9,11 +9,11 @@ from typing import Annotated
 import msgspec
 
 from gateway.core.catalog import unknown_model
+from gateway.core.control import Log, Setting, Tracing
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.repository import IndexEntry, ModelSettings, Repository
 from gateway.core.request import Parameter
 from gateway.core.statistics import Counted, Statistics
-from gateway.listeners.switches import Log, LogSwitches, TraceSwitches, Tracing
 
 
 class ProtocolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -65,14 +65,44 @@ class NoStatistics:
         return Counted()
 
 
+class NoLog:
+    """The log settings of a process in which nobody changes them."""
+
+    def __repr__(self) -> str:
+        return "<NoLog>"
+
+    def read(self) -> dict[str, Setting]:
+        """Have none."""
+        return {}
+
+    async def change(self, wanted: Mapping[str, object]) -> dict[str, Setting]:  # noqa: ARG002
+        """Refuse."""
+        raise GatewayError(Fault.UNSUPPORTED, "the log settings of this process are fixed when it starts")
+
+
+class NoTracing:
+    """The trace settings of a process in which nobody changes them."""
+
+    def __repr__(self) -> str:
+        return "<NoTracing>"
+
+    def read(self) -> dict[str, list[str]]:
+        """Have none."""
+        return {}
+
+    async def change(self, wanted: Mapping[str, Sequence[str] | None]) -> dict[str, list[str]]:  # noqa: ARG002
+        """Refuse."""
+        raise GatewayError(Fault.UNSUPPORTED, "the trace settings of this process are fixed when it starts")
+
+
 @dataclass(frozen=True, slots=True)
 class Extensions:
     """What the listeners are handed beside their Front."""
 
     repository: Repository = field(default_factory=NoRepository)
     statistics: Statistics = field(default_factory=NoStatistics)
-    logging: Log = field(default_factory=LogSwitches)
-    tracing: Tracing = field(default_factory=TraceSwitches)
+    logging: Log = field(default_factory=NoLog)
+    tracing: Tracing = field(default_factory=NoTracing)
     settings: ProtocolSettings = field(default_factory=ProtocolSettings)
 
     def check_admin(self, what: str) -> None:
@@ -87,4 +117,9 @@ class Extensions:
             )
 
 
-_: tuple[type[Repository], type[Statistics]] = (NoRepository, NoStatistics)
+_: tuple[type[Repository], type[Statistics], type[Log], type[Tracing]] = (
+    NoRepository,
+    NoStatistics,
+    NoLog,
+    NoTracing,
+)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gateway.core.control import Setting
 from gateway.core.errors import Fault, GatewayError, printable
 from gateway.core.repository import IndexEntry
 from gateway.core.request import Parameter
 from gateway.core.statistics import ModelStatistics
 from gateway.listeners.oip.data_plane import Front
 from gateway.listeners.oip.extensions import Extensions
-from gateway.listeners.switches import Setting
 from gateway.wire.oip.model_config import model_config
 
 NO_SHARED_MEMORY = "shared memory with clients is not supported: send tensors in the request"
@@ -89,7 +89,7 @@ class Desk:
         """Change what is logged, as far as ``wanted`` says, and return the settings in force.
 
         Raises:
-            GatewayError: FORBIDDEN on a public port, else as LogSwitches has it.
+            GatewayError: FORBIDDEN on a public port, else as LogSettings has it.
         """
         if not wanted:
             return self._extensions.logging.read()
@@ -101,7 +101,7 @@ class Desk:
 
         Raises:
             GatewayError: NOT_FOUND; FORBIDDEN on a public port; UNSUPPORTED for one model alone; else as
-                TraceSwitches has it.
+                TraceSettings has it.
         """
         if model:
             await self._catalog.describe(model, "")

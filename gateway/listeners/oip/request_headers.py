@@ -10,7 +10,8 @@ import msgspec
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller
 from gateway.http.exchange import Head
-from gateway.wire import arrival, headers
+from gateway.wire import headers
+from gateway.wire import trust as arrival
 
 _TRACEPARENT, _TRACESTATE = headers.TRACE
 _ONCE: Final = (

@@ -13,8 +13,8 @@ from gateway.core.errors import Why
 from gateway.core.verdict import Verdict
 from gateway.http.client.addresses import Addresses
 from gateway.upstreams.address_checks import check_all
-from gateway.upstreams.grpc import GrpcUpstream
-from gateway.upstreams.http import HttpUpstream
+from gateway.upstreams.oip_grpc import GrpcUpstream
+from gateway.upstreams.oip_http import HttpUpstream
 from tests.fakes.front import EchoService, fake_front
 from tests.fakes.listener import listener_of
 from tests.fakes.names import Names

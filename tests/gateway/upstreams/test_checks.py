@@ -17,8 +17,8 @@ from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError, Why
 from gateway.core.verdict import Verdict
 from gateway.upstreams.checks import is_ready, unreadable
-from gateway.upstreams.grpc import GrpcUpstream
-from gateway.upstreams.http import HttpUpstream
+from gateway.upstreams.oip_grpc import GrpcUpstream
+from gateway.upstreams.oip_http import HttpUpstream
 from gateway.wire.proto import messages
 from tests.fakes.front import EchoService, fake_front
 from tests.fakes.http2_peer import Call, http2_peer

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import Any, Final
 
-from gateway.core.stepping import begin
+from gateway.core.eager import begin
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import Answer, Head, Intake
 from gateway.http.framing.http1_server import END, Broken, End, Event, Http1Server, RequestHead

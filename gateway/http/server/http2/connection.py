@@ -8,7 +8,7 @@ import math
 from functools import partial
 from typing import Final
 
-from gateway.core.stepping import begin
+from gateway.core.eager import begin
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import Answer, Head, Incoming, Intake
 from gateway.http.framing import http2_server as framing

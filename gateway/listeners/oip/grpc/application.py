@@ -7,9 +7,9 @@ import math
 from collections.abc import AsyncGenerator, Callable
 from typing import Final
 
+from gateway.core.eager import in_task
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.service import Generation
-from gateway.core.stepping import in_task
 from gateway.core.telemetry import Refused
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import (

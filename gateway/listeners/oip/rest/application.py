@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import Final, cast
 
+from gateway.core.eager import in_task
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.service import Generation
-from gateway.core.stepping import in_task
 from gateway.core.telemetry import Refused
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import Answer, Application, Head, Incoming, Intake, PendingAnswer

@@ -9,8 +9,8 @@ import pytest
 
 from gateway.core.clock import LoopClock
 from gateway.core.errors import GatewayError
-from gateway.upstreams.grpc import GrpcUpstream
-from gateway.upstreams.http import HttpUpstream
+from gateway.upstreams.oip_grpc import GrpcUpstream
+from gateway.upstreams.oip_http import HttpUpstream
 from tests.fakes.front import EchoService, fake_front
 from tests.fakes.http2_peer import Call, http2_peer
 from tests.fakes.listener import listener_of

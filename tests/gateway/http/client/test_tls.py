@@ -15,8 +15,8 @@ import pytest
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault
 from gateway.http.client.tls import trusting_context
-from gateway.upstreams.grpc import GrpcUpstream
-from gateway.upstreams.http import HttpUpstream
+from gateway.upstreams.oip_grpc import GrpcUpstream
+from gateway.upstreams.oip_http import HttpUpstream
 from gateway.wire.proto import messages
 from tests.fakes.certificates import Authority
 from tests.fakes.service import request

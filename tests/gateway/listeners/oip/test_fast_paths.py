@@ -25,7 +25,7 @@ from gateway.listeners.oip import fast_paths
 from gateway.listeners.oip.grpc.application import RpcApplication
 from gateway.listeners.oip.rest.application import RestApplication
 from gateway.telemetry.measure import Measure
-from gateway.telemetry.tell import Tell
+from gateway.telemetry.provenance import Tell
 from gateway.wire.grpc_framing import frame
 from gateway.wire.oip.reuse import Layout
 from gateway.wire.proto import messages

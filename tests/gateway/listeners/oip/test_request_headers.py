@@ -7,7 +7,7 @@ import pytest
 from gateway.core.errors import GatewayError
 from gateway.http.exchange import Head
 from gateway.listeners.oip.request_headers import Arrivals
-from gateway.wire.arrival import Trust
+from gateway.wire.trust import Trust
 
 ARRIVALS = Arrivals(Trust(gateways=["10.0.0.0/8"]))
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.core.clock import LoopClock
-from gateway.core.stepping import begin
+from gateway.core.eager import begin
 from gateway.http.server.http1 import connection as http1
 from gateway.http.server.listener import WireListener
 from gateway.http.server.settings import TransportSettings

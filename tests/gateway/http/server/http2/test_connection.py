@@ -10,7 +10,7 @@ from typing import Any
 import ngh2
 import pytest
 
-from gateway.core.stepping import begin
+from gateway.core.eager import begin
 from gateway.http.exchange import Answer, Intake
 from gateway.http.server.http2 import connection as http2
 from tests.fakes.http2_frames import BEGIN, headers

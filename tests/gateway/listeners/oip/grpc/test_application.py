@@ -12,6 +12,8 @@ from gateway.core.errors import Fault, GatewayError
 from gateway.listeners.oip.extensions import Extensions, ProtocolSettings
 from gateway.listeners.oip.grpc.application import RpcApplication
 from gateway.listeners.oip.grpc.streams import WATCH_S
+from gateway.telemetry.log_settings import LogSettings
+from gateway.telemetry.trace_settings import TraceSettings
 from gateway.wire.faults import STATUSES
 from gateway.wire.grpc_framing import frame
 from gateway.wire.proto import messages
@@ -22,7 +24,9 @@ from tests.fakes.service import HANG, ScriptedService
 from tests.fakes.virtual_time import virtual_time
 
 GRPC = {"content-type": "application/grpc", "te": "trailers"}
-ALLOWED = Extensions(settings=ProtocolSettings(admin_calls=True))
+ALLOWED = Extensions(
+    logging=LogSettings(), tracing=TraceSettings(), settings=ProtocolSettings(admin_calls=True)
+)
 
 
 def wire(service=None, extensions=None, **changes) -> Wire:
@@ -226,8 +230,15 @@ async def test_extensions():
     index, _ = await call(
         "RepositoryIndex", messages.RepositoryIndexRequest(), messages.RepositoryIndexResponse
     )
-    tracing, _ = await call("TraceSetting", messages.TraceSettingRequest(), messages.TraceSettingResponse)
-    logging, _ = await call("LogSettings", messages.LogSettingsRequest(), messages.LogSettingsResponse)
+    tracing, _ = await call(
+        "TraceSetting",
+        messages.TraceSettingRequest(),
+        messages.TraceSettingResponse,
+        wire(extensions=ALLOWED),
+    )
+    logging, _ = await call(
+        "LogSettings", messages.LogSettingsRequest(), messages.LogSettingsResponse, wire(extensions=ALLOWED)
+    )
     regions, _ = await call("SystemSharedMemoryStatus", messages.ServerLiveRequest())
     _, refused = await call("CudaSharedMemoryRegister", messages.ServerLiveRequest())
 

@@ -22,8 +22,8 @@ from gateway.core.service import Service
 from gateway.core.telemetry import Refused, RequestFinished
 from gateway.http.server.listener import WireListener
 from gateway.listeners.oip.data_plane import NAME, VERSION, Front
-from gateway.wire.arrival import Trust
 from gateway.wire.proto import messages
+from gateway.wire.trust import Trust
 from tests.fakes.front import EchoService, FakeCatalog, fake_front
 from tests.fakes.listener import listener_of
 from tests.fakes.service import HANG, ScriptedService, answer

@@ -16,6 +16,8 @@ from gateway.core.tensor import Tensor
 from gateway.http.exchange import Answer, Intake
 from gateway.listeners.oip.extensions import Extensions, ProtocolSettings
 from gateway.listeners.oip.rest.application import RestApplication
+from gateway.telemetry.log_settings import LogSettings
+from gateway.telemetry.trace_settings import TraceSettings
 from gateway.wire.faults import STATUSES
 from tests.fakes.exchange import Wire
 from tests.fakes.front import EchoService, FakeCatalog, fake_front
@@ -358,7 +360,7 @@ async def test_bf16_and_fp16_pass():
 
 async def test_management():
     """Configuration, statistics, index, logging and tracing are told; shared memory has no regions."""
-    asked = wire(extensions=Extensions())
+    asked = wire(extensions=Extensions(logging=LogSettings(), tracing=TraceSettings()))
 
     config = (await asked.ask("GET", "/v2/models/digits/config")).json()
     stats = (await asked.ask("GET", "/v2/models/digits/stats")).json()
@@ -382,7 +384,9 @@ async def test_management():
 
 async def test_changes_are_an_operators():
     """Settings of the process are changed on a public port only when its settings say so."""
-    allowed = Extensions(settings=ProtocolSettings(admin_calls=True))
+    allowed = Extensions(
+        logging=LogSettings(), tracing=TraceSettings(), settings=ProtocolSettings(admin_calls=True)
+    )
 
     for path in ("/v2/trace/setting", "/v2/models/digits/trace/setting"):
         assert (await wire().ask("POST", path, {"trace_rate": 1})).status == 403
@@ -401,7 +405,14 @@ async def test_changes_are_an_operators():
 async def test_a_stranger_cannot_make_a_load_be_read(verb):
     """What only an operator may say is refused by its head; said by one it is still small."""
     path = f"/v2/repository/models/m/{verb}"
-    stranger, operator = wire(), wire(extensions=Extensions(settings=ProtocolSettings(admin_calls=True)))
+    stranger, operator = (
+        wire(),
+        wire(
+            extensions=Extensions(
+                logging=LogSettings(), tracing=TraceSettings(), settings=ProtocolSettings(admin_calls=True)
+            )
+        ),
+    )
 
     refused = stranger.application.open(stranger.head("POST", path, {}))
     intake = operator.application.open(operator.head("POST", path, {}))

@@ -13,10 +13,10 @@ from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Response
 from gateway.core.telemetry import Refused
 from gateway.listeners.oip.data_plane import NAME, VERSION
-from gateway.wire.arrival import Trust
 from gateway.wire.faults import STATUSES
 from gateway.wire.oip.json import encode_request
 from gateway.wire.oip.metadata import EXTENSIONS
+from gateway.wire.trust import Trust
 from tests.fakes.front import EchoService, FakeCatalog
 from tests.fakes.http import INFER, SMALL, get, post, say, serving
 from tests.fakes.service import ScriptedService, answer, request

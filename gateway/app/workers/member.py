@@ -1,0 +1,141 @@
+"""A worker's view of the others: it asks its parent, so that every worker says the same."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from gateway.app.workers.ipc import NO_ANSWER, ask
+from gateway.app.workers.messages import (
+    COUNT_S,
+    ORDER_S,
+    Standing,
+    TracingOfAll,
+    decoded,
+    encoded,
+    model_path,
+)
+from gateway.core.control import Log, Setting, Tracing
+from gateway.core.errors import Fault, GatewayError
+from gateway.core.repository import IndexEntry, ModelSettings, Repository
+from gateway.core.request import Parameter
+from gateway.core.statistics import Counted, Statistics
+
+_LOG: Final = logging.getLogger("edgeway.workers")
+
+_EXTRA_S: Final = 0.5
+
+
+class Siblings:
+    """What this worker says and does as one of several: statistics, repository and log of all of them.
+
+    Args:
+        parent: the socket on which the parent is asked.
+        serial: of this worker.
+        statistics, repository, log, tracing: of this process alone.
+    """
+
+    def __init__(
+        self,
+        parent: Path,
+        serial: int,
+        *,
+        statistics: Statistics,
+        repository: Repository,
+        log: Log,
+        tracing: Tracing,
+    ) -> None:
+        self._parent, self._serial = parent, serial
+        self._statistics, self._repository = statistics, repository
+        self._log, self._tracing = log, tracing
+        self.tracing: Tracing = TracingOfAll(tracing, self._change_tracing)
+
+    def __repr__(self) -> str:
+        return f"<Siblings of worker {self._serial}>"
+
+    async def counted(self) -> Counted:
+        """Return what all workers have counted, those that are gone as well.
+
+        It is this worker's alone while the parent does not answer; the log says so.
+        """
+        try:
+            # The parent may have to end the round of questions before this one.
+            return decoded(await ask(self._parent, "/statistics", limit_s=2 * COUNT_S + _EXTRA_S))
+        except (*NO_ANSWER, GatewayError) as error:
+            _LOG.warning("statistics are this worker's alone, the parent is silent: %s", type(error).__name__)
+            return await self._statistics.counted()
+
+    def index(self) -> Sequence[IndexEntry]:
+        """Return what this process holds, which is what all of them do."""
+        return self._repository.index()
+
+    def settings(self, model: str) -> ModelSettings:
+        """Return how requests for ``model`` are served."""
+        return self._repository.settings(model)
+
+    async def load(self, model: str, parameters: Mapping[str, Parameter | bytes]) -> None:
+        """Load ``model`` in every worker."""
+        body = msgspec.json.encode({"parameters": parameters})
+        await self._order(model_path(model, "load"), body)
+
+    async def unload(self, model: str, *, dependents: bool = False) -> None:
+        """Unload ``model`` in every worker."""
+        body = msgspec.json.encode({"parameters": {"unload_dependents": dependents}})
+        await self._order(model_path(model, "unload"), body)
+
+    def read(self) -> dict[str, Setting]:
+        """Return the log settings in force."""
+        return self._log.read()
+
+    async def change(self, wanted: Mapping[str, object]) -> dict[str, Setting]:
+        """Change the log settings of every worker and of the parent."""
+        answer = await self._order("/v2/logging", msgspec.json.encode(wanted))
+        return msgspec.json.decode(answer, type=dict[str, bool | int | str])
+
+    async def catch_up(self) -> None:
+        """Do as the workers before this one were ordered; call it before this one serves.
+
+        Raises:
+            GatewayError: UNAVAILABLE when the parent does not answer.
+        """
+        standing = msgspec.json.decode(await self._order("/standing"), type=Standing)
+        if standing.logging:
+            await self._log.change(standing.logging)
+        if standing.tracing:
+            await self._tracing.change(standing.tracing)
+        for model in standing.unloaded:
+            # It may have been taken out of the folder since.
+            with suppress(GatewayError):
+                await self._repository.unload(model)
+
+    async def tell_last(self) -> None:
+        """Leave what this worker has counted with the parent; call it when nothing more will be counted."""
+        counted = await self._statistics.counted()
+        with suppress(*NO_ANSWER, GatewayError):
+            await ask(self._parent, f"/statistics/{self._serial}", encoded(counted), limit_s=COUNT_S)
+
+    async def _change_tracing(self, wanted: Mapping[str, Sequence[str] | None]) -> dict[str, list[str]]:
+        answer = await self._order("/v2/trace/setting", msgspec.json.encode(wanted))
+        return msgspec.json.decode(answer, type=dict[str, list[str]])
+
+    async def _order(self, path: str, body: bytes | None = None) -> bytes:
+        try:
+            # The parent may still be busy with the order before this one.
+            return await ask(self._parent, path, body, limit_s=2 * ORDER_S + _EXTRA_S)
+        except NO_ANSWER as error:
+            raise GatewayError(
+                Fault.UNAVAILABLE, "the parent of the workers does not answer", retryable=True
+            ) from error
+
+
+_: tuple[type[Statistics], type[Repository], type[Log], type[Tracing]] = (
+    Siblings,
+    Siblings,
+    Siblings,
+    TracingOfAll,
+)

@@ -1,0 +1,76 @@
+"""What the processes of one gateway say to each other, and how long they wait for it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Final
+from urllib.parse import quote
+
+import msgspec
+from aiohttp import web
+
+from gateway.admin.management_routes import told
+from gateway.core.control import Tracing
+from gateway.core.statistics import Counted, ModelStatistics, Statistics
+
+COUNT_S: Final = 0.5
+"""So long the parent waits for the statistics of each worker."""
+
+ORDER_S: Final = 60.0
+"""So long the parent waits for each worker to do as ordered: a model may be large."""
+
+_PARTS: Final = msgspec.json.Decoder(list[ModelStatistics])
+
+
+class Standing(msgspec.Struct):
+    """Orders that hold for workers to come: changed log and trace settings, unloaded models."""
+
+    logging: dict[str, object] = {}
+    tracing: dict[str, list[str]] = {}
+    unloaded: list[str] = []
+
+
+class TracingOfAll:
+    """The trace settings of all workers: ``own`` are read, ``change`` changes those of all."""
+
+    def __init__(
+        self,
+        own: Tracing,
+        change: Callable[[Mapping[str, Sequence[str] | None]], Awaitable[dict[str, list[str]]]],
+    ) -> None:
+        self._own, self._change = own, change
+
+    def __repr__(self) -> str:
+        return f"<TracingOfAll like {self._own!r}>"
+
+    def read(self) -> dict[str, list[str]]:
+        """Return the settings in force."""
+        return self._own.read()
+
+    async def change(self, wanted: Mapping[str, Sequence[str] | None]) -> dict[str, list[str]]:
+        """Change the settings of every worker."""
+        return await self._change(wanted)
+
+
+def model_path(model: str, order: str) -> str:
+    """Return the path on which ``model`` is loaded or unloaded."""
+    return f"/v2/repository/models/{quote(model, safe='')}/{order}"
+
+
+def count_routes(statistics: Statistics) -> list[web.RouteDef]:
+    """Return the route on which another process of this gateway asks for ``statistics``."""
+
+    async def count(_request: web.Request) -> bytes:
+        return encoded(await statistics.counted())
+
+    return [web.get("/statistics", told(count))]
+
+
+def encoded(counted: Counted) -> bytes:
+    """Write what was counted, for another process."""
+    return msgspec.json.encode(counted.parts())
+
+
+def decoded(body: bytes) -> Counted:
+    """Read what another process has counted."""
+    return Counted(_PARTS.decode(body))

@@ -1,0 +1,68 @@
+"""One worker process, as its parent knows it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import os
+import signal
+from pathlib import Path
+from typing import Final
+
+from gateway.app.workers.inheritance import Inheritance
+
+_LOG: Final = logging.getLogger("edgeway.workers")
+
+START_S: Final = 120.0
+"""Loading models and a first policy may take this long before a worker counts as stuck."""
+
+PAUSE_S: Final = (0.1, 10.0)
+"""Before a worker that died is replaced: the first pause, doubled each time, and the last. After one that
+has served for a minute it is the first again."""
+
+
+class Worker:
+    """One worker process and what the parent knows of it.
+
+    ``serial``: how many were started before it. ``limit_s``: how long it may take to leave. ``pause_s``:
+    how long to wait before it is replaced, should it die soon.
+    """
+
+    def __init__(
+        self, inheritance: Inheritance, process: asyncio.subprocess.Process, ready: int, *, serial: int
+    ) -> None:
+        self.number, self.admin, self.serial = inheritance.number, Path(inheritance.admin), serial
+        self.process = process
+        self.limit_s = math.inf
+        self.pause_s = PAUSE_S[0]
+        self._ready = ready
+        self.is_ready = False
+        self.is_leaving = False
+
+    def __repr__(self) -> str:
+        state = "leaving" if self.is_leaving else "ready" if self.is_ready else "starting"
+        return f"<Worker {self.number} {state}, process {self.process.pid}>"
+
+    async def wait_ready(self) -> bool:
+        """Wait until the worker serves; false when it ended, or is stuck, before it did."""
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader()
+        pipe, _ = await loop.connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(self._ready, "rb", buffering=0)
+        )
+        try:
+            async with asyncio.timeout(START_S):
+                # One byte when it serves; none when it ends.
+                self.is_ready = bool(await reader.read(1))
+        except TimeoutError:
+            _LOG.error("%r does not get ready", self)
+        finally:
+            pipe.close()
+        return self.is_ready
+
+    def leave(self) -> None:
+        """Ask it to finish what it has accepted and go."""
+        if not self.is_leaving and self.process.returncode is None:
+            self.is_leaving = True
+            self.process.send_signal(signal.SIGTERM)

@@ -1,0 +1,392 @@
+"""A Service over gRPC: another Edgeway, or any server that speaks the Open Inference Protocol."""
+
+from __future__ import annotations
+
+import logging
+import math
+import ssl
+from collections.abc import Callable, Mapping
+from functools import partial
+from random import Random
+from typing import Any, Final
+
+from gateway.core.catalog import Catalog, ModelSpec
+from gateway.core.clock import Chance, Clock
+from gateway.core.errors import Fault, GatewayError, Why, printable
+from gateway.core.request import ANONYMOUS, CENTRAL, Provenance, Request, Response
+from gateway.core.service import Service
+from gateway.core.verdict import Verdict
+from gateway.http.client.backoff import Backoff
+from gateway.http.client.dialer import UnreachableError
+from gateway.http.client.http2_connection import (
+    Http2Connection,
+    LateError,
+    Limits,
+    LostError,
+    NotProcessedError,
+    ResetError,
+    TooLargeError,
+)
+from gateway.http.client.http2_pool import Http2Pool
+from gateway.http.framing.http2_client import FramingError, Http2Client
+from gateway.upstreams import oip_grpc_call as grpc_call
+from gateway.upstreams.address_checks import check_all
+from gateway.upstreams.checks import Nobody, dialer_of, lost, unreadable
+from gateway.upstreams.failures import LENIENCY_S, UNSENT, Failures
+from gateway.upstreams.settings import GrpcUpstreamSettings
+from gateway.wire import headers
+from gateway.wire.faults import fault_of_grpc
+from gateway.wire.oip import proto as oip_proto
+from gateway.wire.proto import messages
+from gateway.wire.trust import regions_value
+
+_log = logging.getLogger(__name__)
+
+_MAX_SAID: Final = 200
+_TOO_LARGE: Final = "message larger than max"  # grpc's words in C++, Python and Go, after "received"
+
+
+HEALTH: Final = "grpc.health.v1.Health"
+_SERVING: Final = 1
+_CHECKS: Final[tuple[tuple[str, Any, Callable[[Any], bool]], ...]] = (
+    ("_health", messages.HealthCheckResponse, lambda message: bool(message.status == _SERVING)),
+    ("_server_ready", messages.ServerReadyResponse, lambda message: bool(message.ready)),
+)
+"""How to ask whether a server is ready: the method, its answer, and what it says."""
+
+_HEAD_TOO_LARGE: Final = "header list"
+"""The parser's words for one above its limit."""
+
+_FAILED: Final = (
+    grpc_call.StatusError,
+    grpc_call.BrokenAnswerError,
+    ResetError,
+    LateError,
+    TooLargeError,
+    NotProcessedError,
+    UnreachableError,
+    LostError,
+    FramingError,
+)
+"""The ways in which a call ends without an answer."""
+
+_UNKNOWN_METHOD: Final = frozenset({5, 12})
+"""NOT_FOUND, UNIMPLEMENTED."""
+
+_NOT_FOR_US: Final = frozenset({7, 8, 16})
+"""PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAUTHENTICATED: somebody is there who works."""
+
+
+class GrpcUpstream:
+    """One endpoint over HTTP/2 connections, opened on first use and reopened when lost.
+
+    ``region`` is where answers are said to come from when the other side
+    does not tell (Triton, KServe …); its answers then count as central and certified. An answer larger
+    than ``max_message_bytes`` is a failure of the other side. ``tls`` is how it is spoken to, in the clear
+    by default (its ALPN becomes h2); ``chance`` spreads attempts to connect.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        address: str,
+        clock: Clock,
+        *,
+        region: str = "",
+        max_message_bytes: int = 64 << 20,
+        settings: GrpcUpstreamSettings | None = None,
+        chance: Chance | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._name, self._address, self._region, self._clock = name, address, region, clock
+        self._failures = Failures(name)
+        self._max_message_bytes = max_message_bytes
+        self._settings = settings or GrpcUpstreamSettings()
+        self._chance = chance or Random()  # noqa: S311 - jitter, not secrets
+        self._tls = tls
+        if tls is not None:
+            tls.set_alpn_protocols(["h2"])
+        self._infer = self._method("ModelInfer")
+        self._metadata = self._method("ModelMetadata")
+        self._ready = self._method("ModelReady")
+        self._health = self._method("Check", HEALTH)
+        self._server_ready = self._method("ServerReady")
+        host, _, port = address.rpartition(":")
+        self._dialer = dialer_of(host.strip("[]"), int(port), self._settings, tls)
+        self._client = partial(
+            Http2Client,
+            stream_window_bytes=self._settings.stream_window_bytes,
+            connection_window_bytes=self._settings.connection_window_bytes,
+            max_header_bytes=self._settings.max_head_bytes,
+            max_body_bytes=grpc_call.FRAME_BYTES + max_message_bytes,
+        )
+        self._limits = Limits(
+            streams=self._settings.streams_per_connection,
+            keepalive_s=self._settings.keepalive_s,
+            keepalive_timeout_s=self._settings.keepalive_timeout_s,
+        )
+        self._pool: Http2Pool | None = None
+        self._running = 0
+        self._closed = False
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "open"
+        return f"<GrpcUpstream {self._name} at {self._address}, {state}, {self._running} running>"
+
+    async def __call__(self, request: Request) -> Response:
+        """Ask the other side; cancelling the call cancels it there too."""
+        timeout_s = math.inf
+        if request.deadline < math.inf:
+            left_s = request.deadline - self._clock.now()
+            if left_s <= 0:
+                raise GatewayError(Fault.DEADLINE, "the deadline passed before the request could be sent")
+            timeout_s = left_s + LENIENCY_S
+        with UNSENT:
+            body = oip_proto.encode_request(request).SerializeToString()
+            metadata = _metadata_of(request)
+
+        answer, trailing = await self._call(
+            self._infer, body, timeout_s=timeout_s, metadata=metadata, deadline=request.deadline
+        )
+
+        message = self._parse(messages.ModelInferResponse, answer)
+        try:
+            return oip_proto.decode_response(message, self._provenance(trailing))
+        except GatewayError as error:
+            unread = unreadable(b"", error)
+            raise (self._failures.unreadable(unread) if unread else self._failures.broken()) from error
+
+    async def describe(self, model: str, version: str) -> ModelSpec:
+        """Ask the other side for a model's metadata."""
+        body = messages.ModelMetadataRequest(name=model, version=version).SerializeToString()
+        answer, _ = await self._call(self._metadata, body, timeout_s=self._settings.metadata_timeout_s)
+        return oip_proto.decode_model(self._parse(messages.ModelMetadataResponse, answer))
+
+    async def is_ready(self, model: str, version: str) -> bool:
+        """Ask the other side whether it would serve a model; one that cannot be asked would not."""
+        body = messages.ModelReadyRequest(name=model, version=version).SerializeToString()
+        try:
+            answer, _ = await self._call(self._ready, body, timeout_s=self._settings.metadata_timeout_s)
+            ready: bool = self._parse(messages.ModelReadyResponse, answer).ready
+        except GatewayError as error:
+            if error.fault is Fault.NOT_FOUND:
+                raise
+            return False
+        return ready
+
+    async def aclose(self, grace_s: float | None = None) -> None:
+        """Close the connections; calls under way get ``grace_s`` seconds to end, then UNAVAILABLE."""
+        self._closed = True
+        self._dialer.close()
+        if self._pool is not None:
+            await self._pool.aclose(grace_s)
+
+    async def check(self) -> Verdict:
+        """Ask over a connection of its own whether the server is ready: the others may lead nowhere.
+
+        A server that does not know gRPC's health service is asked in the protocol's own way.
+        """
+        return await check_all(self._dialer.addresses, self._check_at)
+
+    async def _check_at(self, address: str) -> Verdict:
+        try:
+            connection = await self._dialer.reach(address, self._lone)
+            try:
+                await connection.ready
+                verdict = await self._check(connection)
+            finally:
+                connection.close()
+        except (OSError, LostError, NotProcessedError, ResetError, TooLargeError, FramingError) as error:
+            return lost(error)
+        if verdict.why is None:
+            self.hurry()
+        return verdict
+
+    def move(self) -> bool:
+        """Leave the addresses in use for others of the name, if there are some worth trying."""
+        return self._pool is not None and self._pool.move()
+
+    def renew(self) -> None:
+        """Send what comes from now on over new connections."""
+        if self._pool is not None:
+            self._pool.renew()
+
+    def hurry(self) -> None:
+        """Connect at once when the next request comes: somebody is there."""
+        if self._pool is not None:
+            self._pool.hurry()
+
+    async def refresh(self) -> None:
+        """Look the name up again, and leave the addresses that it has no longer."""
+        if self._pool is not None:
+            await self._pool.refresh()
+
+    async def _check(self, connection: Http2Connection) -> Verdict:
+        for method, kind, reads in _CHECKS:
+            headers_ = getattr(self, method)
+            _, answer = connection.send([*headers_], grpc_call.frame(b""), math.inf)
+            try:
+                body, _ = grpc_call.read_answer(await answer)
+                is_well = reads(oip_proto.parse(kind, body))
+            except grpc_call.StatusError as error:
+                if error.code in _UNKNOWN_METHOD:
+                    continue
+                if error.code in _NOT_FOR_US:
+                    return Verdict()
+                return Verdict(Why("not_ready", printable(error.said, _MAX_SAID), answered=True))
+            except (grpc_call.BrokenAnswerError, GatewayError):
+                return Verdict(Why("protocol", answered=True))
+            return Verdict() if is_well else Verdict(Why("not_ready", answered=True))
+        # It answers, and knows neither way of asking.
+        return Verdict()
+
+    def _lone(self) -> Http2Connection:
+        return Http2Connection(self._client(), self._limits, Nobody())
+
+    async def _call(
+        self,
+        method: tuple[tuple[bytes, bytes], ...],
+        body: bytes,
+        *,
+        timeout_s: float,
+        metadata: tuple[tuple[str, str], ...] = (),
+        deadline: float = math.inf,
+    ) -> tuple[bytes, dict[str, str]]:
+        if self._closed:
+            raise self._failures.closed()
+        if len(body) > self._settings.max_request_bytes:
+            with UNSENT:
+                raise self._too_large()
+        said = [*method]
+        ends = math.inf
+        if timeout_s < math.inf:
+            said.append((b"grpc-timeout", grpc_call.timeout_value(timeout_s)))
+            ends = self._clock.now() + timeout_s
+        said += [(name.encode(), value.encode()) for name, value in metadata]
+        self._running += 1
+        try:
+            answer = await (self._pool or self._open()).call(said, grpc_call.frame(body), ends)
+            return grpc_call.read_answer(answer)
+        except _FAILED as error:
+            raise self._error(error, deadline, ends) from error
+        finally:
+            self._running -= 1
+
+    def _error(self, error: Exception, deadline: float, ends: float) -> GatewayError:
+        match error:
+            case grpc_call.StatusError():
+                named = self._translate(error, deadline, ends)
+            case LateError():
+                late = grpc_call.StatusError(grpc_call.DEADLINE_EXCEEDED)
+                named = self._translate(late, deadline, ends)
+            case ResetError() if self._stands_for_a_status(error, ends):
+                status = grpc_call.StatusError(grpc_call.code_of_reset(error.code))
+                named = self._translate(status, deadline, ends)
+            case TooLargeError():
+                named = self._failures.too_large(self._max_message_bytes)
+            case grpc_call.BrokenAnswerError():
+                named = self._failures.broken()
+            case NotProcessedError():
+                # It goes away in good order, or has enough to do: no evidence, and another may answer.
+                named = self._failures.closed()
+            case FramingError() if _HEAD_TOO_LARGE in str(error):
+                named = self._failures.head_too_large()
+            case _:
+                _log.debug("endpoint %s: %r", self._name, error)
+                named = self._lost(error)
+        return named
+
+    def _stands_for_a_status(self, error: ResetError, ends: float) -> bool:
+        code = grpc_call.code_of_reset(error.code)
+        if code == grpc_call.CANCELLED:
+            # Servers end late calls so; else it says no more than that the call is over.
+            return self._clock.now() >= ends
+        return code != grpc_call.INTERNAL
+
+    def _lost(self, error: Exception) -> GatewayError:
+        if self._closed:
+            return self._failures.closed()
+        return self._failures.lost(error.__cause__ if isinstance(error, UnreachableError) else error)
+
+    def _too_large(self) -> GatewayError:
+        return GatewayError(Fault.TOO_LARGE, f"the request is too large for endpoint '{self._name}'")
+
+    def _translate(self, error: grpc_call.StatusError, deadline: float, ends: float) -> GatewayError:
+        said = printable(error.said, _MAX_SAID)
+        _log.debug("endpoint %s: %s %s", self._name, error.code, said)
+        fault = fault_of_grpc(error.code)
+        if fault is Fault.OVERLOADED and _TOO_LARGE in said:
+            return self._too_large()
+        if fault is Fault.CANCELLED:
+            if self._clock.now() < ends:
+                return self._failures.cancelled(said)
+            # Servers also end late calls so.
+            fault = Fault.DEADLINE
+        if fault is Fault.DEADLINE and self._clock.now() >= deadline - LENIENCY_S:
+            return self._failures.late()
+        status = grpc_call.name_of(error.code)
+        return self._failures.of(fault, said, status=status, retry_after_s=_retry_after(error.told))
+
+    def _method(self, name: str, service: str = messages.SERVICE) -> tuple[tuple[bytes, bytes], ...]:
+        """Return the headers that every call of a method begins with."""
+        return (
+            (b":method", b"POST"),
+            (b":scheme", b"http" if self._tls is None else b"https"),
+            (b":path", f"/{service}/{name}".encode()),
+            (b":authority", self._address.encode()),
+            (b"te", b"trailers"),
+            (b"content-type", b"application/grpc"),
+            (b"user-agent", b"edgeway"),
+            (b"grpc-accept-encoding", b"identity"),
+        )
+
+    def _open(self) -> Http2Pool:
+        settings = self._settings
+        self._pool = Http2Pool(
+            self._dialer,
+            Backoff(settings.backoff_initial_s, settings.backoff_max_s, self._chance),
+            self._client,
+            self._limits,
+            connections=settings.connections,
+            settings_timeout_s=settings.connect_timeout_s,
+            idle_s=settings.idle_s,
+        )
+        return self._pool
+
+    def _parse(self, kind: Any, body: bytes) -> Any:
+        try:
+            return oip_proto.parse(kind, body)
+        except GatewayError as error:
+            raise self._failures.broken() from error
+
+    def _provenance(self, trailing: dict[str, str]) -> Provenance:
+        told = headers.parse_provenance(
+            trailing.get(headers.PROVENANCE, ""),
+            trailing.get(headers.CERTIFIED, ""),
+            trailing.get(headers.DIGEST, ""),
+            trailing.get(headers.SERVED_BY, self._region),
+        )
+        return told or Provenance(CENTRAL, region=self._region)
+
+
+def _metadata_of(request: Request) -> tuple[tuple[str, str], ...]:
+    caller = request.caller
+    metadata = [(headers.HOPS, str(request.hops + 1)), *headers.fit_trace(request.trace)]
+    if caller.tenant != ANONYMOUS:
+        metadata.append((headers.TENANT, caller.tenant))
+    # Said even when it is not known: else the next gateway would take this one for the client.
+    metadata.append((headers.FORWARDED_FOR, caller.address or headers.UNKNOWN_ADDRESS))
+    if request.regions is not None:
+        metadata.append((headers.REGIONS, regions_value(request.regions)))
+    for name, value in metadata:
+        if not (value.isascii() and value.isprintable()):
+            raise GatewayError(Fault.INVALID, f"{name} must be printable ASCII")
+    return tuple(metadata)
+
+
+def _retry_after(told: Mapping[str, str]) -> float | None:
+    value = told.get("retry-after", "")
+    return float(value) if value.isascii() and value.isdecimal() and len(value) <= 6 else None
+
+
+_: tuple[type[Service], type[Catalog]] = (GrpcUpstream, GrpcUpstream)

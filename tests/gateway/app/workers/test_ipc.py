@@ -1,0 +1,76 @@
+"""Questions between the processes of one gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from gateway.admin.listener import AdminListener
+from gateway.admin.management_routes import told
+from gateway.app.workers.ipc import NO_ANSWER, NOBODY_THERE, ask
+from gateway.core.errors import Fault, GatewayError
+from tests.fakes.operator import nothing
+
+
+@pytest.fixture
+async def process(tmp_path: Path):
+    """The socket of a process that echoes, refuses, fails and sleeps."""
+
+    async def echo(request: web.Request) -> bytes:
+        return await request.read()
+
+    async def refuse(_request: web.Request) -> bytes:
+        raise GatewayError(Fault.UNSUPPORTED, "not here")
+
+    is_over = asyncio.Event()
+
+    async def sleep(_request: web.Request) -> bytes:
+        await is_over.wait()
+        return b""
+
+    more = [
+        web.post("/echo", told(echo)),
+        web.get("/refuse", told(refuse)),
+        web.get("/sleep", told(sleep)),
+    ]
+    listener = AdminListener(health=nothing, metrics=nothing, policy=nothing, more=more)
+    await listener.start_at(str(tmp_path / "a.sock"))
+    yield tmp_path / "a.sock"
+    # A listener that closes waits for its handlers.
+    is_over.set()
+    await listener.aclose()
+
+
+async def test_answer(process: Path) -> None:
+    """What was sent comes back."""
+    assert await ask(process, "/echo", b"word", limit_s=10) == b"word"
+
+
+async def test_error_is_raised_as_it_was(process: Path) -> None:
+    """Fault and words; of an answer that is none of ours only the status is known."""
+    with pytest.raises(GatewayError) as refused:
+        await ask(process, "/refuse", limit_s=10)
+    assert (refused.value.fault, refused.value.message) == (Fault.UNSUPPORTED, "not here")
+
+    with pytest.raises(GatewayError) as strange:
+        await ask(process, "/elsewhere", limit_s=10)
+    assert (strange.value.fault, strange.value.message) == (
+        Fault.INTERNAL,
+        "another process answered 404",
+    )
+
+
+async def test_no_answer(process: Path, tmp_path: Path) -> None:
+    """One that is not there is told from one that is silent, which is not waited for."""
+    with pytest.raises(NOBODY_THERE):
+        await ask(tmp_path / "b.sock", "/echo", limit_s=10)
+
+    began = time.monotonic()
+    with pytest.raises(NO_ANSWER) as silent:
+        await ask(process, "/sleep", limit_s=0.1)
+    assert not isinstance(silent.value, NOBODY_THERE)
+    assert time.monotonic() - began < 10

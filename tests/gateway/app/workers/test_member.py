@@ -1,0 +1,167 @@
+"""A worker as one of several."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from gateway.admin.listener import AdminListener
+from gateway.admin.management_routes import order_routes
+from gateway.app.workers.coordinator import Relay
+from gateway.app.workers.member import Siblings
+from gateway.app.workers.messages import count_routes
+from gateway.core.errors import Fault, GatewayError
+from gateway.telemetry.log_settings import LogSettings
+from gateway.telemetry.trace_settings import TraceSettings
+from tests.fakes.operator import Counts, Loads, executions, nothing
+
+
+class Worker:
+    """One worker: what it counts, loads and logs, and what it says as one of several."""
+
+    def __init__(self, folder: Path, serial: int) -> None:
+        self.socket = folder / f"{serial}.sock"
+        self.counts, self.loads, self.log = Counts(serial), Loads(), LogSettings([f"worker{serial}"])
+        self.traced: list[int] = []
+        self.tracing = TraceSettings(self.traced.append)
+        self.siblings = Siblings(
+            folder / "parent.sock",
+            serial,
+            statistics=self.counts,
+            repository=self.loads,
+            log=self.log,
+            tracing=self.tracing,
+        )
+        more = [
+            *count_routes(self.counts),
+            *order_routes(self.loads, self.log, self.tracing, index=self.loads.listed),
+        ]
+        self.listener = AdminListener(health=nothing, metrics=nothing, policy=nothing, more=more)
+
+
+class Family:
+    """A parent and two workers, 1 and 2; more can be started."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.workers: dict[int, Worker] = {}
+
+        def sockets() -> dict[int, Path]:
+            return {serial: worker.socket for serial, worker in self.workers.items()}
+
+        self.relay = Relay(sockets, sockets, log=LogSettings(["parent"]), tracing=TraceSettings([].append))
+        routes = self.relay.routes()
+        self.parent = AdminListener(health=nothing, metrics=nothing, policy=nothing, more=routes)
+
+    async def start(self, serial: int) -> Worker:
+        worker = self.workers[serial] = Worker(self.folder, serial)
+        await worker.listener.start_at(str(worker.socket))
+        return worker
+
+    async def aclose(self) -> None:
+        for listener in (self.parent, *(worker.listener for worker in self.workers.values())):
+            await listener.aclose()
+
+
+@pytest.fixture
+async def family(tmp_path: Path):
+    made = Family(tmp_path)
+    await made.parent.start_at(str(tmp_path / "parent.sock"))
+    for serial in (1, 2):
+        await made.start(serial)
+    yield made
+    await made.aclose()
+    for name in ("parent", "worker1", "worker2", "worker3"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
+
+
+async def test_every_worker_says_the_same(family: Family) -> None:
+    """Counts are those of all."""
+    found = [executions(await worker.siblings.counted()) for worker in family.workers.values()]
+
+    assert found == [3, 3]
+
+
+async def test_last_word(family: Family) -> None:
+    """What a worker that leaves has counted until its end is not lost."""
+    await family.workers[1].siblings.counted()
+    gone = family.workers.pop(1)
+    gone.counts.executions = 10
+    await gone.siblings.tell_last()
+    await gone.listener.aclose()
+    family.relay.forget(1)
+
+    assert executions(await family.workers[2].siblings.counted()) == 12
+
+
+async def test_orders_reach_the_others(family: Family) -> None:
+    """An order to one is an order to all; what the repository tells is this process's own."""
+    one, other = family.workers[1], family.workers[2]
+
+    await one.siblings.unload("a/b", dependents=True)
+    await one.siblings.load("digits", {"config": "{}"})
+    settings = await one.siblings.change({"log_info": False})
+    tracing = await one.siblings.tracing.change({"trace_rate": ["7"], "trace_level": None})
+
+    assert one.loads.done == other.loads.done
+    assert other.loads.done == [("unload", "a/b", True), ("load", "digits", {"config": "{}"})]
+    assert other.log.read()["log_info"] is settings["log_info"] is one.siblings.read()["log_info"] is False
+    assert tracing["trace_rate"] == one.siblings.tracing.read()["trace_rate"] == ["7"]
+    assert other.traced == [7]
+    assert one.siblings.index() == one.loads.index()
+    assert one.siblings.settings("four") == one.loads.settings("four")
+
+
+async def test_worker_to_come_catches_up(family: Family) -> None:
+    """It unloads and logs as was ordered before it began; what was loaded again, it keeps."""
+    siblings = family.workers[1].siblings
+    for model in ("digits", "words"):
+        await siblings.unload(model)
+    await siblings.load("words", {})
+    await siblings.change({"log_info": False})
+    await siblings.tracing.change({"trace_level": ["OFF"]})
+
+    late = await family.start(3)
+    await late.siblings.catch_up()
+
+    assert late.loads.done == [("unload", "digits", False)]
+    assert late.log.read()["log_info"] is False
+    assert late.traced == [0]
+
+
+async def test_model_that_is_no_more(family: Family) -> None:
+    """A worker starts all the same when the folder has lost a model that was unloaded."""
+    await family.workers[1].siblings.unload("digits")
+    late = await family.start(3)
+    late.loads.failure = GatewayError(Fault.NOT_FOUND, "unknown")
+
+    await late.siblings.catch_up()
+
+    assert late.loads.done == []
+
+
+async def test_refusal_is_told(family: Family) -> None:
+    """With its fault and its words, through two processes."""
+    family.workers[2].loads.failure = GatewayError(Fault.UNSUPPORTED, "not this one")
+
+    with pytest.raises(GatewayError, match="not this one") as refused:
+        await family.workers[1].siblings.load("digits", {})
+
+    assert refused.value.fault is Fault.UNSUPPORTED
+
+
+async def test_parent_that_is_gone(family: Family, caplog: pytest.LogCaptureFixture) -> None:
+    """A worker tells what it knows by itself, and changes nothing."""
+    await family.parent.aclose()
+    siblings = family.workers[2].siblings
+
+    assert executions(await siblings.counted()) == 2
+    assert "this worker's alone" in caplog.text
+    await siblings.tell_last()
+    with pytest.raises(GatewayError) as refused:
+        await siblings.change({"log_info": False})
+    assert refused.value.fault is Fault.UNAVAILABLE
+    assert family.workers[2].log.read() == family.workers[1].log.read()
+    assert repr(siblings) == "<Siblings of worker 2>"

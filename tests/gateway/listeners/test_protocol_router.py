@@ -1,0 +1,43 @@
+"""One listener, two protocols."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.listeners.oip.grpc.application import RpcApplication
+from gateway.listeners.oip.rest.application import RestApplication
+from gateway.listeners.protocol_router import Joined
+from tests.fakes.exchange import Wire
+from tests.fakes.front import EchoService, fake_front
+
+
+def joined() -> Joined:
+    front = fake_front(EchoService())
+    return Joined(RestApplication(front), RpcApplication(front))
+
+
+@pytest.mark.parametrize(
+    ("content_type", "status", "is_rpc"),
+    [("application/grpc", 200, True), ("application/grpc-web", 415, False), ("text/plain", 404, False)],
+)
+async def test_content_type_chooses(content_type, status, is_rpc):
+    """Calls of gRPC are told apart by their content type."""
+    reply = await Wire(joined(), is_http2=True).ask("POST", "/x", b"", {"Content-Type": content_type})
+
+    assert reply.status == status
+    assert ("grpc-status" in reply.trailers) is is_rpc
+
+
+async def test_rest_needs_no_content_type():
+    """Most REST clients say none."""
+    assert (await Wire(joined()).ask("GET", "/v2")).status == 200
+
+
+def test_refusals():
+    """A refusal is rendered in the terms of the one that it is for; REST's when nobody knows."""
+    both = joined()
+    head = Wire(both, is_http2=True).head("POST", "/x", {"content-type": "application/grpc"})
+
+    assert both.refuse(None, 400, "bad").status == 400
+    assert both.refuse(head, 413, "large").trailers[0] == (b"grpc-status", b"3")
+    assert "RpcApplication" in repr(both)
