@@ -21,9 +21,9 @@ from typing import Final
 
 import numpy as np
 
+from edge_models.executors import Executors
 from edge_models.joining import Feed, Outcome, Run, Spent, batch_length, failed, run_batch
 from edge_models.settings import BatchingSettings
-from edge_models.workers import Places
 from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.telemetry import BatchRan, QueueChanged, Telemetry
@@ -67,7 +67,7 @@ class Batcher:
         self,
         model: str,
         run: Run,
-        workers: Places,
+        workers: Executors,
         *,
         settings: BatchingSettings,
         clock: Clock,

@@ -10,11 +10,11 @@ from typing import Final
 
 from edge_models.batching import Batcher
 from edge_models.errors import ModelError
+from edge_models.executors import Executors, LoopExecutor, ThreadExecutor
 from edge_models.joining import Feed
 from edge_models.registry import Model, Registry
 from edge_models.settings import BatchingSettings
 from edge_models.signature import Signature
-from edge_models.workers import Places, Turns, Workers
 from gateway.core.catalog import unknown_model
 from gateway.core.clock import Clock
 from gateway.core.request import CENTRAL, Provenance, Request, Response
@@ -66,7 +66,7 @@ class Predictor:
     def __init__(
         self,
         registry: Registry,
-        workers: Workers,
+        workers: ThreadExecutor,
         *,
         batching: Mapping[str, BatchingSettings],
         region: str,
@@ -153,7 +153,7 @@ class Predictor:
         joined = None
         if settings.inline_join and joinable:
             at_once = BatchingSettings(max_batch_size=inline_max_rows, max_queue_size=settings.max_queue_size)
-            joined = self._batcher(model, Turns(), at_once)
+            joined = self._batcher(model, LoopExecutor(), at_once)
         return Lane(
             model=model,
             signature=Signature(model.spec, max_rows=settings.max_batch_size if joinable else None),
@@ -168,7 +168,7 @@ class Predictor:
             ),
         )
 
-    def _batcher(self, model: Model, places: Places, settings: BatchingSettings) -> Batcher:
+    def _batcher(self, model: Model, places: Executors, settings: BatchingSettings) -> Batcher:
         return Batcher(
             model.name,
             model.session.run,

@@ -33,7 +33,7 @@ _LOGGING: Final = msgspec.json.Decoder(dict[str, object])
 _TRACING: Final = msgspec.json.Decoder(dict[str, list[str] | str | int | None])
 
 
-class Told(msgspec.Struct):
+class RemoteError(msgspec.Struct):
     """What went wrong, so that another process of this gateway can raise it again."""
 
     error: str
@@ -44,7 +44,7 @@ class Told(msgspec.Struct):
         return GatewayError(self.fault, self.error)
 
 
-def order_routes(
+def management_routes(
     loader: Loader,
     log: Log,
     tracing: Tracing,
@@ -116,7 +116,7 @@ def _read(decoder: msgspec.json.Decoder[Message], body: bytes, nothing: Message)
 
 def _told(error: GatewayError) -> web.Response:
     return web.Response(
-        body=msgspec.json.encode(Told(error.message, error.fault)),
+        body=msgspec.json.encode(RemoteError(error.message, error.fault)),
         status=STATUSES[error.fault].http,
         content_type="application/json",
     )

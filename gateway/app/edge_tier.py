@@ -15,13 +15,13 @@ import onnxruntime
 
 from edge_models.certificate import Certificate, load_certificate, mismatch
 from edge_models.certify import DEFER_ALL
+from edge_models.executors import ThreadExecutor
 from edge_models.inputs import Seen, are_of
 from edge_models.isa import instruction_set_class
 from edge_models.licence import Artefacts, Licence
 from edge_models.predictor import Predictor
 from edge_models.registry import Model, Registry
 from edge_models.settings import ModelsSettings
-from edge_models.workers import Workers
 from gateway.app.stacks import EdgeTier
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
@@ -87,7 +87,7 @@ class Models:
         registry = Registry.load(settings)
         predictor = Predictor(
             registry,
-            Workers(settings.threads),
+            ThreadExecutor(settings.threads),
             batching=settings.batching,
             region=region,
             origin=origin,

@@ -21,7 +21,7 @@ from cache.levels.memory import MemoryLevel
 from cache.levels.redis import RedisLevel
 from edge_models.errors import ModelError
 from edge_models.repository import ModelRepository
-from gateway.admin.management_routes import order_routes
+from gateway.admin.management_routes import management_routes
 from gateway.app.catalogs import EdgeCatalog
 from gateway.app.edge_tier import Models
 from gateway.app.endpoints import Endpoints
@@ -29,10 +29,10 @@ from gateway.app.errors import StartError
 from gateway.app.generation import Builder, PolicyGeneration
 from gateway.app.observe import Observed
 from gateway.app.policies import Policies
-from gateway.app.servers import Listening
+from gateway.app.servers import Servers
 from gateway.app.stacks import Levels, Parts, central_service, door
 from gateway.app.workers.inheritance import Inheritance
-from gateway.app.workers.member import Siblings
+from gateway.app.workers.member import Member
 from gateway.app.workers.messages import count_routes
 from gateway.config.settings import Settings
 from gateway.core.catalog import Catalog
@@ -42,7 +42,7 @@ from gateway.core.repository import IndexEntry
 from gateway.core.request import CENTRAL, EDGE
 from gateway.core.service import Generation
 from gateway.core.telemetry import BreakerAppeared
-from gateway.listeners.oip.data_plane import Front
+from gateway.listeners.oip.data_plane import DataPlane
 from gateway.listeners.oip.extensions import Extensions, NoRepository
 from gateway.telemetry.log_settings import LogSettings
 from gateway.telemetry.prometheus import Prometheus
@@ -88,7 +88,7 @@ class GatewayProcess:
         )
         self.drain = Drain()
         self.seats = Seats(settings.resilience.admission.max_requests)
-        self.listening = Listening(settings.listen, self.clock, inheritance)
+        self.listening = Servers(settings.listen, self.clock, inheritance)
         self._repository: ModelRepository | None = None
         self._tracing = TraceSettings()
         self.generation: Callable[[], Generation]
@@ -299,7 +299,7 @@ class GatewayProcess:
         return levels
 
     async def _listen(self, lifetimes: AsyncExitStack, catalog: Catalog) -> None:
-        front = Front(
+        front = DataPlane(
             region=self.settings.region,
             generation=self.generation,
             catalog=catalog,
@@ -341,11 +341,11 @@ class GatewayProcess:
         async def index() -> Sequence[IndexEntry]:
             return repository.index()
 
-        orders, inherited = order_routes(repository, log, self._tracing, index=index), self._inheritance
+        orders, inherited = management_routes(repository, log, self._tracing, index=index), self._inheritance
         if inherited is None:
             await open_admin(more=orders)
             return extensions
-        siblings = Siblings(
+        siblings = Member(
             Path(inherited.parent),
             inherited.serial,
             statistics=self.statistics,

@@ -17,18 +17,18 @@ from gateway.config.settings import ListenSettings, host_and_port
 from gateway.core.clock import Clock
 from gateway.http.server.listener import WireListener
 from gateway.http.server.tls import Tls, TlsError
-from gateway.listeners.oip.data_plane import Front
+from gateway.listeners.oip.data_plane import DataPlane
 from gateway.listeners.oip.extensions import Extensions
-from gateway.listeners.oip.grpc.application import RpcApplication
+from gateway.listeners.oip.grpc.application import GrpcApplication
 from gateway.listeners.oip.rest.application import RestApplication
-from gateway.listeners.protocol_router import Joined
+from gateway.listeners.protocol_router import ProtocolRouter
 
 _LOG: Final = logging.getLogger("edgeway")
 
 Report = Callable[[], Awaitable[Mapping[str, Any]]]
 
 
-class Listening:
+class Servers:
     """What a process listens on. ``http`` and ``grpc`` are two ports of one kind: each speaks everything."""
 
     def __init__(
@@ -41,9 +41,9 @@ class Listening:
         self.admin: AdminListener | None = None
 
     def __repr__(self) -> str:
-        return f"<Listening {self.addresses() or 'on nothing'}>"
+        return f"<Servers {self.addresses() or 'on nothing'}>"
 
-    async def open(self, lifetimes: AsyncExitStack, front: Front, extensions: Extensions) -> None:
+    async def open(self, lifetimes: AsyncExitStack, front: DataPlane, extensions: Extensions) -> None:
         """Listen.
 
         Raises:
@@ -55,7 +55,7 @@ class Listening:
                 self._tls = Tls(settings.tls)
             except TlsError as error:
                 raise StartError(f"listen.tls: {error}") from None
-        application = Joined(RestApplication(front, extensions), RpcApplication(front, extensions))
+        application = ProtocolRouter(RestApplication(front, extensions), GrpcApplication(front, extensions))
         for name in ("http", "grpc"):
             address = getattr(settings, name)
             if address is None:

@@ -27,7 +27,7 @@ from gateway.core.clock import Clock
 from gateway.core.request import Caller
 from gateway.core.service import Filter, Service, stack
 from gateway.core.telemetry import Telemetry
-from gateway.telemetry.provenance import Tell
+from gateway.telemetry.provenance import ProvenanceParameters
 from resilience.admission import Admission, Seats
 from resilience.budget import RetryBudget
 from resilience.deadline import Deadline
@@ -90,7 +90,7 @@ def door(parts: Parts, policy: Policy | None, service: Service) -> Service:
     check = identify(policy) if policy else _everybody
     return stack(
         # Outside of everything that counts, keys or computes: what it adds is for the client's eyes only.
-        Tell(parts.region, policy.generation if policy else 0),
+        ProvenanceParameters(parts.region, policy.generation if policy else 0),
         # Trace is outermost of what works: everything below is inside the span. Measure stands above
         # Deadline and Admission, so that timeouts and refusals count.
         *parts.observed.outermost(),

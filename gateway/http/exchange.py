@@ -99,18 +99,18 @@ PendingAnswer = Coroutine[Any, Any, Answer]
 """An answer that has to be waited for."""
 
 
-class Intake(msgspec.Struct, frozen=True):
+class BodyPolicy(msgspec.Struct, frozen=True):
     """How an application takes a body: at most ``max_bytes`` of it; whole, or as a stream as it comes."""
 
     max_bytes: int
     is_stream: bool = False
 
 
-class Leaving(Exception):  # noqa: N818 - it is no error, but the end of a conversation
+class ConnectionClosing(Exception):  # noqa: N818 - it is no error, but the end of a conversation
     """The connection ends: what comes from here on is not answered any more."""
 
 
-class Incoming(AsyncIterator[Buffer]):
+class RequestBody(AsyncIterator[Buffer]):
     """A body that is read while it comes, part by part.
 
     Only its reader knows where its messages end, and tells what depends on that. The iteration ends with the
@@ -141,11 +141,11 @@ class TooMuch(Exception):  # noqa: N818 - it is a fact about a body, answered in
 class Application(Protocol):
     """Answers requests."""
 
-    def open(self, head: Head) -> Intake | Answer:
+    def open(self, head: Head) -> BodyPolicy | Answer:
         """Say how the body is taken, or refuse with an answer; must not wait and must not raise."""
         ...
 
-    def answer(self, head: Head, body: Buffer | Incoming) -> Answer | PendingAnswer:
+    def answer(self, head: Head, body: Buffer | RequestBody) -> Answer | PendingAnswer:
         """Answer a request whose body is there (``bytes``), or coming (a stream, when the intake says so).
 
         A coroutine is cancelled when the client leaves or resets its stream. Nothing is raised but

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.core.tensor import Buffer
-from gateway.http.exchange import Answer, Application, Head, Incoming, Intake, PendingAnswer
+from gateway.http.exchange import Answer, Application, BodyPolicy, Head, PendingAnswer, RequestBody
 
 _GRPC: Final = "application/grpc"
 _CHOSEN: Final = "joined"
 
 
-class Joined:
+class ProtocolRouter:
     """Chooses by the request's content type. What never became a request is refused by ``rest``."""
 
     def __init__(self, rest: Application, rpc: Application) -> None:
@@ -19,13 +19,13 @@ class Joined:
         self._rpc = rpc
 
     def __repr__(self) -> str:
-        return f"<Joined {self._rest!r} {self._rpc!r}>"
+        return f"<ProtocolRouter {self._rest!r} {self._rpc!r}>"
 
-    def open(self, head: Head) -> Intake | Answer:
+    def open(self, head: Head) -> BodyPolicy | Answer:
         """Ask the one that it is for."""
         return self._choose(head).open(head)
 
-    def answer(self, head: Head, body: Buffer | Incoming) -> Answer | PendingAnswer:
+    def answer(self, head: Head, body: Buffer | RequestBody) -> Answer | PendingAnswer:
         """Let the one answer that it is for."""
         return self._choose(head).answer(head, body)
 
@@ -41,4 +41,4 @@ class Joined:
         return chosen
 
 
-_: type[Application] = Joined
+_: type[Application] = ProtocolRouter

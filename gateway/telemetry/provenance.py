@@ -17,7 +17,7 @@ from gateway.core.service import FastPath, Filter, Pending, Service, fast_path
 ASKED: Final = "edgeway_provenance"
 
 
-class Tell:
+class ProvenanceParameters:
     """Adds to an answer, when asked to, what the headers say of it.
 
     The wish goes no further than this filter: it changes nothing about what is computed or cached.
@@ -53,4 +53,4 @@ class Tell:
         return replace(response, parameters={**response.parameters, **told})
 
 
-_: type[Filter] = Tell
+_: type[Filter] = ProvenanceParameters

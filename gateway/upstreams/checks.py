@@ -11,7 +11,7 @@ from gateway.core.tensor import Buffer
 from gateway.core.verdict import Verdict
 from gateway.http.client.addresses import Addresses
 from gateway.http.client.dialer import Dialer
-from gateway.http.client.http2_connection import Http2Connection, Owner
+from gateway.http.client.http2_connection import Http2ClientConnection, Owner
 from gateway.http.client.shortage import lack
 from gateway.upstreams.failures import reason_of
 from gateway.upstreams.settings import ConnectSettings
@@ -27,13 +27,13 @@ _NOT_READY: Final = frozenset({400, 408})
 class Nobody:
     """The owner of a connection that is used once."""
 
-    def freed(self, connection: Http2Connection) -> None:
+    def freed(self, connection: Http2ClientConnection) -> None:
         """Take no note."""
 
-    def retired(self, connection: Http2Connection) -> None:
+    def retired(self, connection: Http2ClientConnection) -> None:
         """Take no note."""
 
-    def ended(self, connection: Http2Connection) -> None:
+    def ended(self, connection: Http2ClientConnection) -> None:
         """Take no note."""
 
 

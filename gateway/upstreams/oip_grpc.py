@@ -19,7 +19,7 @@ from gateway.core.verdict import Verdict
 from gateway.http.client.backoff import Backoff
 from gateway.http.client.dialer import UnreachableError
 from gateway.http.client.http2_connection import (
-    Http2Connection,
+    Http2ClientConnection,
     LateError,
     Limits,
     LostError,
@@ -221,7 +221,7 @@ class GrpcUpstream:
         if self._pool is not None:
             await self._pool.refresh()
 
-    async def _check(self, connection: Http2Connection) -> Verdict:
+    async def _check(self, connection: Http2ClientConnection) -> Verdict:
         for method, kind, reads in _CHECKS:
             headers_ = getattr(self, method)
             _, answer = connection.send([*headers_], grpc_call.frame(b""), math.inf)
@@ -240,8 +240,8 @@ class GrpcUpstream:
         # It answers, and knows neither way of asking.
         return Verdict()
 
-    def _lone(self) -> Http2Connection:
-        return Http2Connection(self._client(), self._limits, Nobody())
+    def _lone(self) -> Http2ClientConnection:
+        return Http2ClientConnection(self._client(), self._limits, Nobody())
 
     async def _call(
         self,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import unquote
 
-from gateway.http.framing.http2_client import Answer
+from gateway.http.framing.http2_client import Http2Response
 
 FRAME_BYTES: Final = 5
 MAX_MESSAGE_BYTES: Final = (1 << 32) - 1
@@ -101,7 +101,7 @@ def code_of_reset(code: int) -> int:
     return _OF_RESET.get(code, INTERNAL)
 
 
-def read_answer(answer: Answer) -> tuple[bytes, dict[str, str]]:
+def read_answer(answer: Http2Response) -> tuple[bytes, dict[str, str]]:
     """Return the message and the trailing metadata.
 
     Raises:

@@ -22,15 +22,15 @@ from gateway.core.tensor import Buffer
 from gateway.core.verdict import Verdict
 from gateway.http.client.backoff import Backoff
 from gateway.http.client.dialer import UnreachableError
-from gateway.http.client.http1_connection import ConnectionLostError, Http1Connection
+from gateway.http.client.http1_connection import ConnectionLostError, Http1ClientConnection
 from gateway.http.client.http1_pool import Http1Pool
 from gateway.http.client.tls import trusting_context
 from gateway.http.framing.http1_client import (
-    AnswerReader,
     AnswerTooLargeError,
     FramingError,
     HeadTooLargeError,
     RequestHead,
+    ResponseReader,
 )
 from gateway.upstreams.address_checks import check_all
 from gateway.upstreams.checks import dialer_of, is_ready, lost, unreadable
@@ -51,7 +51,7 @@ from gateway.wire.trust import regions_value
 _log = logging.getLogger(__name__)
 
 Headers = Mapping[str, str]
-Answer = tuple[int, Headers, bytes]
+Http1Response = tuple[int, Headers, bytes]
 
 _MAX_SAID: Final = 128
 _PATHS_KEPT: Final = 256
@@ -197,9 +197,11 @@ class HttpUpstream:
 
     async def _check_at(self, address: str) -> Verdict:
         head = self._head.encode("GET", f"{self._prefix}/v2/health/ready", {}, None)
-        reader = AnswerReader(max_head_bytes=self._settings.max_head_bytes, max_body_bytes=_CHECK_BYTES)
+        reader = ResponseReader(max_head_bytes=self._settings.max_head_bytes, max_body_bytes=_CHECK_BYTES)
         try:
-            connection = await self._dialer.reach(address, lambda: Http1Connection(reader, _ignore, _ignore))
+            connection = await self._dialer.reach(
+                address, lambda: Http1ClientConnection(reader, _ignore, _ignore)
+            )
             try:
                 answer = await connection.send("GET", head, (), 0)
             finally:
@@ -237,7 +239,7 @@ class HttpUpstream:
         if self.has_learned:
             await self.learn()
 
-    async def _ask(self, path: str) -> Answer:
+    async def _ask(self, path: str) -> Http1Response:
         try:
             await in_task()
             async with asyncio.timeout(self._settings.metadata_timeout_s):
@@ -250,7 +252,7 @@ class HttpUpstream:
             return self._failures.closed()
         return self._failures.lost(error.__cause__ if isinstance(error, UnreachableError) else error)
 
-    async def _send(self, verb: str, path: str, body: Sequence[Buffer], said: Headers) -> Answer:
+    async def _send(self, verb: str, path: str, body: Sequence[Buffer], said: Headers) -> Http1Response:
         if self._closed:
             raise self._failures.closed()
         size = sum(map(len, body))
@@ -334,7 +336,7 @@ class HttpUpstream:
         return origin or Provenance(CENTRAL, region=self._region)
 
 
-def _ignore(_connection: Http1Connection) -> None: ...
+def _ignore(_connection: Http1ClientConnection) -> None: ...
 
 
 def _retry_after(told: Headers) -> float | None:

@@ -38,7 +38,7 @@ class Claims(msgspec.Struct):
     regions: str = ""
 
 
-class Arrival(msgspec.Struct, frozen=True):
+class TrustedClaims(msgspec.Struct, frozen=True):
     """What of it is believed: the caller, the gateways passed, the regions that are still allowed."""
 
     caller: Caller
@@ -67,7 +67,7 @@ class Trust:
     def __repr__(self) -> str:
         return f"<Trust {self._addresses!r}, gateways {self._gateways!r}>"
 
-    def arrive(self, peer: str, claims: Claims) -> Arrival:
+    def check(self, peer: str, claims: Claims) -> TrustedClaims:
         """Return what is believed of ``claims`` made by ``peer``, the address of its socket.
 
         Raises:
@@ -82,10 +82,10 @@ class Trust:
             is_gateway,
         )
         if not claims.hops and not claims.regions:
-            return Arrival(caller)
+            return TrustedClaims(caller)
         if not is_gateway and not self._forwards_from_all:
             raise GatewayError(Fault.FORBIDDEN, _REFUSAL)
-        return Arrival(caller, _hops(claims.hops), _regions(claims.regions))
+        return TrustedClaims(caller, _hops(claims.hops), _regions(claims.regions))
 
 
 def regions_value(regions: frozenset[str]) -> str:

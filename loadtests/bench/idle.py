@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
-from gateway.http.framing.http2_client import Answer, Http2Client
+from gateway.http.framing.http2_client import Http2Client, Http2Response
 from loadtests.bench import world
 
 _READ: Final = 1 << 16
@@ -82,7 +82,7 @@ def _ask_http2(connection: socket.socket, fields: Sequence[tuple[bytes, bytes]],
         while said := client.output(_READ):
             connection.sendall(said)
         for _, outcome in client.feed(_some(connection)):
-            if not isinstance(outcome, Answer) or outcome.status != 200:
+            if not isinstance(outcome, Http2Response) or outcome.status != 200:
                 raise RuntimeError(f"not answered: {outcome}")
             # What is left to say, such as that its SETTINGS were read.
             connection.sendall(client.output(_READ))

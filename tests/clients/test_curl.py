@@ -12,7 +12,7 @@ import zlib
 
 import pytest
 
-from tests.fakes.front import EchoService
+from tests.fakes.data_plane import EchoService
 from tests.fakes.http import INFER, SMALL, serving
 
 pytestmark = pytest.mark.skipif(not shutil.which("curl"), reason="no curl here")

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.wire.proto import messages
 from tests.clients.installed import ClientMissing, python_with
-from tests.fakes.front import EchoService
+from tests.fakes.data_plane import EchoService
 from tests.fakes.http import serving
 
 TOOL = "reflection"

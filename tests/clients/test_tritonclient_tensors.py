@@ -18,7 +18,7 @@ import tritonclient.http.aio as http_aio
 from tritonclient.utils import InferenceServerException
 
 from gateway.wire.proto import messages
-from tests.fakes.front import EchoService
+from tests.fakes.data_plane import EchoService
 from tests.fakes.http import serving
 from tests.fakes.service import HANG, ScriptedService
 

@@ -13,9 +13,9 @@ from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Provenance
 from gateway.core.tensor import Tensor
 from gateway.listeners.oip.extensions import Extensions, ProtocolSettings
-from gateway.listeners.oip.grpc.application import RpcApplication
+from gateway.listeners.oip.grpc.application import GrpcApplication
 from gateway.listeners.oip.rest.application import RestApplication
-from gateway.listeners.protocol_router import Joined
+from gateway.listeners.protocol_router import ProtocolRouter
 from gateway.wire.faults import STATUSES
 from gateway.wire.grpc_framing import frame
 from gateway.wire.oip import json as oip_json
@@ -23,8 +23,8 @@ from gateway.wire.oip import proto as oip_proto
 from gateway.wire.oip.paths import model_path
 from gateway.wire.proto import messages
 from tests.contract.test_listeners import REFUSED_BY_THE_LISTENER, REFUSED_BY_THE_SERVICE, tensor
+from tests.fakes.data_plane import EchoService, fake_data_plane
 from tests.fakes.exchange import Wire
-from tests.fakes.front import EchoService, fake_front
 from tests.fakes.service import ScriptedService, request
 
 CENTRAL = Provenance("central")
@@ -32,8 +32,10 @@ GRPC = {"content-type": "application/grpc"}
 
 
 def wire(service: Any = None, extensions: Extensions | None = None) -> Wire:
-    front = fake_front(service or EchoService())
-    return Wire(Joined(RestApplication(front, extensions), RpcApplication(front, extensions)), is_http2=True)
+    front = fake_data_plane(service or EchoService())
+    return Wire(
+        ProtocolRouter(RestApplication(front, extensions), GrpcApplication(front, extensions)), is_http2=True
+    )
 
 
 async def rest(on: Wire, sent, said=()) -> Any:

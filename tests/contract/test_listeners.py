@@ -24,7 +24,7 @@ from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Provenance, Request, Response
 from gateway.core.service import Service
 from gateway.core.tensor import Tensor
-from gateway.listeners.oip.data_plane import Front
+from gateway.listeners.oip.data_plane import DataPlane
 from gateway.wire import headers
 from gateway.wire.faults import STATUSES
 from gateway.wire.oip import json as oip_json
@@ -32,7 +32,7 @@ from gateway.wire.oip import metadata as oip_metadata
 from gateway.wire.oip import proto as oip_proto
 from gateway.wire.oip.paths import model_path
 from gateway.wire.proto import messages
-from tests.fakes.front import DIGITS, EchoService, FakeCatalog, fake_front
+from tests.fakes.data_plane import DIGITS, EchoService, FakeCatalog, fake_data_plane
 from tests.fakes.listener import listener_of
 from tests.fakes.service import ScriptedService, request
 
@@ -152,7 +152,7 @@ def _of_edgeway(told: Any) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def both(front: Front) -> AsyncIterator[tuple[HttpWire, GrpcWire]]:
+async def both(front: DataPlane) -> AsyncIterator[tuple[HttpWire, GrpcWire]]:
     http, over_grpc = listener_of(front), listener_of(front)
     await http.start("127.0.0.1", 0)
     await over_grpc.start("127.0.0.1", 0)
@@ -170,7 +170,7 @@ async def both(front: Front) -> AsyncIterator[tuple[HttpWire, GrpcWire]]:
 async def over_both(
     service: Service, sent: Request, said: dict[str, str] | None = None
 ) -> tuple[Outcome, Outcome]:
-    async with both(fake_front(service)) as (http, over_grpc):
+    async with both(fake_data_plane(service)) as (http, over_grpc):
         return await http.infer(sent, said or {}), await over_grpc.infer(sent, said or {})
 
 
@@ -298,7 +298,7 @@ async def test_deadline_of_the_request_arrives():
 async def test_listed_elements_mean_the_same(datatype, shape, values):
     """JSON's lists and protobuf's typed contents become the same tensor."""
     service = EchoService()
-    async with both(fake_front(service)) as (http, over_grpc):
+    async with both(fake_data_plane(service)) as (http, over_grpc):
         first = await http.infer_listed(datatype, shape, values)
         second = await over_grpc.infer_listed(datatype, shape, values)
 
@@ -311,7 +311,7 @@ async def test_listed_elements_mean_the_same(datatype, shape, values):
 )
 async def test_listed_elements_are_refused_in_the_same_words(datatype, shape, values):
     """Elements out of range, too few, or of an impossible shape get one message."""
-    async with both(fake_front(EchoService())) as (http, over_grpc):
+    async with both(fake_data_plane(EchoService())) as (http, over_grpc):
         first = await http.infer_listed(datatype, shape, values)
         second = await over_grpc.infer_listed(datatype, shape, values)
 
@@ -322,7 +322,7 @@ async def test_listed_elements_are_refused_in_the_same_words(datatype, shape, va
 async def test_metadata_means_the_same():
     """Server, model and readiness are told alike; an unknown model is not ready over both."""
     catalog = FakeCatalog(DIGITS, unready=frozenset({"digits"}))
-    async with both(fake_front(EchoService(), catalog=catalog)) as (http, over_grpc):
+    async with both(fake_data_plane(EchoService(), catalog=catalog)) as (http, over_grpc):
         assert await http.server() == await over_grpc.server()
         for model in ("digits", "unknown"):
             assert await http.describe(model) == await over_grpc.describe(model)

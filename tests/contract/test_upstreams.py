@@ -16,7 +16,7 @@ import pytest
 from gateway.core.errors import Fault, GatewayError, Why
 from gateway.core.request import Caller, Provenance
 from gateway.core.tensor import Tensor
-from tests.fakes.front import DIGITS, EchoService, FakeCatalog
+from tests.fakes.data_plane import DIGITS, EchoService, FakeCatalog
 from tests.fakes.redis_server import free_port
 from tests.fakes.service import HANG, ScriptedService, answer, request
 from tests.fakes.upstreams import before, fails, flags, grpc_upstream_to, http_upstream_to, until

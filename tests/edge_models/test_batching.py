@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from edge_models.batching import Batcher
+from edge_models.executors import ThreadExecutor
 from edge_models.settings import BatchingSettings
-from edge_models.workers import Workers
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.telemetry import BatchRan, Event, QueueChanged
@@ -67,7 +67,7 @@ async def let_go(held: Held) -> None:
 async def test_a_lone_request_runs_at_once():
     """Without a delay, an idle model never makes a request wait."""
     run, telemetry = Doubler(), RecordingTelemetry()
-    subject = batcher(run, Workers(1, executor=Instant()), telemetry)
+    subject = batcher(run, ThreadExecutor(1, executor=Instant()), telemetry)
 
     (answer,) = await subject(feed(1), 1)
 
@@ -82,7 +82,7 @@ async def test_a_lone_request_runs_at_once():
 async def test_what_piles_up_while_the_threads_are_busy_shares_a_run():
     """With delay 0, company comes from waiting for a thread and from nothing else."""
     run, held, telemetry = Doubler(), Held(), RecordingTelemetry()
-    subject = batcher(run, Workers(1, executor=held), telemetry)
+    subject = batcher(run, ThreadExecutor(1, executor=held), telemetry)
 
     tasks = await start(subject, *(feed(value) for value in range(4)))
     assert repr(subject) == "<Batcher digits 3 queued, 1 running>"
@@ -98,7 +98,7 @@ async def test_what_piles_up_while_the_threads_are_busy_shares_a_run():
 async def test_two_threads_run_two_batches():
     """A free thread never waits while a batch is due."""
     run, held = Doubler(), Held()
-    subject = batcher(run, Workers(2, executor=held))
+    subject = batcher(run, ThreadExecutor(2, executor=held))
 
     tasks = await start(subject, feed(1), feed(2), feed(3))
 
@@ -112,7 +112,9 @@ async def test_two_threads_run_two_batches():
 async def test_the_oldest_request_waits_no_longer_than_the_delay():
     """The delay counts from the first arrival, not from the last."""
     run, telemetry = Doubler(), RecordingTelemetry()
-    subject = batcher(run, Workers(1, executor=Instant()), telemetry, max_queue_delay_microseconds=5000)
+    subject = batcher(
+        run, ThreadExecutor(1, executor=Instant()), telemetry, max_queue_delay_microseconds=5000
+    )
 
     tasks = await start(subject, feed(1))
     await asyncio.sleep(0.004)
@@ -130,7 +132,7 @@ async def test_a_preferred_size_does_not_wait():
     run = Doubler()
     subject = batcher(
         run,
-        Workers(1, executor=Instant()),
+        ThreadExecutor(1, executor=Instant()),
         preferred_batch_size=(2, 4),
         max_batch_size=8,
         max_queue_delay_microseconds=5000,
@@ -152,7 +154,7 @@ async def test_a_full_batch_does_not_wait():
     """At max_batch_size there is nothing to wait for; what does not fit runs next, in order."""
     run = Doubler()
     subject = batcher(
-        run, Workers(1, executor=Instant()), max_batch_size=4, max_queue_delay_microseconds=5000
+        run, ThreadExecutor(1, executor=Instant()), max_batch_size=4, max_queue_delay_microseconds=5000
     )
 
     tasks = await start(subject, feed(1, 3), feed(2, 2), feed(3, 2))
@@ -166,7 +168,7 @@ async def test_a_full_batch_does_not_wait():
 async def test_unlike_requests_are_never_joined_and_keep_their_order():
     """Another row shape ends the batch; requests behind it do not overtake."""
     run, held = Doubler(), Held()
-    subject = batcher(run, Workers(1, executor=held))
+    subject = batcher(run, ThreadExecutor(1, executor=held))
 
     tasks = await start(subject, feed(0), feed(1), feed(2, width=3), feed(3))
     for _ in range(4):
@@ -180,7 +182,9 @@ async def test_unlike_requests_are_never_joined_and_keep_their_order():
 async def test_a_model_that_cannot_be_joined_runs_one_request_at_a_time():
     """Its delay is of no use to anybody, so there is none."""
     run, held = Doubler(), Held()
-    subject = batcher(run, Workers(1, executor=held), joinable=False, max_queue_delay_microseconds=5000)
+    subject = batcher(
+        run, ThreadExecutor(1, executor=held), joinable=False, max_queue_delay_microseconds=5000
+    )
 
     tasks = [asyncio.create_task(subject(feed(value, rows=2), 1)) for value in (1, 2)]
     await asyncio.sleep(0)
@@ -195,7 +199,7 @@ async def test_a_model_that_cannot_be_joined_runs_one_request_at_a_time():
 async def test_one_of_four_leaves_the_queue():
     """A waiter that leaves takes its request along; the other three get their answers."""
     run, held, telemetry = Doubler(), Held(), RecordingTelemetry()
-    subject = batcher(run, Workers(1, executor=held), telemetry)
+    subject = batcher(run, ThreadExecutor(1, executor=held), telemetry)
     (busy,) = await start(subject, feed(0))
     tasks = await start(subject, *(feed(value) for value in range(1, 5)))
 
@@ -216,7 +220,7 @@ async def test_one_of_four_leaves_the_queue():
 async def test_one_of_four_leaves_a_running_batch():
     """A waiter that leaves during the run loses its rows and nobody else's."""
     run, held = Doubler(), Held()
-    subject = batcher(run, Workers(1, executor=held))
+    subject = batcher(run, ThreadExecutor(1, executor=held))
     await start(subject, feed(0))
     tasks = await start(subject, *(feed(value) for value in range(1, 5)))
     await let_go(held)
@@ -235,7 +239,7 @@ async def test_waiters_that_leave_as_the_batch_is_made_are_not_in_it():
     """Cancelled, but not yet awake to say so, with a deadline passed or not: they are skipped."""
     leaves: list[asyncio.Task[Any]] = []
 
-    class Leaving(RecordingTelemetry):
+    class ConnectionClosing(RecordingTelemetry):
         """Cancels as one batch has ended, just before the next is made."""
 
         def emit(self, event: Event) -> None:
@@ -245,7 +249,7 @@ async def test_waiters_that_leave_as_the_batch_is_made_are_not_in_it():
                     task.cancel()
 
     run, held = Doubler(), Held()
-    subject = batcher(run, Workers(1, executor=held), Leaving())
+    subject = batcher(run, ThreadExecutor(1, executor=held), ConnectionClosing())
     await start(subject, feed(0))
     leaves += await start(subject, feed(1), deadline=1000.5) + await start(subject, feed(2))
     (stays,) = await start(subject, feed(3))
@@ -262,7 +266,7 @@ async def test_waiters_that_leave_as_the_batch_is_made_are_not_in_it():
 async def test_the_first_of_the_queue_leaves_while_its_delay_runs():
     """The next in line has its own full delay; when all have left, no timer is left behind."""
     run, loop = Doubler(), asyncio.get_running_loop()
-    subject = batcher(run, Workers(1, executor=Instant()), max_queue_delay_microseconds=5000)
+    subject = batcher(run, ThreadExecutor(1, executor=Instant()), max_queue_delay_microseconds=5000)
     (first,) = await start(subject, feed(1))
     await asyncio.sleep(0.003)
     (second,) = await start(subject, feed(2))
@@ -282,7 +286,7 @@ async def test_the_first_of_the_queue_leaves_while_its_delay_runs():
 async def test_all_leave_before_the_thread_is_there():
     """The thread that was asked for goes back, and serves who comes next."""
     run, held = Doubler(), Held()
-    workers = Workers(1, executor=held)
+    workers = ThreadExecutor(1, executor=held)
     subject, other = batcher(run, workers), batcher(run, workers)
     await start(other, feed(0))
     tasks = await start(subject, feed(1), feed(2))
@@ -291,7 +295,7 @@ async def test_all_leave_before_the_thread_is_there():
         task.cancel()
     await let_go(held)
 
-    assert repr(workers) == "<Workers 0/1 busy, 0 waiting>"
+    assert repr(workers) == "<ThreadExecutor 0/1 busy, 0 waiting>"
     (next_one,) = await start(subject, feed(3))
     await let_go(held)
     assert next_one.result()[0].item() == 6
@@ -301,7 +305,7 @@ async def test_all_leave_before_the_thread_is_there():
 async def test_a_batch_that_shrank_below_its_preferred_size_waits_on():
     """When waiters leave before the thread is there, the rest keeps its delay."""
     run, held = Doubler(), Held()
-    workers = Workers(1, executor=held)
+    workers = ThreadExecutor(1, executor=held)
     other = batcher(run, workers)
     subject = batcher(run, workers, preferred_batch_size=(2,), max_queue_delay_microseconds=5000)
     await start(other, feed(0))
@@ -309,7 +313,7 @@ async def test_a_batch_that_shrank_below_its_preferred_size_waits_on():
 
     leaves.cancel()
     await let_go(held)
-    assert repr(workers) == "<Workers 0/1 busy, 0 waiting>"
+    assert repr(workers) == "<ThreadExecutor 0/1 busy, 0 waiting>"
     await asyncio.sleep(0.006)
     await let_go(held)
 
@@ -320,7 +324,7 @@ async def test_a_batch_that_shrank_below_its_preferred_size_waits_on():
 async def test_one_of_four_is_bad():
     """A joined run that fails is repeated one by one: only the bad request fails."""
     run, held = Doubler(), Held()
-    subject = batcher(run, Workers(1, executor=held))
+    subject = batcher(run, ThreadExecutor(1, executor=held))
     await start(subject, feed(0))
     tasks = await start(subject, feed(1), feed(-1), feed(3), feed(4))
     await let_go(held)
@@ -335,7 +339,7 @@ async def test_one_of_four_is_bad():
 async def test_the_queue_is_bounded():
     """One more than max_queue_size is refused at once, with a time to come back; the others are served."""
     run, held = Doubler(), Held()
-    subject = batcher(run, Workers(1, executor=held), max_queue_size=2)
+    subject = batcher(run, ThreadExecutor(1, executor=held), max_queue_size=2)
     tasks = await start(subject, feed(0), feed(1), feed(2))
 
     with pytest.raises(GatewayError) as caught:
@@ -352,7 +356,7 @@ async def test_the_queue_is_bounded():
 async def test_requests_past_their_deadline_make_room():
     """What nobody waits for any more is dropped before it is run, and before others are refused."""
     run, held = Doubler(), Held()
-    subject = batcher(run, Workers(1, executor=held), max_queue_size=1)
+    subject = batcher(run, ThreadExecutor(1, executor=held), max_queue_size=1)
     await start(subject, feed(0))
     (late,) = await start(subject, feed(1), deadline=1000.5)
     await asyncio.sleep(1)
@@ -370,7 +374,7 @@ async def test_requests_past_their_deadline_make_room():
 async def test_an_expired_request_is_not_run():
     """The thread is there too late: the expired request fails, its neighbours run without it."""
     run = Doubler()
-    subject = batcher(run, Workers(1, executor=Slow(1.0)))
+    subject = batcher(run, ThreadExecutor(1, executor=Slow(1.0)))
     first = await start(subject, feed(0))
     late = await start(subject, feed(1), deadline=1000.5)
     fresh = await start(subject, feed(2), deadline=1003.0)
@@ -387,7 +391,7 @@ async def test_an_expired_request_is_not_run():
 async def test_models_share_the_threads_in_turn():
     """A model with a long queue does not keep another from its turn."""
     held = Held()
-    workers = Workers(1, executor=held)
+    workers = ThreadExecutor(1, executor=held)
     busy_run, other_run = Doubler(), Doubler()
     busy = batcher(busy_run, workers, max_batch_size=1)
     other = batcher(other_run, workers)
@@ -409,7 +413,7 @@ async def test_close_finishes_what_was_accepted():
     """Draining answers everything, does not wait for company, and takes no more."""
     run = Doubler()
     subject = batcher(
-        run, Workers(1, executor=Slow(0.1)), max_batch_size=2, max_queue_delay_microseconds=10_000_000
+        run, ThreadExecutor(1, executor=Slow(0.1)), max_batch_size=2, max_queue_delay_microseconds=10_000_000
     )
     tasks = await start(subject, feed(1), feed(2), feed(3))
 
@@ -429,7 +433,7 @@ async def test_close_finishes_what_was_accepted():
 async def test_close_does_not_wait_for_who_left():
     """The last waiter leaves while the model drains: the drain ends."""
     held = Held()
-    workers = Workers(1, executor=held)
+    workers = ThreadExecutor(1, executor=held)
     other, subject = batcher(Doubler(), workers), batcher(Doubler(), workers)
     await start(other, feed(0))
     (task,) = await start(subject, feed(1))
@@ -440,13 +444,13 @@ async def test_close_does_not_wait_for_who_left():
     await closing
 
     await let_go(held)
-    assert repr(workers) == "<Workers 0/1 busy, 0 waiting>"
+    assert repr(workers) == "<ThreadExecutor 0/1 busy, 0 waiting>"
 
 
 @virtual_time
 async def test_an_idle_queue_closes_at_once():
     """Nothing accepted, nothing to wait for; closing twice is closing once."""
-    subject = batcher(Doubler(), Workers(1, executor=Instant()))
+    subject = batcher(Doubler(), ThreadExecutor(1, executor=Instant()))
 
     await subject.close()
     await subject.close()
@@ -462,7 +466,7 @@ async def test_an_idle_queue_closes_at_once():
 async def test_a_thread_that_dies_fails_its_batch_only():
     """Whatever happens to the executor, every waiter hears of it and the queue goes on."""
     held = Held()
-    subject = batcher(Doubler(), Workers(1, executor=held))
+    subject = batcher(Doubler(), ThreadExecutor(1, executor=held))
     (dropped,) = await start(subject, feed(1))
     (served,) = await start(subject, feed(2))
 
@@ -484,7 +488,7 @@ async def test_real_threads_answer_many_callers_some_of_whom_leave():
         gate.wait(5)
         return run(feed)
 
-    workers = Workers(2)
+    workers = ThreadExecutor(2)
     subject = batcher(slow_first, workers, max_batch_size=16)
     tasks = await start(subject, *(feed(value, rows=1 + value % 3) for value in range(200)))
     for task in tasks[::7]:

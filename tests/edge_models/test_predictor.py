@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge_models.errors import ModelError
+from edge_models.executors import ThreadExecutor
 from edge_models.predictor import Predictor
 from edge_models.registry import Registry
 from edge_models.settings import BatchingSettings, ModelsSettings
-from edge_models.workers import Workers
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Provenance, Request
@@ -49,7 +49,7 @@ def registry(tmp_path_factory) -> Registry:
 def predictor(registry, workers=None, telemetry=None, *, origin="central", **batching: BatchingSettings):
     return Predictor(
         registry,
-        workers or Workers(1),
+        workers or ThreadExecutor(1),
         batching=batching,
         region="eu-west",
         origin=origin,
@@ -179,7 +179,7 @@ async def test_text_travels_through(registry):
 async def held_batch(registry, requests, **batching) -> tuple[list[Any], list[int]]:
     """Answers (or errors) to ``requests`` joined in one batch, and the sizes of all runs but the first."""
     held, telemetry = Held(), RecordingTelemetry()
-    subject = predictor(registry, Workers(1, executor=held), telemetry, **batching)
+    subject = predictor(registry, ThreadExecutor(1, executor=held), telemetry, **batching)
     blocker = asyncio.create_task(subject(request()))
     await asyncio.sleep(0)
     tasks = [asyncio.create_task(subject(each)) for each in requests]
@@ -249,7 +249,7 @@ async def test_small_requests_can_run_on_the_loop(registry):
     """Inline, a small request needs no thread; a larger one still gets its own."""
     held, telemetry = Held(), RecordingTelemetry()
     inline = BatchingSettings(inline_max_rows=2)
-    subject = predictor(registry, Workers(1, executor=held), telemetry, softmax=inline)
+    subject = predictor(registry, ThreadExecutor(1, executor=held), telemetry, softmax=inline)
 
     small = await subject(ask("softmax", image=images(1.0, 2.0)))
     large = asyncio.create_task(subject(ask("softmax", image=images(1.0, 2.0, 3.0))))
@@ -257,7 +257,7 @@ async def test_small_requests_can_run_on_the_loop(registry):
 
     assert small.outputs[0].shape == (2,)
     assert telemetry.of(BatchRan)[0].size == 2
-    assert repr(subject).endswith("on <Workers 1/1 busy, 0 waiting>>")
+    assert repr(subject).endswith("on <ThreadExecutor 1/1 busy, 0 waiting>>")
     held.let_go()
     assert (await large).outputs[0].shape == (3,)
     await subject.close()
@@ -267,7 +267,7 @@ async def test_small_requests_of_one_turn_can_share_a_run_on_the_loop(registry):
     """No thread, one run, at most so many rows; each gets what it would have got alone; a larger one waits."""
     held, telemetry = Held(), RecordingTelemetry()
     joining = BatchingSettings(inline_max_rows=3, inline_join=True)
-    subject = predictor(registry, Workers(1, executor=held), telemetry, softmax=joining)
+    subject = predictor(registry, ThreadExecutor(1, executor=held), telemetry, softmax=joining)
     small = [ask("softmax", image=images(float(value))) for value in range(4)]
 
     large = asyncio.create_task(subject(ask("softmax", image=images(1.0, 2.0, 3.0, 4.0))))
@@ -284,7 +284,7 @@ async def test_small_requests_of_one_turn_can_share_a_run_on_the_loop(registry):
 
 async def test_runs_are_in_a_thread_unless_told_otherwise(registry):
     """By default nothing runs on the loop."""
-    workers = Workers(1)
+    workers = ThreadExecutor(1)
     subject = predictor(registry, workers)
 
     await subject(request())
@@ -302,7 +302,7 @@ def test_rows_of_free_size_never_run_on_the_loop(registry):
 async def test_a_caller_that_leaves_leaves_nothing_behind(registry):
     """Cancelled while queued: the queue is empty again and the others are served."""
     held = Held()
-    subject = predictor(registry, Workers(1, executor=held))
+    subject = predictor(registry, ThreadExecutor(1, executor=held))
     running = asyncio.create_task(subject(request()))
     await asyncio.sleep(0)
     queued = asyncio.create_task(subject(request()))

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from edge_models.errors import ModelError
+from edge_models.executors import ThreadExecutor
 from edge_models.predictor import Predictor
 from edge_models.registry import Registry
 from edge_models.repository import ModelRepository
 from edge_models.settings import BatchingSettings, ModelsSettings
-from edge_models.workers import Workers
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.repository import IndexEntry, ModelSettings
@@ -34,7 +34,7 @@ class Shop:
         self.registry = Registry.load(ModelsSettings(repository=str(folder)))
         self.predictor = Predictor(
             self.registry,
-            Workers(1, executor=executor),
+            ThreadExecutor(1, executor=executor),
             batching=batching or BATCHING,
             region="here",
             origin="central",

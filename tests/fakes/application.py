@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from gateway.core.clock import LoopClock
 from gateway.core.tensor import Buffer
-from gateway.http.exchange import Answer, Fields, Head, Intake
+from gateway.http.exchange import Answer, BodyPolicy, Fields, Head
 from gateway.http.server.listener import WireListener
 from gateway.http.server.settings import TransportSettings
 
@@ -39,11 +39,11 @@ class FakeApplication:
         """Let go whatever waits."""
         self._go.set()
 
-    def open(self, head: Head) -> Intake | Answer:
+    def open(self, head: Head) -> BodyPolicy | Answer:
         self.opened.append(head)
         if head.path == "/refused":
             return Answer(403, JSON, (b'{"error":"refused"}',))
-        return Intake(self.max_bytes, is_stream=head.path.startswith("/stream"))
+        return BodyPolicy(self.max_bytes, is_stream=head.path.startswith("/stream"))
 
     async def answer(self, head: Head, body: Buffer | AsyncIterator[Buffer]) -> Answer:
         self.heads.append(head)

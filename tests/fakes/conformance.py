@@ -51,17 +51,17 @@ class Asked:
 
 
 @dataclass
-class Told:
+class RemoteError:
     """An HTTP answer on its way back; ``status`` 0: the connection is cut instead."""
 
     status: int
     headers: dict[str, str]
     body: bytes
 
-    def but(self, **changes: Any) -> Told:
+    def but(self, **changes: Any) -> RemoteError:
         return replace(self, **changes)
 
-    def with_json(self, change: Callable[[Any], Any]) -> Told:
+    def with_json(self, change: Callable[[Any], Any]) -> RemoteError:
         """Change the body if it is JSON; ``change`` may work in place."""
         try:
             read = json.loads(self.body)
@@ -71,7 +71,7 @@ class Told:
         return self.but(body=json.dumps(read if changed is None else changed).encode())
 
 
-HttpLie = Callable[[Asked, Told], Told]
+HttpLie = Callable[[Asked, RemoteError], RemoteError]
 GrpcLie = Callable[[str, bytes], bytes]
 
 
@@ -200,7 +200,7 @@ async def _http_proxy(stage: Stage) -> AsyncIterator[int]:
                 said = {
                     name: value for name, value in answer.headers.items() if name.lower() not in HOP_BY_HOP
                 }
-                told = stage.http_lie(asked, Told(answer.status, said, await answer.read()))
+                told = stage.http_lie(asked, RemoteError(answer.status, said, await answer.read()))
             if not told.status:
                 assert request.transport is not None
                 request.transport.abort()

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.http.exchange import Answer, Application, Head, Incoming, PendingAnswer
+from gateway.http.exchange import Answer, Application, Head, PendingAnswer, RequestBody
 
 
 @dataclass
@@ -71,14 +71,14 @@ class Wire:
             return await read(self.application.refuse(head, 413, "too large"))
         if intake.is_stream:
             body = in_pieces(body) if isinstance(body, bytes) else body
-            body = body if isinstance(body, Incoming) else Parts(body)
+            body = body if isinstance(body, RequestBody) else Parts(body)
         elif not intake.is_stream and not isinstance(body, bytes):
             body = b"".join([bytes(piece) async for piece in body])
         answer, waited = await stepped(self.application.answer(head, body))
         return await read(answer, waited=waited)
 
 
-class Parts(Incoming):
+class Parts(RequestBody):
     """A body as an application reads it, out of ``parts``; it keeps what its reader says about it."""
 
     def __init__(self, parts: AsyncIterator[bytes]) -> None:

@@ -20,7 +20,7 @@ import msgspec
 from gateway.core.service import Service
 from gateway.http.server.listener import WireListener
 from gateway.http.server.settings import TransportSettings
-from tests.fakes.front import fake_front
+from tests.fakes.data_plane import fake_data_plane
 from tests.fakes.listener import listener_of
 
 
@@ -28,8 +28,8 @@ from tests.fakes.listener import listener_of
 async def serving(
     service: Service, settings: TransportSettings | None = None, **changes: Any
 ) -> AsyncIterator[WireListener]:
-    """A listener before ``service``; ``changes`` are those of ``fake_front``."""
-    listener = listener_of(fake_front(service, **changes), settings)
+    """A listener before ``service``; ``changes`` are those of ``fake_data_plane``."""
+    listener = listener_of(fake_data_plane(service, **changes), settings)
     await listener.start("127.0.0.1", 0)
     try:
         yield listener

@@ -17,9 +17,9 @@ from typing import Any
 import ngh2
 
 from gateway.core.clock import LoopClock
-from gateway.http.exchange import Answer, Fields, Head, Intake
-from gateway.http.server.context import Ledger
-from gateway.http.server.http2.connection import Http2Connection
+from gateway.http.exchange import Answer, BodyPolicy, Fields, Head
+from gateway.http.server.context import ServerContext
+from gateway.http.server.http2.connection import Http2ServerConnection
 from gateway.http.server.listener import WireListener
 from gateway.http.server.settings import TransportSettings
 from tests.fakes.http2_frames import POST
@@ -31,10 +31,10 @@ class ScriptedApplication:
     """``play(head, body)`` answers; ``opening(head)`` says how bodies are taken."""
 
     def __init__(self, play: Callable[[Head, Any], Coroutine[Any, Any, Answer]], opening: Any = None) -> None:
-        self.play, self.opening = play, opening or Intake(1 << 24)
+        self.play, self.opening = play, opening or BodyPolicy(1 << 24)
         self.heads: list[Head] = []
 
-    def open(self, head: Head) -> Intake | Answer:
+    def open(self, head: Head) -> BodyPolicy | Answer:
         self.heads.append(head)
         return self.opening(head) if callable(self.opening) else self.opening
 
@@ -129,13 +129,13 @@ class Wired:
     def __init__(self, listener: WireListener, application: ScriptedApplication) -> None:
         self.listener, self.application = listener, application
         assert listener._ledger is not None
-        self.ledger: Ledger = listener._ledger
+        self.ledger: ServerContext = listener._ledger
 
-    async def connected(self) -> Http2Connection:
+    async def connected(self) -> Http2ServerConnection:
         """The newest connection, as soon as it speaks HTTP/2."""
-        await until(lambda: isinstance([None, *self.ledger.connections][-1], Http2Connection))
+        await until(lambda: isinstance([None, *self.ledger.connections][-1], Http2ServerConnection))
         found = list(self.ledger.connections)[-1]
-        assert isinstance(found, Http2Connection)
+        assert isinstance(found, Http2ServerConnection)
         return found
 
     @asynccontextmanager

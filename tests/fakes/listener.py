@@ -12,20 +12,20 @@ from typing import Any
 
 from gateway.http.server.listener import WireListener
 from gateway.http.server.settings import TransportSettings
-from gateway.listeners.oip.data_plane import Front
+from gateway.listeners.oip.data_plane import DataPlane
 from gateway.listeners.oip.extensions import Extensions
-from gateway.listeners.oip.grpc.application import RpcApplication
+from gateway.listeners.oip.grpc.application import GrpcApplication
 from gateway.listeners.oip.rest.application import RestApplication
-from gateway.listeners.protocol_router import Joined
+from gateway.listeners.protocol_router import ProtocolRouter
 
 
 def listener_of(
-    front: Front,
+    front: DataPlane,
     settings: TransportSettings | None = None,
     *,
     extensions: Extensions | None = None,
     **options: Any,
 ) -> WireListener:
     """Return a listener that is not started yet."""
-    application = Joined(RestApplication(front, extensions), RpcApplication(front, extensions))
+    application = ProtocolRouter(RestApplication(front, extensions), GrpcApplication(front, extensions))
     return WireListener(application, front.clock, settings, **options)

@@ -23,7 +23,7 @@ from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
 from gateway.upstreams.oip_grpc import GrpcUpstream
 from gateway.upstreams.oip_http import HttpUpstream
-from tests.fakes.front import fake_front
+from tests.fakes.data_plane import fake_data_plane
 from tests.fakes.listener import listener_of
 
 Play = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -62,7 +62,7 @@ async def grpc_upstream(port: int, **options: Any) -> AsyncIterator[GrpcUpstream
 @asynccontextmanager
 async def before(upstream_to: Callable[[int], Any], service: Any, **changes: Any) -> AsyncIterator[Any]:
     """An upstream whose other side is a gateway before ``service``; ``changes`` are those of its front."""
-    listener = LISTENERS[upstream_to](fake_front(service, **changes))
+    listener = LISTENERS[upstream_to](fake_data_plane(service, **changes))
     await listener.start("127.0.0.1", 0)
     upstream = upstream_to(listener.port)
     try:

@@ -21,7 +21,7 @@ from aiohttp import web
 
 from gateway.core.clock import LoopClock
 from gateway.core.tensor import Buffer
-from gateway.http.exchange import Answer, Fields, Head, Intake
+from gateway.http.exchange import Answer, BodyPolicy, Fields, Head
 from gateway.http.server.listener import WireListener
 from tests.fakes.redis_server import free_port
 
@@ -96,8 +96,8 @@ class _Application:
     def __init__(self) -> None:
         self.read: list[Message] = []
 
-    def open(self, head: Head) -> Intake | Answer:
-        return Intake(1 << 20)
+    def open(self, head: Head) -> BodyPolicy | Answer:
+        return BodyPolicy(1 << 20)
 
     async def answer(self, head: Head, body: Buffer | AsyncIterator[Buffer]) -> Answer:
         assert not isinstance(body, AsyncIterator)

@@ -26,19 +26,19 @@ from gateway.http.exchange import Application
 from gateway.http.framing.http1_server import Broken, End, Http1Server
 from gateway.http.framing.http1_server import RequestHead as Http1Head
 from gateway.http.framing.http2_server import PREFACE
-from gateway.http.server.context import Ledger
+from gateway.http.server.context import ServerContext
 from gateway.http.server.http1.connection import Http1Connection
 from gateway.http.server.http2.connection import Http2Connection
 from gateway.http.server.settings import TransportSettings
-from gateway.listeners.oip.grpc.application import RpcApplication
+from gateway.listeners.oip.grpc.application import GrpcApplication
 from gateway.listeners.oip.rest.application import RestApplication
-from gateway.listeners.protocol_router import Joined
+from gateway.listeners.protocol_router import ProtocolRouter
 from gateway.wire.oip.generate import decode_generate
 from gateway.wire.oip.json import decode_request
 from gateway.wire.oip.proto_reuse import InferMessages, reference
 from gateway.wire.oip.reuse import RequestHeads
 from gateway.wire.proto import messages
-from tests.fakes.front import EchoService, fake_front
+from tests.fakes.data_plane import EchoService, fake_data_plane
 
 MOST_TURNS = 200
 """Turns of the loop in which everything must have been answered: the service behind never waits."""
@@ -314,9 +314,9 @@ class _Transport(asyncio.Transport):
         return 0
 
 
-async def _converse(kind: Any, pieces: list[bytes]) -> tuple[bytes, Ledger]:
+async def _converse(kind: Any, pieces: list[bytes]) -> tuple[bytes, ServerContext]:
     """Speak to a connection and leave; whatever it began must have ended by then."""
-    ledger = Ledger(_application(), TransportSettings(), LoopClock())
+    ledger = ServerContext(_application(), TransportSettings(), LoopClock())
     transport = _Transport()
     connection = kind(ledger, transport, "127.0.0.1")
     ledger.enter(connection, ledger.accounts.of("127.0.0.1"))
@@ -352,8 +352,8 @@ class _Echo(EchoService):
 @cache
 def _application() -> Application:
     # Neither keeps what it sees: in a million runs that would look like a leak.
-    front = fake_front(_Echo(), telemetry=Silence())
-    return Joined(RestApplication(front), RpcApplication(front))
+    front = fake_data_plane(_Echo(), telemetry=Silence())
+    return ProtocolRouter(RestApplication(front), GrpcApplication(front))
 
 
 @cache

@@ -18,9 +18,9 @@ FRONT = f"{RUN};Http1Connection.data_received (gateway/http/server/http1/connect
     [
         (RUN, ELSE),
         (FRONT, "connections and streams"),
-        (f"{FRONT};Http1Output.flush (gateway/http/server/http1/writer.py:115)", "writing sockets"),
+        (f"{FRONT};Http1Writer.flush (gateway/http/server/http1/writer.py:115)", "writing sockets"),
         (
-            f"{FRONT};Http1Output._head (gateway/http/server/http1/writer.py:90)",
+            f"{FRONT};Http1Writer._head (gateway/http/server/http1/writer.py:90)",
             "connections and streams",
         ),
         (f"{FRONT};Cache.__call__ (cache/filter.py:3);copy (copy.py:10)", "cache: key, look-up"),

@@ -20,7 +20,7 @@ from functools import cache
 import ngh2
 import pytest
 
-from tests.fakes.front import EchoService
+from tests.fakes.data_plane import EchoService
 from tests.fakes.http import INFER, SMALL, post, say, serving
 from tests.fakes.http2_peer import framed
 from tests.fakes.http2_wire import Client, until

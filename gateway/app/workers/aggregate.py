@@ -19,7 +19,7 @@ _HEALTH_LIMIT_S: Final = 0.5
 Crew = Callable[[], Sequence[tuple[int, Path]]]
 
 
-class AdminOfAll:
+class AggregateAdmin:
     """Asks the workers on their UNIX sockets. ``crew`` returns number and socket of those that serve."""
 
     def __init__(self, crew: Crew) -> None:

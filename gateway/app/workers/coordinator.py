@@ -12,13 +12,13 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from gateway.admin.management_routes import order_routes, told
+from gateway.admin.management_routes import management_routes, told
 from gateway.app.workers.ipc import NO_ANSWER, NOBODY_THERE, ask
 from gateway.app.workers.messages import (
     COUNT_S,
     ORDER_S,
-    Standing,
-    TracingOfAll,
+    SharedTracing,
+    StandingSettings,
     count_routes,
     decoded,
     model_path,
@@ -33,7 +33,7 @@ _LOG: Final = logging.getLogger("edgeway.workers")
 Crew = Callable[[], Mapping[int, Path]]
 
 
-class Relay:
+class Coordinator:
     """Statistics, models and log of all workers.
 
     A count that was told once is never taken back: what a worker told last stands for it while it does not
@@ -50,7 +50,7 @@ class Relay:
         self._log, self._tracing = log, tracing
         # Workers do what they are ordered in one order, and one that starts knows the orders until then.
         self._turn = asyncio.Lock()
-        self._standing = Standing()
+        self._standing = StandingSettings()
         self._counting = asyncio.Lock()
         self._asked = self._answered = 0
         self._counts: dict[int, Counted] = {}
@@ -58,7 +58,7 @@ class Relay:
         self._gone = Counted()
 
     def __repr__(self) -> str:
-        return f"<Relay to {len(self._serving())} workers, unloaded {self._standing.unloaded}>"
+        return f"<Coordinator to {len(self._serving())} workers, unloaded {self._standing.unloaded}>"
 
     async def counted(self) -> Counted:
         """Return what all workers have counted, those that are gone as well."""
@@ -136,9 +136,11 @@ class Relay:
         _raise_first(refusals)
         return settings
 
-    def order_routes(self) -> list[web.RouteDef]:
+    def management_routes(self) -> list[web.RouteDef]:
         """Return the routes on which an operator orders all workers."""
-        return order_routes(self, self, TracingOfAll(self._tracing, self._change_tracing), index=self.index)
+        return management_routes(
+            self, self, SharedTracing(self._tracing, self._change_tracing), index=self.index
+        )
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes on which workers ask and tell their parent, those of an operator among them."""
@@ -154,7 +156,7 @@ class Relay:
 
         return [
             *count_routes(self),
-            *self.order_routes(),
+            *self.management_routes(),
             web.post(r"/statistics/{serial:\d+}", told(settle)),
             web.get("/standing", told(standing)),
         ]
@@ -202,4 +204,4 @@ def _raise_first(refusals: Sequence[GatewayError]) -> None:
         raise refusal
 
 
-_: tuple[type[Statistics], type[Loader], type[Log]] = (Relay, Relay, Relay)
+_: tuple[type[Statistics], type[Loader], type[Log]] = (Coordinator, Coordinator, Coordinator)

@@ -8,7 +8,7 @@ from typing import Final
 import aiohttp
 import msgspec
 
-from gateway.admin.management_routes import Told
+from gateway.admin.management_routes import RemoteError
 from gateway.core.errors import Fault, GatewayError
 
 NO_ANSWER: Final = (aiohttp.ClientError, OSError, TimeoutError)
@@ -34,6 +34,6 @@ async def ask(socket: Path, path: str, body: bytes | None = None, *, limit_s: fl
         if response.status < 400:
             return answer
     try:
-        raise msgspec.json.decode(answer, type=Told).raised()
+        raise msgspec.json.decode(answer, type=RemoteError).raised()
     except msgspec.MsgspecError:
         raise GatewayError(Fault.INTERNAL, f"another process answered {response.status}") from None

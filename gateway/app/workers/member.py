@@ -14,8 +14,8 @@ from gateway.app.workers.ipc import NO_ANSWER, ask
 from gateway.app.workers.messages import (
     COUNT_S,
     ORDER_S,
-    Standing,
-    TracingOfAll,
+    SharedTracing,
+    StandingSettings,
     decoded,
     encoded,
     model_path,
@@ -31,7 +31,7 @@ _LOG: Final = logging.getLogger("edgeway.workers")
 _EXTRA_S: Final = 0.5
 
 
-class Siblings:
+class Member:
     """What this worker says and does as one of several: statistics, repository and log of all of them.
 
     Args:
@@ -53,10 +53,10 @@ class Siblings:
         self._parent, self._serial = parent, serial
         self._statistics, self._repository = statistics, repository
         self._log, self._tracing = log, tracing
-        self.tracing: Tracing = TracingOfAll(tracing, self._change_tracing)
+        self.tracing: Tracing = SharedTracing(tracing, self._change_tracing)
 
     def __repr__(self) -> str:
-        return f"<Siblings of worker {self._serial}>"
+        return f"<Member of worker {self._serial}>"
 
     async def counted(self) -> Counted:
         """Return what all workers have counted, those that are gone as well.
@@ -103,7 +103,7 @@ class Siblings:
         Raises:
             GatewayError: UNAVAILABLE when the parent does not answer.
         """
-        standing = msgspec.json.decode(await self._order("/standing"), type=Standing)
+        standing = msgspec.json.decode(await self._order("/standing"), type=StandingSettings)
         if standing.logging:
             await self._log.change(standing.logging)
         if standing.tracing:
@@ -134,8 +134,8 @@ class Siblings:
 
 
 _: tuple[type[Statistics], type[Repository], type[Log], type[Tracing]] = (
-    Siblings,
-    Siblings,
-    Siblings,
-    TracingOfAll,
+    Member,
+    Member,
+    Member,
+    SharedTracing,
 )

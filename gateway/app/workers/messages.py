@@ -22,7 +22,7 @@ ORDER_S: Final = 60.0
 _PARTS: Final = msgspec.json.Decoder(list[ModelStatistics])
 
 
-class Standing(msgspec.Struct):
+class StandingSettings(msgspec.Struct):
     """Orders that hold for workers to come: changed log and trace settings, unloaded models."""
 
     logging: dict[str, object] = {}
@@ -30,7 +30,7 @@ class Standing(msgspec.Struct):
     unloaded: list[str] = []
 
 
-class TracingOfAll:
+class SharedTracing:
     """The trace settings of all workers: ``own`` are read, ``change`` changes those of all."""
 
     def __init__(
@@ -41,7 +41,7 @@ class TracingOfAll:
         self._own, self._change = own, change
 
     def __repr__(self) -> str:
-        return f"<TracingOfAll like {self._own!r}>"
+        return f"<SharedTracing like {self._own!r}>"
 
     def read(self) -> dict[str, list[str]]:
         """Return the settings in force."""

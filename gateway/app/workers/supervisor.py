@@ -22,8 +22,8 @@ from typing import Any, Final
 
 from gateway.admin.listener import AdminListener
 from gateway.app.errors import StartError
-from gateway.app.workers.aggregate import AdminOfAll
-from gateway.app.workers.coordinator import Relay
+from gateway.app.workers.aggregate import AggregateAdmin
+from gateway.app.workers.coordinator import Coordinator
 from gateway.app.workers.inheritance import Inheritance
 from gateway.app.workers.worker import PAUSE_S, Worker
 from gateway.config.document import ConfigError
@@ -54,10 +54,12 @@ class Supervisor:
         self._folder = Path()
         self._lifeline = -1
         self._serial = 0
-        self._crew = AdminOfAll(lambda: [(w.number, w.admin) for w in self._workers.values() if w.is_ready])
+        self._crew = AggregateAdmin(
+            lambda: [(w.number, w.admin) for w in self._workers.values() if w.is_ready]
+        )
         # It traces nothing by itself, but knows whether the workers can.
         tracing = TraceSettings((lambda _one_in: None) if settings.telemetry.otlp_endpoint else None)
-        self._relay = Relay(self._serving, self._listening, log=LogSettings(), tracing=tracing)
+        self._relay = Coordinator(self._serving, self._listening, log=LogSettings(), tracing=tracing)
         self.admin: AdminListener | None = None
 
     def __repr__(self) -> str:
@@ -142,7 +144,7 @@ class Supervisor:
             return
         crew = self._crew
         self.admin = AdminListener(
-            health=self.report, metrics=crew.metrics, policy=crew.policy, more=self._relay.order_routes()
+            health=self.report, metrics=crew.metrics, policy=crew.policy, more=self._relay.management_routes()
         )
         lifetimes.push_async_callback(self.admin.aclose)
         try:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from gateway.core.tensor import Buffer
 from gateway.http.client.addresses import address_of
-from gateway.http.framing.http1_client import Answer, AnswerReader, FramingError
+from gateway.http.framing.http1_client import FramingError, Http1Response, ResponseReader
 
 _COPY_BYTES: Final = 1 << 16
 """Smaller requests are sent as one piece: copying them costs less than a list of buffers does."""
@@ -30,7 +30,7 @@ class ConnectionLostError(Exception):
         self.untouched = untouched
 
 
-class Http1Connection(asyncio.Protocol):
+class Http1ClientConnection(asyncio.Protocol):
     """Sends a request, and resolves its future when the answer is whole.
 
     Args:
@@ -41,14 +41,14 @@ class Http1Connection(asyncio.Protocol):
 
     def __init__(
         self,
-        reader: AnswerReader,
-        released: Callable[[Http1Connection], None],
-        lost: Callable[[Http1Connection], None],
+        reader: ResponseReader,
+        released: Callable[[Http1ClientConnection], None],
+        lost: Callable[[Http1ClientConnection], None],
     ) -> None:
         self._reader, self._released, self._lost = reader, released, lost
         self._loop = asyncio.get_running_loop()
         self._transport: Any = None
-        self._answer: asyncio.Future[Answer] | None = None
+        self._answer: asyncio.Future[Http1Response] | None = None
         self._sent_bytes = self._sent_before = 0
         self.idle_since = 0.0
         self.is_open = False
@@ -59,14 +59,16 @@ class Http1Connection(asyncio.Protocol):
 
     def __repr__(self) -> str:
         state = "closed" if not self.is_open else "idle" if self._answer is None else "busy"
-        return f"<Http1Connection {state}, {self._sent_bytes} bytes out>"
+        return f"<Http1ClientConnection {state}, {self._sent_bytes} bytes out>"
 
-    def send(self, verb: str, head: bytes, body: Sequence[Buffer], size: int) -> asyncio.Future[Answer]:
+    def send(
+        self, verb: str, head: bytes, body: Sequence[Buffer], size: int
+    ) -> asyncio.Future[Http1Response]:
         """Send a request of ``size`` bytes of body; nothing else may be under way.
 
         The future fails with ConnectionLostError or FramingError. Who stops waiting calls ``close``.
         """
-        answer: asyncio.Future[Answer] = self._loop.create_future()
+        answer: asyncio.Future[Http1Response] = self._loop.create_future()
         self._answer = answer
         self._reader.begin(verb)
         self._sent_before = self._sent_bytes
@@ -114,7 +116,7 @@ class Http1Connection(asyncio.Protocol):
         """Take the end of the connection."""
         self._end(ConnectionLostError(untouched=self._is_untouched()))
 
-    def _resolve(self, answer: Answer) -> None:
+    def _resolve(self, answer: Http1Response) -> None:
         waiting, self._answer = self._answer, None
         if waiting is not None and not waiting.done():
             waiting.set_result(answer)

@@ -10,9 +10,9 @@ from typing import Final
 from gateway.core.tensor import Buffer
 from gateway.http.client.backoff import Backoff
 from gateway.http.client.dialer import Dialer, UnreachableError
-from gateway.http.client.http1_connection import ConnectionLostError, Http1Connection
+from gateway.http.client.http1_connection import ConnectionLostError, Http1ClientConnection
 from gateway.http.client.shortage import lack
-from gateway.http.framing.http1_client import Answer, AnswerReader
+from gateway.http.framing.http1_client import Http1Response, ResponseReader
 
 _UNLIMITED: Final = 1 << 30
 _OUT: Final = frozenset({502, 503})
@@ -52,12 +52,12 @@ class Http1Pool:
         self._limit = connections or _UNLIMITED
         self._max_head_bytes, self._max_body_bytes = max_head_bytes, max_body_bytes
         self._loop = asyncio.get_running_loop()
-        self._open: set[Http1Connection] = set()
-        self._idle: deque[Http1Connection] = deque()
+        self._open: set[Http1ClientConnection] = set()
+        self._idle: deque[Http1ClientConnection] = deque()
         self._dials: set[asyncio.Task[None]] = set()
         self._dialing = 0
         self._dials_at_once = self._limit
-        self._waiting: deque[asyncio.Future[Http1Connection]] = deque()
+        self._waiting: deque[asyncio.Future[Http1ClientConnection]] = deque()
         self._sweep: asyncio.TimerHandle | None = None
         self._problem: BaseException | None = None
         self._given_up = ""
@@ -69,7 +69,7 @@ class Http1Pool:
             f"{len(self._waiting)} waiting>"
         )
 
-    async def call(self, verb: str, head: bytes, body: Sequence[Buffer], size: int) -> Answer:
+    async def call(self, verb: str, head: bytes, body: Sequence[Buffer], size: int) -> Http1Response:
         """Send a request and return its answer; cancelling closes its connection, and only that.
 
         A connection that ended while it was idle may not be known to have; a request that was lost on
@@ -138,9 +138,9 @@ class Http1Pool:
             self._sweep.cancel()
         await asyncio.gather(*self._dials, return_exceptions=True)
 
-    async def _acquire(self) -> Http1Connection:
+    async def _acquire(self) -> Http1ClientConnection:
         while not self._closed:
-            waiting: asyncio.Future[Http1Connection] = self._loop.create_future()
+            waiting: asyncio.Future[Http1ClientConnection] = self._loop.create_future()
             self._waiting.append(waiting)
             self._open_more()
             try:
@@ -155,13 +155,13 @@ class Http1Pool:
                 return connection
         raise UnreachableError
 
-    def _part_with(self, connections: list[Http1Connection]) -> None:
+    def _part_with(self, connections: list[Http1ClientConnection]) -> None:
         for connection in connections:
             connection.is_wanted = False
             if connection in self._idle:
                 connection.close()
 
-    def _note(self, connection: Http1Connection, answer: Answer) -> None:
+    def _note(self, connection: Http1ClientConnection, answer: Http1Response) -> None:
         addresses, status = self._dialer.addresses, answer.status
         if self._is_overload(status, answer.headers):
             return
@@ -172,7 +172,7 @@ class Http1Pool:
         elif status not in _SAYS_NOTHING:
             addresses.answered(connection.address)
 
-    def _blame(self, connection: Http1Connection) -> None:
+    def _blame(self, connection: Http1ClientConnection) -> None:
         self._dialer.addresses.failed(connection.address)
 
     def _open_more(self) -> None:
@@ -219,11 +219,11 @@ class Http1Pool:
             self._backoff.failed(self._loop.time())
         self._refuse_waiting()
 
-    def _make(self) -> Http1Connection:
-        reader = AnswerReader(max_head_bytes=self._max_head_bytes, max_body_bytes=self._max_body_bytes)
-        return Http1Connection(reader, self._release, self._drop)
+    def _make(self) -> Http1ClientConnection:
+        reader = ResponseReader(max_head_bytes=self._max_head_bytes, max_body_bytes=self._max_body_bytes)
+        return Http1ClientConnection(reader, self._release, self._drop)
 
-    def _release(self, connection: Http1Connection) -> None:
+    def _release(self, connection: Http1ClientConnection) -> None:
         if not connection.is_open:
             return
         while self._waiting:
@@ -236,7 +236,7 @@ class Http1Pool:
         if self._sweep is None:
             self._sweep = self._loop.call_later(self._keepalive_s, self._close_idle)
 
-    def _drop(self, connection: Http1Connection) -> None:
+    def _drop(self, connection: Http1ClientConnection) -> None:
         self._open.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)

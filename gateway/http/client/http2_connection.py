@@ -12,11 +12,11 @@ from gateway.http.client.addresses import address_of
 from gateway.http.framing.http2_client import (
     ENHANCE_YOUR_CALM,
     REFUSED,
-    Answer,
     ClosingError,
     FramingError,
     Header,
     Http2Client,
+    Http2Response,
     Outcome,
     TooLarge,
 )
@@ -75,27 +75,27 @@ class Limits(msgspec.Struct, frozen=True):
 class Owner(Protocol):
     """Whoever gives calls to connections."""
 
-    def freed(self, connection: Http2Connection) -> None:
+    def freed(self, connection: Http2ClientConnection) -> None:
         """Hear that the connection has room, or nothing to do."""
         ...
 
-    def retired(self, connection: Http2Connection) -> None:
+    def retired(self, connection: Http2ClientConnection) -> None:
         """Hear, once, that the connection takes no more calls; those under way may still end well."""
         ...
 
-    def ended(self, connection: Http2Connection) -> None:
+    def ended(self, connection: Http2ClientConnection) -> None:
         """Hear that the connection is gone, and its last calls with it."""
         ...
 
 
-class Http2Connection(asyncio.Protocol):
+class Http2ClientConnection(asyncio.Protocol):
     """Sends calls, and resolves their futures when their answers are whole."""
 
     def __init__(self, client: Http2Client, limits: Limits, owner: Owner) -> None:
         self._client, self._limits, self._owner = client, limits, owner
         self._loop = asyncio.get_running_loop()
         self._transport: Any = None
-        self._calls: dict[int, tuple[asyncio.Future[Answer], float]] = {}
+        self._calls: dict[int, tuple[asyncio.Future[Http2Response], float]] = {}
         self._beat: asyncio.TimerHandle | None = None
         self._is_writable = True
         self._heard = self._pinged = 0.0
@@ -112,7 +112,7 @@ class Http2Connection(asyncio.Protocol):
 
     def __repr__(self) -> str:
         state = "open" if self.is_usable else "leaving" if self._calls else "closed"
-        return f"<Http2Connection {state}, {len(self._calls)} running>"
+        return f"<Http2ClientConnection {state}, {len(self._calls)} running>"
 
     @property
     def has_room(self) -> bool:
@@ -132,7 +132,7 @@ class Http2Connection(asyncio.Protocol):
 
     def send(
         self, headers: list[Header], body: Sequence[bytes], ends: float
-    ) -> tuple[int, asyncio.Future[Answer]]:
+    ) -> tuple[int, asyncio.Future[Http2Response]]:
         """Begin a call that may take until ``ends``, loop time in seconds.
 
         The future fails with one of this module's errors or FramingError. Who stops waiting for it
@@ -146,7 +146,7 @@ class Http2Connection(asyncio.Protocol):
         except ClosingError as error:
             self._retire()
             raise NotProcessedError from error
-        answer: asyncio.Future[Answer] = self._loop.create_future()
+        answer: asyncio.Future[Http2Response] = self._loop.create_future()
         if self._beat is None:
             self._heard = self._loop.time()
             self._beat = self._loop.call_later(_BEAT_S, self._look_after)
@@ -237,7 +237,7 @@ class Http2Connection(asyncio.Protocol):
         call = self._calls.pop(number, None)
         if call is None or call[0].done():
             return
-        if isinstance(outcome, Answer):
+        if isinstance(outcome, Http2Response):
             call[0].set_result(outcome)
         elif isinstance(outcome, TooLarge):
             call[0].set_exception(TooLargeError())

@@ -14,7 +14,7 @@ from gateway.core.eager import in_task
 from gateway.http.client.backoff import Backoff
 from gateway.http.client.dialer import Dialer, UnreachableError
 from gateway.http.client.http2_connection import (
-    Http2Connection,
+    Http2ClientConnection,
     LateError,
     Limits,
     LostError,
@@ -22,7 +22,7 @@ from gateway.http.client.http2_connection import (
     Owner,
 )
 from gateway.http.client.shortage import lack
-from gateway.http.framing.http2_client import Answer, FramingError, Header, Http2Client
+from gateway.http.framing.http2_client import FramingError, Header, Http2Client, Http2Response
 
 _UNAVAILABLE: Final = b"14"
 _OUT: Final = frozenset({502, 503})
@@ -58,10 +58,10 @@ class Http2Pool:
         self._dialer, self._backoff, self._client, self._limits = dialer, backoff, client, limits
         self._limit, self._settings_timeout_s, self._idle_s = connections, settings_timeout_s, idle_s
         self._loop = asyncio.get_running_loop()
-        self._open: list[Http2Connection] = []
-        self._leaving: set[Http2Connection] = set()
+        self._open: list[Http2ClientConnection] = []
+        self._leaving: set[Http2ClientConnection] = set()
         self._dial: asyncio.Task[None] | None = None
-        self._waiting: deque[asyncio.Future[Http2Connection]] = deque()
+        self._waiting: deque[asyncio.Future[Http2ClientConnection]] = deque()
         self._sweep: asyncio.TimerHandle | None = None
         self._drained: asyncio.Future[None] | None = None
         self._problem: BaseException | None = None
@@ -78,7 +78,7 @@ class Http2Pool:
         """Calls under way."""
         return sum(connection.running for connection in (*self._open, *self._leaving))
 
-    async def call(self, headers: list[Header], body: Sequence[bytes], ends: float) -> Answer:
+    async def call(self, headers: list[Header], body: Sequence[bytes], ends: float) -> Http2Response:
         """Make a call that may take until ``ends`` (loop time, seconds); cancelling it resets its stream.
 
         A call about which the peer did nothing, and says so, is made once more.
@@ -154,7 +154,7 @@ class Http2Pool:
         if self._sweep is not None:
             self._sweep.cancel()
 
-    def freed(self, connection: Http2Connection) -> None:
+    def freed(self, connection: Http2ClientConnection) -> None:
         """Give the connection's room to those who wait; see to it that idle connections are closed."""
         if self._waiting:
             self._hand_out()
@@ -162,7 +162,7 @@ class Http2Pool:
             self._sweep = self._loop.call_later(self._idle_s, self._close_idle)
         self._note_drained()
 
-    def retired(self, connection: Http2Connection) -> None:
+    def retired(self, connection: Http2ClientConnection) -> None:
         """Give the connection no more calls."""
         if connection.was_too_lively:
             self._limits = msgspec.structs.replace(self._limits, keepalive_s=2 * self._limits.keepalive_s)
@@ -172,17 +172,17 @@ class Http2Pool:
         if self._waiting:
             self._open_more()
 
-    def ended(self, connection: Http2Connection) -> None:
+    def ended(self, connection: Http2ClientConnection) -> None:
         """Forget the connection."""
         self._leaving.discard(connection)
         self._note_drained()
 
-    async def _acquire(self, ends: float) -> Http2Connection:
+    async def _acquire(self, ends: float) -> Http2ClientConnection:
         await in_task()
         try:
             async with asyncio.timeout_at(None if ends == math.inf else ends):
                 while not self._closed:
-                    waiting: asyncio.Future[Http2Connection] = self._loop.create_future()
+                    waiting: asyncio.Future[Http2ClientConnection] = self._loop.create_future()
                     self._waiting.append(waiting)
                     self._open_more()
                     connection = await self._wait(waiting)
@@ -193,7 +193,7 @@ class Http2Pool:
             raise LateError from None
         raise UnreachableError
 
-    async def _wait(self, waiting: asyncio.Future[Http2Connection]) -> Http2Connection:
+    async def _wait(self, waiting: asyncio.Future[Http2ClientConnection]) -> Http2ClientConnection:
         try:
             return await waiting
         except asyncio.CancelledError:
@@ -253,7 +253,7 @@ class Http2Pool:
         self._open.append(connection)
         self.freed(connection)
 
-    def _note(self, connection: Http2Connection, answer: Answer) -> None:
+    def _note(self, connection: Http2ClientConnection, answer: Http2Response) -> None:
         addresses = self._dialer.addresses
         status = (answer.trailers or answer.headers).get(b"grpc-status")
         if status != _UNAVAILABLE and answer.status not in _OUT:
@@ -263,8 +263,8 @@ class Http2Pool:
             for each in [each for each in self._open if each.address == connection.address]:
                 each.retire()
 
-    def _make(self) -> Http2Connection:
-        return Http2Connection(self._client(), self._limits, self)
+    def _make(self) -> Http2ClientConnection:
+        return Http2ClientConnection(self._client(), self._limits, self)
 
     def _refuse_waiting(self) -> None:
         for waiting in self._waiting:

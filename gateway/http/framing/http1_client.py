@@ -51,7 +51,7 @@ class HeadTooLargeError(FramingError):
     """The head, or the framing of the body, is larger than agreed."""
 
 
-class Answer(msgspec.Struct, frozen=True, gc=False):
+class Http1Response(msgspec.Struct, frozen=True, gc=False):
     """An answer. Header names are in lower case; of a header given twice the first counts.
 
     ``reusable``: the connection may carry another request.
@@ -90,7 +90,7 @@ class RequestHead:
         return head
 
 
-class AnswerReader:
+class ResponseReader:
     """Reads the answers of one connection, one request at a time.
 
     ``begin`` says that a request goes out; then ``feed`` takes what comes until it returns the answer.
@@ -107,13 +107,13 @@ class AnswerReader:
         self._to_head = self._in_body = False
         self._keep_alive = False
         self._pending = False
-        self._answer: Answer | None = None
+        self._answer: Http1Response | None = None
         self._problem: FramingError | None = None
         self._surplus = False
 
     def __repr__(self) -> str:
         state = "waits" if self._pending else "idle"
-        return f"<AnswerReader {state}, {self._fed} bytes in, {self._size} of body>"
+        return f"<ResponseReader {state}, {self._fed} bytes in, {self._size} of body>"
 
     @property
     def started(self) -> bool:
@@ -129,7 +129,7 @@ class AnswerReader:
         self._pending = True
         self._answer = None
 
-    def feed(self, data: bytes) -> Answer | None:
+    def feed(self, data: bytes) -> Http1Response | None:
         """Take bytes of the peer; return the answer when they end it.
 
         Raises:
@@ -154,14 +154,14 @@ class AnswerReader:
             raise HeadTooLargeError("the answer is all framing")
         return None
 
-    def end(self) -> Answer:
+    def end(self) -> Http1Response:
         """Take the end of the connection: some answers end so.
 
         Raises:
             FramingError: this one does not.
         """
         if self._pending and self._in_body and not self._delimited():
-            self._answer = Answer(self._status, self._headers, b"".join(self._parts), reusable=False)
+            self._answer = Http1Response(self._status, self._headers, b"".join(self._parts), reusable=False)
             return self._finish()
         raise FramingError("the connection ended before the answer did")
 
@@ -224,9 +224,9 @@ class AnswerReader:
     def _complete(self) -> None:
         parts = self._parts
         body = parts[0] if len(parts) == 1 else b"".join(parts)
-        self._answer = Answer(self._status, self._headers, body, self._keep_alive)
+        self._answer = Http1Response(self._status, self._headers, body, self._keep_alive)
 
-    def _finish(self) -> Answer:
+    def _finish(self) -> Http1Response:
         answer = self._answer
         assert answer is not None
         self._pending = False

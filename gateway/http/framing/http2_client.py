@@ -34,7 +34,7 @@ class ClosingError(Exception):
     """The connection takes no more requests; nothing was sent."""
 
 
-class Answer(msgspec.Struct, frozen=True, gc=False):
+class Http2Response(msgspec.Struct, frozen=True, gc=False):
     """An answer. Of a header or trailer given twice the first counts; names are in lower case."""
 
     status: int
@@ -53,7 +53,7 @@ class TooLarge(msgspec.Struct, frozen=True, gc=False):
     """A stream whose body grew larger than agreed; it was cancelled."""
 
 
-Outcome = Answer | Reset | TooLarge
+Outcome = Http2Response | Reset | TooLarge
 
 
 class _Stream:
@@ -217,7 +217,7 @@ class Http2Client:
         parts = stream.parts
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         # The parser has made sure of a status of three digits.
-        return number, Answer(int(stream.headers[b":status"]), stream.headers, body, trailers)
+        return number, Http2Response(int(stream.headers[b":status"]), stream.headers, body, trailers)
 
     def _note(self, event: ngh2.Event) -> None:
         match event:

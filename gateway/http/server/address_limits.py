@@ -7,7 +7,7 @@ from weakref import WeakValueDictionary
 from gateway.http.server.settings import TransportSettings
 
 
-class Accounts:
+class AddressLimits:
     """The accounts of all addresses.
 
     ``buffered``: bytes of bodies that have come and that somebody still needs: of a whole body until it is
@@ -23,22 +23,22 @@ class Accounts:
         self.share = self.most * settings.max_buffered_percent_per_address // 100
         self.most_connections = settings.max_connections_per_address
         # An account lives for as long as somebody holds it.
-        self._by_address: WeakValueDictionary[str, Account] = WeakValueDictionary()
+        self._by_address: WeakValueDictionary[str, AddressUsage] = WeakValueDictionary()
 
     def __repr__(self) -> str:
-        return f"<Accounts of {len(self._by_address)} addresses, {self.buffered} bytes buffered>"
+        return f"<AddressLimits of {len(self._by_address)} addresses, {self.buffered} bytes buffered>"
 
-    def of(self, address: str) -> Account:
+    def of(self, address: str) -> AddressUsage:
         """Return the account of ``address``; without one everybody is somebody else."""
         account = self._by_address.get(address)
         if account is None:
-            account = Account(self, address)
+            account = AddressUsage(self, address)
             if address:
                 self._by_address[address] = account
         return account
 
 
-class Account:
+class AddressUsage:
     """What one address has. ``connections``: those before their handshake, too.
 
     ``held``: bytes of its bodies. Above ``high`` of them it is read on only as its requests are answered.
@@ -46,14 +46,14 @@ class Account:
 
     __slots__ = ("__weakref__", "_accounts", "address", "connections", "held", "high")
 
-    def __init__(self, accounts: Accounts, address: str) -> None:
+    def __init__(self, accounts: AddressLimits, address: str) -> None:
         self._accounts, self.address = accounts, address
         self.connections = self.held = 0
         self.high = accounts.share // 2
 
     def __repr__(self) -> str:
         whose = self.address or "of nobody known"
-        return f"<Account {whose}, {self.connections} connections, {self.held} bytes>"
+        return f"<AddressUsage {whose}, {self.connections} connections, {self.held} bytes>"
 
     def admit(self) -> bool:
         """Count one more connection, if it is within the limit, and tell whether it is.

@@ -8,7 +8,7 @@ from collections.abc import Callable, MutableSequence
 from typing import Any, Final, Self
 
 from gateway.core.tensor import Buffer
-from gateway.http.exchange import Incoming, Leaving
+from gateway.http.exchange import ConnectionClosing, RequestBody
 
 _HIGH: Final = 256 << 10
 """Bytes that may wait for the reader before the peer is told to stop."""
@@ -37,7 +37,7 @@ def _nobody(_size: int) -> None:
     """Whoever does not count has nothing to be told."""
 
 
-class BodyStream(Incoming):
+class BodyStream(RequestBody):
     """Parts of a body in their order.
 
     Args:
@@ -141,7 +141,7 @@ class BodyStream(Incoming):
             if not self._parts and self._is_over:
                 raise StopAsyncIteration
             if self._last is not None and self._came - self._size - self._within >= self._last:
-                raise Leaving
+                raise ConnectionClosing
             if self._parts:
                 break
             self._reader = asyncio.get_running_loop().create_future()

@@ -10,9 +10,9 @@ from typing import Final, Protocol
 
 from gateway.core.clock import Clock
 from gateway.http.exchange import Answer, Application, Fields, Head
-from gateway.http.server.address_limits import Account, Accounts
+from gateway.http.server.address_limits import AddressLimits, AddressUsage
 from gateway.http.server.settings import TransportSettings
-from gateway.http.server.write_coalescing import Outbox, Output
+from gateway.http.server.write_coalescing import Output, WriteCoalescer
 
 SWEEP_S: Final = 0.25
 """How late a time limit may be noticed. One sweep over all connections is cheaper than a timer for each
@@ -50,33 +50,33 @@ class Connection(Protocol):
         ...
 
 
-class Ledger:
+class ServerContext:
     """The books of one listener."""
 
     def __init__(self, application: Application, settings: TransportSettings, clock: Clock) -> None:
         self.application, self.settings, self.clock = application, settings, clock
         self.loop = asyncio.get_running_loop()
-        self.connections: dict[Connection, Account] = {}
+        self.connections: dict[Connection, AddressUsage] = {}
         """Each with the account in which it is counted: with PROXY protocol the client's."""
         self.running = 0
         """Requests that are complete and not answered."""
-        self.accounts = Accounts(settings)
+        self.accounts = AddressLimits(settings)
         self.is_draining = False
         self.date = b""
         self._heads: dict[tuple[int, Fields], bytes] = {}
         self._idle = asyncio.Event()
-        self._outbox = Outbox(self.loop)
+        self._outbox = WriteCoalescer(self.loop)
         self._sweeping = asyncio.create_task(self._sweep())
         self._tell_time()
 
     def __repr__(self) -> str:
         state = "draining" if self.is_draining else "open"
         return (
-            f"<Ledger {state}, {len(self.connections)} connections, {self.running} running,"
+            f"<ServerContext {state}, {len(self.connections)} connections, {self.running} running,"
             f" {self.accounts.buffered} bytes buffered>"
         )
 
-    def enter(self, connection: Connection, account: Account) -> None:
+    def enter(self, connection: Connection, account: AddressUsage) -> None:
         """Take a connection into the books; its account has counted it since it was accepted."""
         self.connections[connection] = account
 

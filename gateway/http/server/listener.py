@@ -12,11 +12,11 @@ from gateway.core.address import canonical
 from gateway.core.clock import Clock
 from gateway.http.exchange import Application
 from gateway.http.framing.proxy_protocol import ProxyHeaderError
-from gateway.http.server.address_limits import Account
+from gateway.http.server.address_limits import AddressUsage
 from gateway.http.server.binding import bind
-from gateway.http.server.context import Ledger
-from gateway.http.server.protocol_sniffer import Door
-from gateway.http.server.proxy_header import told_address
+from gateway.http.server.context import ServerContext
+from gateway.http.server.protocol_sniffer import ProtocolSniffer
+from gateway.http.server.proxy_header import read_proxy_header
 from gateway.http.server.settings import TransportSettings
 from gateway.http.server.tls import Tls
 
@@ -47,11 +47,11 @@ class WireListener:
         self._application, self._clock = application, clock
         self._settings = settings or TransportSettings()
         self._tls, self._proxy_protocol = tls, proxy_protocol
-        self._ledger: Ledger | None = None
+        self._ledger: ServerContext | None = None
         self._socket: socket.socket | None = None
         self._welcomes: set[asyncio.Task[object]] = set()
         # Each with the account that counts it; None: who it is comes in a PROXY header.
-        self._arriving: dict[socket.socket, Account | None] = {}
+        self._arriving: dict[socket.socket, AddressUsage | None] = {}
         self.port = 0
 
     def __repr__(self) -> str:
@@ -71,7 +71,7 @@ class WireListener:
         listening.setblocking(False)
         self._socket = listening
         self.port = listening.getsockname()[1]
-        self._ledger = Ledger(self._application, self._settings, self._clock)
+        self._ledger = ServerContext(self._application, self._settings, self._clock)
         self._ledger.loop.add_reader(listening, self._accept)
 
     async def stop_accepting(self) -> None:
@@ -154,7 +154,7 @@ class WireListener:
             account = self._arriving[connection]
             if account is None:
                 async with asyncio.timeout(limit_s):
-                    told = await told_address(ledger.loop, connection)
+                    told = await read_proxy_header(ledger.loop, connection)
                 account = ledger.accounts.of(told or peer)
                 if not account.admit():
                     connection.close()
@@ -162,7 +162,7 @@ class WireListener:
                 self._arriving[connection] = account
             await ledger.loop.connect_accepted_socket(
                 # At its Door it is in the books, and must not count twice.
-                lambda: Door(ledger, account, lambda: self._arriving.pop(connection, None)),
+                lambda: ProtocolSniffer(ledger, account, lambda: self._arriving.pop(connection, None)),
                 connection,
                 ssl=self._tls.context if self._tls else None,
                 ssl_handshake_timeout=limit_s if self._tls else None,

@@ -7,24 +7,24 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway.http.framing.http2_server import PREFACE
-from gateway.http.server.address_limits import Account
-from gateway.http.server.context import Connection, Ledger
-from gateway.http.server.http1.connection import Http1Connection
+from gateway.http.server.address_limits import AddressUsage
+from gateway.http.server.context import Connection, ServerContext
+from gateway.http.server.http1.connection import Http1ServerConnection
 from gateway.http.server.http1.phase import DRAIN_SILENCE_S
-from gateway.http.server.http2.connection import Http2Connection
+from gateway.http.server.http2.connection import Http2ServerConnection
 
 _TELLING: int = 4
 """Bytes of HTTP/2's preface that no HTTP/1.1 request begins with."""
 
 
-class Door(asyncio.Protocol):
+class ProtocolSniffer(asyncio.Protocol):
     """Finds out whether HTTP/1.1 or HTTP/2 is spoken, and hands the connection over.
 
     Under TLS the handshake has agreed on one; else the first bytes tell. ``account``: the client's, which has
     counted the connection. ``arrived`` is called when the connection is open.
     """
 
-    def __init__(self, ledger: Ledger, account: Account, arrived: Callable[[], object]) -> None:
+    def __init__(self, ledger: ServerContext, account: AddressUsage, arrived: Callable[[], object]) -> None:
         self._ledger = ledger
         self._account, self._arrived = account, arrived
         self._transport: asyncio.Transport | None = None
@@ -33,7 +33,7 @@ class Door(asyncio.Protocol):
         self._since = ledger.loop.time()
 
     def __repr__(self) -> str:
-        return f"<Door {self._peer or 'of nobody known'}, {len(self._early)} bytes early>"
+        return f"<ProtocolSniffer {self._peer or 'of nobody known'}, {len(self._early)} bytes early>"
 
     def connection_made(self, transport: Any) -> None:
         """Take a new connection; one that comes while the others are leaving has come too late."""
@@ -83,7 +83,7 @@ class Door(asyncio.Protocol):
     def _hand_over(self, data: bytes, *, speaks_2: bool) -> None:
         transport = self._transport
         assert transport is not None
-        kind = Http2Connection if speaks_2 else Http1Connection
+        kind = Http2ServerConnection if speaks_2 else Http1ServerConnection
         speaker = kind(self._ledger, transport, self._peer)
         self._ledger.move(self, speaker)
         transport.set_protocol(speaker)
@@ -92,4 +92,4 @@ class Door(asyncio.Protocol):
         speaker.data_received(data)
 
 
-_: type[Connection] = Door
+_: type[Connection] = ProtocolSniffer

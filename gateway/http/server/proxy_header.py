@@ -9,7 +9,7 @@ from gateway.core.address import canonical
 from gateway.http.framing.proxy_protocol import HEADER_LONGEST, ProxyHeaderError, parse_proxy_header
 
 
-async def told_address(loop: asyncio.AbstractEventLoop, connection: socket.socket) -> str:
+async def read_proxy_header(loop: asyncio.AbstractEventLoop, connection: socket.socket) -> str:
     """Return the client's address; empty where the proxy speaks for itself.
 
     Raises:

@@ -20,7 +20,7 @@ class Output(Protocol):
         ...
 
 
-class Outbox:
+class WriteCoalescer:
     """Outputs that wait for the end of the turn.
 
     A write wakes its peer. Where one peer has many connections, as a proxy or a load generator has, that is
@@ -33,7 +33,7 @@ class Outbox:
         self._waiting: list[Output] = []
 
     def __repr__(self) -> str:
-        return f"<Outbox, {len(self._waiting)} waiting>"
+        return f"<WriteCoalescer, {len(self._waiting)} waiting>"
 
     def add(self, output: Output) -> None:
         """Flush ``output`` when the loop has seen to all that has come, or sooner."""

@@ -15,7 +15,7 @@ _AT: Final = 120
 """Where the kernel's ``tcp_info`` has ``tcpi_bytes_acked``."""
 
 
-class Progress:
+class WriteProgress:
     """Looks at a transport from ``watch`` on: in each ``write_timeout_s`` the peer has to take something.
 
     That is ``least_taken`` of what waits, or all, whereupon its owner does ``rest``. The kernel knows best
@@ -32,7 +32,7 @@ class Progress:
         self._since = math.inf
 
     def __repr__(self) -> str:
-        return f"<Progress {'watched' if self.is_watched else 'at rest'}>"
+        return f"<WriteProgress {'watched' if self.is_watched else 'at rest'}>"
 
     @property
     def is_watched(self) -> bool:

@@ -20,7 +20,7 @@ _FULL: Final = Refused("admission", "concurrency")
 
 
 @dataclass(frozen=True, slots=True)
-class Front:
+class DataPlane:
     """The gateway behind its listeners.
 
     ``generation`` returns the stacks now in force: a listener takes it once per request and keeps it.

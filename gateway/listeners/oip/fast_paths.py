@@ -16,7 +16,7 @@ from gateway.core.request import Request, Response
 from gateway.core.service import FastPath, Generation, fast_path
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import Answer, Head
-from gateway.listeners.oip.request_headers import Arrival
+from gateway.listeners.oip.request_headers import RequestHeaders
 from gateway.wire.oip.reuse import Layout
 
 MAX_SERIES: Final = 1024
@@ -29,7 +29,7 @@ _OWN_BYTES: Final = 4096
 _SMALL_BYTES: Final = 2 * _OWN_BYTES
 """A series of no more may outlive its place here in the heads that know it, which take as much themselves."""
 
-_Name = tuple[bytes, int, str, str, Arrival]
+_Name = tuple[bytes, int, str, str, RequestHeaders]
 
 _SERIES: Final = "series"
 _SEEN: Final = "layout"
@@ -120,7 +120,7 @@ class FastPaths:
         layout_of: Callable[[], Layout | None],
         request: Request,
         *,
-        arrival: Arrival,
+        arrival: RequestHeaders,
         generation: Generation,
         write: Callable[[Response], Answer],
     ) -> None:
@@ -171,7 +171,7 @@ class FastPaths:
                 oldest.end()
 
 
-def _cost(layout: Layout, arrival: Arrival) -> int:
+def _cost(layout: Layout, arrival: RequestHeaders) -> int:
     """Return the bytes that a series keeps, its name included."""
     return _OWN_BYTES + len(layout.prefix) + sum(map(len, layout.data)) + len(repr(arrival))
 

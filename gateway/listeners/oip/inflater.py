@@ -16,7 +16,7 @@ HERE_BYTES: Final = 1 << 20
 _THREADS: Final = 2
 
 
-class Aside:
+class Inflater:
     """Does it here when it is quick, else on one of two threads: zlib works without the interpreter's lock.
 
     What waits for a thread is a body that its connection has counted, so that there is a bound to it; a
@@ -32,7 +32,7 @@ class Aside:
         self._threads = ThreadPoolExecutor(_THREADS, "edgeway-inflate")
 
     def __repr__(self) -> str:
-        return f"<Aside to {self._limit} bytes, {self._ratio}-fold>"
+        return f"<Inflater to {self._limit} bytes, {self._ratio}-fold>"
 
     async def inflate(self, body: Buffer, coding: str) -> bytes:
         """Return what ``body`` stands for; a small one without waiting.

@@ -10,22 +10,22 @@ from gateway.core.errors import Fault, GatewayError, printable
 from gateway.core.repository import IndexEntry
 from gateway.core.request import Parameter
 from gateway.core.statistics import ModelStatistics
-from gateway.listeners.oip.data_plane import Front
+from gateway.listeners.oip.data_plane import DataPlane
 from gateway.listeners.oip.extensions import Extensions
 from gateway.wire.oip.model_config import model_config
 
 NO_SHARED_MEMORY = "shared memory with clients is not supported: send tensors in the request"
 
 
-class Desk:
+class ModelControl:
     """Answers questions about models, and hands on what an operator wants changed."""
 
-    def __init__(self, front: Front, extensions: Extensions) -> None:
+    def __init__(self, front: DataPlane, extensions: Extensions) -> None:
         self._catalog = front.catalog
         self._extensions = extensions
 
     def __repr__(self) -> str:
-        return f"<Desk before {self._extensions.repository!r}>"
+        return f"<ModelControl before {self._extensions.repository!r}>"
 
     async def config(self, model: str, version: str) -> dict[str, Any]:
         """Return a model's configuration.

@@ -11,7 +11,7 @@ from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller
 from gateway.http.exchange import Head
 from gateway.wire import headers
-from gateway.wire import trust as arrival
+from gateway.wire.trust import Claims, Trust, TrustedClaims
 
 _TRACEPARENT, _TRACESTATE = headers.TRACE
 _ONCE: Final = (
@@ -42,7 +42,7 @@ _REMEMBERED: Final = 1024
 _LONGEST: Final = 256
 
 
-class Arrival(msgspec.Struct, frozen=True):
+class RequestHeaders(msgspec.Struct, frozen=True):
     """What the headers say; None where they say nothing. ``hops`` and ``trace`` as Request has them."""
 
     caller: Caller
@@ -59,31 +59,31 @@ class Arrival(msgspec.Struct, frozen=True):
     triton_grpc_error: str | None
 
 
-class Arrivals:
+class RequestHeaderReader:
     """Reads heads. Whom a peer may speak for is decided by ``trust``."""
 
-    def __init__(self, trust: arrival.Trust) -> None:
+    def __init__(self, trust: Trust) -> None:
         self._trust = trust
         # Callers without a credential repeat; the bound keeps a flood of new ones from growing this.
-        self._remembered = lru_cache(_REMEMBERED)(self._arrive)
+        self._remembered = lru_cache(_REMEMBERED)(self._check)
 
     def __repr__(self) -> str:
-        return f"<Arrivals {self._trust!r}>"
+        return f"<RequestHeaderReader {self._trust!r}>"
 
-    def read(self, head: Head) -> Arrival:
+    def read(self, head: Head) -> RequestHeaders:
         """Read a head.
 
         Raises:
             GatewayError: INVALID for a header that is given more than once and must not be: a proxy that
                 appends instead of replacing would let its clients choose; else as Trust has it.
         """
-        known: Arrival | None = head.notes.get(_NOTE)
+        known: RequestHeaders | None = head.notes.get(_NOTE)
         if known is not None:
             return known
         arrival = head.notes[_NOTE] = self._read(head)
         return arrival
 
-    def _read(self, head: Head) -> Arrival:
+    def _read(self, head: Head) -> RequestHeaders:
         said = _UNSAID.copy()
         for name, value in head.headers:
             place = _PLACES.get(name)
@@ -100,13 +100,13 @@ class Arrivals:
         if credential is None and len(claims[1]) + len(claims[2]) + len(claims[5]) <= _LONGEST:
             arrived = self._remembered(*claims)
         else:
-            arrived = self._arrive(*claims)
+            arrived = self._check(*claims)
         trace: tuple[tuple[str, str], ...] = ()
         if traceparent is not None:
             trace = ((_TRACEPARENT, traceparent),)
         if tracestate is not None:
             trace = (*trace, (_TRACESTATE, tracestate))
-        return Arrival(arrived.caller, arrived.hops, arrived.regions, trace, timeout_ms, *rest)
+        return RequestHeaders(arrived.caller, arrived.hops, arrived.regions, trace, timeout_ms, *rest)
 
-    def _arrive(self, peer: str, *claims: str) -> arrival.Arrival:
-        return self._trust.arrive(peer, arrival.Claims(*claims))
+    def _check(self, peer: str, *claims: str) -> TrustedClaims:
+        return self._trust.check(peer, Claims(*claims))

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from gateway.admin.listener import AdminListener
-from gateway.admin.management_routes import order_routes
+from gateway.admin.management_routes import management_routes
 from gateway.core.errors import Fault, GatewayError
 from gateway.telemetry.log_settings import LogSettings
 from gateway.telemetry.trace_settings import TraceSettings
@@ -25,7 +25,7 @@ async def ordered():
         health=nothing,
         metrics=nothing,
         policy=nothing,
-        more=order_routes(
+        more=management_routes(
             loads, LogSettings(["ordered"]), TraceSettings(loads.traced.append), index=loads.listed
         ),
     )

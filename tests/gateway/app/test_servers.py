@@ -12,13 +12,13 @@ import aiohttp
 import pytest
 
 from gateway.app.errors import StartError
-from gateway.app.servers import Listening
+from gateway.app.servers import Servers
 from gateway.app.workers.inheritance import Inheritance
 from gateway.config.settings import ListenSettings
 from gateway.core.clock import LoopClock
 from gateway.http.server.tls import TlsSettings
 from tests.fakes.certificates import Authority
-from tests.fakes.front import EchoService, fake_front
+from tests.fakes.data_plane import EchoService, fake_data_plane
 
 ANY = "127.0.0.1:0"
 SETTINGS = ListenSettings(http=ANY, grpc=ANY, admin=ANY)
@@ -34,10 +34,10 @@ async def metrics() -> bytes:
 
 async def opened(
     lifetimes: AsyncExitStack, settings: ListenSettings, inheritance: Inheritance | None = None
-) -> Listening:
-    listening = Listening(settings, LoopClock(), inheritance)
+) -> Servers:
+    listening = Servers(settings, LoopClock(), inheritance)
     await listening.open_admin(lifetimes, health=report, metrics=metrics, policy=report)
-    await listening.open(lifetimes, fake_front(EchoService()), None)
+    await listening.open(lifetimes, fake_data_plane(EchoService()), None)
     return listening
 
 
@@ -58,7 +58,7 @@ async def test_all_ports() -> None:
         assert await is_live(listening.http.port)
         assert await is_live(listening.grpc.port)
         assert repr(listening) == (
-            f"<Listening http port {listening.http.port}, grpc port {listening.grpc.port},"
+            f"<Servers http port {listening.http.port}, grpc port {listening.grpc.port},"
             f" admin port {listening.admin.port}>"
         )
 
@@ -70,7 +70,7 @@ async def test_absent_ports_are_not_opened() -> None:
 
         assert listening.grpc is None
         assert listening.admin is None
-    assert repr(Listening(SETTINGS, LoopClock())) == "<Listening on nothing>"
+    assert repr(Servers(SETTINGS, LoopClock())) == "<Servers on nothing>"
 
 
 @pytest.mark.parametrize("port", ["http", "grpc", "admin"])
@@ -111,7 +111,7 @@ async def test_certificates_are_taken_anew(tmp_path: Path, caplog) -> None:
         first.key.write_bytes(second.key.read_bytes())
         listening.reload_certificates()
         assert "new certificates are in use" in caplog.text
-    Listening(SETTINGS, LoopClock()).reload_certificates()
+    Servers(SETTINGS, LoopClock()).reload_certificates()
 
 
 async def test_worker_takes_what_it_inherits(tmp_path: Path, caplog) -> None:

@@ -12,8 +12,8 @@ from gateway.conformance.suite import CHECKS
 from tests.fakes.conformance import (
     Asked,
     HttpLie,
+    RemoteError,
     Stage,
-    Told,
     conformance,
     failed,
 )
@@ -22,7 +22,7 @@ from tests.fakes.conformance import (
 def on(path: str, change: Callable[[Any], Any]) -> HttpLie:
     """Change the JSON of successful answers to a path that ends so."""
 
-    def lie(asked: Asked, told: Told) -> Told:
+    def lie(asked: Asked, told: RemoteError) -> RemoteError:
         fits = asked.path.split("?")[0].endswith(path) and told.status == 200
         return told.with_json(change) if fits else told
 
@@ -32,7 +32,7 @@ def on(path: str, change: Callable[[Any], Any]) -> HttpLie:
 def on_header(name: str, value: str | None, path: str = "") -> HttpLie:
     """Change a header of answers to a path that ends so; None takes it away."""
 
-    def lie(asked: Asked, told: Told) -> Told:
+    def lie(asked: Asked, told: RemoteError) -> RemoteError:
         if not asked.path.endswith(path):
             return told
         kept = {key: said for key, said in told.headers.items() if key.lower() != name}
@@ -58,27 +58,27 @@ def each_output(change: Callable[[Any], Any]) -> HttpLie:
     return on("/infer", lambda body: [change(output) for output in body["outputs"]] and None)
 
 
-def as_success(asked: Asked, told: Told) -> Told:
+def as_success(asked: Asked, told: RemoteError) -> RemoteError:
     """Say 200 whatever happened."""
     return told.but(status=200)
 
 
-def blames_itself(asked: Asked, told: Told) -> Told:
+def blames_itself(asked: Asked, told: RemoteError) -> RemoteError:
     """Say 500 for what the client did wrong."""
     return told.but(status=500) if 400 <= told.status < 500 else told
 
 
-def fastapi_errors(asked: Asked, told: Told) -> Told:
+def fastapi_errors(asked: Asked, told: RemoteError) -> RemoteError:
     """Refuse as web frameworks do by themselves."""
     return told.but(body=b'{"detail": "Unprocessable"}') if told.status >= 400 else told
 
 
-def cut(asked: Asked, told: Told) -> Told:
+def cut(asked: Asked, told: RemoteError) -> RemoteError:
     """End the connection instead of answering an inference."""
     return told.but(status=0) if asked.path.endswith("/infer") else told
 
 
-def remembers_an_id(asked: Asked, told: Told) -> Told:
+def remembers_an_id(asked: Asked, told: RemoteError) -> RemoteError:
     """Answer with the id of whoever asked first, as a careless cache does."""
     return told.with_json(lambda body: body.setdefault("id", "somebody-else") and None)
 

@@ -18,7 +18,7 @@ from gateway.conformance.suite import CHECKS, NAMES
 from gateway.core.catalog import ModelSpec, TensorSpec
 from gateway.http.server.listener import WireListener
 from tests.fakes.conformance import Stage, failed, findings_of, on_a_thread
-from tests.fakes.front import EchoService, FakeCatalog
+from tests.fakes.data_plane import EchoService, FakeCatalog
 from tests.fakes.http import serving
 
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.listeners.oip.grpc.application import RpcApplication
+from gateway.listeners.oip.grpc.application import GrpcApplication
 from gateway.listeners.oip.rest.application import RestApplication
-from gateway.listeners.protocol_router import Joined
+from gateway.listeners.protocol_router import ProtocolRouter
+from tests.fakes.data_plane import EchoService, fake_data_plane
 from tests.fakes.exchange import Wire
-from tests.fakes.front import EchoService, fake_front
 
 
-def joined() -> Joined:
-    front = fake_front(EchoService())
-    return Joined(RestApplication(front), RpcApplication(front))
+def joined() -> ProtocolRouter:
+    front = fake_data_plane(EchoService())
+    return ProtocolRouter(RestApplication(front), GrpcApplication(front))
 
 
 @pytest.mark.parametrize(
@@ -40,4 +40,4 @@ def test_refusals():
 
     assert both.refuse(None, 400, "bad").status == 400
     assert both.refuse(head, 413, "large").trailers[0] == (b"grpc-status", b"3")
-    assert "RpcApplication" in repr(both)
+    assert "GrpcApplication" in repr(both)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.telemetry.provenance import Tell
+from gateway.telemetry.provenance import ProvenanceParameters
 from tests.fakes.service import ScriptedService, answer, request
 
 
@@ -11,7 +11,7 @@ async def test_request_without_the_wish_passes_through() -> None:
     expected, asked = answer(), request(parameters={"priority": 1})
     service = ScriptedService(expected)
 
-    assert await Tell("here", 3)(asked, service) is expected
+    assert await ProvenanceParameters("here", 3)(asked, service) is expected
     assert service.requests == [asked]
 
 
@@ -19,7 +19,9 @@ async def test_provenance_is_told_to_who_asks() -> None:
     """The facts of the headers stand among the parameters, and the wish goes no further."""
     service = ScriptedService(answer("edge", level="l1", certified=False))
 
-    response = await Tell("here", 3)(request(parameters={"edgeway_provenance": True, "a": 1}), service)
+    response = await ProvenanceParameters("here", 3)(
+        request(parameters={"edgeway_provenance": True, "a": 1}), service
+    )
 
     assert response.parameters == {
         "edgeway_served_by": "here",
@@ -36,6 +38,8 @@ async def test_false_is_no_wish() -> None:
     expected = answer()
 
     assert (
-        await Tell("here", 3)(request(parameters={"edgeway_provenance": False}), ScriptedService(expected))
+        await ProvenanceParameters("here", 3)(
+            request(parameters={"edgeway_provenance": False}), ScriptedService(expected)
+        )
         is expected
     )

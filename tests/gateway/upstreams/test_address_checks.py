@@ -15,7 +15,7 @@ from gateway.http.client.addresses import Addresses
 from gateway.upstreams.address_checks import check_all
 from gateway.upstreams.oip_grpc import GrpcUpstream
 from gateway.upstreams.oip_http import HttpUpstream
-from tests.fakes.front import EchoService, fake_front
+from tests.fakes.data_plane import EchoService, fake_data_plane
 from tests.fakes.listener import listener_of
 from tests.fakes.names import Names
 from tests.fakes.service import request
@@ -107,9 +107,9 @@ async def one_that_hangs(port: int) -> AsyncIterator[None]:
 async def test_the_second_address_of_a_name_is_found_to_be_well(monkeypatch, wire, first):
     """Over both wires; the next request goes there."""
     Names(monkeypatch, [ONE, TWO])
-    well = listener_of(fake_front(EchoService()))
+    well = listener_of(fake_data_plane(EchoService()))
     await well.start(TWO, 0)
-    unready = listener_of(fake_front(EchoService(), is_ready=lambda: False))
+    unready = listener_of(fake_data_plane(EchoService(), is_ready=lambda: False))
     target = f"far:{well.port}"
     upstream: HttpUpstream | GrpcUpstream = (
         HttpUpstream("far", f"http://{target}", LoopClock())

@@ -20,7 +20,7 @@ from gateway.upstreams.checks import is_ready, unreadable
 from gateway.upstreams.oip_grpc import GrpcUpstream
 from gateway.upstreams.oip_http import HttpUpstream
 from gateway.wire.proto import messages
-from tests.fakes.front import EchoService, fake_front
+from tests.fakes.data_plane import EchoService, fake_data_plane
 from tests.fakes.http2_peer import Call, http2_peer
 from tests.fakes.names import Names
 from tests.fakes.redis_server import free_port
@@ -322,7 +322,7 @@ async def test_an_address_that_resets_is_left(monkeypatch, wire):
         dropped += 1
         writer.transport.abort()
 
-    listener = LISTENERS[WIRES[wire]](fake_front(EchoService()))
+    listener = LISTENERS[WIRES[wire]](fake_data_plane(EchoService()))
     await listener.start("127.0.0.2", 0)
     async with AsyncExitStack() as lifetimes:
         lifetimes.push_async_callback(listener.aclose)
@@ -353,7 +353,7 @@ async def test_an_address_that_hangs_is_left(monkeypatch, wire):
     async def hang(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         silent.append(writer)
 
-    listener = LISTENERS[WIRES[wire]](fake_front(EchoService()))
+    listener = LISTENERS[WIRES[wire]](fake_data_plane(EchoService()))
     await listener.start("127.0.0.2", 0)
     server = await asyncio.start_server(hang, "127.0.0.1", listener.port)
     upstream = far_over(wire, listener.port)

@@ -20,7 +20,7 @@ from gateway.upstreams.oip_grpc import GrpcUpstream
 from gateway.upstreams.settings import GrpcUpstreamSettings
 from gateway.wire.proto import messages
 from resilience.attempt import AttemptTimeout
-from tests.fakes.front import DIGITS, EchoService, FakeCatalog, fake_front
+from tests.fakes.data_plane import DIGITS, EchoService, FakeCatalog, fake_data_plane
 from tests.fakes.http2_peer import http2_peer
 from tests.fakes.listener import listener_of
 from tests.fakes.redis_server import free_port
@@ -241,7 +241,7 @@ async def test_server_that_comes_back_is_found_soon():
     port = free_port()
     async with grpc_upstream(port) as upstream:
         await fails(upstream(request()))
-        listener = listener_of(fake_front(EchoService()))
+        listener = listener_of(fake_data_plane(EchoService()))
         await listener.start("127.0.0.1", port)
 
         found_after = 0

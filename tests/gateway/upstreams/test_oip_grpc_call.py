@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.http.framing.http2_client import Answer
+from gateway.http.framing.http2_client import Http2Response
 from gateway.upstreams.oip_grpc_call import (
     BrokenAnswerError,
     StatusError,
@@ -18,9 +18,9 @@ from gateway.upstreams.oip_grpc_call import (
 from tests.fakes.http2_peer import framed
 
 
-def answer(body: bytes = b"", status: int = 200, headers: dict | None = None, **trailers: bytes) -> Answer:
+def answer(body: bytes = b"", status: int = 200, headers: dict | None = None, **trailers: bytes) -> Http2Response:
     named = {name.replace("_", "-").encode(): value for name, value in trailers.items()}
-    return Answer(status, headers or {}, body, named)
+    return Http2Response(status, headers or {}, body, named)
 
 
 @given(st.binary(max_size=200))

@@ -18,7 +18,7 @@ from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller, Provenance
 from gateway.upstreams.oip_http import HttpUpstream
 from gateway.upstreams.settings import HttpUpstreamSettings
-from tests.fakes.front import EchoService
+from tests.fakes.data_plane import EchoService
 from tests.fakes.redis_server import free_port
 from tests.fakes.service import HANG, ScriptedService, request
 from tests.fakes.upstreams import (

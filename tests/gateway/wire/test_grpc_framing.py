@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.errors import Fault, GatewayError
-from gateway.listeners.oip.inflater import Aside
+from gateway.listeners.oip.inflater import Inflater
 from gateway.wire.grpc_framing import (
     Unpacking,
     answer_coding,
@@ -28,7 +28,7 @@ def framed(message: bytes, flag: int = 0) -> bytes:
 
 
 def unpacking(encoding: str | None = None, limit: int = 1000) -> Unpacking:
-    return Unpacking(limit, encoding, Aside(limit, 10).inflate)
+    return Unpacking(limit, encoding, Inflater(limit, 10).inflate)
 
 
 async def fault_of(body: bytes, encoding: str | None = None) -> Fault:

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import ANONYMOUS
-from gateway.wire.trust import Arrival, Claims, Trust, regions_value
+from gateway.wire.trust import Claims, Trust, TrustedClaims, regions_value
 
 TRUST = Trust(["10.1.0.0/16"], ["10.2.0.0/16"])
 ALL = Claims("203.0.113.9", "clinic", "Bearer key")
@@ -15,7 +15,7 @@ FORWARDED = Claims("203.0.113.9", "clinic", "", "1", "eu-west, eu-north,")
 
 def test_a_proxy_is_believed_about_the_address_only():
     """A load balancer passes its clients' headers on: their word about the tenant must not become its own."""
-    caller = TRUST.arrive("10.1.0.1", ALL).caller
+    caller = TRUST.check("10.1.0.1", ALL).caller
 
     assert (caller.address, caller.tenant, caller.vouched) == ("203.0.113.9", ANONYMOUS, False)
     assert caller.credential == "Bearer key"
@@ -23,7 +23,7 @@ def test_a_proxy_is_believed_about_the_address_only():
 
 def test_a_gateway_is_believed():
     """A gateway has checked the tenant; its word about address, tenant, hops and regions counts."""
-    arrival = TRUST.arrive("10.2.0.1", FORWARDED)
+    arrival = TRUST.check("10.2.0.1", FORWARDED)
 
     assert (arrival.caller.address, arrival.caller.tenant, arrival.caller.vouched) == (
         "203.0.113.9",
@@ -35,7 +35,7 @@ def test_a_gateway_is_believed():
 
 def test_a_stranger_is_not_believed():
     """Anybody else is the client himself."""
-    caller = TRUST.arrive("192.0.2.7", ALL).caller
+    caller = TRUST.check("192.0.2.7", ALL).caller
 
     assert (caller.address, caller.tenant, caller.vouched) == ("192.0.2.7", ANONYMOUS, False)
 
@@ -45,14 +45,14 @@ def test_a_stranger_is_not_believed():
 def test_a_forwarded_request_from_nobody_we_know(peer: str, claims: Claims):
     """It is refused: answered as anonymous, a tenant's data could go where its residency forbids."""
     with pytest.raises(GatewayError, match="trusted_gateways") as caught:
-        TRUST.arrive(peer, claims)
+        TRUST.check(peer, claims)
 
     assert caught.value.fault is Fault.FORBIDDEN
 
 
 def test_a_tier_without_policy_takes_forwards_from_all():
     """Central protects nothing by the tenant, and its clients are gateways."""
-    arrival = Trust(forwards_from_all=True).arrive("192.0.2.7", FORWARDED)
+    arrival = Trust(forwards_from_all=True).check("192.0.2.7", FORWARDED)
 
     assert (arrival.caller.address, arrival.caller.tenant, arrival.hops) == ("192.0.2.7", ANONYMOUS, 1)
 
@@ -60,7 +60,7 @@ def test_a_tier_without_policy_takes_forwards_from_all():
 @pytest.mark.parametrize("address", ["unknown", "unknown, 10.2.0.9"])
 def test_an_unknown_client_stays_unknown(address: str):
     """A gateway that does not know the client says so; its own address must not become the client's."""
-    arrival = TRUST.arrive("10.2.0.1", Claims(address, hops="1", regions="eu-west"))
+    arrival = TRUST.check("10.2.0.1", Claims(address, hops="1", regions="eu-west"))
 
     assert arrival.caller.address == ""
 
@@ -69,7 +69,7 @@ def test_an_unknown_client_stays_unknown(address: str):
 def test_hops_that_no_gateway_writes(hops: str):
     """They are refused: read as none, a request could go round for ever."""
     with pytest.raises(GatewayError) as caught:
-        TRUST.arrive("10.2.0.1", Claims(hops=hops))
+        TRUST.check("10.2.0.1", Claims(hops=hops))
 
     assert caught.value.fault is Fault.INVALID
 
@@ -79,12 +79,14 @@ def test_regions_survive_the_way():
     regions = frozenset({"us-east", "eu-west"})
 
     assert regions_value(regions) == "eu-west,us-east"
-    assert TRUST.arrive("10.2.0.1", Claims(regions=regions_value(regions))).regions == regions
+    assert TRUST.check("10.2.0.1", Claims(regions=regions_value(regions))).regions == regions
 
 
 def test_repr_and_nothing_said():
     """An ordinary request has passed no gateway and may go anywhere that the policy allows."""
-    assert TRUST.arrive("192.0.2.7", Claims()) == Arrival(TRUST.arrive("192.0.2.7", Claims()).caller, 0, None)
+    assert TRUST.check("192.0.2.7", Claims()) == TrustedClaims(
+        TRUST.check("192.0.2.7", Claims()).caller, 0, None
+    )
     assert repr(TRUST) == (
         "<Trust <TrustedProxies 10.1.0.0/16, 10.2.0.0/16>, gateways <TrustedProxies 10.2.0.0/16>>"
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from gateway.core.tensor import Buffer
-from gateway.http.exchange import Intake
-from gateway.http.server.address_limits import Account
+from gateway.http.exchange import BodyPolicy
+from gateway.http.server.address_limits import AddressUsage
 from gateway.http.server.body_stream import BodyStream
 
 LARGE = 64 << 10
@@ -26,9 +26,9 @@ class Http1Body:
 
     __slots__ = ("_account", "_booked", "_intake", "_large", "_whole", "size", "stream")
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: AddressUsage) -> None:
         self._account = account
-        self._intake = Intake(0)
+        self._intake = BodyPolicy(0)
         self._whole: bytes | bytearray = b""
         self._large: memoryview | None = None
         self.stream: BodyStream | None = None
@@ -43,7 +43,7 @@ class Http1Body:
         """Whether the rest comes past the parser."""
         return self._large is not None
 
-    def begin(self, intake: Intake, length: int | None, stream: BodyStream | None) -> Refusal | None:
+    def begin(self, intake: BodyPolicy, length: int | None, stream: BodyStream | None) -> Refusal | None:
         """Begin a body of ``length`` bytes (None: nobody knows yet), streamed if ``stream`` is given."""
         self._intake, self.stream, self.size = intake, stream, 0
         if (length or 0) > intake.max_bytes:

@@ -8,15 +8,15 @@ from typing import Any, Final
 
 from gateway.core.eager import begin
 from gateway.core.tensor import Buffer
-from gateway.http.exchange import Answer, Head, Intake
+from gateway.http.exchange import Answer, BodyPolicy, Head
 from gateway.http.framing.http1_server import END, Broken, End, Event, Http1Server, RequestHead
 from gateway.http.server.body_stream import BodyStream
-from gateway.http.server.context import Connection, Ledger
+from gateway.http.server.context import Connection, ServerContext
 from gateway.http.server.http1 import phase as phases
 from gateway.http.server.http1.body import LARGE, Http1Body
 from gateway.http.server.http1.phase import Http1Phase
-from gateway.http.server.http1.pipeline import Http1Ahead, held
-from gateway.http.server.http1.writer import Http1Output, closing
+from gateway.http.server.http1.pipeline import Http1Pipeline, held
+from gateway.http.server.http1.writer import Http1Writer, closing
 
 _log = logging.getLogger(__name__)
 
@@ -24,14 +24,14 @@ _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _INTERNAL: Final = "internal error"
 
 
-class Http1Connection(asyncio.Protocol):
+class Http1ServerConnection(asyncio.Protocol):
     """Speaks for one peer. ``peer`` is that of ``exchange.Head``.
 
     One request is answered at a time; those that the peer has sent ahead wait, whole. An answer that comes
     without waiting is written together with the others that the same piece of the stream asked for.
     """
 
-    def __init__(self, ledger: Ledger, transport: asyncio.Transport, peer: str) -> None:
+    def __init__(self, ledger: ServerContext, transport: asyncio.Transport, peer: str) -> None:
         self._ledger, self._transport, self._peer = ledger, transport, peer
         limits = ledger.settings
         self._parser = Http1Server(
@@ -39,7 +39,7 @@ class Http1Connection(asyncio.Protocol):
         )
         self._application = ledger.application
         self._heads: tuple[RequestHead | None, Head | None] = (None, None)
-        self._out = Http1Output(ledger, transport)
+        self._out = Http1Writer(ledger, transport)
         self._phase = Http1Phase(ledger)
         # What is being read.
         self._current: tuple[Head, RequestHead] | None = None
@@ -52,10 +52,10 @@ class Http1Connection(asyncio.Protocol):
         # What is being answered, and what waits behind it.
         self._serving: tuple[Head, RequestHead] | None = None
         self._task: asyncio.Task[Any] | None = None
-        self._waiting = Http1Ahead(ledger, transport, self._account)
+        self._waiting = Http1Pipeline(ledger, transport, self._account)
 
     def __repr__(self) -> str:
-        return f"<Http1Connection {self._phase.name}, {len(self._waiting)} waiting>"
+        return f"<Http1ServerConnection {self._phase.name}, {len(self._waiting)} waiting>"
 
     # --- what the transport says
 
@@ -158,7 +158,7 @@ class Http1Connection(asyncio.Protocol):
         head, size = self._head_of(raw), len(body)
         opened = self._application.open(head)
         if (
-            type(opened) is not Intake
+            type(opened) is not BodyPolicy
             or opened.is_stream
             or size > opened.max_bytes
             or not self._account.has_room(size, opened.max_bytes)
@@ -185,7 +185,7 @@ class Http1Connection(asyncio.Protocol):
             self._heads = (raw, head)
         return head
 
-    def _take_head(self, head: Head, raw: RequestHead, opened: Intake | Answer) -> None:
+    def _take_head(self, head: Head, raw: RequestHead, opened: BodyPolicy | Answer) -> None:
         self._current = (head, raw)
         if isinstance(opened, Answer):
             # A short body is read and dropped, and the connection lives on. One that waits for our word to
@@ -396,4 +396,4 @@ class Http1Connection(asyncio.Protocol):
         self._waiting.clear()
 
 
-_: type[Connection] = Http1Connection
+_: type[Connection] = Http1ServerConnection

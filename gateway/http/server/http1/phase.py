@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.http.server.context import Ledger
+from gateway.http.server.context import ServerContext
 
 HEAD: Final = "head"
 IDLE: Final = "idle"
@@ -30,7 +30,7 @@ class Http1Phase:
 
     __slots__ = ("_ledger", "_since", "name")
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: ServerContext) -> None:
         self._ledger = ledger
         self.name = HEAD
         self._since = ledger.loop.time()

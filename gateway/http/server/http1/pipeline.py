@@ -9,15 +9,15 @@ from typing import Any
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import Answer, Head
 from gateway.http.framing.http1_server import RequestHead
-from gateway.http.server.address_limits import Account
+from gateway.http.server.address_limits import AddressUsage
 from gateway.http.server.body_stream import BodyStream
-from gateway.http.server.context import Ledger
+from gateway.http.server.context import ServerContext
 
 Request = tuple[Head, RequestHead, Buffer | BodyStream]
 Refused = tuple[None, RequestHead | None, Answer]
 
 
-class Http1Ahead:
+class Http1Pipeline:
     """Requests, and refusals of requests, in their order.
 
     No more is read while there are too many, or while there are any and the address holds much.
@@ -26,13 +26,13 @@ class Http1Ahead:
 
     __slots__ = ("_account", "_is_full", "_is_paused", "_ledger", "_transport", "_waiting")
 
-    def __init__(self, ledger: Ledger, transport: asyncio.Transport, account: Account) -> None:
+    def __init__(self, ledger: ServerContext, transport: asyncio.Transport, account: AddressUsage) -> None:
         self._ledger, self._transport, self._account = ledger, transport, account
         self._waiting: deque[Request | Refused] = deque()
         self._is_full = self._is_paused = False
 
     def __repr__(self) -> str:
-        return f"<Http1Ahead {'paused' if self._is_paused else 'reading'}, {len(self)} waiting>"
+        return f"<Http1Pipeline {'paused' if self._is_paused else 'reading'}, {len(self)} waiting>"
 
     def __len__(self) -> int:
         return len(self._waiting)

@@ -9,14 +9,14 @@ from typing import Final
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import Answer
 from gateway.http.framing.http1_server import RequestHead
-from gateway.http.server.context import Ledger
-from gateway.http.server.write_progress import Progress
+from gateway.http.server.context import ServerContext
+from gateway.http.server.write_progress import WriteProgress
 
 _LARGE: Final = 64 << 10
 """More than this is not joined: copying it would cost more than the system call that joining saves."""
 
 
-class Http1Output:
+class Http1Writer:
     """Collects what is to be written, and writes it when ``flush`` is called.
 
     ``is_closing``: the last answer has said that it is the last. ``progress``: the peer's, while it does
@@ -34,17 +34,17 @@ class Http1Output:
         "progress",
     )
 
-    def __init__(self, ledger: Ledger, transport: asyncio.Transport) -> None:
+    def __init__(self, ledger: ServerContext, transport: asyncio.Transport) -> None:
         self._ledger, self._transport = ledger, transport
         self._parts: list[Buffer] = []
         self._size = 0
         self._writable: asyncio.Future[None] | None = None
         self.is_closing = self.is_paused = False
-        self.progress = Progress(transport, ledger.settings)
+        self.progress = WriteProgress(transport, ledger.settings)
 
     def __repr__(self) -> str:
         state = "paused" if self.is_paused else "closing" if self.is_closing else "open"
-        return f"<Http1Output {state}, {len(self._parts)} parts>"
+        return f"<Http1Writer {state}, {len(self._parts)} parts>"
 
     def reply(self, raw: RequestHead | None, answer: Answer, *, has_more: bool = False) -> None:
         """Write a whole answer to the request with the head ``raw``; None: it never became one.

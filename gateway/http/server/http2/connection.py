@@ -10,14 +10,14 @@ from typing import Final
 
 from gateway.core.eager import begin
 from gateway.core.tensor import Buffer
-from gateway.http.exchange import Answer, Head, Incoming, Intake
+from gateway.http.exchange import Answer, BodyPolicy, Head, RequestBody
 from gateway.http.framing import http2_server as framing
 from gateway.http.framing.http2_server import Http2Server
 from gateway.http.server.body_stream import BodyStream
-from gateway.http.server.context import Connection, Ledger
+from gateway.http.server.context import Connection, ServerContext
 from gateway.http.server.http1.phase import DRAIN_SILENCE_S
 from gateway.http.server.http2.stream import Http2Stream
-from gateway.http.server.http2.writer import Http2Output
+from gateway.http.server.http2.writer import Http2Writer
 
 _log = logging.getLogger(__name__)
 
@@ -25,10 +25,10 @@ LAST_WORD_S: Final = 0.5
 """Seconds between the word that a connection ends and the last stream that it takes: a round trip fits."""
 
 
-class Http2Connection(asyncio.Protocol):
+class Http2ServerConnection(asyncio.Protocol):
     """Speaks for one peer. ``peer`` is that of ``exchange.Head``."""
 
-    def __init__(self, ledger: Ledger, transport: asyncio.Transport, peer: str) -> None:
+    def __init__(self, ledger: ServerContext, transport: asyncio.Transport, peer: str) -> None:
         self._ledger, self._transport, self._peer = ledger, transport, peer
         settings = ledger.settings
         self._application = ledger.application
@@ -48,7 +48,7 @@ class Http2Connection(asyncio.Protocol):
         self._owed: dict[int, int] = {}
         self._streams: dict[int, Http2Stream] = {}
         self._heads: tuple[framing.RequestHead | None, Head | None] = (None, None)
-        self._out = Http2Output(ledger, transport, self._engine)
+        self._out = Http2Writer(ledger, transport, self._engine)
         self._is_leaving = self._has_said_last = False
         self._left_at = 0.0
         self._since = self._heard = ledger.loop.time()
@@ -57,7 +57,7 @@ class Http2Connection(asyncio.Protocol):
 
     def __repr__(self) -> str:
         state = "leaving" if self._is_leaving else "open"
-        return f"<Http2Connection {state}, {len(self._streams)} streams>"
+        return f"<Http2ServerConnection {state}, {len(self._streams)} streams>"
 
     # --- what the transport says
 
@@ -316,7 +316,7 @@ class Http2Connection(asyncio.Protocol):
         self._drop(number)
         self._out.reply(number, head, answer, is_complete=is_complete)
 
-    def _serve(self, number: int, stream: Http2Stream, body: Buffer | Incoming) -> None:
+    def _serve(self, number: int, stream: Http2Stream, body: Buffer | RequestBody) -> None:
         self._ledger.running += 1
         try:
             call = self._application.answer(stream.head, body)
@@ -384,8 +384,8 @@ class Http2Connection(asyncio.Protocol):
         self._out.flush()
 
 
-def _too_large(intake: Intake) -> str:
+def _too_large(intake: BodyPolicy) -> str:
     return f"the body is larger than {intake.max_bytes} bytes"
 
 
-_: type[Connection] = Http2Connection
+_: type[Connection] = Http2ServerConnection

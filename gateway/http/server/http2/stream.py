@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from gateway.core.tensor import Buffer
-from gateway.http.exchange import Head, Intake
+from gateway.http.exchange import BodyPolicy, Head
 from gateway.http.server.body_stream import BodyStream, gather, too_slow
 
 
@@ -31,7 +31,7 @@ class Http2Stream:
         "unread",
     )
 
-    def __init__(self, head: Head, intake: Intake, began: float) -> None:
+    def __init__(self, head: Head, intake: BodyPolicy, began: float) -> None:
         self.head, self.intake, self.began = head, intake, began
         self.size = self.held = self.unread = 0
         self.is_complete = self.is_closed = False

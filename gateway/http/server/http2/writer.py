@@ -10,9 +10,9 @@ from typing import Final
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import Answer, Head
 from gateway.http.framing.http2_server import INTERNAL_ERROR, NO_ERROR, FramingError, Http2Server
-from gateway.http.server.context import Ledger
+from gateway.http.server.context import ServerContext
 from gateway.http.server.settings import TransportSettings
-from gateway.http.server.write_progress import Progress, least_taken
+from gateway.http.server.write_progress import WriteProgress, least_taken
 
 _MOST_AT_ONCE: Final = 1 << 20
 """Bytes that are taken out of the protocol engine for one write."""
@@ -25,7 +25,7 @@ _LENGTH: Final = b"content-length"
 _SERVER: Final = (b"server", b"edgeway")
 
 
-class Http2Output:
+class Http2Writer:
     """Puts answers into ``engine`` and writes what it gives out, whenever ``flush`` is called.
 
     ``is_held``: more is to come in this turn, so nothing is written yet. ``progress``: the peer's,
@@ -45,17 +45,17 @@ class Http2Output:
         "unsent",
     )
 
-    def __init__(self, ledger: Ledger, transport: asyncio.Transport, engine: Http2Server) -> None:
+    def __init__(self, ledger: ServerContext, transport: asyncio.Transport, engine: Http2Server) -> None:
         self._ledger, self._transport, self._engine = ledger, transport, engine
         self.unsent = Unsent(engine.queued)
         self._answered: list[int] = []
         self._answered_early: list[int] = []
         self._room: asyncio.Future[None] | None = None
         self.is_held = self.is_paused = False
-        self.progress = Progress(transport, ledger.settings)
+        self.progress = WriteProgress(transport, ledger.settings)
 
     def __repr__(self) -> str:
-        return f"<Http2Output {'paused' if self.is_paused else 'open'}, {self.unsent!r}>"
+        return f"<Http2Writer {'paused' if self.is_paused else 'open'}, {self.unsent!r}>"
 
     def reply(self, number: int, head: Head, answer: Answer, *, is_complete: bool) -> None:
         """Send a whole answer; to a request that is not complete, as one that need not be."""

@@ -15,27 +15,27 @@ from gateway.core.tensor import Buffer
 from gateway.http.exchange import (
     Answer,
     Application,
+    BodyPolicy,
     Fields,
     Head,
-    Incoming,
-    Intake,
     PendingAnswer,
+    RequestBody,
 )
-from gateway.listeners.oip.data_plane import Front
+from gateway.listeners.oip.data_plane import DataPlane
 from gateway.listeners.oip.extensions import Extensions
 from gateway.listeners.oip.grpc.infer import Infer
 from gateway.listeners.oip.grpc.statuses import Statuses
 from gateway.listeners.oip.grpc.streams import Reflection, StreamInfer, Watch, streaming, timely
 from gateway.listeners.oip.grpc.unary import HEALTH, Calls
-from gateway.listeners.oip.inflater import Aside
-from gateway.listeners.oip.model_control import Desk
-from gateway.listeners.oip.request_headers import Arrival
+from gateway.listeners.oip.inflater import Inflater
+from gateway.listeners.oip.model_control import ModelControl
+from gateway.listeners.oip.request_headers import RequestHeaders
 from gateway.wire.faults import fault_of_http
 from gateway.wire.grpc_framing import PREFIX, Unpacking, parse_timeout
 from gateway.wire.oip.metadata import encode_error
 from gateway.wire.proto import messages
 
-Stream = Callable[[Incoming, Unpacking, Arrival, float], AsyncGenerator[list[Buffer], None]]
+Stream = Callable[[RequestBody, Unpacking, RequestHeaders, float], AsyncGenerator[list[Buffer], None]]
 
 _log = logging.getLogger(__name__)
 
@@ -49,16 +49,16 @@ _SMALL: Final = 64 << 10
 _ENDLESS: Final = 1 << 62
 
 
-class RpcApplication:
+class GrpcApplication:
     """Answers gRPC calls over HTTP/2."""
 
-    def __init__(self, front: Front, extensions: Extensions | None = None) -> None:
+    def __init__(self, front: DataPlane, extensions: Extensions | None = None) -> None:
         extensions = extensions or Extensions()
         self._front = front
         self._statuses = Statuses(front.region)
         self._infer = infer = Infer(front, self._statuses, extensions.settings)
-        self._aside = Aside(_SMALL, extensions.settings.inflate_ratio)
-        calls = Calls(front, Desk(front, extensions))
+        self._aside = Inflater(_SMALL, extensions.settings.inflate_ratio)
+        calls = Calls(front, ModelControl(front, extensions))
         self._unary = calls.paths()
         self._streams: dict[str, Stream] = {
             _STREAM: StreamInfer(infer, front.generation),
@@ -67,14 +67,14 @@ class RpcApplication:
         for version in ("v1", "v1alpha"):
             package = f"grpc.reflection.{version}"
             self._streams[f"/{package}.ServerReflection/ServerReflectionInfo"] = Reflection(package)
-        small, whole = Intake(_SMALL + PREFIX), Intake(front.max_body_bytes + PREFIX)
+        small, whole = BodyPolicy(_SMALL + PREFIX), BodyPolicy(front.max_body_bytes + PREFIX)
         self._intakes = dict.fromkeys(self._unary, small) | {_INFER: whole}
-        self._intakes |= dict.fromkeys(self._streams, Intake(_ENDLESS, is_stream=True))
+        self._intakes |= dict.fromkeys(self._streams, BodyPolicy(_ENDLESS, is_stream=True))
 
     def __repr__(self) -> str:
-        return f"<RpcApplication of {self._front.region}>"
+        return f"<GrpcApplication of {self._front.region}>"
 
-    def open(self, head: Head) -> Intake | Answer:
+    def open(self, head: Head) -> BodyPolicy | Answer:
         """Refuse what is no gRPC call, or none that is known; else say how its messages are taken."""
         if not head.is_http2:
             return _plain(505, "gRPC needs HTTP/2")
@@ -92,7 +92,7 @@ class RpcApplication:
             return self._statuses.error(full, self._front.generation().number)
         return intake
 
-    def answer(self, head: Head, body: Buffer | Incoming) -> Answer | PendingAnswer:
+    def answer(self, head: Head, body: Buffer | RequestBody) -> Answer | PendingAnswer:
         """Answer a call that ``open`` let pass."""
         generation = self._front.generation()
         if head.path != _INFER:
@@ -110,11 +110,11 @@ class RpcApplication:
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets a status
             return self._failed(error, generation)
 
-    async def _ask(self, head: Head, body: Buffer | Incoming, generation: Generation) -> Answer:
+    async def _ask(self, head: Head, body: Buffer | RequestBody, generation: Generation) -> Answer:
         # Questions may ask other servers, which wants a task.
         await in_task()
         arrival = self._infer.arrival(head)
-        if isinstance(body, Incoming):
+        if isinstance(body, RequestBody):
             return self._converse(head.path, body, arrival)
         packing, unpacking = self._infer.packing, self._small(arrival)
         coding = packing.coding(arrival)
@@ -122,10 +122,10 @@ class RpcApplication:
         parts = packing.framed([message.SerializeToString()], coding)
         return Answer(200, packing.fields(coding), parts, (), self._statuses.ok(generation.number))
 
-    def _small(self, arrival: Arrival) -> Unpacking:
+    def _small(self, arrival: RequestHeaders) -> Unpacking:
         return Unpacking(_SMALL, arrival.grpc_encoding, self._aside.inflate)
 
-    def _converse(self, path: str, body: Incoming, arrival: Arrival) -> Answer:
+    def _converse(self, path: str, body: RequestBody, arrival: RequestHeaders) -> Answer:
         front, packing, until = self._front, self._infer.packing, math.inf
         if arrival.grpc_timeout is not None:
             # It is the time of the call as a whole, however many messages it has.
@@ -158,4 +158,4 @@ def _plain(status: int, message: str, *extra: tuple[bytes, bytes]) -> Answer:
     return Answer(status, _REFUSED, (encode_error(message),), extra)
 
 
-_: type[Application] = RpcApplication
+_: type[Application] = GrpcApplication

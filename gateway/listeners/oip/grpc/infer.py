@@ -11,13 +11,13 @@ from gateway.core.service import Generation, Pending
 from gateway.core.telemetry import Refused
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import Answer, Head, PendingAnswer
-from gateway.listeners.oip.data_plane import Front
+from gateway.listeners.oip.data_plane import DataPlane
 from gateway.listeners.oip.extensions import ProtocolSettings
 from gateway.listeners.oip.fast_paths import FastPaths
 from gateway.listeners.oip.grpc.packing import Packing
 from gateway.listeners.oip.grpc.statuses import Statuses
-from gateway.listeners.oip.inflater import Aside
-from gateway.listeners.oip.request_headers import Arrival, Arrivals
+from gateway.listeners.oip.inflater import Inflater
+from gateway.listeners.oip.request_headers import RequestHeaderReader, RequestHeaders
 from gateway.wire import headers
 from gateway.wire.grpc_framing import PREFIX, Unpacking, parse_timeout
 from gateway.wire.oip.classification import classify
@@ -29,12 +29,12 @@ from gateway.wire.oip.reuse import Layout
 class Infer:
     """Answers inference requests."""
 
-    def __init__(self, front: Front, statuses: Statuses, settings: ProtocolSettings) -> None:
+    def __init__(self, front: DataPlane, statuses: Statuses, settings: ProtocolSettings) -> None:
         self._front = front
         self._statuses = statuses
-        self._aside = Aside(front.max_body_bytes, settings.inflate_ratio)
+        self._aside = Inflater(front.max_body_bytes, settings.inflate_ratio)
         self.packing = Packing(settings.compress_from_bytes)
-        self._arrivals = Arrivals(front.trust)
+        self._arrivals = RequestHeaderReader(front.trust)
         self._messages = InferMessages()
         self._fast = FastPaths()
         self._now = front.clock.now
@@ -76,7 +76,7 @@ class Infer:
         return self._wait(answered, inference, generation.number, coding)
 
     async def _packed(
-        self, unpacking: Unpacking, body: bytes, arrival: Arrival, generation: Generation, now: float
+        self, unpacking: Unpacking, body: bytes, arrival: RequestHeaders, generation: Generation, now: float
     ) -> Answer:
         """Answer a call whose message is compressed, or says so."""
         try:
@@ -109,7 +109,7 @@ class Infer:
         spans = tuple([(start + PREFIX, stop + PREFIX) for start, stop in layout.spans])
         return Layout(body[:PREFIX] + layout.prefix, layout.size + PREFIX, spans)
 
-    def arrival(self, head: Head) -> Arrival:
+    def arrival(self, head: Head) -> RequestHeaders:
         """Read a head.
 
         Raises:
@@ -117,12 +117,12 @@ class Infer:
         """
         return self._arrivals.read(head)
 
-    def unpacking(self, arrival: Arrival) -> Unpacking:
+    def unpacking(self, arrival: RequestHeaders) -> Unpacking:
         """Return how the messages of a call are read."""
         return Unpacking(self._front.max_body_bytes, arrival.grpc_encoding, self._aside.inflate)
 
     def request(
-        self, message: Buffer, arrival: Arrival, now: float | None = None
+        self, message: Buffer, arrival: RequestHeaders, now: float | None = None
     ) -> tuple[Request, Inference]:
         """Put together what message and headers say; ``now``: when it came, in loop time.
 

@@ -19,12 +19,12 @@ from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import SEQUENCE, Request, Response
 from gateway.core.service import Generation
 from gateway.core.tensor import Buffer
-from gateway.http.exchange import Answer, Incoming, Leaving
+from gateway.http.exchange import Answer, ConnectionClosing, RequestBody
 from gateway.listeners.oip.grpc.infer import Infer
 from gateway.listeners.oip.grpc.packing import Packing
 from gateway.listeners.oip.grpc.statuses import Statuses
 from gateway.listeners.oip.grpc.unary import NOT_SERVING, SERVICE_UNKNOWN, Calls
-from gateway.listeners.oip.request_headers import Arrival
+from gateway.listeners.oip.request_headers import RequestHeaders
 from gateway.wire.grpc_framing import Unpacking
 from gateway.wire.oip import proto as oip_proto
 from gateway.wire.oip.proto import Inference
@@ -66,7 +66,7 @@ def streaming(
                         yield part
         except GatewayError as error:
             refusal = error
-        except Leaving:
+        except ConnectionClosing:
             refusal = GatewayError(Fault.UNAVAILABLE, "the server is shutting down")
         except Exception:  # noqa: BLE001 - a bug behind the wire becomes a status, never a traceback
             _log.exception("a gRPC stream failed unexpectedly")
@@ -130,7 +130,7 @@ class StreamInfer:
         return f"<StreamInfer by {self._infer}>"
 
     async def __call__(
-        self, stream: Incoming, unpacking: Unpacking, arrival: Arrival, until: float
+        self, stream: RequestBody, unpacking: Unpacking, arrival: RequestHeaders, until: float
     ) -> AsyncGenerator[list[Buffer], None]:
         """Answer until the client has no more, or until the first error of a client that wants it so.
 
@@ -167,7 +167,7 @@ class StreamInfer:
         finally:
             await _cancel(reading, begun, *(asked.get_nowait() for _ in range(asked.qsize())))
 
-    def _begin(self, message: Buffer, size: int, arrival: Arrival, until: float) -> _Begun:
+    def _begin(self, message: Buffer, size: int, arrival: RequestHeaders, until: float) -> _Begun:
         generation = self._generation()
         try:
             request, inference = self._infer.request(message, arrival)
@@ -215,7 +215,7 @@ class Watch:
         return "<Watch>"
 
     async def __call__(
-        self, stream: Incoming, unpacking: Unpacking, _arrival: Arrival, _until: float
+        self, stream: RequestBody, unpacking: Unpacking, _arrival: RequestHeaders, _until: float
     ) -> AsyncGenerator[list[Buffer], None]:
         """Tell, until cancelled or the connection ends.
 
@@ -234,7 +234,7 @@ class Watch:
                 await self._clock.sleep(WATCH_S)
             if last != SERVICE_UNKNOWN:
                 yield [messages.HealthCheckResponse(status=NOT_SERVING).SerializeToString()]
-            raise Leaving
+            raise ConnectionClosing
 
 
 class Reflection:
@@ -254,7 +254,7 @@ class Reflection:
         return f"<Reflection {self._package}>"
 
     async def __call__(
-        self, stream: Incoming, unpacking: Unpacking, _arrival: Arrival, _until: float
+        self, stream: RequestBody, unpacking: Unpacking, _arrival: RequestHeaders, _until: float
     ) -> AsyncGenerator[list[Buffer], None]:
         """Answer questions until there are no more."""
         async for message, size in unpacking.each(stream):

@@ -10,8 +10,8 @@ from google.protobuf import json_format
 
 from gateway.core.errors import Fault, GatewayError, printable
 from gateway.core.tensor import Buffer
-from gateway.listeners.oip.data_plane import NAME, VERSION, Front
-from gateway.listeners.oip.model_control import NO_SHARED_MEMORY, Desk
+from gateway.listeners.oip.data_plane import NAME, VERSION, DataPlane
+from gateway.listeners.oip.model_control import NO_SHARED_MEMORY, ModelControl
 from gateway.wire.oip import proto as oip_proto
 from gateway.wire.oip.metadata import EXTENSIONS
 from gateway.wire.proto import messages
@@ -25,7 +25,7 @@ SERVING, NOT_SERVING, SERVICE_UNKNOWN = 1, 2, 3
 class Calls:
     """One method per call: the bytes of a message in, a message out."""
 
-    def __init__(self, front: Front, desk: Desk) -> None:
+    def __init__(self, front: DataPlane, desk: ModelControl) -> None:
         self._front = front
         self._desk = desk
 

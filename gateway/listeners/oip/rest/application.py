@@ -12,15 +12,15 @@ from gateway.core.errors import Fault, GatewayError
 from gateway.core.service import Generation
 from gateway.core.telemetry import Refused
 from gateway.core.tensor import Buffer
-from gateway.http.exchange import Answer, Application, Head, Incoming, Intake, PendingAnswer
-from gateway.listeners.oip.data_plane import Front
+from gateway.http.exchange import Answer, Application, BodyPolicy, Head, PendingAnswer, RequestBody
+from gateway.listeners.oip.data_plane import DataPlane
 from gateway.listeners.oip.extensions import Extensions
-from gateway.listeners.oip.model_control import Desk
+from gateway.listeners.oip.model_control import ModelControl
 from gateway.listeners.oip.rest.generate import Generate
 from gateway.listeners.oip.rest.infer import Infer
-from gateway.listeners.oip.rest.management import Manage
-from gateway.listeners.oip.rest.metadata import Tell
-from gateway.listeners.oip.rest.responses import Answers, Refusal
+from gateway.listeners.oip.rest.management import Management
+from gateway.listeners.oip.rest.metadata import Metadata
+from gateway.listeners.oip.rest.responses import Refusal, Responses
 from gateway.wire.oip.paths import METHODS, Ask, Target, read_path
 
 Call = Callable[[Head, Target, bytes, Generation], Awaitable[Answer]]
@@ -38,13 +38,13 @@ _ADMIN: Final = {Ask.LOAD: "loading models", Ask.UNLOAD: "unloading models"}
 class RestApplication:
     """Answers the paths of the Open Inference Protocol over HTTP."""
 
-    def __init__(self, front: Front, extensions: Extensions | None = None) -> None:
+    def __init__(self, front: DataPlane, extensions: Extensions | None = None) -> None:
         extensions = extensions or Extensions()
         self._front, self._extensions = front, extensions
-        self._answers = Answers(front.region, extensions.settings.compress_from_bytes)
+        self._answers = Responses(front.region, extensions.settings.compress_from_bytes)
         self._infer = infer = Infer(front, self._answers, extensions.settings)
         self._calls = _calls(front, self._answers, infer, extensions)
-        large, small = Intake(front.max_body_bytes), Intake(min(_SMALL_BODY, front.max_body_bytes))
+        large, small = BodyPolicy(front.max_body_bytes), BodyPolicy(min(_SMALL_BODY, front.max_body_bytes))
         self._intakes = {ask: large if ask in _LARGE else small for ask in Ask}
         # Paths repeat; the bounds keep a flood of new ones from growing this.
         self._target = lru_cache(_PATHS)(read_path)
@@ -52,7 +52,7 @@ class RestApplication:
     def __repr__(self) -> str:
         return f"<RestApplication of {self._front.region}>"
 
-    def open(self, head: Head) -> Intake | Answer:
+    def open(self, head: Head) -> BodyPolicy | Answer:
         """Refuse unknown paths and methods; else say how large a body may be."""
         target: Target | None = head.notes.get(_TARGET)
         if target is None:
@@ -72,7 +72,7 @@ class RestApplication:
             return refusal
         return self._intakes[target.ask]
 
-    def answer(self, head: Head, body: Buffer | Incoming) -> Answer | PendingAnswer:
+    def answer(self, head: Head, body: Buffer | RequestBody) -> Answer | PendingAnswer:
         """Answer a request that ``open`` let pass."""
         generation = self._front.generation()
         target: Target = head.notes[_TARGET]
@@ -127,9 +127,9 @@ class RestApplication:
         return self._answers.refusal(refusal, self._front.generation().number)
 
 
-def _calls(front: Front, answers: Answers, infer: Infer, extensions: Extensions) -> dict[Ask, Call]:
-    tell, generate = Tell(front, answers), Generate(front, answers, infer)
-    manage = Manage(Desk(front, extensions), answers)
+def _calls(front: DataPlane, answers: Responses, infer: Infer, extensions: Extensions) -> dict[Ask, Call]:
+    tell, generate = Metadata(front, answers), Generate(front, answers, infer)
+    manage = Management(ModelControl(front, extensions), answers)
     return {
         Ask.SERVER: tell.server,
         Ask.LIVE: tell.live,

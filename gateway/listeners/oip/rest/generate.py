@@ -13,9 +13,9 @@ from gateway.core.service import Generation
 from gateway.core.telemetry import Refused
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import Answer, Head
-from gateway.listeners.oip.data_plane import Front
+from gateway.listeners.oip.data_plane import DataPlane
 from gateway.listeners.oip.rest.infer import Infer, request_of
-from gateway.listeners.oip.rest.responses import Answers
+from gateway.listeners.oip.rest.responses import Responses
 from gateway.wire.oip.generate import decode_generate, encode_generate
 from gateway.wire.oip.json import Body
 from gateway.wire.oip.paths import Target
@@ -26,7 +26,7 @@ _encode: Final = msgspec.json.Encoder().encode
 class Generate:
     """Answers generate requests; each gets one answer, so a stream has one event."""
 
-    def __init__(self, front: Front, answers: Answers, infer: Infer) -> None:
+    def __init__(self, front: DataPlane, answers: Responses, infer: Infer) -> None:
         self._front = front
         self._answers = answers
         self._infer = infer

@@ -12,12 +12,12 @@ from gateway.core.service import Generation, Pending
 from gateway.core.telemetry import Refused
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import Answer, Head, PendingAnswer
-from gateway.listeners.oip.data_plane import Front
+from gateway.listeners.oip.data_plane import DataPlane
 from gateway.listeners.oip.extensions import ProtocolSettings
 from gateway.listeners.oip.fast_paths import FastPaths
-from gateway.listeners.oip.inflater import Aside
-from gateway.listeners.oip.request_headers import Arrival, Arrivals
-from gateway.listeners.oip.rest.responses import Answers, Refusal
+from gateway.listeners.oip.inflater import Inflater
+from gateway.listeners.oip.request_headers import RequestHeaderReader, RequestHeaders
+from gateway.listeners.oip.rest.responses import Refusal, Responses
 from gateway.wire import headers
 from gateway.wire.compression import CODINGS
 from gateway.wire.oip.json import Inference, Wishes, parse_header_length
@@ -31,11 +31,11 @@ _OURS: Final = ((b"accept-encoding", ", ".join(CODINGS).encode()),)
 class Infer:
     """Answers inference requests."""
 
-    def __init__(self, front: Front, answers: Answers, settings: ProtocolSettings) -> None:
+    def __init__(self, front: DataPlane, answers: Responses, settings: ProtocolSettings) -> None:
         self._front = front
         self._answers = answers
-        self._aside = Aside(front.max_body_bytes, settings.inflate_ratio)
-        self._arrivals = Arrivals(front.trust)
+        self._aside = Inflater(front.max_body_bytes, settings.inflate_ratio)
+        self._arrivals = RequestHeaderReader(front.trust)
         self._heads = heads = RequestHeads()
         self._decode = heads.decode
         self._fast = FastPaths()
@@ -87,7 +87,7 @@ class Infer:
         return self._wait(answered, inference, arrival, generation.number)
 
     async def _packed(
-        self, arrival: Arrival, target: Target, body: Buffer, generation: Generation, now: float
+        self, arrival: RequestHeaders, target: Target, body: Buffer, generation: Generation, now: float
     ) -> Answer:
         """Answer a request whose body is compressed, or says so."""
         body = await self.inflated(body, arrival)
@@ -101,7 +101,7 @@ class Infer:
         return await self._wait(generation(request), inference, arrival, generation.number)
 
     async def _raw(
-        self, arrival: Arrival, target: Target, body: Buffer, generation: Generation, now: float
+        self, arrival: RequestHeaders, target: Target, body: Buffer, generation: Generation, now: float
     ) -> Answer:
         """Answer a request whose body is the data of the model's one input and nothing else."""
         await in_task()
@@ -114,13 +114,15 @@ class Infer:
             raise
         return await self._wait(generation(request), inference, arrival, generation.number)
 
-    def _read(self, target: Target, arrival: Arrival, body: Buffer, now: float) -> tuple[Inference, Request]:
+    def _read(
+        self, target: Target, arrival: RequestHeaders, body: Buffer, now: float
+    ) -> tuple[Inference, Request]:
         said = arrival.header_length
         inference = self._decode(body, None if said is None else parse_header_length(said))
         return inference, request_of(target, inference, arrival, now)
 
     async def _wait(
-        self, answered: Response | Pending, inference: Inference, arrival: Arrival, number: int
+        self, answered: Response | Pending, inference: Inference, arrival: RequestHeaders, number: int
     ) -> Answer:
         response = await answered
         return self._written(inference.wishes, inference.id, arrival.accept_encoding, number, response)
@@ -131,7 +133,7 @@ class Infer:
         written = self._encode(response, wishes, request_id)
         return self._answers.inference(written, response.provenance, number, accepted)
 
-    def arrival(self, head: Head) -> Arrival:
+    def arrival(self, head: Head) -> RequestHeaders:
         """Read a head.
 
         Raises:
@@ -139,7 +141,7 @@ class Infer:
         """
         return self._arrivals.read(head)
 
-    async def inflated(self, body: Buffer, arrival: Arrival) -> Buffer:
+    async def inflated(self, body: Buffer, arrival: RequestHeaders) -> Buffer:
         """Return the body behind its Content-Encoding, if it has one.
 
         Raises:
@@ -158,7 +160,7 @@ class Infer:
             raise
 
 
-def request_of(target: Target, inference: Inference, arrival: Arrival, now: float) -> Request:
+def request_of(target: Target, inference: Inference, arrival: RequestHeaders, now: float) -> Request:
     """Put together what path, body and headers say.
 
     Raises:

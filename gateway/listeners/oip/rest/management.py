@@ -10,8 +10,8 @@ from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Parameter
 from gateway.core.service import Generation
 from gateway.http.exchange import Answer, Head
-from gateway.listeners.oip.model_control import NO_SHARED_MEMORY, Desk
-from gateway.listeners.oip.rest.responses import Answers
+from gateway.listeners.oip.model_control import NO_SHARED_MEMORY, ModelControl
+from gateway.listeners.oip.rest.responses import Responses
 from gateway.wire.oip.messages import parse
 from gateway.wire.oip.paths import Target
 
@@ -33,15 +33,15 @@ _TRACING: Final = msgspec.json.Decoder(dict[str, list[str] | str | int | None])
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class Manage:
+class Management:
     """Answers an operator's questions."""
 
-    def __init__(self, desk: Desk, answers: Answers) -> None:
+    def __init__(self, desk: ModelControl, answers: Responses) -> None:
         self._desk = desk
         self._answers = answers
 
     def __repr__(self) -> str:
-        return f"<Manage by {self._desk!r}>"
+        return f"<Management by {self._desk!r}>"
 
     async def models(self, _head: Head, _target: Target, _body: bytes, generation: Generation) -> Answer:
         """List the models of this process."""

@@ -6,8 +6,8 @@ from typing import Final
 
 from gateway.core.service import Generation
 from gateway.http.exchange import Answer, Head
-from gateway.listeners.oip.data_plane import NAME, VERSION, Front
-from gateway.listeners.oip.rest.responses import Answers
+from gateway.listeners.oip.data_plane import NAME, VERSION, DataPlane
+from gateway.listeners.oip.rest.responses import Responses
 from gateway.wire.oip.metadata import (
     EXTENSIONS,
     LIVE,
@@ -23,15 +23,15 @@ _SERVER: Final = encode_server(NAME, VERSION, EXTENSIONS)
 _NOT_READY: Final = encode_not_ready()
 
 
-class Tell:
+class Metadata:
     """Answers questions about the server and its models."""
 
-    def __init__(self, front: Front, answers: Answers) -> None:
+    def __init__(self, front: DataPlane, answers: Responses) -> None:
         self._front = front
         self._answers = answers
 
     def __repr__(self) -> str:
-        return f"<Tell of {self._front.region}>"
+        return f"<Metadata of {self._front.region}>"
 
     async def server(self, _head: Head, _target: Target, _body: bytes, generation: Generation) -> Answer:
         """Name the server and its extensions."""

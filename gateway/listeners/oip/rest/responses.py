@@ -34,7 +34,7 @@ class Refusal(Exception):  # noqa: N818 - it ends in an answer of HTTP's own, wh
         self.extra = extra
 
 
-class Answers:
+class Responses:
     """Builds the answers of one region; ``compress_from_bytes``: smaller ones are sent as they are."""
 
     def __init__(self, region: str, compress_from_bytes: int) -> None:
@@ -43,7 +43,7 @@ class Answers:
         self._fields = lru_cache(_REMEMBERED)(self._render)
 
     def __repr__(self) -> str:
-        return f"<Answers of {self._region or 'nowhere'}>"
+        return f"<Responses of {self._region or 'nowhere'}>"
 
     def inference(
         self, body: Body, provenance: Provenance, generation: int, accepted: str | None = None

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.admin.listener import AdminListener
-from gateway.app.workers.aggregate import AdminOfAll, merge
+from gateway.app.workers.aggregate import AggregateAdmin, merge
 
 
 def exposition(requests: float, model: str = "digits") -> bytes:
@@ -100,7 +100,7 @@ async def workers(tmp_path: Path):
 
 async def test_workers_are_asked(workers) -> None:
     """One that does not answer is left out; the rest is told."""
-    crew = AdminOfAll(lambda: workers)
+    crew = AggregateAdmin(lambda: workers)
 
     found = series(await crew.metrics())
     assert {dict(labels)["worker"] for _, labels in found} == {"0", "1"}
@@ -114,7 +114,7 @@ async def test_workers_are_asked(workers) -> None:
 
 async def test_health_is_told_by_worker(workers) -> None:
     """What one knows of central another may not have seen yet."""
-    told = await AdminOfAll(lambda: workers).health()
+    told = await AggregateAdmin(lambda: workers).health()
 
     held = {"digits": {"valid": True}}
     assert {number: each["certificates"] for number, each in told.items()} == {0: held, 1: held}
@@ -124,7 +124,7 @@ async def test_health_is_told_by_worker(workers) -> None:
 
 async def test_no_worker_answers() -> None:
     """Nothing is told, and that is said."""
-    crew = AdminOfAll(list)
+    crew = AggregateAdmin(list)
 
     assert await crew.metrics() == b""
     assert await crew.health() == {}

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from gateway.admin.listener import AdminListener
-from gateway.admin.management_routes import order_routes
-from gateway.app.workers.coordinator import Relay
+from gateway.admin.management_routes import management_routes
+from gateway.app.workers.coordinator import Coordinator
 from gateway.app.workers.messages import count_routes
 from gateway.core.errors import Fault, GatewayError
 from gateway.telemetry.log_settings import LogSettings
@@ -29,7 +29,7 @@ class Crew:
         self.sockets: dict[int, Path] = {}
         self.traced: list[int] = []
         self._listeners: dict[int, AdminListener] = {}
-        self.relay = Relay(
+        self.relay = Coordinator(
             lambda: self.sockets,
             lambda: self.sockets,
             log=LogSettings(["parent"]),
@@ -42,7 +42,7 @@ class Crew:
         log = LogSettings([f"worker{serial}"])
         more = [
             *count_routes(self.counts[serial]),
-            *order_routes(loads, log, tracing, index=loads.listed),
+            *management_routes(loads, log, tracing, index=loads.listed),
         ]
         listener = AdminListener(health=nothing, metrics=nothing, policy=nothing, more=more)
         self._listeners[serial] = listener
@@ -155,12 +155,12 @@ async def test_refused_order_does_not_stand(crew: Crew) -> None:
         crew.loads[serial].failure = GatewayError(Fault.NOT_FOUND, "unknown")
     with pytest.raises(GatewayError, match="unknown"):
         await crew.relay.unload("x")
-    assert repr(crew.relay) == "<Relay to 2 workers, unloaded []>"
+    assert repr(crew.relay) == "<Coordinator to 2 workers, unloaded []>"
 
     crew.loads[1].failure = None
     with pytest.raises(GatewayError, match="unknown"):
         await crew.relay.unload("x")
-    assert repr(crew.relay) == "<Relay to 2 workers, unloaded ['x']>"
+    assert repr(crew.relay) == "<Coordinator to 2 workers, unloaded ['x']>"
 
 
 async def test_order_that_is_not_done_in_time(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +185,7 @@ async def test_worker_that_does_not_listen_yet_is_passed_over(crew: Crew) -> Non
 
     await crew.relay.unload("digits")
 
-    assert repr(crew.relay) == "<Relay to 3 workers, unloaded ['digits']>"
+    assert repr(crew.relay) == "<Coordinator to 3 workers, unloaded ['digits']>"
 
 
 async def test_nobody_takes_the_order(crew: Crew) -> None:
@@ -196,4 +196,4 @@ async def test_nobody_takes_the_order(crew: Crew) -> None:
     with pytest.raises(GatewayError, match="no worker answers"):
         await crew.relay.unload("digits")
 
-    assert repr(crew.relay) == "<Relay to 2 workers, unloaded []>"
+    assert repr(crew.relay) == "<Coordinator to 2 workers, unloaded []>"

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from gateway.admin.listener import AdminListener
-from gateway.admin.management_routes import order_routes
-from gateway.app.workers.coordinator import Relay
-from gateway.app.workers.member import Siblings
+from gateway.admin.management_routes import management_routes
+from gateway.app.workers.coordinator import Coordinator
+from gateway.app.workers.member import Member
 from gateway.app.workers.messages import count_routes
 from gateway.core.errors import Fault, GatewayError
 from gateway.telemetry.log_settings import LogSettings
@@ -26,7 +26,7 @@ class Worker:
         self.counts, self.loads, self.log = Counts(serial), Loads(), LogSettings([f"worker{serial}"])
         self.traced: list[int] = []
         self.tracing = TraceSettings(self.traced.append)
-        self.siblings = Siblings(
+        self.siblings = Member(
             folder / "parent.sock",
             serial,
             statistics=self.counts,
@@ -36,7 +36,7 @@ class Worker:
         )
         more = [
             *count_routes(self.counts),
-            *order_routes(self.loads, self.log, self.tracing, index=self.loads.listed),
+            *management_routes(self.loads, self.log, self.tracing, index=self.loads.listed),
         ]
         self.listener = AdminListener(health=nothing, metrics=nothing, policy=nothing, more=more)
 
@@ -51,7 +51,9 @@ class Family:
         def sockets() -> dict[int, Path]:
             return {serial: worker.socket for serial, worker in self.workers.items()}
 
-        self.relay = Relay(sockets, sockets, log=LogSettings(["parent"]), tracing=TraceSettings([].append))
+        self.relay = Coordinator(
+            sockets, sockets, log=LogSettings(["parent"]), tracing=TraceSettings([].append)
+        )
         routes = self.relay.routes()
         self.parent = AdminListener(health=nothing, metrics=nothing, policy=nothing, more=routes)
 
@@ -164,4 +166,4 @@ async def test_parent_that_is_gone(family: Family, caplog: pytest.LogCaptureFixt
         await siblings.change({"log_info": False})
     assert refused.value.fault is Fault.UNAVAILABLE
     assert family.workers[2].log.read() == family.workers[1].log.read()
-    assert repr(siblings) == "<Siblings of worker 2>"
+    assert repr(siblings) == "<Member of worker 2>"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gateway.admin.listener import AdminListener
 from gateway.app.workers.ipc import ask
-from gateway.app.workers.messages import TracingOfAll, count_routes, decoded, encoded, model_path
+from gateway.app.workers.messages import SharedTracing, count_routes, decoded, encoded, model_path
 from gateway.core.statistics import Counted
 from gateway.telemetry.trace_settings import TraceSettings
 from tests.fakes.operator import Counts, executions, nothing
@@ -37,9 +37,9 @@ async def test_settings_are_read_here_and_changed_everywhere() -> None:
         sent.append(wanted)
         return {"trace_rate": ["7"]}
 
-    tracing = TracingOfAll(TraceSettings(), change)
+    tracing = SharedTracing(TraceSettings(), change)
 
     assert await tracing.change({"trace_rate": ["7"]}) == {"trace_rate": ["7"]}
     assert sent == [{"trace_rate": ["7"]}]
     assert tracing.read()["trace_rate"] == ["1"]
-    assert repr(tracing) == "<TracingOfAll like <TraceSettings OFF, one of 1>>"
+    assert repr(tracing) == "<SharedTracing like <TraceSettings OFF, one of 1>>"

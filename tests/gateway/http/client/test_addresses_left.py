@@ -11,7 +11,7 @@ from gateway.core.clock import LoopClock
 from gateway.core.errors import GatewayError
 from gateway.upstreams.oip_grpc import GrpcUpstream
 from gateway.upstreams.oip_http import HttpUpstream
-from tests.fakes.front import EchoService, fake_front
+from tests.fakes.data_plane import EchoService, fake_data_plane
 from tests.fakes.http2_peer import Call, http2_peer
 from tests.fakes.listener import listener_of
 from tests.fakes.names import Names
@@ -54,7 +54,7 @@ class Sick:
 async def asked_of(sick: Sick, wire: str, requests: int) -> int:
     """Send requests to a name of which the first address is ``sick``; return how often it was asked."""
     async with AsyncExitStack() as lifetimes:
-        well = listener_of(fake_front(EchoService()))
+        well = listener_of(fake_data_plane(EchoService()))
         await well.start(WELL, 0)
         lifetimes.push_async_callback(well.aclose)
         peer = (

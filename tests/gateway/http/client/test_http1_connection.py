@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from gateway.http.client.http1_connection import ConnectionLostError, Http1Connection
-from gateway.http.framing.http1_client import AnswerReader
+from gateway.http.client.http1_connection import ConnectionLostError, Http1ClientConnection
+from gateway.http.framing.http1_client import ResponseReader
 from tests.fakes.upstreams import http
 
 
@@ -48,10 +48,10 @@ class Transport:
         return self.extra.get(name)
 
 
-def connected(transport: Transport) -> tuple[Http1Connection, list[str]]:
+def connected(transport: Transport) -> tuple[Http1ClientConnection, list[str]]:
     heard: list[str] = []
-    connection = Http1Connection(
-        AnswerReader(max_head_bytes=1000, max_body_bytes=1000),
+    connection = Http1ClientConnection(
+        ResponseReader(max_head_bytes=1000, max_body_bytes=1000),
         lambda _: heard.append("released"),
         lambda _: heard.append("lost"),
     )
@@ -105,13 +105,13 @@ async def test_large_bodies_are_not_copied():
     body = bytes(1 << 17)
 
     answer = connection.send("POST", b"head", (memoryview(body),), len(body))
-    assert repr(connection) == f"<Http1Connection busy, {len(body) + 4} bytes out>"
+    assert repr(connection) == f"<Http1ClientConnection busy, {len(body) + 4} bytes out>"
     answer.cancel()
     connection.close()
 
     assert transport.written[1].obj is body  # type: ignore[attr-defined]
     assert transport.aborted
-    assert repr(connection).startswith("<Http1Connection closed")
+    assert repr(connection).startswith("<Http1ClientConnection closed")
 
 
 async def test_an_answer_that_nobody_waits_for():
@@ -123,13 +123,13 @@ async def test_an_answer_that_nobody_waits_for():
     connection.data_received(http(200, close=False))
 
     assert heard == ["released"]
-    assert repr(connection) == "<Http1Connection idle, 4 bytes out>"
+    assert repr(connection) == "<Http1ClientConnection idle, 4 bytes out>"
 
 
 async def test_closing_before_the_transport_came():
     """There is nothing to close."""
-    connection = Http1Connection(AnswerReader(max_head_bytes=1, max_body_bytes=1), print, print)
+    connection = Http1ClientConnection(ResponseReader(max_head_bytes=1, max_body_bytes=1), print, print)
 
     connection.close()
 
-    assert repr(connection).startswith("<Http1Connection closed")
+    assert repr(connection).startswith("<Http1ClientConnection closed")

@@ -8,7 +8,7 @@ from typing import Any
 import ngh2
 import pytest
 
-from gateway.http.client.http2_connection import Http2Connection, Limits, LostError, NotProcessedError
+from gateway.http.client.http2_connection import Http2ClientConnection, Limits, LostError, NotProcessedError
 from gateway.http.framing.http2_client import Http2Client
 
 ASK = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/x"), (b":authority", b"far")]
@@ -43,17 +43,17 @@ class Owner:
     def __init__(self) -> None:
         self.heard: list[str] = []
 
-    def freed(self, _connection: Http2Connection) -> None:
+    def freed(self, _connection: Http2ClientConnection) -> None:
         self.heard.append("freed")
 
-    def retired(self, _connection: Http2Connection) -> None:
+    def retired(self, _connection: Http2ClientConnection) -> None:
         self.heard.append("retired")
 
-    def ended(self, _connection: Http2Connection) -> None:
+    def ended(self, _connection: Http2ClientConnection) -> None:
         self.heard.append("ended")
 
 
-def connected() -> tuple[Http2Connection, Transport, Owner, ngh2.Connection]:
+def connected() -> tuple[Http2ClientConnection, Transport, Owner, ngh2.Connection]:
     owner, transport = Owner(), Transport()
     client = Http2Client(
         stream_window_bytes=1 << 20,
@@ -61,7 +61,7 @@ def connected() -> tuple[Http2Connection, Transport, Owner, ngh2.Connection]:
         max_header_bytes=4096,
         max_body_bytes=1 << 20,
     )
-    connection = Http2Connection(client, Limits(streams=9, keepalive_s=9, keepalive_timeout_s=9), owner)
+    connection = Http2ClientConnection(client, Limits(streams=9, keepalive_s=9, keepalive_timeout_s=9), owner)
     connection.connection_made(transport)  # type: ignore[arg-type]
     server = ngh2.Connection(ngh2.Role.SERVER)
     server.initiate_connection({ngh2.Setting.INITIAL_WINDOW_SIZE: 1 << 24})
@@ -116,7 +116,7 @@ async def test_the_end_of_the_connection():
     assert lost.value.__cause__ is reason
     assert owner.heard == ["retired", "ended"]
     assert not connection.has_room
-    assert repr(connection) == "<Http2Connection closed, 0 running>"
+    assert repr(connection) == "<Http2ClientConnection closed, 0 running>"
 
 
 async def test_a_connection_that_leaves_takes_no_calls():

@@ -98,7 +98,7 @@ async def test_many_calls_on_one_connection():
         answers = await asyncio.gather(*(ask(pool, b"%d" % number) for number in range(200)))
 
         assert repr(pool) == "<Http2Pool 1 open, 0 leaving, 0 running, 0 waiting>"
-        assert repr(pool._open[0]) == "<Http2Connection open, 0 running>"
+        assert repr(pool._open[0]) == "<Http2ClientConnection open, 0 running>"
 
     assert answers == [framed(b"%d" % number) for number in range(200)]
     assert len(peer.connections) == 1

@@ -9,21 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.http.framing.http1_client import (
-    Answer,
-    AnswerReader,
     AnswerTooLargeError,
     FramingError,
+    Http1Response,
     RequestHead,
+    ResponseReader,
 )
 
 
-def reader(verb: str = "POST", head: int = 4096, body: int = 4096) -> AnswerReader:
-    made = AnswerReader(max_head_bytes=head, max_body_bytes=body)
+def reader(verb: str = "POST", head: int = 4096, body: int = 4096) -> ResponseReader:
+    made = ResponseReader(max_head_bytes=head, max_body_bytes=body)
     made.begin(verb)
     return made
 
 
-def read(*pieces: bytes, verb: str = "POST", ends: bool = False) -> Answer | None:
+def read(*pieces: bytes, verb: str = "POST", ends: bool = False) -> Http1Response | None:
     taker, found = reader(verb), None
     for piece in pieces:
         found = (taker.feed(piece) if piece else None) or found
@@ -190,7 +190,7 @@ def test_bytes_that_nobody_asked_for():
 
     with pytest.raises(FramingError, match="nobody asked"):
         taker.feed(b"HTTP/1.1 204 No\r\n\r\n")
-    assert repr(taker) == "<AnswerReader idle, 19 bytes in, 0 of body>"
+    assert repr(taker) == "<ResponseReader idle, 19 bytes in, 0 of body>"
 
 
 def test_one_reader_reads_many_answers():
@@ -203,7 +203,7 @@ def test_one_reader_reads_many_answers():
     second = taker.feed(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n")
 
     assert first.headers == {"a": "1", "content-length": "1"}
-    assert second == Answer(404, {"content-length": "0"}, b"", reusable=True)
+    assert second == Http1Response(404, {"content-length": "0"}, b"", reusable=True)
 
 
 WHOLE = [

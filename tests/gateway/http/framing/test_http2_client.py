@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from gateway.http.framing.http2_client import (
     REFUSED,
-    Answer,
     ClosingError,
     FramingError,
     Http2Client,
+    Http2Response,
     Reset,
     TooLarge,
 )
@@ -71,7 +71,7 @@ def test_an_answer_with_trailers():
 
     ((number, answer),) = pair.ended
     assert number == stream
-    assert answer == Answer(200, {b":status": b"200", b"a": b"1"}, b"y" * 100_000, {b"t": b"u"})
+    assert answer == Http2Response(200, {b":status": b"200", b"a": b"1"}, b"y" * 100_000, {b"t": b"u"})
     assert sum(len(event.data) for event in pair.of(ngh2.DataReceived)) == 200_000
     assert repr(pair.client) == "<Http2Client ready, 0 of 7 streams>"
 
@@ -116,7 +116,7 @@ def test_a_reset_by_the_peer():
     pair.talk()
 
     assert pair.ended[0] == (first, Reset(2))
-    assert isinstance(pair.ended[1][1], Answer)
+    assert isinstance(pair.ended[1][1], Http2Response)
 
 
 def test_going_away():
@@ -265,7 +265,7 @@ def test_no_bytes_break_the_client(noise):
     pair.ask()
     try:
         for _, outcome in pair.client.feed(noise):
-            assert isinstance(outcome, Answer | Reset | TooLarge)
+            assert isinstance(outcome, Http2Response | Reset | TooLarge)
         pair.client.output(1 << 16)
     except FramingError:
         return

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import gc
 
-from gateway.http.server.address_limits import Accounts
+from gateway.http.server.address_limits import AddressLimits
 from gateway.http.server.settings import TransportSettings
 
 MIB = 1 << 20
 
 
-def accounts_of(**settings: int) -> Accounts:
-    return Accounts(TransportSettings(max_buffered_mib=1, **settings))
+def accounts_of(**settings: int) -> AddressLimits:
+    return AddressLimits(TransportSettings(max_buffered_mib=1, **settings))
 
 
 def test_room_in_all():
@@ -41,11 +41,11 @@ def test_addresses():
     accounts = accounts_of()
     account = accounts.of("a")
     assert accounts.of("a") is account
-    assert repr(account) == "<Account a, 0 connections, 0 bytes>"
+    assert repr(account) == "<AddressUsage a, 0 connections, 0 bytes>"
     assert accounts.of("") is not accounts.of("")
     del account
     gc.collect()
-    assert repr(accounts) == "<Accounts of 0 addresses, 0 bytes buffered>"
+    assert repr(accounts) == "<AddressLimits of 0 addresses, 0 bytes buffered>"
 
 
 def test_connections_of_an_address():

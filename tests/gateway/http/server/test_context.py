@@ -9,10 +9,10 @@ import pytest
 
 from gateway.http.exchange import Fields
 from gateway.http.server import context as module
-from gateway.http.server.address_limits import Account
-from gateway.http.server.context import Ledger
+from gateway.http.server.address_limits import AddressUsage
+from gateway.http.server.context import ServerContext
 from tests.fakes.application import FakeApplication
-from tests.fakes.ledger import books
+from tests.fakes.server_context import books
 
 
 class Known:
@@ -38,7 +38,7 @@ class Failing(Known):
         raise ZeroDivisionError("secret")
 
 
-def enter(ledger: Ledger, connection: Known) -> Account:
+def enter(ledger: ServerContext, connection: Known) -> AddressUsage:
     account = ledger.accounts.of("a")
     assert account.admit()
     ledger.enter(connection, account)
@@ -124,7 +124,7 @@ async def test_drain_and_end():
         enter(ledger, known)
         ledger.begin_drain()
         assert known.told == ["drain"]
-        assert repr(ledger) == "<Ledger draining, 1 connections, 0 running, 0 bytes buffered>"
+        assert repr(ledger) == "<ServerContext draining, 1 connections, 0 running, 0 bytes buffered>"
         assert not await ledger.ended(ledger.loop.time() + 0.01)
         ledger.loop.call_later(0.01, ledger.leave, known)
         assert await ledger.ended(ledger.loop.time() + 5)

@@ -67,7 +67,7 @@ async def test_a_drain_waits_for_a_first_request():
         await until(lambda: "1 connections" in repr(listener))
         assert listener._ledger is not None
         (door,) = listener._ledger.connections
-        assert repr(door) == "<Door 127.0.0.1, 0 bytes early>"
+        assert repr(door) == "<ProtocolSniffer 127.0.0.1, 0 bytes early>"
         closing = asyncio.create_task(listener.aclose(5))
         await asyncio.sleep(0.05)
         writer.write(get("/now"))

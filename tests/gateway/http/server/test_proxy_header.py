@@ -14,7 +14,7 @@ from gateway.http.server import listener as module
 from gateway.http.server.settings import TransportSettings
 from gateway.http.server.tls import Tls, TlsSettings
 from tests.fakes.certificates import Authority
-from tests.fakes.front import EchoService, fake_front
+from tests.fakes.data_plane import EchoService, fake_data_plane
 from tests.fakes.listener import listener_of
 
 BODY = b'{"inputs":[{"name":"image","shape":[1,4],"datatype":"FP32","data":[1,2,3,4]}]}'
@@ -40,7 +40,9 @@ async def client_of(pieces: list[bytes], **options: Any) -> str | None:
     """The address that the service is told of a connection that begins with ``pieces``; None: it was closed."""
     tls: ssl.SSLContext | None = options.pop("trusting", None)
     service = EchoService()
-    listener = listener_of(fake_front(service), options.pop("settings", None), proxy_protocol=True, **options)
+    listener = listener_of(
+        fake_data_plane(service), options.pop("settings", None), proxy_protocol=True, **options
+    )
     await listener.start("127.0.0.1", 0)
     reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
     try:
@@ -95,7 +97,7 @@ def test_client_that_leaves_in_the_middle(run: Run) -> None:
     """Its connection is forgotten, and the next is served."""
 
     async def play() -> str | None:
-        listener = listener_of(fake_front(EchoService()), proxy_protocol=True)
+        listener = listener_of(fake_data_plane(EchoService()), proxy_protocol=True)
         await listener.start("127.0.0.1", 0)
         _, writer = await asyncio.open_connection("127.0.0.1", listener.port)
         writer.write(V1[:5])
@@ -114,7 +116,7 @@ def test_connections_count_for_the_address_that_is_told(run: Run) -> None:
     settings = TransportSettings(max_connections_per_address=1)
 
     async def play() -> list[bool]:
-        listener = listener_of(fake_front(EchoService()), settings, proxy_protocol=True)
+        listener = listener_of(fake_data_plane(EchoService()), settings, proxy_protocol=True)
         await listener.start("127.0.0.1", 0)
         served, writers = [], []
         for header in (V1, V1, V1.replace(b".9 ", b".8 "), LOCAL, V2):
@@ -151,7 +153,7 @@ def test_whoever_waits_for_a_header_is_let_go_at_the_end(run: Run, monkeypatch) 
     monkeypatch.setattr(module, "WELCOME_S", 0.05)
 
     async def play() -> bytes:
-        listener = listener_of(fake_front(EchoService()), proxy_protocol=True)
+        listener = listener_of(fake_data_plane(EchoService()), proxy_protocol=True)
         await listener.start("127.0.0.1", 0)
         reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
         await asyncio.sleep(0.02)

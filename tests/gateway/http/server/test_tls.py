@@ -15,7 +15,7 @@ from gateway.http.server.listener import WireListener
 from gateway.http.server.settings import TransportSettings
 from gateway.http.server.tls import Tls, TlsError, TlsSettings
 from tests.fakes.certificates import RSA, Authority, Issued
-from tests.fakes.front import EchoService, fake_front
+from tests.fakes.data_plane import EchoService, fake_data_plane
 from tests.fakes.listener import listener_of
 
 ASK = b"GET /v2/health/live HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -39,7 +39,7 @@ def settings_of(issued: Issued, **more: object) -> TlsSettings:
 
 @contextlib.asynccontextmanager
 async def serving(tls: Tls | None, settings: TransportSettings | None = None, **options):
-    listener = listener_of(fake_front(EchoService()), settings, tls=tls, **options)
+    listener = listener_of(fake_data_plane(EchoService()), settings, tls=tls, **options)
     await listener.start("127.0.0.1", 0)
     try:
         yield listener

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from gateway.http.server.write_coalescing import MOST, Outbox
+from gateway.http.server.write_coalescing import MOST, WriteCoalescer
 from tests.fakes.application import FakeApplication, connection, listening, until
 from tests.fakes.http import get, read_answer
 from tests.fakes.loops import both_loops
@@ -28,11 +28,11 @@ class Page:
 
 async def test_outputs_of_one_turn_are_written_at_its_end():
     """In their order, and each turn's by itself."""
-    outbox, written = Outbox(asyncio.get_running_loop()), []
+    outbox, written = WriteCoalescer(asyncio.get_running_loop()), []
 
     for number in (1, 2, 3):
         outbox.add(Page(number, written))
-    assert (written, repr(outbox)) == ([], "<Outbox, 3 waiting>")
+    assert (written, repr(outbox)) == ([], "<WriteCoalescer, 3 waiting>")
 
     await asyncio.sleep(0)
     assert written == [1, 2, 3]
@@ -43,7 +43,7 @@ async def test_outputs_of_one_turn_are_written_at_its_end():
 
 async def test_the_first_does_not_wait_for_too_many():
     """A long turn is written in parts."""
-    outbox, written = Outbox(asyncio.get_running_loop()), []
+    outbox, written = WriteCoalescer(asyncio.get_running_loop()), []
 
     for number in range(MOST + 1):
         outbox.add(Page(number, written))
@@ -55,7 +55,7 @@ async def test_the_first_does_not_wait_for_too_many():
 
 async def test_one_that_fails_takes_no_other_along(caplog: pytest.LogCaptureFixture):
     """The others' answers are written; the log has the reason."""
-    outbox, written = Outbox(asyncio.get_running_loop()), []
+    outbox, written = WriteCoalescer(asyncio.get_running_loop()), []
 
     for number in (1, 2, 3):
         outbox.add(Page(number, written, fails=number == 2))

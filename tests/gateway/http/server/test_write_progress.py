@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gateway.http.server.settings import TransportSettings
-from gateway.http.server.write_progress import Progress
-from tests.fakes.ledger import FakeTransport
+from gateway.http.server.write_progress import WriteProgress
+from tests.fakes.server_context import FakeTransport
 
 SETTINGS = TransportSettings(write_timeout_s=10, min_body_bytes_per_s=100)
 
@@ -16,7 +16,7 @@ def test_the_least_that_a_peer_has_to_take(per_second, is_stuck):
     """However much waits."""
     transport = FakeTransport()
     transport.waits = 1 << 20
-    progress = Progress(transport, SETTINGS)  # type: ignore[arg-type]
+    progress = WriteProgress(transport, SETTINGS)  # type: ignore[arg-type]
     progress.watch(0.0)
     told = []
     for second in range(1, 31):
@@ -29,11 +29,11 @@ def test_the_least_that_a_peer_has_to_take(per_second, is_stuck):
 
 def test_what_is_not_watched_is_not_stuck():
     """Nothing waits, so nothing has to be taken."""
-    progress = Progress(FakeTransport(), SETTINGS)  # type: ignore[arg-type]
+    progress = WriteProgress(FakeTransport(), SETTINGS)  # type: ignore[arg-type]
     assert not progress.is_stuck(1e9)
     progress.watch(0.0)
-    assert repr(progress) == "<Progress watched>"
+    assert repr(progress) == "<WriteProgress watched>"
     assert progress.is_stuck(10.1)
     progress.rest()
-    assert repr(progress) == "<Progress at rest>"
+    assert repr(progress) == "<WriteProgress at rest>"
     assert not progress.is_stuck(1e9)

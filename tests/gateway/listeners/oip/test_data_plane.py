@@ -6,12 +6,12 @@ import dataclasses
 
 import pytest
 
-from tests.fakes.front import EchoService, fake_front
+from tests.fakes.data_plane import EchoService, fake_data_plane
 
 
 def test_a_front_does_not_change():
     """Listeners may keep parts of it: only ``generation`` and ``is_ready`` answer anew."""
-    front = fake_front(EchoService())
+    front = fake_data_plane(EchoService())
 
     with pytest.raises(dataclasses.FrozenInstanceError):
         front.region = "elsewhere"

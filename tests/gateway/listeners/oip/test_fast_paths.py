@@ -22,10 +22,10 @@ from gateway.core.service import FastPath, Pending, Service, fast_path, stack
 from gateway.core.telemetry import CacheLookedUp, RequestFinished
 from gateway.http.exchange import Head
 from gateway.listeners.oip import fast_paths
-from gateway.listeners.oip.grpc.application import RpcApplication
+from gateway.listeners.oip.grpc.application import GrpcApplication
 from gateway.listeners.oip.rest.application import RestApplication
 from gateway.telemetry.measure import Measure
-from gateway.telemetry.provenance import Tell
+from gateway.telemetry.provenance import ProvenanceParameters
 from gateway.wire.grpc_framing import frame
 from gateway.wire.oip.reuse import Layout
 from gateway.wire.proto import messages
@@ -34,8 +34,8 @@ from resilience.deadline import Deadline
 from resilience.drain import Drain
 from resilience.settings import AdmissionSettings
 from tests.cache.build import StepClock, cache_of
+from tests.fakes.data_plane import EchoService, fake_data_plane
 from tests.fakes.exchange import Reply, read, stepped
-from tests.fakes.front import EchoService, fake_front
 from tests.fakes.service import request
 from tests.fakes.telemetry import RecordingTelemetry
 
@@ -71,13 +71,13 @@ class World:
         self.cache: Cache = cache_of(self.telemetry, clock=self.clock, **cache)
         self.has_path = has_path
         self.generation = self.built(7)
-        front = fake_front(self.generation, generation=lambda: self.generation, telemetry=self.telemetry)
-        self.application = RpcApplication(front) if is_rpc else RestApplication(front)
+        front = fake_data_plane(self.generation, generation=lambda: self.generation, telemetry=self.telemetry)
+        self.application = GrpcApplication(front) if is_rpc else RestApplication(front)
 
     def built(self, number: int) -> Counted:
         door = Admission(self.identify, self.seats, AdmissionSettings(), self.telemetry)
         service = stack(
-            Tell("eu-west", number),
+            ProvenanceParameters("eu-west", number),
             Measure(self.clock, self.telemetry),
             self.drain,
             door,

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.core.errors import Fault, GatewayError
 from gateway.listeners.oip import inflater as aside
-from gateway.listeners.oip.inflater import HERE_BYTES, Aside
+from gateway.listeners.oip.inflater import HERE_BYTES, Inflater
 from gateway.wire.compression import inflate
 
 
@@ -29,7 +29,7 @@ def threads(monkeypatch):
 
 async def test_a_small_body_does_not_wait(threads):
     """What cannot become large is there in the first step, on the thread of the loop."""
-    coroutine = Aside(HERE_BYTES * 8, 100).inflate(zlib.compress(b"hello"), "deflate")
+    coroutine = Inflater(HERE_BYTES * 8, 100).inflate(zlib.compress(b"hello"), "deflate")
 
     with pytest.raises(StopIteration) as ended:
         coroutine.send(None)
@@ -42,7 +42,7 @@ async def test_a_large_body_is_inflated_aside(threads):
     """What may become large leaves the loop alone meanwhile."""
     packed = gzip.compress(bytes(HERE_BYTES * 4), 0)
 
-    plain = await Aside(HERE_BYTES * 8, 100).inflate(packed, "gzip")
+    plain = await Inflater(HERE_BYTES * 8, 100).inflate(packed, "gzip")
 
     assert plain == bytes(HERE_BYTES * 4)
     assert threads != [threading.current_thread()]
@@ -54,6 +54,6 @@ async def test_a_large_body_is_inflated_aside(threads):
 async def test_refusals_come_from_either(packed, limit):
     """A bomb, and what is no gzip, are refused wherever that is found out."""
     with pytest.raises(GatewayError) as refused:
-        await Aside(limit, 100).inflate(packed, "gzip")
+        await Inflater(limit, 100).inflate(packed, "gzip")
 
     assert refused.value.fault in {Fault.TOO_LARGE, Fault.INVALID}

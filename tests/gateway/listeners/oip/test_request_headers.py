@@ -6,10 +6,10 @@ import pytest
 
 from gateway.core.errors import GatewayError
 from gateway.http.exchange import Head
-from gateway.listeners.oip.request_headers import Arrivals
+from gateway.listeners.oip.request_headers import RequestHeaderReader
 from gateway.wire.trust import Trust
 
-ARRIVALS = Arrivals(Trust(gateways=["10.0.0.0/8"]))
+ARRIVALS = RequestHeaderReader(Trust(gateways=["10.0.0.0/8"]))
 
 
 def read(*headers: tuple[str, str], peer: str = "10.0.0.1"):
@@ -62,7 +62,7 @@ def test_long_and_secret_claims_are_read_every_time():
     """Neither a credential nor a flood of long headers is remembered."""
     assert read(("authorization", "Bearer t")).caller.credential == "Bearer t"
     assert read(("x-forwarded-for", "192.0.2.1," + " " * 300 + "10.0.0.2")).caller.address == "192.0.2.1"
-    assert "<Arrivals" in repr(ARRIVALS)
+    assert "<RequestHeaderReader" in repr(ARRIVALS)
 
 
 @pytest.mark.parametrize("hops", ["x", "1000", "-1", "²"])

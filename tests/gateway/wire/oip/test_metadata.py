@@ -19,7 +19,7 @@ from gateway.wire.oip.metadata import (
     encode_not_ready,
     encode_server,
 )
-from tests.fakes.front import DIGITS
+from tests.fakes.data_plane import DIGITS
 
 
 def test_error_round_trip():

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.http.exchange import Intake
+from gateway.http.exchange import BodyPolicy
 from gateway.http.server.body_stream import BodyStream
 from gateway.http.server.http1.body import LARGE, Http1Body
-from tests.fakes.ledger import books
+from tests.fakes.server_context import books
 
 MIB = 1 << 20
 
@@ -18,7 +18,7 @@ async def test_whole_bodies(parts):
     whole = b"".join(parts)
     async with books() as ledger:
         body = Http1Body(ledger.accounts.of("a"))
-        assert body.begin(Intake(MIB), None, None) is None
+        assert body.begin(BodyPolicy(MIB), None, None) is None
         for part in parts:
             assert body.add(part) is None
 
@@ -34,7 +34,7 @@ async def test_large_bodies():
     size = LARGE + 10
     async with books() as ledger:
         body = Http1Body(ledger.accounts.of("a"))
-        assert body.begin(Intake(MIB), size, None) is None
+        assert body.begin(BodyPolicy(MIB), size, None) is None
         assert (body.is_large, ledger.accounts.buffered) == (True, 0)
         assert repr(body) == "<Http1Body large, 0 bytes>"
         body.add(b"a" * 4)
@@ -55,9 +55,9 @@ async def test_bounds():
     """The last byte allowed is taken, one more is refused, declared or not; so is what has no room."""
     async with books(max_buffered_mib=1) as ledger:
         body = Http1Body(ledger.accounts.of("a"))
-        assert body.begin(Intake(10), 10, None) is None
-        assert body.begin(Intake(10), 11, None) == (413, "the body is larger than 10 bytes")
-        assert body.begin(Intake(10), None, None) is None
+        assert body.begin(BodyPolicy(10), 10, None) is None
+        assert body.begin(BodyPolicy(10), 11, None) == (413, "the body is larger than 10 bytes")
+        assert body.begin(BodyPolicy(10), None, None) is None
         assert body.add(bytes(10)) is None
         assert body.add(b"x") == (413, "the body is larger than 10 bytes")
         body.forget()
@@ -65,13 +65,13 @@ async def test_bounds():
 
         other = ledger.accounts.of("b")
         other.hold(MIB - 5)
-        assert body.begin(Intake(10), None, None) is None
+        assert body.begin(BodyPolicy(10), None, None) is None
         assert body.add(bytes(5)) is None
         refusal = body.add(b"x")
         assert refusal is not None
         assert refusal[0] == 503
         body.forget()
-        refusal = body.begin(Intake(10), 6, None)
+        refusal = body.begin(BodyPolicy(10), 6, None)
         assert refusal is not None
         assert refusal[0] == 503
         assert ledger.accounts.buffered == MIB - 5
@@ -80,7 +80,7 @@ async def test_bounds():
 async def test_the_share_of_an_address():
     """To the byte; whatever is announced, only what comes is booked; what has no room is refused half-way."""
     async with books(max_buffered_mib=1, max_buffered_percent_per_address=50) as ledger:
-        account, half, intake = ledger.accounts.of("a"), MIB // 2, Intake(MIB // 4)
+        account, half, intake = ledger.accounts.of("a"), MIB // 2, BodyPolicy(MIB // 4)
         bodies = [Http1Body(account) for _ in range(8)]
         assert [body.begin(intake, MIB // 4, None) for body in bodies] == [None] * 8
         assert account.held == 0
@@ -102,7 +102,7 @@ async def test_forgotten_bodies_are_given_back(size):
     """Whatever had come of them."""
     async with books() as ledger:
         body = Http1Body(ledger.accounts.of("a"))
-        body.begin(Intake(MIB), size, None)
+        body.begin(BodyPolicy(MIB), size, None)
         body.add(b"abc")
         body.add(b"def")
         assert ledger.accounts.buffered
@@ -119,7 +119,7 @@ async def test_streamed_bodies():
         body = Http1Body(ledger.accounts.of("a"))
         for ends in (True, False):
             stream = BodyStream(lambda _: None)
-            body.begin(Intake(MIB, is_stream=True), LARGE * 2, stream)
+            body.begin(BodyPolicy(MIB, is_stream=True), LARGE * 2, stream)
             body.add(b"abc")
             assert "streamed" in repr(body)
             if ends:

@@ -819,4 +819,4 @@ async def test_repr_shows_the_state():
         await until(lambda: application.heads)
         assert listener._ledger is not None
         (only,) = listener._ledger.connections
-        assert repr(only) == "<Http1Connection serving, 1 waiting>"
+        assert repr(only) == "<Http1ServerConnection serving, 1 waiting>"

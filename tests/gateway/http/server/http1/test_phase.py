@@ -6,7 +6,7 @@ import pytest
 
 from gateway.http.server.http1 import phase as phases
 from gateway.http.server.http1.phase import Http1Phase
-from tests.fakes.ledger import books
+from tests.fakes.server_context import books
 
 LIMITS = {
     "request_headers_timeout_s": 1.0,

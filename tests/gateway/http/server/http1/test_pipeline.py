@@ -7,9 +7,9 @@ from typing import Any
 from gateway.http.exchange import Answer, Head
 from gateway.http.framing.http1_server import RequestHead
 from gateway.http.server.body_stream import BodyStream
-from gateway.http.server.context import Ledger
-from gateway.http.server.http1.pipeline import Http1Ahead, held
-from tests.fakes.ledger import FakeTransport, books
+from gateway.http.server.context import ServerContext
+from gateway.http.server.http1.pipeline import Http1Pipeline, held
+from tests.fakes.server_context import FakeTransport, books
 
 RAW = RequestHead("GET", "/", (), 0, True, False, False)
 
@@ -18,9 +18,9 @@ def request(body: Any) -> Any:
     return (Head("GET", "/", ()), RAW, body)
 
 
-def ahead_of(ledger: Ledger) -> tuple[Http1Ahead, FakeTransport]:
+def ahead_of(ledger: ServerContext) -> tuple[Http1Pipeline, FakeTransport]:
     transport = FakeTransport()
-    return Http1Ahead(ledger, transport, ledger.accounts.of("a")), transport  # type: ignore[arg-type]
+    return Http1Pipeline(ledger, transport, ledger.accounts.of("a")), transport  # type: ignore[arg-type]
 
 
 async def test_order_and_books():
@@ -49,7 +49,7 @@ async def test_two_reasons_to_stop_reading():
         ahead.add(request(b""))
         ahead.flow(False)
         assert transport.told == ["pause"]
-        assert repr(ahead) == "<Http1Ahead paused, 2 waiting>"
+        assert repr(ahead) == "<Http1Pipeline paused, 2 waiting>"
         ahead.take()
         assert transport.told == ["pause"]
         ahead.flow(True)

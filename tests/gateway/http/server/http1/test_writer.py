@@ -11,9 +11,9 @@ import pytest
 
 from gateway.http.exchange import Answer
 from gateway.http.framing.http1_server import RequestHead
-from gateway.http.server.context import Ledger
-from gateway.http.server.http1.writer import Http1Output, closing
-from tests.fakes.ledger import FakeTransport, books
+from gateway.http.server.context import ServerContext
+from gateway.http.server.http1.writer import Http1Writer, closing
+from tests.fakes.server_context import FakeTransport, books
 
 RAW = RequestHead("GET", "/", (), 0, True, False, False)
 
@@ -22,9 +22,9 @@ def changed(**fields: Any) -> RequestHead:
     return msgspec.structs.replace(RAW, **fields)
 
 
-def output_of(ledger: Ledger) -> tuple[Http1Output, FakeTransport]:
+def output_of(ledger: ServerContext) -> tuple[Http1Writer, FakeTransport]:
     transport = FakeTransport()
-    return Http1Output(ledger, transport), transport  # type: ignore[arg-type]
+    return Http1Writer(ledger, transport), transport  # type: ignore[arg-type]
 
 
 async def parts(*bodies: bytes) -> AsyncIterator[bytes]:
@@ -54,7 +54,7 @@ async def test_large_answers_do_not_pile_up():
         out.reply(RAW, Answer(200, body=(bytes(70 << 10),)))
 
         assert len(transport.written) == 1
-        assert repr(out) == "<Http1Output open, 0 parts>"
+        assert repr(out) == "<Http1Writer open, 0 parts>"
 
 
 @pytest.mark.parametrize(

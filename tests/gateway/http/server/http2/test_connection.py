@@ -11,12 +11,12 @@ import ngh2
 import pytest
 
 from gateway.core.eager import begin
-from gateway.http.exchange import Answer, Intake
+from gateway.http.exchange import Answer, BodyPolicy
 from gateway.http.server.http2 import connection as http2
 from tests.fakes.http2_frames import BEGIN, headers
 from tests.fakes.http2_wire import JSON, until, wired
 
-STREAMED = Intake(1 << 30, is_stream=True)
+STREAMED = BodyPolicy(1 << 30, is_stream=True)
 OK = ((b"grpc-status", b"0"),)
 MIB = 1 << 20
 
@@ -249,8 +249,8 @@ async def test_client_that_leaves_cancels_all():
         await asyncio.sleep(99)
         return Answer(200, JSON)
 
-    def opening(head: Any) -> Intake:
-        return STREAMED if head.get("stream") else Intake(MIB)
+    def opening(head: Any) -> BodyPolicy:
+        return STREAMED if head.get("stream") else BodyPolicy(MIB)
 
     async with wired(play, opening) as it:
         async with it.client() as client:
@@ -276,8 +276,8 @@ async def test_random_bodies_over_random_windows():
 
         return Answer(200, JSON, parts())
 
-    def opening(head: Any) -> Intake:
-        return STREAMED if head.get("stream") else Intake(1 << 30)
+    def opening(head: Any) -> BodyPolicy:
+        return STREAMED if head.get("stream") else BodyPolicy(1 << 30)
 
     windows = {"initial_stream_window_kib": 64, "initial_connection_window_kib": 64}
     async with wired(play, opening, **windows) as it:

@@ -8,12 +8,12 @@ from typing import Any
 import ngh2
 import pytest
 
-from gateway.http.exchange import Answer, Intake
+from gateway.http.exchange import Answer, BodyPolicy
 from gateway.http.server import context as ledger
 from tests.fakes.http2_frames import BEGIN, HEADERS, PING, POST, block, data, frame, headers, window
 from tests.fakes.http2_wire import JSON, until, wired
 
-STREAMED = Intake(1 << 30, is_stream=True)
+STREAMED = BodyPolicy(1 << 30, is_stream=True)
 MIB = 1 << 20
 CALM = ngh2.ErrorCode.ENHANCE_YOUR_CALM
 
@@ -79,7 +79,7 @@ async def test_streams_above_the_limit():
 
 @pytest.mark.parametrize("told", [True, False], ids=["told", "untold"])
 async def test_body_above_the_limit(told: bool):
-    async with wired(echo, Intake(1000)) as it, it.client() as client:
+    async with wired(echo, BodyPolicy(1000)) as it, it.client() as client:
         length = [(b"content-length", b"200000")] if told else []
         status, said = await client.whole(bytes(200_000), length)
         assert (status, said) == (413, b"the body is larger than 1000 bytes")
@@ -89,7 +89,7 @@ async def test_body_above_the_limit(told: bool):
 
 async def test_refusals_do_not_use_up_the_window():
     """The rest of each refused body is read and given back: the last of many is told why, too."""
-    async with wired(echo, Intake(10), initial_connection_window_kib=64) as it, it.client() as client:
+    async with wired(echo, BodyPolicy(10), initial_connection_window_kib=64) as it, it.client() as client:
         for _ in range(20):
             assert (await client.whole(bytes(30_000)))[0] == 413
 
@@ -146,7 +146,7 @@ async def test_streamed_bodies_count_among_all_bodies():
 
 
 async def test_streamed_body_above_its_limit():
-    async with wired(deaf, Intake(1000, is_stream=True)) as it, it.client() as client:
+    async with wired(deaf, BodyPolicy(1000, is_stream=True)) as it, it.client() as client:
         stream = client.ask(bytes(2000), [(b"deaf", b"1")], end=False)
         await until(lambda: client.ended(stream))
         assert client.code(stream) == CALM

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.core.errors import Fault, GatewayError
 from gateway.listeners.oip.extensions import Extensions, ProtocolSettings
-from gateway.listeners.oip.grpc.application import RpcApplication
+from gateway.listeners.oip.grpc.application import GrpcApplication
 from gateway.listeners.oip.grpc.streams import WATCH_S
 from gateway.telemetry.log_settings import LogSettings
 from gateway.telemetry.trace_settings import TraceSettings
@@ -18,8 +18,8 @@ from gateway.wire.faults import STATUSES
 from gateway.wire.grpc_framing import frame
 from gateway.wire.proto import messages
 from tests.fakes.clock import VirtualClock
+from tests.fakes.data_plane import EchoService, FakeCatalog, fake_data_plane
 from tests.fakes.exchange import Wire, in_pieces
-from tests.fakes.front import EchoService, FakeCatalog, fake_front
 from tests.fakes.service import HANG, ScriptedService
 from tests.fakes.virtual_time import virtual_time
 
@@ -30,8 +30,8 @@ ALLOWED = Extensions(
 
 
 def wire(service=None, extensions=None, **changes) -> Wire:
-    front = fake_front(service or EchoService(), **changes)
-    return Wire(RpcApplication(front, extensions), is_http2=True)
+    front = fake_data_plane(service or EchoService(), **changes)
+    return Wire(GrpcApplication(front, extensions), is_http2=True)
 
 
 def framed(*sent) -> bytes:
@@ -83,7 +83,7 @@ async def test_infer():
         assert trailers["x-edgeway-model-digest"] == "sha256:00ff"
     reply = await asked.ask("POST", f"/{messages.SERVICE}/ModelInfer", framed(infer()), GRPC)
     assert not reply.waited
-    assert "<RpcApplication" in repr(asked.application)
+    assert "<GrpcApplication" in repr(asked.application)
 
 
 async def test_compressed_request():

@@ -21,10 +21,10 @@ from gateway.core.request import ANONYMOUS, Provenance
 from gateway.core.service import Service
 from gateway.core.telemetry import Refused, RequestFinished
 from gateway.http.server.listener import WireListener
-from gateway.listeners.oip.data_plane import NAME, VERSION, Front
+from gateway.listeners.oip.data_plane import NAME, VERSION, DataPlane
 from gateway.wire.proto import messages
 from gateway.wire.trust import Trust
-from tests.fakes.front import EchoService, FakeCatalog, fake_front
+from tests.fakes.data_plane import EchoService, FakeCatalog, fake_data_plane
 from tests.fakes.listener import listener_of
 from tests.fakes.service import HANG, ScriptedService, answer
 from tests.fakes.telemetry import RecordingTelemetry
@@ -33,7 +33,7 @@ LISTENER = "gateway.listeners.grpc"
 
 
 @asynccontextmanager
-async def listening(front: Front) -> AsyncIterator[WireListener]:
+async def listening(front: DataPlane) -> AsyncIterator[WireListener]:
     listener = listener_of(front)
     await listener.start("127.0.0.1", 0)
     try:
@@ -46,7 +46,7 @@ async def listening(front: Front) -> AsyncIterator[WireListener]:
 async def calling(service: Service, **changes: Any) -> AsyncIterator[Callable[..., Any]]:
     """A listener before ``service`` and a plain channel: ``call(body, method=..., metadata=...)``."""
     async with (
-        listening(fake_front(service, **changes)) as listener,
+        listening(fake_data_plane(service, **changes)) as listener,
         grpc.aio.insecure_channel(f"127.0.0.1:{listener.port}") as channel,
     ):
 
@@ -59,7 +59,7 @@ async def calling(service: Service, **changes: Any) -> AsyncIterator[Callable[..
 @asynccontextmanager
 async def triton_client(service: Service, **changes: Any) -> AsyncIterator[Any]:
     async with (
-        listening(fake_front(service, **changes)) as listener,
+        listening(fake_data_plane(service, **changes)) as listener,
         triton.InferenceServerClient(f"127.0.0.1:{listener.port}") as client,
     ):
         yield client
@@ -364,7 +364,7 @@ async def test_hops_that_are_no_number_are_refused(said):
 async def test_ipv6_peers_have_an_address():
     """A client over IPv6 is known by its plain address."""
     service = EchoService()
-    listener = listener_of(fake_front(service))
+    listener = listener_of(fake_data_plane(service))
     await listener.start("::1", 0)
     async with grpc.aio.insecure_channel(f"[::1]:{listener.port}") as channel:
         await channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")(infer_body())
@@ -415,7 +415,7 @@ async def test_service_sees_the_caller_leave():
 async def test_repr_tells_what_is_going_on():
     """The state is one line: open, draining or closed, the port, and how many calls run."""
     service = ScriptedService(HANG)
-    listener = listener_of(fake_front(service))
+    listener = listener_of(fake_data_plane(service))
 
     assert repr(listener) == "<WireListener on port 0, closed>"
     await listener.start("127.0.0.1", 0)
@@ -425,10 +425,10 @@ async def test_repr_tells_what_is_going_on():
             channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")(infer_body())
         )
         await until(lambda: service.running == 1)
-        assert f"on port {port}, <Ledger open, 1 connections, 1 running" in repr(listener)
+        assert f"on port {port}, <ServerContext open, 1 connections, 1 running" in repr(listener)
         await listener.stop_accepting()
         await listener.stop_accepting()
-        assert "<Ledger draining, 1 connections, 1 running" in repr(listener)
+        assert "<ServerContext draining, 1 connections, 1 running" in repr(listener)
         service.release()
         await call
         await listener.aclose(5)
@@ -439,7 +439,7 @@ async def test_repr_tells_what_is_going_on():
 async def test_draining_finishes_what_was_accepted_and_refuses_the_rest():
     """After stop_accepting a call under way still gets its answer; a new one never reaches the service."""
     service = ScriptedService(HANG)
-    listener = listener_of(fake_front(service))
+    listener = listener_of(fake_data_plane(service))
     await listener.start("127.0.0.1", 0)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{listener.port}") as channel:
         infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
@@ -462,7 +462,7 @@ async def test_draining_finishes_what_was_accepted_and_refuses_the_rest():
 async def test_closing_lets_the_last_answer_out():
     """An answer that is about to leave still reaches its client, even when no grace is given."""
     service = ScriptedService(0.02)
-    listener = listener_of(fake_front(service))
+    listener = listener_of(fake_data_plane(service))
     await listener.start("127.0.0.1", 0)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{listener.port}") as channel:
         infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
@@ -477,7 +477,7 @@ async def test_closing_lets_the_last_answer_out():
 async def test_closing_cancels_what_outlives_the_grace():
     """A call that takes longer than the grace is cancelled, and closing twice does no harm."""
     service = ScriptedService(HANG)
-    listener = listener_of(fake_front(service))
+    listener = listener_of(fake_data_plane(service))
     await listener.stop_accepting()
     await listener.start("127.0.0.1", 0)
     async with grpc.aio.insecure_channel(f"127.0.0.1:{listener.port}") as channel:
@@ -495,9 +495,9 @@ async def test_closing_cancels_what_outlives_the_grace():
 
 async def test_taken_port_is_refused():
     """Two listeners never share a port in silence."""
-    async with listening(fake_front(EchoService())) as first:
+    async with listening(fake_data_plane(EchoService())) as first:
         with pytest.raises(OSError, match="in use"):
-            await listener_of(fake_front(EchoService())).start("127.0.0.1", first.port)
+            await listener_of(fake_data_plane(EchoService())).start("127.0.0.1", first.port)
 
 
 async def test_many_calls_at_once_keep_their_answers():

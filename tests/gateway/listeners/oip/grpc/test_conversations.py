@@ -17,7 +17,7 @@ from gateway.http.server.listener import WireListener
 from gateway.http.server.settings import TransportSettings
 from gateway.wire.grpc_framing import frame
 from gateway.wire.proto import messages
-from tests.fakes.front import EchoService
+from tests.fakes.data_plane import EchoService
 from tests.fakes.http import serving
 from tests.fakes.http2_wire import Client, until
 

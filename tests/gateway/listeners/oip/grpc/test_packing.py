@@ -8,11 +8,11 @@ import zlib
 
 import pytest
 
-from gateway.listeners.oip.grpc.application import RpcApplication
+from gateway.listeners.oip.grpc.application import GrpcApplication
 from gateway.wire.grpc_framing import frame
 from gateway.wire.proto import messages
+from tests.fakes.data_plane import EchoService, fake_data_plane
 from tests.fakes.exchange import Wire
-from tests.fakes.front import EchoService, fake_front
 
 GRPC = {"content-type": "application/grpc", "te": "trailers"}
 INFER = f"/{messages.SERVICE}/ModelInfer"
@@ -34,7 +34,7 @@ class CachedService:
 
 
 def wire(service=None) -> Wire:
-    return Wire(RpcApplication(fake_front(service or EchoService())), is_http2=True)
+    return Wire(GrpcApplication(fake_data_plane(service or EchoService())), is_http2=True)
 
 
 def framed(*sent) -> bytes:

@@ -12,13 +12,13 @@ import pytest
 
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Request, Response
-from gateway.listeners.oip.grpc.application import RpcApplication
+from gateway.listeners.oip.grpc.application import GrpcApplication
 from gateway.listeners.oip.grpc.streams import CONCURRENT
 from gateway.wire.grpc_framing import frame
 from gateway.wire.proto import messages
 from tests.fakes.clock import VirtualClock
+from tests.fakes.data_plane import EchoService, FakeGeneration, fake_data_plane
 from tests.fakes.exchange import Parts, Reply, Wire
-from tests.fakes.front import EchoService, FakeGeneration, fake_front
 from tests.fakes.service import HANG, ScriptedService
 from tests.fakes.virtual_time import virtual_time
 
@@ -29,7 +29,7 @@ NUMBER = "x-edgeway-policy-generation"
 
 
 def wire(service: Any, **changes: Any) -> Wire:
-    return Wire(RpcApplication(fake_front(service, clock=VirtualClock(), **changes)), is_http2=True)
+    return Wire(GrpcApplication(fake_data_plane(service, clock=VirtualClock(), **changes)), is_http2=True)
 
 
 def framed(message: Any) -> bytes:

@@ -13,14 +13,14 @@ import pytest
 from gateway.core.catalog import ModelSpec, TensorSpec
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.tensor import Tensor
-from gateway.http.exchange import Answer, Intake
+from gateway.http.exchange import Answer, BodyPolicy
 from gateway.listeners.oip.extensions import Extensions, ProtocolSettings
 from gateway.listeners.oip.rest.application import RestApplication
 from gateway.telemetry.log_settings import LogSettings
 from gateway.telemetry.trace_settings import TraceSettings
 from gateway.wire.faults import STATUSES
+from tests.fakes.data_plane import EchoService, FakeCatalog, fake_data_plane
 from tests.fakes.exchange import Wire
-from tests.fakes.front import EchoService, FakeCatalog, fake_front
 from tests.fakes.service import HANG, ScriptedService, answer
 
 INFER = "/v2/models/digits/infer"
@@ -38,7 +38,7 @@ WORDS = ModelSpec(
 
 def wire(service=None, extensions: Extensions | None = None, **changes) -> Wire:
     changes.setdefault("catalog", FakeCatalog(ONE, WORDS))
-    return Wire(RestApplication(fake_front(service or EchoService(), **changes), extensions))
+    return Wire(RestApplication(fake_data_plane(service or EchoService(), **changes), extensions))
 
 
 def binary(tail: bytes = b"\0" * 8, **fields) -> tuple[bytes, dict[str, str]]:
@@ -419,7 +419,7 @@ async def test_a_stranger_cannot_make_a_load_be_read(verb):
 
     assert isinstance(refused, Answer)
     assert refused.status == 403
-    assert intake == Intake(1 << 20)
+    assert intake == BodyPolicy(1 << 20)
 
 
 async def test_stale_words():

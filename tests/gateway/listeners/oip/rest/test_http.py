@@ -10,7 +10,7 @@ import pytest
 
 from gateway.core.errors import Fault, GatewayError
 from gateway.http.server.settings import TransportSettings
-from tests.fakes.front import EchoService, fake_front
+from tests.fakes.data_plane import EchoService, fake_data_plane
 from tests.fakes.http import INFER, SMALL, get, post, read_answer, say, serving
 from tests.fakes.listener import listener_of
 from tests.fakes.service import HANG, ScriptedService
@@ -188,12 +188,12 @@ async def test_idle_connections_end():
 
 async def test_repr_shows_the_state():
     """One line tells what the listener is doing."""
-    listener = listener_of(fake_front(EchoService()))
+    listener = listener_of(fake_data_plane(EchoService()))
     assert repr(listener) == "<WireListener on port 0, closed>"
 
     await listener.start("127.0.0.1", 0)
     assert repr(listener).startswith(
-        f"<WireListener on port {listener.port}, <Ledger open, 0 connections, 0 running"
+        f"<WireListener on port {listener.port}, <ServerContext open, 0 connections, 0 running"
     )
     await listener.stop_accepting()
     assert "draining" in repr(listener)
@@ -206,14 +206,14 @@ async def test_a_taken_port():
     """An address that cannot be listened on is an OSError at start."""
     async with serving(EchoService()) as listener:
         with pytest.raises(OSError, match="in use"):
-            await listener_of(fake_front(EchoService())).start("127.0.0.1", listener.port)
+            await listener_of(fake_data_plane(EchoService())).start("127.0.0.1", listener.port)
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
 async def test_ipv6():
     """A client's IPv6 address is one address."""
     service = EchoService()
-    listener = listener_of(fake_front(service))
+    listener = listener_of(fake_data_plane(service))
     try:
         await listener.start("::1", 0)
     except OSError:

@@ -13,7 +13,7 @@ from tritonclient.utils import InferenceServerException
 
 from gateway.core.errors import Fault, GatewayError
 from gateway.wire.oip.metadata import EXTENSIONS
-from tests.fakes.front import EchoService
+from tests.fakes.data_plane import EchoService
 from tests.fakes.http import INFER, SMALL, serving
 from tests.fakes.service import ScriptedService
 

@@ -17,7 +17,7 @@ from gateway.wire.faults import STATUSES
 from gateway.wire.oip.json import encode_request
 from gateway.wire.oip.metadata import EXTENSIONS
 from gateway.wire.trust import Trust
-from tests.fakes.front import EchoService, FakeCatalog
+from tests.fakes.data_plane import EchoService, FakeCatalog
 from tests.fakes.http import INFER, SMALL, get, post, say, serving
 from tests.fakes.service import ScriptedService, answer, request
 from tests.fakes.telemetry import RecordingTelemetry

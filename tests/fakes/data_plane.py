@@ -19,7 +19,7 @@ from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Provenance, Request, Response
 from gateway.core.service import Service
 from gateway.core.tensor import Tensor
-from gateway.listeners.oip.data_plane import Front
+from gateway.listeners.oip.data_plane import DataPlane
 from gateway.wire.trust import Trust
 from tests.fakes.telemetry import RecordingTelemetry
 
@@ -99,7 +99,7 @@ class FakeCatalog:
         return (await self.describe(model, version)).name not in self.unready
 
 
-def fake_front(service: Service, *, number: int = 7, **changes: Any) -> Front:
+def fake_data_plane(service: Service, *, number: int = 7, **changes: Any) -> DataPlane:
     """A Front before ``service``: region eu-west, ready, loopback is a trusted gateway.
 
     ``changes`` replace fields of Front; ``ready=False`` is short for ``is_ready=lambda: False``.
@@ -117,4 +117,4 @@ def fake_front(service: Service, *, number: int = 7, **changes: Any) -> Front:
         "clock": LoopClock(),
         "telemetry": RecordingTelemetry(),
     }
-    return Front(**{**fields, **changes})
+    return DataPlane(**{**fields, **changes})

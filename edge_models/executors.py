@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 T = TypeVar("T")
 
 
-class Places(Protocol):
+class Executors(Protocol):
     """Places to run a batch, lent for one at a time."""
 
     def acquire(self, begin: Callable[[], None]) -> None:
@@ -27,7 +27,7 @@ class Places(Protocol):
         ...
 
 
-class Turns:
+class LoopExecutor:
     """Lends the event loop, at the end of its turn: what came in one turn is one batch.
 
     There is no hop to a thread and back, and what the requests of a turn need of the processor's caches is
@@ -35,7 +35,7 @@ class Turns:
     """
 
     def __repr__(self) -> str:
-        return "<Turns of the loop>"
+        return "<LoopExecutor of the loop>"
 
     def acquire(self, begin: Callable[[], None]) -> None:
         """Call ``begin`` when the loop has seen to all that has come."""
@@ -54,7 +54,7 @@ class Turns:
         return done
 
 
-class Workers:
+class ThreadExecutor:
     """Lends threads in the order of asking.
 
     A batch is put together only when its thread is there: until then it can still grow, and nothing
@@ -68,7 +68,8 @@ class Workers:
         self._waiting: deque[Callable[[], None]] = deque()
 
     def __repr__(self) -> str:
-        return f"<Workers {self._threads - self._free}/{self._threads} busy, {len(self._waiting)} waiting>"
+        busy = self._threads - self._free
+        return f"<ThreadExecutor {busy}/{self._threads} busy, {len(self._waiting)} waiting>"
 
     def acquire(self, begin: Callable[[], None]) -> None:
         """Call ``begin`` with a thread lent, now or later; it must end in one ``release``, and not raise."""
@@ -94,4 +95,4 @@ class Workers:
         self._executor.shutdown()
 
 
-_: tuple[type[Places], type[Places]] = (Workers, Turns)
+_: tuple[type[Executors], type[Executors]] = (ThreadExecutor, LoopExecutor)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from gateway.core.clock import LoopClock
-from gateway.http.server.context import Ledger
+from gateway.http.server.context import ServerContext
 from gateway.http.server.settings import TransportSettings
 from tests.fakes.application import FakeApplication
 
@@ -47,9 +47,9 @@ class FakeTransport:
 
 
 @asynccontextmanager
-async def books(application: Any = None, **settings: Any) -> AsyncIterator[Ledger]:
+async def books(application: Any = None, **settings: Any) -> AsyncIterator[ServerContext]:
     """A ledger with these settings."""
-    ledger = Ledger(application or FakeApplication(), TransportSettings(**settings), LoopClock())
+    ledger = ServerContext(application or FakeApplication(), TransportSettings(**settings), LoopClock())
     try:
         yield ledger
     finally:
