@@ -27,8 +27,8 @@ from gateway.http.framing.http1_server import Broken, End, Http1Server
 from gateway.http.framing.http1_server import RequestHead as Http1Head
 from gateway.http.framing.http2_server import PREFACE
 from gateway.http.server.context import ServerContext
-from gateway.http.server.http1.connection import Http1Connection
-from gateway.http.server.http2.connection import Http2Connection
+from gateway.http.server.http1.connection import Http1ServerConnection
+from gateway.http.server.http2.connection import Http2ServerConnection
 from gateway.http.server.settings import TransportSettings
 from gateway.listeners.oip.grpc.application import GrpcApplication
 from gateway.listeners.oip.rest.application import RestApplication
@@ -104,7 +104,7 @@ def http1(data: bytes) -> None:
     whole = _framed([stream])
     _must(whole == _framed([stream[i : i + step] for i in range(0, len(stream), step)]), "cuts are seen")
     _must_be_whole(whole)
-    written, _ = _loop().run_until_complete(_converse(Http1Connection, [stream]))
+    written, _ = _loop().run_until_complete(_converse(Http1ServerConnection, [stream]))
     answers, closes = _answers(written, whole)
     ended = sum(isinstance(event, End) for event in whole)
     _must(answers >= ended or closes, f"{ended} requests were accepted, {answers} answered")
@@ -117,7 +117,7 @@ def http2(data: bytes) -> None:
         return
     step, stream = 16 * (data[0] + 1), PREFACE + _SETTINGS + data[1:]
     _loop().run_until_complete(
-        _converse(Http2Connection, [stream[i : i + step] for i in range(0, len(stream), step)])
+        _converse(Http2ServerConnection, [stream[i : i + step] for i in range(0, len(stream), step)])
     )
 
 

@@ -10,7 +10,7 @@ from loadtests.bench.profiles import AREAS, ELSE, area_of, shares, table
 
 ROOT = Path(__file__).parents[2]
 RUN = "main (gateway/__main__.py:43);run (uvloop/__init__.py:92)"
-FRONT = f"{RUN};Http1Connection.data_received (gateway/http/server/http1/connection.py:72)"
+FRONT = f"{RUN};Http1ServerConnection.data_received (gateway/http/server/http1/connection.py:72)"
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,9 @@ from gateway.upstreams.oip_grpc_call import (
 from tests.fakes.http2_peer import framed
 
 
-def answer(body: bytes = b"", status: int = 200, headers: dict | None = None, **trailers: bytes) -> Http2Response:
+def answer(
+    body: bytes = b"", status: int = 200, headers: dict | None = None, **trailers: bytes
+) -> Http2Response:
     named = {name.replace("_", "-").encode(): value for name, value in trailers.items()}
     return Http2Response(status, headers or {}, body, named)
 
