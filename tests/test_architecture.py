@@ -43,9 +43,7 @@ def test_budget(path: Path) -> None:
 UNTESTED = {"__init__.py", "__main__.py"}
 TESTED_ELSEWHERE = {
     "edge_models/tasks/rule.py": "tests/edge_models/test_decision.py",
-    "gateway/app/process.py": "tests/scenarios",
     "gateway/app/stacks.py": "tests/scenarios",
-    "gateway/app/edge_tier.py": "tests/scenarios/test_central_down.py",
     "gateway/commands/arguments.py": "tests/gateway/commands/test_policy.py",
     "gateway/conformance/areas/binary.py": "tests/gateway/conformance/test_http_lies.py",
     "gateway/conformance/areas/compression.py": "tests/gateway/conformance/test_http_lies.py",

@@ -1,153 +1,92 @@
-"""One policy generation: its stacks, one per route, built once and then only called."""
+"""A generation as a value, and the one holder of the generation in force.
+
+``gateway.core.service.Generation`` is what listeners know of it: a Service with a number.
+``PolicyGeneration`` is the one class of it. ``InForce`` holds the one that is in force; whoever needs to
+know what is in force (listeners, the catalog, endpoints, licences, reports) asks it when it needs to know,
+and nobody keeps a copy.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
-from gateway.app.edge_tier import Models
-from gateway.app.endpoints import Endpoints, Guarded, Health
-from gateway.app.stacks import EdgeTier, Levels, Parts, door, longest_s, route_service
-from gateway.core.catalog import unknown_model
+from gateway.app.edge_tier import NO_TIERS, EdgeTiers
+from gateway.app.endpoint_set import NO_ENDPOINTS, EndpointSet
+from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Request, Response
-from gateway.core.service import FastPath, Pending, Service, fast_path
-from routing.matching import Routes
+from gateway.core.service import FastPath, Generation, Pending, Service, fast_path
 from routing.policy import Policy
-from routing.residency import Locate
-
-RETIRE_EXTRA_S: Final = 5.0
-"""Endpoints that a policy dropped stay open this much longer than any request that it let in."""
 
 
-class Dispatch:
-    """The Service that hands a request to the stack of its route.
+@dataclass(frozen=True, slots=True, repr=False)
+class PolicyGeneration:
+    """The stacks of one policy generation, and what they were built from.
 
-    It stands below Admission, because a route is chosen by model and by the *checked* tenant.
+    ``service``: the whole stack, which finds the route by itself. ``policy``: None for a central tier, which
+    has none. ``text``: the policy file's content. ``longest_s``: the most seconds that one of its requests
+    can take, whatever deadline the request names.
     """
 
-    def __init__(self, policy: Policy, stacks: Mapping[str, Service]) -> None:
-        self._routes = Routes(policy)
-        self._stacks = dict(stacks)
+    number: int
+    service: Service
+    policy: Policy | None = None
+    text: bytes = b""
+    endpoints: EndpointSet = NO_ENDPOINTS
+    tiers: EdgeTiers = NO_TIERS
+    longest_s: float = 0.0
 
     def __repr__(self) -> str:
-        return f"<Dispatch {', '.join(self._stacks) or 'no routes'}>"
-
-    def __call__(self, request: Request) -> Response | Pending:
-        """Answer by the route's stack.
-
-        Raises:
-            GatewayError: NOT_FOUND when no route takes this model from this tenant.
-        """
-        route = self._routes.find(request.model, request.caller.tenant)
-        if route is None:
-            raise unknown_model(request.model)
-        return self._stacks[route.name](request)
-
-    def fast_path(self, like: Request) -> FastPath | None:
-        """Return the path of the route's stack; a route is chosen by nothing that data could change."""
-        route = self._routes.find(like.model, like.caller.tenant)
-        return None if route is None else fast_path(self._stacks[route.name], like)
-
-
-class PolicyGeneration:
-    """A policy in force, or about to be."""
-
-    def __init__(self, number: int, service: Service, *, commit: Callable[[], None] = lambda: None) -> None:
-        self._number, self._service, self._commit = number, service, commit
-
-    def __repr__(self) -> str:
-        return f"<PolicyGeneration {self._number}>"
-
-    @property
-    def number(self) -> int:
-        """The generation's number."""
-        return self._number
-
-    def commit(self) -> None:
-        """Take the endpoints of this generation into use."""
-        self._commit()
+        return f"<PolicyGeneration {self.number}>"
 
     def __call__(self, request: Request) -> Response | Pending:
         """Answer by the stacks of this generation."""
-        return self._service(request)
+        return self.service(request)
 
     def fast_path(self, like: Request) -> FastPath | None:
         """Return the path of requests like this one through these stacks."""
-        return fast_path(self._service, like)
+        return fast_path(self.service, like)
 
 
-class Builder:
-    """Makes generations of the parts that outlive them."""
+def _nothing_in_force(request: Request) -> Response:  # noqa: ARG001 - a Service
+    raise GatewayError(Fault.UNAVAILABLE, "no policy is in force yet", retryable=True)
 
-    def __init__(
-        self,
-        parts: Parts,
-        endpoints: Endpoints,
-        models: Models | None,
-        locate: Locate,
-        levels: Levels | None,
-    ) -> None:
-        self._parts, self._endpoints, self._models = parts, endpoints, models
-        self._locate, self._levels = locate, levels
-        self._in_force: Policy | None = None
-        self._held_until = 0.0
+
+NOTHING: Final = PolicyGeneration(0, _nothing_in_force)
+"""What is in force before the first generation; a gateway listens only after that."""
+
+
+class InForce:
+    """The one holder of the generation in force. ``swap`` is one assignment, which cannot fail."""
+
+    def __init__(self) -> None:
+        self._current = NOTHING
 
     def __repr__(self) -> str:
-        number = self._in_force.generation if self._in_force else "none"
-        return f"<Builder {self._parts.region}, generation {number} in force>"
+        return f"<InForce {self._current!r}>"
 
-    def in_force(self) -> Policy:
-        """Return the policy that was committed last."""
-        assert self._in_force is not None, "a gateway listens only once it has a policy"
-        return self._in_force
+    def current(self) -> PolicyGeneration:
+        """Return the generation in force. A request keeps the one with which it began."""
+        return self._current
 
-    def __call__(self, policy: Policy) -> PolicyGeneration:
-        """Build the stacks of ``policy``; nothing in force changes before ``commit``."""
-        parts = self._parts
-        assert parts.region in policy.regions, "load_policy has checked it"
-        if self._models is not None:
-            self._models.read_certificates()
-        tiers = {route.name: self._models.tier(route) for route in policy.routes} if self._models else {}
-        edges = {name: tier for name, tier in tiers.items() if tier is not None}
-        guarded = self._endpoints.prepare(policy)
-        try:
-            stacks = self._stacks(policy, guarded, edges)
-        except BaseException:
-            self._endpoints.discard(guarded)
-            raise
+    def policy(self) -> Policy:
+        """Return the policy in force; only an edge that listens has one."""
+        policy = self._current.policy
+        assert policy is not None, "a gateway listens only once it has a policy"
+        return policy
 
-        def commit() -> None:
-            old, now = self._in_force or policy, parts.clock.now()
-            # What is dropped now is held by requests that this policy, or one before it, has let in.
-            longest = max(longest_s(parts, route) for route in old.routes)
-            self._held_until = max(self._held_until, now + longest)
-            self._endpoints.commit(guarded, self._held_until - now + RETIRE_EXTRA_S, policy=policy)
-            self._in_force = policy
-            if self._models is not None:
-                self._models.use(edges)
+    def endpoints(self) -> EndpointSet:
+        """Return the endpoints in force."""
+        return self._current.endpoints
 
-        service = door(parts, policy, Dispatch(policy, stacks))
-        return PolicyGeneration(policy.generation, service, commit=commit)
+    def tiers(self) -> EdgeTiers:
+        """Return the edge tiers in force."""
+        return self._current.tiers
 
-    def _stacks(
-        self, policy: Policy, guarded: Mapping[str, Guarded], edges: Mapping[str, EdgeTier]
-    ) -> Mapping[str, Service]:
-        endpoints = {name: endpoint.service for name, endpoint in guarded.items()}
-        # Of its own: requests under way go on to endpoints that a newer policy does not name any more.
-        view = Health(guarded)
-        return {
-            route.name: route_service(
-                self._parts,
-                policy,
-                route,
-                locate=self._locate,
-                endpoints=endpoints,
-                view=view,
-                levels=self._levels,
-                edge=edges.get(route.name),
-            )
-            for route in policy.routes
-        }
+    def swap(self, generation: PolicyGeneration) -> PolicyGeneration:
+        """Put ``generation`` in force; return the one that was."""
+        before, self._current = self._current, generation
+        return before
 
 
-_: type[Service] = Dispatch
+_: type[Generation] = PolicyGeneration

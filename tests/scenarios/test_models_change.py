@@ -34,8 +34,7 @@ async def origin(world: World, image: int = CONFIDENT) -> tuple[str, bool]:
 
 async def test_unloaded_model_leaves_everything_to_central(world: World) -> None:
     """No answer of the edge's is given any more, none that was kept either; loaded again, it answers again."""
-    repository = world.edge._repository
-    assert repository is not None
+    repository = world.edge.tier.repository
     assert await origin(world) == ("edge", True)
 
     await repository.unload("digits")
@@ -50,8 +49,7 @@ async def test_unloaded_model_leaves_everything_to_central(world: World) -> None
 
 async def test_changed_file_has_no_licence(world: World) -> None:
     """A certificate names the file that it is for: another one answers nothing by itself until it has its own."""
-    repository = world.edge._repository
-    assert repository is not None
+    repository = world.edge.tier.repository
     original = digits.model_path(digits.EDGE_REPOSITORY).read_bytes()
     assert await origin(world) == ("edge", True)
 
@@ -69,8 +67,7 @@ async def test_changed_file_has_no_licence(world: World) -> None:
 
 async def test_corrupt_file_is_refused(world: World) -> None:
     """The model that was loaded before serves on, under its certificate."""
-    repository = world.edge._repository
-    assert repository is not None
+    repository = world.edge.tier.repository
     put(world, b"nonsense")
 
     with pytest.raises(GatewayError, match="failed to load 'digits'") as refused:
@@ -82,8 +79,7 @@ async def test_corrupt_file_is_refused(world: World) -> None:
 
 async def test_broken_policy_on_disk_does_not_matter(world: World) -> None:
     """The stacks are those of the policy in force."""
-    repository = world.edge._repository
-    assert repository is not None
+    repository = world.edge.tier.repository
     (world.folder / "policy.yaml").write_text("nonsense: [")
 
     await repository.unload("digits")
@@ -93,8 +89,7 @@ async def test_broken_policy_on_disk_does_not_matter(world: World) -> None:
 
 async def test_models_change_under_load(world: World) -> None:
     """Whoever answers, every request is answered."""
-    repository = world.edge._repository
-    assert repository is not None
+    repository = world.edge.tier.repository
     is_over = False
     origins: set[str] = set()
 

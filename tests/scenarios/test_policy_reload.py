@@ -28,9 +28,7 @@ async def test_changed_file_comes_into_force_under_load(tmp_path: Path) -> None:
             clients = [group.create_task(client(offset)) for offset in range(4)]
             await asyncio.sleep(0.1)
             world.write_policy(2, down="fail")
-            async with asyncio.timeout(30):
-                while world.edge.generation().number != 2:
-                    await asyncio.sleep(0.05)
+            await world.in_force(2)
             await asyncio.sleep(0.1)
             stop.set()
 
@@ -43,10 +41,10 @@ async def test_broken_policy_leaves_service_as_it_is(tmp_path: Path) -> None:
     async with World(tmp_path) as world:
         world.write_policy(2, text=POLICY + "colour: blue\n")
         async with asyncio.timeout(30):
-            while not (await world.edge._health())["policy"]["error"]:
+            while not world.edge.health()["policy"]["error"]:
                 await asyncio.sleep(0.05)
 
-        health = await world.edge._health()
+        health = world.edge.health()
         assert health["ready"]
         assert "colour" in health["policy"]["error"]
         assert world.metric("edgeway_policy_generation") == 1

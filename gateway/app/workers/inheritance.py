@@ -55,7 +55,7 @@ class Inheritance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
         loop.add_reader(self.lifeline, end)
 
-    def tell_ready(self) -> None:
+    def report_ready(self) -> None:
         """Tell the parent, once, that this worker serves; one that is gone need not know."""
         with suppress(BrokenPipeError):
             os.write(self.ready, b"1")

@@ -113,7 +113,7 @@ class Member:
             with suppress(GatewayError):
                 await self._repository.unload(model)
 
-    async def tell_last(self) -> None:
+    async def leave_counts(self) -> None:
         """Leave what this worker has counted with the parent; call it when nothing more will be counted."""
         counted = await self._statistics.counted()
         with suppress(*NO_ANSWER, GatewayError):

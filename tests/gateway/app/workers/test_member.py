@@ -91,7 +91,7 @@ async def test_last_word(family: Family) -> None:
     await family.workers[1].siblings.counted()
     gone = family.workers.pop(1)
     gone.counts.executions = 10
-    await gone.siblings.tell_last()
+    await gone.siblings.leave_counts()
     await gone.listener.aclose()
     family.relay.forget(1)
 
@@ -161,7 +161,7 @@ async def test_parent_that_is_gone(family: Family, caplog: pytest.LogCaptureFixt
 
     assert executions(await siblings.counted()) == 2
     assert "this worker's alone" in caplog.text
-    await siblings.tell_last()
+    await siblings.leave_counts()
     with pytest.raises(GatewayError) as refused:
         await siblings.change({"log_info": False})
     assert refused.value.fault is Fault.UNAVAILABLE
