@@ -55,7 +55,7 @@ loaders:
 demo: setup redis ## run the whole job: three regions, a central tier, real clients, faults in the middle
 	@$(BIN)/edgeway demo $(ARGS)
 
-test: setup redis nginx ## run all tests but the long ones, with coverage; ARGS="-k word", WORKERS=4 (one a core)
+test: setup redis nginx ## run all tests but the long ones, with coverage; ARGS="-k word", WORKERS=4 (otherwise one a core)
 	$(PYTEST) --cov --cov-report= $(ARGS)
 	$(BIN)/python -m coverage report --skip-covered --sort=cover | tail -n 25
 	@failed=; for package in $(COVERED); do \
