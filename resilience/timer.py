@@ -14,7 +14,7 @@ if that step did not end it::
 
 This behaves as ``async with asyncio.timeout_at(deadline): return await call``, with less in between: when
 the timer fires, what the call waits for is cancelled, as ``Task.cancel`` would do, and the cancellation that
-comes of it is told apart from one from outside by the task's count of those.
+comes of it is distinguished from one from outside by the task's count of those.
 
 * The step runs in the caller's context, and in its task if there is one (``gateway.core.eager``), as an
   awaited call does, and what it raises is raised here; no coroutine lets a StopIteration of its own escape,
@@ -166,7 +166,7 @@ class _Limit:
 
 @coroutine
 def _resume(call: Coroutine[Any, Any, T], limit: _Limit) -> Generator[Any, Any, T]:
-    """Go on with ``call``, as ``_resume`` of ``gateway.core.eager`` does, and cancel it once when the limit says so."""
+    """Go on with ``call``, as ``eager._resume`` does, and cancel it once when the limit says so."""
     try:
         while True:
             error: BaseException | None = None
