@@ -29,8 +29,8 @@ _DEFAULTS: Final = BatchingSettings()
 class Lane:
     """All that a request for one version of one model needs.
 
-    ``batcher``: the queue for the threads. ``inline_batcher``: that for the event loop, of requests of at most
-    ``inline_max_rows`` rows; None when such requests run at once, each alone.
+    ``batcher``: the queue for the threads. ``inline_batcher``: that for the event loop, of requests of at
+    most ``inline_max_rows`` rows; None when such requests run at once, each alone.
     """
 
     model: Model
