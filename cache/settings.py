@@ -1,10 +1,18 @@
-"""Settings of the cache, its two levels and the freshness of what they hold."""
+"""Settings of the cache, its levels and the freshness of what they hold.
+
+To add a level: its settings here, a line in ``open_levels``, and its name in ``gateway.core.cache_levels``.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta, Struct
+
+from cache.key import derive_secret
+
+if TYPE_CHECKING:
+    from cache.levels.level import Level, LevelParts, Levels, NearLevel
 
 
 class MemorySettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -12,6 +20,12 @@ class MemorySettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     max_bytes: Annotated[int, Meta(ge=1 << 20, le=1 << 40)] = 256 << 20
     """Bytes that the level may take, its own bookkeeping included. Default 256 MiB."""
+
+    def open(self, parts: LevelParts) -> NearLevel:
+        """Make the level."""
+        from cache.levels.memory import MemoryLevel  # noqa: PLC0415 - it needs these settings
+
+        return MemoryLevel(self, parts.telemetry)
 
 
 class RedisSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -35,6 +49,18 @@ class RedisSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     def __repr__(self) -> str:
         # The URL may hold a password.
         return f"<RedisSettings {self.namespace}, {self.timeout_ms} ms>"
+
+    def open(self, parts: LevelParts, secret: bytes) -> Level:
+        """Make the level. It connects when it is first used.
+
+        Raises:
+            LevelError: the URL cannot be used.
+        """
+        from cache.levels.redis import RedisLevel  # noqa: PLC0415 - the client is for who has a Redis
+
+        return RedisLevel(
+            self, secret, gate=parts.gate("redis"), clock=parts.clock, telemetry=parts.telemetry
+        )
 
 
 class CacheSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -73,4 +99,18 @@ class CacheSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     def __repr__(self) -> str:
         # Neither the secret nor the URL of Redis belongs in a log.
-        return f"<CacheSettings l1 {self.memory.max_bytes >> 20} MiB, l2 {self.redis}, ttl {self.ttl_s:g} s>"
+        return (
+            f"<CacheSettings {self.memory.max_bytes >> 20} MiB of memory, Redis {self.redis},"
+            f" ttl {self.ttl_s:g} s>"
+        )
+
+    def open_levels(self, parts: LevelParts) -> Levels:
+        """Make the levels in use, fastest first.
+
+        Raises:
+            LevelError: says which setting cannot be used.
+        """
+        levels: Levels = (self.memory.open(parts),)
+        if self.redis is not None:
+            levels = (*levels, self.redis.open(parts, derive_secret(self.key_secret, "values")))
+        return levels
