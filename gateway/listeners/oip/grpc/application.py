@@ -14,12 +14,14 @@ from gateway.core.telemetry import Refused
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import (
     Answer,
+    AnyAnswer,
     Application,
     BodyPolicy,
     Fields,
     Head,
     PendingAnswer,
     RequestBody,
+    StreamedAnswer,
 )
 from gateway.listeners.oip.data_plane import DataPlane
 from gateway.listeners.oip.extensions import Extensions
@@ -49,7 +51,7 @@ _SMALL: Final = 64 << 10
 _ENDLESS: Final = 1 << 62
 
 
-class GrpcApplication:
+class GrpcApplication(Application):
     """Answers gRPC calls over HTTP/2."""
 
     def __init__(self, front: DataPlane, extensions: Extensions | None = None) -> None:
@@ -92,30 +94,32 @@ class GrpcApplication:
             return self._statuses.error(full, self._front.generation().number)
         return intake
 
-    def answer(self, head: Head, body: Buffer | RequestBody) -> Answer | PendingAnswer:
+    def answer(self, head: Head, body: Buffer) -> AnyAnswer | PendingAnswer:
         """Answer a call that ``open`` let pass."""
         generation = self._front.generation()
         if head.path != _INFER:
             return self._wait(self._ask(head, body, generation), generation)
-        assert isinstance(body, bytes), "its intake is whole"
         try:
             answered = self._infer(head, body, generation)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets a status
             return self._failed(error, generation)
         return answered if isinstance(answered, Answer) else self._wait(answered, generation)
 
-    async def _wait(self, pending: PendingAnswer, generation: Generation) -> Answer:
+    def answer_stream(self, head: Head, body: RequestBody) -> AnyAnswer | PendingAnswer:
+        """Answer a call whose messages come one by one."""
+        generation = self._front.generation()
+        return self._wait(self._converse(head, body), generation)
+
+    async def _wait(self, pending: PendingAnswer, generation: Generation) -> AnyAnswer:
         try:
             return await pending
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets a status
             return self._failed(error, generation)
 
-    async def _ask(self, head: Head, body: Buffer | RequestBody, generation: Generation) -> Answer:
+    async def _ask(self, head: Head, body: Buffer, generation: Generation) -> Answer:
         # Questions may ask other servers, which wants a task.
         await in_task()
         arrival = self._infer.arrival(head)
-        if isinstance(body, RequestBody):
-            return self._converse(head.path, body, arrival)
         packing, unpacking = self._infer.packing, self._small(arrival)
         coding = packing.coding(arrival)
         message = await self._unary[head.path](await unpacking.only(body))
@@ -125,7 +129,10 @@ class GrpcApplication:
     def _small(self, arrival: RequestHeaders) -> Unpacking:
         return Unpacking(_SMALL, arrival.grpc_encoding, self._aside.inflate)
 
-    def _converse(self, path: str, body: RequestBody, arrival: RequestHeaders) -> Answer:
+    async def _converse(self, head: Head, body: RequestBody) -> StreamedAnswer:
+        # The first step of a stream may ask other servers, which wants a task.
+        await in_task()
+        arrival, path = self._infer.arrival(head), head.path
         front, packing, until = self._front, self._infer.packing, math.inf
         if arrival.grpc_timeout is not None:
             # It is the time of the call as a whole, however many messages it has.
@@ -156,6 +163,3 @@ class GrpcApplication:
 
 def _plain(status: int, message: str, *extra: tuple[bytes, bytes]) -> Answer:
     return Answer(status, _REFUSED, (encode_error(message),), extra)
-
-
-_: type[Application] = GrpcApplication

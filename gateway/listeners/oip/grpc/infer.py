@@ -42,7 +42,7 @@ class Infer:
     def __repr__(self) -> str:
         return f"<Infer of {self._front.region}>"
 
-    def __call__(self, head: Head, body: bytes, generation: Generation) -> Answer | PendingAnswer:
+    def __call__(self, head: Head, body: Buffer, generation: Generation) -> Answer | PendingAnswer:
         """Answer one call, at once if the stack does.
 
         Raises:
@@ -76,7 +76,7 @@ class Infer:
         return self._wait(answered, inference, generation.number, coding)
 
     async def _packed(
-        self, unpacking: Unpacking, body: bytes, arrival: RequestHeaders, generation: Generation, now: float
+        self, unpacking: Unpacking, body: Buffer, arrival: RequestHeaders, generation: Generation, now: float
     ) -> Answer:
         """Answer a call whose message is compressed, or says so."""
         try:
@@ -101,13 +101,13 @@ class Infer:
         fields = self.packing.fields(coding)
         return Answer(200, fields, parts, (), self._statuses.ok(number, response.provenance))
 
-    def _layout(self, body: bytes) -> Layout | None:
+    def _layout(self, body: Buffer) -> Layout | None:
         """Return how bodies like this one look: one message that is not compressed, with its prefix."""
         layout = self._messages.layout(memoryview(body)[PREFIX:]) if body[0] == 0 else None
         if layout is None:
             return None
         spans = tuple([(start + PREFIX, stop + PREFIX) for start, stop in layout.spans])
-        return Layout(body[:PREFIX] + layout.prefix, layout.size + PREFIX, spans)
+        return Layout(bytes(body[:PREFIX]) + layout.prefix, layout.size + PREFIX, spans)
 
     def arrival(self, head: Head) -> RequestHeaders:
         """Read a head.

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
-from typing import Final, cast
+from typing import Final
 
 from gateway.core.eager import in_task
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.service import Generation
 from gateway.core.telemetry import Refused
 from gateway.core.tensor import Buffer
-from gateway.http.exchange import Answer, Application, BodyPolicy, Head, PendingAnswer, RequestBody
+from gateway.http.exchange import Answer, AnyAnswer, Application, BodyPolicy, Head, PendingAnswer
 from gateway.listeners.oip.data_plane import DataPlane
 from gateway.listeners.oip.extensions import Extensions
 from gateway.listeners.oip.model_control import ModelControl
@@ -23,7 +23,7 @@ from gateway.listeners.oip.rest.metadata import Metadata
 from gateway.listeners.oip.rest.responses import Refusal, Responses
 from gateway.wire.oip.paths import METHODS, Ask, Target, read_path
 
-Call = Callable[[Head, Target, bytes, Generation], Awaitable[Answer]]
+Call = Callable[[Head, Target, bytes, Generation], Awaitable[AnyAnswer]]
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ _LARGE: Final = frozenset({Ask.INFER, Ask.GENERATE, Ask.GENERATE_STREAM})
 _ADMIN: Final = {Ask.LOAD: "loading models", Ask.UNLOAD: "unloading models"}
 
 
-class RestApplication:
+class RestApplication(Application):
     """Answers the paths of the Open Inference Protocol over HTTP."""
 
     def __init__(self, front: DataPlane, extensions: Extensions | None = None) -> None:
@@ -72,27 +72,25 @@ class RestApplication:
             return refusal
         return self._intakes[target.ask]
 
-    def answer(self, head: Head, body: Buffer | RequestBody) -> Answer | PendingAnswer:
+    def answer(self, head: Head, body: Buffer) -> AnyAnswer | PendingAnswer:
         """Answer a request that ``open`` let pass."""
         generation = self._front.generation()
         target: Target = head.notes[_TARGET]
-        # No intake of this application is a stream; to ask would take longer than anything else here.
-        whole = cast("Buffer", body)
         if target.ask is not Ask.INFER:
-            return self._wait(self._ask(head, target, bytes(whole), generation), generation)
+            return self._wait(self._ask(head, target, bytes(body), generation), generation)
         try:
-            answered = self._infer(head, target, whole, generation)
+            answered = self._infer(head, target, body, generation)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
             return self._failed(error, generation)
         return answered if isinstance(answered, Answer) else self._wait(answered, generation)
 
-    async def _wait(self, pending: PendingAnswer, generation: Generation) -> Answer:
+    async def _wait(self, pending: PendingAnswer, generation: Generation) -> AnyAnswer:
         try:
             return await pending
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
             return self._failed(error, generation)
 
-    async def _ask(self, head: Head, target: Target, body: bytes, generation: Generation) -> Answer:
+    async def _ask(self, head: Head, target: Target, body: bytes, generation: Generation) -> AnyAnswer:
         # Questions may ask other servers, which wants a task.
         await in_task()
         return await self._calls[target.ask](head, target, body, generation)
@@ -149,6 +147,3 @@ def _calls(front: DataPlane, answers: Responses, infer: Infer, extensions: Exten
         Ask.GENERATE: generate.once,
         Ask.GENERATE_STREAM: generate.stream,
     }
-
-
-_: type[Application] = RestApplication

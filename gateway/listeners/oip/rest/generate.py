@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any, Final
 
 import msgspec
@@ -12,7 +12,7 @@ from gateway.core.request import Response
 from gateway.core.service import Generation
 from gateway.core.telemetry import Refused
 from gateway.core.tensor import Buffer
-from gateway.http.exchange import Answer, Head
+from gateway.http.exchange import Answer, GeneratedBody, Head, StreamedAnswer
 from gateway.listeners.oip.data_plane import DataPlane
 from gateway.listeners.oip.rest.infer import Infer, request_of
 from gateway.listeners.oip.rest.responses import Responses
@@ -43,7 +43,7 @@ class Generate:
         response, told = await self._ask(head, target, body, generation)
         return self._answers.inference(Body([_encode(told)], None), response.provenance, generation.number)
 
-    async def stream(self, head: Head, target: Target, body: bytes, generation: Generation) -> Answer:
+    async def stream(self, head: Head, target: Target, body: bytes, generation: Generation) -> StreamedAnswer:
         """Answer with events; what goes wrong before the first of them is an error like any other.
 
         Raises:
@@ -51,7 +51,7 @@ class Generate:
         """
         response, told = await self._ask(head, target, body, generation)
         fields = self._answers.events(generation.number, response.provenance)
-        return Answer(200, fields, _events(told))
+        return StreamedAnswer(200, fields, GeneratedBody(_events(told)))
 
     async def _ask(
         self, head: Head, target: Target, body: bytes, generation: Generation
@@ -74,5 +74,5 @@ class Generate:
         return response, encode_generate(response, inference.id)
 
 
-async def _events(told: dict[str, Any]) -> AsyncIterator[Buffer]:
+async def _events(told: dict[str, Any]) -> AsyncGenerator[Buffer, None]:
     yield b"data: %b\n\n" % _encode(told)
