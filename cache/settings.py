@@ -1,66 +1,19 @@
-"""Settings of the cache, its levels and the freshness of what they hold.
+"""Settings of the cache, which levels it has, and the freshness of what they hold.
 
-To add a level: its settings here, a line in ``open_levels``, and its name in ``gateway.core.cache_levels``.
+To add a level: here a field with its settings and a line in ``open_levels``; its name in
+``gateway.core.cache_levels``.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
 from cache.key import derive_secret
-
-if TYPE_CHECKING:
-    from cache.levels.level import Level, LevelParts, Levels, NearLevel
-
-
-class MemorySettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The level in this process, L1."""
-
-    max_bytes: Annotated[int, Meta(ge=1 << 20, le=1 << 40)] = 256 << 20
-    """Bytes that the level may take, its own bookkeeping included. Default 256 MiB."""
-
-    def open(self, parts: LevelParts) -> NearLevel:
-        """Make the level."""
-        from cache.levels.memory import MemoryLevel  # noqa: PLC0415 - it needs these settings
-
-        return MemoryLevel(self, parts.telemetry)
-
-
-class RedisSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The level that the gateways of a region share, L2."""
-
-    url: Annotated[str, Meta(pattern=r"^(redis|rediss|unix)://")]
-    """``redis://[[user]:password@]host:port/db``; ``rediss`` for TLS, ``unix`` for a socket."""
-
-    timeout_ms: Annotated[int, Meta(ge=1, le=1000)] = 30
-    """Milliseconds that a look-up may cost, connecting and waiting for a connection included."""
-
-    max_connections: Annotated[int, Meta(ge=2, le=1024)] = 32
-    """Connections at most; one of them writes, the others read."""
-
-    max_value_bytes: Annotated[int, Meta(ge=1 << 10, le=64 << 20)] = 1 << 20
-    """Larger values are neither written nor read. Default 1 MiB."""
-
-    namespace: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "edgeway"
-    """First part of every key, so that an ACL can be bound to it."""
-
-    def __repr__(self) -> str:
-        # The URL may hold a password.
-        return f"<RedisSettings {self.namespace}, {self.timeout_ms} ms>"
-
-    def open(self, parts: LevelParts, secret: bytes) -> Level:
-        """Make the level. It connects when it is first used.
-
-        Raises:
-            LevelError: the URL cannot be used.
-        """
-        from cache.levels.redis import RedisLevel  # noqa: PLC0415 - the client is for who has a Redis
-
-        return RedisLevel(
-            self, secret, gate=parts.gate("redis"), clock=parts.clock, telemetry=parts.telemetry
-        )
+from cache.levels.level import LevelParts, Levels
+from cache.levels.memory import MemorySettings
+from cache.levels.redis import RedisSettings
 
 
 class CacheSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -23,10 +23,11 @@ key that may never be asked for again.
 from __future__ import annotations
 
 from collections import deque
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
-from cache.levels.level import Entry, NearLevel
-from cache.settings import MemorySettings
+from msgspec import Meta, Struct
+
+from cache.levels.level import Entry, LevelParts, NearLevel
 from gateway.core.cache_levels import L1
 from gateway.core.telemetry import CacheLookedUp, Telemetry
 
@@ -36,6 +37,17 @@ PLACE_BYTES: Final = 280
 SMALL_SHARE: Final = 0.1
 MOST_HITS: Final = 3
 HITS_TO_STAY: Final = 2
+
+
+class MemorySettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The level in this process, L1."""
+
+    max_bytes: Annotated[int, Meta(ge=1 << 20, le=1 << 40)] = 256 << 20
+    """Bytes that the level may take, its own bookkeeping included. Default 256 MiB."""
+
+    def open(self, parts: LevelParts) -> NearLevel:
+        """Make the level."""
+        return MemoryLevel(self, parts.telemetry)
 
 
 class _Queue:

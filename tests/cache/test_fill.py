@@ -8,8 +8,8 @@ from msgspec.structs import replace
 from cache.fill import CacheFill
 from cache.freshness import Freshness
 from cache.levels.level import Entry
-from cache.levels.memory import MemoryLevel
-from cache.settings import CacheSettings, MemorySettings
+from cache.levels.memory import MemoryLevel, MemorySettings
+from cache.settings import CacheSettings
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Response
 from gateway.core.telemetry import Silence

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from cache.levels.memory import MemoryLevel
-from cache.levels.redis import RedisLevel
-from cache.settings import MemorySettings, RedisSettings
+from cache.levels.memory import MemoryLevel, MemorySettings
+from cache.levels.redis import RedisLevel, RedisSettings
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.gate import OpenGate

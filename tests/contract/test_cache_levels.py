@@ -10,9 +10,8 @@ import pytest
 from redis.asyncio import Redis
 
 from cache.levels.level import Level
-from cache.levels.memory import MemoryLevel
-from cache.levels.redis import RedisLevel
-from cache.settings import MemorySettings, RedisSettings
+from cache.levels.memory import MemoryLevel, MemorySettings
+from cache.levels.redis import RedisLevel, RedisSettings
 from gateway.core.clock import LoopClock
 from gateway.core.gate import OpenGate
 from gateway.core.request import Provenance, Response

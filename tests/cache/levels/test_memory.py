@@ -16,8 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from cache.levels.envelope import Envelope
 from cache.levels.level import Entry
-from cache.levels.memory import MOST_HITS, MemoryLevel
-from cache.settings import MemorySettings
+from cache.levels.memory import MOST_HITS, MemoryLevel, MemorySettings
 from gateway.core.request import Provenance, Response
 from gateway.core.telemetry import CacheLookedUp, Silence
 from gateway.core.tensor import Tensor

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from cache.levels.memory import MemoryLevel
-from cache.settings import CacheSettings, MemorySettings
+from cache.levels.memory import MemoryLevel, MemorySettings
+from cache.settings import CacheSettings
 from edge_models.licence import Artefacts, Licence
 from gateway.app.observe import Observed
 from gateway.app.stacks import (
