@@ -11,9 +11,11 @@ from typing import Final
 import numpy as np
 
 from gateway.commands.demo.player import Row
+from gateway.core.cache_levels import LEVEL_NAMES
+from gateway.core.request import CENTRAL, EDGE, STALE
 from gateway.core.tensor import Array
 
-LEVELS: Final = ("l1", "l2", "edge", "central", "stale")
+LEVELS: Final = (*LEVEL_NAMES, EDGE, CENTRAL, STALE)
 GRACE_S: Final = 1.0
 """After a gateway was killed its clients may see errors for this long."""
 
@@ -71,8 +73,8 @@ def tally(rows: Sequence[Row], outages: Sequence[Outage], truth: Truth) -> Tally
     """
     good = [row for row in rows if not row.error]
     answered = Counter(row.provenance for row in good)
-    computed = answered["edge"] + answered["central"]
-    cached = answered["l1"] + answered["l2"] + answered["stale"]
+    computed = answered[EDGE] + answered[CENTRAL]
+    cached = sum(answered[level] for level in (*LEVEL_NAMES, STALE))
     images = np.array([row.image for row in good], dtype=int)
     predicted = np.array([row.predicted for row in good], dtype=int)
     latencies = _latencies(good, outages)
