@@ -115,12 +115,12 @@ async def test_an_unsure_edge_defers():
 async def test_the_rest_sees_the_request_unchanged_when_there_is_no_deadline():
     """Nothing to hold back, nothing to change."""
     stage = Stage(UNSURE)
-    asked = request()
+    original = request()
 
-    await stage.cascade(asked, stage.rest)
+    await stage.cascade(original, stage.rest)
 
-    assert stage.rest.requests == [asked]
-    assert stage.rest.requests[0] is asked
+    assert stage.rest.requests == [original]
+    assert stage.rest.requests[0] is original
 
 
 @virtual_time
@@ -220,7 +220,7 @@ async def test_a_run_that_fails_on_its_values_is_no_fallback(threshold):
 
 
 @virtual_time
-async def test_when_both_tiers_fail_the_rests_fault_is_told():
+async def test_when_both_tiers_fail_the_error_is_the_rests():
     """There is nothing left to serve."""
     stage = Stage(GatewayError(Fault.INTERNAL, "ill", counts=True), DOWN)
 
@@ -368,7 +368,7 @@ async def test_callers_do_not_wait_for_each_other():
 
 
 @virtual_time
-async def test_the_score_is_read_even_when_it_was_not_asked_for():
+async def test_the_score_is_read_even_when_it_was_not_requested():
     """The edge is asked for everything; the client gets what it named, in its order."""
     stage = Stage(ScriptedService(SURE, SURE, UNSURE), DOWN)
 
@@ -481,7 +481,7 @@ async def test_without_a_certificate_the_edge_is_still_a_fallback():
         (SURE, ("embedding",), Fault.UNAVAILABLE),
     ],
 )
-async def test_a_fallback_that_cannot_answer_tells_the_cause(edge, outputs, fault):
+async def test_a_fallback_that_cannot_answer_names_the_cause(edge, outputs, fault):
     """Central's fault stays the cause, unless the request itself is wrong."""
     stage = Stage(edge, DOWN, threshold=None)
 

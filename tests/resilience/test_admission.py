@@ -32,11 +32,11 @@ def admission(telemetry: RecordingTelemetry, identify=known, **settings) -> Admi
 @virtual_time
 async def test_a_known_caller_passes_through(telemetry: RecordingTelemetry) -> None:
     """A caller whom identify leaves as it is costs no copy of the request."""
-    service, asked, response = ScriptedService(answer("edge")), request(), answer("edge")
+    service, sent, response = ScriptedService(answer("edge")), request(), answer("edge")
 
-    assert await admission(telemetry)(asked, service) == response
+    assert await admission(telemetry)(sent, service) == response
 
-    assert service.requests[0] is asked
+    assert service.requests[0] is sent
     assert telemetry.events == []
 
 
