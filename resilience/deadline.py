@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Request, Response
-from gateway.core.service import FastPath, Filter, Pending, Service, fast_path
+from gateway.core.service import FastPath, Filter, FindPath, PassesFastPath, Pending, Service
 from resilience.timer import ElapsedError, TimeLimits
 
 
@@ -47,9 +47,9 @@ class Deadline:
         answered = service(request)
         return answered if isinstance(answered, Response) else self._wait(answered, request.deadline)
 
-    def fast_path(self, like: Request, service: Service) -> FastPath | None:
+    def fast_path(self, like: Request, rest: FindPath) -> FastPath | None:
         """Return the path of the rest: there is time for what takes none."""
-        return fast_path(service, like)
+        return rest(like)
 
     async def _wait(self, pending: Pending, deadline: float) -> Response:
         try:
@@ -66,4 +66,4 @@ class Deadline:
             ) from error
 
 
-_: type[Filter] = Deadline
+_: tuple[type[Filter], type[PassesFastPath]] = (Deadline, Deadline)
