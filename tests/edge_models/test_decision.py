@@ -92,6 +92,18 @@ def test_spread_of_an_ensemble() -> None:
     assert by_spread.read() == {"size", "spread"}
 
 
+def test_no_spread_is_sure_and_a_negative_one_is_nonsense() -> None:
+    """Members that agree score 1; what no spread can be is never sure, not even a little below zero."""
+    decision = made(SIZE, task="regression", score="spread", score_output="spread")
+    outputs = {"size": np.zeros((4, 1)), "spread": np.array([0.0, -0.0, -1e-9, math.inf])}
+
+    scores = decision.confidences(outputs)[1].tolist()
+
+    assert scores[:2] == [1.0, 1.0]
+    assert math.isnan(scores[2])
+    assert scores[3] == 0.0
+
+
 @pytest.mark.parametrize(
     ("decision", "field"),
     [

@@ -34,6 +34,10 @@ def test_batching_is_decoded_per_model():
     [
         ({"threds": 2}, "threds"),
         ({"threads": 0}, r"\$.threads"),
+        ({"max_alpha": -0.1}, r"\$.max_alpha"),
+        ({"max_alpha": 0}, r"\$.max_alpha"),
+        ({"max_alpha": 1}, r"\$.max_alpha"),
+        ({"max_delta": -0.1}, r"\$.max_delta"),
         ({"providers": []}, r"\$.providers"),
         ({"providers": ["tpu"]}, r"\$.providers"),
         ({"require": "cuda"}, "providers must name"),
