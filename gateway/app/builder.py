@@ -10,8 +10,8 @@ from gateway.app.endpoint_set import EndpointSet
 from gateway.app.endpoints import Endpoints
 from gateway.app.generation import PolicyGeneration
 from gateway.app.loading import Loaded
-from gateway.app.stacks import Levels, Parts, door, longest_s, route_service
-from gateway.core.service import Service
+from gateway.app.stacks import CacheParts, Parts, longest_s, route_stack, shared_stack
+from gateway.core.stack import Innermost, Stack
 from routing.policy import Policy
 from routing.residency import Locate
 
@@ -28,10 +28,10 @@ class Builder:
         endpoints: Endpoints,
         models: Models | None,
         locate: Locate,
-        levels: Levels | None,
+        cache: CacheParts | None,
     ) -> None:
         self._parts, self._endpoints, self._models = parts, endpoints, models
-        self._locate, self._levels = locate, levels
+        self._locate, self._cache = locate, cache
 
     def __repr__(self) -> str:
         return f"<Builder for {self._parts.region}>"
@@ -48,13 +48,20 @@ class Builder:
             tiers = self._models.tiers(policy.routes, loaded.certificates, forget=loaded.forget)
         endpoints = self._endpoints.prepare(policy)
         try:
-            service = door(parts, policy, RouteDispatch(policy, self._stacks(policy, endpoints, tiers)))
+            routes = self._routes(policy, endpoints, tiers)
+            innermost = Innermost(
+                "routes",
+                "Below Admission: a route is chosen by model and by the checked tenant.",
+                RouteDispatch(policy, routes),
+            )
+            stack = shared_stack(parts, policy, innermost)
         except BaseException:
             self._endpoints.discard(endpoints)
             raise
         return PolicyGeneration(
             policy.generation,
-            service,
+            stack,
+            routes,
             policy=policy,
             text=loaded.text,
             endpoints=endpoints,
@@ -68,17 +75,17 @@ class Builder:
         if self._models is not None:
             self._models.replaced(old.tiers, new.tiers)
 
-    def _stacks(self, policy: Policy, endpoints: EndpointSet, tiers: EdgeTiers) -> Mapping[str, Service]:
-        services = {name: guarded.service for name, guarded in endpoints.by_name.items()}
+    def _routes(self, policy: Policy, endpoints: EndpointSet, tiers: EdgeTiers) -> Mapping[str, Stack]:
+        services = {name: guarded.service.entry for name, guarded in endpoints.by_name.items()}
         return {
-            route.name: route_service(
+            route.name: route_stack(
                 self._parts,
                 policy,
                 route,
                 locate=self._locate,
                 endpoints=services,
                 view=endpoints,
-                levels=self._levels,
+                cache=self._cache,
                 edge=tiers.by_route.get(route.name),
             )
             for route in policy.routes

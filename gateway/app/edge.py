@@ -18,7 +18,7 @@ from pathlib import Path
 
 from edge_models.repository import ModelRepository
 from gateway.app.builder import Builder
-from gateway.app.cache_levels import open_levels
+from gateway.app.caches import open_cache
 from gateway.app.catalogs import EdgeCatalog
 from gateway.app.connector import Connector
 from gateway.app.edge_tier import Models
@@ -43,8 +43,8 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
     settings = foundation.settings
     models = open_models(foundation, settings.models, lifetimes) if settings.models else None
     endpoints = _open_endpoints(foundation, lifetimes)
-    levels = open_levels(foundation, models.instruction_set if models else "none", lifetimes)
-    builder = Builder(foundation.parts, endpoints, models, _open_geo(foundation), levels)
+    cache = open_cache(foundation, models.instruction_set if models else "none", lifetimes)
+    builder = Builder(foundation.parts, endpoints, models, _open_geo(foundation), cache)
     policies = await _open_policies(foundation, builder, models, lifetimes)
     in_force = foundation.in_force
     health: dict[str, Report] = {"endpoints": lambda: in_force.endpoints().report()}

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from gateway.app.refreshing import Refresher
 from gateway.core.catalog import Catalog
-from gateway.core.service import Service
+from gateway.core.stack import Stack
 from gateway.upstreams.oip_grpc import GrpcUpstream
 from gateway.upstreams.oip_http import HttpUpstream
 from resilience.endpoint_health import EndpointHealth
@@ -23,7 +23,7 @@ class Guarded:
     """One endpoint: ``service`` is its whole stack, ``catalog`` asks it about models."""
 
     definition: Endpoint
-    service: Service
+    service: Stack
     catalog: Catalog
     health: EndpointHealth
     refresher: Refresher

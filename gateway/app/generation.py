@@ -8,14 +8,16 @@ and nobody keeps a copy.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.app.edge_tier import NO_TIERS, EdgeTiers
 from gateway.app.endpoint_set import NO_ENDPOINTS, EndpointSet
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Request, Response
-from gateway.core.service import FastPath, Generation, Pending, Service, fast_path
+from gateway.core.service import FastPath, Generation, Pending
+from gateway.core.stack import Innermost, Stack
 from routing.policy import Policy
 
 
@@ -23,13 +25,14 @@ from routing.policy import Policy
 class PolicyGeneration:
     """The stacks of one policy generation, and what they were built from.
 
-    ``service``: the whole stack, which finds the route by itself. ``policy``: None for a central tier, which
-    has none. ``text``: the policy file's content. ``longest_s``: the most seconds that one of its requests
-    can take, whatever deadline the request names.
+    ``stack``: what all routes share; its innermost service finds the route. ``routes``: route → its stack.
+    ``policy``: None for a central tier, which has none. ``text``: the policy file's content. ``longest_s``:
+    the most seconds that one of its requests can take, whatever deadline the request names.
     """
 
     number: int
-    service: Service
+    stack: Stack
+    routes: Mapping[str, Stack] = field(default_factory=dict)
     policy: Policy | None = None
     text: bytes = b""
     endpoints: EndpointSet = NO_ENDPOINTS
@@ -41,18 +44,20 @@ class PolicyGeneration:
 
     def __call__(self, request: Request) -> Response | Pending:
         """Answer by the stacks of this generation."""
-        return self.service(request)
+        return self.stack.entry(request)
 
     def fast_path(self, like: Request) -> FastPath | None:
         """Return the path of requests like this one through these stacks."""
-        return fast_path(self.service, like)
+        return self.stack.fast_path(like)
 
 
 def _nothing_in_force(request: Request) -> Response:  # noqa: ARG001 - a Service
     raise GatewayError(Fault.UNAVAILABLE, "no policy is in force yet", retryable=True)
 
 
-NOTHING: Final = PolicyGeneration(0, _nothing_in_force)
+NOTHING: Final = PolicyGeneration(
+    0, Stack(innermost=Innermost("nothing", "No policy is in force yet.", _nothing_in_force))
+)
 """What is in force before the first generation; a gateway listens only after that."""
 
 

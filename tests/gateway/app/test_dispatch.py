@@ -12,6 +12,7 @@ from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller, Request
 from gateway.core.service import FastPath
 from tests.fakes.service import ScriptedService, answer, request
+from tests.fakes.stack import stack
 from tests.gateway.policies import TWO_ROUTES, write_policy
 
 
@@ -20,7 +21,7 @@ def dispatch(tmp_path: Path) -> tuple[RouteDispatch, dict[str, ScriptedService]]
     """Two routes of one model, which differ by tenant."""
     policy, _ = load_policy(write_policy(tmp_path, TWO_ROUTES))
     stacks = {"digits": ScriptedService(answer()), "exiles": ScriptedService(answer())}
-    return RouteDispatch(policy, stacks), stacks
+    return RouteDispatch(policy, {name: stack(service=service) for name, service in stacks.items()}), stacks
 
 
 async def test_route_is_chosen_by_model_and_tenant(dispatch) -> None:
@@ -56,7 +57,9 @@ class Fast(ScriptedService):
 async def test_fast_paths_are_those_of_the_route(tmp_path: Path) -> None:
     """A series takes its route's path, if that has one; a model that no route takes has none."""
     policy, _ = load_policy(write_policy(tmp_path, TWO_ROUTES))
-    service = RouteDispatch(policy, {"digits": Fast(), "exiles": ScriptedService()})
+    service = RouteDispatch(
+        policy, {"digits": stack(service=Fast()), "exiles": stack(service=ScriptedService())}
+    )
 
     path = service.fast_path(request())
 

@@ -52,7 +52,7 @@ async def test_spans_only_with_a_collector(tmp_path: Path) -> None:
 
             outermost = foundation.parts.observed.outermost()
 
-        assert any(isinstance(each, Trace) for each in outermost) is is_traced
+        assert any(isinstance(layer.filter, Trace) for layer in outermost) is is_traced
 
 
 async def test_a_certificate_that_cannot_be_used_ends_the_start(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Request
 from gateway.core.service import FastPath
 from tests.fakes.service import ScriptedService, answer, request
+from tests.fakes.stack import stack
 from tests.gateway.app.workshop import Workshop
 from tests.gateway.policies import GOOD
 
@@ -24,7 +25,7 @@ class Fast(ScriptedService):
 
 async def test_a_generation_answers_by_its_stacks() -> None:
     """It is a service with a number."""
-    generation = PolicyGeneration(7, ScriptedService(answer()))
+    generation = PolicyGeneration(7, stack(service=ScriptedService(answer())))
 
     assert await generation(request()) == answer()
     assert generation.fast_path(request()) is None
@@ -33,7 +34,7 @@ async def test_a_generation_answers_by_its_stacks() -> None:
 
 def test_a_generation_has_the_fast_path_of_its_stacks() -> None:
     """As they find it."""
-    path = PolicyGeneration(7, Fast()).fast_path(request())
+    path = PolicyGeneration(7, stack(service=Fast())).fast_path(request())
 
     assert path is not None
     assert path([b""]) == answer("digits")
@@ -65,6 +66,6 @@ async def test_everybody_reads_what_the_holder_holds() -> None:
     assert in_force.policy() is first.policy
     assert in_force.endpoints() is first.endpoints
     assert repr(in_force) == "<InForce <PolicyGeneration 1>>"
-    assert in_force.swap(PolicyGeneration(2, ScriptedService())) is first
+    assert in_force.swap(PolicyGeneration(2, stack(service=ScriptedService()))) is first
     workshop.endpoints.discard(first.endpoints)
     await workshop.aclose()

@@ -17,6 +17,7 @@ from gateway.core.telemetry import PolicyLoaded
 from gateway.http.server.tls import Tls, TlsSettings
 from tests.fakes.certificates import Authority
 from tests.fakes.service import ScriptedService
+from tests.fakes.stack import stack
 from tests.fakes.telemetry import RecordingTelemetry
 from tests.gateway.policies import GOOD, write_policy
 
@@ -36,7 +37,7 @@ class RecordingBuilder:
             raise KeyError("a bug while building")
         self.loaded.append(loaded)
         return PolicyGeneration(
-            loaded.policy.generation, ScriptedService(), policy=loaded.policy, text=loaded.text
+            loaded.policy.generation, stack(service=ScriptedService()), policy=loaded.policy, text=loaded.text
         )
 
     def replaced(self, old: PolicyGeneration, new: PolicyGeneration) -> None:
