@@ -10,7 +10,7 @@ from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Request, Response
 from gateway.core.service import FastPath, Filter, FindPath, PassesFastPath, Pending, Service
-from resilience.timer import ElapsedError, Limits
+from resilience.timer import ElapsedError, TimeLimits
 
 
 class Deadline:
@@ -26,7 +26,7 @@ class Deadline:
         self._timeout_s = timeout_s
         self._max_timeout_s = timeout_s if max_timeout_s is None else max_timeout_s
         self._clock = clock
-        self._limits = Limits()
+        self._limits = TimeLimits()
 
     def __repr__(self) -> str:
         return f"<Deadline {self._timeout_s:g} s, at most {self._max_timeout_s:g} s>"
