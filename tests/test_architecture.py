@@ -57,8 +57,6 @@ TESTED_ELSEWHERE = {
     "gateway/listeners/oip/response_headers.py": "tests/gateway/listeners/oip/rest/test_application.py",
     "gateway/listeners/oip/model_control.py": "tests/gateway/listeners/oip/rest/test_application.py",
     "gateway/listeners/oip/extensions.py": "tests/gateway/listeners/oip/rest/test_application.py",
-    "gateway/core/repository.py": "tests/edge_models/test_repository.py",
-    "gateway/core/statistics.py": "tests/gateway/telemetry/test_statistics.py",
 }
 """What is only worth testing whole, and where that is done."""
 TESTED_AS_A_FOLDER = {"gateway/conformance/areas": "tests/gateway/conformance/test_areas.py"}
