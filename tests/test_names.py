@@ -32,7 +32,6 @@ STILL_TWICE: set[str] = {
 STILL_RETIRED: set[str] = {
     "gateway/admin/management_routes.py:_told",
     "gateway/admin/management_routes.py:told",
-    "gateway/core/telemetry.py:FlightJoined",
     "gateway/http/client/http2_connection.py:_settle",
     "gateway/http/server/context.py:_tell_time",
     "gateway/http/server/http1/connection.py:_settle",
@@ -50,7 +49,6 @@ STILL_PRYING: set[str] = {
     "tests/edge_models/test_isa.py",
     "tests/edge_models/test_static_qdq.py",
     "tests/fakes/http2_wire.py",
-    "tests/fakes/loops.py",
     "tests/fuzz/test_targets.py",
     "tests/gateway/http/client/test_backoff.py",
     "tests/gateway/http/client/test_http1_pool.py",

@@ -11,7 +11,7 @@ from gateway.app.endpoints import Endpoints
 from gateway.app.generation import PolicyGeneration
 from gateway.app.loading import Loaded
 from gateway.app.stacks import CacheParts, Parts, longest_s, route_stack, shared_stack
-from gateway.core.stack import Innermost, Stack
+from gateway.core.stack import Stack
 from routing.policy import Policy
 from routing.residency import Locate
 
@@ -49,12 +49,7 @@ class Builder:
         endpoints = self._endpoints.prepare(policy)
         try:
             routes = self._routes(policy, endpoints, tiers)
-            innermost = Innermost(
-                "routes",
-                "Below Admission: a route is chosen by model and by the checked tenant.",
-                RouteDispatch(policy, routes),
-            )
-            stack = shared_stack(parts, policy, innermost)
+            stack = shared_stack(parts, policy, RouteDispatch(policy, routes))
         except BaseException:
             self._endpoints.discard(endpoints)
             raise

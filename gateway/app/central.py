@@ -15,7 +15,6 @@ from gateway.app.loading import use_tls
 from gateway.app.models import open_models
 from gateway.app.stacks import central_stack, shared_stack
 from gateway.app.tier import Tier
-from gateway.core.stack import Innermost
 from gateway.http.server.tls import Tls, TlsError
 
 _LOG: Final = logging.getLogger("edgeway")
@@ -30,8 +29,8 @@ async def open_central(foundation: Foundation, lifetimes: AsyncExitStack) -> Tie
     settings, parts = foundation.settings, foundation.parts
     assert settings.models is not None, "load_settings has checked it"
     models = open_models(foundation, settings.models, lifetimes)
-    inner = Innermost("central", "One stack for all models.", central_stack(parts, models.predictor))
-    foundation.in_force.swap(PolicyGeneration(0, shared_stack(parts, None, inner)))
+    stack = shared_stack(parts, None, central_stack(parts, models.predictor))
+    foundation.in_force.swap(PolicyGeneration(0, stack))
     reload = TlsReload(foundation.tls)
 
     def prepare(_model: str) -> Callable[[], None]:

@@ -12,11 +12,13 @@ from aiohttp import web
 
 from gateway.admin.listener import AdminListener
 from gateway.admin.management_routes import management_routes
+from gateway.admin.stack_routes import stack_routes
 from gateway.app.central import open_central
 from gateway.app.edge import open_edge
 from gateway.app.foundation import Foundation, open_foundation
 from gateway.app.generation import PolicyGeneration
 from gateway.app.servers import Opener, Servers
+from gateway.app.stack_report import StacksReport
 from gateway.app.tier import Tier
 from gateway.app.workers.inheritance import Inheritance
 from gateway.app.workers.member import Member
@@ -153,8 +155,12 @@ def _admin(foundation: Foundation, tier: Tier, own: Extensions, *, is_worker: bo
     async def index() -> Sequence[IndexEntry]:
         return own.repository.index()
 
+    async def stacks() -> StacksReport:
+        return foundation.in_force.current().report()
+
     routes: list[web.RouteDef] = count_routes(own.statistics) if is_worker else []
     routes += management_routes(own.repository, own.logging, own.tracing, index=index)
+    routes += stack_routes(stacks)
     return AdminListener(health=report_health, metrics=metrics, policy=report_policy, more=routes)
 
 

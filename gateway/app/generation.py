@@ -14,6 +14,7 @@ from typing import Final
 
 from gateway.app.edge_tier import NO_TIERS, EdgeTiers
 from gateway.app.endpoint_set import NO_ENDPOINTS, EndpointSet
+from gateway.app.stack_report import StacksReport, report_stacks
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Request, Response
 from gateway.core.service import FastPath, Generation, Pending
@@ -45,6 +46,11 @@ class PolicyGeneration:
     def __call__(self, request: Request) -> Response | Pending:
         """Answer by the stacks of this generation."""
         return self.stack.entry(request)
+
+    def report(self) -> StacksReport:
+        """Describe the stacks as they are now."""
+        endpoints = {name: guarded.service for name, guarded in self.endpoints.by_name.items()}
+        return report_stacks(self.number, self.stack, self.routes, endpoints)
 
     def fast_path(self, like: Request) -> FastPath | None:
         """Return the path of requests like this one through these stacks."""

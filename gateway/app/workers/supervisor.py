@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.admin.listener import AdminListener
+from gateway.admin.stack_routes import stack_routes
 from gateway.app.errors import StartError
 from gateway.app.workers.aggregate import AggregateAdmin
 from gateway.app.workers.coordinator import Coordinator
@@ -141,7 +142,7 @@ class Supervisor:
                 health=report,
                 metrics=aggregate.metrics,
                 policy=aggregate.policy,
-                more=coordinator.management_routes(),
+                more=[*coordinator.management_routes(), *stack_routes(aggregate.stack)],
             ),
             lifetimes,
         )

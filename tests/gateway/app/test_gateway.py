@@ -44,6 +44,9 @@ async def test_each_role_serves(tmp_path: Path, text: str, role: str, sections: 
         assert report == gateway.health()
         assert metrics == gateway.prometheus.render() or b"edgeway_" in metrics
         assert (await get_json(gateway.servers.admin.port, "/policy")) == report["policy"]
+        assert (await get_json(gateway.servers.admin.port, "/stack"))["generation"] == report["policy"][
+            "generation"
+        ]
         assert repr(gateway).startswith(
             f"<Gateway {role} {report['region']} <Drain ready, 0 running>, <Servers"
         )
