@@ -47,7 +47,6 @@ STILL_RETIRED: set[str] = {
 
 STILL_PRYING: set[str] = {
     "tests/edge_models/test_isa.py",
-    "tests/edge_models/test_static_qdq.py",
     "tests/fakes/http2_wire.py",
     "tests/fuzz/test_targets.py",
     "tests/gateway/http/client/test_backoff.py",
@@ -67,7 +66,6 @@ STILL_PRYING: set[str] = {
     "tests/gateway/wire/oip/test_json_bounds.py",
     "tests/gateway/wire/oip/test_reuse.py",
     "tests/gateway/wire/test_forwarded.py",
-    "tests/loadtests/peers/test_venv.py",
     "tests/loadtests/test_outages.py",
 }
 """Tests that read an attribute which begins with ``_`` and is not their own."""

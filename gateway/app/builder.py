@@ -17,7 +17,7 @@ from routing.residency import Locate
 
 
 class Builder:
-    """Builds the generation of what was loaded, and looks after what a swap leaves behind.
+    """Builds the generation of what was loaded, and closes what a swap leaves behind.
 
     ``build`` changes nothing that is in force; ``replaced`` is called after the swap, and cannot fail.
     """
@@ -65,7 +65,7 @@ class Builder:
         )
 
     def replaced(self, old: PolicyGeneration, new: PolicyGeneration) -> None:
-        """Begin to look after what ``new`` brought, and close what ``old`` alone had once nobody holds it."""
+        """Start what ``new`` brought; close what only ``old`` had, once no request can hold it."""
         self._endpoints.replaced(old.endpoints, new.endpoints, longest_s=old.longest_s)
         if self._models is not None:
             self._models.replaced(old.tiers, new.tiers)

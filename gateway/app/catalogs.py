@@ -1,4 +1,4 @@
-"""What an edge gateway knows of models: its own, and those behind the central endpoints of their routes."""
+"""The metadata of an edge gateway's models: its own, and those of the central endpoints of their routes."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ UNREADABLE: Final = "unreadable"
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """Why a model has no certificate: ``reason`` is a key of ``REASONS``, ``detail`` what the reader says."""
+    """Why a model has no certificate: ``reason`` is a key of ``REASONS``, ``detail`` the reader's message."""
 
     reason: str
     detail: str = ""

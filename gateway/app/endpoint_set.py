@@ -1,4 +1,4 @@
-"""The endpoints of one policy generation, as a value: who they are, how they are, who can replace whom."""
+"""The endpoints of one policy generation, as a value: their stacks, their health, who can replace whom."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Upstream = GrpcUpstream | HttpUpstream
 
 @dataclass(frozen=True, slots=True)
 class Guarded:
-    """One endpoint: ``service`` is its whole stack, ``catalog`` asks it about models."""
+    """One endpoint: ``service`` is its whole stack, ``catalog`` queries the metadata of its models."""
 
     definition: Endpoint
     service: Stack

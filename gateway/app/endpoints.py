@@ -86,7 +86,7 @@ class Endpoints:
             self._end(guarded, 0.0)
 
     def replaced(self, old: EndpointSet, new: EndpointSet, *, longest_s: float) -> None:
-        """Look after the endpoints of ``new``, which is in force now; close those that are gone, but later.
+        """Start to refresh the endpoints of ``new``, which is in force; close those that are gone, but later.
 
         ``longest_s``: the most seconds that a request which holds an endpoint of ``old`` can still take.
         """

@@ -1,9 +1,8 @@
 """A generation as a value, and the one holder of the generation in force.
 
 ``gateway.core.service.Generation`` is what listeners know of it: a Service with a number.
-``PolicyGeneration`` is the one class of it. ``InForce`` holds the one that is in force; whoever needs to
-know what is in force (listeners, the catalog, endpoints, licences, reports) asks it when it needs to know,
-and nobody keeps a copy.
+``PolicyGeneration`` is its one class. ``InForce`` holds the one that is in force: listeners, the catalog,
+endpoints, licences and reports read it there each time that they need it, and none of them keeps a copy.
 """
 
 from __future__ import annotations

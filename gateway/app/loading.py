@@ -25,7 +25,7 @@ _LOG: Final = logging.getLogger("edgeway")
 class Loaded:
     """The parts of a generation to come.
 
-    ``text``: the policy file as it was read. ``certificates``: of the models that were asked for.
+    ``text``: the policy file as it was read. ``certificates``: of the models that were named.
     ``tls``: None: the TLS certificates in use stay. ``forget``: what licences have learned about the central
     tier is forgotten (an operator says that it serves the right model again).
     """

@@ -32,7 +32,7 @@ class GenerationBuilder(Protocol):
         ...
 
     def replaced(self, old: PolicyGeneration, new: PolicyGeneration) -> None:
-        """Look after what the swap leaves behind; ``new`` is in force."""
+        """Close what the swap leaves behind; ``new`` is in force."""
         ...
 
 

@@ -10,6 +10,7 @@ Example::
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -113,6 +114,13 @@ resilience:
 """
 
 
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until ``condition`` holds."""
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
 class World:
     """``redis`` is a URL or None; ``protocol`` is how the edge speaks to the central tier; ``otlp`` a collector.
 
@@ -175,9 +183,7 @@ class World:
 
     async def in_force(self, number: int) -> None:
         """Wait until generation ``number`` is in force."""
-        async with asyncio.timeout(30):
-            while self.edge.generation().number < number:
-                await asyncio.sleep(0.02)
+        await until(lambda: self.edge.generation().number >= number)
 
     async def start_central(self) -> None:
         """Start the central tier on its ports."""

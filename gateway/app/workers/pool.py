@@ -217,7 +217,7 @@ class WorkerPool:
         return True
 
     async def _wait_gone(self, worker: Worker) -> None:
-        """Wait for a worker that was asked to leave; one that does not is killed."""
+        """Wait for a worker that got SIGTERM; one that does not leave in time is killed."""
         try:
             async with asyncio.timeout(worker.limit_s):
                 await worker.process.wait()
