@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from gateway.core.tensor import Buffer
 from gateway.http.client.addresses import address_of
-from gateway.http.framing.http1_client import FramingError, Http1Response, ResponseReader
+from gateway.http.framing.errors import FramingError
+from gateway.http.framing.http1_client import Http1Response, ResponseReader
 
 _COPY_BYTES: Final = 1 << 16
 """Smaller requests are sent as one piece: copying them costs less than a list of buffers does."""

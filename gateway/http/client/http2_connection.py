@@ -9,16 +9,16 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from gateway.http.client.addresses import address_of
+from gateway.http.framing.errors import AnswerTooLargeError, FramingError
 from gateway.http.framing.http2_client import (
     ENHANCE_YOUR_CALM,
     REFUSED,
+    AnswerTooLarge,
     ClosingError,
-    FramingError,
     Header,
     Http2Client,
     Http2Response,
     Outcome,
-    TooLarge,
 )
 
 _BEAT_S: Final = 0.05
@@ -56,10 +56,6 @@ class ResetError(Exception):
 
 class LateError(Exception):
     """The call's own time is up."""
-
-
-class TooLargeError(Exception):
-    """The answer is larger than agreed."""
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -239,8 +235,8 @@ class Http2ClientConnection(asyncio.Protocol):
             return
         if isinstance(outcome, Http2Response):
             call[0].set_result(outcome)
-        elif isinstance(outcome, TooLarge):
-            call[0].set_exception(TooLargeError())
+        elif isinstance(outcome, AnswerTooLarge):
+            call[0].set_exception(AnswerTooLargeError())
         elif outcome.code == REFUSED:
             call[0].set_exception(NotProcessedError())
         else:

@@ -22,7 +22,8 @@ from gateway.http.client.http2_connection import (
     Owner,
 )
 from gateway.http.client.shortage import lack
-from gateway.http.framing.http2_client import FramingError, Header, Http2Client, Http2Response
+from gateway.http.framing.errors import FramingError
+from gateway.http.framing.http2_client import Header, Http2Client, Http2Response
 
 _UNAVAILABLE: Final = b"14"
 _OUT: Final = frozenset({502, 503})
@@ -87,7 +88,7 @@ class Http2Pool:
             UnreachableError: it was not sent.
             LateError: its time was up first.
             NotProcessedError: the peer refused it, twice.
-            LostError, ResetError, TooLargeError, FramingError: it was sent, and has no answer.
+            LostError, ResetError, AnswerTooLargeError, FramingError: it was sent, and has no answer.
         """
         again = False
         while True:

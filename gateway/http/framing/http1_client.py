@@ -12,6 +12,8 @@ from typing import Final
 import httptools
 import msgspec
 
+from gateway.http.framing.errors import AnswerTooLargeError, FramingError, HeadTooLargeError
+
 _MAX_INTERIM: Final = 8
 _FRAMING_PER_BYTE: Final = 8
 """A chunk of one byte takes six bytes around it; whoever needs more is sending something else."""
@@ -37,20 +39,6 @@ _KNOWN: Final[dict[bytes, str]] = {
 """Header names that most answers have, in the spellings that most servers use."""
 
 
-class FramingError(Exception):
-    """What the peer sent is no HTTP/1.1 answer, or ends before it is one."""
-
-    reason = "protocol"
-
-
-class AnswerTooLargeError(FramingError):
-    """The body is larger than agreed; it was not read to its end."""
-
-
-class HeadTooLargeError(FramingError):
-    """The head, or the framing of the body, is larger than agreed."""
-
-
 class Http1Response(msgspec.Struct, frozen=True, gc=False):
     """An answer. Header names are in lower case; of a header given twice the first counts.
 
@@ -63,7 +51,7 @@ class Http1Response(msgspec.Struct, frozen=True, gc=False):
     reusable: bool
 
 
-class RequestHead:
+class RequestHeadWriter:
     """Writes the heads of requests to one host; what all of them say is written once."""
 
     def __init__(self, host: str, always: Mapping[str, str]) -> None:

@@ -13,6 +13,8 @@ from typing import Final
 import msgspec
 import ngh2
 
+from gateway.http.framing.errors import FramingError
+
 REFUSED: Final = int(ngh2.ErrorCode.REFUSED_STREAM)
 """The code of a stream that was not processed: refused, or above the last one that GOAWAY names."""
 
@@ -22,12 +24,6 @@ ENHANCE_YOUR_CALM: Final = int(ngh2.ErrorCode.ENHANCE_YOUR_CALM)
 Header = tuple[bytes, bytes]
 _PING: Final = b"edgeway!"
 _UNLIMITED: Final = 1 << 31
-
-
-class FramingError(Exception):
-    """What the peer sent is no HTTP/2, or more of it than agreed; the connection is of no more use."""
-
-    reason = "protocol"
 
 
 class ClosingError(Exception):
@@ -43,17 +39,17 @@ class Http2Response(msgspec.Struct, frozen=True, gc=False):
     trailers: dict[bytes, bytes]
 
 
-class Reset(msgspec.Struct, frozen=True, gc=False):
+class StreamReset(msgspec.Struct, frozen=True, gc=False):
     """A stream that ended without an answer, by the peer's error ``code``."""
 
     code: int
 
 
-class TooLarge(msgspec.Struct, frozen=True, gc=False):
+class AnswerTooLarge(msgspec.Struct, frozen=True, gc=False):
     """A stream whose body grew larger than agreed; it was cancelled."""
 
 
-Outcome = Http2Response | Reset | TooLarge
+Outcome = Http2Response | StreamReset | AnswerTooLarge
 
 
 class _Stream:
@@ -181,7 +177,7 @@ class Http2Client:
                     ended.append(self._finish(event.stream_id, stream, _first_of_each(event.headers)))
             elif isinstance(event, ngh2.StreamClosed):
                 if streams.pop(event.stream_id, None) is not None:
-                    ended.append((event.stream_id, Reset(event.error_code)))
+                    ended.append((event.stream_id, StreamReset(event.error_code)))
             else:
                 self._note(event)
         return ended
@@ -203,7 +199,7 @@ class Http2Client:
         if stream.size > self._max_body:
             del self._streams[event.stream_id]
             self._reset(event.stream_id)
-            ended.append((event.stream_id, TooLarge()))
+            ended.append((event.stream_id, AnswerTooLarge()))
             return
         stream.parts.append(data)
         if event.end_stream:

@@ -24,10 +24,10 @@ class Http1Body:
     it says as status and message; then the connection has to ``forget`` it.
     """
 
-    __slots__ = ("_account", "_booked", "_intake", "_large", "_whole", "size", "stream")
+    __slots__ = ("_booked", "_intake", "_large", "_usage", "_whole", "size", "stream")
 
-    def __init__(self, account: AddressUsage) -> None:
-        self._account = account
+    def __init__(self, usage: AddressUsage) -> None:
+        self._usage = usage
         self._intake = BodyPolicy(0)
         self._whole: bytes | bytearray = b""
         self._large: memoryview | None = None
@@ -48,7 +48,7 @@ class Http1Body:
         self._intake, self.stream, self.size = intake, stream, 0
         if (length or 0) > intake.max_bytes:
             return self._too_large()
-        if not self._account.has_room(length or 0, intake.max_bytes):
+        if not self._usage.has_room(length or 0, intake.max_bytes):
             return _FULL
         if stream is None and length is not None and length > LARGE:
             # Empty: as long as nothing is written to it, the kernel has given no memory for it.
@@ -73,7 +73,7 @@ class Http1Body:
         return None
 
     def _book(self, size: int) -> bool:
-        has_room = self._account.take(size, self._intake.max_bytes)
+        has_room = self._usage.take(size, self._intake.max_bytes)
         if has_room:
             self._booked += size
         return has_room
@@ -113,7 +113,7 @@ class Http1Body:
 
     def forget(self) -> None:
         """Drop what has come; whoever reads a stream of it learns that the rest will not."""
-        self._account.give(self._booked)
+        self._usage.give(self._booked)
         if self.stream is not None:
             self.stream.break_off()
         self.stream, self._large, self._whole, self.size, self._booked = None, None, b"", 0, 0

@@ -16,7 +16,7 @@ from gateway.http.client.backoff import Backoff
 from gateway.http.client.dialer import UnreachableError
 from gateway.http.client.http1_connection import ConnectionLostError
 from gateway.http.client.http1_pool import Http1Pool
-from gateway.http.framing.http1_client import FramingError
+from gateway.http.framing.errors import FramingError
 from gateway.upstreams.checks import dialer_of
 from gateway.upstreams.failures import is_overload
 from gateway.upstreams.settings import ConnectSettings

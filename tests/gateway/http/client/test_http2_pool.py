@@ -21,9 +21,9 @@ from gateway.http.client.http2_connection import (
     LostError,
     NotProcessedError,
     ResetError,
-    TooLargeError,
 )
 from gateway.http.client.http2_pool import Http2Pool
+from gateway.http.framing.errors import AnswerTooLargeError
 from gateway.http.framing.http2_client import Http2Client
 from gateway.upstreams.checks import dialer_of
 from gateway.upstreams.settings import ConnectSettings
@@ -260,7 +260,7 @@ async def test_a_reset_is_not_repeated():
 async def test_an_answer_that_is_too_large():
     """Its stream ends, and nothing else."""
     async with http2_peer(echo) as peer, pool_to(peer.port, max_body_bytes=1000) as pool:
-        with pytest.raises(TooLargeError):
+        with pytest.raises(AnswerTooLargeError):
             await ask(pool, bytes(2000))
         assert await ask(pool) == framed(b"hi")
 
