@@ -68,27 +68,27 @@ class Limits(msgspec.Struct, frozen=True):
     keepalive_timeout_s: float
 
 
-class Owner(Protocol):
-    """Whoever gives calls to connections."""
+class Http2ClientOwner(Protocol):
+    """The pool that gives calls to a connection."""
 
     def freed(self, connection: Http2ClientConnection) -> None:
-        """Hear that the connection has room, or nothing to do."""
+        """The connection has room, or nothing to do."""
         ...
 
     def retired(self, connection: Http2ClientConnection) -> None:
-        """Hear, once, that the connection takes no more calls; those under way may still end well."""
+        """The connection takes no more calls; those under way go on. Called once."""
         ...
 
     def ended(self, connection: Http2ClientConnection) -> None:
-        """Hear that the connection is gone, and its last calls with it."""
+        """The connection is gone, and its last calls with it."""
         ...
 
 
 class Http2ClientConnection(asyncio.Protocol):
     """Sends calls, and resolves their futures when their answers are whole."""
 
-    def __init__(self, client: Http2Client, limits: Limits, owner: Owner) -> None:
-        self._client, self._limits, self._owner = client, limits, owner
+    def __init__(self, client: Http2Client, limits: Limits, owner: Http2ClientOwner) -> None:
+        self.client, self._limits, self._owner = client, limits, owner
         self._loop = asyncio.get_running_loop()
         self._transport: Any = None
         self._calls: dict[int, tuple[asyncio.Future[Http2Response], float]] = {}
@@ -101,7 +101,7 @@ class Http2ClientConnection(asyncio.Protocol):
         self.address = ""
         """Where the peer is; empty when that is not known."""
         self.promised = 0
-        """Calls that have been told to begin here and have not yet done so."""
+        """Calls that were given a place here and have not begun yet."""
         self.ready: asyncio.Future[None] = self._loop.create_future()
         """Resolved when the peer's SETTINGS have come."""
         self.idle_since = self._loop.time()
@@ -114,7 +114,7 @@ class Http2ClientConnection(asyncio.Protocol):
     def has_room(self) -> bool:
         """Whether another call may begin now."""
         running = len(self._calls) + self.promised
-        return self.is_usable and running < self._client.max_streams and running < self._limits.streams
+        return self.is_usable and running < self.client.max_streams and running < self._limits.streams
 
     @property
     def running(self) -> int:
@@ -124,21 +124,21 @@ class Http2ClientConnection(asyncio.Protocol):
     @property
     def was_too_lively(self) -> bool:
         """Whether the peer went away because it was pinged too often."""
-        return self._client.goaway_code == ENHANCE_YOUR_CALM
+        return self.client.goaway_code == ENHANCE_YOUR_CALM
 
     def send(
         self, headers: list[Header], body: Sequence[bytes], ends: float
     ) -> tuple[int, asyncio.Future[Http2Response]]:
         """Begin a call that may take until ``ends``, loop time in seconds.
 
-        The future fails with one of this module's errors or FramingError. Who stops waiting for it
-        calls ``cancel`` with the number.
+        The future fails with one of this module's errors or FramingError. Whoever stops waiting for
+        it calls ``cancel`` with the number.
 
         Raises:
             NotProcessedError: the connection takes no more calls.
         """
         try:
-            number = self._client.request(headers, body)
+            number = self.client.request(headers, body)
         except ClosingError as error:
             self._retire()
             raise NotProcessedError from error
@@ -153,12 +153,12 @@ class Http2ClientConnection(asyncio.Protocol):
     def cancel(self, number: int) -> None:
         """End a call that nobody waits for, on the other side too."""
         if self._calls.pop(number, None) is not None:
-            self._client.cancel(number)
+            self.client.cancel(number)
             self._flush()
-            self._settle()
+            self._freed()
 
     def retire(self) -> None:
-        """Take no more calls; those under way may still end well."""
+        """Take no more calls; those under way go on."""
         self._retire()
         if not self._calls:
             self.close()
@@ -166,7 +166,7 @@ class Http2ClientConnection(asyncio.Protocol):
     def close(self) -> None:
         """Say good-bye and end the connection; calls under way fail with LostError."""
         if self._transport is not None and not self._transport.is_closing():
-            self._client.shut()
+            self.client.shut()
             self._flush()
             self._transport.close()
         self._end(LostError())
@@ -183,7 +183,7 @@ class Http2ClientConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes of the peer."""
-        client = self._client
+        client = self.client
         room = client.max_streams
         try:
             ended = client.feed(data)
@@ -202,7 +202,7 @@ class Http2ClientConnection(asyncio.Protocol):
             self._fail(LostError())
         elif ended or client.max_streams != room:
             self._pings = 0
-            self._settle()
+            self._freed()
 
     def pause_writing(self) -> None:
         """Take no more frames from the client: the socket is full."""
@@ -221,7 +221,7 @@ class Http2ClientConnection(asyncio.Protocol):
 
     def _flush(self) -> None:
         try:
-            while self._is_writable and (data := self._client.output(_WRITE_BYTES)):
+            while self._is_writable and (data := self.client.output(_WRITE_BYTES)):
                 self._transport.write(data)
                 if len(data) < _WRITE_BYTES // 2:
                     # Frames have 16 KiB at most, so another would have had room: that was all.
@@ -242,7 +242,7 @@ class Http2ClientConnection(asyncio.Protocol):
         else:
             call[0].set_exception(ResetError(outcome.code))
 
-    def _settle(self) -> None:
+    def _freed(self) -> None:
         if not self._calls:
             self.idle_since = self._loop.time()
             if not self.is_usable:
@@ -273,7 +273,7 @@ class Http2ClientConnection(asyncio.Protocol):
         if now - max(self._heard, self._pinged) >= wait_s:
             self._is_probing, self._pinged = True, now
             self._pings += 1
-            self._client.ping()
+            self.client.ping()
             self._flush()
         return True
 

@@ -123,7 +123,7 @@ async def test_the_end_of_the_connection():
 async def test_a_connection_that_leaves_takes_no_calls():
     """Whoever was not told in time is told now, and nothing was sent."""
     connection, _, owner, _ = connected()
-    connection._client.shut()
+    connection.client.shut()
 
     with pytest.raises(NotProcessedError):
         connection.send(ASK, (b"x",), math.inf)
@@ -139,7 +139,7 @@ async def test_broken_output_ends_the_connection(monkeypatch: pytest.MonkeyPatch
     def broken(_most: int) -> Any:
         raise FramingError("no")
 
-    monkeypatch.setattr(connection._client, "output", broken)
+    monkeypatch.setattr(connection.client, "output", broken)
     _, answer = connection.send(ASK, (b"x",), math.inf)
 
     with pytest.raises(FramingError):
