@@ -15,7 +15,7 @@ class Backoff:
         self._initial_s, self._longest_s, self._chance = initial_s, longest_s, chance
         self._failures = 0
         self.until = 0.0
-        """Loop time before which nobody tries again."""
+        """Loop time before which no connection is tried."""
 
     def __repr__(self) -> str:
         return f"<Backoff after {self._failures} failures>"

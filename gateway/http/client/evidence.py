@@ -1,4 +1,4 @@
-"""What an answer says about the address that gave it, and what a pool does about that."""
+"""What an answer shows about the address that gave it, and what a pool does about that."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ C = TypeVar("C", bound=AtAddress)
 
 
 def note_answer(addresses: Addresses, connection: C, evidence: Evidence, others: Iterable[C]) -> list[C]:
-    """Remember what an answer over ``connection`` says; return those of ``others`` that are to be left.
+    """Remember what an answer over ``connection`` shows; return those of ``others`` that are to be left.
 
     They are left where another address of the name may do better.
     """

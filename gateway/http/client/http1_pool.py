@@ -110,7 +110,7 @@ class Http1Pool:
             try:
                 answer = await pending
             except asyncio.CancelledError:
-                # The answer may have come in the very moment; then the connection is somebody else's.
+                # The answer may have come in the same moment: then the connection carries another request.
                 if pending.cancelled():
                     self._given_up = connection.address
                     connection.close()

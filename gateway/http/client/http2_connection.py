@@ -32,7 +32,7 @@ which they send nothing themselves."""
 
 
 class LostError(Exception):
-    """The connection ended, and the peer may or may not have done what it was asked.
+    """The connection ended, and the peer may or may not have done what the call wanted.
 
     ``reason``: why, in one word.
     """
@@ -151,7 +151,7 @@ class Http2ClientConnection(asyncio.Protocol):
         return number, answer
 
     def cancel(self, number: int) -> None:
-        """End a call that nobody waits for, on the other side too."""
+        """End a call whose answer is not needed any more, on the other side too."""
         if self._calls.pop(number, None) is not None:
             self.client.cancel(number)
             self._flush()
@@ -164,7 +164,7 @@ class Http2ClientConnection(asyncio.Protocol):
             self.close()
 
     def close(self) -> None:
-        """Say good-bye and end the connection; calls under way fail with LostError."""
+        """Send GOAWAY and end the connection; calls under way fail with LostError."""
         if self._transport is not None and not self._transport.is_closing():
             self.client.shut()
             self._flush()
@@ -172,7 +172,7 @@ class Http2ClientConnection(asyncio.Protocol):
         self._end(LostError())
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the transport, and say the first words; over TLS only to who agreed to HTTP/2."""
+        """Take the transport, and send the preface; over TLS only to a peer that agreed to HTTP/2."""
         self._transport = transport
         self.address = address_of(transport)
         tls = transport.get_extra_info("ssl_object")
@@ -263,7 +263,7 @@ class Http2ClientConnection(asyncio.Protocol):
 
     def _is_alive(self, now: float) -> bool:
         if self._is_probing:
-            # Any byte is as good a sign of life as the one that was asked for.
+            # Any byte is as good a sign of life as the answer to the ping.
             self._is_probing = self._heard < self._pinged
             if self._is_probing and now - self._pinged > self._limits.keepalive_timeout_s:
                 self._fail(LostError("timeout"))
@@ -294,7 +294,7 @@ class Http2ClientConnection(asyncio.Protocol):
             self._beat = None
         if not self.ready.done():
             self.ready.set_exception(error)
-            # Looked at here, for the case that nobody waits for it.
+            # Looked at here, so that asyncio does not report it where it is not awaited.
             self.ready.exception()
         calls, self._calls = self._calls, {}
         for answer, _ in calls.values():

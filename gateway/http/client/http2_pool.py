@@ -33,8 +33,8 @@ _OUT: Final = frozenset({502, 503})
 class Http2Pool:
     """Gives calls to the first connection that has a stream free, and opens others one at a time.
 
-    A connection counts as open when the peer's SETTINGS have come. After a failure to open one nobody
-    tries for as long as ``backoff`` says.
+    A connection counts as open when the peer's SETTINGS have come. After a failure to open one none
+    is tried for as long as ``backoff`` says.
 
     Args:
         dialer: opens connections.
@@ -93,7 +93,7 @@ class Http2Pool:
     async def call(self, headers: list[Header], body: Sequence[bytes], ends: float) -> Http2Response:
         """Make a call that may take until ``ends`` (loop time, seconds); cancelling it resets its stream.
 
-        A call about which the peer did nothing, and says so, is made once more.
+        A call that the peer refused without processing it is made once more.
 
         Raises:
             UnreachableError: it was not sent.

@@ -5,7 +5,7 @@ different things, where llhttp is content with one reading: a list of transfer c
 form than the origin's, no Host or two of them, versions that are no HTTP/1, tunnels. An upgrade is offered in
 vain. Whatever cannot be read ends the connection: where the next request would begin is not known.
 
-Clients say the same head again and again. A piece of the stream that begins, at the start of a request,
+Clients send the same head again and again. A piece of the stream that begins, at the start of a request,
 with the very bytes of the head before is not parsed anew: the same bytes are the same head, and the same
 object, so that whoever reads it may remember what it found.
 """
@@ -78,7 +78,7 @@ class Http1Server:
     """The requests of one connection: ``feed`` returns what each piece of the stream adds to them.
 
     Args:
-        max_head_bytes: of a request line and all its headers; one more is 431. Of what a chunked body says
+        max_head_bytes: of a request line and all its headers; one more is 431. Of what a chunked body has
             besides its chunks' sizes and bytes, likewise.
         max_headers: likewise, their number; trailers of a chunked body count on.
     """
@@ -158,7 +158,7 @@ class Http1Server:
                 data = data[upgrade.args[0] :]
                 continue
             except httptools.HttpParserCallbackError:
-                # One of ours, which has said what is wrong.
+                # One of this class's own callbacks has raised it, and noted what is wrong.
                 self._is_over = True
             except httptools.HttpParserError:
                 self._break(_MALFORMED)
@@ -175,7 +175,7 @@ class Http1Server:
     def _decline(self) -> None:
         """Go on as if no upgrade had been offered: what follows is the body, if the head has one.
 
-        llhttp ends the request at its head instead. A new parser is told of the same body.
+        llhttp ends the request at its head instead. A new parser gets the same body announced.
         """
         self._parser = httptools.HttpRequestParser(self)
         head = self._events[-2]
@@ -192,7 +192,7 @@ class Http1Server:
     def _count_overhead(self, size: int, events: list[Http1Event]) -> None:
         """Count what came within a body and is none of it: extensions of chunks, and unfinished trailers.
 
-        Nobody else does, and they could go on for ever.
+        The parser does not, and they could go on for ever.
         """
         came = sum(len(event) for event in events if isinstance(event, bytes))
         self._overhead = max(0, self._overhead + size - came)
@@ -226,7 +226,7 @@ class Http1Server:
         if self._size > self._max_bytes or self._count > self._max_headers:
             self._refuse(_too_large())
         if self._in_head:
-            # Trailers are read, bounded and dropped: nothing that they say counts.
+            # Trailers are read, bounded and dropped: nothing in them counts.
             self._headers.append((_lower(name), value.decode("latin-1")))
 
     def on_headers_complete(self) -> None:

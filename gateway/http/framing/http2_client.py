@@ -2,7 +2,7 @@
 
 libnghttp2 (``ngh2``) keeps the protocol: HPACK, flow control in both directions, the states of streams,
 bounds on what a peer may make us keep. What is left to do is to put the answers together, within
-bounds, and to say how each stream ended.
+bounds, and to report how each stream ended.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Http2Client:
         self.is_closing = False
         """No more requests may be sent."""
         self.goaway_code: int | None = None
-        """What the peer said on leaving."""
+        """The error code of the peer's GOAWAY."""
 
     def __repr__(self) -> str:
         state = "closing" if self.is_closing else "ready" if self.is_ready else "new"
@@ -133,12 +133,12 @@ class Http2Client:
         return stream
 
     def cancel(self, stream: int) -> None:
-        """End a stream whose answer nobody waits for."""
+        """End a stream whose answer is not needed any more."""
         if self._streams.pop(stream, None) is not None:
             self._reset(stream)
 
     def ping(self) -> None:
-        """Queue a PING; its answer is bytes like any other, and that it comes is all it says."""
+        """Queue a PING; any byte that comes afterwards is a sign of life."""
         self._connection.ping(_PING)
 
     def shut(self) -> None:
@@ -208,7 +208,7 @@ class Http2Client:
     def _finish(self, number: int, stream: _Stream, trailers: dict[bytes, bytes]) -> tuple[int, Outcome]:
         del self._streams[number]
         if self._connection.queued_body_size(number):
-            # The answer came before the request was sent: the rest of it would be for nobody.
+            # The answer came before the request was sent: the rest of it is not needed.
             self._reset(number)
         parts = stream.parts
         body = parts[0] if len(parts) == 1 else b"".join(parts)

@@ -2,7 +2,7 @@
 
 HPACK, flow control, the states of streams, the rules for pseudo-headers, CONTINUATION, resets and glitches
 per second are libnghttp2's. What is left is to name the events, to judge what HTTP/2 lets pass and we do not,
-and to hold back the windows: bytes are acknowledged when whoever reads them says so.
+and to hold back the windows: bytes are acknowledged when their reader allows it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Http2RequestHead(msgspec.Struct, frozen=True, gc=False):
 
 
 class Http2Request(msgspec.Struct, frozen=True, gc=False):
-    """A stream has begun. ``length`` of its body: None when it is not told."""
+    """A stream has begun. ``length`` of its body: None when it is not announced."""
 
     stream: int
     head: Http2RequestHead
@@ -94,8 +94,8 @@ Http2Event = Http2Request | HeadTooLarge | BodyData | BodyEnd | StreamClosed
 class Http2Server:
     """One connection. Whoever owns it moves bytes: ``feed`` takes the peer's, ``output`` gives ours.
 
-    ``has_begun``: the peer has said its preface, with the SETTINGS that belong to it. ``has_heard``: a frame
-    has come to its end since somebody set this to False; of a head, the last one. ``is_within``: what came
+    ``has_begun``: the peer has sent its preface, with the SETTINGS that belong to it. ``has_heard``: a frame
+    has come to its end since this was set to False; of a head, the last one. ``is_within``: what came
     last brought no frame to its end.
     """
 
@@ -245,11 +245,11 @@ class Http2Server:
         self._did(self._connection.ping)
 
     def announce_end(self) -> None:
-        """Queue word that no more streams should be opened; those that cross with it are still taken."""
+        """Queue the GOAWAY that announces the end; streams that cross with it are still taken."""
         self._did(self._connection.send_shutdown_notice)
 
     def end(self, error: int = NO_ERROR) -> None:
-        """Queue the last word: no stream that comes after this is answered."""
+        """Queue the last GOAWAY: no stream that comes after this is answered."""
         self._did(lambda: self._connection.send_goaway(error))
 
     def _request(
@@ -271,7 +271,7 @@ class Http2Server:
         return Http2Request(stream, head, 0 if is_complete else head.length, is_complete)
 
     def _break(self, error: ngh2.NGH2Error) -> None:
-        """The engine will not speak again: say GOAWAY for it, unless that would fall into a frame."""
+        """The engine sends nothing more: write its GOAWAY, unless that would fall into a frame."""
         if self._last_word is not None:
             return
         code = ENHANCE_YOUR_CALM if isinstance(error, ngh2.DenialOfServiceError) else PROTOCOL_ERROR
@@ -297,7 +297,7 @@ def _head(fields: tuple[Pair, ...]) -> Http2RequestHead:
                 length = int(value)
             elif name == b"host" and authority:
                 if text.lower() != authority.lower():
-                    # RFC 9113, 8.3.1: two names for one server mean that somebody is being fooled.
+                    # RFC 9113, 8.3.1: two names for one server are an attempt to deceive.
                     raise ValueError(name)
                 continue
             headers.append((name.decode("latin-1"), text))
@@ -314,5 +314,5 @@ def _head(fields: tuple[Pair, ...]) -> Http2RequestHead:
 
 
 _remembered = lru_cache(_HEADS)(_head)
-"""Clients say the same head again and again; it becomes the same object. The bounds keep a flood of invented
+"""Clients send the same head again and again; it becomes the same object. The bounds keep a flood of invented
 ones from growing this."""

@@ -72,7 +72,7 @@ class ServerContext:
             return _PLAIN
 
     def discard(self, answer: AnyAnswer) -> None:
-        """Release what an answer holds that is over, or that nobody waits for any more."""
+        """Release what an answer holds that is over, or that cannot be sent any more."""
         if isinstance(answer, StreamedAnswer):
             self.sources.close(answer.source)
 

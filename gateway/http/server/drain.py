@@ -14,7 +14,7 @@ DRAIN_HEADERS_S: Final = 2.0
 
 
 class Drain:
-    """``is_active``: every connection has been asked to end, and new ones are not taken."""
+    """``is_active``: every connection ends as soon as it can, and new ones are not taken."""
 
     __slots__ = ("_registry", "is_active")
 

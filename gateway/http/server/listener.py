@@ -86,7 +86,7 @@ class WireListener:
         self._context.loop.add_reader(listening, self._accept)
 
     async def stop_accepting(self) -> None:
-        """Accept no new connection; those that are open end after what they have asked for.
+        """Accept no new connection; those that are open end after the requests under way.
 
         What waits in the socket's queue is taken first: whoever was let in there expects an answer.
         """
@@ -135,7 +135,7 @@ class WireListener:
         # A UNIX socket's peer has no address.
         peer = canonical(name[0]) if isinstance(name, tuple) else ""
         usage = None if self._proxy_protocol else context.address_limits.of(peer)
-        # Those before their handshake count, too, or a flood of them would cost nobody anything.
+        # Those before their handshake count, too, or a flood of them would have no limit.
         is_full = len(context.registry) + len(self._unregistered) >= self._settings.max_connections
         if is_full or not (usage is None or usage.admit()):
             connection.close()

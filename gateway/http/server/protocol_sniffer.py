@@ -34,7 +34,7 @@ class ProtocolSniffer(asyncio.Protocol):
         self._since = context.loop.time()
 
     def __repr__(self) -> str:
-        return f"<ProtocolSniffer {self._peer or 'of nobody known'}, {len(self._early)} bytes early>"
+        return f"<ProtocolSniffer {self._peer or 'without an address'}, {len(self._early)} bytes early>"
 
     def connection_made(self, transport: Any) -> None:
         """Take a new connection; one that comes while the others are leaving has come too late."""

@@ -15,7 +15,7 @@ class TlsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """Files in PEM form.
 
     ``certificate``: ours, with what stands between it and a root. ``key``: its private key. ``client_ca``:
-    clients must show a certificate that one of these has signed (mTLS); absent, they are not asked for one.
+    clients must show a certificate that one of these has signed (mTLS); absent, none is required.
     ``min_version``: of TLS, 1.2 by default.
     """
 
@@ -41,7 +41,7 @@ class Tls:
         return f"<Tls {self._settings.certificate}{', mutual' if self._settings.client_ca else ''}>"
 
     def reload(self) -> bool:
-        """Read the files again if they have changed; tell whether they had.
+        """Read the files again if they have changed; return whether they had.
 
         Raises:
             TlsError: they cannot be used; those in use stay.

@@ -109,7 +109,7 @@ class Http1Answers:
 
     def failed(self, head: Head) -> Answer:
         """Return the answer of an application that has raised; within the ``except``."""
-        # Nobody had the call yet who could have cancelled it: it met a cancellation not meant for it.
+        # A CancelledError here is one that the application met itself: this connection cancels only tasks.
         _log.exception("an HTTP request failed outside of its application")
         return self._context.refusal(head, 500, _INTERNAL)
 
@@ -125,7 +125,7 @@ class Http1Answers:
         self._owner.step()
 
     def cancel(self) -> None:
-        """Cancel the answer under way: nobody waits for it."""
+        """Cancel the answer under way: it cannot be sent any more."""
         if self._task is not None:
             self._task.cancel()
 

@@ -28,7 +28,7 @@ class Http1ServerConnection(asyncio.Protocol):
     """One client's connection. ``peer`` is that of ``exchange.Head``.
 
     One request is answered at a time; those that the peer has sent ahead wait, whole. An answer that comes
-    without waiting is written together with the others that the same piece of the stream asked for.
+    without waiting is written together with the others to requests in the same piece of the stream.
     """
 
     def __init__(self, context: ServerContext, transport: asyncio.Transport, peer: str) -> None:
@@ -68,7 +68,7 @@ class Http1ServerConnection(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """Cancel what is under way: nobody waits for it."""
+        """Cancel everything: no answer can be sent any more."""
         self._out.is_closing = True
         self.happen(Event.CONNECTION_LOST)
         self._context.registry.remove(self)

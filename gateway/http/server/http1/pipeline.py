@@ -38,7 +38,7 @@ class Http1Pipeline:
         return len(self._waiting)
 
     def add(self, item: Request | Refused) -> None:
-        """Let it wait behind the others. The bytes of its body are in the books already."""
+        """Let it wait behind the others. The bytes of its body are counted already."""
         self._context.running += 1
         self._waiting.append(item)
         self._steer()
@@ -77,5 +77,5 @@ class Http1Pipeline:
 
 
 def held(body: Any) -> int:
-    """Return the bytes of a body that are in the books: those of a stream, and of answers, are not."""
+    """Return the bytes of a body that are counted as buffered: those of a stream, and of answers, are not."""
     return 0 if isinstance(body, BodyStream | Answer) else len(body)

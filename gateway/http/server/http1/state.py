@@ -70,7 +70,7 @@ class Event(Enum):
     HEADERS_ACCEPTED = "headers accepted"
     LAST_REQUEST_READ = "last request read"
     REQUEST_REFUSED = "request refused"
-    """Where the next would begin is not known, or would come after a body that nobody wants."""
+    """Where the next would begin is not known, or would come after a body that is not read."""
     STEP_DONE = "step done"
     """All that has come was looked at, or a response was written."""
     OVERDUE = "overdue"

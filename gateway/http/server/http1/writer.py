@@ -19,7 +19,7 @@ _LARGE: Final = 64 << 10
 class Http1Writer:
     """Collects what is to be written, and writes it when ``flush`` is called.
 
-    ``is_closing``: the last answer has said that it is the last. ``progress``: the peer's, while it does
+    ``is_closing``: the last response has said ``connection: close``. ``progress``: the peer's, while it does
     not keep up.
     """
 

@@ -77,7 +77,7 @@ class Http2ServerConnection(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """Cancel what is under way: nobody waits for it."""
+        """Cancel everything: no answer can be sent any more."""
         self._context.registry.remove(self)
         self.requests.close_all()
 

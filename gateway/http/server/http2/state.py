@@ -20,14 +20,14 @@ class Phase(Enum):
 
     OPEN = "open"
     LEAVING = "leaving"
-    """The peer knows that the connection ends; streams that crossed with that word are still taken."""
+    """The peer knows that the connection ends; streams that crossed with the GOAWAY are still taken."""
     LEFT = "left"
     """The peer knows the last stream that is answered."""
     ENDED = "ended"
 
 
 class State(NamedTuple):
-    """Where a connection is. ``is_pinged``: it has been silent for long, and was asked for a sign of life."""
+    """Where a connection is. ``is_pinged``: it was silent for long, and has to answer a ping."""
 
     phase: Phase = Phase.OPEN
     is_pinged: bool = False
@@ -107,7 +107,7 @@ def _sweep_busy(state: State, found: Situation, settings: TransportSettings) -> 
     phase, is_pinged = state
     commands: Commands = (Command.NOTE_LIFE,)
     if phase is Phase.LEAVING and found.leaving_s > LAST_WORD_S:
-        # What crossed with the first word has come by now. What comes after this is not answered.
+        # What crossed with the first GOAWAY has come by now. What comes after this one is not answered.
         phase = Phase.LEFT
         commands += (Command.NAME_LAST_STREAM, Command.END_CONVERSATIONS)
     commands += (Command.GIVE_UP_SLOW,)

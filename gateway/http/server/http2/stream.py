@@ -14,9 +14,9 @@ from gateway.http.server.http2.state import StreamState
 class Http2Stream:
     """A request that is coming or being answered.
 
-    ``held``: bytes of its body that are counted as buffered. ``unread``: those of a streamed one that nobody
-    has read, so that the windows stay closed for as much. ``size``: all that have come. ``makes_room``: it is
-    being answered, and its answer will give up what is held. ``task``: answers it.
+    ``held``: bytes of its body that are counted as buffered. ``unread``: those of a streamed one that
+    are not read yet, so that the windows stay closed for as much. ``size``: all that have come.
+    ``makes_room``: it is being answered, and its answer will give up what is held. ``task``: answers it.
     """
 
     __slots__ = (

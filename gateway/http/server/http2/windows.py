@@ -9,7 +9,7 @@ from gateway.http.server.http2.writer import Http2Writer
 
 
 class Http2Windows:
-    """Acknowledges bytes of bodies, at once or when somebody has read them.
+    """Acknowledges bytes of bodies, at once or when they have been read.
 
     Bytes of a whole body are acknowledged as they come: bodies are bounded by their policy and their
     address's share, so the windows only pace them. But while answers are under way and the address holds
@@ -63,11 +63,11 @@ class Http2Windows:
             self._usage.give(size)
 
     def release(self, stream: Http2Stream) -> None:
-        """Count nothing of a stream any more: it is answered, or nobody will read it."""
+        """Count nothing of a stream any more: it is answered, or will not be read."""
         if stream.held:
             self._usage.give(stream.held)
             if stream.unread:
-                # What nobody will read must not keep the window of all streams closed.
+                # What will never be read must not keep the window of all streams closed.
                 self.acknowledge(stream.number, stream.unread)
             elif stream.makes_room:
                 self._answering -= stream.held

@@ -18,7 +18,7 @@ _MOST_AT_ONCE: Final = 1 << 20
 """Bytes that are taken out of the protocol engine for one write."""
 
 _MOST_QUEUED: Final = 256 << 10
-"""Bytes of one streamed answer that may wait for the peer's window before its source is asked for more."""
+"""Bytes of one streamed answer that may wait for the peer's window before its source has to wait."""
 
 _STATUS: Final = {status: (b":status", b"%d" % status) for status in range(100, 600)}
 _LENGTH: Final = b"content-length"
@@ -93,7 +93,7 @@ class Http2Writer:
         return engine.finish(number, answer.source.trailers())
 
     def end_stream(self, number: int, *, did_all: bool, is_complete: bool) -> None:
-        """Leave a stream after ``stream``; one of which not all was said is reset."""
+        """Leave a stream after ``stream``; one that was not sent to its end is reset."""
         if did_all:
             self._leave(number, is_complete=is_complete)
         else:
@@ -138,7 +138,7 @@ class Http2Writer:
             self.transport.close()
 
     def fail(self) -> None:
-        """Say why, as far as the engine has something to say, and end."""
+        """Send the GOAWAY that the engine may have, and close."""
         with suppress(FramingError):
             self.transport.write(self._engine.output(_MOST_AT_ONCE))
         self.transport.close()
@@ -146,7 +146,7 @@ class Http2Writer:
     def _headers(self, answer: AnyAnswer, *, is_call: bool = False) -> tuple[tuple[bytes, bytes], ...]:
         status, fields = _STATUS[answer.status], answer.fields.pairs
         if is_call:
-            # Nobody caches a call, and clients show these to their callers.
+            # Responses of calls are not cached, and clients show these headers to their callers.
             return (status, *fields, *answer.extra)
         return (status, (b"date", self._context.date.value), _SERVER, *fields, *answer.extra)
 
@@ -160,9 +160,9 @@ class Http2Writer:
             self.transport.write(output)
 
     def _reset_early(self) -> bool:
-        """Reset streams whose answers are out and whose requests go on; tell whether there were any.
+        """Reset streams whose answers are out and whose requests go on; return whether there were any.
 
-        RFC 9113, 8.1: the rest of the request is not needed, without error. Said too early, it would take
+        RFC 9113, 8.1: the rest of the request is not needed, without error. Sent too early, it would take
         the answer along.
         """
         if self.is_paused:
@@ -199,8 +199,8 @@ class Http2Writer:
 class Unsent:
     """Answers that wait in the engine, and since when.
 
-    ``queued`` tells how much of a stream's answer waits. True while there is such an answer. They share what
-    the peer has to take.
+    ``queued`` returns how much of a stream's answer waits. True while there is such an answer. They share
+    what the peer has to take.
     """
 
     __slots__ = ("_queued", "_waiting")

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.core.request import Request, Response
 from gateway.core.service import Service
-from gateway.http.server import context as ledger
+from gateway.http.server import context as context_module
 from gateway.http.server.listener import WireListener
 from gateway.http.server.settings import TransportSettings
 from gateway.wire.grpc_framing import frame
@@ -32,7 +32,7 @@ MIB = 1 << 20
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits are noticed at once."""
-    monkeypatch.setattr(ledger, "SWEEP_S", 0.02)
+    monkeypatch.setattr(context_module, "SWEEP_S", 0.02)
 
 
 class Slow(EchoService):
@@ -88,8 +88,7 @@ def status(client: Client, stream: int) -> bytes:
 
 
 def books(listener: WireListener) -> Any:
-    assert listener._ledger is not None
-    return listener._ledger
+    return listener.context
 
 
 async def test_a_message_is_in_the_books_until_it_is_answered():
