@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from gateway.app.edge_tier import Models
 from gateway.app.endpoints import Endpoints, Guarded, Health
-from gateway.app.stacks import EdgeTier, Levels, Parts, door, longest_s, route_service
+from gateway.app.stack_report import StacksReport, report_stacks
+from gateway.app.stacks import CacheParts, EdgeTier, Parts, longest_s, route_stack, shared_stack
 from gateway.core.catalog import unknown_model
 from gateway.core.request import Request, Response
-from gateway.core.service import FastPath, Pending, Service, fast_path
+from gateway.core.service import FastPath, Pending, Service
+from gateway.core.stack import Stack
 from routing.matching import Routes
 from routing.policy import Policy
 from routing.residency import Locate
@@ -25,9 +28,10 @@ class Dispatch:
     It stands below Admission, because a route is chosen by model and by the *checked* tenant.
     """
 
-    def __init__(self, policy: Policy, stacks: Mapping[str, Service]) -> None:
+    def __init__(self, policy: Policy, stacks: Mapping[str, Stack]) -> None:
         self._routes = Routes(policy)
         self._stacks = dict(stacks)
+        self._entries = {name: stack.entry for name, stack in stacks.items()}
 
     def __repr__(self) -> str:
         return f"<Dispatch {', '.join(self._stacks) or 'no routes'}>"
@@ -41,19 +45,29 @@ class Dispatch:
         route = self._routes.find(request.model, request.caller.tenant)
         if route is None:
             raise unknown_model(request.model)
-        return self._stacks[route.name](request)
+        return self._entries[route.name](request)
 
     def fast_path(self, like: Request) -> FastPath | None:
         """Return the path of the route's stack; a route is chosen by nothing that data could change."""
         route = self._routes.find(like.model, like.caller.tenant)
-        return None if route is None else fast_path(self._stacks[route.name], like)
+        return None if route is None else self._stacks[route.name].fast_path(like)
 
 
 class PolicyGeneration:
-    """A policy in force, or about to be."""
+    """A policy in force, or about to be: the stack that all routes share, those of routes and endpoints."""
 
-    def __init__(self, number: int, service: Service, *, commit: Callable[[], None] = lambda: None) -> None:
-        self._number, self._service, self._commit = number, service, commit
+    def __init__(
+        self,
+        number: int,
+        stack: Stack,
+        *,
+        routes: Mapping[str, Stack] = MappingProxyType({}),
+        endpoints: Mapping[str, Stack] = MappingProxyType({}),
+        commit: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._number, self._stack, self._commit = number, stack, commit
+        self._routes, self._endpoints = routes, endpoints
+        self._service = stack.entry
 
     def __repr__(self) -> str:
         return f"<PolicyGeneration {self._number}>"
@@ -62,6 +76,10 @@ class PolicyGeneration:
     def number(self) -> int:
         """The generation's number."""
         return self._number
+
+    def report(self) -> StacksReport:
+        """Describe the stacks as they are now."""
+        return report_stacks(self._number, self._stack, self._routes, self._endpoints)
 
     def commit(self) -> None:
         """Take the endpoints of this generation into use."""
@@ -73,7 +91,7 @@ class PolicyGeneration:
 
     def fast_path(self, like: Request) -> FastPath | None:
         """Return the path of requests like this one through these stacks."""
-        return fast_path(self._service, like)
+        return self._stack.fast_path(like)
 
 
 class Builder:
@@ -85,10 +103,10 @@ class Builder:
         endpoints: Endpoints,
         models: Models | None,
         locate: Locate,
-        levels: Levels | None,
+        cache: CacheParts | None,
     ) -> None:
         self._parts, self._endpoints, self._models = parts, endpoints, models
-        self._locate, self._levels = locate, levels
+        self._locate, self._cache = locate, cache
         self._in_force: Policy | None = None
         self._held_until = 0.0
 
@@ -126,24 +144,29 @@ class Builder:
             if self._models is not None:
                 self._models.use(edges)
 
-        service = door(parts, policy, Dispatch(policy, stacks))
-        return PolicyGeneration(policy.generation, service, commit=commit)
+        return PolicyGeneration(
+            policy.generation,
+            shared_stack(parts, policy, Dispatch(policy, stacks)),
+            routes=stacks,
+            endpoints={name: endpoint.service for name, endpoint in guarded.items()},
+            commit=commit,
+        )
 
     def _stacks(
         self, policy: Policy, guarded: Mapping[str, Guarded], edges: Mapping[str, EdgeTier]
-    ) -> Mapping[str, Service]:
-        endpoints = {name: endpoint.service for name, endpoint in guarded.items()}
+    ) -> Mapping[str, Stack]:
+        endpoints = {name: endpoint.service.entry for name, endpoint in guarded.items()}
         # Of its own: requests under way go on to endpoints that a newer policy does not name any more.
         view = Health(guarded)
         return {
-            route.name: route_service(
+            route.name: route_stack(
                 self._parts,
                 policy,
                 route,
                 locate=self._locate,
                 endpoints=endpoints,
                 view=view,
-                levels=self._levels,
+                cache=self._cache,
                 edge=edges.get(route.name),
             )
             for route in policy.routes

@@ -16,12 +16,11 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
-from cache.key import derive_secret
-from cache.levels.memory import MemoryLevel
-from cache.levels.redis import RedisLevel
+from cache.levels.level import LevelError, LevelParts
 from edge_models.errors import ModelError
 from edge_models.repository import ModelRepository
 from gateway.admin.management_routes import management_routes
+from gateway.admin.stack_routes import stack_routes
 from gateway.app.catalogs import EdgeCatalog
 from gateway.app.edge_tier import Models
 from gateway.app.endpoints import Endpoints
@@ -30,7 +29,8 @@ from gateway.app.generation import Builder, PolicyGeneration
 from gateway.app.observe import Observed
 from gateway.app.policies import Policies
 from gateway.app.servers import Servers
-from gateway.app.stacks import Levels, Parts, central_service, door
+from gateway.app.stack_report import StacksReport
+from gateway.app.stacks import CacheParts, Parts, central_stack, shared_stack
 from gateway.app.workers.inheritance import Inheritance
 from gateway.app.workers.member import Member
 from gateway.app.workers.messages import count_routes
@@ -38,6 +38,7 @@ from gateway.config.settings import Settings
 from gateway.core.catalog import Catalog
 from gateway.core.clock import LoopClock
 from gateway.core.errors import GatewayError
+from gateway.core.gate import Gate
 from gateway.core.repository import IndexEntry
 from gateway.core.request import CENTRAL, EDGE
 from gateway.core.service import Generation
@@ -92,6 +93,7 @@ class GatewayProcess:
         self._repository: ModelRepository | None = None
         self._tracing = TraceSettings()
         self.generation: Callable[[], Generation]
+        self._stacks: Callable[[], StacksReport]
         self._report: Callable[[], Mapping[str, Any]] = lambda: {"generation": 0, "file": "", "error": ""}
         self._policies: Policies | None = None
         self._endpoints: Endpoints | None = None
@@ -199,8 +201,9 @@ class GatewayProcess:
     async def _open_central(self, lifetimes: AsyncExitStack, parts: Parts) -> Catalog:
         models = self._load_models(lifetimes, CENTRAL)
         assert models is not None, "load_settings has checked it"
-        generation = PolicyGeneration(0, door(parts, None, central_service(parts, models.predictor)))
-        self.generation = lambda: generation
+        stack = shared_stack(parts, None, central_stack(parts, models.predictor))
+        generation = PolicyGeneration(0, stack)
+        self.generation, self._stacks = lambda: generation, generation.report
         return models.registry
 
     async def _open_edge(self, lifetimes: AsyncExitStack, parts: Parts) -> Catalog:
@@ -220,10 +223,11 @@ class GatewayProcess:
         )
         lifetimes.push_async_callback(endpoints.aclose)
         self._endpoints = endpoints
-        builder = Builder(parts, endpoints, models, self._locate(), self._levels(lifetimes, models))
+        builder = Builder(parts, endpoints, models, self._locate(), self._cache(lifetimes, models))
         policies = Policies(file, builder, region=settings.region, clock=self.clock, telemetry=self.telemetry)
         policies.start()
         self.generation, self._report, self._policies = policies.current, policies.report, policies
+        self._stacks = policies.stacks
         watch = asyncio.create_task(policies.watch())
         lifetimes.push_async_callback(self._stop_loading, watch)
         return EdgeCatalog(
@@ -273,30 +277,24 @@ class GatewayProcess:
             places.refuse_older_than(geo.max_age_days, self.clock.wall())
         return places.locate
 
-    def _levels(self, lifetimes: AsyncExitStack, models: Models | None) -> Levels | None:
+    def _cache(self, lifetimes: AsyncExitStack, models: Models | None) -> CacheParts | None:
         settings = self.settings.cache
         if settings is None:
             return None
-        memory = MemoryLevel(settings.memory, telemetry=self.telemetry)
-        remote = None
-        if settings.redis is not None:
-            gate = Circuit("redis", REDIS_BREAKER, self.clock, self.telemetry)
-            self.telemetry.emit(BreakerAppeared(gate.name))
-            secret = derive_secret(settings.key_secret, "values")
-            try:
-                remote = RedisLevel(
-                    settings.redis, secret, gate=gate, clock=self.clock, telemetry=self.telemetry
-                )
-            except (ValueError, TypeError):
-                # Not a word of the URL, nor of an error about it: either may hold the password.
-                raise StartError(
-                    "cache.redis.url cannot be used: check its host, port and options, and write special "
-                    "characters of a password as %XX"
-                ) from None
-            lifetimes.push_async_callback(remote.aclose)
-        levels = Levels(settings, memory, remote, models.instruction_set if models else "none")
-        lifetimes.push_async_callback(levels.close_flights)
-        return levels
+
+        def gate(name: str) -> Gate:
+            self.telemetry.emit(BreakerAppeared(name))
+            return Circuit(name, REDIS_BREAKER, self.clock, self.telemetry)
+
+        try:
+            levels = settings.open_levels(LevelParts(gate, self.clock, self.telemetry))
+        except LevelError as error:
+            raise StartError(str(error)) from None
+        for level in levels[1:]:
+            lifetimes.push_async_callback(level.aclose)
+        cache = CacheParts(settings, levels, models.instruction_set if models else "none")
+        lifetimes.push_async_callback(cache.close_flights)
+        return cache
 
     async def _listen(self, lifetimes: AsyncExitStack, catalog: Catalog) -> None:
         front = DataPlane(
@@ -342,6 +340,7 @@ class GatewayProcess:
             return repository.index()
 
         orders, inherited = management_routes(repository, log, self._tracing, index=index), self._inheritance
+        orders = [*orders, *stack_routes(self._stack_report)]
         if inherited is None:
             await open_admin(more=orders)
             return extensions
@@ -368,6 +367,9 @@ class GatewayProcess:
 
     async def _metrics(self) -> bytes:
         return self.prometheus.render()
+
+    async def _stack_report(self) -> StacksReport:
+        return self._stacks()
 
     async def _policy_report(self) -> Mapping[str, Any]:
         return self._report()

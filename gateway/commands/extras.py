@@ -22,6 +22,7 @@ EXTRAS: Final = {
     "onnx": "models",
     "sympy": "models",
     "tritonclient": "demo",
+    "grpc": "conformance",
 }
 """Modules that not every command needs, and the extra that brings each."""
 
@@ -32,7 +33,7 @@ NEEDED_TOGETHER: Final = {"demo": ("onnxruntime", "tritonclient")}
 def how_to_install(module: str, command: str = "") -> str | None:
     """Return a sentence that says what is missing and what to do; None for a module of no extra.
 
-    ``command``: the one that needs it, whose other missing modules are named in the same breath.
+    ``command``: the command that needs it; the same sentence names its other missing modules.
     """
     top = module.partition(".")[0]
     if top not in EXTRAS:
@@ -53,13 +54,13 @@ def _command(extras: list[str]) -> str:
     wanted = f"[{','.join(extras)}]"
     pip = f"{shlex.quote(sys.executable)} -m pip install"
     try:
-        # PEP 610: there for everything that did not come from an index.
-        said = json.loads(distribution("edgeway").read_text("direct_url.json") or "{}")
+        # PEP 610: this file is there unless the package came from an index.
+        origin = json.loads(distribution("edgeway").read_text("direct_url.json") or "{}")
     except (PackageNotFoundError, ValueError):
-        said = {}
-    url = urlsplit(str(said.get("url", "")))
+        origin = {}
+    url = urlsplit(str(origin.get("url", "")))
     path = Path(unquote(url.path))
     if url.scheme != "file" or not path.exists():
         return f"install it again, with {wanted} behind the folder, wheel or address that it came from"
-    editable = " --editable" if said.get("dir_info", {}).get("editable") else ""
+    editable = " --editable" if origin.get("dir_info", {}).get("editable") else ""
     return f"{pip}{editable} {shlex.quote(str(path) + wanted)}"

@@ -97,18 +97,18 @@ def _measure(name: str, out: Path, effort: Effort) -> Result:
     except needs.MissingError as error:
         return Result(skipped=str(error))
     except (RuntimeError, OSError) as error:
-        # One case that fails must not cost the others' hour.
+        # The other cases go on: a run takes an hour.
         return Result(skipped=f"failed: {error}")
 
 
 def _write(out: Path, results: dict[str, Result], effort: Effort) -> None:
-    told = _told(effort)
+    conditions = _conditions(effort)
     cases = {name: result.as_json() for name, result in results.items()}
-    (out / "bench.json").write_text(json.dumps({**told, "cases": cases}, indent=2) + "\n")
-    (out / "bench.md").write_text(report.markdown(results, told))
+    (out / "bench.json").write_text(json.dumps({**conditions, "cases": cases}, indent=2) + "\n")
+    (out / "bench.md").write_text(report.markdown(results, conditions))
 
 
-def _told(effort: Effort) -> dict[str, str]:
+def _conditions(effort: Effort) -> dict[str, str]:
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
     )

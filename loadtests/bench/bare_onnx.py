@@ -1,4 +1,4 @@
-"""The yardstick of a model: ONNX Runtime in a loop, at batch sizes that somebody else has had."""
+"""The yardstick of a model: ONNX Runtime in a loop, at the batch sizes that a server has run."""
 
 from __future__ import annotations
 
@@ -43,5 +43,5 @@ def rows_per_second(batches: Mapping[int, int], times: Mapping[int, float]) -> f
 
 
 if __name__ == "__main__":
-    asked = json.loads(sys.argv[2])
-    print(json.dumps(seconds_per_run(Path(sys.argv[1]), asked["sizes"], asked["seconds"])))
+    request = json.loads(sys.argv[2])
+    print(json.dumps(seconds_per_run(Path(sys.argv[1]), request["sizes"], request["seconds"])))

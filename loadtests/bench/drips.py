@@ -22,7 +22,7 @@ _LEAVE_S: Final = 10.0
 
 
 def measure(bench: Bench) -> Result:
-    """Load one server in turn without and with drips, these on the load generator's core."""
+    """Load one server in turn without and with drips; the drips run on the load generator's core."""
     needs.programs("wrk")
     if not idle.allow_files(DRIPS):
         raise needs.MissingError(f"{DRIPS} open files are not allowed (ulimit -Hn)")
@@ -69,10 +69,10 @@ def _dripping(port: int, cuts: list[int]) -> Iterator[None]:
         if process.stdout.readline().strip() != dripping.READY:
             raise RuntimeError("the drips did not begin")
         yield
-        said, _ = process.communicate(timeout=_LEAVE_S)
+        output, _ = process.communicate(timeout=_LEAVE_S)
         if process.returncode:
             raise RuntimeError("the drips broke off")
-        cuts[0] += int(said)
+        cuts[0] += int(output)
     finally:
         process.kill()
         process.wait()

@@ -1,7 +1,6 @@
-"""An upstream that costs next to nothing: it counts bytes and gives everybody one OIP answer of 300 bytes.
+"""An upstream that costs next to nothing: it counts bytes and always answers with the same 300 bytes.
 
-It understands what our client and Envoy send: one request at a time with a Content-Length, and nothing
-that a stranger might.
+It understands only what our client and Envoy send: one request at a time, with a Content-Length.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _END: Final = b"\r\n\r\n"
 
 
 def answer() -> bytes:
-    """Return head and body: ten probabilities in binary behind JSON that blanks make long enough."""
+    """Return head and body: ten binary probabilities behind JSON that is filled up with blanks."""
     data = np.full(10, 0.1, "<f4").tobytes()
     output = {"name": "probabilities", "datatype": "FP32", "shape": [1, 10]}
     outputs = [{**output, "parameters": {"binary_data_size": len(data)}}]
@@ -39,12 +38,12 @@ def answer() -> bytes:
 class Exchange(asyncio.Protocol):
     """One connection."""
 
-    def __init__(self, said: bytes) -> None:
-        self._said, self._waiting, self._missing = said, b"", 0
+    def __init__(self, response: bytes) -> None:
+        self._answer, self._waiting, self._missing = response, b"", 0
         self._transport: asyncio.WriteTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember where to write."""
+        """Keep the transport."""
         self._transport = cast("asyncio.WriteTransport", transport)
 
     def data_received(self, data: bytes) -> None:
@@ -62,13 +61,13 @@ class Exchange(asyncio.Protocol):
             length = _LENGTH.search(data, 0, end)
             self._missing = end + len(_END) + (int(length[1]) if length else 0) - len(data)
         if not self._missing:
-            self._transport.write(self._said)
+            self._transport.write(self._answer)
 
 
 async def serve(port: int) -> None:
     """Serve until the process ends."""
-    said = answer()
-    server = await asyncio.get_running_loop().create_server(lambda: Exchange(said), world.ADDRESS, port)
+    response = answer()
+    server = await asyncio.get_running_loop().create_server(lambda: Exchange(response), world.ADDRESS, port)
     await server.serve_forever()
 
 

@@ -1,4 +1,4 @@
-"""What a case needs and this machine may lack: a case without it is skipped, and says what to install."""
+"""What a case needs and this machine may lack: such a case is skipped, and says what to install."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def peer(name: str, install: Callable[[], T]) -> T:
     try:
         return install()
     except subprocess.CalledProcessError as error:
-        said = f": {error.stderr.strip()[-400:]}" if error.stderr else ""
+        reason = f": {error.stderr.strip()[-400:]}" if error.stderr else ""
         raise MissingError(
-            f"{name} cannot be installed (is there a package index?): {error}{said}"
+            f"{name} cannot be installed (is there a package index?): {error}{reason}"
         ) from error
     except NotInstallableError as error:
         raise MissingError(f"{name}: {error}") from error

@@ -28,7 +28,7 @@ from edge_models.samples.digits import (
     splits,
 )
 from edge_models.samples.digits import card as digits_card
-from edge_models.samples.digits.card import Measured
+from edge_models.samples.digits.card import ModelMeasurement
 from edge_models.samples.digits.graph import Graph
 from edge_models.samples.digits.splits import read_source
 from edge_models.session import Session
@@ -231,20 +231,20 @@ def test_the_graph_computes_what_its_layers_say(tmp_path: Path) -> None:
     assert answer == pytest.approx(powers / powers.sum(axis=1, keepdims=True), abs=1e-4)
 
 
-def test_a_card_tells_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_card_has_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The card holds the digest, the accuracies, both costs and the certificate that was found."""
     for name, repository in (("EDGE_REPOSITORY", "edge"), ("CENTRAL_REPOSITORY", "central")):
         monkeypatch.setattr(digits_card, name, tmp_path / repository)
         (tmp_path / repository / "digits").mkdir(parents=True)
-    central = Measured("sha256:cc", 20, 0.99, 0.98, 100.0, 30.0)
-    edge = Measured("sha256:ee", 10, 0.95, 0.94, 10.0, 1.0)
+    central = ModelMeasurement("sha256:cc", 20, 0.99, 0.98, 100.0, 30.0)
+    edge = ModelMeasurement("sha256:ee", 10, 0.95, 0.94, 10.0, 1.0)
 
     path = digits_card.write_card("edge", {"edge": edge, "central": central}, calibration(), "2026-01-02")
 
     text = path.read_text(encoding="utf-8")
     assert path == tmp_path / "edge" / "digits" / "card.md"
-    for told in ("`sha256:ee`", "10 bytes", "94.00% of 2,000", "10.0 µs", "2026-01-02", "10.0 times"):
-        assert told in text
+    for fact in ("`sha256:ee`", "10 bytes", "94.00% of 2,000", "10.0 µs", "2026-01-02", "10.0 times"):
+        assert fact in text
     assert f"threshold {calibration().threshold:.4f}" in text
 
 

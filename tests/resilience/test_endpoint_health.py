@@ -35,7 +35,7 @@ def test_where_nobody_answers_five_failures_put_it_out(reason: str) -> None:
 
 
 @virtual_time
-async def test_a_status_that_put_it_out_is_told_with_its_last_sentence(telemetry: RecordingTelemetry) -> None:
+async def test_a_status_that_put_it_out_is_reported_with_its_message(telemetry: RecordingTelemetry) -> None:
     """To clients without addresses and values; to operators as it came; to the metric as one word."""
     guarded = Guarded(Peer(status(), UNREADY, last=False), telemetry)
     await guarded.asks(5)
@@ -218,8 +218,7 @@ async def test_what_was_never_sent_acquits_nobody() -> None:
     """A request that cannot be written in the endpoint's way says nothing about it."""
     guarded = Guarded(Peer(silent(), last=True))
     await guarded.asks(4)
-    unwritten = GatewayError(Fault.INVALID, "it cannot be said in JSON")
-    unwritten.unsent = True
+    unwritten = GatewayError(Fault.INVALID, "it cannot be written as JSON", unsent=True)
     guarded.peer.outcome = unwritten
 
     await guarded.asks(10)
@@ -277,7 +276,7 @@ async def test_models_that_nobody_can_count_are_forgotten() -> None:
     for number in range(1000):
         await guarded.ask(model=f"m{number}")
 
-    assert len(guarded.health._models) == 256
+    assert guarded.health.model_count == 256
     await guarded.health.aclose()
 
 
@@ -335,7 +334,7 @@ async def recovery_s(
             await asyncio.sleep(GAP_S)
     peer.become(*FINALLY[finally_])
     began = loop.time()
-    interval_s = min(0.25 * 2**guarded.health._whole._failed_checks, 2.0)
+    interval_s = min(0.25 * 2**guarded.health.failed_checks, 2.0)
     while await guarded.ask() != "ok":
         await asyncio.sleep(0.04)
     took_s = loop.time() - began

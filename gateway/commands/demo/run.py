@@ -23,7 +23,7 @@ from edge_models.samples import digits
 from edge_models.session import Session
 from gateway.commands.certify import certify_models
 from gateway.commands.demo import screen
-from gateway.commands.demo.player import MODEL, Row, Spec, Target
+from gateway.commands.demo.player import MODEL, ListedGateway, PlayerSpec, Row
 from gateway.commands.demo.stage import CENTRAL, HOST, REGIONS, Stage, StageError
 from gateway.commands.demo.tally import Outage, Tally, Truth, tally
 
@@ -43,7 +43,7 @@ FAILOVER: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class PlannedFault:
     """What is killed when the share ``at`` of the requests was played, and for how long."""
 
     at: float
@@ -53,16 +53,16 @@ class Fault:
 
 
 FAULTS: Final = (
-    Fault(0.20, "central_down", "", 5.0),
-    Fault(0.45, "redis_down", "us-east", 4.0),
-    Fault(0.70, "gateway_down", "eu-west", 4.0),
+    PlannedFault(0.20, "central_down", "", 5.0),
+    PlannedFault(0.45, "redis_down", "us-east", 4.0),
+    PlannedFault(0.70, "gateway_down", "eu-west", 4.0),
 )
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the demo; return the exit code: 0 when every promise was kept."""
     console = Console()
-    # Whoever ends the demo ends what it started; a shell's background jobs are born deaf to SIGINT.
+    # Ending the demo ends its processes. Shells start background jobs with SIGINT ignored: it is set anew.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _interrupt)
     out = Path(options.out).resolve()
@@ -96,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _prepare(console: Console, folder: Path) -> tuple[Truth, dict[str, str]]:
-    """Certify the pair on this machine and ask the central model alone for its answers."""
+    """Certify the pair on this machine, and run the central model alone over the test images."""
     edge, central = map(digits.model_path, (digits.EDGE_REPOSITORY, digits.CENTRAL_REPOSITORY))
     sample = digits.as_input(digits.load_split("calibration")[0])
     with console.status("certifying the cascade on 2,000 calibration images, with this machine's kernels"):
@@ -137,10 +137,10 @@ async def _play(
 async def _player(stage: Stage, region: str, options: argparse.Namespace, played: dict[str, int]) -> None:
     """Start one region's clients and follow their progress."""
     targets = [
-        Target(name, f"{HOST}:{stage.ports[name].http}", f"{HOST}:{stage.ports[name].grpc}")
+        ListedGateway(name, f"{HOST}:{stage.ports[name].http}", f"{HOST}:{stage.ports[name].grpc}")
         for name in FAILOVER[region]
     ]
-    spec = Spec(
+    spec = PlayerSpec(
         region=region,
         targets=targets,
         addresses=ADDRESSES[region],
@@ -167,7 +167,7 @@ async def _player(stage: Stage, region: str, options: argparse.Namespace, played
 
 
 async def _break(console: Console, stage: Stage, share: Callable[[], float], outages: list[Outage]) -> None:
-    """Kill and bring back, one after the other, at the appointed share of the requests."""
+    """Kill and restart one process after the other, each at its share of the requests."""
     for fault in FAULTS:
         while share() < fault.at:  # noqa: ASYNC110 - the players are processes, no event of ours
             await asyncio.sleep(0.02)
@@ -178,7 +178,9 @@ async def _break(console: Console, stage: Stage, share: Callable[[], float], out
 
 
 @asynccontextmanager
-async def _outage(console: Console, stage: Stage, fault: Fault, outages: list[Outage]) -> AsyncIterator[None]:
+async def _outage(
+    console: Console, stage: Stage, fault: PlannedFault, outages: list[Outage]
+) -> AsyncIterator[None]:
     process = {
         "central_down": stage.gateways[CENTRAL],
         "redis_down": stage.redis.get(fault.region),
