@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from gateway.admin.management_routes import management_routes, told
+from gateway.admin.management_routes import json_handler, management_routes
 from gateway.app.workers.ipc import NO_ANSWER, NOBODY_THERE, ask
 from gateway.app.workers.messages import (
     COUNT_S,
@@ -157,8 +157,8 @@ class Coordinator:
         return [
             *count_routes(self),
             *self.management_routes(),
-            web.post(r"/statistics/{serial:\d+}", told(settle)),
-            web.get("/standing", told(standing)),
+            web.post(r"/statistics/{serial:\d+}", json_handler(settle)),
+            web.get("/standing", json_handler(standing)),
         ]
 
     async def _count(self, serial: int, socket: Path) -> None:

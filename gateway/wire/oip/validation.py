@@ -97,7 +97,7 @@ def check_shape(kind: str, name: str, shape: tuple[int, ...]) -> None:
         raise GatewayError(Fault.INVALID, f"{kind} '{name}' has too large a dimension in its shape")
 
 
-def settle(parameters: dict[str, Parameter]) -> float:
+def extract_timeout(parameters: dict[str, Parameter]) -> float:
     """Take out of ``parameters`` what is decided here, and return the seconds of ``timeout``.
 
     A sequence is not decided here. A model in this process has no state and no use for it; a model behind
@@ -118,13 +118,13 @@ def settle(parameters: dict[str, Parameter]) -> float:
     priority = parameters.get("priority", 0)
     if type(priority) is not int or priority < 0:
         raise GatewayError(Fault.INVALID, "parameter 'priority' must be a whole number of at least 0")
-    _settle_sequence(parameters)
+    _check_sequence(parameters)
     timeout_s = timeout_of(parameters)
     parameters.pop(TIMEOUT, None)
     return timeout_s
 
 
-def _settle_sequence(parameters: dict[str, Parameter]) -> None:
+def _check_sequence(parameters: dict[str, Parameter]) -> None:
     """Check what is said of a sequence; an id of 0 or no text means that there is none."""
     number = parameters.get(SEQUENCE, 0)
     if not isinstance(number, str) and (type(number) is not int or not 0 <= number < _SEQUENCES):

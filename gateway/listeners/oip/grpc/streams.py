@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from msgspec.structs import force_setattr, replace
@@ -20,14 +21,15 @@ from gateway.core.request import SEQUENCE, Request, Response
 from gateway.core.service import Generation
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import Answer, ConnectionClosing, RequestBody
-from gateway.listeners.oip.grpc.infer import Infer
+from gateway.listeners.oip.grpc.infer import INFER_PATH, GrpcInferCodec
 from gateway.listeners.oip.grpc.packing import Packing
 from gateway.listeners.oip.grpc.statuses import Statuses
-from gateway.listeners.oip.grpc.unary import NOT_SERVING, SERVICE_UNKNOWN, Calls
+from gateway.listeners.oip.grpc.unary import NOT_SERVING, SERVICE_UNKNOWN, UnaryCalls
+from gateway.listeners.oip.inference_endpoint import InferenceEndpoint
 from gateway.listeners.oip.request_headers import RequestHeaders
 from gateway.wire.grpc_framing import Unpacking
 from gateway.wire.oip import proto as oip_proto
-from gateway.wire.oip.proto import Inference
+from gateway.wire.oip.inference import Inference
 from gateway.wire.oip.proto_reuse import varint
 from gateway.wire.proto import messages
 
@@ -49,7 +51,7 @@ def streaming(
     generation: Callable[[], Generation],
     *,
     packing: Packing,
-    coding: str,
+    coding: str | None,
 ) -> Answer:
     """Return an answer whose status is what becomes of ``messages_out``: OK, or what it raised.
 
@@ -123,14 +125,16 @@ class StreamInfer:
     ``generation`` in force when it is read.
     """
 
-    def __init__(self, infer: Infer, generation: Callable[[], Generation]) -> None:
-        self._infer, self._generation = infer, generation
+    def __init__(
+        self, endpoint: InferenceEndpoint, codec: GrpcInferCodec, generation: Callable[[], Generation]
+    ) -> None:
+        self._endpoint, self._codec, self._generation = endpoint, codec, generation
 
     def __repr__(self) -> str:
-        return f"<StreamInfer by {self._infer}>"
+        return f"<StreamInfer by {self._endpoint!r}>"
 
     async def __call__(
-        self, stream: RequestBody, unpacking: Unpacking, arrival: RequestHeaders, until: float
+        self, stream: RequestBody, unpacking: Unpacking, headers: RequestHeaders, until: float
     ) -> AsyncGenerator[list[Buffer], None]:
         """Answer until the client has no more, or until the first error of a client that wants it so.
 
@@ -143,7 +147,7 @@ class StreamInfer:
         async def read() -> None:
             async for message, size in unpacking.each(stream):
                 await room.acquire()
-                begun = self._begin(message, size, arrival, until)
+                begun = self._begin(message, size, headers, until)
                 asked.put_nowait(begun)
                 if begun.is_step and isinstance(begun.answer, asyncio.Task):
                     # A model with state must not be asked for the next step before.
@@ -157,7 +161,7 @@ class StreamInfer:
                 try:
                     yield await self._answer(begun)
                 except GatewayError as error:
-                    if arrival.triton_grpc_error == "true":
+                    if headers.triton_grpc_error == "true":
                         raise
                     refused = messages.ModelStreamInferResponse(error_message=error.message)
                     yield [refused.SerializeToString()]
@@ -167,10 +171,11 @@ class StreamInfer:
         finally:
             await _cancel(reading, begun, *(asked.get_nowait() for _ in range(asked.qsize())))
 
-    def _begin(self, message: Buffer, size: int, arrival: RequestHeaders, until: float) -> _Begun:
+    def _begin(self, message: Buffer, size: int, headers: RequestHeaders, until: float) -> _Begun:
         generation = self._generation()
         try:
-            request, inference = self._infer.request(message, arrival)
+            decode = partial(self._codec.decode_message, message)
+            inference, request = self._endpoint.prepare(decode, INFER_PATH, headers)
             if until < request.deadline:
                 request = replace(request, deadline=until)
         except GatewayError as error:
@@ -185,7 +190,7 @@ class StreamInfer:
         assert inference is not None, "only an error comes without"
         if inference.marks_final:
             response = replace(response, parameters={**response.parameters, _FINAL: True})
-        parts = self._infer.parts(response, inference.classes, inference.id)
+        parts = self._codec.encode_message(response, inference.output_format, inference.id)
         size = sum(map(len, parts))
         return [_RESPONSE + varint(size) + bytes(parts[0]), *parts[1:]]
 
@@ -207,7 +212,7 @@ async def _cancel(reading: asyncio.Task[None], *begun: _Begun | None) -> None:
 class Watch:
     """Tells a service's health now and whenever it changes, until the client leaves."""
 
-    def __init__(self, calls: Calls, clock: Clock) -> None:
+    def __init__(self, calls: UnaryCalls, clock: Clock) -> None:
         self._calls = calls
         self._clock = clock
 
@@ -215,7 +220,7 @@ class Watch:
         return "<Watch>"
 
     async def __call__(
-        self, stream: RequestBody, unpacking: Unpacking, _arrival: RequestHeaders, _until: float
+        self, stream: RequestBody, unpacking: Unpacking, _headers: RequestHeaders, _until: float
     ) -> AsyncGenerator[list[Buffer], None]:
         """Tell, until cancelled or the connection ends.
 
@@ -254,7 +259,7 @@ class Reflection:
         return f"<Reflection {self._package}>"
 
     async def __call__(
-        self, stream: RequestBody, unpacking: Unpacking, _arrival: RequestHeaders, _until: float
+        self, stream: RequestBody, unpacking: Unpacking, _headers: RequestHeaders, _until: float
     ) -> AsyncGenerator[list[Buffer], None]:
         """Answer questions until there are no more."""
         async for message, size in unpacking.each(stream):

@@ -9,11 +9,11 @@ from gateway.http.exchange import Head
 from gateway.listeners.oip.request_headers import RequestHeaderReader
 from gateway.wire.trust import Trust
 
-ARRIVALS = RequestHeaderReader(Trust(gateways=["10.0.0.0/8"]))
+READER = RequestHeaderReader(Trust(gateways=["10.0.0.0/8"]), is_grpc=True)
 
 
 def read(*headers: tuple[str, str], peer: str = "10.0.0.1"):
-    return ARRIVALS.read(Head("POST", "/", headers, peer))
+    return READER.read(Head("POST", "/", headers, peer))
 
 
 def test_strangers_claims_do_not_count():
@@ -33,7 +33,7 @@ def test_a_head_is_read_once():
     """Connections give out the same head when a client says the same again."""
     head = Head("POST", "/", (("x-edgeway-tenant", "clinic"),), "10.0.0.1")
 
-    assert ARRIVALS.read(head) is ARRIVALS.read(head)
+    assert READER.read(head) is READER.read(head)
 
 
 def test_lines_of_forwarded_addresses_are_one_list():
@@ -62,7 +62,7 @@ def test_long_and_secret_claims_are_read_every_time():
     """Neither a credential nor a flood of long headers is remembered."""
     assert read(("authorization", "Bearer t")).caller.credential == "Bearer t"
     assert read(("x-forwarded-for", "192.0.2.1," + " " * 300 + "10.0.0.2")).caller.address == "192.0.2.1"
-    assert "<RequestHeaderReader" in repr(ARRIVALS)
+    assert "<RequestHeaderReader" in repr(READER)
 
 
 @pytest.mark.parametrize("hops", ["x", "1000", "-1", "²"])
