@@ -53,12 +53,13 @@ class Router:
                 whatever the endpoint raises.
         """
         names = self._plan(request)
-        asked = names[request.attempt % len(names)]
+        endpoint = names[request.attempt % len(names)]
         try:
-            return await self._endpoints[asked](request)
+            return await self._endpoints[endpoint](request)
         except GatewayError as error:
-            error.elsewhere = names[(request.attempt + 1) % len(names)] != asked
-            raise
+            if names[(request.attempt + 1) % len(names)] == endpoint:
+                raise
+            raise error.replaced(elsewhere=True) from error
 
     def _plan(self, request: Request) -> tuple[str, ...]:
         if request.regions is None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import subprocess
+from collections.abc import Collection
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -44,33 +46,8 @@ UNTESTED = {"__init__.py", "__main__.py"}
 TESTED_ELSEWHERE = {
     "edge_models/tasks/rule.py": "tests/edge_models/test_decision.py",
     "gateway/app/process.py": "tests/scenarios",
-    "gateway/app/stacks.py": "tests/scenarios",
     "gateway/app/edge_tier.py": "tests/scenarios/test_central_down.py",
     "gateway/commands/arguments.py": "tests/gateway/commands/test_policy.py",
-    "gateway/conformance/areas/binary.py": "tests/gateway/conformance/test_http_lies.py",
-    "gateway/conformance/areas/compression.py": "tests/gateway/conformance/test_http_lies.py",
-    "gateway/conformance/areas/datatypes.py": "tests/gateway/conformance/test_http_lies.py",
-    "gateway/conformance/areas/errors.py": "tests/gateway/conformance/test_http_lies.py",
-    "gateway/conformance/areas/generate.py": "tests/gateway/conformance/test_http_lies.py",
-    "gateway/conformance/areas/grpc_calls.py": "tests/gateway/conformance/test_grpc_lies.py",
-    "gateway/conformance/areas/grpc_infer.py": "tests/gateway/conformance/test_grpc_lies.py",
-    "gateway/conformance/areas/grpc_stream.py": "tests/gateway/conformance/test_grpc_lies.py",
-    "gateway/conformance/areas/http.py": "tests/gateway/conformance/test_http_lies.py",
-    "gateway/conformance/areas/infer.py": "tests/gateway/conformance/test_http_lies.py",
-    "gateway/conformance/areas/leaving.py": "tests/gateway/conformance/test_areas.py",
-    "gateway/conformance/areas/model.py": "tests/gateway/conformance/test_http_lies.py",
-    "gateway/conformance/areas/parameters.py": "tests/gateway/conformance/test_http_lies.py",
-    "gateway/conformance/areas/parity.py": "tests/gateway/conformance/test_grpc_lies.py",
-    "gateway/conformance/areas/policy_headers.py": "tests/gateway/conformance/test_http_lies.py",
-    "gateway/conformance/areas/repository.py": "tests/gateway/conformance/test_http_lies.py",
-    "gateway/conformance/areas/server.py": "tests/gateway/conformance/test_http_lies.py",
-    "gateway/conformance/areas/statistics.py": "tests/gateway/conformance/test_http_lies.py",
-    "gateway/conformance/expect.py": "tests/gateway/conformance/test_http_lies.py",
-    "gateway/conformance/faults.py": "tests/gateway/conformance/test_http_lies.py",
-    "gateway/conformance/grpc_wire.py": "tests/gateway/conformance/test_grpc_lies.py",
-    "gateway/conformance/peer.py": "tests/gateway/conformance/test_session.py",
-    "gateway/conformance/suite.py": "tests/gateway/conformance/test_session.py",
-    "gateway/commands/conformance_command.py": "tests/gateway/conformance/test_session.py",
     "gateway/commands/serve.py": "tests/e2e/test_serve.py",
     "gateway/commands/demo_command.py": "tests/e2e/test_demo.py",
     "gateway/commands/demo/player.py": "tests/e2e/test_demo.py",
@@ -85,7 +62,6 @@ TESTED_ELSEWHERE = {
     "gateway/listeners/oip/grpc/unary.py": "tests/gateway/listeners/oip/grpc/test_application.py",
     "gateway/listeners/oip/grpc/infer.py": "tests/gateway/listeners/oip/grpc/test_application.py",
     "gateway/listeners/oip/grpc/statuses.py": "tests/gateway/listeners/oip/grpc/test_application.py",
-    "gateway/listeners/oip/grpc/streams.py": "tests/gateway/listeners/oip/grpc/test_application.py",
     "gateway/listeners/oip/response_headers.py": "tests/gateway/listeners/oip/rest/test_application.py",
     "gateway/listeners/oip/model_control.py": "tests/gateway/listeners/oip/rest/test_application.py",
     "gateway/listeners/oip/extensions.py": "tests/gateway/listeners/oip/rest/test_application.py",
@@ -93,14 +69,13 @@ TESTED_ELSEWHERE = {
     "gateway/core/statistics.py": "tests/gateway/telemetry/test_statistics.py",
 }
 """What is only worth testing whole, and where that is done."""
+TESTED_AS_A_FOLDER = {"gateway/conformance/areas": "tests/gateway/conformance/test_areas.py"}
+"""Folders of which one test demands that every module is tested: here, that each area notices a lie."""
 
 
 def has_test(path: Path) -> bool:
-    """cache/levels/redis.py is tested by tests/cache/levels/test_redis.py or tests/cache/test_levels_redis.py."""
-    package, *folders = path.relative_to(ROOT).parts[:-1]
-    tests = ROOT / "tests" / package
-    flat = tests / f"test_{'_'.join((*folders, path.stem))}.py"
-    return flat.exists() or tests.joinpath(*folders, f"test_{path.stem}.py").exists()
+    """cache/levels/redis.py is tested by tests/cache/levels/test_redis.py."""
+    return (ROOT / "tests" / path.relative_to(ROOT)).with_name(f"test_{path.name}").exists()
 
 
 def has_code(path: Path) -> bool:
@@ -122,12 +97,16 @@ def test_every_module_has_its_test_file() -> None:
         and relative(path) not in TESTED_ELSEWHERE
         and path.relative_to(ROOT).parts[0] != "loadtests"
         and "samples" not in path.parts
+        and relative(path.parent) not in TESTED_AS_A_FOLDER
         and has_code(path)
         and not has_test(path)
     ]
 
     assert not missing
-    assert all((ROOT / place).exists() for place in TESTED_ELSEWHERE.values())
+    assert all(
+        (ROOT / place).exists() for place in (*TESTED_ELSEWHERE.values(), *TESTED_AS_A_FOLDER.values())
+    )
+    assert not [name for name in TESTED_ELSEWHERE if not (ROOT / name).exists() or has_test(ROOT / name)]
 
 
 def test_gateway_package_is_empty() -> None:
@@ -150,3 +129,95 @@ def test_no_path_of_one_machine_is_committed() -> None:
                 found.append(name)
 
     assert not found
+
+
+def modules_by_name() -> dict[str, Path]:
+    """Every module of the packages by its dotted name."""
+    named = {}
+    for path in MODULES:
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        named[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return named
+
+
+def imports_of(path: Path, known: Collection[str]) -> set[str]:
+    """The modules that a file imports, at its top or in a function; not those for the type checker alone."""
+    found: set[str] = set()
+    waiting: list[ast.AST] = [ast.parse(path.read_text())]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            members = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= members & set(known) or {node.module}
+        waiting.extend(ast.iter_child_nodes(node))
+    return found & set(known)
+
+
+@pytest.fixture(scope="module")
+def imports() -> dict[str, set[str]]:
+    modules = modules_by_name()
+    return {name: imports_of(path, modules.keys()) for name, path in modules.items()}
+
+
+def test_no_imports_go_in_a_circle(imports: dict[str, set[str]]) -> None:
+    """Nor do those within functions: TopologicalSorter names the modules of a circle."""
+    list(TopologicalSorter(imports).static_order())
+
+
+def test_conformance_is_imported_by_its_command_alone(imports: dict[str, set[str]]) -> None:
+    """The suite judges any server: nothing of ours may come to need it."""
+    suite = "gateway.conformance"
+    importers = {
+        name
+        for name, imported in imports.items()
+        if not name.startswith(suite) and any(other.startswith(suite) for other in imported)
+    }
+
+    assert importers == {"gateway.commands.conformance_command"}
+
+
+def test_grpcio_is_imported_by_the_conformance_suite_alone() -> None:
+    """And by the bench: no serving process needs it, so it comes with an extra."""
+    importers = {relative(path) for path in MODULES if imports_of(path, {"grpc", "grpc.aio"})}
+
+    assert {
+        name for name in importers if not name.startswith(("gateway/conformance/", "loadtests/"))
+    } == set()
+
+
+LOADTESTS_MAY_IMPORT = (
+    "loadtests",
+    "edge_models.certificate",
+    "edge_models.samples",
+    "gateway.app.process",
+    "gateway.commands.certify",
+    "gateway.commands.demo.zipf",
+    "gateway.config.settings",
+    "gateway.core",
+    "gateway.http.framing",
+    "gateway.wire.oip",
+)
+"""The program as a whole, its models, codecs to build requests with; no part that is measured through a socket."""
+
+
+def test_load_tests_measure_from_outside(imports: dict[str, set[str]]) -> None:
+    """And nothing that is installed imports them: they are not in the wheel."""
+    of_load_tests = {
+        f"{name} imports {imported}"
+        for name in imports
+        if name.startswith("loadtests")
+        for imported in imports[name]
+        if not imported.startswith(LOADTESTS_MAY_IMPORT)
+    }
+    of_packages = {
+        name
+        for name in imports
+        if not name.startswith("loadtests")
+        and any(imported.startswith("loadtests") for imported in imports[name])
+    }
+
+    assert (of_load_tests, of_packages) == (set(), set())

@@ -28,7 +28,7 @@ from gateway.commands.certify_checks import (
     notes,
     rows_of_a_request,
 )
-from gateway.commands.certify_decision import Given, Wishes, alphabet_of, decide
+from gateway.commands.certify_decision import DecisionOptions, Given, alphabet_of, decide
 from gateway.commands.certify_sample import UNNAMED, Sample
 from gateway.core.tensor import Array
 
@@ -39,7 +39,7 @@ Outputs = Mapping[str, Array]
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class PairMeasurement:
     """What both models gave on a sample: how sure the edge is of each row, and where it is wrong.
 
     ``scores`` is [n]; ``wrong`` is [n, parts]. A model that joins no requests has one of each per run.
@@ -80,7 +80,7 @@ class Measured:
         return advice(self.scores, self.wrong, alpha=alpha, delta=delta)
 
     def outlook(self, proven: Certificate) -> str:
-        """Return how many rows more would let the edge answer much more; empty: no telling."""
+        """Return how many rows more would let the edge answer much more; empty where that cannot be known."""
         return outlook(self.scores, self.wrong, proven)
 
 
@@ -90,7 +90,7 @@ def certify_models(
     central: Path,
     sample: Array | Mapping[str, Array],
     *,
-    wishes: Wishes | None = None,
+    chosen: DecisionOptions | None = None,
     alpha: float = 0.02,
     delta: float = 0.05,
 ) -> Certificate:
@@ -101,7 +101,7 @@ def certify_models(
         GatewayError: when it cannot run on the sample.
         ValueError: when the sample cannot prove anything, or it is not certain what to compare.
     """
-    return measure_models(name, edge, central, sample, wishes=wishes).certify(alpha=alpha, delta=delta)
+    return measure_models(name, edge, central, sample, chosen=chosen).certify(alpha=alpha, delta=delta)
 
 
 def measure_models(
@@ -110,14 +110,14 @@ def measure_models(
     central: Path,
     sample: Array | Mapping[str, Array],
     *,
-    wishes: Wishes | None = None,
+    chosen: DecisionOptions | None = None,
     provider: Provider = "cpu",
     advance: Callable[[int], None] = lambda _rows: None,
-) -> Measured:
+) -> PairMeasurement:
     """Run both models over ``sample``: one array [n, ...], or one per input.
 
-    ``provider`` runs the edge model, the CPU central. ``advance`` hears how many rows both models have run,
-    of the rows of the sample.
+    ``provider`` runs the edge model, the CPU central. ``advance`` is called with the
+    number of rows that both models have run since its last call.
 
     Raises:
         ModelError: when a model cannot be loaded.
@@ -128,7 +128,7 @@ def measure_models(
     trial = _Trial((_loaded(edge, provider), Session(central)), arrays)
     runs = trial.runs()
     first = list(_first(runs))
-    decision = decide(_given(trial.sessions, [run.outputs for run in first]), wishes or Wishes())
+    decision = decide(_given(trial.sessions, [run.outputs for run in first]), chosen or DecisionOptions())
     trial.check(decision, first[0])
     scores: list[Array] = []
     wrong: list[Array] = []
@@ -139,7 +139,7 @@ def measure_models(
         wrong.append(other)
         is_constant = is_constant and is_one_answer(decision, first[0].outputs[1], run.outputs[1])
         advance(run.rows)
-    return Measured(
+    return PairMeasurement(
         name,
         decision,
         trial.seen(),
@@ -158,7 +158,7 @@ def _loaded(edge: Path, provider: Provider) -> Session:
     return session
 
 
-class Run(NamedTuple):
+class PairRun(NamedTuple):
     """One run of both models: how many rows, what the edge got, and what both gave."""
 
     rows: int
@@ -184,19 +184,21 @@ class _Trial:
         in_company = sessions[0].batchable and not self._are_rows
         self._company = self._companies() if in_company else None
 
-    def runs(self) -> Iterator[Run]:
+    def runs(self) -> Iterator[PairRun]:
         """Run both models."""
         feeds = zip(*(sample.feeds(self._at_once) for sample in self._samples), strict=True)
         for (rows, for_edge), (_, for_central) in feeds:
-            yield Run(rows, for_edge, (_run(self.sessions[0], for_edge), _run(self.sessions[1], for_central)))
+            yield PairRun(
+                rows, for_edge, (_run(self.sessions[0], for_edge), _run(self.sessions[1], for_central))
+            )
 
-    def check(self, decision: Decision, first: Run) -> None:
+    def check(self, decision: Decision, first: PairRun) -> None:
         """Check on the first run that the edge answers a row alone as it does among others."""
         check_run(decision, first.outputs, first.rows if self._are_rows else None)
         if self._are_rows:
             check_alone(decision, self.sessions[0], first.feed, first.outputs[0])
 
-    def judge(self, decision: Decision, run: Run) -> tuple[Array, Array]:
+    def judge(self, decision: Decision, run: PairRun) -> tuple[Array, Array]:
         """Return the scores and the disagreements of one run; runs are judged in their order.
 
         What is served alone, or among others, counts as its surer, and as the worse, of both.
@@ -222,13 +224,13 @@ class _Trial:
 
     def _companies(self) -> Iterator[Outputs]:
         """Yield what the edge gives to each request when several of them are run at once."""
-        for joined, feed in self._samples[0].feeds(self._at_once * max(1, ROWS // self._at_once)):
+        for rows, feed in self._samples[0].feeds(self._at_once * max(1, ROWS // self._at_once)):
             outputs = _run(self.sessions[0], feed)
-            for start in range(0, joined, self._at_once):
+            for start in range(0, rows, self._at_once):
                 yield {name: array[start : start + self._at_once] for name, array in outputs.items()}
 
 
-def _first(runs: Iterator[Run]) -> Iterator[Run]:
+def _first(runs: Iterator[PairRun]) -> Iterator[PairRun]:
     """Take so many runs that it can be seen what kind of outputs these are."""
     rows = 0
     for run in runs:
@@ -243,7 +245,7 @@ def _run(session: Session, feed: Mapping[str, Array]) -> Outputs:
     return dict(zip(names, session.run(feed), strict=True))
 
 
-def _alone(session: Session, run: Run) -> Outputs:
+def _alone(session: Session, run: PairRun) -> Outputs:
     """Return what a model gives to each row of a run by itself."""
     given = [
         _run(session, {name: array[i : i + 1] for name, array in run.feed.items()}) for i in range(run.rows)
@@ -253,17 +255,17 @@ def _alone(session: Session, run: Run) -> Outputs:
 
 def _given(sessions: tuple[Session, Session], first: list[tuple[Outputs, Outputs]]) -> Given:
     alphabets = tuple(alphabet_of(session.metadata) for session in sessions)
-    edge, central = (_joined([pair[place] for pair in first]) for place in (0, 1))
+    edge, central = (_as_one_run([pair[place] for pair in first]) for place in (0, 1))
     return Given(edge, central, alphabets=alphabets)
 
 
-def _joined(runs: list[Outputs]) -> Outputs:
+def _as_one_run(runs: list[Outputs]) -> Outputs:
     """Return the rows of several runs as one; where they are of several shapes, those of the first shape."""
-    joined = {}
+    rows = {}
     for name, output in runs[0].items():
         same = [run[name] for run in runs if run[name].shape[1:] == output.shape[1:] and run[name].ndim]
-        joined[name] = np.concatenate(same) if same else output
-    return joined
+        rows[name] = np.concatenate(same) if same else output
+    return rows
 
 
 def _judge(decision: Decision, outputs: tuple[Outputs, Outputs], *, are_rows: bool) -> tuple[Array, Array]:

@@ -34,8 +34,8 @@ def check_inputs(edge: Session, central: Session) -> None:
     """
     taken = [{spec.name: spec.datatype for spec in session.inputs} for session in (edge, central)]
     if taken[0] != taken[1]:
-        told = [", ".join(f"'{name}' {datatype}" for name, datatype in each.items()) for each in taken]
-        raise ValueError(f"no request fits both models: the edge takes {told[0]}, central {told[1]}")
+        listed = [", ".join(f"'{name}' {datatype}" for name, datatype in each.items()) for each in taken]
+        raise ValueError(f"no request fits both models: the edge takes {listed[0]}, central {listed[1]}")
 
 
 def rows_of_a_request(samples: Sequence[Sample]) -> int:
@@ -46,8 +46,8 @@ def rows_of_a_request(samples: Sequence[Sample]) -> int:
     """
     fixed = {sample.fixed for sample in samples if sample.fixed}
     if len(fixed) > 1:
-        told = " and ".join(str(sample.fixed) for sample in samples)
-        raise ValueError(f"no request fits both models: they take {told} rows at a time")
+        listed = " and ".join(str(sample.fixed) for sample in samples)
+        raise ValueError(f"no request fits both models: they take {listed} rows at a time")
     return fixed.pop() if fixed else 1
 
 

@@ -17,11 +17,11 @@ from edge_models.confidence import MEASURES
 from edge_models.settings import ModelsSettings
 from edge_models.tasks.rule import ALWAYS, DISTANCE, SPREAD
 from gateway.commands.arguments import add_command
-from gateway.commands.certify_decision import TASKS, Wishes, symbols_of
+from gateway.commands.certify_decision import TASKS, DecisionOptions, symbols_of
 from gateway.commands.certify_sample import load_sample
 
 if TYPE_CHECKING:
-    from gateway.commands.certify import Measured
+    from gateway.commands.certify import PairMeasurement
 
 EXAMPLES: Final = """\
   edgeway model certify --model digits --edge edge/digits/1/model.onnx \\
@@ -116,7 +116,7 @@ def _certify(options: argparse.Namespace) -> int:
     from gateway.commands.certify import measure_models  # noqa: PLC0415 - needs ONNX Runtime
 
     sample = load_sample(options.sample)
-    wishes = _wishes(options)
+    chosen = _decision_options(options)
     _check_out(options.out)
     # Where nobody looks on, not even its last newline may come between the lines that are read.
     console = Console(stderr=True)
@@ -128,7 +128,7 @@ def _certify(options: argparse.Namespace) -> int:
             options.edge,
             options.central,
             sample,
-            wishes=wishes,
+            chosen=chosen,
             provider=options.provider,
             advance=lambda done: progress.advance(task, done),
         )
@@ -144,7 +144,7 @@ def _check_out(out: Path) -> None:
         raise ValueError(f"--out {out}: no file can be written to {folder}")
 
 
-def _conclude(options: argparse.Namespace, measured: Measured) -> int:
+def _conclude(options: argparse.Namespace, measured: PairMeasurement) -> int:
     levels = {"alpha": options.alpha, "delta": options.delta}
     proof = measured.certify(**levels)
     for rule in proof.outputs:
@@ -165,7 +165,7 @@ def _conclude(options: argparse.Namespace, measured: Measured) -> int:
         return 1
     options.out.parent.mkdir(parents=True, exist_ok=True)
     save_certificate(options.out, proof)
-    print(_told(options.out, proof))
+    print(_summary(options.out, proof))
     if more := measured.outlook(proof):
         print(more)
     return 0
@@ -182,7 +182,7 @@ def _limits(proof: Certificate) -> Iterator[str]:
             yield f"a gateway refuses {name} {own:g} unless its `models.max_{name}`, {most:g}, is raised"
 
 
-def _told(out: Path, proof: Certificate) -> str:
+def _summary(out: Path, proof: Certificate) -> str:
     score = proof.score if proof.score == ALWAYS else f"{proof.score} >= {proof.threshold:.6g}"
     return (
         f"{out}: {proof.task}, {score} on {proof.instruction_set}; the edge "
@@ -191,8 +191,8 @@ def _told(out: Path, proof: Certificate) -> str:
     )
 
 
-def _wishes(options: argparse.Namespace) -> Wishes:
-    return Wishes(
+def _decision_options(options: argparse.Namespace) -> DecisionOptions:
+    return DecisionOptions(
         task=options.task,
         outputs=tuple(options.output),
         left_out=tuple(options.leave_out),

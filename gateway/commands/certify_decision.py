@@ -1,7 +1,7 @@
-"""What a certificate is to speak for, out of what was asked for and what the two models give.
+"""What a certificate covers, from what the user chose and what the two models give.
 
 Nothing is guessed: a task is taken for granted only where the outputs leave no doubt, and an output that
-nobody has spoken of is an error, for a client can get it.
+the user does not mention is an error, because a client can get it.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ Outputs = Mapping[str, Array]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
-    """What the user says; None or empty: nothing.
+class DecisionOptions:
+    """What the user chose on the command line; None or empty: nothing.
 
     ``outputs``: names, each with ``=TASK`` behind it where it has another task than the rest.
     """
@@ -81,40 +81,40 @@ def symbols_of(text: str) -> tuple[str, ...]:
     return tuple(lines.split("\n")) if lines else ()
 
 
-def decide(given: Given, wishes: Wishes) -> Decision:
-    """Return what the certificate speaks for.
+def decide(given: Given, chosen: DecisionOptions) -> Decision:
+    """Return what the certificate covers.
 
     Raises:
         ValueError: it is not certain, or does not fit the outputs; the message lists what there is to choose.
     """
-    tasks = _tasks(given, wishes)
+    tasks = _tasks(given, chosen)
     rules = []
     for name, task in tasks.items():
         _check_alike(name, task, given.edge[name], given.central[name])
-        rule = _MAKERS[task](name, given, wishes)
+        rule = _MAKERS[task](name, given, chosen)
         _check(rule, given.edge[name], given.central[name])
         rules.append(rule)
     outputs = tuple(rules)
-    score = wishes.score or (SPREAD if wishes.score_output else scores_of(outputs)[0])
-    _check_score(score, outputs, given, wishes)
-    main = wishes.task if wishes.task in tasks.values() else next(iter(tasks.values()))
+    score = chosen.score or (SPREAD if chosen.score_output else scores_of(outputs)[0])
+    _check_score(score, outputs, given, chosen)
+    main = chosen.task if chosen.task in tasks.values() else next(iter(tasks.values()))
     return Decision(
         task=cast("Task", main),
         outputs=outputs,
-        left_out=wishes.left_out,
+        left_out=chosen.left_out,
         score=score,
-        score_output=wishes.score_output,
+        score_output=chosen.score_output,
     )
 
 
-def _tasks(given: Given, wishes: Wishes) -> dict[str, str]:
+def _tasks(given: Given, chosen: DecisionOptions) -> dict[str, str]:
     """Return the task of each output that decides, in central's order."""
-    asked = _asked(wishes)
-    for name in (*asked, *wishes.left_out):
+    named = _named_tasks(chosen)
+    for name in (*named, *chosen.left_out):
         if name not in given.central:
             raise ValueError(f"there is no output '{name}': central gives {_list(given.central)}")
-    wanted = [name for name in given.central if name not in wishes.left_out]
-    if asked and (forgotten := [name for name in wanted if name not in asked]):
+    wanted = [name for name in given.central if name not in chosen.left_out]
+    if named and (forgotten := [name for name in wanted if name not in named]):
         raise ValueError(
             f"a client can get {_list(forgotten)} as well: compare it with --output, or say with --leave-out "
             "that it is no part of the decision; who gets it then never gets a certified answer"
@@ -128,14 +128,14 @@ def _tasks(given: Given, wishes: Wishes) -> dict[str, str]:
         )
     if any(given.central[name].ndim == 0 for name in wanted):
         raise ValueError("an output without dimensions belongs to no row: --leave-out it")
-    if wishes.task is None and not all(asked.get(name) for name in wanted):
-        if wishes.outputs or wishes.left_out or not _is_certain(given):
+    if chosen.task is None and not all(named.get(name) for name in wanted):
+        if chosen.outputs or chosen.left_out or not _is_certain(given):
             raise ValueError(_choices(given, wanted))
         return dict.fromkeys(wanted, "multiclass")
-    tasks = {name: asked.get(name) or _fitting(wishes.task or "", given.central[name]) for name in wanted}
-    if wishes.task is not None and wishes.task not in tasks.values():
+    tasks = {name: named.get(name) or _fitting(chosen.task or "", given.central[name]) for name in wanted}
+    if chosen.task is not None and chosen.task not in tasks.values():
         raise ValueError(
-            f"no output is numbers, as {wishes.task} needs; labels alone are compared by --task exact:\n"
+            f"no output is numbers, as {chosen.task} needs; labels alone are compared by --task exact:\n"
             f"{_shown(given, wanted)}"
         )
     return tasks
@@ -151,16 +151,16 @@ def _fitting(task: str, output: Array) -> str:
     return "exact" if task in _OF_LABELS and output.dtype.kind != "f" else task
 
 
-def _asked(wishes: Wishes) -> dict[str, str]:
-    """Return the task of each output that was named, empty where none was said with it."""
-    split = [_split(text) for text in wishes.outputs]
-    for flag, names in (("--output", [name for name, _ in split]), ("--leave-out", list(wishes.left_out))):
+def _named_tasks(chosen: DecisionOptions) -> dict[str, str]:
+    """Return the task of each output that was named; empty where it was named without one."""
+    split = [_split(text) for text in chosen.outputs]
+    for flag, names in (("--output", [name for name, _ in split]), ("--leave-out", list(chosen.left_out))):
         if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
             raise ValueError(f"{flag} names {_list(twice)} twice")
-    asked = dict(split)
-    if both := sorted(asked.keys() & set(wishes.left_out)):
+    named = dict(split)
+    if both := sorted(named.keys() & set(chosen.left_out)):
         raise ValueError(f"{_list(both)} is both compared and left out: say one of the two")
-    return asked
+    return named
 
 
 def _is_certain(given: Given) -> bool:
@@ -194,10 +194,10 @@ def _shown(given: Given, names: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def _values(name: str, given: Given, wishes: Wishes, test: Callable[[Array], bool]) -> Values:
+def _values(name: str, given: Given, chosen: DecisionOptions, test: Callable[[Array], bool]) -> Values:
     """Return whether both models give probabilities: as they say, else as the numbers are."""
-    if wishes.values is not None:
-        return wishes.values
+    if chosen.values is not None:
+        return chosen.values
     found = {test(outputs[name]) for outputs in (given.edge, given.central) if outputs[name].size}
     if len(found) > 1:
         raise ValueError(
@@ -207,52 +207,52 @@ def _values(name: str, given: Given, wishes: Wishes, test: Callable[[Array], boo
     return "probabilities" if found.pop() else "logits"
 
 
-def _multiclass(name: str, given: Given, wishes: Wishes) -> Output:
-    return Multiclass(name=name, values=_values(name, given, wishes, _are_rows))
+def _multiclass(name: str, given: Given, chosen: DecisionOptions) -> Output:
+    return Multiclass(name=name, values=_values(name, given, chosen, _are_rows))
 
 
-def _binary(name: str, given: Given, wishes: Wishes) -> Output:
+def _binary(name: str, given: Given, chosen: DecisionOptions) -> Output:
     output = given.central[name]
     test = _are_rows if output.ndim == 2 and output.shape[1] == 2 else are_probabilities
-    return Binary(name=name, values=_values(name, given, wishes, test), threshold=wishes.threshold)
+    return Binary(name=name, values=_values(name, given, chosen, test), threshold=chosen.threshold)
 
 
-def _multilabel(name: str, given: Given, wishes: Wishes) -> Output:
-    values = _values(name, given, wishes, are_probabilities)
-    return Multilabel(name=name, values=values, threshold=wishes.threshold, per=cast("Any", wishes.per))
+def _multilabel(name: str, given: Given, chosen: DecisionOptions) -> Output:
+    values = _values(name, given, chosen, are_probabilities)
+    return Multilabel(name=name, values=values, threshold=chosen.threshold, per=cast("Any", chosen.per))
 
 
-def _regression(name: str, _given: Given, wishes: Wishes) -> Output:
-    if wishes.tolerance is None and wishes.relative_tolerance is None:
+def _regression(name: str, _given: Given, chosen: DecisionOptions) -> Output:
+    if chosen.tolerance is None and chosen.relative_tolerance is None:
         raise ValueError(
             f"how far may '{name}' be from central's? --tolerance 0.5 is a distance, "
             "--relative-tolerance 0.01 a share of central's value"
         )
-    return Regression(name=name, absolute=wishes.tolerance or 0.0, relative=wishes.relative_tolerance or 0.0)
+    return Regression(name=name, absolute=chosen.tolerance or 0.0, relative=chosen.relative_tolerance or 0.0)
 
 
-def _embedding(name: str, _given: Given, wishes: Wishes) -> Output:
-    if wishes.cosine is None:
+def _embedding(name: str, _given: Given, chosen: DecisionOptions) -> Output:
+    if chosen.cosine is None:
         raise ValueError(f"how near must '{name}' be to central's? --cosine 0.99 is the least cosine")
-    return Embedding(name=name, cosine=wishes.cosine)
+    return Embedding(name=name, cosine=chosen.cosine)
 
 
-def _sequence(name: str, given: Given, wishes: Wishes) -> Output:
+def _sequence(name: str, given: Given, chosen: DecisionOptions) -> Output:
     alphabets = [alphabet for alphabet in given.alphabets if alphabet]
-    if not wishes.alphabet and len(set(alphabets)) > 1:
+    if not chosen.alphabet and len(set(alphabets)) > 1:
         raise ValueError("the two models carry different alphabets: one spelling would be read as two texts")
-    alphabet = wishes.alphabet or (alphabets[0] if alphabets else ())
+    alphabet = chosen.alphabet or (alphabets[0] if alphabets else ())
     if not alphabet:
         raise ValueError(
             f"which symbols does '{name}' spell? The models carry no alphabet: give one with --alphabet "
             "FILE, one symbol a line"
         )
-    if wishes.blank is None and wishes.alphabet:
+    if chosen.blank is None and chosen.alphabet:
         raise ValueError(
             f"which symbol of '{name}' is CTC's blank? --blank 0 is the first, as most have it, "
             f"--blank {given.central[name].shape[-1] - 1} the last: another one spells other texts"
         )
-    output, blank = given.central[name], wishes.blank or 0
+    output, blank = given.central[name], chosen.blank or 0
     missing = output.shape[2] - len(alphabet) if output.ndim == 3 else 0
     if missing == 2 and " " not in alphabet:
         # PP-OCR's files leave out the space as well, which is the last symbol of the output.
@@ -262,14 +262,14 @@ def _sequence(name: str, given: Given, wishes: Wishes) -> Output:
         alphabet = (*alphabet[:blank], "", *alphabet[blank:])
     if not 0 <= blank < len(alphabet):
         raise ValueError(f"--blank {blank} is no symbol: the alphabet has {len(alphabet)}")
-    return Text(name=name, values=_values(name, given, wishes, _are_rows), alphabet=alphabet, blank=blank)
+    return Text(name=name, values=_values(name, given, chosen, _are_rows), alphabet=alphabet, blank=blank)
 
 
-def _exact(name: str, _given: Given, _wishes: Wishes) -> Output:
+def _exact(name: str, _given: Given, _chosen: DecisionOptions) -> Output:
     return Exact(name=name)
 
 
-_MAKERS: Final[dict[str, Callable[[str, Given, Wishes], Output]]] = {
+_MAKERS: Final[dict[str, Callable[[str, Given, DecisionOptions], Output]]] = {
     "multiclass": _multiclass,
     "binary": _binary,
     "multilabel": _multilabel,
@@ -300,21 +300,21 @@ def _check(rule: Output, *outputs: Array) -> None:
             raise ValueError(f"output '{rule.name}', {rule}: it {problem}")
 
 
-def _check_score(score: str, outputs: tuple[Output, ...], given: Given, wishes: Wishes) -> None:
+def _check_score(score: str, outputs: tuple[Output, ...], given: Given, chosen: DecisionOptions) -> None:
     if score not in scores_of(outputs):
         raise ValueError(
             f"'{score}' is no score of these outputs: choose one of {', '.join(scores_of(outputs))}"
         )
-    if (score == SPREAD) != bool(wishes.score_output):
+    if (score == SPREAD) != bool(chosen.score_output):
         raise ValueError(
             "--score spread needs the output that tells it, and only it does: --score-output NAME"
         )
-    if wishes.score_output and wishes.score_output not in given.edge:
-        raise ValueError(f"the edge model gives no '{wishes.score_output}': it gives {_list(given.edge)}")
-    if wishes.score_output and not given.edge[wishes.score_output].ndim:
-        raise ValueError(f"'{wishes.score_output}' has no dimensions: it belongs to no row")
-    if wishes.score_output and given.edge[wishes.score_output].dtype.kind not in "fiu":
-        raise ValueError(f"'{wishes.score_output}' is not numbers: no spread can be read from it")
+    if chosen.score_output and chosen.score_output not in given.edge:
+        raise ValueError(f"the edge model gives no '{chosen.score_output}': it gives {_list(given.edge)}")
+    if chosen.score_output and not given.edge[chosen.score_output].ndim:
+        raise ValueError(f"'{chosen.score_output}' has no dimensions: it belongs to no row")
+    if chosen.score_output and given.edge[chosen.score_output].dtype.kind not in "fiu":
+        raise ValueError(f"'{chosen.score_output}' is not numbers: no spread can be read from it")
 
 
 def _list(names: Mapping[str, Array] | Sequence[str]) -> str:

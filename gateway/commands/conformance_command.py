@@ -1,4 +1,4 @@
-"""`edgeway conformance`: its arguments. The suite itself is imported only when it runs."""
+"""`edgeway conformance`: its arguments. The suite, and grpcio, are imported only when it runs."""
 
 from __future__ import annotations
 
@@ -9,28 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.commands.arguments import add_command
-
-AREAS: Final = (
-    "server",
-    "model",
-    "infer",
-    "datatypes",
-    "binary",
-    "compression",
-    "parameters",
-    "statistics",
-    "repository",
-    "generate",
-    "grpc",
-    "grpc-infer",
-    "grpc-stream",
-    "parity",
-    "errors",
-    "http",
-    "policy-headers",
-    "leaving",
-)
-"""The areas of the suite; named here so that --help needs no import of it."""
+from gateway.conformance.areas import AREAS
 
 EXAMPLES: Final = """\
   edgeway conformance http://127.0.0.1:8000 --grpc 127.0.0.1:8001
@@ -119,5 +98,5 @@ def _run(options: argparse.Namespace) -> int:
     if not options.url and not options.list:
         print("edgeway: name the server: edgeway conformance URL, or --list for the checks", file=sys.stderr)
         return 2
-    options.said = sys.argv[1:]
+    options.command_line = sys.argv[1:]
     return session(options)

@@ -22,6 +22,7 @@ EXTRAS: Final = {
     "onnx": "models",
     "sympy": "models",
     "tritonclient": "demo",
+    "grpc": "conformance",
 }
 """Modules that not every command needs, and the extra that brings each."""
 
@@ -54,12 +55,12 @@ def _command(extras: list[str]) -> str:
     pip = f"{shlex.quote(sys.executable)} -m pip install"
     try:
         # PEP 610: there for everything that did not come from an index.
-        said = json.loads(distribution("edgeway").read_text("direct_url.json") or "{}")
+        origin = json.loads(distribution("edgeway").read_text("direct_url.json") or "{}")
     except (PackageNotFoundError, ValueError):
-        said = {}
-    url = urlsplit(str(said.get("url", "")))
+        origin = {}
+    url = urlsplit(str(origin.get("url", "")))
     path = Path(unquote(url.path))
     if url.scheme != "file" or not path.exists():
         return f"install it again, with {wanted} behind the folder, wheel or address that it came from"
-    editable = " --editable" if said.get("dir_info", {}).get("editable") else ""
+    editable = " --editable" if origin.get("dir_info", {}).get("editable") else ""
     return f"{pip}{editable} {shlex.quote(str(path) + wanted)}"

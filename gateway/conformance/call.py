@@ -8,11 +8,10 @@ from typing import Any
 from urllib.parse import quote
 
 from gateway.conformance import messages
-from gateway.conformance.check import NotApplicable, require
 from gateway.conformance.http_wire import HttpAnswer, parse_json
 from gateway.conformance.tensors import (
     CONTENTS,
-    Tensor,
+    SuiteTensor,
     nest,
     read_contents,
     read_json,
@@ -20,6 +19,7 @@ from gateway.conformance.tensors import (
     to_json,
     to_raw,
 )
+from gateway.conformance.verdicts import NotApplicable, require
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 
@@ -37,7 +37,7 @@ class Call:
     """An inference request; nothing keeps it from being a wrong one."""
 
     model: str
-    tensors: tuple[Tensor, ...]
+    tensors: tuple[SuiteTensor, ...]
     version: str = ""
     id: str = ""
     outputs: tuple[Wanted, ...] = ()
@@ -109,7 +109,7 @@ class Call:
             _set_parameters(message.outputs.add(name=wanted.name).parameters, wanted.parameters)
         return message
 
-    def _input(self, tensor: Tensor) -> dict[str, Any]:
+    def _input(self, tensor: SuiteTensor) -> dict[str, Any]:
         entry: dict[str, Any] = {
             "name": tensor.name,
             "shape": list(tensor.shape),
@@ -139,12 +139,12 @@ class Reply:
     model: str
     version: str
     id: str
-    outputs: tuple[Tensor, ...]
+    outputs: tuple[SuiteTensor, ...]
     binary: tuple[str, ...] = ()
     """The names of the outputs that came as binary data."""
 
     @property
-    def by_name(self) -> dict[str, Tensor]:
+    def by_name(self) -> dict[str, SuiteTensor]:
         """The outputs by their names."""
         return {tensor.name: tensor for tensor in self.outputs}
 
@@ -152,7 +152,7 @@ class Reply:
         """Require that ``other`` has the same outputs.
 
         Raises:
-            Broken: when one is missing or differs.
+            Violation: when one is missing or differs.
         """
         require(
             set(self.by_name) == set(other.by_name),
@@ -173,7 +173,7 @@ def read_http(answer: HttpAnswer) -> Reply:
     """Read an inference answer, JSON or with binary data behind it.
 
     Raises:
-        Broken: when it is not what the protocol says.
+        Violation: when it is not what the protocol says.
     """
     length = answer.header(HEADER_LENGTH)
     size = int(length) if length.isascii() and length.isdecimal() else -1 if length else len(answer.body)
@@ -204,7 +204,7 @@ def read_message(message: Any) -> Reply:
     """Read a ModelInferResponse.
 
     Raises:
-        Broken: when it is not what the protocol says.
+        Violation: when it is not what the protocol says.
     """
     raw = list(message.raw_output_contents)
     require(not raw or len(raw) == len(message.outputs), "raw_output_contents does not match outputs")

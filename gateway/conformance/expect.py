@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, Final
 
-from gateway.conformance.check import Absent, NotApplicable, require
-from gateway.conformance.grpc_wire import GrpcAnswer, joined
+from gateway.conformance.grpc_wire import GrpcAnswer, alternatives
 from gateway.conformance.http_wire import HttpAnswer
 from gateway.conformance.tensors import DTYPES
+from gateway.conformance.verdicts import Absent, NotApplicable, require
 
 NOT_OFFERED: Final = frozenset({404, 405, 501})
 FORBIDDEN: Final = frozenset({401, 403})
@@ -64,13 +64,13 @@ def error_object(answer: HttpAnswer) -> None:
 def refused(answer: HttpAnswer, statuses: Collection[int] = ()) -> None:
     """Require a refusal that blames the client."""
     fits = answer.status in statuses if statuses else 400 <= answer.status < 500
-    wanted = joined(sorted(map(str, statuses))) if statuses else "4xx"
+    wanted = alternatives(sorted(map(str, statuses))) if statuses else "4xx"
     require(fits, f"status {answer.status}, not {wanted}")
 
 
 def refused_grpc(answer: GrpcAnswer, codes: Collection[str]) -> None:
     """Require one of some status codes, and a text."""
-    require(answer.code in codes, f"ended with {answer.code}, not {joined(sorted(codes))}")
+    require(answer.code in codes, f"ended with {answer.code}, not {alternatives(sorted(codes))}")
     require(answer.details, "the status has no text")
 
 

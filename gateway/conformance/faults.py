@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 
 from gateway.conformance.call import Call, Wanted
-from gateway.conformance.check import NotApplicable
 from gateway.conformance.subject import Subject
+from gateway.conformance.verdicts import NotApplicable
 
 NO_SUCH_MODEL: Final = "no-such-model-of-the-conformance-suite"
 NO_SUCH_VERSION: Final = "987654321"

@@ -35,8 +35,8 @@ class GrpcAnswer:
     metadata: tuple[tuple[str, str], ...] = ()
     """Of a call with one answer: what came before it and behind it."""
 
-    def said(self, name: str) -> str:
-        """Return the value of a metadatum; empty when it is not there."""
+    def metadata_value(self, name: str) -> str:
+        """Return the value of a metadata key; empty when it is not there."""
         return next((value for key, value in self.metadata if key == name), "")
 
     @property
@@ -158,6 +158,6 @@ def _ended(error: grpc.RpcError) -> GrpcAnswer:
     return GrpcAnswer(code.name if code is not None else "UNKNOWN", error.details() or "")
 
 
-def joined(codes: Sequence[str]) -> str:
-    """Return codes as a reader would write them."""
+def alternatives(codes: Sequence[str]) -> str:
+    """Return the codes as text: ``A or B``."""
     return " or ".join(codes)

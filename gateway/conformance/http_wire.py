@@ -14,7 +14,7 @@ from threading import Timer
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from gateway.conformance.check import Broken
+from gateway.conformance.verdicts import Violation
 
 Headers = Iterable[tuple[str, str]]
 MAX_BODY: Final = 64 << 20
@@ -50,7 +50,7 @@ class HttpAnswer:
         """Return the body as JSON.
 
         Raises:
-            Broken: when it is none.
+            Violation: when it is none.
         """
         return parse_json(self.body)
 
@@ -58,16 +58,16 @@ class HttpAnswer:
         """Return the body as a JSON object.
 
         Raises:
-            Broken: when it is none.
+            Violation: when it is none.
         """
         read = self.json()
         if not isinstance(read, dict):
-            raise Broken(f"the body is a JSON {type(read).__name__}, not an object")
+            raise Violation(f"the body is a JSON {type(read).__name__}, not an object")
         return read
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ServerAddress:
     """Where a server listens: ``http[s]://host[:port][/prefix]``, read."""
 
     host: str
@@ -76,7 +76,7 @@ class Place:
     tls: bool = False
 
     @classmethod
-    def of(cls, url: str) -> Place:
+    def of(cls, url: str) -> ServerAddress:
         """Read a URL; ``host:port`` alone means http.
 
         Raises:
@@ -97,14 +97,14 @@ class Place:
 
 
 class HttpWire:
-    """Exchanges with the server at a place; none takes longer than ``timeout_s``."""
+    """Exchanges with the server at an address; none takes longer than ``timeout_s``."""
 
-    def __init__(self, place: Place, timeout_s: float = 10.0) -> None:
-        self.place = place
+    def __init__(self, address: ServerAddress, timeout_s: float = 10.0) -> None:
+        self.address = address
         self.timeout_s = timeout_s
 
     def __repr__(self) -> str:
-        return f"<HttpWire {self.place}, {self.timeout_s:g} s>"
+        return f"<HttpWire {self.address}, {self.timeout_s:g} s>"
 
     def ask(self, request: HttpRequest) -> HttpAnswer:
         """Exchange one request on a connection of its own.
@@ -159,7 +159,7 @@ class HttpWire:
         return HttpAnswer(response.status, tuple(response.getheaders()), body)
 
     def _head(self, connection: HTTPConnection, request: HttpRequest) -> None:
-        target = self.place.prefix + request.target
+        target = self.address.prefix + request.target
         connection.putrequest(request.method, target, skip_accept_encoding=True)
         for name, value in request.headers:
             connection.putheader(name, value)
@@ -170,8 +170,8 @@ class HttpWire:
 
     @contextmanager
     def _connected(self) -> Iterator[HTTPConnection]:
-        host, port = self.place.host, self.place.port
-        if self.place.tls:
+        host, port = self.address.host, self.address.port
+        if self.address.tls:
             context = ssl.create_default_context()
             connection: HTTPConnection = HTTPSConnection(host, port, timeout=self.timeout_s, context=context)
         else:
@@ -180,7 +180,7 @@ class HttpWire:
             connection.connect()
         except OSError as error:
             reason = error.strerror or str(error) or type(error).__name__
-            raise WireError(f"cannot connect to {self.place}: {reason}") from None
+            raise WireError(f"cannot connect to {self.address}: {reason}") from None
         # The socket's own timeout is for one read: a server that drips would hold us for ever.
         cutter = Timer(self.timeout_s, _cut, (connection.sock,))
         cutter.start()
@@ -200,9 +200,9 @@ def parse_json(body: bytes) -> Any:
     """Return ``body`` as JSON.
 
     Raises:
-        Broken: when it is none.
+        Violation: when it is none.
     """
     try:
         return json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise Broken(f"the body is not JSON ({type(error).__name__}): {body[:80]!r}") from None
+        raise Violation(f"the body is not JSON ({type(error).__name__}): {body[:80]!r}") from None

@@ -13,16 +13,17 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from gateway.conformance.check import Check, Finding, Level, Verdict
+from gateway.conformance.check import Check, CheckResult
 from gateway.conformance.clauses import DOCUMENTS
-from gateway.conformance.peer import printable
 from gateway.conformance.run import count
+from gateway.conformance.server_under_test import printable
+from gateway.conformance.verdicts import CheckVerdict, Obligation
 
 STYLES: Final = {
-    Verdict.PASS: "green",
-    Verdict.FAIL: "bold red",
-    Verdict.UNSUPPORTED: "yellow",
-    Verdict.NOT_APPLICABLE: "dim",
+    CheckVerdict.PASS: "green",
+    CheckVerdict.FAIL: "bold red",
+    CheckVerdict.UNSUPPORTED: "yellow",
+    CheckVerdict.NOT_APPLICABLE: "dim",
 }
 _NAMED: Final = 4
 """Up to so many checks with the same reason are named; of more, areas and numbers."""
@@ -32,50 +33,53 @@ def listing(console: Console, checks: Sequence[Check]) -> None:
     """Show the checks without running them, and the documents whose clauses they name."""
     table = _section(None)
     for check in checks:
-        optional = " [yellow](optional)[/]" if check.level is Level.OPTIONAL else ""
+        optional = " [yellow](optional)[/]" if check.obligation is Obligation.OPTIONAL else ""
         table.add_row(check.id, f"{escape(check.title)}{optional}\n[dim]{escape(check.clause)}[/]")
     console.print(table)
     documents = _section("documents")
-    for name, place in DOCUMENTS.items():
-        documents.add_row(name, escape(place))
+    for name, address in DOCUMENTS.items():
+        documents.add_row(name, escape(address))
     console.print()
     console.print(documents)
     console.print(f"\n{len(checks)} checks")
 
 
 @contextmanager
-def progress(console: Console, total: int) -> Iterator[Callable[[Finding], None]]:
+def progress(console: Console, total: int) -> Iterator[Callable[[CheckResult], None]]:
     """Show how far the run is; yields the function that moves it on."""
     columns = (TextColumn("{task.description:<34}"), BarColumn(30), MofNCompleteColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("checks", total=total)
 
-        def advance(finding: Finding) -> None:
-            bar.update(task, advance=1, description=finding.check.id[:34])
+        def advance(result: CheckResult) -> None:
+            bar.update(task, advance=1, description=result.check.id[:34])
 
         yield advance
 
 
-def overview(console: Console, findings: Sequence[Finding]) -> None:
+def overview(console: Console, results: Sequence[CheckResult]) -> None:
     """Show a line for each area, each failure with its reason, and why the rest was left out."""
     areas = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     areas.add_column("area")
-    for verdict in Verdict:
+    for verdict in CheckVerdict:
         areas.add_column(str(verdict), justify="right")
-    for name in dict.fromkeys(finding.check.area for finding in findings):
-        within = [finding for finding in findings if finding.check.area == name]
-        areas.add_row(name, *(_number(count(within, verdict), verdict) for verdict in Verdict))
+    for name in dict.fromkeys(result.check.area for result in results):
+        within = [result for result in results if result.check.area == name]
+        areas.add_row(name, *(_number(count(within, verdict), verdict) for verdict in CheckVerdict))
     console.print(areas)
     failed = _section("failed")
-    for finding in findings:
-        if finding.verdict is Verdict.FAIL:
-            check = finding.check
-            told = f"{escape(check.title)}\n[red]{_safe(finding.reason)}[/]\n[dim]{escape(check.clause)}[/]"
-            failed.add_row(f"[bold red]{check.id}[/]", told)
+    for result in results:
+        if result.verdict is CheckVerdict.FAIL:
+            check = result.check
+            text = f"{escape(check.title)}\n[red]{_safe(result.reason)}[/]\n[dim]{escape(check.clause)}[/]"
+            failed.add_row(f"[bold red]{check.id}[/]", text)
     sections = [failed]
-    for verdict, title in ((Verdict.UNSUPPORTED, "unsupported"), (Verdict.NOT_APPLICABLE, "not applicable")):
+    for verdict, title in (
+        (CheckVerdict.UNSUPPORTED, "unsupported"),
+        (CheckVerdict.NOT_APPLICABLE, "not applicable"),
+    ):
         sections.append(_section(title))
-        for checks, reason in grouped(findings, verdict):
+        for checks, reason in grouped(results, verdict):
             sections[-1].add_row(f"[{STYLES[verdict]}]{checks}[/]", _safe(reason))
     for section in sections:
         if section.row_count:
@@ -83,12 +87,12 @@ def overview(console: Console, findings: Sequence[Finding]) -> None:
             console.print()
 
 
-def grouped(findings: Sequence[Finding], verdict: Verdict) -> Iterator[tuple[str, str]]:
+def grouped(results: Sequence[CheckResult], verdict: CheckVerdict) -> Iterator[tuple[str, str]]:
     """Yield the checks that have a verdict for the same reason, and the reason."""
     by_reason: dict[str, list[Check]] = {}
-    for finding in findings:
-        if finding.verdict is verdict:
-            by_reason.setdefault(finding.reason, []).append(finding.check)
+    for result in results:
+        if result.verdict is verdict:
+            by_reason.setdefault(result.reason, []).append(result.check)
     for reason, checks in by_reason.items():
         if len(checks) <= _NAMED:
             yield "\n".join(check.id for check in checks), reason
@@ -97,25 +101,25 @@ def grouped(findings: Sequence[Finding], verdict: Verdict) -> Iterator[tuple[str
             yield "\n".join(f"{area}: {number} checks" for area, number in numbers.items()), reason
 
 
-def failures(console: Console, findings: Sequence[Finding]) -> None:
+def failures(console: Console, results: Sequence[CheckResult]) -> None:
     """Show every failure with its clause, the requests and the answers."""
-    for finding in findings:
-        if finding.verdict is not Verdict.FAIL:
+    for result in results:
+        if result.verdict is not CheckVerdict.FAIL:
             continue
-        check = finding.check
+        check = result.check
         console.rule(f"[bold red]{check.id}[/]")
-        console.print(f"{escape(check.title)}\n[dim]{escape(check.clause)}[/]\n{_safe(finding.reason)}")
-        for exchange in finding.exchanges:
-            for name, said in (("request", exchange.sent), ("answer", exchange.got)):
+        console.print(f"{escape(check.title)}\n[dim]{escape(check.clause)}[/]\n{_safe(result.reason)}")
+        for exchange in result.exchanges:
+            for name, text in (("request", exchange.sent), ("answer", exchange.got)):
                 console.print(f"[bold]{name}[/]")
-                console.print(said, markup=False, highlight=False)
+                console.print(text, markup=False, highlight=False)
 
 
-def summary(console: Console, findings: Sequence[Finding], server: str) -> None:
-    """Show the one line that is remembered."""
-    numbers = ", ".join(f"{count(findings, verdict)} {verdict}" for verdict in Verdict)
-    style = "bold red" if count(findings, Verdict.FAIL) else "green"
-    console.print(f"[{style}]{_safe(server)}: {len(findings)} checks: {numbers}[/]", highlight=False)
+def summary(console: Console, results: Sequence[CheckResult], server: str) -> None:
+    """Show the totals in one line."""
+    numbers = ", ".join(f"{count(results, verdict)} {verdict}" for verdict in CheckVerdict)
+    style = "bold red" if count(results, CheckVerdict.FAIL) else "green"
+    console.print(f"[{style}]{_safe(server)}: {len(results)} checks: {numbers}[/]", highlight=False)
 
 
 def _section(title: str | None) -> Table:
@@ -125,7 +129,7 @@ def _section(title: str | None) -> Table:
     return table
 
 
-def _number(number: int, verdict: Verdict) -> str:
+def _number(number: int, verdict: CheckVerdict) -> str:
     return f"[{STYLES[verdict]}]{number}[/]" if number else "[dim]·[/]"
 
 

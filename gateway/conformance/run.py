@@ -6,17 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from gateway.conformance.check import (
-    Absent,
-    Broken,
-    Check,
-    Finding,
-    NotApplicable,
-    Verdict,
-    decide,
-)
+from gateway.conformance.check import Check, CheckResult, decide
 from gateway.conformance.http_wire import HttpRequest, HttpWire, WireError
-from gateway.conformance.peer import Peer
+from gateway.conformance.server_under_test import ServerUnderTest
+from gateway.conformance.verdicts import Absent, CheckVerdict, NotApplicable, Violation
 
 _LOOK_AGAIN_S: Final = 0.2
 
@@ -25,7 +18,7 @@ def advertised(http: HttpWire) -> frozenset[str]:
     """Return the extensions that the server says it has; none when it says nothing readable."""
     try:
         listed = http.ask(HttpRequest("GET", "/v2")).object().get("extensions")
-    except (WireError, Broken):
+    except (WireError, Violation):
         return frozenset()
     return (
         frozenset(item for item in listed if isinstance(item, str))
@@ -34,39 +27,43 @@ def advertised(http: HttpWire) -> frozenset[str]:
     )
 
 
-def judge(check: Check, peer: Peer) -> Finding:
+def judge(check: Check, tested: ServerUnderTest) -> CheckResult:
     """Run one check. An answer so odd that the judging code trips over it is a failure of the server."""
-    peer.start()
+    tested.start()
     began = time.monotonic()
     error: Exception | None = None
     try:
-        check.judge(peer)
-    except (Broken, Absent, NotApplicable) as told:
-        error = told
+        check.judge(tested)
+    except (Violation, Absent, NotApplicable) as raised:
+        error = raised
     except Exception as odd:  # noqa: BLE001 - a hostile answer must not end the run
-        error = Broken(f"the answer is not what can be judged ({type(odd).__name__}: {odd})"[:300])
-    verdict, reason = decide(check, error, peer.exchanges, peer.extensions)
-    return Finding(check, verdict, reason, time.monotonic() - began, tuple(peer.exchanges))
+        error = Violation(f"the answer is not what can be judged ({type(odd).__name__}: {odd})"[:300])
+    verdict, reason = decide(check, error, tested.exchanges, tested.extensions)
+    return CheckResult(check, verdict, reason, time.monotonic() - began, tuple(tested.exchanges))
 
 
 def run(
-    checks: Sequence[Check], peer: Peer, advance: Callable[[Finding], None] = lambda _finding: None
-) -> list[Finding]:
-    """Run checks in order; ``advance`` hears of each finding.
+    checks: Sequence[Check],
+    tested: ServerUnderTest,
+    advance: Callable[[CheckResult], None] = lambda _finding: None,
+) -> list[CheckResult]:
+    """Run checks in order; ``advance`` is called with each result.
 
-    A server that dies in a check and does not come back in time is not asked any more.
+    A server that dies in a check and does not come back in time gets no more requests.
     """
-    findings: list[Finding] = []
+    results: list[CheckResult] = []
     dead_since = ""
     for check in checks:
         if dead_since:
-            findings.append(Finding(check, Verdict.NOT_APPLICABLE, f"the server is gone since {dead_since}"))
+            results.append(
+                CheckResult(check, CheckVerdict.NOT_APPLICABLE, f"the server is gone since {dead_since}")
+            )
         else:
-            findings.append(judge(check, peer))
-            if findings[-1].verdict is Verdict.FAIL and not comes_back(peer.http):
+            results.append(judge(check, tested))
+            if results[-1].verdict is CheckVerdict.FAIL and not comes_back(tested.http):
                 dead_since = check.id
-        advance(findings[-1])
-    return findings
+        advance(results[-1])
+    return results
 
 
 def comes_back(http: HttpWire) -> bool:
@@ -82,6 +79,6 @@ def comes_back(http: HttpWire) -> bool:
     return False
 
 
-def count(findings: Sequence[Finding], verdict: Verdict) -> int:
-    """Count the findings with a verdict."""
-    return sum(finding.verdict is verdict for finding in findings)
+def count(results: Sequence[CheckResult], verdict: CheckVerdict) -> int:
+    """Count the results with a verdict."""
+    return sum(result.verdict is verdict for result in results)

@@ -9,9 +9,9 @@ from typing import Any, Final
 import numpy as np
 
 from gateway.conformance.call import Call, model_path
-from gateway.conformance.check import Broken
 from gateway.conformance.http_wire import HttpRequest, HttpWire, WireError
-from gateway.conformance.tensors import DTYPES, RAW_ONLY, Array, Tensor
+from gateway.conformance.tensors import DTYPES, RAW_ONLY, Array, SuiteTensor
+from gateway.conformance.verdicts import Violation
 
 FREE_SIZE: Final = 4
 """What a variable dimension that is not the batch is given."""
@@ -25,7 +25,7 @@ class CannotTestError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Spec:
+class DeclaredTensor:
     """One input or output as the model's metadata have it; -1 is a variable dimension."""
 
     name: str
@@ -39,14 +39,14 @@ class Subject:
 
     name: str
     versions: tuple[str, ...]
-    inputs: tuple[Spec, ...]
-    outputs: tuple[Spec, ...]
+    inputs: tuple[DeclaredTensor, ...]
+    outputs: tuple[DeclaredTensor, ...]
     batch: int = 2
     seed: int = 1
 
     @property
     def is_batched(self) -> bool:
-        """Whether every input's first dimension is variable, which is how a batch is told."""
+        """Whether every input's first dimension is variable, which means that the model takes batches."""
         return all(spec.shape[:1] == (-1,) for spec in self.inputs)
 
     def call(self, batch: int | None = None, seed: int | None = None) -> Call:
@@ -76,7 +76,7 @@ def discover(http: HttpWire, name: str, *, batch: int, seed: int) -> Subject:
     for candidate in names:
         try:
             return describe(http, candidate, batch=batch, seed=seed)
-        except (Broken, WireError) as error:
+        except (Violation, WireError) as error:
             reason = str(error)
     raise CannotTestError(f"no model can be tested; '{names[-1]}': {reason}")
 
@@ -85,12 +85,12 @@ def describe(http: HttpWire, name: str, *, batch: int, seed: int) -> Subject:
     """Read a model's metadata.
 
     Raises:
-        Broken: when they are missing, or its inputs are nothing that can be made up.
+        Violation: when they are missing, or its inputs are nothing that can be made up.
         WireError: when no answer comes.
     """
     answer = http.ask(HttpRequest("GET", model_path(name)))
     if answer.status != 200:
-        raise Broken(f"its metadata are answered with status {answer.status}")
+        raise Violation(f"its metadata are answered with status {answer.status}")
     body = answer.object()
     versions = body.get("versions") or ()
     subject = Subject(
@@ -110,7 +110,7 @@ def _listed(http: HttpWire) -> list[str]:
         try:
             answer = http.ask(HttpRequest(method, target, body=b"{}" if method == "POST" else None))
             read: Any = answer.json() if answer.status == 200 else []
-        except (WireError, Broken):
+        except (WireError, Violation):
             continue
         entries = read.get("models") if isinstance(read, dict) else read
         listed = entries if isinstance(entries, list) else ()
@@ -121,42 +121,42 @@ def _listed(http: HttpWire) -> list[str]:
     return []
 
 
-def _inputs(listed: Any) -> tuple[Spec, ...]:
+def _inputs(listed: Any) -> tuple[DeclaredTensor, ...]:
     if not isinstance(listed, list) or not listed:
-        raise Broken("its metadata name no inputs")
+        raise Violation("its metadata name no inputs")
     specs = []
     for entry in listed:
         spec = _spec(entry)
         if spec is None:
-            raise Broken(f"nothing can be made up for its input {str(entry)[:100]}")
+            raise Violation(f"nothing can be made up for its input {str(entry)[:100]}")
         specs.append(spec)
     return tuple(specs)
 
 
-def _outputs(listed: Any) -> tuple[Spec, ...]:
+def _outputs(listed: Any) -> tuple[DeclaredTensor, ...]:
     """Return what can be read; a check of its own judges what cannot."""
     specs = map(_spec, listed if isinstance(listed, list) else ())
     return tuple(spec for spec in specs if spec is not None)
 
 
-def _spec(entry: Any) -> Spec | None:
+def _spec(entry: Any) -> DeclaredTensor | None:
     fields = entry if isinstance(entry, dict) else {}
     name, datatype, shape = fields.get("name"), fields.get("datatype"), fields.get("shape")
     has_name = isinstance(name, str) and isinstance(datatype, str) and datatype in DTYPES
     sizes: list[Any] = shape if isinstance(shape, list) else [None]
     if not has_name or not all(isinstance(size, int) and -1 <= size <= _MOST_ELEMENTS for size in sizes):
         return None
-    return Spec(str(name), str(datatype), tuple(sizes))
+    return DeclaredTensor(str(name), str(datatype), tuple(sizes))
 
 
-def _make(spec: Spec, batch: int, random: np.random.Generator) -> Tensor:
+def _make(spec: DeclaredTensor, batch: int, random: np.random.Generator) -> SuiteTensor:
     sizes = [FREE_SIZE if size == -1 else size for size in spec.shape]
     if spec.shape[:1] == (-1,):
         sizes[0] = batch
     count = math.prod(sizes)
     if count > _MOST_ELEMENTS:
-        raise Broken(f"its input '{spec.name}' has more elements than are worth making up")
-    return Tensor(spec.name, spec.datatype, tuple(sizes), _values(spec.datatype, count, random))
+        raise Violation(f"its input '{spec.name}' has more elements than are worth making up")
+    return SuiteTensor(spec.name, spec.datatype, tuple(sizes), _values(spec.datatype, count, random))
 
 
 def _values(datatype: str, count: int, random: np.random.Generator) -> Array:

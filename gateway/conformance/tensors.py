@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from gateway.conformance.check import Broken, require
+from gateway.conformance.verdicts import Violation, require
 
 Array = npt.NDArray[Any]
 
@@ -56,7 +56,7 @@ _MOST_ELEMENTS: Final = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
-class Tensor:
+class SuiteTensor:
     """A tensor; ``shape`` is what is declared and may contradict ``values``, which are flat."""
 
     name: str
@@ -65,7 +65,7 @@ class Tensor:
     values: Array
     parameters: dict[str, Any] = field(default_factory=dict)
 
-    def same_as(self, other: Tensor) -> str:
+    def same_as(self, other: SuiteTensor) -> str:
         """Return how ``other`` differs, or nothing: floats may differ as far as another batch's do."""
         if (self.datatype, self.shape) != (other.datatype, other.shape):
             return (
@@ -78,12 +78,12 @@ class Tensor:
             same = bool(np.array_equal(self.values, other.values))
         return "" if same else f"the values of '{self.name}' differ"
 
-    def take(self, order: Sequence[int]) -> Tensor:
+    def take(self, order: Sequence[int]) -> SuiteTensor:
         """Return the rows in another order."""
         return replace(self, values=self.values.reshape(self.shape[0], -1)[list(order)].ravel())
 
 
-def to_json(tensor: Tensor) -> list[Any]:
+def to_json(tensor: SuiteTensor) -> list[Any]:
     """Return the elements as a flat list that JSON can hold."""
     if tensor.values.dtype.kind == "O":
         return [element.decode() if isinstance(element, bytes) else str(element) for element in tensor.values]
@@ -99,18 +99,18 @@ def nest(flat: list[Any], shape: tuple[int, ...]) -> list[Any]:
     return nested
 
 
-def to_raw(tensor: Tensor) -> bytes:
+def to_raw(tensor: SuiteTensor) -> bytes:
     """Return the elements as raw bytes."""
     if tensor.values.dtype.kind == "O":
         return b"".join(struct.pack("<I", len(element)) + element for element in tensor.values)
     return tensor.values.tobytes()
 
 
-def read_json(name: str, datatype: Any, shape: Any, data: Any) -> Tensor:
+def read_json(name: str, datatype: Any, shape: Any, data: Any) -> SuiteTensor:
     """Read a tensor of a JSON answer.
 
     Raises:
-        Broken: when its data are not what its datatype and shape say.
+        Violation: when its data are not what its datatype and shape say.
     """
     dims = read_shape(name, shape)
     dtype = _dtype(name, datatype)
@@ -120,20 +120,20 @@ def read_json(name: str, datatype: Any, shape: Any, data: Any) -> Tensor:
     require(len(flat) == count, f"'{name}' has {len(flat)} elements; its shape {list(dims)} needs {count}")
     if datatype == "BYTES":
         require(all(isinstance(item, str) for item in flat), f"'{name}' is BYTES and holds no strings")
-        return Tensor(name, datatype, dims, _objects([item.encode() for item in flat]))
+        return SuiteTensor(name, datatype, dims, _objects([item.encode() for item in flat]))
     try:
         # 64-bit integers must not pass through floats on their way.
         values = np.array(flat).astype(dtype) if dtype.kind in "f?" else np.array(flat, dtype)
     except (ValueError, TypeError, OverflowError):
-        raise Broken(f"'{name}' holds elements that are no {datatype}") from None
-    return Tensor(name, datatype, dims, values)
+        raise Violation(f"'{name}' holds elements that are no {datatype}") from None
+    return SuiteTensor(name, datatype, dims, values)
 
 
-def read_raw(name: str, datatype: Any, shape: Any, raw: bytes) -> Tensor:
+def read_raw(name: str, datatype: Any, shape: Any, raw: bytes) -> SuiteTensor:
     """Read a tensor of raw bytes.
 
     Raises:
-        Broken: when the bytes are not what its datatype and shape say.
+        Violation: when the bytes are not what its datatype and shape say.
     """
     dims = read_shape(name, shape)
     dtype = _dtype(name, datatype)
@@ -141,39 +141,39 @@ def read_raw(name: str, datatype: Any, shape: Any, raw: bytes) -> Tensor:
     if datatype == "BYTES":
         elements = _split(name, raw)
         require(len(elements) == count, f"'{name}' has {len(elements)} elements; its shape needs {count}")
-        return Tensor(name, datatype, dims, _objects(elements))
+        return SuiteTensor(name, datatype, dims, _objects(elements))
     needed = count * dtype.itemsize
     require(len(raw) == needed, f"'{name}' has {len(raw)} bytes; its datatype and shape need {needed}")
-    return Tensor(name, datatype, dims, np.frombuffer(raw, dtype))
+    return SuiteTensor(name, datatype, dims, np.frombuffer(raw, dtype))
 
 
-def read_contents(name: str, datatype: str, shape: Any, contents: Any) -> Tensor:
+def read_contents(name: str, datatype: str, shape: Any, contents: Any) -> SuiteTensor:
     """Read a tensor of typed contents.
 
     Raises:
-        Broken: when they are not what its datatype and shape say.
+        Violation: when they are not what its datatype and shape say.
     """
     dims = read_shape(name, list(shape))
     dtype = _dtype(name, datatype)
     field_name = CONTENTS.get(datatype)
     if field_name is None:
-        raise Broken(f"'{name}' is {datatype}, which has no typed contents and must travel raw")
+        raise Violation(f"'{name}' is {datatype}, which has no typed contents and must travel raw")
     flat = list(getattr(contents, field_name))
     count = math.prod(dims)
     require(len(flat) == count, f"'{name}' has {len(flat)} elements in {field_name}; its shape needs {count}")
     if datatype == "BYTES":
-        return Tensor(name, datatype, dims, _objects(flat))
+        return SuiteTensor(name, datatype, dims, _objects(flat))
     try:
-        return Tensor(name, datatype, dims, np.array(flat, dtype))
+        return SuiteTensor(name, datatype, dims, np.array(flat, dtype))
     except (ValueError, TypeError, OverflowError):
-        raise Broken(f"'{name}' holds elements that are no {datatype}") from None
+        raise Violation(f"'{name}' holds elements that are no {datatype}") from None
 
 
 def read_shape(name: str, shape: Any) -> tuple[int, ...]:
     """Read a shape of whole numbers that are not negative.
 
     Raises:
-        Broken: when it is none, or larger than the suite would ever ask for.
+        Violation: when it is none, or larger than the suite would ever ask for.
     """
     whole = isinstance(shape, list) and all(
         isinstance(size, int) and not isinstance(size, bool) and size >= 0 for size in shape

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 _VALUES: Final = re.compile(r"'[^']*'|\"[^\"]*\"|[^\s,;:()\[\]{}]*\d[^\s,;()\[\]{}]*")
+
+_set: Final = object.__setattr__
 
 
 class Fault(StrEnum):
@@ -78,9 +80,20 @@ class GatewayError(Exception):
     ``why``: what an endpoint or a model did, where it is about one; also where it does not count.
     ``unsent``: it was raised here before anything was sent, so it says nothing about the other side.
     ``elsewhere``: the next attempt would ask another endpoint, whom ``retry_after_s`` does not concern.
+
+    None of this changes after birth: whoever knows more raises what ``replaced`` returns.
     """
 
     __slots__ = ("counts", "elsewhere", "fault", "message", "retry_after_s", "retryable", "unsent", "why")
+
+    fault: Fault
+    message: str
+    retryable: bool
+    counts: bool
+    retry_after_s: float | None
+    why: Why | None
+    unsent: bool
+    elsewhere: bool
 
     def __init__(
         self,
@@ -91,16 +104,33 @@ class GatewayError(Exception):
         counts: bool = False,
         retry_after_s: float | None = None,
         why: Why | None = None,
+        unsent: bool = False,
+        elsewhere: bool = False,
     ) -> None:
         super().__init__(message)
-        self.fault = fault
-        self.message = message
-        self.retryable = retryable
-        self.counts = counts
-        self.retry_after_s = retry_after_s
-        self.why = why
-        self.elsewhere = False
-        self.unsent = False
+        _set(self, "fault", fault)
+        _set(self, "message", message)
+        _set(self, "retryable", retryable)
+        _set(self, "counts", counts)
+        _set(self, "retry_after_s", retry_after_s)
+        _set(self, "why", why)
+        _set(self, "unsent", unsent)
+        _set(self, "elsewhere", elsewhere)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Refuse to change a field. Python's own attributes (notes, causes, tracebacks) can be set.
+
+        Raises:
+            AttributeError: ``name`` is a field.
+        """
+        if name in GatewayError.__slots__:
+            raise AttributeError(f"'{name}' of a GatewayError does not change: raise another, see `replaced`")
+        super().__setattr__(name, value)
+
+    def replaced(self, **changes: Any) -> GatewayError:
+        """Return another error: with ``changes``, and else as this one, from which it is to be raised."""
+        fields = {name: getattr(self, name) for name in GatewayError.__slots__}
+        return GatewayError(**{**fields, **changes})
 
     def __repr__(self) -> str:
         flags = "".join(f", {name}" for name in ("retryable", "counts") if getattr(self, name))

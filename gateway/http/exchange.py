@@ -3,16 +3,17 @@
 Connections (HTTP/1.1, HTTP/2) know framing, limits and time and nothing of models. Applications (REST,
 gRPC) know the protocol of models and nothing of sockets. Between the two stand the values of this module.
 
-An application is asked twice. ``open`` sees a request's head before a byte of its body is waited for, and
-refuses it or says how much body it takes. ``answer`` sees the whole body, or a stream of it. It returns an
-answer that is there already, or a coroutine that the connection steps once by hand: one that ends without
-waiting has cost no task.
+An application is called twice. ``open`` sees a request's head before a byte of its body is waited for, and
+refuses it or returns how its body is taken. ``answer`` gets the whole body, ``answer_stream`` one that it
+reads while it comes. Both return an answer, or a coroutine of one, of which the connection takes the first
+step by hand: one that ends without waiting has cost no task. An answer is whole (``Answer``), or its body
+comes from a source (``StreamedAnswer``).
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Coroutine, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Generator
 from typing import Any, Protocol
 
 import msgspec
@@ -39,7 +40,7 @@ class Head(msgspec.Struct, frozen=True):
     is_http2: bool = False
     notes: dict[str, Any] = msgspec.field(default_factory=dict)
     """What applications have found out about this head. Connections give out the same object when a client
-    says the same head again, so that it has to be read only once."""
+    sends the same head again, so that it has to be read only once."""
 
     def get(self, name: str, default: str = "") -> str:
         """Return the first value of header ``name`` (lower case)."""
@@ -74,17 +75,16 @@ NO_FIELDS = Fields()
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What goes back.
+    """A whole answer.
 
-    ``fields`` are shared between answers, ``extra`` belong to this one. ``body``: its parts, or a
-    stream of them that the connection pulls no faster than the peer reads. ``trailers`` go after the body
-    on HTTP/2 (gRPC's status); an empty body with trailers is sent as trailers alone. A stream that raises
-    ends its HTTP/1.1 connection, or resets its HTTP/2 stream. Awaiting an answer gives it.
+    ``fields`` are shared between answers, ``extra`` belong to this one. ``body``: its parts. ``trailers`` go
+    after the body on HTTP/2 (gRPC's status); an empty body with trailers is sent as trailers alone.
+    ``close``: the connection ends after it. Awaiting an answer gives it.
     """
 
     status: int
     fields: Fields = NO_FIELDS
-    body: Whole | AsyncIterator[Buffer] = ()
+    body: Whole = ()
     extra: tuple[Pair, ...] = ()
     trailers: tuple[Pair, ...] = ()
     close: bool = False
@@ -95,7 +95,74 @@ class Answer(msgspec.Struct, frozen=True):
         return self
 
 
-PendingAnswer = Coroutine[Any, Any, Answer]
+class BodySource(Protocol):
+    """Where the body of a streamed answer comes from.
+
+    The connection iterates over it once, no faster than the peer reads, then reads its trailers. Whatever
+    becomes of the answer, it calls ``aclose`` once at the end; also when it never asked for a part, because
+    the client left before or wanted only the headers. An iteration that raises ends the HTTP/1.1 connection,
+    or resets the HTTP/2 stream: the client sees that the body is not complete.
+    """
+
+    def __aiter__(self) -> AsyncIterator[Buffer]:
+        """Return the parts; each is sent as soon as it is there.
+
+        The iteration is cancelled when the client leaves or does not read for too long.
+        """
+        ...
+
+    def trailers(self) -> tuple[Pair, ...]:
+        """Return what goes after the body on HTTP/2; asked for once, after the last part."""
+        ...
+
+    async def aclose(self) -> None:
+        """Release what the source holds; the iteration is over, or never began."""
+        ...
+
+
+class GeneratedBody:
+    """The parts that an async generator gives, without trailers."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, parts: AsyncGenerator[Buffer, None]) -> None:
+        self._parts = parts
+
+    def __repr__(self) -> str:
+        return f"<GeneratedBody of {self._parts!r}>"
+
+    def __aiter__(self) -> AsyncIterator[Buffer]:
+        """Return the generator."""
+        return self._parts
+
+    def trailers(self) -> tuple[Pair, ...]:
+        """Return none."""
+        return ()
+
+    async def aclose(self) -> None:
+        """Close the generator."""
+        await self._parts.aclose()
+
+
+_: type[BodySource] = GeneratedBody
+
+
+class StreamedAnswer(msgspec.Struct, frozen=True):
+    """An answer whose body comes part by part, and whose trailers are known after the last of them.
+
+    ``fields``, ``extra`` and ``close`` as ``Answer`` has them. Its headers are sent before the first part.
+    """
+
+    status: int
+    fields: Fields
+    source: BodySource
+    extra: tuple[Pair, ...] = ()
+    close: bool = False
+
+
+AnyAnswer = Answer | StreamedAnswer
+
+PendingAnswer = Coroutine[Any, Any, AnyAnswer]
 """An answer that has to be waited for."""
 
 
@@ -113,9 +180,10 @@ class ConnectionClosing(Exception):  # noqa: N818 - it is no error, but the end 
 class RequestBody(AsyncIterator[Buffer]):
     """A body that is read while it comes, part by part.
 
-    Only its reader knows where its messages end, and tells what depends on that. The iteration ends with the
-    body. It raises ConnectionResetError when the peer left before, and Leaving when the connection ends:
-    messages that have begun by that time are given out before, and none that begins later is waited for.
+    Only its reader knows where its messages end, and reports what depends on that. The iteration ends with
+    the body. It raises ConnectionResetError when the peer left before, and ConnectionClosing when the
+    connection ends: messages that have begun by that time are given out before, and none that begins later is
+    waited for.
     """
 
     __slots__ = ()
@@ -134,24 +202,31 @@ class RequestBody(AsyncIterator[Buffer]):
         """Take note that ``size`` bytes that were read are needed no more; till then they are counted."""
 
 
-class TooMuch(Exception):  # noqa: N818 - it is a fact about a body, answered in the application's own terms
-    """The body is longer than its intake, declared or sent."""
-
-
 class Application(Protocol):
-    """Answers requests."""
+    """Answers requests.
+
+    An application that takes streamed bodies overrides ``answer_stream``; one that takes none inherits it.
+    """
 
     def open(self, head: Head) -> BodyPolicy | Answer:
-        """Say how the body is taken, or refuse with an answer; must not wait and must not raise."""
+        """Decide how the body is taken, or refuse with an answer; must not wait and must not raise."""
         ...
 
-    def answer(self, head: Head, body: Buffer | RequestBody) -> Answer | PendingAnswer:
-        """Answer a request whose body is there (``bytes``), or coming (a stream, when the intake says so).
+    def answer(self, head: Head, body: Buffer) -> AnyAnswer | PendingAnswer:
+        """Answer a request whose whole body is there.
 
         A coroutine is cancelled when the client leaves or resets its stream. Nothing is raised but
         CancelledError.
         """
         ...
+
+    def answer_stream(
+        self,
+        head: Head,  # noqa: ARG002 - for those that override it
+        body: RequestBody,  # noqa: ARG002 - likewise
+    ) -> AnyAnswer | PendingAnswer:
+        """Answer a request whose body is read while it comes: where its policy has ``is_stream``."""
+        raise RuntimeError(f"{self!r} takes no streamed bodies, and was given one to answer")
 
     def refuse(self, head: Head | None, status: int, message: str) -> Answer:
         """Render a refusal of the connection's own: 400, 408, 413, 431 and the like.

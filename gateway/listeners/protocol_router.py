@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.core.tensor import Buffer
-from gateway.http.exchange import Answer, Application, BodyPolicy, Head, PendingAnswer, RequestBody
+from gateway.http.exchange import Answer, AnyAnswer, Application, BodyPolicy, Head, PendingAnswer, RequestBody
 
 _GRPC: Final = "application/grpc"
 _NOTE: Final = "application"
@@ -25,9 +25,13 @@ class ProtocolRouter:
         """Open the request with the application that it is for."""
         return self._choose(head).open(head)
 
-    def answer(self, head: Head, body: Buffer | RequestBody) -> Answer | PendingAnswer:
+    def answer(self, head: Head, body: Buffer) -> AnyAnswer | PendingAnswer:
         """Answer with the application that it is for."""
         return self._choose(head).answer(head, body)
+
+    def answer_stream(self, head: Head, body: RequestBody) -> AnyAnswer | PendingAnswer:
+        """Answer a streamed body with the application that it is for."""
+        return self._choose(head).answer_stream(head, body)
 
     def refuse(self, head: Head | None, status: int, message: str) -> Answer:
         """Refuse as the application does that it is for."""

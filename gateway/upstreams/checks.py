@@ -1,4 +1,4 @@
-"""What both wires share in asking an endpoint about itself, and in reading what it says."""
+"""What the health checks and the reading of answers have in common on both wires."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NOT_READY: Final = frozenset({400, 408})
 """Besides 5xx: Triton says 400 when it is not ready. Any other answer is one of somebody who works."""
 
 
-class Nobody:
+class NoOwner:
     """The owner of a connection that is used once."""
 
     def freed(self, connection: Http2ClientConnection) -> None:
@@ -71,4 +71,4 @@ def unreadable(json: Buffer, error: GatewayError) -> str:
     return ""
 
 
-_: type[Owner] = Nobody
+_: type[Owner] = NoOwner

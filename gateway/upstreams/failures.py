@@ -47,37 +47,44 @@ class Failures:
 
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint
-        self._has_told = False
+        self._has_logged = False
         self._lacked: set[str] = set()
 
     def __repr__(self) -> str:
         return f"<Failures of {self._endpoint}>"
 
     def of(
-        self, fault: Fault, said: str = "", *, status: str = "", retry_after_s: float | None = None
+        self,
+        fault: Fault,
+        detail: str = "",
+        *,
+        status: str = "",
+        retry_after_s: float | None = None,
+        may_count: bool = True,
     ) -> GatewayError:
-        """Return the error for ``fault``, which the other side answered as ``status``, with words of its own.
+        """Return the error for ``fault``: the other side answered ``status`` and the message ``detail``.
 
-        They are passed on where they are about the client's request, and masked where they are not.
+        The message is passed on where it is about the client's request, and masked where it is not.
+        ``may_count``: whether such a status can be evidence against the endpoint.
         """
         if fault in _NOT_LET_IN:
             # Who the caller is was checked here: that the other side thinks otherwise is between the two of
             # us, and another endpoint, the edge model or a stale answer may still serve.
-            self._tell_once(said)
+            self._log_once(detail)
             return GatewayError(
                 Fault.UNAVAILABLE, f"endpoint '{self._endpoint}' does not let this gateway in", retryable=True
             )
         if fault in _WORDS:
-            because = f": {masked(said)}" if said else ""
+            because = f": {masked(detail)}" if detail else ""
             return GatewayError(
                 fault,
                 f"endpoint '{self._endpoint}' {_WORDS[fault]}{because}",
                 retryable=fault in _RETRYABLE,
-                counts=fault in _COUNTS,
+                counts=may_count and fault in _COUNTS,
                 retry_after_s=retry_after_s,
-                why=Why(status or "error", said, answered=True, of_model=fault is Fault.INTERNAL),
+                why=Why(status or "error", detail, answered=True, of_model=fault is Fault.INTERNAL),
             )
-        return GatewayError(fault, said or f"endpoint '{self._endpoint}' refused the request")
+        return GatewayError(fault, detail or f"endpoint '{self._endpoint}' refused the request")
 
     def lost(self, cause: BaseException | None) -> GatewayError:
         """Return the error of a call that ended without an answer, because of ``cause``."""
@@ -115,12 +122,12 @@ class Failures:
         """Return the error of a call that ended with its request's own time: nobody is to blame."""
         return GatewayError(Fault.DEADLINE, f"endpoint '{self._endpoint}' {_WORDS[Fault.DEADLINE]}")
 
-    def cancelled(self, said: str = "") -> GatewayError:
+    def cancelled(self, detail: str = "") -> GatewayError:
         """Return the error of a call that the other side cancelled: another attempt may be, too."""
         return GatewayError(
             Fault.UNAVAILABLE,
             f"endpoint '{self._endpoint}' cancelled the call",
-            why=Why("cancelled", said, answered=True, of_model=True),
+            why=Why("cancelled", detail, answered=True, of_model=True),
         )
 
     def too_large(self, most_bytes: int) -> GatewayError:
@@ -163,22 +170,25 @@ class Failures:
             why=Why("protocol", answered=True, of_model=True),
         )
 
-    def _tell_once(self, said: str) -> None:
-        if not self._has_told:
-            self._has_told = True
-            _log.error("endpoint %s does not let this gateway in: %s", self._endpoint, said)
+    def _log_once(self, detail: str) -> None:
+        if not self._has_logged:
+            self._has_logged = True
+            _log.error("endpoint %s does not let this gateway in: %s", self._endpoint, detail)
 
 
-def is_overload(status: int, told: Mapping[str, str]) -> bool:
-    """Whether a 503 says that its sender works and has enough to do.
+def is_overload(status: int, response_headers: Mapping[str, str]) -> bool:
+    """Whether a 503 means that its sender works and has enough to do.
 
-    Edgeway's does where it says when to come again. Others say so when they are down for maintenance.
+    Edgeway's 503 means so where it has Retry-After. Other servers send that header also while they are down.
     """
-    return status == 503 and "retry-after" in told and headers.GENERATION in told
+    return status == 503 and "retry-after" in response_headers and headers.GENERATION in response_headers
 
 
 class _Unsent:
-    """Marks the errors of what is done before anything is sent: they are no answers of the other side."""
+    """Marks the errors of what is done before anything is sent: they are no answers of the other side.
+
+    An error is not changed: another one, marked ``unsent``, is raised from it.
+    """
 
     __slots__ = ()
 
@@ -186,7 +196,7 @@ class _Unsent:
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, GatewayError):
-            error.unsent = True
+            raise error.replaced(unsent=True) from error
 
 
 UNSENT: Final = _Unsent()

@@ -8,12 +8,13 @@ import ssl
 from collections.abc import Callable, Mapping
 from functools import partial
 from random import Random
+from types import MappingProxyType
 from typing import Any, Final
 
 from gateway.core.catalog import Catalog, ModelSpec
 from gateway.core.clock import Chance, Clock
 from gateway.core.errors import Fault, GatewayError, Why, printable
-from gateway.core.request import ANONYMOUS, CENTRAL, Provenance, Request, Response
+from gateway.core.request import Request, Response
 from gateway.core.service import Service
 from gateway.core.verdict import Verdict
 from gateway.http.client.backoff import Backoff
@@ -31,20 +32,20 @@ from gateway.http.client.http2_pool import Http2Pool
 from gateway.http.framing.http2_client import FramingError, Http2Client
 from gateway.upstreams import oip_grpc_call as grpc_call
 from gateway.upstreams.address_checks import check_all
-from gateway.upstreams.checks import Nobody, dialer_of, lost, unreadable
+from gateway.upstreams.checks import NoOwner, dialer_of, lost, unreadable
+from gateway.upstreams.connections import Connections
 from gateway.upstreams.failures import LENIENCY_S, UNSENT, Failures
+from gateway.upstreams.forwarding import provenance_of, request_headers, retry_after_s, timeout_s
 from gateway.upstreams.settings import GrpcUpstreamSettings
-from gateway.wire import headers
 from gateway.wire.faults import fault_of_grpc
 from gateway.wire.oip import proto as oip_proto
 from gateway.wire.proto import messages
-from gateway.wire.trust import regions_value
 
 _log = logging.getLogger(__name__)
 
-_MAX_SAID: Final = 200
-_TOO_LARGE: Final = "message larger than max"  # grpc's words in C++, Python and Go, after "received"
-
+_MAX_MESSAGE_CHARS: Final = 200
+_TOO_LARGE: Final = "message larger than max"
+"""In the error messages of gRPC in C++, Python and Go, after "received"."""
 
 HEALTH: Final = "grpc.health.v1.Health"
 _SERVING: Final = 1
@@ -52,10 +53,10 @@ _CHECKS: Final[tuple[tuple[str, Any, Callable[[Any], bool]], ...]] = (
     ("_health", messages.HealthCheckResponse, lambda message: bool(message.status == _SERVING)),
     ("_server_ready", messages.ServerReadyResponse, lambda message: bool(message.ready)),
 )
-"""How to ask whether a server is ready: the method, its answer, and what it says."""
+"""How a server's readiness is checked: the method, its answer, and how to read it."""
 
 _HEAD_TOO_LARGE: Final = "header list"
-"""The parser's words for one above its limit."""
+"""In the parser's error message for headers above its limit."""
 
 _FAILED: Final = (
     grpc_call.StatusError,
@@ -73,6 +74,8 @@ _FAILED: Final = (
 _UNKNOWN_METHOD: Final = frozenset({5, 12})
 """NOT_FOUND, UNIMPLEMENTED."""
 
+_NO_METADATA: Final[Mapping[str, str]] = MappingProxyType({})
+
 _NOT_FOR_US: Final = frozenset({7, 8, 16})
 """PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAUTHENTICATED: somebody is there who works."""
 
@@ -80,10 +83,10 @@ _NOT_FOR_US: Final = frozenset({7, 8, 16})
 class GrpcUpstream:
     """One endpoint over HTTP/2 connections, opened on first use and reopened when lost.
 
-    ``region`` is where answers are said to come from when the other side
-    does not tell (Triton, KServe …); its answers then count as central and certified. An answer larger
-    than ``max_message_bytes`` is a failure of the other side. ``tls`` is how it is spoken to, in the clear
-    by default (its ALPN becomes h2); ``chance`` spreads attempts to connect.
+    ``region`` is where its answers come from, unless they name a region themselves: those of Triton,
+    KServe and others do not, and count as central and certified. An answer larger than
+    ``max_message_bytes`` is a failure of the other side. ``tls``: how to encrypt, None for not at all (its
+    ALPN becomes h2). ``chance`` spreads attempts to connect.
     """
 
     def __init__(
@@ -98,7 +101,8 @@ class GrpcUpstream:
         chance: Chance | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._name, self._address, self._region, self._clock = name, address, region, clock
+        self.name, self.address = name, address
+        self._region, self._clock = region, clock
         self._failures = Failures(name)
         self._max_message_bytes = max_message_bytes
         self._settings = settings or GrpcUpstreamSettings()
@@ -125,33 +129,25 @@ class GrpcUpstream:
             keepalive_s=self._settings.keepalive_s,
             keepalive_timeout_s=self._settings.keepalive_timeout_s,
         )
-        self._pool: Http2Pool | None = None
-        self._running = 0
-        self._closed = False
+        self._connections = Connections(self._open, self._dialer, self._failures)
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else "open"
-        return f"<GrpcUpstream {self._name} at {self._address}, {state}, {self._running} running>"
+        return f"<GrpcUpstream {self.name} at {self.address}, {self._connections}>"
 
     async def __call__(self, request: Request) -> Response:
         """Ask the other side; cancelling the call cancels it there too."""
-        timeout_s = math.inf
-        if request.deadline < math.inf:
-            left_s = request.deadline - self._clock.now()
-            if left_s <= 0:
-                raise GatewayError(Fault.DEADLINE, "the deadline passed before the request could be sent")
-            timeout_s = left_s + LENIENCY_S
         with UNSENT:
+            given_s = timeout_s(request, self._clock)
             body = oip_proto.encode_request(request).SerializeToString()
-            metadata = _metadata_of(request)
+            metadata = request_headers(request)
 
         answer, trailing = await self._call(
-            self._infer, body, timeout_s=timeout_s, metadata=metadata, deadline=request.deadline
+            self._infer, body, timeout_s=given_s, metadata=metadata, deadline=request.deadline
         )
 
         message = self._parse(messages.ModelInferResponse, answer)
         try:
-            return oip_proto.decode_response(message, self._provenance(trailing))
+            return oip_proto.decode_response(message, provenance_of(trailing, self._region))
         except GatewayError as error:
             unread = unreadable(b"", error)
             raise (self._failures.unreadable(unread) if unread else self._failures.broken()) from error
@@ -176,10 +172,8 @@ class GrpcUpstream:
 
     async def aclose(self, grace_s: float | None = None) -> None:
         """Close the connections; calls under way get ``grace_s`` seconds to end, then UNAVAILABLE."""
-        self._closed = True
-        self._dialer.close()
-        if self._pool is not None:
-            await self._pool.aclose(grace_s)
+        if pool := self._connections.close():
+            await pool.aclose(grace_s)
 
     async def check(self) -> Verdict:
         """Ask over a connection of its own whether the server is ready: the others may lead nowhere.
@@ -204,22 +198,19 @@ class GrpcUpstream:
 
     def move(self) -> bool:
         """Leave the addresses in use for others of the name, if there are some worth trying."""
-        return self._pool is not None and self._pool.move()
+        return self._connections.move()
 
     def renew(self) -> None:
         """Send what comes from now on over new connections."""
-        if self._pool is not None:
-            self._pool.renew()
+        self._connections.renew()
 
     def hurry(self) -> None:
         """Connect at once when the next request comes: somebody is there."""
-        if self._pool is not None:
-            self._pool.hurry()
+        self._connections.hurry()
 
     async def refresh(self) -> None:
         """Look the name up again, and leave the addresses that it has no longer."""
-        if self._pool is not None:
-            await self._pool.refresh()
+        await self._connections.refresh()
 
     async def _check(self, connection: Http2ClientConnection) -> Verdict:
         for method, kind, reads in _CHECKS:
@@ -233,7 +224,7 @@ class GrpcUpstream:
                     continue
                 if error.code in _NOT_FOR_US:
                     return Verdict()
-                return Verdict(Why("not_ready", printable(error.said, _MAX_SAID), answered=True))
+                return Verdict(Why("not_ready", printable(error.message, _MAX_MESSAGE_CHARS), answered=True))
             except (grpc_call.BrokenAnswerError, GatewayError):
                 return Verdict(Why("protocol", answered=True))
             return Verdict() if is_well else Verdict(Why("not_ready", answered=True))
@@ -241,7 +232,7 @@ class GrpcUpstream:
         return Verdict()
 
     def _lone(self) -> Http2ClientConnection:
-        return Http2ClientConnection(self._client(), self._limits, Nobody())
+        return Http2ClientConnection(self._client(), self._limits, NoOwner())
 
     async def _call(
         self,
@@ -249,28 +240,26 @@ class GrpcUpstream:
         body: bytes,
         *,
         timeout_s: float,
-        metadata: tuple[tuple[str, str], ...] = (),
+        metadata: Mapping[str, str] = _NO_METADATA,
         deadline: float = math.inf,
     ) -> tuple[bytes, dict[str, str]]:
-        if self._closed:
-            raise self._failures.closed()
+        pool = self._connections.pool()
         if len(body) > self._settings.max_request_bytes:
-            with UNSENT:
-                raise self._too_large()
-        said = [*method]
+            raise self._too_large().replaced(unsent=True)
+        sent = [*method]
         ends = math.inf
         if timeout_s < math.inf:
-            said.append((b"grpc-timeout", grpc_call.timeout_value(timeout_s)))
+            sent.append((b"grpc-timeout", grpc_call.timeout_value(timeout_s)))
             ends = self._clock.now() + timeout_s
-        said += [(name.encode(), value.encode()) for name, value in metadata]
-        self._running += 1
+        sent += [(name.encode(), value.encode()) for name, value in metadata.items()]
+        self._connections.running += 1
         try:
-            answer = await (self._pool or self._open()).call(said, grpc_call.frame(body), ends)
+            answer = await pool.call(sent, grpc_call.frame(body), ends)
             return grpc_call.read_answer(answer)
         except _FAILED as error:
             raise self._error(error, deadline, ends) from error
         finally:
-            self._running -= 1
+            self._connections.running -= 1
 
     def _error(self, error: Exception, deadline: float, ends: float) -> GatewayError:
         match error:
@@ -292,8 +281,8 @@ class GrpcUpstream:
             case FramingError() if _HEAD_TOO_LARGE in str(error):
                 named = self._failures.head_too_large()
             case _:
-                _log.debug("endpoint %s: %r", self._name, error)
-                named = self._lost(error)
+                _log.debug("endpoint %s: %r", self.name, error)
+                named = self._connections.lost(error)
         return named
 
     def _stands_for_a_status(self, error: ResetError, ends: float) -> bool:
@@ -303,29 +292,24 @@ class GrpcUpstream:
             return self._clock.now() >= ends
         return code != grpc_call.INTERNAL
 
-    def _lost(self, error: Exception) -> GatewayError:
-        if self._closed:
-            return self._failures.closed()
-        return self._failures.lost(error.__cause__ if isinstance(error, UnreachableError) else error)
-
     def _too_large(self) -> GatewayError:
-        return GatewayError(Fault.TOO_LARGE, f"the request is too large for endpoint '{self._name}'")
+        return GatewayError(Fault.TOO_LARGE, f"the request is too large for endpoint '{self.name}'")
 
     def _translate(self, error: grpc_call.StatusError, deadline: float, ends: float) -> GatewayError:
-        said = printable(error.said, _MAX_SAID)
-        _log.debug("endpoint %s: %s %s", self._name, error.code, said)
+        message = printable(error.message, _MAX_MESSAGE_CHARS)
+        _log.debug("endpoint %s: %s %s", self.name, error.code, message)
         fault = fault_of_grpc(error.code)
-        if fault is Fault.OVERLOADED and _TOO_LARGE in said:
+        if fault is Fault.OVERLOADED and _TOO_LARGE in message:
             return self._too_large()
         if fault is Fault.CANCELLED:
             if self._clock.now() < ends:
-                return self._failures.cancelled(said)
+                return self._failures.cancelled(message)
             # Servers also end late calls so.
             fault = Fault.DEADLINE
         if fault is Fault.DEADLINE and self._clock.now() >= deadline - LENIENCY_S:
             return self._failures.late()
         status = grpc_call.name_of(error.code)
-        return self._failures.of(fault, said, status=status, retry_after_s=_retry_after(error.told))
+        return self._failures.of(fault, message, status=status, retry_after_s=retry_after_s(error.metadata))
 
     def _method(self, name: str, service: str = messages.SERVICE) -> tuple[tuple[bytes, bytes], ...]:
         """Return the headers that every call of a method begins with."""
@@ -333,7 +317,7 @@ class GrpcUpstream:
             (b":method", b"POST"),
             (b":scheme", b"http" if self._tls is None else b"https"),
             (b":path", f"/{service}/{name}".encode()),
-            (b":authority", self._address.encode()),
+            (b":authority", self.address.encode()),
             (b"te", b"trailers"),
             (b"content-type", b"application/grpc"),
             (b"user-agent", b"edgeway"),
@@ -342,7 +326,7 @@ class GrpcUpstream:
 
     def _open(self) -> Http2Pool:
         settings = self._settings
-        self._pool = Http2Pool(
+        return Http2Pool(
             self._dialer,
             Backoff(settings.backoff_initial_s, settings.backoff_max_s, self._chance),
             self._client,
@@ -351,42 +335,12 @@ class GrpcUpstream:
             settings_timeout_s=settings.connect_timeout_s,
             idle_s=settings.idle_s,
         )
-        return self._pool
 
     def _parse(self, kind: Any, body: bytes) -> Any:
         try:
             return oip_proto.parse(kind, body)
         except GatewayError as error:
             raise self._failures.broken() from error
-
-    def _provenance(self, trailing: dict[str, str]) -> Provenance:
-        told = headers.parse_provenance(
-            trailing.get(headers.PROVENANCE, ""),
-            trailing.get(headers.CERTIFIED, ""),
-            trailing.get(headers.DIGEST, ""),
-            trailing.get(headers.SERVED_BY, self._region),
-        )
-        return told or Provenance(CENTRAL, region=self._region)
-
-
-def _metadata_of(request: Request) -> tuple[tuple[str, str], ...]:
-    caller = request.caller
-    metadata = [(headers.HOPS, str(request.hops + 1)), *headers.fit_trace(request.trace)]
-    if caller.tenant != ANONYMOUS:
-        metadata.append((headers.TENANT, caller.tenant))
-    # Said even when it is not known: else the next gateway would take this one for the client.
-    metadata.append((headers.FORWARDED_FOR, caller.address or headers.UNKNOWN_ADDRESS))
-    if request.regions is not None:
-        metadata.append((headers.REGIONS, regions_value(request.regions)))
-    for name, value in metadata:
-        if not (value.isascii() and value.isprintable()):
-            raise GatewayError(Fault.INVALID, f"{name} must be printable ASCII")
-    return tuple(metadata)
-
-
-def _retry_after(told: Mapping[str, str]) -> float | None:
-    value = told.get("retry-after", "")
-    return float(value) if value.isascii() and value.isdecimal() and len(value) <= 6 else None
 
 
 _: tuple[type[Service], type[Catalog]] = (GrpcUpstream, GrpcUpstream)

@@ -66,11 +66,11 @@ _OF_RESET: Final[dict[int, int]] = {
 
 
 class StatusError(Exception):
-    """The call ended with a status other than OK: its ``code``, its words, and what came with it."""
+    """The call ended with a status other than OK: its ``code``, its message, and its trailing metadata."""
 
-    def __init__(self, code: int, said: str = "", told: Mapping[str, str] | None = None) -> None:
-        super().__init__(f"status {code}: {said}")
-        self.code, self.said, self.told = code, said, told or {}
+    def __init__(self, code: int, message: str = "", metadata: Mapping[str, str] | None = None) -> None:
+        super().__init__(f"status {code}: {message}")
+        self.code, self.message, self.metadata = code, message, metadata or {}
 
 
 class BrokenAnswerError(Exception):
@@ -108,7 +108,7 @@ def read_answer(answer: Http2Response) -> tuple[bytes, dict[str, str]]:
         StatusError: the status is not OK.
         BrokenAnswerError: there is no status, or not one whole uncompressed message.
     """
-    # Where nothing but a status is to be said, it stands in the headers.
+    # An answer that is nothing but a status has it in the headers.
     trailers = answer.trailers or answer.headers
     status = trailers.get(b"grpc-status")
     if status is None:
@@ -117,8 +117,8 @@ def read_answer(answer: Http2Response) -> tuple[bytes, dict[str, str]]:
         raise StatusError(_OF_HTTP.get(answer.status, UNKNOWN), "", _text(trailers))
     if status != b"0":
         code = int(status) if status.isdigit() and len(status) <= 2 else UNKNOWN
-        said = unquote(trailers.get(b"grpc-message", b"").decode("latin-1"), errors="replace")
-        raise StatusError(code, said, _text(trailers))
+        message = unquote(trailers.get(b"grpc-message", b"").decode("latin-1"), errors="replace")
+        raise StatusError(code, message, _text(trailers))
     body = answer.body
     if len(body) < FRAME_BYTES or body[0] != 0 or int.from_bytes(body[1:5], "big") != len(body) - FRAME_BYTES:
         raise BrokenAnswerError("the body is not one uncompressed message")

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from gateway.core.catalog import Catalog, ModelSpec
 from gateway.core.clock import Chance, Clock
 from gateway.core.eager import in_task
-from gateway.core.errors import Fault, GatewayError, Why, printable
-from gateway.core.request import ANONYMOUS, CENTRAL, Provenance, Request, Response
+from gateway.core.errors import Fault, GatewayError, Why
+from gateway.core.request import Request, Response
 from gateway.core.service import Service
 from gateway.core.tensor import Buffer
 from gateway.core.verdict import Verdict
@@ -34,7 +34,9 @@ from gateway.http.framing.http1_client import (
 )
 from gateway.upstreams.address_checks import check_all
 from gateway.upstreams.checks import dialer_of, is_ready, lost, unreadable
+from gateway.upstreams.connections import Connections
 from gateway.upstreams.failures import LENIENCY_S, UNSENT, Failures, is_overload
+from gateway.upstreams.forwarding import provenance_of, request_headers, retry_after_s, timeout_s
 from gateway.upstreams.settings import HttpUpstreamSettings
 from gateway.wire import headers
 from gateway.wire.faults import fault_of_http
@@ -46,20 +48,18 @@ from gateway.wire.oip.json import (
 )
 from gateway.wire.oip.metadata import BINARY, decode_error, decode_extensions, decode_model
 from gateway.wire.oip.paths import model_path
-from gateway.wire.trust import regions_value
 
 _log = logging.getLogger(__name__)
 
 Headers = Mapping[str, str]
 Http1Response = tuple[int, Headers, bytes]
 
-_MAX_SAID: Final = 128
 _PATHS_KEPT: Final = 256
 _LEARN_S: Final = 1.0
 _LEARNED_S: Final = 60.0
 _LEARN_AGAIN_S: Final = 5.0
-_TELLS: Final = frozenset({200, 404})
-"""Statuses that stay: its metadata, or that it has none."""
+_FINAL: Final = frozenset({200, 404})
+"""Statuses of the metadata that stay what they are: here they are, or there are none."""
 
 _CHECK_BYTES: Final = 1 << 16
 _ALWAYS: Final = {"accept": "*/*", "accept-encoding": "identity", "user-agent": "edgeway"}
@@ -68,10 +68,10 @@ _ALWAYS: Final = {"accept": "*/*", "accept-encoding": "identity", "user-agent": 
 class HttpUpstream:
     """One endpoint over a pool of connections that are opened when needed.
 
-    Nothing is opened before the first call. ``region`` is where answers are said to come from when the
-    other side does not tell (Triton, KServe …); its answers then count as central and certified.
-    ``tls`` is how an ``https`` URL is spoken to, with the system's certificates by default; ``chance``
-    spreads attempts to connect.
+    Nothing is opened before the first call. ``region`` is where its answers come from, unless they name a
+    region themselves: those of Triton, KServe and others do not, and count as central and certified.
+    ``tls``: how to encrypt where the URL is ``https``, None for the system's certificates. ``chance`` spreads
+    attempts to connect.
     """
 
     def __init__(
@@ -86,12 +86,13 @@ class HttpUpstream:
         chance: Chance | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._name, self._url, self._region, self._clock = name, url.rstrip("/"), region, clock
+        self.name, self.url = name, url.rstrip("/")
+        self._region, self._clock = region, clock
         self._failures = Failures(name)
         self._max_body_bytes = max_body_bytes
         self._settings = settings or HttpUpstreamSettings()
         self._chance = chance or Random()  # noqa: S311 - jitter, not secrets
-        target = urlsplit(self._url)
+        target = urlsplit(self.url)
         secure = target.scheme == "https"
         self._host, self._port = target.hostname or "", target.port or (443 if secure else 80)
         self._tls = (tls or trusting_context()) if secure else None
@@ -99,46 +100,43 @@ class HttpUpstream:
         self._dialer = dialer_of(self._host, self._port, self._settings, self._tls)
         self._head = RequestHead(target.netloc, _ALWAYS)
         self._path = lru_cache(_PATHS_KEPT)(model_path)
-        self._pool: Http1Pool | None = None
-        self._closed = False
-        self._running = 0
+        self._connections = Connections(self._open, self._dialer, self._failures)
         self._takes_binary = True
         self._learned_until = -math.inf
         self._learning = asyncio.Lock()
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else "open"
-        return f"<HttpUpstream {self._name} at {self._url}, {state}, {self._running} running>"
+        return f"<HttpUpstream {self.name} at {self.url}, {self._connections}>"
 
     async def __call__(self, request: Request) -> Response:
         """Ask the other side; cancelling the call closes its connection, which cancels it there too."""
         with UNSENT:
-            said = self._said(request)
+            sent = self._headers_of(request)
             if self._takes_binary:
                 body = encode_request(request)
-                said[headers.INFERENCE_HEADER_LENGTH] = str(body.header_length)
+                sent[headers.INFERENCE_HEADER_LENGTH] = str(body.header_length)
             else:
                 body = encode_plain_request(request)
-                said["content-type"] = "application/json"
+                sent["content-type"] = "application/json"
         path = self._path(request.model, request.version, "infer")
 
-        status, told, answer = await self._send("POST", path, body.parts, said)
+        status, received, answer = await self._send("POST", path, body.parts, sent)
 
         if status != 200:
-            raise self._refused(status, told, answer, request.deadline)
+            raise self._refused(status, received, answer, request.deadline)
         length: int | None = None
         try:
-            length = parse_header_length(told.get(headers.INFERENCE_HEADER_LENGTH))
-            return decode_response(answer, length, self._provenance(told))
+            length = parse_header_length(received.get(headers.INFERENCE_HEADER_LENGTH))
+            return decode_response(answer, length, provenance_of(received, self._region))
         except GatewayError as error:
             unread = unreadable(memoryview(answer)[:length], error)
             raise (self._failures.unreadable(unread) if unread else self._failures.broken()) from error
 
     async def describe(self, model: str, version: str) -> ModelSpec:
         """Ask the other side for a model's metadata."""
-        status, told, answer = await self._ask(model_path(model, version))
+        status, received, answer = await self._get(model_path(model, version))
         if status != 200:
-            raise self._refused(status, told, answer)
+            raise self._refused(status, received, answer)
         try:
             return decode_model(answer)
         except GatewayError as error:
@@ -147,11 +145,11 @@ class HttpUpstream:
     async def is_ready(self, model: str, version: str) -> bool:
         """Ask the other side whether it would serve a model; one that cannot be asked would not."""
         try:
-            status, told, answer = await self._ask(model_path(model, version, "ready"))
+            status, received, answer = await self._get(model_path(model, version, "ready"))
         except GatewayError:
             return False
         if status == 404:
-            raise self._refused(status, told, answer)
+            raise self._refused(status, received, answer)
         return status == 200
 
     @property
@@ -159,11 +157,15 @@ class HttpUpstream:
         """Whether the server's metadata have been read, or could not be a while ago."""
         return self._learned_until > -math.inf
 
-    async def learn(self) -> None:
-        """Read from the server's metadata whether it takes binary data; one that does not tell, does.
+    def forget(self) -> None:
+        """Have the metadata read again before the next request: another server may answer it."""
+        self._learned_until = -math.inf
 
-        What it has told holds until it tells otherwise. A server that nobody can connect to is asked again:
-        whoever answers next may be another one.
+    async def learn(self) -> None:
+        """Read from the server's metadata whether it takes binary data; where they do not say so, it does.
+
+        What was read holds until other metadata are read. A server that nobody can connect to is tried again
+        with the next request: whoever answers then may be another server.
         """
         await in_task()
         async with self._learning:
@@ -174,22 +176,20 @@ class HttpUpstream:
                 async with asyncio.timeout(min(_LEARN_S, self._settings.metadata_timeout_s)):
                     status, _, answer = await self._send("GET", "/v2", (), {})
             except TimeoutError:
-                pass  # What is known stays; it is asked again soon.
+                pass  # What is known stays, and is read again soon.
             except GatewayError as error:
                 if error.why is None or error.why.reason != "reset":
                     return
             if status == 200:
                 extensions = decode_extensions(answer)
                 self._takes_binary = extensions is None or BINARY in extensions
-            known_s = _LEARNED_S if status in _TELLS else _LEARN_AGAIN_S
+            known_s = _LEARNED_S if status in _FINAL else _LEARN_AGAIN_S
             self._learned_until = self._clock.now() + known_s
 
     async def aclose(self) -> None:
         """Close the connections; calls under way fail as UNAVAILABLE."""
-        self._closed = True
-        self._dialer.close()
-        if self._pool is not None:
-            await self._pool.aclose()
+        if pool := self._connections.close():
+            await pool.aclose()
 
     async def check(self) -> Verdict:
         """Ask over a connection of its own whether the server is ready: the others may lead nowhere."""
@@ -215,50 +215,41 @@ class HttpUpstream:
 
     def move(self) -> bool:
         """Leave the addresses in use for others of the name, if there are some worth trying."""
-        if self._pool is None or not self._pool.move():
-            return False
-        self._learned_until = -math.inf
-        return True
+        has_moved = self._connections.move()
+        if has_moved:
+            self.forget()
+        return has_moved
 
     def renew(self) -> None:
         """Send what comes from now on over new connections, perhaps to another server."""
-        self._learned_until = -math.inf
-        if self._pool is not None:
-            self._pool.renew()
+        self.forget()
+        self._connections.renew()
 
     def hurry(self) -> None:
         """Connect at once when the next request comes: somebody is there."""
-        if self._pool is not None:
-            self._pool.hurry()
+        self._connections.hurry()
 
     async def refresh(self) -> None:
         """Look the name up again, and leave the addresses that it has no longer."""
-        if self._pool is None:
+        if self._connections.opened is None:
             return
-        await self._pool.refresh()
+        await self._connections.refresh()
         if self.has_learned:
             await self.learn()
 
-    async def _ask(self, path: str) -> Http1Response:
+    async def _get(self, path: str) -> Http1Response:
         try:
             await in_task()
             async with asyncio.timeout(self._settings.metadata_timeout_s):
                 return await self._send("GET", path, (), {})
         except TimeoutError as error:
-            raise self._lost(error) from error
+            raise self._connections.lost(error) from error
 
-    def _lost(self, error: Exception) -> GatewayError:
-        if self._closed:
-            return self._failures.closed()
-        return self._failures.lost(error.__cause__ if isinstance(error, UnreachableError) else error)
-
-    async def _send(self, verb: str, path: str, body: Sequence[Buffer], said: Headers) -> Http1Response:
-        if self._closed:
-            raise self._failures.closed()
+    async def _send(self, verb: str, path: str, body: Sequence[Buffer], sent: Headers) -> Http1Response:
+        pool = self._connections.pool()
         size = sum(map(len, body))
-        head = self._head.encode(verb, self._prefix + path, said, size if body else None)
-        pool = self._pool or self._open()
-        self._running += 1
+        head = self._head.encode(verb, self._prefix + path, sent, size if body else None)
+        self._connections.running += 1
         try:
             answer = await pool.call(verb, head, body, size)
         except AnswerTooLargeError as error:
@@ -266,10 +257,10 @@ class HttpUpstream:
         except HeadTooLargeError as error:
             raise self._failures.unreadable(str(error)) from error
         except (UnreachableError, ConnectionLostError, FramingError) as error:
-            _log.debug("endpoint %s: %r", self._name, error)
-            raise self._lost(error) from error
+            _log.debug("endpoint %s: %r", self.name, error)
+            raise self._connections.lost(error) from error
         finally:
-            self._running -= 1
+            self._connections.running -= 1
         if answer.headers.get("content-encoding", "identity") != "identity":
             # Nobody asked for it.
             raise self._failures.broken()
@@ -277,7 +268,7 @@ class HttpUpstream:
 
     def _open(self) -> Http1Pool:
         settings = self._settings
-        self._pool = Http1Pool(
+        return Http1Pool(
             self._dialer,
             Backoff(settings.backoff_initial_s, settings.backoff_max_s, self._chance),
             connections=settings.connections,
@@ -286,63 +277,36 @@ class HttpUpstream:
             max_head_bytes=settings.max_head_bytes,
             max_body_bytes=self._max_body_bytes,
         )
-        return self._pool
 
-    def _said(self, request: Request) -> dict[str, str]:
-        caller = request.caller
-        said = {
-            "content-type": "application/octet-stream",
-            headers.HOPS: str(request.hops + 1),
-            **dict(headers.fit_trace(request.trace)),
-        }
-        if caller.tenant != ANONYMOUS:
-            said[headers.TENANT] = caller.tenant
-        # Said even when it is not known: else the next gateway would take this one for the client.
-        said[headers.FORWARDED_FOR] = caller.address or headers.UNKNOWN_ADDRESS
-        if request.regions is not None:
-            said[headers.REGIONS] = regions_value(request.regions)
-        for name, value in said.items():
-            if not (value.isascii() and value.isprintable()):
-                raise GatewayError(Fault.INVALID, f"{name} must be printable ASCII")
-        if request.deadline < math.inf:
-            left_s = request.deadline - self._clock.now()
-            if left_s <= 0:
-                raise GatewayError(Fault.DEADLINE, "the deadline passed before the request could be sent")
-            said[headers.TIMEOUT_MS] = str(math.ceil((left_s + LENIENCY_S) * 1000))
-        return said
+    def _headers_of(self, request: Request) -> dict[str, str]:
+        sent = {"content-type": "application/octet-stream", **request_headers(request)}
+        given_s = timeout_s(request, self._clock)
+        if given_s < math.inf:
+            sent[headers.TIMEOUT_MS] = str(math.ceil(given_s * 1000))
+        return sent
 
-    def _refused(self, status: int, told: Headers, answer: bytes, deadline: float = math.inf) -> GatewayError:
-        _log.debug("endpoint %s: status %d", self._name, status)
-        fault, retry_after_s = fault_of_http(status), _retry_after(told)
-        if retry_after_s is not None and is_overload(status, told):
+    def _refused(
+        self, status: int, received: Headers, answer: bytes, deadline: float = math.inf
+    ) -> GatewayError:
+        _log.debug("endpoint %s: status %d", self.name, status)
+        fault, wait_s = fault_of_http(status), retry_after_s(received)
+        if wait_s is not None and is_overload(status, received):
             fault = Fault.OVERLOADED
         elif fault is Fault.CANCELLED:
             # Our caller is still there.
             return self._failures.cancelled(decode_error(answer))
         elif fault is Fault.DEADLINE and self._clock.now() >= deadline - LENIENCY_S:
             return self._failures.late()
-        said = decode_error(answer)
-        error = self._failures.of(fault, said, status=str(status), retry_after_s=retry_after_s)
-        error.counts = error.counts and status >= 500
-        return error
-
-    def _provenance(self, told: Headers) -> Provenance:
-        origin = headers.parse_provenance(
-            told.get(headers.PROVENANCE, ""),
-            told.get(headers.CERTIFIED, ""),
-            printable(told.get(headers.DIGEST, ""), _MAX_SAID),
-            printable(told.get(headers.SERVED_BY, self._region), _MAX_SAID),
+        return self._failures.of(
+            fault,
+            decode_error(answer),
+            status=str(status),
+            retry_after_s=wait_s,
+            may_count=status >= 500,
         )
-        return origin or Provenance(CENTRAL, region=self._region)
 
 
 def _ignore(_connection: Http1ClientConnection) -> None: ...
-
-
-def _retry_after(told: Headers) -> float | None:
-    """Read Retry-After in seconds; its other form, a date, would need the other side's clock."""
-    value = told.get("retry-after", "")
-    return float(value) if value.isascii() and value.isdecimal() and len(value) <= 6 else None
 
 
 _: tuple[type[Service], type[Catalog]] = (HttpUpstream, HttpUpstream)

@@ -102,13 +102,13 @@ def _measure(name: str, out: Path, effort: Effort) -> Result:
 
 
 def _write(out: Path, results: dict[str, Result], effort: Effort) -> None:
-    told = _told(effort)
+    conditions = _conditions(effort)
     cases = {name: result.as_json() for name, result in results.items()}
-    (out / "bench.json").write_text(json.dumps({**told, "cases": cases}, indent=2) + "\n")
-    (out / "bench.md").write_text(report.markdown(results, told))
+    (out / "bench.json").write_text(json.dumps({**conditions, "cases": cases}, indent=2) + "\n")
+    (out / "bench.md").write_text(report.markdown(results, conditions))
 
 
-def _told(effort: Effort) -> dict[str, str]:
+def _conditions(effort: Effort) -> dict[str, str]:
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
     )

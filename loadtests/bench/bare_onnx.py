@@ -43,5 +43,5 @@ def rows_per_second(batches: Mapping[int, int], times: Mapping[int, float]) -> f
 
 
 if __name__ == "__main__":
-    asked = json.loads(sys.argv[2])
-    print(json.dumps(seconds_per_run(Path(sys.argv[1]), asked["sizes"], asked["seconds"])))
+    request = json.loads(sys.argv[2])
+    print(json.dumps(seconds_per_run(Path(sys.argv[1]), request["sizes"], request["seconds"])))

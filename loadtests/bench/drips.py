@@ -69,10 +69,10 @@ def _dripping(port: int, cuts: list[int]) -> Iterator[None]:
         if process.stdout.readline().strip() != dripping.READY:
             raise RuntimeError("the drips did not begin")
         yield
-        said, _ = process.communicate(timeout=_LEAVE_S)
+        output, _ = process.communicate(timeout=_LEAVE_S)
         if process.returncode:
             raise RuntimeError("the drips broke off")
-        cuts[0] += int(said)
+        cuts[0] += int(output)
     finally:
         process.kill()
         process.wait()

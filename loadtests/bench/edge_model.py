@@ -154,11 +154,11 @@ def _sides(
 
 
 def _bare(model: Path, batches: Mapping[int, int], seconds: float) -> float:
-    asked = json.dumps({"sizes": sorted(batches), "seconds": seconds})
+    request = json.dumps({"sizes": sorted(batches), "seconds": seconds})
     core = str(cores()[0])
-    words = ["taskset", "-c", core, sys.executable, "-m", "loadtests.bench.bare_onnx", str(model), asked]
-    said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-    return rows_per_second(batches, {int(size): time for size, time in json.loads(said).items()})
+    words = ["taskset", "-c", core, sys.executable, "-m", "loadtests.bench.bare_onnx", str(model), request]
+    output = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    return rows_per_second(batches, {int(size): time for size, time in json.loads(output).items()})
 
 
 def _batches(port: int) -> Counter[int]:

@@ -39,8 +39,8 @@ def answer() -> bytes:
 class Exchange(asyncio.Protocol):
     """One connection."""
 
-    def __init__(self, said: bytes) -> None:
-        self._said, self._waiting, self._missing = said, b"", 0
+    def __init__(self, response: bytes) -> None:
+        self._answer, self._waiting, self._missing = response, b"", 0
         self._transport: asyncio.WriteTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -62,13 +62,13 @@ class Exchange(asyncio.Protocol):
             length = _LENGTH.search(data, 0, end)
             self._missing = end + len(_END) + (int(length[1]) if length else 0) - len(data)
         if not self._missing:
-            self._transport.write(self._said)
+            self._transport.write(self._answer)
 
 
 async def serve(port: int) -> None:
     """Serve until the process ends."""
-    said = answer()
-    server = await asyncio.get_running_loop().create_server(lambda: Exchange(said), world.ADDRESS, port)
+    response = answer()
+    server = await asyncio.get_running_loop().create_server(lambda: Exchange(response), world.ADDRESS, port)
     await server.serve_forever()
 
 

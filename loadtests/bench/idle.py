@@ -59,13 +59,13 @@ def _connect(port: int) -> socket.socket:
 
 
 def _read_answer(connection: socket.socket) -> None:
-    said = b""
-    while (end := said.find(b"\r\n\r\n")) < 0:
-        said += _some(connection)
-    if not said.startswith(b"HTTP/1.1 200"):
-        raise RuntimeError(f"not answered: {said[:200]!r}")
-    length = _LENGTH.search(said, 0, end)
-    missing = end + 4 + (int(length[1]) if length else 0) - len(said)
+    received = b""
+    while (end := received.find(b"\r\n\r\n")) < 0:
+        received += _some(connection)
+    if not received.startswith(b"HTTP/1.1 200"):
+        raise RuntimeError(f"not answered: {received[:200]!r}")
+    length = _LENGTH.search(received, 0, end)
+    missing = end + 4 + (int(length[1]) if length else 0) - len(received)
     while missing > 0:
         missing -= len(_some(connection))
 
@@ -79,8 +79,8 @@ def _ask_http2(connection: socket.socket, fields: Sequence[tuple[bytes, bytes]],
     )
     client.request(fields, [body])
     while True:
-        while said := client.output(_READ):
-            connection.sendall(said)
+        while received := client.output(_READ):
+            connection.sendall(received)
         for _, outcome in client.feed(_some(connection)):
             if not isinstance(outcome, Http2Response) or outcome.status != 200:
                 raise RuntimeError(f"not answered: {outcome}")

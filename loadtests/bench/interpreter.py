@@ -29,11 +29,11 @@ def describe() -> str:
 
 def flags() -> str:
     """Return what the build flags say of profile-guided optimisation."""
-    said = " ".join(
+    flags = " ".join(
         str(sysconfig.get_config_var(name) or "")
         for name in ("CONFIG_ARGS", "PY_CORE_CFLAGS", "PY_CFLAGS_NODIST")
     )
-    has_pgo = "--enable-optimizations" in said or "-fprofile-use" in said
+    has_pgo = "--enable-optimizations" in flags or "-fprofile-use" in flags
     return "built with PGO" if has_pgo else "no PGO by its flags"
 
 

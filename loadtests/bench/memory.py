@@ -22,7 +22,7 @@ WARM_SHARE: Final = 0.1
 """Of the connections, and of the requests: first these, so that what is set up once is there already."""
 
 CLIENTS: Final = 32
-_SETTLE_S: Final = 0.5
+_QUIET_S: Final = 0.5
 _KIB: Final = 1024
 _NO_LIMIT: Final = {"max_connections_per_address": 1_000_000, "max_connections": 1_000_000}
 
@@ -77,5 +77,5 @@ def _growth(bench: Bench, calls: int) -> tuple[float, int, int]:
 
 
 def _resident(pid: int) -> int:
-    time.sleep(_SETTLE_S)
+    time.sleep(_QUIET_S)
     return procfs.resident_bytes(pid)

@@ -40,9 +40,9 @@ def peer(name: str, install: Callable[[], T]) -> T:
     try:
         return install()
     except subprocess.CalledProcessError as error:
-        said = f": {error.stderr.strip()[-400:]}" if error.stderr else ""
+        reason = f": {error.stderr.strip()[-400:]}" if error.stderr else ""
         raise MissingError(
-            f"{name} cannot be installed (is there a package index?): {error}{said}"
+            f"{name} cannot be installed (is there a package index?): {error}{reason}"
         ) from error
     except NotInstallableError as error:
         raise MissingError(f"{name}: {error}") from error

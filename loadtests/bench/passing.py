@@ -77,7 +77,7 @@ def _compare(bench: Bench, ports: dict[str, int], pids: dict[str, int]) -> Resul
             unit="req/s",
             target=Target(1.0),
             ours=rps["edgeway"],
-            note=_told(shares["edgeway"]),
+            note=_shares(shares["edgeway"]),
         ),
         Row.against(
             PEER,
@@ -92,7 +92,7 @@ def _compare(bench: Bench, ports: dict[str, int], pids: dict[str, int]) -> Resul
     return Result(rows=rows, details={"rps": spreads(rps), "p50_us": spreads(p50), "cores": shares})
 
 
-def _told(shares: dict[str, float]) -> str:
+def _shares(shares: dict[str, float]) -> str:
     load, upstream = shares["wrk"], shares["upstream"]
     where = "shared one core" if spare_core() is None else "had a core each"
     return f"wrk and the upstream {where}; under Edgeway they took {load:.0%} and {upstream:.0%} of one"

@@ -129,8 +129,8 @@ def edge_model(folder: Path) -> Iterator[tuple[int, dict[str, Load]]]:
     port = servers.free_port()
     model = network.write_network(folder / "network.onnx")
     sample = digits.as_input(digits.load_split("calibration")[0])[:_ROWS]
-    joined = {"inline_max_rows": 32, "inline_join": True}
-    settings = world.write_computing(folder, model, sample, http_port=port, batching=joined)
+    batching = {"inline_max_rows": 32, "inline_join": True}
+    settings = world.write_computing(folder, model, sample, http_port=port, batching=batching)
     body, headers = world.wire_request()
     script = loads.write_script(folder, "http", body, headers)
     with servers.server(servers.edgeway(settings, port)) as pid:

@@ -28,9 +28,9 @@ def show(console: Console, results: Mapping[str, Result]) -> None:
         console.print(f"* {line}", highlight=False, markup=False)
 
 
-def markdown(results: Mapping[str, Result], told: Mapping[str, str]) -> str:
-    """Return the same as Markdown; ``told`` is when and where it was measured."""
-    lines = [", ".join(f"{name} {value}" for name, value in told.items()), ""]
+def markdown(results: Mapping[str, Result], conditions: Mapping[str, str]) -> str:
+    """Return the same as Markdown; ``conditions`` say when and where it was measured."""
+    lines = [", ".join(f"{name} {value}" for name, value in conditions.items()), ""]
     lines += [_line(COLUMNS), _line(("---",) * len(COLUMNS))]
     for name, result in results.items():
         lines += [_line(cells(row)) for row in result.rows]

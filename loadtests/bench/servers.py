@@ -81,15 +81,15 @@ def ask(port: int, body: bytes, headers: Mapping[str, str]) -> dict[str, str]:
             answer = connection.getresponse()
             text = answer.read()
         except (OSError, http.client.HTTPException) as error:
-            said = str(error)
+            found = str(error)
         else:
             if answer.status == 200:
                 return {name.lower(): value for name, value in answer.getheaders()}
-            said = f"{answer.status} {text[:200]!r}"
+            found = f"{answer.status} {text[:200]!r}"
         finally:
             connection.close()
         if time.monotonic() > deadline:
-            raise RuntimeError(f"port {port} does not answer as it should: {said}")
+            raise RuntimeError(f"port {port} does not answer as it should: {found}")
         time.sleep(0.1)
 
 
@@ -100,9 +100,9 @@ def ask_for_hit(port: int, body: bytes, headers: Mapping[str, str]) -> None:
         RuntimeError: it does not.
     """
     ask(port, body, headers)
-    said = ask(port, body, headers).get("x-edgeway-provenance", "")
-    if not said.startswith("cache;level=l1"):
-        raise RuntimeError(f"not an L1 hit: {said!r}")
+    found = ask(port, body, headers).get("x-edgeway-provenance", "")
+    if not found.startswith("cache;level=l1"):
+        raise RuntimeError(f"not an L1 hit: {found!r}")
 
 
 def ask_grpc(port: int) -> None:
@@ -144,5 +144,5 @@ def _wait(process: subprocess.Popen[bytes], command: Command) -> None:
             time.sleep(0.05)
         else:
             return
-    said = command.log.read_text(errors="replace")[-_LAST_WORDS:].strip()
-    raise RuntimeError(f"nobody listens on port {command.port}: {' '.join(command.words)}\n{said}")
+    found = command.log.read_text(errors="replace")[-_LAST_WORDS:].strip()
+    raise RuntimeError(f"nobody listens on port {command.port}: {' '.join(command.words)}\n{found}")

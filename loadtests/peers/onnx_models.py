@@ -81,8 +81,8 @@ def add_runtime(peer: Path) -> None:
         subprocess.CalledProcessError: pip cannot get it.
     """
     python = str(peer / "venv" / "bin" / "python")
-    asked = [python, "-c", "import onnxruntime; print(onnxruntime.__version__)"]
-    found = subprocess.run(asked, capture_output=True, text=True, check=False)
+    command = [python, "-c", "import onnxruntime; print(onnxruntime.__version__)"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
     if found.stdout.strip() != onnxruntime.__version__:
         wheel = f"onnxruntime=={onnxruntime.__version__}"
         subprocess.run([python, "-m", "pip", "install", "--quiet", wheel], check=True)

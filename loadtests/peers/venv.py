@@ -67,8 +67,8 @@ def _candidates() -> Iterator[tuple[str, str]]:
             yield name, program
 
 
-def _reason(said: str) -> str:
-    lines = [line for line in said.splitlines() if line.startswith("ERROR: ")]
+def _reason(output: str) -> str:
+    lines = [line for line in output.splitlines() if line.startswith("ERROR: ")]
     if any("Requires-Python" in line for line in lines):
         return "no version for this Python"
     return lines[-1].removeprefix("ERROR: ")[:200] if lines else "is there a package index?"

@@ -7,14 +7,23 @@ the request's own path and body, so that none can be taken for another's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any, ClassVar
 
 from gateway.core.clock import LoopClock
 from gateway.core.tensor import Buffer
-from gateway.http.exchange import Answer, BodyPolicy, Fields, Head
+from gateway.http.exchange import (
+    Answer,
+    AnyAnswer,
+    BodyPolicy,
+    Fields,
+    GeneratedBody,
+    Head,
+    RequestBody,
+    StreamedAnswer,
+)
 from gateway.http.server.listener import WireListener
 from gateway.http.server.settings import TransportSettings
 
@@ -45,7 +54,13 @@ class FakeApplication:
             return Answer(403, JSON, (b'{"error":"refused"}',))
         return BodyPolicy(self.max_bytes, is_stream=head.path.startswith("/stream"))
 
-    async def answer(self, head: Head, body: Buffer | AsyncIterator[Buffer]) -> Answer:
+    async def answer(self, head: Head, body: Buffer) -> AnyAnswer:
+        return await self._answer(head, body)
+
+    async def answer_stream(self, head: Head, body: RequestBody) -> AnyAnswer:
+        return await self._answer(head, body)
+
+    async def _answer(self, head: Head, body: Any) -> AnyAnswer:
         self.heads.append(head)
         try:
             answers = self._answers.get(head.path.partition("?")[0], FakeApplication._now)
@@ -102,13 +117,13 @@ class FakeApplication:
             self.broken.append(str(error))
         return Answer(200, JSON, (b"%d" % self.taken,))
 
-    async def _streams(self, head: Head, body: Any) -> Answer:
-        return Answer(200, JSON, self._parts(int(head.path.partition("?")[2])))
+    async def _streams(self, head: Head, body: Any) -> StreamedAnswer:
+        return StreamedAnswer(200, JSON, GeneratedBody(self._parts(int(head.path.partition("?")[2]))))
 
-    async def _breaks(self, head: Head, body: Any) -> Answer:
-        return Answer(200, JSON, self._parts(-1))
+    async def _breaks(self, head: Head, body: Any) -> StreamedAnswer:
+        return StreamedAnswer(200, JSON, GeneratedBody(self._parts(-1)))
 
-    async def _parts(self, count: int) -> AsyncIterator[Buffer]:
+    async def _parts(self, count: int) -> AsyncGenerator[Buffer, None]:
         try:
             if count < 0:
                 yield b"a part"

@@ -3,9 +3,9 @@
 Example::
 
     with edgeway(tmp_path) as stage:                        # an edge in front of a central gateway
-        findings = conformance(stage, "infer")              # id → Finding
-        stage.http_lie = lambda asked, told: told.but(status=200)
-        findings = conformance(stage, "errors", lying=True)
+        results = conformance(stage, "infer")              # id → ReportedResult
+        stage.http_lie = lambda request, answer: answer.but(status=200)
+        results = conformance(stage, "errors", lying=True)
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tests.fakes.redis_server import free_port
 HOP_BY_HOP = {"connection", "content-length", "transfer-encoding", "host", "expect", "date", "server"}
 
 
-class Finding(NamedTuple):
+class ReportedResult(NamedTuple):
     """What the suite's JSON says of one check."""
 
     verdict: str
@@ -41,7 +41,7 @@ class Finding(NamedTuple):
 
 
 @dataclass
-class Asked:
+class ProxyRequest:
     """An HTTP request on its way to Edgeway."""
 
     method: str
@@ -51,17 +51,17 @@ class Asked:
 
 
 @dataclass
-class RemoteError:
+class ProxyAnswer:
     """An HTTP answer on its way back; ``status`` 0: the connection is cut instead."""
 
     status: int
     headers: dict[str, str]
     body: bytes
 
-    def but(self, **changes: Any) -> RemoteError:
+    def but(self, **changes: Any) -> ProxyAnswer:
         return replace(self, **changes)
 
-    def with_json(self, change: Callable[[Any], Any]) -> RemoteError:
+    def with_json(self, change: Callable[[Any], Any]) -> ProxyAnswer:
         """Change the body if it is JSON; ``change`` may work in place."""
         try:
             read = json.loads(self.body)
@@ -71,7 +71,7 @@ class RemoteError:
         return self.but(body=json.dumps(read if changed is None else changed).encode())
 
 
-HttpLie = Callable[[Asked, RemoteError], RemoteError]
+HttpLie = Callable[[ProxyRequest, ProxyAnswer], ProxyAnswer]
 GrpcLie = Callable[[str, bytes], bytes]
 
 
@@ -81,8 +81,8 @@ class Stage:
     def __init__(self) -> None:
         self.ports = Ports(free_port(), free_port(), free_port())
         self.lying_http = self.lying_grpc = 0
-        self.http_ask: Callable[[Asked], None] = lambda _asked: None
-        self.http_lie: HttpLie = lambda _asked, told: told
+        self.http_ask: Callable[[ProxyRequest], None] = lambda _request: None
+        self.http_lie: HttpLie = lambda _request, answer: answer
         self.grpc_lie: GrpcLie = lambda _method, message: message
         self.grpc_code: Callable[[str, grpc.StatusCode], grpc.StatusCode] = lambda _method, code: code
 
@@ -95,12 +95,12 @@ class Stage:
 
 def conformance(
     stage: Stage, *areas: str, lying: bool = False, options: tuple[str, ...] = ()
-) -> dict[str, Finding]:
-    """Run the suite as its command does; return its findings."""
+) -> dict[str, ReportedResult]:
+    """Run the suite as its command does; return its results."""
     http, rpc = (stage.lying_http, stage.lying_grpc) if lying else (stage.ports.http, stage.ports.grpc)
     only = [word for area in areas for word in ("--only", area)]
     echoes = ("--identity", "echo", "--identity", "echo_half")
-    return findings_of(
+    return results_of(
         f"http://127.0.0.1:{http}",
         "--grpc",
         f"127.0.0.1:{rpc}",
@@ -112,22 +112,22 @@ def conformance(
     )
 
 
-def findings_of(*arguments: str) -> dict[str, Finding]:
-    """Run `edgeway conformance`; return its findings, which its exit code must fit."""
+def results_of(*arguments: str) -> dict[str, ReportedResult]:
+    """Run `edgeway conformance`; return its results, which its exit code must fit."""
     from tempfile import TemporaryDirectory
 
     with TemporaryDirectory() as folder:
-        file = Path(folder) / "findings.json"
+        file = Path(folder) / "results.json"
         code = main(["conformance", *arguments, "--json", str(file)])
         found = json.loads(file.read_text())
-    findings = {entry["id"]: Finding(entry["verdict"], entry["reason"]) for entry in found["checks"]}
-    assert code == int(any(finding.verdict == "fail" for finding in findings.values()))
-    return findings
+    results = {entry["id"]: ReportedResult(entry["verdict"], entry["reason"]) for entry in found["checks"]}
+    assert code == int(any(result.verdict == "fail" for result in results.values()))
+    return results
 
 
-def failed(findings: dict[str, Finding]) -> set[str]:
+def failed(results: dict[str, ReportedResult]) -> set[str]:
     """Return the names of the checks that failed."""
-    return {name for name, finding in findings.items() if finding.verdict == "fail"}
+    return {name for name, result in results.items() if result.verdict == "fail"}
 
 
 @contextmanager
@@ -190,21 +190,25 @@ async def _http_proxy(stage: Stage) -> AsyncIterator[int]:
             headers = {
                 name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP
             }
-            asked = Asked(request.method, request.raw_path, headers, await request.read())
-            stage.http_ask(asked)
-            url = URL(f"http://127.0.0.1:{stage.ports.http}{asked.path}", encoded=True)
+            forwarded = ProxyRequest(request.method, request.raw_path, headers, await request.read())
+            stage.http_ask(forwarded)
+            url = URL(f"http://127.0.0.1:{stage.ports.http}{forwarded.path}", encoded=True)
             skipped = ("Accept-Encoding", "Accept", "User-Agent", "Content-Type")
             async with client.request(
-                asked.method, url, headers=asked.headers, data=asked.body, skip_auto_headers=skipped
-            ) as answer:
-                said = {
-                    name: value for name, value in answer.headers.items() if name.lower() not in HOP_BY_HOP
+                forwarded.method,
+                url,
+                headers=forwarded.headers,
+                data=forwarded.body,
+                skip_auto_headers=skipped,
+            ) as response:
+                kept = {
+                    name: value for name, value in response.headers.items() if name.lower() not in HOP_BY_HOP
                 }
-                told = stage.http_lie(asked, RemoteError(answer.status, said, await answer.read()))
-            if not told.status:
+                answer = stage.http_lie(forwarded, ProxyAnswer(response.status, kept, await response.read()))
+            if not answer.status:
                 assert request.transport is not None
                 request.transport.abort()
-            return web.Response(status=told.status or 500, headers=told.headers, body=told.body)
+            return web.Response(status=answer.status or 500, headers=answer.headers, body=answer.body)
 
         application = web.Application(client_max_size=64 << 20)
         application.router.add_route("*", "/{path:.*}", handle)
@@ -227,10 +231,10 @@ class _Forward(grpc.GenericRpcHandler):
         call = self._channel.stream_stream(method)
 
         def behave(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-            said = [
+            metadata = [
                 pair for pair in context.invocation_metadata() if not pair[0].startswith(("grpc-", "user-"))
             ]
-            upstream = call(requests, metadata=said, timeout=context.time_remaining())
+            upstream = call(requests, metadata=metadata, timeout=context.time_remaining())
             context.add_callback(upstream.cancel)
             try:
                 for message in upstream:

@@ -17,7 +17,15 @@ from typing import Any
 
 import msgspec
 
-from gateway.http.exchange import Answer, Application, Head, PendingAnswer, RequestBody
+from gateway.http.exchange import (
+    Answer,
+    AnyAnswer,
+    Application,
+    Head,
+    PendingAnswer,
+    RequestBody,
+    StreamedAnswer,
+)
 
 
 @dataclass
@@ -72,9 +80,11 @@ class Wire:
         if intake.is_stream:
             body = in_pieces(body) if isinstance(body, bytes) else body
             body = body if isinstance(body, RequestBody) else Parts(body)
-        elif not intake.is_stream and not isinstance(body, bytes):
-            body = b"".join([bytes(piece) async for piece in body])
-        answer, waited = await stepped(self.application.answer(head, body))
+            answer, waited = await stepped(self.application.answer_stream(head, body))
+        else:
+            if not isinstance(body, bytes):
+                body = b"".join([bytes(piece) async for piece in body])
+            answer, waited = await stepped(self.application.answer(head, body))
         return await read(answer, waited=waited)
 
 
@@ -109,9 +119,9 @@ def in_pieces(body: bytes, size: int = 7) -> Parts:
     return Parts(pieces())
 
 
-async def stepped(answered: Answer | PendingAnswer) -> tuple[Answer, bool]:
+async def stepped(answered: AnyAnswer | PendingAnswer) -> tuple[AnyAnswer, bool]:
     """Step once by hand; only what waits goes on in the test's task. The second value says whether it did."""
-    if isinstance(answered, Answer):
+    if isinstance(answered, Answer | StreamedAnswer):
         return answered, False
     coroutine = answered
     try:
@@ -136,17 +146,18 @@ def _rest(coroutine: Any, awaited: Any) -> Any:
             return end.value
 
 
-async def read(answer: Answer, *, waited: bool = False) -> Reply:
-    parts = (
-        [bytes(part) async for part in answer.body]
-        if isinstance(answer.body, AsyncIterator)
-        else [bytes(part) for part in answer.body]
-    )
+async def read(answer: AnyAnswer, *, waited: bool = False) -> Reply:
+    if isinstance(answer, Answer):
+        parts, trailers = [bytes(part) for part in answer.body], answer.trailers
+    else:
+        parts = [bytes(part) async for part in answer.source]
+        trailers = answer.source.trailers()
+        await answer.source.aclose()
     return Reply(
         answer.status,
         _texts((*answer.fields.pairs, *answer.extra)),
         b"".join(parts),
-        _texts(answer.trailers),  # read at the end: a stream may have changed them
+        _texts(trailers),
         parts,
         waited,
         answer.close,

@@ -17,7 +17,7 @@ from typing import Any
 import ngh2
 
 from gateway.core.clock import LoopClock
-from gateway.http.exchange import Answer, BodyPolicy, Fields, Head
+from gateway.http.exchange import Answer, AnyAnswer, BodyPolicy, Fields, Head
 from gateway.http.server.context import ServerContext
 from gateway.http.server.http2.connection import Http2ServerConnection
 from gateway.http.server.listener import WireListener
@@ -30,7 +30,9 @@ JSON = Fields((b"content-type", b"application/json"))
 class ScriptedApplication:
     """``play(head, body)`` answers; ``opening(head)`` says how bodies are taken."""
 
-    def __init__(self, play: Callable[[Head, Any], Coroutine[Any, Any, Answer]], opening: Any = None) -> None:
+    def __init__(
+        self, play: Callable[[Head, Any], Coroutine[Any, Any, AnyAnswer]], opening: Any = None
+    ) -> None:
         self.play, self.opening = play, opening or BodyPolicy(1 << 24)
         self.heads: list[Head] = []
 
@@ -38,8 +40,10 @@ class ScriptedApplication:
         self.heads.append(head)
         return self.opening(head) if callable(self.opening) else self.opening
 
-    def answer(self, head: Head, body: Any) -> Coroutine[Any, Any, Answer]:
+    def answer(self, head: Head, body: Any) -> Coroutine[Any, Any, AnyAnswer]:
         return self.play(head, body)
+
+    answer_stream = answer
 
     def refuse(self, _head: Head | None, status: int, message: str) -> Answer:
         return Answer(status, JSON, (message.encode(),))

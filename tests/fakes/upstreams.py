@@ -19,7 +19,7 @@ import grpc
 import grpc.aio
 import pytest
 
-from gateway.core.clock import LoopClock
+from gateway.core.clock import Clock, LoopClock
 from gateway.core.errors import Fault, GatewayError
 from gateway.upstreams.oip_grpc import GrpcUpstream
 from gateway.upstreams.oip_http import HttpUpstream
@@ -30,8 +30,8 @@ Play = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 Foreign = Callable[[bytes, Any], Awaitable[bytes]]
 
 
-def http_upstream_to(port: int, **options: Any) -> HttpUpstream:
-    return HttpUpstream("far", f"http://127.0.0.1:{port}/", LoopClock(), **options)
+def http_upstream_to(port: int, clock: Clock | None = None, **options: Any) -> HttpUpstream:
+    return HttpUpstream("far", f"http://127.0.0.1:{port}/", clock or LoopClock(), **options)
 
 
 def grpc_upstream_to(port: int, **options: Any) -> GrpcUpstream:

@@ -21,7 +21,7 @@ from aiohttp import web
 
 from gateway.core.clock import LoopClock
 from gateway.core.tensor import Buffer
-from gateway.http.exchange import Answer, BodyPolicy, Fields, Head
+from gateway.http.exchange import Answer, Application, BodyPolicy, Fields, Head
 from gateway.http.server.listener import WireListener
 from tests.fakes.redis_server import free_port
 
@@ -90,7 +90,7 @@ async def _talk(port: int, stream: bytes, read: list[Message]) -> Reading:
     return Reading(tuple(read), refused[-1].decode() if refused else end)
 
 
-class _Application:
+class _Application(Application):
     """Notes what it is asked."""
 
     def __init__(self) -> None:
@@ -99,8 +99,7 @@ class _Application:
     def open(self, head: Head) -> BodyPolicy | Answer:
         return BodyPolicy(1 << 20)
 
-    async def answer(self, head: Head, body: Buffer | AsyncIterator[Buffer]) -> Answer:
-        assert not isinstance(body, AsyncIterator)
+    async def answer(self, head: Head, body: Buffer) -> Answer:
         self.read.append(Message(head.method, head.path, bytes(body), dict(head.headers).get("x-mark", "")))
         return Answer(200, Fields(), (b"",))
 

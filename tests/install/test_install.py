@@ -111,10 +111,11 @@ def test_pip_install_of_a_checkout(tmp_path: Path) -> None:
         ("conformance",),
     ):
         assert there.edgeway(*command, "--help").returncode == 0
-    demo = there.edgeway("demo")
-    assert (demo.returncode, "Traceback" in demo.stderr) == (1, False)
-    command = f"{there.bin / 'python'} -m pip install '{ROOT}[demo]'"
-    assert f"extra `demo` brings: {command}" in demo.stderr
+    for words, extra in ((("demo",), "demo"), (("conformance", "127.0.0.1:9"), "conformance")):
+        ended = there.edgeway(*words)
+        assert (ended.returncode, "Traceback" in ended.stderr) == (1, False)
+        command = f"{there.bin / 'python'} -m pip install '{ROOT}[{extra}]'"
+        assert f"extra `{extra}` brings: {command}" in ended.stderr
 
 
 def test_a_wheel_runs_elsewhere(tmp_path: Path) -> None:

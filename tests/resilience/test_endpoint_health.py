@@ -218,8 +218,7 @@ async def test_what_was_never_sent_acquits_nobody() -> None:
     """A request that cannot be written in the endpoint's way says nothing about it."""
     guarded = Guarded(Peer(silent(), last=True))
     await guarded.asks(4)
-    unwritten = GatewayError(Fault.INVALID, "it cannot be said in JSON")
-    unwritten.unsent = True
+    unwritten = GatewayError(Fault.INVALID, "it cannot be written as JSON", unsent=True)
     guarded.peer.outcome = unwritten
 
     await guarded.asks(10)

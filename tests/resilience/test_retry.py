@@ -314,8 +314,7 @@ def test_the_budget_holds_under_any_schedule(
 @virtual_time
 async def test_another_endpoint_is_not_waited_for(telemetry: RecordingTelemetry) -> None:
     """How long one endpoint wants to be left alone does not concern the next."""
-    failure = GatewayError(Fault.OVERLOADED, "later", retryable=True, retry_after_s=2.0)
-    failure.elsewhere = True
+    failure = GatewayError(Fault.OVERLOADED, "later", retryable=True, retry_after_s=2.0, elsewhere=True)
     start = now()
 
     await retry(telemetry)(request(deadline=start + 10), ScriptedService(failure, answer()))

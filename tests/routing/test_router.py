@@ -200,15 +200,18 @@ def test_router_without_endpoints_says_so() -> None:
 
 
 async def test_error_of_an_endpoint_passes_through() -> None:
-    """The flags with which a fault is born reach Retry untouched."""
+    """The flags with which a fault is born reach Retry; that there is an elsewhere is said by another error."""
     endpoints = services()
-    error = GatewayError(Fault.UNAVAILABLE, "down", retryable=True, counts=True)
+    error = GatewayError(Fault.UNAVAILABLE, "down", retryable=True, counts=True, retry_after_s=2.0)
     endpoints["central"].steps = [error]
 
     with pytest.raises(GatewayError) as caught:
         await where(router(endpoints))
 
-    assert caught.value is error
+    assert repr(caught.value) == repr(error)
+    assert (caught.value.retry_after_s, caught.value.elsewhere) == (2.0, True)
+    assert caught.value.__cause__ is error
+    assert not error.elsewhere
 
 
 @virtual_time

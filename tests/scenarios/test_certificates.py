@@ -15,7 +15,7 @@ import pytest
 
 from edge_models.certificate import Certificate, digest_file
 from gateway.commands.certify import certify_models
-from gateway.commands.certify_decision import Wishes
+from gateway.commands.certify_decision import DecisionOptions
 from gateway.core.errors import GatewayError
 from tests.edge_models.onnx_models import ensemble, linear, linear_of, write
 from tests.scenarios.world import CONFIDENT, PIXELS, UNSURE, World, certificate, digits
@@ -168,13 +168,15 @@ async def test_a_model_that_is_not_there_has_no_certificate(tmp_path: Path) -> N
 class Models:
     """A pair of other models under the name of the digits', certified as it is wished, and served."""
 
-    def __init__(self, folder: Path, edge: bytes, central: bytes, **wishes: object) -> None:
+    def __init__(self, folder: Path, edge: bytes, central: bytes, **chosen: object) -> None:
         self.repositories = (
             write(folder / "edge", "digits", edge),
             write(folder / "central", "digits", central),
         )
         paths = [digits.model_path(repository) for repository in self.repositories]
-        self.proof: Certificate = certify_models("digits", *paths, PIXELS[:1000], wishes=Wishes(**wishes))
+        self.proof: Certificate = certify_models(
+            "digits", *paths, PIXELS[:1000], chosen=DecisionOptions(**chosen)
+        )
 
     def world(self, folder: Path) -> World:
         world = World(folder, repository=self.repositories[0], proof=self.proof)
@@ -193,13 +195,13 @@ class Models:
     ],
 )
 async def test_each_task_is_served_as_it_was_certified(
-    tmp_path: Path, columns: int, kind: str, wishes: dict[str, object]
+    tmp_path: Path, columns: int, kind: str, chosen: dict[str, object]
 ) -> None:
     """What the edge answers certified is central's answer; what it is not sure of is central's own."""
     chance = np.random.default_rng(8)
     weights = chance.normal(size=(784, columns)).astype(np.float32)
     noise = chance.normal(size=weights.shape).astype(np.float32) * (0.02 if kind == "Sigmoid" else 0.15)
-    models = Models(tmp_path, linear_of(weights + noise, kind), linear_of(weights, kind), **wishes)
+    models = Models(tmp_path, linear_of(weights + noise, kind), linear_of(weights, kind), **chosen)
     assert 0.1 < models.proof.coverage < 1
     rule = models.proof.outputs[0]
 
@@ -230,8 +232,8 @@ def linear_answer(weights: np.ndarray, kind: str, rows: np.ndarray) -> np.ndarra
 async def test_what_only_the_edge_gives_is_in_no_certified_answer(tmp_path: Path) -> None:
     """The spread of its ensemble says how sure it is; central gives none, so a client gets none."""
     weights = np.random.default_rng(3).normal(size=(784, 1)).astype(np.float32)
-    wishes = {"task": "regression", "tolerance": 0.1, "score_output": "members"}
-    models = Models(tmp_path, ensemble(weights), linear(weights, "value"), **wishes)
+    chosen = {"task": "regression", "tolerance": 0.1, "score_output": "members"}
+    models = Models(tmp_path, ensemble(weights), linear(weights, "value"), **chosen)
 
     async with models.world(tmp_path) as world:
         response = await world.ask(CONFIDENT)

@@ -16,7 +16,7 @@ from onnx import helper
 from edge_models.certificate import load_certificate
 from gateway.app.process import GatewayProcess
 from gateway.commands.certify import certify_models
-from gateway.commands.certify_decision import Wishes
+from gateway.commands.certify_decision import DecisionOptions
 from gateway.config.settings import load_settings
 from gateway.core.tensor import Array, Tensor
 from tests.edge_models.onnx_models import FLOAT, model, write
@@ -37,7 +37,7 @@ class Pair:
             write(folder / "central", "digits", central),
         )
         paths = [digits.model_path(repository) for repository in self.repositories]
-        self.proof = certify_models("digits", *paths, sample, wishes=Wishes(task="multiclass"))
+        self.proof = certify_models("digits", *paths, sample, chosen=DecisionOptions(task="multiclass"))
 
     def world(self) -> World:
         world = World(self.folder, repository=self.repositories[0], proof=self.proof)

@@ -30,7 +30,7 @@ PROBE_S: Final = 0.25
 _PARAMETERS: Final = {"edgeway_provenance": True}
 
 
-class Target(msgspec.Struct, frozen=True):
+class ListedGateway(msgspec.Struct, frozen=True):
     """A gateway as a client's list names it."""
 
     region: str
@@ -38,11 +38,11 @@ class Target(msgspec.Struct, frozen=True):
     grpc: str
 
 
-class Spec(msgspec.Struct, frozen=True):
+class PlayerSpec(msgspec.Struct, frozen=True):
     """What one player does: ``rate`` in requests per second; ``targets`` in the order of its list."""
 
     region: str
-    targets: list[Target]
+    targets: list[ListedGateway]
     addresses: list[str]
     requests: int
     rate: float
@@ -70,7 +70,7 @@ class Row(msgspec.Struct, frozen=True, array_like=True):
 class Clients:
     """The client list of one region: the nearest gateway first, the next one while it is away."""
 
-    def __init__(self, targets: list[Target]) -> None:
+    def __init__(self, targets: list[ListedGateway]) -> None:
         self._targets = targets
         self._http = [
             triton_http.InferenceServerClient(target.http, conn_timeout=TIMEOUT_S) for target in targets
@@ -112,13 +112,13 @@ class Clients:
         )
         answer = result.get_response()
         if protocol == "http":
-            told = answer["parameters"]
+            facts = answer["parameters"]
         else:
-            told = {
+            facts = {
                 key: getattr(value, value.WhichOneof("parameter_choice"))
                 for key, value in answer.parameters.items()
             }
-        return result.as_numpy("probabilities")[0], told
+        return result.as_numpy("probabilities")[0], facts
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -126,7 +126,7 @@ class Clients:
             await client.close()
 
 
-async def play(spec: Spec) -> list[Row]:
+async def play(spec: PlayerSpec) -> list[Row]:
     """Play the spec's requests, ``concurrency`` at a time, no faster than ``rate``."""
     images, _ = load_split("test")
     inputs = as_input(images)
@@ -154,7 +154,9 @@ async def play(spec: Spec) -> list[Row]:
     return rows
 
 
-async def _ask(spec: Spec, clients: Clients, picture: tuple[int, Array], how: tuple[str, str]) -> list[Row]:
+async def _ask(
+    spec: PlayerSpec, clients: Clients, picture: tuple[int, Array], how: tuple[str, str]
+) -> list[Row]:
     """Ask until one gateway of the list answers; every attempt is a row."""
     (image, pixels), (protocol, address) = picture, how
     rows: list[Row] = []
@@ -162,9 +164,9 @@ async def _ask(spec: Spec, clients: Clients, picture: tuple[int, Array], how: tu
         index = clients.choose()
         began = time.monotonic()
         predicted, error = -1, ""
-        told: dict[str, Any] = {}
+        facts: dict[str, Any] = {}
         try:
-            probabilities, told = await clients.infer(index, protocol, pixels, address)
+            probabilities, facts = await clients.infer(index, protocol, pixels, address)
             predicted = int(np.argmax(probabilities))
         except Exception as caught:  # noqa: BLE001 - whatever a client may see is a row of the result
             error = f"{type(caught).__name__}: {caught}"[:200] or type(caught).__name__
@@ -176,9 +178,9 @@ async def _ask(spec: Spec, clients: Clients, picture: tuple[int, Array], how: tu
                 ended=time.monotonic(),
                 image=image,
                 predicted=predicted,
-                served_by=str(told.get("edgeway_served_by", spec.targets[index].region)),
-                provenance=str(told.get("edgeway_provenance", "")),
-                certified=bool(told.get("edgeway_certified", False)),
+                served_by=str(facts.get("edgeway_served_by", spec.targets[index].region)),
+                provenance=str(facts.get("edgeway_provenance", "")),
+                certified=bool(facts.get("edgeway_certified", False)),
                 protocol=protocol,
                 attempt=attempt,
                 error=error,
@@ -191,7 +193,7 @@ async def _ask(spec: Spec, clients: Clients, picture: tuple[int, Array], how: tu
 
 def main() -> None:
     """Read the spec named on the command line, play, write the rows."""
-    spec = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Spec)
+    spec = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=PlayerSpec)
     rows = asyncio.run(play(spec))
     Path(spec.out).write_bytes(msgspec.msgpack.encode(rows))
     print(spec.requests, flush=True)

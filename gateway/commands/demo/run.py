@@ -23,7 +23,7 @@ from edge_models.samples import digits
 from edge_models.session import Session
 from gateway.commands.certify import certify_models
 from gateway.commands.demo import screen
-from gateway.commands.demo.player import MODEL, Row, Spec, Target
+from gateway.commands.demo.player import MODEL, ListedGateway, PlayerSpec, Row
 from gateway.commands.demo.stage import CENTRAL, HOST, REGIONS, Stage, StageError
 from gateway.commands.demo.tally import Outage, Tally, Truth, tally
 
@@ -43,7 +43,7 @@ FAILOVER: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class PlannedFault:
     """What is killed when the share ``at`` of the requests was played, and for how long."""
 
     at: float
@@ -53,9 +53,9 @@ class Fault:
 
 
 FAULTS: Final = (
-    Fault(0.20, "central_down", "", 5.0),
-    Fault(0.45, "redis_down", "us-east", 4.0),
-    Fault(0.70, "gateway_down", "eu-west", 4.0),
+    PlannedFault(0.20, "central_down", "", 5.0),
+    PlannedFault(0.45, "redis_down", "us-east", 4.0),
+    PlannedFault(0.70, "gateway_down", "eu-west", 4.0),
 )
 
 
@@ -137,10 +137,10 @@ async def _play(
 async def _player(stage: Stage, region: str, options: argparse.Namespace, played: dict[str, int]) -> None:
     """Start one region's clients and follow their progress."""
     targets = [
-        Target(name, f"{HOST}:{stage.ports[name].http}", f"{HOST}:{stage.ports[name].grpc}")
+        ListedGateway(name, f"{HOST}:{stage.ports[name].http}", f"{HOST}:{stage.ports[name].grpc}")
         for name in FAILOVER[region]
     ]
-    spec = Spec(
+    spec = PlayerSpec(
         region=region,
         targets=targets,
         addresses=ADDRESSES[region],
@@ -178,7 +178,9 @@ async def _break(console: Console, stage: Stage, share: Callable[[], float], out
 
 
 @asynccontextmanager
-async def _outage(console: Console, stage: Stage, fault: Fault, outages: list[Outage]) -> AsyncIterator[None]:
+async def _outage(
+    console: Console, stage: Stage, fault: PlannedFault, outages: list[Outage]
+) -> AsyncIterator[None]:
     process = {
         "central_down": stage.gateways[CENTRAL],
         "redis_down": stage.redis.get(fault.region),

@@ -8,10 +8,11 @@ from dataclasses import replace
 from typing import Final
 
 from gateway.conformance.call import HEADER_LENGTH
-from gateway.conformance.check import Absent, Area, require
+from gateway.conformance.check import Area
 from gateway.conformance.clauses import BINARY, HTTP
 from gateway.conformance.http_wire import HttpAnswer
-from gateway.conformance.peer import JSON, Peer, reply_of
+from gateway.conformance.server_under_test import JSON, ServerUnderTest, reply_of
+from gateway.conformance.verdicts import Absent, require
 
 AREA = Area("compression")
 MOST: Final = 64 << 20
@@ -32,27 +33,27 @@ def unpacked(answer: HttpAnswer) -> HttpAnswer:
     return replace(answer, body=plain)
 
 
-def _sent(peer: Peer, coding: str, body: bytes) -> HttpAnswer:
-    answer = peer.post(f"{peer.model.call().path}/infer", body, (*JSON, ("Content-Encoding", coding)))
+def _sent(tested: ServerUnderTest, coding: str, body: bytes) -> HttpAnswer:
+    answer = tested.post(f"{tested.model.call().path}/infer", body, (*JSON, ("Content-Encoding", coding)))
     if answer.status in NOT_TAKEN:
         raise Absent(f"answered with status {answer.status}")
     return answer
 
 
 @AREA.check("request-gzip", "a request in gzip", f"{HTTP} 8.4.1.3", optional=True)
-def request_gzip(peer: Peer) -> None:
+def request_gzip(tested: ServerUnderTest) -> None:
     """It means what it holds."""
-    reply = reply_of(_sent(peer, "gzip", gzip.compress(peer.model.call().as_json())))
-    peer.infer(peer.model.call()).same_outputs(reply)
+    reply = reply_of(_sent(tested, "gzip", gzip.compress(tested.model.call().as_json())))
+    tested.infer(tested.model.call()).same_outputs(reply)
 
 
 @AREA.check(
     "request-deflate", "a request in deflate, which is zlib's format", f"{HTTP} 8.4.1.2", optional=True
 )
-def request_deflate(peer: Peer) -> None:
+def request_deflate(tested: ServerUnderTest) -> None:
     """It means what it holds."""
-    reply = reply_of(_sent(peer, "deflate", zlib.compress(peer.model.call().as_json())))
-    peer.infer(peer.model.call()).same_outputs(reply)
+    reply = reply_of(_sent(tested, "deflate", zlib.compress(tested.model.call().as_json())))
+    tested.infer(tested.model.call()).same_outputs(reply)
 
 
 @AREA.check(
@@ -61,63 +62,63 @@ def request_deflate(peer: Peer) -> None:
     BINARY,
     extension="binary_tensor_data",
 )
-def request_binary(peer: Peer) -> None:
+def request_binary(tested: ServerUnderTest) -> None:
     """What tritonclient sends."""
-    body, length = peer.model.call().as_binary()
+    body, length = tested.model.call().as_binary()
     headers = (("Content-Encoding", "gzip"), (HEADER_LENGTH, str(length)))
-    answer = peer.post(f"{peer.model.call().path}/infer", gzip.compress(body), headers)
+    answer = tested.post(f"{tested.model.call().path}/infer", gzip.compress(body), headers)
     if answer.status in NOT_TAKEN:
         raise Absent(f"answered with status {answer.status}")
-    peer.infer(peer.model.call()).same_outputs(reply_of(answer))
+    tested.infer(tested.model.call()).same_outputs(reply_of(answer))
 
 
 @AREA.check("request-broken", "a broken gzip is refused", f"{HTTP} 15.5.1", optional=True)
-def request_broken(peer: Peer) -> None:
+def request_broken(tested: ServerUnderTest) -> None:
     """The client's mistake, not the server's; and a cut one is broken too."""
-    whole = gzip.compress(peer.model.call().as_json())
-    reply_of(_sent(peer, "gzip", whole))
+    whole = gzip.compress(tested.model.call().as_json())
+    reply_of(_sent(tested, "gzip", whole))
     for broken in (b"\x1f\x8b" + b"no gzip", whole[:-12]):
-        answer = _sent(peer, "gzip", broken)
+        answer = _sent(tested, "gzip", broken)
         require(400 <= answer.status < 500, f"status {answer.status}, not 4xx")
 
 
 @AREA.check("request-unknown", "a coding that nobody knows is refused", f"{HTTP} 8.4")
-def request_unknown(peer: Peer) -> None:
+def request_unknown(tested: ServerUnderTest) -> None:
     """415 is what the standard suggests, 501 what Triton says; the body is never taken as it is."""
     headers = (*JSON, ("Content-Encoding", "suite-unknown"))
-    answer = peer.post(f"{peer.model.call().path}/infer", peer.model.call().as_json(), headers)
+    answer = tested.post(f"{tested.model.call().path}/infer", tested.model.call().as_json(), headers)
     require(answer.status in {400, 415, 501}, f"status {answer.status}, not 415")
 
 
 @AREA.check("response-gzip", "an answer in gzip when it is asked for", f"{HTTP} 12.5.3", optional=True)
-def response_gzip(peer: Peer) -> None:
+def response_gzip(tested: ServerUnderTest) -> None:
     """A server may always answer plainly; what it says is gzip is gzip."""
-    _response(peer, "gzip")
+    _response(tested, "gzip")
 
 
 @AREA.check("response-deflate", "an answer in deflate when it is asked for", f"{HTTP} 12.5.3", optional=True)
-def response_deflate(peer: Peer) -> None:
+def response_deflate(tested: ServerUnderTest) -> None:
     """As above."""
-    _response(peer, "deflate")
+    _response(tested, "deflate")
 
 
-def _response(peer: Peer, coding: str) -> None:
-    call = peer.model.call(batch=max(peer.model.batch, 64) if peer.model.is_batched else None)
-    answer = peer.post(f"{call.path}/infer", call.as_json(), (*JSON, ("Accept-Encoding", coding)))
+def _response(tested: ServerUnderTest, coding: str) -> None:
+    call = tested.model.call(batch=max(tested.model.batch, 64) if tested.model.is_batched else None)
+    answer = tested.post(f"{call.path}/infer", call.as_json(), (*JSON, ("Accept-Encoding", coding)))
     reply = reply_of(unpacked(answer))
-    told = answer.header("Content-Encoding").strip().lower()
-    if not told:
+    encoding = answer.header("Content-Encoding").strip().lower()
+    if not encoding:
         raise Absent("answered without compression")
-    require(told == coding, f"Content-Encoding is {told[:20]!r}, which was not asked for")
-    peer.infer(call).same_outputs(reply)
+    require(encoding == coding, f"Content-Encoding is {encoding[:20]!r}, which was not asked for")
+    tested.infer(call).same_outputs(reply)
 
 
 @AREA.check("response-plain", "no compression that was not asked for", f"{HTTP} 12.5.3")
-def response_plain(peer: Peer) -> None:
+def response_plain(tested: ServerUnderTest) -> None:
     """Neither without Accept-Encoding nor against `gzip;q=0`."""
-    call = peer.model.call()
+    call = tested.model.call()
     for headers in (JSON, (*JSON, ("Accept-Encoding", "gzip;q=0, deflate;q=0"))):
-        answer = peer.post(f"{call.path}/infer", call.as_json(), headers)
-        told = answer.header("Content-Encoding").strip().lower()
-        require(told in {"", "identity"}, f"Content-Encoding is {told[:20]!r}")
+        answer = tested.post(f"{call.path}/infer", call.as_json(), headers)
+        encoding = answer.header("Content-Encoding").strip().lower()
+        require(encoding in {"", "identity"}, f"Content-Encoding is {encoding[:20]!r}")
         reply_of(answer)

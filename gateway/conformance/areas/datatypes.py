@@ -9,11 +9,12 @@ from typing import Any, Final
 import numpy as np
 
 from gateway.conformance.call import Call, Reply
-from gateway.conformance.check import Area, require
+from gateway.conformance.check import Area
 from gateway.conformance.clauses import BINARY, GRPC_DATA, REST_DATATYPES
-from gateway.conformance.peer import Peer
+from gateway.conformance.server_under_test import ServerUnderTest
 from gateway.conformance.subject import Subject
-from gateway.conformance.tensors import CONTENTS, DTYPES, RAW_ONLY, Array, Tensor
+from gateway.conformance.tensors import CONTENTS, DTYPES, RAW_ONLY, Array, SuiteTensor
+from gateway.conformance.verdicts import require
 
 AREA = Area("datatypes")
 _BINARY: Final = {"binary_data_output": True}
@@ -57,7 +58,7 @@ def judge(subject: Subject, datatype: str, exchange: Callable[[Call], Reply]) ->
     )
 
 
-def equal(sent: Tensor, got: Tensor) -> bool:
+def equal(sent: SuiteTensor, got: SuiteTensor) -> bool:
     """Tell whether every bit is the same."""
     if got.shape != sent.shape:
         return False
@@ -66,25 +67,27 @@ def equal(sent: Tensor, got: Tensor) -> bool:
     return sent.values.tobytes() == got.values.tobytes()
 
 
-def _json(peer: Peer, datatype: str) -> None:
-    judge(peer.identity(datatype, without=RAW_ONLY), datatype, peer.infer)
+def _json(tested: ServerUnderTest, datatype: str) -> None:
+    judge(tested.identity(datatype, without=RAW_ONLY), datatype, tested.infer)
 
 
-def _binary(peer: Peer, datatype: str) -> None:
-    judge(peer.identity(datatype), datatype, lambda call: peer.infer_binary(call.but(parameters=_BINARY))[0])
+def _binary(tested: ServerUnderTest, datatype: str) -> None:
+    judge(
+        tested.identity(datatype), datatype, lambda call: tested.infer_binary(call.but(parameters=_BINARY))[0]
+    )
 
 
-def _raw(peer: Peer, datatype: str) -> None:
-    judge(peer.identity(datatype), datatype, peer.infer_grpc)
+def _raw(tested: ServerUnderTest, datatype: str) -> None:
+    judge(tested.identity(datatype), datatype, tested.infer_grpc)
 
 
-def _typed(peer: Peer, datatype: str) -> None:
-    subject = peer.identity(datatype, without=RAW_ONLY)
-    judge(subject, datatype, lambda call: peer.infer_grpc(call, typed=True))
+def _typed(tested: ServerUnderTest, datatype: str) -> None:
+    subject = tested.identity(datatype, without=RAW_ONLY)
+    judge(subject, datatype, lambda call: tested.infer_grpc(call, typed=True))
 
 
-def _of(way: Callable[[Peer, str], None], datatype: str) -> Callable[[Peer], None]:
-    return lambda peer: way(peer, datatype)
+def _of(way: Callable[[ServerUnderTest, str], None], datatype: str) -> Callable[[ServerUnderTest], None]:
+    return lambda tested: way(tested, datatype)
 
 
 for _name in CONTENTS:

@@ -6,21 +6,22 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from gateway.conformance.call import model_path
-from gateway.conformance.check import Area, require
+from gateway.conformance.check import Area
 from gateway.conformance.clauses import HTTP, REST_DATA, REST_ERROR, REST_INPUT, REST_REQUEST
 from gateway.conformance.expect import error_object, refused
 from gateway.conformance.faults import FAULTY, NO_SUCH_MODEL, FaultyCall
 from gateway.conformance.http_wire import HttpAnswer
-from gateway.conformance.peer import Peer
+from gateway.conformance.server_under_test import ServerUnderTest
+from gateway.conformance.verdicts import require
 
 AREA = Area("errors")
 
 
-def _of(faulty: FaultyCall) -> Callable[[Peer], None]:
-    def check(peer: Peer) -> None:
-        call = faulty.make(peer.model)
-        refused(peer.post(f"{call.path}/infer", call.as_json()))
-        peer.goes_on()
+def _of(faulty: FaultyCall) -> Callable[[ServerUnderTest], None]:
+    def check(tested: ServerUnderTest) -> None:
+        call = faulty.make(tested.model)
+        refused(tested.post(f"{call.path}/infer", call.as_json()))
+        tested.goes_on()
 
     return check
 
@@ -29,24 +30,24 @@ for _faulty in FAULTY:
     AREA.check(_faulty.id, f"{_faulty.title} is refused", f"{REST_ERROR}; {HTTP} 15.5")(_of(_faulty))
 
 
-def _changed(peer: Peer, change: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
-    body = peer.model.call().as_object()
+def _changed(tested: ServerUnderTest, change: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
+    body = tested.model.call().as_object()
     change(body)
     return body
 
 
-def _refuse(peer: Peer, body: Any) -> None:
-    refused(peer.post(f"{peer.model.call().path}/infer", body))
-    peer.goes_on()
+def _refuse(tested: ServerUnderTest, body: Any) -> None:
+    refused(tested.post(f"{tested.model.call().path}/infer", body))
+    tested.goes_on()
 
 
-BODIES: Final[tuple[tuple[str, str, str, Callable[[Peer], Any]], ...]] = (
-    ("bad-json", "JSON that ends too early", REST_REQUEST, lambda peer: peer.model.call().as_json()[:-1]),
+BODIES: Final[tuple[tuple[str, str, str, Callable[[ServerUnderTest], Any]], ...]] = (
+    ("bad-json", "JSON that ends too early", REST_REQUEST, lambda tested: tested.model.call().as_json()[:-1]),
     (
         "behind-json",
         "something behind the JSON",
         REST_REQUEST,
-        lambda peer: peer.model.call().as_json() + b"]",
+        lambda tested: tested.model.call().as_json() + b"]",
     ),
     ("empty", "an empty body", REST_REQUEST, lambda _: b""),
     ("array", "a list instead of an object", REST_REQUEST, lambda _: b"[]"),
@@ -63,98 +64,98 @@ BODIES: Final[tuple[tuple[str, str, str, Callable[[Peer], Any]], ...]] = (
         "not-utf8",
         "a body that is not UTF-8",
         f"{REST_REQUEST}; RFC 8259 8.1",
-        lambda peer: peer.model.call().but(id="X").as_json().replace(b'"X"', b'"\xff\xfe"'),
+        lambda tested: tested.model.call().but(id="X").as_json().replace(b'"X"', b'"\xff\xfe"'),
     ),
     (
         "no-data",
         "an input without data",
         REST_INPUT,
-        lambda peer: _changed(peer, lambda b: b["inputs"][0].pop("data")),
+        lambda tested: _changed(tested, lambda b: b["inputs"][0].pop("data")),
     ),
     (
         "no-shape",
         "an input without shape",
         REST_INPUT,
-        lambda peer: _changed(peer, lambda b: b["inputs"][0].pop("shape")),
+        lambda tested: _changed(tested, lambda b: b["inputs"][0].pop("shape")),
     ),
     (
         "no-datatype",
         "an input without datatype",
         REST_INPUT,
-        lambda peer: _changed(peer, lambda b: b["inputs"][0].pop("datatype")),
+        lambda tested: _changed(tested, lambda b: b["inputs"][0].pop("datatype")),
     ),
     (
         "no-name",
         "an input without name",
         REST_INPUT,
-        lambda peer: _changed(peer, lambda b: b["inputs"][0].pop("name")),
+        lambda tested: _changed(tested, lambda b: b["inputs"][0].pop("name")),
     ),
     (
         "fraction-shape",
         "a shape with a fraction",
         REST_INPUT,
-        lambda peer: _changed(peer, lambda b: b["inputs"][0].update(shape=[1.5])),
+        lambda tested: _changed(tested, lambda b: b["inputs"][0].update(shape=[1.5])),
     ),
     (
         "text-shape",
         "a shape that is a text",
         REST_INPUT,
-        lambda peer: _changed(peer, lambda b: b["inputs"][0].update(shape="1")),
+        lambda tested: _changed(tested, lambda b: b["inputs"][0].update(shape="1")),
     ),
     (
         "object-data",
         "data with an object in it",
         REST_DATA,
-        lambda peer: _changed(peer, lambda b: b["inputs"][0]["data"].__setitem__(0, {})),
+        lambda tested: _changed(tested, lambda b: b["inputs"][0]["data"].__setitem__(0, {})),
     ),
     (
         "null-data",
         "data with a null in it",
         REST_DATA,
-        lambda peer: _changed(peer, lambda b: b["inputs"][0]["data"].__setitem__(0, None)),
+        lambda tested: _changed(tested, lambda b: b["inputs"][0]["data"].__setitem__(0, None)),
     ),
     (
         "ragged",
         "lists of different lengths",
         REST_DATA,
-        lambda peer: _changed(peer, lambda b: b["inputs"][0].update(data=[b["inputs"][0]["data"], [0]])),
+        lambda tested: _changed(tested, lambda b: b["inputs"][0].update(data=[b["inputs"][0]["data"], [0]])),
     ),
 )
 
 for _name, _title, _clause, _make in BODIES:
     AREA.check(_name, f"{_title} is refused", f"{_clause}; {HTTP} 15.5")(
-        lambda peer, make=_make: _refuse(peer, make(peer))  # type: ignore[misc]
+        lambda tested, make=_make: _refuse(tested, make(tested))  # type: ignore[misc]
     )
 
 
 @AREA.check("text-in-numbers", "texts among numbers are refused", f"{REST_DATA}; {HTTP} 15.5")
-def text_in_numbers(peer: Peer) -> None:
+def text_in_numbers(tested: ServerUnderTest) -> None:
     """Unless the datatype is BYTES: then numbers are."""
-    bad: Any = 7 if peer.model.inputs[0].datatype == "BYTES" else "seven"
-    _refuse(peer, _changed(peer, lambda body: body["inputs"][0]["data"].__setitem__(0, bad)))
+    bad: Any = 7 if tested.model.inputs[0].datatype == "BYTES" else "seven"
+    _refuse(tested, _changed(tested, lambda body: body["inputs"][0]["data"].__setitem__(0, bad)))
 
 
 @AREA.check("unknown-path", "a path that is nobody's is 404", f"{HTTP} 15.5.5")
-def unknown_path(peer: Peer) -> None:
+def unknown_path(tested: ServerUnderTest) -> None:
     """And nothing else is answered in its place."""
-    for path in ("/v2/no-such-thing", f"/v2/models/{peer.model.name}/no-such-verb"):
-        answer = peer.get(path)
+    for path in ("/v2/no-such-thing", f"/v2/models/{tested.model.name}/no-such-verb"):
+        answer = tested.get(path)
         require(answer.status == 404, f"status {answer.status}, not 404")
 
 
-BODIES_OF_REFUSALS: Final[tuple[tuple[str, str, Callable[[Peer], HttpAnswer]], ...]] = (
-    ("model", "an inference of an unknown model", lambda peer: peer.post(_infer(NO_SUCH_MODEL), b"{}")),
-    ("metadata", "metadata of an unknown model", lambda peer: peer.get(model_path(NO_SUCH_MODEL))),
-    ("json", "a body that is not JSON", lambda peer: peer.post(_infer(peer.model.name), b"{")),
-    ("request", "a request without inputs", lambda peer: peer.post(_infer(peer.model.name), b"{}")),
+BODIES_OF_REFUSALS: Final[tuple[tuple[str, str, Callable[[ServerUnderTest], HttpAnswer]], ...]] = (
+    ("model", "an inference of an unknown model", lambda tested: tested.post(_infer(NO_SUCH_MODEL), b"{}")),
+    ("metadata", "metadata of an unknown model", lambda tested: tested.get(model_path(NO_SUCH_MODEL))),
+    ("json", "a body that is not JSON", lambda tested: tested.post(_infer(tested.model.name), b"{")),
+    ("request", "a request without inputs", lambda tested: tested.post(_infer(tested.model.name), b"{}")),
     (
         "tensor",
         "a wrong tensor",
-        lambda peer: peer.post(
-            _infer(peer.model.name), _changed(peer, lambda b: b["inputs"][0].update(shape=[7]))
+        lambda tested: tested.post(
+            _infer(tested.model.name), _changed(tested, lambda b: b["inputs"][0].update(shape=[7]))
         ),
     ),
-    ("path", "an unknown path", lambda peer: peer.get("/v2/no-such-thing")),
+    ("path", "an unknown path", lambda tested: tested.get("/v2/no-such-thing")),
 )
 
 
@@ -162,9 +163,9 @@ def _infer(model: str) -> str:
     return model_path(model, verb="infer")
 
 
-def _body_of(ask: Callable[[Peer], HttpAnswer]) -> Callable[[Peer], None]:
-    def check(peer: Peer) -> None:
-        answer = ask(peer)
+def _body_of(ask: Callable[[ServerUnderTest], HttpAnswer]) -> Callable[[ServerUnderTest], None]:
+    def check(tested: ServerUnderTest) -> None:
+        answer = ask(tested)
         require(answer.status >= 400, f"status {answer.status}")
         error_object(answer)
 
@@ -178,18 +179,18 @@ for _name, _title, _ask in BODIES_OF_REFUSALS:
 
 
 @AREA.check("not-found", "an unknown model is 404", f"{HTTP} 15.5.5")
-def not_found(peer: Peer) -> None:
+def not_found(tested: ServerUnderTest) -> None:
     """The resource that the path names does not exist."""
     faulty = next(entry for entry in FAULTY if entry.id == "unknown-model")
-    call = faulty.make(peer.model)
-    refused(peer.post(f"{call.path}/infer", call.as_json()), {404})
+    call = faulty.make(tested.model)
+    refused(tested.post(f"{call.path}/infer", call.as_json()), {404})
 
 
 @AREA.check("no-traces", "a refusal tells nothing of the server's inside", f"{HTTP} 17.12")
-def no_traces(peer: Peer) -> None:
+def no_traces(tested: ServerUnderTest) -> None:
     """No traceback and no file of the server's."""
     for body in (b'{"inputs": 7}', b'{"inputs": [{"name": 1}]}', b"{"):
-        answer = peer.post(f"{peer.model.call().path}/infer", body)
+        answer = tested.post(f"{tested.model.call().path}/infer", body)
         require(answer.status >= 400, f"status {answer.status}")
         traces = [
             trace for trace in (b"Traceback", b'.py"', b"site-packages", b".cc:") if trace in answer.body

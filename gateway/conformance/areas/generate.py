@@ -6,31 +6,32 @@ import json
 from typing import Any
 
 from gateway.conformance.call import model_path
-from gateway.conformance.check import Area, require
+from gateway.conformance.check import Area
 from gateway.conformance.clauses import GENERATE
 from gateway.conformance.expect import offered, refused
 from gateway.conformance.faults import NO_SUCH_MODEL
 from gateway.conformance.http_wire import HttpAnswer, parse_json
-from gateway.conformance.peer import Peer
+from gateway.conformance.server_under_test import ServerUnderTest
 from gateway.conformance.tensors import to_json
+from gateway.conformance.verdicts import require
 
 AREA = Area("generate")
 
 
-def _body(peer: Peer) -> dict[str, Any]:
-    tensors = peer.model.call(batch=1).tensors
+def _body(tested: ServerUnderTest) -> dict[str, Any]:
+    tensors = tested.model.call(batch=1).tensors
     listed = {tensor.name: to_json(tensor) for tensor in tensors}
     return {name: values[0] if len(values) == 1 else values for name, values in listed.items()}
 
 
-def _ask(peer: Peer, verb: str, body: Any) -> HttpAnswer:
-    return peer.post(model_path(peer.model.name, verb=verb), body)
+def _ask(tested: ServerUnderTest, verb: str, body: Any) -> HttpAnswer:
+    return tested.post(model_path(tested.model.name, verb=verb), body)
 
 
-def _judge(peer: Peer, answer: Any) -> None:
+def _judge(tested: ServerUnderTest, answer: Any) -> None:
     require(isinstance(answer, dict), "the answer is no JSON object")
-    require(answer.get("model_name") == peer.model.name, "'model_name' is not the model's")
-    missing = [spec.name for spec in peer.model.outputs if spec.name not in answer]
+    require(answer.get("model_name") == tested.model.name, "'model_name' is not the model's")
+    missing = [spec.name for spec in tested.model.outputs if spec.name not in answer]
     require(not missing, f"the outputs {missing} are missing")
 
 
@@ -46,48 +47,48 @@ def events(answer: HttpAnswer) -> list[str]:
 
 
 @AREA.check("generate", "inputs by name in, outputs by name out", GENERATE, optional=True)
-def generate(peer: Peer) -> None:
+def generate(tested: ServerUnderTest) -> None:
     """Next to model_name and model_version."""
-    _judge(peer, offered(_ask(peer, "generate", _body(peer))).object())
+    _judge(tested, offered(_ask(tested, "generate", _body(tested))).object())
 
 
 @AREA.check("id", "the id is returned", GENERATE, optional=True)
-def echo(peer: Peer) -> None:
+def echo(tested: ServerUnderTest) -> None:
     """As with inference."""
-    body = offered(_ask(peer, "generate", {**_body(peer), "id": "g7"})).object()
+    body = offered(_ask(tested, "generate", {**_body(tested), "id": "g7"})).object()
     require(body.get("id") == "g7", f"'id' is {str(body.get('id'))[:20]!r}")
 
 
 @AREA.check("stream", "generate_stream answers in server-sent events", GENERATE, optional=True)
-def stream(peer: Peer) -> None:
+def stream(tested: ServerUnderTest) -> None:
     """Each holds one JSON object."""
-    answer = offered(_ask(peer, "generate_stream", _body(peer)))
-    told = answer.header("Content-Type").lower()
-    require(told.startswith("text/event-stream"), f"Content-Type is {told[:60]!r}")
+    answer = offered(_ask(tested, "generate_stream", _body(tested)))
+    content_type = answer.header("Content-Type").lower()
+    require(content_type.startswith("text/event-stream"), f"Content-Type is {content_type[:60]!r}")
     listed = events(answer)
     require(listed, "there is no event")
-    _judge(peer, parse_json(listed[0].encode()))
+    _judge(tested, parse_json(listed[0].encode()))
 
 
 @AREA.check("unknown-model", "an unknown model is refused", GENERATE, optional=True)
-def unknown_model(peer: Peer) -> None:
+def unknown_model(tested: ServerUnderTest) -> None:
     """Where the server has the endpoint at all."""
-    with peer.given("generate"):
-        offered(_ask(peer, "generate", _body(peer)))
-    refused(peer.post(model_path(NO_SUCH_MODEL, verb="generate"), _body(peer)))
+    with tested.given("generate"):
+        offered(_ask(tested, "generate", _body(tested)))
+    refused(tested.post(model_path(NO_SUCH_MODEL, verb="generate"), _body(tested)))
 
 
 @AREA.check("bad-json", "a body that is no JSON is refused", GENERATE, optional=True)
-def bad_json(peer: Peer) -> None:
+def bad_json(tested: ServerUnderTest) -> None:
     """Where the server has the endpoint at all."""
-    with peer.given("generate"):
-        offered(_ask(peer, "generate", _body(peer)))
-    refused(_ask(peer, "generate", json.dumps(_body(peer)).encode()[:-1]))
+    with tested.given("generate"):
+        offered(_ask(tested, "generate", _body(tested)))
+    refused(_ask(tested, "generate", json.dumps(_body(tested)).encode()[:-1]))
 
 
 @AREA.check("missing-input", "a missing input is refused", GENERATE, optional=True)
-def missing_input(peer: Peer) -> None:
+def missing_input(tested: ServerUnderTest) -> None:
     """Where the server has the endpoint at all."""
-    with peer.given("generate"):
-        offered(_ask(peer, "generate", _body(peer)))
-    refused(_ask(peer, "generate", {}))
+    with tested.given("generate"):
+        offered(_ask(tested, "generate", _body(tested)))
+    refused(_ask(tested, "generate", {}))

@@ -12,12 +12,13 @@ import numpy as np
 from gateway.conformance import messages
 from gateway.conformance.areas.model import newest
 from gateway.conformance.call import Wanted
-from gateway.conformance.check import Area, require
+from gateway.conformance.check import Area
 from gateway.conformance.clauses import GRPC_CODES, GRPC_DATA, GRPC_INFER, PARAMETERS
 from gateway.conformance.expect import refused_grpc
 from gateway.conformance.faults import FAULTY, FaultyCall
 from gateway.conformance.grpc_wire import GrpcAnswer
-from gateway.conformance.peer import Peer
+from gateway.conformance.server_under_test import ServerUnderTest
+from gateway.conformance.verdicts import require
 
 AREA = Area("grpc-infer")
 REPLY: Final = messages.ModelInferResponse
@@ -25,79 +26,81 @@ INVALID: Final = ("INVALID_ARGUMENT",)
 
 
 @AREA.check("raw", "raw contents; the answer has name, outputs and id", GRPC_INFER)
-def raw(peer: Peer) -> None:
+def raw(tested: ServerUnderTest) -> None:
     """All outputs are answered when none is named."""
-    reply = peer.infer_grpc(peer.model.call().but(id="g1"))
-    require(reply.model == peer.model.name, f"'model_name' is {reply.model[:40]!r}")
+    reply = tested.infer_grpc(tested.model.call().but(id="g1"))
+    require(reply.model == tested.model.name, f"'model_name' is {reply.model[:40]!r}")
     require(reply.id == "g1", f"'id' is {reply.id[:40]!r}")
-    wanted = sorted(spec.name for spec in peer.model.outputs)
+    wanted = sorted(spec.name for spec in tested.model.outputs)
     require(sorted(reply.by_name) == wanted, f"the outputs are {sorted(reply.by_name)}, not {wanted}")
 
 
 @AREA.check("typed", "typed contents mean the same as raw ones", GRPC_DATA)
-def typed(peer: Peer) -> None:
+def typed(tested: ServerUnderTest) -> None:
     """Either may be used by any client."""
-    reply = peer.infer_grpc(peer.model.call(), typed=True)
-    peer.infer_grpc(peer.model.call()).same_outputs(reply)
+    reply = tested.infer_grpc(tested.model.call(), typed=True)
+    tested.infer_grpc(tested.model.call()).same_outputs(reply)
 
 
 @AREA.check("versioned", "a version by its number", GRPC_INFER)
-def versioned(peer: Peer) -> None:
+def versioned(tested: ServerUnderTest) -> None:
     """The answer names it."""
-    asked = newest(peer)
-    reply = peer.infer_grpc(peer.model.call().but(version=asked))
-    require(reply.version == asked, f"'model_version' is {reply.version[:20]!r}, not {asked!r}")
+    version = newest(tested)
+    reply = tested.infer_grpc(tested.model.call().but(version=version))
+    require(reply.version == version, f"'model_version' is {reply.version[:20]!r}, not {version!r}")
 
 
 @AREA.check("selected", "only the outputs that are asked for", GRPC_INFER)
-def selected(peer: Peer) -> None:
+def selected(tested: ServerUnderTest) -> None:
     """Each can be had alone."""
-    for spec in peer.model.outputs:
-        reply = peer.infer_grpc(peer.model.call().but(outputs=(Wanted(spec.name),)))
+    for spec in tested.model.outputs:
+        reply = tested.infer_grpc(tested.model.call().but(outputs=(Wanted(spec.name),)))
         require(list(reply.by_name) == [spec.name], f"asked for '{spec.name}', got {sorted(reply.by_name)}")
 
 
 @AREA.check("no-id", "without an id none of somebody else's is returned", GRPC_INFER)
-def no_id(peer: Peer) -> None:
+def no_id(tested: ServerUnderTest) -> None:
     """The id of an equal request before must not come back."""
-    peer.infer_grpc(peer.model.call().but(id="somebody-else"))
-    reply = peer.infer_grpc(peer.model.call())
+    tested.infer_grpc(tested.model.call().but(id="somebody-else"))
+    reply = tested.infer_grpc(tested.model.call())
     require(reply.id != "somebody-else", "the id of another request came back")
 
 
 @AREA.check(
     "parameters", "parameters that the server does not know are no error", PARAMETERS, extension="parameters"
 )
-def parameters(peer: Peer) -> None:
+def parameters(tested: ServerUnderTest) -> None:
     """Of every kind, at the request and at an input."""
-    call = peer.model.call()
+    call = tested.model.call()
     changed = call.with_first(parameters={"suite": "a"}).but(
         parameters={"suite_flag": True, "suite_number": 3}
     )
-    peer.infer_grpc(call).same_outputs(peer.infer_grpc(changed))
+    tested.infer_grpc(call).same_outputs(tested.infer_grpc(changed))
 
 
 @AREA.check("metadata", "call metadata that the server does not know are no error", "gRPC, Request-Headers")
-def metadata(peer: Peer) -> None:
+def metadata(tested: ServerUnderTest) -> None:
     """Text and binary."""
-    said = (("x-suite", "a"), ("x-suite-bin", b"\x00\xff"))
-    peer.infer_grpc(peer.model.call()).same_outputs(peer.infer_grpc(peer.model.call(), metadata=said))
+    metadata = (("x-suite", "a"), ("x-suite-bin", b"\x00\xff"))
+    tested.infer_grpc(tested.model.call()).same_outputs(
+        tested.infer_grpc(tested.model.call(), metadata=metadata)
+    )
 
 
 @AREA.check("gzip", "a message in gzip", "gRPC, Compression", optional=True)
-def gzip(peer: Peer) -> None:
+def gzip(tested: ServerUnderTest) -> None:
     """Every common server of gRPC takes it."""
-    message = peer.model.call().as_message()
-    answer = peer.call("ModelInfer", message, REPLY, compression=grpc.Compression.Gzip)
+    message = tested.model.call().as_message()
+    answer = tested.call("ModelInfer", message, REPLY, compression=grpc.Compression.Gzip)
     require(answer.code == "OK", f"ended with {answer.code}: {answer.details[:200]}")
     require(answer.message.outputs, "there are no outputs")
 
 
-def _of(faulty: FaultyCall) -> Callable[[Peer], None]:
-    def check(peer: Peer) -> None:
-        answer = peer.call("ModelInfer", faulty.make(peer.model).as_message(), REPLY)
+def _of(faulty: FaultyCall) -> Callable[[ServerUnderTest], None]:
+    def check(tested: ServerUnderTest) -> None:
+        answer = tested.call("ModelInfer", faulty.make(tested.model).as_message(), REPLY)
         refused_grpc(answer, faulty.codes)
-        peer.goes_on_grpc()
+        tested.goes_on_grpc()
 
     return check
 
@@ -106,60 +109,60 @@ for _faulty in FAULTY:
     AREA.check(_faulty.id, f"{_faulty.title} is {' or '.join(_faulty.codes)}", GRPC_CODES)(_of(_faulty))
 
 
-def _refused(peer: Peer, answer: GrpcAnswer, codes: tuple[str, ...] = INVALID) -> None:
+def _refused(tested: ServerUnderTest, answer: GrpcAnswer, codes: tuple[str, ...] = INVALID) -> None:
     refused_grpc(answer, codes)
-    peer.goes_on_grpc()
+    tested.goes_on_grpc()
 
 
 @AREA.check("raw-and-typed", "raw and typed contents together are refused", GRPC_INFER)
-def raw_and_typed(peer: Peer) -> None:
+def raw_and_typed(tested: ServerUnderTest) -> None:
     """One or the other, for all inputs."""
-    message = peer.model.call().as_message(typed=True)
-    message.raw_input_contents.extend(peer.model.call().as_message().raw_input_contents)
-    _refused(peer, peer.call("ModelInfer", message, REPLY))
+    message = tested.model.call().as_message(typed=True)
+    message.raw_input_contents.extend(tested.model.call().as_message().raw_input_contents)
+    _refused(tested, tested.call("ModelInfer", message, REPLY))
 
 
 @AREA.check("raw-count", "more raw contents than inputs are refused", GRPC_INFER)
-def raw_count(peer: Peer) -> None:
+def raw_count(tested: ServerUnderTest) -> None:
     """One for each input."""
-    message = peer.model.call().as_message()
+    message = tested.model.call().as_message()
     message.raw_input_contents.append(b"1234")
-    _refused(peer, peer.call("ModelInfer", message, REPLY))
+    _refused(tested, tested.call("ModelInfer", message, REPLY))
 
 
 @AREA.check("no-contents", "an input without contents is refused", GRPC_INFER)
-def no_contents(peer: Peer) -> None:
+def no_contents(tested: ServerUnderTest) -> None:
     """Neither raw nor typed."""
-    message = peer.model.call().as_message()
+    message = tested.model.call().as_message()
     del message.raw_input_contents[:]
-    _refused(peer, peer.call("ModelInfer", message, REPLY))
+    _refused(tested, tested.call("ModelInfer", message, REPLY))
 
 
 @AREA.check("wrong-contents", "typed contents in another datatype's field are refused", GRPC_DATA)
-def wrong_contents(peer: Peer) -> None:
+def wrong_contents(tested: ServerUnderTest) -> None:
     """The field must match the datatype."""
-    message = peer.model.call().as_message(typed=True)
+    message = tested.model.call().as_message(typed=True)
     contents = message.inputs[0].contents
-    count = peer.model.call().tensors[0].values.size
-    other = "uint64_contents" if peer.model.inputs[0].datatype != "UINT64" else "fp64_contents"
+    count = tested.model.call().tensors[0].values.size
+    other = "uint64_contents" if tested.model.inputs[0].datatype != "UINT64" else "fp64_contents"
     contents.Clear()
     getattr(contents, other).extend([1] * count)
-    _refused(peer, peer.call("ModelInfer", message, REPLY))
+    _refused(tested, tested.call("ModelInfer", message, REPLY))
 
 
 @AREA.check("no-message", "bytes that are no message are an error of the call alone", GRPC_CODES)
-def no_message(peer: Peer) -> None:
+def no_message(tested: ServerUnderTest) -> None:
     """INTERNAL is what gRPC's own libraries say; INVALID_ARGUMENT is as true."""
-    answer = peer.call("ModelInfer", b"\xff\xff\xff\xff", REPLY)
+    answer = tested.call("ModelInfer", b"\xff\xff\xff\xff", REPLY)
     require(answer.code in {"INTERNAL", "INVALID_ARGUMENT", "UNKNOWN"}, f"ended with {answer.code}")
-    peer.goes_on_grpc()
+    tested.goes_on_grpc()
 
 
 @AREA.check("large", "a message of 5 MB is answered", GRPC_CODES)
-def large(peer: Peer) -> None:
+def large(tested: ServerUnderTest) -> None:
     """Refused for its contents or its size, which is the same connection's concern no longer."""
-    tensor = peer.model.call().tensors[0]
+    tensor = tested.model.call().tensors[0]
     big = replace(tensor, shape=(5 << 20,), datatype="UINT8", values=np.zeros(5 << 20, np.uint8))
-    answer = peer.call("ModelInfer", peer.model.call().but(tensors=(big,)).as_message(), REPLY)
+    answer = tested.call("ModelInfer", tested.model.call().but(tensors=(big,)).as_message(), REPLY)
     refused_grpc(answer, ("INVALID_ARGUMENT", "RESOURCE_EXHAUSTED"))
-    peer.goes_on_grpc()
+    tested.goes_on_grpc()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.conformance.call import model_path
-from gateway.conformance.check import Area, NotApplicable, require
+from gateway.conformance.check import Area
 from gateway.conformance.clauses import (
     CONFIGURATION,
     REST_MODEL,
@@ -24,119 +24,120 @@ from gateway.conformance.expect import (
     whole,
 )
 from gateway.conformance.faults import NO_SUCH_MODEL, NO_SUCH_VERSION
-from gateway.conformance.peer import Peer
+from gateway.conformance.server_under_test import ServerUnderTest
+from gateway.conformance.verdicts import NotApplicable, require
 
 AREA = Area("model")
 CONFIG = "model_configuration"
 
 
-def newest(peer: Peer) -> str:
+def newest(tested: ServerUnderTest) -> str:
     """Return a version that can be asked for.
 
     Raises:
         NotApplicable: when the model has none, as it may.
     """
-    if not peer.model.versions:
+    if not tested.model.versions:
         raise NotApplicable("the model's metadata name no versions")
-    return peer.model.versions[-1]
+    return tested.model.versions[-1]
 
 
 @AREA.check("metadata", "metadata have the name and the platform", REST_MODEL)
-def metadata(peer: Peer) -> None:
+def metadata(tested: ServerUnderTest) -> None:
     """The name is the one that was asked for."""
-    body = ok_object(peer.get(model_path(peer.model.name)))
-    require(body.get("name") == peer.model.name, f"'name' is {str(body.get('name'))[:40]!r}")
+    body = ok_object(tested.get(model_path(tested.model.name)))
+    require(body.get("name") == tested.model.name, f"'name' is {str(body.get('name'))[:40]!r}")
     text(body, "platform")
 
 
 @AREA.check("tensors", "inputs and outputs have name, datatype and shape", REST_MODEL)
-def tensors(peer: Peer) -> None:
+def tensors(tested: ServerUnderTest) -> None:
     """Variable dimensions are -1."""
-    body = ok_object(peer.get(model_path(peer.model.name)))
+    body = ok_object(tested.get(model_path(tested.model.name)))
     tensor_metadata(body.get("inputs"), "inputs")
     tensor_metadata(body.get("outputs"), "outputs")
 
 
 @AREA.check("versions", "versions are texts", REST_MODEL)
-def versions(peer: Peer) -> None:
+def versions(tested: ServerUnderTest) -> None:
     """Optional, for servers without versions."""
-    listed = ok_object(peer.get(model_path(peer.model.name))).get("versions")
+    listed = ok_object(tested.get(model_path(tested.model.name))).get("versions")
     if not listed:
         raise NotApplicable("the model's metadata name no versions")
     strings(listed, "'versions'")
 
 
 @AREA.check("versioned-metadata", "metadata of a version by its path", REST_MODEL)
-def versioned_metadata(peer: Peer) -> None:
+def versioned_metadata(tested: ServerUnderTest) -> None:
     """The same model by the longer path."""
-    version = newest(peer)
-    body = ok_object(peer.get(model_path(peer.model.name, version)))
-    require(body.get("name") == peer.model.name, "'name' differs from the one asked for")
+    version = newest(tested)
+    body = ok_object(tested.get(model_path(tested.model.name, version)))
+    require(body.get("name") == tested.model.name, "'name' differs from the one asked for")
     require(version in strings(body.get("versions"), "'versions'"), "'versions' lacks the one asked for")
 
 
 @AREA.check("ready", "a served model is ready", REST_READY)
-def ready(peer: Peer) -> None:
+def ready(tested: ServerUnderTest) -> None:
     """Status 200 says so."""
-    ok(peer.get(model_path(peer.model.name, verb="ready")))
+    ok(tested.get(model_path(tested.model.name, verb="ready")))
 
 
 @AREA.check("ready-body", "its readiness has its name", REST_READY)
-def ready_body(peer: Peer) -> None:
-    """The body repeats what was asked."""
-    body = ok_object(peer.get(model_path(peer.model.name, verb="ready")))
-    require(body.get("name") == peer.model.name, "'name' is not the model's")
+def ready_body(tested: ServerUnderTest) -> None:
+    """The body has the model's name and whether it is ready."""
+    body = ok_object(tested.get(model_path(tested.model.name, verb="ready")))
+    require(body.get("name") == tested.model.name, "'name' is not the model's")
     require(body.get("ready") is True, "'ready' is not true")
 
 
 @AREA.check("versioned-ready", "a served version is ready", REST_READY)
-def versioned_ready(peer: Peer) -> None:
+def versioned_ready(tested: ServerUnderTest) -> None:
     """The same by the longer path."""
-    ok(peer.get(model_path(peer.model.name, newest(peer), "ready")))
+    ok(tested.get(model_path(tested.model.name, newest(tested), "ready")))
 
 
 @AREA.check("unknown-ready", "a model that does not exist is not ready", REST_READY)
-def unknown_ready(peer: Peer) -> None:
+def unknown_ready(tested: ServerUnderTest) -> None:
     """Anything but 200 says so."""
-    answer = peer.get(model_path(NO_SUCH_MODEL, verb="ready"))
+    answer = tested.get(model_path(NO_SUCH_MODEL, verb="ready"))
     require(400 <= answer.status < 600, f"status {answer.status}")
 
 
 @AREA.check("unknown-metadata", "metadata of a model that does not exist are refused", REST_MODEL_ERROR)
-def unknown_metadata(peer: Peer) -> None:
+def unknown_metadata(tested: ServerUnderTest) -> None:
     """With the error object."""
-    refused(peer.get(model_path(NO_SUCH_MODEL)))
+    refused(tested.get(model_path(NO_SUCH_MODEL)))
 
 
 @AREA.check("unknown-version", "metadata of a version that does not exist are refused", REST_MODEL_ERROR)
-def unknown_version(peer: Peer) -> None:
+def unknown_version(tested: ServerUnderTest) -> None:
     """With the error object."""
-    refused(peer.get(model_path(peer.model.name, NO_SUCH_VERSION)))
+    refused(tested.get(model_path(tested.model.name, NO_SUCH_VERSION)))
 
 
 @AREA.check("encoded-name", "a percent-encoded name is the same name", f"{URI} 6.2.2.2")
-def encoded_name(peer: Peer) -> None:
+def encoded_name(tested: ServerUnderTest) -> None:
     """An encoded unreserved letter means itself."""
-    name = peer.model.name
+    name = tested.model.name
     encoded = f"/v2/models/%{ord(name[0]):02X}{name[1:]}"
     if not name[0].isalnum() or not name.isascii():
         raise NotApplicable("the model's name does not begin with a plain letter")
-    require(ok_object(peer.get(encoded)).get("name") == name, "'name' is not the model's")
+    require(ok_object(tested.get(encoded)).get("name") == name, "'name' is not the model's")
 
 
-def _config(peer: Peer, version: str = "") -> dict[str, Any]:
-    return offered(peer.get(model_path(peer.model.name, version, "config"))).object()
+def _config(tested: ServerUnderTest, version: str = "") -> dict[str, Any]:
+    return offered(tested.get(model_path(tested.model.name, version, "config"))).object()
 
 
 @AREA.check(
     "config", "the configuration has name, max_batch_size, input and output", CONFIGURATION, extension=CONFIG
 )
-def config(peer: Peer) -> None:
+def config(tested: ServerUnderTest) -> None:
     """perf_analyzer reads these for every model, unguarded."""
-    body = _config(peer)
-    require(body.get("name") == peer.model.name, "'name' is not the model's")
+    body = _config(tested)
+    require(body.get("name") == tested.model.name, "'name' is not the model's")
     whole(body, "max_batch_size")
-    for side, specs in (("input", peer.model.inputs), ("output", peer.model.outputs)):
+    for side, specs in (("input", tested.model.inputs), ("output", tested.model.outputs)):
         listed = body.get(side)
         require(isinstance(listed, list), f"'{side}' is no list")
         names = {entry.get("name") for entry in listed or () if isinstance(entry, dict)}
@@ -144,10 +145,10 @@ def config(peer: Peer) -> None:
 
 
 @AREA.check("config-datatypes", "its tensors have data_type and dims", CONFIGURATION, extension=CONFIG)
-def config_datatypes(peer: Peer) -> None:
+def config_datatypes(tested: ServerUnderTest) -> None:
     """A datatype is TYPE_ and the protocol's name; BYTES are TYPE_STRING."""
-    known = {spec.name: spec.datatype for spec in (*peer.model.inputs, *peer.model.outputs)}
-    body = _config(peer)
+    known = {spec.name: spec.datatype for spec in (*tested.model.inputs, *tested.model.outputs)}
+    body = _config(tested)
     for entry in (*(body.get("input") or ()), *(body.get("output") or ())):
         require(isinstance(entry, dict), "a tensor of the configuration is no object")
         wanted = known.get(str(entry.get("name")), "").replace("BYTES", "STRING")
@@ -159,15 +160,15 @@ def config_datatypes(peer: Peer) -> None:
 
 
 @AREA.check("config-versioned", "the configuration of a version by its path", CONFIGURATION, extension=CONFIG)
-def config_versioned(peer: Peer) -> None:
+def config_versioned(tested: ServerUnderTest) -> None:
     """The same by the longer path."""
-    require(_config(peer, newest(peer)).get("name") == peer.model.name, "'name' is not the model's")
+    require(_config(tested, newest(tested)).get("name") == tested.model.name, "'name' is not the model's")
 
 
 @AREA.check(
     "config-unknown", "the configuration of an unknown model is refused", CONFIGURATION, extension=CONFIG
 )
-def config_unknown(peer: Peer) -> None:
+def config_unknown(tested: ServerUnderTest) -> None:
     """With the error object."""
-    offered(peer.get(model_path(peer.model.name, verb="config")))
-    refused(peer.get(model_path(NO_SUCH_MODEL, verb="config")))
+    offered(tested.get(model_path(tested.model.name, verb="config")))
+    refused(tested.get(model_path(NO_SUCH_MODEL, verb="config")))

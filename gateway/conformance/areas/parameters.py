@@ -9,36 +9,37 @@ import numpy as np
 
 from gateway.conformance import messages
 from gateway.conformance.call import Reply, Wanted, read_message
-from gateway.conformance.check import Area, NotApplicable, require
+from gateway.conformance.check import Area
 from gateway.conformance.clauses import CLASSIFICATION, PARAMETERS, SCHEDULE, SEQUENCE
 from gateway.conformance.expect import refused
-from gateway.conformance.peer import Peer
-from gateway.conformance.subject import Spec
-from gateway.conformance.tensors import Tensor
+from gateway.conformance.server_under_test import ServerUnderTest
+from gateway.conformance.subject import DeclaredTensor
+from gateway.conformance.tensors import SuiteTensor
+from gateway.conformance.verdicts import NotApplicable, require
 
 AREA = Area("parameters")
 TOP = 2
 
 
-def _classes_of(peer: Peer) -> Spec:
-    for spec in peer.model.outputs:
+def _classes_of(tested: ServerUnderTest) -> DeclaredTensor:
+    for spec in tested.model.outputs:
         if spec.datatype != "BYTES" and spec.shape[-1:] > (TOP,) and len(spec.shape) == 2:
             return spec
     raise NotApplicable(f"the model has no output [batch, classes] with more than {TOP} classes")
 
 
-def _classified(peer: Peer, spec: Spec, count: int) -> Tensor:
-    call = peer.model.call().but(outputs=(Wanted(spec.name, {"classification": count}),))
-    return _only(peer.infer(call), spec)
+def _classified(tested: ServerUnderTest, spec: DeclaredTensor, count: int) -> SuiteTensor:
+    call = tested.model.call().but(outputs=(Wanted(spec.name, {"classification": count}),))
+    return _only(tested.infer(call), spec)
 
 
-def _only(reply: Reply, spec: Spec) -> Tensor:
+def _only(reply: Reply, spec: DeclaredTensor) -> SuiteTensor:
     require(spec.name in reply.by_name, f"'{spec.name}' is missing")
     return reply.by_name[spec.name]
 
 
-def _judge_classes(peer: Peer, spec: Spec, tensor: Tensor, count: int) -> None:
-    plain = _only(peer.infer(peer.model.call()), spec)
+def _judge_classes(tested: ServerUnderTest, spec: DeclaredTensor, tensor: SuiteTensor, count: int) -> None:
+    plain = _only(tested.infer(tested.model.call()), spec)
     rows = plain.shape[0]
     require(tensor.datatype == "BYTES", f"the datatype is {tensor.datatype}, not BYTES")
     require(tensor.shape == (rows, count), f"the shape is {list(tensor.shape)}, not {[rows, count]}")
@@ -59,88 +60,90 @@ def _is_near(text: str, value: float) -> bool:
 
 
 @AREA.check("classification", "the best classes as value:index", CLASSIFICATION, extension="classification")
-def classification(peer: Peer) -> None:
+def classification(tested: ServerUnderTest) -> None:
     """BYTES [batch, N], the highest first."""
-    spec = _classes_of(peer)
-    _judge_classes(peer, spec, _classified(peer, spec, TOP), TOP)
+    spec = _classes_of(tested)
+    _judge_classes(tested, spec, _classified(tested, spec, TOP), TOP)
 
 
 @AREA.check(
     "classification-all", "more classes than there are give all", CLASSIFICATION, extension="classification"
 )
-def classification_all(peer: Peer) -> None:
+def classification_all(tested: ServerUnderTest) -> None:
     """The count is an upper bound."""
-    spec = _classes_of(peer)
+    spec = _classes_of(tested)
     classes = spec.shape[-1]
-    _judge_classes(peer, spec, _classified(peer, spec, classes + 5), classes)
+    _judge_classes(tested, spec, _classified(tested, spec, classes + 5), classes)
 
 
 @AREA.check("classification-grpc", "the same over gRPC", CLASSIFICATION, extension="classification")
-def classification_grpc(peer: Peer) -> None:
+def classification_grpc(tested: ServerUnderTest) -> None:
     """With the parameter as an int64."""
-    spec = _classes_of(peer)
-    call = peer.model.call().but(outputs=(Wanted(spec.name, {"classification": TOP}),))
-    answer = peer.told("ModelInfer", call.as_message(), messages.ModelInferResponse)
-    _judge_classes(peer, spec, _only(read_message(answer), spec), TOP)
+    spec = _classes_of(tested)
+    call = tested.model.call().but(outputs=(Wanted(spec.name, {"classification": TOP}),))
+    answer = tested.call_ok("ModelInfer", call.as_message(), messages.ModelInferResponse)
+    _judge_classes(tested, spec, _only(read_message(answer), spec), TOP)
 
 
-def _unchanged(peer: Peer, parameters: dict[str, Any]) -> None:
-    peer.infer(peer.model.call()).same_outputs(peer.infer(peer.model.call().but(parameters=parameters)))
+def _unchanged(tested: ServerUnderTest, parameters: dict[str, Any]) -> None:
+    tested.infer(tested.model.call()).same_outputs(
+        tested.infer(tested.model.call().but(parameters=parameters))
+    )
 
 
-def _refused(peer: Peer, parameters: dict[str, Any]) -> None:
-    peer.infer(peer.model.call())
-    call = peer.model.call().but(parameters=parameters)
-    refused(peer.post(f"{call.path}/infer", call.as_json()))
+def _refused(tested: ServerUnderTest, parameters: dict[str, Any]) -> None:
+    tested.infer(tested.model.call())
+    call = tested.model.call().but(parameters=parameters)
+    refused(tested.post(f"{call.path}/infer", call.as_json()))
 
 
 @AREA.check("sequence", "sequence_id, start and end are taken", SEQUENCE, extension="sequence")
-def sequence(peer: Peer) -> None:
+def sequence(tested: ServerUnderTest) -> None:
     """A model without state answers as ever."""
-    _unchanged(peer, {"sequence_id": 42, "sequence_start": True, "sequence_end": True})
+    _unchanged(tested, {"sequence_id": 42, "sequence_start": True, "sequence_end": True})
 
 
 @AREA.check("sequence-text", "sequence_id may be a text", SEQUENCE, extension="sequence")
-def sequence_text(peer: Peer) -> None:
+def sequence_text(tested: ServerUnderTest) -> None:
     """As a UUID is."""
-    _unchanged(peer, {"sequence_id": "a3f0-42", "sequence_start": True, "sequence_end": True})
+    _unchanged(tested, {"sequence_id": "a3f0-42", "sequence_start": True, "sequence_end": True})
 
 
 @AREA.check("sequence-wrong", "sequence_start that is no boolean is refused", SEQUENCE, extension="sequence")
-def sequence_wrong(peer: Peer) -> None:
+def sequence_wrong(tested: ServerUnderTest) -> None:
     """Its kind is fixed."""
-    _refused(peer, {"sequence_id": 42, "sequence_start": "yes"})
+    _refused(tested, {"sequence_id": 42, "sequence_start": "yes"})
 
 
 @AREA.check("priority", "priority and timeout are taken", SCHEDULE, extension="schedule_policy")
-def priority(peer: Peer) -> None:
+def priority(tested: ServerUnderTest) -> None:
     """Priority 0 is the default one; ten seconds in microseconds are enough."""
-    _unchanged(peer, {"priority": 0, "timeout": 10_000_000})
+    _unchanged(tested, {"priority": 0, "timeout": 10_000_000})
 
 
 @AREA.check(
     "priority-wrong", "a priority that is no number is refused", SCHEDULE, extension="schedule_policy"
 )
-def priority_wrong(peer: Peer) -> None:
+def priority_wrong(tested: ServerUnderTest) -> None:
     """Its kind is fixed."""
-    _refused(peer, {"priority": "first"})
+    _refused(tested, {"priority": "first"})
 
 
 @AREA.check("timeout-wrong", "a timeout that is no number is refused", SCHEDULE, extension="schedule_policy")
-def timeout_wrong(peer: Peer) -> None:
+def timeout_wrong(tested: ServerUnderTest) -> None:
     """Its kind is fixed."""
-    _refused(peer, {"timeout": "soon"})
+    _refused(tested, {"timeout": "soon"})
 
 
 @AREA.check("reserved", "names that begin with triton_ are reserved", PARAMETERS, extension="parameters")
-def reserved(peer: Peer) -> None:
-    """A client that uses one is told."""
-    _refused(peer, {"triton_of_the_suite": 1})
+def reserved(tested: ServerUnderTest) -> None:
+    """The server refuses one instead of ignoring it."""
+    _refused(tested, {"triton_of_the_suite": 1})
 
 
 @AREA.check("input-parameters", "parameters of an input change nothing", PARAMETERS, extension="parameters")
-def input_parameters(peer: Peer) -> None:
+def input_parameters(tested: ServerUnderTest) -> None:
     """Servers hand them on or drop them."""
-    call = peer.model.call()
+    call = tested.model.call()
     tensors = tuple(replace(tensor, parameters={"suite": "a"}) for tensor in call.tensors)
-    peer.infer(call).same_outputs(peer.infer(call.but(tensors=tensors)))
+    tested.infer(call).same_outputs(tested.infer(call.but(tensors=tensors)))

@@ -6,11 +6,12 @@ from typing import Any, Final
 
 from gateway.conformance.areas.model import newest
 from gateway.conformance.call import model_path
-from gateway.conformance.check import Area, Broken, require
+from gateway.conformance.check import Area
 from gateway.conformance.clauses import STATISTICS
 from gateway.conformance.expect import offered, refused, text, whole
 from gateway.conformance.faults import NO_SUCH_MODEL
-from gateway.conformance.peer import Peer
+from gateway.conformance.server_under_test import ServerUnderTest
+from gateway.conformance.verdicts import Violation, require
 
 AREA = Area("statistics")
 EXTENSION: Final = "statistics"
@@ -24,7 +25,7 @@ DURATIONS: Final = (
     "cache_hit",
     "cache_miss",
 )
-ASKED: Final = 3
+REQUESTS: Final = 3
 
 
 def entries(body: dict[str, Any]) -> list[dict[str, Any]]:
@@ -36,50 +37,50 @@ def entries(body: dict[str, Any]) -> list[dict[str, Any]]:
     return list(listed or ())
 
 
-def _of_model(peer: Peer, version: str = "") -> dict[str, Any]:
-    answer = offered(peer.get(model_path(peer.model.name, version, "stats")))
+def _of_model(tested: ServerUnderTest, version: str = "") -> dict[str, Any]:
+    answer = offered(tested.get(model_path(tested.model.name, version, "stats")))
     for entry in entries(answer.object()):
-        if entry.get("name") == peer.model.name:
+        if entry.get("name") == tested.model.name:
             return entry
-    raise Broken("the model is not in its own statistics")
+    raise Violation("the model is not in its own statistics")
 
 
 @AREA.check("model", "a model's statistics have its name and a version", STATISTICS, extension=EXTENSION)
-def of_model(peer: Peer) -> None:
+def of_model(tested: ServerUnderTest) -> None:
     """The version is a text."""
-    entry = _of_model(peer)
+    entry = _of_model(tested)
     require(text(entry, "version"), "'version' is empty")
 
 
 @AREA.check("all", "statistics of all models", STATISTICS, extension=EXTENSION)
-def of_all(peer: Peer) -> None:
+def of_all(tested: ServerUnderTest) -> None:
     """The model is among them."""
-    answer = offered(peer.get("/v2/models/stats"))
+    answer = offered(tested.get("/v2/models/stats"))
     names = [entry.get("name") for entry in entries(answer.object())]
-    require(peer.model.name in names, f"the model is not among {names[:5]}")
+    require(tested.model.name in names, f"the model is not among {names[:5]}")
 
 
 @AREA.check("versioned", "statistics of a version by its path", STATISTICS, extension=EXTENSION)
-def versioned(peer: Peer) -> None:
+def versioned(tested: ServerUnderTest) -> None:
     """The longer path gives that version."""
-    asked = newest(peer)
-    require(_of_model(peer, asked).get("version") == asked, "'version' is not the one asked for")
+    version = newest(tested)
+    require(_of_model(tested, version).get("version") == version, "'version' is not the one asked for")
 
 
 @AREA.check("counts", "the counters are whole numbers", STATISTICS, extension=EXTENSION)
-def counts(peer: Peer) -> None:
+def counts(tested: ServerUnderTest) -> None:
     """Milliseconds of the last inference, and two counts."""
-    peer.infer(peer.model.call())
-    entry = _of_model(peer)
+    tested.infer(tested.model.call())
+    entry = _of_model(tested)
     for key in ("inference_count", "execution_count"):
         whole(entry, key)
     require(whole(entry, "last_inference") > 1_000_000_000_000, "'last_inference' is no time in milliseconds")
 
 
 @AREA.check("durations", "every duration has count and ns", STATISTICS, extension=EXTENSION)
-def durations(peer: Peer) -> None:
+def durations(tested: ServerUnderTest) -> None:
     """perf_analyzer reads them unguarded and ends where one is missing."""
-    stats = _of_model(peer).get("inference_stats")
+    stats = _of_model(tested).get("inference_stats")
     require(isinstance(stats, dict), "'inference_stats' is no object")
     for name in DURATIONS:
         pair = (stats or {}).get(name)
@@ -89,9 +90,9 @@ def durations(peer: Peer) -> None:
 
 
 @AREA.check("batches", "batch_stats is a list of sizes with durations", STATISTICS, extension=EXTENSION)
-def batches(peer: Peer) -> None:
+def batches(tested: ServerUnderTest) -> None:
     """One entry for each batch size that was run."""
-    listed = _of_model(peer).get("batch_stats")
+    listed = _of_model(tested).get("batch_stats")
     require(isinstance(listed, list), "'batch_stats' is no list")
     for entry in listed or ():
         whole(entry, "batch_size")
@@ -102,23 +103,23 @@ def batches(peer: Peer) -> None:
 
 
 @AREA.check("success-counts", "each answer is counted once", STATISTICS, extension=EXTENSION)
-def success_counts(peer: Peer) -> None:
+def success_counts(tested: ServerUnderTest) -> None:
     """Cache hits included; nobody else may use the model meanwhile."""
-    before = _success(peer)
-    for seed in range(ASKED):
-        peer.infer(peer.model.call(seed=1000 + seed))
-    after = _success(peer)
-    require(after - before == ASKED, f"{ASKED} answers were counted as {after - before}")
+    before = _success(tested)
+    for seed in range(REQUESTS):
+        tested.infer(tested.model.call(seed=1000 + seed))
+    after = _success(tested)
+    require(after - before == REQUESTS, f"{REQUESTS} answers were counted as {after - before}")
 
 
-def _success(peer: Peer) -> int:
-    stats = _of_model(peer).get("inference_stats")
+def _success(tested: ServerUnderTest) -> int:
+    stats = _of_model(tested).get("inference_stats")
     require(isinstance(stats, dict), "'inference_stats' is no object")
     return whole((stats or {}).get("success"), "count")
 
 
 @AREA.check("unknown", "statistics of an unknown model are refused", STATISTICS, extension=EXTENSION)
-def unknown(peer: Peer) -> None:
+def unknown(tested: ServerUnderTest) -> None:
     """With the error object."""
-    _of_model(peer)
-    refused(peer.get(model_path(NO_SUCH_MODEL, verb="stats")))
+    _of_model(tested)
+    refused(tested.get(model_path(NO_SUCH_MODEL, verb="stats")))

@@ -9,9 +9,10 @@ from http import HTTPStatus
 from typing import Final, Protocol
 
 from gateway.core.clock import Clock
-from gateway.http.exchange import Answer, Application, Fields, Head
+from gateway.http.exchange import Answer, AnyAnswer, Application, Fields, Head, StreamedAnswer
 from gateway.http.server.address_limits import AddressLimits, AddressUsage
 from gateway.http.server.settings import TransportSettings
+from gateway.http.server.source_closing import SourceCloser
 from gateway.http.server.write_coalescing import Output, WriteCoalescer
 
 SWEEP_S: Final = 0.25
@@ -66,6 +67,7 @@ class ServerContext:
         self._heads: dict[tuple[int, Fields], bytes] = {}
         self._idle = asyncio.Event()
         self._outbox = WriteCoalescer(self.loop)
+        self.sources = SourceCloser(self.loop)
         self._sweeping = asyncio.create_task(self._sweep())
         self._tell_time()
 
@@ -126,6 +128,11 @@ class ServerContext:
             _log.exception("a refusal could not be rendered")
             return _PLAIN
 
+    def discard(self, answer: AnyAnswer) -> None:
+        """Release what an answer holds that nobody waits for any more."""
+        if isinstance(answer, StreamedAnswer):
+            self.sources.close(answer.source)
+
     def begin_drain(self) -> None:
         """Let every connection end as soon as it can."""
         self.is_draining = True
@@ -152,6 +159,7 @@ class ServerContext:
         await asyncio.sleep(0)
         self._sweeping.cancel()
         await asyncio.gather(self._sweeping, return_exceptions=True)
+        await self.sources.aclose()
 
     async def _sweep(self) -> None:
         while True:

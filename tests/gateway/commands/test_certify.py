@@ -12,8 +12,8 @@ from onnx import helper
 from edge_models.certificate import Certificate, sample_digest
 from edge_models.samples import digits
 from edge_models.session import Session
-from gateway.commands.certify import Measured, certify_models, measure_models
-from gateway.commands.certify_decision import Wishes
+from gateway.commands.certify import PairMeasurement, certify_models, measure_models
+from gateway.commands.certify_decision import DecisionOptions
 from gateway.core.tensor import Array
 from tests.edge_models import onnx_models as models
 
@@ -31,11 +31,11 @@ class Pair:
         self.edge.write_bytes(edge)
         self.central.write_bytes(central)
 
-    def measure(self, sample: Array | dict[str, Array] = ROWS, **wishes: object) -> Measured:
-        return measure_models("m", self.edge, self.central, sample, wishes=Wishes(**wishes))
+    def measure(self, sample: Array | dict[str, Array] = ROWS, **chosen: object) -> PairMeasurement:
+        return measure_models("m", self.edge, self.central, sample, chosen=DecisionOptions(**chosen))
 
-    def certify(self, sample: Array | dict[str, Array] = ROWS, **wishes: object) -> Certificate:
-        return self.measure(sample, **wishes).certify(alpha=0.02, delta=0.05)
+    def certify(self, sample: Array | dict[str, Array] = ROWS, **chosen: object) -> Certificate:
+        return self.measure(sample, **chosen).certify(alpha=0.02, delta=0.05)
 
 
 def test_certificate_is_bound_to_what_was_run() -> None:

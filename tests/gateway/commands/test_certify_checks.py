@@ -8,19 +8,23 @@ import numpy as np
 import pytest
 from onnxruntime.quantization import quantize_dynamic
 
-from gateway.commands.certify import Measured, measure_models
+from gateway.commands.certify import PairMeasurement, measure_models
 from gateway.commands.certify_checks import notes
-from gateway.commands.certify_decision import Wishes
+from gateway.commands.certify_decision import DecisionOptions
 from gateway.core.tensor import Array
 from tests.edge_models import onnx_models as models
 
 ROWS = np.random.default_rng(2).normal(size=(300, 16)).astype(np.float32)
 
 
-def measure(folder: Path, edge: bytes, central: bytes, sample: Array = ROWS, **wishes: object) -> Measured:
+def measure(
+    folder: Path, edge: bytes, central: bytes, sample: Array = ROWS, **chosen: object
+) -> PairMeasurement:
     for name, content in (("edge", edge), ("central", central)):
         (folder / f"{name}.onnx").write_bytes(content)
-    return measure_models("m", folder / "edge.onnx", folder / "central.onnx", sample, wishes=Wishes(**wishes))
+    return measure_models(
+        "m", folder / "edge.onnx", folder / "central.onnx", sample, chosen=DecisionOptions(**chosen)
+    )
 
 
 @pytest.mark.filterwarnings("ignore")

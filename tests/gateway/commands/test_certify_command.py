@@ -188,21 +188,21 @@ def test_labels_that_depend_on_the_rows_beside_a_row(certify: Certify) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wishes", "said"),
+    ("chosen", "message"),
     [
         (["--leave-out=label", "--leave-out=label"], "--leave-out names 'label' twice"),
         (["--output=label=exact", "--output=label=exact"], "--output names 'label' twice"),
         (["--output=label=exact", "--leave-out=label"], "'label' is both compared and left out"),
     ],
 )
-def test_outputs_named_twice(tmp_path: Path, certify: Certify, wishes: list[str], said: str) -> None:
+def test_outputs_named_twice(tmp_path: Path, certify: Certify, chosen: list[str], message: str) -> None:
     """What no gateway would load is not written."""
     model = models.softmax_labelled(WEIGHTS)
 
-    code, _, err = certify(model, model, "--task=multiclass", *wishes)
+    code, _, err = certify(model, model, "--task=multiclass", *chosen)
 
     assert (code, (tmp_path / "c.json").exists()) == (2, False)
-    assert said in err
+    assert message in err
 
 
 def test_a_model_that_masks_a_class_is_like_itself(tmp_path: Path, certify: Certify) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge_models.decision import Decision, Task
-from gateway.commands.certify_decision import TASKS, Given, Wishes, alphabet_of, decide
+from gateway.commands.certify_decision import TASKS, DecisionOptions, Given, alphabet_of, decide
 from gateway.core.tensor import Array
 
 SURE = np.array([[0.9, 0.1], [0.2, 0.8]], np.float32)
@@ -18,13 +18,13 @@ LABEL = np.array([0, 1])
 FRAMES = np.array([[[3.0, -1.0, 0.0], [0.0, 2.0, 1.0]]], np.float32)
 
 
-def decided(outputs: dict[str, Array], edge: dict[str, Array] | None = None, /, **wishes: Any) -> Decision:
-    alphabets = wishes.pop("alphabets", ())
-    return decide(Given(outputs if edge is None else edge, outputs, alphabets), Wishes(**wishes))
+def decided(outputs: dict[str, Array], edge: dict[str, Array] | None = None, /, **chosen: Any) -> Decision:
+    alphabets = chosen.pop("alphabets", ())
+    return decide(Given(outputs if edge is None else edge, outputs, alphabets), DecisionOptions(**chosen))
 
 
-def told(outputs: dict[str, Array], /, **wishes: Any) -> list[str]:
-    return [f"{rule.name}: {rule}" for rule in decided(outputs, **wishes).outputs]
+def rules_of(outputs: dict[str, Array], /, **chosen: Any) -> list[str]:
+    return [f"{rule.name}: {rule}" for rule in decided(outputs, **chosen).outputs]
 
 
 def test_every_task_is_told() -> None:
@@ -37,7 +37,7 @@ def test_one_output_of_rows_that_sum_to_one_is_certain() -> None:
     found = decided({"p": SURE})
 
     assert (found.task, found.score, found.left_out) == ("multiclass", "max_probability", ())
-    assert told({"p": SURE}) == ["p: multiclass"]
+    assert rules_of({"p": SURE}) == ["p: multiclass"]
 
 
 @pytest.mark.parametrize(
@@ -66,8 +66,8 @@ def test_whatever_else_is_asked(outputs: dict[str, Array]) -> None:
 
 def test_a_task_holds_for_all_outputs_but_labels() -> None:
     """Labels beside what they are the labels of are compared as they are."""
-    assert told({"label": LABEL, "p": SURE}, task="multiclass") == ["label: exact", "p: multiclass"]
-    assert told({"p": SURE, "q": LOGITS}, task="multiclass") == [
+    assert rules_of({"label": LABEL, "p": SURE}, task="multiclass") == ["label: exact", "p: multiclass"]
+    assert rules_of({"p": SURE, "q": LOGITS}, task="multiclass") == [
         "p: multiclass",
         "q: multiclass, softmax applied",
     ]
@@ -97,11 +97,13 @@ def test_each_output_may_have_a_task_of_its_own() -> None:
 )
 def test_what_each_task_is_taken_for_is_told(task: str, output: Array, says: str) -> None:
     """Probabilities or logits are seen from the numbers."""
-    assert told({"o": output}, task=task, cosine=0.99, alphabet=("-", "a", "b"), blank=0) == [f"o: {says}"]
+    assert rules_of({"o": output}, task=task, cosine=0.99, alphabet=("-", "a", "b"), blank=0) == [
+        f"o: {says}"
+    ]
 
 
 @pytest.mark.parametrize(
-    ("outputs", "wishes", "says"),
+    ("outputs", "chosen", "says"),
     [
         ({"p": SURE}, {"outputs": ("q",)}, "there is no output 'q': central gives 'p'"),
         ({"p": SURE, "q": SURE}, {"task": "multiclass", "outputs": ("p",)}, "a client can get 'q' as well"),
@@ -133,10 +135,10 @@ def test_what_each_task_is_taken_for_is_told(task: str, output: Array, says: str
         ({"p": FRAMES}, {"task": "sequence", "alphabet": ("a", "b"), "blank": -1}, "--blank -1 is no symbol"),
     ],
 )
-def test_what_does_not_fit_is_refused(outputs: dict[str, Array], wishes: dict[str, Any], says: str) -> None:
+def test_what_does_not_fit_is_refused(outputs: dict[str, Array], chosen: dict[str, Any], says: str) -> None:
     """With what to do instead."""
     with pytest.raises(ValueError, match=says):
-        decided(outputs, **wishes)
+        decided(outputs, **chosen)
 
 
 @pytest.mark.parametrize(

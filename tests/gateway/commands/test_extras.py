@@ -17,14 +17,14 @@ PIP = f"{sys.executable} -m pip install"
 
 
 class Installed(Distribution):
-    """As pip leaves it behind: ``said`` of what it was given, None for an index."""
+    """As pip leaves it behind: ``origin`` is what it was installed from, None for an index."""
 
-    def __init__(self, said: str | None) -> None:
-        self.said = said
+    def __init__(self, origin: str | None) -> None:
+        self.origin = origin
 
     def read_text(self, filename: str) -> str | None:
         assert filename == "direct_url.json"
-        return self.said
+        return self.origin
 
     def locate_file(self, path: object) -> Path:
         raise AssertionError(path)
@@ -32,11 +32,11 @@ class Installed(Distribution):
 
 @pytest.fixture
 def came_from(monkeypatch: pytest.MonkeyPatch):
-    def say(said: str | dict[str, Any] | None) -> None:
-        text = json.dumps(said) if isinstance(said, dict) else said
+    def came(origin: str | dict[str, Any] | None) -> None:
+        text = json.dumps(origin) if isinstance(origin, dict) else origin
         monkeypatch.setattr(extras, "distribution", lambda _name: Installed(text))
 
-    return say
+    return came
 
 
 def test_the_command_names_where_it_came_from(tmp_path: Path, came_from) -> None:
@@ -45,12 +45,12 @@ def test_the_command_names_where_it_came_from(tmp_path: Path, came_from) -> None
     checkout.mkdir()
     wheel.parent.mkdir()
     wheel.touch()
-    for said, words in (
+    for origin, words in (
         ({"url": checkout.as_uri(), "dir_info": {}}, [f"{checkout}[models]"]),
         ({"url": checkout.as_uri(), "dir_info": {"editable": True}}, ["--editable", f"{checkout}[models]"]),
         ({"url": wheel.as_uri(), "archive_info": {}}, [f"{wheel}[models]"]),
     ):
-        came_from(said)
+        came_from(origin)
         sentence = extras.how_to_install("onnx.helper")
         assert sentence is not None
         head, _, command = sentence.partition(": ")
@@ -59,12 +59,12 @@ def test_the_command_names_where_it_came_from(tmp_path: Path, came_from) -> None
 
 
 @pytest.mark.parametrize(
-    "said",
+    "origin",
     [None, "", "no json", {"url": "git+ssh://git@example.com/edgeway.git"}, {"url": "file:///is/gone"}],
 )
-def test_where_that_is_not_known_no_name_of_an_index_is_invented(said, came_from) -> None:
+def test_where_that_is_not_known_no_name_of_an_index_is_invented(origin, came_from) -> None:
     """Whoever has that name there may be anybody."""
-    came_from(said)
+    came_from(origin)
 
     sentence = extras.how_to_install("onnx")
 

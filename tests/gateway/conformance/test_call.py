@@ -20,12 +20,12 @@ from gateway.conformance.call import (
     read_http,
     read_message,
 )
-from gateway.conformance.check import Broken, NotApplicable
 from gateway.conformance.http_wire import HttpAnswer
-from gateway.conformance.tensors import Tensor
+from gateway.conformance.tensors import SuiteTensor
+from gateway.conformance.verdicts import NotApplicable, Violation
 
-ONE = Tensor("x", "INT32", (1, 2), np.array([1, 2], np.int32))
-TWO = Tensor("y", "BYTES", (1,), np.array([b"\xc3\xa4"], object))
+ONE = SuiteTensor("x", "INT32", (1, 2), np.array([1, 2], np.int32))
+TWO = SuiteTensor("y", "BYTES", (1,), np.array([b"\xc3\xa4"], object))
 CALL = Call("m", (ONE, TWO), id="7", outputs=(Wanted("z", {"binary_data": True}),), parameters={"p": 1})
 
 
@@ -91,14 +91,14 @@ def test_answers_with_json_and_binary_outputs_side_by_side() -> None:
     ],
 )
 def test_answers_that_are_none_are_findings(wrong: HttpAnswer, reason: str) -> None:
-    with pytest.raises(Broken, match=reason):
+    with pytest.raises(Violation, match=reason):
         read_http(wrong)
 
 
 @given(st.binary(max_size=60), st.none() | st.integers(-2, 70) | st.text(max_size=3))
 def test_no_bytes_make_reading_an_http_answer_fail_otherwise(body: bytes, length: Any) -> None:
     headers = () if length is None else ((HEADER_LENGTH, str(length)),)
-    with pytest.raises(Broken):
+    with pytest.raises(Violation):
         read_http(HttpAnswer(200, headers, body))
 
 
@@ -121,7 +121,7 @@ JSON = st.recursive(
 def test_no_outputs_make_reading_an_http_answer_fail_otherwise(listed: list[Any], tail: bytes) -> None:
     try:
         reply = read_http(answer({"outputs": listed}, tail))
-    except Broken:
+    except Violation:
         return
     assert len(reply.outputs) == len(listed)
 
@@ -134,7 +134,7 @@ def test_no_message_makes_reading_fail_otherwise(raw: bytes) -> None:
         return
     try:
         assert len(read_message(message).outputs) == len(message.outputs)
-    except Broken:
+    except Violation:
         return
 
 
@@ -145,5 +145,5 @@ def test_raw_and_typed_contents_together_are_a_finding() -> None:
 
     entry.contents.int_contents.append(1)
 
-    with pytest.raises(Broken, match="contents beside"):
+    with pytest.raises(Violation, match="contents beside"):
         read_message(message)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.conformance.check import (
+from gateway.conformance.check import Area, decide
+from gateway.conformance.verdicts import (
     Absent,
-    Area,
-    Broken,
-    Exchange,
-    Level,
+    CheckVerdict,
     NotApplicable,
-    Verdict,
-    decide,
-    require,
+    Obligation,
+    RecordedExchange,
+    Violation,
 )
 
 AREA = Area("a")
@@ -22,29 +20,29 @@ AREA = Area("a")
 def made(**options: object):
     """A check of an area, as a decorator adds it."""
     area = Area("a")
-    area.check("c", "title", "clause", **options)(lambda peer: None)
+    area.check("c", "title", "clause", **options)(lambda tested: None)
     return area.checks[0]
 
 
 REQUIRED, OPTIONAL, EXTENSION = made(), made(optional=True), made(extension="x")
-SILENT = (Exchange("sent", "", is_unanswered=True),)
+SILENT = (RecordedExchange("sent", "", is_unanswered=True),)
 
 
 @pytest.mark.parametrize(
     ("check", "error", "exchanges", "advertised", "verdict"),
     [
-        (REQUIRED, None, (), (), Verdict.PASS),
-        (REQUIRED, Broken(""), (), (), Verdict.FAIL),
-        (REQUIRED, Absent(""), (), (), Verdict.FAIL),
-        (REQUIRED, NotApplicable(""), (), (), Verdict.NOT_APPLICABLE),
-        (OPTIONAL, Broken(""), (), (), Verdict.FAIL),
-        (OPTIONAL, Absent(""), (), (), Verdict.UNSUPPORTED),
-        (EXTENSION, Broken(""), (), (), Verdict.UNSUPPORTED),
-        (EXTENSION, Absent(""), (), (), Verdict.UNSUPPORTED),
-        (EXTENSION, Broken(""), (), ("x",), Verdict.FAIL),
-        (EXTENSION, Absent(""), (), ("x",), Verdict.FAIL),
-        (EXTENSION, Broken(""), SILENT, (), Verdict.FAIL),
-        (EXTENSION, None, (), (), Verdict.PASS),
+        (REQUIRED, None, (), (), CheckVerdict.PASS),
+        (REQUIRED, Violation(""), (), (), CheckVerdict.FAIL),
+        (REQUIRED, Absent(""), (), (), CheckVerdict.FAIL),
+        (REQUIRED, NotApplicable(""), (), (), CheckVerdict.NOT_APPLICABLE),
+        (OPTIONAL, Violation(""), (), (), CheckVerdict.FAIL),
+        (OPTIONAL, Absent(""), (), (), CheckVerdict.UNSUPPORTED),
+        (EXTENSION, Violation(""), (), (), CheckVerdict.UNSUPPORTED),
+        (EXTENSION, Absent(""), (), (), CheckVerdict.UNSUPPORTED),
+        (EXTENSION, Violation(""), (), ("x",), CheckVerdict.FAIL),
+        (EXTENSION, Absent(""), (), ("x",), CheckVerdict.FAIL),
+        (EXTENSION, Violation(""), SILENT, (), CheckVerdict.FAIL),
+        (EXTENSION, None, (), (), CheckVerdict.PASS),
     ],
 )
 def test_verdicts(check, error, exchanges, advertised, verdict) -> None:
@@ -54,13 +52,9 @@ def test_verdicts(check, error, exchanges, advertised, verdict) -> None:
 def test_checks_keep_their_order_and_names() -> None:
     area = Area("a")
     for name in ("second", "first"):
-        area.check(name, "title", "clause")(lambda peer: None)
+        area.check(name, "title", "clause")(lambda tested: None)
 
     assert [check.id for check in area.checks] == ["a.second", "a.first"]
-    assert {made().level, made(optional=True).level, made(extension="x").level} == set(Level)
-
-
-def test_a_rule_that_is_not_kept_is_a_finding() -> None:
-    require(1, "kept")
-    with pytest.raises(Broken, match="not kept"):
-        require([], "not kept")
+    assert {made().obligation, made(optional=True).obligation, made(extension="x").obligation} == set(
+        Obligation
+    )

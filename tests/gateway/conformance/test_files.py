@@ -1,4 +1,4 @@
-"""The findings as JSON and JUnit."""
+"""The results as JSON and JUnit."""
 
 from __future__ import annotations
 
@@ -9,32 +9,35 @@ from xml.etree import ElementTree as ET
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.conformance.check import Area, Exchange, Finding, Verdict
-from gateway.conformance.files import Run, as_json, write_json, write_junit
+from gateway.conformance.check import Area, CheckResult
+from gateway.conformance.files import RunDetails, as_json, write_json, write_junit
+from gateway.conformance.verdicts import CheckVerdict, RecordedExchange
 
 AREA, OTHER = Area("one"), Area("two")
-AREA.check("a", "title a", "clause a")(lambda peer: None)
-AREA.check("b", "title b", "clause b")(lambda peer: None)
-OTHER.check("c", "title c", "clause c", extension="x")(lambda peer: None)
-RUN = Run("http://x", "x:1", "m", "server 1", ("x",), "edgeway 0", "2026-01-01T00:00:00+00:00", "edgeway c")
-SAID = (Exchange("GET /\x00", "200\ud800 <&>"),)
+AREA.check("a", "title a", "clause a")(lambda tested: None)
+AREA.check("b", "title b", "clause b")(lambda tested: None)
+OTHER.check("c", "title c", "clause c", extension="x")(lambda tested: None)
+RUN = RunDetails(
+    "http://x", "x:1", "m", "server 1", ("x",), "edgeway 0", "2026-01-01T00:00:00+00:00", "edgeway c"
+)
+SAID = (RecordedExchange("GET /\x00", "200\ud800 <&>"),)
 
 
-def findings(reason: str = "because") -> list[Finding]:
+def results(reason: str = "because") -> list[CheckResult]:
     return [
-        Finding(AREA.checks[0], Verdict.PASS, "", 0.1234, SAID),
-        Finding(AREA.checks[1], Verdict.FAIL, reason, 0.2, SAID),
-        Finding(OTHER.checks[0], Verdict.UNSUPPORTED, reason),
-        Finding(OTHER.checks[0], Verdict.NOT_APPLICABLE, reason),
+        CheckResult(AREA.checks[0], CheckVerdict.PASS, "", 0.1234, SAID),
+        CheckResult(AREA.checks[1], CheckVerdict.FAIL, reason, 0.2, SAID),
+        CheckResult(OTHER.checks[0], CheckVerdict.UNSUPPORTED, reason),
+        CheckResult(OTHER.checks[0], CheckVerdict.NOT_APPLICABLE, reason),
     ]
 
 
 def test_json_has_everything(tmp_path: Path) -> None:
     """Folders are made; what passed needs no transcript."""
-    write_json(tmp_path / "new" / "c.json", RUN, findings())
+    write_json(tmp_path / "new" / "c.json", RUN, results())
     read = json.loads((tmp_path / "new" / "c.json").read_text())
 
-    assert read == json.loads(json.dumps(as_json(RUN, findings())))
+    assert read == json.loads(json.dumps(as_json(RUN, results())))
     assert read["run"]["server"] == "server 1"
     assert read["counts"] == {"pass": 1, "fail": 1, "unsupported": 1, "n/a": 1}
     assert read["checks"][0]["exchanges"] == []
@@ -54,11 +57,11 @@ def test_json_has_everything(tmp_path: Path) -> None:
 
 def test_junit_counts_by_area(tmp_path: Path) -> None:
     """A CI shows failures with the clause, the request and the answer, and skips the rest."""
-    write_junit(tmp_path / "c.xml", RUN, findings())
+    write_junit(tmp_path / "c.xml", RUN, results())
     root = ET.parse(tmp_path / "c.xml").getroot()
 
-    told = [{name: suite.get(name) for name in ("name", "tests", "failures", "skipped")} for suite in root]
-    assert told == [
+    suites = [{name: suite.get(name) for name in ("name", "tests", "failures", "skipped")} for suite in root]
+    assert suites == [
         {"name": "one", "tests": "2", "failures": "1", "skipped": "0"},
         {"name": "two", "tests": "2", "failures": "0", "skipped": "2"},
     ]
@@ -75,6 +78,6 @@ def test_junit_counts_by_area(tmp_path: Path) -> None:
 @given(st.text())
 def test_junit_can_be_read_whatever_a_server_says(tmp_path_factory, reason: str) -> None:
     file = tmp_path_factory.mktemp("junit") / "c.xml"
-    write_junit(file, RUN, findings(reason))
+    write_junit(file, RUN, results(reason))
 
     assert len(list(ET.parse(file).getroot().iter("testcase"))) == 4

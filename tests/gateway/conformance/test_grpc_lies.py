@@ -80,7 +80,7 @@ GRPC_LIES: dict[str, tuple[str, GrpcLie, set[str]]] = {
     "no versions": ("grpc", saying("ModelMetadata", METADATA, clear("versions")), {"versioned-metadata"}),
     "a configuration without inputs": (
         "grpc",
-        saying("ModelConfig", messages.ModelConfigResponse, lambda told: told.config.ClearField("input")),
+        saying("ModelConfig", messages.ModelConfigResponse, lambda reply: reply.config.ClearField("input")),
         {"config"},
     ),
     "a duration is missing": (
@@ -88,7 +88,7 @@ GRPC_LIES: dict[str, tuple[str, GrpcLie, set[str]]] = {
         saying(
             "ModelStatistics",
             messages.ModelStatisticsResponse,
-            lambda told: [entry.inference_stats.ClearField("cache_hit") for entry in told.model_stats],
+            lambda reply: [entry.inference_stats.ClearField("cache_hit") for entry in reply.model_stats],
         ),
         {"statistics"},
     ),
@@ -97,7 +97,7 @@ GRPC_LIES: dict[str, tuple[str, GrpcLie, set[str]]] = {
         saying(
             "RepositoryIndex",
             messages.RepositoryIndexResponse,
-            lambda told: [setattr(entry, "state", "SERVING") for entry in told.models],
+            lambda reply: [setattr(entry, "state", "SERVING") for entry in reply.models],
         ),
         {"index"},
     ),
@@ -130,13 +130,13 @@ GRPC_LIES: dict[str, tuple[str, GrpcLie, set[str]]] = {
     "no id": ("grpc-infer", saying("ModelInfer", INFER, clear("id")), {"raw"}),
     "somebody else's id": (
         "grpc-infer",
-        saying("ModelInfer", INFER, lambda told: told.id or put_in(id="somebody-else")(told)),
+        saying("ModelInfer", INFER, lambda reply: reply.id or put_in(id="somebody-else")(reply)),
         {"no-id"},
     ),
     "no version": ("grpc-infer", saying("ModelInfer", INFER, clear("model_version")), {"versioned"}),
     "raw and typed contents": (
         "grpc-infer",
-        saying("ModelInfer", INFER, lambda told: told.outputs[0].contents.fp32_contents.append(1.0)),
+        saying("ModelInfer", INFER, lambda reply: reply.outputs[0].contents.fp32_contents.append(1.0)),
         {"raw", "typed", "versioned", "selected", "no-id", "parameters", "metadata"},
     ),
     "a byte is missing": (
@@ -144,7 +144,7 @@ GRPC_LIES: dict[str, tuple[str, GrpcLie, set[str]]] = {
         saying(
             "ModelInfer",
             INFER,
-            lambda told: told.raw_output_contents.append(told.raw_output_contents.pop()[:-1]),
+            lambda reply: reply.raw_output_contents.append(reply.raw_output_contents.pop()[:-1]),
         ),
         {"raw", "typed", "versioned", "selected", "no-id", "parameters", "metadata"},
     ),
@@ -156,7 +156,7 @@ GRPC_LIES: dict[str, tuple[str, GrpcLie, set[str]]] = {
     ),
     "no ids in a stream": (
         "grpc-stream",
-        saying("ModelStreamInfer", STREAM, lambda told: told.infer_response.ClearField("id")),
+        saying("ModelStreamInfer", STREAM, lambda reply: reply.infer_response.ClearField("id")),
         {"one", "many", "error"},
     ),
     "no errors in a stream": (
@@ -179,7 +179,7 @@ GRPC_LIES: dict[str, tuple[str, GrpcLie, set[str]]] = {
         saying(
             "ModelStatistics",
             messages.ModelStatisticsResponse,
-            lambda told: [entry.inference_stats.ClearField("success") for entry in told.model_stats],
+            lambda reply: [entry.inference_stats.ClearField("success") for entry in reply.model_stats],
         ),
         {"statistics"},
     ),

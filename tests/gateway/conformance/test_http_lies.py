@@ -10,9 +10,9 @@ import pytest
 
 from gateway.conformance.suite import CHECKS
 from tests.fakes.conformance import (
-    Asked,
     HttpLie,
-    RemoteError,
+    ProxyAnswer,
+    ProxyRequest,
     Stage,
     conformance,
     failed,
@@ -22,9 +22,9 @@ from tests.fakes.conformance import (
 def on(path: str, change: Callable[[Any], Any]) -> HttpLie:
     """Change the JSON of successful answers to a path that ends so."""
 
-    def lie(asked: Asked, told: RemoteError) -> RemoteError:
-        fits = asked.path.split("?")[0].endswith(path) and told.status == 200
-        return told.with_json(change) if fits else told
+    def lie(request: ProxyRequest, answer: ProxyAnswer) -> ProxyAnswer:
+        fits = request.path.split("?")[0].endswith(path) and answer.status == 200
+        return answer.with_json(change) if fits else answer
 
     return lie
 
@@ -32,11 +32,11 @@ def on(path: str, change: Callable[[Any], Any]) -> HttpLie:
 def on_header(name: str, value: str | None, path: str = "") -> HttpLie:
     """Change a header of answers to a path that ends so; None takes it away."""
 
-    def lie(asked: Asked, told: RemoteError) -> RemoteError:
-        if not asked.path.endswith(path):
-            return told
-        kept = {key: said for key, said in told.headers.items() if key.lower() != name}
-        return told.but(headers={**kept, name: value} if value is not None else kept)
+    def lie(request: ProxyRequest, answer: ProxyAnswer) -> ProxyAnswer:
+        if not request.path.endswith(path):
+            return answer
+        kept = {key: old for key, old in answer.headers.items() if key.lower() != name}
+        return answer.but(headers={**kept, name: value} if value is not None else kept)
 
     return lie
 
@@ -58,29 +58,29 @@ def each_output(change: Callable[[Any], Any]) -> HttpLie:
     return on("/infer", lambda body: [change(output) for output in body["outputs"]] and None)
 
 
-def as_success(asked: Asked, told: RemoteError) -> RemoteError:
+def as_success(request: ProxyRequest, answer: ProxyAnswer) -> ProxyAnswer:
     """Say 200 whatever happened."""
-    return told.but(status=200)
+    return answer.but(status=200)
 
 
-def blames_itself(asked: Asked, told: RemoteError) -> RemoteError:
+def blames_itself(request: ProxyRequest, answer: ProxyAnswer) -> ProxyAnswer:
     """Say 500 for what the client did wrong."""
-    return told.but(status=500) if 400 <= told.status < 500 else told
+    return answer.but(status=500) if 400 <= answer.status < 500 else answer
 
 
-def fastapi_errors(asked: Asked, told: RemoteError) -> RemoteError:
+def fastapi_errors(request: ProxyRequest, answer: ProxyAnswer) -> ProxyAnswer:
     """Refuse as web frameworks do by themselves."""
-    return told.but(body=b'{"detail": "Unprocessable"}') if told.status >= 400 else told
+    return answer.but(body=b'{"detail": "Unprocessable"}') if answer.status >= 400 else answer
 
 
-def cut(asked: Asked, told: RemoteError) -> RemoteError:
+def cut(request: ProxyRequest, answer: ProxyAnswer) -> ProxyAnswer:
     """End the connection instead of answering an inference."""
-    return told.but(status=0) if asked.path.endswith("/infer") else told
+    return answer.but(status=0) if request.path.endswith("/infer") else answer
 
 
-def remembers_an_id(asked: Asked, told: RemoteError) -> RemoteError:
+def remembers_an_id(request: ProxyRequest, answer: ProxyAnswer) -> ProxyAnswer:
     """Answer with the id of whoever asked first, as a careless cache does."""
-    return told.with_json(lambda body: body.setdefault("id", "somebody-else") and None)
+    return answer.with_json(lambda body: body.setdefault("id", "somebody-else") and None)
 
 
 def swaps_rows(output: Any) -> None:
@@ -106,7 +106,7 @@ def index(change: Callable[[Any], Any]) -> HttpLie:
 
 def only_on(part: str, lie: HttpLie) -> HttpLie:
     """Lie where the path holds ``part``."""
-    return lambda asked, told: lie(asked, told) if part in asked.path else told
+    return lambda request, answer: lie(request, answer) if part in request.path else answer
 
 
 INFERENCES = {
@@ -134,13 +134,13 @@ HTTP_LIES: dict[str, tuple[str, HttpLie, set[str]]] = {
     "dead": ("server", on("/live", put("live", False)), {"live-body"}),
     "no words of health": (
         "server",
-        only_on("/health/", lambda _, told: told.but(body=b"")),
+        only_on("/health/", lambda _, answer: answer.but(body=b"")),
         {"live-body", "ready-body"},
     ),
     "no name": ("server", on("/v2", put("name", 7)), {"metadata"}),
     "extensions in one word": ("server", on("/v2", put("extensions", "all")), {"metadata"}),
     "JSON called HTML": ("server", on_header("content-type", "text/html"), {"metadata-type"}),
-    "queries are lost": ("server", only_on("?", lambda _, told: told.but(status=404)), {"query"}),
+    "queries are lost": ("server", only_on("?", lambda _, answer: answer.but(status=404)), {"query"}),
     "another model's name": ("model", on("/digits", put("name", "other")), {"metadata"}),
     "a datatype of its own": (
         "model",
@@ -223,7 +223,7 @@ HTTP_LIES: dict[str, tuple[str, HttpLie, set[str]]] = {
     ),
     "no events": (
         "generate",
-        lambda _, told: told.but(body=told.body.replace(b"data:", b"date:")),
+        lambda _, answer: answer.but(body=answer.body.replace(b"data:", b"date:")),
         {"stream"},
     ),
     "no id, in generate": ("generate", on("/generate", put("id", None)), {"id"}),
@@ -252,6 +252,11 @@ HTTP_LIES: dict[str, tuple[str, HttpLie, set[str]]] = {
     "one id for all": ("http", on("/infer", put("id", "k0")), {"keep-alive"}),
     "another version of the server": ("parity", on("/v2", put("version", "7")), {"server"}),
     "the blame is its own": ("parity", blames_itself, TENSORS),
+    "not ready once clients have left": (
+        "leaving",
+        only_on("/health/ready", lambda _, answer: answer.but(status=503)),
+        {"afterwards"},
+    ),
     "numbers are lost": (
         "datatypes",
         each_output(lambda out: out["datatype"] == "INT64" and out.update(data=[0] * len(out["data"]))),
@@ -291,20 +296,20 @@ def test_a_lie_over_http_is_noticed(stage: Stage, area: str, lie: HttpLie, notic
 def test_errors_that_are_none_are_noticed(stage: Stage, lie: HttpLie, spared: set[str]) -> None:
     """All checks of wrong requests fail, but for those that look at the body alone."""
     stage.http_lie = lie
-    findings = conformance(stage, "errors", lying=True)
+    results = conformance(stage, "errors", lying=True)
 
-    assert failed(findings) == {name for name in findings if name.split(".")[1] not in spared}
+    assert failed(results) == {name for name in results if name.split(".")[1] not in spared}
 
 
 def test_a_server_that_ignores_what_is_asked_for_is_noticed(stage: Stage) -> None:
     """All outputs, and none of them in binary, whatever the request says."""
 
-    def forget(asked: Asked) -> None:
-        if asked.path.endswith("/infer") and b'"outputs"' in asked.body and asked.body.startswith(b"{"):
-            body = json.loads(asked.body)
+    def forget(request: ProxyRequest) -> None:
+        if request.path.endswith("/infer") and b'"outputs"' in request.body and request.body.startswith(b"{"):
+            body = json.loads(request.body)
             body["outputs"] = []
             body.pop("parameters", None)
-            asked.body = json.dumps(body).encode()
+            request.body = json.dumps(body).encode()
 
     stage.http_ask = forget
 
@@ -313,18 +318,20 @@ def test_a_server_that_ignores_what_is_asked_for_is_noticed(stage: Stage) -> Non
 
 def test_what_is_not_advertised_is_unsupported(stage: Stage) -> None:
     """A server without an extension cannot fail it, unless it does not answer at all."""
-    stage.http_lie = lambda asked, told: (
-        told.with_json(put("extensions", [])) if asked.path == "/v2" else duration("queue", None)(asked, told)
+    stage.http_lie = lambda request, answer: (
+        answer.with_json(put("extensions", []))
+        if request.path == "/v2"
+        else duration("queue", None)(request, answer)
     )
 
-    findings = conformance(stage, "statistics", lying=True)
+    results = conformance(stage, "statistics", lying=True)
 
-    assert findings["statistics.durations"] == ("unsupported", "'statistics' is not advertised")
+    assert results["statistics.durations"] == ("unsupported", "'statistics' is not advertised")
 
-    stage.http_lie = lambda asked, told: (
-        told.with_json(put("extensions", []))
-        if asked.path == "/v2"
-        else told.but(status=0 if "stats" in asked.path else 200)
+    stage.http_lie = lambda request, answer: (
+        answer.with_json(put("extensions", []))
+        if request.path == "/v2"
+        else answer.but(status=0 if "stats" in request.path else 200)
     )
 
     assert "statistics.durations" in failed(conformance(stage, "statistics", lying=True))
@@ -335,6 +342,6 @@ def test_what_is_not_advertised_is_unsupported(stage: Stage) -> None:
 )
 def test_what_is_not_offered_is_unsupported(stage: Stage, status: int, verdict: str) -> None:
     """404, 405 and 501 say that there is no such thing; 403 that it is not for us; 500 is a failure."""
-    stage.http_lie = only_on("/generate", lambda _, told: told.but(status=status))
+    stage.http_lie = only_on("/generate", lambda _, answer: answer.but(status=status))
 
     assert conformance(stage, "generate", lying=True)["generate.generate"].verdict == verdict

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gateway.conformance.http_wire import HttpAnswer, HttpRequest, HttpWire, Place, WireError
+from gateway.conformance.http_wire import HttpAnswer, HttpRequest, HttpWire, ServerAddress, WireError
 from gateway.conformance.subject import FREE_SIZE, CannotTestError, Subject, discover
 from gateway.conformance.tensors import DTYPES
 
@@ -20,17 +20,21 @@ class Says(HttpWire):
     """A server whose answers are given: a status, or an object for 200; anything else is 404."""
 
     def __init__(self, **answers: Any) -> None:
-        super().__init__(Place("nowhere", 1))
+        super().__init__(ServerAddress("nowhere", 1))
         self._answers = answers
 
     def in_turn(self, *requests: HttpRequest) -> list[HttpAnswer]:
         return [self._answer(request.target.rsplit("/", 1)[-1]) for request in requests]
 
     def _answer(self, last: str) -> HttpAnswer:
-        said = self._answers.get(last, 404)
-        if isinstance(said, Exception):
-            raise said
-        return HttpAnswer(said) if isinstance(said, int) else HttpAnswer(200, (), json.dumps(said).encode())
+        answer = self._answers.get(last, 404)
+        if isinstance(answer, Exception):
+            raise answer
+        return (
+            HttpAnswer(answer)
+            if isinstance(answer, int)
+            else HttpAnswer(200, (), json.dumps(answer).encode())
+        )
 
 
 def found(name: str = "", **answers: Any) -> Subject:

@@ -11,11 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.conformance import messages
-from gateway.conformance.check import Broken
 from gateway.conformance.tensors import (
     CONTENTS,
     DTYPES,
-    Tensor,
+    SuiteTensor,
     nest,
     read_contents,
     read_json,
@@ -23,12 +22,13 @@ from gateway.conformance.tensors import (
     to_json,
     to_raw,
 )
+from gateway.conformance.verdicts import Violation
 
 BITS = ("BOOL", "BYTES")
 
 
 @st.composite
-def tensors(draw: st.DrawFn, datatypes: tuple[str, ...] = tuple(DTYPES)) -> Tensor:
+def tensors(draw: st.DrawFn, datatypes: tuple[str, ...] = tuple(DTYPES)) -> SuiteTensor:
     """Any tensor of a datatype, its elements any bits but NaN's."""
     datatype = draw(st.sampled_from(datatypes))
     shape = tuple(draw(st.lists(st.integers(0, 3), max_size=3)))
@@ -43,22 +43,22 @@ def tensors(draw: st.DrawFn, datatypes: tuple[str, ...] = tuple(DTYPES)) -> Tens
         raw = draw(st.binary(min_size=count * dtype.itemsize, max_size=count * dtype.itemsize))
         values = np.frombuffer(raw, dtype)
         values = np.nan_to_num(values, nan=1.0) if dtype.kind == "f" else values
-    return Tensor("t", datatype, shape, values)
+    return SuiteTensor("t", datatype, shape, values)
 
 
-def same(one: Tensor, other: Tensor) -> bool:
+def same(one: SuiteTensor, other: SuiteTensor) -> bool:
     return (one.datatype, one.shape) == (other.datatype, other.shape) and bool(
         np.array_equal(one.values, other.values)
     )
 
 
 @given(tensors())
-def test_raw_bytes_hold_every_tensor(tensor: Tensor) -> None:
+def test_raw_bytes_hold_every_tensor(tensor: SuiteTensor) -> None:
     assert same(tensor, read_raw("t", tensor.datatype, list(tensor.shape), to_raw(tensor)))
 
 
 @given(tensors(tuple(CONTENTS)))
-def test_typed_contents_hold_every_tensor_that_has_a_field(tensor: Tensor) -> None:
+def test_typed_contents_hold_every_tensor_that_has_a_field(tensor: SuiteTensor) -> None:
     contents = messages.InferTensorContents()
     getattr(contents, CONTENTS[tensor.datatype]).extend(tensor.values.tolist())
 
@@ -66,7 +66,7 @@ def test_typed_contents_hold_every_tensor_that_has_a_field(tensor: Tensor) -> No
 
 
 @given(tensors(tuple(CONTENTS)), st.booleans())
-def test_json_holds_every_tensor_flat_and_nested(tensor: Tensor, is_nested: bool) -> None:
+def test_json_holds_every_tensor_flat_and_nested(tensor: SuiteTensor, is_nested: bool) -> None:
     if tensor.values.dtype.kind == "f" and not np.isfinite(tensor.values).all():
         return
     flat = to_json(tensor)
@@ -90,7 +90,7 @@ def test_json_that_is_no_tensor_is_a_finding_and_never_an_accident(
 ) -> None:
     try:
         tensor = read_json("t", datatype, shape, data)
-    except Broken:
+    except Violation:
         return
     assert tensor.values.size == int(np.prod(tensor.shape, dtype=int))
 
@@ -99,7 +99,7 @@ def test_json_that_is_no_tensor_is_a_finding_and_never_an_accident(
 def test_bytes_that_are_no_tensor_are_a_finding(datatype: str, shape: list[int], raw: bytes) -> None:
     try:
         tensor = read_raw("t", datatype, shape, raw)
-    except Broken:
+    except Violation:
         return
     assert tensor.values.size == int(np.prod(shape, dtype=int))
 
@@ -115,7 +115,7 @@ def test_bytes_that_are_no_tensor_are_a_finding(datatype: str, shape: list[int],
     ],
 )
 def test_reasons_name_the_tensor_and_what_is_wrong(datatype: str, data: list[Any], reason: str) -> None:
-    with pytest.raises(Broken, match=f"'t' .*{reason}"):
+    with pytest.raises(Violation, match=f"'t' .*{reason}"):
         read_json("t", datatype, [1], data)
 
 
@@ -126,19 +126,19 @@ def test_large_integers_do_not_pass_through_floats() -> None:
 
 
 def test_shape_that_would_take_all_memory_is_a_finding() -> None:
-    with pytest.raises(Broken, match="has the shape"):
+    with pytest.raises(Violation, match="has the shape"):
         read_raw("t", "INT8", [1 << 20, 1 << 20], b"")
 
 
 def test_floats_may_differ_a_little_and_nothing_else_may() -> None:
-    tensor = Tensor("t", "FP32", (2,), np.array([1.0, 2.0], np.float32))
+    tensor = SuiteTensor("t", "FP32", (2,), np.array([1.0, 2.0], np.float32))
 
-    assert not tensor.same_as(Tensor("t", "FP32", (2,), np.array([1.0001, 2.0], np.float32)))
-    assert tensor.same_as(Tensor("t", "FP32", (2,), np.array([1.1, 2.0], np.float32)))
-    assert "not FP32 [2]" in tensor.same_as(Tensor("t", "FP32", (2, 1), tensor.values))
+    assert not tensor.same_as(SuiteTensor("t", "FP32", (2,), np.array([1.0001, 2.0], np.float32)))
+    assert tensor.same_as(SuiteTensor("t", "FP32", (2,), np.array([1.1, 2.0], np.float32)))
+    assert "not FP32 [2]" in tensor.same_as(SuiteTensor("t", "FP32", (2, 1), tensor.values))
 
 
 def test_rows_in_another_order() -> None:
-    tensor = Tensor("t", "INT8", (3, 2), np.arange(6, dtype=np.int8))
+    tensor = SuiteTensor("t", "INT8", (3, 2), np.arange(6, dtype=np.int8))
 
     assert tensor.take((1, 0, 2)).values.tolist() == [2, 3, 0, 1, 4, 5]

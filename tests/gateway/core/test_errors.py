@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from gateway.core.errors import Fault, GatewayError, Why, masked, printable
 
 
@@ -19,6 +21,49 @@ def test_flags_are_off_unless_said() -> None:
 
     assert (error.retryable, error.counts, error.retry_after_s) == (False, False, None)
     assert repr(error) == "GatewayError(invalid, 'bad')"
+
+
+@pytest.mark.parametrize("field", GatewayError.__slots__)
+def test_an_error_does_not_change_after_birth(field: str) -> None:
+    """One error may be seen by many waiters: what one of them knows more is another error."""
+    error = GatewayError(Fault.UNAVAILABLE, "down")
+
+    with pytest.raises(AttributeError, match="does not change"):
+        setattr(error, field, True)
+    assert repr(error) == "GatewayError(unavailable, 'down')"
+
+
+def test_python_may_still_note_where_an_error_passed() -> None:
+    """Tracebacks, causes and notes are no fields."""
+    error = GatewayError(Fault.UNAVAILABLE, "down")
+
+    error.add_note("seen")
+    error.__cause__ = ValueError("cause")
+
+    assert error.__notes__ == ["seen"]
+    assert str(error.with_traceback(None).__cause__) == "cause"
+
+
+def test_another_error_has_what_is_known_more() -> None:
+    """All fields but the named ones are those of the first, which stays as it was."""
+    first = GatewayError(
+        Fault.DEADLINE, "late", retryable=True, counts=True, retry_after_s=2.0, why=Why("timeout")
+    )
+
+    second = first.replaced(elsewhere=True, unsent=True, counts=False)
+
+    assert {name: getattr(second, name) for name in GatewayError.__slots__} == {
+        "fault": Fault.DEADLINE,
+        "message": "late",
+        "retryable": True,
+        "counts": False,
+        "retry_after_s": 2.0,
+        "why": Why("timeout"),
+        "unsent": True,
+        "elsewhere": True,
+    }
+    assert str(second) == "late"
+    assert (first.counts, first.elsewhere, first.unsent) == (True, False, False)
 
 
 def test_strangers_text_is_cut_and_cleaned() -> None:

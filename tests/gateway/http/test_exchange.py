@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from gateway.http.exchange import NO_FIELDS, Fields, Head
+import pytest
+
+from gateway.http.exchange import (
+    NO_FIELDS,
+    Answer,
+    Application,
+    BodyPolicy,
+    Fields,
+    GeneratedBody,
+    Head,
+    RequestBody,
+)
+from tests.fakes.exchange import in_pieces
 
 
 def test_headers_are_found_by_name():
@@ -28,3 +40,62 @@ def test_fields_are_rendered_once():
     assert fields.lines == b"a: 1\r\nb: 2\r\n"
     assert repr(fields) == "<Fields a, b>"
     assert NO_FIELDS.lines == b""
+
+
+async def test_a_generated_body():
+    """The parts of a generator, no trailers; closing it ends the generator."""
+    ended = []
+
+    async def parts():
+        try:
+            yield b"one"
+            yield b"two"
+        finally:
+            ended.append(True)
+
+    whole, left = GeneratedBody(parts()), GeneratedBody(parts())
+
+    assert [part async for part in whole] == [b"one", b"two"]
+    assert await anext(aiter(left)) == b"one"
+    assert ended == [True]
+    await left.aclose()
+    assert ended == [True, True]
+    assert whole.trailers() == ()
+
+
+async def test_closing_a_generated_body_that_never_began():
+    """No part of it runs."""
+
+    async def parts():
+        raise AssertionError
+        yield b""
+
+    body = GeneratedBody(parts())
+    await body.aclose()
+
+    assert [part async for part in body] == []
+
+
+async def test_an_answer_can_be_awaited():
+    """It is itself."""
+    answer = Answer(204)
+
+    assert await answer is answer
+
+
+def test_an_application_that_takes_no_streamed_bodies_says_so():
+    """To hand it one is a mistake of its ``open``."""
+
+    class Whole(Application):
+        def open(self, head: Head) -> BodyPolicy:
+            return BodyPolicy(0)
+
+        def answer(self, head: Head, body: object) -> Answer:
+            return Answer(200)
+
+        def refuse(self, head: Head | None, status: int, message: str) -> Answer:
+            return Answer(status)
+
+    body: RequestBody = in_pieces(b"body")
+    with pytest.raises(RuntimeError, match="no streamed bodies"):
+        Whole().answer_stream(Head("POST", "/", ()), body)

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from gateway.core.clock import Clock, LoopClock
 from gateway.core.errors import Fault
 from gateway.core.service import stack
 from gateway.core.tensor import Tensor
@@ -52,9 +53,18 @@ def metadata(*extensions: str) -> bytes:
     return http(200, body, close=False)
 
 
+class FastClock(LoopClock):
+    """A clock that a test puts forward."""
+
+    forward_s = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.forward_s
+
+
 @asynccontextmanager
-async def asking(server: Server):
-    async with scripted_peer(server.play) as peer, http_upstream(peer.port) as upstream:
+async def asking(server: Server, clock: Clock | None = None):
+    async with scripted_peer(server.play) as peer, http_upstream(peer.port, clock=clock) as upstream:
         yield upstream, stack(Abilities(upstream), service=upstream)
 
 
@@ -157,11 +167,11 @@ async def test_after_an_outage_another_server_may_be_there() -> None:
 )
 async def test_what_it_told_once_holds_until_it_tells_otherwise(later: bytes | None) -> None:
     """Metadata that are slow, reset or refused once do not turn it into a server that takes binary data."""
-    server = Server(metadata("parameters"))
-    async with asking(server) as (upstream, service):
+    server, clock = Server(metadata("parameters")), FastClock()
+    async with asking(server, clock) as (upstream, service):
         await service(request())
         server.metadata = later
-        upstream._learned_until = 0.0
+        clock.forward_s = 61.0
 
         await upstream.refresh()
         asked = server.asked

@@ -19,6 +19,7 @@ from gateway.core.verdict import Verdict
 from gateway.upstreams.checks import is_ready, unreadable
 from gateway.upstreams.oip_grpc import GrpcUpstream
 from gateway.upstreams.oip_http import HttpUpstream
+from gateway.upstreams.settings import HttpUpstreamSettings
 from gateway.wire.proto import messages
 from tests.fakes.data_plane import EchoService, fake_data_plane
 from tests.fakes.http2_peer import Call, http2_peer
@@ -379,11 +380,10 @@ async def test_an_address_that_hangs_is_left(monkeypatch, wire):
 async def test_an_address_that_the_name_has_no_longer_is_left(both, monkeypatch):
     """Looked up again, the connections to it take no new requests."""
     port, counts, _ = both
-    upstream = far(port)
+    upstream = far(port, dns_refresh_rate_s=1e-9)
     await upstream.refresh()
     await upstream(request())
     Names(monkeypatch, ["127.0.0.2"])
-    upstream._dialer.addresses.expire()
 
     await upstream.refresh()
     await upstream(request())
@@ -392,5 +392,5 @@ async def test_an_address_that_the_name_has_no_longer_is_left(both, monkeypatch)
     await upstream.aclose()
 
 
-def far(port: int) -> HttpUpstream:
-    return HttpUpstream("far", f"http://far:{port}", LoopClock())
+def far(port: int, **settings: Any) -> HttpUpstream:
+    return HttpUpstream("far", f"http://far:{port}", LoopClock(), settings=HttpUpstreamSettings(**settings))

@@ -36,9 +36,9 @@ def test_a_message_survives_its_frame(message):
 
 def test_metadata_is_text():
     """Binary metadata is nobody's here."""
-    _, told = read_answer(answer(framed(b""), grpc_status=b"0", x_a=b"b", x_bin=b"\0"))
+    _, metadata = read_answer(answer(framed(b""), grpc_status=b"0", x_a=b"b", x_bin=b"\0"))
 
-    assert told == {"grpc-status": "0", "x-a": "b"}
+    assert metadata == {"grpc-status": "0", "x-a": "b"}
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_broken_answers(broken):
 
 
 @pytest.mark.parametrize(
-    ("ended", "code", "said"),
+    ("ended", "code", "message"),
     [
         (answer(grpc_status=b"5", grpc_message=b"no%20such %C3%BC%"), 5, "no such ü%"),
         (answer(grpc_status=b"99"), 99, ""),
@@ -103,12 +103,12 @@ def test_broken_answers(broken):
         (answer(status=401, body=b"<html>"), 16, ""),
     ],
 )
-def test_statuses(ended, code, said):
+def test_statuses(ended, code, message):
     """In trailers, in headers where there is nothing else, and in HTTP's words where no gRPC spoke."""
     with pytest.raises(StatusError) as caught:
         read_answer(ended)
 
-    assert (caught.value.code, caught.value.said) == (code, said)
+    assert (caught.value.code, caught.value.message) == (code, message)
 
 
 def test_resets_stand_for_statuses():

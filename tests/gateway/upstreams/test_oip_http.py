@@ -98,7 +98,7 @@ async def test_cookies_are_not_kept():
     heard: list[bytes] = []
     async with foreign_http(http(200, ANSWER, "Set-Cookie: a=b; Path=/"), heard) as by_address:
         # An address would not do: no jar keeps the cookies of one.
-        url = by_address._url.replace("127.0.0.1", "localhost")
+        url = by_address.url.replace("127.0.0.1", "localhost")
         upstream = HttpUpstream("central", url, LoopClock())
         await upstream(request())
         await upstream(request())

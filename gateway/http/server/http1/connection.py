@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any, Final
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, TypeVar
 
 from gateway.core.eager import begin
 from gateway.core.tensor import Buffer
-from gateway.http.exchange import Answer, BodyPolicy, Head
+from gateway.http.exchange import Answer, AnyAnswer, BodyPolicy, Head, PendingAnswer, StreamedAnswer
 from gateway.http.framing.http1_server import END, Broken, End, Event, Http1Server, RequestHead
 from gateway.http.server.body_stream import BodyStream
-from gateway.http.server.context import Connection, ServerContext
+from gateway.http.server.context import ServerContext
 from gateway.http.server.http1 import phase as phases
 from gateway.http.server.http1.body import LARGE, Http1Body
 from gateway.http.server.http1.phase import Http1Phase
 from gateway.http.server.http1.pipeline import Http1Pipeline, held
 from gateway.http.server.http1.writer import Http1Writer, closing
+from gateway.http.server.repeated_head import RepeatedHead
 
 _log = logging.getLogger(__name__)
+
+B = TypeVar("B")
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _INTERNAL: Final = "internal error"
@@ -38,7 +43,7 @@ class Http1ServerConnection(asyncio.Protocol):
             max_head_bytes=limits.max_request_headers_kb << 10, max_headers=limits.max_headers_count
         )
         self._application = ledger.application
-        self._heads: tuple[RequestHead | None, Head | None] = (None, None)
+        self._head = RepeatedHead(peer)
         self._out = Http1Writer(ledger, transport)
         self._phase = Http1Phase(ledger)
         # What is being read.
@@ -124,8 +129,6 @@ class Http1ServerConnection(asyncio.Protocol):
         """End now."""
         self._transport.abort()
 
-    # --- requests
-
     def _take_all(self, events: list[Event]) -> None:
         self._left = len(events)
         for event in events:
@@ -138,7 +141,7 @@ class Http1ServerConnection(asyncio.Protocol):
 
     def _take(self, event: Event) -> None:
         if isinstance(event, RequestHead):
-            head = self._head_of(event)
+            head = self._head.of(event)
             self._take_head(head, event, self._application.open(head))
         elif isinstance(event, End):
             self._take_end()
@@ -155,7 +158,7 @@ class Http1ServerConnection(asyncio.Protocol):
 
     def _take_whole(self, raw: RequestHead, body: Buffer, _end: End) -> None:
         """Take a request with nothing before or behind it; when its answer needs no wait, in one write."""
-        head, size = self._head_of(raw), len(body)
+        head, size = self._head.of(raw), len(body)
         opened = self._application.open(head)
         if (
             type(opened) is not BodyPolicy
@@ -166,7 +169,7 @@ class Http1ServerConnection(asyncio.Protocol):
             self._take_head(head, raw, opened)
             self._take_body(body)
             self._take_end()
-        elif type(answered := self._begin(head, body)) is Answer and isinstance(answered.body, tuple | list):
+        elif type(answered := self._begin(self._application.answer, head, body)) is Answer:
             self._out.reply(raw, answered)
             self._out.flush_soon()
             self._phase.begin(phases.IDLE)
@@ -176,14 +179,6 @@ class Http1ServerConnection(asyncio.Protocol):
             self._account.hold(size)
             self._follow((head, raw), size, answered)
         self._settle()
-
-    def _head_of(self, raw: RequestHead) -> Head:
-        known, head = self._heads
-        if raw is not known or head is None:
-            # The same head again is the same object, and so is what was made of it.
-            head = Head(raw.method, raw.path, raw.headers, self._peer)
-            self._heads = (raw, head)
-        return head
 
     def _take_head(self, head: Head, raw: RequestHead, opened: BodyPolicy | Answer) -> None:
         self._current = (head, raw)
@@ -264,8 +259,6 @@ class Http1ServerConnection(asyncio.Protocol):
         else:
             self._out.reply(current[1] if current else None, answer, has_more=self._has_more)
 
-    # --- their answers
-
     def _submit(self, head: Head, raw: RequestHead, body: Buffer | BodyStream) -> None:
         if self._serving is not None or self._waiting or self._out.is_paused:
             self._waiting.add((head, raw, body))
@@ -274,27 +267,33 @@ class Http1ServerConnection(asyncio.Protocol):
 
     def _serve(self, head: Head, raw: RequestHead, body: Buffer | BodyStream) -> None:
         # The bytes of the body are in the books already.
-        self._follow((head, raw), held(body), self._begin(head, body))
+        if isinstance(body, BodyStream):
+            answered = self._begin(self._application.answer_stream, head, body)
+        else:
+            answered = self._begin(self._application.answer, head, body)
+        self._follow((head, raw), held(body), answered)
 
-    def _begin(self, head: Head, body: Buffer | BodyStream) -> Answer | asyncio.Task[Answer]:
+    def _begin(
+        self, answer: Callable[[Head, B], AnyAnswer | PendingAnswer], head: Head, body: B
+    ) -> AnyAnswer | asyncio.Task[AnyAnswer]:
         try:
-            return begin(self._application.answer(head, body), self._ledger.loop, self._done)
+            return begin(answer(head, body), self._ledger.loop, self._done)
         except (Exception, asyncio.CancelledError):  # noqa: BLE001 - whatever it is, the client gets an answer
             # Nobody had the call yet who could have cancelled it: it met a cancellation not meant for it.
             _log.exception("an HTTP request failed outside of its application")
             return self._ledger.refusal(head, 500, _INTERNAL)
 
     def _follow(
-        self, request: tuple[Head, RequestHead], size: int, answered: Answer | asyncio.Task[Answer]
+        self, request: tuple[Head, RequestHead], size: int, answered: AnyAnswer | asyncio.Task[AnyAnswer]
     ) -> None:
         self._ledger.running += 1
         self._serving, self._held = request, size
-        if isinstance(answered, Answer):
-            self._finish(request[1], answered)
-        else:
+        if isinstance(answered, asyncio.Task):
             self._task = answered
+        else:
+            self._finish(request[1], answered)
 
-    def _done(self, task: asyncio.Task[Answer]) -> None:
+    def _done(self, task: asyncio.Task[AnyAnswer]) -> None:
         self._task = None
         serving = self._serving
         assert serving is not None
@@ -302,6 +301,8 @@ class Http1ServerConnection(asyncio.Protocol):
         if error is not None and not (task.cancelled() and self._transport.is_closing()):
             _log.error("an HTTP request failed outside of its application", exc_info=error)
         if self._transport.is_closing():
+            if error is None:
+                self._ledger.discard(task.result())
             self._end_serving()
             self.abort()
             return
@@ -309,22 +310,23 @@ class Http1ServerConnection(asyncio.Protocol):
         self._finish(serving[1], answer)
         self._advance()
 
-    def _finish(self, raw: RequestHead, answer: Answer) -> None:
-        if isinstance(answer.body, tuple | list):
+    def _finish(self, raw: RequestHead, answer: AnyAnswer) -> None:
+        if isinstance(answer, Answer):
             self._end_serving()
             self._out.reply(raw, answer, has_more=self._has_more)
         else:
-            streaming = self._out.stream(raw, answer, answer.body, has_more=self._has_more)
+            streaming = self._out.stream(raw, answer, has_more=self._has_more)
             self._task = self._ledger.loop.create_task(streaming)
-            self._task.add_done_callback(self._pumped)
+            self._task.add_done_callback(partial(self._pumped, answer))
 
     @property
     def _has_more(self) -> bool:
         """Whether requests behind the one that is answered are under way: a drain does not lose them."""
         return bool(self._waiting or self._current is not None or self._left)
 
-    def _pumped(self, task: asyncio.Task[None]) -> None:
+    def _pumped(self, answer: StreamedAnswer, task: asyncio.Task[None]) -> None:
         self._task = None
+        self._ledger.discard(answer)
         self._end_serving()
         if task.cancelled():
             self.abort()
@@ -332,7 +334,7 @@ class Http1ServerConnection(asyncio.Protocol):
             # The head said 200 long ago: only a broken body tells the client now.
             _log.error("a streamed answer failed", exc_info=error)
             self.abort()
-        else:
+        elif not self._transport.is_closing():
             self._advance()
 
     def _end_serving(self) -> None:
@@ -394,6 +396,3 @@ class Http1ServerConnection(asyncio.Protocol):
         self._current = None
         self._body.forget()
         self._waiting.clear()
-
-
-_: type[Connection] = Http1ServerConnection

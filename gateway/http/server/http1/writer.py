@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from gateway.core.tensor import Buffer
-from gateway.http.exchange import Answer
+from gateway.http.exchange import Answer, AnyAnswer, StreamedAnswer
 from gateway.http.framing.http1_server import RequestHead
 from gateway.http.server.context import ServerContext
 from gateway.http.server.write_progress import WriteProgress
@@ -52,7 +52,6 @@ class Http1Writer:
         ``has_more``: others behind it are under way.
         """
         body = answer.body
-        assert isinstance(body, tuple | list)
         size = sum(map(len, body))
         self._parts.append(self._head(raw, answer, b"content-length: %d\r\n\r\n" % size, has_more=has_more))
         if raw is None or raw.method != "HEAD":
@@ -66,29 +65,27 @@ class Http1Writer:
         """Write parts as they are."""
         self._parts.extend(parts)
 
-    async def stream(
-        self, raw: RequestHead, answer: Answer, body: AsyncIterator[Buffer], *, has_more: bool = False
-    ) -> None:
-        """Write a streamed body as it comes and as fast as the peer reads."""
-        try:
-            if raw.is_10:
-                self._parts.append(self._head(raw, closing(answer), b"\r\n"))
-            else:
-                last = b"transfer-encoding: chunked\r\n\r\n"
-                self._parts.append(self._head(raw, answer, last, has_more=has_more))
-            self.flush()
-            if raw.method == "HEAD":
+    async def stream(self, raw: RequestHead, answer: StreamedAnswer, *, has_more: bool = False) -> None:
+        """Write a streamed answer as it comes and as fast as the peer reads."""
+        if raw.is_10:
+            # Only the end of the connection ends such a body.
+            self._parts.append(self._head(raw, answer, b"\r\n", ends=True))
+        else:
+            last = b"transfer-encoding: chunked\r\n\r\n"
+            self._parts.append(self._head(raw, answer, last, has_more=has_more))
+        self.flush()
+        if raw.method == "HEAD":
+            return
+        async for part in answer.source:
+            if self._transport.is_closing():
+                # A source that never waits would never let anybody cancel this.
                 return
-            async for part in body:
-                if part:
-                    self._parts.extend((part,) if raw.is_10 else (b"%x\r\n" % len(part), part, b"\r\n"))
-                    self.flush()
-                    await self._drained()
-            if not raw.is_10:
-                self._parts.append(b"0\r\n\r\n")
-        finally:
-            if (close := getattr(body, "aclose", None)) is not None:
-                await close()
+            if part:
+                self._parts.extend((part,) if raw.is_10 else (b"%x\r\n" % len(part), part, b"\r\n"))
+                self.flush()
+                await self._drained()
+        if not raw.is_10:
+            self._parts.append(b"0\r\n\r\n")
 
     def pause(self) -> None:
         """The peer reads too slowly."""
@@ -125,12 +122,20 @@ class Http1Writer:
         else:
             self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
 
-    def _head(self, raw: RequestHead | None, answer: Answer, last: bytes, *, has_more: bool = False) -> bytes:
+    def _head(
+        self,
+        raw: RequestHead | None,
+        answer: AnyAnswer,
+        last: bytes,
+        *,
+        has_more: bool = False,
+        ends: bool = False,
+    ) -> bytes:
         head = self._ledger.head(answer.status, answer.fields)
         if answer.extra:
             head += b"".join(b"%b: %b\r\n" % pair for pair in answer.extra)
         # Not even a refusal of what never became a request leaves the connection open.
-        ends = answer.close or (self._ledger.is_draining and not has_more)
+        ends = ends or answer.close or (self._ledger.is_draining and not has_more)
         if raw is None or not raw.keep_alive or ends:
             self.is_closing = True
             head += b"connection: close\r\n"

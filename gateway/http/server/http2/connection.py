@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from gateway.core.eager import begin
-from gateway.core.tensor import Buffer
-from gateway.http.exchange import Answer, BodyPolicy, Head, RequestBody
+from gateway.http.exchange import Answer, AnyAnswer, BodyPolicy, Head, PendingAnswer, StreamedAnswer
 from gateway.http.framing import http2_server as framing
 from gateway.http.framing.http2_server import Http2Server
 from gateway.http.server.body_stream import BodyStream
@@ -18,8 +18,11 @@ from gateway.http.server.context import Connection, ServerContext
 from gateway.http.server.http1.phase import DRAIN_SILENCE_S
 from gateway.http.server.http2.stream import Http2Stream
 from gateway.http.server.http2.writer import Http2Writer
+from gateway.http.server.repeated_head import RepeatedHead
 
 _log = logging.getLogger(__name__)
+
+B = TypeVar("B")
 
 LAST_WORD_S: Final = 0.5
 """Seconds between the word that a connection ends and the last stream that it takes: a round trip fits."""
@@ -47,7 +50,7 @@ class Http2ServerConnection(asyncio.Protocol):
         self._answering = 0
         self._owed: dict[int, int] = {}
         self._streams: dict[int, Http2Stream] = {}
-        self._heads: tuple[framing.RequestHead | None, Head | None] = (None, None)
+        self._head = RepeatedHead(peer, is_http2=True)
         self._out = Http2Writer(ledger, transport, self._engine)
         self._is_leaving = self._has_said_last = False
         self._left_at = 0.0
@@ -192,16 +195,8 @@ class Http2ServerConnection(asyncio.Protocol):
 
     # --- requests
 
-    def _head_of(self, raw: framing.RequestHead) -> Head:
-        known, head = self._heads
-        if raw is not known or head is None:
-            # The same head again is the same object, and so is what was made of it.
-            head = Head(raw.method, raw.path, raw.headers, self._peer, is_http2=True)
-            self._heads = (raw, head)
-        return head
-
     def _take_request(self, event: framing.Request) -> None:
-        number, head = event.stream, self._head_of(event.head)
+        number, head = event.stream, self._head.of(event.head)
         opened = self._application.open(head)
         if isinstance(opened, Answer):
             self._answer_and_leave(number, head, opened, is_complete=event.is_complete)
@@ -210,14 +205,14 @@ class Http2ServerConnection(asyncio.Protocol):
         else:
             stream = self._streams[number] = Http2Stream(head, opened, self._ledger.loop.time())
             if opened.is_stream:
-                stream.body = BodyStream(
+                stream.body = body = BodyStream(
                     lambda _flows: None,
                     taken=partial(self._has_read, number, stream),
                     done=partial(self._has_consumed, stream),
                 )
                 if event.is_complete:
                     self._take_end(number)
-                self._serve(number, stream, stream.body)
+                self._serve(number, stream, self._application.answer_stream, body)
             elif event.is_complete:
                 self._take_end(number)
 
@@ -258,10 +253,10 @@ class Http2ServerConnection(asyncio.Protocol):
             stream.body.end()
         else:
             self._answering += stream.held
-            self._serve(number, stream, stream.whole())
+            self._serve(number, stream, self._application.answer, stream.whole())
 
     def _take_too_large(self, event: framing.TooLarge) -> None:
-        head = self._head_of(event.head)
+        head = self._head.of(event.head)
         answer = self._ledger.refusal(head, 431, "the headers are too large or too many")
         self._answer_and_leave(event.stream, head, answer, is_complete=event.is_complete)
 
@@ -316,48 +311,60 @@ class Http2ServerConnection(asyncio.Protocol):
         self._drop(number)
         self._out.reply(number, head, answer, is_complete=is_complete)
 
-    def _serve(self, number: int, stream: Http2Stream, body: Buffer | RequestBody) -> None:
+    def _serve(
+        self,
+        number: int,
+        stream: Http2Stream,
+        answer: Callable[[Head, B], AnyAnswer | PendingAnswer],
+        body: B,
+    ) -> None:
         self._ledger.running += 1
         try:
-            call = self._application.answer(stream.head, body)
-            answered = begin(call, self._ledger.loop, partial(self._done, number, stream))
+            answered: AnyAnswer | asyncio.Task[AnyAnswer] = begin(
+                answer(stream.head, body), self._ledger.loop, partial(self._done, number, stream)
+            )
         except (Exception, asyncio.CancelledError):  # noqa: BLE001 - whatever it is, the client gets an answer
             _log.exception("an HTTP/2 request failed outside of its application")
             answered = self._ledger.refusal(stream.head, 500, "internal error")
-        if isinstance(answered, Answer):
-            self._finish(number, stream, answered)
-        else:
+        if isinstance(answered, asyncio.Task):
             stream.task = answered
+        else:
+            self._finish(number, stream, answered)
 
-    def _done(self, number: int, stream: Http2Stream, task: asyncio.Task[Answer]) -> None:
+    def _done(self, number: int, stream: Http2Stream, task: asyncio.Task[AnyAnswer]) -> None:
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if stream.is_closed:
             self._ledger.running -= 1
-            if isinstance(error, Exception):
+            if error is None:
+                self._ledger.discard(task.result())
+            elif isinstance(error, Exception):
                 _log.error("an HTTP/2 request failed after its client left", exc_info=error)
             return
         stream.task = None
         if error is not None:
             _log.error("an HTTP/2 request failed outside of its application", exc_info=error)
-            answer = self._ledger.refusal(stream.head, 500, "internal error")
+            answer: AnyAnswer = self._ledger.refusal(stream.head, 500, "internal error")
         else:
             answer = task.result()
         self._finish(number, stream, answer)
         self._out.flush_soon()
 
-    def _finish(self, number: int, stream: Http2Stream, answer: Answer) -> None:
-        body = answer.body
-        if isinstance(body, tuple | list):
+    def _finish(self, number: int, stream: Http2Stream, answer: AnyAnswer) -> None:
+        if isinstance(answer, Answer):
             self._ledger.running -= 1
             # The stream may be over already; then nothing of this is sent.
             if self._release(number) is not None:
                 self._out.reply(number, stream.head, answer, is_complete=stream.is_complete)
         else:
-            stream.task = self._ledger.loop.create_task(self._out.stream(number, answer, body))
-            stream.task.add_done_callback(partial(self._streamed, number, stream))
+            streaming = self._out.stream(number, stream.head, answer)
+            stream.task = self._ledger.loop.create_task(streaming)
+            stream.task.add_done_callback(partial(self._streamed, number, stream, answer))
 
-    def _streamed(self, number: int, stream: Http2Stream, task: asyncio.Task[bool]) -> None:
+    def _streamed(
+        self, number: int, stream: Http2Stream, answer: StreamedAnswer, task: asyncio.Task[bool]
+    ) -> None:
         self._ledger.running -= 1
+        self._ledger.discard(answer)
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if not stream.is_closed:
             self._release(number)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from gateway.core.tensor import Buffer
-from gateway.http.exchange import Answer, Head
+from gateway.http.exchange import Answer, AnyAnswer, Head, StreamedAnswer
 from gateway.http.framing.http2_server import INTERNAL_ERROR, NO_ERROR, FramingError, Http2Server
 from gateway.http.server.context import ServerContext
 from gateway.http.server.settings import TransportSettings
@@ -59,35 +58,33 @@ class Http2Writer:
 
     def reply(self, number: int, head: Head, answer: Answer, *, is_complete: bool) -> None:
         """Send a whole answer; to a request that is not complete, as one that need not be."""
-        body = answer.body
-        assert isinstance(body, tuple | list)
-        headers = self._headers(answer)
+        body, headers = answer.body, self._headers(answer, is_call=bool(answer.trailers))
         if not answer.trailers:
             headers = (*headers, (_LENGTH, b"%d" % sum(map(len, body))))
         self._engine.answer(number, headers, () if head.method == "HEAD" else body, answer.trailers)
         self._leave(number, is_complete=is_complete)
 
-    async def stream(self, number: int, answer: Answer, body: AsyncIterator[Buffer]) -> bool:
+    async def stream(self, number: int, head: Head, answer: StreamedAnswer) -> bool:
         """Send a streamed answer as it comes and as fast as the peer reads; false when it could not be."""
         engine = self._engine
-        try:
-            if not engine.begin(number, self._headers(answer)):
+        if not engine.begin(number, self._headers(answer)):
+            return False
+        self.flush()
+        if head.method == "HEAD":
+            return engine.finish(number, ())
+        async for part in answer.source:
+            if self._transport.is_closing():
+                # A source that never waits would never let anybody cancel this.
+                return False
+            if part and not engine.more(number, bytes(part)):
                 return False
             self.flush()
-            async for part in body:
-                if part and not engine.more(number, bytes(part)):
-                    return False
-                self.flush()
-                if self._is_full(number):
-                    # Noted once for each part: to be woken is no progress.
-                    self.unsent.note(number, self._ledger.loop.time())
-                    while self._is_full(number):
-                        await self._wait_for_room()
-            # Trailers of a stream are what its source says at its end.
-            return engine.finish(number, getattr(body, "trailers", answer.trailers))
-        finally:
-            if (close := getattr(body, "aclose", None)) is not None:
-                await close()
+            if self._is_full(number):
+                # Noted once for each part: to be woken is no progress.
+                self.unsent.note(number, self._ledger.loop.time())
+                while self._is_full(number):
+                    await self._wait_for_room()
+        return engine.finish(number, answer.source.trailers())
 
     def end_stream(self, number: int, *, did_all: bool, is_complete: bool) -> None:
         """Leave a stream after ``stream``; one of which not all was said is reset."""
@@ -140,9 +137,9 @@ class Http2Writer:
             self._transport.write(self._engine.output(_MOST_AT_ONCE))
         self._transport.close()
 
-    def _headers(self, answer: Answer) -> tuple[tuple[bytes, bytes], ...]:
+    def _headers(self, answer: AnyAnswer, *, is_call: bool = False) -> tuple[tuple[bytes, bytes], ...]:
         status, fields = _STATUS[answer.status], answer.fields.pairs
-        if answer.trailers:
+        if is_call:
             # Nobody caches a call, and clients show these to their callers.
             return (status, *fields, *answer.extra)
         return (status, (b"date", self._ledger.date), _SERVER, *fields, *answer.extra)

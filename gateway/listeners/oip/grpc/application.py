@@ -13,12 +13,14 @@ from gateway.core.service import Generation
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import (
     Answer,
+    AnyAnswer,
     Application,
     BodyPolicy,
     Fields,
     Head,
     PendingAnswer,
     RequestBody,
+    StreamedAnswer,
 )
 from gateway.listeners.oip.data_plane import DataPlane
 from gateway.listeners.oip.extensions import Extensions
@@ -51,7 +53,7 @@ _SMALL: Final = 64 << 10
 _ENDLESS: Final = 1 << 62
 
 
-class GrpcApplication:
+class GrpcApplication(Application):
     """Answers gRPC calls over HTTP/2."""
 
     def __init__(self, data_plane: DataPlane, extensions: Extensions | None = None) -> None:
@@ -101,30 +103,32 @@ class GrpcApplication:
             return self._statuses.error(full, self._data_plane.generation().number)
         return body_policy
 
-    def answer(self, head: Head, body: Buffer | RequestBody) -> Answer | PendingAnswer:
+    def answer(self, head: Head, body: Buffer) -> AnyAnswer | PendingAnswer:
         """Answer a call that ``open`` let pass."""
         generation = self._data_plane.generation()
         if head.path != _INFER:
             return self._wait(self._call(head, body, generation), generation)
-        assert isinstance(body, bytes), "its body policy is a whole body"
         try:
             answered = self._infer(head, INFER_PATH, body, generation)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets a status
             return self._failed(error, generation)
         return answered if isinstance(answered, Answer) else self._wait(answered, generation)
 
-    async def _wait(self, pending: PendingAnswer, generation: Generation) -> Answer:
+    def answer_stream(self, head: Head, body: RequestBody) -> AnyAnswer | PendingAnswer:
+        """Answer a call whose messages come one by one."""
+        generation = self._data_plane.generation()
+        return self._wait(self._converse(head, body), generation)
+
+    async def _wait(self, pending: PendingAnswer, generation: Generation) -> AnyAnswer:
         try:
             return await pending
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets a status
             return self._failed(error, generation)
 
-    async def _call(self, head: Head, body: Buffer | RequestBody, generation: Generation) -> Answer:
+    async def _call(self, head: Head, body: Buffer, generation: Generation) -> Answer:
         # Such a call may wait for other servers, which needs a task.
         await in_task()
         headers = self._infer.read_headers(head)
-        if isinstance(body, RequestBody):
-            return self._converse(head.path, body, headers)
         packing, unpacking = self._packing, self._unpack_small(headers)
         coding = packing.coding(headers)
         message = await self._unary[head.path](await unpacking.only(body))
@@ -134,7 +138,10 @@ class GrpcApplication:
     def _unpack_small(self, headers: RequestHeaders) -> Unpacking:
         return Unpacking(_SMALL, headers.grpc_encoding, self._small_inflater.inflate)
 
-    def _converse(self, path: str, body: RequestBody, headers: RequestHeaders) -> Answer:
+    async def _converse(self, head: Head, body: RequestBody) -> StreamedAnswer:
+        # The first step of a stream may wait for other servers, which needs a task.
+        await in_task()
+        headers, path = self._infer.read_headers(head), head.path
         data_plane, packing, until = self._data_plane, self._packing, math.inf
         if headers.grpc_timeout is not None:
             # It is the time of the call as a whole, however many messages it has.
@@ -165,6 +172,3 @@ class GrpcApplication:
 
 def _plain(status: int, message: str, *extra: tuple[bytes, bytes]) -> Answer:
     return Answer(status, _REFUSED, (encode_error(message),), extra)
-
-
-_: type[Application] = GrpcApplication

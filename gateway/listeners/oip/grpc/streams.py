@@ -1,7 +1,7 @@
 """The streaming calls: ModelStreamInfer, the health service's Watch, and server reflection.
 
 What goes wrong with one request of a stream is told within it. What ends a stream early is its status,
-which a connection reads from ``Answer.trailers`` after the last message.
+which a connection reads from the answer's source after the last message.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from contextlib import aclosing
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from msgspec.structs import force_setattr, replace
+from msgspec.structs import replace
 
 from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import SEQUENCE, Request, Response
 from gateway.core.service import Generation
 from gateway.core.tensor import Buffer
-from gateway.http.exchange import Answer, ConnectionClosing, RequestBody
+from gateway.http.exchange import BodySource, ConnectionClosing, Pair, RequestBody, StreamedAnswer
 from gateway.listeners.oip.grpc.infer import INFER_PATH, GrpcInferCodec
 from gateway.listeners.oip.grpc.packing import Packing
 from gateway.listeners.oip.grpc.statuses import Statuses
@@ -52,34 +52,67 @@ def streaming(
     *,
     packing: Packing,
     coding: str | None,
-) -> Answer:
-    """Return an answer whose status is what becomes of ``messages_out``: OK, or what it raised.
+) -> StreamedAnswer:
+    """Return the answer of a streaming call, with ``coding`` for its messages."""
+    source = MessageStream(messages_out, statuses, generation, packing=packing, coding=coding)
+    return StreamedAnswer(200, packing.fields(coding), source)
 
-    It names the policy generation that is in force at its end.
+
+class MessageStream:
+    """The messages of a streaming call; its trailers are the status of what has become of them.
+
+    That is OK, or what ``messages_out`` raised. They name the policy generation that is in force at the end.
     """
-    answer = Answer(200, packing.fields(coding))
 
-    async def body() -> AsyncIterator[Buffer]:
-        refusal = None
+    __slots__ = ("_generation", "_parts", "_refusal", "_statuses")
+
+    def __init__(
+        self,
+        messages_out: AsyncGenerator[list[Buffer], None],
+        statuses: Statuses,
+        generation: Callable[[], Generation],
+        *,
+        packing: Packing,
+        coding: str | None,
+    ) -> None:
+        self._statuses, self._generation = statuses, generation
+        self._parts = self._framed(messages_out, packing, coding)
+        self._refusal: GatewayError | None = None
+
+    def __repr__(self) -> str:
+        return f"<MessageStream {self._refusal or 'without an error'}>"
+
+    def __aiter__(self) -> AsyncIterator[Buffer]:
+        """Return the messages, framed; what goes wrong ends them, and is in the trailers."""
+        return self._parts
+
+    def trailers(self) -> tuple[Pair, ...]:
+        """Return the status of the call."""
+        number, refusal = self._generation().number, self._refusal
+        return self._statuses.ok(number) if refusal is None else self._statuses.trailers(refusal, number)
+
+    async def aclose(self) -> None:
+        """End the call."""
+        await self._parts.aclose()
+
+    async def _framed(
+        self, messages_out: AsyncGenerator[list[Buffer], None], packing: Packing, coding: str | None
+    ) -> AsyncGenerator[Buffer, None]:
         try:
             async with aclosing(messages_out):
                 async for parts in messages_out:
                     for part in packing.framed(parts, coding):
                         yield part
         except GatewayError as error:
-            refusal = error
+            self._refusal = error
         except ConnectionClosing:
-            refusal = GatewayError(Fault.UNAVAILABLE, "the server is shutting down")
+            self._refusal = GatewayError(Fault.UNAVAILABLE, "the server is shutting down")
         except Exception:  # noqa: BLE001 - a bug behind the wire becomes a status, never a traceback
             _log.exception("a gRPC stream failed unexpectedly")
-            refusal = GatewayError(Fault.INTERNAL, "internal error")
-        number = generation().number
-        # Nobody has read them yet: a connection sends them after the body.
-        trailers = statuses.trailers(refusal, number) if refusal else statuses.ok(number)
-        force_setattr(answer, "trailers", trailers)
+            self._refusal = GatewayError(Fault.INTERNAL, "internal error")
 
-    force_setattr(answer, "body", body())
-    return answer
+
+_: type[BodySource] = MessageStream
 
 
 async def timely(

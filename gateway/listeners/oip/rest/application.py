@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
-from typing import Final, cast
+from typing import Final
 
 from gateway.core.eager import in_task
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.service import Generation
 from gateway.core.tensor import Buffer
-from gateway.http.exchange import Answer, Application, BodyPolicy, Head, PendingAnswer, RequestBody
+from gateway.http.exchange import Answer, AnyAnswer, Application, BodyPolicy, Head, PendingAnswer
 from gateway.listeners.oip.data_plane import DataPlane
 from gateway.listeners.oip.extensions import Extensions
 from gateway.listeners.oip.inference_endpoint import InferenceEndpoint
@@ -26,7 +26,7 @@ from gateway.listeners.oip.rest.metadata import Metadata
 from gateway.listeners.oip.rest.responses import Refusal, Responses
 from gateway.wire.oip.paths import METHODS, Operation, ParsedPath, read_path
 
-Call = Callable[[Head, ParsedPath, bytes, Generation], Awaitable[Answer]]
+Call = Callable[[Head, ParsedPath, bytes, Generation], Awaitable[AnyAnswer]]
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ _LARGE: Final = frozenset({Operation.INFER, Operation.GENERATE, Operation.GENERA
 _ADMIN: Final = {Operation.LOAD: "loading models", Operation.UNLOAD: "unloading models"}
 
 
-class RestApplication:
+class RestApplication(Application):
     """Answers the paths of the Open Inference Protocol over HTTP."""
 
     def __init__(self, data_plane: DataPlane, extensions: Extensions | None = None) -> None:
@@ -83,27 +83,25 @@ class RestApplication:
             return refusal
         return self._body_policies[path.operation]
 
-    def answer(self, head: Head, body: Buffer | RequestBody) -> Answer | PendingAnswer:
+    def answer(self, head: Head, body: Buffer) -> AnyAnswer | PendingAnswer:
         """Answer a request that ``open`` let pass."""
         generation = self._data_plane.generation()
         path: ParsedPath = head.notes[_NOTE]
-        # No intake of this application is a stream; to ask would take longer than anything else here.
-        whole = cast("Buffer", body)
         if path.operation is not Operation.INFER:
-            return self._wait(self._call(head, path, bytes(whole), generation), generation)
+            return self._wait(self._call(head, path, bytes(body), generation), generation)
         try:
-            answered = self._infer(head, path, whole, generation)
+            answered = self._infer(head, path, body, generation)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
             return self._failed(error, generation)
         return answered if isinstance(answered, Answer) else self._wait(answered, generation)
 
-    async def _wait(self, pending: PendingAnswer, generation: Generation) -> Answer:
+    async def _wait(self, pending: PendingAnswer, generation: Generation) -> AnyAnswer:
         try:
             return await pending
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
             return self._failed(error, generation)
 
-    async def _call(self, head: Head, path: ParsedPath, body: bytes, generation: Generation) -> Answer:
+    async def _call(self, head: Head, path: ParsedPath, body: bytes, generation: Generation) -> AnyAnswer:
         # Such a call may wait for other servers, which needs a task.
         await in_task()
         return await self._calls[path.operation](head, path, body, generation)
@@ -158,6 +156,3 @@ def _calls(metadata: Metadata, management: Management, generate: Generate) -> di
         Operation.GENERATE: generate.once,
         Operation.GENERATE_STREAM: generate.stream,
     }
-
-
-_: type[Application] = RestApplication

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any, Final
 
 import msgspec
@@ -10,7 +10,7 @@ import msgspec
 from gateway.core.request import Response
 from gateway.core.service import Generation
 from gateway.core.tensor import Buffer
-from gateway.http.exchange import Answer, Head
+from gateway.http.exchange import Answer, GeneratedBody, Head, StreamedAnswer
 from gateway.listeners.oip.data_plane import DataPlane
 from gateway.listeners.oip.inference_endpoint import InferenceEndpoint
 from gateway.listeners.oip.request_headers import RequestHeaders
@@ -53,7 +53,9 @@ class Generate:
             Body([_encode(fields)], None), response.provenance, generation.number
         )
 
-    async def stream(self, head: Head, path: ParsedPath, body: bytes, generation: Generation) -> Answer:
+    async def stream(
+        self, head: Head, path: ParsedPath, body: bytes, generation: Generation
+    ) -> StreamedAnswer:
         """Answer with events; what goes wrong before the first of them is an error like any other.
 
         Raises:
@@ -61,7 +63,7 @@ class Generate:
         """
         response, fields = await self._infer(head, path, body, generation)
         header_fields = self._responses.events(generation.number, response.provenance)
-        return Answer(200, header_fields, _events(fields))
+        return StreamedAnswer(200, header_fields, GeneratedBody(_events(fields)))
 
     async def _infer(
         self, head: Head, path: ParsedPath, body: bytes, generation: Generation
@@ -78,5 +80,5 @@ class Generate:
         return decode_generate(await self._data_plane.catalog.describe(path.model, path.version), plain)
 
 
-async def _events(fields: dict[str, Any]) -> AsyncIterator[Buffer]:
+async def _events(fields: dict[str, Any]) -> AsyncGenerator[Buffer, None]:
     yield b"data: %b\n\n" % _encode(fields)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -13,6 +12,7 @@ from gateway.http.exchange import Answer
 from gateway.http.framing.http1_server import RequestHead
 from gateway.http.server.context import ServerContext
 from gateway.http.server.http1.writer import Http1Writer, closing
+from tests.fakes.body_source import parts_of, streamed
 from tests.fakes.server_context import FakeTransport, books
 
 RAW = RequestHead("GET", "/", (), 0, True, False, False)
@@ -25,11 +25,6 @@ def changed(**fields: Any) -> RequestHead:
 def output_of(ledger: ServerContext) -> tuple[Http1Writer, FakeTransport]:
     transport = FakeTransport()
     return Http1Writer(ledger, transport), transport  # type: ignore[arg-type]
-
-
-async def parts(*bodies: bytes) -> AsyncIterator[bytes]:
-    for body in bodies:
-        yield body
 
 
 async def test_small_answers_go_out_together():
@@ -98,8 +93,7 @@ async def test_streams(is_10):
     """In chunks, or until the connection ends; empty parts would end the chunks and are left out."""
     async with books() as ledger:
         out, transport = output_of(ledger)
-        body = parts(b"abc", b"", b"0123456789abcdef")
-        await out.stream(changed(is_10=is_10), Answer(200), body)
+        await out.stream(changed(is_10=is_10), streamed(parts_of(b"abc", b"", b"0123456789abcdef")))
         out.flush()
 
     _, _, said = b"".join(transport.written).partition(b"\r\n\r\n")
@@ -113,7 +107,7 @@ async def test_a_stream_waits_for_the_reader():
         out, transport = output_of(ledger)
         out.pause()
         assert out.progress.is_watched
-        pumping = asyncio.create_task(out.stream(RAW, Answer(200), parts(b"a", b"b")))
+        pumping = asyncio.create_task(out.stream(RAW, streamed(parts_of(b"a", b"b"))))
         await asyncio.sleep(0.01)
         assert b"1\r\na\r\n" in transport.written
         assert b"1\r\nb\r\n" not in transport.written

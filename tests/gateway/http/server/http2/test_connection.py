@@ -11,8 +11,9 @@ import ngh2
 import pytest
 
 from gateway.core.eager import begin
-from gateway.http.exchange import Answer, BodyPolicy
+from gateway.http.exchange import Answer, AnyAnswer, BodyPolicy
 from gateway.http.server.http2 import connection as http2
+from tests.fakes.body_source import streamed
 from tests.fakes.http2_frames import BEGIN, headers
 from tests.fakes.http2_wire import JSON, until, wired
 
@@ -171,8 +172,8 @@ async def test_answer_that_breaks_resets_its_stream_alone(error: BaseException):
         yield b"begun"
         raise error
 
-    async def play(_head: Any, body: Any) -> Answer:
-        return Answer(200, JSON, parts() if body else ())
+    async def play(_head: Any, body: Any) -> AnyAnswer:
+        return streamed(parts()) if body else Answer(200, JSON)
 
     async with wired(play) as it, it.client() as client:
         stream = client.ask(b"x")
@@ -196,12 +197,12 @@ async def test_answer_that_cannot_be_said_is_a_reset():
 async def test_a_conversation():
     """Parts of the answer go out while parts of the request come in."""
 
-    async def play(_head: Any, body: Any) -> Answer:
+    async def play(_head: Any, body: Any) -> AnyAnswer:
         async def parts() -> Any:
             async for part in body:
                 yield bytes(part).upper()
 
-        return Answer(200, JSON, parts(), trailers=OK)
+        return streamed(parts(), OK)
 
     async with wired(play, STREAMED) as it, it.client() as client:
         stream = client.ask(b"a", end=False)
@@ -265,7 +266,7 @@ async def test_random_bodies_over_random_windows():
     """Nothing stalls, however small the windows and whoever reads when."""
     chance = random.Random(5)
 
-    async def play(_head: Any, body: Any) -> Answer:
+    async def play(_head: Any, body: Any) -> AnyAnswer:
         if isinstance(body, bytes | memoryview | bytearray):
             return Answer(200, JSON, (body,))
 
@@ -274,7 +275,7 @@ async def test_random_bodies_over_random_windows():
                 await asyncio.sleep(0)
                 yield part
 
-        return Answer(200, JSON, parts())
+        return streamed(parts())
 
     def opening(head: Any) -> BodyPolicy:
         return STREAMED if head.get("stream") else BodyPolicy(1 << 30)

@@ -8,8 +8,9 @@ from typing import Any
 import ngh2
 import pytest
 
-from gateway.http.exchange import Answer, BodyPolicy
+from gateway.http.exchange import Answer, AnyAnswer, BodyPolicy
 from gateway.http.server import context as ledger
+from tests.fakes.body_source import streamed
 from tests.fakes.http2_frames import BEGIN, HEADERS, PING, POST, block, data, frame, headers, window
 from tests.fakes.http2_wire import JSON, until, wired
 
@@ -26,12 +27,12 @@ async def large(_head: Any, _body: Any) -> Answer:
     return Answer(200, JSON, (bytes(MIB),))
 
 
-async def endless(head: Any, _body: Any) -> Answer:
+async def endless(head: Any, _body: Any) -> AnyAnswer:
     async def parts() -> Any:
         while True:
             yield bytes(50_000)
 
-    return Answer(200, JSON, parts() if head.get("endless") else (b"hi",))
+    return streamed(parts()) if head.get("endless") else Answer(200, JSON, (b"hi",))
 
 
 async def deaf(head: Any, body: Any) -> Answer:

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 import pytest
 
 from gateway.core.errors import Fault, GatewayError
+from gateway.http.exchange import StreamedAnswer
 from gateway.listeners.oip.extensions import Extensions, ProtocolSettings
 from gateway.listeners.oip.grpc.application import GrpcApplication
 from gateway.listeners.oip.grpc.streams import WATCH_S
@@ -19,7 +20,7 @@ from gateway.wire.grpc_framing import frame
 from gateway.wire.proto import messages
 from tests.fakes.clock import VirtualClock
 from tests.fakes.data_plane import EchoService, FakeCatalog, fake_data_plane
-from tests.fakes.exchange import Wire, in_pieces
+from tests.fakes.exchange import Wire, in_pieces, stepped
 from tests.fakes.service import HANG, ScriptedService
 from tests.fakes.virtual_time import virtual_time
 
@@ -384,13 +385,15 @@ async def test_watch():
     ready = True
     asked = wire(is_ready=lambda: ready, clock=VirtualClock())
     head = asked.head("POST", f"/{HEALTH}/Watch", GRPC)
-    answer = await asked.application.answer(head, in_pieces(framed(messages.HealthCheckRequest())))
-    told = aiter(answer.body)
+    body = in_pieces(framed(messages.HealthCheckRequest()))
+    answer, _ = await stepped(asked.application.answer_stream(head, body))
+    assert isinstance(answer, StreamedAnswer)
+    states = aiter(answer.source)
 
-    first = await anext(told)
+    first = await anext(states)
     ready = False
-    second = await anext(told)
-    await told.aclose()
+    second = await anext(states)
+    await answer.source.aclose()
 
     assert [messages.HealthCheckResponse.FromString(m[5:]).status for m in (first, second)] == [1, 2]
     assert asyncio.get_running_loop().time() >= WATCH_S

@@ -8,7 +8,7 @@ import pytest
 
 from loadtests.bench.profiles import AREAS, ELSE, area_of, shares, table
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 RUN = "main (gateway/__main__.py:43);run (uvloop/__init__.py:92)"
 FRONT = f"{RUN};Http1ServerConnection.data_received (gateway/http/server/http1/connection.py:72)"
 

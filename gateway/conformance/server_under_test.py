@@ -1,4 +1,4 @@
-"""The server under test as a check sees it: ask it, and everything that is said is kept for the report."""
+"""The server under test as a check sees it. Every request and its answer is recorded for the report."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from gateway.conformance import messages
 from gateway.conformance.call import HEADER_LENGTH, Call, Reply, read_http, read_message
-from gateway.conformance.check import Broken, Exchange, NotApplicable, require
 from gateway.conformance.grpc_wire import GrpcAnswer, GrpcWire
 from gateway.conformance.http_wire import Headers, HttpAnswer, HttpRequest, HttpWire, WireError
 from gateway.conformance.subject import Subject
+from gateway.conformance.verdicts import NotApplicable, RecordedExchange, Violation, require
 
 _SHOWN: Final = 700
 _EXCHANGES: Final = 12
@@ -20,8 +20,8 @@ _WRITTEN_OUT: Final = 64 << 10
 JSON: Final = (("Content-Type", "application/json"),)
 
 
-class Peer:
-    """What every check is handed."""
+class ServerUnderTest:
+    """The server, its model, and the requests and answers of the check that runs."""
 
     def __init__(
         self,
@@ -37,10 +37,10 @@ class Peer:
         self.model = model
         self._identities = tuple(identities)
         self.extensions = extensions
-        self.exchanges: list[Exchange] = []
+        self.exchanges: list[RecordedExchange] = []
 
     def __repr__(self) -> str:
-        return f"<Peer {self.http.place}, model {self.model.name}>"
+        return f"<ServerUnderTest {self.http.address}, model {self.model.name}>"
 
     @property
     def grpc(self) -> GrpcWire:
@@ -68,7 +68,7 @@ class Peer:
         raise NotApplicable("no identity model has such an input")
 
     def start(self) -> None:
-        """Forget what was said: a new check begins."""
+        """Begin a new check: drop the recorded exchanges."""
         self.exchanges = []
         if self._grpc is not None:
             self._grpc.fresh()
@@ -77,7 +77,7 @@ class Peer:
         """Exchange one well-formed HTTP request; a ``body`` that is not bytes is sent as JSON.
 
         Raises:
-            Broken: when no whole answer comes.
+            Violation: when no whole answer comes.
         """
         raw = body if isinstance(body, bytes | tuple) or body is None else json.dumps(body).encode()
         return self.in_turn(HttpRequest(method, target, tuple(headers), raw))[0]
@@ -86,14 +86,14 @@ class Peer:
         """Exchange well-formed HTTP requests on one connection.
 
         Raises:
-            Broken: when one of them gets no whole answer.
+            Violation: when one of them gets no whole answer.
         """
         sent = "\n---\n".join(show_request(request) for request in requests)
         try:
             answers = self.http.in_turn(*requests)
         except WireError as error:
             self._keep(sent, f"(no answer: {error})", is_unanswered=True)
-            raise Broken(str(error)) from None
+            raise Violation(str(error)) from None
         self._keep(sent, "\n---\n".join(map(show_http, answers)))
         return answers
 
@@ -101,13 +101,13 @@ class Peer:
         """Send a request up to ``size`` bytes of its body, and leave.
 
         Raises:
-            Broken: when the server cannot be connected to.
+            Violation: when the server cannot be connected to.
         """
         try:
             self.http.abandon(request, size)
         except WireError as error:
             self._keep(show_request(request), f"(no answer: {error})", is_unanswered=True)
-            raise Broken(str(error)) from None
+            raise Violation(str(error)) from None
         self._keep(show_request(request), f"(left after {size} bytes of the body)")
 
     def get(self, target: str) -> HttpAnswer:
@@ -122,7 +122,7 @@ class Peer:
         """Exchange an inference that must succeed: as JSON, or binary where JSON has no word for a datatype.
 
         Raises:
-            Broken: when it does not.
+            Violation: when it does not.
         """
         if call.raw_only and headers is JSON and not nested:
             return self.infer_binary(call.but(parameters={**call.parameters, "binary_data_output": True}))[0]
@@ -133,7 +133,7 @@ class Peer:
         """Exchange an inference with binary inputs; it must succeed.
 
         Raises:
-            Broken: when it does not.
+            Violation: when it does not.
         """
         answer = self.send_binary(call)
         return reply_of(answer), answer
@@ -150,11 +150,11 @@ class Peer:
         self._keep(f"gRPC {method}\n{_shown_message(message)}", show_grpc(answer))
         return answer
 
-    def told(self, method: str, message: Any, reply: Any, **options: Any) -> Any:
+    def call_ok(self, method: str, message: Any, reply: Any, **options: Any) -> Any:
         """Make a gRPC call that must succeed; return its message.
 
         Raises:
-            Broken: when it does not.
+            Violation: when it does not.
         """
         answer = self.call(method, message, reply, **options)
         require(answer.code == "OK", f"{method} ended with {answer.code}: {answer.details[:200]}")
@@ -164,16 +164,16 @@ class Peer:
         """Make a ModelInfer that must succeed.
 
         Raises:
-            Broken: when it does not.
+            Violation: when it does not.
         """
         message = call.as_message(typed=typed)
-        return read_message(self.told("ModelInfer", message, messages.ModelInferResponse, **options))
+        return read_message(self.call_ok("ModelInfer", message, messages.ModelInferResponse, **options))
 
     def goes_on(self) -> None:
         """Require that a right request over HTTP is answered, after something that was not right.
 
         Raises:
-            Broken: when it is not.
+            Violation: when it is not.
         """
         call = self.model.call()
         answer = self.send_binary(call) if call.raw_only else self.post(f"{call.path}/infer", call.as_json())
@@ -183,7 +183,7 @@ class Peer:
         """Require the same over gRPC.
 
         Raises:
-            Broken: when it is not.
+            Violation: when it is not.
         """
         code = self.call("ModelInfer", self.model.call().as_message(), messages.ModelInferResponse).code
         require(code == "OK", f"afterwards a right request ends with {code}")
@@ -216,11 +216,11 @@ class Peer:
         """
         try:
             yield
-        except Broken:
+        except Violation:
             raise NotApplicable(f"{what} does not work") from None
 
     def _keep(self, sent: str, got: str, *, is_unanswered: bool = False) -> None:
-        kept = Exchange(_short(sent), _short(got), is_unanswered)
+        kept = RecordedExchange(_short(sent), _short(got), is_unanswered)
         self.exchanges = [*self.exchanges[1 - _EXCHANGES :], kept]
 
 
@@ -228,7 +228,7 @@ def reply_of(answer: HttpAnswer) -> Reply:
     """Read an inference answer that must be a success.
 
     Raises:
-        Broken: when it is none.
+        Violation: when it is none.
     """
     require(answer.status == 200, f"status {answer.status}, not 200: {printable(answer.body)[:200]}")
     return read_http(answer)
