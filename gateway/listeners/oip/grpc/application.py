@@ -24,10 +24,13 @@ from gateway.http.exchange import (
 )
 from gateway.listeners.oip.data_plane import DataPlane
 from gateway.listeners.oip.extensions import Extensions
+from gateway.listeners.oip.grpc.health_watch import HealthWatch
 from gateway.listeners.oip.grpc.infer import INFER_PATH, GrpcInferCodec
 from gateway.listeners.oip.grpc.packing import Packing
+from gateway.listeners.oip.grpc.reflection import Reflection
 from gateway.listeners.oip.grpc.statuses import Statuses
-from gateway.listeners.oip.grpc.streams import Reflection, StreamInfer, Watch, streaming, timely
+from gateway.listeners.oip.grpc.stream_infer import StreamInfer
+from gateway.listeners.oip.grpc.streams import streaming, timely
 from gateway.listeners.oip.grpc.unary import HEALTH, UnaryCalls
 from gateway.listeners.oip.inference_endpoint import InferenceEndpoint
 from gateway.listeners.oip.inflater import Inflater
@@ -73,7 +76,7 @@ class GrpcApplication(Application):
         self._unary = calls.paths()
         self._streams: dict[str, Stream] = {
             _STREAM: StreamInfer(self._infer, codec, data_plane.generation),
-            f"/{HEALTH}/Watch": Watch(calls, data_plane.clock),
+            f"/{HEALTH}/Watch": HealthWatch(calls, data_plane.clock),
         }
         for version in ("v1", "v1alpha"):
             package = f"grpc.reflection.{version}"
