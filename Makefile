@@ -12,7 +12,8 @@ TARGETS ?= json grpc http1 http2
 RUNS ?= 1000000
 SEED ?= 20261121
 COVERED := gateway/core gateway/http gateway/wire routing cache resilience
-# As many workers as cores; one that has nothing left to do takes tests from another.
+# Processes that run tests: `auto` is one a core, 0 none beside pytest itself. One that has nothing left to do takes
+# tests from another. Many tests wait more than they compute, so on an idle machine a few more than cores may pay.
 WORKERS ?= auto
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 FAST := $(addprefix tests/gateway/,core app http) tests/e2e/test_serve.py
@@ -54,7 +55,7 @@ loaders:
 demo: setup redis ## run the whole job: three regions, a central tier, real clients, faults in the middle
 	@$(BIN)/edgeway demo $(ARGS)
 
-test: setup redis nginx ## run all tests but the long ones, with coverage; ARGS="-k word", WORKERS=1
+test: setup redis nginx ## run all tests but the long ones, with coverage; ARGS="-k word", WORKERS=4 (otherwise one a core)
 	$(PYTEST) --cov --cov-report= $(ARGS)
 	$(BIN)/python -m coverage report --skip-covered --sort=cover | tail -n 25
 	@failed=; for package in $(COVERED); do \

@@ -1,4 +1,8 @@
-"""Settings of the cache, its two levels and the freshness of what they hold."""
+"""Settings of the cache, which levels it has, and the freshness of what they hold.
+
+To add a level: here a field with its settings and a line in ``open_levels``; its name in
+``gateway.core.cache_levels``.
+"""
 
 from __future__ import annotations
 
@@ -6,35 +10,10 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-
-class MemorySettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The level in this process, L1."""
-
-    max_bytes: Annotated[int, Meta(ge=1 << 20, le=1 << 40)] = 256 << 20
-    """Bytes that the level may take, its own bookkeeping included. Default 256 MiB."""
-
-
-class RedisSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The level that the gateways of a region share, L2."""
-
-    url: Annotated[str, Meta(pattern=r"^(redis|rediss|unix)://")]
-    """``redis://[[user]:password@]host:port/db``; ``rediss`` for TLS, ``unix`` for a socket."""
-
-    timeout_ms: Annotated[int, Meta(ge=1, le=1000)] = 30
-    """Milliseconds that a look-up may cost, connecting and waiting for a connection included."""
-
-    max_connections: Annotated[int, Meta(ge=2, le=1024)] = 32
-    """Connections at most; one of them writes, the others read."""
-
-    max_value_bytes: Annotated[int, Meta(ge=1 << 10, le=64 << 20)] = 1 << 20
-    """Larger values are neither written nor read. Default 1 MiB."""
-
-    namespace: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "edgeway"
-    """First part of every key, so that an ACL can be bound to it."""
-
-    def __repr__(self) -> str:
-        # The URL may hold a password.
-        return f"<RedisSettings {self.namespace}, {self.timeout_ms} ms>"
+from cache.key import derive_secret
+from cache.levels.level import LevelParts, Levels
+from cache.levels.memory import MemorySettings
+from cache.levels.redis_settings import RedisSettings
 
 
 class CacheSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -73,4 +52,18 @@ class CacheSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     def __repr__(self) -> str:
         # Neither the secret nor the URL of Redis belongs in a log.
-        return f"<CacheSettings l1 {self.memory.max_bytes >> 20} MiB, l2 {self.redis}, ttl {self.ttl_s:g} s>"
+        return (
+            f"<CacheSettings {self.memory.max_bytes >> 20} MiB of memory, Redis {self.redis},"
+            f" ttl {self.ttl_s:g} s>"
+        )
+
+    def open_levels(self, parts: LevelParts) -> Levels:
+        """Make the levels in use, fastest first.
+
+        Raises:
+            LevelError: says which setting cannot be used.
+        """
+        levels: Levels = (self.memory.open(parts),)
+        if self.redis is not None:
+            levels = (*levels, self.redis.open(parts, derive_secret(self.key_secret, "values")))
+        return levels

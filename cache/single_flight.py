@@ -26,12 +26,10 @@ from collections.abc import Hashable
 from functools import partial
 from typing import Final
 
-from msgspec.structs import replace
-
 from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Request, Response
-from gateway.core.service import Service
+from gateway.core.service import Filter, Pending, Service
 from gateway.core.telemetry import FlightJoined, Telemetry
 
 ALMOST_S: Final = 0.1
@@ -39,68 +37,40 @@ ALMOST_S: Final = 0.1
 
 
 class _Flight:
-    """``waiters`` counts those who wait; a refresh flies on without any."""
+    """A call under way, and how many wait for it."""
 
-    __slots__ = ("deadline", "is_refresh", "task", "waiters")
+    __slots__ = ("deadline", "task", "waiters")
 
-    def __init__(self, task: asyncio.Task[Response], deadline: float, *, is_refresh: bool) -> None:
+    def __init__(self, task: asyncio.Task[Response], deadline: float) -> None:
         self.task = task
         self.deadline = deadline
-        self.is_refresh = is_refresh
         self.waiters = 0
 
 
 class SingleFlight:
-    """A filter that is told the key by which requests are equal.
+    """Makes requests with equal ``Request.key`` one; those without a key pass it by.
 
-    ``timeout_s`` is what a refresh may take; ``max_refreshes`` bounds the flights that nobody waits for.
     One stack has one of these: requests under different policies must not share a flight.
     """
 
-    def __init__(
-        self, clock: Clock, telemetry: Telemetry, *, timeout_s: float = 15.0, max_refreshes: int = 64
-    ) -> None:
+    def __init__(self, clock: Clock, telemetry: Telemetry) -> None:
         self._clock = clock
         self._emit = telemetry.emit
-        self._timeout_s = timeout_s
-        self._max_refreshes = max_refreshes
         self._flights: dict[Hashable, _Flight] = {}
         self._tasks: set[asyncio.Task[Response]] = set()
-        self._refreshes = 0
 
     def __repr__(self) -> str:
         waiters = sum(flight.waiters for flight in self._flights.values())
-        return f"<SingleFlight {len(self._flights)} flights, {waiters} waiters, {self._refreshes} refreshes>"
+        return f"<SingleFlight {len(self._flights)} flights, {waiters} waiters>"
 
-    async def __call__(self, key: bytes, request: Request, service: Service) -> Response:
-        """Answer from a flight of ``key``, which goes to ``service`` if none is under way.
+    def __call__(self, request: Request, service: Service) -> Response | Pending:
+        """Answer from the flight of the request's key, which goes to ``service`` if none is under way.
 
         Raises:
             GatewayError: what the flight met; DEADLINE when it ran out of its own time; UNAVAILABLE
                 when the gateway stops.
         """
-        course = _course(key, request)
-        while True:
-            flight = self._flights.get(course)
-            if flight is None or not self._has_time_for(flight, request):
-                flight = self._depart(course, request, service, is_refresh=False)
-            else:
-                self._emit(FlightJoined(request.model))
-            await self._wait(course, flight)
-            if flight.task.cancelled():
-                raise GatewayError(Fault.UNAVAILABLE, "the gateway is stopping: try again", retryable=True)
-            # A flight that was joined had half of the time left, so each turn halves what remains.
-            if not (self._ran_out_of_time(flight) and flight.deadline < request.deadline):
-                return flight.task.result()
-
-    def refresh(self, key: bytes, request: Request, service: Service) -> None:
-        """Start a flight that nobody waits for, unless one of ``key`` or too many others are under way."""
-        course = _course(key, request)
-        if course in self._flights or self._refreshes >= self._max_refreshes:
-            return
-        self._refreshes += 1
-        deadline = self._clock.now() + self._timeout_s
-        self._depart(course, replace(request, deadline=deadline), service, is_refresh=True)
+        return self._share(request, service) if request.key else service(request)
 
     async def aclose(self) -> None:
         """Cancel every flight and wait until all have ended."""
@@ -108,6 +78,21 @@ class SingleFlight:
             task.cancel()
         if self._tasks:
             await asyncio.wait(set(self._tasks))
+
+    async def _share(self, request: Request, service: Service) -> Response:
+        key = flight_key(request)
+        while True:
+            flight = self._flights.get(key)
+            if flight is None or not self._has_time_for(flight, request):
+                flight = self._depart(key, request, service)
+            else:
+                self._emit(FlightJoined(request.model))
+            await self._wait(key, flight)
+            if flight.task.cancelled():
+                raise GatewayError(Fault.UNAVAILABLE, "the gateway is stopping: try again", retryable=True)
+            # A flight that was joined had half of the time left, so each turn halves what remains.
+            if not (self._ran_out_of_time(flight) and flight.deadline < request.deadline):
+                return flight.task.result()
 
     def _has_time_for(self, flight: _Flight, request: Request) -> bool:
         now = self._clock.now()
@@ -118,46 +103,45 @@ class SingleFlight:
         is_deadline = isinstance(error, GatewayError) and error.fault is Fault.DEADLINE
         return is_deadline and self._clock.now() >= flight.deadline - ALMOST_S
 
-    async def _wait(self, course: Hashable, flight: _Flight) -> None:
+    async def _wait(self, key: Hashable, flight: _Flight) -> None:
         flight.waiters += 1
         try:
             await asyncio.wait((flight.task,))
         finally:
             flight.waiters -= 1
-            if not flight.waiters and not flight.is_refresh:
-                self._abandon(course, flight)
+            if not flight.waiters:
+                self._abandon(key, flight)
 
-    def _depart(self, course: Hashable, request: Request, service: Service, *, is_refresh: bool) -> _Flight:
+    def _depart(self, key: Hashable, request: Request, service: Service) -> _Flight:
         task = asyncio.create_task(_fly(request, service))
-        flight = self._flights[course] = _Flight(task, request.deadline, is_refresh=is_refresh)
+        flight = self._flights[key] = _Flight(task, request.deadline)
         self._tasks.add(task)
-        task.add_done_callback(partial(self._land, course, flight))
+        task.add_done_callback(partial(self._land, key, flight))
         return flight
 
-    def _land(self, course: Hashable, flight: _Flight, task: asyncio.Task[Response]) -> None:
+    def _land(self, key: Hashable, flight: _Flight, task: asyncio.Task[Response]) -> None:
         self._tasks.discard(task)
-        self._refreshes -= flight.is_refresh
-        self._forget(course, flight)
-        # Asking for the exception marks it as seen, also when nobody is left to hear of it.
+        self._forget(key, flight)
+        # Reading the exception marks it as seen, also when nobody waits for it any more.
         error = None if task.cancelled() else task.exception()
         if error is not None and not flight.waiters and not isinstance(error, GatewayError):
             context = {"message": "a flight that nobody waited for failed", "exception": error, "task": task}
             task.get_loop().call_exception_handler(context)
 
-    def _abandon(self, course: Hashable, flight: _Flight) -> None:
+    def _abandon(self, key: Hashable, flight: _Flight) -> None:
         if not flight.task.done():
-            # Who comes now must not board a flight that is about to be cancelled.
-            self._forget(course, flight)
+            # A request that comes now must not join a flight that is about to be cancelled.
+            self._forget(key, flight)
             flight.task.cancel()
 
-    def _forget(self, course: Hashable, flight: _Flight) -> None:
-        if self._flights.get(course) is flight:
-            del self._flights[course]
+    def _forget(self, key: Hashable, flight: _Flight) -> None:
+        if self._flights.get(key) is flight:
+            del self._flights[key]
 
 
-def _course(key: bytes, request: Request) -> Hashable:
-    """What requests must have in common to share a flight: what they ask, and where it may be asked."""
-    return key, request.hops > 0, request.regions
+def flight_key(request: Request) -> Hashable:
+    """Return what requests must have in common to share a flight: their key, and where they may go."""
+    return request.key, request.hops > 0, request.regions
 
 
 async def _fly(request: Request, service: Service) -> Response:
@@ -169,3 +153,6 @@ async def _fly(request: Request, service: Service) -> Response:
         if not limit.expired():
             raise
         raise GatewayError(Fault.DEADLINE, "no answer before the deadline") from None
+
+
+_: type[Filter] = SingleFlight

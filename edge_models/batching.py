@@ -1,9 +1,9 @@
 """Dynamic batching: requests that wait for the same model share one run.
 
 The queue has three events: a request arrives, a waiter leaves, a run ends; and one timer, for the delay
-of the request that waits longest. Each leads to ``_review``, which asks the workers for a thread when a
-batch is due. The batch is taken from the queue when the thread is there (``_begin``), runs, and is
-handed out (``_finish``). Which requests make a batch is decided by ``edge_models.joining``.
+of the request that waits longest. Each leads to ``_review``, which acquires an executor when a batch is
+due. The batch is taken from the queue when the executor is free (``_begin``), runs, and is handed out
+(``_finish``). Which requests make a batch is decided by ``edge_models.batch``.
 
 A waiter that leaves takes its request out of the queue; out of a batch that already runs it takes only
 its own interest.
@@ -21,8 +21,8 @@ from typing import Final
 
 import numpy as np
 
+from edge_models.batch import Feed, Outcome, Run, Spent, batch_length, run_batch, run_failed
 from edge_models.executors import Executors
-from edge_models.joining import Feed, Outcome, Run, Spent, batch_length, failed, run_batch
 from edge_models.settings import BatchingSettings
 from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError
@@ -36,9 +36,9 @@ _LEAST_RETRY_AFTER_S: Final = 0.1
 
 @dataclass(slots=True, eq=False)
 class _Entry:
-    """One request in the queue: ``kind`` is equal for requests that may be joined.
+    """One request in the queue: ``kind`` is equal for requests that may share a run.
 
-    ``late`` is the timer's word that it waited as long as it may. The clock would say the same, but the
+    ``late``: its timer has fired, so it has waited as long as it may. The clock is not read for that: the
     two need not agree to the last millisecond, and then the timer would be set again and again.
     """
 
@@ -57,9 +57,9 @@ class Batcher:
 
     Args:
         model: its name, for messages and events.
-        run: runs a feed and returns the outputs; called in a worker's thread.
-        workers: the threads that it shares with other models, or the event loop.
-        joinable: whether rows of several requests may share a run.
+        run: runs a feed and returns the outputs; called by an executor.
+        executors: the threads that it shares with other models, or the event loop.
+        batchable: whether rows of several requests may share a run.
         version: of the model, for events.
     """
 
@@ -67,29 +67,28 @@ class Batcher:
         self,
         model: str,
         run: Run,
-        workers: Executors,
+        executors: Executors,
         *,
         settings: BatchingSettings,
         clock: Clock,
         telemetry: Telemetry,
-        joinable: bool = True,
+        batchable: bool = True,
         version: str = "",
     ) -> None:
         self._model = model
         self._version = version
         self._run = run
-        self._workers = workers
-        self._max_rows = settings.max_batch_size if joinable else 1
+        self._executors = executors
+        self._max_rows = settings.max_batch_size if batchable else 1
         self._preferred = frozenset(settings.preferred_batch_size or (self._max_rows,))
-        self._delay_s = settings.max_queue_delay_microseconds / 1e6 if joinable else 0.0
+        self._delay_s = settings.max_queue_delay_microseconds / 1e6 if batchable else 0.0
         self._max_queue = settings.max_queue_size
         self._clock = clock
         self._telemetry = telemetry
-        self._joinable = joinable
         self._queue: deque[_Entry] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._timed: _Entry | None = None
-        self._asked = False
+        self._is_acquiring = False
         self._running = 0
         self._pace_s = 0.0
         self._closed = False
@@ -127,25 +126,25 @@ class Batcher:
         """Take no more, finish what was accepted without waiting for company, return when all is done."""
         self._closed = True
         self._review()
-        self._settle()
+        self._note_if_drained()
         await self._drained.wait()
 
     def _review(self) -> None:
-        if self._asked or not self._queue:
+        if self._is_acquiring or not self._queue:
             return
         if self._due() == 0:
             self._watch(self._queue[0])
             return
-        self._asked = True
-        self._workers.acquire(self._begin)
+        self._is_acquiring = True
+        self._executors.acquire(self._begin)
 
     def _due(self) -> int:
         head = self._queue[0]
         late = self._closed or head.late or self._clock.now() - head.arrived >= self._delay_s
-        return batch_length(self._joined(), self._preferred, self._max_rows, late=late)
+        return batch_length(self._rows(), self._preferred, self._max_rows, late=late)
 
-    def _joined(self) -> Iterable[int]:
-        """Rows of each request; more than any batch may have where another kind than the first's begins."""
+    def _rows(self) -> Iterable[int]:
+        """Yield the rows of each request; more than any batch may have where the kind is not the first's."""
         kind = self._queue[0].kind
         return (entry.rows if entry.kind == kind else self._max_rows + 1 for entry in self._queue)
 
@@ -155,27 +154,27 @@ class Batcher:
         self._unwatch()
         self._timed = head
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_at(head.arrived + self._delay_s, self._waited, head)
+        self._timer = loop.call_at(head.arrived + self._delay_s, self._delay_passed, head)
 
     def _unwatch(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._timed = None
 
-    def _waited(self, head: _Entry) -> None:
+    def _delay_passed(self, head: _Entry) -> None:
         self._unwatch()
         head.late = True
         self._review()
 
     def _begin(self) -> None:
-        self._asked = False
+        self._is_acquiring = False
         now = self._clock.now()
         self._drop_gone(now)
         count = self._due() if self._queue else 0
         if not count:
-            self._workers.release()
+            self._executors.release()
             self._review()
-            self._settle()
+            self._note_if_drained()
             return
         self._unwatch()
         batch = [self._queue.popleft() for _ in range(count)]
@@ -184,7 +183,7 @@ class Batcher:
         self._running += 1
         self._telemetry.emit(QueueChanged(self._model, len(self._queue)))
         work = partial(run_batch, self._run, [entry.feed for entry in batch], [entry.rows for entry in batch])
-        done = self._workers.run(work)
+        done = self._executors.run(work)
         if done.done():
             self._finish(batch, now, done)
         else:
@@ -197,7 +196,7 @@ class Batcher:
         self._running -= 1
         spent = Spent(self._pace_s)
         if done.cancelled() or done.exception() is not None:
-            outcomes: list[Outcome] = [failed() for _ in batch]
+            outcomes: list[Outcome] = [run_failed() for _ in batch]
         else:
             outcomes, spent = done.result()
             self._pace_s = spent.total_s
@@ -222,8 +221,8 @@ class Batcher:
                 output_s=spent.output_s,
             )
         )
-        self._workers.release()
-        self._settle()
+        self._executors.release()
+        self._note_if_drained()
 
     def _leave(self, entry: _Entry) -> None:
         entry.waiting = False
@@ -232,7 +231,7 @@ class Batcher:
             self._unwatch()
         self._telemetry.emit(QueueChanged(self._model, len(self._queue)))
         self._review()
-        self._settle()
+        self._note_if_drained()
 
     def _drop_gone(self, now: float) -> bool:
         """Whether any was dropped: past its deadline, or cancelled and not yet awake to leave by itself."""
@@ -247,7 +246,7 @@ class Batcher:
             self._telemetry.emit(QueueChanged(self._model, len(self._queue)))
         return bool(gone)
 
-    def _settle(self) -> None:
+    def _note_if_drained(self) -> None:
         if self._closed and not self._queue and not self._running:
             self._drained.set()
 

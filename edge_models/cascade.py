@@ -27,7 +27,7 @@ _REFUSED: Final = "refused"
 _UNDECIDED: Final = "undecided"
 _UNSEEN: Final = "unseen"
 _ABSENT: Final = "absent"
-_NOT_ASKED: Final = frozenset({_REFUSED, _UNDECIDED, _UNSEEN})
+_EDGE_NOT_RUN: Final = frozenset({_REFUSED, _UNDECIDED, _UNSEEN})
 """Reasons for which a request is deferred without a run of the edge model."""
 
 _MOST_RESERVED_S: Final = 0.05
@@ -97,7 +97,7 @@ class Cascade:
         if barred := _barred(request, licence, names):
             return self._defer(request, service, licence, None, barred)
         try:
-            answered = self._ask_edge(request)
+            answered = self._edge_answer(request)
         except GatewayError as error:
             return self._decide(request, service, licence, None, _why(error))
         if not isinstance(answered, Response):
@@ -131,22 +131,22 @@ class Cascade:
     ) -> Response:
         self._telemetry.emit(CascadeDecided(request.model, "deferred", reason))
         try:
-            hurry = spare is not None or reason in _NOT_ASKED
-            answer = await self._ask_central(request, service, hurry=hurry)
+            early = spare is not None or reason in _EDGE_NOT_RUN
+            answer = await self._central_answer(request, service, early=early)
         except GatewayError as error:
             if not _is_down(error):
                 raise
-            return await self._without_central(request, spare, error, asked=reason not in _NOT_ASKED)
+            return await self._without_central(request, spare, error, was_run=reason not in _EDGE_NOT_RUN)
         licence.compare(answer, request.version)
         return answer
 
-    def _ask_edge(self, request: Request) -> Response | Pending:
-        # The score may be in an output that the client did not ask for.
+    def _edge_answer(self, request: Request) -> Response | Pending:
+        # The score may be in an output that the client does not want.
         return self._edge(replace(request, outputs=()) if request.outputs else request)
 
-    async def _ask_central(self, request: Request, service: Service, *, hurry: bool) -> Response:
-        """Ask the rest; ``hurry``: so early that the edge can still answer when it stays silent."""
-        if not hurry or not self._serves_edge or request.deadline == math.inf:
+    async def _central_answer(self, request: Request, service: Service, *, early: bool) -> Response:
+        """Return the service's answer; ``early``: with time left for the edge, should central stay silent."""
+        if not early or not self._serves_edge or request.deadline == math.inf:
             return await service(request)
         left_s = max(0.0, request.deadline - self._clock.now())
         sooner = request.deadline - min(_MOST_RESERVED_S, _SHARE_RESERVED * left_s)
@@ -161,11 +161,11 @@ class Cascade:
             raise GatewayError(Fault.DEADLINE, "the central tier did not answer in time") from error
 
     async def _without_central(
-        self, request: Request, spare: Response | None, error: GatewayError, *, asked: bool
+        self, request: Request, spare: Response | None, error: GatewayError, *, was_run: bool
     ) -> Response:
         if not self._serves_edge:
             raise _unavailable(request, error)
-        if not asked:
+        if not was_run:
             spare = await self._second_best(request, error)
         if spare is None:
             raise error
@@ -173,9 +173,9 @@ class Cascade:
         return spare
 
     async def _second_best(self, request: Request, error: GatewayError) -> Response | None:
-        """Ask the edge now: without a licence nobody asked it before."""
+        """Run the edge model now: without a licence it was not run before."""
         try:
-            answer = await self._ask_edge(request)
+            answer = await self._edge_answer(request)
         except GatewayError as second:
             if second.fault is Fault.INVALID and second.why is None:
                 raise
@@ -185,7 +185,7 @@ class Cascade:
 
 
 def _barred(request: Request, licence: Licence, names: tuple[str, ...] | None) -> str:
-    """Return in one word why the edge may not be asked; empty: it may."""
+    """Return in one word why the edge model is not run; empty: it is."""
     if not licence.is_valid(request.version):
         return _REFUSED
     if names is None or (request.classes and not licence.classifies(request.classes)):
@@ -240,7 +240,7 @@ def _unavailable(request: Request, error: GatewayError) -> GatewayError:
 
 
 def _chosen(answer: Response, names: tuple[str, ...]) -> tuple[Tensor, ...] | None:
-    """Return the outputs asked for, in that order; None when the edge lacks one."""
+    """Return the outputs ``names``, in that order, or all; None when the edge lacks one."""
     if not names:
         return answer.outputs
     outputs = {output.name: output for output in answer.outputs}

@@ -12,30 +12,30 @@ T = TypeVar("T")
 
 
 class Executors(Protocol):
-    """Places to run a batch, lent for one at a time."""
+    """What runs batches; acquired for one batch at a time."""
 
     def acquire(self, begin: Callable[[], None]) -> None:
-        """Call ``begin`` with a place lent, now or later; it must end in one ``release``, and not raise."""
+        """Call ``begin`` when one is free, now or later; it must lead to one ``release``, and not raise."""
         ...
 
     def release(self) -> None:
-        """Give a lent place back."""
+        """Give back what was acquired."""
         ...
 
     def run(self, work: Callable[[], T]) -> asyncio.Future[T]:
-        """Run ``work`` in a place that was lent."""
+        """Run ``work`` on what was acquired."""
         ...
 
 
 class LoopExecutor:
-    """Lends the event loop, at the end of its turn: what came in one turn is one batch.
+    """Runs batches on the event loop, at the end of its turn: what came in one turn is one batch.
 
-    There is no hop to a thread and back, and what the requests of a turn need of the processor's caches is
-    used for all of them before the model needs them; but the loop stands still while a batch runs.
+    There is no hop to a thread and back, and the processor's caches serve all requests of a turn before the
+    model needs them; but the loop stands still while a batch runs.
     """
 
     def __repr__(self) -> str:
-        return "<LoopExecutor of the loop>"
+        return "<LoopExecutor>"
 
     def acquire(self, begin: Callable[[], None]) -> None:
         """Call ``begin`` when the loop has seen to all that has come."""
@@ -55,10 +55,10 @@ class LoopExecutor:
 
 
 class ThreadExecutor:
-    """Lends threads in the order of asking.
+    """Runs batches on threads, which are acquired in the order of the calls.
 
-    A batch is put together only when its thread is there: until then it can still grow, and nothing
-    waits inside the executor, where nobody could count it or take it back.
+    A batch is put together only when its thread is free: until then it can still grow, and nothing waits
+    inside the pool of threads, where it could be neither counted nor taken back.
     """
 
     def __init__(self, threads: int, *, executor: Executor | None = None) -> None:
@@ -72,7 +72,7 @@ class ThreadExecutor:
         return f"<ThreadExecutor {busy}/{self._threads} busy, {len(self._waiting)} waiting>"
 
     def acquire(self, begin: Callable[[], None]) -> None:
-        """Call ``begin`` with a thread lent, now or later; it must end in one ``release``, and not raise."""
+        """Call ``begin`` when a thread is free, now or later; it must lead to one ``release``, not raise."""
         if self._free:
             self._free -= 1
             begin()
@@ -80,18 +80,18 @@ class ThreadExecutor:
             self._waiting.append(begin)
 
     def release(self) -> None:
-        """Give a lent thread back; who waits longest has it next."""
+        """Give a thread back; the call that has waited longest gets it."""
         if self._waiting:
             self._waiting.popleft()()
         else:
             self._free += 1
 
     def run(self, work: Callable[[], T]) -> asyncio.Future[T]:
-        """Run ``work`` in a thread that was lent."""
+        """Run ``work`` in the thread that was acquired."""
         return asyncio.get_running_loop().run_in_executor(self._executor, work)
 
     def close(self) -> None:
-        """End the threads; whoever may still ask must have been closed before."""
+        """End the threads; what uses them must have been closed before."""
         self._executor.shutdown()
 
 

@@ -111,9 +111,9 @@ def _without_functions(onnx: Any, model: Any, path: Path) -> Any:
     try:
         return onnx.inliner.inline_local_functions(model)
     except Exception as error:  # onnx's own errors share no base class
-        told = " ".join(str(error).split())
+        reason = " ".join(str(error).split())
         raise ValueError(
-            f"{path}: its local functions cannot be put in place of their calls: {told}"
+            f"{path}: its local functions cannot be put in place of their calls: {reason}"
         ) from error
 
 

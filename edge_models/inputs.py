@@ -46,15 +46,15 @@ def are_of(inputs: Sequence[Input], specs: Sequence[TensorSpec], *, joined: bool
 
 
 class Seen:
-    """Tells requests like those that were measured from others.
+    """Finds out whether a request is like those that were measured.
 
-    It asks only what the model leaves open: a request that the model would not take passes, to be refused
-    by the model. Without anything to ask it is false.
+    It checks only what the model leaves open: a request that the model would not take passes, to be refused
+    by the model. It is false when there is nothing to check.
     """
 
     def __init__(self, inputs: Sequence[Input], specs: Sequence[TensorSpec]) -> None:
         free = {spec.name: spec.shape for spec in specs}
-        self._asked = {
+        self._checked = {
             given.name: given
             for given in inputs
             if given.digest
@@ -62,15 +62,15 @@ class Seen:
         }
 
     def __repr__(self) -> str:
-        return f"<Seen {list(self._asked.values())}>"
+        return f"<Seen {list(self._checked.values())}>"
 
     def __bool__(self) -> bool:
-        return bool(self._asked)
+        return bool(self._checked)
 
     def fits(self, request: Request) -> bool:
         """Whether the inputs have the shapes, and the constants the values, of the sample."""
         for tensor in request.inputs:
-            seen = self._asked.get(tensor.name)
+            seen = self._checked.get(tensor.name)
             if seen is None or len(tensor.shape) != len(seen.shape):
                 continue
             if any(size not in {ROWS, got} for size, got in zip(seen.shape, tensor.shape, strict=True)):

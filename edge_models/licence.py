@@ -1,4 +1,4 @@
-"""What a certificate allows the edge model to answer by itself, and while what."""
+"""What a certificate allows the edge model to answer by itself, and when it is suspended."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ class Licence:
         artefacts: those that the certificate is about.
         proof: names the certificate (its digest); empty without one.
         changed: called after each suspension and its end.
-        now: seconds of a monotonic clock. Where two artefacts answer in turn, each change is counted, and the
-            log hears of one in ``QUIET_S``.
+        now: seconds of a monotonic clock. Where two artefacts answer in turn, each change is counted, and one
+            in ``QUIET_S`` is logged.
     """
 
     def __init__(
@@ -92,9 +92,9 @@ class Licence:
         self._unnamed = ""
         self._certificate, self._proof = proof, proof
         self._changed, self._now = changed, now
-        self._told: dict[str, float] = {}
+        self._logged_at: dict[str, float] = {}
         if self._threshold is None:
-            self._tell(refusal, "")
+            self._refuse(refusal, "")
 
     def __repr__(self) -> str:
         if self._threshold is None:
@@ -122,8 +122,8 @@ class Licence:
     def served(self, names: tuple[str, ...]) -> tuple[str, ...] | None:
         """Return the outputs of a certified answer to a request that names ``names``; None: there is none.
 
-        Who names no outputs wants all that central gives, which are those that decide, unless some were left
-        out.
+        A request that names no outputs gets all that central gives, which are those that decide, unless some
+        were left out.
         """
         if names:
             return names if set(self._names).issuperset(names) else None
@@ -166,7 +166,7 @@ class Licence:
             or not self._central_digest
         ):
             return
-        # Who names no version and who names the one that answered are answered by the same artefact.
+        # A request without a version and one with the version that answered get the same artefact.
         versions = {version, answer.version} if answer.version else {version}
         if not version:
             self._unnamed = answer.version
@@ -177,14 +177,14 @@ class Licence:
             self._confirmed |= versions
             if not self._suspended.isdisjoint(versions):
                 self._suspended -= versions
-                self._say("holds again: central answers as certified", version)
+                self._log_change("holds again: central answers as certified", version)
                 self._adopt()
             return
         others = self._others[version] = self._others.get(version, 0) + 1
         if not versions <= self._suspended and (source.digest not in self._listed or others >= PATIENCE):
             self._suspended |= versions
             self._confirmed -= versions
-            self._tell("central_digest", version, until=" until central answers as certified")
+            self._refuse("central_digest", version, until=" until central answers as certified")
             self._adopt()
 
     def _adopt(self) -> None:
@@ -196,14 +196,14 @@ class Licence:
         )
         self._changed()
 
-    def _tell(self, field: str, version: str, until: str = "") -> None:
-        self._say(f"refused ({field}): every request is deferred{until}", version)
+    def _refuse(self, field: str, version: str, until: str = "") -> None:
+        self._log_change(f"refused ({field}): every request is deferred{until}", version)
         self._telemetry.emit(CertificateRefused(self._model, field))
 
-    def _say(self, what: str, version: str) -> None:
+    def _log_change(self, change: str, version: str) -> None:
         now = self._now()
-        if now - self._told.get(what, -QUIET_S) < QUIET_S:
+        if now - self._logged_at.get(change, -QUIET_S) < QUIET_S:
             return
-        self._told[what] = now
+        self._logged_at[change] = now
         which = f"'{self._model}' version {version}" if version else f"'{self._model}'"
-        _log.warning("certificate of model %s %s", which, what)
+        _log.warning("certificate of model %s %s", which, change)

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from edge_models.batch import Feed
 from edge_models.batching import Batcher
 from edge_models.errors import ModelError
 from edge_models.executors import Executors, LoopExecutor, ThreadExecutor
-from edge_models.joining import Feed
 from edge_models.registry import Model, Registry
 from edge_models.settings import BatchingSettings
 from edge_models.signature import Signature
@@ -29,30 +29,31 @@ _DEFAULTS: Final = BatchingSettings()
 class Lane:
     """All that a request for one version of one model needs.
 
-    ``joined``: the queue of requests of at most ``inline_max_rows`` rows, None when they wait for nobody.
+    ``batcher``: the queue for the threads. ``inline_batcher``: that for the event loop, of requests of at
+    most ``inline_max_rows`` rows; None when such requests run at once, each alone.
     """
 
     model: Model
     signature: Signature
     batcher: Batcher
     inline_max_rows: int
-    joined: Batcher | None
+    inline_batcher: Batcher | None
     provenance: Provenance
 
     def batchers(self) -> list[Batcher]:
         """Return its queues."""
-        return [self.batcher] if self.joined is None else [self.batcher, self.joined]
+        return [self.batcher] if self.inline_batcher is None else [self.batcher, self.inline_batcher]
 
 
 class Predictor:
-    """Checks a request against its model, runs it, in company where it can, and says who answered.
+    """Checks a request against its model, runs it, in a batch where it can, and names what answered.
 
     An answer of the edge tier is uncertified here: only Cascade knows what a certificate covers. Values
     that are not finite are answered as they are.
 
     Args:
         registry: the models that are loaded when it starts.
-        workers: the threads; Predictor closes them.
+        executor: the threads; Predictor closes them.
         batching: settings by model name.
         region: where this process stands.
         origin: ``edge`` or ``central``.
@@ -66,7 +67,7 @@ class Predictor:
     def __init__(
         self,
         registry: Registry,
-        workers: ThreadExecutor,
+        executor: ThreadExecutor,
         *,
         batching: Mapping[str, BatchingSettings],
         region: str,
@@ -74,7 +75,7 @@ class Predictor:
         clock: Clock,
         telemetry: Telemetry,
     ) -> None:
-        self._workers = workers
+        self._executor = executor
         self._batching = batching
         self._telemetry = telemetry
         self._clock = clock
@@ -85,7 +86,7 @@ class Predictor:
             self._put(lane)
 
     def __repr__(self) -> str:
-        return f"<Predictor {' '.join(map(repr, self._batchers()))} on {self._workers}>"
+        return f"<Predictor {' '.join(map(repr, self._batchers()))} on {self._executor}>"
 
     def __call__(self, request: Request) -> Response | Pending:
         """Answer from the model: at once what runs on the event loop.
@@ -101,15 +102,15 @@ class Predictor:
         feed, rows = lane.signature.accept(request.inputs)
         if rows > lane.inline_max_rows:
             return _queue(lane, lane.batcher, feed, rows, request)
-        if lane.joined is not None:
-            return _queue(lane, lane.joined, feed, rows, request)
+        if lane.inline_batcher is not None:
+            return _queue(lane, lane.inline_batcher, feed, rows, request)
         selected = lane.signature.select(request.outputs)
         return _response(lane, selected, self._run_inline(lane, feed, rows))
 
     async def close(self) -> None:
         """Finish what was accepted, then end the threads."""
         await asyncio.gather(*(batcher.close() for batcher in (*self._batchers(), *self._retiring)))
-        self._workers.close()
+        self._executor.close()
 
     def open(self, models: Iterable[Model]) -> list[Lane]:
         """Return what it takes to answer from ``models``; nothing answers from them yet.
@@ -130,7 +131,7 @@ class Predictor:
         """Finish what lanes that are not in use any more have accepted."""
         leaving = {batcher for lane in lanes for batcher in lane.batchers()}
         self._retiring |= leaving
-        # Who has found its lane a moment ago comes to the queue within this turn of the loop.
+        # A request that found its lane a moment ago enters the queue within this turn of the loop.
         await asyncio.sleep(0)
         await asyncio.gather(*(batcher.close() for batcher in leaving))
         self._retiring -= leaving
@@ -148,18 +149,18 @@ class Predictor:
         ]
 
     def _open(self, model: Model, settings: BatchingSettings) -> Lane:
-        joinable = model.session.batchable
+        batchable = model.session.batchable
         inline_max_rows = _inline_max_rows(model, settings)
-        joined = None
-        if settings.inline_join and joinable:
+        inline_batcher = None
+        if settings.inline_join and batchable:
             at_once = BatchingSettings(max_batch_size=inline_max_rows, max_queue_size=settings.max_queue_size)
-            joined = self._batcher(model, LoopExecutor(), at_once)
+            inline_batcher = self._batcher(model, LoopExecutor(), at_once)
         return Lane(
             model=model,
-            signature=Signature(model.spec, max_rows=settings.max_batch_size if joinable else None),
-            batcher=self._batcher(model, self._workers, settings),
+            signature=Signature(model.spec, max_rows=settings.max_batch_size if batchable else None),
+            batcher=self._batcher(model, self._executor, settings),
             inline_max_rows=inline_max_rows,
-            joined=joined,
+            inline_batcher=inline_batcher,
             provenance=Provenance(
                 self._origin,
                 certified=self._origin == CENTRAL,
@@ -168,15 +169,15 @@ class Predictor:
             ),
         )
 
-    def _batcher(self, model: Model, places: Executors, settings: BatchingSettings) -> Batcher:
+    def _batcher(self, model: Model, executors: Executors, settings: BatchingSettings) -> Batcher:
         return Batcher(
             model.name,
             model.session.run,
-            places,
+            executors,
             settings=settings,
             clock=self._clock,
             telemetry=self._telemetry,
-            joinable=model.session.batchable,
+            batchable=model.session.batchable,
             version=model.version,
         )
 

@@ -147,10 +147,10 @@ class _Work:
             self.original = Session(file)
         except ModelError as error:
             # The session names a file that nobody knows.
-            told = str(error).replace(str(file), str(model))
+            problem = str(error).replace(str(file), str(model))
             reason = f": {first_line(error.__cause__)}" if error.__cause__ else ""
             advice = "; export it in float32, for an operator set that ONNX Runtime has"
-            raise ValueError(told + reason + (advice if _EXPORTABLE.search(reason) else "")) from error
+            raise ValueError(problem + reason + (advice if _EXPORTABLE.search(reason) else "")) from error
         except UnicodeError as error:
             raise ValueError(f"{model}: is damaged: it has names that are no text") from error
 

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller, Request, Response
-from gateway.core.service import FastPath, Filter, Pending, Service, fast_path
+from gateway.core.service import FastPath, Filter, FindPath, PassesFastPath, Pending, Service
 from gateway.core.telemetry import Refused, Telemetry
 from gateway.core.tensor import Buffer
 from resilience.settings import AdmissionSettings
@@ -78,20 +78,20 @@ class Admission:
         answered = service(request)
         return answered if isinstance(answered, Response) else self._wait(answered)
 
-    def fast_path(self, like: Request, service: Service) -> FastPath | None:
+    def fast_path(self, like: Request, rest: FindPath) -> FastPath | None:
         """Return a path that is closed while there is no seat.
 
         Raises:
             GatewayError: whatever ``identify`` raises.
         """
         caller = self._identify(like.caller)
-        rest = fast_path(service, like if caller is like.caller else replace(like, caller=caller))
-        if rest is None:
+        path = rest(like if caller is like.caller else replace(like, caller=caller))
+        if path is None:
             return None
         seats = self._seats
 
         def answer(data: Sequence[Buffer]) -> Response | None:
-            return None if seats.taken >= seats.limit else rest(data)
+            return None if seats.taken >= seats.limit else path(data)
 
         return answer
 
@@ -116,4 +116,4 @@ class Admission:
         )
 
 
-_: type[Filter] = Admission
+_: tuple[type[Filter], type[PassesFastPath]] = (Admission, Admission)

@@ -10,7 +10,7 @@ from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError, Why
 from gateway.core.request import Request, Response
 from gateway.core.service import Filter, Service
-from resilience.timer import ElapsedError, Limits
+from resilience.timer import ElapsedError, TimeLimits
 
 _TIMEOUT: Final = Why("timeout")
 
@@ -27,7 +27,7 @@ class AttemptTimeout:
     def __init__(self, limit_s: float, clock: Clock) -> None:
         self._limit_s = limit_s
         self._clock = clock
-        self._limits = Limits()
+        self._limits = TimeLimits()
 
     def __repr__(self) -> str:
         return f"<AttemptTimeout {self._limit_s:g} s>"

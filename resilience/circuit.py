@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
-from weakref import ref
-
-from pybreaker import (
-    STATE_CLOSED,
-    STATE_OPEN,
-    CircuitBreaker,
-    CircuitBreakerListener,
-    CircuitBreakerState,
-    CircuitMemoryStorage,
-)
 
 from gateway.core.clock import Clock
 from gateway.core.gate import Gate, Pass
 from gateway.core.telemetry import BreakerChanged, Silence, Telemetry
 from resilience.settings import BreakerSettings
+from resilience.state_machine import CLOSED, OPEN, StateMachine, Ticket, Trial
 
 _log = logging.getLogger("edgeway.breaker")
 
@@ -31,9 +21,6 @@ class Circuit:
     its success closes the circuit and forgets the ejections, its failure opens it for longer, and a
     probe that leaves without evidence makes room for the next.
 
-    The states and their transitions are pybreaker's. Its open state reads the system's clock, so when
-    to half-open is decided here, on the loop's; nothing is ever called through an open machine.
-
     All calls of one closed spell share a pass, and each probe has its own. So a call that was admitted
     before the circuit opened and ends late changes nothing. A probe's pass that was dropped without a
     report holds nobody up.
@@ -45,43 +32,35 @@ class Circuit:
         self._max_s = settings.longest_s
         self._clock = clock
         self._telemetry = telemetry
-        self._storage = CircuitMemoryStorage(STATE_CLOSED)
-        self._machine = CircuitBreaker(
-            fail_max=settings.consecutive_5xx,
-            listeners=[_Listener(self)],
-            state_storage=self._storage,
-            name=name,
-            throw_new_error_on_trip=False,
-        )
-        self._state = STATE_CLOSED
+        self._machine = StateMachine(name, settings.consecutive_5xx, self._enter)
         self._ejections = 0
         self._reason = ""
         self._open_until = 0.0
         self._spell: _Pass | None = _Pass(self)
-        self._probe: ref[_Pass] | None = None
+        self._probe = Trial()
 
     def __repr__(self) -> str:
-        if self._state == STATE_CLOSED:
-            detail = f"{self._storage.counter} of {self._machine.fail_max} failures"
-        elif self._state == STATE_OPEN:
+        if self.state == CLOSED:
+            detail = f"{self._machine.failures} of {self._machine.fail_max} failures"
+        elif self.state == OPEN:
             detail = f"ejection {self._ejections}, until {self._open_until:.1f} s"
         else:
-            detail = "probing" if self._has_probe() else "awaiting a probe"
-        return f"<Circuit {self.name} {self._state}, {detail}>"
+            detail = "probing" if self._probe.is_under_way else "awaiting a probe"
+        return f"<Circuit {self.name} {self.state}, {detail}>"
 
     @property
     def state(self) -> str:
         """``closed``, ``open`` or ``half_open``."""
-        return self._state.replace("-", "_")
+        return self._machine.state
 
     @property
     def is_available(self) -> bool:
         """Whether ``admit`` would let a call through now; asking changes nothing."""
-        if self._state == STATE_CLOSED:
+        if self.state == CLOSED:
             return True
-        if self._state == STATE_OPEN:
+        if self.state == OPEN:
             return self._clock.now() >= self._open_until
-        return not self._has_probe()
+        return not self._probe.is_under_way
 
     def admit(self) -> Pass | None:
         """Return a pass if a call may go ahead now."""
@@ -89,10 +68,10 @@ class Circuit:
             return self._spell
         if not self.is_available:
             return None
-        if self._state == STATE_OPEN:
+        if self.state == OPEN:
             self._machine.half_open()
         probe = _Pass(self)
-        self._probe = ref(probe)
+        self._probe.begin(probe)
         return probe
 
     def retire(self) -> None:
@@ -102,49 +81,38 @@ class Circuit:
     def take_success(self, pass_: _Pass) -> None:
         """The call of ``pass_`` proved that the endpoint works."""
         if pass_ is self._spell:
-            if self._storage.counter:
-                self._machine.call(_succeed)
-        elif self._ends_probe(pass_):
-            self._machine.call(_succeed)
+            if self._machine.failures:
+                self._machine.succeed()
+        elif self._probe.ends(pass_):
+            self._machine.succeed()
 
     def take_failure(self, pass_: _Pass, reason: str) -> None:
         """The call of ``pass_`` is evidence against the endpoint."""
         self._reason = reason
-        if pass_ is self._spell or self._ends_probe(pass_):
-            with suppress(_EvidenceError):
-                self._machine.call(_fail)
+        if pass_ is self._spell or self._probe.ends(pass_):
+            self._machine.fail()
 
     def take_leave(self, pass_: _Pass) -> None:
         """The call of ``pass_`` ended without evidence."""
-        self._ends_probe(pass_)
+        self._probe.ends(pass_)
 
-    def _has_probe(self) -> bool:
-        return self._probe is not None and self._probe() is not None
-
-    def _ends_probe(self, pass_: _Pass) -> bool:
-        if self._probe is None or self._probe() is not pass_:
-            return False
-        self._probe = None
-        return True
-
-    def _enter(self, state: str) -> None:
-        self._state = state
-        self._spell = _Pass(self) if state == STATE_CLOSED else None
-        if state == STATE_CLOSED:
+    def _enter(self, _before: str, state: str) -> None:
+        self._spell = _Pass(self) if state == CLOSED else None
+        if state == CLOSED:
             self._ejections = 0
-        elif state == STATE_OPEN:
+        elif state == OPEN:
             self._ejections += 1
             ejection_s = min(self._base_s * self._ejections, self._max_s)
             self._open_until = self._clock.now() + ejection_s
-        reason = "" if state == STATE_CLOSED else self._reason
-        _log.warning("the circuit of %s is %s%s", self.name, self.state, f": {reason}" if reason else "")
-        self._telemetry.emit(BreakerChanged(self.name, self.state, reason))
+        reason = "" if state == CLOSED else self._reason
+        _log.warning("the circuit of %s is %s%s", self.name, state, f": {reason}" if reason else "")
+        self._telemetry.emit(BreakerChanged(self.name, state, reason))
 
 
-class _Pass:
-    """What a circuit tells its calls apart by."""
+class _Pass(Ticket):
+    """The ticket of a call, with which the call reports to its circuit."""
 
-    __slots__ = ("__weakref__", "_circuit")
+    __slots__ = ("_circuit",)
 
     def __init__(self, circuit: Circuit) -> None:
         self._circuit = circuit
@@ -157,30 +125,6 @@ class _Pass:
 
     def left(self) -> None:
         self._circuit.take_leave(self)
-
-
-class _EvidenceError(Exception):
-    """What pybreaker is told of a failure."""
-
-
-def _succeed() -> None: ...
-
-
-def _fail() -> None:
-    raise _EvidenceError
-
-
-class _Listener(CircuitBreakerListener):
-    def __init__(self, circuit: Circuit) -> None:
-        self._circuit = circuit
-
-    def state_change(
-        self,
-        cb: CircuitBreaker,  # noqa: ARG002 - pybreaker's signature
-        old_state: CircuitBreakerState | None,  # noqa: ARG002 - pybreaker's signature
-        new_state: CircuitBreakerState,
-    ) -> None:
-        self._circuit._enter(new_state.name)  # noqa: SLF001 - the circuit's own ear
 
 
 _: type[Gate] = Circuit

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Request, Response
-from gateway.core.service import FastPath, Filter, Pending, Service, fast_path
-from resilience.timer import ElapsedError, Limits
+from gateway.core.service import FastPath, Filter, FindPath, PassesFastPath, Pending, Service
+from resilience.timer import ElapsedError, TimeLimits
 
 
 class Deadline:
@@ -26,7 +26,7 @@ class Deadline:
         self._timeout_s = timeout_s
         self._max_timeout_s = timeout_s if max_timeout_s is None else max_timeout_s
         self._clock = clock
-        self._limits = Limits()
+        self._limits = TimeLimits()
 
     def __repr__(self) -> str:
         return f"<Deadline {self._timeout_s:g} s, at most {self._max_timeout_s:g} s>"
@@ -47,9 +47,9 @@ class Deadline:
         answered = service(request)
         return answered if isinstance(answered, Response) else self._wait(answered, request.deadline)
 
-    def fast_path(self, like: Request, service: Service) -> FastPath | None:
+    def fast_path(self, like: Request, rest: FindPath) -> FastPath | None:
         """Return the path of the rest: there is time for what takes none."""
-        return fast_path(service, like)
+        return rest(like)
 
     async def _wait(self, pending: Pending, deadline: float) -> Response:
         try:
@@ -66,4 +66,4 @@ class Deadline:
             ) from error
 
 
-_: type[Filter] = Deadline
+_: tuple[type[Filter], type[PassesFastPath]] = (Deadline, Deadline)

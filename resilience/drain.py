@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from gateway.core.request import Request, Response
-from gateway.core.service import FastPath, Filter, Pending, Service, fast_path
+from gateway.core.service import FastPath, Filter, FindPath, PassesFastPath, Pending, Service
 
 
 class Drain:
@@ -50,9 +50,9 @@ class Drain:
         answered = service(request)
         return answered if isinstance(answered, Response) else self._wait(answered)
 
-    def fast_path(self, like: Request, service: Service) -> FastPath | None:
+    def fast_path(self, like: Request, rest: FindPath) -> FastPath | None:
         """Return the path of the rest: nobody has to wait for what takes no time."""
-        return fast_path(service, like)
+        return rest(like)
 
     async def _wait(self, pending: Pending) -> Response:
         self._running += 1
@@ -64,4 +64,4 @@ class Drain:
                 self._idle.set()
 
 
-_: type[Filter] = Drain
+_: tuple[type[Filter], type[PassesFastPath]] = (Drain, Drain)

@@ -11,9 +11,11 @@ from gateway.core.request import Request
 from gateway.core.telemetry import Telemetry
 from gateway.core.verdict import Verdict
 from resilience.doubt import Doubt
-from resilience.ejection import Ejection, Ticket
-from resilience.probing import Check, Prober
+from resilience.ejection import Ejection
+from resilience.health_check import Check
+from resilience.probing import Prober
 from resilience.settings import BreakerSettings
+from resilience.state_machine import Ticket
 
 PROOFS_OF_LIFE: Final = frozenset(
     {
@@ -33,7 +35,7 @@ _MAX_MODELS: Final = 256
 _MAX_MOVES: Final = 3
 """So often in a row another address is taken for a failing one; then the name as a whole is out."""
 
-_UNTOLD: Final = Why("error")
+_NO_REASON: Final = Why("error")
 
 
 class Peer(Protocol):
@@ -101,6 +103,16 @@ class EndpointHealth:
         return self._whole.state
 
     @property
+    def failed_checks(self) -> int:
+        """Health checks in a row that failed, or let in what failed again."""
+        return self._whole.failed_checks
+
+    @property
+    def model_count(self) -> int:
+        """Models against which something was held, and is still known."""
+        return len(self._models)
+
+    @property
     def is_available(self) -> bool:
         """Whether ``admit`` would let a call through now; asking changes nothing."""
         return self._whole.admits
@@ -154,7 +166,7 @@ class EndpointHealth:
             else:
                 self._whole.left(ticket)
             return
-        why = error.why or _UNTOLD
+        why = error.why or _NO_REASON
         if why.answered:
             self._doubt.answered()
         if why.of_model:
@@ -172,7 +184,7 @@ class EndpointHealth:
         self._doubt.unanswered()
 
     def report(self) -> Mapping[str, Any]:
-        """Tell the state, and why, for operators: the other side's last sentence unmasked."""
+        """Return the state, and why, for operators: the other side's last error message unmasked."""
         models = {
             name: _report(ejection) for name, (ejection, _) in self._models.items() if not ejection.is_closed
         }
@@ -287,5 +299,5 @@ class EndpointHealth:
 
 def _report(ejection: Ejection) -> dict[str, Any]:
     why = ejection.why if not ejection.is_closed else None
-    told = {"reason": why.reason, "detail": why.detail} if why else {}
-    return {"state": ejection.state, **told}
+    reason = {"reason": why.reason, "detail": why.detail} if why else {}
+    return {"state": ejection.state, **reason}

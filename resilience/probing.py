@@ -1,24 +1,18 @@
-"""Asking an endpoint that is out whether it is back, so that no client's request has to find out."""
+"""Checking the health of an endpoint that is out: no client's request has to find out whether it is back."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final
 
 from gateway.core.clock import Chance, Clock
-from gateway.core.errors import Why
 from gateway.core.verdict import Verdict
 from resilience.ejection import Ejection
+from resilience.health_check import BackgroundTask, Check, verdict_of
 from resilience.settings import HealthCheckSettings
 
-_log = logging.getLogger("edgeway.breaker")
-
 _LEAST: Final = 0.4
-
-
-Check = Callable[[], Awaitable[Verdict]]
+"""Waits are drawn between this share of their length and all of it."""
 
 
 class Prober:
@@ -35,7 +29,7 @@ class Prober:
 
     Args:
         ejection: the circuit.
-        check: asks the endpoint; it must end in bounded time.
+        check: checks the endpoint's health.
         is_last: whether there are requests that no other endpoint can take now.
         settings: the times.
         clock: time, and sleep.
@@ -54,39 +48,31 @@ class Prober:
     ) -> None:
         self._ejection, self._check, self._is_last, self._settings = ejection, check, is_last, settings
         self._clock, self._chance = clock, chance
-        self._task: asyncio.Task[None] | None = None
-        self._closed = False
+        self._task = BackgroundTask()
 
     def __repr__(self) -> str:
-        return f"<Prober of {self._ejection!r}, {'asking' if self._task else 'idle'}>"
+        return f"<Prober of {self._ejection!r}, {'idle' if self.is_idle else 'checking'}>"
 
     @property
     def is_idle(self) -> bool:
-        """Whether there is no task."""
-        return self._task is None
+        """Whether it checks nothing now."""
+        return self._task.is_idle
 
     def start(self) -> None:
-        """Begin to ask, unless it does already."""
-        if self._task is None and not self._closed:
-            self._task = asyncio.get_running_loop().create_task(self._run())
+        """Begin to check, unless it does already."""
+        self._task.start(self._run)
 
     async def aclose(self) -> None:
-        """Ask no more."""
-        self._closed = True
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        """Check no more."""
+        await self._task.aclose()
 
     async def _run(self) -> None:
-        try:
+        began = self._clock.now()
+        while self._ejection.is_open:
+            await self._until_due(began)
             began = self._clock.now()
-            while self._ejection.is_open:
-                await self._until_due(began)
-                began = self._clock.now()
-                if self._ejection.is_open:
-                    self._judge(await self._ask())
-        finally:
-            self._task = None
+            if self._ejection.is_open:
+                self._judge(await verdict_of(self._check, self._settings.timeout_s, self._ejection.endpoint))
 
     async def _until_due(self, began: float) -> None:
         wait_s = self._ejection.wait_s()
@@ -98,16 +84,6 @@ class Prober:
                 return
             # In pieces: it may become the last one while it waits.
             await self._clock.sleep(min(left_s, least_s))
-
-    async def _ask(self) -> Verdict:
-        try:
-            async with asyncio.timeout(self._settings.timeout_s):
-                return await self._check()
-        except TimeoutError:
-            return Verdict(Why("timeout"))
-        except Exception:  # noqa: BLE001 - whatever it is, it is ours; the next check may know
-            _log.exception("the health of %s could not be checked", self._ejection.endpoint)
-            return Verdict(ours=True)
 
     def _judge(self, verdict: Verdict) -> None:
         if verdict.ours:

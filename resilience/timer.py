@@ -14,7 +14,7 @@ if that step did not end it::
 
 This behaves as ``async with asyncio.timeout_at(deadline): return await call``, with less in between: when
 the timer fires, what the call waits for is cancelled, as ``Task.cancel`` would do, and the cancellation that
-comes of it is told from one from outside by the task's count of those.
+comes of it is distinguished from one from outside by the task's count of those.
 
 * The step runs in the caller's context, and in its task if there is one (``gateway.core.eager``), as an
   awaited call does, and what it raises is raised here; no coroutine lets a StopIteration of its own escape,
@@ -50,7 +50,7 @@ class ElapsedError(Exception):
     """The limit passed before the call ended; the call was cancelled and has let go of everything."""
 
 
-class Limits:
+class TimeLimits:
     """Sets limits, with one timer of the loop for all of them: those of the same millisecond pass together.
 
     A limit is hardly ever reached, so that arming and disarming must be cheap: a timer of its own takes ten
@@ -66,7 +66,12 @@ class Limits:
         self._timer: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
-        return f"<Limits {sum(map(len, self._limits.values()))} armed, {len(self._due)} ticks>"
+        return f"<TimeLimits {sum(map(len, self._limits.values()))} armed, {len(self._due)} ticks>"
+
+    @property
+    def tick_count(self) -> int:
+        """Ticks for which something is kept, passed limits and those of calls that ended in time included."""
+        return len(self._due)
 
     async def finish(self, call: Coroutine[Any, Any, T], waits_for: object, deadline: float) -> T:
         """Run ``call``, whose first step yielded ``waits_for``, to its end or to ``deadline``.
@@ -161,7 +166,7 @@ class _Limit:
 
 @coroutine
 def _resume(call: Coroutine[Any, Any, T], limit: _Limit) -> Generator[Any, Any, T]:
-    """Go on with ``call``, as ``stepping._resume`` does, and cancel it once when the limit says so."""
+    """Go on with ``call``, as ``eager._resume`` does, and cancel it once when the limit says so."""
     try:
         while True:
             error: BaseException | None = None

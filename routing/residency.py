@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller, Request, Response
-from gateway.core.service import FastPath, Filter, Pending, Service, fast_path
+from gateway.core.service import FastPath, Filter, FindPath, PassesFastPath, Pending, Service
 from gateway.core.telemetry import Refused, Telemetry
 from routing.place import Place
 from routing.policy import Policy
@@ -55,7 +55,7 @@ class Residency:
         assert request.regions is not None, "they have just been fixed"
         return (service if self._own_region in request.regions else self._abroad)(request)
 
-    def fast_path(self, like: Request, service: Service) -> FastPath | None:
+    def fast_path(self, like: Request, rest: FindPath) -> FastPath | None:
         """Return the path of the rest, for those whom this region may answer.
 
         Raises:
@@ -63,7 +63,7 @@ class Residency:
         """
         like = self._narrowed(like)
         assert like.regions is not None, "they have just been fixed"
-        return fast_path(service, like) if self._own_region in like.regions else None
+        return rest(like) if self._own_region in like.regions else None
 
     def _narrowed(self, request: Request) -> Request:
         caller = request.caller
@@ -83,4 +83,4 @@ class Residency:
         return Caller(address, tenant, "", vouched, decision.residency), decision.regions
 
 
-_: Callable[..., Filter] = Residency
+_: tuple[Callable[..., Filter], Callable[..., PassesFastPath]] = (Residency, Residency)

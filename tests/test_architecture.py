@@ -44,16 +44,8 @@ def test_budget(path: Path) -> None:
 
 UNTESTED = {"__init__.py", "__main__.py"}
 TESTED_ELSEWHERE = {
-    "edge_models/tasks/rule.py": "tests/edge_models/test_decision.py",
     "gateway/app/process.py": "tests/scenarios",
     "gateway/app/edge_tier.py": "tests/scenarios/test_central_down.py",
-    "gateway/commands/arguments.py": "tests/gateway/commands/test_policy.py",
-    "gateway/commands/serve.py": "tests/e2e/test_serve.py",
-    "gateway/commands/demo_command.py": "tests/e2e/test_demo.py",
-    "gateway/commands/demo/player.py": "tests/e2e/test_demo.py",
-    "gateway/commands/demo/run.py": "tests/e2e/test_demo.py",
-    "gateway/commands/demo/screen.py": "tests/e2e/test_demo.py",
-    "gateway/commands/demo/stage.py": "tests/e2e/test_demo.py",
     "gateway/core/repository.py": "tests/edge_models/test_repository.py",
     "gateway/core/statistics.py": "tests/gateway/telemetry/test_statistics.py",
 }

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gateway.core.clock import Clock
+from gateway.core.gate import Gate
 from gateway.core.request import Response
+from gateway.core.telemetry import Telemetry
 from gateway.core.tensor import BYTES, Tensor, element_count
 
 ENTRY_BYTES: Final = 860
@@ -62,7 +66,12 @@ class Level(Protocol):
 
     @property
     def name(self) -> str:
-        """``l1`` or ``l2``: the level that a response's provenance names."""
+        """One of ``gateway.core.cache_levels``: the level that a response's provenance names."""
+        ...
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other gateways read here: then only answers with a bound on their risk are put."""
         ...
 
     async def get(self, key: bytes) -> Entry | None:
@@ -80,6 +89,38 @@ class Level(Protocol):
     async def aclose(self) -> None:
         """Finish what was put and let go of everything."""
         ...
+
+
+class NearLevel(Level, Protocol):
+    """A level in this process, which is asked without waiting. It is the first of all levels."""
+
+    def peek(self, key: bytes) -> Entry | None:
+        """Return what is held under ``key``, as ``get`` does, without a coroutine."""
+        ...
+
+    def glance(self, key: bytes) -> Entry | None:
+        """Return what ``peek`` returns, without a report where that is nothing."""
+        ...
+
+    def stored(self, key: bytes) -> Entry | None:
+        """Return what is held under ``key``; for the level this is no look-up and no sign of interest."""
+        ...
+
+
+Levels = tuple[NearLevel, *tuple[Level, ...]]
+"""All levels of a cache, fastest first. The first is looked up without waiting."""
+
+
+class LevelError(Exception):
+    """A level cannot be made with these settings. The message is fit for the log: it holds no secret."""
+
+
+class LevelParts(Struct, frozen=True):
+    """What levels are made with. ``gate`` makes the gate in front of the place of that name."""
+
+    gate: Callable[[str], Gate]
+    clock: Clock
+    telemetry: Telemetry
 
 
 def _size(tensor: Tensor) -> int:

@@ -23,10 +23,12 @@ key that may never be asked for again.
 from __future__ import annotations
 
 from collections import deque
-from typing import Final
+from typing import Annotated, Final, NamedTuple
 
-from cache.levels.level import Entry, Level
-from cache.settings import MemorySettings
+from msgspec import Meta, Struct
+
+from cache.levels.level import Entry, LevelParts, NearLevel
+from gateway.core.cache_levels import L1
 from gateway.core.telemetry import CacheLookedUp, Telemetry
 
 NAME_BYTES: Final = 160
@@ -35,6 +37,17 @@ PLACE_BYTES: Final = 280
 SMALL_SHARE: Final = 0.1
 MOST_HITS: Final = 3
 HITS_TO_STAY: Final = 2
+
+
+class MemorySettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The level in this process, L1."""
+
+    max_bytes: Annotated[int, Meta(ge=1 << 20, le=1 << 40)] = 256 << 20
+    """Bytes that the level may take, its own bookkeeping included. Default 256 MiB."""
+
+    def open(self, parts: LevelParts) -> NearLevel:
+        """Make the level."""
+        return MemoryLevel(self, parts.telemetry)
 
 
 class _Queue:
@@ -100,10 +113,20 @@ class _Ghosts:
         return is_known
 
 
+class Occupancy(NamedTuple):
+    """Places in each queue, names in ghost, and the bytes of all of them, added up one by one."""
+
+    small: int
+    main: int
+    ghosts: int
+    bytes: int
+
+
 class MemoryLevel:
     """The level in process. ``peek`` is ``get`` without the cost of a coroutine."""
 
-    name = "l1"
+    name = L1
+    is_shared = False
 
     def __init__(self, settings: MemorySettings, telemetry: Telemetry) -> None:
         self._max_bytes = settings.max_bytes
@@ -124,6 +147,12 @@ class MemoryLevel:
         """Bytes now taken, by the same measure as ``MemorySettings.max_bytes``."""
         return self._small.bytes + self._main.bytes + len(self._ghosts) * NAME_BYTES
 
+    def occupancy(self) -> Occupancy:
+        """Count everything anew; it takes as long as there are entries, so it is for checks only."""
+        small, main, ghosts = self._small.nodes, self._main.nodes, len(self._ghosts)
+        sizes = sum(node.size for queue in (small, main) for node in queue)
+        return Occupancy(len(small), len(main), ghosts, sizes + ghosts * NAME_BYTES)
+
     def peek(self, key: bytes) -> Entry | None:
         """Return what is held under ``key``, now."""
         entry = self.glance(key)
@@ -132,13 +161,18 @@ class MemoryLevel:
         return entry
 
     def glance(self, key: bytes) -> Entry | None:
-        """Return what ``peek`` returns, and tell nobody when it is nothing."""
+        """Return what ``peek`` returns, without an event where that is nothing."""
         node = self._nodes.get(key)
         if node is None or (entry := node.entry) is None:
             return None
         if node.hits < MOST_HITS:
             node.hits += 1
         return entry
+
+    def stored(self, key: bytes) -> Entry | None:
+        """Return what is held under ``key``, and do not count it as a hit."""
+        node = self._nodes.get(key)
+        return None if node is None else node.entry
 
     async def get(self, key: bytes) -> Entry | None:
         """Return what ``peek`` returns."""
@@ -200,4 +234,4 @@ class MemoryLevel:
             del self._nodes[node.key]
 
 
-_: type[Level] = MemoryLevel
+_: type[NearLevel] = MemoryLevel

@@ -49,7 +49,7 @@ class _Batch:
         for future, reply in zip(self.futures, replies, strict=True):
             if not future.done():
                 future.set_result(reply)
-        # Whoever comes second, the replies or the timer, finds nobody left to tell.
+        # Of the replies and the timer, whichever comes second finds no future to resolve.
         self.futures = []
 
 
@@ -87,7 +87,7 @@ class AutoPipeline:
         batch.futures.append(future)
         return future
 
-    async def settle(self) -> None:
+    async def join(self) -> None:
         """Wait until everything submitted so far has its reply or has run out of time."""
         while self._gathering is not None or self._running:
             if self._running:
@@ -97,9 +97,9 @@ class AutoPipeline:
                 await asyncio.sleep(0)
 
     async def aclose(self) -> None:
-        """Admit nothing more and settle."""
+        """Admit nothing more, and wait until all commands have ended."""
         self._is_closed = True
-        await self.settle()
+        await self.join()
 
     def _gather(self, gate_pass: Pass) -> _Batch:
         loop = asyncio.get_running_loop()
@@ -128,7 +128,7 @@ class AutoPipeline:
         try:
             replies = await pipeline.execute(raise_on_error=False)
         except asyncio.CancelledError:
-            # The timer has settled the batch before it cancels; else the loop is shutting down.
+            # The timer resolves the batch before it cancels; else the loop is shutting down.
             self._end(batch, [ConnectionError()] * len(batch.futures), batch.gate_pass.left)
             raise
         except Exception as error:  # noqa: BLE001 - a server gone mad may make the client raise anything

@@ -17,18 +17,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from contextlib import suppress
 from typing import Any, Final
 
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from cache.levels.envelope import Envelope, GarbageError
-from cache.levels.level import Entry, Level
+from cache.levels.level import Entry, Level, LevelError
 from cache.levels.pipelining import AutoPipeline, Reply, Word
-from cache.settings import RedisSettings
+from cache.levels.redis_settings import RedisSettings
+from gateway.core.cache_levels import L2
 from gateway.core.clock import Clock
 from gateway.core.errors import printable
 from gateway.core.gate import Gate
@@ -48,14 +50,22 @@ class RedisLevel:
     Nothing is connected before the first command, so a gateway starts without its Redis.
 
     Raises:
-        ValueError: the URL in ``settings`` cannot be parsed.
+        LevelError: the URL in ``settings`` cannot be parsed.
     """
 
-    name = "l2"
+    is_shared = True
 
     def __init__(
-        self, settings: RedisSettings, secret: bytes, *, gate: Gate, clock: Clock, telemetry: Telemetry
+        self,
+        settings: RedisSettings,
+        secret: bytes,
+        *,
+        gate: Gate,
+        clock: Clock,
+        telemetry: Telemetry,
+        name: str = L2,
     ) -> None:
+        self.name = name
         timeout_s = settings.timeout_ms / 1000
         self._client = _connect(settings)
         self._reads = AutoPipeline(
@@ -70,7 +80,7 @@ class RedisLevel:
         self._events = {outcome: CacheLookedUp(self.name, outcome) for outcome in _OUTCOMES}
         self._backlog_bytes = 0
         self._writes_lost = 0
-        self._told = ""
+        self._last_logged = ""
 
     def __repr__(self) -> str:
         return (
@@ -110,15 +120,23 @@ class RedisLevel:
         # UNLINK frees a huge foreign value without stopping the server.
         self._write(0, "UNLINK", self._name(key))
 
-    async def settle(self) -> None:
-        """Wait until what was written so far is written, or lost."""
-        await self._writes.settle()
+    @property
+    def backlog_bytes(self) -> int:
+        """Bytes of values that are to be written and have no reply yet."""
+        return self._backlog_bytes
+
+    async def flush(self) -> None:
+        """Wait until every look-up and write sent so far has its reply, or has run out of time."""
+        await self._reads.join()
+        await self._writes.join()
 
     async def aclose(self) -> None:
         """Finish what was written, within ``timeout_ms`` for each pipeline, and close all connections."""
         await self._writes.aclose()
         await self._reads.aclose()
-        await self._client.aclose()
+        # A connection that cannot be closed within its limit is let go of all the same.
+        with suppress(RedisError, OSError):
+            await self._client.aclose()
 
     def _name(self, key: bytes) -> str:
         return self._prefix + key.hex()
@@ -135,7 +153,7 @@ class RedisLevel:
             except GarbageError:
                 return "garbage"
         if isinstance(reply, Exception):
-            self._tell(reply)
+            self._log_once(reply)
         is_other_type = isinstance(reply, ResponseError) and str(reply).startswith("WRONGTYPE")
         return "garbage" if is_other_type else "error"
 
@@ -152,7 +170,7 @@ class RedisLevel:
         def written(reply: asyncio.Future[Reply]) -> None:
             self._backlog_bytes -= size
             if isinstance(reply.result(), Exception):
-                self._tell(reply.result())
+                self._log_once(reply.result())
                 self._lose("error")
 
         pending.add_done_callback(written)
@@ -161,17 +179,27 @@ class RedisLevel:
         self._writes_lost += 1
         self._emit(CacheWriteLost(self.name, reason))
 
-    def _tell(self, error: Exception) -> None:
-        """Log what Redis has to say, each kind of trouble once in a row: it may come with every request."""
+    def _log_once(self, error: Exception) -> None:
+        """Log an error of Redis unless the last one was the same: it may come with every request."""
         text = printable(f"{type(error).__name__}: {error}", 200)
-        if text != self._told:
-            self._told = text
+        if text != self._last_logged:
+            self._last_logged = text
             _log.warning("redis: %s", text)
 
 
-def _connect(settings: RedisSettings) -> Redis:
+def connection_options(settings: RedisSettings) -> dict[str, Any]:
+    """Return what every connection is made with.
+
+    Raises:
+        LevelError: the URL cannot be used.
+    """
     timeout_s = settings.timeout_ms / 1000
-    ours: dict[str, Any] = {
+    try:
+        chosen: dict[str, Any] = {**parse_url(settings.url)}
+    except (ValueError, TypeError):
+        raise _unusable() from None
+    # What the URL's query string says is welcome (TLS files), but does not override a bound.
+    return chosen | {
         "max_connections": settings.max_connections,
         "socket_timeout": timeout_s,
         "socket_connect_timeout": timeout_s,
@@ -181,8 +209,21 @@ def _connect(settings: RedisSettings) -> Redis:
         "protocol": 2,
         "driver_info": None,
     }
-    # What the URL's query string says is welcome (TLS files), but does not override a bound.
-    return Redis.from_pool(ConnectionPool(**{**parse_url(settings.url), **ours}))
+
+
+def _connect(settings: RedisSettings) -> Redis:
+    try:
+        return Redis.from_pool(ConnectionPool(**connection_options(settings)))
+    except (ValueError, TypeError):
+        raise _unusable() from None
+
+
+def _unusable() -> LevelError:
+    # Not a word of the URL, nor of an error about it: either may hold the password.
+    return LevelError(
+        "cache.redis.url cannot be used: check its host, port and options, and write special "
+        "characters of a password as %XX"
+    )
 
 
 _: type[Level] = RedisLevel

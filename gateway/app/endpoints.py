@@ -17,9 +17,10 @@ import msgspec
 
 from gateway.app.observe import Observed
 from gateway.app.refreshing import Refresher
+from gateway.app.stacks import endpoint_stack
 from gateway.core.catalog import Catalog
 from gateway.core.clock import Chance, Clock
-from gateway.core.service import Service, stack
+from gateway.core.stack import Stack
 from gateway.core.telemetry import BreakerAppeared, BreakerGone, Telemetry
 from gateway.upstreams.abilities import Abilities
 from gateway.upstreams.oip_grpc import GrpcUpstream
@@ -41,7 +42,7 @@ class Guarded:
     """One endpoint: ``service`` is the whole of its stack, ``catalog`` asks it about models."""
 
     definition: Endpoint
-    service: Service
+    service: Stack
     catalog: Catalog
     health: EndpointHealth
     refresher: Refresher
@@ -210,17 +211,13 @@ class Endpoints:
         if definition.max_concurrency is not None:
             bulkhead = msgspec.structs.replace(bulkhead, max_concurrency=definition.max_concurrency)
         attempt_ms = definition.attempt_timeout_ms or self._settings.retry.per_try_timeout_ms
-        service = stack(
-            # Above AttemptTimeout, so that it sees timeouts; below Retry, so that every attempt is counted.
-            Breaker(health),
-            # Above AttemptTimeout: waiting for a place of ours is no time that the endpoint took.
-            Bulkhead(bulkhead, self._telemetry),
-            # Innermost: it sees nothing but the endpoint, so what it reports counts against it.
-            AttemptTimeout(attempt_ms / 1000, self._clock),
-            *self._observed.layer("upstream", outward=True),
-            # Inside of the attempt's time: asking what the endpoint can do is part of asking it.
-            *((Abilities(upstream),) if isinstance(upstream, HttpUpstream) else ()),
-            service=upstream,
+        service = endpoint_stack(
+            self._observed,
+            upstream,
+            breaker=Breaker(health),
+            bulkhead=Bulkhead(bulkhead, self._telemetry),
+            attempt_timeout=AttemptTimeout(attempt_ms / 1000, self._clock),
+            abilities=Abilities(upstream) if isinstance(upstream, HttpUpstream) else None,
         )
         refresher = Refresher(upstream, self._refresh_s(definition), self._clock)
         return Guarded(definition, service, upstream, health, refresher, upstream)

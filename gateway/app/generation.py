@@ -7,10 +7,11 @@ from typing import Final
 
 from gateway.app.edge_tier import Models
 from gateway.app.endpoints import Endpoints, Guarded, Health
-from gateway.app.stacks import EdgeTier, Levels, Parts, door, longest_s, route_service
+from gateway.app.stacks import CacheParts, EdgeTier, Parts, longest_s, route_stack, shared_stack
 from gateway.core.catalog import unknown_model
 from gateway.core.request import Request, Response
-from gateway.core.service import FastPath, Pending, Service, fast_path
+from gateway.core.service import FastPath, Pending, Service
+from gateway.core.stack import Innermost, Stack
 from routing.matching import Routes
 from routing.policy import Policy
 from routing.residency import Locate
@@ -25,9 +26,10 @@ class Dispatch:
     It stands below Admission, because a route is chosen by model and by the *checked* tenant.
     """
 
-    def __init__(self, policy: Policy, stacks: Mapping[str, Service]) -> None:
+    def __init__(self, policy: Policy, stacks: Mapping[str, Stack]) -> None:
         self._routes = Routes(policy)
         self._stacks = dict(stacks)
+        self._entries = {name: stack.entry for name, stack in stacks.items()}
 
     def __repr__(self) -> str:
         return f"<Dispatch {', '.join(self._stacks) or 'no routes'}>"
@@ -41,19 +43,20 @@ class Dispatch:
         route = self._routes.find(request.model, request.caller.tenant)
         if route is None:
             raise unknown_model(request.model)
-        return self._stacks[route.name](request)
+        return self._entries[route.name](request)
 
     def fast_path(self, like: Request) -> FastPath | None:
         """Return the path of the route's stack; a route is chosen by nothing that data could change."""
         route = self._routes.find(like.model, like.caller.tenant)
-        return None if route is None else fast_path(self._stacks[route.name], like)
+        return None if route is None else self._stacks[route.name].fast_path(like)
 
 
 class PolicyGeneration:
     """A policy in force, or about to be."""
 
-    def __init__(self, number: int, service: Service, *, commit: Callable[[], None] = lambda: None) -> None:
-        self._number, self._service, self._commit = number, service, commit
+    def __init__(self, number: int, stack: Stack, *, commit: Callable[[], None] = lambda: None) -> None:
+        self._number, self._stack, self._commit = number, stack, commit
+        self._service = stack.entry
 
     def __repr__(self) -> str:
         return f"<PolicyGeneration {self._number}>"
@@ -73,7 +76,7 @@ class PolicyGeneration:
 
     def fast_path(self, like: Request) -> FastPath | None:
         """Return the path of requests like this one through these stacks."""
-        return fast_path(self._service, like)
+        return self._stack.fast_path(like)
 
 
 class Builder:
@@ -85,10 +88,10 @@ class Builder:
         endpoints: Endpoints,
         models: Models | None,
         locate: Locate,
-        levels: Levels | None,
+        cache: CacheParts | None,
     ) -> None:
         self._parts, self._endpoints, self._models = parts, endpoints, models
-        self._locate, self._levels = locate, levels
+        self._locate, self._cache = locate, cache
         self._in_force: Policy | None = None
         self._held_until = 0.0
 
@@ -126,24 +129,28 @@ class Builder:
             if self._models is not None:
                 self._models.use(edges)
 
-        service = door(parts, policy, Dispatch(policy, stacks))
-        return PolicyGeneration(policy.generation, service, commit=commit)
+        routes = Innermost(
+            "routes",
+            "Below Admission: a route is chosen by model and by the checked tenant.",
+            Dispatch(policy, stacks),
+        )
+        return PolicyGeneration(policy.generation, shared_stack(parts, policy, routes), commit=commit)
 
     def _stacks(
         self, policy: Policy, guarded: Mapping[str, Guarded], edges: Mapping[str, EdgeTier]
-    ) -> Mapping[str, Service]:
-        endpoints = {name: endpoint.service for name, endpoint in guarded.items()}
+    ) -> Mapping[str, Stack]:
+        endpoints = {name: endpoint.service.entry for name, endpoint in guarded.items()}
         # Of its own: requests under way go on to endpoints that a newer policy does not name any more.
         view = Health(guarded)
         return {
-            route.name: route_service(
+            route.name: route_stack(
                 self._parts,
                 policy,
                 route,
                 locate=self._locate,
                 endpoints=endpoints,
                 view=view,
-                levels=self._levels,
+                cache=self._cache,
                 edge=edges.get(route.name),
             )
             for route in policy.routes

@@ -16,9 +16,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
-from cache.key import derive_secret
-from cache.levels.memory import MemoryLevel
-from cache.levels.redis import RedisLevel
+from cache.levels.level import LevelError, LevelParts
 from edge_models.errors import ModelError
 from edge_models.repository import ModelRepository
 from gateway.admin.management_routes import management_routes
@@ -30,7 +28,7 @@ from gateway.app.generation import Builder, PolicyGeneration
 from gateway.app.observe import Observed
 from gateway.app.policies import Policies
 from gateway.app.servers import Servers
-from gateway.app.stacks import Levels, Parts, central_service, door
+from gateway.app.stacks import CacheParts, Parts, central_stack, shared_stack
 from gateway.app.workers.inheritance import Inheritance
 from gateway.app.workers.member import Member
 from gateway.app.workers.messages import count_routes
@@ -38,9 +36,11 @@ from gateway.config.settings import Settings
 from gateway.core.catalog import Catalog
 from gateway.core.clock import LoopClock
 from gateway.core.errors import GatewayError
+from gateway.core.gate import Gate
 from gateway.core.repository import IndexEntry
 from gateway.core.request import CENTRAL, EDGE
 from gateway.core.service import Generation
+from gateway.core.stack import Innermost
 from gateway.core.telemetry import BreakerAppeared
 from gateway.listeners.oip.data_plane import DataPlane
 from gateway.listeners.oip.extensions import Extensions, NoRepository
@@ -199,7 +199,8 @@ class GatewayProcess:
     async def _open_central(self, lifetimes: AsyncExitStack, parts: Parts) -> Catalog:
         models = self._load_models(lifetimes, CENTRAL)
         assert models is not None, "load_settings has checked it"
-        generation = PolicyGeneration(0, door(parts, None, central_service(parts, models.predictor)))
+        inner = Innermost("central", "One stack for all models.", central_stack(parts, models.predictor))
+        generation = PolicyGeneration(0, shared_stack(parts, None, inner))
         self.generation = lambda: generation
         return models.registry
 
@@ -220,7 +221,7 @@ class GatewayProcess:
         )
         lifetimes.push_async_callback(endpoints.aclose)
         self._endpoints = endpoints
-        builder = Builder(parts, endpoints, models, self._locate(), self._levels(lifetimes, models))
+        builder = Builder(parts, endpoints, models, self._locate(), self._cache(lifetimes, models))
         policies = Policies(file, builder, region=settings.region, clock=self.clock, telemetry=self.telemetry)
         policies.start()
         self.generation, self._report, self._policies = policies.current, policies.report, policies
@@ -273,30 +274,24 @@ class GatewayProcess:
             places.refuse_older_than(geo.max_age_days, self.clock.wall())
         return places.locate
 
-    def _levels(self, lifetimes: AsyncExitStack, models: Models | None) -> Levels | None:
+    def _cache(self, lifetimes: AsyncExitStack, models: Models | None) -> CacheParts | None:
         settings = self.settings.cache
         if settings is None:
             return None
-        memory = MemoryLevel(settings.memory, telemetry=self.telemetry)
-        remote = None
-        if settings.redis is not None:
-            gate = Circuit("redis", REDIS_BREAKER, self.clock, self.telemetry)
-            self.telemetry.emit(BreakerAppeared(gate.name))
-            secret = derive_secret(settings.key_secret, "values")
-            try:
-                remote = RedisLevel(
-                    settings.redis, secret, gate=gate, clock=self.clock, telemetry=self.telemetry
-                )
-            except (ValueError, TypeError):
-                # Not a word of the URL, nor of an error about it: either may hold the password.
-                raise StartError(
-                    "cache.redis.url cannot be used: check its host, port and options, and write special "
-                    "characters of a password as %XX"
-                ) from None
-            lifetimes.push_async_callback(remote.aclose)
-        levels = Levels(settings, memory, remote, models.instruction_set if models else "none")
-        lifetimes.push_async_callback(levels.close_flights)
-        return levels
+
+        def gate(name: str) -> Gate:
+            self.telemetry.emit(BreakerAppeared(name))
+            return Circuit(name, REDIS_BREAKER, self.clock, self.telemetry)
+
+        try:
+            levels = settings.open_levels(LevelParts(gate, self.clock, self.telemetry))
+        except LevelError as error:
+            raise StartError(str(error)) from None
+        for level in levels[1:]:
+            lifetimes.push_async_callback(level.aclose)
+        cache = CacheParts(settings, levels, models.instruction_set if models else "none")
+        lifetimes.push_async_callback(cache.close_flights)
+        return cache
 
     async def _listen(self, lifetimes: AsyncExitStack, catalog: Catalog) -> None:
         front = DataPlane(

@@ -1,7 +1,8 @@
 """The order of everything that happens to a request, and why each layer stands where it stands.
 
-This is the one place where layers are put together. A stack is built once per policy generation and
-route; a layer that a route does not use is not in its stack.
+This is the one place where layers are put together: role, reason and filter of each, outermost first. A
+stack is built once per policy generation and route; a layer that a route does not use is not in its stack.
+`edgeway policy explain --stack` and ``/stack`` of the admin port show these lists.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from weakref import WeakSet
 
 import msgspec
 
-from cache.filter import Cache
+from cache.early_refresh import EarlyRefreshes
+from cache.fill import CacheFill
 from cache.freshness import Freshness
 from cache.key import RequestHasher, derive_secret
-from cache.levels.level import Level
-from cache.levels.memory import MemoryLevel
+from cache.levels.level import Levels
+from cache.lookup import CacheLookup
 from cache.settings import CacheSettings
 from cache.single_flight import SingleFlight
 from edge_models.cascade import Cascade
@@ -25,11 +27,16 @@ from edge_models.licence import Licence
 from gateway.app.observe import Observed
 from gateway.core.clock import Clock
 from gateway.core.request import Caller
-from gateway.core.service import Filter, Service, stack
+from gateway.core.service import Service
+from gateway.core.stack import Innermost, Layer, Stack
 from gateway.core.telemetry import Telemetry
 from gateway.telemetry.provenance import ProvenanceParameters
+from gateway.upstreams.abilities import Abilities
 from resilience.admission import Admission, Seats
+from resilience.attempt import AttemptTimeout
+from resilience.breaker import Breaker
 from resilience.budget import RetryBudget
+from resilience.bulkhead import Bulkhead
 from resilience.deadline import Deadline
 from resilience.drain import Drain
 from resilience.retry import Retry
@@ -57,20 +64,19 @@ class Parts:
 
 
 @dataclass(frozen=True, slots=True)
-class Levels:
+class CacheParts:
     """The cache levels and what keys depend on; ``instruction_set`` is this machine's class.
 
-    ``flights`` are those of all stacks that are still in use.
+    ``flights`` are those of all stacks that are still in use, and their early refreshes.
     """
 
     settings: CacheSettings
-    memory: MemoryLevel
-    remote: Level | None
+    levels: Levels
     instruction_set: str
-    flights: WeakSet[SingleFlight] = field(default_factory=WeakSet)
+    flights: WeakSet[SingleFlight | EarlyRefreshes] = field(default_factory=WeakSet)
 
     async def close_flights(self) -> None:
-        """Cancel what nobody waits for any more."""
+        """Cancel what no caller waits for any more."""
         for flight in list(self.flights):
             await flight.aclose()
 
@@ -85,38 +91,50 @@ class EdgeTier:
     digest: str
 
 
-def door(parts: Parts, policy: Policy | None, service: Service) -> Service:
-    """Wrap what all routes share: everything that must happen before a route is known."""
-    check = identify(policy) if policy else _everybody
-    return stack(
-        # Outside of everything that counts, keys or computes: what it adds is for the client's eyes only.
-        ProvenanceParameters(parts.region, policy.generation if policy else 0),
-        # Trace is outermost of what works: everything below is inside the span. Measure stands above
-        # Deadline and Admission, so that timeouts and refusals count.
-        *parts.observed.outermost(),
-        # Outside of Admission, so that a refusal under way is waited for as well.
-        parts.drain,
-        # Above everything that waits or allocates: a refusal must be cheap.
-        *parts.observed.span("admission"),
-        Admission(check, parts.seats, parts.resilience.admission, parts.telemetry),
-        service=service,
-    )
-
-
-def central_service(parts: Parts, predictor: Service) -> Service:
-    """Return the stack of a central tier: no cache, no policy, no further tier."""
-    deadline = parts.resilience.deadline
-    return stack(
-        *parts.observed.span("deadline"),
-        Deadline(
-            deadline.default_timeout_ms / 1000, parts.clock, max_timeout_s=deadline.max_timeout_ms / 1000
+def shared_stack(parts: Parts, policy: Policy | None, innermost: Innermost) -> Stack:
+    """Return what all routes share: everything that must happen before a route is known."""
+    check = identify(policy) if policy else _unchecked
+    return Stack(
+        Layer(
+            "provenance",
+            "Outside of everything that counts, keys or computes: only the client shall see what it adds.",
+            ProvenanceParameters(parts.region, policy.generation if policy else 0),
         ),
-        *parts.observed.layer("model"),
-        service=predictor,
+        *parts.observed.outermost(),
+        Layer(
+            "drain", "Outside of Admission, so that a refusal under way is waited for as well.", parts.drain
+        ),
+        Layer(
+            "admission",
+            "Above everything that waits or allocates: a refusal must be cheap.",
+            Admission(check, parts.seats, parts.resilience.admission, parts.telemetry),
+            parts.observed.span("admission"),
+        ),
+        innermost=innermost,
     )
 
 
-def route_service(
+def central_stack(parts: Parts, predictor: Service) -> Stack:
+    """Return the stack of a central tier: no cache, no policy, no further tier."""
+    limits = parts.resilience.deadline
+    deadline = Deadline(
+        limits.default_timeout_ms / 1000, parts.clock, max_timeout_s=limits.max_timeout_ms / 1000
+    )
+    layer = Layer(
+        "deadline",
+        "Above the models, so that a request that waits for its batch waits no longer than its caller.",
+        deadline,
+        parts.observed.span("deadline"),
+    )
+    return Stack(
+        layer,
+        innermost=Innermost(
+            "models", "The models of this process answer.", predictor, parts.observed.layer("model")
+        ),
+    )
+
+
+def route_stack(
     parts: Parts,
     policy: Policy,
     route: Route,
@@ -124,35 +142,80 @@ def route_service(
     locate: Locate,
     endpoints: Mapping[str, Service],
     view: View,
-    levels: Levels | None,
+    cache: CacheParts | None,
     edge: EdgeTier | None,
-) -> Service:
-    """Return the stack of one route of an edge gateway, below the door."""
-    elsewhere = stack(
-        # Above the Router, so that the next attempt may go elsewhere: fail-over is a retry.
-        *_retry(parts, route),
-        service=Router(policy, route, parts.region, endpoints=endpoints, view=view),
+) -> Stack:
+    """Return the stack of one route of an edge gateway, below what all routes share."""
+    timed = Layer(
+        "deadline",
+        "Above the Cache, so that a stalled cache level cannot outlive the caller.",
+        Deadline(timeout_s(parts, route), parts.clock, max_timeout_s=longest_s(parts, route)),
+        parts.observed.span("deadline"),
     )
-    here = stack(
-        # Above the models and everything remote: a hit saves them all. Misses of one key share a flight.
-        *_cache(parts, route, levels, edge),
-        # Below the Cache, so that answers of both tiers are kept under one key; above Retry, because a
-        # confident edge answer needs no endpoint.
+    retry = _retry(parts, route)
+    router = Innermost(
+        "router",
+        "Below Retry: attempt n goes to the n-th endpoint of the plan.",
+        Router(policy, route, parts.region, endpoints=endpoints, view=view),
+    )
+    abroad = Stack(timed, *retry, innermost=router)
+    residency = Layer(
+        "residency",
+        "Fixes the allowed regions before anything can leave. Where this region is not among them the "
+        "request goes abroad, past the local cache and model.",
+        Residency(policy, parts.region, locate=locate, abroad=abroad.entry, telemetry=parts.telemetry),
+        parts.observed.span("residency"),
+        {"abroad": abroad},
+    )
+    return Stack(
+        residency,
+        timed,
+        *_cache(parts, route, cache, edge),
         *_cascade(parts, route, edge),
-        service=elsewhere,
+        *retry,
+        innermost=router,
     )
-    return stack(
-        *parts.observed.span("residency"),
-        # Fixes the allowed regions before anything can leave. Where this region is not among them the
-        # request passes by the local cache and model: `abroad` has neither.
-        Residency(
-            policy,
-            parts.region,
-            locate=locate,
-            abroad=_timed(parts, route, elsewhere),
-            telemetry=parts.telemetry,
+
+
+def endpoint_stack(
+    observed: Observed,
+    upstream: Service,
+    *,
+    breaker: Breaker,
+    bulkhead: Bulkhead,
+    attempt_timeout: AttemptTimeout,
+    abilities: Abilities | None,
+) -> Stack:
+    """Return the stack of one endpoint. It outlives policies and is shared by the routes that name it.
+
+    ``abilities``: for an upstream that must learn what its endpoint can do.
+    """
+    observers = observed.layer("upstream", outward=True)
+    reason = "Inside of the attempt's time: to learn what the endpoint can do is part of an attempt."
+    learning = (Layer("abilities", reason, abilities, observers),) if abilities is not None else ()
+    return Stack(
+        Layer(
+            "breaker",
+            "Above AttemptTimeout, so that it sees timeouts; below Retry, so that every attempt is counted.",
+            breaker,
         ),
-        service=_timed(parts, route, here),
+        Layer(
+            "bulkhead",
+            "Above AttemptTimeout: waiting for a place of ours is no time that the endpoint took.",
+            bulkhead,
+        ),
+        Layer(
+            "attempt timeout",
+            "Directly around the endpoint: it times nothing else, so what it reports counts against it.",
+            attempt_timeout,
+        ),
+        *learning,
+        innermost=Innermost(
+            "upstream",
+            "Sends the request to the endpoint.",
+            upstream,
+            () if learning else observers,
+        ),
     )
 
 
@@ -166,13 +229,7 @@ def longest_s(parts: Parts, route: Route) -> float:
     return (route.timeout_ms or parts.resilience.deadline.max_timeout_ms) / 1000
 
 
-def _timed(parts: Parts, route: Route, service: Service) -> Service:
-    """Above the Cache, so that a stalled Redis cannot outlive the caller."""
-    deadline = Deadline(timeout_s(parts, route), parts.clock, max_timeout_s=longest_s(parts, route))
-    return stack(*parts.observed.span("deadline"), deadline, service=service)
-
-
-def _retry(parts: Parts, route: Route) -> tuple[Filter, ...]:
+def _retry(parts: Parts, route: Route) -> tuple[Layer, ...]:
     settings = parts.resilience.retry
     num_retries = settings.num_retries if route.num_retries is None else route.num_retries
     if not num_retries:
@@ -185,59 +242,85 @@ def _retry(parts: Parts, route: Route) -> tuple[Filter, ...]:
         telemetry=parts.telemetry,
         num_retries=num_retries,
     )
-    return (*parts.observed.layer("retry"), retry)
+    reason = "Above the Router, so that the next attempt may go elsewhere: fail-over is a retry."
+    return (Layer("retry", reason, retry, parts.observed.layer("retry")),)
 
 
-def _cascade(parts: Parts, route: Route, edge: EdgeTier | None) -> tuple[Filter, ...]:
+def _cascade(parts: Parts, route: Route, edge: EdgeTier | None) -> tuple[Layer, ...]:
     if route.cascade is None or edge is None:
         return ()
+    model = Stack(
+        innermost=Innermost(
+            "edge model",
+            "Beside the rest of the stack: the cascade runs it first.",
+            edge.predictor,
+            parts.observed.layer("edge_model"),
+        )
+    )
     cascade = Cascade(
-        stack(*parts.observed.layer("edge_model"), service=edge.predictor),
+        model.entry,
         {edge.model: edge.licence},
         on_central_down=route.cascade.on_central_down,
         region=parts.region,
         clock=parts.clock,
         telemetry=parts.telemetry,
     )
-    return (*parts.observed.layer("cascade"), cascade)
+    layer = Layer(
+        "cascade",
+        "Below the Cache, so that answers of both tiers are kept under one key; above Retry, because a "
+        "confident edge answer needs no endpoint.",
+        cascade,
+        parts.observed.layer("cascade"),
+        {"edge model": model},
+    )
+    return (layer,)
 
 
-def _cache(parts: Parts, route: Route, levels: Levels | None, edge: EdgeTier | None) -> tuple[Filter, ...]:
+def _cache(parts: Parts, route: Route, cache: CacheParts | None, edge: EdgeTier | None) -> tuple[Layer, ...]:
     # Keys are content-addressed: without the digest of what answers there is nothing to address by.
-    if levels is None or not route.cache.enabled or not route.digests:
+    if cache is None or not route.cache.enabled or not route.digests:
         return ()
-    settings = levels.settings
+    settings = cache.settings
     if route.cache.ttl_s is not None:
         settings = msgspec.structs.replace(settings, ttl_s=route.cache.ttl_s)
     # Without a cascade no edge answer may come out of this cache, not even one kept before.
     edge = edge if route.cascade else None
     artefacts = (*route.digests, edge.digest) if edge else route.digests
-    flight = SingleFlight(
-        parts.clock,
-        parts.telemetry,
-        timeout_s=timeout_s(parts, route),
-        max_refreshes=settings.max_refreshes,
-    )
-    levels.flights.add(flight)
-    cache = Cache(
-        levels.memory,
-        levels.remote,
+    freshness = Freshness(settings, parts.chance, frozenset(artefacts))
+    refreshes = EarlyRefreshes(parts.clock, timeout_s=timeout_s(parts, route), most=settings.max_refreshes)
+    flight = SingleFlight(parts.clock, parts.telemetry)
+    cache.flights.update((refreshes, flight))
+    lookup = CacheLookup(
+        cache.levels[0],
         hasher=RequestHasher(
             derive_secret(settings.key_secret, "keys"),
             identity="+".join(artefacts),
-            instruction_set=levels.instruction_set,
+            instruction_set=cache.instruction_set,
             per_tenant=settings.scope == "tenant",
             # Another threshold may draw another tier's answer, and under a refused certificate none of
             # the edge's answers is what it was.
             proof=edge.licence.proof if edge else str,
         ),
-        freshness=Freshness(settings, parts.chance, frozenset(artefacts)),
-        flight=flight,
+        freshness=freshness,
+        refreshes=refreshes,
         clock=parts.clock,
         telemetry=parts.telemetry,
     )
-    return (*parts.observed.span("cache"), cache)
+    return (
+        Layer(
+            "cache look-up",
+            "Above the models and everything remote: a hit saves them all.",
+            lookup,
+            parts.observed.span("cache"),
+        ),
+        Layer("single flight", "Below the look-up, because hits need none: equal misses are one.", flight),
+        Layer(
+            "cache fill",
+            "Below SingleFlight: once for all equal misses, the further levels are read and all are written.",
+            CacheFill(cache.levels, freshness=freshness, clock=parts.clock, telemetry=parts.telemetry),
+        ),
+    )
 
 
-def _everybody(caller: Caller) -> Caller:
+def _unchecked(caller: Caller) -> Caller:
     return caller

@@ -40,10 +40,10 @@ Outputs = Mapping[str, Array]
 
 @dataclass(frozen=True, slots=True)
 class PairMeasurement:
-    """What both models gave on a sample: how sure the edge is of each row, and where it is wrong.
+    """What both models gave on a sample: how confident the edge is in each row, and where it is wrong.
 
     ``scores`` is [n]; ``wrong`` is [n, parts]. A model that joins no requests has one of each per run.
-    ``inputs``: of which kind the runs were. ``provider``: what the edge model ran on.
+    ``inputs``: the kind of inputs that the runs had. ``provider``: what the edge model ran on.
     ``notes`` are for the user.
     """
 
@@ -76,7 +76,7 @@ class PairMeasurement:
         )
 
     def advice(self, *, alpha: float, delta: float) -> str:
-        """Return what it would take to prove more than nothing."""
+        """Return how much more would have to be shown to prove anything."""
         return advice(self.scores, self.wrong, alpha=alpha, delta=delta)
 
     def outlook(self, proven: Certificate) -> str:
@@ -180,7 +180,7 @@ class _Trial:
         self.rows = self._samples[0].rows
         self._are_rows = all(session.batchable for session in sessions)
         self._at_once = ROWS if self._are_rows else rows_of_a_request(self._samples)
-        # An edge that joins what central does not is run request by request, and served in company.
+        # The edge batches requests and central does not: measured request by request, but served in batches.
         in_company = sessions[0].batchable and not self._are_rows
         self._company = self._companies() if in_company else None
 
@@ -193,7 +193,7 @@ class _Trial:
             )
 
     def check(self, decision: Decision, first: PairRun) -> None:
-        """Check on the first run that the edge answers a row alone as it does among others."""
+        """Check on the first run that the edge gives a row the same answer alone and among others."""
         check_run(decision, first.outputs, first.rows if self._are_rows else None)
         if self._are_rows:
             check_alone(decision, self.sessions[0], first.feed, first.outputs[0])
@@ -201,7 +201,7 @@ class _Trial:
     def judge(self, decision: Decision, run: PairRun) -> tuple[Array, Array]:
         """Return the scores and the disagreements of one run; runs are judged in their order.
 
-        What is served alone, or among others, counts as its surer, and as the worse, of both.
+        A row may be served alone or among others: the higher score and the worse disagreement of both count.
         """
         outputs = [run.outputs]
         if self._are_rows:
@@ -215,7 +215,7 @@ class _Trial:
         return np.fmax.reduce([one for one, _ in judged]), np.logical_or.reduce([each for _, each in judged])
 
     def seen(self) -> tuple[Input, ...]:
-        """Return of which kind the runs are."""
+        """Return the kind of inputs that the runs have."""
         return self._samples[0].seen(ANY_ROWS if self._are_rows else self._at_once)
 
     def digests(self) -> dict[str, str]:
@@ -223,7 +223,7 @@ class _Trial:
         return {"edge_digest": self.sessions[0].digest, "central_digest": self.sessions[1].digest}
 
     def _companies(self) -> Iterator[Outputs]:
-        """Yield what the edge gives to each request when several of them are run at once."""
+        """Yield the edge's outputs for each request when several are run at once."""
         for rows, feed in self._samples[0].feeds(self._at_once * max(1, ROWS // self._at_once)):
             outputs = _run(self.sessions[0], feed)
             for start in range(0, rows, self._at_once):
@@ -231,7 +231,7 @@ class _Trial:
 
 
 def _first(runs: Iterator[PairRun]) -> Iterator[PairRun]:
-    """Take so many runs that it can be seen what kind of outputs these are."""
+    """Take enough runs to see what kind of outputs these are."""
     rows = 0
     for run in runs:
         yield run

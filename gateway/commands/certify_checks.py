@@ -1,4 +1,4 @@
-"""What would make a certificate untrue, or worth less than it seems, looked for before one is made."""
+"""Checks before a certificate is made: what would make it untrue, or worth less than it seems."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def rows_of_a_request(samples: Sequence[Sample]) -> int:
 
 
 def check_run(decision: Decision, outputs: Pair, rows: int | None) -> None:
-    """Check that a run of ``rows`` rows (None: of one request) is what the first was taken for.
+    """Check that a run of ``rows`` rows (None: of one request) has the kind of outputs that was decided for.
 
     Raises:
         ValueError: it is not.
@@ -81,13 +81,13 @@ def _check_rows(which: str, name: str, output: Array, rows: int | None) -> None:
 
 
 def check_alone(decision: Decision, session: Session, feed: Mapping[str, Array], outputs: Outputs) -> None:
-    """Check that the edge answers a row alone as it does among others, for so it will be served.
+    """Check that the edge gives a row the same answer alone and among others: it is served both ways.
 
-    Sums are rounded otherwise in runs of another size, and a rounding may take a quantized number to the next
-    step: a few rows may differ by more than a trace.
+    Sums are rounded differently in runs of another size, and rounding may take a quantized number to the next
+    step, so a few rows may differ visibly.
 
     Raises:
-        ValueError: many rows do, as dynamic quantization has it.
+        ValueError: many rows differ, as with dynamic quantization.
     """
     rows = min(ALONE, len(next(iter(feed.values()))))
     names = [name for name in decision.names() if outputs[name].dtype.kind == "f"]
@@ -108,7 +108,7 @@ def check_alone(decision: Decision, session: Session, feed: Mapping[str, Array],
 
 
 def notes(arrays: Mapping[str, Array], rows: int, *, is_constant: bool) -> tuple[str, ...]:
-    """Return what is no error, and yet makes a proof worth less than it seems."""
+    """Return what is no error but makes the proof worth less than it seems."""
     found = []
     copies = _copies(arrays, rows)
     if copies > _COPIES * rows:

@@ -118,7 +118,7 @@ def _certify(options: argparse.Namespace) -> int:
     sample = load_sample(options.sample)
     chosen = _decision_options(options)
     _check_out(options.out)
-    # Where nobody looks on, not even its last newline may come between the lines that are read.
+    # Without a terminal nothing of the progress may be mixed into the lines that a program reads.
     console = Console(stderr=True)
     with Progress(transient=True, console=console, disable=not console.is_terminal) as progress:
         rows = max(len(array) for array in sample.values() if array.ndim)
@@ -136,7 +136,7 @@ def _certify(options: argparse.Namespace) -> int:
 
 
 def _check_out(out: Path) -> None:
-    """Find what would keep the certificate from being written, before hours are spent on it."""
+    """Check that the certificate can be written, before hours are spent on it."""
     if out.is_dir():
         raise ValueError(f"--out {out}: is a folder; name the file, as in {out / 'MODEL.json'}")
     folder = next(parent for parent in out.absolute().parents if parent.exists())
@@ -172,7 +172,7 @@ def _conclude(options: argparse.Namespace, measured: PairMeasurement) -> int:
 
 
 def _limits(proof: Certificate) -> Iterator[str]:
-    """Say which limits of a gateway's settings the certificate is above, as they are unless set otherwise."""
+    """Yield a note for each default limit of a gateway's settings that the certificate exceeds."""
     defaults = ModelsSettings(repository=".")
     for name, own, most in (
         ("alpha", proof.alpha, defaults.max_alpha),

@@ -29,7 +29,7 @@ TASKS: Final[dict[Task, str]] = {
     "sequence": "text, [rows, frames, symbols]: the same once decoded (CTC, --alphabet)",
     "exact": "anything: the same bytes",
 }
-"""Every task and what it holds for the same answer."""
+"""Every task, and which answers it takes for the same."""
 
 _OF_LABELS: Final = frozenset({"multiclass", "binary", "multilabel", "sequence"})
 _METADATA: Final = ("character", "alphabet")
@@ -147,7 +147,7 @@ def _split(text: str) -> tuple[str, str]:
 
 
 def _fitting(task: str, output: Array) -> str:
-    """Return the task of an output: labels beside what they are the labels of are compared as they are."""
+    """Return the task of an output: labels beside the numbers that they belong to are compared exactly."""
     return "exact" if task in _OF_LABELS and output.dtype.kind != "f" else task
 
 
@@ -258,7 +258,7 @@ def _sequence(name: str, given: Given, chosen: DecisionOptions) -> Output:
         # PP-OCR's files leave out the space as well, which is the last symbol of the output.
         alphabet = (*alphabet, " ")
     if missing in {1, 2}:
-        # Of text alone, as most files are: the blank is a symbol of the output, not of the language.
+        # Most files list the symbols of the language alone; the output has the blank as well.
         alphabet = (*alphabet[:blank], "", *alphabet[blank:])
     if not 0 <= blank < len(alphabet):
         raise ValueError(f"--blank {blank} is no symbol: the alphabet has {len(alphabet)}")

@@ -33,7 +33,7 @@ NEEDED_TOGETHER: Final = {"demo": ("onnxruntime", "tritonclient")}
 def how_to_install(module: str, command: str = "") -> str | None:
     """Return a sentence that says what is missing and what to do; None for a module of no extra.
 
-    ``command``: the one that needs it, whose other missing modules are named in the same breath.
+    ``command``: the command that needs it; the same sentence names its other missing modules.
     """
     top = module.partition(".")[0]
     if top not in EXTRAS:
@@ -54,7 +54,7 @@ def _command(extras: list[str]) -> str:
     wanted = f"[{','.join(extras)}]"
     pip = f"{shlex.quote(sys.executable)} -m pip install"
     try:
-        # PEP 610: there for everything that did not come from an index.
+        # PEP 610: this file is there unless the package came from an index.
         origin = json.loads(distribution("edgeway").read_text("direct_url.json") or "{}")
     except (PackageNotFoundError, ValueError):
         origin = {}

@@ -31,7 +31,7 @@ def offered(answer: HttpAnswer) -> HttpAnswer:
 
     Raises:
         Absent: when the server says that it does not have it.
-        NotApplicable: when it keeps it from strangers.
+        NotApplicable: when it refuses us the access.
     """
     if answer.status in FORBIDDEN:
         raise NotApplicable(f"kept from us by status {answer.status}")

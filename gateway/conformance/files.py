@@ -1,4 +1,4 @@
-"""The findings as files: JSON for programs, JUnit for the CI that shows it."""
+"""The results as files: JSON for programs, JUnit for CI."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def as_json(run: RunDetails, results: Sequence[CheckResult]) -> dict[str, Any]:
 
 
 def write_json(path: Path, run: RunDetails, results: Sequence[CheckResult]) -> None:
-    """Write the findings as JSON.
+    """Write the results as JSON.
 
     Raises:
         OSError: when the file cannot be written.
@@ -53,7 +53,7 @@ def write_json(path: Path, run: RunDetails, results: Sequence[CheckResult]) -> N
 
 
 def write_junit(path: Path, run: RunDetails, results: Sequence[CheckResult]) -> None:
-    """Write the findings as JUnit XML: a suite for each area; what did neither pass nor fail is skipped.
+    """Write the results as JUnit XML: a suite for each area; what did neither pass nor fail is skipped.
 
     Raises:
         OSError: when the file cannot be written.
@@ -108,5 +108,5 @@ def _entry(result: CheckResult) -> dict[str, Any]:
 
 
 def _xml(text: str) -> str:
-    """Return text without the signs that XML cannot hold."""
+    """Return text without the characters that XML cannot hold."""
     return _NOT_XML.sub("?", text)

@@ -58,7 +58,7 @@ class GrpcWire:
         return f"<GrpcWire {self.target}, {self.timeout_s:g} s>"
 
     def fresh(self) -> None:
-        """Go on over a new connection."""
+        """Replace the connection by a new one."""
         self._channel.close()
         self._channel = self._open()
 

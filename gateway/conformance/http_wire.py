@@ -151,7 +151,7 @@ class HttpWire:
         response = connection.getresponse()
         if (response.length or 0) > MAX_BODY:
             raise WireError(f"the answer is longer than {MAX_BODY} bytes")
-        # With a limit, http.client takes the half of a body for a whole one.
+        # With a limit, http.client takes half a body for a whole one.
         body = response.read(MAX_BODY + 1) if response.length is None else response.read()
         if len(body) > MAX_BODY:
             raise WireError(f"the answer is longer than {MAX_BODY} bytes")
@@ -181,7 +181,7 @@ class HttpWire:
         except OSError as error:
             reason = error.strerror or str(error) or type(error).__name__
             raise WireError(f"cannot connect to {self.address}: {reason}") from None
-        # The socket's own timeout is for one read: a server that drips would hold us for ever.
+        # The socket's own timeout is for one read: a server that sends a byte at a time never reaches it.
         cutter = Timer(self.timeout_s, _cut, (connection.sock,))
         cutter.start()
         try:

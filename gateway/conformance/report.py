@@ -46,7 +46,7 @@ def listing(console: Console, checks: Sequence[Check]) -> None:
 
 @contextmanager
 def progress(console: Console, total: int) -> Iterator[Callable[[CheckResult], None]]:
-    """Show how far the run is; yields the function that moves it on."""
+    """Show a progress bar; yields the function that advances it."""
     columns = (TextColumn("{task.description:<34}"), BarColumn(30), MofNCompleteColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("checks", total=total)

@@ -28,7 +28,7 @@ def advertised(http: HttpWire) -> frozenset[str]:
 
 
 def judge(check: Check, tested: ServerUnderTest) -> CheckResult:
-    """Run one check. An answer so odd that the judging code trips over it is a failure of the server."""
+    """Run one check. An answer so odd that the check raises another exception is a failure of the server."""
     tested.start()
     began = time.monotonic()
     error: Exception | None = None

@@ -122,7 +122,7 @@ def read_json(name: str, datatype: Any, shape: Any, data: Any) -> SuiteTensor:
         require(all(isinstance(item, str) for item in flat), f"'{name}' is BYTES and holds no strings")
         return SuiteTensor(name, datatype, dims, _objects([item.encode() for item in flat]))
     try:
-        # 64-bit integers must not pass through floats on their way.
+        # 64-bit integers must not become floats in between.
         values = np.array(flat).astype(dtype) if dtype.kind in "f?" else np.array(flat, dtype)
     except (ValueError, TypeError, OverflowError):
         raise Violation(f"'{name}' holds elements that are no {datatype}") from None

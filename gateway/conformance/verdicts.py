@@ -27,7 +27,7 @@ class Violation(Exception):  # noqa: N818 - it is a finding about the server, no
 
 
 class Absent(Exception):  # noqa: N818 - as above
-    """The server says that it does not have what is checked; the message tells in which words."""
+    """The server says that it does not have what is checked; the message is its answer."""
 
 
 class NotApplicable(Exception):  # noqa: N818 - as above

@@ -35,6 +35,8 @@ NO_CLASSES: Final[Mapping[str, int]] = MappingProxyType({})
 
 EDGE: Final = "edge"
 CENTRAL: Final = "central"
+STALE: Final = "stale"
+"""Where answers come from, in one word: the tiers, and a cache past an answer's expiry."""
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -66,7 +68,9 @@ class Request(msgspec.Struct, frozen=True):
     ``attempt`` is raised by Retry and read by Router. ``regions`` is the set that Residency
     fixed (None: not yet fixed); later layers may only narrow it. ``hops`` counts the gateways passed.
     ``trace`` holds the W3C trace headers to pass on. ``classes``: output → how many of its highest elements
-    the client will be shown instead of it; answers hold the output itself nevertheless.
+    the client will be shown instead of it; answers hold the output itself nevertheless. ``key`` is set
+    by the cache's look-up and read by the layers below: equal keys are equal requests. It is empty for
+    requests that no cache may answer.
     """
 
     model: str
@@ -82,6 +86,7 @@ class Request(msgspec.Struct, frozen=True):
     hops: int = 0
     trace: tuple[tuple[str, str], ...] = ()
     classes: Mapping[str, int] = NO_CLASSES
+    key: bytes = b""
 
 
 class Provenance(msgspec.Struct, frozen=True):
@@ -103,7 +108,7 @@ class Provenance(msgspec.Struct, frozen=True):
     @property
     def label(self) -> str:
         """One word for metrics: ``stale``, the cache level, or the origin."""
-        return "stale" if self.stale else self.level or self.origin
+        return STALE if self.stale else self.level or self.origin
 
 
 class Response(msgspec.Struct, frozen=True):

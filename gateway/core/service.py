@@ -13,22 +13,15 @@ Nothing else can happen during such a call, so what is only about waiting (a sea
 taken for it, and a coroutine that is never started leaves nothing behind.
 
 Requests come in series that differ in nothing but their data. What a stack decides by anything else it can
-decide once. So a Service or a Filter may have a second method::
-
-    def fast_path(self, like: Request) -> FastPath | None                      # of a Service
-    def fast_path(self, like: Request, service: Service) -> FastPath | None    # of a Filter
-
-It answers the requests that are like ``like`` in all but id, deadline and data as the call would, as long as
-the answer is in memory. Where it is not, it returns None and has done nothing, and the request takes the
-call. A filter that has a say in each request does what it must around the path of the rest; one that would
-let every such request pass unchanged returns the path of the rest; one without the method stands in the way.
+decide once. So a Service or a Filter may declare a fast path (``HasFastPath``, ``PassesFastPath``). It
+answers the requests that are like ``like`` in all but id, deadline and data as the call would, as long as the
+answer is in memory. Where it is not, it returns None and has done nothing, and the request takes the call.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
-from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from gateway.core.request import Request, Response
 from gateway.core.tensor import Buffer
@@ -38,6 +31,9 @@ Pending = Coroutine[Any, Any, Response]
 
 FastPath = Callable[[Sequence[Buffer]], Response | None]
 """Takes the data of a request's inputs, in their order."""
+
+FindPath = Callable[[Request], FastPath | None]
+"""Finds the fast path of requests like the one given; None: they have none."""
 
 
 class Service(Protocol):
@@ -56,6 +52,36 @@ class Filter(Protocol):
         ...
 
 
+@runtime_checkable
+class HasFastPath(Protocol):
+    """A Service that can answer series of requests from memory."""
+
+    def fast_path(self, like: Request) -> FastPath | None:
+        """Return the path of requests like this one.
+
+        Raises:
+            GatewayError: as the call would.
+        """
+        ...
+
+
+@runtime_checkable
+class PassesFastPath(Protocol):
+    """A Filter that has a part in fast paths. One that does not declare this ends them.
+
+    One that has a say in each request does what it must around the path of the rest; one that would let
+    every such request pass unchanged returns the path of the rest.
+    """
+
+    def fast_path(self, like: Request, rest: FindPath) -> FastPath | None:
+        """Return the path of requests like this one; ``rest`` finds that of the rest of the stack.
+
+        Raises:
+            GatewayError: as the call would.
+        """
+        ...
+
+
 class Generation(Service, Protocol):
     """The stacks of one policy generation. A request keeps the generation with which it began."""
 
@@ -65,21 +91,10 @@ class Generation(Service, Protocol):
         ...
 
 
-def stack(*filters: Filter, service: Service) -> Service:
-    """Wrap ``service`` so that the first filter named is the outermost."""
-    for filter_ in reversed(filters):
-        service = partial(filter_, service=service)
-    return service
-
-
 def fast_path(service: Service, like: Request) -> FastPath | None:
-    """Return the fast path of requests like this one, if everything on their way has one.
+    """Return the fast path of requests like this one, if ``service`` has any.
 
     Raises:
         GatewayError: as the call would.
     """
-    if isinstance(service, partial):
-        find = getattr(service.func, "fast_path", None)
-        return find(like, service.keywords["service"]) if find else None
-    find = getattr(service, "fast_path", None)
-    return find(like) if find else None
+    return service.fast_path(like) if isinstance(service, HasFastPath) else None

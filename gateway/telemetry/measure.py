@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
 from gateway.core.request import Request, Response
-from gateway.core.service import FastPath, Filter, Pending, Service, fast_path
+from gateway.core.service import FastPath, Filter, FindPath, PassesFastPath, Pending, Service
 from gateway.core.telemetry import LayerTimed, RequestFinished, Telemetry
 from gateway.core.tensor import Buffer
 
@@ -19,6 +19,9 @@ class Measure:
     def __init__(self, clock: Clock, telemetry: Telemetry) -> None:
         self._tick = clock.tick
         self._emit = telemetry.emit
+
+    def __repr__(self) -> str:
+        return "<Measure>"
 
     def __call__(self, request: Request, service: Service) -> Response | Pending:
         """Pass the request on and report its end."""
@@ -37,16 +40,16 @@ class Measure:
         )
         return answered
 
-    def fast_path(self, like: Request, service: Service) -> FastPath | None:
+    def fast_path(self, like: Request, rest: FindPath) -> FastPath | None:
         """Return a path that reports every request that it answers."""
-        rest = fast_path(service, like)
-        if rest is None:
+        path = rest(like)
+        if path is None:
             return None
         tick, emit, model = self._tick, self._emit, like.model
 
         def answer(data: Sequence[Buffer]) -> Response | None:
             began = tick()
-            response = rest(data)
+            response = path(data)
             if response is not None:
                 label = response.provenance.label
                 emit(RequestFinished(model, label, "ok", tick() - began, response.version))
@@ -82,6 +85,9 @@ class Timed:
         self._tick = clock.tick
         self._emit = telemetry.emit
 
+    def __repr__(self) -> str:
+        return f"<Timed {self._layer}>"
+
     def __call__(self, request: Request, service: Service) -> Response | Pending:
         """Pass the request on and report the time."""
         began = self._tick()
@@ -102,4 +108,4 @@ class Timed:
             self._emit(LayerTimed(self._layer, self._tick() - began))
 
 
-_: tuple[type[Filter], type[Filter]] = (Measure, Timed)
+_: tuple[type[Filter], type[Filter], type[PassesFastPath]] = (Measure, Timed, Measure)

@@ -17,9 +17,9 @@ from prometheus_client.process_collector import ProcessCollector
 from gateway.core import telemetry as events
 from gateway.telemetry.requests import Requests
 from gateway.telemetry.runs import Runs
-from gateway.telemetry.series import LATENCY_BUCKETS_S, Counts, Levels, Reasons, Spreads
+from gateway.telemetry.series import LATENCY_BUCKETS_S, Counts, Gauges, Reasons, Spreads
 
-Plain = TypeVar("Plain", Counts, Levels)
+Plain = TypeVar("Plain", Counts, Gauges)
 
 _BREAKER_STATES: Final = {"closed": 0, "half_open": 1, "open": 2}
 
@@ -104,7 +104,7 @@ class Prometheus:
         valid = self._gauge(
             "certificate_valid", "1: the edge model may answer by itself; 0: it may not", "model"
         )
-        depth = self._plain(Levels, "queue_depth", "Requests that wait for a batch", "model")
+        depth = self._plain(Gauges, "queue_depth", "Requests that wait for a batch", "model")
 
         def judged(event: events.CertificateJudged) -> None:
             # The name is that of a model of this process: nobody from outside has chosen it.

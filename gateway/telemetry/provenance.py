@@ -1,4 +1,4 @@
-"""Tell: provenance inside the answer, for clients that hide headers.
+"""Provenance inside the answer, for clients that hide headers.
 
 tritonclient and the KServe SDK show neither response headers nor trailing metadata. A client that
 sends the request parameter ``edgeway_provenance: true`` finds the same facts among the parameters of
@@ -12,9 +12,9 @@ from typing import Final
 from msgspec.structs import replace
 
 from gateway.core.request import Parameter, Request, Response
-from gateway.core.service import FastPath, Filter, Pending, Service, fast_path
+from gateway.core.service import FastPath, Filter, FindPath, PassesFastPath, Pending, Service
 
-ASKED: Final = "edgeway_provenance"
+WANTED: Final = "edgeway_provenance"
 
 
 class ProvenanceParameters:
@@ -26,31 +26,34 @@ class ProvenanceParameters:
     def __init__(self, region: str, generation: int) -> None:
         self._region, self._generation = region, generation
 
+    def __repr__(self) -> str:
+        return f"<ProvenanceParameters {self._region}, generation {self._generation}>"
+
     def __call__(self, request: Request, service: Service) -> Response | Pending:
         """Answer, with the provenance among the parameters if the request asks for it."""
-        if not request.parameters or ASKED not in request.parameters:
+        if not request.parameters or WANTED not in request.parameters:
             return service(request)
-        return self._tell(request, service)
+        return self._add(request, service)
 
-    def fast_path(self, like: Request, service: Service) -> FastPath | None:
+    def fast_path(self, like: Request, rest: FindPath) -> FastPath | None:
         """Return the path of the rest, for those who do not ask."""
-        return None if ASKED in like.parameters else fast_path(service, like)
+        return None if WANTED in like.parameters else rest(like)
 
-    async def _tell(self, request: Request, service: Service) -> Response:
+    async def _add(self, request: Request, service: Service) -> Response:
         parameters = dict(request.parameters)
-        is_wanted = parameters.pop(ASKED) is True
+        is_wanted = parameters.pop(WANTED) is True
         response = await service(replace(request, parameters=parameters))
         if not is_wanted:
             return response
         provenance = response.provenance
-        told: dict[str, Parameter] = {
+        facts: dict[str, Parameter] = {
             "edgeway_served_by": self._region,
             "edgeway_provenance": provenance.label,
             "edgeway_origin": provenance.origin,
             "edgeway_certified": provenance.certified,
             "edgeway_policy_generation": self._generation,
         }
-        return replace(response, parameters={**response.parameters, **told})
+        return replace(response, parameters={**response.parameters, **facts})
 
 
-_: type[Filter] = ProvenanceParameters
+_: tuple[type[Filter], type[PassesFastPath]] = (ProvenanceParameters, ProvenanceParameters)

@@ -27,7 +27,7 @@ _UNKNOWN: Final = "unknown"
 _MAX_VERSIONS: Final = 1024
 
 
-class Cell(Spread):
+class RequestCell(Spread):
     """Requests for one version of one model that ended alike: the seconds that they took.
 
     ``last_s``: when the last of them ended, wall seconds.
@@ -49,7 +49,7 @@ class Requests(Collector):
 
     def __init__(self, wall: Callable[[], float]) -> None:
         self._wall = wall
-        self.cells: dict[tuple[str, str, str, str], Cell] = {}
+        self.cells: dict[tuple[str, str, str, str], RequestCell] = {}
         self._lookups: dict[CacheLookedUp, int] = {}
         self._models: set[str] = set()
         self._answered = 0
@@ -90,11 +90,11 @@ class Requests(Collector):
     def collect(self) -> Iterator[Metric]:
         """Give the series to Prometheus."""
         requests: dict[tuple[str, str, str], int] = {}
-        times: dict[str, Cell] = {}
+        times: dict[str, RequestCell] = {}
         for (model, _, provenance, code), cell in self.cells.items():
             key = (model, provenance, code)
             requests[key] = requests.get(key, 0) + cell.count
-            times.setdefault(provenance, Cell()).add(cell)
+            times.setdefault(provenance, RequestCell()).add(cell)
         counter = CounterMetricFamily(
             "edgeway_requests", "Requests by outcome", labels=("model", "provenance", "code")
         )
@@ -110,11 +110,11 @@ class Requests(Collector):
             lookups.add_metric((event.level, event.outcome), count)
         yield lookups
 
-    def _open(self, event: RequestFinished) -> Cell:
+    def _open(self, event: RequestFinished) -> RequestCell:
         is_ok = event.code == "ok"
         model = _UNKNOWN if event.code == "not_found" else self.label(event.model, answered=is_ok)
         # A version that has answered is a model's; any other is a stranger's word, as its name is.
         is_named = is_ok and model != _OTHER and len(self.cells) < _MAX_VERSIONS
         version = event.version if is_named else ""
         key = (model, version, event.provenance, event.code)
-        return self.cells.setdefault(key, Cell())
+        return self.cells.setdefault(key, RequestCell())

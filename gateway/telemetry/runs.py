@@ -16,7 +16,7 @@ from gateway.telemetry.series import LATENCY_BUCKETS_S, Spread
 SIZE_BUCKETS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
-class Cell:
+class RunCell:
     """Runs of one version of one model with equally many rows, and the seconds that they took.
 
     ``all_*_s``: once for each request of a run. ``oldest``: what the first request of a run waited;
@@ -39,7 +39,7 @@ class Runs(Collector):
     """Counts runs. ``cells``: model, version and rows → what ran so. All three are the operator's words."""
 
     def __init__(self) -> None:
-        self.cells: dict[tuple[str, str, int], Cell] = {}
+        self.cells: dict[tuple[str, str, int], RunCell] = {}
 
     def __repr__(self) -> str:
         return f"<Runs of {len(self.cells)} kinds>"
@@ -48,7 +48,7 @@ class Runs(Collector):
         """Count a run."""
         cell = self.cells.get((event.model, event.version, event.size))
         if cell is None:
-            cell = self.cells[event.model, event.version, event.size] = Cell()
+            cell = self.cells[event.model, event.version, event.size] = RunCell()
         requests, run_s, queue_s = event.requests, event.run_s, event.queue_s
         cell.count += 1
         cell.requests += requests
@@ -84,12 +84,12 @@ class Runs(Collector):
                 (oldest, [cell.oldest for _, cell in cells]),
                 (took, [cell.run for _, cell in cells]),
             ):
-                every = _joined(spreads)
+                every = _sum(spreads)
                 family.add_metric((model,), every.cumulated(LATENCY_BUCKETS_S), every.sum)
         yield from (sizes, oldest, took)
 
 
-def _joined(spreads: Iterable[Spread]) -> Spread:
+def _sum(spreads: Iterable[Spread]) -> Spread:
     every = Spread(len(LATENCY_BUCKETS_S))
     for spread in spreads:
         every.add(spread)

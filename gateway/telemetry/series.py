@@ -64,7 +64,7 @@ class Counts(Collector):
         return (family,)
 
 
-class Levels(Collector):
+class Gauges(Collector):
     """A gauge with one label."""
 
     def __init__(self, name: str, help_: str, label: str) -> None:
@@ -72,7 +72,7 @@ class Levels(Collector):
         self._values: dict[str, float] = {}
 
     def __repr__(self) -> str:
-        return f"<Levels {self._name} {self._values}>"
+        return f"<Gauges {self._name} {self._values}>"
 
     def set(self, label: str, value: float) -> None:
         """Note the value now."""

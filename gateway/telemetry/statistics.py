@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Final
 
+from gateway.core.cache_levels import LEVEL_NAMES
+from gateway.core.request import STALE
 from gateway.core.statistics import BatchStatistics, Counted, Duration, ModelStatistics, Statistics
-from gateway.telemetry.requests import Cell, Requests
-from gateway.telemetry.runs import Cell as RunCell
-from gateway.telemetry.runs import Runs
+from gateway.telemetry.requests import RequestCell, Requests
+from gateway.telemetry.runs import RunCell, Runs
 
 _STRANGE: Final = frozenset({"not_found", "unauthenticated", "forbidden"})
-_CACHES: Final = frozenset({"l1", "l2", "stale"})
+_CACHES: Final = frozenset({*LEVEL_NAMES, STALE})
 
 
 class Tallies:
@@ -55,34 +56,34 @@ class Tallies:
             if code in _STRANGE:
                 continue
             key = (model, version)
-            asked = found.setdefault(key, ModelStatistics(model, version))
-            self._add(asked, provenance, cell, is_ok=code == "ok")
+            statistics = found.setdefault(key, ModelStatistics(model, version))
+            self._add(statistics, provenance, cell, is_ok=code == "ok")
         for (model, version, size), ran in sorted(self._runs.cells.items()):
             _ran(found.setdefault((model, version), ModelStatistics(model, version)), size, ran)
         return found
 
-    def _add(self, asked: ModelStatistics, provenance: str, cell: Cell, *, is_ok: bool) -> None:
-        stats, ns = asked.inference_stats, int(cell.sum * 1e9)
+    def _add(self, found: ModelStatistics, provenance: str, cell: RequestCell, *, is_ok: bool) -> None:
+        stats, ns = found.inference_stats, int(cell.sum * 1e9)
         if not is_ok:
             _more(stats.fail, cell.count, ns)
             return
         _more(stats.success, cell.count, ns)
-        asked.last_inference = max(asked.last_inference, int(cell.last_s * 1000))
+        found.last_inference = max(found.last_inference, int(cell.last_s * 1000))
         if provenance in _CACHES:
             _more(stats.cache_hit, cell.count, ns)
             return
-        if self._is_cached(asked.name):
+        if self._is_cached(found.name):
             stats.cache_miss.count += cell.count
         if provenance in self._remote:
-            asked.inference_count += cell.count
-            asked.execution_count += cell.count
+            found.inference_count += cell.count
+            found.execution_count += cell.count
             batch = BatchStatistics(1)
             for durations in (stats, batch):
                 _more(durations.compute_input, cell.count, 0)
                 _more(durations.compute_infer, cell.count, ns)
                 _more(durations.compute_output, cell.count, 0)
             _more(stats.queue, cell.count, 0)
-            asked.batch_stats = [*asked.batch_stats, batch]
+            found.batch_stats = [*found.batch_stats, batch]
 
 
 def _ran(found: ModelStatistics, size: int, ran: RunCell) -> None:

@@ -96,6 +96,9 @@ class Trace:
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
 
+    def __repr__(self) -> str:
+        return "<Trace>"
+
     async def __call__(self, request: Request, service: Service) -> Response:
         """Answer inside a server span named after the model."""
         parent = _PROPAGATOR.extract(dict(request.trace))
@@ -125,6 +128,9 @@ class Span:
         self._tracer = tracer
         self._layer = layer
         self._outward = outward
+
+    def __repr__(self) -> str:
+        return f"<Span {self._layer}{' to the endpoint' if self._outward else ''}>"
 
     async def __call__(self, request: Request, service: Service) -> Response:
         """Answer inside a span named after the layer."""

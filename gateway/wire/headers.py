@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from gateway.core.cache_levels import LEVEL_NAMES
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Provenance
 
@@ -24,7 +25,6 @@ TRACE: Final = ("traceparent", "tracestate")
 TRITON_GRPC_ERROR: Final = "triton_grpc_error"
 INFERENCE_HEADER_LENGTH: Final = "inference-header-content-length"
 
-_LEVELS: Final = ("l1", "l2")
 MAX_TIMEOUT_S: Final = 24 * 3600.0
 
 
@@ -66,7 +66,7 @@ def parse_provenance(value: str, certified: str, digest: str, region: str) -> Pr
 
 def _level(source: str, named: str) -> str:
     # It becomes a label: a level that nobody has heard of is some cache.
-    return "" if source != "cache" else named if named in _LEVELS else _LEVELS[-1]
+    return "" if source != "cache" else named if named in LEVEL_NAMES else LEVEL_NAMES[-1]
 
 
 def parse_timeout_ms(value: str) -> float:

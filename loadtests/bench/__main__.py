@@ -97,7 +97,7 @@ def _measure(name: str, out: Path, effort: Effort) -> Result:
     except needs.MissingError as error:
         return Result(skipped=str(error))
     except (RuntimeError, OSError) as error:
-        # One case that fails must not cost the others' hour.
+        # The other cases go on: a run takes an hour.
         return Result(skipped=f"failed: {error}")
 
 

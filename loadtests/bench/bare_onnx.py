@@ -1,4 +1,4 @@
-"""The yardstick of a model: ONNX Runtime in a loop, at batch sizes that somebody else has had."""
+"""The yardstick of a model: ONNX Runtime in a loop, at the batch sizes that a server has run."""
 
 from __future__ import annotations
 

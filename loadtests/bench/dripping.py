@@ -1,7 +1,7 @@
-"""Peers that say a byte a second: half of them in a head, half in a body. Run as a process of its own.
+"""Peers that send a byte a second: half of them in a head, half in a body. Run as a process of its own.
 
-``python -m loadtests.bench.dripping PORT COUNT`` says ``dripping`` when all are connected, goes on until its
-input ends, and says then how many connections were cut, and replaced, meanwhile.
+``python -m loadtests.bench.dripping PORT COUNT`` prints ``dripping`` when all are connected, goes on until
+its input ends, and then prints how many connections were cut and replaced.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _PATIENCE_S: Final = 10.0
 
 
 class Drips:
-    """Keeps ``count`` connections to ``port``. ``cuts``: those that the gateway has ended.
+    """Keeps ``count`` connections to ``port``; ``cuts`` is the number of those that the gateway has ended.
 
-    One thread and one poll for all: what the drips cost is taken from the load generator beside them.
+    One thread and one poll for all, because the load generator runs on the same core.
     """
 
     def __init__(self, port: int, count: int) -> None:
@@ -42,7 +42,7 @@ class Drips:
         return f"<Drips to {self._port}: {self._count}, {self.cuts} cut>"
 
     def run(self, until: IO[str]) -> None:
-        """Drip until ``until`` ends; say so as soon as every connection is there.
+        """Drip until ``until`` ends; print ``dripping`` as soon as every connection is there.
 
         They begin one after the other within the ten seconds that a gateway gives them, so that they are not
         all cut, and replaced, in the same moment.

@@ -22,7 +22,7 @@ _LEAVE_S: Final = 10.0
 
 
 def measure(bench: Bench) -> Result:
-    """Load one server in turn without and with drips, these on the load generator's core."""
+    """Load one server in turn without and with drips; the drips run on the load generator's core."""
     needs.programs("wrk")
     if not idle.allow_files(DRIPS):
         raise needs.MissingError(f"{DRIPS} open files are not allowed (ulimit -Hn)")

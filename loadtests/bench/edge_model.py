@@ -1,10 +1,10 @@
-"""Case `edge_model`: a small network that answers everything anew, without a cache.
+"""Case `edge_model`: a small network that computes every answer, without a cache.
 
 The same ONNX file in Edgeway's process, in MLServer, in Triton's Python backend, and bare in ONNX Runtime,
-which runs at the batch sizes that Edgeway had a moment before. Edgeway is started three times, with its
+which runs at the batch sizes that Edgeway ran in the same round. Edgeway is started three times, with its
 batching as it comes, with single rows on the event loop, and with what comes in one turn of the loop run
 there as one: the setting with the highest median makes the rows, and the others are among the details.
-MLServer takes no binary tensors over HTTP: it is asked in JSON, and over gRPC with raw contents, and the
+MLServer takes no binary tensors over HTTP, so it gets JSON over HTTP and raw contents over gRPC; the
 faster of the two counts.
 """
 
@@ -51,7 +51,7 @@ _ROWS_CERTIFIED: Final = 500
 
 
 class Ports(NamedTuple):
-    """Of all servers."""
+    """The ports of all servers."""
 
     batched: int
     inline: int

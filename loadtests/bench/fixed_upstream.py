@@ -1,7 +1,6 @@
-"""An upstream that costs next to nothing: it counts bytes and gives everybody one OIP answer of 300 bytes.
+"""An upstream that costs next to nothing: it counts bytes and always answers with the same 300 bytes.
 
-It understands what our client and Envoy send: one request at a time with a Content-Length, and nothing
-that a stranger might.
+It understands only what our client and Envoy send: one request at a time, with a Content-Length.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _END: Final = b"\r\n\r\n"
 
 
 def answer() -> bytes:
-    """Return head and body: ten probabilities in binary behind JSON that blanks make long enough."""
+    """Return head and body: ten binary probabilities behind JSON that is filled up with blanks."""
     data = np.full(10, 0.1, "<f4").tobytes()
     output = {"name": "probabilities", "datatype": "FP32", "shape": [1, 10]}
     outputs = [{**output, "parameters": {"binary_data_size": len(data)}}]
@@ -44,7 +43,7 @@ class Exchange(asyncio.Protocol):
         self._transport: asyncio.WriteTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember where to write."""
+        """Keep the transport."""
         self._transport = cast("asyncio.WriteTransport", transport)
 
     def data_received(self, data: bytes) -> None:

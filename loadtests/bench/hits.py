@@ -1,6 +1,6 @@
-"""Case `hits`: answers out of the cache, over each wire, against Triton's response cache.
+"""Case `hits`: answers out of the cache, over each protocol, against Triton's response cache.
 
-Both servers hold one answer and are asked for it again and again, in turn, each alone on one core.
+Both servers hold one answer and get the same request again and again, in turn, each alone on one core.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ PEER: Final = "Triton, response cache"
 
 
 class Ports(NamedTuple):
-    """Of one server."""
+    """The ports of one server."""
 
     http: int
     grpc: int
 
 
 class Wire(NamedTuple):
-    """One row: how a server is asked, and what is to be reached."""
+    """One row: the protocol and how a server is loaded over it, and the figure to reach."""
 
     what: str
     unit: str
@@ -34,7 +34,7 @@ class Wire(NamedTuple):
 
 
 def measure(bench: Bench) -> Result:
-    """Install Triton, start both, measure each wire in turn."""
+    """Install Triton, start both, measure each protocol in turn."""
     needs.programs("wrk", "h2load")
     triton = needs.peer("Triton", lambda: Triton.install(bench.peers / "triton"))
     ports = {name: Ports(servers.free_port(), servers.free_port()) for name in ("edgeway", "triton")}

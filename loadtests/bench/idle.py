@@ -84,7 +84,7 @@ def _ask_http2(connection: socket.socket, fields: Sequence[tuple[bytes, bytes]],
         for _, outcome in client.feed(_some(connection)):
             if not isinstance(outcome, Http2Response) or outcome.status != 200:
                 raise RuntimeError(f"not answered: {outcome}")
-            # What is left to say, such as that its SETTINGS were read.
+            # What the client still has to send, such as its acknowledgement of SETTINGS.
             connection.sendall(client.output(_READ))
             return
 

@@ -1,8 +1,8 @@
-"""Which Python the figures are of: its version, how it was built, and how fast it is by itself.
+"""Which Python the figures were measured with: its version, how it was built, and how fast it is by itself.
 
 The same release is up to three times as fast when it was built with profile-guided optimisation (PGO), and
 its build flags do not always say so: Debian's describe another build than the one that is installed. So its
-speed is measured, too, and tells the two apart.
+speed is measured, too.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def describe() -> str:
 
 
 def flags() -> str:
-    """Return what the build flags say of profile-guided optimisation."""
+    """Return what the build flags say about profile-guided optimisation."""
     flags = " ".join(
         str(sysconfig.get_config_var(name) or "")
         for name in ("CONFIG_ARGS", "PY_CORE_CFLAGS", "PY_CFLAGS_NODIST")
@@ -38,5 +38,5 @@ def flags() -> str:
 
 
 def calls_per_s() -> float:
-    """Return how often a second it calls a small function and stores what comes of it: the best of some."""
+    """Return how often a second it calls a small function and stores its result: the best of several runs."""
     return _CALLS / min(timeit.repeat(_LOOP, _SETUP, number=1, repeat=_REPEATS))

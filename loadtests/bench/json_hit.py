@@ -1,7 +1,7 @@
 """Case `json`: an L1 hit in JSON against MLServer.
 
-MLServer is started twice, with its own response cache (its key is the whole request as JSON, its values
-are parsed anew) and without, where the answer is three products of small matrices: whichever is faster
+MLServer is started twice: with its own response cache (its key is the whole request as JSON, and it parses
+each value again), and without, where the answer is three products of small matrices. The faster of the two
 in a round counts.
 """
 
@@ -41,7 +41,7 @@ def measure(bench: Bench) -> Result:
         for name, environment in {"mlserver_cache": CACHED, "mlserver": {}}.items():
             peer = _command(mlserver, bench, name, environment)
             running.enter_context(servers.server(peer))
-            # Before the next one's settings are written over this one's.
+            # Written now, because the next one's settings go to the same file.
             servers.ask(peer.port, body, headers)
             sides[name] = peer.port
         samples = {name: partial(load, port) for name, port in sides.items()}

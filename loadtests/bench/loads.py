@@ -1,4 +1,4 @@
-"""Load: wrk for HTTP/1.1, h2load for HTTP/2 and for a given number of requests."""
+"""Load generators: wrk for HTTP/1.1, h2load for HTTP/2 and for a given number of requests."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _US: Final = {"us": 1.0, "ms": 1e3, "s": 1e6, "m": 6e7}
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a load saw: requests per second, µs per request (wrk: the median; h2load: the mean), the share of
-    one core that making it took, and the µs that only a hundredth took longer than (wrk)."""
+    """What a load measured: requests per second, µs per request (wrk: the median; h2load: the mean),
+    the generator's share of one core, and the 99th percentile in µs (wrk)."""
 
     rps: float
     us: float
@@ -61,7 +61,7 @@ def wrk(script: Path, port: int, *, connections: int, seconds: int) -> Load:
     """Load the infer path with one thread.
 
     Raises:
-        RuntimeError: there were errors: what was measured is not what was meant.
+        RuntimeError: there were errors, so that the figures mean nothing.
     """
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(script), url(port)]
     text, share = _pinned(command)
@@ -72,7 +72,7 @@ def parse_wrk(text: str, share: float = 0.0) -> Load:
     """Read what wrk printed.
 
     Raises:
-        RuntimeError: it met errors, or said nothing.
+        RuntimeError: it met errors, or printed nothing.
     """
     if "Non-2xx" in text or "Socket errors" in text:
         raise RuntimeError(f"wrk met errors:\n{text}")
@@ -125,7 +125,7 @@ def _h2load(body: Path, headers: Mapping[str, str], calls: int, clients: int) ->
 
 
 def _pinned(command: list[str]) -> tuple[str, float]:
-    """Return what the load generator said, and its share of one core."""
+    """Return what the load generator printed, and its share of one core."""
     pinned = ["taskset", "-c", str(cores()[1]), *command]
     before, began = _children_s(), time.monotonic()
     done = subprocess.run(pinned, capture_output=True, text=True, check=False)

@@ -1,6 +1,6 @@
 """Case `memory`: what an idle connection keeps resident, and what a million requests leave behind.
 
-Resident memory is what the kernel counts for the process; what it keeps itself for sockets is not in it.
+Resident memory is what the kernel counts for the process; the kernel's own buffers of sockets are not in it.
 """
 
 from __future__ import annotations

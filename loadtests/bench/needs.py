@@ -1,4 +1,4 @@
-"""What a case needs and this machine may lack: a case without it is skipped, and says what to install."""
+"""What a case needs and this machine may lack: such a case is skipped, and says what to install."""
 
 from __future__ import annotations
 

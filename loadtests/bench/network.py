@@ -1,4 +1,4 @@
-"""A network of 784-256-128-10 as ONNX, with weights out of a fixed seed: every side runs this file."""
+"""A network of 784-256-128-10 as ONNX, with weights from a fixed seed: every server runs this file."""
 
 from __future__ import annotations
 

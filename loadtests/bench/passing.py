@@ -1,7 +1,7 @@
-"""Case `passing`: on to an upstream over HTTP/1.1, against Envoy with one worker thread.
+"""Case `passing`: requests that are forwarded over HTTP/1.1, against Envoy with one worker thread.
 
 Both proxies stand on one core. The upstream answers from memory; it has a core of its own where there is
-one, else it shares the load generator's: then both proxies wait for it alike.
+one; otherwise it shares the load generator's, and both proxies wait for it alike.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _compare(bench: Bench, ports: dict[str, int], pids: dict[str, int]) -> Resul
     for port in ports.values():
         servers.ask(port, body, headers)
     script = loads.write_script(bench.folder, "post", body, headers)
-    # Of one core, who took how much in the last round of each side.
+    # The share of one core that each process took in the last round of each side.
     shares: dict[str, dict[str, float]] = {}
 
     def load(name: str, connections: int) -> loads.Load:
@@ -88,7 +88,7 @@ def _compare(bench: Bench, ports: dict[str, int], pids: dict[str, int]) -> Resul
             ours=p50["edgeway"],
         ),
     )
-    # What the upstream does when it is asked without a proxy: above both, or it is what was measured.
+    # The upstream without a proxy: it must do more than both, or it is what was measured.
     return Result(rows=rows, details={"rps": spreads(rps), "p50_us": spreads(p50), "cores": shares})
 
 

@@ -1,4 +1,4 @@
-"""What Linux tells of processes: CPU time and resident memory, children included."""
+"""What Linux says about processes: CPU time and resident memory, children included."""
 
 from __future__ import annotations
 

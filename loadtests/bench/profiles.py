@@ -1,4 +1,4 @@
-"""Where the time of a request goes: py-spy beside a loaded server, by what the parts are for.
+"""Where the time of a request goes: samples of py-spy in a loaded server, by part of the code.
 
 ``python -m loadtests.bench.profiles`` writes out/profiles.md. It says where to look, not how fast anything
 is: sampling slows the server down.
@@ -50,7 +50,7 @@ AREAS: Final[tuple[tuple[str, str], ...]] = (
 
 
 def area_of(stack: str) -> str:
-    """Return what the innermost frame of ours is for; ``stack`` is as py-spy writes it, outermost first."""
+    """Return the area of our innermost frame; ``stack`` is as py-spy writes it, outermost first."""
     for frame in reversed(stack.split(";")):
         name, _, rest = frame.partition(" (")
         place = f"{rest.rsplit(':', 1)[0]}:{name.rsplit('.', 1)[-1]}"
@@ -140,7 +140,7 @@ def edge_model(folder: Path) -> Iterator[tuple[int, dict[str, Load]]]:
 
 @contextmanager
 def passing(folder: Path) -> Iterator[tuple[int, dict[str, Load]]]:
-    """On to an upstream."""
+    """Forwarded to an upstream."""
     port, upstream = servers.free_port(), servers.free_port()
     settings = world.write_passing(folder, http_port=port, upstream_port=upstream)
     words = [sys.executable, "-m", "loadtests.bench.fixed_upstream", str(upstream)]

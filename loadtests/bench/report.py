@@ -15,7 +15,7 @@ _KEPT: Final = {True: "yes", False: "no"}
 
 
 def show(console: Console, results: Mapping[str, Result]) -> None:
-    """Print one line per figure, and beneath them what has to be known."""
+    """Print one line per figure, and the notes beneath them."""
     table = Table(*COLUMNS, title="make bench")
     for name, result in results.items():
         for row in result.rows:

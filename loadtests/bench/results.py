@@ -25,7 +25,7 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a figure has to reach, or, unless ``at_least``, to stay under."""
+    """What a figure has to reach; without ``at_least``, what it has to stay under."""
 
     value: float
     at_least: bool = True
@@ -42,7 +42,7 @@ class Target:
 class Row:
     """One line of the table.
 
-    ``target`` is for the ``ratio``, ours to theirs in each round; for ``ours`` where there is no peer.
+    ``target`` applies to the ``ratio``, ours to theirs in each round; to ``ours`` where there is no peer.
     ``note``: what has to be known to read the figure, or why it is not reached.
     """
 
@@ -93,7 +93,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What one case found. ``skipped``: why it found nothing; ``details`` are for whoever doubts a row."""
+    """What one case found. ``skipped``: why it found nothing; ``details``: the figures behind the rows."""
 
     rows: tuple[Row, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Servers for the cases: each pinned to one core, its words in a file of its own."""
+"""Servers for the cases: each pinned to one core, with a log file of its own."""
 
 from __future__ import annotations
 
@@ -66,9 +66,9 @@ def edgeway(settings: Path, port: int, on: Sequence[int] = ()) -> Command:
 
 
 def ask(port: int, body: bytes, headers: Mapping[str, str]) -> dict[str, str]:
-    """Send one infer request until it is answered; return the answer's headers, names in lower case.
+    """Send an infer request until it is answered; return the answer's headers, names in lower case.
 
-    Servers may listen before their models are there, so this is what a case begins with.
+    Servers may listen before their models are loaded, so every case begins with this.
 
     Raises:
         RuntimeError: the answer is not 200, and stays so.
@@ -106,7 +106,7 @@ def ask_for_hit(port: int, body: bytes, headers: Mapping[str, str]) -> None:
 
 
 def ask_grpc(port: int) -> None:
-    """Send one ModelInfer until it is answered; a load generator takes any status of gRPC for success.
+    """Send a ModelInfer until it is answered: load generators count any gRPC status as a success.
 
     Raises:
         RuntimeError: it is not answered, or refused.

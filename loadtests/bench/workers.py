@@ -1,8 +1,8 @@
 """Case `workers`: two workers on two cores against one worker on one.
 
 Where there is no third core, the load generator takes its share of the two, and the requests per second
-cannot double. So there are two rows: what was seen, and requests per second of the gateway's CPU time, which
-says what a second worker costs wherever the load comes from.
+cannot double. So there are two rows: requests per second, and requests per second of the gateway's CPU
+time, which shows what a second worker costs wherever the load comes from.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ AGREED: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One gateway, and what was seen of it, by round: the gateway's CPU seconds per second, wrk's, and
+    """One gateway, and its figures by round: the gateway's CPU seconds per second, wrk's, and
     requests per second of the gateway's CPU."""
 
     pid: int

@@ -32,7 +32,7 @@ def write_settings(
     workers: int = 1,
     transport: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write the world of the cache: digits, whose sure answers are kept; return the settings' path.
+    """Write the world of the cache: digits, whose certified answers are kept; return the settings' path.
 
     ``transport``: limits of connections that are not the usual ones.
     """
@@ -54,7 +54,7 @@ def write_settings(
 def write_computing(
     folder: Path, model: Path, sample: Array, *, http_port: int, batching: Mapping[str, Any]
 ) -> Path:
-    """Write a world where ``model`` answers everything anew, joined as ``batching`` says."""
+    """Write a world where ``model`` computes every answer, batched as ``batching`` says."""
     home = folder / "models" / digits.MODEL / digits.VERSION
     home.mkdir(parents=True, exist_ok=True)
     (home / "model.onnx").write_bytes(model.read_bytes())
@@ -65,13 +65,13 @@ def write_computing(
 
 
 def write_passing(folder: Path, *, http_port: int, upstream_port: int) -> Path:
-    """Write a world where everything goes on to one HTTP endpoint: no cache, no model."""
+    """Write a world where every request is forwarded to one HTTP endpoint: no cache, no model."""
     route = {"cache": {"enabled": False}}
     return _write(folder, {"listen": _listen(http_port)}, route, f"{ADDRESS}:{upstream_port}")
 
 
 def request(rows: int = 1) -> Request:
-    """Return a request whose pictures the edge is sure about, so that its answer is kept for an hour."""
+    """Return a request whose images the edge is confident about, so that its answer is kept for an hour."""
     images, labels = digits.load_split("test")
     picture = digits.as_input(images[labels == 1][:1]).astype(np.float32)
     inputs = (Tensor.from_numpy(digits.INPUT, np.repeat(picture, rows, axis=0)),)

@@ -1,4 +1,4 @@
-"""The page that tells what came out: counts by area, then every check with a column for each server."""
+"""The page of results: counts by area, then every check with a column for each server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _REASON_SIGNS: Final = 160
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """What one server did: what it is, what the suite knew of it, counts by verdict, and each check."""
+    """The results of one server: what was installed, the run's details, counts by verdict, each check."""
 
     what: str
     run: Mapping[str, Any]

@@ -31,7 +31,7 @@ class Outage:
     ``hangs``: it is not killed, but stopped and continued: it takes connections and says nothing.
     """
 
-    says: str
+    name: str
     away_s: float | None
     cascade: bool = False
     hangs: bool = False
@@ -92,10 +92,10 @@ def _line(outage: Outage, answers: list[Answer], killed: float, back: float) -> 
     failed = [each for each in answers if each.status != 200]
     uncertified = [each for each in answers if each.status == 200 and not each.certified]
     last = max((each.sent - back for each in (*failed, *uncertified)), default=0.0)
-    told = f" | {failed[len(failed) // 2].message}" if failed else ""
+    message = f" | {failed[len(failed) // 2].message}" if failed else ""
     return (
-        f"{outage.says:48} {back - killed:6.2f} {len(answers):8} {len(failed):6} "
-        f"{len(uncertified):11} {last:+8.2f}{told}"
+        f"{outage.name:48} {back - killed:6.2f} {len(answers):8} {len(failed):6} "
+        f"{len(uncertified):11} {last:+8.2f}{message}"
     )
 
 

@@ -77,11 +77,11 @@ class Process:
             stderr=asyncio.subprocess.PIPE,
         )
         assert self._process.stderr is not None
-        said = b""
+        line = b""
         async with asyncio.timeout(60):
-            while b"is ready" not in said:
-                said = await self._process.stderr.readline()
-                if not said:
+            while b"is ready" not in line:
+                line = await self._process.stderr.readline()
+                if not line:
                     raise RuntimeError(f"{self._file.name} did not start")
         self._reading = asyncio.create_task(self._process.stderr.read())
         return asyncio.get_running_loop().time()
@@ -144,33 +144,33 @@ class World:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Start everything, and ask ``RATE`` times a second until the block ends."""
+        """Start everything, and send ``RATE`` requests a second until the block ends."""
         try:
             for process in (*self.centrals, self.edge):
                 await process.start()
             async with aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(30), connector=aiohttp.TCPConnector(limit=0)
             ) as session:
-                asking = asyncio.create_task(self._ask_on(session))
+                sending = asyncio.create_task(self._send_requests(session))
                 try:
                     yield
                 finally:
-                    asking.cancel()
-                    await asyncio.gather(asking, return_exceptions=True)
+                    sending.cancel()
+                    await asyncio.gather(sending, return_exceptions=True)
         finally:
             for process in (self.edge, *self.centrals):
                 await process.end()
 
-    async def _ask_on(self, session: aiohttp.ClientSession) -> None:
+    async def _send_requests(self, session: aiohttp.ClientSession) -> None:
         loop = asyncio.get_running_loop()
         began, number = loop.time(), 0
         async with asyncio.TaskGroup() as group:
             while True:
                 await asyncio.sleep(max(0.0, began + number / RATE - loop.time()))
-                group.create_task(self._ask(session, self._bodies[number % len(self._bodies)]))
+                group.create_task(self._send_request(session, self._bodies[number % len(self._bodies)]))
                 number += 1
 
-    async def _ask(self, session: aiohttp.ClientSession, body: bytes) -> None:
+    async def _send_request(self, session: aiohttp.ClientSession, body: bytes) -> None:
         sent = asyncio.get_running_loop().time()
         async with session.post(self._url, data=body) as response:
             text = await response.text()

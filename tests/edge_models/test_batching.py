@@ -17,7 +17,7 @@ from gateway.core.errors import Fault, GatewayError
 from gateway.core.telemetry import BatchRan, Event, QueueChanged
 from tests.edge_models.executors import Held, Instant, Slow
 from tests.fakes.telemetry import RecordingTelemetry
-from tests.fakes.virtual_time import virtual_time
+from tests.fakes.virtual_time import virtual_loop, virtual_time
 
 
 class Doubler:
@@ -37,7 +37,7 @@ def feed(value: float, rows: int = 1, width: int = 1) -> dict[str, Any]:
     return {"x": np.full((rows, width), float(value))}
 
 
-def batcher(run, workers, telemetry=None, *, joinable=True, **settings) -> Batcher:
+def batcher(run, workers, telemetry=None, *, batchable=True, **settings) -> Batcher:
     return Batcher(
         "digits",
         run,
@@ -45,7 +45,7 @@ def batcher(run, workers, telemetry=None, *, joinable=True, **settings) -> Batch
         settings=BatchingSettings(**settings),
         clock=LoopClock(),
         telemetry=telemetry or RecordingTelemetry(),
-        joinable=joinable,
+        batchable=batchable,
     )
 
 
@@ -183,7 +183,7 @@ async def test_a_model_that_cannot_be_joined_runs_one_request_at_a_time():
     """Its delay is of no use to anybody, so there is none."""
     run, held = Doubler(), Held()
     subject = batcher(
-        run, ThreadExecutor(1, executor=held), joinable=False, max_queue_delay_microseconds=5000
+        run, ThreadExecutor(1, executor=held), batchable=False, max_queue_delay_microseconds=5000
     )
 
     tasks = [asyncio.create_task(subject(feed(value, rows=2), 1)) for value in (1, 2)]
@@ -265,7 +265,7 @@ async def test_waiters_that_leave_as_the_batch_is_made_are_not_in_it():
 @virtual_time
 async def test_the_first_of_the_queue_leaves_while_its_delay_runs():
     """The next in line has its own full delay; when all have left, no timer is left behind."""
-    run, loop = Doubler(), asyncio.get_running_loop()
+    run, loop = Doubler(), virtual_loop()
     subject = batcher(run, ThreadExecutor(1, executor=Instant()), max_queue_delay_microseconds=5000)
     (first,) = await start(subject, feed(1))
     await asyncio.sleep(0.003)
@@ -279,7 +279,7 @@ async def test_the_first_of_the_queue_leaves_while_its_delay_runs():
     (last,) = await start(subject, feed(3))
     last.cancel()
     await asyncio.sleep(0)
-    assert all(timer.cancelled() for timer in loop._scheduled)
+    assert loop.armed == []
 
 
 @virtual_time
@@ -445,6 +445,63 @@ async def test_close_does_not_wait_for_who_left():
 
     await let_go(held)
     assert repr(workers) == "<ThreadExecutor 0/1 busy, 0 waiting>"
+
+
+@virtual_time
+async def test_close_waits_for_what_waits_for_a_thread():
+    """The thread is another model's at the moment: what was accepted here runs when it is free, without company."""
+    held = Held()
+    executors = ThreadExecutor(1, executor=held)
+    other = batcher(Doubler(), executors)
+    subject = batcher(Doubler(), executors, max_queue_delay_microseconds=10_000_000)
+    await start(other, feed(0))
+    (accepted,) = await start(subject, feed(1))
+    closing = asyncio.create_task(subject.close())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not closing.done()
+
+    await let_go(held)
+    assert not closing.done(), "it runs now"
+    await let_go(held)
+    await closing
+
+    assert accepted.result()[0].item() == 2
+    assert asyncio.get_running_loop().time() == 1000.0
+
+
+@virtual_time
+async def test_close_after_an_idle_spell():
+    """Two batches ran at the same time, and nothing has come since: nothing is left to wait for."""
+    held = Held()
+    subject = batcher(Doubler(), ThreadExecutor(2, executor=held))
+    tasks = await start(subject, feed(1), feed(2))
+    assert repr(subject) == "<Batcher digits 0 queued, 2 running>"
+    await let_go(held)
+    await let_go(held)
+    assert repr(subject) == "<Batcher digits 0 queued, 0 running>"
+    await asyncio.sleep(3600)
+
+    async with asyncio.timeout(1):
+        await subject.close()
+
+    assert [task.result()[0].item() for task in tasks] == [2, 4]
+
+
+@virtual_time
+async def test_close_waits_for_the_batch_that_runs():
+    """However long it takes."""
+    held = Held()
+    subject = batcher(Doubler(), ThreadExecutor(1, executor=held))
+    (accepted,) = await start(subject, feed(1))
+    closing = asyncio.create_task(subject.close())
+    await asyncio.sleep(60)
+    assert not closing.done()
+
+    await let_go(held)
+    await closing
+
+    assert accepted.result()[0].item() == 2
 
 
 @virtual_time

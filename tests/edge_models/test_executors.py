@@ -50,7 +50,7 @@ async def test_a_turn_of_the_loop_comes_when_all_has_been_seen_to():
     assert began == ["this turn", "turn"]
     done = turns.run(threading.current_thread)
     assert done.result() is threading.main_thread()
-    assert repr(turns) == "<LoopExecutor of the loop>"
+    assert repr(turns) == "<LoopExecutor>"
 
 
 async def test_work_on_the_loop_that_fails():

@@ -28,7 +28,7 @@ from edge_models.samples.digits import (
     splits,
 )
 from edge_models.samples.digits import card as digits_card
-from edge_models.samples.digits.card import Measured
+from edge_models.samples.digits.card import ModelMeasurement
 from edge_models.samples.digits.graph import Graph
 from edge_models.samples.digits.splits import read_source
 from edge_models.session import Session
@@ -236,8 +236,8 @@ def test_a_card_tells_what_was_measured(tmp_path: Path, monkeypatch: pytest.Monk
     for name, repository in (("EDGE_REPOSITORY", "edge"), ("CENTRAL_REPOSITORY", "central")):
         monkeypatch.setattr(digits_card, name, tmp_path / repository)
         (tmp_path / repository / "digits").mkdir(parents=True)
-    central = Measured("sha256:cc", 20, 0.99, 0.98, 100.0, 30.0)
-    edge = Measured("sha256:ee", 10, 0.95, 0.94, 10.0, 1.0)
+    central = ModelMeasurement("sha256:cc", 20, 0.99, 0.98, 100.0, 30.0)
+    edge = ModelMeasurement("sha256:ee", 10, 0.95, 0.94, 10.0, 1.0)
 
     path = digits_card.write_card("edge", {"edge": edge, "central": central}, calibration(), "2026-01-02")
 

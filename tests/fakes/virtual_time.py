@@ -18,6 +18,7 @@ import functools
 import selectors
 from collections.abc import Callable, Coroutine
 from typing import Any
+from weakref import WeakSet
 
 
 class _Jump(selectors.DefaultSelector):  # type: ignore[valid-type,misc]
@@ -41,11 +42,29 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.ahead = 1000.0
         selector = _Jump()
         selector.loop = self
+        self._timers: WeakSet[asyncio.TimerHandle] = WeakSet()
         super().__init__(selector)
         self.slow_callback_duration = 10.0
 
     def time(self) -> float:
         return self.ahead
+
+    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:
+        timer = super().call_at(when, callback, *args, context=context)
+        self._timers.add(timer)
+        return timer
+
+    @property
+    def armed(self) -> list[asyncio.TimerHandle]:
+        """The timers that will fire."""
+        return [timer for timer in self._timers if not timer.cancelled() and timer.when() > self.ahead]
+
+
+def virtual_loop() -> VirtualLoop:
+    """Return the running loop of a ``@virtual_time`` test."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    return loop
 
 
 def virtual_time(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:

@@ -73,7 +73,7 @@ async def test_one_real_call_is_the_probe(telemetry: RecordingTelemetry) -> None
     assert probe is not None
 
     assert not call(gate)
-    assert repr(gate) == "<Circuit redis half-open, probing>"
+    assert repr(gate) == "<Circuit redis half_open, probing>"
     probe.succeeded()
     assert call(gate)
     assert [event.state for event in telemetry.of(BreakerChanged)] == ["open", "half_open", "closed"]
@@ -112,7 +112,7 @@ async def test_a_probe_without_evidence_makes_room_for_the_next(telemetry: Recor
     await asyncio.sleep(30)
 
     call(gate, "left")
-    assert repr(gate) == "<Circuit redis half-open, awaiting a probe>"
+    assert repr(gate) == "<Circuit redis half_open, awaiting a probe>"
     forgotten = gate.admit()
     assert not gate.is_available
     del forgotten
@@ -134,7 +134,7 @@ async def test_calls_from_before_the_opening_do_not_end_the_probe(telemetry: Rec
     for pass_, ending in zip(late, ("succeeded", "failed", "left"), strict=True):
         getattr(pass_, ending)()
 
-    assert repr(gate) == "<Circuit redis half-open, probing>"
+    assert repr(gate) == "<Circuit redis half_open, probing>"
     assert probe is not None
     probe.succeeded()
     assert gate.state == "closed"

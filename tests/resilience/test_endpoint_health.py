@@ -276,7 +276,7 @@ async def test_models_that_nobody_can_count_are_forgotten() -> None:
     for number in range(1000):
         await guarded.ask(model=f"m{number}")
 
-    assert len(guarded.health._models) == 256
+    assert guarded.health.model_count == 256
     await guarded.health.aclose()
 
 
@@ -334,7 +334,7 @@ async def recovery_s(
             await asyncio.sleep(GAP_S)
     peer.become(*FINALLY[finally_])
     began = loop.time()
-    interval_s = min(0.25 * 2**guarded.health._whole._failed_checks, 2.0)
+    interval_s = min(0.25 * 2**guarded.health.failed_checks, 2.0)
     while await guarded.ask() != "ok":
         await asyncio.sleep(0.04)
     took_s = loop.time() - began

@@ -97,6 +97,7 @@ async def test_nothing_but_caller_and_regions_changes() -> None:
         2,
         (("traceparent", "00"),),
         {"probabilities": 3},
+        b"key",
     )
     assert all(
         getattr(original, field.name) != getattr(Request("", ()), field.name) for field in fields(Request)
@@ -199,13 +200,13 @@ class Paved:
     """A service that is reached on a fast path and keeps what it was asked for."""
 
     def __init__(self) -> None:
-        self.asked: list[Request] = []
+        self.found: list[Request] = []
 
     async def __call__(self, request: Request) -> Response:
         raise AssertionError("the fast path leads past the call")
 
     def fast_path(self, like: Request) -> FastPath:
-        self.asked.append(like)
+        self.found.append(like)
         return lambda _: answer("edge")
 
 
@@ -213,18 +214,20 @@ async def test_the_fast_path_knows_the_same_regions() -> None:
     """What is decided for a series is what is decided for each of its requests."""
     scene, here = Scene("us-east"), Paved()
 
-    path = scene.residency.fast_path(request(caller=Caller(AMERICAN)), here)
+    path = scene.residency.fast_path(request(caller=Caller(AMERICAN)), here.fast_path)
 
     assert path is not None
     assert path([b""]) == answer("edge")
-    assert here.asked[0] == replace(request(), caller=(await scene.ask()).caller, regions=EVERYWHERE)
+    assert here.found[0] == replace(request(), caller=(await scene.ask()).caller, regions=EVERYWHERE)
 
 
 async def test_no_fast_path_leads_abroad() -> None:
     """Nothing of a request that may not be seen here is looked up here."""
     scene, here = Scene("us-east"), Paved()
 
-    assert scene.residency.fast_path(request(caller=Caller(GERMAN)), here) is None
-    assert here.asked == []
+    assert scene.residency.fast_path(request(caller=Caller(GERMAN)), here.fast_path) is None
+    assert here.found == []
     with pytest.raises(GatewayError, match="no allowed region"):
-        scene.residency.fast_path(request(caller=Caller(GERMAN), regions=frozenset({"us-east"})), here)
+        scene.residency.fast_path(
+            request(caller=Caller(GERMAN), regions=frozenset({"us-east"})), here.fast_path
+        )

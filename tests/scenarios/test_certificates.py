@@ -186,7 +186,7 @@ class Models:
 
 
 @pytest.mark.parametrize(
-    ("columns", "kind", "wishes"),
+    ("columns", "kind", "chosen"),
     [
         (1, "Sigmoid", {"task": "binary"}),
         (3, "Sigmoid", {"task": "multilabel"}),

@@ -38,7 +38,7 @@ async def drip(port: int, kind: str, address: str) -> Cut:
     """Begin a request and go on with a byte a second, until somebody has enough of it."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
     began = time.monotonic()
-    said = b""
+    answer = b""
     writer.write(BEGINNINGS[kind])
     try:
         while time.monotonic() - began < PATIENCE_S:
@@ -49,13 +49,13 @@ async def drip(port: int, kind: str, address: str) -> Cut:
                 writer.write(b"x")
                 continue
             if not part:
-                return Cut(time.monotonic() - began, said[9:12].decode())
-            said += part
+                return Cut(time.monotonic() - began, answer[9:12].decode())
+            answer += part
     except ConnectionError:
-        return Cut(time.monotonic() - began, said[9:12].decode())
+        return Cut(time.monotonic() - began, answer[9:12].decode())
     finally:
         writer.transport.abort()
-    return Cut(None, said[9:12].decode())
+    return Cut(None, answer[9:12].decode())
 
 
 async def ask(port: int, until: asyncio.Event) -> list[float]:
@@ -93,7 +93,7 @@ def p99(took: list[float]) -> float:
 async def play(port: int) -> tuple[list[Cut], list[float]]:
     """Return how each drip ended, and the times of all good answers, in order of their size."""
     is_over = asyncio.Event()
-    asking = [asyncio.create_task(ask(port, is_over)) for _ in range(GOOD)]
+    clients = [asyncio.create_task(ask(port, is_over)) for _ in range(GOOD)]
     kinds = list(BEGINNINGS)
     cuts = await asyncio.gather(
         *(
@@ -102,7 +102,7 @@ async def play(port: int) -> tuple[list[Cut], list[float]]:
         )
     )
     is_over.set()
-    return cuts, in_order(await asyncio.gather(*asking))
+    return cuts, in_order(await asyncio.gather(*clients))
 
 
 def test_drips_are_cut_while_others_are_answered(tmp_path: Path) -> None:

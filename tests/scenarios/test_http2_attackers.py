@@ -48,11 +48,11 @@ def continuations() -> Any:
 async def attack(port: int, pieces: Any) -> bytes:
     """Send until the other side ends it; return what it said."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    said = bytearray()
+    received = bytearray()
 
     async def listen() -> None:
         while piece := await reader.read(1 << 16):
-            said.extend(piece)
+            received.extend(piece)
 
     listening = asyncio.create_task(listen())
     try:
@@ -68,29 +68,31 @@ async def attack(port: int, pieces: Any) -> bytes:
     finally:
         await asyncio.gather(listening, return_exceptions=True)
         writer.transport.abort()
-    return bytes(said)
+    return bytes(received)
 
 
 @pytest.mark.parametrize("pieces", [resets, continuations])
 async def test_attackers_are_cut_and_the_good_client_is_answered(pieces: Any):
     async with wired(call, max_resets_per_s=5) as it, it.client() as client:
-        asked = 0
+        sent = 0
         is_over = False
 
         async def go_on() -> int:
-            nonlocal asked
+            nonlocal sent
             while not is_over:
-                assert await client.whole(b"%d" % asked) == (200, b"%d" % asked)
-                asked += 1
-            return asked
+                assert await client.whole(b"%d" % sent) == (200, b"%d" % sent)
+                sent += 1
+            return sent
 
         good = asyncio.create_task(go_on())
-        said = []
+        received = []
         async with asyncio.timeout(30):
             for _ in range(ROUNDS):
-                before = asked
-                said += await asyncio.gather(*(attack(it.listener.port, pieces) for _ in range(ATTACKERS)))
-                while asked == before:
+                before = sent
+                received += await asyncio.gather(
+                    *(attack(it.listener.port, pieces) for _ in range(ATTACKERS))
+                )
+                while sent == before:
                     await asyncio.sleep(0)
         is_over = True
 
@@ -98,4 +100,4 @@ async def test_attackers_are_cut_and_the_good_client_is_answered(pieces: Any):
         assert not client.goaways
         assert len(it.ledger.connections) == 1
         # A reset of the connection may overtake the word.
-        assert any(told.kind == GOAWAY and told.code for each in said for told in frames(each))
+        assert any(one.kind == GOAWAY and one.code for each in received for one in frames(each))

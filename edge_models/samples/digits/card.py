@@ -34,7 +34,7 @@ _ROUNDS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class ModelMeasurement:
     """What was found out about one model; costs are medians in microseconds."""
 
     digest: str
@@ -50,14 +50,14 @@ def probabilities(session: Session, rows: Array) -> Array:
     return session.run({INPUT: rows}, [OUTPUT])[0]
 
 
-def measure(path: Path) -> Measured:
+def measure(path: Path) -> ModelMeasurement:
     """Measure one model on both splits, and its cost on the core that this process was given."""
     session = Session(path)
     accuracies = []
     for images, labels in (load_split("calibration"), load_split("test")):
         answers = probabilities(session, as_input(images)).argmax(axis=1)
         accuracies.append(float((answers == labels).mean()))
-    return Measured(
+    return ModelMeasurement(
         digest=session.digest,
         size_bytes=path.stat().st_size,
         calibration_accuracy=accuracies[0],
@@ -135,7 +135,7 @@ is shown.""",
 }
 
 
-def write_card(tier: str, measured: dict[str, Measured], calibration: Calibration, date: str) -> Path:
+def write_card(tier: str, measured: dict[str, ModelMeasurement], calibration: Calibration, date: str) -> Path:
     """Write the card of ``tier`` next to its version folder and return its path."""
     edge, central = measured["edge"], measured["central"]
     repository = EDGE_REPOSITORY if tier == "edge" else CENTRAL_REPOSITORY

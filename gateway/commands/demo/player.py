@@ -25,13 +25,13 @@ from gateway.core.tensor import Array
 MODEL: Final = "digits"
 TIMEOUT_S: Final = 5.0
 PROBE_S: Final = 0.25
-"""How often a client asks a gateway that failed it whether it is ready again."""
+"""How often a client checks whether a gateway that failed is ready again."""
 
 _PARAMETERS: Final = {"edgeway_provenance": True}
 
 
 class ListedGateway(msgspec.Struct, frozen=True):
-    """A gateway as a client's list names it."""
+    """One gateway in a client's list."""
 
     region: str
     http: str
@@ -102,7 +102,7 @@ class Clients:
     async def infer(
         self, index: int, protocol: str, image: Array, address: str
     ) -> tuple[Array, dict[str, Any]]:
-        """Ask one gateway; return the probabilities [10] and what the answer says of itself."""
+        """Send one request; return the probabilities [10] and the response's parameters."""
         module, client = (triton_http, self._http) if protocol == "http" else (triton_grpc, self._grpc)
         tensor = module.InferInput("image", list(image.shape), "FP32")
         tensor.set_data_from_numpy(image)
@@ -157,7 +157,7 @@ async def play(spec: PlayerSpec) -> list[Row]:
 async def _ask(
     spec: PlayerSpec, clients: Clients, picture: tuple[int, Array], how: tuple[str, str]
 ) -> list[Row]:
-    """Ask until one gateway of the list answers; every attempt is a row."""
+    """Try the gateways of the list until one answers; every attempt is a row."""
     (image, pixels), (protocol, address) = picture, how
     rows: list[Row] = []
     for attempt in range(len(spec.targets)):

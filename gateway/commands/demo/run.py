@@ -62,7 +62,7 @@ FAULTS: Final = (
 def run(options: argparse.Namespace) -> int:
     """Run the demo; return the exit code: 0 when every promise was kept."""
     console = Console()
-    # Whoever ends the demo ends what it started; a shell's background jobs are born deaf to SIGINT.
+    # Ending the demo ends its processes. Shells start background jobs with SIGINT ignored: it is set anew.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _interrupt)
     out = Path(options.out).resolve()
@@ -96,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _prepare(console: Console, folder: Path) -> tuple[Truth, dict[str, str]]:
-    """Certify the pair on this machine and ask the central model alone for its answers."""
+    """Certify the pair on this machine, and run the central model alone over the test images."""
     edge, central = map(digits.model_path, (digits.EDGE_REPOSITORY, digits.CENTRAL_REPOSITORY))
     sample = digits.as_input(digits.load_split("calibration")[0])
     with console.status("certifying the cascade on 2,000 calibration images, with this machine's kernels"):
@@ -167,7 +167,7 @@ async def _player(stage: Stage, region: str, options: argparse.Namespace, played
 
 
 async def _break(console: Console, stage: Stage, share: Callable[[], float], outages: list[Outage]) -> None:
-    """Kill and bring back, one after the other, at the appointed share of the requests."""
+    """Kill and restart one process after the other, each at its share of the requests."""
     for fault in FAULTS:
         while share() < fault.at:  # noqa: ASYNC110 - the players are processes, no event of ours
             await asyncio.sleep(0.02)

@@ -16,7 +16,7 @@ from gateway.commands.demo.tally import Tally
 
 
 def headline(console: Console, requests: int) -> None:
-    """Say what is about to happen."""
+    """Show what is about to happen."""
     console.print("[bold]Edgeway demo[/]: three regions, one central tier, real models, images and clients")
     console.print(
         f"{requests:,} requests; on the way the central tier, one Redis and one gateway are killed and come "
@@ -26,7 +26,7 @@ def headline(console: Console, requests: int) -> None:
 
 
 def certificate(console: Console, proof: Certificate) -> None:
-    """Tell what was certified."""
+    """Show what was certified."""
     console.print(
         f"certified: the edge may answer above {proof.score} {proof.threshold:.4f}; "
         f"it covers {proof.coverage:.0%} of the sample and disagrees with central on at most "
@@ -35,7 +35,7 @@ def certificate(console: Console, proof: Certificate) -> None:
 
 
 def processes(console: Console, stage: Stage) -> None:
-    """Tell where everything listens."""
+    """Show where every process listens."""
     table = Table(box=None, pad_edge=False)
     for column in ("process", "HTTP", "gRPC", "admin", "Redis"):
         table.add_column(column)
@@ -98,7 +98,7 @@ def _pairs(counts: dict[str, int]) -> str:
 
 
 def keep(console: Console, stage: Stage) -> None:
-    """Tell how to call what is left running."""
+    """Show how to call what is left running."""
     console.print("\nleft running; Ctrl-C stops everything\n")
     zeros = ", ".join(["0"] * 3)
     for name in (*REGIONS, CENTRAL):

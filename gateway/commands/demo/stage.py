@@ -63,7 +63,7 @@ class Process:
             self.running.send_signal(signal.SIGTERM)
 
     def stop(self, within_s: float = 20.0) -> int:
-        """Wait until it has stopped, then insist; return the exit code."""
+        """Wait until it has stopped, or kill it after ``within_s``; return the exit code."""
         if self.running is None:
             return 0
         try:

@@ -1,4 +1,4 @@
-"""From rows to the result: pure counting, and the promises that the result must keep."""
+"""Counting the rows of a run, and the promises that the result must keep."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from typing import Final
 import numpy as np
 
 from gateway.commands.demo.player import Row
+from gateway.core.cache_levels import LEVEL_NAMES
+from gateway.core.request import CENTRAL, EDGE, STALE
 from gateway.core.tensor import Array
 
-LEVELS: Final = ("l1", "l2", "edge", "central", "stale")
+LEVELS: Final = (*LEVEL_NAMES, EDGE, CENTRAL, STALE)
 GRACE_S: Final = 1.0
 """After a gateway was killed its clients may see errors for this long."""
 
@@ -66,13 +68,13 @@ class Tally:
 def tally(rows: Sequence[Row], outages: Sequence[Outage], truth: Truth) -> Tally:
     """Count the rows of all players.
 
-    Accuracy and disagreement are per answer, so a popular image weighs as often as it was asked for;
-    ``accuracy_central_alone`` weighs the same way.
+    Accuracy and disagreement are per answer, so a popular image counts as often as it was requested;
+    ``accuracy_central_alone`` is counted the same way.
     """
     good = [row for row in rows if not row.error]
     answered = Counter(row.provenance for row in good)
-    computed = answered["edge"] + answered["central"]
-    cached = answered["l1"] + answered["l2"] + answered["stale"]
+    computed = answered[EDGE] + answered[CENTRAL]
+    cached = sum(answered[level] for level in (*LEVEL_NAMES, STALE))
     images = np.array([row.image for row in good], dtype=int)
     predicted = np.array([row.predicted for row in good], dtype=int)
     latencies = _latencies(good, outages)
@@ -116,7 +118,7 @@ def _quantiles(latencies: dict[str, list[float]], percent: float) -> dict[str, f
 
 
 def _failover(rows: Iterable[Row], outages: Iterable[Outage]) -> dict[str, float]:
-    """Tell how long the clients of the killed gateway were without an answer, and what it cost them."""
+    """Return how long the clients of the killed gateway had no answer, and how many requests failed."""
     outage = next((o for o in outages if o.phase == "gateway_down"), None)
     if outage is None:
         return {"detected_ms": 0.0, "failed_requests": 0}
@@ -157,7 +159,7 @@ def _broken(result: Tally, rows: Sequence[Row], outages: Sequence[Outage]) -> It
 
 
 def _lies(rows: Sequence[Row], outages: Sequence[Outage]) -> Iterable[str]:
-    """Name what answers said of themselves, while central was down, that cannot be true."""
+    """Yield what the provenance of answers claimed while central was down, and what cannot be true."""
     for outage in outages:
         if outage.phase != "central_down":
             continue

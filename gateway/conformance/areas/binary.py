@@ -74,7 +74,7 @@ def binary_both(tested: ServerUnderTest) -> None:
     "output-type", "an answer with binary data is application/octet-stream", BINARY, extension=EXTENSION
 )
 def binary_type(tested: ServerUnderTest) -> None:
-    """An answer that is not JSON does not say that it is."""
+    """The content type of an answer with binary data is not JSON's."""
     reply, answer = tested.infer_binary(tested.model.call().but(parameters=ALL))
     require(reply.binary, "no output came as binary data")
     content_type = answer.header("Content-Type").lower()
@@ -83,7 +83,7 @@ def binary_type(tested: ServerUnderTest) -> None:
 
 @AREA.check("length-of-everything", "the header's length may be the whole body", BINARY, extension=EXTENSION)
 def length_of_everything(tested: ServerUnderTest) -> None:
-    """A request of JSON alone may say so."""
+    """The length may be the whole body's: a request of JSON alone."""
     call = tested.model.call().but(parameters=ALL)
     body = call.as_json()
     answer = tested.post(f"{call.path}/infer", body, ((HEADER_LENGTH, str(len(body))),))
@@ -112,7 +112,7 @@ def _refuse(tested: ServerUnderTest, body: bytes, length: str) -> None:
 
 @AREA.check("short", "fewer bytes than binary_data_size are refused", BINARY, extension=EXTENSION)
 def short(tested: ServerUnderTest) -> None:
-    """What is missing is not made up."""
+    """The server does not fill up what is missing."""
     body, length = tested.model.call().as_binary()
     _refuse(tested, body[:-1], str(length))
 
@@ -140,7 +140,7 @@ def length_negative(tested: ServerUnderTest) -> None:
 
 @AREA.check("length-no-number", "a header length that is no number is refused", BINARY, extension=EXTENSION)
 def length_no_number(tested: ServerUnderTest) -> None:
-    """Nor a number with something behind it."""
+    """Nor may anything stand behind the number."""
     body, length = tested.model.call().as_binary()
     _refuse(tested, body, f"{length}x")
 

@@ -42,7 +42,7 @@ def _sent(tested: ServerUnderTest, coding: str, body: bytes) -> HttpAnswer:
 
 @AREA.check("request-gzip", "a request in gzip", f"{HTTP} 8.4.1.3", optional=True)
 def request_gzip(tested: ServerUnderTest) -> None:
-    """It means what it holds."""
+    """The answer is that to the plain request."""
     reply = reply_of(_sent(tested, "gzip", gzip.compress(tested.model.call().as_json())))
     tested.infer(tested.model.call()).same_outputs(reply)
 
@@ -51,7 +51,7 @@ def request_gzip(tested: ServerUnderTest) -> None:
     "request-deflate", "a request in deflate, which is zlib's format", f"{HTTP} 8.4.1.2", optional=True
 )
 def request_deflate(tested: ServerUnderTest) -> None:
-    """It means what it holds."""
+    """The answer is that to the plain request."""
     reply = reply_of(_sent(tested, "deflate", zlib.compress(tested.model.call().as_json())))
     tested.infer(tested.model.call()).same_outputs(reply)
 
@@ -74,7 +74,7 @@ def request_binary(tested: ServerUnderTest) -> None:
 
 @AREA.check("request-broken", "a broken gzip is refused", f"{HTTP} 15.5.1", optional=True)
 def request_broken(tested: ServerUnderTest) -> None:
-    """The client's mistake, not the server's; and a cut one is broken too."""
+    """The fault is the client's; a stream that ends early is broken, too."""
     whole = gzip.compress(tested.model.call().as_json())
     reply_of(_sent(tested, "gzip", whole))
     for broken in (b"\x1f\x8b" + b"no gzip", whole[:-12]):
@@ -92,7 +92,7 @@ def request_unknown(tested: ServerUnderTest) -> None:
 
 @AREA.check("response-gzip", "an answer in gzip when it is asked for", f"{HTTP} 12.5.3", optional=True)
 def response_gzip(tested: ServerUnderTest) -> None:
-    """A server may always answer plainly; what it says is gzip is gzip."""
+    """A server may always answer without compression; what it declares as gzip must be gzip."""
     _response(tested, "gzip")
 
 
@@ -115,7 +115,7 @@ def _response(tested: ServerUnderTest, coding: str) -> None:
 
 @AREA.check("response-plain", "no compression that was not asked for", f"{HTTP} 12.5.3")
 def response_plain(tested: ServerUnderTest) -> None:
-    """Neither without Accept-Encoding nor against `gzip;q=0`."""
+    """Not without Accept-Encoding, and not where it forbids gzip by `gzip;q=0`."""
     call = tested.model.call()
     for headers in (JSON, (*JSON, ("Accept-Encoding", "gzip;q=0, deflate;q=0"))):
         answer = tested.post(f"{call.path}/infer", call.as_json(), headers)

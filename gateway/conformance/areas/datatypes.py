@@ -59,7 +59,7 @@ def judge(subject: Subject, datatype: str, exchange: Callable[[Call], Reply]) ->
 
 
 def equal(sent: SuiteTensor, got: SuiteTensor) -> bool:
-    """Tell whether every bit is the same."""
+    """Return whether every bit is the same."""
     if got.shape != sent.shape:
         return False
     if sent.values.dtype.kind == "O":

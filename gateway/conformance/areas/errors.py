@@ -1,4 +1,4 @@
-"""Area `errors`: wrong requests over HTTP are refused, say why, and harm nobody."""
+"""Area `errors`: wrong requests over HTTP are refused with a reason, and do no harm to others."""
 
 from __future__ import annotations
 
@@ -130,14 +130,14 @@ for _name, _title, _clause, _make in BODIES:
 
 @AREA.check("text-in-numbers", "texts among numbers are refused", f"{REST_DATA}; {HTTP} 15.5")
 def text_in_numbers(tested: ServerUnderTest) -> None:
-    """Unless the datatype is BYTES: then numbers are."""
+    """For BYTES it is numbers that do not fit."""
     bad: Any = 7 if tested.model.inputs[0].datatype == "BYTES" else "seven"
     _refuse(tested, _changed(tested, lambda body: body["inputs"][0]["data"].__setitem__(0, bad)))
 
 
 @AREA.check("unknown-path", "a path that is nobody's is 404", f"{HTTP} 15.5.5")
 def unknown_path(tested: ServerUnderTest) -> None:
-    """And nothing else is answered in its place."""
+    """The server answers nothing else instead."""
     for path in ("/v2/no-such-thing", f"/v2/models/{tested.model.name}/no-such-verb"):
         answer = tested.get(path)
         require(answer.status == 404, f"status {answer.status}, not 404")

@@ -48,13 +48,13 @@ def events(answer: HttpAnswer) -> list[str]:
 
 @AREA.check("generate", "inputs by name in, outputs by name out", GENERATE, optional=True)
 def generate(tested: ServerUnderTest) -> None:
-    """Next to model_name and model_version."""
+    """The outputs stand beside model_name and model_version."""
     _judge(tested, offered(_ask(tested, "generate", _body(tested))).object())
 
 
 @AREA.check("id", "the id is returned", GENERATE, optional=True)
 def echo(tested: ServerUnderTest) -> None:
-    """As with inference."""
+    """The id comes back, as with inference."""
     body = offered(_ask(tested, "generate", {**_body(tested), "id": "g7"})).object()
     require(body.get("id") == "g7", f"'id' is {str(body.get('id'))[:20]!r}")
 

@@ -35,7 +35,7 @@ CORE = ("ServerLive", "ServerReady", "ServerMetadata", "ModelReady", "ModelMetad
 
 
 def named(name: str, version: str = "") -> Any:
-    """Return the message that asks for a model."""
+    """Return the request message that names a model."""
     return messages.Named(name=name, version=version)
 
 
@@ -68,7 +68,7 @@ def model_ready(tested: ServerUnderTest) -> None:
 
 @AREA.check("unknown-ready", "ModelReady of an unknown model", GRPC_HEALTH)
 def unknown_ready(tested: ServerUnderTest) -> None:
-    """False, or NOT_FOUND."""
+    """`ready` is false, or the call ends with NOT_FOUND."""
     answer = tested.call("ModelReady", named(NO_SUCH_MODEL), messages.ModelReadyResponse)
     denied = answer.code == "OK" and not answer.message.ready
     require(denied or answer.code in {"NOT_FOUND", "UNAVAILABLE"}, f"ended with {answer.code}")
@@ -98,14 +98,14 @@ def versioned_metadata(tested: ServerUnderTest) -> None:
 
 @AREA.check("unknown-metadata", "ModelMetadata of an unknown model is NOT_FOUND", GRPC_CODES)
 def unknown_metadata(tested: ServerUnderTest) -> None:
-    """And of an unknown version."""
+    """The same for an unknown version."""
     for request in (named(NO_SUCH_MODEL), named(tested.model.name, NO_SUCH_VERSION)):
         refused_grpc(tested.call("ModelMetadata", request, messages.ModelMetadataResponse), ("NOT_FOUND",))
 
 
 @AREA.check("unknown-method", "a method that does not exist is UNIMPLEMENTED", GRPC_CODES)
 def unknown_method(tested: ServerUnderTest) -> None:
-    """And a service that does not exist."""
+    """The same for a service that does not exist."""
     for method in ("NoSuchMethodOfTheSuite", "no.such.Service/NoSuchMethod"):
         code = tested.call(method, EMPTY, messages.Empty).code
         require(code == "UNIMPLEMENTED", f"{method} ended with {code}")
@@ -157,7 +157,7 @@ def index(tested: ServerUnderTest) -> None:
     extension="model_repository",
 )
 def load_unknown(tested: ServerUnderTest) -> None:
-    """Whatever the code is, it is none of the transport's."""
+    """The code must not be one that only the transport uses."""
     request = messages.RepositoryModelRequest(model_name=NO_SUCH_MODEL)
     answer = tested.call("RepositoryModelLoad", request, messages.Empty)
     codes = (
@@ -243,7 +243,7 @@ def _reflect(tested: ServerUnderTest, request: Any) -> Any:
     "reflection-list", "reflection lists the service", "gRPC reflection, list_services", optional=True
 )
 def reflection_list(tested: ServerUnderTest) -> None:
-    """By its full name."""
+    """Services are listed by their full names."""
     reply = _reflect(tested, messages.ServerReflectionRequest(list_services="*"))
     names = [service.name for service in reply.list_services_response.service]
     require(messages.SERVICE in names, f"the services are {names[:8]}")
@@ -253,7 +253,7 @@ def reflection_list(tested: ServerUnderTest) -> None:
     "reflection-symbol", "reflection describes it", "gRPC reflection, file_containing_symbol", optional=True
 )
 def reflection_symbol(tested: ServerUnderTest) -> None:
-    """With at least the calls that the protocol requires."""
+    """The description has at least the calls that the protocol requires."""
     reply = _reflect(tested, messages.ServerReflectionRequest(file_containing_symbol=messages.SERVICE))
     methods: set[str] = set()
     for raw in reply.file_descriptor_response.file_descriptor_proto:

@@ -37,7 +37,7 @@ def raw(tested: ServerUnderTest) -> None:
 
 @AREA.check("typed", "typed contents mean the same as raw ones", GRPC_DATA)
 def typed(tested: ServerUnderTest) -> None:
-    """Either may be used by any client."""
+    """A client may use either form."""
     reply = tested.infer_grpc(tested.model.call(), typed=True)
     tested.infer_grpc(tested.model.call()).same_outputs(reply)
 
@@ -70,7 +70,7 @@ def no_id(tested: ServerUnderTest) -> None:
     "parameters", "parameters that the server does not know are no error", PARAMETERS, extension="parameters"
 )
 def parameters(tested: ServerUnderTest) -> None:
-    """Of every kind, at the request and at an input."""
+    """Parameters of every type, of the request and of an input."""
     call = tested.model.call()
     changed = call.with_first(parameters={"suite": "a"}).but(
         parameters={"suite_flag": True, "suite_number": 3}
@@ -89,7 +89,7 @@ def metadata(tested: ServerUnderTest) -> None:
 
 @AREA.check("gzip", "a message in gzip", "gRPC, Compression", optional=True)
 def gzip(tested: ServerUnderTest) -> None:
-    """Every common server of gRPC takes it."""
+    """All common gRPC servers accept gzip."""
     message = tested.model.call().as_message()
     answer = tested.call("ModelInfer", message, REPLY, compression=grpc.Compression.Gzip)
     require(answer.code == "OK", f"ended with {answer.code}: {answer.details[:200]}")
@@ -116,7 +116,7 @@ def _refused(tested: ServerUnderTest, answer: GrpcAnswer, codes: tuple[str, ...]
 
 @AREA.check("raw-and-typed", "raw and typed contents together are refused", GRPC_INFER)
 def raw_and_typed(tested: ServerUnderTest) -> None:
-    """One or the other, for all inputs."""
+    """A request has raw or typed contents for all inputs, not both."""
     message = tested.model.call().as_message(typed=True)
     message.raw_input_contents.extend(tested.model.call().as_message().raw_input_contents)
     _refused(tested, tested.call("ModelInfer", message, REPLY))
@@ -132,7 +132,7 @@ def raw_count(tested: ServerUnderTest) -> None:
 
 @AREA.check("no-contents", "an input without contents is refused", GRPC_INFER)
 def no_contents(tested: ServerUnderTest) -> None:
-    """Neither raw nor typed."""
+    """There are neither raw nor typed contents."""
     message = tested.model.call().as_message()
     del message.raw_input_contents[:]
     _refused(tested, tested.call("ModelInfer", message, REPLY))
@@ -152,7 +152,7 @@ def wrong_contents(tested: ServerUnderTest) -> None:
 
 @AREA.check("no-message", "bytes that are no message are an error of the call alone", GRPC_CODES)
 def no_message(tested: ServerUnderTest) -> None:
-    """INTERNAL is what gRPC's own libraries say; INVALID_ARGUMENT is as true."""
+    """The libraries of gRPC answer INTERNAL; INVALID_ARGUMENT is correct, too."""
     answer = tested.call("ModelInfer", b"\xff\xff\xff\xff", REPLY)
     require(answer.code in {"INTERNAL", "INVALID_ARGUMENT", "UNKNOWN"}, f"ended with {answer.code}")
     tested.goes_on_grpc()
@@ -160,7 +160,7 @@ def no_message(tested: ServerUnderTest) -> None:
 
 @AREA.check("large", "a message of 5 MB is answered", GRPC_CODES)
 def large(tested: ServerUnderTest) -> None:
-    """Refused for its contents or its size, which is the same connection's concern no longer."""
+    """It may be refused for its contents or its size; the connection goes on."""
     tensor = tested.model.call().tensors[0]
     big = replace(tensor, shape=(5 << 20,), datatype="UINT8", values=np.zeros(5 << 20, np.uint8))
     answer = tested.call("ModelInfer", tested.model.call().but(tensors=(big,)).as_message(), REPLY)

@@ -38,7 +38,7 @@ def one(tested: ServerUnderTest) -> None:
 
 @AREA.check("many", "ten requests, ten answers in order", STREAMING, optional=True)
 def many(tested: ServerUnderTest) -> None:
-    """Told apart by their ids."""
+    """The answers are matched by their ids."""
     ids = [f"s{number}" for number in range(10)]
     sent = [tested.model.call(seed=seed).but(id=text).as_message() for seed, text in enumerate(ids)]
     answer = _stream(tested, *sent)

@@ -1,4 +1,4 @@
-"""Area `http`: what clients of the protocol lean on in HTTP/1.1 itself."""
+"""Area `http`: what clients of the protocol need of HTTP/1.1 itself."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _infer(call: Call, *, body: bytes | tuple[bytes, ...] | None = None) -> Http
 
 @AREA.check("keep-alive", "requests one after the other on one connection", f"{HTTP1} 9.3")
 def keep_alive(tested: ServerUnderTest) -> None:
-    """Connections of HTTP/1.1 persist; the answers are told apart by their ids."""
+    """Connections of HTTP/1.1 persist; the answers are matched by their ids."""
     calls = [tested.model.call(seed=seed).but(id=f"k{seed}") for seed in range(3)]
     ids = [reply_of(answer).id for answer in tested.in_turn(*map(_infer, calls))]
     require(ids == ["k0", "k1", "k2"], f"the ids are {ids}")
@@ -29,7 +29,7 @@ def keep_alive(tested: ServerUnderTest) -> None:
 
 @AREA.check("after-refusal", "a refused body leaves the connection as it was, or ends it", f"{HTTP1} 9.3")
 def after_refusal(tested: ServerUnderTest) -> None:
-    """What is left of the wrong request is never taken for the next one."""
+    """The rest of a wrong request is never read as the next request."""
     call = tested.model.call()
     wrong, *right = (_infer(call, body=b"{" * 4000), _infer(call))
     refused = tested.in_turn(wrong)[0]
@@ -40,7 +40,7 @@ def after_refusal(tested: ServerUnderTest) -> None:
 
 @AREA.check("close", "Connection: close is answered with the same", f"{HTTP1} 9.6")
 def close(tested: ServerUnderTest) -> None:
-    """So that a client knows that it is let go."""
+    """The answer announces that the connection closes."""
     answer = tested.ask("GET", LIVE, (("Connection", "close"),))
     require(answer.status == 200, f"status {answer.status}, not 200")
     connection = answer.header("Connection")
@@ -57,7 +57,7 @@ def head(tested: ServerUnderTest) -> None:
 
 @AREA.check("method", "a method that a resource does not have is 405", f"{HTTP} 15.5.6")
 def method(tested: ServerUnderTest) -> None:
-    """404 would deny the resource, 2xx would do something else."""
+    """404 would say that the resource does not exist, 2xx that something was done."""
     for verb, target in (("DELETE", LIVE), ("PUT", model_path(tested.model.name, verb="infer"))):
         answer = tested.ask(verb, target, body=b"")
         require(answer.status in {405, 501}, f"{verb} is answered with {answer.status}, not 405")
@@ -65,7 +65,7 @@ def method(tested: ServerUnderTest) -> None:
 
 @AREA.check("allow", "405 names the methods that there are", f"{HTTP} 15.5.6")
 def allow(tested: ServerUnderTest) -> None:
-    """In `Allow`."""
+    """The header `Allow` lists the methods of the resource."""
     answer = tested.ask("DELETE", LIVE)
     require(answer.status == 405, f"status {answer.status}, not 405")
     require("GET" in answer.header("Allow").upper(), f"Allow is {answer.header('Allow')[:40]!r}")
@@ -73,7 +73,7 @@ def allow(tested: ServerUnderTest) -> None:
 
 @AREA.check("chunked", "a chunked body is read", f"{HTTP1} 7.1")
 def chunked(tested: ServerUnderTest) -> None:
-    """Whatever its chunks are."""
+    """The size of the chunks does not matter."""
     call = tested.model.call()
     body = call.as_json()
     cut = len(body) // 3

@@ -33,7 +33,7 @@ def basic(tested: ServerUnderTest) -> None:
 
 @AREA.check("as-described", "outputs have the datatypes and shapes of the metadata", REST_RESPONSE)
 def as_described(tested: ServerUnderTest) -> None:
-    """What the metadata promise, the answer keeps."""
+    """Names, datatypes and shapes are as in the metadata."""
     given = tested.infer(tested.model.call()).by_name
     for spec in tested.model.outputs:
         require(spec.name in given, f"'{spec.name}' is missing")
@@ -47,7 +47,7 @@ def as_described(tested: ServerUnderTest) -> None:
 
 @AREA.check("version", "model_version is a text, and one of the model's", REST_RESPONSE)
 def version(tested: ServerUnderTest) -> None:
-    """Servers without versions leave it out."""
+    """Servers without versions may leave it out."""
     answer = tested.post(f"{tested.model.call().path}/infer", tested.model.call().as_json())
     version = ok_object(answer).get("model_version")
     if version in {None, ""} and not tested.model.versions:
@@ -67,7 +67,7 @@ def versioned(tested: ServerUnderTest) -> None:
 
 @AREA.check("id", "the id is returned", REST_REQUEST)
 def echo(tested: ServerUnderTest) -> None:
-    """Whatever text it is; twice, because a cache may stand between."""
+    """Any text is allowed; each is sent twice, because a cache may answer the second."""
     for text in ("42", 'ä "quoted" \\ id \u2603'):
         reply = tested.infer(tested.model.call().but(id=text))
         require(reply.id == text, f"'id' is {reply.id[:40]!r}, not {text!r}")
@@ -100,7 +100,7 @@ def nested(tested: ServerUnderTest) -> None:
 def batch(tested: ServerUnderTest) -> None:
     """The same rows in another order get the same answers in that order.
 
-    One row alone is no measure: a cascade may answer it from another model than the batch.
+    No single row is compared: a cascade may answer it from another model than the batch.
     """
     if not tested.model.is_batched:
         raise NotApplicable("the model takes no batches")

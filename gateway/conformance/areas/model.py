@@ -32,7 +32,7 @@ CONFIG = "model_configuration"
 
 
 def newest(tested: ServerUnderTest) -> str:
-    """Return a version that can be asked for.
+    """Return a version that a request may name.
 
     Raises:
         NotApplicable: when the model has none, as it may.
@@ -69,7 +69,7 @@ def versions(tested: ServerUnderTest) -> None:
 
 @AREA.check("versioned-metadata", "metadata of a version by its path", REST_MODEL)
 def versioned_metadata(tested: ServerUnderTest) -> None:
-    """The same model by the longer path."""
+    """The path with a version gives the same model."""
     version = newest(tested)
     body = ok_object(tested.get(model_path(tested.model.name, version)))
     require(body.get("name") == tested.model.name, "'name' differs from the one asked for")
@@ -92,7 +92,7 @@ def ready_body(tested: ServerUnderTest) -> None:
 
 @AREA.check("versioned-ready", "a served version is ready", REST_READY)
 def versioned_ready(tested: ServerUnderTest) -> None:
-    """The same by the longer path."""
+    """The same with the version in the path."""
     ok(tested.get(model_path(tested.model.name, newest(tested), "ready")))
 
 
@@ -133,7 +133,7 @@ def _config(tested: ServerUnderTest, version: str = "") -> dict[str, Any]:
     "config", "the configuration has name, max_batch_size, input and output", CONFIGURATION, extension=CONFIG
 )
 def config(tested: ServerUnderTest) -> None:
-    """perf_analyzer reads these for every model, unguarded."""
+    """perf_analyzer reads these for every model, and fails where one is missing."""
     body = _config(tested)
     require(body.get("name") == tested.model.name, "'name' is not the model's")
     whole(body, "max_batch_size")
@@ -161,7 +161,7 @@ def config_datatypes(tested: ServerUnderTest) -> None:
 
 @AREA.check("config-versioned", "the configuration of a version by its path", CONFIGURATION, extension=CONFIG)
 def config_versioned(tested: ServerUnderTest) -> None:
-    """The same by the longer path."""
+    """The same with the version in the path."""
     require(_config(tested, newest(tested)).get("name") == tested.model.name, "'name' is not the model's")
 
 

@@ -99,19 +99,19 @@ def _refused(tested: ServerUnderTest, parameters: dict[str, Any]) -> None:
 
 @AREA.check("sequence", "sequence_id, start and end are taken", SEQUENCE, extension="sequence")
 def sequence(tested: ServerUnderTest) -> None:
-    """A model without state answers as ever."""
+    """A model without state answers as it does without the parameters."""
     _unchanged(tested, {"sequence_id": 42, "sequence_start": True, "sequence_end": True})
 
 
 @AREA.check("sequence-text", "sequence_id may be a text", SEQUENCE, extension="sequence")
 def sequence_text(tested: ServerUnderTest) -> None:
-    """As a UUID is."""
+    """A UUID, for example."""
     _unchanged(tested, {"sequence_id": "a3f0-42", "sequence_start": True, "sequence_end": True})
 
 
 @AREA.check("sequence-wrong", "sequence_start that is no boolean is refused", SEQUENCE, extension="sequence")
 def sequence_wrong(tested: ServerUnderTest) -> None:
-    """Its kind is fixed."""
+    """The type of the parameter is fixed."""
     _refused(tested, {"sequence_id": 42, "sequence_start": "yes"})
 
 
@@ -125,13 +125,13 @@ def priority(tested: ServerUnderTest) -> None:
     "priority-wrong", "a priority that is no number is refused", SCHEDULE, extension="schedule_policy"
 )
 def priority_wrong(tested: ServerUnderTest) -> None:
-    """Its kind is fixed."""
+    """The type of the parameter is fixed."""
     _refused(tested, {"priority": "first"})
 
 
 @AREA.check("timeout-wrong", "a timeout that is no number is refused", SCHEDULE, extension="schedule_policy")
 def timeout_wrong(tested: ServerUnderTest) -> None:
-    """Its kind is fixed."""
+    """The type of the parameter is fixed."""
     _refused(tested, {"timeout": "soon"})
 
 

@@ -1,4 +1,4 @@
-"""Area `policy-headers`: Edgeway's own words on where an answer came from, over both protocols."""
+"""Area `policy-headers`: Edgeway's response headers about where an answer came from, over both protocols."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def provenance(tested: ServerUnderTest) -> None:
 
 @AREA.check("served-by", "and which region answered", EDGEWAY, optional=True)
 def served_by(tested: ServerUnderTest) -> None:
-    """Its name."""
+    """The header names the region."""
     require(_http(tested)(f"{PREFIX}served-by"), "there is no region")
 
 
 @AREA.check("certified", "and whether a certificate vouches for it", EDGEWAY, optional=True)
 def certified(tested: ServerUnderTest) -> None:
-    """True or false, never nothing."""
+    """The header is `true` or `false`, and is never missing."""
     certified = _http(tested)(f"{PREFIX}certified")
     require(certified in {"true", "false"}, f"it is {certified[:20]!r}")
 
@@ -68,7 +68,7 @@ def digest(tested: ServerUnderTest) -> None:
 
 @AREA.check("generation", "answers and refusals name the policy in force", EDGEWAY, optional=True)
 def generation(tested: ServerUnderTest) -> None:
-    """Its number, the same for both."""
+    """The policy's number, the same for an answer and a refusal."""
     named = _http(tested)(f"{PREFIX}policy-generation")
     refusal = tested.post(f"/v2/models/{NO_SUCH_MODEL}/infer", tested.model.call().as_json())
     require(named.isdecimal(), f"an answer names {named[:20]!r}")
@@ -93,7 +93,7 @@ def over_grpc(tested: ServerUnderTest) -> None:
     "deadline-wrong", "a deadline that is no number of milliseconds is refused", EDGEWAY, optional=True
 )
 def deadline_wrong(tested: ServerUnderTest) -> None:
-    """`X-Request-Timeout-Ms` is never read as no deadline at all."""
+    """`X-Request-Timeout-Ms` is refused where it cannot be read, instead of being ignored."""
     _http(tested)
     for wrong in ("soon", "-1", "0", "nan"):
         headers = (*JSON, ("X-Request-Timeout-Ms", wrong))
@@ -104,7 +104,7 @@ def deadline_wrong(tested: ServerUnderTest) -> None:
 
 @AREA.check("not-ours", "what a client writes there never comes back", EDGEWAY, optional=True)
 def not_ours(tested: ServerUnderTest) -> None:
-    """What only gateways may say is dropped or refused when anybody else says it; nothing breaks."""
+    """Headers that only gateways may send are dropped or refused when anybody else sends them."""
     _http(tested)
     headers = (*JSON, (f"{PREFIX}served-by", "suite"), (f"{PREFIX}certified", "suite"))
     answer = tested.post(f"{tested.model.call().path}/infer", tested.model.call().as_json(), headers)

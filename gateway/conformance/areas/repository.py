@@ -44,7 +44,7 @@ def index(tested: ServerUnderTest) -> None:
 
 @AREA.check("index-versions", "versions in the index are texts", REPOSITORY, extension=EXTENSION)
 def index_versions(tested: ServerUnderTest) -> None:
-    """One of the versions of the metadata."""
+    """The version is one of those in the metadata."""
     versions = {
         text(entry, "version") for entry in _index(tested, b"{}") if entry["name"] == tested.model.name
     }
@@ -76,7 +76,7 @@ def load_unknown(tested: ServerUnderTest) -> None:
 
 @AREA.check("logging", "the log settings can be read", LOGGING, extension="logging")
 def logging(tested: ServerUnderTest) -> None:
-    """With the names that clients know."""
+    """The settings have the names that clients know."""
     body = offered(tested.get("/v2/logging")).object()
     missing = [name for name in LOG_SETTINGS if name not in body]
     require(not missing, f"{missing} are missing")
@@ -84,7 +84,7 @@ def logging(tested: ServerUnderTest) -> None:
 
 @AREA.check("trace", "the trace settings can be read", TRACE, extension="trace")
 def trace(tested: ServerUnderTest) -> None:
-    """Of the server and of a model; a level at least."""
+    """Of the server and of a model; `trace_level` at least."""
     for path in ("/v2/trace/setting", f"/v2/models/{tested.model.name}/trace/setting"):
         body = offered(tested.get(path)).object()
         require("trace_level" in body, "'trace_level' is missing")

@@ -57,5 +57,5 @@ def metadata_type(tested: ServerUnderTest) -> None:
 
 @AREA.check("query", "a query in the target changes nothing", REST_SERVER)
 def query(tested: ServerUnderTest) -> None:
-    """Clients add their own, such as a credential."""
+    """Clients add parameters of their own, such as a credential."""
     require(ok_object(tested.get("/v2?client=suite")) == ok_object(tested.get("/v2")), "the answers differ")

@@ -79,7 +79,7 @@ def counts(tested: ServerUnderTest) -> None:
 
 @AREA.check("durations", "every duration has count and ns", STATISTICS, extension=EXTENSION)
 def durations(tested: ServerUnderTest) -> None:
-    """perf_analyzer reads them unguarded and ends where one is missing."""
+    """perf_analyzer reads all of them, and fails where one is missing."""
     stats = _of_model(tested).get("inference_stats")
     require(isinstance(stats, dict), "'inference_stats' is no object")
     for name in DURATIONS:

@@ -1,4 +1,4 @@
-"""A gate that a test opens and shuts, and that keeps what it is told.
+"""A gate that a test opens and shuts, and that keeps the verdicts that it is given.
 
 Example::
 

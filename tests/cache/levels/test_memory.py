@@ -16,8 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from cache.levels.envelope import Envelope
 from cache.levels.level import Entry
-from cache.levels.memory import MOST_HITS, NAME_BYTES, MemoryLevel
-from cache.settings import MemorySettings
+from cache.levels.memory import MOST_HITS, MemoryLevel, MemorySettings
 from gateway.core.request import Provenance, Response
 from gateway.core.telemetry import CacheLookedUp, Silence
 from gateway.core.tensor import Tensor
@@ -207,10 +206,10 @@ class Accounting(RuleBasedStateMachine):
 
     @invariant()
     def books_balance(self) -> None:
-        memory = self.memory
-        nodes = [*memory._small.nodes, *memory._main.nodes]
-        assert len(nodes) == len(memory._nodes)
-        assert memory.taken_bytes == sum(n.size for n in nodes) + NAME_BYTES * len(memory._ghosts)
+        occupancy = self.memory.occupancy()
+        held = [name for name in self.last if self.memory.stored(name) is not None]
+        assert self.memory.taken_bytes == occupancy.bytes
+        assert len(held) <= occupancy.small + occupancy.main
 
 
 TestAccounting = Accounting.TestCase

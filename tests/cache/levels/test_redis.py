@@ -13,8 +13,9 @@ import pytest
 from redis.asyncio import Redis
 
 from cache.levels.envelope import Envelope
-from cache.levels.redis import WRITE_BACKLOG, RedisLevel
-from cache.settings import RedisSettings
+from cache.levels.level import LevelError
+from cache.levels.redis import WRITE_BACKLOG, RedisLevel, connection_options
+from cache.levels.redis_settings import RedisSettings
 from gateway.core.clock import LoopClock
 from gateway.core.gate import Gate, OpenGate
 from gateway.core.request import Provenance, Response
@@ -85,7 +86,7 @@ async def test_what_was_put_is_read_by_another_gateway(
     """Two gateways with one secret share answers, marked as l2."""
     held = fresh()
     await level.put(KEY, held)
-    await level.settle()
+    await level.flush()
     other = level_of(shared_redis, telemetry)
 
     assert await other.get(KEY) == held.at("l2")
@@ -98,7 +99,7 @@ async def test_it_vanishes_at_its_hard_expiry(level: RedisLevel, raw: Redis) -> 
     """PX is set to the hard expiry; an entry already past it is not written."""
     await level.put(KEY, fresh(fresh_s=10, stale_s=5))
     await level.put(OTHER, fresh(fresh_s=-10, stale_s=5))
-    await level.settle()
+    await level.flush()
 
     assert 14_000 < await raw.pttl(name()) <= 15_001
     assert not await raw.exists(name(OTHER))
@@ -108,7 +109,7 @@ async def test_delete_removes_it(level: RedisLevel, raw: Redis) -> None:
     """A put followed by a delete leaves nothing: writes keep their order."""
     await level.put(KEY, fresh())
     await level.delete(KEY)
-    await level.settle()
+    await level.flush()
 
     assert not await raw.exists(name())
 
@@ -126,7 +127,7 @@ async def test_garbage_is_a_miss_counted_and_deleted(
 
     assert await level.get(KEY) is None
 
-    await level.settle()
+    await level.flush()
     assert await level.get(KEY) is None
     assert looked_up(telemetry) == ["l2 garbage", "l2 miss"]
 
@@ -156,14 +157,14 @@ async def test_another_type_is_garbage(
     }[kind]()
     held = fresh()
     await level.put(OTHER, held)
-    await level.settle()
+    await level.flush()
 
     wrong, right = await asyncio.gather(level.get(KEY), level.get(OTHER))
 
     assert wrong is None
     assert right == held.at("l2")
     assert looked_up(telemetry) == ["l2 garbage"]
-    await level.settle()
+    await level.flush()
     assert not await raw.exists(name())
 
 
@@ -178,7 +179,7 @@ async def test_truncated_flipped_and_copied_values_are_garbage(
     for key, value in ((KEY, blob[:-10]), (KEY, bytes(flipped)), (OTHER, blob)):
         await raw.set(name(key), value)
         assert await level.get(key) is None
-        await level.settle()
+        await level.flush()
         assert not await raw.exists(name(key))
 
     assert looked_up(telemetry) == ["l2 garbage"] * 3
@@ -254,7 +255,7 @@ async def test_stopped_redis_costs_the_timeout_and_no_answer(
     level = level_of(redis, telemetry, gate, timeout_ms=500)
     held = fresh()
     await level.put(KEY, held)
-    await level.settle()
+    await level.flush()
     assert await level.get(KEY) == held.at("l2")
     redis.pause()
 
@@ -284,12 +285,12 @@ async def test_writes_to_a_stopped_redis_are_bounded(
     for number in range(100):
         await level.put(number.to_bytes(32, "big"), large)
     waited = time.monotonic() - started
-    backlog = level._backlog_bytes
+    backlog = level.backlog_bytes
 
     assert waited < SLACK_S
     assert 0 < backlog <= WRITE_BACKLOG * 4096
     await level.aclose()
-    assert level._backlog_bytes == 0
+    assert level.backlog_bytes == 0
     assert "100 writes lost" in repr(level)
     redis.resume()
 
@@ -300,20 +301,20 @@ async def test_killed_redis_costs_hits_until_it_is_back(
     """SIGKILL: look-ups are errors at once; when Redis is back, the same level works again."""
     level = level_of(redis, telemetry)
     await level.put(KEY, fresh())
-    await level.settle()
+    await level.flush()
     redis.kill()
 
     started = time.monotonic()
     assert await level.get(KEY) is None
     await level.put(KEY, fresh())
-    await level.settle()
+    await level.flush()
     assert time.monotonic() - started < SLACK_S
     assert looked_up(telemetry) == ["l2 error"]
 
     redis.start()
     held = fresh()
     await level.put(KEY, held)
-    await level.settle()
+    await level.flush()
     assert await level.get(KEY) == held.at("l2")
     await level.aclose()
 
@@ -339,12 +340,12 @@ async def test_full_redis_loses_writes_and_still_reads(telemetry: RecordingTelem
         level = level_of(server, telemetry, gate)
         held = fresh()
         await level.put(KEY, held)
-        await level.settle()
+        await level.flush()
         async with Redis.from_url(server.url) as raw:
             await raw.config_set("maxmemory", "1")
 
         await level.put(OTHER, held)
-        await level.settle()
+        await level.flush()
 
         assert await level.get(KEY) == held.at("l2")
         assert await level.get(OTHER) is None
@@ -360,13 +361,13 @@ async def test_read_only_redis_loses_writes_and_still_reads(
     level = level_of(redis, telemetry)
     held = fresh()
     await level.put(KEY, held)
-    await level.settle()
+    await level.flush()
     async with Redis.from_url(redis.url) as raw:
         await raw.config_set("replica-serve-stale-data", "yes")
         await raw.execute_command("REPLICAOF", "127.0.0.1", "1")
 
     await level.put(OTHER, held)
-    await level.settle()
+    await level.flush()
 
     assert await level.get(KEY) == held.at("l2")
     assert "1 writes lost" in repr(level)
@@ -438,7 +439,7 @@ async def test_a_hostile_server_costs_hits_only(reply: bytes, telemetry: Recordi
             assert await level.get(KEY) is None
             assert time.monotonic() - started < 0.06 + SLACK_S
         await level.put(KEY, fresh())
-        await level.settle()
+        await level.flush()
 
         assert {event.split()[1] for event in looked_up(telemetry)} <= {"error", "garbage", "miss"}
         await level.aclose()
@@ -453,7 +454,7 @@ async def test_a_thousand_cancelled_gets_cross_no_wires(
     keys = [bytes([number]) * 32 for number in range(50)]
     for number, key in enumerate(keys):
         await level.put(key, fresh(value=float(number)))
-    await level.settle()
+    await level.flush()
     wrong = cancelled = found = 0
 
     async def read(number: int) -> None:
@@ -501,7 +502,7 @@ async def test_a_cancelled_get_leaves_the_level_clean(
     with pytest.raises(asyncio.CancelledError):
         await waiting
 
-    await level._reads.settle()
+    await level.flush()
     assert "reads <AutoPipeline 0 of 31 running, 0 gathering>" in repr(level)
     assert looked_up(telemetry) == []
     redis.resume()
@@ -530,21 +531,23 @@ async def test_the_url_cannot_lift_the_bounds(
     settings = RedisSettings(
         url=f"{shared_redis.url}?socket_timeout=60&max_connections=9999&protocol=3", timeout_ms=20
     )
-    level = RedisLevel(settings, SECRET, gate=OpenGate(), clock=LoopClock(), telemetry=telemetry)
-    pool = level._client.connection_pool
+    options = connection_options(settings)
 
-    assert pool.max_connections == 32
-    assert pool.connection_kwargs["socket_timeout"] == 0.02
-    assert pool.connection_kwargs["protocol"] == 2
-    assert pool.connection_kwargs["retry"].get_retries() == 0
+    assert options["max_connections"] == 32
+    assert options["socket_timeout"] == 0.02
+    assert options["protocol"] == 2
+    assert options["retry"].get_retries() == 0
+    level = RedisLevel(settings, SECRET, gate=OpenGate(), clock=LoopClock(), telemetry=telemetry)
+    assert await level.get(KEY) is None
+    assert looked_up(telemetry) == ["l2 miss"]
     await level.aclose()
 
 
 def test_a_url_that_cannot_be_parsed_is_refused_at_once(telemetry: RecordingTelemetry) -> None:
-    """A URL with an impossible value is an error at start, not at the first look-up."""
-    settings = RedisSettings(url="redis://127.0.0.1:6379/0?db=many")
+    """A URL with an impossible value is an error at start, which does not repeat the URL."""
+    settings = RedisSettings(url="redis://user:hunter2@127.0.0.1:6379/0?db=many")
 
-    with pytest.raises(ValueError, match="db"):
+    with pytest.raises(LevelError, match=r"^cache\.redis\.url cannot be used: check its host, [^2]*$"):
         RedisLevel(settings, SECRET, gate=OpenGate(), clock=LoopClock(), telemetry=telemetry)
 
 

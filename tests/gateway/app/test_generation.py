@@ -23,6 +23,7 @@ from resilience.budget import RetryBudget
 from resilience.drain import Drain
 from resilience.settings import ResilienceSettings
 from tests.fakes.service import ScriptedService, answer, request
+from tests.fakes.stack import stack
 from tests.fakes.virtual_time import virtual_time
 from tests.gateway.policies import GOOD, write_policy
 
@@ -36,7 +37,7 @@ def dispatch(tmp_path: Path) -> tuple[Dispatch, dict[str, ScriptedService]]:
     """Two routes of one model, told apart by tenant."""
     policy, _ = load_policy(write_policy(tmp_path, TWO_ROUTES))
     stacks = {"digits": ScriptedService(answer()), "exiles": ScriptedService(answer())}
-    return Dispatch(policy, stacks), stacks
+    return Dispatch(policy, {name: stack(service=service) for name, service in stacks.items()}), stacks
 
 
 async def test_route_is_chosen_by_model_and_tenant(dispatch) -> None:
@@ -72,8 +73,8 @@ class Paved(ScriptedService):
 async def test_fast_paths_are_those_of_the_route(tmp_path: Path) -> None:
     """A series takes its route's path, if that has one; what no route takes has none."""
     policy, _ = load_policy(write_policy(tmp_path, TWO_ROUTES))
-    service = Dispatch(policy, {"digits": Paved(), "exiles": ScriptedService()})
-    generation = PolicyGeneration(7, service)
+    service = Dispatch(policy, {"digits": stack(service=Paved()), "exiles": stack(service=ScriptedService())})
+    generation = PolicyGeneration(7, stack(service=service))
 
     path = generation.fast_path(request())
 
@@ -86,7 +87,9 @@ async def test_fast_paths_are_those_of_the_route(tmp_path: Path) -> None:
 async def test_generation_answers_by_its_stacks() -> None:
     """A generation is a service with a number."""
     committed = []
-    generation = PolicyGeneration(7, ScriptedService(answer()), commit=lambda: committed.append(7))
+    generation = PolicyGeneration(
+        7, stack(service=ScriptedService(answer())), commit=lambda: committed.append(7)
+    )
 
     generation.commit()
 

@@ -19,15 +19,17 @@ def test_tracing_is_free_when_it_is_off() -> None:
     """Without a tracer there is no span in any stack, not even an idle one."""
     observed = Observed(LoopClock(), Silence(), None)
 
-    assert kinds(observed.outermost()) == [Measure]
+    assert kinds(layer.filter for layer in observed.outermost()) == [Measure]
     assert kinds(observed.layer("upstream", outward=True)) == [Timed]
     assert kinds(observed.span("cache")) == []
+    assert repr(observed) == "<Observed without spans>"
 
 
 def test_every_layer_is_a_span_when_it_is_on() -> None:
     """Trace stands outside of Measure, a layer's span outside of its timer."""
     observed = Observed(LoopClock(), Silence(), NoOpTracer())
 
-    assert kinds(observed.outermost()) == [Trace, Measure]
+    assert kinds(layer.filter for layer in observed.outermost()) == [Trace, Measure]
     assert kinds(observed.layer("upstream")) == [Span, Timed]
     assert kinds(observed.span("cache")) == [Span]
+    assert repr(observed) == "<Observed with spans>"

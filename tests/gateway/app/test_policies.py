@@ -14,6 +14,7 @@ from gateway.core.clock import LoopClock
 from gateway.core.telemetry import PolicyLoaded
 from routing.policy import Policy
 from tests.fakes.service import ScriptedService
+from tests.fakes.stack import stack
 from tests.fakes.telemetry import RecordingTelemetry
 from tests.gateway.policies import GOOD, write_policy
 
@@ -35,7 +36,7 @@ class Fixture:
         if self.broken:
             raise KeyError("a bug while building")
         commit = lambda: self.committed.append(policy.generation)  # noqa: E731
-        return PolicyGeneration(policy.generation, ScriptedService(), commit=commit)
+        return PolicyGeneration(policy.generation, stack(service=ScriptedService()), commit=commit)
 
     def write(self, text: str) -> None:
         write_policy(self.folder, text)

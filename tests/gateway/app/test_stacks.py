@@ -10,16 +10,26 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from cache.levels.memory import MemoryLevel
-from cache.settings import CacheSettings, MemorySettings
+from cache.levels.memory import MemoryLevel, MemorySettings
+from cache.settings import CacheSettings
 from edge_models.licence import Artefacts, Licence
 from gateway.app.observe import Observed
-from gateway.app.stacks import EdgeTier, Levels, Parts, door, longest_s, route_service, timeout_s
+from gateway.app.stacks import (
+    CacheParts,
+    EdgeTier,
+    Parts,
+    central_stack,
+    longest_s,
+    route_stack,
+    shared_stack,
+    timeout_s,
+)
 from gateway.config.policy_file import load_policy
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller, Request, Response
 from gateway.core.service import Service
+from gateway.core.stack import Innermost, LayerReport, Stack
 from resilience.admission import Seats
 from resilience.budget import RetryBudget
 from resilience.drain import Drain
@@ -81,11 +91,12 @@ class Gateway:
         )
         settings = cache or CacheSettings()
         memory = MemoryLevel(MemorySettings(), telemetry=self.telemetry)
-        self.levels = Levels(settings, memory, None, "avx2")
+        self.cache = CacheParts(settings, (memory,), "avx2")
         self.central = ScriptedService(answer(digest=CENTRAL))
         self.there: Service = ScriptedService(answer(digest=CENTRAL))
         self.edge = ScriptedService(answer("edge", 1.0, digest=EDGE))
         self.licence = self.new_licence()
+        self.routes = routes_of(self.policy)
 
     def new_licence(self) -> Licence:
         return Licence(
@@ -107,24 +118,24 @@ class Gateway:
     def why(self, _endpoint: str) -> str:
         return ""
 
-    def route(self, name: str) -> Service:
-        route = routes_of(self.policy)[name]
-        return route_service(
+    def route(self, name: str) -> Stack:
+        route = self.routes[name]
+        return route_stack(
             self.parts,
             self.policy,
             route,
             locate=lambda _address: None,
-            endpoints={"central": self.central, "there": self._ask_there},
+            endpoints={"central": self.central, "there": self._call_there},
             view=self,
-            levels=self.levels,
+            cache=self.cache,
             edge=EdgeTier("digits", self.edge, self.licence, EDGE),
         )
 
-    async def _ask_there(self, forwarded: Request) -> Response:
+    async def _call_there(self, forwarded: Request) -> Response:
         return await self.there(forwarded)
 
-    def door(self, service: Service) -> Service:
-        return door(self.parts, self.policy, service)
+    def whole(self, service: Service) -> Stack:
+        return shared_stack(self.parts, self.policy, Innermost("routes", "", service))
 
 
 @pytest.fixture
@@ -220,7 +231,7 @@ async def test_a_narrowed_request_flies_alone(tmp_path: Path) -> None:
 async def test_what_is_under_way_is_waited_for(tmp_path: Path) -> None:
     """Drain stands above all that can wait: a process that leaves finishes what it let in."""
     gateway = Gateway(tmp_path)
-    serve = gateway.door(gateway.route("plain"))
+    serve = gateway.whole(gateway.route("plain"))
     gateway.central.steps = [HANG]
     running = asyncio.create_task(serve(ask()))
     await asyncio.sleep(0)
@@ -243,7 +254,7 @@ async def test_flights_are_known_to_who_closes_them(tmp_path: Path) -> None:
     running = asyncio.create_task(serve(ask()))
     await asyncio.sleep(0)
 
-    await gateway.levels.close_flights()
+    await gateway.cache.close_flights()
 
     with pytest.raises(GatewayError, match="stopping"):
         await running
@@ -267,11 +278,11 @@ async def test_the_route_bounds_what_a_caller_may_ask_for(tmp_path: Path) -> Non
 
 
 @virtual_time
-async def test_doors_of_two_generations_share_the_seats(tmp_path: Path) -> None:
+async def test_two_generations_share_the_seats(tmp_path: Path) -> None:
     """A reload in the middle of a rush does not let twice as many in."""
     gateway = Gateway(tmp_path, resilience=ResilienceSettings(admission=AdmissionSettings(max_requests=1)))
     gateway.central.steps = [HANG]
-    old, new = (gateway.door(gateway.route("plain")) for _ in range(2))
+    old, new = (gateway.whole(gateway.route("plain")) for _ in range(2))
     running = asyncio.create_task(old(ask()))
     await asyncio.sleep(0)
 
@@ -281,3 +292,57 @@ async def test_doors_of_two_generations_share_the_seats(tmp_path: Path) -> None:
     await running
 
     assert caught.value.fault is Fault.OVERLOADED
+
+
+def roles(reports: tuple[LayerReport, ...]) -> list[str]:
+    return [report.role for report in reports]
+
+
+def test_the_list_of_a_route(gateway: Gateway) -> None:
+    """Each layer is listed once, outermost first, and the branches beside it."""
+    report = gateway.route("digits").report()
+
+    assert roles(report) == [
+        "residency",
+        "deadline",
+        "cache look-up",
+        "single flight",
+        "cache fill",
+        "cascade",
+        "retry",
+        "router",
+    ]
+    assert {name: roles(branch) for name, branch in report[0].branches.items()} == {
+        "abroad": ["deadline", "retry", "router"]
+    }
+    assert {name: roles(branch) for name, branch in report[5].branches.items()} == {
+        "edge model": ["edge model"]
+    }
+    assert report[5].observers == ("<Timed cascade>",)
+
+
+def test_a_layer_that_a_route_does_not_use_is_not_listed(gateway: Gateway) -> None:
+    """Without a cascade, retries or digests there are no such layers."""
+    routes = routes_of(gateway.policy)
+    bare = replace(routes["plain"], num_retries=0, digest=None)
+    gateway.routes["bare"] = bare
+
+    assert roles(gateway.route("bare").report()) == ["residency", "deadline", "router"]
+
+
+def test_every_filter_shows_its_state_and_has_a_reason(gateway: Gateway) -> None:
+    """No layer is shown by its address in memory, and each says why it stands where it stands."""
+    model = ScriptedService()
+    reports = [
+        *gateway.whole(gateway.route("digits")).report(),
+        *gateway.route("digits").report(),
+        *central_stack(gateway.parts, model).report(),
+    ]
+    reports += [inner for report in reports for branch in report.branches.values() for inner in branch]
+
+    assert roles(gateway.whole(model).report()) == ["provenance", "measure", "drain", "admission", "routes"]
+    assert roles(central_stack(gateway.parts, model).report()) == ["deadline", "models"]
+    for report in reports:
+        for shown in (report.filter, *report.observers):
+            assert " object at 0x" not in shown
+        assert report.reason or report.role == "routes"

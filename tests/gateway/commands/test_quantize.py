@@ -48,15 +48,15 @@ def test_a_smaller_model_is_written_and_every_output_compared(
 
     code = quantize(CENTRAL, digits_sample, out)
 
-    told = capsys.readouterr()
+    shown = capsys.readouterr()
     assert code == 0
     assert out.stat().st_size < Path(CENTRAL).stat().st_size / 2
-    assert f"{out.stat().st_size:,} bytes instead of {Path(CENTRAL).stat().st_size:,}" in told.out
-    assert "times smaller" in told.out
-    assert "over 400 rows" in told.out
-    assert "probabilities FP32: worst difference" in told.out
-    assert "argmax the same in" in told.out
-    assert told.err == ""
+    assert f"{out.stat().st_size:,} bytes instead of {Path(CENTRAL).stat().st_size:,}" in shown.out
+    assert "times smaller" in shown.out
+    assert "over 400 rows" in shown.out
+    assert "probabilities FP32: worst difference" in shown.out
+    assert "argmax the same in" in shown.out
+    assert shown.err == ""
     assert [path.name for path in out.parent.iterdir()] == ["int8.onnx"]
 
 
@@ -76,9 +76,9 @@ def test_what_was_put_right_is_said(tmp_path: Path, model: str, says: list[str],
     """Inputs of several types by name, texts among them; weights beside the file."""
     code = quantize(exported(model), named(tmp_path, model), tmp_path / "int8.onnx")
 
-    told = capsys.readouterr().out
+    shown = capsys.readouterr().out
     assert code == 0
-    assert all(part in told for part in says)
+    assert all(part in shown for part in says)
     Session(tmp_path / "int8.onnx")
 
 
@@ -99,12 +99,12 @@ def test_what_is_no_use_exits_1_and_writes_nothing(tmp_path: Path, model: str, s
 
     code = quantize(exported(model), named(tmp_path, model), out)
 
-    told = capsys.readouterr().err
+    shown = capsys.readouterr().err
     assert code == 1
-    assert says in told
-    assert "smaller" not in told
-    assert told.endswith("nothing was written\n")
-    assert told.count("\n") == 1
+    assert says in shown
+    assert "smaller" not in shown
+    assert shown.endswith("nothing was written\n")
+    assert shown.count("\n") == 1
     assert out.read_bytes() == b"old"
 
 
@@ -122,10 +122,10 @@ def test_an_int8_model_is_refused(tmp_path: Path, digits_sample: str, capsys) ->
     """Quantized already: one line, code 2."""
     code = quantize(EDGE, digits_sample, tmp_path / "x.onnx")
 
-    told = capsys.readouterr().err
+    shown = capsys.readouterr().err
     assert code == 2
-    assert "is quantized already" in told
-    assert told.count("\n") == 1
+    assert "is quantized already" in shown
+    assert shown.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -158,11 +158,11 @@ def test_wrong_files_exit_2_in_one_line(
 
     code = quantize(tmp_path / model, file, out)
 
-    told = capsys.readouterr()
+    shown = capsys.readouterr()
     assert code == 2
-    assert says in told.err
-    assert told.err.count("\n") == 1
-    assert told.out == ""
+    assert says in shown.err
+    assert shown.err.count("\n") == 1
+    assert shown.out == ""
     assert not out.parent.exists()
 
 
@@ -178,13 +178,13 @@ def test_local_functions_that_call_themselves_exit_2_in_one_line(tmp_path: Path,
 
     code = quantize(tmp_path / "again.onnx", tmp_path / "sample.npy", tmp_path / "out.onnx")
 
-    told = capsys.readouterr()
+    shown = capsys.readouterr()
     assert code == 2
-    assert told.err == (
+    assert shown.err == (
         f"edgeway: {tmp_path}/again.onnx: its local functions call themselves, which ONNX forbids: "
         "'Again' calls 'Again'\n"
     )
-    assert told.out == ""
+    assert shown.out == ""
 
 
 @pytest.mark.parametrize(("worst_row", "warned"), [(1e4, True), (1, False)])
@@ -267,13 +267,13 @@ def test_sigterm_leaves_no_file_behind(tmp_path: Path) -> None:
             assert process.poll() is None, process.stderr and process.stderr.read()
             time.sleep(0.01)
         process.send_signal(signal.SIGTERM)
-        _, told = process.communicate(timeout=50)
+        _, shown = process.communicate(timeout=50)
     finally:
         process.kill()
         process.wait()
 
     assert process.returncode == 143
-    assert b"Traceback" not in told
+    assert b"Traceback" not in shown
     assert not list(between.iterdir())
     assert not (tmp_path / "out.onnx").exists()
 

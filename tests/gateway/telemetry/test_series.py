@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.registry import Collector
 
-from gateway.telemetry.series import Counts, Levels, Spreads
+from gateway.telemetry.series import Counts, Gauges, Spreads
 
 BOUNDS = (0.001, 1.0, 16)
 
@@ -53,7 +53,7 @@ def test_a_gauge() -> None:
     """It keeps the last value."""
     theirs = CollectorRegistry()
     gauge = Gauge("depth", "How many", ["model"], registry=theirs)
-    ours = Levels("depth", "How many", "model")
+    ours = Gauges("depth", "How many", "model")
 
     for value in (3, 1):
         gauge.labels("digits").set(value)
@@ -64,7 +64,7 @@ def test_a_gauge() -> None:
 
 
 @pytest.mark.parametrize(
-    "series", [Counts("a", "A", "b"), Levels("a", "A", "b"), Spreads("a", "A", "b", bounds=BOUNDS)]
+    "series", [Counts("a", "A", "b"), Gauges("a", "A", "b"), Spreads("a", "A", "b", bounds=BOUNDS)]
 )
 def test_before_anything_happened(series: Collector) -> None:
     """There is the series' name, and nothing else."""

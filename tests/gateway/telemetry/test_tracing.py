@@ -10,9 +10,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.service import stack
 from gateway.telemetry.tracing import Sampling, Span, Trace, tracer_provider
 from tests.fakes.service import ScriptedService, answer, request
+from tests.fakes.stack import stack
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 

@@ -10,11 +10,11 @@ import pytest
 
 from gateway.core.clock import Clock, LoopClock
 from gateway.core.errors import Fault
-from gateway.core.service import stack
 from gateway.core.tensor import Tensor
 from gateway.upstreams.abilities import Abilities
 from tests.fakes.redis_server import free_port
 from tests.fakes.service import request
+from tests.fakes.stack import stack
 from tests.fakes.upstreams import fails, http, http_upstream, scripted_peer
 
 ANSWER = b'{"model_name":"m","outputs":[{"name":"y","datatype":"FP32","shape":[2],"data":[1.0,2.0]}]}'

@@ -14,7 +14,7 @@ COUNT = 6
 
 async def play() -> tuple[str, int, set[bytes], set[str], str]:
     """What the drips say, and what a server sees of them that cuts each of the first six."""
-    said: set[bytes] = set()
+    beginnings: set[bytes] = set()
     addresses: set[str] = set()
     seen = 0
 
@@ -26,7 +26,7 @@ async def play() -> tuple[str, int, set[bytes], set[str], str]:
             beginning = b""
             while not beginning.endswith((b"X-Slow: x", b"\r\n\r\nx")):
                 beginning += await reader.readexactly(1)
-            said.add(beginning)
+            beginnings.add(beginning)
         else:
             await reader.read()
         writer.close()
@@ -47,15 +47,15 @@ async def play() -> tuple[str, int, set[bytes], set[str], str]:
             assert process.stdin is not None
             process.stdin.close()
             last, _ = await process.communicate()
-    return ready, seen, said, addresses, last.decode()
+    return ready, seen, beginnings, addresses, last.decode()
 
 
 def test_drips_begin_go_on_and_come_again_when_they_are_cut() -> None:
     """Each says its beginning and then a byte; how many were cut is told at the end."""
-    ready, seen, said, addresses, last = asyncio.run(play())
+    ready, seen, beginnings, addresses, last = asyncio.run(play())
 
     assert ready == dripping.READY
     assert seen == 2 * COUNT
-    assert said == {beginning + b"x" for beginning in dripping.BEGINNINGS}
+    assert beginnings == {beginning + b"x" for beginning in dripping.BEGINNINGS}
     assert addresses == set(dripping.ADDRESSES)
     assert int(last) == COUNT

@@ -15,10 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cache.filter import Cache
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller, Request, Response
-from gateway.core.service import FastPath, Pending, Service, fast_path, stack
+from gateway.core.service import FastPath, Pending, Service, fast_path
 from gateway.core.telemetry import CacheLookedUp, RequestFinished
 from gateway.http.exchange import Head
 from gateway.listeners.oip import fast_paths
@@ -39,6 +38,7 @@ from tests.cache.build import StepClock, cache_of
 from tests.fakes.data_plane import EchoService, fake_data_plane
 from tests.fakes.exchange import Reply, read, stepped
 from tests.fakes.service import request
+from tests.fakes.stack import stack
 from tests.fakes.telemetry import RecordingTelemetry
 
 INFER = "/v2/models/digits/infer"
@@ -72,7 +72,7 @@ class World:
     def __init__(self, *, is_rpc: bool = False, has_path: bool = True, **cache: Any) -> None:
         self.clock, self.telemetry, self.model = Clock(), RecordingTelemetry(), EchoService()
         self.seats, self.drain = Seats(8), Drain()
-        self.cache: Cache = cache_of(self.telemetry, clock=self.clock, **cache)
+        self.cache = cache_of(self.telemetry, clock=self.clock, **cache)
         self.has_path = has_path
         self.generation = self.built(7)
         front = fake_data_plane(self.generation, generation=lambda: self.generation, telemetry=self.telemetry)
@@ -86,7 +86,7 @@ class World:
             self.drain,
             door,
             Deadline(15.0, self.clock),
-            self.cache,
+            *self.cache.filters(),
             service=self.model,
         )
         return Counted(service, number, has_path=self.has_path)

@@ -9,18 +9,16 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
-from cache.filter import Cache
-from cache.levels.memory import MemoryLevel
+from cache.levels.memory import MemoryLevel, MemorySettings
 from cache.levels.redis import RedisLevel
-from cache.settings import MemorySettings, RedisSettings
+from cache.levels.redis_settings import RedisSettings
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.gate import OpenGate
 from gateway.core.request import Caller, Provenance, Response
-from gateway.core.service import stack
 from gateway.core.telemetry import FlightJoined, Silence
 from gateway.core.tensor import Tensor
-from tests.cache.build import SECRET, DictLevel, StepClock, cache_of, hasher, looked_up
+from tests.cache.build import SECRET, CacheFilters, DictLevel, StepClock, cache_of, hasher, looked_up
 from tests.fakes.redis_server import RedisServer
 from tests.fakes.service import HANG, ScriptedService, answer, request
 from tests.fakes.telemetry import RecordingTelemetry
@@ -32,7 +30,7 @@ CERTAIN = 1 - 2**-53
 """The draw that reaches furthest."""
 
 
-async def settle() -> None:
+async def run_ready() -> None:
     for _ in range(10):
         await asyncio.sleep(0)
 
@@ -43,7 +41,7 @@ async def test_a_miss_is_answered_by_the_rest() -> None:
     telemetry = RecordingTelemetry()
     service = ScriptedService(answer("edge", 3.0))
 
-    response = await stack(cache_of(telemetry), service=service)(request(id="7"))
+    response = await cache_of(telemetry).before(service)(request(id="7"))
 
     assert response == answer("edge", 3.0)
     assert service.requests[0].id == "7"
@@ -55,7 +53,7 @@ async def test_an_equal_request_is_a_hit() -> None:
     """The second request of its kind is answered from L1, and says so; hits share one response."""
     telemetry = RecordingTelemetry()
     service = ScriptedService(answer("edge", 3.0, region="eu"))
-    serve = stack(cache_of(telemetry), service=service)
+    serve = cache_of(telemetry).before(service)
     await serve(request(id="1"))
 
     hits = [await serve(request(id=str(number))) for number in (2, 3)]
@@ -71,7 +69,7 @@ async def test_an_equal_request_is_a_hit() -> None:
 async def test_another_tenant_is_a_miss() -> None:
     """Answers are not shared between tenants, nor between residency classes."""
     service = ScriptedService()
-    serve = stack(cache_of(), service=service)
+    serve = cache_of().before(service)
 
     for caller in (Caller(tenant="a"), Caller(tenant="b"), Caller(tenant="a", residency="eu")):
         await serve(request(caller=caller))
@@ -83,7 +81,7 @@ async def test_another_tenant_is_a_miss() -> None:
 async def test_errors_are_never_kept() -> None:
     """A failure is passed on as it is, and the next request asks again."""
     service = ScriptedService(DOWN, GatewayError(Fault.INVALID, "bad"), answer())
-    serve = stack(cache_of(remote=DictLevel()), service=service)
+    serve = cache_of(far=[DictLevel()]).before(service)
 
     for fault in (Fault.UNAVAILABLE, Fault.INVALID):
         with pytest.raises(GatewayError) as raised:
@@ -97,9 +95,9 @@ async def test_errors_are_never_kept() -> None:
 async def test_a_found_answer_of_l2_is_promoted() -> None:
     """A hit in L2 is served as l2, and the next one is a hit in L1 with the same expiry."""
     telemetry, remote, clock = RecordingTelemetry(), DictLevel(), StepClock()
-    await stack(cache_of(remote=remote, clock=clock), service=ScriptedService(answer("edge")))(request())
+    await cache_of(far=[remote], clock=clock).before(ScriptedService(answer("edge")))(request())
     service = ScriptedService()
-    serve = stack(cache_of(telemetry, remote=remote, clock=clock), service=service)
+    serve = cache_of(telemetry, far=[remote], clock=clock).before(service)
 
     first, second = await serve(request()), await serve(request())
 
@@ -116,7 +114,7 @@ async def test_a_found_answer_of_l2_is_promoted() -> None:
 async def test_both_levels_hold_one_expiry() -> None:
     """Jitter is drawn once per answer: the levels never disagree about its age."""
     remote, memory = DictLevel(), MemoryLevel(MemorySettings(), Silence())
-    serve = stack(cache_of(remote=remote, memory=memory, draw=None), service=ScriptedService())
+    serve = cache_of(far=[remote], memory=memory, draw=None).before(ScriptedService())
 
     await serve(request())
 
@@ -131,7 +129,7 @@ async def test_equal_misses_look_once_and_compute_once() -> None:
     """A hundred equal misses are one look-up in L2 and one call; the joined are told as computed."""
     telemetry, remote = RecordingTelemetry(), DictLevel()
     service = ScriptedService(0.5)
-    serve = stack(cache_of(telemetry, remote=remote), service=service)
+    serve = cache_of(telemetry, far=[remote]).before(service)
 
     responses = await asyncio.gather(*(serve(request(id=str(number))) for number in range(100)))
 
@@ -146,27 +144,27 @@ async def test_a_caller_who_leaves_leaves_the_cache_clean() -> None:
     """A cancelled miss stops the rest when nobody else waits, keeps nothing and leaves nothing."""
     cache = cache_of()
     service = ScriptedService(HANG, answer())
-    waiting = asyncio.create_task(stack(cache, service=service)(request()))
-    await settle()
+    waiting = asyncio.create_task(cache.before(service)(request()))
+    await run_ready()
 
     waiting.cancel()
-    await settle()
+    await run_ready()
 
     assert service.running == 0
-    assert "0 flights" in repr(cache)
-    assert (await stack(cache, service=service)(request())).provenance.level == ""
+    assert repr(cache.flight) == "<SingleFlight 0 flights, 0 waiters>"
+    assert (await cache.before(service)(request())).provenance.level == ""
 
 
 @virtual_time
 async def test_the_others_get_the_answer_when_the_first_leaves() -> None:
     """The shared answer is computed once and kept although its first asker has left."""
     cache, service = cache_of(), ScriptedService(HANG)
-    serve = stack(cache, service=service)
+    serve = cache.before(service)
     first, second = (asyncio.create_task(serve(request())) for _ in range(2))
-    await settle()
+    await run_ready()
 
     first.cancel()
-    await settle()
+    await run_ready()
     service.release()
 
     assert await second == answer()
@@ -179,7 +177,7 @@ async def test_past_its_soft_expiry_an_answer_is_computed_anew() -> None:
     """A stale answer is not served while a fresh one can be had."""
     telemetry, clock = RecordingTelemetry(), StepClock()
     service = ScriptedService(answer(value=1.0), answer(value=2.0))
-    serve = stack(cache_of(telemetry, clock=clock, ttl_s=TTL_S), service=service)
+    serve = cache_of(telemetry, clock=clock, ttl_s=TTL_S).before(service)
     await serve(request())
 
     clock.step(TTL_S)
@@ -198,8 +196,8 @@ def test_stale_stands_in_for_an_outage(with_remote: bool) -> None:
     async def scenario() -> None:
         clock = StepClock()
         service = ScriptedService(answer("edge"), DOWN)
-        remote = DictLevel() if with_remote else None
-        serve = stack(cache_of(clock=clock, remote=remote, ttl_s=TTL_S, stale_if_error_s=30), service=service)
+        far = [DictLevel()] if with_remote else []
+        serve = cache_of(clock=clock, far=far, ttl_s=TTL_S, stale_if_error_s=30).before(service)
         await serve(request())
 
         clock.step(TTL_S + 1)
@@ -219,12 +217,12 @@ def test_stale_stands_in_for_an_outage(with_remote: bool) -> None:
 async def test_stale_of_l2_stands_in_too() -> None:
     """A gateway that holds nothing serves the region's stale answer while the rest is down."""
     telemetry, clock, remote = RecordingTelemetry(), StepClock(), DictLevel()
-    first = cache_of(clock=clock, remote=remote, ttl_s=TTL_S)
-    await stack(first, service=ScriptedService(answer("edge")))(request())
+    first = cache_of(clock=clock, far=[remote], ttl_s=TTL_S)
+    await first.before(ScriptedService(answer("edge")))(request())
     clock.step(TTL_S + 1)
-    second = cache_of(telemetry, clock=clock, remote=remote, ttl_s=TTL_S)
+    second = cache_of(telemetry, clock=clock, far=[remote], ttl_s=TTL_S)
 
-    stale = await stack(second, service=ScriptedService(DOWN))(request())
+    stale = await second.before(ScriptedService(DOWN))(request())
 
     assert stale.provenance == Provenance("edge", level="l2", stale=True)
     assert looked_up(telemetry) == ["l1 miss", "l2 stale"]
@@ -234,15 +232,15 @@ async def test_stale_of_l2_stands_in_too() -> None:
 async def test_the_newer_of_two_stale_answers_stands_in() -> None:
     """When both levels are stale, the one written later is served."""
     clock, remote = StepClock(), DictLevel()
-    one = cache_of(clock=clock, remote=remote, ttl_s=TTL_S)
-    two = cache_of(clock=clock, remote=remote, ttl_s=TTL_S)
-    await stack(one, service=ScriptedService(answer(value=1.0)))(request())
+    one = cache_of(clock=clock, far=[remote], ttl_s=TTL_S)
+    two = cache_of(clock=clock, far=[remote], ttl_s=TTL_S)
+    await one.before(ScriptedService(answer(value=1.0)))(request())
     remote.held.clear()
     clock.step(5)
-    await stack(two, service=ScriptedService(answer(value=2.0)))(request())
+    await two.before(ScriptedService(answer(value=2.0)))(request())
     clock.step(TTL_S + 1)
 
-    stale = await stack(one, service=ScriptedService(DOWN))(request())
+    stale = await one.before(ScriptedService(DOWN))(request())
 
     assert stale.outputs == answer(value=2.0).outputs
 
@@ -252,7 +250,7 @@ async def test_a_refusal_is_not_covered_by_stale() -> None:
     """FORBIDDEN is an answer: stale does not stand in for it."""
     clock = StepClock()
     service = ScriptedService(answer(), GatewayError(Fault.FORBIDDEN, "no"))
-    serve = stack(cache_of(clock=clock, ttl_s=TTL_S), service=service)
+    serve = cache_of(clock=clock, ttl_s=TTL_S).before(service)
     await serve(request())
 
     clock.step(TTL_S + 1)
@@ -265,7 +263,7 @@ async def test_a_refusal_is_not_covered_by_stale() -> None:
 async def test_far_past_its_hard_expiry_an_answer_is_a_miss() -> None:
     """An answer past its hard expiry is reported as a miss and never served."""
     telemetry, clock = RecordingTelemetry(), StepClock()
-    serve = stack(cache_of(telemetry, clock=clock, ttl_s=TTL_S), service=ScriptedService(answer(), DOWN))
+    serve = cache_of(telemetry, clock=clock, ttl_s=TTL_S).before(ScriptedService(answer(), DOWN))
     await serve(request())
 
     clock.step(TTL_S * 10)
@@ -279,7 +277,7 @@ async def test_far_past_its_hard_expiry_an_answer_is_a_miss() -> None:
 async def test_a_stale_answer_of_the_rest_is_not_kept() -> None:
     """What the next gateway served stale is passed on, and asked for again."""
     service = ScriptedService(answer(stale=True))
-    serve = stack(cache_of(), service=service)
+    serve = cache_of().before(service)
 
     await serve(request())
     await serve(request())
@@ -292,7 +290,7 @@ async def test_uncertified_answers_stay_five_seconds_in_l1_only() -> None:
     """An uncertified answer is kept for uncertified_ttl_s, never shared, never stale."""
     clock, remote = StepClock(), DictLevel()
     service = ScriptedService(answer("edge", certified=False), DOWN)
-    serve = stack(cache_of(clock=clock, remote=remote, draw=CERTAIN), service=service)
+    serve = cache_of(clock=clock, far=[remote], draw=CERTAIN).before(service)
     await serve(request())
 
     clock.step(4.9)
@@ -309,7 +307,7 @@ async def test_uncertified_answers_stay_five_seconds_in_l1_only() -> None:
 async def test_an_unexpected_artefact_is_passed_on_and_not_kept() -> None:
     """An answer of another model than the key speaks for is served once."""
     service = ScriptedService(answer(digest="new"), answer(digest="old"))
-    serve = stack(cache_of(digests=frozenset({"old"})), service=service)
+    serve = cache_of(digests=frozenset({"old"})).before(service)
 
     answers = [await serve(request()) for _ in range(3)]
 
@@ -321,7 +319,7 @@ async def test_an_unexpected_artefact_is_passed_on_and_not_kept() -> None:
 async def test_an_answer_with_nan_is_kept() -> None:
     """NaN is what the model says to this input, now and later."""
     service = ScriptedService(answer(value=np.nan))
-    serve = stack(cache_of(), service=service)
+    serve = cache_of().before(service)
 
     await serve(request())
     hit = await serve(request())
@@ -335,7 +333,7 @@ async def test_a_kept_answer_does_not_change_with_its_source() -> None:
     """The cache owns its bytes: the buffer that the answer came in may be used again."""
     buffer = bytearray(b"abcd")
     outputs = (Tensor("p", "UINT8", (4,), memoryview(buffer)),)
-    serve = stack(cache_of(), service=ScriptedService(Response("digits", "1", outputs, Provenance("edge"))))
+    serve = cache_of().before(ScriptedService(Response("digits", "1", outputs, Provenance("edge"))))
     await serve(request())
 
     buffer[:] = b"XXXX"
@@ -348,7 +346,7 @@ async def test_requests_of_a_sequence_pass_by() -> None:
     """A stateful model's answers depend on those before: they are neither looked up nor kept."""
     telemetry = RecordingTelemetry()
     service = ScriptedService()
-    serve = stack(cache_of(telemetry), service=service)
+    serve = cache_of(telemetry).before(service)
 
     for _ in range(2):
         await serve(request(parameters={"sequence_id": 5}))
@@ -363,18 +361,18 @@ async def test_near_its_expiry_a_hit_refreshes_in_the_background() -> None:
     telemetry, clock = RecordingTelemetry(), StepClock()
     service = ScriptedService(answer(value=1.0), HANG)
     cache = cache_of(telemetry, clock=clock, draw=CERTAIN, ttl_s=TTL_S)
-    serve = stack(cache, service=service)
+    serve = cache.before(service)
     await serve(request())
 
     clock.step(TTL_S * 1.1 - 0.02)
     early = [await serve(request()) for _ in range(3)]
-    await settle()
+    await run_ready()
 
     assert {response.provenance.level for response in early} == {"l1"}
     assert len(service.requests) == 2
-    assert "1 refreshes" in repr(cache)
+    assert repr(cache.refreshes) == "<EarlyRefreshes 1 of 64 running>"
     service.release()
-    await settle()
+    await run_ready()
     clock.step(1)
     assert (await serve(request())).outputs == answer(value=0.0).outputs
     assert looked_up(telemetry) == ["l1 miss", "l1 early", "l1 early", "l1 early", "l1 hit"]
@@ -385,7 +383,7 @@ async def test_near_its_expiry_most_hits_are_plain() -> None:
     """Within reach of its expiry, a hit whose draw falls short starts nothing."""
     telemetry, clock = RecordingTelemetry(), StepClock()
     service = ScriptedService()
-    serve = stack(cache_of(telemetry, clock=clock, draw=0.0, ttl_s=TTL_S), service=service)
+    serve = cache_of(telemetry, clock=clock, draw=0.0, ttl_s=TTL_S).before(service)
     await serve(request())
 
     clock.step(TTL_S * 0.9 - 0.001)
@@ -400,8 +398,8 @@ async def test_a_refresh_takes_what_another_gateway_already_made() -> None:
     """Only an answer in L2 that is newer than ours ends a refresh without computing."""
     clock, remote = StepClock(), DictLevel()
     service = ScriptedService(answer(value=1.0), answer(value=9.0))
-    cache = cache_of(clock=clock, remote=remote, draw=CERTAIN, ttl_s=TTL_S)
-    serve = stack(cache, service=service)
+    cache = cache_of(clock=clock, far=[remote], draw=CERTAIN, ttl_s=TTL_S)
+    serve = cache.before(service)
     await serve(request())
     (key,) = remote.held
     newer = remote.held[key]
@@ -409,12 +407,12 @@ async def test_a_refresh_takes_what_another_gateway_already_made() -> None:
 
     clock.step(TTL_S * 1.1 - 0.02)
     await serve(request())
-    await settle()
+    await run_ready()
     assert len(service.requests) == 1
 
     clock.step(50)
     await serve(request())
-    await settle()
+    await run_ready()
     assert len(service.requests) == 2
 
 
@@ -424,17 +422,17 @@ async def test_a_failed_refresh_harms_nobody() -> None:
     clock = StepClock()
     service = ScriptedService(answer("edge"), DOWN)
     cache = cache_of(clock=clock, draw=CERTAIN, ttl_s=TTL_S)
-    serve = stack(cache, service=service)
+    serve = cache.before(service)
     await serve(request())
 
     clock.step(TTL_S * 1.1 - 0.02)
     hits = []
     for _ in range(3):
         hits.append(await serve(request()))
-        await settle()
+        await run_ready()
 
     assert {hit.provenance for hit in hits} == {Provenance("edge", level="l1")}
-    assert "0 flights" in repr(cache)
+    assert repr(cache.flight) == "<SingleFlight 0 flights, 0 waiters>"
 
 
 @virtual_time
@@ -443,11 +441,11 @@ async def test_aclose_cancels_what_is_under_way() -> None:
     clock = StepClock()
     service = ScriptedService(answer(), HANG)
     cache = cache_of(clock=clock, draw=CERTAIN, ttl_s=TTL_S)
-    serve = stack(cache, service=service)
+    serve = cache.before(service)
     await serve(request())
     clock.step(TTL_S * 1.1 - 0.02)
     await serve(request())
-    await settle()
+    await run_ready()
 
     await cache.aclose()
 
@@ -462,14 +460,14 @@ async def test_many_gateways_refresh_a_hot_key_without_a_stampede() -> None:
     clock, remote = StepClock(), DictLevel()
     service = ScriptedService(0.05)
     telemetry = RecordingTelemetry()
-    caches = [cache_of(telemetry, clock=clock, remote=remote, draw=None, ttl_s=10.0) for _ in range(10)]
-    await stack(caches[0], service=service)(request())
+    caches = [cache_of(telemetry, clock=clock, far=[remote], draw=None, ttl_s=10.0) for _ in range(10)]
+    await caches[0].before(service)(request())
 
     waited = 0
     for _ in range(2000):
         clock.step(0.01)
         for cache in caches:
-            waited += (await stack(cache, service=service)(request())).provenance.level == ""
+            waited += (await cache.before(service)(request())).provenance.level == ""
         await asyncio.sleep(0.01)
     await asyncio.sleep(1)
 
@@ -485,10 +483,10 @@ class TestWithRedis:
     pytestmark = pytest.mark.redis
 
     @staticmethod
-    def gateway(server: RedisServer, telemetry: RecordingTelemetry) -> tuple[Cache, RedisLevel]:
+    def gateway(server: RedisServer, telemetry: RecordingTelemetry) -> tuple[CacheFilters, RedisLevel]:
         settings = RedisSettings(url=server.url, timeout_ms=50)
         remote = RedisLevel(settings, SECRET, gate=OpenGate(), clock=LoopClock(), telemetry=telemetry)
-        return cache_of(telemetry, clock=StepClock(time.time()), remote=remote), remote
+        return cache_of(telemetry, clock=StepClock(time.time()), far=[remote]), remote
 
     async def test_two_gateways_share_answers(
         self, redis: RedisServer, telemetry: RecordingTelemetry
@@ -497,9 +495,9 @@ class TestWithRedis:
         (one, first), (two, second) = self.gateway(redis, telemetry), self.gateway(redis, telemetry)
         service = ScriptedService(answer("edge", 5.0))
 
-        computed = await stack(one, service=service)(request())
-        await first.settle()
-        shared = await stack(two, service=service)(request())
+        computed = await one.before(service)(request())
+        await first.flush()
+        shared = await two.before(service)(request())
 
         assert computed.provenance == Provenance("edge")
         assert shared.provenance == Provenance("edge", level="l2")
@@ -514,7 +512,7 @@ class TestWithRedis:
     ) -> None:
         """With Redis gone or stopped every request is answered, later by its timeout at most."""
         cache, remote = self.gateway(redis, telemetry)
-        serve = stack(cache, service=ScriptedService(answer("edge")))
+        serve = cache.before(ScriptedService(answer("edge")))
         await serve(request(1.0))
         getattr(redis, fault)()
 
@@ -544,15 +542,14 @@ def test_a_bound_on_risk_is_not_given_away(age_s: float, is_stale: bool) -> None
     async def scenario() -> None:
         clock = StepClock()
         service = ScriptedService(answer("central", 1.0), answer("edge", 2.0, certified=False))
-        serve = stack(
-            cache_of(clock=clock, ttl_s=TTL_S, draw=CERTAIN, stale_if_error_s=60, jitter=0), service=service
-        )
+        cache = cache_of(clock=clock, ttl_s=TTL_S, draw=CERTAIN, stale_if_error_s=60, jitter=0)
+        serve = cache.before(service)
         first = await serve(request())
         clock.step(age_s)
 
         for _ in range(5):
             response = await serve(request())
-            await settle()
+            await run_ready()
 
         assert response.outputs == first.outputs
         assert (response.provenance.certified, response.provenance.stale) == (True, is_stale)
@@ -566,7 +563,7 @@ async def test_what_is_held_for_a_moment_is_not_held_for_ever() -> None:
     """Every few seconds the rest is asked again, and past its hard expiry the old answer is of no use."""
     clock = StepClock()
     service = ScriptedService(answer("central", 1.0), answer("edge", 2.0, certified=False))
-    serve = stack(cache_of(clock=clock, ttl_s=TTL_S, stale_if_error_s=60, jitter=0), service=service)
+    serve = cache_of(clock=clock, ttl_s=TTL_S, stale_if_error_s=60, jitter=0).before(service)
     await serve(request())
     clock.step(TTL_S + 1)
 

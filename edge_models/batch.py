@@ -1,7 +1,7 @@
 """Which requests make a batch, and how a batch is run so that none harms another.
 
-When a joined run fails, every request is run once more alone: one bad request costs its batch-mates time
-and nothing else.
+When the run of a batch fails, every request is run once more alone: one bad request costs the others of
+its batch time and nothing else.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def batch_length(rows: Iterable[int], preferred: frozenset[int], max_rows: int, 
 
 
 class Spent(NamedTuple):
-    """Seconds that a batch took, and how many of them went into joining inputs and parting outputs."""
+    """Seconds that a batch took, and how many of them went into building inputs and splitting outputs."""
 
     total_s: float
     input_s: float = 0.0
@@ -57,34 +57,34 @@ class Spent(NamedTuple):
 
 
 def run_batch(run: Run, feeds: Sequence[Feed], rows: Sequence[int]) -> tuple[list[Outcome], Spent]:
-    """Run the feeds joined along dimension 0, each alone when that fails; return outcomes and time spent."""
+    """Run the feeds as one, along dimension 0, or each alone when that fails; return outcomes and times."""
     started = time.perf_counter()
     if len(feeds) > 1:
         try:
-            outcomes, joined_at, ran_at = _run_joined(run, feeds, rows)
+            outcomes, input_at, ran_at = _run_together(run, feeds, rows)
         except Exception:  # noqa: BLE001, S110 - whatever one request did must not reach the others
             pass
         else:
             ended = time.perf_counter()
-            return outcomes, Spent(ended - started, joined_at - started, ended - ran_at)
+            return outcomes, Spent(ended - started, input_at - started, ended - ran_at)
     outcomes = [_run_alone(run, feed) for feed in feeds]
     return outcomes, Spent(time.perf_counter() - started)
 
 
-def _run_joined(run: Run, feeds: Sequence[Feed], rows: Sequence[int]) -> tuple[list[Outcome], float, float]:
-    """Return the outcomes, and when the inputs were joined and the run had ended."""
-    joined = {name: np.concatenate([feed[name] for feed in feeds]) for name in feeds[0]}
-    joined_at = time.perf_counter()
-    outputs = run(joined)
+def _run_together(run: Run, feeds: Sequence[Feed], rows: Sequence[int]) -> tuple[list[Outcome], float, float]:
+    """Return the outcomes, when the input was ready, and when the run had ended."""
+    whole = {name: np.concatenate([feed[name] for feed in feeds]) for name in feeds[0]}
+    input_at = time.perf_counter()
+    outputs = run(whole)
     ran_at = time.perf_counter()
     total = sum(rows)
     if any(output.shape[:1] != (total,) for output in outputs):
         raise ValueError("an output does not have one row for each row of the inputs")
-    parted: list[Outcome] = [
+    outcomes: list[Outcome] = [
         [output[stop - count : stop] for output in outputs]
         for stop, count in zip(accumulate(rows), rows, strict=True)
     ]
-    return parted, joined_at, ran_at
+    return outcomes, input_at, ran_at
 
 
 def _run_alone(run: Run, feed: Feed) -> Outcome:
@@ -92,10 +92,10 @@ def _run_alone(run: Run, feed: Feed) -> Outcome:
         return run(feed)
     except GatewayError as error:
         return error
-    except Exception:  # noqa: BLE001 - a thread has nobody else who could tell the waiter
-        return failed()
+    except Exception:  # noqa: BLE001 - the waiter gets an error, whatever it was
+        return run_failed()
 
 
-def failed() -> GatewayError:
-    """Return the fault of a run that ended without telling why."""
+def run_failed() -> GatewayError:
+    """Return the error of a run that ended without an error that a client may see."""
     return GatewayError(Fault.INTERNAL, "the model failed to run", counts=True)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_models.joining import batch_length, run_batch
+from edge_models.batch import batch_length, run_batch
 from gateway.core.errors import Fault, GatewayError
 
 

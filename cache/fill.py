@@ -1,0 +1,106 @@
+"""What happens once per flight: look into the other levels, else let the rest answer, and keep the answer.
+
+``CacheLookup`` has given the request its key. What the first level holds may have expired, and then it can
+still stand in for an answer that cannot be had.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from cache.freshness import Freshness, may_serve_stale
+from cache.levels.level import Entry, Levels
+from gateway.core.clock import Clock
+from gateway.core.errors import GatewayError
+from gateway.core.request import Request, Response
+from gateway.core.service import Filter, Pending, Service
+from gateway.core.telemetry import CacheLookedUp, Telemetry
+
+
+class CacheFill:
+    """Finds or makes what the first of ``levels`` does not have, and puts it there.
+
+    An entry found in a level is put into all faster ones. The levels outlive the stacks and are closed by who
+    made them.
+    """
+
+    def __init__(self, levels: Levels, *, freshness: Freshness, clock: Clock, telemetry: Telemetry) -> None:
+        self._levels = levels
+        self._near = levels[0]
+        self._far = levels[1:]
+        self._freshness = freshness
+        self._now = clock.now
+        self._wall = clock.wall
+        self._emit = telemetry.emit
+
+    def __repr__(self) -> str:
+        return f"<CacheFill {' > '.join(map(repr, self._levels))}, {self._freshness}>"
+
+    def __call__(self, request: Request, service: Service) -> Response | Pending:
+        """Answer from a further level, else from ``service``; an error passes unless a stale answer helps."""
+        return self._fill(request, service) if request.key else service(request)
+
+    async def _fill(self, request: Request, service: Service) -> Response:
+        held, is_fresh = await self._find(request.key, self._near.stored(request.key))
+        if held is not None and is_fresh:
+            return held.response
+        started = self._now()
+        try:
+            response = await service(request)
+        except GatewayError as error:
+            if held is None or not may_serve_stale(held, error, self._wall()):
+                raise
+            return _stale(held.response)
+        if held is not None and self._freshness.outranks(held, response.provenance, self._wall()):
+            return await self._hold(request.key, held)
+        await self._keep(request.key, response, self._now() - started)
+        return response
+
+    async def _find(self, key: bytes, held: Entry | None) -> tuple[Entry | None, bool]:
+        """Return what a further level has that is fresh and newer (True), else what may stand in (False)."""
+        for place, level in enumerate(self._far, 1):
+            found = await level.get(key)
+            if found is None:
+                continue
+            if found.soft_expiry > max(self._wall(), held.soft_expiry if held else 0.0):
+                self._emit(CacheLookedUp(level.name, "hit"))
+                for faster in self._levels[:place]:
+                    await faster.put(key, found)
+                return found, True
+            self._emit(CacheLookedUp(level.name, "stale"))
+            held = found if held is None or held.soft_expiry < found.soft_expiry else held
+        return held, False
+
+    async def _hold(self, key: bytes, held: Entry) -> Response:
+        """Answer with ``held``, and for a moment without trying again: nothing better can be had now."""
+        now = self._wall()
+        if now < held.soft_expiry:
+            # Still fresh; an early refresh has found nothing, and the next is due when it expires.
+            await self._near.put(key, replace(held, compute_s=0.0))
+            return held.response
+        response = _stale(held.response)
+        until = min(now + self._freshness.uncertified_ttl_s, held.hard_expiry)
+        await self._near.put(key, replace(held, response=response, soft_expiry=until, compute_s=0.0))
+        return response
+
+    async def _keep(self, key: bytes, response: Response, elapsed_s: float) -> None:
+        now = self._wall()
+        lifetime = self._freshness.lifetime(response.provenance, now)
+        if lifetime is None:
+            return
+        entry = Entry.of(
+            response,
+            soft_expiry=lifetime.soft_expiry,
+            hard_expiry=lifetime.hard_expiry,
+            compute_s=self._freshness.compute_s(elapsed_s, lifetime, now),
+        )
+        for level in self._levels:
+            if lifetime.shared or not level.is_shared:
+                await level.put(key, entry)
+
+
+def _stale(response: Response) -> Response:
+    return replace(response, provenance=replace(response.provenance, stale=True))
+
+
+_: type[Filter] = CacheFill

@@ -1,0 +1,102 @@
+"""The look-up: a fresh answer in the first level is given without waiting for anything.
+
+What the first level does not have goes on with its key: to ``SingleFlight``, where equal requests become
+one, and from there to ``CacheFill``, which looks into the other levels and lets the rest of the stack answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from cache.early_refresh import EarlyRefreshes
+from cache.freshness import Freshness
+from cache.key import RequestHasher
+from cache.levels.level import Entry, NearLevel
+from gateway.core.clock import Clock
+from gateway.core.request import SEQUENCE, Request, Response
+from gateway.core.service import FastPath, Filter, FindPath, PassesFastPath, Pending, Service
+from gateway.core.telemetry import CacheLookedUp, Telemetry
+from gateway.core.tensor import Buffer
+
+
+class CacheLookup:
+    """Answers from ``level``, the first of all levels, which outlives the stacks and is shared by them.
+
+    One stack has a look-up with a hasher, a freshness and early refreshes of its own. Requests of a sequence
+    pass it by, without a key: their answers depend on those before.
+    """
+
+    def __init__(
+        self,
+        level: NearLevel,
+        *,
+        hasher: RequestHasher,
+        freshness: Freshness,
+        refreshes: EarlyRefreshes,
+        clock: Clock,
+        telemetry: Telemetry,
+    ) -> None:
+        self._level = level
+        self._hasher = hasher
+        self._freshness = freshness
+        self._refreshes = refreshes
+        self._wall = clock.wall
+        self._emit = telemetry.emit
+        self._peek = level.peek
+        self._reach = freshness.reach
+        # Events of every outcome are made once: a hit allocates nothing.
+        self._hit = CacheLookedUp(level.name, "hit")
+        self._early = CacheLookedUp(level.name, "early")
+        self._stale = CacheLookedUp(level.name, "stale")
+        self._miss = CacheLookedUp(level.name, "miss")
+
+    def __repr__(self) -> str:
+        return f"<CacheLookup {self._level}, {self._hasher}, {self._refreshes}>"
+
+    def __call__(self, request: Request, service: Service) -> Response | Pending:
+        """Answer from the first level, else from ``service``, which gets the request's key."""
+        if request.parameters and SEQUENCE in request.parameters:
+            return service(request)
+        key = self._hasher(request)
+        entry = self._peek(key)
+        if entry is None:
+            return service(replace(request, key=key))
+        now = self._wall()
+        if now + entry.compute_s * self._reach < entry.soft_expiry:
+            self._emit(self._hit)
+            return entry.response
+        return self._near_expiry(entry, now, replace(request, key=key), service)
+
+    def fast_path(self, like: Request, rest: FindPath) -> FastPath | None:  # noqa: ARG002 - it ends here
+        """Return the path of answers that the level holds and that are far from their expiry."""
+        if SEQUENCE in like.parameters:
+            return None
+        key_of, glance = self._hasher.keys(like), self._level.glance
+        wall, reach, emit, hit = self._wall, self._reach, self._emit, self._hit
+
+        def answer(data: Sequence[Buffer]) -> Response | None:
+            entry = glance(key_of(data))
+            if entry is None or wall() + entry.compute_s * reach >= entry.soft_expiry:
+                return None
+            emit(hit)
+            return entry.response
+
+        return answer
+
+    def _near_expiry(
+        self, entry: Entry, now: float, request: Request, service: Service
+    ) -> Response | Pending:
+        if now >= entry.soft_expiry:
+            self._emit(self._stale if now < entry.hard_expiry else self._miss)
+            return service(request)
+        if self._freshness.is_due(entry, now):
+            self._emit(self._early)
+            self._refreshes.start(request, service)
+        else:
+            self._emit(self._hit)
+        return entry.response
+
+
+_: tuple[type[Filter], type[PassesFastPath]] = (CacheLookup, CacheLookup)

@@ -1,0 +1,43 @@
+"""`edgeway serve` up to the start of the gateway; processes that serve are in tests/e2e/test_serve.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.__main__ import main
+
+SETTINGS = "role: central\nregion: home\nmodels: {repository: models}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (None, "settings.yaml"),
+        ("role: [\n", "settings.yaml:"),
+        (SETTINGS.replace("central", "middle"), "role"),
+        (f"{SETTINGS}workers: 0\n", "workers"),
+        (f"{SETTINGS}unknown: 1\n", "unknown"),
+    ],
+)
+def test_settings_that_cannot_be_used_exit_2_and_name_the_field(
+    tmp_path: Path, capsys, text: str | None, reason: str
+) -> None:
+    file = tmp_path / "settings.yaml"
+    if text is not None:
+        file.write_text(text)
+
+    assert main(["serve", str(file)]) == 2
+
+    assert reason in capsys.readouterr().err
+
+
+def test_help_has_the_least_settings_and_the_signals(capsys) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["serve", "--help"])
+
+    shown = capsys.readouterr().out
+    for words in ("role: central", "policy: policy.yaml", "SIGTERM", "SIGHUP"):
+        assert words in shown
+    assert "--inherit" not in shown
