@@ -173,7 +173,7 @@ class InferenceEndpoint:
 
 
 def to_request(path: ParsedPath, inference: Inference, headers: RequestHeaders, now: float) -> Request:
-    """Put together what path, body and headers say; ``now``: when the request came, in loop time.
+    """Build the request from its path, body and headers; ``now``: when it came, in loop time.
 
     Raises:
         GatewayError: INVALID for a time limit that is none.

@@ -109,7 +109,7 @@ class ModelControl:
         if not wanted:
             return now
         self._extensions.check_admin("changing what is traced")
-        if model and any(words and list(words) != now.get(name) for name, words in wanted.items()):
+        if model and any(values and list(values) != now.get(name) for name, values in wanted.items()):
             raise GatewayError(Fault.UNSUPPORTED, "trace settings are those of all models")
         return await self._extensions.tracing.change(wanted)
 

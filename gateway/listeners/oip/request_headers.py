@@ -61,7 +61,7 @@ class RequestHeaders(msgspec.Struct, frozen=True):
 class RequestHeaderReader:
     """Reads heads.
 
-    ``trust`` decides what a peer may say of itself and of others. The headers of gRPC mean nothing in a
+    ``trust`` decides which claims of a peer are believed. The headers of gRPC mean nothing in a
     request that is not a call: ``is_grpc`` False leaves them out.
     """
 

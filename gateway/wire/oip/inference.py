@@ -1,4 +1,4 @@
-"""What an infer request says, whichever encoding it came in."""
+"""An infer request as it is decoded, from JSON or from protobuf."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from gateway.core.tensor import Tensor
 class OutputFormat(msgspec.Struct, frozen=True):
     """How the client wants its outputs written.
 
-    ``binary_names`` says by output whether it goes into the binary section of an HTTP body, ``is_binary`` for
-    all others; protobuf has no such choice. ``classes``: output → how many of its highest elements are sent
-    instead of the output.
+    ``binary_names``: by output, whether it goes into the binary section of an HTTP body; ``is_binary``: the
+    same for all others. Protobuf has no such choice. ``classes``: output → how many of its highest elements
+    are sent instead of the output.
     """
 
     is_binary: bool = False
@@ -33,7 +33,7 @@ BINARY_OUTPUTS: Final = OutputFormat(is_binary=True)
 
 
 class Inference(msgspec.Struct, frozen=True):
-    """What an infer request says by itself. What its headers say, the listener knows.
+    """The content of an infer request, without its path and headers.
 
     ``timeout_s`` is the parameter ``timeout``, which is no longer among ``parameters``. ``model`` and
     ``version`` are empty over HTTP, where the path names them. ``marks_final``: the last answer of a gRPC

@@ -1,8 +1,8 @@
 """The Open Inference Protocol over HTTP: bodies ⇄ the gateway's own values, without any I/O.
 
 A body is JSON, or JSON followed by a binary section that holds the raw elements of the tensors which
-name a ``binary_data_size``, in their order; ``Inference-Header-Content-Length`` tells where the JSON
-ends. Binary elements are never copied: a Tensor's data is a view of the body.
+name a ``binary_data_size``, in their order; ``Inference-Header-Content-Length`` is the length
+of the JSON. Binary elements are never copied: a Tensor's data is a view of the body.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the JSON of a request asks to be made of it, counted in its bytes before any of it is made.
+"""How many objects the JSON of a request would become, counted in its bytes before any of them is made.
 
 Whatever an object holds has a colon, and what stands after the first element of a list has a comma. Text may
 hold both, so where there are too many they are counted again without it.

@@ -1,6 +1,6 @@
 """The JSON bodies of the extensions around models: repository, logging and trace settings.
 
-An empty body says the same as an empty object.
+An empty body means the same as an empty object.
 """
 
 from __future__ import annotations

@@ -136,6 +136,6 @@ def _decode(text: str) -> str:
         name = unquote_to_bytes(text).decode() if "%" in text else text
     except UnicodeDecodeError:
         return ""
-    # Whoever is asked next might walk the dots as a path.
+    # The next server might resolve the dots as a path.
     is_name = name.isprintable() and len(name) <= _MAX_NAME and name not in {".", ".."}
     return name if is_name else ""

@@ -1,4 +1,4 @@
-"""A request without JSON: the body is the one input of a model, whose metadata say the rest."""
+"""A request without JSON: the body is the data of a model's one input, which its metadata describe."""
 
 from __future__ import annotations
 

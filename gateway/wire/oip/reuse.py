@@ -4,9 +4,9 @@ A client of one model sends the same head before ever new binary data: names, da
 output formats. What such a head means is remembered by its bytes. Only a well-formed request takes this way;
 any other goes to ``decode_request``, which is the reference and says what is wrong.
 
-A body that is all JSON holds its data in the head. What is asked for often, the answers of which are in the
-cache, is sent in the same bytes again, and reading 784 floats costs ten times as much as finding the answer:
-such bodies are remembered whole, within a few megabytes.
+A body that is all JSON holds its data in the head. A request whose answer is in the cache is often sent again
+in the same bytes, and reading 784 floats costs ten times as much as finding the answer: such bodies are
+remembered whole, within a few megabytes.
 """
 
 from __future__ import annotations

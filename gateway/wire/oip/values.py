@@ -59,7 +59,7 @@ def encode_values(tensor: Tensor) -> list[Any]:
 
     Raises:
         GatewayError: INVALID for FP16, for NaN and infinity, and for BYTES that are not UTF-8: JSON has
-            no word for them, and the client can have them as binary data.
+            no form for them, and the client can have them as binary data.
     """
     if tensor.datatype in _BINARY_ONLY:
         raise _no_json(tensor.name, tensor.datatype)

@@ -51,7 +51,7 @@ _STREAM: Final = f"/{messages.SERVICE}/ModelStreamInfer"
 _TYPES: Final = frozenset({"application/grpc", "application/grpc+proto"})
 _REFUSED: Final = Fields((b"content-type", b"application/json"))
 _SMALL: Final = 64 << 10
-"""Bytes of a message that asks about models: a name or two, and settings."""
+"""Bytes of a message of a call that is no inference: it holds names and settings."""
 
 _ENDLESS: Final = 1 << 62
 
@@ -89,7 +89,7 @@ class GrpcApplication(Application):
         return f"<GrpcApplication of {self._data_plane.region}>"
 
     def open(self, head: Head) -> BodyPolicy | Answer:
-        """Refuse what is no gRPC call, or none that is known; else say how its messages are taken."""
+        """Refuse what is no gRPC call, or none that is known; else return how its messages are taken."""
         if not head.is_http2:
             return _plain(505, "gRPC needs HTTP/2")
         if head.method != "POST":

@@ -77,7 +77,7 @@ class UnaryCalls:
         try:
             ready = await self._data_plane.catalog.is_ready(request.name, request.version)
         except GatewayError as error:
-            # As Triton: a model that nobody knows is not ready. Over HTTP any status but 200 says so.
+            # As Triton: a model that nobody knows is not ready. Over HTTP any status but 200 means so.
             if error.fault is not Fault.NOT_FOUND:
                 raise
             ready = False
@@ -123,8 +123,8 @@ class UnaryCalls:
         request = oip_proto.parse(messages.TraceSettingRequest, bytes(body))
         wanted = {name: list(setting.value) for name, setting in request.settings.items()}
         answer = messages.TraceSettingResponse()
-        for name, words in (await self._model_control.tracing(request.model_name, wanted)).items():
-            answer.settings[name].value.extend(words)
+        for name, values in (await self._model_control.tracing(request.model_name, wanted)).items():
+            answer.settings[name].value.extend(values)
         return answer
 
     async def _logging(self, body: Buffer) -> Any:

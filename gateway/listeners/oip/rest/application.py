@@ -64,7 +64,7 @@ class RestApplication(Application):
         return f"<RestApplication of {self._data_plane.region}>"
 
     def open(self, head: Head) -> BodyPolicy | Answer:
-        """Refuse unknown paths and methods; else say how large a body may be."""
+        """Refuse unknown paths and methods; else return how large a body may be."""
         path: ParsedPath | None = head.notes.get(_NOTE)
         if path is None:
             path = self._find(head.path)

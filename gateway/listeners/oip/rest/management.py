@@ -69,8 +69,8 @@ class Management:
         """Send the trace settings, after changing those that the body names."""
         settings = await self._model_control.tracing(path.model, decode_trace_settings(body))
         # Only the levels are a list in JSON: every other setting has one value.
-        values = {name: words if name == "trace_level" else words[0] for name, words in settings.items()}
-        return self._json(values, generation)
+        sent = {name: values if name == "trace_level" else values[0] for name, values in settings.items()}
+        return self._json(sent, generation)
 
     async def shared_memory(
         self, _head: Head, _path: ParsedPath, _body: bytes, generation: Generation

@@ -1,4 +1,4 @@
-"""What GET tells: of the server, and of its models."""
+"""The metadata of the server and of its models over HTTP."""
 
 from __future__ import annotations
 
