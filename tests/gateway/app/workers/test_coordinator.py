@@ -123,7 +123,7 @@ async def test_many_questions_are_one_round(crew: Crew) -> None:
     answers = await asyncio.gather(*(crew.executions() for _ in range(50)))
 
     assert set(answers) == {7}
-    assert crew.counts[1].asked <= 2
+    assert crew.counts[1].reports <= 2
 
 
 async def test_orders_reach_all(crew: Crew) -> None:

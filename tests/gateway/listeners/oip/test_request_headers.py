@@ -18,10 +18,10 @@ def read(*headers: tuple[str, str], peer: str = "10.0.0.1"):
 
 def test_strangers_claims_do_not_count():
     """Tenant, hops and forwarded addresses of a peer that nobody trusts are passed over."""
-    said = (("x-edgeway-tenant", "clinic"), ("x-forwarded-for", "192.0.2.1"))
+    claims = (("x-edgeway-tenant", "clinic"), ("x-forwarded-for", "192.0.2.1"))
     hops = (("x-edgeway-hops", "2"), ("x-edgeway-regions", "a,b"))
 
-    stranger, gateway = read(*said, peer="203.0.113.1"), read(*said, *hops)
+    stranger, gateway = read(*claims, peer="203.0.113.1"), read(*claims, *hops)
 
     assert (stranger.caller.tenant, stranger.caller.address, stranger.hops) == ("anonymous", "203.0.113.1", 0)
     assert (gateway.caller.tenant, gateway.caller.address, gateway.hops) == ("clinic", "192.0.2.1", 2)
@@ -38,9 +38,9 @@ def test_a_head_is_read_once():
 
 def test_lines_of_forwarded_addresses_are_one_list():
     """The rightmost address that no proxy owns counts, over all lines."""
-    arrival = read(("x-forwarded-for", "192.0.2.1"), ("x-forwarded-for", "192.0.2.2, 10.1.1.1"))
+    headers = read(("x-forwarded-for", "192.0.2.1"), ("x-forwarded-for", "192.0.2.2, 10.1.1.1"))
 
-    assert arrival.caller.address == "192.0.2.2"
+    assert headers.caller.address == "192.0.2.2"
 
 
 @pytest.mark.parametrize(

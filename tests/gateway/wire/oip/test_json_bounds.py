@@ -43,7 +43,7 @@ def refusal(json: bytes, read=lambda json: decode_request(json, None)) -> Gatewa
 
 
 @pytest.mark.parametrize(
-    ("json", "said"),
+    ("json", "words"),
     [
         (body(outputs=b",".join([b'{"name":"y"}'] * MAX_KEYS)), "16384 keys"),
         (body(parameters=b",".join([b'"p":0'] * MAX_KEYS)), "16384 keys"),
@@ -53,12 +53,12 @@ def refusal(json: bytes, read=lambda json: decode_request(json, None)) -> Gatewa
     ],
     ids=["outputs", "parameters", "escaped keys", "dimensions", "of all inputs together"],
 )
-def test_too_much_json(json: bytes, said: str) -> None:
+def test_too_much_json(json: bytes, words: str) -> None:
     """Each would be millions of objects, within the bound of bytes."""
     error = refusal(json)
 
     assert error.fault is Fault.INVALID
-    assert said in error.message
+    assert words in error.message
 
 
 def test_too_much_to_generate() -> None:

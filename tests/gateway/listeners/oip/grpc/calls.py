@@ -26,8 +26,8 @@ STREAM = f"/{messages.SERVICE}/ModelStreamInfer"
 
 
 def wire(service=None, extensions=None, **changes) -> Wire:
-    front = fake_data_plane(service or EchoService(), **changes)
-    return Wire(GrpcApplication(front, extensions), is_http2=True)
+    data_plane = fake_data_plane(service or EchoService(), **changes)
+    return Wire(GrpcApplication(data_plane, extensions), is_http2=True)
 
 
 def framed(*sent) -> bytes:

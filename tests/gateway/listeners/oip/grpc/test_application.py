@@ -41,10 +41,10 @@ async def test_no_grpc(method, path, headers, status):
 
 async def test_http_1_is_refused():
     """gRPC has no other wire than HTTP/2."""
-    asked = wire()
-    asked.is_http2 = False
+    connection = wire()
+    connection.is_http2 = False
 
-    assert (await asked.ask("POST", f"/{messages.SERVICE}/ModelInfer", b"", GRPC)).status == 505
+    assert (await connection.ask("POST", f"/{messages.SERVICE}/ModelInfer", b"", GRPC)).status == 505
 
 
 async def test_refusals_before_the_message():

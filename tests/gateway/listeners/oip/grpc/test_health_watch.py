@@ -22,10 +22,10 @@ from tests.gateway.listeners.oip.grpc.calls import (
 async def test_watch():
     """Health is told at once and when it changes."""
     ready = True
-    asked = wire(is_ready=lambda: ready, clock=VirtualClock())
-    head = asked.head("POST", f"/{HEALTH}/Watch", GRPC)
+    connection = wire(is_ready=lambda: ready, clock=VirtualClock())
+    head = connection.head("POST", f"/{HEALTH}/Watch", GRPC)
     body = in_pieces(framed(messages.HealthCheckRequest()))
-    answer, _ = await stepped(asked.application.answer_stream(head, body))
+    answer, _ = await stepped(connection.application.answer_stream(head, body))
     assert isinstance(answer, StreamedAnswer)
     states = aiter(answer.source)
 

@@ -19,19 +19,19 @@ from tests.gateway.listeners.oip.grpc.calls import (
 async def test_infer():
     """Answered in one step, with its provenance in the trailers."""
     service = EchoService()
-    asked = wire(service)
+    connection = wire(service)
 
     for _ in range(2):
-        answer, trailers = await call("ModelInfer", infer(), messages.ModelInferResponse, asked)
+        answer, trailers = await call("ModelInfer", infer(), messages.ModelInferResponse, connection)
 
         assert (answer.id, answer.model_name) == ("r-1", "digits")
         assert answer.raw_output_contents[0] == b"\0" * 8
         assert trailers["grpc-status"] == "0"
         assert trailers["x-edgeway-provenance"] == "central"
         assert trailers["x-edgeway-model-digest"] == "sha256:00ff"
-    reply = await asked.ask("POST", f"/{messages.SERVICE}/ModelInfer", framed(infer()), GRPC)
+    reply = await connection.ask("POST", f"/{messages.SERVICE}/ModelInfer", framed(infer()), GRPC)
     assert not reply.waited
-    assert "<GrpcApplication" in repr(asked.application)
+    assert "<GrpcApplication" in repr(connection.application)
 
 
 async def test_compressed_request():

@@ -28,9 +28,9 @@ async def test_reflection(version):
         request(all_extension_numbers_of_type="nothing"),
     )
 
-    told = list(map(response.FromString, bodies))
-    names = [service.name for service in told[0].list_services_response.service]
+    replies = list(map(response.FromString, bodies))
+    names = [service.name for service in replies[0].list_services_response.service]
     assert {messages.SERVICE, HEALTH, f"{package}.ServerReflection"} <= set(names)
-    assert all(answer.file_descriptor_response.file_descriptor_proto for answer in told[1:4])
-    assert [answer.error_response.error_code for answer in told[4:]] == [5, 5]
+    assert all(answer.file_descriptor_response.file_descriptor_proto for answer in replies[1:4])
+    assert [answer.error_response.error_code for answer in replies[4:]] == [5, 5]
     assert trailers["grpc-status"] == "0"

@@ -57,8 +57,8 @@ async def test_true_statuses_for_who_asks():
     wrong.inputs.add(name="x", datatype="FP32", shape=[-1])
     body = framed(infer("1"), wrong, infer("2"))
 
-    for said, count, status in (("true", 1, "3"), ("false", 3, "0")):
-        reply = await wire().ask("POST", STREAM, body, {**GRPC, "triton_grpc_error": said})
+    for value, count, status in (("true", 1, "3"), ("false", 3, "0")):
+        reply = await wire().ask("POST", STREAM, body, {**GRPC, "triton_grpc_error": value})
 
         assert (len(unframed(reply.body)), reply.trailers["grpc-status"]) == (count, status)
         assert ("negative dimension" in unquote(reply.trailers.get("grpc-message", ""))) == (status == "3")
@@ -129,7 +129,7 @@ def conversation(service: Any, *ids: str, **headers: str) -> tuple[Parts, asynci
 async def test_requests_of_a_stream_are_under_way_together():
     """So that they can be batched; up to a bound, in their order, and each is needed until it is answered."""
     service, ids = Gated(), [f"{number}" for number in range(CONCURRENT + 2)]
-    stream, asking = conversation(service, *ids)
+    stream, call = conversation(service, *ids)
     await asyncio.sleep(1)
     assert service.running == ids[:CONCURRENT]
 
@@ -141,9 +141,9 @@ async def test_requests_of_a_stream_are_under_way_together():
     await asyncio.sleep(1)
     assert (service.running, stream.needless) == (ids[2:], len(framed_infer("0")) + len(framed_infer("1")))
 
-    asking.cancel()
+    call.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asking
+        await call
     assert service.running == []
 
 
@@ -161,14 +161,14 @@ async def test_steps_of_a_sequence_are_taken_one_after_the_other():
         )
         await asyncio.Event().wait()
 
-    asking = asyncio.create_task(wire(service).ask("POST", STREAM, sent(), GRPC))
+    call = asyncio.create_task(wire(service).ask("POST", STREAM, sent(), GRPC))
     for gate, running in (("", ["free", "1"]), ("1", ["free", "2"]), ("2", ["free", "3"])):
         service.gates[gate].set()
         await asyncio.sleep(1)
         assert service.running == running
-    asking.cancel()
+    call.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asking
+        await call
 
 
 async def test_answers_come_in_the_order_of_the_requests():
@@ -230,15 +230,15 @@ async def test_a_client_that_leaves_as_its_request_comes(turns: int):
         async def _inner(self, _request: Request) -> Response:
             return await asyncio.get_running_loop().create_future()
 
-    asking = asyncio.create_task(
+    call = asyncio.create_task(
         wire(EchoService(), generation=Layered).ask(
             "POST", STREAM, framed_infer("a") + framed_infer("b"), GRPC
         )
     )
     for _ in range(turns):
         await asyncio.sleep(0)
-    asking.cancel()
-    await asyncio.gather(asking, return_exceptions=True)
+    call.cancel()
+    await asyncio.gather(call, return_exceptions=True)
     gc.collect()
 
     assert begun == ended

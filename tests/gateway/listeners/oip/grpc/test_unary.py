@@ -102,8 +102,10 @@ async def test_health():
     """The server and its services serve or not; others are not known."""
     for service, ready, status in (("", True, 1), (messages.SERVICE, False, 2)):
         asked = messages.HealthCheckRequest(service=service)
-        told, _ = await call("Check", asked, messages.HealthCheckResponse, wire(ready=ready), service=HEALTH)
-        assert told.status == status
+        health, _ = await call(
+            "Check", asked, messages.HealthCheckResponse, wire(ready=ready), service=HEALTH
+        )
+        assert health.status == status
 
     _, trailers = await call("Check", messages.HealthCheckRequest(service="x"), service=HEALTH)
     assert trailers["grpc-status"] == "5"

@@ -82,7 +82,7 @@ async def test_answers_that_wait():
 async def test_caller_is_read_from_the_headers():
     """Tenant, hops and address count from a trusted peer, trace and deadline from anyone."""
     service = EchoService()
-    said = {
+    headers = {
         "X-Forwarded-For": "203.0.113.9",
         "X-Edgeway-Tenant": "clinic",
         "X-Edgeway-Hops": "1",
@@ -92,7 +92,7 @@ async def test_caller_is_read_from_the_headers():
         "X-Request-Timeout-Ms": "5000",
     }
 
-    await wire(service).ask("POST", INFER, listed(), said)
+    await wire(service).ask("POST", INFER, listed(), headers)
 
     seen = service.last
     assert (seen.caller.address, seen.caller.tenant, seen.hops) == ("203.0.113.9", "clinic", 1)

@@ -91,7 +91,7 @@ async def test_classification():
 
 
 @pytest.mark.parametrize(
-    ("body", "headers", "said"),
+    ("body", "headers", "words"),
     [
         (b"{", {}, "failed to parse"),
         (b"{}", {}, "inputs"),
@@ -106,14 +106,14 @@ async def test_classification():
         (listed(outputs=[{"name": "x", "parameters": {"classification": -1}}]), {}, "classification"),
     ],
 )
-async def test_bad_requests(body, headers, said):
+async def test_bad_requests(body, headers, words):
     """What is wrong with a request is said with 400, and counted."""
-    front_wire = wire()
+    connection = wire()
 
-    reply = await front_wire.ask("POST", INFER, body, headers)
+    reply = await connection.ask("POST", INFER, body, headers)
 
     assert reply.status == 400
-    assert said in reply.error
+    assert words in reply.error
 
 
 async def test_bf16_and_fp16_pass():

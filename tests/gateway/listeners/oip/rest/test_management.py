@@ -10,12 +10,12 @@ from tests.gateway.listeners.oip.rest.requests import wire
 
 async def test_management():
     """Configuration, statistics, index, logging and tracing are told; shared memory has no regions."""
-    asked = wire(extensions=Extensions(logging=LogSettings(), tracing=TraceSettings()))
+    connection = wire(extensions=Extensions(logging=LogSettings(), tracing=TraceSettings()))
 
-    config = (await asked.ask("GET", "/v2/models/digits/config")).json()
-    stats = (await asked.ask("GET", "/v2/models/digits/stats")).json()
-    tracing = (await asked.ask("GET", "/v2/models/digits/trace/setting")).json()
-    logging = (await asked.ask("GET", "/v2/logging")).json()
+    config = (await connection.ask("GET", "/v2/models/digits/config")).json()
+    stats = (await connection.ask("GET", "/v2/models/digits/stats")).json()
+    tracing = (await connection.ask("GET", "/v2/models/digits/trace/setting")).json()
+    logging = (await connection.ask("GET", "/v2/logging")).json()
 
     assert (config["name"], config["max_batch_size"], config["input"][0]["dims"]) == ("digits", 0, [-1, 2])
     zero = {"count": 0, "ns": 0}
@@ -26,10 +26,10 @@ async def test_management():
     assert tracing["trace_level"] == ["OFF"]
     assert tracing["trace_rate"] == "1"
     assert logging["log_file"] == ""
-    assert (await asked.ask("GET", "/v2/models/stats")).json() == {"model_stats": []}
-    assert (await asked.ask("POST", "/v2/repository/index", {"ready": True})).json() == []
-    assert (await asked.ask("GET", "/v2/models")).json() == {"models": []}
-    assert (await asked.ask("GET", "/v2/systemsharedmemory/status")).json() == []
+    assert (await connection.ask("GET", "/v2/models/stats")).json() == {"model_stats": []}
+    assert (await connection.ask("POST", "/v2/repository/index", {"ready": True})).json() == []
+    assert (await connection.ask("GET", "/v2/models")).json() == {"models": []}
+    assert (await connection.ask("GET", "/v2/systemsharedmemory/status")).json() == []
 
 
 async def test_changes_are_an_operators():

@@ -35,9 +35,9 @@ async def test_large_answers_are_not_compressed(elements, coding):
             b'"parameters":{"binary_data_output":true}',
         )
     )
-    said = {"Inference-Header-Content-Length": str(len(head)), "Accept-Encoding": "gzip"}
+    headers = {"Inference-Header-Content-Length": str(len(head)), "Accept-Encoding": "gzip"}
 
-    reply = await wire().ask("POST", INFER, head + bytes(4 * elements), said)
+    reply = await wire().ask("POST", INFER, head + bytes(4 * elements), headers)
 
     assert reply.status == 200
     assert reply.headers.get("content-encoding") == coding
