@@ -18,7 +18,7 @@ import asyncio
 import logging
 import math
 from contextlib import suppress
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.connection import parse_url
@@ -29,12 +29,14 @@ from redis.exceptions import RedisError, ResponseError
 from cache.levels.envelope import Envelope, GarbageError
 from cache.levels.level import Entry, Level, LevelError
 from cache.levels.pipelining import AutoPipeline, Reply, Word
-from cache.levels.redis_settings import RedisSettings
 from gateway.core.cache_levels import L2
 from gateway.core.clock import Clock
 from gateway.core.errors import printable
 from gateway.core.gate import Gate
 from gateway.core.telemetry import CacheLookedUp, CacheWriteLost, Telemetry
+
+if TYPE_CHECKING:
+    from cache.levels.redis_settings import RedisSettings
 
 WRITE_BACKLOG: Final = 4
 KEY_VERSION: Final = 1
