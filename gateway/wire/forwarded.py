@@ -25,6 +25,11 @@ class TrustedProxies:
     def __repr__(self) -> str:
         return f"<TrustedProxies {', '.join(map(str, self._networks)) or 'none'}>"
 
+    @property
+    def remembered(self) -> int:
+        """Return how many pairs of a peer and its header lines are remembered."""
+        return self._remembered.cache_info().currsize
+
     def trusts(self, peer: str) -> bool:
         """Whether the socket's peer is a trusted proxy."""
         return self._trusted(peer)
