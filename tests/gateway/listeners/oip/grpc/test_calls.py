@@ -447,8 +447,8 @@ async def test_draining_finishes_what_was_accepted_and_refuses_the_rest():
         await until(lambda: service.running == 1)
 
         await listener.stop_accepting()
-        # A call that crosses with the GOAWAY is taken too; this one knows.
-        await asyncio.sleep(0.1)
+        # A call that crosses with the GOAWAY is taken too: this one comes after it.
+        await asyncio.wait_for(channel.wait_for_state_change(grpc.ChannelConnectivity.READY), 10)
         late = await refused(infer(infer_body()))
         service.release()
         body = await accepted
