@@ -43,7 +43,7 @@ from gateway.core.repository import IndexEntry
 from gateway.core.request import CENTRAL, EDGE
 from gateway.core.service import Generation
 from gateway.core.telemetry import BreakerAppeared
-from gateway.listeners.oip.data_plane import DataPlane
+from gateway.listeners.data_plane import DataPlane
 from gateway.listeners.oip.extensions import Extensions, NoRepository
 from gateway.telemetry.log_settings import LogSettings
 from gateway.telemetry.prometheus import Prometheus

@@ -19,7 +19,7 @@ from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Provenance, Request, Response
 from gateway.core.service import Service
 from gateway.core.tensor import Tensor
-from gateway.listeners.oip.data_plane import DataPlane
+from gateway.listeners.data_plane import DataPlane
 from gateway.wire.trust import Trust
 from tests.fakes.telemetry import RecordingTelemetry
 

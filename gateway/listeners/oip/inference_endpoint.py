@@ -14,10 +14,10 @@ from gateway.core.request import Request, Response
 from gateway.core.service import Generation, Pending
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import Answer, Head, PendingAnswer
-from gateway.listeners.oip.data_plane import DataPlane
+from gateway.listeners.data_plane import DataPlane
 from gateway.listeners.oip.fast_paths import FastPaths
-from gateway.listeners.oip.refusals import RefusalCounter
 from gateway.listeners.oip.request_headers import RequestHeaderReader, RequestHeaders
+from gateway.listeners.refusals import RefusalCounter
 from gateway.wire.grpc_framing import parse_timeout
 from gateway.wire.headers import parse_timeout_ms
 from gateway.wire.oip.inference import Inference, OutputFormat

@@ -10,7 +10,7 @@ from gateway.core.errors import Fault, GatewayError, printable
 from gateway.core.repository import IndexEntry
 from gateway.core.request import Parameter
 from gateway.core.statistics import ModelStatistics
-from gateway.listeners.oip.data_plane import DataPlane
+from gateway.listeners.data_plane import DataPlane
 from gateway.listeners.oip.extensions import Extensions
 from gateway.wire.oip.model_config import model_config
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.errors import Fault, GatewayError
-from gateway.listeners.oip.inflater import Inflater
+from gateway.listeners.inflater import Inflater
 from gateway.wire.grpc_framing import (
     Unpacking,
     answer_coding,

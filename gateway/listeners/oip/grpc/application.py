@@ -22,7 +22,8 @@ from gateway.http.exchange import (
     RequestBody,
     StreamedAnswer,
 )
-from gateway.listeners.oip.data_plane import DataPlane
+from gateway.listeners.data_plane import DataPlane
+from gateway.listeners.inflater import Inflater
 from gateway.listeners.oip.extensions import Extensions
 from gateway.listeners.oip.grpc.health_watch import HealthWatch
 from gateway.listeners.oip.grpc.infer import INFER_PATH, GrpcInferCodec
@@ -33,10 +34,9 @@ from gateway.listeners.oip.grpc.stream_infer import StreamInfer
 from gateway.listeners.oip.grpc.streams import streaming, timely
 from gateway.listeners.oip.grpc.unary import HEALTH, UnaryCalls
 from gateway.listeners.oip.inference_endpoint import InferenceEndpoint
-from gateway.listeners.oip.inflater import Inflater
 from gateway.listeners.oip.model_control import ModelControl
-from gateway.listeners.oip.refusals import RefusalCounter
 from gateway.listeners.oip.request_headers import RequestHeaderReader, RequestHeaders
+from gateway.listeners.refusals import RefusalCounter
 from gateway.wire.faults import fault_of_http
 from gateway.wire.grpc_framing import PREFIX, Unpacking, parse_timeout
 from gateway.wire.oip.metadata import encode_error

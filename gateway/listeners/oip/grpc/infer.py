@@ -8,10 +8,10 @@ from typing import Final
 from gateway.core.request import Response
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import Answer
+from gateway.listeners.inflater import Inflater
 from gateway.listeners.oip.grpc.packing import Packing
 from gateway.listeners.oip.grpc.statuses import Statuses
 from gateway.listeners.oip.inference_endpoint import InferenceCodec
-from gateway.listeners.oip.inflater import Inflater
 from gateway.listeners.oip.request_headers import RequestHeaders
 from gateway.wire.grpc_framing import PREFIX, Unpacking
 from gateway.wire.oip.classification import classify

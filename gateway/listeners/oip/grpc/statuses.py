@@ -9,7 +9,7 @@ from typing import Final
 from gateway.core.errors import Fault, GatewayError, printable
 from gateway.core.request import Provenance
 from gateway.http.exchange import Answer, Fields, Pair
-from gateway.listeners.oip.response_headers import provenance_headers, safe
+from gateway.listeners.response_headers import provenance_headers, safe
 from gateway.wire import headers
 from gateway.wire.faults import STATUSES
 from gateway.wire.grpc_framing import ENCODINGS, encode_message

@@ -10,7 +10,7 @@ from google.protobuf import json_format
 
 from gateway.core.errors import Fault, GatewayError, printable
 from gateway.core.tensor import Buffer
-from gateway.listeners.oip.data_plane import NAME, VERSION, DataPlane
+from gateway.listeners.data_plane import NAME, VERSION, DataPlane
 from gateway.listeners.oip.model_control import NO_SHARED_MEMORY, ModelControl
 from gateway.wire.oip import proto as oip_proto
 from gateway.wire.oip.metadata import EXTENSIONS

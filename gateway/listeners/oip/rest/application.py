@@ -12,18 +12,18 @@ from gateway.core.errors import Fault, GatewayError
 from gateway.core.service import Generation
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import Answer, AnyAnswer, Application, BodyPolicy, Head, PendingAnswer
-from gateway.listeners.oip.data_plane import DataPlane
+from gateway.listeners.data_plane import DataPlane
+from gateway.listeners.inflater import Inflater
 from gateway.listeners.oip.extensions import Extensions
 from gateway.listeners.oip.inference_endpoint import InferenceEndpoint
-from gateway.listeners.oip.inflater import Inflater
 from gateway.listeners.oip.model_control import ModelControl
-from gateway.listeners.oip.refusals import RefusalCounter
 from gateway.listeners.oip.request_headers import RequestHeaderReader
 from gateway.listeners.oip.rest.generate import Generate
 from gateway.listeners.oip.rest.infer import RestInferCodec
 from gateway.listeners.oip.rest.management import Management
 from gateway.listeners.oip.rest.metadata import Metadata
 from gateway.listeners.oip.rest.responses import Refusal, Responses
+from gateway.listeners.refusals import RefusalCounter
 from gateway.wire.oip.paths import METHODS, Operation, ParsedPath, read_path
 
 Call = Callable[[Head, ParsedPath, bytes, Generation], Awaitable[AnyAnswer]]

@@ -11,7 +11,7 @@ from gateway.core.request import Response
 from gateway.core.service import Generation
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import Answer, GeneratedBody, Head, StreamedAnswer
-from gateway.listeners.oip.data_plane import DataPlane
+from gateway.listeners.data_plane import DataPlane
 from gateway.listeners.oip.inference_endpoint import InferenceEndpoint
 from gateway.listeners.oip.request_headers import RequestHeaders
 from gateway.listeners.oip.rest.infer import RestInferCodec

@@ -11,8 +11,8 @@ from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Response
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import Answer
+from gateway.listeners.inflater import Inflater
 from gateway.listeners.oip.inference_endpoint import InferenceCodec
-from gateway.listeners.oip.inflater import Inflater
 from gateway.listeners.oip.request_headers import RequestHeaders
 from gateway.listeners.oip.rest.responses import Refusal, Responses
 from gateway.wire.compression import CODINGS

@@ -6,7 +6,7 @@ from typing import Final
 
 from gateway.core.service import Generation
 from gateway.http.exchange import Answer, Head
-from gateway.listeners.oip.data_plane import NAME, VERSION, DataPlane
+from gateway.listeners.data_plane import NAME, VERSION, DataPlane
 from gateway.listeners.oip.rest.responses import Responses
 from gateway.wire.oip.metadata import (
     EXTENSIONS,

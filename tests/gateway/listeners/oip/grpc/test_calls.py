@@ -21,7 +21,7 @@ from gateway.core.request import ANONYMOUS, Provenance
 from gateway.core.service import Service
 from gateway.core.telemetry import Refused, RequestFinished
 from gateway.http.server.listener import WireListener
-from gateway.listeners.oip.data_plane import NAME, VERSION, DataPlane
+from gateway.listeners.data_plane import NAME, VERSION, DataPlane
 from gateway.wire.proto import messages
 from gateway.wire.trust import Trust
 from tests.fakes.data_plane import EchoService, FakeCatalog, fake_data_plane

@@ -12,7 +12,7 @@ import pytest
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Response
 from gateway.core.telemetry import Refused
-from gateway.listeners.oip.data_plane import NAME, VERSION
+from gateway.listeners.data_plane import NAME, VERSION
 from gateway.wire.faults import STATUSES
 from gateway.wire.oip.json import encode_request
 from gateway.wire.oip.metadata import EXTENSIONS

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.telemetry import Refused
-from gateway.listeners.oip.refusals import RefusalCounter
+from gateway.listeners.refusals import RefusalCounter
 from tests.fakes.telemetry import RecordingTelemetry
 
 

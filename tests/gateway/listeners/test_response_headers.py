@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.request import Provenance
-from gateway.listeners.oip.response_headers import provenance_headers, safe
+from gateway.listeners.response_headers import provenance_headers, safe
 from tests.fakes.service import ScriptedService, answer
 from tests.gateway.listeners.oip.rest.requests import INFER, listed, wire
 

@@ -9,8 +9,8 @@ import zlib
 import pytest
 
 from gateway.core.errors import Fault, GatewayError
-from gateway.listeners.oip import inflater
-from gateway.listeners.oip.inflater import HERE_BYTES, Inflater
+from gateway.listeners import inflater
+from gateway.listeners.inflater import HERE_BYTES, Inflater
 from gateway.wire.compression import inflate
 
 
