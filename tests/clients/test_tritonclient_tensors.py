@@ -62,10 +62,10 @@ async def test_every_datatype(module, coding):
         large = await client.infer("digits", inputs_of(module, noise), **options)
 
     for datatype, array in ARRAYS.items():
-        told = result.as_numpy(datatype.lower())
-        assert told.dtype == array.dtype
-        assert told.shape == array.shape
-        np.testing.assert_array_equal(told, array)
+        received = result.as_numpy(datatype.lower())
+        assert received.dtype == array.dtype
+        assert received.shape == array.shape
+        np.testing.assert_array_equal(received, array)
     bf16 = next(tensor for tensor in service.requests[0].inputs if tensor.datatype == "BF16")
     assert bytes(bf16.data) == ARRAYS["BF16"].tobytes()
     np.testing.assert_array_equal(large.as_numpy("uint8"), noise["UINT8"])
@@ -125,10 +125,10 @@ async def test_grpc_compresses_both_ways(coding):
         stream = channel.stream_stream("/inference.GRPCInferenceService/ModelStreamInfer")(
             iter([message.SerializeToString()] * 2)
         )
-        told = [messages.ModelStreamInferResponse.FromString(each) async for each in stream]
+        received = [messages.ModelStreamInferResponse.FromString(each) async for each in stream]
 
     assert answer.raw_output_contents[0] == data
-    assert [each.infer_response.raw_output_contents[0] for each in told] == [data] * 2
+    assert [each.infer_response.raw_output_contents[0] for each in received] == [data] * 2
     assert came[0] < 3 * len(data) / 2
 
 
