@@ -10,7 +10,6 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final
 
-from gateway.commands import explain_stack
 from gateway.commands.arguments import add_command
 from gateway.config.document import ConfigError
 from gateway.config.policy_file import load_policy
@@ -96,6 +95,9 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 def _show_stack(policy: Policy, options: argparse.Namespace) -> int:
+    # It assembles the stacks as a gateway does; all else here needs nothing but the policy.
+    from gateway.commands import explain_stack  # noqa: PLC0415
+
     region = options.region or (home(policy, options.client_country) if options.client_country else None)
     settings = explain_stack.settings_of(options.settings, region, policy, options.file)
     name = None
