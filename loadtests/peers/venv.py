@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -20,8 +20,10 @@ class NotInstallableError(RuntimeError):
     """No Python of this machine can install the peer; the text names it and says why."""
 
 
-def install(folder: Path, requirement: str) -> None:
+def install(folder: Path, requirement: str, interpreters: Iterable[tuple[str, str]] | None = None) -> None:
     """Make ``folder/venv`` with ``requirement`` in it, unless it is there; takes a minute or two.
+
+    ``interpreters``: names and programs of the Pythons to try in this order; those of this machine else.
 
     Raises:
         NotInstallableError: no Python here can.
@@ -30,7 +32,7 @@ def install(folder: Path, requirement: str) -> None:
         return
     folder.mkdir(parents=True, exist_ok=True)
     reasons = []
-    for name, program in _candidates():
+    for name, program in _candidates() if interpreters is None else interpreters:
         # A half-made one is made again.
         if _run(program, "-m", "venv", "--clear", str(folder / "venv")).returncode == 0:
             pip = [str(folder / "venv" / "bin" / "python"), "-m", "pip", "install", "--quiet"]
@@ -44,7 +46,7 @@ def install(folder: Path, requirement: str) -> None:
 
 
 def is_installed(folder: Path) -> bool:
-    """Tell whether the peer is there, whole."""
+    """Return whether the peer is there, whole."""
     return (folder / "venv" / _MARK).exists()
 
 
@@ -62,7 +64,7 @@ def _candidates() -> Iterator[tuple[str, str]]:
     yield f"Python {sys.version_info.major}.{sys.version_info.minor}", sys.executable
     for name in _OTHERS:
         program = shutil.which(name)
-        # pyenv's shims are there for versions that are not switched on.
+        # pyenv has programs for versions that are not switched on; they do not start.
         if program and _run(program, "-c", "").returncode == 0:
             yield name, program
 
