@@ -20,7 +20,7 @@ from gateway.core.tensor import Array
 Digest = Annotated[str, msgspec.Meta(pattern="^sha256:[0-9a-f]{64}$")]
 
 _PRECISION: Final = 1e-8
-"""Relative: what ``upper_bound`` says on another machine, or scipy in its stead, differs by less."""
+"""Relative: ``upper_bound`` on another machine, or scipy's, differs by less."""
 
 _AGAIN: Final = (
     "it names neither its task nor its outputs, as certificates did before they had to: "

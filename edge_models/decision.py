@@ -79,7 +79,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return np.concatenate(apart, axis=1)
 
     def confidences(self, outputs: Mapping[str, Array]) -> list[Array]:
-        """Return scores ``float64 [rows]``, one array per output that has a say.
+        """Return scores ``float64 [rows]``, one array per output that counts.
 
         The edge is as sure as the least of them; NaN is not sure.
         """

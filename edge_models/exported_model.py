@@ -1,6 +1,6 @@
 """A float model as an exporter wrote it, read and made ready to be quantized.
 
-What exporters leave that ONNX Runtime's quantizer or the gateway cannot use is put right here, and said:
+What exporters leave that ONNX Runtime's quantizer or the gateway cannot use is put right here, and reported:
 weights in other files, local functions, an operator set imported twice, ZipMap (skl2onnx's maps from class
 to probability, which no tensor protocol carries).
 """

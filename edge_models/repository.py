@@ -27,8 +27,8 @@ class ModelRepository:
         predictor: answers from them.
         batching: settings by model name.
         is_cached: whether answers of a model may come from a cache.
-        changed: called when another artefact answers for a model, or none, before anybody can ask it. What
-            it raises undoes the change.
+        changed: called when another artefact answers for a model, or none, before the first request gets
+            there. What it raises undoes the change.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Leaving alone what is broken and costs nothing to leave: the gate in front of Redis."""
+"""A circuit breaker for what can be done without while it is broken: the gate in front of Redis."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Circuit:
 
     @property
     def is_available(self) -> bool:
-        """Whether ``admit`` would let a call through now; asking changes nothing."""
+        """Whether ``admit`` would let a call through now; reading it changes nothing."""
         if self.state == CLOSED:
             return True
         if self.state == OPEN:

@@ -32,9 +32,9 @@ class Ejection:
         model: of which alone this is; empty for the whole endpoint.
         settings: how many failures, and how long.
         chance: draws the waits.
-        telemetry: hears ``BreakerChanged``.
+        telemetry: gets ``BreakerChanged``.
         opened: called when it opens.
-        is_spared: asked before it opens by failures in a row: whether something else takes its place.
+        is_spared: called before failures in a row open it: whether something else takes its place.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Ejection:
 
     @property
     def admits(self) -> bool:
-        """Whether ``admit`` would let a call through now; asking changes nothing."""
+        """Whether ``admit`` would let a call through now; reading it changes nothing."""
         return not self.is_open or (self._offers_trial and not self._trial.is_under_way)
 
     def admit(self) -> Ticket | None:
@@ -168,7 +168,7 @@ class Ejection:
 
     def _enter(self, before: str, state: str) -> None:
         if state == OPEN and before == HALF_OPEN:
-            # The health check had no say in what matters: the next one comes later.
+            # The health check did not see what fails: the next one comes later.
             self.failed_checks += 1
         self.ticket = Ticket()
         self._offers_trial = False

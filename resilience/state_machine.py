@@ -80,7 +80,7 @@ class StateMachine:
 
 
 class Ticket:
-    """What a breaker tells its calls apart by.
+    """By which a breaker distinguishes its calls.
 
     Those of one closed spell share one, and a trial has its own. So a call that was admitted before the last
     change of state and ends late changes nothing.

@@ -23,7 +23,7 @@ _WORDS: Final = {
     Fault.OVERLOADED: "is overloaded",
     Fault.INTERNAL: "failed",
 }
-"""Faults of the other side. Its own words for them may name addresses and values, which are masked."""
+"""Faults of the other side. Its error messages may name addresses and values, which are masked."""
 
 _RETRYABLE: Final = frozenset({Fault.UNAVAILABLE, Fault.DEADLINE, Fault.OVERLOADED})
 _COUNTS: Final = frozenset({Fault.UNAVAILABLE, Fault.DEADLINE, Fault.INTERNAL})
@@ -141,7 +141,7 @@ class Failures:
     def unreadable(self, what: str) -> GatewayError:
         """Return the error of an answer that is there, and that we cannot or will not read.
 
-        It says nothing about the endpoint, and would be the same again.
+        It is no evidence against the endpoint, and would be the same again.
         """
         return GatewayError(
             Fault.INTERNAL,
@@ -152,7 +152,7 @@ class Failures:
     def head_too_large(self) -> GatewayError:
         """Return the error of a call on a connection that ended for a head above our limit.
 
-        It may have been another call's. So it may be tried again, and says nothing about the endpoint.
+        The head may have been another call's. So this one may be tried again, and it is no evidence.
         """
         return GatewayError(
             Fault.UNAVAILABLE,

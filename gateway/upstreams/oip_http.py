@@ -143,7 +143,7 @@ class HttpUpstream:
             raise self._failures.broken() from error
 
     async def is_ready(self, model: str, version: str) -> bool:
-        """Ask the other side whether it would serve a model; one that cannot be asked would not."""
+        """Ask the other side whether it would serve a model; one that cannot be reached would not."""
         try:
             status, received, answer = await self._get(model_path(model, version, "ready"))
         except GatewayError:
@@ -262,7 +262,7 @@ class HttpUpstream:
         finally:
             self._connections.running -= 1
         if answer.headers.get("content-encoding", "identity") != "identity":
-            # Nobody asked for it.
+            # No request allows it.
             raise self._failures.broken()
         return answer.status, answer.headers, answer.body
 

@@ -22,7 +22,7 @@ class View(Protocol):
         ...
 
     def why(self, endpoint: str) -> str:
-        """Tell why it is out, fit for a client; empty when it is not, or nobody knows."""
+        """Return why it is out, fit for a client; empty when it is not, or when that is not known."""
         ...
 
 
@@ -82,7 +82,7 @@ def _region_sets(policy: Policy) -> set[frozenset[str]]:
 
 
 def plan(reachable: tuple[str, ...], view: View, model: str) -> tuple[str, ...]:
-    """Return the endpoints to ask about ``model``, in order; attempt n goes to the n-th, counted round.
+    """Return the endpoints for requests of ``model``, in order; attempt n goes to the n-th, counted round.
 
     Those at which the model fails are left out while there are others: when there are none, what fails for
     one may work for the next request (Envoy's panic rule, inside the residency). Those that would refuse at
