@@ -36,7 +36,6 @@ STILL_RETIRED: set[str] = {
     "gateway/app/workers/inheritance.py:tell_ready",
     "gateway/app/workers/member.py:tell_last",
     "gateway/app/workers/supervisor.py:_open_relay",
-    "gateway/core/telemetry.py:FlightJoined",
     "gateway/http/client/http2_connection.py:_settle",
     "gateway/http/server/context.py:_tell_time",
     "gateway/http/server/http1/connection.py:_settle",
@@ -52,7 +51,6 @@ STILL_RETIRED: set[str] = {
 
 STILL_PRYING: set[str] = {
     "tests/fakes/http2_wire.py",
-    "tests/fakes/loops.py",
     "tests/fuzz/test_targets.py",
     "tests/gateway/app/test_endpoints.py",
     "tests/gateway/app/test_policies.py",
