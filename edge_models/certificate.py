@@ -60,7 +60,7 @@ class Certificate(Calibration, frozen=True, kw_only=True, forbid_unknown_fields=
         """Return what ``calibration`` proves of ``decision``, for the artefacts and the rest in ``bound``.
 
         Raises:
-            ValueError: a field is out of its range, or contradicts another: nobody would load it.
+            ValueError: a field is out of its range, or contradicts another: it could not be loaded.
         """
         fields = {**msgspec.structs.asdict(calibration), **msgspec.structs.asdict(decision), **bound}
         try:

@@ -62,7 +62,7 @@ more than this, alpha takes its place.
 
 _LIKELY, _MUCH, _FAR = 0.8, 0.05, 20
 """Of what is allowed: seen no more than that is likely to be proven one day. Of all rows: more that is worth
-telling. Times the sample: as far as anybody would go."""
+telling. Times the sample: the largest that is proposed."""
 
 _FEW: Final = 20
 """The fewest rows of which a share means something."""

@@ -197,7 +197,7 @@ def _size_with_weights(model: Any, path: Path) -> int:
 
 
 def _import_once(model: Any) -> None:
-    """Keep one import of each operator set: skl2onnx may write the same twice, which nobody can look up."""
+    """Keep one import of each operator set: skl2onnx may write the same twice, which cannot be looked up."""
     versions: dict[str, int] = {}
     for opset in model.opset_import:
         domain = "" if opset.domain == "ai.onnx" else opset.domain

@@ -45,7 +45,7 @@ class Licence:
     """The edge model's licence to answer for one model.
 
     It learns at run time which artefact central serves, so it has to outlive the stacks that use it:
-    whoever builds them keeps it for as long as the digests stay the same. It is suspended while central
+    it is kept for as long as the digests stay the same. It is suspended while central
     answers with another artefact than the certificate's, and holds again once that one answers.
 
     Args:
@@ -109,7 +109,7 @@ class Licence:
     def reason(self) -> str:
         """Return why the edge answers nothing by itself; empty: it does.
 
-        A client that names a version that central has and nobody has certified makes no difference, as long
+        A client that names a version of central's that is not certified makes no difference, as long
         as the certified artefact answers others.
         """
         is_gone = self._suspended and not self._confirmed
@@ -156,7 +156,7 @@ class Licence:
         """Look at what central answered to a request for ``version``: is it the certified artefact?
 
         Kept by requested version: two versions at central are two models, and a client that names the
-        older one must not end the licence for everybody else.
+        older one must not end the licence for all others.
         """
         source = answer.provenance
         if (

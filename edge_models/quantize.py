@@ -146,7 +146,7 @@ class _Work:
         try:
             self.original = Session(file)
         except ModelError as error:
-            # The session names a file that nobody knows.
+            # The session names a temporary file.
             problem = str(error).replace(str(file), str(model))
             reason = f": {first_line(error.__cause__)}" if error.__cause__ else ""
             advice = "; export it in float32, for an operator set that ONNX Runtime has"

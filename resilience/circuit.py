@@ -23,7 +23,7 @@ class Circuit:
 
     All calls of one closed spell share a pass, and each probe has its own. So a call that was admitted
     before the circuit opened and ends late changes nothing. A probe's pass that was dropped without a
-    report holds nobody up.
+    report blocks no other.
     """
 
     def __init__(self, name: str, settings: BreakerSettings, clock: Clock, telemetry: Telemetry) -> None:

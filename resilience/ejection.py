@@ -22,8 +22,8 @@ _LEAST: Final = 0.4
 class Ejection:
     """Closed, open, or half-open.
 
-    ``consecutive_5xx`` failures in a row open it. Somebody else checks the health of what is out:
-    ``let_in`` makes it half-open, which lets everybody in; then a success of a call closes it, and a failure
+    ``consecutive_5xx`` failures in a row open it. A Prober checks the health of what is out:
+    ``let_in`` makes it half-open, which admits all calls; then a success of a call closes it, and a failure
     opens it again. So what is let in by a health check that knows nothing is out again at once, for twice as
     long. A call that was admitted before the last change of state and ends late changes nothing.
 

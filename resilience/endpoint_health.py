@@ -213,7 +213,7 @@ class EndpointHealth:
             # It can only be a trial, and it has failed.
             whole.failed(ticket, why)
         elif whole.is_closed or (whole.why and not whole.why.answered):
-            # Somebody is there again, and answers.
+            # The endpoint answers again.
             whole.succeeded(ticket)
         ejection = self._ejection_of(request.model)
         if ejection is not None:
@@ -250,7 +250,7 @@ class EndpointHealth:
         if known is not None:
             return known[0]
         if len(self._models) >= _MAX_MODELS:
-            # Names may be anybody's: one that is not out makes room.
+            # Clients may invent names: one that is not out makes room.
             idle = next((name for name, (_, prober) in self._models.items() if prober.is_idle), None)
             if idle is None:
                 return None

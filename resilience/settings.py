@@ -90,7 +90,7 @@ class BreakerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     ``consecutive_5xx``: failures in a row that put it out. 5 (Envoy). Failures to connect, resets, timeouts,
     502, 503 and 504 are the endpoint's; a 500 is that of one model there.
     ``base_ejection_time_s``: seconds until its health is checked first, less by a jitter; they double with
-    each check that fails. 0.25 (Envoy's 30 is a time in which nobody looks).
+    each check that fails. 0.25 (Envoy's 30 is a time without any check).
     ``max_ejection_time_s``: the most that they come to. 30, or the base where that is more.
     ``health_check``: how its health is checked.
     """

@@ -2,7 +2,7 @@
 
 ``asyncio.timeout_at`` arms a timer for every call, about 5 µs. Yet a timer can only fire while the
 loop runs, and the loop only runs when the call suspends; a call that is answered out of memory never
-suspends. So whoever sets a limit takes the first step of the call by hand, and arms the timer only
+suspends. So the layer that sets a limit takes the first step of the call by hand, and arms the timer only
 if that step did not end it::
 
     call = service(request)
@@ -141,7 +141,7 @@ class TimeLimits:
 
 
 def _is_cancelled() -> bool:
-    """Whether somebody outside has cancelled this task."""
+    """Whether this task was cancelled from outside."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 

@@ -68,8 +68,8 @@ class Failures:
         ``may_count``: whether such a status can be evidence against the endpoint.
         """
         if fault in _NOT_LET_IN:
-            # Who the caller is was checked here: that the other side thinks otherwise is between the two of
-            # us, and another endpoint, the edge model or a stale answer may still serve.
+            # The caller was authenticated here, so it is this gateway that is not let in: another endpoint,
+            # the edge model or a stale answer may still serve.
             self._log_once(detail)
             return GatewayError(
                 Fault.UNAVAILABLE, f"endpoint '{self._endpoint}' does not let this gateway in", retryable=True
@@ -119,7 +119,7 @@ class Failures:
         )
 
     def late(self) -> GatewayError:
-        """Return the error of a call that ended with its request's own time: nobody is to blame."""
+        """Return the error of a call that ended with its request's own time: the endpoint is not to blame."""
         return GatewayError(Fault.DEADLINE, f"endpoint '{self._endpoint}' {_WORDS[Fault.DEADLINE]}")
 
     def cancelled(self, detail: str = "") -> GatewayError:

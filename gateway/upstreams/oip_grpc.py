@@ -205,7 +205,7 @@ class GrpcUpstream:
         self._connections.renew()
 
     def hurry(self) -> None:
-        """Connect at once when the next request comes: somebody is there."""
+        """Connect at once when the next request comes: the server answers."""
         self._connections.hurry()
 
     async def refresh(self) -> None:

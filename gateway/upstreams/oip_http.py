@@ -164,8 +164,8 @@ class HttpUpstream:
     async def learn(self) -> None:
         """Read from the server's metadata whether it takes binary data; where they do not say so, it does.
 
-        What was read holds until other metadata are read. A server that nobody can connect to is tried again
-        with the next request: whoever answers then may be another server.
+        What was read holds until other metadata are read. A server that cannot be connected to is tried
+        again with the next request: the one that answers then may be another.
         """
         await in_task()
         async with self._learning:
@@ -226,7 +226,7 @@ class HttpUpstream:
         self._connections.renew()
 
     def hurry(self) -> None:
-        """Connect at once when the next request comes: somebody is there."""
+        """Connect at once when the next request comes: the server answers."""
         self._connections.hurry()
 
     async def refresh(self) -> None:

@@ -53,7 +53,7 @@ def reachable(
 def rivals(policy: Policy, own_region: str) -> Mapping[str, tuple[frozenset[str], ...]]:
     """Return for each endpoint that a request can reach the others that could take it, once per residency.
 
-    An endpoint beside which all others of one such set are out is the last one for somebody. The sets of
+    An endpoint beside which all others of one such set are out is the last one for some requests. The sets of
     regions are those of the classes and what two or more of them have in common: places narrow tenants.
     """
     found: dict[str, set[frozenset[str]]] = {}
