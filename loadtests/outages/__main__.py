@@ -1,4 +1,4 @@
-"""Kill a central tier under a steady load, and tell who felt it and for how long.
+"""Kill a central tier under a steady load, and report who felt it and for how long.
 
     python -m loadtests.outages [NAME …]
 
