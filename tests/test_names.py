@@ -53,9 +53,7 @@ STILL_RETIRED: set[str] = {
 STILL_PRYING: set[str] = {
     "tests/edge_models/test_isa.py",
     "tests/edge_models/test_repository.py",
-    "tests/edge_models/test_static_qdq.py",
     "tests/fakes/http2_wire.py",
-    "tests/fakes/loops.py",
     "tests/fuzz/test_targets.py",
     "tests/gateway/app/test_endpoints.py",
     "tests/gateway/app/test_policies.py",
@@ -77,8 +75,6 @@ STILL_PRYING: set[str] = {
     "tests/gateway/wire/oip/test_json_bounds.py",
     "tests/gateway/wire/oip/test_reuse.py",
     "tests/gateway/wire/test_forwarded.py",
-    "tests/loadtests/peers/test_venv.py",
-    "tests/loadtests/test_outages.py",
     "tests/scenarios/test_blame.py",
     "tests/scenarios/test_central_down.py",
     "tests/scenarios/test_certificates.py",
