@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from cache.key import derive_secret
 from cache.levels.level import LevelParts, Levels
 from cache.levels.memory import MemorySettings
-from cache.levels.redis import RedisSettings
+from cache.levels.redis_settings import RedisSettings
 
 
 class CacheSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -18,9 +18,8 @@ import asyncio
 import logging
 import math
 from contextlib import suppress
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import Meta, Struct
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
@@ -28,7 +27,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
 from cache.levels.envelope import Envelope, GarbageError
-from cache.levels.level import Entry, Level, LevelError, LevelParts
+from cache.levels.level import Entry, Level, LevelError
 from cache.levels.pipelining import AutoPipeline, Reply, Word
 from gateway.core.cache_levels import L2
 from gateway.core.clock import Clock
@@ -36,45 +35,15 @@ from gateway.core.errors import printable
 from gateway.core.gate import Gate
 from gateway.core.telemetry import CacheLookedUp, CacheWriteLost, Telemetry
 
+if TYPE_CHECKING:
+    from cache.levels.redis_settings import RedisSettings
+
 WRITE_BACKLOG: Final = 4
 KEY_VERSION: Final = 1
 """Part of every key, so that builds with different envelopes do not delete each other's entries."""
 
 _log = logging.getLogger("edgeway.redis")
 _OUTCOMES: Final = ("miss", "garbage", "error", "skipped")
-
-
-class RedisSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The level that the gateways of a region share, L2."""
-
-    url: Annotated[str, Meta(pattern=r"^(redis|rediss|unix)://")]
-    """``redis://[[user]:password@]host:port/db``; ``rediss`` for TLS, ``unix`` for a socket."""
-
-    timeout_ms: Annotated[int, Meta(ge=1, le=1000)] = 30
-    """Milliseconds that a look-up may cost, connecting and waiting for a connection included."""
-
-    max_connections: Annotated[int, Meta(ge=2, le=1024)] = 32
-    """Connections at most; one of them writes, the others read."""
-
-    max_value_bytes: Annotated[int, Meta(ge=1 << 10, le=64 << 20)] = 1 << 20
-    """Larger values are neither written nor read. Default 1 MiB."""
-
-    namespace: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "edgeway"
-    """First part of every key, so that an ACL can be bound to it."""
-
-    def __repr__(self) -> str:
-        # The URL may hold a password.
-        return f"<RedisSettings {self.namespace}, {self.timeout_ms} ms>"
-
-    def open(self, parts: LevelParts, secret: bytes) -> Level:
-        """Make the level. It connects when it is first used.
-
-        Raises:
-            LevelError: the URL cannot be used.
-        """
-        return RedisLevel(
-            self, secret, gate=parts.gate("redis"), clock=parts.clock, telemetry=parts.telemetry
-        )
 
 
 class RedisLevel:

@@ -10,7 +10,8 @@ import pytest
 from msgspec.structs import replace
 
 from cache.levels.memory import MemoryLevel, MemorySettings
-from cache.levels.redis import RedisLevel, RedisSettings
+from cache.levels.redis import RedisLevel
+from cache.levels.redis_settings import RedisSettings
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.gate import OpenGate

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from cache.levels.redis import RedisSettings
+from cache.levels.redis_settings import RedisSettings
 from cache.settings import CacheSettings
 
 

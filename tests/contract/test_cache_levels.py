@@ -11,7 +11,8 @@ from redis.asyncio import Redis
 
 from cache.levels.level import Level
 from cache.levels.memory import MemoryLevel, MemorySettings
-from cache.levels.redis import RedisLevel, RedisSettings
+from cache.levels.redis import RedisLevel
+from cache.levels.redis_settings import RedisSettings
 from gateway.core.clock import LoopClock
 from gateway.core.gate import OpenGate
 from gateway.core.request import Provenance, Response

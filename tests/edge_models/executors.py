@@ -20,7 +20,7 @@ class Instant(Executor):
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
-        _settle(future, fn, args, kwargs)
+        _resolve(future, fn, args, kwargs)
         return future
 
 
@@ -32,7 +32,7 @@ class Slow(Executor):
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
-        asyncio.get_running_loop().call_later(self.seconds, _settle, future, fn, args, kwargs)
+        asyncio.get_running_loop().call_later(self.seconds, _resolve, future, fn, args, kwargs)
         return future
 
 
@@ -49,14 +49,14 @@ class Held(Executor):
 
     def let_go(self) -> None:
         """Run the oldest."""
-        _settle(*self.runs.pop(0))
+        _resolve(*self.runs.pop(0))
 
     def drop(self) -> None:
         """Cancel the oldest, as an executor does that is torn down."""
         self.runs.pop(0)[0].cancel()
 
 
-def _settle(
+def _resolve(
     future: Future[Any], fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> None:
     try:

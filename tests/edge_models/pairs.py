@@ -82,8 +82,8 @@ def multilabel(chance: Generator, rows: int) -> Pair:
 def with_spread(chance: Generator, rule: Output, task: str, edge: Array, central: Array) -> Pair:
     """Return a pair whose edge has an output that tells, more or less well, how far it is off."""
     away = np.abs(edge - central).reshape(len(edge), -1).mean(axis=1)
-    told = away * chance.uniform(0.2, 5, len(away)) + chance.uniform(0, 0.2)
-    members = np.stack([told, -told], axis=1) if chance.random() < 0.5 else told[:, np.newaxis]
+    spread = away * chance.uniform(0.2, 5, len(away)) + chance.uniform(0, 0.2)
+    members = np.stack([spread, -spread], axis=1) if chance.random() < 0.5 else spread[:, np.newaxis]
     return decision(task, rule, "spread", "s"), {"o": edge, "s": members}, {"o": central}
 
 

@@ -29,6 +29,13 @@ def test_the_distribution_is_the_binomial(n: int, share: float, p: float) -> Non
     assert binomial_cdf(k, n, p) == pytest.approx(stats.binom.cdf(k, n, p), rel=1e-9, abs=1e-12)
 
 
+@pytest.mark.parametrize("n", [1, 2, 100, 10_000_000])
+def test_when_all_were_errors_anything_may_be(n: int) -> None:
+    """The bound is 1; with one error less it is below."""
+    assert upper_bound(n, n, 0.05) == upper_bound(n + 1, n, 0.05) == 1.0
+    assert upper_bound(n - 1, n, 0.05) < 1.0
+
+
 def test_many_counts_have_each_their_own_bound() -> None:
     """An array of counts keeps its shape."""
     assert upper_bounds([[0, 3], [3, 10]], 10, 0.05).tolist() == [

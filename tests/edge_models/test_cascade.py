@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections.abc import Coroutine
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from edge_models.cascade import Cascade
 from edge_models.licence import Artefacts, Licence
 from gateway.core.clock import LoopClock
+from gateway.core.eager import begin
 from gateway.core.errors import Fault, GatewayError, Why
 from gateway.core.request import Provenance, Response
 from gateway.core.telemetry import CascadeDecided, CertificateRefused
@@ -115,12 +117,12 @@ async def test_an_unsure_edge_defers():
 async def test_the_rest_sees_the_request_unchanged_when_there_is_no_deadline():
     """Nothing to hold back, nothing to change."""
     stage = Stage(UNSURE)
-    asked = request()
+    original = request()
 
-    await stage.cascade(asked, stage.rest)
+    await stage.cascade(original, stage.rest)
 
-    assert stage.rest.requests == [asked]
-    assert stage.rest.requests[0] is asked
+    assert stage.rest.requests == [original]
+    assert stage.rest.requests[0] is original
 
 
 @virtual_time
@@ -220,7 +222,7 @@ async def test_a_run_that_fails_on_its_values_is_no_fallback(threshold):
 
 
 @virtual_time
-async def test_when_both_tiers_fail_the_rests_fault_is_told():
+async def test_when_both_tiers_fail_the_error_is_the_rests():
     """There is nothing left to serve."""
     stage = Stage(GatewayError(Fault.INTERNAL, "ill", counts=True), DOWN)
 
@@ -368,7 +370,7 @@ async def test_callers_do_not_wait_for_each_other():
 
 
 @virtual_time
-async def test_the_score_is_read_even_when_it_was_not_asked_for():
+async def test_the_score_is_read_even_when_it_was_not_requested():
     """The edge is asked for everything; the client gets what it named, in its order."""
     stage = Stage(ScriptedService(SURE, SURE, UNSURE), DOWN)
 
@@ -481,7 +483,7 @@ async def test_without_a_certificate_the_edge_is_still_a_fallback():
         (SURE, ("embedding",), Fault.UNAVAILABLE),
     ],
 )
-async def test_a_fallback_that_cannot_answer_tells_the_cause(edge, outputs, fault):
+async def test_a_fallback_that_cannot_answer_names_the_cause(edge, outputs, fault):
     """Central's fault stays the cause, unless the request itself is wrong."""
     stage = Stage(edge, DOWN, threshold=None)
 
@@ -534,3 +536,39 @@ async def test_an_edge_version_that_was_not_certified_defers():
     got = await stage.ask(version="1")
 
     assert got.provenance.origin == "central"
+
+
+@virtual_time
+async def test_central_gets_its_time_also_where_a_request_begins_without_a_task() -> None:
+    """A listener takes the first step of a request where it stands, and there is no task yet on Python 3.11."""
+    stage, loop = Stage(UNSURE, HANG), asyncio.get_running_loop()
+    ended: asyncio.Future[None] = loop.create_future()
+
+    def begin_outside_of_a_task() -> None:
+        call = stage.cascade(request(deadline=1010.0), stage.rest)
+        assert isinstance(call, Coroutine)
+        begun.append(begin(call, loop, lambda _: ended.set_result(None)))
+
+    begun: list[Response | asyncio.Task[Response]] = []
+    loop.call_soon(begin_outside_of_a_task)
+    await ended
+
+    (task,) = begun
+    assert isinstance(task, asyncio.Task)
+    assert task.result().provenance.certified is False
+    assert loop.time() == pytest.approx(1009.95)
+
+
+@virtual_time
+@pytest.mark.parametrize("retry_after_s", [2.0, None])
+@pytest.mark.parametrize("retryable", [True, False])
+async def test_central_down_keeps_when_to_come_again(retry_after_s: float | None, retryable: bool) -> None:
+    """What central's failure says of another attempt holds for the answer that is given in its stead."""
+    error = GatewayError(Fault.UNAVAILABLE, "down", retryable=retryable, retry_after_s=retry_after_s)
+    stage = Stage(UNSURE, error, down="fail")
+
+    with pytest.raises(GatewayError, match="may not answer this request by itself") as caught:
+        await stage.ask()
+
+    assert (caught.value.retry_after_s, caught.value.retryable) == (retry_after_s, retryable)
+    assert not caught.value.counts

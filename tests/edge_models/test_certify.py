@@ -248,7 +248,7 @@ def test_an_edge_that_is_always_wrong_answers_nothing() -> None:
     assert result.coverage == 0
 
 
-def test_a_score_that_tells_nothing_answers_nothing() -> None:
+def test_a_score_without_meaning_answers_nothing() -> None:
     """Half of what a coin decides is wrong, however sure it is."""
     chance = np.random.default_rng(5)
 
@@ -271,7 +271,7 @@ def test_the_worst_part_decides() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scores", "wrong", "says"),
+    ("scores", "wrong", "message"),
     [
         (
             np.full(50, 0.9),
@@ -283,11 +283,11 @@ def test_the_worst_part_decides() -> None:
         (np.full(200, np.nan), np.zeros(200), "never sure, or gives NaN"),
     ],
 )
-def test_it_says_what_it_would_take(scores: Array, wrong: Array, says: str) -> None:
+def test_it_says_what_it_would_take(scores: Array, wrong: Array, message: str) -> None:
     """How many rows more at the rate seen, or that none would do."""
     wrong = wrong.astype(np.bool_)
 
-    assert says in advice(scores, wrong, alpha=0.02, delta=0.05)
+    assert message in advice(scores, wrong, alpha=0.02, delta=0.05)
 
 
 def test_it_says_what_more_rows_would_bring() -> None:

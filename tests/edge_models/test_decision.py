@@ -80,16 +80,28 @@ def test_no_row_at_all_is_not_sure() -> None:
 
 def test_spread_of_an_ensemble() -> None:
     """Told, or the members' standard deviation; a tolerance of it scores one half; nonsense is NaN."""
-    told = made(SIZE, task="regression", score="spread", score_output="spread")
+    by_spread = made(SIZE, task="regression", score="spread", score_output="spread")
     members = made(SIZE, task="regression", score="spread", score_output="members")
     plain = made(CLASSES, score="spread", score_output="members")
 
-    assert told.confidences(OUTPUTS)[1][0] == 0.5
+    assert by_spread.confidences(OUTPUTS)[1][0] == 0.5
     assert members.confidences(OUTPUTS)[1][0] == 0.5
     assert plain.confidences(OUTPUTS)[1][0] == pytest.approx(2 / 3)
-    assert np.isnan([told.confidences(OUTPUTS)[1][1], members.confidences(OUTPUTS)[1][1]]).all()
-    assert np.isnan(told.confidences({**OUTPUTS, "spread": np.empty((2, 0))})[1]).all()
-    assert told.read() == {"size", "spread"}
+    assert np.isnan([by_spread.confidences(OUTPUTS)[1][1], members.confidences(OUTPUTS)[1][1]]).all()
+    assert np.isnan(by_spread.confidences({**OUTPUTS, "spread": np.empty((2, 0))})[1]).all()
+    assert by_spread.read() == {"size", "spread"}
+
+
+def test_no_spread_is_sure_and_a_negative_one_is_nonsense() -> None:
+    """Members that agree score 1; what no spread can be is never sure, not even a little below zero."""
+    decision = made(SIZE, task="regression", score="spread", score_output="spread")
+    outputs = {"size": np.zeros((4, 1)), "spread": np.array([0.0, -0.0, -1e-9, math.inf])}
+
+    scores = decision.confidences(outputs)[1].tolist()
+
+    assert scores[:2] == [1.0, 1.0]
+    assert math.isnan(scores[2])
+    assert scores[3] == 0.0
 
 
 @pytest.mark.parametrize(
@@ -130,7 +142,7 @@ def test_it_survives_its_file() -> None:
         msgspec.json.decode(written.replace(b',"values":"probabilities"', b""), type=Decision)
 
 
-def test_every_task_is_told() -> None:
+def test_every_task_is_named() -> None:
     """What the command lists is what a certificate can hold."""
     tags = {rule.__struct_config__.tag for rule in Output.__args__}
 

@@ -143,7 +143,7 @@ def test_a_missing_file_is_the_systems_error(tmp_path: Path) -> None:
         read(tmp_path / "none.onnx")
 
 
-def test_zip_map_is_left_out_and_said() -> None:
+def test_zip_map_is_left_out_and_reported() -> None:
     """The map's values become a tensor of the same name, its columns in the order of the labels."""
     model = read(exported("skl_logistic_zipmap_text"))
 
@@ -222,7 +222,7 @@ def test_local_functions_that_come_to_too_much_are_refused(tmp_path: Path) -> No
         read(path)
 
 
-def test_local_functions_that_onnx_cannot_put_in_place_are_told(tmp_path: Path) -> None:
+def test_local_functions_that_onnx_cannot_put_in_place_are_named(tmp_path: Path) -> None:
     """It goes a hundred calls deep."""
     calls = {f"F{i}": [f"F{i + 1}"] for i in range(300)}
     path = calling(tmp_path / "f.onnx", {**calls, "F300": ["Neg"]})

@@ -25,7 +25,7 @@ def request(*shape: int, mode: float = 1.0) -> Request:
 
 
 @pytest.mark.parametrize(
-    ("asked", "fits"),
+    ("incoming", "fits"),
     [
         (request(1, 8, 3), True),
         (request(5, 8, 3), True),
@@ -36,9 +36,9 @@ def request(*shape: int, mode: float = 1.0) -> Request:
         (Request("m", ()), True),
     ],
 )
-def test_what_the_model_leaves_open_is_asked(asked: Request, fits: bool) -> None:
+def test_what_the_model_leaves_open_is_checked(incoming: Request, fits: bool) -> None:
     """Sizes other than the number of rows, and the values of constants."""
-    assert Seen(MEASURED, (IMAGE, MODE)).fits(asked) is fits
+    assert Seen(MEASURED, (IMAGE, MODE)).fits(incoming) is fits
 
 
 def test_a_model_that_takes_nothing_else_has_nothing_to_ask() -> None:

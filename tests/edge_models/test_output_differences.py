@@ -95,7 +95,7 @@ def test_equal_infinities_are_equal() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "says"),
+    ("old", "new", "message"),
     [
         (f32([0, 1]), f32([0, NAN]), "its output 'y' is NaN"),
         (f32([NAN, 1]), f32([NAN, 1]), "the float model's output 'y' is NaN"),
@@ -106,22 +106,22 @@ def test_equal_infinities_are_equal() -> None:
         (f32([0, 1]), np.zeros((1, 2), np.float64), r"float64 \[1, 2\] instead of float32"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(old, new, says) -> None:
-    with pytest.raises(ValueError, match=says):
+def test_what_cannot_be_compared_is_refused(old, new, message) -> None:
+    with pytest.raises(ValueError, match=message):
         compare(old, new)
 
 
 @pytest.mark.parametrize(
-    ("second", "says"),
+    ("second", "message"),
     [
         (TensorSpec("z", "FP32", (-1, 2)), "its outputs are z instead of y"),
         (TensorSpec("y", "FP16", (-1, 2)), r"'y' is FP16 \[-1, 2\] instead of FP32 \[-1, 2\]"),
         (TensorSpec("y", "FP32", (4, 2)), r"FP32 \[4, 2\] instead of"),
     ],
 )
-def test_another_signature_is_refused(second, says) -> None:
+def test_another_signature_is_refused(second, message) -> None:
     first = TensorSpec("y", "FP32", (-1, 2))
     compare_specs("output", [first], [first])
 
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises(ValueError, match=message):
         compare_specs("output", [first], [second])

@@ -92,7 +92,7 @@ async def test_an_edge_answer_is_not_certified_by_itself(registry):
     assert (answer.provenance.origin, answer.provenance.certified) == ("edge", False)
 
 
-async def test_outputs_come_as_asked_for(registry):
+async def test_outputs_come_as_requested(registry):
     """All in the order of the model, or those named in the order of the request."""
     subject = predictor(registry)
     inputs = (Tensor.from_numpy("image", images(1.0)),)
@@ -144,7 +144,7 @@ async def test_outputs_come_as_asked_for(registry):
         ),
     ],
 )
-async def test_bad_requests_are_told_why(registry, bad, fault, message):
+async def test_bad_requests_are_refused_with_a_reason(registry, bad, fault, message):
     """What the model does not take is refused before it is queued; what only the run finds, after."""
     subject = predictor(registry, digits=BatchingSettings(max_batch_size=8))
 
@@ -199,13 +199,13 @@ async def held_batch(registry, requests, **batching) -> tuple[list[Any], list[in
 def test_alone_is_the_same_as_in_any_batch(registry, counts, seed):
     """Whoever shares the run, each row's answer is what it is alone, bit for bit."""
     random = np.random.default_rng(seed)
-    asked = [ask("digits", image=random.normal(size=(n, 4)).astype(np.float32)) for n in counts]
+    sent = [ask("digits", image=random.normal(size=(n, 4)).astype(np.float32)) for n in counts]
     session = registry.get("digits").session
 
-    answers, sizes = asyncio.run(held_batch(registry, asked))
+    answers, sizes = asyncio.run(held_batch(registry, sent))
 
     assert sizes == [sum(counts)]
-    for each, answer in zip(asked, answers, strict=True):
+    for each, answer in zip(sent, answers, strict=True):
         (alone,) = session.run({"image": each.inputs[0].numpy()})
         assert np.array_equal(answer.outputs[0].numpy(), alone)
 
@@ -213,22 +213,22 @@ def test_alone_is_the_same_as_in_any_batch(registry, counts, seed):
 async def test_a_dense_network_is_the_same_alone_and_in_any_batch(registry):
     """Float kernels may add up in another order for another batch size, and no further apart than that."""
     random = np.random.default_rng(3)
-    asked = [ask("mlp", image=random.normal(size=(n, 784)).astype(np.float32)) for n in (1, 2, 3, 1, 16)]
+    sent = [ask("mlp", image=random.normal(size=(n, 784)).astype(np.float32)) for n in (1, 2, 3, 1, 16)]
     session = registry.get("mlp").session
 
-    answers, sizes = await held_batch(registry, asked)
+    answers, sizes = await held_batch(registry, sent)
 
     assert sizes == [23]
-    for each, answer in zip(asked, answers, strict=True):
+    for each, answer in zip(sent, answers, strict=True):
         (alone,) = session.run({"image": each.inputs[0].numpy()})
         np.testing.assert_allclose(answer.outputs[0].numpy(), alone, rtol=1e-5, atol=1e-7)
 
 
 async def test_one_bad_request_of_four_fails_alone(registry):
     """An index out of range fails the joined run; the other three are answered."""
-    asked = [ask("lookup", index=np.array([[index]])) for index in (0, 99, 2, 3)]
+    sent = [ask("lookup", index=np.array([[index]])) for index in (0, 99, 2, 3)]
 
-    answers, sizes = await held_batch(registry, asked)
+    answers, sizes = await held_batch(registry, sent)
 
     assert sizes == [4]
     assert [a.outputs[0].numpy().item() for a in (answers[0], *answers[2:])] == [10, 12, 13]
@@ -238,9 +238,9 @@ async def test_one_bad_request_of_four_fails_alone(registry):
 @pytest.mark.parametrize("model", ["total", "untold"])
 async def test_a_sum_over_the_batch_is_never_shared(registry, model):
     """A model without a row for each row answers each request alone, even when its file says otherwise."""
-    asked = [ask(model, image=images(value, value)) for value in (1.0, 10.0)]
+    sent = [ask(model, image=images(value, value)) for value in (1.0, 10.0)]
 
-    answers, _ = await held_batch(registry, asked)
+    answers, _ = await held_batch(registry, sent)
 
     assert [a.outputs[0].numpy().tolist() for a in answers] == [[[2.0] * 4], [[20.0] * 4]]
 
@@ -274,15 +274,15 @@ async def test_small_requests_of_one_turn_can_share_a_run_on_the_loop(registry):
     answers = await asyncio.gather(*map(subject, small))
 
     assert [(ran.size, ran.requests) for ran in telemetry.of(BatchRan)] == [(3, 3), (1, 1)]
-    for asked, answer in zip(small, answers, strict=True):
-        assert answer.outputs == (await subject(asked)).outputs
+    for sent, answer in zip(small, answers, strict=True):
+        assert answer.outputs == (await subject(sent)).outputs
     assert not large.done()
     held.let_go()
     assert (await large).outputs[0].shape == (4,)
     await subject.close()
 
 
-async def test_runs_are_in_a_thread_unless_told_otherwise(registry):
+async def test_runs_are_in_a_thread_by_default(registry):
     """By default nothing runs on the loop."""
     workers = ThreadExecutor(1)
     subject = predictor(registry, workers)

@@ -264,12 +264,12 @@ def test_what_quantizing_cannot_help_is_kept(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_quantized_is_told_why(name: str) -> None:
+def test_what_cannot_be_quantized_is_refused_with_a_reason(name: str) -> None:
     with pytest.raises(ValueError, match=rf"{name}\.onnx: .*{REFUSED[name]}"):
         quantize(exported(name), sample_for(exported(name)))
 
 
-def test_the_comparison_tells_the_truth(tmp_path: Path) -> None:
+def test_the_comparison_is_right(tmp_path: Path) -> None:
     """Its figures are those that both files give when they are run by hand."""
     path = exported("keras_pair_export")
     sample = sample_for(path)
@@ -322,11 +322,11 @@ def test_a_fixed_batch_leaves_rows_over_and_says_so() -> None:
 def test_every_feed_is_heard_of() -> None:
     """Twice per feed: when ranges are measured, when both models are compared."""
     path = exported("torch_linear_script_13")
-    heard: list[tuple[str, int, int]] = []
+    steps: list[tuple[str, int, int]] = []
 
-    quantize(path, sample_for(path, rows=600), progress=lambda *step: heard.append(step))
+    quantize(path, sample_for(path, rows=600), progress=lambda *step: steps.append(step))
 
-    assert heard == [("preparing", 0, 1)] + [
+    assert steps == [("preparing", 0, 1)] + [
         (step, done, 3) for step in ("measuring ranges", "comparing") for done in (1, 2, 3)
     ]
 
@@ -508,11 +508,11 @@ def test_another_export_is_advised_where_it_helps(
     damage(model)
     (tmp_path / "damaged.onnx").write_bytes(model.SerializeToString())
 
-    with pytest.raises(ValueError, match=f"that ONNX Runtime can load .*{says}") as told:
+    with pytest.raises(ValueError, match=f"that ONNX Runtime can load .*{says}") as caught:
         quantize(tmp_path / "damaged.onnx", ROWS)
 
     assert (
-        str(told.value).endswith("; export it in float32, for an operator set that ONNX Runtime has")
+        str(caught.value).endswith("; export it in float32, for an operator set that ONNX Runtime has")
         == advised
     )
 

@@ -31,7 +31,7 @@ def test_every_version_is_loaded(registry):
     assert len(list(registry)) == 4
 
 
-async def test_the_catalog_tells_names_versions_and_tensors(registry):
+async def test_the_catalog_has_names_versions_and_tensors(registry):
     """Metadata names all versions, whichever was asked for."""
     spec = await registry.describe("digits", "1")
 

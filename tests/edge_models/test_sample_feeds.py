@@ -150,7 +150,7 @@ def test_foreign_byte_order_is_turned() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sample", "inputs", "says"),
+    ("sample", "inputs", "message"),
     [
         (zeros(0, 4), [ROWS], "no calibration rows"),
         (zeros(3, 4), [], "takes no input"),
@@ -186,6 +186,8 @@ def test_foreign_byte_order_is_turned() -> None:
         ),
     ],
 )
-def test_a_sample_that_does_not_fit_is_told_what_would(sample: Any, inputs: Any, says: str) -> None:
-    with pytest.raises(ValueError, match=says):
+def test_a_sample_that_does_not_fit_is_refused_with_what_would(
+    sample: Any, inputs: Any, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
         Feeds(sample, inputs)

@@ -231,7 +231,7 @@ def test_the_graph_computes_what_its_layers_say(tmp_path: Path) -> None:
     assert answer == pytest.approx(powers / powers.sum(axis=1, keepdims=True), abs=1e-4)
 
 
-def test_a_card_tells_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_card_has_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The card holds the digest, the accuracies, both costs and the certificate that was found."""
     for name, repository in (("EDGE_REPOSITORY", "edge"), ("CENTRAL_REPOSITORY", "central")):
         monkeypatch.setattr(digits_card, name, tmp_path / repository)
@@ -243,8 +243,8 @@ def test_a_card_tells_what_was_measured(tmp_path: Path, monkeypatch: pytest.Monk
 
     text = path.read_text(encoding="utf-8")
     assert path == tmp_path / "edge" / "digits" / "card.md"
-    for told in ("`sha256:ee`", "10 bytes", "94.00% of 2,000", "10.0 µs", "2026-01-02", "10.0 times"):
-        assert told in text
+    for fact in ("`sha256:ee`", "10 bytes", "94.00% of 2,000", "10.0 µs", "2026-01-02", "10.0 times"):
+        assert fact in text
     assert f"threshold {calibration().threshold:.4f}" in text
 
 

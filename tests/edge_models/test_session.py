@@ -21,7 +21,7 @@ def load(tmp_path, content: bytes) -> Session:
     return Session(path)
 
 
-def test_a_session_tells_what_the_file_takes_and_gives(tmp_path):
+def test_a_session_knows_what_the_file_takes_and_gives(tmp_path):
     """Free dimensions are -1, datatypes are the protocol's, the digest is the file's."""
     content = onnx_models.softmax()
 

@@ -30,10 +30,14 @@ def test_batching_is_decoded_per_model():
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"threds": 2}, "threds"),
         ({"threads": 0}, r"\$.threads"),
+        ({"max_alpha": -0.1}, r"\$.max_alpha"),
+        ({"max_alpha": 0}, r"\$.max_alpha"),
+        ({"max_alpha": 1}, r"\$.max_alpha"),
+        ({"max_delta": -0.1}, r"\$.max_delta"),
         ({"providers": []}, r"\$.providers"),
         ({"providers": ["tpu"]}, r"\$.providers"),
         ({"require": "cuda"}, "providers must name"),
@@ -45,7 +49,7 @@ def test_batching_is_decoded_per_model():
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_nonsense_is_refused(fields, said):
+def test_nonsense_is_refused(fields, message):
     """An unknown field, a number out of range or a contradiction never becomes settings."""
-    with pytest.raises(msgspec.ValidationError, match=said):
+    with pytest.raises(msgspec.ValidationError, match=message):
         decode(**fields)

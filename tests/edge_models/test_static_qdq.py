@@ -87,22 +87,22 @@ def test_a_failure_leaves_nothing_in_the_working_directory(
 
 
 @pytest.mark.parametrize(
-    ("needed", "says"),
+    ("needed", "notice"),
     [
         (("skip_symbolic_shape",), "symbolic shapes were skipped"),
         (("skip_optimization",), "symbolic shapes and graph optimizations were skipped"),
         (("skip_onnx_shape",), "shapes and graph optimizations were skipped"),
     ],
 )
-def test_less_and_less_is_asked_for(tmp_path: Path, needed: tuple[str, ...], says: str) -> None:
+def test_less_and_less_is_attempted(tmp_path: Path, needed: tuple[str, ...], notice: str) -> None:
     """And the first complaint is told, in one line."""
     proto, skipped = make("torch_linear_script_13", tmp_path, failing_without(load_toolkit(), *needed))
 
-    assert skipped == f"{says}, since ONNX Runtime failed with them (no way with [])"
+    assert skipped == f"{notice}, since ONNX Runtime failed with them (no way with [])"
     assert integer_layers(proto.graph) == 3
 
 
-def test_what_fails_in_every_way_is_told_with_the_first_complaint(tmp_path: Path) -> None:
+def test_what_fails_in_every_way_is_reported_with_the_first_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"^ONNX Runtime cannot quantize it: no way with \[\]$"):
         make("torch_linear_script_13", tmp_path, failing_without(load_toolkit(), "no_such_option"))
 
@@ -167,9 +167,9 @@ def test_graphs_deep_in_one_another_get_no_symbolic_shapes(
         real(self, node)
 
     monkeypatch.setattr(symbolic_shape_infer.SymbolicShapeInference, "_infer_If", infer)
-    _, told = make(nested(tmp_path / "deep.onnx", depth), tmp_path, load_toolkit())
+    _, message = make(nested(tmp_path / "deep.onnx", depth), tmp_path, load_toolkit())
 
-    assert told == (
+    assert message == (
         f"symbolic shapes were skipped, since graphs lie {depth} deep in one another" if skipped else ""
     )
     assert bool(inferred) != skipped
@@ -197,7 +197,7 @@ def nested(path: Path, depth: int) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("told", "line"),
+    ("message", "line"),
     [
         (
             (
@@ -218,8 +218,8 @@ def nested(path: Path, depth: int) -> Path:
         ("", "RuntimeError"),
     ],
 )
-def test_an_error_is_one_line_without_places_in_foreign_source(told: str, line: str) -> None:
-    assert first_line(RuntimeError(told)) == line
+def test_an_error_is_one_line_without_places_in_foreign_source(message: str, line: str) -> None:
+    assert first_line(RuntimeError(message)) == line
 
 
 def test_logging_is_as_it_was_afterwards() -> None:

@@ -16,20 +16,20 @@ class Names:
     """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *answers: Any) -> None:
-        self.asked = 0
+        self.lookups = 0
         self.answers = list(answers)
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", self)
 
     async def __call__(self, host: str, port: int, **_options: Any) -> Any:
         if ":" in host or host.replace(".", "").isdecimal():
             return [_entry(host, port)]
-        self.asked += 1
-        said = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if said is None:
+        self.lookups += 1
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if answer is None:
             await asyncio.Event().wait()
-        if isinstance(said, Exception):
-            raise said
-        return [_entry(address, port) for address in said]
+        if isinstance(answer, Exception):
+            raise answer
+        return [_entry(address, port) for address in answer]
 
 
 def _entry(address: str, port: int) -> tuple[Any, ...]:

@@ -146,14 +146,14 @@ async def read_request(reader: asyncio.StreamReader) -> bytes:
 
 @asynccontextmanager
 async def foreign_http(
-    answer: bytes | None, heard: list[bytes] | None = None, **options: Any
+    answer: bytes | None, received: list[bytes] | None = None, **options: Any
 ) -> AsyncIterator[HttpUpstream]:
     """An upstream whose other side reads a request, sends ``answer`` (None: nothing, ever) and closes."""
 
     async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await read_request(reader)
-        if heard is not None:
-            heard.append(head)
+        if received is not None:
+            received.append(head)
         if answer is None:
             await reader.read()
         else:
@@ -165,13 +165,13 @@ async def foreign_http(
 
 def http(status: int, body: bytes = b"", *lines: str, length: int | None = None, close: bool = True) -> bytes:
     """An HTTP/1.1 answer as bytes; ``length`` is what it claims when that is not the truth."""
-    said = [
+    head = [
         f"HTTP/1.1 {status} Whatever",
         f"Content-Length: {len(body) if length is None else length}",
         *(("Connection: close",) if close else ()),
         *lines,
     ]
-    return "\r\n".join([*said, "\r\n"]).encode() + body
+    return "\r\n".join([*head, "\r\n"]).encode() + body
 
 
 @asynccontextmanager

@@ -23,13 +23,13 @@ def silent(reason: str = "refused") -> GatewayError:
     return GatewayError(Fault.UNAVAILABLE, "down", retryable=True, counts=True, why=Why(reason))
 
 
-def status(code: str = "503", said: str = "backend 10.0.0.7 is gone") -> GatewayError:
-    why = Why(code, said, answered=True)
+def status(code: str = "503", detail: str = "backend 10.0.0.7 is gone") -> GatewayError:
+    why = Why(code, detail, answered=True)
     return GatewayError(Fault.UNAVAILABLE, "down", retryable=True, counts=True, why=why)
 
 
-def error_500(said: str = "this input breaks the model") -> GatewayError:
-    why = Why("500", said, answered=True, of_model=True)
+def error_500(detail: str = "this input breaks the model") -> GatewayError:
+    why = Why("500", detail, answered=True, of_model=True)
     return GatewayError(Fault.INTERNAL, "failed", counts=True, why=why)
 
 

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.request import Caller
+from gateway.core.request import Caller, Request
+from gateway.core.service import FastPath
 from gateway.core.telemetry import Refused
 from resilience.admission import Admission, Seats
 from resilience.settings import AdmissionSettings
@@ -32,11 +33,11 @@ def admission(telemetry: RecordingTelemetry, identify=known, **settings) -> Admi
 @virtual_time
 async def test_a_known_caller_passes_through(telemetry: RecordingTelemetry) -> None:
     """A caller whom identify leaves as it is costs no copy of the request."""
-    service, asked, response = ScriptedService(answer("edge")), request(), answer("edge")
+    service, sent, response = ScriptedService(answer("edge")), request(), answer("edge")
 
-    assert await admission(telemetry)(asked, service) == response
+    assert await admission(telemetry)(sent, service) == response
 
-    assert service.requests[0] is asked
+    assert service.requests[0] is sent
     assert telemetry.events == []
 
 
@@ -147,3 +148,66 @@ async def test_an_answer_that_is_there_takes_no_seat(telemetry: RecordingTelemet
 
     assert door(request(), lambda _: there) is there
     assert repr(door) == "<Admission 0 of 1 running>"
+
+
+class HitPath:
+    """The rest of a stack whose fast path answers everything; keeps which requests it was found for."""
+
+    def __init__(self) -> None:
+        self.found: list[Request] = []
+
+    def __call__(self, like: Request) -> FastPath | None:
+        self.found.append(like)
+        return lambda _: answer("edge")
+
+
+def test_the_fast_path_is_that_of_the_checked_caller(telemetry: RecordingTelemetry) -> None:
+    """Whoever names another tenant must not get that tenant's answers out of the cache."""
+    rest, checked = HitPath(), Caller(tenant="acme")
+    door = admission(telemetry, lambda _: checked)
+
+    path = door.fast_path(request(caller=Caller(tenant="claimed"), id="7"), rest)
+
+    assert path is not None
+    assert path([b""]) == answer("edge")
+    assert rest.found == [request(caller=checked, id="7")]
+
+
+def test_the_fast_path_of_a_known_caller_costs_no_copy(telemetry: RecordingTelemetry) -> None:
+    """A caller whom identify leaves as it is needs no other request."""
+    rest, like = HitPath(), request()
+
+    admission(telemetry).fast_path(like, rest)
+
+    assert rest.found[0] is like
+
+
+def test_without_a_fast_path_below_there_is_none(telemetry: RecordingTelemetry) -> None:
+    """Such requests take the call."""
+    assert admission(telemetry).fast_path(request(), lambda _: None) is None
+
+
+def test_a_stranger_has_no_fast_path(telemetry: RecordingTelemetry) -> None:
+    """The caller is refused, and nothing below is looked at."""
+    rest = HitPath()
+
+    with pytest.raises(GatewayError, match="send a valid key"):
+        admission(telemetry, stranger).fast_path(request(), rest)
+
+    assert rest.found == []
+
+
+@pytest.mark.parametrize(("taken", "is_open"), [(1, True), (2, False), (3, False)])
+def test_the_fast_path_is_closed_while_no_seat_is_free(
+    telemetry: RecordingTelemetry, taken: int, is_open: bool
+) -> None:
+    """The call then refuses, and counts the refusal."""
+    seats, settings = Seats(2), AdmissionSettings()
+    path = Admission(known, seats, settings, telemetry).fast_path(request(), HitPath())
+    assert path is not None
+
+    seats.taken = taken
+
+    assert (path([b""]) is not None) == is_open
+    seats.taken = 0
+    assert path([b""]) == answer("edge")

@@ -15,11 +15,11 @@ from tests.resilience.peers import REFUSED, Guarded, Peer, silent
 @virtual_time
 async def test_an_answer_passes_through() -> None:
     """Closed, the request goes down as it came."""
-    guarded, service, asked = Guarded(Peer(last=True)), ScriptedService(answer("edge")), request()
+    guarded, service, sent = Guarded(Peer(last=True)), ScriptedService(answer("edge")), request()
 
-    assert await guarded.breaker(asked, service) == answer("edge")
+    assert await guarded.breaker(sent, service) == answer("edge")
 
-    assert service.requests[0] is asked
+    assert service.requests[0] is sent
     assert repr(guarded.breaker) == "<Breaker <EndpointHealth <Ejection central closed, 0 of 5 failures>>>"
 
 

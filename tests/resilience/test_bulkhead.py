@@ -33,11 +33,11 @@ async def turn() -> None:
 @virtual_time
 async def test_an_answer_passes_through(telemetry: RecordingTelemetry) -> None:
     """With a place free the request goes down as it came."""
-    service, asked = ScriptedService(answer("edge")), request()
+    service, sent = ScriptedService(answer("edge")), request()
 
-    assert await bulkhead(telemetry)(asked, service) == answer("edge")
+    assert await bulkhead(telemetry)(sent, service) == answer("edge")
 
-    assert service.requests[0] is asked
+    assert service.requests[0] is sent
     assert telemetry.events == []
 
 
@@ -210,7 +210,7 @@ def test_places_are_never_lost_nor_doubled(
         await asyncio.sleep(comes)
         loop = asyncio.get_running_loop()
         call = asyncio.create_task(
-            wall(request(deadline=loop.time() + time_s), lambda asked: serve(asked, takes))
+            wall(request(deadline=loop.time() + time_s), lambda sent: serve(sent, takes))
         )
         if leaves is not None:
             loop.call_later(leaves, call.cancel)

@@ -30,7 +30,7 @@ async def test_an_answer_passes_through() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "max_timeout_s", "given"),
+    ("wanted", "max_timeout_s", "given"),
     [
         (math.inf, None, 15.0),
         (5.0, None, 5.0),
@@ -40,14 +40,14 @@ async def test_an_answer_passes_through() -> None:
         (90.0, 60.0, 60.0),
     ],
 )
-def test_the_deadline_that_is_passed_on(asked: float, max_timeout_s: float | None, given: float) -> None:
+def test_the_deadline_that_is_passed_on(wanted: float, max_timeout_s: float | None, given: float) -> None:
     """None asked: the default. Asked: that, but no more than the maximum, which is the default unless set."""
 
     @virtual_time
     async def check() -> None:
         service = ScriptedService()
 
-        await deadline(15.0, max_timeout_s)(request(deadline=START + asked), service)
+        await deadline(15.0, max_timeout_s)(request(deadline=START + wanted), service)
 
         assert service.requests[0].deadline == START + given
 
@@ -58,11 +58,11 @@ def test_the_deadline_that_is_passed_on(asked: float, max_timeout_s: float | Non
 async def test_a_request_in_time_is_passed_on_as_it_is() -> None:
     """A request whose deadline is near enough is not copied."""
     service = ScriptedService()
-    asked = request(deadline=START + 1)
+    wanted = request(deadline=START + 1)
 
-    await deadline()(asked, service)
+    await deadline()(wanted, service)
 
-    assert service.requests[0] is asked
+    assert service.requests[0] is wanted
 
 
 @virtual_time

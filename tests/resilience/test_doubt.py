@@ -91,7 +91,7 @@ async def test_an_answer_in_between_leaves_no_doubt() -> None:
 
 
 @virtual_time
-async def test_an_answer_while_it_is_asked_about_leaves_no_doubt() -> None:
+async def test_an_answer_during_the_check_leaves_no_doubt() -> None:
     """Somebody was there after all."""
     peer = Peer(LATE, last=False)
 

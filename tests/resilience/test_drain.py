@@ -15,11 +15,11 @@ from tests.fakes.virtual_time import virtual_time
 @virtual_time
 async def test_an_answer_passes_through() -> None:
     """Counting changes neither request nor answer, and readiness is on."""
-    drain, service, asked, response = Drain(), ScriptedService(answer("edge")), request(), answer("edge")
+    drain, service, sent, response = Drain(), ScriptedService(answer("edge")), request(), answer("edge")
 
-    assert await drain(asked, service) == response
+    assert await drain(sent, service) == response
 
-    assert service.requests[0] is asked
+    assert service.requests[0] is sent
     assert drain.is_ready
     assert repr(drain) == "<Drain ready, 0 running>"
 

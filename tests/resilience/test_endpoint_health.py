@@ -35,7 +35,7 @@ def test_where_nobody_answers_five_failures_put_it_out(reason: str) -> None:
 
 
 @virtual_time
-async def test_a_status_that_put_it_out_is_told_with_its_last_sentence(telemetry: RecordingTelemetry) -> None:
+async def test_a_status_that_put_it_out_is_reported_with_its_message(telemetry: RecordingTelemetry) -> None:
     """To clients without addresses and values; to operators as it came; to the metric as one word."""
     guarded = Guarded(Peer(status(), UNREADY, last=False), telemetry)
     await guarded.asks(5)

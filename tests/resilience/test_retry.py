@@ -52,11 +52,11 @@ def now() -> float:
 @virtual_time
 async def test_a_first_success_passes_through(telemetry: RecordingTelemetry) -> None:
     """The request goes down as it came, at once, and nothing is reported."""
-    service, asked, response = ScriptedService(answer("edge")), request(), answer("edge")
+    service, sent, response = ScriptedService(answer("edge")), request(), answer("edge")
 
-    assert await retry(telemetry)(asked, service) == response
+    assert await retry(telemetry)(sent, service) == response
 
-    assert service.requests[0] is asked
+    assert service.requests[0] is sent
     assert now() == START
     assert telemetry.events == []
 
@@ -199,8 +199,8 @@ async def test_a_slow_attempt_is_tried_elsewhere(telemetry: RecordingTelemetry) 
     """A timeout of one attempt, not of the request, is followed by another."""
     limit, service = AttemptTimeout(5.0, LoopClock()), ScriptedService(HANG, answer())
 
-    async def rest(asked: Request) -> Response:
-        return await limit(asked, service)
+    async def rest(sent: Request) -> Response:
+        return await limit(sent, service)
 
     response = await retry(telemetry)(request(deadline=START + 15), rest)
 
@@ -214,8 +214,8 @@ async def test_when_the_budget_is_spent_failures_are_passed_on(telemetry: Record
     shared, calls = budget(), []
     again = retry(telemetry, shared)
 
-    async def slow_to_fail(asked: Request) -> Response:
-        calls.append(asked)
+    async def slow_to_fail(sent: Request) -> Response:
+        calls.append(sent)
         await asyncio.sleep(0.1)
         raise DOWN
 
@@ -289,10 +289,10 @@ def test_the_budget_holds_under_any_schedule(
         service = ScriptedService(*(DOWN if step == "fails" else step for step in script))  # type: ignore[arg-type]
         deadline = now() + time_s
 
-        async def rest(asked: Request) -> Response:
-            if asked.attempt and now() >= deadline:
-                late.append(asked)
-            return await service(asked)
+        async def rest(sent: Request) -> Response:
+            if sent.attempt and now() >= deadline:
+                late.append(sent)
+            return await service(sent)
 
         call = asyncio.create_task(again(request(deadline=deadline), rest))
         if leaves is not None:

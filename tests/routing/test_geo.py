@@ -193,13 +193,13 @@ def test_age_is_checked() -> None:
 
 def test_memory_of_addresses_is_bounded() -> None:
     """A flood of new addresses forgets old ones."""
-    asked: list[str] = []
-    places = Places(CITY, asked.append, 0)  # type: ignore[func-returns-value]
+    looked_up: list[str] = []
+    places = Places(CITY, looked_up.append, 0)  # type: ignore[func-returns-value]
 
     for number in [*range(20_000), 19_999]:
         places.locate(str(number))
 
-    assert len(asked) == 20_000
+    assert len(looked_up) == 20_000
     assert repr(places) == "<Places GeoIP2-City-Test.mmdb, 16384 addresses remembered>"
 
 

@@ -144,7 +144,7 @@ def test_good_address_passes(address: str) -> None:
     assert "EW107" not in [rule for rule, _ in found(**changes)]
 
 
-def test_place_and_tenant_without_a_common_region_are_told() -> None:
+def test_place_and_tenant_without_a_common_region_are_reported() -> None:
     """A tenant of the United States whose clients are in Germany is served nowhere, and lint says so."""
     changes = {
         "residency": {
@@ -161,7 +161,7 @@ def test_place_and_tenant_without_a_common_region_are_told() -> None:
     assert "tenant 'initech' in DE are refused" in problem.message
 
 
-def test_tenants_of_one_class_are_told_together() -> None:
+def test_tenants_of_one_class_are_reported_together() -> None:
     """A thousand tenants of one class make one warning for each place, not a thousand."""
     changes = {
         "residency": {"us-only": {"regions": ["us-east"]}, "eu-only": {"regions": ["eu-west"]}},

@@ -44,7 +44,7 @@ def test_rule_finds_its_problem(broken: dict[str, Any], rule: str, path: Path) -
     assert (rule, path) in found(broken)
 
 
-def test_unknown_endpoint_is_told_once() -> None:
+def test_unknown_endpoint_is_reported_once() -> None:
     """Where the endpoint is misspelt the route is not also called mute."""
     assert "EW114" not in [rule for rule, _ in found(route(endpoints=["centrall"]))]
 

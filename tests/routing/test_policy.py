@@ -21,7 +21,7 @@ def test_defaults_are_those_of_the_field() -> None:
     assert bare.cascade is None
 
 
-def test_cascade_serves_from_the_edge_unless_told_otherwise() -> None:
+def test_cascade_serves_from_the_edge_by_default() -> None:
     """An empty cascade means: the edge model answers when the central tier is down."""
     assert policy().routes[0].cascade == RouteCascade(on_central_down="serve_edge")
 
@@ -45,7 +45,7 @@ def test_policy_cannot_be_changed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "says"),
+    ("changes", "message"),
     [
         ({"generation": 0}, r">= 1 - at `\$\.generation"),
         ({"regions": {}}, r"length >= 1 - at `\$\.regions"),
@@ -69,7 +69,7 @@ def test_policy_cannot_be_changed() -> None:
         ({"routes": [route(match={"tenants": []})]}, r"length >= 1"),
     ],
 )
-def test_what_is_out_of_range_is_refused(changes: dict[str, Any], says: str) -> None:
+def test_what_is_out_of_range_is_refused(changes: dict[str, Any], message: str) -> None:
     """A value out of its range, or a field nobody knows, is refused with its path."""
-    with pytest.raises(msgspec.ValidationError, match=says):
+    with pytest.raises(msgspec.ValidationError, match=message):
         msgspec.convert(values() | changes, Policy)

@@ -7,7 +7,7 @@ import pytest
 from routing.problem import Problem, Severity, unknown
 
 
-def test_id_tells_the_severity() -> None:
+def test_id_has_the_severity() -> None:
     """EW1xx are errors and EW2xx warnings."""
     assert Problem("EW102", (), "").severity is Severity.ERROR
     assert Problem("EW201", (), "").severity is Severity.WARNING
@@ -32,6 +32,6 @@ def test_misspelt_name_is_found_among_many(wrong: str) -> None:
     """Only names that begin or end alike are compared, and the one that was meant is among them."""
     known = [f"tenant-{number:04}" for number in range(1000)]
 
-    said = unknown("tenant", wrong, [*known, "another"])
+    message = unknown("tenant", wrong, [*known, "another"])
 
-    assert "did you mean 'tenant-077" in said
+    assert "did you mean 'tenant-077" in message

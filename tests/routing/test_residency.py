@@ -30,7 +30,7 @@ class Scene:
     def __init__(self, own_region: str, made: Policy | None = None) -> None:
         self.here, self.abroad = ScriptedService(answer("edge")), ScriptedService(answer("central"))
         self.telemetry = RecordingTelemetry()
-        self.asked: list[str] = []
+        self.received: list[str] = []
         self.residency = Residency(
             made or policy(),
             own_region,
@@ -40,7 +40,7 @@ class Scene:
         )
 
     def locate(self, address: str) -> Place | None:
-        self.asked.append(address)
+        self.received.append(address)
         return PLACES.get(address)
 
     async def ask(self, address: str = AMERICAN, tenant: str = "anonymous", **changes: object) -> Request:
@@ -143,7 +143,7 @@ async def test_decision_is_remembered_for_address_and_tenant() -> None:
     for _ in range(3):
         await scene.ask(AMERICAN)
         await scene.ask(AMERICAN, "acme")
-    assert scene.asked == [AMERICAN, AMERICAN]
+    assert scene.received == [AMERICAN, AMERICAN]
 
     for number in range(9000):
         await scene.ask(f"10.{number >> 8}.{number & 255}.1")

@@ -73,7 +73,7 @@ async def test_none_available_is_one_fast_refusal(names: list[str], attempt: int
     assert not any(service.requests for service in endpoints.values())
 
 
-async def test_where_the_model_fails_is_asked_only_when_nobody_else_is_left() -> None:
+async def test_where_the_model_fails_gets_requests_only_when_no_other_is_left() -> None:
     """It answers, and what fails for one request may work for the next; nothing is refused for it."""
     made = policy()
     health = Health("central-eu", failing=["central"])
@@ -84,7 +84,7 @@ async def test_where_the_model_fails_is_asked_only_when_nobody_else_is_left() ->
     assert await where(subject, regions=us) == "central"
 
 
-async def test_endpoint_that_comes_back_is_asked_again() -> None:
+async def test_endpoint_that_comes_back_gets_requests_again() -> None:
     """The view is read at every attempt."""
     health = Health(*NAMES)
     made = policy()
@@ -247,10 +247,10 @@ def test_no_attempt_leaves_the_allowed_set(
     made = policy()
     endpoints = {name: Echo(answer(region=made.endpoints[name].region)) for name in NAMES}
     subject = Router(made, made.routes[0], own, endpoints=endpoints, view=Health(*out))
-    asked = request(regions=frozenset(regions), attempt=attempt, hops=hops)
+    sent = request(regions=frozenset(regions), attempt=attempt, hops=hops)
 
     try:
-        asyncio.run(subject(asked))
+        asyncio.run(subject(sent))
     except GatewayError as error:
         assert error.fault is Fault.UNAVAILABLE
     called = [name for name, service in endpoints.items() if service.requests]
@@ -271,7 +271,7 @@ def test_endpoint_of_an_unknown_region_is_never_used() -> None:
 
 
 @pytest.mark.parametrize(("attempt", "elsewhere"), [(0, True), (3, True), (7, True)])
-async def test_failures_tell_whether_the_next_attempt_goes_elsewhere(attempt: int, elsewhere: bool) -> None:
+async def test_failures_know_whether_the_next_attempt_goes_elsewhere(attempt: int, elsewhere: bool) -> None:
     """Where there is another endpoint, the next attempt asks it."""
     endpoints = {
         name: ScriptedService(GatewayError(Fault.OVERLOADED, "later", retryable=True)) for name in NAMES

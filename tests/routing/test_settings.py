@@ -8,7 +8,7 @@ import pytest
 from routing.settings import GeoSettings
 
 
-def test_any_age_will_do_unless_said() -> None:
+def test_any_age_will_do_by_default() -> None:
     """Only the path is needed."""
     assert GeoSettings(database="x.mmdb").max_age_days is None
 

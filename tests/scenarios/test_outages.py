@@ -47,9 +47,7 @@ async def endpoints(world: World) -> Any:
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
-async def test_back_it_is_asked_by_a_health_check_and_then_by_everybody(
-    tmp_path: Path, protocol: str
-) -> None:
+async def test_back_it_gets_a_health_check_and_then_all_requests(tmp_path: Path, protocol: str) -> None:
     """No request finds out by failing: the first that gets through, and all after it, are answered."""
     async with World(tmp_path, protocol=protocol, on_central_down="fail") as world:
         await ask_anew(world)

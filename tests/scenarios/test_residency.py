@@ -24,7 +24,7 @@ async def test_request_that_may_not_be_seen_here_goes_straight_on(tmp_path: Path
         assert world.metric('edgeway_batch_rows_count{model="digits"}') == 0
 
 
-async def test_central_in_a_forbidden_region_is_never_asked(tmp_path: Path) -> None:
+async def test_central_in_a_forbidden_region_gets_no_request(tmp_path: Path) -> None:
     """A tenant that may only be served here gets the edge's answer, or none."""
     async with World(tmp_path, on_central_down="fail") as world:
         assert (await world.ask(CONFIDENT, caller=LOCAL)).provenance.origin == "edge"

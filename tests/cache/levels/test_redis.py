@@ -14,7 +14,8 @@ from redis.asyncio import Redis
 
 from cache.levels.envelope import Envelope
 from cache.levels.level import LevelError
-from cache.levels.redis import WRITE_BACKLOG, RedisLevel, RedisSettings, connection_options
+from cache.levels.redis import WRITE_BACKLOG, RedisLevel, connection_options
+from cache.levels.redis_settings import RedisSettings
 from gateway.core.clock import LoopClock
 from gateway.core.gate import Gate, OpenGate
 from gateway.core.request import Provenance, Response

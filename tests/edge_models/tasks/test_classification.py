@@ -83,7 +83,7 @@ def test_multilabel_as_a_set_and_label_by_label() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "output", "says"),
+    ("rule", "output", "message"),
     [
         (MULTICLASS, rows([0.4], [0.6]), "at least 2 classes"),
         (MULTICLASS, rows([0.4, 0.9]), "are they logits"),
@@ -98,12 +98,12 @@ def test_multilabel_as_a_set_and_label_by_label() -> None:
         (SET, rows([0.4, 0.9]), ""),
     ],
 )
-def test_outputs_of_another_kind_are_refused(rule: Any, output: Array, says: str) -> None:
+def test_outputs_of_another_kind_are_refused(rule: Any, output: Array, message: str) -> None:
     """And those of the right one are not."""
     problem = rule.problem(output)
 
-    assert says in problem
-    assert bool(problem) is bool(says)
+    assert message in problem
+    assert bool(problem) is bool(message)
 
 
 @pytest.mark.parametrize(

@@ -25,13 +25,13 @@ class Server:
 
     def __init__(self, metadata: bytes | None) -> None:
         self.metadata = metadata
-        self.asked = 0
+        self.metadata_reads = 0
         self.bodies: list[tuple[str, bytes]] = []
 
     async def play(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while head := await self.head(reader):
             if head.startswith("get"):
-                self.asked += 1
+                self.metadata_reads += 1
                 if self.metadata is None:
                     writer.transport.abort()
                     return
@@ -71,14 +71,14 @@ async def asking(server: Server, clock: Clock | None = None):
 async def test_an_endpoint_without_binary_data_gets_json() -> None:
     """Its metadata are read once; the tensors come as numbers, and no output is wanted binary."""
     server = Server(metadata("parameters"))
-    asked = request(outputs=("y",), id="7", parameters={"priority": 1})
+    sent = request(outputs=("y",), id="7", parameters={"priority": 1})
 
     async with asking(server) as (upstream, service):
-        answers = [await service(asked) for _ in range(3)]
+        answers = [await service(sent) for _ in range(3)]
         assert repr(Abilities(upstream)) == "<Abilities known>"
 
     assert [answer.outputs[0].numpy().tolist() for answer in answers] == [[1.0, 2.0]] * 3
-    assert server.asked == 1
+    assert server.metadata_reads == 1
     head, body = server.bodies[0]
     assert "content-type: application/json" in head
     assert "inference-header-content-length" not in head
@@ -91,7 +91,7 @@ async def test_an_endpoint_without_binary_data_gets_json() -> None:
 
 
 @pytest.mark.parametrize(
-    "told",
+    "answer",
     [
         metadata("binary_tensor_data"),
         http(404, close=False),
@@ -100,9 +100,9 @@ async def test_an_endpoint_without_binary_data_gets_json() -> None:
     ],
     ids=["binary", "no metadata", "no extensions", "no JSON"],
 )
-async def test_one_that_has_it_or_does_not_tell_gets_binary(told: bytes) -> None:
+async def test_one_that_has_it_or_names_no_extensions_gets_binary(answer: bytes) -> None:
     """As it always was."""
-    server = Server(told)
+    server = Server(answer)
     async with asking(server) as (_, service):
         await service(request())
 
@@ -116,7 +116,7 @@ async def test_many_first_requests_share_one_question() -> None:
     async with asking(server) as (_, service):
         await asyncio.gather(*(service(request()) for _ in range(20)))
 
-    assert server.asked == 1
+    assert server.metadata_reads == 1
     assert all(body.startswith(b"{") and body.endswith(b"}") for _, body in server.bodies)
 
 
@@ -133,7 +133,7 @@ async def test_what_json_cannot_carry_is_the_clients_to_change() -> None:
     )
 
 
-async def test_who_cannot_be_asked_is_asked_again() -> None:
+async def test_metadata_that_cannot_be_read_are_read_later() -> None:
     """Nobody is there yet; whoever answers first may be one who takes JSON only."""
     port, server = free_port(), Server(metadata())
     async with http_upstream(port) as upstream:
@@ -144,7 +144,7 @@ async def test_who_cannot_be_asked_is_asked_again() -> None:
         async with scripted_peer(server.play, port):
             await service(request())
 
-    assert server.asked == 1
+    assert server.metadata_reads == 1
 
 
 async def test_after_an_outage_another_server_may_be_there() -> None:
@@ -156,7 +156,7 @@ async def test_after_an_outage_another_server_may_be_there() -> None:
         upstream.renew()
         await service(request())
 
-    assert server.asked == 2
+    assert server.metadata_reads == 2
     assert ["inference-header-content-length" in head for head, _ in server.bodies] == [True, False]
 
 
@@ -165,7 +165,7 @@ async def test_after_an_outage_another_server_may_be_there() -> None:
     [http(503, b"{}", close=False), http(500, close=False), http(404, close=False), b"", None],
     ids=repr,
 )
-async def test_what_it_told_once_holds_until_it_tells_otherwise(later: bytes | None) -> None:
+async def test_metadata_hold_until_others_are_read(later: bytes | None) -> None:
     """Metadata that are slow, reset or refused once do not turn it into a server that takes binary data."""
     server, clock = Server(metadata("parameters")), FastClock()
     async with asking(server, clock) as (upstream, service):
@@ -174,9 +174,9 @@ async def test_what_it_told_once_holds_until_it_tells_otherwise(later: bytes | N
         clock.forward_s = 61.0
 
         await upstream.refresh()
-        asked = server.asked
+        reads = server.metadata_reads
         await upstream.refresh()
         await service(request())
 
     assert ["application/json" in head for head, _ in server.bodies] == [True, True]
-    assert server.asked == asked == 2, "and it is not asked again with every request"
+    assert server.metadata_reads == reads == 2, "and they are not read again with every request"

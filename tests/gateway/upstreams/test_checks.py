@@ -123,13 +123,13 @@ HEALTH = messages.HealthCheckResponse
 SERVER = messages.ServerReadyResponse
 
 
-def saying(said: Any) -> Foreign:
+def answering(outcome: Any) -> Foreign:
     """A method that answers a message or bytes, or ends with a status."""
 
     async def method(_body: bytes, context: Any) -> bytes:
-        if isinstance(said, grpc.StatusCode):
-            await context.abort(said, "its words")
-        return said if isinstance(said, bytes) else said.SerializeToString()
+        if isinstance(outcome, grpc.StatusCode):
+            await context.abort(outcome, "its words")
+        return outcome if isinstance(outcome, bytes) else outcome.SerializeToString()
 
     return method
 
@@ -161,8 +161,8 @@ async def test_what_grpc_servers_say(answers, verdict):
     """The health service first; a server without it is asked in the protocol's own way."""
     server = grpc.aio.server()
     for service, name in (("grpc.health.v1.Health", "Check"), (messages.SERVICE, "ServerReady")):
-        said = answers.get(name, grpc.StatusCode.UNIMPLEMENTED)
-        handler = grpc.unary_unary_rpc_method_handler(saying(said))
+        outcome = answers.get(name, grpc.StatusCode.UNIMPLEMENTED)
+        handler = grpc.unary_unary_rpc_method_handler(answering(outcome))
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {name: handler}),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -228,8 +228,8 @@ async def test_a_word_among_binary_data_excuses_nothing() -> None:
     """An answer that claims four bytes and brings others is broken, whatever they spell."""
     json = b'{"model_name":"m","outputs":[{"name":"y","datatype":"FP32","shape":[1],"parameters":'
     json += b'{"binary_data_size":4}}]}'
-    said = http(200, json + b"null null", f"Inference-Header-Content-Length: {len(json)}")
-    async with foreign_http(said) as upstream:
+    outcome = http(200, json + b"null null", f"Inference-Header-Content-Length: {len(json)}")
+    async with foreign_http(outcome) as upstream:
         error = await fails(upstream(request()))
 
     assert error.counts

@@ -84,7 +84,7 @@ async def test_who_asks_travels_with_the_request():
     assert seen.deadline == pytest.approx(now + 20, abs=1)
 
 
-async def test_nothing_is_said_about_nobody():
+async def test_an_unknown_caller_has_no_headers():
     """A request without tenant or deadline arrives without them; an unknown address stays unknown."""
     service = EchoService()
     async with before(grpc_upstream_to, service) as upstream:
@@ -112,8 +112,8 @@ async def test_foreign_servers_count_as_central():
     """A server that is no Edgeway is central, certified, and in the region that the policy names."""
 
     async def method(body: bytes, _context: Any) -> bytes:
-        asked = messages.ModelInferRequest.FromString(body)
-        message = messages.ModelInferResponse(model_name=asked.model_name, model_version="3")
+        incoming = messages.ModelInferRequest.FromString(body)
+        message = messages.ModelInferResponse(model_name=incoming.model_name, model_version="3")
         message.outputs.add(name="y", datatype="FP32", shape=[1]).contents.fp32_contents.append(0.5)
         encoded: bytes = message.SerializeToString()
         return encoded
@@ -177,10 +177,10 @@ async def test_words_of_the_other_side_are_bounded():
     assert wordless.message == "endpoint 'far' refused the request"
 
 
-@pytest.mark.parametrize(("said", "seconds"), [("3", 3.0), ("soon", None), ("", None)])
-async def test_overload_tells_when_to_come_again(said, seconds):
+@pytest.mark.parametrize(("retry_after", "seconds"), [("3", 3.0), ("soon", None), ("", None)])
+async def test_overload_has_the_time_to_come_again(retry_after, seconds):
     """The other side's retry-after is kept when it is a number of seconds."""
-    trailing = (("retry-after", said), ("x-bin", b"\x00")) if said else ()
+    trailing = (("retry-after", retry_after), ("x-bin", b"\x00")) if retry_after else ()
     async with foreign_grpc(aborting(grpc.StatusCode.RESOURCE_EXHAUSTED, "full", trailing)) as upstream:
         error = await fails(upstream(request()))
 
@@ -332,7 +332,7 @@ async def test_catalogue_of_the_other_side():
         assert (await fails(remote.describe("unknown", ""))).fault is Fault.NOT_FOUND
 
 
-async def test_model_of_a_server_that_cannot_be_asked_is_not_ready():
+async def test_model_of_a_server_that_cannot_be_reached_is_not_ready():
     """Readiness is about now: nobody there means not ready; an unknown model stays an error."""
     async with grpc_upstream(free_port()) as nobody:
         assert not await nobody.is_ready("digits", "")
@@ -382,7 +382,7 @@ async def test_a_head_above_our_own_limit():
     assert "max_head_bytes" in error.message
 
 
-async def test_what_is_said_in_a_call():
+async def test_the_headers_of_a_call():
     """The path, the time that is left in a form of eight digits, and that nothing is to be compressed."""
     deadline = asyncio.get_running_loop().time() + 2
 
@@ -391,15 +391,15 @@ async def test_what_is_said_in_a_call():
         grpc_upstream(peer.port) as upstream,
     ):
         await upstream(request(deadline=deadline, hops=1))
-        said = peer.calls[0].headers
+        received = peer.calls[0].headers
         await upstream(request())
 
-    assert said[b":path"] == b"/inference.GRPCInferenceService/ModelInfer"
-    assert (said[b":scheme"], said[b":authority"]) == (b"http", f"127.0.0.1:{peer.port}".encode())
-    assert (said[b"te"], said[b"content-type"]) == (b"trailers", b"application/grpc")
-    assert (said[b"grpc-accept-encoding"], said[b"user-agent"]) == (b"identity", b"edgeway")
-    assert said[b"x-edgeway-hops"] == b"2"
-    assert 1_900_000 < int(said[b"grpc-timeout"][:-1]) <= 2_050_000
+    assert received[b":path"] == b"/inference.GRPCInferenceService/ModelInfer"
+    assert (received[b":scheme"], received[b":authority"]) == (b"http", f"127.0.0.1:{peer.port}".encode())
+    assert (received[b"te"], received[b"content-type"]) == (b"trailers", b"application/grpc")
+    assert (received[b"grpc-accept-encoding"], received[b"user-agent"]) == (b"identity", b"edgeway")
+    assert received[b"x-edgeway-hops"] == b"2"
+    assert 1_900_000 < int(received[b"grpc-timeout"][:-1]) <= 2_050_000
     assert b"grpc-timeout" not in peer.calls[1].headers
 
 

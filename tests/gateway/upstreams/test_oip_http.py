@@ -49,9 +49,9 @@ async def test_foreign_servers_count_as_central():
     assert response.outputs[0].numpy().tolist() == [1, 2]
 
 
-async def test_what_is_said_to_the_other_side():
+async def test_the_headers_of_a_request():
     """Who asks and until when travels in headers; credentials do not, nor does anything compressed."""
-    heard: list[bytes] = []
+    received: list[bytes] = []
     caller = Caller(address="203.0.113.9", tenant="clinic", credential="Bearer secret")
     deadline = asyncio.get_running_loop().time() + 2
     sent = request(
@@ -63,40 +63,40 @@ async def test_what_is_said_to_the_other_side():
         regions=frozenset({"b", "a"}),
     )
 
-    async with foreign_http(http(200, ANSWER), heard) as upstream:
+    async with foreign_http(http(200, ANSWER), received) as upstream:
         await upstream(sent)
 
-    line, *lines = heard[0].decode().strip().split("\r\n")
-    said = {name.lower(): value for name, value in (item.split(": ", 1) for item in lines)}
+    line, *lines = received[0].decode().strip().split("\r\n")
+    sent = {name.lower(): value for name, value in (item.split(": ", 1) for item in lines)}
     assert line == "POST /v2/models/digits/versions/3/infer HTTP/1.1"
-    assert (said["x-forwarded-for"], said["x-edgeway-tenant"], said["x-edgeway-hops"]) == (
+    assert (sent["x-forwarded-for"], sent["x-edgeway-tenant"], sent["x-edgeway-hops"]) == (
         "203.0.113.9",
         "clinic",
         "3",
     )
-    assert said["x-edgeway-regions"] == "a,b"
-    assert said["traceparent"] == "00-ab-cd-01"
-    assert 1900 < int(said["x-request-timeout-ms"]) <= 2051
-    assert (said["accept-encoding"], said["user-agent"]) == ("identity", "edgeway")
-    assert "authorization" not in said
-    assert "cookie" not in said
+    assert sent["x-edgeway-regions"] == "a,b"
+    assert sent["traceparent"] == "00-ab-cd-01"
+    assert 1900 < int(sent["x-request-timeout-ms"]) <= 2051
+    assert (sent["accept-encoding"], sent["user-agent"]) == ("identity", "edgeway")
+    assert "authorization" not in sent
+    assert "cookie" not in sent
 
 
-async def test_nothing_is_said_about_nobody():
+async def test_an_unknown_caller_has_no_headers():
     """A request without tenant, regions or deadline is sent without them; that the client is unknown is said."""
-    heard: list[bytes] = []
-    async with foreign_http(http(200, ANSWER), heard) as upstream:
+    received: list[bytes] = []
+    async with foreign_http(http(200, ANSWER), received) as upstream:
         await upstream(request())
 
     for name in (b"x-edgeway-tenant", b"x-edgeway-regions", b"x-request-timeout-ms"):
-        assert name not in heard[0].lower()
-    assert b"x-forwarded-for: unknown" in heard[0].lower()
+        assert name not in received[0].lower()
+    assert b"x-forwarded-for: unknown" in received[0].lower()
 
 
 async def test_cookies_are_not_kept():
     """What one caller's answer sets must not travel with the next caller's request."""
-    heard: list[bytes] = []
-    async with foreign_http(http(200, ANSWER, "Set-Cookie: a=b; Path=/"), heard) as by_address:
+    received: list[bytes] = []
+    async with foreign_http(http(200, ANSWER, "Set-Cookie: a=b; Path=/"), received) as by_address:
         # An address would not do: no jar keeps the cookies of one.
         url = by_address.url.replace("127.0.0.1", "localhost")
         upstream = HttpUpstream("central", url, LoopClock())
@@ -104,20 +104,20 @@ async def test_cookies_are_not_kept():
         await upstream(request())
         await upstream.aclose()
 
-    assert len(heard) == 2
-    assert b"cookie" not in heard[1].lower()
+    assert len(received) == 2
+    assert b"cookie" not in received[1].lower()
 
 
 async def test_a_name_that_no_header_can_carry():
     """It is a clear error before anything is sent."""
-    heard: list[bytes] = []
-    async with foreign_http(http(200, ANSWER), heard) as upstream:
+    received: list[bytes] = []
+    async with foreign_http(http(200, ANSWER), received) as upstream:
         error = await fails(upstream(request(caller=Caller(tenant="a\r\nX-Evil: 1"))))
 
     assert error.message == "x-edgeway-tenant must be printable ASCII"
     assert error.unsent
     assert flags(error) == (Fault.INVALID, False, False)
-    assert heard == []
+    assert received == []
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ async def test_faults_of_the_client(status, fault):
 
 
 @pytest.mark.parametrize(
-    ("status", "said", "fault", "seconds"),
+    ("status", "retry_after", "fault", "seconds"),
     [
         (429, "3", Fault.OVERLOADED, 3.0),
         (503, "7", Fault.OVERLOADED, 7.0),
@@ -176,10 +176,10 @@ async def test_faults_of_the_client(status, fault):
         (503, "-1", Fault.UNAVAILABLE, None),
     ],
 )
-async def test_overload_tells_when_to_come_again(status, said, fault, seconds):
+async def test_overload_has_the_time_to_come_again(status, retry_after, fault, seconds):
     """A gateway's 503 with a Retry-After says that it sheds load, which is no evidence against it."""
-    told = (f"Retry-After: {said}", "X-Edgeway-Policy-Generation: 7")
-    async with foreign_http(http(status, b"", *told)) as upstream:
+    lines = (f"Retry-After: {retry_after}", "X-Edgeway-Policy-Generation: 7")
+    async with foreign_http(http(status, b"", *lines)) as upstream:
         error = await fails(upstream(request()))
 
     assert (error.fault, error.retry_after_s) == (fault, seconds)
@@ -277,7 +277,7 @@ async def test_a_head_above_our_own_limit():
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL])
-async def test_what_we_lack_is_told_as_ours(monkeypatch, number):
+async def test_what_we_lack_is_reported_as_ours(monkeypatch, number):
     """Without descriptors or ports of ours nobody is asked again, and nobody is blamed."""
 
     async def lacking(*_: object, **__: object) -> None:
@@ -464,12 +464,12 @@ async def test_readiness_of_an_unknown_model():
 
 async def test_evil_headers_of_the_other_side():
     """Digest and region come from elsewhere: they are cut and hold printable characters only."""
-    said = [
+    lines = [
         f"x-edgeway-model-digest: {'a' * 999}",
         "x-edgeway-served-by: \x85\xff",
         "x-edgeway-provenance: edge",
     ]
-    async with foreign_http(http(200, ANSWER, *said)) as upstream:
+    async with foreign_http(http(200, ANSWER, *lines)) as upstream:
         provenance = (await upstream(request())).provenance
 
     assert provenance.digest == "a" * 125 + "..."

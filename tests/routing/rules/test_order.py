@@ -114,7 +114,7 @@ def test_those_that_are_out_are_left_out(out: tuple[str, ...], planned: tuple[st
         (("a", "b", "c"), ("a",), ()),
     ],
 )
-def test_where_the_model_fails_is_asked_when_nobody_else_is_left(
+def test_where_the_model_fails_is_planned_when_no_other_is_left(
     out: tuple[str, ...], failing: tuple[str, ...], planned: tuple[str, ...]
 ) -> None:
     """Envoy's panic rule, for endpoints that answer; who is out would refuse."""

@@ -14,12 +14,12 @@ from gateway.commands.demo import player
 from gateway.commands.demo.player import Clients, ListedGateway, PlayerSpec, play
 from gateway.core.catalog import ModelSpec, TensorSpec
 from gateway.core.request import Provenance, Request, Response
-from gateway.core.service import stack
 from gateway.core.tensor import Tensor
 from gateway.telemetry.provenance import ProvenanceParameters
 from tests.fakes.data_plane import FakeCatalog
 from tests.fakes.http import serving
 from tests.fakes.redis_server import free_port
+from tests.fakes.stack import stack
 
 DIGITS = ModelSpec(
     "digits",

@@ -24,15 +24,15 @@ async def test_a_name_is_asked_for_once_in_a_while() -> None:
         known = addresses()
         for _ in range(3):
             assert await known.resolve() == ["127.0.0.2", "127.0.0.1"]
-        assert names.asked == 1
+        assert names.lookups == 1
 
         await asyncio.sleep(5)
         await known.resolve()
-        assert names.asked == 2
+        assert names.lookups == 2
 
         known.failed("127.0.0.2")
         assert await known.resolve() == ["127.0.0.1", "127.0.0.2"]
-        assert names.asked == 3
+        assert names.lookups == 3
         assert repr(known) == "<Addresses of far, 2, 1 failed>"
 
 
@@ -91,7 +91,7 @@ async def test_name_servers_that_never_answer() -> None:
         await asyncio.sleep(0)
 
     assert {type(error) for error in ended} == {TimeoutError}
-    assert names.asked == 1
+    assert names.lookups == 1
 
 
 @pytest.mark.parametrize("trouble", [None, socket.gaierror("no")], ids=["hangs", "fails"])
@@ -107,7 +107,7 @@ def test_old_addresses_are_better_than_none(trouble: Exception | None) -> None:
             known.expire()
 
             assert await known.resolve() == ["127.0.0.1"]
-            assert names.asked == 2
+            assert names.lookups == 2
             known.close()
             await asyncio.sleep(0)
 

@@ -133,7 +133,7 @@ async def test_after_a_failure_the_name_is_asked_for_again(monkeypatch):
         with pytest.raises(ConnectionRefusedError):
             await dial.dial(Kept)
 
-    assert names.asked == 2
+    assert names.lookups == 2
 
 
 @pytest.mark.parametrize("said", [[], UnicodeError("label too long")], ids=["no address", "no name"])

@@ -1,0 +1,45 @@
+"""The settings of L2, apart from the level so that reading them imports no Redis client."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from cache.levels.level import Level, LevelParts
+
+
+class RedisSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The level that the gateways of a region share, L2."""
+
+    url: Annotated[str, Meta(pattern=r"^(redis|rediss|unix)://")]
+    """``redis://[[user]:password@]host:port/db``; ``rediss`` for TLS, ``unix`` for a socket."""
+
+    timeout_ms: Annotated[int, Meta(ge=1, le=1000)] = 30
+    """Milliseconds that a look-up may cost, connecting and waiting for a connection included."""
+
+    max_connections: Annotated[int, Meta(ge=2, le=1024)] = 32
+    """Connections at most; one of them writes, the others read."""
+
+    max_value_bytes: Annotated[int, Meta(ge=1 << 10, le=64 << 20)] = 1 << 20
+    """Larger values are neither written nor read. Default 1 MiB."""
+
+    namespace: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "edgeway"
+    """First part of every key, so that an ACL can be bound to it."""
+
+    def __repr__(self) -> str:
+        # The URL may hold a password.
+        return f"<RedisSettings {self.namespace}, {self.timeout_ms} ms>"
+
+    def open(self, parts: LevelParts, secret: bytes) -> Level:
+        """Make the level. It connects when it is first used.
+
+        Raises:
+            LevelError: the URL cannot be used.
+        """
+        # Whoever only checks settings or a policy needs no redis-py.
+        from cache.levels.redis import RedisLevel  # noqa: PLC0415
+
+        return RedisLevel(
+            self, secret, gate=parts.gate("redis"), clock=parts.clock, telemetry=parts.telemetry
+        )
