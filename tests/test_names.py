@@ -76,7 +76,6 @@ STILL_PRYING: set[str] = {
     "tests/gateway/wire/oip/test_reuse.py",
     "tests/gateway/wire/test_forwarded.py",
     "tests/scenarios/test_blame.py",
-    "tests/scenarios/test_central_down.py",
     "tests/scenarios/test_certificates.py",
     "tests/scenarios/test_models_change.py",
     "tests/scenarios/test_outages.py",

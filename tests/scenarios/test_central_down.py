@@ -112,7 +112,7 @@ async def test_short_deadline_still_gets_the_edge_answer(tmp_path: Path) -> None
     async with World(tmp_path) as world:
         await world.stop_central()
         # The kernel accepts the connection, and nobody ever says a word.
-        with socket.create_server(("127.0.0.1", world._central_ports["grpc"])):
+        with socket.create_server(("127.0.0.1", world.central_ports["grpc"])):
             due = asyncio.get_running_loop().time() + 0.4
             response = await world.edge.generation()(picture(UNSURE, deadline=due))
 

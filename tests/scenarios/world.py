@@ -129,7 +129,7 @@ class World:
         repository: Path = digits.EDGE_REPOSITORY,
     ) -> None:
         self.folder = folder
-        self._central_ports = {"http": free_port(), "grpc": free_port()}
+        self.central_ports = {"http": free_port(), "grpc": free_port()}
         self._protocol, self._down = protocol, on_central_down
         (folder / "certificates").mkdir(exist_ok=True)
         save_certificate(folder / "certificates" / "digits.json", proof or certificate())
@@ -139,7 +139,7 @@ class World:
         tracing = f"telemetry: {{otlp_endpoint: '{otlp}'}}\n" if otlp else ""
         edge = EDGE.format(repository=repository, redis=level2)
         (folder / "edge.yaml").write_text(edge + tracing)
-        text = CENTRAL.format(repository=digits.CENTRAL_REPOSITORY, **self._central_ports)
+        text = CENTRAL.format(repository=digits.CENTRAL_REPOSITORY, **self.central_ports)
         (folder / "central.yaml").write_text(text + tracing)
         self.edge = GatewayProcess(load_settings(folder / "edge.yaml", {}))
         self.central: GatewayProcess | None = None
@@ -151,7 +151,7 @@ class World:
         parts = {
             "generation": generation,
             "protocol": self._protocol,
-            "port": self._central_ports[self._protocol],
+            "port": self.central_ports[self._protocol],
             "digest": certificate().central_digest,
             "down": self._down,
             **changes,
