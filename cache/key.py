@@ -28,12 +28,14 @@ from gateway.core.tensor import Buffer, Tensor
 
 KEY_VERSION: Final = 2
 DEFAULT_SECRET: Final = b"edgeway: answers in this cache are not secret from one another"
-"""Keys the hashes where ``key_secret`` is not set: then they tell requests apart, but anyone can
-compute them."""
+"""Keys the hashes where ``key_secret`` is not set: then different requests have different keys, but anyone
+can compute them."""
 
 _Described = tuple[str, str, tuple[int, ...], int]
 
 _BY_NAME: Final = attrgetter("name")
+_SHOWN: Final = 15
+"""Characters of a digest in a ``repr``: its algorithm and enough to tell it from others."""
 _NEVER_MSGPACK: Final = b"\xc1"
 """The one byte that no MessagePack value begins with."""
 
@@ -49,8 +51,8 @@ class RequestHasher:
 
     ``secret`` is 32 bytes. ``identity`` names the artefacts behind the route (their digests),
     ``instruction_set`` the class of CPU whose arithmetic they use. With ``per_tenant`` false, answers
-    are shared within a residency class. ``proof`` tells what the artefacts are trusted with: when that
-    changes, no answer from before is found again. It is asked at every request and must return the same
+    are shared within a residency class. ``proof`` returns what the artefacts are trusted with: when that
+    changes, no answer from before is found again. It is called at every request and must return the same
     object as long as nothing changes; ``str`` does, always the empty string.
     """
 
@@ -72,7 +74,8 @@ class RequestHasher:
         self._adopt(proof())
 
     def __repr__(self) -> str:
-        return f"<RequestHasher {self._identity} per {'tenant' if self._per_tenant else 'residency class'}>"
+        artefacts = "+".join(artefact[:_SHOWN] for artefact in self._identity.split("+"))
+        return f"<RequestHasher {artefacts} per {'tenant' if self._per_tenant else 'residency class'}>"
 
     def __call__(self, request: Request) -> bytes:
         """Return the key of ``request``. About 5 us for 3 KB of input."""

@@ -30,7 +30,7 @@ from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Request, Response
 from gateway.core.service import Filter, Pending, Service
-from gateway.core.telemetry import FlightJoined, Telemetry
+from gateway.core.telemetry import FlightShared, Telemetry
 
 ALMOST_S: Final = 0.1
 """Layers below may give up this long before the deadline that they were given."""
@@ -86,7 +86,7 @@ class SingleFlight:
             if flight is None or not self._has_time_for(flight, request):
                 flight = self._depart(key, request, service)
             else:
-                self._emit(FlightJoined(request.model))
+                self._emit(FlightShared(request.model))
             await self._wait(key, flight)
             if flight.task.cancelled():
                 raise GatewayError(Fault.UNAVAILABLE, "the gateway is stopping: try again", retryable=True)

@@ -36,7 +36,6 @@ STILL_RETIRED: set[str] = {
     "gateway/app/workers/inheritance.py:tell_ready",
     "gateway/app/workers/member.py:tell_last",
     "gateway/app/workers/supervisor.py:_open_relay",
-    "gateway/core/telemetry.py:FlightJoined",
     "gateway/http/client/http2_connection.py:_settle",
     "gateway/http/server/context.py:_tell_time",
     "gateway/http/server/http1/connection.py:_settle",

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from gateway.app.edge_tier import Models
 from gateway.app.endpoints import Endpoints, Guarded, Health
+from gateway.app.stack_report import StacksReport, report_stacks
 from gateway.app.stacks import CacheParts, EdgeTier, Parts, longest_s, route_stack, shared_stack
 from gateway.core.catalog import unknown_model
 from gateway.core.request import Request, Response
 from gateway.core.service import FastPath, Pending, Service
-from gateway.core.stack import Innermost, Stack
+from gateway.core.stack import Stack
 from routing.matching import Routes
 from routing.policy import Policy
 from routing.residency import Locate
@@ -52,10 +54,19 @@ class Dispatch:
 
 
 class PolicyGeneration:
-    """A policy in force, or about to be."""
+    """A policy in force, or about to be: the stack that all routes share, those of routes and endpoints."""
 
-    def __init__(self, number: int, stack: Stack, *, commit: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        number: int,
+        stack: Stack,
+        *,
+        routes: Mapping[str, Stack] = MappingProxyType({}),
+        endpoints: Mapping[str, Stack] = MappingProxyType({}),
+        commit: Callable[[], None] = lambda: None,
+    ) -> None:
         self._number, self._stack, self._commit = number, stack, commit
+        self._routes, self._endpoints = routes, endpoints
         self._service = stack.entry
 
     def __repr__(self) -> str:
@@ -65,6 +76,10 @@ class PolicyGeneration:
     def number(self) -> int:
         """The generation's number."""
         return self._number
+
+    def report(self) -> StacksReport:
+        """Describe the stacks as they are now."""
+        return report_stacks(self._number, self._stack, self._routes, self._endpoints)
 
     def commit(self) -> None:
         """Take the endpoints of this generation into use."""
@@ -129,12 +144,13 @@ class Builder:
             if self._models is not None:
                 self._models.use(edges)
 
-        routes = Innermost(
-            "routes",
-            "Below Admission: a route is chosen by model and by the checked tenant.",
-            Dispatch(policy, stacks),
+        return PolicyGeneration(
+            policy.generation,
+            shared_stack(parts, policy, Dispatch(policy, stacks)),
+            routes=stacks,
+            endpoints={name: endpoint.service for name, endpoint in guarded.items()},
+            commit=commit,
         )
-        return PolicyGeneration(policy.generation, shared_stack(parts, policy, routes), commit=commit)
 
     def _stacks(
         self, policy: Policy, guarded: Mapping[str, Guarded], edges: Mapping[str, EdgeTier]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from gateway.app.stack_report import StacksReport
 from gateway.config.document import ConfigError
 from gateway.config.policy_file import load_policy
 from gateway.core.clock import Clock
@@ -21,6 +22,10 @@ WATCH_S: Final = 1.0
 
 class Built(Generation, Protocol):
     """A generation that is ready but not yet in force."""
+
+    def report(self) -> StacksReport:
+        """Describe its stacks."""
+        ...
 
     def commit(self) -> None:
         """Take what the generation needs into use; called once, when it comes into force."""
@@ -64,6 +69,11 @@ class Policies:
             "file": str(self._file),
             "error": self._error,
         }
+
+    def stacks(self) -> StacksReport:
+        """Describe the stacks in force."""
+        assert self._current is not None, "start() comes first"
+        return self._current.report()
 
     def start(self) -> None:
         """Load the first policy.

@@ -20,6 +20,7 @@ from cache.levels.level import LevelError, LevelParts
 from edge_models.errors import ModelError
 from edge_models.repository import ModelRepository
 from gateway.admin.management_routes import management_routes
+from gateway.admin.stack_routes import stack_routes
 from gateway.app.catalogs import EdgeCatalog
 from gateway.app.edge_tier import Models
 from gateway.app.endpoints import Endpoints
@@ -28,6 +29,7 @@ from gateway.app.generation import Builder, PolicyGeneration
 from gateway.app.observe import Observed
 from gateway.app.policies import Policies
 from gateway.app.servers import Servers
+from gateway.app.stack_report import StacksReport
 from gateway.app.stacks import CacheParts, Parts, central_stack, shared_stack
 from gateway.app.workers.inheritance import Inheritance
 from gateway.app.workers.member import Member
@@ -40,7 +42,6 @@ from gateway.core.gate import Gate
 from gateway.core.repository import IndexEntry
 from gateway.core.request import CENTRAL, EDGE
 from gateway.core.service import Generation
-from gateway.core.stack import Innermost
 from gateway.core.telemetry import BreakerAppeared
 from gateway.listeners.oip.data_plane import DataPlane
 from gateway.listeners.oip.extensions import Extensions, NoRepository
@@ -92,6 +93,7 @@ class GatewayProcess:
         self._repository: ModelRepository | None = None
         self._tracing = TraceSettings()
         self.generation: Callable[[], Generation]
+        self._stacks: Callable[[], StacksReport]
         self._report: Callable[[], Mapping[str, Any]] = lambda: {"generation": 0, "file": "", "error": ""}
         self._policies: Policies | None = None
         self._endpoints: Endpoints | None = None
@@ -199,9 +201,9 @@ class GatewayProcess:
     async def _open_central(self, lifetimes: AsyncExitStack, parts: Parts) -> Catalog:
         models = self._load_models(lifetimes, CENTRAL)
         assert models is not None, "load_settings has checked it"
-        inner = Innermost("central", "One stack for all models.", central_stack(parts, models.predictor))
-        generation = PolicyGeneration(0, shared_stack(parts, None, inner))
-        self.generation = lambda: generation
+        stack = shared_stack(parts, None, central_stack(parts, models.predictor))
+        generation = PolicyGeneration(0, stack)
+        self.generation, self._stacks = lambda: generation, generation.report
         return models.registry
 
     async def _open_edge(self, lifetimes: AsyncExitStack, parts: Parts) -> Catalog:
@@ -225,6 +227,7 @@ class GatewayProcess:
         policies = Policies(file, builder, region=settings.region, clock=self.clock, telemetry=self.telemetry)
         policies.start()
         self.generation, self._report, self._policies = policies.current, policies.report, policies
+        self._stacks = policies.stacks
         watch = asyncio.create_task(policies.watch())
         lifetimes.push_async_callback(self._stop_loading, watch)
         return EdgeCatalog(
@@ -337,6 +340,7 @@ class GatewayProcess:
             return repository.index()
 
         orders, inherited = management_routes(repository, log, self._tracing, index=index), self._inheritance
+        orders = [*orders, *stack_routes(self._stack_report)]
         if inherited is None:
             await open_admin(more=orders)
             return extensions
@@ -363,6 +367,9 @@ class GatewayProcess:
 
     async def _metrics(self) -> bytes:
         return self.prometheus.render()
+
+    async def _stack_report(self) -> StacksReport:
+        return self._stacks()
 
     async def _policy_report(self) -> Mapping[str, Any]:
         return self._report()

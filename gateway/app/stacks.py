@@ -91,8 +91,11 @@ class EdgeTier:
     digest: str
 
 
-def shared_stack(parts: Parts, policy: Policy | None, innermost: Innermost) -> Stack:
-    """Return what all routes share: everything that must happen before a route is known."""
+def shared_stack(parts: Parts, policy: Policy | None, service: Service) -> Stack:
+    """Return what all routes share: everything that must happen before a route is known.
+
+    ``service`` chooses the route; without a policy there is none to choose.
+    """
     check = identify(policy) if policy else _unchecked
     return Stack(
         Layer(
@@ -110,7 +113,9 @@ def shared_stack(parts: Parts, policy: Policy | None, innermost: Innermost) -> S
             Admission(check, parts.seats, parts.resilience.admission, parts.telemetry),
             parts.observed.span("admission"),
         ),
-        innermost=innermost,
+        innermost=Innermost(
+            "routes", "Below Admission: a route is chosen by model and by the checked tenant.", service
+        ),
     )
 
 
@@ -148,7 +153,7 @@ def route_stack(
     """Return the stack of one route of an edge gateway, below what all routes share."""
     timed = Layer(
         "deadline",
-        "Above the Cache, so that a stalled cache level cannot outlive the caller.",
+        "Above everything that may wait, the cache among it: a stalled Redis cannot outlive the caller.",
         Deadline(timeout_s(parts, route), parts.clock, max_timeout_s=longest_s(parts, route)),
         parts.observed.span("deadline"),
     )
@@ -201,7 +206,7 @@ def endpoint_stack(
         ),
         Layer(
             "bulkhead",
-            "Above AttemptTimeout: waiting for a place of ours is no time that the endpoint took.",
+            "Above AttemptTimeout: the wait for a free place is ours, and no evidence against the endpoint.",
             bulkhead,
         ),
         Layer(

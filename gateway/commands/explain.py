@@ -1,4 +1,7 @@
-"""`edgeway policy explain`: what a policy does with one request, by the rules that a gateway goes by."""
+"""`edgeway policy explain`: what a policy does with one request, by the rules that a gateway goes by.
+
+With ``--stack`` it shows the layers that such a request meets.
+"""
 
 from __future__ import annotations
 
@@ -22,25 +25,37 @@ from routing.rules.residency import allowed
 EXAMPLES: Final = """\
   edgeway policy explain policy.yaml --model digits --client-country DE
   edgeway policy explain policy.yaml --model digits --client-country DE --tenant acme --region us-east
+  edgeway policy explain policy.yaml --stack --region eu-west
+  edgeway policy explain policy.yaml --stack --model digits --settings gateway.yaml
+  edgeway policy explain policy.yaml --stack --settings gateway.yaml --json | jq .routes
 
 Without --client-country the client's place is not known, and all rules for places apply. Without
 --region the client calls the region that is its home. Endpoints are in the order in which they are
 tried, all being well: those whose breaker is open are passed over.
 
-exit codes: 0 the request is answered, 1 it is refused (the last line says why), 2 a file or an argument
-is wrong
+--stack shows the layers of every route, or of that of --model and --tenant, outermost first: role, filter,
+what observes it, and why it stands there. Without --settings, default settings are taken. A running gateway
+shows its own, with their state, at /stack of its admin port.
+
+exit codes: 0 the request is answered, or the stack shown; 1 it is refused (the last line says why); 2 a file
+or an argument is wrong
 """
 
 
 def add_to(group: Any) -> None:
     """Add `edgeway policy explain`."""
-    about = "tell what a policy does with a request: home, residency, route, endpoints"
+    about = "show what a policy does with a request: home, residency, route, endpoints, layers"
     parser = add_command(group, "explain", _explain, about=about, examples=EXAMPLES)
     parser.add_argument("file", type=Path, metavar="FILE", help="the policy, YAML")
-    parser.add_argument("--model", required=True, metavar="NAME", help="the model that is asked for")
-    parser.add_argument("--tenant", default=ANONYMOUS, metavar="NAME", help=f"who asks ({ANONYMOUS})")
+    parser.add_argument("--model", metavar="NAME", help="the model of the request; needed without --stack")
+    parser.add_argument(
+        "--tenant", default=ANONYMOUS, metavar="NAME", help=f"the tenant of the request ({ANONYMOUS})"
+    )
     parser.add_argument("--client-country", type=_country, metavar="ISO", help="where the client is, as DE")
     parser.add_argument("--region", metavar="NAME", help="whose gateway is called (the client's home)")
+    parser.add_argument("--stack", action="store_true", help="show the layers of each route, and why")
+    parser.add_argument("--settings", type=Path, metavar="FILE", help="with --stack: the gateway's settings")
+    parser.add_argument("--json", action="store_true", help="with --stack: as JSON")
 
 
 def _country(text: str) -> Place:
@@ -52,6 +67,13 @@ def _country(text: str) -> Place:
 
 def _explain(options: argparse.Namespace) -> int:
     policy, _ = load_policy(options.file)
+    if options.stack:
+        return _show_stack(policy, options)
+    for name in ("settings", "json"):
+        if getattr(options, name):
+            raise ConfigError(options.file, f"--{name}: it goes with --stack")
+    if options.model is None:
+        raise ConfigError(options.file, "--model: name the model of the request, or add --stack")
     place: Place | None = options.client_country
     homely = home(policy, place) if place else None
     region = options.region or homely
@@ -67,9 +89,33 @@ def _explain(options: argparse.Namespace) -> int:
     )
     rows = [("client", client), ("home", homely or "none"), *rows, ("outcome", refusal or "answered")]
     width = max(len(name) for name, _ in rows)
-    for name, told in rows:
-        print(f"{name:{width}}  {told}")
+    for name, text in rows:
+        print(f"{name:{width}}  {text}")
     return 1 if refusal else 0
+
+
+def _show_stack(policy: Policy, options: argparse.Namespace) -> int:
+    # It assembles the stacks as a gateway does; all else here needs nothing but the policy.
+    from gateway.commands import explain_stack  # noqa: PLC0415
+
+    region = options.region or (home(policy, options.client_country) if options.client_country else None)
+    settings = explain_stack.settings_of(options.settings, region, policy, options.file)
+    name = None
+    if options.model is not None:
+        _check_known(options.file, "tenant", options.tenant, policy.tenants)
+        route = Routes(policy).find(options.model, options.tenant)
+        if route is None:
+            print(_no_route(options.model, options.tenant))
+            return 1
+        name = route.name
+    report = explain_stack.stacks_of(policy, settings, options.settings, name)
+    show = explain_stack.as_json if options.json else explain_stack.as_text
+    print(show(report, settings.region, is_assumed=options.settings is None))
+    return 0
+
+
+def _no_route(model: str, tenant: str) -> str:
+    return f"refused, 404: no route takes model '{model}' from tenant '{tenant}'"
 
 
 def _check_known(file: Path, kind: str, name: str, known: Collection[str]) -> None:
@@ -89,7 +135,7 @@ def explain(
     rows = [("tenant", tenant), ("residency", decision.residency), ("allowed", regions or "no region")]
     route = Routes(policy).find(model, tenant)
     if route is None:
-        return rows, f"refused, 404: no route takes model '{model}' from tenant '{tenant}'"
+        return rows, _no_route(model, tenant)
     rows.append(("route", f"{route.name} (routes[{policy.routes.index(route)}])"))
     if not decision.regions:
         return rows, "refused, 503: no region may see a request of this tenant from this place"
@@ -99,15 +145,15 @@ def explain(
     names = reachable(policy, route, region, decision.regions, edges=True)
     for number, name in enumerate(names, 1):
         endpoint = policy.endpoints[name]
-        told = f"{name}: {endpoint.tier} tier of {endpoint.region}, {endpoint.protocol} {endpoint.address}"
-        rows.append((f"endpoint {number}", told))
+        text = f"{name}: {endpoint.tier} tier of {endpoint.region}, {endpoint.protocol} {endpoint.address}"
+        rows.append((f"endpoint {number}", text))
     if not names and not (is_here and route.cascade):
         return rows, "refused, 503: no endpoint of the route lies in an allowed region"
     return rows, ""
 
 
 def _layers(route: Route) -> str:
-    """Name what a gateway asks before any endpoint."""
+    """Name what a gateway tries before any endpoint."""
     layers = ["cache"] if route.cache.enabled and route.digests else []
     if route.cascade:
         layers.append(f"edge model if it has one ({route.cascade.on_central_down} while central is down)")

@@ -20,7 +20,7 @@ EXAMPLES = """\
 
 def add_to(commands: Any) -> None:
     """Add `edgeway policy`."""
-    group = add_group(commands, "policy", about="check policies, and tell what they do with a request")
+    group = add_group(commands, "policy", about="check policies, and show what they do with a request")
     parser = add_command(
         group,
         "validate",

@@ -111,7 +111,10 @@ class Stack:
         return find(0, like)
 
     def report(self) -> tuple[LayerReport, ...]:
-        """Describe every layer, outermost first; the innermost service is the last."""
+        """Describe every layer, outermost first; the innermost service is the last.
+
+        Where that is a stack itself, its layers follow.
+        """
         layers = [
             LayerReport(
                 layer.role,
@@ -123,6 +126,8 @@ class Stack:
             for layer in self.layers
         ]
         last = self.innermost
+        if isinstance(last.service, Stack) and not last.observers:
+            return (*layers, *last.service.report())
         observers = tuple(map(repr, last.observers))
         return (*layers, LayerReport(last.role, repr(last.service), last.reason, observers))
 

@@ -48,7 +48,7 @@ class CacheWriteLost(msgspec.Struct, frozen=True):
     reason: str
 
 
-class FlightJoined(msgspec.Struct, frozen=True):
+class FlightShared(msgspec.Struct, frozen=True):
     """A miss waited for an equal request already under way."""
 
     model: str
@@ -170,7 +170,7 @@ Event = (
     | LayerTimed
     | CacheLookedUp
     | CacheWriteLost
-    | FlightJoined
+    | FlightShared
     | CascadeDecided
     | CertificateRefused
     | CertificateJudged

@@ -93,7 +93,7 @@ class Prometheus:
         return {
             events.CacheLookedUp: self._requests.looked_up,
             events.CacheWriteLost: lambda e: self._child(lost, e.level, e.reason).inc(),
-            events.FlightJoined: lambda e: self._child(joined, self._model(e.model)).inc(),
+            events.FlightShared: lambda e: self._child(joined, self._model(e.model)).inc(),
         }
 
     def _model_handlers(self) -> dict[type, Callable[[Any], None]]:

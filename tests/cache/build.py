@@ -108,7 +108,7 @@ def entry(
 
 def hasher(identity: str = "sha256:a", **changes: Any) -> RequestHasher:
     """A hasher of one model."""
-    return RequestHasher(SECRET, **{"identity": identity, "instruction_set": "avx2", **changes})
+    return RequestHasher(**{"secret": SECRET, "identity": identity, "instruction_set": "avx2", **changes})
 
 
 @dataclass(frozen=True)

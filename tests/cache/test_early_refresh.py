@@ -10,7 +10,7 @@ import pytest
 from cache.early_refresh import EarlyRefreshes
 from cache.single_flight import SingleFlight
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.telemetry import FlightJoined
+from gateway.core.telemetry import FlightShared
 from tests.cache.build import StepClock
 from tests.fakes.service import HANG, ScriptedService, request
 from tests.fakes.stack import stack
@@ -71,7 +71,7 @@ async def test_a_miss_joins_a_refresh_and_may_leave_it() -> None:
     await run_ready()
 
     assert repr(flight) == "<SingleFlight 1 flights, 2 waiters>"
-    assert telemetry.of(FlightJoined) == [FlightJoined("digits")]
+    assert telemetry.of(FlightShared) == [FlightShared("digits")]
     joined.cancel()
     await run_ready()
     assert service.running == 1

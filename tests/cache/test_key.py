@@ -85,6 +85,17 @@ def test_model_instruction_set_and_secret_are_in_the_key() -> None:
     assert derive_secret("ab" * 16, "keys") != derive_secret("ab" * 16, "values")
 
 
+def test_the_secret_is_in_every_key() -> None:
+    """Who does not know the secret can compute no key: neither of the call nor of a series."""
+    mine, other = hasher(), hasher(secret=derive_secret("ab" * 16, "test"))
+    like = ask()
+    data = [tensor.data for tensor in like.inputs]
+
+    assert mine(like) != other(like)
+    assert mine.keys(like)(data) != other.keys(like)(data)
+    assert mine.keys(like)(data) == mine(like)
+
+
 def test_shared_scope_forgets_the_tenant_and_keeps_the_residency() -> None:
     """With residency as the scope, two tenants of one class share answers, two classes never do."""
     shared = hasher(per_tenant=False)
@@ -107,7 +118,7 @@ def test_order_of_outputs_is_the_order_of_the_answer() -> None:
     assert hasher()(ask(outputs=("a", "b"))) != hasher()(ask(outputs=("b", "a")))
 
 
-def test_parameter_types_are_told_apart() -> None:
+def test_parameter_types_make_other_keys() -> None:
     """True, 1, 1.0 and '1' are four values."""
     values: list[bool | int | float | str] = [True, 1, 1.0, "1"]
     keys = {hasher()(ask(parameters={"p": value})) for value in values}

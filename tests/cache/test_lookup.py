@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -15,8 +17,9 @@ from cache.levels.redis_settings import RedisSettings
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.gate import OpenGate
-from gateway.core.request import Caller, Provenance, Response
-from gateway.core.telemetry import FlightJoined, Silence
+from gateway.core.request import Caller, Provenance, Request, Response
+from gateway.core.stack import Stack
+from gateway.core.telemetry import FlightShared, Silence
 from gateway.core.tensor import Tensor
 from tests.cache.build import SECRET, CacheFilters, DictLevel, StepClock, cache_of, hasher, looked_up
 from tests.fakes.redis_server import RedisServer
@@ -136,7 +139,7 @@ async def test_equal_misses_look_once_and_compute_once() -> None:
     assert len(service.requests) == 1
     assert remote.reads == 1
     assert {response.provenance.level for response in responses} == {""}
-    assert len(telemetry.of(FlightJoined)) == 99
+    assert len(telemetry.of(FlightShared)) == 99
 
 
 @virtual_time
@@ -353,6 +356,73 @@ async def test_requests_of_a_sequence_pass_by() -> None:
 
     assert len(service.requests) == 2
     assert telemetry.events == []
+
+
+@virtual_time
+async def test_other_parameters_do_not_keep_a_request_from_the_cache() -> None:
+    """Only a step of a sequence passes by; parameters that say what to compute are part of the key."""
+    service = ScriptedService()
+    serve = cache_of().before(service)
+
+    for value in (1, 2, 1, 2):
+        await serve(request(parameters={"top": value}))
+
+    assert [sent.parameters["top"] for sent in service.requests] == [1, 2]
+    assert all(sent.key for sent in service.requests)
+
+
+def path_of(serve: Stack, like: Request) -> Callable[[float], Response | None]:
+    """The fast path of requests like ``like``, by the value that fills their input."""
+    path = serve.fast_path(like)
+    assert path is not None
+    return lambda value: path([request(value).inputs[0].data])
+
+
+@virtual_time
+async def test_the_fast_path_gives_what_is_fresh() -> None:
+    """A hit is reported as one, and anything else is no look-up: the call will report it."""
+    telemetry = RecordingTelemetry()
+    serve = cache_of(telemetry, ttl_s=TTL_S).before(ScriptedService(answer("edge")))
+    await serve(request())
+    telemetry.events.clear()
+    path = path_of(serve, request())
+
+    hit, missed = path(1.0), path(2.0)
+
+    assert hit is not None
+    assert hit.provenance == Provenance("edge", level="l1")
+    assert missed is None
+    assert looked_up(telemetry) == ["l1 hit"]
+
+
+@virtual_time
+async def test_the_fast_path_ends_where_an_early_refresh_may_be_due() -> None:
+    """Inside of the window the call draws for each hit; the fast path would let none of them refresh."""
+    telemetry, clock = RecordingTelemetry(), StepClock()
+    service = ScriptedService(2.0)
+    serve = cache_of(telemetry, clock=clock, ttl_s=TTL_S, jitter=0).before(service)
+    await serve(request())
+    telemetry.events.clear()
+    path = path_of(serve, request())
+    window_s = 2.0 * 53 * math.log(2)
+
+    clock.step(TTL_S - window_s - 0.01)
+    before = path(1.0)
+    clock.step(0.02)
+    inside = path(1.0)
+
+    assert before is not None
+    assert inside is None
+    assert looked_up(telemetry) == ["l1 hit"]
+    assert (await serve(request())).provenance.level == "l1"
+
+
+def test_steps_of_a_sequence_have_no_fast_path() -> None:
+    """Their answers depend on those before."""
+    serve = cache_of().before(ScriptedService())
+
+    assert serve.fast_path(request(parameters={"sequence_id": 5})) is None
+    assert serve.fast_path(request(parameters={"top": 5})) is not None
 
 
 @virtual_time

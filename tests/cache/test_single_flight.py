@@ -11,7 +11,7 @@ import pytest
 from cache.single_flight import SingleFlight
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Request, Response
-from gateway.core.telemetry import FlightJoined
+from gateway.core.telemetry import FlightShared
 from tests.cache.build import StepClock
 from tests.fakes.service import HANG, ScriptedService, answer, request
 from tests.fakes.telemetry import RecordingTelemetry
@@ -51,7 +51,7 @@ async def test_equal_requests_share_one_flight() -> None:
 
     assert len(service.requests) == 1
     assert all(response is responses[0] for response in responses)
-    assert telemetry.of(FlightJoined) == [FlightJoined("digits")] * 99
+    assert telemetry.of(FlightShared) == [FlightShared("digits")] * 99
     assert repr(flight) == IDLE
 
 
@@ -242,6 +242,48 @@ async def test_an_early_timeout_from_below_is_everybodys() -> None:
 
     assert await asyncio.gather(first, second, return_exceptions=True) == [late, late]
     assert len(service.requests) == 1
+
+
+@virtual_time
+async def test_an_answer_just_before_the_deadline_is_everybodys() -> None:
+    """Only a flight that ran out of time is tried again; one that ends in its last moment has an answer."""
+    flight, service = flights(RecordingTelemetry()), ScriptedService(5.95, answer(value=9.0))
+    start = asyncio.get_running_loop().time()
+
+    first = asyncio.create_task(flight(request(key=KEY, deadline=start + 6), service))
+    second = asyncio.create_task(flight(request(key=KEY, deadline=start + 10), service))
+
+    assert await asyncio.gather(first, second) == [answer()] * 2
+    assert len(service.requests) == 1
+
+
+@virtual_time
+async def test_another_fault_just_before_the_deadline_is_everybodys() -> None:
+    """An endpoint that fails in the last moment has failed; trying again is Retry's business."""
+    flight = flights(RecordingTelemetry())
+    start = asyncio.get_running_loop().time()
+
+    async def fails_late(_: Request) -> Response:
+        await asyncio.sleep(5.95)
+        raise GatewayError(Fault.UNAVAILABLE, "down")
+
+    calls = [flight(request(key=KEY, deadline=start + left), fails_late) for left in (6, 10)]
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+
+    assert [getattr(outcome, "fault", None) for outcome in outcomes] == [Fault.UNAVAILABLE] * 2
+    assert asyncio.get_running_loop().time() == pytest.approx(start + 5.95)
+
+
+@virtual_time
+async def test_a_request_without_a_key_passes_by() -> None:
+    """What no cache may keep is nobody else's answer either."""
+    telemetry = RecordingTelemetry()
+    flight, service = flights(telemetry), ScriptedService(1.0)
+
+    await asyncio.gather(*(flight(request(), service) for _ in range(2)))
+
+    assert len(service.requests) == 2
+    assert telemetry.events == []
 
 
 @virtual_time

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from asyncio import selector_events
+import socket
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -26,12 +27,28 @@ def both_loops(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., 
     return pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])(play)
 
 
+class _Pausable(asyncio.Protocol):
+    is_paused = False
+
+    def pause_writing(self) -> None:
+        self.is_paused = True
+
+
+async def _write_more_than_fits() -> bool:
+    """Whether ``writelines`` of more than the socket takes lets the protocol pause."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        transport, protocol = await asyncio.get_running_loop().create_connection(_Pausable, sock=ours)
+        transport.writelines([bytes(1 << 20)] * 8)
+        transport.abort()
+        await asyncio.sleep(0)
+        return protocol.is_paused
+
+
+@functools.cache
 def _writelines_pauses() -> bool:
-    writelines = selector_events._SelectorSocketTransport.writelines  # type: ignore[attr-defined]
-    # Where it is inherited, it is one write, which does.
-    return "_maybe_pause_protocol" in inspect.getsource(writelines) or "self.write(" in inspect.getsource(
-        writelines
-    )
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, _write_more_than_fits()).result()
 
 
 def skip_where_asyncio_never_pauses() -> None:

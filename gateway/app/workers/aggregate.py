@@ -41,6 +41,14 @@ class AggregateAdmin:
         generations = {str(number): report["generation"] for number, report in reports}
         return {**reports[0][1], "workers": generations}
 
+    async def stack(self) -> Mapping[str, Any]:
+        """Return the stacks of the first worker, and the generations of all of them."""
+        reports = [(number, msgspec.json.decode(body)) for number, body in await self._ask("/stack")]
+        if not reports:
+            return {"generation": 0, "shared": [], "routes": {}, "endpoints": {}, "workers": {}}
+        generations = {str(number): report["generation"] for number, report in reports}
+        return {**reports[0][1], "workers": generations}
+
     async def health(self) -> Mapping[int, Mapping[str, Any]]:
         """Return what each worker says of its health; one that is slow to say is left out."""
         answers = await self._ask("/readyz", limit_s=_HEALTH_LIMIT_S)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.admin.listener import AdminListener
+from gateway.admin.stack_routes import stack_routes
 from gateway.app.errors import StartError
 from gateway.app.workers.aggregate import AggregateAdmin
 from gateway.app.workers.coordinator import Coordinator
@@ -144,7 +145,10 @@ class Supervisor:
             return
         crew = self._crew
         self.admin = AdminListener(
-            health=self.report, metrics=crew.metrics, policy=crew.policy, more=self._relay.management_routes()
+            health=self.report,
+            metrics=crew.metrics,
+            policy=crew.policy,
+            more=[*self._relay.management_routes(), *stack_routes(crew.stack)],
         )
         lifetimes.push_async_callback(self.admin.aclose)
         try:

@@ -29,7 +29,7 @@ from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller, Request, Response
 from gateway.core.service import Service
-from gateway.core.stack import Innermost, LayerReport, Stack
+from gateway.core.stack import LayerReport, Stack
 from resilience.admission import Seats
 from resilience.budget import RetryBudget
 from resilience.drain import Drain
@@ -135,7 +135,7 @@ class Gateway:
         return await self.there(forwarded)
 
     def whole(self, service: Service) -> Stack:
-        return shared_stack(self.parts, self.policy, Innermost("routes", "", service))
+        return shared_stack(self.parts, self.policy, service)
 
 
 @pytest.fixture

@@ -76,13 +76,13 @@ def test_cache_and_edge_model_are_named(tmp_path: Path, capsys) -> None:
         ),
     ],
 )
-def test_refusal_is_told_last(arguments: list[str], says: str, tmp_path: Path, capsys) -> None:
+def test_refusal_is_the_last_line(arguments: list[str], says: str, tmp_path: Path, capsys) -> None:
     """A request that the policy refuses exits 1, with the code that a client gets and the reason."""
     assert explained(tmp_path, *arguments) == 1
 
-    name, told = capsys.readouterr().out.splitlines()[-1].split(maxsplit=1)
+    name, text = capsys.readouterr().out.splitlines()[-1].split(maxsplit=1)
     assert name == "outcome"
-    assert told.startswith(says)
+    assert text.startswith(says)
 
 
 @pytest.mark.parametrize(
@@ -90,15 +90,24 @@ def test_refusal_is_told_last(arguments: list[str], says: str, tmp_path: Path, c
     [
         (["--region", "hare"], "--region: unknown region 'hare'; did you mean 'here'?"),
         (["--region", "here", "--tenant", "exil"], "--tenant: unknown tenant 'exil'; did you mean 'exile'?"),
+        (["--json"], "--json: it goes with --stack"),
+        (["--settings", "gateway.yaml"], "--settings: it goes with --stack"),
         ([], "--region: this client is at home nowhere; say whose gateway it calls: here, there"),
         (["--client-country", "JP"], "--region: this client is at home nowhere"),
     ],
 )
 def test_unknown_names_are_no_answer(arguments: list[str], says: str, tmp_path: Path, capsys) -> None:
-    """A misspelt argument exits 2 and is told with what may have been meant."""
+    """A misspelt argument exits 2, with what may have been meant."""
     assert explained(tmp_path, "--model", "digits", *arguments) == 2
 
     assert says in capsys.readouterr().err
+
+
+def test_a_request_has_a_model(tmp_path: Path, capsys) -> None:
+    """Without --stack there is nothing to explain but a request."""
+    assert explained(tmp_path, "--client-country", "FR") == 2
+
+    assert "--model: name the model of the request, or add --stack" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("country", ["UK", "EU", "Germany", ""])

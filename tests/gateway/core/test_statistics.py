@@ -1,72 +1,77 @@
-"""Statistics of several processes as one, and what a client gets of them."""
+"""Statistics of models: parts of one version added up, and who a failure belongs to."""
 
 from __future__ import annotations
 
-from gateway.core.statistics import BatchStatistics, Counted, Duration, InferStatistics, ModelStatistics
+from gateway.core.statistics import (
+    BatchStatistics,
+    Counted,
+    Duration,
+    InferStatistics,
+    ModelStatistics,
+)
 
 
 def part(
-    version: str, count: int, *, batches: dict[int, int] | None = None, fails: int = 0
+    version: str = "1", *, name: str = "m", last: int = 0, rows: int = 0, runs: int = 0, success: int = 0
 ) -> ModelStatistics:
-    """``count`` rows of as many requests, each a millisecond; ``batches``: runs by their rows."""
-    return ModelStatistics(
-        "m",
-        version,
-        last_inference=count,
-        inference_count=count,
-        execution_count=count,
-        inference_stats=InferStatistics(success=Duration(count, count * 1_000_000), fail=Duration(fails)),
-        batch_stats=[
-            BatchStatistics(size, compute_infer=Duration(runs, runs))
-            for size, runs in (batches or {}).items()
-        ],
-    )
+    statistics = InferStatistics(success=Duration(success, success * 10))
+    return ModelStatistics(name, version, last, rows, runs, statistics)
 
 
 def test_durations_add_up() -> None:
-    duration = Duration()
-    duration.add(0.5)
-    duration.add(0.25, count=2)
+    """Each of the events took as long."""
+    duration = Duration(1, 5)
 
-    assert duration == Duration(3, 1_000_000_000)
+    duration.add(0.5, 3)
+    duration.add(1e-9)
+
+    assert duration == Duration(5, 1_500_000_006)
 
 
-def test_parts_of_one_version_are_added_up_and_not_changed() -> None:
-    """Counts and times are summed, batches by their size; the last inference is the latest."""
-    one, other = part("1", 2, batches={4: 1, 1: 2}), part("1", 5, batches={4: 3, 2: 1})
-    (both,) = Counted([one, other]).parts()
+def test_parts_of_one_version_are_one() -> None:
+    """Counts and times add up, the last inference is the later one, and the parts stay what they are."""
+    one, other = part(last=7, rows=3, runs=2, success=1), part(last=5, rows=4, runs=1, success=2)
 
-    assert (both.last_inference, both.inference_count, both.execution_count) == (5, 7, 7)
-    assert both.inference_stats.success == Duration(7, 7_000_000)
-    assert [(batch.batch_size, batch.compute_infer.count) for batch in both.batch_stats] == [
-        (1, 2),
-        (2, 1),
-        (4, 4),
+    (total,) = Counted([one, other]).parts()
+
+    assert (total.last_inference, total.inference_count, total.execution_count) == (7, 7, 3)
+    assert total.inference_stats.success == Duration(3, 30)
+    assert (one.inference_count, one.inference_stats.success) == (3, Duration(1, 10))
+
+
+def test_batches_of_one_size_are_one() -> None:
+    """They are listed by size; one that only a part has is kept as it is."""
+    one, other = part(), part()
+    one.batch_stats = [BatchStatistics(8, compute_infer=Duration(1, 10)), BatchStatistics(4)]
+    other.batch_stats = [BatchStatistics(8, compute_infer=Duration(2, 5), compute_input=Duration(1, 1))]
+
+    (total,) = Counted([one, other]).parts()
+
+    assert total.batch_stats == [
+        BatchStatistics(4),
+        BatchStatistics(8, compute_infer=Duration(3, 15), compute_input=Duration(1, 1)),
     ]
-    assert (one, other) == (part("1", 2, batches={4: 1, 1: 2}), part("1", 5, batches={4: 3, 2: 1}))
 
 
-def test_report_names_the_versions_that_are_wanted() -> None:
-    """Zeros for those that did nothing; all that did something when none is named."""
-    counted = Counted([part("2", 1), part("10", 1)])
+def test_every_version_seen_is_reported() -> None:
+    """Unless some are named; then those, with zeros for what did nothing, each once."""
+    counted = Counted([part("2", success=1), part("1", success=2), part("1", name="other")])
 
-    assert [entry.version for entry in counted.report("m", ())] == ["2", "10"]
-    assert [(entry.version, entry.inference_count) for entry in counted.report("m", ("10", "11"))] == [
-        ("10", 1),
-        ("11", 0),
-    ]
-    assert counted.report("other", ()) == [ModelStatistics("other", "")]
-
-
-def test_failures_before_the_version_is_known_count_for_the_highest() -> None:
-    """The highest as a number: 10 is above 9, and what is no number is below all."""
-    counted = Counted([part("", 0, fails=3), part("9", 1), part("10", 1), part("beta", 1)])
-    fails = {entry.version: entry.inference_stats.fail.count for entry in counted.report("m", ())}
-
-    assert fails == {"9": 0, "10": 3, "beta": 0}
-    assert counted.models() == ["m"]
-
-
-def test_nothing_counted_shows_so() -> None:
+    assert counted.models() == ["m", "other"]
+    assert repr(counted) == "<Counted m other>"
+    assert [found.version for found in counted.report("m", [])] == ["2", "1"]
+    assert [found.inference_stats.success.count for found in counted.report("m", ["1", "9", "1"])] == [2, 0]
+    assert counted.report("nobody", []) == [ModelStatistics("nobody", "")]
     assert repr(Counted()) == "<Counted nothing>"
-    assert repr(Counted([part("1", 1)])) == "<Counted m>"
+
+
+def test_what_failed_before_its_version_was_known_belongs_to_the_highest() -> None:
+    """Versions are compared as numbers; one that is no number comes before all that are."""
+    failed = ModelStatistics("m", "", inference_stats=InferStatistics(fail=Duration(4, 40)))
+    counted = Counted([failed, part("9"), part("10"), part("beta")])
+
+    fails = {found.version: found.inference_stats.fail.count for found in counted.report("m", [])}
+    early = counted.report("m", [""])
+
+    assert fails == {"9": 0, "10": 4, "beta": 0}
+    assert [found.inference_stats.fail.count for found in early] == [4]

@@ -18,7 +18,7 @@ SAMPLES = {
     events.LayerTimed("upstream", 0.01): 'edgeway_layer_seconds_count{layer="upstream"} 1.0',
     events.CacheLookedUp("l2", "garbage"): 'edgeway_cache_lookups_total{level="l2",outcome="garbage"} 1.0',
     events.CacheWriteLost("l2", "error"): 'edgeway_cache_writes_lost_total{level="l2",reason="error"} 1.0',
-    events.FlightJoined("digits"): 'edgeway_flights_joined_total{model="digits"} 1.0',
+    events.FlightShared("digits"): 'edgeway_flights_joined_total{model="digits"} 1.0',
     events.CascadeDecided(
         "digits", "deferred", "unsure"
     ): 'edgeway_cascade_decisions_total{model="digits",outcome="deferred",reason="unsure"} 1.0',
@@ -106,7 +106,7 @@ def test_names_that_never_answered_take_no_label_from_those_who_do() -> None:
     prometheus = prometheus_of()
     for number in range(1000):
         prometheus.emit(events.RequestFinished(f"guess-{number}", "none", "unavailable", 0.001))
-        prometheus.emit(events.FlightJoined(f"guess-{number}"))
+        prometheus.emit(events.FlightShared(f"guess-{number}"))
 
     prometheus.emit(events.RequestFinished("digits", "edge", "ok", 0.001))
     prometheus.emit(events.PolicyLoaded(1, "", ("birds",)))

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.parser import text_string_to_metric_families
 
 from gateway.admin.listener import AdminListener
+from gateway.admin.stack_routes import stack_routes
 from gateway.app.workers.aggregate import AggregateAdmin, merge
 
 
@@ -91,7 +92,10 @@ async def workers(tmp_path: Path):
             async def report(number: int = number) -> dict[str, Any]:
                 return policy(number)
 
-            listener = AdminListener(health=health, metrics=metrics, policy=report)
+            async def stacks(number: int = number) -> dict[str, Any]:
+                return {"generation": number + 5, "routes": {f"of worker {number}": []}}
+
+            listener = AdminListener(health=health, metrics=metrics, policy=report, more=stack_routes(stacks))
             lifetimes.push_async_callback(listener.aclose)
             await listener.start_at(str(tmp_path / f"{number}.sock"))
             crew.append((number, tmp_path / f"{number}.sock"))
@@ -112,6 +116,13 @@ async def test_workers_are_asked(workers) -> None:
     }
 
 
+async def test_stacks_are_those_of_the_first_worker(workers) -> None:
+    """All build the same of one policy; the generations show who has not taken it yet."""
+    report = await AggregateAdmin(lambda: workers).stack()
+
+    assert report == {"generation": 5, "routes": {"of worker 0": []}, "workers": {"0": 5, "1": 6}}
+
+
 async def test_health_is_told_by_worker(workers) -> None:
     """What one knows of central another may not have seen yet."""
     told = await AggregateAdmin(lambda: workers).health()
@@ -129,3 +140,4 @@ async def test_no_worker_answers() -> None:
     assert await crew.metrics() == b""
     assert await crew.health() == {}
     assert (await crew.policy())["error"] == "no worker answers"
+    assert (await crew.stack())["routes"] == {}

@@ -1,0 +1,65 @@
+"""The stacks that a gateway would build, without a gateway."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from cache.levels.redis import RedisSettings
+from cache.settings import CacheSettings
+from gateway.app.outline import UnloadedModel, assumed, outline
+from gateway.config.policy_file import load_policy
+from gateway.config.settings import TelemetrySettings
+from gateway.core.errors import Fault, GatewayError
+from resilience.settings import ResilienceSettings, RetrySettings
+from routing.policy import Policy
+from tests.fakes.service import request
+from tests.gateway.policies import GOOD, write_policy
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Policy:
+    return load_policy(write_policy(tmp_path, GOOD))[0]
+
+
+async def test_defaults_have_a_cache_and_an_edge_model(policy: Policy) -> None:
+    """Where nothing but the policy is known, all layers are shown that it may have."""
+    report = await outline(policy, assumed("here"))
+
+    roles = [layer.role for layer in report.routes["digits"]]
+    assert roles == [
+        *("residency", "deadline", "cache look-up", "single flight", "cache fill"),
+        *("cascade", "retry", "router"),
+    ]
+    assert list(report.endpoints) == ["central"]
+    assert report.generation == 1
+
+
+async def test_settings_decide_what_there_is(policy: Policy) -> None:
+    """Levels, spans, limits and retries are those of the settings; no cache, no layer."""
+    settings = msgspec.structs.replace(
+        assumed("here"),
+        cache=CacheSettings(redis=RedisSettings(url="redis://user:hunter2@127.0.0.1:1/0")),
+        telemetry=TelemetrySettings(otlp_endpoint="http://127.0.0.1:1"),
+    )
+    bare = msgspec.structs.replace(
+        settings, cache=None, resilience=ResilienceSettings(retry=RetrySettings(num_retries=0))
+    )
+
+    layers = (await outline(policy, settings)).routes["digits"]
+    without = (await outline(policy, bare)).routes["digits"]
+
+    assert "<RedisLevel edgeway:" in layers[4].filter
+    assert "hunter2" not in str(layers)
+    assert layers[2].observers == ("<Span cache>",)
+    assert [layer.role for layer in without] == ["residency", "deadline", "cascade", "router"]
+
+
+async def test_nothing_can_be_computed() -> None:
+    """The models are not loaded, and say so."""
+    with pytest.raises(GatewayError) as caught:
+        await UnloadedModel()(request())
+
+    assert caught.value.fault is Fault.UNAVAILABLE
