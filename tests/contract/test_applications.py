@@ -53,7 +53,7 @@ async def call(on: Wire, name: str, message: Any, said=()) -> Any:
     return await on.ask("POST", f"/{messages.SERVICE}/{name}", body, {**dict(said), **GRPC})
 
 
-def told(fields: dict[str, str]) -> dict[str, str]:
+def our_headers(fields: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in fields.items() if name.startswith(("x-edgeway", "retry-after"))}
 
 
@@ -89,7 +89,7 @@ async def test_requests_and_answers_mean_the_same(sent):
         answer = oip_json.decode_response(first.body, int(length) if length else None, CENTRAL)
         message = messages.ModelInferResponse.FromString(second.body[5:])
         assert answer == oip_proto.decode_response(message, CENTRAL)
-        assert told(first.headers) == told(second.trailers)
+        assert our_headers(first.headers) == our_headers(second.trailers)
         assert not first.waited and not second.waited
 
 
@@ -115,7 +115,7 @@ def same(first: Any, second: Any, fault: Fault) -> None:
     status = STATUSES[fault]
     assert (first.status, int(second.trailers["grpc-status"])) == (status.http, status.grpc)
     assert first.error == unquote(second.trailers["grpc-message"]) != ""
-    assert told(first.headers) == told(second.trailers)
+    assert our_headers(first.headers) == our_headers(second.trailers)
 
 
 async def test_configuration_and_statistics_mean_the_same():
