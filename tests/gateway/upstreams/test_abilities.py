@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
-from gateway.core.clock import Clock, LoopClock
+from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault
 from gateway.core.tensor import Tensor
 from gateway.upstreams.abilities import Abilities
+from gateway.upstreams.settings import HttpUpstreamSettings
 from tests.fakes.redis_server import free_port
 from tests.fakes.service import request
 from tests.fakes.stack import stack
@@ -63,8 +65,8 @@ class FastClock(LoopClock):
 
 
 @asynccontextmanager
-async def asking(server: Server, clock: Clock | None = None):
-    async with scripted_peer(server.play) as peer, http_upstream(peer.port, clock=clock) as upstream:
+async def asking(server: Server, **options: Any):
+    async with scripted_peer(server.play) as peer, http_upstream(peer.port, **options) as upstream:
         yield upstream, stack(Abilities(upstream), service=upstream)
 
 
@@ -168,7 +170,9 @@ async def test_after_an_outage_another_server_may_be_there() -> None:
 async def test_metadata_hold_until_others_are_read(later: bytes | None) -> None:
     """Metadata that are slow, reset or refused once do not turn it into a server that takes binary data."""
     server, clock = Server(metadata("parameters")), FastClock()
-    async with asking(server, clock) as (upstream, service):
+    # An empty answer is one that never comes.
+    settings = HttpUpstreamSettings(metadata_timeout_s=5.0 if later != b"" else 0.2)
+    async with asking(server, clock=clock, settings=settings) as (upstream, service):
         await service(request())
         server.metadata = later
         clock.forward_s = 61.0
