@@ -45,8 +45,6 @@ def test_budget(path: Path) -> None:
 
 UNTESTED = {"__init__.py", "__main__.py"}
 TESTED_ELSEWHERE = {
-    "gateway/app/process.py": "tests/scenarios",
-    "gateway/app/edge_tier.py": "tests/scenarios/test_central_down.py",
     "gateway/listeners/oip/rest/responses.py": "tests/gateway/listeners/oip/rest/test_application.py",
     "gateway/listeners/oip/rest/infer.py": "tests/gateway/listeners/oip/rest/test_application.py",
     "gateway/listeners/oip/rest/metadata.py": "tests/gateway/listeners/oip/rest/test_application.py",

@@ -32,10 +32,6 @@ STILL_TWICE: set[str] = {
 STILL_RETIRED: set[str] = {
     "gateway/admin/management_routes.py:_told",
     "gateway/admin/management_routes.py:told",
-    "gateway/app/workers/coordinator.py:settle",
-    "gateway/app/workers/inheritance.py:tell_ready",
-    "gateway/app/workers/member.py:tell_last",
-    "gateway/app/workers/supervisor.py:_open_relay",
     "gateway/http/client/http2_connection.py:_settle",
     "gateway/http/server/context.py:_tell_time",
     "gateway/http/server/http1/connection.py:_settle",
@@ -52,9 +48,6 @@ STILL_RETIRED: set[str] = {
 STILL_PRYING: set[str] = {
     "tests/fakes/http2_wire.py",
     "tests/fuzz/test_targets.py",
-    "tests/gateway/app/test_endpoints.py",
-    "tests/gateway/app/test_policies.py",
-    "tests/gateway/app/workers/test_supervisor.py",
     "tests/gateway/http/client/test_backoff.py",
     "tests/gateway/http/client/test_http1_pool.py",
     "tests/gateway/http/client/test_http2_connection.py",
@@ -72,15 +65,7 @@ STILL_PRYING: set[str] = {
     "tests/gateway/wire/oip/test_json_bounds.py",
     "tests/gateway/wire/oip/test_reuse.py",
     "tests/gateway/wire/test_forwarded.py",
-    "tests/loadtests/peers/test_venv.py",
     "tests/loadtests/test_outages.py",
-    "tests/scenarios/test_blame.py",
-    "tests/scenarios/test_central_down.py",
-    "tests/scenarios/test_certificates.py",
-    "tests/scenarios/test_models_change.py",
-    "tests/scenarios/test_outages.py",
-    "tests/scenarios/test_policy_reload.py",
-    "tests/scenarios/test_tracing.py",
 }
 """Tests that read an attribute which begins with ``_`` and is not their own."""
 
