@@ -83,7 +83,7 @@ class Seen:
 def _is_same(tensor: Tensor, seen: Input) -> bool:
     if not seen.shape or seen.shape[0] != ROWS:
         return value_digest(tensor.data) == seen.digest
-    # One row after the other; how long one is, a text's length says.
+    # The rows are equal parts of the data, also where the elements are texts of any length.
     rows, data = tensor.shape[0], bytes(tensor.data)
     one = data[: len(data) // rows] if rows > 0 else b""
     return value_digest(one) == seen.digest and one * rows == data

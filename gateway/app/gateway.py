@@ -27,7 +27,7 @@ from gateway.config.settings import Settings
 from gateway.core.clock import Clock
 from gateway.core.repository import IndexEntry
 from gateway.core.request import CENTRAL
-from gateway.listeners.oip.data_plane import DataPlane
+from gateway.listeners.data_plane import DataPlane
 from gateway.listeners.oip.extensions import Extensions
 from gateway.telemetry.log_settings import LogSettings
 from gateway.telemetry.prometheus import Prometheus

@@ -16,7 +16,7 @@ from gateway.config.settings import ListenSettings, host_and_port
 from gateway.core.clock import Clock
 from gateway.http.server.listener import WireListener
 from gateway.http.server.tls import Tls
-from gateway.listeners.oip.data_plane import DataPlane
+from gateway.listeners.data_plane import DataPlane
 from gateway.listeners.oip.extensions import Extensions
 from gateway.listeners.oip.grpc.application import GrpcApplication
 from gateway.listeners.oip.rest.application import RestApplication

@@ -250,8 +250,8 @@ class Talkative(Served):
 
     def answered(self) -> set[int]:
         """Successes of the model, as twelve questions saw them."""
-        told = (self.get(self.http, "/v2/models/digits/stats")[1] for _ in range(12))
-        return {json.loads(text)["model_stats"][0]["inference_stats"]["success"]["count"] for text in told}
+        answers = (self.get(self.http, "/v2/models/digits/stats")[1] for _ in range(12))
+        return {json.loads(text)["model_stats"][0]["inference_stats"]["success"]["count"] for text in answers}
 
     def logs_info(self) -> set[bool]:
         return {json.loads(self.get(self.http, "/v2/logging")[1])["log_info"] for _ in range(12)}

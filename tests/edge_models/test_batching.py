@@ -490,9 +490,11 @@ async def test_close_after_an_idle_spell():
 
 @virtual_time
 async def test_close_waits_for_the_batch_that_runs():
-    """However long it takes."""
+    """However long it takes, and although the queue was idle before."""
     held = Held()
     subject = batcher(Doubler(), ThreadExecutor(1, executor=held))
+    await start(subject, feed(0))
+    await let_go(held)
     (accepted,) = await start(subject, feed(1))
     closing = asyncio.create_task(subject.close())
     await asyncio.sleep(60)

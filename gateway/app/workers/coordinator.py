@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from gateway.admin.management_routes import management_routes, told
+from gateway.admin.management_routes import json_handler, management_routes
 from gateway.app.workers.ipc import NO_ANSWER, NOT_LISTENING, call
 from gateway.app.workers.messages import (
     CHANGE_LIMIT_S,
@@ -156,8 +156,8 @@ class Coordinator:
         return [
             *count_routes(self),
             *self.management_routes(),
-            web.post(r"/statistics/{serial:\d+}", told(keep_final)),
-            web.get("/desired-state", told(desired_state)),
+            web.post(r"/statistics/{serial:\d+}", json_handler(keep_final)),
+            web.get("/desired-state", json_handler(desired_state)),
         ]
 
     async def _count(self, serial: int, socket: Path) -> None:

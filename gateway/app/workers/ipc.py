@@ -34,6 +34,6 @@ async def call(socket: Path, path: str, body: bytes | None = None, *, limit_s: f
         if response.status < 400:
             return answer
     try:
-        raise msgspec.json.decode(answer, type=RemoteError).raised()
+        raise msgspec.json.decode(answer, type=RemoteError).to_error()
     except msgspec.MsgspecError:
         raise GatewayError(Fault.INTERNAL, f"another process answered {response.status}") from None

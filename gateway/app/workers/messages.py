@@ -9,7 +9,7 @@ from urllib.parse import quote
 import msgspec
 from aiohttp import web
 
-from gateway.admin.management_routes import told
+from gateway.admin.management_routes import json_handler
 from gateway.core.control import Tracing
 from gateway.core.statistics import Counted, ModelStatistics, Statistics
 
@@ -63,7 +63,7 @@ def count_routes(statistics: Statistics) -> list[web.RouteDef]:
     async def count(_request: web.Request) -> bytes:
         return encode_counts(await statistics.counted())
 
-    return [web.get("/statistics", told(count))]
+    return [web.get("/statistics", json_handler(count))]
 
 
 def encode_counts(counted: Counted) -> bytes:

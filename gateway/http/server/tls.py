@@ -16,7 +16,7 @@ class TlsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """Files in PEM form.
 
     ``certificate``: ours, with what stands between it and a root. ``key``: its private key. ``client_ca``:
-    clients must show a certificate that one of these has signed (mTLS); absent, they are not asked for one.
+    clients must show a certificate that one of these has signed (mTLS); absent, none is required.
     ``min_version``: of TLS, 1.2 by default.
     """
 

@@ -1,4 +1,4 @@
-"""A model's configuration as Triton words it: what clients of load generators read before they start."""
+"""A model's configuration in Triton's format, which load generators read before they start."""
 
 from __future__ import annotations
 

@@ -192,13 +192,13 @@ async def test_a_deadline_that_the_caller_made_is_nobodys_fault(early_s):
     """The other side says that time is up about when it is."""
 
     async def slow(_body: bytes, context: Any) -> bytes:
-        await asyncio.sleep(0.2 - early_s)
+        await asyncio.sleep(0.09 - early_s)
         await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "time is up")
         return b""
 
     async with foreign_grpc(slow) as upstream:
         with pytest.raises(GatewayError) as caught:
-            await upstream(request(deadline=asyncio.get_running_loop().time() + 0.2))
+            await upstream(request(deadline=asyncio.get_running_loop().time() + 0.09))
 
     assert (caught.value.fault, caught.value.retryable, caught.value.counts) == (Fault.DEADLINE, False, False)
 

@@ -123,7 +123,7 @@ async def test_many_questions_are_one_round(fleet: Fleet) -> None:
     answers = await asyncio.gather(*(fleet.executions() for _ in range(50)))
 
     assert set(answers) == {7}
-    assert fleet.counts[1].calls <= 2
+    assert fleet.counts[1].reports <= 2
 
 
 async def test_orders_reach_all(fleet: Fleet) -> None:

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from gateway.admin.listener import AdminListener
-from gateway.admin.management_routes import told
+from gateway.admin.management_routes import json_handler
 from gateway.app.workers.ipc import NO_ANSWER, NOT_LISTENING, call
 from gateway.core.errors import Fault, GatewayError
 from tests.fakes.operator import nothing
@@ -33,9 +33,9 @@ async def process(tmp_path: Path):
         return b""
 
     more = [
-        web.post("/echo", told(echo)),
-        web.get("/refuse", told(refuse)),
-        web.get("/sleep", told(sleep)),
+        web.post("/echo", json_handler(echo)),
+        web.get("/refuse", json_handler(refuse)),
+        web.get("/sleep", json_handler(sleep)),
     ]
     listener = AdminListener(health=nothing, metrics=nothing, policy=nothing, more=more)
     await listener.start_at(str(tmp_path / "a.sock"))
@@ -65,7 +65,7 @@ async def test_error_is_raised_as_it_was(process: Path) -> None:
 
 
 async def test_no_answer(process: Path, tmp_path: Path) -> None:
-    """One that is not there is told from one that is silent, which is not waited for."""
+    """One that is not there is json_handler from one that is silent, which is not waited for."""
     with pytest.raises(NOT_LISTENING):
         await call(tmp_path / "b.sock", "/echo", limit_s=10)
 

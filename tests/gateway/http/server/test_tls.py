@@ -264,7 +264,7 @@ async def test_handshakes_under_way_count_for_their_address(ca: Authority, serve
         for _, writer in silent:
             writer.transport.abort()
         async with asyncio.timeout(30):
-            while listener._arriving:
+            while listener.opening:
                 await asyncio.sleep(0.005)
         reader, writer = await knock()
         with pytest.raises(TimeoutError):
@@ -275,7 +275,7 @@ async def test_handshakes_under_way_count_for_their_address(ca: Authority, serve
 
 async def test_drain_does_not_wait_for_handshakes(server: Issued, monkeypatch) -> None:
     """Who says nothing keeps nobody from leaving."""
-    monkeypatch.setattr(module, "WELCOME_S", 0.05)
+    monkeypatch.setattr(module, "OPENING_S", 0.05)
     async with serving(Tls(settings_of(server))) as listener:
         with socket.create_connection(("127.0.0.1", listener.port)) as silent:
             await asyncio.sleep(0.02)
