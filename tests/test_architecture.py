@@ -44,10 +44,7 @@ def test_budget(path: Path) -> None:
 
 
 UNTESTED = {"__init__.py", "__main__.py"}
-TESTED_ELSEWHERE = {
-    "gateway/app/process.py": "tests/scenarios",
-    "gateway/app/edge_tier.py": "tests/scenarios/test_central_down.py",
-}
+TESTED_ELSEWHERE = {}
 """What is only worth testing whole, and where that is done."""
 TESTED_AS_A_FOLDER = {"gateway/conformance/areas": "tests/gateway/conformance/test_areas.py"}
 """Folders of which one test demands that every module is tested: here, that each area notices a lie."""

@@ -28,10 +28,6 @@ STILL_TWICE: set[str] = {
 """Public classes that have a name in common."""
 
 STILL_RETIRED: set[str] = {
-    "gateway/app/workers/coordinator.py:settle",
-    "gateway/app/workers/inheritance.py:tell_ready",
-    "gateway/app/workers/member.py:tell_last",
-    "gateway/app/workers/supervisor.py:_open_relay",
     "gateway/http/client/http2_connection.py:_settle",
     "gateway/http/server/context.py:_tell_time",
     "gateway/http/server/http1/connection.py:_settle",
@@ -41,13 +37,8 @@ STILL_RETIRED: set[str] = {
 
 STILL_PRYING: set[str] = {
     "tests/edge_models/test_isa.py",
-    "tests/edge_models/test_repository.py",
-    "tests/edge_models/test_static_qdq.py",
     "tests/fakes/http2_wire.py",
     "tests/fuzz/test_targets.py",
-    "tests/gateway/app/test_endpoints.py",
-    "tests/gateway/app/test_policies.py",
-    "tests/gateway/app/workers/test_supervisor.py",
     "tests/gateway/http/client/test_backoff.py",
     "tests/gateway/http/client/test_http1_pool.py",
     "tests/gateway/http/client/test_http2_connection.py",
@@ -61,15 +52,7 @@ STILL_PRYING: set[str] = {
     "tests/gateway/http/server/test_protocol_sniffer.py",
     "tests/gateway/http/server/test_tls.py",
     "tests/gateway/listeners/oip/grpc/test_conversations.py",
-    "tests/loadtests/peers/test_venv.py",
     "tests/loadtests/test_outages.py",
-    "tests/scenarios/test_blame.py",
-    "tests/scenarios/test_central_down.py",
-    "tests/scenarios/test_certificates.py",
-    "tests/scenarios/test_models_change.py",
-    "tests/scenarios/test_outages.py",
-    "tests/scenarios/test_policy_reload.py",
-    "tests/scenarios/test_tracing.py",
 }
 """Tests that read an attribute which begins with ``_`` and is not their own."""
 

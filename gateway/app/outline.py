@@ -6,7 +6,6 @@ the caches) is shown as it is at a start.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from random import Random
 
 from opentelemetry.trace import NoOpTracer
@@ -15,8 +14,10 @@ from cache.levels.level import LevelParts
 from cache.settings import CacheSettings
 from edge_models.isa import instruction_set_class
 from edge_models.licence import Licence
-from gateway.app.endpoints import Endpoints, Guarded, Health
-from gateway.app.generation import Dispatch
+from gateway.app.connector import Connector
+from gateway.app.dispatch import RouteDispatch
+from gateway.app.endpoint_set import NO_ENDPOINTS, EndpointSet
+from gateway.app.endpoints import Endpoints
 from gateway.app.observe import Observed
 from gateway.app.stack_report import StacksReport, report_stacks
 from gateway.app.stacks import CacheParts, EdgeTier, Parts, route_stack, shared_stack
@@ -83,22 +84,31 @@ async def outline(policy: Policy, settings: Settings) -> StacksReport:
         seats=Seats(settings.resilience.admission.max_requests),
     )
     endpoints = Endpoints(
-        settings.resilience, clock, silence, observed, region=settings.region, upstreams=settings.upstreams
+        settings.resilience,
+        clock,
+        silence,
+        observed,
+        connector=Connector(clock, parts.chance, settings.upstreams),
+        in_use=lambda: NO_ENDPOINTS,
+        chance=parts.chance,
+        region=settings.region,
     )
-    guarded = endpoints.prepare(policy)
+    prepared = endpoints.prepare(policy)
     try:
-        return _report(policy, parts, guarded, settings)
+        return _report(policy, parts, prepared, settings)
     finally:
-        endpoints.discard(guarded)
+        endpoints.discard(prepared)
         await endpoints.aclose()
 
 
-def _report(policy: Policy, parts: Parts, guarded: Mapping[str, Guarded], settings: Settings) -> StacksReport:
+def _report(policy: Policy, parts: Parts, endpoints: EndpointSet, settings: Settings) -> StacksReport:
     cache = None
     if settings.cache is not None:
         levels = settings.cache.open_levels(LevelParts(_open_gate, parts.clock, parts.telemetry))
         cache = CacheParts(settings.cache, levels, instruction_set_class())
-    services: dict[str, Service] = {name: endpoint.service.entry for name, endpoint in guarded.items()}
+    services: dict[str, Service] = {
+        name: endpoint.service.entry for name, endpoint in endpoints.by_name.items()
+    }
     routes = {
         route.name: route_stack(
             parts,
@@ -106,15 +116,18 @@ def _report(policy: Policy, parts: Parts, guarded: Mapping[str, Guarded], settin
             route,
             locate=lambda _address: None,
             endpoints=services,
-            view=Health(guarded),
+            view=endpoints,
             cache=cache,
             edge=_edge(route),
         )
         for route in policy.routes
     }
-    shared = shared_stack(parts, policy, Dispatch(policy, routes))
+    shared = shared_stack(parts, policy, RouteDispatch(policy, routes))
     return report_stacks(
-        policy.generation, shared, routes, {name: endpoint.service for name, endpoint in guarded.items()}
+        policy.generation,
+        shared,
+        routes,
+        {name: endpoint.service for name, endpoint in endpoints.by_name.items()},
     )
 
 

@@ -11,7 +11,7 @@ from gateway.core.tensor import Buffer
 from gateway.core.verdict import Verdict
 from gateway.http.client.addresses import Addresses
 from gateway.http.client.dialer import Dialer
-from gateway.http.client.http2_connection import Http2ClientConnection, Owner
+from gateway.http.client.http2_connection import Http2ClientConnection, Http2ClientOwner
 from gateway.http.client.shortage import lack
 from gateway.upstreams.failures import reason_of
 from gateway.upstreams.settings import ConnectSettings
@@ -71,4 +71,4 @@ def unreadable(json: Buffer, error: GatewayError) -> str:
     return ""
 
 
-_: type[Owner] = NoOwner
+_: type[Http2ClientOwner] = NoOwner

@@ -26,10 +26,10 @@ from gateway.http.client.http2_connection import (
     LostError,
     NotProcessedError,
     ResetError,
-    TooLargeError,
 )
 from gateway.http.client.http2_pool import Http2Pool
-from gateway.http.framing.http2_client import FramingError, Http2Client
+from gateway.http.framing.errors import AnswerTooLargeError, FramingError
+from gateway.http.framing.http2_client import Http2Client
 from gateway.upstreams import oip_grpc_call as grpc_call
 from gateway.upstreams.address_checks import check_all
 from gateway.upstreams.checks import NoOwner, dialer_of, lost, unreadable
@@ -63,7 +63,7 @@ _FAILED: Final = (
     grpc_call.BrokenAnswerError,
     ResetError,
     LateError,
-    TooLargeError,
+    AnswerTooLargeError,
     NotProcessedError,
     UnreachableError,
     LostError,
@@ -190,7 +190,14 @@ class GrpcUpstream:
                 verdict = await self._check(connection)
             finally:
                 connection.close()
-        except (OSError, LostError, NotProcessedError, ResetError, TooLargeError, FramingError) as error:
+        except (
+            OSError,
+            LostError,
+            NotProcessedError,
+            ResetError,
+            AnswerTooLargeError,
+            FramingError,
+        ) as error:
             return lost(error)
         if verdict.why is None:
             self.hurry()
@@ -271,7 +278,7 @@ class GrpcUpstream:
             case ResetError() if self._stands_for_a_status(error, ends):
                 status = grpc_call.StatusError(grpc_call.code_of_reset(error.code))
                 named = self._translate(status, deadline, ends)
-            case TooLargeError():
+            case AnswerTooLargeError():
                 named = self._failures.too_large(self._max_message_bytes)
             case grpc_call.BrokenAnswerError():
                 named = self._failures.broken()

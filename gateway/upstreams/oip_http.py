@@ -25,11 +25,9 @@ from gateway.http.client.dialer import UnreachableError
 from gateway.http.client.http1_connection import ConnectionLostError, Http1ClientConnection
 from gateway.http.client.http1_pool import Http1Pool
 from gateway.http.client.tls import trusting_context
+from gateway.http.framing.errors import AnswerTooLargeError, FramingError, HeadTooLargeError
 from gateway.http.framing.http1_client import (
-    AnswerTooLargeError,
-    FramingError,
-    HeadTooLargeError,
-    RequestHead,
+    RequestHeadWriter,
     ResponseReader,
 )
 from gateway.upstreams.address_checks import check_all
@@ -98,7 +96,7 @@ class HttpUpstream:
         self._tls = (tls or trusting_context()) if secure else None
         self._prefix = target.path
         self._dialer = dialer_of(self._host, self._port, self._settings, self._tls)
-        self._head = RequestHead(target.netloc, _ALWAYS)
+        self._head = RequestHeadWriter(target.netloc, _ALWAYS)
         self._path = lru_cache(_PATHS_KEPT)(model_path)
         self._connections = Connections(self._open, self._dialer, self._failures)
         self._takes_binary = True

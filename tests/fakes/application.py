@@ -183,5 +183,12 @@ async def until(condition: Callable[[], Any], within_s: float = 30) -> None:
             await asyncio.sleep(0.002)
 
 
-NOTHING = "0 connections, 0 running, 0 bytes buffered"
-"""What the books of a listener say when all is given back."""
+def is_at_rest(listener: WireListener) -> bool:
+    """Whether there are no connections, no requests, and no bytes of bodies."""
+    return not listener.context.registry and is_free(listener)
+
+
+def is_free(listener: WireListener) -> bool:
+    """Whether there are no requests and no bytes of bodies."""
+    context = listener.context
+    return not context.running and not context.address_limits.buffered

@@ -18,7 +18,6 @@ import ngh2
 
 from gateway.core.clock import LoopClock
 from gateway.http.exchange import Answer, AnyAnswer, BodyPolicy, Fields, Head
-from gateway.http.server.context import ServerContext
 from gateway.http.server.http2.connection import Http2ServerConnection
 from gateway.http.server.listener import WireListener
 from gateway.http.server.settings import TransportSettings
@@ -132,13 +131,12 @@ class Wired:
 
     def __init__(self, listener: WireListener, application: ScriptedApplication) -> None:
         self.listener, self.application = listener, application
-        assert listener._ledger is not None
-        self.ledger: ServerContext = listener._ledger
+        self.context = listener.context
 
     async def connected(self) -> Http2ServerConnection:
         """The newest connection, as soon as it speaks HTTP/2."""
-        await until(lambda: isinstance([None, *self.ledger.connections][-1], Http2ServerConnection))
-        found = list(self.ledger.connections)[-1]
+        await until(lambda: isinstance([None, *self.context.registry.all][-1], Http2ServerConnection))
+        found = list(self.context.registry.all)[-1]
         assert isinstance(found, Http2ServerConnection)
         return found
 
@@ -153,7 +151,7 @@ class Wired:
 
     async def settled(self) -> None:
         """Wait until the books are clean of requests."""
-        await until(lambda: not (self.ledger.running or self.ledger.accounts.buffered))
+        await until(lambda: not (self.context.running or self.context.address_limits.buffered))
 
 
 @asynccontextmanager
@@ -165,8 +163,8 @@ async def wired(play: Any, opening: Any = None, **limits: Any) -> AsyncIterator[
     it = Wired(listener, application)
     try:
         yield it
-        await until(lambda: not it.ledger.connections)
+        await until(lambda: not it.context.registry)
         await it.settled()
     finally:
         await listener.aclose()
-    assert (it.ledger.running, it.ledger.accounts.buffered, len(it.ledger.connections)) == (0, 0, 0)
+    assert (it.context.running, it.context.address_limits.buffered, len(it.context.registry)) == (0, 0, 0)

@@ -48,9 +48,9 @@ class FakeTransport:
 
 @asynccontextmanager
 async def books(application: Any = None, **settings: Any) -> AsyncIterator[ServerContext]:
-    """A ledger with these settings."""
-    ledger = ServerContext(application or FakeApplication(), TransportSettings(**settings), LoopClock())
+    """A context with these settings."""
+    context = ServerContext(application or FakeApplication(), TransportSettings(**settings), LoopClock())
     try:
-        yield ledger
+        yield context
     finally:
-        await ledger.aclose()
+        await context.aclose()

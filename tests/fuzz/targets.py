@@ -23,8 +23,8 @@ from gateway.core.request import Request, Response
 from gateway.core.telemetry import Silence
 from gateway.core.tensor import check_size
 from gateway.http.exchange import Application
-from gateway.http.framing.http1_server import Broken, End, Http1Server
-from gateway.http.framing.http1_server import RequestHead as Http1Head
+from gateway.http.framing.http1_server import Http1RequestHead as Http1Head
+from gateway.http.framing.http1_server import Http1Server, MalformedRequest, RequestEnd
 from gateway.http.framing.http2_server import PREFACE
 from gateway.http.server.context import ServerContext
 from gateway.http.server.http1.connection import Http1ServerConnection
@@ -106,9 +106,9 @@ def http1(data: bytes) -> None:
     _must_be_whole(whole)
     written, _ = _loop().run_until_complete(_converse(Http1ServerConnection, [stream]))
     answers, closes = _answers(written, whole)
-    ended = sum(isinstance(event, End) for event in whole)
+    ended = sum(isinstance(event, RequestEnd) for event in whole)
     _must(answers >= ended or closes, f"{ended} requests were accepted, {answers} answered")
-    _must(closes or not any(isinstance(event, Broken) for event in whole), "what is broken goes on")
+    _must(closes or not any(isinstance(event, MalformedRequest) for event in whole), "what is broken goes on")
 
 
 def http2(data: bytes) -> None:
@@ -251,7 +251,7 @@ def _must_be_whole(events: list[Any]) -> None:
             length, size = event.length, 0
         elif isinstance(event, bytes):
             size += len(event)
-        elif isinstance(event, End):
+        elif isinstance(event, RequestEnd):
             _must(length in {None, size}, f"a body of {length} bytes ends after {size}")
 
 
@@ -316,31 +316,31 @@ class _Transport(asyncio.Transport):
 
 async def _converse(kind: Any, pieces: list[bytes]) -> tuple[bytes, ServerContext]:
     """Speak to a connection and leave; whatever it began must have ended by then."""
-    ledger = ServerContext(_application(), TransportSettings(), LoopClock())
+    context = ServerContext(_application(), TransportSettings(), LoopClock())
     transport = _Transport()
-    connection = kind(ledger, transport, "127.0.0.1")
-    ledger.enter(connection, ledger.accounts.of("127.0.0.1"))
+    connection = kind(context, transport, "127.0.0.1")
+    context.registry.add(connection, context.address_limits.of("127.0.0.1"))
     try:
         for piece in pieces:
             if transport.is_closing():
                 break
             connection.data_received(piece)
         for _ in range(MOST_TURNS):
-            if not ledger.running:
+            if not context.running:
                 break
             await asyncio.sleep(0)
-        _must(not ledger.running, f"{ledger.running} accepted requests are not answered")
+        _must(not context.running, f"{context.running} accepted requests are not answered")
         connection.connection_lost(None)
         for _ in range(3):
             await asyncio.sleep(0)
-        _must(not ledger.accounts.buffered and not ledger.connections, f"{ledger!r} is left behind")
+        _must(not context.address_limits.buffered and not context.registry, f"{context!r} is left behind")
     finally:
-        await ledger.aclose()
+        await context.aclose()
         left = asyncio.all_tasks() - {asyncio.current_task()}
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
-    return bytes(transport.written), ledger
+    return bytes(transport.written), context
 
 
 class _Echo(EchoService):

@@ -98,6 +98,6 @@ async def test_attackers_are_cut_and_the_good_client_is_answered(pieces: Any):
 
         assert await good >= ROUNDS
         assert not client.goaways
-        assert len(it.ledger.connections) == 1
+        assert len(it.context.registry) == 1
         # A reset of the connection may overtake the word.
         assert any(one.kind == GOAWAY and one.code for each in received for one in frames(each))

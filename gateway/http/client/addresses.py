@@ -52,7 +52,7 @@ class Addresses:
         """Return the addresses in the order in which to try them.
 
         Raises:
-            OSError: nobody knows the name, and nobody ever did.
+            OSError: the name is not known, and never was.
         """
         if self.is_name and (not self._found or _now() >= self._expires):
             await self._refresh()
@@ -72,7 +72,7 @@ class Addresses:
         self._expires = 0.0
 
     def answered(self, address: str) -> None:
-        """Forget what was held against ``address``."""
+        """Forget the failures of ``address``."""
         if self._failures:
             self._failures.pop(address, None)
 
@@ -81,7 +81,7 @@ class Addresses:
         return self._suspicion(address) > 0
 
     def leave(self, used: Iterable[str]) -> bool:
-        """Take ``used`` for failed; return whether there is another against which nothing is known."""
+        """Take ``used`` for failed; return whether there is another that is not suspect."""
         for address in set(used):
             self.failed(address)
         return len(self._found) > 1 and not all(map(self.is_suspect, self._found))
@@ -106,7 +106,7 @@ class Addresses:
         except OSError:
             if not self._found:
                 raise
-            # Where it was when somebody last knew is better than nowhere.
+            # The last known addresses are better than none.
 
     async def _look_up(self) -> list[str]:
         loop = asyncio.get_running_loop()
@@ -121,7 +121,7 @@ class Addresses:
 
     def _looked(self, looking: asyncio.Future[list[str]]) -> None:
         self._looking = None
-        # Whoever waited has been told; when nobody did, nobody needs to be.
+        # Whoever waits gets the error; asyncio must not report it where there is none.
         if not looking.cancelled():
             looking.exception()
 

@@ -14,7 +14,8 @@ class Backoff:
     def __init__(self, initial_s: float, longest_s: float, chance: Chance) -> None:
         self._initial_s, self._longest_s, self._chance = initial_s, longest_s, chance
         self._failures = 0
-        self._until = 0.0
+        self.until = 0.0
+        """Loop time before which no connection is tried."""
 
     def __repr__(self) -> str:
         return f"<Backoff after {self._failures} failures>"
@@ -26,16 +27,16 @@ class Backoff:
 
     def holds(self, now: float) -> bool:
         """Whether it is too early to try again."""
-        return now < self._until
+        return now < self.until
 
     def failed(self, now: float) -> None:
         """Take note of a failure."""
         # 2 to the power of 63 is as good as any number above it.
         longest_s = min(self._longest_s, self._initial_s * 2 ** min(self._failures, 63))
         self._failures += 1
-        self._until = now + self._chance.uniform(0, longest_s)
+        self.until = now + self._chance.uniform(0, longest_s)
 
     def succeeded(self) -> None:
         """Take note of a success, which ends the row."""
         self._failures = 0
-        self._until = 0.0
+        self.until = 0.0

@@ -17,7 +17,7 @@ P = TypeVar("P", bound=asyncio.Protocol)
 
 
 class UnreachableError(Exception):
-    """No connection could be had: nobody is there, or it is too early to try again, or we are closed.
+    """No connection could be had: none was accepted, or it is too early to try again, or the pool is closed.
 
     Its cause is what happened when one was last tried.
     """
@@ -54,7 +54,7 @@ class Dialer:
         """Open a connection to the first address that answers.
 
         Raises:
-            OSError: none did, or nobody knows the name; TimeoutError is one.
+            OSError: none did, or the name is not known; TimeoutError is one.
         """
         waiting = await self.addresses.resolve()
         ends = asyncio.get_running_loop().time() + self._connect_timeout_s
@@ -86,7 +86,7 @@ class Dialer:
         """Open a connection to ``address``, and hold nothing against it when that fails.
 
         Raises:
-            OSError: nobody is there; TimeoutError is one.
+            OSError: it was not accepted; TimeoutError is one.
         """
         ends = asyncio.get_running_loop().time() + self._connect_timeout_s
         return await self._connect(address, factory, ends)
@@ -114,7 +114,7 @@ class Dialer:
 
 
 async def _drop(racing: dict[asyncio.Task[P], str]) -> None:
-    """End the attempts that nobody waits for, and the connections that they made all the same."""
+    """End the attempts that are not needed any more, and the connections that they made all the same."""
     for task in racing:
         task.cancel()
     for made in await asyncio.gather(*racing, return_exceptions=True):

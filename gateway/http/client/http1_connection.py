@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from gateway.core.tensor import Buffer
 from gateway.http.client.addresses import address_of
-from gateway.http.framing.http1_client import FramingError, Http1Response, ResponseReader
+from gateway.http.framing.errors import FramingError
+from gateway.http.framing.http1_client import Http1Response, ResponseReader
+from gateway.http.tcp_info import bytes_acknowledged
 
 _COPY_BYTES: Final = 1 << 16
 """Smaller requests are sent as one piece: copying them costs less than a list of buffers does."""
-
-_BYTES_ACKED: Final = 120
-"""Where ``struct tcp_info`` of Linux (since 4.1) has ``tcpi_bytes_acked``, the opening SYN included."""
 
 
 class ConnectionLostError(Exception):
@@ -66,7 +63,7 @@ class Http1ClientConnection(asyncio.Protocol):
     ) -> asyncio.Future[Http1Response]:
         """Send a request of ``size`` bytes of body; nothing else may be under way.
 
-        The future fails with ConnectionLostError or FramingError. Who stops waiting calls ``close``.
+        The future fails with ConnectionLostError or FramingError. Whoever stops waiting calls ``close``.
         """
         answer: asyncio.Future[Http1Response] = self._loop.create_future()
         self._answer = answer
@@ -146,11 +143,5 @@ class Http1ClientConnection(asyncio.Protocol):
         connection = transport.get_extra_info("socket")
         if connection is None or transport.get_extra_info("ssl_object") is not None:
             return False
-        try:
-            told = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED + 8)
-        except (OSError, AttributeError):
-            return False
-        if len(told) < _BYTES_ACKED + 8:
-            return False
-        (acknowledged,) = struct.unpack_from("=Q", told, _BYTES_ACKED)
-        return bool(acknowledged <= self._sent_before + 1)
+        acknowledged = bytes_acknowledged(connection)
+        return acknowledged is not None and acknowledged <= self._sent_before + 1

@@ -10,8 +10,10 @@ from typing import Final
 from gateway.core.tensor import Buffer
 from gateway.http.client.backoff import Backoff
 from gateway.http.client.dialer import Dialer, UnreachableError
+from gateway.http.client.evidence import Evidence, note_answer
 from gateway.http.client.http1_connection import ConnectionLostError, Http1ClientConnection
 from gateway.http.client.shortage import lack
+from gateway.http.client.waiting import WaitingCalls
 from gateway.http.framing.http1_client import Http1Response, ResponseReader
 
 _UNLIMITED: Final = 1 << 30
@@ -23,8 +25,8 @@ _SAYS_NOTHING: Final = frozenset({504})
 class Http1Pool:
     """Hands requests to idle connections, newest first, and opens more while they are too few.
 
-    After a failure to connect nobody tries for as long as ``backoff`` says, then one connection is
-    tried; each that opens doubles how many may be opened at a time (slow start).
+    After a failure to connect no connection is tried for as long as ``backoff`` says, then one is; each that
+    opens doubles how many may be opened at a time (slow start).
 
     Args:
         dialer: opens connections.
@@ -47,7 +49,7 @@ class Http1Pool:
         max_head_bytes: int,
         max_body_bytes: int,
     ) -> None:
-        self._dialer, self._backoff, self._keepalive_s = dialer, backoff, keepalive_s
+        self.dialer, self._backoff, self._keepalive_s = dialer, backoff, keepalive_s
         self._is_overload = is_overload
         self._limit = connections or _UNLIMITED
         self._max_head_bytes, self._max_body_bytes = max_head_bytes, max_body_bytes
@@ -57,7 +59,7 @@ class Http1Pool:
         self._dials: set[asyncio.Task[None]] = set()
         self._dialing = 0
         self._dials_at_once = self._limit
-        self._waiting: deque[asyncio.Future[Http1ClientConnection]] = deque()
+        self._waiting: WaitingCalls[Http1ClientConnection] = WaitingCalls(self._loop)
         self._sweep: asyncio.TimerHandle | None = None
         self._problem: BaseException | None = None
         self._given_up = ""
@@ -68,6 +70,26 @@ class Http1Pool:
             f"<Http1Pool {len(self._open)} open, {len(self._idle)} idle, {self._dialing} opening, "
             f"{len(self._waiting)} waiting>"
         )
+
+    @property
+    def open(self) -> int:
+        """How many connections are open."""
+        return len(self._open)
+
+    @property
+    def idle(self) -> int:
+        """How many of them carry no request."""
+        return len(self._idle)
+
+    @property
+    def opening(self) -> int:
+        """How many connections are being opened."""
+        return self._dialing
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for a connection."""
+        return len(self._waiting)
 
     async def call(self, verb: str, head: bytes, body: Sequence[Buffer], size: int) -> Http1Response:
         """Send a request and return its answer; cancelling closes its connection, and only that.
@@ -88,14 +110,14 @@ class Http1Pool:
             try:
                 answer = await pending
             except asyncio.CancelledError:
-                # The answer may have come in the very moment; then the connection is somebody else's.
+                # The answer may have come in the same moment: then the connection carries another request.
                 if pending.cancelled():
                     self._given_up = connection.address
                     connection.close()
                 raise
             except ConnectionLostError as error:
                 if not error.untouched:
-                    self._blame(connection)
+                    self.dialer.addresses.failed(connection.address)
                 if again or self._closed or not error.untouched:
                     raise
                 again = True
@@ -104,24 +126,24 @@ class Http1Pool:
                 return answer
 
     def hurry(self) -> None:
-        """Connect at once when the next call comes: somebody is there."""
+        """Connect at once when the next call comes: the endpoint is there."""
         self._backoff.succeeded()
 
     def renew(self) -> None:
-        """Send nothing more over the connections that are open; calls under way may still end well."""
+        """Send nothing more over the connections that are open; calls under way go on."""
         self._part_with(list(self._open))
 
     def move(self) -> bool:
         """Leave the addresses in use for others; return whether there are some worth trying."""
         used = [self._given_up, *(each.address for each in self._open)]
-        if not self._dialer.addresses.leave(used):
+        if not self.dialer.addresses.leave(used):
             return False
         self.renew()
         return True
 
     async def refresh(self) -> None:
         """Look the name up again, and leave the addresses that it has no longer."""
-        addresses = self._dialer.addresses
+        addresses = self.dialer.addresses
         await addresses.resolve()
         self._part_with([each for each in self._open if each.address not in addresses])
 
@@ -130,8 +152,8 @@ class Http1Pool:
         self._closed = True
         for dial in self._dials:
             dial.cancel()
-        self._dialer.close()
-        self._refuse_waiting()
+        self.dialer.close()
+        self._waiting.refuse(self._problem)
         for connection in list(self._open):
             connection.close()
         if self._sweep is not None:
@@ -140,16 +162,13 @@ class Http1Pool:
 
     async def _acquire(self) -> Http1ClientConnection:
         while not self._closed:
-            waiting: asyncio.Future[Http1ClientConnection] = self._loop.create_future()
-            self._waiting.append(waiting)
+            waiting = self._waiting.add()
             self._open_more()
             try:
                 connection = await waiting
             except asyncio.CancelledError:
-                if waiting in self._waiting:
-                    self._waiting.remove(waiting)
-                elif not waiting.cancelled() and waiting.exception() is None:
-                    self._release(waiting.result())
+                if (given := self._waiting.abandon(waiting)) is not None:
+                    self._release(given)
                 raise
             if connection.is_open:
                 return connection
@@ -162,18 +181,11 @@ class Http1Pool:
                 connection.close()
 
     def _note(self, connection: Http1ClientConnection, answer: Http1Response) -> None:
-        addresses, status = self._dialer.addresses, answer.status
-        if self._is_overload(status, answer.headers):
-            return
-        if status in _OUT:
-            if addresses.leave([connection.address]):
-                # Another address of the name may do better: nothing more is sent to this one meanwhile.
-                self._part_with([each for each in self._open if each.address == connection.address])
-        elif status not in _SAYS_NOTHING:
-            addresses.answered(connection.address)
-
-    def _blame(self, connection: Http1ClientConnection) -> None:
-        self._dialer.addresses.failed(connection.address)
+        if self._is_overload(answer.status, answer.headers) or answer.status in _SAYS_NOTHING:
+            evidence = Evidence.NONE
+        else:
+            evidence = Evidence.FAILS if answer.status in _OUT else Evidence.WORKS
+        self._part_with(note_answer(self.dialer.addresses, connection, evidence, self._open))
 
     def _open_more(self) -> None:
         room = min(
@@ -183,7 +195,7 @@ class Http1Pool:
         )
         if room > 0 and self._backoff.holds(self._loop.time()):
             if not self._open:
-                self._refuse_waiting()
+                self._waiting.refuse(self._problem)
             return
         for _ in range(room):
             self._dialing += 1
@@ -193,7 +205,7 @@ class Http1Pool:
 
     async def _dial(self) -> None:
         try:
-            connection = await self._dialer.dial(self._make)
+            connection = await self.dialer.dial(self._make)
         except OSError as error:
             self._failed(error)
             return
@@ -217,7 +229,7 @@ class Http1Pool:
         self._problem = error
         if lack(error) is None:
             self._backoff.failed(self._loop.time())
-        self._refuse_waiting()
+        self._waiting.refuse(self._problem)
 
     def _make(self) -> Http1ClientConnection:
         reader = ResponseReader(max_head_bytes=self._max_head_bytes, max_body_bytes=self._max_body_bytes)
@@ -226,11 +238,8 @@ class Http1Pool:
     def _release(self, connection: Http1ClientConnection) -> None:
         if not connection.is_open:
             return
-        while self._waiting:
-            waiting = self._waiting.popleft()
-            if not waiting.done():
-                waiting.set_result(connection)
-                return
+        if self._waiting.give(connection):
+            return
         connection.idle_since = self._loop.time()
         self._idle.append(connection)
         if self._sweep is None:
@@ -242,14 +251,6 @@ class Http1Pool:
             self._idle.remove(connection)
         if self._waiting and not self._closed:
             self._open_more()
-
-    def _refuse_waiting(self) -> None:
-        for waiting in self._waiting:
-            if not waiting.done():
-                error = UnreachableError()
-                error.__cause__ = self._problem
-                waiting.set_exception(error)
-        self._waiting.clear()
 
     def _close_idle(self) -> None:
         self._sweep = None

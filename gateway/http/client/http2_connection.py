@@ -9,16 +9,16 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from gateway.http.client.addresses import address_of
+from gateway.http.framing.errors import AnswerTooLargeError, FramingError
 from gateway.http.framing.http2_client import (
     ENHANCE_YOUR_CALM,
     REFUSED,
+    AnswerTooLarge,
     ClosingError,
-    FramingError,
     Header,
     Http2Client,
     Http2Response,
     Outcome,
-    TooLarge,
 )
 
 _BEAT_S: Final = 0.05
@@ -32,7 +32,7 @@ which they send nothing themselves."""
 
 
 class LostError(Exception):
-    """The connection ended, and the peer may or may not have done what it was asked.
+    """The connection ended, and the peer may or may not have done what the call wanted.
 
     ``reason``: why, in one word.
     """
@@ -58,10 +58,6 @@ class LateError(Exception):
     """The call's own time is up."""
 
 
-class TooLargeError(Exception):
-    """The answer is larger than agreed."""
-
-
 class Limits(msgspec.Struct, frozen=True):
     """How long and how much. Without a byte from the peer for ``keepalive_s`` seconds while calls run it
     is pinged, and given up ``keepalive_timeout_s`` seconds later; it has ``streams`` calls at most.
@@ -72,27 +68,27 @@ class Limits(msgspec.Struct, frozen=True):
     keepalive_timeout_s: float
 
 
-class Owner(Protocol):
-    """Whoever gives calls to connections."""
+class Http2ClientOwner(Protocol):
+    """The pool that gives calls to a connection."""
 
     def freed(self, connection: Http2ClientConnection) -> None:
-        """Hear that the connection has room, or nothing to do."""
+        """The connection has room, or nothing to do."""
         ...
 
     def retired(self, connection: Http2ClientConnection) -> None:
-        """Hear, once, that the connection takes no more calls; those under way may still end well."""
+        """The connection takes no more calls; those under way go on. Called once."""
         ...
 
     def ended(self, connection: Http2ClientConnection) -> None:
-        """Hear that the connection is gone, and its last calls with it."""
+        """The connection is gone, and its last calls with it."""
         ...
 
 
 class Http2ClientConnection(asyncio.Protocol):
     """Sends calls, and resolves their futures when their answers are whole."""
 
-    def __init__(self, client: Http2Client, limits: Limits, owner: Owner) -> None:
-        self._client, self._limits, self._owner = client, limits, owner
+    def __init__(self, client: Http2Client, limits: Limits, owner: Http2ClientOwner) -> None:
+        self.client, self._limits, self._owner = client, limits, owner
         self._loop = asyncio.get_running_loop()
         self._transport: Any = None
         self._calls: dict[int, tuple[asyncio.Future[Http2Response], float]] = {}
@@ -105,7 +101,7 @@ class Http2ClientConnection(asyncio.Protocol):
         self.address = ""
         """Where the peer is; empty when that is not known."""
         self.promised = 0
-        """Calls that have been told to begin here and have not yet done so."""
+        """Calls that were given a place here and have not begun yet."""
         self.ready: asyncio.Future[None] = self._loop.create_future()
         """Resolved when the peer's SETTINGS have come."""
         self.idle_since = self._loop.time()
@@ -118,7 +114,7 @@ class Http2ClientConnection(asyncio.Protocol):
     def has_room(self) -> bool:
         """Whether another call may begin now."""
         running = len(self._calls) + self.promised
-        return self.is_usable and running < self._client.max_streams and running < self._limits.streams
+        return self.is_usable and running < self.client.max_streams and running < self._limits.streams
 
     @property
     def running(self) -> int:
@@ -128,21 +124,21 @@ class Http2ClientConnection(asyncio.Protocol):
     @property
     def was_too_lively(self) -> bool:
         """Whether the peer went away because it was pinged too often."""
-        return self._client.goaway_code == ENHANCE_YOUR_CALM
+        return self.client.goaway_code == ENHANCE_YOUR_CALM
 
     def send(
         self, headers: list[Header], body: Sequence[bytes], ends: float
     ) -> tuple[int, asyncio.Future[Http2Response]]:
         """Begin a call that may take until ``ends``, loop time in seconds.
 
-        The future fails with one of this module's errors or FramingError. Who stops waiting for it
-        calls ``cancel`` with the number.
+        The future fails with one of this module's errors or FramingError. Whoever stops waiting for
+        it calls ``cancel`` with the number.
 
         Raises:
             NotProcessedError: the connection takes no more calls.
         """
         try:
-            number = self._client.request(headers, body)
+            number = self.client.request(headers, body)
         except ClosingError as error:
             self._retire()
             raise NotProcessedError from error
@@ -155,28 +151,28 @@ class Http2ClientConnection(asyncio.Protocol):
         return number, answer
 
     def cancel(self, number: int) -> None:
-        """End a call that nobody waits for, on the other side too."""
+        """End a call whose answer is not needed any more, on the other side too."""
         if self._calls.pop(number, None) is not None:
-            self._client.cancel(number)
+            self.client.cancel(number)
             self._flush()
-            self._settle()
+            self._freed()
 
     def retire(self) -> None:
-        """Take no more calls; those under way may still end well."""
+        """Take no more calls; those under way go on."""
         self._retire()
         if not self._calls:
             self.close()
 
     def close(self) -> None:
-        """Say good-bye and end the connection; calls under way fail with LostError."""
+        """Send GOAWAY and end the connection; calls under way fail with LostError."""
         if self._transport is not None and not self._transport.is_closing():
-            self._client.shut()
+            self.client.shut()
             self._flush()
             self._transport.close()
         self._end(LostError())
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the transport, and say the first words; over TLS only to who agreed to HTTP/2."""
+        """Take the transport, and send the preface; over TLS only to a peer that agreed to HTTP/2."""
         self._transport = transport
         self.address = address_of(transport)
         tls = transport.get_extra_info("ssl_object")
@@ -187,7 +183,7 @@ class Http2ClientConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes of the peer."""
-        client = self._client
+        client = self.client
         room = client.max_streams
         try:
             ended = client.feed(data)
@@ -206,7 +202,7 @@ class Http2ClientConnection(asyncio.Protocol):
             self._fail(LostError())
         elif ended or client.max_streams != room:
             self._pings = 0
-            self._settle()
+            self._freed()
 
     def pause_writing(self) -> None:
         """Take no more frames from the client: the socket is full."""
@@ -225,7 +221,7 @@ class Http2ClientConnection(asyncio.Protocol):
 
     def _flush(self) -> None:
         try:
-            while self._is_writable and (data := self._client.output(_WRITE_BYTES)):
+            while self._is_writable and (data := self.client.output(_WRITE_BYTES)):
                 self._transport.write(data)
                 if len(data) < _WRITE_BYTES // 2:
                     # Frames have 16 KiB at most, so another would have had room: that was all.
@@ -239,14 +235,14 @@ class Http2ClientConnection(asyncio.Protocol):
             return
         if isinstance(outcome, Http2Response):
             call[0].set_result(outcome)
-        elif isinstance(outcome, TooLarge):
-            call[0].set_exception(TooLargeError())
+        elif isinstance(outcome, AnswerTooLarge):
+            call[0].set_exception(AnswerTooLargeError())
         elif outcome.code == REFUSED:
             call[0].set_exception(NotProcessedError())
         else:
             call[0].set_exception(ResetError(outcome.code))
 
-    def _settle(self) -> None:
+    def _freed(self) -> None:
         if not self._calls:
             self.idle_since = self._loop.time()
             if not self.is_usable:
@@ -267,7 +263,7 @@ class Http2ClientConnection(asyncio.Protocol):
 
     def _is_alive(self, now: float) -> bool:
         if self._is_probing:
-            # Any byte is as good a sign of life as the one that was asked for.
+            # Any byte is as good a sign of life as the answer to the ping.
             self._is_probing = self._heard < self._pinged
             if self._is_probing and now - self._pinged > self._limits.keepalive_timeout_s:
                 self._fail(LostError("timeout"))
@@ -277,7 +273,7 @@ class Http2ClientConnection(asyncio.Protocol):
         if now - max(self._heard, self._pinged) >= wait_s:
             self._is_probing, self._pinged = True, now
             self._pings += 1
-            self._client.ping()
+            self.client.ping()
             self._flush()
         return True
 
@@ -298,7 +294,7 @@ class Http2ClientConnection(asyncio.Protocol):
             self._beat = None
         if not self.ready.done():
             self.ready.set_exception(error)
-            # Looked at here, for the case that nobody waits for it.
+            # Looked at here, so that asyncio does not report it where it is not awaited.
             self.ready.exception()
         calls, self._calls = self._calls, {}
         for answer, _ in calls.values():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -13,16 +12,19 @@ import msgspec
 from gateway.core.eager import in_task
 from gateway.http.client.backoff import Backoff
 from gateway.http.client.dialer import Dialer, UnreachableError
+from gateway.http.client.evidence import Evidence, note_answer
 from gateway.http.client.http2_connection import (
     Http2ClientConnection,
+    Http2ClientOwner,
     LateError,
     Limits,
     LostError,
     NotProcessedError,
-    Owner,
 )
 from gateway.http.client.shortage import lack
-from gateway.http.framing.http2_client import FramingError, Header, Http2Client, Http2Response
+from gateway.http.client.waiting import WaitingCalls
+from gateway.http.framing.errors import FramingError
+from gateway.http.framing.http2_client import Header, Http2Client, Http2Response
 
 _UNAVAILABLE: Final = b"14"
 _OUT: Final = frozenset({502, 503})
@@ -31,8 +33,8 @@ _OUT: Final = frozenset({502, 503})
 class Http2Pool:
     """Gives calls to the first connection that has a stream free, and opens others one at a time.
 
-    A connection counts as open when the peer's SETTINGS have come. After a failure to open one nobody
-    tries for as long as ``backoff`` says.
+    A connection counts as open when the peer's SETTINGS have come. After a failure to open one none
+    is tried for as long as ``backoff`` says.
 
     Args:
         dialer: opens connections.
@@ -55,13 +57,13 @@ class Http2Pool:
         settings_timeout_s: float,
         idle_s: float,
     ) -> None:
-        self._dialer, self._backoff, self._client, self._limits = dialer, backoff, client, limits
+        self._dialer, self._backoff, self._client, self.limits = dialer, backoff, client, limits
         self._limit, self._settings_timeout_s, self._idle_s = connections, settings_timeout_s, idle_s
         self._loop = asyncio.get_running_loop()
         self._open: list[Http2ClientConnection] = []
         self._leaving: set[Http2ClientConnection] = set()
         self._dial: asyncio.Task[None] | None = None
-        self._waiting: deque[asyncio.Future[Http2ClientConnection]] = deque()
+        self._waiting: WaitingCalls[Http2ClientConnection] = WaitingCalls(self._loop)
         self._sweep: asyncio.TimerHandle | None = None
         self._drained: asyncio.Future[None] | None = None
         self._problem: BaseException | None = None
@@ -74,6 +76,16 @@ class Http2Pool:
         )
 
     @property
+    def open(self) -> tuple[Http2ClientConnection, ...]:
+        """The connections that take calls."""
+        return tuple(self._open)
+
+    @property
+    def leaving(self) -> int:
+        """How many connections take no more calls, and have not ended."""
+        return len(self._leaving)
+
+    @property
     def running(self) -> int:
         """Calls under way."""
         return sum(connection.running for connection in (*self._open, *self._leaving))
@@ -81,13 +93,13 @@ class Http2Pool:
     async def call(self, headers: list[Header], body: Sequence[bytes], ends: float) -> Http2Response:
         """Make a call that may take until ``ends`` (loop time, seconds); cancelling it resets its stream.
 
-        A call about which the peer did nothing, and says so, is made once more.
+        A call that the peer refused without processing it is made once more.
 
         Raises:
             UnreachableError: it was not sent.
             LateError: its time was up first.
             NotProcessedError: the peer refused it, twice.
-            LostError, ResetError, TooLargeError, FramingError: it was sent, and has no answer.
+            LostError, ResetError, AnswerTooLargeError, FramingError: it was sent, and has no answer.
         """
         again = False
         while True:
@@ -100,12 +112,12 @@ class Http2Pool:
             try:
                 number, answer = connection.send(headers, body, ends)
                 try:
-                    said = await answer
+                    response = await answer
                 except asyncio.CancelledError:
                     connection.cancel(number)
                     raise
-                self._note(connection, said)
-                return said
+                self._note(connection, response)
+                return response
             except LostError:
                 self._dialer.addresses.failed(connection.address)
                 raise
@@ -115,11 +127,11 @@ class Http2Pool:
                 again = True
 
     def hurry(self) -> None:
-        """Connect at once when the next call comes: somebody is there."""
+        """Connect at once when the next call comes: the endpoint is there."""
         self._backoff.succeeded()
 
     def renew(self) -> None:
-        """Send nothing more over the connections that are open; calls under way may still end well."""
+        """Send nothing more over the connections that are open; calls under way go on."""
         for connection in list(self._open):
             connection.retire()
 
@@ -145,7 +157,7 @@ class Http2Pool:
             self._dial.cancel()
             await asyncio.wait([self._dial])
         self._dialer.close()
-        self._refuse_waiting()
+        self._waiting.refuse(self._problem)
         if grace_s and self.running:
             self._drained = self._loop.create_future()
             await asyncio.wait([self._drained], timeout=grace_s)
@@ -165,7 +177,7 @@ class Http2Pool:
     def retired(self, connection: Http2ClientConnection) -> None:
         """Give the connection no more calls."""
         if connection.was_too_lively:
-            self._limits = msgspec.structs.replace(self._limits, keepalive_s=2 * self._limits.keepalive_s)
+            self.limits = msgspec.structs.replace(self.limits, keepalive_s=2 * self.limits.keepalive_s)
         if connection in self._open:
             self._open.remove(connection)
             self._leaving.add(connection)
@@ -182,8 +194,7 @@ class Http2Pool:
         try:
             async with asyncio.timeout_at(None if ends == math.inf else ends):
                 while not self._closed:
-                    waiting: asyncio.Future[Http2ClientConnection] = self._loop.create_future()
-                    self._waiting.append(waiting)
+                    waiting = self._waiting.add()
                     self._open_more()
                     connection = await self._wait(waiting)
                     connection.promised -= 1
@@ -197,21 +208,16 @@ class Http2Pool:
         try:
             return await waiting
         except asyncio.CancelledError:
-            if waiting in self._waiting:
-                self._waiting.remove(waiting)
-            elif not waiting.cancelled() and waiting.exception() is None:
+            if (given := self._waiting.abandon(waiting)) is not None:
                 # The place that we were given is the next one's.
-                waiting.result().promised -= 1
+                given.promised -= 1
                 self._hand_out()
             raise
 
     def _hand_out(self) -> None:
         for connection in self._open:
             while self._waiting and connection.has_room:
-                waiting = self._waiting.popleft()
-                if not waiting.done():
-                    connection.promised += 1
-                    waiting.set_result(connection)
+                connection.promised += self._waiting.give(connection)
         if self._waiting:
             self._open_more()
 
@@ -220,7 +226,7 @@ class Http2Pool:
             return
         if self._backoff.holds(self._loop.time()):
             if not self._open:
-                self._refuse_waiting()
+                self._waiting.refuse(self._problem)
             return
         self._dial = self._loop.create_task(self._connect())
 
@@ -231,7 +237,7 @@ class Http2Pool:
                 async with asyncio.timeout(self._settings_timeout_s):
                     await connection.ready
             except BaseException:
-                # It took the connection, and has nothing to say.
+                # It took the connection, and sent no SETTINGS.
                 self._dialer.addresses.failed(connection.address)
                 connection.close()
                 raise
@@ -239,14 +245,14 @@ class Http2Pool:
             self._problem = error
             if lack(error) is None:
                 self._backoff.failed(self._loop.time())
-            self._refuse_waiting()
+            self._waiting.refuse(self._problem)
             return
         finally:
             self._dial = None
         if not connection.is_usable:
-            # It said in one breath who it is and that it leaves.
+            # Its SETTINGS came together with its GOAWAY.
             self._backoff.failed(self._loop.time())
-            self._refuse_waiting()
+            self._waiting.refuse(self._problem)
             return
         self._backoff.succeeded()
         self._problem = None
@@ -254,25 +260,14 @@ class Http2Pool:
         self.freed(connection)
 
     def _note(self, connection: Http2ClientConnection, answer: Http2Response) -> None:
-        addresses = self._dialer.addresses
         status = (answer.trailers or answer.headers).get(b"grpc-status")
-        if status != _UNAVAILABLE and answer.status not in _OUT:
-            addresses.answered(connection.address)
-        elif addresses.leave([connection.address]):
-            # Another address of the name may do better: nothing more is sent to this one meanwhile.
-            for each in [each for each in self._open if each.address == connection.address]:
-                each.retire()
+        fails = status == _UNAVAILABLE or answer.status in _OUT
+        evidence = Evidence.FAILS if fails else Evidence.WORKS
+        for each in note_answer(self._dialer.addresses, connection, evidence, self._open):
+            each.retire()
 
     def _make(self) -> Http2ClientConnection:
-        return Http2ClientConnection(self._client(), self._limits, self)
-
-    def _refuse_waiting(self) -> None:
-        for waiting in self._waiting:
-            if not waiting.done():
-                error = UnreachableError()
-                error.__cause__ = self._problem
-                waiting.set_exception(error)
-        self._waiting.clear()
+        return Http2ClientConnection(self._client(), self.limits, self)
 
     def _note_drained(self) -> None:
         if self._drained is not None and not self._drained.done() and not self.running:
@@ -290,4 +285,4 @@ class Http2Pool:
             self._sweep = self._loop.call_at(min(left) + self._idle_s, self._close_idle)
 
 
-_: type[Owner] = Http2Pool
+_: type[Http2ClientOwner] = Http2Pool

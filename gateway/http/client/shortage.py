@@ -19,7 +19,7 @@ _OURS: Final = {
 def lack(cause: BaseException | None) -> str | None:
     """Return what we lacked for a connection; None when it was not for us that it failed."""
     if isinstance(cause, socket.gaierror):
-        # The resolver's errors do not say so.
+        # The resolver's errors do not show it.
         return _lack_descriptors()
     return _OURS.get(cause.errno or 0) if isinstance(cause, OSError) else None
 

@@ -12,6 +12,8 @@ from typing import Final
 import httptools
 import msgspec
 
+from gateway.http.framing.errors import AnswerTooLargeError, FramingError, HeadTooLargeError
+
 _MAX_INTERIM: Final = 8
 _FRAMING_PER_BYTE: Final = 8
 """A chunk of one byte takes six bytes around it; whoever needs more is sending something else."""
@@ -37,20 +39,6 @@ _KNOWN: Final[dict[bytes, str]] = {
 """Header names that most answers have, in the spellings that most servers use."""
 
 
-class FramingError(Exception):
-    """What the peer sent is no HTTP/1.1 answer, or ends before it is one."""
-
-    reason = "protocol"
-
-
-class AnswerTooLargeError(FramingError):
-    """The body is larger than agreed; it was not read to its end."""
-
-
-class HeadTooLargeError(FramingError):
-    """The head, or the framing of the body, is larger than agreed."""
-
-
 class Http1Response(msgspec.Struct, frozen=True, gc=False):
     """An answer. Header names are in lower case; of a header given twice the first counts.
 
@@ -63,8 +51,8 @@ class Http1Response(msgspec.Struct, frozen=True, gc=False):
     reusable: bool
 
 
-class RequestHead:
-    """Writes the heads of requests to one host; what all of them say is written once."""
+class RequestHeadWriter:
+    """Writes the heads of requests to one host; the headers that all of them have are written once."""
 
     def __init__(self, host: str, always: Mapping[str, str]) -> None:
         self._always = "".join(f"{name}: {value}\r\n" for name, value in always.items())
@@ -74,17 +62,17 @@ class RequestHead:
     def __repr__(self) -> str:
         return f"<RequestHead for {self._host}>"
 
-    def encode(self, verb: str, target: str, said: Mapping[str, str], length: int | None) -> bytes:
+    def encode(self, verb: str, target: str, headers: Mapping[str, str], length: int | None) -> bytes:
         """Return the head of a request with ``length`` bytes of body (None: without one).
 
         Raises:
             ValueError: a name or value that no head can carry; nothing may be sent then.
         """
         lines = [f"{verb} {target} HTTP/1.1\r\nHost: {self._host}\r\n{self._always}"]
-        lines += [f"{name}: {value}\r\n" for name, value in said.items()]
+        lines += [f"{name}: {value}\r\n" for name, value in headers.items()]
         lines.append("\r\n" if length is None else f"Content-Length: {length}\r\n\r\n")
         head = "".join(lines).encode("ascii")
-        breaks = self._lines + len(said) + (length is not None)
+        breaks = self._lines + len(headers) + (length is not None)
         if head.count(b"\n") != breaks or head.count(b"\r") != breaks or b"\0" in head:
             raise ValueError("a header holds a line break")
         return head
@@ -93,7 +81,7 @@ class RequestHead:
 class ResponseReader:
     """Reads the answers of one connection, one request at a time.
 
-    ``begin`` says that a request goes out; then ``feed`` takes what comes until it returns the answer.
+    ``begin`` notes that a request goes out; then ``feed`` takes what comes until it returns the answer.
     A reader that raised, or whose answer is not ``reusable``, is done: so is its connection.
     """
 
@@ -121,7 +109,7 @@ class ResponseReader:
         return self._fed > 0
 
     def begin(self, verb: str) -> None:
-        """Say that a request went out; its ``verb`` decides whether the answer has a body."""
+        """Note that a request went out; its ``verb`` decides whether the answer has a body."""
         self._parts = []
         self._fed = self._size = self._head_size = self._interim = 0
         self._to_head = verb == "HEAD"
@@ -146,7 +134,7 @@ class ResponseReader:
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if self._answer is None:
                 raise self._problem or FramingError(str(error)) from None
-            # The answer was whole; what follows it is not worth a word, but nothing can follow that.
+            # The answer was whole; what follows it is dropped, and the connection with it.
             self._surplus = True
         if self._answer is not None:
             return self._finish()
@@ -166,14 +154,14 @@ class ResponseReader:
         raise FramingError("the connection ended before the answer did")
 
     def on_message_begin(self) -> None:
-        """Hear from the parser that an answer begins."""
+        """Parser: an answer begins."""
         if self._answer is not None:
             self._surplus = True
             raise FramingError
         self._headers = {}
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Hear of a header, or of a trailer, which is dropped."""
+        """Parser: a header, or a trailer, which is dropped."""
         self._head_size += len(name) + len(value)
         if self._head_size > self._max_head:
             self._refuse(HeadTooLargeError("the head is too large"))
@@ -182,7 +170,7 @@ class ResponseReader:
             self._headers.setdefault(known, value.decode("latin-1"))
 
     def on_headers_complete(self) -> None:
-        """Hear that the head is whole; decide what kind of body follows."""
+        """Parser: the head is whole. Decide what kind of body follows."""
         parser = self._parser
         status = self._status = parser.get_status_code()
         if status < 200:
@@ -199,7 +187,7 @@ class ResponseReader:
         self._keep_alive = parser.should_keep_alive()
         self._in_body = True
         if self._to_head:
-            # llhttp cannot be told that no body follows, so it reads no further.
+            # llhttp has no way to learn that no body follows, so it reads no further.
             self._keep_alive = False
             self._complete()
         length = self._headers.get("content-length", "")
@@ -208,7 +196,7 @@ class ResponseReader:
             self._refuse(AnswerTooLargeError)
 
     def on_body(self, part: bytes) -> None:
-        """Hear a piece of the body."""
+        """Parser: a piece of the body."""
         if self._answer is not None:
             raise FramingError
         self._size += len(part)
@@ -217,7 +205,7 @@ class ResponseReader:
         self._parts.append(part)
 
     def on_message_complete(self) -> None:
-        """Hear that the answer is whole."""
+        """Parser: the answer is whole."""
         if self._status >= 200 and self._answer is None:
             self._complete()
 

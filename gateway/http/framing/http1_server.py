@@ -5,7 +5,7 @@ different things, where llhttp is content with one reading: a list of transfer c
 form than the origin's, no Host or two of them, versions that are no HTTP/1, tunnels. An upgrade is offered in
 vain. Whatever cannot be read ends the connection: where the next request would begin is not known.
 
-Clients say the same head again and again. A piece of the stream that begins, at the start of a request,
+Clients send the same head again and again. A piece of the stream that begins, at the start of a request,
 with the very bytes of the head before is not parsed anew: the same bytes are the same head, and the same
 object, so that whoever reads it may remember what it found.
 """
@@ -34,7 +34,7 @@ _COPIED: Final = 1 << 14
 """Bodies up to this size are copied out of the piece that they came in; a view of it costs more."""
 
 
-class RequestHead(msgspec.Struct, frozen=True, gc=False):
+class Http1RequestHead(msgspec.Struct, frozen=True, gc=False):
     """A request's head.
 
     ``length`` of its body: None when it is chunked. ``keep_alive``: what follows, if anything, is the next
@@ -50,11 +50,11 @@ class RequestHead(msgspec.Struct, frozen=True, gc=False):
     expects_continue: bool
 
 
-class End(msgspec.Struct, frozen=True, gc=False):
+class RequestEnd(msgspec.Struct, frozen=True, gc=False):
     """The request is complete."""
 
 
-class Broken(msgspec.Struct, frozen=True, gc=False):
+class MalformedRequest(msgspec.Struct, frozen=True, gc=False):
     """What came is no request; nothing after it can be read."""
 
     status: int
@@ -65,20 +65,20 @@ class _Repeat(msgspec.Struct, frozen=True, gc=False):
     """A head that was parsed, the bytes it was parsed from, and the size of head and body together."""
 
     raw: bytes
-    head: RequestHead
+    head: Http1RequestHead
     size: int
 
 
-Event = RequestHead | bytes | memoryview | End | Broken
-END: Final = End()
-_MALFORMED: Final = Broken(400, "the request is not as HTTP has it")
+Http1Event = Http1RequestHead | bytes | memoryview | RequestEnd | MalformedRequest
+END: Final = RequestEnd()
+_MALFORMED: Final = MalformedRequest(400, "the request is not as HTTP has it")
 
 
 class Http1Server:
     """The requests of one connection: ``feed`` returns what each piece of the stream adds to them.
 
     Args:
-        max_head_bytes: of a request line and all its headers; one more is 431. Of what a chunked body says
+        max_head_bytes: of a request line and all its headers; one more is 431. Of what a chunked body has
             besides its chunks' sizes and bytes, likewise.
         max_headers: likewise, their number; trailers of a chunked body count on.
     """
@@ -104,7 +104,7 @@ class Http1Server:
     def __init__(self, *, max_head_bytes: int = 60 << 10, max_headers: int = 100) -> None:
         self._max_bytes, self._max_headers = max_head_bytes, max_headers
         self._parser = httptools.HttpRequestParser(self)
-        self._events: list[Event] = []
+        self._events: list[Http1Event] = []
         self._headers: list[tuple[str, str]] = []
         self._path = ""
         self._size = self._partial = self._count = self._overhead = 0
@@ -120,11 +120,11 @@ class Http1Server:
         """Whether a head has begun and not ended."""
         return self._in_head
 
-    def feed(self, data: bytes) -> list[Event]:
+    def feed(self, data: bytes) -> list[Http1Event]:
         """Take a piece of the stream; return the events it brings, of as many requests as it holds."""
         if self._is_over:
             return []
-        events: list[Event] = []
+        events: list[Http1Event] = []
         while not self._in_message and (repeat := self._repeat) and data.startswith(repeat.raw):
             begins, ends = len(repeat.raw), repeat.size
             if len(data) < ends:
@@ -136,7 +136,7 @@ class Http1Server:
             data = data[ends:]
         is_start = not self._in_message
         parsed = self._parse(data)
-        if is_start and len(parsed) == 3 and isinstance(head := parsed[0], RequestHead):
+        if is_start and len(parsed) == 3 and isinstance(head := parsed[0], Http1RequestHead):
             self._remember(data, head)
         return events + parsed if events else parsed
 
@@ -145,8 +145,8 @@ class Http1Server:
         self._parser = httptools.HttpRequestParser(self)
         self._in_message = False
 
-    def _parse(self, data: bytes) -> list[Event]:
-        events: list[Event] = []
+    def _parse(self, data: bytes) -> list[Http1Event]:
+        events: list[Http1Event] = []
         self._events = events
         was_in_head, was_in_body = self._in_head, self._in_message and not self._in_head
         self._has_begun = False
@@ -158,7 +158,7 @@ class Http1Server:
                 data = data[upgrade.args[0] :]
                 continue
             except httptools.HttpParserCallbackError:
-                # One of ours, which has said what is wrong.
+                # One of this class's own callbacks has raised it, and noted what is wrong.
                 self._is_over = True
             except httptools.HttpParserError:
                 self._break(_MALFORMED)
@@ -175,11 +175,11 @@ class Http1Server:
     def _decline(self) -> None:
         """Go on as if no upgrade had been offered: what follows is the body, if the head has one.
 
-        llhttp ends the request at its head instead. A new parser is told of the same body.
+        llhttp ends the request at its head instead. A new parser gets the same body announced.
         """
         self._parser = httptools.HttpRequestParser(self)
         head = self._events[-2]
-        assert isinstance(head, RequestHead)
+        assert isinstance(head, Http1RequestHead)
         if head.length == 0:
             return
         self._events.pop()
@@ -189,17 +189,17 @@ class Http1Server:
         self._parser.feed_data(f"POST / HTTP/1.1\r\nhost:\r\nconnection: {lasts}\r\n{body}\r\n\r\n".encode())
         self._events = events
 
-    def _count_overhead(self, size: int, events: list[Event]) -> None:
+    def _count_overhead(self, size: int, events: list[Http1Event]) -> None:
         """Count what came within a body and is none of it: extensions of chunks, and unfinished trailers.
 
-        Nobody else does, and they could go on for ever.
+        The parser does not, and they could go on for ever.
         """
         came = sum(len(event) for event in events if isinstance(event, bytes))
         self._overhead = max(0, self._overhead + size - came)
         if self._overhead > self._max_bytes:
             self._break(_too_large())
 
-    def _remember(self, data: bytes, head: RequestHead) -> None:
+    def _remember(self, data: bytes, head: Http1RequestHead) -> None:
         ends = data.find(b"\r\n\r\n") + 4
         is_plain = head.keep_alive and not head.expects_continue and data[:1] not in b"\r\n"
         if is_plain and head.length and ends + head.length == len(data):
@@ -226,7 +226,7 @@ class Http1Server:
         if self._size > self._max_bytes or self._count > self._max_headers:
             self._refuse(_too_large())
         if self._in_head:
-            # Trailers are read, bounded and dropped: nothing that they say counts.
+            # Trailers are read, bounded and dropped: nothing in them counts.
             self._headers.append((_lower(name), value.decode("latin-1")))
 
     def on_headers_complete(self) -> None:
@@ -234,7 +234,7 @@ class Http1Server:
         parser = self._parser
         version = parser.get_http_version()
         if version not in _VERSIONS:
-            self._refuse(Broken(505, "only HTTP/1.1, HTTP/1.0 and HTTP/2 are spoken here"))
+            self._refuse(MalformedRequest(505, "only HTTP/1.1, HTTP/1.0 and HTTP/2 are spoken here"))
         headers, path = tuple(self._headers), self._path
         self._headers, self._path, self._in_head = [], "", False
         method = parser.get_method().decode("latin-1")
@@ -242,12 +242,12 @@ class Http1Server:
             self._refuse(_MALFORMED)
         length, hosts, expects = self._judge(headers, is_10=version == "1.0")
         if hosts != 1 and (hosts or version == "1.1"):
-            self._refuse(Broken(400, "a request has exactly one Host"))
+            self._refuse(MalformedRequest(400, "a request has exactly one Host"))
         if not parser.should_keep_alive():
             # What follows is no request, even if it looks like the last.
             self._repeat = None
         self._events.append(
-            RequestHead(
+            Http1RequestHead(
                 method,
                 path,
                 headers,
@@ -265,7 +265,7 @@ class Http1Server:
             if name == "host":
                 hosts += 1
                 if not _HOST.fullmatch(value):
-                    self._refuse(Broken(400, "the Host is none"))
+                    self._refuse(MalformedRequest(400, "the Host is none"))
             elif name == "content-length":
                 length = int(value)
             elif name == "transfer-encoding":
@@ -274,7 +274,7 @@ class Http1Server:
                 length = -1
             elif name == "expect":
                 if value.lower() != "100-continue":
-                    self._refuse(Broken(417, "the only expectation that is met is 100-continue"))
+                    self._refuse(MalformedRequest(417, "the only expectation that is met is 100-continue"))
                 expects = True
         return length, hosts, expects
 
@@ -291,17 +291,17 @@ class Http1Server:
         self._in_message = False
         self._events.append(END)
 
-    def _refuse(self, broken: Broken) -> None:
+    def _refuse(self, broken: MalformedRequest) -> None:
         self._break(broken)
         raise ValueError(broken.message)
 
-    def _break(self, broken: Broken) -> None:
+    def _break(self, broken: MalformedRequest) -> None:
         self._is_over = True
         self._events.append(broken)
 
 
-def _too_large() -> Broken:
-    return Broken(431, "the headers are too large or too many")
+def _too_large() -> MalformedRequest:
+    return MalformedRequest(431, "the headers are too large or too many")
 
 
 @lru_cache(_NAMES)

@@ -2,7 +2,7 @@
 
 libnghttp2 (``ngh2``) keeps the protocol: HPACK, flow control in both directions, the states of streams,
 bounds on what a peer may make us keep. What is left to do is to put the answers together, within
-bounds, and to say how each stream ended.
+bounds, and to report how each stream ended.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from typing import Final
 import msgspec
 import ngh2
 
+from gateway.http.framing.errors import FramingError
+
 REFUSED: Final = int(ngh2.ErrorCode.REFUSED_STREAM)
 """The code of a stream that was not processed: refused, or above the last one that GOAWAY names."""
 
@@ -22,12 +24,6 @@ ENHANCE_YOUR_CALM: Final = int(ngh2.ErrorCode.ENHANCE_YOUR_CALM)
 Header = tuple[bytes, bytes]
 _PING: Final = b"edgeway!"
 _UNLIMITED: Final = 1 << 31
-
-
-class FramingError(Exception):
-    """What the peer sent is no HTTP/2, or more of it than agreed; the connection is of no more use."""
-
-    reason = "protocol"
 
 
 class ClosingError(Exception):
@@ -43,17 +39,17 @@ class Http2Response(msgspec.Struct, frozen=True, gc=False):
     trailers: dict[bytes, bytes]
 
 
-class Reset(msgspec.Struct, frozen=True, gc=False):
+class StreamReset(msgspec.Struct, frozen=True, gc=False):
     """A stream that ended without an answer, by the peer's error ``code``."""
 
     code: int
 
 
-class TooLarge(msgspec.Struct, frozen=True, gc=False):
+class AnswerTooLarge(msgspec.Struct, frozen=True, gc=False):
     """A stream whose body grew larger than agreed; it was cancelled."""
 
 
-Outcome = Http2Response | Reset | TooLarge
+Outcome = Http2Response | StreamReset | AnswerTooLarge
 
 
 class _Stream:
@@ -99,7 +95,7 @@ class Http2Client:
         self.is_closing = False
         """No more requests may be sent."""
         self.goaway_code: int | None = None
-        """What the peer said on leaving."""
+        """The error code of the peer's GOAWAY."""
 
     def __repr__(self) -> str:
         state = "closing" if self.is_closing else "ready" if self.is_ready else "new"
@@ -137,12 +133,12 @@ class Http2Client:
         return stream
 
     def cancel(self, stream: int) -> None:
-        """End a stream whose answer nobody waits for."""
+        """End a stream whose answer is not needed any more."""
         if self._streams.pop(stream, None) is not None:
             self._reset(stream)
 
     def ping(self) -> None:
-        """Queue a PING; its answer is bytes like any other, and that it comes is all it says."""
+        """Queue a PING; any byte that comes afterwards is a sign of life."""
         self._connection.ping(_PING)
 
     def shut(self) -> None:
@@ -181,7 +177,7 @@ class Http2Client:
                     ended.append(self._finish(event.stream_id, stream, _first_of_each(event.headers)))
             elif isinstance(event, ngh2.StreamClosed):
                 if streams.pop(event.stream_id, None) is not None:
-                    ended.append((event.stream_id, Reset(event.error_code)))
+                    ended.append((event.stream_id, StreamReset(event.error_code)))
             else:
                 self._note(event)
         return ended
@@ -203,7 +199,7 @@ class Http2Client:
         if stream.size > self._max_body:
             del self._streams[event.stream_id]
             self._reset(event.stream_id)
-            ended.append((event.stream_id, TooLarge()))
+            ended.append((event.stream_id, AnswerTooLarge()))
             return
         stream.parts.append(data)
         if event.end_stream:
@@ -212,7 +208,7 @@ class Http2Client:
     def _finish(self, number: int, stream: _Stream, trailers: dict[bytes, bytes]) -> tuple[int, Outcome]:
         del self._streams[number]
         if self._connection.queued_body_size(number):
-            # The answer came before the request was sent: the rest of it would be for nobody.
+            # The answer came before the request was sent: the rest of it is not needed.
             self._reset(number)
         parts = stream.parts
         body = parts[0] if len(parts) == 1 else b"".join(parts)

@@ -2,7 +2,7 @@
 
 HPACK, flow control, the states of streams, the rules for pseudo-headers, CONTINUATION, resets and glitches
 per second are libnghttp2's. What is left is to name the events, to judge what HTTP/2 lets pass and we do not,
-and to hold back the windows: bytes are acknowledged when whoever reads them says so.
+and to hold back the windows: bytes are acknowledged when their reader allows it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import msgspec
 import ngh2
 
 from gateway.core.tensor import Buffer
+from gateway.http.framing.errors import FramingError
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 NO_ERROR: Final = int(ngh2.ErrorCode.NO_ERROR)
@@ -40,11 +41,7 @@ _BEYOND: Final = 4
 so many times above them ends the connection: the engine has to read all of it, whatever becomes of it."""
 
 
-class FramingError(Exception):
-    """What came is no HTTP/2, or more of it than agreed. ``output`` still gives the GOAWAY that says so."""
-
-
-class RequestHead(msgspec.Struct, frozen=True, gc=False):
+class Http2RequestHead(msgspec.Struct, frozen=True, gc=False):
     """A request's head; ``headers`` as in ``exchange.Head``, without the pseudo-headers."""
 
     method: str
@@ -53,24 +50,24 @@ class RequestHead(msgspec.Struct, frozen=True, gc=False):
     length: int | None
 
 
-class Request(msgspec.Struct, frozen=True, gc=False):
-    """A stream has begun. ``length`` of its body: None when it is not told."""
+class Http2Request(msgspec.Struct, frozen=True, gc=False):
+    """A stream has begun. ``length`` of its body: None when it is not announced."""
 
     stream: int
-    head: RequestHead
+    head: Http2RequestHead
     length: int | None
     is_complete: bool
 
 
-class TooLarge(msgspec.Struct, frozen=True, gc=False):
+class HeadTooLarge(msgspec.Struct, frozen=True, gc=False):
     """A stream has begun with a head that is larger than agreed."""
 
     stream: int
-    head: RequestHead
+    head: Http2RequestHead
     is_complete: bool
 
 
-class Data(msgspec.Struct, frozen=True, gc=False):
+class BodyData(msgspec.Struct, frozen=True, gc=False):
     """More of a stream's body."""
 
     stream: int
@@ -78,27 +75,27 @@ class Data(msgspec.Struct, frozen=True, gc=False):
     is_complete: bool
 
 
-class Complete(msgspec.Struct, frozen=True, gc=False):
+class BodyEnd(msgspec.Struct, frozen=True, gc=False):
     """A stream's body has ended, by trailers."""
 
     stream: int
 
 
-class Closed(msgspec.Struct, frozen=True, gc=False):
+class StreamClosed(msgspec.Struct, frozen=True, gc=False):
     """A stream is over; an ``error`` other than 0 before its answer was sent means that the peer left it."""
 
     stream: int
     error: int
 
 
-Event = Request | TooLarge | Data | Complete | Closed
+Http2Event = Http2Request | HeadTooLarge | BodyData | BodyEnd | StreamClosed
 
 
 class Http2Server:
     """One connection. Whoever owns it moves bytes: ``feed`` takes the peer's, ``output`` gives ours.
 
-    ``has_begun``: the peer has said its preface, with the SETTINGS that belong to it. ``has_heard``: a frame
-    has come to its end since somebody set this to False; of a head, the last one. ``is_within``: what came
+    ``has_begun``: the peer has sent its preface, with the SETTINGS that belong to it. ``has_heard``: a frame
+    has come to its end since this was set to False; of a head, the last one. ``is_within``: what came
     last brought no frame to its end.
     """
 
@@ -145,7 +142,7 @@ class Http2Server:
         """Whether nothing more is to be read; true only after ``output`` has been sent."""
         return self._last_word is not None or not self._connection.want_read
 
-    def feed(self, data: bytes) -> list[Event]:
+    def feed(self, data: bytes) -> list[Http2Event]:
         """Take a piece of the stream; return what it brings.
 
         Raises:
@@ -157,7 +154,7 @@ class Http2Server:
         except ngh2.NGH2Error as error:
             self._break(error)
             raise FramingError(str(error)) from None
-        events: list[Event] = []
+        events: list[Http2Event] = []
         heard = connection.events()
         self.is_within = not heard
         self.has_heard |= bool(heard)
@@ -168,14 +165,14 @@ class Http2Server:
             if kind is ngh2.DataReceived:
                 # Frames without data are free for who sends them; they cost us nothing either.
                 if event.data or event.end_stream:
-                    events.append(Data(event.stream_id, event.data, event.end_stream))
+                    events.append(BodyData(event.stream_id, event.data, event.end_stream))
             elif kind is ngh2.RequestReceived:
                 if (request := self._request(event.stream_id, event.headers, event.end_stream)) is not None:
                     events.append(request)
             elif kind is ngh2.StreamClosed:
-                events.append(Closed(event.stream_id, event.error_code))
+                events.append(StreamClosed(event.stream_id, event.error_code))
             elif kind is ngh2.TrailersReceived:
-                events.append(Complete(event.stream_id))
+                events.append(BodyEnd(event.stream_id))
             elif kind is ngh2.SettingsReceived:
                 self.has_begun = True
         return events
@@ -248,15 +245,19 @@ class Http2Server:
         self._did(self._connection.ping)
 
     def announce_end(self) -> None:
-        """Queue word that no more streams should be opened; those that cross with it are still taken."""
+        """Queue the GOAWAY that announces the end; streams that cross with it are still taken."""
         self._did(self._connection.send_shutdown_notice)
 
     def end(self, error: int = NO_ERROR) -> None:
-        """Queue the last word: no stream that comes after this is answered."""
+        """Queue the last GOAWAY: no stream that comes after this is answered."""
         self._did(lambda: self._connection.send_goaway(error))
 
-    # One positional flag, as the engine gives it.
-    def _request(self, stream: int, fields: Sequence[Pair], is_complete: bool) -> Request | TooLarge | None:  # noqa: FBT001
+    def _request(
+        self,
+        stream: int,
+        fields: Sequence[Pair],
+        is_complete: bool,  # noqa: FBT001 - as the engine gives it
+    ) -> Http2Request | HeadTooLarge | None:
         self._newest = stream
         known = tuple(fields)
         size = sum([len(name) + len(value) for name, value in known])
@@ -266,11 +267,11 @@ class Http2Server:
             self.reset(stream, PROTOCOL_ERROR)
             return None
         if size + _FIELD * len(known) > self._max_head_bytes or len(head.headers) > self._max_headers:
-            return TooLarge(stream, head, is_complete)
-        return Request(stream, head, 0 if is_complete else head.length, is_complete)
+            return HeadTooLarge(stream, head, is_complete)
+        return Http2Request(stream, head, 0 if is_complete else head.length, is_complete)
 
     def _break(self, error: ngh2.NGH2Error) -> None:
-        """The engine will not speak again: say GOAWAY for it, unless that would fall into a frame."""
+        """The engine sends nothing more: write its GOAWAY, unless that would fall into a frame."""
         if self._last_word is not None:
             return
         code = ENHANCE_YOUR_CALM if isinstance(error, ngh2.DenialOfServiceError) else PROTOCOL_ERROR
@@ -284,7 +285,7 @@ class Http2Server:
         return True
 
 
-def _head(fields: tuple[Pair, ...]) -> RequestHead:
+def _head(fields: tuple[Pair, ...]) -> Http2RequestHead:
     """Raises ValueError: what HTTP/2 lets pass, and a server that is no proxy does not."""
     method = path = authority = ""
     length: int | None = None
@@ -296,7 +297,7 @@ def _head(fields: tuple[Pair, ...]) -> RequestHead:
                 length = int(value)
             elif name == b"host" and authority:
                 if text.lower() != authority.lower():
-                    # RFC 9113, 8.3.1: two names for one server mean that somebody is being fooled.
+                    # RFC 9113, 8.3.1: two names for one server are an attempt to deceive.
                     raise ValueError(name)
                 continue
             headers.append((name.decode("latin-1"), text))
@@ -309,9 +310,9 @@ def _head(fields: tuple[Pair, ...]) -> RequestHead:
             headers.append(("host", text))
     if path[:1] != "/" or not path.isascii():
         raise ValueError(path)
-    return RequestHead(method, path, tuple(headers), length)
+    return Http2RequestHead(method, path, tuple(headers), length)
 
 
 _remembered = lru_cache(_HEADS)(_head)
-"""Clients say the same head again and again; it becomes the same object. The bounds keep a flood of invented
+"""Clients send the same head again and again; it becomes the same object. The bounds keep a flood of invented
 ones from growing this."""

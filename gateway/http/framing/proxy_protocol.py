@@ -1,4 +1,4 @@
-"""PROXY protocol, versions 1 and 2: who the client is, said by the proxy before the first byte of its own.
+"""PROXY protocol, versions 1 and 2: who the client is, sent by the proxy before the client's first byte.
 
 Source: https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt. Only the source address is read; a
 header is taken only where the listener requires it, because anybody could write one.

@@ -1,4 +1,4 @@
-"""What each address has open with a listener: connections, and bytes of bodies; so that none takes it all."""
+"""What each address has open with a listener: connections and bytes of bodies, each within its limit."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from gateway.http.server.settings import TransportSettings
 
 
 class AddressLimits:
-    """The accounts of all addresses.
+    """What all addresses use together, and the limits.
 
-    ``buffered``: bytes of bodies that have come and that somebody still needs: of a whole body until it is
+    ``buffered``: bytes of bodies that have come and are still needed: of a whole body until it is
     answered, of a streamed one until its reader has consumed them. Streams over HTTP/1.1 are not counted.
     ``most``: so many may there be. ``share``: so many of them may be one address's.
     """
@@ -22,20 +22,20 @@ class AddressLimits:
         self.most = settings.max_buffered_mib << 20
         self.share = self.most * settings.max_buffered_percent_per_address // 100
         self.most_connections = settings.max_connections_per_address
-        # An account lives for as long as somebody holds it.
+        # A usage is forgotten when no connection holds it any more.
         self._by_address: WeakValueDictionary[str, AddressUsage] = WeakValueDictionary()
 
     def __repr__(self) -> str:
         return f"<AddressLimits of {len(self._by_address)} addresses, {self.buffered} bytes buffered>"
 
     def of(self, address: str) -> AddressUsage:
-        """Return the account of ``address``; without one everybody is somebody else."""
-        account = self._by_address.get(address)
-        if account is None:
-            account = AddressUsage(self, address)
+        """Return what ``address`` uses; a connection without an address (``""``) gets a usage of its own."""
+        usage = self._by_address.get(address)
+        if usage is None:
+            usage = AddressUsage(self, address)
             if address:
-                self._by_address[address] = account
-        return account
+                self._by_address[address] = usage
+        return usage
 
 
 class AddressUsage:
@@ -44,45 +44,45 @@ class AddressUsage:
     ``held``: bytes of its bodies. Above ``high`` of them it is read on only as its requests are answered.
     """
 
-    __slots__ = ("__weakref__", "_accounts", "address", "connections", "held", "high")
+    __slots__ = ("__weakref__", "_limits", "address", "connections", "held", "high")
 
-    def __init__(self, accounts: AddressLimits, address: str) -> None:
-        self._accounts, self.address = accounts, address
+    def __init__(self, limits: AddressLimits, address: str) -> None:
+        self._limits, self.address = limits, address
         self.connections = self.held = 0
-        self.high = accounts.share // 2
+        self.high = limits.share // 2
 
     def __repr__(self) -> str:
-        whose = self.address or "of nobody known"
+        whose = self.address or "without an address"
         return f"<AddressUsage {whose}, {self.connections} connections, {self.held} bytes>"
 
     def admit(self) -> bool:
-        """Count one more connection, if it is within the limit, and tell whether it is.
+        """Count one more connection, if it is within the limit; return whether it is.
 
         Only the limit in all holds for those without an address.
         """
-        if self.address and self.connections >= self._accounts.most_connections:
+        if self.address and self.connections >= self._limits.most_connections:
             return False
         self.connections += 1
         return True
 
     def has_room(self, size: int, largest: int) -> bool:
         """Whether ``size`` more bytes may be buffered; one body, of ``largest``, always may."""
-        accounts, held = self._accounts, self.held + size
-        return accounts.buffered + size <= accounts.most and (held <= accounts.share or held <= largest)
+        limits, held = self._limits, self.held + size
+        return limits.buffered + size <= limits.most and (held <= limits.share or held <= largest)
 
     def take(self, size: int, largest: int) -> bool:
-        """Book ``size`` more bytes if there is room for them, and tell whether there was."""
+        """Count ``size`` more bytes if there is room for them; return whether there was."""
         if not self.has_room(size, largest):
             return False
         self.hold(size)
         return True
 
     def hold(self, size: int) -> None:
-        """Book ``size`` more bytes, for which there is room."""
+        """Count ``size`` more bytes, for which there is room."""
         self.held += size
-        self._accounts.buffered += size
+        self._limits.buffered += size
 
     def give(self, size: int) -> None:
-        """Strike out ``size`` bytes."""
+        """Count ``size`` bytes less."""
         self.held -= size
-        self._accounts.buffered -= size
+        self._limits.buffered -= size

@@ -11,7 +11,7 @@ from gateway.core.tensor import Buffer
 from gateway.http.exchange import ConnectionClosing, RequestBody
 
 _HIGH: Final = 256 << 10
-"""Bytes that may wait for the reader before the peer is told to stop."""
+"""Bytes that may wait for the reader before the peer has to stop."""
 
 _SMALL: Final = 1 << 10
 _GATHERED: Final = 64 << 10
@@ -33,17 +33,17 @@ def too_slow(size: int, elapsed_s: float, patience_s: float, bytes_per_s: int) -
     return elapsed_s > patience_s and size < bytes_per_s * (elapsed_s - patience_s / 2)
 
 
-def _nobody(_size: int) -> None:
-    """Whoever does not count has nothing to be told."""
+def _ignore(_size: int) -> None:
+    """The default of ``taken`` and ``done``: nothing is counted."""
 
 
 class BodyStream(RequestBody):
     """Parts of a body in their order.
 
     Args:
-        flow: told to stop and to go on, as the reader keeps up.
-        taken: told of bytes that are handed to the reader.
-        done: told of bytes that the reader needs no more.
+        flow: called with False when the peer has to stop, with True when it may go on.
+        taken: called with the bytes that are handed to the reader.
+        done: called with the bytes that the reader needs no more.
         high: bytes that may wait for the reader.
     """
 
@@ -68,8 +68,8 @@ class BodyStream(RequestBody):
         self,
         flow: Callable[[bool], None],
         *,
-        taken: Callable[[int], None] = _nobody,
-        done: Callable[[int], None] = _nobody,
+        taken: Callable[[int], None] = _ignore,
+        done: Callable[[int], None] = _ignore,
         high: int = _HIGH,
     ) -> None:
         self._flow, self._taken, self._done, self._high = flow, taken, done, high

@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 _PAUSE_S: Final = 0.1
 _LAST_BYTES_S: Final = 0.1  # an answer that the stack has given still has to be written
 
-WELCOME_S: Final = 1.0
+OPENING_S: Final = 1.0
 """A drain waits so long for PROXY headers and TLS handshakes under way, and begins without the rest."""
 
 
@@ -47,16 +47,27 @@ class WireListener:
         self._application, self._clock = application, clock
         self._settings = settings or TransportSettings()
         self._tls, self._proxy_protocol = tls, proxy_protocol
-        self._ledger: ServerContext | None = None
+        self._context: ServerContext | None = None
         self._socket: socket.socket | None = None
-        self._welcomes: set[asyncio.Task[object]] = set()
-        # Each with the account that counts it; None: who it is comes in a PROXY header.
-        self._arriving: dict[socket.socket, AddressUsage | None] = {}
+        self._opening: set[asyncio.Task[object]] = set()
+        # Each with the usage that counts it; None while its address is still to come in a PROXY header.
+        self._unregistered: dict[socket.socket, AddressUsage | None] = {}
         self.port = 0
 
     def __repr__(self) -> str:
-        state = "closed" if self._ledger is None else repr(self._ledger)
+        state = "closed" if self._context is None else repr(self._context)
         return f"<WireListener on port {self.port}, {state}>"
+
+    @property
+    def context(self) -> ServerContext:
+        """What its connections share, while it is started."""
+        assert self._context is not None, "it is not started"
+        return self._context
+
+    @property
+    def opening(self) -> int:
+        """How many connections wait for their PROXY header or their handshake."""
+        return len(self._unregistered)
 
     async def start(self, host: str, port: int) -> None:
         """Listen; ``port`` 0 takes a free one, to be read from ``self.port``.
@@ -71,42 +82,45 @@ class WireListener:
         listening.setblocking(False)
         self._socket = listening
         self.port = listening.getsockname()[1]
-        self._ledger = ServerContext(self._application, self._settings, self._clock)
-        self._ledger.loop.add_reader(listening, self._accept)
+        self._context = ServerContext(self._application, self._settings, self._clock)
+        self._context.loop.add_reader(listening, self._accept)
 
     async def stop_accepting(self) -> None:
-        """Accept no new connection; those that are open end after what they have asked for.
+        """Accept no new connection; those that are open end after the requests under way.
 
         What waits in the socket's queue is taken first: whoever was let in there expects an answer.
         """
-        if self._socket is None or self._ledger is None:
+        if self._socket is None or self._context is None:
             return
-        self._ledger.loop.remove_reader(self._socket)
+        self._context.loop.remove_reader(self._socket)
         while self._accept():
             pass
         self._socket.close()
         self._socket = None
-        if self._welcomes:
-            await asyncio.wait(self._welcomes, timeout=WELCOME_S)
-        self._ledger.begin_drain()
+        if self._opening:
+            await asyncio.wait(self._opening, timeout=OPENING_S)
+        self._context.drain.begin()
 
     async def aclose(self, grace_s: float = 0.0) -> None:
         """Wait at most ``grace_s`` seconds for the connections to end, then end them all."""
         await self.stop_accepting()
-        ledger, self._ledger = self._ledger, None
-        if ledger is None:
+        context, self._context = self._context, None
+        if context is None:
             return
-        if not await ledger.ended(ledger.loop.time() + max(_LAST_BYTES_S, grace_s)) and ledger.running:
-            _log.warning("%d requests are cut off after %g s", ledger.running, grace_s)
-        for welcome in self._welcomes:
-            welcome.cancel()
-        await asyncio.gather(*self._welcomes, return_exceptions=True)
-        await ledger.aclose()
+        if (
+            not await context.registry.wait_until_empty(context.loop.time() + max(_LAST_BYTES_S, grace_s))
+            and context.running
+        ):
+            _log.warning("%d requests are cut off after %g s", context.running, grace_s)
+        for opening in self._opening:
+            opening.cancel()
+        await asyncio.gather(*self._opening, return_exceptions=True)
+        await context.aclose()
 
     def _accept(self) -> bool:
-        """Take one connection; tell whether there was one."""
-        ledger, listening = self._ledger, self._socket
-        if ledger is None or listening is None:
+        """Accept one connection; return whether there was one."""
+        context, listening = self._context, self._socket
+        if context is None or listening is None:
             return False
         try:
             connection, name = listening.accept()
@@ -115,54 +129,54 @@ class WireListener:
         except OSError as error:
             # Out of descriptors, most likely: the queue will still be there in a moment.
             _log.error("a connection cannot be accepted: %s", error.strerror)
-            ledger.loop.remove_reader(listening)
-            ledger.loop.call_later(_PAUSE_S, self._resume)
+            context.loop.remove_reader(listening)
+            context.loop.call_later(_PAUSE_S, self._resume)
             return False
         # A UNIX socket's peer has no address.
         peer = canonical(name[0]) if isinstance(name, tuple) else ""
-        account = None if self._proxy_protocol else ledger.accounts.of(peer)
-        # Those that have not got as far as a Door count, too, or a flood of them would be free.
-        is_full = len(ledger.connections) + len(self._arriving) >= self._settings.max_connections
-        if is_full or not (account is None or account.admit()):
+        usage = None if self._proxy_protocol else context.address_limits.of(peer)
+        # Those before their handshake count, too, or a flood of them would have no limit.
+        is_full = len(context.registry) + len(self._unregistered) >= self._settings.max_connections
+        if is_full or not (usage is None or usage.admit()):
             connection.close()
             return True
         connection.setblocking(False)
         if connection.family != socket.AF_UNIX:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        task: asyncio.Task[object] = ledger.loop.create_task(self._welcome(connection, peer))
-        self._welcomes.add(task)
-        self._arriving[connection] = account
-        task.add_done_callback(self._welcomes.discard)
-        task.add_done_callback(lambda _: self._lose(connection))
+        task: asyncio.Task[object] = context.loop.create_task(self._open(connection, peer))
+        self._opening.add(task)
+        self._unregistered[connection] = usage
+        task.add_done_callback(self._opening.discard)
+        task.add_done_callback(lambda _: self._forget(connection))
         return True
 
     def _resume(self) -> None:
-        if self._socket is not None and self._ledger is not None:
-            self._ledger.loop.add_reader(self._socket, self._accept)
+        if self._socket is not None and self._context is not None:
+            self._context.loop.add_reader(self._socket, self._accept)
 
-    def _lose(self, connection: socket.socket) -> None:
-        """Forget one that did not get as far as a Door, if this is one."""
-        account = self._arriving.pop(connection, None)
-        if account is not None:
-            account.connections -= 1
+    def _forget(self, connection: socket.socket) -> None:
+        """Forget a connection that ended before it had a protocol, if this is one."""
+        usage = self._unregistered.pop(connection, None)
+        if usage is not None:
+            usage.connections -= 1
 
-    async def _welcome(self, connection: socket.socket, peer: str) -> None:
-        """Hear whom the connection is for, shake hands, and leave the rest to its Door."""
-        ledger, limit_s = self._ledger, self._settings.request_headers_timeout_s
-        assert ledger is not None
+    async def _open(self, connection: socket.socket, peer: str) -> None:
+        """Read the PROXY header, shake hands, and leave the rest to a ProtocolSniffer."""
+        context, limit_s = self._context, self._settings.request_headers_timeout_s
+        assert context is not None
         try:
-            account = self._arriving[connection]
-            if account is None:
+            usage = self._unregistered[connection]
+            if usage is None:
                 async with asyncio.timeout(limit_s):
-                    told = await read_proxy_header(ledger.loop, connection)
-                account = ledger.accounts.of(told or peer)
-                if not account.admit():
+                    address = await read_proxy_header(context.loop, connection)
+                usage = context.address_limits.of(address or peer)
+                if not usage.admit():
                     connection.close()
                     return
-                self._arriving[connection] = account
-            await ledger.loop.connect_accepted_socket(
-                # At its Door it is in the books, and must not count twice.
-                lambda: ProtocolSniffer(ledger, account, lambda: self._arriving.pop(connection, None)),
+                self._unregistered[connection] = usage
+            await context.loop.connect_accepted_socket(
+                # The sniffer registers it, and it must not count twice.
+                lambda: ProtocolSniffer(context, usage, lambda: self._unregistered.pop(connection, None)),
                 connection,
                 ssl=self._tls.context if self._tls else None,
                 ssl_handshake_timeout=limit_s if self._tls else None,

@@ -22,8 +22,8 @@ class TransportSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
     request_headers_timeout_s: Seconds = 10.0
     """Seconds from the first byte of a request to the end of its headers, 10 by default; then 408. A new
-    connection has as long to say its first byte.
-    Over HTTP/2, where heads come beside open streams, a peer that says nothing whole for as long is pinged;
+    connection has as long to send its first byte.
+    Over HTTP/2, where heads come beside open streams, a peer that sends no whole frame for as long is pinged;
     without an answer in the same time its connection ends."""
 
     idle_timeout_s: Seconds = 75.0
@@ -48,7 +48,7 @@ class TransportSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
     max_connections_per_address: Count = 1_000
     """Connections of one address, 1,000 by default: proxies and NATs stand for many clients.
-    Those before their handshake count; behind a PROXY header it is the address that the header tells."""
+    Those before their handshake count; behind a PROXY header it is the address in that header."""
 
     max_buffered_mib: Annotated[int, Meta(ge=1, le=1 << 20)] = 512
     """MiB of bodies that have come, in part or whole, and are not answered yet, over all connections, 512 by

@@ -50,4 +50,4 @@ class WriteCoalescer:
             try:
                 output.flush()
             except Exception:  # noqa: BLE001 - one that fails must not take the others' answers along
-                _log.exception("what a connection had to say could not be written")
+                _log.exception("the output of a connection could not be written")

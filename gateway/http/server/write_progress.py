@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import math
-import socket
-import struct
-from typing import Any, Final
+from typing import Any
 
 from gateway.http.server.settings import TransportSettings
-
-_ACKNOWLEDGED: Final = struct.Struct("<Q")
-_AT: Final = 120
-"""Where the kernel's ``tcp_info`` has ``tcpi_bytes_acked``."""
+from gateway.http.tcp_info import bytes_acknowledged
 
 
 class WriteProgress:
     """Looks at a transport from ``watch`` on: in each ``write_timeout_s`` the peer has to take something.
 
     That is ``least_taken`` of what waits, or all, whereupon its owner does ``rest``. The kernel knows best
-    what was taken, under TLS, too, and however much it holds itself; where it does not tell, it is seen by
-    what the transport still has.
+    what was taken, under TLS, too, and however much it holds itself; where it does not
+    say, what the transport still has shows it.
     """
 
     __slots__ = ("_acknowledged", "_settings", "_since", "_socket", "_transport", "_waits")
@@ -52,22 +47,16 @@ class WriteProgress:
         """Whether the peer has taken too little for too long."""
         if not self.is_watched:
             return False
-        taken = max(self._told() - self._acknowledged, self._waits - self._transport.get_write_buffer_size())
+        acknowledged = bytes_acknowledged(self._socket) or 0
+        taken = max(acknowledged - self._acknowledged, self._waits - self._transport.get_write_buffer_size())
         if taken >= least_taken(self._settings):
             self._mark(now)
         return now - self._since > self._settings.write_timeout_s
 
     def _mark(self, now: float) -> None:
-        self._acknowledged, self._waits = self._told(), self._transport.get_write_buffer_size()
+        self._acknowledged = bytes_acknowledged(self._socket) or 0
+        self._waits = self._transport.get_write_buffer_size()
         self._since = now
-
-    def _told(self) -> int:
-        try:
-            told = self._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _AT + _ACKNOWLEDGED.size)
-            return int(_ACKNOWLEDGED.unpack_from(told, _AT)[0])
-        except (OSError, AttributeError, struct.error):
-            # A UNIX socket, another kernel, or a socket that is gone.
-            return 0
 
 
 def least_taken(settings: TransportSettings) -> float:

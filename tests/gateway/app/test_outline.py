@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from cache.levels.redis import RedisSettings
+from cache.levels.redis_settings import RedisSettings
 from cache.settings import CacheSettings
 from gateway.app.outline import UnloadedModel, assumed, outline
 from gateway.config.policy_file import load_policy

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.core.errors import Fault, Why
 from gateway.http.client.http2_connection import LostError
-from gateway.http.framing.http1_client import FramingError
+from gateway.http.framing.errors import FramingError
 from gateway.upstreams.failures import Failures
 
 FAILURES = Failures("far")

@@ -20,19 +20,19 @@ Refusal = tuple[int, str]
 class Http1Body:
     """Takes one body after the other. ``size``: bytes that have come of this one.
 
-    Bytes are booked as they come, and not as they are announced: to announce costs nothing. What it refuses
-    it says as status and message; then the connection has to ``forget`` it.
+    Bytes are counted as they come, and not as they are announced: to announce costs nothing. It refuses with
+    a status and a message; then the connection has to ``forget`` the body.
     """
 
-    __slots__ = ("_account", "_booked", "_intake", "_large", "_whole", "size", "stream")
+    __slots__ = ("_counted", "_large", "_policy", "_usage", "_whole", "size", "stream")
 
-    def __init__(self, account: AddressUsage) -> None:
-        self._account = account
-        self._intake = BodyPolicy(0)
+    def __init__(self, usage: AddressUsage) -> None:
+        self._usage = usage
+        self._policy = BodyPolicy(0)
         self._whole: bytes | bytearray = b""
         self._large: memoryview | None = None
         self.stream: BodyStream | None = None
-        self.size = self._booked = 0
+        self.size = self._counted = 0
 
     def __repr__(self) -> str:
         kind = "streamed" if self.stream is not None else "large" if self._large is not None else "whole"
@@ -43,12 +43,12 @@ class Http1Body:
         """Whether the rest comes past the parser."""
         return self._large is not None
 
-    def begin(self, intake: BodyPolicy, length: int | None, stream: BodyStream | None) -> Refusal | None:
-        """Begin a body of ``length`` bytes (None: nobody knows yet), streamed if ``stream`` is given."""
-        self._intake, self.stream, self.size = intake, stream, 0
-        if (length or 0) > intake.max_bytes:
+    def begin(self, policy: BodyPolicy, length: int | None, stream: BodyStream | None) -> Refusal | None:
+        """Begin a body of ``length`` bytes (None: not known yet), streamed if ``stream`` is given."""
+        self._policy, self.stream, self.size = policy, stream, 0
+        if (length or 0) > policy.max_bytes:
             return self._too_large()
-        if not self._account.has_room(length or 0, intake.max_bytes):
+        if not self._usage.has_room(length or 0, policy.max_bytes):
             return _FULL
         if stream is None and length is not None and length > LARGE:
             # Empty: as long as nothing is written to it, the kernel has given no memory for it.
@@ -59,11 +59,11 @@ class Http1Body:
         """Take a part as the parser gives it out."""
         size = len(part)
         self.size += size
-        if self.size > self._intake.max_bytes:
+        if self.size > self._policy.max_bytes:
             return self._too_large()
         if self.stream is not None:
             self.stream.add(part)
-        elif not self._book(size):
+        elif not self._count(size):
             return _FULL
         elif self._large is not None:
             # The beginning, which came together with the head.
@@ -72,10 +72,10 @@ class Http1Body:
             self._keep(part)
         return None
 
-    def _book(self, size: int) -> bool:
-        has_room = self._account.take(size, self._intake.max_bytes)
+    def _count(self, size: int) -> bool:
+        has_room = self._usage.take(size, self._policy.max_bytes)
         if has_room:
-            self._booked += size
+            self._counted += size
         return has_room
 
     def _keep(self, part: Buffer) -> None:
@@ -92,7 +92,7 @@ class Http1Body:
         large = self._large
         assert large is not None
         missing = len(large) - self.size
-        if not self._book(min(len(data), missing)):
+        if not self._count(min(len(data), missing)):
             return _FULL
         if len(data) < missing:
             large[self.size : self.size + len(data)] = data
@@ -105,7 +105,7 @@ class Http1Body:
     def take(self) -> Buffer | None:
         """Return the whole body and be ready for the next; None when it was streamed, and has ended."""
         stream, whole = self.stream, self._whole if self._large is None else self._large
-        self.stream, self._large, self._whole, self.size, self._booked = None, None, b"", 0, 0
+        self.stream, self._large, self._whole, self.size, self._counted = None, None, b"", 0, 0
         if stream is not None:
             stream.end()
             return None
@@ -113,10 +113,10 @@ class Http1Body:
 
     def forget(self) -> None:
         """Drop what has come; whoever reads a stream of it learns that the rest will not."""
-        self._account.give(self._booked)
+        self._usage.give(self._counted)
         if self.stream is not None:
             self.stream.break_off()
-        self.stream, self._large, self._whole, self.size, self._booked = None, None, b"", 0, 0
+        self.stream, self._large, self._whole, self.size, self._counted = None, None, b"", 0, 0
 
     def _too_large(self) -> Refusal:
-        return 413, f"the body is larger than {self._intake.max_bytes} bytes"
+        return 413, f"the body is larger than {self._policy.max_bytes} bytes"

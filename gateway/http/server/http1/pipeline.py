@@ -8,13 +8,13 @@ from typing import Any
 
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import Answer, Head
-from gateway.http.framing.http1_server import RequestHead
+from gateway.http.framing.http1_server import Http1RequestHead
 from gateway.http.server.address_limits import AddressUsage
 from gateway.http.server.body_stream import BodyStream
 from gateway.http.server.context import ServerContext
 
-Request = tuple[Head, RequestHead, Buffer | BodyStream]
-Refused = tuple[None, RequestHead | None, Answer]
+Request = tuple[Head, Http1RequestHead, Buffer | BodyStream]
+Refused = tuple[None, Http1RequestHead | None, Answer]
 
 
 class Http1Pipeline:
@@ -24,10 +24,10 @@ class Http1Pipeline:
     They count as running, and their bodies as buffered, from ``add`` to ``take``.
     """
 
-    __slots__ = ("_account", "_is_full", "_is_paused", "_ledger", "_transport", "_waiting")
+    __slots__ = ("_context", "_is_full", "_is_paused", "_transport", "_usage", "_waiting")
 
-    def __init__(self, ledger: ServerContext, transport: asyncio.Transport, account: AddressUsage) -> None:
-        self._ledger, self._transport, self._account = ledger, transport, account
+    def __init__(self, context: ServerContext, transport: asyncio.Transport, usage: AddressUsage) -> None:
+        self._context, self._transport, self._usage = context, transport, usage
         self._waiting: deque[Request | Refused] = deque()
         self._is_full = self._is_paused = False
 
@@ -38,22 +38,22 @@ class Http1Pipeline:
         return len(self._waiting)
 
     def add(self, item: Request | Refused) -> None:
-        """Let it wait behind the others. The bytes of its body are in the books already."""
-        self._ledger.running += 1
+        """Let it wait behind the others. The bytes of its body are counted already."""
+        self._context.running += 1
         self._waiting.append(item)
         self._steer()
 
     def take(self) -> Request | Refused:
         """Return the first."""
-        self._ledger.running -= 1
+        self._context.running -= 1
         item = self._waiting.popleft()
         self._steer()
         return item
 
     def clear(self) -> None:
         """Forget them all, and read on."""
-        self._ledger.running -= len(self._waiting)
-        self._account.give(sum(held(item[2]) for item in self._waiting))
+        self._context.running -= len(self._waiting)
+        self._usage.give(sum(held(item[2]) for item in self._waiting))
         self._waiting.clear()
         self.flow(True)
 
@@ -65,8 +65,8 @@ class Http1Pipeline:
     def _steer(self) -> None:
         # Three reasons to stop: none may let go on what another holds.
         waiting = len(self._waiting)
-        stops = self._is_full or waiting >= self._ledger.settings.max_pipelined
-        stops = stops or (waiting > 0 and self._account.held > self._account.high)
+        stops = self._is_full or waiting >= self._context.settings.max_pipelined
+        stops = stops or (waiting > 0 and self._usage.held > self._usage.high)
         if stops is self._is_paused or self._transport.is_closing():
             return
         self._is_paused = stops
@@ -77,5 +77,5 @@ class Http1Pipeline:
 
 
 def held(body: Any) -> int:
-    """Return the bytes of a body that are in the books: those of a stream, and of answers, are not."""
+    """Return the bytes of a body that are counted as buffered: those of a stream, and of answers, are not."""
     return 0 if isinstance(body, BodyStream | Answer) else len(body)

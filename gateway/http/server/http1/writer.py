@@ -8,7 +8,7 @@ from typing import Final
 
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import Answer, AnyAnswer, StreamedAnswer
-from gateway.http.framing.http1_server import RequestHead
+from gateway.http.framing.http1_server import Http1RequestHead
 from gateway.http.server.context import ServerContext
 from gateway.http.server.write_progress import WriteProgress
 
@@ -19,12 +19,12 @@ _LARGE: Final = 64 << 10
 class Http1Writer:
     """Collects what is to be written, and writes it when ``flush`` is called.
 
-    ``is_closing``: the last answer has said that it is the last. ``progress``: the peer's, while it does
+    ``is_closing``: the last response has said ``connection: close``. ``progress``: the peer's, while it does
     not keep up.
     """
 
     __slots__ = (
-        "_ledger",
+        "_context",
         "_parts",
         "_size",
         "_transport",
@@ -34,19 +34,19 @@ class Http1Writer:
         "progress",
     )
 
-    def __init__(self, ledger: ServerContext, transport: asyncio.Transport) -> None:
-        self._ledger, self._transport = ledger, transport
+    def __init__(self, context: ServerContext, transport: asyncio.Transport) -> None:
+        self._context, self._transport = context, transport
         self._parts: list[Buffer] = []
         self._size = 0
         self._writable: asyncio.Future[None] | None = None
         self.is_closing = self.is_paused = False
-        self.progress = WriteProgress(transport, ledger.settings)
+        self.progress = WriteProgress(transport, context.settings)
 
     def __repr__(self) -> str:
         state = "paused" if self.is_paused else "closing" if self.is_closing else "open"
         return f"<Http1Writer {state}, {len(self._parts)} parts>"
 
-    def reply(self, raw: RequestHead | None, answer: Answer, *, has_more: bool = False) -> None:
+    def reply(self, raw: Http1RequestHead | None, answer: Answer, *, has_more: bool = False) -> None:
         """Write a whole answer to the request with the head ``raw``; None: it never became one.
 
         ``has_more``: others behind it are under way.
@@ -65,7 +65,7 @@ class Http1Writer:
         """Write parts as they are."""
         self._parts.extend(parts)
 
-    async def stream(self, raw: RequestHead, answer: StreamedAnswer, *, has_more: bool = False) -> None:
+    async def stream(self, raw: Http1RequestHead, answer: StreamedAnswer, *, has_more: bool = False) -> None:
         """Write a streamed answer as it comes and as fast as the peer reads."""
         if raw.is_10:
             # Only the end of the connection ends such a body.
@@ -90,7 +90,7 @@ class Http1Writer:
     def pause(self) -> None:
         """The peer reads too slowly."""
         self.is_paused = True
-        self.progress.watch(self._ledger.loop.time())
+        self.progress.watch(self._context.loop.time())
 
     def resume(self) -> None:
         """The peer has caught up, or is gone."""
@@ -103,11 +103,11 @@ class Http1Writer:
     def flush_soon(self) -> None:
         """Hand everything to the transport by the end of this turn of the loop."""
         if self._parts:
-            self._ledger.flush_soon(self)
+            self._context.flush_soon(self)
 
     def leave(self) -> None:
         """Nothing more is written: what is left is the peer's to take."""
-        self.progress.watch(self._ledger.loop.time())
+        self.progress.watch(self._context.loop.time())
 
     def flush(self) -> None:
         """Hand everything to the transport, which keeps what the peer does not read yet."""
@@ -124,18 +124,18 @@ class Http1Writer:
 
     def _head(
         self,
-        raw: RequestHead | None,
+        raw: Http1RequestHead | None,
         answer: AnyAnswer,
         last: bytes,
         *,
         has_more: bool = False,
         ends: bool = False,
     ) -> bytes:
-        head = self._ledger.head(answer.status, answer.fields)
+        head = self._context.response_heads.render(answer.status, answer.fields)
         if answer.extra:
             head += b"".join(b"%b: %b\r\n" % pair for pair in answer.extra)
         # Not even a refusal of what never became a request leaves the connection open.
-        ends = ends or answer.close or (self._ledger.is_draining and not has_more)
+        ends = ends or answer.close or (self._context.drain.is_active and not has_more)
         if raw is None or not raw.keep_alive or ends:
             self.is_closing = True
             head += b"connection: close\r\n"
@@ -145,7 +145,7 @@ class Http1Writer:
 
     async def _drained(self) -> None:
         while self.is_paused and not self._transport.is_closing():
-            self._writable = self._ledger.loop.create_future()
+            self._writable = self._context.loop.create_future()
             try:
                 await self._writable
             finally:

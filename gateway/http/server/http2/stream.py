@@ -8,13 +8,15 @@ from typing import Any
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import BodyPolicy, Head
 from gateway.http.server.body_stream import BodyStream, gather, too_slow
+from gateway.http.server.http2.state import StreamState
 
 
 class Http2Stream:
     """A request that is coming or being answered.
 
-    ``held``: bytes of its body that are counted as buffered. ``unread``: those of a streamed one that nobody
-    has read, so that the windows stay closed for as much. ``size``: all that have come.
+    ``held``: bytes of its body that are counted as buffered. ``unread``: those of a streamed one that
+    are not read yet, so that the windows stay closed for as much. ``size``: all that have come.
+    ``makes_room``: it is being answered, and its answer will give up what is held. ``task``: answers it.
     """
 
     __slots__ = (
@@ -23,25 +25,41 @@ class Http2Stream:
         "body",
         "head",
         "held",
-        "intake",
-        "is_closed",
-        "is_complete",
+        "makes_room",
+        "number",
+        "policy",
         "size",
+        "state",
         "task",
         "unread",
     )
 
-    def __init__(self, head: Head, intake: BodyPolicy, began: float) -> None:
-        self.head, self.intake, self.began = head, intake, began
+    def __init__(self, number: int, head: Head, policy: BodyPolicy, began: float) -> None:
+        self.number, self.head, self.policy, self.began = number, head, policy, began
         self.size = self.held = self.unread = 0
-        self.is_complete = self.is_closed = False
+        self.state = StreamState.CONVERSING if policy.is_stream else StreamState.RECEIVING
+        self.makes_room = False
         self.body: BodyStream | None = None
         self.task: asyncio.Task[Any] | None = None
         self._parts: list[Buffer] = []
 
     def __repr__(self) -> str:
-        state = "closed" if self.is_closed else "coming" if not self.is_complete else "complete"
-        return f"<Http2Stream {state}, {self.size} bytes>"
+        return f"<Http2Stream {self.number} {self.state.value}, {self.size} bytes>"
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the body has ended."""
+        return self.state is StreamState.ANSWERING or self.state is StreamState.CONVERSED
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing of an answer is sent any more."""
+        return self.state is StreamState.CLOSED
+
+    @property
+    def parts(self) -> int:
+        """How many pieces the body is kept in."""
+        return len(self._parts)
 
     def add(self, part: bytes) -> None:
         """Take a part of the body."""

@@ -8,7 +8,8 @@ from contextlib import suppress
 from typing import Final
 
 from gateway.http.exchange import Answer, AnyAnswer, Head, StreamedAnswer
-from gateway.http.framing.http2_server import INTERNAL_ERROR, NO_ERROR, FramingError, Http2Server
+from gateway.http.framing.errors import FramingError
+from gateway.http.framing.http2_server import INTERNAL_ERROR, NO_ERROR, Http2Server
 from gateway.http.server.context import ServerContext
 from gateway.http.server.settings import TransportSettings
 from gateway.http.server.write_progress import WriteProgress, least_taken
@@ -17,7 +18,7 @@ _MOST_AT_ONCE: Final = 1 << 20
 """Bytes that are taken out of the protocol engine for one write."""
 
 _MOST_QUEUED: Final = 256 << 10
-"""Bytes of one streamed answer that may wait for the peer's window before its source is asked for more."""
+"""Bytes of one streamed answer that may wait for the peer's window before its source has to wait."""
 
 _STATUS: Final = {status: (b":status", b"%d" % status) for status in range(100, 600)}
 _LENGTH: Final = b"content-length"
@@ -34,27 +35,32 @@ class Http2Writer:
     __slots__ = (
         "_answered",
         "_answered_early",
+        "_context",
         "_engine",
-        "_ledger",
         "_room",
-        "_transport",
         "is_held",
         "is_paused",
         "progress",
+        "transport",
         "unsent",
     )
 
-    def __init__(self, ledger: ServerContext, transport: asyncio.Transport, engine: Http2Server) -> None:
-        self._ledger, self._transport, self._engine = ledger, transport, engine
+    def __init__(self, context: ServerContext, transport: asyncio.Transport, engine: Http2Server) -> None:
+        self._context, self.transport, self._engine = context, transport, engine
         self.unsent = Unsent(engine.queued)
         self._answered: list[int] = []
         self._answered_early: list[int] = []
         self._room: asyncio.Future[None] | None = None
         self.is_held = self.is_paused = False
-        self.progress = WriteProgress(transport, ledger.settings)
+        self.progress = WriteProgress(transport, context.settings)
 
     def __repr__(self) -> str:
         return f"<Http2Writer {'paused' if self.is_paused else 'open'}, {self.unsent!r}>"
+
+    @property
+    def queued(self) -> int:
+        """Bytes of all answers that wait for the peer's windows, or for the peer to read."""
+        return self._engine.queued()
 
     def reply(self, number: int, head: Head, answer: Answer, *, is_complete: bool) -> None:
         """Send a whole answer; to a request that is not complete, as one that need not be."""
@@ -73,7 +79,7 @@ class Http2Writer:
         if head.method == "HEAD":
             return engine.finish(number, ())
         async for part in answer.source:
-            if self._transport.is_closing():
+            if self.transport.is_closing():
                 # A source that never waits would never let anybody cancel this.
                 return False
             if part and not engine.more(number, bytes(part)):
@@ -81,13 +87,13 @@ class Http2Writer:
             self.flush()
             if self._is_full(number):
                 # Noted once for each part: to be woken is no progress.
-                self.unsent.note(number, self._ledger.loop.time())
+                self.unsent.note(number, self._context.loop.time())
                 while self._is_full(number):
                     await self._wait_for_room()
         return engine.finish(number, answer.source.trailers())
 
     def end_stream(self, number: int, *, did_all: bool, is_complete: bool) -> None:
-        """Leave a stream after ``stream``; one of which not all was said is reset."""
+        """Leave a stream after ``stream``; one that was not sent to its end is reset."""
         if did_all:
             self._leave(number, is_complete=is_complete)
         else:
@@ -96,27 +102,27 @@ class Http2Writer:
     def pause(self) -> None:
         """The peer reads too slowly."""
         self.is_paused = True
-        self.progress.watch(self._ledger.loop.time())
+        self.progress.watch(self._context.loop.time())
 
     def resume(self) -> None:
         """The peer has caught up."""
         self.is_paused = False
-        if not self._transport.is_closing():
+        if not self.transport.is_closing():
             self.progress.rest()
         self.flush()
 
     def flush_soon(self) -> None:
         """Write what may be sent by the end of this turn of the loop."""
-        self._ledger.flush_soon(self)
+        self._context.flush_soon(self)
 
     def leave(self) -> None:
         """Nothing more is written: what is left is the peer's to take."""
         if not self.progress.is_watched:
-            self.progress.watch(self._ledger.loop.time())
+            self.progress.watch(self._context.loop.time())
 
     def flush(self) -> None:
         """Write what may be sent. While the peer does not read, the engine keeps the rest."""
-        if self.is_held or self._transport.is_closing():
+        if self.is_held or self.transport.is_closing():
             return
         try:
             self._write()
@@ -129,20 +135,20 @@ class Http2Writer:
             self._note_unsent()
         self._wake()
         if self._engine.is_over:
-            self._transport.close()
+            self.transport.close()
 
     def fail(self) -> None:
-        """Say why, as far as the engine has something to say, and end."""
+        """Send the GOAWAY that the engine may have, and close."""
         with suppress(FramingError):
-            self._transport.write(self._engine.output(_MOST_AT_ONCE))
-        self._transport.close()
+            self.transport.write(self._engine.output(_MOST_AT_ONCE))
+        self.transport.close()
 
     def _headers(self, answer: AnyAnswer, *, is_call: bool = False) -> tuple[tuple[bytes, bytes], ...]:
         status, fields = _STATUS[answer.status], answer.fields.pairs
         if is_call:
-            # Nobody caches a call, and clients show these to their callers.
+            # Responses of calls are not cached, and clients show these headers to their callers.
             return (status, *fields, *answer.extra)
-        return (status, (b"date", self._ledger.date), _SERVER, *fields, *answer.extra)
+        return (status, (b"date", self._context.date.value), _SERVER, *fields, *answer.extra)
 
     def _leave(self, number: int, *, is_complete: bool) -> None:
         self._answered.append(number)
@@ -151,12 +157,12 @@ class Http2Writer:
 
     def _write(self) -> None:
         while not self.is_paused and (output := self._engine.output(_MOST_AT_ONCE)):
-            self._transport.write(output)
+            self.transport.write(output)
 
     def _reset_early(self) -> bool:
-        """Reset streams whose answers are out and whose requests go on; tell whether there were any.
+        """Reset streams whose answers are out and whose requests go on; return whether there were any.
 
-        RFC 9113, 8.1: the rest of the request is not needed, without error. Said too early, it would take
+        RFC 9113, 8.1: the rest of the request is not needed, without error. Sent too early, it would take
         the answer along.
         """
         if self.is_paused:
@@ -171,7 +177,7 @@ class Http2Writer:
 
     def _note_unsent(self) -> None:
         if self._engine.queued():
-            now = self._ledger.loop.time()
+            now = self._context.loop.time()
             for number in self._answered:
                 self.unsent.note(number, now)
         self._answered.clear()
@@ -181,7 +187,7 @@ class Http2Writer:
 
     async def _wait_for_room(self) -> None:
         if self._room is None:
-            self._room = self._ledger.loop.create_future()
+            self._room = self._context.loop.create_future()
         await asyncio.shield(self._room)
 
     def _wake(self) -> None:
@@ -193,8 +199,8 @@ class Http2Writer:
 class Unsent:
     """Answers that wait in the engine, and since when.
 
-    ``queued`` tells how much of a stream's answer waits. True while there is such an answer. They share what
-    the peer has to take.
+    ``queued`` returns how much of a stream's answer waits. True while there is such an answer. They share
+    what the peer has to take.
     """
 
     __slots__ = ("_queued", "_waiting")

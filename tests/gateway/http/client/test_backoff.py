@@ -23,7 +23,7 @@ def test_waits_double_up_to_the_longest():
     waits = []
     for _ in range(70):
         backoff.failed(0.0)
-        waits.append(backoff._until)
+        waits.append(backoff.until)
 
     assert waits[:6] == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0]
     assert set(waits[5:]) == {2.0}
@@ -38,7 +38,7 @@ def test_jitter_is_full():
     for seed in range(200):
         backoff = Backoff(1.0, 1.0, Random(seed))
         backoff.failed(0.0)
-        waits.append(backoff._until)
+        waits.append(backoff.until)
 
     assert min(waits) < 0.1
     assert max(waits) > 0.9

@@ -9,6 +9,7 @@ import ngh2
 import pytest
 
 from gateway.http.client.http2_connection import Http2ClientConnection, Limits, LostError, NotProcessedError
+from gateway.http.framing.errors import FramingError
 from gateway.http.framing.http2_client import Http2Client
 
 ASK = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/x"), (b":authority", b"far")]
@@ -122,7 +123,7 @@ async def test_the_end_of_the_connection():
 async def test_a_connection_that_leaves_takes_no_calls():
     """Whoever was not told in time is told now, and nothing was sent."""
     connection, _, owner, _ = connected()
-    connection._client.shut()
+    connection.client.shut()
 
     with pytest.raises(NotProcessedError):
         connection.send(ASK, (b"x",), math.inf)
@@ -132,16 +133,15 @@ async def test_a_connection_that_leaves_takes_no_calls():
 
 async def test_broken_output_ends_the_connection(monkeypatch: pytest.MonkeyPatch):
     """What cannot be written is not written again and again."""
-    from gateway.http.framing import http2_client
 
     connection, transport, _, _ = connected()
 
     def broken(_most: int) -> Any:
-        raise http2_client.FramingError("no")
+        raise FramingError("no")
 
-    monkeypatch.setattr(connection._client, "output", broken)
+    monkeypatch.setattr(connection.client, "output", broken)
     _, answer = connection.send(ASK, (b"x",), math.inf)
 
-    with pytest.raises(http2_client.FramingError):
+    with pytest.raises(FramingError):
         await answer
     assert transport.ended == "aborted"

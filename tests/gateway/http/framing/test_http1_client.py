@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.http.framing.errors import AnswerTooLargeError, FramingError
 from gateway.http.framing.http1_client import (
-    AnswerTooLargeError,
-    FramingError,
     Http1Response,
-    RequestHead,
+    RequestHeadWriter,
     ResponseReader,
 )
 
@@ -32,7 +31,7 @@ def read(*pieces: bytes, verb: str = "POST", ends: bool = False) -> Http1Respons
 
 def test_a_request_head():
     """What every request says is followed by what this one does; without a body there is no length."""
-    head = RequestHead("far:8000", {"user-agent": "edgeway"})
+    head = RequestHeadWriter("far:8000", {"user-agent": "edgeway"})
 
     assert head.encode("POST", "/v2", {"x-a": "b"}, 3) == (
         b"POST /v2 HTTP/1.1\r\nHost: far:8000\r\nuser-agent: edgeway\r\nx-a: b\r\nContent-Length: 3\r\n\r\n"
@@ -45,7 +44,7 @@ def test_a_request_head():
 def test_no_header_smuggles_another(value):
     """A value that would break the head is refused before anything is sent."""
     with pytest.raises(ValueError, match=r"line break|ascii"):
-        RequestHead("far", {}).encode("GET", "/", {"x-a": value}, None)
+        RequestHeadWriter("far", {}).encode("GET", "/", {"x-a": value}, None)
 
 
 @pytest.mark.parametrize(

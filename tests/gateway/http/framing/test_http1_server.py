@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gateway.http.framing.http1_server import END, Broken, End, Http1Server, RequestHead
+from gateway.http.framing.http1_server import END, Http1RequestHead, Http1Server, MalformedRequest, RequestEnd
 from tests.fakes.framing_cases import CASES
 
 GET = b"GET /a?b HTTP/1.1\r\nHost: x\r\nX-A: b\r\n\r\n"
@@ -39,14 +39,14 @@ def cut(stream: bytes, places: list[int]) -> list[bytes]:
     return [stream[start:stop] for start, stop in pairwise(edges)]
 
 
-def heads(found: list[Any]) -> list[RequestHead]:
-    return [event for event in found if isinstance(event, RequestHead)]
+def heads(found: list[Any]) -> list[Http1RequestHead]:
+    return [event for event in found if isinstance(event, Http1RequestHead)]
 
 
-def broken(*pieces: bytes, parser: Http1Server | None = None) -> Broken:
+def broken(*pieces: bytes, parser: Http1Server | None = None) -> MalformedRequest:
     """How a stream ends that must end badly."""
     last = events(*pieces, parser=parser)[-1]
-    assert isinstance(last, Broken)
+    assert isinstance(last, MalformedRequest)
     return last
 
 
@@ -56,7 +56,7 @@ def broken(*pieces: bytes, parser: Http1Server | None = None) -> Broken:
 def test_a_head():
     """Names in lower case, values as they came, in their order; no body is a body of length 0."""
     assert events(GET) == [
-        RequestHead(
+        Http1RequestHead(
             "GET",
             "/a?b",
             (("host", "x"), ("x-a", "b")),
@@ -89,7 +89,9 @@ def test_what_may_follow(version, connection, keeps):
     then = events(GET, parser=parser)
 
     assert (head.keep_alive, head.is_10, end) == (keeps, version == b"1.0", END)
-    assert [type(event) for event in then] == ([RequestHead, End] if keeps else [Broken])
+    assert [type(event) for event in then] == (
+        [Http1RequestHead, RequestEnd] if keeps else [MalformedRequest]
+    )
 
 
 def test_a_body_of_a_length():
@@ -131,7 +133,7 @@ def test_an_upgrade_is_not_taken(body, lasts):
     assert whole == events(*(bytes([byte]) for byte in sent + GET))
     head, read, end, then = whole[:4]
     assert (head.path, read, end) == ("/u", b"abc", END)
-    assert isinstance(then, RequestHead if lasts else Broken)
+    assert isinstance(then, Http1RequestHead if lasts else MalformedRequest)
 
 
 def test_a_skipped_body():
@@ -197,7 +199,7 @@ def test_repeats_in_one_piece():
 
     found = parser.feed(POST * 3 + GET)
 
-    assert [type(event) for event in found].count(End) == 4
+    assert [type(event) for event in found].count(RequestEnd) == 4
     assert len({id(head) for head in heads(found)}) == 2
     assert heads(found)[-1].path == "/a?b"
 
@@ -209,7 +211,13 @@ def test_half_a_repeat():
 
     found = events(POST[:-1], POST[-1:] + GET, parser=parser)
 
-    assert [type(event) for event in found] == [RequestHead, bytes, End, RequestHead, End]
+    assert [type(event) for event in found] == [
+        Http1RequestHead,
+        bytes,
+        RequestEnd,
+        Http1RequestHead,
+        RequestEnd,
+    ]
     assert found[1] == b"abc"
 
 
@@ -250,11 +258,14 @@ def test_a_repeat_of_any_size(size):
 def test_cases(case):
     """Each is one request, or is refused with its status."""
     found = events(case.sent)
-    refused = [event.status for event in found if isinstance(event, Broken)]
+    refused = [event.status for event in found if isinstance(event, MalformedRequest)]
 
     assert refused == ([] if case.status == 200 else [case.status])
     if case.status == 200:
-        assert [type(event) for event in found if not isinstance(event, bytes)] == [RequestHead, End]
+        assert [type(event) for event in found if not isinstance(event, bytes)] == [
+            Http1RequestHead,
+            RequestEnd,
+        ]
 
 
 def test_nothing_is_read_after_what_is_broken():
@@ -269,7 +280,14 @@ def test_what_is_broken_leaves_what_came_before():
     """Requests that were complete stay so."""
     found = events(GET + POST + b"\0" + GET)
 
-    assert [type(event) for event in found] == [RequestHead, End, RequestHead, bytes, End, Broken]
+    assert [type(event) for event in found] == [
+        Http1RequestHead,
+        RequestEnd,
+        Http1RequestHead,
+        bytes,
+        RequestEnd,
+        MalformedRequest,
+    ]
 
 
 LIMITED = {"max_head_bytes": 200, "max_headers": 5}

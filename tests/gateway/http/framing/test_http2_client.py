@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.http.framing.errors import FramingError
 from gateway.http.framing.http2_client import (
     REFUSED,
+    AnswerTooLarge,
     ClosingError,
-    FramingError,
     Http2Client,
     Http2Response,
-    Reset,
-    TooLarge,
+    StreamReset,
 )
 
 ASK = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/"), (b":authority", b"x")]
@@ -115,7 +115,7 @@ def test_a_reset_by_the_peer():
     pair.server.send_response(second, OK, end_stream=True)
     pair.talk()
 
-    assert pair.ended[0] == (first, Reset(2))
+    assert pair.ended[0] == (first, StreamReset(2))
     assert isinstance(pair.ended[1][1], Http2Response)
 
 
@@ -130,7 +130,7 @@ def test_going_away():
     pair.server.send_response(first, OK, end_stream=True)
     pair.talk()
 
-    assert pair.ended[0] == (second, Reset(REFUSED))
+    assert pair.ended[0] == (second, StreamReset(REFUSED))
     assert (pair.ended[1][0], pair.ended[1][1].status) == (first, 200)
     assert (pair.client.is_closing, pair.client.goaway_code) == (True, 0)
     assert repr(pair.client).startswith("<Http2Client closing")
@@ -146,7 +146,7 @@ def test_bodies_are_bounded():
     pair.server.send_data(second, b"x" * 1000, end_stream=True)
     pair.talk()
 
-    assert pair.ended[0] == (first, TooLarge())
+    assert pair.ended[0] == (first, AnswerTooLarge())
     assert len(pair.ended[1][1].body) == 1000
     assert [event.stream_id for event in pair.of(ngh2.StreamReset)] == [first]
 
@@ -265,7 +265,7 @@ def test_no_bytes_break_the_client(noise):
     pair.ask()
     try:
         for _, outcome in pair.client.feed(noise):
-            assert isinstance(outcome, Http2Response | Reset | TooLarge)
+            assert isinstance(outcome, Http2Response | StreamReset | AnswerTooLarge)
         pair.client.output(1 << 16)
     except FramingError:
         return

@@ -13,12 +13,12 @@ from gateway.http.framing.http2_server import (
     CANCEL,
     PREFACE,
     REFUSED_STREAM,
-    Closed,
-    Complete,
-    Data,
+    BodyData,
+    BodyEnd,
+    HeadTooLarge,
+    Http2Request,
     Http2Server,
-    Request,
-    TooLarge,
+    StreamClosed,
 )
 from tests.fakes.http2_frames import (
     ACK,
@@ -108,19 +108,19 @@ def joined(events: list[Any]) -> dict[int, list[Any]]:
     for event in events:
         told = streams.setdefault(event.stream, [])
         match event:
-            case Data(data=part, is_complete=is_complete):
+            case BodyData(data=part, is_complete=is_complete):
                 if not (told and isinstance(told[-1], bytes)):
                     told.append(b"")
                 told[-1] += part
                 if is_complete:
                     told.append("complete")
-            case Complete():
+            case BodyEnd():
                 told.append("complete")
-            case Request(head=head):
+            case Http2Request(head=head):
                 told.append((head, event.length))
                 if event.is_complete:
                     told.append("complete")
-            case Closed(error=error):
+            case StreamClosed(error=error):
                 told.append(error)
     return streams
 
@@ -221,7 +221,7 @@ def test_an_answer_to_nobody():
     stream = pair.ask(b"hi", end=False)
     pair.client.reset_stream(stream)
     pair.talk()
-    assert pair.events[-1] == Closed(stream, CANCEL)
+    assert pair.events[-1] == StreamClosed(stream, CANCEL)
     server = pair.server
     server.answer(stream, OK, [b"late"], STATUS)
     assert not (server.begin(stream, OK) or server.more(stream, b"x") or server.finish(stream, STATUS))
@@ -251,11 +251,11 @@ def test_an_answer_that_cannot_be_said():
 def test_windows_open_as_bytes_are_acknowledged_and_not_before():
     pair = Pair({"stream_window_bytes": 70_000, "connection_window_bytes": MIB})
     stream = pair.ask(bytes(200_000))
-    came = sum(len(event.data) for event in pair.events if isinstance(event, Data))
+    came = sum(len(event.data) for event in pair.events if isinstance(event, BodyData))
     assert came == 70_000
     pair.server.acknowledge(40_000, stream)
     pair.talk()
-    came = sum(len(event.data) for event in pair.events if isinstance(event, Data))
+    came = sum(len(event.data) for event in pair.events if isinstance(event, BodyData))
     assert came == 110_000
 
 
@@ -286,7 +286,7 @@ def test_streams_above_the_limit_are_refused_and_the_others_go_on():
     server.answer(1, OK, [b"x"], [])
     server.reset(1, 0)
     server.output(MIB)
-    assert [type(event) for event in server.feed(headers(7, end=False))][-1] is Request
+    assert [type(event) for event in server.feed(headers(7, end=False))][-1] is Http2Request
 
     # One that has said that it knows the limit, and does not keep to it, ends the connection.
     server.feed(frame(SETTINGS, ACK) + headers(9, end=False))
@@ -302,7 +302,7 @@ def test_the_end_in_two_words():
     (word,) = frames(pair.server.output(MIB))
     assert (word.kind, word.code) == (GOAWAY, 0) and word.payload[:4] == b"\x7f\xff\xff\xff"
     crossed = pair.ask()
-    assert Request in [type(event) for event in pair.events if event.stream == crossed]
+    assert Http2Request in [type(event) for event in pair.events if event.stream == crossed]
 
     pair.server.end()
     (word,) = frames(pair.server.output(MIB))
@@ -346,9 +346,9 @@ def test_heads_too_large_are_told_and_the_connection_lives():
     events = server.feed(BEGIN + many + large + few)
 
     assert [(type(event), event.stream, event.is_complete) for event in events] == [
-        (TooLarge, 1, False),
-        (TooLarge, 3, True),
-        (Request, 5, True),
+        (HeadTooLarge, 1, False),
+        (HeadTooLarge, 3, True),
+        (Http2Request, 5, True),
     ]
     assert not server.is_over
 
@@ -370,7 +370,7 @@ def test_flow_control_never_stalls(sizes: list[int], stream_window: int, peer_wi
     while True:
         said = pair.client.data_to_send(most)
         for event in pair.server.feed(said) if said else ():
-            if isinstance(event, Data):
+            if isinstance(event, BodyData):
                 came[event.stream] += len(event.data)
                 pair.server.acknowledge(len(event.data), event.stream)
                 if event.is_complete:

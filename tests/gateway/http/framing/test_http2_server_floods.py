@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from gateway.http.framing.errors import FramingError
 from gateway.http.framing.http2_server import (
     ENHANCE_YOUR_CALM,
-    FramingError,
+    Http2Request,
     Http2Server,
-    Request,
 )
 from tests.fakes.http2_frames import (
     BEGIN,
@@ -114,7 +114,9 @@ def test_rapid_resets_are_cut_off():
     said(server)
     begun = 0
     for stream in range(1, 2001, 2):
-        begun += sum(isinstance(event, Request) for event in heard(server, headers(stream) + reset(stream)))
+        begun += sum(
+            isinstance(event, Http2Request) for event in heard(server, headers(stream) + reset(stream))
+        )
         if goaway := [told for told in said(server) if told.kind == GOAWAY]:
             assert goaway[0].code != 0
             break

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.http.framing.errors import FramingError
 from gateway.http.framing.http2_server import (
     PROTOCOL_ERROR,
-    FramingError,
+    HeadTooLarge,
+    Http2Request,
     Http2Server,
-    Request,
-    TooLarge,
 )
 from tests.fakes.http2_frames import (
     ACK,
@@ -113,7 +113,7 @@ def test_malformed_heads_are_reset_and_the_connection_lives(pairs: list[tuple[by
     server = Http2Server()
     events = server.feed(BEGIN + headers(1, pairs, end=False) + headers(3))
 
-    assert [(event.stream, type(event)) for event in events] == [(3, Request)]
+    assert [(event.stream, type(event)) for event in events] == [(3, Http2Request)]
     resets = [told for told in said(server) if told.kind == RST_STREAM]
     assert [(told.stream, told.code) for told in resets] == [(1, PROTOCOL_ERROR)]
     assert not server.is_over
@@ -225,7 +225,7 @@ def poke(server: Http2Server, event: Any) -> None:
     """Do with an event what a connection might."""
     if hasattr(event, "data"):
         server.acknowledge(len(event.data), event.stream)
-    if isinstance(event, Request | TooLarge) or getattr(event, "is_complete", False):
+    if isinstance(event, Http2Request | HeadTooLarge) or getattr(event, "is_complete", False):
         server.answer(event.stream, [(b":status", b"200")], [b"x" * 100], [(b"grpc-status", b"0")])
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.http.framing.http2_server import PREFACE
 from gateway.http.server.settings import TransportSettings
-from tests.fakes.application import NOTHING, FakeApplication, connection, listening, until
+from tests.fakes.application import FakeApplication, connection, is_at_rest, listening, until
 from tests.fakes.http import get, read_answer
 from tests.fakes.loops import both_loops
 
@@ -47,14 +47,14 @@ async def test_limits_of_connections():
                 for each in (writer, other):
                     each.write(get("/now"))
                 assert (await read_answer(reader)).status == 200
-                await until(lambda listener=listener: "2 connections" in repr(listener))
+                await until(lambda listener=listener: len(listener.context.registry) == 2)
                 third, refused = await asyncio.open_connection("127.0.0.1", listener.port)
                 try:
                     assert await asyncio.wait_for(third.read(), 5) == b""
                 except ConnectionResetError:
                     pass
                 refused.close()
-            await until(lambda listener=listener: NOTHING in repr(listener))
+            await until(lambda listener=listener: is_at_rest(listener))
             async with connection(listener.port) as (reader, writer):
                 writer.write(get("/now"))
                 assert (await read_answer(reader)).status == 200
@@ -64,10 +64,9 @@ async def test_limits_of_connections():
 async def test_a_drain_waits_for_a_first_request():
     """It may be on its way, and is answered with word of the end."""
     async with listening(FakeApplication()) as listener, connection(listener.port) as (reader, writer):
-        await until(lambda: "1 connections" in repr(listener))
-        assert listener._ledger is not None
-        (door,) = listener._ledger.connections
-        assert repr(door) == "<ProtocolSniffer 127.0.0.1, 0 bytes early>"
+        await until(lambda: len(listener.context.registry) == 1)
+        (sniffer,) = listener.context.registry.all
+        assert repr(sniffer) == "<ProtocolSniffer 127.0.0.1, 0 bytes early>"
         closing = asyncio.create_task(listener.aclose(5))
         await asyncio.sleep(0.05)
         writer.write(get("/now"))
@@ -82,7 +81,7 @@ async def test_a_drain_does_not_wait_long_for_those_that_say_nothing(said):
     """Nor for those that stop in the middle of their first request; others lose nothing by it."""
     async with listening(FakeApplication()) as listener, connection(listener.port) as (reader, writer):
         writer.write(said)
-        await until(lambda: "1 connections" in repr(listener))
+        await until(lambda: len(listener.context.registry) == 1)
         loop = asyncio.get_running_loop()
         began = loop.time()
         await listener.aclose(30)

@@ -150,7 +150,7 @@ def test_before_tls(run: Run, tmp_path) -> None:
 
 def test_whoever_waits_for_a_header_is_let_go_at_the_end(run: Run, monkeypatch) -> None:
     """Closing cancels the wait and closes the connection."""
-    monkeypatch.setattr(module, "WELCOME_S", 0.05)
+    monkeypatch.setattr(module, "OPENING_S", 0.05)
 
     async def play() -> bytes:
         listener = listener_of(fake_data_plane(EchoService()), proxy_protocol=True)

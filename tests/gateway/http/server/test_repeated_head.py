@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from gateway.http.framing.http1_server import RequestHead
+from gateway.http.framing.http1_server import Http1RequestHead
 from gateway.http.server.repeated_head import RepeatedHead
 
-ONE = RequestHead("GET", "/one", (("a", "1"),), 0, True, False, False)
-TWO = RequestHead("POST", "/two", (), 0, True, False, False)
+ONE = Http1RequestHead("GET", "/one", (("a", "1"),), 0, True, False, False)
+TWO = Http1RequestHead("POST", "/two", (), 0, True, False, False)
 
 
 def test_the_same_head_is_the_same_object():

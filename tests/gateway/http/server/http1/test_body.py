@@ -16,35 +16,35 @@ MIB = 1 << 20
 async def test_whole_bodies(parts):
     """One part is not copied; several are one; what was taken stays in the books of the one who took it."""
     whole = b"".join(parts)
-    async with books() as ledger:
-        body = Http1Body(ledger.accounts.of("a"))
+    async with books() as context:
+        body = Http1Body(context.address_limits.of("a"))
         assert body.begin(BodyPolicy(MIB), None, None) is None
         for part in parts:
             assert body.add(part) is None
 
-        assert ledger.accounts.buffered == len(whole) == body.size
+        assert context.address_limits.buffered == len(whole) == body.size
         taken = body.take()
         assert taken == whole
         assert len(parts) != 1 or taken is parts[0]
-        assert (ledger.accounts.buffered, body.size) == (len(whole), 0)
+        assert (context.address_limits.buffered, body.size) == (len(whole), 0)
 
 
 async def test_large_bodies():
     """Counted as they come; filled past the parser; what comes after them is given back."""
     size = LARGE + 10
-    async with books() as ledger:
-        body = Http1Body(ledger.accounts.of("a"))
+    async with books() as context:
+        body = Http1Body(context.address_limits.of("a"))
         assert body.begin(BodyPolicy(MIB), size, None) is None
-        assert (body.is_large, ledger.accounts.buffered) == (True, 0)
+        assert (body.is_large, context.address_limits.buffered) == (True, 0)
         assert repr(body) == "<Http1Body large, 0 bytes>"
         body.add(b"a" * 4)
-        assert ledger.accounts.buffered == 4
+        assert context.address_limits.buffered == 4
         assert body.fill(b"b" * LARGE) is None
         assert body.fill(b"c" * 6 + b"next") == b"next"
 
         taken = body.take()
 
-        assert ledger.accounts.buffered == size
+        assert context.address_limits.buffered == size
         assert taken == b"a" * 4 + b"b" * LARGE + b"c" * 6
         assert not body.is_large
         with pytest.raises(TypeError):
@@ -53,17 +53,17 @@ async def test_large_bodies():
 
 async def test_bounds():
     """The last byte allowed is taken, one more is refused, declared or not; so is what has no room."""
-    async with books(max_buffered_mib=1) as ledger:
-        body = Http1Body(ledger.accounts.of("a"))
+    async with books(max_buffered_mib=1) as context:
+        body = Http1Body(context.address_limits.of("a"))
         assert body.begin(BodyPolicy(10), 10, None) is None
         assert body.begin(BodyPolicy(10), 11, None) == (413, "the body is larger than 10 bytes")
         assert body.begin(BodyPolicy(10), None, None) is None
         assert body.add(bytes(10)) is None
         assert body.add(b"x") == (413, "the body is larger than 10 bytes")
         body.forget()
-        assert ledger.accounts.buffered == 0
+        assert context.address_limits.buffered == 0
 
-        other = ledger.accounts.of("b")
+        other = context.address_limits.of("b")
         other.hold(MIB - 5)
         assert body.begin(BodyPolicy(10), None, None) is None
         assert body.add(bytes(5)) is None
@@ -74,13 +74,13 @@ async def test_bounds():
         refusal = body.begin(BodyPolicy(10), 6, None)
         assert refusal is not None
         assert refusal[0] == 503
-        assert ledger.accounts.buffered == MIB - 5
+        assert context.address_limits.buffered == MIB - 5
 
 
 async def test_the_share_of_an_address():
     """To the byte; whatever is announced, only what comes is booked; what has no room is refused half-way."""
-    async with books(max_buffered_mib=1, max_buffered_percent_per_address=50) as ledger:
-        account, half, intake = ledger.accounts.of("a"), MIB // 2, BodyPolicy(MIB // 4)
+    async with books(max_buffered_mib=1, max_buffered_percent_per_address=50) as context:
+        account, half, intake = context.address_limits.of("a"), MIB // 2, BodyPolicy(MIB // 4)
         bodies = [Http1Body(account) for _ in range(8)]
         assert [body.begin(intake, MIB // 4, None) for body in bodies] == [None] * 8
         assert account.held == 0
@@ -91,32 +91,32 @@ async def test_the_share_of_an_address():
         assert isinstance(refusal, tuple)
         assert refusal[0] == 503
         assert Http1Body(account).begin(intake, 1, None) == refusal
-        assert Http1Body(ledger.accounts.of("b")).begin(intake, 1, None) is None
+        assert Http1Body(context.address_limits.of("b")).begin(intake, 1, None) is None
         for body in bodies:
             body.forget()
-        assert ledger.accounts.buffered == account.held == 0
+        assert context.address_limits.buffered == account.held == 0
 
 
 @pytest.mark.parametrize("size", [None, LARGE + 1])
 async def test_forgotten_bodies_are_given_back(size):
     """Whatever had come of them."""
-    async with books() as ledger:
-        body = Http1Body(ledger.accounts.of("a"))
+    async with books() as context:
+        body = Http1Body(context.address_limits.of("a"))
         body.begin(BodyPolicy(MIB), size, None)
         body.add(b"abc")
         body.add(b"def")
-        assert ledger.accounts.buffered
+        assert context.address_limits.buffered
 
         body.forget()
 
-        assert (ledger.accounts.buffered, body.size, body.is_large) == (0, 0, False)
+        assert (context.address_limits.buffered, body.size, body.is_large) == (0, 0, False)
         assert repr(body) == "<Http1Body whole, 0 bytes>"
 
 
 async def test_streamed_bodies():
     """Parts go on as they come; the end is told, or that there will be none."""
-    async with books() as ledger:
-        body = Http1Body(ledger.accounts.of("a"))
+    async with books() as context:
+        body = Http1Body(context.address_limits.of("a"))
         for ends in (True, False):
             stream = BodyStream(lambda _: None)
             body.begin(BodyPolicy(MIB, is_stream=True), LARGE * 2, stream)
@@ -130,4 +130,4 @@ async def test_streamed_bodies():
                 assert await anext(stream) == b"abc"
                 with pytest.raises(ConnectionResetError):
                     await anext(stream)
-        assert ledger.accounts.buffered == 0
+        assert context.address_limits.buffered == 0

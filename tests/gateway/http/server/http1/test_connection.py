@@ -11,10 +11,11 @@ import pytest
 
 from gateway.core.clock import LoopClock
 from gateway.core.eager import begin
-from gateway.http.server.http1 import connection as http1
+from gateway.http.server.http1 import answers as answers_module
+from gateway.http.server.http1 import connection as connection_module
 from gateway.http.server.listener import WireListener
 from gateway.http.server.settings import TransportSettings
-from tests.fakes.application import NOTHING, FakeApplication, connection, listening, until
+from tests.fakes.application import FakeApplication, connection, is_at_rest, is_free, listening, until
 from tests.fakes.http import get, post, read_answer
 from tests.fakes.loops import both_loops, skip_where_asyncio_never_pauses
 
@@ -47,12 +48,12 @@ async def test_pipelined_answers_come_in_order():
     application = FakeApplication()
     async with listening(application) as listener, connection(listener.port) as (reader, writer):
         writer.write(post("/later?1") + get("/now?2") + post("/later?3", b"x") + post("/now?4", b"y"))
-        await until(lambda: "4 running" in repr(listener))
+        await until(lambda: listener.context.running == 4)
         application.release()
 
         bodies = [(await read_answer(reader)).body for _ in range(4)]
 
-        await until(lambda: "0 running, 0 bytes" in repr(listener))
+        await until(lambda: is_free(listener))
     assert bodies == [b"/later?1:", b"/now?2:", b"/later?3:x", b"/now?4:y"]
 
 
@@ -65,9 +66,9 @@ async def test_what_is_sent_ahead_is_bounded():
     async with listening(application, settings) as listener, connection(listener.port) as (reader, writer):
         writer.transport.set_write_buffer_limits(0)
         writer.write(one * 2000)
-        await until(lambda: "running" in repr(listener) and " 0 running" not in repr(listener))
+        await until(lambda: listener.context.running)
         await asyncio.sleep(0.2)
-        waiting = int(repr(listener).split(" running")[0].rsplit(" ", 1)[1])
+        waiting = listener.context.running
         application.release()
 
         for _ in range(2000):
@@ -107,7 +108,7 @@ async def test_garbage_behind_a_good_request():
         first, second = await read_answer(reader), await read_answer(reader)
 
         assert await rest_of(reader) == b""
-        await until(lambda: NOTHING in repr(listener))
+        await until(lambda: is_at_rest(listener))
     assert (first.status, second.status, second.headers["connection"]) == (200, 400, "close")
     assert b"secret" not in second.body
     assert [head.path for head in application.heads] == ["/later"]
@@ -140,7 +141,7 @@ async def test_an_answer_that_ends_the_connection():
 
         assert await rest_of(reader) == b""
         writer.close()
-        await until(lambda: NOTHING in repr(listener))
+        await until(lambda: is_at_rest(listener))
     assert said.headers["connection"] == "close"
     assert [head.path for head in application.heads] == ["/last"]
 
@@ -290,7 +291,7 @@ async def test_a_refusal_of_a_body_on_its_way(close):
 
         assert await rest_of(reader) == b""
         writer.close()
-        await until(lambda: NOTHING in repr(listener))
+        await until(lambda: is_at_rest(listener))
     assert (said.status, said.headers["connection"]) == (403, "close")
 
 
@@ -308,7 +309,7 @@ async def test_lingering_ends():
                         writer.write(b"more")
                         await writer.drain()
                         await asyncio.sleep(0.02)
-        await until(lambda: NOTHING in repr(listener))
+        await until(lambda: is_at_rest(listener))
 
 
 @pytest.mark.parametrize(
@@ -330,7 +331,7 @@ async def test_too_large(body):
         said = await read_answer(reader)
 
         assert await rest_of(reader) == b""
-        assert "0 running, 0 bytes" in repr(listener)
+        assert is_free(listener)
     assert (said.status, said.headers["connection"]) == (413, "close")
 
 
@@ -345,7 +346,7 @@ async def test_too_much_in_all(size):
         clients = [await asyncio.open_connection("127.0.0.1", listener.port) for _ in range(fits + 1)]
         for _, writer in clients[:-1]:
             writer.write(post("/later", bytes(size)))
-        await until(lambda: f"{size * fits} bytes" in repr(listener))
+        await until(lambda: listener.context.address_limits.buffered == size * fits)
         clients[-1][1].write(post("/now", bytes(size)))
         refused = await read_answer(clients[-1][0])
         application.release()
@@ -354,7 +355,7 @@ async def test_too_much_in_all(size):
         later = await read_answer(clients[0][0])
         for _, writer in clients:
             writer.close()
-        await until(lambda: NOTHING in repr(listener))
+        await until(lambda: is_at_rest(listener))
 
     assert refused.status == 503
     assert {answer.status for answer in answers} | {later.status} == {200}
@@ -384,8 +385,10 @@ async def test_a_client_that_leaves():
     async with listening(application) as listener:
         async with connection(listener.port) as (_, writer):
             writer.write(post("/later", b"x" * 1000) + post("/now", b"y" * 1000) + b"garbage\r\n\r\n")
-            await until(lambda: "3 running, 2000 bytes" in repr(listener))
-        await until(lambda: NOTHING in repr(listener))
+            await until(
+                lambda: (listener.context.running, listener.context.address_limits.buffered) == (3, 2000)
+            )
+        await until(lambda: is_at_rest(listener))
 
     assert application.cancelled == 1
 
@@ -400,7 +403,7 @@ async def test_a_client_that_leaves_within_its_body(path):
             writer.write(post(path, bytes(900 * KIB))[: -100 * KIB])
             await asyncio.sleep(0.1)
             application.release()
-        await until(lambda: NOTHING in repr(listener))
+        await until(lambda: is_at_rest(listener))
 
 
 @both_loops
@@ -412,7 +415,7 @@ async def test_a_client_that_leaves_within_its_answer():
         async with connection(listener.port) as (reader, writer):
             writer.write(get("/streams?100000"))
             await reader.readexactly(1000)
-        await until(lambda: NOTHING in repr(listener))
+        await until(lambda: is_at_rest(listener))
 
     assert application.broken == ["answer"]
 
@@ -468,7 +471,7 @@ async def test_a_slow_reader_holds_the_stream_back():
         client = small_socket(listener.port)
         client.send(get("/streams?4000"))
         await until(lambda: application.sent)
-        await until(lambda: NOTHING in repr(listener))
+        await until(lambda: is_at_rest(listener))
         client.close()
 
     assert 0 < application.sent < 16 * MIB
@@ -524,7 +527,7 @@ async def test_a_peer_that_does_not_read_its_last_bytes():
     client.send(get("/large?60000", Connection="close"))
 
     await until(lambda: application.heads)
-    await until(lambda: NOTHING in repr(listener))
+    await until(lambda: is_at_rest(listener))
 
     client.close()
     await listener.aclose()
@@ -542,7 +545,7 @@ async def test_a_stream_that_fails_breaks_the_connection(caplog):
                 assert await rest_of(reader) == b""
             except (ConnectionResetError, asyncio.IncompleteReadError):
                 pass
-            await until(lambda: NOTHING in repr(listener))
+            await until(lambda: is_at_rest(listener))
 
     assert b"0\r\n\r\n" not in said
     assert "a streamed answer failed" in caplog.text
@@ -597,7 +600,7 @@ async def test_a_new_connection_that_says_nothing(sent):
             assert (await rest_of(reader))[:12] in {b"", b"HTTP/1.1 408"}
         except ConnectionResetError:
             pass
-        await until(lambda: NOTHING in repr(listener))
+        await until(lambda: is_at_rest(listener))
 
 
 @both_loops
@@ -637,7 +640,7 @@ async def test_a_body_that_drips(path):
         dripping.cancel()
         assert await rest_of(reader) == b""
         writer.close()
-        await until(lambda: NOTHING in repr(listener))
+        await until(lambda: is_at_rest(listener))
     assert said.status == (408 if path == "/now" else 200)
     assert application.broken == ([] if path == "/now" else ["the rest of the body never came"])
 
@@ -691,7 +694,7 @@ async def test_drain():
         p.write(post("/now", b"xyz")[:-1])
         i.write(get("/now"))
         await read_answer(idle)
-        await until(lambda: "4 running" in repr(listener))
+        await until(lambda: listener.context.running == 4)
 
         closing = asyncio.create_task(listener.aclose(10))
         await asyncio.sleep(0.1)
@@ -738,7 +741,7 @@ async def test_an_application_that_raises(caplog, path, body):
             said = await read_answer(reader)
             writer.write(get("/now"))
             assert (await read_answer(reader)).status == 200
-            assert "0 running, 0 bytes" in repr(listener)
+            assert is_free(listener)
 
     assert (said.status, said.error) == (500, "internal error")
     assert "secret" in caplog.text
@@ -753,7 +756,7 @@ async def test_an_application_that_gives_up(path):
         assert (await read_answer(reader)).status == 500
         writer.write(get("/now"))
         assert (await read_answer(reader)).status == 200
-        assert "0 running, 0 bytes" in repr(listener)
+        assert is_free(listener)
 
 
 # --- what it costs
@@ -769,7 +772,8 @@ async def test_an_immediate_answer_costs_no_turn(monkeypatch: pytest.MonkeyPatch
         left.append(isinstance(begun, asyncio.Task))
         return begun
 
-    monkeypatch.setattr(http1, "begin", seen)
+    monkeypatch.setattr(connection_module, "begin", seen)
+    monkeypatch.setattr(answers_module, "begin", seen)
     application = FakeApplication()
     async with listening(application) as listener, connection(listener.port) as (reader, writer):
         for sent in (get("/now") * 3, post("/now", b"x"), post("/refused", b"x"), get("/now", "HEAD")):
@@ -817,6 +821,5 @@ async def test_repr_shows_the_state():
     async with listening(application) as listener, connection(listener.port) as (_, writer):
         writer.write(get("/later") + get("/now"))
         await until(lambda: application.heads)
-        assert listener._ledger is not None
-        (only,) = listener._ledger.connections
-        assert repr(only) == "<Http1ServerConnection serving, 1 waiting>"
+        (only,) = listener.context.registry.all
+        assert repr(only) == "<Http1ServerConnection answering, 1 waiting>"

@@ -5,46 +5,46 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.http.exchange import Answer, Head
-from gateway.http.framing.http1_server import RequestHead
+from gateway.http.framing.http1_server import Http1RequestHead
 from gateway.http.server.body_stream import BodyStream
 from gateway.http.server.context import ServerContext
 from gateway.http.server.http1.pipeline import Http1Pipeline, held
 from tests.fakes.server_context import FakeTransport, books
 
-RAW = RequestHead("GET", "/", (), 0, True, False, False)
+RAW = Http1RequestHead("GET", "/", (), 0, True, False, False)
 
 
 def request(body: Any) -> Any:
     return (Head("GET", "/", ()), RAW, body)
 
 
-def ahead_of(ledger: ServerContext) -> tuple[Http1Pipeline, FakeTransport]:
+def ahead_of(context: ServerContext) -> tuple[Http1Pipeline, FakeTransport]:
     transport = FakeTransport()
-    return Http1Pipeline(ledger, transport, ledger.accounts.of("a")), transport  # type: ignore[arg-type]
+    return Http1Pipeline(context, transport, context.address_limits.of("a")), transport  # type: ignore[arg-type]
 
 
 async def test_order_and_books():
     """First in, first out; they run, and their bodies are given back when they are forgotten."""
-    async with books() as ledger:
-        ahead, _ = ahead_of(ledger)
-        account = ledger.accounts.of("a")
+    async with books() as context:
+        ahead, _ = ahead_of(context)
+        account = context.address_limits.of("a")
         account.hold(3)
         one, two, refused = request(b"a"), request(b"bc"), (None, None, Answer(400))
         for item in (one, two, refused, request(BodyStream(ahead.flow))):
             ahead.add(item)
-        assert (len(ahead), ledger.running) == (4, 4)
+        assert (len(ahead), context.running) == (4, 4)
 
         assert ahead.take() is one
         account.give(held(one[2]))
         ahead.clear()
 
-        assert (len(ahead), ledger.running, ledger.accounts.buffered) == (0, 0, 0)
+        assert (len(ahead), context.running, context.address_limits.buffered) == (0, 0, 0)
 
 
 async def test_two_reasons_to_stop_reading():
     """Neither lets go what the other holds: a stream that is full stays held while the queue shrinks."""
-    async with books(max_pipelined=2) as ledger:
-        ahead, transport = ahead_of(ledger)
+    async with books(max_pipelined=2) as context:
+        ahead, transport = ahead_of(context)
         ahead.add(request(b""))
         ahead.add(request(b""))
         ahead.flow(False)
@@ -62,9 +62,9 @@ async def test_two_reasons_to_stop_reading():
 
 async def test_an_address_that_holds_much_is_read_on_when_nothing_waits():
     """What waits will be answered and make room; if nothing did, to stop reading could be for ever."""
-    async with books(max_buffered_mib=1) as ledger:
-        ahead, transport = ahead_of(ledger)
-        account = ledger.accounts.of("a")
+    async with books(max_buffered_mib=1) as context:
+        ahead, transport = ahead_of(context)
+        account = context.address_limits.of("a")
         account.hold(account.high + 1)
         assert transport.told == []
         ahead.add(request(b""))

@@ -9,28 +9,28 @@ import msgspec
 import pytest
 
 from gateway.http.exchange import Answer
-from gateway.http.framing.http1_server import RequestHead
+from gateway.http.framing.http1_server import Http1RequestHead
 from gateway.http.server.context import ServerContext
 from gateway.http.server.http1.writer import Http1Writer, closing
 from tests.fakes.body_source import parts_of, streamed
 from tests.fakes.server_context import FakeTransport, books
 
-RAW = RequestHead("GET", "/", (), 0, True, False, False)
+RAW = Http1RequestHead("GET", "/", (), 0, True, False, False)
 
 
-def changed(**fields: Any) -> RequestHead:
+def changed(**fields: Any) -> Http1RequestHead:
     return msgspec.structs.replace(RAW, **fields)
 
 
-def output_of(ledger: ServerContext) -> tuple[Http1Writer, FakeTransport]:
+def output_of(context: ServerContext) -> tuple[Http1Writer, FakeTransport]:
     transport = FakeTransport()
-    return Http1Writer(ledger, transport), transport  # type: ignore[arg-type]
+    return Http1Writer(context, transport), transport  # type: ignore[arg-type]
 
 
 async def test_small_answers_go_out_together():
     """One write for all that was answered before the flush; nothing for nothing."""
-    async with books() as ledger:
-        out, transport = output_of(ledger)
+    async with books() as context:
+        out, transport = output_of(context)
         out.reply(RAW, Answer(200, body=(b"a", b"b")))
         out.reply(RAW, Answer(404))
         assert transport.written == []
@@ -44,8 +44,8 @@ async def test_small_answers_go_out_together():
 
 async def test_large_answers_do_not_pile_up():
     """Only the transport can say that the peer does not read: it is asked after each 64 KiB."""
-    async with books() as ledger:
-        out, transport = output_of(ledger)
+    async with books() as context:
+        out, transport = output_of(context)
         out.reply(RAW, Answer(200, body=(bytes(70 << 10),)))
 
         assert len(transport.written) == 1
@@ -66,8 +66,8 @@ async def test_large_answers_do_not_pile_up():
 )
 async def test_what_is_said_of_the_connection(raw, answer, says, is_closing):
     """Close where either side wants it, keep-alive where HTTP/1.0 has to be told."""
-    async with books() as ledger:
-        out, transport = output_of(ledger)
+    async with books() as context:
+        out, transport = output_of(context)
         out.reply(raw, answer)
         out.flush()
 
@@ -79,9 +79,9 @@ async def test_what_is_said_of_the_connection(raw, answer, says, is_closing):
 
 async def test_drain_is_said_with_the_last_answer():
     """Not while others behind it are under way."""
-    async with books() as ledger:
-        out, _ = output_of(ledger)
-        ledger.is_draining = True
+    async with books() as context:
+        out, _ = output_of(context)
+        context.drain.is_active = True
         out.reply(RAW, Answer(200), has_more=True)
         assert not out.is_closing
         out.reply(RAW, Answer(200))
@@ -91,8 +91,8 @@ async def test_drain_is_said_with_the_last_answer():
 @pytest.mark.parametrize("is_10", [False, True])
 async def test_streams(is_10):
     """In chunks, or until the connection ends; empty parts would end the chunks and are left out."""
-    async with books() as ledger:
-        out, transport = output_of(ledger)
+    async with books() as context:
+        out, transport = output_of(context)
         await out.stream(changed(is_10=is_10), streamed(parts_of(b"abc", b"", b"0123456789abcdef")))
         out.flush()
 
@@ -103,8 +103,8 @@ async def test_streams(is_10):
 
 async def test_a_stream_waits_for_the_reader():
     """Between pause and resume no part is asked for."""
-    async with books() as ledger:
-        out, transport = output_of(ledger)
+    async with books() as context:
+        out, transport = output_of(context)
         out.pause()
         assert out.progress.is_watched
         pumping = asyncio.create_task(out.stream(RAW, streamed(parts_of(b"a", b"b"))))
@@ -119,8 +119,8 @@ async def test_a_stream_waits_for_the_reader():
 
 async def test_nothing_is_written_to_who_has_left():
     """The parts are dropped."""
-    async with books() as ledger:
-        out, transport = output_of(ledger)
+    async with books() as context:
+        out, transport = output_of(context)
         transport.closed = True
         out.reply(RAW, Answer(200))
         out.flush()

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.core.eager import begin
 from gateway.http.exchange import Answer, AnyAnswer, BodyPolicy
-from gateway.http.server.http2 import connection as http2
+from gateway.http.server.http2 import requests
 from tests.fakes.body_source import streamed
 from tests.fakes.http2_frames import BEGIN, headers
 from tests.fakes.http2_wire import JSON, until, wired
@@ -71,7 +71,7 @@ async def test_answers_come_as_they_are_ready():
 
     async with wired(play) as it, it.client() as client:
         first, second = client.ask(b"0"), client.ask(b"1")
-        await until(lambda: it.ledger.running == 2)
+        await until(lambda: it.context.running == 2)
         gates[1].set()
         await until(lambda: client.ended(second))
         assert not client.ended(first)
@@ -90,7 +90,7 @@ async def test_an_answer_at_once_costs_no_turn(monkeypatch: pytest.MonkeyPatch):
     async def play(_head: Any, _body: Any) -> Answer:
         return Answer(200, JSON)
 
-    monkeypatch.setattr(http2, "begin", seen)
+    monkeypatch.setattr(requests, "begin", seen)
     async with wired(play) as it, it.client() as client:
         before = len(asyncio.all_tasks())
         await client.whole()
@@ -103,7 +103,7 @@ async def test_answers_to_one_piece_are_one_write():
         reader, writer = await asyncio.open_connection("127.0.0.1", it.listener.port)
         writer.write(BEGIN)
         connection = await it.connected()
-        transport, writes = connection._transport, []
+        transport, writes = connection.transport, []
 
         class Counting:
             def __getattr__(self, name: str) -> Any:
@@ -113,7 +113,7 @@ async def test_answers_to_one_piece_are_one_write():
                 writes.append(data)
                 transport.write(data)
 
-        connection._out._transport = Counting()
+        connection.out.transport = Counting()
         writer.write(b"".join(headers(stream) for stream in range(1, 41, 2)))
         await until(lambda: writes)
         assert len(writes) == 1
@@ -231,12 +231,12 @@ async def test_reset_cancels_its_own_stream():
 
     async with wired(play) as it, it.client() as client:
         first, second = client.ask(b"first"), client.ask(b"second")
-        await until(lambda: it.ledger.running == 2)
+        await until(lambda: it.context.running == 2)
         client.http2.reset_stream(first)
         client.flush()
-        await until(lambda: it.ledger.running == 1)
+        await until(lambda: it.context.running == 1)
         assert cancelled == [b"first"]
-        assert it.ledger.accounts.buffered == len(b"second")
+        assert it.context.address_limits.buffered == len(b"second")
         release.set()
         await until(lambda: client.ended(second))
         assert client.status(second) == 200
@@ -258,7 +258,7 @@ async def test_client_that_leaves_cancels_all():
             client.ask(bytes(1000))
             client.ask(bytes(1000), end=False)
             client.ask(bytes(1000), [(b"stream", b"1")], end=False)
-            await until(lambda: it.ledger.running == 2 and it.ledger.accounts.buffered >= 2000)
+            await until(lambda: it.context.running == 2 and it.context.address_limits.buffered >= 2000)
         await it.settled()
 
 
@@ -303,10 +303,10 @@ async def test_drain_loses_nothing():
 
     async with wired(play) as it, it.client(1000) as client:
         streams = [client.ask(bytes(100_000))]
-        await until(lambda: it.ledger.running == 1)
+        await until(lambda: it.context.running == 1)
         await it.listener.stop_accepting()
         streams.append(client.ask(b"crossed"))
-        await until(lambda: it.ledger.running == 2)
+        await until(lambda: it.context.running == 2)
         await until(lambda: len(client.goaways) == 2)
         assert client.goaways[1].last_stream_id == streams[1]
         release.set()
@@ -319,7 +319,7 @@ async def test_drain_waits_for_an_answer_that_the_peer_reads_slowly():
     async with wired(echo) as it, it.client(1000, reads=False) as client:
         stream = client.ask(bytes(50_000))
         connection = await it.connected()
-        await until(lambda: connection._out.unsent)
+        await until(lambda: connection.out.unsent)
         await it.listener.stop_accepting()
         await asyncio.sleep(1.6)
         client.reading = asyncio.create_task(client.read())

@@ -9,7 +9,7 @@ import ngh2
 import pytest
 
 from gateway.http.exchange import Answer, AnyAnswer, BodyPolicy
-from gateway.http.server import context as ledger
+from gateway.http.server import context as context_module
 from tests.fakes.body_source import streamed
 from tests.fakes.http2_frames import BEGIN, HEADERS, PING, POST, block, data, frame, headers, window
 from tests.fakes.http2_wire import JSON, until, wired
@@ -44,7 +44,7 @@ async def deaf(head: Any, body: Any) -> Answer:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits are noticed at once."""
-    monkeypatch.setattr(ledger, "SWEEP_S", 0.02)
+    monkeypatch.setattr(context_module, "SWEEP_S", 0.02)
 
 
 async def closed(reader: asyncio.StreamReader) -> bytes:
@@ -67,9 +67,9 @@ async def test_streams_above_the_limit():
     async with wired(play, max_concurrent_streams=2) as it:
         reader, writer = await asyncio.open_connection("127.0.0.1", it.listener.port)
         writer.write(BEGIN + b"".join(headers(stream) for stream in (1, 3, 5, 7)))
-        await until(lambda: it.ledger.running)
+        await until(lambda: it.context.running)
         await asyncio.sleep(0.05)
-        assert it.ledger.running == 2
+        assert it.context.running == 2
         release.set()
         await it.settled()
         said = await reader.read(1 << 16)
@@ -84,7 +84,7 @@ async def test_body_above_the_limit(told: bool):
         length = [(b"content-length", b"200000")] if told else []
         status, said = await client.whole(bytes(200_000), length)
         assert (status, said) == (413, b"the body is larger than 1000 bytes")
-        assert it.ledger.accounts.buffered == 0
+        assert it.context.address_limits.buffered == 0
         assert await client.whole(b"x") == (200, b"x")
 
 
@@ -109,9 +109,9 @@ async def test_refusal_waits_for_the_window_of_its_reader():
 async def test_too_many_bodies_in_all():
     async with wired(echo, max_buffered_mib=1) as it, it.client() as client:
         first = client.ask(bytes(900_000), end=False)
-        await until(lambda: it.ledger.accounts.buffered == 900_000)
+        await until(lambda: it.context.address_limits.buffered == 900_000)
         assert (await client.whole(bytes(300_000)))[0] == 503
-        assert it.ledger.accounts.buffered == 900_000
+        assert it.context.address_limits.buffered == 900_000
         client.http2.end_stream(first)
         client.flush()
         await until(lambda: client.ended(first))
@@ -129,9 +129,9 @@ async def test_the_window_stays_closed_while_an_address_holds_much():
     limits = {"initial_stream_window_kib": 64, "initial_connection_window_kib": 64}
     async with wired(later, max_buffered_mib=1, **limits) as it, it.client() as client:
         streams = [client.ask(bytes(100_000)) for _ in range(20)]
-        await until(lambda: it.ledger.accounts.buffered > 256 << 10)
+        await until(lambda: it.context.address_limits.buffered > 256 << 10)
         await asyncio.sleep(0.1)
-        assert it.ledger.accounts.buffered < 512 << 10
+        assert it.context.address_limits.buffered < 512 << 10
         gate.set()
         await until(lambda: all(map(client.ended, streams)))
         assert {client.status(stream) for stream in streams} == {200}
@@ -143,7 +143,7 @@ async def test_streamed_bodies_count_among_all_bodies():
         await until(lambda: any(map(client.ended, streams)))
         (cut,) = [stream for stream in streams if client.ended(stream)]
         assert client.code(cut) == CALM
-        assert it.ledger.accounts.buffered <= MIB
+        assert it.context.address_limits.buffered <= MIB
 
 
 async def test_streamed_body_above_its_limit():
@@ -168,9 +168,9 @@ async def test_a_reader_that_does_not_read_keeps_the_window_closed():
     async with wired(deaf, STREAMED, **limits) as it, it.client() as client:
         for _ in range(5):
             stream = client.ask(bytes(MIB), [(b"deaf", b"1")])
-            await until(lambda: it.ledger.accounts.buffered)
+            await until(lambda: it.context.address_limits.buffered)
             await asyncio.sleep(0.02)
-            assert it.ledger.accounts.buffered == 64 << 10
+            assert it.context.address_limits.buffered == 64 << 10
             client.http2.reset_stream(stream)
             client.flush()
             await it.settled()
@@ -207,7 +207,7 @@ async def test_a_window_that_stays_closed(ask: str):
             while frame(3, 0, 1, b"\0\0\0\x08") not in said:
                 said += await reader.read(1 << 16)
         await it.settled()
-        assert len(it.ledger.connections) == 1
+        assert len(it.context.registry) == 1
         writer.write(headers(3, [*POST]) + window(3, 1 << 24))
         async with asyncio.timeout(30):
             while frame(0, 1, 3)[3:] not in said:
@@ -224,7 +224,7 @@ async def test_a_window_that_opens_slowly_is_no_reason():
             await asyncio.sleep(0.1)
             writer.write(window(0, 50_000) + window(1, 50_000))
         assert frame(3, 0, 1, b"\0\0\0\x08") not in await reader.read(MIB)
-        assert it.ledger.running == 1
+        assert it.context.running == 1
         writer.transport.abort()
 
 
@@ -233,11 +233,11 @@ async def test_a_peer_that_reads_nothing():
     async with wired(endless, write_timeout_s=0.3) as it:
         async with it.client(1 << 30, reads=False) as client:
             client.ask(headers=[(b"endless", b"1")])
-            await until(lambda: it.ledger.running)
+            await until(lambda: it.context.running)
             connection = await it.connected()
-            await until(lambda: connection._out.is_paused)
-            assert connection._engine.queued() < MIB
-            await until(lambda: not it.ledger.connections)
+            await until(lambda: connection.out.is_paused)
+            assert connection.out.queued < MIB
+            await until(lambda: not it.context.registry)
             await it.settled()
 
 
@@ -247,10 +247,10 @@ async def test_a_connection_that_is_closed_and_not_read():
         for _ in range(8):
             client.ask()
         connection = await it.connected()
-        await until(lambda: connection._out.is_paused)
+        await until(lambda: connection.out.is_paused)
         client.writer.write(b"\xff" * 100)  # no frame
-        await until(connection._transport.is_closing)
-        await until(lambda: not it.ledger.connections)
+        await until(connection.transport.is_closing)
+        await until(lambda: not it.context.registry)
 
 
 async def test_body_that_comes_too_slowly():
@@ -258,7 +258,7 @@ async def test_body_that_comes_too_slowly():
         stream = client.ask(b"x", end=False)
         await until(lambda: client.ended(stream))
         assert client.status(stream) == 408
-        assert it.ledger.accounts.buffered == 0
+        assert it.context.address_limits.buffered == 0
 
 
 async def test_idle_connection_is_told_and_closed():
@@ -302,7 +302,7 @@ async def test_a_head_that_never_ends_beside_an_open_stream(drips: bool):
     async with wired(deaf, STREAMED, request_headers_timeout_s=0.3) as it:
         reader, writer = await asyncio.open_connection("127.0.0.1", it.listener.port)
         writer.write(BEGIN + headers(1, [*POST, (b"deaf", b"1")], end=False))
-        await until(lambda: it.ledger.running)
+        await until(lambda: it.context.running)
         half = iter(frame(HEADERS, 0, 3, block([*POST, (b"x", b"y" * 2000)])))
         writer.write(bytes(next(half) for _ in range(20)))
         over = asyncio.create_task(closed(reader))
@@ -372,9 +372,9 @@ async def test_body_in_single_bytes_takes_no_more_than_its_size():
         writer.write(BEGIN + headers(1, end=False))
         connection = await it.connected()
         writer.write(data(1, b"xy") * 20_000)
-        await until(lambda: it.ledger.accounts.buffered == 40_000)
-        (stream,) = connection._streams.values()
-        assert len(stream._parts) < 10
+        await until(lambda: it.context.address_limits.buffered == 40_000)
+        (stream,) = connection.requests
+        assert stream.parts < 10
         assert bytes(stream.whole()) == b"xy" * 20_000
         writer.transport.abort()
 

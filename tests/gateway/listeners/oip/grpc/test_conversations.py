@@ -12,7 +12,7 @@ import pytest
 
 from gateway.core.request import Request, Response
 from gateway.core.service import Service
-from gateway.http.server import context as ledger
+from gateway.http.server import context as context_module
 from gateway.http.server.listener import WireListener
 from gateway.http.server.settings import TransportSettings
 from gateway.wire.grpc_framing import frame
@@ -32,7 +32,7 @@ MIB = 1 << 20
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits are noticed at once."""
-    monkeypatch.setattr(ledger, "SWEEP_S", 0.02)
+    monkeypatch.setattr(context_module, "SWEEP_S", 0.02)
 
 
 class Slow(EchoService):
@@ -87,23 +87,18 @@ def status(client: Client, stream: int) -> bytes:
     return dict(ends[-1].headers)[b"grpc-status"]
 
 
-def books(listener: WireListener) -> Any:
-    assert listener._ledger is not None
-    return listener._ledger
-
-
 async def test_a_message_is_in_the_books_until_it_is_answered():
     """As far as it has come, and while its answer is waited for."""
     service = Slow()
     async with talking_to(service) as (listener, client):
         body = infer(3 * MIB)
         stream = call(client, INFER, body[: 2 * MIB])
-        await until(lambda: books(listener).accounts.buffered == 2 * MIB)
+        await until(lambda: listener.context.address_limits.buffered == 2 * MIB)
         say(client, stream, body[2 * MIB :])
         await until(lambda: service.calls)
-        assert books(listener).accounts.buffered == len(body)
+        assert listener.context.address_limits.buffered == len(body)
         service.release.set()
-        await until(lambda: not books(listener).accounts.buffered)
+        await until(lambda: not listener.context.address_limits.buffered)
         assert not client.ended(stream)
 
 
@@ -112,8 +107,8 @@ async def test_messages_that_never_end_are_bounded_together():
     async with talking_to(EchoService(), max_buffered_mib=8) as (listener, client):
         streams = [call(client, INFER, infer(8 * MIB)[: 3 * MIB]) for _ in range(2)]
         await until(lambda: any(map(client.ended, streams)))
-        assert books(listener).accounts.buffered <= 4 * MIB
-        await until(lambda: books(listener).accounts.buffered == 3 * MIB)
+        assert listener.context.address_limits.buffered <= 4 * MIB
+        await until(lambda: listener.context.address_limits.buffered == 3 * MIB)
         (cut,) = [stream for stream in streams if client.ended(stream)]
         assert client.code(cut) == CALM
 
@@ -129,7 +124,7 @@ async def test_a_message_that_comes_too_slowly_is_cut():
         assert client.code(slow) == CALM
         assert not client.ended(idle) and not client.ended(open_call)
         service.release.set()
-        await until(lambda: client.body(open_call) and not books(listener).accounts.buffered)
+        await until(lambda: client.body(open_call) and not listener.context.address_limits.buffered)
 
 
 async def test_streams_do_not_hold_up_a_drain():
@@ -152,7 +147,7 @@ async def test_a_drain_answers_what_has_begun():
     async with talking_to(service) as (listener, client):
         open_call = call(client, INFER, infer() + infer()[:10])
         begun = call(client, INFER, infer()[:10])
-        await until(lambda: service.calls and books(listener).accounts.buffered == len(infer()) + 20)
+        await until(lambda: service.calls and listener.context.address_limits.buffered == len(infer()) + 20)
         closing = asyncio.create_task(listener.aclose(30))
         await until(lambda: len(client.goaways) == 1)
         for stream in (open_call, begun):

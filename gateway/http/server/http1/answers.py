@@ -1,0 +1,192 @@
+"""The requests of an HTTP/1.1 connection that are complete enough to be answered: one at a time, in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, Protocol, TypeVar
+
+from gateway.core.eager import begin
+from gateway.core.tensor import Buffer
+from gateway.http.exchange import Answer, AnyAnswer, Head, PendingAnswer, StreamedAnswer
+from gateway.http.framing.http1_server import Http1RequestHead
+from gateway.http.server.address_limits import AddressUsage
+from gateway.http.server.body_stream import BodyStream
+from gateway.http.server.context import ServerContext
+from gateway.http.server.http1.pipeline import Http1Pipeline, held
+from gateway.http.server.http1.writer import Http1Writer
+
+B = TypeVar("B")
+Answering = tuple[Head, Http1RequestHead]
+
+_log = logging.getLogger(__name__)
+
+_INTERNAL: Final = "internal error"
+
+
+class AnswersOwner(Protocol):
+    """The connection, as its answers know it."""
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether a request is being read, or came together with those that were."""
+        ...
+
+    def step(self) -> None:
+        """Go on after an answer."""
+        ...
+
+    def abort(self) -> None:
+        """End now."""
+        ...
+
+
+class Http1Answers:
+    """``answering``: the request that is being answered; ``waiting``: those behind it.
+
+    A request counts as running, and its body as buffered, until it is answered.
+    """
+
+    __slots__ = (
+        "_context",
+        "_held",
+        "_out",
+        "_owner",
+        "_task",
+        "_transport",
+        "_usage",
+        "answering",
+        "waiting",
+    )
+
+    def __init__(
+        self,
+        context: ServerContext,
+        transport: asyncio.Transport,
+        out: Http1Writer,
+        usage: AddressUsage,
+        owner: AnswersOwner,
+    ) -> None:
+        self._context, self._transport, self._out = context, transport, out
+        self._usage, self._owner = usage, owner
+        self._held = 0
+        self._task: asyncio.Task[Any] | None = None
+        self.answering: Answering | None = None
+        self.waiting = Http1Pipeline(context, transport, usage)
+
+    def __repr__(self) -> str:
+        return f"<Http1Answers {'busy' if self.answering else 'free'}, {len(self.waiting)} waiting>"
+
+    @property
+    def has_more(self) -> bool:
+        """Whether requests behind the one that is answered are under way: a drain does not lose them."""
+        return bool(self.waiting) or self._owner.has_unread
+
+    def submit(self, head: Head, raw: Http1RequestHead, body: Buffer | BodyStream) -> None:
+        """Answer a request when its turn comes. The bytes of its body are counted already."""
+        if self.answering is not None or self.waiting or self._out.is_paused:
+            self.waiting.add((head, raw, body))
+        else:
+            self._answer(head, raw, body)
+
+    def reject(self, raw: Http1RequestHead | None, answer: Answer) -> None:
+        """Write a refusal when its turn comes; ``raw`` is None when what came never was a request."""
+        if self.answering is not None or self.waiting:
+            self.waiting.add((None, raw, answer))
+        else:
+            self._out.reply(raw, answer, has_more=self.has_more)
+
+    def follow(self, request: Answering, size: int, answered: AnyAnswer | asyncio.Task[AnyAnswer]) -> None:
+        """Write ``answered`` when it is there; until then ``size`` bytes of the body are counted."""
+        self._context.running += 1
+        self.answering, self._held = request, size
+        if isinstance(answered, asyncio.Task):
+            self._task = answered
+        else:
+            self._finish(request[1], answered)
+
+    def failed(self, head: Head) -> Answer:
+        """Return the answer of an application that has raised; within the ``except``."""
+        # A CancelledError here is one that the application met itself: this connection cancels only tasks.
+        _log.exception("an HTTP request failed outside of its application")
+        return self._context.refusal(head, 500, _INTERNAL)
+
+    def advance(self) -> None:
+        """Answer those that wait, as long as each is answered at once."""
+        out = self._out
+        while self.waiting and self.answering is None and not (out.is_paused or out.is_closing):
+            request = self.waiting.take()
+            if request[0] is None:
+                out.reply(request[1], request[2], has_more=self.has_more)
+            else:
+                self._answer(*request)
+        self._owner.step()
+
+    def cancel(self) -> None:
+        """Cancel the answer under way: it cannot be sent any more."""
+        if self._task is not None:
+            self._task.cancel()
+
+    def done(self, task: asyncio.Task[AnyAnswer]) -> None:
+        """Take the end of an answer that was waited for."""
+        self._task = None
+        answering = self.answering
+        assert answering is not None
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is not None and not (task.cancelled() and self._transport.is_closing()):
+            _log.error("an HTTP request failed outside of its application", exc_info=error)
+        if self._transport.is_closing():
+            if error is None:
+                self._context.discard(task.result())
+            self._end_answering()
+            self._owner.abort()
+            return
+        answer = task.result() if error is None else self._context.refusal(answering[0], 500, _INTERNAL)
+        self._finish(answering[1], answer)
+        self.advance()
+
+    def _answer(self, head: Head, raw: Http1RequestHead, body: Buffer | BodyStream) -> None:
+        application = self._context.application
+        if isinstance(body, BodyStream):
+            answered = self._begin(application.answer_stream, head, body)
+        else:
+            answered = self._begin(application.answer, head, body)
+        self.follow((head, raw), held(body), answered)
+
+    def _begin(
+        self, answer: Callable[[Head, B], AnyAnswer | PendingAnswer], head: Head, body: B
+    ) -> AnyAnswer | asyncio.Task[AnyAnswer]:
+        try:
+            return begin(answer(head, body), self._context.loop, self.done)
+        except (Exception, asyncio.CancelledError):  # noqa: BLE001 - the client gets an answer
+            return self.failed(head)
+
+    def _finish(self, raw: Http1RequestHead, answer: AnyAnswer) -> None:
+        if isinstance(answer, Answer):
+            self._end_answering()
+            self._out.reply(raw, answer, has_more=self.has_more)
+        else:
+            streaming = self._out.stream(raw, answer, has_more=self.has_more)
+            self._task = self._context.loop.create_task(streaming)
+            self._task.add_done_callback(partial(self._streamed, answer))
+
+    def _streamed(self, answer: StreamedAnswer, task: asyncio.Task[None]) -> None:
+        self._task = None
+        self._context.discard(answer)
+        self._end_answering()
+        if task.cancelled():
+            self._owner.abort()
+        elif (error := task.exception()) is not None:
+            # The headers said 200 long ago: only a broken body shows it to the client now.
+            _log.error("a streamed answer failed", exc_info=error)
+            self._owner.abort()
+        elif not self._transport.is_closing():
+            self.advance()
+
+    def _end_answering(self) -> None:
+        self.answering = None
+        self._context.running -= 1
+        self._usage.give(self._held)
+        self._held = 0

@@ -1,0 +1,177 @@
+"""The states of an HTTP/1.1 connection, and the one function that decides between them.
+
+``decide`` is pure: from the state, an event and the work at hand it returns the next state, and what the
+connection has to do, in this order. It knows no socket, no clock and no application.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final, NamedTuple
+
+from gateway.http.server.body_stream import too_slow
+from gateway.http.server.drain import DRAIN_HEADERS_S, DRAIN_SILENCE_S
+from gateway.http.server.settings import TransportSettings
+
+
+class Phase(Enum):
+    """The one thing that a connection waits for."""
+
+    HEADERS = "headers"
+    """The rest of a request's headers, or the very first byte."""
+    IDLE = "idle"
+    """The next request."""
+    BODY = "body"
+    """The rest of a request's body."""
+    ANSWERING = "answering"
+    """A response of ours, for which there is no time limit here."""
+    LINGERING = "lingering"
+    """The end of a peer that was refused: what it still sends is dropped."""
+    CLOSING = "closing"
+    """The peer, to take the last bytes; ``WriteProgress`` watches that."""
+
+
+class Reading(Enum):
+    """What becomes of bytes that the peer sends from now on."""
+
+    OPEN = "open"
+    """They are requests."""
+    ENDED = "ended"
+    """They are ignored: the request before was the last, or the peer is gone."""
+    REFUSED = "refused"
+    """They are ignored, and read for a while, so that the peer gets to read why."""
+
+
+class State(NamedTuple):
+    """Where a connection is."""
+
+    phase: Phase
+    reading: Reading = Reading.OPEN
+
+
+class Work(NamedTuple):
+    """What a connection has to do besides.
+
+    ``has_partial_headers``, ``has_partial_body``: of the request that is being read. ``is_answering``: a
+    request. ``has_waiting``: requests wait behind that one. ``is_last_written``: a response has announced the
+    end of the connection.
+    """
+
+    has_partial_headers: bool = False
+    has_partial_body: bool = False
+    is_answering: bool = False
+    has_waiting: bool = False
+    is_last_written: bool = False
+
+
+class Event(Enum):
+    """What happens to a connection."""
+
+    HEADERS_ACCEPTED = "headers accepted"
+    LAST_REQUEST_READ = "last request read"
+    REQUEST_REFUSED = "request refused"
+    """Where the next would begin is not known, or would come after a body that is not read."""
+    STEP_DONE = "step done"
+    """All that has come was looked at, or a response was written."""
+    OVERDUE = "overdue"
+    """The phase has taken longer than it may."""
+    DRAIN_BEGAN = "drain began"
+    PEER_ENDED = "peer ended"
+    """It sends no more; it counts as gone, as in Envoy."""
+    CONNECTION_LOST = "connection lost"
+
+
+class Command(Enum):
+    """What a connection does next."""
+
+    RESTART_TIMER = "restart timer"
+    INVITE_BODY = "invite body"
+    """Send 100 Continue, if the request waits for it and its turn has come."""
+    FLUSH_SOON = "flush soon"
+    FLUSH = "flush"
+    REFUSE_HEADERS = "refuse headers"
+    """They took too long: 408."""
+    REFUSE_BODY = "refuse body"
+    """Likewise."""
+    DROP_REQUESTS = "drop requests"
+    """All that have come and are not being answered."""
+    END_WRITING = "end writing"
+    WATCH_WRITING = "watch writing"
+    """Nothing more is written: the peer has to take what is left."""
+    CLOSE = "close"
+    CANCEL_ANSWER = "cancel answer"
+
+
+Commands = tuple[Command, ...]
+
+NEW: Final = State(Phase.HEADERS)
+AT_REST: Final = State(Phase.IDLE)
+
+_NONE: Final[Commands] = ()
+_RESTART: Final = (Command.RESTART_TIMER,)
+_CLOSE: Final = (Command.WATCH_WRITING, Command.CLOSE)
+_STEP: Final = (Command.INVITE_BODY, Command.FLUSH_SOON)
+_END: Final = (*_STEP, Command.FLUSH, Command.DROP_REQUESTS)
+_OVER: Final = frozenset({Phase.LINGERING, Phase.CLOSING})
+_CLOSED: Final = State(Phase.CLOSING, Reading.ENDED)
+_READ: Final = {Event.LAST_REQUEST_READ: Reading.ENDED, Event.REQUEST_REFUSED: Reading.REFUSED}
+_GONE: Final[dict[Event, Commands]] = {
+    Event.PEER_ENDED: (Command.WATCH_WRITING,),
+    Event.CONNECTION_LOST: (Command.DROP_REQUESTS, Command.CANCEL_ANSWER),
+}
+
+
+def decide(state: State, event: Event, work: Work) -> tuple[State, Commands]:
+    """Return the state after ``event``, and what to do."""
+    phase, reading = state
+    if event is Event.STEP_DONE:
+        return (state, _NONE) if phase in _OVER else _step(reading, work)
+    if event is Event.HEADERS_ACCEPTED:
+        return State(Phase.BODY, reading), (Command.RESTART_TIMER, Command.INVITE_BODY)
+    if event in _READ:
+        return State(phase, _READ[event]), _NONE
+    if event in _GONE:
+        return _CLOSED, _GONE[event]
+    if event is Event.OVERDUE:
+        return _overdue(state, work)
+    # A drain: the next request may be on its way already; to close now would be to lose it.
+    return state, _RESTART if phase in (Phase.IDLE, Phase.HEADERS) else _NONE
+
+
+def _step(reading: Reading, work: Work) -> tuple[State, Commands]:
+    is_read = reading is not Reading.OPEN
+    if not work.is_answering and (work.is_last_written or (is_read and not work.has_waiting)):
+        # What waits behind the last response is not answered any more.
+        if reading is Reading.REFUSED or work.has_waiting or work.has_partial_body:
+            # Closed with bytes of the peer's unread, the kernel would take back what the peer has not read.
+            return State(Phase.LINGERING, Reading.REFUSED), (*_END, Command.END_WRITING)
+        return _CLOSED, (*_END, *_CLOSE)
+    if work.has_partial_body:
+        phase = Phase.BODY
+    elif work.is_answering or work.has_waiting:
+        phase = Phase.HEADERS if work.has_partial_headers and not is_read else Phase.ANSWERING
+    else:
+        phase = Phase.HEADERS if work.has_partial_headers else Phase.IDLE
+    return State(phase, reading), _STEP
+
+
+def _overdue(state: State, work: Work) -> tuple[State, Commands]:
+    if state.phase is Phase.BODY:
+        return state, (Command.REFUSE_BODY,)
+    if state.phase is Phase.HEADERS and work.has_partial_headers:
+        return state, (Command.REFUSE_HEADERS,)
+    return _CLOSED, _CLOSE
+
+
+def is_overdue(
+    phase: Phase, elapsed_s: float, body_bytes: int, settings: TransportSettings, *, is_draining: bool
+) -> bool:
+    """Whether ``phase`` has taken too long; ``body_bytes`` of the body have come."""
+    if phase is Phase.IDLE:
+        return elapsed_s > (DRAIN_SILENCE_S if is_draining else settings.idle_timeout_s)
+    if phase is Phase.BODY:
+        return too_slow(body_bytes, elapsed_s, settings.body_timeout_s, settings.min_body_bytes_per_s)
+    if phase is Phase.HEADERS:
+        limit_s = settings.request_headers_timeout_s
+        return elapsed_s > (min(limit_s, DRAIN_HEADERS_S) if is_draining else limit_s)
+    return phase is Phase.LINGERING and elapsed_s > settings.lingering_s

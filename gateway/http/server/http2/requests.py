@@ -1,0 +1,252 @@
+"""The requests of an HTTP/2 connection: each in a stream of its own, all of them at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Final, TypeVar
+
+from gateway.core.eager import begin
+from gateway.http.exchange import Answer, AnyAnswer, BodyPolicy, Head, PendingAnswer, StreamedAnswer
+from gateway.http.framing.http2_server import (
+    CANCEL,
+    ENHANCE_YOUR_CALM,
+    BodyData,
+    HeadTooLarge,
+    Http2Request,
+    Http2Server,
+)
+from gateway.http.server.body_stream import BodyStream
+from gateway.http.server.context import ServerContext
+from gateway.http.server.http2.state import StreamCommand, StreamEvent, decide_stream
+from gateway.http.server.http2.stream import Http2Stream
+from gateway.http.server.http2.windows import Http2Windows
+from gateway.http.server.http2.writer import Http2Writer
+from gateway.http.server.repeated_head import RepeatedHead
+
+B = TypeVar("B")
+
+_log = logging.getLogger(__name__)
+
+_INTERNAL: Final = "internal error"
+_FULL: Final = (503, "too many bodies are on their way; try again later")
+_LATE: Final = (408, "the body took too long")
+
+
+class Http2Requests:
+    """The streams that are open. ``windows``: theirs."""
+
+    __slots__ = ("_application", "_context", "_engine", "_head", "_out", "_streams", "windows")
+
+    def __init__(
+        self, context: ServerContext, peer: str, engine: Http2Server, out: Http2Writer, windows: Http2Windows
+    ) -> None:
+        self._context, self._engine, self._out, self.windows = context, engine, out, windows
+        self._application = context.application
+        self._head = RepeatedHead(peer, is_http2=True)
+        self._streams: dict[int, Http2Stream] = {}
+
+    def __repr__(self) -> str:
+        return f"<Http2Requests, {len(self._streams)} streams>"
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    def __iter__(self) -> Iterator[Http2Stream]:
+        """Go through the streams; they may be closed meanwhile."""
+        return iter(tuple(self._streams.values()))
+
+    # --- what comes
+
+    def take_request(self, event: Http2Request) -> None:
+        """Take a request's headers, and its body if that is empty."""
+        number, head = event.stream, self._head.of(event.head)
+        opened = self._application.open(head)
+        if isinstance(opened, Answer):
+            self._out.reply(number, head, opened, is_complete=event.is_complete)
+        elif (event.length or 0) > opened.max_bytes:
+            refusal = self._context.refusal(head, 413, _too_large(opened))
+            self._out.reply(number, head, refusal, is_complete=False)
+        else:
+            stream = Http2Stream(number, head, opened, self._context.loop.time())
+            self._streams[number] = stream
+            if opened.is_stream:
+                windows = self.windows
+                stream.body = body = BodyStream(
+                    lambda _flows: None,
+                    taken=partial(windows.read, stream),
+                    done=partial(windows.consumed, stream),
+                )
+                if event.is_complete:
+                    self._happen(stream, StreamEvent.BODY_ENDED)
+                self._answer(stream, self._application.answer_stream, body)
+            elif event.is_complete:
+                self._happen(stream, StreamEvent.BODY_ENDED)
+
+    def take_data(self, event: BodyData) -> None:
+        """Take more of a body."""
+        number, data = event.stream, event.data
+        stream, size, windows = self._streams.get(number), len(data), self.windows
+        if stream is None:
+            # Refused before; the windows must go on all the same.
+            windows.acknowledge(number, size)
+        elif stream.size + size > stream.policy.max_bytes:
+            windows.acknowledge(number, size)
+            self._give_up(stream, 413, _too_large(stream.policy))
+        elif not windows.has_room(stream, size):
+            windows.acknowledge(number, size)
+            self._give_up(stream, *_FULL)
+        else:
+            stream.add(data)
+            windows.received(stream, size)
+            if event.is_complete:
+                self._happen(stream, StreamEvent.BODY_ENDED)
+
+    def take_end(self, number: int) -> None:
+        """Take the end of a body that ends with trailers."""
+        if (stream := self._streams.get(number)) is not None:
+            self._happen(stream, StreamEvent.BODY_ENDED)
+
+    def take_too_large(self, event: HeadTooLarge) -> None:
+        """Refuse headers that are too large."""
+        head = self._head.of(event.head)
+        refusal = self._context.refusal(head, 431, "the headers are too large or too many")
+        self._out.reply(event.stream, head, refusal, is_complete=event.is_complete)
+
+    def take_closed(self, number: int) -> None:
+        """Take the end of a stream that the peer has left."""
+        if (stream := self._streams.get(number)) is not None:
+            self._happen(stream, StreamEvent.PEER_LEFT)
+
+    # --- what the connection finds
+
+    def close_all(self) -> None:
+        """Cancel everything: the connection is gone."""
+        for stream in self:
+            self._happen(stream, StreamEvent.PEER_LEFT)
+
+    def end_conversations(self) -> None:
+        """Let streamed requests end after the messages that have begun."""
+        for stream in self:
+            if stream.body is not None:
+                stream.body.leave()
+
+    def close_stuck(self, numbers: list[int]) -> None:
+        """Reset streams of which the peer does not take the answers."""
+        for number in numbers:
+            if (stream := self._streams.get(number)) is not None:
+                self._happen(stream, StreamEvent.PEER_STUCK)
+            else:
+                self._engine.reset(number, CANCEL)
+
+    def give_up_slow(self, now: float) -> None:
+        """Refuse bodies that come too slowly."""
+        settings = self._context.settings
+        for stream in self:
+            if stream.is_slow(now, settings.body_timeout_s, settings.min_body_bytes_per_s):
+                self._give_up(stream, *_LATE)
+
+    # --- the state of a stream
+
+    def _happen(self, stream: Http2Stream, event: StreamEvent) -> StreamCommand:
+        stream.state, command = decide_stream(stream.state, event)
+        if command is StreamCommand.ANSWER:
+            self.windows.begin_answering(stream)
+            self._answer(stream, self._application.answer, stream.whole())
+        elif command is StreamCommand.END_BODY:
+            if stream.body is not None:
+                stream.body.end()
+        elif command is StreamCommand.RESET_CANCEL:
+            self._engine.reset(stream.number, CANCEL)
+            self._drop(stream)
+        elif command is StreamCommand.RESET_CALM:
+            self._engine.reset(stream.number, ENHANCE_YOUR_CALM)
+            self._drop(stream)
+        elif command is not StreamCommand.NOTHING:
+            self._drop(stream)
+        return command
+
+    def _give_up(self, stream: Http2Stream, status: int, message: str) -> None:
+        """Refuse a body that has come in part."""
+        if self._happen(stream, StreamEvent.BODY_UNWANTED) is StreamCommand.REFUSE:
+            refusal = self._context.refusal(stream.head, status, message)
+            self._out.reply(stream.number, stream.head, refusal, is_complete=False)
+
+    def _drop(self, stream: Http2Stream) -> None:
+        """Forget a stream; what still works for it is cancelled."""
+        self._release(stream)
+        if stream.body is not None:
+            stream.body.break_off()
+        if stream.task is not None:
+            stream.task.cancel()
+
+    def _release(self, stream: Http2Stream) -> bool:
+        """Remove a stream; return whether it was there."""
+        if self._streams.pop(stream.number, None) is None:
+            return False
+        self.windows.release(stream)
+        return True
+
+    # --- its answer
+
+    def _answer(
+        self, stream: Http2Stream, answer: Callable[[Head, B], AnyAnswer | PendingAnswer], body: B
+    ) -> None:
+        self._context.running += 1
+        answered: AnyAnswer | asyncio.Task[AnyAnswer]
+        try:
+            answered = begin(answer(stream.head, body), self._context.loop, partial(self._done, stream))
+        except (Exception, asyncio.CancelledError):  # noqa: BLE001 - whatever it is, the client gets an answer
+            _log.exception("an HTTP/2 request failed outside of its application")
+            answered = self._context.refusal(stream.head, 500, _INTERNAL)
+        if isinstance(answered, asyncio.Task):
+            stream.task = answered
+        else:
+            self._finish(stream, answered)
+
+    def _done(self, stream: Http2Stream, task: asyncio.Task[AnyAnswer]) -> None:
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if stream.is_closed:
+            self._context.running -= 1
+            if error is None:
+                self._context.discard(task.result())
+            elif isinstance(error, Exception):
+                _log.error("an HTTP/2 request failed after its client left", exc_info=error)
+            return
+        stream.task = None
+        if error is not None:
+            _log.error("an HTTP/2 request failed outside of its application", exc_info=error)
+            answer: AnyAnswer = self._context.refusal(stream.head, 500, _INTERNAL)
+        else:
+            answer = task.result()
+        self._finish(stream, answer)
+        self._out.flush_soon()
+
+    def _finish(self, stream: Http2Stream, answer: AnyAnswer) -> None:
+        if isinstance(answer, Answer):
+            self._context.running -= 1
+            # The stream may be over already; then nothing of this is sent.
+            if self._release(stream):
+                self._out.reply(stream.number, stream.head, answer, is_complete=stream.is_complete)
+        else:
+            streaming = self._out.stream(stream.number, stream.head, answer)
+            stream.task = self._context.loop.create_task(streaming)
+            stream.task.add_done_callback(partial(self._streamed, stream, answer))
+
+    def _streamed(self, stream: Http2Stream, answer: StreamedAnswer, task: asyncio.Task[bool]) -> None:
+        self._context.running -= 1
+        self._context.discard(answer)
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if not stream.is_closed:
+            self._release(stream)
+            did_all = error is None and task.result()
+            self._out.end_stream(stream.number, did_all=did_all, is_complete=stream.is_complete)
+        if error is not None and not (stream.is_closed and task.cancelled()):
+            _log.error("a streamed answer failed", exc_info=error)
+        self._out.flush()
+
+
+def _too_large(policy: BodyPolicy) -> str:
+    return f"the body is larger than {policy.max_bytes} bytes"

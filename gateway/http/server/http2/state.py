@@ -1,0 +1,182 @@
+"""The states of an HTTP/2 connection and of its streams, and the functions that decide between them.
+
+All of it is pure: ``decide`` and ``decide_stream`` know no socket, no clock and no application.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final, NamedTuple
+
+from gateway.http.server.drain import DRAIN_SILENCE_S
+from gateway.http.server.settings import TransportSettings
+
+LAST_WORD_S: Final = 0.5
+"""Seconds from the GOAWAY that announces the end to the one that names the last stream: a round trip fits."""
+
+
+class Phase(Enum):
+    """How far a connection is."""
+
+    OPEN = "open"
+    LEAVING = "leaving"
+    """The peer knows that the connection ends; streams that crossed with the GOAWAY are still taken."""
+    LEFT = "left"
+    """The peer knows the last stream that is answered."""
+    ENDED = "ended"
+
+
+class State(NamedTuple):
+    """Where a connection is. ``is_pinged``: it was silent for long, and has to answer a ping."""
+
+    phase: Phase = Phase.OPEN
+    is_pinged: bool = False
+
+
+class Situation(NamedTuple):
+    """What a sweep finds.
+
+    ``is_busy``: there are streams, or answers that wait for the peer. ``has_heard``: a frame has ended since
+    the sweep before. ``has_begun``: the peer has sent its preface. ``quiet_s``: since something happened to a
+    stream; ``silent_s``: since a frame ended; ``partial_s``: since a frame began that has not ended;
+    ``leaving_s``: since the end was announced.
+    """
+
+    is_busy: bool = False
+    is_paused: bool = False
+    has_heard: bool = False
+    has_begun: bool = True
+    is_draining: bool = False
+    quiet_s: float = 0.0
+    silent_s: float = 0.0
+    partial_s: float = 0.0
+    leaving_s: float = 0.0
+
+
+class Event(Enum):
+    """What happens to a connection as a whole."""
+
+    DRAIN_BEGAN = "drain began"
+    SWEPT = "swept"
+
+
+class Command(Enum):
+    """What a connection does next."""
+
+    ANNOUNCE_END = "announce end"
+    NAME_LAST_STREAM = "name last stream"
+    END_CONVERSATIONS = "end conversations"
+    """Streamed requests end after the message that has begun: by themselves they may never end."""
+    NOTE_LIFE = "note life"
+    NOTE_HEARD = "note heard"
+    GIVE_UP_SLOW = "give up slow"
+    PING = "ping"
+    FLUSH = "flush"
+    CLOSE = "close"
+
+
+Commands = tuple[Command, ...]
+_NONE: Final[Commands] = ()
+_DRAIN: Final = (Command.ANNOUNCE_END, Command.END_CONVERSATIONS, Command.FLUSH)
+_END: Final = (Command.NAME_LAST_STREAM, Command.FLUSH, Command.CLOSE)
+
+
+def decide(
+    state: State, event: Event, found: Situation, settings: TransportSettings
+) -> tuple[State, Commands]:
+    """Return the state after ``event``, and what to do."""
+    if event is Event.DRAIN_BEGAN:
+        return (State(Phase.LEAVING), _DRAIN) if state.phase is Phase.OPEN else (state, _NONE)
+    return _sweep_busy(state, found, settings) if found.is_busy else _sweep_idle(state, found, settings)
+
+
+def _sweep_idle(state: State, found: Situation, settings: TransportSettings) -> tuple[State, Commands]:
+    headers_s = settings.request_headers_timeout_s
+    if found.is_draining:
+        limit_s = DRAIN_SILENCE_S
+    elif found.has_begun:
+        limit_s = settings.idle_timeout_s
+    else:
+        limit_s = min(headers_s, settings.idle_timeout_s)
+    if found.partial_s > headers_s or found.quiet_s > limit_s:
+        return State(Phase.ENDED), _END
+    return state, _NONE
+
+
+def _sweep_busy(state: State, found: Situation, settings: TransportSettings) -> tuple[State, Commands]:
+    phase, is_pinged = state
+    commands: Commands = (Command.NOTE_LIFE,)
+    if phase is Phase.LEAVING and found.leaving_s > LAST_WORD_S:
+        # What crossed with the first GOAWAY has come by now. What comes after this one is not answered.
+        phase = Phase.LEFT
+        commands += (Command.NAME_LAST_STREAM, Command.END_CONVERSATIONS)
+    commands += (Command.GIVE_UP_SLOW,)
+    if found.has_heard:
+        is_pinged = False
+        commands += (Command.NOTE_HEARD,)
+    elif found.silent_s > settings.request_headers_timeout_s and not found.is_paused:
+        # A peer that is gone, or that never ends its headers, does not answer a ping.
+        if is_pinged:
+            return State(Phase.ENDED), (*commands, *_END)
+        is_pinged = True
+        commands += (Command.PING, Command.NOTE_HEARD)
+    return State(phase, is_pinged), (*commands, Command.FLUSH)
+
+
+class StreamState(Enum):
+    """How far a request is. The connection forgets a stream that is answered, or closed."""
+
+    RECEIVING = "receiving"
+    """Its body is collected."""
+    CONVERSING = "conversing"
+    """Its body comes, and is read and answered meanwhile."""
+    CONVERSED = "conversed"
+    """The same, and its body has ended."""
+    ANSWERING = "answering"
+    """Its whole body is there, and is being answered."""
+    CLOSED = "closed"
+
+
+class StreamEvent(Enum):
+    """What happens to a stream."""
+
+    BODY_ENDED = "body ended"
+    BODY_UNWANTED = "body unwanted"
+    """It is too large, or too slow, or there is no room for it."""
+    PEER_LEFT = "peer left"
+    """It has reset the stream, or the connection is gone."""
+    PEER_STUCK = "peer stuck"
+    """It does not take the answer."""
+
+
+class StreamCommand(Enum):
+    """What a connection does about a stream."""
+
+    NOTHING = "nothing"
+    ANSWER = "answer"
+    END_BODY = "end body"
+    REFUSE = "refuse"
+    RESET_CALM = "reset with ENHANCE_YOUR_CALM"
+    """Of a body that is being read already, only a reset can say that it is unwanted."""
+    RESET_CANCEL = "reset with CANCEL"
+    DROP = "drop"
+
+
+_STREAM: Final = {
+    (StreamState.RECEIVING, StreamEvent.BODY_ENDED): (StreamState.ANSWERING, StreamCommand.ANSWER),
+    (StreamState.CONVERSING, StreamEvent.BODY_ENDED): (StreamState.CONVERSED, StreamCommand.END_BODY),
+    (StreamState.RECEIVING, StreamEvent.BODY_UNWANTED): (StreamState.CLOSED, StreamCommand.REFUSE),
+    (StreamState.CONVERSING, StreamEvent.BODY_UNWANTED): (StreamState.CLOSED, StreamCommand.RESET_CALM),
+}
+_LEFT: Final = (StreamState.CLOSED, StreamCommand.DROP)
+_STUCK: Final = (StreamState.CLOSED, StreamCommand.RESET_CANCEL)
+
+
+def decide_stream(state: StreamState, event: StreamEvent) -> tuple[StreamState, StreamCommand]:
+    """Return the state after ``event``, and what to do."""
+    if event is StreamEvent.BODY_ENDED or event is StreamEvent.BODY_UNWANTED:
+        # A body that has ended already neither ends again nor is unwanted.
+        return _STREAM.get((state, event), (state, StreamCommand.NOTHING))
+    if state is StreamState.CLOSED:
+        return state, StreamCommand.NOTHING
+    return _LEFT if event is StreamEvent.PEER_LEFT else _STUCK

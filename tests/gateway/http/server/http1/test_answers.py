@@ -1,0 +1,135 @@
+"""The answers of an HTTP/1.1 connection, without a socket: one at a time, in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from gateway.http.exchange import Answer, Head
+from gateway.http.framing.http1_server import Http1RequestHead
+from gateway.http.server.http1.answers import Http1Answers
+from gateway.http.server.http1.writer import Http1Writer
+from tests.fakes.application import FakeApplication
+from tests.fakes.server_context import FakeTransport, books
+
+RAW = Http1RequestHead("GET", "/", (), 0, True, False, False)
+
+
+class Owner:
+    """A connection that counts its steps."""
+
+    has_unread = False
+
+    def __init__(self) -> None:
+        self.steps = self.aborts = 0
+
+    def step(self) -> None:
+        self.steps += 1
+
+    def abort(self) -> None:
+        self.aborts += 1
+
+
+class World:
+    """Answers, and all around them."""
+
+    def __init__(self, context: Any, application: FakeApplication) -> None:
+        self.context, self.application = context, application
+        self.transport, self.owner = FakeTransport(), Owner()
+        self.out = Http1Writer(context, self.transport)  # type: ignore[arg-type]
+        self.usage = context.address_limits.of("a")
+        self.answers = Http1Answers(
+            context,
+            self.transport,  # type: ignore[arg-type]
+            self.out,
+            self.usage,
+            self.owner,
+        )
+
+    def submit(self, path: str, body: bytes = b"") -> None:
+        self.usage.hold(len(body))
+        self.answers.submit(Head("GET", path, ()), RAW, body)
+
+    def bodies(self) -> list[bytes]:
+        """The bodies of what was written."""
+        self.out.flush()
+        written = b"".join(self.transport.written)
+        return [part.partition(b"\r\n\r\n")[2] for part in written.split(b"HTTP/1.1 ")[1:]]
+
+
+@asynccontextmanager
+async def world() -> AsyncIterator[World]:
+    """Afterwards nothing runs, and nothing is counted."""
+    application = FakeApplication()
+    async with books(application) as context:
+        it = World(context, application)
+        yield it
+        assert (context.running, context.address_limits.buffered) == (0, 0)
+
+
+async def test_at_once():
+    """One after the other."""
+    async with world() as it:
+        it.submit("/now", b"a")
+        it.submit("/now", b"b")
+
+        assert it.bodies() == [b"/now:a", b"/now:b"]
+        assert repr(it.answers) == "<Http1Answers free, 0 waiting>"
+
+
+async def test_in_their_order():
+    """Answers and refusals wait for the one before them."""
+    async with world() as it:
+        it.submit("/later", b"a")
+        it.submit("/now", b"b")
+        it.answers.reject(RAW, Answer(403, body=(b"no",)))
+        assert (it.bodies(), repr(it.answers)) == ([], "<Http1Answers busy, 2 waiting>")
+        assert (it.context.running, it.context.address_limits.buffered) == (3, 2)
+        it.application.release()
+        while it.answers.answering or it.answers.waiting:
+            await asyncio.sleep(0)
+
+        assert it.bodies() == [b"/later:a", b"/now:b", b"no"]
+        assert it.owner.steps == 1
+
+
+async def test_while_the_peer_does_not_read():
+    """They wait, until it has caught up."""
+    async with world() as it:
+        it.out.pause()
+        it.submit("/now")
+        it.answers.advance()
+        assert it.bodies() == []
+        it.out.resume()
+        it.answers.advance()
+
+        assert it.bodies() == [b"/now:"]
+
+
+@pytest.mark.parametrize("path", ["/raises", "/raises-later", "/gives-up", "/gives-up-later"])
+async def test_an_application_that_fails(path: str, caplog: pytest.LogCaptureFixture):
+    """The client gets an answer, the log the error."""
+    async with world() as it:
+        it.submit(path)
+        while it.answers.answering:
+            await asyncio.sleep(0)
+
+        assert it.bodies() == [b'{"error":"internal error"}']
+    assert "outside of its application" in caplog.text
+
+
+async def test_an_answer_that_nobody_waits_for():
+    """It is cancelled; the connection ends."""
+    async with world() as it:
+        it.submit("/later")
+        await asyncio.sleep(0)
+        it.transport.closed = True
+        it.answers.cancel()
+        while it.answers.answering:
+            await asyncio.sleep(0)
+
+        assert (it.bodies(), it.owner.aborts, it.application.cancelled) == ([], 1, 1)
