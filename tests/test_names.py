@@ -36,14 +36,10 @@ STILL_RETIRED: set[str] = {
     "tests/gateway/http/framing/test_http2_server_hostile.py:said",
     "tests/gateway/http/server/http1/test_pipeline.py:ahead_of",
     "tests/gateway/listeners/test_protocol_router.py:joined",
-    "tests/gateway/upstreams/test_abilities.py:asking",
 }
 """Files, classes and functions with a word in their name that the glossary retires: PATH or PATH:NAME."""
 
-STILL_PRYING: set[str] = {
-    "tests/gateway/http/server/http1/test_connection.py",
-    "tests/gateway/http/server/test_listener.py",
-}
+STILL_PRYING: set[str] = set()
 """Tests that read an attribute which begins with ``_`` and is not their own."""
 
 NOT_OURS = {"_asdict", "_fields", "_make", "_replace"}
