@@ -19,24 +19,10 @@ MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob
 LOADTESTS = sorted((ROOT / "loadtests").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
-STILL_TWICE: set[str] = {
-    "Command",
-    "Drain",
-    "Event",
-    "Phase",
-    "ResponseHeads",
-    "State",
-}
+STILL_TWICE: set[str] = set()
 """Public classes that have a name in common."""
 
-STILL_RETIRED: set[str] = {
-    "tests/gateway/http/client/test_addresses_left.py:asked_of",
-    "tests/gateway/http/framing/test_http2_server.py:joined",
-    "tests/gateway/http/framing/test_http2_server_floods.py:said",
-    "tests/gateway/http/framing/test_http2_server_hostile.py:said",
-    "tests/gateway/http/server/http1/test_pipeline.py:ahead_of",
-    "tests/gateway/listeners/test_protocol_router.py:joined",
-}
+STILL_RETIRED: set[str] = set()
 """Files, classes and functions with a word in their name that the glossary retires: PATH or PATH:NAME."""
 
 STILL_PRYING: set[str] = set()
