@@ -11,7 +11,7 @@ from tests.fakes.data_plane import EchoService, fake_data_plane
 from tests.fakes.exchange import Wire
 
 
-def joined() -> ProtocolRouter:
+def router() -> ProtocolRouter:
     data_plane = fake_data_plane(EchoService())
     return ProtocolRouter((is_grpc, GrpcApplication(data_plane)), otherwise=RestApplication(data_plane))
 
@@ -22,7 +22,7 @@ def joined() -> ProtocolRouter:
 )
 async def test_content_type_chooses(content_type, status, is_rpc):
     """Calls of gRPC are told apart by their content type."""
-    reply = await Wire(joined(), is_http2=True).ask("POST", "/x", b"", {"Content-Type": content_type})
+    reply = await Wire(router(), is_http2=True).ask("POST", "/x", b"", {"Content-Type": content_type})
 
     assert reply.status == status
     assert ("grpc-status" in reply.trailers) is is_rpc
@@ -30,12 +30,12 @@ async def test_content_type_chooses(content_type, status, is_rpc):
 
 async def test_rest_needs_no_content_type():
     """Most REST clients say none."""
-    assert (await Wire(joined()).ask("GET", "/v2")).status == 200
+    assert (await Wire(router()).ask("GET", "/v2")).status == 200
 
 
 def test_refusals():
     """A refusal is rendered in the terms of the one that it is for; REST's when nobody knows."""
-    both = joined()
+    both = router()
     head = Wire(both, is_http2=True).head("POST", "/x", {"content-type": "application/grpc"})
 
     assert both.refuse(None, 400, "bad").status == 400
