@@ -111,7 +111,7 @@ async def test_two_stacks_share_the_seats(telemetry: RecordingTelemetry) -> None
     running = asyncio.create_task(old(request(), service))
     await asyncio.sleep(0)
 
-    assert seats.are_taken
+    assert seats.are_taken()
     with pytest.raises(GatewayError) as caught:
         await new(request(), service)
     service.release()
