@@ -7,10 +7,11 @@ from typing import Any
 
 import aiohttp
 
+from gateway.app.gateway import Gateway
 from tests.scenarios.world import CONFIDENT, UNSURE, World
 
 
-async def stacks_of(gateway: Any) -> dict[str, Any]:
+async def stacks_of(gateway: Gateway) -> dict[str, Any]:
     assert gateway.servers.admin is not None
     url = f"http://127.0.0.1:{gateway.servers.admin.port}/stack"
     async with aiohttp.ClientSession() as session, session.get(url) as response:
