@@ -26,7 +26,6 @@ class Seats:
     def __repr__(self) -> str:
         return f"<Seats {self.taken} of {self.limit} taken>"
 
-    @property
     def are_taken(self) -> bool:
         """Whether the next request would be refused."""
         return self.taken >= self.limit
@@ -65,7 +64,7 @@ class Admission:
             GatewayError: OVERLOADED; whatever ``identify`` raises.
         """
         # The limit comes first: under overload even looking at credentials is work.
-        if self._seats.are_taken:
+        if self._seats.are_taken():
             raise self._full()
         try:
             caller = self._identify(request.caller)
@@ -97,7 +96,7 @@ class Admission:
 
     async def _wait(self, pending: Pending) -> Response:
         seats = self._seats
-        if seats.are_taken:
+        if seats.are_taken():
             # It was not awaited at once, and the last seat was taken meanwhile.
             pending.close()
             raise self._full()

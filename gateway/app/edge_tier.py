@@ -207,6 +207,6 @@ class Models:
             return differing
         if not certificate.decision.read() <= {output.name for output in model.spec.outputs}:
             return "outputs"
-        if not are_of(certificate.inputs, model.spec.inputs, joined=model.session.batchable):
+        if not are_of(certificate.inputs, model.spec.inputs, batchable=model.session.batchable):
             return "inputs"
         return "coverage" if certificate.threshold == DEFER_ALL else None

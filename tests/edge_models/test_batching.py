@@ -165,7 +165,7 @@ async def test_a_full_batch_does_not_wait():
 
 
 @virtual_time
-async def test_unlike_requests_are_never_joined_and_keep_their_order():
+async def test_unlike_requests_never_share_a_run_and_keep_their_order():
     """Another row shape ends the batch; requests behind it do not overtake."""
     run, held = Doubler(), Held()
     subject = batcher(run, ThreadExecutor(1, executor=held))
@@ -179,7 +179,7 @@ async def test_unlike_requests_are_never_joined_and_keep_their_order():
 
 
 @virtual_time
-async def test_a_model_that_cannot_be_joined_runs_one_request_at_a_time():
+async def test_a_model_that_is_not_batchable_runs_one_request_at_a_time():
     """Its delay is of no use to anybody, so there is none."""
     run, held = Doubler(), Held()
     subject = batcher(

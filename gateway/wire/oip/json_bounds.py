@@ -1,6 +1,6 @@
 """How many objects the JSON of a request would become, counted in its bytes before any of them is made.
 
-Whatever an object holds has a colon, and what stands after the first element of a list has a comma. Text may
+Every value in an object has a colon, and every element of a list but the first has a comma. Text may
 hold both, so where there are too many they are counted again without it.
 """
 

@@ -51,7 +51,7 @@ METHODS: Final[dict[Operation, tuple[str, ...]]] = dict.fromkeys(Operation, _REA
 
 @dataclass(frozen=True, slots=True)
 class ParsedPath:
-    """A path, read: ``model`` and ``version`` are empty where it names none."""
+    """A path that was read; ``model`` and ``version`` are empty where it names none."""
 
     operation: Operation
     model: str = ""
@@ -91,7 +91,7 @@ _OF_MEMORY: Final = {
 
 
 def read_path(path: str) -> ParsedPath | None:
-    """Read a path as it came, percent-encoded, with its query or without; None when it is nobody's."""
+    """Read a path, percent-encoded, with its query or without; None when the protocol has none such."""
     path = path.partition("?")[0]
     if path in _FIXED:
         return _FIXED[path]

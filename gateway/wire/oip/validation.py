@@ -55,7 +55,7 @@ def check_names(kind: str, names: Sequence[str]) -> None:
 
 
 def check_address(model: str, version: str, request_id: str) -> None:
-    """Refuse names of models and requests that nobody gives: they end up in keys, labels and logs.
+    """Refuse names of models and requests that are too long: they end up in keys, labels and logs.
 
     Raises:
         GatewayError: INVALID.

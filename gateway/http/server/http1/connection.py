@@ -22,6 +22,7 @@ from gateway.http.server.registry import Connection
 
 _HEADERS_LATE: Final = "the headers took too long"
 _BODY_LATE: Final = "the body took too long"
+_OPEN: Final = Reading.OPEN
 
 
 class Http1ServerConnection(asyncio.Protocol):
@@ -49,7 +50,7 @@ class Http1ServerConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take a piece of the stream, and answer what can be answered at once."""
-        if self.state.reading is not Reading.OPEN:
+        if self.state.reading is not _OPEN:
             return
         if self._body.is_large:
             data = self._reader.take_large(data)
@@ -147,7 +148,7 @@ class Http1ServerConnection(asyncio.Protocol):
     @property
     def is_reading(self) -> bool:
         """Whether more requests are read."""
-        return self.state.reading is Reading.OPEN
+        return self.state.reading is _OPEN
 
     @property
     def has_unread(self) -> bool:

@@ -107,6 +107,9 @@ Commands = tuple[Command, ...]
 NEW: Final = State(Phase.HEADERS)
 AT_REST: Final = State(Phase.IDLE)
 
+_OPEN: Final = Reading.OPEN
+_STEP_DONE: Final = Event.STEP_DONE
+_HEADERS_ACCEPTED: Final = Event.HEADERS_ACCEPTED
 _NONE: Final[Commands] = ()
 _RESTART: Final = (Command.RESTART_TIMER,)
 _CLOSE: Final = (Command.WATCH_WRITING, Command.CLOSE)
@@ -124,9 +127,9 @@ _GONE: Final[dict[Event, Commands]] = {
 def decide(state: State, event: Event, work: Work) -> tuple[State, Commands]:
     """Return the state after ``event``, and what to do."""
     phase, reading = state
-    if event is Event.STEP_DONE:
+    if event is _STEP_DONE:
         return (state, _NONE) if phase in _OVER else _step(reading, work)
-    if event is Event.HEADERS_ACCEPTED:
+    if event is _HEADERS_ACCEPTED:
         return State(Phase.BODY, reading), (Command.RESTART_TIMER, Command.INVITE_BODY)
     if event in _READ:
         return State(phase, _READ[event]), _NONE
@@ -139,7 +142,7 @@ def decide(state: State, event: Event, work: Work) -> tuple[State, Commands]:
 
 
 def _step(reading: Reading, work: Work) -> tuple[State, Commands]:
-    is_read = reading is not Reading.OPEN
+    is_read = reading is not _OPEN
     if not work.is_answering and (work.is_last_written or (is_read and not work.has_waiting)):
         # What waits behind the last response is not answered any more.
         if reading is Reading.REFUSED or work.has_waiting or work.has_partial_body:

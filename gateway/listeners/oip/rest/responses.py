@@ -79,13 +79,11 @@ class Responses:
         return self.json(encode_error(refusal.message), generation, refusal.status, refusal.extra)
 
     def _compressed(self, answer: Answer, accepted: str) -> Answer:
-        parts = answer.body
-        assert isinstance(parts, list | tuple), "a body in parts was given"
-        size = sum(map(len, parts))
+        size = sum(map(len, answer.body))
         if not self._compress_from <= size <= MAX_DEFLATED or not (coding := choose_coding(accepted)):
             return answer
         extra = ((b"content-encoding", coding.encode()), (b"vary", b"accept-encoding"))
-        return Answer(answer.status, answer.fields, (deflate(parts, coding),), extra)
+        return Answer(answer.status, answer.fields, (deflate(answer.body, coding),), extra)
 
     def _render(
         self,

@@ -339,6 +339,34 @@ async def test_what_has_no_fast_path(body: bytes) -> None:
         assert world.generation.calls == number + 1
 
 
+def classified(kind: str, count: int) -> tuple[Head, bytes]:
+    """A request for the ``count`` highest elements of its output."""
+    data = b"01234567"
+    if kind == "binary":
+        outputs = [{"name": "x", "parameters": {"classification": count}}]
+        prefix = msgspec.json.encode({**msgspec.json.decode(rest_prefix()), "outputs": outputs})
+        return rest_head(prefix), prefix + data
+    message = messages.ModelInferRequest.FromString(rpc_body(data)[5:])
+    message.outputs.add(name="x0").parameters["classification"].int64_param = count
+    return rpc_head(), b"".join(frame([message.SerializeToString()]))
+
+
+@pytest.mark.parametrize("kind", ["binary", "rpc"])
+async def test_classes_are_those_of_the_series(kind: str) -> None:
+    """Series that want other classes are other series, also where the data is the same."""
+    world = World(is_rpc=kind == "rpc")
+    series = [classified(kind, count) for count in (1, 2, 3)]
+    taught = [await world.taught(head, body) for head, body in series]
+    calls = world.generation.calls
+
+    replies = [await world.ask(head, body) for head, body in series]
+
+    assert [reply.body for reply in replies] == [reply.body for reply in taught]
+    assert all(b"55:7" in reply.body for reply in replies)
+    assert len({reply.body for reply in replies}) == 3
+    assert world.generation.calls == calls
+
+
 async def test_compressed_bodies_are_read() -> None:
     """How a body looks before it is inflated says nothing."""
     world = World()
