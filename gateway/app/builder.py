@@ -20,7 +20,7 @@ from routing.residency import Locate
 
 
 class EdgeModels(Protocol):
-    """The models of a process, as a builder needs them; ``gateway.app.edge_tier.Models`` is one."""
+    """The models of a process, as a builder needs them; ``gateway.app.models.Models`` is one."""
 
     def tiers(self, routes: Iterable[Route], found: Certificates, *, forget: bool = False) -> EdgeTiers:
         """Return the edge tiers of ``routes`` under the certificates ``found``."""
