@@ -2,7 +2,7 @@
 
 Example::
 
-    listener = listener_of(fake_front(service))
+    listener = listener_of(fake_data_plane(service))
     await listener.start("127.0.0.1", 0)
 """
 
@@ -20,12 +20,14 @@ from gateway.listeners.protocol_router import ProtocolRouter
 
 
 def listener_of(
-    front: DataPlane,
+    data_plane: DataPlane,
     settings: TransportSettings | None = None,
     *,
     extensions: Extensions | None = None,
     **options: Any,
 ) -> WireListener:
     """Return a listener that is not started yet."""
-    application = ProtocolRouter(RestApplication(front, extensions), GrpcApplication(front, extensions))
-    return WireListener(application, front.clock, settings, **options)
+    application = ProtocolRouter(
+        RestApplication(data_plane, extensions), GrpcApplication(data_plane, extensions)
+    )
+    return WireListener(application, data_plane.clock, settings, **options)

@@ -41,5 +41,5 @@ def test_a_byte_now_and_then_is_not_enough():
     for second in range(1, 22):
         queued[1] -= 1 if second < 9 else 0
         queued[3] -= 1
-        told = unsent.stuck(float(second), SETTINGS)
-    assert told == [1]
+        noted = unsent.stuck(float(second), SETTINGS)
+    assert noted == [1]
