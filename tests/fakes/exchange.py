@@ -2,7 +2,7 @@
 
 Example::
 
-    wire = Wire(RestApplication(fake_front(EchoService())))
+    wire = Wire(RestApplication(fake_data_plane(EchoService())))
     reply = await wire.ask("GET", "/v2")
     reply.status, reply.headers["content-type"], reply.json()
     assert not reply.waited     # the answer came in the first step: it has cost no task

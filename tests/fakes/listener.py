@@ -1,4 +1,4 @@
-"""The listener as a gateway opens it: one port, REST and gRPC, over a Front that the test makes.
+"""The listener as a gateway opens it: one port, REST and gRPC, over a DataPlane that the test makes.
 
 Example::
 

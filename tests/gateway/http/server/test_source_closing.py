@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from gateway.http.exchange import AnyAnswer, StreamedAnswer
+from gateway.http.server import source_closing
+from gateway.http.server.source_closing import SourceCloser
 from tests.fakes.body_source import FakeSource, parts_of
 from tests.fakes.http2_frames import POST
 from tests.fakes.http2_wire import JSON, Wired, until, wired
@@ -188,3 +190,32 @@ async def test_a_stream_that_is_cancelled_before_it_begins():
         await until(lambda: play.source.closed)
 
     assert (play.source.closed, play.is_called) == (1, True)
+
+
+@both
+async def test_a_listener_that_closes_within_a_stream(is_http2: bool):
+    """When it is closed, so is the source."""
+    began = asyncio.Event()
+    play = Playing(endless(began))
+    async with wired(play) as it, peer_of(it, is_http2=is_http2) as peer:
+        peer.send("POST")
+        await began.wait()
+        await it.listener.aclose()
+        assert play.source.closed == 1
+
+
+async def test_a_source_that_is_never_closed(monkeypatch: pytest.MonkeyPatch):
+    """The end waits for it, and not for ever."""
+    monkeypatch.setattr(source_closing, "LIMIT_S", 0.02)
+
+    class Stuck(FakeSource):
+        async def aclose(self) -> None:
+            await asyncio.Event().wait()
+
+    closer = SourceCloser(asyncio.get_running_loop())
+    closer.close(Stuck(parts_of()))
+    assert repr(closer) == "<SourceCloser, 1 closing>"
+    await closer.aclose()
+    await asyncio.sleep(0)
+
+    assert repr(closer) == "<SourceCloser, 0 closing>"
