@@ -7,8 +7,8 @@ written, so that all levels and all gateways agree on them.
 Shortly before the soft expiry a hit refreshes the answer ahead of time with a probability that grows
 towards certainty: XFetch (Vattani, Chierichetti, Lowenstein: Optimal Probabilistic Cache Stampede
 Prevention, VLDB 2015). It refreshes when ``now - compute_s * beta * ln(u) >= soft_expiry`` for u
-uniform in (0, 1], so an answer that is expensive or often asked for is refreshed sooner, without any
-word between gateways.
+uniform in (0, 1], so an answer that is expensive or often requested is refreshed sooner, and gateways
+need not agree on it.
 """
 
 from __future__ import annotations

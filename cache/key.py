@@ -1,10 +1,10 @@
 """Cache keys: a keyed hash of everything that the answer depends on, and of nothing else.
 
 Into the hash go the model's identity and the instruction-set class (they change the bits of an
-answer), the scope within which answers may be shared, model and version as asked for, the requested
+answer), the scope within which answers may be shared, model and version as requested, the requested
 outputs, how many of their classes, the parameters, and each input's name, datatype, shape and bytes.
 Two requests for the same outputs in another order are two keys, because the answer lists them in the
-order asked for. The order of inputs and of parameters means nothing and is sorted away. The request's
+order requested. The order of inputs and of parameters means nothing and is sorted away. The request's
 id, deadline, attempt, trace and address are not in the key.
 
 The hash is keyed (BLAKE3), so that no tenant can compute a pair of inputs that share a key. All

@@ -84,7 +84,7 @@ class SingleFlight:
         while True:
             flight = self._flights.get(key)
             if flight is None or not self._has_time_for(flight, request):
-                flight = self._depart(key, request, service)
+                flight = self._start(key, request, service)
             else:
                 self._emit(FlightShared(request.model))
             await self._wait(key, flight)
@@ -110,16 +110,16 @@ class SingleFlight:
         finally:
             flight.waiters -= 1
             if not flight.waiters:
-                self._abandon(key, flight)
+                self._cancel(key, flight)
 
-    def _depart(self, key: Hashable, request: Request, service: Service) -> _Flight:
-        task = asyncio.create_task(_fly(request, service))
+    def _start(self, key: Hashable, request: Request, service: Service) -> _Flight:
+        task = asyncio.create_task(_run(request, service))
         flight = self._flights[key] = _Flight(task, request.deadline)
         self._tasks.add(task)
-        task.add_done_callback(partial(self._land, key, flight))
+        task.add_done_callback(partial(self._finish, key, flight))
         return flight
 
-    def _land(self, key: Hashable, flight: _Flight, task: asyncio.Task[Response]) -> None:
+    def _finish(self, key: Hashable, flight: _Flight, task: asyncio.Task[Response]) -> None:
         self._tasks.discard(task)
         self._forget(key, flight)
         # Reading the exception marks it as seen, also when nobody waits for it any more.
@@ -128,7 +128,7 @@ class SingleFlight:
             context = {"message": "a flight that nobody waited for failed", "exception": error, "task": task}
             task.get_loop().call_exception_handler(context)
 
-    def _abandon(self, key: Hashable, flight: _Flight) -> None:
+    def _cancel(self, key: Hashable, flight: _Flight) -> None:
         if not flight.task.done():
             # A request that comes now must not join a flight that is about to be cancelled.
             self._forget(key, flight)
@@ -144,7 +144,7 @@ def flight_key(request: Request) -> Hashable:
     return request.key, request.hops > 0, request.regions
 
 
-async def _fly(request: Request, service: Service) -> Response:
+async def _run(request: Request, service: Service) -> Response:
     limit = asyncio.timeout_at(None if math.isinf(request.deadline) else request.deadline)
     try:
         async with limit:

@@ -27,8 +27,9 @@ class ModelRepository:
         predictor: answers from them.
         batching: settings by model name.
         is_cached: whether answers of a model may come from a cache.
-        changed: called when another artefact answers for a model, or none, before anybody can ask it. What
-            it raises undoes the change.
+        prepare: called in a thread, with the model's name, before another artefact (or none) answers for the
+            model: it reads what belongs to the model. What it returns is called on the event loop when the
+            other artefact has its place, before any request can reach it; what that raises undoes the change.
     """
 
     def __init__(
@@ -38,12 +39,12 @@ class ModelRepository:
         batching: Mapping[str, BatchingSettings],
         *,
         is_cached: Callable[[str], bool] = lambda _model: False,
-        changed: Callable[[], None] = lambda: None,
+        prepare: Callable[[str], Callable[[], None]] = lambda _model: lambda: None,
     ) -> None:
         self._registry, self._predictor = registry, predictor
         self._batching = batching
         self._is_cached = is_cached
-        self._changed = changed
+        self._prepare = prepare
         self._unloaded: dict[str, list[str]] = {}
         self._turn = asyncio.Lock()
 
@@ -94,8 +95,8 @@ class ModelRepository:
             )
         async with self._turn:
             try:
-                models = await asyncio.to_thread(self._registry.read, model)
-                before = self._swap(model, models)
+                models, enforce = await asyncio.to_thread(self._read, model)
+                before = self._swap(model, models, enforce)
             except ModelError as error:
                 raise GatewayError(Fault.INVALID, f"failed to load '{model}': {error}") from error
             self._unloaded.pop(model, None)
@@ -113,17 +114,21 @@ class ModelRepository:
                 return
             self._registry.get(model)
             versions = [each.version for each in self._registry if each.name == model]
-            before = self._swap(model, [])
+            enforce = await asyncio.to_thread(self._prepare, model)
+            before = self._swap(model, [], enforce)
             self._unloaded[model] = versions
             _log.info("model %s is unloaded", model)
             await self._predictor.retire(before)
 
-    def _swap(self, name: str, models: list[Model]) -> list[Lane]:
+    def _read(self, model: str) -> tuple[list[Model], Callable[[], None]]:
+        return self._registry.read(model), self._prepare(model)
+
+    def _swap(self, name: str, models: list[Model], enforce: Callable[[], None]) -> list[Lane]:
         """Answer for ``name`` by ``models``, or as before when anything is wrong with them."""
         lanes = self._predictor.open(models)
         models_before, lanes_before = self._registry.put(name, models), self._predictor.put(name, lanes)
         try:
-            self._changed()
+            enforce()
         except BaseException:
             self._registry.put(name, models_before)
             self._predictor.put(name, lanes_before)

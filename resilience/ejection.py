@@ -22,8 +22,8 @@ _LEAST: Final = 0.4
 class Ejection:
     """Closed, open, or half-open.
 
-    ``consecutive_5xx`` failures in a row open it. Somebody else checks the health of what is out:
-    ``let_in`` makes it half-open, which lets everybody in; then a success of a call closes it, and a failure
+    ``consecutive_5xx`` failures in a row open it. A Prober checks the health of what is out:
+    ``let_in`` makes it half-open, which admits all calls; then a success of a call closes it, and a failure
     opens it again. So what is let in by a health check that knows nothing is out again at once, for twice as
     long. A call that was admitted before the last change of state and ends late changes nothing.
 
@@ -32,9 +32,9 @@ class Ejection:
         model: of which alone this is; empty for the whole endpoint.
         settings: how many failures, and how long.
         chance: draws the waits.
-        telemetry: hears ``BreakerChanged``.
+        telemetry: gets ``BreakerChanged``.
         opened: called when it opens.
-        is_spared: asked before it opens by failures in a row: whether something else takes its place.
+        is_spared: called before failures in a row open it: whether something else takes its place.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Ejection:
 
     @property
     def admits(self) -> bool:
-        """Whether ``admit`` would let a call through now; asking changes nothing."""
+        """Whether ``admit`` would let a call through now; reading it changes nothing."""
         return not self.is_open or (self._offers_trial and not self._trial.is_under_way)
 
     def admit(self) -> Ticket | None:
@@ -168,7 +168,7 @@ class Ejection:
 
     def _enter(self, before: str, state: str) -> None:
         if state == OPEN and before == HALF_OPEN:
-            # The health check had no say in what matters: the next one comes later.
+            # The health check did not see what fails: the next one comes later.
             self.failed_checks += 1
         self.ticket = Ticket()
         self._offers_trial = False

@@ -28,7 +28,7 @@ PROOFS_OF_LIFE: Final = frozenset(
     }
 )
 """Faults that only an endpoint which works can find in a request. The other uncounted ones (our own
-queue was full, the caller's time was up) say nothing about it."""
+queue was full, the caller's time was up) are no proof of anything."""
 
 _SEVERAL: Final = 2
 _MAX_MODELS: Final = 256
@@ -39,10 +39,10 @@ _NO_REASON: Final = Why("error")
 
 
 class Peer(Protocol):
-    """Whoever knows the way to the endpoint."""
+    """The endpoint as its health sees it: what can be checked, and connected to anew."""
 
     async def check(self) -> Verdict:
-        """Ask whether it is ready."""
+        """Check whether it is ready."""
         ...
 
     def move(self) -> bool:
@@ -55,7 +55,7 @@ class Peer(Protocol):
 
 
 class EndpointHealth:
-    """Keeps the blame where it belongs.
+    """Counts each failure against what has caused it: the endpoint, one model there, or neither.
 
     Transport failures, resets, timeouts that were ours, 502, 503 and 504 are the endpoint's: so many in a row
     put it out. A 500 may be the request's own fault. It is held against one model at this endpoint, which
@@ -114,7 +114,7 @@ class EndpointHealth:
 
     @property
     def is_available(self) -> bool:
-        """Whether ``admit`` would let a call through now; asking changes nothing."""
+        """Whether ``admit`` would let a call through now; reading it changes nothing."""
         return self._whole.admits
 
     @property
@@ -179,7 +179,7 @@ class EndpointHealth:
         self._whole.left(ticket)
 
     def unanswered(self, ticket: Ticket) -> None:
-        """The call of ``ticket`` ended with its caller's patience: no evidence; many are worth a question."""
+        """The call of ``ticket`` ended with its caller's time: no evidence, but many lead to a check."""
         self._whole.left(ticket)
         self._doubt.unanswered()
 
@@ -213,7 +213,7 @@ class EndpointHealth:
             # It can only be a trial, and it has failed.
             whole.failed(ticket, why)
         elif whole.is_closed or (whole.why and not whole.why.answered):
-            # Somebody is there again, and answers.
+            # The endpoint answers again.
             whole.succeeded(ticket)
         ejection = self._ejection_of(request.model)
         if ejection is not None:
@@ -250,7 +250,7 @@ class EndpointHealth:
         if known is not None:
             return known[0]
         if len(self._models) >= _MAX_MODELS:
-            # Names may be anybody's: one that is not out makes room.
+            # Clients may invent names: one that is not out makes room.
             idle = next((name for name, (_, prober) in self._models.items() if prober.is_idle), None)
             if idle is None:
                 return None
@@ -289,7 +289,7 @@ class EndpointHealth:
         """Check the endpoint's health for the sake of a model; one that fails may put the endpoint out.
 
         Where others were served since the model's requests began to fail, ``successes`` then, the endpoint
-        serves, whatever it says of itself.
+        serves, whatever its health check answers.
         """
         verdict = await self._peer.check()
         if verdict.why is not None and self._successes == successes:

@@ -23,9 +23,8 @@ class Prober:
     ``unhealthy_interval_s`` apart, counted from one beginning to the next, and one whose answer is late does
     not hold the next up for longer than its own ``timeout_s``.
 
-    Where nobody answers a check, no call is let through: it would only wait. Where somebody does and says
-    that it is not ready, nobody else is there, and a server may serve while it says so: then one call is let
-    through after each check.
+    A check without an answer lets no call through: it would only wait. One that is answered with "not ready"
+    lets one call through where no other endpoint can take it: some servers serve although they answer so.
 
     Args:
         ejection: the circuit.

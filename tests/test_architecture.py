@@ -44,21 +44,7 @@ def test_budget(path: Path) -> None:
 
 
 UNTESTED = {"__init__.py", "__main__.py"}
-TESTED_ELSEWHERE = {
-    "gateway/app/process.py": "tests/scenarios",
-    "gateway/app/edge_tier.py": "tests/scenarios/test_central_down.py",
-    "gateway/listeners/oip/rest/responses.py": "tests/gateway/listeners/oip/rest/test_application.py",
-    "gateway/listeners/oip/rest/infer.py": "tests/gateway/listeners/oip/rest/test_application.py",
-    "gateway/listeners/oip/rest/metadata.py": "tests/gateway/listeners/oip/rest/test_application.py",
-    "gateway/listeners/oip/rest/management.py": "tests/gateway/listeners/oip/rest/test_application.py",
-    "gateway/listeners/oip/rest/generate.py": "tests/gateway/listeners/oip/rest/test_application.py",
-    "gateway/listeners/oip/grpc/unary.py": "tests/gateway/listeners/oip/grpc/test_application.py",
-    "gateway/listeners/oip/grpc/infer.py": "tests/gateway/listeners/oip/grpc/test_application.py",
-    "gateway/listeners/oip/grpc/statuses.py": "tests/gateway/listeners/oip/grpc/test_application.py",
-    "gateway/listeners/oip/response_headers.py": "tests/gateway/listeners/oip/rest/test_application.py",
-    "gateway/listeners/oip/model_control.py": "tests/gateway/listeners/oip/rest/test_application.py",
-    "gateway/listeners/oip/extensions.py": "tests/gateway/listeners/oip/rest/test_application.py",
-}
+TESTED_ELSEWHERE = {}
 """What is only worth testing whole, and where that is done."""
 TESTED_AS_A_FOLDER = {"gateway/conformance/areas": "tests/gateway/conformance/test_areas.py"}
 """Folders of which one test demands that every module is tested: here, that each area notices a lie."""

@@ -92,7 +92,7 @@ class Level(Protocol):
 
 
 class NearLevel(Level, Protocol):
-    """A level in this process, which is asked without waiting. It is the first of all levels."""
+    """A level in this process, which answers without waiting. It is the first of all levels."""
 
     def peek(self, key: bytes) -> Entry | None:
         """Return what is held under ``key``, as ``get`` does, without a coroutine."""
@@ -103,7 +103,7 @@ class NearLevel(Level, Protocol):
         ...
 
     def stored(self, key: bytes) -> Entry | None:
-        """Return what is held under ``key``; for the level this is no look-up and no sign of interest."""
+        """Return what is held under ``key``. For the level this is no look-up and no hit."""
         ...
 
 

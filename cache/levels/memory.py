@@ -1,8 +1,8 @@
 """L1: answers in this process, bounded by bytes, evicted by S3-FIFO.
 
-Most keys of a Zipf-like stream are asked for once. LRU lets each of them travel through the whole
-cache before it leaves; S3-FIFO (Yang, Zhang, Qiu, Yue, Rashmi: FIFO Queues are All You Need for Cache
-Eviction, SOSP 2023) shows them the door early. It has three queues and moves nothing on a hit:
+Most keys of a Zipf-like stream are requested once. LRU lets each of them travel through the whole cache
+before it leaves; S3-FIFO (Yang, Zhang, Qiu, Yue, Rashmi: FIFO Queues are All You Need for Cache Eviction,
+SOSP 2023) evicts them early. It has three queues and moves nothing on a hit:
 
 * **small**, a tenth of the bytes: every newcomer enters here. Leaving it, a key that was hit at least
   twice moves to main, any other is forgotten but for its name.
@@ -17,7 +17,7 @@ request. Nothing here locks: only the event loop may call it.
 Sizes differ by orders of magnitude, so every bound is in bytes, and all that grows is charged: an
 entry at its ``Entry.size``, a name in ghost at ``NAME_BYTES``. Ghost holds as many names as there are
 entries. An entry larger than small as a whole is refused: it would push out a tenth of the cache for a
-key that may never be asked for again.
+key that may never be requested again.
 """
 
 from __future__ import annotations

@@ -154,7 +154,7 @@ class AutoPipeline:
 
 
 def _reason(error: Exception) -> str:
-    """Return in one word why Redis could not be asked: the client's errors say so in their causes."""
+    """Return in one word why the pipeline failed: the reason is in the causes of the client's errors."""
     cause = error.__cause__ or error.__context__ or error
     if isinstance(cause, ConnectionRefusedError):
         return "refused"

@@ -11,7 +11,7 @@ from aiohttp import web
 from gateway.http.server.binding import bind
 
 _LONGEST: Final = 16 << 20
-"""Bytes of a body: what a process leaves to another may be the counts of many versions of many models."""
+"""Bytes of a body: one process may send another the statistics of many versions of many models."""
 
 Report = Callable[[], Awaitable[Mapping[str, Any]]]
 

@@ -1,9 +1,8 @@
-"""An operator's orders over plain HTTP, on the admin port and between the processes of one gateway."""
+"""Management of models, logging and tracing over HTTP: on the admin port, and between processes."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -11,36 +10,25 @@ from aiohttp import web
 from gateway.core.control import Log, Tracing
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.repository import IndexEntry, Loader
-from gateway.core.request import Parameter
 from gateway.wire.faults import STATUSES
-from gateway.wire.oip.messages import parse
+from gateway.wire.oip.management import (
+    decode_index,
+    decode_log_settings,
+    decode_model_parameters,
+    decode_trace_settings,
+)
 
-Message = TypeVar("Message")
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
-class _IndexMessage(msgspec.Struct):
-    ready: bool = False
-
-
-class _ModelMessage(msgspec.Struct):
-    parameters: dict[str, Parameter] = {}
-
-
-_INDEX: Final = msgspec.json.Decoder(_IndexMessage)
-_MODEL: Final = msgspec.json.Decoder(_ModelMessage)
-_LOGGING: Final = msgspec.json.Decoder(dict[str, object])
-_TRACING: Final = msgspec.json.Decoder(dict[str, list[str] | str | int | None])
-
-
 class RemoteError(msgspec.Struct):
-    """What went wrong, so that another process of this gateway can raise it again."""
+    """An error as JSON, so that another process of this gateway can raise it again."""
 
     error: str
     fault: Fault
 
-    def raised(self) -> GatewayError:
-        """Return it as it was."""
+    def to_error(self) -> GatewayError:
+        """Return the error."""
         return GatewayError(self.fault, self.error)
 
 
@@ -53,68 +41,58 @@ def management_routes(
 ) -> list[web.RouteDef]:
     """Return the routes of models (``index``, load, unload), logging and tracing, as REST has them."""
 
-    async def listed(request: web.Request) -> bytes:
-        ready_only = _read(_INDEX, await request.read(), _IndexMessage()).ready
+    async def list_models(request: web.Request) -> bytes:
+        ready_only = decode_index(await request.read())
         entries = await index()
         return msgspec.json.encode([entry for entry in entries if not ready_only or entry.state == "READY"])
 
     async def load(request: web.Request) -> bytes:
-        asked = _read(_MODEL, await request.read(), _ModelMessage())
-        await loader.load(request.match_info["model"], asked.parameters)
+        parameters = decode_model_parameters(await request.read())
+        await loader.load(request.match_info["model"], parameters)
         return b""
 
     async def unload(request: web.Request) -> bytes:
-        asked = _read(_MODEL, await request.read(), _ModelMessage())
-        dependents = asked.parameters.get("unload_dependents") is True
+        parameters = decode_model_parameters(await request.read())
+        dependents = parameters.get("unload_dependents") is True
         await loader.unload(request.match_info["model"], dependents=dependents)
         return b""
 
-    async def change(request: web.Request) -> bytes:
-        nothing: dict[str, object] = {}
-        wanted = _read(_LOGGING, await request.read(), nothing)
+    async def change_log(request: web.Request) -> bytes:
+        wanted = decode_log_settings(await request.read())
         return msgspec.json.encode(await log.change(wanted))
 
-    async def trace(request: web.Request) -> bytes:
-        nothing: dict[str, list[str] | str | int | None] = {}
-        wanted = _read(_TRACING, await request.read(), nothing)
-        return msgspec.json.encode(await tracing.change({name: _words(wanted[name]) for name in wanted}))
+    async def change_tracing(request: web.Request) -> bytes:
+        wanted = decode_trace_settings(await request.read())
+        return msgspec.json.encode(await tracing.change(wanted))
 
     return [
-        web.post("/v2/repository/index", told(listed)),
-        web.post("/v2/repository/models/{model}/load", told(load)),
-        web.post("/v2/repository/models/{model}/unload", told(unload)),
-        web.post("/v2/logging", told(change)),
-        web.post("/v2/trace/setting", told(trace)),
+        web.post("/v2/repository/index", json_handler(list_models)),
+        web.post("/v2/repository/models/{model}/load", json_handler(load)),
+        web.post("/v2/repository/models/{model}/unload", json_handler(unload)),
+        web.post("/v2/logging", json_handler(change_log)),
+        web.post("/v2/trace/setting", json_handler(change_tracing)),
     ]
 
 
-def told(answer: Callable[[web.Request], Awaitable[bytes]]) -> Handler:
-    """Return a handler that answers with the JSON of ``answer``, or tells the error that it raises.
+def json_handler(answer: Callable[[web.Request], Awaitable[bytes]]) -> Handler:
+    """Return a handler that answers with the JSON of ``answer``, or with the error that it raises.
 
-    What a page in somebody's browser sends on its own is refused: it comes from where the browser is, and
-    may reach a port that its author could not.
+    Requests that a web page sends from a browser are refused: a browser inside the network would reach this
+    port for a page from outside.
     """
 
     async def handle(request: web.Request) -> web.Response:
         if "Origin" in request.headers:
-            return _told(GatewayError(Fault.FORBIDDEN, "orders are not taken from web pages"))
+            return _error_response(GatewayError(Fault.FORBIDDEN, "orders are not taken from web pages"))
         try:
             return web.Response(body=await answer(request), content_type="application/json")
         except GatewayError as error:
-            return _told(error)
+            return _error_response(error)
 
     return handle
 
 
-def _words(value: list[str] | str | int | None) -> list[str] | None:
-    return value if value is None or isinstance(value, list) else [str(value)]
-
-
-def _read(decoder: msgspec.json.Decoder[Message], body: bytes, nothing: Message) -> Message:
-    return parse(decoder, body) if body.strip() else nothing
-
-
-def _told(error: GatewayError) -> web.Response:
+def _error_response(error: GatewayError) -> web.Response:
     return web.Response(
         body=msgspec.json.encode(RemoteError(error.message, error.fault)),
         status=STATUSES[error.fault].http,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
@@ -13,7 +12,7 @@ from typing import Any, Final
 import msgspec
 import onnxruntime
 
-from edge_models.certificate import Certificate, load_certificate, mismatch
+from edge_models.certificate import Certificate, mismatch
 from edge_models.certify import DEFER_ALL
 from edge_models.executors import ThreadExecutor
 from edge_models.inputs import Seen, are_of
@@ -22,62 +21,81 @@ from edge_models.licence import Artefacts, Licence
 from edge_models.predictor import Predictor
 from edge_models.registry import Model, Registry
 from edge_models.settings import ModelsSettings
+from gateway.app.certificates import MISSING, REASONS, Certificates, Unusable, keep_usable, read_certificates
 from gateway.app.stacks import EdgeTier
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
 from gateway.core.telemetry import CertificateJudged, Telemetry
 from routing.policy import Route
 
-_UNREADABLE: Final = "unreadable"
-_LOG: Final = logging.getLogger("edgeway.models")
-
-_REASONS: Final[dict[str, str]] = {
-    "missing": "there is no certificate of this model",
-    _UNREADABLE: "the file cannot be used",
-    "model": "it is another model's",
-    "edge_digest": "the edge serves another artefact than was certified",
-    "central_digest": "the route names, or central answers with, another artefact than was certified",
-    "instruction_set": "it was made on another kind of machine",
-    "provider": "it was made with the edge model on another execution provider (CPU, CUDA)",
-    "onnxruntime": "it was made with another version of ONNX Runtime",
-    "inputs": "the edge model's inputs are not those that were certified",
-    "outputs": "the edge model's outputs are not those that were certified",
-    "coverage": "it proves no threshold safe",
-    "alpha": "it allows more risk than `models.max_alpha`",
-    "delta": "it leaves more doubt than `models.max_delta`",
-}
+Licences = Mapping[tuple[str, ...], Licence]
 
 
 @dataclass(frozen=True, slots=True)
-class Unusable:
-    """Why a model has no certificate: one word, and what the file says, if there is one."""
+class EdgeTiers:
+    """The edge tiers of one policy generation.
 
-    word: str
-    detail: str = ""
+    ``by_route``: only routes that have one. ``certificates``: those that the licences were given for.
+    ``licences``: these and those of earlier generations, by what they depend on: what a licence has learned
+    about the central tier must not be forgotten at a reload.
+    """
+
+    by_route: Mapping[str, EdgeTier] = field(default_factory=dict)
+    certificates: Certificates = field(default_factory=dict)
+    licences: Licences = field(default_factory=dict)
+
+    def models(self) -> frozenset[str]:
+        """Return the models that come first on a route."""
+        return frozenset(tier.model for tier in self.by_route.values())
+
+    def is_valid(self, model: str) -> bool | None:
+        """Whether ``model`` may answer by itself on all of its routes; None when it is on no route."""
+        licences = [tier.licence for tier in self.by_route.values() if tier.model == model]
+        return not any(licence.reason() for licence in licences) if licences else None
+
+    def report(self) -> Mapping[str, Any]:
+        """Return, for each model that comes first on a route, whether it may answer by itself, or why not."""
+        reports: dict[str, Any] = {}
+        for tier in self.by_route.values():
+            reason = tier.licence.reason()
+            if not reason:
+                reports.setdefault(tier.model, {"valid": True})
+            elif reports.get(tier.model, {}).get("valid", True):
+                known = self.certificates.get(tier.model)
+                detail = known.detail if isinstance(known, Unusable) else ""
+                reports[tier.model] = {
+                    "valid": False,
+                    "reason": reason,
+                    "detail": detail or REASONS.get(reason, ""),
+                }
+        return reports
+
+
+NO_TIERS: Final = EdgeTiers()
 
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """What this process serves by itself.
-
-    ``certificates``: model → certificate, or why there is none. ``licences`` are kept for as long as the
-    process runs: what one has learned about central must not be forgotten at a reload. ``in_use``: route →
-    the licence under which its edge model answers, of the policy in force.
-    """
+    """What this process serves by itself. ``in_use`` returns the edge tiers in force."""
 
     registry: Registry
     predictor: Predictor
     settings: ModelsSettings
-    certificates: dict[str, Certificate | Unusable]
     instruction_set: str
     telemetry: Telemetry
     clock: Clock
-    licences: dict[tuple[str, ...], Licence] = field(default_factory=dict)
-    in_use: dict[str, EdgeTier] = field(default_factory=dict)
+    in_use: Callable[[], EdgeTiers]
 
     @classmethod
     def load(
-        cls, settings: ModelsSettings, *, region: str, origin: str, clock: Clock, telemetry: Telemetry
+        cls,
+        settings: ModelsSettings,
+        *,
+        region: str,
+        origin: str,
+        clock: Clock,
+        telemetry: Telemetry,
+        in_use: Callable[[], EdgeTiers] = lambda: NO_TIERS,
     ) -> Models:
         """Load every model.
 
@@ -94,75 +112,59 @@ class Models:
             clock=clock,
             telemetry=telemetry,
         )
-        return cls(registry, predictor, settings, {}, instruction_set_class(), telemetry, clock)
+        return cls(registry, predictor, settings, instruction_set_class(), telemetry, clock, in_use)
 
-    def read_certificates(self) -> None:
-        """Read the certificates anew, before the stacks of a policy are built."""
-        folder = Path(self.settings.certificates) if self.settings.certificates else None
-        for model in self.registry:
-            found = _certificate(folder, model.name)
-            is_bad = isinstance(found, Unusable) and found.word == _UNREADABLE
-            if is_bad and isinstance(self.certificates.get(model.name), Certificate):
-                # It may be in the middle of being written: the one in use stays, as a policy would.
-                _LOG.error("the certificate in use for %s stays", model.name)
-                continue
-            self.certificates[model.name] = found
+    def names(self) -> frozenset[str]:
+        """Return the names of the models that are loaded now."""
+        return frozenset(model.name for model in self.registry)
 
-    def forget_refusals(self) -> None:
-        """Give every certificate another chance: an operator says that central serves the right model again.
+    def read_certificates(self, models: Iterable[str]) -> Certificates:
+        """Read the certificates of ``models`` from disk; it blocks, so call it in a thread."""
+        folder = self.settings.certificates
+        return read_certificates(Path(folder) if folder else None, models)
 
-        Takes effect with the next stacks; until then the licences in use stay as they are.
+    def tiers(self, routes: Iterable[Route], found: Certificates, *, forget: bool = False) -> EdgeTiers:
+        """Return the edge tiers of ``routes`` under the certificates ``found``; nothing in force changes.
+
+        ``forget``: give every certificate another chance, whatever its licence has learned about central.
         """
-        self.licences.clear()
+        before = self.in_use()
+        certificates = keep_usable(before.certificates, found)
+        licences = {} if forget else dict(before.licences)
+        by_route: dict[str, EdgeTier] = {}
+        for route in routes:
+            if route.cascade is None:
+                continue
+            try:
+                model = self.registry.get(route.match.model)
+            except GatewayError:
+                continue
+            certificate = certificates.get(model.name, MISSING)
+            key, make = self._licence(model, certificate, route.digests)
+            if key not in licences:
+                licences[key] = make()
+            by_route[route.name] = EdgeTier(model.name, self.predictor, licences[key], model.session.digest)
+        return EdgeTiers(by_route, certificates, licences)
 
-    def tier(self, route: Route) -> EdgeTier | None:
-        """Return the edge tier of ``route``; None when it has none, or not a model of this process's."""
-        if route.cascade is None:
-            return None
-        try:
-            model = self.registry.get(route.match.model)
-        except GatewayError:
-            return None
-        licence = self._licence(model, route.digests)
-        return EdgeTier(model.name, self.predictor, licence, model.session.digest)
-
-    def use(self, tiers: Mapping[str, EdgeTier]) -> None:
-        """Take note of the tiers, by route, of the policy that comes into force."""
-        before = {tier.model for tier in self.in_use.values()}
-        self.in_use.clear()
-        self.in_use.update(tiers)
-        now = {tier.model for tier in tiers.values()}
-        for model in sorted(before - now):
+    def replaced(self, old: EdgeTiers, new: EdgeTiers) -> None:
+        """Report the certificates of ``new``, which is in force now."""
+        for model in sorted(old.models() - new.models()):
             self.telemetry.emit(CertificateJudged(model, None))
-        for model in sorted(now):
-            self._judge(model)
+        for model in sorted(new.models()):
+            self.telemetry.emit(CertificateJudged(model, new.is_valid(model)))
 
-    def report(self) -> Mapping[str, Any]:
-        """Tell, of each model that comes first on a route, whether it may answer by itself, or why not."""
-        told: dict[str, Any] = {}
-        for tier in self.in_use.values():
-            reason = tier.licence.reason()
-            if not reason:
-                told.setdefault(tier.model, {"valid": True})
-            elif told.get(tier.model, {}).get("valid", True):
-                detail = _REASONS.get(reason, "")
-                known = self.certificates.get(tier.model)
-                if isinstance(known, Unusable) and known.detail:
-                    detail = known.detail
-                told[tier.model] = {"valid": False, "reason": reason, "detail": detail}
-        return told
-
-    def _judge(self, model: str) -> None:
-        licences = [tier.licence for tier in self.in_use.values() if tier.model == model]
-        if licences:
-            is_valid = not any(licence.reason() for licence in licences)
+    def _report_change(self, model: str) -> None:
+        is_valid = self.in_use().is_valid(model)
+        if is_valid is not None:
             self.telemetry.emit(CertificateJudged(model, is_valid))
 
-    def _licence(self, model: Model, central_digests: tuple[str, ...]) -> Licence:
-        certificate = self.certificates[model.name]
+    def _licence(
+        self, model: Model, certificate: Certificate | Unusable, central_digests: tuple[str, ...]
+    ) -> tuple[tuple[str, ...], Callable[[], Licence]]:
+        """Return what the licence depends on, and how it is made."""
         proof, central_digest, threshold, decision, seen = "", "", None, None, None
         if isinstance(certificate, Unusable):
-            refusal = certificate.word
+            refusal = certificate.reason
         else:
             refusal = self._refusal(certificate, model, central_digests) or ""
             if not refusal:
@@ -170,28 +172,27 @@ class Models:
                 seen = Seen(certificate.inputs, model.spec.inputs) or None
             decision, central_digest = certificate.decision, certificate.central_digest
             proof = sha256(msgspec.json.encode(certificate)).hexdigest()
+        make = partial(
+            Licence,
+            model.name,
+            decision=decision,
+            threshold=threshold,
+            seen=seen,
+            refusal=refusal,
+            artefacts=Artefacts(model.session.digest, central_digest, frozenset(central_digests)),
+            proof=proof,
+            telemetry=self.telemetry,
+            changed=partial(self._report_change, model.name),
+            now=self.clock.now,
+        )
         # With the artefact: another file that is loaded under the same certificate has another licence.
-        key = (model.name, model.session.digest, proof, refusal, *central_digests)
-        if key not in self.licences:
-            self.licences[key] = Licence(
-                model.name,
-                decision=decision,
-                threshold=threshold,
-                seen=seen,
-                refusal=refusal,
-                artefacts=Artefacts(model.session.digest, central_digest, frozenset(central_digests)),
-                proof=proof,
-                telemetry=self.telemetry,
-                changed=partial(self._judge, model.name),
-                now=self.clock.now,
-            )
-        return self.licences[key]
+        return (model.name, model.session.digest, proof, refusal, *central_digests), make
 
     def _refusal(
         self, certificate: Certificate, model: Model, central_digests: tuple[str, ...]
     ) -> str | None:
         # A route without a digest cannot say what central serves, so nothing proves that it is the one.
-        field = mismatch(
+        differing = mismatch(
             certificate,
             edge_digest=model.session.digest,
             central_digests=central_digests,
@@ -202,21 +203,10 @@ class Models:
             max_alpha=self.settings.max_alpha,
             max_delta=self.settings.max_delta,
         )
-        if field is not None:
-            return field
+        if differing is not None:
+            return differing
         if not certificate.decision.read() <= {output.name for output in model.spec.outputs}:
             return "outputs"
-        if not are_of(certificate.inputs, model.spec.inputs, joined=model.session.batchable):
+        if not are_of(certificate.inputs, model.spec.inputs, batchable=model.session.batchable):
             return "inputs"
         return "coverage" if certificate.threshold == DEFER_ALL else None
-
-
-def _certificate(folder: Path | None, name: str) -> Certificate | Unusable:
-    """Return the certificate of a model, or why there is none."""
-    if folder is None or not (folder / f"{name}.json").exists():
-        return Unusable("missing")
-    try:
-        return load_certificate(folder / f"{name}.json")
-    except ValueError as error:
-        _LOG.warning("%s", error)
-        return Unusable(_UNREADABLE, str(error))

@@ -7,25 +7,21 @@ connections stay warm, as long as the endpoint's definition does not change.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from random import Random
-from typing import Any
+from typing import Final
 
 import msgspec
 
+from gateway.app.connector import Connector
+from gateway.app.endpoint_set import EndpointSet, Guarded
 from gateway.app.observe import Observed
 from gateway.app.refreshing import Refresher
 from gateway.app.stacks import endpoint_stack
-from gateway.core.catalog import Catalog
 from gateway.core.clock import Chance, Clock
-from gateway.core.stack import Stack
 from gateway.core.telemetry import BreakerAppeared, BreakerGone, Telemetry
 from gateway.upstreams.abilities import Abilities
-from gateway.upstreams.oip_grpc import GrpcUpstream
 from gateway.upstreams.oip_http import HttpUpstream
-from gateway.upstreams.settings import UpstreamSettings
 from resilience.attempt import AttemptTimeout
 from resilience.breaker import Breaker
 from resilience.bulkhead import Bulkhead
@@ -34,55 +30,15 @@ from resilience.settings import ResilienceSettings
 from routing.policy import Endpoint, Policy
 from routing.rules.order import rivals
 
-Upstream = GrpcUpstream | HttpUpstream
-
-
-@dataclass(frozen=True, slots=True)
-class Guarded:
-    """One endpoint: ``service`` is the whole of its stack, ``catalog`` asks it about models."""
-
-    definition: Endpoint
-    service: Stack
-    catalog: Catalog
-    health: EndpointHealth
-    refresher: Refresher
-    upstream: Upstream
-
-    async def aclose(self) -> None:
-        """End what runs beside the requests, and close the connections."""
-        async with AsyncExitStack() as closing:
-            closing.push_async_callback(self.upstream.aclose)
-            closing.push_async_callback(self.refresher.aclose)
-            closing.push_async_callback(self.health.aclose)
-
-
-class Health:
-    """What one policy generation believes of its endpoints: the Router's view."""
-
-    def __init__(self, endpoints: Mapping[str, Guarded]) -> None:
-        self._known = {name: guarded.health for name, guarded in endpoints.items()}
-
-    def __repr__(self) -> str:
-        return f"<Health {', '.join(map(repr, self._known.values())) or 'of nobody'}>"
-
-    def is_available(self, endpoint: str) -> bool:
-        """Whether the endpoint's breaker lets requests through now."""
-        health = self._known.get(endpoint)
-        return health is not None and health.is_available
-
-    def is_preferred(self, endpoint: str, model: str) -> bool:
-        """Whether it does, and nothing is known against ``model`` there."""
-        health = self._known.get(endpoint)
-        return health is not None and health.is_preferred(model)
-
-    def why(self, endpoint: str) -> str:
-        """Tell why it is out, fit for a client."""
-        health = self._known.get(endpoint)
-        return str(health.why) if health is not None and health.why else ""
+RETIRE_EXTRA_S: Final = 5.0
+"""Endpoints that a policy dropped stay open this much longer than any request that it let in."""
 
 
 class Endpoints:
-    """All endpoints in use, by name."""
+    """Builds the endpoints of every generation, and closes those that no generation needs any more.
+
+    It holds nothing in force: ``in_use`` returns the set that is (``InForce.endpoints``).
+    """
 
     def __init__(
         self,
@@ -91,87 +47,70 @@ class Endpoints:
         telemetry: Telemetry,
         observed: Observed,
         *,
+        connector: Connector,
+        in_use: Callable[[], EndpointSet],
+        chance: Chance,
         region: str = "",
-        max_body_bytes: int = 64 << 20,
-        upstreams: UpstreamSettings | None = None,
-        chance: Chance | None = None,
     ) -> None:
-        self._region, self._max_body_bytes = region, max_body_bytes
-        self._chance = chance or Random()  # noqa: S311 - jitter, not secrets
-        self._upstreams = upstreams or UpstreamSettings()
+        self._region, self._connector, self._chance = region, connector, chance
         self._settings, self._clock, self._telemetry, self._observed = settings, clock, telemetry, observed
-        self._endpoints: dict[str, Guarded] = {}
-        self._rivals: Mapping[str, tuple[frozenset[str], ...]] = {}
+        self._in_use = in_use
         self._retiring: dict[asyncio.Task[None], Guarded] = {}
+        self._held_until = 0.0
 
     def __repr__(self) -> str:
-        states = ", ".join(f"{name} {guarded.health!r}" for name, guarded in self._endpoints.items())
-        return f"<Endpoints {states or 'none'}, {len(self._retiring)} retiring>"
+        return f"<Endpoints {self._in_use()!r}, {self.num_retiring} retiring>"
 
-    def is_available(self, name: str) -> bool:
-        """Whether the endpoint's breaker lets requests through now."""
-        guarded = self._endpoints.get(name)
-        return guarded is not None and guarded.health.is_available
+    @property
+    def num_retiring(self) -> int:
+        """Endpoints that are not in use any more and not yet closed."""
+        return len(self._retiring)
 
-    def report(self) -> Mapping[str, Any]:
-        """Tell of each endpoint whether it is out, and why."""
-        return {name: guarded.health.report() for name, guarded in self._endpoints.items()}
+    def prepare(self, policy: Policy) -> EndpointSet:
+        """Return the endpoints of ``policy``; those whose definition did not change are the ones in use.
 
-    def catalog(self, name: str) -> Catalog | None:
-        """Return what the endpoint knows of models; None when no policy in force names it."""
-        guarded = self._endpoints.get(name)
-        return guarded.catalog if guarded else None
-
-    def prepare(self, policy: Policy) -> Mapping[str, Guarded]:
-        """Return the endpoints of ``policy``, those that did not change being the ones in use.
-
-        Nothing in force changes until ``commit``, so a policy that fails later leaves no trace.
+        Nothing in force changes: ``replaced`` is called once the set is in force, ``discard`` if it never is.
         """
-        return {
-            name: self._endpoints[name]
-            if name in self._endpoints and self._endpoints[name].definition == definition
+        known = self._in_use().by_name
+        endpoints = {
+            name: known[name]
+            if name in known and known[name].definition == definition
             else self._build(name, definition)
             for name, definition in policy.endpoints.items()
         }
+        return EndpointSet(endpoints, rivals(policy, self._region))
 
-    def discard(self, endpoints: Mapping[str, Guarded]) -> None:
+    def discard(self, prepared: EndpointSet) -> None:
         """Close what ``prepare`` has opened for a policy that will not come into force."""
-        in_use = {id(guarded) for guarded in self._endpoints.values()}
-        for guarded in endpoints.values():
-            if id(guarded) not in in_use:
-                self._end(guarded, 0.0)
+        for guarded in _without(prepared, self._in_use()).values():
+            self._end(guarded, 0.0)
 
-    def commit(
-        self, endpoints: Mapping[str, Guarded], grace_s: float, *, policy: Policy | None = None
-    ) -> None:
-        """Put ``endpoints`` in force; the ones that are gone close after ``grace_s`` seconds.
+    def replaced(self, old: EndpointSet, new: EndpointSet, *, longest_s: float) -> None:
+        """Start to refresh the endpoints of ``new``, which is in force; close those that are gone, but later.
 
-        ``policy`` says which of them can take each other's requests; without it none can.
+        ``longest_s``: the most seconds that a request which holds an endpoint of ``old`` can still take.
         """
-        self._rivals = rivals(policy, self._region) if policy is not None else {}
-        kept = {id(guarded) for guarded in endpoints.values()}
-        known = {id(guarded) for guarded in self._endpoints.values()}
-        gone = [guarded for guarded in self._endpoints.values() if id(guarded) not in kept]
-        for name in self._endpoints.keys() - endpoints.keys():
+        now = self._clock.now()
+        # What is dropped now may be held by requests that ``old``, or a policy before it, has let in.
+        self._held_until = max(self._held_until, now + longest_s)
+        for name in old.by_name.keys() - new.by_name.keys():
             self._telemetry.emit(BreakerGone(name))
-        for name, guarded in endpoints.items():
-            if id(guarded) not in known:
-                # Also where the name is an old one: the new endpoint's breaker starts closed.
-                self._telemetry.emit(BreakerAppeared(name))
-                guarded.refresher.start()
-        self._endpoints = dict(endpoints)
-        for guarded in gone:
-            self._end(guarded, grace_s)
+        for name, guarded in _without(new, old).items():
+            # Also where the name is an old one: the new endpoint's breaker starts closed.
+            self._telemetry.emit(BreakerAppeared(name))
+            guarded.refresher.start()
+        for guarded in _without(old, new).values():
+            self._end(guarded, self._held_until - now + RETIRE_EXTRA_S)
 
     async def aclose(self) -> None:
-        """Close every connection now."""
+        """Close every connection now: of the endpoints in use and of those that are retiring."""
         retiring = list(self._retiring.items())
         for task, _ in retiring:
             task.cancel()
         await asyncio.gather(*(task for task, _ in retiring), return_exceptions=True)
         async with AsyncExitStack() as closing:
             # Those that were retiring, too: a task that never took its first step has closed nothing.
-            for guarded in (*(guarded for _, guarded in retiring), *self._endpoints.values()):
+            for guarded in (*(guarded for _, guarded in retiring), *self._in_use().by_name.values()):
                 closing.push_async_callback(guarded.aclose)
 
     def _end(self, guarded: Guarded, grace_s: float) -> None:
@@ -187,22 +126,13 @@ class Endpoints:
         finally:
             await guarded.aclose()
 
-    def _is_last(self, name: str) -> bool:
-        """Whether there are requests that no other endpoint can take now."""
-        sets = self._rivals.get(name)
-        return sets is None or any(not any(map(self._is_well, others)) for others in sets)
-
-    def _is_well(self, name: str) -> bool:
-        guarded = self._endpoints.get(name)
-        return guarded is not None and guarded.health.is_well
-
     def _build(self, name: str, definition: Endpoint) -> Guarded:
-        upstream = self._upstream(name, definition)
+        upstream = self._connector.connect(name, definition)
         health = EndpointHealth(
             name,
             self._settings.breaker,
             peer=upstream,
-            is_last=lambda: self._is_last(name),
+            is_last=lambda: self._in_use().is_last(name),
             clock=self._clock,
             chance=self._chance,
             telemetry=self._telemetry,
@@ -219,32 +149,11 @@ class Endpoints:
             attempt_timeout=AttemptTimeout(attempt_ms / 1000, self._clock),
             abilities=Abilities(upstream) if isinstance(upstream, HttpUpstream) else None,
         )
-        refresher = Refresher(upstream, self._refresh_s(definition), self._clock)
+        refresher = Refresher(upstream, self._connector.refresh_s(definition), self._clock)
         return Guarded(definition, service, upstream, health, refresher, upstream)
 
-    def _refresh_s(self, definition: Endpoint) -> float:
-        wire = self._upstreams.http if definition.protocol == "http" else self._upstreams.grpc
-        return wire.dns_refresh_rate_s
 
-    def _upstream(self, name: str, definition: Endpoint) -> Upstream:
-        match definition.protocol:
-            case "grpc":
-                return GrpcUpstream(
-                    name,
-                    definition.address,
-                    self._clock,
-                    region=definition.region,
-                    max_message_bytes=self._max_body_bytes,
-                    settings=self._upstreams.grpc,
-                    chance=self._chance,
-                )
-            case "http":
-                return HttpUpstream(
-                    name,
-                    f"http://{definition.address}",
-                    self._clock,
-                    region=definition.region,
-                    max_body_bytes=self._max_body_bytes,
-                    settings=self._upstreams.http,
-                    chance=self._chance,
-                )
+def _without(these: EndpointSet, others: EndpointSet) -> Mapping[str, Guarded]:
+    """Return the endpoints of ``these`` that are not the very same in ``others``."""
+    known = {id(guarded) for guarded in others.by_name.values()}
+    return {name: guarded for name, guarded in these.by_name.items() if id(guarded) not in known}

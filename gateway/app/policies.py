@@ -1,165 +1,170 @@
-"""The policy in force, and how another one takes its place: parse, validate, build, swap one reference."""
+"""How another generation comes into force: load, validate, build, swap one reference.
+
+Whatever fails before the swap leaves the generation in force as it is; the error is in the log, in the
+metrics and in the report.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
-from gateway.app.stack_report import StacksReport
+from gateway.app.certificates import Certificates
+from gateway.app.generation import InForce, PolicyGeneration
+from gateway.app.loading import Loaded, Sources
 from gateway.config.document import ConfigError
-from gateway.config.policy_file import load_policy
 from gateway.core.clock import Clock
-from gateway.core.service import Generation
 from gateway.core.telemetry import PolicyLoaded, Telemetry
+from gateway.http.server.tls import TlsError
 from routing.policy import ANY, Policy
 
 _LOG: Final = logging.getLogger("edgeway.policy")
 WATCH_S: Final = 1.0
 
 
-class Built(Generation, Protocol):
-    """A generation that is ready but not yet in force."""
+class GenerationBuilder(Protocol):
+    """Builds generations (``gateway.app.builder.Builder``)."""
 
-    def report(self) -> StacksReport:
-        """Describe its stacks."""
+    def build(self, loaded: Loaded) -> PolicyGeneration:
+        """Return the generation of ``loaded``; nothing in force changes."""
         ...
 
-    def commit(self) -> None:
-        """Take what the generation needs into use; called once, when it comes into force."""
+    def replaced(self, old: PolicyGeneration, new: PolicyGeneration) -> None:
+        """Close what the swap leaves behind; ``new`` is in force."""
         ...
 
 
 class Policies:
-    """Holds the generation in force. A load that fails in any way leaves it as it is and says why."""
+    """Loads generations and puts them in force."""
 
     def __init__(
         self,
-        file: Path,
-        build: Callable[[Policy], Built],
+        sources: Sources,
+        builder: GenerationBuilder,
+        in_force: InForce,
         *,
-        region: str,
         clock: Clock,
         telemetry: Telemetry,
     ) -> None:
-        self._file, self._build, self._region = file, build, region
+        self._sources, self._builder, self._in_force = sources, builder, in_force
         self._clock, self._telemetry = clock, telemetry
-        self._text = b""
         self._error = ""
-        self._current: Built | None = None
-        self._policy: Policy | None = None
+        self._tried = b""
         self._loading = asyncio.Lock()
-        self._owes_rebuild = False
+        self._owes_everything = False
 
     def __repr__(self) -> str:
-        number = self._current.number if self._current else "none"
-        return f"<Policies generation {number}{', last load failed' if self._error else ''}>"
-
-    def current(self) -> Generation:
-        """Return the generation in force."""
-        assert self._current is not None, "start() comes first"
-        return self._current
+        failed = ", last load failed" if self._error else ""
+        return f"<Policies generation {self._in_force.current().number}{failed}>"
 
     def report(self) -> Mapping[str, Any]:
-        """Tell the generation in force and, if the last load failed, why."""
+        """Return the number of the generation in force and, if the last load failed, why."""
         return {
-            "generation": self._current.number if self._current else 0,
-            "file": str(self._file),
+            "generation": self._in_force.current().number,
+            "file": str(self._sources.file),
             "error": self._error,
         }
 
-    def stacks(self) -> StacksReport:
-        """Describe the stacks in force."""
-        assert self._current is not None, "start() comes first"
-        return self._current.report()
-
-    def start(self) -> None:
+    async def start(self) -> None:
         """Load the first policy.
 
         Raises:
-            ConfigError: there is none to fall back to.
+            ConfigError: it cannot be used, and there is none to fall back to.
         """
-        self._take(*load_policy(self._file, self._region), rebuild=False)
+        self._take(await self._load(everything=False))
 
-    async def reload(self, *, rebuild: bool = True) -> bool:
-        """Load the file again; return whether its policy is in force.
+    async def reload(self, *, everything: bool = True) -> bool:
+        """Load again what is on disk; return whether it is in force.
 
-        It is read and checked in a thread: of a large policy that takes a while, in which requests go on.
-        ``rebuild``: also when its text did not change, for what is read along with it (certificates).
+        Files are read and checked in a thread: a large policy takes a while, and requests go on meanwhile.
+        ``everything``: build a new generation even if the policy did not change, take the TLS certificates
+        too, and give every model's certificate another chance. If that fails, the next reload owes it.
         """
         # One after the other: of two at once, the one that read the older text could end last.
         async with self._loading:
+            everything = everything or self._owes_everything
             try:
-                policy, text = await asyncio.to_thread(load_policy, self._file, self._region)
-                self._take(policy, text, rebuild=rebuild)
+                loaded = await self._load(everything=everything)
+                if everything or loaded.text != self._in_force.current().text:
+                    self._take(loaded)
             except Exception as error:  # noqa: BLE001 - whatever is wrong, the last good policy stays
-                self._owes_rebuild = rebuild
-                self._refuse(error)
+                self._owes_everything = everything
+                self._report_failure(error)
                 return False
+            self._error, self._owes_everything = "", False
             return True
 
-    def rebuild(self) -> None:
-        """Build the stacks of the policy in force anew, because the models of this process are others.
+    def rebuild(self, certificates: Certificates) -> None:
+        """Build the stacks of the policy in force anew, because this process has other models now.
 
-        Whatever it raises, those in use stay.
+        ``certificates``: those of the models that changed. Whatever it raises, the stacks in use stay.
         """
-        assert self._policy is not None, "start() comes first"
-        self._enforce(self._policy)
+        current = self._in_force.current()
+        self._enforce(Loaded(self._in_force.policy(), current.text, certificates))
 
     async def watch(self) -> None:
         """Reload when the file's content changes; runs until cancelled.
 
         Content, not modification time: mounted config maps swap links, and clocks step.
         """
-        seen, last = self._text, self._text
+        last = self._tried
         while True:
             await self._clock.sleep(WATCH_S)
-            before, last = last, await asyncio.to_thread(_content, self._file)
-            is_mended = bool(self._error) and last == self._text
-            # Empty once, it may be in the middle of being replaced; twice, it is gone.
-            if is_mended or (last != seen and (last or not before)):
-                seen = last
-                await self.reload(rebuild=self._owes_rebuild)
+            before, last = last, await asyncio.to_thread(self._content)
+            # If it is empty once, it may be in the middle of being replaced; if twice, it is gone.
+            if last != self._tried and (last or not before):
+                await self.reload(everything=False)
 
-    def _refuse(self, error: Exception) -> None:
+    async def _load(self, *, everything: bool) -> Loaded:
+        names = self._sources.model_names()
+        try:
+            text = await asyncio.to_thread(self._sources.text)
+        except ConfigError:
+            self._tried = b""
+            raise
+        self._tried = text
+        return await asyncio.to_thread(self._sources.load, text, names, everything=everything)
+
+    def _content(self) -> bytes:
+        try:
+            return self._sources.text()
+        except ConfigError:
+            return b""
+
+    def _take(self, loaded: Loaded) -> None:
+        current = self._in_force.current()
+        is_other = bool(current.text) and loaded.text != current.text
+        if is_other and loaded.policy.generation <= current.number:
+            raise ConfigError(
+                self._sources.file,
+                f"the content changed but generation {loaded.policy.generation} is not above the "
+                f"{current.number} in force; raise it",
+                field="generation",
+            )
+        self._enforce(loaded)
+        self._telemetry.emit(PolicyLoaded(loaded.policy.generation, "", _models(loaded.policy)))
+        _LOG.info("policy generation %d is in force", loaded.policy.generation)
+
+    def _enforce(self, loaded: Loaded) -> None:
+        generation = self._builder.build(loaded)
+        before = self._in_force.swap(generation)
+        self._builder.replaced(before, generation)
+        self._sources.use_tls(loaded)
+
+    def _report_failure(self, error: Exception) -> None:
         self._error = str(error)
-        number = self._current.number if self._current else 0
+        number = self._in_force.current().number
         self._telemetry.emit(PolicyLoaded(number, self._error))
         if isinstance(error, ConfigError):
             _LOG.error("the policy was not taken, generation %d stays: %s", number, error)
+        elif isinstance(error, TlsError):
+            _LOG.error("the certificates were not taken, the old ones stay: %s", error)
         else:
             _LOG.error("the policy could not be built, generation %d stays", number, exc_info=error)
 
-    def _take(self, policy: Policy, text: bytes, *, rebuild: bool) -> None:
-        is_same = text == self._text
-        if self._current is not None:
-            if is_same and not rebuild:
-                self._error = ""
-                return
-            if not is_same and policy.generation <= self._current.number:
-                raise ConfigError(
-                    self._file,
-                    f"the content changed but generation {policy.generation} is not above the "
-                    f"{self._current.number} in force; raise it",
-                    field="generation",
-                )
-        self._enforce(policy)
-        self._text, self._error = text, ""
-        self._owes_rebuild = False
-        models = {route.match.model for route in policy.routes if not route.match.model.endswith(ANY)}
-        self._telemetry.emit(PolicyLoaded(policy.generation, "", tuple(sorted(models))))
-        _LOG.info("policy generation %d is in force", policy.generation)
 
-    def _enforce(self, policy: Policy) -> None:
-        built = self._build(policy)
-        built.commit()
-        self._current, self._policy = built, policy
-
-
-def _content(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError:
-        return b""
+def _models(policy: Policy) -> tuple[str, ...]:
+    """Return the models that routes name, without those that stand for many."""
+    return tuple(sorted({r.match.model for r in policy.routes if not r.match.model.endswith(ANY)}))

@@ -1,4 +1,4 @@
-"""Looking after an endpoint's name while it is in use."""
+"""Periodic DNS look-ups of an endpoint that is in use."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _log = logging.getLogger("edgeway.upstreams")
 
 
 class Refreshable(Protocol):
-    """Whoever holds connections to a name."""
+    """An upstream with connections to a host name."""
 
     async def refresh(self) -> None:
-        """Look the name up again, and leave what it does not lead to any more."""
+        """Look the name up again, and leave addresses that it does not resolve to any more."""
         ...
 
 
@@ -30,12 +30,12 @@ class Refresher:
         return f"<Refresher every {self._interval_s:g} s, {'running' if self._task else 'stopped'}>"
 
     def start(self) -> None:
-        """Begin, unless it has begun."""
+        """Start the periodic refresh, unless it runs."""
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def aclose(self) -> None:
-        """End."""
+        """Stop refreshing."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])

@@ -33,15 +33,52 @@ class Finding:
 def read_policy(file: Path, region: str = "") -> tuple[Policy, list[Finding], bytes]:
     """Return the policy, what the lint found, and the bytes that were read.
 
-    ``region``: where the policy is to come into force; empty, it is nobody's question.
+    ``region``: where the policy is to come into force; empty: this is not checked.
 
     Raises:
         ConfigError: when the file is no policy at all; lint errors are findings, not exceptions.
     """
+    text = read_text(file)
+    policy, findings = _check(file, text, region)
+    return policy, findings, text
+
+
+def read_text(file: Path) -> bytes:
+    """Return the content of a policy file.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
     try:
-        text = file.read_bytes()
+        return file.read_bytes()
     except OSError as error:
         raise ConfigError(file, f"cannot be read: {error.strerror}") from None
+
+
+def load_policy(file: Path, region: str = "") -> tuple[Policy, bytes]:
+    """Return a policy that may come into force in ``region``, and the bytes that were read.
+
+    Raises:
+        ConfigError: for the first lint error too.
+    """
+    text = read_text(file)
+    return parse_policy(file, text, region), text
+
+
+def parse_policy(file: Path, text: bytes, region: str = "") -> Policy:
+    """Return the policy in ``text``, the content of ``file``, if it may come into force in ``region``.
+
+    Raises:
+        ConfigError: for the first lint error too.
+    """
+    policy, findings = _check(file, text, region)
+    for finding in findings:
+        if finding.is_error:
+            raise ConfigError(file, f"{finding.rule}: {finding.text}", line=finding.line)
+    return policy
+
+
+def _check(file: Path, text: bytes, region: str) -> tuple[Policy, list[Finding]]:
     document = parse(file, text)
     policy = document.decode(Policy)
     findings = [
@@ -57,17 +94,4 @@ def read_policy(file: Path, region: str = "") -> tuple[Policy, list[Finding], by
     if region and region not in policy.regions:
         message = f"regions: has no region '{region}', which this gateway is; add it or correct the settings"
         findings.append(Finding(file, document.line(("regions",)), UNKNOWN_HERE, True, message))
-    return policy, findings, text
-
-
-def load_policy(file: Path, region: str = "") -> tuple[Policy, bytes]:
-    """Return a policy that may come into force in ``region``, and the bytes that were read.
-
-    Raises:
-        ConfigError: for the first lint error too.
-    """
-    policy, findings, text = read_policy(file, region)
-    for finding in findings:
-        if finding.is_error:
-            raise ConfigError(file, f"{finding.rule}: {finding.text}", line=finding.line)
-    return policy, text
+    return policy, findings

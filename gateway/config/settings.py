@@ -47,7 +47,7 @@ class ListenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 
 class TelemetrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What the process tells of itself.
+    """What the process reports about itself.
 
     ``otlp_endpoint``: an OpenTelemetry collector (OTLP over HTTP), ``http://host:4318``; absent: no
     tracing, at no cost. ``log_level``: of the process's log on standard error.
@@ -63,9 +63,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     ``role``: ``edge`` (caches, edge models, upstreams) or ``central`` (models with batching).
     ``workers``: processes that share the listening sockets; ``auto`` is one per CPU that this process may
     use. Each has caches, breakers and limits of its own. Default 1.
-    ``policy``: path of the policy; an edge needs one. ``trusted_proxies``: networks whose word about
+    ``policy``: path of the policy; an edge needs one. ``trusted_proxies``: networks whose header for
     the client's address (X-Forwarded-For) is believed. ``trusted_gateways``: networks of other gateways,
-    and of proxies that authenticate clients themselves, whose word about the tenant (x-edgeway-tenant)
+    and of proxies that authenticate clients themselves, whose header for the tenant (x-edgeway-tenant)
     is believed as well, and from which forwarded requests are taken. Relative paths start at this file.
     """
 

@@ -19,7 +19,7 @@ class TensorSpec:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """A model as metadata tells it. ``platform`` as Triton names it, ``onnxruntime_onnx``."""
+    """A model's metadata. ``platform`` as Triton names it, ``onnxruntime_onnx``."""
 
     name: str
     versions: tuple[str, ...]
@@ -35,7 +35,7 @@ class Catalog(Protocol):
         """Return the metadata of ``model`` (``version`` empty: of the one that would answer).
 
         Raises:
-            GatewayError: NOT_FOUND, or UNAVAILABLE when nobody who knows can be asked.
+            GatewayError: NOT_FOUND, or UNAVAILABLE when no tier that has the model can be reached.
         """
         ...
 

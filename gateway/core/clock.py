@@ -32,7 +32,7 @@ class Clock(Protocol):
 
 
 class LoopClock:
-    """The clock of one event loop: the one in which it is first asked."""
+    """The clock of one event loop: the one in which it is first read."""
 
     def __init__(self) -> None:
         self._time: Callable[[], float] | None = None

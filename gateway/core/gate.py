@@ -1,4 +1,4 @@
-"""A gate in front of something that may be broken: the seam between a breaker and what it guards."""
+"""A gate in front of something that may be broken. A breaker is one; what it guards knows only this file."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ class OpenGate:
     """A gate that always admits."""
 
     def admit(self) -> Pass:
-        """Admit."""
-        return _UNWATCHED
+        """Return a pass whose outcome nobody records."""
+        return _UNRECORDED
 
 
-class _Unwatched:
+class _UnrecordedPass:
     def succeeded(self) -> None:
-        """Take no note."""
+        """Record nothing."""
 
     def failed(self, reason: str = "") -> None:
-        """Take no note."""
+        """Record nothing."""
 
     def left(self) -> None:
-        """Take no note."""
+        """Record nothing."""
 
 
-_UNWATCHED: Final = _Unwatched()
+_UNRECORDED: Final = _UnrecordedPass()
 
 _: type[Gate] = OpenGate

@@ -1,4 +1,4 @@
-"""What a server tells of the work it has done, per model and version: the protocol's statistics."""
+"""The work that a server has done, per model and version: the protocol's statistics."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _duration() -> Duration:
 
 
 class InferStatistics(msgspec.Struct):
-    """Of requests. ``cache_miss`` has no time: a look-up that fails is not told apart from what follows."""
+    """Of requests. ``cache_miss`` has no time: that of a look-up is part of what follows it."""
 
     success: Duration = msgspec.field(default_factory=_duration)
     fail: Duration = msgspec.field(default_factory=_duration)

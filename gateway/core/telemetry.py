@@ -1,4 +1,4 @@
-"""What the parts report: frozen events in the past tense, handed to one Telemetry.
+"""What the parts report: frozen events in the past tense, emitted to one Telemetry.
 
 The parts know neither Prometheus nor OpenTelemetry; ``gateway.telemetry`` listens to these events.
 """
@@ -13,7 +13,7 @@ import msgspec
 class RequestFinished(msgspec.Struct, frozen=True):
     """``code`` is ``ok`` or the fault's name, or ``cancelled`` when the caller left.
 
-    ``version`` is the one that answered; else the one that was asked for, which may be empty.
+    ``version`` is the one that answered; else the requested one, which may be empty.
     """
 
     model: str

@@ -1,4 +1,4 @@
-"""What a health check found: the seam between whoever asks and whoever judges."""
+"""What a health check found: made by an upstream, read by what judges its endpoint."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gateway.core.errors import Why
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """``why`` None: the endpoint is well. ``ours``: it could not even be asked: we lacked something."""
+    """``why`` None: the endpoint is well. ``ours``: this process lacked something, so there was no check."""
 
     why: Why | None = None
     ours: bool = False

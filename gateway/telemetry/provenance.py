@@ -18,7 +18,7 @@ WANTED: Final = "edgeway_provenance"
 
 
 class ProvenanceParameters:
-    """Adds to an answer, when asked to, what the headers say of it.
+    """Adds to an answer the facts of its headers, where the request wants them.
 
     The wish goes no further than this filter: it changes nothing about what is computed or cached.
     """
@@ -30,13 +30,13 @@ class ProvenanceParameters:
         return f"<ProvenanceParameters {self._region}, generation {self._generation}>"
 
     def __call__(self, request: Request, service: Service) -> Response | Pending:
-        """Answer, with the provenance among the parameters if the request asks for it."""
+        """Answer, with the provenance among the parameters if the request wants it."""
         if not request.parameters or WANTED not in request.parameters:
             return service(request)
         return self._add(request, service)
 
     def fast_path(self, like: Request, rest: FindPath) -> FastPath | None:
-        """Return the path of the rest, for those who do not ask."""
+        """Return the path of the rest, for requests that do not want it."""
         return None if WANTED in like.parameters else rest(like)
 
     async def _add(self, request: Request, service: Service) -> Response:

@@ -1,8 +1,8 @@
-"""How requests ended and what the caches said, counted in plain numbers.
+"""How requests ended, and the look-ups in caches, counted in plain numbers.
 
 These two events come with every request, and counting them in Prometheus's own objects costs as much as
 looking the answer up. So they are only counted here, in a process of one thread, and turned into series
-and statistics when somebody asks.
+and statistics when these are read.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Requests(Collector):
         self._models.update(models)
 
     def label(self, model: str, *, answered: bool = False) -> str:
-        """Return the name under which a model is counted: a stranger's word must not become a label."""
+        """Return the name under which a model is counted: one that only a client knows is no label."""
         if model in self._models:
             return model
         if not answered or self._answered >= MAX_MODELS:
@@ -113,7 +113,7 @@ class Requests(Collector):
     def _open(self, event: RequestFinished) -> RequestCell:
         is_ok = event.code == "ok"
         model = _UNKNOWN if event.code == "not_found" else self.label(event.model, answered=is_ok)
-        # A version that has answered is a model's; any other is a stranger's word, as its name is.
+        # A version that has answered is a model's; any other comes from a client, as its name does.
         is_named = is_ok and model != _OTHER and len(self.cells) < _MAX_VERSIONS
         version = event.version if is_named else ""
         key = (model, version, event.provenance, event.code)

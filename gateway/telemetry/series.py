@@ -1,4 +1,4 @@
-"""Series that many events move: plain numbers on the way, Prometheus's objects when somebody asks.
+"""Series that many events move: plain numbers while counted, Prometheus's objects when read.
 
 Prometheus's own take a lock for each step, and several steps for one event. The process has one thread that
 counts, and needs none.
@@ -21,7 +21,7 @@ LATENCY_BUCKETS_S: Final = (
 
 
 class Spread:
-    """Values that were seen: how many up to each bound, and their sum."""
+    """A histogram's values: how many up to each bound, and their sum."""
 
     __slots__ = ("buckets", "sum")
 
@@ -29,7 +29,7 @@ class Spread:
         self.buckets, self.sum = [0] * (bounds + 1), 0.0
 
     def add(self, other: Spread) -> None:
-        """Add what another saw of the same bounds."""
+        """Add the values of another histogram with the same bounds."""
         self.sum += other.sum
         self.buckets = [ours + theirs for ours, theirs in zip(self.buckets, other.buckets, strict=True)]
 
@@ -87,7 +87,7 @@ class Gauges(Collector):
 
 
 class Reasons(Collector):
-    """What is held against endpoints, and models at them: a series for each, while there is something."""
+    """Why endpoints, and models at them, are out: a series for each, while there is a reason."""
 
     def __init__(self, name: str, help_: str) -> None:
         self._name, self._help = name, help_
@@ -97,14 +97,14 @@ class Reasons(Collector):
         return f"<Reasons {self._name} {self._reasons}>"
 
     def note(self, endpoint: str, model: str, reason: str) -> None:
-        """Note what is held against it now; empty: nothing."""
+        """Note why it is out now; empty: it is not."""
         if reason:
             self._reasons[endpoint, model] = reason
         else:
             self._reasons.pop((endpoint, model), None)
 
     def forget(self, endpoint: str) -> None:
-        """Nobody uses the endpoint any more."""
+        """Drop all series of an endpoint that is not used any more."""
         self._reasons = {key: reason for key, reason in self._reasons.items() if key[0] != endpoint}
 
     def collect(self) -> Iterable[Metric]:

@@ -11,7 +11,7 @@ from gateway.core.statistics import BatchStatistics, Counted, Duration, ModelSta
 from gateway.telemetry.requests import RequestCell, Requests
 from gateway.telemetry.runs import RunCell, Runs
 
-_STRANGE: Final = frozenset({"not_found", "unauthenticated", "forbidden"})
+_NO_MODEL: Final = frozenset({"not_found", "unauthenticated", "forbidden"})
 _CACHES: Final = frozenset({*LEVEL_NAMES, STALE})
 
 
@@ -53,7 +53,7 @@ class Tallies:
         """Put requests and runs together."""
         found: dict[tuple[str, str], ModelStatistics] = {}
         for (model, version, provenance, code), cell in self._requests.cells.items():
-            if code in _STRANGE:
+            if code in _NO_MODEL:
                 continue
             key = (model, version)
             statistics = found.setdefault(key, ModelStatistics(model, version))

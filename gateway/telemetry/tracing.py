@@ -122,7 +122,7 @@ class Trace:
 
 
 class Span:
-    """One layer as a span; the layer called ``upstream`` also tells the other side who its parent is."""
+    """One layer as a span; an ``outward`` one also sends its context to the other side."""
 
     def __init__(self, tracer: Tracer, layer: str, *, outward: bool = False) -> None:
         self._tracer = tracer

@@ -1,4 +1,4 @@
-"""Compressed bodies, bounded both ways: a stranger's 2 KiB must not become 64 MiB of ours."""
+"""Compressed bodies, with bounds both ways: 2 KiB that a client sends must not become 64 MiB of memory."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def allowance(size: int, limit: int, ratio: int) -> int:
 
 
 def inflate(body: Buffer, coding: str, limit: int, ratio: int) -> bytes:
-    """Return what ``body`` stands for.
+    """Decompress ``body``.
 
     Args:
         body: one gzip member or one zlib stream.
@@ -47,7 +47,7 @@ def inflate(body: Buffer, coding: str, limit: int, ratio: int) -> bytes:
     stream = zlib.decompressobj(window)
     try:
         plain = stream.decompress(body, allowed)
-        # Whether it ends here is only known once it was asked for a byte more.
+        # Only reading one byte more shows whether the stream ends here.
         is_more = not stream.eof and bool(stream.decompress(stream.unconsumed_tail, 1))
     except zlib.error:
         raise GatewayError(Fault.INVALID, f"the compressed body is not valid {coding.strip()}") from None
@@ -68,9 +68,11 @@ def deflate(parts: Sequence[Buffer], coding: str) -> bytes:
     return b"".join(chunks)
 
 
-@lru_cache(maxsize=256)  # clients say the same few things; the bound is for the others
+@lru_cache(
+    maxsize=256
+)  # clients send few different values; the bound keeps a flood of new ones from growing this
 def choose_coding(accepted: str) -> str:
-    """Return the coding that an Accept-Encoding likes best; empty for none."""
+    """Return the coding that an Accept-Encoding prefers; empty for none."""
     best, chosen = 0.0, ""
     for part in accepted.lower().split(","):
         name, _, parameters = part.partition(";")

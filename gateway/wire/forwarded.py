@@ -14,7 +14,7 @@ _REMEMBERED: Final = 4096
 
 
 class TrustedProxies:
-    """Networks whose word about the client's address is believed."""
+    """Networks of proxies that are believed about the client's address."""
 
     def __init__(self, networks: Iterable[str] = ()) -> None:
         self._networks: tuple[Network, ...] = tuple(ip_network(network) for network in networks)
@@ -24,6 +24,11 @@ class TrustedProxies:
 
     def __repr__(self) -> str:
         return f"<TrustedProxies {', '.join(map(str, self._networks)) or 'none'}>"
+
+    @property
+    def remembered(self) -> int:
+        """Return how many pairs of a peer and its header lines are remembered."""
+        return self._remembered.cache_info().currsize
 
     def trusts(self, peer: str) -> bool:
         """Whether the socket's peer is a trusted proxy."""
@@ -48,7 +53,7 @@ class TrustedProxies:
                 return address
             address = canonical(hop)
             if not address:
-                # Whatever stands left of a hop that cannot be read was said by a stranger.
+                # What stands left of a hop that cannot be read comes from a peer that is not trusted.
                 return ""
         return address
 

@@ -32,7 +32,7 @@ class Source(Protocol):
         ...
 
     def within(self, size: int) -> None:
-        """Hear that ``size`` bytes of a message have been read and the rest is waited for; 0: of none."""
+        """Take note that ``size`` bytes of a message are there and the rest is waited for; 0: of none."""
         ...
 
 
@@ -128,9 +128,9 @@ def frame_compressed(message: Buffer) -> list[Buffer]:
 def answer_coding(encoding: str | None, accepted: str | None) -> str:
     """Return how answers of a call may be compressed: as its messages are; empty for not at all.
 
-    Every gRPC client accepts compressed answers by itself, so that this alone is no wish for them.
+    gRPC clients accept compressed answers by default: accepting them alone does not mean wanting them.
     """
-    if encoding not in CODINGS or encoding not in [word.strip() for word in (accepted or "").split(",")]:
+    if encoding not in CODINGS or encoding not in [name.strip() for name in (accepted or "").split(",")]:
         return ""
     return encoding
 

@@ -18,7 +18,7 @@ TENANT: Final = "x-edgeway-tenant"
 HOPS: Final = "x-edgeway-hops"
 REGIONS: Final = "x-edgeway-regions"
 FORWARDED_FOR: Final = "x-forwarded-for"
-UNKNOWN_ADDRESS: Final = "unknown"  # RFC 7239's word
+UNKNOWN_ADDRESS: Final = "unknown"  # as in RFC 7239
 AUTHORIZATION: Final = "authorization"
 TIMEOUT_MS: Final = "x-request-timeout-ms"
 TRACE: Final = ("traceparent", "tracestate")
@@ -29,10 +29,10 @@ MAX_TIMEOUT_S: Final = 24 * 3600.0
 
 
 def fit_trace(trace: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    """Return of a trace context what another server can be told.
+    """Return the part of a trace context that can be sent to another server.
 
-    One that is not as W3C has it is left out, and never a reason to refuse: without its ``traceparent`` all
-    of it, as ``tracestate`` means nothing alone.
+    A header that is not as W3C has it is left out, and never a reason to refuse the request. Without a valid
+    ``traceparent`` nothing is left: ``tracestate`` means nothing alone.
     """
     parent, _ = TRACE
     unfit = {name for name, value in trace if not (value.isascii() and value.isprintable())}

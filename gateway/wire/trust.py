@@ -1,10 +1,10 @@
-"""Who a request comes from and how far it has travelled: what strangers say, and whose word counts.
+"""Who a request comes from and how far it has travelled: which claims of which peers are believed.
 
 Two kinds of peers are believed. A *trusted proxy* is believed about the client's address and nothing
 else. A *trusted gateway* (another Edgeway, or a proxy that authenticates clients itself) is believed about
 the tenant too. A request that another gateway has forwarded carries its hops and the regions that residency
-left it; from a peer that is not a trusted gateway it is refused, because without the tenant's name it would
-be answered as somebody else's.
+allows; from a peer that is not a trusted gateway it is refused, because its tenant is not believed and it
+would be answered with the rights of another one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _REFUSAL: Final = (
 
 
 class Claims(msgspec.Struct):
-    """What a request says of itself, as it stands in its headers; empty where it says nothing.
+    """What the headers of a request claim about it; empty where there is no header.
 
     ``forwarded``: all X-Forwarded-For lines, joined by commas in the order they came.
     """
@@ -39,7 +39,7 @@ class Claims(msgspec.Struct):
 
 
 class TrustedClaims(msgspec.Struct, frozen=True):
-    """What of it is believed: the caller, the gateways passed, the regions that are still allowed."""
+    """The claims that are believed: the caller, the gateways passed, the regions that are still allowed."""
 
     caller: Caller
     hops: int = 0
@@ -47,7 +47,7 @@ class TrustedClaims(msgspec.Struct, frozen=True):
 
 
 class Trust:
-    """Whose word is believed, and about what.
+    """Decides which peers are believed, and about what.
 
     Args:
         proxies: networks that are believed about the client's address.
@@ -71,8 +71,8 @@ class Trust:
         """Return what is believed of ``claims`` made by ``peer``, the address of its socket.
 
         Raises:
-            GatewayError: FORBIDDEN for a forwarded request from nobody we know, INVALID for one whose
-                headers no gateway writes.
+            GatewayError: FORBIDDEN for a forwarded request from a peer that is not trusted, INVALID for
+                headers that no gateway writes.
         """
         is_gateway = self._gateways.trusts(peer)
         caller = Caller(

@@ -37,8 +37,8 @@ def measure(bench: Bench) -> Result:
 
 
 async def _calls(process: GatewayProcess, rounds: int) -> list[list[float]]:
-    async with process.serving():
-        service: Service = process.generation()
+    async with process.serving() as gateway:
+        service: Service = gateway.generation()
         request = world.request()
         first = await service(request)
         again = await service(request)

@@ -68,7 +68,7 @@ async def test_other_keys_fly_apart() -> None:
 
 
 @virtual_time
-async def test_a_landed_flight_is_not_joined() -> None:
+async def test_a_flight_that_has_ended_is_not_joined() -> None:
     """Answers are shared, not cached: who comes later makes a call of its own."""
     flight, service = flights(RecordingTelemetry()), ScriptedService()
 
@@ -112,12 +112,12 @@ async def test_the_last_to_leave_ends_the_flight() -> None:
 
 
 @virtual_time
-async def test_nobody_boards_a_flight_that_is_being_cancelled() -> None:
+async def test_nobody_joins_a_flight_that_is_being_cancelled() -> None:
     """A request that comes right after the last waiter left starts a flight of its own."""
     flight, service = flights(RecordingTelemetry()), ScriptedService(HANG, answer("edge"))
-    leaver = asyncio.create_task(flight(request(key=KEY), service))
+    leaving = asyncio.create_task(flight(request(key=KEY), service))
     await run_ready()
-    leaver.cancel()
+    leaving.cancel()
     await asyncio.sleep(0)
 
     response = await flight(request(key=KEY), service)
@@ -142,7 +142,7 @@ async def test_an_error_is_shared_and_not_kept() -> None:
 
 
 @virtual_time
-async def test_a_much_more_patient_request_flies_by_itself() -> None:
+async def test_a_much_more_patient_request_has_a_flight_of_its_own() -> None:
     """The layers below see their caller's deadline, and an impatient caller's is not the patient one's."""
     flight, service = flights(RecordingTelemetry()), ScriptedService(3.0)
     start = asyncio.get_running_loop().time()
@@ -182,16 +182,16 @@ async def test_a_patient_request_does_not_wait_for_an_impatient_flight_to_fail()
 
     impatient = asyncio.create_task(flight(request(key=KEY, deadline=start + 1), service))
     joins = asyncio.create_task(flight(request(key=KEY, deadline=start + 2), service))
-    flies = asyncio.create_task(flight(request(key=KEY, deadline=start + 2.1), service))
+    own = asyncio.create_task(flight(request(key=KEY, deadline=start + 2.1), service))
     await run_ready()
 
     assert [sent.deadline for sent in service.requests] == [start + 1, start + 2.1]
     service.release()
-    assert await asyncio.gather(impatient, joins, flies) == [answer()] * 3
+    assert await asyncio.gather(impatient, joins, own) == [answer()] * 3
 
 
 @virtual_time
-async def test_a_landed_flight_does_not_hide_the_one_that_took_its_place() -> None:
+async def test_a_flight_that_has_ended_does_not_hide_the_one_that_took_its_place() -> None:
     """When a flight ends, the later one of its key is still found and joined."""
     flight, service = flights(RecordingTelemetry()), ScriptedService(HANG)
     start = asyncio.get_running_loop().time()

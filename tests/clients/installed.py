@@ -68,11 +68,11 @@ def _run(lock: Path, *command: object) -> None:
 
 def _reason(lock: Path, lines: list[str]) -> str:
     """What pip says of a pinned version that is for other Pythons only; else its last line."""
-    said = "\n".join(lines)
+    output = "\n".join(lines)
     for pin in re.findall(r"^(?P<name>[\w.-]+)==(?P<version>\S+)$", lock.read_text(), re.MULTILINE):
         if (
-            wants := re.search(rf" {re.escape(pin[1])} Requires-Python (\S+?)(;|$)", said, re.MULTILINE)
-        ) and (f"{pin[0]}=={pin[1]}" in said):
+            wants := re.search(rf" {re.escape(pin[1])} Requires-Python (\S+?)(;|$)", output, re.MULTILINE)
+        ) and (f"{pin[0]}=={pin[1]}" in output):
             version = ".".join(map(str, sys.version_info[:2]))
             return f"{pin[0]} {pin[1]} needs Python {wants[1]}, this is {version}"
     return lines[-1]

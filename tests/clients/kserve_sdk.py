@@ -41,7 +41,7 @@ def request(*, binary, but=()):
     )
 
 
-def told(response):
+def outputs_of(response):
     """The answer, where it is what was sent."""
     same = {}
     for output in response.outputs:
@@ -60,8 +60,8 @@ async def rest(url):
         "ready": await client.is_server_ready(url),
         "model ready": await client.is_model_ready(url, "digits"),
         "unknown ready": await client.is_model_ready(url, "unknown"),
-        "binary": told(await client.infer(url, request(binary=True), "digits", response_headers=seen)),
-        "JSON": told(await client.infer(url, request(binary=False, but=["FP16"]), "digits")),
+        "binary": outputs_of(await client.infer(url, request(binary=True), "digits", response_headers=seen)),
+        "JSON": outputs_of(await client.infer(url, request(binary=False, but=["FP16"]), "digits")),
         "served by": seen.get("x-edgeway-served-by"),
     }
     plain = {"inputs": [{"name": "x", "shape": [2], "datatype": "FP32", "data": [1, 2]}]}
@@ -81,8 +81,8 @@ async def rpc(target):
         "ready": await client.is_server_ready(),
         "model ready": await client.is_model_ready("digits"),
         "unknown ready": await client.is_model_ready("unknown"),
-        "raw": told(await client.infer(request(binary=True), headers=[("traceparent", "00-1-2-00")])),
-        "typed": told(await client.infer(request(binary=False, but=["FP16"]))),
+        "raw": outputs_of(await client.infer(request(binary=True), headers=[("traceparent", "00-1-2-00")])),
+        "typed": outputs_of(await client.infer(request(binary=False, but=["FP16"]))),
     }
     wrong = request(binary=True)
     wrong.inputs[0].shape = [3]

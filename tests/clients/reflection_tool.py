@@ -30,26 +30,26 @@ def main():
             for name in database.get_services()
         }
 
-        def call(service, method, asked):
+        def call(service, method, fields):
             found = pool.FindMethodByName(f"{service}.{method}")
             kind, answer = GetMessageClass(found.input_type), GetMessageClass(found.output_type)
-            message = json_format.ParseDict(asked, kind(), descriptor_pool=pool)
+            message = json_format.ParseDict(fields, kind(), descriptor_pool=pool)
             invoke = channel.unary_unary(
                 f"/{service}/{method}",
                 request_serializer=kind.SerializeToString,
                 response_deserializer=answer.FromString,
             )
-            told = invoke(message, timeout=10)
-            return told, json_format.MessageToDict(told, descriptor_pool=pool)
+            reply = invoke(message, timeout=10)
+            return reply, json_format.MessageToDict(reply, descriptor_pool=pool)
 
         image = {"name": "x", "datatype": "FP32", "shape": [2], "contents": {"fp32Contents": [1.5, -2]}}
-        asked = {
+        fields = {
             "modelName": "digits",
             "id": "r-1",
             "inputs": [image],
             "parameters": {"priority": {"int64Param": 1}},
         }
-        inferred, _ = call("inference.GRPCInferenceService", "ModelInfer", asked)
+        inferred, _ = call("inference.GRPCInferenceService", "ModelInfer", fields)
         result = {
             "services": services,
             "id": inferred.id,

@@ -40,20 +40,20 @@ async def curl(*options: object) -> bytes:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    said, errors = await process.communicate()
-    assert process.returncode == 0, errors + said
-    return said
+    output, errors = await process.communicate()
+    assert process.returncode == 0, errors + output
+    return output
 
 
-def parted(said: bytes) -> tuple[list[str], dict[str, str], bytes]:
+def parted(output: bytes) -> tuple[list[str], dict[str, str], bytes]:
     """Status lines, the last head's fields, and the body of what ``curl -i`` wrote."""
     lines: list[str] = []
-    while said.startswith(b"HTTP/"):
-        head, _, said = said.partition(b"\r\n\r\n")
+    while output.startswith(b"HTTP/"):
+        head, _, output = output.partition(b"\r\n\r\n")
         line, *pairs = head.decode().split("\r\n")
         lines.append(line.strip())
         fields = {name.lower(): value for name, _, value in (pair.partition(": ") for pair in pairs)}
-    return lines, fields, said
+    return lines, fields, output
 
 
 @pytest.mark.parametrize(
@@ -69,12 +69,12 @@ async def test_versions(option, lines):
     """HTTP/1.1 and HTTP/2 in the clear, on one port; over HTTP/1.1 several requests on one connection."""
     async with serving(EchoService()) as listener:
         url = f"http://127.0.0.1:{listener.port}"
-        told, _, body = parted(await curl(option, "-i", "-d", SMALL.decode(), url + INFER))
+        status_lines, _, body = parted(await curl(option, "-i", "-d", SMALL.decode(), url + INFER))
         # curl 7.88 cannot use an HTTP/2 connection again that it knew to be one (its issue 10634).
         version = "--http2" if option == "--http2" else "--http1.1"
         both = await curl(version, "-d", SMALL.decode(), "-w", " %{num_connects};", url + INFER, url + INFER)
 
-    assert told == lines
+    assert status_lines == lines
     assert json.loads(body)["outputs"][0]["data"] == [1.0, 2.0]
     assert both.endswith(b" 0;")
 
@@ -90,13 +90,13 @@ async def test_large_binary_body(option, tmp_path):
 
     async with serving(EchoService()) as listener:
         url = f"http://127.0.0.1:{listener.port}{INFER}"
-        lines, fields, said = parted(await curl(option, "-i", *sent, "--data-binary", f"@{body}", url))
+        lines, fields, output = parted(await curl(option, "-i", *sent, "--data-binary", f"@{body}", url))
 
     if option == "--http1.1":
         assert lines == ["HTTP/1.1 100 Continue", "HTTP/1.1 200 OK"]
     assert lines[-1].endswith("200 OK" if option == "--http1.1" else "HTTP/2 200")
     assert fields["content-type"] == "application/octet-stream"
-    assert said[int(fields["inference-header-content-length"]) :] == data
+    assert output[int(fields["inference-header-content-length"]) :] == data
 
 
 async def test_too_large_a_body_is_refused_before_it_is_sent(tmp_path):
@@ -112,11 +112,11 @@ async def test_too_large_a_body_is_refused_before_it_is_sent(tmp_path):
             *("-w", "sent %{size_upload}", url),
             stdout=asyncio.subprocess.PIPE,
         )
-        said, _ = await process.communicate()
+        output, _ = await process.communicate()
 
     assert process.returncode == 0
-    assert said.startswith(b"HTTP/1.1 413 ")
-    assert said.endswith(b"sent 0")
+    assert output.startswith(b"HTTP/1.1 413 ")
+    assert output.endswith(b"sent 0")
 
 
 @pytest.mark.parametrize(("coding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
@@ -131,9 +131,9 @@ async def test_compressed(coding, pack, size, tmp_path):
 
     async with serving(EchoService()) as listener:
         url = f"http://127.0.0.1:{listener.port}{INFER}"
-        said = await curl("-i", *options, "--data-binary", f"@{body}", url)
+        output = await curl("-i", *options, "--data-binary", f"@{body}", url)
 
-    _, fields, answer = parted(said)
+    _, fields, answer = parted(output)
     assert json.loads(answer)["outputs"][0]["data"] == data
     assert fields.get("content-encoding") == (None if size == 10 else coding)
 
@@ -147,9 +147,9 @@ async def test_chunked_and_raw(tmp_path):
         chunked = await curl("-H", "Transfer-Encoding: chunked", "-d", SMALL.decode(), url)
         raw = await curl("-i", "-H", "Inference-Header-Content-Length: 0", "--data-binary", f"@{body}", url)
 
-    _, fields, said = parted(raw)
+    _, fields, output = parted(raw)
     assert json.loads(chunked)["outputs"][0]["data"] == [1.0, 2.0]
-    assert said[int(fields["inference-header-content-length"]) :] == body.read_bytes()
+    assert output[int(fields["inference-header-content-length"]) :] == body.read_bytes()
 
 
 @pytest.mark.parametrize("option", ["--http1.1", "--http2-prior-knowledge"])

@@ -40,11 +40,11 @@ async def test_kserve_sdk(sdk):
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        said, errors = await asyncio.wait_for(process.communicate(), 120)
+        output, errors = await asyncio.wait_for(process.communicate(), 120)
 
     assert process.returncode == 0, errors.decode()
-    told = json.loads(said)
-    rest, rpc = told["rest"], told["grpc"]
+    report = json.loads(output)
+    rest, rpc = report["rest"], report["grpc"]
     for client in (rest, rpc):
         assert (client["live"], client["ready"], client["model ready"], client["unknown ready"]) == (
             True,

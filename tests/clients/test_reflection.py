@@ -37,20 +37,20 @@ async def test_calls_from_what_reflection_tells(tool):
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        said, errors = await asyncio.wait_for(process.communicate(), 60)
+        output, errors = await asyncio.wait_for(process.communicate(), 60)
 
     assert process.returncode == 0, errors.decode()
-    told = json.loads(said)
-    assert set(told["services"]) == {
+    report = json.loads(output)
+    assert set(report["services"]) == {
         messages.SERVICE,
         "grpc.health.v1.Health",
         "grpc.reflection.v1.ServerReflection",
         "grpc.reflection.v1alpha.ServerReflection",
     }
-    assert ["ModelInfer", False, False] in told["services"][messages.SERVICE]
-    assert ["ModelStreamInfer", True, True] in told["services"][messages.SERVICE]
-    assert len(told["services"][messages.SERVICE]) == 20
-    assert (told["id"], told["x"]) == ("r-1", [1.5, -2.0])
-    assert told["health"] == {"status": "SERVING"}
-    assert told["metadata"]["inputs"] == [{"name": "image", "datatype": "FP32", "shape": ["-1", "4"]}]
-    assert told["error"] == "NOT_FOUND"
+    assert ["ModelInfer", False, False] in report["services"][messages.SERVICE]
+    assert ["ModelStreamInfer", True, True] in report["services"][messages.SERVICE]
+    assert len(report["services"][messages.SERVICE]) == 20
+    assert (report["id"], report["x"]) == ("r-1", [1.5, -2.0])
+    assert report["health"] == {"status": "SERVING"}
+    assert report["metadata"]["inputs"] == [{"name": "image", "datatype": "FP32", "shape": ["-1", "4"]}]
+    assert report["error"] == "NOT_FOUND"

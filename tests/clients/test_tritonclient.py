@@ -55,8 +55,8 @@ class Client:
         method = getattr(self.raw, name)
         if "as_json" in inspect.signature(method).parameters:
             options["as_json"] = True
-        told = method(*args, **options)
-        return await told if inspect.isawaitable(told) else told
+        reported = method(*args, **options)
+        return await reported if inspect.isawaitable(reported) else reported
 
     async def refused(self, name: str, *args: Any, **options: Any) -> InferenceServerException:
         with pytest.raises(InferenceServerException) as caught:
@@ -121,9 +121,11 @@ async def test_statistics(served, kind):
             assert set(before["inference_stats"][name]) == {"count", "ns"}
         for batch in after["batch_stats"]:
             assert set(batch) >= {"batch_size", "compute_input", "compute_infer", "compute_output"}
-    counts = [int(told["inference_stats"].get("success", {}).get("count", 0)) for told in (before, after)]
+    counts = [
+        int(reported["inference_stats"].get("success", {}).get("count", 0)) for reported in (before, after)
+    ]
     assert counts[1] == counts[0] + 1
-    assert {told["name"] for told in everything} == {"digits"}
+    assert {reported["name"] for reported in everything} == {"digits"}
     assert unknown.status() == ("StatusCode.NOT_FOUND" if ask.is_grpc else "404")
 
 
@@ -223,7 +225,7 @@ async def test_shared_memory(served, kind):
 async def test_inference(served, kind, coding):
     """Everything that a request may say, in each compression, with the answer of the model."""
     rows = PIXELS[:64]
-    said: dict[str, Any] = {
+    options: dict[str, Any] = {
         "model_version": "1",
         "request_id": "r-1",
         "priority": 1,
@@ -234,12 +236,12 @@ async def test_inference(served, kind, coding):
     step = {"sequence_id": 42, "sequence_start": True, "sequence_end": True}
     async with connected(kind, served) as ask:
         if coding and ask.is_grpc:
-            said["compression_algorithm"] = coding
+            options["compression_algorithm"] = coding
         elif coding:
-            said |= {"request_compression_algorithm": coding, "response_compression_algorithm": coding}
+            options |= {"request_compression_algorithm": coding, "response_compression_algorithm": coding}
         output = ask.module.InferRequestedOutput("probabilities")
         classes = ask.module.InferRequestedOutput("probabilities", class_count=2)
-        result = await ask("infer", "digits", ask.image(rows[:8]), outputs=[output], **said)
+        result = await ask("infer", "digits", ask.image(rows[:8]), outputs=[output], **options)
         best = await ask("infer", "digits", ask.image(rows[:1]), outputs=[classes])
         # A step of a sequence is central's alone, and here is none.
         alone = await ask.refused("infer", "digits", ask.image(rows[:1]), **step)
@@ -283,10 +285,10 @@ async def test_async_infer(served):
                 request_id=str(number),
                 callback=lambda result, error: answers.put(error or result.get_response().id),
             )
-        told = {answers.get(timeout=20) for _ in range(8)}
+        reported = {answers.get(timeout=20) for _ in range(8)}
 
     assert ids == [str(number) for number in range(8)]
-    assert told == set(ids)
+    assert reported == set(ids)
 
 
 def of_stream(result: Any, error: Any) -> str:
@@ -308,12 +310,12 @@ async def test_stream(served, coding):
         client.async_stream_infer("digits", image, request_id="1")
         client.async_stream_infer("unknown", image, request_id="2")
         client.async_stream_infer("digits", image, request_id="3", enable_empty_final_response=True)
-        told = [answers.get(timeout=20) for _ in range(3)]
+        reported = [answers.get(timeout=20) for _ in range(3)]
         client.stop_stream()
 
-    assert told[::2] == ["1", "3 final"]
-    assert told[1].startswith("error: ")
-    assert "unknown" in told[1]
+    assert reported[::2] == ["1", "3 final"]
+    assert reported[1].startswith("error: ")
+    assert "unknown" in reported[1]
 
 
 async def test_stream_with_true_statuses(served):
@@ -343,10 +345,10 @@ async def test_stream_aio(served):
             for number, model in enumerate(("digits", "unknown", "digits")):
                 yield {"model_name": model, "inputs": ask.image(), "request_id": str(number)}
 
-        told = [of_stream(*each) async for each in ask.raw.stream_infer(requests())]
+        reported = [of_stream(*each) async for each in ask.raw.stream_infer(requests())]
 
-    assert told[::2] == ["0", "2"]
-    assert told[1].startswith("error: ")
+    assert reported[::2] == ["0", "2"]
+    assert reported[1].startswith("error: ")
 
 
 async def test_cancelled_stream_and_call(served):
@@ -375,6 +377,6 @@ async def test_cancelled_stream_and_call(served):
             callback=lambda result, error: answers.put(error or result),
         )
         context.cancel()
-        told = answers.get(timeout=20)
-        assert isinstance(told, grpc_sync.InferResult) or "ancel" in str(told)
+        reported = answers.get(timeout=20)
+        assert isinstance(reported, grpc_sync.InferResult) or "ancel" in str(reported)
         assert client.is_server_live()

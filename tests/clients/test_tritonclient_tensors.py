@@ -62,10 +62,10 @@ async def test_every_datatype(module, coding):
         large = await client.infer("digits", inputs_of(module, noise), **options)
 
     for datatype, array in ARRAYS.items():
-        told = result.as_numpy(datatype.lower())
-        assert told.dtype == array.dtype
-        assert told.shape == array.shape
-        np.testing.assert_array_equal(told, array)
+        received = result.as_numpy(datatype.lower())
+        assert received.dtype == array.dtype
+        assert received.shape == array.shape
+        np.testing.assert_array_equal(received, array)
     bf16 = next(tensor for tensor in service.requests[0].inputs if tensor.datatype == "BF16")
     assert bytes(bf16.data) == ARRAYS["BF16"].tobytes()
     np.testing.assert_array_equal(large.as_numpy("uint8"), noise["UINT8"])
@@ -83,7 +83,7 @@ async def counting(port):
             writer.write(piece)
             await writer.drain()
 
-    async def relay(reader, writer):
+    async def forward(reader, writer):
         task = asyncio.current_task()
         relaying.add(task)
         upward, downward = await asyncio.open_connection("127.0.0.1", port)
@@ -99,7 +99,7 @@ async def counting(port):
                     await each.wait_closed()
             relaying.discard(task)
 
-    server = await asyncio.start_server(relay, "127.0.0.1", 0)
+    server = await asyncio.start_server(forward, "127.0.0.1", 0)
     try:
         yield server.sockets[0].getsockname()[1], came
     finally:
@@ -125,10 +125,10 @@ async def test_grpc_compresses_both_ways(coding):
         stream = channel.stream_stream("/inference.GRPCInferenceService/ModelStreamInfer")(
             iter([message.SerializeToString()] * 2)
         )
-        told = [messages.ModelStreamInferResponse.FromString(each) async for each in stream]
+        received = [messages.ModelStreamInferResponse.FromString(each) async for each in stream]
 
     assert answer.raw_output_contents[0] == data
-    assert [each.infer_response.raw_output_contents[0] for each in told] == [data] * 2
+    assert [each.infer_response.raw_output_contents[0] for each in received] == [data] * 2
     assert came[0] < 3 * len(data) / 2
 
 

@@ -32,28 +32,29 @@ GRPC = {"content-type": "application/grpc"}
 
 
 def wire(service: Any = None, extensions: Extensions | None = None) -> Wire:
-    front = fake_data_plane(service or EchoService())
+    data_plane = fake_data_plane(service or EchoService())
     return Wire(
-        ProtocolRouter(RestApplication(front, extensions), GrpcApplication(front, extensions)), is_http2=True
+        ProtocolRouter(RestApplication(data_plane, extensions), GrpcApplication(data_plane, extensions)),
+        is_http2=True,
     )
 
 
-async def rest(on: Wire, sent, said=()) -> Any:
+async def rest(on: Wire, sent, headers=()) -> Any:
     body = oip_json.encode_request(sent)
-    headers = {**dict(said), "inference-header-content-length": str(body.header_length)}
+    headers = {**dict(headers), "inference-header-content-length": str(body.header_length)}
     return await on.ask("POST", model_path(sent.model, sent.version, "infer"), body.join(), headers)
 
 
-async def rpc(on: Wire, sent, said=()) -> Any:
-    return await call(on, "ModelInfer", oip_proto.encode_request(sent), said)
+async def rpc(on: Wire, sent, headers=()) -> Any:
+    return await call(on, "ModelInfer", oip_proto.encode_request(sent), headers)
 
 
-async def call(on: Wire, name: str, message: Any, said=()) -> Any:
+async def call(on: Wire, name: str, message: Any, headers=()) -> Any:
     body = b"".join(frame([message.SerializeToString()]))
-    return await on.ask("POST", f"/{messages.SERVICE}/{name}", body, {**dict(said), **GRPC})
+    return await on.ask("POST", f"/{messages.SERVICE}/{name}", body, {**dict(headers), **GRPC})
 
 
-def told(fields: dict[str, str]) -> dict[str, str]:
+def edgeway_headers(fields: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in fields.items() if name.startswith(("x-edgeway", "retry-after"))}
 
 
@@ -72,7 +73,7 @@ async def test_requests_and_answers_mean_the_same(sent):
     """The service sees equal requests; equal answers with equal words about them come back; also again."""
     service = EchoService()
     on = wire(service)
-    said = {
+    headers = {
         "x-forwarded-for": "203.0.113.9",
         "x-edgeway-tenant": "clinic",
         "authorization": "t",
@@ -80,7 +81,7 @@ async def test_requests_and_answers_mean_the_same(sent):
     }
 
     for _ in range(2):
-        first, second = await rest(on, sent, said), await rpc(on, sent, said)
+        first, second = await rest(on, sent, headers), await rpc(on, sent, headers)
 
         one, other = service.requests[-2:]
         for name in ("model", "version", "id", "inputs", "outputs", "parameters", "caller", "hops", "trace"):
@@ -89,7 +90,7 @@ async def test_requests_and_answers_mean_the_same(sent):
         answer = oip_json.decode_response(first.body, int(length) if length else None, CENTRAL)
         message = messages.ModelInferResponse.FromString(second.body[5:])
         assert answer == oip_proto.decode_response(message, CENTRAL)
-        assert told(first.headers) == told(second.trailers)
+        assert edgeway_headers(first.headers) == edgeway_headers(second.trailers)
         assert not first.waited and not second.waited
 
 
@@ -115,7 +116,7 @@ def same(first: Any, second: Any, fault: Fault) -> None:
     status = STATUSES[fault]
     assert (first.status, int(second.trailers["grpc-status"])) == (status.http, status.grpc)
     assert first.error == unquote(second.trailers["grpc-message"]) != ""
-    assert told(first.headers) == told(second.trailers)
+    assert edgeway_headers(first.headers) == edgeway_headers(second.trailers)
 
 
 async def test_configuration_and_statistics_mean_the_same():
@@ -125,8 +126,8 @@ async def test_configuration_and_statistics_mean_the_same():
         ("config", "ModelConfig", "config"),
         ("stats", "ModelStatistics", "model_stats"),
     ):
-        asked = messages.message(f"inference.{name}Request")(name="digits")
-        answer = await call(on, name, asked)
+        message = messages.message(f"inference.{name}Request")(name="digits")
+        answer = await call(on, name, message)
         message = messages.message(f"inference.{name}Response").FromString(answer.body[5:])
         plain = (await on.ask("GET", f"/v2/models/digits/{path}")).json()
         plain = plain if kind in plain else {kind: plain}

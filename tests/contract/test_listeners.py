@@ -24,7 +24,7 @@ from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Provenance, Request, Response
 from gateway.core.service import Service
 from gateway.core.tensor import Tensor
-from gateway.listeners.oip.data_plane import DataPlane
+from gateway.listeners.data_plane import DataPlane
 from gateway.wire import headers
 from gateway.wire.faults import STATUSES
 from gateway.wire.oip import json as oip_json
@@ -47,7 +47,7 @@ class Outcome:
     id: str = ""
     status: int = 0
     message: str = ""
-    said: dict[str, str] = field(default_factory=dict)
+    metadata: dict[str, str] = field(default_factory=dict)
 
 
 class HttpWire:
@@ -56,10 +56,10 @@ class HttpWire:
     def __init__(self, client: aiohttp.ClientSession, port: int) -> None:
         self._client, self._url = client, f"http://127.0.0.1:{port}"
 
-    async def infer(self, sent: Request, said: dict[str, str]) -> Outcome:
+    async def infer(self, sent: Request, metadata: dict[str, str]) -> Outcome:
         body = oip_json.encode_request(sent)
         length = {headers.INFERENCE_HEADER_LENGTH: str(body.header_length)}
-        return await self.post(sent.model, sent.version, body.join(), {**said, **length})
+        return await self.post(sent.model, sent.version, body.join(), {**metadata, **length})
 
     async def infer_listed(self, datatype: str, shape: list[int], values: list[Any]) -> Outcome:
         tensor = {"name": "x", "datatype": datatype, "shape": shape, "data": values}
@@ -67,15 +67,15 @@ class HttpWire:
         body = msgspec.json.encode({"inputs": [tensor], "parameters": parameters})
         return await self.post("digits", "", body, {})
 
-    async def post(self, model: str, version: str, body: bytes, said: dict[str, str]) -> Outcome:
+    async def post(self, model: str, version: str, body: bytes, metadata: dict[str, str]) -> Outcome:
         url = self._url + model_path(model, version, "infer")
-        async with self._client.post(url, data=body, headers=said) as answer:
-            read, told = await answer.read(), answer.headers
-            outcome = Outcome(status=answer.status, said=_of_edgeway(told.items()))
+        async with self._client.post(url, data=body, headers=metadata) as answer:
+            read, received = await answer.read(), answer.headers
+            outcome = Outcome(status=answer.status, metadata=_of_edgeway(received.items()))
             if answer.status != 200:
                 outcome.message = oip_metadata.decode_error(read)
                 return outcome
-            length = told.get(headers.INFERENCE_HEADER_LENGTH)
+            length = received.get(headers.INFERENCE_HEADER_LENGTH)
             outcome.response = oip_json.decode_response(read, int(length) if length else None, CENTRAL)
             outcome.id = msgspec.json.decode(read[: int(length)] if length else read).get("id", "")
             return outcome
@@ -93,8 +93,8 @@ class HttpWire:
 
     async def server(self) -> tuple[Any, ...]:
         async with self._client.get(self._url + "/v2") as answer:
-            told = await answer.json()
-            return told["name"], told["version"], told["extensions"]
+            received = await answer.json()
+            return received["name"], received["version"], received["extensions"]
 
 
 class GrpcWire:
@@ -103,12 +103,12 @@ class GrpcWire:
     def __init__(self, channel: Any) -> None:
         self._channel = channel
 
-    def _call(self, method: str, message: Any, said: dict[str, str] | None = None) -> Any:
+    def _call(self, method: str, message: Any, metadata: dict[str, str] | None = None) -> Any:
         call = self._channel.unary_unary(f"/{messages.SERVICE}/{method}")
-        return call(message.SerializeToString(), metadata=tuple((said or {}).items()))
+        return call(message.SerializeToString(), metadata=tuple((metadata or {}).items()))
 
-    async def infer(self, sent: Request, said: dict[str, str]) -> Outcome:
-        return await self.send(oip_proto.encode_request(sent), said)
+    async def infer(self, sent: Request, metadata: dict[str, str]) -> Outcome:
+        return await self.send(oip_proto.encode_request(sent), metadata)
 
     async def infer_listed(self, datatype: str, shape: list[int], values: list[Any]) -> Outcome:
         message = messages.ModelInferRequest(model_name="digits")
@@ -117,15 +117,15 @@ class GrpcWire:
         getattr(entry.contents, name).extend(values)
         return await self.send(message, {})
 
-    async def send(self, message: Any, said: dict[str, str]) -> Outcome:
-        call = self._call("ModelInfer", message, said)
+    async def send(self, message: Any, metadata: dict[str, str]) -> Outcome:
+        call = self._call("ModelInfer", message, metadata)
         try:
             read = messages.ModelInferResponse.FromString(await call)
         except grpc.aio.AioRpcError as error:
-            told = _of_edgeway(error.trailing_metadata())
-            return Outcome(status=error.code().value[0], message=error.details(), said=told)
-        told = _of_edgeway(await call.trailing_metadata())
-        return Outcome(oip_proto.decode_response(read, CENTRAL), read.id, 0, "", told)
+            received = _of_edgeway(error.trailing_metadata())
+            return Outcome(status=error.code().value[0], message=error.details(), metadata=received)
+        received = _of_edgeway(await call.trailing_metadata())
+        return Outcome(oip_proto.decode_response(read, CENTRAL), read.id, 0, "", received)
 
     async def describe(self, model: str) -> Any:
         call = self._call("ModelMetadata", messages.ModelMetadataRequest(name=model))
@@ -140,20 +140,20 @@ class GrpcWire:
         return ready
 
     async def server(self) -> tuple[Any, ...]:
-        told = messages.ServerMetadataResponse.FromString(
+        received = messages.ServerMetadataResponse.FromString(
             await self._call("ServerMetadata", messages.ServerMetadataRequest())
         )
-        return told.name, told.version, list(told.extensions)
+        return received.name, received.version, list(received.extensions)
 
 
-def _of_edgeway(told: Any) -> dict[str, str]:
-    said = {name.lower(): value for name, value in told}
-    return {name: value for name, value in said.items() if name.startswith(("x-edgeway", "retry-after"))}
+def _of_edgeway(received: Any) -> dict[str, str]:
+    metadata = {name.lower(): value for name, value in received}
+    return {name: value for name, value in metadata.items() if name.startswith(("x-edgeway", "retry-after"))}
 
 
 @asynccontextmanager
-async def both(front: DataPlane) -> AsyncIterator[tuple[HttpWire, GrpcWire]]:
-    http, over_grpc = listener_of(front), listener_of(front)
+async def both(data_plane: DataPlane) -> AsyncIterator[tuple[HttpWire, GrpcWire]]:
+    http, over_grpc = listener_of(data_plane), listener_of(data_plane)
     await http.start("127.0.0.1", 0)
     await over_grpc.start("127.0.0.1", 0)
     try:
@@ -168,10 +168,10 @@ async def both(front: DataPlane) -> AsyncIterator[tuple[HttpWire, GrpcWire]]:
 
 
 async def over_both(
-    service: Service, sent: Request, said: dict[str, str] | None = None
+    service: Service, sent: Request, metadata: dict[str, str] | None = None
 ) -> tuple[Outcome, Outcome]:
     async with both(fake_data_plane(service)) as (http, over_grpc):
-        return await http.infer(sent, said or {}), await over_grpc.infer(sent, said or {})
+        return await http.infer(sent, metadata or {}), await over_grpc.infer(sent, metadata or {})
 
 
 def tensor(name: str = "x", datatype: str = "FP32", shape: tuple[int, ...] = (2,), size: int = 8) -> Tensor:
@@ -202,10 +202,10 @@ class Hasty:
 async def test_valid_requests_mean_the_same(sent):
     """The service sees equal requests, and equal answers with equal headers come back."""
     service = EchoService()
-    said = {"x-forwarded-for": "203.0.113.9", "x-edgeway-tenant": "clinic", "authorization": "Bearer t"}
-    said |= {"x-edgeway-hops": "1", "traceparent": "00-ab-cd-01"}
+    metadata = {"x-forwarded-for": "203.0.113.9", "x-edgeway-tenant": "clinic", "authorization": "Bearer t"}
+    metadata |= {"x-edgeway-hops": "1", "traceparent": "00-ab-cd-01"}
 
-    http, over_grpc = await over_both(service, sent, said)
+    http, over_grpc = await over_both(service, sent, metadata)
 
     first, second = service.requests
     assert first.deadline == pytest.approx(second.deadline, abs=5)
@@ -214,8 +214,13 @@ async def test_valid_requests_mean_the_same(sent):
     assert first.caller.tenant == "clinic"
     assert http.response == over_grpc.response
     assert http.id == over_grpc.id == sent.id
-    assert http.said == over_grpc.said
-    assert set(http.said) >= {headers.SERVED_BY, headers.PROVENANCE, headers.GENERATION, headers.CERTIFIED}
+    assert http.metadata == over_grpc.metadata
+    assert set(http.metadata) >= {
+        headers.SERVED_BY,
+        headers.PROVENANCE,
+        headers.GENERATION,
+        headers.CERTIFIED,
+    }
 
 
 REFUSED_BY_THE_LISTENER = {
@@ -247,7 +252,7 @@ async def test_bad_requests_are_refused_in_the_same_words(sent, fault):
     assert service.requests == []
     assert (http.status, over_grpc.status) == (STATUSES[fault].http, STATUSES[fault].grpc)
     assert http.message == over_grpc.message != ""
-    assert http.said == over_grpc.said
+    assert http.metadata == over_grpc.metadata
 
 
 REFUSED_BY_THE_SERVICE = {
@@ -271,8 +276,8 @@ async def test_faults_are_told_in_the_same_words(error):
     status = STATUSES[error.fault]
     assert (http.status, over_grpc.status) == (status.http, status.grpc)
     assert http.message == over_grpc.message == error.message
-    assert http.said == over_grpc.said
-    assert ("retry-after" in http.said) is (error.fault is Fault.OVERLOADED)
+    assert http.metadata == over_grpc.metadata
+    assert ("retry-after" in http.metadata) is (error.fault is Fault.OVERLOADED)
 
 
 async def test_bugs_are_told_in_the_same_two_words():

@@ -64,13 +64,13 @@ async def test_request_and_answer_pass_through(wire):
 @pytest.mark.parametrize("number", [1, (1 << 64) - 1, "a3f0-42"])
 async def test_a_step_of_a_sequence_passes_through(wire, number):
     """A model behind the other side may have state: it is told all that was said of the sequence."""
-    said = {"sequence_id": number, "sequence_start": True, "sequence_end": False}
+    sequence = {"sequence_id": number, "sequence_start": True, "sequence_end": False}
     service = EchoService()
 
     async with before(wire, service) as upstream:
-        await upstream(request(parameters=said))
+        await upstream(request(parameters=sequence))
 
-    assert dict(service.last.parameters) == said
+    assert dict(service.last.parameters) == sequence
 
 
 async def test_who_asks_travels_with_the_request(wire):
@@ -188,9 +188,9 @@ async def test_callers_that_come_and_go(wire):
     chance = Random(7)
 
     class Slow(EchoService):
-        async def __call__(self, asked: Any) -> Any:
+        async def __call__(self, request: Any) -> Any:
             await asyncio.sleep(chance.uniform(0, 0.02))
-            return await super().__call__(asked)
+            return await super().__call__(request)
 
     async with before(wire, Slow()) as upstream:
         calls = {number: asyncio.ensure_future(upstream(request(float(number)))) for number in range(150)}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -42,16 +44,27 @@ class Shop:
             telemetry=RecordingTelemetry(),
         )
         self.changes = 0
+        self.changed = asyncio.Event()
+        self.refusal: Exception | None = None
         self.repository = ModelRepository(
             self.registry,
             self.predictor,
             BATCHING,
             is_cached=lambda model: model == "digits",
-            changed=self.change,
+            prepare=self.prepare,
         )
 
+    def prepare(self, _model: str) -> Callable[[], None]:
+        """Run in the loading thread; what it returns runs at the swap."""
+        assert threading.current_thread() is not threading.main_thread()
+        return self.change
+
     def change(self) -> None:
+        assert threading.current_thread() is threading.main_thread()
+        if self.refusal is not None:
+            raise self.refusal
         self.changes += 1
+        self.changed.set()
 
     async def answer(self, **changes) -> float:
         """What the model makes of 1: its factor."""
@@ -146,12 +159,8 @@ async def test_corrupt_file_changes_nothing(shop):
 
 async def test_model_that_does_not_fit_changes_nothing(shop):
     """What depends on the models may refuse another one; then all is as it was, for requests and questions."""
-
-    def refuse() -> None:
-        raise ModelError("it has no output to score")
-
     onnx_models.write(shop.folder, "digits", onnx_models.affine(5.0), "2")
-    shop.repository._changed = refuse
+    shop.refusal = ModelError("it has no output to score")
 
     fault, message = await shop.refused(shop.repository.load("digits", {}))
 
@@ -192,9 +201,8 @@ async def test_what_was_accepted_is_answered(tmp_path, order):
     call = shop.repository.load("digits", {}) if order == "load" else shop.repository.unload("digits")
     ordered = asyncio.create_task(call)
     async with asyncio.timeout(30):
-        while not shop.changes:
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.05)
+        await shop.changed.wait()
+        await asyncio.sleep(0.01)
         assert not ordered.done()
         while not ordered.done():
             if executor.runs:

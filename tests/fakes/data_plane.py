@@ -3,8 +3,8 @@
 Example::
 
     service = EchoService()
-    front = fake_front(service, max_body_bytes=1 << 20)
-    listener = HttpListener(front, HttpSettings())
+    data_plane = fake_data_plane(service, max_body_bytes=1 << 20)
+    wire = Wire(RestApplication(data_plane))
 
 ``service`` may be any Service; the generation in force is number 7 unless ``number`` says otherwise.
 """
@@ -19,7 +19,7 @@ from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Provenance, Request, Response
 from gateway.core.service import Service
 from gateway.core.tensor import Tensor
-from gateway.listeners.oip.data_plane import DataPlane
+from gateway.listeners.data_plane import DataPlane
 from gateway.wire.trust import Trust
 from tests.fakes.telemetry import RecordingTelemetry
 
@@ -86,10 +86,10 @@ class FakeCatalog:
     def __init__(self, *models: ModelSpec, unready: frozenset[str] = frozenset()) -> None:
         self.models = {model.name: model for model in models or (DIGITS,)}
         self.unready = unready
-        self.asked: list[tuple[str, str]] = []
+        self.described: list[tuple[str, str]] = []
 
     async def describe(self, model: str, version: str) -> ModelSpec:
-        self.asked.append((model, version))
+        self.described.append((model, version))
         spec = self.models.get(model)
         if spec is None or (version and version not in spec.versions):
             raise GatewayError(Fault.NOT_FOUND, f"model '{model}' is not known here")
@@ -100,9 +100,9 @@ class FakeCatalog:
 
 
 def fake_data_plane(service: Service, *, number: int = 7, **changes: Any) -> DataPlane:
-    """A Front before ``service``: region eu-west, ready, loopback is a trusted gateway.
+    """A DataPlane before ``service``: region eu-west, ready, loopback is a trusted gateway.
 
-    ``changes`` replace fields of Front; ``ready=False`` is short for ``is_ready=lambda: False``.
+    ``changes`` replace fields of DataPlane; ``ready=False`` is short for ``is_ready=lambda: False``.
     """
     generation = FakeGeneration(service, number)
     if "ready" in changes:

@@ -12,7 +12,7 @@ from typing import Any
 
 from gateway.http.server.listener import WireListener
 from gateway.http.server.settings import TransportSettings
-from gateway.listeners.oip.data_plane import DataPlane
+from gateway.listeners.data_plane import DataPlane
 from gateway.listeners.oip.extensions import Extensions
 from gateway.listeners.oip.grpc.application import GrpcApplication
 from gateway.listeners.oip.rest.application import RestApplication

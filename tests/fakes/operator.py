@@ -1,4 +1,4 @@
-"""What takes an operator's orders, and says which came."""
+"""What an operator changes and reads: a repository that remembers its loads, and statistics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gateway.core.statistics import Counted, ModelStatistics
 
 
 class Loads:
-    """A repository that holds nothing and remembers every order. ``failure`` is raised by each."""
+    """A repository that loads nothing and remembers every call. ``failure`` is raised by each."""
 
     def __init__(self) -> None:
         self.done: list[tuple[str, str, Any]] = []
@@ -33,10 +33,10 @@ class Loads:
     async def unload(self, model: str, *, dependents: bool = False) -> None:
         self._do("unload", model, dependents)
 
-    def _do(self, *order: Any) -> None:
+    def _do(self, *call: Any) -> None:
         if self.failure is not None:
             raise self.failure
-        self.done.append(order)
+        self.done.append(call)
 
 
 class Counts:
@@ -44,10 +44,10 @@ class Counts:
 
     def __init__(self, executions: int = 0) -> None:
         self.executions = executions
-        self.asked = 0
+        self.reports = 0
 
     async def counted(self) -> Counted:
-        self.asked += 1
+        self.reports += 1
         return Counted([ModelStatistics("digits", "1", execution_count=self.executions)])
 
 
@@ -57,5 +57,5 @@ def executions(counted: Counted) -> int:
 
 
 async def nothing() -> Any:
-    """Stand for a report that nobody reads."""
+    """Return an empty report."""
     return {}

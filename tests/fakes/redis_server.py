@@ -69,13 +69,13 @@ class RedisServer:
         ]
         process = self._process = subprocess.Popen([*command, *self._arguments], stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 30
-        while (said := self._ping()) != b"+PONG\r\n":
+        while (reply := self._ping()) != b"+PONG\r\n":
             assert process.poll() is None, f"redis-server ended with {process.returncode}"
-            assert time.monotonic() < deadline, f"redis-server did not start in 30 s; PING: {said!r}"
+            assert time.monotonic() < deadline, f"redis-server did not start in 30 s; PING: {reply!r}"
             time.sleep(0.01)
 
     def _ping(self) -> bytes | OSError:
-        """What it says to PING, or why it says nothing: until it listens, that it refuses connections."""
+        """The reply to PING, or the error: connections are refused until the server listens."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
                 connection.sendall(b"PING\r\n")

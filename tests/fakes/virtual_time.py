@@ -31,7 +31,7 @@ class _Jump(selectors.DefaultSelector):  # type: ignore[valid-type,misc]
         if not ready:
             if timeout is None:
                 raise RuntimeError("deadlock: nothing is ready and no timer is set")
-            self.loop.ahead += timeout
+            self.loop.now_s += timeout
         return ready
 
 
@@ -39,7 +39,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     """A loop whose clock starts at 1000 s and only moves when everybody waits."""
 
     def __init__(self) -> None:
-        self.ahead = 1000.0
+        self.now_s = 1000.0
         selector = _Jump()
         selector.loop = self
         self._timers: WeakSet[asyncio.TimerHandle] = WeakSet()
@@ -47,7 +47,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.slow_callback_duration = 10.0
 
     def time(self) -> float:
-        return self.ahead
+        return self.now_s
 
     def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:
         timer = super().call_at(when, callback, *args, context=context)
@@ -57,7 +57,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     @property
     def armed(self) -> list[asyncio.TimerHandle]:
         """The timers that will fire."""
-        return [timer for timer in self._timers if not timer.cancelled() and timer.when() > self.ahead]
+        return [timer for timer in self._timers if not timer.cancelled() and timer.when() > self.now_s]
 
 
 def virtual_loop() -> VirtualLoop:

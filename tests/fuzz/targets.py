@@ -317,7 +317,7 @@ class _Transport(asyncio.Transport):
 
 async def _converse(kind: Any, pieces: list[bytes]) -> tuple[bytes, ServerContext]:
     """Speak to a connection and leave; whatever it began must have ended by then."""
-    context = ServerContext(_application(), TransportSettings(), LoopClock())
+    context = ServerContext(application(), TransportSettings(), LoopClock())
     transport = _Transport()
     connection = kind(context, transport, "127.0.0.1")
     context.registry.add(connection, context.address_limits.of("127.0.0.1"))
@@ -351,7 +351,7 @@ class _Echo(EchoService):
 
 
 @cache
-def _application() -> Application:
+def application() -> Application:
     # Neither keeps what it sees: in a million runs that would look like a leak.
     data_plane = fake_data_plane(_Echo(), telemetry=Silence())
     return ProtocolRouter(RestApplication(data_plane), GrpcApplication(data_plane))

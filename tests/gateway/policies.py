@@ -28,6 +28,10 @@ routes:
   endpoints: [central]
 """
 
+TWO_ROUTES = GOOD.replace(
+    "routes:\n", "routes:\n- {name: exiles, match: {model: digits, tenants: [exile]}, endpoints: [central]}\n"
+)
+
 
 def write_policy(folder: Path, text: str = GOOD) -> Path:
     """Write a policy and return its path."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gateway.app.gateway import Gateway
 from gateway.app.process import GatewayProcess
 from gateway.config.settings import load_settings
 from gateway.core.errors import Fault, GatewayError
@@ -46,32 +47,30 @@ routes:
 
 
 @asynccontextmanager
-async def edge_to(folder: Path, protocol: str, port: int) -> AsyncIterator[GatewayProcess]:
+async def edge_to(folder: Path, protocol: str, port: int) -> AsyncIterator[Gateway]:
     """An edge whose only endpoint is at ``port``."""
     text = POLICY.replace("PROTOCOL", protocol).replace("PORT", str(port))
     (folder / "policy.yaml").write_text(text)
     (folder / "edge.yaml").write_text(EDGE)
     edge = GatewayProcess(load_settings(folder / "edge.yaml", {}))
-    async with edge.serving():
-        yield edge
+    async with edge.serving() as gateway:
+        yield gateway
 
 
 @asynccontextmanager
-async def pair(folder: Path, protocol: str) -> AsyncIterator[GatewayProcess]:
+async def pair(folder: Path, protocol: str) -> AsyncIterator[Gateway]:
     """A central tier with two models, and the edge before it."""
     onnx_models.write(folder / "models", "fragile", onnx_models.product())
     onnx_models.write(folder / "models", "innocent", onnx_models.affine())
     (folder / "central.yaml").write_text(CENTRAL)
     central = GatewayProcess(load_settings(folder / "central.yaml", {}))
     async with AsyncExitStack() as lifetimes:
-        await lifetimes.enter_async_context(central.serving())
-        listener = getattr(central.listening, protocol)
+        served = await lifetimes.enter_async_context(central.serving())
+        listener = getattr(served.servers, protocol)
         yield await lifetimes.enter_async_context(edge_to(folder, protocol, listener.port))
 
 
-async def ask(
-    edge: GatewayProcess, model: str, width: int = 4, tenant: str = "acme", value: float = 1.0
-) -> str:
+async def ask(edge: Gateway, model: str, width: int = 4, tenant: str = "acme", value: float = 1.0) -> str:
     """Return ``ok``, or the fault and the message."""
     tensor = Tensor.from_numpy("image", np.full((1, width), value, np.float32))
     caller = Caller(address="81.2.69.142", tenant=tenant, vouched=True)
@@ -89,7 +88,7 @@ async def test_values_that_a_model_cannot_use_are_their_senders(tmp_path: Path, 
     async with pair(tmp_path, protocol) as edge:
         bad = {await ask(edge, "fragile", width=5) for _ in range(20)}
         innocent, fragile = await ask(edge, "innocent"), await ask(edge, "fragile")
-        report = await edge._health()
+        report = edge.health()
 
     assert bad == {
         (
@@ -158,7 +157,7 @@ async def test_one_tenants_poison_is_nobody_elses(tmp_path: Path, kind: str) -> 
             poisoned.append(await ask(edge, "m", tenant="umbrella", value=666.0))
             if len(poisoned) > 10:
                 others.append(await ask(edge, "m"))
-        report = await edge._health()
+        report = edge.health()
 
     assert {outcome.partition(":")[0] for outcome in poisoned} == {fault}
     assert foreign.poisons == 15, "no retry can cure it"

@@ -52,7 +52,7 @@ async def answered(world: World, is_done: Callable[[tuple[str, bool]], bool], st
 
 
 async def readyz(world: World) -> dict[str, object]:
-    admin = world.edge.listening.admin
+    admin = world.edge.servers.admin
     assert admin is not None
     url = f"http://127.0.0.1:{admin.port}/readyz"
     with await asyncio.to_thread(urllib.request.urlopen, url) as response:
@@ -137,10 +137,10 @@ async def test_a_certificate_of_before_is_refused_with_what_to_do(tmp_path: Path
 
     async with world:
         assert await origin(world, CONFIDENT) == ("central", True)
-        told = await readyz(world)
+        report = await readyz(world)
 
-    assert (told["valid"], told["reason"]) == (False, "unreadable")
-    assert "run `edgeway model certify` again" in str(told["detail"])
+    assert (report["valid"], report["reason"]) == (False, "unreadable")
+    assert "run `edgeway model certify` again" in str(report["detail"])
 
 
 async def test_an_edge_model_whose_outputs_are_not_the_certified_ones(tmp_path: Path) -> None:
@@ -156,8 +156,7 @@ async def test_an_edge_model_whose_outputs_are_not_the_certified_ones(tmp_path: 
 async def test_a_model_that_is_not_there_has_no_certificate(tmp_path: Path) -> None:
     """Unloaded, it is neither valid nor not; loaded again, it is what it was."""
     async with World(tmp_path) as world:
-        repository = world.edge._repository
-        assert repository is not None
+        repository = world.edge.tier.repository
         await repository.unload("digits")
         assert VALID not in world.edge.prometheus.render().decode()
 
@@ -256,9 +255,9 @@ async def test_a_file_that_is_no_certificate_at_all_stops_nobody(tmp_path: Path,
 
     async with world:
         assert await origin(world, CONFIDENT) == ("central", True)
-        told = await readyz(world)
-        assert (told["valid"], told["reason"]) == (False, "unreadable")
-        assert "digits.json: " in str(told["detail"])
+        report = await readyz(world)
+        assert (report["valid"], report["reason"]) == (False, "unreadable")
+        assert "digits.json: " in str(report["detail"])
 
         file.write_text(good)
         await world.edge.reload()

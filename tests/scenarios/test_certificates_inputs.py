@@ -14,10 +14,8 @@ from msgspec.structs import replace
 from onnx import helper
 
 from edge_models.certificate import load_certificate
-from gateway.app.process import GatewayProcess
 from gateway.commands.certify import certify_models
 from gateway.commands.certify_decision import DecisionOptions
-from gateway.config.settings import load_settings
 from gateway.core.tensor import Array, Tensor
 from tests.edge_models.onnx_models import FLOAT, model, write
 from tests.scenarios.test_certificates import readyz, serve_at_central
@@ -44,9 +42,7 @@ class Pair:
         serve_at_central(world, self.repositories[1])
         world.write_policy(1, digest=self.proof.central_digest)
         # Rows of a free size must not run on the event loop.
-        file = self.folder / "edge.yaml"
-        file.write_text(file.read_text().replace("  batching: {digits: {inline_max_rows: 8}}\n", ""))
-        world.edge = GatewayProcess(load_settings(file, {}))
+        world.change_settings("  batching: {digits: {inline_max_rows: 8}}\n", "")
         return world
 
 
@@ -179,7 +175,7 @@ async def shown(world: World, image: int, count: int, **parameters: object) -> t
         "outputs": [{"name": digits.OUTPUT, "parameters": {"classification": count} if count else {}}],
         "parameters": parameters,
     }
-    http = world.edge.listening.http
+    http = world.edge.servers.http
     assert http is not None
     url = f"http://127.0.0.1:{http.port}/v2/models/digits/infer"
     asked = urllib.request.Request(url, json.dumps(body).encode(), {"x-forwarded-for": "81.2.69.142"})

@@ -11,7 +11,7 @@ import pytest
 from edge_models.samples import digits
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.repository import IndexEntry
-from tests.scenarios.world import CONFIDENT, PIXELS, UNSURE, World
+from tests.scenarios.world import CONFIDENT, PIXELS, UNSURE, World, until
 
 
 @pytest.fixture
@@ -34,8 +34,7 @@ async def origin(world: World, image: int = CONFIDENT) -> tuple[str, bool]:
 
 async def test_unloaded_model_leaves_everything_to_central(world: World) -> None:
     """No answer of the edge's is given any more, none that was kept either; loaded again, it answers again."""
-    repository = world.edge._repository
-    assert repository is not None
+    repository = world.edge.tier.repository
     assert await origin(world) == ("edge", True)
 
     await repository.unload("digits")
@@ -50,8 +49,7 @@ async def test_unloaded_model_leaves_everything_to_central(world: World) -> None
 
 async def test_changed_file_has_no_licence(world: World) -> None:
     """A certificate names the file that it is for: another one answers nothing by itself until it has its own."""
-    repository = world.edge._repository
-    assert repository is not None
+    repository = world.edge.tier.repository
     original = digits.model_path(digits.EDGE_REPOSITORY).read_bytes()
     assert await origin(world) == ("edge", True)
 
@@ -69,8 +67,7 @@ async def test_changed_file_has_no_licence(world: World) -> None:
 
 async def test_corrupt_file_is_refused(world: World) -> None:
     """The model that was loaded before serves on, under its certificate."""
-    repository = world.edge._repository
-    assert repository is not None
+    repository = world.edge.tier.repository
     put(world, b"nonsense")
 
     with pytest.raises(GatewayError, match="failed to load 'digits'") as refused:
@@ -82,8 +79,7 @@ async def test_corrupt_file_is_refused(world: World) -> None:
 
 async def test_broken_policy_on_disk_does_not_matter(world: World) -> None:
     """The stacks are those of the policy in force."""
-    repository = world.edge._repository
-    assert repository is not None
+    repository = world.edge.tier.repository
     (world.folder / "policy.yaml").write_text("nonsense: [")
 
     await repository.unload("digits")
@@ -92,27 +88,31 @@ async def test_broken_policy_on_disk_does_not_matter(world: World) -> None:
 
 
 async def test_models_change_under_load(world: World) -> None:
-    """Whoever answers, every request is answered."""
-    repository = world.edge._repository
-    assert repository is not None
+    """Whichever tier answers, every request is answered."""
+    repository = world.edge.tier.repository
     is_over = False
-    origins: set[str] = set()
+    origins: list[str] = []
 
     async def client(image: int) -> None:
         while not is_over:
-            # Few are asked for twice: answers from the cache would not notice.
+            # Few are sent twice: answers from the cache would not notice.
             image = (image + 4) % len(PIXELS)
-            origins.add((await world.ask(image)).provenance.origin)
+            origins.append((await world.ask(image)).provenance.origin)
             await asyncio.sleep(0)
+
+    async def answered(origin: str) -> None:
+        """Wait until a request that begins now was answered by ``origin``."""
+        before = len(origins)
+        await until(lambda: origin in origins[before:])
 
     async with asyncio.TaskGroup() as group:
         for place in range(4):
             group.create_task(client(place))
         for _ in range(5):
-            await asyncio.sleep(0.05)
+            await answered("edge")
             await repository.unload("digits")
-            await asyncio.sleep(0.05)
+            await answered("central")
             await repository.load("digits", {})
         is_over = True
 
-    assert origins == {"edge", "central"}
+    assert set(origins) == {"edge", "central"}

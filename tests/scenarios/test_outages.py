@@ -42,7 +42,7 @@ async def refused(world: World) -> GatewayError:
 
 
 async def endpoints(world: World) -> Any:
-    report = await world.edge._health()
+    report = world.edge.health()
     return report["endpoints"]
 
 
@@ -98,9 +98,7 @@ async def test_checks_end_with_what_they_are_for(tmp_path: Path, ending: str) ->
         await refused(world)
         if ending == "reload":
             world.write_policy(2, port=1)
-            async with asyncio.timeout(PATIENCE_S):
-                while world.edge.generation().number < 2:
-                    await asyncio.sleep(0.02)
+            await world.in_force(2)
             assert await endpoints(world) == {"central": {"state": "closed"}}
     await asyncio.sleep(0)
 

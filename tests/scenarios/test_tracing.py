@@ -62,9 +62,9 @@ async def test_tracing_is_turned_off_and_on(tmp_path: Path, aiohttp_collector) -
     collector, url = aiohttp_collector
 
     async with World(tmp_path, otlp=url) as world:
-        await world.edge._tracing.change({"trace_level": ["OFF"]})
+        await world.edge.extensions.tracing.change({"trace_level": ["OFF"]})
         await world.ask(UNSURE, trace=CALLER)
-        await world.edge._tracing.change({"trace_level": ["TIMESTAMPS"]})
+        await world.edge.extensions.tracing.change({"trace_level": ["TIMESTAMPS"]})
         await world.ask(CONFIDENT)
 
     assert collector.spans

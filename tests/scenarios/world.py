@@ -9,6 +9,8 @@ Example::
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -17,6 +19,7 @@ import numpy as np
 
 from edge_models.certificate import Certificate, save_certificate
 from edge_models.samples import digits
+from gateway.app.gateway import Gateway
 from gateway.app.process import GatewayProcess
 from gateway.commands.certify import certify_models
 from gateway.config.settings import load_settings
@@ -111,6 +114,13 @@ resilience:
 """
 
 
+async def until(condition: Callable[[], object]) -> None:
+    """Wait until ``condition`` holds."""
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
 class World:
     """``redis`` is a URL or None; ``protocol`` is how the edge speaks to the central tier; ``otlp`` a collector.
 
@@ -129,7 +139,7 @@ class World:
         repository: Path = digits.EDGE_REPOSITORY,
     ) -> None:
         self.folder = folder
-        self._central_ports = {"http": free_port(), "grpc": free_port()}
+        self.central_ports = {"http": free_port(), "grpc": free_port()}
         self._protocol, self._down = protocol, on_central_down
         (folder / "certificates").mkdir(exist_ok=True)
         save_certificate(folder / "certificates" / "digits.json", proof or certificate())
@@ -139,10 +149,10 @@ class World:
         tracing = f"telemetry: {{otlp_endpoint: '{otlp}'}}\n" if otlp else ""
         edge = EDGE.format(repository=repository, redis=level2)
         (folder / "edge.yaml").write_text(edge + tracing)
-        text = CENTRAL.format(repository=digits.CENTRAL_REPOSITORY, **self._central_ports)
+        text = CENTRAL.format(repository=digits.CENTRAL_REPOSITORY, **self.central_ports)
         (folder / "central.yaml").write_text(text + tracing)
-        self.edge = GatewayProcess(load_settings(folder / "edge.yaml", {}))
-        self.central: GatewayProcess | None = None
+        self._edge: Gateway | None = None
+        self.central: Gateway | None = None
         self._central_lifetime = AsyncExitStack()
         self._edge_lifetime = AsyncExitStack()
 
@@ -151,17 +161,34 @@ class World:
         parts = {
             "generation": generation,
             "protocol": self._protocol,
-            "port": self._central_ports[self._protocol],
+            "port": self.central_ports[self._protocol],
             "digest": certificate().central_digest,
             "down": self._down,
             **changes,
         }
         (self.folder / "policy.yaml").write_text(text.format(**parts))
 
+    @property
+    def edge(self) -> Gateway:
+        """The edge, once the world is entered; until then its settings file may still be changed."""
+        assert self._edge is not None, "enter the world first"
+        return self._edge
+
+    def change_settings(self, old: str, new: str) -> None:
+        """Change the edge's settings before the world is entered."""
+        file = self.folder / "edge.yaml"
+        text = file.read_text()
+        assert old in text
+        file.write_text(text.replace(old, new))
+
+    async def in_force(self, number: int) -> None:
+        """Wait until generation ``number`` is in force."""
+        await until(lambda: self.edge.generation().number >= number)
+
     async def start_central(self) -> None:
         """Start the central tier on its ports."""
-        self.central = GatewayProcess(load_settings(self.folder / "central.yaml", {}))
-        await self._central_lifetime.enter_async_context(self.central.serving())
+        process = GatewayProcess(load_settings(self.folder / "central.yaml", {}))
+        self.central = await self._central_lifetime.enter_async_context(process.serving())
 
     async def stop_central(self) -> None:
         """Stop the central tier."""
@@ -182,7 +209,8 @@ class World:
 
     async def __aenter__(self) -> Self:
         await self.start_central()
-        await self._edge_lifetime.enter_async_context(self.edge.serving())
+        process = GatewayProcess(load_settings(self.folder / "edge.yaml", {}))
+        self._edge = await self._edge_lifetime.enter_async_context(process.serving())
         return self
 
     async def __aexit__(self, *_: object) -> None:

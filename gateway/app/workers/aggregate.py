@@ -1,4 +1,4 @@
-"""The admin port of several workers: every worker is asked, and each series says which one it is of."""
+"""The admin port of several workers: every worker is queried, and each series has a label with its worker."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ import msgspec
 _LOG: Final = logging.getLogger("edgeway.workers")
 _LIMIT_S: Final = 2.0
 _HEALTH_LIMIT_S: Final = 0.5
-"""Health is asked for by those who will not wait long, for a worker that hangs least of all."""
+"""Load balancers do not wait long for a health report, so a worker that hangs is left out of it soon."""
 
-Crew = Callable[[], Sequence[tuple[int, Path]]]
+Serving = Callable[[], Sequence[tuple[int, Path]]]
 
 
 class AggregateAdmin:
-    """Asks the workers on their UNIX sockets. ``crew`` returns number and socket of those that serve."""
+    """Queries the workers on their UNIX sockets. ``serving``: number and socket of those that serve."""
 
-    def __init__(self, crew: Crew) -> None:
-        self._crew = crew
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+
+    def __repr__(self) -> str:
+        return f"<AggregateAdmin of {len(self._serving())} workers>"
 
     async def metrics(self) -> bytes:
         """Return the metrics of all workers in one exposition, each series with a label ``worker``.
@@ -31,11 +34,11 @@ class AggregateAdmin:
         Counters of workers add up in a query (``sum without (worker) (…)``). A worker that does not answer
         is left out, as Prometheus would leave out a target that is down.
         """
-        return merge(await self._ask("/metrics"))
+        return merge(await self._query("/metrics"))
 
     async def policy(self) -> Mapping[str, Any]:
-        """Return what the first worker says of its policy, and the generations of all of them."""
-        reports = [(number, msgspec.json.decode(body)) for number, body in await self._ask("/policy")]
+        """Return the policy report of the first worker, and the generations of all of them."""
+        reports = [(number, msgspec.json.decode(body)) for number, body in await self._query("/policy")]
         if not reports:
             return {"generation": 0, "file": "", "error": "no worker answers"}
         generations = {str(number): report["generation"] for number, report in reports}
@@ -43,23 +46,23 @@ class AggregateAdmin:
 
     async def stack(self) -> Mapping[str, Any]:
         """Return the stacks of the first worker, and the generations of all of them."""
-        reports = [(number, msgspec.json.decode(body)) for number, body in await self._ask("/stack")]
+        reports = [(number, msgspec.json.decode(body)) for number, body in await self._query("/stack")]
         if not reports:
             return {"generation": 0, "shared": [], "routes": {}, "endpoints": {}, "workers": {}}
         generations = {str(number): report["generation"] for number, report in reports}
         return {**reports[0][1], "workers": generations}
 
     async def health(self) -> Mapping[int, Mapping[str, Any]]:
-        """Return what each worker says of its health; one that is slow to say is left out."""
-        answers = await self._ask("/readyz", limit_s=_HEALTH_LIMIT_S)
-        return {number: msgspec.json.decode(body) for number, body in answers}
+        """Return the health report of each worker; one that is slow is left out."""
+        reports = await self._query("/readyz", limit_s=_HEALTH_LIMIT_S)
+        return {number: msgspec.json.decode(body) for number, body in reports}
 
-    async def _ask(self, path: str, limit_s: float = _LIMIT_S) -> list[tuple[int, bytes]]:
-        crew = sorted(self._crew())
-        answers = await asyncio.gather(*(self._ask_one(number, file, path, limit_s) for number, file in crew))
-        return [(number, body) for (number, _), body in zip(crew, answers, strict=True) if body is not None]
+    async def _query(self, path: str, limit_s: float = _LIMIT_S) -> list[tuple[int, bytes]]:
+        workers = sorted(self._serving())
+        bodies = await asyncio.gather(*(self._query_one(*worker, path, limit_s) for worker in workers))
+        return [(number, body) for (number, _), body in zip(workers, bodies, strict=True) if body is not None]
 
-    async def _ask_one(self, number: int, file: Path, path: str, limit_s: float) -> bytes | None:
+    async def _query_one(self, number: int, file: Path, path: str, limit_s: float) -> bytes | None:
         connector = aiohttp.UnixConnector(str(file))
         timeout = aiohttp.ClientTimeout(total=limit_s)
         try:

@@ -1,4 +1,4 @@
-"""What a worker gets from its parent: open descriptors, and where to answer for itself."""
+"""What a worker gets from its parent: open descriptors, and the sockets on which they call each other."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import msgspec
 class Inheritance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Travels as one argument of the worker's command line.
 
-    ``number``: which of the workers. ``serial``: how many were started before it. ``sockets``: listener →
-    descriptor of its socket. ``ready``: a pipe that takes one byte when the worker serves. ``lifeline``: a
-    pipe whose end means that the parent is gone. ``admin``: path of the UNIX socket on which the worker
-    tells of itself and takes orders. ``parent``: of the one on which it asks its parent.
+    ``number``: which of the workers. ``serial``: how many were started before it, and itself. ``sockets``:
+    listener → descriptor of its socket. ``ready``: a pipe that takes one byte when the worker serves.
+    ``lifeline``: a pipe whose end means that the parent is gone. ``admin``: path of the UNIX socket on which
+    the parent calls the worker. ``parent``: of the one on which the worker calls its parent.
     """
 
     number: int
@@ -55,8 +55,8 @@ class Inheritance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
         loop.add_reader(self.lifeline, end)
 
-    def tell_ready(self) -> None:
-        """Tell the parent, once, that this worker serves; one that is gone need not know."""
+    def report_ready(self) -> None:
+        """Report to the parent, once, that this worker serves; a parent that is gone does not matter."""
         with suppress(BrokenPipeError):
             os.write(self.ready, b"1")
         os.close(self.ready)

@@ -1,4 +1,4 @@
-"""Questions and orders between the processes of one gateway, on UNIX sockets that only they can reach."""
+"""Calls between the processes of one gateway, on UNIX sockets that only they can reach."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from gateway.admin.management_routes import RemoteError
 from gateway.core.errors import Fault, GatewayError
 
 NO_ANSWER: Final = (aiohttp.ClientError, OSError, TimeoutError)
-NOBODY_THERE: Final = aiohttp.ClientConnectorError
+NOT_LISTENING: Final = aiohttp.ClientConnectorError
 """The process does not listen yet, or not any more. It is one of ``NO_ANSWER``."""
 
 
-async def ask(socket: Path, path: str, body: bytes | None = None, *, limit_s: float) -> bytes:
-    """Return what the process at ``socket`` answers to a GET of ``path``, or to a POST of ``body``.
+async def call(socket: Path, path: str, body: bytes | None = None, *, limit_s: float) -> bytes:
+    """Return the answer of the process at ``socket`` to a GET of ``path``, or to a POST of ``body``.
 
     Raises:
         GatewayError: as the process raised it.
@@ -34,6 +34,6 @@ async def ask(socket: Path, path: str, body: bytes | None = None, *, limit_s: fl
         if response.status < 400:
             return answer
     try:
-        raise msgspec.json.decode(answer, type=RemoteError).raised()
+        raise msgspec.json.decode(answer, type=RemoteError).to_error()
     except msgspec.MsgspecError:
         raise GatewayError(Fault.INTERNAL, f"another process answered {response.status}") from None

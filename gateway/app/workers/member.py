@@ -1,4 +1,4 @@
-"""A worker's view of the others: it asks its parent, so that every worker says the same."""
+"""A worker's view of all of them: it calls its parent, so that every worker gives the same answers."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Final
 
 import msgspec
 
-from gateway.app.workers.ipc import NO_ANSWER, ask
+from gateway.app.workers.ipc import NO_ANSWER, call
 from gateway.app.workers.messages import (
-    COUNT_S,
-    ORDER_S,
+    CHANGE_LIMIT_S,
+    COUNT_LIMIT_S,
+    DesiredState,
     SharedTracing,
-    StandingSettings,
-    decoded,
-    encoded,
+    decode_counts,
+    encode_counts,
     model_path,
 )
 from gateway.core.control import Log, Setting, Tracing
@@ -32,10 +32,10 @@ _EXTRA_S: Final = 0.5
 
 
 class Member:
-    """What this worker says and does as one of several: statistics, repository and log of all of them.
+    """This worker as one of several: statistics, repository and log of all of them.
 
     Args:
-        parent: the socket on which the parent is asked.
+        parent: the socket on which the parent is called.
         serial: of this worker.
         statistics, repository, log, tracing: of this process alone.
     """
@@ -64,10 +64,14 @@ class Member:
         It is this worker's alone while the parent does not answer; the log says so.
         """
         try:
-            # The parent may have to end the round of questions before this one.
-            return decoded(await ask(self._parent, "/statistics", limit_s=2 * COUNT_S + _EXTRA_S))
+            # The parent may first have to end the round of calls before this one.
+            return decode_counts(
+                await call(self._parent, "/statistics", limit_s=2 * COUNT_LIMIT_S + _EXTRA_S)
+            )
         except (*NO_ANSWER, GatewayError) as error:
-            _LOG.warning("statistics are this worker's alone, the parent is silent: %s", type(error).__name__)
+            _LOG.warning(
+                "statistics are this worker's alone, the parent does not answer: %s", type(error).__name__
+            )
             return await self._statistics.counted()
 
     def index(self) -> Sequence[IndexEntry]:
@@ -81,12 +85,12 @@ class Member:
     async def load(self, model: str, parameters: Mapping[str, Parameter | bytes]) -> None:
         """Load ``model`` in every worker."""
         body = msgspec.json.encode({"parameters": parameters})
-        await self._order(model_path(model, "load"), body)
+        await self._call(model_path(model, "load"), body)
 
     async def unload(self, model: str, *, dependents: bool = False) -> None:
         """Unload ``model`` in every worker."""
         body = msgspec.json.encode({"parameters": {"unload_dependents": dependents}})
-        await self._order(model_path(model, "unload"), body)
+        await self._call(model_path(model, "unload"), body)
 
     def read(self) -> dict[str, Setting]:
         """Return the log settings in force."""
@@ -94,39 +98,41 @@ class Member:
 
     async def change(self, wanted: Mapping[str, object]) -> dict[str, Setting]:
         """Change the log settings of every worker and of the parent."""
-        answer = await self._order("/v2/logging", msgspec.json.encode(wanted))
+        answer = await self._call("/v2/logging", msgspec.json.encode(wanted))
         return msgspec.json.decode(answer, type=dict[str, bool | int | str])
 
     async def catch_up(self) -> None:
-        """Do as the workers before this one were ordered; call it before this one serves.
+        """Make the changes that were made in the workers before this one; call it before this one serves.
 
         Raises:
             GatewayError: UNAVAILABLE when the parent does not answer.
         """
-        standing = msgspec.json.decode(await self._order("/standing"), type=StandingSettings)
-        if standing.logging:
-            await self._log.change(standing.logging)
-        if standing.tracing:
-            await self._tracing.change(standing.tracing)
-        for model in standing.unloaded:
+        desired = msgspec.json.decode(await self._call("/desired-state"), type=DesiredState)
+        if desired.logging:
+            await self._log.change(desired.logging)
+        if desired.tracing:
+            await self._tracing.change(desired.tracing)
+        for model in desired.unloaded:
             # It may have been taken out of the folder since.
             with suppress(GatewayError):
                 await self._repository.unload(model)
 
-    async def tell_last(self) -> None:
-        """Leave what this worker has counted with the parent; call it when nothing more will be counted."""
+    async def leave_counts(self) -> None:
+        """Send the final counts of this worker to the parent; call it when nothing more will be counted."""
         counted = await self._statistics.counted()
         with suppress(*NO_ANSWER, GatewayError):
-            await ask(self._parent, f"/statistics/{self._serial}", encoded(counted), limit_s=COUNT_S)
+            await call(
+                self._parent, f"/statistics/{self._serial}", encode_counts(counted), limit_s=COUNT_LIMIT_S
+            )
 
     async def _change_tracing(self, wanted: Mapping[str, Sequence[str] | None]) -> dict[str, list[str]]:
-        answer = await self._order("/v2/trace/setting", msgspec.json.encode(wanted))
+        answer = await self._call("/v2/trace/setting", msgspec.json.encode(wanted))
         return msgspec.json.decode(answer, type=dict[str, list[str]])
 
-    async def _order(self, path: str, body: bytes | None = None) -> bytes:
+    async def _call(self, path: str, body: bytes | None = None) -> bytes:
         try:
-            # The parent may still be busy with the order before this one.
-            return await ask(self._parent, path, body, limit_s=2 * ORDER_S + _EXTRA_S)
+            # The parent may still be busy with the change before this one.
+            return await call(self._parent, path, body, limit_s=2 * CHANGE_LIMIT_S + _EXTRA_S)
         except NO_ANSWER as error:
             raise GatewayError(
                 Fault.UNAVAILABLE, "the parent of the workers does not answer", retryable=True

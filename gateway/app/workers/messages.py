@@ -1,4 +1,4 @@
-"""What the processes of one gateway say to each other, and how long they wait for it."""
+"""The messages between the processes of one gateway, and how long each is waited for."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from urllib.parse import quote
 import msgspec
 from aiohttp import web
 
-from gateway.admin.management_routes import told
+from gateway.admin.management_routes import json_handler
 from gateway.core.control import Tracing
 from gateway.core.statistics import Counted, ModelStatistics, Statistics
 
-COUNT_S: Final = 0.5
-"""So long the parent waits for the statistics of each worker."""
+COUNT_LIMIT_S: Final = 0.5
+"""The parent waits this long for the statistics of each worker."""
 
-ORDER_S: Final = 60.0
-"""So long the parent waits for each worker to do as ordered: a model may be large."""
+CHANGE_LIMIT_S: Final = 60.0
+"""The parent waits this long for each worker to make a change: loading a model may take a while."""
 
 _PARTS: Final = msgspec.json.Decoder(list[ModelStatistics])
 
 
-class StandingSettings(msgspec.Struct):
-    """Orders that hold for workers to come: changed log and trace settings, unloaded models."""
+class DesiredState(msgspec.Struct):
+    """What workers to come must be like: changed log and trace settings, unloaded models."""
 
     logging: dict[str, object] = {}
     tracing: dict[str, list[str]] = {}
@@ -31,7 +31,7 @@ class StandingSettings(msgspec.Struct):
 
 
 class SharedTracing:
-    """The trace settings of all workers: ``own`` are read, ``change`` changes those of all."""
+    """The trace settings of all workers: ``own`` are read, ``change`` changes those of every worker."""
 
     def __init__(
         self,
@@ -52,25 +52,25 @@ class SharedTracing:
         return await self._change(wanted)
 
 
-def model_path(model: str, order: str) -> str:
+def model_path(model: str, action: str) -> str:
     """Return the path on which ``model`` is loaded or unloaded."""
-    return f"/v2/repository/models/{quote(model, safe='')}/{order}"
+    return f"/v2/repository/models/{quote(model, safe='')}/{action}"
 
 
 def count_routes(statistics: Statistics) -> list[web.RouteDef]:
-    """Return the route on which another process of this gateway asks for ``statistics``."""
+    """Return the route on which another process of this gateway reads ``statistics``."""
 
     async def count(_request: web.Request) -> bytes:
-        return encoded(await statistics.counted())
+        return encode_counts(await statistics.counted())
 
-    return [web.get("/statistics", told(count))]
+    return [web.get("/statistics", json_handler(count))]
 
 
-def encoded(counted: Counted) -> bytes:
+def encode_counts(counted: Counted) -> bytes:
     """Write what was counted, for another process."""
     return msgspec.json.encode(counted.parts())
 
 
-def decoded(body: bytes) -> Counted:
+def decode_counts(body: bytes) -> Counted:
     """Read what another process has counted."""
     return Counted(_PARTS.decode(body))

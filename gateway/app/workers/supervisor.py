@@ -1,9 +1,9 @@
 """Several workers behind one set of sockets: the parent binds, hands down, replaces, and answers for all.
 
-The parent serves nobody. It binds the listening sockets once and hands them to every worker, so a worker
-that comes or goes never leaves a client before a closed door: whoever is waiting in the socket's queue is
-taken by another worker. Workers are fresh processes, not forks: nothing of one (threads of ONNX Runtime,
-connections to Redis) is shared with another.
+The parent serves no client. It binds the listening sockets once and hands them to every worker, so while a
+worker comes or goes no client is refused: whoever waits in the socket's queue is accepted by another worker.
+Workers are fresh processes, not forks: nothing of one (threads of ONNX Runtime, connections to Redis) is
+shared with another.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import logging
 import os
 import signal
 import socket
-import sys
 import tempfile
 from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,8 +26,8 @@ from gateway.admin.stack_routes import stack_routes
 from gateway.app.errors import StartError
 from gateway.app.workers.aggregate import AggregateAdmin
 from gateway.app.workers.coordinator import Coordinator
-from gateway.app.workers.inheritance import Inheritance
-from gateway.app.workers.worker import PAUSE_S, Worker
+from gateway.app.workers.launcher import Launcher
+from gateway.app.workers.pool import WorkerPool
 from gateway.config.document import ConfigError
 from gateway.config.settings import Settings, host_and_port, load_settings
 from gateway.http.server.binding import bind
@@ -35,289 +36,188 @@ from gateway.telemetry.trace_settings import TraceSettings
 
 _LOG: Final = logging.getLogger("edgeway.workers")
 
-_STEADY_S: Final = 60.0
-_KILL_EXTRA_S: Final = 5.0
+KILL_EXTRA_S: Final = 5.0
+"""A worker that leaves is killed this long after the time that the settings give it to drain."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Workers:
+    """What a parent has open. ``sockets``: listener → the socket that all workers accept from."""
+
+    file: Path
+    settings: Settings
+    sockets: Mapping[str, socket.socket]
+    pool: WorkerPool
+    aggregate: AggregateAdmin
+    admin: AdminListener | None
+
+    def __repr__(self) -> str:
+        return f"<Workers {self.pool!r}, {self.addresses()}>"
+
+    async def report(self) -> Mapping[str, Any]:
+        """Return the health report of the admin port."""
+        return await report_workers(self.settings, self.pool, self.aggregate)
+
+    def replace_all(self) -> Coroutine[Any, Any, None]:
+        """Replace the workers that there are now, once awaited; wrong settings change nothing."""
+        return self.pool.replace_all(self.pool.serial, prepare=self._read_settings)
+
+    def addresses(self) -> str:
+        """Return the ports in one line."""
+        bound = {name: listening.getsockname()[1] for name, listening in self.sockets.items()}
+        if self.admin is not None:
+            bound["admin"] = self.admin.port
+        return ", ".join(f"{name} port {port}" for name, port in bound.items())
+
+    def _read_settings(self) -> bool:
+        try:
+            # How long workers may take to leave may have changed, too.
+            self.pool.leave_limit_s = leave_limit_s(load_settings(self.file))
+        except ConfigError as error:
+            _LOG.error("the settings were not taken, all workers stay: %s", error)
+            return False
+        return True
 
 
 class Supervisor:
-    """The parent of ``count`` workers of one settings file."""
+    """The parent of ``count`` workers of one settings file, from settings to exit."""
 
     def __init__(self, file: Path, settings: Settings, count: int) -> None:
         self._file, self._settings, self._count = file, settings, count
-        self._workers: dict[int, Worker] = {}
-        # Of two that would replace one worker at once, the later finds it replaced.
-        self._places = [asyncio.Lock() for _ in range(count)]
-        self._alive: set[Worker] = set()
-        self._keepers: set[asyncio.Task[None]] = set()
-        self._sockets: dict[str, socket.socket] = {}
-        self._stopping = asyncio.Event()
-        self._rolling = asyncio.Lock()
-        self._folder = Path()
-        self._lifeline = -1
-        self._serial = 0
-        self._crew = AggregateAdmin(
-            lambda: [(w.number, w.admin) for w in self._workers.values() if w.is_ready]
-        )
-        # It traces nothing by itself, but knows whether the workers can.
-        tracing = TraceSettings((lambda _one_in: None) if settings.telemetry.otlp_endpoint else None)
-        self._relay = Coordinator(self._serving, self._listening, log=LogSettings(), tracing=tracing)
-        self.admin: AdminListener | None = None
 
     def __repr__(self) -> str:
-        ready = sum(worker.is_ready for worker in self._workers.values())
-        return f"<Supervisor {ready} of {self._count} workers ready>"
+        return f"<Supervisor of {self._count} workers, {self._file}>"
 
     async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT, then let every worker drain.
+        """Serve until SIGTERM or SIGINT, then let every worker drain; SIGHUP replaces them all.
 
         Raises:
             StartError: a socket cannot be bound, or the first workers do not start.
         """
-        loop = asyncio.get_running_loop()
+        loop, is_leaving = asyncio.get_running_loop(), asyncio.Event()
+        # Before anything is opened: the defaults of these signals would end the process as it stands.
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop)
-        loop.add_signal_handler(signal.SIGHUP, lambda: self._keep(self._replace_all(self._serial)))
+            loop.add_signal_handler(number, is_leaving.set)
+        loop.add_signal_handler(signal.SIGHUP, lambda: None)
         async with AsyncExitStack() as lifetimes:
-            self._folder = Path(lifetimes.enter_context(tempfile.TemporaryDirectory(prefix="edgeway-")))
-            # Workers read the other end: when the parent is gone, however it went, they leave.
-            theirs, ours = os.pipe()
-            lifetimes.callback(os.close, ours)
-            lifetimes.callback(os.close, theirs)
-            self._lifeline = theirs
-            self._bind(lifetimes)
-            # Closed last: load balancers shall read there that this gateway is leaving.
-            await self._open_admin(lifetimes)
-            await self._open_relay(lifetimes)
-            lifetimes.push_async_callback(self._end)
-            async with self._rolling:
-                await self._start_first()
-            await self._stopping.wait()
+            workers = await self.open(lifetimes)
+            pool = workers.pool
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, pool.stop)
+            loop.add_signal_handler(signal.SIGHUP, lambda: pool.start_task(workers.replace_all()))
+            if is_leaving.is_set():
+                pool.stop()
+            await pool.start()
+            if pool.is_ready:
+                _LOG.info("%d workers are ready: %s", self._count, workers.addresses())
+            await pool.stopped()
             _LOG.info("draining")
         _LOG.info("stopped")
 
-    async def report(self) -> Mapping[str, Any]:
-        """Tell what the workers are, and by worker what it believes of endpoints and certificates."""
-        health = await self._crew.health()
-        certificates = {str(n): each["certificates"] for n, each in health.items() if "certificates" in each}
-        endpoints = {number: each["endpoints"] for number, each in health.items() if "endpoints" in each}
-        return {
-            "ready": self._is_ready,
-            "role": self._settings.role,
-            "region": self._settings.region,
-            "workers": [
-                {
-                    "number": w.number,
-                    "process": w.process.pid,
-                    "ready": w.is_ready,
-                    **({"endpoints": endpoints[w.number]} if w.number in endpoints else {}),
-                }
-                for w in sorted(self._workers.values(), key=lambda worker: worker.number)
-            ],
-            **({"certificates": certificates} if certificates else {}),
-        }
+    async def open(self, lifetimes: AsyncExitStack) -> Workers:
+        """Open everything that comes before the first worker.
 
-    @property
-    def _is_ready(self) -> bool:
-        """Whether there are workers that serve: while one that died is replaced, the others do."""
-        return not self._stopping.is_set() and any(worker.is_ready for worker in self._workers.values())
+        Raises:
+            StartError: a socket cannot be bound.
+        """
+        settings = self._settings
+        folder = Path(lifetimes.enter_context(tempfile.TemporaryDirectory(prefix="edgeway-")))
+        launcher = Launcher(self._file, folder, _bind(settings, lifetimes), _open_lifeline(lifetimes))
 
-    def _stop(self) -> None:
-        """Begin to leave; workers that are only starting need not get ready first."""
-        self._stopping.set()
-        for worker in self._alive:
-            worker.leave()
+        def gone(serial: int) -> None:
+            coordinator.forget(serial)
 
-    def _bind(self, lifetimes: AsyncExitStack) -> None:
-        for name in ("http", "grpc"):
-            address = getattr(self._settings.listen, name)
-            if address is None:
-                continue
-            try:
-                backlog = self._settings.listen.transport.backlog
-                self._sockets[name] = bind(*host_and_port(address), backlog)
-            except OSError as error:
-                raise StartError(f"cannot listen on {address}: {error.strerror or error}") from error
-            lifetimes.callback(self._sockets[name].close)
-
-    async def _open_admin(self, lifetimes: AsyncExitStack) -> None:
-        address = self._settings.listen.admin
-        if address is None:
-            return
-        crew = self._crew
-        self.admin = AdminListener(
-            health=self.report,
-            metrics=crew.metrics,
-            policy=crew.policy,
-            more=[*self._relay.management_routes(), *stack_routes(crew.stack)],
+        pool = WorkerPool(self._count, launcher.launch, leave_limit_s=leave_limit_s(settings), gone=gone)
+        # The parent traces nothing by itself, but knows whether the workers can.
+        tracing = TraceSettings((lambda _one_in: None) if settings.telemetry.otlp_endpoint else None)
+        coordinator = Coordinator(pool.serving, pool.listening, log=LogSettings(), tracing=tracing)
+        aggregate = AggregateAdmin(
+            lambda: [(worker.number, worker.admin) for worker in pool.workers if worker.is_ready]
         )
-        lifetimes.push_async_callback(self.admin.aclose)
+        report = partial(report_workers, settings, pool, aggregate)
+        # Closed last: load balancers shall read there that this gateway is leaving.
+        admin = await _open_admin(
+            settings,
+            AdminListener(
+                health=report,
+                metrics=aggregate.metrics,
+                policy=aggregate.policy,
+                more=[*coordinator.management_routes(), *stack_routes(aggregate.stack)],
+            ),
+            lifetimes,
+        )
+        calls = AdminListener(
+            health=report,
+            metrics=aggregate.metrics,
+            policy=aggregate.policy,
+            more=coordinator.routes(),
+        )
+        lifetimes.push_async_callback(calls.aclose)
+        await calls.start_at(str(launcher.parent))
+        lifetimes.push_async_callback(pool.aclose)
+        return Workers(self._file, settings, launcher.sockets, pool, aggregate, admin)
+
+
+async def report_workers(
+    settings: Settings, pool: WorkerPool, aggregate: AggregateAdmin
+) -> Mapping[str, Any]:
+    """Return the health report: the workers, and what each believes of endpoints and certificates."""
+    health = await aggregate.health()
+    certificates = {str(n): each["certificates"] for n, each in health.items() if "certificates" in each}
+    endpoints = {number: each["endpoints"] for number, each in health.items() if "endpoints" in each}
+    return {
+        "ready": pool.is_ready,
+        "role": settings.role,
+        "region": settings.region,
+        "workers": [
+            {
+                "number": worker.number,
+                "process": worker.process.pid,
+                "ready": worker.is_ready,
+                **({"endpoints": endpoints[worker.number]} if worker.number in endpoints else {}),
+            }
+            for worker in pool.workers
+        ],
+        **({"certificates": certificates} if certificates else {}),
+    }
+
+
+def leave_limit_s(settings: Settings) -> float:
+    """Return how long a worker that is to leave may take."""
+    drain = settings.resilience.drain
+    return drain.drain_time_s + drain.drain_timeout_s + KILL_EXTRA_S
+
+
+def _open_lifeline(lifetimes: AsyncExitStack) -> int:
+    """Return the read end of a pipe that workers watch: when the parent is gone, however, they leave."""
+    theirs, ours = os.pipe()
+    lifetimes.callback(os.close, ours)
+    lifetimes.callback(os.close, theirs)
+    return theirs
+
+
+def _bind(settings: Settings, lifetimes: AsyncExitStack) -> Mapping[str, socket.socket]:
+    sockets = {}
+    for name, address in (("http", settings.listen.http), ("grpc", settings.listen.grpc)):
+        if address is None:
+            continue
         try:
-            await self.admin.start(*host_and_port(address))
+            sockets[name] = bind(*host_and_port(address), settings.listen.transport.backlog)
         except OSError as error:
             raise StartError(f"cannot listen on {address}: {error.strerror or error}") from error
+        lifetimes.callback(sockets[name].close)
+    return sockets
 
-    @property
-    def _parent(self) -> str:
-        return str(self._folder / "parent.sock")
 
-    async def _open_relay(self, lifetimes: AsyncExitStack) -> None:
-        crew = self._crew
-        relay = AdminListener(
-            health=self.report, metrics=crew.metrics, policy=crew.policy, more=self._relay.routes()
-        )
-        lifetimes.push_async_callback(relay.aclose)
-        await relay.start_at(self._parent)
-
-    def _serving(self) -> dict[int, Path]:
-        return {worker.serial: worker.admin for worker in self._alive if worker.is_ready}
-
-    def _listening(self) -> dict[int, Path]:
-        return {worker.serial: worker.admin for worker in self._alive if not worker.is_leaving}
-
-    def _bury(self, worker: Worker) -> None:
-        self._alive.discard(worker)
-        self._relay.forget(worker.serial)
-
-    async def _start_first(self) -> None:
-        try:
-            workers = [await self._start(number) for number in range(self._count)]
-        except OSError as error:
-            raise StartError(f"a worker cannot be started: {error.strerror or error}") from error
-        are_ready = await asyncio.gather(*(worker.wait_ready() for worker in workers))
-        if self._stopping.is_set():
-            return
-        if not all(are_ready):
-            raise StartError("a worker did not start; its reason stands above")
-        for worker in workers:
-            self._take(worker)
-        _LOG.info("%d workers are ready: %s", self._count, self._addresses())
-
-    async def _start(self, number: int) -> Worker:
-        self._serial += 1
-        admin = self._folder / f"{self._serial}.sock"
-        ours, theirs = os.pipe()
-        inheritance = Inheritance(
-            number=number,
-            serial=self._serial,
-            sockets={name: listening.fileno() for name, listening in self._sockets.items()},
-            ready=theirs,
-            lifeline=self._lifeline,
-            admin=str(admin),
-            parent=self._parent,
-        )
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "gateway", "serve", str(self._file)),
-                *("--inherit", inheritance.encode()),
-                pass_fds=inheritance.descriptors(),
-            )
-        except BaseException:
-            os.close(ours)
-            raise
-        finally:
-            os.close(theirs)
-        worker = Worker(inheritance, process, ours, serial=self._serial)
-        drain = self._settings.resilience.drain
-        worker.limit_s = drain.drain_time_s + drain.drain_timeout_s + _KILL_EXTRA_S
-        self._alive.add(worker)
-        if self._stopping.is_set():
-            worker.leave()
-        return worker
-
-    def _take(self, worker: Worker) -> None:
-        self._workers[worker.number] = worker
-        self._keep(self._watch(worker))
-
-    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._keepers.add(task)
-        task.add_done_callback(self._keepers.discard)
-
-    async def _watch(self, worker: Worker) -> None:
-        """Replace ``worker`` when it dies, until its replacement lives."""
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        code = await worker.process.wait()
-        if worker.is_leaving or self._stopping.is_set():
-            return
-        _LOG.error("%r died with exit code %d", worker, code)
-        worker.is_ready = False
-        self._bury(worker)
-        pause_s = PAUSE_S[0] if loop.time() - began > _STEADY_S else worker.pause_s
-        while not self._stopping.is_set():
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, PAUSE_S[1])
-            async with self._places[worker.number]:
-                if self._workers[worker.number] is not worker:
-                    return
-                if (successor := await self._succeed(worker)) is not None:
-                    successor.pause_s = pause_s
-                    _LOG.warning("%r takes the place of the one that died", successor)
-                    return
-
-    async def _succeed(self, worker: Worker) -> Worker | None:
-        """Start a successor of ``worker``; None when it did not get ready."""
-        try:
-            successor = await self._start(worker.number)
-        except OSError as error:
-            _LOG.error("a worker cannot be started: %s", error.strerror or error)
-            return None
-        if await successor.wait_ready() and not self._stopping.is_set():
-            self._take(successor)
-            return successor
-        successor.leave()
-        await self._finish(successor)
+async def _open_admin(
+    settings: Settings, admin: AdminListener, lifetimes: AsyncExitStack
+) -> AdminListener | None:
+    address = settings.listen.admin
+    if address is None:
         return None
-
-    async def _replace_all(self, serial: int) -> None:
-        """Replace the workers up to ``serial`` one by one: the old one goes when the new one serves."""
-        async with self._rolling:
-            try:
-                # How long they may take to leave may have changed, too.
-                self._settings = load_settings(self._file)
-            except ConfigError as error:
-                _LOG.error("the settings were not taken, all workers stay: %s", error)
-                return
-            for number, place in enumerate(self._places):
-                async with place:
-                    worker = self._workers.get(number)
-                    if self._stopping.is_set() or worker is None:
-                        return
-                    if worker.serial <= serial and not await self._replace(worker):
-                        return
-
-    async def _replace(self, worker: Worker) -> bool:
-        successor = await self._succeed(worker)
-        if successor is None:
-            _LOG.error("the new worker does not start, %r and those after it stay", worker)
-            return False
-        worker.leave()
-        await self._finish(worker)
-        _LOG.info("%r takes the place of process %d", successor, worker.process.pid)
-        return True
-
-    async def _finish(self, worker: Worker) -> None:
-        """Wait for a worker that was asked to leave; one that does not is killed."""
-        try:
-            async with asyncio.timeout(worker.limit_s):
-                await worker.process.wait()
-        except TimeoutError:
-            _LOG.error("%r did not leave within %g s and is killed", worker, worker.limit_s)
-            worker.process.kill()
-            await worker.process.wait()
-        self._bury(worker)
-
-    async def _end(self) -> None:
-        self._stopping.set()
-        for task in list(self._keepers):
-            task.cancel()
-        await asyncio.gather(*self._keepers, return_exceptions=True)
-        for worker in self._alive:
-            worker.leave()
-        await asyncio.gather(*(self._finish(worker) for worker in list(self._alive)))
-
-    def _addresses(self) -> str:
-        bound = {name: listening.getsockname()[1] for name, listening in self._sockets.items()}
-        if self.admin is not None:
-            bound["admin"] = self.admin.port
-        return ", ".join(f"{name} port {port}" for name, port in bound.items())
+    lifetimes.push_async_callback(admin.aclose)
+    try:
+        await admin.start(*host_and_port(address))
+    except OSError as error:
+        raise StartError(f"cannot listen on {address}: {error.strerror or error}") from error
+    return admin

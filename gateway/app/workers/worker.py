@@ -25,14 +25,14 @@ has served for a minute it is the first again."""
 class Worker:
     """One worker process and what the parent knows of it.
 
-    ``serial``: how many were started before it. ``limit_s``: how long it may take to leave. ``pause_s``:
-    how long to wait before it is replaced, should it die soon.
+    ``number``: its slot. ``serial``: how many were started before it, and itself. ``admin``: its socket.
+    ``limit_s``: how long it may take to leave. ``pause_s``: how long to wait before it is replaced, should it
+    die soon. ``ready``: the read end of the pipe on which it reports that it serves.
     """
 
-    def __init__(
-        self, inheritance: Inheritance, process: asyncio.subprocess.Process, ready: int, *, serial: int
-    ) -> None:
-        self.number, self.admin, self.serial = inheritance.number, Path(inheritance.admin), serial
+    def __init__(self, inheritance: Inheritance, process: asyncio.subprocess.Process, ready: int) -> None:
+        self.number, self.serial = inheritance.number, inheritance.serial
+        self.admin = Path(inheritance.admin)
         self.process = process
         self.limit_s = math.inf
         self.pause_s = PAUSE_S[0]
@@ -62,7 +62,7 @@ class Worker:
         return self.is_ready
 
     def leave(self) -> None:
-        """Ask it to finish what it has accepted and go."""
+        """Send it SIGTERM, once: it finishes what it has accepted and ends."""
         if not self.is_leaving and self.process.returncode is None:
             self.is_leaving = True
             self.process.send_signal(signal.SIGTERM)

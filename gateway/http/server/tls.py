@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -29,30 +30,47 @@ class TlsError(Exception):
     """A file cannot be used; the message names it."""
 
 
+@dataclass(frozen=True, slots=True)
+class LoadedTls:
+    """Certificates that can be used, and the content of the files that they came from."""
+
+    context: ssl.SSLContext
+    contents: tuple[bytes, ...]
+
+
 class Tls:
-    """``context`` is for the next connection; ``reload`` makes another of the files as they are now."""
+    """``context`` is for the next connection; ``read`` and ``use`` replace it by one of the changed files."""
 
     def __init__(self, settings: TlsSettings) -> None:
         self._settings = settings
-        self._seen = _contents(settings)
-        self.context = _context(settings)
+        self._in_use = _load(settings)
 
     def __repr__(self) -> str:
         return f"<Tls {self._settings.certificate}{', mutual' if self._settings.client_ca else ''}>"
 
-    def reload(self) -> bool:
-        """Read the files again if they have changed; return whether they had.
+    @property
+    def context(self) -> ssl.SSLContext:
+        """Return what the next connection is accepted with."""
+        return self._in_use.context
+
+    def read(self) -> LoadedTls | None:
+        """Read the files again; None when they have not changed. What is in use stays in use.
 
         Raises:
-            TlsError: they cannot be used; those in use stay.
+            TlsError: they cannot be used.
         """
-        now = _contents(self._settings)
-        if now == self._seen:
-            return False
-        # A new one: the old would keep a certificate of another kind of key, and roots that are gone.
-        self.context = _context(self._settings)
-        self._seen = now
-        return True
+        contents = _contents(self._settings)
+        return None if contents == self._in_use.contents else _load(self._settings)
+
+    def use(self, loaded: LoadedTls) -> None:
+        """Accept the connections to come with ``loaded``."""
+        # A new context: the old one would keep a certificate of another kind of key, and roots that are gone.
+        self._in_use = loaded
+
+
+def _load(settings: TlsSettings) -> LoadedTls:
+    contents = _contents(settings)
+    return LoadedTls(_context(settings), contents)
 
 
 def _context(settings: TlsSettings) -> ssl.SSLContext:

@@ -1,4 +1,4 @@
-"""What stands behind the protocol's extensions, beside the gateway itself."""
+"""What the protocol's extensions show and change: models, statistics, logging, tracing."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ class NoRepository:
         return "<NoRepository>"
 
     def index(self) -> Sequence[IndexEntry]:
-        """Hold nothing."""
+        """Return no entry."""
         return ()
 
     def settings(self, model: str) -> ModelSettings:  # noqa: ARG002 - the Protocol's signature
-        """Know the plain settings."""
+        """Return the default settings."""
         return ModelSettings()
 
     async def load(self, model: str, parameters: Mapping[str, Parameter | bytes]) -> None:  # noqa: ARG002
-        """Refuse: there is nowhere to load from."""
+        """Refuse: there is no repository to load from."""
         raise unknown_model(model)
 
     async def unload(self, model: str, *, dependents: bool = False) -> None:  # noqa: ARG002
@@ -61,7 +61,7 @@ class NoStatistics:
         return "<NoStatistics>"
 
     async def counted(self) -> Counted:
-        """Return nothing."""
+        """Return empty statistics."""
         return Counted()
 
 
@@ -72,11 +72,11 @@ class NoLog:
         return "<NoLog>"
 
     def read(self) -> dict[str, Setting]:
-        """Have none."""
+        """Return no settings."""
         return {}
 
     async def change(self, wanted: Mapping[str, object]) -> dict[str, Setting]:  # noqa: ARG002
-        """Refuse."""
+        """Refuse every change."""
         raise GatewayError(Fault.UNSUPPORTED, "the log settings of this process are fixed when it starts")
 
 
@@ -87,17 +87,17 @@ class NoTracing:
         return "<NoTracing>"
 
     def read(self) -> dict[str, list[str]]:
-        """Have none."""
+        """Return no settings."""
         return {}
 
     async def change(self, wanted: Mapping[str, Sequence[str] | None]) -> dict[str, list[str]]:  # noqa: ARG002
-        """Refuse."""
+        """Refuse every change."""
         raise GatewayError(Fault.UNSUPPORTED, "the trace settings of this process are fixed when it starts")
 
 
 @dataclass(frozen=True, slots=True)
 class Extensions:
-    """What the listeners are handed beside their Front."""
+    """What a listener of the protocol needs beside its DataPlane."""
 
     repository: Repository = field(default_factory=NoRepository)
     statistics: Statistics = field(default_factory=NoStatistics)

@@ -1,8 +1,8 @@
 """Series of requests that differ in nothing but their data, and the fast paths of the stacks for them.
 
-A client of one model says the same head with the same beginning of a body again and again. When it does, and
-the stack has its answers in memory, the stack is asked for its fast path (``gateway.core.service``). From
-then on such a request has to be compared, not to be read.
+A client of one model sends the same head with the same beginning of a body again and again. When it does, and
+the stack has the answers in memory, the stack builds its fast path (``gateway.core.service``). From then on
+such a request is compared with the series instead of being decoded.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ MAX_SERIES_BYTES: Final = 8 << 20
 """Of all clients together. The paths of one series are shared by the connections that it comes on."""
 
 _OWN_BYTES: Final = 4096
-"""What a path takes beside what was said: a begun hash and the filters' closures."""
+"""What a path takes beside the request's bytes: a begun hash and the filters' closures."""
 
 _SMALL_BYTES: Final = 2 * _OWN_BYTES
-"""A series of no more may outlive its place here in the heads that know it, which take as much themselves."""
+"""A series of at most this size is not ended when it is displaced: heads may go on using it, and each of them
+takes as much memory itself."""
 
 _Name = tuple[bytes, int, str, str, RequestHeaders]
 
@@ -72,11 +73,11 @@ class _Series:
         return self._prefix == layout.prefix and self._size == layout.size and self._generation is generation
 
     def is_vain(self, generation: Generation) -> bool:
-        """Whether it had no path; then its head is not looked at again by the same generation."""
+        """Whether the stack has no fast path for it; then the generation does not look at its head again."""
         return self._path is None and self._generation is generation
 
     def end(self) -> None:
-        """Answer nothing any more, and keep nothing of what was said or of the generation."""
+        """Answer nothing any more, and keep nothing of the requests or of the generation."""
         self._generation = self._path = None
         self._prefix, self._data, self._write = b"", (), _nothing
 
@@ -98,7 +99,7 @@ class _Series:
 
 
 class FastPaths:
-    """The series that are under way."""
+    """The series that clients send now."""
 
     def __init__(self) -> None:
         self._series: dict[_Name, _Series] = {}
@@ -108,6 +109,10 @@ class FastPaths:
 
     def __repr__(self) -> str:
         return f"<FastPaths of {len(self._series)} series, {self._size} bytes>"
+
+    def __len__(self) -> int:
+        """Return the number of series."""
+        return len(self._series)
 
     def answer(self, head: Head, body: Buffer, generation: Generation) -> Answer | None:
         """Answer a request of a known series from memory; None: it must be read."""
@@ -120,7 +125,7 @@ class FastPaths:
         layout_of: Callable[[], Layout | None],
         request: Request,
         *,
-        arrival: RequestHeaders,
+        headers: RequestHeaders,
         generation: Generation,
         write: Callable[[Response], Answer],
     ) -> None:
@@ -146,10 +151,10 @@ class FastPaths:
             return
         if generation is not self._generation:
             self._begin(generation)
-        name = (layout.prefix, layout.size, request.model, request.version, arrival)
+        name = (layout.prefix, layout.size, request.model, request.version, headers)
         series = self._series.get(name)
         if series is None:
-            series = _Series(layout, generation, _path(generation, request), write, _cost(layout, arrival))
+            series = _Series(layout, generation, _path(generation, request), write, _cost(layout, headers))
             self._keep(name, series)
         notes[_SERIES] = series
 
@@ -171,18 +176,18 @@ class FastPaths:
                 oldest.end()
 
 
-def _cost(layout: Layout, arrival: RequestHeaders) -> int:
+def _cost(layout: Layout, headers: RequestHeaders) -> int:
     """Return the bytes that a series keeps, its name included."""
-    return _OWN_BYTES + len(layout.prefix) + sum(map(len, layout.data)) + len(repr(arrival))
+    return _OWN_BYTES + len(layout.prefix) + sum(map(len, layout.data)) + len(repr(headers))
 
 
 def _nothing(_response: Response) -> Answer:
-    raise AssertionError("a series that has ended was asked")
+    raise AssertionError("a series that has ended got a request")
 
 
 def _path(generation: Generation, like: Request) -> FastPath | None:
     try:
         return fast_path(generation, like)
     except GatewayError:
-        # What was let pass just now no longer is. The next request will be told so.
+        # Such a request passed just now and no longer does. The next one will get the error.
         return None

@@ -1,4 +1,4 @@
-"""What both protocols tell of the models and settings of this process, before it is written in either."""
+"""Models and settings of this process, as REST and gRPC both show and change them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gateway.core.errors import Fault, GatewayError, printable
 from gateway.core.repository import IndexEntry
 from gateway.core.request import Parameter
 from gateway.core.statistics import ModelStatistics
-from gateway.listeners.oip.data_plane import DataPlane
+from gateway.listeners.data_plane import DataPlane
 from gateway.listeners.oip.extensions import Extensions
 from gateway.wire.oip.model_config import model_config
 
@@ -18,10 +18,10 @@ NO_SHARED_MEMORY = "shared memory with clients is not supported: send tensors in
 
 
 class ModelControl:
-    """Answers questions about models, and hands on what an operator wants changed."""
+    """Describes models, and hands on the changes that an operator orders."""
 
-    def __init__(self, front: DataPlane, extensions: Extensions) -> None:
-        self._catalog = front.catalog
+    def __init__(self, data_plane: DataPlane, extensions: Extensions) -> None:
+        self._catalog = data_plane.catalog
         self._extensions = extensions
 
     def __repr__(self) -> str:
@@ -86,7 +86,7 @@ class ModelControl:
         await self._extensions.repository.unload(model, dependents=dependents)
 
     async def logging(self, wanted: Mapping[str, object]) -> dict[str, Setting]:
-        """Change what is logged, as far as ``wanted`` says, and return the settings in force.
+        """Change the log settings that ``wanted`` names, and return the settings in force.
 
         Raises:
             GatewayError: FORBIDDEN on a public port, else as LogSettings has it.
@@ -97,7 +97,7 @@ class ModelControl:
         return await self._extensions.logging.change(wanted)
 
     async def tracing(self, model: str, wanted: Mapping[str, Sequence[str] | None]) -> dict[str, list[str]]:
-        """Change what is traced, as far as ``wanted`` says, and return the settings in force.
+        """Change the trace settings that ``wanted`` names, and return the settings in force.
 
         Raises:
             GatewayError: NOT_FOUND; FORBIDDEN on a public port; UNSUPPORTED for one model alone; else as
@@ -109,7 +109,7 @@ class ModelControl:
         if not wanted:
             return now
         self._extensions.check_admin("changing what is traced")
-        if model and any(words and list(words) != now.get(name) for name, words in wanted.items()):
+        if model and any(values and list(values) != now.get(name) for name, values in wanted.items()):
             raise GatewayError(Fault.UNSUPPORTED, "trace settings are those of all models")
         return await self._extensions.tracing.change(wanted)
 

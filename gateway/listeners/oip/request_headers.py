@@ -1,4 +1,4 @@
-"""What a request's headers say about it, read in one pass: the same for REST and gRPC."""
+"""The request headers that matter here, read in one pass: the same for REST and gRPC."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ _ONCE: Final = (
     headers.REGIONS,
     headers.TIMEOUT_MS,
 )
+_GRPC_ONLY: Final = ("grpc-timeout", "grpc-encoding", "grpc-accept-encoding")
 _READ: Final = (
     *_ONCE,
     headers.FORWARDED_FOR,
@@ -29,21 +30,19 @@ _READ: Final = (
     "inference-header-content-length",
     "content-encoding",
     "accept-encoding",
-    "grpc-timeout",
-    "grpc-encoding",
-    "grpc-accept-encoding",
+    *_GRPC_ONLY,
     headers.TRITON_GRPC_ERROR,
 )
 _PLACES: Final = {name: place for place, name in enumerate(_READ)}
 _FORWARDED: Final = _PLACES[headers.FORWARDED_FOR]
-_UNSAID: Final[list[str | None]] = [None] * len(_READ)
-_NOTE: Final = "arrival"
+_ABSENT: Final[list[str | None]] = [None] * len(_READ)
+_NOTE: Final = "request headers"
 _REMEMBERED: Final = 1024
 _LONGEST: Final = 256
 
 
 class RequestHeaders(msgspec.Struct, frozen=True):
-    """What the headers say; None where they say nothing. ``hops`` and ``trace`` as Request has them."""
+    """The values of the headers; None where there is none. ``hops`` and ``trace`` as Request has them."""
 
     caller: Caller
     hops: int
@@ -60,10 +59,16 @@ class RequestHeaders(msgspec.Struct, frozen=True):
 
 
 class RequestHeaderReader:
-    """Reads heads. Whom a peer may speak for is decided by ``trust``."""
+    """Reads heads.
 
-    def __init__(self, trust: Trust) -> None:
+    ``trust`` decides which claims of a peer are believed. The headers of gRPC mean nothing in a
+    request that is not a call: ``is_grpc`` False leaves them out.
+    """
+
+    def __init__(self, trust: Trust, *, is_grpc: bool) -> None:
         self._trust = trust
+        ignored = () if is_grpc else _GRPC_ONLY
+        self._places = {name: place for name, place in _PLACES.items() if name not in ignored}
         # Callers without a credential repeat; the bound keeps a flood of new ones from growing this.
         self._remembered = lru_cache(_REMEMBERED)(self._check)
 
@@ -80,33 +85,34 @@ class RequestHeaderReader:
         known: RequestHeaders | None = head.notes.get(_NOTE)
         if known is not None:
             return known
-        arrival = head.notes[_NOTE] = self._read(head)
-        return arrival
+        read = head.notes[_NOTE] = self._read(head)
+        return read
 
     def _read(self, head: Head) -> RequestHeaders:
-        said = _UNSAID.copy()
+        values = _ABSENT.copy()
+        places = self._places
         for name, value in head.headers:
-            place = _PLACES.get(name)
+            place = places.get(name)
             if place is None:
                 continue
-            if said[place] is None:
-                said[place] = value
+            if values[place] is None:
+                values[place] = value
             elif place < len(_ONCE):
                 raise GatewayError(Fault.INVALID, f"the header {name} is given more than once")
             elif place == _FORWARDED:
-                said[place] = f"{said[place]},{value}"
-        credential, tenant, hops, regions, timeout_ms, forwarded, traceparent, tracestate, *rest = said
+                values[place] = f"{values[place]},{value}"
+        credential, tenant, hops, regions, timeout_ms, forwarded, traceparent, tracestate, *rest = values
         claims = (head.peer, forwarded or "", tenant or "", credential or "", hops or "", regions or "")
         if credential is None and len(claims[1]) + len(claims[2]) + len(claims[5]) <= _LONGEST:
-            arrived = self._remembered(*claims)
+            believed = self._remembered(*claims)
         else:
-            arrived = self._check(*claims)
+            believed = self._check(*claims)
         trace: tuple[tuple[str, str], ...] = ()
         if traceparent is not None:
             trace = ((_TRACEPARENT, traceparent),)
         if tracestate is not None:
             trace = (*trace, (_TRACESTATE, tracestate))
-        return RequestHeaders(arrived.caller, arrived.hops, arrived.regions, trace, timeout_ms, *rest)
+        return RequestHeaders(believed.caller, believed.hops, believed.regions, trace, timeout_ms, *rest)
 
     def _check(self, peer: str, *claims: str) -> TrustedClaims:
         return self._trust.check(peer, Claims(*claims))

@@ -21,7 +21,7 @@ _MAX_CLASSES: Final = 1 << 16
 
 
 def class_count(output: str, value: Parameter) -> int:
-    """Check the parameter ``classification`` of an output; 0 means that none are asked for.
+    """Check the parameter ``classification`` of an output; 0 means that none are wanted.
 
     Raises:
         GatewayError: INVALID unless it is a whole number from 0 to 65,536.

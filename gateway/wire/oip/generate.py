@@ -14,10 +14,10 @@ import msgspec
 from gateway.core.catalog import ModelSpec, TensorSpec
 from gateway.core.request import NO_PARAMETERS, Parameter, Response
 from gateway.core.tensor import Tensor
-from gateway.wire.oip.json import WISH_JSON, Inference
+from gateway.wire.oip.inference import PLAIN_OUTPUTS, Inference
 from gateway.wire.oip.json_bounds import check_json
 from gateway.wire.oip.messages import parse
-from gateway.wire.oip.validation import settle
+from gateway.wire.oip.validation import extract_timeout
 from gateway.wire.oip.values import decode_values, encode_values
 
 _FIELDS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -41,8 +41,8 @@ def decode_generate(spec: ModelSpec, body: bytes) -> Inference:
     request_id = parse(_ID, fields.pop("id")) if "id" in fields else ""
     parameters = parse(_PARAMETERS, fields.pop("parameters")) if "parameters" in fields else {}
     parameters |= {name: parse(_PARAMETER, raw) for name, raw in fields.items()}
-    timeout_s = settle(parameters) if parameters else math.inf
-    return Inference(request_id, inputs, (), WISH_JSON, parameters or NO_PARAMETERS, timeout_s)
+    timeout_s = extract_timeout(parameters) if parameters else math.inf
+    return Inference(request_id, inputs, (), PLAIN_OUTPUTS, parameters or NO_PARAMETERS, timeout_s)
 
 
 def encode_generate(response: Response, request_id: str) -> dict[str, Any]:
@@ -51,14 +51,14 @@ def encode_generate(response: Response, request_id: str) -> dict[str, Any]:
     Raises:
         GatewayError: INVALID for an output that JSON cannot carry.
     """
-    told: dict[str, Any] = {"model_name": response.model, "model_version": response.version}
+    fields: dict[str, Any] = {"model_name": response.model, "model_version": response.version}
     if request_id:
-        told["id"] = request_id
-    told |= response.parameters
+        fields["id"] = request_id
+    fields |= response.parameters
     for tensor in response.outputs:
         values = encode_values(tensor)
-        told[tensor.name] = values[0] if len(values) == 1 else values
-    return told
+        fields[tensor.name] = values[0] if len(values) == 1 else values
+    return fields
 
 
 def _tensor(spec: TensorSpec, raw: msgspec.Raw) -> Tensor:

@@ -1,8 +1,8 @@
 """The Open Inference Protocol over HTTP: bodies ⇄ the gateway's own values, without any I/O.
 
 A body is JSON, or JSON followed by a binary section that holds the raw elements of the tensors which
-name a ``binary_data_size``, in their order; ``Inference-Header-Content-Length`` tells where the JSON
-ends. Binary elements are never copied: a Tensor's data is a view of the body.
+name a ``binary_data_size``, in their order; ``Inference-Header-Content-Length`` is the length
+of the JSON. Binary elements are never copied: a Tensor's data is a view of the body.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from typing import Any, Final
 import msgspec
 
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.request import NO_CLASSES, NO_PARAMETERS, Parameter, Provenance, Request, Response
+from gateway.core.request import NO_PARAMETERS, Parameter, Provenance, Request, Response
 from gateway.core.tensor import Buffer, Tensor, check_size
 from gateway.wire.headers import INFERENCE_HEADER_LENGTH
 from gateway.wire.oip.classification import CLASSIFICATION, class_count, classify
+from gateway.wire.oip.inference import BINARY_OUTPUTS, PLAIN_OUTPUTS, Inference, OutputFormat
 from gateway.wire.oip.json_bounds import check_json
 from gateway.wire.oip.messages import (
     AnsweredTensorMessage,
@@ -37,7 +38,7 @@ from gateway.wire.oip.validation import (
     check_names,
     check_shape,
     check_tensor_parameters,
-    settle,
+    extract_timeout,
 )
 from gateway.wire.oip.values import decode_values, encode_values
 
@@ -52,36 +53,6 @@ _ENCODE: Final = msgspec.json.Encoder().encode
 _AS_BINARY: Final[dict[str, Parameter]] = {BINARY: True}
 
 
-class Wishes(msgspec.Struct, frozen=True):
-    """How the client wants its outputs.
-
-    In the binary section: as ``named`` says, ``default`` for the others. ``classes``: output → how many of
-    its highest elements it wants, instead of the output.
-    """
-
-    default: bool = False
-    named: Mapping[str, bool] | None = None
-    classes: Mapping[str, int] = NO_CLASSES
-
-    def binary(self, output: str) -> bool:
-        """Whether ``output`` is wanted as binary data."""
-        return self.default if self.named is None else self.named.get(output, self.default)
-
-
-class Inference(msgspec.Struct, frozen=True):
-    """What the body of an infer request says; who said it, and of which model, the listener knows.
-
-    ``timeout_s`` is the parameter ``timeout``, which is no longer among ``parameters``.
-    """
-
-    id: str
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[str, ...]
-    wishes: Wishes
-    parameters: Mapping[str, Parameter]
-    timeout_s: float
-
-
 class Body(msgspec.Struct, frozen=True):
     """A body to be sent. ``header_length`` is None when it is JSON only."""
 
@@ -93,29 +64,19 @@ class Body(msgspec.Struct, frozen=True):
         return b"".join(self.parts)
 
 
-WISH_JSON: Final = Wishes()
-WISH_BINARY: Final = Wishes(default=True)
-
-
 @lru_cache(_LENGTHS)
 def parse_header_length(value: str | None) -> int | None:
-    """Read ``Inference-Header-Content-Length``; None when there is none.
+    """Read ``Inference-Header-Content-Length``; None when there is none. 0: the body has no JSON.
 
     Raises:
-        GatewayError: INVALID unless it is a plain decimal number; UNSUPPORTED for 0, Triton's request
-            without JSON.
+        GatewayError: INVALID unless it is a plain decimal number.
     """
     if value is None:
         return None
     # isdecimal alone would take other scripts' digits; 18 of them are more than any body has.
     if not (value.isascii() and value.isdecimal() and len(value) <= 18):
         raise GatewayError(Fault.INVALID, f"{INFERENCE_HEADER_LENGTH} must be a whole number of bytes")
-    length = int(value)
-    if length == 0:
-        raise GatewayError(
-            Fault.UNSUPPORTED, "raw binary requests (an inference header of 0 bytes) are not supported"
-        )
-    return length
+    return int(value)
 
 
 def decode_request(body: Buffer, header_length: int | None) -> Inference:
@@ -133,22 +94,22 @@ def decode_request(body: Buffer, header_length: int | None) -> Inference:
     message = parse(_REQUEST, json)
     default, timeout_s, parameters = _decode_parameters(message.parameters)
     inputs = _decode_tensors("input", message.inputs, binary)
-    outputs, wishes = _decode_wanted(message.outputs, default=default)
+    outputs, output_format = _decode_outputs(message.outputs, default=default)
     check_address("", "", message.id)
-    return Inference(message.id, inputs, outputs, wishes, parameters, timeout_s)
+    return Inference(message.id, inputs, outputs, output_format, parameters, timeout_s)
 
 
-def encode_response(response: Response, wishes: Wishes, request_id: str) -> Body:
+def encode_response(response: Response, output_format: OutputFormat, request_id: str) -> Body:
     """Write an answer.
 
     Raises:
         GatewayError: INVALID for an output wanted as JSON that JSON cannot carry.
     """
-    if wishes.classes:
-        response = classify(response, wishes.classes)
+    if output_format.classes:
+        response = classify(response, output_format.classes)
     outputs, chunks = [], []
     for tensor in response.outputs:
-        if wishes.binary(tensor.name):
+        if output_format.writes_binary(tensor.name):
             outputs.append(_binary_out(tensor))
             chunks.append(tensor.data)
         else:
@@ -235,7 +196,7 @@ def _decode_parameters(parameters: dict[str, Parameter]) -> tuple[bool, float, M
         raise GatewayError(Fault.INVALID, f"parameter '{BINARY_OUTPUT}' must be true or false")
     if not parameters:
         return default, math.inf, NO_PARAMETERS
-    timeout_s = settle(parameters)
+    timeout_s = extract_timeout(parameters)
     return default, timeout_s, parameters or NO_PARAMETERS
 
 
@@ -292,23 +253,25 @@ def _decode_json(kind: str, message: TensorMessage | AnsweredTensorMessage) -> T
     return Tensor(name, datatype, shape, decode_values(name, datatype, shape, raw))
 
 
-def _decode_wanted(messages: Sequence[WantedMessage], *, default: bool) -> tuple[tuple[str, ...], Wishes]:
+def _decode_outputs(
+    messages: Sequence[WantedMessage], *, default: bool
+) -> tuple[tuple[str, ...], OutputFormat]:
     if not messages:
-        return (), WISH_BINARY if default else WISH_JSON
+        return (), BINARY_OUTPUTS if default else PLAIN_OUTPUTS
     names = tuple(message.name for message in messages)
     check_names("output", names)
     named, classes = {}, {}
     for message in messages:
-        wish = message.parameters.pop(BINARY, default)
-        if not isinstance(wish, bool):
+        is_binary = message.parameters.pop(BINARY, default)
+        if not isinstance(is_binary, bool):
             raise GatewayError(
                 Fault.INVALID, f"parameter '{BINARY}' of output '{message.name}' must be true or false"
             )
         if count := class_count(message.name, message.parameters.pop(CLASSIFICATION, 0)):
             classes[message.name] = count
         check_tensor_parameters("output", message.name, message.parameters)
-        named[message.name] = wish
-    return names, Wishes(default, named, classes)
+        named[message.name] = is_binary
+    return names, OutputFormat(default, named, classes)
 
 
 def _binary_out(tensor: Tensor) -> TensorOut:

@@ -1,6 +1,6 @@
-"""What the JSON of a request asks to be made of it, counted in its bytes before any of it is made.
+"""How many objects the JSON of a request would become, counted in its bytes before any of them is made.
 
-Whatever an object holds has a colon, and what stands after the first element of a list has a comma. Text may
+Every value in an object has a colon, and every element of a list but the first has a comma. Text may
 hold both, so where there are too many they are counted again without it.
 """
 
@@ -40,7 +40,7 @@ def check_json(json: Buffer) -> None:
     text = bytes(json)
     if text.count(b":") <= MAX_KEYS and text.count(b",") <= _MAX_COMMAS:
         return
-    bare = _without_texts(text)
+    bare = without_texts(text)
     if bare.count(b":") > MAX_KEYS:
         raise GatewayError(Fault.INVALID, f"the request has more than {MAX_KEYS} keys as JSON")
     if bare.count(b",") > _MAX_COMMAS:
@@ -51,17 +51,23 @@ def count_texts(json: bytes) -> int:
     """Return how many texts there are; where there are few, quotes within them may count as more."""
     quotes = json.count(b'"')
     if quotes > 2 * MAX_BYTES_ELEMENTS:
-        quotes = _without_escapes(json).count(b'"')
+        quotes = without_escapes(json).count(b'"')
     return quotes // 2
 
 
-def _without_escapes(json: bytes) -> bytes:
+def without_escapes(json: bytes) -> bytes:
+    """Return JSON in which every quote begins or ends a text."""
     # In this order: a quote after two backslashes ends a text.
     return json.replace(rb"\\", b"").replace(rb"\"", b"")
 
 
-def _without_texts(json: bytes) -> bytes:
-    plain = _without_escapes(json)
+def without_texts(json: bytes) -> bytes:
+    """Return JSON without its texts and their quotes.
+
+    Raises:
+        GatewayError: INVALID for too many of them.
+    """
+    plain = without_escapes(json)
     if plain.count(b'"') > 2 * _MAX_TEXTS:
         raise _too_many(_MAX_TEXTS, "texts")
     return b"".join(plain.split(b'"')[::2])

@@ -43,7 +43,7 @@ class RequestMessage(msgspec.Struct, gc=False):
 
 
 class AnsweredTensorMessage(msgspec.Struct, gc=False):
-    """A tensor of another server, which may say null where it has nothing to say."""
+    """A tensor of another server, in which optional fields may be null."""
 
     name: str
     datatype: str

@@ -64,7 +64,7 @@ def encode_error(message: str) -> bytes:
 
 
 def decode_error(body: bytes) -> str:
-    """Return what another server says about its refusal, fit to be passed on; empty when it says nothing.
+    """Return the error message of another server, fit to be passed on; empty when there is none.
 
     It is cut at 200 characters and holds printable ones only: it comes from elsewhere.
     """
@@ -93,7 +93,7 @@ def encode_server(name: str, version: str, extensions: Sequence[str] = EXTENSION
 
 
 def decode_extensions(body: bytes) -> Sequence[str] | None:
-    """Return the extensions that another server's metadata list; None when they do not tell."""
+    """Return the extensions that another server's metadata list; None when they list none."""
     try:
         return _SERVER.decode(body).extensions
     except (msgspec.MsgspecError, UnicodeError, RecursionError):

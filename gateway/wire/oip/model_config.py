@@ -1,4 +1,4 @@
-"""A model's configuration as Triton words it: what clients of load generators read before they start."""
+"""A model's configuration in Triton's format, which load generators read before they start."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FILE: Final = "model.onnx"
 
 
 def model_config(spec: ModelSpec, settings: ModelSettings) -> dict[str, Any]:
-    """Return the configuration in the names and values of JSON, which protobuf's are made of, too.
+    """Return the configuration in the names and values of JSON, from which protobuf's is made as well.
 
     With a ``max_batch_size`` the batch dimension is left out of ``dims``, as Triton has it.
     """

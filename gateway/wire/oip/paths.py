@@ -1,4 +1,4 @@
-"""The protocol's URL paths ⇄ what they ask for."""
+"""The protocol's URL paths ⇄ operations on the server and its models."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from urllib.parse import quote, unquote_to_bytes
 _MAX_NAME: Final = 256
 
 
-class Ask(StrEnum):
-    """What a path asks for."""
+class Operation(StrEnum):
+    """What can be done with the server or a model."""
 
     SERVER = "server"
     LIVE = "live"
@@ -35,60 +35,63 @@ class Ask(StrEnum):
 
 _READS: Final = ("GET", "HEAD")
 _WRITES: Final = ("POST",)
-METHODS: Final[dict[Ask, tuple[str, ...]]] = dict.fromkeys(Ask, _READS) | {
-    Ask.INFER: _WRITES,
-    Ask.GENERATE: _WRITES,
-    Ask.GENERATE_STREAM: _WRITES,
-    Ask.INDEX: _WRITES,
-    Ask.LOAD: _WRITES,
-    Ask.UNLOAD: _WRITES,
-    Ask.LOGGING: (*_READS, *_WRITES),
-    Ask.TRACING: (*_READS, *_WRITES),
-    Ask.SHARE_MEMORY: _WRITES,
+METHODS: Final[dict[Operation, tuple[str, ...]]] = dict.fromkeys(Operation, _READS) | {
+    Operation.INFER: _WRITES,
+    Operation.GENERATE: _WRITES,
+    Operation.GENERATE_STREAM: _WRITES,
+    Operation.INDEX: _WRITES,
+    Operation.LOAD: _WRITES,
+    Operation.UNLOAD: _WRITES,
+    Operation.LOGGING: (*_READS, *_WRITES),
+    Operation.TRACING: (*_READS, *_WRITES),
+    Operation.SHARE_MEMORY: _WRITES,
 }
-"""By which methods each thing may be asked for."""
+"""The HTTP methods of each operation."""
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """A path, read: ``model`` and ``version`` are empty where it names none."""
+class ParsedPath:
+    """A path that was read; ``model`` and ``version`` are empty where it names none."""
 
-    ask: Ask
+    operation: Operation
     model: str = ""
     version: str = ""
 
 
 _FIXED: Final = {
-    "/v2": Target(Ask.SERVER),
-    "/v2/": Target(Ask.SERVER),
-    "/v2/health/live": Target(Ask.LIVE),
-    "/v2/health/ready": Target(Ask.READY),
-    "/v2/models": Target(Ask.MODELS),
-    "/v2/models/stats": Target(Ask.STATISTICS),
-    "/v2/repository/index": Target(Ask.INDEX),
-    "/v2/logging": Target(Ask.LOGGING),
-    "/v2/trace/setting": Target(Ask.TRACING),
+    "/v2": ParsedPath(Operation.SERVER),
+    "/v2/": ParsedPath(Operation.SERVER),
+    "/v2/health/live": ParsedPath(Operation.LIVE),
+    "/v2/health/ready": ParsedPath(Operation.READY),
+    "/v2/models": ParsedPath(Operation.MODELS),
+    "/v2/models/stats": ParsedPath(Operation.STATISTICS),
+    "/v2/repository/index": ParsedPath(Operation.INDEX),
+    "/v2/logging": ParsedPath(Operation.LOGGING),
+    "/v2/trace/setting": ParsedPath(Operation.TRACING),
 }
-_OF_MODELS: Final[dict[tuple[str, ...], Ask]] = {
-    (): Ask.MODEL,
-    ("ready",): Ask.MODEL_READY,
-    ("infer",): Ask.INFER,
-    ("generate",): Ask.GENERATE,
-    ("generate_stream",): Ask.GENERATE_STREAM,
-    ("config",): Ask.CONFIG,
-    ("stats",): Ask.STATISTICS,
-    ("trace", "setting"): Ask.TRACING,
+_OF_MODELS: Final[dict[tuple[str, ...], Operation]] = {
+    (): Operation.MODEL,
+    ("ready",): Operation.MODEL_READY,
+    ("infer",): Operation.INFER,
+    ("generate",): Operation.GENERATE,
+    ("generate_stream",): Operation.GENERATE_STREAM,
+    ("config",): Operation.CONFIG,
+    ("stats",): Operation.STATISTICS,
+    ("trace", "setting"): Operation.TRACING,
 }
-_OF_REPOSITORY: Final[dict[tuple[str, ...], Ask]] = {("load",): Ask.LOAD, ("unload",): Ask.UNLOAD}
+_OF_REPOSITORY: Final[dict[tuple[str, ...], Operation]] = {
+    ("load",): Operation.LOAD,
+    ("unload",): Operation.UNLOAD,
+}
 _OF_MEMORY: Final = {
-    "status": Ask.SHARED_MEMORY,
-    "register": Ask.SHARE_MEMORY,
-    "unregister": Ask.SHARE_MEMORY,
+    "status": Operation.SHARED_MEMORY,
+    "register": Operation.SHARE_MEMORY,
+    "unregister": Operation.SHARE_MEMORY,
 }
 
 
-def read_path(path: str) -> Target | None:
-    """Read a path as it came, percent-encoded, with its query or without; None when it is nobody's."""
+def read_path(path: str) -> ParsedPath | None:
+    """Read a path, percent-encoded, with its query or without; None when the protocol has none such."""
     path = path.partition("?")[0]
     if path in _FIXED:
         return _FIXED[path]
@@ -101,16 +104,20 @@ def read_path(path: str) -> Target | None:
             return _of_model(_OF_REPOSITORY.get(tuple(rest)), name)
         case ["", "v2", "systemsharedmemory" | "cudasharedmemory", *region, verb]:
             is_named = not region or (len(region) == 2 and region[0] == "region" and bool(_decode(region[1])))
-            ask = _OF_MEMORY.get(verb)
-            return Target(ask) if ask and is_named else None
+            operation = _OF_MEMORY.get(verb)
+            return ParsedPath(operation) if operation and is_named else None
         case _:
             return None
 
 
-def _of_model(ask: Ask | None, name: str, version: str = "") -> Target | None:
+def _of_model(operation: Operation | None, name: str, version: str = "") -> ParsedPath | None:
     name = _decode(name)
     # A trace belongs to a model, not to one version of it.
-    return Target(ask, name, version) if ask and name and not (version and ask is Ask.TRACING) else None
+    return (
+        ParsedPath(operation, name, version)
+        if operation and name and not (version and operation is Operation.TRACING)
+        else None
+    )
 
 
 def model_path(model: str, version: str, verb: str = "") -> str:
@@ -129,6 +136,6 @@ def _decode(text: str) -> str:
         name = unquote_to_bytes(text).decode() if "%" in text else text
     except UnicodeDecodeError:
         return ""
-    # Whoever is asked next might walk the dots as a path.
+    # The next server might resolve the dots as a path.
     is_name = name.isprintable() and len(name) <= _MAX_NAME and name not in {".", ".."}
     return name if is_name else ""

@@ -12,15 +12,15 @@ import struct
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 from google.protobuf.message import DecodeError
 
 from gateway.core.catalog import ModelSpec, TensorSpec
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.request import NO_CLASSES, NO_PARAMETERS, Parameter, Provenance, Request, Response
+from gateway.core.request import NO_PARAMETERS, Parameter, Provenance, Request, Response
 from gateway.core.tensor import BYTES, DATATYPES, ITEM_SIZES, Tensor, check_size, element_count
 from gateway.wire.oip.classification import CLASSIFICATION, class_count
+from gateway.wire.oip.inference import PLAIN_OUTPUTS, Inference, OutputFormat
 from gateway.wire.oip.validation import (
     MAX_DECODED,
     check_address,
@@ -28,8 +28,8 @@ from gateway.wire.oip.validation import (
     check_rank,
     check_shape,
     check_tensor_parameters,
+    extract_timeout,
     most_decoded,
-    settle,
 )
 from gateway.wire.proto import messages
 
@@ -57,25 +57,6 @@ _INTEGERS: Final = {"int_contents": np.dtype("<i4"), "uint_contents": np.dtype("
 """The fields that hold narrower datatypes too, and what their elements are on the wire."""
 
 
-class Inference(msgspec.Struct, frozen=True):
-    """What a ModelInferRequest says; who said it, and until when it matters, the listener knows.
-
-    ``timeout_s`` is the parameter ``timeout``, which is no longer among ``parameters``. ``classes``: output →
-    how many of its highest elements are wanted instead of it. ``marks_final``: the last answer of a stream is
-    to be marked.
-    """
-
-    model: str
-    version: str
-    id: str
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[str, ...]
-    parameters: Mapping[str, Parameter]
-    timeout_s: float
-    classes: Mapping[str, int] = NO_CLASSES
-    marks_final: bool = False
-
-
 def parse(kind: Any, body: bytes) -> Any:
     """Read a message of the class ``kind``.
 
@@ -98,31 +79,31 @@ def decode_request(message: Any) -> Inference:
     parameters: Mapping[str, Parameter] = NO_PARAMETERS
     timeout_s, marks_final = math.inf, False
     if message.parameters:
-        said = _decode_parameters(message.parameters)
-        marks_final = bool(said.pop(_FINAL, False))
-        timeout_s = settle(said)
-        parameters = said or NO_PARAMETERS
+        sent = _decode_parameters(message.parameters)
+        marks_final = bool(sent.pop(_FINAL, False))
+        timeout_s = extract_timeout(sent)
+        parameters = sent or NO_PARAMETERS
 
     outputs = tuple(output.name for output in message.outputs)
     check_names("output", outputs)
     classes = {}
     for output in message.outputs:
-        asked = dict(output.parameters)
-        if (choice := asked.pop(CLASSIFICATION, None)) is not None:
+        rest = dict(output.parameters)
+        if (choice := rest.pop(CLASSIFICATION, None)) is not None:
             value = _decode_parameters({CLASSIFICATION: choice})[CLASSIFICATION]
             if count := class_count(output.name, value):
                 classes[output.name] = count
-        check_tensor_parameters("output", output.name, asked)
+        check_tensor_parameters("output", output.name, rest)
 
     return Inference(
-        message.model_name,
-        message.model_version,
         message.id,
         _decode_tensors("input", message.inputs, message.raw_input_contents),
         outputs,
+        OutputFormat(classes=classes) if classes else PLAIN_OUTPUTS,
         parameters,
         timeout_s,
-        classes or NO_CLASSES,
+        message.model_name,
+        message.model_version,
         marks_final,
     )
 

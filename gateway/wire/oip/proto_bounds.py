@@ -1,8 +1,8 @@
-"""What a ModelInferRequest asks to be made of it, counted in its bytes before protobuf makes any of it.
+"""How many objects a ModelInferRequest would become, counted in its bytes before protobuf makes any of them.
 
 Two bytes of an empty input become an object of hundreds. Fields are counted as deep as protobuf makes objects
-of them here: in the message, its inputs and its outputs. What is wrong with the bytes is not said here: where
-they cannot be followed, protobuf does not follow them either.
+of them here: in the message, its inputs and its outputs. Malformed bytes are not refused here:
+protobuf refuses them itself.
 """
 
 from __future__ import annotations

@@ -15,10 +15,10 @@ from typing import Any, Final
 import msgspec
 from google.protobuf.message import DecodeError
 
-from gateway.core.request import NO_CLASSES, Parameter, Response
+from gateway.core.request import Parameter, Response
 from gateway.core.tensor import BYTES, Buffer, Tensor, check_size
 from gateway.wire.oip import proto as oip_proto
-from gateway.wire.oip.proto import Inference
+from gateway.wire.oip.inference import Inference, OutputFormat
 from gateway.wire.oip.proto_bounds import MAX_PARSED_BYTES, check_fields
 from gateway.wire.oip.reuse import MAX_HEAD_BYTES, Layout, remember
 from gateway.wire.proto import messages
@@ -43,10 +43,10 @@ class _Plan(msgspec.Struct, frozen=True, gc=False):
     version: str
     entries: tuple[tuple[str, str, tuple[int, ...], int], ...]
     outputs: tuple[str, ...]
+    output_format: OutputFormat
     parameters: Mapping[str, Parameter]
     timeout_s: float
-    classes: Mapping[str, int] = NO_CLASSES
-    marks_final: bool = False
+    marks_final: bool
 
 
 class InferMessages:
@@ -73,14 +73,14 @@ class InferMessages:
                 plan = self._plan(head, raws)
             if plan is not None and (inputs := _inputs(plan, raws)) is not None:
                 return Inference(
-                    plan.model,
-                    plan.version,
                     request_id,
                     inputs,
                     plan.outputs,
+                    plan.output_format,
                     plan.parameters,
                     plan.timeout_s,
-                    plan.classes,
+                    plan.model,
+                    plan.version,
                     plan.marks_final,
                 )
         return reference(message)
@@ -153,9 +153,9 @@ class InferMessages:
                 for tensor in inference.inputs
             ),
             inference.outputs,
+            inference.output_format,
             inference.parameters,
             inference.timeout_s,
-            inference.classes,
             inference.marks_final,
         )
         if len(head) <= MAX_HEAD_BYTES:

@@ -1,4 +1,4 @@
-"""A request without JSON: the body is the one input of a model, whose metadata say the rest."""
+"""A request without JSON: the body is the data of a model's one input, which its metadata describe."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gateway.core.catalog import ModelSpec, TensorSpec
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import NO_PARAMETERS
 from gateway.core.tensor import BYTES, ITEM_SIZES, Buffer, Tensor, check_size
-from gateway.wire.oip.json import WISH_BINARY, Inference
+from gateway.wire.oip.inference import BINARY_OUTPUTS, Inference
 
 
 def raw_inference(spec: ModelSpec, body: Buffer) -> Inference:
@@ -30,7 +30,7 @@ def raw_inference(spec: ModelSpec, body: Buffer) -> Inference:
     data = struct.pack("<I", len(body)) + body if only.datatype == BYTES else body
     tensor = Tensor(only.name, only.datatype, _shape(only, len(body)), data)
     check_size(tensor)
-    return Inference("", (tensor,), (), WISH_BINARY, NO_PARAMETERS, math.inf)
+    return Inference("", (tensor,), (), BINARY_OUTPUTS, NO_PARAMETERS, math.inf)
 
 
 def _shape(spec: TensorSpec, size: int) -> tuple[int, ...]:

@@ -1,12 +1,12 @@
 """The protocol's JSON heads, decoded and written once where they repeat.
 
 A client of one model sends the same head before ever new binary data: names, datatypes, shapes, sizes,
-wishes. What such a head means is remembered by its bytes. Only a well-formed request takes this way; any
-other goes to ``oip_json``, which is the reference and says what is wrong.
+output formats. What such a head means is remembered by its bytes. Only a well-formed request takes this way;
+any other goes to ``decode_request``, which is the reference and says what is wrong.
 
-A body that is all JSON holds its data in the head. What is asked for often, the answers of which are in the
-cache, is sent in the same bytes again, and reading 784 floats costs ten times as much as finding the answer:
-such bodies are remembered whole, within a few megabytes.
+A body that is all JSON holds its data in the head. A request whose answer is in the cache is often sent again
+in the same bytes, and reading 784 floats costs ten times as much as finding the answer: such bodies are
+remembered whole, within a few megabytes.
 """
 
 from __future__ import annotations
@@ -19,15 +19,8 @@ import msgspec
 
 from gateway.core.request import NO_PARAMETERS, Parameter, Response
 from gateway.core.tensor import BYTES, Buffer, Tensor
-from gateway.wire.oip.json import (
-    BINARY_SIZE,
-    WISH_BINARY,
-    Body,
-    Inference,
-    Wishes,
-    decode_request,
-    encode_response,
-)
+from gateway.wire.oip.inference import BINARY_OUTPUTS, Inference, OutputFormat
+from gateway.wire.oip.json import BINARY_SIZE, Body, decode_request, encode_response
 from gateway.wire.oip.messages import ResponseOut, TensorOut
 
 MAX_REMEMBERED: Final = 1024
@@ -62,7 +55,7 @@ class _Plan(msgspec.Struct, frozen=True, gc=False):
     length: int
     spans: tuple[Span, ...]
     outputs: tuple[str, ...]
-    wishes: Wishes
+    output_format: OutputFormat
     parameters: Mapping[str, Parameter]
     timeout_s: float
 
@@ -139,7 +132,7 @@ class RequestHeads:
                 ]
             ),
             plan.outputs,
-            plan.wishes,
+            plan.output_format,
             plan.parameters,
             plan.timeout_s,
         )
@@ -172,7 +165,7 @@ class RequestHeads:
             length,
             tuple(spans),
             inference.outputs,
-            inference.wishes,
+            inference.output_format,
             MappingProxyType(dict(parameters)) if parameters else NO_PARAMETERS,
             inference.timeout_s,
         )
@@ -188,19 +181,19 @@ class ResponseHeads:
     def __repr__(self) -> str:
         return f"<ResponseHeads {len(self._heads)} of {MAX_REMEMBERED}>"
 
-    def encode(self, response: Response, wishes: Wishes, request_id: str) -> Body:
+    def encode(self, response: Response, output_format: OutputFormat, request_id: str) -> Body:
         """Write an answer, as ``encode_response`` does.
 
         Raises:
             GatewayError: as ``encode_response`` does.
         """
         outputs = response.outputs
-        if not outputs or wishes.classes or response.parameters:
-            return encode_response(response, wishes, request_id)
-        if wishes is not WISH_BINARY:
+        if not outputs or output_format.classes or response.parameters:
+            return encode_response(response, output_format, request_id)
+        if output_format is not BINARY_OUTPUTS:
             for tensor in outputs:
-                if not wishes.binary(tensor.name):
-                    return encode_response(response, wishes, request_id)
+                if not output_format.writes_binary(tensor.name):
+                    return encode_response(response, output_format, request_id)
         key: tuple[Any, ...] = (response.model, response.version)
         parts: list[Any] = [b""]
         for tensor in outputs:

@@ -1,4 +1,4 @@
-"""What the codecs of both protocols refuse, in the same words."""
+"""The checks that JSON and protobuf share, with the same error messages."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def check_names(kind: str, names: Sequence[str]) -> None:
 
 
 def check_address(model: str, version: str, request_id: str) -> None:
-    """Refuse names of models and requests that nobody gives: they end up in keys, labels and logs.
+    """Refuse names of models and requests that are too long: they end up in keys, labels and logs.
 
     Raises:
         GatewayError: INVALID.
@@ -97,12 +97,12 @@ def check_shape(kind: str, name: str, shape: tuple[int, ...]) -> None:
         raise GatewayError(Fault.INVALID, f"{kind} '{name}' has too large a dimension in its shape")
 
 
-def settle(parameters: dict[str, Parameter]) -> float:
-    """Take out of ``parameters`` what is decided here, and return the seconds of ``timeout``.
+def extract_timeout(parameters: dict[str, Parameter]) -> float:
+    """Check ``parameters``, remove ``timeout`` from them and return its seconds.
 
-    A sequence is not decided here. A model in this process has no state and no use for it; a model behind
-    another server may have, so what is said of it stays, and whoever meets it takes care
-    (``gateway.core.request.SEQUENCE``).
+    The parameters of a sequence are removed only where its id means none. Models in this process have no
+    state and no use for them; a model behind another server may have, and what is on the way there takes care
+    of them (``gateway.core.request.SEQUENCE``).
 
     Raises:
         GatewayError: INVALID for a reserved name, and for a value that its name cannot have.
@@ -118,14 +118,14 @@ def settle(parameters: dict[str, Parameter]) -> float:
     priority = parameters.get("priority", 0)
     if type(priority) is not int or priority < 0:
         raise GatewayError(Fault.INVALID, "parameter 'priority' must be a whole number of at least 0")
-    _settle_sequence(parameters)
+    _check_sequence(parameters)
     timeout_s = timeout_of(parameters)
     parameters.pop(TIMEOUT, None)
     return timeout_s
 
 
-def _settle_sequence(parameters: dict[str, Parameter]) -> None:
-    """Check what is said of a sequence; an id of 0 or no text means that there is none."""
+def _check_sequence(parameters: dict[str, Parameter]) -> None:
+    """Check the parameters of a sequence; an id of 0 or an empty one means that there is none."""
     number = parameters.get(SEQUENCE, 0)
     if not isinstance(number, str) and (type(number) is not int or not 0 <= number < _SEQUENCES):
         raise GatewayError(
@@ -140,7 +140,7 @@ def _settle_sequence(parameters: dict[str, Parameter]) -> None:
 
 
 def check_tensor_parameters(kind: str, name: str, parameters: Iterable[str]) -> None:
-    """Refuse parameters of one input or output that ask for what Edgeway does not do.
+    """Refuse parameters of one input or output that Edgeway does not support.
 
     Raises:
         GatewayError: UNSUPPORTED.

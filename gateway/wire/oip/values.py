@@ -45,7 +45,7 @@ def decode_values(name: str, datatype: str, shape: tuple[int, ...], raw: Buffer)
         rows = _decoder(element, depth).decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise GatewayError(
-            Fault.INVALID, f"data of input '{name}' must be a list of {_said(element)} for {datatype}"
+            Fault.INVALID, f"data of input '{name}' must be a list of {_plural(element)} for {datatype}"
         ) from None
 
     flat = _flatten(name, rows, shape) if depth > 1 else rows
@@ -59,7 +59,7 @@ def encode_values(tensor: Tensor) -> list[Any]:
 
     Raises:
         GatewayError: INVALID for FP16, for NaN and infinity, and for BYTES that are not UTF-8: JSON has
-            no word for them, and the client can have them as binary data.
+            no form for them, and the client can have them as binary data.
     """
     if tensor.datatype in _BINARY_ONLY:
         raise _no_json(tensor.name, tensor.datatype)
@@ -127,7 +127,7 @@ def _decoder(element: type, depth: int) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind)
 
 
-def _said(element: type) -> str:
+def _plural(element: type) -> str:
     return {bool: "booleans", int: "integers", float: "numbers"}.get(element, "strings")
 
 

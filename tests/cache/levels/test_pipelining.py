@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -114,18 +113,16 @@ async def test_the_limit_holds_against_a_stopped_server(redis: RedisServer, gate
     pipeline = AutoPipeline(client, gate, timeout_s=0.05, connections=1)
     redis.pause()
 
-    started = time.monotonic()
-    pending = [pipeline.submit("ECHO", str(number)) for number in range(5)]
-    await asyncio.sleep(0.01)
-    waiting = pipeline.submit("ECHO", "waits for the connection")
-    replies = [await future for future in (*pending, waiting) if future]
-    took = time.monotonic() - started
+    # Without the limit it would hang.
+    async with asyncio.timeout(10):
+        pending = [pipeline.submit("ECHO", str(number)) for number in range(5)]
+        await asyncio.sleep(0.01)
+        waiting = pipeline.submit("ECHO", "waits for the connection")
+        replies = [await future for future in (*pending, waiting) if future]
 
-    assert [type(reply) for reply in replies] == [TimeoutError] * 6
-    assert took < 0.5
-    assert gate.verdicts[0] == "failed"
-    await pipeline.aclose()
-    assert time.monotonic() - started < 1
+        assert [type(reply) for reply in replies] == [TimeoutError] * 6
+        assert gate.verdicts[0] == "failed"
+        await pipeline.aclose()
     assert sorted(gate.verdicts) in (["failed", "failed"], ["failed", "left"])
     await client.aclose()
     redis.resume()

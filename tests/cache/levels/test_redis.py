@@ -33,8 +33,8 @@ KEY, OTHER = bytes(range(32)), bytes(32)
 UNHURRIED_MS = 10_000
 """The limit of a look-up in tests that are not about it: a busy machine never reaches it."""
 
-SLACK_S = 5
-"""What a busy machine may add to a limit before a test calls it broken: without the limit it would hang."""
+HANG_S = 10
+"""After so long a test takes a call for hanging: none of those limits is a tenth of it."""
 
 
 def name(key: bytes = KEY) -> str:
@@ -259,12 +259,10 @@ async def test_stopped_redis_costs_the_timeout_and_no_answer(
     assert await level.get(KEY) == held.at("l2")
     redis.pause()
 
-    started = time.monotonic()
-    found = await asyncio.gather(*(level.get(KEY) for _ in range(50)))
-    took = time.monotonic() - started
+    async with asyncio.timeout(HANG_S):
+        found = await asyncio.gather(*(level.get(KEY) for _ in range(50)))
 
     assert found == [None] * 50
-    assert took < 0.5 + SLACK_S
     assert gate.verdicts == ["succeeded", "succeeded", "failed"]
     redis.resume()
     assert await level.get(KEY) == held.at("l2")
@@ -281,13 +279,11 @@ async def test_writes_to_a_stopped_redis_are_bounded(
         Response("m", "1", (Tensor("p", "UINT8", (3000,), bytes(3000)),), Provenance("edge")), now=time.time()
     )
 
-    started = time.monotonic()
-    for number in range(100):
-        await level.put(number.to_bytes(32, "big"), large)
-    waited = time.monotonic() - started
+    async with asyncio.timeout(HANG_S):
+        for number in range(100):
+            await level.put(number.to_bytes(32, "big"), large)
     backlog = level.backlog_bytes
 
-    assert waited < SLACK_S
     assert 0 < backlog <= WRITE_BACKLOG * 4096
     await level.aclose()
     assert level.backlog_bytes == 0
@@ -304,11 +300,10 @@ async def test_killed_redis_costs_hits_until_it_is_back(
     await level.flush()
     redis.kill()
 
-    started = time.monotonic()
-    assert await level.get(KEY) is None
-    await level.put(KEY, fresh())
-    await level.flush()
-    assert time.monotonic() - started < SLACK_S
+    async with asyncio.timeout(HANG_S):
+        assert await level.get(KEY) is None
+        await level.put(KEY, fresh())
+        await level.flush()
     assert looked_up(telemetry) == ["l2 error"]
 
     redis.start()
@@ -435,9 +430,8 @@ async def test_a_hostile_server_costs_hits_only(reply: bytes, telemetry: Recordi
         )
 
         for _ in range(3):
-            started = time.monotonic()
-            assert await level.get(KEY) is None
-            assert time.monotonic() - started < 0.06 + SLACK_S
+            async with asyncio.timeout(HANG_S):
+                assert await level.get(KEY) is None
         await level.put(KEY, fresh())
         await level.flush()
 

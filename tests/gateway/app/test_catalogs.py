@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from gateway.app.catalogs import KEPT_S, MAX_QUESTIONS, EdgeCatalog
+from gateway.app.catalogs import KEPT_S, MAX_QUERIES, EdgeCatalog
 from gateway.config.policy_file import load_policy
 from gateway.core.catalog import ModelSpec
 from gateway.core.clock import Clock, LoopClock
@@ -33,10 +34,10 @@ class Known:
         self, *names: str, fault: Fault = Fault.NOT_FOUND, gate: asyncio.Event | None = None
     ) -> None:
         self.names, self.fault, self.gate = names, fault, gate
-        self.asked = 0
+        self.queries = 0
 
     async def describe(self, model: str, version: str) -> ModelSpec:
-        self.asked += 1
+        self.queries += 1
         if self.gate is not None:
             await self.gate.wait()
         if model not in self.names:
@@ -46,6 +47,19 @@ class Known:
     async def is_ready(self, model: str, version: str) -> bool:
         await self.describe(model, version)
         return True
+
+
+class KnownEndpoints:
+    """Endpoints with these catalogs, all of them available or none."""
+
+    def __init__(self, catalogs: Mapping[str, Known], available: bool) -> None:
+        self._catalogs, self._available = catalogs, available
+
+    def catalog(self, name: str) -> Known | None:
+        return self._catalogs.get(name)
+
+    def is_available(self, endpoint: str) -> bool:
+        return self._available
 
 
 def catalog(
@@ -62,8 +76,7 @@ def catalog(
     return EdgeCatalog(
         lambda: policy,
         own,
-        ask=named.get,
-        is_available=lambda _name: available,
+        endpoints=lambda: KnownEndpoints(named, available),
         clock=clock or LoopClock(),
     )
 
@@ -112,7 +125,7 @@ async def test_name_with_control_characters_is_not_echoed(tmp_path: Path) -> Non
     assert "\x1b" not in caught.value.message
 
 
-async def test_last_failure_is_told_when_nobody_knows(tmp_path: Path) -> None:
+async def test_the_last_failure_is_the_answer_when_nobody_knows(tmp_path: Path) -> None:
     """An endpoint that cannot be asked is not the same as one that does not know."""
     made = catalog(tmp_path, Known(), Known(fault=Fault.UNAVAILABLE), available=False)
 
@@ -140,7 +153,7 @@ async def test_other_gateways_are_never_asked(tmp_path: Path) -> None:
 
     await catalog(tmp_path, None, gateway, central, Known(), text=MORE).describe("dogs", "")
 
-    assert (gateway.asked, central.asked) == (0, 1)
+    assert (gateway.queries, central.queries) == (0, 1)
 
 
 async def test_every_central_tier_of_the_models_routes_is_asked(tmp_path: Path) -> None:
@@ -151,7 +164,7 @@ async def test_every_central_tier_of_the_models_routes_is_asked(tmp_path: Path) 
     spec = await catalog(tmp_path, None, down, ignorant, last, text=text).describe("dogs", "")
 
     assert spec.name == "dogs"
-    assert (down.asked, ignorant.asked, last.asked) == (1, 1, 1)
+    assert (down.queries, ignorant.queries, last.queries) == (1, 1, 1)
 
 
 async def test_names_that_nobody_gives_are_refused(tmp_path: Path) -> None:
@@ -172,19 +185,19 @@ async def test_answers_are_kept_for_a_moment(tmp_path: Path) -> None:
 
     for _ in range(3):
         await made.describe("dogs", "")
-    asked_at_once = central.asked
+    queries_at_once = central.queries
     await asyncio.sleep(KEPT_S + 0.1)
     await made.describe("dogs", "")
 
-    assert (asked_at_once, central.asked) == (1, 2)
-    assert repr(made) == "<EdgeCatalog 0 questions under way, 1 answers kept>"
+    assert (queries_at_once, central.queries) == (1, 2)
+    assert repr(made) == "<EdgeCatalog 0 queries under way, 1 answers kept>"
 
 
 async def test_a_flood_of_questions_is_bounded(tmp_path: Path) -> None:
     """Nobody needs a key to ask, so questions that wait for an endpoint are few; cancelled ones make room."""
     gate = asyncio.Event()
     made = catalog(tmp_path, None, Known("dogs", gate=gate))
-    waiting = [asyncio.create_task(made.describe("dogs", str(n))) for n in range(MAX_QUESTIONS)]
+    waiting = [asyncio.create_task(made.describe("dogs", str(n))) for n in range(MAX_QUERIES)]
     await asyncio.sleep(0)
 
     with pytest.raises(GatewayError) as caught:

@@ -1,38 +1,50 @@
-"""The endpoints that policies name."""
+"""The endpoints that policies name: kept while they do not change, closed once nobody holds them."""
 
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import pytest
 
-from gateway.app.endpoints import Endpoints, Health
-from gateway.app.observe import Observed
-from gateway.config.policy_file import load_policy
-from gateway.core.clock import LoopClock
+from gateway.app.endpoint_set import NO_ENDPOINTS
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller
-from gateway.core.telemetry import BreakerAppeared, BreakerChanged, BreakerGone, Silence
+from gateway.core.telemetry import BreakerAppeared, BreakerChanged, BreakerGone, Silence, Telemetry
 from resilience.settings import BreakerSettings, ResilienceSettings
-from tests.fakes.service import HANG, ScriptedService, request
+from tests.fakes.service import HANG, request
 from tests.fakes.telemetry import RecordingTelemetry
 from tests.fakes.virtual_time import virtual_time
-from tests.gateway.policies import GOOD, write_policy
-from tests.resilience.peers import Peer, error_500
+from tests.gateway.app.workshop import FakeConnector, FakeUpstream, Workshop
+from tests.gateway.policies import GOOD
+from tests.resilience.peers import error_500
+
+SECOND = GOOD.replace("generation: 1", "generation: 2")
+MOVED = SECOND.replace("127.0.0.1:9", "127.0.0.1:10")
+RENAMED = SECOND.replace("  central:", "  other:").replace("[central]", "[other]")
+
+
+def workshop(
+    failures: int = 2, *, upstream: FakeUpstream | None = None, telemetry: Telemetry | None = None
+) -> Workshop:
+    """Endpoints whose breakers open after so many ``failures``; with ``upstream``, there is no wire."""
+    return Workshop(
+        ResilienceSettings(breaker=BreakerSettings(consecutive_5xx=failures)),
+        telemetry=telemetry or Silence(),
+        connector=FakeConnector(upstream) if upstream else None,
+    )
 
 
 @pytest.fixture
-async def endpoints():
-    """Endpoints whose breakers open at the second failure."""
-    settings = ResilienceSettings(breaker=BreakerSettings(consecutive_5xx=2))
-    made = Endpoints(settings, LoopClock(), Silence(), Observed(LoopClock(), Silence(), None))
+async def made():
+    """A workshop that closes after the test."""
+    made = workshop()
     yield made
     await made.aclose()
 
 
-def policy(tmp_path: Path, text: str = GOOD):
-    return load_policy(write_policy(tmp_path, text))[0]
+def limited(text: str, limits: str) -> str:
+    """The policy with ``limits`` in the definition of its endpoint."""
+    return text.replace('"}', f'", {limits}}}', 1)
 
 
 async def fail_twice(service) -> None:
@@ -43,55 +55,54 @@ async def fail_twice(service) -> None:
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
-async def test_nobody_at_the_address_opens_the_breaker(endpoints, tmp_path: Path, protocol: str) -> None:
+async def test_nobody_at_the_address_opens_the_breaker(made: Workshop, protocol: str) -> None:
     """Connection failures count, and the router's view sees the result."""
-    made = endpoints.prepare(policy(tmp_path, GOOD.replace("protocol: grpc", f"protocol: {protocol}")))
-    endpoints.commit(made, 0)
+    endpoints = made.enforce(GOOD.replace("protocol: grpc", f"protocol: {protocol}")).endpoints
     assert endpoints.is_available("central")
 
-    await fail_twice(made["central"].service)
+    await fail_twice(endpoints.by_name["central"].service)
 
     assert not endpoints.is_available("central")
-    assert not endpoints.is_available("nobody")
 
 
-async def test_unchanged_endpoint_outlives_a_reload(endpoints, tmp_path: Path) -> None:
+async def test_unchanged_endpoint_outlives_a_reload(made: Workshop) -> None:
     """What a breaker has learned is not forgotten because a route changed."""
-    made = endpoints.prepare(policy(tmp_path))
-    endpoints.commit(made, 0)
-    await fail_twice(made["central"].service)
+    first = made.enforce(GOOD).endpoints
+    await fail_twice(first.by_name["central"].service)
 
-    again = endpoints.prepare(policy(tmp_path, GOOD.replace("generation: 1", "generation: 2")))
-    endpoints.commit(again, 0)
+    second = made.enforce(SECOND).endpoints
 
-    assert again["central"] is made["central"]
-    assert not endpoints.is_available("central")
-
-
-async def test_changed_endpoint_is_another_and_the_old_one_closes(endpoints, tmp_path: Path) -> None:
-    """A new address starts with a closed breaker; the old connections go after a grace."""
-    made = endpoints.prepare(policy(tmp_path))
-    endpoints.commit(made, 0)
-
-    again = endpoints.prepare(policy(tmp_path, GOOD.replace("127.0.0.1:9", "127.0.0.1:10")))
-    assert endpoints.catalog("central") is made["central"].catalog, "nothing is in force before commit"
-    endpoints.commit(again, 0.001)
-
-    assert again["central"] is not made["central"]
-    assert "1 retiring" in repr(endpoints)
-    await asyncio.sleep(0.05)
-    assert "0 retiring" in repr(endpoints)
+    assert second.by_name["central"] is first.by_name["central"]
+    assert not second.is_available("central")
+    assert made.endpoints.num_retiring == 0
 
 
-async def test_closing_does_not_wait_for_the_retiring(endpoints, tmp_path: Path) -> None:
+@virtual_time
+async def test_changed_endpoint_is_another_and_the_old_one_closes() -> None:
+    """A new address starts with a closed breaker; the old connections go once no request can hold them."""
+    made = workshop()
+    first = made.enforce(GOOD).endpoints
+
+    second = made.enforce(MOVED).endpoints
+
+    assert second.by_name["central"] is not first.by_name["central"]
+    assert made.endpoints.num_retiring == 1
+    await asyncio.sleep(3600)
+    assert made.endpoints.num_retiring == 0
+    assert "closed" in repr(first.by_name["central"].upstream)
+    await made.aclose()
+
+
+async def test_closing_does_not_wait_for_the_retiring(made: Workshop) -> None:
     """A shutdown closes at once what a reload would have closed later."""
-    endpoints.commit(endpoints.prepare(policy(tmp_path)), 0)
-    endpoints.commit({}, 3600)
+    dropped = made.enforce(GOOD).endpoints.by_name["central"]
+    used = made.enforce(RENAMED).endpoints.by_name["other"]
 
     async with asyncio.timeout(30):
-        await endpoints.aclose()
+        await made.endpoints.aclose()
 
-    assert repr(endpoints) == "<Endpoints none, 0 retiring>"
+    assert made.endpoints.num_retiring == 0
+    assert all("closed" in repr(each.upstream) for each in (dropped, used))
 
 
 @pytest.fixture
@@ -111,114 +122,93 @@ async def silent():
         await writer.wait_closed()
 
 
-def silent_policy(tmp_path: Path, port: int, *, attempt_ms: int, concurrency: int = 8):
-    text = GOOD.replace("protocol: grpc", "protocol: http").replace("127.0.0.1:9", f"127.0.0.1:{port}")
-    limits = f"attempt_timeout_ms: {attempt_ms}, max_concurrency: {concurrency}}}"
-    return policy(tmp_path, text.replace(f'127.0.0.1:{port}"}}', f'127.0.0.1:{port}", {limits}'))
-
-
-async def test_an_endpoint_that_is_silent_fails_its_attempts(endpoints, tmp_path: Path, silent: int) -> None:
+async def test_an_endpoint_that_is_silent_fails_its_attempts(made: Workshop, silent: int) -> None:
     """Each attempt ends at its own limit, long before the request's deadline, and counts."""
-    made = endpoints.prepare(silent_policy(tmp_path, silent, attempt_ms=50))
-    endpoints.commit(made, 0)
+    text = GOOD.replace("protocol: grpc", "protocol: http")
+    text = limited(text, "attempt_timeout_ms: 50, max_concurrency: 8").replace(":9", f":{silent}")
+    endpoints = made.enforce(text).endpoints
 
     for _ in range(2):
         with pytest.raises(GatewayError, match="the endpoint did not answer in time") as caught:
-            await made["central"].service(request(deadline=asyncio.get_running_loop().time() + 60))
+            await endpoints.by_name["central"].service(
+                request(deadline=asyncio.get_running_loop().time() + 60)
+            )
 
     assert (caught.value.fault, caught.value.retryable, caught.value.counts) == (Fault.DEADLINE, True, True)
     assert not endpoints.is_available("central")
 
 
-def wired(service: ScriptedService) -> ScriptedService:
-    """What a health needs of an upstream, beside the service."""
-    peer = Peer(last=True)
-    for name in ("check", "move", "renew"):
-        setattr(service, name, getattr(peer, name))
-    service.aclose = service.refresh = nothing  # type: ignore[attr-defined]
-    return service
-
-
-async def nothing() -> None: ...
-
-
 @virtual_time
-async def test_waiting_in_our_own_queue_blames_no_endpoint(tmp_path: Path) -> None:
+async def test_waiting_in_our_own_queue_blames_no_endpoint() -> None:
     """A rush at an endpoint that answers everything in time is no evidence against it."""
-    settings = ResilienceSettings(breaker=BreakerSettings(consecutive_5xx=2))
-    endpoints = Endpoints(settings, LoopClock(), Silence(), Observed(LoopClock(), Silence(), None))
-    upstream = ScriptedService(2.5)
-    endpoints._upstream = lambda *_: wired(upstream)  # type: ignore[assignment,return-value] # no wire here
-    limits = "attempt_timeout_ms: 5000, max_concurrency: 5}"
-    made = endpoints.prepare(policy(tmp_path, GOOD.replace('127.0.0.1:9"}', f'127.0.0.1:9", {limits}')))
-    service, deadline = made["central"].service, asyncio.get_running_loop().time() + 15
+    made = workshop(upstream=FakeUpstream(2.5))
+    central = made.enforce(limited(GOOD, "attempt_timeout_ms: 5000, max_concurrency: 5")).endpoints.by_name[
+        "central"
+    ]
+    service, deadline = central.service, asyncio.get_running_loop().time() + 15
 
     answers = await asyncio.gather(*(service(request(deadline=deadline)) for _ in range(15)))
 
     assert len(answers) == 15
-    assert "closed, 0 of 2 failures" in repr(made["central"].health)
+    assert "closed, 0 of 2 failures" in repr(central.health)
     assert asyncio.get_running_loop().time() == 1007.5
+    await made.aclose()
 
 
 @virtual_time
-async def test_a_silent_endpoint_is_blamed_for_its_own_time_only(tmp_path: Path) -> None:
+async def test_a_silent_endpoint_is_blamed_for_its_own_time_only() -> None:
     """Those who got a place and no answer are evidence; those who waited behind them go elsewhere in time."""
-    settings = ResilienceSettings(breaker=BreakerSettings(consecutive_5xx=9))
-    endpoints = Endpoints(settings, LoopClock(), Silence(), Observed(LoopClock(), Silence(), None))
-    upstream = ScriptedService(HANG)
-    endpoints._upstream = lambda *_: wired(upstream)  # type: ignore[assignment,return-value] # no wire here
-    limits = "attempt_timeout_ms: 5000, max_concurrency: 1}"
-    made = endpoints.prepare(policy(tmp_path, GOOD.replace('127.0.0.1:9"}', f'127.0.0.1:9", {limits}')))
-    service, deadline = made["central"].service, asyncio.get_running_loop().time() + 6
+    made = workshop(failures=9, upstream=FakeUpstream(HANG))
+    central = made.enforce(limited(GOOD, "attempt_timeout_ms: 5000, max_concurrency: 1")).endpoints.by_name[
+        "central"
+    ]
+    service, deadline = central.service, asyncio.get_running_loop().time() + 6
 
     outcomes = await asyncio.gather(
         *(service(request(deadline=deadline)) for _ in range(4)), return_exceptions=True
     )
 
     assert [outcome.fault for outcome in outcomes] == [Fault.DEADLINE, *[Fault.OVERLOADED] * 3]
-    assert "closed, 1 of 9 failures" in repr(made["central"].health)
+    assert "closed, 1 of 9 failures" in repr(central.health)
+    await made.aclose()
 
 
-async def test_health_of_a_generation_outlives_a_reload(endpoints, tmp_path: Path) -> None:
-    """Requests under way still go to endpoints that a newer policy does not name."""
-    made = endpoints.prepare(policy(tmp_path))
-    endpoints.commit(made, 0)
-    health = Health(made)
-
-    endpoints.commit({}, 60)
-
-    assert health.is_available("central")
-    assert not health.is_available("nobody")
-    assert repr(health).startswith("<Health <EndpointHealth <Ejection central closed")
-
-
-async def test_a_discarded_endpoint_is_closed_even_when_everything_ends_at_once(
-    endpoints, tmp_path: Path
-) -> None:
+async def test_a_discarded_endpoint_is_closed_even_when_everything_ends_at_once(made: Workshop) -> None:
     """A policy that fails to be built at the start leaves no connection open."""
-    made = endpoints.prepare(policy(tmp_path))
+    endpoints = made.build(GOOD).endpoints
 
-    endpoints.discard(made)
-    await endpoints.aclose()
+    made.endpoints.discard(endpoints)
+    await made.endpoints.aclose()
 
-    assert "closed" in repr(made["central"].upstream)
+    assert "closed" in repr(endpoints.by_name["central"].upstream)
 
 
-async def test_breakers_are_told_when_they_come_and_go(tmp_path: Path) -> None:
+async def test_breakers_appear_and_go() -> None:
     """What is no longer in use leaves the metrics, and what it still meets does not bring it back."""
     telemetry = RecordingTelemetry()
-    settings = ResilienceSettings(breaker=BreakerSettings(consecutive_5xx=2))
-    endpoints = Endpoints(settings, LoopClock(), telemetry, Observed(LoopClock(), telemetry, None))
-    made = endpoints.prepare(policy(tmp_path))
-    endpoints.commit(made, 0)
+    made = workshop(telemetry=telemetry)
+    dropped = made.enforce(GOOD).endpoints.by_name["central"]
 
-    endpoints.commit({}, 60)
-    await fail_twice(made["central"].service)
-    await endpoints.aclose()
+    made.enforce(RENAMED)
+    await fail_twice(dropped.service)
+    await made.aclose()
 
-    assert telemetry.of(BreakerAppeared) == [BreakerAppeared("central")]
+    assert telemetry.of(BreakerAppeared) == [BreakerAppeared("central"), BreakerAppeared("other")]
     assert telemetry.of(BreakerGone) == [BreakerGone("central")]
     assert telemetry.of(BreakerChanged) == []
+
+
+async def test_state_is_shown(made: Workshop) -> None:
+    """The endpoints in force, and how many are still to close."""
+    assert repr(made.endpoints) == f"<Endpoints {NO_ENDPOINTS!r}, 0 retiring>"
+
+    made.enforce(GOOD)
+    made.enforce(MOVED)
+
+    assert repr(made.endpoints).startswith(
+        "<Endpoints <EndpointSet central <EndpointHealth <Ejection central"
+    )
+    assert repr(made.endpoints).endswith(", 1 retiring>")
 
 
 TWO = """\
@@ -236,22 +226,16 @@ routes:
 
 
 @virtual_time
-async def test_500s_of_everybody_put_out_only_whom_others_can_stand_in_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "state"), [("near", "closed"), ("far", "open")])
+async def test_500s_of_everybody_put_out_only_whom_others_can_stand_in_for(name: str, state: str) -> None:
     """Some requests may go nowhere but ``near``: it stays. All that go to ``far`` may go to ``near``."""
-    settings = ResilienceSettings(breaker=BreakerSettings(consecutive_5xx=2))
-    observed = Observed(LoopClock(), Silence(), None)
-    for name, state in (("near", "closed"), ("far", "open")):
-        endpoints = Endpoints(settings, LoopClock(), Silence(), observed, region="here")
-        failing = wired(ScriptedService(error_500()))
-        endpoints._upstream = lambda *_, failing=failing: failing  # type: ignore[assignment,return-value,misc] # no wire here
-        rules = policy(tmp_path, TWO)
-        made = endpoints.prepare(rules)
-        endpoints.commit(made, 0, policy=rules)
+    made = workshop(upstream=FakeUpstream(error_500()))
+    guarded = made.enforce(TWO).endpoints.by_name[name]
 
-        for number in range(4):
-            who = Caller(tenant=("acme", "anonymous")[number % 2])
-            with pytest.raises(GatewayError):
-                await made[name].service(request(model=f"m{number % 2}", caller=who))
+    for number in range(4):
+        caller = Caller(tenant=("acme", "anonymous")[number % 2])
+        with pytest.raises(GatewayError):
+            await guarded.service(request(model=f"m{number % 2}", caller=caller))
 
-        assert made[name].health.state == state
-        await endpoints.aclose()
+    assert guarded.health.state == state
+    await made.aclose()

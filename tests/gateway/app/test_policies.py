@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from gateway.app.generation import PolicyGeneration
+from gateway.app.certificates import Certificates, Unusable
+from gateway.app.generation import InForce, PolicyGeneration
+from gateway.app.loading import Loaded, Sources
 from gateway.app.policies import WATCH_S, Policies
 from gateway.config.document import ConfigError
 from gateway.core.clock import LoopClock
 from gateway.core.telemetry import PolicyLoaded
-from routing.policy import Policy
+from gateway.http.server.tls import Tls, TlsSettings
+from tests.fakes.certificates import Authority
 from tests.fakes.service import ScriptedService
 from tests.fakes.stack import stack
 from tests.fakes.telemetry import RecordingTelemetry
@@ -21,52 +24,93 @@ from tests.gateway.policies import GOOD, write_policy
 NEXT = GOOD.replace("generation: 1", "generation: 2")
 
 
-class Fixture:
-    """A Policies over a file; ``committed`` lists what came into force; ``broken`` makes building fail."""
+class RecordingBuilder:
+    """Remembers what it built of, and what replaced what; ``broken`` makes building fail."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.telemetry = folder, RecordingTelemetry()
-        self.committed: list[int] = []
+    def __init__(self) -> None:
+        self.loaded: list[Loaded] = []
+        self.swaps: list[tuple[int, int]] = []
         self.broken = False
-        self.policies = Policies(
-            write_policy(folder), self._build, region="here", clock=LoopClock(), telemetry=self.telemetry
-        )
 
-    def _build(self, policy: Policy) -> PolicyGeneration:
+    def build(self, loaded: Loaded) -> PolicyGeneration:
         if self.broken:
             raise KeyError("a bug while building")
-        commit = lambda: self.committed.append(policy.generation)  # noqa: E731
-        return PolicyGeneration(policy.generation, stack(service=ScriptedService()), commit=commit)
+        self.loaded.append(loaded)
+        return PolicyGeneration(
+            loaded.policy.generation, stack(service=ScriptedService()), policy=loaded.policy, text=loaded.text
+        )
+
+    def replaced(self, old: PolicyGeneration, new: PolicyGeneration) -> None:
+        self.swaps.append((old.number, new.number))
+
+
+class SteppedClock(LoopClock):
+    """Sleeps until ``step`` is called; ``slept`` gets the seconds of each sleep that begins."""
+
+    def __init__(self) -> None:
+        self.slept: asyncio.Queue[float] = asyncio.Queue()
+        self._turn = asyncio.Semaphore(0)
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.put_nowait(seconds)
+        await self._turn.acquire()
+
+    async def step(self) -> None:
+        self._turn.release()
+        await self.slept.get()
+
+
+class Fixture:
+    """Policies over a file, ``committed`` lists what came into force."""
+
+    def __init__(self, folder: Path, *, region: str = "here", tls: Tls | None = None) -> None:
+        self.folder, self.telemetry = folder, RecordingTelemetry()
+        self.builder, self.in_force, self.clock = RecordingBuilder(), InForce(), SteppedClock()
+        self.policies = Policies(
+            Sources(write_policy(folder), region, tls=tls),
+            self.builder,
+            self.in_force,
+            clock=self.clock,
+            telemetry=self.telemetry,
+        )
+
+    @property
+    def committed(self) -> list[int]:
+        return [number for _, number in self.builder.swaps]
+
+    @property
+    def error(self) -> str:
+        return str(self.policies.report()["error"])
 
     def write(self, text: str) -> None:
         write_policy(self.folder, text)
 
 
 @pytest.fixture
-def fixture(tmp_path: Path) -> Fixture:
+async def fixture(tmp_path: Path) -> Fixture:
     """A good policy, in force."""
     made = Fixture(tmp_path)
-    made.policies.start()
+    await made.policies.start()
     return made
 
 
-def test_first_policy_must_be_good(tmp_path: Path) -> None:
+async def test_first_policy_must_be_good(tmp_path: Path) -> None:
     """There is nothing to fall back to at the start."""
     made = Fixture(tmp_path)
     made.write("generation: none\n")
 
     with pytest.raises(ConfigError):
-        made.policies.start()
-    assert repr(made.policies) == "<Policies generation none>"
+        await made.policies.start()
+    assert repr(made.policies) == "<Policies generation 0>"
 
 
 async def test_higher_generation_comes_into_force(fixture: Fixture) -> None:
-    """A good new policy is built, committed and told."""
+    """A good new policy is built, put in force and reported."""
     fixture.write(NEXT)
 
     assert await fixture.policies.reload()
 
-    assert fixture.policies.current().number == 2
+    assert fixture.in_force.current().number == 2
     assert fixture.committed == [1, 2]
     assert fixture.telemetry.of(PolicyLoaded) == [
         PolicyLoaded(1, "", ("digits",)),
@@ -75,7 +119,7 @@ async def test_higher_generation_comes_into_force(fixture: Fixture) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "message"),
     [
         (NEXT.replace("regions: [there]", "regions: [nowhere]"), "EW102"),
         (NEXT.replace("tenants:", "tenant:"), "unknown field"),
@@ -84,37 +128,37 @@ async def test_higher_generation_comes_into_force(fixture: Fixture) -> None:
         (GOOD.replace("generation: 1", "generation: 0"), "generation"),
     ],
 )
-async def test_bad_policy_leaves_the_last_good_one(fixture: Fixture, text: str, says: str) -> None:
+async def test_bad_policy_leaves_the_last_good_one(fixture: Fixture, text: str, message: str) -> None:
     """Whatever is wrong, nothing changes but the report, and the report says what."""
     fixture.write(text)
 
     assert not await fixture.policies.reload()
 
-    assert fixture.policies.current().number == 1
+    assert fixture.in_force.current().number == 1
     assert fixture.committed == [1]
-    assert says in fixture.policies.report()["error"]
+    assert message in fixture.error
     assert fixture.telemetry.of(PolicyLoaded)[-1].error
     assert repr(fixture.policies) == "<Policies generation 1, last load failed>"
 
 
 async def test_bug_while_building_leaves_the_last_good_one(fixture: Fixture) -> None:
     """Even an error that nobody foresaw does not take the gateway down."""
-    fixture.broken = True
+    fixture.builder.broken = True
     fixture.write(NEXT)
 
     assert not await fixture.policies.reload()
-    assert fixture.policies.current().number == 1
-    assert "a bug while building" in fixture.policies.report()["error"]
+    assert fixture.in_force.current().number == 1
+    assert "a bug while building" in fixture.error
 
 
 async def test_same_content_clears_the_error(fixture: Fixture) -> None:
     """Taking a bad change back ends the complaint."""
     fixture.write("{")
-    await fixture.policies.reload()
+    assert not await fixture.policies.reload(everything=False)
 
     fixture.write(GOOD)
 
-    assert await fixture.policies.reload(rebuild=False)
+    assert await fixture.policies.reload(everything=False)
     assert fixture.policies.report() == {
         "generation": 1,
         "file": str(fixture.folder / "policy.yaml"),
@@ -123,42 +167,28 @@ async def test_same_content_clears_the_error(fixture: Fixture) -> None:
     assert fixture.committed == [1]
 
 
-async def test_same_content_is_built_anew_when_asked_to(fixture: Fixture) -> None:
+async def test_same_content_is_built_anew_at_sighup(fixture: Fixture) -> None:
     """SIGHUP also takes what is read along with a policy, such as new certificates."""
     assert await fixture.policies.reload()
 
     assert fixture.committed == [1, 1]
-    assert fixture.policies.current().number == 1
+    assert fixture.in_force.current().number == 1
 
 
 async def test_changed_file_is_taken_within_a_second(fixture: Fixture) -> None:
     """The watch notices content, and a file that is missing for a moment changes nothing."""
-    sleeps: asyncio.Queue[float] = asyncio.Queue()
-    turn = asyncio.Semaphore(0)
-
-    class Stepped(LoopClock):
-        async def sleep(self, seconds: float) -> None:
-            sleeps.put_nowait(seconds)
-            await turn.acquire()
-
-    fixture.policies._clock = Stepped()
-    watch = asyncio.create_task(fixture.policies.watch())
-
-    async def step() -> None:
-        turn.release()
-        await sleeps.get()
-
-    assert await sleeps.get() == WATCH_S
+    step, watch = fixture.clock.step, asyncio.create_task(fixture.policies.watch())
+    assert await fixture.clock.slept.get() == WATCH_S
     await step()
     assert fixture.committed == [1]
     (fixture.folder / "policy.yaml").unlink()
     await step()
-    assert fixture.policies.report()["error"] == "", "it may be in the middle of being replaced"
+    assert fixture.error == "", "it may be in the middle of being replaced"
     await step()
-    assert "cannot be read" in fixture.policies.report()["error"]
+    assert "cannot be read" in fixture.error
     fixture.write(GOOD)
     await step()
-    assert fixture.policies.report()["error"] == "", "it is back, unchanged"
+    assert fixture.error == "", "it is back, unchanged"
     fixture.write(NEXT)
     await step()
     assert fixture.committed == [1, 2]
@@ -168,35 +198,128 @@ async def test_changed_file_is_taken_within_a_second(fixture: Fixture) -> None:
     assert len(fixture.telemetry.of(PolicyLoaded)) == 4, "one complaint for one bad content"
     fixture.write(NEXT)
     await step()
-    assert fixture.policies.report()["error"] == ""
+    assert fixture.error == ""
 
     watch.cancel()
     with pytest.raises(asyncio.CancelledError):
         await watch
 
 
-async def test_request_keeps_the_generation_with_which_it_began(tmp_path: Path) -> None:
+async def test_request_keeps_the_generation_with_which_it_began(fixture: Fixture) -> None:
     """A reload in the middle of a request changes nothing for that request."""
-    made = Fixture(tmp_path)
-    made.policies.start()
-    began = made.policies.current()
+    began = fixture.in_force.current()
 
-    made.write(NEXT)
-    await made.policies.reload()
+    fixture.write(NEXT)
+    await fixture.policies.reload()
 
-    assert (began.number, made.policies.current().number) == (1, 2)
+    assert (began.number, fixture.in_force.current().number) == (1, 2)
+
+
+async def test_a_failed_sighup_is_owed(fixture: Fixture) -> None:
+    """What an operator wanted taken is taken as soon as the policy is good again, by the watch."""
+    fixture.write("{")
+    await fixture.policies.reload()
+    watch = asyncio.create_task(fixture.policies.watch())
+    assert await fixture.clock.slept.get() == WATCH_S
+
+    fixture.write(GOOD)
+    await fixture.clock.step()
+
+    assert [loaded.forget for loaded in fixture.builder.loaded] == [False, True]
+    assert fixture.error == ""
+    fixture.write(NEXT)
+    await fixture.clock.step()
+    assert [loaded.forget for loaded in fixture.builder.loaded] == [False, True, False]
+    watch.cancel()
+    await asyncio.gather(watch, return_exceptions=True)
+
+
+async def test_other_models_get_other_stacks_of_the_policy_in_force(fixture: Fixture) -> None:
+    """Whatever is on disk by now; what cannot be built changes nothing."""
+    certificates: Certificates = {"digits": Unusable("missing")}
+    fixture.write("{")
+
+    fixture.policies.rebuild(certificates)
+
+    assert fixture.committed == [1, 1]
+    assert fixture.builder.loaded[-1].certificates is certificates
+    assert fixture.builder.loaded[-1].text == GOOD.encode()
+    fixture.builder.broken = True
+    before = fixture.in_force.current()
+    with pytest.raises(KeyError):
+        fixture.policies.rebuild(certificates)
+    assert fixture.in_force.current() is before
+
+
+@pytest.fixture
+async def with_tls(tmp_path: Path):
+    """A policy in force behind TLS, and two certificates, the first of which is installed."""
+    ca = Authority(tmp_path)
+    first, second = ca.issue("localhost"), ca.issue("localhost")
+    tls = Tls(TlsSettings(certificate=str(first.certificate), key=str(first.key)))
+    made = Fixture(tmp_path, tls=tls)
+    await made.policies.start()
+    return made, tls, first, second
+
+
+async def test_everything_comes_into_force_together(with_tls, caplog) -> None:
+    """The TLS certificates are those of the swap: a bad policy keeps the old ones, until it is mended."""
+    caplog.set_level("INFO", "edgeway")
+    fixture, tls, first, second = with_tls
+    context = tls.context
+    first.certificate.write_bytes(second.certificate.read_bytes())
+    first.key.write_bytes(second.key.read_bytes())
+
+    fixture.write("{")
+    assert not await fixture.policies.reload()
+    assert tls.context is context
+    fixture.write(NEXT)
+    assert await fixture.policies.reload(everything=False)
+
+    assert tls.context is not context
+    assert fixture.in_force.current().number == 2
+    assert "new certificates are in use" in caplog.text
+
+
+async def test_tls_certificates_that_cannot_be_used_stop_the_whole_reload(with_tls, caplog) -> None:
+    """Neither the policy nor the certificates change, and the report says why; a changed policy file alone
+    does not read them."""
+    fixture, tls, first, second = with_tls
+    context = tls.context
+    first.certificate.write_bytes(second.certificate.read_bytes())
+    fixture.write(NEXT)
+
+    assert not await fixture.policies.reload()
+
+    assert (fixture.in_force.current().number, tls.context) == (1, context)
+    assert "cannot be used" in fixture.error
+    assert fixture.telemetry.of(PolicyLoaded)[-1] == PolicyLoaded(1, fixture.error)
+    assert "the certificates were not taken, the old ones stay" in caplog.text
+    first.key.write_bytes(second.key.read_bytes())
+    assert await fixture.policies.reload()
+    assert (fixture.in_force.current().number, tls.context is context) == (2, False)
+
+
+async def test_a_changed_policy_does_not_read_tls_certificates(with_tls) -> None:
+    """They are taken at SIGHUP: a pair that is being replaced does not stop a new policy."""
+    fixture, tls, first, _second = with_tls
+    context = tls.context
+    first.certificate.write_text("half written")
+    fixture.write(NEXT)
+
+    assert await fixture.policies.reload(everything=False)
+
+    assert (fixture.in_force.current().number, tls.context) == (2, context)
 
 
 @pytest.mark.parametrize("region", ["here", "nowhere"])
 async def test_a_policy_that_does_not_know_this_region_is_not_taken(tmp_path: Path, region: str) -> None:
     """It is good for others, perhaps; the complaint names the line where the region is missing."""
-    file = write_policy(tmp_path)
-    build = Fixture(tmp_path)._build
-    made = Policies(file, build, region=region, clock=LoopClock(), telemetry=RecordingTelemetry())
+    made = Fixture(tmp_path, region=region)
 
     if region == "here":
-        made.start()
+        await made.policies.start()
     else:
         with pytest.raises(ConfigError, match="has no region 'nowhere', which this gateway is") as caught:
-            made.start()
+            await made.policies.start()
         assert caught.value.line == 2

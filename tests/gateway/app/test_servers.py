@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import ssl
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from gateway.admin.listener import AdminListener
 from gateway.app.errors import StartError
-from gateway.app.servers import Servers
+from gateway.app.servers import Opener, Servers
 from gateway.app.workers.inheritance import Inheritance
 from gateway.config.settings import ListenSettings
 from gateway.core.clock import LoopClock
-from gateway.http.server.tls import TlsSettings
+from gateway.http.server.tls import Tls, TlsSettings
+from gateway.listeners.oip.extensions import Extensions
 from tests.fakes.certificates import Authority
 from tests.fakes.data_plane import EchoService, fake_data_plane
 
@@ -33,12 +36,15 @@ async def metrics() -> bytes:
 
 
 async def opened(
-    lifetimes: AsyncExitStack, settings: ListenSettings, inheritance: Inheritance | None = None
+    lifetimes: AsyncExitStack,
+    settings: ListenSettings,
+    *,
+    tls: Tls | None = None,
+    inheritance: Inheritance | None = None,
 ) -> Servers:
-    listening = Servers(settings, LoopClock(), inheritance)
-    await listening.open_admin(lifetimes, health=report, metrics=metrics, policy=report)
-    await listening.open(lifetimes, fake_data_plane(EchoService()), None)
-    return listening
+    opener = Opener(settings, LoopClock(), lifetimes, tls, inheritance)
+    admin = await opener.open_admin(AdminListener(health=report, metrics=metrics, policy=report))
+    return await opener.open_servers(fake_data_plane(EchoService()), Extensions(), admin)
 
 
 async def is_live(port: int) -> bool:
@@ -50,27 +56,27 @@ async def is_live(port: int) -> bool:
 
 
 async def test_all_ports() -> None:
-    """Each is open, and told in one line."""
+    """Each is open, and shown in one line."""
     async with AsyncExitStack() as lifetimes:
-        listening = await opened(lifetimes, SETTINGS)
-        assert listening.http and listening.grpc and listening.admin
+        servers = await opened(lifetimes, SETTINGS)
+        assert servers.http and servers.grpc and servers.admin
 
-        assert await is_live(listening.http.port)
-        assert await is_live(listening.grpc.port)
-        assert repr(listening) == (
-            f"<Servers http port {listening.http.port}, grpc port {listening.grpc.port},"
-            f" admin port {listening.admin.port}>"
+        assert await is_live(servers.http.port)
+        assert await is_live(servers.grpc.port)
+        assert repr(servers) == (
+            f"<Servers http port {servers.http.port}, grpc port {servers.grpc.port},"
+            f" admin port {servers.admin.port}>"
         )
 
 
 async def test_absent_ports_are_not_opened() -> None:
     """An address that is null opens nothing."""
     async with AsyncExitStack() as lifetimes:
-        listening = await opened(lifetimes, ListenSettings(http=ANY, grpc=None, admin=None))
+        servers = await opened(lifetimes, ListenSettings(http=ANY, grpc=None, admin=None))
 
-        assert listening.grpc is None
-        assert listening.admin is None
-    assert repr(Servers(SETTINGS, LoopClock())) == "<Servers on nothing>"
+        assert servers.grpc is None
+        assert servers.admin is None
+    assert repr(Servers(LoopClock())) == "<Servers on nothing>"
 
 
 @pytest.mark.parametrize("port", ["http", "grpc", "admin"])
@@ -84,38 +90,30 @@ async def test_address_that_is_taken(port: str) -> None:
                 await opened(lifetimes, settings)
 
 
-async def test_certificate_that_cannot_be_used() -> None:
-    """The start ends and names the file."""
-    settings = ListenSettings(
-        http=ANY, grpc=None, admin=None, tls=TlsSettings(certificate="absent.pem", key="a.key")
-    )
-    async with AsyncExitStack() as lifetimes:
-        with pytest.raises(StartError, match=r"listen\.tls: absent\.pem"):
-            await opened(lifetimes, settings)
-
-
-async def test_certificates_are_taken_anew(tmp_path: Path, caplog) -> None:
-    """The log says when they were, and when they could not be; without TLS there is nothing to take."""
-    caplog.set_level("INFO", "edgeway")
+async def test_ports_behind_tls(tmp_path: Path) -> None:
+    """With a certificate both ports for clients speak TLS, and the admin port does not."""
     ca = Authority(tmp_path)
-    first, second = ca.issue("localhost"), ca.issue("localhost")
-    tls = TlsSettings(certificate=str(first.certificate), key=str(first.key))
+    issued = ca.issue("localhost")
+    tls = Tls(TlsSettings(certificate=str(issued.certificate), key=str(issued.key)))
+    trusting = ssl.create_default_context(cafile=str(ca.root))
     async with AsyncExitStack() as lifetimes:
-        listening = await opened(lifetimes, ListenSettings(http=ANY, grpc=None, admin=None, tls=tls))
+        servers = await opened(lifetimes, SETTINGS, tls=tls)
+        assert servers.http and servers.grpc and servers.admin
 
-        listening.reload_certificates()
-        assert "new certificates" not in caplog.text
-        first.certificate.write_bytes(second.certificate.read_bytes())
-        listening.reload_certificates()
-        assert "the certificates were not taken, the old ones stay" in caplog.text
-        first.key.write_bytes(second.key.read_bytes())
-        listening.reload_certificates()
-        assert "new certificates are in use" in caplog.text
-    Servers(SETTINGS, LoopClock()).reload_certificates()
+        for port in (servers.http.port, servers.grpc.port):
+            _, writer = await asyncio.open_connection(
+                "127.0.0.1", port, ssl=trusting, server_hostname="localhost"
+            )
+            writer.transport.abort()
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"http://127.0.0.1:{servers.admin.port}/metrics") as answer,
+        ):
+            assert await answer.read() == b"edgeway_up 1\n"
 
 
 async def test_worker_takes_what_it_inherits(tmp_path: Path, caplog) -> None:
-    """It serves the parent's socket, tells of itself on its own, and opens no address by itself."""
+    """It serves the parent's socket, reports on its own, and opens no address by itself."""
     with socket.create_server(("127.0.0.1", 0)) as parents:
         inheritance = Inheritance(
             number=0,
@@ -127,12 +125,12 @@ async def test_worker_takes_what_it_inherits(tmp_path: Path, caplog) -> None:
             parent=str(tmp_path / "parent.sock"),
         )
         async with AsyncExitStack() as lifetimes:
-            listening = await opened(lifetimes, SETTINGS, inheritance)
-            assert listening.http is not None
+            servers = await opened(lifetimes, SETTINGS, inheritance=inheritance)
+            assert servers.http is not None
 
-            assert listening.http.port == parents.getsockname()[1]
-            assert await is_live(listening.http.port)
-            assert listening.grpc is None
+            assert servers.http.port == parents.getsockname()[1]
+            assert await is_live(servers.http.port)
+            assert servers.grpc is None
             assert "listen.grpc is new" in caplog.text
             assert (tmp_path / "1.sock").is_socket()
 
@@ -146,15 +144,15 @@ async def test_stop_waits_for_what_was_accepted() -> None:
         return False
 
     async with AsyncExitStack() as lifetimes:
-        listening = await opened(lifetimes, SETTINGS)
-        assert listening.http is not None
-        _, writer = await asyncio.open_connection("127.0.0.1", listening.http.port)
+        servers = await opened(lifetimes, SETTINGS)
+        assert servers.http is not None
+        _, writer = await asyncio.open_connection("127.0.0.1", servers.http.port)
         began = asyncio.get_running_loop().time()
 
-        await listening.stop(finished, 0.2)
+        await servers.stop(finished, 0.2)
 
         assert limits == [0.2]
         assert 0.1 < asyncio.get_running_loop().time() - began < 2
         with pytest.raises(ConnectionRefusedError):
-            await asyncio.open_connection("127.0.0.1", listening.http.port)
+            await asyncio.open_connection("127.0.0.1", servers.http.port)
         writer.transport.abort()

@@ -19,7 +19,7 @@ def test_good_policy(tmp_path: Path, capsys) -> None:
     assert "good. generation 1, 2 regions, 1 endpoints, 1 routes, 2 tenants" in capsys.readouterr().out
 
 
-def test_every_problem_is_told_at_once(tmp_path: Path, capsys) -> None:
+def test_every_problem_is_reported_at_once(tmp_path: Path, capsys) -> None:
     """Ops mend a file in one go, not error by error."""
     text = GOOD.replace("endpoints: [central]", "endpoints: [centrall]").replace(
         "regions: [there]", "regions: [where]"

@@ -12,8 +12,8 @@ from tests.fakes.exchange import Wire
 
 
 def joined() -> ProtocolRouter:
-    front = fake_data_plane(EchoService())
-    return ProtocolRouter(RestApplication(front), GrpcApplication(front))
+    data_plane = fake_data_plane(EchoService())
+    return ProtocolRouter(RestApplication(data_plane), GrpcApplication(data_plane))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ async def test_request_without_the_wish_passes_through() -> None:
     assert service.requests == [asked]
 
 
-async def test_provenance_is_told_to_who_asks() -> None:
+async def test_provenance_is_given_to_requests_that_want_it() -> None:
     """The facts of the headers stand among the parameters, and the wish goes no further."""
     service = ScriptedService(answer("edge", level="l1", certified=False))
 

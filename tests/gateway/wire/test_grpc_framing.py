@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.errors import Fault, GatewayError
-from gateway.listeners.oip.inflater import Inflater
+from gateway.listeners.inflater import Inflater
 from gateway.wire.grpc_framing import (
     Unpacking,
     answer_coding,
@@ -106,7 +106,7 @@ def test_frames():
 
 
 @pytest.mark.parametrize(
-    ("said", "accepted", "coding"),
+    ("encoding", "accepted", "coding"),
     [
         ("gzip", "identity, deflate, gzip", "gzip"),
         ("deflate", "deflate", "deflate"),
@@ -117,9 +117,9 @@ def test_frames():
         (None, "gzip", ""),
     ],
 )
-def test_answers_are_compressed_as_the_call_is(said, accepted, coding):
+def test_answers_are_compressed_as_the_call_is(encoding, accepted, coding):
     """Every client accepts compressed answers by itself: only one that compresses wishes for them."""
-    assert answer_coding(said, accepted) == coding
+    assert answer_coding(encoding, accepted) == coding
 
 
 @pytest.mark.parametrize(

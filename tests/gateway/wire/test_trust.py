@@ -23,14 +23,14 @@ def test_a_proxy_is_believed_about_the_address_only():
 
 def test_a_gateway_is_believed():
     """A gateway has checked the tenant; its word about address, tenant, hops and regions counts."""
-    arrival = TRUST.check("10.2.0.1", FORWARDED)
+    believed = TRUST.check("10.2.0.1", FORWARDED)
 
-    assert (arrival.caller.address, arrival.caller.tenant, arrival.caller.vouched) == (
+    assert (believed.caller.address, believed.caller.tenant, believed.caller.vouched) == (
         "203.0.113.9",
         "clinic",
         True,
     )
-    assert (arrival.hops, arrival.regions) == (1, {"eu-west", "eu-north"})
+    assert (believed.hops, believed.regions) == (1, {"eu-west", "eu-north"})
 
 
 def test_a_stranger_is_not_believed():
@@ -52,17 +52,17 @@ def test_a_forwarded_request_from_nobody_we_know(peer: str, claims: Claims):
 
 def test_a_tier_without_policy_takes_forwards_from_all():
     """Central protects nothing by the tenant, and its clients are gateways."""
-    arrival = Trust(forwards_from_all=True).check("192.0.2.7", FORWARDED)
+    believed = Trust(forwards_from_all=True).check("192.0.2.7", FORWARDED)
 
-    assert (arrival.caller.address, arrival.caller.tenant, arrival.hops) == ("192.0.2.7", ANONYMOUS, 1)
+    assert (believed.caller.address, believed.caller.tenant, believed.hops) == ("192.0.2.7", ANONYMOUS, 1)
 
 
 @pytest.mark.parametrize("address", ["unknown", "unknown, 10.2.0.9"])
 def test_an_unknown_client_stays_unknown(address: str):
     """A gateway that does not know the client says so; its own address must not become the client's."""
-    arrival = TRUST.check("10.2.0.1", Claims(address, hops="1", regions="eu-west"))
+    believed = TRUST.check("10.2.0.1", Claims(address, hops="1", regions="eu-west"))
 
-    assert arrival.caller.address == ""
+    assert believed.caller.address == ""
 
 
 @pytest.mark.parametrize("hops", ["x", "-1", "1e3", "100", "٣"])

@@ -23,7 +23,7 @@ FRONT = f"{RUN};Http1ServerConnection.data_received (gateway/http/server/http1/c
             f"{FRONT};Http1Writer._head (gateway/http/server/http1/writer.py:90)",
             "connections and streams",
         ),
-        (f"{FRONT};Cache.__call__ (cache/filter.py:3);copy (copy.py:10)", "cache: key, look-up"),
+        (f"{FRONT};CacheLookup.__call__ (cache/lookup.py:3);copy (copy.py:10)", "cache: key, look-up"),
         (f"{FRONT};Session.run (edge_models/session.py:1);run (onnxruntime/x.py:3)", "ONNX Runtime"),
         (f"{FRONT};Infer.__call__ (gateway/listeners/oip/rest/infer.py:71)", "REST and gRPC"),
     ],

@@ -1,4 +1,4 @@
-"""The gRPC side of the protocol as an Application: which path is which call, statuses included."""
+"""The protocol over gRPC as an Application: paths to their calls, errors to statuses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Final
 from gateway.core.eager import in_task
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.service import Generation
-from gateway.core.telemetry import Refused
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import (
     Answer,
@@ -23,15 +22,21 @@ from gateway.http.exchange import (
     RequestBody,
     StreamedAnswer,
 )
-from gateway.listeners.oip.data_plane import DataPlane
+from gateway.listeners.data_plane import DataPlane
+from gateway.listeners.inflater import Inflater
 from gateway.listeners.oip.extensions import Extensions
-from gateway.listeners.oip.grpc.infer import Infer
+from gateway.listeners.oip.grpc.health_watch import HealthWatch
+from gateway.listeners.oip.grpc.infer import INFER_PATH, GrpcInferCodec
+from gateway.listeners.oip.grpc.packing import Packing
+from gateway.listeners.oip.grpc.reflection import Reflection
 from gateway.listeners.oip.grpc.statuses import Statuses
-from gateway.listeners.oip.grpc.streams import Reflection, StreamInfer, Watch, streaming, timely
-from gateway.listeners.oip.grpc.unary import HEALTH, Calls
-from gateway.listeners.oip.inflater import Inflater
+from gateway.listeners.oip.grpc.stream_infer import StreamInfer
+from gateway.listeners.oip.grpc.streams import streaming, timely
+from gateway.listeners.oip.grpc.unary import HEALTH, UnaryCalls
+from gateway.listeners.oip.inference_endpoint import InferenceEndpoint
 from gateway.listeners.oip.model_control import ModelControl
-from gateway.listeners.oip.request_headers import RequestHeaders
+from gateway.listeners.oip.request_headers import RequestHeaderReader, RequestHeaders
+from gateway.listeners.refusals import RefusalCounter
 from gateway.wire.faults import fault_of_http
 from gateway.wire.grpc_framing import PREFIX, Unpacking, parse_timeout
 from gateway.wire.oip.metadata import encode_error
@@ -46,7 +51,7 @@ _STREAM: Final = f"/{messages.SERVICE}/ModelStreamInfer"
 _TYPES: Final = frozenset({"application/grpc", "application/grpc+proto"})
 _REFUSED: Final = Fields((b"content-type", b"application/json"))
 _SMALL: Final = 64 << 10
-"""Bytes of a message that asks about models: a name or two, and settings."""
+"""Bytes of a message of a call that is no inference: it holds names and settings."""
 
 _ENDLESS: Final = 1 << 62
 
@@ -54,30 +59,37 @@ _ENDLESS: Final = 1 << 62
 class GrpcApplication(Application):
     """Answers gRPC calls over HTTP/2."""
 
-    def __init__(self, front: DataPlane, extensions: Extensions | None = None) -> None:
+    def __init__(self, data_plane: DataPlane, extensions: Extensions | None = None) -> None:
         extensions = extensions or Extensions()
-        self._front = front
-        self._statuses = Statuses(front.region)
-        self._infer = infer = Infer(front, self._statuses, extensions.settings)
-        self._aside = Inflater(_SMALL, extensions.settings.inflate_ratio)
-        calls = Calls(front, ModelControl(front, extensions))
+        self._data_plane = data_plane
+        self._refusals = RefusalCounter(data_plane.telemetry, "grpc")
+        self._statuses = Statuses(data_plane.region)
+        self._packing = Packing(extensions.settings.compress_from_bytes)
+        self._small_inflater = Inflater(_SMALL, extensions.settings.inflate_ratio)
+        inflater = Inflater(data_plane.max_body_bytes, extensions.settings.inflate_ratio)
+        self._codec = codec = GrpcInferCodec(
+            data_plane.max_body_bytes, self._statuses, self._packing, inflater
+        )
+        reader = RequestHeaderReader(data_plane.trust, is_grpc=True)
+        self._infer = InferenceEndpoint(data_plane, codec, reader, self._refusals)
+        calls = UnaryCalls(data_plane, ModelControl(data_plane, extensions))
         self._unary = calls.paths()
         self._streams: dict[str, Stream] = {
-            _STREAM: StreamInfer(infer, front.generation),
-            f"/{HEALTH}/Watch": Watch(calls, front.clock),
+            _STREAM: StreamInfer(self._infer, codec, data_plane.generation),
+            f"/{HEALTH}/Watch": HealthWatch(calls, data_plane.clock),
         }
         for version in ("v1", "v1alpha"):
             package = f"grpc.reflection.{version}"
             self._streams[f"/{package}.ServerReflection/ServerReflectionInfo"] = Reflection(package)
-        small, whole = BodyPolicy(_SMALL + PREFIX), BodyPolicy(front.max_body_bytes + PREFIX)
-        self._intakes = dict.fromkeys(self._unary, small) | {_INFER: whole}
-        self._intakes |= dict.fromkeys(self._streams, BodyPolicy(_ENDLESS, is_stream=True))
+        small, whole = BodyPolicy(_SMALL + PREFIX), BodyPolicy(data_plane.max_body_bytes + PREFIX)
+        self._body_policies = dict.fromkeys(self._unary, small) | {_INFER: whole}
+        self._body_policies |= dict.fromkeys(self._streams, BodyPolicy(_ENDLESS, is_stream=True))
 
     def __repr__(self) -> str:
-        return f"<GrpcApplication of {self._front.region}>"
+        return f"<GrpcApplication of {self._data_plane.region}>"
 
     def open(self, head: Head) -> BodyPolicy | Answer:
-        """Refuse what is no gRPC call, or none that is known; else say how its messages are taken."""
+        """Refuse what is no gRPC call, or none that is known; else return how its messages are taken."""
         if not head.is_http2:
             return _plain(505, "gRPC needs HTTP/2")
         if head.method != "POST":
@@ -85,29 +97,29 @@ class GrpcApplication(Application):
         kind = head.get("content-type")
         if kind not in _TYPES and kind.partition(";")[0].strip() not in _TYPES:
             return _plain(415, "the only message format of gRPC that is known here is proto")
-        intake = self._intakes.get(head.path)
-        if intake is None:
+        body_policy = self._body_policies.get(head.path)
+        if body_policy is None:
             error = GatewayError(Fault.UNSUPPORTED, "the method is not known here")
             return self._refused(error)
         # The model's name is in the body, which is not read for this.
-        if head.path == _INFER and (full := self._front.refuse_when_full("", "")):
-            return self._statuses.error(full, self._front.generation().number)
-        return intake
+        if head.path == _INFER and (full := self._data_plane.refuse_when_full("", "")):
+            return self._statuses.error(full, self._data_plane.generation().number)
+        return body_policy
 
     def answer(self, head: Head, body: Buffer) -> AnyAnswer | PendingAnswer:
         """Answer a call that ``open`` let pass."""
-        generation = self._front.generation()
+        generation = self._data_plane.generation()
         if head.path != _INFER:
-            return self._wait(self._ask(head, body, generation), generation)
+            return self._wait(self._call(head, body, generation), generation)
         try:
-            answered = self._infer(head, body, generation)
+            answered = self._infer(head, INFER_PATH, body, generation)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets a status
             return self._failed(error, generation)
         return answered if isinstance(answered, Answer) else self._wait(answered, generation)
 
     def answer_stream(self, head: Head, body: RequestBody) -> AnyAnswer | PendingAnswer:
         """Answer a call whose messages come one by one."""
-        generation = self._front.generation()
+        generation = self._data_plane.generation()
         return self._wait(self._converse(head, body), generation)
 
     async def _wait(self, pending: PendingAnswer, generation: Generation) -> AnyAnswer:
@@ -116,33 +128,33 @@ class GrpcApplication(Application):
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets a status
             return self._failed(error, generation)
 
-    async def _ask(self, head: Head, body: Buffer, generation: Generation) -> Answer:
-        # Questions may ask other servers, which wants a task.
+    async def _call(self, head: Head, body: Buffer, generation: Generation) -> Answer:
+        # Such a call may wait for other servers, which needs a task.
         await in_task()
-        arrival = self._infer.arrival(head)
-        packing, unpacking = self._infer.packing, self._small(arrival)
-        coding = packing.coding(arrival)
+        headers = self._infer.read_headers(head)
+        packing, unpacking = self._packing, self._unpack_small(headers)
+        coding = packing.coding(headers)
         message = await self._unary[head.path](await unpacking.only(body))
         parts = packing.framed([message.SerializeToString()], coding)
         return Answer(200, packing.fields(coding), parts, (), self._statuses.ok(generation.number))
 
-    def _small(self, arrival: RequestHeaders) -> Unpacking:
-        return Unpacking(_SMALL, arrival.grpc_encoding, self._aside.inflate)
+    def _unpack_small(self, headers: RequestHeaders) -> Unpacking:
+        return Unpacking(_SMALL, headers.grpc_encoding, self._small_inflater.inflate)
 
     async def _converse(self, head: Head, body: RequestBody) -> StreamedAnswer:
-        # The first step of a stream may ask other servers, which wants a task.
+        # The first step of a stream may wait for other servers, which needs a task.
         await in_task()
-        arrival, path = self._infer.arrival(head), head.path
-        front, packing, until = self._front, self._infer.packing, math.inf
-        if arrival.grpc_timeout is not None:
+        headers, path = self._infer.read_headers(head), head.path
+        data_plane, packing, until = self._data_plane, self._packing, math.inf
+        if headers.grpc_timeout is not None:
             # It is the time of the call as a whole, however many messages it has.
-            until = front.clock.now() + parse_timeout(arrival.grpc_timeout)
-        unpacking = self._infer.unpacking(arrival) if path == _STREAM else self._small(arrival)
-        answers = self._streams[path](body, unpacking, arrival, until)
+            until = data_plane.clock.now() + parse_timeout(headers.grpc_timeout)
+        unpacking = self._codec.unpacking(headers) if path == _STREAM else self._unpack_small(headers)
+        answers = self._streams[path](body, unpacking, headers, until)
         if until < math.inf:
             answers = timely(answers, until)
-        coding = packing.coding(arrival)
-        return streaming(answers, self._statuses, front.generation, packing=packing, coding=coding)
+        coding = packing.coding(headers)
+        return streaming(answers, self._statuses, data_plane.generation, packing=packing, coding=coding)
 
     def refuse(self, head: Head | None, status: int, message: str) -> Answer:  # noqa: ARG002 - the seam's
         """Render a refusal of the connection's own as a status."""
@@ -150,8 +162,8 @@ class GrpcApplication(Application):
         return self._refused(error)
 
     def _refused(self, error: GatewayError) -> Answer:
-        self._front.telemetry.emit(Refused("grpc", error.fault))
-        return self._statuses.error(error, self._front.generation().number)
+        self._refusals.count(error.fault)
+        return self._statuses.error(error, self._data_plane.generation().number)
 
     def _failed(self, error: Exception, generation: Generation) -> Answer:
         """Render what went wrong: a status, and never a traceback."""

@@ -24,17 +24,17 @@ class Packing:
     def __repr__(self) -> str:
         return f"<Packing from {self._compress_from} bytes>"
 
-    def coding(self, arrival: RequestHeaders) -> str:
-        """Return how answers of a call may be compressed; empty for not at all."""
-        if arrival.grpc_encoding is None:
-            return ""
-        return answer_coding(arrival.grpc_encoding, arrival.grpc_accept_encoding)
+    def coding(self, headers: RequestHeaders) -> str | None:
+        """Return how answers of a call may be compressed; None for not at all."""
+        if headers.grpc_encoding is None:
+            return None
+        return answer_coding(headers.grpc_encoding, headers.grpc_accept_encoding) or None
 
-    def fields(self, coding: str) -> Fields:
+    def fields(self, coding: str | None) -> Fields:
         """Return the fields of an answer of which a message may be compressed."""
         return _CODED[coding] if coding else FIELDS
 
-    def framed(self, parts: Sequence[Buffer], coding: str) -> list[Buffer]:
+    def framed(self, parts: Sequence[Buffer], coding: str | None) -> list[Buffer]:
         """Return the parts of one message; one that does not shrink goes as it is."""
         size = sum(map(len, parts)) if coding else 0
         if coding and self._compress_from <= size <= MAX_DEFLATED:

@@ -1,4 +1,4 @@
-"""How gRPC answers end: fields and trailers, made once where they repeat."""
+"""The fields and trailers of gRPC answers, rendered once where they repeat."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 from gateway.core.errors import Fault, GatewayError, printable
 from gateway.core.request import Provenance
 from gateway.http.exchange import Answer, Fields, Pair
-from gateway.listeners.oip.response_headers import safe, told
+from gateway.listeners.response_headers import provenance_headers, safe
 from gateway.wire import headers
 from gateway.wire.faults import STATUSES
 from gateway.wire.grpc_framing import ENCODINGS, encode_message
@@ -22,7 +22,7 @@ _REMEMBERED: Final = 1024
 
 
 class Statuses:
-    """The ends of answers of one region."""
+    """Renders the statuses of one region's answers."""
 
     def __init__(self, region: str) -> None:
         self._served_by = (headers.SERVED_BY.encode(), safe(region))
@@ -44,14 +44,18 @@ class Statuses:
     def _ok(self, generation: int, provenance: Provenance | None = None) -> tuple[Pair, ...]:
         """Return the trailers of a call that was answered."""
         signature = self._signature(generation)
-        return (_OK, *signature, *told(provenance)) if provenance is not None else (_OK, *signature)
+        return (
+            (_OK, *signature, *provenance_headers(provenance))
+            if provenance is not None
+            else (_OK, *signature)
+        )
 
     def _signature(self, generation: int) -> tuple[Pair, Pair]:
         return self._served_by, (headers.GENERATION.encode(), b"%d" % generation)
 
 
 def _retry_after(error: GatewayError) -> tuple[Pair, ...]:
-    """Tell when to come again: in HTTP's words, and in those that gRPC clients obey by themselves."""
+    """Say when to try again: in HTTP's header, and in the one that gRPC clients obey by themselves."""
     wait_s = error.retry_after_s
     if wait_s is None:
         if error.fault is not Fault.OVERLOADED:

@@ -1,7 +1,6 @@
-"""The streaming calls: ModelStreamInfer, the health service's Watch, and server reflection.
+"""What every streaming call has: messages framed one by one, a status at the end, a time limit.
 
-What goes wrong with one request of a stream is told within it. What ends a stream early is its status,
-which a connection reads from the answer's source after the last message.
+What ends a stream early is its status, which a connection sends as trailers after the last message.
 """
 
 from __future__ import annotations
@@ -10,37 +9,15 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
-from typing import Any, Final, NamedTuple
 
-from msgspec.structs import replace
-
-from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.request import SEQUENCE, Request, Response
 from gateway.core.service import Generation
 from gateway.core.tensor import Buffer
-from gateway.http.exchange import BodySource, ConnectionClosing, Pair, RequestBody, StreamedAnswer
-from gateway.listeners.oip.grpc.infer import Infer
+from gateway.http.exchange import BodySource, ConnectionClosing, Pair, StreamedAnswer
 from gateway.listeners.oip.grpc.packing import Packing
 from gateway.listeners.oip.grpc.statuses import Statuses
-from gateway.listeners.oip.grpc.unary import NOT_SERVING, SERVICE_UNKNOWN, Calls
-from gateway.listeners.oip.request_headers import RequestHeaders
-from gateway.wire.grpc_framing import Unpacking
-from gateway.wire.oip import proto as oip_proto
-from gateway.wire.oip.proto import Inference
-from gateway.wire.oip.proto_reuse import varint
-from gateway.wire.proto import messages
 
 _log = logging.getLogger(__name__)
-
-WATCH_S: Final = 1.0
-"""Seconds between two looks at what a client of Watch wants to be told of."""
-
-CONCURRENT: Final = 16
-"""Requests of one stream that are under way at once; the next waits where it came from."""
-
-_FINAL: Final = "triton_final_response"
-_RESPONSE: Final = b"\x12"  # the field ``infer_response``
 
 
 def streaming(
@@ -49,7 +26,7 @@ def streaming(
     generation: Callable[[], Generation],
     *,
     packing: Packing,
-    coding: str,
+    coding: str | None,
 ) -> StreamedAnswer:
     """Return the answer of a streaming call, with ``coding`` for its messages."""
     source = MessageStream(messages_out, statuses, generation, packing=packing, coding=coding)
@@ -71,7 +48,7 @@ class MessageStream:
         generation: Callable[[], Generation],
         *,
         packing: Packing,
-        coding: str,
+        coding: str | None,
     ) -> None:
         self._statuses, self._generation = statuses, generation
         self._parts = self._framed(messages_out, packing, coding)
@@ -94,7 +71,7 @@ class MessageStream:
         await self._parts.aclose()
 
     async def _framed(
-        self, messages_out: AsyncGenerator[list[Buffer], None], packing: Packing, coding: str
+        self, messages_out: AsyncGenerator[list[Buffer], None], packing: Packing, coding: str | None
     ) -> AsyncGenerator[Buffer, None]:
         try:
             async with aclosing(messages_out):
@@ -133,201 +110,3 @@ async def timely(
                 break
             yield parts
     raise GatewayError(Fault.DEADLINE, "the stream's grpc-timeout has passed")
-
-
-class _Begun(NamedTuple):
-    """A request of a stream, what becomes of it, and the bytes that it took on the wire."""
-
-    size: int
-    answer: GatewayError | asyncio.Task[Response]
-    inference: Inference | None = None
-
-    @property
-    def is_step(self) -> bool:
-        """Whether it is a step of a sequence."""
-        return self.inference is not None and bool(self.inference.parameters.get(SEQUENCE))
-
-
-class StreamInfer:
-    """Answers the requests of one stream, each with one answer or one error, in their order.
-
-    Up to ``CONCURRENT`` are under way at once, so that they can be batched together; none begins while a step
-    of a sequence before it is under way. A stream may outlive a policy: each request is one of the
-    ``generation`` in force when it is read.
-    """
-
-    def __init__(self, infer: Infer, generation: Callable[[], Generation]) -> None:
-        self._infer, self._generation = infer, generation
-
-    def __repr__(self) -> str:
-        return f"<StreamInfer by {self._infer}>"
-
-    async def __call__(
-        self, stream: RequestBody, unpacking: Unpacking, arrival: RequestHeaders, until: float
-    ) -> AsyncGenerator[list[Buffer], None]:
-        """Answer until the client has no more, or until the first error of a client that wants it so.
-
-        Raises:
-            GatewayError: of a request, where the client asked for true statuses; else of the framing.
-        """
-        asked: asyncio.Queue[_Begun | None] = asyncio.Queue()
-        room = asyncio.Semaphore(CONCURRENT)
-
-        async def read() -> None:
-            async for message, size in unpacking.each(stream):
-                await room.acquire()
-                begun = self._begin(message, size, arrival, until)
-                asked.put_nowait(begun)
-                if begun.is_step and isinstance(begun.answer, asyncio.Task):
-                    # A model with state must not be asked for the next step before.
-                    await asyncio.wait([begun.answer])
-
-        reading = asyncio.create_task(read())
-        reading.add_done_callback(lambda _: asked.put_nowait(None))
-        begun: _Begun | None = None
-        try:
-            while (begun := await asked.get()) is not None:
-                try:
-                    yield await self._answer(begun)
-                except GatewayError as error:
-                    if arrival.triton_grpc_error == "true":
-                        raise
-                    refused = messages.ModelStreamInferResponse(error_message=error.message)
-                    yield [refused.SerializeToString()]
-                stream.consumed(begun.size)
-                room.release()
-            await reading
-        finally:
-            await _cancel(reading, begun, *(asked.get_nowait() for _ in range(asked.qsize())))
-
-    def _begin(self, message: Buffer, size: int, arrival: RequestHeaders, until: float) -> _Begun:
-        generation = self._generation()
-        try:
-            request, inference = self._infer.request(message, arrival)
-            if until < request.deadline:
-                request = replace(request, deadline=until)
-        except GatewayError as error:
-            return _Begun(size, error)
-        return _Begun(size, asyncio.create_task(_ask(generation, request)), inference)
-
-    async def _answer(self, begun: _Begun) -> list[Buffer]:
-        answer, inference = begun.answer, begun.inference
-        if isinstance(answer, GatewayError):
-            raise answer
-        response = await answer
-        assert inference is not None, "only an error comes without"
-        if inference.marks_final:
-            response = replace(response, parameters={**response.parameters, _FINAL: True})
-        parts = self._infer.parts(response, inference.classes, inference.id)
-        size = sum(map(len, parts))
-        return [_RESPONSE + varint(size) + bytes(parts[0]), *parts[1:]]
-
-
-async def _ask(generation: Generation, request: Request) -> Response:
-    # Asked within the task: of one that is cancelled before it begins nothing is left that nobody awaits.
-    return await generation(request)
-
-
-async def _cancel(reading: asyncio.Task[None], *begun: _Begun | None) -> None:
-    """End what is under way for a stream that is over."""
-    answers = [each.answer for each in begun if each is not None]
-    tasks = [reading, *(answer for answer in answers if isinstance(answer, asyncio.Task))]
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-class Watch:
-    """Tells a service's health now and whenever it changes, until the client leaves."""
-
-    def __init__(self, calls: Calls, clock: Clock) -> None:
-        self._calls = calls
-        self._clock = clock
-
-    def __repr__(self) -> str:
-        return "<Watch>"
-
-    async def __call__(
-        self, stream: RequestBody, unpacking: Unpacking, _arrival: RequestHeaders, _until: float
-    ) -> AsyncGenerator[list[Buffer], None]:
-        """Tell, until cancelled or the connection ends.
-
-        Raises:
-            Leaving: then.
-        """
-        last = 0
-        async for message, size in unpacking.each(stream):
-            asked = oip_proto.parse(messages.HealthCheckRequest, bytes(message))
-            stream.consumed(size)
-            while not stream.is_leaving:
-                status = self._calls.health(asked.service)
-                if status != last:
-                    last = status
-                    yield [messages.HealthCheckResponse(status=status).SerializeToString()]
-                await self._clock.sleep(WATCH_S)
-            if last != SERVICE_UNKNOWN:
-                yield [messages.HealthCheckResponse(status=NOT_SERVING).SerializeToString()]
-            raise ConnectionClosing
-
-
-class Reflection:
-    """Tells what this server speaks, in one version of the reflection service."""
-
-    def __init__(self, package: str) -> None:
-        self._package = package
-        self._request = messages.message(f"{package}.ServerReflectionRequest")
-        self._response = messages.message(f"{package}.ServerReflectionResponse")
-        self._files = {file.name: file for file in messages.files()}
-        self._symbols = {symbol: file for file in messages.files() for symbol in _symbols(file)}
-        self._services = sorted(
-            f"{file.package}.{service.name}" for file in messages.files() for service in file.service
-        )
-
-    def __repr__(self) -> str:
-        return f"<Reflection {self._package}>"
-
-    async def __call__(
-        self, stream: RequestBody, unpacking: Unpacking, _arrival: RequestHeaders, _until: float
-    ) -> AsyncGenerator[list[Buffer], None]:
-        """Answer questions until there are no more."""
-        async for message, size in unpacking.each(stream):
-            asked = oip_proto.parse(self._request, bytes(message))
-            stream.consumed(size)
-            yield [self._tell(asked).SerializeToString()]
-
-    def _tell(self, asked: Any) -> Any:
-        told = self._response(valid_host=asked.host, original_request=asked)
-        kind = asked.WhichOneof("message_request")
-        if kind == "list_services":
-            for name in self._services:
-                told.list_services_response.service.add(name=name)
-            return told
-        file = None
-        if kind == "file_by_filename":
-            file = self._files.get(asked.file_by_filename)
-        elif kind == "file_containing_symbol":
-            file = self._symbols.get(asked.file_containing_symbol)
-        if file is None:
-            told.error_response.error_code = 5
-            told.error_response.error_message = "not found"
-        else:
-            told.file_descriptor_response.file_descriptor_proto.append(file.SerializeToString())
-        return told
-
-
-def _symbols(file: Any) -> list[str]:
-    found = []
-
-    def walk(scope: str, kinds: Any) -> None:
-        for kind in kinds:
-            name = f"{scope}.{kind.name}"
-            found.append(name)
-            walk(name, kind.nested_type)
-            found.extend(f"{name}.{enum.name}" for enum in kind.enum_type)
-
-    walk(file.package, file.message_type)
-    found.extend(f"{file.package}.{enum.name}" for enum in file.enum_type)
-    for service in file.service:
-        found.append(f"{file.package}.{service.name}")
-        found.extend(f"{file.package}.{service.name}.{method.name}" for method in service.method)
-    return found

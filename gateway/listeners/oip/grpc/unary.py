@@ -10,7 +10,7 @@ from google.protobuf import json_format
 
 from gateway.core.errors import Fault, GatewayError, printable
 from gateway.core.tensor import Buffer
-from gateway.listeners.oip.data_plane import NAME, VERSION, DataPlane
+from gateway.listeners.data_plane import NAME, VERSION, DataPlane
 from gateway.listeners.oip.model_control import NO_SHARED_MEMORY, ModelControl
 from gateway.wire.oip import proto as oip_proto
 from gateway.wire.oip.metadata import EXTENSIONS
@@ -22,15 +22,15 @@ HEALTH: Final = "grpc.health.v1.Health"
 SERVING, NOT_SERVING, SERVICE_UNKNOWN = 1, 2, 3
 
 
-class Calls:
+class UnaryCalls:
     """One method per call: the bytes of a message in, a message out."""
 
-    def __init__(self, front: DataPlane, desk: ModelControl) -> None:
-        self._front = front
-        self._desk = desk
+    def __init__(self, data_plane: DataPlane, model_control: ModelControl) -> None:
+        self._data_plane = data_plane
+        self._model_control = model_control
 
     def __repr__(self) -> str:
-        return f"<Calls of {self._front.region}>"
+        return f"<UnaryCalls of {self._data_plane.region}>"
 
     def paths(self) -> dict[str, Unary]:
         """Return every call by its path."""
@@ -61,72 +61,76 @@ class Calls:
         """Return the health of a service as grpc.health.v1 numbers it."""
         if service not in {"", HEALTH, messages.SERVICE}:
             return SERVICE_UNKNOWN
-        return SERVING if self._front.is_ready() else NOT_SERVING
+        return SERVING if self._data_plane.is_ready() else NOT_SERVING
 
     async def _server_live(self, _body: Buffer) -> Any:
         return messages.ServerLiveResponse(live=True)
 
     async def _server_ready(self, _body: Buffer) -> Any:
-        return messages.ServerReadyResponse(ready=self._front.is_ready())
+        return messages.ServerReadyResponse(ready=self._data_plane.is_ready())
 
     async def _server_metadata(self, _body: Buffer) -> Any:
         return messages.ServerMetadataResponse(name=NAME, version=VERSION, extensions=EXTENSIONS)
 
     async def _model_ready(self, body: Buffer) -> Any:
-        asked = oip_proto.parse(messages.ModelReadyRequest, bytes(body))
+        request = oip_proto.parse(messages.ModelReadyRequest, bytes(body))
         try:
-            ready = await self._front.catalog.is_ready(asked.name, asked.version)
+            ready = await self._data_plane.catalog.is_ready(request.name, request.version)
         except GatewayError as error:
-            # As Triton: a model that nobody knows is not ready. Over HTTP any status but 200 says so.
+            # As Triton: a model that nobody knows is not ready. Over HTTP any status but 200 means so.
             if error.fault is not Fault.NOT_FOUND:
                 raise
             ready = False
         return messages.ModelReadyResponse(ready=ready)
 
     async def _model_metadata(self, body: Buffer) -> Any:
-        asked = oip_proto.parse(messages.ModelMetadataRequest, bytes(body))
-        return oip_proto.encode_model(await self._front.catalog.describe(asked.name, asked.version))
+        request = oip_proto.parse(messages.ModelMetadataRequest, bytes(body))
+        return oip_proto.encode_model(await self._data_plane.catalog.describe(request.name, request.version))
 
     async def _model_config(self, body: Buffer) -> Any:
-        asked = oip_proto.parse(messages.ModelConfigRequest, bytes(body))
-        config = await self._desk.config(asked.name, asked.version)
+        request = oip_proto.parse(messages.ModelConfigRequest, bytes(body))
+        config = await self._model_control.config(request.name, request.version)
         return json_format.ParseDict({"config": config}, messages.ModelConfigResponse())
 
     async def _model_statistics(self, body: Buffer) -> Any:
-        asked = oip_proto.parse(messages.ModelStatisticsRequest, bytes(body))
-        found = await self._desk.statistics(asked.name, asked.version)
-        told = {"model_stats": msgspec.to_builtins(found)}
-        return json_format.ParseDict(told, messages.ModelStatisticsResponse(), ignore_unknown_fields=True)
+        request = oip_proto.parse(messages.ModelStatisticsRequest, bytes(body))
+        found = await self._model_control.statistics(request.name, request.version)
+        fields = {"model_stats": msgspec.to_builtins(found)}
+        return json_format.ParseDict(fields, messages.ModelStatisticsResponse(), ignore_unknown_fields=True)
 
     async def _index(self, body: Buffer) -> Any:
-        asked = oip_proto.parse(messages.RepositoryIndexRequest, bytes(body))
+        request = oip_proto.parse(messages.RepositoryIndexRequest, bytes(body))
         answer = messages.RepositoryIndexResponse()
-        for entry in self._desk.index(asked.repository_name, ready_only=asked.ready):
+        for entry in self._model_control.index(request.repository_name, ready_only=request.ready):
             answer.models.add(name=entry.name, version=entry.version, state=entry.state, reason=entry.reason)
         return answer
 
     async def _load(self, body: Buffer) -> Any:
-        asked = oip_proto.parse(messages.RepositoryModelLoadRequest, bytes(body))
-        await self._desk.load(asked.repository_name, asked.model_name, _parameters(asked.parameters))
+        request = oip_proto.parse(messages.RepositoryModelLoadRequest, bytes(body))
+        await self._model_control.load(
+            request.repository_name, request.model_name, _parameters(request.parameters)
+        )
         return messages.RepositoryModelLoadResponse()
 
     async def _unload(self, body: Buffer) -> Any:
-        asked = oip_proto.parse(messages.RepositoryModelUnloadRequest, bytes(body))
-        await self._desk.unload(asked.repository_name, asked.model_name, _parameters(asked.parameters))
+        request = oip_proto.parse(messages.RepositoryModelUnloadRequest, bytes(body))
+        await self._model_control.unload(
+            request.repository_name, request.model_name, _parameters(request.parameters)
+        )
         return messages.RepositoryModelUnloadResponse()
 
     async def _tracing(self, body: Buffer) -> Any:
-        asked = oip_proto.parse(messages.TraceSettingRequest, bytes(body))
-        wanted = {name: list(setting.value) for name, setting in asked.settings.items()}
+        request = oip_proto.parse(messages.TraceSettingRequest, bytes(body))
+        wanted = {name: list(setting.value) for name, setting in request.settings.items()}
         answer = messages.TraceSettingResponse()
-        for name, words in (await self._desk.tracing(asked.model_name, wanted)).items():
-            answer.settings[name].value.extend(words)
+        for name, values in (await self._model_control.tracing(request.model_name, wanted)).items():
+            answer.settings[name].value.extend(values)
         return answer
 
     async def _logging(self, body: Buffer) -> Any:
-        asked = oip_proto.parse(messages.LogSettingsRequest, bytes(body))
+        request = oip_proto.parse(messages.LogSettingsRequest, bytes(body))
         answer = messages.LogSettingsResponse()
-        for name, value in (await self._desk.logging(_parameters(asked.settings))).items():
+        for name, value in (await self._model_control.logging(_parameters(request.settings))).items():
             kind = {bool: "bool_param", int: "uint32_param", str: "string_param"}[type(value)]
             setattr(answer.settings[name], kind, value)
         return answer
@@ -138,10 +142,10 @@ class Calls:
         raise GatewayError(Fault.UNSUPPORTED, NO_SHARED_MEMORY)
 
     async def _check(self, body: Buffer) -> Any:
-        asked = oip_proto.parse(messages.HealthCheckRequest, bytes(body))
-        status = self.health(asked.service)
+        request = oip_proto.parse(messages.HealthCheckRequest, bytes(body))
+        status = self.health(request.service)
         if status == SERVICE_UNKNOWN:
-            raise GatewayError(Fault.NOT_FOUND, f"no service '{printable(asked.service)}' is known here")
+            raise GatewayError(Fault.NOT_FOUND, f"no service '{printable(request.service)}' is known here")
         return messages.HealthCheckResponse(status=status)
 
 

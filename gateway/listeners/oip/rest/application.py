@@ -1,4 +1,4 @@
-"""The REST side of the protocol as an Application: which path is answered by whom, errors included."""
+"""The protocol over HTTP as an Application: paths to their operations, errors to answers."""
 
 from __future__ import annotations
 
@@ -10,76 +10,87 @@ from typing import Final
 from gateway.core.eager import in_task
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.service import Generation
-from gateway.core.telemetry import Refused
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import Answer, AnyAnswer, Application, BodyPolicy, Head, PendingAnswer
-from gateway.listeners.oip.data_plane import DataPlane
+from gateway.listeners.data_plane import DataPlane
+from gateway.listeners.inflater import Inflater
 from gateway.listeners.oip.extensions import Extensions
+from gateway.listeners.oip.inference_endpoint import InferenceEndpoint
 from gateway.listeners.oip.model_control import ModelControl
+from gateway.listeners.oip.request_headers import RequestHeaderReader
 from gateway.listeners.oip.rest.generate import Generate
-from gateway.listeners.oip.rest.infer import Infer
+from gateway.listeners.oip.rest.infer import RestInferCodec
 from gateway.listeners.oip.rest.management import Management
 from gateway.listeners.oip.rest.metadata import Metadata
 from gateway.listeners.oip.rest.responses import Refusal, Responses
-from gateway.wire.oip.paths import METHODS, Ask, Target, read_path
+from gateway.listeners.refusals import RefusalCounter
+from gateway.wire.oip.paths import METHODS, Operation, ParsedPath, read_path
 
-Call = Callable[[Head, Target, bytes, Generation], Awaitable[AnyAnswer]]
+Call = Callable[[Head, ParsedPath, bytes, Generation], Awaitable[AnyAnswer]]
 
 _log = logging.getLogger(__name__)
 
 _PATHS: Final = 1024
 _LONGEST_PATH: Final = 256
-_TARGET: Final = "rest"
+_NOTE: Final = "path"
 _SMALL_BODY: Final = 1 << 20
-_LARGE: Final = frozenset({Ask.INFER, Ask.GENERATE, Ask.GENERATE_STREAM})
-_ADMIN: Final = {Ask.LOAD: "loading models", Ask.UNLOAD: "unloading models"}
+_LARGE: Final = frozenset({Operation.INFER, Operation.GENERATE, Operation.GENERATE_STREAM})
+_ADMIN: Final = {Operation.LOAD: "loading models", Operation.UNLOAD: "unloading models"}
 
 
 class RestApplication(Application):
     """Answers the paths of the Open Inference Protocol over HTTP."""
 
-    def __init__(self, front: DataPlane, extensions: Extensions | None = None) -> None:
+    def __init__(self, data_plane: DataPlane, extensions: Extensions | None = None) -> None:
         extensions = extensions or Extensions()
-        self._front, self._extensions = front, extensions
-        self._answers = Responses(front.region, extensions.settings.compress_from_bytes)
-        self._infer = infer = Infer(front, self._answers, extensions.settings)
-        self._calls = _calls(front, self._answers, infer, extensions)
-        large, small = BodyPolicy(front.max_body_bytes), BodyPolicy(min(_SMALL_BODY, front.max_body_bytes))
-        self._intakes = {ask: large if ask in _LARGE else small for ask in Ask}
+        self._data_plane, self._extensions = data_plane, extensions
+        self._refusals = RefusalCounter(data_plane.telemetry, "http")
+        self._responses = Responses(data_plane.region, extensions.settings.compress_from_bytes)
+        inflater = Inflater(data_plane.max_body_bytes, extensions.settings.inflate_ratio)
+        codec = RestInferCodec(data_plane.catalog, self._responses, inflater)
+        reader = RequestHeaderReader(data_plane.trust, is_grpc=False)
+        self._infer = InferenceEndpoint(data_plane, codec, reader, self._refusals)
+        generate = Generate(data_plane, self._responses, codec, self._infer)
+        metadata = Metadata(data_plane, self._responses)
+        management = Management(ModelControl(data_plane, extensions), self._responses)
+        self._calls = _calls(metadata, management, generate)
+        large = BodyPolicy(data_plane.max_body_bytes)
+        small = BodyPolicy(min(_SMALL_BODY, data_plane.max_body_bytes))
+        self._body_policies = {operation: large if operation in _LARGE else small for operation in Operation}
         # Paths repeat; the bounds keep a flood of new ones from growing this.
-        self._target = lru_cache(_PATHS)(read_path)
+        self._read_path = lru_cache(_PATHS)(read_path)
 
     def __repr__(self) -> str:
-        return f"<RestApplication of {self._front.region}>"
+        return f"<RestApplication of {self._data_plane.region}>"
 
     def open(self, head: Head) -> BodyPolicy | Answer:
-        """Refuse unknown paths and methods; else say how large a body may be."""
-        target: Target | None = head.notes.get(_TARGET)
-        if target is None:
-            target = self._find(head.path)
-            if target is None:
+        """Refuse unknown paths and methods; else return how large a body may be."""
+        path: ParsedPath | None = head.notes.get(_NOTE)
+        if path is None:
+            path = self._find(head.path)
+            if path is None:
                 return self._refused(Refusal(404, "Not Found"))
-            allowed = METHODS[target.ask]
+            allowed = METHODS[path.operation]
             if head.method not in allowed:
                 allow = (b"allow", ", ".join(allowed).encode())
                 return self._refused(Refusal(405, "Method Not Allowed", allow))
-            head.notes[_TARGET] = target
+            head.notes[_NOTE] = path
         # Before a body is read: under overload a refusal must cost nothing.
-        if target.ask in _LARGE:
-            if full := self._front.refuse_when_full(target.model, target.version):
-                return self._answers.error(full, self._front.generation().number)
-        elif target.ask in _ADMIN and (refusal := self._forbidden(_ADMIN[target.ask])):
+        if path.operation in _LARGE:
+            if full := self._data_plane.refuse_when_full(path.model, path.version):
+                return self._responses.error(full, self._data_plane.generation().number)
+        elif path.operation in _ADMIN and (refusal := self._forbidden(_ADMIN[path.operation])):
             return refusal
-        return self._intakes[target.ask]
+        return self._body_policies[path.operation]
 
     def answer(self, head: Head, body: Buffer) -> AnyAnswer | PendingAnswer:
         """Answer a request that ``open`` let pass."""
-        generation = self._front.generation()
-        target: Target = head.notes[_TARGET]
-        if target.ask is not Ask.INFER:
-            return self._wait(self._ask(head, target, bytes(body), generation), generation)
+        generation = self._data_plane.generation()
+        path: ParsedPath = head.notes[_NOTE]
+        if path.operation is not Operation.INFER:
+            return self._wait(self._call(head, path, bytes(body), generation), generation)
         try:
-            answered = self._infer(head, target, body, generation)
+            answered = self._infer(head, path, body, generation)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
             return self._failed(error, generation)
         return answered if isinstance(answered, Answer) else self._wait(answered, generation)
@@ -90,20 +101,20 @@ class RestApplication(Application):
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
             return self._failed(error, generation)
 
-    async def _ask(self, head: Head, target: Target, body: bytes, generation: Generation) -> AnyAnswer:
-        # Questions may ask other servers, which wants a task.
+    async def _call(self, head: Head, path: ParsedPath, body: bytes, generation: Generation) -> AnyAnswer:
+        # Such a call may wait for other servers, which needs a task.
         await in_task()
-        return await self._calls[target.ask](head, target, body, generation)
+        return await self._calls[path.operation](head, path, body, generation)
 
     def _failed(self, error: Exception, generation: Generation) -> Answer:
         """Render what went wrong: an answer, and never a traceback."""
         if isinstance(error, Refusal):
-            self._front.telemetry.emit(Refused("http", str(error.status)))
-            return self._answers.refusal(error, generation.number)
+            self._refusals.count(str(error.status))
+            return self._responses.refusal(error, generation.number)
         if not isinstance(error, GatewayError):
             _log.error("an HTTP request failed unexpectedly", exc_info=error)
             error = GatewayError(Fault.INTERNAL, "internal error")
-        return self._answers.error(error, generation.number)
+        return self._responses.error(error, generation.number)
 
     def refuse(self, head: Head | None, status: int, message: str) -> Answer:  # noqa: ARG002 - the seam's
         """Render a refusal of the connection's own."""
@@ -114,36 +125,34 @@ class RestApplication(Application):
         try:
             self._extensions.check_admin(what)
         except GatewayError as error:
-            return self._answers.error(error, self._front.generation().number)
+            return self._responses.error(error, self._data_plane.generation().number)
         return None
 
-    def _find(self, path: str) -> Target | None:
-        return self._target(path) if len(path) <= _LONGEST_PATH else read_path(path)
+    def _find(self, path: str) -> ParsedPath | None:
+        return self._read_path(path) if len(path) <= _LONGEST_PATH else read_path(path)
 
     def _refused(self, refusal: Refusal) -> Answer:
-        self._front.telemetry.emit(Refused("http", str(refusal.status)))
-        return self._answers.refusal(refusal, self._front.generation().number)
+        self._refusals.count(str(refusal.status))
+        return self._responses.refusal(refusal, self._data_plane.generation().number)
 
 
-def _calls(front: DataPlane, answers: Responses, infer: Infer, extensions: Extensions) -> dict[Ask, Call]:
-    tell, generate = Metadata(front, answers), Generate(front, answers, infer)
-    manage = Management(ModelControl(front, extensions), answers)
+def _calls(metadata: Metadata, management: Management, generate: Generate) -> dict[Operation, Call]:
     return {
-        Ask.SERVER: tell.server,
-        Ask.LIVE: tell.live,
-        Ask.READY: tell.ready,
-        Ask.MODEL: tell.model,
-        Ask.MODEL_READY: tell.model_ready,
-        Ask.MODELS: manage.models,
-        Ask.CONFIG: manage.config,
-        Ask.STATISTICS: manage.statistics,
-        Ask.INDEX: manage.index,
-        Ask.LOAD: manage.load,
-        Ask.UNLOAD: manage.unload,
-        Ask.LOGGING: manage.logging,
-        Ask.TRACING: manage.tracing,
-        Ask.SHARED_MEMORY: manage.shared_memory,
-        Ask.SHARE_MEMORY: manage.share_memory,
-        Ask.GENERATE: generate.once,
-        Ask.GENERATE_STREAM: generate.stream,
+        Operation.SERVER: metadata.server,
+        Operation.LIVE: metadata.live,
+        Operation.READY: metadata.ready,
+        Operation.MODEL: metadata.model,
+        Operation.MODEL_READY: metadata.model_ready,
+        Operation.MODELS: management.models,
+        Operation.CONFIG: management.config,
+        Operation.STATISTICS: management.statistics,
+        Operation.INDEX: management.index,
+        Operation.LOAD: management.load,
+        Operation.UNLOAD: management.unload,
+        Operation.LOGGING: management.logging,
+        Operation.TRACING: management.tracing,
+        Operation.SHARED_MEMORY: management.shared_memory,
+        Operation.SHARE_MEMORY: management.share_memory,
+        Operation.GENERATE: generate.once,
+        Operation.GENERATE_STREAM: generate.stream,
     }

@@ -1,4 +1,4 @@
-"""Writing REST answers: what every answer says about itself is rendered once and shared."""
+"""Writing REST answers: header fields that repeat are rendered once and shared."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Provenance
 from gateway.http.exchange import Answer, Fields, Pair
-from gateway.listeners.oip.response_headers import safe, told
+from gateway.listeners.response_headers import provenance_headers, safe
 from gateway.wire import headers
 from gateway.wire.compression import MAX_DEFLATED, choose_coding, deflate
 from gateway.wire.faults import STATUSES
@@ -68,7 +68,7 @@ class Responses:
         return Answer(200, self._fields(generation, JSON))
 
     def error(self, error: GatewayError, generation: int) -> Answer:
-        """Answer with a fault's status; one that may pass says when to come again."""
+        """Answer with a fault's status; under overload with the time after which to try again."""
         extra: tuple[Pair, ...] = ()
         if error.retry_after_s is not None or error.fault is Fault.OVERLOADED:
             extra = ((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after_s or 0))),)
@@ -79,13 +79,11 @@ class Responses:
         return self.json(encode_error(refusal.message), generation, refusal.status, refusal.extra)
 
     def _compressed(self, answer: Answer, accepted: str) -> Answer:
-        parts = answer.body
-        assert isinstance(parts, list | tuple), "a body in parts was given"
-        size = sum(map(len, parts))
+        size = sum(map(len, answer.body))
         if not self._compress_from <= size <= MAX_DEFLATED or not (coding := choose_coding(accepted)):
             return answer
         extra = ((b"content-encoding", coding.encode()), (b"vary", b"accept-encoding"))
-        return Answer(answer.status, answer.fields, (deflate(parts, coding),), extra)
+        return Answer(answer.status, answer.fields, (deflate(answer.body, coding),), extra)
 
     def _render(
         self,
@@ -100,7 +98,7 @@ class Responses:
             (headers.GENERATION.encode(), b"%d" % generation),
         ]
         if provenance is not None:
-            pairs += told(provenance)
+            pairs += provenance_headers(provenance)
         if header_length is not None:
             pairs.append((_HEADER_LENGTH, b"%d" % header_length))
         return Fields(*pairs)

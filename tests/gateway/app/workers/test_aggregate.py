@@ -71,20 +71,20 @@ def test_metric_that_only_one_worker_has() -> None:
 
 @pytest.fixture
 async def workers(tmp_path: Path):
-    """Two workers that tell of themselves on UNIX sockets, and one that does not."""
+    """Two workers that report on UNIX sockets, and one that does not."""
 
     def policy(number: int) -> dict[str, Any]:
         return {"generation": number + 5, "file": "policy.yaml", "error": ""}
 
     async with AsyncExitStack() as lifetimes:
-        crew = []
+        made = []
         for number in (1, 0):
 
             async def health(number: int = number) -> dict[str, Any]:
-                # Not ready, and yet it has something to tell.
+                # Not ready, and yet it has something to report.
                 known = {"central": {"state": "open", "reason": "refused"}}
-                told = {"ready": False, "certificates": {"digits": {"valid": True}}}
-                return {**told, **({"endpoints": known} if number else {})}
+                report = {"ready": False, "certificates": {"digits": {"valid": True}}}
+                return {**report, **({"endpoints": known} if number else {})}
 
             async def metrics(number: int = number) -> bytes:
                 return exposition(number + 1)
@@ -98,17 +98,18 @@ async def workers(tmp_path: Path):
             listener = AdminListener(health=health, metrics=metrics, policy=report, more=stack_routes(stacks))
             lifetimes.push_async_callback(listener.aclose)
             await listener.start_at(str(tmp_path / f"{number}.sock"))
-            crew.append((number, tmp_path / f"{number}.sock"))
-        yield [*crew, (2, tmp_path / "absent.sock")]
+            made.append((number, tmp_path / f"{number}.sock"))
+        yield [*made, (2, tmp_path / "absent.sock")]
 
 
-async def test_workers_are_asked(workers) -> None:
-    """One that does not answer is left out; the rest is told."""
-    crew = AggregateAdmin(lambda: workers)
+async def test_workers_are_queried(workers) -> None:
+    """One that does not answer is left out; the rest is there."""
+    admin = AggregateAdmin(lambda: workers)
+    assert repr(admin) == "<AggregateAdmin of 3 workers>"
 
-    found = series(await crew.metrics())
+    found = series(await admin.metrics())
     assert {dict(labels)["worker"] for _, labels in found} == {"0", "1"}
-    assert await crew.policy() == {
+    assert await admin.policy() == {
         "generation": 5,
         "file": "policy.yaml",
         "error": "",
@@ -123,21 +124,20 @@ async def test_stacks_are_those_of_the_first_worker(workers) -> None:
     assert report == {"generation": 5, "routes": {"of worker 0": []}, "workers": {"0": 5, "1": 6}}
 
 
-async def test_health_is_told_by_worker(workers) -> None:
+async def test_health_is_reported_by_worker(workers) -> None:
     """What one knows of central another may not have seen yet."""
-    told = await AggregateAdmin(lambda: workers).health()
+    reports = await AggregateAdmin(lambda: workers).health()
 
     held = {"digits": {"valid": True}}
-    assert {number: each["certificates"] for number, each in told.items()} == {0: held, 1: held}
+    assert {number: each["certificates"] for number, each in reports.items()} == {0: held, 1: held}
     known = {"central": {"state": "open", "reason": "refused"}}
-    assert {number: each.get("endpoints") for number, each in told.items()} == {0: None, 1: known}
+    assert {number: each.get("endpoints") for number, each in reports.items()} == {0: None, 1: known}
 
 
 async def test_no_worker_answers() -> None:
-    """Nothing is told, and that is said."""
-    crew = AggregateAdmin(list)
+    """There is nothing to report, and the policy report says why."""
+    admin = AggregateAdmin(list)
 
-    assert await crew.metrics() == b""
-    assert await crew.health() == {}
-    assert (await crew.policy())["error"] == "no worker answers"
-    assert (await crew.stack())["routes"] == {}
+    assert await admin.metrics() == b""
+    assert await admin.health() == {}
+    assert (await admin.policy())["error"] == "no worker answers"

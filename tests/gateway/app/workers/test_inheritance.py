@@ -66,7 +66,7 @@ def test_socket_is_the_parents() -> None:
 
 def test_ready_is_told_once(pipes) -> None:
     """One byte, then the end of the pipe."""
-    made(ready=pipes[1]).tell_ready()
+    made(ready=pipes[1]).report_ready()
 
     assert os.read(pipes[0], 10) == b"1"
     assert os.read(pipes[0], 10) == b""
@@ -76,7 +76,7 @@ def test_parent_that_is_gone_need_not_know(pipes) -> None:
     """A worker that gets ready too late says so to nobody, and fails at nothing."""
     os.close(pipes[0])
 
-    made(ready=pipes[1]).tell_ready()
+    made(ready=pipes[1]).report_ready()
 
 
 async def test_end_of_the_parent_is_noticed_once(pipes) -> None:

@@ -1,4 +1,4 @@
-"""Questions between the processes of one gateway."""
+"""Calls between the processes of one gateway."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from aiohttp import web
 
 from gateway.admin.listener import AdminListener
-from gateway.admin.management_routes import told
-from gateway.app.workers.ipc import NO_ANSWER, NOBODY_THERE, ask
+from gateway.admin.management_routes import json_handler
+from gateway.app.workers.ipc import NO_ANSWER, NOT_LISTENING, call
 from gateway.core.errors import Fault, GatewayError
 from tests.fakes.operator import nothing
 
@@ -33,9 +33,9 @@ async def process(tmp_path: Path):
         return b""
 
     more = [
-        web.post("/echo", told(echo)),
-        web.get("/refuse", told(refuse)),
-        web.get("/sleep", told(sleep)),
+        web.post("/echo", json_handler(echo)),
+        web.get("/refuse", json_handler(refuse)),
+        web.get("/sleep", json_handler(sleep)),
     ]
     listener = AdminListener(health=nothing, metrics=nothing, policy=nothing, more=more)
     await listener.start_at(str(tmp_path / "a.sock"))
@@ -47,17 +47,17 @@ async def process(tmp_path: Path):
 
 async def test_answer(process: Path) -> None:
     """What was sent comes back."""
-    assert await ask(process, "/echo", b"word", limit_s=10) == b"word"
+    assert await call(process, "/echo", b"word", limit_s=10) == b"word"
 
 
 async def test_error_is_raised_as_it_was(process: Path) -> None:
     """Fault and words; of an answer that is none of ours only the status is known."""
     with pytest.raises(GatewayError) as refused:
-        await ask(process, "/refuse", limit_s=10)
+        await call(process, "/refuse", limit_s=10)
     assert (refused.value.fault, refused.value.message) == (Fault.UNSUPPORTED, "not here")
 
     with pytest.raises(GatewayError) as strange:
-        await ask(process, "/elsewhere", limit_s=10)
+        await call(process, "/elsewhere", limit_s=10)
     assert (strange.value.fault, strange.value.message) == (
         Fault.INTERNAL,
         "another process answered 404",
@@ -65,12 +65,12 @@ async def test_error_is_raised_as_it_was(process: Path) -> None:
 
 
 async def test_no_answer(process: Path, tmp_path: Path) -> None:
-    """One that is not there is told from one that is silent, which is not waited for."""
-    with pytest.raises(NOBODY_THERE):
-        await ask(tmp_path / "b.sock", "/echo", limit_s=10)
+    """One that is not there is json_handler from one that is silent, which is not waited for."""
+    with pytest.raises(NOT_LISTENING):
+        await call(tmp_path / "b.sock", "/echo", limit_s=10)
 
     began = time.monotonic()
     with pytest.raises(NO_ANSWER) as silent:
-        await ask(process, "/sleep", limit_s=0.1)
-    assert not isinstance(silent.value, NOBODY_THERE)
+        await call(process, "/sleep", limit_s=0.1)
+    assert not isinstance(silent.value, NOT_LISTENING)
     assert time.monotonic() - began < 10

@@ -19,14 +19,14 @@ from tests.fakes.operator import Counts, Loads, executions, nothing
 
 
 class Worker:
-    """One worker: what it counts, loads and logs, and what it says as one of several."""
+    """One worker: what it counts, loads and logs, and itself as one of several."""
 
     def __init__(self, folder: Path, serial: int) -> None:
         self.socket = folder / f"{serial}.sock"
         self.counts, self.loads, self.log = Counts(serial), Loads(), LogSettings([f"worker{serial}"])
         self.traced: list[int] = []
         self.tracing = TraceSettings(self.traced.append)
-        self.siblings = Member(
+        self.member = Member(
             folder / "parent.sock",
             serial,
             statistics=self.counts,
@@ -51,10 +51,10 @@ class Family:
         def sockets() -> dict[int, Path]:
             return {serial: worker.socket for serial, worker in self.workers.items()}
 
-        self.relay = Coordinator(
+        self.coordinator = Coordinator(
             sockets, sockets, log=LogSettings(["parent"]), tracing=TraceSettings([].append)
         )
-        routes = self.relay.routes()
+        routes = self.coordinator.routes()
         self.parent = AdminListener(health=nothing, metrics=nothing, policy=nothing, more=routes)
 
     async def start(self, serial: int) -> Worker:
@@ -81,52 +81,52 @@ async def family(tmp_path: Path):
 
 async def test_every_worker_says_the_same(family: Family) -> None:
     """Counts are those of all."""
-    found = [executions(await worker.siblings.counted()) for worker in family.workers.values()]
+    found = [executions(await worker.member.counted()) for worker in family.workers.values()]
 
     assert found == [3, 3]
 
 
 async def test_last_word(family: Family) -> None:
     """What a worker that leaves has counted until its end is not lost."""
-    await family.workers[1].siblings.counted()
+    await family.workers[1].member.counted()
     gone = family.workers.pop(1)
     gone.counts.executions = 10
-    await gone.siblings.tell_last()
+    await gone.member.leave_counts()
     await gone.listener.aclose()
-    family.relay.forget(1)
+    family.coordinator.forget(1)
 
-    assert executions(await family.workers[2].siblings.counted()) == 12
+    assert executions(await family.workers[2].member.counted()) == 12
 
 
 async def test_orders_reach_the_others(family: Family) -> None:
     """An order to one is an order to all; what the repository tells is this process's own."""
     one, other = family.workers[1], family.workers[2]
 
-    await one.siblings.unload("a/b", dependents=True)
-    await one.siblings.load("digits", {"config": "{}"})
-    settings = await one.siblings.change({"log_info": False})
-    tracing = await one.siblings.tracing.change({"trace_rate": ["7"], "trace_level": None})
+    await one.member.unload("a/b", dependents=True)
+    await one.member.load("digits", {"config": "{}"})
+    settings = await one.member.change({"log_info": False})
+    tracing = await one.member.tracing.change({"trace_rate": ["7"], "trace_level": None})
 
     assert one.loads.done == other.loads.done
     assert other.loads.done == [("unload", "a/b", True), ("load", "digits", {"config": "{}"})]
-    assert other.log.read()["log_info"] is settings["log_info"] is one.siblings.read()["log_info"] is False
-    assert tracing["trace_rate"] == one.siblings.tracing.read()["trace_rate"] == ["7"]
+    assert other.log.read()["log_info"] is settings["log_info"] is one.member.read()["log_info"] is False
+    assert tracing["trace_rate"] == one.member.tracing.read()["trace_rate"] == ["7"]
     assert other.traced == [7]
-    assert one.siblings.index() == one.loads.index()
-    assert one.siblings.settings("four") == one.loads.settings("four")
+    assert one.member.index() == one.loads.index()
+    assert one.member.settings("four") == one.loads.settings("four")
 
 
 async def test_worker_to_come_catches_up(family: Family) -> None:
     """It unloads and logs as was ordered before it began; what was loaded again, it keeps."""
-    siblings = family.workers[1].siblings
+    member = family.workers[1].member
     for model in ("digits", "words"):
-        await siblings.unload(model)
-    await siblings.load("words", {})
-    await siblings.change({"log_info": False})
-    await siblings.tracing.change({"trace_level": ["OFF"]})
+        await member.unload(model)
+    await member.load("words", {})
+    await member.change({"log_info": False})
+    await member.tracing.change({"trace_level": ["OFF"]})
 
     late = await family.start(3)
-    await late.siblings.catch_up()
+    await late.member.catch_up()
 
     assert late.loads.done == [("unload", "digits", False)]
     assert late.log.read()["log_info"] is False
@@ -135,11 +135,11 @@ async def test_worker_to_come_catches_up(family: Family) -> None:
 
 async def test_model_that_is_no_more(family: Family) -> None:
     """A worker starts all the same when the folder has lost a model that was unloaded."""
-    await family.workers[1].siblings.unload("digits")
+    await family.workers[1].member.unload("digits")
     late = await family.start(3)
     late.loads.failure = GatewayError(Fault.NOT_FOUND, "unknown")
 
-    await late.siblings.catch_up()
+    await late.member.catch_up()
 
     assert late.loads.done == []
 
@@ -149,7 +149,7 @@ async def test_refusal_is_told(family: Family) -> None:
     family.workers[2].loads.failure = GatewayError(Fault.UNSUPPORTED, "not this one")
 
     with pytest.raises(GatewayError, match="not this one") as refused:
-        await family.workers[1].siblings.load("digits", {})
+        await family.workers[1].member.load("digits", {})
 
     assert refused.value.fault is Fault.UNSUPPORTED
 
@@ -157,13 +157,13 @@ async def test_refusal_is_told(family: Family) -> None:
 async def test_parent_that_is_gone(family: Family, caplog: pytest.LogCaptureFixture) -> None:
     """A worker tells what it knows by itself, and changes nothing."""
     await family.parent.aclose()
-    siblings = family.workers[2].siblings
+    member = family.workers[2].member
 
-    assert executions(await siblings.counted()) == 2
+    assert executions(await member.counted()) == 2
     assert "this worker's alone" in caplog.text
-    await siblings.tell_last()
+    await member.leave_counts()
     with pytest.raises(GatewayError) as refused:
-        await siblings.change({"log_info": False})
+        await member.change({"log_info": False})
     assert refused.value.fault is Fault.UNAVAILABLE
     assert family.workers[2].log.read() == family.workers[1].log.read()
-    assert repr(siblings) == "<Member of worker 2>"
+    assert repr(member) == "<Member of worker 2>"

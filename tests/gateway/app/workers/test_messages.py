@@ -1,27 +1,27 @@
-"""What the processes of one gateway say to each other."""
+"""The messages between the processes of one gateway."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from gateway.admin.listener import AdminListener
-from gateway.app.workers.ipc import ask
-from gateway.app.workers.messages import SharedTracing, count_routes, decoded, encoded, model_path
+from gateway.app.workers.ipc import call
+from gateway.app.workers.messages import SharedTracing, count_routes, decode_counts, encode_counts, model_path
 from gateway.core.statistics import Counted
 from gateway.telemetry.trace_settings import TraceSettings
 from tests.fakes.operator import Counts, executions, nothing
 
 
 async def test_what_was_counted_arrives(tmp_path: Path) -> None:
-    """One process asks another over the route, and reads what that one has counted."""
+    """One process calls another over the route, and reads what that one has counted."""
     listener = AdminListener(health=nothing, metrics=nothing, policy=nothing, more=count_routes(Counts(3)))
     await listener.start_at(str(tmp_path / "one.sock"))
 
-    counted = decoded(await ask(tmp_path / "one.sock", "/statistics", limit_s=30))
+    counted = decode_counts(await call(tmp_path / "one.sock", "/statistics", limit_s=30))
     await listener.aclose()
 
     assert executions(counted) == executions(await Counts(3).counted()) > 0
-    assert decoded(encoded(Counted())).parts() == []
+    assert decode_counts(encode_counts(Counted())).parts() == []
 
 
 def test_a_name_cannot_lead_to_another_path() -> None:

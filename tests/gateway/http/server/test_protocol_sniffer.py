@@ -76,7 +76,7 @@ async def test_a_drain_waits_for_a_first_request():
 
 
 @both_loops
-@pytest.mark.parametrize("said", [b"", b"P", PREFACE[:10], b"GET / HTTP/1.1\r\nHost:"])
+@pytest.mark.parametrize("received", [b"", b"P", PREFACE[:10], b"GET / HTTP/1.1\r\nHost:"])
 async def test_a_drain_does_not_wait_long_for_those_that_say_nothing(received):
     """Nor for those that stop in the middle of their first request; others lose nothing by it."""
     async with listening(FakeApplication()) as listener, connection(listener.port) as (reader, writer):

@@ -22,12 +22,14 @@ from gateway.core.telemetry import CacheLookedUp, RequestFinished
 from gateway.http.exchange import Head
 from gateway.listeners.oip import fast_paths
 from gateway.listeners.oip.grpc.application import GrpcApplication
+from gateway.listeners.oip.request_headers import RequestHeaderReader
 from gateway.listeners.oip.rest.application import RestApplication
 from gateway.telemetry.measure import Measure
 from gateway.telemetry.provenance import ProvenanceParameters
 from gateway.wire.grpc_framing import frame
 from gateway.wire.oip.reuse import Layout
 from gateway.wire.proto import messages
+from gateway.wire.trust import Trust
 from resilience.admission import Admission, Seats
 from resilience.deadline import Deadline
 from resilience.drain import Drain
@@ -49,16 +51,18 @@ class Clock(StepClock):
 
 
 class Counted:
-    """A generation of ``service`` that counts the calls which take the long way."""
+    """A generation of ``service`` that counts the calls which take the long way, and the fast paths built."""
 
     def __init__(self, service: Service, number: int = 7, *, has_path: bool = True) -> None:
-        self.service, self.number, self.has_path, self.calls = service, number, has_path, 0
+        self.service, self.number, self.has_path = service, number, has_path
+        self.calls = self.paths = 0
 
     def __call__(self, request: Request) -> Response | Pending:
         self.calls += 1
         return self.service(request)
 
     def fast_path(self, like: Request) -> FastPath | None:
+        self.paths += 1
         return fast_path(self.service, like) if self.has_path else None
 
 
@@ -71,8 +75,10 @@ class World:
         self.cache = cache_of(self.telemetry, clock=self.clock, **cache)
         self.has_path = has_path
         self.generation = self.built(7)
-        front = fake_data_plane(self.generation, generation=lambda: self.generation, telemetry=self.telemetry)
-        self.application = GrpcApplication(front) if is_rpc else RestApplication(front)
+        data_plane = fake_data_plane(
+            self.generation, generation=lambda: self.generation, telemetry=self.telemetry
+        )
+        self.application = GrpcApplication(data_plane) if is_rpc else RestApplication(data_plane)
 
     def built(self, number: int) -> Counted:
         door = Admission(self.identify, self.seats, AdmissionSettings(), self.telemetry)
@@ -105,9 +111,9 @@ class World:
         return reply
 
 
-def rest_head(body_head: bytes, **said: str) -> Head:
+def rest_head(body_head: bytes, **more: str) -> Head:
     headers = [("host", "test"), ("inference-header-content-length", str(len(body_head)))]
-    return Head("POST", INFER, (*headers, *said.items()), "127.0.0.1")
+    return Head("POST", INFER, (*headers, *more.items()), "127.0.0.1")
 
 
 def rest_prefix(size: int = 8, **fields: Any) -> bytes:
@@ -115,8 +121,8 @@ def rest_prefix(size: int = 8, **fields: Any) -> bytes:
     return msgspec.json.encode({"inputs": [tensor], "parameters": {"binary_data_output": True}, **fields})
 
 
-def rpc_head(**said: str) -> Head:
-    headers = [("host", "test"), ("content-type", "application/grpc"), ("te", "trailers"), *said.items()]
+def rpc_head(**more: str) -> Head:
+    headers = [("host", "test"), ("content-type", "application/grpc"), ("te", "trailers"), *more.items()]
     return Head("POST", CALL, tuple(headers), "127.0.0.1", is_http2=True)
 
 
@@ -132,7 +138,7 @@ PREFIX = rest_prefix()
 HEAD = rest_head(PREFIX)
 
 
-def asked(kind: str, data: bytes, head: Head | None = None) -> tuple[Head, bytes]:
+def sent(kind: str, data: bytes, head: Head | None = None) -> tuple[Head, bytes]:
     if kind == "rpc":
         return head or rpc_head(), rpc_body(data)
     if kind == "json":
@@ -151,7 +157,7 @@ KINDS = pytest.mark.parametrize("kind", ["binary", "json", "rpc"])
 async def test_a_series_is_compared_instead_of_read(kind: str) -> None:
     """Once known, hits take the fast path; answers and events are those of the call."""
     world = World(is_rpc=kind == "rpc")
-    head, body = asked(kind, b"01234567")
+    head, body = sent(kind, b"01234567")
     taught = await world.taught(head, body)
     calls, world.telemetry.events[:] = world.generation.calls, []
 
@@ -170,11 +176,11 @@ async def test_a_series_is_compared_instead_of_read(kind: str) -> None:
 async def test_other_data_gets_another_answer(kind: str) -> None:
     """What is not in the cache takes the call, is counted as one miss, and never gets a neighbour's answer."""
     world = World(is_rpc=kind == "rpc")
-    head, body = asked(kind, b"01234567")
+    head, body = sent(kind, b"01234567")
     await world.taught(head, body)
     calls, world.telemetry.events[:] = world.generation.calls, []
 
-    reply = await world.ask(head, asked(kind, b"76543210")[1])
+    reply = await world.ask(head, sent(kind, b"76543210")[1])
 
     assert b"76543210" in reply.body
     assert world.generation.calls == calls + 1
@@ -186,15 +192,15 @@ async def test_other_data_gets_another_answer(kind: str) -> None:
 async def test_a_new_generation_is_asked_anew(kind: str) -> None:
     """A policy change ends every fast path of the old policy."""
     world = World(is_rpc=kind == "rpc")
-    head, body = asked(kind, b"01234567")
+    head, body = sent(kind, b"01234567")
     await world.taught(head, body)
     world.generation = world.built(8)
 
     reply = await world.ask(head, body)
 
     assert world.generation.calls == 1
-    said = reply.trailers if kind == "rpc" else reply.headers
-    assert said["x-edgeway-policy-generation"] == "8"
+    more = reply.trailers if kind == "rpc" else reply.headers
+    assert more["x-edgeway-policy-generation"] == "8"
     await world.ask(head, body)
     calls = world.generation.calls
     assert (await world.ask(head, body)).status == 200
@@ -205,7 +211,7 @@ async def test_a_new_generation_is_asked_anew(kind: str) -> None:
 async def test_a_full_gateway_refuses(kind: str) -> None:
     """The fast path is closed while there is no seat: the call refuses, and counts the refusal."""
     world = World(is_rpc=kind == "rpc")
-    head, body = asked(kind, b"01234567")
+    head, body = sent(kind, b"01234567")
     await world.taught(head, body)
     world.seats.taken = world.seats.limit
 
@@ -218,7 +224,7 @@ async def test_a_full_gateway_refuses(kind: str) -> None:
 async def test_an_expired_answer_is_not_given(kind: str) -> None:
     """Close to and past their expiry, answers are the business of the call."""
     world = World(is_rpc=kind == "rpc", ttl_s=100.0)
-    head, body = asked(kind, b"01234567")
+    head, body = sent(kind, b"01234567")
     await world.taught(head, body)
     world.clock.step(1000.0)
     computed = len(world.model.requests)
@@ -244,38 +250,38 @@ async def test_connections_share_a_series() -> None:
     for _ in range(3):
         await world.taught(rest_head(PREFIX), PREFIX + b"01234567")
 
-    assert repr(world.application._infer._fast).startswith("<FastPaths of 1 series, ")
+    assert world.generation.paths == 1
 
 
-async def test_the_number_of_series_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that varies what it says displaces the oldest."""
+def learn(series: fast_paths.FastPaths, head: Head, layout: Layout, generation: Counted) -> None:
+    """Show a layout often enough for it to become a series."""
+    headers = RequestHeaderReader(Trust(), is_grpc=False).read(HEAD)
+    for _ in range(4):
+        series.learn(
+            head, partial(copy, layout), request(), headers=headers, generation=generation, write=str
+        )
+
+
+def test_the_number_of_series_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that varies what it sends displaces the oldest."""
     monkeypatch.setattr(fast_paths, "MAX_SERIES", 3)
-    world = World()
+    series, generation = fast_paths.FastPaths(), World().generation
     for size in range(1, 8):
-        await world.taught(*asked("binary", b"x" * size))
+        learn(series, Head("POST", INFER, ()), Layout(b"head", 4 + size, ((4, 4 + size),)), generation)
 
-    assert repr(world.application._infer._fast).startswith("<FastPaths of 3 series, ")
+    assert len(series) == 3
 
 
-async def test_what_the_series_keep_is_bounded() -> None:
+def test_what_the_series_keep_is_bounded() -> None:
     """Bodies that are all JSON are kept whole, with their data: not for as long as their heads are."""
-    series, world = fast_paths.FastPaths(), World()
-    arrival = world.application._infer.arrival(HEAD)
+    series, generation = fast_paths.FastPaths(), World().generation
     heads = []
     tracemalloc.start()
     try:
         for number in range(200):
             layout = Layout(number.to_bytes(4) + bytes(60_000), 60_004, (), (bytes(160_000),))
             heads.append(Head("POST", INFER, ()))
-            for _ in range(4):
-                series.learn(
-                    heads[-1],
-                    partial(copy, layout),
-                    request(),
-                    arrival=arrival,
-                    generation=world.generation,
-                    write=str,
-                )
+            learn(series, heads[-1], layout, generation)
         del layout
         kept, _ = tracemalloc.get_traced_memory()
     finally:
@@ -289,11 +295,11 @@ async def test_what_the_series_keep_is_bounded() -> None:
 async def test_an_old_generation_is_let_go(kind: str) -> None:
     """Heads of idle connections do not keep the stacks of a policy that is no longer in force."""
     world = World(is_rpc=kind == "rpc")
-    head, body = asked(kind, b"01234567")
+    head, body = sent(kind, b"01234567")
     await world.taught(head, body)
     old = weakref.ref(world.generation)
     world.generation = world.built(8)
-    await world.taught(*asked(kind, b"0123"))
+    await world.taught(*sent(kind, b"0123"))
     gc.collect()
 
     assert old() is None
@@ -305,9 +311,9 @@ async def test_a_small_series_outlives_its_place(kind: str, monkeypatch: pytest.
     """More clients than there are places do not take each other's paths away."""
     monkeypatch.setattr(fast_paths, "MAX_SERIES", 1)
     world = World(is_rpc=kind == "rpc")
-    head, body = asked(kind, b"01234567")
+    head, body = sent(kind, b"01234567")
     await world.taught(head, body)
-    await world.taught(*asked(kind, b"0123"))
+    await world.taught(*sent(kind, b"0123"))
     calls = world.generation.calls
 
     assert (await world.ask(head, body)).status == 200
@@ -331,6 +337,34 @@ async def test_what_has_no_fast_path(body: bytes) -> None:
     for number in range(6):
         await world.ask(head, body)
         assert world.generation.calls == number + 1
+
+
+def classified(kind: str, count: int) -> tuple[Head, bytes]:
+    """A request for the ``count`` highest elements of its output."""
+    data = b"01234567"
+    if kind == "binary":
+        outputs = [{"name": "x", "parameters": {"classification": count}}]
+        prefix = msgspec.json.encode({**msgspec.json.decode(rest_prefix()), "outputs": outputs})
+        return rest_head(prefix), prefix + data
+    message = messages.ModelInferRequest.FromString(rpc_body(data)[5:])
+    message.outputs.add(name="x0").parameters["classification"].int64_param = count
+    return rpc_head(), b"".join(frame([message.SerializeToString()]))
+
+
+@pytest.mark.parametrize("kind", ["binary", "rpc"])
+async def test_classes_are_those_of_the_series(kind: str) -> None:
+    """Series that want other classes are other series, also where the data is the same."""
+    world = World(is_rpc=kind == "rpc")
+    series = [classified(kind, count) for count in (1, 2, 3)]
+    taught = [await world.taught(head, body) for head, body in series]
+    calls = world.generation.calls
+
+    replies = [await world.ask(head, body) for head, body in series]
+
+    assert [reply.body for reply in replies] == [reply.body for reply in taught]
+    assert all(b"55:7" in reply.body for reply in replies)
+    assert len({reply.body for reply in replies}) == 3
+    assert world.generation.calls == calls
 
 
 async def test_compressed_bodies_are_read() -> None:
@@ -402,7 +436,7 @@ async def test_with_and_without_fast_paths_all_is_the_same(steps: list[tuple[str
                 world.seats.taken = world.seats.limit if what == "full" else 0
             else:
                 kind = "json" if what == "json" else "binary"
-                head, body = asked(kind, data)
+                head, body = sent(kind, data)
                 if what == "tenant":
                     head = rest_head(rest_prefix(len(data)), **{"x-edgeway-tenant": "acme"})
                 head = heads.setdefault((what, len(data), id(world)), head)

@@ -9,19 +9,19 @@ from gateway.http.exchange import Head
 from gateway.listeners.oip.request_headers import RequestHeaderReader
 from gateway.wire.trust import Trust
 
-ARRIVALS = RequestHeaderReader(Trust(gateways=["10.0.0.0/8"]))
+READER = RequestHeaderReader(Trust(gateways=["10.0.0.0/8"]), is_grpc=True)
 
 
 def read(*headers: tuple[str, str], peer: str = "10.0.0.1"):
-    return ARRIVALS.read(Head("POST", "/", headers, peer))
+    return READER.read(Head("POST", "/", headers, peer))
 
 
 def test_strangers_claims_do_not_count():
     """Tenant, hops and forwarded addresses of a peer that nobody trusts are passed over."""
-    said = (("x-edgeway-tenant", "clinic"), ("x-forwarded-for", "192.0.2.1"))
+    claims = (("x-edgeway-tenant", "clinic"), ("x-forwarded-for", "192.0.2.1"))
     hops = (("x-edgeway-hops", "2"), ("x-edgeway-regions", "a,b"))
 
-    stranger, gateway = read(*said, peer="203.0.113.1"), read(*said, *hops)
+    stranger, gateway = read(*claims, peer="203.0.113.1"), read(*claims, *hops)
 
     assert (stranger.caller.tenant, stranger.caller.address, stranger.hops) == ("anonymous", "203.0.113.1", 0)
     assert (gateway.caller.tenant, gateway.caller.address, gateway.hops) == ("clinic", "192.0.2.1", 2)
@@ -33,14 +33,14 @@ def test_a_head_is_read_once():
     """Connections give out the same head when a client says the same again."""
     head = Head("POST", "/", (("x-edgeway-tenant", "clinic"),), "10.0.0.1")
 
-    assert ARRIVALS.read(head) is ARRIVALS.read(head)
+    assert READER.read(head) is READER.read(head)
 
 
 def test_lines_of_forwarded_addresses_are_one_list():
     """The rightmost address that no proxy owns counts, over all lines."""
-    arrival = read(("x-forwarded-for", "192.0.2.1"), ("x-forwarded-for", "192.0.2.2, 10.1.1.1"))
+    headers = read(("x-forwarded-for", "192.0.2.1"), ("x-forwarded-for", "192.0.2.2, 10.1.1.1"))
 
-    assert arrival.caller.address == "192.0.2.2"
+    assert headers.caller.address == "192.0.2.2"
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_long_and_secret_claims_are_read_every_time():
     """Neither a credential nor a flood of long headers is remembered."""
     assert read(("authorization", "Bearer t")).caller.credential == "Bearer t"
     assert read(("x-forwarded-for", "192.0.2.1," + " " * 300 + "10.0.0.2")).caller.address == "192.0.2.1"
-    assert "<RequestHeaderReader" in repr(ARRIVALS)
+    assert "<RequestHeaderReader" in repr(READER)
 
 
 @pytest.mark.parametrize("hops", ["x", "1000", "-1", "²"])

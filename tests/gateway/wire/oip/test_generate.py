@@ -53,6 +53,6 @@ def test_answers():
     """One element stands alone, several are a list."""
     outputs = (Tensor("a", "INT8", (1, 1), b"\5"), Tensor("b", "INT8", (2,), b"\1\2"))
 
-    told = encode_generate(Response("m", "2", outputs, Provenance("edge")), "r")
+    fields = encode_generate(Response("m", "2", outputs, Provenance("edge")), "r")
 
-    assert told == {"model_name": "m", "model_version": "2", "id": "r", "a": 5, "b": [1, 2]}
+    assert fields == {"model_name": "m", "model_version": "2", "id": "r", "a": 5, "b": [1, 2]}

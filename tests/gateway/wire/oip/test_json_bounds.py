@@ -43,7 +43,7 @@ def refusal(json: bytes, read=lambda json: decode_request(json, None)) -> Gatewa
 
 
 @pytest.mark.parametrize(
-    ("json", "said"),
+    ("json", "words"),
     [
         (body(outputs=b",".join([b'{"name":"y"}'] * MAX_KEYS)), "16384 keys"),
         (body(parameters=b",".join([b'"p":0'] * MAX_KEYS)), "16384 keys"),
@@ -53,12 +53,12 @@ def refusal(json: bytes, read=lambda json: decode_request(json, None)) -> Gatewa
     ],
     ids=["outputs", "parameters", "escaped keys", "dimensions", "of all inputs together"],
 )
-def test_too_much_json(json: bytes, said: str) -> None:
+def test_too_much_json(json: bytes, words: str) -> None:
     """Each would be millions of objects, within the bound of bytes."""
     error = refusal(json)
 
     assert error.fault is Fault.INVALID
-    assert said in error.message
+    assert words in error.message
 
 
 def test_too_much_to_generate() -> None:
@@ -96,11 +96,11 @@ def test_what_clients_send_is_read() -> None:
 def test_texts_are_told_from_the_rest(value) -> None:
     """However they are escaped, what is counted is what there is."""
     json = msgspec.json.encode(value)
-    bare = json_bounds._without_texts(json)
+    bare = json_bounds.without_texts(json)
 
     keys, texts, commas = _counted(value)
     assert (bare.count(b":"), bare.count(b",")) == (keys, commas)
-    assert json_bounds._without_escapes(json).count(b'"') == 2 * texts
+    assert json_bounds.without_escapes(json).count(b'"') == 2 * texts
     assert count_texts(json) >= texts
 
 

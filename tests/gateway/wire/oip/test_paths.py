@@ -6,42 +6,42 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.wire.oip.paths import Ask, Target, model_path, read_path
+from gateway.wire.oip.paths import Operation, ParsedPath, model_path, read_path
 
 
 @pytest.mark.parametrize(
     ("path", "target"),
     [
-        ("/v2", Target(Ask.SERVER)),
-        ("/v2/", Target(Ask.SERVER)),
-        ("/v2?verbose=1", Target(Ask.SERVER)),
-        ("/v2/health/live", Target(Ask.LIVE)),
-        ("/v2/health/ready?x", Target(Ask.READY)),
-        ("/v2/models/m", Target(Ask.MODEL, "m")),
-        ("/v2/models/m/versions/12", Target(Ask.MODEL, "m", "12")),
-        ("/v2/models/m/ready", Target(Ask.MODEL_READY, "m")),
-        ("/v2/models/m/versions/1/ready", Target(Ask.MODEL_READY, "m", "1")),
-        ("/v2/models/m/infer", Target(Ask.INFER, "m")),
-        ("/v2/models/m/versions/1/infer?a=/b/", Target(Ask.INFER, "m", "1")),
-        ("/v2/models/a%2Fb%20c/infer", Target(Ask.INFER, "a/b c")),
-        ("/v2/models/versions/infer", Target(Ask.INFER, "versions")),
-        ("/v2/models", Target(Ask.MODELS)),
-        ("/v2/models/stats", Target(Ask.STATISTICS)),
-        ("/v2/models/m/stats", Target(Ask.STATISTICS, "m")),
-        ("/v2/models/m/versions/2/stats", Target(Ask.STATISTICS, "m", "2")),
-        ("/v2/models/m/versions/2/config", Target(Ask.CONFIG, "m", "2")),
-        ("/v2/models/m/generate", Target(Ask.GENERATE, "m")),
-        ("/v2/models/m/versions/2/generate_stream", Target(Ask.GENERATE_STREAM, "m", "2")),
-        ("/v2/repository/index", Target(Ask.INDEX)),
-        ("/v2/repository/models/m/load", Target(Ask.LOAD, "m")),
-        ("/v2/repository/models/m/unload", Target(Ask.UNLOAD, "m")),
-        ("/v2/logging", Target(Ask.LOGGING)),
-        ("/v2/trace/setting", Target(Ask.TRACING)),
-        ("/v2/models/m/trace/setting", Target(Ask.TRACING, "m")),
-        ("/v2/systemsharedmemory/status", Target(Ask.SHARED_MEMORY)),
-        ("/v2/cudasharedmemory/region/r/status", Target(Ask.SHARED_MEMORY)),
-        ("/v2/systemsharedmemory/region/r/register", Target(Ask.SHARE_MEMORY)),
-        ("/v2/cudasharedmemory/unregister", Target(Ask.SHARE_MEMORY)),
+        ("/v2", ParsedPath(Operation.SERVER)),
+        ("/v2/", ParsedPath(Operation.SERVER)),
+        ("/v2?verbose=1", ParsedPath(Operation.SERVER)),
+        ("/v2/health/live", ParsedPath(Operation.LIVE)),
+        ("/v2/health/ready?x", ParsedPath(Operation.READY)),
+        ("/v2/models/m", ParsedPath(Operation.MODEL, "m")),
+        ("/v2/models/m/versions/12", ParsedPath(Operation.MODEL, "m", "12")),
+        ("/v2/models/m/ready", ParsedPath(Operation.MODEL_READY, "m")),
+        ("/v2/models/m/versions/1/ready", ParsedPath(Operation.MODEL_READY, "m", "1")),
+        ("/v2/models/m/infer", ParsedPath(Operation.INFER, "m")),
+        ("/v2/models/m/versions/1/infer?a=/b/", ParsedPath(Operation.INFER, "m", "1")),
+        ("/v2/models/a%2Fb%20c/infer", ParsedPath(Operation.INFER, "a/b c")),
+        ("/v2/models/versions/infer", ParsedPath(Operation.INFER, "versions")),
+        ("/v2/models", ParsedPath(Operation.MODELS)),
+        ("/v2/models/stats", ParsedPath(Operation.STATISTICS)),
+        ("/v2/models/m/stats", ParsedPath(Operation.STATISTICS, "m")),
+        ("/v2/models/m/versions/2/stats", ParsedPath(Operation.STATISTICS, "m", "2")),
+        ("/v2/models/m/versions/2/config", ParsedPath(Operation.CONFIG, "m", "2")),
+        ("/v2/models/m/generate", ParsedPath(Operation.GENERATE, "m")),
+        ("/v2/models/m/versions/2/generate_stream", ParsedPath(Operation.GENERATE_STREAM, "m", "2")),
+        ("/v2/repository/index", ParsedPath(Operation.INDEX)),
+        ("/v2/repository/models/m/load", ParsedPath(Operation.LOAD, "m")),
+        ("/v2/repository/models/m/unload", ParsedPath(Operation.UNLOAD, "m")),
+        ("/v2/logging", ParsedPath(Operation.LOGGING)),
+        ("/v2/trace/setting", ParsedPath(Operation.TRACING)),
+        ("/v2/models/m/trace/setting", ParsedPath(Operation.TRACING, "m")),
+        ("/v2/systemsharedmemory/status", ParsedPath(Operation.SHARED_MEMORY)),
+        ("/v2/cudasharedmemory/region/r/status", ParsedPath(Operation.SHARED_MEMORY)),
+        ("/v2/systemsharedmemory/region/r/register", ParsedPath(Operation.SHARE_MEMORY)),
+        ("/v2/cudasharedmemory/unregister", ParsedPath(Operation.SHARE_MEMORY)),
     ],
 )
 def test_paths_of_the_protocol(path, target):
@@ -100,8 +100,8 @@ def test_other_paths(path):
         lambda name: name not in {".", ".."}
     ),
     st.sampled_from(["", "1", "42"]),
-    st.sampled_from([("", Ask.MODEL), ("ready", Ask.MODEL_READY), ("infer", Ask.INFER)]),
+    st.sampled_from([("", Operation.MODEL), ("ready", Operation.MODEL_READY), ("infer", Operation.INFER)]),
 )
 def test_round_trip(model, version, verb):
     """Every name that can be printed survives its path."""
-    assert read_path(model_path(model, version, verb[0])) == Target(verb[1], model, version)
+    assert read_path(model_path(model, version, verb[0])) == ParsedPath(verb[1], model, version)

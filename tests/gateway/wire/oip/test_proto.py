@@ -239,7 +239,7 @@ def test_parameters_are_judged():
 
     assert refusal(reserved).fault is Fault.INVALID
     assert refusal(empty).message == "a parameter has no value"
-    assert dict(oip_proto.decode_request(classified).classes) == {"y": 3}
+    assert dict(oip_proto.decode_request(classified).output_format.classes) == {"y": 3}
     assert inference.timeout_s == 0.5
     assert inference.parameters == {"priority": 1}
 

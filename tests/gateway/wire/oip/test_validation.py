@@ -14,7 +14,7 @@ from gateway.wire.oip.validation import (
     check_names,
     check_shape,
     check_tensor_parameters,
-    settle,
+    extract_timeout,
     timeout_of,
 )
 
@@ -76,7 +76,7 @@ def test_possible_names_pass():
 def test_reserved_parameters_are_refused():
     """Names that begin with triton_ are not the client's to set."""
     with pytest.raises(GatewayError, match="reserved") as caught:
-        settle({"triton_enable_empty_final_response": True})
+        extract_timeout({"triton_enable_empty_final_response": True})
 
     assert caught.value.fault is Fault.INVALID
 
@@ -94,25 +94,25 @@ def test_what_would_be_answered_wrongly_is_refused():
 @pytest.mark.parametrize("number", [1, (1 << 64) - 1, "a3f0-42"])
 def test_sequences_stay_with_the_request(number):
     """A model behind another server may have state: what is said of a sequence goes on to it."""
-    said = {"sequence_id": number, "sequence_start": True, "sequence_end": False}
-    parameters = {**said, "timeout": 1_000_000, "priority": 1, "tritonic": True}
+    value = {"sequence_id": number, "sequence_start": True, "sequence_end": False}
+    parameters = {**value, "timeout": 1_000_000, "priority": 1, "tritonic": True}
 
-    assert settle(parameters) == 1.0
-    assert parameters == {**said, "priority": 1, "tritonic": True}
+    assert extract_timeout(parameters) == 1.0
+    assert parameters == {**value, "priority": 1, "tritonic": True}
 
 
-@pytest.mark.parametrize("said", [{"sequence_id": 0}, {"sequence_id": ""}, {}])
-def test_no_sequence_leaves_nothing(said):
+@pytest.mark.parametrize("value", [{"sequence_id": 0}, {"sequence_id": ""}, {}])
+def test_no_sequence_leaves_nothing(value):
     """0 and no text are the ids of no sequence, whatever else is said of it."""
-    parameters = {**said, "sequence_start": True, "sequence_end": True}
+    parameters = {**value, "sequence_start": True, "sequence_end": True}
 
-    settle(parameters)
+    extract_timeout(parameters)
 
     assert parameters == {}
 
 
 @pytest.mark.parametrize(
-    "said",
+    "value",
     [
         {"sequence_id": -1},
         {"sequence_id": True},
@@ -123,10 +123,10 @@ def test_no_sequence_leaves_nothing(said):
     ],
     ids=str,
 )
-def test_sequences_that_are_none_are_refused(said):
+def test_sequences_that_are_none_are_refused(value):
     """An id is a number of 64 bits or a text, start and end are true or false."""
     with pytest.raises(GatewayError, match="sequence_") as caught:
-        settle(said)
+        extract_timeout(value)
 
     assert caught.value.fault is Fault.INVALID
 

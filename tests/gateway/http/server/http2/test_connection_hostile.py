@@ -78,7 +78,7 @@ async def test_streams_above_the_limit():
         writer.transport.abort()
 
 
-@pytest.mark.parametrize("told", [True, False], ids=["told", "untold"])
+@pytest.mark.parametrize("noted", [True, False], ids=["announced", "unannounced"])
 async def test_body_above_the_limit(noted: bool):
     async with wired(echo, BodyPolicy(1000)) as it, it.client() as client:
         length = [(b"content-length", b"200000")] if noted else []

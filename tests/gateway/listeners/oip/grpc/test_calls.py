@@ -21,7 +21,7 @@ from gateway.core.request import ANONYMOUS, Provenance
 from gateway.core.service import Service
 from gateway.core.telemetry import Refused, RequestFinished
 from gateway.http.server.listener import WireListener
-from gateway.listeners.oip.data_plane import NAME, VERSION, DataPlane
+from gateway.listeners.data_plane import NAME, VERSION, DataPlane
 from gateway.wire.proto import messages
 from gateway.wire.trust import Trust
 from tests.fakes.data_plane import EchoService, FakeCatalog, fake_data_plane
@@ -33,8 +33,8 @@ LISTENER = "gateway.listeners.grpc"
 
 
 @asynccontextmanager
-async def listening(front: DataPlane) -> AsyncIterator[WireListener]:
-    listener = listener_of(front)
+async def listening(data_plane: DataPlane) -> AsyncIterator[WireListener]:
+    listener = listener_of(data_plane)
     await listener.start("127.0.0.1", 0)
     try:
         yield listener
@@ -251,7 +251,7 @@ async def test_refused_body_is_counted():
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "waits"),
     [
         (GatewayError(Fault.OVERLOADED, "full"), ("1", "1000")),
         (GatewayError(Fault.OVERLOADED, "full", retry_after_s=0.2), ("1", "200")),
@@ -259,13 +259,13 @@ async def test_refused_body_is_counted():
         (GatewayError(Fault.UNAVAILABLE, "down"), (None, None)),
     ],
 )
-async def test_refused_callers_hear_when_to_come_again(error, told):
+async def test_refused_callers_hear_when_to_come_again(error, waits):
     """Overload always names a time, other faults only where they know one."""
     async with calling(ScriptedService(error)) as call:
         refusal = await refused(call(infer_body()))
 
     trailing = dict(refusal.trailing_metadata())
-    assert (trailing.get("retry-after"), trailing.get("grpc-retry-pushback-ms")) == told
+    assert (trailing.get("retry-after"), trailing.get("grpc-retry-pushback-ms")) == waits
 
 
 async def test_message_that_is_too_large_is_refused_before_it_is_read():
@@ -352,11 +352,11 @@ async def test_forwarded_by_a_stranger_is_refused():
     assert service.requests == []
 
 
-@pytest.mark.parametrize("said", ["x", "-1", "100"])
-async def test_hops_that_are_no_number_are_refused(said):
+@pytest.mark.parametrize("hops", ["x", "-1", "100"])
+async def test_hops_that_are_no_number_are_refused(hops):
     """Hops that no gateway writes are refused: counted as none they could go round for ever."""
     async with calling(EchoService()) as call:
-        refusal = await refused(call(infer_body(), metadata=(("x-edgeway-hops", said),)))
+        refusal = await refused(call(infer_body(), metadata=(("x-edgeway-hops", hops),)))
 
     assert refusal.code() is grpc.StatusCode.INVALID_ARGUMENT
 
@@ -447,8 +447,8 @@ async def test_draining_finishes_what_was_accepted_and_refuses_the_rest():
         await until(lambda: service.running == 1)
 
         await listener.stop_accepting()
-        # A call that crosses with the GOAWAY is taken too; this one knows.
-        await asyncio.sleep(0.1)
+        # A call that crosses with the GOAWAY is taken too: this one comes after it.
+        await asyncio.wait_for(channel.wait_for_state_change(grpc.ChannelConnectivity.READY), 10)
         late = await refused(infer(infer_body()))
         service.release()
         body = await accepted

@@ -40,11 +40,11 @@ class Slow(EchoService):
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked = 0
+        self.calls = 0
         self.release = asyncio.Event()
 
     async def __call__(self, request: Request) -> Response:
-        self.asked += 1
+        self.calls += 1
         await self.release.wait()
         return await super().__call__(request)
 
@@ -95,7 +95,7 @@ async def test_a_message_is_in_the_books_until_it_is_answered():
         stream = call(client, INFER, body[: 2 * MIB])
         await until(lambda: listener.context.address_limits.buffered == 2 * MIB)
         say(client, stream, body[2 * MIB :])
-        await until(lambda: service.asked)
+        await until(lambda: service.calls)
         assert listener.context.address_limits.buffered == len(body)
         service.release.set()
         await until(lambda: not listener.context.address_limits.buffered)
@@ -117,14 +117,14 @@ async def test_a_message_that_comes_too_slowly_is_cut():
     """A stream that waits for the next message, or for an answer, may take its time."""
     service = Slow()
     async with talking_to(service, body_timeout_s=0.2) as (listener, client):
-        idle, asking = call(client, INFER), call(client, INFER, infer())
-        await until(lambda: service.asked)
+        idle, open_call = call(client, INFER), call(client, INFER, infer())
+        await until(lambda: service.calls)
         slow = call(client, INFER, infer()[:-1])
         await until(lambda: client.ended(slow))
         assert client.code(slow) == CALM
-        assert not client.ended(idle) and not client.ended(asking)
+        assert not client.ended(idle) and not client.ended(open_call)
         service.release.set()
-        await until(lambda: client.body(asking) and not listener.context.address_limits.buffered)
+        await until(lambda: client.body(open_call) and not listener.context.address_limits.buffered)
 
 
 async def test_streams_do_not_hold_up_a_drain():
@@ -145,19 +145,19 @@ async def test_a_drain_answers_what_has_begun():
     """Even a message of which only the beginning has come; what begins after it is not waited for."""
     service = Slow()
     async with talking_to(service) as (listener, client):
-        asking = call(client, INFER, infer() + infer()[:10])
+        open_call = call(client, INFER, infer() + infer()[:10])
         begun = call(client, INFER, infer()[:10])
-        await until(lambda: service.asked and listener.context.address_limits.buffered == len(infer()) + 20)
+        await until(lambda: service.calls and listener.context.address_limits.buffered == len(infer()) + 20)
         closing = asyncio.create_task(listener.aclose(30))
         await until(lambda: len(client.goaways) == 1)
-        for stream in (asking, begun):
+        for stream in (open_call, begun):
             say(client, stream, infer()[10:] + infer()[:10])
         service.release.set()
         async with asyncio.timeout(30):
             await closing
         await until(lambda: client.is_over)
-        assert [status(client, stream) for stream in (asking, begun)] == [b"14", b"14"]
-        assert service.asked == 3
+        assert [status(client, stream) for stream in (open_call, begun)] == [b"14", b"14"]
+        assert service.calls == 3
 
 
 async def test_a_stream_that_crosses_with_the_end_is_answered():

@@ -59,9 +59,9 @@ def large_infer(elements=1000):
 @pytest.mark.parametrize(("elements", "flag"), [(60_000, 1), (70_000, 0)])
 async def test_large_answers_are_not_compressed(elements, flag):
     """Above 256 KiB it would hold others up for longer than they should wait."""
-    said = GRPC | {"grpc-encoding": "gzip", "grpc-accept-encoding": "gzip"}
+    headers = GRPC | {"grpc-encoding": "gzip", "grpc-accept-encoding": "gzip"}
 
-    reply = await wire().ask("POST", INFER, framed(large_infer(elements)), said)
+    reply = await wire().ask("POST", INFER, framed(large_infer(elements)), headers)
 
     assert reply.trailers["grpc-status"] == "0"
     assert reply.body[0] == flag
@@ -110,12 +110,12 @@ async def test_a_large_compressed_message_waits_for_a_thread():
     packed = gzip.compress(large_infer(1 << 19).SerializeToString(), 0)
     headers = {**GRPC, "grpc-encoding": "gzip"}
     on = wire(CachedService(EchoService()))
-    told = []
+    replies = []
     for body in (packed, packed[:-1] + bytes([packed[-1] ^ 1])):
         prefix = b"\1" + len(body).to_bytes(4, "big")
-        told.append(await on.ask("POST", INFER, prefix + body, headers))
+        replies.append(await on.ask("POST", INFER, prefix + body, headers))
 
-    assert [(reply.waited, reply.trailers["grpc-status"]) for reply in told] == [(True, "0"), (True, "3")]
+    assert [(reply.waited, reply.trailers["grpc-status"]) for reply in replies] == [(True, "0"), (True, "3")]
 
 
 async def test_streams_are_compressed_message_by_message():
@@ -126,7 +126,7 @@ async def test_streams_are_compressed_message_by_message():
 
     first, second = unframed(reply.body)
     assert reply.headers["grpc-encoding"] == "gzip"
-    told = messages.ModelStreamInferResponse.FromString(first)
-    assert told.infer_response.raw_output_contents[0] == bytes(4)
-    told = messages.ModelStreamInferResponse.FromString(gzip.decompress(second))
-    assert told.infer_response.raw_output_contents[0] == bytes(4000)
+    replies = messages.ModelStreamInferResponse.FromString(first)
+    assert replies.infer_response.raw_output_contents[0] == bytes(4)
+    replies = messages.ModelStreamInferResponse.FromString(gzip.decompress(second))
+    assert replies.infer_response.raw_output_contents[0] == bytes(4000)

@@ -126,8 +126,8 @@ async def test_curl(options):
         url = f"http://127.0.0.1:{listener.port}{INFER}"
         command = ["curl", "-sS", "-i", *options, "-d", SMALL.decode(), url]
         process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-        said, _ = await process.communicate()
+        output, _ = await process.communicate()
 
     assert process.returncode == 0
-    assert b" 200 OK\r\n" in said
-    assert b'"data":[1.0,2.0]' in said
+    assert b" 200 OK\r\n" in output
+    assert b'"data":[1.0,2.0]' in output

@@ -12,7 +12,7 @@ import pytest
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Response
 from gateway.core.telemetry import Refused
-from gateway.listeners.oip.data_plane import NAME, VERSION
+from gateway.listeners.data_plane import NAME, VERSION
 from gateway.wire.faults import STATUSES
 from gateway.wire.oip.json import encode_request
 from gateway.wire.oip.metadata import EXTENSIONS
@@ -23,7 +23,7 @@ from tests.fakes.service import ScriptedService, answer, request
 from tests.fakes.telemetry import RecordingTelemetry
 
 
-async def asked(*pieces, service=None, **changes):
+async def exchange(*pieces, service=None, **changes):
     """Send one request to a fresh listener; return the answer and the service behind."""
     service = service or EchoService()
     async with serving(service, **changes) as listener:
@@ -42,27 +42,29 @@ async def asked(*pieces, service=None, **changes):
 )
 async def test_questions(path, body):
     """Every question of the protocol has its JSON answer."""
-    said, _ = await asked(get(path))
+    answer, _ = await exchange(get(path))
 
-    assert (said.status, said.json) == (200, body)
-    assert said.headers["content-type"] == "application/json"
+    assert (answer.status, answer.json) == (200, body)
+    assert answer.headers["content-type"] == "application/json"
 
 
 async def test_model_metadata():
     """Names, versions and shapes come from the catalog, percent-encoded names too."""
     catalog = FakeCatalog()
-    said, _ = await asked(get("/v2/models/d%69gits/versions/1"), catalog=catalog)
+    answer, _ = await exchange(get("/v2/models/d%69gits/versions/1"), catalog=catalog)
 
-    assert said.json["inputs"] == [{"name": "image", "datatype": "FP32", "shape": [-1, 4]}]
-    assert said.json["versions"] == ["1"]
-    assert catalog.asked == [("digits", "1")]
+    assert answer.json["inputs"] == [{"name": "image", "datatype": "FP32", "shape": [-1, 4]}]
+    assert answer.json["versions"] == ["1"]
+    assert catalog.described == [("digits", "1")]
 
 
 async def test_not_ready():
     """A gateway that does not serve lives on, and says 503 to whoever asks for readiness."""
-    ready, _ = await asked(get("/v2/health/ready"), ready=False)
-    live, _ = await asked(get("/v2/health/live"), ready=False)
-    model, _ = await asked(get("/v2/models/digits/ready"), catalog=FakeCatalog(unready=frozenset({"digits"})))
+    ready, _ = await exchange(get("/v2/health/ready"), ready=False)
+    live, _ = await exchange(get("/v2/health/live"), ready=False)
+    model, _ = await exchange(
+        get("/v2/models/digits/ready"), catalog=FakeCatalog(unready=frozenset({"digits"}))
+    )
 
     assert (ready.status, ready.json["ready"], ready.json["live"]) == (503, False, True)
     assert live.status == 200
@@ -76,18 +78,18 @@ async def test_not_ready():
 )
 async def test_unknown_models(path):
     """Nobody knows it: 404 with the catalog's words."""
-    said, _ = await asked(get(path))
+    answer, _ = await exchange(get(path))
 
-    assert said.status == 404
-    assert "is not known here" in said.error
+    assert answer.status == 404
+    assert "is not known here" in answer.error
 
 
 @pytest.mark.parametrize("path", ["/", "/v1", "/v2/models/digits/confi", "/v2/models/m" + "m" * 300])
 async def test_other_paths(path):
     """What is no path of the protocol is not found, as JSON."""
-    said, _ = await asked(get(path))
+    answer, _ = await exchange(get(path))
 
-    assert (said.status, said.error) == (404, "Not Found")
+    assert (answer.status, answer.error) == (404, "Not Found")
 
 
 @pytest.mark.parametrize(
@@ -102,29 +104,29 @@ async def test_other_paths(path):
 )
 async def test_wrong_verbs(sent, allow):
     """405 tells which verbs would do."""
-    said, _ = await asked(sent)
+    answer, _ = await exchange(sent)
 
-    assert (said.status, said.error, said.headers["allow"]) == (405, "Method Not Allowed", allow)
+    assert (answer.status, answer.error, answer.headers["allow"]) == (405, "Method Not Allowed", allow)
 
 
 async def test_head_has_no_body():
     """A load balancer that probes with HEAD gets the headers of GET."""
     async with serving(EchoService()) as listener:
-        said = await say(listener.port, get("/v2/health/live", verb="HEAD"), has_body=False)
+        answer = await say(listener.port, get("/v2/health/live", verb="HEAD"), has_body=False)
 
-    assert (said.status, said.headers["content-length"]) == (200, "13")
+    assert (answer.status, answer.headers["content-length"]) == (200, "13")
 
 
 async def test_inference_in_json():
     """A JSON request is answered in JSON, its id repeated."""
     body = b'{"id":"7",' + SMALL[1:]
 
-    said, service = await asked(post("/v2/models/digits/versions/1/infer", body))
+    answer, service = await exchange(post("/v2/models/digits/versions/1/infer", body))
 
-    assert said.status == 200
-    assert said.headers["content-type"] == "application/json"
-    assert "inference-header-content-length" not in said.headers
-    assert said.json == {
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "application/json"
+    assert "inference-header-content-length" not in answer.headers
+    assert answer.json == {
         "model_name": "digits",
         "model_version": "1",
         "id": "7",
@@ -137,19 +139,19 @@ async def test_inference_in_binary():
     """A binary request is answered in binary, and the header tells where the JSON ends."""
     sent = encode_request(request(2.0))
 
-    said, service = await asked(
+    answer, service = await exchange(
         post(INFER, sent.join(), Inference_Header_Content_Length=str(sent.header_length))
     )
 
-    length = int(said.headers["inference-header-content-length"])
-    assert said.headers["content-type"] == "application/octet-stream"
-    assert said.body[length:] == bytes(request(2.0).inputs[0].data)
+    length = int(answer.headers["inference-header-content-length"])
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert answer.body[length:] == bytes(request(2.0).inputs[0].data)
     assert service.last.inputs == request(2.0).inputs
 
 
 async def test_nothing_said_about_the_caller():
     """Without a header the caller is the peer, anonymous, with no deadline."""
-    _, service = await asked(post(INFER, SMALL), trust=Trust())
+    _, service = await exchange(post(INFER, SMALL), trust=Trust())
 
     caller = service.last.caller
     assert (caller.address, caller.tenant, caller.credential, caller.vouched) == (
@@ -172,7 +174,7 @@ FORWARDED = {"X_Edgeway_Hops": "2", "X_Edgeway_Regions": "eu-west,eu-north"}
 
 async def test_claims_of_a_trusted_gateway():
     """A trusted gateway vouches for the client's address, its tenant, the hops so far and the regions left."""
-    _, service = await asked(post(INFER, SMALL, **CLAIMS, **FORWARDED))
+    _, service = await exchange(post(INFER, SMALL, **CLAIMS, **FORWARDED))
 
     caller = service.last.caller
     assert (caller.address, caller.tenant, caller.vouched) == ("203.0.113.9", "clinic", True)
@@ -184,7 +186,7 @@ async def test_claims_of_a_trusted_gateway():
 
 async def test_claims_of_a_stranger():
     """A stranger's word about itself is worth nothing; its credential is for Admission to judge."""
-    _, service = await asked(post(INFER, SMALL, **CLAIMS), trust=Trust(["10.0.0.0/8"]))
+    _, service = await exchange(post(INFER, SMALL, **CLAIMS), trust=Trust(["10.0.0.0/8"]))
 
     caller = service.last.caller
     assert (caller.address, caller.tenant, caller.vouched) == ("127.0.0.1", "anonymous", False)
@@ -193,7 +195,7 @@ async def test_claims_of_a_stranger():
 
 async def test_forwarded_by_a_stranger():
     """A request that a gateway forwarded is refused where that gateway is not known: its tenant is not."""
-    answer, service = await asked(post(INFER, SMALL, **CLAIMS, **FORWARDED), trust=Trust(["127.0.0.0/8"]))
+    answer, service = await exchange(post(INFER, SMALL, **CLAIMS, **FORWARDED), trust=Trust(["127.0.0.0/8"]))
 
     assert answer.status == 403
     assert "trusted_gateways" in json.loads(answer.body)["error"]
@@ -206,7 +208,7 @@ async def test_all_lines_of_forwarded_for_count():
         b"Host: test", b"Host: test\r\nX-Forwarded-For: 203.0.113.9\r\nX-Forwarded-For: 198.51.100.7"
     )
 
-    _, service = await asked(sent)
+    _, service = await exchange(sent)
 
     assert service.last.caller.address == "198.51.100.7"
 
@@ -214,7 +216,7 @@ async def test_all_lines_of_forwarded_for_count():
 @pytest.mark.parametrize("hops", ["x", "-1", "1e3", "100"])
 async def test_hops_that_are_no_number(hops):
     """Hops that no gateway writes are refused: counted as none they could go round for ever."""
-    answer, _ = await asked(post(INFER, SMALL, X_Edgeway_Hops=hops))
+    answer, _ = await exchange(post(INFER, SMALL, X_Edgeway_Hops=hops))
 
     assert answer.status == 400
     assert "x-edgeway-hops" in json.loads(answer.body)["error"]
@@ -228,7 +230,7 @@ async def test_deadline(parameter, header, seconds):
     parameters = b'{"parameters":{"timeout":%d},' % parameter if parameter else b"{"
     before = asyncio.get_running_loop().time()
 
-    _, service = await asked(post(INFER, parameters + SMALL[1:], X_Request_Timeout_Ms=header))
+    _, service = await exchange(post(INFER, parameters + SMALL[1:], X_Request_Timeout_Ms=header))
 
     assert before + seconds <= service.last.deadline <= asyncio.get_running_loop().time() + seconds
 
@@ -248,30 +250,30 @@ async def test_refusals_of_the_listener_are_counted(sent, fault):
     """What is refused before the stack reaches no service, and telemetry hears of it."""
     telemetry = RecordingTelemetry()
 
-    said, service = await asked(sent, telemetry=telemetry)
+    answer, service = await exchange(sent, telemetry=telemetry)
 
-    assert said.status == STATUSES[fault].http
-    assert said.error
+    assert answer.status == STATUSES[fault].http
+    assert answer.error
     assert service.requests == []
     assert telemetry.of(Refused) == [Refused("http", fault)]
 
 
 async def test_an_output_that_json_cannot_carry():
-    """The client asked for JSON: it is told to ask for binary data."""
+    """The error says to request the output as binary data."""
     nan = answer(value=math.nan)
 
-    said, _ = await asked(post(INFER, SMALL), service=ScriptedService(nan))
+    reply, _ = await exchange(post(INFER, SMALL), service=ScriptedService(nan))
 
-    assert said.status == 400
-    assert "binary data" in said.error
+    assert reply.status == 400
+    assert "binary data" in reply.error
 
 
 async def test_bugs_are_logged_and_not_told(caplog):
     """An unexpected exception is 500 and two words for the client, a traceback for the log."""
     with caplog.at_level(logging.ERROR):
-        said, _ = await asked(post(INFER, SMALL), service=ScriptedService(ZeroDivisionError("secret")))
+        answer, _ = await exchange(post(INFER, SMALL), service=ScriptedService(ZeroDivisionError("secret")))
 
-    assert (said.status, said.error) == (500, "internal error")
+    assert (answer.status, answer.error) == (500, "internal error")
     assert "secret" in caplog.text
 
 
@@ -287,9 +289,9 @@ async def test_one_request_keeps_one_generation():
             return answer()
 
     now = [Generation(7)]
-    said, _ = await asked(post(INFER, SMALL), generation=lambda: now[-1])
+    answer, _ = await exchange(post(INFER, SMALL), generation=lambda: now[-1])
 
-    assert said.headers["x-edgeway-policy-generation"] == "7"
+    assert answer.headers["x-edgeway-policy-generation"] == "7"
     assert now[-1].number == 8
 
 
@@ -306,18 +308,18 @@ async def test_one_request_keeps_one_generation():
 )
 async def test_faults_of_the_stack(error, status, wait):
     """Status, message and Retry-After come from the fault; region and generation are told as ever."""
-    said, _ = await asked(post(INFER, SMALL), service=ScriptedService(error))
+    answer, _ = await exchange(post(INFER, SMALL), service=ScriptedService(error))
 
-    assert (said.status, said.error, said.headers.get("retry-after")) == (status, error.message, wait)
-    assert said.headers["x-edgeway-served-by"] == "eu-west"
-    assert said.headers["x-edgeway-policy-generation"] == "7"
+    assert (answer.status, answer.error, answer.headers.get("retry-after")) == (status, error.message, wait)
+    assert answer.headers["x-edgeway-served-by"] == "eu-west"
+    assert answer.headers["x-edgeway-policy-generation"] == "7"
 
 
 async def test_a_full_gateway_reads_no_body():
     """Under overload the refusal comes before the body: what is refused must cost nothing."""
     head = post(INFER, SMALL).partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
 
-    answer, service = await asked(head, is_full=lambda: True)
+    answer, service = await exchange(head, is_full=lambda: True)
 
     assert answer.status == 503
     assert answer.headers["retry-after"] == "1"

@@ -1,4 +1,4 @@
-"""Inflating, off the event loop where a body may take longer than others should wait."""
+"""Decompresses request bodies, off the event loop where it may take long."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from gateway.core.tensor import Buffer
 from gateway.wire.compression import allowance, inflate
 
 HERE_BYTES: Final = 1 << 20
-"""What a body may become to be inflated on the spot: about a millisecond, ten times a thread's round trip."""
+"""Bytes that a body may become to be inflated on the event loop: that takes about a millisecond, ten times as
+long as the way to a thread and back."""
 
 _THREADS: Final = 2
 
 
 class Inflater:
-    """Does it here when it is quick, else on one of two threads: zlib works without the interpreter's lock.
+    """Inflates on the event loop when it is quick, else on one of two threads (zlib releases the GIL).
 
-    What waits for a thread is a body that its connection has counted, so that there is a bound to it; a
-    request that is cancelled meanwhile is not begun. A thread is started when it is first needed.
+    Bodies that wait for a thread are counted by their connections, which bounds them; one whose request is
+    cancelled meanwhile is not inflated. A thread is started when it is first needed.
 
     Args:
         limit: bytes that a body may become.
@@ -35,7 +36,7 @@ class Inflater:
         return f"<Inflater to {self._limit} bytes, {self._ratio}-fold>"
 
     async def inflate(self, body: Buffer, coding: str) -> bytes:
-        """Return what ``body`` stands for; a small one without waiting.
+        """Decompress ``body``; a small one without waiting.
 
         Raises:
             GatewayError: as ``compression.inflate`` has it.

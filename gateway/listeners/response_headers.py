@@ -1,4 +1,4 @@
-"""What answers say beside their bodies, in the words of both protocols."""
+"""The response headers of HTTP that are trailers in gRPC."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from gateway.http.exchange import Pair
 from gateway.wire import headers
 
 
-def told(provenance: Provenance) -> list[Pair]:
+def provenance_headers(provenance: Provenance) -> list[Pair]:
     """Render where an answer came from."""
-    said = [
+    pairs = [
         (headers.PROVENANCE.encode(), safe(headers.provenance_value(provenance))),
         (headers.CERTIFIED.encode(), b"true" if provenance.certified else b"false"),
     ]
     if provenance.digest:
-        said.append((headers.DIGEST.encode(), safe(provenance.digest)))
-    return said
+        pairs.append((headers.DIGEST.encode(), safe(provenance.digest)))
+    return pairs
 
 
 def safe(value: str) -> bytes:

@@ -1,4 +1,4 @@
-"""What every listener is handed: the gateway as seen from a wire."""
+"""The gateway as its listeners see it."""
 
 from __future__ import annotations
 

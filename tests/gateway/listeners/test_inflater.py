@@ -9,8 +9,8 @@ import zlib
 import pytest
 
 from gateway.core.errors import Fault, GatewayError
-from gateway.listeners.oip import inflater as aside
-from gateway.listeners.oip.inflater import HERE_BYTES, Inflater
+from gateway.listeners import inflater
+from gateway.listeners.inflater import HERE_BYTES, Inflater
 from gateway.wire.compression import inflate
 
 
@@ -23,7 +23,7 @@ def threads(monkeypatch):
         seen.append(threading.current_thread())
         return inflate(*args)
 
-    monkeypatch.setattr(aside, "inflate", watched)
+    monkeypatch.setattr(inflater, "inflate", watched)
     return seen
 
 

@@ -1,0 +1,51 @@
+"""The connection to an endpoint, by the protocol that its definition names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gateway.app.endpoint_set import Upstream
+from gateway.core.clock import Chance, Clock
+from gateway.upstreams.oip_grpc import GrpcUpstream
+from gateway.upstreams.oip_http import HttpUpstream
+from gateway.upstreams.settings import UpstreamSettings
+from routing.policy import Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Connector:
+    """Makes upstreams. ``max_body_bytes``: of one answer."""
+
+    clock: Clock
+    chance: Chance
+    settings: UpstreamSettings = field(default_factory=UpstreamSettings)
+    max_body_bytes: int = 64 << 20
+
+    def connect(self, name: str, definition: Endpoint) -> Upstream:
+        """Return the upstream of an endpoint; it connects at its first request."""
+        match definition.protocol:
+            case "grpc":
+                return GrpcUpstream(
+                    name,
+                    definition.address,
+                    self.clock,
+                    region=definition.region,
+                    max_message_bytes=self.max_body_bytes,
+                    settings=self.settings.grpc,
+                    chance=self.chance,
+                )
+            case "http":
+                return HttpUpstream(
+                    name,
+                    f"http://{definition.address}",
+                    self.clock,
+                    region=definition.region,
+                    max_body_bytes=self.max_body_bytes,
+                    settings=self.settings.http,
+                    chance=self.chance,
+                )
+
+    def refresh_s(self, definition: Endpoint) -> float:
+        """Return how often the endpoint's name is looked up again."""
+        wire = self.settings.http if definition.protocol == "http" else self.settings.grpc
+        return wire.dns_refresh_rate_s

@@ -1,0 +1,46 @@
+"""Which stack a request takes: that of its route."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.core.catalog import unknown_model
+from gateway.core.request import Request, Response
+from gateway.core.service import FastPath, Pending, Service
+from gateway.core.stack import Stack
+from routing.matching import Routes
+from routing.policy import Policy
+
+
+class RouteDispatch:
+    """The Service that hands a request to the stack of its route.
+
+    It stands below Admission, because a route is chosen by model and by the *checked* tenant.
+    """
+
+    def __init__(self, policy: Policy, stacks: Mapping[str, Stack]) -> None:
+        self._routes = Routes(policy)
+        self._stacks = dict(stacks)
+        self._entries = {name: stack.entry for name, stack in stacks.items()}
+
+    def __repr__(self) -> str:
+        return f"<RouteDispatch {', '.join(self._stacks) or 'no routes'}>"
+
+    def __call__(self, request: Request) -> Response | Pending:
+        """Answer by the route's stack.
+
+        Raises:
+            GatewayError: NOT_FOUND when no route takes this model from this tenant.
+        """
+        route = self._routes.find(request.model, request.caller.tenant)
+        if route is None:
+            raise unknown_model(request.model)
+        return self._entries[route.name](request)
+
+    def fast_path(self, like: Request) -> FastPath | None:
+        """Return the path of the route's stack; a route is chosen by nothing that data could change."""
+        route = self._routes.find(like.model, like.caller.tenant)
+        return None if route is None else self._stacks[route.name].fast_path(like)
+
+
+_: type[Service] = RouteDispatch

@@ -1,0 +1,138 @@
+"""Assembly of an edge gateway: models, cache and endpoints, and the stacks that a policy makes of them.
+
+One function opens each part and returns it as a value; ``open_edge`` lists them. What a function opens it
+pushes on ``lifetimes``, so what is opened last is closed first:
+
+1. loading stops, so that no policy comes into force while everything closes;
+2. what flies for the cache, then Redis;
+3. the endpoints' connections;
+4. the models.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from edge_models.repository import ModelRepository
+from gateway.app.builder import Builder
+from gateway.app.caches import open_cache
+from gateway.app.catalogs import EdgeCatalog
+from gateway.app.connector import Connector
+from gateway.app.edge_tier import Models
+from gateway.app.endpoints import Endpoints
+from gateway.app.foundation import Foundation
+from gateway.app.loading import Sources
+from gateway.app.models import open_models
+from gateway.app.policies import Policies
+from gateway.app.tier import Report, Tier
+from gateway.core.repository import Repository
+from gateway.listeners.oip.extensions import NoRepository
+from routing.geo import Places
+from routing.place import Place
+
+
+async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
+    """Open the parts of an edge gateway and put its first policy in force.
+
+    Raises:
+        ModelError, GeoError, StartError, ConfigError: names the file that cannot be used.
+    """
+    settings = foundation.settings
+    models = open_models(foundation, settings.models, lifetimes) if settings.models else None
+    endpoints = _open_endpoints(foundation, lifetimes)
+    cache = open_cache(foundation, models.instruction_set if models else "none", lifetimes)
+    builder = Builder(foundation.parts, endpoints, models, _open_geo(foundation), cache)
+    policies = await _open_policies(foundation, builder, models, lifetimes)
+    in_force = foundation.in_force
+    health: dict[str, Report] = {"endpoints": lambda: in_force.endpoints().report()}
+    if models is not None:
+        health["certificates"] = lambda: in_force.tiers().report()
+    return Tier(
+        catalog=EdgeCatalog(
+            in_force.policy,
+            models.registry if models else None,
+            endpoints=in_force.endpoints,
+            clock=foundation.clock,
+        ),
+        repository=_repository(foundation, models, policies),
+        policy_report=policies.report,
+        health=health,
+        reload=policies.reload,
+    )
+
+
+def _open_endpoints(foundation: Foundation, lifetimes: AsyncExitStack) -> Endpoints:
+    settings, parts = foundation.settings, foundation.parts
+    endpoints = Endpoints(
+        settings.resilience,
+        foundation.clock,
+        foundation.prometheus,
+        parts.observed,
+        connector=Connector(
+            foundation.clock, parts.chance, settings.upstreams, settings.listen.max_body_mib << 20
+        ),
+        in_use=foundation.in_force.endpoints,
+        chance=parts.chance,
+        region=settings.region,
+    )
+    lifetimes.push_async_callback(endpoints.aclose)
+    return endpoints
+
+
+def _open_geo(foundation: Foundation) -> Callable[[str], Place | None]:
+    geo = foundation.settings.geo
+    if geo is None:
+        return lambda _address: None
+    places = Places.open(geo.database)
+    if geo.max_age_days is not None:
+        places.refuse_older_than(geo.max_age_days, foundation.clock.wall())
+    return places.locate
+
+
+async def _open_policies(
+    foundation: Foundation, builder: Builder, models: Models | None, lifetimes: AsyncExitStack
+) -> Policies:
+    settings = foundation.settings
+    assert settings.policy is not None, "load_settings has checked it"
+    policies = Policies(
+        Sources(Path(settings.policy), settings.region, models, foundation.tls),
+        builder,
+        foundation.in_force,
+        clock=foundation.clock,
+        telemetry=foundation.prometheus,
+    )
+    await policies.start()
+    watch = asyncio.create_task(policies.watch())
+    lifetimes.push_async_callback(_cancelled, watch)
+    return policies
+
+
+def _repository(foundation: Foundation, models: Models | None, policies: Policies) -> Repository:
+    settings = foundation.settings
+    if models is None or settings.models is None:
+        return NoRepository()
+
+    def prepare(model: str) -> Callable[[], None]:
+        certificates = models.read_certificates({model, *models.names()})
+
+        def enforce() -> None:
+            foundation.requests.expect(models.names())
+            policies.rebuild(certificates)
+
+        return enforce
+
+    return ModelRepository(
+        models.registry,
+        models.predictor,
+        settings.models.batching,
+        is_cached=lambda _model: settings.cache is not None,
+        prepare=prepare,
+    )
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

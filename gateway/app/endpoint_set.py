@@ -1,0 +1,90 @@
+"""The endpoints of one policy generation, as a value: their stacks, their health, who can replace whom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gateway.app.refreshing import Refresher
+from gateway.core.catalog import Catalog
+from gateway.core.stack import Stack
+from gateway.upstreams.oip_grpc import GrpcUpstream
+from gateway.upstreams.oip_http import HttpUpstream
+from resilience.endpoint_health import EndpointHealth
+from routing.policy import Endpoint
+
+Upstream = GrpcUpstream | HttpUpstream
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """One endpoint: ``service`` is its whole stack, ``catalog`` queries the metadata of its models."""
+
+    definition: Endpoint
+    service: Stack
+    catalog: Catalog
+    health: EndpointHealth
+    refresher: Refresher
+    upstream: Upstream
+
+    async def aclose(self) -> None:
+        """End what runs beside the requests, and close the connections."""
+        async with AsyncExitStack() as closing:
+            closing.push_async_callback(self.upstream.aclose)
+            closing.push_async_callback(self.refresher.aclose)
+            closing.push_async_callback(self.health.aclose)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class EndpointSet:
+    """The endpoints of one generation by name, and the Router's view of them.
+
+    A request keeps the set with which it began: it may still go to endpoints that a newer policy does not
+    name any more. ``rivals``: name → for each kind of request that may go there, the other endpoints that
+    could take it (``routing.rules.order.rivals``).
+    """
+
+    by_name: Mapping[str, Guarded]
+    rivals: Mapping[str, tuple[frozenset[str], ...]]
+
+    def __repr__(self) -> str:
+        states = ", ".join(f"{name} {guarded.health!r}" for name, guarded in self.by_name.items())
+        return f"<EndpointSet {states or 'empty'}>"
+
+    def is_available(self, endpoint: str) -> bool:
+        """Whether the endpoint's breaker lets requests through now."""
+        guarded = self.by_name.get(endpoint)
+        return guarded is not None and guarded.health.is_available
+
+    def is_preferred(self, endpoint: str, model: str) -> bool:
+        """Whether it is available, and nothing is known against ``model`` there."""
+        guarded = self.by_name.get(endpoint)
+        return guarded is not None and guarded.health.is_preferred(model)
+
+    def why(self, endpoint: str) -> str:
+        """Return why the endpoint is out, in words that a client may read."""
+        guarded = self.by_name.get(endpoint)
+        return str(guarded.health.why) if guarded is not None and guarded.health.why else ""
+
+    def is_last(self, name: str) -> bool:
+        """Whether there are requests that no other endpoint can take now."""
+        sets = self.rivals.get(name)
+        return sets is None or any(not any(map(self._is_well, others)) for others in sets)
+
+    def catalog(self, name: str) -> Catalog | None:
+        """Return what the endpoint knows of models; None when it is not in the set."""
+        guarded = self.by_name.get(name)
+        return guarded.catalog if guarded else None
+
+    def report(self) -> Mapping[str, Any]:
+        """Return, for each endpoint, whether it is out and why."""
+        return {name: guarded.health.report() for name, guarded in self.by_name.items()}
+
+    def _is_well(self, name: str) -> bool:
+        guarded = self.by_name.get(name)
+        return guarded is not None and guarded.health.is_well
+
+
+NO_ENDPOINTS: Final = EndpointSet({}, {})

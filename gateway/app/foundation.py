@@ -1,0 +1,121 @@
+"""What a process of either role stands on: clock, telemetry, limits, tracing, TLS, and what is in force."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from random import Random
+from typing import Final
+
+from opentelemetry.trace import Tracer
+
+from gateway.app.errors import StartError
+from gateway.app.generation import InForce
+from gateway.app.observe import Observed
+from gateway.app.stacks import Parts
+from gateway.config.settings import Settings
+from gateway.core.clock import LoopClock
+from gateway.core.request import CENTRAL, EDGE
+from gateway.http.server.tls import Tls, TlsError
+from gateway.telemetry.prometheus import Prometheus
+from gateway.telemetry.requests import Requests
+from gateway.telemetry.runs import Runs
+from gateway.telemetry.statistics import Tallies
+from gateway.telemetry.trace_settings import TraceSettings
+from gateway.telemetry.tracing import Sampling, tracer_provider
+from resilience.admission import Seats
+from resilience.budget import RetryBudget
+from resilience.drain import Drain
+
+REMOTE: Final = frozenset({CENTRAL})
+"""Provenances of answers that another process has computed: in the statistics they count as runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Foundation:
+    """What both roles share.
+
+    ``complete``: set once everything is open and the listeners accept. ``parts``: what stacks of all
+    generations share. ``tls``: None: connections are in the clear.
+    """
+
+    settings: Settings
+    clock: LoopClock
+    requests: Requests
+    prometheus: Prometheus
+    statistics: Tallies
+    drain: Drain
+    seats: Seats
+    in_force: InForce
+    tracing: TraceSettings
+    tls: Tls | None
+    parts: Parts
+    complete: asyncio.Event
+
+    def is_ready(self) -> bool:
+        """Whether the process is complete and does not drain."""
+        return self.complete.is_set() and self.drain.is_ready
+
+
+def open_foundation(settings: Settings, lifetimes: AsyncExitStack) -> Foundation:
+    """Return what a process with ``settings`` stands on.
+
+    Raises:
+        StartError: names the file that cannot be used.
+    """
+    clock, runs, drain = LoopClock(), Runs(), Drain()
+    requests = Requests(clock.wall)
+    prometheus = Prometheus(requests, runs)
+    is_cached = settings.cache is not None
+    tracer, tracing = _open_tracing(settings, lifetimes)
+    seats = Seats(settings.resilience.admission.max_requests)
+    return Foundation(
+        settings=settings,
+        clock=clock,
+        requests=requests,
+        prometheus=prometheus,
+        statistics=Tallies(
+            requests,
+            runs,
+            remote=REMOTE if settings.role == EDGE else (),
+            is_cached=lambda _: is_cached,
+        ),
+        drain=drain,
+        seats=seats,
+        in_force=InForce(),
+        tracing=tracing,
+        tls=_load_tls(settings),
+        parts=Parts(
+            region=settings.region,
+            clock=clock,
+            chance=Random(),  # noqa: S311 - jitter, not secrets
+            telemetry=prometheus,
+            observed=Observed(clock, prometheus, tracer),
+            resilience=settings.resilience,
+            drain=drain,
+            budget=RetryBudget(settings.resilience.retry_budget),
+            seats=seats,
+        ),
+        complete=asyncio.Event(),
+    )
+
+
+def _open_tracing(settings: Settings, lifetimes: AsyncExitStack) -> tuple[Tracer | None, TraceSettings]:
+    endpoint = settings.telemetry.otlp_endpoint
+    if not endpoint:
+        return None, TraceSettings()
+    sampling = Sampling()
+    provider = tracer_provider(settings.region, settings.role, endpoint, sampler=sampling)
+    # It sends what is left, which may wait for the collector.
+    lifetimes.push_async_callback(asyncio.to_thread, provider.shutdown)
+    return provider.get_tracer("edgeway"), TraceSettings(sampling.sample)
+
+
+def _load_tls(settings: Settings) -> Tls | None:
+    if settings.listen.tls is None:
+        return None
+    try:
+        return Tls(settings.listen.tls)
+    except TlsError as error:
+        raise StartError(f"listen.tls: {error}") from None

@@ -1,0 +1,28 @@
+"""What a role brings to its process: the value that the assembly functions of both roles return."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.core.catalog import Catalog
+from gateway.core.repository import Repository
+
+Report = Callable[[], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """An edge or a central tier, open and with a generation in force.
+
+    ``catalog``: what it knows of models. ``repository``: the models that can be loaded and unloaded here.
+    ``policy_report``: of the admin port's ``/policy``. ``health``: further sections of the admin port's
+    health report, by name. ``reload``: loads again what is on disk; what is wrong changes nothing.
+    """
+
+    catalog: Catalog
+    repository: Repository
+    policy_report: Report
+    health: Mapping[str, Report]
+    reload: Callable[[], Awaitable[object]]

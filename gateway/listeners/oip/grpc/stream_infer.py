@@ -1,0 +1,136 @@
+"""ModelStreamInfer: many requests in one call, each answered in the stream, also with an error."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from functools import partial
+from typing import Final, NamedTuple
+
+from msgspec.structs import replace
+
+from gateway.core.errors import GatewayError
+from gateway.core.request import SEQUENCE, Request, Response
+from gateway.core.service import Generation
+from gateway.core.tensor import Buffer
+from gateway.http.exchange import RequestBody
+from gateway.listeners.oip.grpc.infer import INFER_PATH, GrpcInferCodec
+from gateway.listeners.oip.inference_endpoint import InferenceEndpoint
+from gateway.listeners.oip.request_headers import RequestHeaders
+from gateway.wire.grpc_framing import Unpacking
+from gateway.wire.oip.inference import Inference
+from gateway.wire.oip.proto_reuse import varint
+from gateway.wire.proto import messages
+
+CONCURRENT: Final = 16
+"""Requests of one stream that are under way at once; further ones are not read before."""
+
+_FINAL: Final = "triton_final_response"
+_RESPONSE: Final = b"\x12"  # the field ``infer_response``
+
+
+class _Begun(NamedTuple):
+    """A request of a stream, what becomes of it, and the bytes that it took on the wire."""
+
+    size: int
+    answer: GatewayError | asyncio.Task[Response]
+    inference: Inference | None = None
+
+    @property
+    def is_step(self) -> bool:
+        """Whether it is a step of a sequence."""
+        return self.inference is not None and bool(self.inference.parameters.get(SEQUENCE))
+
+
+class StreamInfer:
+    """Answers the requests of one stream, each with one answer or one error, in their order.
+
+    Up to ``CONCURRENT`` are under way at once, so that they can be batched together; none begins while a step
+    of a sequence before it is under way. A stream may outlive a policy: each request is one of the
+    ``generation`` in force when it is read.
+    """
+
+    def __init__(
+        self, endpoint: InferenceEndpoint, codec: GrpcInferCodec, generation: Callable[[], Generation]
+    ) -> None:
+        self._endpoint, self._codec, self._generation = endpoint, codec, generation
+
+    def __repr__(self) -> str:
+        return f"<StreamInfer by {self._endpoint!r}>"
+
+    async def __call__(
+        self, stream: RequestBody, unpacking: Unpacking, headers: RequestHeaders, until: float
+    ) -> AsyncGenerator[list[Buffer], None]:
+        """Answer until the client has no more, or until the first error of a client that wants it so.
+
+        Raises:
+            GatewayError: of a request, where the client wants true statuses; else of the framing.
+        """
+        begun_requests: asyncio.Queue[_Begun | None] = asyncio.Queue()
+        room = asyncio.Semaphore(CONCURRENT)
+
+        async def read() -> None:
+            async for message, size in unpacking.each(stream):
+                await room.acquire()
+                begun = self._begin(message, size, headers, until)
+                begun_requests.put_nowait(begun)
+                if begun.is_step and isinstance(begun.answer, asyncio.Task):
+                    # A model with state must have finished this step before the next one begins.
+                    await asyncio.wait([begun.answer])
+
+        reading = asyncio.create_task(read())
+        reading.add_done_callback(lambda _: begun_requests.put_nowait(None))
+        begun: _Begun | None = None
+        try:
+            while (begun := await begun_requests.get()) is not None:
+                try:
+                    yield await self._answer(begun)
+                except GatewayError as error:
+                    if headers.triton_grpc_error == "true":
+                        raise
+                    refused = messages.ModelStreamInferResponse(error_message=error.message)
+                    yield [refused.SerializeToString()]
+                stream.consumed(begun.size)
+                room.release()
+            await reading
+        finally:
+            await _cancel(
+                reading, begun, *(begun_requests.get_nowait() for _ in range(begun_requests.qsize()))
+            )
+
+    def _begin(self, message: Buffer, size: int, headers: RequestHeaders, until: float) -> _Begun:
+        generation = self._generation()
+        try:
+            decode = partial(self._codec.decode_message, message)
+            inference, request = self._endpoint.prepare(decode, INFER_PATH, headers)
+            if until < request.deadline:
+                request = replace(request, deadline=until)
+        except GatewayError as error:
+            return _Begun(size, error)
+        return _Begun(size, asyncio.create_task(_infer(generation, request)), inference)
+
+    async def _answer(self, begun: _Begun) -> list[Buffer]:
+        answer, inference = begun.answer, begun.inference
+        if isinstance(answer, GatewayError):
+            raise answer
+        response = await answer
+        assert inference is not None, "only an error comes without"
+        if inference.marks_final:
+            response = replace(response, parameters={**response.parameters, _FINAL: True})
+        parts = self._codec.encode_message(response, inference.output_format, inference.id)
+        size = sum(map(len, parts))
+        return [_RESPONSE + varint(size) + bytes(parts[0]), *parts[1:]]
+
+
+async def _infer(generation: Generation, request: Request) -> Response:
+    # Called within the task: one that is cancelled before it begins leaves no coroutine that nobody awaits.
+    return await generation(request)
+
+
+async def _cancel(reading: asyncio.Task[None], *begun: _Begun | None) -> None:
+    """End what is under way for a stream that is over."""
+    answers = [each.answer for each in begun if each is not None]
+    tasks = [reading, *(answer for answer in answers if isinstance(answer, asyncio.Task))]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

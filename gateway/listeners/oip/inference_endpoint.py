@@ -1,0 +1,200 @@
+"""The inference endpoint, one for every encoding: from a head and a body to the stack, and back to an answer.
+
+What differs between REST and gRPC is bytes and statuses: those are an ``InferenceCodec``'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Protocol
+
+from gateway.core.errors import GatewayError
+from gateway.core.request import Request, Response
+from gateway.core.service import Generation, Pending
+from gateway.core.tensor import Buffer
+from gateway.http.exchange import Answer, Head, PendingAnswer
+from gateway.listeners.data_plane import DataPlane
+from gateway.listeners.oip.fast_paths import FastPaths
+from gateway.listeners.oip.request_headers import RequestHeaderReader, RequestHeaders
+from gateway.listeners.refusals import RefusalCounter
+from gateway.wire.grpc_framing import parse_timeout
+from gateway.wire.headers import parse_timeout_ms
+from gateway.wire.oip.inference import Inference, OutputFormat
+from gateway.wire.oip.paths import ParsedPath
+from gateway.wire.oip.reuse import Layout
+
+
+class InferenceCodec(Protocol):
+    """Bytes of one encoding ⇄ the values of an inference."""
+
+    def decode(
+        self, path: ParsedPath, headers: RequestHeaders, body: Buffer
+    ) -> Inference | Awaitable[Inference]:
+        """Read a body, at once if nothing has to be waited for.
+
+        Raises:
+            GatewayError: INVALID, TOO_LARGE or UNSUPPORTED.
+        """
+        ...
+
+    def layout(self, headers: RequestHeaders, body: Buffer) -> Layout | None:
+        """Return how bodies look that differ from this one in nothing but their data, if it is known."""
+        ...
+
+    def coding(self, headers: RequestHeaders) -> str | None:
+        """Return how the answer may be compressed, in the form that ``encode`` takes."""
+        ...
+
+    def encode(
+        self,
+        output_format: OutputFormat,
+        request_id: str,
+        coding: str | None,
+        generation: int,
+        response: Response,
+    ) -> Answer:
+        """Write the answer of a request.
+
+        Raises:
+            GatewayError: INVALID for an output that cannot be written as it is wanted.
+        """
+        ...
+
+
+class InferenceEndpoint:
+    """Answers inference requests of one encoding, and counts those that it refuses."""
+
+    def __init__(
+        self,
+        data_plane: DataPlane,
+        codec: InferenceCodec,
+        reader: RequestHeaderReader,
+        refusals: RefusalCounter,
+    ) -> None:
+        self._region = data_plane.region
+        self._now = data_plane.clock.now
+        self._decode, self._layout = codec.decode, codec.layout
+        self._coding, self._encode = codec.coding, codec.encode
+        self._reader = reader
+        self._refusals = refusals
+        self._fast_paths = FastPaths()
+
+    def __repr__(self) -> str:
+        return f"<InferenceEndpoint of {self._region}, {self._fast_paths!r}>"
+
+    def __call__(
+        self, head: Head, path: ParsedPath, body: Buffer, generation: Generation
+    ) -> Answer | PendingAnswer:
+        """Answer one request, at once if the stack does.
+
+        Raises:
+            GatewayError: of the codec or of the stack.
+        """
+        if (answer := self._fast_paths.answer(head, body, generation)) is not None:
+            return answer
+        now = self._now()
+        try:
+            headers = self._reader.read(head)
+            inference = self._decode(path, headers, body)
+            if not isinstance(inference, Inference):
+                return self._answer_later(inference, path, headers, generation, now)
+            request = to_request(path, inference, headers, now)
+        except GatewayError as error:
+            self._refusals.count(error.fault)
+            raise
+        response = generation(request)
+        coding = self._coding(headers)
+        if not isinstance(response, Response):
+            return self._encode_later(inference, coding, generation.number, response)
+        if not inference.id:
+            self._fast_paths.learn(
+                head,
+                partial(self._layout, headers, body),
+                request,
+                headers=headers,
+                generation=generation,
+                write=partial(self._encode, inference.output_format, "", coding, generation.number),
+            )
+        return self._encode(inference.output_format, inference.id, coding, generation.number, response)
+
+    def read_headers(self, head: Head) -> RequestHeaders:
+        """Read a head.
+
+        Raises:
+            GatewayError: as RequestHeaderReader has it.
+        """
+        with self._refusals:
+            return self._reader.read(head)
+
+    def prepare(
+        self, decode: Callable[[], Inference], path: ParsedPath, headers: RequestHeaders
+    ) -> tuple[Inference, Request]:
+        """Decode a request that has come just now, without asking the stack.
+
+        Raises:
+            GatewayError: of ``decode``, or INVALID for a time limit that is none.
+        """
+        now = self._now()
+        with self._refusals:
+            inference = decode()
+            return inference, to_request(path, inference, headers, now)
+
+    async def prepare_later(
+        self, inference: Awaitable[Inference], path: ParsedPath, headers: RequestHeaders, now: float
+    ) -> tuple[Inference, Request]:
+        """Wait until a request is decoded that came at loop time ``now``, without asking the stack.
+
+        Raises:
+            GatewayError: as ``prepare`` has it.
+        """
+        with self._refusals:
+            decoded = await inference
+            return decoded, to_request(path, decoded, headers, now)
+
+    async def _answer_later(
+        self,
+        pending: Awaitable[Inference],
+        path: ParsedPath,
+        headers: RequestHeaders,
+        generation: Generation,
+        now: float,
+    ) -> Answer:
+        inference, request = await self.prepare_later(pending, path, headers, now)
+        return await self._encode_later(
+            inference, self._coding(headers), generation.number, generation(request)
+        )
+
+    async def _encode_later(
+        self, inference: Inference, coding: str | None, generation: int, response: Response | Pending
+    ) -> Answer:
+        answered = await response
+        return self._encode(inference.output_format, inference.id, coding, generation, answered)
+
+
+def to_request(path: ParsedPath, inference: Inference, headers: RequestHeaders, now: float) -> Request:
+    """Build the request from its path, body and headers; ``now``: when it came, in loop time.
+
+    Raises:
+        GatewayError: INVALID for a time limit that is none.
+    """
+    timeout_s = inference.timeout_s
+    if headers.grpc_timeout is not None:
+        timeout_s = min(timeout_s, parse_timeout(headers.grpc_timeout))
+    if headers.timeout_ms is not None:
+        timeout_s = min(timeout_s, parse_timeout_ms(headers.timeout_ms))
+    return Request(
+        # Over HTTP the path names the model, over gRPC the message does.
+        model=path.model or inference.model,
+        inputs=inference.inputs,
+        id=inference.id,
+        version=path.version or inference.version,
+        outputs=inference.outputs,
+        parameters=inference.parameters,
+        caller=headers.caller,
+        deadline=now + timeout_s,
+        regions=headers.regions,
+        hops=headers.hops,
+        trace=headers.trace,
+        classes=inference.output_format.classes,
+    )

@@ -1,0 +1,75 @@
+"""Assembly of a central tier."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from gateway.app.central import TlsReload, open_central
+from gateway.app.foundation import open_foundation
+from gateway.core.errors import Fault, GatewayError
+from gateway.http.server.tls import Tls, TlsSettings
+from tests.fakes.certificates import Authority
+from tests.gateway.app.processes import CENTRAL, settings
+from tests.scenarios.world import UNSURE, certificate, picture
+
+
+async def test_it_answers_in_its_own_name(tmp_path: Path) -> None:
+    """By generation 0: it has no policy, and nothing but models to report."""
+    async with AsyncExitStack() as lifetimes:
+        foundation = open_foundation(settings(tmp_path, CENTRAL), lifetimes)
+        tier = await open_central(foundation, lifetimes)
+        generation = foundation.in_force.current()
+
+        response = await generation(picture(UNSURE))
+
+        assert (response.provenance.origin, response.provenance.digest) == (
+            "central",
+            certificate().central_digest,
+        )
+        assert (generation.number, generation.policy, dict(tier.health)) == (0, None, {})
+        assert tier.policy_report() == {"generation": 0, "file": "", "error": ""}
+        await tier.reload()
+
+
+async def test_models_are_unloaded_and_loaded(tmp_path: Path) -> None:
+    """The stack stays the same: it asks for the model at each request."""
+    async with AsyncExitStack() as lifetimes:
+        foundation = open_foundation(settings(tmp_path, CENTRAL), lifetimes)
+        tier = await open_central(foundation, lifetimes)
+
+        await tier.repository.unload("digits")
+        with pytest.raises(GatewayError) as caught:
+            await foundation.in_force.current()(picture(UNSURE))
+        assert caught.value.fault is Fault.NOT_FOUND
+
+        await tier.repository.load("digits", {})
+        assert (await foundation.in_force.current()(picture(UNSURE))).provenance.origin == "central"
+        assert not tier.repository.settings("digits").is_cached
+
+
+async def test_new_tls_certificates(tmp_path: Path, caplog) -> None:
+    """Those that cannot be used change nothing, and the report says so until others are taken."""
+    caplog.set_level("INFO", "edgeway")
+    ca = Authority(tmp_path)
+    first, second = ca.issue("localhost"), ca.issue("localhost")
+    tls = Tls(TlsSettings(certificate=str(first.certificate), key=str(first.key)))
+    reload, context = TlsReload(tls), tls.context
+
+    await reload.reload()
+    assert "new certificates" not in caplog.text
+    first.certificate.write_bytes(second.certificate.read_bytes())
+    await reload.reload()
+    assert tls.context is context
+    assert "cannot be used" in reload.report()["error"]
+    assert "the certificates were not taken, the old ones stay" in caplog.text
+    assert repr(reload) == "<TlsReload, the last one failed>"
+    first.key.write_bytes(second.key.read_bytes())
+    await reload.reload()
+
+    assert tls.context is not context
+    assert reload.report()["error"] == ""
+    assert "new certificates are in use" in caplog.text
+    assert repr(reload) == "<TlsReload>"

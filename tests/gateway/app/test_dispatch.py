@@ -1,0 +1,69 @@
+"""Which stack a request takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.app.dispatch import RouteDispatch
+from gateway.config.policy_file import load_policy
+from gateway.core.errors import Fault, GatewayError
+from gateway.core.request import Caller, Request
+from gateway.core.service import FastPath
+from tests.fakes.service import ScriptedService, answer, request
+from tests.fakes.stack import stack
+from tests.gateway.policies import TWO_ROUTES, write_policy
+
+
+@pytest.fixture
+def dispatch(tmp_path: Path) -> tuple[RouteDispatch, dict[str, ScriptedService]]:
+    """Two routes of one model, which differ by tenant."""
+    policy, _ = load_policy(write_policy(tmp_path, TWO_ROUTES))
+    stacks = {"digits": ScriptedService(answer()), "exiles": ScriptedService(answer())}
+    return RouteDispatch(policy, {name: stack(service=service) for name, service in stacks.items()}), stacks
+
+
+async def test_route_is_chosen_by_model_and_tenant(dispatch) -> None:
+    """The first route that takes both is the one."""
+    service, stacks = dispatch
+
+    await service(request(caller=Caller(tenant="exile")))
+    await service(request())
+
+    assert [len(stacks[name].requests) for name in ("exiles", "digits")] == [1, 1]
+    assert repr(service) == "<RouteDispatch digits, exiles>"
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [("cats", "unknown model: 'cats' is not found"), ("x" * 500, "x\\.\\.\\."), ("\0", r"'\?'")],
+)
+async def test_unknown_model_is_not_found(dispatch, model: str, message: str) -> None:
+    """Triton's text, and never an echo of what is long or unprintable."""
+    with pytest.raises(GatewayError, match=message) as caught:
+        await dispatch[0](request(model=model))
+
+    assert caught.value.fault is Fault.NOT_FOUND
+
+
+class Fast(ScriptedService):
+    """A stack with a fast path."""
+
+    def fast_path(self, like: Request) -> FastPath:
+        return lambda _: answer(like.model)
+
+
+async def test_fast_paths_are_those_of_the_route(tmp_path: Path) -> None:
+    """A series takes its route's path, if that has one; a model that no route takes has none."""
+    policy, _ = load_policy(write_policy(tmp_path, TWO_ROUTES))
+    service = RouteDispatch(
+        policy, {"digits": stack(service=Fast()), "exiles": stack(service=ScriptedService())}
+    )
+
+    path = service.fast_path(request())
+
+    assert path is not None
+    assert path([b""]) == answer("digits")
+    assert service.fast_path(request(caller=Caller(tenant="exile"))) is None
+    assert service.fast_path(request(model="cats")) is None

@@ -1,0 +1,79 @@
+"""The endpoints of one generation, as a value."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.app.endpoint_set import NO_ENDPOINTS
+from gateway.core.errors import Fault, GatewayError
+from tests.fakes.service import request
+from tests.gateway.app.workshop import FakeConnector, FakeUpstream, Workshop
+from tests.gateway.policies import GOOD
+
+RENAMED = GOOD.replace("generation: 1", "generation: 2").replace("  central:", "  other:")
+RENAMED = RENAMED.replace("[central]", "[other]")
+TWO = GOOD.replace(
+    "endpoints:\n",
+    "endpoints:\n  spare: {tier: central, region: there, protocol: grpc, address: '127.0.0.1:8'}\n",
+    1,
+).replace("[central]", "[central, spare]")
+
+
+def test_an_empty_set_knows_nobody() -> None:
+    """Nothing is available, and nobody could stand in for anybody."""
+    assert not NO_ENDPOINTS.is_available("central")
+    assert not NO_ENDPOINTS.is_preferred("central", "digits")
+    assert NO_ENDPOINTS.why("central") == ""
+    assert NO_ENDPOINTS.is_last("central")
+    assert NO_ENDPOINTS.catalog("central") is None
+    assert NO_ENDPOINTS.report() == {}
+    assert repr(NO_ENDPOINTS) == "<EndpointSet empty>"
+
+
+async def test_a_set_outlives_a_reload() -> None:
+    """Requests under way still go to endpoints that a newer policy does not name."""
+    workshop = Workshop()
+    first = workshop.enforce(GOOD).endpoints
+
+    second = workshop.enforce(RENAMED).endpoints
+
+    assert first.is_available("central")
+    assert first.is_preferred("central", "digits")
+    assert not first.is_available("other")
+    assert (first.catalog("other"), second.catalog("central")) == (None, None)
+    assert first.catalog("central") is first.by_name["central"].upstream
+    assert repr(first).startswith("<EndpointSet central <EndpointHealth <Ejection central closed")
+    await workshop.aclose()
+
+
+async def test_an_endpoint_that_is_out_has_a_reason() -> None:
+    """It is in the report and in words for clients."""
+    failure = GatewayError(Fault.UNAVAILABLE, "connection refused", retryable=True, counts=True)
+    workshop = Workshop(connector=FakeConnector(FakeUpstream(failure)))
+    endpoints = workshop.enforce(GOOD).endpoints
+
+    for _ in range(5):
+        with pytest.raises(GatewayError):
+            await endpoints.by_name["central"].service(request())
+
+    assert not endpoints.is_available("central")
+    assert not endpoints.is_preferred("central", "digits")
+    assert endpoints.why("central")
+    assert endpoints.report()["central"]["state"] == "open"
+    await workshop.aclose()
+
+
+async def test_who_is_the_last_that_can_take_a_request() -> None:
+    """Of two endpoints of a route neither is; while one is out, the other is."""
+    failure = GatewayError(Fault.UNAVAILABLE, "connection refused", retryable=True, counts=True)
+    workshop = Workshop(connector=FakeConnector(FakeUpstream(failure)))
+    endpoints = workshop.enforce(TWO).endpoints
+    assert not endpoints.is_last("central")
+    assert not endpoints.is_last("spare")
+
+    for _ in range(5):
+        with pytest.raises(GatewayError):
+            await endpoints.by_name["spare"].service(request())
+
+    assert endpoints.is_last("central")
+    await workshop.aclose()

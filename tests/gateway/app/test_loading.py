@@ -1,0 +1,89 @@
+"""What a generation is read from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge_models.settings import ModelsSettings
+from gateway.app.certificates import MISSING
+from gateway.app.edge_tier import Models
+from gateway.app.loading import Sources, use_tls
+from gateway.config.document import ConfigError
+from gateway.core.clock import LoopClock
+from gateway.core.telemetry import Silence
+from gateway.http.server.tls import Tls, TlsError, TlsSettings
+from tests.fakes.certificates import Authority
+from tests.gateway.policies import GOOD, write_policy
+from tests.scenarios.world import digits
+
+
+@pytest.fixture
+async def sources(tmp_path: Path):
+    """A policy, a model without a certificate, and TLS whose files have changed since they were read."""
+    ca = Authority(tmp_path)
+    first, second = ca.issue("localhost"), ca.issue("localhost")
+    tls = Tls(TlsSettings(certificate=str(first.certificate), key=str(first.key)))
+    first.certificate.write_bytes(second.certificate.read_bytes())
+    first.key.write_bytes(second.key.read_bytes())
+    models = Models.load(
+        ModelsSettings(repository=str(digits.EDGE_REPOSITORY)),
+        region="here",
+        origin="edge",
+        clock=LoopClock(),
+        telemetry=Silence(),
+    )
+    yield Sources(write_policy(tmp_path), "here", models, tls)
+    await models.predictor.close()
+
+
+def test_everything_is_one_value(sources: Sources) -> None:
+    """The policy, the certificates of the models, and TLS certificates only when everything is read."""
+    text = sources.text()
+
+    some = sources.load(text, sources.model_names(), everything=False)
+    everything = sources.load(text, sources.model_names(), everything=True)
+
+    assert (some.policy.generation, some.text) == (1, GOOD.encode())
+    assert some.certificates == everything.certificates == {"digits": MISSING}
+    assert (some.tls, some.forget, everything.forget) == (None, False, True)
+    assert everything.tls is not None
+
+
+def test_reading_changes_nothing(sources: Sources) -> None:
+    """What was read is in use only once it is used."""
+    assert sources.tls is not None
+    before = sources.tls.context
+    loaded = sources.load(sources.text(), (), everything=True)
+    assert sources.tls.context is before
+
+    sources.use_tls(loaded)
+
+    assert loaded.tls is not None
+    assert sources.tls.context is loaded.tls.context
+    assert sources.load(sources.text(), (), everything=True).tls is None, "it has not changed since"
+    use_tls(None, loaded.tls)
+
+
+def test_each_part_that_is_wrong_is_named(sources: Sources, tmp_path: Path) -> None:
+    """A policy that is none, a key that does not fit, a file that is gone."""
+    with pytest.raises(ConfigError, match=r"policy\.yaml:2: is not YAML"):
+        sources.load(b"{", (), everything=True)
+    assert sources.tls is not None
+    (tmp_path / "root-localhost-1.key").unlink()
+    with pytest.raises(TlsError, match="cannot be read"):
+        sources.load(sources.text(), (), everything=True)
+    sources.file.unlink()
+    with pytest.raises(ConfigError, match="cannot be read"):
+        sources.text()
+
+
+def test_a_process_without_models_and_tls(tmp_path: Path) -> None:
+    """It reads the policy alone."""
+    sources = Sources(write_policy(tmp_path), "here")
+
+    loaded = sources.load(sources.text(), sources.model_names(), everything=True)
+
+    assert (loaded.certificates, loaded.tls) == ({}, None)
+    sources.use_tls(loaded)

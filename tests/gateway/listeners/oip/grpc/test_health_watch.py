@@ -1,0 +1,38 @@
+"""The health service's Watch."""
+
+from __future__ import annotations
+
+import asyncio
+
+from gateway.http.exchange import StreamedAnswer
+from gateway.listeners.oip.grpc.health_watch import HEALTH_PAUSE_S
+from gateway.wire.proto import messages
+from tests.fakes.clock import VirtualClock
+from tests.fakes.exchange import in_pieces, stepped
+from tests.fakes.virtual_time import virtual_time
+from tests.gateway.listeners.oip.grpc.calls import (
+    GRPC,
+    HEALTH,
+    framed,
+    wire,
+)
+
+
+@virtual_time
+async def test_watch():
+    """Health is told at once and when it changes."""
+    ready = True
+    connection = wire(is_ready=lambda: ready, clock=VirtualClock())
+    head = connection.head("POST", f"/{HEALTH}/Watch", GRPC)
+    body = in_pieces(framed(messages.HealthCheckRequest()))
+    answer, _ = await stepped(connection.application.answer_stream(head, body))
+    assert isinstance(answer, StreamedAnswer)
+    states = aiter(answer.source)
+
+    first = await anext(states)
+    ready = False
+    second = await anext(states)
+    await answer.source.aclose()
+
+    assert [messages.HealthCheckResponse.FromString(m[5:]).status for m in (first, second)] == [1, 2]
+    assert asyncio.get_running_loop().time() >= HEALTH_PAUSE_S
