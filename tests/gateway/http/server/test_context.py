@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from gateway.core.clock import LoopClock
 from gateway.http.server import context as module
 from tests.fakes.application import FakeApplication
 from tests.fakes.connection import FakeConnection, register
@@ -29,17 +30,12 @@ async def test_the_sweep_looks_at_the_clock(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(module, "SWEEP_S", 0.001)
     async with open_context() as context:
         head = context.response_heads.render(200, module.Fields())
-        monkeypatch.setattr(context.date, "_clock", Later())
+        monkeypatch.setattr(LoopClock, "wall", lambda _clock: 4_070_908_800.0)
         async with asyncio.timeout(30):
             while context.response_heads.render(200, module.Fields()) == head:
                 await asyncio.sleep(0.005)
 
         assert b"Thu, 01 Jan 2099" in context.response_heads.render(200, module.Fields())
-
-
-class Later:
-    def wall(self) -> float:
-        return 4_070_908_800.0
 
 
 async def test_a_refusal_that_fails(caplog: pytest.LogCaptureFixture):

@@ -12,7 +12,7 @@ from gateway.http.exchange import Answer
 from gateway.http.framing.http1_server import Http1RequestHead
 from gateway.http.server.context import ServerContext
 from gateway.http.server.http1.writer import Http1Writer, closing
-from tests.fakes.body_source import parts_of, streamed
+from tests.fakes.body_source import endless, parts_of, streamed
 from tests.fakes.server_context import FakeTransport, open_context
 
 RAW = Http1RequestHead("GET", "/", (), 0, True, False, False)
@@ -126,5 +126,16 @@ async def test_nothing_is_written_to_who_has_left():
         transport.closed = True
         out.reply(RAW, Answer(200))
         out.flush()
+
+    assert transport.written == []
+
+
+async def test_a_stream_to_who_has_left():
+    """A source that never waits is not read on: nobody could cancel it."""
+    async with open_context() as context:
+        out, transport = output_of(context)
+        transport.closed = True
+        async with asyncio.timeout(30):
+            await out.stream(RAW, streamed(endless()))
 
     assert transport.written == []
