@@ -82,9 +82,9 @@ class FakeApplication:
     async def _context(self, head: Head, body: Any) -> Answer:
         token = MARK.set("said before the wait")
         await asyncio.sleep(0)
-        said = MARK.get()
+        received = MARK.get()
         MARK.reset(token)
-        return Answer(200, JSON, (said.encode(),))
+        return Answer(200, JSON, (received.encode(),))
 
     async def _raises(self, head: Head, body: Any) -> Answer:
         raise ZeroDivisionError("secret")

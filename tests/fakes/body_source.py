@@ -49,3 +49,10 @@ async def parts_of(*parts: bytes, error: BaseException | None = None) -> AsyncGe
         yield part
     if error is not None:
         raise error
+
+
+async def endless() -> AsyncGenerator[Buffer, None]:
+    """Never waits."""
+    for _ in range(1_000_000):
+        yield b"more"
+    raise AssertionError("it was read to its end")

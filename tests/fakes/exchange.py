@@ -58,8 +58,8 @@ class Wire:
 
     def head(self, method: str, path: str, headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> Head:
         pairs = headers.items() if isinstance(headers, Mapping) else headers
-        said = (("host", "test"), *((name.lower(), value) for name, value in pairs))
-        return Head(method, path, said, self.peer, is_http2=self.is_http2)
+        received = (("host", "test"), *((name.lower(), value) for name, value in pairs))
+        return Head(method, path, received, self.peer, is_http2=self.is_http2)
 
     async def ask(
         self,
@@ -72,12 +72,12 @@ class Wire:
         if not isinstance(body, bytes | AsyncIterator):
             body = msgspec.json.encode(body)
         head = self.head(method, path, headers)
-        intake = self.application.open(head)
-        if isinstance(intake, Answer):
-            return await read(intake)
-        if isinstance(body, bytes) and len(body) > intake.max_bytes:
+        policy = self.application.open(head)
+        if isinstance(policy, Answer):
+            return await read(policy)
+        if isinstance(body, bytes) and len(body) > policy.max_bytes:
             return await read(self.application.refuse(head, 413, "too large"))
-        if intake.is_stream:
+        if policy.is_stream:
             body = in_pieces(body) if isinstance(body, bytes) else body
             body = body if isinstance(body, RequestBody) else Parts(body)
             answer, waited = await stepped(self.application.answer_stream(head, body))

@@ -53,12 +53,12 @@ def _integer(value: int, bits: int, first: int = 0) -> bytes:
     if value < most:
         return bytes((first | value,))
     value -= most
-    said = bytearray((first | most,))
+    received = bytearray((first | most,))
     while value >= 128:
-        said.append(value % 128 + 128)
+        received.append(value % 128 + 128)
         value //= 128
-    said.append(value)
-    return bytes(said)
+    received.append(value)
+    return bytes(received)
 
 
 def literal(name: bytes, value: bytes, *, indexed: bool = False) -> bytes:

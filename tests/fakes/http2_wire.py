@@ -78,8 +78,8 @@ class Client:
             self.is_over = True
 
     def flush(self) -> None:
-        while said := self.http2.data_to_send():
-            self.writer.write(said)
+        while received := self.http2.data_to_send():
+            self.writer.write(received)
 
     def ask(self, body: bytes = b"", headers: Any = (), *, end: bool = True, method: bytes = b"POST") -> int:
         head = [(b":method", method), *POST[1:], *headers]
@@ -149,7 +149,7 @@ class Wired:
         finally:
             client.leave()
 
-    async def settled(self) -> None:
+    async def released(self) -> None:
         """Wait until the books are clean of requests."""
         await until(lambda: not (self.context.running or self.context.address_limits.buffered))
 
@@ -164,7 +164,7 @@ async def wired(play: Any, opening: Any = None, **limits: Any) -> AsyncIterator[
     try:
         yield it
         await until(lambda: not it.context.registry)
-        await it.settled()
+        await it.released()
     finally:
         await listener.aclose()
     assert (it.context.running, it.context.address_limits.buffered, len(it.context.registry)) == (0, 0, 0)

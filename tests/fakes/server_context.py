@@ -17,7 +17,7 @@ class FakeTransport:
 
     def __init__(self) -> None:
         self.written: list[bytes] = []
-        self.told: list[str] = []
+        self.noted: list[str] = []
         self.closed = False
         self.waits = 0
 
@@ -28,10 +28,10 @@ class FakeTransport:
         self.written.append(b"".join(parts))
 
     def pause_reading(self) -> None:
-        self.told.append("pause")
+        self.noted.append("pause")
 
     def resume_reading(self) -> None:
-        self.told.append("resume")
+        self.noted.append("resume")
 
     def get_write_buffer_size(self) -> int:
         return self.waits
@@ -47,7 +47,7 @@ class FakeTransport:
 
 
 @asynccontextmanager
-async def books(application: Any = None, **settings: Any) -> AsyncIterator[ServerContext]:
+async def open_context(application: Any = None, **settings: Any) -> AsyncIterator[ServerContext]:
     """A context with these settings."""
     context = ServerContext(application or FakeApplication(), TransportSettings(**settings), LoopClock())
     try:

@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from gateway.http.server.context import ServerContext
-from tests.fakes.server_context import FakeTransport, books
+from tests.fakes.server_context import FakeTransport, open_context
 
 
 class ConnectedTransport(FakeTransport):
@@ -79,7 +79,7 @@ class Peer:
 @asynccontextmanager
 async def connected(kind: Any, application: Any = None, **settings: Any) -> AsyncIterator[Peer]:
     """A connection of ``kind``; afterwards nothing is counted any more."""
-    async with books(application, **settings) as context:
+    async with open_context(application, **settings) as context:
         transport = ConnectedTransport()
         transport.protocol = connection = kind(context, transport, "10.0.0.1")
         usage = context.address_limits.of("10.0.0.1")

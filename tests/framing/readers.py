@@ -39,9 +39,9 @@ class Message(NamedTuple):
     mark: str = ""
 
     def __str__(self) -> str:
-        said = "" if self.target == "/" else f" {self.method} {self.target[:20]}"
+        received = "" if self.target == "/" else f" {self.method} {self.target[:20]}"
         body = f" {self.body[:20].decode('latin-1')!r}" if self.body else ""
-        return f"200{said}{body}"
+        return f"200{received}{body}"
 
 
 class Reading(NamedTuple):
@@ -71,20 +71,20 @@ Reader = Callable[[bytes], Awaitable[Reading]]
 async def _talk(port: int, stream: bytes, read: list[Message]) -> Reading:
     """Send a stream and the request behind it; return what the server noted and said."""
     read.clear()
-    said, end = b"", "closed"
+    received, end = b"", "closed"
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(stream + NEXT)
         async with asyncio.timeout(WAITS_S):
             while part := await reader.read(1 << 16):
-                said += part
+                received += part
     except TimeoutError:
         end = "waits"
     except ConnectionError:
         pass
     finally:
         writer.close()
-    refused = [status for status in re.findall(rb"HTTP/1\.[01] (\d{3}) ", said) if status >= b"400"]
+    refused = [status for status in re.findall(rb"HTTP/1\.[01] (\d{3}) ", received) if status >= b"400"]
     if any(message.target == "/next" for message in read):
         end = ""
     return Reading(tuple(read), refused[-1].decode() if refused else end)

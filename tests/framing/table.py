@@ -86,8 +86,8 @@ def versions() -> dict[str, str]:
     """Name the readers, with their versions."""
     found = {"ours": "Edgeway", "h11": f"h11 {version('h11')}", "aiohttp": f"aiohttp {version('aiohttp')}"}
     if binary := readers.nginx_binary():
-        said = subprocess.run([binary, "-v"], capture_output=True, text=True, check=False).stderr
-        found["nginx"] = f"nginx {said.strip().rpartition('/')[2]} before Edgeway"
+        received = subprocess.run([binary, "-v"], capture_output=True, text=True, check=False).stderr
+        found["nginx"] = f"nginx {received.strip().rpartition('/')[2]} before Edgeway"
     return found
 
 

@@ -38,10 +38,10 @@ async def test_framing(capsys):
 def test_the_page_knows_every_case():
     """docs/framing.md was made from the cases that there are, and says of us what is tested."""
     lines = [line.split(" | ") for line in PAGE.read_text().splitlines() if line.startswith("| ")][1:]
-    said = {cells[0].removeprefix("| "): cells[1] for cells in lines}
+    received = {cells[0].removeprefix("| "): cells[1] for cells in lines}
 
-    assert list(said) == [case.name for case in CASES]
-    assert all(said[case.name].startswith(str(case.status)) for case in CASES)
+    assert list(received) == [case.name for case in CASES]
+    assert all(received[case.name].startswith(str(case.status)) for case in CASES)
 
 
 def test_names_are_unique():

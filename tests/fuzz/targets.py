@@ -1,4 +1,4 @@
-"""What must hold for any bytes: one function per door, which raises ``Violation`` where it does not hold.
+"""What must hold for any bytes: one function per entrance, which raises ``Violation`` where it does not hold.
 
 ``python -m tests.fuzz`` drives them with atheris, the tests beside this file with a few thousand mutated
 seeds. A target takes nothing but bytes; the same bytes always do the same.
@@ -125,21 +125,21 @@ def flood(data: bytes) -> None:
     """Bodies of which a piece comes again and again, up to ``FLOOD_BYTES``: read or refused before long."""
     if len(data) < 5:
         return
-    # The door, where the piece begins (two bytes), how long it is; then the body.
-    door = _DOORS[data[0] % len(_DOORS)]
+    # The decoder, where the piece begins (two bytes), how long it is; then the body.
+    decode = _DECODERS[data[0] % len(_DECODERS)]
     body, start = data[4:], int.from_bytes(data[1:3])
     piece = body[start : start + data[3]]
     if piece:
         stop = start + len(piece)
         body = body[:start] + piece * (FLOOD_BYTES // len(piece)) + body[stop:]
     began = time.process_time()
-    outcome(lambda: door(body))
+    outcome(lambda: decode(body))
     took_s = time.process_time() - began
     _must(took_s < LONGEST_S, f"{len(body)} bytes took {took_s:.1f} s, in which nobody else is served")
 
 
 _SPEC = ModelSpec("m", (), "", (TensorSpec("x", "FP32", (-1,)), TensorSpec("y", "BYTES", (-1,))), ())
-_DOORS: tuple[Callable[[bytes], Any], ...] = (
+_DECODERS: tuple[Callable[[bytes], Any], ...] = (
     lambda body: decode_request(body, None),
     lambda body: InferMessages().decode(body),
     lambda body: decode_generate(_SPEC, body),
@@ -157,7 +157,7 @@ _SETTINGS = b"\0\0\0\4\0\0\0\0\0"
 
 
 def seeds(target: str) -> list[bytes]:
-    """Inputs to begin with: each is accepted by its target's door."""
+    """Inputs to begin with: each is accepted by its target."""
     tensor = b'{"name":"x","datatype":"FP32","shape":[1,2]'
     listed = b'{"inputs":[' + tensor + b',"data":[1.5,2]}]}'
     binary = b'{"inputs":[' + tensor + b',"parameters":{"binary_data_size":8}}]}'
@@ -181,7 +181,8 @@ def seeds(target: str) -> list[bytes]:
     ]
     return {
         "flood": [
-            struct.pack(">BHB", door, body.index(piece), len(piece)) + body for door, body, piece in floods
+            struct.pack(">BHB", decode, body.index(piece), len(piece)) + body
+            for decode, body, piece in floods
         ],
         "json": [b"\0" + listed, bytes([1 + -(-200 * len(binary) // len(binary + raw))]) + binary + raw],
         "grpc": [call, messages.ModelInferRequest(model_name="digits").SerializeToString()],
@@ -352,8 +353,8 @@ class _Echo(EchoService):
 @cache
 def application() -> Application:
     # Neither keeps what it sees: in a million runs that would look like a leak.
-    front = fake_data_plane(_Echo(), telemetry=Silence())
-    return ProtocolRouter((is_grpc, GrpcApplication(front)), otherwise=RestApplication(front))
+    data_plane = fake_data_plane(_Echo(), telemetry=Silence())
+    return ProtocolRouter((is_grpc, GrpcApplication(data_plane)), otherwise=RestApplication(data_plane))
 
 
 @cache

@@ -27,7 +27,7 @@ REFUSED_STREAM: Final = int(ngh2.ErrorCode.REFUSED_STREAM)
 ENHANCE_YOUR_CALM: Final = int(ngh2.ErrorCode.ENHANCE_YOUR_CALM)
 
 Pair = tuple[bytes, bytes]
-_JOINED: Final = 16 << 10
+_COPIED: Final = 16 << 10
 """Bodies up to this size are joined: a copy costs less than telling the engine of each part."""
 _HEADS: Final = 1024
 _LONG: Final = 2048
@@ -203,7 +203,7 @@ class Http2Server:
         """Queue a whole answer; without a body, trailers are part of its only block of headers."""
         connection = self._connection
         parts = [part for part in body if part]
-        if len(parts) > 1 and sum(map(len, parts)) <= _JOINED:
+        if len(parts) > 1 and sum(map(len, parts)) <= _COPIED:
             parts = [b"".join(parts)]
         try:
             if not parts:

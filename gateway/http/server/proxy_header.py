@@ -19,9 +19,9 @@ async def read_proxy_header(loop: asyncio.AbstractEventLoop, connection: socket.
     header = b""
     while True:
         # Looked at first, taken then: only the parser knows where the header ends.
-        ahead = await _peek(loop, connection)
-        found = parse_proxy_header(header + ahead)
-        taken = len(ahead) if found is None else found[1] - len(header)
+        peeked = await _peek(loop, connection)
+        found = parse_proxy_header(header + peeked)
+        taken = len(peeked) if found is None else found[1] - len(header)
         header += connection.recv(taken)
         if found is not None:
             return canonical(found[0])
@@ -30,13 +30,13 @@ async def read_proxy_header(loop: asyncio.AbstractEventLoop, connection: socket.
 async def _peek(loop: asyncio.AbstractEventLoop, connection: socket.socket) -> bytes:
     while True:
         try:
-            ahead = connection.recv(HEADER_LONGEST, socket.MSG_PEEK)
+            peeked = connection.recv(HEADER_LONGEST, socket.MSG_PEEK)
         except BlockingIOError:
             await _readable(loop, connection)
             continue
-        if not ahead:
+        if not peeked:
             raise ProxyHeaderError("the connection ends within its PROXY header")
-        return ahead
+        return peeked
 
 
 async def _readable(loop: asyncio.AbstractEventLoop, connection: socket.socket) -> None:

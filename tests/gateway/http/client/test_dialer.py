@@ -136,10 +136,10 @@ async def test_after_a_failure_the_name_is_asked_for_again(monkeypatch):
     assert names.lookups == 2
 
 
-@pytest.mark.parametrize("said", [[], UnicodeError("label too long")], ids=["no address", "no name"])
-async def test_names_that_are_none(monkeypatch, said):
+@pytest.mark.parametrize("received", [[], UnicodeError("label too long")], ids=["no address", "no name"])
+async def test_names_that_are_none(monkeypatch, received):
     """They are failures to connect like any other."""
-    Names(monkeypatch, said)
+    Names(monkeypatch, received)
 
     with pytest.raises(OSError, match="name"):
         await dialer("far", 1).dial(Kept)

@@ -16,15 +16,15 @@ from tests.fakes.upstreams import http
 class Kernel:
     """A socket that tells how many bytes its peer took; an error where it cannot."""
 
-    def __init__(self, told: Any) -> None:
-        self.told = told
+    def __init__(self, noted: Any) -> None:
+        self.noted = noted
 
     def getsockopt(self, *_arguments: Any) -> bytes:
-        if isinstance(self.told, Exception):
-            raise self.told
-        if isinstance(self.told, bytes):
-            return self.told
-        return bytes(120) + struct.pack("=Q", self.told)
+        if isinstance(self.noted, Exception):
+            raise self.noted
+        if isinstance(self.noted, bytes):
+            return self.noted
+        return bytes(120) + struct.pack("=Q", self.noted)
 
 
 class Transport:

@@ -42,12 +42,12 @@ class Pair:
 
     def talk(self) -> None:
         while True:
-            if said := self.client.output(1 << 16):
-                self.server.receive_data(said)
+            if received := self.client.output(1 << 16):
+                self.server.receive_data(received)
                 self.events += self.server.events()
             if answered := self.server.data_to_send():
                 self.ended += self.client.feed(answered)
-            if not said and not answered:
+            if not received and not answered:
                 return
 
     def ask(self, body: bytes = b"hi") -> int:
@@ -155,8 +155,8 @@ def test_an_early_answer_ends_the_request():
     """The rest of a request that is answered already is not sent."""
     pair = Pair(INITIAL_WINDOW_SIZE=10)
     stream = pair.client.request(ASK, (b"x" * 1000,))
-    said = pair.client.output(1 << 16)
-    pair.server.receive_data(said)
+    received = pair.client.output(1 << 16)
+    pair.server.receive_data(received)
     pair.server.send_response(stream, [*OK, (b"grpc-status", b"8")], end_stream=True)
     ended = pair.client.feed(pair.server.data_to_send())
     pair.talk()

@@ -37,17 +37,17 @@ async def test_a_body_that_breaks_off():
 
 async def test_the_peer_is_told_to_stop_and_to_go_on():
     """Once each: above the mark, and when half of it is read."""
-    told: list[bool] = []
-    body = BodyStream(told.append, high=4)
+    noted: list[bool] = []
+    body = BodyStream(noted.append, high=4)
     for part in (b"aaaa", b"b", b"c"):
         body.add(part)
-    assert told == [False]
+    assert noted == [False]
 
     await anext(body)
-    assert told == [False, True]
+    assert noted == [False, True]
     body.end()
     assert b"".join(await _read(body)) == b"bc"
-    assert told == [False, True]
+    assert noted == [False, True]
 
 
 async def test_a_reader_that_is_cancelled():

@@ -6,16 +6,17 @@ import asyncio
 
 import pytest
 
+from gateway.core.clock import LoopClock
 from gateway.http.server import context as module
 from tests.fakes.application import FakeApplication
 from tests.fakes.connection import FakeConnection, register
-from tests.fakes.server_context import books
+from tests.fakes.server_context import open_context
 
 
 async def test_one_sweep_for_all(monkeypatch: pytest.MonkeyPatch):
     """Again and again, as long as the context is open."""
     monkeypatch.setattr(module, "SWEEP_S", 0.01)
-    async with books() as context:
+    async with open_context() as context:
         known = FakeConnection()
         register(context.registry, context.address_limits, known)
         async with asyncio.timeout(30):
@@ -27,19 +28,14 @@ async def test_one_sweep_for_all(monkeypatch: pytest.MonkeyPatch):
 async def test_the_sweep_looks_at_the_clock(monkeypatch: pytest.MonkeyPatch):
     """A head that was rendered is rendered anew when the Date header has changed."""
     monkeypatch.setattr(module, "SWEEP_S", 0.001)
-    async with books() as context:
+    async with open_context() as context:
         head = context.response_heads.render(200, module.Fields())
-        monkeypatch.setattr(context.date, "_clock", Later())
+        monkeypatch.setattr(LoopClock, "wall", lambda _clock: 4_070_908_800.0)
         async with asyncio.timeout(30):
             while context.response_heads.render(200, module.Fields()) == head:
                 await asyncio.sleep(0.005)
 
         assert b"Thu, 01 Jan 2099" in context.response_heads.render(200, module.Fields())
-
-
-class Later:
-    def wall(self) -> float:
-        return 4_070_908_800.0
 
 
 async def test_a_refusal_that_fails(caplog: pytest.LogCaptureFixture):
@@ -49,7 +45,7 @@ async def test_a_refusal_that_fails(caplog: pytest.LogCaptureFixture):
         def refuse(self, head, status, message):
             raise ZeroDivisionError("secret")
 
-    async with books(Silent()) as context:
+    async with open_context(Silent()) as context:
         answer = context.refusal(None, 400, "no")
 
     assert (answer.status, answer.close) == (500, True)
@@ -59,7 +55,7 @@ async def test_a_refusal_that_fails(caplog: pytest.LogCaptureFixture):
 
 async def test_repr_shows_the_state():
     """Whether it drains, and what is under way."""
-    async with books() as context:
+    async with open_context() as context:
         known = FakeConnection()
         register(context.registry, context.address_limits, known)
         context.drain.begin()
@@ -71,7 +67,7 @@ async def test_repr_shows_the_state():
 @pytest.mark.parametrize("count", [0, 3])
 async def test_closing_ends_every_connection(count: int):
     """And the sweep."""
-    async with books() as context:
+    async with open_context() as context:
         everyone = [FakeConnection() for _ in range(count)]
         for known in everyone:
             register(context.registry, context.address_limits, known)

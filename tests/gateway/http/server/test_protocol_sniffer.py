@@ -18,12 +18,12 @@ from tests.fakes.loops import both_loops
 async def test_first_bytes_tell(size):
     """HTTP/2 by its preface and HTTP/1.1 by anything else, in pieces of any size."""
     async with listening(FakeApplication()) as listener:
-        for sent, told in ((PREFACE, b"\0\0"), (get("/now"), b"HTTP/1.1 200")):
+        for sent, noted in ((PREFACE, b"\0\0"), (get("/now"), b"HTTP/1.1 200")):
             async with connection(listener.port) as (reader, writer):
                 for at in range(0, len(sent), size):
                     writer.write(sent[at : at + size])
                     await asyncio.sleep(0.002)
-                assert await reader.readexactly(len(told)) == told
+                assert await reader.readexactly(len(noted)) == noted
 
 
 @both_loops
@@ -76,15 +76,15 @@ async def test_a_drain_waits_for_a_first_request():
 
 
 @both_loops
-@pytest.mark.parametrize("said", [b"", b"P", PREFACE[:10], b"GET / HTTP/1.1\r\nHost:"])
-async def test_a_drain_does_not_wait_long_for_those_that_say_nothing(said):
+@pytest.mark.parametrize("received", [b"", b"P", PREFACE[:10], b"GET / HTTP/1.1\r\nHost:"])
+async def test_a_drain_does_not_wait_long_for_those_that_say_nothing(received):
     """Nor for those that stop in the middle of their first request; others lose nothing by it."""
     async with listening(FakeApplication()) as listener, connection(listener.port) as (reader, writer):
-        writer.write(said)
+        writer.write(received)
         await until(lambda: len(listener.context.registry) == 1)
         loop = asyncio.get_running_loop()
         began = loop.time()
         await listener.aclose(30)
 
         assert loop.time() - began < 6
-        assert (await reader.read())[:12] in (b"", b"HTTP/1.1 408") or said.startswith(PREFACE[:4])
+        assert (await reader.read())[:12] in (b"", b"HTTP/1.1 408") or received.startswith(PREFACE[:4])

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from gateway.http.exchange import AnyAnswer, StreamedAnswer
+from gateway.http.server import source_closing
+from gateway.http.server.source_closing import SourceCloser
 from tests.fakes.body_source import FakeSource, parts_of
 from tests.fakes.http2_frames import POST
 from tests.fakes.http2_wire import JSON, Wired, until, wired
@@ -54,10 +56,10 @@ class Playing:
     def __init__(self, parts: AsyncGenerator[bytes, None], **options: Any) -> None:
         self.source = FakeSource(parts, **options)
         self.gate: asyncio.Event | None = None
-        self.is_asked = False
+        self.is_called = False
 
     async def __call__(self, _head: Any, _body: Any) -> AnyAnswer:
-        self.is_asked = True
+        self.is_called = True
         if self.gate is not None:
             await self.gate.wait()
         return StreamedAnswer(200, JSON, self.source)
@@ -116,7 +118,7 @@ async def test_a_client_that_leaves_before_the_stream(is_http2: bool):
 
     async with wired(stubborn) as it, peer_of(it, is_http2=is_http2) as peer:
         peer.send("POST")
-        await until(lambda: play.is_asked)
+        await until(lambda: play.is_called)
         peer.leave()
         await until(lambda: play.source.closed)
 
@@ -142,7 +144,7 @@ async def test_a_source_that_cannot_be_closed(is_http2: bool, caplog: pytest.Log
     async with wired(play) as it, peer_of(it, is_http2=is_http2) as peer:
         peer.send("POST")
         await until(lambda: play.source.closed == 1)
-        await it.settled()
+        await it.released()
         assert it.context.registry
 
     assert "could not be closed" in caplog.text
@@ -172,7 +174,7 @@ async def test_only_the_headers(is_http2: bool):
     async with wired(play) as it, peer_of(it, is_http2=is_http2) as peer:
         peer.send("HEAD")
         await until(lambda: play.source.closed)
-        await it.settled()
+        await it.released()
 
     assert play.source.closed == 1
 
@@ -187,4 +189,33 @@ async def test_a_stream_that_is_cancelled_before_it_begins():
         client.writer.write(request + client.http2.data_to_send())
         await until(lambda: play.source.closed)
 
-    assert (play.source.closed, play.is_asked) == (1, True)
+    assert (play.source.closed, play.is_called) == (1, True)
+
+
+@both
+async def test_a_listener_that_closes_within_a_stream(is_http2: bool):
+    """When it is closed, so is the source."""
+    began = asyncio.Event()
+    play = Playing(endless(began))
+    async with wired(play) as it, peer_of(it, is_http2=is_http2) as peer:
+        peer.send("POST")
+        await began.wait()
+        await it.listener.aclose()
+        assert play.source.closed == 1
+
+
+async def test_a_source_that_is_never_closed(monkeypatch: pytest.MonkeyPatch):
+    """The end waits for it, and not for ever."""
+    monkeypatch.setattr(source_closing, "LIMIT_S", 0.02)
+
+    class Stuck(FakeSource):
+        async def aclose(self) -> None:
+            await asyncio.Event().wait()
+
+    closer = SourceCloser(asyncio.get_running_loop())
+    closer.close(Stuck(parts_of()))
+    assert repr(closer) == "<SourceCloser, 1 closing>"
+    await closer.aclose()
+    await asyncio.sleep(0)
+
+    assert repr(closer) == "<SourceCloser, 0 closing>"

@@ -89,8 +89,8 @@ async def test_alpn(ca: Authority, server: Issued, offered: tuple[str, ...], agr
         reader, writer = await asyncio.open_connection(
             "127.0.0.1", listener.port, ssl=client(ca, alpn=offered), server_hostname="localhost"
         )
-        said = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0" if agreed == "h2" else ASK
-        writer.write(said)
+        received = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0" if agreed == "h2" else ASK
+        writer.write(received)
 
         assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == agreed
         answer = await reader.readexactly(9)

@@ -28,25 +28,25 @@ class Page:
 
 async def test_outputs_of_one_turn_are_written_at_its_end():
     """In their order, and each turn's by itself."""
-    outbox, written = WriteCoalescer(asyncio.get_running_loop()), []
+    coalescer, written = WriteCoalescer(asyncio.get_running_loop()), []
 
     for number in (1, 2, 3):
-        outbox.add(Page(number, written))
-    assert (written, repr(outbox)) == ([], "<WriteCoalescer, 3 waiting>")
+        coalescer.add(Page(number, written))
+    assert (written, repr(coalescer)) == ([], "<WriteCoalescer, 3 waiting>")
 
     await asyncio.sleep(0)
     assert written == [1, 2, 3]
-    outbox.add(Page(4, written))
+    coalescer.add(Page(4, written))
     await asyncio.sleep(0)
     assert written == [1, 2, 3, 4]
 
 
 async def test_the_first_does_not_wait_for_too_many():
     """A long turn is written in parts."""
-    outbox, written = WriteCoalescer(asyncio.get_running_loop()), []
+    coalescer, written = WriteCoalescer(asyncio.get_running_loop()), []
 
     for number in range(MOST + 1):
-        outbox.add(Page(number, written))
+        coalescer.add(Page(number, written))
 
     assert written == list(range(MOST))
     await asyncio.sleep(0)
@@ -55,10 +55,10 @@ async def test_the_first_does_not_wait_for_too_many():
 
 async def test_one_that_fails_takes_no_other_along(caplog: pytest.LogCaptureFixture):
     """The others' answers are written; the log has the reason."""
-    outbox, written = WriteCoalescer(asyncio.get_running_loop()), []
+    coalescer, written = WriteCoalescer(asyncio.get_running_loop()), []
 
     for number in (1, 2, 3):
-        outbox.add(Page(number, written, fails=number == 2))
+        coalescer.add(Page(number, written, fails=number == 2))
     with caplog.at_level(logging.ERROR):
         await asyncio.sleep(0)
 

@@ -18,13 +18,13 @@ def test_the_least_that_a_peer_has_to_take(per_second, is_stuck):
     transport.waits = 1 << 20
     progress = WriteProgress(transport, SETTINGS)  # type: ignore[arg-type]
     progress.watch(0.0)
-    told = []
+    noted = []
     for second in range(1, 31):
         transport.waits -= per_second
-        told.append(progress.is_stuck(float(second)))
+        noted.append(progress.is_stuck(float(second)))
 
-    assert any(told) is is_stuck
-    assert not any(told[:10])
+    assert any(noted) is is_stuck
+    assert not any(noted[:10])
 
 
 def test_what_is_not_watched_is_not_stuck():

@@ -14,7 +14,7 @@ from gateway.http.framing.http1_server import Http1RequestHead
 from gateway.http.server.http1.answers import Http1Answers
 from gateway.http.server.http1.writer import Http1Writer
 from tests.fakes.application import FakeApplication
-from tests.fakes.server_context import FakeTransport, books
+from tests.fakes.server_context import FakeTransport, open_context
 
 RAW = Http1RequestHead("GET", "/", (), 0, True, False, False)
 
@@ -65,7 +65,7 @@ class World:
 async def world() -> AsyncIterator[World]:
     """Afterwards nothing runs, and nothing is counted."""
     application = FakeApplication()
-    async with books(application) as context:
+    async with open_context(application) as context:
         it = World(context, application)
         yield it
         assert (context.running, context.address_limits.buffered) == (0, 0)

@@ -7,7 +7,7 @@ import pytest
 from gateway.http.exchange import BodyPolicy
 from gateway.http.server.body_stream import BodyStream
 from gateway.http.server.http1.body import LARGE, Http1Body
-from tests.fakes.server_context import books
+from tests.fakes.server_context import open_context
 
 MIB = 1 << 20
 
@@ -16,7 +16,7 @@ MIB = 1 << 20
 async def test_whole_bodies(parts):
     """One part is not copied; several are one; what was taken stays in the books of the one who took it."""
     whole = b"".join(parts)
-    async with books() as context:
+    async with open_context() as context:
         body = Http1Body(context.address_limits.of("a"))
         assert body.begin(BodyPolicy(MIB), None, None) is None
         for part in parts:
@@ -32,7 +32,7 @@ async def test_whole_bodies(parts):
 async def test_large_bodies():
     """Counted as they come; filled past the parser; what comes after them is given back."""
     size = LARGE + 10
-    async with books() as context:
+    async with open_context() as context:
         body = Http1Body(context.address_limits.of("a"))
         assert body.begin(BodyPolicy(MIB), size, None) is None
         assert (body.is_large, context.address_limits.buffered) == (True, 0)
@@ -53,7 +53,7 @@ async def test_large_bodies():
 
 async def test_bounds():
     """The last byte allowed is taken, one more is refused, declared or not; so is what has no room."""
-    async with books(max_buffered_mib=1) as context:
+    async with open_context(max_buffered_mib=1) as context:
         body = Http1Body(context.address_limits.of("a"))
         assert body.begin(BodyPolicy(10), 10, None) is None
         assert body.begin(BodyPolicy(10), 11, None) == (413, "the body is larger than 10 bytes")
@@ -79,28 +79,28 @@ async def test_bounds():
 
 async def test_the_share_of_an_address():
     """To the byte; whatever is announced, only what comes is booked; what has no room is refused half-way."""
-    async with books(max_buffered_mib=1, max_buffered_percent_per_address=50) as context:
-        account, half, intake = context.address_limits.of("a"), MIB // 2, BodyPolicy(MIB // 4)
-        bodies = [Http1Body(account) for _ in range(8)]
-        assert [body.begin(intake, MIB // 4, None) for body in bodies] == [None] * 8
-        assert account.held == 0
+    async with open_context(max_buffered_mib=1, max_buffered_percent_per_address=50) as context:
+        usage, half, policy = context.address_limits.of("a"), MIB // 2, BodyPolicy(MIB // 4)
+        bodies = [Http1Body(usage) for _ in range(8)]
+        assert [body.begin(policy, MIB // 4, None) for body in bodies] == [None] * 8
+        assert usage.held == 0
         assert [body.fill(bytes(half // 8)) for body in bodies] == [None] * 8
-        assert account.held == half
+        assert usage.held == half
 
         refusal = bodies[0].fill(b"x")
         assert isinstance(refusal, tuple)
         assert refusal[0] == 503
-        assert Http1Body(account).begin(intake, 1, None) == refusal
-        assert Http1Body(context.address_limits.of("b")).begin(intake, 1, None) is None
+        assert Http1Body(usage).begin(policy, 1, None) == refusal
+        assert Http1Body(context.address_limits.of("b")).begin(policy, 1, None) is None
         for body in bodies:
             body.forget()
-        assert context.address_limits.buffered == account.held == 0
+        assert context.address_limits.buffered == usage.held == 0
 
 
 @pytest.mark.parametrize("size", [None, LARGE + 1])
 async def test_forgotten_bodies_are_given_back(size):
     """Whatever had come of them."""
-    async with books() as context:
+    async with open_context() as context:
         body = Http1Body(context.address_limits.of("a"))
         body.begin(BodyPolicy(MIB), size, None)
         body.add(b"abc")
@@ -115,7 +115,7 @@ async def test_forgotten_bodies_are_given_back(size):
 
 async def test_streamed_bodies():
     """Parts go on as they come; the end is told, or that there will be none."""
-    async with books() as context:
+    async with open_context() as context:
         body = Http1Body(context.address_limits.of("a"))
         for ends in (True, False):
             stream = BodyStream(lambda _: None)

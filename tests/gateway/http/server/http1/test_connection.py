@@ -106,10 +106,10 @@ async def test_nothing_is_answered_after_the_last(path):
     async with listening(application) as listener, connection(listener.port) as (reader, writer):
         writer.write(get(path, Connection="close") + get("/now"))
 
-        said = await read_answer(reader)
+        received = await read_answer(reader)
 
         assert await rest_of(reader) == b""
-    assert (said.status, said.headers["connection"]) == (200, "close")
+    assert (received.status, received.headers["connection"]) == (200, "close")
     assert len(application.heads) == 1
 
 
@@ -120,12 +120,12 @@ async def test_an_answer_that_ends_the_connection():
     async with listening(application) as listener, connection(listener.port) as (reader, writer):
         writer.write(get("/last") + post("/now", b"x") + get("/now"))
 
-        said = await read_answer(reader)
+        received = await read_answer(reader)
 
         assert await rest_of(reader) == b""
         writer.close()
         await until(lambda: is_at_rest(listener))
-    assert said.headers["connection"] == "close"
+    assert received.headers["connection"] == "close"
     assert [head.path for head in application.heads] == ["/last"]
 
 
@@ -233,10 +233,10 @@ async def test_expect_of_what_is_refused(path, length, status):
     async with listening(FakeApplication()) as listener, connection(listener.port) as (reader, writer):
         writer.write(get(path, "POST", Expect="100-continue", Content_Length=str(length)))
 
-        said = await rest_of(reader)
+        received = await rest_of(reader)
 
-    assert said.startswith(b"HTTP/1.1 %d " % status)
-    assert b"connection: close" in said
+    assert received.startswith(b"HTTP/1.1 %d " % status)
+    assert b"connection: close" in received
 
 
 # --- refusals
@@ -270,12 +270,12 @@ async def test_a_refusal_of_a_body_on_its_way(close):
         await asyncio.sleep(0.1)
         writer.write(sent[-size:])
 
-        said = await read_answer(reader)
+        received = await read_answer(reader)
 
         assert await rest_of(reader) == b""
         writer.close()
         await until(lambda: is_at_rest(listener))
-    assert (said.status, said.headers["connection"]) == (403, "close")
+    assert (received.status, received.headers["connection"]) == (403, "close")
 
 
 @both_loops
@@ -311,11 +311,11 @@ async def test_too_large(body):
     async with listening(FakeApplication()) as listener, connection(listener.port) as (reader, writer):
         writer.write(body)
 
-        said = await read_answer(reader)
+        received = await read_answer(reader)
 
         assert await rest_of(reader) == b""
         assert is_free(listener)
-    assert (said.status, said.headers["connection"]) == (413, "close")
+    assert (received.status, received.headers["connection"]) == (413, "close")
 
 
 @pytest.mark.parametrize("size", [400 * KIB, 60 * KIB], ids=["large", "small"])
@@ -352,10 +352,10 @@ async def test_small_chunks_take_what_they_count():
     async with listening(FakeApplication()) as listener, connection(listener.port) as (reader, writer):
         writer.write(get("/now", "POST", Transfer_Encoding="chunked") + chunks + get("/now"))
 
-        said = await read_answer(reader)
+        received = await read_answer(reader)
 
         assert (await read_answer(reader)).status == 200
-    assert said.body == b"/now:" + body
+    assert received.body == b"/now:" + body
 
 
 # --- clients that leave
@@ -418,12 +418,12 @@ async def test_a_streamed_body_is_held_back():
         unsent = writer.transport.get_write_buffer_size()
         application.release()
 
-        said = await read_answer(reader)
+        received = await read_answer(reader)
 
         assert (await read_answer(reader)).body == b"/now:"
     # The kernel's two buffers hold the rest.
     assert unsent > size - 16 * MIB
-    assert said.body == b"%d" % size
+    assert received.body == b"%d" % size
 
 
 @both_loops
@@ -524,15 +524,15 @@ async def test_a_stream_that_fails_breaks_the_connection(caplog):
     with caplog.at_level(logging.ERROR):
         async with listening(FakeApplication()) as listener, connection(listener.port) as (reader, writer):
             writer.write(get("/breaks") + get("/now"))
-            said = b""
+            received = b""
             try:
-                said = await reader.readuntil(b"a part\r\n")
+                received = await reader.readuntil(b"a part\r\n")
                 assert await rest_of(reader) == b""
             except (ConnectionResetError, asyncio.IncompleteReadError):
                 pass
             await until(lambda: is_at_rest(listener))
 
-    assert b"0\r\n\r\n" not in said
+    assert b"0\r\n\r\n" not in received
     assert "a streamed answer failed" in caplog.text
 
 
@@ -551,10 +551,10 @@ async def test_headers_that_take_too_long(sent):
     ):
         writer.write(sent)
 
-        said = await rest_of(reader)
+        received = await rest_of(reader)
 
-    assert said.count(b"HTTP/1.1 200") == (b"\r\n\r\n" in sent)
-    assert said.count(b"HTTP/1.1 408") == 1
+    assert received.count(b"HTTP/1.1 200") == (b"\r\n\r\n" in sent)
+    assert received.count(b"HTTP/1.1 408") == 1
 
 
 @pytest.mark.parametrize("sent", [b"", b"\r\n\r\n", b"P"])
@@ -589,12 +589,12 @@ async def test_a_body_that_drips(path):
                 await asyncio.sleep(0.02)
 
         dripping = asyncio.create_task(drip())
-        said = await read_answer(reader)
+        received = await read_answer(reader)
         dripping.cancel()
         assert await rest_of(reader) == b""
         writer.close()
         await until(lambda: is_at_rest(listener))
-    assert said.status == (408 if path == "/now" else 200)
+    assert received.status == (408 if path == "/now" else 200)
     assert application.broken == ([] if path == "/now" else ["the rest of the body never came"])
 
 
@@ -611,9 +611,9 @@ async def test_endless_words_between_chunks(endless):
                 await asyncio.sleep(0)
 
         dripping = asyncio.create_task(drip())
-        said = await read_answer(reader)
+        received = await read_answer(reader)
         dripping.cancel()
-    assert said.status == 431
+    assert received.status == 431
 
 
 # --- the end
@@ -625,7 +625,7 @@ async def test_drain():
     application = FakeApplication()
     async with listening(application) as listener:
         clients = [await asyncio.open_connection("127.0.0.1", listener.port) for _ in range(4)]
-        (busy, b), (ahead, a), (partly, p), (idle, i) = clients
+        (busy, b), (waiting_requests, a), (partly, p), (idle, i) = clients
         b.write(post("/later", b"x"))
         a.write(get("/later?1") + get("/now?2") + get("/later?3"))
         p.write(post("/now", b"xyz")[:-1])
@@ -638,15 +638,15 @@ async def test_drain():
         i.write(get("/now"))
         p.write(b"z")
         application.release()
-        said = [await read_answer(reader) for reader in (busy, partly, idle)]
-        pipelined = [await read_answer(ahead) for _ in range(3)]
+        received = [await read_answer(reader) for reader in (busy, partly, idle)]
+        pipelined = [await read_answer(waiting_requests) for _ in range(3)]
         for reader, _ in clients:
             assert await rest_of(reader) == b""
         await closing
         for _, writer in clients:
             writer.close()
 
-    assert {(answer.status, answer.headers["connection"]) for answer in said} == {(200, "close")}
+    assert {(answer.status, answer.headers["connection"]) for answer in received} == {(200, "close")}
     assert [answer.body for answer in pipelined] == [b"/later?1:", b"/now?2:", b"/later?3:"]
     assert [answer.headers.get("connection") for answer in pipelined] == [None, None, "close"]
 
@@ -675,12 +675,12 @@ async def test_an_application_that_raises(caplog, path, body):
     with caplog.at_level(logging.ERROR):
         async with listening(FakeApplication()) as listener, connection(listener.port) as (reader, writer):
             writer.write(post(path, body))
-            said = await read_answer(reader)
+            received = await read_answer(reader)
             writer.write(get("/now"))
             assert (await read_answer(reader)).status == 200
             assert is_free(listener)
 
-    assert (said.status, said.error) == (500, "internal error")
+    assert (received.status, received.error) == (500, "internal error")
     assert "secret" in caplog.text
 
 

@@ -11,7 +11,7 @@ from gateway.http.server.http1.reader import Http1Reader
 from gateway.http.server.http1.state import Http1ConnectionEvent
 from gateway.http.server.http1.writer import Http1Writer
 from tests.fakes.application import FakeApplication
-from tests.fakes.server_context import FakeTransport, books
+from tests.fakes.server_context import FakeTransport, open_context
 
 
 class Owner:
@@ -45,7 +45,7 @@ class Owner:
 @asynccontextmanager
 async def reading() -> AsyncIterator[tuple[Http1Reader, Owner, Any]]:
     """A reader, its owner, and a call that returns what was written."""
-    async with books(FakeApplication(max_bytes=100)) as context:
+    async with open_context(FakeApplication(max_bytes=100)) as context:
         transport, owner = FakeTransport(), Owner()
         out = Http1Writer(context, transport)  # type: ignore[arg-type]
         usage = context.address_limits.of("a")

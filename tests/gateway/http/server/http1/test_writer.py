@@ -12,8 +12,8 @@ from gateway.http.exchange import Answer
 from gateway.http.framing.http1_server import Http1RequestHead
 from gateway.http.server.context import ServerContext
 from gateway.http.server.http1.writer import Http1Writer, closing
-from tests.fakes.body_source import parts_of, streamed
-from tests.fakes.server_context import FakeTransport, books
+from tests.fakes.body_source import endless, parts_of, streamed
+from tests.fakes.server_context import FakeTransport, open_context
 
 RAW = Http1RequestHead("GET", "/", (), 0, True, False, False)
 
@@ -29,7 +29,7 @@ def output_of(context: ServerContext) -> tuple[Http1Writer, FakeTransport]:
 
 async def test_small_answers_go_out_together():
     """One write for all that was answered before the flush; nothing for nothing."""
-    async with books() as context:
+    async with open_context() as context:
         out, transport = output_of(context)
         out.reply(RAW, Answer(200, body=(b"a", b"b")))
         out.reply(RAW, Answer(404))
@@ -44,7 +44,7 @@ async def test_small_answers_go_out_together():
 
 async def test_large_answers_do_not_pile_up():
     """Only the transport can say that the peer does not read: it is asked after each 64 KiB."""
-    async with books() as context:
+    async with open_context() as context:
         out, transport = output_of(context)
         out.reply(RAW, Answer(200, body=(bytes(70 << 10),)))
 
@@ -66,20 +66,20 @@ async def test_large_answers_do_not_pile_up():
 )
 async def test_what_is_said_of_the_connection(raw, answer, says, is_closing):
     """Close where either side wants it, keep-alive where HTTP/1.0 has to be told."""
-    async with books() as context:
+    async with open_context() as context:
         out, transport = output_of(context)
         out.reply(raw, answer)
         out.flush()
 
-    said = transport.written[0]
-    assert (b"connection: " in said) is (says is not None)
-    assert says is None or b"connection: %b\r\n" % says in said
+    received = transport.written[0]
+    assert (b"connection: " in received) is (says is not None)
+    assert says is None or b"connection: %b\r\n" % says in received
     assert out.is_closing is is_closing
 
 
 async def test_drain_is_said_with_the_last_answer():
     """Not while others behind it are under way."""
-    async with books() as context:
+    async with open_context() as context:
         out, _ = output_of(context)
         context.drain.is_active = True
         out.reply(RAW, Answer(200), has_more=True)
@@ -91,19 +91,21 @@ async def test_drain_is_said_with_the_last_answer():
 @pytest.mark.parametrize("is_10", [False, True])
 async def test_streams(is_10):
     """In chunks, or until the connection ends; empty parts would end the chunks and are left out."""
-    async with books() as context:
+    async with open_context() as context:
         out, transport = output_of(context)
         await out.stream(changed(is_10=is_10), streamed(parts_of(b"abc", b"", b"0123456789abcdef")))
         out.flush()
 
-    _, _, said = b"".join(transport.written).partition(b"\r\n\r\n")
-    assert said == (b"abc0123456789abcdef" if is_10 else b"3\r\nabc\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n")
+    _, _, received = b"".join(transport.written).partition(b"\r\n\r\n")
+    assert received == (
+        b"abc0123456789abcdef" if is_10 else b"3\r\nabc\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n"
+    )
     assert out.is_closing is is_10
 
 
 async def test_a_stream_waits_for_the_reader():
     """Between pause and resume no part is asked for."""
-    async with books() as context:
+    async with open_context() as context:
         out, transport = output_of(context)
         out.pause()
         assert out.progress.is_watched
@@ -119,10 +121,21 @@ async def test_a_stream_waits_for_the_reader():
 
 async def test_nothing_is_written_to_who_has_left():
     """The parts are dropped."""
-    async with books() as context:
+    async with open_context() as context:
         out, transport = output_of(context)
         transport.closed = True
         out.reply(RAW, Answer(200))
         out.flush()
+
+    assert transport.written == []
+
+
+async def test_a_stream_to_who_has_left():
+    """A source that never waits is not read on: nobody could cancel it."""
+    async with open_context() as context:
+        out, transport = output_of(context)
+        transport.closed = True
+        async with asyncio.timeout(30):
+            await out.stream(RAW, streamed(endless()))
 
     assert transport.written == []

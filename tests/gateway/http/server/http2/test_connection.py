@@ -48,18 +48,18 @@ async def test_what_every_answer_says():
     async with wired(play) as it, it.client() as client:
         plain, call = client.ask(), client.ask(headers=[(b"call", b"1")])
         await until(lambda: client.ended(plain) and client.ended(call))
-        told = dict(client.of(plain, ngh2.ResponseReceived)[0].headers)
-        assert told[b"content-length"] == b"2" and told[b"server"] == b"edgeway" and b"date" in told
-        told = dict(client.of(call, ngh2.ResponseReceived)[0].headers)
-        assert set(told) == {b":status", b"content-type"}
+        noted = dict(client.of(plain, ngh2.ResponseReceived)[0].headers)
+        assert noted[b"content-length"] == b"2" and noted[b"server"] == b"edgeway" and b"date" in noted
+        noted = dict(client.of(call, ngh2.ResponseReceived)[0].headers)
+        assert set(noted) == {b":status", b"content-type"}
         assert client.of(call, ngh2.TrailersReceived)[0].headers == OK
 
 
 async def test_head_has_a_length_and_no_body():
     async with wired(echo) as it, it.client() as client:
         assert await client.whole(b"four", method=b"HEAD") == (200, b"")
-        told = dict(client.of(1, ngh2.ResponseReceived)[0].headers)
-        assert told[b"content-length"] == b"4"
+        noted = dict(client.of(1, ngh2.ResponseReceived)[0].headers)
+        assert noted[b"content-length"] == b"4"
 
 
 async def test_answers_come_as_they_are_ready():
@@ -137,9 +137,9 @@ async def test_context_lives_through_a_wait():
     async def play(_head: Any, body: Any) -> Answer:
         token = name.set(bytes(body))
         await asyncio.sleep(0.01)
-        said = name.get()
+        received = name.get()
         name.reset(token)
-        return Answer(200, JSON, (said,))
+        return Answer(200, JSON, (received,))
 
     async with wired(play) as it, it.client() as client:
         streams = [client.ask(b"%d" % number) for number in range(5)]
@@ -162,7 +162,7 @@ async def test_application_that_raises_is_answered_for(error: BaseException, wai
     """Even one that cancels itself: nobody left, so somebody waits."""
     async with wired(raising(error, waits=waits)) as it, it.client() as client:
         assert await client.whole(b"x") == (500, b"internal error")
-        await it.settled()
+        await it.released()
         assert not client.is_over
 
 
@@ -259,7 +259,7 @@ async def test_client_that_leaves_cancels_all():
             client.ask(bytes(1000), end=False)
             client.ask(bytes(1000), [(b"stream", b"1")], end=False)
             await until(lambda: it.context.running == 2 and it.context.address_limits.buffered >= 2000)
-        await it.settled()
+        await it.released()
 
 
 async def test_random_bodies_over_random_windows():

@@ -71,19 +71,19 @@ async def test_streams_above_the_limit():
         await asyncio.sleep(0.05)
         assert it.context.running == 2
         release.set()
-        await it.settled()
-        said = await reader.read(1 << 16)
+        await it.released()
+        received = await reader.read(1 << 16)
         for stream in (5, 7):
-            assert frame(3, 0, stream, b"\0\0\0\7") in said
+            assert frame(3, 0, stream, b"\0\0\0\7") in received
         writer.transport.abort()
 
 
-@pytest.mark.parametrize("told", [True, False], ids=["told", "untold"])
-async def test_body_above_the_limit(told: bool):
+@pytest.mark.parametrize("noted", [True, False], ids=["announced", "unannounced"])
+async def test_body_above_the_limit(noted: bool):
     async with wired(echo, BodyPolicy(1000)) as it, it.client() as client:
-        length = [(b"content-length", b"200000")] if told else []
-        status, said = await client.whole(bytes(200_000), length)
-        assert (status, said) == (413, b"the body is larger than 1000 bytes")
+        length = [(b"content-length", b"200000")] if noted else []
+        status, received = await client.whole(bytes(200_000), length)
+        assert (status, received) == (413, b"the body is larger than 1000 bytes")
         assert it.context.address_limits.buffered == 0
         assert await client.whole(b"x") == (200, b"x")
 
@@ -173,7 +173,7 @@ async def test_a_reader_that_does_not_read_keeps_the_window_closed():
             assert it.context.address_limits.buffered == 64 << 10
             client.http2.reset_stream(stream)
             client.flush()
-            await it.settled()
+            await it.released()
 
 
 async def test_an_early_answer_gives_back_what_was_not_read():
@@ -188,7 +188,7 @@ async def test_an_early_answer_gives_back_what_was_not_read():
     async with wired(play, STREAMED, **limits) as it, it.client() as client:
         for _ in range(20):
             assert await client.whole(bytes(60_000), end=False) == (200, b"1")
-            await it.settled()
+            await it.released()
 
 
 @pytest.mark.parametrize("ask", ["whole", "endless"])
@@ -202,16 +202,16 @@ async def test_a_window_that_stays_closed(ask: str):
         reader, writer = await asyncio.open_connection("127.0.0.1", it.listener.port)
         writer.write(BEGIN + headers(1, [*POST, (b"endless", b"1")]))
         writer.write(window(0, 1 << 24))
-        said = b""
+        received = b""
         async with asyncio.timeout(30):
-            while frame(3, 0, 1, b"\0\0\0\x08") not in said:
-                said += await reader.read(1 << 16)
-        await it.settled()
+            while frame(3, 0, 1, b"\0\0\0\x08") not in received:
+                received += await reader.read(1 << 16)
+        await it.released()
         assert len(it.context.registry) == 1
         writer.write(headers(3, [*POST]) + window(3, 1 << 24))
         async with asyncio.timeout(30):
-            while frame(0, 1, 3)[3:] not in said:
-                said += await reader.read(1 << 18)
+            while frame(0, 1, 3)[3:] not in received:
+                received += await reader.read(1 << 18)
         writer.transport.abort()
 
 
@@ -238,7 +238,7 @@ async def test_a_peer_that_reads_nothing():
             await until(lambda: connection.out.is_paused)
             assert connection.out.queued < MIB
             await until(lambda: not it.context.registry)
-            await it.settled()
+            await it.released()
 
 
 async def test_a_connection_that_is_closed_and_not_read():

@@ -12,7 +12,7 @@ from gateway.http.framing.http2_server import BodyData, HeadTooLarge, Http2Reque
 from gateway.http.server.http2.requests import Http2Requests
 from gateway.http.server.http2.windows import Http2Windows
 from tests.fakes.http2_wire import JSON, ScriptedApplication
-from tests.fakes.server_context import books
+from tests.fakes.server_context import open_context
 
 RAW = Http2RequestHead("POST", "/x", (("host", "test"),), None)
 
@@ -48,7 +48,7 @@ async def requests_of(
     play: Any, opening: Any = None, **limits: Any
 ) -> AsyncIterator[tuple[Http2Requests, FakeEngine]]:
     """Requests over a fake engine; afterwards nothing is counted any more."""
-    async with books(ScriptedApplication(play, opening), **limits) as context:
+    async with open_context(ScriptedApplication(play, opening), **limits) as context:
         engine: Any = FakeEngine()
         usage = context.address_limits.of("a")
         requests = Http2Requests(context, "a", engine, engine, Http2Windows(usage, engine, engine, 1 << 16))

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from gateway.http.server.http2.writer import Unsent
+import asyncio
+from typing import Any
+
+from gateway.http.exchange import Head
+from gateway.http.server.http2.writer import Http2Writer, Unsent
 from gateway.http.server.settings import TransportSettings
+from tests.fakes.body_source import endless, streamed
+from tests.fakes.server_context import FakeTransport, open_context
 
 SETTINGS = TransportSettings(write_timeout_s=20, min_body_bytes_per_s=1)
 
@@ -41,5 +47,33 @@ def test_a_byte_now_and_then_is_not_enough():
     for second in range(1, 22):
         queued[1] -= 1 if second < 9 else 0
         queued[3] -= 1
-        told = unsent.stuck(float(second), SETTINGS)
-    assert told == [1]
+        noted = unsent.stuck(float(second), SETTINGS)
+    assert noted == [1]
+
+
+class FakeEngine:
+    """Takes everything, and has nothing that waits."""
+
+    is_over = False
+
+    def begin(self, _stream: int, _headers: Any) -> bool:
+        return True
+
+    def more(self, _stream: int, _part: bytes) -> bool:
+        return True
+
+    def finish(self, _stream: int, _trailers: Any) -> bool:
+        raise AssertionError
+
+    def queued(self, _stream: int | None = None) -> int:
+        return 0
+
+
+async def test_a_stream_to_who_has_left():
+    """A source that never waits is not read on: nobody could cancel it."""
+    async with open_context() as context:
+        transport, engine = FakeTransport(), FakeEngine()
+        transport.closed = True
+        out = Http2Writer(context, transport, engine)  # type: ignore[arg-type]
+        async with asyncio.timeout(30):
+            assert not await out.stream(1, Head("GET", "/", ()), streamed(endless()))
