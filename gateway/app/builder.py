@@ -12,14 +12,15 @@ from gateway.app.endpoint_set import EndpointSet
 from gateway.app.endpoints import Endpoints
 from gateway.app.generation import PolicyGeneration
 from gateway.app.loading import Loaded
-from gateway.app.stacks import CacheParts, Parts, longest_s, route_stack, shared_stack
+from gateway.app.parts import CacheParts, Parts, longest_s
+from gateway.app.stacks import route_stack, shared_stack
 from gateway.core.stack import Stack
 from routing.policy import Policy, Route
 from routing.residency import Locate
 
 
 class EdgeModels(Protocol):
-    """The models of a process, as a builder needs them; ``gateway.app.edge_tier.Models`` is one."""
+    """The models of a process, as a builder needs them; ``gateway.app.models.Models`` is one."""
 
     def tiers(self, routes: Iterable[Route], found: Certificates, *, forget: bool = False) -> EdgeTiers:
         """Return the edge tiers of ``routes`` under the certificates ``found``."""

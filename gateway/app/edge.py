@@ -21,11 +21,10 @@ from gateway.app.builder import Builder
 from gateway.app.caches import open_cache
 from gateway.app.catalogs import EdgeCatalog
 from gateway.app.connector import Connector
-from gateway.app.edge_tier import Models
 from gateway.app.endpoints import Endpoints
 from gateway.app.foundation import Foundation
 from gateway.app.loading import Sources
-from gateway.app.models import open_models
+from gateway.app.models import Models, open_models
 from gateway.app.policies import Policies
 from gateway.app.tier import Report, Tier
 from gateway.core.repository import Repository

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.app.certificates import Certificates
-from gateway.app.edge_tier import Models
+from gateway.app.models import Models
 from gateway.config.policy_file import parse_policy, read_text
 from gateway.http.server.tls import LoadedTls, Tls
 from routing.policy import Policy

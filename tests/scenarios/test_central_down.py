@@ -1,4 +1,4 @@
-"""The central tier is gone: the edge answers, and says that nobody vouches for it."""
+"""The central tier is gone: the edge answers, and marks its answers as not certified."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ async def test_policy_that_expects_another_central_model_defers_everything(tmp_p
 
 
 async def test_uncertified_answers_are_not_kept_for_long(tmp_path: Path) -> None:
-    """An answer that nobody vouches for stays in L1 for 5 s at most and never reaches L2."""
+    """An answer that is not certified stays in L1 for 5 s at most and never reaches L2."""
     async with World(tmp_path) as world:
         await world.stop_central()
 
@@ -109,7 +109,7 @@ async def test_short_deadline_still_gets_the_edge_answer(tmp_path: Path) -> None
     """A central tier that hangs does not use up the time in which the edge could have answered."""
     async with World(tmp_path) as world:
         await world.stop_central()
-        # The kernel accepts the connection, and nobody ever says a word.
+        # The kernel accepts the connection, and no byte ever comes back.
         with socket.create_server(("127.0.0.1", world.central_ports["grpc"])):
             due = asyncio.get_running_loop().time() + 0.4
             response = await world.edge.generation()(picture(UNSURE, deadline=due))
@@ -172,7 +172,7 @@ async def test_a_certificate_with_too_much_risk_is_refused(tmp_path: Path) -> No
 
 
 async def test_nothing_flies_on_when_the_process_has_left(tmp_path: Path) -> None:
-    """A refresh that nobody waits for is cancelled with the process, however long central would hang."""
+    """A refresh that no request waits for is cancelled with the process, however long central would hang."""
     world = World(tmp_path)
     world.change_settings("\nresilience:", "\n  ttl_s: 0.5\n  jitter: 0\n  early_beta: 10\nresilience:")
     served: list[asyncio.StreamWriter] = []

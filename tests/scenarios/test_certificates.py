@@ -63,7 +63,7 @@ async def readyz(world: World) -> dict[str, object]:
 
 
 async def test_the_edge_answers_again_once_central_is_back_at_the_certified_version(tmp_path: Path) -> None:
-    """Central goes to version 2 and back: nothing certified meanwhile, and nobody has to do anything after."""
+    """Central goes to version 2 and back: nothing certified meanwhile, and no operator has to do anything after."""
     async with World(tmp_path) as world:
         assert await origin(world, CONFIDENT) == ("edge", True)
         assert (world.metric(VALID), await readyz(world)) == (1, {"valid": True})

@@ -161,9 +161,9 @@ async def test_a_certificate_of_other_inputs_is_refused(tmp_path: Path, change: 
     async with pair.world() as world:
         assert load_certificate(tmp_path / "certificates" / "digits.json") == pair.proof
         assert await served(world, image=sample[:2]) == ("central", True)
-        told = await readyz(world)
+        report = await readyz(world)
 
-    assert (told["valid"], told.get("reason")) == (False, "inputs")
+    assert (report["valid"], report.get("reason")) == (False, "inputs")
 
 
 async def shown(world: World, image: int, count: int, **parameters: object) -> tuple[str, bool]:
@@ -178,8 +178,8 @@ async def shown(world: World, image: int, count: int, **parameters: object) -> t
     http = world.edge.servers.http
     assert http is not None
     url = f"http://127.0.0.1:{http.port}/v2/models/digits/infer"
-    asked = urllib.request.Request(url, json.dumps(body).encode(), {"x-forwarded-for": "81.2.69.142"})
-    with await asyncio.to_thread(urllib.request.urlopen, asked) as response:
+    query = urllib.request.Request(url, json.dumps(body).encode(), {"x-forwarded-for": "81.2.69.142"})
+    with await asyncio.to_thread(urllib.request.urlopen, query) as response:
         assert response.headers["x-edgeway-certified"] == "true"
         return response.headers["x-edgeway-provenance"], len(
             json.loads(response.read())["outputs"][0]["data"]
@@ -187,7 +187,7 @@ async def shown(world: World, image: int, count: int, **parameters: object) -> t
 
 
 async def test_the_likeliest_class_is_the_edges_and_the_three_likeliest_are_centrals(tmp_path: Path) -> None:
-    """Nor does either come out of the cache for the other, asked again or for the first time."""
+    """Nor does either come out of the cache for the other, sent again or for the first time."""
     async with World(tmp_path) as world:
         for _ in range(3):
             plain, one, three = [await shown(world, CONFIDENT, count) for count in (0, 1, 3)]

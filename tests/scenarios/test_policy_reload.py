@@ -1,4 +1,4 @@
-"""A policy reload under traffic: one reference is swapped, nobody notices."""
+"""A policy reload under traffic: one reference is swapped, and every request is answered."""
 
 from __future__ import annotations
 

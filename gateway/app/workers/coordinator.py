@@ -94,7 +94,7 @@ class Coordinator:
             with suppress(*NO_ANSWER):
                 answer = await call(socket, "/v2/repository/index", b"", limit_s=COUNT_LIMIT_S)
                 return msgspec.json.decode(answer, type=list[IndexEntry])
-        raise _nobody()
+        raise _no_answer()
 
     async def load(self, model: str, parameters: Mapping[str, Parameter | bytes]) -> None:
         """Load ``model`` in every worker."""
@@ -103,7 +103,7 @@ class Coordinator:
             done, refusals = await self._change_all(model_path(model, "load"), body)
             if done:
                 self._desired.unloaded = [name for name in self._desired.unloaded if name != model]
-        _raise_first(refusals if done else [*refusals, _nobody()])
+        _raise_first(refusals if done else [*refusals, _no_answer()])
 
     async def unload(self, model: str, *, dependents: bool = False) -> None:
         """Unload ``model`` in every worker, and in those to come."""
@@ -112,7 +112,7 @@ class Coordinator:
             done, refusals = await self._change_all(model_path(model, "unload"), body)
             if done:
                 self._desired.unloaded = sorted({*self._desired.unloaded, model})
-        _raise_first(refusals if done else [*refusals, _nobody()])
+        _raise_first(refusals if done else [*refusals, _no_answer()])
 
     def read(self) -> dict[str, Setting]:
         """Return the log settings in force."""
@@ -194,7 +194,7 @@ class Coordinator:
         return True
 
 
-def _nobody() -> GatewayError:
+def _no_answer() -> GatewayError:
     return GatewayError(Fault.UNAVAILABLE, "no worker answers", retryable=True)
 
 

@@ -81,14 +81,14 @@ def catalog(
     )
 
 
-async def test_own_model_is_described_without_asking_anybody(tmp_path: Path) -> None:
+async def test_own_model_is_described_without_a_query(tmp_path: Path) -> None:
     """The nearest who knows answers."""
     spec = await catalog(tmp_path, Known("digits"), Known()).describe("digits", "")
 
     assert spec.name == "digits"
 
 
-async def test_endpoint_is_asked_for_what_is_not_here(tmp_path: Path) -> None:
+async def test_endpoint_is_queried_for_what_is_not_here(tmp_path: Path) -> None:
     """A route without an edge model is described by its endpoint."""
     made = catalog(tmp_path, Known(), Known("dogs"))
 
@@ -108,7 +108,7 @@ async def test_what_no_tier_knows_is_not_ready(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("own", [None, Known("digits")])
 async def test_model_without_a_route_does_not_exist(tmp_path: Path, own: Known | None) -> None:
-    """Nobody can ask for it, so nobody is told of it."""
+    """No request for it can be served, so its metadata is not shown either."""
     made = catalog(tmp_path, own, Known("secret"))
 
     for ask in (made.describe, made.is_ready):
@@ -126,7 +126,7 @@ async def test_name_with_control_characters_is_not_echoed(tmp_path: Path) -> Non
 
 
 async def test_the_last_failure_is_the_answer_when_nobody_knows(tmp_path: Path) -> None:
-    """An endpoint that cannot be asked is not the same as one that does not know."""
+    """An endpoint that cannot be reached is not the same as one that does not know the model."""
     made = catalog(tmp_path, Known(), Known(fault=Fault.UNAVAILABLE), available=False)
 
     with pytest.raises(GatewayError) as caught:
@@ -137,7 +137,7 @@ async def test_the_last_failure_is_the_answer_when_nobody_knows(tmp_path: Path) 
 
 
 async def test_own_failure_that_is_no_absence_passes(tmp_path: Path) -> None:
-    """Only NOT_FOUND means that somebody else may know."""
+    """Only after NOT_FOUND another tier is queried."""
     text = GOOD.replace("model: digits", "model: dogs")
     made = catalog(tmp_path, Known(fault=Fault.INTERNAL), Known("dogs"), text=text)
 
@@ -147,7 +147,7 @@ async def test_own_failure_that_is_no_absence_passes(tmp_path: Path) -> None:
     assert caught.value.fault is Fault.INTERNAL
 
 
-async def test_other_gateways_are_never_asked(tmp_path: Path) -> None:
+async def test_other_gateways_are_never_queried(tmp_path: Path) -> None:
     """They would ask their own endpoints, this gateway among them: a question would go round for ever."""
     gateway, central = Known("dogs"), Known("dogs")
 
@@ -156,7 +156,7 @@ async def test_other_gateways_are_never_asked(tmp_path: Path) -> None:
     assert (gateway.queries, central.queries) == (0, 1)
 
 
-async def test_every_central_tier_of_the_models_routes_is_asked(tmp_path: Path) -> None:
+async def test_every_central_tier_of_the_models_routes_is_queried(tmp_path: Path) -> None:
     """Two routes of a model may have tiers of their own: one that does not know it does not speak for all."""
     down, ignorant, last = Known(fault=Fault.UNAVAILABLE), Known(), Known("dogs")
     text = MORE.replace("tier: edge", "tier: central")
@@ -194,7 +194,7 @@ async def test_answers_are_kept_for_a_moment(tmp_path: Path) -> None:
 
 
 async def test_a_flood_of_questions_is_bounded(tmp_path: Path) -> None:
-    """Nobody needs a key to ask, so questions that wait for an endpoint are few; cancelled ones make room."""
+    """Metadata needs no key, so few queries may wait for an endpoint; cancelled ones make room."""
     gate = asyncio.Event()
     made = catalog(tmp_path, None, Known("dogs", gate=gate))
     waiting = [asyncio.create_task(made.describe("dogs", str(n))) for n in range(MAX_QUERIES)]

@@ -35,7 +35,7 @@ async def test_it_answers_in_its_own_name(tmp_path: Path) -> None:
 
 
 async def test_models_are_unloaded_and_loaded(tmp_path: Path) -> None:
-    """The stack stays the same: it asks for the model at each request."""
+    """The stack stays the same: the model is looked up at each request."""
     async with AsyncExitStack() as lifetimes:
         foundation = open_foundation(settings(tmp_path, CENTRAL), lifetimes)
         tier = await open_central(foundation, lifetimes)

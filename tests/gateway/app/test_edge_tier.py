@@ -10,7 +10,8 @@ import pytest
 
 from edge_models.settings import ModelsSettings
 from gateway.app.certificates import MISSING, REASONS, UNREADABLE, Certificates, Unusable
-from gateway.app.edge_tier import NO_TIERS, EdgeTiers, Models
+from gateway.app.edge_tier import NO_TIERS, EdgeTiers
+from gateway.app.models import Models
 from gateway.config.policy_file import load_policy
 from gateway.core.clock import LoopClock
 from gateway.core.telemetry import CertificateJudged, CertificateRefused

@@ -19,8 +19,8 @@ TWO = GOOD.replace(
 ).replace("[central]", "[central, spare]")
 
 
-def test_an_empty_set_knows_nobody() -> None:
-    """Nothing is available, and nobody could stand in for anybody."""
+def test_an_empty_set_has_no_endpoint() -> None:
+    """No endpoint is available or preferred, and each name would be the last."""
     assert not NO_ENDPOINTS.is_available("central")
     assert not NO_ENDPOINTS.is_preferred("central", "digits")
     assert NO_ENDPOINTS.why("central") == ""
@@ -63,7 +63,7 @@ async def test_an_endpoint_that_is_out_has_a_reason() -> None:
     await workshop.aclose()
 
 
-async def test_who_is_the_last_that_can_take_a_request() -> None:
+async def test_which_endpoint_is_the_last_that_can_take_a_request() -> None:
     """Of two endpoints of a route neither is; while one is out, the other is."""
     failure = GatewayError(Fault.UNAVAILABLE, "connection refused", retryable=True, counts=True)
     workshop = Workshop(connector=FakeConnector(FakeUpstream(failure)))

@@ -1,4 +1,4 @@
-"""The endpoints that policies name: kept while they do not change, closed once nobody holds them."""
+"""The endpoints that policies name: kept while they do not change, closed once no request can hold them."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def test_a_generation_has_the_fast_path_of_its_stacks() -> None:
 
 
 def test_nothing_is_in_force_at_first() -> None:
-    """Whoever asks for a service before there is a policy is refused; nothing is known of endpoints."""
+    """A request before there is a policy is refused; there are no endpoints and no tiers."""
     in_force = InForce()
 
     with pytest.raises(GatewayError, match="no policy is in force yet") as caught:

@@ -8,8 +8,8 @@ import pytest
 
 from edge_models.settings import ModelsSettings
 from gateway.app.certificates import MISSING
-from gateway.app.edge_tier import Models
 from gateway.app.loading import Sources, use_tls
+from gateway.app.models import Models
 from gateway.config.document import ConfigError
 from gateway.core.clock import LoopClock
 from gateway.core.telemetry import Silence

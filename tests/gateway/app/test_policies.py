@@ -142,7 +142,7 @@ async def test_bad_policy_leaves_the_last_good_one(fixture: Fixture, text: str, 
 
 
 async def test_bug_while_building_leaves_the_last_good_one(fixture: Fixture) -> None:
-    """Even an error that nobody foresaw does not take the gateway down."""
+    """Even an unforeseen error does not stop the gateway."""
     fixture.builder.broken = True
     fixture.write(NEXT)
 

@@ -35,14 +35,14 @@ def refusal(text: str, **environment: str) -> ConfigError:
 
 
 def test_good_file_becomes_typed_values() -> None:
-    """What the file says is what the struct holds."""
+    """The struct holds the values of the file."""
     assert decode("name: a\nitems: [{size: 2}]\ntable: {x: {size: 3}}\n") == Outer(
         "a", [Inner(2)], {"x": Inner(3)}
     )
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "field", "says"),
+    ("text", "line", "field", "message"),
     [
         ("name: a\nitems:\n- size: 1\n- size: 0\n", 4, "items[1].size", ">= 1"),
         (
@@ -83,12 +83,12 @@ def test_good_file_becomes_typed_values() -> None:
         ("{a: " * 50_000 + "1" + "}" * 50_000, 1, "", "levels deep"),
     ],
 )
-def test_complaint_names_line_and_field(text: str, line: int, field: str, says: str) -> None:
-    """Every complaint says where: file, line and field."""
+def test_complaint_names_line_and_field(text: str, line: int, field: str, message: str) -> None:
+    """Every complaint names file, line and field."""
     error = refusal(text)
 
     assert (error.line, error.field) == (line, field)
-    assert says in error.message
+    assert message in error.message
     assert str(error).startswith(f"some.yaml:{line}: ")
 
 
@@ -127,12 +127,12 @@ def test_alias_bomb_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [(b"\xff\xfe", "not UTF-8"), (b"a: \x01", "not YAML"), (b"#" * (MAX_BYTES + 1), "larger than")],
 )
-def test_what_is_no_text_is_refused(content: bytes, says: str) -> None:
+def test_what_is_no_text_is_refused(content: bytes, message: str) -> None:
     """Binary, control characters and huge files end in a clear error."""
-    with pytest.raises(ConfigError, match=says):
+    with pytest.raises(ConfigError, match=message):
         parse(FILE, content)
 
 

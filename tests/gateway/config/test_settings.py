@@ -58,7 +58,7 @@ def test_process_environment_is_the_default(tmp_path: Path, monkeypatch) -> None
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "says"),
+    ("text", "line", "message"),
     [
         (EDGE + "listen: {http: 'localhost'}\n", 4, "is not HOST:PORT"),
         (EDGE + "listen:\n  admin: '1.2.3.4:99999'\n", 5, "is not HOST:PORT"),
@@ -75,13 +75,13 @@ def test_process_environment_is_the_default(tmp_path: Path, monkeypatch) -> None
         ("role: core\nregion: x\n", 1, "invalid enum value"),
     ],
 )
-def test_mistakes_are_named_with_their_line(tmp_path: Path, text: str, line: int, says: str) -> None:
+def test_mistakes_are_named_with_their_line(tmp_path: Path, text: str, line: int, message: str) -> None:
     """Every wrong setting ends the start with its line and what was expected."""
     with pytest.raises(ConfigError) as caught:
         load_settings(write(tmp_path, text), {})
 
     assert caught.value.line == line
-    assert says in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(

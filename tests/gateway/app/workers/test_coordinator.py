@@ -75,12 +75,12 @@ async def fleet(tmp_path: Path):
 
 
 async def test_counts_add_up(fleet: Fleet) -> None:
-    """Whoever is asked says the same."""
+    """Each call returns the sum of all."""
     assert await fleet.executions() == 7
 
 
 async def test_silent_worker_counts_as_it_did_last(fleet: Fleet, caplog: pytest.LogCaptureFixture) -> None:
-    """What was told once is not taken back; the log says whose counts are old."""
+    """The last counts of a worker that does not answer are used; the log names the worker."""
     await fleet.executions()
     await fleet.silence(1)
     fleet.counts[2].executions = 10
@@ -90,7 +90,7 @@ async def test_silent_worker_counts_as_it_did_last(fleet: Fleet, caplog: pytest.
 
 
 async def test_stuck_worker_is_not_waited_for(fleet: Fleet) -> None:
-    """It accepts the question and never answers; the others' counts are told without it."""
+    """It accepts the call and never answers; the others' counts are returned without it."""
 
     async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
@@ -103,11 +103,11 @@ async def test_stuck_worker_is_not_waited_for(fleet: Fleet) -> None:
 
 
 async def test_counts_of_workers_that_are_gone_stay(fleet: Fleet) -> None:
-    """A worker that leaves tells its last; after one that dies stands what it told last."""
+    """A worker that leaves sends its final counts; of one that dies the last counts are kept."""
     await fleet.executions()
     counts = await Counts(5).counted()
     fleet.coordinator.keep_final(1, counts)
-    # It still listens for a moment, and must not be taken for less than its last word.
+    # It still listens for a moment; what it counts then must not replace its final counts.
     assert await fleet.executions() == 9
     for serial in (1, 2):
         await fleet.silence(serial)
@@ -119,14 +119,14 @@ async def test_counts_of_workers_that_are_gone_stay(fleet: Fleet) -> None:
 
 
 async def test_many_questions_are_one_round(fleet: Fleet) -> None:
-    """Anybody may ask; the workers are asked no oftener than one after the other."""
+    """Any client may ask for statistics; the workers get one round of calls after the other."""
     answers = await asyncio.gather(*(fleet.executions() for _ in range(50)))
 
     assert set(answers) == {7}
     assert fleet.counts[1].reports <= 2
 
 
-async def test_orders_reach_all(fleet: Fleet) -> None:
+async def test_changes_reach_all(fleet: Fleet) -> None:
     """Every worker loads, unloads and changes its log, and so does the parent's log."""
     await fleet.coordinator.unload("digits")
     await fleet.coordinator.load("digits", {})
@@ -140,7 +140,7 @@ async def test_orders_reach_all(fleet: Fleet) -> None:
 
 
 async def test_index_is_any_workers(fleet: Fleet) -> None:
-    """They all hold the same; when nobody answers, that is said."""
+    """All hold the same models; when no worker answers, that is the error."""
     await fleet.silence(1)
     assert await fleet.coordinator.index() == fleet.loads[2].index()
 
@@ -149,8 +149,8 @@ async def test_index_is_any_workers(fleet: Fleet) -> None:
         await fleet.coordinator.index()
 
 
-async def test_refused_order_does_not_stand(fleet: Fleet) -> None:
-    """What a worker says against it is raised; workers to come are told of it only if another has done it."""
+async def test_refused_change_is_not_kept(fleet: Fleet) -> None:
+    """A worker's error is raised; workers to come get the change only if another worker has made it."""
     for serial in (1, 2):
         fleet.loads[serial].failure = GatewayError(Fault.NOT_FOUND, "unknown")
     with pytest.raises(GatewayError, match="unknown"):
@@ -163,8 +163,8 @@ async def test_refused_order_does_not_stand(fleet: Fleet) -> None:
     assert repr(fleet.coordinator) == "<Coordinator of 2 workers, unloaded ['x']>"
 
 
-async def test_order_that_is_not_done_in_time(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The others have done it; whoever ordered it hears that not all have."""
+async def test_change_that_is_not_made_in_time(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others have made it; the operator gets the error that not all have."""
 
     async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read()
@@ -180,7 +180,7 @@ async def test_order_that_is_not_done_in_time(fleet: Fleet, monkeypatch: pytest.
 
 
 async def test_worker_that_does_not_listen_yet_is_passed_over(fleet: Fleet) -> None:
-    """It asks for the orders that stand before it serves."""
+    """It gets the desired state before it serves."""
     fleet.sockets[4] = fleet.folder / "4.sock"
 
     await fleet.coordinator.unload("digits")
@@ -188,8 +188,8 @@ async def test_worker_that_does_not_listen_yet_is_passed_over(fleet: Fleet) -> N
     assert repr(fleet.coordinator) == "<Coordinator of 3 workers, unloaded ['digits']>"
 
 
-async def test_nobody_takes_the_order(fleet: Fleet) -> None:
-    """While all workers are only starting an order is neither done nor kept for later, and that is said."""
+async def test_no_worker_makes_the_change(fleet: Fleet) -> None:
+    """While all workers are only starting, a change is neither made nor kept for later, and is refused."""
     for serial in (1, 2):
         await fleet.silence(serial)
 

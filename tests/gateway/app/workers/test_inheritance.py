@@ -64,7 +64,7 @@ def test_socket_is_the_parents() -> None:
     assert inheritance.socket("grpc") is None
 
 
-def test_ready_is_told_once(pipes) -> None:
+def test_ready_is_reported_once(pipes) -> None:
     """One byte, then the end of the pipe."""
     made(ready=pipes[1]).report_ready()
 
@@ -73,7 +73,7 @@ def test_ready_is_told_once(pipes) -> None:
 
 
 def test_parent_that_is_gone_need_not_know(pipes) -> None:
-    """A worker that gets ready too late says so to nobody, and fails at nothing."""
+    """A worker that gets ready after its parent has gone does not fail."""
     os.close(pipes[0])
 
     made(ready=pipes[1]).report_ready()

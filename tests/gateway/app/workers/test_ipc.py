@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 
 import pytest
@@ -65,12 +64,11 @@ async def test_error_is_raised_as_it_was(process: Path) -> None:
 
 
 async def test_no_answer(process: Path, tmp_path: Path) -> None:
-    """One that is not there is json_handler from one that is silent, which is not waited for."""
+    """A process that is not there and one that is silent raise different errors; neither is waited for."""
     with pytest.raises(NOT_LISTENING):
         await call(tmp_path / "b.sock", "/echo", limit_s=10)
 
-    began = time.monotonic()
-    with pytest.raises(NO_ANSWER) as silent:
-        await call(process, "/sleep", limit_s=0.1)
+    async with asyncio.timeout(30):
+        with pytest.raises(NO_ANSWER) as silent:
+            await call(process, "/sleep", limit_s=0.05)
     assert not isinstance(silent.value, NOT_LISTENING)
-    assert time.monotonic() - began < 10

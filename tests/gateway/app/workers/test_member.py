@@ -98,8 +98,8 @@ async def test_last_word(family: Family) -> None:
     assert executions(await family.workers[2].member.counted()) == 12
 
 
-async def test_orders_reach_the_others(family: Family) -> None:
-    """An order to one is an order to all; what the repository tells is this process's own."""
+async def test_changes_reach_the_others(family: Family) -> None:
+    """A change in one is made in all; the index is read from this process's own repository."""
     one, other = family.workers[1], family.workers[2]
 
     await one.member.unload("a/b", dependents=True)
@@ -117,7 +117,7 @@ async def test_orders_reach_the_others(family: Family) -> None:
 
 
 async def test_worker_to_come_catches_up(family: Family) -> None:
-    """It unloads and logs as was ordered before it began; what was loaded again, it keeps."""
+    """It gets the changes that were made before it began; a model that was loaded again stays loaded."""
     member = family.workers[1].member
     for model in ("digits", "words"):
         await member.unload(model)
@@ -144,7 +144,7 @@ async def test_model_that_is_no_more(family: Family) -> None:
     assert late.loads.done == []
 
 
-async def test_refusal_is_told(family: Family) -> None:
+async def test_refusal_is_passed_on(family: Family) -> None:
     """With its fault and its words, through two processes."""
     family.workers[2].loads.failure = GatewayError(Fault.UNSUPPORTED, "not this one")
 
@@ -155,7 +155,7 @@ async def test_refusal_is_told(family: Family) -> None:
 
 
 async def test_parent_that_is_gone(family: Family, caplog: pytest.LogCaptureFixture) -> None:
-    """A worker tells what it knows by itself, and changes nothing."""
+    """A worker reports its own counts, and refuses changes."""
     await family.parent.aclose()
     member = family.workers[2].member
 

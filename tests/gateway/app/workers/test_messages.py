@@ -30,7 +30,7 @@ def test_a_name_cannot_lead_to_another_path() -> None:
 
 
 async def test_settings_are_read_here_and_changed_everywhere() -> None:
-    """A change goes to whoever reaches all workers, and not to this one's settings."""
+    """A change goes through the function that reaches all workers, and not into this one's settings."""
     sent = []
 
     async def change(wanted):

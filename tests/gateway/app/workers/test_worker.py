@@ -40,7 +40,7 @@ async def test_one_that_serves_and_leaves() -> None:
 
 
 async def test_one_that_ends_before_it_serves() -> None:
-    """Its end is noticed at once, and nobody asks it to leave."""
+    """Its end is noticed at once, and it gets no signal."""
     worker = await started("")
 
     assert not await worker.wait_ready()
