@@ -101,7 +101,7 @@ class Ejection:
         if ticket is self.ticket and not self.is_open:
             if self._machine.failures or self._machine.state == HALF_OPEN:
                 self._machine.succeed()
-        elif self._ends_trial(ticket):
+        elif self._trial.ends(ticket):
             self._machine.half_open()
             self._machine.succeed()
 
@@ -110,12 +110,12 @@ class Ejection:
         if ticket is self.ticket and not self.is_open:
             self.why = why
             self._count()
-        elif self._ends_trial(ticket):
+        elif self._trial.ends(ticket):
             self.why = why
 
     def left(self, ticket: Ticket) -> None:
         """The call of ``ticket`` ended without evidence."""
-        if self._ends_trial(ticket):
+        if self._trial.ends(ticket):
             self._offers_trial = True
 
     def trip(self, why: Why) -> None:
@@ -158,9 +158,6 @@ class Ejection:
             self.ticket = Ticket()
             return
         self._machine.fail()
-
-    def _ends_trial(self, ticket: Ticket) -> bool:
-        return self.is_open and self._trial.ends(ticket)
 
     def _enter(self, before: str, state: str) -> None:
         if state == OPEN and before == HALF_OPEN:

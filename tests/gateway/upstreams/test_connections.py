@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from gateway.upstreams.checks import dialer_of
 from gateway.upstreams.connections import Connections
 from gateway.upstreams.failures import Failures
 from gateway.upstreams.settings import ConnectSettings
+from tests.fakes.names import Names
 
 
 class RecordingPool:
@@ -94,3 +96,19 @@ async def test_the_reason_is_that_of_the_attempt_to_connect() -> None:
     assert error.counts
     assert error.why is not None
     assert error.why.reason == "refused"
+
+
+async def test_closing_ends_the_search_for_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A resolver that never answers holds nothing up."""
+    Names(monkeypatch, None)
+    dialer = dialer_of("far", 1, ConnectSettings(resolve_timeout_s=60.0), None)
+    made = Connections(RecordingPool, dialer, Failures("far"))
+    search = asyncio.create_task(dialer.addresses.resolve())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+    made.close()
+
+    done, _ = await asyncio.wait([search], timeout=5)
+    search.cancel()
+    assert done == {search}
