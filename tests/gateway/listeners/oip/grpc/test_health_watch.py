@@ -30,9 +30,11 @@ async def test_watch():
     states = aiter(answer.source)
 
     first = await anext(states)
+    looking = asyncio.create_task(anext(states))
+    await asyncio.sleep(3.5 * HEALTH_PAUSE_S)
     ready = False
-    second = await anext(states)
+    second = await looking
     await answer.source.aclose()
 
     assert [messages.HealthCheckResponse.FromString(m[5:]).status for m in (first, second)] == [1, 2]
-    assert asyncio.get_running_loop().time() >= HEALTH_PAUSE_S
+    assert asyncio.get_running_loop().time() >= 4 * HEALTH_PAUSE_S
