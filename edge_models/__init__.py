@@ -1,7 +1,7 @@
 """Models that run in this process.
 
-ONNX Runtime's wheels for Linux report usage to their maker unless told not to before their first import.
-A gateway that promises where data may go starts with that off; who wants it sets the variable to 0.
+ONNX Runtime's wheels for Linux report usage to their maker, unless that is switched off before their first
+import. A gateway that promises where data may go switches it off; set the variable to 0 to have it on.
 """
 
 import os

@@ -16,7 +16,7 @@ import numpy as np
 from gateway.core.tensor import Array
 
 MOST_ROWS: Final = 10_000_000
-"""Beyond that many rows nobody collects a sample: ``rows_needed`` says that none would do."""
+"""No sample has more rows: beyond that ``rows_needed`` returns that no number would do."""
 
 _NEGLIGIBLE: Final = 1e-18
 _PRECISION: Final = 1e-14

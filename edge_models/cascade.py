@@ -50,11 +50,11 @@ class Cascade:
     Args:
         edge: answers from the models of this process.
         licences: model → what its edge model may answer by itself.
-        on_central_down: ``serve_edge`` answers without the certificate's guarantee and says so;
+        on_central_down: ``serve_edge`` answers without the certificate's guarantee, marked as such;
             ``fail`` raises UNAVAILABLE, or OVERLOADED or DEADLINE where it was that.
         region: where this process stands.
         clock: the clock of deadlines.
-        telemetry: hears each decision. ``answered`` and ``deferred`` add up to the requests that the edge
+        telemetry: gets each decision. ``answered`` and ``deferred`` add up to the requests that the edge
             model may see; those of a model, version or region that it does not serve, those of a sequence,
             and those that it refuses as invalid, are in neither; ``uncertified`` follows a ``deferred``
             that the edge had to answer after all.

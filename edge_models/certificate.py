@@ -20,7 +20,7 @@ from gateway.core.tensor import Array
 Digest = Annotated[str, msgspec.Meta(pattern="^sha256:[0-9a-f]{64}$")]
 
 _PRECISION: Final = 1e-8
-"""Relative: what ``upper_bound`` says on another machine, or scipy in its stead, differs by less."""
+"""Relative: ``upper_bound`` on another machine, or scipy's, differs by less."""
 
 _AGAIN: Final = (
     "it names neither its task nor its outputs, as certificates did before they had to: "
@@ -60,7 +60,7 @@ class Certificate(Calibration, frozen=True, kw_only=True, forbid_unknown_fields=
         """Return what ``calibration`` proves of ``decision``, for the artefacts and the rest in ``bound``.
 
         Raises:
-            ValueError: a field is out of its range, or contradicts another: nobody would load it.
+            ValueError: a field is out of its range, or contradicts another: it could not be loaded.
         """
         fields = {**msgspec.structs.asdict(calibration), **msgspec.structs.asdict(decision), **bound}
         try:

@@ -56,16 +56,16 @@ from where most rows are. The grid depends on no sample: choosing it by one woul
 MOST_WRONG: Final = 0.2
 """The upper bound, with the same confidence, of the share that differs among what the edge answers.
 
-It is no promise, for it is looked at more than once: it keeps out scores that tell nothing. Where alpha is
+It is no promise, for it is looked at more than once: it keeps out scores without meaning. Where alpha is
 more than this, alpha takes its place.
 """
 
 _LIKELY, _MUCH, _FAR = 0.8, 0.05, 20
 """Of what is allowed: seen no more than that is likely to be proven one day. Of all rows: more that is worth
-telling. Times the sample: as far as anybody would go."""
+telling. Times the sample: the largest that is proposed."""
 
 _FEW: Final = 20
-"""Rows of which a share says something."""
+"""The fewest rows of which a share means something."""
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Level = Annotated[float, msgspec.Meta(gt=0, lt=1)]

@@ -45,7 +45,7 @@ def margin(outputs: Array) -> Array:
     """Return the lead of the likeliest class over the next; a model of one class leads by all it has."""
     ranked = np.sort(outputs, axis=1).astype(np.float64)
     top = ranked[:, -1]
-    # Sorting puts NaN last, so the two ends tell whether the row is sound.
+    # Sorting puts NaN last, so the two ends show whether the row is sound.
     sound = _are_sound(ranked[:, 0], top)
     next_best = ranked[:, -2] if ranked.shape[1] > 1 else np.zeros_like(top)
     lead = np.subtract(top, next_best, out=np.full_like(top, _NAN), where=sound)
@@ -66,7 +66,7 @@ def entropy(outputs: Array) -> Array:
 
 
 def _likeliest(row: list[float]) -> float:
-    # The sum is asked for NaN because max and min may or may not see one.
+    # The sum is checked for NaN because max and min may or may not see one.
     top = max(row)
     if top > _MOST or min(row) < _LEAST or math.isnan(sum(row)):
         return math.nan

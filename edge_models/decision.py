@@ -25,9 +25,9 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     ``task``: of one of ``outputs`` at least. ``outputs``: all that a certified answer may hold, in the order
     in which it does; an answer is another when any of them is. ``left_out``: outputs that are no part of the
-    decision; whoever gets one gets no certified answer. ``score``: how sure is measured; with ``spread`` by
-    ``score_output``, which the edge model alone need have: [rows] or [rows, 1] is the spread itself,
-    [rows, members] those whose standard deviation it is.
+    decision; a request that gets one gets no certified answer. ``score``: how sure is measured; with
+    ``spread`` by ``score_output``, which the edge model alone need have: [rows] or [rows, 1] is the spread
+    itself, [rows, members] those whose standard deviation it is.
     """
 
     task: Task
@@ -79,7 +79,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return np.concatenate(apart, axis=1)
 
     def confidences(self, outputs: Mapping[str, Array]) -> list[Array]:
-        """Return scores ``float64 [rows]``, one array per output that has a say.
+        """Return scores ``float64 [rows]``, one array per output that counts.
 
         The edge is as sure as the least of them; NaN is not sure.
         """

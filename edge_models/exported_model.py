@@ -1,6 +1,6 @@
 """A float model as an exporter wrote it, read and made ready to be quantized.
 
-What exporters leave that ONNX Runtime's quantizer or the gateway cannot use is put right here, and said:
+What exporters leave that ONNX Runtime's quantizer or the gateway cannot use is put right here, and reported:
 weights in other files, local functions, an operator set imported twice, ZipMap (skl2onnx's maps from class
 to probability, which no tensor protocol carries).
 """
@@ -197,7 +197,7 @@ def _size_with_weights(model: Any, path: Path) -> int:
 
 
 def _import_once(model: Any) -> None:
-    """Keep one import of each operator set: skl2onnx may write the same twice, which nobody can look up."""
+    """Keep one import of each operator set: skl2onnx may write the same twice, which cannot be looked up."""
     versions: dict[str, int] = {}
     for opset in model.opset_import:
         domain = "" if opset.domain == "ai.onnx" else opset.domain

@@ -13,7 +13,7 @@ from gateway.core.request import Request
 from gateway.core.tensor import Buffer, Tensor
 
 ROWS: Final = -1
-"""The dimension along which requests are joined: any number of rows was measured."""
+"""The dimension along which requests are batchable: any number of rows was measured."""
 
 
 MOST: Final = (1 << 63) - 1
@@ -37,11 +37,11 @@ def value_digest(data: Buffer) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
-def are_of(inputs: Sequence[Input], specs: Sequence[TensorSpec], *, joined: bool) -> bool:
-    """Whether a model takes these inputs, and these alone; ``joined``: it joins requests."""
+def are_of(inputs: Sequence[Input], specs: Sequence[TensorSpec], *, batchable: bool) -> bool:
+    """Whether a model takes these inputs, and these alone; ``batchable``: requests may share a run."""
     known = {given.name: given.shape for given in inputs}
     return len(known) == len(inputs) == len(specs) and all(
-        spec.name in known and _takes(spec.shape, known[spec.name], joined=joined) for spec in specs
+        spec.name in known and _takes(spec.shape, known[spec.name], batchable=batchable) for spec in specs
     )
 
 
@@ -83,16 +83,16 @@ class Seen:
 def _is_same(tensor: Tensor, seen: Input) -> bool:
     if not seen.shape or seen.shape[0] != ROWS:
         return value_digest(tensor.data) == seen.digest
-    # One row after the other; how long one is, a text's length says.
+    # The rows are equal parts of the data, also where the elements are texts of any length.
     rows, data = tensor.shape[0], bytes(tensor.data)
     one = data[: len(data) // rows] if rows > 0 else b""
     return value_digest(one) == seen.digest and one * rows == data
 
 
-def _takes(wanted: Sequence[int], shape: Sequence[int], *, joined: bool) -> bool:
+def _takes(wanted: Sequence[int], shape: Sequence[int], *, batchable: bool) -> bool:
     if len(wanted) != len(shape):
         return False
     return all(
-        want == -1 and joined and not place if size == ROWS else want in {-1, size}
+        want == -1 and batchable and not place if size == ROWS else want in {-1, size}
         for place, (want, size) in enumerate(zip(wanted, shape, strict=True))
     )

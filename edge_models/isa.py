@@ -12,7 +12,7 @@ import platform
 from pathlib import Path
 from typing import Final
 
-_CPUINFO: Final = Path("/proc/cpuinfo")
+CPUINFO: Final = Path("/proc/cpuinfo")
 
 _AVX2: Final = frozenset({"avx2", "fma"})
 _AVX512: Final = _AVX2 | {"avx512f", "avx512bw", "avx512dq", "avx512vl"}
@@ -34,14 +34,14 @@ _ARM_INT8: Final = (("i8mm", "-i8mm"), ("asimddp", "-dotprod"))
 _ARM_FLOAT: Final = (("sve", "-sve"), ("sme", "-sme"))
 
 
-def instruction_set_class(cpuinfo: str | None = None) -> str:
+def instruction_set_class(cpuinfo: str | None = None, *, path: Path = CPUINFO) -> str:
     """Name the class of kernels, such as ``x86-avx2``, ``x86-avx512vnni`` or ``arm-neon-dotprod``.
 
-    ``cpuinfo`` is the text of ``/proc/cpuinfo``, which is read when it is None. Where there is none, or
-    it tells nothing known, the answer is the machine's type alone, such as ``arm64``.
+    ``cpuinfo`` is the text of ``/proc/cpuinfo``; when it is None, ``path`` is read. Where there is none, or
+    it has no flag that is known here, the answer is the machine's type alone, such as ``arm64``.
     """
     if cpuinfo is None:
-        cpuinfo = _read(_CPUINFO)
+        cpuinfo = _read(path)
     flags = _flags(cpuinfo)
     if "asimd" in flags:
         return "arm-neon" + _first(_ARM_INT8, flags) + "".join(s for flag, s in _ARM_FLOAT if flag in flags)

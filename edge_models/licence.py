@@ -45,14 +45,14 @@ class Licence:
     """The edge model's licence to answer for one model.
 
     It learns at run time which artefact central serves, so it has to outlive the stacks that use it:
-    whoever builds them keeps it for as long as the digests stay the same. It is suspended while central
+    it is kept for as long as the digests stay the same. It is suspended while central
     answers with another artefact than the certificate's, and holds again once that one answers.
 
     Args:
         model: name of the model.
         decision: what the certificate speaks for; None when there is no certificate.
         threshold: least confidence with which the edge answers; None when there is no valid certificate.
-        telemetry: hears of every refusal and suspension, once.
+        telemetry: gets every refusal and suspension, once.
         seen: the inputs for which the certificate was measured; None: the model takes no others.
         refusal: the certificate's field that differed, or another word why ``threshold`` is None.
         artefacts: those that the certificate is about.
@@ -109,7 +109,7 @@ class Licence:
     def reason(self) -> str:
         """Return why the edge answers nothing by itself; empty: it does.
 
-        A client that names a version that central has and nobody has certified makes no difference, as long
+        A client that names a version of central's that is not certified makes no difference, as long
         as the certified artefact answers others.
         """
         is_gone = self._suspended and not self._confirmed
@@ -146,7 +146,7 @@ class Licence:
         for output in answer.outputs:
             if output.name in self._read:
                 missing -= 1
-                # Text is compared, but says nothing about how sure the model is: it is not taken apart.
+                # Text is compared, but has no score: it is not decoded.
                 outputs[output.name] = _NO_TEXT if output.datatype == BYTES else output.numpy()
         if missing or self._decision is None:
             return False
@@ -155,8 +155,8 @@ class Licence:
     def compare(self, answer: Response, version: str) -> None:
         """Look at what central answered to a request for ``version``: is it the certified artefact?
 
-        Kept by requested version: two versions at central are two models, and a client that asks for the
-        older one by name must not end the licence for everybody else.
+        Kept by requested version: two versions at central are two models, and a client that names the
+        older one must not end the licence for all others.
         """
         source = answer.provenance
         if (

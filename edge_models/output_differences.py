@@ -19,7 +19,7 @@ class OutputDifference(msgspec.Struct, frozen=True):
     """How far one output of a model is from the same output of another, over a whole sample.
 
     ``worst`` is the largest absolute difference and ``reach`` the largest absolute value of the first model;
-    None for texts and booleans. ``same`` is the share, in 0 … 1, of what ``same_of`` says.
+    None for texts and booleans. ``same`` is the share, in 0 … 1, of what ``same_of`` names.
     """
 
     name: str

@@ -58,7 +58,7 @@ class Predictor:
         region: where this process stands.
         origin: ``edge`` or ``central``.
         clock: time for queues.
-        telemetry: hears of batches and queues.
+        telemetry: gets batches and queues.
 
     Raises:
         ModelError: when a model is to run on the event loop but the size of its rows is free.

@@ -42,7 +42,7 @@ _EXPORTABLE: Final = re.compile(
     r"No Op registered for|is not a registered function/op|Could not find an implementation for"
     r"|Opset \d+ is under development|Type '[^']*' of input parameter"
 )
-"""What ONNX Runtime says of an operator, a version or a type that it lacks: another export has another."""
+"""ONNX Runtime's messages for an operator, a version or a type that it lacks: another export has another."""
 
 
 class Quantization(msgspec.Struct, frozen=True):
@@ -83,7 +83,7 @@ def quantize(
         sample: rows as the model takes them; see ``sample_feeds``. Take them from the training data: rows
             on which a certificate is measured must not have shaped the model.
         reduce_range: 7-bit weights, with which no x86 kernel saturates.
-        progress: hears of each feed.
+        progress: gets each feed.
 
     Raises:
         ValueError: in one sentence: the extra ``models`` is not installed; the file is no float model that
@@ -146,7 +146,7 @@ class _Work:
         try:
             self.original = Session(file)
         except ModelError as error:
-            # The session names a file that nobody knows.
+            # The session names a temporary file.
             problem = str(error).replace(str(file), str(model))
             reason = f": {first_line(error.__cause__)}" if error.__cause__ else ""
             advice = "; export it in float32, for an operator set that ONNX Runtime has"
@@ -161,7 +161,7 @@ class _Work:
         """Run a model on one feed.
 
         Raises:
-            ValueError: when it cannot, with ONNX Runtime's words.
+            ValueError: when it cannot, with ONNX Runtime's message.
         """
         try:
             return session.run(feed)

@@ -41,7 +41,7 @@ class Model:
 class Registry:
     """All models of this process.
 
-    ``settings`` say where they are read from; without, none can be read anew.
+    ``settings``: where they are read from; without them none can be read anew.
     """
 
     def __init__(self, models: Iterable[Model], settings: ModelsSettings | None = None) -> None:
@@ -104,7 +104,7 @@ class Registry:
         return found
 
     async def describe(self, model: str, version: str) -> ModelSpec:
-        """Return the metadata, with all versions that may be asked for."""
+        """Return the metadata, with all versions that requests may name."""
         return self.get(model, version).spec
 
     async def is_ready(self, model: str, version: str) -> bool:

@@ -107,7 +107,7 @@ class Session:
         return f"<Session {self._path} {self.digest[:19]} on {self.providers[0]}>"
 
     def require(self, provider: Provider) -> None:
-        """Check that the model really runs on ``provider``: ONNX Runtime falls back without a word.
+        """Check that the model really runs on ``provider``: ONNX Runtime falls back silently.
 
         Raises:
             ModelError: when it does not.
@@ -126,8 +126,8 @@ class Session:
             outputs: names of outputs.
 
         Raises:
-            GatewayError: INVALID when the model fails on the values, in ONNX Runtime's words; INTERNAL when
-                the machine does.
+            GatewayError: INVALID when the model fails on the values, with ONNX Runtime's message; INTERNAL
+                when the machine does.
         """
         feed = {name: _aligned(array) for name, array in inputs.items()}
         for name in self._texts:
@@ -209,7 +209,7 @@ def _translated(error: Exception) -> GatewayError:
 
 
 def _words_of(text: str) -> str:
-    """Return ONNX Runtime's own words without its source's places and without values."""
+    """Return ONNX Runtime's message without places in its source and without values."""
     node = _NODE.search(text)
     words = text.rpartition("Status Message: ")[2] if node else text.rpartition(" : ")[2]
     sentence = printable(" ".join(masked(_PLACE.sub("", words)).split()), _MAX_MESSAGE)

@@ -60,7 +60,7 @@ class Signature:
         return feed, rows or 1
 
     def select(self, names: Sequence[str]) -> Sequence[tuple[str, int]]:
-        """Return name and place of the outputs asked for; all when ``names`` is empty.
+        """Return name and place of the outputs ``names``; of all when it is empty.
 
         Raises:
             GatewayError: INVALID for a name that is unknown or there twice.

@@ -54,14 +54,14 @@ _PREPARATIONS: Final[tuple[tuple[str, dict[str, bool]], ...]] = (
         {"skip_symbolic_shape": True, "skip_optimization": True, "skip_onnx_shape": True},
     ),
 )
-"""How a model is prepared, best first, and what to say of each: exporters make graphs over which one or
+"""How a model is prepared, best first, and how each is reported: exporters make graphs over which one or
 the other step of ONNX Runtime gives up, and none of them is needed for right answers."""
 
 _SOURCE: Final = re.compile(
     r"\[ONNXRuntimeError\] : \d+ : \w+ : |Status Message: "
     r"|/\S+:\d+ [^()]*::[^()]*\([^()]*\)(?: const)?(?: \[[^\]]*\])? "
 )
-"""What ONNX Runtime puts before and between its words: the code, and a place in its source."""
+"""What ONNX Runtime's messages have besides text: the code, and a place in its source."""
 
 Progress = Callable[[str, int, int], None]
 """Hears the step, how many feeds of it are done, and of how many."""
@@ -82,7 +82,7 @@ class StaticQdq:
     Args:
         toolkit: the libraries.
         folder: for the files between; the float model lies there as ``FLOAT_MODEL``, in one file.
-        progress: hears of each feed.
+        progress: gets each feed.
     """
 
     def __init__(self, toolkit: Toolkit, folder: Path, progress: Progress) -> None:
@@ -255,7 +255,7 @@ def integer_layers(graph: Any) -> int:
 
 
 def first_line(error: BaseException | None) -> str:
-    """Return the first line of what a library says, without where in its source it says so."""
+    """Return the first line of a library's error message, without the place in its source."""
     lines = (_SOURCE.sub("", line).strip() for line in str(error).splitlines())
     return next((line for line in lines if line), type(error).__name__)
 

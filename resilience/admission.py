@@ -1,4 +1,4 @@
-"""The door: who may come in, and how many at once."""
+"""Admission: which callers are let in, and how many requests at once."""
 
 from __future__ import annotations
 
@@ -26,21 +26,20 @@ class Seats:
     def __repr__(self) -> str:
         return f"<Seats {self.taken} of {self.limit} taken>"
 
-    @property
     def are_taken(self) -> bool:
         """Whether the next request would be refused."""
         return self.taken >= self.limit
 
 
 class Admission:
-    """Lets callers in whom ``identify`` knows, as long as there are seats.
+    """Lets in the callers that ``identify`` knows, as long as there are seats.
 
     Args:
         identify: returns the caller as checked (the same object when nothing changed), or raises
-            GatewayError; it must not wait, and say the same of the same caller every time.
-        seats: shared by all doors of the process.
-        settings: what a refused caller is told.
-        telemetry: hears ``Refused``.
+            GatewayError; it must not wait, and decide the same about the same caller every time.
+        seats: shared by all stacks of the process.
+        settings: when a refused caller may come again.
+        telemetry: gets ``Refused``.
     """
 
     def __init__(
@@ -65,7 +64,7 @@ class Admission:
             GatewayError: OVERLOADED; whatever ``identify`` raises.
         """
         # The limit comes first: under overload even looking at credentials is work.
-        if self._seats.are_taken:
+        if self._seats.are_taken():
             raise self._full()
         try:
             caller = self._identify(request.caller)
@@ -97,8 +96,8 @@ class Admission:
 
     async def _wait(self, pending: Pending) -> Response:
         seats = self._seats
-        if seats.are_taken:
-            # It was not awaited at once, and others have sat down since.
+        if seats.are_taken():
+            # It was not awaited at once, and the last seat was taken meanwhile.
             pending.close()
             raise self._full()
         seats.taken += 1

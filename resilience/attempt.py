@@ -19,9 +19,9 @@ class AttemptTimeout:
     """Gives each attempt ``limit_s`` or what is left of the request's time, whichever is less.
 
     Both end in a DEADLINE fault, with different flags. Past the limit the endpoint was too slow: that
-    counts against it, and another may do better. Past the request's own deadline nobody is to blame,
+    counts against it, and another may do better. Past the request's own deadline it is not to blame,
     and there is no time to try again. The deadline that is passed on is the attempt's, so that the
-    endpoint can stop working when nobody waits for it.
+    endpoint can stop working when its answer is no longer wanted.
     """
 
     def __init__(self, limit_s: float, clock: Clock) -> None:
@@ -56,7 +56,7 @@ class AttemptTimeout:
             raise _late(is_ours=is_ours) from error
         except GatewayError as error:
             if is_ours and error.fault is Fault.DEADLINE and not error.counts:
-                # Whoever it was took the limit that we passed on for the caller's own.
+                # The layer below took the limit that we passed on for the caller's own.
                 raise _late(is_ours=True) from error
             raise
 

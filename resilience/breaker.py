@@ -1,4 +1,4 @@
-"""The filter in front of one endpoint: refuses what cannot succeed, and reports how everything else ended."""
+"""The filter in front of one endpoint: refuses what cannot succeed, and reports how all else ended."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from resilience.endpoint_health import EndpointHealth
 
 
 class Breaker:
-    """Refuses requests for an endpoint that is out, and tells its health how the others ended."""
+    """Refuses requests for an endpoint that is out, and reports to its health how the others ended."""
 
     def __init__(self, health: EndpointHealth) -> None:
         self._health = health
@@ -35,7 +35,7 @@ class Breaker:
             health.failed(ticket, request, error)
             raise
         except asyncio.CancelledError:
-            # A caller who left.
+            # The caller left.
             health.unanswered(ticket)
             raise
         except BaseException:

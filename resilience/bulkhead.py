@@ -16,8 +16,8 @@ from resilience.settings import BulkheadSettings
 class Bulkhead:
     """Lets ``max_concurrency`` requests through at a time; ``max_pending`` more wait their turn.
 
-    First come, first served: who leaves hands the place to the one who has waited longest, so nobody
-    can slip in between. Nobody waits longer than half of the time that was left when he came: the other
+    First come, first served: a request that ends hands its place to the one that has waited longest, so none
+    can slip in between. A request waits no longer than half of the time that was left when it came: the other
     half is for the endpoint, or for another one. A refusal is ours and never counts against the endpoint.
     """
 

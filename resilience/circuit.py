@@ -1,4 +1,4 @@
-"""Leaving alone what is broken and costs nothing to leave: the gate in front of Redis."""
+"""A circuit breaker for what can be done without while it is broken: the gate in front of Redis."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Circuit:
 
     All calls of one closed spell share a pass, and each probe has its own. So a call that was admitted
     before the circuit opened and ends late changes nothing. A probe's pass that was dropped without a
-    report holds nobody up.
+    report blocks no other.
     """
 
     def __init__(self, name: str, settings: BreakerSettings, clock: Clock, telemetry: Telemetry) -> None:
@@ -55,7 +55,7 @@ class Circuit:
 
     @property
     def is_available(self) -> bool:
-        """Whether ``admit`` would let a call through now; asking changes nothing."""
+        """Whether ``admit`` would let a call through now; reading it changes nothing."""
         if self.state == CLOSED:
             return True
         if self.state == OPEN:

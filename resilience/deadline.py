@@ -14,7 +14,7 @@ from resilience.timer import ElapsedError, TimeLimits
 
 
 class Deadline:
-    """Gives every request a deadline, and everybody below no longer than that.
+    """Gives every request a deadline, which also ends what the layers below do for it.
 
     A request that names none gets ``timeout_s``. One that does is held to it, and to ``max_timeout_s``
     (``timeout_s`` unless given). The fault is the same whether the deadline had passed on arrival or

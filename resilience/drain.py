@@ -51,7 +51,7 @@ class Drain:
         return answered if isinstance(answered, Response) else self._wait(answered)
 
     def fast_path(self, like: Request, rest: FindPath) -> FastPath | None:
-        """Return the path of the rest: nobody has to wait for what takes no time."""
+        """Return the path of the rest: what takes no time need not be counted."""
         return rest(like)
 
     async def _wait(self, pending: Pending) -> Response:

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Final
 
 from gateway.core.clock import Chance
 from gateway.core.errors import Why
 from gateway.core.telemetry import BreakerChanged, Silence, Telemetry
-from resilience.health_check import doubled_s
+from resilience.health_check import doubled_s, jittered_s
 from resilience.settings import BreakerSettings
 from resilience.state_machine import CLOSED, HALF_OPEN, OPEN, StateMachine, Ticket, Trial
 
 _log = logging.getLogger("edgeway.breaker")
 
-_LEAST: Final = 0.4
-"""Waits are drawn between this share of their length and all of it."""
-
 
 class Ejection:
     """Closed, open, or half-open.
 
-    ``consecutive_5xx`` failures in a row open it. Somebody else checks the health of what is out:
-    ``let_in`` makes it half-open, which lets everybody in; then a success of a call closes it, and a failure
+    ``consecutive_5xx`` failures in a row open it. A Prober checks the health of what is out:
+    ``let_in`` makes it half-open, which admits all calls; then a success of a call closes it, and a failure
     opens it again. So what is let in by a health check that knows nothing is out again at once, for twice as
     long. A call that was admitted before the last change of state and ends late changes nothing.
 
@@ -32,9 +28,9 @@ class Ejection:
         model: of which alone this is; empty for the whole endpoint.
         settings: how many failures, and how long.
         chance: draws the waits.
-        telemetry: hears ``BreakerChanged``.
+        telemetry: gets ``BreakerChanged``.
         opened: called when it opens.
-        is_spared: asked before it opens by failures in a row: whether something else takes its place.
+        is_spared: called before failures in a row open it: whether something else takes its place.
     """
 
     def __init__(
@@ -86,7 +82,7 @@ class Ejection:
 
     @property
     def admits(self) -> bool:
-        """Whether ``admit`` would let a call through now; asking changes nothing."""
+        """Whether ``admit`` would let a call through now; reading it changes nothing."""
         return not self.is_open or (self._offers_trial and not self._trial.is_under_way)
 
     def admit(self) -> Ticket | None:
@@ -148,7 +144,7 @@ class Ejection:
         """Draw the seconds from one health check to the next."""
         settings = self._settings
         wait_s = doubled_s(settings.base_ejection_time_s, self.failed_checks, settings.longest_s)
-        return self._chance.uniform(_LEAST, 1.0) * wait_s
+        return jittered_s(wait_s, self._chance)
 
     def retire(self) -> None:
         """Report no more: another one may have the name now. Calls under way still end here."""
@@ -168,7 +164,7 @@ class Ejection:
 
     def _enter(self, before: str, state: str) -> None:
         if state == OPEN and before == HALF_OPEN:
-            # The health check had no say in what matters: the next one comes later.
+            # The health check did not see what fails: the next one comes later.
             self.failed_checks += 1
         self.ticket = Ticket()
         self._offers_trial = False

@@ -10,9 +10,9 @@ from gateway.core.errors import Fault, GatewayError, Why
 from gateway.core.request import Request
 from gateway.core.telemetry import Telemetry
 from gateway.core.verdict import Verdict
-from resilience.doubt import Doubt
 from resilience.ejection import Ejection
 from resilience.health_check import Check
+from resilience.liveness import LivenessCheck
 from resilience.probing import Prober
 from resilience.settings import BreakerSettings
 from resilience.state_machine import Ticket
@@ -28,7 +28,7 @@ PROOFS_OF_LIFE: Final = frozenset(
     }
 )
 """Faults that only an endpoint which works can find in a request. The other uncounted ones (our own
-queue was full, the caller's time was up) say nothing about it."""
+queue was full, the caller's time was up) are no proof of anything."""
 
 _SEVERAL: Final = 2
 _MAX_MODELS: Final = 256
@@ -39,10 +39,10 @@ _NO_REASON: Final = Why("error")
 
 
 class Peer(Protocol):
-    """Whoever knows the way to the endpoint."""
+    """The endpoint as its health sees it: what can be checked, and connected to anew."""
 
     async def check(self) -> Verdict:
-        """Ask whether it is ready."""
+        """Check whether it is ready."""
         ...
 
     def move(self) -> bool:
@@ -55,7 +55,7 @@ class Peer(Protocol):
 
 
 class EndpointHealth:
-    """Keeps the blame where it belongs.
+    """Counts each failure against what has caused it: the endpoint, one model there, or neither.
 
     Transport failures, resets, timeouts that were ours, 502, 503 and 504 are the endpoint's: so many in a row
     put it out. A 500 may be the request's own fault. It is held against one model at this endpoint, which
@@ -86,7 +86,7 @@ class EndpointHealth:
             name, settings, chance, telemetry, opened=self._opened, is_spared=self._is_spared
         )
         self._prober = self._probe(self._whole, peer.check)
-        self._doubt = Doubt(self._whole, peer.check, settings, clock)
+        self._liveness = LivenessCheck(self._whole, peer.check, settings, clock)
         self._models: dict[str, tuple[Ejection, Prober]] = {}
         self._errors = self._moves = self._successes = 0
         self._closed = False
@@ -114,7 +114,7 @@ class EndpointHealth:
 
     @property
     def is_available(self) -> bool:
-        """Whether ``admit`` would let a call through now; asking changes nothing."""
+        """Whether ``admit`` would let a call through now; reading it changes nothing."""
         return self._whole.admits
 
     @property
@@ -147,7 +147,7 @@ class EndpointHealth:
     def succeeded(self, ticket: Ticket, request: Request) -> None:
         """The call of ``ticket`` was answered."""
         self._whole.succeeded(ticket)
-        self._doubt.answered()
+        self._liveness.answered()
         self._successes += 1
         if self._errors or self._moves:
             self._forget_errors()
@@ -159,7 +159,7 @@ class EndpointHealth:
         """The call of ``ticket`` ended in ``error``."""
         if not error.counts:
             if error.fault in PROOFS_OF_LIFE and not error.unsent:
-                self._doubt.answered()
+                self._liveness.answered()
                 self._whole.succeeded(ticket)
             elif error.fault is Fault.DEADLINE and not error.unsent:
                 self.unanswered(ticket)
@@ -168,7 +168,7 @@ class EndpointHealth:
             return
         why = error.why or _NO_REASON
         if why.answered:
-            self._doubt.answered()
+            self._liveness.answered()
         if why.of_model:
             self._blame_model(ticket, request, why)
         else:
@@ -179,9 +179,9 @@ class EndpointHealth:
         self._whole.left(ticket)
 
     def unanswered(self, ticket: Ticket) -> None:
-        """The call of ``ticket`` ended with its caller's patience: no evidence; many are worth a question."""
+        """The call of ``ticket`` ended with its caller's time: no evidence, but many lead to a check."""
         self._whole.left(ticket)
-        self._doubt.unanswered()
+        self._liveness.unanswered()
 
     def report(self) -> Mapping[str, Any]:
         """Return the state, and why, for operators: the other side's last error message unmasked."""
@@ -203,7 +203,7 @@ class EndpointHealth:
     async def aclose(self) -> None:
         """Check no more, whatever calls under way still meet."""
         self._closed = True
-        await self._doubt.aclose()
+        await self._liveness.aclose()
         for prober in (self._prober, *[prober for _, prober in self._models.values()]):
             await prober.aclose()
 
@@ -213,7 +213,7 @@ class EndpointHealth:
             # It can only be a trial, and it has failed.
             whole.failed(ticket, why)
         elif whole.is_closed or (whole.why and not whole.why.answered):
-            # Somebody is there again, and answers.
+            # The endpoint answers again.
             whole.succeeded(ticket)
         ejection = self._ejection_of(request.model)
         if ejection is not None:
@@ -250,7 +250,7 @@ class EndpointHealth:
         if known is not None:
             return known[0]
         if len(self._models) >= _MAX_MODELS:
-            # Names may be anybody's: one that is not out makes room.
+            # Clients may invent names: one that is not out makes room.
             idle = next((name for name, (_, prober) in self._models.items() if prober.is_idle), None)
             if idle is None:
                 return None
@@ -289,7 +289,7 @@ class EndpointHealth:
         """Check the endpoint's health for the sake of a model; one that fails may put the endpoint out.
 
         Where others were served since the model's requests began to fail, ``successes`` then, the endpoint
-        serves, whatever it says of itself.
+        serves, whatever its health check answers.
         """
         verdict = await self._peer.check()
         if verdict.why is not None and self._successes == successes:

@@ -15,11 +15,11 @@ from resilience.settings import RetrySettings
 
 
 class Retry:
-    """Repeats a request whose failure says ``retryable``; the next attempt may go elsewhere.
+    """Repeats a request whose failure is ``retryable``; the next attempt may go elsewhere.
 
     The wait before a retry is drawn evenly between 0 and a ceiling, which starts at base, doubles with
     each retry and ends at max ("full jitter": M. Brooker, Exponential Backoff and Jitter, AWS 2015);
-    it is as long as the failure's ``retry_after_s`` asks, if that is more and the next attempt does not go
+    it is as long as the failure's ``retry_after_s``, if that is more and the next attempt does not go
     ``elsewhere``. The failure is passed on at
     once when the attempts are used up, when the wait would not end before the deadline, or when the
     budget is spent.
@@ -29,7 +29,7 @@ class Retry:
         budget: shared by all that retry towards the same endpoints.
         clock: measures the wait against the deadline, and sleeps.
         chance: draws the wait.
-        telemetry: hears ``RetryScheduled`` and ``RetryDenied``.
+        telemetry: gets ``RetryScheduled`` and ``RetryDenied``.
         num_retries: a route's own number of further attempts, in place of the settings'.
     """
 

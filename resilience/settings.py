@@ -18,7 +18,7 @@ class AdmissionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     """Who is let in.
 
     ``max_requests``: requests in flight in this process; one more is refused. 1024 (Envoy).
-    ``retry_after_s``: seconds after which a refused caller is told to come again. 1.
+    ``retry_after_s``: seconds after which a refused caller may come again, in Retry-After. 1.
     """
 
     max_requests: Count = 1024
@@ -29,7 +29,7 @@ class DeadlineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     """How long an answer may take, everything and all retries included.
 
     ``default_timeout_ms``: milliseconds for a caller who names no deadline. 15000 (Envoy's route timeout).
-    ``max_timeout_ms``: the most that a caller may ask for; not below the default. 60000.
+    ``max_timeout_ms``: the most that a caller may set; not below the default. 60000.
     """
 
     default_timeout_ms: Milliseconds = 15_000.0
@@ -73,10 +73,10 @@ class BudgetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 
 class HealthCheckSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How an endpoint that is out is asked whether it is back; only then is it asked.
+    """How the health of an endpoint that is out is checked; only then is it checked.
 
     ``timeout_s``: seconds for one answer. 1 (Envoy's examples).
-    ``unhealthy_interval_s``: seconds between two questions at most, while no other endpoint can take its
+    ``unhealthy_interval_s``: seconds between two checks at most, while no other endpoint can take its
     requests; less by a jitter. 0.5, so that its return is noticed within a second.
     """
 
@@ -90,7 +90,7 @@ class BreakerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     ``consecutive_5xx``: failures in a row that put it out. 5 (Envoy). Failures to connect, resets, timeouts,
     502, 503 and 504 are the endpoint's; a 500 is that of one model there.
     ``base_ejection_time_s``: seconds until its health is checked first, less by a jitter; they double with
-    each check that fails. 0.25 (Envoy's 30 is a time in which nobody looks).
+    each check that fails. 0.25 (Envoy's 30 is a time without any check).
     ``max_ejection_time_s``: the most that they come to. 30, or the base where that is more.
     ``health_check``: how its health is checked.
     """

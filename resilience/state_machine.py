@@ -80,7 +80,7 @@ class StateMachine:
 
 
 class Ticket:
-    """What a breaker tells its calls apart by.
+    """By which a breaker distinguishes its calls.
 
     Those of one closed spell share one, and a trial has its own. So a call that was admitted before the last
     change of state and ends late changes nothing.
@@ -92,7 +92,7 @@ class Ticket:
 class Trial:
     """The one call at a time that is let through although the circuit is not closed.
 
-    It is known by its ticket; one whose ticket was dropped without a report holds nobody up.
+    It is known by its ticket; one whose ticket was dropped without a report is over.
     """
 
     __slots__ = ("_ticket",)
@@ -120,7 +120,7 @@ class Trial:
         return True
 
     def forget(self) -> None:
-        """End the trial, whoever's it is."""
+        """End the trial, whichever call it is."""
         self._ticket = None
 
 

@@ -2,7 +2,7 @@
 
 ``asyncio.timeout_at`` arms a timer for every call, about 5 µs. Yet a timer can only fire while the
 loop runs, and the loop only runs when the call suspends; a call that is answered out of memory never
-suspends. So whoever sets a limit takes the first step of the call by hand, and arms the timer only
+suspends. So the layer that sets a limit takes the first step of the call by hand, and arms the timer only
 if that step did not end it::
 
     call = service(request)
@@ -23,10 +23,10 @@ comes of it is distinguished from one from outside by the task's count of those.
   task answers (a result, an exception, a cancellation, the closing of the coroutine) goes to the call.
 * A cancellation from outside stays one, even when the timer fires in the same turn.
 
-They differ where a limit inside of the call passes in the same turn of the loop: the call hears of its own
-limit first, and of this one at its next wait. And in two contrived cases a limit that has passed is reported
-as a cancellation: when the first step cancels its own task before it waits, and when the task has swallowed
-a cancellation before the call began.
+They differ where a limit inside of the call passes in the same turn of the loop: the call is cancelled by its
+own limit first, and by this one at its next wait. And in two contrived cases a limit that has passed is
+reported as a cancellation: when the first step cancels its own task before it waits, and when the task has
+swallowed a cancellation before the call began.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ class TimeLimits:
 
 
 def _is_cancelled() -> bool:
-    """Whether somebody outside has cancelled this task."""
+    """Whether this task was cancelled from outside."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
@@ -166,7 +166,7 @@ class _Limit:
 
 @coroutine
 def _resume(call: Coroutine[Any, Any, T], limit: _Limit) -> Generator[Any, Any, T]:
-    """Go on with ``call``, as ``eager._resume`` does, and cancel it once when the limit says so."""
+    """Go on with ``call``, as ``eager._resume`` does, and cancel it once when the limit has passed."""
     try:
         while True:
             error: BaseException | None = None

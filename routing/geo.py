@@ -33,7 +33,7 @@ class GeoError(Exception):
 
 
 class Places:
-    """An open geo database. It remembers the answers for the addresses asked last."""
+    """An open geo database. It remembers the answers for the addresses looked up last."""
 
     def __init__(self, path: Path, lookup: Lookup, build_epoch: int) -> None:
         self.path = path

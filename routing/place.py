@@ -45,7 +45,7 @@ UNKNOWN: Final = Place()
 
 
 def place_of(country: object, continent: object = None) -> Place | None:
-    """Make a place of what a database says; what is no code counts as not said."""
+    """Make a place of a database's record; what is no code counts as not known."""
     known = country if isinstance(country, str) and country in CONTINENT_OF else ""
     if isinstance(continent, str) and continent in CONTINENTS:
         return Place(known, continent)

@@ -1,4 +1,4 @@
-"""What the linter says about a policy."""
+"""What the linter finds in a policy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _COMPARED: Final = 64
 
 
 class Severity(StrEnum):
-    """An error keeps a policy from coming into force; a warning is only told."""
+    """An error keeps a policy from coming into force; a warning is only reported."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -31,7 +31,7 @@ class Problem:
 
     @property
     def severity(self) -> Severity:
-        """How bad it is; the id tells."""
+        """How bad it is, by the id."""
         return Severity.ERROR if self.rule.startswith("EW1") else Severity.WARNING
 
 

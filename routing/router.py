@@ -49,7 +49,7 @@ class Router:
 
         Raises:
             GatewayError: UNAVAILABLE, and not to be tried again, when no endpoint lies in an allowed
-                region or none that does is available; INTERNAL when nobody has fixed the regions; else
+                region or none that does is available; INTERNAL when the regions are not fixed; else
                 whatever the endpoint raises.
         """
         names = self._plan(request)

@@ -13,9 +13,9 @@ from routing.policy import Policy
 def identify(policy: Policy) -> Callable[[Caller], Caller]:
     """Return the check of one policy. What it returns carries a tenant of the policy and no credential.
 
-    A credential decides before anything else. Without one, the word of a trusted peer
-    (``caller.vouched``) names the tenant; anybody else's word is ignored. Who names nobody is
-    anonymous, which the policy has to list.
+    A credential decides before anything else. Without one, a trusted peer (``caller.vouched``) may name the
+    tenant; what any other peer names is ignored. A caller without a tenant is anonymous, which the policy has
+    to list.
 
     The check raises GatewayError: UNAUTHENTICATED for an unknown key, or for none where one is
     needed; FORBIDDEN for a tenant that is unknown or not the key's.

@@ -74,7 +74,7 @@ class Binary(Rule, frozen=True, kw_only=True, tag="binary", forbid_unknown_field
     threshold: Probability
 
     def differs(self, edge: Array, central: Array) -> Array:
-        """One says yes and the other no, or central's row is not finite."""
+        """One is yes and the other no, or central's row is not finite."""
         own, theirs = self._yes(edge), self._yes(central)
         differ = (own >= self.threshold) != (theirs >= self.threshold)
         both: Array = (differ | ~np.isfinite(theirs))[:, np.newaxis]
@@ -167,7 +167,7 @@ def _read_as(values: Values) -> str:
 
 
 def _of_values(values: Values, output: Array) -> str:
-    """Return why numbers cannot be what they are said to be. The sigmoid of a probability is always yes."""
+    """Return why numbers cannot be what they are taken for. The sigmoid of a probability is always yes."""
     if are_probabilities(output):
         seems_otherwise = values == "logits" and output.size >= _MANY
         return "holds nothing but numbers from 0 to 1: are they probabilities?" if seems_otherwise else ""

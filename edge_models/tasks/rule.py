@@ -1,4 +1,4 @@
-"""What every task can say of two outputs."""
+"""What every task of certificates has in common."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ALWAYS: Final = "always"
 """The score of a model that does not know how sure it is: 1 for whatever is finite."""
 
 SPREAD: Final = "spread"
-"""How far the members of an ensemble are apart, which an output of its own tells."""
+"""How far the members of an ensemble are apart, which is read from another output."""
 
 DISTANCE: Final = "distance"
 """How far a probability is from the threshold that decides: |p - 1/2|, scaled to 0 … 1."""

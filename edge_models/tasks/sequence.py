@@ -43,7 +43,7 @@ class Sequence(Rule, frozen=True, kw_only=True, tag="sequence", forbid_unknown_f
     def scores(self, output: Array, score: str) -> Array:
         """Return the score of the token that is least sure; a token is as sure as its surest frame.
 
-        A run of blanks is a token as well: it says that there is nothing.
+        A run of blanks is a token as well: it stands for nothing.
         """
         if output.ndim != 3 or not output.shape[1] or output.shape[2] != len(self.alphabet):
             return self.unsure(output)

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Protocol
 
+from gateway.app.certificates import Certificates
 from gateway.app.dispatch import RouteDispatch
-from gateway.app.edge_tier import NO_TIERS, EdgeTiers, Models
+from gateway.app.edge_tier import NO_TIERS, EdgeTiers
 from gateway.app.endpoint_set import EndpointSet
 from gateway.app.endpoints import Endpoints
 from gateway.app.generation import PolicyGeneration
 from gateway.app.loading import Loaded
-from gateway.app.stacks import CacheParts, Parts, longest_s, route_stack, shared_stack
+from gateway.app.parts import CacheParts, Parts, longest_s
+from gateway.app.stacks import route_stack, shared_stack
 from gateway.core.stack import Stack
-from routing.policy import Policy
+from routing.policy import Policy, Route
 from routing.residency import Locate
+
+
+class EdgeModels(Protocol):
+    """The models of a process, as a builder needs them; ``gateway.app.edge_tier.Models`` is one."""
+
+    def tiers(self, routes: Iterable[Route], found: Certificates, *, forget: bool = False) -> EdgeTiers:
+        """Return the edge tiers of ``routes`` under the certificates ``found``."""
+        ...
+
+    def replaced(self, old: EdgeTiers, new: EdgeTiers) -> None:
+        """Take note that ``new`` is in force."""
+        ...
 
 
 class Builder:
@@ -26,7 +41,7 @@ class Builder:
         self,
         parts: Parts,
         endpoints: Endpoints,
-        models: Models | None,
+        models: EdgeModels | None,
         locate: Locate,
         cache: CacheParts | None,
     ) -> None:

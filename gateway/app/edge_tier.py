@@ -22,7 +22,7 @@ from edge_models.predictor import Predictor
 from edge_models.registry import Model, Registry
 from edge_models.settings import ModelsSettings
 from gateway.app.certificates import MISSING, REASONS, Certificates, Unusable, keep_usable, read_certificates
-from gateway.app.stacks import EdgeTier
+from gateway.app.parts import EdgeTier
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
 from gateway.core.telemetry import CertificateJudged, Telemetry
@@ -207,6 +207,6 @@ class Models:
             return differing
         if not certificate.decision.read() <= {output.name for output in model.spec.outputs}:
             return "outputs"
-        if not are_of(certificate.inputs, model.spec.inputs, joined=model.session.batchable):
+        if not are_of(certificate.inputs, model.spec.inputs, batchable=model.session.batchable):
             return "inputs"
         return "coverage" if certificate.threshold == DEFER_ALL else None

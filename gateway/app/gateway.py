@@ -135,7 +135,7 @@ def _data_plane(foundation: Foundation, tier: Tier) -> DataPlane:
         clock=foundation.clock,
         telemetry=foundation.prometheus,
         max_body_bytes=settings.listen.max_body_mib << 20,
-        is_full=lambda: foundation.seats.are_taken,
+        is_full=foundation.seats.are_taken,
         retry_after_s=settings.resilience.admission.retry_after_s,
     )
 

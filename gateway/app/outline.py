@@ -6,7 +6,9 @@ the caches) is shown as it is at a start.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from random import Random
+from typing import Final
 
 from opentelemetry.trace import NoOpTracer
 
@@ -14,24 +16,29 @@ from cache.levels.level import LevelParts
 from cache.settings import CacheSettings
 from edge_models.isa import instruction_set_class
 from edge_models.licence import Licence
+from edge_models.settings import ModelsSettings
+from gateway.app.builder import Builder, EdgeModels
+from gateway.app.certificates import Certificates
 from gateway.app.connector import Connector
-from gateway.app.dispatch import RouteDispatch
-from gateway.app.endpoint_set import NO_ENDPOINTS, EndpointSet
+from gateway.app.edge_tier import EdgeTiers
+from gateway.app.endpoint_set import NO_ENDPOINTS
 from gateway.app.endpoints import Endpoints
+from gateway.app.loading import Loaded
 from gateway.app.observe import Observed
-from gateway.app.stack_report import StacksReport, report_stacks
-from gateway.app.stacks import CacheParts, EdgeTier, Parts, route_stack, shared_stack
+from gateway.app.parts import CacheParts, EdgeTier, Parts
+from gateway.app.stack_report import StacksReport
 from gateway.config.settings import Settings
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.gate import OpenGate
 from gateway.core.request import EDGE, Request, Response
-from gateway.core.service import Service
 from gateway.core.telemetry import Silence
 from resilience.admission import Seats
 from resilience.budget import RetryBudget
 from resilience.drain import Drain
 from routing.policy import Policy, Route
+
+_DIGEST: Final = "the edge model's"
 
 
 class UnloadedModel:
@@ -63,9 +70,32 @@ class UnreadLicence(Licence):
         return ""
 
 
+class UnloadedModels:
+    """Stands for the models of a process: every route with a cascade has one."""
+
+    def tiers(
+        self,
+        routes: Iterable[Route],
+        found: Certificates,
+        *,
+        forget: bool = False,  # noqa: ARG002 - nothing is known that could be forgotten
+    ) -> EdgeTiers:
+        """Return an edge tier for each route that names a cascade."""
+        names = {route.name: route.match.model for route in routes if route.cascade is not None}
+        tiers = {
+            route: EdgeTier(model, UnloadedModel(), UnreadLicence(model), _DIGEST)
+            for route, model in names.items()
+        }
+        return EdgeTiers(tiers, found)
+
+    def replaced(self, old: EdgeTiers, new: EdgeTiers) -> None:
+        """Do nothing: no generation comes into force."""
+
+
 def assumed(region: str) -> Settings:
-    """Return the settings of a gateway of which only the region is known: defaults, and a cache."""
-    return Settings(role=EDGE, region=region, cache=CacheSettings())
+    """Return the settings of a gateway of which only the region is known: defaults, a cache, and models."""
+    models = ModelsSettings(repository="unknown")
+    return Settings(role=EDGE, region=region, cache=CacheSettings(), models=models)
 
 
 async def outline(policy: Policy, settings: Settings) -> StacksReport:
@@ -93,50 +123,22 @@ async def outline(policy: Policy, settings: Settings) -> StacksReport:
         chance=parts.chance,
         region=settings.region,
     )
-    prepared = endpoints.prepare(policy)
-    try:
-        return _report(policy, parts, prepared, settings)
-    finally:
-        endpoints.discard(prepared)
-        await endpoints.aclose()
-
-
-def _report(policy: Policy, parts: Parts, endpoints: EndpointSet, settings: Settings) -> StacksReport:
     cache = None
     if settings.cache is not None:
-        levels = settings.cache.open_levels(LevelParts(_open_gate, parts.clock, parts.telemetry))
+        levels = settings.cache.open_levels(LevelParts(_open_gate, clock, silence))
         cache = CacheParts(settings.cache, levels, instruction_set_class())
-    services: dict[str, Service] = {
-        name: endpoint.service.entry for name, endpoint in endpoints.by_name.items()
-    }
-    routes = {
-        route.name: route_stack(
-            parts,
-            policy,
-            route,
-            locate=lambda _address: None,
-            endpoints=services,
-            view=endpoints,
-            cache=cache,
-            edge=_edge(route),
-        )
-        for route in policy.routes
-    }
-    shared = shared_stack(parts, policy, RouteDispatch(policy, routes))
-    return report_stacks(
-        policy.generation,
-        shared,
-        routes,
-        {name: endpoint.service for name, endpoint in endpoints.by_name.items()},
-    )
-
-
-def _edge(route: Route) -> EdgeTier | None:
-    if route.cascade is None:
-        return None
-    model = route.match.model
-    return EdgeTier(model, UnloadedModel(), UnreadLicence(model), "the edge model's")
+    models = UnloadedModels() if settings.models is not None else None
+    builder = Builder(parts, endpoints, models, lambda _address: None, cache)
+    try:
+        generation = builder.build(Loaded(policy, b"", {}))
+        endpoints.discard(generation.endpoints)
+        return generation.report()
+    finally:
+        await endpoints.aclose()
 
 
 def _open_gate(_name: str) -> OpenGate:
     return OpenGate()
+
+
+_: type[EdgeModels] = UnloadedModels

@@ -1,4 +1,4 @@
-"""Learning what an endpoint can do before it is asked to do it."""
+"""What an endpoint can do is read from its metadata before the first request."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from gateway.core.service import Filter, Service
 
 
 class Learner(Protocol):
-    """An upstream that can ask its endpoint what it can do."""
+    """An upstream that can read its endpoint's metadata."""
 
     @property
     def has_learned(self) -> bool:
-        """Whether it knows, or has asked a while ago in vain."""
+        """Whether they have been read, or could not be a while ago."""
         ...
 
     async def learn(self) -> None:
-        """Ask; whatever goes wrong, nothing is raised."""
+        """Read them; whatever goes wrong, nothing is raised."""
         ...
 
 

@@ -11,17 +11,17 @@ from gateway.http.client.addresses import Addresses
 from gateway.upstreams.checks import lost
 
 _AT_ONCE: Final = 16
-"""Addresses are asked at once; where there are more, those that failed last come later."""
+"""So many addresses are checked at once; where there are more, those that failed last come later."""
 
 _PATIENCE_S: Final = 0.25
-"""When somebody has said that he is not ready, the others get this long to say that they are."""
+"""When one address has answered that it is not ready, the others get this long to answer that they are."""
 
 
 async def check_all(addresses: Addresses, check: Callable[[str], Coroutine[Any, Any, Verdict]]) -> Verdict:
     """Check the addresses at once; the first that is well is tried first from now on, the others last.
 
-    Asked one after the other, one that hangs, or is not ready for ever, would hide the one that is well.
-    Where none is, what somebody has answered weighs more than silence, and silence more than what we lack.
+    Checked one after the other, one that hangs, or is never ready, would hide the one that is well. Where
+    none is, an answer weighs more than silence, and silence more than what this process lacks.
     """
     try:
         found = await addresses.resolve()

@@ -21,7 +21,7 @@ _WORDS: Final = (b"null", b"NaN", b"Infinity")
 _SEARCHED_BYTES: Final = 1 << 18
 _LIMITS: Final = ("more than", "nested too deeply", "must be at most")
 _NOT_READY: Final = frozenset({400, 408})
-"""Besides 5xx: Triton says 400 when it is not ready. Any other answer is one of somebody who works."""
+"""Besides 5xx: Triton answers 400 when it is not ready. Any other status is that of a server that works."""
 
 
 class NoOwner:
@@ -56,7 +56,7 @@ def lost(error: Exception) -> Verdict:
 
 
 def unreadable(json: Buffer, error: GatewayError) -> str:
-    """Say why an answer that is as its server meant it cannot be read; empty when it is simply broken.
+    """Return why an answer that is as its server meant it cannot be read; empty when it is simply broken.
 
     ``json`` is the answer without its binary data, ``error`` the decoder's. Of a long one no more than the
     beginning is searched: the loop stands still meanwhile.

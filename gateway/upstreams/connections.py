@@ -78,7 +78,7 @@ class Connections(Generic[P]):
             self.opened.renew()
 
     def hurry(self) -> None:
-        """Connect at once when the next call comes: somebody is there."""
+        """Connect at once when the next call comes: the server answers."""
         if self.opened is not None:
             self.opened.hurry()
 

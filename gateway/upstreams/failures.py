@@ -23,7 +23,7 @@ _WORDS: Final = {
     Fault.OVERLOADED: "is overloaded",
     Fault.INTERNAL: "failed",
 }
-"""Faults of the other side. Its own words for them may name addresses and values, which are masked."""
+"""Faults of the other side. Its error messages may name addresses and values, which are masked."""
 
 _RETRYABLE: Final = frozenset({Fault.UNAVAILABLE, Fault.DEADLINE, Fault.OVERLOADED})
 _COUNTS: Final = frozenset({Fault.UNAVAILABLE, Fault.DEADLINE, Fault.INTERNAL})
@@ -68,8 +68,8 @@ class Failures:
         ``may_count``: whether such a status can be evidence against the endpoint.
         """
         if fault in _NOT_LET_IN:
-            # Who the caller is was checked here: that the other side thinks otherwise is between the two of
-            # us, and another endpoint, the edge model or a stale answer may still serve.
+            # The caller was authenticated here, so it is this gateway that is not let in: another endpoint,
+            # the edge model or a stale answer may still serve.
             self._log_once(detail)
             return GatewayError(
                 Fault.UNAVAILABLE, f"endpoint '{self._endpoint}' does not let this gateway in", retryable=True
@@ -119,7 +119,7 @@ class Failures:
         )
 
     def late(self) -> GatewayError:
-        """Return the error of a call that ended with its request's own time: nobody is to blame."""
+        """Return the error of a call that ended with its request's own time: the endpoint is not to blame."""
         return GatewayError(Fault.DEADLINE, f"endpoint '{self._endpoint}' {_WORDS[Fault.DEADLINE]}")
 
     def cancelled(self, detail: str = "") -> GatewayError:
@@ -141,7 +141,7 @@ class Failures:
     def unreadable(self, what: str) -> GatewayError:
         """Return the error of an answer that is there, and that we cannot or will not read.
 
-        It says nothing about the endpoint, and would be the same again.
+        It is no evidence against the endpoint, and would be the same again.
         """
         return GatewayError(
             Fault.INTERNAL,
@@ -152,7 +152,7 @@ class Failures:
     def head_too_large(self) -> GatewayError:
         """Return the error of a call on a connection that ended for a head above our limit.
 
-        It may have been another call's. So it may be tried again, and says nothing about the endpoint.
+        The head may have been another call's. So this one may be tried again, and it is no evidence.
         """
         return GatewayError(
             Fault.UNAVAILABLE,

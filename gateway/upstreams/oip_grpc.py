@@ -77,7 +77,7 @@ _UNKNOWN_METHOD: Final = frozenset({5, 12})
 _NO_METADATA: Final[Mapping[str, str]] = MappingProxyType({})
 
 _NOT_FOR_US: Final = frozenset({7, 8, 16})
-"""PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAUTHENTICATED: somebody is there who works."""
+"""PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAUTHENTICATED: the server works."""
 
 
 class GrpcUpstream:
@@ -159,7 +159,7 @@ class GrpcUpstream:
         return oip_proto.decode_model(self._parse(messages.ModelMetadataResponse, answer))
 
     async def is_ready(self, model: str, version: str) -> bool:
-        """Ask the other side whether it would serve a model; one that cannot be asked would not."""
+        """Ask the other side whether it would serve a model; one that cannot be reached would not."""
         body = messages.ModelReadyRequest(name=model, version=version).SerializeToString()
         try:
             answer, _ = await self._call(self._ready, body, timeout_s=self._settings.metadata_timeout_s)
@@ -178,7 +178,7 @@ class GrpcUpstream:
     async def check(self) -> Verdict:
         """Ask over a connection of its own whether the server is ready: the others may lead nowhere.
 
-        A server that does not know gRPC's health service is asked in the protocol's own way.
+        A server without gRPC's health service is checked by the protocol's own method.
         """
         return await check_all(self._dialer.addresses, self._check_at)
 
@@ -212,7 +212,7 @@ class GrpcUpstream:
         self._connections.renew()
 
     def hurry(self) -> None:
-        """Connect at once when the next request comes: somebody is there."""
+        """Connect at once when the next request comes: the server answers."""
         self._connections.hurry()
 
     async def refresh(self) -> None:
@@ -235,7 +235,7 @@ class GrpcUpstream:
             except (grpc_call.BrokenAnswerError, GatewayError):
                 return Verdict(Why("protocol", answered=True))
             return Verdict() if is_well else Verdict(Why("not_ready", answered=True))
-        # It answers, and knows neither way of asking.
+        # It answers, and knows neither method.
         return Verdict()
 
     def _lone(self) -> Http2ClientConnection:
@@ -295,7 +295,7 @@ class GrpcUpstream:
     def _stands_for_a_status(self, error: ResetError, ends: float) -> bool:
         code = grpc_call.code_of_reset(error.code)
         if code == grpc_call.CANCELLED:
-            # Servers end late calls so; else it says no more than that the call is over.
+            # Servers end late calls so; else it means no more than that the call is over.
             return self._clock.now() >= ends
         return code != grpc_call.INTERNAL
 

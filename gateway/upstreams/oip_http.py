@@ -141,7 +141,7 @@ class HttpUpstream:
             raise self._failures.broken() from error
 
     async def is_ready(self, model: str, version: str) -> bool:
-        """Ask the other side whether it would serve a model; one that cannot be asked would not."""
+        """Ask the other side whether it would serve a model; one that cannot be reached would not."""
         try:
             status, received, answer = await self._get(model_path(model, version, "ready"))
         except GatewayError:
@@ -162,8 +162,8 @@ class HttpUpstream:
     async def learn(self) -> None:
         """Read from the server's metadata whether it takes binary data; where they do not say so, it does.
 
-        What was read holds until other metadata are read. A server that nobody can connect to is tried again
-        with the next request: whoever answers then may be another server.
+        What was read holds until other metadata are read. A server that cannot be connected to is tried
+        again with the next request: the one that answers then may be another.
         """
         await in_task()
         async with self._learning:
@@ -224,7 +224,7 @@ class HttpUpstream:
         self._connections.renew()
 
     def hurry(self) -> None:
-        """Connect at once when the next request comes: somebody is there."""
+        """Connect at once when the next request comes: the server answers."""
         self._connections.hurry()
 
     async def refresh(self) -> None:
@@ -260,7 +260,7 @@ class HttpUpstream:
         finally:
             self._connections.running -= 1
         if answer.headers.get("content-encoding", "identity") != "identity":
-            # Nobody asked for it.
+            # No request allows it.
             raise self._failures.broken()
         return answer.status, answer.headers, answer.body
 

@@ -1,1 +1,1 @@
-"""How long an outage of a central tier is felt by those who ask an edge."""
+"""How long an outage of a central tier is felt by the clients of an edge."""

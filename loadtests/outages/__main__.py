@@ -1,4 +1,4 @@
-"""Kill a central tier under a steady load, and tell who felt it and for how long.
+"""Kill a central tier under a steady load, and report who felt it and for how long.
 
     python -m loadtests.outages [NAME …]
 
@@ -85,10 +85,10 @@ async def play(outage: Outage, folder: Path) -> str:
             await asyncio.sleep(outage.away_s)
             back = await world.centrals[0].start()
         await asyncio.sleep(_AFTER_S)
-    return _line(outage, world.answers, killed, back)
+    return report_line(outage, world.answers, killed, back)
 
 
-def _line(outage: Outage, answers: list[Answer], killed: float, back: float) -> str:
+def report_line(outage: Outage, answers: list[Answer], killed: float, back: float) -> str:
     failed = [each for each in answers if each.status != 200]
     uncertified = [each for each in answers if each.status == 200 and not each.certified]
     last = max((each.sent - back for each in (*failed, *uncertified)), default=0.0)

@@ -66,7 +66,7 @@ class Process:
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> float:
-        """Start it and return the loop time at which it says that it is ready."""
+        """Start it and return the loop time at which it logs that it is ready."""
         edgeway = Path(sys.executable).with_name("edgeway")
         self._process = await asyncio.create_subprocess_exec(
             *self._prefix,

@@ -22,7 +22,7 @@ class View(Protocol):
         ...
 
     def why(self, endpoint: str) -> str:
-        """Tell why it is out, fit for a client; empty when it is not, or nobody knows."""
+        """Return why it is out, fit for a client; empty when it is not, or when that is not known."""
         ...
 
 
@@ -53,7 +53,7 @@ def reachable(
 def rivals(policy: Policy, own_region: str) -> Mapping[str, tuple[frozenset[str], ...]]:
     """Return for each endpoint that a request can reach the others that could take it, once per residency.
 
-    An endpoint beside which all others of one such set are out is the last one for somebody. The sets of
+    An endpoint beside which all others of one such set are out is the last one for some requests. The sets of
     regions are those of the classes and what two or more of them have in common: places narrow tenants.
     """
     found: dict[str, set[frozenset[str]]] = {}
@@ -82,7 +82,7 @@ def _region_sets(policy: Policy) -> set[frozenset[str]]:
 
 
 def plan(reachable: tuple[str, ...], view: View, model: str) -> tuple[str, ...]:
-    """Return the endpoints to ask about ``model``, in order; attempt n goes to the n-th, counted round.
+    """Return the endpoints for requests of ``model``, in order; attempt n goes to the n-th, counted round.
 
     Those at which the model fails are left out while there are others: when there are none, what fails for
     one may work for the next request (Envoy's panic rule, inside the residency). Those that would refuse at

@@ -83,7 +83,7 @@ async def counting(port):
             writer.write(piece)
             await writer.drain()
 
-    async def relay(reader, writer):
+    async def forward(reader, writer):
         task = asyncio.current_task()
         relaying.add(task)
         upward, downward = await asyncio.open_connection("127.0.0.1", port)
@@ -99,7 +99,7 @@ async def counting(port):
                     await each.wait_closed()
             relaying.discard(task)
 
-    server = await asyncio.start_server(relay, "127.0.0.1", 0)
+    server = await asyncio.start_server(forward, "127.0.0.1", 0)
     try:
         yield server.sockets[0].getsockname()[1], came
     finally:

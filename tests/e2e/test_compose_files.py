@@ -80,10 +80,10 @@ def test_policy_names_the_central_artefact_that_is_committed(policy: Policy) -> 
 
 def test_policy_explains_its_keys(policy: Policy) -> None:
     """The key that a comment tells is the one whose hash is there."""
-    told = re.search(r"The key is (\S+)\.$", (COMPOSE / "policy.yaml").read_text(), re.MULTILINE)
+    key = re.search(r"The key is (\S+)\.$", (COMPOSE / "policy.yaml").read_text(), re.MULTILINE)
 
-    assert told
-    assert policy.tenants["acme"].keys_sha256 == (hashlib.sha256(told[1].encode()).hexdigest(),)
+    assert key
+    assert policy.tenants["acme"].keys_sha256 == (hashlib.sha256(key[1].encode()).hexdigest(),)
 
 
 @pytest.mark.parametrize("name", GATEWAYS)

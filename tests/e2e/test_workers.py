@@ -134,12 +134,15 @@ async def test_workers_share_one_port(served: Served) -> None:
 
 
 def test_parent_answers_for_all(served: Served) -> None:
-    """/readyz lists the workers, /policy has the generation of each, /metrics each HELP once."""
+    """/readyz lists the workers, /policy and /stack the generation of each, /metrics each HELP once."""
     assert served.report("/readyz")["ready"] is True
     assert set(served.workers()) == {0, 1}
     valid = {"digits": {"valid": True}}
     served.wait(lambda: served.report("/readyz").get("certificates") == {"0": valid, "1": valid})
     assert served.report("/policy")["workers"] == {"0": 1, "1": 1}
+    stacks = served.report("/stack")
+    assert stacks["workers"] == {"0": 1, "1": 1}
+    assert [layer["role"] for layer in stacks["routes"]["digits"]][:2] == ["residency", "deadline"]
     assert served.get(served.admin, "/metrics")[1].count("# HELP edgeway_requests_total ") == 1
 
 
@@ -250,8 +253,8 @@ class Talkative(Served):
 
     def answered(self) -> set[int]:
         """Successes of the model, as twelve questions saw them."""
-        told = (self.get(self.http, "/v2/models/digits/stats")[1] for _ in range(12))
-        return {json.loads(text)["model_stats"][0]["inference_stats"]["success"]["count"] for text in told}
+        answers = (self.get(self.http, "/v2/models/digits/stats")[1] for _ in range(12))
+        return {json.loads(text)["model_stats"][0]["inference_stats"]["success"]["count"] for text in answers}
 
     def logs_info(self) -> set[bool]:
         return {json.loads(self.get(self.http, "/v2/logging")[1])["log_info"] for _ in range(12)}

@@ -165,7 +165,7 @@ async def test_a_full_batch_does_not_wait():
 
 
 @virtual_time
-async def test_unlike_requests_are_never_joined_and_keep_their_order():
+async def test_unlike_requests_never_share_a_run_and_keep_their_order():
     """Another row shape ends the batch; requests behind it do not overtake."""
     run, held = Doubler(), Held()
     subject = batcher(run, ThreadExecutor(1, executor=held))
@@ -179,7 +179,7 @@ async def test_unlike_requests_are_never_joined_and_keep_their_order():
 
 
 @virtual_time
-async def test_a_model_that_cannot_be_joined_runs_one_request_at_a_time():
+async def test_a_model_that_is_not_batchable_runs_one_request_at_a_time():
     """Its delay is of no use to anybody, so there is none."""
     run, held = Doubler(), Held()
     subject = batcher(
@@ -490,9 +490,11 @@ async def test_close_after_an_idle_spell():
 
 @virtual_time
 async def test_close_waits_for_the_batch_that_runs():
-    """However long it takes."""
+    """However long it takes, and although the queue was idle before."""
     held = Held()
     subject = batcher(Doubler(), ThreadExecutor(1, executor=held))
+    await start(subject, feed(0))
+    await let_go(held)
     (accepted,) = await start(subject, feed(1))
     closing = asyncio.create_task(subject.close())
     await asyncio.sleep(60)

@@ -51,7 +51,7 @@ def test_a_model_that_takes_nothing_else_has_nothing_to_ask() -> None:
 
 
 @pytest.mark.parametrize(
-    ("inputs", "joined", "fits"),
+    ("inputs", "batchable", "fits"),
     [
         (MEASURED, True, True),
         (MEASURED, False, False),
@@ -65,11 +65,11 @@ def test_a_model_that_takes_nothing_else_has_nothing_to_ask() -> None:
 )
 def test_the_inputs_are_those_of_the_model(
     inputs: tuple[Input, ...],
-    joined: bool,
+    batchable: bool,
     fits: bool,
 ) -> None:
     """By name and by what it fixes; any number of rows only where it joins requests."""
-    assert are_of(inputs, (IMAGE, MODE), joined=joined) is fits
+    assert are_of(inputs, (IMAGE, MODE), batchable=batchable) is fits
 
 
 @pytest.mark.parametrize(

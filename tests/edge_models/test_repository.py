@@ -44,6 +44,7 @@ class Shop:
             telemetry=RecordingTelemetry(),
         )
         self.changes = 0
+        self.changed = asyncio.Event()
         self.refusal: Exception | None = None
         self.repository = ModelRepository(
             self.registry,
@@ -63,6 +64,7 @@ class Shop:
         if self.refusal is not None:
             raise self.refusal
         self.changes += 1
+        self.changed.set()
 
     async def answer(self, **changes) -> float:
         """What the model makes of 1: its factor."""
@@ -199,9 +201,8 @@ async def test_what_was_accepted_is_answered(tmp_path, order):
     call = shop.repository.load("digits", {}) if order == "load" else shop.repository.unload("digits")
     ordered = asyncio.create_task(call)
     async with asyncio.timeout(30):
-        while not shop.changes:
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.05)
+        await shop.changed.wait()
+        await asyncio.sleep(0.01)
         assert not ordered.done()
         while not ordered.done():
             if executor.runs:

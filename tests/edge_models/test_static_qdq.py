@@ -159,14 +159,14 @@ def test_graphs_deep_in_one_another_get_no_symbolic_shapes(
     tmp_path: Path, depth: int, skipped: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each level would double the time, to hours here."""
-    inferred: list[str] = []
-    real = symbolic_shape_infer.SymbolicShapeInference._infer_If
+    inferred: list[object] = []
+    real = symbolic_shape_infer.SymbolicShapeInference.infer_shapes
 
-    def infer(self, node) -> None:
-        inferred.append(node.op_type)
-        real(self, node)
+    def infer(model: object, *args: object, **options: object) -> object:
+        inferred.append(model)
+        return real(model, *args, **options)
 
-    monkeypatch.setattr(symbolic_shape_infer.SymbolicShapeInference, "_infer_If", infer)
+    monkeypatch.setattr(symbolic_shape_infer.SymbolicShapeInference, "infer_shapes", infer)
     _, message = make(nested(tmp_path / "deep.onnx", depth), tmp_path, load_toolkit())
 
     assert message == (

@@ -38,7 +38,7 @@ async def serving(
 
 
 @dataclass
-class Said:
+class ReadAnswer:
     """An HTTP answer as it came; header names in lower case."""
 
     status: int
@@ -59,7 +59,7 @@ class Said:
         return message
 
 
-async def read_answer(reader: asyncio.StreamReader, *, has_body: bool = True) -> Said:
+async def read_answer(reader: asyncio.StreamReader, *, has_body: bool = True) -> ReadAnswer:
     """Read one answer; interim answers (1xx) are skipped."""
     while True:
         head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)).decode("ascii")
@@ -71,10 +71,10 @@ async def read_answer(reader: asyncio.StreamReader, *, has_body: bool = True) ->
     headers = {name.lower(): value for name, value in pairs}
     assert len(headers) == len(pairs), "a header is given twice"
     body = await reader.readexactly(int(headers["content-length"])) if has_body else b""
-    return Said(int(status), headers, body, version)
+    return ReadAnswer(int(status), headers, body, version)
 
 
-async def say(port: int, *pieces: bytes, has_body: bool = True) -> Said:
+async def say(port: int, *pieces: bytes, has_body: bool = True) -> ReadAnswer:
     """Send the pieces, each in a packet of its own, and return the answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:

@@ -32,7 +32,7 @@ from gateway.http.server.http2.connection import Http2ServerConnection
 from gateway.http.server.settings import TransportSettings
 from gateway.listeners.oip.grpc.application import GrpcApplication
 from gateway.listeners.oip.rest.application import RestApplication
-from gateway.listeners.protocol_router import ProtocolRouter
+from gateway.listeners.protocol_router import ProtocolRouter, is_grpc
 from gateway.wire.oip.generate import decode_generate
 from gateway.wire.oip.json import decode_request
 from gateway.wire.oip.proto_reuse import InferMessages, reference
@@ -316,7 +316,7 @@ class _Transport(asyncio.Transport):
 
 async def _converse(kind: Any, pieces: list[bytes]) -> tuple[bytes, ServerContext]:
     """Speak to a connection and leave; whatever it began must have ended by then."""
-    context = ServerContext(_application(), TransportSettings(), LoopClock())
+    context = ServerContext(application(), TransportSettings(), LoopClock())
     transport = _Transport()
     connection = kind(context, transport, "127.0.0.1")
     context.registry.add(connection, context.address_limits.of("127.0.0.1"))
@@ -350,10 +350,10 @@ class _Echo(EchoService):
 
 
 @cache
-def _application() -> Application:
+def application() -> Application:
     # Neither keeps what it sees: in a million runs that would look like a leak.
     front = fake_data_plane(_Echo(), telemetry=Silence())
-    return ProtocolRouter(RestApplication(front), GrpcApplication(front))
+    return ProtocolRouter((is_grpc, GrpcApplication(front)), otherwise=RestApplication(front))
 
 
 @cache

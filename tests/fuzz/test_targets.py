@@ -100,8 +100,8 @@ def test_a_request_that_is_not_answered_is_found(target: str, monkeypatch: pytes
         async def answer(self, head, body):
             await asyncio.Event().wait()
 
-    honest = targets._application()
-    monkeypatch.setattr(targets, "_application", lambda: Silent(honest))
+    honest = targets.application()
+    monkeypatch.setattr(targets, "application", lambda: Silent(honest))
 
     with pytest.raises(targets.Violation):
         targets.TARGETS[target](targets.seeds(target)[target == "http2"])

@@ -42,7 +42,7 @@ async def test_a_known_caller_passes_through(telemetry: RecordingTelemetry) -> N
 
 
 @virtual_time
-async def test_below_the_door_the_caller_is_the_checked_one(telemetry: RecordingTelemetry) -> None:
+async def test_below_admission_the_caller_is_the_checked_one(telemetry: RecordingTelemetry) -> None:
     """What identify returns replaces the claim."""
     service, checked = ScriptedService(), Caller(tenant="acme")
 
@@ -54,56 +54,56 @@ async def test_below_the_door_the_caller_is_the_checked_one(telemetry: Recording
 @virtual_time
 async def test_a_stranger_is_refused(telemetry: RecordingTelemetry) -> None:
     """What identify raises is the answer; the service is not called and no place is lost."""
-    service, door = ScriptedService(), admission(telemetry, stranger)
+    service, subject = ScriptedService(), admission(telemetry, stranger)
 
     with pytest.raises(GatewayError, match="send a valid key"):
-        await door(request(), service)
+        await subject(request(), service)
 
     assert service.requests == []
     assert telemetry.events == [Refused("admission", "unauthenticated")]
-    assert repr(door) == "<Admission 0 of 1024 running>"
+    assert repr(subject) == "<Admission 0 of 1024 running>"
 
 
 @virtual_time
 async def test_one_too_many_is_refused(telemetry: RecordingTelemetry) -> None:
     """At the limit the next caller is told when to come again; when one ends, there is room."""
-    door = admission(telemetry, max_requests=2, retry_after_s=3.0)
+    subject = admission(telemetry, max_requests=2, retry_after_s=3.0)
     service = ScriptedService(HANG)
-    calls = [asyncio.create_task(door(request(), service)) for _ in range(2)]
+    calls = [asyncio.create_task(subject(request(), service)) for _ in range(2)]
     await asyncio.sleep(0)
 
     with pytest.raises(GatewayError) as caught:
-        await door(request(), service)
+        await subject(request(), service)
 
     assert caught.value.fault is Fault.OVERLOADED
     assert caught.value.retry_after_s == 3.0
     assert len(service.requests) == 2
     assert telemetry.events == [Refused("admission", "concurrency")]
-    assert repr(door) == "<Admission 2 of 2 running>"
+    assert repr(subject) == "<Admission 2 of 2 running>"
     service.release()
     await asyncio.gather(*calls)
-    await door(request(), service)
+    await subject(request(), service)
 
 
 @virtual_time
 async def test_failures_and_leavers_give_their_place_back(telemetry: RecordingTelemetry) -> None:
     """A place is free again after a fault and after a caller who left."""
-    door = admission(telemetry, max_requests=1)
+    subject = admission(telemetry, max_requests=1)
     service = ScriptedService(GatewayError(Fault.INTERNAL, "broken"), HANG)
 
     with pytest.raises(GatewayError, match="broken"):
-        await door(request(), service)
-    caller = asyncio.create_task(door(request(), service))
+        await subject(request(), service)
+    caller = asyncio.create_task(subject(request(), service))
     await asyncio.sleep(0)
     caller.cancel()
     await asyncio.gather(caller, return_exceptions=True)
 
     assert service.running == 0
-    assert repr(door) == "<Admission 0 of 1 running>"
+    assert repr(subject) == "<Admission 0 of 1 running>"
 
 
 @virtual_time
-async def test_two_doors_share_the_seats(telemetry: RecordingTelemetry) -> None:
+async def test_two_stacks_share_the_seats(telemetry: RecordingTelemetry) -> None:
     """Requests of the policy before take seats until they end: a reload must not double the load."""
     seats, settings = Seats(1), AdmissionSettings()
     old, new = (Admission(known, seats, settings, telemetry) for _ in range(2))
@@ -111,7 +111,7 @@ async def test_two_doors_share_the_seats(telemetry: RecordingTelemetry) -> None:
     running = asyncio.create_task(old(request(), service))
     await asyncio.sleep(0)
 
-    assert seats.are_taken
+    assert seats.are_taken()
     with pytest.raises(GatewayError) as caught:
         await new(request(), service)
     service.release()
@@ -124,9 +124,9 @@ async def test_two_doors_share_the_seats(telemetry: RecordingTelemetry) -> None:
 @virtual_time
 async def test_seats_are_taken_by_those_who_wait(telemetry: RecordingTelemetry) -> None:
     """Of calls that are made together and awaited later, no more than the limit get in."""
-    door = admission(telemetry, max_requests=1)
+    subject = admission(telemetry, max_requests=1)
     service = ScriptedService(HANG)
-    first, second = (door(request(), service) for _ in range(2))
+    first, second = (subject(request(), service) for _ in range(2))
     waiting = asyncio.create_task(first)
     await asyncio.sleep(0)
 
@@ -137,17 +137,17 @@ async def test_seats_are_taken_by_those_who_wait(telemetry: RecordingTelemetry) 
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    assert repr(door) == "<Admission 0 of 1 running>"
+    assert repr(subject) == "<Admission 0 of 1 running>"
 
 
 @virtual_time
 async def test_an_answer_that_is_there_takes_no_seat(telemetry: RecordingTelemetry) -> None:
     """It is over before anybody else could ask."""
-    door = admission(telemetry, max_requests=1)
+    subject = admission(telemetry, max_requests=1)
     there = answer("edge")
 
-    assert door(request(), lambda _: there) is there
-    assert repr(door) == "<Admission 0 of 1 running>"
+    assert subject(request(), lambda _: there) is there
+    assert repr(subject) == "<Admission 0 of 1 running>"
 
 
 class HitPath:
@@ -164,9 +164,9 @@ class HitPath:
 def test_the_fast_path_is_that_of_the_checked_caller(telemetry: RecordingTelemetry) -> None:
     """Whoever names another tenant must not get that tenant's answers out of the cache."""
     rest, checked = HitPath(), Caller(tenant="acme")
-    door = admission(telemetry, lambda _: checked)
+    subject = admission(telemetry, lambda _: checked)
 
-    path = door.fast_path(request(caller=Caller(tenant="claimed"), id="7"), rest)
+    path = subject.fast_path(request(caller=Caller(tenant="claimed"), id="7"), rest)
 
     assert path is not None
     assert path([b""]) == answer("edge")

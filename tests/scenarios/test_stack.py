@@ -7,13 +7,13 @@ from typing import Any
 
 import aiohttp
 
-from gateway.app.process import GatewayProcess
+from gateway.app.gateway import Gateway
 from tests.scenarios.world import CONFIDENT, UNSURE, World
 
 
-async def stacks_of(process: GatewayProcess) -> dict[str, Any]:
-    assert process.listening.admin is not None
-    url = f"http://127.0.0.1:{process.listening.admin.port}/stack"
+async def stacks_of(gateway: Gateway) -> dict[str, Any]:
+    assert gateway.servers.admin is not None
+    url = f"http://127.0.0.1:{gateway.servers.admin.port}/stack"
     async with aiohttp.ClientSession() as session, session.get(url) as response:
         assert response.status == 200
         shown: dict[str, Any] = await response.json()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Final
 
@@ -192,8 +191,11 @@ class Http2Server:
 
     def acknowledge(self, size: int, stream: int) -> None:
         """Open the windows by ``size`` bytes of ``stream``, be it over or not."""
-        with suppress(ngh2.NGH2Error):
+        try:
             self._connection.acknowledge_received_data(size, stream)
+        except ngh2.NGH2Error:
+            # What is over has no window to open.
+            return
 
     def answer(
         self, stream: int, headers: Sequence[Pair], body: Iterable[Buffer], trailers: Sequence[Pair]

@@ -114,6 +114,17 @@ async def test_a_route_that_names_another_central_artefact(stage: Stage, route: 
     assert tiers.is_valid("cats") is None
 
 
+async def test_the_first_of_two_reasons_is_reported(stage: Stage, route: Route) -> None:
+    """A model may be refused on two routes, for a reason each."""
+    proof = certificate()
+    renamed = msgspec.structs.replace(proof.outputs[0], name="likelihoods")
+    found = {"digits": msgspec.structs.replace(proof, outputs=(renamed,))}
+    stranger = replaced(route, name="stranger", digest="sha256:" + "1" * 64)
+
+    for routes, reason in (([route, stranger], "outputs"), ([stranger, route], "central_digest")):
+        assert stage.models.tiers(routes, found).report()["digits"]["reason"] == reason
+
+
 async def test_a_certificate_that_cannot_be_used_is_reported_with_what_the_file_says(
     stage: Stage, route: Route
 ) -> None:

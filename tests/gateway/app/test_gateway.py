@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 from contextlib import AsyncExitStack
@@ -79,6 +80,17 @@ async def test_a_port_that_is_taken_closes_what_was_opened(tmp_path: Path) -> No
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
+@pytest.fixture
+def log_levels():
+    """The levels of the loggers are afterwards what they were."""
+    loggers = [logging.getLogger(name) for name in ("edgeway", "gateway", "edge_models", "routing", "cache")]
+    before = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, before, strict=True):
+        logger.setLevel(level)
+
+
+@pytest.mark.usefixtures("log_levels")
 async def test_a_worker_answers_for_all_and_leaves_its_counts(tmp_path: Path) -> None:
     """It catches up with what was changed before it began, and its parent keeps what it has counted."""
     workers: dict[int, Path] = {}
@@ -87,6 +99,7 @@ async def test_a_worker_answers_for_all_and_leaves_its_counts(tmp_path: Path) ->
     )
     parent = AdminListener(health=nothing, metrics=nothing, policy=nothing, more=coordinator.routes())
     await parent.start_at(str(tmp_path / "parent.sock"))
+    await coordinator.change({"log_info": False, "log_warning": False})
     with socket.create_server(("127.0.0.1", 0)) as shared:
         inheritance = Inheritance(
             number=0,
@@ -101,6 +114,7 @@ async def test_a_worker_answers_for_all_and_leaves_its_counts(tmp_path: Path) ->
             gateway = await open_gateway(settings(tmp_path, CENTRAL), inheritance, lifetimes)
             workers[1] = tmp_path / "1.sock"
             assert isinstance(gateway.extensions.repository, Member)
+            assert gateway.extensions.logging.read()["log_warning"] is False
             await gateway.generation()(picture(UNSURE))
 
             await gateway.extensions.repository.unload("digits")

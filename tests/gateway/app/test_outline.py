@@ -38,14 +38,14 @@ async def test_defaults_have_a_cache_and_an_edge_model(policy: Policy) -> None:
 
 
 async def test_settings_decide_what_there_is(policy: Policy) -> None:
-    """Levels, spans, limits and retries are those of the settings; no cache, no layer."""
+    """Levels, spans, limits and retries are those of the settings; without a cache or models there are no such layers."""
     settings = msgspec.structs.replace(
         assumed("here"),
         cache=CacheSettings(redis=RedisSettings(url="redis://user:hunter2@127.0.0.1:1/0")),
         telemetry=TelemetrySettings(otlp_endpoint="http://127.0.0.1:1"),
     )
     bare = msgspec.structs.replace(
-        settings, cache=None, resilience=ResilienceSettings(retry=RetrySettings(num_retries=0))
+        settings, cache=None, models=None, resilience=ResilienceSettings(retry=RetrySettings(num_retries=0))
     )
 
     layers = (await outline(policy, settings)).routes["digits"]
@@ -54,7 +54,7 @@ async def test_settings_decide_what_there_is(policy: Policy) -> None:
     assert "<RedisLevel edgeway:" in layers[4].filter
     assert "hunter2" not in str(layers)
     assert layers[2].observers == ("<Span cache>",)
-    assert [layer.role for layer in without] == ["residency", "deadline", "cascade", "router"]
+    assert [layer.role for layer in without] == ["residency", "deadline", "router"]
 
 
 async def test_nothing_can_be_computed() -> None:

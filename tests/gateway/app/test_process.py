@@ -69,6 +69,7 @@ async def test_signals(tmp_path: Path, leave: signal.Signals) -> None:
     async with asyncio.timeout(30):
         while await loads(port) == before:
             await asyncio.sleep(0.01)
+    assert await loads(port) == before + 1, "once for one signal"
     os.kill(os.getpid(), leave)
     async with asyncio.timeout(30):
         await running

@@ -41,16 +41,16 @@ class Pair:
 def test_certificate_is_bound_to_what_was_run() -> None:
     """It names both artefacts, the sample and the runtime, and progress is told run by run."""
     sample = digits.as_input(digits.load_split("calibration")[0][:100])
-    told: list[int] = []
+    advances: list[int] = []
 
-    proof = measure_models("digits", EDGE, CENTRAL, sample, advance=told.append).certify(
+    proof = measure_models("digits", EDGE, CENTRAL, sample, advance=advances.append).certify(
         alpha=0.1, delta=0.05
     )
 
     assert (proof.model, proof.n, proof.alpha) == ("digits", 100, 0.1)
     assert (proof.edge_digest, proof.central_digest) == (Session(EDGE).digest, Session(CENTRAL).digest)
     assert (proof.sample_digest, proof.onnxruntime) == (sample_digest(sample), onnxruntime.__version__)
-    assert told == [64, 36]
+    assert advances == [64, 36]
     assert (proof.task, proof.decision.names(), proof.left_out) == ("multiclass", ("probabilities",), ())
 
 

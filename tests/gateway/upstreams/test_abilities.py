@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
-from gateway.core.clock import Clock, LoopClock
+from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault
 from gateway.core.tensor import Tensor
 from gateway.upstreams.abilities import Abilities
+from gateway.upstreams.settings import HttpUpstreamSettings
 from tests.fakes.redis_server import free_port
 from tests.fakes.service import request
 from tests.fakes.stack import stack
@@ -63,8 +65,8 @@ class FastClock(LoopClock):
 
 
 @asynccontextmanager
-async def asking(server: Server, clock: Clock | None = None):
-    async with scripted_peer(server.play) as peer, http_upstream(peer.port, clock=clock) as upstream:
+async def connected(server: Server, **options: Any):
+    async with scripted_peer(server.play) as peer, http_upstream(peer.port, **options) as upstream:
         yield upstream, stack(Abilities(upstream), service=upstream)
 
 
@@ -73,7 +75,7 @@ async def test_an_endpoint_without_binary_data_gets_json() -> None:
     server = Server(metadata("parameters"))
     sent = request(outputs=("y",), id="7", parameters={"priority": 1})
 
-    async with asking(server) as (upstream, service):
+    async with connected(server) as (upstream, service):
         answers = [await service(sent) for _ in range(3)]
         assert repr(Abilities(upstream)) == "<Abilities known>"
 
@@ -103,7 +105,7 @@ async def test_an_endpoint_without_binary_data_gets_json() -> None:
 async def test_one_that_has_it_or_names_no_extensions_gets_binary(answer: bytes) -> None:
     """As it always was."""
     server = Server(answer)
-    async with asking(server) as (_, service):
+    async with connected(server) as (_, service):
         await service(request())
 
     head, _ = server.bodies[0]
@@ -113,7 +115,7 @@ async def test_one_that_has_it_or_names_no_extensions_gets_binary(answer: bytes)
 async def test_many_first_requests_share_one_question() -> None:
     """They wait for it, and none is sent in a form that the endpoint does not know."""
     server = Server(metadata())
-    async with asking(server) as (_, service):
+    async with connected(server) as (_, service):
         await asyncio.gather(*(service(request()) for _ in range(20)))
 
     assert server.metadata_reads == 1
@@ -124,7 +126,7 @@ async def test_what_json_cannot_carry_is_the_clients_to_change() -> None:
     """FP16 for an endpoint that takes JSON only."""
     server = Server(metadata())
     sent = request(inputs=(Tensor("x", "FP16", (1,), b"\0\0"),))
-    async with asking(server) as (_, service):
+    async with connected(server) as (_, service):
         error = await fails(service(sent))
 
     assert (error.fault, error.counts) == (Fault.INVALID, False)
@@ -150,7 +152,7 @@ async def test_metadata_that_cannot_be_read_are_read_later() -> None:
 async def test_after_an_outage_another_server_may_be_there() -> None:
     """What was learned of the one before is forgotten."""
     server = Server(metadata("binary_tensor_data"))
-    async with asking(server) as (upstream, service):
+    async with connected(server) as (upstream, service):
         await service(request())
         server.metadata = metadata()
         upstream.renew()
@@ -168,7 +170,9 @@ async def test_after_an_outage_another_server_may_be_there() -> None:
 async def test_metadata_hold_until_others_are_read(later: bytes | None) -> None:
     """Metadata that are slow, reset or refused once do not turn it into a server that takes binary data."""
     server, clock = Server(metadata("parameters")), FastClock()
-    async with asking(server, clock) as (upstream, service):
+    # An empty answer is one that never comes.
+    settings = HttpUpstreamSettings(metadata_timeout_s=5.0 if later != b"" else 0.2)
+    async with connected(server, clock=clock, settings=settings) as (upstream, service):
         await service(request())
         server.metadata = later
         clock.forward_s = 61.0

@@ -19,7 +19,7 @@ from gateway.core.verdict import Verdict
 from gateway.upstreams.checks import is_ready, unreadable
 from gateway.upstreams.oip_grpc import GrpcUpstream
 from gateway.upstreams.oip_http import HttpUpstream
-from gateway.upstreams.settings import HttpUpstreamSettings
+from gateway.upstreams.settings import GrpcUpstreamSettings, HttpUpstreamSettings
 from gateway.wire.proto import messages
 from tests.fakes.data_plane import EchoService, fake_data_plane
 from tests.fakes.http2_peer import Call, http2_peer
@@ -192,13 +192,13 @@ async def test_a_deadline_that_the_caller_made_is_nobodys_fault(early_s):
     """The other side says that time is up about when it is."""
 
     async def slow(_body: bytes, context: Any) -> bytes:
-        await asyncio.sleep(0.2 - early_s)
+        await asyncio.sleep(0.09 - early_s)
         await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "time is up")
         return b""
 
     async with foreign_grpc(slow) as upstream:
         with pytest.raises(GatewayError) as caught:
-            await upstream(request(deadline=asyncio.get_running_loop().time() + 0.2))
+            await upstream(request(deadline=asyncio.get_running_loop().time() + 0.09))
 
     assert (caught.value.fault, caught.value.retryable, caught.value.counts) == (Fault.DEADLINE, False, False)
 
@@ -341,8 +341,10 @@ async def test_an_address_that_resets_is_left(monkeypatch, wire):
     assert dropped == 1
 
 
-def far_over(wire: str, port: int) -> HttpUpstream | GrpcUpstream:
-    return far(port) if wire == "http" else GrpcUpstream("far", f"far:{port}", LoopClock())
+def far_over(wire: str, port: int, **settings: Any) -> HttpUpstream | GrpcUpstream:
+    if wire == "http":
+        return far(port, **settings)
+    return GrpcUpstream("far", f"far:{port}", LoopClock(), settings=GrpcUpstreamSettings(**settings))
 
 
 @pytest.mark.parametrize("wire", ["http", "grpc"])
@@ -357,7 +359,7 @@ async def test_an_address_that_hangs_is_left(monkeypatch, wire):
     listener = LISTENERS[WIRES[wire]](fake_data_plane(EchoService()))
     await listener.start("127.0.0.2", 0)
     server = await asyncio.start_server(hang, "127.0.0.1", listener.port)
-    upstream = far_over(wire, listener.port)
+    upstream = far_over(wire, listener.port, connect_timeout_s=0.3)
     for _ in range(2):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0.05):

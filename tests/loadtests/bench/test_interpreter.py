@@ -12,14 +12,14 @@ from loadtests.bench import interpreter
 
 def test_version_build_and_speed() -> None:
     """All three, in one line."""
-    said = interpreter.describe()
+    described = interpreter.describe()
 
-    assert said.startswith(f"{platform.python_version()} ({interpreter.flags()}; ")
-    assert said.endswith(" million calls/s)")
+    assert described.startswith(f"{platform.python_version()} ({interpreter.flags()}; ")
+    assert described.endswith(" million calls/s)")
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "described"),
     [
         ("CONFIG_ARGS", "'--enable-optimizations' '--with-lto'", "built with PGO"),
         ("PY_CORE_CFLAGS", "-O3 -fprofile-use -fprofile-correction", "built with PGO"),
@@ -31,8 +31,8 @@ def test_version_build_and_speed() -> None:
         ("CONFIG_ARGS", None, "no PGO by its flags"),
     ],
 )
-def test_build_flags(name: str, value: str | None, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_build_flags(name: str, value: str | None, described: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only flags that were used count."""
     monkeypatch.setattr(sysconfig, "get_config_var", {name: value}.get)
 
-    assert interpreter.flags() == said
+    assert interpreter.flags() == described

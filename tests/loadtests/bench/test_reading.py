@@ -115,9 +115,9 @@ def test_batches_are_counted_over_all_versions() -> None:
     def ran(size: int, count: int) -> dict[str, object]:
         return {"batch_size": size, "compute_infer": {"count": count, "ns": 1}}
 
-    said = {"model_stats": [{"batch_stats": [ran(1, 5), ran(32, 7)]}, {"batch_stats": []}]}
+    statistics = {"model_stats": [{"batch_stats": [ran(1, 5), ran(32, 7)]}, {"batch_stats": []}]}
 
-    assert batches_of(said) == Counter({1: 5, 32: 7})
+    assert batches_of(statistics) == Counter({1: 5, 32: 7})
 
 
 def test_bare_rows_take_as_long_as_their_batches() -> None:

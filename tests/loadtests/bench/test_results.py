@@ -64,13 +64,13 @@ def test_a_case_without_rows_keeps_nothing() -> None:
 
 
 def test_json_tells_of_each_row_whether_it_is_kept() -> None:
-    said = Result(rows=(TWICE,), details={"connections": 32}).as_json()
+    plain = Result(rows=(TWICE,), details={"connections": 32}).as_json()
 
-    assert said["kept"] is True
-    assert said["details"] == {"connections": 32}
-    assert said["rows"][0]["target"] == "≥ 2"
-    assert said["rows"][0]["kept"] is True
-    assert said["rows"][0]["ratio"]["median"] == 2.1
+    assert plain["kept"] is True
+    assert plain["details"] == {"connections": 32}
+    assert plain["rows"][0]["target"] == "≥ 2"
+    assert plain["rows"][0]["kept"] is True
+    assert plain["rows"][0]["ratio"]["median"] == 2.1
     assert Result(skipped="no wrk").as_json() == {"skipped": "no wrk", "kept": False}
 
 

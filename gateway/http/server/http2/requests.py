@@ -20,7 +20,7 @@ from gateway.http.framing.http2_server import (
 )
 from gateway.http.server.body_stream import BodyStream
 from gateway.http.server.context import ServerContext
-from gateway.http.server.http2.state import StreamCommand, StreamEvent, decide_stream
+from gateway.http.server.http2.state import BODY_ENDED, StreamCommand, StreamEvent, decide_stream
 from gateway.http.server.http2.stream import Http2Stream
 from gateway.http.server.http2.windows import Http2Windows
 from gateway.http.server.http2.writer import Http2Writer
@@ -33,6 +33,7 @@ _log = logging.getLogger(__name__)
 _INTERNAL: Final = "internal error"
 _FULL: Final = (503, "too many bodies are on their way; try again later")
 _LATE: Final = (408, "the body took too long")
+_ANSWER: Final = StreamCommand.ANSWER
 
 
 class Http2Requests:
@@ -80,10 +81,10 @@ class Http2Requests:
                     done=partial(windows.consumed, stream),
                 )
                 if event.is_complete:
-                    self._happen(stream, StreamEvent.BODY_ENDED)
+                    self._happen(stream, BODY_ENDED)
                 self._answer(stream, self._application.answer_stream, body)
             elif event.is_complete:
-                self._happen(stream, StreamEvent.BODY_ENDED)
+                self._happen(stream, BODY_ENDED)
 
     def take_data(self, event: BodyData) -> None:
         """Take more of a body."""
@@ -95,19 +96,18 @@ class Http2Requests:
         elif stream.size + size > stream.policy.max_bytes:
             windows.acknowledge(number, size)
             self._give_up(stream, 413, _too_large(stream.policy))
-        elif not windows.has_room(stream, size):
+        elif not windows.take(stream, size):
             windows.acknowledge(number, size)
             self._give_up(stream, *_FULL)
         else:
             stream.add(data)
-            windows.received(stream, size)
             if event.is_complete:
-                self._happen(stream, StreamEvent.BODY_ENDED)
+                self._happen(stream, BODY_ENDED)
 
     def take_end(self, number: int) -> None:
         """Take the end of a body that ends with trailers."""
         if (stream := self._streams.get(number)) is not None:
-            self._happen(stream, StreamEvent.BODY_ENDED)
+            self._happen(stream, BODY_ENDED)
 
     def take_too_large(self, event: HeadTooLarge) -> None:
         """Refuse headers that are too large."""
@@ -152,7 +152,7 @@ class Http2Requests:
 
     def _happen(self, stream: Http2Stream, event: StreamEvent) -> StreamCommand:
         stream.state, command = decide_stream(stream.state, event)
-        if command is StreamCommand.ANSWER:
+        if command is _ANSWER:
             self.windows.begin_answering(stream)
             self._answer(stream, self._application.answer, stream.whole())
         elif command is StreamCommand.END_BODY:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import BodyPolicy, Head
 from gateway.http.server.body_stream import BodyStream, gather, too_slow
 from gateway.http.server.http2.state import StreamState
+
+_RECEIVING: Final = StreamState.RECEIVING
+_CONVERSING: Final = StreamState.CONVERSING
+_COMPLETE: Final = (StreamState.ANSWERING, StreamState.CONVERSED)
+_CLOSED: Final = StreamState.CLOSED
 
 
 class Http2Stream:
@@ -37,7 +42,7 @@ class Http2Stream:
     def __init__(self, number: int, head: Head, policy: BodyPolicy, began: float) -> None:
         self.number, self.head, self.policy, self.began = number, head, policy, began
         self.size = self.held = self.unread = 0
-        self.state = StreamState.CONVERSING if policy.is_stream else StreamState.RECEIVING
+        self.state = _CONVERSING if policy.is_stream else _RECEIVING
         self.makes_room = False
         self.body: BodyStream | None = None
         self.task: asyncio.Task[Any] | None = None
@@ -49,12 +54,12 @@ class Http2Stream:
     @property
     def is_complete(self) -> bool:
         """Whether the body has ended."""
-        return self.state is StreamState.ANSWERING or self.state is StreamState.CONVERSED
+        return self.state in _COMPLETE
 
     @property
     def is_closed(self) -> bool:
         """Whether nothing of an answer is sent any more."""
-        return self.state is StreamState.CLOSED
+        return self.state is _CLOSED
 
     @property
     def parts(self) -> int:

@@ -31,19 +31,23 @@ class Http2Windows:
     def __repr__(self) -> str:
         return f"<Http2Windows, {self._answering} bytes being answered, {len(self._owed)} streams wait>"
 
-    def has_room(self, stream: Http2Stream, size: int) -> bool:
-        """Count ``size`` more bytes of a body if there is room for them; return whether there was."""
-        return self._usage.take(size, stream.policy.max_bytes if stream.body is None else self._stream_window)
+    def take(self, stream: Http2Stream, size: int) -> bool:
+        """Count ``size`` more bytes of a body, and open the windows for them unless they have to wait.
 
-    def received(self, stream: Http2Stream, size: int) -> None:
-        """Open the windows again for bytes that have come, unless they have to wait."""
+        Returns:
+            Whether there was room for them.
+        """
+        usage = self._usage
         if stream.body is not None:
-            return
-        if self._answering and self._usage.held > self._usage.high:
+            return usage.take(size, self._stream_window)
+        if not usage.take(size, stream.policy.max_bytes):
+            return False
+        if self._answering and usage.held > usage.high:
             # Without any answer under way, to wait for room could be to wait for ever.
             self._owed[stream.number] = self._owed.get(stream.number, 0) + size
         else:
             self.acknowledge(stream.number, size)
+        return True
 
     def begin_answering(self, stream: Http2Stream) -> None:
         """Note that a whole body is being answered: that will make room."""

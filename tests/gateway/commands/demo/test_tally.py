@@ -134,7 +134,9 @@ def test_a_tier_that_was_started_again_may_answer_before_it_is_seen_to_be_ready(
     early, late = row(4.0, provenance="central"), row(6.5, provenance="central")
     down = replace(OUTAGES[0], restarted=6.0)
 
-    said = [tally([*good_run(), each], (down, GATEWAY_DOWN), TRUTH).broken_promises for each in (early, late)]
+    promises = [
+        tally([*good_run(), each], (down, GATEWAY_DOWN), TRUTH).broken_promises for each in (early, late)
+    ]
 
-    assert "1 answers claimed to come from central while it was down" in said[0]
-    assert not any("claimed" in promise for promise in said[1])
+    assert "1 answers claimed to come from central while it was down" in promises[0]
+    assert not any("claimed" in promise for promise in promises[1])

@@ -102,7 +102,7 @@ class Pair:
         return b"".join(event.data for event in self.of(ngh2.DataReceived) if event.stream_id == stream)
 
 
-def joined(events: list[Any]) -> dict[int, list[Any]]:
+def by_stream(events: list[Any]) -> dict[int, list[Any]]:
     """What each stream brought: parts of a body are one part, however they came."""
     streams: dict[int, list[Any]] = {}
     for event in events:
@@ -128,7 +128,7 @@ def joined(events: list[Any]) -> dict[int, list[Any]]:
 def test_a_story_of_four_streams():
     """A length that is told, trailers, no body at all, a head in pieces, padding, a reset."""
     events = Http2Server().feed(STORY)
-    told = joined(events)
+    told = by_stream(events)
 
     assert list(told) == [1, 3, 5, 7]
     (head, length), *rest = told[1]
@@ -147,14 +147,14 @@ def test_events_do_not_depend_on_how_the_bytes_are_cut(cuts: list[int]):
     for start, end in zip([0, *cuts], [*cuts, len(STORY)], strict=True):
         events += server.feed(STORY[start:end])
 
-    assert joined(events) == joined(Http2Server().feed(STORY))
+    assert by_stream(events) == by_stream(Http2Server().feed(STORY))
 
 
 def test_byte_by_byte():
     server = Http2Server()
     events = [event for byte in STORY for event in server.feed(bytes((byte,)))]
 
-    assert joined(events) == joined(Http2Server().feed(STORY))
+    assert by_stream(events) == by_stream(Http2Server().feed(STORY))
 
 
 def test_has_begun_with_the_settings_of_the_peer():

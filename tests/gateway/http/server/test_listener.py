@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+from typing import Any
 
 from gateway.core.clock import LoopClock
+from gateway.http.server.binding import bind
 from gateway.http.server.listener import WireListener
-from tests.fakes.application import FakeApplication, connection, listening, until
+from tests.fakes.application import FakeApplication, connection, listening
 from tests.fakes.http import get, read_answer
 from tests.fakes.loops import both_loops
 
@@ -61,6 +63,12 @@ class Exhausted:
     def fileno(self) -> int:
         return self.real.fileno()
 
+    def setblocking(self, flag: bool) -> None:
+        self.real.setblocking(flag)
+
+    def getsockname(self) -> Any:
+        return self.real.getsockname()
+
     def close(self) -> None:
         self.real.close()
 
@@ -68,14 +76,13 @@ class Exhausted:
 @both_loops
 async def test_out_of_descriptors(caplog):
     """Said once and tried again a moment later: not at every turn of the loop."""
-    async with listening(FakeApplication()) as listener:
-        real = listener._socket
-        assert real is not None
-        listener._socket = Exhausted(real)  # type: ignore[assignment]
-        async with connection(listener.port) as (reader, writer):
-            writer.write(get("/now"))
-            assert (await read_answer(reader)).status == 200
-        listener._socket = real
+    listener = WireListener(FakeApplication(), LoopClock())
+    exhausted: Any = Exhausted(bind("127.0.0.1", 0))
+    await listener.start_on(exhausted)
+    async with connection(listener.port) as (reader, writer):
+        writer.write(get("/now"))
+        assert (await read_answer(reader)).status == 200
+    await listener.aclose()
 
     assert caplog.text.count("cannot be accepted: Too many open files") == 1
 
@@ -84,7 +91,6 @@ async def test_out_of_descriptors(caplog):
 async def test_closing_twice_is_closing_once():
     """And the port is free afterwards."""
     async with listening(FakeApplication()) as listener:
-        await until(lambda: "open" in repr(listener))
         await listener.aclose()
         await listener.aclose()
         assert "closed" in repr(listener)

@@ -18,7 +18,7 @@ def request(body: Any) -> Any:
     return (Head("GET", "/", ()), RAW, body)
 
 
-def ahead_of(context: ServerContext) -> tuple[Http1Pipeline, FakeTransport]:
+def pipeline_of(context: ServerContext) -> tuple[Http1Pipeline, FakeTransport]:
     transport = FakeTransport()
     return Http1Pipeline(context, transport, context.address_limits.of("a")), transport  # type: ignore[arg-type]
 
@@ -26,49 +26,49 @@ def ahead_of(context: ServerContext) -> tuple[Http1Pipeline, FakeTransport]:
 async def test_order_and_books():
     """First in, first out; they run, and their bodies are given back when they are forgotten."""
     async with books() as context:
-        ahead, _ = ahead_of(context)
+        pipeline, _ = pipeline_of(context)
         account = context.address_limits.of("a")
         account.hold(3)
         one, two, refused = request(b"a"), request(b"bc"), (None, None, Answer(400))
-        for item in (one, two, refused, request(BodyStream(ahead.flow))):
-            ahead.add(item)
-        assert (len(ahead), context.running) == (4, 4)
+        for item in (one, two, refused, request(BodyStream(pipeline.flow))):
+            pipeline.add(item)
+        assert (len(pipeline), context.running) == (4, 4)
 
-        assert ahead.take() is one
+        assert pipeline.take() is one
         account.give(held(one[2]))
-        ahead.clear()
+        pipeline.clear()
 
-        assert (len(ahead), context.running, context.address_limits.buffered) == (0, 0, 0)
+        assert (len(pipeline), context.running, context.address_limits.buffered) == (0, 0, 0)
 
 
 async def test_two_reasons_to_stop_reading():
     """Neither lets go what the other holds: a stream that is full stays held while the queue shrinks."""
     async with books(max_pipelined=2) as context:
-        ahead, transport = ahead_of(context)
-        ahead.add(request(b""))
-        ahead.add(request(b""))
-        ahead.flow(False)
+        pipeline, transport = pipeline_of(context)
+        pipeline.add(request(b""))
+        pipeline.add(request(b""))
+        pipeline.flow(False)
         assert transport.told == ["pause"]
-        assert repr(ahead) == "<Http1Pipeline paused, 2 waiting>"
-        ahead.take()
+        assert repr(pipeline) == "<Http1Pipeline paused, 2 waiting>"
+        pipeline.take()
         assert transport.told == ["pause"]
-        ahead.flow(True)
+        pipeline.flow(True)
         assert transport.told == ["pause", "resume"]
         transport.closed = True
-        ahead.flow(False)
+        pipeline.flow(False)
         assert transport.told == ["pause", "resume"]
-        ahead.clear()
+        pipeline.clear()
 
 
 async def test_an_address_that_holds_much_is_read_on_when_nothing_waits():
     """What waits will be answered and make room; if nothing did, to stop reading could be for ever."""
     async with books(max_buffered_mib=1) as context:
-        ahead, transport = ahead_of(context)
+        pipeline, transport = pipeline_of(context)
         account = context.address_limits.of("a")
         account.hold(account.high + 1)
         assert transport.told == []
-        ahead.add(request(b""))
+        pipeline.add(request(b""))
         assert transport.told == ["pause"]
-        ahead.take()
+        pipeline.take()
         assert transport.told == ["pause", "resume"]
         account.give(account.high + 1)

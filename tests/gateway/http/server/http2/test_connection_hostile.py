@@ -11,7 +11,7 @@ import pytest
 from gateway.http.exchange import Answer, AnyAnswer, BodyPolicy
 from gateway.http.server import context as context_module
 from tests.fakes.body_source import streamed
-from tests.fakes.http2_frames import BEGIN, HEADERS, PING, POST, block, data, frame, headers, window
+from tests.fakes.http2_frames import BEGIN, POST, data, frame, headers, window
 from tests.fakes.http2_wire import JSON, until, wired
 
 STREAMED = BodyPolicy(1 << 30, is_stream=True)
@@ -259,102 +259,6 @@ async def test_body_that_comes_too_slowly():
         await until(lambda: client.ended(stream))
         assert client.status(stream) == 408
         assert it.context.address_limits.buffered == 0
-
-
-async def test_idle_connection_is_told_and_closed():
-    async with wired(echo, idle_timeout_s=0.2) as it, it.client() as client:
-        assert await client.whole(b"x") == (200, b"x")
-        await until(lambda: client.is_over)
-        assert client.goaways[0].error_code == 0
-
-
-async def test_a_long_answer_is_not_idleness():
-    async def play(_head: Any, _body: Any) -> Answer:
-        await asyncio.sleep(1.0)
-        return Answer(200, JSON)
-
-    async with wired(play, idle_timeout_s=0.8) as it, it.client() as client:
-        for _ in range(2):
-            assert (await client.whole())[0] == 200
-            await asyncio.sleep(0.2)
-
-
-@pytest.mark.parametrize("drip", [frame(PING, 0, 0, bytes(8)), b""], ids=["pings", "half a head"])
-async def test_life_is_what_brings_requests(drip: bytes):
-    """Neither pings nor a head that never ends keep a connection."""
-    async with wired(echo, idle_timeout_s=0.3) as it:
-        reader, writer = await asyncio.open_connection("127.0.0.1", it.listener.port)
-        half = iter(frame(HEADERS, 4, 1, block([*POST, (b"x", b"y" * 60)])))
-        writer.write(BEGIN)
-        over = asyncio.create_task(closed(reader))
-        for _ in range(40):
-            await asyncio.sleep(0.03)
-            if over.done():
-                break
-            writer.write(drip or bytes((next(half),)))
-        assert over.done()
-        writer.transport.abort()
-
-
-@pytest.mark.parametrize("drips", [True, False])
-async def test_a_head_that_never_ends_beside_an_open_stream(drips: bool):
-    """Open streams keep their connection, but nobody can answer a ping amid a head."""
-    async with wired(deaf, STREAMED, request_headers_timeout_s=0.3) as it:
-        reader, writer = await asyncio.open_connection("127.0.0.1", it.listener.port)
-        writer.write(BEGIN + headers(1, [*POST, (b"deaf", b"1")], end=False))
-        await until(lambda: it.context.running)
-        half = iter(frame(HEADERS, 0, 3, block([*POST, (b"x", b"y" * 2000)])))
-        writer.write(bytes(next(half) for _ in range(20)))
-        over = asyncio.create_task(closed(reader))
-        for _ in range(100):
-            await asyncio.sleep(0.03)
-            if over.done():
-                break
-            if drips:
-                writer.write(bytes((next(half),)))
-        assert over.done()
-        writer.transport.abort()
-
-
-async def test_a_head_that_never_ends_without_any_stream():
-    """It has the time of a head, and not that of an idle connection."""
-    async with wired(echo, request_headers_timeout_s=0.3) as it:
-        reader, writer = await asyncio.open_connection("127.0.0.1", it.listener.port)
-        writer.write(BEGIN)
-        half = iter(frame(HEADERS, 0, 1, block([*POST, (b"x", b"y" * 2000)])))
-        over = asyncio.create_task(closed(reader))
-        for _ in range(100):
-            await asyncio.sleep(0.03)
-            if over.done():
-                break
-            writer.write(bytes((next(half),)))
-        assert over.done()
-        writer.transport.abort()
-
-
-async def test_a_head_in_two_pieces_after_a_long_silence():
-    """The time of a head begins with it."""
-    async with wired(echo, request_headers_timeout_s=0.8) as it:
-        reader, writer = await asyncio.open_connection("127.0.0.1", it.listener.port)
-        writer.write(BEGIN)
-        over = asyncio.create_task(closed(reader))
-        await asyncio.sleep(1.2)
-        half = frame(HEADERS, 5, 1, block(POST))
-        for piece in (half[:12], half[12:]):
-            writer.write(piece)
-            await asyncio.sleep(0.4)
-        assert len(it.application.heads) == 1
-        assert not over.done()
-        writer.transport.abort()
-        over.cancel()
-
-
-async def test_a_silent_peer_that_answers_pings_is_not_cut():
-    async with wired(deaf, STREAMED, request_headers_timeout_s=0.1) as it, it.client() as client:
-        stream = client.ask(headers=[(b"deaf", b"1")], end=False)
-        await asyncio.sleep(1)
-        assert sum(isinstance(event, ngh2.PingReceived) for event in client.events) > 1
-        assert not client.is_over and not client.ended(stream)
 
 
 async def test_preface_that_does_not_end():

@@ -43,9 +43,8 @@ class World:
         if is_stream:
             stream.body = BodyStream(lambda _flows: None)
         if size:
-            assert self.windows.has_room(stream, size)
+            assert self.windows.take(stream, size)
             stream.add(bytes(size))
-            self.windows.received(stream, size)
         return stream
 
 
@@ -106,5 +105,5 @@ async def test_room_is_limited():
     world = World()
     world.stream(1, size=MIB)
 
-    assert not world.windows.has_room(world.stream(3), 1)
-    assert not world.windows.has_room(world.stream(5, is_stream=True), 1)
+    assert not world.windows.take(world.stream(3), 1)
+    assert not world.windows.take(world.stream(5, is_stream=True), 1)

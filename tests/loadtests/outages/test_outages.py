@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from loadtests.outages.__main__ import OUTAGES, _line
+from loadtests.outages.__main__ import OUTAGES, report_line
 from loadtests.outages.world import Answer
 
 
@@ -15,13 +15,13 @@ def test_a_line_tells_who_felt_it_and_for_how_long() -> None:
         Answer(109.0, 200, certified=True),
     ]
 
-    line = _line(OUTAGES["away"], answers, killed=102.0, back=105.0)
+    line = report_line(OUTAGES["away"], answers, killed=102.0, back=105.0)
 
     assert line.split() == [*"away for 6 s 3.00 4 1 1 +0.20 | nobody is there".split()]
 
 
 def test_an_outage_that_nobody_felt() -> None:
     """Nothing to say of it."""
-    line = _line(OUTAGES["endpoints"], [Answer(1.0, 200, certified=True)], killed=0.5, back=0.5)
+    line = report_line(OUTAGES["endpoints"], [Answer(1.0, 200, certified=True)], killed=0.5, back=0.5)
 
     assert line.split()[-4:] == ["1", "0", "0", "+0.00"]

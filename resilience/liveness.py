@@ -12,12 +12,12 @@ from resilience.settings import BreakerSettings
 _LONGEST_S: Final = 30.0
 
 
-class Doubt:
-    """Counts calls in a row that ended without any answer: the caller's time was up, or he left.
+class LivenessCheck:
+    """Counts calls in a row that ended without any answer: the caller's time was up, or it left.
 
     None of them is evidence: the caller may have been in a hurry. But where every caller is, nothing else
     would ever show that a peer takes connections and says nothing. So after ``consecutive_5xx`` of them its
-    health is checked, and it is out only if nobody answers that, either. The next check comes later each
+    health is checked, and it is out only if that is not answered, either. The next check comes later each
     time, until there is an answer: a server may be slower than its callers for hours.
     """
 
@@ -28,10 +28,10 @@ class Doubt:
         self._task = BackgroundTask()
 
     def __repr__(self) -> str:
-        return f"<Doubt about {self._ejection!r}, {self._unanswered} unanswered>"
+        return f"<LivenessCheck of {self._ejection!r}, {self._unanswered} unanswered>"
 
     def answered(self) -> None:
-        """Somebody is there."""
+        """A call was answered."""
         self._unanswered = self._checks = 0
 
     def unanswered(self) -> None:
