@@ -14,6 +14,7 @@ from tests.gateway.listeners.oip.grpc.calls import (
     GRPC,
     HEALTH,
     framed,
+    unframed,
     wire,
 )
 
@@ -38,3 +39,14 @@ async def test_watch():
 
     assert [messages.HealthCheckResponse.FromString(m[5:]).status for m in (first, second)] == [1, 2]
     assert asyncio.get_running_loop().time() >= 4 * HEALTH_PAUSE_S
+
+
+async def test_a_connection_that_ends_does_not_serve():
+    """The client hears it as a state before the status."""
+    body = in_pieces(framed(messages.HealthCheckRequest()))
+    body.leaves = True
+
+    reply = await wire().ask("POST", f"/{HEALTH}/Watch", body, GRPC)
+
+    assert [messages.HealthCheckResponse.FromString(each).status for each in unframed(reply.body)] == [2]
+    assert reply.trailers["grpc-status"] == "14"
