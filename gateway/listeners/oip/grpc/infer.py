@@ -54,8 +54,8 @@ class GrpcInferCodec:
         return self._decode_compressed(unpacking, body) if message is None else self.decode_message(message)
 
     def layout(self, _headers: RequestHeaders, body: Buffer) -> Layout | None:
-        """Return how bodies like this one look: one message that is not compressed, with its prefix."""
-        layout = self._messages.layout(memoryview(body)[PREFIX:]) if body[0] == 0 else None
+        """Return the layout of bodies like this one, whose message is not compressed."""
+        layout = self._messages.layout(memoryview(body)[PREFIX:])
         if layout is None:
             return None
         spans = tuple([(start + PREFIX, stop + PREFIX) for start, stop in layout.spans])

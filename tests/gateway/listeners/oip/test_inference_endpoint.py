@@ -72,6 +72,8 @@ def test_a_message_may_name_the_model():
     [
         (4.0, {}, 104.0),
         (4.0, {"grpc_timeout": "3S"}, 103.0),
+        (4.0, {"grpc_timeout": "9S"}, 104.0),
+        (4.0, {"x_request_timeout_ms": "9000"}, 104.0),
         (4.0, {"grpc_timeout": "9S", "x_request_timeout_ms": "2000"}, 102.0),
         (4.0, {"grpc_timeout": "1S", "x_request_timeout_ms": "2000"}, 101.0),
         (math.inf, {"x_request_timeout_ms": "2000"}, 102.0),

@@ -14,6 +14,7 @@ from tests.gateway.listeners.oip.grpc.calls import (
     GRPC,
     HEALTH,
     framed,
+    unframed,
     wire,
 )
 
@@ -30,9 +31,22 @@ async def test_watch():
     states = aiter(answer.source)
 
     first = await anext(states)
+    looking = asyncio.create_task(anext(states))
+    await asyncio.sleep(3.5 * HEALTH_PAUSE_S)
     ready = False
-    second = await anext(states)
+    second = await looking
     await answer.source.aclose()
 
     assert [messages.HealthCheckResponse.FromString(m[5:]).status for m in (first, second)] == [1, 2]
-    assert asyncio.get_running_loop().time() >= HEALTH_PAUSE_S
+    assert asyncio.get_running_loop().time() >= 4 * HEALTH_PAUSE_S
+
+
+async def test_a_connection_that_ends_does_not_serve():
+    """The client hears it as a state before the status."""
+    body = in_pieces(framed(messages.HealthCheckRequest()))
+    body.leaves = True
+
+    reply = await wire().ask("POST", f"/{HEALTH}/Watch", body, GRPC)
+
+    assert [messages.HealthCheckResponse.FromString(each).status for each in unframed(reply.body)] == [2]
+    assert reply.trailers["grpc-status"] == "14"

@@ -13,11 +13,13 @@ import pytest
 
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Request, Response
+from gateway.core.telemetry import Refused
 from gateway.listeners.oip.grpc.stream_infer import CONCURRENT
 from gateway.wire.proto import messages
 from tests.fakes.data_plane import EchoService, FakeGeneration
 from tests.fakes.exchange import Parts, Reply
 from tests.fakes.service import HANG, ScriptedService
+from tests.fakes.telemetry import RecordingTelemetry
 from tests.fakes.virtual_time import virtual_time
 from tests.gateway.listeners.oip.grpc.calls import (
     GRPC,
@@ -242,3 +244,14 @@ async def test_a_client_that_leaves_as_its_request_comes(turns: int):
     gc.collect()
 
     assert begun == ended
+
+
+async def test_refused_requests_are_counted():
+    """Each once; the stream goes on."""
+    telemetry = RecordingTelemetry()
+    wrong = messages.ModelInferRequest(model_name="digits")
+    wrong.inputs.add(name="x", datatype="FP32", shape=[-1])
+
+    reply = await wire(telemetry=telemetry).ask("POST", STREAM, framed(wrong, infer("1"), wrong), GRPC)
+
+    assert (len(answers(reply.body)), telemetry.events) == (3, [Refused("grpc", "invalid")] * 2)

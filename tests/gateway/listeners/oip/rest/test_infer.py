@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import zlib
 
@@ -9,9 +10,12 @@ import msgspec
 import numpy as np
 import pytest
 
+from gateway.core.catalog import ModelSpec
+from gateway.core.eager import begin
 from gateway.core.tensor import Tensor
 from gateway.listeners.oip.extensions import Extensions, ProtocolSettings
-from tests.gateway.listeners.oip.rest.requests import INFER, binary, listed, wire
+from tests.fakes.data_plane import FakeCatalog
+from tests.gateway.listeners.oip.rest.requests import INFER, ONE, binary, listed, wire
 
 
 async def test_binary_both_ways():
@@ -62,11 +66,12 @@ async def test_other_codings_are_refused():
     assert "gzip or deflate" in reply.error
 
 
-async def test_identity_is_no_coding():
-    """Some clients say that they did nothing."""
+@pytest.mark.parametrize("coding", ["identity", " Identity", ""])
+async def test_identity_is_no_coding(coding):
+    """Some clients name the coding also where there is none."""
     body, headers = binary()
 
-    assert (await wire().ask("POST", INFER, body, headers | {"Content-Encoding": "identity"})).status == 200
+    assert (await wire().ask("POST", INFER, body, headers | {"Content-Encoding": coding})).status == 200
 
 
 async def test_raw_body():
@@ -130,3 +135,26 @@ async def test_bf16_and_fp16_pass():
         as_json = msgspec.json.encode({"inputs": inputs})
         headers = {"Inference-Header-Content-Length": str(len(as_json))}
         assert (await wire().ask("POST", INFER, as_json + tensor.data, headers)).status == 400
+
+
+async def test_a_raw_body_waits_within_a_task():
+    """The catalog may wait for another server, with a time limit."""
+
+    class Waiting(FakeCatalog):
+        async def describe(self, model: str, version: str) -> ModelSpec:
+            async with asyncio.timeout(1):
+                return await super().describe(model, version)
+
+    connection = wire(catalog=Waiting(ONE))
+    head = connection.head("POST", INFER, {"Inference-Header-Content-Length": "0"})
+    loop = asyncio.get_running_loop()
+    answered = loop.create_future()
+
+    def start() -> None:
+        connection.application.open(head)
+        pending = connection.application.answer(head, bytes(8))
+        begin(pending, loop, lambda task: answered.set_result(task.result()))
+
+    loop.call_soon(start)
+
+    assert (await answered).status == 200
