@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Final
 
 from gateway.core.clock import Chance
 from gateway.core.errors import Why
 from gateway.core.telemetry import BreakerChanged, Silence, Telemetry
-from resilience.health_check import doubled_s
+from resilience.health_check import doubled_s, jittered_s
 from resilience.settings import BreakerSettings
 from resilience.state_machine import CLOSED, HALF_OPEN, OPEN, StateMachine, Ticket, Trial
 
 _log = logging.getLogger("edgeway.breaker")
-
-_LEAST: Final = 0.4
-"""Waits are drawn between this share of their length and all of it."""
 
 
 class Ejection:
@@ -148,7 +144,7 @@ class Ejection:
         """Draw the seconds from one health check to the next."""
         settings = self._settings
         wait_s = doubled_s(settings.base_ejection_time_s, self.failed_checks, settings.longest_s)
-        return self._chance.uniform(_LEAST, 1.0) * wait_s
+        return jittered_s(wait_s, self._chance)
 
     def retire(self) -> None:
         """Report no more: another one may have the name now. Calls under way still end here."""

@@ -10,9 +10,9 @@ from gateway.core.errors import Fault, GatewayError, Why
 from gateway.core.request import Request
 from gateway.core.telemetry import Telemetry
 from gateway.core.verdict import Verdict
-from resilience.doubt import Doubt
 from resilience.ejection import Ejection
 from resilience.health_check import Check
+from resilience.liveness import LivenessCheck
 from resilience.probing import Prober
 from resilience.settings import BreakerSettings
 from resilience.state_machine import Ticket
@@ -86,7 +86,7 @@ class EndpointHealth:
             name, settings, chance, telemetry, opened=self._opened, is_spared=self._is_spared
         )
         self._prober = self._probe(self._whole, peer.check)
-        self._doubt = Doubt(self._whole, peer.check, settings, clock)
+        self._liveness = LivenessCheck(self._whole, peer.check, settings, clock)
         self._models: dict[str, tuple[Ejection, Prober]] = {}
         self._errors = self._moves = self._successes = 0
         self._closed = False
@@ -147,7 +147,7 @@ class EndpointHealth:
     def succeeded(self, ticket: Ticket, request: Request) -> None:
         """The call of ``ticket`` was answered."""
         self._whole.succeeded(ticket)
-        self._doubt.answered()
+        self._liveness.answered()
         self._successes += 1
         if self._errors or self._moves:
             self._forget_errors()
@@ -159,7 +159,7 @@ class EndpointHealth:
         """The call of ``ticket`` ended in ``error``."""
         if not error.counts:
             if error.fault in PROOFS_OF_LIFE and not error.unsent:
-                self._doubt.answered()
+                self._liveness.answered()
                 self._whole.succeeded(ticket)
             elif error.fault is Fault.DEADLINE and not error.unsent:
                 self.unanswered(ticket)
@@ -168,7 +168,7 @@ class EndpointHealth:
             return
         why = error.why or _NO_REASON
         if why.answered:
-            self._doubt.answered()
+            self._liveness.answered()
         if why.of_model:
             self._blame_model(ticket, request, why)
         else:
@@ -181,7 +181,7 @@ class EndpointHealth:
     def unanswered(self, ticket: Ticket) -> None:
         """The call of ``ticket`` ended with its caller's time: no evidence, but many lead to a check."""
         self._whole.left(ticket)
-        self._doubt.unanswered()
+        self._liveness.unanswered()
 
     def report(self) -> Mapping[str, Any]:
         """Return the state, and why, for operators: the other side's last error message unmasked."""
@@ -203,7 +203,7 @@ class EndpointHealth:
     async def aclose(self) -> None:
         """Check no more, whatever calls under way still meet."""
         self._closed = True
-        await self._doubt.aclose()
+        await self._liveness.aclose()
         for prober in (self._prober, *[prober for _, prober in self._models.values()]):
             await prober.aclose()
 

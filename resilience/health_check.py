@@ -7,11 +7,13 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
+from gateway.core.clock import Chance
 from gateway.core.errors import Why
 from gateway.core.verdict import Verdict
 
 Check = Callable[[], Awaitable[Verdict]]
 
+_LEAST: Final = 0.4
 _DOUBLINGS: Final = 32
 
 _log = logging.getLogger("edgeway.breaker")
@@ -27,6 +29,11 @@ async def verdict_of(check: Check, timeout_s: float, endpoint: str) -> Verdict:
     except Exception:  # noqa: BLE001 - whatever it is, it is ours; the next check may know
         _log.exception("the health of %s could not be checked", endpoint)
         return Verdict(ours=True)
+
+
+def jittered_s(wait_s: float, chance: Chance) -> float:
+    """Draw a wait: between ``_LEAST`` of ``wait_s`` and all of it."""
+    return chance.uniform(_LEAST, 1.0) * wait_s
 
 
 def doubled_s(first_s: float, times: int, longest_s: float) -> float:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 from gateway.core.clock import Chance, Clock
 from gateway.core.verdict import Verdict
 from resilience.ejection import Ejection
-from resilience.health_check import BackgroundTask, Check, verdict_of
+from resilience.health_check import BackgroundTask, Check, jittered_s, verdict_of
 from resilience.settings import HealthCheckSettings
-
-_LEAST: Final = 0.4
-"""Waits are drawn between this share of their length and all of it."""
 
 
 class Prober:
@@ -75,7 +71,7 @@ class Prober:
 
     async def _until_due(self, began: float) -> None:
         wait_s = self._ejection.wait_s()
-        least_s = self._chance.uniform(_LEAST, 1.0) * self._settings.unhealthy_interval_s
+        least_s = jittered_s(self._settings.unhealthy_interval_s, self._chance)
         while True:
             due = began + (min(wait_s, least_s) if self._is_last() else wait_s)
             left_s = due - self._clock.now()

@@ -44,8 +44,6 @@ def test_budget(path: Path) -> None:
 
 
 UNTESTED = {"__init__.py", "__main__.py"}
-TESTED_ELSEWHERE = {}
-"""What is only worth testing whole, and where that is done."""
 TESTED_AS_A_FOLDER = {"gateway/conformance/areas": "tests/gateway/conformance/test_areas.py"}
 """Folders of which one test demands that every module is tested: here, that each area notices a lie."""
 
@@ -66,12 +64,11 @@ def is_declaration(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
 
 
 def test_every_module_has_its_test_file() -> None:
-    """tests/ mirrors the packages; the demo's processes are tested by running the demo."""
+    """tests/ mirrors the packages, folder by folder and file by file."""
     missing = [
         relative(path)
         for path in MODULES
         if path.name not in UNTESTED
-        and relative(path) not in TESTED_ELSEWHERE
         and path.relative_to(ROOT).parts[0] != "loadtests"
         and "samples" not in path.parts
         and relative(path.parent) not in TESTED_AS_A_FOLDER
@@ -80,11 +77,7 @@ def test_every_module_has_its_test_file() -> None:
     ]
 
     assert not missing
-    assert len(TESTED_ELSEWHERE) < 15
-    assert all(
-        (ROOT / place).exists() for place in (*TESTED_ELSEWHERE.values(), *TESTED_AS_A_FOLDER.values())
-    )
-    assert not [name for name in TESTED_ELSEWHERE if not (ROOT / name).exists() or has_test(ROOT / name)]
+    assert all((ROOT / test).exists() for test in TESTED_AS_A_FOLDER.values())
 
 
 def test_gateway_package_is_empty() -> None:

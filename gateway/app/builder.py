@@ -12,7 +12,8 @@ from gateway.app.endpoint_set import EndpointSet
 from gateway.app.endpoints import Endpoints
 from gateway.app.generation import PolicyGeneration
 from gateway.app.loading import Loaded
-from gateway.app.stacks import CacheParts, Parts, longest_s, route_stack, shared_stack
+from gateway.app.parts import CacheParts, Parts, longest_s
+from gateway.app.stacks import route_stack, shared_stack
 from gateway.core.stack import Stack
 from routing.policy import Policy, Route
 from routing.residency import Locate

@@ -8,7 +8,7 @@ from typing import Final
 from cache.levels.level import LevelError, LevelParts
 from gateway.app.errors import StartError
 from gateway.app.foundation import Foundation
-from gateway.app.stacks import CacheParts
+from gateway.app.parts import CacheParts
 from gateway.core.gate import Gate
 from gateway.core.telemetry import BreakerAppeared
 from resilience.circuit import Circuit

@@ -22,7 +22,7 @@ from edge_models.predictor import Predictor
 from edge_models.registry import Model, Registry
 from edge_models.settings import ModelsSettings
 from gateway.app.certificates import MISSING, REASONS, Certificates, Unusable, keep_usable, read_certificates
-from gateway.app.stacks import EdgeTier
+from gateway.app.parts import EdgeTier
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
 from gateway.core.telemetry import CertificateJudged, Telemetry

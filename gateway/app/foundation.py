@@ -13,7 +13,7 @@ from opentelemetry.trace import Tracer
 from gateway.app.errors import StartError
 from gateway.app.generation import InForce
 from gateway.app.observe import Observed
-from gateway.app.stacks import Parts
+from gateway.app.parts import Parts
 from gateway.config.settings import Settings
 from gateway.core.clock import LoopClock
 from gateway.core.request import CENTRAL, EDGE

@@ -25,8 +25,8 @@ from gateway.app.endpoint_set import NO_ENDPOINTS
 from gateway.app.endpoints import Endpoints
 from gateway.app.loading import Loaded
 from gateway.app.observe import Observed
+from gateway.app.parts import CacheParts, EdgeTier, Parts
 from gateway.app.stack_report import StacksReport
-from gateway.app.stacks import CacheParts, EdgeTier, Parts
 from gateway.config.settings import Settings
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError

@@ -20,7 +20,7 @@ from gateway.listeners.data_plane import DataPlane
 from gateway.listeners.oip.extensions import Extensions
 from gateway.listeners.oip.grpc.application import GrpcApplication
 from gateway.listeners.oip.rest.application import RestApplication
-from gateway.listeners.protocol_router import ProtocolRouter
+from gateway.listeners.protocol_router import ProtocolRouter, is_grpc
 
 _LOG: Final = logging.getLogger("edgeway")
 
@@ -91,7 +91,8 @@ class Opener:
             StartError: names the address that cannot be used.
         """
         application = ProtocolRouter(
-            RestApplication(data_plane, extensions), GrpcApplication(data_plane, extensions)
+            (is_grpc, GrpcApplication(data_plane, extensions)),
+            otherwise=RestApplication(data_plane, extensions),
         )
         return Servers(
             self.clock,

@@ -8,9 +8,6 @@ stack is built once per policy generation and route; a layer that a route does n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from random import Random
-from weakref import WeakSet
 
 import msgspec
 
@@ -18,77 +15,27 @@ from cache.early_refresh import EarlyRefreshes
 from cache.fill import CacheFill
 from cache.freshness import Freshness
 from cache.key import RequestHasher, derive_secret
-from cache.levels.level import Levels
 from cache.lookup import CacheLookup
-from cache.settings import CacheSettings
 from cache.single_flight import SingleFlight
 from edge_models.cascade import Cascade
-from edge_models.licence import Licence
 from gateway.app.observe import Observed
-from gateway.core.clock import Clock
+from gateway.app.parts import CacheParts, EdgeTier, Parts, longest_s, timeout_s
 from gateway.core.request import Caller
 from gateway.core.service import Service
 from gateway.core.stack import Innermost, Layer, Stack
-from gateway.core.telemetry import Telemetry
 from gateway.telemetry.provenance import ProvenanceParameters
 from gateway.upstreams.abilities import Abilities
-from resilience.admission import Admission, Seats
+from resilience.admission import Admission
 from resilience.attempt import AttemptTimeout
 from resilience.breaker import Breaker
-from resilience.budget import RetryBudget
 from resilience.bulkhead import Bulkhead
 from resilience.deadline import Deadline
-from resilience.drain import Drain
 from resilience.retry import Retry
-from resilience.settings import ResilienceSettings
 from routing.policy import Policy, Route
 from routing.residency import Locate, Residency
 from routing.router import Router
 from routing.rules.order import View
 from routing.tenants import identify
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What outlives policies and is shared by the stacks of all generations."""
-
-    region: str
-    clock: Clock
-    chance: Random
-    telemetry: Telemetry
-    observed: Observed
-    resilience: ResilienceSettings
-    drain: Drain
-    budget: RetryBudget
-    seats: Seats
-
-
-@dataclass(frozen=True, slots=True)
-class CacheParts:
-    """The cache levels and what keys depend on; ``instruction_set`` is this machine's class.
-
-    ``flights`` are those of all stacks that are still in use, and their early refreshes.
-    """
-
-    settings: CacheSettings
-    levels: Levels
-    instruction_set: str
-    flights: WeakSet[SingleFlight | EarlyRefreshes] = field(default_factory=WeakSet)
-
-    async def close_flights(self) -> None:
-        """Cancel what no caller waits for any more."""
-        for flight in list(self.flights):
-            await flight.aclose()
-
-
-@dataclass(frozen=True, slots=True)
-class EdgeTier:
-    """The edge ``model`` of one route: ``predictor`` runs it, ``licence`` says what it may answer alone."""
-
-    model: str
-    predictor: Service
-    licence: Licence
-    digest: str
 
 
 def shared_stack(parts: Parts, policy: Policy | None, service: Service) -> Stack:
@@ -222,16 +169,6 @@ def endpoint_stack(
             () if learning else observers,
         ),
     )
-
-
-def timeout_s(parts: Parts, route: Route) -> float:
-    """Return the seconds that a request of ``route`` gets if it names no deadline."""
-    return (route.timeout_ms or parts.resilience.deadline.default_timeout_ms) / 1000
-
-
-def longest_s(parts: Parts, route: Route) -> float:
-    """Return the most seconds that a request of ``route`` can get, whatever deadline it names."""
-    return (route.timeout_ms or parts.resilience.deadline.max_timeout_ms) / 1000
 
 
 def _retry(parts: Parts, route: Route) -> tuple[Layer, ...]:

@@ -1,7 +1,8 @@
-"""Two applications behind one listener: gRPC calls go to one of them, everything else to the other."""
+"""Several applications behind one listener: each request goes to the first that takes it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from gateway.core.tensor import Buffer
@@ -11,15 +12,26 @@ _GRPC: Final = "application/grpc"
 _NOTE: Final = "application"
 
 
-class ProtocolRouter:
-    """Chooses by the request's content type. What never became a request is refused as ``rest`` does it."""
+def is_grpc(head: Head) -> bool:
+    """Whether the request is a gRPC call, by its content type."""
+    return head.get("content-type").startswith(_GRPC)
 
-    def __init__(self, rest: Application, grpc: Application) -> None:
-        self._rest = rest
-        self._grpc = grpc
+
+class ProtocolRouter:
+    """Chooses an application for each request.
+
+    Args:
+        choices: each an application and what says whether a request is its own; the first that does takes it.
+        otherwise: takes the rest, and refuses what never became a request.
+    """
+
+    def __init__(self, *choices: tuple[Callable[[Head], bool], Application], otherwise: Application) -> None:
+        self._choices = choices
+        self._otherwise = otherwise
 
     def __repr__(self) -> str:
-        return f"<ProtocolRouter {self._rest!r} {self._grpc!r}>"
+        applications = [*(application for _, application in self._choices), self._otherwise]
+        return f"<ProtocolRouter {' '.join(map(repr, applications))}>"
 
     def open(self, head: Head) -> BodyPolicy | Answer:
         """Open the request with the application that it is for."""
@@ -35,13 +47,16 @@ class ProtocolRouter:
 
     def refuse(self, head: Head | None, status: int, message: str) -> Answer:
         """Refuse as the application does that it is for."""
-        return (self._rest if head is None else self._choose(head)).refuse(head, status, message)
+        return (self._otherwise if head is None else self._choose(head)).refuse(head, status, message)
 
     def _choose(self, head: Head) -> Application:
         chosen: Application | None = head.notes.get(_NOTE)
         if chosen is None:
-            is_grpc = head.get("content-type").startswith(_GRPC)
-            chosen = head.notes[_NOTE] = self._grpc if is_grpc else self._rest
+            # Once per head: the notes of one that is repeated stay.
+            chosen = next(
+                (application for takes, application in self._choices if takes(head)), self._otherwise
+            )
+            head.notes[_NOTE] = chosen
         return chosen
 
 

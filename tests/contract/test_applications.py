@@ -15,7 +15,7 @@ from gateway.core.tensor import Tensor
 from gateway.listeners.oip.extensions import Extensions, ProtocolSettings
 from gateway.listeners.oip.grpc.application import GrpcApplication
 from gateway.listeners.oip.rest.application import RestApplication
-from gateway.listeners.protocol_router import ProtocolRouter
+from gateway.listeners.protocol_router import ProtocolRouter, is_grpc
 from gateway.wire.faults import STATUSES
 from gateway.wire.grpc_framing import frame
 from gateway.wire.oip import json as oip_json
@@ -34,7 +34,10 @@ GRPC = {"content-type": "application/grpc"}
 def wire(service: Any = None, extensions: Extensions | None = None) -> Wire:
     data_plane = fake_data_plane(service or EchoService())
     return Wire(
-        ProtocolRouter(RestApplication(data_plane, extensions), GrpcApplication(data_plane, extensions)),
+        ProtocolRouter(
+            (is_grpc, GrpcApplication(data_plane, extensions)),
+            otherwise=RestApplication(data_plane, extensions),
+        ),
         is_http2=True,
     )
 

@@ -520,12 +520,12 @@ async def test_a_licence_that_ends_while_the_edge_runs_covers_nothing():
 
     edge = Slow(HANG)
     stage = Stage(edge, answer(digest="sha256:bb"), central_digest="sha256:aa")
-    asking = asyncio.create_task(stage.ask())
+    deferred = asyncio.create_task(stage.ask())
     await asyncio.sleep(0)
     stage.licence.compare(answer(digest="sha256:bb"), "")
     edge.release()
 
-    assert (await asking).provenance.origin == "central"
+    assert (await deferred).provenance.origin == "central"
 
 
 @virtual_time

@@ -16,7 +16,7 @@ from gateway.listeners.data_plane import DataPlane
 from gateway.listeners.oip.extensions import Extensions
 from gateway.listeners.oip.grpc.application import GrpcApplication
 from gateway.listeners.oip.rest.application import RestApplication
-from gateway.listeners.protocol_router import ProtocolRouter
+from gateway.listeners.protocol_router import ProtocolRouter, is_grpc
 
 
 def listener_of(
@@ -28,6 +28,6 @@ def listener_of(
 ) -> WireListener:
     """Return a listener that is not started yet."""
     application = ProtocolRouter(
-        RestApplication(data_plane, extensions), GrpcApplication(data_plane, extensions)
+        (is_grpc, GrpcApplication(data_plane, extensions)), otherwise=RestApplication(data_plane, extensions)
     )
     return WireListener(application, data_plane.clock, settings, **options)

@@ -32,7 +32,7 @@ from gateway.http.server.http2.connection import Http2ServerConnection
 from gateway.http.server.settings import TransportSettings
 from gateway.listeners.oip.grpc.application import GrpcApplication
 from gateway.listeners.oip.rest.application import RestApplication
-from gateway.listeners.protocol_router import ProtocolRouter
+from gateway.listeners.protocol_router import ProtocolRouter, is_grpc
 from gateway.wire.oip.generate import decode_generate
 from gateway.wire.oip.json import decode_request
 from gateway.wire.oip.proto_reuse import InferMessages, reference
@@ -354,7 +354,7 @@ class _Echo(EchoService):
 def application() -> Application:
     # Neither keeps what it sees: in a million runs that would look like a leak.
     data_plane = fake_data_plane(_Echo(), telemetry=Silence())
-    return ProtocolRouter(RestApplication(data_plane), GrpcApplication(data_plane))
+    return ProtocolRouter((is_grpc, GrpcApplication(data_plane)), otherwise=RestApplication(data_plane))
 
 
 @cache

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from random import Random
 
 import pytest
 
 from gateway.core.errors import Why
 from gateway.core.verdict import Verdict
-from resilience.health_check import BackgroundTask, doubled_s, verdict_of
+from resilience.health_check import BackgroundTask, doubled_s, jittered_s, verdict_of
 from tests.fakes.virtual_time import virtual_time
 
 
@@ -45,6 +46,15 @@ async def test_a_bug_of_ours_is_no_evidence(caplog: pytest.LogCaptureFixture) ->
 def test_waits_double_up_to_the_longest() -> None:
     """However often: no number overflows."""
     assert [doubled_s(0.25, times, 30.0) for times in (0, 1, 2, 7, 10_000)] == [0.25, 0.5, 1.0, 30.0, 30.0]
+
+
+def test_waits_have_jitter() -> None:
+    """Endpoints that went out together are not checked together."""
+    chance = Random(1)
+    waits = [jittered_s(10.0, chance) for _ in range(1000)]
+
+    assert 4.0 <= min(waits) < 4.1
+    assert 9.9 < max(waits) <= 10.0
 
 
 @virtual_time

@@ -10,9 +10,9 @@ from gateway.core.clock import Clock
 from gateway.http.exchange import Answer, AnyAnswer, Application, Fields, Head, StreamedAnswer
 from gateway.http.server.address_limits import AddressLimits
 from gateway.http.server.date import DateClock
-from gateway.http.server.drain import Drain
+from gateway.http.server.drain import ConnectionDrain
 from gateway.http.server.registry import ConnectionRegistry
-from gateway.http.server.response_heads import ResponseHeads
+from gateway.http.server.response_heads import HeadRenderer
 from gateway.http.server.settings import TransportSettings
 from gateway.http.server.source_closing import SourceCloser
 from gateway.http.server.write_coalescing import Output, WriteCoalescer
@@ -40,10 +40,10 @@ class ServerContext:
         self.application, self.settings = application, settings
         self.loop = asyncio.get_running_loop()
         self.registry = ConnectionRegistry()
-        self.drain = Drain(self.registry)
+        self.drain = ConnectionDrain(self.registry)
         self.address_limits = AddressLimits(settings)
         self.date = DateClock(clock)
-        self.response_heads = ResponseHeads(self.date)
+        self.response_heads = HeadRenderer(self.date)
         self.sources = SourceCloser(self.loop)
         self.running = 0
         self._coalescer = WriteCoalescer(self.loop)

@@ -13,7 +13,7 @@ DRAIN_HEADERS_S: Final = 2.0
 """As long after it began, request headers that are coming must have come."""
 
 
-class Drain:
+class ConnectionDrain:
     """``is_active``: every connection ends as soon as it can, and new ones are not taken."""
 
     __slots__ = ("_registry", "is_active")
@@ -23,7 +23,7 @@ class Drain:
         self.is_active = False
 
     def __repr__(self) -> str:
-        return f"<Drain {'active' if self.is_active else 'not begun'}>"
+        return f"<ConnectionDrain {'active' if self.is_active else 'not begun'}>"
 
     def begin(self) -> None:
         """Let every connection end as soon as it can."""

@@ -16,7 +16,7 @@ _CLOSED: Final = b"HTTP/1.1 499 Client Closed Request\r\n"
 """nginx's number for a client that left, which has no phrase of its own."""
 
 
-class ResponseHeads:
+class HeadRenderer:
     """Status line, Date, Server and the fields that responses share."""
 
     __slots__ = ("_date", "_rendered")
@@ -26,7 +26,7 @@ class ResponseHeads:
         self._rendered: dict[tuple[int, Fields], bytes] = {}
 
     def __repr__(self) -> str:
-        return f"<ResponseHeads, {len(self._rendered)} rendered>"
+        return f"<HeadRenderer, {len(self._rendered)} rendered>"
 
     def render(self, status: int, fields: Fields) -> bytes:
         """Return the head up to where this response's own fields begin."""

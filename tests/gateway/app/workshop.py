@@ -12,7 +12,7 @@ from gateway.app.endpoints import Endpoints
 from gateway.app.generation import InForce, PolicyGeneration
 from gateway.app.loading import Loaded
 from gateway.app.observe import Observed
-from gateway.app.stacks import Parts
+from gateway.app.parts import Parts
 from gateway.config.policy_file import parse_policy
 from gateway.core.clock import LoopClock
 from gateway.core.service import Filter

@@ -16,7 +16,16 @@ from gateway.http.framing.http1_server import END, Http1RequestHead, RequestEnd
 from gateway.http.server.context import ServerContext
 from gateway.http.server.http1.answers import Http1Answers
 from gateway.http.server.http1.reader import Http1Reader
-from gateway.http.server.http1.state import AT_REST, NEW, Command, Event, Reading, Work, decide, is_overdue
+from gateway.http.server.http1.state import (
+    AT_REST,
+    NEW,
+    Http1Command,
+    Http1ConnectionEvent,
+    Reading,
+    Work,
+    decide,
+    is_overdue,
+)
 from gateway.http.server.http1.writer import Http1Writer
 from gateway.http.server.registry import Connection
 
@@ -65,13 +74,13 @@ class Http1ServerConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Take the end of the stream."""
-        self.happen(Event.PEER_ENDED)
+        self.happen(Http1ConnectionEvent.PEER_ENDED)
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Cancel everything: no answer can be sent any more."""
         self._out.is_closing = True
-        self.happen(Event.CONNECTION_LOST)
+        self.happen(Http1ConnectionEvent.CONNECTION_LOST)
         self._context.registry.remove(self)
         self._out.resume()
 
@@ -94,11 +103,11 @@ class Http1ServerConnection(asyncio.Protocol):
         elif is_overdue(
             self.state.phase, now - self._since, self._body.size, settings, is_draining=is_draining
         ):
-            self.happen(Event.OVERDUE)
+            self.happen(Http1ConnectionEvent.OVERDUE)
 
     def drain(self) -> None:
         """Answer what comes, with ``connection: close``; a peer that sends nothing is left soon."""
-        self.happen(Event.DRAIN_BEGAN)
+        self.happen(Http1ConnectionEvent.DRAIN_BEGAN)
 
     def abort(self) -> None:
         """End now."""
@@ -159,9 +168,9 @@ class Http1ServerConnection(asyncio.Protocol):
 
     def step(self) -> None:
         """Write what there is to write, and find out what is waited for now."""
-        self.happen(Event.STEP_DONE)
+        self.happen(Http1ConnectionEvent.STEP_DONE)
 
-    def happen(self, event: Event) -> None:
+    def happen(self, event: Http1ConnectionEvent) -> None:
         """Go on to the state after ``event``, and do what that takes."""
         work = Work(
             self._parser.in_head,
@@ -177,30 +186,30 @@ class Http1ServerConnection(asyncio.Protocol):
         for command in commands:
             self._do(command)
 
-    def _do(self, command: Command) -> None:  # noqa: C901 - one line for each command
+    def _do(self, command: Http1Command) -> None:  # noqa: C901 - one line for each command
         match command:
-            case Command.INVITE_BODY:
+            case Http1Command.INVITE_BODY:
                 self._reader.invite()
-            case Command.FLUSH_SOON:
+            case Http1Command.FLUSH_SOON:
                 self._out.flush_soon()
-            case Command.FLUSH:
+            case Http1Command.FLUSH:
                 self._out.flush()
-            case Command.RESTART_TIMER:
+            case Http1Command.RESTART_TIMER:
                 self._since = self._context.loop.time()
-            case Command.REFUSE_HEADERS:
+            case Http1Command.REFUSE_HEADERS:
                 self._refuse_late(_HEADERS_LATE)
-            case Command.REFUSE_BODY:
+            case Http1Command.REFUSE_BODY:
                 self._refuse_late(_BODY_LATE)
-            case Command.DROP_REQUESTS:
+            case Http1Command.DROP_REQUESTS:
                 self._reader.drop()
                 self._answers.waiting.clear()
-            case Command.CANCEL_ANSWER:
+            case Http1Command.CANCEL_ANSWER:
                 self._answers.cancel()
-            case Command.WATCH_WRITING:
+            case Http1Command.WATCH_WRITING:
                 self._out.leave()
-            case Command.CLOSE:
+            case Http1Command.CLOSE:
                 self._transport.close()
-            case Command.END_WRITING:
+            case Http1Command.END_WRITING:
                 if not self._transport.is_closing() and self._transport.can_write_eof():
                     self._transport.write_eof()
 

@@ -18,7 +18,7 @@ from gateway.http.server.body_stream import BodyStream
 from gateway.http.server.context import ServerContext
 from gateway.http.server.http1.answers import Http1Answers
 from gateway.http.server.http1.body import LARGE, Http1Body
-from gateway.http.server.http1.state import Event
+from gateway.http.server.http1.state import Http1ConnectionEvent
 from gateway.http.server.http1.writer import Http1Writer, closing
 from gateway.http.server.repeated_head import RepeatedHead
 
@@ -33,7 +33,7 @@ class ReaderOwner(Protocol):
         """Whether more requests are read."""
         ...
 
-    def happen(self, event: Event) -> None:
+    def happen(self, event: Http1ConnectionEvent) -> None:
         """Take an event of the request that is being read."""
         ...
 
@@ -139,7 +139,7 @@ class Http1Reader:
             self.refuse(*refusal)
             return
         self._owes_continue = raw.expects_continue
-        self._owner.happen(Event.HEADERS_ACCEPTED)
+        self._owner.happen(Http1ConnectionEvent.HEADERS_ACCEPTED)
         if stream is not None:
             self.answers.submit(head, raw, stream)
 
@@ -154,7 +154,7 @@ class Http1Reader:
         if current is None:
             return
         if not current[1].keep_alive:
-            self._owner.happen(Event.LAST_REQUEST_READ)
+            self._owner.happen(Http1ConnectionEvent.LAST_REQUEST_READ)
         if (body := self.body.take()) is not None:
             self.answers.submit(*current, body)
 
@@ -175,7 +175,7 @@ class Http1Reader:
             self._reject(answer, has_body=True)
             return
         # It is being answered already, and gets no second answer: that one is the last.
-        self._owner.happen(Event.REQUEST_REFUSED)
+        self._owner.happen(Http1ConnectionEvent.REQUEST_REFUSED)
         self.drop()
 
     def drop(self) -> None:
@@ -188,5 +188,5 @@ class Http1Reader:
         self.drop()
         if has_body:
             answer = closing(answer)
-            self._owner.happen(Event.REQUEST_REFUSED)
+            self._owner.happen(Http1ConnectionEvent.REQUEST_REFUSED)
         self.answers.reject(raw, answer)

@@ -14,7 +14,7 @@ from gateway.http.server.drain import DRAIN_HEADERS_S, DRAIN_SILENCE_S
 from gateway.http.server.settings import TransportSettings
 
 
-class Phase(Enum):
+class Http1Phase(Enum):
     """The one thing that a connection waits for."""
 
     HEADERS = "headers"
@@ -42,10 +42,10 @@ class Reading(Enum):
     """They are ignored, and read for a while, so that the peer gets to read why."""
 
 
-class State(NamedTuple):
+class Http1State(NamedTuple):
     """Where a connection is."""
 
-    phase: Phase
+    phase: Http1Phase
     reading: Reading = Reading.OPEN
 
 
@@ -64,7 +64,7 @@ class Work(NamedTuple):
     is_last_written: bool = False
 
 
-class Event(Enum):
+class Http1ConnectionEvent(Enum):
     """What happens to a connection."""
 
     HEADERS_ACCEPTED = "headers accepted"
@@ -81,7 +81,7 @@ class Event(Enum):
     CONNECTION_LOST = "connection lost"
 
 
-class Command(Enum):
+class Http1Command(Enum):
     """What a connection does next."""
 
     RESTART_TIMER = "restart timer"
@@ -102,79 +102,82 @@ class Command(Enum):
     CANCEL_ANSWER = "cancel answer"
 
 
-Commands = tuple[Command, ...]
+Http1Commands = tuple[Http1Command, ...]
 
-NEW: Final = State(Phase.HEADERS)
-AT_REST: Final = State(Phase.IDLE)
+NEW: Final = Http1State(Http1Phase.HEADERS)
+AT_REST: Final = Http1State(Http1Phase.IDLE)
 
 _OPEN: Final = Reading.OPEN
-_STEP_DONE: Final = Event.STEP_DONE
-_HEADERS_ACCEPTED: Final = Event.HEADERS_ACCEPTED
-_NONE: Final[Commands] = ()
-_RESTART: Final = (Command.RESTART_TIMER,)
-_CLOSE: Final = (Command.WATCH_WRITING, Command.CLOSE)
-_STEP: Final = (Command.INVITE_BODY, Command.FLUSH_SOON)
-_END: Final = (*_STEP, Command.FLUSH, Command.DROP_REQUESTS)
-_OVER: Final = frozenset({Phase.LINGERING, Phase.CLOSING})
-_CLOSED: Final = State(Phase.CLOSING, Reading.ENDED)
-_READ: Final = {Event.LAST_REQUEST_READ: Reading.ENDED, Event.REQUEST_REFUSED: Reading.REFUSED}
-_GONE: Final[dict[Event, Commands]] = {
-    Event.PEER_ENDED: (Command.WATCH_WRITING,),
-    Event.CONNECTION_LOST: (Command.DROP_REQUESTS, Command.CANCEL_ANSWER),
+_STEP_DONE: Final = Http1ConnectionEvent.STEP_DONE
+_HEADERS_ACCEPTED: Final = Http1ConnectionEvent.HEADERS_ACCEPTED
+_NONE: Final[Http1Commands] = ()
+_RESTART: Final = (Http1Command.RESTART_TIMER,)
+_CLOSE: Final = (Http1Command.WATCH_WRITING, Http1Command.CLOSE)
+_STEP: Final = (Http1Command.INVITE_BODY, Http1Command.FLUSH_SOON)
+_END: Final = (*_STEP, Http1Command.FLUSH, Http1Command.DROP_REQUESTS)
+_OVER: Final = frozenset({Http1Phase.LINGERING, Http1Phase.CLOSING})
+_CLOSED: Final = Http1State(Http1Phase.CLOSING, Reading.ENDED)
+_READ: Final = {
+    Http1ConnectionEvent.LAST_REQUEST_READ: Reading.ENDED,
+    Http1ConnectionEvent.REQUEST_REFUSED: Reading.REFUSED,
+}
+_GONE: Final[dict[Http1ConnectionEvent, Http1Commands]] = {
+    Http1ConnectionEvent.PEER_ENDED: (Http1Command.WATCH_WRITING,),
+    Http1ConnectionEvent.CONNECTION_LOST: (Http1Command.DROP_REQUESTS, Http1Command.CANCEL_ANSWER),
 }
 
 
-def decide(state: State, event: Event, work: Work) -> tuple[State, Commands]:
+def decide(state: Http1State, event: Http1ConnectionEvent, work: Work) -> tuple[Http1State, Http1Commands]:
     """Return the state after ``event``, and what to do."""
     phase, reading = state
     if event is _STEP_DONE:
         return (state, _NONE) if phase in _OVER else _step(reading, work)
     if event is _HEADERS_ACCEPTED:
-        return State(Phase.BODY, reading), (Command.RESTART_TIMER, Command.INVITE_BODY)
+        return Http1State(Http1Phase.BODY, reading), (Http1Command.RESTART_TIMER, Http1Command.INVITE_BODY)
     if event in _READ:
-        return State(phase, _READ[event]), _NONE
+        return Http1State(phase, _READ[event]), _NONE
     if event in _GONE:
         return _CLOSED, _GONE[event]
-    if event is Event.OVERDUE:
+    if event is Http1ConnectionEvent.OVERDUE:
         return _overdue(state, work)
     # A drain: the next request may be on its way already; to close now would be to lose it.
-    return state, _RESTART if phase in (Phase.IDLE, Phase.HEADERS) else _NONE
+    return state, _RESTART if phase in (Http1Phase.IDLE, Http1Phase.HEADERS) else _NONE
 
 
-def _step(reading: Reading, work: Work) -> tuple[State, Commands]:
+def _step(reading: Reading, work: Work) -> tuple[Http1State, Http1Commands]:
     is_read = reading is not _OPEN
     if not work.is_answering and (work.is_last_written or (is_read and not work.has_waiting)):
         # What waits behind the last response is not answered any more.
         if reading is Reading.REFUSED or work.has_waiting or work.has_partial_body:
             # Closed with bytes of the peer's unread, the kernel would take back what the peer has not read.
-            return State(Phase.LINGERING, Reading.REFUSED), (*_END, Command.END_WRITING)
+            return Http1State(Http1Phase.LINGERING, Reading.REFUSED), (*_END, Http1Command.END_WRITING)
         return _CLOSED, (*_END, *_CLOSE)
     if work.has_partial_body:
-        phase = Phase.BODY
+        phase = Http1Phase.BODY
     elif work.is_answering or work.has_waiting:
-        phase = Phase.HEADERS if work.has_partial_headers and not is_read else Phase.ANSWERING
+        phase = Http1Phase.HEADERS if work.has_partial_headers and not is_read else Http1Phase.ANSWERING
     else:
-        phase = Phase.HEADERS if work.has_partial_headers else Phase.IDLE
-    return State(phase, reading), _STEP
+        phase = Http1Phase.HEADERS if work.has_partial_headers else Http1Phase.IDLE
+    return Http1State(phase, reading), _STEP
 
 
-def _overdue(state: State, work: Work) -> tuple[State, Commands]:
-    if state.phase is Phase.BODY:
-        return state, (Command.REFUSE_BODY,)
-    if state.phase is Phase.HEADERS and work.has_partial_headers:
-        return state, (Command.REFUSE_HEADERS,)
+def _overdue(state: Http1State, work: Work) -> tuple[Http1State, Http1Commands]:
+    if state.phase is Http1Phase.BODY:
+        return state, (Http1Command.REFUSE_BODY,)
+    if state.phase is Http1Phase.HEADERS and work.has_partial_headers:
+        return state, (Http1Command.REFUSE_HEADERS,)
     return _CLOSED, _CLOSE
 
 
 def is_overdue(
-    phase: Phase, elapsed_s: float, body_bytes: int, settings: TransportSettings, *, is_draining: bool
+    phase: Http1Phase, elapsed_s: float, body_bytes: int, settings: TransportSettings, *, is_draining: bool
 ) -> bool:
     """Whether ``phase`` has taken too long; ``body_bytes`` of the body have come."""
-    if phase is Phase.IDLE:
+    if phase is Http1Phase.IDLE:
         return elapsed_s > (DRAIN_SILENCE_S if is_draining else settings.idle_timeout_s)
-    if phase is Phase.BODY:
+    if phase is Http1Phase.BODY:
         return too_slow(body_bytes, elapsed_s, settings.body_timeout_s, settings.min_body_bytes_per_s)
-    if phase is Phase.HEADERS:
+    if phase is Http1Phase.HEADERS:
         limit_s = settings.request_headers_timeout_s
         return elapsed_s > (min(limit_s, DRAIN_HEADERS_S) if is_draining else limit_s)
-    return phase is Phase.LINGERING and elapsed_s > settings.lingering_s
+    return phase is Http1Phase.LINGERING and elapsed_s > settings.lingering_s

@@ -12,7 +12,7 @@ from gateway.http.framing.errors import FramingError
 from gateway.http.framing.http2_server import BodyData, BodyEnd, HeadTooLarge, Http2Request, Http2Server
 from gateway.http.server.context import ServerContext
 from gateway.http.server.http2.requests import Http2Requests
-from gateway.http.server.http2.state import Command, Event, Situation, State, decide
+from gateway.http.server.http2.state import Http2Command, Http2ConnectionEvent, Http2State, Situation, decide
 from gateway.http.server.http2.windows import Http2Windows
 from gateway.http.server.http2.writer import Http2Writer
 from gateway.http.server.registry import Connection
@@ -32,7 +32,7 @@ class Http2ServerConnection(asyncio.Protocol):
         usage, window = context.address_limits.of(peer), context.settings.initial_stream_window_kib << 10
         windows = Http2Windows(usage, engine, self.out, window)
         self.requests = Http2Requests(context, peer, engine, self.out, windows)
-        self.state = State()
+        self.state = Http2State()
         # Loop times: something happened to a stream; a frame ended; one began that has not ended; the end
         # was announced.
         self._lived = self._heard = self._left = context.loop.time()
@@ -104,11 +104,11 @@ class Http2ServerConnection(asyncio.Protocol):
         if out.unsent:
             self.requests.close_stuck(out.unsent.stuck(now, self._context.settings))
             out.flush()
-        self._happen(Event.SWEPT, self._situation(now), now)
+        self._happen(Http2ConnectionEvent.SWEPT, self._situation(now), now)
 
     def drain(self) -> None:
         """Take no more streams than have crossed with the GOAWAY that announces the end."""
-        self._happen(Event.DRAIN_BEGAN, Situation(), self._context.loop.time())
+        self._happen(Http2ConnectionEvent.DRAIN_BEGAN, Situation(), self._context.loop.time())
 
     def abort(self) -> None:
         """End now."""
@@ -134,32 +134,32 @@ class Http2ServerConnection(asyncio.Protocol):
             now - self._left,
         )
 
-    def _happen(self, event: Event, found: Situation, now: float) -> None:
+    def _happen(self, event: Http2ConnectionEvent, found: Situation, now: float) -> None:
         self.state, commands = decide(self.state, event, found, self._context.settings)
         for command in commands:
             self._do(command, now)
 
-    def _do(self, command: Command, now: float) -> None:
+    def _do(self, command: Http2Command, now: float) -> None:
         match command:
-            case Command.NOTE_LIFE:
+            case Http2Command.NOTE_LIFE:
                 self._lived = now
-            case Command.GIVE_UP_SLOW:
+            case Http2Command.GIVE_UP_SLOW:
                 self.requests.give_up_slow(now)
-            case Command.NOTE_HEARD:
+            case Http2Command.NOTE_HEARD:
                 self._engine.has_heard = False
                 self._heard = now
-            case Command.FLUSH:
+            case Http2Command.FLUSH:
                 self.out.flush()
-            case Command.PING:
+            case Http2Command.PING:
                 self._engine.ping()
-            case Command.ANNOUNCE_END:
+            case Http2Command.ANNOUNCE_END:
                 self._lived = self._left = now
                 self._engine.announce_end()
-            case Command.END_CONVERSATIONS:
+            case Http2Command.END_CONVERSATIONS:
                 self.requests.end_conversations()
-            case Command.NAME_LAST_STREAM:
+            case Http2Command.NAME_LAST_STREAM:
                 self._engine.end()
-            case Command.CLOSE:
+            case Http2Command.CLOSE:
                 self._lived = now
                 self.transport.close()
 

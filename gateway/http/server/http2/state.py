@@ -15,7 +15,7 @@ LAST_WORD_S: Final = 0.5
 """Seconds from the GOAWAY that announces the end to the one that names the last stream: a round trip fits."""
 
 
-class Phase(Enum):
+class Http2Phase(Enum):
     """How far a connection is."""
 
     OPEN = "open"
@@ -26,10 +26,10 @@ class Phase(Enum):
     ENDED = "ended"
 
 
-class State(NamedTuple):
+class Http2State(NamedTuple):
     """Where a connection is. ``is_pinged``: it was silent for long, and has to answer a ping."""
 
-    phase: Phase = Phase.OPEN
+    phase: Http2Phase = Http2Phase.OPEN
     is_pinged: bool = False
 
 
@@ -53,14 +53,14 @@ class Situation(NamedTuple):
     leaving_s: float = 0.0
 
 
-class Event(Enum):
+class Http2ConnectionEvent(Enum):
     """What happens to a connection as a whole."""
 
     DRAIN_BEGAN = "drain began"
     SWEPT = "swept"
 
 
-class Command(Enum):
+class Http2Command(Enum):
     """What a connection does next."""
 
     ANNOUNCE_END = "announce end"
@@ -75,22 +75,24 @@ class Command(Enum):
     CLOSE = "close"
 
 
-Commands = tuple[Command, ...]
-_NONE: Final[Commands] = ()
-_DRAIN: Final = (Command.ANNOUNCE_END, Command.END_CONVERSATIONS, Command.FLUSH)
-_END: Final = (Command.NAME_LAST_STREAM, Command.FLUSH, Command.CLOSE)
+Http2Commands = tuple[Http2Command, ...]
+_NONE: Final[Http2Commands] = ()
+_DRAIN: Final = (Http2Command.ANNOUNCE_END, Http2Command.END_CONVERSATIONS, Http2Command.FLUSH)
+_END: Final = (Http2Command.NAME_LAST_STREAM, Http2Command.FLUSH, Http2Command.CLOSE)
 
 
 def decide(
-    state: State, event: Event, found: Situation, settings: TransportSettings
-) -> tuple[State, Commands]:
+    state: Http2State, event: Http2ConnectionEvent, found: Situation, settings: TransportSettings
+) -> tuple[Http2State, Http2Commands]:
     """Return the state after ``event``, and what to do."""
-    if event is Event.DRAIN_BEGAN:
-        return (State(Phase.LEAVING), _DRAIN) if state.phase is Phase.OPEN else (state, _NONE)
+    if event is Http2ConnectionEvent.DRAIN_BEGAN:
+        return (Http2State(Http2Phase.LEAVING), _DRAIN) if state.phase is Http2Phase.OPEN else (state, _NONE)
     return _sweep_busy(state, found, settings) if found.is_busy else _sweep_idle(state, found, settings)
 
 
-def _sweep_idle(state: State, found: Situation, settings: TransportSettings) -> tuple[State, Commands]:
+def _sweep_idle(
+    state: Http2State, found: Situation, settings: TransportSettings
+) -> tuple[Http2State, Http2Commands]:
     headers_s = settings.request_headers_timeout_s
     if found.is_draining:
         limit_s = DRAIN_SILENCE_S
@@ -99,28 +101,30 @@ def _sweep_idle(state: State, found: Situation, settings: TransportSettings) -> 
     else:
         limit_s = min(headers_s, settings.idle_timeout_s)
     if found.partial_s > headers_s or found.quiet_s > limit_s:
-        return State(Phase.ENDED), _END
+        return Http2State(Http2Phase.ENDED), _END
     return state, _NONE
 
 
-def _sweep_busy(state: State, found: Situation, settings: TransportSettings) -> tuple[State, Commands]:
+def _sweep_busy(
+    state: Http2State, found: Situation, settings: TransportSettings
+) -> tuple[Http2State, Http2Commands]:
     phase, is_pinged = state
-    commands: Commands = (Command.NOTE_LIFE,)
-    if phase is Phase.LEAVING and found.leaving_s > LAST_WORD_S:
+    commands: Http2Commands = (Http2Command.NOTE_LIFE,)
+    if phase is Http2Phase.LEAVING and found.leaving_s > LAST_WORD_S:
         # What crossed with the first GOAWAY has come by now. What comes after this one is not answered.
-        phase = Phase.LEFT
-        commands += (Command.NAME_LAST_STREAM, Command.END_CONVERSATIONS)
-    commands += (Command.GIVE_UP_SLOW,)
+        phase = Http2Phase.LEFT
+        commands += (Http2Command.NAME_LAST_STREAM, Http2Command.END_CONVERSATIONS)
+    commands += (Http2Command.GIVE_UP_SLOW,)
     if found.has_heard:
         is_pinged = False
-        commands += (Command.NOTE_HEARD,)
+        commands += (Http2Command.NOTE_HEARD,)
     elif found.silent_s > settings.request_headers_timeout_s and not found.is_paused:
         # A peer that is gone, or that never ends its headers, does not answer a ping.
         if is_pinged:
-            return State(Phase.ENDED), (*commands, *_END)
+            return Http2State(Http2Phase.ENDED), (*commands, *_END)
         is_pinged = True
-        commands += (Command.PING, Command.NOTE_HEARD)
-    return State(phase, is_pinged), (*commands, Command.FLUSH)
+        commands += (Http2Command.PING, Http2Command.NOTE_HEARD)
+    return Http2State(phase, is_pinged), (*commands, Http2Command.FLUSH)
 
 
 class StreamState(Enum):

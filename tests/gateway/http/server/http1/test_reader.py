@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.http.server.http1.answers import Http1Answers
 from gateway.http.server.http1.reader import Http1Reader
-from gateway.http.server.http1.state import Event
+from gateway.http.server.http1.state import Http1ConnectionEvent
 from gateway.http.server.http1.writer import Http1Writer
 from tests.fakes.application import FakeApplication
 from tests.fakes.server_context import FakeTransport, open_context
@@ -18,19 +18,21 @@ class Owner:
     """A connection that notes what happens."""
 
     def __init__(self) -> None:
-        self.events: list[Event] = []
+        self.events: list[Http1ConnectionEvent] = []
         self.steps = 0
         self.reader: Http1Reader | None = None
 
     @property
     def is_reading(self) -> bool:
-        return not {Event.REQUEST_REFUSED, Event.LAST_REQUEST_READ} & set(self.events)
+        return not {Http1ConnectionEvent.REQUEST_REFUSED, Http1ConnectionEvent.LAST_REQUEST_READ} & set(
+            self.events
+        )
 
     @property
     def has_unread(self) -> bool:
         return self.reader is not None and self.reader.has_unread
 
-    def happen(self, event: Event) -> None:
+    def happen(self, event: Http1ConnectionEvent) -> None:
         self.events.append(event)
 
     def step(self) -> None:
@@ -72,7 +74,7 @@ async def test_a_request_in_pieces():
         reader.take_all(reader.parser.feed(b"bc"))
 
         assert written().endswith(b"/now:abc")
-        assert (owner.events, owner.steps) == ([Event.HEADERS_ACCEPTED], 2)
+        assert (owner.events, owner.steps) == ([Http1ConnectionEvent.HEADERS_ACCEPTED], 2)
         assert (reader.has_unread, repr(reader)) == (False, "<Http1Reader between requests>")
 
 
@@ -81,7 +83,7 @@ async def test_the_last_request():
     async with reading() as (reader, owner, written):
         reader.take_all(reader.parser.feed(head("/now", "content-length: 0", "connection: close") + b"GET"))
 
-        assert owner.events == [Event.HEADERS_ACCEPTED, Event.LAST_REQUEST_READ]
+        assert owner.events == [Http1ConnectionEvent.HEADERS_ACCEPTED, Http1ConnectionEvent.LAST_REQUEST_READ]
         assert b"connection: close" in written()
 
 
@@ -90,7 +92,7 @@ async def test_what_is_no_request():
     async with reading() as (reader, owner, written):
         reader.take_all(reader.parser.feed(b"nonsense\r\n\r\n"))
 
-        assert owner.events == [Event.REQUEST_REFUSED]
+        assert owner.events == [Http1ConnectionEvent.REQUEST_REFUSED]
         assert written().startswith(b"HTTP/1.1 400 Bad Request\r\n")
 
 
@@ -109,7 +111,7 @@ async def test_a_refusal_with_a_short_body():
         reader.take_all(reader.parser.feed(head("/refused", "content-length: 3") + b"abc"))
         assert (owner.events, b"403" in written()) == ([], True)
         reader.take_all(reader.parser.feed(head("/refused", f"content-length: {1 << 20}")))
-        assert owner.events == [Event.REQUEST_REFUSED]
+        assert owner.events == [Http1ConnectionEvent.REQUEST_REFUSED]
 
 
 async def test_a_streamed_body_that_is_refused():
@@ -120,6 +122,6 @@ async def test_a_streamed_body_that_is_refused():
         reader.take_all(reader.parser.feed(head("/stream", "content-length: 30") + b"abc"))
         reader.refuse(408, "too slow")
 
-        assert owner.events == [Event.HEADERS_ACCEPTED, Event.REQUEST_REFUSED]
+        assert owner.events == [Http1ConnectionEvent.HEADERS_ACCEPTED, Http1ConnectionEvent.REQUEST_REFUSED]
         assert (written(), reader.current) == (b"", None)
         reader.answers.cancel()

@@ -8,11 +8,11 @@ import pytest
 
 from gateway.http.server.http2.state import (
     LAST_WORD_S,
-    Command,
-    Event,
-    Phase,
+    Http2Command,
+    Http2ConnectionEvent,
+    Http2Phase,
+    Http2State,
     Situation,
-    State,
     StreamCommand,
     StreamEvent,
     StreamState,
@@ -22,36 +22,40 @@ from gateway.http.server.http2.state import (
 from gateway.http.server.settings import TransportSettings
 
 SETTINGS = TransportSettings(request_headers_timeout_s=5.0, idle_timeout_s=60.0)
-END = (Command.NAME_LAST_STREAM, Command.FLUSH, Command.CLOSE)
+END = (Http2Command.NAME_LAST_STREAM, Http2Command.FLUSH, Http2Command.CLOSE)
 IDLE = Situation(partial_s=-math.inf)
 BUSY = IDLE._replace(is_busy=True)
 
 
-def sweep(state: State, found: Situation) -> tuple[State, tuple[Command, ...]]:
-    return decide(state, Event.SWEPT, found, SETTINGS)
+def sweep(state: Http2State, found: Situation) -> tuple[Http2State, tuple[Http2Command, ...]]:
+    return decide(state, Http2ConnectionEvent.SWEPT, found, SETTINGS)
 
 
 def test_a_drain_announces_the_end_once():
     """Conversations end after the message that has begun."""
-    state, commands = decide(State(), Event.DRAIN_BEGAN, Situation(), SETTINGS)
-    assert state == State(Phase.LEAVING)
-    assert commands == (Command.ANNOUNCE_END, Command.END_CONVERSATIONS, Command.FLUSH)
+    state, commands = decide(Http2State(), Http2ConnectionEvent.DRAIN_BEGAN, Situation(), SETTINGS)
+    assert state == Http2State(Http2Phase.LEAVING)
+    assert commands == (Http2Command.ANNOUNCE_END, Http2Command.END_CONVERSATIONS, Http2Command.FLUSH)
 
-    assert decide(state, Event.DRAIN_BEGAN, Situation(), SETTINGS) == (state, ())
+    assert decide(state, Http2ConnectionEvent.DRAIN_BEGAN, Situation(), SETTINGS) == (state, ())
 
 
 def test_the_last_stream_is_named_a_round_trip_later():
     """What crossed with the announcement is still taken. Once."""
-    leaving = State(Phase.LEAVING)
+    leaving = Http2State(Http2Phase.LEAVING)
     early, commands = sweep(leaving, BUSY._replace(leaving_s=LAST_WORD_S))
-    assert (early, Command.NAME_LAST_STREAM in commands) == (leaving, False)
+    assert (early, Http2Command.NAME_LAST_STREAM in commands) == (leaving, False)
 
     left, commands = sweep(leaving, BUSY._replace(leaving_s=LAST_WORD_S + 0.01))
-    assert left == State(Phase.LEFT)
-    assert commands[:3] == (Command.NOTE_LIFE, Command.NAME_LAST_STREAM, Command.END_CONVERSATIONS)
+    assert left == Http2State(Http2Phase.LEFT)
+    assert commands[:3] == (
+        Http2Command.NOTE_LIFE,
+        Http2Command.NAME_LAST_STREAM,
+        Http2Command.END_CONVERSATIONS,
+    )
 
     again, commands = sweep(left, BUSY._replace(leaving_s=9.0))
-    assert (again, Command.NAME_LAST_STREAM in commands) == (left, False)
+    assert (again, Http2Command.NAME_LAST_STREAM in commands) == (left, False)
 
 
 @pytest.mark.parametrize(
@@ -61,48 +65,48 @@ def test_the_last_stream_is_named_a_round_trip_later():
 )
 def test_an_idle_connection_ends(found: Situation, limit_s: float):
     """Sooner where it never began, and sooner still in a drain."""
-    assert sweep(State(), found._replace(quiet_s=limit_s)) == (State(), ())
-    assert sweep(State(), found._replace(quiet_s=limit_s + 0.01)) == (State(Phase.ENDED), END)
+    assert sweep(Http2State(), found._replace(quiet_s=limit_s)) == (Http2State(), ())
+    assert sweep(Http2State(), found._replace(quiet_s=limit_s + 0.01)) == (Http2State(Http2Phase.ENDED), END)
 
 
 def test_a_frame_that_never_ends():
     """Without streams it has as long as headers have."""
-    assert sweep(State(), IDLE._replace(partial_s=5.0)) == (State(), ())
-    assert sweep(State(), IDLE._replace(partial_s=5.01)) == (State(Phase.ENDED), END)
+    assert sweep(Http2State(), IDLE._replace(partial_s=5.0)) == (Http2State(), ())
+    assert sweep(Http2State(), IDLE._replace(partial_s=5.01)) == (Http2State(Http2Phase.ENDED), END)
 
 
 def test_a_silent_peer_is_pinged_and_left():
     """Beside open streams. Any frame that ends is a sign of life."""
     silent = BUSY._replace(silent_s=5.01)
-    pinged, commands = sweep(State(), silent)
-    assert pinged == State(is_pinged=True)
+    pinged, commands = sweep(Http2State(), silent)
+    assert pinged == Http2State(is_pinged=True)
     assert commands == (
-        Command.NOTE_LIFE,
-        Command.GIVE_UP_SLOW,
-        Command.PING,
-        Command.NOTE_HEARD,
-        Command.FLUSH,
+        Http2Command.NOTE_LIFE,
+        Http2Command.GIVE_UP_SLOW,
+        Http2Command.PING,
+        Http2Command.NOTE_HEARD,
+        Http2Command.FLUSH,
     )
 
     assert sweep(pinged, BUSY._replace(silent_s=4.0))[0] == pinged
     assert sweep(pinged, BUSY._replace(silent_s=9.0, has_heard=True)) == (
-        State(),
-        (Command.NOTE_LIFE, Command.GIVE_UP_SLOW, Command.NOTE_HEARD, Command.FLUSH),
+        Http2State(),
+        (Http2Command.NOTE_LIFE, Http2Command.GIVE_UP_SLOW, Http2Command.NOTE_HEARD, Http2Command.FLUSH),
     )
     ended, commands = sweep(pinged, silent)
-    assert (ended, commands[-3:]) == (State(Phase.ENDED), END)
+    assert (ended, commands[-3:]) == (Http2State(Http2Phase.ENDED), END)
 
 
 def test_who_does_not_read_is_not_pinged():
     """The answer to the ping might wait behind what it does not read."""
-    state, commands = sweep(State(), BUSY._replace(silent_s=99.0, is_paused=True))
+    state, commands = sweep(Http2State(), BUSY._replace(silent_s=99.0, is_paused=True))
 
-    assert (state, Command.PING in commands) == (State(), False)
+    assert (state, Http2Command.PING in commands) == (Http2State(), False)
 
 
 def test_a_busy_connection_is_never_idle():
     """However long its answer takes."""
-    assert sweep(State(), BUSY._replace(quiet_s=1e6))[0] == State()
+    assert sweep(Http2State(), BUSY._replace(quiet_s=1e6))[0] == Http2State()
 
 
 OPEN = (StreamState.RECEIVING, StreamState.CONVERSING, StreamState.CONVERSED, StreamState.ANSWERING)

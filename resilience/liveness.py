@@ -12,7 +12,7 @@ from resilience.settings import BreakerSettings
 _LONGEST_S: Final = 30.0
 
 
-class Doubt:
+class LivenessCheck:
     """Counts calls in a row that ended without any answer: the caller's time was up, or it left.
 
     None of them is evidence: the caller may have been in a hurry. But where every caller is, nothing else
@@ -28,7 +28,7 @@ class Doubt:
         self._task = BackgroundTask()
 
     def __repr__(self) -> str:
-        return f"<Doubt about {self._ejection!r}, {self._unanswered} unanswered>"
+        return f"<LivenessCheck of {self._ejection!r}, {self._unanswered} unanswered>"
 
     def answered(self) -> None:
         """A call was answered."""

@@ -1,4 +1,4 @@
-"""Doubt: where callers' deadlines are all that ends calls, a health check tells whether anybody is there."""
+"""Where callers' deadlines are all that ends calls, a health check finds out whether the server answers."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_server_that_is_slower_than_its_callers_stays(why: Why | None) -> None
 
 
 @virtual_time
-async def test_an_answer_in_between_leaves_no_doubt() -> None:
+async def test_an_answer_in_between_begins_the_count_anew() -> None:
     """In a row means in a row."""
     peer = Peer(LATE, REFUSED, last=False)
     guarded = Guarded(peer)
@@ -91,8 +91,8 @@ async def test_an_answer_in_between_leaves_no_doubt() -> None:
 
 
 @virtual_time
-async def test_an_answer_during_the_check_leaves_no_doubt() -> None:
-    """Somebody was there after all."""
+async def test_an_answer_during_the_check_is_enough() -> None:
+    """The server answers after all."""
     peer = Peer(LATE, last=False)
 
     async def refused_late() -> Verdict:

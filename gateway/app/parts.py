@@ -1,0 +1,75 @@
+"""What stacks are made of: the parts that outlive policies, and those of one route."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from random import Random
+from weakref import WeakSet
+
+from cache.early_refresh import EarlyRefreshes
+from cache.levels.level import Levels
+from cache.settings import CacheSettings
+from cache.single_flight import SingleFlight
+from edge_models.licence import Licence
+from gateway.app.observe import Observed
+from gateway.core.clock import Clock
+from gateway.core.service import Service
+from gateway.core.telemetry import Telemetry
+from resilience.admission import Seats
+from resilience.budget import RetryBudget
+from resilience.drain import Drain
+from resilience.settings import ResilienceSettings
+from routing.policy import Route
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What outlives policies and is shared by the stacks of all generations."""
+
+    region: str
+    clock: Clock
+    chance: Random
+    telemetry: Telemetry
+    observed: Observed
+    resilience: ResilienceSettings
+    drain: Drain
+    budget: RetryBudget
+    seats: Seats
+
+
+@dataclass(frozen=True, slots=True)
+class CacheParts:
+    """The cache levels and what keys depend on; ``instruction_set`` is this machine's class.
+
+    ``flights`` are those of all stacks that are still in use, and their early refreshes.
+    """
+
+    settings: CacheSettings
+    levels: Levels
+    instruction_set: str
+    flights: WeakSet[SingleFlight | EarlyRefreshes] = field(default_factory=WeakSet)
+
+    async def close_flights(self) -> None:
+        """Cancel what no caller waits for any more."""
+        for flight in list(self.flights):
+            await flight.aclose()
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeTier:
+    """The edge ``model`` of one route: ``predictor`` runs it, ``licence`` says what it may answer alone."""
+
+    model: str
+    predictor: Service
+    licence: Licence
+    digest: str
+
+
+def timeout_s(parts: Parts, route: Route) -> float:
+    """Return the seconds that a request of ``route`` gets if it names no deadline."""
+    return (route.timeout_ms or parts.resilience.deadline.default_timeout_ms) / 1000
+
+
+def longest_s(parts: Parts, route: Route) -> float:
+    """Return the most seconds that a request of ``route`` can get, whatever deadline it names."""
+    return (route.timeout_ms or parts.resilience.deadline.max_timeout_ms) / 1000

@@ -1,0 +1,72 @@
+"""The parts that stacks are made of."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from cache.early_refresh import EarlyRefreshes
+from cache.levels.memory import MemoryLevel, MemorySettings
+from cache.settings import CacheSettings
+from gateway.app.observe import Observed
+from gateway.app.parts import CacheParts, Parts, longest_s, timeout_s
+from gateway.config.policy_file import load_policy
+from gateway.core.clock import LoopClock
+from gateway.core.telemetry import Silence
+from resilience.admission import Seats
+from resilience.budget import RetryBudget
+from resilience.drain import Drain
+from resilience.settings import DeadlineSettings, ResilienceSettings
+from tests.fakes.service import HANG, ScriptedService, request
+from tests.fakes.virtual_time import virtual_time
+from tests.gateway.policies import GOOD, write_policy
+
+
+def parts(resilience: ResilienceSettings) -> Parts:
+    clock, silence = LoopClock(), Silence()
+    return Parts(
+        region="here",
+        clock=clock,
+        chance=Random(1),
+        telemetry=silence,
+        observed=Observed(clock, silence, None),
+        resilience=resilience,
+        drain=Drain(),
+        budget=RetryBudget(resilience.retry_budget),
+        seats=Seats(1),
+    )
+
+
+@pytest.mark.parametrize(("line", "seconds"), [("", (2.0, 7.0)), ("  timeout_ms: 4000\n", (4.0, 4.0))])
+def test_a_route_has_its_own_time_or_that_of_the_settings(
+    line: str, seconds: tuple[float, float], tmp_path: Path
+) -> None:
+    """What a request gets that names no deadline, and the most that any can get."""
+    text = GOOD.replace("  cascade:", f"{line}  cascade:")
+    (route,) = load_policy(write_policy(tmp_path, text))[0].routes
+    limits = ResilienceSettings(deadline=DeadlineSettings(default_timeout_ms=2000, max_timeout_ms=7000))
+
+    assert (timeout_s(parts(limits), route), longest_s(parts(limits), route)) == seconds
+
+
+@virtual_time
+async def test_all_flights_are_closed_at_once() -> None:
+    """Those of every stack that is still in use; the others are gone by themselves."""
+    memory = MemoryLevel(MemorySettings(), Silence())
+    cache, service = CacheParts(CacheSettings(), (memory,), "avx2"), ScriptedService(HANG)
+    stacks = [EarlyRefreshes(LoopClock()) for _ in range(2)]
+    cache.flights.update(stacks)
+    for refreshes in stacks:
+        refreshes.start(request(key=b"a"), service)
+    await asyncio.sleep(0)
+
+    await cache.close_flights()
+
+    assert (len(service.requests), service.running) == (2, 0)
+    stacks.clear()
+    del refreshes
+    await asyncio.sleep(0)
+    assert len(cache.flights) == 0
