@@ -35,23 +35,23 @@ class Sick:
         self.http = http(status, b'{"error":"starting"}', close=close)
         self.grpc = b"%d" % grpc_status
         self.close = close
-        self.lookups = 0
+        self.asked = 0
 
     async def play(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(asyncio.IncompleteReadError):
             while True:
                 await read_request(reader)
-                self.lookups += 1
+                self.asked += 1
                 writer.write(self.http)
                 if self.close:
                     return
 
     def call(self, call: Call) -> None:
-        self.lookups += 1
+        self.asked += 1
         call.answer(b"", (b"grpc-status", self.grpc))
 
 
-async def lookups_of(sick: Sick, wire: str, requests: int) -> int:
+async def requests_to(sick: Sick, wire: str, requests: int) -> int:
     """Send requests to a name of which the first address is ``sick``; return how often it was asked."""
     async with AsyncExitStack() as lifetimes:
         well = listener_of(fake_data_plane(EchoService()))
@@ -66,7 +66,7 @@ async def lookups_of(sick: Sick, wire: str, requests: int) -> int:
         for _ in range(requests):
             with suppress(GatewayError):
                 await upstream(request())
-    return sick.lookups
+    return sick.asked
 
 
 @pytest.mark.parametrize("close", [False, True], ids=["keeps", "closes"])
@@ -75,7 +75,7 @@ async def test_an_address_that_says_it_is_out_is_left(monkeypatch, wire, close):
     """One refusal, and the other address has them all, whether its connection is kept or not."""
     Names(monkeypatch, [SICK, WELL])
 
-    assert await lookups_of(Sick(503, 14, close=close), wire, 10) == 1
+    assert await requests_to(Sick(503, 14, close=close), wire, 10) == 1
 
 
 @pytest.mark.parametrize("wire", ["http", "grpc"])
@@ -84,7 +84,7 @@ async def test_what_may_be_the_callers_own_moves_nobody(monkeypatch, wire, statu
     """A deadline, a model that fails, a quota: another address would say the same."""
     Names(monkeypatch, [SICK, WELL])
 
-    assert await lookups_of(Sick(*status, close=False), wire, 4) == 4
+    assert await requests_to(Sick(*status, close=False), wire, 4) == 4
 
 
 @pytest.mark.parametrize("wire", ["http", "grpc"])
@@ -92,4 +92,4 @@ async def test_where_there_is_no_other_address_it_is_asked_on(monkeypatch, wire)
     """The connection that is open is as good as any."""
     Names(monkeypatch, [SICK])
 
-    assert await lookups_of(Sick(503, 14, close=False), wire, 6) == 6
+    assert await requests_to(Sick(503, 14, close=False), wire, 6) == 6

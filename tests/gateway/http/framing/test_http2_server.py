@@ -80,12 +80,12 @@ class Pair:
 
     def talk(self) -> None:
         while True:
-            if received := self.client.data_to_send():
-                self.events += self.server.feed(received)
+            if said := self.client.data_to_send():
+                self.events += self.server.feed(said)
             if answered := self.server.output(MIB):
                 self.client.receive_data(answered)
                 self.heard += self.client.events()
-            if not received and not answered:
+            if not said and not answered:
                 return
 
     def ask(self, body: bytes = b"", *, end: bool = True) -> int:
@@ -102,42 +102,42 @@ class Pair:
         return b"".join(event.data for event in self.of(ngh2.DataReceived) if event.stream_id == stream)
 
 
-def connected_parts(events: list[Any]) -> dict[int, list[Any]]:
+def by_stream(events: list[Any]) -> dict[int, list[Any]]:
     """What each stream brought: parts of a body are one part, however they came."""
     streams: dict[int, list[Any]] = {}
     for event in events:
-        noted = streams.setdefault(event.stream, [])
+        told = streams.setdefault(event.stream, [])
         match event:
             case BodyData(data=part, is_complete=is_complete):
-                if not (noted and isinstance(noted[-1], bytes)):
-                    noted.append(b"")
-                noted[-1] += part
+                if not (told and isinstance(told[-1], bytes)):
+                    told.append(b"")
+                told[-1] += part
                 if is_complete:
-                    noted.append("complete")
+                    told.append("complete")
             case BodyEnd():
-                noted.append("complete")
+                told.append("complete")
             case Http2Request(head=head):
-                noted.append((head, event.length))
+                told.append((head, event.length))
                 if event.is_complete:
-                    noted.append("complete")
+                    told.append("complete")
             case StreamClosed(error=error):
-                noted.append(error)
+                told.append(error)
     return streams
 
 
 def test_a_story_of_four_streams():
     """A length that is told, trailers, no body at all, a head in pieces, padding, a reset."""
     events = Http2Server().feed(STORY)
-    noted = connected_parts(events)
+    told = by_stream(events)
 
-    assert list(noted) == [1, 3, 5, 7]
-    (head, length), *rest = noted[1]
+    assert list(told) == [1, 3, 5, 7]
+    (head, length), *rest = told[1]
     assert (head.method, head.path, head.length, length) == ("POST", "/x", 5, 5)
     assert head.headers == (("host", "far"), ("content-length", "5"))
     assert rest == [b"hello", "complete"]
-    assert noted[3][1:] == [b"one" + b"two" * 100, "complete"] and noted[3][0][1] is None
-    assert noted[5][0][1] == 0 and noted[5][1:] == ["complete"]
-    assert noted[7][1:] == [b"padded", CANCEL]
+    assert told[3][1:] == [b"one" + b"two" * 100, "complete"] and told[3][0][1] is None
+    assert told[5][0][1] == 0 and told[5][1:] == ["complete"]
+    assert told[7][1:] == [b"padded", CANCEL]
 
 
 @given(st.lists(st.integers(1, len(STORY) - 1), max_size=40).map(sorted))
@@ -147,14 +147,14 @@ def test_events_do_not_depend_on_how_the_bytes_are_cut(cuts: list[int]):
     for start, end in zip([0, *cuts], [*cuts, len(STORY)], strict=True):
         events += server.feed(STORY[start:end])
 
-    assert connected_parts(events) == connected_parts(Http2Server().feed(STORY))
+    assert by_stream(events) == by_stream(Http2Server().feed(STORY))
 
 
 def test_byte_by_byte():
     server = Http2Server()
     events = [event for byte in STORY for event in server.feed(bytes((byte,)))]
 
-    assert connected_parts(events) == connected_parts(Http2Server().feed(STORY))
+    assert by_stream(events) == by_stream(Http2Server().feed(STORY))
 
 
 def test_has_begun_with_the_settings_of_the_peer():
@@ -189,11 +189,11 @@ def test_whole_answers(parts: list[Any], trailers: list[Any]):
     (response,) = pair.of(ngh2.ResponseReceived)
     assert pair.body(stream) == body
     assert response.end_stream is (not body)
-    noted = pair.of(ngh2.TrailersReceived)
+    told = pair.of(ngh2.TrailersReceived)
     if body and trailers:
-        assert noted[0].headers == tuple(trailers)
+        assert told[0].headers == tuple(trailers)
     else:
-        assert not noted
+        assert not told
         assert (STATUS[0] in response.headers) is bool(trailers)
     assert pair.of(ngh2.StreamClosed)[0].error_code == 0
 
@@ -280,8 +280,8 @@ def test_streams_above_the_limit_are_refused_and_the_others_go_on():
     server.output(MIB)
     events = server.feed(b"".join(headers(stream, end=False) for stream in (1, 3, 5)))
     assert [event.stream for event in events] == [1, 3]
-    refused = [noted for noted in frames(server.output(MIB)) if noted.kind == RST_STREAM]
-    assert [(noted.stream, noted.code) for noted in refused] == [(5, REFUSED_STREAM)]
+    refused = [told for told in frames(server.output(MIB)) if told.kind == RST_STREAM]
+    assert [(told.stream, told.code) for told in refused] == [(5, REFUSED_STREAM)]
 
     server.answer(1, OK, [b"x"], [])
     server.reset(1, 0)
@@ -368,8 +368,8 @@ def test_flow_control_never_stalls(sizes: list[int], stream_window: int, peer_wi
         pair.client.send_data(stream, bytes(size), end_stream=True)
     came = dict.fromkeys(streams, 0)
     while True:
-        received = pair.client.data_to_send(most)
-        for event in pair.server.feed(received) if received else ():
+        said = pair.client.data_to_send(most)
+        for event in pair.server.feed(said) if said else ():
             if isinstance(event, BodyData):
                 came[event.stream] += len(event.data)
                 pair.server.acknowledge(len(event.data), event.stream)
@@ -378,7 +378,7 @@ def test_flow_control_never_stalls(sizes: list[int], stream_window: int, peer_wi
         if answered := pair.server.output(most):
             pair.client.receive_data(answered)
             pair.heard += pair.client.events()
-        if not received and not answered:
+        if not said and not answered:
             break
 
     assert came == streams

@@ -47,7 +47,7 @@ def heard(server: Http2Server, piece: bytes) -> list[Any]:
         return []
 
 
-def received(server: Http2Server) -> list[Frame]:
+def sent_frames(server: Http2Server) -> list[Frame]:
     output = b""
     while part := server.output(MIB):
         output += part
@@ -59,7 +59,7 @@ def test_heads_far_above_their_limits_end_the_connection(flood: str):
     """CVE-2024-27316 and its like: a head without an end is neither kept nor read for long."""
     server = Http2Server(max_continuations=8)
     server.feed(BEGIN)
-    received(server)
+    sent_frames(server)
     piece = b"" if flood == "empty continuations" else block([(b"x", b"y" * 100)])
     if flood == "fields":
         piece = block([(b"x", b"y")]) * 100
@@ -71,11 +71,11 @@ def test_heads_far_above_their_limits_end_the_connection(flood: str):
         heard(server, frame(CONTINUATION, 0, 1, piece))
         taken += 1
         assert taken < 100
-    (last,) = received(server)
+    (last,) = sent_frames(server)
 
     assert taken <= 17
     assert (last.kind, last.code, last.payload[:4]) == (GOAWAY, ENHANCE_YOUR_CALM, bytes(4))
-    assert not received(server)
+    assert not sent_frames(server)
     with pytest.raises(FramingError):
         server.feed(b"x")
 
@@ -95,29 +95,29 @@ def test_a_last_word_is_not_said_into_a_frame():
 def test_goaway_names_the_last_stream_that_was_told():
     server = Http2Server(max_continuations=0)
     server.feed(BEGIN + headers(1) + headers(3))
-    received(server)
+    sent_frames(server)
     heard(server, frame(HEADERS, 0, 5, block(POST)) + frame(CONTINUATION, 0, 5) * 2)
 
-    (last,) = received(server)
+    (last,) = sent_frames(server)
     assert last.payload[:4] == b"\0\0\0\3"
     server.answer(1, [(b":status", b"200")], [b"late"], [])
     server.acknowledge(1, 1)
     server.announce_end()
     server.end()
-    assert server.queued(1) == 0 and not received(server)
+    assert server.queued(1) == 0 and not sent_frames(server)
 
 
 def test_rapid_resets_are_cut_off():
     """CVE-2023-44487: a thousand in a burst, a hundred per second, then the connection is over."""
     server = Http2Server(max_resets_per_s=5)
     server.feed(BEGIN)
-    received(server)
+    sent_frames(server)
     begun = 0
     for stream in range(1, 2001, 2):
         begun += sum(
             isinstance(event, Http2Request) for event in heard(server, headers(stream) + reset(stream))
         )
-        if goaway := [noted for noted in received(server) if noted.kind == GOAWAY]:
+        if goaway := [frame_sent for frame_sent in sent_frames(server) if frame_sent.kind == GOAWAY]:
             assert goaway[0].code != 0
             break
     else:
@@ -150,14 +150,14 @@ def test_padding_is_given_back():
     """It is never seen, so nobody could acknowledge it: the windows must not run out of it."""
     server = Http2Server(stream_window_bytes=1 << 16, connection_window_bytes=1 << 16)
     server.feed(BEGIN + headers(1, end=False))
-    received(server)
+    sent_frames(server)
     opened = {0: 0, 1: 0}
     for _ in range(1000):
         (event,) = server.feed(frame(DATA, PADDED, 1, b"\xff" + b"x" + bytes(255)))
         server.acknowledge(len(event.data), 1)
-        for noted in received(server):
-            assert noted.kind == WINDOW_UPDATE
-            opened[noted.stream] += noted.code
+        for frame_sent in sent_frames(server):
+            assert frame_sent.kind == WINDOW_UPDATE
+            opened[frame_sent.stream] += frame_sent.code
     assert all(size > 200_000 for size in opened.values())
 
 
@@ -165,11 +165,11 @@ def test_data_after_a_reset_is_given_back():
     """What is still on its way to a stream that was left must not close the window of the others."""
     server = Http2Server(stream_window_bytes=1 << 16, connection_window_bytes=1 << 16)
     server.feed(BEGIN)
-    received(server)
+    sent_frames(server)
     for stream in range(1, 200, 2):
         server.feed(headers(stream, end=False))
         server.reset(stream, 8)
-        received(server)
+        sent_frames(server)
         assert not [event for event in server.feed(data(stream, bytes(5000))) if hasattr(event, "data")]
         assert not server.is_over
 
@@ -190,7 +190,7 @@ def test_one_byte_for_four_thousand():
 
     assert server.is_over
     assert peak < MIB
-    assert received(server)[-1].code == ENHANCE_YOUR_CALM
+    assert sent_frames(server)[-1].code == ENHANCE_YOUR_CALM
 
 
 def test_table_sizes_up_and_down():
@@ -201,4 +201,4 @@ def test_table_sizes_up_and_down():
     (request,) = server.feed(frame(HEADERS, END_HEADERS | END_STREAM, 3, sizes + block(POST)))
     assert request.head.headers == (("host", "far"),)
     heard(server, frame(HEADERS, END_HEADERS | END_STREAM, 5, block(POST) + b"\xbe"))
-    assert received(server)[-1].kind == GOAWAY, "what was evicted is not there"
+    assert sent_frames(server)[-1].kind == GOAWAY, "what was evicted is not there"

@@ -53,7 +53,7 @@ def heard(server: Http2Server, piece: bytes) -> list[Any]:
         return []
 
 
-def received(server: Http2Server) -> list[Frame]:
+def sent_frames(server: Http2Server) -> list[Frame]:
     output = b""
     while part := server.output(MIB):
         output += part
@@ -114,8 +114,8 @@ def test_malformed_heads_are_reset_and_the_connection_lives(pairs: list[tuple[by
     events = server.feed(BEGIN + headers(1, pairs, end=False) + headers(3))
 
     assert [(event.stream, type(event)) for event in events] == [(3, Http2Request)]
-    resets = [noted for noted in received(server) if noted.kind == RST_STREAM]
-    assert [(noted.stream, noted.code) for noted in resets] == [(1, PROTOCOL_ERROR)]
+    resets = [frame_sent for frame_sent in sent_frames(server) if frame_sent.kind == RST_STREAM]
+    assert [(frame_sent.stream, frame_sent.code) for frame_sent in resets] == [(1, PROTOCOL_ERROR)]
     assert not server.is_over
 
 
@@ -129,7 +129,7 @@ def test_length_that_is_not_that_of_the_body(length: bytes, bodies: list[bytes])
     for body in bodies:
         events = heard(server, data(1, body, end=body is bodies[-1]))
         assert not any(getattr(event, "is_complete", False) for event in events)
-    assert (RST_STREAM, 1) in [(noted.kind, noted.stream) for noted in received(server)]
+    assert (RST_STREAM, 1) in [(frame_sent.kind, frame_sent.stream) for frame_sent in sent_frames(server)]
 
 
 def test_length_without_a_body():
@@ -194,9 +194,9 @@ def test_what_breaks_the_connection_says_so(piece: bytes):
     """Whatever comes after it is not read."""
     server = Http2Server()
     server.feed(BEGIN)
-    received(server)
+    sent_frames(server)
     heard(server, piece)
-    last = received(server)[-1]
+    last = sent_frames(server)[-1]
 
     assert last.kind == GOAWAY and last.code != 0
     assert server.is_over
@@ -217,7 +217,7 @@ def test_bad_preface(noise: bytes):
 def test_preface_without_settings():
     server = Http2Server()
     heard(server, BEGIN[:24] + headers(1))
-    assert received(server)[-1].kind == GOAWAY
+    assert sent_frames(server)[-1].kind == GOAWAY
     assert server.is_over
 
 
