@@ -66,7 +66,10 @@ else:
             value: T = ended.value
             return value
         # A coroutine made of a generator: 3.11 takes it for a task, and it costs less than one of async def.
-        task: asyncio.Task[T] = loop.create_task(_resume(call, waits_for), context=context)
+        rest = _resume(call, waits_for)
+        # Begun, so that it can pass on the cancellation of a task that has not begun.
+        rest.send(None)
+        task: asyncio.Task[T] = loop.create_task(rest, context=context)
         task.add_done_callback(done)
         return task
 
@@ -79,6 +82,14 @@ else:
         own escape, so that one always is the return.
         """
         try:
+            try:
+                yield
+            except asyncio.CancelledError as error:
+                # As asyncio does it: what the call waits for is cancelled first, and the call hears of that.
+                if not (isinstance(waits_for, asyncio.Future) and waits_for.cancel()):
+                    waits_for = call.throw(error)
+            except BaseException as error:  # noqa: BLE001 - thrown on, as below
+                waits_for = call.throw(error)
             while True:
                 try:
                     answer = yield waits_for

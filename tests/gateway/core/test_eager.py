@@ -125,3 +125,25 @@ async def test_timeouts_can_be_entered_where_a_task_was_asked_for():
     loop.call_soon(lambda: begun(limited(), done))
 
     assert (await done.tasks.get()).result() == "done"
+
+
+@both_loops
+async def test_a_task_that_is_cancelled_before_it_goes_on_tells_the_call():
+    """In the turn in which it was begun, too: the call must not be left where it waits, with what it holds."""
+    seen: list[str] = []
+
+    async def waits(name: str, future: asyncio.Future[None] | None) -> None:
+        try:
+            await (future if future is not None else asyncio.sleep(0))
+        except asyncio.CancelledError:
+            seen.append(name)
+            raise
+
+    done, future = Done(), asyncio.get_running_loop().create_future()
+    for name, what in (("a future", future), ("a turn", None)):
+        begun(waits(name, what), done).cancel()
+        ended = await done.tasks.get()
+        assert ended.cancelled()
+
+    assert seen == ["a future", "a turn"]
+    assert future.cancelled()
