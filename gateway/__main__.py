@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -40,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         code: int = options.run(options)
+        print(end="", flush=True)
     except ConfigError as error:
         print(f"edgeway: {error}", file=sys.stderr)
         return 2
@@ -48,6 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if advice is None:
             raise
         print(f"edgeway: {advice}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # Whoever reads has seen enough (`| head`). What is left must not be written when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         return 130

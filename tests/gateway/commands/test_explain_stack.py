@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -122,3 +125,21 @@ def test_settings_that_do_not_fit(text: str, url: str, says: str, tmp_path: Path
     err = capsys.readouterr().err
     assert says in err
     assert "hunter2" not in err
+
+
+def test_whoever_reads_may_have_seen_enough(tmp_path: Path) -> None:
+    """`| head` ends quietly."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "gateway", "policy", "explain", str(write_policy(tmp_path, TWO))]
+
+    ran = subprocess.run(
+        [*command, "--stack", "--region", "here"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writing)
+
+    assert (ran.returncode, ran.stderr) == (1, "")
