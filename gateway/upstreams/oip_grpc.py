@@ -38,6 +38,7 @@ from gateway.upstreams.failures import LENIENCY_S, UNSENT, Failures
 from gateway.upstreams.forwarding import provenance_of, request_headers, retry_after_s, timeout_s
 from gateway.upstreams.settings import GrpcUpstreamSettings
 from gateway.wire.faults import fault_of_grpc
+from gateway.wire.grpc_framing import PREFIX, prefix
 from gateway.wire.oip import proto as oip_proto
 from gateway.wire.proto import messages
 
@@ -122,7 +123,7 @@ class GrpcUpstream:
             stream_window_bytes=self._settings.stream_window_bytes,
             connection_window_bytes=self._settings.connection_window_bytes,
             max_header_bytes=self._settings.max_head_bytes,
-            max_body_bytes=grpc_call.FRAME_BYTES + max_message_bytes,
+            max_body_bytes=PREFIX + max_message_bytes,
         )
         self._limits = Limits(
             streams=self._settings.streams_per_connection,
@@ -222,7 +223,7 @@ class GrpcUpstream:
     async def _check(self, connection: Http2ClientConnection) -> Verdict:
         for method, kind, reads in _CHECKS:
             headers_ = getattr(self, method)
-            _, answer = connection.send([*headers_], grpc_call.frame(b""), math.inf)
+            _, answer = connection.send([*headers_], (prefix(0),), math.inf)
             try:
                 body, _ = grpc_call.read_answer(await answer)
                 is_well = reads(oip_proto.parse(kind, body))
@@ -261,7 +262,7 @@ class GrpcUpstream:
         sent += [(name.encode(), value.encode()) for name, value in metadata.items()]
         self._connections.running += 1
         try:
-            answer = await pool.call(sent, grpc_call.frame(body), ends)
+            answer = await pool.call(sent, (prefix(len(body)), body), ends)
             return grpc_call.read_answer(answer)
         except _FAILED as error:
             raise self._error(error, deadline, ends) from error
@@ -338,6 +339,7 @@ class GrpcUpstream:
             Backoff(settings.backoff_initial_s, settings.backoff_max_s, self._chance),
             self._client,
             self._limits,
+            evidence_of=grpc_call.evidence_of,
             connections=settings.connections,
             settings_timeout_s=settings.connect_timeout_s,
             idle_s=settings.idle_s,

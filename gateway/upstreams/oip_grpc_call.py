@@ -1,17 +1,15 @@
-"""A unary gRPC call as HTTP/2 carries it: a five-byte frame, a timeout, a status in the trailers."""
+"""A unary gRPC call as HTTP/2 carries it: its answer, its timeout, the status in its trailers."""
 
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import unquote
 
+from gateway.http.client.evidence import Evidence
 from gateway.http.framing.http2_client import Http2Response
-
-FRAME_BYTES: Final = 5
-MAX_MESSAGE_BYTES: Final = (1 << 32) - 1
+from gateway.wire.grpc_framing import PREFIX
 
 OK: Final = 0
 CANCELLED: Final = 1
@@ -64,6 +62,10 @@ _OF_RESET: Final[dict[int, int]] = {
 }
 """HTTP/2 error codes of RST_STREAM; the others are INTERNAL (gRPC's PROTOCOL-HTTP2.md)."""
 
+_UNAVAILABLE: Final = b"%d" % UNAVAILABLE
+_OUT_OF_SERVICE: Final = frozenset({502, 503})
+"""Statuses of proxies whose server does not answer."""
+
 
 class StatusError(Exception):
     """The call ended with a status other than OK: its ``code``, its message, and its trailing metadata."""
@@ -75,11 +77,6 @@ class StatusError(Exception):
 
 class BrokenAnswerError(Exception):
     """The answer is not as gRPC has it."""
-
-
-def frame(message: bytes) -> tuple[bytes, bytes]:
-    """Return the two parts of a request's body: five bytes of frame, and the message, uncompressed."""
-    return struct.pack(">BI", 0, len(message)), message
 
 
 def timeout_value(seconds: float) -> bytes:
@@ -101,6 +98,13 @@ def code_of_reset(code: int) -> int:
     return _OF_RESET.get(code, INTERNAL)
 
 
+def evidence_of(answer: Http2Response) -> Evidence:
+    """Return what an answer shows about the endpoint: UNAVAILABLE is that it is out of service."""
+    status = (answer.trailers or answer.headers).get(b"grpc-status")
+    fails = status == _UNAVAILABLE or answer.status in _OUT_OF_SERVICE
+    return Evidence.FAILS if fails else Evidence.WORKS
+
+
 def read_answer(answer: Http2Response) -> tuple[bytes, dict[str, str]]:
     """Return the message and the trailing metadata.
 
@@ -120,9 +124,9 @@ def read_answer(answer: Http2Response) -> tuple[bytes, dict[str, str]]:
         message = unquote(trailers.get(b"grpc-message", b"").decode("latin-1"), errors="replace")
         raise StatusError(code, message, _text(trailers))
     body = answer.body
-    if len(body) < FRAME_BYTES or body[0] != 0 or int.from_bytes(body[1:5], "big") != len(body) - FRAME_BYTES:
+    if len(body) < PREFIX or body[0] != 0 or int.from_bytes(body[1:5], "big") != len(body) - PREFIX:
         raise BrokenAnswerError("the body is not one uncompressed message")
-    return body[FRAME_BYTES:], _text(trailers)
+    return body[PREFIX:], _text(trailers)
 
 
 def _text(headers: Mapping[bytes, bytes]) -> dict[str, str]:

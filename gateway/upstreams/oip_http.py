@@ -26,10 +26,7 @@ from gateway.http.client.http1_connection import ConnectionLostError, Http1Clien
 from gateway.http.client.http1_pool import Http1Pool
 from gateway.http.client.tls import trusting_context
 from gateway.http.framing.errors import AnswerTooLargeError, FramingError, HeadTooLargeError
-from gateway.http.framing.http1_client import (
-    RequestHeadWriter,
-    ResponseReader,
-)
+from gateway.http.framing.http1_client import COMMON_NAMES, RequestHeadWriter, ResponseReader, spellings
 from gateway.upstreams.address_checks import check_all
 from gateway.upstreams.checks import dialer_of, is_ready, lost, unreadable
 from gateway.upstreams.connections import Connections
@@ -58,6 +55,17 @@ _LEARNED_S: Final = 60.0
 _LEARN_AGAIN_S: Final = 5.0
 _FINAL: Final = frozenset({200, 404})
 """Statuses of the metadata that stay what they are: here they are, or there are none."""
+
+_EXPECTED: Final = (
+    headers.INFERENCE_HEADER_LENGTH,
+    headers.CERTIFIED,
+    headers.DIGEST,
+    headers.GENERATION,
+    headers.PROVENANCE,
+    headers.SERVED_BY,
+)
+_NAMES: Final = {**COMMON_NAMES, **spellings(_EXPECTED)}
+"""The headers that inference servers, and another Edgeway, have in most of their answers."""
 
 _CHECK_BYTES: Final = 1 << 16
 _ALWAYS: Final = {"accept": "*/*", "accept-encoding": "identity", "user-agent": "edgeway"}
@@ -274,6 +282,7 @@ class HttpUpstream:
             is_overload=is_overload,
             max_head_bytes=settings.max_head_bytes,
             max_body_bytes=self._max_body_bytes,
+            names=_NAMES,
         )
 
     def _headers_of(self, request: Request) -> dict[str, str]:

@@ -112,12 +112,17 @@ class Unpacking:
         return GatewayError(Fault.TOO_LARGE, f"a message is larger than {self._limit} bytes")
 
 
+def prefix(size: int) -> bytes:
+    """Return what stands before a message of ``size`` bytes that is not compressed."""
+    return size.to_bytes(PREFIX, "big")
+
+
 def frame(parts: Sequence[Buffer]) -> list[Buffer]:
     """Return the parts of one message, its prefix joined to the first of them."""
-    prefix = sum(map(len, parts)).to_bytes(PREFIX, "big")
+    begin = sum(map(len, parts)).to_bytes(PREFIX, "big")
     if not parts:
-        return [prefix]
-    return [prefix + bytes(parts[0]), *parts[1:]]
+        return [begin]
+    return [begin + bytes(parts[0]), *parts[1:]]
 
 
 def frame_compressed(message: Buffer) -> list[Buffer]:

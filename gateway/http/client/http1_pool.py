@@ -14,10 +14,10 @@ from gateway.http.client.evidence import Evidence, note_answer
 from gateway.http.client.http1_connection import ConnectionLostError, Http1ClientConnection
 from gateway.http.client.shortage import lack
 from gateway.http.client.waiting import WaitingCalls
-from gateway.http.framing.http1_client import Http1Response, ResponseReader
+from gateway.http.framing.http1_client import COMMON_NAMES, Http1Response, ResponseReader
 
 _UNLIMITED: Final = 1 << 30
-_OUT: Final = frozenset({502, 503})
+_OUT_OF_SERVICE: Final = frozenset({502, 503})
 _SAYS_NOTHING: Final = frozenset({504})
 """It may have been the caller's own time that was up there."""
 
@@ -36,6 +36,7 @@ class Http1Pool:
         is_overload: whether status and headers say that the peer works and has enough to do.
         max_head_bytes: of an answer.
         max_body_bytes: of an answer.
+        names: of headers that answers are expected to have, as ``ResponseReader`` takes them.
     """
 
     def __init__(
@@ -48,11 +49,12 @@ class Http1Pool:
         is_overload: Callable[[int, Mapping[str, str]], bool],
         max_head_bytes: int,
         max_body_bytes: int,
+        names: Mapping[bytes, str] = COMMON_NAMES,
     ) -> None:
         self.dialer, self._backoff, self._keepalive_s = dialer, backoff, keepalive_s
         self._is_overload = is_overload
         self._limit = connections or _UNLIMITED
-        self._max_head_bytes, self._max_body_bytes = max_head_bytes, max_body_bytes
+        self._max_head_bytes, self._max_body_bytes, self._names = max_head_bytes, max_body_bytes, names
         self._loop = asyncio.get_running_loop()
         self._open: set[Http1ClientConnection] = set()
         self._idle: deque[Http1ClientConnection] = deque()
@@ -184,7 +186,7 @@ class Http1Pool:
         if self._is_overload(answer.status, answer.headers) or answer.status in _SAYS_NOTHING:
             evidence = Evidence.NONE
         else:
-            evidence = Evidence.FAILS if answer.status in _OUT else Evidence.WORKS
+            evidence = Evidence.FAILS if answer.status in _OUT_OF_SERVICE else Evidence.WORKS
         self._part_with(note_answer(self.dialer.addresses, connection, evidence, self._open))
 
     def _open_more(self) -> None:
@@ -232,7 +234,9 @@ class Http1Pool:
         self._waiting.refuse(self._problem)
 
     def _make(self) -> Http1ClientConnection:
-        reader = ResponseReader(max_head_bytes=self._max_head_bytes, max_body_bytes=self._max_body_bytes)
+        reader = ResponseReader(
+            max_head_bytes=self._max_head_bytes, max_body_bytes=self._max_body_bytes, names=self._names
+        )
         return Http1ClientConnection(reader, self._release, self._drop)
 
     def _release(self, connection: Http1ClientConnection) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Sequence
-from typing import Final
 
 import msgspec
 
@@ -26,9 +25,6 @@ from gateway.http.client.waiting import WaitingCalls
 from gateway.http.framing.errors import FramingError
 from gateway.http.framing.http2_client import Header, Http2Client, Http2Response
 
-_UNAVAILABLE: Final = b"14"
-_OUT: Final = frozenset({502, 503})
-
 
 class Http2Pool:
     """Gives calls to the first connection that has a stream free, and opens others one at a time.
@@ -41,6 +37,7 @@ class Http2Pool:
         backoff: spaces attempts to connect.
         client: makes what speaks HTTP/2 on a new connection.
         limits: of each connection.
+        evidence_of: what an answer shows about the endpoint behind its address.
         connections: at most so many; calls beyond their streams wait in order.
         settings_timeout_s: seconds from TCP to the peer's SETTINGS.
         idle_s: seconds that a connection without calls is kept.
@@ -53,11 +50,13 @@ class Http2Pool:
         client: Callable[[], Http2Client],
         limits: Limits,
         *,
+        evidence_of: Callable[[Http2Response], Evidence],
         connections: int,
         settings_timeout_s: float,
         idle_s: float,
     ) -> None:
         self._dialer, self._backoff, self._client, self.limits = dialer, backoff, client, limits
+        self._evidence_of = evidence_of
         self._limit, self._settings_timeout_s, self._idle_s = connections, settings_timeout_s, idle_s
         self._loop = asyncio.get_running_loop()
         self._open: list[Http2ClientConnection] = []
@@ -260,9 +259,7 @@ class Http2Pool:
         self.freed(connection)
 
     def _note(self, connection: Http2ClientConnection, answer: Http2Response) -> None:
-        status = (answer.trailers or answer.headers).get(b"grpc-status")
-        fails = status == _UNAVAILABLE or answer.status in _OUT
-        evidence = Evidence.FAILS if fails else Evidence.WORKS
+        evidence = self._evidence_of(answer)
         for each in note_answer(self._dialer.addresses, connection, evidence, self._open):
             each.retire()
 

@@ -6,7 +6,7 @@ large an answer's head and framing may grow, which answers have no body, what ma
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import httptools
@@ -18,25 +18,16 @@ _MAX_INTERIM: Final = 8
 _FRAMING_PER_BYTE: Final = 8
 """A chunk of one byte takes six bytes around it; whoever needs more is sending something else."""
 
-_KNOWN: Final[dict[bytes, str]] = {
-    spelling: name
-    for name in (
-        "content-type",
-        "content-length",
-        "inference-header-content-length",
-        "connection",
-        "date",
-        "retry-after",
-        "server",
-        "x-edgeway-certified",
-        "x-edgeway-model-digest",
-        "x-edgeway-policy-generation",
-        "x-edgeway-provenance",
-        "x-edgeway-served-by",
-    )
-    for spelling in (name.encode(), name.title().encode())
-}
-"""Header names that most answers have, in the spellings that most servers use."""
+
+def spellings(names: Iterable[str]) -> dict[bytes, str]:
+    """Return header names, given in lower case, by the two spellings that most servers use for them."""
+    return {spelling: name for name in names for spelling in (name.encode(), name.title().encode())}
+
+
+COMMON_NAMES: Final[Mapping[bytes, str]] = spellings(
+    ("content-type", "content-length", "connection", "date", "retry-after", "server")
+)
+"""Names of headers that most answers of any server have."""
 
 
 class Http1Response(msgspec.Struct, frozen=True, gc=False):
@@ -82,11 +73,14 @@ class ResponseReader:
     """Reads the answers of one connection, one request at a time.
 
     ``begin`` notes that a request goes out; then ``feed`` takes what comes until it returns the answer.
-    A reader that raised, or whose answer is not ``reusable``, is done: so is its connection.
+    A reader that raised, or whose answer is not ``reusable``, is done: so is its connection. ``names``: of
+    headers that are expected, by their spelling on the wire; other names are decoded each time.
     """
 
-    def __init__(self, *, max_head_bytes: int, max_body_bytes: int) -> None:
-        self._max_head, self._max_body = max_head_bytes, max_body_bytes
+    def __init__(
+        self, *, max_head_bytes: int, max_body_bytes: int, names: Mapping[bytes, str] = COMMON_NAMES
+    ) -> None:
+        self._max_head, self._max_body, self._names = max_head_bytes, max_body_bytes, names
         self._parser = httptools.HttpResponseParser(self)
         self._status = 0
         self._headers: dict[str, str] = {}
@@ -166,7 +160,7 @@ class ResponseReader:
         if self._head_size > self._max_head:
             self._refuse(HeadTooLargeError("the head is too large"))
         if not self._in_body:
-            known = _KNOWN.get(name) or name.decode("latin-1").lower()
+            known = self._names.get(name) or name.decode("latin-1").lower()
             self._headers.setdefault(known, value.decode("latin-1"))
 
     def on_headers_complete(self) -> None:

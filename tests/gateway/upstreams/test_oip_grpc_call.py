@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.http.client.evidence import Evidence
 from gateway.http.framing.http2_client import Http2Response
 from gateway.upstreams.oip_grpc_call import (
     BrokenAnswerError,
     StatusError,
     code_of_reset,
-    frame,
+    evidence_of,
     read_answer,
     timeout_value,
 )
@@ -25,13 +26,21 @@ def answer(
     return Http2Response(status, headers or {}, body, named)
 
 
-@given(st.binary(max_size=200))
-def test_a_message_survives_its_frame(message):
-    """Five bytes before it, and nothing else."""
-    body = b"".join(frame(message))
-
-    assert body == framed(message)
-    assert read_answer(answer(body, grpc_status=b"0", x_a=b"b", x_bin=b"\0"))[0] == message
+@pytest.mark.parametrize(
+    ("received", "evidence"),
+    [
+        (answer(grpc_status=b"0"), Evidence.WORKS),
+        (answer(grpc_status=b"14"), Evidence.FAILS),
+        (answer(headers={b"grpc-status": b"14"}), Evidence.FAILS),
+        (answer(grpc_status=b"8"), Evidence.WORKS),
+        (answer(status=502), Evidence.FAILS),
+        (answer(status=503), Evidence.FAILS),
+        (answer(status=404), Evidence.WORKS),
+    ],
+)
+def test_what_an_answer_shows_about_its_endpoint(received, evidence):
+    """UNAVAILABLE, wherever it stands, and what proxies say for it."""
+    assert evidence_of(received) is evidence
 
 
 def test_metadata_is_text():

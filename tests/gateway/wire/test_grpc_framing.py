@@ -19,6 +19,7 @@ from gateway.wire.grpc_framing import (
     frame,
     frame_compressed,
     parse_timeout,
+    prefix,
 )
 from tests.fakes.exchange import in_pieces
 
@@ -102,6 +103,7 @@ def test_frames():
     """The prefix counts all parts of the message."""
     assert b"".join(frame([b"ab", b"c"])) == framed(b"abc")
     assert b"".join(frame([])) == framed(b"")
+    assert prefix(3) + b"abc" == framed(b"abc")
     assert b"".join(frame_compressed(b"abc")) == framed(b"abc", 1)
 
 

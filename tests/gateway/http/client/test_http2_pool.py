@@ -15,6 +15,7 @@ import pytest
 
 from gateway.http.client.backoff import Backoff
 from gateway.http.client.dialer import UnreachableError
+from gateway.http.client.evidence import Evidence
 from gateway.http.client.http2_connection import (
     LateError,
     Limits,
@@ -54,7 +55,13 @@ async def pool_to(port: int, **options: Any) -> AsyncIterator[Http2Pool]:
             max_body_bytes=options.pop("max_body_bytes", 1 << 24),
         ),
         limits,
-        **{"connections": 1, "settings_timeout_s": 1.0, "idle_s": 60.0, **options},
+        **{
+            "evidence_of": lambda _answer: Evidence.WORKS,
+            "connections": 1,
+            "settings_timeout_s": 1.0,
+            "idle_s": 60.0,
+            **options,
+        },
     )
     try:
         yield pool

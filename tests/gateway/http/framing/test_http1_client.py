@@ -13,6 +13,7 @@ from gateway.http.framing.http1_client import (
     Http1Response,
     RequestHeadWriter,
     ResponseReader,
+    spellings,
 )
 
 
@@ -79,6 +80,19 @@ def test_answers(sent, status, body, reusable):
 
     assert found is not None
     assert (found.status, found.body, found.reusable) == (status, body, reusable)
+
+
+def test_expected_names():
+    """They are found without decoding, in the two usual spellings; any other spelling means the same."""
+    names = spellings(["x-some-name"])
+    made = ResponseReader(max_head_bytes=4096, max_body_bytes=4096, names=names)
+
+    assert names == {b"x-some-name": "x-some-name", b"X-Some-Name": "x-some-name"}
+    for spelling in (*names, b"X-SOME-NAME"):
+        made.begin("POST")
+        found = made.feed(b"HTTP/1.1 200 OK\r\n%b: a\r\nContent-Length: 0\r\n\r\n" % spelling)
+        assert found is not None
+        assert found.headers == {"x-some-name": "a", "content-length": "0"}
 
 
 def test_an_answer_to_head_has_no_body():
