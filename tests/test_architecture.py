@@ -163,6 +163,30 @@ def test_conformance_is_imported_by_its_command_alone(imports: dict[str, set[str
     assert importers == {"gateway.commands.conformance_command"}
 
 
+def code_of(path: Path) -> str:
+    """The code of a module, without comments and docstrings."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = [item for item in node.body if not is_docstring(item)] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def is_docstring(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+OF_MODELS = ("grpc", "oip", "x-edgeway", "inference-")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "gateway" / "http").rglob("*.py")), ids=relative)
+def test_the_http_engine_knows_no_protocol_of_models(path: Path) -> None:
+    """Decision 0018: what it has to know of their headers and statuses it is given."""
+    code = code_of(path).lower()
+
+    assert [word for word in OF_MODELS if word in code] == []
+
+
 def test_grpcio_is_imported_by_the_conformance_suite_alone() -> None:
     """And by the bench: no serving process needs it, so it comes with an extra."""
     importers = {relative(path) for path in MODULES if imports_of(path, {"grpc", "grpc.aio"})}

@@ -20,6 +20,7 @@ from gateway.listeners.data_plane import DataPlane
 from gateway.listeners.oip.extensions import Extensions
 from gateway.listeners.oip.grpc.application import GrpcApplication
 from gateway.listeners.oip.rest.application import RestApplication
+from gateway.listeners.oip.rest.responses import INTERNAL_ERROR
 from gateway.listeners.protocol_router import ProtocolRouter, is_grpc
 
 _LOG: Final = logging.getLogger("edgeway")
@@ -115,6 +116,7 @@ class Opener:
             self.settings.transport,
             tls=self.tls,
             proxy_protocol=self.settings.proxy_protocol,
+            fallback=INTERNAL_ERROR,
         )
         self.lifetimes.push_async_callback(listener.aclose)
         if inherited is not None:

@@ -1,7 +1,7 @@
 """The seam between connections and what is answered on them: heads and bodies in, answers out.
 
-Connections (HTTP/1.1, HTTP/2) know framing, limits and time and nothing of models. Applications (REST,
-gRPC) know the protocol of models and nothing of sockets. Between the two stand the values of this module.
+Connections (HTTP/1.1, HTTP/2) know framing, limits and time and nothing of models. Applications know the
+protocol of models and nothing of sockets. Between the two stand the values of this module.
 
 An application is called twice. ``open`` sees a request's head before a byte of its body is waited for, and
 refuses it or returns how its body is taken. ``answer`` gets the whole body, ``answer_stream`` one that it
@@ -57,14 +57,15 @@ class Head(msgspec.Struct, frozen=True):
 class Fields:
     """Header fields that many answers share: rendered once for HTTP/1.1, packed once for HTTP/2.
 
-    Names are lower case; connection-specific fields, Content-Length and Date are the connection's own affair
-    and not among them.
+    Names are lower case. Content-Length, Date, Server and the fields that concern the connection are not
+    among them: connections add those. ``is_bare``: HTTP/2 adds neither Date nor Server, for clients that show
+    every header to their callers.
     """
 
-    __slots__ = ("lines", "pairs")
+    __slots__ = ("is_bare", "lines", "pairs")
 
-    def __init__(self, *pairs: Pair) -> None:
-        self.pairs = pairs
+    def __init__(self, *pairs: Pair, is_bare: bool = False) -> None:
+        self.pairs, self.is_bare = pairs, is_bare
         self.lines = b"".join(b"%b: %b\r\n" % pair for pair in pairs)
 
     def __repr__(self) -> str:
@@ -78,7 +79,7 @@ class Answer(msgspec.Struct, frozen=True):
     """A whole answer.
 
     ``fields`` are shared between answers, ``extra`` belong to this one. ``body``: its parts. ``trailers`` go
-    after the body on HTTP/2 (gRPC's status); an empty body with trailers is sent as trailers alone.
+    after the body on HTTP/2; an empty body with trailers is sent as trailers alone.
     ``close``: the connection ends after it. Awaiting an answer gives it.
     """
 

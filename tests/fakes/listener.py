@@ -16,6 +16,7 @@ from gateway.listeners.data_plane import DataPlane
 from gateway.listeners.oip.extensions import Extensions
 from gateway.listeners.oip.grpc.application import GrpcApplication
 from gateway.listeners.oip.rest.application import RestApplication
+from gateway.listeners.oip.rest.responses import INTERNAL_ERROR
 from gateway.listeners.protocol_router import ProtocolRouter, is_grpc
 
 
@@ -30,4 +31,4 @@ def listener_of(
     application = ProtocolRouter(
         (is_grpc, GrpcApplication(data_plane, extensions)), otherwise=RestApplication(data_plane, extensions)
     )
-    return WireListener(application, data_plane.clock, settings, **options)
+    return WireListener(application, data_plane.clock, settings, fallback=INTERNAL_ERROR, **options)

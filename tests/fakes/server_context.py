@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from gateway.core.clock import LoopClock
-from gateway.http.server.context import ServerContext
+from gateway.http.server.context import EMPTY_ERROR, ServerContext
 from gateway.http.server.settings import TransportSettings
 from tests.fakes.application import FakeApplication
 
@@ -49,7 +49,10 @@ class FakeTransport:
 @asynccontextmanager
 async def open_context(application: Any = None, **settings: Any) -> AsyncIterator[ServerContext]:
     """A context with these settings."""
-    context = ServerContext(application or FakeApplication(), TransportSettings(**settings), LoopClock())
+    fallback = settings.pop("fallback", EMPTY_ERROR)
+    context = ServerContext(
+        application or FakeApplication(), TransportSettings(**settings), LoopClock(), fallback
+    )
     try:
         yield context
     finally:

@@ -7,7 +7,7 @@ import logging
 from typing import Final
 
 from gateway.core.clock import Clock
-from gateway.http.exchange import Answer, AnyAnswer, Application, Fields, Head, StreamedAnswer
+from gateway.http.exchange import Answer, AnyAnswer, Application, Head, StreamedAnswer
 from gateway.http.server.address_limits import AddressLimits
 from gateway.http.server.date import DateClock
 from gateway.http.server.drain import ConnectionDrain
@@ -24,19 +24,26 @@ request: a request that is answered out of memory would spend as much on its tim
 _log = logging.getLogger(__name__)
 
 _FEW: Final = 2
-"""Connections whose answers cannot wake anybody together."""
-_PLAIN: Final = Answer(
-    500, Fields((b"content-type", b"application/json")), (b'{"error":"internal error"}',), close=True
-)
+"""With so many connections each writes at once: to collect their writes would save nothing."""
+
+EMPTY_ERROR: Final = Answer(500, close=True)
+"""What a client gets where nothing else can be rendered."""
 
 
 class ServerContext:
     """The shared parts, each of them a module.
 
-    ``running``: requests that are complete and not answered.
+    ``running``: requests that are complete and not answered. ``fallback``: the answer where the application
+    fails to render a refusal.
     """
 
-    def __init__(self, application: Application, settings: TransportSettings, clock: Clock) -> None:
+    def __init__(
+        self,
+        application: Application,
+        settings: TransportSettings,
+        clock: Clock,
+        fallback: Answer = EMPTY_ERROR,
+    ) -> None:
         self.application, self.settings = application, settings
         self.loop = asyncio.get_running_loop()
         self.registry = ConnectionRegistry()
@@ -46,6 +53,7 @@ class ServerContext:
         self.response_heads = HeadRenderer(self.date)
         self.sources = SourceCloser(self.loop)
         self.running = 0
+        self._fallback = fallback
         self._coalescer = WriteCoalescer(self.loop)
         self._sweeping = asyncio.create_task(self._sweep())
 
@@ -64,12 +72,12 @@ class ServerContext:
             self._coalescer.add(output)
 
     def refusal(self, head: Head | None, status: int, message: str) -> Answer:
-        """Return the application's refusal; of one that fails even at that, a plain one."""
+        """Return the application's refusal, or the fallback where the application fails to render one."""
         try:
             return self.application.refuse(head, status, message)
         except Exception:  # noqa: BLE001 - the client gets an answer, the log the traceback
             _log.exception("a refusal could not be rendered")
-            return _PLAIN
+            return self._fallback
 
     def discard(self, answer: AnyAnswer) -> None:
         """Release what an answer holds that is over, or that cannot be sent any more."""

@@ -10,11 +10,11 @@ from typing import Final
 
 from gateway.core.address import canonical
 from gateway.core.clock import Clock
-from gateway.http.exchange import Application
+from gateway.http.exchange import Answer, Application
 from gateway.http.framing.proxy_protocol import ProxyHeaderError
 from gateway.http.server.address_limits import AddressUsage
 from gateway.http.server.binding import bind
-from gateway.http.server.context import ServerContext
+from gateway.http.server.context import EMPTY_ERROR, ServerContext
 from gateway.http.server.protocol_sniffer import ProtocolSniffer
 from gateway.http.server.proxy_header import read_proxy_header
 from gateway.http.server.settings import TransportSettings
@@ -43,10 +43,11 @@ class WireListener:
         *,
         tls: Tls | None = None,
         proxy_protocol: bool = False,
+        fallback: Answer = EMPTY_ERROR,
     ) -> None:
         self._application, self._clock = application, clock
         self._settings = settings or TransportSettings()
-        self._tls, self._proxy_protocol = tls, proxy_protocol
+        self._tls, self._proxy_protocol, self._fallback = tls, proxy_protocol, fallback
         self._context: ServerContext | None = None
         self._socket: socket.socket | None = None
         self._opening: set[asyncio.Task[object]] = set()
@@ -82,7 +83,7 @@ class WireListener:
         listening.setblocking(False)
         self._socket = listening
         self.port = listening.getsockname()[1]
-        self._context = ServerContext(self._application, self._settings, self._clock)
+        self._context = ServerContext(self._application, self._settings, self._clock, self._fallback)
         self._context.loop.add_reader(listening, self._accept)
 
     async def stop_accepting(self) -> None:

@@ -64,7 +64,7 @@ class Http2Writer:
 
     def reply(self, number: int, head: Head, answer: Answer, *, is_complete: bool) -> None:
         """Send a whole answer; to a request that is not complete, as one that need not be."""
-        body, headers = answer.body, self._headers(answer, is_call=bool(answer.trailers))
+        body, headers = answer.body, self._headers(answer)
         if not answer.trailers:
             headers = (*headers, (_LENGTH, b"%d" % sum(map(len, body))))
         self._engine.answer(number, headers, () if head.method == "HEAD" else body, answer.trailers)
@@ -143,12 +143,11 @@ class Http2Writer:
             self.transport.write(self._engine.output(_MOST_AT_ONCE))
         self.transport.close()
 
-    def _headers(self, answer: AnyAnswer, *, is_call: bool = False) -> tuple[tuple[bytes, bytes], ...]:
-        status, fields = _STATUS[answer.status], answer.fields.pairs
-        if is_call:
-            # Responses of calls are not cached, and clients show these headers to their callers.
-            return (status, *fields, *answer.extra)
-        return (status, (b"date", self._context.date.value), _SERVER, *fields, *answer.extra)
+    def _headers(self, answer: AnyAnswer) -> tuple[tuple[bytes, bytes], ...]:
+        status, fields = _STATUS[answer.status], answer.fields
+        if fields.is_bare:
+            return (status, *fields.pairs, *answer.extra)
+        return (status, (b"date", self._context.date.value), _SERVER, *fields.pairs, *answer.extra)
 
     def _leave(self, number: int, *, is_complete: bool) -> None:
         self._answered.append(number)

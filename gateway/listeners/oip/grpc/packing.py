@@ -12,7 +12,9 @@ from gateway.listeners.oip.request_headers import RequestHeaders
 from gateway.wire.compression import CODINGS, MAX_DEFLATED, deflate
 from gateway.wire.grpc_framing import answer_coding, frame, frame_compressed
 
-_CODED: Final = {coding: Fields(*FIELDS.pairs, (b"grpc-encoding", coding.encode())) for coding in CODINGS}
+_CODED: Final = {
+    coding: Fields(*FIELDS.pairs, (b"grpc-encoding", coding.encode()), is_bare=True) for coding in CODINGS
+}
 
 
 class Packing:

@@ -14,7 +14,9 @@ from gateway.wire import headers
 from gateway.wire.faults import STATUSES
 from gateway.wire.grpc_framing import ENCODINGS, encode_message
 
-FIELDS: Final = Fields((b"content-type", b"application/grpc"), (b"grpc-accept-encoding", ENCODINGS.encode()))
+FIELDS: Final = Fields(
+    (b"content-type", b"application/grpc"), (b"grpc-accept-encoding", ENCODINGS.encode()), is_bare=True
+)
 MAX_MESSAGE: Final = 1024
 
 _OK: Final = (b"grpc-status", b"0")

@@ -20,6 +20,11 @@ JSON: Final = b"application/json"
 BINARY: Final = b"application/octet-stream"
 EVENTS: Final = b"text/event-stream"
 
+INTERNAL_ERROR: Final = Answer(
+    500, Fields((b"content-type", JSON)), (encode_error("internal error"),), close=True
+)
+"""For a request that nothing else can be said about."""
+
 _REMEMBERED: Final = 1024  # provenances, generations and lengths in use at once; far fewer in practice
 _HEADER_LENGTH: Final = headers.INFERENCE_HEADER_LENGTH.encode()
 

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from gateway.core.clock import LoopClock
+from gateway.http.exchange import Answer, Fields
 from gateway.http.server import context as module
 from tests.fakes.application import FakeApplication
 from tests.fakes.connection import FakeConnection, register
@@ -29,27 +30,27 @@ async def test_the_sweep_looks_at_the_clock(monkeypatch: pytest.MonkeyPatch):
     """A head that was rendered is rendered anew when the Date header has changed."""
     monkeypatch.setattr(module, "SWEEP_S", 0.001)
     async with open_context() as context:
-        head = context.response_heads.render(200, module.Fields())
+        head = context.response_heads.render(200, Fields())
         monkeypatch.setattr(LoopClock, "wall", lambda _clock: 4_070_908_800.0)
         async with asyncio.timeout(30):
-            while context.response_heads.render(200, module.Fields()) == head:
+            while context.response_heads.render(200, Fields()) == head:
                 await asyncio.sleep(0.005)
 
-        assert b"Thu, 01 Jan 2099" in context.response_heads.render(200, module.Fields())
+        assert b"Thu, 01 Jan 2099" in context.response_heads.render(200, Fields())
 
 
-async def test_a_refusal_that_fails(caplog: pytest.LogCaptureFixture):
-    """There is a plain one behind it."""
+@pytest.mark.parametrize("fallback", [module.EMPTY_ERROR, Answer(500, body=(b"sorry",), close=True)])
+async def test_a_refusal_that_fails(fallback: Answer, caplog: pytest.LogCaptureFixture):
+    """The client gets the fallback, the log the error."""
 
     class Silent(FakeApplication):
         def refuse(self, head, status, message):
             raise ZeroDivisionError("secret")
 
-    async with open_context(Silent()) as context:
+    async with open_context(Silent(), fallback=fallback) as context:
         answer = context.refusal(None, 400, "no")
 
-    assert (answer.status, answer.close) == (500, True)
-    assert answer.body == (b'{"error":"internal error"}',)
+    assert answer is fallback
     assert "secret" in caplog.text
 
 

@@ -11,9 +11,9 @@ import ngh2
 import pytest
 
 from gateway.core.eager import begin
-from gateway.http.exchange import Answer, AnyAnswer, BodyPolicy
+from gateway.http.exchange import Answer, AnyAnswer, BodyPolicy, Fields
 from gateway.http.server.http2 import requests
-from tests.fakes.body_source import streamed
+from tests.fakes.body_source import parts_of, streamed
 from tests.fakes.http2_frames import BEGIN, headers
 from tests.fakes.http2_wire import JSON, until, wired
 
@@ -40,19 +40,27 @@ async def test_whole_requests(play: Any):
 
 
 async def test_what_every_answer_says():
-    """Date and server, but not on calls: their clients would show them."""
+    """Date and server, but not with bare fields, whether the answer is whole or streamed."""
+    bare = Fields(*JSON.pairs, is_bare=True)
 
-    async def play(head: Any, _body: Any) -> Answer:
-        return Answer(200, JSON, (b"hi",), trailers=OK if head.get("call") else ())
+    async def play(head: Any, _body: Any) -> AnyAnswer:
+        if head.get("stream"):
+            return streamed(parts_of(b"hi"), OK, bare)
+        return Answer(200, bare, (b"hi",), trailers=OK) if head.get("call") else Answer(200, JSON, (b"hi",))
 
     async with wired(play) as it, it.client() as client:
-        plain, call = client.ask(), client.ask(headers=[(b"call", b"1")])
-        await until(lambda: client.ended(plain) and client.ended(call))
+        plain, *calls = (
+            client.ask(),
+            client.ask(headers=[(b"call", b"1")]),
+            client.ask(headers=[(b"stream", b"1")]),
+        )
+        await until(lambda: all(map(client.ended, (plain, *calls))))
         noted = dict(client.of(plain, ngh2.ResponseReceived)[0].headers)
         assert noted[b"content-length"] == b"2" and noted[b"server"] == b"edgeway" and b"date" in noted
-        noted = dict(client.of(call, ngh2.ResponseReceived)[0].headers)
-        assert set(noted) == {b":status", b"content-type"}
-        assert client.of(call, ngh2.TrailersReceived)[0].headers == OK
+        for call in calls:
+            noted = dict(client.of(call, ngh2.ResponseReceived)[0].headers)
+            assert set(noted) == {b":status", b"content-type"}
+            assert client.of(call, ngh2.TrailersReceived)[0].headers == OK
 
 
 async def test_head_has_a_length_and_no_body():

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Provenance
-from gateway.listeners.oip.rest.responses import Refusal, Responses
+from gateway.listeners.oip.rest.responses import INTERNAL_ERROR, Refusal, Responses
 from gateway.wire.faults import STATUSES
 from gateway.wire.oip.json import Body
 from tests.fakes.service import ScriptedService
@@ -98,3 +98,10 @@ def test_compression_begins_at_its_size(size, coding):
 
     assert dict(answer.extra).get(b"content-encoding") == coding
     assert len(gzip.decompress(answer.body[0]) if coding else answer.body[0]) == size
+
+
+def test_the_answer_when_nothing_else_can_be_said():
+    """In JSON as every error; the connection ends after it."""
+    assert (INTERNAL_ERROR.status, INTERNAL_ERROR.close) == (500, True)
+    assert INTERNAL_ERROR.fields.lines == b"content-type: application/json\r\n"
+    assert INTERNAL_ERROR.body == (b'{"error":"internal error"}',)
