@@ -14,7 +14,7 @@ from gateway.app.errors import StartError
 from gateway.app.workers.inheritance import Inheritance
 from gateway.config.settings import ListenSettings, host_and_port
 from gateway.core.clock import Clock
-from gateway.http.server.listener import WireListener
+from gateway.http.server.listener import HttpListener
 from gateway.http.server.tls import Tls
 from gateway.listeners.data_plane import DataPlane
 from gateway.listeners.oip.extensions import Extensions
@@ -31,8 +31,8 @@ class Servers:
     """What a process listens on. ``http`` and ``grpc`` are two ports of one kind: each speaks everything."""
 
     clock: Clock
-    http: WireListener | None = None
-    grpc: WireListener | None = None
+    http: HttpListener | None = None
+    grpc: HttpListener | None = None
     admin: AdminListener | None = None
 
     def __repr__(self) -> str:
@@ -102,7 +102,7 @@ class Opener:
             admin=admin,
         )
 
-    async def _open(self, name: str, address: str | None, application: ProtocolRouter) -> WireListener | None:
+    async def _open(self, name: str, address: str | None, application: ProtocolRouter) -> HttpListener | None:
         if address is None:
             return None
         inherited = self.inheritance.socket(name) if self.inheritance else None
@@ -110,7 +110,7 @@ class Opener:
             # Opened by each worker for itself, the address would be taken for the second.
             _LOG.warning("listen.%s is new: it is opened when the parent is started again", name)
             return None
-        listener = WireListener(
+        listener = HttpListener(
             application,
             self.clock,
             self.settings.transport,
@@ -126,7 +126,7 @@ class Opener:
         return listener
 
 
-async def _start(listener: WireListener | AdminListener, address: str) -> None:
+async def _start(listener: HttpListener | AdminListener, address: str) -> None:
     try:
         await listener.start(*host_and_port(address))
     except OSError as error:

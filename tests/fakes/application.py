@@ -24,7 +24,7 @@ from gateway.http.exchange import (
     RequestBody,
     StreamedAnswer,
 )
-from gateway.http.server.listener import WireListener
+from gateway.http.server.listener import HttpListener
 from gateway.http.server.settings import TransportSettings
 
 JSON = Fields((b"content-type", b"application/json"))
@@ -155,9 +155,9 @@ class FakeApplication:
 @asynccontextmanager
 async def listening(
     application: FakeApplication, settings: TransportSettings | None = None
-) -> AsyncIterator[WireListener]:
+) -> AsyncIterator[HttpListener]:
     """A listener before ``application``, on a free port."""
-    listener = WireListener(application, LoopClock(), settings)
+    listener = HttpListener(application, LoopClock(), settings)
     await listener.start("127.0.0.1", 0)
     try:
         yield listener
@@ -185,12 +185,12 @@ async def until(condition: Callable[[], Any], within_s: float = 30) -> None:
             await asyncio.sleep(0.002)
 
 
-def is_at_rest(listener: WireListener) -> bool:
+def is_at_rest(listener: HttpListener) -> bool:
     """Whether there are no connections, no requests, and no bytes of bodies."""
     return not listener.context.registry and is_free(listener)
 
 
-def is_free(listener: WireListener) -> bool:
+def is_free(listener: HttpListener) -> bool:
     """Whether there are no requests and no bytes of bodies."""
     context = listener.context
     return not context.running and not context.address_limits.buffered

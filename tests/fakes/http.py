@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from gateway.core.service import Service
-from gateway.http.server.listener import WireListener
+from gateway.http.server.listener import HttpListener
 from gateway.http.server.settings import TransportSettings
 from tests.fakes.data_plane import fake_data_plane
 from tests.fakes.listener import listener_of
@@ -27,7 +27,7 @@ from tests.fakes.listener import listener_of
 @asynccontextmanager
 async def serving(
     service: Service, settings: TransportSettings | None = None, **changes: Any
-) -> AsyncIterator[WireListener]:
+) -> AsyncIterator[HttpListener]:
     """A listener before ``service``; ``changes`` are those of ``fake_data_plane``."""
     listener = listener_of(fake_data_plane(service, **changes), settings)
     await listener.start("127.0.0.1", 0)

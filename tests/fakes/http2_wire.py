@@ -19,7 +19,7 @@ import ngh2
 from gateway.core.clock import LoopClock
 from gateway.http.exchange import Answer, AnyAnswer, BodyPolicy, Fields, Head
 from gateway.http.server.http2.connection import Http2ServerConnection
-from gateway.http.server.listener import WireListener
+from gateway.http.server.listener import HttpListener
 from gateway.http.server.settings import TransportSettings
 from tests.fakes.http2_frames import POST
 
@@ -129,7 +129,7 @@ async def until(condition: Callable[[], Any], limit_s: float = 30) -> None:
 class Wired:
     """The listener, its books, and clients of it."""
 
-    def __init__(self, listener: WireListener, application: ScriptedApplication) -> None:
+    def __init__(self, listener: HttpListener, application: ScriptedApplication) -> None:
         self.listener, self.application = listener, application
         self.context = listener.context
 
@@ -158,7 +158,7 @@ class Wired:
 async def wired(play: Any, opening: Any = None, **limits: Any) -> AsyncIterator[Wired]:
     """A started listener; afterwards its books must be empty."""
     application = ScriptedApplication(play, opening)
-    listener = WireListener(application, LoopClock(), TransportSettings(**limits))
+    listener = HttpListener(application, LoopClock(), TransportSettings(**limits))
     await listener.start("127.0.0.1", 0)
     it = Wired(listener, application)
     try:

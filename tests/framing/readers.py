@@ -22,7 +22,7 @@ from aiohttp import web
 from gateway.core.clock import LoopClock
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import Answer, Application, BodyPolicy, Fields, Head
-from gateway.http.server.listener import WireListener
+from gateway.http.server.listener import HttpListener
 from tests.fakes.redis_server import free_port
 
 NEXT = b"GET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
@@ -110,7 +110,7 @@ class _Application(Application):
 @asynccontextmanager
 async def _listening() -> AsyncIterator[tuple[int, list[Message]]]:
     application = _Application()
-    listener = WireListener(application, LoopClock())
+    listener = HttpListener(application, LoopClock())
     await listener.start("127.0.0.1", 0)
     try:
         yield listener.port, application.read

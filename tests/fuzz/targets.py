@@ -36,7 +36,7 @@ from gateway.listeners.protocol_router import ProtocolRouter, is_grpc
 from gateway.wire.oip.generate import decode_generate
 from gateway.wire.oip.json import decode_request
 from gateway.wire.oip.proto_reuse import InferMessages, reference
-from gateway.wire.oip.reuse import RequestHeads
+from gateway.wire.oip.reuse import RequestJsonCache
 from gateway.wire.proto import messages
 from tests.fakes.data_plane import EchoService, fake_data_plane
 
@@ -69,7 +69,7 @@ def json(data: bytes) -> None:
     body = data[1:]
     length = None if data[0] == 0 else len(body) * (data[0] - 1) // 200
     read = outcome(lambda: decode_request(body, length))
-    heads = RequestHeads()
+    heads = RequestJsonCache()
     for _ in range(3):
         _must(outcome(lambda: heads.decode(body, length)) == read, "reading again gives something else")
     if read != "refused":

@@ -51,7 +51,7 @@ def test_seeds_are_accepted() -> None:
     for seed in targets.seeds("json"):
         body = seed[1:]
         length = None if seed[0] == 0 else len(body) * (seed[0] - 1) // 200
-        assert oip_reuse.RequestHeads().decode(body, length).inputs
+        assert oip_reuse.RequestJsonCache().decode(body, length).inputs
     assert grpc_infer.reference(targets.seeds("grpc")[0]).inputs
 
 

@@ -28,7 +28,7 @@ OPENING_S: Final = 1.0
 """A drain waits so long for PROXY headers and TLS handshakes under way, and begins without the rest."""
 
 
-class WireListener:
+class HttpListener:
     """Serves ``application`` on one socket.
 
     Connections are accepted one per turn of the loop: several workers that share a socket share the
@@ -57,7 +57,7 @@ class WireListener:
 
     def __repr__(self) -> str:
         state = "closed" if self._context is None else repr(self._context)
-        return f"<WireListener on port {self.port}, {state}>"
+        return f"<HttpListener on port {self.port}, {state}>"
 
     @property
     def context(self) -> ServerContext:

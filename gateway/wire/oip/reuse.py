@@ -94,7 +94,7 @@ class _Bodies:
             self._size -= freed
 
 
-class RequestHeads:
+class RequestJsonCache:
     """Reads bodies of infer requests, remembering at most 1,024 heads of at most 4 KiB."""
 
     def __init__(self) -> None:
@@ -102,7 +102,7 @@ class RequestHeads:
         self._bodies = _Bodies()
 
     def __repr__(self) -> str:
-        return f"<RequestHeads {len(self._plans)} of {MAX_REMEMBERED}>"
+        return f"<RequestJsonCache {len(self._plans)} of {MAX_REMEMBERED}>"
 
     def decode(self, body: Buffer, header_length: int | None) -> Inference:
         """Read a body, as ``decode_request`` does.
@@ -172,14 +172,14 @@ class RequestHeads:
         remember(self._plans, head, plan)
 
 
-class ResponseHeads:
+class ResponseJsonCache:
     """Writes answers, remembering at most 1,024 heads: what an output is, not what it holds."""
 
     def __init__(self) -> None:
         self._heads: dict[tuple[Any, ...], bytes] = {}
 
     def __repr__(self) -> str:
-        return f"<ResponseHeads {len(self._heads)} of {MAX_REMEMBERED}>"
+        return f"<ResponseJsonCache {len(self._heads)} of {MAX_REMEMBERED}>"
 
     def encode(self, response: Response, output_format: OutputFormat, request_id: str) -> Body:
         """Write an answer, as ``encode_response`` does.

@@ -9,6 +9,7 @@ import ssl
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -42,10 +43,11 @@ async def opened(
     *,
     tls: Tls | None = None,
     inheritance: Inheritance | None = None,
+    **options: Any,
 ) -> Servers:
     opener = Opener(settings, LoopClock(), lifetimes, tls, inheritance)
     admin = await opener.open_admin(AdminListener(health=report, metrics=metrics, policy=report))
-    return await opener.open_servers(fake_data_plane(EchoService()), Extensions(), admin)
+    return await opener.open_servers(fake_data_plane(EchoService(), **options), Extensions(), admin)
 
 
 async def is_live(port: int) -> bool:
@@ -169,3 +171,19 @@ async def test_stop_waits_for_what_was_accepted() -> None:
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("127.0.0.1", servers.http.port)
         writer.transport.abort()
+
+
+async def test_when_not_even_a_refusal_can_be_rendered() -> None:
+    """The answer is an error in JSON all the same."""
+
+    def broken() -> Any:
+        raise ZeroDivisionError("secret")
+
+    async with AsyncExitStack() as lifetimes:
+        servers = await opened(lifetimes, SETTINGS, generation=broken)
+        assert servers.http is not None
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"http://127.0.0.1:{servers.http.port}/v2") as answer,
+        ):
+            assert (answer.status, await answer.json()) == (500, {"error": "internal error"})

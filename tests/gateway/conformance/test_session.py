@@ -12,7 +12,7 @@ import pytest
 
 from gateway.__main__ import main
 from gateway.core.catalog import ModelSpec, TensorSpec
-from gateway.http.server.listener import WireListener
+from gateway.http.server.listener import HttpListener
 from tests.fakes.conformance import Stage, failed, on_a_thread, results_of
 from tests.fakes.data_plane import EchoService, FakeCatalog
 from tests.fakes.http import serving
@@ -88,7 +88,7 @@ def test_model_that_json_has_no_word_for_is_tested_all_the_same(datatype: str) -
     """In binary, where a check does not need JSON."""
     tensor = TensorSpec("x", datatype, (-1, 3))
     catalog = FakeCatalog(ModelSpec("half", ("1",), "echo", (tensor,), (tensor,)))
-    listening: list[WireListener] = []
+    listening: list[HttpListener] = []
 
     @asynccontextmanager
     async def echo() -> AsyncIterator[None]:

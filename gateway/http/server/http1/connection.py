@@ -1,6 +1,6 @@
 """One HTTP/1.1 connection: requests in their order, answers in the same order, nothing unbounded.
 
-``state.decide`` decides; this does. ``Http1Reader`` has the request that is being read, ``Http1Answers``
+``state.decide`` decides; this does. ``Http1Reader`` has the request that is being read, ``Http1Requests``
 those that are being answered.
 """
 
@@ -14,8 +14,8 @@ from gateway.core.tensor import Buffer
 from gateway.http.exchange import Answer, AnyAnswer, BodyPolicy
 from gateway.http.framing.http1_server import END, Http1RequestHead, RequestEnd
 from gateway.http.server.context import ServerContext
-from gateway.http.server.http1.answers import Http1Answers
 from gateway.http.server.http1.reader import Http1Reader
+from gateway.http.server.http1.requests import Http1Requests
 from gateway.http.server.http1.state import (
     AT_REST,
     NEW,
@@ -45,15 +45,15 @@ class Http1ServerConnection(asyncio.Protocol):
         self._context, self._transport = context, transport
         self._application = context.application
         self._usage = usage = context.address_limits.of(peer)
-        self._out = Http1Writer(context, transport)
-        self._answers = Http1Answers(context, transport, self._out, usage, self)
-        self._reader = reader = Http1Reader(context, usage, self._out, self._answers, self)
+        self._writer = Http1Writer(context, transport)
+        self._requests = Http1Requests(context, transport, self._writer, usage, self)
+        self._reader = reader = Http1Reader(context, usage, self._writer, self._requests, self)
         self._parser, self._body, self._head = reader.parser, reader.body, reader.head
         self.state = NEW
         self._since = context.loop.time()
 
     def __repr__(self) -> str:
-        return f"<Http1ServerConnection {self.state.phase.value}, {len(self._answers.waiting)} waiting>"
+        return f"<Http1ServerConnection {self.state.phase.value}, {len(self._requests.waiting)} waiting>"
 
     # --- what the transport calls
 
@@ -79,26 +79,26 @@ class Http1ServerConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Cancel everything: no answer can be sent any more."""
-        self._out.is_closing = True
+        self._writer.is_closing = True
         self.happen(Http1ConnectionEvent.CONNECTION_LOST)
         self._context.registry.remove(self)
-        self._out.resume()
+        self._writer.resume()
 
     def pause_writing(self) -> None:
         """Note that the peer reads too slowly."""
-        self._out.pause()
+        self._writer.pause()
 
     def resume_writing(self) -> None:
         """Note that it has caught up."""
-        self._out.resume()
-        self._answers.advance()
+        self._writer.resume()
+        self._requests.advance()
 
     # --- what the registry calls
 
     def sweep(self, now: float) -> None:
         """End what takes too long."""
         is_draining, settings = self._context.drain.is_active, self._context.settings
-        if self._out.progress.is_stuck(now):
+        if self._writer.progress.is_stuck(now):
             self.abort()
         elif is_overdue(
             self.state.phase, now - self._since, self._body.size, settings, is_draining=is_draining
@@ -118,9 +118,9 @@ class Http1ServerConnection(asyncio.Protocol):
     @property
     def _is_at_rest(self) -> bool:
         """Whether nothing is under way, so that a request can be answered where it stands."""
-        answers, out = self._answers, self._out
-        is_busy = answers.answering or self._reader.current or answers.waiting
-        return not (is_busy or out.is_paused or out.is_closing)
+        requests, writer = self._requests, self._writer
+        is_busy = requests.answering or self._reader.current or requests.waiting
+        return not (is_busy or writer.is_paused or writer.is_closing)
 
     def _take_whole(self, raw: Http1RequestHead, body: Buffer, _end: RequestEnd) -> None:
         """Take a request with nothing before or behind it; when its answer needs no wait, in one write."""
@@ -137,21 +137,21 @@ class Http1ServerConnection(asyncio.Protocol):
             self._reader.take_end()
             self.step()
             return
-        answers, loop = self._answers, self._context.loop
+        requests, loop = self._requests, self._context.loop
         answered: AnyAnswer | asyncio.Task[AnyAnswer]
         try:
-            answered = begin(self._application.answer(head, body), loop, answers.done)
+            answered = begin(self._application.answer(head, body), loop, requests.done)
         except (Exception, asyncio.CancelledError):  # noqa: BLE001 - whatever it is, the client gets an answer
-            answered = answers.failed(head)
+            answered = requests.failed(head)
         if type(answered) is Answer:
-            self._out.reply(raw, answered)
-            self._out.flush_soon()
+            self._writer.reply(raw, answered)
+            self._writer.flush_soon()
             self.state, self._since = AT_REST, loop.time()
-            if not (self._out.is_closing or self._parser.in_head):
+            if not (self._writer.is_closing or self._parser.in_head):
                 return
         else:
             self._usage.hold(size)
-            answers.follow((head, raw), size, answered)
+            requests.follow((head, raw), size, answered)
         self.step()
 
     @property
@@ -175,9 +175,9 @@ class Http1ServerConnection(asyncio.Protocol):
         work = Work(
             self._parser.in_head,
             self._reader.current is not None,
-            self._answers.answering is not None,
-            bool(self._answers.waiting),
-            self._out.is_closing,
+            self._requests.answering is not None,
+            bool(self._requests.waiting),
+            self._writer.is_closing,
         )
         before = self.state
         self.state, commands = decide(before, event, work)
@@ -191,9 +191,9 @@ class Http1ServerConnection(asyncio.Protocol):
             case Http1Command.INVITE_BODY:
                 self._reader.invite()
             case Http1Command.FLUSH_SOON:
-                self._out.flush_soon()
+                self._writer.flush_soon()
             case Http1Command.FLUSH:
-                self._out.flush()
+                self._writer.flush()
             case Http1Command.RESTART_TIMER:
                 self._since = self._context.loop.time()
             case Http1Command.REFUSE_HEADERS:
@@ -202,11 +202,11 @@ class Http1ServerConnection(asyncio.Protocol):
                 self._refuse_late(_BODY_LATE)
             case Http1Command.DROP_REQUESTS:
                 self._reader.drop()
-                self._answers.waiting.clear()
+                self._requests.waiting.clear()
             case Http1Command.CANCEL_ANSWER:
-                self._answers.cancel()
+                self._requests.cancel()
             case Http1Command.WATCH_WRITING:
-                self._out.leave()
+                self._writer.leave()
             case Http1Command.CLOSE:
                 self._transport.close()
             case Http1Command.END_WRITING:

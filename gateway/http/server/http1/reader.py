@@ -16,8 +16,8 @@ from gateway.http.framing.http1_server import (
 from gateway.http.server.address_limits import AddressUsage
 from gateway.http.server.body_stream import BodyStream
 from gateway.http.server.context import ServerContext
-from gateway.http.server.http1.answers import Http1Answers
 from gateway.http.server.http1.body import LARGE, Http1Body
+from gateway.http.server.http1.requests import Http1Requests
 from gateway.http.server.http1.state import Http1ConnectionEvent
 from gateway.http.server.http1.writer import Http1Writer, closing
 from gateway.http.server.repeated_head import RepeatedHead
@@ -51,25 +51,25 @@ class Http1Reader:
     __slots__ = (
         "_context",
         "_left",
-        "_out",
         "_owes_continue",
         "_owner",
-        "answers",
+        "_writer",
         "body",
         "current",
         "head",
         "parser",
+        "requests",
     )
 
     def __init__(
         self,
         context: ServerContext,
         usage: AddressUsage,
-        out: Http1Writer,
-        answers: Http1Answers,
+        writer: Http1Writer,
+        requests: Http1Requests,
         owner: ReaderOwner,
     ) -> None:
-        self._context, self._out, self.answers, self._owner = context, out, answers, owner
+        self._context, self._writer, self.requests, self._owner = context, writer, requests, owner
         limits = context.settings
         self.parser = Http1Server(
             max_head_bytes=limits.max_request_headers_kb << 10, max_headers=limits.max_headers_count
@@ -94,7 +94,7 @@ class Http1Reader:
         for event in events:
             self._left -= 1
             self._take(event)
-            if not self._owner.is_reading or self._out.is_closing:
+            if not self._owner.is_reading or self._writer.is_closing:
                 break
         self._left = 0
         self._owner.step()
@@ -134,14 +134,14 @@ class Http1Reader:
             is_short = raw.length is not None and raw.length <= LARGE and (lives_on or not raw.length)
             self._reject(opened, has_body=not is_short)
             return
-        stream = BodyStream(self.answers.waiting.flow) if opened.is_stream else None
+        stream = BodyStream(self.requests.waiting.flow) if opened.is_stream else None
         if (refusal := self.body.begin(opened, raw.length, stream)) is not None:
             self.refuse(*refusal)
             return
         self._owes_continue = raw.expects_continue
         self._owner.happen(Http1ConnectionEvent.HEADERS_ACCEPTED)
         if stream is not None:
-            self.answers.submit(head, raw, stream)
+            self.requests.submit(head, raw, stream)
 
     def take_body(self, part: Buffer) -> None:
         """Take a part of the body; that of a request that was refused is dropped."""
@@ -156,17 +156,17 @@ class Http1Reader:
         if not current[1].keep_alive:
             self._owner.happen(Http1ConnectionEvent.LAST_REQUEST_READ)
         if (body := self.body.take()) is not None:
-            self.answers.submit(*current, body)
+            self.requests.submit(*current, body)
 
     def invite(self) -> None:
         """Send 100 Continue for the body that waits for it, when the answers before it are written."""
-        current, answering = self.current, self.answers.answering
-        if not self._owes_continue or current is None or self.answers.waiting:
+        current, answering = self.current, self.requests.answering
+        if not self._owes_continue or current is None or self.requests.waiting:
             return
         if answering is None or answering[1] is current[1]:
             self._owes_continue = False
             if not self.body.size:
-                self._out.write((_CONTINUE,))
+                self._writer.write((_CONTINUE,))
 
     def refuse(self, status: int, message: str) -> None:
         """Refuse what is being read; nothing after it can be."""
@@ -189,4 +189,4 @@ class Http1Reader:
         if has_body:
             answer = closing(answer)
             self._owner.happen(Http1ConnectionEvent.REQUEST_REFUSED)
-        self.answers.reject(raw, answer)
+        self.requests.reject(raw, answer)

@@ -22,16 +22,16 @@ from gateway.http.server.settings import TransportSettings
 class Http2ServerConnection(asyncio.Protocol):
     """One client's connection. ``peer`` is that of ``exchange.Head``.
 
-    ``requests``: those under way. ``out``: what is written to ``transport``.
+    ``requests``: those under way. ``writer``: what is written to ``transport``.
     """
 
     def __init__(self, context: ServerContext, transport: asyncio.Transport, peer: str) -> None:
         self._context, self.transport = context, transport
         self._engine = engine = _engine(context.settings)
-        self.out = Http2Writer(context, transport, engine)
+        self.writer = Http2Writer(context, transport, engine)
         usage, window = context.address_limits.of(peer), context.settings.initial_stream_window_kib << 10
-        windows = Http2Windows(usage, engine, self.out, window)
-        self.requests = Http2Requests(context, peer, engine, self.out, windows)
+        windows = Http2Windows(usage, engine, self.writer, window)
+        self.requests = Http2Requests(context, peer, engine, self.writer, windows)
         self.state = Http2State()
         # Loop times: something happened to a stream; a frame ended; one began that has not ended; the end
         # was announced.
@@ -48,13 +48,13 @@ class Http2ServerConnection(asyncio.Protocol):
         try:
             events = self._engine.feed(data)
         except FramingError:
-            self.out.fail()
+            self.writer.fail()
             return
         if events:
             # Only streams count as life: pings, and headers that never end, do not.
             self._lived = self._context.loop.time()
         requests = self.requests
-        self.out.is_held = True
+        self.writer.is_held = True
         try:
             for event in events:
                 kind = type(event)
@@ -69,8 +69,8 @@ class Http2ServerConnection(asyncio.Protocol):
                 else:
                     requests.take_closed(event.stream)
         finally:
-            self.out.is_held = False
-        self.out.flush_soon()
+            self.writer.is_held = False
+        self.writer.flush_soon()
 
     def eof_received(self) -> bool:
         """Take the end of the stream: the peer has left."""
@@ -83,27 +83,27 @@ class Http2ServerConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Note that the peer reads too slowly."""
-        self.out.pause()
+        self.writer.pause()
 
     def resume_writing(self) -> None:
         """Note that it has caught up."""
-        self.out.resume()
+        self.writer.resume()
 
     # --- what the registry calls
 
     def sweep(self, now: float) -> None:
         """End what takes too long."""
-        out = self.out
+        writer = self.writer
         if self.transport.is_closing():
             # A peer that does not read would keep what is left of this connection for ever.
-            out.leave()
-        if out.progress.is_stuck(now):
+            writer.leave()
+        if writer.progress.is_stuck(now):
             self.abort()
         if self.transport.is_closing():
             return
-        if out.unsent:
-            self.requests.close_stuck(out.unsent.stuck(now, self._context.settings))
-            out.flush()
+        if writer.unsent:
+            self.requests.close_stuck(writer.unsent.stuck(now, self._context.settings))
+            writer.flush()
         self._happen(Http2ConnectionEvent.SWEPT, self._situation(now), now)
 
     def drain(self) -> None:
@@ -117,8 +117,8 @@ class Http2ServerConnection(asyncio.Protocol):
     # --- the state
 
     def _situation(self, now: float) -> Situation:
-        engine, is_paused = self._engine, self.out.is_paused
-        is_busy = bool(self.requests or self.out.unsent or is_paused)
+        engine, is_paused = self._engine, self.writer.is_paused
+        is_busy = bool(self.requests or self.writer.unsent or is_paused)
         if not is_busy:
             # The beginning of a frame was seen by the sweep after it.
             self._partial = min(self._partial, now) if engine.is_within else math.inf
@@ -149,7 +149,7 @@ class Http2ServerConnection(asyncio.Protocol):
                 self._engine.has_heard = False
                 self._heard = now
             case Http2Command.FLUSH:
-                self.out.flush()
+                self.writer.flush()
             case Http2Command.PING:
                 self._engine.ping()
             case Http2Command.ANNOUNCE_END:

@@ -39,12 +39,17 @@ _ANSWER: Final = StreamCommand.ANSWER
 class Http2Requests:
     """The streams that are open. ``windows``: theirs."""
 
-    __slots__ = ("_application", "_context", "_engine", "_head", "_out", "_streams", "windows")
+    __slots__ = ("_application", "_context", "_engine", "_head", "_streams", "_writer", "windows")
 
     def __init__(
-        self, context: ServerContext, peer: str, engine: Http2Server, out: Http2Writer, windows: Http2Windows
+        self,
+        context: ServerContext,
+        peer: str,
+        engine: Http2Server,
+        writer: Http2Writer,
+        windows: Http2Windows,
     ) -> None:
-        self._context, self._engine, self._out, self.windows = context, engine, out, windows
+        self._context, self._engine, self._writer, self.windows = context, engine, writer, windows
         self._application = context.application
         self._head = RepeatedHead(peer, is_http2=True)
         self._streams: dict[int, Http2Stream] = {}
@@ -66,10 +71,10 @@ class Http2Requests:
         number, head = event.stream, self._head.of(event.head)
         opened = self._application.open(head)
         if isinstance(opened, Answer):
-            self._out.reply(number, head, opened, is_complete=event.is_complete)
+            self._writer.reply(number, head, opened, is_complete=event.is_complete)
         elif (event.length or 0) > opened.max_bytes:
             refusal = self._context.refusal(head, 413, _too_large(opened))
-            self._out.reply(number, head, refusal, is_complete=False)
+            self._writer.reply(number, head, refusal, is_complete=False)
         else:
             stream = Http2Stream(number, head, opened, self._context.loop.time())
             self._streams[number] = stream
@@ -113,7 +118,7 @@ class Http2Requests:
         """Refuse headers that are too large."""
         head = self._head.of(event.head)
         refusal = self._context.refusal(head, 431, "the headers are too large or too many")
-        self._out.reply(event.stream, head, refusal, is_complete=event.is_complete)
+        self._writer.reply(event.stream, head, refusal, is_complete=event.is_complete)
 
     def take_closed(self, number: int) -> None:
         """Take the end of a stream that the peer has left."""
@@ -172,7 +177,7 @@ class Http2Requests:
         """Refuse a body that has come in part."""
         if self._happen(stream, StreamEvent.BODY_UNWANTED) is StreamCommand.REFUSE:
             refusal = self._context.refusal(stream.head, status, message)
-            self._out.reply(stream.number, stream.head, refusal, is_complete=False)
+            self._writer.reply(stream.number, stream.head, refusal, is_complete=False)
 
     def _drop(self, stream: Http2Stream) -> None:
         """Forget a stream; what still works for it is cancelled."""
@@ -222,16 +227,16 @@ class Http2Requests:
         else:
             answer = task.result()
         self._finish(stream, answer)
-        self._out.flush_soon()
+        self._writer.flush_soon()
 
     def _finish(self, stream: Http2Stream, answer: AnyAnswer) -> None:
         if isinstance(answer, Answer):
             self._context.running -= 1
             # The stream may be over already; then nothing of this is sent.
             if self._release(stream):
-                self._out.reply(stream.number, stream.head, answer, is_complete=stream.is_complete)
+                self._writer.reply(stream.number, stream.head, answer, is_complete=stream.is_complete)
         else:
-            streaming = self._out.stream(stream.number, stream.head, answer)
+            streaming = self._writer.stream(stream.number, stream.head, answer)
             stream.task = self._context.loop.create_task(streaming)
             stream.task.add_done_callback(partial(self._streamed, stream, answer))
 
@@ -242,10 +247,10 @@ class Http2Requests:
         if not stream.is_closed:
             self._release(stream)
             did_all = error is None and task.result()
-            self._out.end_stream(stream.number, did_all=did_all, is_complete=stream.is_complete)
+            self._writer.end_stream(stream.number, did_all=did_all, is_complete=stream.is_complete)
         if error is not None and not (stream.is_closed and task.cancelled()):
             _log.error("a streamed answer failed", exc_info=error)
-        self._out.flush()
+        self._writer.flush()
 
 
 def _too_large(policy: BodyPolicy) -> str:

@@ -16,12 +16,12 @@ class Http2Windows:
     much, they wait until answers have made room. Bytes of a streamed body wait until they are read.
     """
 
-    __slots__ = ("_answering", "_engine", "_out", "_owed", "_stream_window", "_usage")
+    __slots__ = ("_answering", "_engine", "_owed", "_stream_window", "_usage", "_writer")
 
     def __init__(
-        self, usage: AddressUsage, engine: Http2Server, out: Http2Writer, stream_window_bytes: int
+        self, usage: AddressUsage, engine: Http2Server, writer: Http2Writer, stream_window_bytes: int
     ) -> None:
-        self._usage, self._engine, self._out = usage, engine, out
+        self._usage, self._engine, self._writer = usage, engine, writer
         self._stream_window = stream_window_bytes
         self._answering = 0
         """Bytes of whole bodies that are being answered."""
@@ -84,4 +84,4 @@ class Http2Windows:
     def acknowledge(self, number: int, size: int) -> None:
         """Open the windows by ``size`` bytes of a stream, be it over or not."""
         self._engine.acknowledge(size, number)
-        self._out.flush()
+        self._writer.flush()

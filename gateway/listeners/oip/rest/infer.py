@@ -20,7 +20,7 @@ from gateway.wire.oip.inference import Inference, OutputFormat
 from gateway.wire.oip.json import parse_header_length
 from gateway.wire.oip.paths import ParsedPath
 from gateway.wire.oip.raw import raw_inference
-from gateway.wire.oip.reuse import Layout, RequestHeads, ResponseHeads
+from gateway.wire.oip.reuse import Layout, RequestJsonCache, ResponseJsonCache
 
 _ACCEPTED: Final = ((b"accept-encoding", ", ".join(CODINGS).encode()),)
 
@@ -35,12 +35,12 @@ class RestInferCodec:
         self._catalog = catalog
         self._responses = responses
         self._inflater = inflater
-        self._request_heads = heads = RequestHeads()
-        self._decode = heads.decode
-        self._encode = ResponseHeads().encode
+        self._requests = cache = RequestJsonCache()
+        self._decode = cache.decode
+        self._encode = ResponseJsonCache().encode
 
     def __repr__(self) -> str:
-        return f"<RestInferCodec {self._request_heads!r}>"
+        return f"<RestInferCodec {self._requests!r}>"
 
     def decode(
         self, path: ParsedPath, headers: RequestHeaders, body: Buffer
@@ -60,7 +60,7 @@ class RestInferCodec:
 
     def layout(self, headers: RequestHeaders, body: Buffer) -> Layout | None:
         """Return how bodies look that differ from this one in nothing but their data, if it is known."""
-        return self._request_heads.layout(body, parse_header_length(headers.header_length))
+        return self._requests.layout(body, parse_header_length(headers.header_length))
 
     def coding(self, headers: RequestHeaders) -> str | None:
         """Return the content codings that the client accepts."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from gateway.core.clock import LoopClock
 from gateway.http.server.binding import bind
-from gateway.http.server.listener import WireListener
+from gateway.http.server.listener import HttpListener
 from tests.fakes.application import FakeApplication, connection, listening
 from tests.fakes.http import get, read_answer
 from tests.fakes.loops import both_loops
@@ -37,7 +37,7 @@ async def test_a_unix_socket(tmp_path):
     listening_socket = socket.socket(socket.AF_UNIX)
     listening_socket.bind(str(tmp_path / "s"))
     listening_socket.listen()
-    listener = WireListener(application, LoopClock())
+    listener = HttpListener(application, LoopClock())
     await listener.start_on(listening_socket)
     reader, writer = await asyncio.open_unix_connection(str(tmp_path / "s"))
     writer.write(get("/now"))
@@ -76,7 +76,7 @@ class Exhausted:
 @both_loops
 async def test_out_of_descriptors(caplog):
     """Said once and tried again a moment later: not at every turn of the loop."""
-    listener = WireListener(FakeApplication(), LoopClock())
+    listener = HttpListener(FakeApplication(), LoopClock())
     exhausted: Any = Exhausted(bind("127.0.0.1", 0))
     await listener.start_on(exhausted)
     async with connection(listener.port) as (reader, writer):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.http.server import listener as module
-from gateway.http.server.listener import WireListener
+from gateway.http.server.listener import HttpListener
 from gateway.http.server.settings import TransportSettings
 from gateway.http.server.tls import Tls, TlsError, TlsSettings
 from tests.fakes.certificates import RSA, Authority, Issued
@@ -57,7 +57,7 @@ def client(ca: Authority, *, shows: Issued | None = None, alpn: tuple[str, ...] 
 
 
 async def ask(
-    listener: WireListener, context: ssl.SSLContext, *, before: bytes = b""
+    listener: HttpListener, context: ssl.SSLContext, *, before: bytes = b""
 ) -> tuple[bytes, ssl.SSLObject]:
     """Send one request, after ``before`` in the clear; return the answer's status line and the TLS object."""
     reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)

@@ -14,7 +14,7 @@ from gateway.core.tensor import Tensor
 from gateway.wire.oip import reuse as oip_reuse
 from gateway.wire.oip.inference import BINARY_OUTPUTS, PLAIN_OUTPUTS, OutputFormat
 from gateway.wire.oip.json import decode_request, encode_response
-from gateway.wire.oip.reuse import MAX_REMEMBERED, RequestHeads, ResponseHeads
+from gateway.wire.oip.reuse import MAX_REMEMBERED, RequestJsonCache, ResponseJsonCache
 
 EDGE = Provenance("edge")
 
@@ -48,19 +48,19 @@ def tensors(value: int = 0, datatype: str = "INT8") -> list[Tensor]:
 )
 def test_second_reading_equals_the_reference(fields):
     """New elements behind a known head are new tensors; all else is as the reference has it."""
-    heads = RequestHeads()
+    heads = RequestJsonCache()
 
     for value in (1, 2, 3):
         body, length = sent(*tensors(value), **fields)
         assert heads.decode(body, length) == decode_request(body, length)
 
-    assert repr(heads) == f"<RequestHeads {0 if 'id' in fields else 1} of {MAX_REMEMBERED}>"
+    assert repr(heads) == f"<RequestJsonCache {0 if 'id' in fields else 1} of {MAX_REMEMBERED}>"
 
 
 @pytest.mark.parametrize("extra", [-1, 1])
 def test_known_head_before_other_lengths_is_refused(extra):
     """A body of another length than the known head needs gets the reference's words."""
-    heads = RequestHeads()
+    heads = RequestJsonCache()
     body, length = sent(*tensors())
     heads.decode(body, length)
     wrong = body[:extra] if extra < 0 else body + b"\0" * extra
@@ -75,7 +75,7 @@ def test_known_head_before_other_lengths_is_refused(extra):
 
 def test_bytes_are_checked_every_time():
     """Elements that carry their own length cannot be known by the head."""
-    heads = RequestHeads()
+    heads = RequestJsonCache()
     good = Tensor.from_numpy("t", np.array([b"ab"], object))
     body, length = sent(good)
     heads.decode(body, length)
@@ -86,7 +86,7 @@ def test_bytes_are_checked_every_time():
 
 def test_json_data_is_never_remembered():
     """Elements within the head belong to one request."""
-    heads = RequestHeads()
+    heads = RequestJsonCache()
     body = msgspec.json.encode({"inputs": [{"name": "a", "datatype": "INT8", "shape": [1], "data": [5]}]})
 
     assert heads.decode(body, None).inputs[0].data == b"\x05"
@@ -96,18 +96,18 @@ def test_json_data_is_never_remembered():
 
 def test_memory_is_bounded():
     """A flood of heads keeps the newest ones."""
-    heads = RequestHeads()
+    heads = RequestJsonCache()
 
     for number in range(MAX_REMEMBERED + 10):
         body, length = sent(Tensor(f"x{number}", "INT8", (1,), b"\0"))
         heads.decode(body, length)
 
-    assert repr(heads) == f"<RequestHeads {MAX_REMEMBERED} of {MAX_REMEMBERED}>"
+    assert repr(heads) == f"<RequestJsonCache {MAX_REMEMBERED} of {MAX_REMEMBERED}>"
 
 
 def test_parameters_are_shared_and_cannot_be_changed():
     """What many requests share nobody can write to."""
-    heads = RequestHeads()
+    heads = RequestJsonCache()
     body, length = sent(*tensors(), parameters={"note": "x"})
     heads.decode(body, length)
 
@@ -135,7 +135,7 @@ def test_answers_equal_the_reference(datatypes, output_format, request_id, param
         for place, datatype in enumerate(datatypes)
     )
     response = Response("m", "1", outputs, EDGE, parameters)
-    heads = ResponseHeads()
+    heads = ResponseJsonCache()
 
     for _ in range(2):
         written = heads.encode(response, output_format, request_id)
@@ -149,14 +149,14 @@ def test_answers_equal_the_reference(datatypes, output_format, request_id, param
 
 def test_answers_of_two_sizes_do_not_share_a_head():
     """The head names the size of what follows."""
-    heads = ResponseHeads()
+    heads = ResponseJsonCache()
 
     for size in (1, 2):
         outputs = (Tensor("o", "BYTES", (1,), b"x" * size),)
         written = heads.encode(Response("m", "1", outputs, EDGE), BINARY_OUTPUTS, "")
         assert b'"binary_data_size":%d' % size in written.join()
 
-    assert repr(heads) == f"<ResponseHeads 2 of {MAX_REMEMBERED}>"
+    assert repr(heads) == f"<ResponseJsonCache 2 of {MAX_REMEMBERED}>"
 
 
 def _json(value: float, **more: object) -> bytes:
@@ -166,7 +166,7 @@ def _json(value: float, **more: object) -> bytes:
 
 def test_bodies_of_json_that_repeat_are_read_once():
     """The same bytes are the same request; other bytes, and requests with ids of their own, are read anew."""
-    heads = RequestHeads()
+    heads = RequestJsonCache()
 
     first, again = (heads.decode(_json(1.0, parameters={"p": 1}), None) for _ in range(2))
 
@@ -183,7 +183,7 @@ def test_bodies_of_json_that_repeat_are_read_once():
 def test_bodies_of_json_are_bounded(monkeypatch):
     """However many different bodies come, only so many bytes are kept, the newest ones."""
     monkeypatch.setattr(oip_reuse, "MAX_BODIES_BYTES", 10_000)
-    heads = RequestHeads()
+    heads = RequestJsonCache()
     bodies = [_json(float(number)) for number in range(100)]
     read = [heads.decode(body, None) for body in bodies]
 

@@ -11,9 +11,9 @@ import pytest
 
 from gateway.core.clock import LoopClock
 from gateway.core.eager import begin
-from gateway.http.server.http1 import answers as answers_module
 from gateway.http.server.http1 import connection as connection_module
-from gateway.http.server.listener import WireListener
+from gateway.http.server.http1 import requests as requests_module
+from gateway.http.server.listener import HttpListener
 from gateway.http.server.settings import TransportSettings
 from tests.fakes.application import FakeApplication, connection, is_at_rest, is_free, listening, until
 from tests.fakes.http import get, post, read_answer
@@ -506,7 +506,7 @@ async def test_a_peer_that_does_not_read_its_last_bytes():
     listening_socket = socket.create_server(("127.0.0.1", 0))
     # Accepted sockets inherit it: what the kernel does not hold stays with us.
     listening_socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-    listener = WireListener(application, LoopClock(), settings)
+    listener = HttpListener(application, LoopClock(), settings)
     await listener.start_on(listening_socket)
     client = small_socket(listener.port)
     client.send(get("/large?60000", Connection="close"))
@@ -710,7 +710,7 @@ async def test_an_immediate_answer_costs_no_turn(monkeypatch: pytest.MonkeyPatch
         return begun
 
     monkeypatch.setattr(connection_module, "begin", seen)
-    monkeypatch.setattr(answers_module, "begin", seen)
+    monkeypatch.setattr(requests_module, "begin", seen)
     application = FakeApplication()
     async with listening(application) as listener, connection(listener.port) as (reader, writer):
         for sent in (get("/now") * 3, post("/now", b"x"), post("/refused", b"x"), get("/now", "HEAD")):

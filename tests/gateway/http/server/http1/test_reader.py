@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from gateway.http.server.http1.answers import Http1Answers
 from gateway.http.server.http1.reader import Http1Reader
+from gateway.http.server.http1.requests import Http1Requests
 from gateway.http.server.http1.state import Http1ConnectionEvent
 from gateway.http.server.http1.writer import Http1Writer
 from tests.fakes.application import FakeApplication
@@ -47,13 +47,13 @@ async def reading() -> AsyncIterator[tuple[Http1Reader, Owner, Any]]:
     """A reader, its owner, and a call that returns what was written."""
     async with open_context(FakeApplication(max_bytes=100)) as context:
         transport, owner = FakeTransport(), Owner()
-        out = Http1Writer(context, transport)  # type: ignore[arg-type]
+        writer = Http1Writer(context, transport)  # type: ignore[arg-type]
         usage = context.address_limits.of("a")
-        answers = Http1Answers(context, transport, out, usage, owner)  # type: ignore[arg-type]
-        owner.reader = reader = Http1Reader(context, usage, out, answers, owner)
+        requests = Http1Requests(context, transport, writer, usage, owner)  # type: ignore[arg-type]
+        owner.reader = reader = Http1Reader(context, usage, writer, requests, owner)
 
         def written() -> bytes:
-            out.flush()
+            writer.flush()
             return b"".join(transport.written)
 
         yield reader, owner, written
@@ -124,4 +124,4 @@ async def test_a_streamed_body_that_is_refused():
 
         assert owner.events == [Http1ConnectionEvent.HEADERS_ACCEPTED, Http1ConnectionEvent.REQUEST_REFUSED]
         assert (written(), reader.current) == (b"", None)
-        reader.answers.cancel()
+        reader.requests.cancel()

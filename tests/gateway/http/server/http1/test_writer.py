@@ -30,12 +30,12 @@ def output_of(context: ServerContext) -> tuple[Http1Writer, FakeTransport]:
 async def test_small_answers_go_out_together():
     """One write for all that was answered before the flush; nothing for nothing."""
     async with open_context() as context:
-        out, transport = output_of(context)
-        out.reply(RAW, Answer(200, body=(b"a", b"b")))
-        out.reply(RAW, Answer(404))
+        writer, transport = output_of(context)
+        writer.reply(RAW, Answer(200, body=(b"a", b"b")))
+        writer.reply(RAW, Answer(404))
         assert transport.written == []
-        out.flush()
-        out.flush()
+        writer.flush()
+        writer.flush()
 
     assert len(transport.written) == 1
     assert transport.written[0].count(b"HTTP/1.1 ") == 2
@@ -45,11 +45,11 @@ async def test_small_answers_go_out_together():
 async def test_large_answers_do_not_pile_up():
     """Only the transport can say that the peer does not read: it is asked after each 64 KiB."""
     async with open_context() as context:
-        out, transport = output_of(context)
-        out.reply(RAW, Answer(200, body=(bytes(70 << 10),)))
+        writer, transport = output_of(context)
+        writer.reply(RAW, Answer(200, body=(bytes(70 << 10),)))
 
         assert len(transport.written) == 1
-        assert repr(out) == "<Http1Writer open, 0 parts>"
+        assert repr(writer) == "<Http1Writer open, 0 parts>"
 
 
 @pytest.mark.parametrize(
@@ -67,54 +67,54 @@ async def test_large_answers_do_not_pile_up():
 async def test_what_is_said_of_the_connection(raw, answer, says, is_closing):
     """Close where either side wants it, keep-alive where HTTP/1.0 has to be told."""
     async with open_context() as context:
-        out, transport = output_of(context)
-        out.reply(raw, answer)
-        out.flush()
+        writer, transport = output_of(context)
+        writer.reply(raw, answer)
+        writer.flush()
 
     received = transport.written[0]
     assert (b"connection: " in received) is (says is not None)
     assert says is None or b"connection: %b\r\n" % says in received
-    assert out.is_closing is is_closing
+    assert writer.is_closing is is_closing
 
 
 async def test_drain_is_said_with_the_last_answer():
     """Not while others behind it are under way."""
     async with open_context() as context:
-        out, _ = output_of(context)
+        writer, _ = output_of(context)
         context.drain.is_active = True
-        out.reply(RAW, Answer(200), has_more=True)
-        assert not out.is_closing
-        out.reply(RAW, Answer(200))
-        assert out.is_closing
+        writer.reply(RAW, Answer(200), has_more=True)
+        assert not writer.is_closing
+        writer.reply(RAW, Answer(200))
+        assert writer.is_closing
 
 
 @pytest.mark.parametrize("is_10", [False, True])
 async def test_streams(is_10):
     """In chunks, or until the connection ends; empty parts would end the chunks and are left out."""
     async with open_context() as context:
-        out, transport = output_of(context)
-        await out.stream(changed(is_10=is_10), streamed(parts_of(b"abc", b"", b"0123456789abcdef")))
-        out.flush()
+        writer, transport = output_of(context)
+        await writer.stream(changed(is_10=is_10), streamed(parts_of(b"abc", b"", b"0123456789abcdef")))
+        writer.flush()
 
     _, _, received = b"".join(transport.written).partition(b"\r\n\r\n")
     assert received == (
         b"abc0123456789abcdef" if is_10 else b"3\r\nabc\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n"
     )
-    assert out.is_closing is is_10
+    assert writer.is_closing is is_10
 
 
 async def test_a_stream_waits_for_the_reader():
     """Between pause and resume no part is asked for."""
     async with open_context() as context:
-        out, transport = output_of(context)
-        out.pause()
-        assert out.progress.is_watched
-        pumping = asyncio.create_task(out.stream(RAW, streamed(parts_of(b"a", b"b"))))
+        writer, transport = output_of(context)
+        writer.pause()
+        assert writer.progress.is_watched
+        pumping = asyncio.create_task(writer.stream(RAW, streamed(parts_of(b"a", b"b"))))
         await asyncio.sleep(0.01)
         assert b"1\r\na\r\n" in transport.written
         assert b"1\r\nb\r\n" not in transport.written
-        assert "paused" in repr(out)
-        out.resume()
+        assert "paused" in repr(writer)
+        writer.resume()
         await pumping
         assert b"1\r\nb\r\n" in transport.written
 
@@ -122,10 +122,10 @@ async def test_a_stream_waits_for_the_reader():
 async def test_nothing_is_written_to_who_has_left():
     """The parts are dropped."""
     async with open_context() as context:
-        out, transport = output_of(context)
+        writer, transport = output_of(context)
         transport.closed = True
-        out.reply(RAW, Answer(200))
-        out.flush()
+        writer.reply(RAW, Answer(200))
+        writer.flush()
 
     assert transport.written == []
 
@@ -133,9 +133,9 @@ async def test_nothing_is_written_to_who_has_left():
 async def test_a_stream_to_who_has_left():
     """A source that never waits is not read on: nobody could cancel it."""
     async with open_context() as context:
-        out, transport = output_of(context)
+        writer, transport = output_of(context)
         transport.closed = True
         async with asyncio.timeout(30):
-            await out.stream(RAW, streamed(endless()))
+            await writer.stream(RAW, streamed(endless()))
 
     assert transport.written == []

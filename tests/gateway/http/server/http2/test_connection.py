@@ -121,7 +121,7 @@ async def test_answers_to_one_piece_are_one_write():
                 writes.append(data)
                 transport.write(data)
 
-        connection.out.transport = Counting()
+        connection.writer.transport = Counting()
         writer.write(b"".join(headers(stream) for stream in range(1, 41, 2)))
         await until(lambda: writes)
         assert len(writes) == 1
@@ -327,7 +327,7 @@ async def test_drain_waits_for_an_answer_that_the_peer_reads_slowly():
     async with wired(echo) as it, it.client(1000, reads=False) as client:
         stream = client.ask(bytes(50_000))
         connection = await it.connected()
-        await until(lambda: connection.out.unsent)
+        await until(lambda: connection.writer.unsent)
         await it.listener.stop_accepting()
         await asyncio.sleep(1.6)
         client.reading = asyncio.create_task(client.read())

@@ -235,8 +235,8 @@ async def test_a_peer_that_reads_nothing():
             client.ask(headers=[(b"endless", b"1")])
             await until(lambda: it.context.running)
             connection = await it.connected()
-            await until(lambda: connection.out.is_paused)
-            assert connection.out.queued < MIB
+            await until(lambda: connection.writer.is_paused)
+            assert connection.writer.queued < MIB
             await until(lambda: not it.context.registry)
             await it.released()
 
@@ -247,7 +247,7 @@ async def test_a_connection_that_is_closed_and_not_read():
         for _ in range(8):
             client.ask()
         connection = await it.connected()
-        await until(lambda: connection.out.is_paused)
+        await until(lambda: connection.writer.is_paused)
         client.writer.write(b"\xff" * 100)  # no frame
         await until(connection.transport.is_closing)
         await until(lambda: not it.context.registry)

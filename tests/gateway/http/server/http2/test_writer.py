@@ -74,6 +74,6 @@ async def test_a_stream_to_who_has_left():
     async with open_context() as context:
         transport, engine = FakeTransport(), FakeEngine()
         transport.closed = True
-        out = Http2Writer(context, transport, engine)  # type: ignore[arg-type]
+        writer = Http2Writer(context, transport, engine)  # type: ignore[arg-type]
         async with asyncio.timeout(30):
-            assert not await out.stream(1, Head("GET", "/", ()), streamed(endless()))
+            assert not await writer.stream(1, Head("GET", "/", ()), streamed(endless()))

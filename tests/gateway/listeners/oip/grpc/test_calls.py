@@ -20,7 +20,7 @@ from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import ANONYMOUS, Provenance
 from gateway.core.service import Service
 from gateway.core.telemetry import Refused, RequestFinished
-from gateway.http.server.listener import WireListener
+from gateway.http.server.listener import HttpListener
 from gateway.listeners.data_plane import NAME, VERSION, DataPlane
 from gateway.wire.proto import messages
 from gateway.wire.trust import Trust
@@ -33,7 +33,7 @@ LISTENER = "gateway.listeners.grpc"
 
 
 @asynccontextmanager
-async def listening(data_plane: DataPlane) -> AsyncIterator[WireListener]:
+async def listening(data_plane: DataPlane) -> AsyncIterator[HttpListener]:
     listener = listener_of(data_plane)
     await listener.start("127.0.0.1", 0)
     try:
@@ -417,7 +417,7 @@ async def test_repr_tells_what_is_going_on():
     service = ScriptedService(HANG)
     listener = listener_of(fake_data_plane(service))
 
-    assert repr(listener) == "<WireListener on port 0, closed>"
+    assert repr(listener) == "<HttpListener on port 0, closed>"
     await listener.start("127.0.0.1", 0)
     port = listener.port
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
@@ -433,7 +433,7 @@ async def test_repr_tells_what_is_going_on():
         await call
         await listener.aclose(5)
 
-    assert repr(listener) == f"<WireListener on port {port}, closed>"
+    assert repr(listener) == f"<HttpListener on port {port}, closed>"
 
 
 async def test_draining_finishes_what_was_accepted_and_refuses_the_rest():

@@ -13,7 +13,7 @@ import pytest
 from gateway.core.request import Request, Response
 from gateway.core.service import Service
 from gateway.http.server import context as context_module
-from gateway.http.server.listener import WireListener
+from gateway.http.server.listener import HttpListener
 from gateway.http.server.settings import TransportSettings
 from gateway.wire.grpc_framing import frame
 from gateway.wire.proto import messages
@@ -57,7 +57,7 @@ def infer(size: int = 8) -> bytes:
 
 
 @asynccontextmanager
-async def talking_to(service: Service, **limits: Any) -> AsyncIterator[tuple[WireListener, Client]]:
+async def talking_to(service: Service, **limits: Any) -> AsyncIterator[tuple[HttpListener, Client]]:
     """A listener before ``service``, and a client of it."""
     async with serving(service, TransportSettings(**limits)) as listener:
         client = Client(*await asyncio.open_connection("127.0.0.1", listener.port))

@@ -189,11 +189,11 @@ async def test_idle_connections_end():
 async def test_repr_shows_the_state():
     """One line tells what the listener is doing."""
     listener = listener_of(fake_data_plane(EchoService()))
-    assert repr(listener) == "<WireListener on port 0, closed>"
+    assert repr(listener) == "<HttpListener on port 0, closed>"
 
     await listener.start("127.0.0.1", 0)
     assert repr(listener).startswith(
-        f"<WireListener on port {listener.port}, <ServerContext open, 0 connections, 0 running"
+        f"<HttpListener on port {listener.port}, <ServerContext open, 0 connections, 0 running"
     )
     await listener.stop_accepting()
     assert "draining" in repr(listener)

@@ -1,4 +1,4 @@
-"""The answers of an HTTP/1.1 connection, without a socket: one at a time, in order."""
+"""The requests of an HTTP/1.1 connection that are answered, without a socket: one at a time, in order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from gateway.http.exchange import Answer, Head
 from gateway.http.framing.http1_server import Http1RequestHead
-from gateway.http.server.http1.answers import Http1Answers
+from gateway.http.server.http1.requests import Http1Requests
 from gateway.http.server.http1.writer import Http1Writer
 from tests.fakes.application import FakeApplication
 from tests.fakes.server_context import FakeTransport, open_context
@@ -40,23 +40,23 @@ class World:
     def __init__(self, context: Any, application: FakeApplication) -> None:
         self.context, self.application = context, application
         self.transport, self.owner = FakeTransport(), Owner()
-        self.out = Http1Writer(context, self.transport)  # type: ignore[arg-type]
+        self.writer = Http1Writer(context, self.transport)  # type: ignore[arg-type]
         self.usage = context.address_limits.of("a")
-        self.answers = Http1Answers(
+        self.requests = Http1Requests(
             context,
             self.transport,  # type: ignore[arg-type]
-            self.out,
+            self.writer,
             self.usage,
             self.owner,
         )
 
     def submit(self, path: str, body: bytes = b"") -> None:
         self.usage.hold(len(body))
-        self.answers.submit(Head("GET", path, ()), RAW, body)
+        self.requests.submit(Head("GET", path, ()), RAW, body)
 
     def bodies(self) -> list[bytes]:
         """The bodies of what was written."""
-        self.out.flush()
+        self.writer.flush()
         written = b"".join(self.transport.written)
         return [part.partition(b"\r\n\r\n")[2] for part in written.split(b"HTTP/1.1 ")[1:]]
 
@@ -78,7 +78,7 @@ async def test_at_once():
         it.submit("/now", b"b")
 
         assert it.bodies() == [b"/now:a", b"/now:b"]
-        assert repr(it.answers) == "<Http1Answers free, 0 waiting>"
+        assert repr(it.requests) == "<Http1Requests free, 0 waiting>"
 
 
 async def test_in_their_order():
@@ -86,11 +86,11 @@ async def test_in_their_order():
     async with world() as it:
         it.submit("/later", b"a")
         it.submit("/now", b"b")
-        it.answers.reject(RAW, Answer(403, body=(b"no",)))
-        assert (it.bodies(), repr(it.answers)) == ([], "<Http1Answers busy, 2 waiting>")
+        it.requests.reject(RAW, Answer(403, body=(b"no",)))
+        assert (it.bodies(), repr(it.requests)) == ([], "<Http1Requests busy, 2 waiting>")
         assert (it.context.running, it.context.address_limits.buffered) == (3, 2)
         it.application.release()
-        while it.answers.answering or it.answers.waiting:
+        while it.requests.answering or it.requests.waiting:
             await asyncio.sleep(0)
 
         assert it.bodies() == [b"/later:a", b"/now:b", b"no"]
@@ -100,12 +100,12 @@ async def test_in_their_order():
 async def test_while_the_peer_does_not_read():
     """They wait, until it has caught up."""
     async with world() as it:
-        it.out.pause()
+        it.writer.pause()
         it.submit("/now")
-        it.answers.advance()
+        it.requests.advance()
         assert it.bodies() == []
-        it.out.resume()
-        it.answers.advance()
+        it.writer.resume()
+        it.requests.advance()
 
         assert it.bodies() == [b"/now:"]
 
@@ -115,7 +115,7 @@ async def test_an_application_that_fails(path: str, caplog: pytest.LogCaptureFix
     """The client gets an answer, the log the error."""
     async with world() as it:
         it.submit(path)
-        while it.answers.answering:
+        while it.requests.answering:
             await asyncio.sleep(0)
 
         assert it.bodies() == [b'{"error":"internal error"}']
@@ -128,8 +128,8 @@ async def test_an_answer_that_nobody_waits_for():
         it.submit("/later")
         await asyncio.sleep(0)
         it.transport.closed = True
-        it.answers.cancel()
-        while it.answers.answering:
+        it.requests.cancel()
+        while it.requests.answering:
             await asyncio.sleep(0)
 
         assert (it.bodies(), it.owner.aborts, it.application.cancelled) == ([], 1, 1)

@@ -26,8 +26,8 @@ _log = logging.getLogger(__name__)
 _INTERNAL: Final = "internal error"
 
 
-class AnswersOwner(Protocol):
-    """The connection, as its answers know it."""
+class RequestsOwner(Protocol):
+    """The connection, as its requests know it."""
 
     @property
     def has_unread(self) -> bool:
@@ -43,7 +43,7 @@ class AnswersOwner(Protocol):
         ...
 
 
-class Http1Answers:
+class Http1Requests:
     """``answering``: the request that is being answered; ``waiting``: those behind it.
 
     A request counts as running, and its body as buffered, until it is answered.
@@ -52,11 +52,11 @@ class Http1Answers:
     __slots__ = (
         "_context",
         "_held",
-        "_out",
         "_owner",
         "_task",
         "_transport",
         "_usage",
+        "_writer",
         "answering",
         "waiting",
     )
@@ -65,11 +65,11 @@ class Http1Answers:
         self,
         context: ServerContext,
         transport: asyncio.Transport,
-        out: Http1Writer,
+        writer: Http1Writer,
         usage: AddressUsage,
-        owner: AnswersOwner,
+        owner: RequestsOwner,
     ) -> None:
-        self._context, self._transport, self._out = context, transport, out
+        self._context, self._transport, self._writer = context, transport, writer
         self._usage, self._owner = usage, owner
         self._held = 0
         self._task: asyncio.Task[Any] | None = None
@@ -77,7 +77,7 @@ class Http1Answers:
         self.waiting = Http1Pipeline(context, transport, usage)
 
     def __repr__(self) -> str:
-        return f"<Http1Answers {'busy' if self.answering else 'free'}, {len(self.waiting)} waiting>"
+        return f"<Http1Requests {'busy' if self.answering else 'free'}, {len(self.waiting)} waiting>"
 
     @property
     def has_more(self) -> bool:
@@ -86,7 +86,7 @@ class Http1Answers:
 
     def submit(self, head: Head, raw: Http1RequestHead, body: Buffer | BodyStream) -> None:
         """Answer a request when its turn comes. The bytes of its body are counted already."""
-        if self.answering is not None or self.waiting or self._out.is_paused:
+        if self.answering is not None or self.waiting or self._writer.is_paused:
             self.waiting.add((head, raw, body))
         else:
             self._answer(head, raw, body)
@@ -96,7 +96,7 @@ class Http1Answers:
         if self.answering is not None or self.waiting:
             self.waiting.add((None, raw, answer))
         else:
-            self._out.reply(raw, answer, has_more=self.has_more)
+            self._writer.reply(raw, answer, has_more=self.has_more)
 
     def follow(self, request: Answering, size: int, answered: AnyAnswer | asyncio.Task[AnyAnswer]) -> None:
         """Write ``answered`` when it is there; until then ``size`` bytes of the body are counted."""
@@ -115,11 +115,11 @@ class Http1Answers:
 
     def advance(self) -> None:
         """Answer those that wait, as long as each is answered at once."""
-        out = self._out
-        while self.waiting and self.answering is None and not (out.is_paused or out.is_closing):
+        writer = self._writer
+        while self.waiting and self.answering is None and not (writer.is_paused or writer.is_closing):
             request = self.waiting.take()
             if request[0] is None:
-                out.reply(request[1], request[2], has_more=self.has_more)
+                writer.reply(request[1], request[2], has_more=self.has_more)
             else:
                 self._answer(*request)
         self._owner.step()
@@ -166,9 +166,9 @@ class Http1Answers:
     def _finish(self, raw: Http1RequestHead, answer: AnyAnswer) -> None:
         if isinstance(answer, Answer):
             self._end_answering()
-            self._out.reply(raw, answer, has_more=self.has_more)
+            self._writer.reply(raw, answer, has_more=self.has_more)
         else:
-            streaming = self._out.stream(raw, answer, has_more=self.has_more)
+            streaming = self._writer.stream(raw, answer, has_more=self.has_more)
             self._task = self._context.loop.create_task(streaming)
             self._task.add_done_callback(partial(self._streamed, answer))
 
