@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.http.server.listener import WireListener
+from gateway.http.server.listener import HttpListener
 from gateway.http.server.settings import TransportSettings
 from gateway.listeners.data_plane import DataPlane
 from gateway.listeners.oip.extensions import Extensions
@@ -26,9 +26,9 @@ def listener_of(
     *,
     extensions: Extensions | None = None,
     **options: Any,
-) -> WireListener:
+) -> HttpListener:
     """Return a listener that is not started yet."""
     application = ProtocolRouter(
         (is_grpc, GrpcApplication(data_plane, extensions)), otherwise=RestApplication(data_plane, extensions)
     )
-    return WireListener(application, data_plane.clock, settings, fallback=INTERNAL_ERROR, **options)
+    return HttpListener(application, data_plane.clock, settings, fallback=INTERNAL_ERROR, **options)

@@ -69,13 +69,13 @@ def json(data: bytes) -> None:
     body = data[1:]
     length = None if data[0] == 0 else len(body) * (data[0] - 1) // 200
     read = outcome(lambda: decode_request(body, length))
-    heads = RequestJsonCache()
+    cache = RequestJsonCache()
     for _ in range(3):
-        _must(outcome(lambda: heads.decode(body, length)) == read, "reading again gives something else")
+        _must(outcome(lambda: cache.decode(body, length)) == read, "reading again gives something else")
     if read != "refused":
         for tensor in read.inputs:
             check_size(tensor)
-        layout = heads.layout(body, length)
+        layout = cache.layout(body, length)
         if layout is not None:
             _must(body.startswith(layout.prefix) and layout.size == len(body), "the layout is another body's")
             data_of = [body[start:stop] for start, stop in layout.spans] or [bytes(d) for d in layout.data]

@@ -48,25 +48,25 @@ def tensors(value: int = 0, datatype: str = "INT8") -> list[Tensor]:
 )
 def test_second_reading_equals_the_reference(fields):
     """New elements behind a known head are new tensors; all else is as the reference has it."""
-    heads = RequestJsonCache()
+    cache = RequestJsonCache()
 
     for value in (1, 2, 3):
         body, length = sent(*tensors(value), **fields)
-        assert heads.decode(body, length) == decode_request(body, length)
+        assert cache.decode(body, length) == decode_request(body, length)
 
-    assert repr(heads) == f"<RequestJsonCache {0 if 'id' in fields else 1} of {MAX_REMEMBERED}>"
+    assert repr(cache) == f"<RequestJsonCache {0 if 'id' in fields else 1} of {MAX_REMEMBERED}>"
 
 
 @pytest.mark.parametrize("extra", [-1, 1])
 def test_known_head_before_other_lengths_is_refused(extra):
     """A body of another length than the known head needs gets the reference's words."""
-    heads = RequestJsonCache()
+    cache = RequestJsonCache()
     body, length = sent(*tensors())
-    heads.decode(body, length)
+    cache.decode(body, length)
     wrong = body[:extra] if extra < 0 else body + b"\0" * extra
 
     with pytest.raises(GatewayError) as refused:
-        heads.decode(wrong, length)
+        cache.decode(wrong, length)
     with pytest.raises(GatewayError) as reference:
         decode_request(wrong, length)
 
@@ -75,44 +75,44 @@ def test_known_head_before_other_lengths_is_refused(extra):
 
 def test_bytes_are_checked_every_time():
     """Elements that carry their own length cannot be known by the head."""
-    heads = RequestJsonCache()
+    cache = RequestJsonCache()
     good = Tensor.from_numpy("t", np.array([b"ab"], object))
     body, length = sent(good)
-    heads.decode(body, length)
+    cache.decode(body, length)
 
     with pytest.raises(GatewayError):
-        heads.decode(body[:length] + b"\xff" * 6, length)
+        cache.decode(body[:length] + b"\xff" * 6, length)
 
 
 def test_json_data_is_never_remembered():
     """Elements within the head belong to one request."""
-    heads = RequestJsonCache()
+    cache = RequestJsonCache()
     body = msgspec.json.encode({"inputs": [{"name": "a", "datatype": "INT8", "shape": [1], "data": [5]}]})
 
-    assert heads.decode(body, None).inputs[0].data == b"\x05"
-    assert heads.decode(body, len(body)).inputs[0].data == b"\x05"
-    assert "0 of" in repr(heads)
+    assert cache.decode(body, None).inputs[0].data == b"\x05"
+    assert cache.decode(body, len(body)).inputs[0].data == b"\x05"
+    assert "0 of" in repr(cache)
 
 
 def test_memory_is_bounded():
     """A flood of heads keeps the newest ones."""
-    heads = RequestJsonCache()
+    cache = RequestJsonCache()
 
     for number in range(MAX_REMEMBERED + 10):
         body, length = sent(Tensor(f"x{number}", "INT8", (1,), b"\0"))
-        heads.decode(body, length)
+        cache.decode(body, length)
 
-    assert repr(heads) == f"<RequestJsonCache {MAX_REMEMBERED} of {MAX_REMEMBERED}>"
+    assert repr(cache) == f"<RequestJsonCache {MAX_REMEMBERED} of {MAX_REMEMBERED}>"
 
 
 def test_parameters_are_shared_and_cannot_be_changed():
     """What many requests share nobody can write to."""
-    heads = RequestJsonCache()
+    cache = RequestJsonCache()
     body, length = sent(*tensors(), parameters={"note": "x"})
-    heads.decode(body, length)
+    cache.decode(body, length)
 
     with pytest.raises(TypeError):
-        heads.decode(body, length).parameters["note"] = "y"
+        cache.decode(body, length).parameters["note"] = "y"
 
 
 @given(
@@ -135,10 +135,10 @@ def test_answers_equal_the_reference(datatypes, output_format, request_id, param
         for place, datatype in enumerate(datatypes)
     )
     response = Response("m", "1", outputs, EDGE, parameters)
-    heads = ResponseJsonCache()
+    cache = ResponseJsonCache()
 
     for _ in range(2):
-        written = heads.encode(response, output_format, request_id)
+        written = cache.encode(response, output_format, request_id)
         reference = encode_response(response, output_format, request_id)
         length = written.header_length
         assert length == reference.header_length or sorted(written.join()) == sorted(reference.join())
@@ -149,14 +149,14 @@ def test_answers_equal_the_reference(datatypes, output_format, request_id, param
 
 def test_answers_of_two_sizes_do_not_share_a_head():
     """The head names the size of what follows."""
-    heads = ResponseJsonCache()
+    cache = ResponseJsonCache()
 
     for size in (1, 2):
         outputs = (Tensor("o", "BYTES", (1,), b"x" * size),)
-        written = heads.encode(Response("m", "1", outputs, EDGE), BINARY_OUTPUTS, "")
+        written = cache.encode(Response("m", "1", outputs, EDGE), BINARY_OUTPUTS, "")
         assert b'"binary_data_size":%d' % size in written.join()
 
-    assert repr(heads) == f"<ResponseJsonCache 2 of {MAX_REMEMBERED}>"
+    assert repr(cache) == f"<ResponseJsonCache 2 of {MAX_REMEMBERED}>"
 
 
 def _json(value: float, **more: object) -> bytes:
@@ -166,16 +166,16 @@ def _json(value: float, **more: object) -> bytes:
 
 def test_bodies_of_json_that_repeat_are_read_once():
     """The same bytes are the same request; other bytes, and requests with ids of their own, are read anew."""
-    heads = RequestJsonCache()
+    cache = RequestJsonCache()
 
-    first, again = (heads.decode(_json(1.0, parameters={"p": 1}), None) for _ in range(2))
+    first, again = (cache.decode(_json(1.0, parameters={"p": 1}), None) for _ in range(2))
 
     assert again.inputs[0] is first.inputs[0]
-    assert heads.decode(_json(3.0), None).inputs != first.inputs
+    assert cache.decode(_json(3.0), None).inputs != first.inputs
     assert dict(again.parameters) == {"p": 1}
     with pytest.raises(TypeError):
         again.parameters["p"] = 2
-    named = [heads.decode(_json(1.0, id="a"), None) for _ in range(2)]
+    named = [cache.decode(_json(1.0, id="a"), None) for _ in range(2)]
     assert named[0].inputs[0] is not named[1].inputs[0]
     assert named[0].inputs == decode_request(_json(1.0), None).inputs
 
@@ -183,15 +183,15 @@ def test_bodies_of_json_that_repeat_are_read_once():
 def test_bodies_of_json_are_bounded(monkeypatch):
     """However many different bodies come, only so many bytes are kept, the newest ones."""
     monkeypatch.setattr(oip_reuse, "MAX_BODIES_BYTES", 10_000)
-    heads = RequestJsonCache()
+    cache = RequestJsonCache()
     bodies = [_json(float(number)) for number in range(100)]
-    read = [heads.decode(body, None) for body in bodies]
+    read = [cache.decode(body, None) for body in bodies]
 
-    assert heads.decode(bodies[-1], None).inputs[0] is read[-1].inputs[0]
-    assert heads.decode(bodies[0], None).inputs[0] is not read[0].inputs[0]
+    assert cache.decode(bodies[-1], None).inputs[0] is read[-1].inputs[0]
+    assert cache.decode(bodies[0], None).inputs[0] is not read[0].inputs[0]
     kept = 0
     for body, inference in zip(reversed(bodies[1:]), reversed(read[1:]), strict=True):
-        if heads.decode(body, None).inputs[0] is not inference.inputs[0]:
+        if cache.decode(body, None).inputs[0] is not inference.inputs[0]:
             break
         kept += 1
     # Each takes more than 1 KiB beside its bytes.
