@@ -137,7 +137,7 @@ class GeneratedBody:
         return self._parts
 
     def trailers(self) -> tuple[Pair, ...]:
-        """Return none."""
+        """Return no trailers."""
         return ()
 
     async def aclose(self) -> None:

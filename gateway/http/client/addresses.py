@@ -12,7 +12,8 @@ from typing import Final
 _SUSPECT_S: Final = 5.0
 _LONGEST_S: Final = 60.0
 _PATIENCE_S: Final = 0.1
-"""Whoever knows addresses waits no longer for news of them: a resolver that hangs is no outage of theirs."""
+"""How long a renewed look-up is waited for while known addresses can be used: a resolver that hangs must not
+stop requests."""
 
 _DOUBLINGS: Final = 16
 
@@ -20,16 +21,16 @@ _DOUBLINGS: Final = 16
 class Addresses:
     """Looks the name up, at most once per ``refresh_s`` seconds, and remembers which addresses failed.
 
-    An address that failed is tried after all others for a while: 5 s, twice as long with each further
-    failure in a row, at most 60 s; only what it answers acquits it, not that it takes a connection. The
-    others are in the resolver's order (RFC 6724), the families taking turns (RFC 8305), so that a network in
-    which one of them is broken costs one attempt and not all.
+    An address that failed is tried after all others for 5 s, twice as long with each further failure in a
+    row, at most 60 s. Only an answer that shows that it works ends this, not an accepted connection. The
+    others are in the resolver's order (RFC 6724), IPv6 and IPv4 in turns (RFC 8305): where one of the two
+    does not work, that costs one attempt.
 
     Args:
         host: a name, or an address without brackets.
         port: of TCP.
         timeout_s: seconds for looking up the name.
-        refresh_s: seconds for which what was found is believed.
+        refresh_s: seconds for which a result of the look-up is used.
     """
 
     def __init__(self, host: str, port: int, *, timeout_s: float, refresh_s: float) -> None:
@@ -77,17 +78,17 @@ class Addresses:
             self._failures.pop(address, None)
 
     def is_suspect(self, address: str) -> bool:
-        """Whether it has failed a while ago."""
+        """Whether it failed recently, so that the others are tried first."""
         return self._suspicion(address) > 0
 
     def leave(self, used: Iterable[str]) -> bool:
-        """Take ``used`` for failed; return whether there is another that is not suspect."""
+        """Count ``used`` as failed; return whether there is another address that is not suspect."""
         for address in set(used):
             self.failed(address)
         return len(self._found) > 1 and not all(map(self.is_suspect, self._found))
 
     def close(self) -> None:
-        """Give up looking up the name."""
+        """Cancel the look-up of the name."""
         if self._looking is not None:
             self._looking.cancel()
 
@@ -121,7 +122,7 @@ class Addresses:
 
     def _looked(self, looking: asyncio.Future[list[str]]) -> None:
         self._looking = None
-        # Whoever waits gets the error; asyncio must not report it where there is none.
+        # Those who wait get the error. It is read here so that asyncio does not report it when nobody waits.
         if not looking.cancelled():
             looking.exception()
 

@@ -83,7 +83,7 @@ class Dialer:
         raise problem
 
     async def reach(self, address: str, factory: Callable[[], P]) -> P:
-        """Open a connection to ``address``, and hold nothing against it when that fails.
+        """Open a connection to ``address``; a failure does not count against the address.
 
         Raises:
             OSError: it was not accepted; TimeoutError is one.
@@ -92,7 +92,7 @@ class Dialer:
         return await self._connect(address, factory, ends)
 
     def close(self) -> None:
-        """Give up looking up the name."""
+        """Cancel the look-up of the name."""
         self.addresses.close()
 
     async def _connect(self, address: str, factory: Callable[[], P], ends: float) -> P:
@@ -114,7 +114,7 @@ class Dialer:
 
 
 async def _drop(racing: dict[asyncio.Task[P], str]) -> None:
-    """End the attempts that are not needed any more, and the connections that they made all the same."""
+    """Cancel the attempts that are not needed any more, and close connections that they have opened."""
     for task in racing:
         task.cancel()
     for made in await asyncio.gather(*racing, return_exceptions=True):

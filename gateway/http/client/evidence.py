@@ -10,21 +10,21 @@ from gateway.http.client.addresses import Addresses
 
 
 class Evidence(Enum):
-    """Of one answer."""
+    """What one answer shows about the endpoint behind its address."""
 
     WORKS = "works"
     FAILS = "fails"
     """The endpoint behind this address is out of service."""
     NONE = "none"
-    """It may have been overload, or the caller's own time that was up."""
+    """The answer shows neither: the endpoint may be overloaded, or the caller's time limit was reached."""
 
 
 class AtAddress(Protocol):
-    """A connection."""
+    """A connection whose peer's address is known."""
 
     @property
     def address(self) -> str:
-        """Where the peer is."""
+        """The IP address of the peer."""
         ...
 
 
@@ -32,9 +32,11 @@ C = TypeVar("C", bound=AtAddress)
 
 
 def note_answer(addresses: Addresses, connection: C, evidence: Evidence, others: Iterable[C]) -> list[C]:
-    """Remember what an answer over ``connection`` shows; return those of ``others`` that are to be left.
+    """Remember what an answer over ``connection`` shows about its address.
 
-    They are left where another address of the name may do better.
+    Returns:
+        Those of ``others`` that should carry no more requests: they lead to the same address, it failed, and
+        the name has another address that is not known to fail.
     """
     if evidence is Evidence.WORKS:
         addresses.answered(connection.address)

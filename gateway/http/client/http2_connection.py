@@ -209,7 +209,7 @@ class Http2ClientConnection(asyncio.Protocol):
         self._is_writable = False
 
     def resume_writing(self) -> None:
-        """Go on."""
+        """Write what the client has queued: the socket takes bytes again."""
         self._is_writable = True
         self._flush()
 

@@ -208,7 +208,7 @@ class Http2Pool:
             return await waiting
         except asyncio.CancelledError:
             if (given := self._waiting.abandon(waiting)) is not None:
-                # The place that we were given is the next one's.
+                # The place on the connection that was reserved for this call goes to the next one.
                 given.promised -= 1
                 self._hand_out()
             raise

@@ -1,4 +1,4 @@
-"""What this process, or its machine, may lack for a connection: no endpoint can be blamed for that."""
+"""Failures to connect for want of this machine's own resources: they say nothing about the endpoint."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _OURS: Final = {
 
 
 def lack(cause: BaseException | None) -> str | None:
-    """Return what we lacked for a connection; None when it was not for us that it failed."""
+    """Return the resource of this machine that was missing; None when the failure has another cause."""
     if isinstance(cause, socket.gaierror):
-        # The resolver's errors do not show it.
+        # An error of the resolver does not say whether descriptors were missing.
         return _lack_descriptors()
     return _OURS.get(cause.errno or 0) if isinstance(cause, OSError) else None
 

@@ -16,7 +16,7 @@ from gateway.http.framing.errors import AnswerTooLargeError, FramingError, HeadT
 
 _MAX_INTERIM: Final = 8
 _FRAMING_PER_BYTE: Final = 8
-"""A chunk of one byte takes six bytes around it; whoever needs more is sending something else."""
+"""Bytes of framing allowed for each byte of body. A chunk of one byte needs six; more is an attack."""
 
 
 def spellings(names: Iterable[str]) -> dict[bytes, str]:

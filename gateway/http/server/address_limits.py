@@ -12,7 +12,7 @@ class AddressLimits:
 
     ``buffered``: bytes of bodies that have come and are still needed: of a whole body until it is
     answered, of a streamed one until its reader has consumed them. Streams over HTTP/1.1 are not counted.
-    ``most``: so many may there be. ``share``: so many of them may be one address's.
+    ``most``: the limit of ``buffered``. ``share``: the limit of one address.
     """
 
     __slots__ = ("_by_address", "buffered", "most", "most_connections", "share")
@@ -39,9 +39,10 @@ class AddressLimits:
 
 
 class AddressUsage:
-    """What one address has. ``connections``: those before their handshake, too.
+    """What one address uses.
 
-    ``held``: bytes of its bodies. Above ``high`` of them it is read on only as its requests are answered.
+    ``connections``: open ones, including those whose handshake is not complete. ``held``: buffered bytes of
+    its bodies. While they are more than ``high``, more is read only as its requests are answered.
     """
 
     __slots__ = ("__weakref__", "_limits", "address", "connections", "held", "high")
@@ -56,9 +57,9 @@ class AddressUsage:
         return f"<AddressUsage {whose}, {self.connections} connections, {self.held} bytes>"
 
     def admit(self) -> bool:
-        """Count one more connection, if it is within the limit; return whether it is.
+        """Count one more connection if the limit allows it; return whether it does.
 
-        Only the limit in all holds for those without an address.
+        Connections without an address have no limit here; the listener's limit of all connections holds.
         """
         if self.address and self.connections >= self._limits.most_connections:
             return False

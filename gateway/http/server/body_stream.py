@@ -11,14 +11,14 @@ from gateway.core.tensor import Buffer
 from gateway.http.exchange import ConnectionClosing, RequestBody
 
 _HIGH: Final = 256 << 10
-"""Bytes that may wait for the reader before the peer has to stop."""
+"""Bytes that may wait for the reader; with more, reading from the peer stops."""
 
 _SMALL: Final = 1 << 10
 _GATHERED: Final = 64 << 10
 
 
 def gather(parts: MutableSequence[Any], part: Buffer) -> None:
-    """Append a part; small ones become one. A body in parts of two bytes would take thirty times its size."""
+    """Append a part, joining small ones: kept singly, parts of two bytes would need 30 times the memory."""
     if len(part) < _SMALL and parts:
         if type(last := parts[-1]) is bytearray and len(last) < _GATHERED:
             last += part
@@ -85,7 +85,7 @@ class BodyStream(RequestBody):
         return f"<BodyStream {state}, {self._size} bytes waiting>"
 
     def add(self, part: Buffer) -> None:
-        """Take a part."""
+        """Add a part that has come."""
         gather(self._parts, part)
         self._size += len(part)
         self._came += len(part)
@@ -95,12 +95,12 @@ class BodyStream(RequestBody):
         self._wake()
 
     def end(self) -> None:
-        """The body is complete."""
+        """Note that the body is complete."""
         self._is_over = True
         self._wake()
 
     def break_off(self) -> None:
-        """The rest will not come."""
+        """Note that the rest of the body will not come."""
         self._is_over = self._is_broken = True
         self._wake()
 

@@ -18,13 +18,13 @@ from gateway.http.server.source_closing import SourceCloser
 from gateway.http.server.write_coalescing import Output, WriteCoalescer
 
 SWEEP_S: Final = 0.25
-"""How late a time limit may be noticed. One sweep over all connections is cheaper than a timer for each
-request: a request that is answered out of memory would spend as much on its timer as on its parsing."""
+"""How late an exceeded time limit may be noticed. One check of all connections is cheaper than a timer for
+each request: on a cache hit a timer would cost as much as parsing the request."""
 
 _log = logging.getLogger(__name__)
 
 _FEW: Final = 2
-"""With so many connections each writes at once: to collect their writes would save nothing."""
+"""Up to this many connections write at once: collecting so few writes saves nothing."""
 
 EMPTY_ERROR: Final = Answer(500, close=True)
 """What a client gets where nothing else can be rendered."""

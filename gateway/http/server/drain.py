@@ -1,4 +1,4 @@
-"""The end of a listener: connections end as soon as their requests are answered."""
+"""Draining a listener: each connection ends when its requests are answered."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Final
 from gateway.http.server.registry import ConnectionRegistry
 
 DRAIN_SILENCE_S: Final = 1.0
-"""A connection without a request is closed this long after the drain began."""
+"""Seconds after the drain began until connections without a request are closed."""
 
 DRAIN_HEADERS_S: Final = 2.0
-"""As long after it began, request headers that are coming must have come."""
+"""Seconds after the drain began until request headers that are on their way must be complete."""
 
 
 class ConnectionDrain:
-    """``is_active``: every connection ends as soon as it can, and new ones are not taken."""
+    """``is_active``: connections end when their requests are answered, and no new one is accepted."""
 
     __slots__ = ("_registry", "is_active")
 
@@ -26,6 +26,6 @@ class ConnectionDrain:
         return f"<ConnectionDrain {'active' if self.is_active else 'not begun'}>"
 
     def begin(self) -> None:
-        """Let every connection end as soon as it can."""
+        """Let every connection end when its requests are answered."""
         self.is_active = True
         self._registry.drain()

@@ -37,7 +37,7 @@ class ProtocolSniffer(asyncio.Protocol):
         return f"<ProtocolSniffer {self._peer or 'without an address'}, {len(self._early)} bytes early>"
 
     def connection_made(self, transport: Any) -> None:
-        """Take a new connection; one that comes while the others are leaving has come too late."""
+        """Take a new connection; while the listener drains it is closed."""
         self._transport = transport
         self._arrived()
         self._context.registry.add(self, self._usage)
@@ -72,7 +72,7 @@ class ProtocolSniffer(asyncio.Protocol):
         self._since = self._context.loop.time()
 
     def abort(self) -> None:
-        """End now."""
+        """Close the connection at once."""
         if self._transport is not None:
             self._transport.abort()
 

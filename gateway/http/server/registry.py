@@ -15,7 +15,7 @@ class Connection(Protocol):
     """A connection as the registry knows it."""
 
     def sweep(self, now: float) -> None:
-        """End what has taken too long at loop time ``now``."""
+        """Check time limits at loop time ``now``, and end what has exceeded one."""
         ...
 
     def drain(self) -> None:
@@ -23,7 +23,7 @@ class Connection(Protocol):
         ...
 
     def abort(self) -> None:
-        """End now."""
+        """Close the connection at once."""
         ...
 
 
@@ -59,11 +59,11 @@ class ConnectionRegistry:
             self._emptied.set()
 
     def replace(self, old: Connection, new: Connection) -> None:
-        """Let ``new`` stand for the connection that was ``old``."""
+        """Replace ``old`` by ``new``, which serves the same connection from now on."""
         self._usages[new] = self._usages.pop(old)
 
     def sweep(self, now: float) -> None:
-        """Let every connection end what has taken too long at loop time ``now``."""
+        """Let every connection check its time limits at loop time ``now``."""
         for connection in self.all:
             try:
                 connection.sweep(now)
@@ -72,12 +72,12 @@ class ConnectionRegistry:
                 connection.abort()
 
     def drain(self) -> None:
-        """Let every connection end as soon as it can."""
+        """Let every connection end when its requests are answered."""
         for connection in self.all:
             connection.drain()
 
     def abort(self) -> None:
-        """End every connection now."""
+        """Close every connection at once."""
         for connection in self.all:
             connection.abort()
 

@@ -12,7 +12,7 @@ class ParsedHead(Protocol):
 
     @property
     def method(self) -> str:
-        """The method."""
+        """The request's method."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""TLS for a listener: who we are, whom we ask for a certificate, and new certificates without a restart."""
+"""TLS for a listener: its certificate, the clients' certificates, and new certificates without a restart."""
 
 from __future__ import annotations
 

@@ -9,23 +9,23 @@ from typing import Final, Protocol
 _log = logging.getLogger(__name__)
 
 MOST: Final = 16
-"""Outputs that may wait: more of them, and the first would wait longer than waking its peer takes."""
+"""How many outputs are collected at most: with more, the first would wait longer than a write takes."""
 
 
 class Output(Protocol):
-    """What a connection has to write."""
+    """The output of one connection."""
 
     def flush(self) -> None:
-        """Write it."""
+        """Write what has been collected for the connection."""
         ...
 
 
 class WriteCoalescer:
-    """Outputs that wait for the end of the turn.
+    """Collects outputs and writes them one after the other at the end of the loop's turn.
 
-    A write wakes its peer. Where one peer has many connections, as a proxy or a load generator has, that is
-    half of the system's work for an answer, and writes in a row do it once: 10 µs instead of 20 of system
-    time per request over 32 connections (``make bench``'s world, 2026-11-21).
+    Each write wakes the process at the other end. A proxy or a load generator has many connections; for it,
+    waking is half of the system time of an answer. Writes in a row wake it once: 10 µs instead of 20 µs of
+    system time per request over 32 connections (``make bench``, 2026-11-21).
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -36,7 +36,7 @@ class WriteCoalescer:
         return f"<WriteCoalescer, {len(self._waiting)} waiting>"
 
     def add(self, output: Output) -> None:
-        """Flush ``output`` when the loop has seen to all that has come, or sooner."""
+        """Flush ``output`` at the end of this turn of the loop, or earlier when many are collected."""
         waiting = self._waiting
         waiting.append(output)
         if len(waiting) == 1:

@@ -1,4 +1,4 @@
-"""Whether a peer takes what waits for it."""
+"""Whether a peer reads what was written for it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from gateway.http.tcp_info import bytes_acknowledged
 
 
 class WriteProgress:
-    """Looks at a transport from ``watch`` on: in each ``write_timeout_s`` the peer has to take something.
+    """Checks, between ``watch`` and ``rest``, that the peer reads fast enough.
 
-    That is ``least_taken`` of what waits, or all, whereupon its owner does ``rest``. The kernel knows best
-    what was taken, under TLS, too, and however much it holds itself; where it does not
-    say, what the transport still has shows it.
+    In each ``write_timeout_s`` the peer has to read ``least_taken`` bytes. When it has read everything, the
+    owner calls ``rest``. What counts is what the peer's kernel has acknowledged (TCP_INFO), which includes
+    bytes in the buffers of this kernel and of TLS. Where that is not known, the size of the transport's
+    buffer is used.
     """
 
     __slots__ = ("_acknowledged", "_settings", "_since", "_socket", "_transport", "_waits")
@@ -31,20 +32,20 @@ class WriteProgress:
 
     @property
     def is_watched(self) -> bool:
-        """Whether it looks."""
+        """Whether the peer's reading is being checked."""
         return self._since != math.inf
 
     def watch(self, now: float) -> None:
-        """Look from loop time ``now`` on."""
+        """Begin to check, at loop time ``now``."""
         self._socket = self._transport.get_extra_info("socket")
         self._mark(now)
 
     def rest(self) -> None:
-        """Look no more: nothing waits."""
+        """Stop checking: everything was written."""
         self._since = math.inf
 
     def is_stuck(self, now: float) -> bool:
-        """Whether the peer has taken too little for too long."""
+        """Whether the peer has read too little for ``write_timeout_s``."""
         if not self.is_watched:
             return False
         acknowledged = bytes_acknowledged(self._socket) or 0
@@ -60,5 +61,5 @@ class WriteProgress:
 
 
 def least_taken(settings: TransportSettings) -> float:
-    """Return the bytes that a peer has to take in each ``write_timeout_s``."""
+    """Return the bytes that a peer has to read in each ``write_timeout_s``."""
     return settings.min_body_bytes_per_s * settings.write_timeout_s

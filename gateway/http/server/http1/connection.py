@@ -1,7 +1,7 @@
 """One HTTP/1.1 connection: requests in their order, answers in the same order, nothing unbounded.
 
-``state.decide`` decides; this does. ``Http1Reader`` has the request that is being read, ``Http1Requests``
-those that are being answered.
+``state.decide`` decides what is done, and the connection does it. ``Http1Reader`` has the request that is
+being read, ``Http1Requests`` those that are answered or wait for it.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class Http1ServerConnection(asyncio.Protocol):
         self.happen(Http1ConnectionEvent.DRAIN_BEGAN)
 
     def abort(self) -> None:
-        """End now."""
+        """Close the connection at once."""
         self._transport.abort()
 
     # --- requests
@@ -171,7 +171,7 @@ class Http1ServerConnection(asyncio.Protocol):
         self.happen(Http1ConnectionEvent.STEP_DONE)
 
     def happen(self, event: Http1ConnectionEvent) -> None:
-        """Go on to the state after ``event``, and do what that takes."""
+        """Change to the state after ``event``, and carry out the commands that belong to it."""
         work = Work(
             self._parser.in_head,
             self._reader.current is not None,

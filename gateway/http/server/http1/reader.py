@@ -38,7 +38,7 @@ class ReaderOwner(Protocol):
         ...
 
     def step(self) -> None:
-        """Go on after all that has come was read."""
+        """Continue after all bytes that have come were processed."""
         ...
 
 

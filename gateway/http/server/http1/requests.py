@@ -35,18 +35,19 @@ class RequestsOwner(Protocol):
         ...
 
     def step(self) -> None:
-        """Go on after an answer."""
+        """Continue after an answer was written."""
         ...
 
     def abort(self) -> None:
-        """End now."""
+        """Close the connection at once."""
         ...
 
 
 class Http1Requests:
-    """``answering``: the request that is being answered; ``waiting``: those behind it.
+    """The requests of one connection that are answered, or wait for that.
 
-    A request counts as running, and its body as buffered, until it is answered.
+    ``answering``: the one that is being answered. ``waiting``: those behind it. A request counts as running,
+    and its body as buffered, until it is answered.
     """
 
     __slots__ = (

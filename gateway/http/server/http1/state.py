@@ -24,37 +24,37 @@ class Http1Phase(Enum):
     BODY = "body"
     """The rest of a request's body."""
     ANSWERING = "answering"
-    """A response of ours, for which there is no time limit here."""
+    """The application's answer. It has no time limit here."""
     LINGERING = "lingering"
-    """The end of a peer that was refused: what it still sends is dropped."""
+    """The peer's end of the connection, after a refusal: what it still sends is dropped."""
     CLOSING = "closing"
-    """The peer, to take the last bytes; ``WriteProgress`` watches that."""
+    """The peer to read the last bytes. ``WriteProgress`` limits the time for that."""
 
 
 class Reading(Enum):
     """What becomes of bytes that the peer sends from now on."""
 
     OPEN = "open"
-    """They are requests."""
+    """The bytes are parsed as requests."""
     ENDED = "ended"
-    """They are ignored: the request before was the last, or the peer is gone."""
+    """The bytes are ignored: the last request of the connection was read, or the peer has left."""
     REFUSED = "refused"
-    """They are ignored, and read for a while, so that the peer gets to read why."""
+    """The bytes are read and dropped for a while, so that the peer can read why it was refused."""
 
 
 class Http1State(NamedTuple):
-    """Where a connection is."""
+    """The state of a connection."""
 
     phase: Http1Phase
     reading: Reading = Reading.OPEN
 
 
 class Work(NamedTuple):
-    """What a connection has to do besides.
+    """What is under way on a connection when an event comes.
 
-    ``has_partial_headers``, ``has_partial_body``: of the request that is being read. ``is_answering``: a
-    request. ``has_waiting``: requests wait behind that one. ``is_last_written``: a response has announced the
-    end of the connection.
+    ``has_partial_headers``, ``has_partial_body``: a part of a request has come. ``is_answering``: a request
+    is being answered. ``has_waiting``: more requests wait behind that one. ``is_last_written``: a response
+    with ``connection: close`` was written.
     """
 
     has_partial_headers: bool = False
@@ -70,14 +70,14 @@ class Http1ConnectionEvent(Enum):
     HEADERS_ACCEPTED = "headers accepted"
     LAST_REQUEST_READ = "last request read"
     REQUEST_REFUSED = "request refused"
-    """Where the next would begin is not known, or would come after a body that is not read."""
+    """Nothing more can be read: the request is malformed, or its body is not read to the end."""
     STEP_DONE = "step done"
-    """All that has come was looked at, or a response was written."""
+    """All bytes that have come were processed, or a response was written."""
     OVERDUE = "overdue"
     """The phase has taken longer than it may."""
     DRAIN_BEGAN = "drain began"
     PEER_ENDED = "peer ended"
-    """It sends no more; it counts as gone, as in Envoy."""
+    """The peer has closed its side. As in Envoy, that counts as having left."""
     CONNECTION_LOST = "connection lost"
 
 
@@ -90,14 +90,14 @@ class Http1Command(Enum):
     FLUSH_SOON = "flush soon"
     FLUSH = "flush"
     REFUSE_HEADERS = "refuse headers"
-    """They took too long: 408."""
+    """The headers took too long: answer 408."""
     REFUSE_BODY = "refuse body"
-    """Likewise."""
+    """The body took too long: answer 408."""
     DROP_REQUESTS = "drop requests"
-    """All that have come and are not being answered."""
+    """Forget the requests that have come, except the one that is being answered."""
     END_WRITING = "end writing"
     WATCH_WRITING = "watch writing"
-    """Nothing more is written: the peer has to take what is left."""
+    """Nothing more will be written: from now on the peer has to read what was."""
     CLOSE = "close"
     CANCEL_ANSWER = "cancel answer"
 

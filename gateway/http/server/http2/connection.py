@@ -111,7 +111,7 @@ class Http2ServerConnection(asyncio.Protocol):
         self._happen(Http2ConnectionEvent.DRAIN_BEGAN, Situation(), self._context.loop.time())
 
     def abort(self) -> None:
-        """End now."""
+        """Close the connection at once."""
         self.transport.abort()
 
     # --- the state

@@ -12,7 +12,9 @@ from gateway.http.server.drain import DRAIN_SILENCE_S
 from gateway.http.server.settings import TransportSettings
 
 LAST_WORD_S: Final = 0.5
-"""Seconds from the GOAWAY that announces the end to the one that names the last stream: a round trip fits."""
+"""Seconds between the first GOAWAY, which announces the end, and the second, which names the last stream.
+
+At least a round trip: streams that the peer opened before it read the first are still answered."""
 
 
 class Http2Phase(Enum):
@@ -20,26 +22,26 @@ class Http2Phase(Enum):
 
     OPEN = "open"
     LEAVING = "leaving"
-    """The peer knows that the connection ends; streams that crossed with the GOAWAY are still taken."""
+    """The first GOAWAY was sent. New streams are still accepted: the peer may not have read it yet."""
     LEFT = "left"
-    """The peer knows the last stream that is answered."""
+    """The second GOAWAY was sent. It names the last stream that is answered."""
     ENDED = "ended"
 
 
 class Http2State(NamedTuple):
-    """Where a connection is. ``is_pinged``: it was silent for long, and has to answer a ping."""
+    """The state of a connection. ``is_pinged``: the peer was silent for long, and has to answer a ping."""
 
     phase: Http2Phase = Http2Phase.OPEN
     is_pinged: bool = False
 
 
 class Situation(NamedTuple):
-    """What a sweep finds.
+    """What the periodic check of a connection finds.
 
-    ``is_busy``: there are streams, or answers that wait for the peer. ``has_heard``: a frame has ended since
-    the sweep before. ``has_begun``: the peer has sent its preface. ``quiet_s``: since something happened to a
-    stream; ``silent_s``: since a frame ended; ``partial_s``: since a frame began that has not ended;
-    ``leaving_s``: since the end was announced.
+    ``is_busy``: streams are open, or answers are not written to the end. ``is_paused``: the peer does not
+    read. ``has_heard``: a whole frame has come since the last check. ``has_begun``: the peer has sent its
+    preface. Seconds: ``quiet_s`` since the last event of any stream; ``silent_s`` since the last whole frame;
+    ``partial_s`` since the first byte of a frame that is not whole yet; ``leaving_s`` since the first GOAWAY.
     """
 
     is_busy: bool = False
@@ -66,7 +68,7 @@ class Http2Command(Enum):
     ANNOUNCE_END = "announce end"
     NAME_LAST_STREAM = "name last stream"
     END_CONVERSATIONS = "end conversations"
-    """Streamed requests end after the message that has begun: by themselves they may never end."""
+    """End streamed requests after the message that is being read: they may never end by themselves."""
     NOTE_LIFE = "note life"
     NOTE_HEARD = "note heard"
     GIVE_UP_SLOW = "give up slow"
@@ -111,7 +113,7 @@ def _sweep_busy(
     phase, is_pinged = state
     commands: Http2Commands = (Http2Command.NOTE_LIFE,)
     if phase is Http2Phase.LEAVING and found.leaving_s > LAST_WORD_S:
-        # What crossed with the first GOAWAY has come by now. What comes after this one is not answered.
+        # Streams opened before the peer read the first GOAWAY have come by now; later ones are not answered.
         phase = Http2Phase.LEFT
         commands += (Http2Command.NAME_LAST_STREAM, Http2Command.END_CONVERSATIONS)
     commands += (Http2Command.GIVE_UP_SLOW,)
@@ -131,13 +133,13 @@ class StreamState(Enum):
     """How far a request is. The connection forgets a stream that is answered, or closed."""
 
     RECEIVING = "receiving"
-    """Its body is collected."""
+    """The body is being collected."""
     CONVERSING = "conversing"
-    """Its body comes, and is read and answered meanwhile."""
+    """The application reads and answers the body while it comes."""
     CONVERSED = "conversed"
-    """The same, and its body has ended."""
+    """The application still answers; the body has ended."""
     ANSWERING = "answering"
-    """Its whole body is there, and is being answered."""
+    """The whole body has come, and the request is being answered."""
     CLOSED = "closed"
 
 
@@ -161,7 +163,7 @@ class StreamCommand(Enum):
     END_BODY = "end body"
     REFUSE = "refuse"
     RESET_CALM = "reset with ENHANCE_YOUR_CALM"
-    """Of a body that is being read already, only a reset can say that it is unwanted."""
+    """While the application reads the body, only a reset can refuse the rest of it."""
     RESET_CANCEL = "reset with CANCEL"
     DROP = "drop"
 
