@@ -46,8 +46,8 @@ class ConnectedTransport(FakeTransport):
 class Peer:
     """The other end. ``received``: all that came."""
 
-    def __init__(self, transport: ConnectedTransport) -> None:
-        self._transport = transport
+    def __init__(self, transport: ConnectedTransport, context: ServerContext) -> None:
+        self._transport, self._context = transport, context
 
     def send(self, data: bytes) -> None:
         if not self._transport.closed:
@@ -75,6 +75,10 @@ class Peer:
     def leave(self) -> None:
         self._transport.close()
 
+    def drain(self) -> None:
+        """Let the server's listener drain."""
+        self._context.drain.begin()
+
 
 @asynccontextmanager
 async def connected(kind: Any, application: Any = None, **settings: Any) -> AsyncIterator[Peer]:
@@ -85,7 +89,7 @@ async def connected(kind: Any, application: Any = None, **settings: Any) -> Asyn
         usage = context.address_limits.of("10.0.0.1")
         assert usage.admit()
         context.registry.add(connection, usage)
-        peer = Peer(transport)
+        peer = Peer(transport, context)
         yield peer
         peer.leave()
         await _at_rest(context)

@@ -115,7 +115,8 @@ async def test_who_stops_waiting_leaves_no_connection(monkeypatch):
     with deaf("127.0.0.2", port), deaf("127.0.0.3", port):
         before = asyncio.all_tasks()
         dialing = asyncio.create_task(dialer("far", port, 30).dial(Kept))
-        await asyncio.sleep(0.3)
+        # The task that dials, and one for each address.
+        await until(lambda: len(asyncio.all_tasks() - before) == 3)
         dialing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await dialing

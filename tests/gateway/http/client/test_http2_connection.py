@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from gateway.http.client.http2_connection import Http2ClientConnection, Limits, LostError, NotProcessedError
 from gateway.http.framing.errors import FramingError
 from gateway.http.framing.http2_client import Http2Client
+from tests.fakes.virtual_time import virtual_time
 
 ASK = [(b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/x"), (b":authority", b"far")]
 
@@ -145,3 +147,29 @@ async def test_broken_output_ends_the_connection(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(FramingError):
         await answer
     assert transport.ended == "aborted"
+
+
+@virtual_time
+async def test_a_peer_that_only_thinks():
+    """It answers pings, so the call goes on; it gets two of them in a silence, and then one in five minutes."""
+    connection, transport, _, server = connected()
+    pings = 0
+
+    async def after(seconds: int) -> int:
+        nonlocal pings
+        for _ in range(seconds):
+            await asyncio.sleep(1)
+            sent, transport.written = transport.written, b""
+            server.receive_data(sent)
+            pings += sum(isinstance(event, ngh2.PingReceived) for event in server.events())
+            if reply := server.data_to_send():
+                connection.data_received(reply)
+        return pings
+
+    stream, answer = connection.send(ASK, [b"x"], math.inf)
+    assert [await after(30), await after(280), await after(30)] == [2, 2, 3]
+    assert not answer.done()
+    server.send_response(stream, [(b":status", b"200")], end_stream=True)
+
+    assert await after(900) == 3
+    assert (await answer).status == 200

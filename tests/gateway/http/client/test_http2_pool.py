@@ -342,24 +342,6 @@ async def test_a_peer_that_is_gone_without_a_word():
                 await ask(pool)
 
 
-async def test_a_peer_that_only_thinks():
-    """Pings are answered, so the call goes on; there are two of them in one silence at most."""
-    held = Held()
-    async with (
-        http2_peer(held) as peer,
-        pool_to(peer.port, keepalive_s=0.06, keepalive_timeout_s=0.06) as pool,
-    ):
-        call = asyncio.ensure_future(ask(pool))
-        await until(lambda: peer.connections and peer.connections[0].pings == 2)
-        await asyncio.sleep(0.3)
-        assert peer.connections[0].pings == 2
-        held.let_go()
-        await call
-
-        await asyncio.sleep(0.2)
-        assert peer.connections[0].pings == 2
-
-
 async def test_a_peer_that_is_pinged_too_often_says_so():
     """Then the next connections are pinged half as often."""
 

@@ -18,6 +18,7 @@ from gateway.http.server.settings import TransportSettings
 from tests.fakes.application import FakeApplication, connection, is_at_rest, is_free, listening, until
 from tests.fakes.http import get, post, read_answer
 from tests.fakes.loops import both_loops, skip_where_asyncio_never_pauses
+from tests.fakes.turns import turns
 
 KIB = 1 << 10
 MIB = 1 << 20
@@ -67,7 +68,7 @@ async def test_what_is_sent_ahead_is_bounded():
         writer.transport.set_write_buffer_limits(0)
         writer.write(one * 2000)
         await until(lambda: listener.context.running)
-        await asyncio.sleep(0.2)
+        await turns()
         waiting = listener.context.running
         application.release()
 
@@ -264,10 +265,11 @@ async def test_a_refusal_of_a_body_on_its_way(close):
     """The client gets to read why, though it still sends: closed at once, the kernel would take it back."""
     size = 100 if close else 8 * MIB
     headers = {"Connection": "close"} if close else {}
-    async with listening(FakeApplication()) as listener, connection(listener.port) as (reader, writer):
+    application = FakeApplication()
+    async with listening(application) as listener, connection(listener.port) as (reader, writer):
         sent = post("/refused", bytes(size), **headers)
         writer.write(sent[:-size])
-        await asyncio.sleep(0.1)
+        await until(lambda: application.opened)
         writer.write(sent[-size:])
 
         received = await read_answer(reader)
@@ -414,7 +416,8 @@ async def test_a_streamed_body_is_held_back():
     async with listening(application) as listener, connection(listener.port) as (reader, writer):
         writer.transport.set_write_buffer_limits(0)
         writer.write(post("/stream", bytes(size)) + get("/now"))
-        await asyncio.sleep(0.3)
+        await until(lambda: application.heads)
+        await turns()
         unsent = writer.transport.get_write_buffer_size()
         application.release()
 
@@ -434,7 +437,7 @@ async def test_a_streamed_body_that_is_too_large():
         writer.write(get("/stream", "POST", Transfer_Encoding="chunked") + b"3e8\r\n" + bytes(1000) + b"\r\n")
         await until(lambda: application.heads)
         writer.write(b"1\r\n" + bytes(1) + b"\r\n" + b"0\r\n\r\n" + get("/now"))
-        await asyncio.sleep(0.05)
+        await turns()
         application.release()
 
         await read_answer(reader)
@@ -490,7 +493,8 @@ async def test_answers_that_nobody_reads_are_not_made():
     application = FakeApplication()
     async with listening(application) as listener, connection(listener.port, 4096) as (reader, writer):
         writer.write(get("/large?1048576") * 500)
-        await asyncio.sleep(0.3)
+        await until(lambda: application.heads)
+        await turns()
         made = len(application.heads)
         for _ in range(500):
             assert len((await read_answer(reader)).body) == MIB
@@ -633,8 +637,9 @@ async def test_drain():
         await read_answer(idle)
         await until(lambda: listener.context.running == 4)
 
+        drain = listener.context.drain
         closing = asyncio.create_task(listener.aclose(10))
-        await asyncio.sleep(0.1)
+        await until(lambda: drain.is_active)
         i.write(get("/now"))
         p.write(b"z")
         application.release()

@@ -320,16 +320,3 @@ async def test_drain_loses_nothing():
         release.set()
         await until(lambda: client.is_over)
         assert [len(client.body(stream)) for stream in streams] == [100_000, 7]
-
-
-async def test_drain_waits_for_an_answer_that_the_peer_reads_slowly():
-    """It is given, and only its bytes are not out: nobody would send them again."""
-    async with wired(echo) as it, it.client(1000, reads=False) as client:
-        stream = client.ask(bytes(50_000))
-        connection = await it.connected()
-        await until(lambda: connection.writer.unsent)
-        await it.listener.stop_accepting()
-        await asyncio.sleep(1.6)
-        client.reading = asyncio.create_task(client.read())
-        await until(lambda: client.is_over)
-        assert len(client.body(stream)) == 50_000

@@ -7,9 +7,21 @@ from typing import Any
 
 import pytest
 
-from gateway.http.exchange import Answer, BodyPolicy
+from gateway.http.exchange import Answer, AnyAnswer, BodyPolicy
 from gateway.http.server.http2.connection import Http2ServerConnection
-from tests.fakes.http2_frames import BEGIN, HEADERS, PING, POST, block, frame, headers
+from tests.fakes.body_source import streamed
+from tests.fakes.http2_frames import (
+    BEGIN,
+    HEADERS,
+    PING,
+    POST,
+    SETTINGS,
+    block,
+    frame,
+    headers,
+    setting,
+    window,
+)
 from tests.fakes.http2_wire import JSON, ScriptedApplication
 from tests.fakes.virtual_connection import connected
 from tests.fakes.virtual_time import virtual_time
@@ -131,3 +143,48 @@ async def test_a_head_that_never_ends_beside_an_open_stream(drips: bool):
                 peer.send(bytes((next(half),)))
 
         assert peer.is_over
+
+
+@virtual_time
+async def test_a_drain_waits_for_an_answer_that_the_peer_reads_slowly():
+    """The answer is given, and only its bytes are not out: nobody would send them again."""
+    size = 50_000
+
+    async def large(_head: Any, _body: Any) -> Answer:
+        return Answer(200, JSON, (b"~" * size,))
+
+    async with connected(Http2ServerConnection, ScriptedApplication(large)) as peer:
+        peer.send(BEGIN + frame(SETTINGS, 0, 0, setting(4, 1000)) + headers(1, POST))
+        peer.drain()
+        for _ in range(5):
+            await asyncio.sleep(5)
+            peer.send(frame(PING, 1, 0, bytes(8)))
+        assert (peer.received.count(b"~"), peer.is_over) == (1000, False)
+        peer.send(window(1, size))
+        await asyncio.sleep(2)
+
+        assert (peer.received.count(b"~"), peer.is_over) == (size, True)
+
+
+@pytest.mark.parametrize("is_enough", [True, False])
+@virtual_time
+async def test_a_window_that_opens_slowly(is_enough: bool):
+    """An answer may take its time, as long as enough of it goes out within each write timeout."""
+
+    async def endless(_head: Any, _body: Any) -> AnyAnswer:
+        async def parts() -> Any:
+            while True:
+                yield bytes(50_000)
+
+        return streamed(parts())
+
+    limits = {"write_timeout_s": 30.0, "min_body_bytes_per_s": 10_000}
+    size = 100_000 if is_enough else 2_000
+    async with connected(Http2ServerConnection, ScriptedApplication(endless), **limits) as peer:
+        peer.send(BEGIN + headers(1, POST))
+        for _ in range(20):
+            await asyncio.sleep(5)
+            peer.send(window(0, size) + window(1, size))
+
+        assert (frame(3, 0, 1, b"\0\0\0\x08") not in peer.received) is is_enough
+        assert not peer.is_over
