@@ -1,12 +1,12 @@
-"""The seam between connections and what is answered on them: heads and bodies in, answers out.
+"""What connections and applications exchange: request heads and bodies, and answers.
 
 Connections (HTTP/1.1, HTTP/2) know framing, limits and time and nothing of models. Applications know the
-protocol of models and nothing of sockets. Between the two stand the values of this module.
+protocol of models and nothing of sockets. They exchange the values of this module.
 
 An application is called twice. ``open`` sees a request's head before a byte of its body is waited for, and
 refuses it or returns how its body is taken. ``answer`` gets the whole body, ``answer_stream`` one that it
-reads while it comes. Both return an answer, or a coroutine of one, of which the connection takes the first
-step by hand: one that ends without waiting has cost no task. An answer is whole (``Answer``), or its body
+reads while it comes. Both return an answer, or a coroutine of one. The connection runs such a coroutine up
+to its first wait; only one that has to wait becomes a task. An answer is whole (``Answer``), or its body
 comes from a source (``StreamedAnswer``).
 """
 

@@ -50,7 +50,7 @@ class Http1ClientConnection(asyncio.Protocol):
         self.idle_since = 0.0
         self.is_open = False
         self.address = ""
-        """Where the peer is; empty when that is not known."""
+        """The peer's IP address; empty when it is not known."""
         self.is_wanted = True
         """Whether it may carry another request after this one."""
 

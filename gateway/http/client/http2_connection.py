@@ -22,7 +22,7 @@ from gateway.http.framing.http2_client import (
 )
 
 _BEAT_S: Final = 0.05
-"""Deadlines and pings are looked after so often while calls run: their precision, for one timer."""
+"""Interval in which deadlines and pings are checked while calls run, with one timer for all of them."""
 
 _WRITE_BYTES: Final = 1 << 18
 _PINGS_IN_SILENCE: Final = 2
@@ -55,13 +55,15 @@ class ResetError(Exception):
 
 
 class LateError(Exception):
-    """The call's own time is up."""
+    """The call's own time limit was reached."""
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """How long and how much. Without a byte from the peer for ``keepalive_s`` seconds while calls run it
-    is pinged, and given up ``keepalive_timeout_s`` seconds later; it has ``streams`` calls at most.
-    """  # noqa: D205 - one thought
+    """The limits of a connection.
+
+    It has ``streams`` calls at most. While calls run, a peer that sends nothing for ``keepalive_s`` seconds
+    is pinged; without a byte in the next ``keepalive_timeout_s`` seconds the connection counts as lost.
+    """
 
     streams: int
     keepalive_s: float
@@ -99,9 +101,9 @@ class Http2ClientConnection(asyncio.Protocol):
         self._pings = 0
         self.is_usable = True
         self.address = ""
-        """Where the peer is; empty when that is not known."""
+        """The peer's IP address; empty when it is not known."""
         self.promised = 0
-        """Calls that were given a place here and have not begun yet."""
+        """Calls for which a stream is reserved and that have not begun yet."""
         self.ready: asyncio.Future[None] = self._loop.create_future()
         """Resolved when the peer's SETTINGS have come."""
         self.idle_since = self._loop.time()

@@ -2,12 +2,11 @@
 
 llhttp (``httptools``) parses, strictly. This module refuses what two parsers in a row could read as two
 different things, where llhttp is content with one reading: a list of transfer codings, a target in another
-form than the origin's, no Host or two of them, versions that are no HTTP/1, tunnels. An upgrade is offered in
-vain. Whatever cannot be read ends the connection: where the next request would begin is not known.
+form than the origin's, no Host or two of them, versions that are no HTTP/1, tunnels. Offers to
+upgrade are ignored. Whatever cannot be read ends the connection: where the next request begins is not known.
 
-Clients send the same head again and again. A piece of the stream that begins, at the start of a request,
-with the very bytes of the head before is not parsed anew: the same bytes are the same head, and the same
-object, so that whoever reads it may remember what it found.
+Clients often send the same head again. Where a request begins with exactly the bytes of the head before, they
+are not parsed again: the same head object is given out, so that its readers can remember what they found.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ import msgspec
 _VERSIONS: Final = ("1.1", "1.0")
 _NAMES: Final = 512
 _CHUNK: Final = 20
-"""Bytes that a chunk may need around its own: 16 digits and two ends of lines."""
+"""Bytes of framing allowed for each chunk: 16 digits of its size and two ends of lines."""
 _TUNNEL: Final = {"CONNECT", "SOURCE"}
 _RTSP: Final = {"ANNOUNCE", "DESCRIBE", "FLUSH", "GET_PARAMETER", "PAUSE", "PLAY", "RECORD", "REDIRECT"}
 _FOREIGN: Final = _TUNNEL | _RTSP | {"SETUP", "SET_PARAMETER", "TEARDOWN"}
 """Methods that ask for a tunnel, or that llhttp knows from protocols that only look like HTTP."""
 _HOST: Final = re.compile(r"[A-Za-z0-9._~!$&'()*+;=%:\[\]-]*")
-"""RFC 3986's host and port, without the comma: lists of hosts are joined by it."""
+"""Host and port as in RFC 3986, but without commas: several Host headers may be joined by them."""
 _COPIED: Final = 1 << 14
 """Bodies up to this size are copied out of the piece that they came in; a view of it costs more."""
 
@@ -37,8 +36,7 @@ _COPIED: Final = 1 << 14
 class Http1RequestHead(msgspec.Struct, frozen=True, gc=False):
     """A request's head.
 
-    ``length`` of its body: None when it is chunked. ``keep_alive``: what follows, if anything, is the next
-    request.
+    ``length``: of the body; None when it is chunked. ``keep_alive``: another request may follow.
     """
 
     method: str

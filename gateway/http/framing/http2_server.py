@@ -1,8 +1,8 @@
 """HTTP/2 as its server speaks it, without any I/O: libnghttp2 (``ngh2``) keeps the protocol.
 
 HPACK, flow control, the states of streams, the rules for pseudo-headers, CONTINUATION, resets and glitches
-per second are libnghttp2's. What is left is to name the events, to judge what HTTP/2 lets pass and we do not,
-and to hold back the windows: bytes are acknowledged when their reader allows it.
+per second are libnghttp2's. This module names the events, refuses what HTTP/2 allows and this server does
+not, and controls the windows: bytes are acknowledged when their reader allows it.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ ENHANCE_YOUR_CALM: Final = int(ngh2.ErrorCode.ENHANCE_YOUR_CALM)
 
 Pair = tuple[bytes, bytes]
 _COPIED: Final = 16 << 10
-"""Bodies up to this size are joined: a copy costs less than telling the engine of each part."""
+"""The parts of bodies up to this size are joined: a copy costs less than a call for each part."""
 _HEADS: Final = 1024
 _LONG: Final = 2048
 _GOAWAY: Final = struct.Struct(">BHBBIII")
 _FIELD: Final = 32
-"""What RFC 9113 counts for each field on top of its name and value."""
+"""Bytes that RFC 9113 counts for each field in addition to its name and value."""
 
 _BEYOND: Final = 4
-"""A head above its limits is refused in its own stream, and the others of the connection live on. One that is
-so many times above them ends the connection: the engine has to read all of it, whatever becomes of it."""
+"""A head above its limits is refused in its own stream; other streams are not affected. A head that is so
+many times above them ends the connection: libnghttp2 would have to decode all of it."""
 
 
 class Http2RequestHead(msgspec.Struct, frozen=True, gc=False):

@@ -21,8 +21,8 @@ _DECISIVE: Final = 4
 class ProtocolSniffer(asyncio.Protocol):
     """Finds out whether HTTP/1.1 or HTTP/2 is spoken, and hands the connection over.
 
-    Under TLS the handshake has agreed on one; else the first bytes decide. ``usage``: that of the client's
-    address, which counts the connection. ``arrived`` is called when the connection is open.
+    Under TLS, ALPN has decided it; otherwise the first bytes do. ``usage``: of the client's address, which
+    counts the connection. ``arrived`` is called when the connection is open.
     """
 
     def __init__(self, context: ServerContext, usage: AddressUsage, arrived: Callable[[], object]) -> None:

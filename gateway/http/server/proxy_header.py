@@ -1,4 +1,4 @@
-"""Reads a PROXY header off a connection, and not one byte more: what follows may be a TLS handshake."""
+"""Reads a PROXY header from a connection, and no byte behind it: a TLS handshake may follow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ async def read_proxy_header(loop: asyncio.AbstractEventLoop, connection: socket.
     """
     header = b""
     while True:
-        # Looked at first, taken then: only the parser knows where the header ends.
+        # The bytes are peeked at first: only the parser knows where the header ends.
         peeked = await _peek(loop, connection)
         found = parse_proxy_header(header + peeked)
         taken = len(peeked) if found is None else found[1] - len(header)
@@ -43,7 +43,7 @@ async def _readable(loop: asyncio.AbstractEventLoop, connection: socket.socket) 
     readable = loop.create_future()
 
     def see() -> None:
-        # It may be seen twice before the wait ends.
+        # This may be called twice before the wait ends.
         if not readable.done():
             readable.set_result(None)
 

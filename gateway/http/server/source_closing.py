@@ -1,4 +1,4 @@
-"""Closes the sources of streamed answers, in tasks of its own: an answer's task may never have begun."""
+"""Closes the sources of streamed answers in separate tasks: the task of an answer may never have begun."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SourceCloser:
         return f"<SourceCloser, {len(self._closing)} closing>"
 
     def close(self, source: BodySource) -> None:
-        """Begin to close a source; what it raises is logged, for the answer is over."""
+        """Begin to close a source; its errors are logged."""
         closing = self._loop.create_task(_close(source))
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)

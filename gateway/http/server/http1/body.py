@@ -1,4 +1,4 @@
-"""The body of the HTTP/1.1 request that is coming in: bounded, counted, and copied as little as can be."""
+"""Receives the body of an HTTP/1.1 request: within limits, counted, and with few copies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gateway.http.server.address_limits import AddressUsage
 from gateway.http.server.body_stream import BodyStream
 
 LARGE = 64 << 10
-"""A body of known length above this is written into one buffer as it comes, past the parser."""
+"""A body with a larger Content-Length is written into one buffer as it comes, without the parser."""
 
 _FULL = (503, "too many bodies are on their way; try again later")
 
@@ -20,8 +20,8 @@ Refusal = tuple[int, str]
 class Http1Body:
     """Takes one body after the other. ``size``: bytes that have come of this one.
 
-    Bytes are counted as they come, and not as they are announced: to announce costs nothing. It refuses with
-    a status and a message; then the connection has to ``forget`` the body.
+    Bytes are counted when they come, not when they are announced: otherwise a peer could use up the limits
+    without sending anything. A refusal is a status and a message; the connection then calls ``forget``.
     """
 
     __slots__ = ("_counted", "_large", "_policy", "_usage", "_whole", "size", "stream")
@@ -40,7 +40,7 @@ class Http1Body:
 
     @property
     def is_large(self) -> bool:
-        """Whether the rest comes past the parser."""
+        """Whether the rest is written into one buffer, without the parser."""
         return self._large is not None
 
     def begin(self, policy: BodyPolicy, length: int | None, stream: BodyStream | None) -> Refusal | None:
@@ -51,7 +51,7 @@ class Http1Body:
         if not self._usage.has_room(length or 0, policy.max_bytes):
             return _FULL
         if stream is None and length is not None and length > LARGE:
-            # Empty: as long as nothing is written to it, the kernel has given no memory for it.
+            # Not initialised: the kernel gives memory only for the pages that are written.
             self._large = np.empty(length, np.uint8).data
         return None
 
@@ -66,7 +66,7 @@ class Http1Body:
         elif not self._count(size):
             return _FULL
         elif self._large is not None:
-            # The beginning, which came together with the head.
+            # This is the beginning of the body, which came together with the head.
             self._large[self.size - size : self.size] = part
         else:
             self._keep(part)
@@ -83,7 +83,7 @@ class Http1Body:
             self._whole = bytes(part)
             return
         if isinstance(self._whole, bytes):
-            # One buffer: a list of chunks of two bytes would take twenty times what it counts as.
+            # One buffer: a list of chunks of two bytes would need 20 times the memory that is counted.
             self._whole = bytearray(self._whole)
         self._whole += part
 
@@ -112,7 +112,7 @@ class Http1Body:
         return whole if isinstance(whole, bytes) else memoryview(whole).toreadonly()
 
     def forget(self) -> None:
-        """Drop what has come; whoever reads a stream of it learns that the rest will not."""
+        """Drop what has come; a reader of the stream gets an error, because the rest will not come."""
         self._usage.give(self._counted)
         if self.stream is not None:
             self.stream.break_off()

@@ -1,4 +1,4 @@
-"""What a peer has sent ahead of the answers: it waits its turn, and is bounded."""
+"""Requests that a peer has sent before the answers to earlier ones (HTTP/1.1 pipelining), within limits."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ Refused = tuple[None, Http1RequestHead | None, Answer]
 class Http1Pipeline:
     """Requests, and refusals of requests, in their order.
 
-    No more is read while there are too many, or while there are any and the address holds much.
-    They count as running, and their bodies as buffered, from ``add`` to ``take``.
+    Reading pauses while ``max_pipelined`` of them wait, or while some wait and the address uses more than
+    half of its share of buffered bytes. They count as running, and their bodies as buffered, from ``add`` to
+    ``take``.
     """
 
     __slots__ = ("_context", "_is_full", "_is_paused", "_transport", "_usage", "_waiting")
@@ -38,32 +39,32 @@ class Http1Pipeline:
         return len(self._waiting)
 
     def add(self, item: Request | Refused) -> None:
-        """Let it wait behind the others. The bytes of its body are counted already."""
+        """Add a request behind the others. The bytes of its body are counted already."""
         self._context.running += 1
         self._waiting.append(item)
         self._steer()
 
     def take(self) -> Request | Refused:
-        """Return the first."""
+        """Remove and return the first."""
         self._context.running -= 1
         item = self._waiting.popleft()
         self._steer()
         return item
 
     def clear(self) -> None:
-        """Forget them all, and read on."""
+        """Forget all of them, and read on."""
         self._context.running -= len(self._waiting)
         self._usage.give(sum(held(item[2]) for item in self._waiting))
         self._waiting.clear()
         self.flow(True)
 
     def flow(self, flows: bool) -> None:  # noqa: FBT001 - what BodyStream calls
-        """Let a streamed body come, or not, as its reader keeps up."""
+        """Pause reading, or go on, as the reader of a streamed body asks."""
         self._is_full = not flows
         self._steer()
 
     def _steer(self) -> None:
-        # Three reasons to stop: none may let go on what another holds.
+        # There are three reasons to pause; reading goes on when none of them is left.
         waiting = len(self._waiting)
         stops = self._is_full or waiting >= self._context.settings.max_pipelined
         stops = stops or (waiting > 0 and self._usage.held > self._usage.high)

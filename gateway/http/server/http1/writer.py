@@ -13,14 +13,14 @@ from gateway.http.server.context import ServerContext
 from gateway.http.server.write_progress import WriteProgress
 
 _LARGE: Final = 64 << 10
-"""More than this is not joined: copying it would cost more than the system call that joining saves."""
+"""Larger outputs are not joined: the copy would cost more than the system call that it saves."""
 
 
 class Http1Writer:
     """Collects what is to be written, and writes it when ``flush`` is called.
 
-    ``is_closing``: the last response has said ``connection: close``. ``progress``: the peer's, while it does
-    not keep up.
+    ``is_closing``: a response with ``connection: close`` was written. ``progress``: checks that a slow peer
+    still reads.
     """
 
     __slots__ = (
@@ -58,7 +58,7 @@ class Http1Writer:
             self._parts.extend(body)
             self._size += size
             if self._size > _LARGE:
-                # Only the transport knows whether the peer reads: the next is answered when it does.
+                # Written at once: before the next answer the transport finds out whether the peer reads.
                 self.flush()
 
     def write(self, parts: Sequence[Buffer]) -> None:
@@ -78,7 +78,7 @@ class Http1Writer:
             return
         async for part in answer.source:
             if self._transport.is_closing():
-                # A source that never waits would never let anybody cancel this.
+                # A source that never waits gives no chance to cancel this task.
                 return
             if part:
                 self._parts.extend((part,) if raw.is_10 else (b"%x\r\n" % len(part), part, b"\r\n"))
@@ -88,12 +88,12 @@ class Http1Writer:
             self._parts.append(b"0\r\n\r\n")
 
     def pause(self) -> None:
-        """The peer reads too slowly."""
+        """Note that the peer reads too slowly."""
         self.is_paused = True
         self.progress.watch(self._context.loop.time())
 
     def resume(self) -> None:
-        """The peer has caught up, or is gone."""
+        """Note that the peer has caught up, or is gone."""
         self.is_paused = False
         if not self._transport.is_closing():
             self.progress.rest()
@@ -106,7 +106,7 @@ class Http1Writer:
             self._context.flush_soon(self)
 
     def leave(self) -> None:
-        """Nothing more is written: what is left is the peer's to take."""
+        """Write nothing more, and check that the peer reads the rest."""
         self.progress.watch(self._context.loop.time())
 
     def flush(self) -> None:

@@ -28,8 +28,8 @@ _SERVER: Final = (b"server", b"edgeway")
 class Http2Writer:
     """Puts answers into ``engine`` and writes what it gives out, whenever ``flush`` is called.
 
-    ``is_held``: more is to come in this turn, so nothing is written yet. ``progress``: the peer's,
-    while it does not keep up.
+    ``is_held``: more is to come in this turn, so nothing is written yet. ``progress``: checks that a slow
+    peer still reads.
     """
 
     __slots__ = (
@@ -80,13 +80,13 @@ class Http2Writer:
             return engine.finish(number, ())
         async for part in answer.source:
             if self.transport.is_closing():
-                # A source that never waits would never let anybody cancel this.
+                # A source that never waits gives no chance to cancel this task.
                 return False
             if part and not engine.more(number, bytes(part)):
                 return False
             self.flush()
             if self._is_full(number):
-                # Noted once for each part: to be woken is no progress.
+                # Noted once for each part: being woken without having written anything is no progress.
                 self.unsent.note(number, self._context.loop.time())
                 while self._is_full(number):
                     await self._wait_for_room()
@@ -100,12 +100,12 @@ class Http2Writer:
             self._engine.reset(number, INTERNAL_ERROR)
 
     def pause(self) -> None:
-        """The peer reads too slowly."""
+        """Note that the peer reads too slowly."""
         self.is_paused = True
         self.progress.watch(self._context.loop.time())
 
     def resume(self) -> None:
-        """The peer has caught up."""
+        """Note that the peer has caught up."""
         self.is_paused = False
         if not self.transport.is_closing():
             self.progress.rest()
@@ -116,7 +116,7 @@ class Http2Writer:
         self._context.flush_soon(self)
 
     def leave(self) -> None:
-        """Nothing more is written: what is left is the peer's to take."""
+        """Write nothing more, and check that the peer reads the rest."""
         if not self.progress.is_watched:
             self.progress.watch(self._context.loop.time())
 
@@ -196,10 +196,10 @@ class Http2Writer:
 
 
 class Unsent:
-    """Answers that wait in the engine, and since when.
+    """Answers of which a part still waits in the engine, and since when.
 
-    ``queued`` returns how much of a stream's answer waits. True while there is such an answer. They share
-    what the peer has to take.
+    ``queued`` returns how many bytes of a stream's answer wait. It is true while there is such an answer. The
+    bytes that the peer has to read in each ``write_timeout_s`` are shared between them.
     """
 
     __slots__ = ("_queued", "_waiting")
@@ -215,14 +215,14 @@ class Unsent:
         return bool(self._waiting)
 
     def note(self, number: int, now: float) -> None:
-        """Look at a stream that has got something to send."""
+        """Begin to watch a stream, if a part of its answer waits."""
         if waits := self._queued(number):
             self._waiting[number] = (waits, 0, now)
 
     def stuck(self, now: float, settings: TransportSettings) -> list[int]:
         """Return, and forget, the streams of which too little went out for ``write_timeout_s``."""
         limit_s, found = settings.write_timeout_s, []
-        # Many streams are slow side by side where one of them alone would not be.
+        # Streams share the bandwidth: each of many is slower than one would be alone.
         least = least_taken(settings) / max(1, len(self._waiting))
         for number, (waited, before, since) in list(self._waiting.items()):
             waits = self._queued(number)
