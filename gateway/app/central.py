@@ -57,7 +57,7 @@ class TlsReload:
         return f"<TlsReload{', the last one failed' if self._error else ''}>"
 
     async def reload(self) -> None:
-        """Take the certificates as they are on disk now; those that cannot be used change nothing."""
+        """Take the TLS certificates as they are on disk now; those that cannot be used change nothing."""
         if self._tls is None:
             return
         try:
@@ -65,7 +65,7 @@ class TlsReload:
             self._error = ""
         except TlsError as error:
             self._error = str(error)
-            _LOG.error("the certificates were not taken, the old ones stay: %s", error)
+            _LOG.error("the TLS certificates were not taken, the old ones stay: %s", error)
 
     def report(self) -> Mapping[str, Any]:
         """Return that there is no policy and, if the last reload failed, why."""

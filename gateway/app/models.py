@@ -21,7 +21,14 @@ from edge_models.licence import Artefacts, Licence
 from edge_models.predictor import Predictor
 from edge_models.registry import Model, Registry
 from edge_models.settings import ModelsSettings
-from gateway.app.certificates import MISSING, Certificates, Unusable, keep_usable, read_certificates
+from gateway.app.certificates import (
+    MISSING,
+    Certificates,
+    Unusable,
+    certificate_file,
+    keep_usable,
+    read_certificates,
+)
 from gateway.app.edge_tier import NO_TIERS, EdgeTiers
 from gateway.app.foundation import Foundation
 from gateway.app.parts import EdgeTier
@@ -79,6 +86,11 @@ class Models:
         """Read the certificates of ``models`` from disk; it blocks, so call it in a thread."""
         folder = self.settings.certificates
         return read_certificates(Path(folder) if folder else None, models)
+
+    def certificate_files(self, models: Iterable[str]) -> tuple[Path, ...]:
+        """Return the paths of the certificates of ``models``, whether there is a file or not."""
+        folder = self.settings.certificates
+        return tuple(certificate_file(Path(folder), model) for model in sorted(models)) if folder else ()
 
     def tiers(self, routes: Iterable[Route], found: Certificates, *, forget: bool = False) -> EdgeTiers:
         """Return the edge tiers of ``routes`` under the certificates ``found``; nothing in force changes.

@@ -95,16 +95,16 @@ def test_sighup_takes_new_certificates(served: Served, ca: Authority) -> None:
 
     install(served.folder, new)
     served.signal(signal.SIGHUP)
-    served.wait_log("new certificates are in use")
+    served.wait_log("new TLS certificates are in use")
     after = shown(served, ca)
 
     (served.folder / "server.pem").write_text("nonsense")
     served.signal(signal.SIGHUP)
-    served.wait_log("the certificates were not taken, the old ones stay")
+    served.wait_log("policy and TLS certificates were not taken, generation 1 stays: ")
 
     assert before != after == fingerprint(new.certificate.read_text())
     assert shown(served, ca) == after
-    assert "server.pem" in served.log().rpartition("the old ones stay: ")[2]
+    assert "server.pem" in served.log().rpartition("generation 1 stays: ")[2]
 
 
 def test_start_without_usable_certificate(tmp_path: Path) -> None:
