@@ -10,7 +10,7 @@ from gateway.app.dispatch import RouteDispatch
 from gateway.app.edge_tier import NO_TIERS, EdgeTiers
 from gateway.app.endpoint_set import EndpointSet
 from gateway.app.endpoints import Endpoints
-from gateway.app.generation import PolicyGeneration
+from gateway.app.generation import Generation
 from gateway.app.loading import Loaded
 from gateway.app.parts import CacheParts, Parts, longest_s
 from gateway.app.stacks import route_stack, shared_stack
@@ -51,7 +51,7 @@ class Builder:
     def __repr__(self) -> str:
         return f"<Builder for {self._parts.region}>"
 
-    def build(self, loaded: Loaded) -> PolicyGeneration:
+    def build(self, loaded: Loaded) -> Generation:
         """Return the generation of ``loaded``.
 
         Whatever it raises, what was opened for the new generation is closed.
@@ -68,7 +68,7 @@ class Builder:
         except BaseException:
             self._endpoints.discard(endpoints)
             raise
-        return PolicyGeneration(
+        return Generation(
             policy.generation,
             stack,
             routes,
@@ -79,7 +79,7 @@ class Builder:
             longest_s=max(longest_s(parts, route) for route in policy.routes),
         )
 
-    def replaced(self, old: PolicyGeneration, new: PolicyGeneration) -> None:
+    def replaced(self, old: Generation, new: Generation) -> None:
         """Start what ``new`` brought; close what only ``old`` had, once no request can hold it."""
         self._endpoints.replaced(old.endpoints, new.endpoints, longest_s=old.longest_s)
         if self._models is not None:

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from gateway.app.certificates import Certificates
-from gateway.app.generation import InForce, PolicyGeneration
+from gateway.app.generation import Generation, InForce
 from gateway.app.loading import Contents, Loaded, Sources
 from gateway.config.document import ConfigError
 from gateway.core.clock import Clock
@@ -41,11 +41,11 @@ class Owed(enum.Enum):
 class GenerationBuilder(Protocol):
     """Builds generations (``gateway.app.builder.Builder``)."""
 
-    def build(self, loaded: Loaded) -> PolicyGeneration:
+    def build(self, loaded: Loaded) -> Generation:
         """Return the generation of ``loaded``; nothing in force changes."""
         ...
 
-    def replaced(self, old: PolicyGeneration, new: PolicyGeneration) -> None:
+    def replaced(self, old: Generation, new: Generation) -> None:
         """Close what the swap leaves behind; ``new`` is in force."""
         ...
 

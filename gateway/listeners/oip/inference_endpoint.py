@@ -11,7 +11,7 @@ from typing import Protocol
 
 from gateway.core.errors import GatewayError
 from gateway.core.request import Request, Response
-from gateway.core.service import Generation, Pending
+from gateway.core.service import NumberedService, Pending
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import Answer, Head, PendingAnswer
 from gateway.listeners.data_plane import DataPlane
@@ -84,7 +84,7 @@ class InferenceEndpoint:
         return f"<InferenceEndpoint of {self._region}, {self._fast_paths!r}>"
 
     def __call__(
-        self, head: Head, path: ParsedPath, body: Buffer, generation: Generation
+        self, head: Head, path: ParsedPath, body: Buffer, generation: NumberedService
     ) -> Answer | PendingAnswer:
         """Answer one request, at once if the stack does.
 
@@ -157,7 +157,7 @@ class InferenceEndpoint:
         pending: Awaitable[Inference],
         path: ParsedPath,
         headers: RequestHeaders,
-        generation: Generation,
+        generation: NumberedService,
         now: float,
     ) -> Answer:
         inference, request = await self.prepare_later(pending, path, headers, now)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.app.certificates import Certificates, Unusable
-from gateway.app.generation import InForce, PolicyGeneration
+from gateway.app.generation import Generation, InForce
 from gateway.app.loading import Loaded, Sources
 from gateway.app.policies import WATCH_S, Policies
 from gateway.config.document import ConfigError
@@ -33,15 +33,15 @@ class RecordingBuilder:
         self.swaps: list[tuple[int, int]] = []
         self.broken = False
 
-    def build(self, loaded: Loaded) -> PolicyGeneration:
+    def build(self, loaded: Loaded) -> Generation:
         if self.broken:
             raise KeyError("a bug while building")
         self.loaded.append(loaded)
-        return PolicyGeneration(
+        return Generation(
             loaded.policy.generation, stack(service=ScriptedService()), policy=loaded.policy, text=loaded.text
         )
 
-    def replaced(self, old: PolicyGeneration, new: PolicyGeneration) -> None:
+    def replaced(self, old: Generation, new: Generation) -> None:
         self.swaps.append((old.number, new.number))
 
 

@@ -9,7 +9,7 @@ from gateway.app.builder import Builder
 from gateway.app.connector import Connector
 from gateway.app.endpoint_set import Upstream
 from gateway.app.endpoints import Endpoints
-from gateway.app.generation import InForce, PolicyGeneration
+from gateway.app.generation import Generation, InForce
 from gateway.app.loading import Loaded
 from gateway.app.observe import Observed
 from gateway.app.parts import Parts
@@ -100,12 +100,12 @@ class Workshop:
         )
         self.builder = Builder(self.parts, self.endpoints, None, lambda _address: None, None)
 
-    def build(self, text: str) -> PolicyGeneration:
+    def build(self, text: str) -> Generation:
         """Build a generation that does not come into force."""
         policy = parse_policy(Path("policy.yaml"), text.encode(), "here")
         return self.builder.build(Loaded(policy, text.encode(), {}))
 
-    def enforce(self, text: str) -> PolicyGeneration:
+    def enforce(self, text: str) -> Generation:
         """Build a generation and put it in force."""
         generation = self.build(text)
         self.builder.replaced(self.in_force.swap(generation), generation)

@@ -9,7 +9,7 @@ from typing import Final
 
 from gateway.core.eager import in_task
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.service import Generation
+from gateway.core.service import NumberedService
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import (
     Answer,
@@ -122,13 +122,13 @@ class GrpcApplication(Application):
         generation = self._data_plane.generation()
         return self._wait(self._converse(head, body), generation)
 
-    async def _wait(self, pending: PendingAnswer, generation: Generation) -> AnyAnswer:
+    async def _wait(self, pending: PendingAnswer, generation: NumberedService) -> AnyAnswer:
         try:
             return await pending
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets a status
             return self._failed(error, generation)
 
-    async def _call(self, head: Head, body: Buffer, generation: Generation) -> Answer:
+    async def _call(self, head: Head, body: Buffer, generation: NumberedService) -> Answer:
         # Such a call may wait for other servers, which needs a task.
         await in_task()
         headers = self._infer.read_headers(head)
@@ -165,7 +165,7 @@ class GrpcApplication(Application):
         self._refusals.count(error.fault)
         return self._statuses.error(error, self._data_plane.generation().number)
 
-    def _failed(self, error: Exception, generation: Generation) -> Answer:
+    def _failed(self, error: Exception, generation: NumberedService) -> Answer:
         """Render what went wrong: a status, and never a traceback."""
         if not isinstance(error, GatewayError):
             _log.error("a gRPC call failed unexpectedly", exc_info=error)

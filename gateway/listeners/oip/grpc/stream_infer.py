@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from gateway.core.errors import GatewayError
 from gateway.core.request import SEQUENCE, Request, Response
-from gateway.core.service import Generation
+from gateway.core.service import NumberedService
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import RequestBody
 from gateway.listeners.oip.grpc.infer import INFER_PATH, GrpcInferCodec
@@ -51,7 +51,7 @@ class StreamInfer:
     """
 
     def __init__(
-        self, endpoint: InferenceEndpoint, codec: GrpcInferCodec, generation: Callable[[], Generation]
+        self, endpoint: InferenceEndpoint, codec: GrpcInferCodec, generation: Callable[[], NumberedService]
     ) -> None:
         self._endpoint, self._codec, self._generation = endpoint, codec, generation
 
@@ -122,7 +122,7 @@ class StreamInfer:
         return [_RESPONSE + varint(size) + bytes(parts[0]), *parts[1:]]
 
 
-async def _infer(generation: Generation, request: Request) -> Response:
+async def _infer(generation: NumberedService, request: Request) -> Response:
     # Called within the task: one that is cancelled before it begins leaves no coroutine that nobody awaits.
     return await generation(request)
 

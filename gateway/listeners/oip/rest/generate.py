@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway.core.request import Response
-from gateway.core.service import Generation
+from gateway.core.service import NumberedService
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import Answer, GeneratedBody, Head, StreamedAnswer
 from gateway.listeners.data_plane import DataPlane
@@ -42,7 +42,7 @@ class Generate:
     def __repr__(self) -> str:
         return f"<Generate by {self._endpoint!r}>"
 
-    async def once(self, head: Head, path: ParsedPath, body: bytes, generation: Generation) -> Answer:
+    async def once(self, head: Head, path: ParsedPath, body: bytes, generation: NumberedService) -> Answer:
         """Answer with one JSON object.
 
         Raises:
@@ -54,7 +54,7 @@ class Generate:
         )
 
     async def stream(
-        self, head: Head, path: ParsedPath, body: bytes, generation: Generation
+        self, head: Head, path: ParsedPath, body: bytes, generation: NumberedService
     ) -> StreamedAnswer:
         """Answer with events; what goes wrong before the first of them is an error like any other.
 
@@ -66,7 +66,7 @@ class Generate:
         return StreamedAnswer(200, header_fields, GeneratedBody(_events(fields)))
 
     async def _infer(
-        self, head: Head, path: ParsedPath, body: bytes, generation: Generation
+        self, head: Head, path: ParsedPath, body: bytes, generation: NumberedService
     ) -> tuple[Response, dict[str, Any]]:
         now = self._data_plane.clock.now()
         headers = self._endpoint.read_headers(head)
