@@ -20,8 +20,7 @@ from edge_models.repository import ModelRepository
 from gateway.app.builder import Builder
 from gateway.app.caches import open_cache
 from gateway.app.catalogs import EdgeCatalog
-from gateway.app.connector import Connector
-from gateway.app.endpoints import Endpoints
+from gateway.app.endpoints import make_endpoints
 from gateway.app.foundation import Foundation
 from gateway.app.loading import Sources
 from gateway.app.models import Models, open_models
@@ -41,7 +40,8 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
     """
     settings = foundation.settings
     models = open_models(foundation, settings.models, lifetimes) if settings.models else None
-    endpoints = _open_endpoints(foundation, lifetimes)
+    endpoints = make_endpoints(settings, foundation.parts, foundation.in_force.endpoints)
+    lifetimes.push_async_callback(endpoints.aclose)
     cache = open_cache(foundation, models.instruction_set if models else "none", lifetimes)
     builder = Builder(foundation.parts, endpoints, models, _open_geo(foundation), cache)
     policies = await _open_policies(foundation, builder, models, lifetimes)
@@ -61,24 +61,6 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
         health=health,
         reload=policies.reload,
     )
-
-
-def _open_endpoints(foundation: Foundation, lifetimes: AsyncExitStack) -> Endpoints:
-    settings, parts = foundation.settings, foundation.parts
-    endpoints = Endpoints(
-        settings.resilience,
-        foundation.clock,
-        foundation.prometheus,
-        parts.observed,
-        connector=Connector(
-            foundation.clock, parts.chance, settings.upstreams, settings.listen.max_body_mib << 20
-        ),
-        in_use=foundation.in_force.endpoints,
-        chance=parts.chance,
-        region=settings.region,
-    )
-    lifetimes.push_async_callback(endpoints.aclose)
-    return endpoints
 
 
 def _open_geo(foundation: Foundation) -> Callable[[str], Place | None]:

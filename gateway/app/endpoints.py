@@ -16,8 +16,10 @@ import msgspec
 from gateway.app.connector import Connector
 from gateway.app.endpoint_set import EndpointSet, Guarded
 from gateway.app.observe import Observed
+from gateway.app.parts import Parts
 from gateway.app.refreshing import Refresher
 from gateway.app.stacks import endpoint_stack
+from gateway.config.settings import Settings
 from gateway.core.clock import Chance, Clock
 from gateway.core.telemetry import BreakerAppeared, BreakerGone, Telemetry
 from gateway.upstreams.abilities import Abilities
@@ -151,6 +153,22 @@ class Endpoints:
         )
         refresher = Refresher(upstream, self._connector.refresh_s(definition), self._clock)
         return Guarded(definition, service, upstream, health, refresher, upstream)
+
+
+def make_endpoints(settings: Settings, parts: Parts, in_use: Callable[[], EndpointSet]) -> Endpoints:
+    """Return the endpoints of a process with ``settings``; ``in_use`` returns those in force."""
+    return Endpoints(
+        settings.resilience,
+        parts.clock,
+        parts.telemetry,
+        parts.observed,
+        connector=Connector(
+            parts.clock, parts.chance, settings.upstreams, settings.listen.max_body_mib << 20
+        ),
+        in_use=in_use,
+        chance=parts.chance,
+        region=settings.region,
+    )
 
 
 def _without(these: EndpointSet, others: EndpointSet) -> Mapping[str, Guarded]:
