@@ -48,7 +48,7 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
     in_force = foundation.in_force
     health: dict[str, Report] = {"endpoints": lambda: in_force.endpoints().report()}
     if models is not None:
-        health["certificates"] = lambda: in_force.tiers().report()
+        health["certificates"] = lambda: in_force.edge_models().report()
     return Tier(
         catalog=EdgeCatalog(
             in_force.policy,

@@ -71,7 +71,8 @@ class Endpoints:
     def prepare(self, policy: Policy) -> EndpointSet:
         """Return the endpoints of ``policy``; those whose definition did not change are the ones in use.
 
-        Nothing in force changes: ``replaced`` is called once the set is in force, ``discard`` if it never is.
+        Nothing in force changes: ``after_swap`` is called once the set is in force, ``discard`` if it never
+        is.
         """
         known = self._in_use().by_name
         endpoints = {
@@ -87,7 +88,7 @@ class Endpoints:
         for guarded in _without(prepared, self._in_use()).values():
             self._end(guarded, 0.0)
 
-    def replaced(self, old: EndpointSet, new: EndpointSet, *, longest_s: float) -> None:
+    def after_swap(self, old: EndpointSet, new: EndpointSet, *, longest_s: float) -> None:
         """Start to refresh the endpoints of ``new``, which is in force; close those that are gone, but later.
 
         ``longest_s``: the most seconds that a request which holds an endpoint of ``old`` can still take.

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from gateway.app.edge_tier import NO_TIERS, EdgeTiers
 from gateway.app.endpoint_set import NO_ENDPOINTS, EndpointSet
+from gateway.app.route_edge_models import NO_EDGE_MODELS, RouteEdgeModels
 from gateway.app.stack_report import StacksReport, report_stacks
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Request, Response
@@ -36,7 +36,7 @@ class Generation:
     policy: Policy | None = None
     text: bytes = b""
     endpoints: EndpointSet = NO_ENDPOINTS
-    tiers: EdgeTiers = NO_TIERS
+    edge_models: RouteEdgeModels = NO_EDGE_MODELS
     longest_s: float = 0.0
 
     def __repr__(self) -> str:
@@ -89,9 +89,9 @@ class InForce:
         """Return the endpoints in force."""
         return self._current.endpoints
 
-    def tiers(self) -> EdgeTiers:
-        """Return the edge tiers in force."""
-        return self._current.tiers
+    def edge_models(self) -> RouteEdgeModels:
+        """Return the edge models in force."""
+        return self._current.edge_models
 
     def swap(self, generation: Generation) -> Generation:
         """Put ``generation`` in force; return the one that was."""

@@ -18,12 +18,12 @@ from edge_models.licence import Permission
 from edge_models.settings import ModelsSettings
 from gateway.app.builder import Builder, EdgeModels
 from gateway.app.certificates import Certificates
-from gateway.app.edge_tier import EdgeTiers
 from gateway.app.endpoint_set import NO_ENDPOINTS
 from gateway.app.endpoints import make_endpoints
 from gateway.app.loading import Loaded
 from gateway.app.observe import Observed
-from gateway.app.parts import CacheParts, EdgeTier, Parts
+from gateway.app.parts import CacheParts, Parts, RouteEdgeModel
+from gateway.app.route_edge_models import RouteEdgeModels
 from gateway.app.stack_report import StacksReport
 from gateway.config.settings import Settings
 from gateway.core.clock import LoopClock
@@ -94,22 +94,22 @@ class UnreadLicence:
 class UnloadedModels:
     """Stands for the models of a process: every route with a cascade has one."""
 
-    def tiers(
+    def edge_models(
         self,
         routes: Iterable[Route],
         found: Certificates,
         *,
         forget: bool = False,  # noqa: ARG002 - nothing is known that could be forgotten
-    ) -> EdgeTiers:
-        """Return an edge tier for each route that names a cascade."""
+    ) -> RouteEdgeModels:
+        """Return an edge model for each route that names a cascade."""
         names = {route.name: route.match.model for route in routes if route.cascade is not None}
-        tiers = {
-            route: EdgeTier(model, UnloadedModel(), UnreadLicence(model), _DIGEST)
+        edge_models = {
+            route: RouteEdgeModel(model, UnloadedModel(), UnreadLicence(model), _DIGEST)
             for route, model in names.items()
         }
-        return EdgeTiers(tiers, found)
+        return RouteEdgeModels(edge_models, found)
 
-    def replaced(self, old: EdgeTiers, new: EdgeTiers) -> None:
+    def after_swap(self, old: RouteEdgeModels, new: RouteEdgeModels) -> None:
         """Do nothing: no generation comes into force."""
 
 

@@ -74,7 +74,7 @@ class CacheParts:
 
 
 @dataclass(frozen=True, slots=True)
-class EdgeTier:
+class RouteEdgeModel:
     """The edge ``model`` of one route: ``predictor`` runs it, ``licence`` says what it may answer alone."""
 
     model: str

@@ -45,7 +45,7 @@ class GenerationBuilder(Protocol):
         """Return the generation of ``loaded``; nothing in force changes."""
         ...
 
-    def replaced(self, old: Generation, new: Generation) -> None:
+    def after_swap(self, old: Generation, new: Generation) -> None:
         """Close what the swap leaves behind; ``new`` is in force."""
         ...
 
@@ -191,7 +191,7 @@ class Policies:
     def _enforce(self, loaded: Loaded) -> None:
         generation = self._builder.build(loaded)
         before = self._in_force.swap(generation)
-        self._builder.replaced(before, generation)
+        self._builder.after_swap(before, generation)
         self._sources.use_tls(loaded)
 
     def _report_failure(self, error: Exception, *, is_news: bool) -> None:

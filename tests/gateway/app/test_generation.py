@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.app.edge_tier import NO_TIERS
 from gateway.app.endpoint_set import NO_ENDPOINTS
 from gateway.app.generation import Generation, InForce
+from gateway.app.route_edge_models import NO_EDGE_MODELS
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Request
 from gateway.core.service import FastPath
@@ -41,14 +41,14 @@ def test_a_generation_has_the_fast_path_of_its_stacks() -> None:
 
 
 def test_nothing_is_in_force_at_first() -> None:
-    """A request before there is a policy is refused; there are no endpoints and no tiers."""
+    """A request before there is a policy is refused; there are no endpoints and no edge models."""
     in_force = InForce()
 
     with pytest.raises(GatewayError, match="no policy is in force yet") as caught:
         in_force.current()(request())
 
     assert (caught.value.fault, caught.value.retryable) == (Fault.UNAVAILABLE, True)
-    assert (in_force.endpoints(), in_force.tiers()) == (NO_ENDPOINTS, NO_TIERS)
+    assert (in_force.endpoints(), in_force.edge_models()) == (NO_ENDPOINTS, NO_EDGE_MODELS)
     with pytest.raises(AssertionError):
         in_force.policy()
 

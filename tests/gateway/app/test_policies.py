@@ -41,7 +41,7 @@ class RecordingBuilder:
             loaded.policy.generation, stack(service=ScriptedService()), policy=loaded.policy, text=loaded.text
         )
 
-    def replaced(self, old: Generation, new: Generation) -> None:
+    def after_swap(self, old: Generation, new: Generation) -> None:
         self.swaps.append((old.number, new.number))
 
 

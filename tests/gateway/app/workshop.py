@@ -108,7 +108,7 @@ class Workshop:
     def enforce(self, text: str) -> Generation:
         """Build a generation and put it in force."""
         generation = self.build(text)
-        self.builder.replaced(self.in_force.swap(generation), generation)
+        self.builder.after_swap(self.in_force.swap(generation), generation)
         return generation
 
     async def aclose(self) -> None:
