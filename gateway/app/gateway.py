@@ -75,7 +75,7 @@ class Gateway:
         return health(self.foundation, self.tier)
 
     async def reload(self) -> None:
-        """Take the policy and the certificates as they are on disk now; what is wrong changes nothing."""
+        """Take policy, models' certificates and TLS certificates as they are on disk now, or none of them."""
         await self.tier.reload()
 
 

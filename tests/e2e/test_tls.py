@@ -89,7 +89,8 @@ def test_clear_text_is_no_way_in(served: Served) -> None:
 
 
 def test_sighup_takes_new_certificates(served: Served, ca: Authority) -> None:
-    """New ones are shown to the next connection; broken ones are not, and the log names the file."""
+    """New ones are shown to the next connection; broken ones are not, and the log names the file. Once mended
+    they are taken without another signal."""
     new = ca.issue("localhost")
     before = shown(served, ca)
 
@@ -105,6 +106,10 @@ def test_sighup_takes_new_certificates(served: Served, ca: Authority) -> None:
     assert before != after == fingerprint(new.certificate.read_text())
     assert shown(served, ca) == after
     assert "server.pem" in served.log().rpartition("generation 1 stays: ")[2]
+    mended = ca.issue("localhost")
+    install(served.folder, mended)
+    served.wait_log("new TLS certificates are in use", times=2)
+    assert shown(served, ca) == fingerprint(mended.certificate.read_text())
 
 
 def test_start_without_usable_certificate(tmp_path: Path) -> None:
