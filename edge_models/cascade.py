@@ -215,7 +215,7 @@ def _judged(
     chosen = _chosen(answer, names)
     if chosen is None:
         return None, "outputs"
-    # Again, for central may have turned out to be another while the edge was running.
+    # Checked again: central may have started to serve another model while the edge was running.
     certified = licence.is_valid(version) and licence.covers(answer)
     return _signed(answer, chosen, certified=certified), _CONFIDENT if certified else "unsure"
 

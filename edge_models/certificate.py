@@ -82,7 +82,7 @@ class Certificate(Calibration, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def decision(self) -> Decision:
-        """What it speaks for."""
+        """The decision that was certified: task, outputs, score and terms."""
         return Decision(
             task=self.task,
             outputs=self.outputs,

@@ -103,7 +103,7 @@ class Licence:
         return f"<Licence {self._model} from {self._threshold}{suspended}>"
 
     def proof(self) -> str:
-        """Return what answers under this licence are kept by; another one while it is suspended."""
+        """Return the part of cache keys that names the certificate; another value while it is suspended."""
         return self._proof
 
     def reason(self) -> str:

@@ -1,4 +1,4 @@
-"""A gate in front of something that may be broken. A breaker is one; what it guards knows only this file."""
+"""A gate in front of something that may be broken: a circuit breaker, seen by the code behind it."""
 
 from __future__ import annotations
 
