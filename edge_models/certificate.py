@@ -162,12 +162,6 @@ def mismatch(
     return "delta" if certificate.delta > max_delta else None
 
 
-def digest_file(path: Path) -> str:
-    """Return ``sha256:<hex>`` of a file's bytes."""
-    with path.open("rb") as file:
-        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def sample_digest(sample: Array | Mapping[str, Array]) -> str:
     """Return ``sha256:<hex>`` of an array's dtype, shape and little-endian row-major bytes.
 

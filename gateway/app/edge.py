@@ -26,8 +26,7 @@ from gateway.app.loading import Sources
 from gateway.app.models import Models, open_models
 from gateway.app.policies import Policies
 from gateway.app.tier import Report, Tier
-from gateway.core.repository import Repository
-from gateway.listeners.oip.extensions import NoRepository
+from gateway.core.repository import NoRepository, Repository
 from routing.geo import Places
 from routing.place import Place
 

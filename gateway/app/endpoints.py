@@ -22,8 +22,7 @@ from gateway.app.stacks import endpoint_stack
 from gateway.config.settings import Settings
 from gateway.core.clock import Chance, Clock
 from gateway.core.telemetry import BreakerAppeared, BreakerGone, Telemetry
-from gateway.upstreams.abilities import Abilities
-from gateway.upstreams.oip_http import HttpUpstream
+from gateway.upstreams.abilities import Abilities, Learner
 from resilience.attempt import AttemptTimeout
 from resilience.breaker import Breaker
 from resilience.bulkhead import Bulkhead
@@ -150,9 +149,9 @@ class Endpoints:
             breaker=Breaker(health),
             bulkhead=Bulkhead(bulkhead, self._telemetry),
             attempt_timeout=AttemptTimeout(attempt_ms / 1000, self._clock),
-            abilities=Abilities(upstream) if isinstance(upstream, HttpUpstream) else None,
+            abilities=Abilities(upstream) if isinstance(upstream, Learner) else None,
         )
-        refresher = Refresher(upstream, self._connector.refresh_s(definition), self._clock)
+        refresher = Refresher(upstream, upstream.refresh_s, self._clock)
         return Guarded(definition, service, upstream, health, refresher, upstream)
 
 

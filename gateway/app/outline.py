@@ -28,7 +28,7 @@ from gateway.app.stack_report import StacksReport
 from gateway.config.settings import Settings
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.gate import OpenGate
+from gateway.core.gate import GateSettings, OpenGate
 from gateway.core.request import EDGE, Request, Response
 from gateway.core.telemetry import Silence
 from routing.policy import Policy, Route
@@ -139,7 +139,7 @@ async def outline(policy: Policy, settings: Settings) -> StacksReport:
         await endpoints.aclose()
 
 
-def _open_gate(_name: str) -> OpenGate:
+def _open_gate(_name: str, _settings: GateSettings) -> OpenGate:
     return OpenGate()
 
 

@@ -11,7 +11,6 @@ from urllib.parse import unquote
 from gateway.http.framing.http2_client import Http2Response
 
 FRAME_BYTES: Final = 5
-MAX_MESSAGE_BYTES: Final = (1 << 32) - 1
 
 OK: Final = 0
 CANCELLED: Final = 1

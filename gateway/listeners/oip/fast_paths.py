@@ -16,7 +16,7 @@ from gateway.core.request import Request, Response
 from gateway.core.service import FastPath, NumberedService, fast_path
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import Answer, Head
-from gateway.listeners.oip.request_headers import RequestHeaders
+from gateway.listeners.request_headers import RequestHeaders
 from gateway.wire.oip.reuse import Layout
 
 MAX_SERIES: Final = 1024
@@ -27,8 +27,8 @@ _OWN_BYTES: Final = 4096
 """What a path takes beside the request's bytes: a begun hash and the filters' closures."""
 
 _SMALL_BYTES: Final = 2 * _OWN_BYTES
-"""A series of at most this size is not ended when it is displaced: heads may go on using it, and each of them
-takes as much memory itself."""
+"""A displaced series of at most this size is not ended: the heads that refer to it may go on using it. They
+take about as much memory themselves, so memory stays bounded."""
 
 _Name = tuple[bytes, int, str, str, RequestHeaders]
 

@@ -7,7 +7,6 @@ from random import Random
 
 from gateway.app.builder import Builder
 from gateway.app.connector import Connector
-from gateway.app.endpoint_set import Upstream
 from gateway.app.endpoints import Endpoints
 from gateway.app.generation import Generation, InForce
 from gateway.app.loading import Loaded
@@ -17,6 +16,7 @@ from gateway.config.policy_file import parse_policy
 from gateway.core.clock import LoopClock
 from gateway.core.service import Filter
 from gateway.core.telemetry import Silence, Telemetry
+from gateway.upstreams.upstream import Upstream
 from resilience.admission import Seats
 from resilience.budget import RetryBudget
 from resilience.drain import Drain
@@ -28,6 +28,8 @@ from tests.resilience.peers import Peer
 
 class FakeUpstream(ScriptedService):
     """What an endpoint's stack needs of an upstream, beside the answers."""
+
+    refresh_s = 60.0
 
     def __init__(self, *steps) -> None:
         super().__init__(*steps)

@@ -17,7 +17,7 @@ from gateway.listeners.inflater import Inflater
 from gateway.listeners.oip.extensions import Extensions
 from gateway.listeners.oip.inference_endpoint import InferenceEndpoint
 from gateway.listeners.oip.model_control import ModelControl
-from gateway.listeners.oip.request_headers import RequestHeaderReader
+from gateway.listeners.oip.request_headers import header_reader
 from gateway.listeners.oip.rest.generate import Generate
 from gateway.listeners.oip.rest.infer import RestInferCodec
 from gateway.listeners.oip.rest.management import Management
@@ -48,7 +48,7 @@ class RestApplication(Application):
         self._responses = Responses(data_plane.region, extensions.settings.compress_from_bytes)
         inflater = Inflater(data_plane.max_body_bytes, extensions.settings.inflate_ratio)
         codec = RestInferCodec(data_plane.catalog, self._responses, inflater)
-        reader = RequestHeaderReader(data_plane.trust, is_grpc=False)
+        reader = header_reader(data_plane.trust, is_grpc=False)
         self._infer = InferenceEndpoint(data_plane, codec, reader, self._refusals)
         generate = Generate(data_plane, self._responses, codec, self._infer)
         metadata = Metadata(data_plane, self._responses)

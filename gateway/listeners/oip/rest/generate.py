@@ -13,7 +13,7 @@ from gateway.core.tensor import Buffer
 from gateway.http.exchange import Answer, GeneratedBody, Head, StreamedAnswer
 from gateway.listeners.data_plane import DataPlane
 from gateway.listeners.oip.inference_endpoint import InferenceEndpoint
-from gateway.listeners.oip.request_headers import RequestHeaders
+from gateway.listeners.oip.request_headers import OipRequestHeaders
 from gateway.listeners.oip.rest.infer import RestInferCodec
 from gateway.listeners.oip.rest.responses import Responses
 from gateway.wire.oip.generate import decode_generate, encode_generate
@@ -75,7 +75,7 @@ class Generate:
         response = await generation(request)
         return response, encode_generate(response, inference.id)
 
-    async def _decode(self, path: ParsedPath, headers: RequestHeaders, body: bytes) -> Inference:
+    async def _decode(self, path: ParsedPath, headers: OipRequestHeaders, body: bytes) -> Inference:
         plain = bytes(await self._codec.inflate(headers, body))
         return decode_generate(await self._data_plane.catalog.describe(path.model, path.version), plain)
 
