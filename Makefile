@@ -64,7 +64,7 @@ test: setup redis nginx ## run all tests but the long ones, with coverage; ARGS=
 	  printf '%-16s %6s %%  %s\n' "$$package" "$${covered%%[!0-9.]*}" "$$verdict"; \
 	done; test -z "$$failed"
 
-test-fast: setup ## the core, the wire's engine, the app, and one real process answering HTTP and gRPC
+test-fast: setup ## the core, the HTTP engine, the app, and one real process answering HTTP and gRPC
 	$(PYTEST) $(FAST) $(ARGS)
 
 # Files with properties (hypothesis), and what is marked `nightly`.
@@ -90,7 +90,7 @@ check: setup ## ruff, mypy --strict, import contracts, size budgets
 	$(BIN)/mypy
 	$(BIN)/mypy --python-version 3.14
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q tests/test_architecture.py
+	$(BIN)/python -m pytest -q tests/test_architecture.py tests/test_names.py
 
 format: setup ## let ruff mend what it can
 	$(BIN)/ruff format .

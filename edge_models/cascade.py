@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from msgspec.structs import replace
 
-from edge_models.licence import Licence
+from edge_models.licence import Permission
 from gateway.core.clock import Clock
 from gateway.core.eager import in_task
 from gateway.core.errors import Fault, GatewayError
@@ -63,7 +63,7 @@ class Cascade:
     def __init__(
         self,
         edge: Service,
-        licences: Mapping[str, Licence],
+        licences: Mapping[str, Permission],
         *,
         on_central_down: OnCentralDown,
         region: str,
@@ -105,7 +105,7 @@ class Cascade:
         spare, reason = _judged(answered, names or (), licence, request.version)
         return self._decide(request, service, licence, spare, reason)
 
-    async def _wait(self, request: Request, service: Service, licence: Licence, edge: Pending) -> Response:
+    async def _wait(self, request: Request, service: Service, licence: Permission, edge: Pending) -> Response:
         names = licence.served(request.outputs) or ()
         try:
             answer = await edge
@@ -116,7 +116,7 @@ class Cascade:
         return await self._decide(request, service, licence, spare, reason)
 
     def _decide(
-        self, request: Request, service: Service, licence: Licence, spare: Response | None, reason: str
+        self, request: Request, service: Service, licence: Permission, spare: Response | None, reason: str
     ) -> Response | Pending:
         if reason == _ABSENT:
             return service(request)
@@ -127,7 +127,7 @@ class Cascade:
         return spare
 
     async def _defer(
-        self, request: Request, service: Service, licence: Licence, spare: Response | None, reason: str
+        self, request: Request, service: Service, licence: Permission, spare: Response | None, reason: str
     ) -> Response:
         self._telemetry.emit(CascadeDecided(request.model, "deferred", reason))
         try:
@@ -184,7 +184,7 @@ class Cascade:
         return None if chosen is None else _signed(answer, chosen, certified=False)
 
 
-def _barred(request: Request, licence: Licence, names: tuple[str, ...] | None) -> str:
+def _barred(request: Request, licence: Permission, names: tuple[str, ...] | None) -> str:
     """Return in one word why the edge model is not run; empty: it is."""
     if not licence.is_valid(request.version):
         return _REFUSED
@@ -209,13 +209,13 @@ def _why(error: GatewayError) -> str:
 
 
 def _judged(
-    answer: Response, names: tuple[str, ...], licence: Licence, version: str
+    answer: Response, names: tuple[str, ...], licence: Permission, version: str
 ) -> tuple[Response | None, str]:
     """Return the edge's answer with the outputs ``names``, as it would go out, and its worth in one word."""
     chosen = _chosen(answer, names)
     if chosen is None:
         return None, "outputs"
-    # Again, for central may have turned out to be another while the edge was running.
+    # Checked again: central may have started to serve another model while the edge was running.
     certified = licence.is_valid(version) and licence.covers(answer)
     return _signed(answer, chosen, certified=certified), _CONFIDENT if certified else "unsure"
 

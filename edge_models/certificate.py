@@ -82,7 +82,7 @@ class Certificate(Calibration, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def decision(self) -> Decision:
-        """What it speaks for."""
+        """The decision that was certified: task, outputs, score and terms."""
         return Decision(
             task=self.task,
             outputs=self.outputs,
@@ -160,12 +160,6 @@ def mismatch(
     if certificate.alpha > max_alpha:
         return "alpha"
     return "delta" if certificate.delta > max_delta else None
-
-
-def digest_file(path: Path) -> str:
-    """Return ``sha256:<hex>`` of a file's bytes."""
-    with path.open("rb") as file:
-        return "sha256:" + hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sample_digest(sample: Array | Mapping[str, Array]) -> str:

@@ -60,9 +60,14 @@ It is no promise, for it is looked at more than once: it keeps out scores withou
 more than this, alpha takes its place.
 """
 
-_LIKELY, _MUCH, _FAR = 0.8, 0.05, 20
-"""Of what is allowed: seen no more than that is likely to be proven one day. Of all rows: more that is worth
-telling. Times the sample: the largest that is proposed."""
+_LIKELY: Final = 0.8
+"""Share of the allowed risk: a pair that disagrees no more often is likely to be proven with more rows."""
+
+_MUCH: Final = 0.05
+"""Share of all rows: a gain in coverage of that much is worth reporting."""
+
+_FAR: Final = 20
+"""Times the rows of the sample: no larger sample is proposed."""
 
 _FEW: Final = 20
 """The fewest rows of which a share means something."""

@@ -42,7 +42,7 @@ class LoopExecutor:
         asyncio.get_running_loop().call_soon(begin)
 
     def release(self) -> None:
-        """There is always a next turn."""
+        """Nothing to give back: the event loop is not limited."""
 
     def run(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """Run ``work`` now."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -39,6 +39,42 @@ class Artefacts(NamedTuple):
 
 
 UNCHECKED: Final = Artefacts()
+
+
+class Permission(Protocol):
+    """What an edge model may answer by itself, as a stack needs to know it; ``Licence`` is one."""
+
+    def proof(self) -> str:
+        """Return what answers under this permission are kept by."""
+        ...
+
+    def reason(self) -> str:
+        """Return why the edge answers nothing by itself; empty: it does."""
+        ...
+
+    def is_valid(self, version: str = "") -> bool:
+        """Whether any answer to requests for ``version`` (empty: none named) may be covered."""
+        ...
+
+    def served(self, names: tuple[str, ...]) -> tuple[str, ...] | None:
+        """Return the outputs of a certified answer to a request that names ``names``; None: there is none."""
+        ...
+
+    def classifies(self, classes: Mapping[str, int]) -> bool:
+        """Whether the certificate speaks for what is shown of each output."""
+        ...
+
+    def fits(self, request: Request) -> bool:
+        """Whether the request is of the kind that the certificate was measured on."""
+        ...
+
+    def covers(self, answer: Response) -> bool:
+        """Whether the edge's answer may be given."""
+        ...
+
+    def compare(self, answer: Response, version: str) -> None:
+        """Look at what central answered to a request for ``version``."""
+        ...
 
 
 class Licence:
@@ -103,7 +139,7 @@ class Licence:
         return f"<Licence {self._model} from {self._threshold}{suspended}>"
 
     def proof(self) -> str:
-        """Return what answers under this licence are kept by; another one while it is suspended."""
+        """Return the part of cache keys that names the certificate; another value while it is suspended."""
         return self._proof
 
     def reason(self) -> str:
@@ -207,3 +243,6 @@ class Licence:
         self._logged_at[change] = now
         which = f"'{self._model}' version {version}" if version else f"'{self._model}'"
         _log.warning("certificate of model %s %s", which, change)
+
+
+_: type[Permission] = Licence

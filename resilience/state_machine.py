@@ -62,7 +62,7 @@ class StateMachine:
         self._machine.call(_return)
 
     def fail(self) -> None:
-        """A call has failed: open, if it was the last straw or the state was half-open."""
+        """A call has failed: open if that are too many in a row, or if the state was half-open."""
         with suppress(_EvidenceError):
             self._machine.call(_raise)
 

@@ -1,4 +1,4 @@
-"""Settings of this package."""
+"""Settings of routing: where clients are."""
 
 from __future__ import annotations
 

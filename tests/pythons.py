@@ -3,6 +3,7 @@
     python3 tests/pythons.py                          those on the PATH and of pyenv, the newest of each version
     python3 tests/pythons.py /opt/py/bin/python3.14   that one in place of the 3.14 that would be found
     python3 tests/pythons.py --fast                   only the fast part: `make test-fast`
+    python3 tests/pythons.py --setup                  only make their environments
     python3 tests/pythons.py --bench hits filters     `make bench` with these cases, side by side in a table
     python3 tests/pythons.py --list                   only tell what would be run
 
@@ -27,6 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "out" / "pythons"
 MINORS = (11, 12, 13, 14)
 TAIL_LINES = 60
+SETUP = "setup"
 PROBE = """
 import json, os, sys, sysconfig
 base = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
@@ -56,6 +58,7 @@ def main() -> int:
     )
     parser.add_argument("pythons", nargs="*", metavar="PYTHON", help="interpreters by name or path")
     parser.add_argument("--fast", action="store_true", help="only the fast part")
+    parser.add_argument("--setup", action="store_true", help="only make the environments")
     parser.add_argument("--bench", nargs="+", metavar="CASE", help="measure instead of testing")
     parser.add_argument("--list", action="store_true", help="only tell what would be run")
     options = parser.parse_args()
@@ -73,7 +76,7 @@ def main() -> int:
     OUT.mkdir(parents=True, exist_ok=True)
     if options.bench:
         return bench(found, options.bench)
-    target = "test-fast" if options.fast else "test"
+    target = SETUP if options.setup else "test-fast" if options.fast else "test"
     verdicts = [run(interpreter, target) for interpreter in found]
     return 0 if found and all(verdicts) else 1
 
@@ -126,7 +129,9 @@ def run(interpreter: Interpreter, target: str) -> bool:
     said = log.read_text(errors="replace")
     counts = COUNTS.findall(said)
     what = counts[-1] if counts else "no test ended"
-    verdict = "passed" if code == 0 and counts else "FAILED"
+    if target == SETUP:
+        what = "its environment"
+    verdict = "passed" if code == 0 and (counts or target == SETUP) else "FAILED"
     print(
         f"\rPython {interpreter.name:8} {verdict}: {what}, {time.monotonic() - began:.0f} s with its set-up"
     )

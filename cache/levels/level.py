@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.core.clock import Clock
-from gateway.core.gate import Gate
+from gateway.core.gate import Gate, GateSettings
 from gateway.core.request import Response
 from gateway.core.telemetry import Telemetry
 from gateway.core.tensor import BYTES, Tensor, element_count
@@ -118,7 +118,7 @@ class LevelError(Exception):
 class LevelParts(Struct, frozen=True):
     """What levels are made with. ``gate`` makes the gate in front of the place of that name."""
 
-    gate: Callable[[str], Gate]
+    gate: Callable[[str, GateSettings], Gate]
     clock: Clock
     telemetry: Telemetry
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
 from cache.levels.level import Level, LevelParts
+from gateway.core.gate import GateSettings
+
+GATE: Final = GateSettings(max_failures=5, first_wait_s=1.0, longest_wait_s=60.0)
+"""Redis is a cache: while its gate is shut look-ups skip it, and a probe that fails costs one look-up."""
 
 
 class RedisSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -40,6 +44,5 @@ class RedisSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         # Whoever only checks settings or a policy needs no redis-py.
         from cache.levels.redis import RedisLevel  # noqa: PLC0415
 
-        return RedisLevel(
-            self, secret, gate=parts.gate("redis"), clock=parts.clock, telemetry=parts.telemetry
-        )
+        gate = parts.gate("redis", GATE)
+        return RedisLevel(self, secret, gate=gate, clock=parts.clock, telemetry=parts.telemetry)

@@ -83,7 +83,7 @@ def json_handler(answer: Callable[[web.Request], Awaitable[bytes]]) -> Handler:
 
     async def handle(request: web.Request) -> web.Response:
         if "Origin" in request.headers:
-            return _error_response(GatewayError(Fault.FORBIDDEN, "orders are not taken from web pages"))
+            return _error_response(GatewayError(Fault.FORBIDDEN, "requests of web pages are refused here"))
         try:
             return web.Response(body=await answer(request), content_type="application/json")
         except GatewayError as error:

@@ -7,12 +7,12 @@ from typing import Protocol
 
 from gateway.app.certificates import Certificates
 from gateway.app.dispatch import RouteDispatch
-from gateway.app.edge_tier import NO_TIERS, EdgeTiers
 from gateway.app.endpoint_set import EndpointSet
 from gateway.app.endpoints import Endpoints
-from gateway.app.generation import PolicyGeneration
+from gateway.app.generation import Generation
 from gateway.app.loading import Loaded
 from gateway.app.parts import CacheParts, Parts, longest_s
+from gateway.app.route_edge_models import NO_EDGE_MODELS, RouteEdgeModels
 from gateway.app.stacks import route_stack, shared_stack
 from gateway.core.stack import Stack
 from routing.policy import Policy, Route
@@ -22,11 +22,13 @@ from routing.residency import Locate
 class EdgeModels(Protocol):
     """The models of a process, as a builder needs them; ``gateway.app.models.Models`` is one."""
 
-    def tiers(self, routes: Iterable[Route], found: Certificates, *, forget: bool = False) -> EdgeTiers:
-        """Return the edge tiers of ``routes`` under the certificates ``found``."""
+    def edge_models(
+        self, routes: Iterable[Route], found: Certificates, *, forget: bool = False
+    ) -> RouteEdgeModels:
+        """Return the edge models of ``routes`` under the certificates ``found``."""
         ...
 
-    def replaced(self, old: EdgeTiers, new: EdgeTiers) -> None:
+    def after_swap(self, old: RouteEdgeModels, new: RouteEdgeModels) -> None:
         """Take note that ``new`` is in force."""
         ...
 
@@ -34,7 +36,7 @@ class EdgeModels(Protocol):
 class Builder:
     """Builds the generation of what was loaded, and closes what a swap leaves behind.
 
-    ``build`` changes nothing that is in force; ``replaced`` is called after the swap, and cannot fail.
+    ``build`` changes nothing that is in force; ``after_swap`` is called after the swap, and cannot fail.
     """
 
     def __init__(
@@ -51,41 +53,43 @@ class Builder:
     def __repr__(self) -> str:
         return f"<Builder for {self._parts.region}>"
 
-    def build(self, loaded: Loaded) -> PolicyGeneration:
+    def build(self, loaded: Loaded) -> Generation:
         """Return the generation of ``loaded``.
 
         Whatever it raises, what was opened for the new generation is closed.
         """
         policy, parts = loaded.policy, self._parts
         assert parts.region in policy.regions, "parse_policy has checked it"
-        tiers = NO_TIERS
+        edge_models = NO_EDGE_MODELS
         if self._models is not None:
-            tiers = self._models.tiers(policy.routes, loaded.certificates, forget=loaded.forget)
+            edge_models = self._models.edge_models(policy.routes, loaded.certificates, forget=loaded.forget)
         endpoints = self._endpoints.prepare(policy)
         try:
-            routes = self._routes(policy, endpoints, tiers)
+            routes = self._routes(policy, endpoints, edge_models)
             stack = shared_stack(parts, policy, RouteDispatch(policy, routes))
         except BaseException:
             self._endpoints.discard(endpoints)
             raise
-        return PolicyGeneration(
+        return Generation(
             policy.generation,
             stack,
             routes,
             policy=policy,
             text=loaded.text,
             endpoints=endpoints,
-            tiers=tiers,
+            edge_models=edge_models,
             longest_s=max(longest_s(parts, route) for route in policy.routes),
         )
 
-    def replaced(self, old: PolicyGeneration, new: PolicyGeneration) -> None:
+    def after_swap(self, old: Generation, new: Generation) -> None:
         """Start what ``new`` brought; close what only ``old`` had, once no request can hold it."""
-        self._endpoints.replaced(old.endpoints, new.endpoints, longest_s=old.longest_s)
+        self._endpoints.after_swap(old.endpoints, new.endpoints, longest_s=old.longest_s)
         if self._models is not None:
-            self._models.replaced(old.tiers, new.tiers)
+            self._models.after_swap(old.edge_models, new.edge_models)
 
-    def _routes(self, policy: Policy, endpoints: EndpointSet, tiers: EdgeTiers) -> Mapping[str, Stack]:
+    def _routes(
+        self, policy: Policy, endpoints: EndpointSet, edge_models: RouteEdgeModels
+    ) -> Mapping[str, Stack]:
         services = {name: guarded.service.entry for name, guarded in endpoints.by_name.items()}
         return {
             route.name: route_stack(
@@ -96,7 +100,7 @@ class Builder:
                 endpoints=services,
                 view=endpoints,
                 cache=self._cache,
-                edge=tiers.by_route.get(route.name),
+                edge=edge_models.by_route.get(route.name),
             )
             for route in policy.routes
         }

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from typing import Final
 
 from cache.levels.level import LevelError, LevelParts
 from gateway.app.errors import StartError
 from gateway.app.foundation import Foundation
 from gateway.app.parts import CacheParts
-from gateway.core.gate import Gate
+from gateway.core.gate import Gate, GateSettings
 from gateway.core.telemetry import BreakerAppeared
 from resilience.circuit import Circuit
 from resilience.settings import BreakerSettings
-
-REDIS_BREAKER: Final = BreakerSettings(consecutive_5xx=5, base_ejection_time_s=1.0, max_ejection_time_s=60.0)
-"""Redis is a cache: trying it again costs one skipped look-up, so it is tried again sooner."""
 
 
 def open_cache(foundation: Foundation, instruction_set: str, lifetimes: AsyncExitStack) -> CacheParts | None:
@@ -28,9 +24,14 @@ def open_cache(foundation: Foundation, instruction_set: str, lifetimes: AsyncExi
     if settings is None:
         return None
 
-    def gate(name: str) -> Gate:
+    def gate(name: str, wanted: GateSettings) -> Gate:
+        breaker = BreakerSettings(
+            consecutive_5xx=wanted.max_failures,
+            base_ejection_time_s=wanted.first_wait_s,
+            max_ejection_time_s=wanted.longest_wait_s,
+        )
         foundation.prometheus.emit(BreakerAppeared(name))
-        return Circuit(name, REDIS_BREAKER, foundation.clock, foundation.prometheus)
+        return Circuit(name, breaker, foundation.clock, foundation.prometheus)
 
     try:
         levels = settings.open_levels(LevelParts(gate, foundation.clock, foundation.prometheus))

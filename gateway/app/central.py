@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from edge_models.repository import ModelRepository
 from gateway.app.foundation import Foundation
-from gateway.app.generation import PolicyGeneration
+from gateway.app.generation import Generation
 from gateway.app.loading import use_tls
 from gateway.app.models import open_models
 from gateway.app.stacks import central_stack, shared_stack
@@ -30,7 +30,7 @@ async def open_central(foundation: Foundation, lifetimes: AsyncExitStack) -> Tie
     assert settings.models is not None, "load_settings has checked it"
     models = open_models(foundation, settings.models, lifetimes)
     stack = shared_stack(parts, None, central_stack(parts, models.predictor))
-    foundation.in_force.swap(PolicyGeneration(0, stack))
+    foundation.in_force.swap(Generation(0, stack))
     reload = TlsReload(foundation.tls)
 
     def prepare(_model: str) -> Callable[[], None]:
@@ -57,7 +57,7 @@ class TlsReload:
         return f"<TlsReload{', the last one failed' if self._error else ''}>"
 
     async def reload(self) -> None:
-        """Take the certificates as they are on disk now; those that cannot be used change nothing."""
+        """Take the TLS certificates as they are on disk now; those that cannot be used change nothing."""
         if self._tls is None:
             return
         try:
@@ -65,7 +65,7 @@ class TlsReload:
             self._error = ""
         except TlsError as error:
             self._error = str(error)
-            _LOG.error("the certificates were not taken, the old ones stay: %s", error)
+            _LOG.error("the TLS certificates were not taken, the old ones stay: %s", error)
 
     def report(self) -> Mapping[str, Any]:
         """Return that there is no policy and, if the last reload failed, why."""

@@ -46,6 +46,11 @@ REASONS: Final[Mapping[str, str]] = {
 """Why the edge model does not answer by itself: the certificate's field that does not fit → a sentence."""
 
 
+def certificate_file(folder: Path, model: str) -> Path:
+    """Return the path of the certificate of ``model``."""
+    return folder / f"{model}.json"
+
+
 def read_certificates(folder: Path | None, models: Iterable[str]) -> Certificates:
     """Read the certificates of ``models`` in ``folder``; it blocks, so call it in a thread."""
     return {model: _read(folder, model) for model in models}
@@ -68,9 +73,9 @@ def keep_usable(in_use: Certificates, found: Certificates) -> Certificates:
 
 
 def _read(folder: Path | None, model: str) -> Certificate | Unusable:
-    if folder is None or not (folder / f"{model}.json").exists():
+    if folder is None or not (file := certificate_file(folder, model)).exists():
         return MISSING
     try:
-        return load_certificate(folder / f"{model}.json")
+        return load_certificate(file)
     except ValueError as error:
         return Unusable(UNREADABLE, str(error))

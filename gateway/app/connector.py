@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gateway.app.endpoint_set import Upstream
 from gateway.core.clock import Chance, Clock
 from gateway.upstreams.oip_grpc import GrpcUpstream
 from gateway.upstreams.oip_http import HttpUpstream
 from gateway.upstreams.settings import UpstreamSettings
+from gateway.upstreams.upstream import Upstream
 from routing.policy import Endpoint
 
 
@@ -44,8 +44,3 @@ class Connector:
                     settings=self.settings.http,
                     chance=self.chance,
                 )
-
-    def refresh_s(self, definition: Endpoint) -> float:
-        """Return how often the endpoint's name is looked up again."""
-        wire = self.settings.http if definition.protocol == "http" else self.settings.grpc
-        return wire.dns_refresh_rate_s

@@ -20,15 +20,13 @@ from edge_models.repository import ModelRepository
 from gateway.app.builder import Builder
 from gateway.app.caches import open_cache
 from gateway.app.catalogs import EdgeCatalog
-from gateway.app.connector import Connector
-from gateway.app.endpoints import Endpoints
+from gateway.app.endpoints import make_endpoints
 from gateway.app.foundation import Foundation
 from gateway.app.loading import Sources
 from gateway.app.models import Models, open_models
 from gateway.app.policies import Policies
 from gateway.app.tier import Report, Tier
-from gateway.core.repository import Repository
-from gateway.listeners.oip.extensions import NoRepository
+from gateway.core.repository import NoRepository, Repository
 from routing.geo import Places
 from routing.place import Place
 
@@ -41,14 +39,15 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
     """
     settings = foundation.settings
     models = open_models(foundation, settings.models, lifetimes) if settings.models else None
-    endpoints = _open_endpoints(foundation, lifetimes)
+    endpoints = make_endpoints(settings, foundation.parts, foundation.in_force.endpoints)
+    lifetimes.push_async_callback(endpoints.aclose)
     cache = open_cache(foundation, models.instruction_set if models else "none", lifetimes)
     builder = Builder(foundation.parts, endpoints, models, _open_geo(foundation), cache)
     policies = await _open_policies(foundation, builder, models, lifetimes)
     in_force = foundation.in_force
     health: dict[str, Report] = {"endpoints": lambda: in_force.endpoints().report()}
     if models is not None:
-        health["certificates"] = lambda: in_force.tiers().report()
+        health["certificates"] = lambda: in_force.edge_models().report()
     return Tier(
         catalog=EdgeCatalog(
             in_force.policy,
@@ -61,24 +60,6 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
         health=health,
         reload=policies.reload,
     )
-
-
-def _open_endpoints(foundation: Foundation, lifetimes: AsyncExitStack) -> Endpoints:
-    settings, parts = foundation.settings, foundation.parts
-    endpoints = Endpoints(
-        settings.resilience,
-        foundation.clock,
-        foundation.prometheus,
-        parts.observed,
-        connector=Connector(
-            foundation.clock, parts.chance, settings.upstreams, settings.listen.max_body_mib << 20
-        ),
-        in_use=foundation.in_force.endpoints,
-        chance=parts.chance,
-        region=settings.region,
-    )
-    lifetimes.push_async_callback(endpoints.aclose)
-    return endpoints
 
 
 def _open_geo(foundation: Foundation) -> Callable[[str], Place | None]:

@@ -10,12 +10,9 @@ from typing import Any, Final
 from gateway.app.refreshing import Refresher
 from gateway.core.catalog import Catalog
 from gateway.core.stack import Stack
-from gateway.upstreams.oip_grpc import GrpcUpstream
-from gateway.upstreams.oip_http import HttpUpstream
+from gateway.upstreams.upstream import Upstream
 from resilience.endpoint_health import EndpointHealth
 from routing.policy import Endpoint
-
-Upstream = GrpcUpstream | HttpUpstream
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,13 @@ import msgspec
 from gateway.app.connector import Connector
 from gateway.app.endpoint_set import EndpointSet, Guarded
 from gateway.app.observe import Observed
+from gateway.app.parts import Parts
 from gateway.app.refreshing import Refresher
 from gateway.app.stacks import endpoint_stack
+from gateway.config.settings import Settings
 from gateway.core.clock import Chance, Clock
 from gateway.core.telemetry import BreakerAppeared, BreakerGone, Telemetry
-from gateway.upstreams.abilities import Abilities
-from gateway.upstreams.oip_http import HttpUpstream
+from gateway.upstreams.abilities import Abilities, Learner
 from resilience.attempt import AttemptTimeout
 from resilience.breaker import Breaker
 from resilience.bulkhead import Bulkhead
@@ -69,7 +70,8 @@ class Endpoints:
     def prepare(self, policy: Policy) -> EndpointSet:
         """Return the endpoints of ``policy``; those whose definition did not change are the ones in use.
 
-        Nothing in force changes: ``replaced`` is called once the set is in force, ``discard`` if it never is.
+        Nothing in force changes: ``after_swap`` is called once the set is in force, ``discard`` if it never
+        is.
         """
         known = self._in_use().by_name
         endpoints = {
@@ -85,7 +87,7 @@ class Endpoints:
         for guarded in _without(prepared, self._in_use()).values():
             self._end(guarded, 0.0)
 
-    def replaced(self, old: EndpointSet, new: EndpointSet, *, longest_s: float) -> None:
+    def after_swap(self, old: EndpointSet, new: EndpointSet, *, longest_s: float) -> None:
         """Start to refresh the endpoints of ``new``, which is in force; close those that are gone, but later.
 
         ``longest_s``: the most seconds that a request which holds an endpoint of ``old`` can still take.
@@ -147,10 +149,26 @@ class Endpoints:
             breaker=Breaker(health),
             bulkhead=Bulkhead(bulkhead, self._telemetry),
             attempt_timeout=AttemptTimeout(attempt_ms / 1000, self._clock),
-            abilities=Abilities(upstream) if isinstance(upstream, HttpUpstream) else None,
+            abilities=Abilities(upstream) if isinstance(upstream, Learner) else None,
         )
-        refresher = Refresher(upstream, self._connector.refresh_s(definition), self._clock)
+        refresher = Refresher(upstream, upstream.refresh_s, self._clock)
         return Guarded(definition, service, upstream, health, refresher, upstream)
+
+
+def make_endpoints(settings: Settings, parts: Parts, in_use: Callable[[], EndpointSet]) -> Endpoints:
+    """Return the endpoints of a process with ``settings``; ``in_use`` returns those in force."""
+    return Endpoints(
+        settings.resilience,
+        parts.clock,
+        parts.telemetry,
+        parts.observed,
+        connector=Connector(
+            parts.clock, parts.chance, settings.upstreams, settings.listen.max_body_mib << 20
+        ),
+        in_use=in_use,
+        chance=parts.chance,
+        region=settings.region,
+    )
 
 
 def _without(these: EndpointSet, others: EndpointSet) -> Mapping[str, Guarded]:

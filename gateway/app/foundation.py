@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from random import Random
 from typing import Final
 
 from opentelemetry.trace import Tracer
@@ -25,7 +24,6 @@ from gateway.telemetry.statistics import Tallies
 from gateway.telemetry.trace_settings import TraceSettings
 from gateway.telemetry.tracing import Sampling, tracer_provider
 from resilience.admission import Seats
-from resilience.budget import RetryBudget
 from resilience.drain import Drain
 
 REMOTE: Final = frozenset({CENTRAL})
@@ -64,12 +62,12 @@ def open_foundation(settings: Settings, lifetimes: AsyncExitStack) -> Foundation
     Raises:
         StartError: names the file that cannot be used.
     """
-    clock, runs, drain = LoopClock(), Runs(), Drain()
+    clock, runs = LoopClock(), Runs()
     requests = Requests(clock.wall)
     prometheus = Prometheus(requests, runs)
     is_cached = settings.cache is not None
     tracer, tracing = _open_tracing(settings, lifetimes)
-    seats = Seats(settings.resilience.admission.max_requests)
+    parts = Parts.of(settings, clock, prometheus, Observed(clock, prometheus, tracer))
     return Foundation(
         settings=settings,
         clock=clock,
@@ -81,22 +79,12 @@ def open_foundation(settings: Settings, lifetimes: AsyncExitStack) -> Foundation
             remote=REMOTE if settings.role == EDGE else (),
             is_cached=lambda _: is_cached,
         ),
-        drain=drain,
-        seats=seats,
+        drain=parts.drain,
+        seats=parts.seats,
         in_force=InForce(),
         tracing=tracing,
         tls=_load_tls(settings),
-        parts=Parts(
-            region=settings.region,
-            clock=clock,
-            chance=Random(),  # noqa: S311 - jitter, not secrets
-            telemetry=prometheus,
-            observed=Observed(clock, prometheus, tracer),
-            resilience=settings.resilience,
-            drain=drain,
-            budget=RetryBudget(settings.resilience.retry_budget),
-            seats=seats,
-        ),
+        parts=parts,
         complete=asyncio.Event(),
     )
 

@@ -16,7 +16,7 @@ from gateway.admin.stack_routes import stack_routes
 from gateway.app.central import open_central
 from gateway.app.edge import open_edge
 from gateway.app.foundation import Foundation, open_foundation
-from gateway.app.generation import PolicyGeneration
+from gateway.app.generation import Generation
 from gateway.app.servers import Opener, Servers
 from gateway.app.stack_report import StacksReport
 from gateway.app.tier import Tier
@@ -66,7 +66,7 @@ class Gateway:
         """Return the metrics of this process."""
         return self.foundation.prometheus
 
-    def generation(self) -> PolicyGeneration:
+    def generation(self) -> Generation:
         """Return the generation in force."""
         return self.foundation.in_force.current()
 
@@ -75,7 +75,7 @@ class Gateway:
         return health(self.foundation, self.tier)
 
     async def reload(self) -> None:
-        """Take the policy and the certificates as they are on disk now; what is wrong changes nothing."""
+        """Take policy, models' certificates and TLS certificates as they are on disk now, or none of them."""
         await self.tier.reload()
 
 

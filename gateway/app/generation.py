@@ -1,8 +1,8 @@
 """A generation as a value, and the one holder of the generation in force.
 
-``gateway.core.service.Generation`` is what listeners know of it: a Service with a number.
-``PolicyGeneration`` is its one class. ``InForce`` holds the one that is in force: listeners, the catalog,
-endpoints, licences and reports read it there each time that they need it, and none of them keeps a copy.
+Listeners know a generation as a ``gateway.core.service.NumberedService``. ``InForce`` holds the one that is
+in force: listeners, the catalog, endpoints, licences and reports read it there each time that they need it,
+and none of them keeps a copy.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from gateway.app.edge_tier import NO_TIERS, EdgeTiers
 from gateway.app.endpoint_set import NO_ENDPOINTS, EndpointSet
+from gateway.app.route_edge_models import NO_EDGE_MODELS, RouteEdgeModels
 from gateway.app.stack_report import StacksReport, report_stacks
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Request, Response
-from gateway.core.service import FastPath, Generation, Pending
+from gateway.core.service import FastPath, NumberedService, Pending
 from gateway.core.stack import Innermost, Stack
 from routing.policy import Policy
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class PolicyGeneration:
+class Generation:
     """The stacks of one policy generation, and what they were built from.
 
     ``stack``: what all routes share; its innermost service finds the route. ``routes``: route → its stack.
@@ -36,11 +36,11 @@ class PolicyGeneration:
     policy: Policy | None = None
     text: bytes = b""
     endpoints: EndpointSet = NO_ENDPOINTS
-    tiers: EdgeTiers = NO_TIERS
+    edge_models: RouteEdgeModels = NO_EDGE_MODELS
     longest_s: float = 0.0
 
     def __repr__(self) -> str:
-        return f"<PolicyGeneration {self.number}>"
+        return f"<Generation {self.number}>"
 
     def __call__(self, request: Request) -> Response | Pending:
         """Answer by the stacks of this generation."""
@@ -60,7 +60,7 @@ def _nothing_in_force(request: Request) -> Response:  # noqa: ARG001 - a Service
     raise GatewayError(Fault.UNAVAILABLE, "no policy is in force yet", retryable=True)
 
 
-NOTHING: Final = PolicyGeneration(
+NOTHING: Final = Generation(
     0, Stack(innermost=Innermost("nothing", "No policy is in force yet.", _nothing_in_force))
 )
 """What is in force before the first generation; a gateway listens only after that."""
@@ -75,7 +75,7 @@ class InForce:
     def __repr__(self) -> str:
         return f"<InForce {self._current!r}>"
 
-    def current(self) -> PolicyGeneration:
+    def current(self) -> Generation:
         """Return the generation in force. A request keeps the one with which it began."""
         return self._current
 
@@ -89,14 +89,14 @@ class InForce:
         """Return the endpoints in force."""
         return self._current.endpoints
 
-    def tiers(self) -> EdgeTiers:
-        """Return the edge tiers in force."""
-        return self._current.tiers
+    def edge_models(self) -> RouteEdgeModels:
+        """Return the edge models in force."""
+        return self._current.edge_models
 
-    def swap(self, generation: PolicyGeneration) -> PolicyGeneration:
+    def swap(self, generation: Generation) -> Generation:
         """Put ``generation`` in force; return the one that was."""
         before, self._current = self._current, generation
         return before
 
 
-_: type[Generation] = PolicyGeneration
+_: type[NumberedService] = Generation

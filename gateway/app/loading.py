@@ -1,6 +1,6 @@
 """What a generation is made of, read from disk: the policy, the models' certificates, the TLS certificates.
 
-All of it is read and checked in one thread and handed to the builder as one value, so that nothing in force
+All of it is read and checked in a thread and handed to the builder as one value, so that nothing in force
 changes before everything is known to be good.
 """
 
@@ -9,16 +9,31 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
 from gateway.app.certificates import Certificates
 from gateway.app.models import Models
+from gateway.config.document import ConfigError
 from gateway.config.policy_file import parse_policy, read_text
-from gateway.http.server.tls import LoadedTls, Tls
+from gateway.http.server.tls import LoadedTls, Tls, TlsError
 from routing.policy import Policy
 
 _LOG: Final = logging.getLogger("edgeway")
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What the files contain, to see whether they changed.
+
+    ``text``: of the policy file; empty where ``error`` says why it cannot be read. ``others``: a digest of
+    the models' certificates and the TLS files; empty: they were not read.
+    """
+
+    text: bytes = b""
+    others: bytes = b""
+    error: ConfigError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +41,8 @@ class Loaded:
     """The parts of a generation to come.
 
     ``text``: the policy file as it was read. ``certificates``: of the models that were named.
-    ``tls``: None: the TLS certificates in use stay. ``forget``: what licences have learned about the central
+    ``tls``: None: the TLS certificates in use stay. ``tls_error``: why they stay, where new ones were to be
+    read. ``forget``: what licences have learned about the central
     tier is forgotten (an operator says that it serves the right model again).
     """
 
@@ -34,6 +50,7 @@ class Loaded:
     text: bytes
     certificates: Certificates
     tls: LoadedTls | None = None
+    tls_error: TlsError | None = None
     forget: bool = False
 
 
@@ -46,39 +63,67 @@ class Sources:
     models: Models | None = None
     tls: Tls | None = None
 
-    def text(self) -> bytes:
-        """Return the content of the policy file.
+    def contents(self, models: Iterable[str], *, others: bool = True) -> Contents:
+        """Read the policy file and, with ``others``, what else belongs to it; it blocks: call it in a thread.
 
-        Raises:
-            ConfigError: it cannot be read.
+        ``models``: those whose certificates belong to it.
         """
-        return read_text(self.file)
+        digest = self._digest(models) if others else b""
+        try:
+            return Contents(read_text(self.file), digest)
+        except ConfigError as error:
+            return Contents(b"", digest, error)
 
     def model_names(self) -> frozenset[str]:
         """Return the models whose certificates are to be read; call it on the event loop."""
         return self.models.names() if self.models is not None else frozenset()
 
-    def load(self, text: bytes, models: Iterable[str], *, everything: bool) -> Loaded:
-        """Check the policy in ``text`` and read what belongs to it; it blocks, so call it in a thread.
+    def load(
+        self, contents: Contents, models: Iterable[str], *, tls: bool = False, forget: bool = False
+    ) -> Loaded:
+        """Check the policy in ``contents`` and read what belongs to it; it blocks, so call it in a thread.
 
-        ``everything``: with the TLS certificates, and with another chance for every certificate.
+        ``tls``: read the TLS certificates, too. ``forget``: give every model's certificate another chance.
 
         Raises:
             ConfigError: the policy may not come into force here.
-            TlsError: a TLS certificate cannot be used.
         """
-        policy = parse_policy(self.file, text, self.region)
+        if contents.error is not None:
+            raise contents.error
+        policy = parse_policy(self.file, contents.text, self.region)
         certificates = self.models.read_certificates(models) if self.models is not None else {}
-        tls = self.tls.read() if self.tls is not None and everything else None
-        return Loaded(policy, text, certificates, tls, forget=everything)
+        read, tls_error = self._read_tls() if tls else (None, None)
+        return Loaded(policy, contents.text, certificates, read, tls_error, forget)
 
     def use_tls(self, loaded: Loaded) -> None:
         """Accept the connections to come with the TLS certificates of ``loaded``, which is in force."""
         use_tls(self.tls, loaded.tls)
+
+    def _read_tls(self) -> tuple[LoadedTls | None, TlsError | None]:
+        try:
+            return (self.tls.read() if self.tls is not None else None), None
+        except TlsError as error:
+            return None, error
+
+    def _digest(self, models: Iterable[str]) -> bytes:
+        files = list(self.models.certificate_files(models)) if self.models is not None else []
+        if self.tls is not None:
+            files += map(Path, self.tls.files)
+        digest = sha256()
+        for file in files:
+            digest.update(sha256(_content(file)).digest())
+        return digest.digest()
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError:
+        return b""
 
 
 def use_tls(tls: Tls | None, loaded: LoadedTls | None) -> None:
     """Use the TLS certificates ``loaded``, if there are new ones, for the connections to come."""
     if tls is not None and loaded is not None:
         tls.use(loaded)
-        _LOG.info("new certificates are in use")
+        _LOG.info("new TLS certificates are in use")

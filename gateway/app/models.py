@@ -21,10 +21,17 @@ from edge_models.licence import Artefacts, Licence
 from edge_models.predictor import Predictor
 from edge_models.registry import Model, Registry
 from edge_models.settings import ModelsSettings
-from gateway.app.certificates import MISSING, Certificates, Unusable, keep_usable, read_certificates
-from gateway.app.edge_tier import NO_TIERS, EdgeTiers
+from gateway.app.certificates import (
+    MISSING,
+    Certificates,
+    Unusable,
+    certificate_file,
+    keep_usable,
+    read_certificates,
+)
 from gateway.app.foundation import Foundation
-from gateway.app.parts import EdgeTier
+from gateway.app.parts import RouteEdgeModel
+from gateway.app.route_edge_models import NO_EDGE_MODELS, RouteEdgeModels
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
 from gateway.core.telemetry import CertificateJudged, Telemetry
@@ -33,7 +40,7 @@ from routing.policy import Route
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """What this process serves by itself. ``in_use`` returns the edge tiers in force."""
+    """What this process serves by itself. ``in_use`` returns the edge models in force."""
 
     registry: Registry
     predictor: Predictor
@@ -41,7 +48,7 @@ class Models:
     instruction_set: str
     telemetry: Telemetry
     clock: Clock
-    in_use: Callable[[], EdgeTiers]
+    in_use: Callable[[], RouteEdgeModels]
 
     @classmethod
     def load(
@@ -52,7 +59,7 @@ class Models:
         origin: str,
         clock: Clock,
         telemetry: Telemetry,
-        in_use: Callable[[], EdgeTiers] = lambda: NO_TIERS,
+        in_use: Callable[[], RouteEdgeModels] = lambda: NO_EDGE_MODELS,
     ) -> Models:
         """Load every model.
 
@@ -80,15 +87,22 @@ class Models:
         folder = self.settings.certificates
         return read_certificates(Path(folder) if folder else None, models)
 
-    def tiers(self, routes: Iterable[Route], found: Certificates, *, forget: bool = False) -> EdgeTiers:
-        """Return the edge tiers of ``routes`` under the certificates ``found``; nothing in force changes.
+    def certificate_files(self, models: Iterable[str]) -> tuple[Path, ...]:
+        """Return the paths of the certificates of ``models``, whether there is a file or not."""
+        folder = self.settings.certificates
+        return tuple(certificate_file(Path(folder), model) for model in sorted(models)) if folder else ()
+
+    def edge_models(
+        self, routes: Iterable[Route], found: Certificates, *, forget: bool = False
+    ) -> RouteEdgeModels:
+        """Return the edge models of ``routes`` under the certificates ``found``; nothing in force changes.
 
         ``forget``: give every certificate another chance, whatever its licence has learned about central.
         """
         before = self.in_use()
         certificates = keep_usable(before.certificates, found)
         licences = {} if forget else dict(before.licences)
-        by_route: dict[str, EdgeTier] = {}
+        by_route: dict[str, RouteEdgeModel] = {}
         for route in routes:
             if route.cascade is None:
                 continue
@@ -100,10 +114,12 @@ class Models:
             key, make = self._licence(model, certificate, route.digests)
             if key not in licences:
                 licences[key] = make()
-            by_route[route.name] = EdgeTier(model.name, self.predictor, licences[key], model.session.digest)
-        return EdgeTiers(by_route, certificates, licences)
+            by_route[route.name] = RouteEdgeModel(
+                model.name, self.predictor, licences[key], model.session.digest
+            )
+        return RouteEdgeModels(by_route, certificates, licences)
 
-    def replaced(self, old: EdgeTiers, new: EdgeTiers) -> None:
+    def after_swap(self, old: RouteEdgeModels, new: RouteEdgeModels) -> None:
         """Report the certificates of ``new``, which is in force now."""
         for model in sorted(old.models() - new.models()):
             self.telemetry.emit(CertificateJudged(model, None))
@@ -181,7 +197,7 @@ def open_models(foundation: Foundation, settings: ModelsSettings, lifetimes: Asy
         origin=foundation.settings.role,
         clock=foundation.clock,
         telemetry=foundation.prometheus,
-        in_use=foundation.in_force.tiers,
+        in_use=foundation.in_force.edge_models,
     )
     lifetimes.push_async_callback(models.predictor.close)
     foundation.requests.expect(models.names())

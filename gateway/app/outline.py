@@ -6,8 +6,7 @@ the caches) is shown as it is at a start.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from random import Random
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from opentelemetry.trace import NoOpTracer
@@ -15,27 +14,23 @@ from opentelemetry.trace import NoOpTracer
 from cache.levels.level import LevelParts
 from cache.settings import CacheSettings
 from edge_models.isa import instruction_set_class
-from edge_models.licence import Licence
+from edge_models.licence import Permission
 from edge_models.settings import ModelsSettings
 from gateway.app.builder import Builder, EdgeModels
 from gateway.app.certificates import Certificates
-from gateway.app.connector import Connector
-from gateway.app.edge_tier import EdgeTiers
 from gateway.app.endpoint_set import NO_ENDPOINTS
-from gateway.app.endpoints import Endpoints
+from gateway.app.endpoints import make_endpoints
 from gateway.app.loading import Loaded
 from gateway.app.observe import Observed
-from gateway.app.parts import CacheParts, EdgeTier, Parts
+from gateway.app.parts import CacheParts, Parts, RouteEdgeModel
+from gateway.app.route_edge_models import RouteEdgeModels
 from gateway.app.stack_report import StacksReport
 from gateway.config.settings import Settings
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.gate import OpenGate
+from gateway.core.gate import GateSettings, OpenGate
 from gateway.core.request import EDGE, Request, Response
 from gateway.core.telemetry import Silence
-from resilience.admission import Seats
-from resilience.budget import RetryBudget
-from resilience.drain import Drain
 from routing.policy import Policy, Route
 
 _DIGEST: Final = "the edge model's"
@@ -48,47 +43,73 @@ class UnloadedModel:
         return "<UnloadedModel: the models of a gateway are loaded when it starts>"
 
     async def __call__(self, request: Request) -> Response:  # noqa: ARG002 - a Service's signature
-        """Refuse.
+        """Answer nothing.
 
         Raises:
-            GatewayError: always.
+            GatewayError: UNAVAILABLE, always.
         """
         raise GatewayError(Fault.UNAVAILABLE, "no model is loaded")
 
 
-class UnreadLicence(Licence):
-    """Stands for the licence that a model's certificate gives when a gateway reads it."""
+class UnreadLicence:
+    """Stands for the licence that a model's certificate gives when a gateway reads it; it permits nothing."""
 
     def __init__(self, model: str) -> None:
-        self._name = model
+        self._model = model
 
     def __repr__(self) -> str:
-        return f"<UnreadLicence {self._name}: certificates are read when a gateway starts>"
+        return f"<UnreadLicence {self._model}: certificates are read when a gateway starts>"
 
     def proof(self) -> str:
         """Return nothing: there is no certificate."""
         return ""
 
+    def reason(self) -> str:
+        """Return that there is no certificate."""
+        return "missing"
+
+    def is_valid(self, version: str = "") -> bool:  # noqa: ARG002 - a Permission
+        """Return that no answer is covered."""
+        return False
+
+    def served(self, names: tuple[str, ...]) -> None:
+        """Return that there are no certified outputs."""
+
+    def classifies(self, classes: Mapping[str, int]) -> bool:  # noqa: ARG002 - a Permission
+        """Return that no class is certified."""
+        return False
+
+    def fits(self, request: Request) -> bool:  # noqa: ARG002 - a Permission
+        """Return that no request is of the certified kind."""
+        return False
+
+    def covers(self, answer: Response) -> bool:  # noqa: ARG002 - a Permission
+        """Return that no answer is certified."""
+        return False
+
+    def compare(self, answer: Response, version: str) -> None:
+        """Do nothing: there is no certified artefact."""
+
 
 class UnloadedModels:
     """Stands for the models of a process: every route with a cascade has one."""
 
-    def tiers(
+    def edge_models(
         self,
         routes: Iterable[Route],
         found: Certificates,
         *,
         forget: bool = False,  # noqa: ARG002 - nothing is known that could be forgotten
-    ) -> EdgeTiers:
-        """Return an edge tier for each route that names a cascade."""
+    ) -> RouteEdgeModels:
+        """Return an edge model for each route that names a cascade."""
         names = {route.name: route.match.model for route in routes if route.cascade is not None}
-        tiers = {
-            route: EdgeTier(model, UnloadedModel(), UnreadLicence(model), _DIGEST)
+        edge_models = {
+            route: RouteEdgeModel(model, UnloadedModel(), UnreadLicence(model), _DIGEST)
             for route, model in names.items()
         }
-        return EdgeTiers(tiers, found)
+        return RouteEdgeModels(edge_models, found)
 
-    def replaced(self, old: EdgeTiers, new: EdgeTiers) -> None:
+    def after_swap(self, old: RouteEdgeModels, new: RouteEdgeModels) -> None:
         """Do nothing: no generation comes into force."""
 
 
@@ -102,27 +123,8 @@ async def outline(policy: Policy, settings: Settings) -> StacksReport:
     """Describe the stacks of ``policy`` in a gateway with ``settings``. Needs a running loop."""
     clock, silence = LoopClock(), Silence()
     observed = Observed(clock, silence, NoOpTracer() if settings.telemetry.otlp_endpoint else None)
-    parts = Parts(
-        region=settings.region,
-        clock=clock,
-        chance=Random(),  # noqa: S311 - never drawn from
-        telemetry=silence,
-        observed=observed,
-        resilience=settings.resilience,
-        drain=Drain(),
-        budget=RetryBudget(settings.resilience.retry_budget),
-        seats=Seats(settings.resilience.admission.max_requests),
-    )
-    endpoints = Endpoints(
-        settings.resilience,
-        clock,
-        silence,
-        observed,
-        connector=Connector(clock, parts.chance, settings.upstreams),
-        in_use=lambda: NO_ENDPOINTS,
-        chance=parts.chance,
-        region=settings.region,
-    )
+    parts = Parts.of(settings, clock, silence, observed)
+    endpoints = make_endpoints(settings, parts, lambda: NO_ENDPOINTS)
     cache = None
     if settings.cache is not None:
         levels = settings.cache.open_levels(LevelParts(_open_gate, clock, silence))
@@ -137,8 +139,8 @@ async def outline(policy: Policy, settings: Settings) -> StacksReport:
         await endpoints.aclose()
 
 
-def _open_gate(_name: str) -> OpenGate:
+def _open_gate(_name: str, _settings: GateSettings) -> OpenGate:
     return OpenGate()
 
 
-_: type[EdgeModels] = UnloadedModels
+_: tuple[type[EdgeModels], type[Permission]] = (UnloadedModels, UnreadLicence)

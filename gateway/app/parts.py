@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from random import Random
+from typing import Self
 from weakref import WeakSet
 
 from cache.early_refresh import EarlyRefreshes
 from cache.levels.level import Levels
 from cache.settings import CacheSettings
 from cache.single_flight import SingleFlight
-from edge_models.licence import Licence
+from edge_models.licence import Permission
 from gateway.app.observe import Observed
+from gateway.config.settings import Settings
 from gateway.core.clock import Clock
 from gateway.core.service import Service
 from gateway.core.telemetry import Telemetry
@@ -36,6 +38,22 @@ class Parts:
     budget: RetryBudget
     seats: Seats
 
+    @classmethod
+    def of(cls, settings: Settings, clock: Clock, telemetry: Telemetry, observed: Observed) -> Self:
+        """Return the parts of a process with ``settings``."""
+        resilience = settings.resilience
+        return cls(
+            region=settings.region,
+            clock=clock,
+            chance=Random(),  # noqa: S311 - jitter, not secrets
+            telemetry=telemetry,
+            observed=observed,
+            resilience=resilience,
+            drain=Drain(),
+            budget=RetryBudget(resilience.retry_budget),
+            seats=Seats(resilience.admission.max_requests),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class CacheParts:
@@ -56,12 +74,12 @@ class CacheParts:
 
 
 @dataclass(frozen=True, slots=True)
-class EdgeTier:
+class RouteEdgeModel:
     """The edge ``model`` of one route: ``predictor`` runs it, ``licence`` says what it may answer alone."""
 
     model: str
     predictor: Service
-    licence: Licence
+    licence: Permission
     digest: str
 
 

@@ -2,18 +2,24 @@
 
 Whatever fails before the swap leaves the generation in force as it is; the error is in the log, in the
 metrics and in the report.
+
+SIGHUP takes the policy, the models' certificates and the TLS certificates together or not at all. What it
+could not take is owed, and taken by a later load: the watch makes one when one of these files changes. A
+policy file that changes does not wait for TLS files that still cannot be used; then only the TLS certificates
+stay owed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import enum
 import logging
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from gateway.app.certificates import Certificates
-from gateway.app.generation import InForce, PolicyGeneration
-from gateway.app.loading import Loaded, Sources
+from gateway.app.generation import Generation, InForce
+from gateway.app.loading import Contents, Loaded, Sources
 from gateway.config.document import ConfigError
 from gateway.core.clock import Clock
 from gateway.core.telemetry import PolicyLoaded, Telemetry
@@ -24,14 +30,22 @@ _LOG: Final = logging.getLogger("edgeway.policy")
 WATCH_S: Final = 1.0
 
 
+class Owed(enum.Enum):
+    """What a SIGHUP was to take and has not taken yet."""
+
+    NOTHING = enum.auto()
+    TLS = enum.auto()
+    EVERYTHING = enum.auto()
+
+
 class GenerationBuilder(Protocol):
     """Builds generations (``gateway.app.builder.Builder``)."""
 
-    def build(self, loaded: Loaded) -> PolicyGeneration:
+    def build(self, loaded: Loaded) -> Generation:
         """Return the generation of ``loaded``; nothing in force changes."""
         ...
 
-    def replaced(self, old: PolicyGeneration, new: PolicyGeneration) -> None:
+    def after_swap(self, old: Generation, new: Generation) -> None:
         """Close what the swap leaves behind; ``new`` is in force."""
         ...
 
@@ -50,21 +64,21 @@ class Policies:
     ) -> None:
         self._sources, self._builder, self._in_force = sources, builder, in_force
         self._clock, self._telemetry = clock, telemetry
-        self._error = ""
-        self._tried = b""
+        self._error = self._tls_error = ""
+        self._tried = Contents()
         self._loading = asyncio.Lock()
-        self._owes_everything = False
+        self._owed = Owed.NOTHING
 
     def __repr__(self) -> str:
-        failed = ", last load failed" if self._error else ""
+        failed = ", last load failed" if self._is_incomplete else ""
         return f"<Policies generation {self._in_force.current().number}{failed}>"
 
     def report(self) -> Mapping[str, Any]:
-        """Return the number of the generation in force and, if the last load failed, why."""
+        """Return the number of the generation in force and why something is not taken; empty: all is."""
         return {
             "generation": self._in_force.current().number,
             "file": str(self._sources.file),
-            "error": self._error,
+            "error": "; ".join(filter(None, (self._error, self._tls_error))),
         }
 
     async def start(self) -> None:
@@ -73,28 +87,28 @@ class Policies:
         Raises:
             ConfigError: it cannot be used, and there is none to fall back to.
         """
-        self._take(await self._load(everything=False))
+        self._take(await self._load())
 
     async def reload(self, *, everything: bool = True) -> bool:
-        """Load again what is on disk; return whether it is in force.
+        """Load again what is on disk; return whether all of it is in force.
 
         Files are read and checked in a thread: a large policy takes a while, and requests go on meanwhile.
-        ``everything``: build a new generation even if the policy did not change, take the TLS certificates
-        too, and give every model's certificate another chance. If that fails, the next reload owes it.
+        ``everything`` (SIGHUP): build a new generation even if the policy did not change, take the TLS
+        certificates too, and give every model's certificate another chance: all of it or nothing. Otherwise
+        the policy, if it changed, and what is owed.
         """
         # One after the other: of two at once, the one that read the older text could end last.
         async with self._loading:
-            everything = everything or self._owes_everything
+            before = self._tried.text
+            if everything:
+                self._owed = Owed.EVERYTHING
             try:
-                loaded = await self._load(everything=everything)
-                if everything or loaded.text != self._in_force.current().text:
-                    self._take(loaded)
+                loaded = await self._load()
+                self._take_together(loaded, may_part=not everything and loaded.text != before)
             except Exception as error:  # noqa: BLE001 - whatever is wrong, the last good policy stays
-                self._owes_everything = everything
-                self._report_failure(error)
+                self._report_failure(error, is_news=everything or self._tried.text != before)
                 return False
-            self._error, self._owes_everything = "", False
-            return True
+            return self._owed is Owed.NOTHING
 
     def rebuild(self, certificates: Certificates) -> None:
         """Build the stacks of the policy in force anew, because this process has other models now.
@@ -105,33 +119,60 @@ class Policies:
         self._enforce(Loaded(self._in_force.policy(), current.text, certificates))
 
     async def watch(self) -> None:
-        """Reload when the file's content changes; runs until cancelled.
+        """Reload when the policy file's content changes; runs until cancelled.
 
-        Content, not modification time: mounted config maps swap links, and clocks step.
+        After a load that failed, and while something is owed, also when a model's certificate or a TLS file
+        does. Content, not modification time: mounted config maps swap links, and clocks step.
         """
-        last = self._tried
+        last = self._tried.text
         while True:
             await self._clock.sleep(WATCH_S)
-            before, last = last, await asyncio.to_thread(self._content)
+            found = await asyncio.to_thread(
+                self._sources.contents, self._sources.model_names(), others=self._is_incomplete
+            )
+            before, last = last, found.text
             # If it is empty once, it may be in the middle of being replaced; if twice, it is gone.
-            if last != self._tried and (last or not before):
+            if (last or not before) and self._differs(found):
                 await self.reload(everything=False)
 
-    async def _load(self, *, everything: bool) -> Loaded:
-        names = self._sources.model_names()
-        try:
-            text = await asyncio.to_thread(self._sources.text)
-        except ConfigError:
-            self._tried = b""
-            raise
-        self._tried = text
-        return await asyncio.to_thread(self._sources.load, text, names, everything=everything)
+    @property
+    def _is_incomplete(self) -> bool:
+        """Whether something on disk was to come into force and has not."""
+        return bool(self._error) or self._owed is not Owed.NOTHING
 
-    def _content(self) -> bytes:
-        try:
-            return self._sources.text()
-        except ConfigError:
-            return b""
+    def _differs(self, found: Contents) -> bool:
+        """Whether to load again: the files are not those of the last load, as far as they were read."""
+        return found.text != self._tried.text or (bool(found.others) and found.others != self._tried.others)
+
+    async def _load(self) -> Loaded:
+        names = self._sources.model_names()
+        # Before the load, which reads these files again: what changes in between is seen by the watch.
+        self._tried = await asyncio.to_thread(self._sources.contents, names)
+        return await asyncio.to_thread(
+            self._sources.load,
+            self._tried,
+            names,
+            tls=self._owed is not Owed.NOTHING,
+            forget=self._owed is Owed.EVERYTHING,
+        )
+
+    def _take_together(self, loaded: Loaded, *, may_part: bool) -> None:
+        """Put ``loaded`` in force. ``may_part``: without TLS certificates if they cannot be used.
+
+        Raises:
+            TlsError: they cannot be used, and the rest waits for them.
+        """
+        if loaded.tls_error is not None and self._owed is Owed.EVERYTHING and not may_part:
+            raise loaded.tls_error
+        if self._owed is Owed.EVERYTHING or loaded.text != self._in_force.current().text:
+            self._take(loaded)
+        else:
+            self._sources.use_tls(loaded)
+        tls_error = str(loaded.tls_error or "")
+        if tls_error and tls_error != self._tls_error:
+            _LOG.error("the TLS certificates were not taken, the old ones stay: %s", tls_error)
+        self._error, self._tls_error = "", tls_error
+        self._owed = Owed.TLS if tls_error else Owed.NOTHING
 
     def _take(self, loaded: Loaded) -> None:
         current = self._in_force.current()
@@ -150,19 +191,29 @@ class Policies:
     def _enforce(self, loaded: Loaded) -> None:
         generation = self._builder.build(loaded)
         before = self._in_force.swap(generation)
-        self._builder.replaced(before, generation)
+        self._builder.after_swap(before, generation)
         self._sources.use_tls(loaded)
 
-    def _report_failure(self, error: Exception) -> None:
-        self._error = str(error)
+    def _report_failure(self, error: Exception, *, is_news: bool) -> None:
+        """Report why nothing was taken; in the log only if ``is_news``, or for another reason than before."""
+        why, before = str(error) or repr(error), self._error
+        self._error = why
+        if isinstance(error, TlsError):
+            self._tls_error = ""
         number = self._in_force.current().number
-        self._telemetry.emit(PolicyLoaded(number, self._error))
-        if isinstance(error, ConfigError):
-            _LOG.error("the policy was not taken, generation %d stays: %s", number, error)
-        elif isinstance(error, TlsError):
-            _LOG.error("the certificates were not taken, the old ones stay: %s", error)
-        else:
-            _LOG.error("the policy could not be built, generation %d stays", number, exc_info=error)
+        self._telemetry.emit(PolicyLoaded(number, why))
+        if not is_news and why == before:
+            return
+        has_tls = self._owed is not Owed.NOTHING and self._sources.tls is not None
+        what = "policy and TLS certificates were" if has_tls else "the policy was"
+        is_foreseen = isinstance(error, ConfigError | TlsError)
+        _LOG.error(
+            "%s not taken, generation %d stays: %s",
+            what,
+            number,
+            why,
+            exc_info=None if is_foreseen else error,
+        )
 
 
 def _models(policy: Policy) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from cache.lookup import CacheLookup
 from cache.single_flight import SingleFlight
 from edge_models.cascade import Cascade
 from gateway.app.observe import Observed
-from gateway.app.parts import CacheParts, EdgeTier, Parts, longest_s, timeout_s
+from gateway.app.parts import CacheParts, Parts, RouteEdgeModel, longest_s, timeout_s
 from gateway.core.request import Caller
 from gateway.core.service import Service
 from gateway.core.stack import Innermost, Layer, Stack
@@ -95,7 +95,7 @@ def route_stack(
     endpoints: Mapping[str, Service],
     view: View,
     cache: CacheParts | None,
-    edge: EdgeTier | None,
+    edge: RouteEdgeModel | None,
 ) -> Stack:
     """Return the stack of one route of an edge gateway, below what all routes share."""
     timed = Layer(
@@ -188,7 +188,7 @@ def _retry(parts: Parts, route: Route) -> tuple[Layer, ...]:
     return (Layer("retry", reason, retry, parts.observed.layer("retry")),)
 
 
-def _cascade(parts: Parts, route: Route, edge: EdgeTier | None) -> tuple[Layer, ...]:
+def _cascade(parts: Parts, route: Route, edge: RouteEdgeModel | None) -> tuple[Layer, ...]:
     if route.cascade is None or edge is None:
         return ()
     model = Stack(
@@ -218,7 +218,9 @@ def _cascade(parts: Parts, route: Route, edge: EdgeTier | None) -> tuple[Layer, 
     return (layer,)
 
 
-def _cache(parts: Parts, route: Route, cache: CacheParts | None, edge: EdgeTier | None) -> tuple[Layer, ...]:
+def _cache(
+    parts: Parts, route: Route, cache: CacheParts | None, edge: RouteEdgeModel | None
+) -> tuple[Layer, ...]:
     # Keys are content-addressed: without the digest of what answers there is nothing to address by.
     if cache is None or not route.cache.enabled or not route.digests:
         return ()

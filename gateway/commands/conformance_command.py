@@ -17,6 +17,8 @@ EXAMPLES: Final = """\
   edgeway conformance 127.0.0.1:8000 --grpc 127.0.0.1:8001 --identity echo --json c.json --junit c.xml
   edgeway conformance --list
 
+Needs the extra `conformance`: pip install '.[conformance]'.
+
 The first tests the first model that the server lists. The second runs two areas and shows requests, answers
 and clauses of what failed. In the third, `echo` is a model that answers its inputs: every datatype is sent
 there and back. The fourth shows all checks, and the clauses that they stand for; nothing is sent.

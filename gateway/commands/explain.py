@@ -19,8 +19,7 @@ from routing.place import CONTINENT_OF, Place, place_of
 from routing.policy import Policy, Route
 from routing.problem import unknown
 from routing.rules.home import home
-from routing.rules.order import reachable
-from routing.rules.residency import allowed
+from routing.rules.outcome import outcome
 
 EXAMPLES: Final = """\
   edgeway policy explain policy.yaml --model digits --client-country DE
@@ -40,6 +39,11 @@ shows its own, with their state, at /stack of its admin port.
 exit codes: 0 the request is answered, or the stack shown; 1 it is refused (the last line says why); 2 a file
 or an argument is wrong
 """
+
+_REFUSALS: Final = {
+    "no_region": "refused, 503: no region may see a request of this tenant from this place",
+    "no_endpoint": "refused, 503: no endpoint of the route lies in an allowed region",
+}
 
 
 def add_to(group: Any) -> None:
@@ -130,26 +134,21 @@ def explain(
 
     ``region``, whose gateway is called, and ``tenant`` are the policy's own.
     """
-    decision = allowed(policy, tenant, place)
-    regions = ", ".join(name for name in policy.regions if name in decision.regions)
-    rows = [("tenant", tenant), ("residency", decision.residency), ("allowed", regions or "no region")]
-    route = Routes(policy).find(model, tenant)
+    found = outcome(policy, model=model, tenant=tenant, place=place, region=region)
+    route, may_see = found.route, found.allowed
+    regions = ", ".join(name for name in policy.regions if name in may_see.regions)
+    rows = [("tenant", tenant), ("residency", may_see.residency), ("allowed", regions or "no region")]
     if route is None:
         return rows, _no_route(model, tenant)
     rows.append(("route", f"{route.name} (routes[{policy.routes.index(route)}])"))
-    if not decision.regions:
-        return rows, "refused, 503: no region may see a request of this tenant from this place"
-    is_here = region in decision.regions
-    layers = _layers(route) if is_here else "passes it on; nothing is computed or kept there"
-    rows.append(("gateway", f"{region}: {layers}"))
-    names = reachable(policy, route, region, decision.regions, edges=True)
-    for number, name in enumerate(names, 1):
+    if may_see.regions:
+        layers = _layers(route) if found.is_here else "passes it on; nothing is computed or kept there"
+        rows.append(("gateway", f"{region}: {layers}"))
+    for number, name in enumerate(found.endpoints, 1):
         endpoint = policy.endpoints[name]
         text = f"{name}: {endpoint.tier} tier of {endpoint.region}, {endpoint.protocol} {endpoint.address}"
         rows.append((f"endpoint {number}", text))
-    if not names and not (is_here and route.cascade):
-        return rows, "refused, 503: no endpoint of the route lies in an allowed region"
-    return rows, ""
+    return rows, _REFUSALS.get(found.refusal, "")
 
 
 def _layers(route: Route) -> str:

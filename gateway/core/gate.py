@@ -1,8 +1,22 @@
-"""A gate in front of something that may be broken. A breaker is one; what it guards knows only this file."""
+"""A gate in front of something that may be broken: a circuit breaker, seen by the code behind it."""
 
 from __future__ import annotations
 
 from typing import Final, Protocol
+
+import msgspec
+
+
+class GateSettings(msgspec.Struct, frozen=True):
+    """When a gate shuts, and when it tries again; what stands behind it chooses them.
+
+    ``max_failures``: failures in a row that shut it. ``first_wait_s``: seconds until it lets one call through
+    as a probe; they grow with each probe that fails, to ``longest_wait_s`` at most.
+    """
+
+    max_failures: int
+    first_wait_s: float
+    longest_wait_s: float
 
 
 class Pass(Protocol):

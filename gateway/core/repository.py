@@ -7,6 +7,7 @@ from typing import Protocol
 
 import msgspec
 
+from gateway.core.catalog import unknown_model
 from gateway.core.request import Parameter
 
 
@@ -63,3 +64,29 @@ class Repository(Loader, Protocol):
     def settings(self, model: str) -> ModelSettings:
         """Return how requests for ``model`` are served; the plain settings for a model held elsewhere."""
         ...
+
+
+class NoRepository:
+    """The repository of a process without models."""
+
+    def __repr__(self) -> str:
+        return "<NoRepository>"
+
+    def index(self) -> Sequence[IndexEntry]:
+        """Return no entry."""
+        return ()
+
+    def settings(self, model: str) -> ModelSettings:  # noqa: ARG002 - the Protocol's signature
+        """Return the default settings."""
+        return ModelSettings()
+
+    async def load(self, model: str, parameters: Mapping[str, Parameter | bytes]) -> None:  # noqa: ARG002
+        """Refuse: there is no repository to load from."""
+        raise unknown_model(model)
+
+    async def unload(self, model: str, *, dependents: bool = False) -> None:  # noqa: ARG002
+        """Refuse: there is nothing to unload."""
+        raise unknown_model(model)
+
+
+_: type[Repository] = NoRepository

@@ -40,7 +40,7 @@ STALE: Final = "stale"
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """Who asks.
+    """The client of a request, as far as it is known.
 
     ``address`` is the client's, after trusted proxies were peeled off. ``tenant`` is a claim until
     Admission has checked ``credential``. ``residency`` is the class that Residency derives; answers

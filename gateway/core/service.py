@@ -82,8 +82,8 @@ class PassesFastPath(Protocol):
         ...
 
 
-class Generation(Service, Protocol):
-    """The stacks of one policy generation. A request keeps the generation with which it began."""
+class NumberedService(Service, Protocol):
+    """A Service with the number of its policy generation. A request keeps the one with which it began."""
 
     @property
     def number(self) -> int:

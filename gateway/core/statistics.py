@@ -106,7 +106,7 @@ class Counted:
 
 
 class Statistics(Protocol):
-    """Knows what was done."""
+    """What has been counted, of one process or of several as one."""
 
     async def counted(self) -> Counted:
         """Return what was counted until now."""

@@ -40,7 +40,7 @@ ITEM_SIZES: Final[dict[str, int]] = {name: dtype.itemsize for name, dtype in DAT
 as it is: numpy has no dtype for it."""
 
 MAX_RANK: Final = 64
-"""numpy's own limit; multiplying the dimensions of a shape that is all shape takes minutes."""
+"""numpy's own limit; a shape with millions of dimensions would take minutes to multiply."""
 
 MAX_BYTES_ELEMENTS: Final = 1 << 18
 """Their lengths stand between them, so they are found one by one, on the event loop: about 60 ms."""

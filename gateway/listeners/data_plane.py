@@ -10,7 +10,7 @@ from typing import Final
 from gateway.core.catalog import Catalog
 from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.service import Generation
+from gateway.core.service import NumberedService
 from gateway.core.telemetry import Refused, RequestFinished, Telemetry
 from gateway.wire.trust import Trust
 
@@ -29,7 +29,7 @@ class DataPlane:
     """
 
     region: str
-    generation: Callable[[], Generation]
+    generation: Callable[[], NumberedService]
     catalog: Catalog
     is_ready: Callable[[], bool]
     trust: Trust

@@ -23,7 +23,7 @@ class RefusalCounter:
         self._telemetry.emit(Refused(self._protocol, reason))
 
     def __enter__(self) -> None:
-        """Begin."""
+        """Count what is raised from here on."""
 
     def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
         """Count the error, if it is a refusal."""

@@ -36,7 +36,11 @@ class RunCell:
 
 
 class Runs(Collector):
-    """Counts runs. ``cells``: model, version and rows → what ran so. All three are the operator's words."""
+    """Counts runs.
+
+    ``cells``: model, version and rows → what ran so. None of the three comes from a client, so there are only
+    so many.
+    """
 
     def __init__(self) -> None:
         self.cells: dict[tuple[str, str, int], RunCell] = {}

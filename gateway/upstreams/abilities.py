@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from gateway.core.request import Request, Response
 from gateway.core.service import Filter, Service
 
 
+@runtime_checkable
 class Learner(Protocol):
-    """An upstream that can read its endpoint's metadata."""
+    """The part of an upstream that must know its endpoint's metadata before it sends requests there."""
 
     @property
     def has_learned(self) -> bool:
-        """Whether they have been read, or could not be a while ago."""
+        """Whether the metadata have been read, or could not be a while ago."""
         ...
 
     async def learn(self) -> None:
-        """Read them; whatever goes wrong, nothing is raised."""
+        """Read the metadata; whatever goes wrong, nothing is raised."""
         ...
 
 
@@ -31,7 +32,7 @@ class Abilities:
         return f"<Abilities {'known' if self._upstream.has_learned else 'not known'}>"
 
     async def __call__(self, request: Request, service: Service) -> Response:
-        """Answer."""
+        """Have the metadata read if they are not known, then send the request."""
         if not self._upstream.has_learned:
             await self._upstream.learn()
         return await service(request)

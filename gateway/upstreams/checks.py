@@ -28,13 +28,13 @@ class NoOwner:
     """The owner of a connection that is used once."""
 
     def freed(self, connection: Http2ClientConnection) -> None:
-        """Take no note."""
+        """Do nothing: no call waits for a free stream."""
 
     def retired(self, connection: Http2ClientConnection) -> None:
-        """Take no note."""
+        """Do nothing: no other call would use the connection."""
 
     def ended(self, connection: Http2ClientConnection) -> None:
-        """Take no note."""
+        """Do nothing: the one who uses the connection gets its error."""
 
 
 def dialer_of(host: str, port: int, settings: ConnectSettings, tls: ssl.SSLContext | None) -> Dialer:

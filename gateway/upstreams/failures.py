@@ -13,9 +13,8 @@ from gateway.http.client.shortage import lack
 from gateway.wire import headers
 
 LENIENCY_S: Final = 0.05
-"""The other side is given this much more time than the request has. The layer here that set the deadline
-knows whose it was, and what its passing means; the other side's would fire in the same moment and know
-nothing."""
+"""Seconds that the other side gets beyond the time that the request has. So the deadline here ends the call
+first: the layer that set it knows whose time is up, which an error of the other side would not say."""
 
 _WORDS: Final = {
     Fault.UNAVAILABLE: "is unavailable",

@@ -11,11 +11,10 @@ from random import Random
 from types import MappingProxyType
 from typing import Any, Final
 
-from gateway.core.catalog import Catalog, ModelSpec
+from gateway.core.catalog import ModelSpec
 from gateway.core.clock import Chance, Clock
 from gateway.core.errors import Fault, GatewayError, Why, printable
 from gateway.core.request import Request, Response
-from gateway.core.service import Service
 from gateway.core.verdict import Verdict
 from gateway.http.client.backoff import Backoff
 from gateway.http.client.dialer import UnreachableError
@@ -37,6 +36,7 @@ from gateway.upstreams.connections import Connections
 from gateway.upstreams.failures import LENIENCY_S, UNSENT, Failures
 from gateway.upstreams.forwarding import provenance_of, request_headers, retry_after_s, timeout_s
 from gateway.upstreams.settings import GrpcUpstreamSettings
+from gateway.upstreams.upstream import Upstream
 from gateway.wire.faults import fault_of_grpc
 from gateway.wire.grpc_framing import PREFIX, prefix
 from gateway.wire.oip import proto as oip_proto
@@ -170,6 +170,11 @@ class GrpcUpstream:
                 raise
             return False
         return ready
+
+    @property
+    def refresh_s(self) -> float:
+        """Seconds after which the name is looked up again (``dns_refresh_rate_s``)."""
+        return self._settings.dns_refresh_rate_s
 
     async def aclose(self, grace_s: float | None = None) -> None:
         """Close the connections; calls under way get ``grace_s`` seconds to end, then UNAVAILABLE."""
@@ -352,4 +357,4 @@ class GrpcUpstream:
             raise self._failures.broken() from error
 
 
-_: tuple[type[Service], type[Catalog]] = (GrpcUpstream, GrpcUpstream)
+_: type[Upstream] = GrpcUpstream

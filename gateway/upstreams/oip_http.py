@@ -12,12 +12,11 @@ from random import Random
 from typing import Final
 from urllib.parse import urlsplit
 
-from gateway.core.catalog import Catalog, ModelSpec
+from gateway.core.catalog import ModelSpec
 from gateway.core.clock import Chance, Clock
 from gateway.core.eager import in_task
 from gateway.core.errors import Fault, GatewayError, Why
 from gateway.core.request import Request, Response
-from gateway.core.service import Service
 from gateway.core.tensor import Buffer
 from gateway.core.verdict import Verdict
 from gateway.http.client.backoff import Backoff
@@ -27,12 +26,14 @@ from gateway.http.client.http1_pool import Http1Pool
 from gateway.http.client.tls import trusting_context
 from gateway.http.framing.errors import AnswerTooLargeError, FramingError, HeadTooLargeError
 from gateway.http.framing.http1_client import COMMON_NAMES, RequestHeadWriter, ResponseReader, spellings
+from gateway.upstreams.abilities import Learner
 from gateway.upstreams.address_checks import check_all
 from gateway.upstreams.checks import dialer_of, is_ready, lost, unreadable
 from gateway.upstreams.connections import Connections
 from gateway.upstreams.failures import LENIENCY_S, UNSENT, Failures, is_overload
 from gateway.upstreams.forwarding import provenance_of, request_headers, retry_after_s, timeout_s
 from gateway.upstreams.settings import HttpUpstreamSettings
+from gateway.upstreams.upstream import Upstream
 from gateway.wire import headers
 from gateway.wire.faults import fault_of_http
 from gateway.wire.oip.json import (
@@ -54,7 +55,7 @@ _LEARN_S: Final = 1.0
 _LEARNED_S: Final = 60.0
 _LEARN_AGAIN_S: Final = 5.0
 _FINAL: Final = frozenset({200, 404})
-"""Statuses of the metadata that stay what they are: here they are, or there are none."""
+"""Statuses of the metadata that hold for long: they were read, or the server has none."""
 
 _EXPECTED: Final = (
     headers.INFERENCE_HEADER_LENGTH,
@@ -192,6 +193,11 @@ class HttpUpstream:
             known_s = _LEARNED_S if status in _FINAL else _LEARN_AGAIN_S
             self._learned_until = self._clock.now() + known_s
 
+    @property
+    def refresh_s(self) -> float:
+        """Seconds after which the name is looked up again (``dns_refresh_rate_s``)."""
+        return self._settings.dns_refresh_rate_s
+
     async def aclose(self) -> None:
         """Close the connections; calls under way fail as UNAVAILABLE."""
         if pool := self._connections.close():
@@ -316,4 +322,4 @@ class HttpUpstream:
 def _ignore(_connection: Http1ClientConnection) -> None: ...
 
 
-_: tuple[type[Service], type[Catalog]] = (HttpUpstream, HttpUpstream)
+_: tuple[type[Upstream], type[Learner]] = (HttpUpstream, HttpUpstream)

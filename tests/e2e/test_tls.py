@@ -89,22 +89,27 @@ def test_clear_text_is_no_way_in(served: Served) -> None:
 
 
 def test_sighup_takes_new_certificates(served: Served, ca: Authority) -> None:
-    """New ones are shown to the next connection; broken ones are not, and the log names the file."""
+    """New ones are shown to the next connection; broken ones are not, and the log names the file. Once mended
+    they are taken without another signal."""
     new = ca.issue("localhost")
     before = shown(served, ca)
 
     install(served.folder, new)
     served.signal(signal.SIGHUP)
-    served.wait_log("new certificates are in use")
+    served.wait_log("new TLS certificates are in use")
     after = shown(served, ca)
 
     (served.folder / "server.pem").write_text("nonsense")
     served.signal(signal.SIGHUP)
-    served.wait_log("the certificates were not taken, the old ones stay")
+    served.wait_log("policy and TLS certificates were not taken, generation 1 stays: ")
 
     assert before != after == fingerprint(new.certificate.read_text())
     assert shown(served, ca) == after
-    assert "server.pem" in served.log().rpartition("the old ones stay: ")[2]
+    assert "server.pem" in served.log().rpartition("generation 1 stays: ")[2]
+    mended = ca.issue("localhost")
+    install(served.folder, mended)
+    served.wait_log("new TLS certificates are in use", times=2)
+    assert shown(served, ca) == fingerprint(mended.certificate.read_text())
 
 
 def test_start_without_usable_certificate(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ class EchoService:
 
 
 class FakeGeneration:
-    """A Generation of one Service."""
+    """A NumberedService of one Service."""
 
     def __init__(self, service: Service, number: int = 7) -> None:
         self.service = service

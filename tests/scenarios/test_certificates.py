@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import urllib.request
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import numpy as np
 import onnx
 import pytest
 
-from edge_models.certificate import Certificate, digest_file
+from edge_models.certificate import Certificate
 from gateway.commands.certify import certify_models
 from gateway.commands.certify_decision import DecisionOptions
 from gateway.core.errors import GatewayError
@@ -88,7 +89,7 @@ async def test_the_edge_answers_again_once_central_is_back_at_the_certified_vers
 async def test_a_replica_that_the_route_names_defers_only_what_it_answers(tmp_path: Path) -> None:
     """Its answers pass as central's; what the edge is sure of it goes on answering."""
     version_2 = another(tmp_path)
-    other = digest_file(digits.model_path(version_2))
+    other = f"sha256:{hashlib.sha256(digits.model_path(version_2).read_bytes()).hexdigest()}"
     world = World(tmp_path)
     serve_at_central(world, version_2)
     world.write_policy(1, digest=f"['{certificate().central_digest}', '{other}']")

@@ -32,8 +32,10 @@ class Launcher:
         """Return the path of the socket on which workers call their parent."""
         return self.folder / "parent.sock"
 
-    async def launch(self, number: int, serial: int) -> Worker:
+    async def launch(self, number: int, serial: int, leave_limit_s: float) -> Worker:
         """Start worker ``number``; ``serial``: how many were started before it, and itself.
+
+        ``leave_limit_s``: how long it may take from SIGTERM to its end.
 
         Raises:
             OSError: no process can be started.
@@ -59,4 +61,4 @@ class Launcher:
             raise
         finally:
             os.close(theirs)
-        return Worker(inheritance, process, ours)
+        return Worker(inheritance, process, ours, leave_limit_s=leave_limit_s)

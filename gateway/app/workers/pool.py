@@ -4,39 +4,45 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 from gateway.app.errors import StartError
-from gateway.app.workers.worker import PAUSE_S, Worker
+from gateway.app.workers.worker import PAUSE_S, LiveWorkers, Worker
 
 _LOG: Final = logging.getLogger("edgeway.workers")
 
 _STEADY_S: Final = 60.0
 """A worker that has served this long is replaced after the shortest pause."""
 
-Launch = Callable[[int, int], Awaitable[Worker]]
+Launch = Callable[[int, int, float], Awaitable[Worker]]
+"""Starts the worker of a slot, with its serial number and the seconds that it may take to leave."""
 
 
 class WorkerPool:
-    """``count`` workers.
+    """Keeps ``count`` slots filled, each with one worker process.
 
     Args:
-        launch: starts the worker of a slot, with a serial number that only grows.
-        leave_limit_s: how long a worker that is to leave may take before it is killed.
+        launch: starts a worker; serial numbers only grow.
+        alive: the pool keeps in it the workers whose processes run.
+        leave_limit_s: how long a worker may take from SIGTERM to its end before it is killed.
         gone: called with the serial number of a worker whose process has ended.
     """
 
     def __init__(
-        self, count: int, launch: Launch, *, leave_limit_s: float, gone: Callable[[int], None]
+        self,
+        count: int,
+        launch: Launch,
+        alive: LiveWorkers,
+        *,
+        leave_limit_s: float,
+        gone: Callable[[int], None],
     ) -> None:
-        self._launch, self._gone = launch, gone
-        self.leave_limit_s = leave_limit_s
+        self._launch, self._alive, self._gone = launch, alive, gone
+        self._leave_limit_s = leave_limit_s
         self._workers: dict[int, Worker] = {}
         # Of two that would replace one worker at once, the later finds it replaced.
         self._slots = [asyncio.Lock() for _ in range(count)]
-        self._alive: set[Worker] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self._rolling = asyncio.Lock()
@@ -53,9 +59,9 @@ class WorkerPool:
         return tuple(self._workers[number] for number in sorted(self._workers))
 
     @property
-    def alive(self) -> frozenset[Worker]:
-        """Return every worker whose process runs: starting, serving or leaving."""
-        return frozenset(self._alive)
+    def alive(self) -> LiveWorkers:
+        """Return the workers whose processes run."""
+        return self._alive
 
     @property
     def serial(self) -> int:
@@ -71,14 +77,6 @@ class WorkerPool:
     def is_ready(self) -> bool:
         """Whether there are workers that serve: while one that died is replaced, the others do."""
         return not self._stopping.is_set() and any(worker.is_ready for worker in self.workers)
-
-    def serving(self) -> Mapping[int, Path]:
-        """Return the sockets of the workers that serve, those that leave among them, by serial number."""
-        return {worker.serial: worker.admin for worker in self._alive if worker.is_ready}
-
-    def listening(self) -> Mapping[int, Path]:
-        """Return the sockets of the workers that can be called, or soon can be, by serial number."""
-        return {worker.serial: worker.admin for worker in self._alive if not worker.is_leaving}
 
     async def start(self) -> None:
         """Start the first workers; return when they serve, or when the pool is to stop.
@@ -100,7 +98,7 @@ class WorkerPool:
                 self._put(worker)
 
     def stop(self) -> None:
-        """Begin to leave; workers that are only starting need not get ready first."""
+        """Send SIGTERM to every worker; those that are only starting need not get ready first."""
         self._stopping.set()
         for worker in self._alive:
             worker.leave()
@@ -125,14 +123,16 @@ class WorkerPool:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def replace_all(self, serial: int, *, prepare: Callable[[], bool]) -> None:
+    async def replace_all(self, serial: int, *, read_limit: Callable[[], float | None]) -> None:
         """Replace the workers up to ``serial`` one by one: an old one leaves when the new one serves.
 
-        ``prepare`` is called when it is this replacement's turn; if it returns false, all workers stay.
+        ``read_limit`` is called when it is this replacement's turn. It returns how long a new worker may take
+        to leave; None: all workers stay.
         """
         async with self._rolling:
-            if not prepare():
+            if (limit_s := read_limit()) is None:
                 return
+            self._leave_limit_s = limit_s
             self._num_replacing += 1
             try:
                 for number, slot in enumerate(self._slots):
@@ -147,8 +147,7 @@ class WorkerPool:
 
     async def _start(self, number: int) -> Worker:
         self._serial += 1
-        worker = await self._launch(number, self._serial)
-        worker.limit_s = self.leave_limit_s
+        worker = await self._launch(number, self._serial, self._leave_limit_s)
         self._alive.add(worker)
         if self._stopping.is_set():
             worker.leave()
@@ -219,10 +218,10 @@ class WorkerPool:
     async def _wait_gone(self, worker: Worker) -> None:
         """Wait for a worker that got SIGTERM; one that does not leave in time is killed."""
         try:
-            async with asyncio.timeout(worker.limit_s):
+            async with asyncio.timeout(worker.leave_limit_s):
                 await worker.process.wait()
         except TimeoutError:
-            _LOG.error("%r did not leave within %g s and is killed", worker, worker.limit_s)
+            _LOG.error("%r did not leave within %g s and is killed", worker, worker.leave_limit_s)
             worker.process.kill()
             await worker.process.wait()
         self._remove(worker)

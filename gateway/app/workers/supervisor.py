@@ -28,6 +28,7 @@ from gateway.app.workers.aggregate import AggregateAdmin
 from gateway.app.workers.coordinator import Coordinator
 from gateway.app.workers.launcher import Launcher
 from gateway.app.workers.pool import WorkerPool
+from gateway.app.workers.worker import LiveWorkers
 from gateway.config.document import ConfigError
 from gateway.config.settings import Settings, host_and_port, load_settings
 from gateway.http.server.binding import bind
@@ -37,7 +38,7 @@ from gateway.telemetry.trace_settings import TraceSettings
 _LOG: Final = logging.getLogger("edgeway.workers")
 
 KILL_EXTRA_S: Final = 5.0
-"""A worker that leaves is killed this long after the time that the settings give it to drain."""
+"""A worker that got SIGTERM is killed this long after the time that the settings give it to drain."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -60,7 +61,7 @@ class Workers:
 
     def replace_all(self) -> Coroutine[Any, Any, None]:
         """Replace the workers that there are now, once awaited; wrong settings change nothing."""
-        return self.pool.replace_all(self.pool.serial, prepare=self._read_settings)
+        return self.pool.replace_all(self.pool.serial, read_limit=self._read_leave_limit_s)
 
     def addresses(self) -> str:
         """Return the ports in one line."""
@@ -69,14 +70,13 @@ class Workers:
             bound["admin"] = self.admin.port
         return ", ".join(f"{name} port {port}" for name, port in bound.items())
 
-    def _read_settings(self) -> bool:
+    def _read_leave_limit_s(self) -> float | None:
+        """Return how long new workers may take to leave; None: the settings cannot be used."""
         try:
-            # How long workers may take to leave may have changed, too.
-            self.pool.leave_limit_s = leave_limit_s(load_settings(self.file))
+            return leave_limit_s(load_settings(self.file))
         except ConfigError as error:
             _LOG.error("the settings were not taken, all workers stay: %s", error)
-            return False
-        return True
+            return None
 
 
 class Supervisor:
@@ -94,10 +94,10 @@ class Supervisor:
         Raises:
             StartError: a socket cannot be bound, or the first workers do not start.
         """
-        loop, is_leaving = asyncio.get_running_loop(), asyncio.Event()
+        loop, stopping = asyncio.get_running_loop(), asyncio.Event()
         # Before anything is opened: the defaults of these signals would end the process as it stands.
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, is_leaving.set)
+            loop.add_signal_handler(number, stopping.set)
         loop.add_signal_handler(signal.SIGHUP, lambda: None)
         async with AsyncExitStack() as lifetimes:
             workers = await self.open(lifetimes)
@@ -105,7 +105,7 @@ class Supervisor:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, pool.stop)
             loop.add_signal_handler(signal.SIGHUP, lambda: pool.start_task(workers.replace_all()))
-            if is_leaving.is_set():
+            if stopping.is_set():
                 pool.stop()
             await pool.start()
             if pool.is_ready:
@@ -123,14 +123,17 @@ class Supervisor:
         settings = self._settings
         folder = Path(lifetimes.enter_context(tempfile.TemporaryDirectory(prefix="edgeway-")))
         launcher = Launcher(self._file, folder, _bind(settings, lifetimes), _open_lifeline(lifetimes))
-
-        def gone(serial: int) -> None:
-            coordinator.forget(serial)
-
-        pool = WorkerPool(self._count, launcher.launch, leave_limit_s=leave_limit_s(settings), gone=gone)
+        alive = LiveWorkers()
         # The parent traces nothing by itself, but knows whether the workers can.
         tracing = TraceSettings((lambda _one_in: None) if settings.telemetry.otlp_endpoint else None)
-        coordinator = Coordinator(pool.serving, pool.listening, log=LogSettings(), tracing=tracing)
+        coordinator = Coordinator(alive.serving, alive.listening, log=LogSettings(), tracing=tracing)
+        pool = WorkerPool(
+            self._count,
+            launcher.launch,
+            alive,
+            leave_limit_s=leave_limit_s(settings),
+            gone=coordinator.forget,
+        )
         aggregate = AggregateAdmin(
             lambda: [(worker.number, worker.admin) for worker in pool.workers if worker.is_ready]
         )
@@ -183,13 +186,13 @@ async def report_workers(
 
 
 def leave_limit_s(settings: Settings) -> float:
-    """Return how long a worker that is to leave may take."""
+    """Return how long a worker may take from SIGTERM to its end."""
     drain = settings.resilience.drain
     return drain.drain_time_s + drain.drain_timeout_s + KILL_EXTRA_S
 
 
 def _open_lifeline(lifetimes: AsyncExitStack) -> int:
-    """Return the read end of a pipe that workers watch: when the parent is gone, however, they leave."""
+    """Return the read end of a pipe that workers watch: however the parent ends, they notice and drain."""
     theirs, ours = os.pipe()
     lifetimes.callback(os.close, ours)
     lifetimes.callback(os.close, theirs)

@@ -1,12 +1,12 @@
-"""One worker process, as its parent knows it."""
+"""Worker processes, as their parent knows them."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import os
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -26,15 +26,23 @@ class Worker:
     """One worker process and what the parent knows of it.
 
     ``number``: its slot. ``serial``: how many were started before it, and itself. ``admin``: its socket.
-    ``limit_s``: how long it may take to leave. ``pause_s``: how long to wait before it is replaced, should it
-    die soon. ``ready``: the read end of the pipe on which it reports that it serves.
+    ``ready``: the read end of the pipe on which it reports that it serves. ``leave_limit_s``: how long it may
+    take from SIGTERM to its end. ``pause_s``: how long to wait before it is replaced, should it die soon.
+    ``is_leaving``: it has got SIGTERM, finishes what it has accepted, and ends.
     """
 
-    def __init__(self, inheritance: Inheritance, process: asyncio.subprocess.Process, ready: int) -> None:
+    def __init__(
+        self,
+        inheritance: Inheritance,
+        process: asyncio.subprocess.Process,
+        ready: int,
+        *,
+        leave_limit_s: float,
+    ) -> None:
         self.number, self.serial = inheritance.number, inheritance.serial
         self.admin = Path(inheritance.admin)
         self.process = process
-        self.limit_s = math.inf
+        self.leave_limit_s = leave_limit_s
         self.pause_s = PAUSE_S[0]
         self._ready = ready
         self.is_ready = False
@@ -66,3 +74,15 @@ class Worker:
         if not self.is_leaving and self.process.returncode is None:
             self.is_leaving = True
             self.process.send_signal(signal.SIGTERM)
+
+
+class LiveWorkers(set[Worker]):
+    """The workers whose processes run: starting, serving or leaving."""
+
+    def serving(self) -> Mapping[int, Path]:
+        """Return the sockets of the workers that serve, those that leave among them, by serial number."""
+        return {worker.serial: worker.admin for worker in self if worker.is_ready}
+
+    def listening(self) -> Mapping[int, Path]:
+        """Return the sockets of the workers that can be called, or soon can be, by serial number."""
+        return {worker.serial: worker.admin for worker in self if not worker.is_leaving}

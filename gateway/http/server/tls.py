@@ -49,6 +49,11 @@ class Tls:
         return f"<Tls {self._settings.certificate}{', mutual' if self._settings.client_ca else ''}>"
 
     @property
+    def files(self) -> tuple[str, ...]:
+        """Return the paths of the files."""
+        return _files(self._settings)
+
+    @property
     def context(self) -> ssl.SSLContext:
         """Return what the next connection is accepted with."""
         return self._in_use.context
@@ -93,8 +98,12 @@ def _context(settings: TlsSettings) -> ssl.SSLContext:
 
 
 def _contents(settings: TlsSettings) -> tuple[bytes, ...]:
+    return tuple(_read(file) for file in _files(settings))
+
+
+def _files(settings: TlsSettings) -> tuple[str, ...]:
     files = (settings.certificate, settings.key, settings.client_ca)
-    return tuple(_read(file) for file in files if file is not None)
+    return tuple(file for file in files if file is not None)
 
 
 def _read(file: str) -> bytes:

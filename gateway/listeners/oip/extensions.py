@@ -8,11 +8,9 @@ from typing import Annotated
 
 import msgspec
 
-from gateway.core.catalog import unknown_model
 from gateway.core.control import Log, Setting, Tracing
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.repository import IndexEntry, ModelSettings, Repository
-from gateway.core.request import Parameter
+from gateway.core.repository import NoRepository, Repository
 from gateway.core.statistics import Counted, Statistics
 
 
@@ -29,29 +27,6 @@ class ProtocolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     admin_calls: bool = False
     inflate_ratio: Annotated[int, msgspec.Meta(ge=1, le=1032)] = 100
     compress_from_bytes: Annotated[int, msgspec.Meta(ge=0)] = 1024
-
-
-class NoRepository:
-    """The repository of a process without models."""
-
-    def __repr__(self) -> str:
-        return "<NoRepository>"
-
-    def index(self) -> Sequence[IndexEntry]:
-        """Return no entry."""
-        return ()
-
-    def settings(self, model: str) -> ModelSettings:  # noqa: ARG002 - the Protocol's signature
-        """Return the default settings."""
-        return ModelSettings()
-
-    async def load(self, model: str, parameters: Mapping[str, Parameter | bytes]) -> None:  # noqa: ARG002
-        """Refuse: there is no repository to load from."""
-        raise unknown_model(model)
-
-    async def unload(self, model: str, *, dependents: bool = False) -> None:  # noqa: ARG002
-        """Refuse: there is nothing to unload."""
-        raise unknown_model(model)
 
 
 class NoStatistics:
@@ -117,9 +92,4 @@ class Extensions:
             )
 
 
-_: tuple[type[Repository], type[Statistics], type[Log], type[Tracing]] = (
-    NoRepository,
-    NoStatistics,
-    NoLog,
-    NoTracing,
-)
+_: tuple[type[Statistics], type[Log], type[Tracing]] = (NoStatistics, NoLog, NoTracing)

@@ -13,10 +13,10 @@ from weakref import WeakSet
 
 from gateway.core.errors import GatewayError
 from gateway.core.request import Request, Response
-from gateway.core.service import FastPath, Generation, fast_path
+from gateway.core.service import FastPath, NumberedService, fast_path
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import Answer, Head
-from gateway.listeners.oip.request_headers import RequestHeaders
+from gateway.listeners.request_headers import RequestHeaders
 from gateway.wire.oip.reuse import Layout
 
 MAX_SERIES: Final = 1024
@@ -27,8 +27,8 @@ _OWN_BYTES: Final = 4096
 """What a path takes beside the request's bytes: a begun hash and the filters' closures."""
 
 _SMALL_BYTES: Final = 2 * _OWN_BYTES
-"""A series of at most this size is not ended when it is displaced: heads may go on using it, and each of them
-takes as much memory itself."""
+"""A displaced series of at most this size is not ended: the heads that refer to it may go on using it. They
+take about as much memory themselves, so memory stays bounded."""
 
 _Name = tuple[bytes, int, str, str, RequestHeaders]
 
@@ -55,7 +55,7 @@ class _Series:
     def __init__(
         self,
         layout: Layout,
-        generation: Generation,
+        generation: NumberedService,
         path: FastPath | None,
         write: Callable[[Response], Answer],
         cost: int,
@@ -63,16 +63,16 @@ class _Series:
         self.cost = cost
         self._prefix, self._size, self._begins = layout.prefix, layout.size, len(layout.prefix)
         self._spans, self._data = layout.spans, layout.data
-        self._generation: Generation | None = generation
+        self._generation: NumberedService | None = generation
         self._path, self._write = path, write
 
     def __repr__(self) -> str:
         return f"<_Series of {self._size} bytes{'' if self._path else ', without a path'}>"
 
-    def takes(self, layout: Layout, generation: Generation) -> bool:
+    def takes(self, layout: Layout, generation: NumberedService) -> bool:
         return self._prefix == layout.prefix and self._size == layout.size and self._generation is generation
 
-    def is_vain(self, generation: Generation) -> bool:
+    def is_vain(self, generation: NumberedService) -> bool:
         """Whether the stack has no fast path for it; then the generation does not look at its head again."""
         return self._path is None and self._generation is generation
 
@@ -81,7 +81,7 @@ class _Series:
         self._generation = self._path = None
         self._prefix, self._data, self._write = b"", (), _nothing
 
-    def answer(self, body: Buffer, generation: Generation) -> Answer | None:
+    def answer(self, body: Buffer, generation: NumberedService) -> Answer | None:
         path = self._path
         if (
             path is None
@@ -105,7 +105,7 @@ class FastPaths:
         self._series: dict[_Name, _Series] = {}
         self._size = 0
         self._living: WeakSet[_Series] = WeakSet()
-        self._generation: Generation | None = None
+        self._generation: NumberedService | None = None
 
     def __repr__(self) -> str:
         return f"<FastPaths of {len(self._series)} series, {self._size} bytes>"
@@ -114,7 +114,7 @@ class FastPaths:
         """Return the number of series."""
         return len(self._series)
 
-    def answer(self, head: Head, body: Buffer, generation: Generation) -> Answer | None:
+    def answer(self, head: Head, body: Buffer, generation: NumberedService) -> Answer | None:
         """Answer a request of a known series from memory; None: it must be read."""
         series: _Series | None = head.notes.get(_SERIES)
         return None if series is None else series.answer(body, generation)
@@ -126,7 +126,7 @@ class FastPaths:
         request: Request,
         *,
         headers: RequestHeaders,
-        generation: Generation,
+        generation: NumberedService,
         write: Callable[[Response], Answer],
     ) -> None:
         """Take note of a request that was answered from memory.
@@ -158,7 +158,7 @@ class FastPaths:
             self._keep(name, series)
         notes[_SERIES] = series
 
-    def _begin(self, generation: Generation) -> None:
+    def _begin(self, generation: NumberedService) -> None:
         """End the series of the generation before, wherever they are known."""
         for series in list(self._living):
             series.end()
@@ -185,7 +185,7 @@ def _nothing(_response: Response) -> Answer:
     raise AssertionError("a series that has ended got a request")
 
 
-def _path(generation: Generation, like: Request) -> FastPath | None:
+def _path(generation: NumberedService, like: Request) -> FastPath | None:
     try:
         return fast_path(generation, like)
     except GatewayError:

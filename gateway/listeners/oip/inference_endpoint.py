@@ -11,12 +11,12 @@ from typing import Protocol
 
 from gateway.core.errors import GatewayError
 from gateway.core.request import Request, Response
-from gateway.core.service import Generation, Pending
+from gateway.core.service import NumberedService, Pending
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import Answer, Head, PendingAnswer
 from gateway.listeners.data_plane import DataPlane
 from gateway.listeners.oip.fast_paths import FastPaths
-from gateway.listeners.oip.request_headers import RequestHeaderReader, RequestHeaders
+from gateway.listeners.oip.request_headers import OipHeaderReader, OipRequestHeaders
 from gateway.listeners.refusals import RefusalCounter
 from gateway.wire.grpc_framing import parse_timeout
 from gateway.wire.headers import parse_timeout_ms
@@ -29,7 +29,7 @@ class InferenceCodec(Protocol):
     """Bytes of one encoding ⇄ the values of an inference."""
 
     def decode(
-        self, path: ParsedPath, headers: RequestHeaders, body: Buffer
+        self, path: ParsedPath, headers: OipRequestHeaders, body: Buffer
     ) -> Inference | Awaitable[Inference]:
         """Read a body, at once if nothing has to be waited for.
 
@@ -38,11 +38,11 @@ class InferenceCodec(Protocol):
         """
         ...
 
-    def layout(self, headers: RequestHeaders, body: Buffer) -> Layout | None:
+    def layout(self, headers: OipRequestHeaders, body: Buffer) -> Layout | None:
         """Return how bodies look that differ from this one in nothing but their data, if it is known."""
         ...
 
-    def coding(self, headers: RequestHeaders) -> str | None:
+    def coding(self, headers: OipRequestHeaders) -> str | None:
         """Return how the answer may be compressed, in the form that ``encode`` takes."""
         ...
 
@@ -69,7 +69,7 @@ class InferenceEndpoint:
         self,
         data_plane: DataPlane,
         codec: InferenceCodec,
-        reader: RequestHeaderReader,
+        reader: OipHeaderReader,
         refusals: RefusalCounter,
     ) -> None:
         self._region = data_plane.region
@@ -84,7 +84,7 @@ class InferenceEndpoint:
         return f"<InferenceEndpoint of {self._region}, {self._fast_paths!r}>"
 
     def __call__(
-        self, head: Head, path: ParsedPath, body: Buffer, generation: Generation
+        self, head: Head, path: ParsedPath, body: Buffer, generation: NumberedService
     ) -> Answer | PendingAnswer:
         """Answer one request, at once if the stack does.
 
@@ -118,7 +118,7 @@ class InferenceEndpoint:
             )
         return self._encode(inference.output_format, inference.id, coding, generation.number, response)
 
-    def read_headers(self, head: Head) -> RequestHeaders:
+    def read_headers(self, head: Head) -> OipRequestHeaders:
         """Read a head.
 
         Raises:
@@ -128,7 +128,7 @@ class InferenceEndpoint:
             return self._reader.read(head)
 
     def prepare(
-        self, decode: Callable[[], Inference], path: ParsedPath, headers: RequestHeaders
+        self, decode: Callable[[], Inference], path: ParsedPath, headers: OipRequestHeaders
     ) -> tuple[Inference, Request]:
         """Decode a request that has come just now, without asking the stack.
 
@@ -141,7 +141,7 @@ class InferenceEndpoint:
             return inference, to_request(path, inference, headers, now)
 
     async def prepare_later(
-        self, inference: Awaitable[Inference], path: ParsedPath, headers: RequestHeaders, now: float
+        self, inference: Awaitable[Inference], path: ParsedPath, headers: OipRequestHeaders, now: float
     ) -> tuple[Inference, Request]:
         """Wait until a request is decoded that came at loop time ``now``, without asking the stack.
 
@@ -156,8 +156,8 @@ class InferenceEndpoint:
         self,
         pending: Awaitable[Inference],
         path: ParsedPath,
-        headers: RequestHeaders,
-        generation: Generation,
+        headers: OipRequestHeaders,
+        generation: NumberedService,
         now: float,
     ) -> Answer:
         inference, request = await self.prepare_later(pending, path, headers, now)
@@ -172,7 +172,7 @@ class InferenceEndpoint:
         return self._encode(inference.output_format, inference.id, coding, generation, answered)
 
 
-def to_request(path: ParsedPath, inference: Inference, headers: RequestHeaders, now: float) -> Request:
+def to_request(path: ParsedPath, inference: Inference, headers: OipRequestHeaders, now: float) -> Request:
     """Build the request from its path, body and headers; ``now``: when it came, in loop time.
 
     Raises:

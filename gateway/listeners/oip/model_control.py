@@ -18,7 +18,7 @@ NO_SHARED_MEMORY = "shared memory with clients is not supported: send tensors in
 
 
 class ModelControl:
-    """Describes models, and hands on the changes that an operator orders."""
+    """Describes models, and hands on the changes that an operator asks for."""
 
     def __init__(self, data_plane: DataPlane, extensions: Extensions) -> None:
         self._catalog = data_plane.catalog

@@ -59,17 +59,17 @@ async def test_new_tls_certificates(tmp_path: Path, caplog) -> None:
     reload, context = TlsReload(tls), tls.context
 
     await reload.reload()
-    assert "new certificates" not in caplog.text
+    assert "new TLS certificates" not in caplog.text
     first.certificate.write_bytes(second.certificate.read_bytes())
     await reload.reload()
     assert tls.context is context
     assert "cannot be used" in reload.report()["error"]
-    assert "the certificates were not taken, the old ones stay" in caplog.text
+    assert "the TLS certificates were not taken, the old ones stay" in caplog.text
     assert repr(reload) == "<TlsReload, the last one failed>"
     first.key.write_bytes(second.key.read_bytes())
     await reload.reload()
 
     assert tls.context is not context
     assert reload.report()["error"] == ""
-    assert "new certificates are in use" in caplog.text
+    assert "new TLS certificates are in use" in caplog.text
     assert repr(reload) == "<TlsReload>"

@@ -24,5 +24,5 @@ async def test_the_definition_names_the_protocol(protocol, kind: type) -> None:
     upstream = connector.connect("central", endpoint)
 
     assert isinstance(upstream, kind)
-    assert connector.refresh_s(endpoint) == getattr(settings, protocol).dns_refresh_rate_s
+    assert upstream.refresh_s == getattr(settings, protocol).dns_refresh_rate_s
     await upstream.aclose()

@@ -82,7 +82,7 @@ async def test_a_model_that_is_loaded_brings_its_certificate(
         save_certificate(tmp_path / "certificates" / "digits.json", certificate())
 
         await tier.repository.unload("digits")
-        assert foundation.in_force.tiers().by_route == {}
+        assert foundation.in_force.edge_models().by_route == {}
         await tier.repository.load("digits", {})
 
         assert tier.health["certificates"]() == {"digits": {"valid": True}}

@@ -225,6 +225,32 @@ routes:
 """
 
 
+class LearningUpstream(FakeUpstream):
+    """It must know its endpoint's metadata before it sends requests there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_learned = False
+
+    async def learn(self) -> None:
+        self.has_learned = True
+
+
+@virtual_time
+async def test_an_upstream_that_learns_declares_it() -> None:
+    """It has the layer that makes it learn before its first request; others do not."""
+    upstream = LearningUpstream()
+    for each, learns in ((upstream, 1), (FakeUpstream(), 0)):
+        made = workshop(upstream=each)
+        service = made.enforce(GOOD).endpoints.by_name["central"].service
+
+        await service(request())
+
+        assert sum(layer.role == "abilities" for layer in service.layers) == learns
+        await made.aclose()
+    assert upstream.has_learned
+
+
 @virtual_time
 @pytest.mark.parametrize(("name", "state"), [("near", "closed"), ("far", "open")])
 async def test_500s_of_everybody_put_out_only_whom_others_can_stand_in_for(name: str, state: str) -> None:

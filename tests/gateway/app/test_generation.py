@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.app.edge_tier import NO_TIERS
 from gateway.app.endpoint_set import NO_ENDPOINTS
-from gateway.app.generation import InForce, PolicyGeneration
+from gateway.app.generation import Generation, InForce
+from gateway.app.route_edge_models import NO_EDGE_MODELS
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Request
 from gateway.core.service import FastPath
@@ -25,30 +25,30 @@ class Fast(ScriptedService):
 
 async def test_a_generation_answers_by_its_stacks() -> None:
     """It is a service with a number."""
-    generation = PolicyGeneration(7, stack(service=ScriptedService(answer())))
+    generation = Generation(7, stack(service=ScriptedService(answer())))
 
     assert await generation(request()) == answer()
     assert generation.fast_path(request()) is None
-    assert (generation.number, repr(generation)) == (7, "<PolicyGeneration 7>")
+    assert (generation.number, repr(generation)) == (7, "<Generation 7>")
 
 
 def test_a_generation_has_the_fast_path_of_its_stacks() -> None:
     """As they find it."""
-    path = PolicyGeneration(7, stack(service=Fast())).fast_path(request())
+    path = Generation(7, stack(service=Fast())).fast_path(request())
 
     assert path is not None
     assert path([b""]) == answer("digits")
 
 
 def test_nothing_is_in_force_at_first() -> None:
-    """A request before there is a policy is refused; there are no endpoints and no tiers."""
+    """A request before there is a policy is refused; there are no endpoints and no edge models."""
     in_force = InForce()
 
     with pytest.raises(GatewayError, match="no policy is in force yet") as caught:
         in_force.current()(request())
 
     assert (caught.value.fault, caught.value.retryable) == (Fault.UNAVAILABLE, True)
-    assert (in_force.endpoints(), in_force.tiers()) == (NO_ENDPOINTS, NO_TIERS)
+    assert (in_force.endpoints(), in_force.edge_models()) == (NO_ENDPOINTS, NO_EDGE_MODELS)
     with pytest.raises(AssertionError):
         in_force.policy()
 
@@ -65,7 +65,7 @@ async def test_everybody_reads_what_the_holder_holds() -> None:
     assert in_force.current() is first
     assert in_force.policy() is first.policy
     assert in_force.endpoints() is first.endpoints
-    assert repr(in_force) == "<InForce <PolicyGeneration 1>>"
-    assert in_force.swap(PolicyGeneration(2, stack(service=ScriptedService()))) is first
+    assert repr(in_force) == "<InForce <Generation 1>>"
+    assert in_force.swap(Generation(2, stack(service=ScriptedService()))) is first
     workshop.endpoints.discard(first.endpoints)
     await workshop.aclose()

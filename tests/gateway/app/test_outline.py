@@ -9,13 +9,16 @@ import pytest
 
 from cache.levels.redis_settings import RedisSettings
 from cache.settings import CacheSettings
-from gateway.app.outline import UnloadedModel, assumed, outline
+from edge_models.cascade import Cascade
+from gateway.app.outline import UnloadedModel, UnreadLicence, assumed, outline
 from gateway.config.policy_file import load_policy
 from gateway.config.settings import TelemetrySettings
+from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
+from gateway.core.telemetry import Silence
 from resilience.settings import ResilienceSettings, RetrySettings
 from routing.policy import Policy
-from tests.fakes.service import request
+from tests.fakes.service import ScriptedService, answer, request
 from tests.gateway.policies import GOOD, write_policy
 
 
@@ -55,6 +58,29 @@ async def test_settings_decide_what_there_is(policy: Policy) -> None:
     assert "hunter2" not in str(layers)
     assert layers[2].observers == ("<Span cache>",)
     assert [layer.role for layer in without] == ["residency", "deadline", "router"]
+
+
+async def test_an_unread_licence_permits_nothing() -> None:
+    """A cascade with it defers whatever comes, and what central answers changes nothing."""
+    licence, central = UnreadLicence("digits"), ScriptedService(answer(), answer())
+    cascade = Cascade(
+        ScriptedService(),
+        {"digits": licence},
+        on_central_down="fail",
+        region="here",
+        clock=LoopClock(),
+        telemetry=Silence(),
+    )
+
+    for each in (request(), request(classes={"scores": 1})):
+        assert await cascade(each, central) is not None
+
+    assert len(central.requests) == 2
+    assert not licence.is_valid("1")
+    assert not licence.fits(request())
+    assert not licence.covers(answer())
+    assert not licence.classifies({})
+    assert (licence.served(()), licence.proof(), licence.reason()) == (None, "", "missing")
 
 
 async def test_nothing_can_be_computed() -> None:

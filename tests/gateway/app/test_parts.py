@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from random import Random
 
 import pytest
 
@@ -14,12 +13,11 @@ from cache.settings import CacheSettings
 from gateway.app.observe import Observed
 from gateway.app.parts import CacheParts, Parts, longest_s, timeout_s
 from gateway.config.policy_file import load_policy
+from gateway.config.settings import Settings
 from gateway.core.clock import LoopClock
+from gateway.core.request import EDGE
 from gateway.core.telemetry import Silence
-from resilience.admission import Seats
-from resilience.budget import RetryBudget
-from resilience.drain import Drain
-from resilience.settings import DeadlineSettings, ResilienceSettings
+from resilience.settings import AdmissionSettings, DeadlineSettings, ResilienceSettings
 from tests.fakes.service import HANG, ScriptedService, request
 from tests.fakes.virtual_time import virtual_time
 from tests.gateway.policies import GOOD, write_policy
@@ -27,17 +25,17 @@ from tests.gateway.policies import GOOD, write_policy
 
 def parts(resilience: ResilienceSettings) -> Parts:
     clock, silence = LoopClock(), Silence()
-    return Parts(
-        region="here",
-        clock=clock,
-        chance=Random(1),
-        telemetry=silence,
-        observed=Observed(clock, silence, None),
-        resilience=resilience,
-        drain=Drain(),
-        budget=RetryBudget(resilience.retry_budget),
-        seats=Seats(1),
-    )
+    settings = Settings(role=EDGE, region="here", resilience=resilience)
+    return Parts.of(settings, clock, silence, Observed(clock, silence, None))
+
+
+def test_parts_are_those_of_the_settings() -> None:
+    """The region, the limits, and as many seats as the settings allow."""
+    made = parts(ResilienceSettings(admission=AdmissionSettings(max_requests=0)))
+
+    assert (made.region, made.resilience.admission.max_requests) == ("here", 0)
+    assert made.seats.are_taken()
+    assert made.drain.is_ready
 
 
 @pytest.mark.parametrize(("line", "seconds"), [("", (2.0, 7.0)), ("  timeout_ms: 4000\n", (4.0, 4.0))])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from gateway.app.certificates import Certificates, Unusable
-from gateway.app.generation import InForce, PolicyGeneration
+from gateway.app.generation import Generation, InForce
 from gateway.app.loading import Loaded, Sources
 from gateway.app.policies import WATCH_S, Policies
 from gateway.config.document import ConfigError
@@ -32,15 +33,15 @@ class RecordingBuilder:
         self.swaps: list[tuple[int, int]] = []
         self.broken = False
 
-    def build(self, loaded: Loaded) -> PolicyGeneration:
+    def build(self, loaded: Loaded) -> Generation:
         if self.broken:
             raise KeyError("a bug while building")
         self.loaded.append(loaded)
-        return PolicyGeneration(
+        return Generation(
             loaded.policy.generation, stack(service=ScriptedService()), policy=loaded.policy, text=loaded.text
         )
 
-    def replaced(self, old: PolicyGeneration, new: PolicyGeneration) -> None:
+    def after_swap(self, old: Generation, new: Generation) -> None:
         self.swaps.append((old.number, new.number))
 
 
@@ -278,7 +279,7 @@ async def test_everything_comes_into_force_together(with_tls, caplog) -> None:
 
     assert tls.context is not context
     assert fixture.in_force.current().number == 2
-    assert "new certificates are in use" in caplog.text
+    assert "new TLS certificates are in use" in caplog.text
 
 
 async def test_tls_certificates_that_cannot_be_used_stop_the_whole_reload(with_tls, caplog) -> None:
@@ -294,10 +295,81 @@ async def test_tls_certificates_that_cannot_be_used_stop_the_whole_reload(with_t
     assert (fixture.in_force.current().number, tls.context) == (1, context)
     assert "cannot be used" in fixture.error
     assert fixture.telemetry.of(PolicyLoaded)[-1] == PolicyLoaded(1, fixture.error)
-    assert "the certificates were not taken, the old ones stay" in caplog.text
+    assert "policy and TLS certificates were not taken, generation 1 stays: " in caplog.text
     first.key.write_bytes(second.key.read_bytes())
     assert await fixture.policies.reload()
     assert (fixture.in_force.current().number, tls.context is context) == (2, False)
+    assert fixture.error == ""
+
+
+@pytest.fixture
+async def watching(with_tls) -> AsyncIterator[None]:
+    """The watch of that process runs and waits."""
+    fixture, *_ = with_tls
+    watch = asyncio.create_task(fixture.policies.watch())
+    assert await fixture.clock.slept.get() == WATCH_S
+    yield
+    watch.cancel()
+    await asyncio.gather(watch, return_exceptions=True)
+
+
+@pytest.mark.usefixtures("watching")
+async def test_a_policy_does_not_wait_for_tls_files_that_are_broken(with_tls, caplog) -> None:
+    """A policy that comes after the SIGHUP comes into force; TLS stays owed, and the error in sight."""
+    fixture, tls, first, second = with_tls
+    context, step = tls.context, fixture.clock.step
+    first.certificate.write_bytes(second.certificate.read_bytes())
+    assert not await fixture.policies.reload()
+    reason = fixture.error
+
+    fixture.write(NEXT)
+    await step()
+
+    assert (fixture.in_force.current().number, tls.context) == (2, context)
+    assert fixture.error == reason
+    assert [loaded.forget for loaded in fixture.builder.loaded] == [False, True]
+    assert "the TLS certificates were not taken, the old ones stay: " in caplog.text
+    fixture.write("{")
+    await step()
+    assert fixture.error.endswith(f"; {reason}"), "both"
+    fixture.write(NEXT.replace("generation: 2", "generation: 3"))
+    await step()
+    assert (fixture.in_force.current().number, fixture.error) == (3, reason)
+
+    first.key.write_bytes(second.key.read_bytes())
+    await step()
+
+    assert tls.context is not context
+    assert (fixture.error, fixture.committed) == ("", [1, 2, 3])
+    assert [loaded.forget for loaded in fixture.builder.loaded] == [False, True, False]
+
+
+@pytest.mark.usefixtures("watching")
+async def test_tls_files_that_are_mended_end_what_is_owed(with_tls, caplog) -> None:
+    """The watch tries again when a file changes, takes all together, and does not repeat itself meanwhile."""
+    fixture, tls, first, second = with_tls
+    context, step = tls.context, fixture.clock.step
+    first.certificate.write_text("half written")
+    fixture.write(NEXT)
+    assert not await fixture.policies.reload()
+
+    await step()
+    await step()
+    assert len(fixture.telemetry.of(PolicyLoaded)) == 2, "nothing has changed"
+    first.certificate.write_text("another half")
+    await step()
+    assert len(fixture.telemetry.of(PolicyLoaded)) == 3, "tried again"
+    assert (fixture.in_force.current().number, tls.context) == (1, context)
+    assert caplog.text.count("not taken") == 1, "for the same reason"
+    first.certificate.write_bytes(second.certificate.read_bytes())
+    first.key.write_bytes(second.key.read_bytes())
+    await step()
+
+    assert (fixture.in_force.current().number, fixture.error) == (2, "")
+    assert tls.context is not context
+    first.certificate.write_text("not at SIGHUP")
+    await step()
+    assert (fixture.committed, fixture.error) == ([1, 2], ""), "TLS files alone are taken at SIGHUP"
 
 
 async def test_a_changed_policy_does_not_read_tls_certificates(with_tls) -> None:

@@ -14,7 +14,7 @@ from cache.levels.memory import MemoryLevel, MemorySettings
 from cache.settings import CacheSettings
 from edge_models.licence import Artefacts, Licence
 from gateway.app.observe import Observed
-from gateway.app.parts import CacheParts, EdgeTier, Parts
+from gateway.app.parts import CacheParts, Parts, RouteEdgeModel
 from gateway.app.stacks import central_stack, route_stack, shared_stack
 from gateway.config.policy_file import load_policy
 from gateway.core.clock import LoopClock
@@ -120,7 +120,7 @@ class Gateway:
             endpoints={"central": self.central, "there": self._call_there},
             view=self,
             cache=self.cache,
-            edge=EdgeTier("digits", self.edge, self.licence, EDGE),
+            edge=RouteEdgeModel("digits", self.edge, self.licence, EDGE),
         )
 
     async def _call_there(self, forwarded: Request) -> Response:

@@ -7,9 +7,8 @@ from random import Random
 
 from gateway.app.builder import Builder
 from gateway.app.connector import Connector
-from gateway.app.endpoint_set import Upstream
 from gateway.app.endpoints import Endpoints
-from gateway.app.generation import InForce, PolicyGeneration
+from gateway.app.generation import Generation, InForce
 from gateway.app.loading import Loaded
 from gateway.app.observe import Observed
 from gateway.app.parts import Parts
@@ -17,6 +16,7 @@ from gateway.config.policy_file import parse_policy
 from gateway.core.clock import LoopClock
 from gateway.core.service import Filter
 from gateway.core.telemetry import Silence, Telemetry
+from gateway.upstreams.upstream import Upstream
 from resilience.admission import Seats
 from resilience.budget import RetryBudget
 from resilience.drain import Drain
@@ -28,6 +28,8 @@ from tests.resilience.peers import Peer
 
 class FakeUpstream(ScriptedService):
     """What an endpoint's stack needs of an upstream, beside the answers."""
+
+    refresh_s = 60.0
 
     def __init__(self, *steps) -> None:
         super().__init__(*steps)
@@ -100,15 +102,15 @@ class Workshop:
         )
         self.builder = Builder(self.parts, self.endpoints, None, lambda _address: None, None)
 
-    def build(self, text: str) -> PolicyGeneration:
+    def build(self, text: str) -> Generation:
         """Build a generation that does not come into force."""
         policy = parse_policy(Path("policy.yaml"), text.encode(), "here")
         return self.builder.build(Loaded(policy, text.encode(), {}))
 
-    def enforce(self, text: str) -> PolicyGeneration:
+    def enforce(self, text: str) -> Generation:
         """Build a generation and put it in force."""
         generation = self.build(text)
-        self.builder.replaced(self.in_force.swap(generation), generation)
+        self.builder.after_swap(self.in_force.swap(generation), generation)
         return generation
 
     async def aclose(self) -> None:

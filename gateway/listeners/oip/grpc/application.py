@@ -9,7 +9,7 @@ from typing import Final
 
 from gateway.core.eager import in_task
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.service import Generation
+from gateway.core.service import NumberedService
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import (
     Answer,
@@ -35,14 +35,14 @@ from gateway.listeners.oip.grpc.streams import streaming, timely
 from gateway.listeners.oip.grpc.unary import HEALTH, UnaryCalls
 from gateway.listeners.oip.inference_endpoint import InferenceEndpoint
 from gateway.listeners.oip.model_control import ModelControl
-from gateway.listeners.oip.request_headers import RequestHeaderReader, RequestHeaders
+from gateway.listeners.oip.request_headers import OipRequestHeaders, header_reader
 from gateway.listeners.refusals import RefusalCounter
 from gateway.wire.faults import fault_of_http
 from gateway.wire.grpc_framing import PREFIX, Unpacking, parse_timeout
 from gateway.wire.oip.metadata import encode_error
 from gateway.wire.proto import messages
 
-Stream = Callable[[RequestBody, Unpacking, RequestHeaders, float], AsyncGenerator[list[Buffer], None]]
+Stream = Callable[[RequestBody, Unpacking, OipRequestHeaders, float], AsyncGenerator[list[Buffer], None]]
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class GrpcApplication(Application):
         self._codec = codec = GrpcInferCodec(
             data_plane.max_body_bytes, self._statuses, self._packing, inflater
         )
-        reader = RequestHeaderReader(data_plane.trust, is_grpc=True)
+        reader = header_reader(data_plane.trust, is_grpc=True)
         self._infer = InferenceEndpoint(data_plane, codec, reader, self._refusals)
         calls = UnaryCalls(data_plane, ModelControl(data_plane, extensions))
         self._unary = calls.paths()
@@ -122,13 +122,13 @@ class GrpcApplication(Application):
         generation = self._data_plane.generation()
         return self._wait(self._converse(head, body), generation)
 
-    async def _wait(self, pending: PendingAnswer, generation: Generation) -> AnyAnswer:
+    async def _wait(self, pending: PendingAnswer, generation: NumberedService) -> AnyAnswer:
         try:
             return await pending
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets a status
             return self._failed(error, generation)
 
-    async def _call(self, head: Head, body: Buffer, generation: Generation) -> Answer:
+    async def _call(self, head: Head, body: Buffer, generation: NumberedService) -> Answer:
         # Such a call may wait for other servers, which needs a task.
         await in_task()
         headers = self._infer.read_headers(head)
@@ -138,7 +138,7 @@ class GrpcApplication(Application):
         parts = packing.framed([message.SerializeToString()], coding)
         return Answer(200, packing.fields(coding), parts, (), self._statuses.ok(generation.number))
 
-    def _unpack_small(self, headers: RequestHeaders) -> Unpacking:
+    def _unpack_small(self, headers: OipRequestHeaders) -> Unpacking:
         return Unpacking(_SMALL, headers.grpc_encoding, self._small_inflater.inflate)
 
     async def _converse(self, head: Head, body: RequestBody) -> StreamedAnswer:
@@ -165,7 +165,7 @@ class GrpcApplication(Application):
         self._refusals.count(error.fault)
         return self._statuses.error(error, self._data_plane.generation().number)
 
-    def _failed(self, error: Exception, generation: Generation) -> Answer:
+    def _failed(self, error: Exception, generation: NumberedService) -> Answer:
         """Render what went wrong: a status, and never a traceback."""
         if not isinstance(error, GatewayError):
             _log.error("a gRPC call failed unexpectedly", exc_info=error)

@@ -9,7 +9,7 @@ from gateway.core.clock import Clock
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import ConnectionClosing, RequestBody
 from gateway.listeners.oip.grpc.unary import NOT_SERVING, SERVICE_UNKNOWN, UnaryCalls
-from gateway.listeners.oip.request_headers import RequestHeaders
+from gateway.listeners.oip.request_headers import OipRequestHeaders
 from gateway.wire.grpc_framing import Unpacking
 from gateway.wire.oip import proto as oip_proto
 from gateway.wire.proto import messages
@@ -29,7 +29,7 @@ class HealthWatch:
         return "<HealthWatch>"
 
     async def __call__(
-        self, stream: RequestBody, unpacking: Unpacking, _headers: RequestHeaders, _until: float
+        self, stream: RequestBody, unpacking: Unpacking, _headers: OipRequestHeaders, _until: float
     ) -> AsyncGenerator[list[Buffer], None]:
         """Send until cancelled or the connection ends.
 

@@ -12,7 +12,7 @@ from gateway.listeners.inflater import Inflater
 from gateway.listeners.oip.grpc.packing import Packing
 from gateway.listeners.oip.grpc.statuses import Statuses
 from gateway.listeners.oip.inference_endpoint import InferenceCodec
-from gateway.listeners.oip.request_headers import RequestHeaders
+from gateway.listeners.oip.request_headers import OipRequestHeaders
 from gateway.wire.grpc_framing import PREFIX, Unpacking
 from gateway.wire.oip.classification import classify
 from gateway.wire.oip.inference import Inference, OutputFormat
@@ -42,7 +42,7 @@ class GrpcInferCodec:
         return f"<GrpcInferCodec {self._messages!r}>"
 
     def decode(
-        self, _path: ParsedPath, headers: RequestHeaders, body: Buffer
+        self, _path: ParsedPath, headers: OipRequestHeaders, body: Buffer
     ) -> Inference | Awaitable[Inference]:
         """Read a call's one message; one that is compressed has to be waited for.
 
@@ -53,7 +53,7 @@ class GrpcInferCodec:
         message = unpacking.plain(body)
         return self._decode_compressed(unpacking, body) if message is None else self.decode_message(message)
 
-    def layout(self, _headers: RequestHeaders, body: Buffer) -> Layout | None:
+    def layout(self, _headers: OipRequestHeaders, body: Buffer) -> Layout | None:
         """Return the layout of bodies like this one, whose message is not compressed."""
         layout = self._messages.layout(memoryview(body)[PREFIX:])
         if layout is None:
@@ -78,7 +78,7 @@ class GrpcInferCodec:
         fields = self._packing.fields(coding)
         return Answer(200, fields, parts, (), self._statuses.ok(generation, response.provenance))
 
-    def unpacking(self, headers: RequestHeaders) -> Unpacking:
+    def unpacking(self, headers: OipRequestHeaders) -> Unpacking:
         """Return how the messages of a call are read."""
         return Unpacking(self._max_bytes, headers.grpc_encoding, self._inflater.inflate)
 

@@ -8,7 +8,7 @@ from typing import Final
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import Fields
 from gateway.listeners.oip.grpc.statuses import FIELDS
-from gateway.listeners.oip.request_headers import RequestHeaders
+from gateway.listeners.oip.request_headers import OipRequestHeaders
 from gateway.wire.compression import CODINGS, MAX_DEFLATED, deflate
 from gateway.wire.grpc_framing import answer_coding, frame, frame_compressed
 
@@ -26,7 +26,7 @@ class Packing:
     def __repr__(self) -> str:
         return f"<Packing from {self._compress_from} bytes>"
 
-    def coding(self, headers: RequestHeaders) -> str | None:
+    def coding(self, headers: OipRequestHeaders) -> str | None:
         """Return how answers of a call may be compressed; None for not at all."""
         if headers.grpc_encoding is None:
             return None

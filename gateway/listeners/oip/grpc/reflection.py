@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import RequestBody
-from gateway.listeners.oip.request_headers import RequestHeaders
+from gateway.listeners.oip.request_headers import OipRequestHeaders
 from gateway.wire.grpc_framing import Unpacking
 from gateway.wire.oip import proto as oip_proto
 from gateway.wire.proto import messages
@@ -30,7 +30,7 @@ class Reflection:
         return f"<Reflection {self._package}>"
 
     async def __call__(
-        self, stream: RequestBody, unpacking: Unpacking, _headers: RequestHeaders, _until: float
+        self, stream: RequestBody, unpacking: Unpacking, _headers: OipRequestHeaders, _until: float
     ) -> AsyncGenerator[list[Buffer], None]:
         """Answer each request of the stream."""
         async for message, size in unpacking.each(stream):

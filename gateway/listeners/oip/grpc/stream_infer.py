@@ -11,12 +11,12 @@ from msgspec.structs import replace
 
 from gateway.core.errors import GatewayError
 from gateway.core.request import SEQUENCE, Request, Response
-from gateway.core.service import Generation
+from gateway.core.service import NumberedService
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import RequestBody
 from gateway.listeners.oip.grpc.infer import INFER_PATH, GrpcInferCodec
 from gateway.listeners.oip.inference_endpoint import InferenceEndpoint
-from gateway.listeners.oip.request_headers import RequestHeaders
+from gateway.listeners.oip.request_headers import OipRequestHeaders
 from gateway.wire.grpc_framing import Unpacking
 from gateway.wire.oip.inference import Inference
 from gateway.wire.oip.proto_reuse import varint
@@ -51,7 +51,7 @@ class StreamInfer:
     """
 
     def __init__(
-        self, endpoint: InferenceEndpoint, codec: GrpcInferCodec, generation: Callable[[], Generation]
+        self, endpoint: InferenceEndpoint, codec: GrpcInferCodec, generation: Callable[[], NumberedService]
     ) -> None:
         self._endpoint, self._codec, self._generation = endpoint, codec, generation
 
@@ -59,7 +59,7 @@ class StreamInfer:
         return f"<StreamInfer by {self._endpoint!r}>"
 
     async def __call__(
-        self, stream: RequestBody, unpacking: Unpacking, headers: RequestHeaders, until: float
+        self, stream: RequestBody, unpacking: Unpacking, headers: OipRequestHeaders, until: float
     ) -> AsyncGenerator[list[Buffer], None]:
         """Answer until the client has no more, or until the first error of a client that wants it so.
 
@@ -98,7 +98,7 @@ class StreamInfer:
                 reading, begun, *(begun_requests.get_nowait() for _ in range(begun_requests.qsize()))
             )
 
-    def _begin(self, message: Buffer, size: int, headers: RequestHeaders, until: float) -> _Begun:
+    def _begin(self, message: Buffer, size: int, headers: OipRequestHeaders, until: float) -> _Begun:
         generation = self._generation()
         try:
             decode = partial(self._codec.decode_message, message)
@@ -122,7 +122,7 @@ class StreamInfer:
         return [_RESPONSE + varint(size) + bytes(parts[0]), *parts[1:]]
 
 
-async def _infer(generation: Generation, request: Request) -> Response:
+async def _infer(generation: NumberedService, request: Request) -> Response:
     # Called within the task: one that is cancelled before it begins leaves no coroutine that nobody awaits.
     return await generation(request)
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.service import Generation
+from gateway.core.service import NumberedService
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import BodySource, ConnectionClosing, Pair, StreamedAnswer
 from gateway.listeners.oip.grpc.packing import Packing
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 def streaming(
     messages_out: AsyncGenerator[list[Buffer], None],
     statuses: Statuses,
-    generation: Callable[[], Generation],
+    generation: Callable[[], NumberedService],
     *,
     packing: Packing,
     coding: str | None,
@@ -45,7 +45,7 @@ class MessageStream:
         self,
         messages_out: AsyncGenerator[list[Buffer], None],
         statuses: Statuses,
-        generation: Callable[[], Generation],
+        generation: Callable[[], NumberedService],
         *,
         packing: Packing,
         coding: str | None,

@@ -9,7 +9,7 @@ from typing import Final
 
 from gateway.core.eager import in_task
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.service import Generation
+from gateway.core.service import NumberedService
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import Answer, AnyAnswer, Application, BodyPolicy, Head, PendingAnswer
 from gateway.listeners.data_plane import DataPlane
@@ -17,7 +17,7 @@ from gateway.listeners.inflater import Inflater
 from gateway.listeners.oip.extensions import Extensions
 from gateway.listeners.oip.inference_endpoint import InferenceEndpoint
 from gateway.listeners.oip.model_control import ModelControl
-from gateway.listeners.oip.request_headers import RequestHeaderReader
+from gateway.listeners.oip.request_headers import header_reader
 from gateway.listeners.oip.rest.generate import Generate
 from gateway.listeners.oip.rest.infer import RestInferCodec
 from gateway.listeners.oip.rest.management import Management
@@ -26,7 +26,7 @@ from gateway.listeners.oip.rest.responses import Refusal, Responses
 from gateway.listeners.refusals import RefusalCounter
 from gateway.wire.oip.paths import METHODS, Operation, ParsedPath, read_path
 
-Call = Callable[[Head, ParsedPath, bytes, Generation], Awaitable[AnyAnswer]]
+Call = Callable[[Head, ParsedPath, bytes, NumberedService], Awaitable[AnyAnswer]]
 
 _log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class RestApplication(Application):
         self._responses = Responses(data_plane.region, extensions.settings.compress_from_bytes)
         inflater = Inflater(data_plane.max_body_bytes, extensions.settings.inflate_ratio)
         codec = RestInferCodec(data_plane.catalog, self._responses, inflater)
-        reader = RequestHeaderReader(data_plane.trust, is_grpc=False)
+        reader = header_reader(data_plane.trust, is_grpc=False)
         self._infer = InferenceEndpoint(data_plane, codec, reader, self._refusals)
         generate = Generate(data_plane, self._responses, codec, self._infer)
         metadata = Metadata(data_plane, self._responses)
@@ -95,18 +95,20 @@ class RestApplication(Application):
             return self._failed(error, generation)
         return answered if isinstance(answered, Answer) else self._wait(answered, generation)
 
-    async def _wait(self, pending: PendingAnswer, generation: Generation) -> AnyAnswer:
+    async def _wait(self, pending: PendingAnswer, generation: NumberedService) -> AnyAnswer:
         try:
             return await pending
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
             return self._failed(error, generation)
 
-    async def _call(self, head: Head, path: ParsedPath, body: bytes, generation: Generation) -> AnyAnswer:
+    async def _call(
+        self, head: Head, path: ParsedPath, body: bytes, generation: NumberedService
+    ) -> AnyAnswer:
         # Such a call may wait for other servers, which needs a task.
         await in_task()
         return await self._calls[path.operation](head, path, body, generation)
 
-    def _failed(self, error: Exception, generation: Generation) -> Answer:
+    def _failed(self, error: Exception, generation: NumberedService) -> Answer:
         """Render what went wrong: an answer, and never a traceback."""
         if isinstance(error, Refusal):
             self._refusals.count(str(error.status))

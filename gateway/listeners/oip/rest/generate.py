@@ -8,12 +8,12 @@ from typing import Any, Final
 import msgspec
 
 from gateway.core.request import Response
-from gateway.core.service import Generation
+from gateway.core.service import NumberedService
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import Answer, GeneratedBody, Head, StreamedAnswer
 from gateway.listeners.data_plane import DataPlane
 from gateway.listeners.oip.inference_endpoint import InferenceEndpoint
-from gateway.listeners.oip.request_headers import RequestHeaders
+from gateway.listeners.oip.request_headers import OipRequestHeaders
 from gateway.listeners.oip.rest.infer import RestInferCodec
 from gateway.listeners.oip.rest.responses import Responses
 from gateway.wire.oip.generate import decode_generate, encode_generate
@@ -42,7 +42,7 @@ class Generate:
     def __repr__(self) -> str:
         return f"<Generate by {self._endpoint!r}>"
 
-    async def once(self, head: Head, path: ParsedPath, body: bytes, generation: Generation) -> Answer:
+    async def once(self, head: Head, path: ParsedPath, body: bytes, generation: NumberedService) -> Answer:
         """Answer with one JSON object.
 
         Raises:
@@ -54,7 +54,7 @@ class Generate:
         )
 
     async def stream(
-        self, head: Head, path: ParsedPath, body: bytes, generation: Generation
+        self, head: Head, path: ParsedPath, body: bytes, generation: NumberedService
     ) -> StreamedAnswer:
         """Answer with events; what goes wrong before the first of them is an error like any other.
 
@@ -66,7 +66,7 @@ class Generate:
         return StreamedAnswer(200, header_fields, GeneratedBody(_events(fields)))
 
     async def _infer(
-        self, head: Head, path: ParsedPath, body: bytes, generation: Generation
+        self, head: Head, path: ParsedPath, body: bytes, generation: NumberedService
     ) -> tuple[Response, dict[str, Any]]:
         now = self._data_plane.clock.now()
         headers = self._endpoint.read_headers(head)
@@ -75,7 +75,7 @@ class Generate:
         response = await generation(request)
         return response, encode_generate(response, inference.id)
 
-    async def _decode(self, path: ParsedPath, headers: RequestHeaders, body: bytes) -> Inference:
+    async def _decode(self, path: ParsedPath, headers: OipRequestHeaders, body: bytes) -> Inference:
         plain = bytes(await self._codec.inflate(headers, body))
         return decode_generate(await self._data_plane.catalog.describe(path.model, path.version), plain)
 

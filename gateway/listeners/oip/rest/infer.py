@@ -13,7 +13,7 @@ from gateway.core.tensor import Buffer
 from gateway.http.exchange import Answer
 from gateway.listeners.inflater import Inflater
 from gateway.listeners.oip.inference_endpoint import InferenceCodec
-from gateway.listeners.oip.request_headers import RequestHeaders
+from gateway.listeners.oip.request_headers import OipRequestHeaders
 from gateway.listeners.oip.rest.responses import Refusal, Responses
 from gateway.wire.compression import CODINGS
 from gateway.wire.oip.inference import Inference, OutputFormat
@@ -43,7 +43,7 @@ class RestInferCodec:
         return f"<RestInferCodec {self._requests!r}>"
 
     def decode(
-        self, path: ParsedPath, headers: RequestHeaders, body: Buffer
+        self, path: ParsedPath, headers: OipRequestHeaders, body: Buffer
     ) -> Inference | Awaitable[Inference]:
         """Read a body; what is compressed or has no JSON has to be waited for.
 
@@ -58,11 +58,11 @@ class RestInferCodec:
         length = parse_header_length(headers.header_length)
         return self._decode(body, length) if length else self._decode_raw(path, body)
 
-    def layout(self, headers: RequestHeaders, body: Buffer) -> Layout | None:
+    def layout(self, headers: OipRequestHeaders, body: Buffer) -> Layout | None:
         """Return how bodies look that differ from this one in nothing but their data, if it is known."""
         return self._requests.layout(body, parse_header_length(headers.header_length))
 
-    def coding(self, headers: RequestHeaders) -> str | None:
+    def coding(self, headers: OipRequestHeaders) -> str | None:
         """Return the content codings that the client accepts."""
         return headers.accept_encoding
 
@@ -82,7 +82,7 @@ class RestInferCodec:
         body = self._encode(response, output_format, request_id)
         return self._responses.inference(body, response.provenance, generation, coding)
 
-    async def inflate(self, headers: RequestHeaders, body: Buffer) -> Buffer:
+    async def inflate(self, headers: OipRequestHeaders, body: Buffer) -> Buffer:
         """Return the body without its Content-Encoding, if it has one.
 
         Raises:
@@ -99,7 +99,9 @@ class RestInferCodec:
                 raise Refusal(501, error.message, *_ACCEPTED) from None
             raise
 
-    async def _decode_compressed(self, path: ParsedPath, headers: RequestHeaders, body: Buffer) -> Inference:
+    async def _decode_compressed(
+        self, path: ParsedPath, headers: OipRequestHeaders, body: Buffer
+    ) -> Inference:
         body = await self.inflate(headers, body)
         length = parse_header_length(headers.header_length)
         return self._decode(body, length) if length != 0 else await self._decode_raw(path, body)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.core.service import Generation
+from gateway.core.service import NumberedService
 from gateway.http.exchange import Answer, Head
 from gateway.listeners.data_plane import NAME, VERSION, DataPlane
 from gateway.listeners.oip.rest.responses import Responses
@@ -33,27 +33,31 @@ class Metadata:
     def __repr__(self) -> str:
         return f"<Metadata of {self._data_plane.region}>"
 
-    async def server(self, _head: Head, _path: ParsedPath, _body: bytes, generation: Generation) -> Answer:
+    async def server(
+        self, _head: Head, _path: ParsedPath, _body: bytes, generation: NumberedService
+    ) -> Answer:
         """Name the server and its extensions."""
         return self._responses.json(_SERVER, generation.number)
 
-    async def live(self, _head: Head, _path: ParsedPath, _body: bytes, generation: Generation) -> Answer:
+    async def live(self, _head: Head, _path: ParsedPath, _body: bytes, generation: NumberedService) -> Answer:
         """Answer that the process lives."""
         return self._responses.json(LIVE, generation.number)
 
-    async def ready(self, _head: Head, _path: ParsedPath, _body: bytes, generation: Generation) -> Answer:
+    async def ready(
+        self, _head: Head, _path: ParsedPath, _body: bytes, generation: NumberedService
+    ) -> Answer:
         """Answer whether requests are served now."""
         if self._data_plane.is_ready():
             return self._responses.json(READY, generation.number)
         return self._responses.json(_NOT_READY, generation.number, 503)
 
-    async def model(self, _head: Head, path: ParsedPath, _body: bytes, generation: Generation) -> Answer:
+    async def model(self, _head: Head, path: ParsedPath, _body: bytes, generation: NumberedService) -> Answer:
         """Describe a model."""
         spec = await self._data_plane.catalog.describe(path.model, path.version)
         return self._responses.json(encode_model(spec), generation.number)
 
     async def model_ready(
-        self, _head: Head, path: ParsedPath, _body: bytes, generation: Generation
+        self, _head: Head, path: ParsedPath, _body: bytes, generation: NumberedService
     ) -> Answer:
         """Answer whether a model would be served now."""
         ready = await self._data_plane.catalog.is_ready(path.model, path.version)

@@ -28,7 +28,7 @@ async def test_a_worker_inherits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with socket.create_server(("127.0.0.1", 0)) as listening:
         launcher = Launcher(play.file, tmp_path, {"http": listening}, lifeline)
 
-        worker = await launcher.launch(1, 7)
+        worker = await launcher.launch(1, 7, 2.0)
 
         assert (worker.number, worker.serial, worker.admin) == (1, 7, tmp_path / "7.sock")
         assert launcher.parent == tmp_path / "parent.sock"
@@ -46,6 +46,6 @@ async def test_a_program_that_is_not_there(
     before = set(os.listdir("/proc/self/fd"))  # noqa: PTH208 - their names are numbers
 
     with pytest.raises(FileNotFoundError):
-        await Launcher(play.file, tmp_path, {}, lifeline).launch(0, 1)
+        await Launcher(play.file, tmp_path, {}, lifeline).launch(0, 1, 2.0)
 
     assert set(os.listdir("/proc/self/fd")) <= before  # noqa: PTH208 - their names are numbers

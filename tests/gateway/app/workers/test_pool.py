@@ -43,7 +43,7 @@ async def test_life(play: Play) -> None:
         assert all(map(is_alive, before.values()))
         assert repr(pool) == "<WorkerPool 2 of 2 workers ready>"
         assert repr(pool.workers[1]) == f"<Worker 1 ready, process {before[1]}>"
-        assert set(pool.serving()) == set(pool.listening()) == {1, 2}
+        assert set(pool.alive.serving()) == set(pool.alive.listening()) == {1, 2}
         assert pool.is_ready
 
     assert not any(map(is_alive, before.values()))

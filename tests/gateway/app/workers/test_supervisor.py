@@ -47,12 +47,12 @@ async def test_it_reports_its_workers(play: Play) -> None:
 async def test_settings_that_changed_hold_for_new_workers(play: Play) -> None:
     """How long one may take to leave is read again when all are replaced."""
     async with play.open() as workers:
-        assert workers.pool.workers[0].limit_s == pytest.approx(0.2)
+        assert workers.pool.workers[0].leave_limit_s == pytest.approx(0.2)
         play.file.write_text(SETTINGS.replace("drain_timeout_s: 1", "drain_timeout_s: 3"))
 
         await workers.replace_all()
 
-        assert workers.pool.workers[0].limit_s == pytest.approx(2.2)
+        assert workers.pool.workers[0].leave_limit_s == pytest.approx(2.2)
 
 
 @pytest.mark.parametrize("port", ["http", "grpc", "admin"])

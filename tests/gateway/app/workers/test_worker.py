@@ -22,7 +22,7 @@ async def started(program: str) -> Worker:
     )
     os.close(ours)
     inheritance = Inheritance(1, 4, {}, ours, -1, "worker.sock", "parent.sock")
-    return Worker(inheritance, process, theirs)
+    return Worker(inheritance, process, theirs, leave_limit_s=1)
 
 
 async def test_one_that_serves_and_leaves() -> None:

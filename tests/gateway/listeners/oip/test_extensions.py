@@ -6,27 +6,18 @@ import msgspec
 import pytest
 
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.repository import ModelSettings
 from gateway.core.statistics import Counted
 from gateway.listeners.oip.extensions import (
     Extensions,
     NoLog,
-    NoRepository,
     NoStatistics,
     NoTracing,
     ProtocolSettings,
 )
 
 
-async def test_a_process_without_models():
-    """It lists none, and loads none."""
-    repository = NoRepository()
-
-    assert (list(repository.index()), repository.settings("m")) == ([], ModelSettings())
-    for call in (repository.load("m", {}), repository.unload("m", dependents=True)):
-        with pytest.raises(GatewayError, match="'m'") as caught:
-            await call
-        assert caught.value.fault is Fault.NOT_FOUND
+async def test_a_process_that_counts_nothing():
+    """Its statistics are empty."""
     assert (await NoStatistics().counted()).models() == Counted().models()
 
 
@@ -59,6 +50,6 @@ def test_settings_that_are_refused(settings):
 
 def test_reprs():
     """Each shows what it stands for."""
-    shown = [repr(each()) for each in (NoRepository, NoStatistics, NoLog, NoTracing)]
+    shown = [repr(each()) for each in (NoStatistics, NoLog, NoTracing)]
 
-    assert shown == ["<NoRepository>", "<NoStatistics>", "<NoLog>", "<NoTracing>"]
+    assert shown == ["<NoStatistics>", "<NoLog>", "<NoTracing>"]

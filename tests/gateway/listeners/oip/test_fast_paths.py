@@ -22,7 +22,7 @@ from gateway.core.telemetry import CacheLookedUp, RequestFinished
 from gateway.http.exchange import Head
 from gateway.listeners.oip import fast_paths
 from gateway.listeners.oip.grpc.application import GrpcApplication
-from gateway.listeners.oip.request_headers import RequestHeaderReader
+from gateway.listeners.oip.request_headers import header_reader
 from gateway.listeners.oip.rest.application import RestApplication
 from gateway.telemetry.measure import Measure
 from gateway.telemetry.provenance import ProvenanceParameters
@@ -255,7 +255,7 @@ async def test_connections_share_a_series() -> None:
 
 def learn(series: fast_paths.FastPaths, head: Head, layout: Layout, generation: Counted) -> None:
     """Show a layout often enough for it to become a series."""
-    headers = RequestHeaderReader(Trust(), is_grpc=False).read(HEAD)
+    headers = header_reader(Trust(), is_grpc=False).read(HEAD)
     for _ in range(4):
         series.learn(
             head, partial(copy, layout), request(), headers=headers, generation=generation, write=str

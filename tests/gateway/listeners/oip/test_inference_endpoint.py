@@ -16,7 +16,7 @@ from gateway.core.telemetry import Refused
 from gateway.http.exchange import Head
 from gateway.listeners.oip.grpc.application import GrpcApplication
 from gateway.listeners.oip.inference_endpoint import to_request
-from gateway.listeners.oip.request_headers import RequestHeaderReader, RequestHeaders
+from gateway.listeners.oip.request_headers import OipRequestHeaders, header_reader
 from gateway.listeners.oip.rest.application import RestApplication
 from gateway.wire.grpc_framing import frame
 from gateway.wire.oip.inference import PLAIN_OUTPUTS, Inference, OutputFormat
@@ -33,9 +33,9 @@ CALL = f"/{messages.SERVICE}/ModelInfer"
 PATH = ParsedPath(Operation.INFER, "digits", "2")
 
 
-def headers(**values: str) -> RequestHeaders:
+def headers(**values: str) -> OipRequestHeaders:
     pairs = tuple((name.replace("_", "-"), value) for name, value in values.items())
-    return RequestHeaderReader(Trust(gateways=["10.0.0.1/32"]), is_grpc=True).read(
+    return header_reader(Trust(gateways=["10.0.0.1/32"]), is_grpc=True).read(
         Head("POST", INFER, pairs, "10.0.0.1")
     )
 

@@ -10,8 +10,8 @@ import pytest
 
 from edge_models.settings import ModelsSettings
 from gateway.app.certificates import MISSING, REASONS, UNREADABLE, Certificates, Unusable
-from gateway.app.edge_tier import NO_TIERS, EdgeTiers
 from gateway.app.models import Models
+from gateway.app.route_edge_models import NO_EDGE_MODELS, RouteEdgeModels
 from gateway.config.policy_file import load_policy
 from gateway.core.clock import LoopClock
 from gateway.core.telemetry import CertificateJudged, CertificateRefused
@@ -25,11 +25,11 @@ FOUND: Certificates = {"digits": certificate()}
 
 
 class Stage:
-    """The digits' edge model, and the tiers in force."""
+    """The digits' edge model, and the edge models in force."""
 
     def __init__(self) -> None:
         self.telemetry = RecordingTelemetry()
-        self.in_use = NO_TIERS
+        self.in_use = NO_EDGE_MODELS
         self.models = Models.load(
             ModelsSettings(repository=str(digits.EDGE_REPOSITORY)),
             region="here",
@@ -39,10 +39,10 @@ class Stage:
             in_use=lambda: self.in_use,
         )
 
-    def swap(self, tiers: EdgeTiers) -> EdgeTiers:
-        before, self.in_use = self.in_use, tiers
-        self.models.replaced(before, tiers)
-        return tiers
+    def swap(self, models: RouteEdgeModels) -> RouteEdgeModels:
+        before, self.in_use = self.in_use, models
+        self.models.after_swap(before, models)
+        return models
 
     def judged(self) -> list[tuple[str, bool | None]]:
         return [(event.model, event.is_valid) for event in self.telemetry.of(CertificateJudged)]
@@ -68,17 +68,17 @@ def replaced(route: Route, **changes: object) -> Route:
 
 
 async def test_only_a_route_with_a_cascade_and_a_model_of_ours_has_a_tier(stage: Stage, route: Route) -> None:
-    """The tier names the model, the artefact that answers, and the licence."""
+    """It has the model's name, the artefact that answers, and the licence."""
     other = replaced(route, name="cats", match=replaced(route.match, model="cats"))
     plain = replaced(route, name="plain", cascade=None)
 
-    tiers = stage.models.tiers([route, other, plain], FOUND)
+    models = stage.models.edge_models([route, other, plain], FOUND)
 
-    assert list(tiers.by_route) == ["digits"]
-    tier = tiers.by_route["digits"]
-    assert (tier.model, tier.digest, tier.licence.reason()) == ("digits", certificate().edge_digest, "")
-    assert tiers.models() == {"digits"}
-    assert tiers.report() == {"digits": {"valid": True}}
+    assert list(models.by_route) == ["digits"]
+    model = models.by_route["digits"]
+    assert (model.model, model.digest, model.licence.reason()) == ("digits", certificate().edge_digest, "")
+    assert models.models() == {"digits"}
+    assert models.report() == {"digits": {"valid": True}}
     assert stage.models.names() == {"digits"}
 
 
@@ -96,9 +96,9 @@ async def test_a_field_that_differs_is_the_reason(stage: Stage, route: Route, fi
     """It is counted once and reported in a sentence."""
     found = {"digits": msgspec.structs.replace(certificate(), **{field: value})}
 
-    tiers = stage.models.tiers([route], found)
+    models = stage.models.edge_models([route], found)
 
-    assert tiers.report() == {"digits": {"valid": False, "reason": field, "detail": REASONS[field]}}
+    assert models.report() == {"digits": {"valid": False, "reason": field, "detail": REASONS[field]}}
     assert [event.field for event in stage.telemetry.of(CertificateRefused)] == [field]
 
 
@@ -107,12 +107,12 @@ async def test_a_route_that_names_another_central_artefact(stage: Stage, route: 
     stranger = replaced(route, name="stranger", digest="sha256:" + "1" * 64)
 
     for routes in ([route, stranger], [stranger, route]):
-        tiers = stage.models.tiers(routes, FOUND)
+        models = stage.models.edge_models(routes, FOUND)
 
-        assert tiers.report()["digits"]["reason"] == "central_digest"
-        assert tiers.is_valid("digits") is False
-        assert tiers.by_route["digits"].licence.reason() == ""
-    assert tiers.is_valid("cats") is None
+        assert models.report()["digits"]["reason"] == "central_digest"
+        assert models.is_valid("digits") is False
+        assert models.by_route["digits"].licence.reason() == ""
+    assert models.is_valid("cats") is None
 
 
 async def test_the_first_of_two_reasons_is_reported(stage: Stage, route: Route) -> None:
@@ -123,7 +123,7 @@ async def test_the_first_of_two_reasons_is_reported(stage: Stage, route: Route) 
     stranger = replaced(route, name="stranger", digest="sha256:" + "1" * 64)
 
     for routes, reason in (([route, stranger], "outputs"), ([stranger, route], "central_digest")):
-        assert stage.models.tiers(routes, found).report()["digits"]["reason"] == reason
+        assert stage.models.edge_models(routes, found).report()["digits"]["reason"] == reason
 
 
 async def test_a_certificate_that_cannot_be_used_is_reported_with_what_the_file_says(
@@ -131,48 +131,48 @@ async def test_a_certificate_that_cannot_be_used_is_reported_with_what_the_file_
 ) -> None:
     """Its own words come first; where there are none, ours."""
     for unusable, detail in ((Unusable(UNREADABLE, "line 3"), "line 3"), (MISSING, REASONS["missing"])):
-        tiers = stage.models.tiers([route], {"digits": unusable})
+        models = stage.models.edge_models([route], {"digits": unusable})
 
-        assert tiers.report()["digits"] == {"valid": False, "reason": unusable.reason, "detail": detail}
-    assert stage.models.tiers([route], {}).report()["digits"]["reason"] == "missing"
+        assert models.report()["digits"] == {"valid": False, "reason": unusable.reason, "detail": detail}
+    assert stage.models.edge_models([route], {}).report()["digits"]["reason"] == "missing"
 
 
 async def test_nothing_in_force_changes_before_the_swap(stage: Stage, route: Route) -> None:
     """Neither what is in use nor what is reported of it."""
-    first = stage.swap(stage.models.tiers([route], FOUND))
+    first = stage.swap(stage.models.edge_models([route], FOUND))
     judged = stage.judged()
 
-    second = stage.models.tiers([route], {"digits": MISSING})
+    second = stage.models.edge_models([route], {"digits": MISSING})
 
     assert stage.in_use is first
     assert stage.judged() == judged == [("digits", True)]
     assert first.report()["digits"]["valid"]
     stage.swap(second)
-    stage.swap(stage.models.tiers([], FOUND))
+    stage.swap(stage.models.edge_models([], FOUND))
     assert stage.judged() == [("digits", True), ("digits", False), ("digits", None)]
 
 
 async def test_what_a_licence_has_learned_outlives_a_reload(stage: Stage, route: Route) -> None:
     """Also a policy without the route; an operator's reload gives it another chance, at the swap."""
-    first = stage.swap(stage.models.tiers([route], FOUND))
+    first = stage.swap(stage.models.edge_models([route], FOUND))
     licence = first.by_route["digits"].licence
     licence.compare(answer("central", digest="sha256:" + "f" * 64), "")
     assert licence.reason() == "central_digest"
     assert stage.judged()[-1] == ("digits", False), "a change is reported when it happens"
 
-    stage.swap(stage.models.tiers([], FOUND))
-    again = stage.swap(stage.models.tiers([route], FOUND))
+    stage.swap(stage.models.edge_models([], FOUND))
+    again = stage.swap(stage.models.edge_models([route], FOUND))
     assert again.by_route["digits"].licence is licence
 
-    fresh = stage.models.tiers([route], FOUND, forget=True)
+    fresh = stage.models.edge_models([route], FOUND, forget=True)
     assert fresh.by_route["digits"].licence.reason() == ""
     assert stage.in_use.report()["digits"]["reason"] == "central_digest"
 
 
 async def test_a_change_of_a_licence_that_is_not_in_use_is_not_reported(stage: Stage, route: Route) -> None:
     """The metric speaks of what is in force."""
-    old = stage.swap(stage.models.tiers([route], FOUND))
-    stage.swap(stage.models.tiers([], FOUND))
+    old = stage.swap(stage.models.edge_models([route], FOUND))
+    stage.swap(stage.models.edge_models([], FOUND))
     judged = stage.judged()
 
     old.by_route["digits"].licence.compare(answer("central", digest="sha256:" + "f" * 64), "")

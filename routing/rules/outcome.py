@@ -1,0 +1,46 @@
+"""What all rules together make of one request: the steps of a gateway, without a gateway.
+
+In a gateway each step is a layer, which remembers what it has found: ``Residency`` calls ``allowed``,
+``RouteDispatch`` finds the route, ``Router`` calls ``reachable``. Here they are taken one after the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from routing.matching import Routes
+from routing.place import Place
+from routing.policy import Policy, Route
+from routing.rules.order import reachable
+from routing.rules.residency import Allowed, allowed
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What happens to a request, all endpoints being well.
+
+    ``is_here``: whether the gateway may use its own caches and models for it; else it only passes it on.
+    ``endpoints``: in the order in which they are tried. ``refusal``: why the request is refused; empty: it is
+    not.
+    """
+
+    allowed: Allowed
+    route: Route | None
+    is_here: bool = False
+    endpoints: tuple[str, ...] = ()
+    refusal: Literal["", "no_route", "no_region", "no_endpoint"] = ""
+
+
+def outcome(policy: Policy, *, model: str, tenant: str, place: Place | None, region: str) -> Outcome:
+    """Return what the gateway of ``region`` does with a request that comes from no other gateway."""
+    may_see = allowed(policy, tenant, place)
+    route = Routes(policy).find(model, tenant)
+    if route is None:
+        return Outcome(may_see, None, refusal="no_route")
+    if not may_see.regions:
+        return Outcome(may_see, route, refusal="no_region")
+    is_here = region in may_see.regions
+    names = reachable(policy, route, region, may_see.regions, edges=True)
+    is_served = bool(names) or (is_here and route.cascade is not None)
+    return Outcome(may_see, route, is_here, names, "" if is_served else "no_endpoint")
