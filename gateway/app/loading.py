@@ -41,16 +41,13 @@ class Loaded:
     """The parts of a generation to come.
 
     ``text``: the policy file as it was read. ``certificates``: of the models that were named.
-    ``tls``: None: the TLS certificates in use stay. ``tls_error``: why they stay, where new ones were to be
-    read. ``forget``: what licences have learned about the central
-    tier is forgotten (an operator says that it serves the right model again).
+    ``forget``: what licences have learned about the central tier is forgotten (an operator says that it
+    serves the right model again).
     """
 
     policy: Policy
     text: bytes
     certificates: Certificates
-    tls: LoadedTls | None = None
-    tls_error: TlsError | None = None
     forget: bool = False
 
 
@@ -78,12 +75,10 @@ class Sources:
         """Return the models whose certificates are to be read; call it on the event loop."""
         return self.models.names() if self.models is not None else frozenset()
 
-    def load(
-        self, contents: Contents, models: Iterable[str], *, tls: bool = False, forget: bool = False
-    ) -> Loaded:
+    def load(self, contents: Contents, models: Iterable[str], *, forget: bool = False) -> Loaded:
         """Check the policy in ``contents`` and read what belongs to it; it blocks, so call it in a thread.
 
-        ``tls``: read the TLS certificates, too. ``forget``: give every model's certificate another chance.
+        ``forget``: give every model's certificate another chance.
 
         Raises:
             ConfigError: the policy may not come into force here.
@@ -92,18 +87,14 @@ class Sources:
             raise contents.error
         policy = parse_policy(self.file, contents.text, self.region)
         certificates = self.models.read_certificates(models) if self.models is not None else {}
-        read, tls_error = self._read_tls() if tls else (None, None)
-        return Loaded(policy, contents.text, certificates, read, tls_error, forget)
+        return Loaded(policy, contents.text, certificates, forget)
 
-    def use_tls(self, loaded: Loaded) -> None:
-        """Accept the connections to come with the TLS certificates of ``loaded``, which is in force."""
-        use_tls(self.tls, loaded.tls)
-
-    def _read_tls(self) -> tuple[LoadedTls | None, TlsError | None]:
+    def read_tls(self) -> LoadedTls | TlsError | None:
+        """Read the TLS certificates, or return why they cannot be used; None: none are new. It blocks."""
         try:
-            return (self.tls.read() if self.tls is not None else None), None
+            return self.tls.read() if self.tls is not None else None
         except TlsError as error:
-            return None, error
+            return error
 
     def _digest(self, models: Iterable[str]) -> bytes:
         files = list(self.models.certificate_files(models)) if self.models is not None else []

@@ -19,7 +19,7 @@ from typing import Any, Final, Protocol
 
 from gateway.app.certificates import Certificates
 from gateway.app.generation import Generation, InForce
-from gateway.app.loading import Contents, Loaded, Sources
+from gateway.app.loading import Contents, Loaded, Sources, use_tls
 from gateway.config.document import ConfigError
 from gateway.core.clock import Clock
 from gateway.core.telemetry import PolicyLoaded, Telemetry
@@ -68,6 +68,7 @@ class Policies:
         self._tried = Contents()
         self._loading = asyncio.Lock()
         self._owed = Owed.NOTHING
+        self._num_rebuilds = 0
 
     def __repr__(self) -> str:
         failed = ", last load failed" if self._is_incomplete else ""
@@ -94,8 +95,9 @@ class Policies:
 
         Files are read and checked in a thread: a large policy takes a while, and requests go on meanwhile.
         ``everything`` (SIGHUP): build a new generation even if the policy did not change, take the TLS
-        certificates too, and give every model's certificate another chance: all of it or nothing. Otherwise
-        the policy, if it changed, and what is owed.
+        certificates too, and give every model's certificate another chance. Otherwise the policy, if it
+        changed, and what is owed. The policy and the TLS certificates do not wait for each other: whichever
+        cannot be used stays as it was, and is owed.
         """
         # One after the other: of two at once, the one that read the older text could end last.
         async with self._loading:
@@ -103,11 +105,16 @@ class Policies:
             if everything:
                 self._owed = Owed.EVERYTHING
             try:
-                loaded = await self._load()
-                self._take_together(loaded, may_part=not everything and loaded.text != before)
+                loaded = await self._load_latest()
+                if self._owed is Owed.EVERYTHING or loaded.text != self._in_force.current().text:
+                    self._take(loaded)
             except Exception as error:  # noqa: BLE001 - whatever is wrong, the last good policy stays
                 self._report_failure(error, is_news=everything or self._tried.text != before)
+                await self._take_tls(is_news=everything)
                 return False
+            self._error = ""
+            await self._take_tls(is_news=everything)
+            self._owed = Owed.TLS if self._tls_error else Owed.NOTHING
             return self._owed is Owed.NOTHING
 
     def rebuild(self, certificates: Certificates) -> None:
@@ -117,6 +124,7 @@ class Policies:
         """
         current = self._in_force.current()
         self._enforce(Loaded(self._in_force.policy(), current.text, certificates))
+        self._num_rebuilds += 1
 
     async def watch(self) -> None:
         """Reload when the policy file's content changes; runs until cancelled.
@@ -152,27 +160,30 @@ class Policies:
             self._sources.load,
             self._tried,
             names,
-            tls=self._owed is not Owed.NOTHING,
             forget=self._owed is Owed.EVERYTHING,
         )
 
-    def _take_together(self, loaded: Loaded, *, may_part: bool) -> None:
-        """Put ``loaded`` in force. ``may_part``: without TLS certificates if they cannot be used.
+    async def _load_latest(self) -> Loaded:
+        """Load; again if another model has come into force meanwhile, with certificates of its own."""
+        while True:
+            before = self._num_rebuilds
+            loaded = await self._load()
+            if before == self._num_rebuilds:
+                return loaded
 
-        Raises:
-            TlsError: they cannot be used, and the rest waits for them.
-        """
-        if loaded.tls_error is not None and self._owed is Owed.EVERYTHING and not may_part:
-            raise loaded.tls_error
-        if self._owed is Owed.EVERYTHING or loaded.text != self._in_force.current().text:
-            self._take(loaded)
+    async def _take_tls(self, *, is_news: bool) -> None:
+        """Use new TLS certificates, if they are owed; say once why they cannot be used."""
+        if self._owed is Owed.NOTHING:
+            return
+        tls = await asyncio.to_thread(self._sources.read_tls)
+        if isinstance(tls, TlsError):
+            why = str(tls)
+            if is_news or why != self._tls_error:
+                _LOG.error("the TLS certificates were not taken, the old ones stay: %s", why)
+            self._tls_error = why
         else:
-            self._sources.use_tls(loaded)
-        tls_error = str(loaded.tls_error or "")
-        if tls_error and tls_error != self._tls_error:
-            _LOG.error("the TLS certificates were not taken, the old ones stay: %s", tls_error)
-        self._error, self._tls_error = "", tls_error
-        self._owed = Owed.TLS if tls_error else Owed.NOTHING
+            self._tls_error = ""
+            use_tls(self._sources.tls, tls)
 
     def _take(self, loaded: Loaded) -> None:
         current = self._in_force.current()
@@ -192,28 +203,16 @@ class Policies:
         generation = self._builder.build(loaded)
         before = self._in_force.swap(generation)
         self._builder.after_swap(before, generation)
-        self._sources.use_tls(loaded)
 
     def _report_failure(self, error: Exception, *, is_news: bool) -> None:
-        """Report why nothing was taken; in the log only if ``is_news``, or for another reason than before."""
+        """Report why no policy was taken; in the log if ``is_news``, or for another reason than before."""
         why, before = str(error) or repr(error), self._error
         self._error = why
-        if isinstance(error, TlsError):
-            self._tls_error = ""
         number = self._in_force.current().number
         self._telemetry.emit(PolicyLoaded(number, why))
-        if not is_news and why == before:
-            return
-        has_tls = self._owed is not Owed.NOTHING and self._sources.tls is not None
-        what = "policy and TLS certificates were" if has_tls else "the policy was"
-        is_foreseen = isinstance(error, ConfigError | TlsError)
-        _LOG.error(
-            "%s not taken, generation %d stays: %s",
-            what,
-            number,
-            why,
-            exc_info=None if is_foreseen else error,
-        )
+        if is_news or why != before:
+            trace = None if isinstance(error, ConfigError) else error
+            _LOG.error("the policy was not taken, generation %d stays: %s", number, why, exc_info=trace)
 
 
 def _models(policy: Policy) -> tuple[str, ...]:

@@ -26,8 +26,8 @@ the least that a settings file must say (docs/operating.md has the rest; compose
   try it with:  python -c 'from edge_models.samples import digits; print(digits.CENTRAL_REPOSITORY)'
 
 signals: SIGTERM and SIGINT drain (finish what was accepted, exit 0); SIGHUP reloads the policy, the models'
-certificates and the TLS files: all, or none if the policy or a TLS file cannot be used; an edge tries again
-when one of them changes; with several workers it replaces them one by one, so that it reloads everything
+certificates and the TLS files; what cannot be used stays as it was, and an edge tries it again when one of
+them changes; with several workers it replaces them one by one, so that it reloads everything
 """
 
 _LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"

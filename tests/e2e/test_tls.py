@@ -101,11 +101,11 @@ def test_sighup_takes_new_certificates(served: Served, ca: Authority) -> None:
 
     (served.folder / "server.pem").write_text("nonsense")
     served.signal(signal.SIGHUP)
-    served.wait_log("policy and TLS certificates were not taken, generation 1 stays: ")
+    served.wait_log("the TLS certificates were not taken, the old ones stay: ")
 
     assert before != after == fingerprint(new.certificate.read_text())
     assert shown(served, ca) == after
-    assert "server.pem" in served.log().rpartition("generation 1 stays: ")[2]
+    assert "server.pem" in served.log().rpartition("the old ones stay: ")[2]
     mended = ca.issue("localhost")
     install(served.folder, mended)
     served.wait_log("new TLS certificates are in use", times=2)

@@ -13,7 +13,7 @@ from gateway.app.models import Models
 from gateway.config.document import ConfigError
 from gateway.core.clock import LoopClock
 from gateway.core.telemetry import Silence
-from gateway.http.server.tls import Tls, TlsSettings
+from gateway.http.server.tls import LoadedTls, Tls, TlsSettings
 from tests.fakes.certificates import Authority
 from tests.gateway.policies import GOOD, write_policy
 from tests.scenarios.world import digits
@@ -40,33 +40,31 @@ async def sources(tmp_path: Path):
 
 
 def test_everything_is_one_value(sources: Sources) -> None:
-    """The policy, the certificates of the models, and TLS certificates only when everything is read."""
+    """The policy and the certificates of the models."""
     names = sources.model_names()
     contents = sources.contents(names)
 
     some = sources.load(contents, names)
-    everything = sources.load(contents, names, tls=True, forget=True)
+    everything = sources.load(contents, names, forget=True)
 
     assert (some.policy.generation, some.text) == (1, GOOD.encode())
     assert some.certificates == everything.certificates == {"digits": MISSING}
-    assert (some.tls, some.forget, everything.forget) == (None, False, True)
-    assert everything.tls is not None
-    assert everything.tls_error is None
+    assert (some.forget, everything.forget) == (False, True)
 
 
 def test_reading_changes_nothing(sources: Sources) -> None:
     """What was read is in use only once it is used."""
     assert sources.tls is not None
     before = sources.tls.context
-    loaded = sources.load(sources.contents(()), (), tls=True)
+    read = sources.read_tls()
+    assert isinstance(read, LoadedTls)
     assert sources.tls.context is before
 
-    sources.use_tls(loaded)
+    use_tls(sources.tls, read)
 
-    assert loaded.tls is not None
-    assert sources.tls.context is loaded.tls.context
-    assert sources.load(sources.contents(()), (), tls=True).tls is None, "it has not changed since"
-    use_tls(None, loaded.tls)
+    assert sources.tls.context is read.context
+    assert sources.read_tls() is None, "it has not changed since"
+    use_tls(None, read)
 
 
 def test_each_part_that_is_wrong_is_named(sources: Sources, tmp_path: Path) -> None:
@@ -75,9 +73,7 @@ def test_each_part_that_is_wrong_is_named(sources: Sources, tmp_path: Path) -> N
         sources.load(Contents(b"{"), ())
     assert sources.tls is not None
     (tmp_path / "root-localhost-1.key").unlink()
-    loaded = sources.load(sources.contents(()), (), tls=True)
-    assert loaded.tls is None
-    assert "cannot be read" in str(loaded.tls_error)
+    assert "cannot be read" in str(sources.read_tls())
     sources.file.unlink()
     with pytest.raises(ConfigError, match="cannot be read"):
         sources.load(sources.contents(()), ())
@@ -105,7 +101,6 @@ def test_a_process_without_models_and_tls(tmp_path: Path) -> None:
     """It reads the policy alone."""
     sources = Sources(write_policy(tmp_path), "here")
 
-    loaded = sources.load(sources.contents(()), sources.model_names(), tls=True, forget=True)
+    loaded = sources.load(sources.contents(()), sources.model_names(), forget=True)
 
-    assert (loaded.certificates, loaded.tls) == ({}, None)
-    sources.use_tls(loaded)
+    assert (loaded.certificates, sources.read_tls()) == ({}, None)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from gateway.app.certificates import Certificates, Unusable
 from gateway.app.generation import Generation, InForce
-from gateway.app.loading import Loaded, Sources
+from gateway.app.loading import Contents, Loaded, Sources
 from gateway.app.policies import WATCH_S, Policies
 from gateway.config.document import ConfigError
 from gateway.core.clock import LoopClock
@@ -61,14 +62,26 @@ class SteppedClock(LoopClock):
         await self.slept.get()
 
 
+@dataclass(frozen=True)
+class CountedSources(Sources):
+    """Sources that keep which texts were loaded."""
+
+    reads: list[bytes] = field(default_factory=list)
+
+    def load(self, contents: Contents, models: Iterable[str], *, forget: bool = False) -> Loaded:
+        self.reads.append(contents.text)
+        return super().load(contents, models, forget=forget)
+
+
 class Fixture:
     """Policies over a file, ``committed`` lists what came into force."""
 
     def __init__(self, folder: Path, *, region: str = "here", tls: Tls | None = None) -> None:
         self.folder, self.telemetry = folder, RecordingTelemetry()
         self.builder, self.in_force, self.clock = RecordingBuilder(), InForce(), SteppedClock()
+        self.sources = CountedSources(write_policy(folder), region, tls=tls)
         self.policies = Policies(
-            Sources(write_policy(folder), region, tls=tls),
+            self.sources,
             self.builder,
             self.in_force,
             clock=self.clock,
@@ -263,8 +276,8 @@ async def with_tls(tmp_path: Path):
     return made, tls, first, second
 
 
-async def test_everything_comes_into_force_together(with_tls, caplog) -> None:
-    """The TLS certificates are those of the swap: a bad policy keeps the old ones, until it is mended."""
+async def test_tls_certificates_do_not_wait_for_a_bad_policy(with_tls, caplog) -> None:
+    """They may be about to expire. The policy stays owed, and comes into force once it is mended."""
     caplog.set_level("INFO", "edgeway")
     fixture, tls, first, second = with_tls
     context = tls.context
@@ -273,18 +286,18 @@ async def test_everything_comes_into_force_together(with_tls, caplog) -> None:
 
     fixture.write("{")
     assert not await fixture.policies.reload()
-    assert tls.context is context
+    assert tls.context is not context
+    assert "new TLS certificates are in use" in caplog.text
+    assert fixture.in_force.current().number == 1
     fixture.write(NEXT)
     assert await fixture.policies.reload(everything=False)
 
-    assert tls.context is not context
     assert fixture.in_force.current().number == 2
-    assert "new TLS certificates are in use" in caplog.text
+    assert [loaded.forget for loaded in fixture.builder.loaded] == [False, True]
 
 
-async def test_tls_certificates_that_cannot_be_used_stop_the_whole_reload(with_tls, caplog) -> None:
-    """Neither the policy nor the certificates change, and the report says why; a changed policy file alone
-    does not read them."""
+async def test_a_policy_does_not_wait_for_bad_tls_certificates(with_tls, caplog) -> None:
+    """The report and the log say that those in use stay; it is no refusal of the policy."""
     fixture, tls, first, second = with_tls
     context = tls.context
     first.certificate.write_bytes(second.certificate.read_bytes())
@@ -292,14 +305,27 @@ async def test_tls_certificates_that_cannot_be_used_stop_the_whole_reload(with_t
 
     assert not await fixture.policies.reload()
 
-    assert (fixture.in_force.current().number, tls.context) == (1, context)
+    assert (fixture.in_force.current().number, tls.context) == (2, context)
     assert "cannot be used" in fixture.error
-    assert fixture.telemetry.of(PolicyLoaded)[-1] == PolicyLoaded(1, fixture.error)
-    assert "policy and TLS certificates were not taken, generation 1 stays: " in caplog.text
+    assert fixture.telemetry.of(PolicyLoaded)[-1].error == ""
+    assert "the TLS certificates were not taken, the old ones stay: " in caplog.text
     first.key.write_bytes(second.key.read_bytes())
     assert await fixture.policies.reload()
-    assert (fixture.in_force.current().number, tls.context is context) == (2, False)
-    assert fixture.error == ""
+    assert (fixture.error, tls.context is context) == ("", False)
+
+
+async def test_certificates_of_another_model_are_not_overwritten_by_older_ones(with_tls) -> None:
+    """A model that comes into force while files are read has certificates of its own: they are read again."""
+    fixture, *_ = with_tls
+    fixture.write(NEXT)
+    reload = asyncio.create_task(fixture.policies.reload())
+    await asyncio.sleep(0)
+
+    fixture.policies.rebuild({})
+    await reload
+
+    assert fixture.in_force.current().number == 2
+    assert fixture.sources.reads.count(NEXT.encode()) == 2
 
 
 @pytest.fixture
@@ -327,7 +353,7 @@ async def test_a_policy_does_not_wait_for_tls_files_that_are_broken(with_tls, ca
 
     assert (fixture.in_force.current().number, tls.context) == (2, context)
     assert fixture.error == reason
-    assert [loaded.forget for loaded in fixture.builder.loaded] == [False, True]
+    assert [loaded.forget for loaded in fixture.builder.loaded] == [False, True, False]
     assert "the TLS certificates were not taken, the old ones stay: " in caplog.text
     fixture.write("{")
     await step()
@@ -340,13 +366,12 @@ async def test_a_policy_does_not_wait_for_tls_files_that_are_broken(with_tls, ca
     await step()
 
     assert tls.context is not context
-    assert (fixture.error, fixture.committed) == ("", [1, 2, 3])
-    assert [loaded.forget for loaded in fixture.builder.loaded] == [False, True, False]
+    assert (fixture.error, fixture.committed) == ("", [1, 1, 2, 3]), "TLS files alone build nothing"
 
 
 @pytest.mark.usefixtures("watching")
 async def test_tls_files_that_are_mended_end_what_is_owed(with_tls, caplog) -> None:
-    """The watch tries again when a file changes, takes all together, and does not repeat itself meanwhile."""
+    """The watch tries again when a file changes, and does not repeat itself meanwhile."""
     fixture, tls, first, second = with_tls
     context, step = tls.context, fixture.clock.step
     first.certificate.write_text("half written")
@@ -355,11 +380,9 @@ async def test_tls_files_that_are_mended_end_what_is_owed(with_tls, caplog) -> N
 
     await step()
     await step()
-    assert len(fixture.telemetry.of(PolicyLoaded)) == 2, "nothing has changed"
     first.certificate.write_text("another half")
     await step()
-    assert len(fixture.telemetry.of(PolicyLoaded)) == 3, "tried again"
-    assert (fixture.in_force.current().number, tls.context) == (1, context)
+    assert (fixture.in_force.current().number, tls.context) == (2, context)
     assert caplog.text.count("not taken") == 1, "for the same reason"
     first.certificate.write_bytes(second.certificate.read_bytes())
     first.key.write_bytes(second.key.read_bytes())
