@@ -3,10 +3,9 @@
 Whatever fails before the swap leaves the generation in force as it is; the error is in the log, in the
 metrics and in the report.
 
-SIGHUP takes the policy, the models' certificates and the TLS certificates together or not at all. What it
-could not take is owed, and taken by a later load: the watch makes one when one of these files changes. A
-policy file that changes does not wait for TLS files that still cannot be used; then only the TLS certificates
-stay owed.
+SIGHUP takes the policy with the models' certificates, and the TLS certificates. They do not wait for each
+other. What could not be taken is owed, and taken by a later load: the watch makes one when one of these files
+changes.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
@@ -48,7 +48,7 @@ class GatewayProcess:
         if self._inheritance is not None:
             self._inheritance.watch_parent(loop, stopping.set)
         async with self.serving() as gateway:
-            reloading = asyncio.create_task(_reload_on(hangup, gateway))
+            reloading = asyncio.create_task(reload_on(hangup, gateway.reload))
             if self._inheritance is not None:
                 self._inheritance.report_ready()
             await stopping.wait()
@@ -82,9 +82,13 @@ class GatewayProcess:
             yield gateway
 
 
-async def _reload_on(hangup: asyncio.Event, gateway: Gateway) -> None:
+async def reload_on(hangup: asyncio.Event, reload: Callable[[], Awaitable[object]]) -> None:
     """Reload after each SIGHUP; those that come during a reload are one more."""
     while True:
         await hangup.wait()
         hangup.clear()
-        await gateway.reload()
+        try:
+            await reload()
+        except Exception:  # noqa: BLE001 - it is in the log, and nothing depends on it
+            # The next signal must find somebody who waits for it.
+            _LOG.exception("the reload failed, what was in force stays")

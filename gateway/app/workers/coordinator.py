@@ -157,7 +157,8 @@ class Coordinator:
             *count_routes(self),
             *self.management_routes(),
             web.post(r"/statistics/{serial:\d+}", json_handler(keep_final)),
-            web.get("/desired-state", json_handler(desired_state)),
+            # The path of before: a parent outlives an upgrade of the files that its workers are started from.
+            web.get("/standing", json_handler(desired_state)),
         ]
 
     async def _count(self, serial: int, socket: Path) -> None:

@@ -107,7 +107,7 @@ class Member:
         Raises:
             GatewayError: UNAVAILABLE when the parent does not answer.
         """
-        desired = msgspec.json.decode(await self._call("/desired-state"), type=DesiredState)
+        desired = msgspec.json.decode(await self._call("/standing"), type=DesiredState)
         if desired.logging:
             await self._log.change(desired.logging)
         if desired.tracing:

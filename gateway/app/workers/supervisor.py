@@ -164,14 +164,18 @@ class Supervisor:
 async def report_workers(
     settings: Settings, pool: WorkerPool, aggregate: AggregateAdmin
 ) -> Mapping[str, Any]:
-    """Return the health report: the workers, and what each believes of endpoints and certificates."""
+    """Return the health report: the workers, and what each believes of endpoints and certificates.
+
+    Role and region are a worker's: settings that were changed are in force there, and not in the parent.
+    """
     health = await aggregate.health()
+    current = next(iter(health.values()), {})
     certificates = {str(n): each["certificates"] for n, each in health.items() if "certificates" in each}
     endpoints = {number: each["endpoints"] for number, each in health.items() if "endpoints" in each}
     return {
         "ready": pool.is_ready,
-        "role": settings.role,
-        "region": settings.region,
+        "role": current.get("role", settings.role),
+        "region": current.get("region", settings.region),
         "workers": [
             {
                 "number": worker.number,

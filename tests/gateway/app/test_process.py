@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gateway.app.errors import StartError
-from gateway.app.process import GatewayProcess
+from gateway.app.process import GatewayProcess, reload_on
 from tests.fakes.redis_server import free_port
 from tests.gateway.app.processes import CENTRAL, EDGE, get, settings
 from tests.scenarios.world import UNSURE, digits, picture
@@ -77,3 +77,24 @@ async def test_signals(tmp_path: Path, leave: signal.Signals) -> None:
     with pytest.raises(OSError):
         await get(port, "/healthz")
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_reload_that_fails_does_not_end_the_next(caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever it raised: the next SIGHUP is heard, and the log has the reason."""
+    hangup, done = asyncio.Event(), asyncio.Event()
+    outcomes = [RuntimeError("can't start new thread"), None]
+
+    async def reload() -> None:
+        if (error := outcomes.pop(0)) is not None:
+            hangup.set()
+            raise error
+        done.set()
+
+    waiting = asyncio.create_task(reload_on(hangup, reload))
+    hangup.set()
+    async with asyncio.timeout(30):
+        await done.wait()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+    assert "can't start new thread" in caplog.text

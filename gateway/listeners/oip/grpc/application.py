@@ -148,7 +148,8 @@ class GrpcApplication(Application):
         data_plane, packing, until = self._data_plane, self._packing, math.inf
         if headers.grpc_timeout is not None:
             # It is the time of the call as a whole, however many messages it has.
-            until = data_plane.clock.now() + parse_timeout(headers.grpc_timeout)
+            with self._refusals:
+                until = data_plane.clock.now() + parse_timeout(headers.grpc_timeout)
         unpacking = self._codec.unpacking(headers) if path == _STREAM else self._unpack_small(headers)
         answers = self._streams[path](body, unpacking, headers, until)
         if until < math.inf:

@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from gateway.core.telemetry import Refused
+from gateway.listeners.oip.grpc.application import GrpcApplication
 from gateway.wire.proto import messages
-from tests.fakes.data_plane import EchoService
-from tests.fakes.exchange import in_pieces
+from tests.fakes.data_plane import EchoService, fake_data_plane
+from tests.fakes.exchange import Wire, in_pieces
 from tests.fakes.service import HANG, ScriptedService
 from tests.fakes.virtual_time import virtual_time
 from tests.gateway.listeners.oip.grpc.calls import (
@@ -74,6 +76,11 @@ async def test_the_timeout_ends_what_is_under_way(path: str):
 
 
 async def test_a_timeout_that_is_none():
-    reply = await wire(EchoService()).ask("POST", STREAM, framed_infer(), GRPC | {"grpc-timeout": "soon"})
+    """It is refused, and counted once."""
+    data_plane = fake_data_plane(EchoService())
+    answering = Wire(GrpcApplication(data_plane), is_http2=True)
+
+    reply = await answering.ask("POST", STREAM, framed_infer(), GRPC | {"grpc-timeout": "soon"})
 
     assert reply.trailers["grpc-status"] == "3"
+    assert data_plane.telemetry.of(Refused) == [Refused("grpc", "invalid")]
