@@ -18,6 +18,7 @@ from gateway.http.server.source_closing import SourceCloser
 from tests.fakes.body_source import FakeSource, parts_of
 from tests.fakes.http2_frames import POST
 from tests.fakes.http2_wire import JSON, Wired, until, wired
+from tests.fakes.loops import both_loops, skip_where_asyncio_never_pauses
 
 PIECE = bytes(1 << 16)
 
@@ -151,8 +152,10 @@ async def test_a_source_that_cannot_be_closed(is_http2: bool, caplog: pytest.Log
 
 
 @both
+@both_loops
 async def test_a_peer_that_does_not_read(is_http2: bool):
     """The source is asked for no more than may wait; when the time is over it is closed."""
+    skip_where_asyncio_never_pauses()
     play = Playing(never_waits())
     limits = {"write_timeout_s": 0.3}
     async with wired(play, **limits) as it, peer_of(it, is_http2=is_http2, reads=False) as peer:
