@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from gateway.admin.listener import AdminListener
 from gateway.admin.stack_routes import stack_routes
+from gateway.app.admin_port import open_admin_port
 from gateway.app.errors import StartError
 from gateway.app.workers.aggregate import AggregateAdmin
 from gateway.app.workers.coordinator import Coordinator
@@ -139,14 +140,14 @@ class Supervisor:
         )
         report = partial(report_workers, settings, pool, aggregate)
         # Closed last: load balancers shall read there that this gateway is leaving.
-        admin = await _open_admin(
-            settings,
+        admin = await open_admin_port(
             AdminListener(
                 health=report,
                 metrics=aggregate.metrics,
                 policy=aggregate.policy,
                 more=[*coordinator.management_routes(), *stack_routes(aggregate.stack)],
             ),
+            settings.listen,
             lifetimes,
         )
         calls = AdminListener(
@@ -214,17 +215,3 @@ def _bind(settings: Settings, lifetimes: AsyncExitStack) -> Mapping[str, socket.
             raise StartError(f"cannot listen on {address}: {error.strerror or error}") from error
         lifetimes.callback(sockets[name].close)
     return sockets
-
-
-async def _open_admin(
-    settings: Settings, admin: AdminListener, lifetimes: AsyncExitStack
-) -> AdminListener | None:
-    address = settings.listen.admin
-    if address is None:
-        return None
-    lifetimes.push_async_callback(admin.aclose)
-    try:
-        await admin.start(*host_and_port(address))
-    except OSError as error:
-        raise StartError(f"cannot listen on {address}: {error.strerror or error}") from error
-    return admin
