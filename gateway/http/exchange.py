@@ -170,7 +170,7 @@ PendingAnswer = Coroutine[Any, Any, AnyAnswer]
 class BodyPolicy(msgspec.Struct, frozen=True):
     """How an application takes a body: at most ``max_bytes`` of it; whole, or as a stream as it comes.
 
-    ``holder``: in whose name its memory is booked, such as the tenant's; empty: nobody is known.
+    ``holder``: in whose name the memory of the body is booked, beside its address; empty: nobody is known.
     """
 
     max_bytes: int
