@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -33,14 +32,15 @@ Call = Callable[[Head, ParsedPath, bytes, NumberedService], Awaitable[AnyAnswer]
 
 _log = logging.getLogger(__name__)
 
-_PATHS: Final = 1024
-_LONGEST_PATH: Final = 256
 _OPENED: Final = "opened"
 _SMALL_BODY: Final = 1 << 20
 _LARGE: Final = frozenset({Operation.INFER, Operation.GENERATE, Operation.GENERATE_STREAM})
+"""Operations with large bodies, for which their callers' limits are looked at."""
+
 _IDENTIFIED: Final = _LARGE
 """Operations that begin by asking who calls: nothing of such a request is waited for before that is known."""
 
+_NOBODY: Final = Caller()
 _ADMIN: Final = {Operation.LOAD: "loading models", Operation.UNLOAD: "unloading models"}
 
 
@@ -72,8 +72,6 @@ class RestApplication(Application):
         self._calls = _calls(metadata, management, generate)
         large, small = data_plane.max_body_bytes, min(_SMALL_BODY, data_plane.max_body_bytes)
         self._max_bytes = {operation: large if operation in _LARGE else small for operation in Operation}
-        # Paths repeat; the bounds keep a flood of new ones from growing this.
-        self._read_path = lru_cache(_PATHS)(read_path)
 
     def __repr__(self) -> str:
         return f"<RestApplication of {self._data_plane.region}>"
@@ -108,7 +106,7 @@ class RestApplication(Application):
 
     def _open(self, head: Head, generation: NumberedService) -> _Opened | Answer:
         """Look at a head for the first time, or for the first time in this generation."""
-        path = self._find(head.path)
+        path = read_path(head.path)
         if path is None:
             return self._refused(Refusal(404, "Not Found"))
         allowed, operation = METHODS[path.operation], path.operation
@@ -118,14 +116,14 @@ class RestApplication(Application):
         try:
             if operation in _ADMIN:
                 self._extensions.check_admin(_ADMIN[operation])
-            caller = Caller()
+            caller, holder = _NOBODY, ""
             if operation in _IDENTIFIED:
                 caller = self._reader.identify(head, generation, path.model, path.version).caller
+                holder = caller.tenant
         except GatewayError as error:
             return self._responses.error(error, generation.number)
-        holder = caller.tenant if operation in _IDENTIFIED else ""
-        body_policy = BodyPolicy(self._max_bytes[operation], holder=holder)
-        return _Opened(generation.number, path, body_policy, caller, is_limited=operation in _LARGE)
+        body_policy = BodyPolicy(self._max_bytes[operation], False, holder)
+        return _Opened(generation.number, path, body_policy, caller, operation in _LARGE)
 
     async def _wait(self, pending: PendingAnswer, generation: NumberedService) -> AnyAnswer:
         try:
@@ -153,9 +151,6 @@ class RestApplication(Application):
     def refuse(self, head: Head | None, status: int, message: str) -> Answer:  # noqa: ARG002 - the seam's
         """Render a refusal of the connection's own."""
         return self._refused(Refusal(status, message))
-
-    def _find(self, path: str) -> ParsedPath | None:
-        return self._read_path(path) if len(path) <= _LONGEST_PATH else read_path(path)
 
     def _refused(self, refusal: Refusal) -> Answer:
         self._refusals.count(str(refusal.status))
