@@ -56,6 +56,9 @@ class GatewayProcess:
             # Not ready yet still serving: load balancers need a moment to notice.
             gateway.drain.begin()
             await gateway.clock.sleep(self.settings.resilience.drain.drain_time_s)
+            if self._inheritance is None or self._inheritance.is_parent_leaving():
+                # Nobody accepts connections after this process, or after those that leave with it.
+                await gateway.servers.refuse_new()
             # Nothing comes into force while everything closes.
             reloading.cancel()
             await asyncio.gather(reloading, return_exceptions=True)

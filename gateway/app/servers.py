@@ -38,6 +38,11 @@ class Servers:
     def __repr__(self) -> str:
         return f"<Servers {self.addresses() or 'on nothing'}>"
 
+    async def refuse_new(self) -> None:
+        """Let no connection of a client begin, in this process and in all that share its sockets."""
+        listeners = [listener for listener in (self.http, self.grpc) if listener is not None]
+        await asyncio.gather(*(listener.refuse_new() for listener in listeners))
+
     async def stop(self, finished: Callable[[float], Awaitable[bool]], limit_s: float) -> None:
         """Refuse new connections, finish what was accepted, within ``limit_s`` seconds.
 

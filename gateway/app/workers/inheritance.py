@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -54,6 +55,12 @@ class Inheritance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             gone()
 
         loop.add_reader(self.lifeline, end)
+
+    def is_parent_leaving(self) -> bool:
+        """Whether the parent leaves, or is gone, and so all its workers leave."""
+        poll = select.poll()
+        poll.register(self.lifeline, select.POLLIN)
+        return bool(poll.poll(0))
 
     def report_ready(self) -> None:
         """Report to the parent, once, that this worker serves; a parent that is gone does not matter."""

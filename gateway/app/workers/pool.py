@@ -86,7 +86,11 @@ class WorkerPool:
         """
         async with self._rolling:
             try:
-                workers = [await self._start(number) for number in range(len(self._slots))]
+                workers = [
+                    await self._start(number)
+                    for number in range(len(self._slots))
+                    if not self._stopping.is_set()
+                ]
             except OSError as error:
                 raise StartError(f"a worker cannot be started: {error.strerror or error}") from error
             are_ready = await asyncio.gather(*(worker.wait_ready() for worker in workers))
@@ -193,6 +197,8 @@ class WorkerPool:
 
     async def _start_successor(self, worker: Worker) -> Worker | None:
         """Start a successor of ``worker``; None when it did not get ready."""
+        if self._stopping.is_set():
+            return None
         try:
             successor = await self._start(worker.number)
         except OSError as error:

@@ -52,6 +52,16 @@ def test_argument_that_no_parent_wrote(argument: str) -> None:
         Inheritance.decode(argument)
 
 
+def test_parent_that_leaves(pipes) -> None:
+    """A worker knows at any time whether the others leave as well."""
+    inheritance = made(lifeline=pipes[2])
+    assert not inheritance.is_parent_leaving()
+
+    os.close(pipes[3])
+
+    assert inheritance.is_parent_leaving()
+
+
 def test_socket_is_the_parents() -> None:
     """A client that waits in the parent's queue is accepted from the descriptor that was handed down."""
     with socket.create_server(("127.0.0.1", 0)) as parents:
