@@ -14,7 +14,8 @@ from gateway.http.server.binding import bind
 class Shared:
     """The listening sockets, and a pipe that workers watch: when it ends, the parent is leaving or gone.
 
-    ``sockets``: listener → its socket. ``ports``: listener → its port. ``lifeline``: the read end of the pipe.
+    ``sockets``: listener → its socket. ``ports``: listener → its port. ``lifeline``: the read end of the
+    pipe.
     """
 
     def __init__(self, sockets: Mapping[str, socket.socket]) -> None:
