@@ -12,9 +12,10 @@ from gateway.http.server.binding import bind
 
 
 class Shared:
-    """The listening sockets, and a pipe that workers watch: it ends when the parent leaves.
+    """The listening sockets, and a pipe that workers watch: when it ends, the parent is leaving or gone.
 
-    """The listening sockets, and a pipe that workers watch, which ends when the parent leaves.
+    ``sockets``: listener → its socket. ``ports``: listener → its port. ``lifeline``: the read end of the
+    pipe.
     """
 
     def __init__(self, sockets: Mapping[str, socket.socket]) -> None:

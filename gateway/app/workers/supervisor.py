@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from gateway.admin.listener import AdminListener
 from gateway.admin.stack_routes import stack_routes
-from gateway.app.errors import StartError
+from gateway.app.admin_port import open_admin_port
 from gateway.app.workers.aggregate import AggregateAdmin
 from gateway.app.workers.coordinator import Coordinator
 from gateway.app.workers.launcher import Launcher
@@ -29,7 +29,7 @@ from gateway.app.workers.pool import WorkerPool
 from gateway.app.workers.shared import Shared
 from gateway.app.workers.worker import LiveWorkers
 from gateway.config.document import ConfigError
-from gateway.config.settings import Settings, host_and_port, load_settings
+from gateway.config.settings import Settings, load_settings
 from gateway.telemetry.log_settings import LogSettings
 from gateway.telemetry.trace_settings import TraceSettings
 
@@ -145,14 +145,14 @@ class Supervisor:
         )
         report = partial(report_workers, settings, pool, aggregate)
         # Closed last: load balancers shall read there that this gateway is leaving.
-        admin = await _open_admin(
-            settings,
+        admin = await open_admin_port(
             AdminListener(
                 health=report,
                 metrics=aggregate.metrics,
                 policy=aggregate.policy,
                 more=[*coordinator.management_routes(), *stack_routes(aggregate.stack)],
             ),
+            settings.listen,
             lifetimes,
         )
         calls = AdminListener(
@@ -199,17 +199,3 @@ def leave_limit_s(settings: Settings) -> float:
     """Return how long a worker may take from SIGTERM to its end."""
     drain = settings.resilience.drain
     return drain.drain_time_s + drain.drain_timeout_s + KILL_EXTRA_S
-
-
-async def _open_admin(
-    settings: Settings, admin: AdminListener, lifetimes: AsyncExitStack
-) -> AdminListener | None:
-    address = settings.listen.admin
-    if address is None:
-        return None
-    lifetimes.push_async_callback(admin.aclose)
-    try:
-        await admin.start(*host_and_port(address))
-    except OSError as error:
-        raise StartError(f"cannot listen on {address}: {error.strerror or error}") from error
-    return admin
