@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
+from gateway.core.address import own_address
 from gateway.http.server.incoming_bodies import IncomingBodies
 from gateway.http.server.settings import TransportSettings
 
@@ -214,10 +215,6 @@ class Booked(NamedTuple):
         self.booking.charge(-self.overhead)
 
 
-def _site(address: str) -> str:
-    if ":" not in address:
-        return address
-    found = ip_address(address)
-    if found.version == 6 and found.ipv4_mapped is not None:
-        return str(found.ipv4_mapped)
-    return str(ip_network((found, _IPV6_SITE), strict=False))
+def _site(peer: str) -> str:
+    address = own_address(peer)[0]
+    return str(ip_network((address, _IPV6_SITE), strict=False)) if ":" in address else address or peer

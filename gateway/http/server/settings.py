@@ -75,8 +75,8 @@ class TransportSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """Percent of ``max_buffered_mib`` that one tenant may have from all its addresses, 25 by default, and
     never less than one body; more is 503."""
 
-    max_buffered_percent_of_strangers: Percent = 25
-    """Percent of ``max_buffered_mib`` that all together may have who are no tenant, 25 by default, and never
+    max_buffered_percent_of_strangers: Percent = 50
+    """Percent of ``max_buffered_mib`` that all together may have who are no tenant, 50 by default, and never
     less than one body; more is 503."""
 
     max_pipelined: Annotated[int, Meta(ge=1, le=1024)] = 16

@@ -6,6 +6,7 @@ import gc
 
 import pytest
 
+from gateway.core.address import silent_proxy
 from gateway.http.server.address_limits import AddressLimits, Booked
 from gateway.http.server.settings import TransportSettings
 
@@ -42,9 +43,9 @@ def test_the_share_of_one():
 
 
 def test_the_share_of_a_holder():
-    """A quarter by default, from as many addresses as it likes; all strangers together have as much."""
+    """A quarter by default, from as many addresses as it likes; all strangers together have theirs."""
     for holder in ("x", ""):
-        limits = limits_of()
+        limits = limits_of(max_buffered_percent_of_strangers=25)
         bookings = [limits.of(f"10.0.0.{number}").booking(holder) for number in range(8)]
         assert all(booking.take(MIB // 32, 1000) for booking in bookings)
         assert not limits.of("10.0.1.1").booking(holder).take(1, 1000)
@@ -84,6 +85,9 @@ def test_names():
         ("::ffff:10.0.0.1", "10.0.0.1", True),
         ("::ffff:10.0.0.1", "::ffff:10.0.0.2", False),
         ("10.0.0.1", "10.0.0.2", False),
+        (silent_proxy("2001:db8::1"), "2001:db8::2", True),
+        (silent_proxy("10.0.0.1"), "10.0.0.1", True),
+        (silent_proxy("10.0.0.1"), silent_proxy("10.0.0.2"), False),
     ],
 )
 def test_a_site_is_one_address(one, other, are_one):
