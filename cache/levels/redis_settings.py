@@ -20,7 +20,11 @@ class RedisSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """``redis://[[user]:password@]host:port/db``; ``rediss`` for TLS, ``unix`` for a socket."""
 
     timeout_ms: Annotated[int, Meta(ge=1, le=1000)] = 30
-    """Milliseconds that a look-up may cost, connecting and waiting for a connection included."""
+    """Milliseconds that a look-up may cost, waiting for a connection included."""
+
+    connect_timeout_ms: Annotated[int, Meta(ge=1, le=60_000)] = 1000
+    """Milliseconds that a connection may take: name, TCP, TLS and AUTH together. No look-up waits longer
+    for it than ``timeout_ms``: it goes on in the background, and later ones find it."""
 
     max_connections: Annotated[int, Meta(ge=2, le=1024)] = 32
     """Connections at most; one of them writes, the others read."""
