@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Annotated, Final
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from msgspec import Meta, Struct
 
@@ -39,6 +41,20 @@ class RedisSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         # The URL may hold a password.
         return f"<RedisSettings {self.namespace}, {self.timeout_ms} ms>"
 
+    @property
+    def is_local(self) -> bool:
+        """Whether the URL leads to this machine whatever a name server says: loopback or a Unix socket.
+
+        Names are not looked up, but for ``localhost`` and what ends in it, which lead here by definition
+        (RFC 6761). 0.0.0.0 is no loopback address. A URL that cannot be parsed leads nowhere.
+        """
+        try:
+            url = urlsplit(self.url)
+            host = unquote(url.hostname or parse_qs(url.query).get("host", ["localhost"])[0])
+        except ValueError:
+            return True
+        return url.scheme == "unix" or _is_loopback(host)
+
     def open(self, parts: LevelParts, secret: bytes) -> Level:
         """Make the level. It connects when it is first used.
 
@@ -50,3 +66,13 @@ class RedisSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
         gate = parts.gate("redis", GATE)
         return RedisLevel(self, secret, gate=gate, clock=parts.clock, telemetry=parts.telemetry)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        name = host.lower().rstrip(".")
+        return name == "localhost" or name.endswith(".localhost")
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
