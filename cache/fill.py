@@ -6,6 +6,8 @@ still stand in for an answer that cannot be had.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msgspec.structs import replace
 
 from cache.freshness import Freshness, may_serve_stale
@@ -16,19 +18,25 @@ from gateway.core.request import Request, Response
 from gateway.core.service import Filter, Pending, Service
 from gateway.core.telemetry import CacheLookedUp, Telemetry
 
+Accepts = Callable[[Request, Response], bool]
+
 
 class CacheFill:
     """Finds or makes what the first of ``levels`` does not have, and puts it there.
 
     An entry found in a level is put into all faster ones. The levels outlive the stacks and are closed by who
-    made them.
+    made them. ``accepts``: whether an answer that a further level holds can be one to the request. One that
+    cannot counts as garbage, and is written over.
     """
 
-    def __init__(self, levels: Levels, *, freshness: Freshness, clock: Clock, telemetry: Telemetry) -> None:
+    def __init__(
+        self, levels: Levels, *, freshness: Freshness, accepts: Accepts, clock: Clock, telemetry: Telemetry
+    ) -> None:
         self._levels = levels
         self._near = levels[0]
         self._far = levels[1:]
         self._freshness = freshness
+        self._accepts = accepts
         self._now = clock.now
         self._wall = clock.wall
         self._emit = telemetry.emit
@@ -41,7 +49,7 @@ class CacheFill:
         return self._fill(request, service) if request.key else service(request)
 
     async def _fill(self, request: Request, service: Service) -> Response:
-        held, is_fresh = await self._find(request.key, self._near.stored(request.key))
+        held, is_fresh = await self._find(request, self._near.stored(request.key))
         if held is not None and is_fresh:
             return held.response
         started = self._now()
@@ -56,11 +64,15 @@ class CacheFill:
         await self._keep(request.key, response, self._now() - started)
         return response
 
-    async def _find(self, key: bytes, held: Entry | None) -> tuple[Entry | None, bool]:
+    async def _find(self, request: Request, held: Entry | None) -> tuple[Entry | None, bool]:
         """Return what a further level has that is fresh and newer (True), else what may stand in (False)."""
+        key = request.key
         for place, level in enumerate(self._far, 1):
             found = await level.get(key)
             if found is None:
+                continue
+            if not self._accepts(request, found.response):
+                self._emit(CacheLookedUp(level.name, "garbage"))
                 continue
             if found.soft_expiry > max(self._wall(), held.soft_expiry if held else 0.0):
                 self._emit(CacheLookedUp(level.name, "hit"))

@@ -18,7 +18,7 @@ from blake3 import blake3
 from cache.levels.level import Entry
 from gateway.core.errors import GatewayError
 from gateway.core.request import NO_PARAMETERS, Parameter, Provenance, Response
-from gateway.core.tensor import Tensor, check_size
+from gateway.core.tensor import Tensor, check_size, check_texts
 
 VERSION: Final = 1
 _HEAD: Final = bytes([VERSION])
@@ -117,6 +117,7 @@ class Envelope:
         if not 0 <= body.soft_expiry <= body.hard_expiry < math.inf or not 0 <= body.compute_s < math.inf:
             raise GarbageError("times that cannot be")
         outputs = tuple(Tensor(out.name, out.datatype, out.shape, out.data) for out in body.outputs)
+        check_texts(outputs)
         for tensor in outputs:
             check_size(tensor)
         provenance = Provenance(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
 from aiohttp import web
 
+from gateway.admin.access import IS_OPERATOR, AdminAccess
+from gateway.core.errors import without_folders
 from gateway.http.server.binding import bind
 
 _LONGEST: Final = 16 << 20
@@ -22,7 +25,7 @@ class AdminListener:
     ``health`` reports why the process is or is not ready under ``ready`` (bool) and further fields;
     ``metrics`` renders the Prometheus text; ``policy`` reports the generation in force and the error of
     the last load, if it failed. None of these changes anything: a reload is SIGHUP or a changed file.
-    ``more``: further routes.
+    ``more``: further routes. Whoever may not see more gets the answers of probes without their reasons.
     """
 
     def __init__(
@@ -41,18 +44,28 @@ class AdminListener:
     def __repr__(self) -> str:
         return f"<AdminListener {f'on port {self.port}' if self._runner else 'closed'}>"
 
-    async def start(self, host: str, port: int) -> None:
-        """Listen; ``port`` 0 takes a free one, to be read from ``self.port``."""
-        runner = await self._prepare()
-        await web.SockSite(runner, bind(host, port)).start()
+    async def start(
+        self,
+        host: str,
+        port: int,
+        access: AdminAccess | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """Listen; ``port`` 0 takes a free one, to be read from ``self.port``.
+
+        ``access``: who may come in; absent, whoever calls the port by its address.
+        """
+        runner = await self._prepare(access or AdminAccess(hosts=(host,)))
+        await web.SockSite(runner, bind(host, port), ssl_context=tls).start()
         self.port = runner.addresses[0][1]
 
     async def start_at(self, path: str) -> None:
         """Listen on a UNIX socket, for other processes of this gateway."""
         await web.UnixSite(await self._prepare(), path).start()
 
-    async def _prepare(self) -> web.AppRunner:
-        app = web.Application(client_max_size=_LONGEST)
+    async def _prepare(self, access: AdminAccess | None = None) -> web.AppRunner:
+        middlewares = () if access is None else (access.middleware,)
+        app = web.Application(client_max_size=_LONGEST, middlewares=middlewares)
         app.router.add_get("/healthz", self._live)
         app.router.add_get("/readyz", self._ready)
         app.router.add_get("/metrics", self._expose)
@@ -71,9 +84,10 @@ class AdminListener:
     async def _live(self, _request: web.Request) -> web.Response:
         return _json({"live": True})
 
-    async def _ready(self, _request: web.Request) -> web.Response:
+    async def _ready(self, request: web.Request) -> web.Response:
         report = await self._health()
-        return _json(report, 200 if report["ready"] else 503)
+        shown = report if request.get(IS_OPERATOR, True) else {"ready": report["ready"]}
+        return _json(shown, 200 if report["ready"] else 503)
 
     async def _expose(self, _request: web.Request) -> web.Response:
         return web.Response(
@@ -85,5 +99,5 @@ class AdminListener:
 
 
 def _json(report: Mapping[str, Any], status: int = 200) -> web.Response:
-    body = msgspec.json.encode(report) + b"\n"
-    return web.Response(body=body, status=status, content_type="application/json")
+    body = without_folders(msgspec.json.encode(report).decode()) + "\n"
+    return web.Response(body=body.encode(), status=status, content_type="application/json")

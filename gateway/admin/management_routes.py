@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 from aiohttp import web
 
+from gateway.admin.errors import error_response
 from gateway.core.control import Log, Tracing
-from gateway.core.errors import Fault, GatewayError
+from gateway.core.errors import GatewayError
 from gateway.core.repository import IndexEntry, Loader
-from gateway.wire.faults import STATUSES
 from gateway.wire.oip.management import (
     decode_index,
     decode_log_settings,
@@ -19,17 +19,6 @@ from gateway.wire.oip.management import (
 )
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
-
-
-class RemoteError(msgspec.Struct):
-    """An error as JSON, so that another process of this gateway can raise it again."""
-
-    error: str
-    fault: Fault
-
-    def to_error(self) -> GatewayError:
-        """Return the error."""
-        return GatewayError(self.fault, self.error)
 
 
 def management_routes(
@@ -75,26 +64,12 @@ def management_routes(
 
 
 def json_handler(answer: Callable[[web.Request], Awaitable[bytes]]) -> Handler:
-    """Return a handler that answers with the JSON of ``answer``, or with the error that it raises.
-
-    Requests that a web page sends from a browser are refused: a browser inside the network would reach this
-    port for a page from outside.
-    """
+    """Return a handler that answers with the JSON of ``answer``, or with the error that it raises."""
 
     async def handle(request: web.Request) -> web.Response:
-        if "Origin" in request.headers:
-            return _error_response(GatewayError(Fault.FORBIDDEN, "requests of web pages are refused here"))
         try:
             return web.Response(body=await answer(request), content_type="application/json")
         except GatewayError as error:
-            return _error_response(error)
+            return error_response(error)
 
     return handle
-
-
-def _error_response(error: GatewayError) -> web.Response:
-    return web.Response(
-        body=msgspec.json.encode(RemoteError(error.message, error.fault)),
-        status=STATUSES[error.fault].http,
-        content_type="application/json",
-    )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.admin.listener import AdminListener
+from gateway.app.admin_port import open_admin_port
 from gateway.app.errors import StartError
 from gateway.app.workers.inheritance import Inheritance
 from gateway.config.settings import ListenSettings, host_and_port
@@ -37,6 +38,11 @@ class Servers:
 
     def __repr__(self) -> str:
         return f"<Servers {self.addresses() or 'on nothing'}>"
+
+    async def refuse_new(self) -> None:
+        """Let no connection of a client begin, in this process and in all that share its sockets."""
+        listeners = [listener for listener in (self.http, self.grpc) if listener is not None]
+        await asyncio.gather(*(listener.refuse_new() for listener in listeners))
 
     async def stop(self, finished: Callable[[float], Awaitable[bool]], limit_s: float) -> None:
         """Refuse new connections, finish what was accepted, within ``limit_s`` seconds.
@@ -74,13 +80,10 @@ class Opener:
         Raises:
             StartError: names the address that cannot be used.
         """
-        if self.settings.admin is None and self.inheritance is None:
-            return None
+        if self.inheritance is None:
+            return await open_admin_port(admin, self.settings, self.lifetimes)
         self.lifetimes.push_async_callback(admin.aclose)
-        if self.inheritance is not None:
-            await admin.start_at(self.inheritance.admin)
-        elif self.settings.admin is not None:
-            await _start(admin, self.settings.admin)
+        await admin.start_at(self.inheritance.admin)
         return admin
 
     async def open_servers(
@@ -122,12 +125,8 @@ class Opener:
         if inherited is not None:
             await listener.start_on(inherited)
         else:
-            await _start(listener, address)
+            try:
+                await listener.start(*host_and_port(address))
+            except OSError as error:
+                raise StartError(f"cannot listen on {address}: {error.strerror or error}") from error
         return listener
-
-
-async def _start(listener: HttpListener | AdminListener, address: str) -> None:
-    try:
-        await listener.start(*host_and_port(address))
-    except OSError as error:
-        raise StartError(f"cannot listen on {address}: {error.strerror or error}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from hashlib import sha256
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -13,6 +14,7 @@ import msgspec
 
 from cache.settings import CacheSettings
 from edge_models.settings import ModelsSettings
+from gateway.admin.settings import AdminAccessSettings, is_loopback
 from gateway.config.document import Document, read
 from gateway.core.request import CENTRAL, EDGE
 from gateway.http.server.settings import TransportSettings
@@ -23,6 +25,7 @@ from resilience.settings import ResilienceSettings
 from routing.settings import GeoSettings
 
 _HTTP_URL: Final = r"^https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?(/[!-~]*)?\Z"
+_HASH_OF_NOTHING: Final = sha256(b"").hexdigest()
 _ADDRESS: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>\d{1,5})")
 
 
@@ -30,7 +33,9 @@ class ListenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """Where to listen, each ``HOST:PORT``; port 0 takes a free one. An absent one is not opened.
 
     The defaults are Triton's ports, on the loopback interface. ``http`` and ``grpc`` both speak HTTP/1.1 and
-    HTTP/2, REST and gRPC; two are there because clients expect two. ``max_body_mib``: of one request.
+    HTTP/2, REST and gRPC; two are there because clients expect two. ``admin_access``: who may use the admin
+    port; where others than this machine reach it, a token or a certificate is needed. ``max_body_mib``: of
+    one request.
     ``transport``: limits of connections. ``protocol``: what clients may ask for. ``tls``: certificates;
     absent, connections are in the clear. ``proxy_protocol``: every connection begins with a PROXY header,
     version 1 or 2, and one that does not is closed.
@@ -39,6 +44,7 @@ class ListenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     http: str | None = "127.0.0.1:8000"
     grpc: str | None = "127.0.0.1:8001"
     admin: str | None = "127.0.0.1:8002"
+    admin_access: AdminAccessSettings = AdminAccessSettings()
     max_body_mib: Annotated[int, msgspec.Meta(ge=1, le=2047)] = 64
     transport: TransportSettings = TransportSettings()
     protocol: ProtocolSettings = ProtocolSettings()
@@ -93,6 +99,7 @@ def load_settings(file: Path, environment: Mapping[str, str] | None = None) -> S
     document = read(file, os.environ if environment is None else environment)  # noqa: TID251 - here
     settings = document.decode(Settings)
     _check_addresses(document, settings)
+    _check_admin(document, settings.listen)
     _check_role(document, settings)
     _check_networks(document, "trusted_proxies", settings.trusted_proxies)
     _check_networks(document, "trusted_gateways", settings.trusted_gateways)
@@ -114,6 +121,23 @@ def _check_addresses(document: Document, settings: Settings) -> None:
             raise document.error(("listen", name), f"'{address}' is not HOST:PORT, such as 127.0.0.1:8000")
     if settings.listen.http is None and settings.listen.grpc is None:
         raise document.error(("listen",), "neither http nor grpc is open: nobody could ask anything")
+
+
+def _check_admin(document: Document, listen: ListenSettings) -> None:
+    if _HASH_OF_NOTHING in listen.admin_access.tokens_sha256:
+        raise document.error(
+            ("listen", "admin_access", "tokens_sha256"),
+            "this is the hash of no token at all; take one of `openssl rand -hex 32`",
+        )
+    if listen.admin is None or listen.admin_access.is_restricted:
+        return
+    host, _ = host_and_port(listen.admin)
+    if not is_loopback(host):
+        raise document.error(
+            ("listen", "admin"),
+            f"others than this machine may reach {listen.admin}: set listen.admin_access.tokens_sha256"
+            " (printf %s TOKEN | sha256sum), .token_file, or .tls with client_ca; or listen on 127.0.0.1",
+        )
 
 
 def _check_networks(document: Document, field: str, networks: tuple[str, ...]) -> None:
@@ -150,10 +174,23 @@ def _absolute(settings: Settings, folder: Path) -> Settings:
         geo = msgspec.structs.replace(geo, database=path(geo.database))
     policy = settings.policy and path(settings.policy)
     listen = settings.listen
-    if (tls := listen.tls) is not None:
-        client_ca = tls.client_ca and path(tls.client_ca)
-        tls = msgspec.structs.replace(
-            tls, certificate=path(tls.certificate), key=path(tls.key), client_ca=client_ca
-        )
-        listen = msgspec.structs.replace(listen, tls=tls)
+    access = listen.admin_access
+    listen = msgspec.structs.replace(
+        listen,
+        tls=_absolute_tls(listen.tls, folder),
+        admin_access=msgspec.structs.replace(
+            access,
+            token_file=access.token_file and path(access.token_file),
+            tls=_absolute_tls(access.tls, folder),
+        ),
+    )
     return msgspec.structs.replace(settings, models=models, geo=geo, policy=policy, listen=listen)
+
+
+def _absolute_tls(tls: TlsSettings | None, folder: Path) -> TlsSettings | None:
+    if tls is None:
+        return None
+    client_ca = tls.client_ca and str(folder / tls.client_ca)
+    return msgspec.structs.replace(
+        tls, certificate=str(folder / tls.certificate), key=str(folder / tls.key), client_ca=client_ca
+    )

@@ -14,6 +14,8 @@ import msgspec
 
 _VALUES: Final = re.compile(r"'[^']*'|\"[^\"]*\"|[^\s,;:()\[\]{}]*\d[^\s,;()\[\]{}]*")
 
+_FOLDERS: Final = re.compile(r"(?<![\w:/.-])/(?:[^/\s\"':,;]+/)+")
+
 _set: Final = object.__setattr__
 
 
@@ -150,3 +152,11 @@ def masked(text: str) -> str:
     addresses; what is left still says what went wrong.
     """
     return _VALUES.sub("\N{HORIZONTAL ELLIPSIS}", text)
+
+
+def without_folders(text: str) -> str:
+    """Return ``text`` with the names of files alone where it has their paths.
+
+    Where files lie is for the log, not for whoever asks over a wire.
+    """
+    return _FOLDERS.sub("", text)

@@ -168,10 +168,14 @@ PendingAnswer = Coroutine[Any, Any, AnyAnswer]
 
 
 class BodyPolicy(msgspec.Struct, frozen=True):
-    """How an application takes a body: at most ``max_bytes`` of it; whole, or as a stream as it comes."""
+    """How an application takes a body: at most ``max_bytes`` of it; whole, or as a stream as it comes.
+
+    ``holder``: in whose name the memory of the body is booked, beside its address; empty: nobody is known.
+    """
 
     max_bytes: int
     is_stream: bool = False
+    holder: str = ""
 
 
 class ConnectionClosing(Exception):  # noqa: N818 - it is no error, but the end of a conversation

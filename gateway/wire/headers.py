@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Final
 
 from gateway.core.cache_levels import LEVEL_NAMES
@@ -25,7 +26,22 @@ TRACE: Final = ("traceparent", "tracestate")
 TRITON_GRPC_ERROR: Final = "triton_grpc_error"
 INFERENCE_HEADER_LENGTH: Final = "inference-header-content-length"
 
+_OF_PAGES: Final = frozenset({"origin", "referer"})
+_SITE: Final = "sec-fetch-site"
+_OWN_SITE: Final = frozenset({"none", "same-origin"})
 MAX_TIMEOUT_S: Final = 24 * 3600.0
+
+
+def is_of_web_page(pairs: Iterable[tuple[str, str]]) -> bool:
+    """Whether a browser sends the request with these headers for a web page.
+
+    No other client sends these headers, and no page can keep a browser from sending them with a request that
+    changes something.
+    """
+    return any(
+        name.lower() in _OF_PAGES or (name.lower() == _SITE and value not in _OWN_SITE)
+        for name, value in pairs
+    )
 
 
 def fit_trace(trace: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:

@@ -155,7 +155,13 @@ def cache_of(
         clock=clock,
         telemetry=telemetry,
     )
-    fill = CacheFill(levels, freshness=freshness, clock=clock, telemetry=telemetry)
+    fill = CacheFill(
+        levels,
+        freshness=freshness,
+        accepts=lambda _request, _response: True,
+        clock=clock,
+        telemetry=telemetry,
+    )
     return CacheFilters(lookup, SingleFlight(clock, telemetry), fill, refreshes)
 
 

@@ -163,8 +163,19 @@ def test_prometheus_scrapes_every_gateway() -> None:
     assert found == {f"{name}:8002": (settings_of(name).region, settings_of(name).role) for name in GATEWAYS}
 
 
+def test_prometheus_may_read_every_gateway() -> None:
+    """It shows the token whose hash the gateways have, and calls them by names that they take."""
+    (job,) = yaml.safe_load((COMPOSE / "prometheus.yml").read_text())["scrape_configs"]
+    token = job["authorization"]["credentials"]
+
+    for name in GATEWAYS:
+        access = settings_of(name).listen.admin_access
+        assert access.tokens_sha256 == (hashlib.sha256(token.encode()).hexdigest(),)
+        assert access.hosts == (name,)
+
+
 def test_ports_are_published_to_this_machine_only() -> None:
-    """Nothing of the stack asks who is calling, so nothing of it listens on the network."""
+    """The secrets are examples that anybody can read, so nothing of the stack listens on the network."""
     ports = [port for service in SERVICES.values() for port in service.get("ports", ())]
 
     assert len(ports) == len(set(ports)) == 3 * len(GATEWAYS) + 1

@@ -15,13 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tritonclient.grpc as triton_grpc
 
+from tests.fakes.load import Load
 from tests.fakes.served import BODY, INFER, Served
 
 pytestmark = pytest.mark.e2e
-
-REQUEST = b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (INFER.encode(), len(BODY), BODY)
 
 
 @pytest.fixture(scope="module")
@@ -47,65 +45,6 @@ def answered(metrics: str) -> dict[str, float]:
             worker = line.partition('worker="')[2].partition('"')[0]
             counts[worker] = counts.get(worker, 0) + float(line.rpartition(" ")[2])
     return counts
-
-
-class Load:
-    """Clients that never stop: some keep their connection as long as they may, some take a new one each time."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._is_over = False
-        self.answers = self.connections = self.calls = 0
-        self.failures: list[str] = []
-
-    async def run(self, *, kept: int, fresh: int, grpc_port: int | None = None) -> None:
-        async with asyncio.TaskGroup() as group:
-            if grpc_port is not None:
-                group.create_task(asyncio.to_thread(self._play_grpc, grpc_port))
-            for _ in range(kept):
-                group.create_task(self._play(keeps=True))
-            for _ in range(fresh):
-                group.create_task(self._play(keeps=False))
-
-    def end(self) -> None:
-        self._is_over = True
-
-    async def _play(self, *, keeps: bool) -> None:
-        while not self._is_over:
-            try:
-                await self._connection(keeps=keeps)
-            except (OSError, EOFError, ValueError) as error:
-                self.failures.append(repr(error))
-
-    def _play_grpc(self, port: int) -> None:
-        """Ask over one channel, which finds a connection of its own when the last one has ended."""
-        with triton_grpc.InferenceServerClient(f"127.0.0.1:{port}") as client:
-            while not self._is_over:
-                try:
-                    assert client.get_model_metadata("digits").name == "digits"
-                    self.calls += 1
-                except triton_grpc.InferenceServerException as error:
-                    self.failures.append(repr(error))
-
-    async def _connection(self, *, keeps: bool) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
-        self.connections += 1
-        try:
-            while True:
-                writer.write(REQUEST)
-                head = await reader.readuntil(b"\r\n\r\n")
-                length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
-                await reader.readexactly(int(length))
-                if not head.startswith(b"HTTP/1.1 200"):
-                    raise ValueError(head)
-                self.answers += 1
-                if self._is_over or not keeps or b"connection: close" in head.lower():
-                    return
-                await asyncio.sleep(0.005)
-        finally:
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
 
 
 async def under_load(served: Served, condition) -> Load:
@@ -161,6 +100,21 @@ def test_killed_worker_is_replaced(served: Served) -> None:
     after = served.workers()
     assert after[1] == before[1]
     assert is_alive(after[0])
+
+
+def test_stopped_worker_is_replaced(served: Served) -> None:
+    """New connections do not wait for it, for no queue is its own."""
+    before = served.workers()
+
+    os.kill(before[1], signal.SIGSTOP)
+    deadline = time.monotonic() + 60
+    while served.workers()[1] == before[1]:
+        assert served.get(served.http, "/v2/health/ready")[0] == 200
+        assert time.monotonic() < deadline, served.log()
+
+    assert f"process {before[1]}> stands still and is killed: it is stopped" in served.log()
+    assert not is_alive(before[1])
+    assert served.workers()[0] == before[0]
 
 
 async def test_sighup_replaces_all_without_a_lost_connection(served: Served) -> None:

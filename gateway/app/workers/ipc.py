@@ -8,7 +8,7 @@ from typing import Final
 import aiohttp
 import msgspec
 
-from gateway.admin.management_routes import RemoteError
+from gateway.admin.errors import RemoteError
 from gateway.core.errors import Fault, GatewayError
 
 NO_ANSWER: Final = (aiohttp.ClientError, OSError, TimeoutError)

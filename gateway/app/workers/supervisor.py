@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
-import socket
 import tempfile
 from collections.abc import Coroutine, Mapping
 from contextlib import AsyncExitStack
@@ -23,15 +21,15 @@ from typing import Any, Final
 
 from gateway.admin.listener import AdminListener
 from gateway.admin.stack_routes import stack_routes
-from gateway.app.errors import StartError
+from gateway.app.admin_port import open_admin_port
 from gateway.app.workers.aggregate import AggregateAdmin
 from gateway.app.workers.coordinator import Coordinator
 from gateway.app.workers.launcher import Launcher
 from gateway.app.workers.pool import WorkerPool
+from gateway.app.workers.shared import Shared
 from gateway.app.workers.worker import LiveWorkers
 from gateway.config.document import ConfigError
-from gateway.config.settings import Settings, host_and_port, load_settings
-from gateway.http.server.binding import bind
+from gateway.config.settings import Settings, load_settings
 from gateway.telemetry.log_settings import LogSettings
 from gateway.telemetry.trace_settings import TraceSettings
 
@@ -43,11 +41,11 @@ KILL_EXTRA_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Workers:
-    """What a parent has open. ``sockets``: listener → the socket that all workers accept from."""
+    """What a parent has open. ``shared``: what its workers have of it."""
 
     file: Path
     settings: Settings
-    sockets: Mapping[str, socket.socket]
+    shared: Shared
     pool: WorkerPool
     aggregate: AggregateAdmin
     admin: AdminListener | None
@@ -63,9 +61,15 @@ class Workers:
         """Replace the workers that there are now, once awaited; wrong settings change nothing."""
         return self.pool.replace_all(self.pool.serial, read_limit=self._read_leave_limit_s)
 
+    def leave(self) -> None:
+        """Send SIGTERM to every worker, and take no part in their sockets any more."""
+        # In this order: a worker that gets the signal finds out whether others stay behind.
+        self.shared.close()
+        self.pool.stop()
+
     def addresses(self) -> str:
         """Return the ports in one line."""
-        bound = {name: listening.getsockname()[1] for name, listening in self.sockets.items()}
+        bound = dict(self.shared.ports)
         if self.admin is not None:
             bound["admin"] = self.admin.port
         return ", ".join(f"{name} port {port}" for name, port in bound.items())
@@ -103,10 +107,10 @@ class Supervisor:
             workers = await self.open(lifetimes)
             pool = workers.pool
             for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, pool.stop)
+                loop.add_signal_handler(number, workers.leave)
             loop.add_signal_handler(signal.SIGHUP, lambda: pool.start_task(workers.replace_all()))
             if stopping.is_set():
-                pool.stop()
+                workers.leave()
             await pool.start()
             if pool.is_ready:
                 _LOG.info("%d workers are ready: %s", self._count, workers.addresses())
@@ -122,7 +126,9 @@ class Supervisor:
         """
         settings = self._settings
         folder = Path(lifetimes.enter_context(tempfile.TemporaryDirectory(prefix="edgeway-")))
-        launcher = Launcher(self._file, folder, _bind(settings, lifetimes), _open_lifeline(lifetimes))
+        shared = Shared.open(settings.listen)
+        lifetimes.callback(shared.close)
+        launcher = Launcher(self._file, folder, shared.sockets, shared.lifeline)
         alive = LiveWorkers()
         # The parent traces nothing by itself, but knows whether the workers can.
         tracing = TraceSettings((lambda _one_in: None) if settings.telemetry.otlp_endpoint else None)
@@ -139,14 +145,14 @@ class Supervisor:
         )
         report = partial(report_workers, settings, pool, aggregate)
         # Closed last: load balancers shall read there that this gateway is leaving.
-        admin = await _open_admin(
-            settings,
+        admin = await open_admin_port(
             AdminListener(
                 health=report,
                 metrics=aggregate.metrics,
                 policy=aggregate.policy,
                 more=[*coordinator.management_routes(), *stack_routes(aggregate.stack)],
             ),
+            settings.listen,
             lifetimes,
         )
         calls = AdminListener(
@@ -158,7 +164,7 @@ class Supervisor:
         lifetimes.push_async_callback(calls.aclose)
         await calls.start_at(str(launcher.parent))
         lifetimes.push_async_callback(pool.aclose)
-        return Workers(self._file, settings, launcher.sockets, pool, aggregate, admin)
+        return Workers(self._file, settings, shared, pool, aggregate, admin)
 
 
 async def report_workers(
@@ -193,38 +199,3 @@ def leave_limit_s(settings: Settings) -> float:
     """Return how long a worker may take from SIGTERM to its end."""
     drain = settings.resilience.drain
     return drain.drain_time_s + drain.drain_timeout_s + KILL_EXTRA_S
-
-
-def _open_lifeline(lifetimes: AsyncExitStack) -> int:
-    """Return the read end of a pipe that workers watch: however the parent ends, they notice and drain."""
-    theirs, ours = os.pipe()
-    lifetimes.callback(os.close, ours)
-    lifetimes.callback(os.close, theirs)
-    return theirs
-
-
-def _bind(settings: Settings, lifetimes: AsyncExitStack) -> Mapping[str, socket.socket]:
-    sockets = {}
-    for name, address in (("http", settings.listen.http), ("grpc", settings.listen.grpc)):
-        if address is None:
-            continue
-        try:
-            sockets[name] = bind(*host_and_port(address), settings.listen.transport.backlog)
-        except OSError as error:
-            raise StartError(f"cannot listen on {address}: {error.strerror or error}") from error
-        lifetimes.callback(sockets[name].close)
-    return sockets
-
-
-async def _open_admin(
-    settings: Settings, admin: AdminListener, lifetimes: AsyncExitStack
-) -> AdminListener | None:
-    address = settings.listen.admin
-    if address is None:
-        return None
-    lifetimes.push_async_callback(admin.aclose)
-    try:
-        await admin.start(*host_and_port(address))
-    except OSError as error:
-        raise StartError(f"cannot listen on {address}: {error.strerror or error}") from error
-    return admin

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
 import ssl
 from typing import Final
 
-from gateway.core.address import canonical
+from gateway.core.address import canonical, silent_proxy
 from gateway.core.clock import Clock
 from gateway.http.exchange import Answer, Application
 from gateway.http.framing.proxy_protocol import ProxyHeaderError
 from gateway.http.server.address_limits import AddressUsage
 from gateway.http.server.binding import bind
 from gateway.http.server.context import EMPTY_ERROR, ServerContext
+from gateway.http.server.handshakes import has_handshakes, refuse_handshakes, stop_listening
 from gateway.http.server.protocol_sniffer import ProtocolSniffer
 from gateway.http.server.proxy_header import read_proxy_header
 from gateway.http.server.settings import TransportSettings
@@ -23,6 +25,9 @@ from gateway.http.server.tls import Tls
 _log = logging.getLogger(__name__)
 _PAUSE_S: Final = 0.1
 _LAST_BYTES_S: Final = 0.1  # an answer that the stack has given still has to be written
+
+HANDSHAKE_LOOKS: Final = (12, 0.02)
+"""Before a socket ends, handshakes of TCP under way are looked for at most so often, with such a pause."""
 
 OPENING_S: Final = 1.0
 """A drain waits so long for PROXY headers and TLS handshakes under way, and begins without the rest."""
@@ -53,6 +58,7 @@ class HttpListener:
         self._opening: set[asyncio.Task[object]] = set()
         # Each with the usage that counts it; None while its address is still to come in a PROXY header.
         self._unregistered: dict[socket.socket, AddressUsage | None] = {}
+        self._is_last = False
         self.port = 0
 
     def __repr__(self) -> str:
@@ -86,6 +92,22 @@ class HttpListener:
         self._context = ServerContext(self._application, self._settings, self._clock, self._fallback)
         self._context.loop.add_reader(listening, self._accept)
 
+    async def refuse_new(self) -> None:
+        """Let no connection begin, whoever shares the socket; those on their way are still accepted.
+
+        The next ``stop_accepting`` ends the socket for every process that shares it.
+        """
+        if self._socket is None or self._context is None:
+            return
+        self._is_last = True
+        times, pause_s = HANDSHAKE_LOOKS
+        if not refuse_handshakes(self._socket):
+            return
+        for _ in range(times):
+            if not await asyncio.to_thread(has_handshakes, self.port):
+                return
+            await asyncio.sleep(pause_s)
+
     async def stop_accepting(self) -> None:
         """Accept no new connection; those that are open end after the requests under way.
 
@@ -96,6 +118,9 @@ class HttpListener:
         self._context.loop.remove_reader(self._socket)
         while self._accept():
             pass
+        if self._is_last:
+            # A process that stands still could keep it open otherwise, with a queue that nobody reads.
+            stop_listening(self._socket)
         self._socket.close()
         self._socket = None
         if self._opening:
@@ -128,6 +153,10 @@ class HttpListener:
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
             return False
         except OSError as error:
+            if error.errno == errno.EINVAL:
+                # Another process that shared it has ended it.
+                context.loop.remove_reader(listening)
+                return False
             # Out of descriptors, most likely: the queue will still be there in a moment.
             _log.error("a connection cannot be accepted: %s", error.strerror)
             context.loop.remove_reader(listening)
@@ -170,7 +199,7 @@ class HttpListener:
             if usage is None:
                 async with asyncio.timeout(limit_s):
                     address = await read_proxy_header(context.loop, connection)
-                usage = context.address_limits.of(address or peer)
+                usage = context.address_limits.of(address or silent_proxy(peer))
                 if not usage.admit():
                     connection.close()
                     return

@@ -16,7 +16,15 @@ import msgspec
 
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import NO_PARAMETERS, Parameter, Provenance, Request, Response
-from gateway.core.tensor import Buffer, Tensor, check_size
+from gateway.core.tensor import (
+    BYTES,
+    MAX_BYTES_ELEMENTS,
+    Buffer,
+    Tensor,
+    check_size,
+    element_count,
+    too_many_texts,
+)
 from gateway.wire.headers import INFERENCE_HEADER_LENGTH
 from gateway.wire.oip.classification import CLASSIFICATION, class_count, classify
 from gateway.wire.oip.inference import BINARY_OUTPUTS, PLAIN_OUTPUTS, Inference, OutputFormat
@@ -204,10 +212,15 @@ def _decode_tensors(
     kind: str, messages: Sequence[TensorMessage | AnsweredTensorMessage], binary: memoryview
 ) -> tuple[Tensor, ...]:
     check_names(kind, [message.name for message in messages])
+    left = MAX_BYTES_ELEMENTS
+    for message in messages:
+        check_shape(kind, message.name, message.shape)
+        if message.datatype == BYTES and (left := left - element_count(message.shape)) < 0:
+            # Before the first of them is walked over.
+            raise too_many_texts()
     tensors = []
     start, end = 0, len(binary)
     for message in messages:
-        check_shape(kind, message.name, message.shape)
         parameters = message.parameters
         size = parameters.get(BINARY_SIZE) if parameters else None
         if parameters:

@@ -18,7 +18,16 @@ from google.protobuf.message import DecodeError
 from gateway.core.catalog import ModelSpec, TensorSpec
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import NO_PARAMETERS, Parameter, Provenance, Request, Response
-from gateway.core.tensor import BYTES, DATATYPES, ITEM_SIZES, Tensor, check_size, element_count
+from gateway.core.tensor import (
+    BYTES,
+    DATATYPES,
+    ITEM_SIZES,
+    MAX_BYTES_ELEMENTS,
+    Tensor,
+    check_size,
+    element_count,
+    too_many_texts,
+)
 from gateway.wire.oip.classification import CLASSIFICATION, class_count
 from gateway.wire.oip.inference import PLAIN_OUTPUTS, Inference, OutputFormat
 from gateway.wire.oip.validation import (
@@ -178,12 +187,10 @@ def _decode_tensors(kind: str, entries: Any, raw: Any) -> tuple[Tensor, ...]:
             f"raw_{kind}_contents has {len(raw)} entries for {len(entries)} {kind}s: send all raw or none",
         )
 
+    shapes = _decode_shapes(kind, entries)
     tensors, left = [], MAX_DECODED
-    for index, entry in enumerate(entries):
+    for index, (entry, shape) in enumerate(zip(entries, shapes, strict=True)):
         name = entry.name
-        check_rank(kind, name, len(entry.shape))
-        shape = tuple(entry.shape)
-        check_shape(kind, name, shape)
         check_tensor_parameters(kind, name, entry.parameters)
         if not raw:
             tensor = _decode_typed(kind, entry, shape, left)
@@ -197,6 +204,21 @@ def _decode_tensors(kind: str, entries: Any, raw: Any) -> tuple[Tensor, ...]:
             check_size(tensor)
         tensors.append(tensor)
     return tuple(tensors)
+
+
+def _decode_shapes(kind: str, entries: Any) -> list[tuple[int, ...]]:
+    """Return the shapes of all tensors, which have no more BYTES elements than are worth walking over."""
+    shapes, texts = [], 0
+    for entry in entries:
+        check_rank(kind, entry.name, len(entry.shape))
+        shape = tuple(entry.shape)
+        check_shape(kind, entry.name, shape)
+        shapes.append(shape)
+        if entry.datatype == BYTES:
+            texts += element_count(shape)
+    if texts > MAX_BYTES_ELEMENTS:
+        raise too_many_texts()
+    return shapes
 
 
 def _decode_typed(kind: str, entry: Any, shape: tuple[int, ...], left: int) -> Tensor:

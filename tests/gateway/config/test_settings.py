@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ from gateway.config.settings import host_and_port, load_settings
 
 EDGE = "role: edge\nregion: eu-west\npolicy: policy.yaml\n"
 CENTRAL = "role: central\nregion: us-east\nmodels: {repository: models}\n"
+
+
+NO_TOKEN = sha256(b"").hexdigest()
 
 
 def write(tmp_path: Path, text: str) -> Path:
@@ -71,11 +75,35 @@ def test_process_environment_is_the_default(tmp_path: Path, monkeypatch) -> None
 
 
 @pytest.mark.parametrize(
+    "access", [f"tokens_sha256: [{'a' * 64}]", "token_file: t", "tls: {certificate: a, key: b, client_ca: c}"]
+)
+def test_admin_port_for_others_needs_a_lock(tmp_path: Path, access: str) -> None:
+    """A token or a client's certificate, whose files are named from the settings' folder."""
+    text = EDGE + f"listen: {{admin: '0.0.0.0:8002', admin_access: {{{access}}}}}\n"
+
+    found = load_settings(write(tmp_path, text), {}).listen.admin_access
+
+    assert found.is_restricted
+    assert found.token_file in {None, str(tmp_path / "t")}
+    assert found.tls is None or found.tls.client_ca == str(tmp_path / "c")
+
+
+@pytest.mark.parametrize(
     ("text", "line", "message"),
     [
         (EDGE + "listen: {http: 'localhost'}\n", 4, "is not HOST:PORT"),
         (EDGE + "listen:\n  admin: '1.2.3.4:99999'\n", 5, "is not HOST:PORT"),
         (EDGE + "listen: {http: null, grpc: null}\n", 4, "nobody could ask anything"),
+        (EDGE + "listen:\n  admin: '0.0.0.0:8002'\n", 5, "set listen.admin_access.tokens_sha256"),
+        (EDGE + "listen:\n  admin: '[::]:8002'\n", 5, "or listen on 127.0.0.1"),
+        (EDGE + "listen:\n  admin: '10.0.0.1:8002'\n  admin_access: {open_metrics: true}\n", 5, "others"),
+        (
+            EDGE + "listen:\n  admin: 'edge:8002'\n  admin_access: {tls: {certificate: a, key: b}}\n",
+            5,
+            "reach",
+        ),
+        (EDGE + f"listen: {{admin_access: {{tokens_sha256: [{NO_TOKEN}]}}}}\n", 4, "the hash of no token"),
+        (EDGE + "listen: {admin_access: {tokens_sha256: [the-token]}}\n", 4, "regex"),
         ("role: edge\nregion: x\n", 1, "an edge needs a policy"),
         ("role: central\nregion: x\n", 1, "a central tier needs models"),
         (CENTRAL + "policy: p.yaml\n", 4, "has no use for this"),

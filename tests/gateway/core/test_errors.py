@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.errors import Fault, GatewayError, Why, masked, printable
+from gateway.core.errors import Fault, GatewayError, Why, masked, printable, without_folders
 
 
 def test_flags_are_shown() -> None:
@@ -86,3 +86,19 @@ def test_why_is_readable() -> None:
     """A circuit's reason in a client's error: words for what we saw, a status for what was answered."""
     assert str(Why("refused")) == "connection refused"
     assert str(Why("503", "backend 10.0.0.7 is gone", answered=True)) == "it answered 503: backend … is gone"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("/srv/models/digits/1/model.onnx: cannot be read", "model.onnx: cannot be read"),
+        ('{"file":"/etc/edgeway/policy.yaml","n":1}', '{"file":"policy.yaml","n":1}'),
+        ("of '/a/b.pem' and /c/d.key, both", "of 'b.pem' and d.key, both"),
+        ("policy.yaml:3: /tmp/x/y.mmdb", "policy.yaml:3: y.mmdb"),
+        ("http://127.0.0.1:4318/v1/traces is a URL", "http://127.0.0.1:4318/v1/traces is a URL"),
+        ("1/2 of a/b, or /readyz", "1/2 of a/b, or /readyz"),
+    ],
+)
+def test_folders_are_left_out(text: str, shown: str) -> None:
+    """A name is enough for whoever knows the machine; addresses and plain slashes are no folders."""
+    assert without_folders(text) == shown

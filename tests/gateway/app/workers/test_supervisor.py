@@ -39,7 +39,7 @@ async def test_it_reports_its_workers(play: Play) -> None:
         }
         assert workers.admin is not None
         assert await get_json(workers.admin.port, "/readyz") == report
-        ports = {name: bound.getsockname()[1] for name, bound in workers.sockets.items()}
+        ports = {name: bound.getsockname()[1] for name, bound in workers.shared.sockets.items()}
         addresses = f"http port {ports['http']}, grpc port {ports['grpc']}, admin port {workers.admin.port}"
         assert repr(workers) == f"<Workers {workers.pool!r}, {addresses}>"
 
@@ -73,7 +73,7 @@ async def test_absent_addresses(play: Play) -> None:
         SETTINGS.replace("grpc: '127.0.0.1:0', admin: '127.0.0.1:0'", "grpc: null, admin: null")
     )
     async with play.open() as workers:
-        assert set(workers.sockets) == {"http"}
+        assert set(workers.shared.sockets) == {"http"}
         assert workers.admin is None
 
 

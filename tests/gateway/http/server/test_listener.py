@@ -31,6 +31,36 @@ async def test_who_waits_in_the_queue_is_answered():
 
 
 @both_loops
+async def test_end_of_a_shared_socket(caplog):
+    """Whoever came before it is answered; the others who share the socket go on with what they have accepted."""
+    shared = bind("127.0.0.1", 0)
+    copy = shared.dup()
+    port = shared.getsockname()[1]
+    leaving, other = (HttpListener(FakeApplication(), LoopClock()) for _ in range(2))
+    await leaving.start_on(shared)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(get("/now"))
+    assert (await read_answer(reader)).status == 200
+
+    await other.start_on(copy)
+    await leaving.refuse_new()
+    await leaving.stop_accepting()
+
+    try:
+        await asyncio.open_connection("127.0.0.1", port)
+    except ConnectionRefusedError:
+        pass
+    else:
+        raise AssertionError("it still listens")
+    # The loop sees a socket that has ended as one to accept from.
+    await asyncio.sleep(0)
+    await other.aclose()
+    await leaving.aclose(1.0)
+    writer.close()
+    assert caplog.records == []
+
+
+@both_loops
 async def test_a_unix_socket(tmp_path):
     """Its peers have no address, and are served."""
     application = FakeApplication()

@@ -13,7 +13,8 @@ from hypothesis.extra import numpy as hnp
 
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Provenance, Request, Response
-from gateway.core.tensor import DATATYPES, Tensor
+from gateway.core.tensor import DATATYPES, MAX_BYTES_ELEMENTS, Tensor
+from gateway.wire.oip import json as json_codec
 from gateway.wire.oip.inference import BINARY_OUTPUTS, PLAIN_OUTPUTS, OutputFormat
 from gateway.wire.oip.json import (
     decode_request,
@@ -324,3 +325,37 @@ def test_malformed_answers_are_refused(body):
     """What is no answer is not taken for one."""
     with pytest.raises(GatewayError):
         decode_response(body, None, CENTRAL)
+
+
+def texts(*counts: int, cut: int = 0) -> tuple[bytes, int]:
+    """A body of as many inputs of empty BYTES elements, and the length of its JSON."""
+    inputs = [
+        {"name": str(i), "datatype": "BYTES", "shape": [count], "parameters": {"binary_data_size": 4 * count}}
+        for i, count in enumerate(counts)
+    ]
+    header = msgspec.json.encode({"inputs": inputs})
+    return header + bytes(4 * sum(counts) - cut), len(header)
+
+
+def test_bytes_elements_are_bounded_over_all_inputs_together(monkeypatch):
+    """None of them is walked over where they are too many; the most that there may be are read."""
+    half = MAX_BYTES_ELEMENTS // 2
+    assert len(decode_request(*texts(half, half)).inputs) == 2
+
+    def walk(_tensor):
+        raise AssertionError("a tensor was walked over")
+
+    monkeypatch.setattr(json_codec, "check_size", walk)
+    for counts in [(half, half, 1), (MAX_BYTES_ELEMENTS + 1,), (1 << 18,) * 60]:
+        error = refused(*texts(*counts))
+        assert (error.fault, str(MAX_BYTES_ELEMENTS) in error.message) == (Fault.TOO_LARGE, True)
+
+
+def test_texts_as_json_are_bounded_with_the_binary_ones():
+    """The bound is the request's, however its inputs travel."""
+    listed = {"name": "t", "datatype": "BYTES", "shape": [1], "data": ["a"]}
+    count = MAX_BYTES_ELEMENTS
+    raw = {"name": "r", "datatype": "BYTES", "shape": [count], "parameters": {"binary_data_size": 4 * count}}
+    header = msgspec.json.encode({"inputs": [listed, raw]})
+
+    assert refused(header + bytes(4 * count), len(header)).fault is Fault.TOO_LARGE

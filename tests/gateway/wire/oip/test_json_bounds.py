@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.core.catalog import ModelSpec, TensorSpec
 from gateway.core.errors import Fault, GatewayError
+from gateway.core.tensor import MAX_BYTES_ELEMENTS
 from gateway.wire.oip import json_bounds
 from gateway.wire.oip.generate import decode_generate
 from gateway.wire.oip.json import decode_request
@@ -47,7 +48,10 @@ def refusal(json: bytes, read=lambda json: decode_request(json, None)) -> Gatewa
     [
         (body(outputs=b",".join([b'{"name":"y"}'] * MAX_KEYS)), "16384 keys"),
         (body(parameters=b",".join([b'"p":0'] * MAX_KEYS)), "16384 keys"),
-        (body(outputs=b",".join([b'{"n\\u0061me":"y"}'] * (1 << 18))), "294912 texts"),
+        (
+            body(outputs=b",".join([b'{"n\\u0061me":"y"}'] * (1 << 18))),
+            f"{MAX_BYTES_ELEMENTS + 2 * MAX_KEYS} texts",
+        ),
         (body(LISTED % (b"x", 1, b"0") + b',{"shape":[' + zeros(MANY + 9) + b"]}"), "1048576 elements"),
         (body(*[LISTED % (b"x%d" % i, 1 << 18, zeros(1 << 18)) for i in range(5)]), "1048576 elements"),
     ],

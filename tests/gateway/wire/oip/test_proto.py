@@ -16,7 +16,7 @@ from tritonclient.grpc._utils import _get_inference_request
 from gateway.core.catalog import ModelSpec, TensorSpec
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import NO_PARAMETERS, Provenance, Request, Response
-from gateway.core.tensor import BYTES, DATATYPES, Tensor
+from gateway.core.tensor import BYTES, DATATYPES, MAX_BYTES_ELEMENTS, Tensor
 from gateway.wire.oip import proto as oip_proto
 from gateway.wire.oip.validation import MAX_DECODED
 from gateway.wire.proto import messages
@@ -378,3 +378,29 @@ def test_names_have_a_limit(field, limit):
     setattr(message, field, "x" * (limit + 1))
 
     assert refusal(message).fault is Fault.INVALID
+
+
+def texts(*counts: int, is_raw: bool) -> Any:
+    message = messages.ModelInferRequest(model_name="m")
+    for index, count in enumerate(counts):
+        entry = message.inputs.add(name=str(index), datatype="BYTES", shape=[count])
+        if is_raw:
+            message.raw_input_contents.append(bytes(4 * count))
+        else:
+            entry.contents.bytes_contents.extend([b""] * count)
+    return message
+
+
+@pytest.mark.parametrize("is_raw", [True, False], ids=["raw", "typed"])
+def test_bytes_elements_are_bounded_over_all_inputs_together(monkeypatch, is_raw: bool) -> None:
+    """None of them is walked over where they are too many; the most that there may be are read."""
+    half = MAX_BYTES_ELEMENTS // 2
+    assert len(oip_proto.decode_request(texts(half, half, is_raw=is_raw)).inputs) == 2
+
+    def walk(*_arguments: Any) -> None:
+        raise AssertionError("a tensor was walked over")
+
+    monkeypatch.setattr(oip_proto, "check_size", walk)
+    monkeypatch.setattr(oip_proto, "_decode_typed", walk)
+    for counts in [(half, half, 1), (1 << 16,) * 3]:
+        assert refusal(texts(*counts, is_raw=is_raw)).fault is Fault.TOO_LARGE
