@@ -31,6 +31,7 @@ from cache.levels.pipelining import AutoPipeline, Outcome
 from cache.levels.redis_connection import Connector
 from cache.levels.redis_options import RedisOptions
 from cache.levels.replies import Kind, ReplyError, Word
+from cache.levels.stamps import Stamps
 from gateway.core.cache_levels import L2
 from gateway.core.clock import Clock
 from gateway.core.errors import printable
@@ -88,6 +89,7 @@ class RedisLevel:
         self._prefix = f"{settings.namespace}:{KEY_VERSION}:"
         self._max_value_bytes = settings.max_value_bytes
         self._clock = clock
+        self._stamps = Stamps(clock)
         self._emit = telemetry.emit
         self._events = {outcome: CacheLookedUp(self.name, outcome) for outcome in _OUTCOMES}
         self._backlog_bytes = 0
@@ -115,11 +117,11 @@ class RedisLevel:
 
     async def put(self, key: bytes, entry: Entry) -> None:
         """Send ``entry`` off, to vanish from Redis at its hard expiry."""
-        lifetime_ms = math.ceil((entry.hard_expiry - self._clock.wall()) * 1000)
+        lifetime_ms = math.ceil((entry.hard_expiry - self._clock.steady()) * 1000)
         if lifetime_ms <= 0:
             return
         try:
-            blob = self._envelope.seal(key, entry)
+            blob = self._envelope.seal(key, self._stamps.outward(entry))
         except GarbageError:
             self._lose("unfit")
             return
@@ -162,7 +164,7 @@ class RedisLevel:
         if isinstance(outcome, int) or len(outcome) > self._max_value_bytes:
             return "garbage"
         try:
-            return self._envelope.open(key, outcome)
+            return self._stamps.inward(self._envelope.open(key, outcome))
         except GarbageError:
             return "garbage"
 

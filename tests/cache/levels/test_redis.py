@@ -21,7 +21,7 @@ from gateway.core.gate import Gate, OpenGate
 from gateway.core.request import Provenance, Response
 from gateway.core.telemetry import CacheConnectionClosed, CacheWriteLost
 from gateway.core.tensor import Tensor
-from tests.cache.build import SECRET, entry, looked_up
+from tests.cache.build import SECRET, StepClock, entry, looked_up
 from tests.cache.levels.gates import RecordingGate
 from tests.cache.levels.test_replies import LIES
 from tests.fakes.lying_redis import PONG, LyingRedis
@@ -108,6 +108,39 @@ async def test_it_vanishes_at_its_hard_expiry(level: RedisLevel, raw: Redis) -> 
 
     assert 14_000 < await raw.pttl(name()) <= 15_001
     assert not await raw.exists(name(OTHER))
+
+
+async def test_gateways_with_clocks_apart_agree_on_what_is_fresh(
+    shared_redis: RedisServer, telemetry: RecordingTelemetry, raw: Redis
+) -> None:
+    """A gateway whose clock was set back writes what others read rightly, and Redis forgets it in time."""
+    clock, other_clock = StepClock(time.time()), StepClock(time.time())
+    level, other = (
+        RedisLevel(
+            RedisSettings(url=shared_redis.url, timeout_ms=UNHURRIED_MS),
+            SECRET,
+            gate=OpenGate(),
+            clock=each,
+            telemetry=telemetry,
+        )
+        for each in (clock, other_clock)
+    )
+    other_clock.set_back(3600)
+    for each in (clock, other_clock):
+        each.step(4000)
+
+    await level.put(KEY, entry(now=clock.steady(), fresh_s=60, stale_s=30))
+    await level.flush()
+    await other.put(OTHER, entry(now=other_clock.steady(), fresh_s=60, stale_s=30))
+    await other.flush()
+    theirs, ours = await other.get(KEY), await level.get(OTHER)
+
+    assert 85_000 < await raw.pttl(name(OTHER)) <= 90_000
+    assert ours is not None and theirs is not None
+    assert ours.soft_expiry == pytest.approx(clock.wall() + 60 - 3600)
+    assert theirs.soft_expiry == pytest.approx(other_clock.steady() + 60)
+    await level.aclose()
+    await other.aclose()
 
 
 async def test_delete_removes_it(level: RedisLevel, raw: Redis) -> None:
@@ -463,6 +496,7 @@ async def test_a_thousand_cancelled_gets_cross_no_wires(
     for number, key in enumerate(keys):
         await level.put(key, fresh(value=float(number)))
     await level.flush()
+    assert await level.get(keys[0]) is not None
     wrong = cancelled = found = 0
 
     async def read(number: int) -> None:
