@@ -116,13 +116,12 @@ class RestApplication(Application):
         try:
             if operation in _ADMIN:
                 self._extensions.check_admin(_ADMIN[operation])
-            caller, holder = _NOBODY, ""
+            caller = _NOBODY
             if operation in _IDENTIFIED:
                 caller = self._reader.identify(head, generation, path.model, path.version).caller
-                holder = caller.tenant
         except GatewayError as error:
             return self._responses.error(error, generation.number)
-        body_policy = BodyPolicy(self._max_bytes[operation], False, holder)
+        body_policy = BodyPolicy(self._max_bytes[operation], False, caller.holder)
         return _Opened(generation.number, path, body_policy, caller, operation in _LARGE)
 
     async def _wait(self, pending: PendingAnswer, generation: NumberedService) -> AnyAnswer:
