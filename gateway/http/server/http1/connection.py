@@ -36,6 +36,9 @@ _HEADERS_LATE: Final = "the headers took too long"
 _BODY_LATE: Final = "the body took too long"
 _OPEN: Final = Reading.OPEN
 
+MAX_DROPPED: Final = 256 << 10
+"""Bytes that are read after a refusal, so that a peer which is still sending gets to read it."""
+
 
 class Http1ServerConnection(asyncio.Protocol):
     """One client's connection. ``peer`` is that of ``exchange.Head``.
@@ -58,6 +61,7 @@ class Http1ServerConnection(asyncio.Protocol):
         self._parser, self._body, self._head = reader.parser, reader.body, reader.head
         self.state = NEW
         self._since = context.loop.time()
+        self._dropped = 0
 
     def __repr__(self) -> str:
         return f"<Http1ServerConnection {self.state.phase.value}, {len(self._requests.waiting)} waiting>"
@@ -67,6 +71,7 @@ class Http1ServerConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take a piece of the stream, and answer what can be answered at once."""
         if self.state.reading is not _OPEN:
+            self._drop(len(data))
             return
         if self._body.is_large:
             data = self._reader.take_large(data)
@@ -78,6 +83,12 @@ class Http1ServerConnection(asyncio.Protocol):
             self._take_whole(*events)  # type: ignore[arg-type] # nothing else stands before an END
         elif events or self._parser.in_head:
             self._reader.take_all(events)
+
+    def _drop(self, size: int) -> None:
+        """Drop what comes after a refusal, up to a bound; the rest is not read."""
+        self._dropped += size
+        if self._dropped > MAX_DROPPED and self.state.reading is Reading.REFUSED:
+            self._transport.pause_reading()
 
     def eof_received(self) -> bool:
         """Take the end of the stream."""
