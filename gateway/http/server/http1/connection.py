@@ -15,6 +15,7 @@ from gateway.http.exchange import Answer, AnyAnswer, BodyPolicy
 from gateway.http.framing.http1_server import END, Http1RequestHead, RequestEnd
 from gateway.http.server.address_limits import Booked
 from gateway.http.server.context import ServerContext
+from gateway.http.server.ended_peers import Ending
 from gateway.http.server.http1.reader import Http1Reader, request_cost
 from gateway.http.server.http1.requests import Http1Requests
 from gateway.http.server.http1.state import (
@@ -120,6 +121,7 @@ class Http1ServerConnection(asyncio.Protocol):
         is_draining, settings = self._context.drain.is_active, self._context.settings
         self._book_unread()
         if self._writer.progress.is_stuck(now):
+            self._context.ended.note(Ending.SLOW_READER)
             self.abort()
         elif is_overdue(self.state.phase, now - self._since, settings, is_draining=is_draining) or (
             self.state.phase is Http1Phase.BODY and self._reader.is_late(now)
@@ -137,6 +139,7 @@ class Http1ServerConnection(asyncio.Protocol):
     def _book_unread(self) -> None:
         """Book what waits on this connection, and end it where there is no room for that."""
         if not self._unread.book(self._transport.get_write_buffer_size() + self._parser.head_bytes):
+            self._context.ended.note(Ending.UNREAD)
             self.abort()
 
     # --- requests
@@ -227,6 +230,7 @@ class Http1ServerConnection(asyncio.Protocol):
             case Http1Command.REFUSE_HEADERS:
                 self._refuse_late(_HEADERS_LATE)
             case Http1Command.REFUSE_BODY:
+                self._context.ended.note(Ending.SLOW_BODY)
                 self._refuse_late(_BODY_LATE)
             case Http1Command.DROP_REQUESTS:
                 self._reader.drop()
