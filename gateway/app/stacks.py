@@ -7,7 +7,7 @@ stack is built once per policy generation and route; a layer that a route does n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -35,15 +35,16 @@ from routing.policy import Policy, Route
 from routing.residency import Locate, Residency
 from routing.router import Router
 from routing.rules.order import View
-from routing.tenants import identify
 
 
-def shared_stack(parts: Parts, policy: Policy | None, service: Service) -> Stack:
+def shared_stack(
+    parts: Parts, policy: Policy | None, service: Service, check: Callable[[Caller], Caller]
+) -> Stack:
     """Return what all routes share: everything that must happen before a route is known.
 
-    ``service`` chooses the route; without a policy there is none to choose.
+    ``service`` chooses the route, and ``check`` identifies callers; without a policy there is nothing to
+    choose or to check.
     """
-    check = identify(policy) if policy else _unchecked
     return Stack(
         Layer(
             "provenance",
@@ -56,7 +57,8 @@ def shared_stack(parts: Parts, policy: Policy | None, service: Service) -> Stack
         ),
         Layer(
             "admission",
-            "Above everything that waits or allocates: a refusal must be cheap.",
+            "Above everything that waits or allocates: a refusal must be cheap. Listeners have identified "
+            "the caller from the head, before its body was read; who comes without that is identified here.",
             Admission(check, parts.seats, parts.resilience.admission, parts.telemetry),
             parts.observed.span("admission"),
         ),
@@ -264,7 +266,3 @@ def _cache(
             CacheFill(cache.levels, freshness=freshness, clock=parts.clock, telemetry=parts.telemetry),
         ),
     )
-
-
-def _unchecked(caller: Caller) -> Caller:
-    return caller
