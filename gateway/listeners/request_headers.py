@@ -9,6 +9,7 @@ from typing import Final, Generic, TypeVar
 import msgspec
 from msgspec.structs import replace
 
+from gateway.core.catalog import VisibleModels
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller
 from gateway.core.service import NumberedService
@@ -127,6 +128,17 @@ class RequestHeaderReader(Generic[H]):
         identified = self._identified(self._read(head), generation, model, version)
         head.notes[_IDENTIFIED] = (number, identified)
         return identified
+
+    def models(
+        self, head: Head, generation: NumberedService, model: str = "", version: str = ""
+    ) -> VisibleModels:
+        """Return the models that the caller may use.
+
+        Raises:
+            GatewayError: as ``identify`` has it.
+        """
+        caller = self.identify(head, generation, model, version).caller
+        return self._data_plane.catalogs.of(caller)
 
     def _identified(self, claimed: H, generation: NumberedService, model: str, version: str) -> H:
         data_plane = self._data_plane
