@@ -52,7 +52,7 @@ class EdgeCatalogs:
 
     def of(self, caller: Caller, *, to_infer: bool = False) -> TenantModels:
         """Return the models of an identified caller's tenant."""
-        return TenantModels(self._in_force, self._own, self._queries, Asker(caller.tenant, to_infer))
+        return TenantModels(self._in_force, self._own, self._queries, Asker.of(caller, to_infer=to_infer))
 
 
 class TenantModels:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable
 import pytest
 
 from gateway.app.queries import (
+    ALL_ANONYMOUS,
     KEPT_S,
     MAX_QUERIES,
     UNKNOWN_AT_ONCE,
@@ -20,10 +21,11 @@ from gateway.app.queries import (
 from gateway.core.catalog import ModelSpec
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
+from gateway.core.request import Caller
 from tests.fakes.virtual_time import virtual_time
 
-ACME, UMBRELLA = Asker("acme", to_infer=False), Asker("umbrella", to_infer=False)
-ACMES_REQUESTS = Asker("acme", to_infer=True)
+ACME, UMBRELLA = Asker("acme", False), Asker("umbrella", False)
+ACMES_REQUESTS = Asker("acme", True)
 
 
 class Endpoint:
@@ -128,7 +130,7 @@ async def test_requests_of_one_tenant_stop_nobody_else() -> None:
 
     assert await fault_of(ask(queries, fast, "m", ACMES_REQUESTS)) is Fault.OVERLOADED
     assert (await ask(queries, fast, "m", ACME)).name == "m"
-    assert (await ask(queries, fast, "n", Asker("umbrella", to_infer=True))).name == "n"
+    assert (await ask(queries, fast, "n", Asker("umbrella", True))).name == "n"
 
     for task in waiting:
         task.cancel()
@@ -208,9 +210,50 @@ async def test_memory_is_bounded() -> None:
     for number in range(300):
         await ask(queries, real, f"m-{number}")
     for number in range(400):
-        who = Asker(f"tenant-{number}", to_infer=False)
+        who = Asker(f"tenant-{number}", False)
         assert await fault_of(ask(queries, made_up, f"x-{number}", who)) is Fault.NOT_FOUND
 
     assert repr(queries) == "<Queries 0 under way, 512 answers kept>"
     await ask(queries, real, "m-299")
     assert len(real.asked) == 300
+
+
+@virtual_time
+async def test_callers_without_a_key_are_known_by_address() -> None:
+    """One of them stops neither the others nor a tenant; all of them together do not stop a tenant either."""
+    queries, slow = Queries(LoopClock()), Endpoint(1000.0)
+    waiting = []
+
+    def flood(address: str) -> None:
+        who = Asker.of(Caller(address))
+        for number in range(MAX_QUERIES):
+            asking = ask(queries, slow, f"slow-{address}-{number}", who)
+            waiting.append(asyncio.ensure_future(asking))
+
+    flood("2001:db8::1")
+    await asyncio.sleep(0)
+    assert await fault_of(ask(queries, Endpoint(), "m", Asker.of(Caller("2001:db8::2")))) is Fault.OVERLOADED
+    assert (await ask(queries, Endpoint(), "m", Asker.of(Caller("10.0.0.1")))).name == "m"
+
+    for number in range(1, ALL_ANONYMOUS):
+        flood(f"10.0.1.{number}")
+    await asyncio.sleep(0)
+    assert await fault_of(ask(queries, Endpoint(), "n", Asker.of(Caller("10.0.0.1")))) is Fault.OVERLOADED
+    assert (await ask(queries, Endpoint(), "n", Asker.of(Caller("10.0.0.1", "acme")))).name == "n"
+
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+
+@virtual_time
+async def test_addresses_that_asked_long_ago_are_forgotten() -> None:
+    """A flood of addresses is bounded together, and what is kept of them is."""
+    queries, endpoint = Queries(LoopClock()), Endpoint(fault=Fault.NOT_FOUND)
+    asked = 0
+    for number in range(3000):
+        who = Asker.of(Caller(f"10.{number >> 8}.0.{number & 255}"))
+        asked += await fault_of(ask(queries, endpoint, f"x-{number}", who)) is Fault.NOT_FOUND
+        await asyncio.sleep(0.001)
+
+    assert len(endpoint.asked) == asked <= ALL_ANONYMOUS * (UNKNOWN_AT_ONCE + UNKNOWN_PER_S * 3) + 1

@@ -138,7 +138,7 @@ class GrpcApplication(Application):
             caller = Caller()
             if self._needs_key(head):
                 caller = self._reader.identify(head, generation).caller
-                body_policy = replace(body_policy, holder=caller.tenant)
+                body_policy = replace(body_policy, holder=caller.holder)
         except GatewayError as error:
             return self._statuses.error(error, generation.number)
         return _Opened(generation.number, body_policy, caller, is_limited=head.path == _INFER)

@@ -121,18 +121,15 @@ class RestApplication(Application):
         try:
             if operation in _ADMIN:
                 self._extensions.check_admin(_ADMIN[operation], head)
-            caller = None
+            caller = Caller()
             if operation in _IDENTIFIED and not (
                 operation in _SETTINGS and self._extensions.is_operator(head)
             ):
                 caller = self._reader.identify(head, generation, path.model, path.version).caller
         except GatewayError as error:
             return self._responses.error(error, generation.number)
-        holder = "" if caller is None else caller.tenant
-        body_policy = BodyPolicy(self._max_bytes[operation], holder=holder)
-        return _Opened(
-            generation.number, path, body_policy, caller or Caller(), is_limited=operation in _LARGE
-        )
+        body_policy = BodyPolicy(self._max_bytes[operation], holder=caller.holder)
+        return _Opened(generation.number, path, body_policy, caller, is_limited=operation in _LARGE)
 
     async def _wait(self, pending: PendingAnswer, generation: NumberedService) -> AnyAnswer:
         try:
