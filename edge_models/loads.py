@@ -29,6 +29,7 @@ class Loads:
         self._locks: dict[str, asyncio.Lock] = {}
         self._orders: Counter[str] = Counter()
         self._left = 0
+        self._idle = asyncio.Event()
 
     def __repr__(self) -> str:
         return (
@@ -55,6 +56,14 @@ class Loads:
             orders[model] -= 1
             if not orders[model]:
                 del orders[model], self._locks[model]
+            if not orders:
+                self._idle.set()
+
+    async def idle(self) -> None:
+        """Wait until no order is carried out, nor waits."""
+        while self._orders:
+            self._idle.clear()
+            await self._idle.wait()
 
     async def run(self, work: Callable[[], T], timeout_s: float) -> T:
         """Run ``work``, which blocks, in a thread.

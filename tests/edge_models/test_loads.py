@@ -97,3 +97,23 @@ async def test_errors_are_those_of_the_work():
     """As if it had been called."""
     with pytest.raises(ZeroDivisionError):
         await Loads().run(lambda: 1 // 0, LIMIT_S)
+
+
+async def test_when_no_order_is_left():
+    """Whoever waits for that goes on at once when there is none, and after the last of those that came."""
+    loads, leave = Loads(), asyncio.Event()
+    await loads.idle()
+
+    async def order(model: str) -> None:
+        async with loads.turn(model):
+            await leave.wait()
+
+    orders = [asyncio.create_task(order(model)) for model in "aab"]
+    await asyncio.sleep(0)
+    idle = asyncio.create_task(loads.idle())
+    await asyncio.sleep(0.01)
+    assert not idle.done()
+    leave.set()
+    await idle
+
+    await asyncio.gather(*orders)
