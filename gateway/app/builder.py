@@ -15,6 +15,7 @@ from gateway.app.parts import CacheParts, Parts, longest_s
 from gateway.app.route_edge_models import NO_EDGE_MODELS, RouteEdgeModels
 from gateway.app.stacks import route_stack, shared_stack
 from gateway.core.stack import Stack
+from routing.matching import Routes
 from routing.policy import Policy, Route
 from routing.residency import Locate
 from routing.tenants import identify
@@ -68,7 +69,8 @@ class Builder:
         try:
             routes = self._routes(policy, endpoints, edge_models)
             check = identify(policy, self._locate)
-            stack = shared_stack(parts, policy, RouteDispatch(policy, routes), check)
+            matching = Routes(policy)
+            stack = shared_stack(parts, policy, RouteDispatch(matching, routes), check)
         except BaseException:
             self._endpoints.discard(endpoints)
             raise
@@ -78,6 +80,7 @@ class Builder:
             routes,
             check,
             policy=policy,
+            matching=matching,
             text=loaded.text,
             endpoints=endpoints,
             edge_models=edge_models,

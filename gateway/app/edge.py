@@ -19,12 +19,13 @@ from pathlib import Path
 from edge_models.repository import ModelRepository
 from gateway.app.builder import Builder
 from gateway.app.caches import open_cache
-from gateway.app.catalogs import EdgeCatalog
+from gateway.app.catalogs import EdgeCatalogs
 from gateway.app.endpoints import make_endpoints
 from gateway.app.foundation import Foundation
 from gateway.app.loading import Sources
 from gateway.app.models import Models, open_models
 from gateway.app.policies import Policies
+from gateway.app.queries import Queries
 from gateway.app.tier import Report, Tier
 from gateway.core.repository import NoRepository, Repository
 from routing.geo import Places
@@ -49,12 +50,7 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
     if models is not None:
         health["certificates"] = lambda: in_force.edge_models().report()
     return Tier(
-        catalog=EdgeCatalog(
-            in_force.policy,
-            models.registry if models else None,
-            endpoints=in_force.endpoints,
-            clock=foundation.clock,
-        ),
+        catalogs=EdgeCatalogs(in_force, models.registry if models else None, Queries(foundation.clock)),
         repository=_repository(foundation, models, policies),
         policy_report=policies.report,
         health=health,
