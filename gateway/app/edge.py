@@ -104,7 +104,7 @@ def _repository(foundation: Foundation, models: Models | None, policies: Policie
         return NoRepository()
 
     def prepare(model: str) -> Callable[[], None]:
-        certificates = models.read_certificates({model, *models.names()})
+        certificates = models.read_certificates({model})
 
         def enforce() -> None:
             foundation.requests.expect(models.names())
