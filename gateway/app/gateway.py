@@ -156,7 +156,7 @@ def _admin(foundation: Foundation, tier: Tier, own: Extensions, *, is_worker: bo
         return own.repository.index()
 
     async def stacks() -> StacksReport:
-        return foundation.in_force.current().report()
+        return await foundation.in_force.current().report()
 
     routes: list[web.RouteDef] = count_routes(own.statistics) if is_worker else []
     routes += management_routes(own.repository, own.logging, own.tracing, index=index)

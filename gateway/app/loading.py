@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.app.certificates import Certificates
+from gateway.app.collector import held_off
 from gateway.app.models import Models
 from gateway.config.document import ConfigError
 from gateway.config.policy_file import parse_policy, read_text
@@ -85,7 +86,8 @@ class Sources:
         """
         if contents.error is not None:
             raise contents.error
-        policy = parse_policy(self.file, contents.text, self.region)
+        with held_off():
+            policy = parse_policy(self.file, contents.text, self.region)
         certificates = self.models.read_certificates(models) if self.models is not None else {}
         return Loaded(policy, contents.text, certificates, forget)
 

@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from edge_models.errors import ModelError
+from gateway.app.collector import set_aside
 from gateway.app.errors import StartError
 from gateway.app.gateway import Gateway, open_gateway
 from gateway.app.workers.inheritance import Inheritance
@@ -54,6 +55,7 @@ class GatewayProcess:
                 await lifetimes.enter_async_context(self._inheritance.beating(serves))
             gateway = await lifetimes.enter_async_context(self.serving())
             reloading = asyncio.create_task(reload_on(hangup, gateway.reload))
+            set_aside()
             serves.set()
             await stopping.wait()
             _LOG.info("draining")
