@@ -6,6 +6,8 @@ still stand in for an answer that cannot be had.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msgspec.structs import replace
 
 from cache.freshness import Freshness, may_serve_stale
@@ -16,21 +18,27 @@ from gateway.core.request import Request, Response
 from gateway.core.service import Filter, Pending, Service
 from gateway.core.telemetry import CacheLookedUp, Telemetry
 
+Accepts = Callable[[Request, Response], bool]
+
 
 class CacheFill:
     """Finds or makes what the first of ``levels`` does not have, and puts it there.
 
     An entry found in a level is put into all faster ones. The levels outlive the stacks and are closed by who
-    made them.
+    made them. ``accepts``: whether an answer that a further level holds can be one to the request. One that
+    cannot counts as garbage, and is written over.
     """
 
-    def __init__(self, levels: Levels, *, freshness: Freshness, clock: Clock, telemetry: Telemetry) -> None:
+    def __init__(
+        self, levels: Levels, *, freshness: Freshness, accepts: Accepts, clock: Clock, telemetry: Telemetry
+    ) -> None:
         self._levels = levels
         self._near = levels[0]
         self._far = levels[1:]
         self._freshness = freshness
+        self._accepts = accepts
         self._now = clock.now
-        self._wall = clock.wall
+        self._steady = clock.steady
         self._emit = telemetry.emit
 
     def __repr__(self) -> str:
@@ -41,28 +49,33 @@ class CacheFill:
         return self._fill(request, service) if request.key else service(request)
 
     async def _fill(self, request: Request, service: Service) -> Response:
-        held, is_fresh = await self._find(request.key, self._near.stored(request.key))
+        held, is_fresh = await self._find(request, self._near.stored(request.key))
         if held is not None and is_fresh:
             return held.response
         started = self._now()
         try:
             response = await service(request)
         except GatewayError as error:
-            if held is None or not may_serve_stale(held, error, self._wall()):
+            if held is None or not may_serve_stale(held, error, self._steady()):
                 raise
             return _stale(held.response)
-        if held is not None and self._freshness.outranks(held, response.provenance, self._wall()):
+        if held is not None and self._freshness.outranks(held, response.provenance, self._steady()):
             return await self._hold(request.key, held)
         await self._keep(request.key, response, self._now() - started)
         return response
 
-    async def _find(self, key: bytes, held: Entry | None) -> tuple[Entry | None, bool]:
+    async def _find(self, request: Request, held: Entry | None) -> tuple[Entry | None, bool]:
         """Return what a further level has that is fresh and newer (True), else what may stand in (False)."""
+        key = request.key
         for place, level in enumerate(self._far, 1):
             found = await level.get(key)
             if found is None:
                 continue
-            if found.soft_expiry > max(self._wall(), held.soft_expiry if held else 0.0):
+            if not self._accepts(request, found.response):
+                self._emit(CacheLookedUp(level.name, "garbage"))
+                continue
+            found = self._freshness.believed(found, self._steady())
+            if found.soft_expiry > max(self._steady(), held.soft_expiry if held else 0.0):
                 self._emit(CacheLookedUp(level.name, "hit"))
                 for faster in self._levels[:place]:
                     await faster.put(key, found)
@@ -73,7 +86,7 @@ class CacheFill:
 
     async def _hold(self, key: bytes, held: Entry) -> Response:
         """Answer with ``held``, and for a moment without trying again: nothing better can be had now."""
-        now = self._wall()
+        now = self._steady()
         if now < held.soft_expiry:
             # Still fresh; an early refresh has found nothing, and the next is due when it expires.
             await self._near.put(key, replace(held, compute_s=0.0))
@@ -84,7 +97,7 @@ class CacheFill:
         return response
 
     async def _keep(self, key: bytes, response: Response, elapsed_s: float) -> None:
-        now = self._wall()
+        now = self._steady()
         lifetime = self._freshness.lifetime(response.provenance, now)
         if lifetime is None:
             return

@@ -102,6 +102,7 @@ class Builder:
                 locate=self._locate,
                 endpoints=services,
                 view=endpoints,
+                signatures=endpoints.signatures,
                 cache=self._cache,
                 edge=edge_models.by_route.get(route.name),
             )

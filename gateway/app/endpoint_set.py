@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.app.refreshing import Refresher
-from gateway.core.catalog import Catalog
+from gateway.core.catalog import Catalog, ModelSpec
 from gateway.core.stack import Stack
+from gateway.upstreams.answer_check import AnswerCheck
 from gateway.upstreams.upstream import Upstream
 from resilience.endpoint_health import EndpointHealth
 from routing.policy import Endpoint
@@ -25,6 +26,7 @@ class Guarded:
     health: EndpointHealth
     refresher: Refresher
     upstream: Upstream
+    answer_check: AnswerCheck
 
     async def aclose(self) -> None:
         """End what runs beside the requests, and close the connections."""
@@ -32,6 +34,7 @@ class Guarded:
             closing.push_async_callback(self.upstream.aclose)
             closing.push_async_callback(self.refresher.aclose)
             closing.push_async_callback(self.health.aclose)
+            closing.push_async_callback(self.answer_check.aclose)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -74,6 +77,16 @@ class EndpointSet:
         """Return what the endpoint knows of models; None when it is not in the set."""
         guarded = self.by_name.get(name)
         return guarded.catalog if guarded else None
+
+    def signatures(self, names: Iterable[str], model: str, version: str) -> list[ModelSpec]:
+        """Return what the endpoints ``names`` say of a model, as far as it is known."""
+        found = []
+        for name in names:
+            guarded = self.by_name.get(name)
+            spec = guarded.answer_check.signature(model, version) if guarded else None
+            if spec is not None:
+                found.append(spec)
+        return found
 
     def report(self) -> Mapping[str, Any]:
         """Return, for each endpoint, whether it is out and why."""

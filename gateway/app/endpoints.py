@@ -23,12 +23,13 @@ from gateway.config.settings import Settings
 from gateway.core.clock import Chance, Clock
 from gateway.core.telemetry import BreakerAppeared, BreakerGone, Telemetry
 from gateway.upstreams.abilities import Abilities, Learner
+from gateway.upstreams.answer_check import AnswerCheck
 from resilience.attempt import AttemptTimeout
 from resilience.breaker import Breaker
 from resilience.bulkhead import Bulkhead
 from resilience.endpoint_health import EndpointHealth
 from resilience.settings import ResilienceSettings
-from routing.policy import Endpoint, Policy
+from routing.policy import EDGE, Endpoint, Policy
 from routing.rules.order import rivals
 
 RETIRE_EXTRA_S: Final = 5.0
@@ -143,16 +144,20 @@ class Endpoints:
         if definition.max_concurrency is not None:
             bulkhead = msgspec.structs.replace(bulkhead, max_concurrency=definition.max_concurrency)
         attempt_ms = definition.attempt_timeout_ms or self._settings.retry.per_try_timeout_ms
+        # Another gateway would ask its own endpoints, this gateway among them.
+        catalog = upstream if definition.tier != EDGE else None
+        answer_check = AnswerCheck(name, catalog, self._clock)
         service = endpoint_stack(
             self._observed,
             upstream,
             breaker=Breaker(health),
             bulkhead=Bulkhead(bulkhead, self._telemetry),
             attempt_timeout=AttemptTimeout(attempt_ms / 1000, self._clock),
+            answer_check=answer_check,
             abilities=Abilities(upstream) if isinstance(upstream, Learner) else None,
         )
         refresher = Refresher(upstream, upstream.refresh_s, self._clock)
-        return Guarded(definition, service, upstream, health, refresher, upstream)
+        return Guarded(definition, service, upstream, health, refresher, upstream, answer_check)
 
 
 def make_endpoints(settings: Settings, parts: Parts, in_use: Callable[[], EndpointSet]) -> Endpoints:

@@ -116,7 +116,12 @@ class Models:
             if key not in licences:
                 licences[key] = make()
             by_route[route.name] = RouteEdgeModel(
-                model.name, self.predictor, licences[key], model.session.digest
+                model.name,
+                self.predictor,
+                licences[key],
+                model.session.digest,
+                model.spec,
+                model.session.batchable,
             )
         return RouteEdgeModels(by_route, certificates, licences)
 

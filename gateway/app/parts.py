@@ -14,6 +14,7 @@ from cache.single_flight import SingleFlight
 from edge_models.licence import Permission
 from gateway.app.observe import Observed
 from gateway.config.settings import Settings
+from gateway.core.catalog import ModelSpec
 from gateway.core.clock import Clock
 from gateway.core.service import Service
 from gateway.core.telemetry import Telemetry
@@ -75,12 +76,17 @@ class CacheParts:
 
 @dataclass(frozen=True, slots=True)
 class RouteEdgeModel:
-    """The edge ``model`` of one route: ``predictor`` runs it, ``licence`` says what it may answer alone."""
+    """The edge ``model`` of one route: ``predictor`` runs it, ``licence`` says what it may answer alone.
+
+    ``spec``: its signature, None where it is not loaded; ``is_batched``: their first dimension is the batch.
+    """
 
     model: str
     predictor: Service
     licence: Permission
     digest: str
+    spec: ModelSpec | None = None
+    is_batched: bool = False
 
 
 def timeout_s(parts: Parts, route: Route) -> float:

@@ -7,7 +7,8 @@ stack is built once per policy generation and route; a layer that a route does n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 import msgspec
 
@@ -16,15 +17,19 @@ from cache.fill import CacheFill
 from cache.freshness import Freshness
 from cache.key import RequestHasher, derive_secret
 from cache.lookup import CacheLookup
+from cache.settings import CacheSettings
 from cache.single_flight import SingleFlight
 from edge_models.cascade import Cascade
+from gateway.app.kept_answers import KeptAnswerCheck
 from gateway.app.observe import Observed
 from gateway.app.parts import CacheParts, Parts, RouteEdgeModel, longest_s, timeout_s
+from gateway.core.catalog import ModelSpec
 from gateway.core.request import Caller
 from gateway.core.service import Service
 from gateway.core.stack import Innermost, Layer, Stack
 from gateway.telemetry.provenance import ProvenanceParameters
 from gateway.upstreams.abilities import Abilities
+from gateway.upstreams.answer_check import AnswerCheck
 from resilience.admission import Admission
 from resilience.attempt import AttemptTimeout
 from resilience.breaker import Breaker
@@ -35,6 +40,9 @@ from routing.policy import Policy, Route
 from routing.residency import Locate, Residency
 from routing.router import Router
 from routing.rules.order import View
+
+Signatures = Callable[[Iterable[str], str, str], Sequence[ModelSpec]]
+"""Takes names of endpoints, a model and a version."""
 
 
 def shared_stack(
@@ -96,10 +104,14 @@ def route_stack(
     locate: Locate,
     endpoints: Mapping[str, Service],
     view: View,
+    signatures: Signatures,
     cache: CacheParts | None,
     edge: RouteEdgeModel | None,
 ) -> Stack:
-    """Return the stack of one route of an edge gateway, below what all routes share."""
+    """Return the stack of one route of an edge gateway, below what all routes share.
+
+    ``signatures``: what the endpoints say of their models.
+    """
     timed = Layer(
         "deadline",
         "Above everything that may wait, the cache among it: a stalled Redis cannot outlive the caller.",
@@ -124,7 +136,7 @@ def route_stack(
     return Stack(
         residency,
         timed,
-        *_cache(parts, route, cache, edge),
+        *_cache(parts, route, cache, edge, partial(signatures, route.endpoints)),
         *_cascade(parts, route, edge),
         *retry,
         innermost=router,
@@ -138,6 +150,7 @@ def endpoint_stack(
     breaker: Breaker,
     bulkhead: Bulkhead,
     attempt_timeout: AttemptTimeout,
+    answer_check: AnswerCheck,
     abilities: Abilities | None,
 ) -> Stack:
     """Return the stack of one endpoint. It outlives policies and is shared by the routes that name it.
@@ -162,6 +175,12 @@ def endpoint_stack(
             "attempt timeout",
             "Directly around the endpoint: it times nothing else, so what it reports counts against it.",
             attempt_timeout,
+        ),
+        Layer(
+            "answer check",
+            "Below the Breaker and Retry: an answer that is not the model's is a failure of the endpoint's, "
+            "and is neither kept nor sent.",
+            answer_check,
         ),
         *learning,
         innermost=Innermost(
@@ -221,7 +240,11 @@ def _cascade(parts: Parts, route: Route, edge: RouteEdgeModel | None) -> tuple[L
 
 
 def _cache(
-    parts: Parts, route: Route, cache: CacheParts | None, edge: RouteEdgeModel | None
+    parts: Parts,
+    route: Route,
+    cache: CacheParts | None,
+    edge: RouteEdgeModel | None,
+    signatures: Callable[[str, str], Sequence[ModelSpec]],
 ) -> tuple[Layer, ...]:
     # Keys are content-addressed: without the digest of what answers there is nothing to address by.
     if cache is None or not route.cache.enabled or not route.digests:
@@ -238,15 +261,7 @@ def _cache(
     cache.flights.update((refreshes, flight))
     lookup = CacheLookup(
         cache.levels[0],
-        hasher=RequestHasher(
-            derive_secret(settings.key_secret, "keys"),
-            identity="+".join(artefacts),
-            instruction_set=cache.instruction_set,
-            per_tenant=settings.scope == "tenant",
-            # Another threshold may draw another tier's answer, and under a refused certificate none of
-            # the edge's answers is what it was.
-            proof=edge.licence.proof if edge else str,
-        ),
+        hasher=_hasher(cache, settings, artefacts, edge),
         freshness=freshness,
         refreshes=refreshes,
         clock=parts.clock,
@@ -263,6 +278,26 @@ def _cache(
         Layer(
             "cache fill",
             "Below SingleFlight: once for all equal misses, the further levels are read and all are written.",
-            CacheFill(cache.levels, freshness=freshness, clock=parts.clock, telemetry=parts.telemetry),
+            CacheFill(
+                cache.levels,
+                freshness=freshness,
+                accepts=KeptAnswerCheck(signatures, edge),
+                clock=parts.clock,
+                telemetry=parts.telemetry,
+            ),
         ),
+    )
+
+
+def _hasher(
+    cache: CacheParts, settings: CacheSettings, artefacts: tuple[str, ...], edge: RouteEdgeModel | None
+) -> RequestHasher:
+    return RequestHasher(
+        derive_secret(settings.key_secret, "keys"),
+        identity="+".join(artefacts),
+        instruction_set=cache.instruction_set,
+        per_tenant=settings.scope == "tenant",
+        # Another threshold may draw another tier's answer, and under a refused certificate none of the edge's
+        # answers is what it was.
+        proof=edge.licence.proof if edge else str,
     )

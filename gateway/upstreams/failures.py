@@ -159,14 +159,30 @@ class Failures:
             retryable=True,
         )
 
-    def broken(self) -> GatewayError:
-        """Return the error of an answer that breaks the protocol; one model's answers may do so."""
+    def broken(self, detail: str = "") -> GatewayError:
+        """Return the error of an answer that breaks the protocol; one model's answers may do so.
+
+        ``detail``: what in it is not as the model's own signature has it.
+        """
+        said = f"the model's signature has it: {detail}" if detail else "the protocol has it"
         return GatewayError(
             Fault.UNAVAILABLE,
-            f"endpoint '{self._endpoint}' sent an answer that is not as the protocol has it",
+            f"endpoint '{self._endpoint}' sent an answer that is not as {said}",
             retryable=True,
             counts=True,
-            why=Why("protocol", answered=True, of_model=True),
+            why=Why("protocol", detail, answered=True, of_model=True),
+        )
+
+    def misfit(self, detail: str) -> GatewayError:
+        """Return the error of an answer to another request than the one that was sent.
+
+        It is no evidence: a caller may have wanted what is not there, of a server that does not say so.
+        """
+        return GatewayError(
+            Fault.UNAVAILABLE,
+            f"endpoint '{self._endpoint}' sent an answer that does not fit the request: {detail}",
+            retryable=True,
+            why=Why("protocol", detail, answered=True, of_model=True),
         )
 
     def _log_once(self, detail: str) -> None:

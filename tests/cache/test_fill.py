@@ -35,6 +35,7 @@ class Cache:
         self.fill = CacheFill(
             (self.memory, *far),
             freshness=Freshness(chosen, FixedChance()),
+            accepts=lambda _request, response: response.model != "wrong",
             clock=self.clock,
             telemetry=self.telemetry,
         )
@@ -160,3 +161,56 @@ async def test_what_an_answer_took_is_kept_with_it() -> None:
 async def test_repr_names_the_levels_in_order() -> None:
     """What is shown is what runs."""
     assert repr(Cache().fill).startswith("<CacheFill <MemoryLevel 0.0 of 256.0 MiB")
+
+
+@virtual_time
+async def test_what_cannot_be_an_answer_is_garbage_and_is_written_over() -> None:
+    """A level behind it is looked into; what is computed takes the place of the wrong one."""
+    second = DictLevel()
+    cache = Cache(second)
+    wrong = cache.entry(9.0, fresh_s=50)
+    await second.put(KEY, replace(wrong, response=replace(wrong.response, model="wrong")))
+
+    response = await cache.ask()
+
+    assert response == answer("edge", 5.0)
+    assert looked_up(cache.telemetry) == ["l2 garbage"]
+    assert second.held[KEY].response.model == "digits"
+
+
+@virtual_time
+async def test_what_cannot_be_an_answer_does_not_stand_in_for_one() -> None:
+    """Not even stale, when nothing else can be had."""
+    second = DictLevel()
+    cache = Cache(second)
+    wrong = cache.entry(9.0, fresh_s=-1)
+    await second.put(KEY, replace(wrong, response=replace(wrong.response, model="wrong")))
+    cache.service.steps = [DOWN]
+
+    with pytest.raises(GatewayError):
+        await cache.ask()
+
+
+@virtual_time
+async def test_what_a_clock_ahead_of_ours_has_written_is_computed_anew() -> None:
+    """An answer from the future is stale, here and in the first level, and is written over."""
+    second = DictLevel()
+    cache = Cache(second)
+    await second.put(KEY, cache.entry(9.0, fresh_s=3600))
+
+    assert await cache.ask() == answer("edge", 5.0)
+
+    assert looked_up(cache.telemetry) == ["l2 stale"]
+    assert second.held[KEY].soft_expiry == cache.clock.steady() + 100
+
+
+@virtual_time
+async def test_what_has_expired_stays_so_when_the_clock_is_set_back() -> None:
+    """In every level: no time of day makes an answer younger."""
+    cache = Cache(DictLevel())
+    await cache.ask()
+    cache.clock.step(101)
+    cache.clock.set_back(3600)
+    cache.service.steps = [answer("edge", 6.0)]
+
+    assert await cache.ask() == answer("edge", 6.0)

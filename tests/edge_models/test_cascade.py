@@ -572,3 +572,15 @@ async def test_central_down_keeps_when_to_come_again(retry_after_s: float | None
 
     assert (caught.value.retry_after_s, caught.value.retryable) == (retry_after_s, retryable)
     assert not caught.value.counts
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+async def test_an_answer_of_centrals_that_is_no_number_is_not_certified(value):
+    """It goes to the client as it is, marked; where no certificate is in force central's word is all there is."""
+    certified = Stage(UNSURE, answer(value=value))
+    bare = Stage(UNSURE, answer(value=value), threshold=None)
+
+    marked, plain = await certified.ask(), await bare.ask()
+
+    assert (marked.provenance.certified, plain.provenance.certified) == (False, True)
+    assert marked.outputs == plain.outputs

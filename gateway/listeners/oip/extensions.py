@@ -21,12 +21,15 @@ class ProtocolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     ports too and not on the admin port alone; false by default. ``inflate_ratio``: how many times its size a
     compressed body may become, 100 by default (256 KiB are always allowed). ``compress_from_bytes``: answers
     smaller than this are sent as they are, whatever the client accepts, as are those of more than 256 KiB;
-    1024 by default.
+    1024 by default. ``max_health_watches``: calls that watch the health at a time, 1000 by default;
+    ``max_health_watches_per_address``: those of one address, 100 by default.
     """
 
     admin_calls: bool = False
     inflate_ratio: Annotated[int, msgspec.Meta(ge=1, le=1032)] = 100
     compress_from_bytes: Annotated[int, msgspec.Meta(ge=0)] = 1024
+    max_health_watches: Annotated[int, msgspec.Meta(ge=1)] = 1000
+    max_health_watches_per_address: Annotated[int, msgspec.Meta(ge=1)] = 100
 
 
 class NoStatistics:

@@ -120,6 +120,7 @@ class Gateway:
             locate=lambda _address: None,
             endpoints={"central": self.central, "there": self._call_there},
             view=self,
+            signatures=lambda _endpoints, _model, _version: [],
             cache=self.cache,
             edge=RouteEdgeModel("digits", self.edge, self.licence, EDGE),
         )

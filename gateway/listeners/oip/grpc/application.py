@@ -28,7 +28,8 @@ from gateway.http.exchange import (
 )
 from gateway.listeners.data_plane import DataPlane
 from gateway.listeners.inflater import Inflater
-from gateway.listeners.oip.extensions import Extensions
+from gateway.listeners.oip.extensions import Extensions, ProtocolSettings
+from gateway.listeners.oip.grpc.health_ticker import HealthTicker
 from gateway.listeners.oip.grpc.health_watch import HealthWatch
 from gateway.listeners.oip.grpc.infer import INFER_PATH, GrpcInferCodec
 from gateway.listeners.oip.grpc.packing import Packing
@@ -93,7 +94,7 @@ class GrpcApplication(Application):
         self._unary = calls.paths()
         self._stream_infer = StreamInfer(self._infer, codec, data_plane.generation)
         self._streams: dict[str, Stream] = {
-            f"/{HEALTH}/Watch": HealthWatch(calls, data_plane.clock),
+            f"/{HEALTH}/Watch": HealthWatch(calls, _ticker(calls, extensions.settings)),
         }
         for version in ("v1", "v1alpha"):
             package = f"grpc.reflection.{version}"
@@ -141,7 +142,7 @@ class GrpcApplication(Application):
                 caller = self._reader.identify(head, generation).caller
             except GatewayError as error:
                 return self._statuses.error(error, generation.number)
-            body_policy = replace(body_policy, holder=caller.tenant)
+            body_policy = replace(body_policy, holder=caller.holder)
         return _Opened(generation.number, body_policy, caller, is_limited=head.path == _INFER)
 
     def answer(self, head: Head, body: Buffer) -> AnyAnswer | PendingAnswer:
@@ -213,6 +214,14 @@ class GrpcApplication(Application):
             _log.error("a gRPC call failed unexpectedly", exc_info=error)
             error = GatewayError(Fault.INTERNAL, "internal error")
         return self._statuses.error(error, generation.number)
+
+
+def _ticker(calls: UnaryCalls, settings: ProtocolSettings) -> HealthTicker:
+    return HealthTicker(
+        lambda: calls.health(""),
+        most=settings.max_health_watches,
+        most_per_address=settings.max_health_watches_per_address,
+    )
 
 
 def _plain(status: int, message: str, *extra: tuple[bytes, bytes]) -> Answer:

@@ -36,7 +36,7 @@ class GrpcInferCodec:
         self._inflater = inflater
         self._messages = messages = InferMessages()
         self.decode_message = messages.decode
-        """Reads the bytes of a ModelInferRequest."""
+        """Reads the bytes of a ModelInferRequest, for a partition."""
 
     def __repr__(self) -> str:
         return f"<GrpcInferCodec {self._messages!r}>"
@@ -51,11 +51,14 @@ class GrpcInferCodec:
         """
         unpacking = self.unpacking(headers)
         message = unpacking.plain(body)
-        return self._decode_compressed(unpacking, body) if message is None else self.decode_message(message)
+        if message is None:
+            return self._decode_compressed(unpacking, headers, body)
+        return self.decode_message(message, headers.partition)
 
-    def layout(self, _headers: OipRequestHeaders, body: Buffer) -> Layout | None:
+    def layout(self, headers: OipRequestHeaders, body: Buffer) -> Layout | None:
         """Return the layout of bodies like this one, whose message is not compressed."""
-        layout = self._messages.layout(memoryview(body)[PREFIX:])
+        partition = headers.partition
+        layout = None if partition is None else self._messages.layout(memoryview(body)[PREFIX:], partition)
         if layout is None:
             return None
         spans = tuple([(start + PREFIX, stop + PREFIX) for start, stop in layout.spans])
@@ -94,8 +97,10 @@ class GrpcInferCodec:
             response = classify(response, output_format.classes)
         return self._messages.encode(response, request_id)
 
-    async def _decode_compressed(self, unpacking: Unpacking, body: Buffer) -> Inference:
-        return self.decode_message(await unpacking.only(body))
+    async def _decode_compressed(
+        self, unpacking: Unpacking, headers: OipRequestHeaders, body: Buffer
+    ) -> Inference:
+        return self.decode_message(await unpacking.only(body), headers.partition)
 
 
 _: type[InferenceCodec] = GrpcInferCodec

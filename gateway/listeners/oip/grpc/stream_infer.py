@@ -15,7 +15,7 @@ from gateway.core.service import NumberedService
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import Head, RequestBody
 from gateway.listeners.oip.grpc.infer import INFER_PATH, GrpcInferCodec
-from gateway.listeners.oip.inference_endpoint import InferenceEndpoint
+from gateway.listeners.oip.inference_endpoint import InferenceEndpoint, learn
 from gateway.wire.grpc_framing import Unpacking
 from gateway.wire.oip.inference import Inference
 from gateway.wire.oip.proto_reuse import varint
@@ -104,7 +104,7 @@ class StreamInfer:
         generation = self._generation()
         headers = self._identify(head, generation)
         try:
-            decode = partial(self._codec.decode_message, message)
+            decode = partial(self._codec.decode_message, message, headers.partition)
             inference, request = self._endpoint.prepare(decode, INFER_PATH, headers)
             if until < request.deadline:
                 request = replace(request, deadline=until)
@@ -118,6 +118,7 @@ class StreamInfer:
             raise answer
         response = await answer
         assert inference is not None, "only an error comes without"
+        learn(inference, is_here=False)
         if inference.marks_final:
             response = replace(response, parameters={**response.parameters, _FINAL: True})
         parts = self._codec.encode_message(response, inference.output_format, inference.id)

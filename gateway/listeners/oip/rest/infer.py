@@ -54,13 +54,16 @@ class RestInferCodec:
         if headers.content_encoding is not None:
             return self._decode_compressed(path, headers, body)
         if headers.header_length is None:
-            return self._decode(body, None)
+            return self._decode(body, None, headers.partition)
         length = parse_header_length(headers.header_length)
-        return self._decode(body, length) if length else self._decode_raw(path, body)
+        return self._decode(body, length, headers.partition) if length else self._decode_raw(path, body)
 
     def layout(self, headers: OipRequestHeaders, body: Buffer) -> Layout | None:
         """Return how bodies look that differ from this one in nothing but their data, if it is known."""
-        return self._requests.layout(body, parse_header_length(headers.header_length))
+        partition = headers.partition
+        if partition is None:
+            return None
+        return self._requests.layout(body, parse_header_length(headers.header_length), partition)
 
     def coding(self, headers: OipRequestHeaders) -> str | None:
         """Return the content codings that the client accepts."""
@@ -104,7 +107,9 @@ class RestInferCodec:
     ) -> Inference:
         body = await self.inflate(headers, body)
         length = parse_header_length(headers.header_length)
-        return self._decode(body, length) if length != 0 else await self._decode_raw(path, body)
+        if length == 0:
+            return await self._decode_raw(path, body)
+        return self._decode(body, length, headers.partition)
 
     async def _decode_raw(self, path: ParsedPath, body: Buffer) -> Inference:
         """Read a body that is the data of the model's one input and nothing else."""

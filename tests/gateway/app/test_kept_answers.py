@@ -1,0 +1,98 @@
+"""What another cache level gives is believed only where it can be an answer to the request."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from msgspec.structs import replace
+
+from edge_models.licence import Licence
+from gateway.app.kept_answers import KeptAnswerCheck
+from gateway.app.parts import RouteEdgeModel
+from gateway.core.catalog import ModelSpec, TensorSpec
+from gateway.core.request import Response
+from gateway.core.telemetry import Silence
+from gateway.core.tensor import Tensor
+from tests.edge_models.decisions import decision
+from tests.fakes.service import ScriptedService, answer, request
+
+
+def spec(width: int = 3) -> ModelSpec:
+    return ModelSpec("digits", ("1",), "", (), (TensorSpec("probabilities", "FP32", (-1, width)),))
+
+
+def check(*specs: ModelSpec, threshold: float | None = 0.5, edge: bool = True) -> KeptAnswerCheck:
+    licence = Licence(
+        "digits", decision=decision(), threshold=threshold, telemetry=Silence(), proof="proof", now=float
+    )
+    model = RouteEdgeModel("digits", ScriptedService(), licence, "sha256:ed", spec(), is_batched=True)
+    return KeptAnswerCheck(lambda _model, _version: specs, model if edge else None)
+
+
+def out(array: np.ndarray, name: str = "probabilities", origin: str = "central", **changes) -> Response:
+    tensor = Tensor.from_numpy(name, array.astype(np.float32))
+    return replace(answer(origin, **changes), outputs=(tensor,))
+
+
+RIGHT = np.zeros((1, 3))
+
+
+@pytest.mark.parametrize("edge", [True, False])
+@pytest.mark.parametrize(
+    "response",
+    [
+        replace(answer(), model="umbrella"),
+        replace(answer(), model="digits\r\nX: y"),
+        replace(answer(), model=""),
+        replace(answer(), version="1\n"),
+        out(RIGHT, "../../etc"),
+        out(np.zeros((1, 9))),
+        replace(answer(), outputs=()),
+    ],
+)
+def test_a_forged_value_is_not_believed(response: Response, edge: bool) -> None:
+    """With the endpoint's signature, whether or not there is an edge model."""
+    assert not check(spec(), edge=edge)(request(), response)
+    assert check(spec(), edge=edge)(request(), answer())
+
+
+def test_versions_and_outputs_are_those_that_were_wanted() -> None:
+    """In their order: a value that is ours has no other."""
+    label = Tensor.from_numpy("label", np.zeros(1, np.int64))
+    both = replace(answer(), outputs=(label, *answer().outputs))
+    believes = check(edge=False)
+
+    assert believes(request(version="1", outputs=("label", "probabilities")), both)
+    assert not believes(request(version="2"), both)
+    assert not believes(request(outputs=("probabilities", "label")), both)
+    assert not believes(request(outputs=("label",)), both)
+
+
+def test_of_several_endpoints_one_is_enough() -> None:
+    """While a model is replaced they differ."""
+    assert check(spec(9), spec(3), edge=False)(request(), answer())
+    assert not check(spec(9), spec(8), edge=False)(request(), answer())
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        out(RIGHT, "other"),
+        out(np.zeros((2, 3))),
+        out(np.full((1, 3), np.nan)),
+        out(np.full((1, 3), np.inf)),
+        out(RIGHT, "other", "edge"),
+        out(np.zeros((1, 4)), origin="edge"),
+        out(np.full((1, 3), np.nan), origin="edge"),
+    ],
+)
+def test_what_is_certified_is_as_the_certificate_has_it(response: Response) -> None:
+    """Its outputs, as many rows as the request has, and nothing that is no number."""
+    assert not check()(request(), response)
+
+
+def test_without_a_certificate_in_force_central_may_answer_as_it_does() -> None:
+    """Nothing is proved, so nothing has to be as the proof had it."""
+    assert check(threshold=None)(request(), out(np.full((1, 3), np.nan)))
+    assert check()(request(), out(np.full((1, 3), np.nan), certified=False))
+    assert repr(check()) == "<KeptAnswerCheck by digits>"
