@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-def set_aside() -> None:
+def freeze_what_stays() -> None:
     """Collect what is garbage now, and leave what is not out of every later collection.
 
     Call it once a process serves: the modules and what was opened stay as long as the process does, and a

@@ -6,7 +6,7 @@ import gc
 
 import pytest
 
-from gateway.app.collector import held_off, set_aside
+from gateway.app.collector import freeze_what_stays, held_off
 
 
 def test_held_off() -> None:
@@ -20,12 +20,12 @@ def test_held_off() -> None:
     assert gc.isenabled()
 
 
-def test_set_aside() -> None:
+def test_freeze_what_stays() -> None:
     """What there is now is not looked at again."""
     before = gc.get_freeze_count()
     try:
         kept: list[object] = [[]]
-        set_aside()
+        freeze_what_stays()
         assert gc.get_freeze_count() > before
         assert not any(each is kept for each in gc.get_objects())
     finally:
