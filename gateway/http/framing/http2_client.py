@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 import ngh2
 
+from gateway.core.tensor import Buffer
 from gateway.http.framing.errors import FramingError
 
 REFUSED: Final = int(ngh2.ErrorCode.REFUSED_STREAM)
@@ -111,7 +112,7 @@ class Http2Client:
         """Whether the connection is of no more use; true only after ``output`` has been sent."""
         return not self._connection.want_read
 
-    def request(self, headers: Iterable[Header], body: Iterable[bytes]) -> int:
+    def request(self, headers: Iterable[Header], body: Iterable[Buffer]) -> int:
         """Queue a request, whose ``body`` has one part at least, and return its stream's number.
 
         Raises:

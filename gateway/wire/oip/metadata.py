@@ -29,6 +29,9 @@ LIVE: Final = b'{"live":true}'
 READY: Final = b'{"ready":true,"live":true}'
 """Some clients look for ``live`` in the answer about readiness, as the protocol's text has it."""
 
+_MAX_READ_BYTES: Final = 256 << 10
+"""Of another server's metadata, or of its error message: longer ones are not read."""
+
 _MAX_MESSAGE: Final = 200
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -68,6 +71,8 @@ def decode_error(body: bytes) -> str:
 
     It is cut at 200 characters and holds printable ones only: it comes from elsewhere.
     """
+    if len(body) > _MAX_READ_BYTES:
+        return ""
     try:
         text = _ERROR.decode(body).error
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
@@ -94,6 +99,8 @@ def encode_server(name: str, version: str, extensions: Sequence[str] = EXTENSION
 
 def decode_extensions(body: bytes) -> Sequence[str] | None:
     """Return the extensions that another server's metadata list; None when they list none."""
+    if len(body) > _MAX_READ_BYTES:
+        return None
     try:
         return _SERVER.decode(body).extensions
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
@@ -120,7 +127,7 @@ def decode_model(body: bytes) -> ModelSpec:
         GatewayError: INVALID when it is not what the protocol allows.
     """
     try:
-        message = _MODEL.decode(body)
+        message = _MODEL.decode(body[: _MAX_READ_BYTES + 1])
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         raise GatewayError(
             Fault.INVALID, "the metadata of the model are not as the protocol has them"

@@ -15,10 +15,12 @@ from typing import Any, Final
 import msgspec
 from google.protobuf.message import DecodeError
 
+from gateway.core.offload import HERE_BYTES
 from gateway.core.request import Parameter, Response
 from gateway.core.tensor import BYTES, Buffer, Tensor, check_size
 from gateway.wire.oip import proto as oip_proto
 from gateway.wire.oip.inference import Inference, OutputFormat
+from gateway.wire.oip.proto import varint
 from gateway.wire.oip.proto_bounds import MAX_PARSED_BYTES, check_fields
 from gateway.wire.oip.reuse import MAX_HEAD_BYTES, Layout, remember
 from gateway.wire.proto import messages
@@ -59,8 +61,8 @@ class InferMessages:
     def __repr__(self) -> str:
         return f"<InferMessages {len(self._plans)} requests, {len(self._heads)} answers>"
 
-    def decode(self, message: Buffer) -> Inference:
-        """Read a ModelInferRequest.
+    def decode(self, message: Buffer) -> Inference | None:
+        """Read a ModelInferRequest; None: it would hold the event loop, and ``reference`` reads it elsewhere.
 
         Raises:
             GatewayError: as ``oip_proto.decode_request`` has it.
@@ -69,6 +71,8 @@ class InferMessages:
         if found is not None:
             head, request_id, raws = found
             plan = self._plans.get(head)
+            if plan is None and len(head) > HERE_BYTES:
+                return None
             if plan is None:
                 plan = self._plan(head, raws)
             if plan is not None and (inputs := _inputs(plan, raws)) is not None:
@@ -83,7 +87,7 @@ class InferMessages:
                     plan.version,
                     plan.marks_final,
                 )
-        return reference(message)
+        return reference(message) if len(message) <= HERE_BYTES else None
 
     def layout(self, message: Buffer) -> Layout | None:
         """Return how messages like this one look: with one raw input, and without an id of their own."""
@@ -172,18 +176,6 @@ def reference(message: Buffer) -> Inference:
     check_fields(message)
     parsed = oip_proto.parse(messages.ModelInferRequest, bytes(message))
     return oip_proto.decode_request(parsed)
-
-
-def varint(number: int) -> bytes:
-    """Write a length as protobuf does."""
-    if number < 0x80:
-        return bytes((number,))
-    octets = bytearray()
-    while number > 0x7F:
-        octets.append(number & 0x7F | 0x80)
-        number >>= 7
-    octets.append(number)
-    return bytes(octets)
 
 
 def _split(  # noqa: C901, PLR0911, PLR0912 - one pass over bytes, where a call costs more than a field

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from functools import partial
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
@@ -19,7 +18,7 @@ from gateway.listeners.oip.inference_endpoint import InferenceEndpoint
 from gateway.listeners.oip.request_headers import OipRequestHeaders
 from gateway.wire.grpc_framing import Unpacking
 from gateway.wire.oip.inference import Inference
-from gateway.wire.oip.proto_reuse import varint
+from gateway.wire.oip.proto import varint
 from gateway.wire.proto import messages
 
 CONCURRENT: Final = 16
@@ -72,7 +71,7 @@ class StreamInfer:
         async def read() -> None:
             async for message, size in unpacking.each(stream):
                 await room.acquire()
-                begun = self._begin(message, size, headers, until)
+                begun = await self._begin(message, size, headers, until)
                 begun_requests.put_nowait(begun)
                 if begun.is_step and isinstance(begun.answer, asyncio.Task):
                     # A model with state must have finished this step before the next one begins.
@@ -98,11 +97,11 @@ class StreamInfer:
                 reading, begun, *(begun_requests.get_nowait() for _ in range(begun_requests.qsize()))
             )
 
-    def _begin(self, message: Buffer, size: int, headers: OipRequestHeaders, until: float) -> _Begun:
+    async def _begin(self, message: Buffer, size: int, headers: OipRequestHeaders, until: float) -> _Begun:
         generation = self._generation()
         try:
-            decode = partial(self._codec.decode_message, message)
-            inference, request = self._endpoint.prepare(decode, INFER_PATH, headers)
+            decoding = self._codec.decode_message(message)
+            inference, request = await self._endpoint.prepare(decoding, INFER_PATH, headers)
             if until < request.deadline:
                 request = replace(request, deadline=until)
         except GatewayError as error:
@@ -117,7 +116,7 @@ class StreamInfer:
         assert inference is not None, "only an error comes without"
         if inference.marks_final:
             response = replace(response, parameters={**response.parameters, _FINAL: True})
-        parts = self._codec.encode_message(response, inference.output_format, inference.id)
+        parts = await self._codec.encode_message(response, inference.output_format, inference.id)
         size = sum(map(len, parts))
         return [_RESPONSE + varint(size) + bytes(parts[0]), *parts[1:]]
 
