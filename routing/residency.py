@@ -29,7 +29,8 @@ class Residency:
     ``abroad``: straight to the endpoints of the regions that may see it, with no cache and no model
     of this region on the way, because nothing of it may be kept or computed here.
 
-    It trusts ``caller.tenant``, so it must stand below the check of who the caller is.
+    It trusts ``caller.tenant``, so it must stand below the check of who the caller is. What that check has
+    fixed already (``caller.regions``) is not decided again.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Residency:
         self._decide = lru_cache(_REMEMBERED)(self._find)
 
     def __repr__(self) -> str:
-        return f"<Residency {self._own_region}, {self._decide.cache_info().currsize} callers remembered>"
+        return f"<Residency {self._own_region}>"
 
     def __call__(self, request: Request, service: Service) -> Response | Pending:
         """Pass on, send abroad, or refuse.
@@ -67,7 +68,9 @@ class Residency:
 
     def _narrowed(self, request: Request) -> Request:
         caller = request.caller
-        caller, regions = self._decide(caller.address, caller.tenant, caller.vouched)
+        regions = caller.regions
+        if regions is None:
+            caller, regions = self._decide(caller.address, caller.tenant, caller.vouched)
         if request.regions is not None:
             regions &= request.regions
         if not regions:
@@ -76,6 +79,8 @@ class Residency:
                 Fault.UNAVAILABLE,
                 "no allowed region: the residency of this tenant and place leaves none that may answer",
             )
+        if caller is request.caller and regions == request.regions:
+            return request
         return replace(request, caller=caller, regions=regions)
 
     def _find(self, address: str, tenant: str, vouched: bool) -> tuple[Caller, frozenset[str]]:  # noqa: FBT001

@@ -17,6 +17,7 @@ from gateway.app.stacks import route_stack, shared_stack
 from gateway.core.stack import Stack
 from routing.policy import Policy, Route
 from routing.residency import Locate
+from routing.tenants import identify
 
 
 class EdgeModels(Protocol):
@@ -66,7 +67,8 @@ class Builder:
         endpoints = self._endpoints.prepare(policy)
         try:
             routes = self._routes(policy, endpoints, edge_models)
-            stack = shared_stack(parts, policy, RouteDispatch(policy, routes))
+            check = identify(policy, self._locate)
+            stack = shared_stack(parts, policy, RouteDispatch(policy, routes), check)
         except BaseException:
             self._endpoints.discard(endpoints)
             raise
@@ -74,6 +76,7 @@ class Builder:
             policy.generation,
             stack,
             routes,
+            check,
             policy=policy,
             text=loaded.text,
             endpoints=endpoints,

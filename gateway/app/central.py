@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from edge_models.repository import ModelRepository
 from gateway.app.foundation import Foundation
-from gateway.app.generation import Generation
+from gateway.app.generation import Generation, unchecked
 from gateway.app.loading import use_tls
 from gateway.app.models import open_models
 from gateway.app.stacks import central_stack, shared_stack
@@ -29,7 +29,7 @@ async def open_central(foundation: Foundation, lifetimes: AsyncExitStack) -> Tie
     settings, parts = foundation.settings, foundation.parts
     assert settings.models is not None, "load_settings has checked it"
     models = open_models(foundation, settings.models, lifetimes)
-    stack = shared_stack(parts, None, central_stack(parts, models.predictor))
+    stack = shared_stack(parts, None, central_stack(parts, models.predictor), unchecked)
     foundation.in_force.swap(Generation(0, stack))
     reload = TlsReload(foundation.tls)
 

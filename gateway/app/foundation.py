@@ -23,7 +23,7 @@ from gateway.telemetry.requests import Requests
 from gateway.telemetry.runs import Runs
 from gateway.telemetry.statistics import Tallies
 from gateway.telemetry.trace_settings import TraceSettings
-from gateway.telemetry.tracing import Sampling, tracer_provider
+from gateway.telemetry.tracing import Sampling, shut_down, tracer_provider
 from resilience.admission import Seats
 from resilience.drain import Drain
 
@@ -100,8 +100,7 @@ def _open_tracing(settings: Settings, lifetimes: AsyncExitStack) -> tuple[Tracer
         return None, TraceSettings()
     sampling = Sampling()
     provider = tracer_provider(settings.region, settings.role, endpoint, sampler=sampling)
-    # It sends what is left, which may wait for the collector.
-    lifetimes.push_async_callback(asyncio.to_thread, provider.shutdown)
+    lifetimes.push_async_callback(shut_down, provider)
     return provider.get_tracer("edgeway"), TraceSettings(sampling.sample)
 
 

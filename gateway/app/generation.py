@@ -7,7 +7,7 @@ and none of them keeps a copy.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,10 +15,15 @@ from gateway.app.endpoint_set import NO_ENDPOINTS, EndpointSet
 from gateway.app.route_edge_models import NO_EDGE_MODELS, RouteEdgeModels
 from gateway.app.stack_report import StacksReport, report_stacks
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.request import Request, Response
+from gateway.core.request import Caller, Request, Response
 from gateway.core.service import FastPath, NumberedService, Pending
 from gateway.core.stack import Innermost, Stack
 from routing.policy import Policy
+
+
+def unchecked(caller: Caller) -> Caller:
+    """Identify nobody: where there is no policy there is no tenant either."""
+    return caller
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -26,6 +31,7 @@ class Generation:
     """The stacks of one policy generation, and what they were built from.
 
     ``stack``: what all routes share; its innermost service finds the route. ``routes``: route → its stack.
+    ``identify``: as NumberedService has it; the same check stands in ``stack``.
     ``policy``: None for a central tier, which has none. ``text``: the policy file's content. ``longest_s``:
     the most seconds that one of its requests can take, whatever deadline the request names.
     """
@@ -33,6 +39,7 @@ class Generation:
     number: int
     stack: Stack
     routes: Mapping[str, Stack] = field(default_factory=dict)
+    identify: Callable[[Caller], Caller] = unchecked
     policy: Policy | None = None
     text: bytes = b""
     endpoints: EndpointSet = NO_ENDPOINTS

@@ -47,10 +47,14 @@ class GatewayProcess:
         loop.add_signal_handler(signal.SIGHUP, hangup.set)
         if self._inheritance is not None:
             self._inheritance.watch_parent(loop, stopping.set)
-        async with self.serving() as gateway:
-            reloading = asyncio.create_task(reload_on(hangup, gateway.reload))
+        async with AsyncExitStack() as lifetimes:
+            serves = asyncio.Event()
             if self._inheritance is not None:
-                self._inheritance.report_ready()
+                # It ends last: a process that drains and closes does not stand still.
+                await lifetimes.enter_async_context(self._inheritance.beating(serves))
+            gateway = await lifetimes.enter_async_context(self.serving())
+            reloading = asyncio.create_task(reload_on(hangup, gateway.reload))
+            serves.set()
             await stopping.wait()
             _LOG.info("draining")
             # Not ready yet still serving: load balancers need a moment to notice.

@@ -40,18 +40,19 @@ from routing.policy import Policy, Route
 from routing.residency import Locate, Residency
 from routing.router import Router
 from routing.rules.order import View
-from routing.tenants import identify
 
 Signatures = Callable[[Iterable[str], str, str], Sequence[ModelSpec]]
 """Takes names of endpoints, a model and a version."""
 
 
-def shared_stack(parts: Parts, policy: Policy | None, service: Service) -> Stack:
+def shared_stack(
+    parts: Parts, policy: Policy | None, service: Service, check: Callable[[Caller], Caller]
+) -> Stack:
     """Return what all routes share: everything that must happen before a route is known.
 
-    ``service`` chooses the route; without a policy there is none to choose.
+    ``service`` chooses the route, and ``check`` identifies callers; without a policy there is nothing to
+    choose or to check.
     """
-    check = identify(policy) if policy else _unchecked
     return Stack(
         Layer(
             "provenance",
@@ -64,7 +65,8 @@ def shared_stack(parts: Parts, policy: Policy | None, service: Service) -> Stack
         ),
         Layer(
             "admission",
-            "Above everything that waits or allocates: a refusal must be cheap.",
+            "Above everything that waits or allocates: a refusal must be cheap. Listeners have identified "
+            "the caller from the head, before its body was read; who comes without that is identified here.",
             Admission(check, parts.seats, parts.resilience.admission, parts.telemetry),
             parts.observed.span("admission"),
         ),
@@ -299,7 +301,3 @@ def _hasher(
         # answers is what it was.
         proof=edge.licence.proof if edge else str,
     )
-
-
-def _unchecked(caller: Caller) -> Caller:
-    return caller

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from gateway.commands.arguments import add_command
 from gateway.config.settings import load_settings
+from gateway.telemetry.log_repeats import RepeatLimiter
 
 EXAMPLES = """\
   edgeway serve settings.yaml
@@ -52,8 +53,10 @@ def _serve(options: argparse.Namespace) -> int:
     from gateway.app.errors import StartError  # noqa: PLC0415 - see above
 
     settings = load_settings(options.settings)
+    output = logging.StreamHandler(sys.stderr)
+    output.setFormatter(logging.Formatter(_LOG_FORMAT))
     logging.basicConfig(
-        level=settings.telemetry.log_level.upper(), stream=sys.stderr, format=_LOG_FORMAT, force=True
+        level=settings.telemetry.log_level.upper(), handlers=[RepeatLimiter(output)], force=True
     )
     count = len(os.sched_getaffinity(0)) if settings.workers == "auto" else settings.workers
     try:

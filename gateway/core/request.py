@@ -42,9 +42,10 @@ STALE: Final = "stale"
 class Caller(msgspec.Struct, frozen=True):
     """The client of a request, as far as it is known.
 
-    ``address`` is the client's, after trusted proxies were peeled off. ``tenant`` is a claim until
-    Admission has checked ``credential``. ``residency`` is the class that Residency derives; answers
-    are shared within one class and never across two.
+    ``address`` is the client's, after trusted proxies were peeled off. ``tenant`` is a claim until a
+    generation has identified the caller (``NumberedService.identify``), by ``credential`` or by the peer's
+    word. ``residency`` is the class that tenant and place give it: answers are shared within one class and
+    never across two. ``regions`` are those that may see its requests; None: they are not fixed yet.
     """
 
     address: str = ""
@@ -53,6 +54,9 @@ class Caller(msgspec.Struct, frozen=True):
     vouched: bool = False
     """The peer that named the tenant is a trusted gateway."""
     residency: str = ""
+    regions: frozenset[str] | None = None
+    generation: int = 0
+    """The policy generation that has identified it; 0: none has."""
 
     def __repr__(self) -> str:
         # Never the credential: this ends up in logs.

@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from gateway.core.request import Request, Response
+from gateway.core.request import Caller, Request, Response
 from gateway.core.tensor import Buffer
 
 Pending = Coroutine[Any, Any, Response]
@@ -88,6 +88,16 @@ class NumberedService(Service, Protocol):
     @property
     def number(self) -> int:
         """The policy's generation; it only grows."""
+        ...
+
+    def identify(self, caller: Caller) -> Caller:
+        """Return who a caller is and which regions may see its requests, from what its head claims.
+
+        One that this generation has identified is returned as it is; where there is no policy, everybody is.
+
+        Raises:
+            GatewayError: UNAUTHENTICATED or FORBIDDEN.
+        """
         ...
 
 

@@ -11,13 +11,15 @@ from gateway.core.catalog import Catalog
 from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.offload import Here, Offload
+from gateway.core.request import Caller
 from gateway.core.service import NumberedService
 from gateway.core.telemetry import Refused, RequestFinished, Telemetry
 from gateway.wire.trust import Trust
 
 NAME: Final = "edgeway"
 VERSION: Final = version("edgeway")
-_FULL: Final = Refused("admission", "concurrency")
+_STAGE: Final = "admission"
+_CONCURRENCY: Final = "concurrency"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +44,22 @@ class DataPlane:
     retry_after_s: float = 1.0
     offload: Offload = field(default_factory=Here)
 
-    def refuse_when_full(self, model: str, version: str) -> GatewayError | None:
+    def over_limit(self, caller: Caller, model: str, version: str) -> GatewayError | None:  # noqa: ARG002
         """Return the refusal of a request whose body is not worth reading; None when there is room.
 
-        It is counted as the stack would have: the request never gets there.
+        ``caller`` is identified. This is the one place for what limits a request before its body is read: the
+        limits of the process, and those of the caller's tenant.
         """
         if not self.is_full():
             return None
-        self.telemetry.emit(_FULL)
-        self.telemetry.emit(RequestFinished(model, "none", Fault.OVERLOADED.value, 0.0, version))
+        self.count_refusal(_CONCURRENCY, Fault.OVERLOADED, model, version)
         return GatewayError(
             Fault.OVERLOADED,
             "too many requests are under way; try again later",
             retry_after_s=self.retry_after_s,
         )
+
+    def count_refusal(self, reason: str, fault: Fault, model: str, version: str) -> None:
+        """Count a refusal of Admission's as the stack would have: the request never gets there."""
+        self.telemetry.emit(Refused(_STAGE, reason))
+        self.telemetry.emit(RequestFinished(model, "none", fault.value, 0.0, version))

@@ -7,12 +7,16 @@ from functools import lru_cache
 from typing import Final, Generic, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller
+from gateway.core.service import NumberedService
 from gateway.http.exchange import Head
+from gateway.listeners.data_plane import DataPlane
+from gateway.listeners.refusals import RefusalCounter
 from gateway.wire import headers
-from gateway.wire.trust import Claims, Trust, TrustedClaims
+from gateway.wire.trust import Claims, TrustedClaims
 
 _TRACEPARENT, _TRACESTATE = headers.TRACE
 _ONCE: Final = (
@@ -31,13 +35,21 @@ _READ: Final = (
     "accept-encoding",
 )
 _FORWARDED: Final = _READ.index(headers.FORWARDED_FOR)
-_NOTE: Final = "request headers"
+_CLAIMED: Final = "claimed headers"
+_IDENTIFIED: Final = "request headers"
 _REMEMBERED: Final = 1024
 _LONGEST: Final = 256
+
+Partition = tuple[str, str]
+"""A tenant and a residency class: what is remembered of one is of no use to another."""
 
 
 class RequestHeaders(msgspec.Struct, frozen=True):
     """The values of the headers; None where there is none. ``hops`` and ``trace`` as Request has them.
+
+    ``caller`` and ``regions`` are claims until the caller is identified; then ``regions`` are those that may
+    see the request. ``partition``: among whose requests this one may be remembered; None: this region may
+    keep nothing of it, or nobody knows yet.
 
     A protocol family that reads more headers adds a field for each (see ``RequestHeaderReader``).
     """
@@ -45,6 +57,7 @@ class RequestHeaders(msgspec.Struct, frozen=True):
     caller: Caller
     hops: int
     regions: frozenset[str] | None
+    partition: Partition | None
     trace: tuple[tuple[str, str], ...]
     timeout_ms: str | None
     content_encoding: str | None
@@ -55,17 +68,27 @@ H = TypeVar("H", bound=RequestHeaders)
 
 
 class RequestHeaderReader(Generic[H]):
-    """Reads heads.
+    """Reads heads, and has their callers identified.
+
+    ``identify`` is for everything that a key is needed for where inferring needs one: it looks at nothing but
+    the head, so that it can be called before the body is read. ``read`` is for the rest.
 
     Args:
-        trust: decides which claims of a peer are believed.
+        data_plane: its ``trust`` decides which claims of a peer are believed.
+        refusals: counts heads that cannot be read.
         kind: what is made of a head.
         names: the headers, in small letters, that fill the fields which ``kind`` adds, in their order;
             fields beyond them keep their defaults. Of a header given twice the first value counts.
     """
 
-    def __init__(self, trust: Trust, kind: Callable[..., H], names: Sequence[str] = ()) -> None:
-        self._trust, self._kind = trust, kind
+    def __init__(
+        self,
+        data_plane: DataPlane,
+        refusals: RefusalCounter,
+        kind: Callable[..., H],
+        names: Sequence[str] = (),
+    ) -> None:
+        self._data_plane, self._refusals, self._kind = data_plane, refusals, kind
         read = (*_READ, *names)
         self._places = {name: place for place, name in enumerate(read)}
         self._absent: list[str | None] = [None] * len(read)
@@ -73,22 +96,59 @@ class RequestHeaderReader(Generic[H]):
         self._remembered = lru_cache(_REMEMBERED)(self._check)
 
     def __repr__(self) -> str:
-        return f"<RequestHeaderReader of {len(self._places)} headers, {self._trust!r}>"
+        return f"<RequestHeaderReader of {len(self._places)} headers, {self._data_plane.trust!r}>"
 
     def read(self, head: Head) -> H:
-        """Read a head.
+        """Read a head, once; its caller is whom it claims to be.
 
         Raises:
             GatewayError: INVALID for a header that is given more than once and must not be: a proxy that
                 appends instead of replacing would let its clients choose; else as Trust has it.
         """
-        known: H | None = head.notes.get(_NOTE)
+        known: H | None = head.notes.get(_CLAIMED)
         if known is not None:
             return known
-        read = head.notes[_NOTE] = self._read(head)
+        read = head.notes[_CLAIMED] = self._read(head)
         return read
 
+    def identify(self, head: Head, generation: NumberedService, model: str = "", version: str = "") -> H:
+        """Read a head, and have its caller identified by ``generation``; once for each.
+
+        ``model`` and ``version`` are those that a refusal is counted for, as far as the head names them.
+
+        Raises:
+            GatewayError: as ``read`` and ``NumberedService.identify`` have it.
+        """
+        number = generation.number
+        known: tuple[int, H] | None = head.notes.get(_IDENTIFIED)
+        if known is not None and known[0] == number:
+            return known[1]
+        # The claims are not noted: they have the credential in them.
+        identified = self._identified(self._read(head), generation, model, version)
+        head.notes[_IDENTIFIED] = (number, identified)
+        return identified
+
+    def _identified(self, claimed: H, generation: NumberedService, model: str, version: str) -> H:
+        data_plane = self._data_plane
+        try:
+            caller = generation.identify(claimed.caller)
+        except GatewayError as error:
+            data_plane.count_refusal(error.fault, error.fault, model, version)
+            raise
+        regions = caller.regions
+        if regions is None:
+            regions = claimed.regions
+        elif claimed.regions is not None:
+            regions &= claimed.regions
+        stays = regions is None or data_plane.region in regions
+        partition = (caller.tenant, caller.residency) if stays else None
+        return replace(claimed, caller=caller, regions=regions, partition=partition)
+
     def _read(self, head: Head) -> H:
+        with self._refusals:
+            return self._claims(head)
+
+    def _claims(self, head: Head) -> H:
         values = self._absent.copy()
         places = self._places
         for name, value in head.headers:
@@ -112,7 +172,7 @@ class RequestHeaderReader(Generic[H]):
             trace = ((_TRACEPARENT, traceparent),)
         if tracestate is not None:
             trace = (*trace, (_TRACESTATE, tracestate))
-        return self._kind(believed.caller, believed.hops, believed.regions, trace, timeout_ms, *rest)
+        return self._kind(believed.caller, believed.hops, believed.regions, None, trace, timeout_ms, *rest)
 
     def _check(self, peer: str, *claims: str) -> TrustedClaims:
-        return self._trust.check(peer, Claims(*claims))
+        return self._data_plane.trust.check(peer, Claims(*claims))

@@ -5,7 +5,11 @@ Nothing here is in a stack unless an endpoint to export to is set, so tracing is
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from asyncio import CancelledError
+from contextlib import suppress
+from threading import Thread
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -29,6 +33,11 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Request, Response
 from gateway.core.service import Filter, Service
+
+_LOG: Final = logging.getLogger("edgeway")
+
+LAST_SPANS_S: Final = 1.0
+"""A process that leaves waits so long for the collector to take its last spans."""
 
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
 _CLIENTS_OWN: Final = frozenset(
@@ -88,6 +97,30 @@ def tracer_provider(
     exporter = exporter or OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces", timeout=2)
     provider.add_span_processor(BatchSpanProcessor(exporter))
     return provider
+
+
+async def shut_down(provider: TracerProvider, limit_s: float = LAST_SPANS_S) -> None:
+    """Send the spans that are left and close ``provider``, in ``limit_s`` seconds or not at all.
+
+    A collector that accepts and never answers could hold up the process for half a minute.
+    """
+    loop, done = asyncio.get_running_loop(), asyncio.Event()
+
+    def work() -> None:
+        try:
+            provider.shutdown()
+        finally:
+            # The loop may have ended without it.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(done.set)
+
+    # Not in the loop's pool of threads, for whose threads the process would wait.
+    Thread(target=work, name="last spans", daemon=True).start()
+    try:
+        async with asyncio.timeout(limit_s):
+            await done.wait()
+    except TimeoutError:
+        _LOG.warning("the collector did not take the last spans within %g s, they are lost", limit_s)
 
 
 class Trace:

@@ -7,7 +7,7 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Final
 
-from gateway.core.address import canonical
+from gateway.core.address import canonical, own_address
 
 Network = IPv4Network | IPv6Network
 _REMEMBERED: Final = 4096
@@ -20,7 +20,7 @@ class TrustedProxies:
         self._networks: tuple[Network, ...] = tuple(ip_network(network) for network in networks)
         # Peers and header lines repeat; the bound keeps a flood of new ones from growing this.
         self._remembered = lru_cache(_REMEMBERED)(self._find)
-        self._trusted = lru_cache(_REMEMBERED)(self._owns)
+        self._trusted = lru_cache(_REMEMBERED)(self._is_trusted)
 
     def __repr__(self) -> str:
         return f"<TrustedProxies {', '.join(map(str, self._networks)) or 'none'}>"
@@ -37,6 +37,9 @@ class TrustedProxies:
     def client(self, peer: str, forwarded: str = "") -> str:
         """Return the client's address in canonical form; empty when it cannot be known.
 
+        A trusted proxy is no client: where it names nobody, or itself and others like it alone, nothing is
+        known of who is behind it.
+
         Args:
             peer: the socket's peer address.
             forwarded: all X-Forwarded-For lines, joined by commas in the order they came.
@@ -47,19 +50,22 @@ class TrustedProxies:
         return (self._remembered if len(forwarded) <= 256 else self._find)(peer, forwarded)
 
     def _find(self, peer: str, forwarded: str) -> str:
-        address = canonical(peer)
-        for hop in reversed(forwarded.split(",") if forwarded else []):
-            if not self._owns(address):
-                return address
+        address, may_be_client = own_address(peer)
+        if not self._owns(address):
+            return address if may_be_client else ""
+        for hop in reversed(forwarded.split(",")):
             address = canonical(hop)
-            if not address:
+            if not self._owns(address):
                 # What stands left of a hop that cannot be read comes from a peer that is not trusted.
-                return ""
-        return address
+                return address
+        return ""
 
-    def _owns(self, peer: str) -> bool:
-        try:
-            address = ip_address(canonical(peer))
-        except ValueError:
+    def _is_trusted(self, peer: str) -> bool:
+        return self._owns(own_address(peer)[0])
+
+    def _owns(self, address: str) -> bool:
+        """Whether a canonical address is a proxy's; no address is nobody's."""
+        if not address:
             return False
-        return any(address in network for network in self._networks)
+        parsed = ip_address(address)
+        return any(parsed in network for network in self._networks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from pathlib import Path
 
@@ -12,6 +13,23 @@ from tests.fakes.load import Load
 from tests.fakes.served import Served
 
 pytestmark = pytest.mark.e2e
+
+
+async def test_stopped_worker_at_sigterm(tmp_path: Path) -> None:
+    """It neither keeps the ports open nor holds up the end; only its own connections are lost."""
+    with Served(tmp_path, "workers: 2\n") as served:
+        served.wait_ready()
+        stopped = served.workers()[0]
+        os.kill(stopped, signal.SIGSTOP)
+        load = Load(served.http, until_refused=True)
+        served.signal(signal.SIGTERM)
+        async with asyncio.timeout(30):
+            await load.run(kept=2, fresh=4)
+
+        assert load.failures == []
+        assert load.refused == 2 + 4
+        assert await asyncio.to_thread(served.wait_exit) == 0
+        assert "did not leave" not in served.log()
 
 
 @pytest.mark.parametrize("count", [1, 2, 2])

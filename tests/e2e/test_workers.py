@@ -102,6 +102,21 @@ def test_killed_worker_is_replaced(served: Served) -> None:
     assert is_alive(after[0])
 
 
+def test_stopped_worker_is_replaced(served: Served) -> None:
+    """New connections do not wait for it, for no queue is its own."""
+    before = served.workers()
+
+    os.kill(before[1], signal.SIGSTOP)
+    deadline = time.monotonic() + 60
+    while served.workers()[1] == before[1]:
+        assert served.get(served.http, "/v2/health/ready")[0] == 200
+        assert time.monotonic() < deadline, served.log()
+
+    assert f"process {before[1]}> stands still and is killed: it is stopped" in served.log()
+    assert not is_alive(before[1])
+    assert served.workers()[0] == before[0]
+
+
 async def test_sighup_replaces_all_without_a_lost_connection(served: Served) -> None:
     """Under load of new and kept connections, HTTP/1.1 and gRPC, not one is refused, reset or answered with an error."""
     before = served.workers()

@@ -11,12 +11,13 @@ Example::
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from gateway.core.catalog import ModelSpec, TensorSpec
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.request import Provenance, Request, Response
+from gateway.core.request import Caller, Provenance, Request, Response
 from gateway.core.service import Service
 from gateway.core.tensor import Tensor
 from gateway.listeners.data_plane import DataPlane
@@ -63,15 +64,23 @@ class EchoService:
 
 
 class FakeGeneration:
-    """A NumberedService of one Service."""
+    """A NumberedService of one Service; ``identify`` leaves callers as they are unless one is given."""
 
-    def __init__(self, service: Service, number: int = 7) -> None:
-        self.service = service
+    def __init__(
+        self,
+        service: Service,
+        number: int = 7,
+        identify: Callable[[Caller], Caller] = lambda caller: caller,
+    ) -> None:
+        self.service, self._identify = service, identify
         self._number = number
 
     @property
     def number(self) -> int:
         return self._number
+
+    def identify(self, caller: Caller) -> Caller:
+        return self._identify(caller)
 
     async def __call__(self, request: Request) -> Response:
         return await self.service(request)
@@ -102,9 +111,10 @@ class FakeCatalog:
 def fake_data_plane(service: Service, *, number: int = 7, **changes: Any) -> DataPlane:
     """A DataPlane before ``service``: region eu-west, ready, loopback is a trusted gateway.
 
-    ``changes`` replace fields of DataPlane; ``ready=False`` is short for ``is_ready=lambda: False``.
+    ``changes`` replace fields of DataPlane; ``ready=False`` is short for ``is_ready=lambda: False``, and
+    ``identify`` is the generation's.
     """
-    generation = FakeGeneration(service, number)
+    generation = FakeGeneration(service, number, changes.pop("identify", lambda caller: caller))
     if "ready" in changes:
         ready = changes.pop("ready")
         changes["is_ready"] = lambda: ready

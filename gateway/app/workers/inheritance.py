@@ -6,19 +6,21 @@ import asyncio
 import os
 import select
 import socket
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 
 import msgspec
+
+from gateway.app.workers.standstill import BEAT_S
 
 
 class Inheritance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Travels as one argument of the worker's command line.
 
     ``number``: which of the workers. ``serial``: how many were started before it, and itself. ``sockets``:
-    listener → descriptor of its socket. ``ready``: a pipe that takes one byte when the worker serves.
-    ``lifeline``: a pipe whose end means that the parent is gone. ``admin``: path of the UNIX socket on which
-    the parent calls the worker. ``parent``: of the one on which the worker calls its parent.
+    listener → descriptor of its socket. ``ready``: a pipe that takes a byte when the worker serves, and
+    heartbeats. ``lifeline``: a pipe whose end means that the parent is gone. ``admin``: path of the UNIX
+    socket on which the parent calls the worker. ``parent``: of the one on which the worker calls its parent.
     """
 
     number: int
@@ -62,11 +64,28 @@ class Inheritance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         poll.register(self.lifeline, select.POLLIN)
         return bool(poll.poll(0))
 
-    def report_ready(self) -> None:
-        """Report to the parent, once, that this worker serves; a parent that is gone does not matter."""
+    @asynccontextmanager
+    async def beating(self, serves: asyncio.Event) -> AsyncIterator[None]:
+        """Report to the parent once this worker ``serves``, and send heartbeats from then on.
+
+        A parent that is gone does not matter, nor one that does not read, nor one that wants no heartbeats.
+        """
+        task = asyncio.create_task(self._beat(serves))
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            os.close(self.ready)
+
+    async def _beat(self, serves: asyncio.Event) -> None:
+        os.set_blocking(self.ready, False)
+        await serves.wait()
         with suppress(BrokenPipeError):
-            os.write(self.ready, b"1")
-        os.close(self.ready)
+            while True:
+                with suppress(BlockingIOError):
+                    os.write(self.ready, b"1")
+                await asyncio.sleep(BEAT_S)
 
     def socket(self, listener: str) -> socket.socket | None:
         """Return the listening socket of ``listener``, if it has one."""

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
 from gateway.app.errors import StartError
+from gateway.app.workers.heartbeats import Heartbeats
 from gateway.app.workers.worker import PAUSE_S, LiveWorkers, Worker
 
 _LOG: Final = logging.getLogger("edgeway.workers")
@@ -48,6 +49,8 @@ class WorkerPool:
         self._rolling = asyncio.Lock()
         self._serial = 0
         self._num_replacing = 0
+        self._heartbeats = Heartbeats(alive)
+        self._watching: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         ready = sum(worker.is_ready for worker in self.workers)
@@ -84,6 +87,8 @@ class WorkerPool:
         Raises:
             StartError: they cannot be started.
         """
+        if self._watching is None:
+            self._watching = asyncio.create_task(self._heartbeats.watch())
         async with self._rolling:
             try:
                 workers = [
@@ -119,7 +124,11 @@ class WorkerPool:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for worker in self._alive:
             worker.leave()
+        # Their heartbeats are watched until the end: one that stands still is not waited for.
         await asyncio.gather(*(self._wait_gone(worker) for worker in list(self._alive)))
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
 
     def start_task(self, work: Coroutine[Any, Any, None]) -> None:
         """Do ``work`` beside everything else; it is cancelled when the pool closes."""
@@ -163,6 +172,7 @@ class WorkerPool:
 
     def _remove(self, worker: Worker) -> None:
         self._alive.discard(worker)
+        worker.ended()
         self._gone(worker.serial)
 
     async def _watch(self, worker: Worker) -> None:
@@ -228,6 +238,6 @@ class WorkerPool:
                 await worker.process.wait()
         except TimeoutError:
             _LOG.error("%r did not leave within %g s and is killed", worker, worker.leave_limit_s)
-            worker.process.kill()
+            worker.kill()
             await worker.process.wait()
         self._remove(worker)

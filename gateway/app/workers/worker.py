@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from gateway.app.workers.heartbeats import Pulse
 from gateway.app.workers.inheritance import Inheritance
 
 _LOG: Final = logging.getLogger("edgeway.workers")
@@ -26,7 +27,8 @@ class Worker:
     """One worker process and what the parent knows of it.
 
     ``number``: its slot. ``serial``: how many were started before it, and itself. ``admin``: its socket.
-    ``ready``: the read end of the pipe on which it reports that it serves. ``leave_limit_s``: how long it may
+    ``ready``: the read end of the pipe in which it reports that it serves, and sends heartbeats from then on.
+    ``pulse``: what came out of that. ``leave_limit_s``: how long it may
     take from SIGTERM to its end. ``pause_s``: how long to wait before it is replaced, should it die soon.
     ``is_leaving``: it has got SIGTERM, finishes what it has accepted, and ends.
     """
@@ -44,7 +46,9 @@ class Worker:
         self.process = process
         self.leave_limit_s = leave_limit_s
         self.pause_s = PAUSE_S[0]
+        self.pulse = Pulse()
         self._ready = ready
+        self._pipe: asyncio.ReadTransport | None = None
         self.is_ready = False
         self.is_leaving = False
 
@@ -55,19 +59,31 @@ class Worker:
     async def wait_ready(self) -> bool:
         """Wait until the worker serves; false when it ended, or is stuck, before it did."""
         loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader()
-        pipe, _ = await loop.connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(self._ready, "rb", buffering=0)
+        self._pipe, _ = await loop.connect_read_pipe(
+            lambda: self.pulse, os.fdopen(self._ready, "rb", buffering=0)
         )
         try:
             async with asyncio.timeout(START_S):
-                # One byte when it serves; none when it ends.
-                self.is_ready = bool(await reader.read(1))
+                self.is_ready = await self.pulse.began()
         except TimeoutError:
             _LOG.error("%r does not get ready", self)
-        finally:
-            pipe.close()
         return self.is_ready
+
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
+        return self.process.pid
+
+    def kill(self) -> None:
+        """End it at once; it is no longer ready from now on."""
+        self.is_ready = False
+        if self.process.returncode is None:
+            self.process.kill()
+
+    def ended(self) -> None:
+        """Let go of what belonged to its process, which has ended."""
+        if self._pipe is not None:
+            self._pipe.close()
 
     def leave(self) -> None:
         """Send it SIGTERM, once: it finishes what it has accepted and ends."""

@@ -9,7 +9,7 @@ import socket
 import ssl
 from typing import Final
 
-from gateway.core.address import canonical
+from gateway.core.address import canonical, silent_proxy
 from gateway.core.clock import Clock
 from gateway.http.exchange import Answer, Application
 from gateway.http.framing.proxy_protocol import ProxyHeaderError
@@ -199,7 +199,7 @@ class HttpListener:
             if usage is None:
                 async with asyncio.timeout(limit_s):
                     address = await read_proxy_header(context.loop, connection)
-                usage = context.address_limits.of(address or peer)
+                usage = context.address_limits.of(address or silent_proxy(peer))
                 if not usage.admit():
                     connection.close()
                     return

@@ -76,7 +76,8 @@ class InferenceEndpoint:
         self._now = data_plane.clock.now
         self._decode, self._layout = codec.decode, codec.layout
         self._coding, self._encode = codec.coding, codec.encode
-        self._reader = reader
+        self.identify = self._identify = reader.identify
+        """Returns the headers of a head whose caller a generation has identified."""
         self._refusals = refusals
         self._fast_paths = FastPaths()
 
@@ -94,8 +95,8 @@ class InferenceEndpoint:
         if (answer := self._fast_paths.answer(head, body, generation)) is not None:
             return answer
         now = self._now()
+        headers = self._identify(head, generation, path.model, path.version)
         try:
-            headers = self._reader.read(head)
             inference = self._decode(path, headers, body)
             if not isinstance(inference, Inference):
                 return self._answer_later(inference, path, headers, generation, now)
@@ -117,15 +118,6 @@ class InferenceEndpoint:
                 write=partial(self._encode, inference.output_format, "", coding, generation.number),
             )
         return self._encode(inference.output_format, inference.id, coding, generation.number, response)
-
-    def read_headers(self, head: Head) -> OipRequestHeaders:
-        """Read a head.
-
-        Raises:
-            GatewayError: as RequestHeaderReader has it.
-        """
-        with self._refusals:
-            return self._reader.read(head)
 
     async def prepare(
         self,

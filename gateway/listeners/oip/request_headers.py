@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from gateway.listeners.data_plane import DataPlane
+from gateway.listeners.refusals import RefusalCounter
 from gateway.listeners.request_headers import RequestHeaderReader, RequestHeaders
 from gateway.wire import headers
-from gateway.wire.trust import Trust
 
 _NAMES: Final = (headers.INFERENCE_HEADER_LENGTH, headers.TRITON_GRPC_ERROR)
 _GRPC_NAMES: Final = ("grpc-timeout", "grpc-encoding", "grpc-accept-encoding")
@@ -25,6 +26,7 @@ class OipRequestHeaders(RequestHeaders, frozen=True):
 OipHeaderReader = RequestHeaderReader[OipRequestHeaders]
 
 
-def header_reader(trust: Trust, *, is_grpc: bool) -> OipHeaderReader:
+def header_reader(data_plane: DataPlane, refusals: RefusalCounter, *, is_grpc: bool) -> OipHeaderReader:
     """Return what reads the heads of calls (``is_grpc``), or of plain HTTP requests."""
-    return RequestHeaderReader(trust, OipRequestHeaders, (*_NAMES, *_GRPC_NAMES) if is_grpc else _NAMES)
+    names = (*_NAMES, *_GRPC_NAMES) if is_grpc else _NAMES
+    return RequestHeaderReader(data_plane, refusals, OipRequestHeaders, names)

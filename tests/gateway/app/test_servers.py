@@ -23,7 +23,7 @@ from gateway.core.clock import LoopClock
 from gateway.http.server.tls import Tls, TlsSettings
 from gateway.listeners.oip.extensions import Extensions
 from tests.fakes.certificates import Authority
-from tests.fakes.data_plane import EchoService, fake_data_plane
+from tests.fakes.data_plane import EchoService, FakeGeneration, fake_data_plane
 
 ANY = "127.0.0.1:0"
 SETTINGS = ListenSettings(http=ANY, grpc=ANY, admin=ANY)
@@ -175,9 +175,12 @@ async def test_stop_waits_for_what_was_accepted() -> None:
 
 async def test_when_not_even_a_refusal_can_be_rendered() -> None:
     """The answer is an error in JSON all the same."""
+    generations = [FakeGeneration(EchoService())]
 
     def broken() -> Any:
-        raise ZeroDivisionError("secret")
+        if not generations:
+            raise ZeroDivisionError("secret")
+        return generations.pop()
 
     async with AsyncExitStack() as lifetimes:
         servers = await opened(lifetimes, SETTINGS, generation=broken)

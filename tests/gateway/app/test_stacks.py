@@ -27,6 +27,7 @@ from resilience.budget import RetryBudget
 from resilience.drain import Drain
 from resilience.settings import AdmissionSettings, ResilienceSettings
 from routing.policy import Policy, Route
+from routing.tenants import identify
 from tests.edge_models.decisions import decision
 from tests.fakes.service import HANG, ScriptedService, answer, request
 from tests.fakes.telemetry import RecordingTelemetry
@@ -128,7 +129,7 @@ class Gateway:
         return await self.there(forwarded)
 
     def whole(self, service: Service) -> Stack:
-        return shared_stack(self.parts, self.policy, service)
+        return shared_stack(self.parts, self.policy, service, identify(self.policy, lambda _address: None))
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def test_all_routes_of_a_policy(tmp_path: Path, capsys) -> None:
     assert lines[1].startswith("without --settings: default settings")
     titles = [line for line in lines if line.split(" ")[0] in {"all", "route", "endpoint"}]
     assert titles == ["all routes", "route digits", "route texts", "endpoint near", "endpoint central"]
-    assert " 1  residency         <Residency here, 0 callers remembered>" in lines
+    assert " 1  residency         <Residency here>" in lines
     assert (
         "      Fixes the allowed regions before anything can leave. Where this region is not among them the"
         in lines

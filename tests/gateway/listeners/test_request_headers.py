@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
-from gateway.core.errors import GatewayError
+from gateway.core.errors import Fault, GatewayError
+from gateway.core.request import Caller
+from gateway.core.telemetry import Refused, RequestFinished
 from gateway.http.exchange import Head
+from gateway.listeners.refusals import RefusalCounter
 from gateway.listeners.request_headers import RequestHeaderReader, RequestHeaders
 from gateway.wire.trust import Trust
+from tests.fakes.data_plane import EchoService, fake_data_plane
+from tests.fakes.telemetry import RecordingTelemetry
 
 
 class FamilyHeaders(RequestHeaders, frozen=True):
@@ -19,7 +25,9 @@ class FamilyHeaders(RequestHeaders, frozen=True):
 
 
 TRUST = Trust(gateways=["10.0.0.0/8"])
-READER = RequestHeaderReader(TRUST, FamilyHeaders, ("x-first", "x-second"))
+PLANE = fake_data_plane(EchoService(), trust=TRUST)
+REFUSALS = RefusalCounter(PLANE.telemetry, "http")
+READER = RequestHeaderReader(PLANE, REFUSALS, FamilyHeaders, ("x-first", "x-second"))
 
 
 def read(*headers: tuple[str, str], peer: str = "10.0.0.1"):
@@ -44,6 +52,78 @@ def test_a_head_is_read_once():
     head = Head("POST", "/", (("x-edgeway-tenant", "clinic"),), "10.0.0.1")
 
     assert READER.read(head) is READER.read(head)
+
+
+class Register:
+    """A generation of residents of eu-west; it keeps the claims that it was asked about."""
+
+    def __init__(self, number: int, *regions: str) -> None:
+        self.number, self.claims = number, []
+        self.regions = frozenset(regions or {"eu-west", "us-east"})
+
+    def identify(self, caller: Caller) -> Caller:
+        self.claims.append(caller)
+        if not caller.credential:
+            raise GatewayError(Fault.UNAUTHENTICATED, "a key is needed")
+        return Caller(caller.address, "acme", "", caller.vouched, "anywhere", self.regions, self.number)
+
+
+KEY = ("authorization", "Bearer t")
+
+
+def test_a_caller_is_identified_once_by_each_generation() -> None:
+    """A repeated head costs no second look at its key, and no note has the key in it."""
+    head, first, second = Head("POST", "/", (KEY,), "10.0.0.1"), Register(1), Register(2)
+
+    headers = READER.identify(head, first)
+
+    assert READER.identify(head, first) is headers
+    assert (headers.caller.tenant, headers.partition) == ("acme", ("acme", "anywhere"))
+    assert READER.identify(head, second).caller.generation == 2
+    assert (len(first.claims), len(second.claims)) == (1, 1)
+    assert "Bearer t" not in repr(msgspec.to_builtins([note for _, note in head.notes.values()]))
+
+
+@pytest.mark.parametrize(
+    ("allowed", "forwarded", "regions", "stays"),
+    [
+        (("eu-west", "us-east"), "", {"eu-west", "us-east"}, True),
+        (("us-east",), "", {"us-east"}, False),
+        (("eu-west", "us-east"), "us-east", {"us-east"}, False),
+        (("us-east",), "eu-west", set(), False),
+        (("eu-west",), "eu-west,us-east", {"eu-west"}, True),
+    ],
+)
+def test_residency_is_fixed_with_the_caller(
+    allowed: tuple[str, ...], forwarded: str, regions: set[str], stays: bool
+) -> None:
+    """Nothing may be remembered here of a request that this region must not see."""
+    claims = (("x-edgeway-regions", forwarded),) if forwarded else ()
+    head = Head("POST", "/", (KEY, *claims), "10.0.0.1")
+
+    headers = READER.identify(head, Register(1, *allowed))
+
+    assert headers.regions == regions
+    assert headers.partition == (("acme", "anywhere") if stays else None)
+
+
+def test_refusals_are_counted_once_as_the_stack_would() -> None:
+    """A stranger is Admission's to count; a head that cannot be read is the protocol's."""
+    telemetry = RecordingTelemetry()
+    reader = RequestHeaderReader(
+        fake_data_plane(EchoService(), telemetry=telemetry), RefusalCounter(telemetry, "http"), RequestHeaders
+    )
+
+    with pytest.raises(GatewayError, match="a key is needed"):
+        reader.identify(Head("POST", "/", ()), Register(1), "digits", "2")
+    with pytest.raises(GatewayError, match="more than once"):
+        reader.identify(Head("POST", "/", (KEY, KEY)), Register(1), "digits", "2")
+
+    assert telemetry.events == [
+        Refused("admission", "unauthenticated"),
+        RequestFinished("digits", "none", "unauthenticated", 0.0, "2"),
+        Refused("http", "invalid"),
+    ]
 
 
 def test_lines_of_forwarded_addresses_are_one_list():
@@ -73,7 +153,7 @@ def test_headers_of_a_family_fill_its_fields():
 
 def test_a_family_needs_no_headers_of_its_own():
     """Those of every family are read without any."""
-    headers = RequestHeaderReader(TRUST, RequestHeaders).read(
+    headers = RequestHeaderReader(PLANE, REFUSALS, RequestHeaders).read(
         Head("POST", "/", (("traceparent", "00-ab"), ("tracestate", "a=1"), ("x-request-timeout-ms", "5")))
     )
 

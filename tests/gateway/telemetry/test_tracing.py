@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
@@ -10,7 +12,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from gateway.core.errors import Fault, GatewayError
-from gateway.telemetry.tracing import Sampling, Span, Trace, tracer_provider
+from gateway.telemetry.tracing import Sampling, Span, Trace, shut_down, tracer_provider
 from tests.fakes.service import ScriptedService, answer, request
 from tests.fakes.stack import stack
 
@@ -29,6 +31,59 @@ def tracer(exporter):
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     return provider.get_tracer("test")
+
+
+class StuckExporter(InMemorySpanExporter):
+    """An exporter whose collector does not answer before ``answers`` is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers = threading.Event()
+
+    def export(self, spans):
+        self.answers.wait()
+        return super().export(spans)
+
+
+async def test_last_spans_are_sent(exporter, caplog) -> None:
+    """Those that the collector has not got yet, as long as it takes them."""
+    provider = tracer_provider("here", "edge", "http://127.0.0.1:9", exporter=exporter)
+    with provider.get_tracer("test").start_as_current_span("last"):
+        pass
+
+    await shut_down(provider, 60.0)
+
+    assert [span.name for span in exporter.get_finished_spans()] == ["last"]
+    assert caplog.records == []
+
+
+async def test_collector_that_hangs_holds_nobody_up(caplog) -> None:
+    """What it does not take in time is lost, and the log says so."""
+    exporter = StuckExporter()
+    provider = tracer_provider("here", "edge", "http://127.0.0.1:9", exporter=exporter)
+    with provider.get_tracer("test").start_as_current_span("last"):
+        pass
+    try:
+        async with asyncio.timeout(20):
+            await shut_down(provider, 0.01)
+        assert not exporter.get_finished_spans()
+    finally:
+        exporter.answers.set()
+    assert "did not take the last spans within 0.01 s" in caplog.text
+
+
+@pytest.mark.parametrize("accepts", [True, False])
+async def test_collector_behind_a_socket(accepts: bool, caplog) -> None:
+    """One that accepts and never answers, and one to which no connection comes about."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as collector, socket.socket() as filling:
+        if not accepts:
+            filling.connect(collector.getsockname())
+        provider = tracer_provider("here", "edge", f"http://127.0.0.1:{collector.getsockname()[1]}")
+        with provider.get_tracer("test").start_as_current_span("last"):
+            pass
+        async with asyncio.timeout(20):
+            await shut_down(provider, 0.1)
+    assert "did not take the last spans" in caplog.text
 
 
 async def test_spans_nest_under_the_callers_trace_and_reach_the_upstream(tracer, exporter) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.address import canonical
+from gateway.core.address import canonical, silent_proxy
 from gateway.wire.forwarded import TrustedProxies
 
 PROXIES = TrustedProxies(["10.0.0.0/8", "127.0.0.1/32", "fd00::/8"])
@@ -22,11 +22,26 @@ HEADERS = st.text() | st.lists(st.ip_addresses().map(str) | st.text(max_size=5))
     [
         ("9.9.9.9", "", "9.9.9.9"),
         ("9.9.9.9", "1.2.3.4", "9.9.9.9"),
-        ("10.0.0.1", "", "10.0.0.1"),
+        ("10.0.0.1", "", ""),
+        ("10.0.0.1", "10.0.0.1", ""),
+        ("10.0.0.1", "10.0.0.9, fd00::7", ""),
+        ("10.0.0.1", "unknown", ""),
+        ("10.0.0.1", "1.2.3.4, _hidden", ""),
+        ("10.0.0.1", "for=1.2.3.4", ""),
+        ("10.0.0.1", ",,,", ""),
+        ("10.0.0.1", " , 10.0.0.2", ""),
+        ("10.0.0.1", "1.2.3.4, unknown, 10.0.0.2", ""),
+        ("10.0.0.1", "1.2.3.4%eth0", ""),
+        ("10.0.0.1", "192.168.1.7", "192.168.1.7"),
+        ("10.0.0.1", "fe80::7%eth0", "fe80::7"),
+        (silent_proxy("10.0.0.1"), "", ""),
+        (silent_proxy("10.0.0.1"), "1.2.3.4", "1.2.3.4"),
+        (silent_proxy("9.9.9.9"), "", ""),
+        (silent_proxy("9.9.9.9"), "1.2.3.4", ""),
         ("10.0.0.1", "1.2.3.4", "1.2.3.4"),
         ("10.0.0.1", "6.6.6.6, 1.2.3.4", "1.2.3.4"),
         ("10.0.0.1", "6.6.6.6, 1.2.3.4, 10.0.0.2", "1.2.3.4"),
-        ("10.0.0.1", "10.0.0.3, 10.0.0.2", "10.0.0.3"),
+        ("10.0.0.1", "10.0.0.3, 10.0.0.2", ""),
         ("::ffff:10.0.0.1", "1.2.3.4:99", "1.2.3.4"),
         ("fd00::1", "2001:db8::1", "2001:db8::1"),
         ("10.0.0.1", "1.2.3.4, unknown", ""),
@@ -94,7 +109,15 @@ def test_flood_of_headers_is_forgotten() -> None:
 
 @pytest.mark.parametrize(
     ("peer", "trusted"),
-    [("10.1.2.3", True), ("::ffff:10.1.2.3", True), ("11.0.0.1", False), ("", False), ("x", False)],
+    [
+        ("10.1.2.3", True),
+        (silent_proxy("10.1.2.3"), True),
+        (silent_proxy("11.0.0.1"), False),
+        ("::ffff:10.1.2.3", True),
+        ("11.0.0.1", False),
+        ("", False),
+        ("x", False),
+    ],
 )
 def test_trust_is_about_the_network(peer: str, trusted: bool) -> None:
     """A peer is trusted when its address lies in a listed network."""

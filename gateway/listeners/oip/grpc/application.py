@@ -7,8 +7,12 @@ import math
 from collections.abc import AsyncGenerator, Callable
 from typing import Final
 
+import msgspec
+from msgspec.structs import replace
+
 from gateway.core.eager import in_task
 from gateway.core.errors import Fault, GatewayError
+from gateway.core.request import Caller
 from gateway.core.service import NumberedService
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import (
@@ -24,7 +28,8 @@ from gateway.http.exchange import (
 )
 from gateway.listeners.data_plane import DataPlane
 from gateway.listeners.inflater import Inflater
-from gateway.listeners.oip.extensions import Extensions
+from gateway.listeners.oip.extensions import Extensions, ProtocolSettings
+from gateway.listeners.oip.grpc.health_ticker import HealthTicker
 from gateway.listeners.oip.grpc.health_watch import HealthWatch
 from gateway.listeners.oip.grpc.infer import INFER_PATH, GrpcInferCodec
 from gateway.listeners.oip.grpc.packing import Packing
@@ -48,12 +53,25 @@ _log = logging.getLogger(__name__)
 
 _INFER: Final = f"/{messages.SERVICE}/ModelInfer"
 _STREAM: Final = f"/{messages.SERVICE}/ModelStreamInfer"
+_IDENTIFIED: Final = frozenset({_INFER, _STREAM})
+"""Calls that begin by asking who calls: nothing of such a call is waited for before that is known."""
+
+_OPENED: Final = "opened"
 _TYPES: Final = frozenset({"application/grpc", "application/grpc+proto"})
 _REFUSED: Final = Fields((b"content-type", b"application/json"))
 _SMALL: Final = 64 << 10
 """Bytes of a message of a call that is no inference: it holds names and settings."""
 
 _ENDLESS: Final = 1 << 62
+
+
+class _Opened(msgspec.Struct, frozen=True):
+    """What a head means to one policy generation; ``is_limited``: its caller's limits are looked at."""
+
+    generation: int
+    body_policy: BodyPolicy
+    caller: Caller
+    is_limited: bool
 
 
 class GrpcApplication(Application):
@@ -70,26 +88,43 @@ class GrpcApplication(Application):
         self._codec = codec = GrpcInferCodec(
             data_plane.max_body_bytes, self._statuses, self._packing, inflater, data_plane.offload
         )
-        reader = header_reader(data_plane.trust, is_grpc=True)
+        self._reader = reader = header_reader(data_plane, self._refusals, is_grpc=True)
         self._infer = InferenceEndpoint(data_plane, codec, reader, self._refusals)
         calls = UnaryCalls(data_plane, ModelControl(data_plane, extensions))
         self._unary = calls.paths()
+        self._stream_infer = StreamInfer(self._infer, codec, data_plane.generation)
         self._streams: dict[str, Stream] = {
-            _STREAM: StreamInfer(self._infer, codec, data_plane.generation),
-            f"/{HEALTH}/Watch": HealthWatch(calls, data_plane.clock),
+            f"/{HEALTH}/Watch": HealthWatch(calls, _ticker(calls, extensions.settings)),
         }
         for version in ("v1", "v1alpha"):
             package = f"grpc.reflection.{version}"
             self._streams[f"/{package}.ServerReflection/ServerReflectionInfo"] = Reflection(package)
         small, whole = BodyPolicy(_SMALL + PREFIX), BodyPolicy(data_plane.max_body_bytes + PREFIX)
         self._body_policies = dict.fromkeys(self._unary, small) | {_INFER: whole}
-        self._body_policies |= dict.fromkeys(self._streams, BodyPolicy(_ENDLESS, is_stream=True))
+        self._body_policies |= dict.fromkeys((_STREAM, *self._streams), BodyPolicy(_ENDLESS, is_stream=True))
 
     def __repr__(self) -> str:
         return f"<GrpcApplication of {self._data_plane.region}>"
 
     def open(self, head: Head) -> BodyPolicy | Answer:
-        """Refuse what is no gRPC call, or none that is known; else return how its messages are taken."""
+        """Refuse what is no gRPC call or none that is known, and unknown callers.
+
+        Else return how the messages are taken.
+        """
+        generation = self._data_plane.generation()
+        opened: _Opened | None = head.notes.get(_OPENED)
+        if opened is None or opened.generation != generation.number:
+            first = self._open(head, generation)
+            if not isinstance(first, _Opened):
+                return first
+            opened = head.notes[_OPENED] = first
+        # The model's name is in the body, which is not read for this.
+        if opened.is_limited and (refusal := self._data_plane.over_limit(opened.caller, "", "")):
+            return self._statuses.error(refusal, generation.number)
+        return opened.body_policy
+
+    def _open(self, head: Head, generation: NumberedService) -> _Opened | Answer:
+        """Look at a head for the first time, or for the first time in this generation."""
         if not head.is_http2:
             return _plain(505, "gRPC needs HTTP/2")
         if head.method != "POST":
@@ -101,10 +136,14 @@ class GrpcApplication(Application):
         if body_policy is None:
             error = GatewayError(Fault.UNSUPPORTED, "the method is not known here")
             return self._refused(error)
-        # The model's name is in the body, which is not read for this.
-        if head.path == _INFER and (full := self._data_plane.refuse_when_full("", "")):
-            return self._statuses.error(full, self._data_plane.generation().number)
-        return body_policy
+        caller = Caller()
+        if head.path in _IDENTIFIED:
+            try:
+                caller = self._reader.identify(head, generation).caller
+            except GatewayError as error:
+                return self._statuses.error(error, generation.number)
+            body_policy = replace(body_policy, holder=caller.tenant)
+        return _Opened(generation.number, body_policy, caller, is_limited=head.path == _INFER)
 
     def answer(self, head: Head, body: Buffer) -> AnyAnswer | PendingAnswer:
         """Answer a call that ``open`` let pass."""
@@ -120,7 +159,7 @@ class GrpcApplication(Application):
     def answer_stream(self, head: Head, body: RequestBody) -> AnyAnswer | PendingAnswer:
         """Answer a call whose messages come one by one."""
         generation = self._data_plane.generation()
-        return self._wait(self._converse(head, body), generation)
+        return self._wait(self._converse(head, body, generation), generation)
 
     async def _wait(self, pending: PendingAnswer, generation: NumberedService) -> AnyAnswer:
         try:
@@ -131,7 +170,7 @@ class GrpcApplication(Application):
     async def _call(self, head: Head, body: Buffer, generation: NumberedService) -> Answer:
         # Such a call may wait for other servers, which needs a task.
         await in_task()
-        headers = self._infer.read_headers(head)
+        headers = self._reader.read(head)
         packing, unpacking = self._packing, self._unpack_small(headers)
         coding = packing.coding(headers)
         message = await self._unary[head.path](await unpacking.only(body))
@@ -141,17 +180,20 @@ class GrpcApplication(Application):
     def _unpack_small(self, headers: OipRequestHeaders) -> Unpacking:
         return Unpacking(_SMALL, headers.grpc_encoding, self._small_inflater.inflate)
 
-    async def _converse(self, head: Head, body: RequestBody) -> StreamedAnswer:
+    async def _converse(self, head: Head, body: RequestBody, generation: NumberedService) -> StreamedAnswer:
         # The first step of a stream may wait for other servers, which needs a task.
         await in_task()
-        headers, path = self._infer.read_headers(head), head.path
+        is_infer = head.path == _STREAM
+        headers = self._reader.identify(head, generation) if is_infer else self._reader.read(head)
         data_plane, packing, until = self._data_plane, self._packing, math.inf
         if headers.grpc_timeout is not None:
             # It is the time of the call as a whole, however many messages it has.
             with self._refusals:
                 until = data_plane.clock.now() + parse_timeout(headers.grpc_timeout)
-        unpacking = self._codec.unpacking(headers) if path == _STREAM else self._unpack_small(headers)
-        answers = self._streams[path](body, unpacking, headers, until)
+        if is_infer:
+            answers = self._stream_infer(head, body, self._codec.unpacking(headers), until)
+        else:
+            answers = self._streams[head.path](body, self._unpack_small(headers), headers, until)
         if until < math.inf:
             answers = timely(answers, until)
         coding = packing.coding(headers)
@@ -172,6 +214,14 @@ class GrpcApplication(Application):
             _log.error("a gRPC call failed unexpectedly", exc_info=error)
             error = GatewayError(Fault.INTERNAL, "internal error")
         return self._statuses.error(error, generation.number)
+
+
+def _ticker(calls: UnaryCalls, settings: ProtocolSettings) -> HealthTicker:
+    return HealthTicker(
+        lambda: calls.health(""),
+        most=settings.max_health_watches,
+        most_per_address=settings.max_health_watches_per_address,
+    )
 
 
 def _plain(status: int, message: str, *extra: tuple[bytes, bytes]) -> Answer:

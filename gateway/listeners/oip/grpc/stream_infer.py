@@ -12,10 +12,9 @@ from gateway.core.errors import GatewayError
 from gateway.core.request import SEQUENCE, Request, Response
 from gateway.core.service import NumberedService
 from gateway.core.tensor import Buffer
-from gateway.http.exchange import RequestBody
+from gateway.http.exchange import Head, RequestBody
 from gateway.listeners.oip.grpc.infer import INFER_PATH, GrpcInferCodec
 from gateway.listeners.oip.inference_endpoint import InferenceEndpoint
-from gateway.listeners.oip.request_headers import OipRequestHeaders
 from gateway.wire.grpc_framing import Unpacking
 from gateway.wire.oip.inference import Inference
 from gateway.wire.oip.proto import varint
@@ -46,32 +45,35 @@ class StreamInfer:
 
     Up to ``CONCURRENT`` are under way at once, so that they can be batched together; none begins while a step
     of a sequence before it is under way. A stream may outlive a policy: each request is one of the
-    ``generation`` in force when it is read.
+    ``generation`` in force when it is read, and one that does not know the caller any more ends the stream.
     """
 
     def __init__(
         self, endpoint: InferenceEndpoint, codec: GrpcInferCodec, generation: Callable[[], NumberedService]
     ) -> None:
         self._endpoint, self._codec, self._generation = endpoint, codec, generation
+        self._identify = endpoint.identify
 
     def __repr__(self) -> str:
         return f"<StreamInfer by {self._endpoint!r}>"
 
     async def __call__(
-        self, stream: RequestBody, unpacking: Unpacking, headers: OipRequestHeaders, until: float
+        self, head: Head, stream: RequestBody, unpacking: Unpacking, until: float
     ) -> AsyncGenerator[list[Buffer], None]:
         """Answer until the client has no more, or until the first error of a client that wants it so.
 
         Raises:
-            GatewayError: of a request, where the client wants true statuses; else of the framing.
+            GatewayError: of a request, where the client wants true statuses; else of the framing, or
+                UNAUTHENTICATED or FORBIDDEN for a caller who is not known any more.
         """
+        wants_status = self._identify(head, self._generation()).triton_grpc_error == "true"
         begun_requests: asyncio.Queue[_Begun | None] = asyncio.Queue()
         room = asyncio.Semaphore(CONCURRENT)
 
         async def read() -> None:
             async for message, size in unpacking.each(stream):
                 await room.acquire()
-                begun = await self._begin(message, size, headers, until)
+                begun = await self._begin(message, size, head, until)
                 begun_requests.put_nowait(begun)
                 if begun.is_step and isinstance(begun.answer, asyncio.Task):
                     # A model with state must have finished this step before the next one begins.
@@ -85,7 +87,7 @@ class StreamInfer:
                 try:
                     yield await self._answer(begun)
                 except GatewayError as error:
-                    if headers.triton_grpc_error == "true":
+                    if wants_status:
                         raise
                     refused = messages.ModelStreamInferResponse(error_message=error.message)
                     yield [refused.SerializeToString()]
@@ -97,8 +99,9 @@ class StreamInfer:
                 reading, begun, *(begun_requests.get_nowait() for _ in range(begun_requests.qsize()))
             )
 
-    async def _begin(self, message: Buffer, size: int, headers: OipRequestHeaders, until: float) -> _Begun:
+    async def _begin(self, message: Buffer, size: int, head: Head, until: float) -> _Begun:
         generation = self._generation()
+        headers = self._identify(head, generation)
         try:
             decoding = self._codec.decode_message(message)
             inference, request = await self._endpoint.prepare(decoding, INFER_PATH, headers)

@@ -7,8 +7,11 @@ from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from typing import Final
 
+import msgspec
+
 from gateway.core.eager import in_task
 from gateway.core.errors import Fault, GatewayError
+from gateway.core.request import Caller
 from gateway.core.service import NumberedService
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import Answer, AnyAnswer, Application, BodyPolicy, Head, PendingAnswer
@@ -32,10 +35,23 @@ _log = logging.getLogger(__name__)
 
 _PATHS: Final = 1024
 _LONGEST_PATH: Final = 256
-_NOTE: Final = "path"
+_OPENED: Final = "opened"
 _SMALL_BODY: Final = 1 << 20
 _LARGE: Final = frozenset({Operation.INFER, Operation.GENERATE, Operation.GENERATE_STREAM})
+_IDENTIFIED: Final = _LARGE
+"""Operations that begin by asking who calls: nothing of such a request is waited for before that is known."""
+
 _ADMIN: Final = {Operation.LOAD: "loading models", Operation.UNLOAD: "unloading models"}
+
+
+class _Opened(msgspec.Struct, frozen=True):
+    """What a head means to one policy generation; ``is_limited``: its caller's limits are looked at."""
+
+    generation: int
+    path: ParsedPath
+    body_policy: BodyPolicy
+    caller: Caller
+    is_limited: bool
 
 
 class RestApplication(Application):
@@ -51,15 +67,14 @@ class RestApplication(Application):
         codec = RestInferCodec(
             data_plane.catalog, self._responses, inflater, data_plane.offload, max_json_bytes
         )
-        reader = header_reader(data_plane.trust, is_grpc=False)
+        self._reader = reader = header_reader(data_plane, self._refusals, is_grpc=False)
         self._infer = InferenceEndpoint(data_plane, codec, reader, self._refusals)
         generate = Generate(data_plane, self._responses, codec, self._infer, max_json_bytes)
         metadata = Metadata(data_plane, self._responses)
         management = Management(ModelControl(data_plane, extensions), self._responses)
         self._calls = _calls(metadata, management, generate)
-        large = BodyPolicy(data_plane.max_body_bytes)
-        small = BodyPolicy(min(_SMALL_BODY, data_plane.max_body_bytes))
-        self._body_policies = {operation: large if operation in _LARGE else small for operation in Operation}
+        large, small = data_plane.max_body_bytes, min(_SMALL_BODY, data_plane.max_body_bytes)
+        self._max_bytes = {operation: large if operation in _LARGE else small for operation in Operation}
         # Paths repeat; the bounds keep a flood of new ones from growing this.
         self._read_path = lru_cache(_PATHS)(read_path)
 
@@ -67,29 +82,25 @@ class RestApplication(Application):
         return f"<RestApplication of {self._data_plane.region}>"
 
     def open(self, head: Head) -> BodyPolicy | Answer:
-        """Refuse unknown paths and methods; else return how large a body may be."""
-        path: ParsedPath | None = head.notes.get(_NOTE)
-        if path is None:
-            path = self._find(head.path)
-            if path is None:
-                return self._refused(Refusal(404, "Not Found"))
-            allowed = METHODS[path.operation]
-            if head.method not in allowed:
-                allow = (b"allow", ", ".join(allowed).encode())
-                return self._refused(Refusal(405, "Method Not Allowed", allow))
-            head.notes[_NOTE] = path
-        # Before a body is read: under overload a refusal must cost nothing.
-        if path.operation in _LARGE:
-            if full := self._data_plane.refuse_when_full(path.model, path.version):
-                return self._responses.error(full, self._data_plane.generation().number)
-        elif path.operation in _ADMIN and (refusal := self._forbidden(_ADMIN[path.operation])):
-            return refusal
-        return self._body_policies[path.operation]
+        """Refuse unknown paths, methods and callers; else return how large a body may be."""
+        generation = self._data_plane.generation()
+        opened: _Opened | None = head.notes.get(_OPENED)
+        if opened is None or opened.generation != generation.number:
+            first = self._open(head, generation)
+            if not isinstance(first, _Opened):
+                return first
+            opened = head.notes[_OPENED] = first
+        if opened.is_limited:
+            path = opened.path
+            if refusal := self._data_plane.over_limit(opened.caller, path.model, path.version):
+                return self._responses.error(refusal, generation.number)
+        return opened.body_policy
 
     def answer(self, head: Head, body: Buffer) -> AnyAnswer | PendingAnswer:
         """Answer a request that ``open`` let pass."""
         generation = self._data_plane.generation()
-        path: ParsedPath = head.notes[_NOTE]
+        opened: _Opened = head.notes[_OPENED]
+        path = opened.path
         if path.operation is not Operation.INFER:
             return self._wait(self._call(head, path, bytes(body), generation), generation)
         try:
@@ -97,6 +108,27 @@ class RestApplication(Application):
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
             return self._failed(error, generation)
         return answered if isinstance(answered, Answer) else self._wait(answered, generation)
+
+    def _open(self, head: Head, generation: NumberedService) -> _Opened | Answer:
+        """Look at a head for the first time, or for the first time in this generation."""
+        path = self._find(head.path)
+        if path is None:
+            return self._refused(Refusal(404, "Not Found"))
+        allowed, operation = METHODS[path.operation], path.operation
+        if head.method not in allowed:
+            allow = (b"allow", ", ".join(allowed).encode())
+            return self._refused(Refusal(405, "Method Not Allowed", allow))
+        try:
+            if operation in _ADMIN:
+                self._extensions.check_admin(_ADMIN[operation])
+            caller = Caller()
+            if operation in _IDENTIFIED:
+                caller = self._reader.identify(head, generation, path.model, path.version).caller
+        except GatewayError as error:
+            return self._responses.error(error, generation.number)
+        holder = caller.tenant if operation in _IDENTIFIED else ""
+        body_policy = BodyPolicy(self._max_bytes[operation], holder=holder)
+        return _Opened(generation.number, path, body_policy, caller, is_limited=operation in _LARGE)
 
     async def _wait(self, pending: PendingAnswer, generation: NumberedService) -> AnyAnswer:
         try:
@@ -124,14 +156,6 @@ class RestApplication(Application):
     def refuse(self, head: Head | None, status: int, message: str) -> Answer:  # noqa: ARG002 - the seam's
         """Render a refusal of the connection's own."""
         return self._refused(Refusal(status, message))
-
-    def _forbidden(self, what: str) -> Answer | None:
-        """Refuse a stranger before the body is read."""
-        try:
-            self._extensions.check_admin(what)
-        except GatewayError as error:
-            return self._responses.error(error, self._data_plane.generation().number)
-        return None
 
     def _find(self, path: str) -> ParsedPath | None:
         return self._read_path(path) if len(path) <= _LONGEST_PATH else read_path(path)

@@ -67,7 +67,7 @@ class Generate:
         self, head: Head, path: ParsedPath, body: bytes, generation: NumberedService
     ) -> tuple[Response, bytes]:
         now = self._data_plane.clock.now()
-        headers = self._endpoint.read_headers(head)
+        headers = self._endpoint.identify(head, generation, path.model, path.version)
         decoding = self._decode(path, headers, body)
         inference, request = await self._endpoint.prepare(decoding, path, headers, now)
         response = await generation(request)

@@ -34,6 +34,16 @@ if mode == "stubborn":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if mode != "stuck":
     os.write(inheritance["ready"], b"1")
+if mode == "beat":
+    while not select.select([inheritance["lifeline"]], [], [], 0.1)[0]:
+        os.write(inheritance["ready"], b"1")
+    sys.exit(0)
+if mode == "stopped":
+    os.kill(os.getpid(), signal.SIGSTOP)
+if mode == "endless":
+    while True:
+        pass
+if mode != "waiting":
     os.close(inheritance["ready"])
 if mode == "crash":
     sys.exit(3)
@@ -66,7 +76,10 @@ class Play:
         monkeypatch.setattr(supervisor, "KILL_EXTRA_S", -0.8)
 
     def workers_shall(self, mode: str) -> None:
-        """``serve``, ``fail`` at once, ``crash`` once ready, never be ready (``stuck``) or leave (``stubborn``)."""
+        """``serve``, ``fail`` at once, ``crash`` once ready, never be ready (``stuck``) or leave (``stubborn``).
+
+        ``beat`` for ever; or have one heartbeat and then be ``stopped``, be ``endless``ly busy, or be ``waiting``.
+        """
         self._mode.write_text(mode)
 
     def supervisor(self) -> Supervisor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import socket
 
 import msgspec
@@ -74,19 +75,49 @@ def test_socket_is_the_parents() -> None:
     assert inheritance.socket("grpc") is None
 
 
-def test_ready_is_reported_once(pipes) -> None:
-    """One byte, then the end of the pipe."""
-    made(ready=pipes[1]).report_ready()
+async def test_heartbeats(pipes) -> None:
+    """None before the worker serves; then one at once, and more until its end."""
+    serves = asyncio.Event()
+    os.set_blocking(pipes[0], False)
+    async with made(ready=pipes[1]).beating(serves):
+        await asyncio.sleep(0)
+        with pytest.raises(BlockingIOError):
+            os.read(pipes[0], 10)
 
-    assert os.read(pipes[0], 10) == b"1"
+        serves.set()
+        for _ in range(2):
+            async with asyncio.timeout(10):
+                while not readable(pipes[0]):
+                    await asyncio.sleep(0.01)
+            assert os.read(pipes[0], 10) == b"1"
+
     assert os.read(pipes[0], 10) == b""
 
 
-def test_parent_that_is_gone_need_not_know(pipes) -> None:
+async def test_parent_that_does_not_read(pipes) -> None:
+    """Heartbeats for which there is no room are dropped; the worker does not wait."""
+    serves = asyncio.Event()
+    os.set_blocking(pipes[1], False)
+    with pytest.raises(BlockingIOError):
+        while True:
+            os.write(pipes[1], bytes(4096))
+    async with made(ready=pipes[1]).beating(serves):
+        serves.set()
+        await asyncio.sleep(0.01)
+
+
+async def test_parent_that_is_gone_need_not_know(pipes) -> None:
     """A worker that gets ready after its parent has gone does not fail."""
     os.close(pipes[0])
+    serves = asyncio.Event()
 
-    made(ready=pipes[1]).report_ready()
+    async with made(ready=pipes[1]).beating(serves):
+        serves.set()
+        await asyncio.sleep(0.01)
+
+
+def readable(descriptor: int) -> bool:
+    return bool(select.select([descriptor], [], [], 0)[0])
 
 
 async def test_end_of_the_parent_is_noticed_once(pipes) -> None:

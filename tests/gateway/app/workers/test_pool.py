@@ -12,6 +12,7 @@ import pytest
 
 from gateway.app.errors import StartError
 from gateway.app.workers import worker
+from gateway.app.workers.standstill import look_at
 from gateway.app.workers.supervisor import Workers
 from tests.gateway.app.workers.play import SETTINGS, Play, is_alive, processes, until
 
@@ -32,6 +33,11 @@ async def replaced(workers: Workers, gone: set[int]) -> None:
             and all(each.is_ready for each in pool.workers)
         )
     )
+
+
+def state_of(process: int) -> str:
+    found = look_at(process)
+    return found.state if found is not None else ""
 
 
 async def test_life(play: Play) -> None:
@@ -64,6 +70,39 @@ async def test_dead_worker_is_replaced(play: Play, caplog) -> None:
         assert after[1] == before[1]
         assert workers.pool.is_ready
         assert "takes the place of the one that died" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("mode", "why"), [("stopped", "it is stopped"), ("endless", "it is busy"), ("waiting", "it waits")]
+)
+async def test_worker_that_stands_still_is_replaced(play: Play, caplog, mode: str, why: str) -> None:
+    """It is no longer ready, and killed; one with heartbeats, and one that wants none, stay."""
+    play.workers_shall("beat")
+    async with play.open() as workers:
+        play.workers_shall(mode)
+        before = processes(workers)
+        os.kill(before[0], signal.SIGKILL)
+        await until(lambda: processes(workers)[0] != before[0])
+        still = processes(workers)[0]
+        play.workers_shall("serve")
+
+        await replaced(workers, {before[0], still})
+
+        assert f"<Worker 0 ready, process {still}> stands still and is killed: {why}" in caplog.text
+        assert processes(workers)[1] == before[1]
+
+
+async def test_stopped_worker_does_not_hold_up_the_end(play: Play, caplog) -> None:
+    """A pool that closes does not wait for it as long as a worker may take."""
+    play.file.write_text(SETTINGS.replace("drain_timeout_s: 1", "drain_timeout_s: 600"))
+    play.workers_shall("stopped")
+    async with play.open() as workers:
+        before = processes(workers)
+        await until(lambda: {state_of(process) for process in before.values()} == {"T"})
+
+    assert not any(map(is_alive, before.values()))
+    assert caplog.text.count("stands still and is killed: it is stopped") == 2
+    assert "did not leave" not in caplog.text
 
 
 async def test_dead_worker_is_replaced_as_soon_as_one_starts(play: Play) -> None:

@@ -18,6 +18,7 @@ from gateway.listeners.oip.grpc.application import GrpcApplication
 from gateway.listeners.oip.inference_endpoint import to_request
 from gateway.listeners.oip.request_headers import OipRequestHeaders, header_reader
 from gateway.listeners.oip.rest.application import RestApplication
+from gateway.listeners.refusals import RefusalCounter
 from gateway.wire.grpc_framing import frame
 from gateway.wire.oip.inference import PLAIN_OUTPUTS, Inference, OutputFormat
 from gateway.wire.oip.paths import Operation, ParsedPath
@@ -35,9 +36,9 @@ PATH = ParsedPath(Operation.INFER, "digits", "2")
 
 def headers(**values: str) -> OipRequestHeaders:
     pairs = tuple((name.replace("_", "-"), value) for name, value in values.items())
-    return header_reader(Trust(gateways=["10.0.0.1/32"]), is_grpc=True).read(
-        Head("POST", INFER, pairs, "10.0.0.1")
-    )
+    data_plane = fake_data_plane(EchoService(), trust=Trust(gateways=["10.0.0.1/32"]))
+    reader = header_reader(data_plane, RefusalCounter(data_plane.telemetry, "grpc"), is_grpc=True)
+    return reader.read(Head("POST", INFER, pairs, "10.0.0.1"))
 
 
 def inference(timeout_s: float = math.inf, **fields: Any) -> Inference:
@@ -54,7 +55,7 @@ def test_a_request_is_put_together():
 
     assert (request.model, request.version, request.id) == ("digits", "2", "r-1")
     assert (request.outputs, request.parameters, request.classes) == (("y",), {"low": 1}, {"y": 3})
-    assert request.caller == Caller("10.0.0.1", "clinic", vouched=True)
+    assert request.caller == Caller("", "clinic", vouched=True)
     assert (request.hops, request.regions) == (1, {"a", "b"})
     assert request.trace == (("traceparent", "00-ab"),)
     assert request.deadline == math.inf

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from gateway.http.exchange import Head
 from gateway.listeners.oip.request_headers import OipRequestHeaders, header_reader
-from gateway.wire.trust import Trust
+from gateway.listeners.refusals import RefusalCounter
+from tests.fakes.data_plane import EchoService, fake_data_plane
 
 OWN = (
     ("inference-header-content-length", "12"),
@@ -16,7 +17,9 @@ OWN = (
 
 
 def read(*, is_grpc: bool) -> OipRequestHeaders:
-    return header_reader(Trust(), is_grpc=is_grpc).read(Head("POST", "/", (*OWN, ("grpc-timeout", "2S"))))
+    data_plane = fake_data_plane(EchoService())
+    reader = header_reader(data_plane, RefusalCounter(data_plane.telemetry, "http"), is_grpc=is_grpc)
+    return reader.read(Head("POST", "/", (*OWN, ("grpc-timeout", "2S"))))
 
 
 def test_headers_of_a_call():

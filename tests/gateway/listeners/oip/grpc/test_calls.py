@@ -364,7 +364,7 @@ async def test_hops_that_are_no_number_are_refused(hops):
 async def test_ipv6_peers_have_an_address():
     """A client over IPv6 is known by its plain address."""
     service = EchoService()
-    listener = listener_of(fake_data_plane(service))
+    listener = listener_of(fake_data_plane(service, trust=Trust()))
     await listener.start("::1", 0)
     async with grpc.aio.insecure_channel(f"[::1]:{listener.port}") as channel:
         await channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")(infer_body())

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from gateway.http.exchange import StreamedAnswer
-from gateway.listeners.oip.grpc.health_watch import HEALTH_PAUSE_S
+from gateway.listeners.oip.extensions import Extensions, ProtocolSettings
+from gateway.listeners.oip.grpc.health_ticker import HEALTH_PAUSE_S
 from gateway.wire.proto import messages
 from tests.fakes.clock import VirtualClock
 from tests.fakes.exchange import in_pieces, stepped
@@ -50,3 +51,41 @@ async def test_a_connection_that_ends_does_not_serve():
 
     assert [messages.HealthCheckResponse.FromString(each).status for each in unframed(reply.body)] == [2]
     assert reply.trailers["grpc-status"] == "14"
+
+
+async def test_too_many_watch():
+    """The next one is refused as gRPC has it, and one that leaves makes room."""
+    settings = ProtocolSettings(max_health_watches=2)
+    connection = wire(extensions=Extensions(settings=settings))
+    open_ones = []
+    for _ in range(2):
+        head = connection.head("POST", f"/{HEALTH}/Watch", GRPC)
+        body = in_pieces(framed(messages.HealthCheckRequest()))
+        answer, _ = await stepped(connection.application.answer_stream(head, body))
+        await anext(aiter(answer.source))
+        open_ones.append(answer.source)
+
+    async def one_more() -> str:
+        body = in_pieces(framed(messages.HealthCheckRequest()))
+        body.leaves = True
+        return (await connection.ask("POST", f"/{HEALTH}/Watch", body, GRPC)).trailers["grpc-status"]
+
+    assert await one_more() == "8"
+    await open_ones.pop().aclose()
+    assert await one_more() == "14"
+    await open_ones.pop().aclose()
+
+
+async def test_a_service_that_there_is_not():
+    """It is unknown, as the health protocol has it, and stays so to the end of the connection."""
+    connection = wire()
+    head = connection.head("POST", f"/{HEALTH}/Watch", GRPC)
+    body = in_pieces(framed(messages.HealthCheckRequest(service="no.such.Service")))
+    answer, _ = await stepped(connection.application.answer_stream(head, body))
+    states = aiter(answer.source)
+
+    first = messages.HealthCheckResponse.FromString((await anext(states))[5:]).status
+    body.leaves = True
+    rest = [state async for state in states]
+
+    assert (first, rest) == (3, [])

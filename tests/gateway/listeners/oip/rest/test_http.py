@@ -10,7 +10,7 @@ import pytest
 
 from gateway.core.errors import Fault, GatewayError
 from gateway.http.server.settings import TransportSettings
-from tests.fakes.data_plane import EchoService, fake_data_plane
+from tests.fakes.data_plane import EchoService, FakeGeneration, fake_data_plane
 from tests.fakes.http import INFER, SMALL, get, post, read_answer, say, serving
 from tests.fakes.listener import listener_of
 from tests.fakes.service import HANG, ScriptedService
@@ -77,10 +77,13 @@ async def test_malformed_requests(sent):
 
 
 async def test_failures_outside_of_the_handler(caplog):
-    """Even where no policy could be found at all, the answer is JSON and the traceback is for the log."""
+    """Even where no policy could be found any more, the answer is JSON and the traceback is for the log."""
+    generations = [FakeGeneration(EchoService())]
 
     def broken():
-        raise ZeroDivisionError("secret")
+        if not generations:
+            raise ZeroDivisionError("secret")
+        return generations.pop()
 
     with caplog.at_level(logging.ERROR):
         async with serving(EchoService(), generation=broken) as listener:

@@ -10,7 +10,7 @@ import math
 import pytest
 
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.request import Response
+from gateway.core.request import Caller, Response
 from gateway.core.telemetry import Refused
 from gateway.listeners.data_plane import NAME, VERSION
 from gateway.wire.faults import STATUSES
@@ -283,6 +283,9 @@ async def test_one_request_keeps_one_generation():
     class Generation:
         def __init__(self, number: int) -> None:
             self.number = number
+
+        def identify(self, caller: Caller) -> Caller:
+            return caller
 
         async def __call__(self, _request: object) -> Response:
             now.append(Generation(8))
