@@ -42,7 +42,7 @@ class CacheLookup:
         self._hasher = hasher
         self._freshness = freshness
         self._refreshes = refreshes
-        self._wall = clock.wall
+        self._steady = clock.steady
         self._emit = telemetry.emit
         self._peek = level.peek
         self._reach = freshness.reach
@@ -63,7 +63,7 @@ class CacheLookup:
         entry = self._peek(key)
         if entry is None:
             return service(replace(request, key=key))
-        now = self._wall()
+        now = self._steady()
         if now + entry.compute_s * self._reach < entry.soft_expiry:
             self._emit(self._hit)
             return entry.response
@@ -74,11 +74,11 @@ class CacheLookup:
         if SEQUENCE in like.parameters:
             return None
         key_of, glance = self._hasher.keys(like), self._level.glance
-        wall, reach, emit, hit = self._wall, self._reach, self._emit, self._hit
+        steady, reach, emit, hit = self._steady, self._reach, self._emit, self._hit
 
         def answer(data: Sequence[Buffer]) -> Response | None:
             entry = glance(key_of(data))
-            if entry is None or wall() + entry.compute_s * reach >= entry.soft_expiry:
+            if entry is None or steady() + entry.compute_s * reach >= entry.soft_expiry:
                 return None
             emit(hit)
             return entry.response

@@ -58,6 +58,11 @@ class Caller(msgspec.Struct, frozen=True):
     generation: int = 0
     """The policy generation that has identified it; 0: none has."""
 
+    @property
+    def holder(self) -> str:
+        """In whose name memory is booked: the tenant's; empty for those that are no tenant of their own."""
+        return "" if self.tenant == ANONYMOUS else self.tenant
+
     def __repr__(self) -> str:
         # Never the credential: this ends up in logs.
         residency = f", residency {self.residency}" if self.residency else ""

@@ -48,6 +48,13 @@ class CacheWriteLost(msgspec.Struct, frozen=True):
     reason: str
 
 
+class CacheConnectionClosed(msgspec.Struct, frozen=True):
+    """A connection of a level was given up; ``reason`` is one word: protocol, timeout, reset, renewed, ..."""
+
+    level: str
+    reason: str
+
+
 class FlightShared(msgspec.Struct, frozen=True):
     """A miss waited for an equal request already under way."""
 
@@ -170,6 +177,7 @@ Event = (
     | LayerTimed
     | CacheLookedUp
     | CacheWriteLost
+    | CacheConnectionClosed
     | FlightShared
     | CascadeDecided
     | CertificateRefused

@@ -10,6 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.core.errors import Fault, GatewayError
+from gateway.core.partitions import Partition
 from gateway.core.request import Caller
 from gateway.core.service import NumberedService
 from gateway.http.exchange import Head
@@ -39,9 +40,6 @@ _CLAIMED: Final = "claimed headers"
 _IDENTIFIED: Final = "request headers"
 _REMEMBERED: Final = 1024
 _LONGEST: Final = 256
-
-Partition = tuple[str, str]
-"""A tenant and a residency class: what is remembered of one is of no use to another."""
 
 
 class RequestHeaders(msgspec.Struct, frozen=True):
@@ -141,7 +139,7 @@ class RequestHeaderReader(Generic[H]):
         elif claimed.regions is not None:
             regions &= claimed.regions
         stays = regions is None or data_plane.region in regions
-        partition = (caller.tenant, caller.residency) if stays else None
+        partition = Partition(generation.number, caller.tenant, caller.residency) if stays else None
         return replace(claimed, caller=caller, regions=regions, partition=partition)
 
     def _read(self, head: Head) -> H:

@@ -89,10 +89,14 @@ class Prometheus:
 
     def _cache_handlers(self) -> dict[type, Callable[[Any], None]]:
         lost = self._counter("cache_writes_lost", "Answers that were not kept", "level", "reason")
+        closed = self._counter(
+            "cache_connections_closed", "Connections of a level that were given up", "level", "reason"
+        )
         joined = self._counter("flights_joined", "Misses that waited for an equal request", "model")
         return {
             events.CacheLookedUp: self._requests.looked_up,
             events.CacheWriteLost: lambda e: self._child(lost, e.level, e.reason).inc(),
+            events.CacheConnectionClosed: lambda e: self._child(closed, e.level, e.reason).inc(),
             events.FlightShared: lambda e: self._child(joined, self._model(e.model)).inc(),
         }
 

@@ -36,7 +36,8 @@ _COPIED: Final = 1 << 14
 class Http1RequestHead(msgspec.Struct, frozen=True, gc=False):
     """A request's head.
 
-    ``length``: of the body; None when it is chunked. ``keep_alive``: another request may follow.
+    ``length``: of the body; None when it is chunked. ``keep_alive``: another request may follow. ``size``:
+    bytes of the head.
     """
 
     method: str
@@ -46,6 +47,7 @@ class Http1RequestHead(msgspec.Struct, frozen=True, gc=False):
     keep_alive: bool
     is_10: bool
     expects_continue: bool
+    size: int = 0
 
 
 class RequestEnd(msgspec.Struct, frozen=True, gc=False):
@@ -117,6 +119,11 @@ class Http1Server:
     def in_head(self) -> bool:
         """Whether a head has begun and not ended."""
         return self._in_head
+
+    @property
+    def head_bytes(self) -> int:
+        """Bytes of a head that has begun and not ended."""
+        return max(self._partial, self._size) if self._in_head else 0
 
     def feed(self, data: bytes) -> list[Http1Event]:
         """Take a piece of the stream; return the events it brings, of as many requests as it holds."""
@@ -253,6 +260,7 @@ class Http1Server:
                 parser.should_keep_alive(),
                 version == "1.0",
                 expects and version == "1.1",
+                self._size,
             )
         )
 

@@ -50,12 +50,16 @@ class Http2RequestHead(msgspec.Struct, frozen=True, gc=False):
 
 
 class Http2Request(msgspec.Struct, frozen=True, gc=False):
-    """A stream has begun. ``length`` of its body: None when it is not announced."""
+    """A stream has begun.
+
+    ``length``: of its body, None when it is not announced. ``size``: of its head, decoded.
+    """
 
     stream: int
     head: Http2RequestHead
     length: int | None
     is_complete: bool
+    size: int = 0
 
 
 class HeadTooLarge(msgspec.Struct, frozen=True, gc=False):
@@ -268,9 +272,10 @@ class Http2Server:
         except ValueError:
             self.reset(stream, PROTOCOL_ERROR)
             return None
-        if size + _FIELD * len(known) > self._max_head_bytes or len(head.headers) > self._max_headers:
+        size += _FIELD * len(known)
+        if size > self._max_head_bytes or len(head.headers) > self._max_headers:
             return HeadTooLarge(stream, head, is_complete)
-        return Http2Request(stream, head, 0 if is_complete else head.length, is_complete)
+        return Http2Request(stream, head, 0 if is_complete else head.length, is_complete, size)
 
     def _break(self, error: ngh2.NGH2Error) -> None:
         """The engine sends nothing more: write its GOAWAY, unless that would fall into a frame."""

@@ -1,55 +1,111 @@
-"""What each address has open with a listener: connections and bytes of bodies, each within its limit."""
+"""What each address and each holder has with a listener, in connections and in memory, within its limits."""
 
 from __future__ import annotations
 
+from ipaddress import ip_network
+from typing import NamedTuple
 from weakref import WeakValueDictionary
 
+from gateway.core.address import own_address
+from gateway.http.server.incoming_bodies import IncomingBodies
 from gateway.http.server.settings import TransportSettings
+
+_IPV6_SITE = 64
+"""Bits of an IPv6 address that name a site: who has one address of it has all 2**64."""
 
 
 class AddressLimits:
-    """What all addresses use together, and the limits.
+    """What all use together, and the limits.
 
-    ``buffered``: bytes of bodies that have come and are still needed: of a whole body until it is
-    answered, of a streamed one until its reader has consumed them. Streams over HTTP/1.1 are not counted.
-    ``most``: the limit of ``buffered``. ``share``: the limit of one address.
+    ``held``: bytes that are booked: ``buffered`` ones and ``overhead``. ``buffered``: of bodies that have
+    come and are still needed: of a whole body until it is answered, of a streamed one until its reader has
+    consumed them. ``overhead``: of open requests besides their bodies, and of answers that are not read.
+    ``most``: the limit of ``held``. ``share``, ``holder_share`` and ``strangers_share``: the limits of one
+    address, of one holder, and of all together that have no holder.
     """
 
-    __slots__ = ("_by_address", "buffered", "most", "most_connections", "share")
+    __slots__ = (
+        "_addresses",
+        "_holders",
+        "_strangers",
+        "held",
+        "holder_share",
+        "incoming",
+        "most",
+        "most_connections",
+        "overhead",
+        "share",
+        "strangers_share",
+    )
 
     def __init__(self, settings: TransportSettings) -> None:
-        self.buffered = 0
-        self.most = settings.max_buffered_mib << 20
-        self.share = self.most * settings.max_buffered_percent_per_address // 100
+        self.held = self.overhead = 0
+        self.most = most = settings.max_buffered_mib << 20
+        self.share = most * settings.max_buffered_percent_per_address // 100
+        self.holder_share = most * settings.max_buffered_percent_per_tenant // 100
+        self.strangers_share = most * settings.max_buffered_percent_of_strangers // 100
         self.most_connections = settings.max_connections_per_address
-        # A usage is forgotten when no connection holds it any more.
-        self._by_address: WeakValueDictionary[str, AddressUsage] = WeakValueDictionary()
+        self.incoming = IncomingBodies()
+        # A usage is forgotten when no connection and no request holds it any more.
+        self._addresses: WeakValueDictionary[str, AddressUsage] = WeakValueDictionary()
+        self._holders: WeakValueDictionary[str, HolderUsage] = WeakValueDictionary()
+        self._strangers = self.of_holder("")
 
     def __repr__(self) -> str:
-        return f"<AddressLimits of {len(self._by_address)} addresses, {self.buffered} bytes buffered>"
+        return f"<AddressLimits of {len(self._addresses)} addresses, {self.buffered} bytes buffered>"
+
+    @property
+    def buffered(self) -> int:
+        """Bytes of bodies that have come and are still needed."""
+        return self.held - self.overhead
 
     def of(self, address: str) -> AddressUsage:
-        """Return what ``address`` uses; a connection without an address (``""``) gets a usage of its own."""
-        usage = self._by_address.get(address)
+        """Return what ``address`` uses; a connection without an address (``""``) gets a usage of its own.
+
+        IPv6 addresses of one /64 are one address here.
+        """
+        site = _site(address)
+        usage = self._addresses.get(site)
         if usage is None:
-            usage = AddressUsage(self, address)
-            if address:
-                self._by_address[address] = usage
+            usage = AddressUsage(self, site)
+            if site:
+                self._addresses[site] = usage
         return usage
+
+    def of_holder(self, name: str) -> HolderUsage:
+        """Return what the holder ``name`` uses; ``""``: all strangers together."""
+        usage = self._holders.get(name)
+        if usage is None:
+            usage = HolderUsage(name, self.holder_share if name else self.strangers_share)
+            self._holders[name] = usage
+        return usage
+
+
+class HolderUsage:
+    """``held``: bytes that are booked to one holder, of which it may have ``share``."""
+
+    __slots__ = ("__weakref__", "held", "name", "share")
+
+    def __init__(self, name: str, share: int) -> None:
+        self.name, self.share, self.held = name, share, 0
+
+    def __repr__(self) -> str:
+        return f"<HolderUsage {self.name or 'strangers'}, {self.held} bytes>"
 
 
 class AddressUsage:
     """What one address uses.
 
-    ``connections``: open ones, including those whose handshake is not complete. ``held``: buffered bytes of
-    its bodies. While they are more than ``high``, more is read only as its requests are answered.
+    ``connections``: open ones, including those whose handshake is not complete. ``held``: bytes that are
+    booked to it. While they are more than ``high``, more is read only as its requests are answered.
     """
 
-    __slots__ = ("__weakref__", "_limits", "address", "connections", "held", "high")
+    __slots__ = ("__weakref__", "_limits", "address", "connections", "held", "high", "share")
 
     def __init__(self, limits: AddressLimits, address: str) -> None:
         self._limits, self.address = limits, address
         self.connections = self.held = 0
+        self.share = limits.share
         self.high = limits.share // 2
 
     def __repr__(self) -> str:
@@ -66,24 +122,99 @@ class AddressUsage:
         self.connections += 1
         return True
 
+    def booking(self, holder: str = "") -> Booking:
+        """Return where memory of this address and of ``holder`` is booked."""
+        return Booking(self._limits, self, self._limits.of_holder(holder))
+
+
+class Booking:
+    """In whose names memory is booked: an address's and a holder's, each of which has its share."""
+
+    __slots__ = ("_limits", "address", "holder", "name")
+
+    def __init__(self, limits: AddressLimits, address: AddressUsage, holder: HolderUsage) -> None:
+        self._limits, self.address, self.holder = limits, address, holder
+        self.name = holder.name
+
+    def __repr__(self) -> str:
+        return f"<Booking {self.address!r}, {self.holder!r}>"
+
+    def under(self, holder: str) -> Booking:
+        """Return the booking of the same address under the name of ``holder``."""
+        return self if holder == self.name else self.address.booking(holder)
+
+    @property
+    def incoming(self) -> IncomingBodies:
+        """The large bodies that are on their way, of all."""
+        return self._limits.incoming
+
+    @property
+    def owner(self) -> AddressUsage | HolderUsage:
+        """The holder where there is one, else the address."""
+        return self.holder if self.name else self.address
+
+    @property
+    def is_high(self) -> bool:
+        """Whether the address has so much that more is read only as its requests are answered."""
+        return self.address.held > self.address.high
+
     def has_room(self, size: int, largest: int) -> bool:
-        """Whether ``size`` more bytes may be buffered; one body, of ``largest``, always may."""
-        limits, held = self._limits, self.held + size
-        return limits.buffered + size <= limits.most and (held <= limits.share or held <= largest)
+        """Whether ``size`` more bytes may be booked; one body, of ``largest``, always may.
+
+        Where others that have more are in the way, bodies of theirs that are on their way are given up.
+        """
+        limits, address, holder = self._limits, self.address, self.holder
+        by_address, by_holder = address.held + size, holder.held + size
+        if by_address > address.share and by_address > largest:
+            return False
+        if by_holder > holder.share and by_holder > largest and not self._make_strangers_room(size):
+            return False
+        missing = limits.held + size - limits.most
+        return missing <= 0 or limits.incoming.make_room(missing, size, self)
+
+    def _make_strangers_room(self, size: int) -> bool:
+        # What one holder has is its own affair; strangers are many, of whom none may have all of it.
+        missing = self.holder.held + size - self.holder.share
+        return not self.name and self._limits.incoming.make_room(missing, size, self)
 
     def take(self, size: int, largest: int) -> bool:
-        """Count ``size`` more bytes if there is room for them; return whether there was."""
+        """Book ``size`` more bytes if there is room for them; return whether there was."""
         if not self.has_room(size, largest):
             return False
         self.hold(size)
         return True
 
     def hold(self, size: int) -> None:
-        """Count ``size`` more bytes, for which there is room."""
-        self.held += size
-        self._limits.buffered += size
+        """Book ``size`` more bytes, for which there is room."""
+        self.address.held += size
+        self.holder.held += size
+        self._limits.held += size
 
     def give(self, size: int) -> None:
-        """Count ``size`` bytes less."""
-        self.held -= size
-        self._limits.buffered -= size
+        """Book ``size`` bytes less."""
+        self.address.held -= size
+        self.holder.held -= size
+        self._limits.held -= size
+
+    def charge(self, size: int) -> None:
+        """Book ``size`` more bytes that are no body's; less, where it is negative."""
+        self.hold(size)
+        self._limits.overhead += size
+
+
+class Booked(NamedTuple):
+    """What is booked for one request: ``size`` bytes of its body, and ``overhead`` besides."""
+
+    booking: Booking
+    size: int
+    overhead: int
+
+    def release(self) -> None:
+        """Book nothing of it any more."""
+        self.booking.give(self.size)
+        self.booking.charge(-self.overhead)
+
+
+def _site(peer: str) -> str:
+    address = own_address(peer)[0]
+    return str(ip_network((address, _IPV6_SITE), strict=False)) if ":" in address else address or peer

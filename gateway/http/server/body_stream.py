@@ -9,8 +9,10 @@ from typing import Any, Final, Self
 
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import ConnectionClosing, RequestBody
+from gateway.http.server.body_progress import BodyProgress
+from gateway.http.server.settings import TransportSettings
 
-_HIGH: Final = 256 << 10
+HIGH: Final = 256 << 10
 """Bytes that may wait for the reader; with more, reading from the peer stops."""
 
 _SMALL: Final = 1 << 10
@@ -26,11 +28,6 @@ def gather(parts: MutableSequence[Any], part: Buffer) -> None:
         parts.append(bytearray(part))
     else:
         parts.append(part)
-
-
-def too_slow(size: int, elapsed_s: float, patience_s: float, bytes_per_s: int) -> bool:
-    """Whether ``size`` bytes are too few: the first seconds may be slow, over the rest the average counts."""
-    return elapsed_s > patience_s and size < bytes_per_s * (elapsed_s - patience_s / 2)
 
 
 def _ignore(_size: int) -> None:
@@ -57,6 +54,7 @@ class BodyStream(RequestBody):
         "_is_over",
         "_last",
         "_parts",
+        "_progress",
         "_reader",
         "_since",
         "_size",
@@ -70,12 +68,13 @@ class BodyStream(RequestBody):
         *,
         taken: Callable[[int], None] = _ignore,
         done: Callable[[int], None] = _ignore,
-        high: int = _HIGH,
+        high: int = HIGH,
     ) -> None:
         self._flow, self._taken, self._done, self._high = flow, taken, done, high
         self._parts: deque[Buffer] = deque()
         self._size = self._came = self._within = 0
         self._since = 0.0
+        self._progress: BodyProgress | None = None
         self._last: int | None = None
         self._is_over = self._is_broken = self._is_held = False
         self._reader: asyncio.Future[None] | None = None
@@ -119,15 +118,25 @@ class BodyStream(RequestBody):
         """Note that ``size`` bytes of a message are there and the rest is waited for; 0: of none."""
         if size and not self._within:
             self._since = asyncio.get_running_loop().time()
+            self._progress = None
         self._within = size
 
     def consumed(self, size: int) -> None:
         """Note that ``size`` bytes that were read are needed no more."""
         self._done(size)
 
-    def is_slow(self, now: float, patience_s: float, bytes_per_s: int) -> bool:
-        """Whether the message that is waited for comes too slowly, as ``too_slow`` has it."""
-        return self._within > 0 and too_slow(self._within, now - self._since, patience_s, bytes_per_s)
+    def is_late(self, now: float, settings: TransportSettings, *, is_held_back: bool = False) -> bool:
+        """Whether the message that is waited for comes too slowly, or takes too long.
+
+        ``is_held_back``: this side lets nothing come, so that only the time in all counts.
+        """
+        if not self._within:
+            return False
+        if self._progress is None:
+            self._progress = BodyProgress(self._since)
+        if is_held_back:
+            self._progress.excuse(self._within, now)
+        return self._progress.is_late(self._within, now, settings)
 
     def __aiter__(self) -> Self:
         """Return itself: a body is read once."""

@@ -199,14 +199,17 @@ class HttpListener:
             if usage is None:
                 async with asyncio.timeout(limit_s):
                     address = await read_proxy_header(context.loop, connection)
-                usage = context.address_limits.of(address or silent_proxy(peer))
+                peer = address or silent_proxy(peer)
+                usage = context.address_limits.of(peer)
                 if not usage.admit():
                     connection.close()
                     return
                 self._unregistered[connection] = usage
             await context.loop.connect_accepted_socket(
                 # The sniffer registers it, and it must not count twice.
-                lambda: ProtocolSniffer(context, usage, lambda: self._unregistered.pop(connection, None)),
+                lambda: ProtocolSniffer(
+                    context, peer, usage, lambda: self._unregistered.pop(connection, None)
+                ),
                 connection,
                 ssl=self._tls.context if self._tls else None,
                 ssl_handshake_timeout=limit_s if self._tls else None,

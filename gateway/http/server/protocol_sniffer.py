@@ -21,15 +21,16 @@ _DECISIVE: Final = 4
 class ProtocolSniffer(asyncio.Protocol):
     """Finds out whether HTTP/1.1 or HTTP/2 is spoken, and hands the connection over.
 
-    Under TLS, ALPN has decided it; otherwise the first bytes do. ``usage``: of the client's address, which
-    counts the connection. ``arrived`` is called when the connection is open.
+    Under TLS, ALPN has decided it; otherwise the first bytes do. ``usage``: of ``peer``, the client's
+    address, which counts the connection. ``arrived`` is called when the connection is open.
     """
 
-    def __init__(self, context: ServerContext, usage: AddressUsage, arrived: Callable[[], object]) -> None:
-        self._context = context
+    def __init__(
+        self, context: ServerContext, peer: str, usage: AddressUsage, arrived: Callable[[], object]
+    ) -> None:
+        self._context, self._peer = context, peer
         self._usage, self._arrived = usage, arrived
         self._transport: asyncio.Transport | None = None
-        self._peer = usage.address
         self._early = b""
         self._since = context.loop.time()
 

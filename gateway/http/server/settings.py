@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Percent = Annotated[int, Meta(ge=1, le=100)]
 Bytes = Annotated[int, Meta(ge=1 << 10, le=1 << 40)]
 
 
@@ -30,8 +31,17 @@ class TransportSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """Seconds that a connection may wait for its next request, 75 by default (nginx)."""
 
     body_timeout_s: Seconds = 10.0
-    """Seconds in which a body may come as slowly as it likes, 10 by default. After that it must have come
-    with ``min_body_bytes_per_s`` on average; else 408."""
+    """Seconds in each of which a body must come by as much as ``min_body_bytes_per_s`` comes to, or to its
+    end, 10 by default; else 408. What came before is no credit: a body that stands still ends after so
+    long."""
+
+    request_timeout_s: Seconds = 120.0
+    """Seconds from the head of a request to the end of its body, 120 by default (Envoy's request_timeout,
+    which it leaves off); then 408, however fast it comes. Of a stream each message has as long."""
+
+    stream_idle_timeout_s: Seconds = 300.0
+    """Seconds for which neither side may send anything in an HTTP/2 stream, 300 by default (Envoy); then it
+    ends, with 408 or gRPC's status for that."""
 
     min_body_bytes_per_s: Annotated[int, Meta(ge=1, le=1 << 30)] = 16 << 10
     """Bytes of a body per second at least, 16 KiB by default; of a request's as of answers that wait."""
@@ -48,15 +58,26 @@ class TransportSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
     max_connections_per_address: Count = 1_000
     """Connections of one address, 1,000 by default: proxies and NATs stand for many clients.
-    Those before their handshake count; behind a PROXY header it is the address in that header."""
+    Those before their handshake count; behind a PROXY header it is the address in that header. IPv6 addresses
+    of one /64 are one."""
 
     max_buffered_mib: Annotated[int, Meta(ge=1, le=1 << 20)] = 512
-    """MiB of bodies that have come, in part or whole, and are not answered yet, over all connections, 512 by
-    default; more is 503."""
+    """MiB that requests may take over all connections, 512 by default; more is 503. Bodies that have come, in
+    part or whole, and are not answered yet; heads and streams that are open; answers that are not read. When
+    it is full, large bodies that are still on their way are given up for those who have less: 408."""
 
-    max_buffered_percent_per_address: Annotated[int, Meta(ge=1, le=100)] = 50
-    """Percent of ``max_buffered_mib`` that one address may have, 50 by default, and never less than one body;
-    more is 503. An address that has half of that is read on only as its requests are answered."""
+    max_buffered_percent_per_address: Percent = 25
+    """Percent of ``max_buffered_mib`` that one address may have, 25 by default, and never less than one body;
+    more is 503. An address that has half of that is read on only as its requests are answered. IPv6 addresses
+    of one /64 are one."""
+
+    max_buffered_percent_per_tenant: Percent = 25
+    """Percent of ``max_buffered_mib`` that one tenant may have from all its addresses, 25 by default, and
+    never less than one body; more is 503."""
+
+    max_buffered_percent_of_strangers: Percent = 50
+    """Percent of ``max_buffered_mib`` that all together may have who are no tenant, 50 by default, and never
+    less than one body; more is 503."""
 
     max_pipelined: Annotated[int, Meta(ge=1, le=1024)] = 16
     """HTTP/1.1 requests that wait behind the one under way, 16 by default; more are not read yet."""

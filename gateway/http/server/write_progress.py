@@ -11,12 +11,12 @@ from gateway.http.tcp_info import bytes_acknowledged
 
 
 class WriteProgress:
-    """Checks, between ``watch`` and ``rest``, that the peer reads fast enough.
+    """Checks that the peer reads fast enough, from ``watch`` until it has read everything.
 
-    In each ``write_timeout_s`` the peer has to read ``least_taken`` bytes. When it has read everything, the
-    owner calls ``rest``. What counts is what the peer's kernel has acknowledged (TCP_INFO), which includes
-    bytes in the buffers of this kernel and of TLS. Where that is not known, the size of the transport's
-    buffer is used.
+    In each ``write_timeout_s`` the peer has to read ``least_taken`` bytes; that it reads some, so that more
+    is written, begins no new window. What counts is what the peer's kernel has acknowledged (TCP_INFO), which
+    includes bytes in the buffers of this kernel and of TLS. Where that is not known, the size of the
+    transport's buffer is used.
     """
 
     __slots__ = ("_acknowledged", "_settings", "_since", "_socket", "_transport", "_waits")
@@ -36,20 +36,21 @@ class WriteProgress:
         return self._since != math.inf
 
     def watch(self, now: float) -> None:
-        """Begin to check, at loop time ``now``."""
-        self._socket = self._transport.get_extra_info("socket")
-        self._mark(now)
-
-    def rest(self) -> None:
-        """Stop checking: everything was written."""
-        self._since = math.inf
+        """Check from loop time ``now`` on, if that has not begun yet."""
+        if not self.is_watched:
+            self._socket = self._transport.get_extra_info("socket")
+            self._mark(now)
 
     def is_stuck(self, now: float) -> bool:
         """Whether the peer has read too little for ``write_timeout_s``."""
         if not self.is_watched:
             return False
+        waits = self._transport.get_write_buffer_size()
+        if not (waits or self._transport.is_closing()):
+            self._since = math.inf
+            return False
         acknowledged = bytes_acknowledged(self._socket) or 0
-        taken = max(acknowledged - self._acknowledged, self._waits - self._transport.get_write_buffer_size())
+        taken = max(acknowledged - self._acknowledged, self._waits - waits)
         if taken >= least_taken(self._settings):
             self._mark(now)
         return now - self._since > self._settings.write_timeout_s

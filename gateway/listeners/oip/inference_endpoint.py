@@ -92,8 +92,11 @@ class InferenceEndpoint:
         Raises:
             GatewayError: of the codec or of the stack.
         """
-        if (answer := self._fast_paths.answer(head, body, generation)) is not None:
+        fast_paths = self._fast_paths
+        if (answer := fast_paths.answer(head, body, generation)) is not None:
             return answer
+        if fast_paths.generation is not generation:
+            fast_paths.begin(generation)
         now = self._now()
         headers = self._identify(head, generation, path.model, path.version)
         try:
@@ -108,8 +111,9 @@ class InferenceEndpoint:
         coding = self._coding(headers)
         if not isinstance(response, Response):
             return self._encode_later(inference, coding, generation.number, response)
+        learn(inference, is_here=True)
         if not inference.id:
-            self._fast_paths.learn(
+            fast_paths.learn(
                 head,
                 partial(self._layout, headers, body),
                 request,
@@ -154,9 +158,18 @@ class InferenceEndpoint:
     async def _encode_later(
         self, inference: Inference, coding: str | None, generation: int, response: Response | Pending
     ) -> AnyAnswer:
+        is_here = isinstance(response, Response)
         answered = await response
+        learn(inference, is_here=is_here)
         encoded = self._encode(inference.output_format, inference.id, coding, generation, answered)
         return encoded if isinstance(encoded, Answer) else await encoded
+
+
+def learn(inference: Inference, *, is_here: bool) -> None:
+    """Remember how a request was read that has been answered; ``is_here``: from this region's memory."""
+    lesson = inference.lesson
+    if lesson is not None and (is_here or not lesson.is_whole):
+        lesson.learn()
 
 
 def to_request(path: ParsedPath, inference: Inference, headers: OipRequestHeaders, now: float) -> Request:

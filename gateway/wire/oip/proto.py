@@ -82,8 +82,8 @@ def parse(kind: Any, body: bytes) -> Any:
         raise GatewayError(Fault.INVALID, f"the body is not a valid {kind.DESCRIPTOR.name}") from None
 
 
-def decode_request(message: Any) -> Inference:
-    """Read a ModelInferRequest.
+def decode_request(message: Any, raws: Sequence[Buffer] = ()) -> Inference:
+    """Read a ModelInferRequest; ``raws``: its raw contents, where they were cut out of it.
 
     Raises:
         GatewayError: INVALID or UNSUPPORTED, with a message for the client.
@@ -110,7 +110,7 @@ def decode_request(message: Any) -> Inference:
 
     return Inference(
         message.id,
-        _decode_tensors("input", message.inputs, message.raw_input_contents),
+        _decode_tensors("input", message.inputs, raws or message.raw_input_contents),
         outputs,
         OutputFormat(classes=classes) if classes else PLAIN_OUTPUTS,
         parameters,

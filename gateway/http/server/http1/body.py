@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import BodyPolicy
-from gateway.http.server.address_limits import AddressUsage
+from gateway.http.server.address_limits import Booked, Booking
+from gateway.http.server.body_progress import BodyProgress
 from gateway.http.server.body_stream import BodyStream
+from gateway.http.server.incoming_bodies import LARGE as WELL_KNOWN
+from gateway.http.server.incoming_bodies import IncomingBody
 
 LARGE = 64 << 10
 """A body with a larger Content-Length is written into one buffer as it comes, without the parser."""
@@ -20,19 +25,33 @@ Refusal = tuple[int, str]
 class Http1Body:
     """Takes one body after the other. ``size``: bytes that have come of this one.
 
+    ``give_up`` is called when others need its memory more; it refuses the body. ``progress``: of this one.
+
     Bytes are counted when they come, not when they are announced: otherwise a peer could use up the limits
     without sending anything. A refusal is a status and a message; the connection then calls ``forget``.
     """
 
-    __slots__ = ("_counted", "_large", "_policy", "_usage", "_whole", "size", "stream")
+    __slots__ = (
+        "_cost",
+        "_give_up",
+        "_large",
+        "_policy",
+        "_whole",
+        "booked",
+        "booking",
+        "progress",
+        "size",
+        "stream",
+    )
 
-    def __init__(self, usage: AddressUsage) -> None:
-        self._usage = usage
+    def __init__(self, booking: Booking, give_up: Callable[[], None]) -> None:
+        self.booking, self._give_up = booking, give_up
         self._policy = BodyPolicy(0)
+        self.progress = BodyProgress(0.0)
         self._whole: bytes | bytearray = b""
         self._large: memoryview | None = None
         self.stream: BodyStream | None = None
-        self.size = self._counted = 0
+        self.size = self.booked = self._cost = 0
 
     def __repr__(self) -> str:
         kind = "streamed" if self.stream is not None else "large" if self._large is not None else "whole"
@@ -43,13 +62,33 @@ class Http1Body:
         """Whether the rest is written into one buffer, without the parser."""
         return self._large is not None
 
-    def begin(self, policy: BodyPolicy, length: int | None, stream: BodyStream | None) -> Refusal | None:
-        """Begin a body of ``length`` bytes (None: not known yet), streamed if ``stream`` is given."""
+    @property
+    def progressed_at(self) -> float:
+        """Loop time up to which the body came fast enough."""
+        return self.progress.since
+
+    def begin(
+        self,
+        policy: BodyPolicy,
+        length: int | None,
+        stream: BodyStream | None,
+        *,
+        cost: int = 0,
+        now: float = 0.0,
+    ) -> Refusal | None:
+        """Begin a body of ``length`` bytes (None: not known yet), streamed if ``stream`` is given.
+
+        ``cost``: bytes that its request takes besides.
+        """
         self._policy, self.stream, self.size = policy, stream, 0
+        self.progress = BodyProgress(now)
+        self.booking = booking = self.booking.under(policy.holder)
         if (length or 0) > policy.max_bytes:
             return self._too_large()
-        if not self._usage.has_room(length or 0, policy.max_bytes):
+        if not booking.has_room(cost + (length or 0), cost + policy.max_bytes):
             return _FULL
+        booking.charge(cost)
+        self._cost = cost
         if stream is None and length is not None and length > LARGE:
             # Not initialised: the kernel gives memory only for the pages that are written.
             self._large = np.empty(length, np.uint8).data
@@ -73,9 +112,11 @@ class Http1Body:
         return None
 
     def _count(self, size: int) -> bool:
-        has_room = self._usage.take(size, self._policy.max_bytes)
+        has_room = self.booking.take(size, self._policy.max_bytes)
         if has_room:
-            self._counted += size
+            self.booked += size
+            if self.booked >= WELL_KNOWN:
+                self.booking.incoming.add(self, self._give_up)
         return has_room
 
     def _keep(self, part: Buffer) -> None:
@@ -102,10 +143,18 @@ class Http1Body:
         self.size = len(large)
         return data[missing:]
 
+    def hand_over(self) -> Booked:
+        """Return what is booked for the request, of which nothing is counted here any more."""
+        booked = Booked(self.booking, self.booked, self._cost)
+        if self.booked >= WELL_KNOWN:
+            self.booking.incoming.remove(self)
+        self.booked = self._cost = 0
+        return booked
+
     def take(self) -> Buffer | None:
         """Return the whole body and be ready for the next; None when it was streamed, and has ended."""
         stream, whole = self.stream, self._whole if self._large is None else self._large
-        self.stream, self._large, self._whole, self.size, self._counted = None, None, b"", 0, 0
+        self.stream, self._large, self._whole, self.size = None, None, b"", 0
         if stream is not None:
             stream.end()
             return None
@@ -113,10 +162,13 @@ class Http1Body:
 
     def forget(self) -> None:
         """Drop what has come; a reader of the stream gets an error, because the rest will not come."""
-        self._usage.give(self._counted)
+        self.hand_over().release()
         if self.stream is not None:
             self.stream.break_off()
-        self.stream, self._large, self._whole, self.size, self._counted = None, None, b"", 0, 0
+        self.stream, self._large, self._whole, self.size = None, None, b"", 0
 
     def _too_large(self) -> Refusal:
         return 413, f"the body is larger than {self._policy.max_bytes} bytes"
+
+
+_: type[IncomingBody] = Http1Body

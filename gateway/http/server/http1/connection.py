@@ -13,14 +13,16 @@ from gateway.core.eager import begin
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import Answer, AnyAnswer, BodyPolicy
 from gateway.http.framing.http1_server import END, Http1RequestHead, RequestEnd
+from gateway.http.server.address_limits import Booked
 from gateway.http.server.context import ServerContext
-from gateway.http.server.http1.reader import Http1Reader
+from gateway.http.server.http1.reader import Http1Reader, request_cost
 from gateway.http.server.http1.requests import Http1Requests
 from gateway.http.server.http1.state import (
     AT_REST,
     NEW,
     Http1Command,
     Http1ConnectionEvent,
+    Http1Phase,
     Reading,
     Work,
     decide,
@@ -28,6 +30,7 @@ from gateway.http.server.http1.state import (
 )
 from gateway.http.server.http1.writer import Http1Writer
 from gateway.http.server.registry import Connection
+from gateway.http.server.unread_answers import UnreadAnswers
 
 _HEADERS_LATE: Final = "the headers took too long"
 _BODY_LATE: Final = "the body took too long"
@@ -44,10 +47,14 @@ class Http1ServerConnection(asyncio.Protocol):
     def __init__(self, context: ServerContext, transport: asyncio.Transport, peer: str) -> None:
         self._context, self._transport = context, transport
         self._application = context.application
-        self._usage = usage = context.address_limits.of(peer)
+        self._booking = context.address_limits.of(peer).booking()
+        usage = self._booking.address
         self._writer = Http1Writer(context, transport)
         self._requests = Http1Requests(context, transport, self._writer, usage, self)
-        self._reader = reader = Http1Reader(context, usage, self._writer, self._requests, self)
+        self._reader = reader = Http1Reader(
+            context, self._booking, self._writer, self._requests, self, peer=peer
+        )
+        self._unread = UnreadAnswers(lambda: self._booking)
         self._parser, self._body, self._head = reader.parser, reader.body, reader.head
         self.state = NEW
         self._since = context.loop.time()
@@ -83,10 +90,12 @@ class Http1ServerConnection(asyncio.Protocol):
         self.happen(Http1ConnectionEvent.CONNECTION_LOST)
         self._context.registry.remove(self)
         self._writer.resume()
+        self._unread.book(0)
 
     def pause_writing(self) -> None:
         """Note that the peer reads too slowly."""
         self._writer.pause()
+        self._book_unread()
 
     def resume_writing(self) -> None:
         """Note that it has caught up."""
@@ -98,10 +107,11 @@ class Http1ServerConnection(asyncio.Protocol):
     def sweep(self, now: float) -> None:
         """End what takes too long."""
         is_draining, settings = self._context.drain.is_active, self._context.settings
+        self._book_unread()
         if self._writer.progress.is_stuck(now):
             self.abort()
-        elif is_overdue(
-            self.state.phase, now - self._since, self._body.size, settings, is_draining=is_draining
+        elif is_overdue(self.state.phase, now - self._since, settings, is_draining=is_draining) or (
+            self.state.phase is Http1Phase.BODY and self._reader.is_late(now)
         ):
             self.happen(Http1ConnectionEvent.OVERDUE)
 
@@ -112,6 +122,11 @@ class Http1ServerConnection(asyncio.Protocol):
     def abort(self) -> None:
         """Close the connection at once."""
         self._transport.abort()
+
+    def _book_unread(self) -> None:
+        """Book what waits on this connection, and end it where there is no room for that."""
+        if not self._unread.book(self._transport.get_write_buffer_size() + self._parser.head_bytes):
+            self.abort()
 
     # --- requests
 
@@ -130,14 +145,14 @@ class Http1ServerConnection(asyncio.Protocol):
             type(opened) is not BodyPolicy
             or opened.is_stream
             or size > opened.max_bytes
-            or not self._usage.has_room(size, opened.max_bytes)
+            or not (booking := self._booking.under(opened.holder)).has_room(size, opened.max_bytes)
         ):
             self._reader.take_head(head, raw, opened)
             self._reader.take_body(body)
             self._reader.take_end()
             self.step()
             return
-        requests, loop = self._requests, self._context.loop
+        self._booking, requests, loop = booking, self._requests, self._context.loop
         answered: AnyAnswer | asyncio.Task[AnyAnswer]
         try:
             answered = begin(self._application.answer(head, body), loop, requests.done)
@@ -150,8 +165,10 @@ class Http1ServerConnection(asyncio.Protocol):
             if not (self._writer.is_closing or self._parser.in_head):
                 return
         else:
-            self._usage.hold(size)
-            requests.follow((head, raw), size, answered)
+            cost = request_cost(raw)
+            booking.hold(size)
+            booking.charge(cost)
+            requests.follow((head, raw), Booked(booking, size, cost), answered)
         self.step()
 
     @property

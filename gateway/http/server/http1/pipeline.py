@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import Any
 
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import Answer, Head
 from gateway.http.framing.http1_server import Http1RequestHead
-from gateway.http.server.address_limits import AddressUsage
+from gateway.http.server.address_limits import AddressUsage, Booked
 from gateway.http.server.body_stream import BodyStream
 from gateway.http.server.context import ServerContext
 
-Request = tuple[Head, Http1RequestHead, Buffer | BodyStream]
+Request = tuple[Head, Http1RequestHead, Buffer | BodyStream, Booked]
 Refused = tuple[None, Http1RequestHead | None, Answer]
 
 
@@ -21,25 +20,25 @@ class Http1Pipeline:
     """Requests, and refusals of requests, in their order.
 
     Reading pauses while ``max_pipelined`` of them wait, or while some wait and the address uses more than
-    half of its share of buffered bytes. They count as running, and their bodies as buffered, from ``add`` to
-    ``take``.
+    half of its share of buffered bytes. They count as running, and stay booked, from ``add`` to ``take``.
+    ``is_paused``: reading is.
     """
 
-    __slots__ = ("_context", "_is_full", "_is_paused", "_transport", "_usage", "_waiting")
+    __slots__ = ("_context", "_is_full", "_transport", "_usage", "_waiting", "is_paused")
 
     def __init__(self, context: ServerContext, transport: asyncio.Transport, usage: AddressUsage) -> None:
         self._context, self._transport, self._usage = context, transport, usage
         self._waiting: deque[Request | Refused] = deque()
-        self._is_full = self._is_paused = False
+        self._is_full = self.is_paused = False
 
     def __repr__(self) -> str:
-        return f"<Http1Pipeline {'paused' if self._is_paused else 'reading'}, {len(self)} waiting>"
+        return f"<Http1Pipeline {'paused' if self.is_paused else 'reading'}, {len(self)} waiting>"
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def add(self, item: Request | Refused) -> None:
-        """Add a request behind the others. The bytes of its body are counted already."""
+        """Add a request behind the others. What it takes is booked already."""
         self._context.running += 1
         self._waiting.append(item)
         self._steer()
@@ -54,7 +53,9 @@ class Http1Pipeline:
     def clear(self) -> None:
         """Forget all of them, and read on."""
         self._context.running -= len(self._waiting)
-        self._usage.give(sum(held(item[2]) for item in self._waiting))
+        for item in self._waiting:
+            if item[0] is not None:
+                item[3].release()
         self._waiting.clear()
         self.flow(True)
 
@@ -68,15 +69,10 @@ class Http1Pipeline:
         waiting = len(self._waiting)
         stops = self._is_full or waiting >= self._context.settings.max_pipelined
         stops = stops or (waiting > 0 and self._usage.held > self._usage.high)
-        if stops is self._is_paused or self._transport.is_closing():
+        if stops is self.is_paused or self._transport.is_closing():
             return
-        self._is_paused = stops
+        self.is_paused = stops
         if stops:
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()
-
-
-def held(body: Any) -> int:
-    """Return the bytes of a body that are counted as buffered: those of a stream, and of answers, are not."""
-    return 0 if isinstance(body, BodyStream | Answer) else len(body)

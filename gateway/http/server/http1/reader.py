@@ -13,14 +13,18 @@ from gateway.http.framing.http1_server import (
     MalformedRequest,
     RequestEnd,
 )
-from gateway.http.server.address_limits import AddressUsage
-from gateway.http.server.body_stream import BodyStream
+from gateway.http.server.address_limits import Booking
+from gateway.http.server.body_stream import HIGH, BodyStream
 from gateway.http.server.context import ServerContext
 from gateway.http.server.http1.body import LARGE, Http1Body
 from gateway.http.server.http1.requests import Http1Requests
 from gateway.http.server.http1.state import Http1ConnectionEvent
 from gateway.http.server.http1.writer import Http1Writer, closing
+from gateway.http.server.incoming_bodies import GIVEN_UP
 from gateway.http.server.repeated_head import RepeatedHead
+
+_REQUEST: Final = 4 << 10
+"""Bytes that a request is taken to need until it is answered, besides its head and its body."""
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -64,18 +68,20 @@ class Http1Reader:
     def __init__(
         self,
         context: ServerContext,
-        usage: AddressUsage,
+        booking: Booking,
         writer: Http1Writer,
         requests: Http1Requests,
         owner: ReaderOwner,
+        *,
+        peer: str = "",
     ) -> None:
         self._context, self._writer, self.requests, self._owner = context, writer, requests, owner
         limits = context.settings
         self.parser = Http1Server(
             max_head_bytes=limits.max_request_headers_kb << 10, max_headers=limits.max_headers_count
         )
-        self.head = RepeatedHead(usage.address)
-        self.body = Http1Body(usage)
+        self.head = RepeatedHead(peer)
+        self.body = Http1Body(booking, self._give_up)
         self.current: tuple[Head, Http1RequestHead] | None = None
         self._left = 0
         self._owes_continue = False
@@ -135,13 +141,14 @@ class Http1Reader:
             self._reject(opened, has_body=not is_short)
             return
         stream = BodyStream(self.requests.waiting.flow) if opened.is_stream else None
-        if (refusal := self.body.begin(opened, raw.length, stream)) is not None:
+        cost, now = request_cost(raw) + (HIGH if opened.is_stream else 0), self._context.loop.time()
+        if (refusal := self.body.begin(opened, raw.length, stream, cost=cost, now=now)) is not None:
             self.refuse(*refusal)
             return
         self._owes_continue = raw.expects_continue
         self._owner.happen(Http1ConnectionEvent.HEADERS_ACCEPTED)
         if stream is not None:
-            self.requests.submit(head, raw, stream)
+            self.requests.submit(head, raw, stream, self.body.hand_over())
 
     def take_body(self, part: Buffer) -> None:
         """Take a part of the body; that of a request that was refused is dropped."""
@@ -155,8 +162,9 @@ class Http1Reader:
             return
         if not current[1].keep_alive:
             self._owner.happen(Http1ConnectionEvent.LAST_REQUEST_READ)
+        booked = self.body.hand_over()
         if (body := self.body.take()) is not None:
-            self.requests.submit(*current, body)
+            self.requests.submit(*current, body, booked)
 
     def invite(self) -> None:
         """Send 100 Continue for the body that waits for it, when the answers before it are written."""
@@ -178,6 +186,18 @@ class Http1Reader:
         self._owner.happen(Http1ConnectionEvent.REQUEST_REFUSED)
         self.drop()
 
+    def is_late(self, now: float) -> bool:
+        """Whether the body that is being read comes too slowly, or takes too long."""
+        body = self.body
+        if self._owes_continue or self.requests.waiting.is_paused:
+            # It is this side that lets it wait.
+            body.progress.excuse(body.size, now)
+        return body.progress.is_late(body.size, now, self._context.settings)
+
+    def _give_up(self) -> None:
+        self.refuse(408, GIVEN_UP)
+        self._owner.step()
+
     def drop(self) -> None:
         """Forget the request that is being read."""
         self.current = None
@@ -190,3 +210,8 @@ class Http1Reader:
             answer = closing(answer)
             self._owner.happen(Http1ConnectionEvent.REQUEST_REFUSED)
         self.requests.reject(raw, answer)
+
+
+def request_cost(raw: Http1RequestHead) -> int:
+    """Return the bytes that a request with the head ``raw`` is booked with besides its body."""
+    return _REQUEST + raw.size

@@ -12,10 +12,10 @@ from gateway.core.eager import begin
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import Answer, AnyAnswer, Head, PendingAnswer, StreamedAnswer
 from gateway.http.framing.http1_server import Http1RequestHead
-from gateway.http.server.address_limits import AddressUsage
+from gateway.http.server.address_limits import AddressUsage, Booked
 from gateway.http.server.body_stream import BodyStream
 from gateway.http.server.context import ServerContext
-from gateway.http.server.http1.pipeline import Http1Pipeline, held
+from gateway.http.server.http1.pipeline import Http1Pipeline
 from gateway.http.server.http1.writer import Http1Writer
 
 B = TypeVar("B")
@@ -47,16 +47,15 @@ class Http1Requests:
     """The requests of one connection that are answered, or wait for that.
 
     ``answering``: the one that is being answered. ``waiting``: those behind it. A request counts as running,
-    and its body as buffered, until it is answered.
+    and stays booked, until it is answered.
     """
 
     __slots__ = (
+        "_booked",
         "_context",
-        "_held",
         "_owner",
         "_task",
         "_transport",
-        "_usage",
         "_writer",
         "answering",
         "waiting",
@@ -71,8 +70,8 @@ class Http1Requests:
         owner: RequestsOwner,
     ) -> None:
         self._context, self._transport, self._writer = context, transport, writer
-        self._usage, self._owner = usage, owner
-        self._held = 0
+        self._owner = owner
+        self._booked: Booked | None = None
         self._task: asyncio.Task[Any] | None = None
         self.answering: Answering | None = None
         self.waiting = Http1Pipeline(context, transport, usage)
@@ -85,12 +84,12 @@ class Http1Requests:
         """Whether requests behind the one that is answered are under way: a drain does not lose them."""
         return bool(self.waiting) or self._owner.has_unread
 
-    def submit(self, head: Head, raw: Http1RequestHead, body: Buffer | BodyStream) -> None:
-        """Answer a request when its turn comes. The bytes of its body are counted already."""
+    def submit(self, head: Head, raw: Http1RequestHead, body: Buffer | BodyStream, booked: Booked) -> None:
+        """Answer a request when its turn comes."""
         if self.answering is not None or self.waiting or self._writer.is_paused:
-            self.waiting.add((head, raw, body))
+            self.waiting.add((head, raw, body, booked))
         else:
-            self._answer(head, raw, body)
+            self._answer(head, raw, body, booked)
 
     def reject(self, raw: Http1RequestHead | None, answer: Answer) -> None:
         """Write a refusal when its turn comes; ``raw`` is None when what came never was a request."""
@@ -99,10 +98,12 @@ class Http1Requests:
         else:
             self._writer.reply(raw, answer, has_more=self.has_more)
 
-    def follow(self, request: Answering, size: int, answered: AnyAnswer | asyncio.Task[AnyAnswer]) -> None:
-        """Write ``answered`` when it is there; until then ``size`` bytes of the body are counted."""
+    def follow(
+        self, request: Answering, booked: Booked, answered: AnyAnswer | asyncio.Task[AnyAnswer]
+    ) -> None:
+        """Write ``answered`` when it is there; until then the request stays booked."""
         self._context.running += 1
-        self.answering, self._held = request, size
+        self.answering, self._booked = request, booked
         if isinstance(answered, asyncio.Task):
             self._task = answered
         else:
@@ -148,13 +149,13 @@ class Http1Requests:
         self._finish(answering[1], answer)
         self.advance()
 
-    def _answer(self, head: Head, raw: Http1RequestHead, body: Buffer | BodyStream) -> None:
+    def _answer(self, head: Head, raw: Http1RequestHead, body: Buffer | BodyStream, booked: Booked) -> None:
         application = self._context.application
         if isinstance(body, BodyStream):
             answered = self._begin(application.answer_stream, head, body)
         else:
             answered = self._begin(application.answer, head, body)
-        self.follow((head, raw), held(body), answered)
+        self.follow((head, raw), booked, answered)
 
     def _begin(
         self, answer: Callable[[Head, B], AnyAnswer | PendingAnswer], head: Head, body: B
@@ -189,5 +190,6 @@ class Http1Requests:
     def _end_answering(self) -> None:
         self.answering = None
         self._context.running -= 1
-        self._usage.give(self._held)
-        self._held = 0
+        if self._booked is not None:
+            self._booked.release()
+            self._booked = None

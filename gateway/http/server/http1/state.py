@@ -9,7 +9,6 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final, NamedTuple
 
-from gateway.http.server.body_stream import too_slow
 from gateway.http.server.drain import DRAIN_HEADERS_S, DRAIN_SILENCE_S
 from gateway.http.server.settings import TransportSettings
 
@@ -170,13 +169,11 @@ def _overdue(state: Http1State, work: Work) -> tuple[Http1State, Http1Commands]:
 
 
 def is_overdue(
-    phase: Http1Phase, elapsed_s: float, body_bytes: int, settings: TransportSettings, *, is_draining: bool
+    phase: Http1Phase, elapsed_s: float, settings: TransportSettings, *, is_draining: bool
 ) -> bool:
-    """Whether ``phase`` has taken too long; ``body_bytes`` of the body have come."""
+    """Whether ``phase`` has taken too long; of a body, ``BodyProgress`` knows that."""
     if phase is Http1Phase.IDLE:
         return elapsed_s > (DRAIN_SILENCE_S if is_draining else settings.idle_timeout_s)
-    if phase is Http1Phase.BODY:
-        return too_slow(body_bytes, elapsed_s, settings.body_timeout_s, settings.min_body_bytes_per_s)
     if phase is Http1Phase.HEADERS:
         limit_s = settings.request_headers_timeout_s
         return elapsed_s > (min(limit_s, DRAIN_HEADERS_S) if is_draining else limit_s)

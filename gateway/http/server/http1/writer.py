@@ -95,8 +95,6 @@ class Http1Writer:
     def resume(self) -> None:
         """Note that the peer has caught up, or is gone."""
         self.is_paused = False
-        if not self._transport.is_closing():
-            self.progress.rest()
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
 

@@ -17,6 +17,7 @@ from gateway.http.server.http2.windows import Http2Windows
 from gateway.http.server.http2.writer import Http2Writer
 from gateway.http.server.registry import Connection
 from gateway.http.server.settings import TransportSettings
+from gateway.http.server.unread_answers import UnreadAnswers
 
 
 class Http2ServerConnection(asyncio.Protocol):
@@ -28,10 +29,10 @@ class Http2ServerConnection(asyncio.Protocol):
     def __init__(self, context: ServerContext, transport: asyncio.Transport, peer: str) -> None:
         self._context, self.transport = context, transport
         self._engine = engine = _engine(context.settings)
-        self.writer = Http2Writer(context, transport, engine)
-        usage, window = context.address_limits.of(peer), context.settings.initial_stream_window_kib << 10
-        windows = Http2Windows(usage, engine, self.writer, window)
-        self.requests = Http2Requests(context, peer, engine, self.writer, windows)
+        self.writer = Http2Writer(context, transport, engine, UnreadAnswers(lambda: self.requests.booking))
+        booking = context.address_limits.of(peer).booking()
+        windows = Http2Windows(engine, self.writer, context.settings)
+        self.requests = Http2Requests(context, peer, engine, self.writer, windows, booking=booking)
         self.state = Http2State()
         # Loop times: something happened to a stream; a frame ended; one began that has not ended; the end
         # was announced.
@@ -70,6 +71,7 @@ class Http2ServerConnection(asyncio.Protocol):
                     requests.take_closed(event.stream)
         finally:
             self.writer.is_held = False
+        requests.book()
         self.writer.flush_soon()
 
     def eof_received(self) -> bool:
@@ -80,6 +82,7 @@ class Http2ServerConnection(asyncio.Protocol):
         """Cancel everything: no answer can be sent any more."""
         self._context.registry.remove(self)
         self.requests.close_all()
+        self.writer.release()
 
     def pause_writing(self) -> None:
         """Note that the peer reads too slowly."""
@@ -97,7 +100,7 @@ class Http2ServerConnection(asyncio.Protocol):
         if self.transport.is_closing():
             # A peer that does not read would keep what is left of this connection for ever.
             writer.leave()
-        if writer.progress.is_stuck(now):
+        if writer.progress.is_stuck(now) or not writer.book_unread():
             self.abort()
         if self.transport.is_closing():
             return
@@ -143,8 +146,8 @@ class Http2ServerConnection(asyncio.Protocol):
         match command:
             case Http2Command.NOTE_LIFE:
                 self._lived = now
-            case Http2Command.GIVE_UP_SLOW:
-                self.requests.give_up_slow(now)
+            case Http2Command.END_SLOW:
+                self.requests.end_slow(now)
             case Http2Command.NOTE_HEARD:
                 self._engine.has_heard = False
                 self._heard = now

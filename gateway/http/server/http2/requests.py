@@ -18,12 +18,14 @@ from gateway.http.framing.http2_server import (
     Http2Request,
     Http2Server,
 )
+from gateway.http.server.address_limits import Booking
 from gateway.http.server.body_stream import BodyStream
 from gateway.http.server.context import ServerContext
 from gateway.http.server.http2.state import BODY_ENDED, StreamCommand, StreamEvent, decide_stream
 from gateway.http.server.http2.stream import Http2Stream
 from gateway.http.server.http2.windows import Http2Windows
 from gateway.http.server.http2.writer import Http2Writer
+from gateway.http.server.incoming_bodies import GIVEN_UP, LARGE
 from gateway.http.server.repeated_head import RepeatedHead
 
 B = TypeVar("B")
@@ -33,13 +35,30 @@ _log = logging.getLogger(__name__)
 _INTERNAL: Final = "internal error"
 _FULL: Final = (503, "too many bodies are on their way; try again later")
 _LATE: Final = (408, "the body took too long")
+_IDLE: Final = (408, "nothing was sent in this stream for too long")
+_GIVEN_UP: Final = (408, GIVEN_UP)
 _ANSWER: Final = StreamCommand.ANSWER
+_REQUEST: Final = 4 << 10
+"""Bytes that a request is taken to need until it is answered, besides its head and its body."""
+
+_STREAM: Final = 32 << 10
+"""Likewise a streamed one, for which a task waits, and what the application has for it."""
 
 
 class Http2Requests:
-    """The streams that are open. ``windows``: theirs."""
+    """The streams that are open. ``windows``: theirs. ``booking``: where the newest of them is booked."""
 
-    __slots__ = ("_application", "_context", "_engine", "_head", "_streams", "_writer", "windows")
+    __slots__ = (
+        "_application",
+        "_begun",
+        "_context",
+        "_engine",
+        "_head",
+        "_streams",
+        "_writer",
+        "booking",
+        "windows",
+    )
 
     def __init__(
         self,
@@ -48,11 +67,15 @@ class Http2Requests:
         engine: Http2Server,
         writer: Http2Writer,
         windows: Http2Windows,
+        *,
+        booking: Booking,
     ) -> None:
         self._context, self._engine, self._writer, self.windows = context, engine, writer, windows
         self._application = context.application
         self._head = RepeatedHead(peer, is_http2=True)
         self._streams: dict[int, Http2Stream] = {}
+        self._begun: list[tuple[Http2Stream, int]] = []
+        self.booking = booking
 
     def __repr__(self) -> str:
         return f"<Http2Requests, {len(self._streams)} streams>"
@@ -76,20 +99,47 @@ class Http2Requests:
             refusal = self._context.refusal(head, 413, _too_large(opened))
             self._writer.reply(number, head, refusal, is_complete=False)
         else:
-            stream = Http2Stream(number, head, opened, self._context.loop.time())
-            self._streams[number] = stream
-            if opened.is_stream:
-                windows = self.windows
-                stream.body = body = BodyStream(
-                    lambda _flows: None,
-                    taken=partial(windows.read, stream),
-                    done=partial(windows.consumed, stream),
-                )
-                if event.is_complete:
-                    self._happen(stream, BODY_ENDED)
-                self._answer(stream, self._application.answer_stream, body)
-            elif event.is_complete:
-                self._happen(stream, BODY_ENDED)
+            self._begin(number, event, head, opened)
+
+    def _begin(self, number: int, event: Http2Request, head: Head, opened: BodyPolicy) -> None:
+        self.booking = booking = self.booking.under(opened.holder)
+        is_stream, cost = opened.is_stream, event.size + (_STREAM if opened.is_stream else _REQUEST)
+        # Of a stream nobody knows how much will come; it has to fit with what is there.
+        if not booking.has_room(cost + (event.length or 0), 0 if is_stream else cost + opened.max_bytes):
+            refusal = self._context.refusal(head, *_FULL)
+            self._writer.reply(number, head, refusal, is_complete=event.is_complete)
+            return
+        stream = Http2Stream(number, head, opened, booking, began=self._context.loop.time())
+        self._streams[number] = stream
+        if is_stream:
+            booking.charge(cost)
+            stream.cost = cost
+            self._begin_conversation(stream, is_complete=event.is_complete)
+            return
+        if event.is_complete:
+            self._happen(stream, BODY_ENDED)
+        else:
+            self._begun.append((stream, cost))
+
+    def _begin_conversation(self, stream: Http2Stream, *, is_complete: bool) -> None:
+        windows = self.windows
+        stream.body = body = BodyStream(
+            _ignore_flow, taken=partial(windows.read, stream), done=partial(windows.consumed, stream)
+        )
+        if is_complete:
+            self._happen(stream, BODY_ENDED)
+        self._answer(stream, self._application.answer_stream, body)
+
+    def book(self) -> None:
+        """Book what requests take besides their bodies, of those that have begun and are not answered yet.
+
+        Those that were answered where they stood, as cache hits are, need no such booking.
+        """
+        for stream, cost in self._begun:
+            if not stream.is_closed:
+                stream.booking.charge(cost)
+                stream.cost = cost
+        self._begun.clear()
 
     def take_data(self, event: BodyData) -> None:
         """Take more of a body."""
@@ -106,6 +156,8 @@ class Http2Requests:
             self._give_up(stream, *_FULL)
         else:
             stream.add(data)
+            if stream.size >= LARGE and stream not in stream.booking.incoming:
+                stream.booking.incoming.add(stream, partial(self._give_up, stream, *_GIVEN_UP))
             if event.is_complete:
                 self._happen(stream, BODY_ENDED)
 
@@ -146,12 +198,24 @@ class Http2Requests:
             else:
                 self._engine.reset(number, CANCEL)
 
-    def give_up_slow(self, now: float) -> None:
-        """Refuse bodies that come too slowly."""
-        settings = self._context.settings
+    def end_slow(self, now: float) -> None:
+        """Refuse bodies that come too slowly, and end streams in which nothing happens."""
+        settings, is_held_back = self._context.settings, self.windows.is_holding_back(self)
         for stream in self:
-            if stream.is_slow(now, settings.body_timeout_s, settings.min_body_bytes_per_s):
+            if stream.is_late(now, settings, is_held_back=is_held_back):
                 self._give_up(stream, *_LATE)
+            elif stream.is_idle(now, settings.stream_idle_timeout_s):
+                self._end_idle(stream)
+
+    def _end_idle(self, stream: Http2Stream) -> None:
+        is_complete, has_begun = stream.is_complete, stream.is_answered_in_part
+        if self._happen(stream, StreamEvent.IDLE) is not StreamCommand.END_IDLE:
+            return
+        refusal = self._context.refusal(stream.head, *_IDLE)
+        if has_begun:
+            self._writer.end_early(stream.number, refusal, is_complete=is_complete)
+        else:
+            self._writer.reply(stream.number, stream.head, refusal, is_complete=is_complete)
 
     # --- the state of a stream
 
@@ -159,8 +223,11 @@ class Http2Requests:
         stream.state, command = decide_stream(stream.state, event)
         if command is _ANSWER:
             self.windows.begin_answering(stream)
+            if stream.size >= LARGE:
+                stream.booking.incoming.remove(stream)
             self._answer(stream, self._application.answer, stream.whole())
         elif command is StreamCommand.END_BODY:
+            stream.booking.incoming.remove(stream)
             if stream.body is not None:
                 stream.body.end()
         elif command is StreamCommand.RESET_CANCEL:
@@ -236,7 +303,8 @@ class Http2Requests:
             if self._release(stream):
                 self._writer.reply(stream.number, stream.head, answer, is_complete=stream.is_complete)
         else:
-            streaming = self._writer.stream(stream.number, stream.head, answer)
+            streaming = self._writer.stream(stream.number, stream.head, answer, stream.note_sent)
+            stream.is_answered_in_part = True
             stream.task = self._context.loop.create_task(streaming)
             stream.task.add_done_callback(partial(self._streamed, stream, answer))
 
@@ -251,6 +319,10 @@ class Http2Requests:
         if error is not None and not (stream.is_closed and task.cancelled()):
             _log.error("a streamed answer failed", exc_info=error)
         self._writer.flush()
+
+
+def _ignore_flow(_flows: bool) -> None:  # noqa: FBT001 - what BodyStream calls
+    """The windows say it."""
 
 
 def _too_large(policy: BodyPolicy) -> str:

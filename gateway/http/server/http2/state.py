@@ -71,7 +71,7 @@ class Http2Command(Enum):
     """End streamed requests after the message that is being read: they may never end by themselves."""
     NOTE_LIFE = "note life"
     NOTE_HEARD = "note heard"
-    GIVE_UP_SLOW = "give up slow"
+    END_SLOW = "end slow"
     PING = "ping"
     FLUSH = "flush"
     CLOSE = "close"
@@ -116,7 +116,7 @@ def _sweep_busy(
         # Streams opened before the peer read the first GOAWAY have come by now; later ones are not answered.
         phase = Http2Phase.LEFT
         commands += (Http2Command.NAME_LAST_STREAM, Http2Command.END_CONVERSATIONS)
-    commands += (Http2Command.GIVE_UP_SLOW,)
+    commands += (Http2Command.END_SLOW,)
     if found.has_heard:
         is_pinged = False
         commands += (Http2Command.NOTE_HEARD,)
@@ -153,6 +153,8 @@ class StreamEvent(Enum):
     """It has reset the stream, or the connection is gone."""
     PEER_STUCK = "peer stuck"
     """It does not take the answer."""
+    IDLE = "idle"
+    """Neither side sends anything."""
 
 
 class StreamCommand(Enum):
@@ -165,6 +167,8 @@ class StreamCommand(Enum):
     RESET_CALM = "reset with ENHANCE_YOUR_CALM"
     """While the application reads the body, only a reset can refuse the rest of it."""
     RESET_CANCEL = "reset with CANCEL"
+    END_IDLE = "end idle"
+    """Refuse it; an answer that has begun ends early."""
     DROP = "drop"
 
 
@@ -184,6 +188,7 @@ _REFUSE: Final[Decision] = (StreamState.CLOSED, StreamCommand.REFUSE)
 _RESET: Final[Decision] = (StreamState.CLOSED, StreamCommand.RESET_CALM)
 _LEFT: Final[Decision] = (StreamState.CLOSED, StreamCommand.DROP)
 _STUCK: Final[Decision] = (StreamState.CLOSED, StreamCommand.RESET_CANCEL)
+_IDLE: Final[Decision] = (StreamState.CLOSED, StreamCommand.END_IDLE)
 
 
 def decide_stream(state: StreamState, event: StreamEvent) -> Decision:
@@ -197,4 +202,6 @@ def decide_stream(state: StreamState, event: StreamEvent) -> Decision:
         return state, _NOTHING
     if state is _CLOSED:
         return state, _NOTHING
+    if event is StreamEvent.IDLE:
+        return _IDLE
     return _LEFT if event is StreamEvent.PEER_LEFT else _STUCK

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from gateway.http.framing.http2_server import Http2Server
-from gateway.http.server.address_limits import AddressUsage
 from gateway.http.server.http2.stream import Http2Stream
 from gateway.http.server.http2.writer import Http2Writer
+from gateway.http.server.incoming_bodies import LARGE
+from gateway.http.server.settings import TransportSettings
 
 
 class Http2Windows:
@@ -16,13 +19,12 @@ class Http2Windows:
     much, they wait until answers have made room. Bytes of a streamed body wait until they are read.
     """
 
-    __slots__ = ("_answering", "_engine", "_owed", "_stream_window", "_usage", "_writer")
+    __slots__ = ("_answering", "_engine", "_owed", "_stream_window", "_window", "_writer")
 
-    def __init__(
-        self, usage: AddressUsage, engine: Http2Server, writer: Http2Writer, stream_window_bytes: int
-    ) -> None:
-        self._usage, self._engine, self._writer = usage, engine, writer
-        self._stream_window = stream_window_bytes
+    def __init__(self, engine: Http2Server, writer: Http2Writer, settings: TransportSettings) -> None:
+        self._engine, self._writer = engine, writer
+        self._stream_window = settings.initial_stream_window_kib << 10
+        self._window = settings.initial_connection_window_kib << 10
         self._answering = 0
         """Bytes of whole bodies that are being answered."""
         self._owed: dict[int, int] = {}
@@ -37,12 +39,12 @@ class Http2Windows:
         Returns:
             Whether there was room for them.
         """
-        usage = self._usage
-        if stream.body is not None:
-            return usage.take(size, self._stream_window)
-        if not usage.take(size, stream.policy.max_bytes):
+        booking, is_streamed = stream.booking, stream.body is not None
+        if not booking.take(size, self._stream_window if is_streamed else stream.policy.max_bytes):
             return False
-        if self._answering and usage.held > usage.high:
+        if is_streamed:
+            return True
+        if self._answering and booking.is_high:
             # Without any answer under way, to wait for room could be to wait for ever.
             self._owed[stream.number] = self._owed.get(stream.number, 0) + size
         else:
@@ -51,7 +53,7 @@ class Http2Windows:
 
     def begin_answering(self, stream: Http2Stream) -> None:
         """Note that a whole body is being answered: that will make room."""
-        self._answering += stream.held
+        self._answering += stream.booked
         stream.makes_room = True
 
     def read(self, stream: Http2Stream, size: int) -> None:
@@ -62,21 +64,30 @@ class Http2Windows:
 
     def consumed(self, stream: Http2Stream, size: int) -> None:
         """Count what the application is done with no longer, unless the stream was released."""
-        if stream.held:
-            stream.held -= size
-            self._usage.give(size)
+        if stream.booked:
+            stream.booked -= size
+            stream.booking.give(size)
+
+    def is_holding_back(self, streams: Iterable[Http2Stream]) -> bool:
+        """Whether bodies of ``streams`` may be waiting for the windows, and not for the peer."""
+        return bool(self._owed) or 2 * sum([stream.unread for stream in streams]) > self._window
 
     def release(self, stream: Http2Stream) -> None:
         """Count nothing of a stream any more: it is answered, or will not be read."""
-        if stream.held:
-            self._usage.give(stream.held)
+        if stream.cost:
+            stream.booking.charge(-stream.cost)
+            stream.cost = 0
+        if stream.size >= LARGE:
+            stream.booking.incoming.remove(stream)
+        if stream.booked:
+            stream.booking.give(stream.booked)
             if stream.unread:
                 # What will never be read must not keep the window of all streams closed.
                 self.acknowledge(stream.number, stream.unread)
             elif stream.makes_room:
-                self._answering -= stream.held
-            stream.held = stream.unread = 0
-        if self._owed and (not self._answering or self._usage.held <= self._usage.high):
+                self._answering -= stream.booked
+            stream.booked = stream.unread = 0
+        if self._owed and not (self._answering and stream.booking.is_high):
             owed, self._owed = self._owed, {}
             for number, size in owed.items():
                 self.acknowledge(number, size)

@@ -9,9 +9,16 @@ from typing import Final
 
 from gateway.http.exchange import Answer, AnyAnswer, Head, StreamedAnswer
 from gateway.http.framing.errors import FramingError
-from gateway.http.framing.http2_server import INTERNAL_ERROR, NO_ERROR, Http2Server
+from gateway.http.framing.http2_server import (
+    CANCEL,
+    ENHANCE_YOUR_CALM,
+    INTERNAL_ERROR,
+    NO_ERROR,
+    Http2Server,
+)
 from gateway.http.server.context import ServerContext
 from gateway.http.server.settings import TransportSettings
+from gateway.http.server.unread_answers import UnreadAnswers
 from gateway.http.server.write_progress import WriteProgress, least_taken
 
 _MOST_AT_ONCE: Final = 1 << 20
@@ -38,6 +45,7 @@ class Http2Writer:
         "_context",
         "_engine",
         "_room",
+        "_unread",
         "is_held",
         "is_paused",
         "progress",
@@ -45,8 +53,15 @@ class Http2Writer:
         "unsent",
     )
 
-    def __init__(self, context: ServerContext, transport: asyncio.Transport, engine: Http2Server) -> None:
+    def __init__(
+        self,
+        context: ServerContext,
+        transport: asyncio.Transport,
+        engine: Http2Server,
+        unread: UnreadAnswers,
+    ) -> None:
         self._context, self.transport, self._engine = context, transport, engine
+        self._unread = unread
         self.unsent = Unsent(engine.queued)
         self._answered: list[int] = []
         self._answered_early: list[int] = []
@@ -70,8 +85,13 @@ class Http2Writer:
         self._engine.answer(number, headers, () if head.method == "HEAD" else body, answer.trailers)
         self._leave(number, is_complete=is_complete)
 
-    async def stream(self, number: int, head: Head, answer: StreamedAnswer) -> bool:
-        """Send a streamed answer as it comes and as fast as the peer reads; false when it could not be."""
+    async def stream(
+        self, number: int, head: Head, answer: StreamedAnswer, note: Callable[[int], object]
+    ) -> bool:
+        """Send a streamed answer as it comes and as fast as the peer reads; false when it could not be.
+
+        ``note`` is called with the size of each part that is sent.
+        """
         engine = self._engine
         if not engine.begin(number, self._headers(answer)):
             return False
@@ -84,13 +104,21 @@ class Http2Writer:
                 return False
             if part and not engine.more(number, bytes(part)):
                 return False
+            note(len(part))
             self.flush()
+            self.unsent.grow(number, len(part))
             if self._is_full(number):
-                # Noted once for each part: being woken without having written anything is no progress.
                 self.unsent.note(number, self._context.loop.time())
                 while self._is_full(number):
                     await self._wait_for_room()
         return engine.finish(number, answer.source.trailers())
+
+    def end_early(self, number: int, refusal: Answer, *, is_complete: bool) -> None:
+        """End a streamed answer that is sent in part, with what ``refusal`` has for that."""
+        if refusal.trailers and self._engine.finish(number, refusal.trailers):
+            self._leave(number, is_complete=is_complete)
+        else:
+            self._engine.reset(number, CANCEL)
 
     def end_stream(self, number: int, *, did_all: bool, is_complete: bool) -> None:
         """Leave a stream after ``stream``; one that was not sent to its end is reset."""
@@ -107,8 +135,6 @@ class Http2Writer:
     def resume(self) -> None:
         """Note that the peer has caught up."""
         self.is_paused = False
-        if not self.transport.is_closing():
-            self.progress.rest()
         self.flush()
 
     def flush_soon(self) -> None:
@@ -117,8 +143,11 @@ class Http2Writer:
 
     def leave(self) -> None:
         """Write nothing more, and check that the peer reads the rest."""
-        if not self.progress.is_watched:
-            self.progress.watch(self._context.loop.time())
+        self.progress.watch(self._context.loop.time())
+
+    def release(self) -> None:
+        """Book nothing any more: the connection is gone."""
+        self._unread.book(0)
 
     def flush(self) -> None:
         """Write what may be sent. While the peer does not read, the engine keeps the rest."""
@@ -176,10 +205,17 @@ class Http2Writer:
 
     def _note_unsent(self) -> None:
         if self._engine.queued():
-            now = self._context.loop.time()
+            now, has_room = self._context.loop.time(), self.book_unread()
             for number in self._answered:
-                self.unsent.note(number, now)
+                if has_room:
+                    self.unsent.note(number, now)
+                elif self._engine.queued(number):
+                    self._engine.reset(number, ENHANCE_YOUR_CALM)
         self._answered.clear()
+
+    def book_unread(self) -> bool:
+        """Book the bytes of answers that wait; return whether there is room for them."""
+        return self._unread.book(self._engine.queued() + self.transport.get_write_buffer_size())
 
     def _is_full(self, number: int) -> bool:
         return self.is_paused or self._engine.queued(number) > _MOST_QUEUED
@@ -199,7 +235,8 @@ class Unsent:
     """Answers of which a part still waits in the engine, and since when.
 
     ``queued`` returns how many bytes of a stream's answer wait. It is true while there is such an answer. The
-    bytes that the peer has to read in each ``write_timeout_s`` are shared between them.
+    bytes that the peer has to read in each ``write_timeout_s`` are shared between them. An answer that grows,
+    because some of it was read, begins no new window.
     """
 
     __slots__ = ("_queued", "_waiting")
@@ -215,9 +252,15 @@ class Unsent:
         return bool(self._waiting)
 
     def note(self, number: int, now: float) -> None:
-        """Begin to watch a stream, if a part of its answer waits."""
-        if waits := self._queued(number):
+        """Begin to watch a stream that is not watched, if a part of its answer waits."""
+        if number not in self._waiting and (waits := self._queued(number)):
             self._waiting[number] = (waits, 0, now)
+
+    def grow(self, number: int, size: int) -> None:
+        """Note that the answer of a stream has become longer by ``size`` bytes."""
+        if (found := self._waiting.get(number)) is not None:
+            waited, before, since = found
+            self._waiting[number] = (waited + size, before, since)
 
     def stuck(self, now: float, settings: TransportSettings) -> list[int]:
         """Return, and forget, the streams of which too little went out for ``write_timeout_s``."""

@@ -142,7 +142,7 @@ class GrpcApplication(Application):
                 caller = self._reader.identify(head, generation).caller
             except GatewayError as error:
                 return self._statuses.error(error, generation.number)
-            body_policy = replace(body_policy, holder=caller.tenant)
+            body_policy = replace(body_policy, holder=caller.holder)
         return _Opened(generation.number, body_policy, caller, is_limited=head.path == _INFER)
 
     def answer(self, head: Head, body: Buffer) -> AnyAnswer | PendingAnswer:

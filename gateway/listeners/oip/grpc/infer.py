@@ -6,6 +6,7 @@ from collections.abc import Awaitable
 from typing import Final
 
 from gateway.core.offload import Offload
+from gateway.core.partitions import Partition
 from gateway.core.request import Response
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import Answer, PendingAnswer
@@ -56,22 +57,23 @@ class GrpcInferCodec:
         unpacking = self.unpacking(headers)
         message = unpacking.plain(body)
         if message is None:
-            return self._decode_compressed(unpacking, body)
-        inference = self._decode_message(message)
+            return self._decode_compressed(unpacking, headers, body)
+        inference = self._decode_message(message, headers.partition)
         return self._decode_elsewhere(message) if inference is None else inference
 
-    async def decode_message(self, message: Buffer) -> Inference:
-        """Read the bytes of a ModelInferRequest.
+    async def decode_message(self, message: Buffer, partition: Partition | None) -> Inference:
+        """Read the bytes of a ModelInferRequest, for a partition.
 
         Raises:
             GatewayError: INVALID, TOO_LARGE or UNSUPPORTED.
         """
-        inference = self._decode_message(message)
+        inference = self._decode_message(message, partition)
         return await self._decode_elsewhere(message) if inference is None else inference
 
-    def layout(self, _headers: OipRequestHeaders, body: Buffer) -> Layout | None:
+    def layout(self, headers: OipRequestHeaders, body: Buffer) -> Layout | None:
         """Return the layout of bodies like this one, whose message is not compressed."""
-        layout = self._messages.layout(memoryview(body)[PREFIX:])
+        partition = headers.partition
+        layout = None if partition is None else self._messages.layout(memoryview(body)[PREFIX:], partition)
         if layout is None:
             return None
         spans = tuple([(start + PREFIX, stop + PREFIX) for start, stop in layout.spans])
@@ -131,8 +133,10 @@ class GrpcInferCodec:
             response = classify(response, classes)
         return self._messages.encode(response, request_id)
 
-    async def _decode_compressed(self, unpacking: Unpacking, body: Buffer) -> Inference:
-        return await self.decode_message(await unpacking.only(body))
+    async def _decode_compressed(
+        self, unpacking: Unpacking, headers: OipRequestHeaders, body: Buffer
+    ) -> Inference:
+        return await self.decode_message(await unpacking.only(body), headers.partition)
 
     async def _decode_elsewhere(self, message: Buffer) -> Inference:
         return await self._offload(reference, memoryview(message))

@@ -14,7 +14,7 @@ from gateway.core.service import NumberedService
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import Head, RequestBody
 from gateway.listeners.oip.grpc.infer import INFER_PATH, GrpcInferCodec
-from gateway.listeners.oip.inference_endpoint import InferenceEndpoint
+from gateway.listeners.oip.inference_endpoint import InferenceEndpoint, learn
 from gateway.wire.grpc_framing import Unpacking
 from gateway.wire.oip.inference import Inference
 from gateway.wire.oip.proto import varint
@@ -103,7 +103,7 @@ class StreamInfer:
         generation = self._generation()
         headers = self._identify(head, generation)
         try:
-            decoding = self._codec.decode_message(message)
+            decoding = self._codec.decode_message(message, headers.partition)
             inference, request = await self._endpoint.prepare(decoding, INFER_PATH, headers)
             if until < request.deadline:
                 request = replace(request, deadline=until)
@@ -117,6 +117,7 @@ class StreamInfer:
             raise answer
         response = await answer
         assert inference is not None, "only an error comes without"
+        learn(inference, is_here=False)
         if inference.marks_final:
             response = replace(response, parameters={**response.parameters, _FINAL: True})
         parts = await self._codec.encode_message(response, inference.output_format, inference.id)

@@ -126,8 +126,7 @@ class RestApplication(Application):
                 caller = self._reader.identify(head, generation, path.model, path.version).caller
         except GatewayError as error:
             return self._responses.error(error, generation.number)
-        holder = caller.tenant if operation in _IDENTIFIED else ""
-        body_policy = BodyPolicy(self._max_bytes[operation], holder=holder)
+        body_policy = BodyPolicy(self._max_bytes[operation], holder=caller.holder)
         return _Opened(generation.number, path, body_policy, caller, is_limited=operation in _LARGE)
 
     async def _wait(self, pending: PendingAnswer, generation: NumberedService) -> AnyAnswer:

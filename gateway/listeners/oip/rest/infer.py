@@ -66,15 +66,22 @@ class RestInferCodec:
         if headers.content_encoding is not None:
             return self._decode_compressed(path, headers, body)
         if headers.header_length is None:
-            return self._decode(body, None) if len(body) <= HERE_BYTES else self._decode_elsewhere(body, None)
+            if len(body) > HERE_BYTES:
+                return self._decode_elsewhere(body, None)
+            return self._decode(body, None, headers.partition)
         length = parse_header_length(headers.header_length)
         if not length:
             return self._decode_raw(path, body)
-        return self._decode(body, length) if length <= HERE_BYTES else self._decode_elsewhere(body, length)
+        if length > HERE_BYTES:
+            return self._decode_elsewhere(body, length)
+        return self._decode(body, length, headers.partition)
 
     def layout(self, headers: OipRequestHeaders, body: Buffer) -> Layout | None:
         """Return how bodies look that differ from this one in nothing but their data, if it is known."""
-        return self._requests.layout(body, parse_header_length(headers.header_length))
+        partition = headers.partition
+        if partition is None:
+            return None
+        return self._requests.layout(body, parse_header_length(headers.header_length), partition)
 
     def coding(self, headers: OipRequestHeaders) -> str | None:
         """Return the content codings that the client accepts."""
@@ -135,7 +142,7 @@ class RestInferCodec:
             return await self._decode_raw(path, body)
         if (len(body) if length is None else length) > HERE_BYTES:
             return await self._decode_elsewhere(body, length)
-        return self._decode(body, length)
+        return self._decode(body, length, headers.partition)
 
     async def _decode_elsewhere(self, body: Buffer, length: int | None) -> Inference:
         check_length(len(body) if length is None else length, self._max_json_bytes)

@@ -64,6 +64,7 @@ def test_a_head():
             keep_alive=True,
             is_10=False,
             expects_continue=False,
+            size=len("/a?b" + "host" + "x" + "x-a" + "b") + 2 * 4,
         ),
         END,
     ]

@@ -29,11 +29,26 @@ def test_the_least_that_a_peer_has_to_take(per_second, is_stuck):
 
 def test_what_is_not_watched_is_not_stuck():
     """Nothing waits, so nothing has to be taken."""
-    progress = WriteProgress(FakeTransport(), SETTINGS)  # type: ignore[arg-type]
+    transport = FakeTransport()
+    progress = WriteProgress(transport, SETTINGS)  # type: ignore[arg-type]
     assert not progress.is_stuck(1e9)
+    transport.waits = 5000
     progress.watch(0.0)
     assert repr(progress) == "<WriteProgress watched>"
     assert progress.is_stuck(10.1)
-    progress.rest()
-    assert repr(progress) == "<WriteProgress at rest>"
+    transport.waits = 0
     assert not progress.is_stuck(1e9)
+    assert repr(progress) == "<WriteProgress at rest>"
+
+
+def test_to_read_a_little_so_that_more_is_written_is_no_progress():
+    """Who begins to watch again and again gives no new window; the end of a connection is watched to its end."""
+    transport = FakeTransport()
+    transport.waits = 5000
+    progress = WriteProgress(transport, SETTINGS)  # type: ignore[arg-type]
+    for second in range(11):
+        progress.watch(float(second))
+        assert not progress.is_stuck(float(second))
+    assert progress.is_stuck(10.1)
+    transport.closed = True
+    assert progress.is_stuck(10.1)

@@ -17,7 +17,7 @@ async def test_whole_bodies(parts):
     """One part is not copied; several are one; what was taken stays in the books of the one who took it."""
     whole = b"".join(parts)
     async with open_context() as context:
-        body = Http1Body(context.address_limits.of("a"))
+        body = Http1Body(context.address_limits.of("a").booking(), lambda: None)
         assert body.begin(BodyPolicy(MIB), None, None) is None
         for part in parts:
             assert body.add(part) is None
@@ -33,7 +33,7 @@ async def test_large_bodies():
     """Counted as they come; filled past the parser; what comes after them is given back."""
     size = LARGE + 10
     async with open_context() as context:
-        body = Http1Body(context.address_limits.of("a"))
+        body = Http1Body(context.address_limits.of("a").booking(), lambda: None)
         assert body.begin(BodyPolicy(MIB), size, None) is None
         assert (body.is_large, context.address_limits.buffered) == (True, 0)
         assert repr(body) == "<Http1Body large, 0 bytes>"
@@ -54,7 +54,7 @@ async def test_large_bodies():
 async def test_bounds():
     """The last byte allowed is taken, one more is refused, declared or not; so is what has no room."""
     async with open_context(max_buffered_mib=1) as context:
-        body = Http1Body(context.address_limits.of("a"))
+        body = Http1Body(context.address_limits.of("a").booking(), lambda: None)
         assert body.begin(BodyPolicy(10), 10, None) is None
         assert body.begin(BodyPolicy(10), 11, None) == (413, "the body is larger than 10 bytes")
         assert body.begin(BodyPolicy(10), None, None) is None
@@ -63,7 +63,7 @@ async def test_bounds():
         body.forget()
         assert context.address_limits.buffered == 0
 
-        other = context.address_limits.of("b")
+        other = context.address_limits.of("b").booking("b")
         other.hold(MIB - 5)
         assert body.begin(BodyPolicy(10), None, None) is None
         assert body.add(bytes(5)) is None
@@ -79,9 +79,11 @@ async def test_bounds():
 
 async def test_the_share_of_an_address():
     """To the byte; whatever is announced, only what comes is booked; what has no room is refused half-way."""
-    async with open_context(max_buffered_mib=1, max_buffered_percent_per_address=50) as context:
+    async with open_context(
+        max_buffered_mib=1, max_buffered_percent_per_address=50, max_buffered_percent_of_strangers=100
+    ) as context:
         usage, half, policy = context.address_limits.of("a"), MIB // 2, BodyPolicy(MIB // 4)
-        bodies = [Http1Body(usage) for _ in range(8)]
+        bodies = [Http1Body(usage.booking(), lambda: None) for _ in range(8)]
         assert [body.begin(policy, MIB // 4, None) for body in bodies] == [None] * 8
         assert usage.held == 0
         assert [body.fill(bytes(half // 8)) for body in bodies] == [None] * 8
@@ -90,8 +92,10 @@ async def test_the_share_of_an_address():
         refusal = bodies[0].fill(b"x")
         assert isinstance(refusal, tuple)
         assert refusal[0] == 503
-        assert Http1Body(usage).begin(policy, 1, None) == refusal
-        assert Http1Body(context.address_limits.of("b")).begin(policy, 1, None) is None
+        assert Http1Body(usage.booking(), lambda: None).begin(policy, 1, None) == refusal
+        assert (
+            Http1Body(context.address_limits.of("b").booking(), lambda: None).begin(policy, 1, None) is None
+        )
         for body in bodies:
             body.forget()
         assert context.address_limits.buffered == usage.held == 0
@@ -101,7 +105,7 @@ async def test_the_share_of_an_address():
 async def test_forgotten_bodies_are_given_back(size):
     """Whatever had come of them."""
     async with open_context() as context:
-        body = Http1Body(context.address_limits.of("a"))
+        body = Http1Body(context.address_limits.of("a").booking(), lambda: None)
         body.begin(BodyPolicy(MIB), size, None)
         body.add(b"abc")
         body.add(b"def")
@@ -116,7 +120,7 @@ async def test_forgotten_bodies_are_given_back(size):
 async def test_streamed_bodies():
     """Parts go on as they come; the end is told, or that there will be none."""
     async with open_context() as context:
-        body = Http1Body(context.address_limits.of("a"))
+        body = Http1Body(context.address_limits.of("a").booking(), lambda: None)
         for ends in (True, False):
             stream = BodyStream(lambda _: None)
             body.begin(BodyPolicy(MIB, is_stream=True), LARGE * 2, stream)

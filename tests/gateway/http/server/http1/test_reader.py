@@ -50,7 +50,7 @@ async def reading() -> AsyncIterator[tuple[Http1Reader, Owner, Any]]:
         writer = Http1Writer(context, transport)  # type: ignore[arg-type]
         usage = context.address_limits.of("a")
         requests = Http1Requests(context, transport, writer, usage, owner)  # type: ignore[arg-type]
-        owner.reader = reader = Http1Reader(context, usage, writer, requests, owner)
+        owner.reader = reader = Http1Reader(context, usage.booking(), writer, requests, owner)
 
         def written() -> bytes:
             writer.flush()

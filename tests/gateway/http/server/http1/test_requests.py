@@ -11,6 +11,7 @@ import pytest
 
 from gateway.http.exchange import Answer, Head
 from gateway.http.framing.http1_server import Http1RequestHead
+from gateway.http.server.address_limits import Booked
 from gateway.http.server.http1.requests import Http1Requests
 from gateway.http.server.http1.writer import Http1Writer
 from tests.fakes.application import FakeApplication
@@ -51,8 +52,9 @@ class World:
         )
 
     def submit(self, path: str, body: bytes = b"") -> None:
-        self.usage.hold(len(body))
-        self.requests.submit(Head("GET", path, ()), RAW, body)
+        booking = self.usage.booking()
+        booking.hold(len(body))
+        self.requests.submit(Head("GET", path, ()), RAW, body, Booked(booking, len(body), 0))
 
     def bodies(self) -> list[bytes]:
         """The bodies of what was written."""

@@ -50,8 +50,9 @@ async def requests_of(
     """Requests over a fake engine; afterwards nothing is counted any more."""
     async with open_context(ScriptedApplication(play, opening), **limits) as context:
         engine: Any = FakeEngine()
-        usage = context.address_limits.of("a")
-        requests = Http2Requests(context, "a", engine, engine, Http2Windows(usage, engine, engine, 1 << 16))
+        windows = Http2Windows(engine, engine, context.settings)
+        booking = context.address_limits.of("a").booking()
+        requests = Http2Requests(context, "a", engine, engine, windows, booking=booking)
         yield requests, engine
         assert (context.running, context.address_limits.buffered, len(requests)) == (0, 0, 0)
 
@@ -120,9 +121,9 @@ async def test_a_slow_body():
     async with requests_of(echo, body_timeout_s=1.0) as (requests, engine):
         requests.take_request(Http2Request(1, RAW, None, False))
         requests.take_request(Http2Request(3, RAW, None, False))
-        requests.give_up_slow(asyncio.get_running_loop().time() + 0.5)
+        requests.end_slow(asyncio.get_running_loop().time() + 0.5)
         assert engine.replies == []
-        requests.give_up_slow(asyncio.get_running_loop().time() + 5)
+        requests.end_slow(asyncio.get_running_loop().time() + 5)
 
     assert [(number, status) for number, status, *_ in engine.replies] == [(1, 408), (3, 408)]
 

@@ -82,7 +82,7 @@ def test_a_silent_peer_is_pinged_and_left():
     assert pinged == Http2State(is_pinged=True)
     assert commands == (
         Http2Command.NOTE_LIFE,
-        Http2Command.GIVE_UP_SLOW,
+        Http2Command.END_SLOW,
         Http2Command.PING,
         Http2Command.NOTE_HEARD,
         Http2Command.FLUSH,
@@ -91,7 +91,7 @@ def test_a_silent_peer_is_pinged_and_left():
     assert sweep(pinged, BUSY._replace(silent_s=4.0))[0] == pinged
     assert sweep(pinged, BUSY._replace(silent_s=9.0, has_heard=True)) == (
         Http2State(),
-        (Http2Command.NOTE_LIFE, Http2Command.GIVE_UP_SLOW, Http2Command.NOTE_HEARD, Http2Command.FLUSH),
+        (Http2Command.NOTE_LIFE, Http2Command.END_SLOW, Http2Command.NOTE_HEARD, Http2Command.FLUSH),
     )
     ended, commands = sweep(pinged, silent)
     assert (ended, commands[-3:]) == (Http2State(Http2Phase.ENDED), END)

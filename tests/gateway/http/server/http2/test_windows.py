@@ -32,14 +32,21 @@ class World:
     """Windows over a fake engine; the address may hold 1 MiB, and much is half of that."""
 
     def __init__(self) -> None:
-        settings = TransportSettings(max_buffered_mib=2, max_buffered_percent_per_address=50)
+        settings = TransportSettings(
+            max_buffered_mib=2,
+            max_buffered_percent_per_address=50,
+            max_buffered_percent_of_strangers=100,
+            initial_stream_window_kib=64,
+        )
         self.usage = AddressLimits(settings).of("a")
         engine: Any = FakeEngine()
         self.acknowledged = engine.acknowledged
-        self.windows = Http2Windows(self.usage, engine, engine, 1 << 10)
+        self.windows = Http2Windows(engine, engine, settings)
 
     def stream(self, number: int, *, size: int = 0, is_stream: bool = False) -> Http2Stream:
-        stream = Http2Stream(number, HEAD, BodyPolicy(MIB, is_stream=is_stream), 0.0)
+        stream = Http2Stream(
+            number, HEAD, BodyPolicy(MIB, is_stream=is_stream), self.usage.booking(), began=0.0
+        )
         if is_stream:
             stream.body = BodyStream(lambda _flows: None)
         if size:

@@ -8,6 +8,7 @@ from typing import Any
 from gateway.http.exchange import Head
 from gateway.http.server.http2.writer import Http2Writer, Unsent
 from gateway.http.server.settings import TransportSettings
+from gateway.http.server.unread_answers import UnreadAnswers
 from tests.fakes.body_source import endless, streamed
 from tests.fakes.server_context import FakeTransport, open_context
 
@@ -27,6 +28,23 @@ def test_what_moves_is_not_stuck():
     assert unsent.stuck(21.0, SETTINGS) == [], "it is told once"
     assert unsent.stuck(31.0, SETTINGS) == [3], "from when it moved last"
     assert not unsent
+
+
+def test_an_answer_that_grows_begins_no_new_window():
+    """A streamed answer gets longer with all that is read of it."""
+    queued = {1: 100}
+    unsent = Unsent(lambda number: queued[number])
+    unsent.note(1, 0.0)
+    unsent.grow(3, 10)
+    for second in range(1, 21):
+        if second % 2:
+            queued[1] -= 1
+        else:
+            queued[1] += 1
+            unsent.grow(1, 1)
+            unsent.note(1, float(second))
+        assert unsent.stuck(float(second), SETTINGS) == []
+    assert unsent.stuck(20.5, SETTINGS) == [1]
 
 
 def test_what_is_out_is_forgotten():
@@ -74,6 +92,9 @@ async def test_a_stream_to_who_has_left():
     async with open_context() as context:
         transport, engine = FakeTransport(), FakeEngine()
         transport.closed = True
-        writer = Http2Writer(context, transport, engine)  # type: ignore[arg-type]
+        unread = UnreadAnswers(context.address_limits.of("a").booking)
+        writer = Http2Writer(context, transport, engine, unread)  # type: ignore[arg-type]
+        sizes: list[int] = []
         async with asyncio.timeout(30):
-            assert not await writer.stream(1, Head("GET", "/", ()), streamed(endless()))
+            assert not await writer.stream(1, Head("GET", "/", ()), streamed(endless()), sizes.append)
+        assert not sizes

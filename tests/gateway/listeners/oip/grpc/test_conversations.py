@@ -104,7 +104,9 @@ async def test_a_message_is_in_the_books_until_it_is_answered():
 
 async def test_messages_that_never_end_are_bounded_together():
     """Flow control paces them; one is refused when both are more than their address may have, and makes room."""
-    async with talking_to(EchoService(), max_buffered_mib=8) as (listener, client):
+    half = {"max_buffered_percent_per_address": 50, "max_buffered_percent_of_strangers": 50}
+    half["max_buffered_percent_per_tenant"] = 50
+    async with talking_to(EchoService(), max_buffered_mib=8, **half) as (listener, client):
         streams = [call(client, INFER, infer(8 * MIB)[: 3 * MIB]) for _ in range(2)]
         await until(lambda: any(map(client.ended, streams)))
         assert listener.context.address_limits.buffered <= 4 * MIB
