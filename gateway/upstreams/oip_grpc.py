@@ -155,7 +155,7 @@ class GrpcUpstream:
         try:
             response = proto_responses.decode(answer, provenance)
             if response is None:
-                response = await self._offload(proto_responses.reference, memoryview(answer), provenance)
+                response = await self._offload(proto_responses.reference, answer, provenance)
             return response
         except GatewayError as error:
             if error.fault is Fault.OVERLOADED:
@@ -241,7 +241,7 @@ class GrpcUpstream:
             _, answer = connection.send([*headers_], (prefix(0),), math.inf)
             try:
                 body, _ = grpc_call.read_answer(await answer)
-                is_well = reads(oip_proto.parse(kind, body))
+                is_well = reads(oip_proto.parse(kind, bytes(body)))
             except grpc_call.StatusError as error:
                 if error.code in _UNKNOWN_METHOD:
                     continue
@@ -264,7 +264,7 @@ class GrpcUpstream:
         timeout_s: float,
         metadata: Mapping[str, str] = _NO_METADATA,
         deadline: float = math.inf,
-    ) -> tuple[bytes, dict[str, str]]:
+    ) -> tuple[memoryview, dict[str, str]]:
         pool = self._connections.pool()
         size = sum(map(len, body))
         if size > self._settings.max_request_bytes:
@@ -360,9 +360,9 @@ class GrpcUpstream:
             idle_s=settings.idle_s,
         )
 
-    def _parse(self, kind: Any, body: bytes) -> Any:
+    def _parse(self, kind: Any, body: memoryview) -> Any:
         try:
-            return oip_proto.parse(kind, body)
+            return oip_proto.parse(kind, bytes(body))
         except GatewayError as error:
             raise self._failures.broken() from error
 

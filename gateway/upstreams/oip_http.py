@@ -50,12 +50,13 @@ from gateway.wire.oip.values import is_long
 _log = logging.getLogger(__name__)
 
 Headers = Mapping[str, str]
-Http1Response = tuple[int, Headers, bytes]
+Http1Response = tuple[int, Headers, Buffer]
 
 _PATHS_KEPT: Final = 256
 _LEARN_S: Final = 1.0
 _LEARNED_S: Final = 60.0
 _LEARN_AGAIN_S: Final = 5.0
+_EMPTY: Final[Buffer] = b""
 _FINAL: Final = frozenset({200, 404})
 """Statuses of the metadata that hold for long: they were read, or the server has none."""
 
@@ -150,7 +151,7 @@ class HttpUpstream:
             unread = unreadable(memoryview(answer)[:length], error)
             raise (self._failures.unreadable(unread) if unread else self._failures.broken()) from error
 
-    async def _read(self, answer: bytes, length: int | None, provenance: Provenance) -> Response:
+    async def _read(self, answer: Buffer, length: int | None, provenance: Provenance) -> Response:
         json_bytes = len(answer) if length is None else length
         if json_bytes <= HERE_BYTES:
             return decode_response(answer, length, provenance)
@@ -195,7 +196,7 @@ class HttpUpstream:
         async with self._learning:
             if self._clock.now() < self._learned_until:
                 return
-            status, answer = 0, b""
+            status, answer = 0, _EMPTY
             try:
                 async with asyncio.timeout(min(_LEARN_S, self._settings.metadata_timeout_s)):
                     status, _, answer = await self._send("GET", "/v2", (), {})
@@ -316,7 +317,7 @@ class HttpUpstream:
         return sent
 
     def _refused(
-        self, status: int, received: Headers, answer: bytes, deadline: float = math.inf
+        self, status: int, received: Headers, answer: Buffer, deadline: float = math.inf
     ) -> GatewayError:
         _log.debug("endpoint %s: status %d", self.name, status)
         fault, wait_s = fault_of_http(status), retry_after_s(received)

@@ -9,6 +9,7 @@ import msgspec
 
 from gateway.core.catalog import ModelSpec, TensorSpec
 from gateway.core.errors import Fault, GatewayError, printable
+from gateway.core.tensor import Buffer
 from gateway.wire.oip.messages import ErrorMessage
 
 BINARY: Final = "binary_tensor_data"
@@ -66,7 +67,7 @@ def encode_error(message: str) -> bytes:
     return _encode({"error": message})
 
 
-def decode_error(body: bytes) -> str:
+def decode_error(body: Buffer) -> str:
     """Return the error message of another server, fit to be passed on; empty when there is none.
 
     It is cut at 200 characters and holds printable ones only: it comes from elsewhere.
@@ -97,7 +98,7 @@ def encode_server(name: str, version: str, extensions: Sequence[str] = EXTENSION
     return _encode({"name": name, "version": version, "extensions": extensions})
 
 
-def decode_extensions(body: bytes) -> Sequence[str] | None:
+def decode_extensions(body: Buffer) -> Sequence[str] | None:
     """Return the extensions that another server's metadata list; None when they list none."""
     if len(body) > _MAX_READ_BYTES:
         return None
@@ -120,7 +121,7 @@ def encode_model(spec: ModelSpec) -> bytes:
     )
 
 
-def decode_model(body: bytes) -> ModelSpec:
+def decode_model(body: Buffer) -> ModelSpec:
     """Read another server's metadata of a model.
 
     Raises:
