@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Final
 
-from gateway.core.catalog import Catalog
+from gateway.core.catalog import Catalogs
 from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.offload import Here, Offload
@@ -34,7 +34,7 @@ class DataPlane:
 
     region: str
     generation: Callable[[], NumberedService]
-    catalog: Catalog
+    catalogs: Catalogs
     is_ready: Callable[[], bool]
     trust: Trust
     clock: Clock

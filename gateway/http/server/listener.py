@@ -7,6 +7,7 @@ import errno
 import logging
 import socket
 import ssl
+import sys
 from typing import Final
 
 from gateway.core.address import canonical, silent_proxy
@@ -15,6 +16,7 @@ from gateway.http.exchange import Answer, Application
 from gateway.http.framing.proxy_protocol import ProxyHeaderError
 from gateway.http.server.address_limits import AddressUsage
 from gateway.http.server.binding import bind
+from gateway.http.server.connection_limit import ConnectionLimit
 from gateway.http.server.context import EMPTY_ERROR, ServerContext
 from gateway.http.server.handshakes import has_handshakes, refuse_handshakes, stop_listening
 from gateway.http.server.protocol_sniffer import ProtocolSniffer
@@ -49,7 +51,9 @@ class HttpListener:
         tls: Tls | None = None,
         proxy_protocol: bool = False,
         fallback: Answer = EMPTY_ERROR,
+        shared_limit: ConnectionLimit | None = None,
     ) -> None:
+        self._shared_limit = shared_limit or ConnectionLimit(sys.maxsize)
         self._application, self._clock = application, clock
         self._settings = settings or TransportSettings()
         self._tls, self._proxy_protocol, self._fallback = tls, proxy_protocol, fallback
@@ -90,6 +94,7 @@ class HttpListener:
         self._socket = listening
         self.port = listening.getsockname()[1]
         self._context = ServerContext(self._application, self._settings, self._clock, self._fallback)
+        self._shared_limit.count(self._context.registry, self._unregistered)
         self._context.loop.add_reader(listening, self._accept)
 
     async def refuse_new(self) -> None:
@@ -142,6 +147,7 @@ class HttpListener:
             opening.cancel()
         await asyncio.gather(*self._opening, return_exceptions=True)
         await context.aclose()
+        self._shared_limit.forget(context.registry, self._unregistered)
 
     def _accept(self) -> bool:
         """Accept one connection; return whether there was one."""
@@ -167,6 +173,11 @@ class HttpListener:
         usage = None if self._proxy_protocol else context.address_limits.of(peer)
         # Those before their handshake count, too, or a flood of them would have no limit.
         is_full = len(context.registry) + len(self._unregistered) >= self._settings.max_connections
+        if not is_full and self._shared_limit.is_reached():
+            _log.warning(
+                "connections are refused: %d are open, and other files need the rest", self._shared_limit.most
+            )
+            is_full = True
         if is_full or not (usage is None or usage.admit()):
             connection.close()
             return True

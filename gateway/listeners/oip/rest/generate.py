@@ -78,7 +78,8 @@ class Generate:
     async def _decode(self, path: ParsedPath, headers: OipRequestHeaders, body: bytes) -> Inference:
         plain = await self._codec.inflate(headers, body)
         check_length(len(plain), self._max_json_bytes)
-        spec = await self._data_plane.catalog.describe(path.model, path.version)
+        models = self._data_plane.catalogs.of(headers.caller, to_infer=True)
+        spec = await models.describe(path.model, path.version)
         if len(plain) > HERE_BYTES:
             return await self._offload(decode_generate, spec, memoryview(plain), self._max_json_bytes)
         return decode_generate(spec, plain)

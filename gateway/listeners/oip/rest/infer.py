@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Final
 
-from gateway.core.catalog import Catalog
+from gateway.core.catalog import Catalogs
 from gateway.core.eager import in_task
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.offload import HERE_BYTES, Offload
@@ -31,20 +31,20 @@ _ACCEPTED: Final = ((b"accept-encoding", ", ".join(CODINGS).encode()),)
 class RestInferCodec:
     """Reads bodies of infer requests and writes their answers.
 
-    ``catalog`` describes the models whose input comes without JSON; ``offload`` reads and writes much JSON,
+    ``catalogs`` describe the models whose input comes without JSON; ``offload`` reads and writes much JSON,
     of a request at most ``max_json_bytes``.
     """
 
     def __init__(
         self,
-        catalog: Catalog,
+        catalogs: Catalogs,
         responses: Responses,
         inflater: Inflater,
         offload: Offload,
         max_json_bytes: int,
     ) -> None:
         self._offload, self._max_json_bytes = offload, max_json_bytes
-        self._catalog = catalog
+        self._catalogs = catalogs
         self._responses = responses
         self._inflater = inflater
         self._requests = cache = RequestJsonCache()
@@ -71,7 +71,7 @@ class RestInferCodec:
             return self._decode(body, None, headers.partition)
         length = parse_header_length(headers.header_length)
         if not length:
-            return self._decode_raw(path, body)
+            return self._decode_raw(path, headers, body)
         if length > HERE_BYTES:
             return self._decode_elsewhere(body, length)
         return self._decode(body, length, headers.partition)
@@ -139,7 +139,7 @@ class RestInferCodec:
         body = await self.inflate(headers, body)
         length = parse_header_length(headers.header_length)
         if length == 0:
-            return await self._decode_raw(path, body)
+            return await self._decode_raw(path, headers, body)
         if (len(body) if length is None else length) > HERE_BYTES:
             return await self._decode_elsewhere(body, length)
         return self._decode(body, length, headers.partition)
@@ -148,10 +148,11 @@ class RestInferCodec:
         check_length(len(body) if length is None else length, self._max_json_bytes)
         return await self._offload(decode_request, memoryview(body), length, self._max_json_bytes)
 
-    async def _decode_raw(self, path: ParsedPath, body: Buffer) -> Inference:
+    async def _decode_raw(self, path: ParsedPath, headers: OipRequestHeaders, body: Buffer) -> Inference:
         """Read a body that is the data of the model's one input and nothing else."""
         await in_task()
-        return raw_inference(await self._catalog.describe(path.model, path.version), body)
+        models = self._catalogs.of(headers.caller, to_infer=True)
+        return raw_inference(await models.describe(path.model, path.version), body)
 
 
 def _written(response: Response, output_format: OutputFormat) -> list[Tensor]:
