@@ -44,9 +44,13 @@ INFER = "/v2/models/digits/infer"
 
 
 class Served:
-    """``more``: further lines of the settings. ``listen``: further fields of ``listen``."""
+    """``more``: further lines of the settings. ``listen``: further fields of ``listen``.
 
-    def __init__(self, folder: Path, more: str = "", *, listen: str = "") -> None:
+    ``max_files``: how many files the process may have open; 0: as many as this one.
+    """
+
+    def __init__(self, folder: Path, more: str = "", *, listen: str = "", max_files: int = 0) -> None:
+        self._max_files = max_files
         self.folder = folder
         self.settings = folder / "edge.yaml"
         self.http, self.grpc, self.admin = free_port(), free_port(), free_port()
@@ -65,6 +69,8 @@ class Served:
 
     def start(self) -> None:
         command = [sys.executable, "-m", "gateway", "serve", str(self.settings)]
+        if self._max_files:
+            command = ["/bin/sh", "-c", f'ulimit -n {self._max_files}; exec "$@"', "sh", *command]
         self.process = subprocess.Popen(command, stderr=self._log)
 
     def log(self) -> str:
