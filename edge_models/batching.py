@@ -14,15 +14,16 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from edge_models.batch import Feed, Outcome, Run, Spent, batch_length, run_batch, run_failed
-from edge_models.executors import Executors
+from edge_models.executors import UNLIMITED, Executors, RunLimit, Slot, StuckRuns
+from edge_models.session import StoppableRun
 from edge_models.settings import BatchingSettings
 from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError
@@ -52,6 +53,19 @@ class _Entry:
     late: bool = False
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Stoppable:
+    """Runs of one version of a model, which may be stopped.
+
+    ``start``: returns one, for one batch. ``timeout_s``: the most seconds that it has. ``stuck``: counts
+    those that do not stop.
+    """
+
+    start: Callable[[], StoppableRun]
+    timeout_s: float
+    stuck: StuckRuns
+
+
 class Batcher:
     """The queue of one model.
 
@@ -61,6 +75,7 @@ class Batcher:
         executors: the threads that it shares with other models, or the event loop.
         batchable: whether rows of several requests may share a run.
         version: of the model, for events.
+        stoppable: what runs instead, so that it can be stopped.
     """
 
     def __init__(
@@ -74,11 +89,14 @@ class Batcher:
         telemetry: Telemetry,
         batchable: bool = True,
         version: str = "",
+        stoppable: Stoppable | None = None,
     ) -> None:
         self._model = model
         self._version = version
         self._run = run
-        self._executors = executors
+        self._stoppable = stoppable
+        self._stuck = stoppable.stuck if stoppable is not None else StuckRuns()
+        self._executor = executors.for_model(self._stuck)
         self._max_rows = settings.max_batch_size if batchable else 1
         self._preferred = frozenset(settings.preferred_batch_size or (self._max_rows,))
         self._delay_s = settings.max_queue_delay_microseconds / 1e6 if batchable else 0.0
@@ -107,6 +125,8 @@ class Batcher:
         """
         if self._closed:
             raise GatewayError(Fault.UNAVAILABLE, f"model '{self._model}' is shutting down", retryable=True)
+        if self._stuck.count:
+            raise self._stuck.error(self._model)
         now = self._clock.now()
         if len(self._queue) >= self._max_queue and not self._drop_gone(now):
             raise self._overloaded()
@@ -136,7 +156,7 @@ class Batcher:
             self._watch(self._queue[0])
             return
         self._is_acquiring = True
-        self._executors.acquire(self._begin)
+        self._executor.acquire(self._begin)
 
     def _due(self) -> int:
         head = self._queue[0]
@@ -166,13 +186,15 @@ class Batcher:
         head.late = True
         self._review()
 
-    def _begin(self) -> None:
+    def _begin(self, slot: Slot) -> None:
         self._is_acquiring = False
         now = self._clock.now()
         self._drop_gone(now)
+        if self._stuck.count:
+            self._refuse_waiting()
         count = self._due() if self._queue else 0
         if not count:
-            self._executors.release()
+            slot.release()
             self._review()
             self._note_if_drained()
             return
@@ -182,31 +204,38 @@ class Batcher:
             entry.waiting = False
         self._running += 1
         self._telemetry.emit(QueueChanged(self._model, len(self._queue)))
-        work = partial(run_batch, self._run, [entry.feed for entry in batch], [entry.rows for entry in batch])
-        done = self._executors.run(work)
+        run, limit = self._limited(batch)
+        work = partial(run_batch, run, [entry.feed for entry in batch], [entry.rows for entry in batch])
+        done = slot.run(work, limit)
         if done.done():
-            self._finish(batch, now, done)
+            self._finish(batch, now, slot, done)
         else:
-            done.add_done_callback(partial(self._finish, batch, now))
+            done.add_done_callback(partial(self._finish, batch, now, slot))
         self._review()
 
+    def _limited(self, batch: list[_Entry]) -> tuple[Run, RunLimit]:
+        """Return what runs ``batch``, and how long it may; it stops as soon as nobody waits for an answer."""
+        if self._stoppable is None:
+            return self._run, UNLIMITED
+        run = self._stoppable.start()
+        deadline = max([entry.deadline for entry in batch])
+        return run, RunLimit(run.stop, partial(_is_wanted, batch), deadline, self._stoppable.timeout_s)
+
     def _finish(
-        self, batch: list[_Entry], began: float, done: asyncio.Future[tuple[list[Outcome], Spent]]
+        self,
+        batch: list[_Entry],
+        began: float,
+        slot: Slot,
+        done: asyncio.Future[tuple[list[Outcome], Spent]],
     ) -> None:
         self._running -= 1
         spent = Spent(self._pace_s)
         if done.cancelled() or done.exception() is not None:
-            outcomes: list[Outcome] = [run_failed() for _ in batch]
+            outcomes: list[Outcome] = [_failure(done) for _ in batch]
         else:
             outcomes, spent = done.result()
             self._pace_s = spent.total_s
-        for entry, outcome in zip(batch, outcomes, strict=True):
-            if entry.answer.done():
-                continue
-            if isinstance(outcome, GatewayError):
-                entry.answer.set_exception(outcome)
-            else:
-                entry.answer.set_result(outcome)
+        self._hand_out(batch, outcomes)
         rows = sum(entry.rows for entry in batch)
         self._telemetry.emit(
             BatchRan(
@@ -221,8 +250,27 @@ class Batcher:
                 output_s=spent.output_s,
             )
         )
-        self._executors.release()
+        slot.release()
         self._note_if_drained()
+
+    def _hand_out(self, batch: Iterable[_Entry], outcomes: Iterable[Outcome]) -> None:
+        for entry, outcome in zip(batch, outcomes, strict=True):
+            if entry.answer.done():
+                continue
+            if isinstance(outcome, GatewayError):
+                entry.answer.set_exception(outcome)
+            else:
+                entry.answer.set_result(outcome)
+
+    def _refuse_waiting(self) -> None:
+        """A run does not end, so another would hardly."""
+        waiting = list(self._queue)
+        self._queue.clear()
+        self._unwatch()
+        for entry in waiting:
+            entry.waiting = False
+        self._hand_out(waiting, [self._stuck.error(self._model) for _ in waiting])
+        self._telemetry.emit(QueueChanged(self._model, 0))
 
     def _leave(self, entry: _Entry) -> None:
         entry.waiting = False
@@ -258,3 +306,12 @@ class Batcher:
             retryable=True,
             retry_after_s=max(_LEAST_RETRY_AFTER_S, batches * self._pace_s),
         )
+
+
+def _is_wanted(batch: Iterable[_Entry]) -> bool:
+    return not all(entry.answer.done() for entry in batch)
+
+
+def _failure(done: asyncio.Future[Any]) -> GatewayError:
+    error = None if done.cancelled() else done.exception()
+    return error.replaced() if isinstance(error, GatewayError) else run_failed()

@@ -16,6 +16,7 @@ from gateway.app.route_edge_models import NO_EDGE_MODELS, RouteEdgeModels
 from gateway.app.route_stacks import RouteStacks
 from gateway.app.stacks import route_stack, shared_stack
 from gateway.core.stack import Stack
+from routing.matching import Routes
 from routing.policy import Policy, Route
 from routing.residency import Locate
 from routing.tenants import identify
@@ -69,7 +70,8 @@ class Builder:
         try:
             routes = self._routes(policy, endpoints, edge_models)
             check = identify(policy, self._locate)
-            stack = shared_stack(parts, policy, RouteDispatch(policy, routes), check)
+            matching = Routes(policy)
+            stack = shared_stack(parts, policy, RouteDispatch(matching, routes), check)
         except BaseException:
             self._endpoints.discard(endpoints)
             raise
@@ -79,6 +81,7 @@ class Builder:
             routes,
             check,
             policy=policy,
+            matching=matching,
             text=loaded.text,
             endpoints=endpoints,
             edge_models=edge_models,

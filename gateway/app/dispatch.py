@@ -9,7 +9,6 @@ from gateway.core.request import Request, Response
 from gateway.core.service import FastPath, Pending, Service
 from gateway.core.stack import Stack
 from routing.matching import Routes
-from routing.policy import Policy
 
 
 class RouteDispatch:
@@ -18,8 +17,8 @@ class RouteDispatch:
     It stands below Admission, because a route is chosen by model and by the *checked* tenant.
     """
 
-    def __init__(self, policy: Policy, stacks: Mapping[str, Stack]) -> None:
-        self._routes = Routes(policy)
+    def __init__(self, routes: Routes, stacks: Mapping[str, Stack]) -> None:
+        self._routes = routes
         self._stacks = stacks
         self._entries: dict[str, Service] = {}
 

@@ -19,6 +19,7 @@ from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller, Request, Response
 from gateway.core.service import FastPath, NumberedService, Pending
 from gateway.core.stack import Innermost, Stack
+from routing.matching import Routes
 from routing.policy import Policy
 
 
@@ -33,8 +34,9 @@ class Generation:
 
     ``stack``: what all routes share; its innermost service finds the route. ``routes``: route → its stack.
     ``identify``: as NumberedService has it; the same check stands in ``stack``.
-    ``policy``: None for a central tier, which has none. ``text``: the policy file's content. ``longest_s``:
-    the most seconds that one of its requests can take, whatever deadline the request names.
+    ``policy`` and ``matching``, its routes: None for a central tier, which has none. ``text``: the policy
+    file's content. ``longest_s``: the most seconds that one of its requests can take, whatever deadline the
+    request names.
     """
 
     number: int
@@ -42,6 +44,7 @@ class Generation:
     routes: RouteStacks = field(default_factory=lambda: NO_ROUTES)
     identify: Callable[[Caller], Caller] = unchecked
     policy: Policy | None = None
+    matching: Routes | None = None
     text: bytes = b""
     endpoints: EndpointSet = NO_ENDPOINTS
     edge_models: RouteEdgeModels = NO_EDGE_MODELS
@@ -92,6 +95,12 @@ class InForce:
         policy = self._current.policy
         assert policy is not None, "a gateway listens only once it has a policy"
         return policy
+
+    def matching(self) -> Routes:
+        """Return which routes take whom; only an edge that listens has them."""
+        matching = self._current.matching
+        assert matching is not None, "a gateway listens only once it has a policy"
+        return matching
 
     def endpoints(self) -> EndpointSet:
         """Return the endpoints in force."""

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
+from edge_models.threads import unfinished
 from gateway.commands.arguments import add_command
 from gateway.config.settings import load_settings
 from gateway.telemetry.log_repeats import RepeatLimiter
@@ -70,7 +71,17 @@ def _serve(options: argparse.Namespace) -> int:
 
             inheritance = Inheritance.decode(options.inherit) if options.inherit else None
             uvloop.run(GatewayProcess(settings, inheritance).run())
+            _leave_threads()
     except StartError as error:
         print(f"edgeway: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _leave_threads() -> None:
+    """End the process here when a model's run does not end: its thread may crash while Python ends."""
+    if running := unfinished():
+        logging.getLogger("edgeway").warning("left without %s, which does not end", ", ".join(running))
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Final
 
-from gateway.core.catalog import Catalog
+from gateway.core.catalog import Catalogs
 from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller
@@ -32,7 +32,7 @@ class DataPlane:
 
     region: str
     generation: Callable[[], NumberedService]
-    catalog: Catalog
+    catalogs: Catalogs
     is_ready: Callable[[], bool]
     trust: Trust
     clock: Clock

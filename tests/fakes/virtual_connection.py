@@ -97,5 +97,5 @@ async def connected(kind: Any, application: Any = None, **settings: Any) -> Asyn
 
 async def _at_rest(context: ServerContext) -> None:
     async with asyncio.timeout(60):
-        while context.running or context.address_limits.buffered or context.registry:
+        while context.running or context.address_limits.held or context.registry:
             await asyncio.sleep(0.01)

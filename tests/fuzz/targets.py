@@ -349,7 +349,7 @@ async def _converse(kind: Any, pieces: list[bytes]) -> tuple[bytes, ServerContex
         connection.connection_lost(None)
         for _ in range(3):
             await asyncio.sleep(0)
-        _must(not context.address_limits.buffered and not context.registry, f"{context!r} is left behind")
+        _must(not context.address_limits.held and not context.registry, f"{context!r} is left behind")
     finally:
         await context.aclose()
         left = asyncio.all_tasks() - {asyncio.current_task()}

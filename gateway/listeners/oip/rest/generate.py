@@ -77,7 +77,8 @@ class Generate:
 
     async def _decode(self, path: ParsedPath, headers: OipRequestHeaders, body: bytes) -> Inference:
         plain = bytes(await self._codec.inflate(headers, body))
-        return decode_generate(await self._data_plane.catalog.describe(path.model, path.version), plain)
+        models = self._data_plane.catalogs.of(headers.caller, to_infer=True)
+        return decode_generate(await models.describe(path.model, path.version), plain)
 
 
 async def _events(fields: dict[str, Any]) -> AsyncGenerator[Buffer, None]:

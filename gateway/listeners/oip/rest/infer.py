@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Final
 
-from gateway.core.catalog import Catalog
+from gateway.core.catalog import Catalogs
 from gateway.core.eager import in_task
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Response
@@ -28,11 +28,11 @@ _ACCEPTED: Final = ((b"accept-encoding", ", ".join(CODINGS).encode()),)
 class RestInferCodec:
     """Reads bodies of infer requests and writes their answers.
 
-    ``catalog`` describes the models whose input comes without JSON.
+    ``catalogs`` describe the models whose input comes without JSON.
     """
 
-    def __init__(self, catalog: Catalog, responses: Responses, inflater: Inflater) -> None:
-        self._catalog = catalog
+    def __init__(self, catalogs: Catalogs, responses: Responses, inflater: Inflater) -> None:
+        self._catalogs = catalogs
         self._responses = responses
         self._inflater = inflater
         self._requests = cache = RequestJsonCache()
@@ -56,7 +56,9 @@ class RestInferCodec:
         if headers.header_length is None:
             return self._decode(body, None, headers.partition)
         length = parse_header_length(headers.header_length)
-        return self._decode(body, length, headers.partition) if length else self._decode_raw(path, body)
+        if length == 0:
+            return self._decode_raw(path, headers, body)
+        return self._decode(body, length, headers.partition)
 
     def layout(self, headers: OipRequestHeaders, body: Buffer) -> Layout | None:
         """Return how bodies look that differ from this one in nothing but their data, if it is known."""
@@ -108,13 +110,14 @@ class RestInferCodec:
         body = await self.inflate(headers, body)
         length = parse_header_length(headers.header_length)
         if length == 0:
-            return await self._decode_raw(path, body)
+            return await self._decode_raw(path, headers, body)
         return self._decode(body, length, headers.partition)
 
-    async def _decode_raw(self, path: ParsedPath, body: Buffer) -> Inference:
+    async def _decode_raw(self, path: ParsedPath, headers: OipRequestHeaders, body: Buffer) -> Inference:
         """Read a body that is the data of the model's one input and nothing else."""
         await in_task()
-        return raw_inference(await self._catalog.describe(path.model, path.version), body)
+        models = self._catalogs.of(headers.caller, to_infer=True)
+        return raw_inference(await models.describe(path.model, path.version), body)
 
 
 _: type[InferenceCodec] = RestInferCodec
