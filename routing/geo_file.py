@@ -25,11 +25,11 @@ MOST_BYTES: Final = 1 << 30
 _CHUNK_BYTES: Final = 1 << 24
 
 
-class FileError(Exception):
+class GeoFileError(Exception):
     """A file that is none, or not whole; the message says which."""
 
 
-class Signature(NamedTuple):
+class FileStamp(NamedTuple):
     """What changes when a file is replaced or written to."""
 
     device: int
@@ -52,10 +52,10 @@ class MemoryFile(NamedTuple):
         return self.source
 
 
-def signature(path: Path) -> Signature | None:
+def file_stamp(path: Path) -> FileStamp | None:
     """Return what marks the file at ``path`` as it is now; None: there is none."""
     try:
-        return _signature(path.stat())
+        return _stamp(path.stat())
     except OSError:
         return None
 
@@ -66,19 +66,19 @@ def in_memory(path: Path) -> Iterator[MemoryFile]:
 
     Raises:
         OSError: it cannot be read.
-        FileError: it is no regular file, too large, or was written to meanwhile.
+        GeoFileError: it is no regular file, too large, or was written to meanwhile.
     """
     # Opening a FIFO would wait for a writer.
     original = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         before = os.fstat(original)
         if not stat.S_ISREG(before.st_mode):
-            raise FileError("is not a regular file")
+            raise GeoFileError("is not a regular file")
         if before.st_size > MOST_BYTES:
-            raise FileError(f"is larger than {MOST_BYTES >> 20} MiB")
+            raise GeoFileError(f"is larger than {MOST_BYTES >> 20} MiB")
         with _copied(original, before.st_size) as copy:
-            if _signature(os.fstat(original)) != _signature(before):
-                raise FileError("is being written to")
+            if _stamp(os.fstat(original)) != _stamp(before):
+                raise GeoFileError("is being written to")
             yield copy
     finally:
         os.close(original)
@@ -113,5 +113,5 @@ def _sealed(original: int, size: int) -> int | None:
     return None
 
 
-def _signature(found: os.stat_result) -> Signature:
-    return Signature(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+def _stamp(found: os.stat_result) -> FileStamp:
+    return FileStamp(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)

@@ -11,7 +11,7 @@ import pytest
 
 from routing import geo_file
 from routing.geo import GeoError, Places
-from routing.geo_file import FileError, in_memory, signature
+from routing.geo_file import GeoFileError, file_stamp, in_memory
 from routing.place import Place
 from tests.routing.mmdb import mmdb
 
@@ -105,24 +105,24 @@ def test_a_file_that_is_written_to_meanwhile_is_refused(
         return original(mode)
 
     monkeypatch.setattr(geo_file.stat, "S_ISREG", written_meanwhile)
-    with pytest.raises(FileError, match="is being written to"), in_memory(file):
+    with pytest.raises(GeoFileError, match="is being written to"), in_memory(file):
         pass
 
 
 def test_a_signature_changes_with_every_write(tmp_path: Path) -> None:
     """By size, by time, and by being another file; one that is gone has none."""
     file, other = tmp_path / "x", tmp_path / "y"
-    assert signature(file) is None
+    assert file_stamp(file) is None
     seen = set()
     for content in (b"a", b"ab"):
         file.write_bytes(content)
-        seen.add(signature(file))
+        seen.add(file_stamp(file))
     other.write_bytes(b"ab")
     other.rename(file)
-    seen.add(signature(file))
+    seen.add(file_stamp(file))
 
     assert len(seen) == 3
-    assert signature(file) == signature(file)
+    assert file_stamp(file) == file_stamp(file)
 
 
 def test_a_copy_in_a_thread_is_the_same(tmp_path: Path) -> None:
