@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from cache.levels.redis_connection import RENEW_S, Connector, RedisConnection
+from cache.levels.redis_connection import RENEW_S, RedisConnection, RedisConnector
 from cache.levels.replies import Kind, ProtocolError, Reply, ReplyError, Word, pack
 from gateway.core.gate import Gate, Pass
 
@@ -93,7 +93,7 @@ class _Batch:
 class AutoPipeline:
     """Sends commands in pipelines over at most ``connections`` connections of ``connector``."""
 
-    def __init__(self, connector: Connector, gate: Gate, *, timeout_s: float, connections: int) -> None:
+    def __init__(self, connector: RedisConnector, gate: Gate, *, timeout_s: float, connections: int) -> None:
         self._connector = connector
         self._gate = gate
         self._timeout_s = timeout_s

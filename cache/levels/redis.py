@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Final
 from cache.levels.envelope import Envelope, GarbageError
 from cache.levels.level import Entry, Level
 from cache.levels.pipelining import AutoPipeline, Outcome
-from cache.levels.redis_connection import Connector
+from cache.levels.redis_connection import RedisConnector
 from cache.levels.redis_options import RedisOptions
 from cache.levels.replies import Kind, ReplyError, Word
 from cache.levels.stamps import Stamps
@@ -73,7 +73,7 @@ class RedisLevel:
     ) -> None:
         self.name = name
         timeout_s = settings.timeout_ms / 1000
-        connector = Connector(
+        connector = RedisConnector(
             RedisOptions.of(settings.url),
             timeout_s=settings.connect_timeout_ms / 1000,
             # The end of a GETRANGE is part of it.

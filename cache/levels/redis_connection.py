@@ -154,7 +154,7 @@ class _SetUp:
             self.done.set_exception(error)
 
 
-class Connector:
+class RedisConnector:
     """Makes connections to one Redis, each within ``timeout_s``: name, TCP, TLS, AUTH and SELECT together.
 
     ``closed`` hears one word for every connection that ended otherwise than by ``aclose``.
@@ -178,7 +178,7 @@ class Connector:
         self._renewed_s = float("-inf")
 
     def __repr__(self) -> str:
-        return f"<Connector renewed {self._epoch} times>"
+        return f"<RedisConnector renewed {self._epoch} times>"
 
     def renew(self) -> bool:
         """Give up the connections there are, each when it is idle: the name may lead elsewhere now.

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from cache.levels.pipelining import MOST_COMMANDS, AutoPipeline
-from cache.levels.redis_connection import Connector
+from cache.levels.redis_connection import RedisConnector
 from cache.levels.redis_options import RedisOptions
 from cache.levels.replies import Kind, ReplyError
 from gateway.core.clock import LoopClock
@@ -35,17 +35,17 @@ class HandClock(LoopClock):
 
 
 @pytest.fixture
-def connector(shared_redis: RedisServer) -> Connector:
+def connector(shared_redis: RedisServer) -> RedisConnector:
     return connector_of(shared_redis)
 
 
-def connector_of(server: RedisServer | LyingRedis, connect_timeout_s: float = 10) -> Connector:
-    return Connector(
+def connector_of(server: RedisServer | LyingRedis, connect_timeout_s: float = 10) -> RedisConnector:
+    return RedisConnector(
         RedisOptions.of(server.url), timeout_s=connect_timeout_s, max_bulk_bytes=1024, clock=LoopClock()
     )
 
 
-async def test_one_tick_is_one_round_trip(connector: Connector, gate: RecordingGate) -> None:
+async def test_one_tick_is_one_round_trip(connector: RedisConnector, gate: RecordingGate) -> None:
     """Commands submitted in one tick share a pipeline, and each gets its own reply."""
     pipeline = AutoPipeline(connector, gate, timeout_s=LIMIT_S, connections=4)
 
@@ -57,7 +57,7 @@ async def test_one_tick_is_one_round_trip(connector: Connector, gate: RecordingG
     await pipeline.aclose()
 
 
-async def test_busy_connections_make_longer_pipelines(connector: Connector, gate: RecordingGate) -> None:
+async def test_busy_connections_make_longer_pipelines(connector: RedisConnector, gate: RecordingGate) -> None:
     """While the one connection is busy, later commands gather, and leave together."""
     pipeline = AutoPipeline(connector, gate, timeout_s=LIMIT_S, connections=1)
 
@@ -76,7 +76,9 @@ async def test_busy_connections_make_longer_pipelines(connector: Connector, gate
     await pipeline.aclose()
 
 
-async def test_an_error_reply_is_a_result_and_no_evidence(connector: Connector, gate: RecordingGate) -> None:
+async def test_an_error_reply_is_a_result_and_no_evidence(
+    connector: RedisConnector, gate: RecordingGate
+) -> None:
     """A command that the server refuses costs its caller an error, and its neighbours nothing."""
     pipeline = AutoPipeline(connector, gate, timeout_s=LIMIT_S, connections=1)
 
@@ -89,7 +91,7 @@ async def test_an_error_reply_is_a_result_and_no_evidence(connector: Connector, 
     await pipeline.aclose()
 
 
-async def test_a_shut_gate_admits_nothing(connector: Connector, gate: RecordingGate) -> None:
+async def test_a_shut_gate_admits_nothing(connector: RedisConnector, gate: RecordingGate) -> None:
     """Nothing is sent, and nobody waits, while the gate is shut."""
     pipeline = AutoPipeline(connector, gate, timeout_s=LIMIT_S, connections=1)
     gate.is_open = False
@@ -98,7 +100,7 @@ async def test_a_shut_gate_admits_nothing(connector: Connector, gate: RecordingG
     assert gate.verdicts == []
 
 
-async def test_a_pipeline_has_a_longest_length(connector: Connector, gate: RecordingGate) -> None:
+async def test_a_pipeline_has_a_longest_length(connector: RedisConnector, gate: RecordingGate) -> None:
     """Past the bound a command is refused, and the others go on."""
     pipeline = AutoPipeline(connector, gate, timeout_s=5, connections=1)
 
@@ -181,7 +183,7 @@ async def test_late_commands_on_quick_connections_are_evidence_again_and_again(g
 
 
 async def test_a_connection_that_another_could_spare_is_not_waited_for(
-    connector: Connector, gate: RecordingGate
+    connector: RedisConnector, gate: RecordingGate
 ) -> None:
     """While one more connection is made, commands leave with whichever is free first."""
     pipeline = AutoPipeline(connector, gate, timeout_s=10, connections=3)
@@ -202,7 +204,7 @@ async def test_a_server_that_is_no_master_is_left(gate: RecordingGate, code: str
     """Its connection is closed, once a second at most, and the next is made from the name on."""
     reasons: list[str] = []
     async with LyingRedis(f"-{code} not here\r\n".encode()) as server:
-        connector = Connector(
+        connector = RedisConnector(
             RedisOptions.of(server.url),
             timeout_s=10,
             max_bulk_bytes=1024,
@@ -223,7 +225,9 @@ async def test_a_server_that_is_no_master_is_left(gate: RecordingGate, code: str
         await pipeline.aclose()
 
 
-async def test_connections_of_both_pipelines_are_made_anew(gate: RecordingGate, connector: Connector) -> None:
+async def test_connections_of_both_pipelines_are_made_anew(
+    gate: RecordingGate, connector: RedisConnector
+) -> None:
     """What one learns of a fail-over holds for all connections of the connector."""
     one, two = (AutoPipeline(connector, gate, timeout_s=10, connections=1) for _ in range(2))
     first = two.submit(Kind.BULK, "ECHO", "x")
@@ -253,7 +257,7 @@ async def test_a_lie_ends_the_connection_and_counts_once(
     """Replies before the lie are taken, those after are errors at once, and the pipeline goes on anew."""
     reasons: list[str] = []
     async with LyingRedis(reply) as server:
-        connector = Connector(
+        connector = RedisConnector(
             RedisOptions.of(server.url),
             timeout_s=10,
             max_bulk_bytes=1024,
@@ -296,7 +300,7 @@ async def test_a_lost_server_is_evidence(redis: RedisServer, gate: RecordingGate
     assert gate.verdicts == ["failed"]
 
 
-async def test_a_leaving_caller_takes_only_its_future(connector: Connector, gate: RecordingGate) -> None:
+async def test_a_leaving_caller_takes_only_its_future(connector: RedisConnector, gate: RecordingGate) -> None:
     """Cancelling one future leaves the pipeline's other replies and its connection alone."""
     pipeline = AutoPipeline(connector, gate, timeout_s=LIMIT_S, connections=1)
 
@@ -327,7 +331,7 @@ async def test_a_cancelled_connection_is_an_error_to_its_callers(
     await pipeline.aclose()
 
 
-async def test_closed_admits_nothing(connector: Connector, gate: RecordingGate) -> None:
+async def test_closed_admits_nothing(connector: RedisConnector, gate: RecordingGate) -> None:
     """Closing finishes what was submitted and admits no more."""
     pipeline = AutoPipeline(connector, gate, timeout_s=LIMIT_S, connections=1)
     pending = pipeline.submit(Kind.BULK, "ECHO", "x")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cache.levels.redis_connection import Connector
+from cache.levels.redis_connection import RedisConnector
 from cache.levels.redis_options import RedisOptions
 from cache.levels.replies import Kind, ProtocolError, Reply, ReplyError, pack
 from gateway.core.clock import LoopClock
@@ -20,8 +20,8 @@ from tests.fakes.redis_server import RedisServer, free_port
 MAX_BULK_BYTES = 1000
 
 
-def connector_of(url: str, *, timeout_s: float = 10) -> Connector:
-    return Connector(
+def connector_of(url: str, *, timeout_s: float = 10) -> RedisConnector:
+    return RedisConnector(
         RedisOptions.of(url), timeout_s=timeout_s, max_bulk_bytes=MAX_BULK_BYTES, clock=LoopClock()
     )
 
