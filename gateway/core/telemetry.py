@@ -108,6 +108,13 @@ class BatchRan(msgspec.Struct, frozen=True):
     output_s: float = 0.0
 
 
+class RunCut(msgspec.Struct, frozen=True):
+    """A run did not end by itself. ``outcome``: it was ``stopped``, or ``given_up`` since it did not stop."""
+
+    model: str
+    outcome: str
+
+
 class QueueChanged(msgspec.Struct, frozen=True):
     """``depth`` requests wait for a batch."""
 
@@ -172,6 +179,13 @@ class PolicyLoaded(msgspec.Struct, frozen=True):
     models: tuple[str, ...] = ()
 
 
+class GeoLoaded(msgspec.Struct, frozen=True):
+    """The geo database in use was built at ``build_epoch``; ``error``: why another one was not taken."""
+
+    build_epoch: int
+    error: str = ""
+
+
 Event = (
     RequestFinished
     | LayerTimed
@@ -183,6 +197,7 @@ Event = (
     | CertificateRefused
     | CertificateJudged
     | BatchRan
+    | RunCut
     | QueueChanged
     | BreakerAppeared
     | BreakerChanged
@@ -191,6 +206,7 @@ Event = (
     | RetryDenied
     | Refused
     | PolicyLoaded
+    | GeoLoaded
 )
 
 

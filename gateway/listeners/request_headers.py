@@ -7,6 +7,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
+from gateway.core.catalog import VisibleModels
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.partitions import Partition
 from gateway.core.request import Caller
@@ -137,6 +138,17 @@ class RequestHeaderReader(Generic[H]):
         identified = self._kind(*identity, *rest)
         head.notes[_IDENTIFIED] = (number, identified)
         return identified
+
+    def models(
+        self, head: Head, generation: NumberedService, model: str = "", version: str = ""
+    ) -> VisibleModels:
+        """Return the models that the caller may use.
+
+        Raises:
+            GatewayError: as ``identify`` has it.
+        """
+        caller = self.identify(head, generation, model, version).caller
+        return self._data_plane.catalogs.of(caller)
 
     def _identify(
         self, claims: tuple[str, ...], generation: NumberedService, model: str, version: str

@@ -18,7 +18,7 @@ from gateway.listeners.data_plane import DataPlane
 from gateway.listeners.inflater import Inflater
 from gateway.listeners.oip.extensions import Extensions
 from gateway.listeners.oip.inference_endpoint import InferenceEndpoint
-from gateway.listeners.oip.model_control import ModelControl
+from gateway.listeners.oip.model_control import LOADING, UNLOADING, ModelControl
 from gateway.listeners.oip.request_headers import header_reader
 from gateway.listeners.oip.rest.generate import Generate
 from gateway.listeners.oip.rest.infer import RestInferCodec
@@ -37,11 +37,14 @@ _SMALL_BODY: Final = 1 << 20
 _LARGE: Final = frozenset({Operation.INFER, Operation.GENERATE, Operation.GENERATE_STREAM})
 """Operations with large bodies, for which their callers' limits are looked at."""
 
-_IDENTIFIED: Final = _LARGE
-"""Operations that begin by asking who calls: nothing of such a request is waited for before that is known."""
-
 _NOBODY: Final = Caller()
-_ADMIN: Final = {Operation.LOAD: "loading models", Operation.UNLOAD: "unloading models"}
+_ADMIN: Final = {Operation.LOAD: LOADING, Operation.UNLOAD: UNLOADING}
+_SETTINGS: Final = frozenset({Operation.LOGGING, Operation.TRACING})
+_PROBES: Final = frozenset({Operation.SERVER, Operation.LIVE, Operation.READY})
+_IDENTIFIED: Final = frozenset(Operation) - _ADMIN.keys() - _PROBES
+"""Operations that begin by asking who calls: nothing of such a request is waited for before that is known.
+
+The operator, who may change settings, is no tenant."""
 
 
 class _Opened(msgspec.Struct, frozen=True):
@@ -63,12 +66,15 @@ class RestApplication(Application):
         self._refusals = RefusalCounter(data_plane.telemetry, "http")
         self._responses = Responses(data_plane.region, extensions.settings.compress_from_bytes)
         inflater = Inflater(data_plane.max_body_bytes, extensions.settings.inflate_ratio)
-        codec = RestInferCodec(data_plane.catalog, self._responses, inflater)
+        max_json_bytes = extensions.settings.max_json_mib << 20
+        codec = RestInferCodec(
+            data_plane.catalogs, self._responses, inflater, data_plane.offload, max_json_bytes
+        )
         self._reader = reader = header_reader(data_plane, self._refusals, is_grpc=False)
         self._infer = InferenceEndpoint(data_plane, codec, reader, self._refusals)
-        generate = Generate(data_plane, self._responses, codec, self._infer)
-        metadata = Metadata(data_plane, self._responses)
-        management = Management(ModelControl(data_plane, extensions), self._responses)
+        generate = Generate(data_plane, self._responses, codec, self._infer, max_json_bytes)
+        metadata = Metadata(data_plane, reader, self._responses)
+        management = Management(ModelControl(extensions), extensions, reader, self._responses)
         self._calls = _calls(metadata, management, generate)
         large, small = data_plane.max_body_bytes, min(_SMALL_BODY, data_plane.max_body_bytes)
         self._max_bytes = {operation: large if operation in _LARGE else small for operation in Operation}
@@ -115,9 +121,11 @@ class RestApplication(Application):
             return self._refused(Refusal(405, "Method Not Allowed", allow))
         try:
             if operation in _ADMIN:
-                self._extensions.check_admin(_ADMIN[operation])
+                self._extensions.check_admin(_ADMIN[operation], head)
             caller = _NOBODY
-            if operation in _IDENTIFIED:
+            if operation in _IDENTIFIED and not (
+                operation in _SETTINGS and self._extensions.is_operator(head)
+            ):
                 caller = self._reader.identify(head, generation, path.model, path.version).caller
         except GatewayError as error:
             return self._responses.error(error, generation.number)
