@@ -7,6 +7,7 @@ still stand in for an answer that cannot be had.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -17,6 +18,9 @@ from gateway.core.errors import GatewayError
 from gateway.core.request import Request, Response
 from gateway.core.service import Filter, Pending, Service
 from gateway.core.telemetry import CacheLookedUp, Telemetry
+
+MAX_KEPT_BYTES: Final = 8 << 20
+"""Of all outputs of an answer that is kept: what is kept is copied, which takes about 1 ms a MiB."""
 
 Accepts = Callable[[Request, Response], bool]
 
@@ -38,7 +42,7 @@ class CacheFill:
         self._freshness = freshness
         self._accepts = accepts
         self._now = clock.now
-        self._wall = clock.wall
+        self._steady = clock.steady
         self._emit = telemetry.emit
 
     def __repr__(self) -> str:
@@ -56,10 +60,10 @@ class CacheFill:
         try:
             response = await service(request)
         except GatewayError as error:
-            if held is None or not may_serve_stale(held, error, self._wall()):
+            if held is None or not may_serve_stale(held, error, self._steady()):
                 raise
             return _stale(held.response)
-        if held is not None and self._freshness.outranks(held, response.provenance, self._wall()):
+        if held is not None and self._freshness.outranks(held, response.provenance, self._steady()):
             return await self._hold(request.key, held)
         await self._keep(request.key, response, self._now() - started)
         return response
@@ -74,7 +78,8 @@ class CacheFill:
             if not self._accepts(request, found.response):
                 self._emit(CacheLookedUp(level.name, "garbage"))
                 continue
-            if found.soft_expiry > max(self._wall(), held.soft_expiry if held else 0.0):
+            found = self._freshness.believed(found, self._steady())
+            if found.soft_expiry > max(self._steady(), held.soft_expiry if held else 0.0):
                 self._emit(CacheLookedUp(level.name, "hit"))
                 for faster in self._levels[:place]:
                     await faster.put(key, found)
@@ -85,7 +90,7 @@ class CacheFill:
 
     async def _hold(self, key: bytes, held: Entry) -> Response:
         """Answer with ``held``, and for a moment without trying again: nothing better can be had now."""
-        now = self._wall()
+        now = self._steady()
         if now < held.soft_expiry:
             # Still fresh; an early refresh has found nothing, and the next is due when it expires.
             await self._near.put(key, replace(held, compute_s=0.0))
@@ -96,9 +101,9 @@ class CacheFill:
         return response
 
     async def _keep(self, key: bytes, response: Response, elapsed_s: float) -> None:
-        now = self._wall()
+        now = self._steady()
         lifetime = self._freshness.lifetime(response.provenance, now)
-        if lifetime is None:
+        if lifetime is None or sum([len(output.data) for output in response.outputs]) > MAX_KEPT_BYTES:
             return
         entry = Entry.of(
             response,

@@ -2,7 +2,8 @@
 
 Every kept answer has a soft expiry, until which it is fresh, and a hard expiry, until which it may
 stand in for one that cannot be had (``stale-if-error`` of RFC 5861). Both are fixed once, when it is
-written, so that all levels and all gateways agree on them.
+written, so that all levels and all gateways agree on them. Within a process they are steady seconds
+(``Clock.steady``), which nobody can set back.
 
 Shortly before the soft expiry a hit refreshes the answer ahead of time with a probability that grows
 towards certainty: XFetch (Vattani, Chierichetti, Lowenstein: Optimal Probabilistic Cache Stampede
@@ -17,6 +18,8 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from msgspec.structs import replace
+
 from cache.levels.level import Entry
 from cache.settings import CacheSettings
 from gateway.core.clock import Chance
@@ -24,6 +27,9 @@ from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import CENTRAL, Provenance
 
 LEAST_COMPUTE_S: Final = 0.001
+SKEW_S: Final = 1.0
+"""By how much the clocks of two gateways may differ."""
+
 _LONGEST_DRAW: Final = 53 * math.log(2)
 """-ln of the smallest u that ``1 - random()`` can give, which is 2 to the power of -53."""
 
@@ -32,7 +38,7 @@ _OUTAGES: Final = frozenset({Fault.UNAVAILABLE, Fault.OVERLOADED, Fault.DEADLINE
 
 @dataclass(frozen=True, slots=True)
 class Lifetime:
-    """Wall seconds of both expiries; ``shared`` when other gateways may have the answer too."""
+    """Steady seconds of both expiries; ``shared`` when other gateways may have the answer too."""
 
     soft_expiry: float
     hard_expiry: float
@@ -55,6 +61,7 @@ class Freshness:
         self.uncertified_ttl_s = settings.uncertified_ttl_s
         self.reach = settings.early_beta * _LONGEST_DRAW
         """Times ``compute_s``: seconds before its soft expiry in which an answer can be due."""
+        self._longest_s = settings.ttl_s * (1 + settings.jitter) + SKEW_S
 
     def __repr__(self) -> str:
         settings = self._settings
@@ -64,7 +71,7 @@ class Freshness:
         )
 
     def lifetime(self, provenance: Provenance, now: float) -> Lifetime | None:
-        """Return how long an answer may be kept from wall time ``now``; None: not at all.
+        """Return how long an answer may be kept from steady time ``now``; None: not at all.
 
         Outputs that hold NaN are kept like any other: the same input would give them again.
         """
@@ -87,6 +94,16 @@ class Freshness:
         ttl_s = min(ttl_s, settings.uncertified_ttl_s)
         return Lifetime(now + ttl_s, now + ttl_s, shared=False) if ttl_s else None
 
+    def believed(self, found: Entry, now: float) -> Entry:
+        """Return ``found``, which others may have written, as far as its expiries can be believed.
+
+        No answer of this route is fresh for longer than its time to live. One that says so was written by a
+        clock that is ahead of ours, or by other rules: it is stale.
+        """
+        if found.soft_expiry <= now + self._longest_s:
+            return found
+        return replace(found, soft_expiry=now, hard_expiry=now + self._settings.stale_if_error_s)
+
     def outranks(self, held: Entry, provenance: Provenance, now: float) -> bool:
         """Whether ``held`` is better than an answer that was just computed without a bound on its risk.
 
@@ -101,13 +118,13 @@ class Freshness:
         return max(LEAST_COMPUTE_S, min(elapsed_s, (lifetime.soft_expiry - now) / 4))
 
     def is_due(self, entry: Entry, now: float) -> bool:
-        """Draw whether this hit refreshes ``entry``, which is still fresh at wall time ``now``."""
+        """Draw whether this hit refreshes ``entry``, which is still fresh at steady time ``now``."""
         # 1 - random() is never 0, whose logarithm does not exist.
         draw_s = -math.log(1.0 - self._chance.random()) * entry.compute_s * self._settings.early_beta
         return now + draw_s >= entry.soft_expiry
 
 
 def may_serve_stale(entry: Entry, error: GatewayError, now: float) -> bool:
-    """Whether ``entry`` may stand in at wall time ``now`` for an answer that failed with ``error``."""
+    """Whether ``entry`` may stand in at steady time ``now`` for an answer that failed with ``error``."""
     is_outage = error.retryable or error.fault in _OUTAGES
     return is_outage and now < entry.hard_expiry

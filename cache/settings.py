@@ -6,7 +6,8 @@ To add a level: here a field with its settings and a line in ``open_levels``; it
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import logging
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
@@ -14,6 +15,8 @@ from cache.key import derive_secret
 from cache.levels.level import LevelParts, Levels
 from cache.levels.memory import MemorySettings
 from cache.levels.redis_settings import RedisSettings
+
+_log: Final = logging.getLogger("edgeway.redis")
 
 
 class CacheSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -47,8 +50,18 @@ class CacheSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     key_secret: Annotated[str, Meta(pattern=r"^([0-9a-fA-F]{2}){16,64}$")] | None = None
     """16 to 64 bytes in hex that key the hashes; the same for all gateways that share one Redis.
 
-    Without it a constant is used, and whoever can write to Redis can forge answers.
+    Without it a constant is used, and whoever can write to Redis can forge answers: allowed only while
+    Redis is on this machine (loopback or a Unix socket), and then a start says so.
     """
+
+    def __post_init__(self) -> None:
+        """Refuse a Redis elsewhere without a secret."""
+        if self.redis is not None and self.key_secret is None and not self.redis.is_local:
+            raise ValueError(
+                "key_secret is missing, and redis.url leads to another host: whoever can write there, or "
+                "answer in its place, could forge answers. Make a secret with `openssl rand -hex 32` and set "
+                "it in all gateways that share this Redis"
+            )
 
     def __repr__(self) -> str:
         # Neither the secret nor the URL of Redis belongs in a log.
@@ -65,5 +78,10 @@ class CacheSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         """
         levels: Levels = (self.memory.open(parts),)
         if self.redis is not None:
+            if self.key_secret is None:
+                _log.warning(
+                    "cache.key_secret is not set: who can write to the Redis of this machine can forge "
+                    "answers; make one with `openssl rand -hex 32`"
+                )
             levels = (*levels, self.redis.open(parts, derive_secret(self.key_secret, "values")))
         return levels

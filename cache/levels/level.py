@@ -25,9 +25,9 @@ tracemalloc in tests/cache/levels/test_memory.py, rounded up."""
 class Entry(Struct, frozen=True):
     """One answer as a level holds it.
 
-    ``soft_expiry`` and ``hard_expiry`` are wall seconds: fresh until the first, of use as a stand-in
-    until the second. ``compute_s`` is what computing it took. ``size`` is what it takes in memory, in
-    bytes.
+    ``soft_expiry`` and ``hard_expiry`` are steady seconds (``Clock.steady``): fresh until the first, of use
+    as a stand-in until the second. ``compute_s`` is what computing it took. ``size`` is what it takes in
+    memory, in bytes.
     """
 
     response: Response

@@ -6,7 +6,13 @@ Whatever Redis does costs hits, never an answer, and never more than ``timeout_m
   skipped without waiting until a probe succeeds;
 * full, read-only: writes are lost and counted, reads go on;
 * another type, a foreign value, a cut or altered one under our key: counted as garbage and deleted;
-* a huge value: no more than ``max_value_bytes`` of it are ever read, because ``GETRANGE`` is what asks.
+* a huge value: no more than ``max_value_bytes`` of it are ever read, because ``GETRANGE`` is what asks;
+* anything that none of our commands can get back, while the connection is set up too: the connection is
+  closed before what it announces has cost anything;
+* a fail-over: a server that is no master any more says so (READONLY), and all connections are made anew,
+  from the name on.
+
+Connecting has its own limit, ``connect_timeout_ms``, and waits for nobody.
 
 Writes wait for nobody and nobody waits for them. One connection carries them in the order they were
 made, and at most ``WRITE_BACKLOG`` values of the largest size stand in line; what comes then is dropped.
@@ -17,23 +23,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
-
-from redis.asyncio import ConnectionPool, Redis
-from redis.asyncio.connection import parse_url
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from typing import TYPE_CHECKING, Final
 
 from cache.levels.envelope import Envelope, GarbageError
-from cache.levels.level import Entry, Level, LevelError
-from cache.levels.pipelining import AutoPipeline, Reply, Word
+from cache.levels.level import Entry, Level
+from cache.levels.pipelining import AutoPipeline, Outcome
+from cache.levels.redis_connection import RedisConnector
+from cache.levels.redis_options import RedisOptions
+from cache.levels.replies import Kind, ReplyError, Word
+from cache.levels.stamps import Stamps
 from gateway.core.cache_levels import L2
 from gateway.core.clock import Clock
 from gateway.core.errors import printable
 from gateway.core.gate import Gate
-from gateway.core.telemetry import CacheLookedUp, CacheWriteLost, Telemetry
+from gateway.core.telemetry import CacheConnectionClosed, CacheLookedUp, CacheWriteLost, Telemetry
 
 if TYPE_CHECKING:
     from cache.levels.redis_settings import RedisSettings
@@ -43,6 +46,7 @@ KEY_VERSION: Final = 1
 """Part of every key, so that builds with different envelopes do not delete each other's entries."""
 
 _log = logging.getLogger("edgeway.redis")
+_LOG_S: Final = 1.0
 _OUTCOMES: Final = ("miss", "garbage", "error", "skipped")
 
 
@@ -69,20 +73,29 @@ class RedisLevel:
     ) -> None:
         self.name = name
         timeout_s = settings.timeout_ms / 1000
-        self._client = _connect(settings)
-        self._reads = AutoPipeline(
-            self._client, gate, timeout_s=timeout_s, connections=settings.max_connections - 1
+        connector = RedisConnector(
+            RedisOptions.of(settings.url),
+            timeout_s=settings.connect_timeout_ms / 1000,
+            # The end of a GETRANGE is part of it.
+            max_bulk_bytes=settings.max_value_bytes + 1,
+            clock=clock,
+            closed=lambda reason: telemetry.emit(CacheConnectionClosed(name, reason)),
         )
-        self._writes = AutoPipeline(self._client, gate, timeout_s=timeout_s, connections=1)
+        self._reads = AutoPipeline(
+            connector, gate, timeout_s=timeout_s, connections=settings.max_connections - 1
+        )
+        self._writes = AutoPipeline(connector, gate, timeout_s=timeout_s, connections=1)
         self._envelope = Envelope(secret, self.name)
         self._prefix = f"{settings.namespace}:{KEY_VERSION}:"
         self._max_value_bytes = settings.max_value_bytes
         self._clock = clock
+        self._stamps = Stamps(clock)
         self._emit = telemetry.emit
         self._events = {outcome: CacheLookedUp(self.name, outcome) for outcome in _OUTCOMES}
         self._backlog_bytes = 0
         self._writes_lost = 0
         self._last_logged = ""
+        self._logged_s = -math.inf
 
     def __repr__(self) -> str:
         return (
@@ -93,7 +106,7 @@ class RedisLevel:
     async def get(self, key: bytes) -> Entry | None:
         """Return the entry under ``key`` within ``timeout_ms``; a caller who leaves harms nobody."""
         # The end of the range is part of it, so a value one byte too long shows.
-        pending = self._reads.submit("GETRANGE", self._name(key), 0, self._max_value_bytes)
+        pending = self._reads.submit(Kind.BULK, "GETRANGE", self._name(key), 0, self._max_value_bytes)
         found = "skipped" if pending is None else self._judge(key, await pending)
         if isinstance(found, Entry):
             return found
@@ -104,23 +117,23 @@ class RedisLevel:
 
     async def put(self, key: bytes, entry: Entry) -> None:
         """Send ``entry`` off, to vanish from Redis at its hard expiry."""
-        lifetime_ms = math.ceil((entry.hard_expiry - self._clock.wall()) * 1000)
+        lifetime_ms = math.ceil((entry.hard_expiry - self._clock.steady()) * 1000)
         if lifetime_ms <= 0:
             return
         try:
-            blob = self._envelope.seal(key, entry)
+            blob = self._envelope.seal(key, self._stamps.outward(entry))
         except GarbageError:
             self._lose("unfit")
             return
         if len(blob) > self._max_value_bytes:
             self._lose("too_large")
         else:
-            self._write(len(blob), "SET", self._name(key), blob, "PX", lifetime_ms)
+            self._write(len(blob), Kind.STATUS, "SET", self._name(key), blob, "PX", lifetime_ms)
 
     async def delete(self, key: bytes) -> None:
         """Send the deletion of ``key`` off."""
         # UNLINK frees a huge foreign value without stopping the server.
-        self._write(0, "UNLINK", self._name(key))
+        self._write(0, Kind.INTEGER, "UNLINK", self._name(key))
 
     @property
     def backlog_bytes(self) -> int:
@@ -136,43 +149,40 @@ class RedisLevel:
         """Finish what was written, within ``timeout_ms`` for each pipeline, and close all connections."""
         await self._writes.aclose()
         await self._reads.aclose()
-        # A connection that cannot be closed within its limit is let go of all the same.
-        with suppress(RedisError, OSError):
-            await self._client.aclose()
 
     def _name(self, key: bytes) -> str:
         return self._prefix + key.hex()
 
-    def _judge(self, key: bytes, reply: Reply) -> Entry | str:
-        """Return the entry in ``reply``, or the word for why there is none."""
-        if isinstance(reply, bytes):
-            if not reply:
-                return "miss"
-            if len(reply) > self._max_value_bytes:
-                return "garbage"
-            try:
-                return self._envelope.open(key, reply)
-            except GarbageError:
-                return "garbage"
-        if isinstance(reply, Exception):
-            self._log_once(reply)
-        is_other_type = isinstance(reply, ResponseError) and str(reply).startswith("WRONGTYPE")
-        return "garbage" if is_other_type else "error"
+    def _judge(self, key: bytes, outcome: Outcome) -> Entry | str:
+        """Return the entry in ``outcome``, or the word for why there is none."""
+        if isinstance(outcome, BaseException):
+            self._log_once(outcome)
+            is_other_type = isinstance(outcome, ReplyError) and outcome.code == "WRONGTYPE"
+            return "garbage" if is_other_type else "error"
+        if not outcome:
+            return "miss"
+        if isinstance(outcome, int) or len(outcome) > self._max_value_bytes:
+            return "garbage"
+        try:
+            return self._stamps.inward(self._envelope.open(key, outcome))
+        except GarbageError:
+            return "garbage"
 
-    def _write(self, size: int, *command: Word) -> None:
+    def _write(self, size: int, kind: Kind, *command: Word) -> None:
         if self._backlog_bytes + size > WRITE_BACKLOG * self._max_value_bytes:
             self._lose("backlog")
             return
-        pending = self._writes.submit(*command)
+        pending = self._writes.submit(kind, *command)
         if pending is None:
             self._lose("skipped")
             return
         self._backlog_bytes += size
 
-        def written(reply: asyncio.Future[Reply]) -> None:
+        def written(outcome: asyncio.Future[Outcome]) -> None:
             self._backlog_bytes -= size
-            if isinstance(reply.result(), Exception):
-                self._log_once(reply.result())
+            error = outcome.result()
+            if isinstance(error, BaseException):
+                self._log_once(error)
                 self._lose("error")
 
         pending.add_done_callback(written)
@@ -181,51 +191,15 @@ class RedisLevel:
         self._writes_lost += 1
         self._emit(CacheWriteLost(self.name, reason))
 
-    def _log_once(self, error: Exception) -> None:
-        """Log an error of Redis unless the last one was the same: it may come with every request."""
+    def _log_once(self, error: BaseException) -> None:
+        """Log an error of Redis: one a second at most, and none that is as the last one was."""
+        now = self._clock.now()
+        if now - self._logged_s < _LOG_S:
+            return
         text = printable(f"{type(error).__name__}: {error}", 200)
         if text != self._last_logged:
-            self._last_logged = text
+            self._last_logged, self._logged_s = text, now
             _log.warning("redis: %s", text)
-
-
-def connection_options(settings: RedisSettings) -> dict[str, Any]:
-    """Return what every connection is made with.
-
-    Raises:
-        LevelError: the URL cannot be used.
-    """
-    timeout_s = settings.timeout_ms / 1000
-    try:
-        chosen: dict[str, Any] = {**parse_url(settings.url)}
-    except (ValueError, TypeError):
-        raise _unusable() from None
-    # What the URL's query string says is welcome (TLS files), but does not override a bound.
-    return chosen | {
-        "max_connections": settings.max_connections,
-        "socket_timeout": timeout_s,
-        "socket_connect_timeout": timeout_s,
-        # By default redis-py tries ten times more and waits 5 s for each.
-        "retry": Retry(NoBackoff(), 0),
-        # RESP2 needs no HELLO, and no driver_info no CLIENT SETINFO: a new connection asks at once.
-        "protocol": 2,
-        "driver_info": None,
-    }
-
-
-def _connect(settings: RedisSettings) -> Redis:
-    try:
-        return Redis.from_pool(ConnectionPool(**connection_options(settings)))
-    except (ValueError, TypeError):
-        raise _unusable() from None
-
-
-def _unusable() -> LevelError:
-    # Not a word of the URL, nor of an error about it: either may hold the password.
-    return LevelError(
-        "cache.redis.url cannot be used: check its host, port and options, and write special "
-        "characters of a password as %XX"
-    )
 
 
 _: type[Level] = RedisLevel

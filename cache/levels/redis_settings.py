@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Annotated, Final
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from msgspec import Meta, Struct
 
@@ -20,7 +22,11 @@ class RedisSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """``redis://[[user]:password@]host:port/db``; ``rediss`` for TLS, ``unix`` for a socket."""
 
     timeout_ms: Annotated[int, Meta(ge=1, le=1000)] = 30
-    """Milliseconds that a look-up may cost, connecting and waiting for a connection included."""
+    """Milliseconds that a look-up may cost, waiting for a connection included."""
+
+    connect_timeout_ms: Annotated[int, Meta(ge=1, le=60_000)] = 1000
+    """Milliseconds that a connection may take: name, TCP, TLS and AUTH together. No look-up waits longer
+    for it than ``timeout_ms``: it goes on in the background, and later ones find it."""
 
     max_connections: Annotated[int, Meta(ge=2, le=1024)] = 32
     """Connections at most; one of them writes, the others read."""
@@ -35,6 +41,20 @@ class RedisSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         # The URL may hold a password.
         return f"<RedisSettings {self.namespace}, {self.timeout_ms} ms>"
 
+    @property
+    def is_local(self) -> bool:
+        """Whether the URL leads to this machine whatever a name server says: loopback or a Unix socket.
+
+        Names are not looked up, but for ``localhost`` and what ends in it, which lead here by definition
+        (RFC 6761). 0.0.0.0 is no loopback address. A URL that cannot be parsed leads nowhere.
+        """
+        try:
+            url = urlsplit(self.url)
+            host = unquote(url.hostname or parse_qs(url.query).get("host", ["localhost"])[0])
+        except ValueError:
+            return True
+        return url.scheme == "unix" or _is_loopback(host)
+
     def open(self, parts: LevelParts, secret: bytes) -> Level:
         """Make the level. It connects when it is first used.
 
@@ -46,3 +66,13 @@ class RedisSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
         gate = parts.gate("redis", GATE)
         return RedisLevel(self, secret, gate=gate, clock=parts.clock, telemetry=parts.telemetry)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        name = host.lower().rstrip(".")
+        return name == "localhost" or name.endswith(".localhost")
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback

@@ -48,6 +48,13 @@ class CacheWriteLost(msgspec.Struct, frozen=True):
     reason: str
 
 
+class CacheConnectionClosed(msgspec.Struct, frozen=True):
+    """A connection of a level was given up; ``reason`` is one word: protocol, timeout, reset, renewed, ..."""
+
+    level: str
+    reason: str
+
+
 class FlightShared(msgspec.Struct, frozen=True):
     """A miss waited for an equal request already under way."""
 
@@ -99,6 +106,13 @@ class BatchRan(msgspec.Struct, frozen=True):
     queued_s: float = 0.0
     input_s: float = 0.0
     output_s: float = 0.0
+
+
+class RunCut(msgspec.Struct, frozen=True):
+    """A run did not end by itself. ``outcome``: it was ``stopped``, or ``given_up`` since it did not stop."""
+
+    model: str
+    outcome: str
 
 
 class QueueChanged(msgspec.Struct, frozen=True):
@@ -165,16 +179,25 @@ class PolicyLoaded(msgspec.Struct, frozen=True):
     models: tuple[str, ...] = ()
 
 
+class GeoLoaded(msgspec.Struct, frozen=True):
+    """The geo database in use was built at ``build_epoch``; ``error``: why another one was not taken."""
+
+    build_epoch: int
+    error: str = ""
+
+
 Event = (
     RequestFinished
     | LayerTimed
     | CacheLookedUp
     | CacheWriteLost
+    | CacheConnectionClosed
     | FlightShared
     | CascadeDecided
     | CertificateRefused
     | CertificateJudged
     | BatchRan
+    | RunCut
     | QueueChanged
     | BreakerAppeared
     | BreakerChanged
@@ -183,6 +206,7 @@ Event = (
     | RetryDenied
     | Refused
     | PolicyLoaded
+    | GeoLoaded
 )
 
 

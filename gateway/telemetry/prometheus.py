@@ -89,10 +89,14 @@ class Prometheus:
 
     def _cache_handlers(self) -> dict[type, Callable[[Any], None]]:
         lost = self._counter("cache_writes_lost", "Answers that were not kept", "level", "reason")
+        closed = self._counter(
+            "cache_connections_closed", "Connections of a level that were given up", "level", "reason"
+        )
         joined = self._counter("flights_joined", "Misses that waited for an equal request", "model")
         return {
             events.CacheLookedUp: self._requests.looked_up,
             events.CacheWriteLost: lambda e: self._child(lost, e.level, e.reason).inc(),
+            events.CacheConnectionClosed: lambda e: self._child(closed, e.level, e.reason).inc(),
             events.FlightShared: lambda e: self._child(joined, self._model(e.model)).inc(),
         }
 
@@ -118,6 +122,7 @@ class Prometheus:
             events.CertificateJudged: judged,
             events.CertificateRefused: lambda e: self._child(refused, self._model(e.model), e.field).inc(),
             events.BatchRan: self._runs.ran,
+            events.RunCut: self._runs.cut,
             events.QueueChanged: lambda e: depth.set(e.model, e.depth),
         }
 
@@ -151,7 +156,15 @@ class Prometheus:
             self._child(loads, "refused" if event.error else "accepted").inc()
             generation.set(event.generation)
 
+        built = self._gauge("geo_build_timestamp_seconds", "When the geo database in use was built")
+        geo_loads = self._counter("geo_loads", "Attempts to take a geo database", "outcome")
+
+        def geo(event: events.GeoLoaded) -> None:
+            self._child(geo_loads, "refused" if event.error else "accepted").inc()
+            built.set(event.build_epoch)
+
         return {
+            events.GeoLoaded: geo,
             events.BreakerAppeared: lambda e: self._child(state, e.endpoint).set(0),
             events.BreakerChanged: breaker,
             events.BreakerGone: gone,

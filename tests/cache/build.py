@@ -36,10 +36,13 @@ SECRET = derive_secret(None, "test")
 
 
 class StepClock:
-    """The loop's time, and a wall clock that the test moves: ``clock.step(3600)``."""
+    """The loop's time, and a clock that the test moves: ``clock.step(3600)``.
+
+    ``clock.set_back(3600)``: the system's time of day is another, and no time has passed.
+    """
 
     def __init__(self, wall: float = 1_700_000_000.0) -> None:
-        self.wall_now = wall
+        self.wall_now = self.steady_now = wall
 
     def now(self) -> float:
         return asyncio.get_running_loop().time()
@@ -50,8 +53,15 @@ class StepClock:
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
+    def steady(self) -> float:
+        return self.steady_now
+
     def step(self, seconds: float) -> None:
         self.wall_now += seconds
+        self.steady_now += seconds
+
+    def set_back(self, seconds: float) -> None:
+        self.wall_now -= seconds
 
 
 class FixedChance:
@@ -101,7 +111,7 @@ def entry(
     stale_s: float = 60.0,
     compute_s: float = 0.01,
 ) -> Entry:
-    """An entry that is fresh for ``fresh_s`` after wall time ``now`` and of use ``stale_s`` longer."""
+    """An entry that is fresh for ``fresh_s`` after steady time ``now`` and of use ``stale_s`` longer."""
     soft = now + fresh_s
     return Entry.of(response or answer(), soft_expiry=soft, hard_expiry=soft + stale_s, compute_s=compute_s)
 

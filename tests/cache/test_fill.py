@@ -189,3 +189,28 @@ async def test_what_cannot_be_an_answer_does_not_stand_in_for_one() -> None:
 
     with pytest.raises(GatewayError):
         await cache.ask()
+
+
+@virtual_time
+async def test_what_a_clock_ahead_of_ours_has_written_is_computed_anew() -> None:
+    """An answer from the future is stale, here and in the first level, and is written over."""
+    second = DictLevel()
+    cache = Cache(second)
+    await second.put(KEY, cache.entry(9.0, fresh_s=3600))
+
+    assert await cache.ask() == answer("edge", 5.0)
+
+    assert looked_up(cache.telemetry) == ["l2 stale"]
+    assert second.held[KEY].soft_expiry == cache.clock.steady() + 100
+
+
+@virtual_time
+async def test_what_has_expired_stays_so_when_the_clock_is_set_back() -> None:
+    """In every level: no time of day makes an answer younger."""
+    cache = Cache(DictLevel())
+    await cache.ask()
+    cache.clock.step(101)
+    cache.clock.set_back(3600)
+    cache.service.steps = [answer("edge", 6.0)]
+
+    assert await cache.ask() == answer("edge", 6.0)

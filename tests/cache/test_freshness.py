@@ -165,3 +165,15 @@ def test_a_central_tier_that_names_no_digest_is_believed(origin: str, is_kept: b
     rules = freshness(digests=frozenset({"a", "b"}))
 
     assert (rules.lifetime(Provenance(origin), NOW) is not None) == is_kept
+
+
+@pytest.mark.parametrize(("fresh_s", "is_believed"), [(109, True), (111, True), (112, False), (3700, False)])
+def test_what_is_fresh_for_longer_than_can_be_is_stale(fresh_s: float, is_believed: bool) -> None:
+    """Its writer's clock was ahead, or ours was set back: it may stand in, and no longer than any other."""
+    found = entry(now=NOW, fresh_s=fresh_s)
+
+    believed = freshness(ttl_s=100, jitter=0.1, stale_if_error_s=20).believed(found, NOW)
+
+    assert (believed is found) is is_believed
+    if not is_believed:
+        assert (believed.soft_expiry, believed.hard_expiry) == (NOW, NOW + 20)

@@ -114,6 +114,27 @@ async def test_a_found_answer_of_l2_is_promoted() -> None:
 
 
 @virtual_time
+async def test_a_clock_that_is_set_back_makes_no_answer_fresh_again() -> None:
+    """On the long way as on the fast path: what has expired stays so, whatever time of day it is."""
+    clock, service = StepClock(), ScriptedService()
+    cache = cache_of(clock=clock, ttl_s=5.0, stale_if_error_s=0.0)
+    serve, asked = cache.before(service), request()
+    await serve(asked)
+    path = cache.lookup.fast_path(asked, lambda _request: None)
+    assert path is not None
+    data = [tensor.data for tensor in asked.inputs]
+    assert path(data) is not None
+
+    clock.set_back(3600)
+    assert path(data) is not None
+    clock.step(9)
+
+    assert path(data) is None
+    await serve(asked)
+    assert len(service.requests) == 2
+
+
+@virtual_time
 async def test_both_levels_hold_one_expiry() -> None:
     """Jitter is drawn once per answer: the levels never disagree about its age."""
     remote, memory = DictLevel(), MemoryLevel(MemorySettings(), Silence())

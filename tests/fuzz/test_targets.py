@@ -59,8 +59,8 @@ def test_a_reader_that_differs_is_found(monkeypatch: pytest.MonkeyPatch) -> None
     """The gRPC target notices a fast reader that forgets an id."""
     honest = grpc_infer.InferMessages.decode
 
-    def forgetful(self, message):
-        read = honest(self, message)
+    def forgetful(self, message, partition):
+        read = honest(self, message, partition)
         return grpc_infer.Inference("digits", "", "", read.inputs, (), NO_PARAMETERS, read.timeout_s)
 
     monkeypatch.setattr(grpc_infer.InferMessages, "decode", forgetful)

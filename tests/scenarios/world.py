@@ -145,7 +145,7 @@ class World:
         save_certificate(folder / "certificates" / "digits.json", proof or certificate())
         self.write_policy(1)
         # Generous: a busy machine must not look like a slow Redis here.
-        level2 = f"\n  redis: {{url: '{redis}', timeout_ms: 250}}" if redis else ""
+        level2 = f"\n  redis: {{url: '{redis}', timeout_ms: 250, connect_timeout_ms: 250}}" if redis else ""
         tracing = f"telemetry: {{otlp_endpoint: '{otlp}'}}\n" if otlp else ""
         edge = EDGE.format(repository=repository, redis=level2)
         (folder / "edge.yaml").write_text(edge + tracing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import signal
 import socket
@@ -20,6 +21,8 @@ CENTRAL: Final = "central"
 READY_WITHIN_S: Final = 60.0
 _PORT_BASES: Final = {"eu-west": 8100, "us-east": 8200, "ap-south": 8300, CENTRAL: 8900}
 HOST: Final = "127.0.0.1"
+_KEY_SECRET: Final = secrets.token_hex(32)
+"""Of the caches: a region's gateway finds its answers in Redis again after a restart."""
 
 
 class StageError(Exception):
@@ -195,7 +198,9 @@ routes:
 
 def edge_yaml(region: str, ports: Ports, samples: Path, certificates: Path, geo: Path, *, redis: bool) -> str:
     """Return the settings of one edge gateway."""
-    level2 = f"\n  redis: {{url: 'redis://{HOST}:{ports.redis}/0'}}" if redis else ""
+    level2 = (
+        f"\n  redis: {{url: 'redis://{HOST}:{ports.redis}/0'}}\n  key_secret: {_KEY_SECRET}" if redis else ""
+    )
     return f"""\
 # The settings of one process: who am I, what do I listen on, where are Redis and the models.
 role: edge

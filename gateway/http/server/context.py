@@ -34,8 +34,8 @@ EMPTY_ERROR: Final = Answer(500, close=True)
 class ServerContext:
     """The shared parts, each of them a module.
 
-    ``running``: requests that are complete and not answered. ``ended``: why peers were ended. ``fallback``:
-    the answer where the application fails to render a refusal.
+    ``running``: requests that are complete and not answered. ``ended``: why peers were ended.
+    ``fallback``: the answer where the application fails to render a refusal.
     """
 
     def __init__(

@@ -3,6 +3,9 @@
 A client of one model sends the same head with the same beginning of a body again and again. When it does, and
 the stack has the answers in memory, the stack builds its fast path (``gateway.core.service``). From then on
 such a request is compared with the series instead of being decoded.
+
+A series holds what its requests have in common, which with JSON is all of the body: it is learned from
+answers out of this region's memory, and kept for the tenant and residency class that it came from.
 """
 
 from __future__ import annotations
@@ -12,16 +15,17 @@ from typing import Final
 from weakref import WeakSet
 
 from gateway.core.errors import GatewayError
+from gateway.core.partitions import PartitionedMemory
 from gateway.core.request import Request, Response
 from gateway.core.service import FastPath, NumberedService, fast_path
 from gateway.core.tensor import Buffer
-from gateway.http.exchange import Answer, Head
+from gateway.http.exchange import Answer, Head, PendingAnswer
 from gateway.listeners.request_headers import RequestHeaders
 from gateway.wire.oip.reuse import Layout
 
-MAX_SERIES: Final = 1024
+SERIES_BYTES: Final = 2 << 20
 MAX_SERIES_BYTES: Final = 8 << 20
-"""Of all clients together. The paths of one series are shared by the connections that it comes on."""
+"""Of one partition, and of all. The paths of one series are shared by the connections that it comes on."""
 
 _OWN_BYTES: Final = 4096
 """What a path takes beside the request's bytes: a begun hash and the filters' closures."""
@@ -57,7 +61,7 @@ class _Series:
         layout: Layout,
         generation: NumberedService,
         path: FastPath | None,
-        write: Callable[[Response], Answer],
+        write: Callable[[Response], Answer | PendingAnswer],
         cost: int,
     ) -> None:
         self.cost = cost
@@ -81,7 +85,7 @@ class _Series:
         self._generation = self._path = None
         self._prefix, self._data, self._write = b"", (), _nothing
 
-    def answer(self, body: Buffer, generation: NumberedService) -> Answer | None:
+    def answer(self, body: Buffer, generation: NumberedService) -> Answer | PendingAnswer | None:
         path = self._path
         if (
             path is None
@@ -102,19 +106,18 @@ class FastPaths:
     """The series that clients send now."""
 
     def __init__(self) -> None:
-        self._series: dict[_Name, _Series] = {}
-        self._size = 0
+        self._series = PartitionedMemory[_Name, _Series](SERIES_BYTES, MAX_SERIES_BYTES, _drop)
         self._living: WeakSet[_Series] = WeakSet()
-        self._generation: NumberedService | None = None
+        self.generation: NumberedService | None = None
 
     def __repr__(self) -> str:
-        return f"<FastPaths of {len(self._series)} series, {self._size} bytes>"
+        return f"<FastPaths {self._series!r}>"
 
     def __len__(self) -> int:
         """Return the number of series."""
         return len(self._series)
 
-    def answer(self, head: Head, body: Buffer, generation: NumberedService) -> Answer | None:
+    def answer(self, head: Head, body: Buffer, generation: NumberedService) -> Answer | PendingAnswer | None:
         """Answer a request of a known series from memory; None: it must be read."""
         series: _Series | None = head.notes.get(_SERIES)
         return None if series is None else series.answer(body, generation)
@@ -127,14 +130,16 @@ class FastPaths:
         *,
         headers: RequestHeaders,
         generation: NumberedService,
-        write: Callable[[Response], Answer],
+        write: Callable[[Response], Answer | PendingAnswer],
     ) -> None:
         """Take note of a request that was answered from memory.
 
         ``layout_of`` is only called for a head that has come before; ``write`` renders the answers of the
         request's series.
         """
-        notes = head.notes
+        notes, partition = head.notes, headers.partition
+        if partition is None:
+            return
         if _SEEN not in notes:
             notes[_SEEN] = None
             return
@@ -149,31 +154,27 @@ class FastPaths:
         if notes[_SEEN] != seen:
             notes[_SEEN] = seen
             return
-        if generation is not self._generation:
-            self._begin(generation)
+        if generation is not self.generation:
+            self.begin(generation)
         name = (layout.prefix, layout.size, request.model, request.version, headers)
-        series = self._series.get(name)
+        series = self._series.get(partition, name)
         if series is None:
             series = _Series(layout, generation, _path(generation, request), write, _cost(layout, headers))
-            self._keep(name, series)
+            self._living.add(series)
+            self._series.keep(partition, name, series, series.cost)
         notes[_SERIES] = series
 
-    def _begin(self, generation: NumberedService) -> None:
+    def begin(self, generation: NumberedService) -> None:
         """End the series of the generation before, wherever they are known."""
         for series in list(self._living):
             series.end()
         self._series.clear()
-        self._size, self._generation = 0, generation
+        self.generation = generation
 
-    def _keep(self, name: _Name, series: _Series) -> None:
-        self._series[name] = series
-        self._living.add(series)
-        self._size += series.cost
-        while len(self._series) > MAX_SERIES or self._size > MAX_SERIES_BYTES:
-            oldest = self._series.pop(next(iter(self._series)))
-            self._size -= oldest.cost
-            if oldest.cost > _SMALL_BYTES:
-                oldest.end()
+
+def _drop(series: _Series) -> None:
+    if series.cost > _SMALL_BYTES:
+        series.end()
 
 
 def _cost(layout: Layout, headers: RequestHeaders) -> int:
@@ -181,7 +182,7 @@ def _cost(layout: Layout, headers: RequestHeaders) -> int:
     return _OWN_BYTES + len(layout.prefix) + sum(map(len, layout.data)) + len(repr(headers))
 
 
-def _nothing(_response: Response) -> Answer:
+def _nothing(_response: Response) -> Answer | PendingAnswer:
     raise AssertionError("a series that has ended got a request")
 
 

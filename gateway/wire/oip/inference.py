@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from gateway.core.partitions import Lesson
 from gateway.core.request import NO_CLASSES, Parameter
 from gateway.core.tensor import Tensor
 
@@ -37,7 +38,7 @@ class Inference(msgspec.Struct, frozen=True):
 
     ``timeout_s`` is the parameter ``timeout``, which is no longer among ``parameters``. ``model`` and
     ``version`` are empty over HTTP, where the path names them. ``marks_final``: the last answer of a gRPC
-    stream is to be marked.
+    stream is to be marked. ``lesson``: what may be remembered of how it was read, once it is answered.
     """
 
     id: str
@@ -49,3 +50,4 @@ class Inference(msgspec.Struct, frozen=True):
     model: str = ""
     version: str = ""
     marks_final: bool = False
+    lesson: Lesson | None = None

@@ -15,12 +15,22 @@ from typing import Any, Final
 import msgspec
 from google.protobuf.message import DecodeError
 
+from gateway.core.offload import HERE_BYTES
+from gateway.core.partitions import Lesson, Partition, PartitionedMemory
 from gateway.core.request import Parameter, Response
 from gateway.core.tensor import BYTES, Buffer, Tensor, check_size
 from gateway.wire.oip import proto as oip_proto
 from gateway.wire.oip.inference import Inference, OutputFormat
+from gateway.wire.oip.proto import varint
 from gateway.wire.oip.proto_bounds import MAX_PARSED_BYTES, check_fields
-from gateway.wire.oip.reuse import MAX_HEAD_BYTES, Layout, remember
+from gateway.wire.oip.reuse import (
+    MAX_HEAD_BYTES,
+    MAX_PLANS_BYTES,
+    PLANS_BYTES,
+    Layout,
+    plan_cost,
+    remember,
+)
 from gateway.wire.proto import messages
 
 _ID: Final = 0x1A
@@ -50,17 +60,23 @@ class _Plan(msgspec.Struct, frozen=True, gc=False):
 
 
 class InferMessages:
-    """Reads requests and writes answers, remembering at most 1,024 heads of each."""
+    """Reads requests and writes answers, remembering heads of each.
+
+    Those of requests are learned when the request is answered, and found by their own tenant and residency
+    class (``gateway.core.partitions``).
+    """
 
     def __init__(self) -> None:
-        self._plans: dict[bytes, _Plan] = {}
+        self._plans = PartitionedMemory[bytes, _Plan](PLANS_BYTES, MAX_PLANS_BYTES)
         self._heads: dict[tuple[Any, ...], tuple[bytes, bytes]] = {}
 
     def __repr__(self) -> str:
         return f"<InferMessages {len(self._plans)} requests, {len(self._heads)} answers>"
 
-    def decode(self, message: Buffer) -> Inference:
-        """Read a ModelInferRequest.
+    def decode(self, message: Buffer, partition: Partition | None = None) -> Inference | None:
+        """Read a ModelInferRequest; nothing is known or learned without a ``partition``.
+
+        None: it would hold the event loop, and ``reference`` reads it elsewhere.
 
         Raises:
             GatewayError: as ``oip_proto.decode_request`` has it.
@@ -68,10 +84,17 @@ class InferMessages:
         found = _split(message)
         if found is not None:
             head, request_id, raws = found
-            plan = self._plans.get(head)
-            if plan is None:
-                plan = self._plan(head, raws)
-            if plan is not None and (inputs := _inputs(plan, raws)) is not None:
+            plan = None if partition is None else self._plans.get(partition, head)
+            if plan is None and len(head) > HERE_BYTES:
+                return None
+            lesson, inputs = None, None
+            if plan is not None:
+                inputs = _inputs(plan, raws)
+            elif read := _plan(head, raws):
+                plan, inputs = read
+                if partition is not None and len(head) <= MAX_HEAD_BYTES:
+                    lesson = Lesson(self._plans, partition, head, plan, plan_cost(head))
+            if plan is not None and inputs is not None:
                 return Inference(
                     request_id,
                     inputs,
@@ -82,16 +105,17 @@ class InferMessages:
                     plan.model,
                     plan.version,
                     plan.marks_final,
+                    lesson,
                 )
-        return reference(message)
+        return reference(message) if len(message) <= HERE_BYTES else None
 
-    def layout(self, message: Buffer) -> Layout | None:
+    def layout(self, message: Buffer, partition: Partition) -> Layout | None:
         """Return how messages like this one look: with one raw input, and without an id of their own."""
         found = _split(message)
         if found is None:
             return None
         head, request_id, raws = found
-        plan = self._plans.get(head)
+        plan = self._plans.get(partition, head)
         if plan is None or request_id or len(raws) != 1 or plan.entries[0][3] != len(raws[0]):
             return None
         size = len(message)
@@ -128,40 +152,6 @@ class InferMessages:
             written = b""
         return parts or [written]
 
-    def _plan(self, head: bytes, raws: list[memoryview]) -> _Plan | None:
-        """Read a new head; None when the reference must see the whole message."""
-        check_fields(head)
-        try:
-            message = messages.ModelInferRequest.FromString(head)
-        except DecodeError:
-            return None
-        if len(message.inputs) != len(raws) or any(entry.HasField("contents") for entry in message.inputs):
-            return None
-        # A head may be well-formed and still wrong, so the reference reads it first, with what follows.
-        message.raw_input_contents.extend(map(bytes, raws))
-        inference = oip_proto.decode_request(message)
-        plan = _Plan(
-            inference.model,
-            inference.version,
-            tuple(
-                (
-                    tensor.name,
-                    tensor.datatype,
-                    tensor.shape,
-                    -1 if tensor.datatype == BYTES else len(tensor.data),
-                )
-                for tensor in inference.inputs
-            ),
-            inference.outputs,
-            inference.output_format,
-            inference.parameters,
-            inference.timeout_s,
-            inference.marks_final,
-        )
-        if len(head) <= MAX_HEAD_BYTES:
-            remember(self._plans, head, plan)
-        return plan
-
 
 def reference(message: Buffer) -> Inference:
     """Read a ModelInferRequest by protobuf.
@@ -174,16 +164,36 @@ def reference(message: Buffer) -> Inference:
     return oip_proto.decode_request(parsed)
 
 
-def varint(number: int) -> bytes:
-    """Write a length as protobuf does."""
-    if number < 0x80:
-        return bytes((number,))
-    octets = bytearray()
-    while number > 0x7F:
-        octets.append(number & 0x7F | 0x80)
-        number >>= 7
-    octets.append(number)
-    return bytes(octets)
+def _plan(head: bytes, raws: list[memoryview]) -> tuple[_Plan, tuple[Tensor, ...]] | None:
+    """Read a new head, and the inputs behind it; None when the reference must see the whole message."""
+    check_fields(head)
+    try:
+        message = messages.ModelInferRequest.FromString(head)
+    except DecodeError:
+        return None
+    if len(message.inputs) != len(raws) or any(entry.HasField("contents") for entry in message.inputs):
+        return None
+    # A head may be well-formed and still wrong, so the reference reads it first, with what follows.
+    inference = oip_proto.decode_request(message, raws)
+    plan = _Plan(
+        inference.model,
+        inference.version,
+        tuple(
+            (
+                tensor.name,
+                tensor.datatype,
+                tensor.shape,
+                -1 if tensor.datatype == BYTES else len(tensor.data),
+            )
+            for tensor in inference.inputs
+        ),
+        inference.outputs,
+        inference.output_format,
+        inference.parameters,
+        inference.timeout_s,
+        inference.marks_final,
+    )
+    return plan, inference.inputs
 
 
 def _split(  # noqa: C901, PLR0911, PLR0912 - one pass over bytes, where a call costs more than a field

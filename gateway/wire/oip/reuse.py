@@ -7,6 +7,10 @@ any other goes to ``decode_request``, which is the reference and says what is wr
 A body that is all JSON holds its data in the head. A request whose answer is in the cache is often sent again
 in the same bytes, and reading 784 floats costs ten times as much as finding the answer: such bodies are
 remembered whole, within a few megabytes.
+
+Whatever is remembered is a ``Lesson``, which is learned when the request has been answered, and only its own
+tenant and residency class profit (``gateway.core.partitions``). A body is learned when its answer was in this
+region's memory: what the cache may not keep, this does not keep either.
 """
 
 from __future__ import annotations
@@ -16,7 +20,9 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
+from gateway.core.partitions import OWN_BYTES, Lesson, Partition, PartitionedMemory
 from gateway.core.request import NO_PARAMETERS, Parameter, Response
 from gateway.core.tensor import BYTES, Buffer, Tensor
 from gateway.wire.oip.inference import BINARY_OUTPUTS, Inference, OutputFormat
@@ -26,11 +32,17 @@ from gateway.wire.oip.messages import ResponseOut, TensorOut
 MAX_REMEMBERED: Final = 1024
 MAX_HEAD_BYTES: Final = 4096
 MAX_BODY_BYTES: Final = 64 << 10
-MAX_BODIES_BYTES: Final = 16 << 20
-"""Of all bodies together that are remembered whole, and of their tensors."""
 
-_OWN_BYTES: Final = 1024
-"""What a remembered body takes beside its bytes and its data."""
+PLANS_BYTES: Final = 1 << 20
+MAX_PLANS_BYTES: Final = 4 << 20
+"""Of all heads that are remembered: of one partition, and of all."""
+
+BODIES_BYTES: Final = 4 << 20
+MAX_BODIES_BYTES: Final = 16 << 20
+"""Of all bodies together that are remembered whole, and of their tensors: of one partition, and of all."""
+
+_PLAN_FACTOR: Final = 4
+"""How much more than its bytes a head takes when it is read: each of its texts by itself."""
 
 _ENCODE: Final = msgspec.json.Encoder().encode
 Span = tuple[str, str, tuple[int, ...], int, int]
@@ -60,68 +72,43 @@ class _Plan(msgspec.Struct, frozen=True, gc=False):
     timeout_s: float
 
 
-class _Bodies:
-    """Bodies of JSON by their bytes, the oldest giving way to the newest."""
+class _Body(msgspec.Struct, frozen=True, gc=False):
+    """What a body means that is all JSON."""
 
-    def __init__(self) -> None:
-        self._known: dict[bytes, tuple[Inference, Layout, int]] = {}
-        self._size = 0
-
-    def decode(self, body: bytes) -> Inference:
-        known = self._known.get(body)
-        if known is not None:
-            return known[0]
-        inference = decode_request(body, None)
-        # A request's own id is seldom seen twice.
-        if not inference.id:
-            self._keep(body, inference)
-        return inference
-
-    def layout(self, body: bytes) -> Layout | None:
-        known = self._known.get(body)
-        return None if known is None else known[1]
-
-    def _keep(self, body: bytes, inference: Inference) -> None:
-        if inference.parameters:
-            shared = MappingProxyType(dict(inference.parameters))
-            inference = msgspec.structs.replace(inference, parameters=shared)
-        data = tuple([tensor.data for tensor in inference.inputs])
-        cost = _OWN_BYTES + len(body) + sum(map(len, data))
-        self._known[body] = (inference, Layout(body, len(body), (), data), cost)
-        self._size += cost
-        while self._size > MAX_BODIES_BYTES:
-            *_, freed = self._known.pop(next(iter(self._known)))
-            self._size -= freed
+    inference: Inference
+    layout: Layout
 
 
 class RequestJsonCache:
-    """Reads bodies of infer requests, remembering at most 1,024 heads of at most 4 KiB."""
+    """Reads bodies of infer requests, with what was learned of heads of at most 4 KiB and of small bodies."""
 
     def __init__(self) -> None:
-        self._plans: dict[bytes, _Plan] = {}
-        self._bodies = _Bodies()
+        self._plans = PartitionedMemory[bytes, _Plan](PLANS_BYTES, MAX_PLANS_BYTES)
+        self._bodies = PartitionedMemory[bytes, _Body](BODIES_BYTES, MAX_BODIES_BYTES)
 
     def __repr__(self) -> str:
-        return f"<RequestJsonCache {len(self._plans)} of {MAX_REMEMBERED}>"
+        return f"<RequestJsonCache {len(self._plans)} heads, {len(self._bodies)} bodies>"
 
-    def decode(self, body: Buffer, header_length: int | None) -> Inference:
-        """Read a body, as ``decode_request`` does.
+    def decode(
+        self, body: Buffer, header_length: int | None, partition: Partition | None = None
+    ) -> Inference:
+        """Read a body, as ``decode_request`` does; nothing is known or learned without a ``partition``.
 
         Raises:
             GatewayError: as ``decode_request`` does.
         """
+        if partition is None:
+            return decode_request(body, header_length)
         if header_length is None:
-            if len(body) > MAX_BODY_BYTES:
-                return decode_request(body, None)
-            return self._bodies.decode(bytes(body))
+            return self._whole(body, partition)
         if header_length > MAX_HEAD_BYTES:
             return decode_request(body, header_length)
-        head = body[:header_length]
-        plan = self._plans.get(bytes(head))
+        head = bytes(body[:header_length])
+        plan = self._plans.get(partition, head)
         if plan is None or plan.length != len(body):
             inference = decode_request(body, header_length)
-            self._remember(bytes(head), inference, len(body))
-            return inference
+            lesson = self._plan(partition, head, inference, len(body))
+            return inference if lesson is None else replace(inference, lesson=lesson)
         view = memoryview(body)
         return Inference(
             "",
@@ -137,24 +124,44 @@ class RequestJsonCache:
             plan.timeout_s,
         )
 
-    def layout(self, body: Buffer, header_length: int | None) -> Layout | None:
+    def layout(self, body: Buffer, header_length: int | None, partition: Partition) -> Layout | None:
         """Return how bodies like this one look, if what they have in common is remembered."""
         if header_length is None:
-            return self._bodies.layout(bytes(body)) if len(body) <= MAX_BODY_BYTES else None
+            known = self._bodies.get(partition, bytes(body)) if len(body) <= MAX_BODY_BYTES else None
+            return None if known is None else known.layout
         if header_length > MAX_HEAD_BYTES:
             return None
         head = bytes(body[:header_length])
-        plan = self._plans.get(head)
+        plan = self._plans.get(partition, head)
         if plan is None or plan.length != len(body):
             return None
         return Layout(head, plan.length, tuple([(start, stop) for _, _, _, start, stop in plan.spans]))
 
-    def _remember(self, head: bytes, inference: Inference, length: int) -> None:
+    def _whole(self, body: Buffer, partition: Partition) -> Inference:
+        if len(body) > MAX_BODY_BYTES:
+            return decode_request(body, None)
+        body = bytes(body)
+        known = self._bodies.get(partition, body)
+        if known is not None:
+            return known.inference
+        inference = decode_request(body, None)
+        # A request's own id is seldom seen twice.
+        if inference.id:
+            return inference
+        if inference.parameters:
+            inference = replace(inference, parameters=MappingProxyType(dict(inference.parameters)))
+        data = tuple([tensor.data for tensor in inference.inputs])
+        cost = OWN_BYTES + len(body) + sum(map(len, data))
+        kept = _Body(inference, Layout(body, len(body), (), data))
+        lesson = Lesson(self._bodies, partition, body, kept, cost, is_whole=True)
+        return replace(inference, lesson=lesson)
+
+    def _plan(self, partition: Partition, head: bytes, inference: Inference, length: int) -> Lesson | None:
         # A request's own id is seldom seen twice; elements of BYTES are checked in every body anew.
         if inference.id or any(
             tensor.datatype == BYTES or not isinstance(tensor.data, memoryview) for tensor in inference.inputs
         ):
-            return
+            return None
         spans, start = [], len(head)
         for tensor in inference.inputs:
             stop = start + len(tensor.data)
@@ -169,7 +176,7 @@ class RequestJsonCache:
             MappingProxyType(dict(parameters)) if parameters else NO_PARAMETERS,
             inference.timeout_s,
         )
-        remember(self._plans, head, plan)
+        return Lesson(self._plans, partition, head, plan, plan_cost(head))
 
 
 class ResponseJsonCache:
@@ -207,6 +214,11 @@ class ResponseJsonCache:
         # The id comes last in what msgspec writes, so that all before it can be shared.
         parts[0] = b'%b,"id":%b}' % (head, _ENCODE(request_id)) if request_id else head + b"}"
         return Body(parts, len(parts[0]))
+
+
+def plan_cost(head: bytes) -> int:
+    """Return the bytes that it takes to remember what a head means."""
+    return OWN_BYTES + _PLAN_FACTOR * len(head)
 
 
 def remember(memory: dict[Any, Any], key: Any, value: Any) -> None:

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import random
+import resource
 import time
 from collections.abc import AsyncIterator
-from contextlib import suppress
-from typing import Any, Self
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
 from cache.levels.envelope import Envelope
 from cache.levels.level import LevelError
-from cache.levels.redis import WRITE_BACKLOG, RedisLevel, connection_options
+from cache.levels.redis import WRITE_BACKLOG, RedisLevel
 from cache.levels.redis_settings import RedisSettings
 from gateway.core.clock import LoopClock
 from gateway.core.gate import Gate, OpenGate
 from gateway.core.request import Provenance, Response
-from gateway.core.telemetry import CacheWriteLost
+from gateway.core.telemetry import CacheConnectionClosed, CacheWriteLost
 from gateway.core.tensor import Tensor
-from tests.cache.build import SECRET, entry, looked_up
+from tests.cache.build import SECRET, StepClock, entry, looked_up
 from tests.cache.levels.gates import RecordingGate
+from tests.cache.levels.test_replies import LIES
+from tests.fakes.lying_redis import PONG, LyingRedis
 from tests.fakes.redis_server import RedisServer
 from tests.fakes.service import answer
 from tests.fakes.telemetry import RecordingTelemetry
@@ -32,6 +34,9 @@ pytestmark = pytest.mark.redis
 KEY, OTHER = bytes(range(32)), bytes(32)
 UNHURRIED_MS = 10_000
 """The limit of a look-up in tests that are not about it: a busy machine never reaches it."""
+
+MOST_STEP_S = 0.005
+"""Seconds of the loop that one lie may cost."""
 
 HANG_S = 10
 """After so long a test takes a call for hanging: none of those limits is a tenth of it."""
@@ -103,6 +108,39 @@ async def test_it_vanishes_at_its_hard_expiry(level: RedisLevel, raw: Redis) -> 
 
     assert 14_000 < await raw.pttl(name()) <= 15_001
     assert not await raw.exists(name(OTHER))
+
+
+async def test_gateways_with_clocks_apart_agree_on_what_is_fresh(
+    shared_redis: RedisServer, telemetry: RecordingTelemetry, raw: Redis
+) -> None:
+    """A gateway whose clock was set back writes what others read rightly, and Redis forgets it in time."""
+    clock, other_clock = StepClock(time.time()), StepClock(time.time())
+    level, other = (
+        RedisLevel(
+            RedisSettings(url=shared_redis.url, timeout_ms=UNHURRIED_MS),
+            SECRET,
+            gate=OpenGate(),
+            clock=each,
+            telemetry=telemetry,
+        )
+        for each in (clock, other_clock)
+    )
+    other_clock.set_back(3600)
+    for each in (clock, other_clock):
+        each.step(4000)
+
+    await level.put(KEY, entry(now=clock.steady(), fresh_s=60, stale_s=30))
+    await level.flush()
+    await other.put(OTHER, entry(now=other_clock.steady(), fresh_s=60, stale_s=30))
+    await other.flush()
+    theirs, ours = await other.get(KEY), await level.get(OTHER)
+
+    assert 85_000 < await raw.pttl(name(OTHER)) <= 90_000
+    assert ours is not None and theirs is not None
+    assert ours.soft_expiry == pytest.approx(clock.wall() + 60 - 3600)
+    assert theirs.soft_expiry == pytest.approx(other_clock.steady() + 60)
+    await level.aclose()
+    await other.aclose()
 
 
 async def test_delete_removes_it(level: RedisLevel, raw: Redis) -> None:
@@ -369,36 +407,6 @@ async def test_read_only_redis_loses_writes_and_still_reads(
     await level.aclose()
 
 
-class ScriptedServer:
-    """Accepts connections and answers everything it is sent with the same bytes."""
-
-    def __init__(self, reply: bytes) -> None:
-        self.reply = reply
-        self.url = ""
-
-    async def __aenter__(self) -> Self:
-        self._writers: list[asyncio.StreamWriter] = []
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.url = f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        for writer in self._writers:
-            writer.close()
-        for writer in self._writers:
-            with suppress(ConnectionError):  # the level may have hung up first
-                await writer.wait_closed()
-        await self._server.wait_closed()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.append(writer)
-        with suppress(ConnectionError):  # the level hangs up on a reply that it cannot use
-            while await reader.read(65536):
-                writer.write(self.reply)
-                await writer.drain()
-
-
 HOSTILE = {
     "loading": b"-LOADING Redis is loading the dataset in memory\r\n",
     "no permission": b"-NOPERM this user has no permissions\r\n",
@@ -417,17 +425,15 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("reply", HOSTILE.values(), ids=HOSTILE.keys())
-async def test_a_hostile_server_costs_hits_only(reply: bytes, telemetry: RecordingTelemetry) -> None:
+@pytest.mark.parametrize("when", ["later", "from the start"])
+@pytest.mark.parametrize("reply", (HOSTILE | LIES).values(), ids=(HOSTILE | LIES).keys())
+async def test_a_hostile_server_costs_hits_only(
+    reply: bytes, when: str, telemetry: RecordingTelemetry
+) -> None:
     """Whatever comes back instead of a value, a look-up ends in time with nothing."""
-    async with ScriptedServer(reply) as server:
-        level = RedisLevel(
-            RedisSettings(url=server.url, timeout_ms=60),
-            SECRET,
-            gate=OpenGate(),
-            clock=LoopClock(),
-            telemetry=telemetry,
-        )
+    async with LyingRedis(reply, greeting=PONG if when == "later" else reply) as server:
+        settings = RedisSettings(url=server.url, timeout_ms=60, connect_timeout_ms=60)
+        level = RedisLevel(settings, SECRET, gate=OpenGate(), clock=LoopClock(), telemetry=telemetry)
 
         for _ in range(3):
             async with asyncio.timeout(HANG_S):
@@ -435,8 +441,49 @@ async def test_a_hostile_server_costs_hits_only(reply: bytes, telemetry: Recordi
         await level.put(KEY, fresh())
         await level.flush()
 
-        assert {event.split()[1] for event in looked_up(telemetry)} <= {"error", "garbage", "miss"}
+        assert {event.split()[1] for event in looked_up(telemetry)} <= {"error", "garbage", "miss", "skipped"}
         await level.aclose()
+
+
+@pytest.mark.parametrize("reply", LIES.values(), ids=LIES.keys())
+async def test_a_lie_costs_the_loop_next_to_nothing(reply: bytes, telemetry: RecordingTelemetry) -> None:
+    """No step of the loop takes long, and no memory is taken for what a reply announces.
+
+    Processor time of this thread, not time of day, so that a busy machine changes nothing.
+    """
+    async with LyingRedis(reply[: 1 << 18]) as server:
+        settings = RedisSettings(url=server.url, timeout_ms=1000)
+        level = RedisLevel(settings, SECRET, gate=OpenGate(), clock=LoopClock(), telemetry=telemetry)
+        assert await level.get(KEY) is None
+        before, memory = time.thread_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        for _ in range(20):
+            assert await level.get(KEY) is None
+        took_s = (time.thread_time() - before) / 20
+        grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory
+        await level.aclose()
+
+    assert took_s < MOST_STEP_S
+    assert grown_kib < 32 << 10
+
+
+async def test_a_lying_server_fills_no_log(
+    telemetry: RecordingTelemetry, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A lie that changes with every reply is logged once a second at most, and counted each time."""
+    async with LyingRedis(b"") as server:
+        level = RedisLevel(
+            RedisSettings(url=server.url), SECRET, gate=OpenGate(), clock=LoopClock(), telemetry=telemetry
+        )
+        for number in range(20):
+            server.reply = b"-ERR \x1b[31m%d\r\n" % number if number % 2 else b"*%d\r\n" % number
+            assert await level.get(KEY) is None
+        await level.aclose()
+
+    logged = [record.getMessage() for record in caplog.records if record.name == "edgeway.redis"]
+    assert 1 <= len(logged) <= 3
+    assert not any("\x1b" in text for text in logged)
+    assert looked_up(telemetry).count("l2 error") == 20
+    assert telemetry.of(CacheConnectionClosed) == [CacheConnectionClosed("l2", "protocol")] * 10
 
 
 async def test_a_thousand_cancelled_gets_cross_no_wires(
@@ -449,6 +496,7 @@ async def test_a_thousand_cancelled_gets_cross_no_wires(
     for number, key in enumerate(keys):
         await level.put(key, fresh(value=float(number)))
     await level.flush()
+    assert await level.get(keys[0]) is not None
     wrong = cancelled = found = 0
 
     async def read(number: int) -> None:
@@ -469,7 +517,7 @@ async def test_a_thousand_cancelled_gets_cross_no_wires(
         task = asyncio.create_task(read(rng.randrange(50)))
         readers.append(task)
         if turn % 3 == 0:
-            leavers.append(asyncio.create_task(leave(task, rng.randrange(40))))
+            leavers.append(asyncio.create_task(leave(task, rng.randrange(10))))
         if turn % 10 == 0:
             await asyncio.sleep(0)
     outcomes = await asyncio.gather(*readers, return_exceptions=True)
@@ -525,12 +573,6 @@ async def test_the_url_cannot_lift_the_bounds(
     settings = RedisSettings(
         url=f"{shared_redis.url}?socket_timeout=60&max_connections=9999&protocol=3", timeout_ms=500
     )
-    options = connection_options(settings)
-
-    assert options["max_connections"] == 32
-    assert options["socket_timeout"] == 0.5
-    assert options["protocol"] == 2
-    assert options["retry"].get_retries() == 0
     level = RedisLevel(settings, SECRET, gate=OpenGate(), clock=LoopClock(), telemetry=telemetry)
     assert await level.get(KEY) is None
     assert looked_up(telemetry) == ["l2 miss"]

@@ -54,7 +54,7 @@ async def test_a_level_chooses_when_its_gate_shuts(tmp_path: Path, monkeypatch: 
     assert shut == [False, True, True]
 
 
-@pytest.mark.parametrize("url", ["redis://:pass word@[::1", "redis://:secret@h:port/0"])
+@pytest.mark.parametrize("url", ["redis://:pass word@[::1", "redis://:secret@127.0.0.1:port/0"])
 async def test_a_url_that_cannot_be_used_is_not_repeated(tmp_path: Path, url: str) -> None:
     """It may hold the password."""
     async with AsyncExitStack() as lifetimes:

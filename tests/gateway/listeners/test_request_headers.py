@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from gateway.core.errors import Fault, GatewayError
+from gateway.core.partitions import Partition
 from gateway.core.request import Caller
 from gateway.core.telemetry import Refused, RequestFinished
 from gateway.http.exchange import Head
@@ -78,7 +79,7 @@ def test_a_caller_is_identified_once_by_each_generation() -> None:
     headers = READER.identify(head, first)
 
     assert READER.identify(head, first) is headers
-    assert (headers.caller.tenant, headers.partition) == ("acme", ("acme", "anywhere"))
+    assert (headers.caller.tenant, headers.partition) == ("acme", Partition(1, "acme", "anywhere"))
     assert READER.identify(head, second).caller.generation == 2
     assert (len(first.claims), len(second.claims)) == (1, 1)
     assert "Bearer t" not in repr(msgspec.to_builtins([note for _, note in head.notes.values()]))
@@ -104,7 +105,7 @@ def test_residency_is_fixed_with_the_caller(
     headers = READER.identify(head, Register(1, *allowed))
 
     assert headers.regions == regions
-    assert headers.partition == (("acme", "anywhere") if stays else None)
+    assert headers.partition == (Partition(1, "acme", "anywhere") if stays else None)
 
 
 def test_refusals_are_counted_once_as_the_stack_would() -> None:

@@ -18,6 +18,11 @@ SAMPLES = {
     events.LayerTimed("upstream", 0.01): 'edgeway_layer_seconds_count{layer="upstream"} 1.0',
     events.CacheLookedUp("l2", "garbage"): 'edgeway_cache_lookups_total{level="l2",outcome="garbage"} 1.0',
     events.CacheWriteLost("l2", "error"): 'edgeway_cache_writes_lost_total{level="l2",reason="error"} 1.0',
+    events.GeoLoaded(1_700_000_000): "edgeway_geo_build_timestamp_seconds 1.7e+09",
+    events.GeoLoaded(1, "bad"): 'edgeway_geo_loads_total{outcome="refused"} 1.0',
+    events.CacheConnectionClosed("l2", "protocol"): (
+        'edgeway_cache_connections_closed_total{level="l2",reason="protocol"} 1.0'
+    ),
     events.FlightShared("digits"): 'edgeway_flights_joined_total{model="digits"} 1.0',
     events.CascadeDecided(
         "digits", "deferred", "unsure"
@@ -26,6 +31,7 @@ SAMPLES = {
         "digits", "edge_digest"
     ): 'edgeway_certificates_refused_total{field="edge_digest",model="digits"} 1.0',
     events.CertificateJudged("digits", True): 'edgeway_certificate_valid{model="digits"} 1.0',
+    events.RunCut("digits", "stopped"): 'edgeway_model_runs_cut_total{model="digits",outcome="stopped"} 1.0',
     events.BatchRan("digits", 16, 4, 0.001, 0.002): 'edgeway_batch_rows_bucket{le="16.0",model="digits"} 1.0',
     events.QueueChanged("digits", 3): 'edgeway_queue_depth{model="digits"} 3.0',
     events.BreakerAppeared("central"): 'edgeway_breaker_state{endpoint="central"} 0.0',

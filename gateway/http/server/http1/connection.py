@@ -36,6 +36,10 @@ from gateway.http.server.unread_answers import UnreadAnswers
 _HEADERS_LATE: Final = "the headers took too long"
 _BODY_LATE: Final = "the body took too long"
 _OPEN: Final = Reading.OPEN
+_WAITING: Final = frozenset({Http1Phase.IDLE, Http1Phase.HEADERS})
+
+MAX_DROPPED: Final = 256 << 10
+"""Bytes that are read after a refusal, so that a peer which is still sending gets to read it."""
 
 
 class Http1ServerConnection(asyncio.Protocol):
@@ -59,6 +63,7 @@ class Http1ServerConnection(asyncio.Protocol):
         self._parser, self._body, self._head = reader.parser, reader.body, reader.head
         self.state = NEW
         self._since = context.loop.time()
+        self._dropped = 0
 
     def __repr__(self) -> str:
         return f"<Http1ServerConnection {self.state.phase.value}, {len(self._requests.waiting)} waiting>"
@@ -68,6 +73,7 @@ class Http1ServerConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take a piece of the stream, and answer what can be answered at once."""
         if self.state.reading is not _OPEN:
+            self._drop(len(data))
             return
         if self._body.is_large:
             data = self._reader.take_large(data)
@@ -79,6 +85,12 @@ class Http1ServerConnection(asyncio.Protocol):
             self._take_whole(*events)  # type: ignore[arg-type] # nothing else stands before an END
         elif events or self._parser.in_head:
             self._reader.take_all(events)
+
+    def _drop(self, size: int) -> None:
+        """Drop what comes after a refusal, up to a bound; the rest is not read."""
+        self._dropped += size
+        if self._dropped > MAX_DROPPED and self.state.reading is Reading.REFUSED:
+            self._transport.pause_reading()
 
     def eof_received(self) -> bool:
         """Take the end of the stream."""
@@ -124,6 +136,13 @@ class Http1ServerConnection(asyncio.Protocol):
     def abort(self) -> None:
         """Close the connection at once."""
         self._transport.abort()
+
+    def give_way(self) -> bool:
+        """Close the connection if it waits for a request."""
+        is_idle = self.state.phase in _WAITING
+        if is_idle:
+            self.abort()
+        return is_idle
 
     def _book_unread(self) -> None:
         """Book what waits on this connection, and end it where there is no room for that."""

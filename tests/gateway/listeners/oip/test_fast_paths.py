@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.errors import Fault, GatewayError
+from gateway.core.partitions import Partition
 from gateway.core.request import Caller, Request, Response
 from gateway.core.service import FastPath, Pending, Service, fast_path
 from gateway.core.telemetry import CacheLookedUp, RequestFinished
@@ -263,7 +264,9 @@ async def test_connections_share_a_series() -> None:
     assert world.generation.paths == 1
 
 
-HEADERS = OipRequestHeaders(Caller(), 0, None, ("anonymous", ""), (), None, None, None, None, None)
+HEADERS = OipRequestHeaders(
+    Caller(), 0, None, Partition(7, "anonymous", ""), (), None, None, None, None, None
+)
 
 
 def learn(series: fast_paths.FastPaths, head: Head, layout: Layout, generation: Counted) -> None:
@@ -276,7 +279,7 @@ def learn(series: fast_paths.FastPaths, head: Head, layout: Layout, generation: 
 
 def test_the_number_of_series_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that varies what it sends displaces the oldest."""
-    monkeypatch.setattr(fast_paths, "MAX_SERIES", 3)
+    monkeypatch.setattr(fast_paths, "SERIES_BYTES", 15_000)
     series, generation = fast_paths.FastPaths(), World().generation
     for size in range(1, 8):
         learn(series, Head("POST", INFER, ()), Layout(b"head", 4 + size, ((4, 4 + size),)), generation)
@@ -300,7 +303,7 @@ def test_what_the_series_keep_is_bounded() -> None:
         tracemalloc.stop()
 
     assert all(len(head.notes) == 2 for head in heads)
-    assert kept < fast_paths.MAX_SERIES_BYTES + (2 << 20)
+    assert kept < fast_paths.SERIES_BYTES + (2 << 20)
 
 
 @KINDS
@@ -321,7 +324,7 @@ async def test_an_old_generation_is_let_go(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["binary", "rpc"])
 async def test_a_small_series_outlives_its_place(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """More clients than there are places do not take each other's paths away."""
-    monkeypatch.setattr(fast_paths, "MAX_SERIES", 1)
+    monkeypatch.setattr(fast_paths, "SERIES_BYTES", 6000)
     world = World(is_rpc=kind == "rpc")
     head, body = sent(kind, b"01234567")
     await world.taught(head, body)

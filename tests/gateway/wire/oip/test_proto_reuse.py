@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway.core.errors import Fault, GatewayError
+from gateway.core.partitions import Partition
 from gateway.core.request import Provenance, Response
 from gateway.core.tensor import Tensor
 from gateway.wire.oip import proto as oip_proto
+from gateway.wire.oip.inference import Inference
 from gateway.wire.oip.proto_reuse import InferMessages, reference, varint
 from gateway.wire.proto import messages
 
@@ -47,10 +52,22 @@ def outcome(read, message):
         return error.fault, error.message
 
 
+ACME, OTHER = Partition(1, "acme", "anywhere"), Partition(1, "acme", "eu-only")
+
+
+def learned(fast: InferMessages, body: bytes) -> Inference:
+    """What is read from a message that is then answered."""
+    inference = fast.decode(memoryview(body), ACME)
+    if inference.lesson is not None:
+        assert not inference.lesson.is_whole
+        inference.lesson.learn()
+    return replace(inference, lesson=None)
+
+
 def both(fast: InferMessages, body: bytes) -> None:
     expected = outcome(reference, body)
     for _ in range(2):
-        assert outcome(fast.decode, memoryview(body)) == expected
+        assert outcome(partial(learned, fast), body) == expected
 
 
 @given(requests())
@@ -89,22 +106,42 @@ def test_heads_are_remembered_without_the_id():
 
     for value in range(5):
         body = common(value, f"r-{value}")
-        read = fast.decode(memoryview(body))
+        read = learned(fast, body)
         assert (read.id, bytes(read.inputs[0].data[:1])) == (f"r-{value}", bytes([value]))
         assert isinstance(read.inputs[0].data, memoryview) or value == 0
 
     assert repr(fast) == "<InferMessages 1 requests, 0 answers>"
 
 
+def test_nothing_is_remembered_before_it_is_answered():
+    """Nor without a partition, nor for another one, nor of a message whose elements are in its head."""
+    fast = InferMessages()
+
+    assert fast.decode(common()).lesson is None
+    lesson = fast.decode(common(), ACME).lesson
+    assert fast.layout(common(), ACME) is None
+    assert repr(fast) == "<InferMessages 0 requests, 0 answers>"
+
+    lesson.learn()
+    assert fast.decode(common(), ACME).lesson is None
+    assert fast.layout(common(), ACME).size == len(common())
+    assert fast.layout(common(), OTHER) is None
+    assert fast.decode(common(), OTHER).lesson is not None
+
+    typed = messages.ModelInferRequest(model_name="m")
+    typed.inputs.add(name="x", datatype="INT8", shape=[1]).contents.int_contents.append(1)
+    assert fast.decode(typed.SerializeToString(), ACME).lesson is None
+
+
 def test_known_head_before_a_wrong_size_is_refused():
     """A known head does not vouch for what follows it."""
     fast = InferMessages()
-    fast.decode(common())
+    learned(fast, common())
     message = messages.ModelInferRequest.FromString(common())
     message.raw_input_contents[0] = b"\0"
 
     with pytest.raises(GatewayError) as refused:
-        fast.decode(message.SerializeToString())
+        fast.decode(message.SerializeToString(), ACME)
 
     assert refused.value.fault is Fault.INVALID
 

@@ -7,16 +7,29 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway.core.errors import GatewayError
+from gateway.core.partitions import Partition
 from gateway.core.request import Provenance, Response
 from gateway.core.tensor import Tensor
 from gateway.wire.oip import reuse as oip_reuse
-from gateway.wire.oip.inference import BINARY_OUTPUTS, PLAIN_OUTPUTS, OutputFormat
+from gateway.wire.oip.inference import BINARY_OUTPUTS, PLAIN_OUTPUTS, Inference, OutputFormat
 from gateway.wire.oip.json import decode_request, encode_response
 from gateway.wire.oip.reuse import MAX_REMEMBERED, RequestJsonCache, ResponseJsonCache
 
 EDGE = Provenance("edge")
+
+
+ACME, OTHER = Partition(1, "acme", "anywhere"), Partition(1, "umbrella", "anywhere")
+
+
+def learned(cache: RequestJsonCache, body: bytes, length: int | None = None) -> Inference:
+    """What is read from a body that is then answered out of this region's memory."""
+    inference = cache.decode(body, length, ACME)
+    if inference.lesson is not None:
+        inference.lesson.learn()
+    return replace(inference, lesson=None)
 
 
 def sent(*tensors: Tensor, **fields) -> tuple[bytes, int]:
@@ -52,9 +65,9 @@ def test_second_reading_equals_the_reference(fields):
 
     for value in (1, 2, 3):
         body, length = sent(*tensors(value), **fields)
-        assert cache.decode(body, length) == decode_request(body, length)
+        assert learned(cache, body, length) == decode_request(body, length)
 
-    assert repr(cache) == f"<RequestJsonCache {0 if 'id' in fields else 1} of {MAX_REMEMBERED}>"
+    assert repr(cache) == f"<RequestJsonCache {0 if 'id' in fields else 1} heads, 0 bodies>"
 
 
 @pytest.mark.parametrize("extra", [-1, 1])
@@ -62,11 +75,11 @@ def test_known_head_before_other_lengths_is_refused(extra):
     """A body of another length than the known head needs gets the reference's words."""
     cache = RequestJsonCache()
     body, length = sent(*tensors())
-    cache.decode(body, length)
+    learned(cache, body, length)
     wrong = body[:extra] if extra < 0 else body + b"\0" * extra
 
     with pytest.raises(GatewayError) as refused:
-        cache.decode(wrong, length)
+        cache.decode(wrong, length, ACME)
     with pytest.raises(GatewayError) as reference:
         decode_request(wrong, length)
 
@@ -78,41 +91,41 @@ def test_bytes_are_checked_every_time():
     cache = RequestJsonCache()
     good = Tensor.from_numpy("t", np.array([b"ab"], object))
     body, length = sent(good)
-    cache.decode(body, length)
+    learned(cache, body, length)
 
     with pytest.raises(GatewayError):
-        cache.decode(body[:length] + b"\xff" * 6, length)
+        cache.decode(body[:length] + b"\xff" * 6, length, ACME)
 
 
-def test_json_data_is_never_remembered():
+def test_json_data_in_a_head_is_never_remembered():
     """Elements within the head belong to one request."""
     cache = RequestJsonCache()
     body = msgspec.json.encode({"inputs": [{"name": "a", "datatype": "INT8", "shape": [1], "data": [5]}]})
 
-    assert cache.decode(body, None).inputs[0].data == b"\x05"
-    assert cache.decode(body, len(body)).inputs[0].data == b"\x05"
-    assert "0 of" in repr(cache)
+    assert learned(cache, body, len(body)).inputs[0].data == b"\x05"
+    assert "0 heads" in repr(cache)
 
 
 def test_memory_is_bounded():
     """A flood of heads keeps the newest ones."""
     cache = RequestJsonCache()
+    bodies = [sent(Tensor(f"x{number:04}", "INT8", (1,), b"\0")) for number in range(1000)]
+    for body, length in bodies:
+        learned(cache, body, length)
 
-    for number in range(MAX_REMEMBERED + 10):
-        body, length = sent(Tensor(f"x{number}", "INT8", (1,), b"\0"))
-        cache.decode(body, length)
-
-    assert repr(cache) == f"<RequestJsonCache {MAX_REMEMBERED} of {MAX_REMEMBERED}>"
+    kept = [cache.decode(body, length, ACME).lesson is None for body, length in bodies]
+    assert 100 < sum(kept) < oip_reuse.PLANS_BYTES // 1024
+    assert kept == sorted(kept)
 
 
 def test_parameters_are_shared_and_cannot_be_changed():
     """What many requests share nobody can write to."""
     cache = RequestJsonCache()
     body, length = sent(*tensors(), parameters={"note": "x"})
-    cache.decode(body, length)
+    learned(cache, body, length)
 
     with pytest.raises(TypeError):
-        cache.decode(body, length).parameters["note"] = "y"
+        cache.decode(body, length, ACME).parameters["note"] = "y"
 
 
 @given(
@@ -168,31 +181,48 @@ def test_bodies_of_json_that_repeat_are_read_once():
     """The same bytes are the same request; other bytes, and requests with ids of their own, are read anew."""
     cache = RequestJsonCache()
 
-    first, again = (cache.decode(_json(1.0, parameters={"p": 1}), None) for _ in range(2))
+    first, again = (learned(cache, _json(1.0, parameters={"p": 1})) for _ in range(2))
 
     assert again.inputs[0] is first.inputs[0]
-    assert cache.decode(_json(3.0), None).inputs != first.inputs
+    assert learned(cache, _json(3.0)).inputs != first.inputs
     assert dict(again.parameters) == {"p": 1}
     with pytest.raises(TypeError):
         again.parameters["p"] = 2
-    named = [cache.decode(_json(1.0, id="a"), None) for _ in range(2)]
+    named = [learned(cache, _json(1.0, id="a")) for _ in range(2)]
     assert named[0].inputs[0] is not named[1].inputs[0]
     assert named[0].inputs == decode_request(_json(1.0), None).inputs
 
 
+@pytest.mark.parametrize("length", [None, 1])
+def test_nothing_is_remembered_before_it_is_answered(length):
+    """Nor without a partition, nor for another one."""
+    cache = RequestJsonCache()
+    body, length = (_json(1.0), None) if length is None else sent(*tensors())
+
+    assert cache.decode(body, length).lesson is None
+    lesson = cache.decode(body, length, ACME).lesson
+    assert lesson.is_whole is (length is None)
+    assert cache.layout(body, length, ACME) is None
+    assert cache.decode(body, length, ACME).lesson is not None
+    assert repr(cache) == "<RequestJsonCache 0 heads, 0 bodies>"
+
+    lesson.learn()
+    assert cache.decode(body, length, ACME).lesson is None
+    assert cache.layout(body, length, ACME).size == len(body)
+    assert cache.layout(body, length, OTHER) is None
+    assert cache.decode(body, length, OTHER).lesson is not None
+    assert cache.decode(body, length, Partition(2, "acme", "anywhere")).lesson is not None
+
+
 def test_bodies_of_json_are_bounded(monkeypatch):
     """However many different bodies come, only so many bytes are kept, the newest ones."""
-    monkeypatch.setattr(oip_reuse, "MAX_BODIES_BYTES", 10_000)
+    monkeypatch.setattr(oip_reuse, "BODIES_BYTES", 10_000)
     cache = RequestJsonCache()
     bodies = [_json(float(number)) for number in range(100)]
-    read = [cache.decode(body, None) for body in bodies]
+    for body in bodies:
+        learned(cache, body)
 
-    assert cache.decode(bodies[-1], None).inputs[0] is read[-1].inputs[0]
-    assert cache.decode(bodies[0], None).inputs[0] is not read[0].inputs[0]
-    kept = 0
-    for body, inference in zip(reversed(bodies[1:]), reversed(read[1:]), strict=True):
-        if cache.decode(body, None).inputs[0] is not inference.inputs[0]:
-            break
-        kept += 1
+    kept = [cache.decode(body, None, ACME).lesson is None for body in bodies]
     # Each takes more than 1 KiB beside its bytes.
-    assert 0 < kept < 10
+    assert 0 < sum(kept) < 10
+    assert kept == sorted(kept)
