@@ -14,19 +14,20 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from edge_models.batch import Feed, Outcome, Run, Spent, batch_length, run_batch, run_failed
-from edge_models.executors import Executors
+from edge_models.executors import UNLIMITED, Executors, RunLimit, Slot, StuckRuns
+from edge_models.session import StoppableRun
 from edge_models.settings import BatchingSettings
 from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.telemetry import BatchRan, QueueChanged, Telemetry
+from gateway.core.telemetry import BatchRan, QueueChanged, RunCut, Telemetry
 from gateway.core.tensor import Array
 
 Kind = tuple[tuple[str, np.dtype[np.generic], tuple[int, ...]], ...]
@@ -52,6 +53,26 @@ class _Entry:
     late: bool = False
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Stoppable:
+    """Runs of one version of a model, which may be stopped.
+
+    ``start``: returns one, for one batch. ``timeout_s``: the most seconds that it has. ``stuck``: counts
+    those that do not stop.
+    """
+
+    start: Callable[[], StoppableRun]
+    timeout_s: float
+    stuck: StuckRuns
+
+
+class _Batch(NamedTuple):
+    entries: list[_Entry]
+    began: float
+    slot: Slot
+    run: StoppableRun | None
+
+
 class Batcher:
     """The queue of one model.
 
@@ -61,6 +82,7 @@ class Batcher:
         executors: the threads that it shares with other models, or the event loop.
         batchable: whether rows of several requests may share a run.
         version: of the model, for events.
+        stoppable: what runs instead, so that it can be stopped.
     """
 
     def __init__(
@@ -74,11 +96,14 @@ class Batcher:
         telemetry: Telemetry,
         batchable: bool = True,
         version: str = "",
+        stoppable: Stoppable | None = None,
     ) -> None:
         self._model = model
         self._version = version
         self._run = run
-        self._executors = executors
+        self._stoppable = stoppable
+        self._stuck = stoppable.stuck if stoppable is not None else StuckRuns()
+        self._executor = executors.for_model(self._stuck)
         self._max_rows = settings.max_batch_size if batchable else 1
         self._preferred = frozenset(settings.preferred_batch_size or (self._max_rows,))
         self._delay_s = settings.max_queue_delay_microseconds / 1e6 if batchable else 0.0
@@ -107,6 +132,8 @@ class Batcher:
         """
         if self._closed:
             raise GatewayError(Fault.UNAVAILABLE, f"model '{self._model}' is shutting down", retryable=True)
+        if self._stuck.count:
+            raise self._stuck.error(self._model)
         now = self._clock.now()
         if len(self._queue) >= self._max_queue and not self._drop_gone(now):
             raise self._overloaded()
@@ -136,7 +163,7 @@ class Batcher:
             self._watch(self._queue[0])
             return
         self._is_acquiring = True
-        self._executors.acquire(self._begin)
+        self._executor.acquire(self._begin)
 
     def _due(self) -> int:
         head = self._queue[0]
@@ -166,40 +193,73 @@ class Batcher:
         head.late = True
         self._review()
 
-    def _begin(self) -> None:
+    def _begin(self, slot: Slot) -> None:
         self._is_acquiring = False
         now = self._clock.now()
         self._drop_gone(now)
+        if self._stuck.count:
+            self._refuse_waiting()
         count = self._due() if self._queue else 0
         if not count:
-            self._executors.release()
+            slot.release()
             self._review()
             self._note_if_drained()
             return
         self._unwatch()
-        batch = [self._queue.popleft() for _ in range(count)]
-        for entry in batch:
+        entries = [self._queue.popleft() for _ in range(count)]
+        for entry in entries:
             entry.waiting = False
         self._running += 1
         self._telemetry.emit(QueueChanged(self._model, len(self._queue)))
-        work = partial(run_batch, self._run, [entry.feed for entry in batch], [entry.rows for entry in batch])
-        done = self._executors.run(work)
+        batch = _Batch(entries, now, slot, self._stoppable.start() if self._stoppable is not None else None)
+        feeds, rows = [entry.feed for entry in entries], [entry.rows for entry in entries]
+        done = slot.run(partial(run_batch, batch.run or self._run, feeds, rows), self._limit(batch))
         if done.done():
-            self._finish(batch, now, done)
+            self._finish(batch, done)
         else:
-            done.add_done_callback(partial(self._finish, batch, now))
+            done.add_done_callback(partial(self._finish, batch))
         self._review()
 
-    def _finish(
-        self, batch: list[_Entry], began: float, done: asyncio.Future[tuple[list[Outcome], Spent]]
-    ) -> None:
+    def _limit(self, batch: _Batch) -> RunLimit:
+        """Return how long ``batch`` may run; it is stopped as soon as nobody waits for an answer."""
+        if self._stoppable is None or batch.run is None:
+            return UNLIMITED
+        deadline = max([entry.deadline for entry in batch.entries])
+        wanted = partial(_is_wanted, batch.entries)
+        return RunLimit(batch.run.stop, wanted, deadline, self._stoppable.timeout_s)
+
+    def _finish(self, batch: _Batch, done: asyncio.Future[tuple[list[Outcome], Spent]]) -> None:
         self._running -= 1
         spent = Spent(self._pace_s)
         if done.cancelled() or done.exception() is not None:
-            outcomes: list[Outcome] = [run_failed() for _ in batch]
+            outcomes: list[Outcome] = [_failure(done) for _ in batch.entries]
         else:
             outcomes, spent = done.result()
             self._pace_s = spent.total_s
+        self._hand_out(batch.entries, outcomes)
+        self._report(batch, spent)
+        if batch.run is not None and batch.run.is_stopped:
+            self._telemetry.emit(RunCut(self._model, "given_up" if self._stuck.count else "stopped"))
+        batch.slot.release()
+        self._note_if_drained()
+
+    def _report(self, batch: _Batch, spent: Spent) -> None:
+        entries, began = batch.entries, batch.began
+        self._telemetry.emit(
+            BatchRan(
+                self._model,
+                sum(entry.rows for entry in entries),
+                len(entries),
+                queue_s=began - entries[0].arrived,
+                run_s=spent.total_s,
+                version=self._version,
+                queued_s=sum(began - entry.arrived for entry in entries),
+                input_s=spent.input_s,
+                output_s=spent.output_s,
+            )
+        )
+
+    def _hand_out(self, batch: Iterable[_Entry], outcomes: Iterable[Outcome]) -> None:
         for entry, outcome in zip(batch, outcomes, strict=True):
             if entry.answer.done():
                 continue
@@ -207,22 +267,16 @@ class Batcher:
                 entry.answer.set_exception(outcome)
             else:
                 entry.answer.set_result(outcome)
-        rows = sum(entry.rows for entry in batch)
-        self._telemetry.emit(
-            BatchRan(
-                self._model,
-                rows,
-                len(batch),
-                queue_s=began - batch[0].arrived,
-                run_s=spent.total_s,
-                version=self._version,
-                queued_s=sum(began - entry.arrived for entry in batch),
-                input_s=spent.input_s,
-                output_s=spent.output_s,
-            )
-        )
-        self._executors.release()
-        self._note_if_drained()
+
+    def _refuse_waiting(self) -> None:
+        """A run does not end, so another would hardly."""
+        waiting = list(self._queue)
+        self._queue.clear()
+        self._unwatch()
+        for entry in waiting:
+            entry.waiting = False
+        self._hand_out(waiting, [self._stuck.error(self._model) for _ in waiting])
+        self._telemetry.emit(QueueChanged(self._model, 0))
 
     def _leave(self, entry: _Entry) -> None:
         entry.waiting = False
@@ -258,3 +312,12 @@ class Batcher:
             retryable=True,
             retry_after_s=max(_LEAST_RETRY_AFTER_S, batches * self._pace_s),
         )
+
+
+def _is_wanted(batch: Iterable[_Entry]) -> bool:
+    return not all(entry.answer.done() for entry in batch)
+
+
+def _failure(done: asyncio.Future[Any]) -> GatewayError:
+    error = None if done.cancelled() else done.exception()
+    return error.replaced() if isinstance(error, GatewayError) else run_failed()

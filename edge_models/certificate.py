@@ -14,11 +14,13 @@ import numpy as np
 from edge_models.bound import upper_bound
 from edge_models.certify import DEFER_ALL, THRESHOLDS, Calibration, Named, is_useful
 from edge_models.decision import Decision, Output, Task
+from edge_models.files import FileError, read_within
 from edge_models.inputs import ROWS, Input
 from gateway.core.tensor import Array
 
 Digest = Annotated[str, msgspec.Meta(pattern="^sha256:[0-9a-f]{64}$")]
 
+MAX_BYTES: Final = 16 << 20
 _PRECISION: Final = 1e-8
 """Relative: ``upper_bound`` on another machine, or scipy's, differs by less."""
 
@@ -99,15 +101,18 @@ def save_certificate(path: Path, certificate: Certificate) -> None:
     draft.replace(path)
 
 
-def load_certificate(path: Path) -> Certificate:
+def load_certificate(path: Path, *, within: Path | None = None) -> Certificate:
     """Read a certificate and check its arithmetic.
+
+    ``within``: the folder in which it must lie, whatever links lead to it.
 
     Raises:
         ValueError: it cannot be read, a field is missing, unknown or wrong, or the numbers do not prove
             the bound that they claim. The message names the file and the field.
     """
     try:
-        fields: Any = msgspec.json.decode(path.read_bytes())
+        content = read_within(within, path, max_bytes=MAX_BYTES) if within is not None else path.read_bytes()
+        fields: Any = msgspec.json.decode(content)
         if isinstance(fields, dict):
             if not fields.keys() & {"task", "outputs"} and "score" in fields:
                 raise ValueError(f"certificate {path}: `$.task` is missing: {_AGAIN}")
@@ -118,7 +123,7 @@ def load_certificate(path: Path) -> Certificate:
         loaded = msgspec.convert(fields, Certificate)
     except OSError as error:
         raise ValueError(f"certificate {path}: {error.strerror or 'cannot be read'}") from error
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (FileError, msgspec.MsgspecError, RecursionError) as error:
         raise ValueError(f"certificate {path}: {error}") from error
     if problem := loaded.problem():
         raise ValueError(f"certificate {path}: {problem}")

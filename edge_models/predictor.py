@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from edge_models.batch import Feed
-from edge_models.batching import Batcher
+from edge_models.batching import Batcher, Stoppable
 from edge_models.errors import ModelError
 from edge_models.executors import Executors, LoopExecutor, ThreadExecutor
+from edge_models.loop_guard import LoopGuard
 from edge_models.registry import Model, Registry
+from edge_models.session import StoppableRun
 from edge_models.settings import BatchingSettings
 from edge_models.signature import Signature
 from gateway.core.catalog import unknown_model
@@ -22,15 +26,24 @@ from gateway.core.service import Pending, Service
 from gateway.core.telemetry import BatchRan, Telemetry
 from gateway.core.tensor import Array, Tensor
 
+CLOSE_S: Final = 1.0
+"""Seconds that accepted requests have when a process leaves, after those that they had to drain."""
+RETIRE_S: Final = 5.0
+"""Seconds that an order to load or unload waits for the runs of the model before; they go on after that."""
+MOST_GIVEN_UP: Final = 8
+"""Runs that do not end and keep a thread and a core each. With as many, no model is loaded any more."""
+
 _DEFAULTS: Final = BatchingSettings()
+_log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Lane:
     """All that a request for one version of one model needs.
 
     ``batcher``: the queue for the threads. ``inline_batcher``: that for the event loop, of requests of at
-    most ``inline_max_rows`` rows; None when such requests run at once, each alone.
+    most ``inline_max_rows`` rows; None when such requests run at once, each alone. ``inline_run``: what those
+    run by. ``inline_max_rows`` becomes 0 when a run on the event loop had to be stopped.
     """
 
     model: Model
@@ -38,11 +51,21 @@ class Lane:
     batcher: Batcher
     inline_max_rows: int
     inline_batcher: Batcher | None
+    inline_run: StoppableRun
     provenance: Provenance
 
     def batchers(self) -> list[Batcher]:
         """Return its queues."""
         return [self.batcher] if self.inline_batcher is None else [self.batcher, self.inline_batcher]
+
+    def leave_loop(self) -> None:
+        """Run on threads from now on: a run on the event loop took so long that it was stopped."""
+        self.inline_max_rows = 0
+        _log.error(
+            "model %s held the event loop until its run was stopped; from now on it runs on threads, "
+            "whatever `inline_max_rows` says",
+            self.model.name,
+        )
 
 
 class Predictor:
@@ -80,8 +103,9 @@ class Predictor:
         self._telemetry = telemetry
         self._clock = clock
         self._origin, self._region = origin, region
+        self._guard = LoopGuard()
         self._lanes: dict[tuple[str, str], Lane] = {}
-        self._retiring: set[Batcher] = set()
+        self._closing: set[asyncio.Task[None]] = set()
         for lane in self.open(registry):
             self._put(lane)
 
@@ -105,12 +129,23 @@ class Predictor:
         if lane.inline_batcher is not None:
             return _queue(lane, lane.inline_batcher, feed, rows, request)
         selected = lane.signature.select(request.outputs)
-        return _response(lane, selected, self._run_inline(lane, feed, rows))
+        arrays = self._run_inline(lane, feed, rows)
+        if arrays is None:
+            return _queue(lane, lane.batcher, feed, rows, request)
+        return _response(lane, selected, arrays)
 
     async def close(self) -> None:
-        """Finish what was accepted, then end the threads."""
-        await asyncio.gather(*(batcher.close() for batcher in (*self._batchers(), *self._retiring)))
+        """Finish what was accepted, stop what does not finish, then end the threads."""
+        closing = {*map(_closing, self._batchers()), *self._closing}
+        if not await _ended(closing, CLOSE_S):
+            self._executor.end_runs()
+            await _ended(closing, CLOSE_S)
         self._executor.close()
+        self._guard.close()
+
+    def is_overrun(self) -> bool:
+        """Whether so many runs do not end that no other model should be loaded."""
+        return self._executor.given_up >= MOST_GIVEN_UP
 
     def open(self, models: Iterable[Model]) -> list[Lane]:
         """Return what it takes to answer from ``models``; nothing answers from them yet.
@@ -128,13 +163,14 @@ class Predictor:
         return list(dict.fromkeys(before))
 
     async def retire(self, lanes: Iterable[Lane]) -> None:
-        """Finish what lanes that are not in use any more have accepted."""
-        leaving = {batcher for lane in lanes for batcher in lane.batchers()}
-        self._retiring |= leaving
+        """Finish what lanes that are not in use any more have accepted; wait ``RETIRE_S`` for it at most."""
         # A request that found its lane a moment ago enters the queue within this turn of the loop.
         await asyncio.sleep(0)
-        await asyncio.gather(*(batcher.close() for batcher in leaving))
-        self._retiring -= leaving
+        closing = [_closing(batcher) for lane in lanes for batcher in lane.batchers()]
+        self._closing.update(closing)
+        for each in closing:
+            each.add_done_callback(self._closing.discard)
+        await _ended(closing, RETIRE_S)
 
     def _put(self, lane: Lane) -> None:
         name, version = lane.model.name, lane.model.version
@@ -151,16 +187,13 @@ class Predictor:
     def _open(self, model: Model, settings: BatchingSettings) -> Lane:
         batchable = model.session.batchable
         inline_max_rows = _inline_max_rows(model, settings)
-        inline_batcher = None
-        if settings.inline_join and batchable:
-            at_once = BatchingSettings(max_batch_size=inline_max_rows, max_queue_size=settings.max_queue_size)
-            inline_batcher = self._batcher(model, LoopExecutor(), at_once)
-        return Lane(
+        lane = Lane(
             model=model,
             signature=Signature(model.spec, max_rows=settings.max_batch_size if batchable else None),
             batcher=self._batcher(model, self._executor, settings),
             inline_max_rows=inline_max_rows,
-            inline_batcher=inline_batcher,
+            inline_batcher=None,
+            inline_run=StoppableRun(model.session),
             provenance=Provenance(
                 self._origin,
                 certified=self._origin == CENTRAL,
@@ -168,6 +201,11 @@ class Predictor:
                 digest=model.session.digest,
             ),
         )
+        if settings.inline_join and batchable:
+            at_once = BatchingSettings(max_batch_size=inline_max_rows, max_queue_size=settings.max_queue_size)
+            executor = LoopExecutor(self._guard, stopped=lane.leave_loop)
+            lane.inline_batcher = self._batcher(model, executor, at_once)
+        return lane
 
     def _batcher(self, model: Model, executors: Executors, settings: BatchingSettings) -> Batcher:
         return Batcher(
@@ -179,11 +217,25 @@ class Predictor:
             telemetry=self._telemetry,
             batchable=model.session.batchable,
             version=model.version,
+            stoppable=Stoppable(
+                partial(StoppableRun, model.session), model.limits.response_timeout_s, model.stuck
+            ),
         )
 
-    def _run_inline(self, lane: Lane, feed: Feed, rows: int) -> list[Array]:
+    def _run_inline(self, lane: Lane, feed: Feed, rows: int) -> list[Array] | None:
+        """Return the outputs; None when the run was stopped, and the lane has left the event loop."""
+        run = lane.inline_run
+        watch = self._guard.watch(run.stop)
         started = time.perf_counter()
-        arrays = lane.model.session.run(feed)
+        try:
+            arrays = run(feed)
+        except Exception:
+            if not watch.end():
+                raise
+            lane.leave_loop()
+            return None
+        if watch.end():
+            lane.inline_run = StoppableRun(lane.model.session)
         spent_s = time.perf_counter() - started
         self._telemetry.emit(BatchRan(lane.model.name, rows, 1, 0.0, spent_s, lane.model.version))
         return arrays
@@ -197,6 +249,15 @@ async def _queue(lane: Lane, batcher: Batcher, feed: Feed, rows: int, request: R
 def _response(lane: Lane, selected: Sequence[tuple[str, int]], arrays: Sequence[Array]) -> Response:
     outputs = tuple([Tensor.from_numpy(name, arrays[place]) for name, place in selected])
     return Response(lane.model.name, lane.model.version, outputs, lane.provenance)
+
+
+def _closing(batcher: Batcher) -> asyncio.Task[None]:
+    return asyncio.create_task(batcher.close())
+
+
+async def _ended(tasks: Collection[asyncio.Task[None]], timeout_s: float) -> bool:
+    """Wait for ``tasks``, which go on when ``timeout_s`` has passed; whether all have ended."""
+    return not tasks or not (await asyncio.wait(tasks, timeout=timeout_s))[1]
 
 
 def _inline_max_rows(model: Model, settings: BatchingSettings) -> int:

@@ -148,9 +148,8 @@ class _Work:
         except ModelError as error:
             # The session names a temporary file.
             problem = str(error).replace(str(file), str(model))
-            reason = f": {first_line(error.__cause__)}" if error.__cause__ else ""
             advice = "; export it in float32, for an operator set that ONNX Runtime has"
-            raise ValueError(problem + reason + (advice if _EXPORTABLE.search(reason) else "")) from error
+            raise ValueError(problem + (advice if _EXPORTABLE.search(problem) else "")) from error
         except UnicodeError as error:
             raise ValueError(f"{model}: is damaged: it has names that are no text") from error
 

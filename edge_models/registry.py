@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Final
@@ -12,8 +12,11 @@ from typing import Final
 import onnxruntime
 
 from edge_models.errors import ModelError
+from edge_models.executors import StuckRuns
+from edge_models.files import FileError, read_within
+from edge_models.rehearsal import Rehearsal
 from edge_models.session import ProviderChoice, Session, choose_providers
-from edge_models.settings import MODEL_NAME, ModelsSettings
+from edge_models.settings import MODEL_NAME, ModelLimits, ModelsSettings
 from gateway.core.catalog import Catalog, ModelSpec, unknown_model
 from gateway.core.errors import Fault, GatewayError, printable
 
@@ -22,15 +25,18 @@ _NAME: Final = re.compile(MODEL_NAME)
 # As Triton has it: other folders beside the versions are left alone.
 _VERSION: Final = re.compile(r"^[1-9][0-9]{0,17}$")
 _MOUNT_POINT: Final = "lost+found"
+_DEFAULTS: Final = ModelLimits()
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One version of one model, loaded."""
+    """One version of one model, loaded. ``stuck``: its runs that do not end, whatever was done."""
 
     spec: ModelSpec
     version: str
     session: Session
+    limits: ModelLimits = _DEFAULTS
+    stuck: StuckRuns = field(default_factory=StuckRuns)
 
     @property
     def name(self) -> str:
@@ -58,7 +64,12 @@ class Registry:
             ModelError: for the first file or folder that cannot be served, by name.
         """
         providers = _providers(settings)
-        models = [model for folder in _folders(settings) for model in _load(folder, providers, settings)]
+        with Rehearsal() as rehearsal:
+            models = [
+                model
+                for folder in _folders(settings)
+                for model in _load(folder, providers, settings, rehearsal)
+            ]
         return cls(models, settings)
 
     def read(self, name: str) -> list[Model]:
@@ -73,7 +84,21 @@ class Registry:
             raise GatewayError(
                 Fault.NOT_FOUND, f"failed to load '{printable(name)}', failed to poll from model repository"
             )
-        return list(_load(Path(settings.repository) / name, _providers(settings), settings))
+        with Rehearsal() as rehearsal:
+            folder = Path(settings.repository) / name
+            return list(_load(folder, _providers(settings), settings, rehearsal))
+
+    def without_folder(self, message: str) -> str:
+        """Return ``message`` with files named from the repository on: nobody else need know where that is."""
+        if self._settings is None:
+            return message
+        folder = str(Path(self._settings.repository))
+        return message.replace(f"{folder}/", "").replace(folder, "the model repository")
+
+    def startup_timeout_s(self, name: str) -> float:
+        """Return the most seconds that a file of ``name`` may take to be loaded."""
+        limits = self._settings.limits if self._settings is not None else {}
+        return limits.get(name, _DEFAULTS).startup_timeout_s
 
     def put(self, name: str, models: Iterable[Model]) -> list[Model]:
         """Serve ``models`` and no others under ``name``; return those that were served before."""
@@ -90,7 +115,8 @@ class Registry:
 
     def __iter__(self) -> Iterator[Model]:
         """Every model once per version."""
-        return (model for (_, version), model in self._models.items() if version)
+        # A copy, for a thread may look while another model is loaded.
+        return (model for (_, version), model in list(self._models.items()) if version)
 
     def get(self, model: str, version: str = "") -> Model:
         """Return a model; ``version`` empty means its highest.
@@ -108,9 +134,8 @@ class Registry:
         return self.get(model, version).spec
 
     async def is_ready(self, model: str, version: str) -> bool:
-        """Every model that is there is loaded."""
-        self.get(model, version)
-        return True
+        """Every model that is there is loaded; one whose runs do not end is not ready."""
+        return not self.get(model, version).stuck.count
 
 
 def _name(model: Model) -> str:
@@ -131,23 +156,43 @@ def _folders(settings: ModelsSettings) -> list[Path]:
     for path in folders:
         if not _NAME.fullmatch(path.name):
             raise ModelError(f"{path}: a model's name must match {MODEL_NAME}")
-    for name in settings.batching:
+    for name in (*settings.batching, *settings.limits):
         if name not in {path.name for path in folders}:
             raise ModelError(f"{repository}: the settings name '{name}', which is not among its models")
     return folders
 
 
-def _load(folder: Path, providers: list[ProviderChoice], settings: ModelsSettings) -> Iterable[Model]:
+def _load(
+    folder: Path, providers: list[ProviderChoice], settings: ModelsSettings, rehearsal: Rehearsal
+) -> Iterable[Model]:
     versions = sorted((path.name for path in _entries(folder) if _VERSION.fullmatch(path.name)), key=int)
     if not versions:
         raise ModelError(f"{folder}: holds no version; expected {folder.name}/1/model.onnx")
+    limits = settings.limits.get(folder.name, _DEFAULTS)
     for version in versions:
         path = folder / version / "model.onnx"
-        session = Session(path, providers=providers, intra_op_threads=settings.intra_op_threads)
+        content = _content(Path(settings.repository), path, limits)
+        rehearsal.check(path, content, limits)
+        session = Session(
+            path,
+            content,
+            providers=providers,
+            intra_op_threads=settings.intra_op_threads,
+            max_mem_bytes=limits.max_mem_mib << 20,
+        )
         if settings.require is not None:
             session.require(settings.require)
         spec = ModelSpec(folder.name, tuple(versions), PLATFORM, session.inputs, session.outputs)
-        yield Model(spec, version, session)
+        yield Model(spec, version, session, limits)
+
+
+def _content(repository: Path, path: Path, limits: ModelLimits) -> bytes:
+    try:
+        return read_within(repository, path, max_bytes=limits.max_file_mib << 20)
+    except FileError as error:
+        raise ModelError(f"{path}: {error}") from error
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _entries(folder: Path) -> list[Path]:

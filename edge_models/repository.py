@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from edge_models.errors import ModelError
+from edge_models.loads import Loads
 from edge_models.predictor import Lane, Predictor
 from edge_models.registry import Model, Registry
 from edge_models.settings import BatchingSettings
@@ -17,6 +18,9 @@ from gateway.core.request import Parameter
 
 _DEFAULTS: Final = BatchingSettings()
 _log = logging.getLogger(__name__)
+
+_PREPARE_LIMIT_S: Final = 60.0
+"""Seconds to read what belongs to a model, and for the process that tries it out to start."""
 
 
 class ModelRepository:
@@ -46,14 +50,19 @@ class ModelRepository:
         self._is_cached = is_cached
         self._prepare = prepare
         self._unloaded: dict[str, list[str]] = {}
-        self._turn = asyncio.Lock()
+        self._loads = Loads()
 
     def __repr__(self) -> str:
         return f"<ModelRepository {self._registry!r}>"
 
     def index(self) -> Sequence[IndexEntry]:
-        """Return every version of every model: ready, or unloaded."""
-        ready = [IndexEntry(model.name, model.version, "READY") for model in self._registry]
+        """Return every version of every model: ready, with a run that does not end, or unloaded."""
+        ready = [
+            IndexEntry(model.name, model.version, "UNAVAILABLE", "a run of it does not end")
+            if model.stuck.count
+            else IndexEntry(model.name, model.version, "READY")
+            for model in self._registry
+        ]
         gone = [
             IndexEntry(name, version, "UNAVAILABLE", "unloaded")
             for name, versions in self._unloaded.items()
@@ -93,12 +102,12 @@ class ModelRepository:
                 f"failed to load '{printable(model)}': parameters {named} are not supported, a model is "
                 "loaded as it is in the repository",
             )
-        async with self._turn:
+        async with self._loads.turn(model):
+            models, enforce = await self._read_in_time(model)
             try:
-                models, enforce = await asyncio.to_thread(self._read, model)
                 before = self._swap(model, models, enforce)
             except ModelError as error:
-                raise GatewayError(Fault.INVALID, f"failed to load '{model}': {error}") from error
+                raise self._refused(model, error) from error
             self._unloaded.pop(model, None)
             _log.info("model %s is loaded: %s", model, ", ".join(each.session.digest for each in models))
             await self._predictor.retire(before)
@@ -109,16 +118,37 @@ class ModelRepository:
         Raises:
             GatewayError: NOT_FOUND.
         """
-        async with self._turn:
+        async with self._loads.turn(model):
             if model in self._unloaded:
                 return
             self._registry.get(model)
             versions = [each.version for each in self._registry if each.name == model]
-            enforce = await asyncio.to_thread(self._prepare, model)
+            enforce = await self._loads.run(partial(self._prepare, model), _PREPARE_LIMIT_S)
             before = self._swap(model, [], enforce)
             self._unloaded[model] = versions
             _log.info("model %s is unloaded", model)
             await self._predictor.retire(before)
+
+    async def _read_in_time(self, model: str) -> tuple[list[Model], Callable[[], None]]:
+        if self._predictor.is_overrun():
+            raise GatewayError(
+                Fault.UNAVAILABLE,
+                f"failed to load '{printable(model)}': too many runs do not end: restart this process",
+            )
+        limit_s = self._registry.startup_timeout_s(model) + _PREPARE_LIMIT_S
+        try:
+            return await self._loads.run(partial(self._read, model), limit_s)
+        except ModelError as error:
+            raise self._refused(model, error) from error
+        except TimeoutError as error:
+            raise GatewayError(
+                Fault.DEADLINE, f"failed to load '{printable(model)}': it was not loaded in {limit_s:g} s"
+            ) from error
+
+    def _refused(self, model: str, error: ModelError) -> GatewayError:
+        _log.warning("model %s is not loaded: %s", printable(model), error)
+        message = self._registry.without_folder(str(error))
+        return GatewayError(Fault.INVALID, f"failed to load '{model}': {message}")
 
     def _read(self, model: str) -> tuple[list[Model], Callable[[], None]]:
         return self._registry.read(model), self._prepare(model)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import re
+import os
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -12,9 +13,10 @@ from typing import Any, Final
 import onnxruntime
 
 from edge_models.errors import ModelError
+from edge_models.onnxruntime_errors import load_sentence, run_error
 from edge_models.settings import Provider
 from gateway.core.catalog import TensorSpec
-from gateway.core.errors import Fault, GatewayError, Why, masked, printable
+from gateway.core.errors import Fault, GatewayError
 from gateway.core.tensor import BYTES, Array
 
 _log = logging.getLogger(__name__)
@@ -43,16 +45,12 @@ _DATATYPES: Final[dict[str, str]] = {
 }
 _SILENT: Final = 4
 
-_KINDS_OF_THE_MACHINE: Final = frozenset({"EPFail", "EngineError"})
-_WORDS_OF_THE_MACHINE: Final = ("CUDA", "CUDNN", "CUBLAS", "Failed to allocate memory", "bad_alloc")
-"""Failures that other values need not have met: the accelerator's, and memory's."""
+_FOLDED_FROM: Final = 64 << 20
+"""Bytes to which constants may always be folded; beyond them as many as ``_FOLDED_TIMES`` the file has."""
+_FOLDED_TIMES: Final = 8
 
-_NODE: Final = re.compile(r"while running (?P<kind>\w+) node\. Name:'(?P<name>[^']*)'")
-_PLACE: Final = re.compile(r"^\S+\.(?:h|cc|cpp|cu):\d+\s+(?:[\w:&*<>,\s]*::[\w:~]+\([^)]*\)(?: const)?\s+)?")
-"""Where in ONNX Runtime's source it was raised: a file, a line, perhaps a function."""
-
-_RUN_FAILED: Final = Why("run_failed", of_model=True)
-_MAX_MESSAGE: Final = 300
+_ARENA: Final = threading.Lock()
+_ARENA_LIMIT_S: Final = 60
 
 
 def choose_providers(
@@ -82,18 +80,36 @@ class Session:
     dimension, so that rows of several requests can share a run. ``metadata``: what its maker wrote into it.
 
     ONNX Runtime's run may be called from several threads at once and releases the interpreter lock.
+
+    Args:
+        path: of the file, for messages; it is read unless ``content`` is given.
+        content: of the file.
+        max_mem_bytes: what its runs may have together beside its weights; 0: whatever there is.
+
+    Raises:
+        ModelError: names the file.
     """
 
     def __init__(
-        self, path: Path, *, providers: Sequence[ProviderChoice] = (CPU,), intra_op_threads: int = 1
+        self,
+        path: Path,
+        content: bytes | None = None,
+        *,
+        providers: Sequence[ProviderChoice] = (CPU,),
+        intra_op_threads: int = 1,
+        max_mem_bytes: int = 0,
     ) -> None:
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
+        if content is None:
+            try:
+                content = path.read_bytes()
+            except OSError as error:
+                raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
         self.digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
         self._path = path
-        self._session = _open(path, content, providers, intra_op_threads)
+        try:
+            self._session = open_session(content, providers, intra_op_threads, max_mem_bytes)
+        except ModelError as error:
+            raise ModelError(f"{path}: {error}") from error
         self.providers: tuple[str, ...] = tuple(self._session.get_providers())
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         self.inputs = tuple(_spec(path, node) for node in inputs)
@@ -118,30 +134,82 @@ class Session:
                 f"{', '.join(self.providers)}: look at the driver and its libraries"
             )
 
-    def run(self, inputs: Mapping[str, Array], outputs: Sequence[str] = ()) -> list[Array]:
+    def run(
+        self,
+        inputs: Mapping[str, Array],
+        outputs: Sequence[str] = (),
+        options: onnxruntime.RunOptions | None = None,
+    ) -> list[Array]:
         """Run the model in this thread and return ``outputs``, or all in the order of the model.
 
         Args:
             inputs: name → array of the spec's datatype and rank; BYTES as ``bytes`` objects in UTF-8.
             outputs: names of outputs.
+            options: ONNX Runtime's.
 
         Raises:
             GatewayError: INVALID when the model fails on the values, with ONNX Runtime's message; INTERNAL
-                when the machine does.
+                when the machine does, or it takes too much memory; DEADLINE when it was stopped.
         """
         feed = {name: _aligned(array) for name, array in inputs.items()}
         for name in self._texts:
             feed[name] = _texts(name, feed[name])
         try:
-            results: list[Array] = self._session.run(list(outputs) or self._output_names, feed)
+            results: list[Array] = self._session.run(list(outputs) or self._output_names, feed, options)
         except Exception as error:  # ONNX Runtime's errors share no base class.
-            raise _translated(error) from error
+            raise run_error(error) from error
         return results
 
 
-def _open(
-    path: Path, content: bytes, providers: Sequence[ProviderChoice], intra_op_threads: int
+class StoppableRun:
+    """Runs of a model that may be stopped from another thread; once it was, every further one stops, too."""
+
+    __slots__ = ("_options", "_session", "is_stopped")
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._options = onnxruntime.RunOptions()
+        self.is_stopped = False
+
+    def __repr__(self) -> str:
+        return f"<StoppableRun {self._session!r}{', stopped' if self.is_stopped else ''}>"
+
+    def __call__(self, feed: Mapping[str, Array]) -> list[Array]:
+        """Run the model in this thread."""
+        return self._session.run(feed, (), self._options)
+
+    def stop(self) -> None:
+        """Have the run end with the operator at which it is."""
+        self.is_stopped = True
+        self._options.terminate = True
+
+
+def open_session(
+    content: bytes, providers: Sequence[ProviderChoice], intra_op_threads: int, max_mem_bytes: int
 ) -> onnxruntime.InferenceSession:
+    """Return ONNX Runtime's session of a file with ``content``, as a gateway has it.
+
+    Raises:
+        ModelError: it cannot be loaded; the message is the rest of a sentence that begins with the file.
+    """
+    if any(name == _PROVIDERS["cuda"][0] for name, _ in providers):
+        # CUDA and cuDNN of the extra `gpu` lie beside Python packages, where no loader looks.
+        onnxruntime.preload_dlls()
+    options = _session_options(len(content), intra_op_threads)
+    try:
+        if not max_mem_bytes:
+            return onnxruntime.InferenceSession(content, options, providers=list(providers))
+        return _open_bounded(content, options, providers, max_mem_bytes)
+    except ModelError:
+        raise
+    except Exception as error:  # ONNX Runtime's errors share no base class.
+        if "external data" in str(error).lower():
+            raise ModelError("keeps weights in other files; save it as one file") from error
+        _log.debug("ONNX Runtime refused a file", exc_info=error)
+        raise ModelError(f"is not a model that ONNX Runtime can load: {load_sentence(error)}") from error
+
+
+def _session_options(size: int, intra_op_threads: int) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = intra_op_threads
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
@@ -152,20 +220,36 @@ def _open(
         "session.intra_op.allow_spinning": "0",
         # Without it int8 products saturate on AVX2 and AVX-512 without VNNI: other answers on other hosts.
         "session.x64quantprecision": "1",
-        # A file is no folder, so weights outside the digest are never found.
-        "session.model_external_initializers_file_folder_path": str(path),
+        # Nothing is there, so weights outside the digest are never found.
+        "session.model_external_initializers_file_folder_path": os.devnull,
+        # 200 bytes can say that a constant has gigabytes.
+        "optimization.constant_folding_max_output_size_in_bytes": str(
+            max(_FOLDED_FROM, _FOLDED_TIMES * size)
+        ),
     }.items():
         options.add_session_config_entry(key, value)
-    if any(name == _PROVIDERS["cuda"][0] for name, _ in providers):
-        # CUDA and cuDNN of the extra `gpu` lie beside Python packages, where no loader looks.
-        onnxruntime.preload_dlls()
+    return options
+
+
+def _open_bounded(
+    content: bytes, options: onnxruntime.SessionOptions, providers: Sequence[ProviderChoice], max_mem: int
+) -> onnxruntime.InferenceSession:
+    """Open a session with an arena of its own, which has a bound.
+
+    A session takes the arena that is registered when it is made. Another that is registered after that
+    belongs to the next.
+    """
+    memory = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    if not _ARENA.acquire(timeout=_ARENA_LIMIT_S):
+        raise ModelError("cannot be loaded while another model, which does not end to be, is")
     try:
+        onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg({"max_mem": max_mem}))
         return onnxruntime.InferenceSession(content, options, providers=list(providers))
-    except Exception as error:  # ONNX Runtime's errors share no base class.
-        if "external data" in str(error).lower():
-            raise ModelError(f"{path}: keeps weights in other files; save it as one file") from error
-        _log.debug("ONNX Runtime on %s", path, exc_info=error)
-        raise ModelError(f"{path}: is not a model that ONNX Runtime can load ({_kind(error)})") from error
+    finally:
+        _ARENA.release()
 
 
 def _spec(path: Path, node: Any) -> TensorSpec:
@@ -194,30 +278,3 @@ def _texts(name: str, array: Array) -> Array:
     except UnicodeDecodeError as error:
         raise GatewayError(Fault.INVALID, f"input '{name}' holds text that is not UTF-8") from error
     return texts
-
-
-def _translated(error: Exception) -> GatewayError:
-    """Blame the machine only for what is the machine's; a run depends on nothing else but the values."""
-    text = str(error)
-    if _kind(error) in _KINDS_OF_THE_MACHINE or any(word in text for word in _WORDS_OF_THE_MACHINE):
-        _log.warning("a run of ONNX Runtime failed: %s", masked(text))
-        return GatewayError(Fault.INTERNAL, "the model failed to run", counts=True)
-    words = f"the model cannot use the values of the inputs: {_words_of(text)}"
-    # An index out of range is one for any model of this signature; the rest may be this one's weakness.
-    why = None if _kind(error) == "InvalidArgument" else _RUN_FAILED
-    return GatewayError(Fault.INVALID, words, why=why)
-
-
-def _words_of(text: str) -> str:
-    """Return ONNX Runtime's message without places in its source and without values."""
-    node = _NODE.search(text)
-    words = text.rpartition("Status Message: ")[2] if node else text.rpartition(" : ")[2]
-    sentence = printable(" ".join(masked(_PLACE.sub("", words)).split()), _MAX_MESSAGE)
-    if not node:
-        return sentence
-    name = f" '{printable(node['name'])}'" if node["name"] else ""
-    return f"{node['kind']} node{name}: {sentence}"
-
-
-def _kind(error: Exception) -> str:
-    return type(error).__name__

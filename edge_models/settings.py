@@ -55,6 +55,26 @@ class BatchingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
             )
 
 
+class ModelLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What one model may take. Timeouts are named as TorchServe's, memory as ONNX Runtime's arena.
+
+    ``response_timeout_s``: the most seconds of one run, whatever its requests' deadlines allow; it is stopped
+    then, and answered as a deadline that passed. A run is also stopped as soon as nobody waits for it. 120.
+
+    ``startup_timeout_s``: the most seconds for one file to be loaded. 120.
+
+    ``max_mem_mib``: the most memory that all runs of the model together may have beside its weights, and that
+    loading it may take beside four times its file. A run that needs more fails, and no other. 1024.
+
+    ``max_file_mib``: the largest file. 1024; ONNX allows less than 2048.
+    """
+
+    response_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 120.0
+    startup_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 120.0
+    max_mem_mib: Annotated[int, msgspec.Meta(ge=1, le=1 << 24)] = 1024
+    max_file_mib: Annotated[int, msgspec.Meta(ge=1, le=2047)] = 1024
+
+
 class ModelsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The models of one process and what runs them.
 
@@ -66,10 +86,12 @@ class ModelsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     ``providers``: what to run on, the most wanted first; one that this machine lacks is passed over.
     ``require``: refuse to start unless every model runs on it.
 
-    ``threads``: batches that run at the same time, over all models, default 1. ``intra_op_threads``:
-    threads within one run, default 1: on a small machine parallel runs beat parallel operators.
+    ``threads``: batches that run at the same time, over all models, default 1. A run of more than 0.1 s does
+    not count: while its runs are slow, a model has as many threads of its own. ``intra_op_threads``: threads
+    within one run, default 1: on a small machine parallel runs beat parallel operators.
 
-    ``batching``: per model; a model that is not named has the defaults of BatchingSettings.
+    ``batching``, ``limits``: per model; a model that is not named has the defaults of BatchingSettings and of
+    ModelLimits.
     """
 
     repository: Annotated[str, msgspec.Meta(min_length=1)]
@@ -81,6 +103,7 @@ class ModelsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
     intra_op_threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
     batching: dict[ModelName, BatchingSettings] = {}
+    limits: dict[ModelName, ModelLimits] = {}
 
     def __post_init__(self) -> None:
         """Refuse to require what is not among the providers."""

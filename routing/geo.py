@@ -17,7 +17,7 @@ from typing import Any, Final
 import maxminddb
 from geoip2.database import Reader
 
-from routing.geo_file import FileError, MemoryFile, in_memory
+from routing.geo_file import GeoFileError, MemoryFile, in_memory
 from routing.place import Place, place_of
 
 _REMEMBERED: Final = 16_384
@@ -60,7 +60,7 @@ class Places:
         try:
             with in_memory(path) as copy:
                 return cls._open(path, copy)
-        except FileError as error:
+        except GeoFileError as error:
             raise GeoError(path, str(error)) from None
         except OSError as error:
             raise GeoError(path, f"cannot be read: {error.strerror}") from None

@@ -25,7 +25,7 @@ MOST_BYTES: Final = 1 << 30
 _CHUNK_BYTES: Final = 1 << 24
 
 
-class FileError(Exception):
+class GeoFileError(Exception):
     """A file that is none, or not whole; the message says which."""
 
 
@@ -66,19 +66,19 @@ def in_memory(path: Path) -> Iterator[MemoryFile]:
 
     Raises:
         OSError: it cannot be read.
-        FileError: it is no regular file, too large, or was written to meanwhile.
+        GeoFileError: it is no regular file, too large, or was written to meanwhile.
     """
     # Opening a FIFO would wait for a writer.
     original = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         before = os.fstat(original)
         if not stat.S_ISREG(before.st_mode):
-            raise FileError("is not a regular file")
+            raise GeoFileError("is not a regular file")
         if before.st_size > MOST_BYTES:
-            raise FileError(f"is larger than {MOST_BYTES >> 20} MiB")
+            raise GeoFileError(f"is larger than {MOST_BYTES >> 20} MiB")
         with _copied(original, before.st_size) as copy:
             if _signature_of(os.fstat(original)) != _signature_of(before):
-                raise FileError("is being written to")
+                raise GeoFileError("is being written to")
             yield copy
     finally:
         os.close(original)

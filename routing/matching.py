@@ -74,7 +74,7 @@ class Routes:
     """The routes of one policy."""
 
     def __init__(self, policy: Policy) -> None:
-        self._routes = policy.routes
+        self._routes, self._tenants = policy.routes, policy.tenants.keys()
         self._index = Index()
         for position, route in enumerate(policy.routes):
             self._index.add(position, route.match)
@@ -87,6 +87,13 @@ class Routes:
     def find(self, model: str, tenant: str) -> Route | None:
         """Return the route for ``model`` and ``tenant``, None when there is none."""
         return self._remembered(model, tenant)
+
+    def is_alone(self, model: str, tenant: str) -> bool:
+        """Whether no other tenant of the policy has a route for ``model``."""
+        covering = self._index.covering(model)
+        if any(takers.everybody is not None for takers in covering):
+            return self._tenants == {tenant}
+        return all(takers.tenants.keys() <= {tenant} for takers in covering)
 
     def _search(self, model: str, tenant: str) -> Route | None:
         position = self._index.first(model, tenant)

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Protocol
 
-from gateway.core.catalog import Catalog, ModelSpec, unknown_model
-from gateway.core.clock import Clock
+from gateway.app.queries import Asker, Queries
+from gateway.core.catalog import Catalog, Catalogs, ModelSpec, VisibleModels, unknown_model
 from gateway.core.errors import Fault, GatewayError
+from gateway.core.request import Caller
 from gateway.wire.oip.validation import check_address
-from routing.matching import covers
+from routing.matching import Routes
 from routing.policy import EDGE, Policy, Route
-
-MAX_QUERIES: Final = 16
-"""Queries to endpoints under way at once. Any client may ask for metadata, so it must stay cheap."""
-
-KEPT_S: Final = 5.0
-_REMEMBERED: Final = 256
 
 
 class KnownEndpoints(Protocol):
@@ -31,34 +25,63 @@ class KnownEndpoints(Protocol):
         ...
 
 
-class EdgeCatalog:
-    """Answers from the models of this process, else queries the central endpoints of the model's routes.
+class KnownPolicy(Protocol):
+    """The policy in force and what was made of it (``gateway.app.generation.InForce``)."""
 
-    A model exists here when a route of the policy in force takes it, whoever holds its artefact. Other
-    gateways are never queried: they would query their own endpoints, this gateway among them. An endpoint's
-    answer is kept for ``KEPT_S`` seconds. ``policy``, ``endpoints``: return what is in force.
-    """
+    def policy(self) -> Policy:
+        """Return the policy."""
+        ...
 
-    def __init__(
-        self,
-        policy: Callable[[], Policy],
-        own: Catalog | None,
-        *,
-        endpoints: Callable[[], KnownEndpoints],
-        clock: Clock,
-    ) -> None:
-        self._policy, self._own, self._endpoints, self._clock = policy, own, endpoints, clock
-        self._kept: dict[tuple[int, str, str], tuple[float, ModelSpec]] = {}
-        self._querying = 0
+    def matching(self) -> Routes:
+        """Return which routes take whom."""
+        ...
+
+    def endpoints(self) -> KnownEndpoints:
+        """Return the endpoints."""
+        ...
+
+
+class EdgeCatalogs:
+    """The models of an edge gateway, for each tenant of its policy."""
+
+    def __init__(self, in_force: KnownPolicy, own: Catalog | None, queries: Queries) -> None:
+        self._in_force, self._own, self._queries = in_force, own, queries
 
     def __repr__(self) -> str:
-        return f"<EdgeCatalog {self._querying} queries under way, {len(self._kept)} answers kept>"
+        return f"<EdgeCatalogs, {self._queries!r}>"
+
+    def of(self, caller: Caller, *, to_infer: bool = False) -> TenantModels:
+        """Return the models of an identified caller's tenant."""
+        return TenantModels(self._in_force, self._own, self._queries, Asker.of(caller, to_infer=to_infer))
+
+
+class TenantModels:
+    """The models that one tenant may use.
+
+    A model exists for it when a route of the policy in force takes it from this tenant, whoever holds its
+    artefact: the same route as its requests would take. What is not known here is asked of the central
+    endpoints of that route, and of nobody for a model without one. Other gateways are never queried: they
+    would query their own endpoints, this gateway among them.
+    """
+
+    def __init__(self, in_force: KnownPolicy, own: Catalog | None, queries: Queries, asker: Asker) -> None:
+        self._in_force, self._own, self._queries, self._asker = in_force, own, queries, asker
+
+    def __repr__(self) -> str:
+        return f"<TenantModels of {self._asker.tenant}>"
+
+    def may_use(self, model: str) -> bool:
+        """Whether a route takes the model from this tenant."""
+        return self._in_force.matching().find(model, self._asker.tenant) is not None
+
+    def is_alone(self, model: str) -> bool:
+        """Whether no route takes the model from another tenant."""
+        return self._in_force.matching().is_alone(model, self._asker.tenant)
 
     async def describe(self, model: str, version: str) -> ModelSpec:
         """Return the metadata from the nearest tier that knows the model."""
         check_address(model, version, "")
-        policy = self._policy()
-        routes, unknown = _routes(policy, model), unknown_model(model)
+        route, unknown = self._route(model), unknown_model(model)
         if self._own is not None:
             try:
                 return await self._own.describe(model, version)
@@ -66,32 +89,29 @@ class EdgeCatalog:
                 if error.fault is not Fault.NOT_FOUND:
                     raise
                 unknown = error
-        key = (policy.generation, model, version)
-        kept = self._kept.get(key)
-        if kept is not None and self._clock.now() < kept[0]:
-            return kept[1]
-        endpoints = _central(policy, routes)
-        spec = await self._query_in_turn(endpoints, model, version, unknown)
-        if len(self._kept) >= _REMEMBERED:
-            self._kept.clear()
-        self._kept[key] = (self._clock.now() + KEPT_S, spec)
-        return spec
+        policy = self._in_force.policy()
+        endpoints = _central(policy, route)
+        if not endpoints:
+            raise unknown
+        return await self._queries.ask(
+            (policy.generation, route.name, model, version),
+            self._asker,
+            lambda: self._query_in_turn(endpoints, model, version, unknown),
+        )
 
     async def is_ready(self, model: str, version: str) -> bool:
         """Whether the own model or an endpoint would answer; an endpoint that cannot be queried might."""
         check_address(model, version, "")
-        policy = self._policy()
-        routes = _routes(policy, model)
-        if self._own is not None and any(route.cascade for route in routes):
+        route = self._route(model)
+        if self._own is not None and route.cascade:
             try:
                 return await self._own.is_ready(model, version)
             except GatewayError as error:
                 if error.fault is not Fault.NOT_FOUND:
                     raise
-        names = dict.fromkeys(name for route in routes for name in route.endpoints)
-        if not any(map(self._endpoints().is_available, names)):
+        if not any(map(self._in_force.endpoints().is_available, route.endpoints)):
             return False
-        if len(_central(policy, routes)) == len(names):
+        if len(_central(self._in_force.policy(), route)) == len(route.endpoints):
             try:
                 await self.describe(model, version)
             except GatewayError as error:
@@ -99,37 +119,30 @@ class EdgeCatalog:
                     raise
         return True
 
+    def _route(self, model: str) -> Route:
+        route = self._in_force.matching().find(model, self._asker.tenant)
+        if route is None:
+            raise unknown_model(model)
+        return route
+
     async def _query_in_turn(
         self, endpoints: list[str], model: str, version: str, failure: GatewayError
     ) -> ModelSpec:
-        if self._querying >= MAX_QUERIES:
-            raise GatewayError(Fault.OVERLOADED, "too many questions about models are under way; ask again")
-        self._querying += 1
-        try:
-            # Those whose breaker is open come last: they would keep the query, and its place, for long.
-            for name in sorted(endpoints, key=self._endpoints().is_available, reverse=True):
-                # A policy that came into force since may have dropped the endpoint.
-                if (catalog := self._endpoints().catalog(name)) is None:
-                    continue
-                try:
-                    return await catalog.describe(model, version)
-                except GatewayError as error:
-                    failure = error
-        finally:
-            self._querying -= 1
+        in_force = self._in_force
+        # Those whose breaker is open come last: they would keep the query, and its place, for long.
+        for name in sorted(endpoints, key=in_force.endpoints().is_available, reverse=True):
+            # A policy that came into force since may have dropped the endpoint.
+            if (catalog := in_force.endpoints().catalog(name)) is None:
+                continue
+            try:
+                return await catalog.describe(model, version)
+            except GatewayError as error:
+                failure = error
         raise failure
 
 
-def _central(policy: Policy, routes: list[Route]) -> list[str]:
-    names = dict.fromkeys(name for route in routes for name in route.endpoints)
-    return [name for name in names if policy.endpoints[name].tier != EDGE]
+def _central(policy: Policy, route: Route) -> list[str]:
+    return [name for name in dict.fromkeys(route.endpoints) if policy.endpoints[name].tier != EDGE]
 
 
-def _routes(policy: Policy, model: str) -> list[Route]:
-    routes = [route for route in policy.routes if covers(route.match.model, model)]
-    if not routes:
-        raise unknown_model(model)
-    return routes
-
-
-_: type[Catalog] = EdgeCatalog
+_: tuple[type[Catalogs], type[VisibleModels]] = (EdgeCatalogs, TenantModels)

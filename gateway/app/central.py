@@ -15,6 +15,7 @@ from gateway.app.loading import use_tls
 from gateway.app.models import open_models
 from gateway.app.stacks import central_stack, shared_stack
 from gateway.app.tier import Tier
+from gateway.core.catalog import AllModels
 from gateway.http.server.tls import Tls, TlsError
 
 _LOG: Final = logging.getLogger("edgeway")
@@ -37,7 +38,7 @@ async def open_central(foundation: Foundation, lifetimes: AsyncExitStack) -> Tie
         return lambda: foundation.requests.expect(models.names())
 
     return Tier(
-        catalog=models.registry,
+        catalogs=AllModels(models.registry),
         repository=ModelRepository(
             models.registry, models.predictor, settings.models.batching, prepare=prepare
         ),

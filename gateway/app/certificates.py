@@ -76,6 +76,6 @@ def _read(folder: Path | None, model: str) -> Certificate | Unusable:
     if folder is None or not (file := certificate_file(folder, model)).exists():
         return MISSING
     try:
-        return load_certificate(file)
+        return load_certificate(file, within=folder)
     except ValueError as error:
         return Unusable(UNREADABLE, str(error))

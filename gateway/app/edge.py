@@ -19,13 +19,14 @@ from pathlib import Path
 from edge_models.repository import ModelRepository
 from gateway.app.builder import Builder
 from gateway.app.caches import open_cache
-from gateway.app.catalogs import EdgeCatalog
+from gateway.app.catalogs import EdgeCatalogs
 from gateway.app.endpoints import make_endpoints
 from gateway.app.foundation import Foundation
 from gateway.app.geo import GeoDatabase
 from gateway.app.loading import Sources
 from gateway.app.models import Models, open_models
 from gateway.app.policies import Policies
+from gateway.app.queries import Queries
 from gateway.app.tier import Report, Tier
 from gateway.core.repository import NoRepository, Repository
 from routing.place import Place
@@ -39,7 +40,7 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
     """
     settings = foundation.settings
     models = open_models(foundation, settings.models, lifetimes) if settings.models else None
-    endpoints = make_endpoints(settings, foundation.parts, foundation.in_force.endpoints)
+    endpoints = make_endpoints(settings, foundation.parts, foundation.in_force.endpoints, foundation.offload)
     lifetimes.push_async_callback(endpoints.aclose)
     cache = open_cache(foundation, models.instruction_set if models else "none", lifetimes)
     geo = _open_geo(foundation, lifetimes)
@@ -58,12 +59,7 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
         return await policies.reload()
 
     return Tier(
-        catalog=EdgeCatalog(
-            in_force.policy,
-            models.registry if models else None,
-            endpoints=in_force.endpoints,
-            clock=foundation.clock,
-        ),
+        catalogs=EdgeCatalogs(in_force, models.registry if models else None, Queries(foundation.clock)),
         repository=_repository(foundation, models, policies),
         policy_report=policies.report,
         health=health,
@@ -108,7 +104,7 @@ def _repository(foundation: Foundation, models: Models | None, policies: Policie
         return NoRepository()
 
     def prepare(model: str) -> Callable[[], None]:
-        certificates = models.read_certificates({model, *models.names()})
+        certificates = models.read_certificates({model})
 
         def enforce() -> None:
             foundation.requests.expect(models.names())

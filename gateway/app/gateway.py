@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
 
 from gateway.admin.listener import AdminListener
 from gateway.admin.management_routes import management_routes
 from gateway.admin.stack_routes import stack_routes
+from gateway.app.admin_port import operator_tokens
 from gateway.app.central import open_central
+from gateway.app.descriptors import Descriptors
 from gateway.app.edge import open_edge
 from gateway.app.foundation import Foundation, open_foundation
 from gateway.app.generation import Generation
@@ -23,8 +26,9 @@ from gateway.app.tier import Tier
 from gateway.app.workers.inheritance import Inheritance
 from gateway.app.workers.member import Member
 from gateway.app.workers.messages import count_routes
-from gateway.config.settings import Settings
+from gateway.config.settings import ListenSettings, Settings
 from gateway.core.clock import Clock
+from gateway.core.operator import OperatorTokens
 from gateway.core.repository import IndexEntry
 from gateway.core.request import CENTRAL
 from gateway.listeners.data_plane import DataPlane
@@ -33,6 +37,8 @@ from gateway.telemetry.log_settings import LogSettings
 from gateway.telemetry.prometheus import Prometheus
 from gateway.wire.trust import Trust
 from resilience.drain import Drain
+
+_LOG: Final = logging.getLogger("edgeway")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -80,9 +86,14 @@ class Gateway:
 
 
 async def open_gateway(
-    settings: Settings, inheritance: Inheritance | None, lifetimes: AsyncExitStack
+    settings: Settings,
+    inheritance: Inheritance | None,
+    lifetimes: AsyncExitStack,
+    descriptors: Descriptors | None = None,
 ) -> Gateway:
     """Open everything. What is opened last is closed first: listeners, then everything below them.
+
+    ``descriptors``: the open files that this process may have; None: they are not counted.
 
     Raises:
         StartError, ModelError, GeoError, ConfigError, GatewayError: names what cannot be used.
@@ -90,13 +101,14 @@ async def open_gateway(
     foundation = open_foundation(settings, lifetimes)
     open_tier = open_central if settings.role == CENTRAL else open_edge
     tier = await open_tier(foundation, lifetimes)
-    opener = Opener(settings.listen, foundation.clock, lifetimes, foundation.tls, inheritance)
+    opener = Opener(settings.listen, foundation.clock, lifetimes, foundation.tls, inheritance, descriptors)
     own = Extensions(
         repository=tier.repository,
         statistics=foundation.statistics,
         logging=LogSettings(),
         tracing=foundation.tracing,
         settings=settings.listen.protocol,
+        operator=_operator(settings.listen),
     )
     admin = await opener.open_admin(_admin(foundation, tier, own, is_worker=inheritance is not None))
     extensions = await _join(own, inheritance, lifetimes) if inheritance is not None else own
@@ -107,6 +119,19 @@ async def open_gateway(
     )
     foundation.complete.set()
     return Gateway(foundation, tier, servers, extensions)
+
+
+def _operator(listen: ListenSettings) -> OperatorTokens:
+    """Return the tokens that are taken on the ports for clients."""
+    if not listen.protocol.admin_calls:
+        return OperatorTokens()
+    tokens = operator_tokens(listen.admin_access)
+    if not tokens:
+        _LOG.warning(
+            "listen.protocol.admin_calls: nobody may make such a call without a token;"
+            " set listen.admin_access.tokens_sha256 or .token_file"
+        )
+    return tokens
 
 
 def health(foundation: Foundation, tier: Tier) -> Mapping[str, Any]:
@@ -125,7 +150,7 @@ def _data_plane(foundation: Foundation, tier: Tier) -> DataPlane:
     return DataPlane(
         region=settings.region,
         generation=foundation.in_force.current,
-        catalog=tier.catalog,
+        catalogs=tier.catalogs,
         is_ready=foundation.is_ready,
         trust=Trust(
             settings.trusted_proxies,
@@ -137,6 +162,7 @@ def _data_plane(foundation: Foundation, tier: Tier) -> DataPlane:
         max_body_bytes=settings.listen.max_body_mib << 20,
         is_full=foundation.seats.are_taken,
         retry_after_s=settings.resilience.admission.retry_after_s,
+        offload=foundation.offload,
     )
 
 
@@ -156,7 +182,7 @@ def _admin(foundation: Foundation, tier: Tier, own: Extensions, *, is_worker: bo
         return own.repository.index()
 
     async def stacks() -> StacksReport:
-        return foundation.in_force.current().report()
+        return await foundation.in_force.current().report()
 
     routes: list[web.RouteDef] = count_routes(own.statistics) if is_worker else []
     routes += management_routes(own.repository, own.logging, own.tracing, index=index)

@@ -7,17 +7,19 @@ and none of them keeps a copy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.app.endpoint_set import NO_ENDPOINTS, EndpointSet
 from gateway.app.route_edge_models import NO_EDGE_MODELS, RouteEdgeModels
+from gateway.app.route_stacks import NO_ROUTES, RouteStacks
 from gateway.app.stack_report import StacksReport, report_stacks
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller, Request, Response
 from gateway.core.service import FastPath, NumberedService, Pending
 from gateway.core.stack import Innermost, Stack
+from routing.matching import Routes
 from routing.policy import Policy
 
 
@@ -32,15 +34,17 @@ class Generation:
 
     ``stack``: what all routes share; its innermost service finds the route. ``routes``: route → its stack.
     ``identify``: as NumberedService has it; the same check stands in ``stack``.
-    ``policy``: None for a central tier, which has none. ``text``: the policy file's content. ``longest_s``:
-    the most seconds that one of its requests can take, whatever deadline the request names.
+    ``policy`` and ``matching``, its routes: None for a central tier, which has none. ``text``: the policy
+    file's content. ``longest_s``: the most seconds that one of its requests can take, whatever deadline the
+    request names.
     """
 
     number: int
     stack: Stack
-    routes: Mapping[str, Stack] = field(default_factory=dict)
+    routes: RouteStacks = field(default_factory=lambda: NO_ROUTES)
     identify: Callable[[Caller], Caller] = unchecked
     policy: Policy | None = None
+    matching: Routes | None = None
     text: bytes = b""
     endpoints: EndpointSet = NO_ENDPOINTS
     edge_models: RouteEdgeModels = NO_EDGE_MODELS
@@ -53,10 +57,10 @@ class Generation:
         """Answer by the stacks of this generation."""
         return self.stack.entry(request)
 
-    def report(self) -> StacksReport:
+    async def report(self) -> StacksReport:
         """Describe the stacks as they are now."""
         endpoints = {name: guarded.service for name, guarded in self.endpoints.by_name.items()}
-        return report_stacks(self.number, self.stack, self.routes, endpoints)
+        return await report_stacks(self.number, self.stack, self.routes.glances(), endpoints)
 
     def fast_path(self, like: Request) -> FastPath | None:
         """Return the path of requests like this one through these stacks."""
@@ -91,6 +95,12 @@ class InForce:
         policy = self._current.policy
         assert policy is not None, "a gateway listens only once it has a policy"
         return policy
+
+    def matching(self) -> Routes:
+        """Return which routes take whom; only an edge that listens has them."""
+        matching = self._current.matching
+        assert matching is not None, "a gateway listens only once it has a policy"
+        return matching
 
     def endpoints(self) -> EndpointSet:
         """Return the endpoints in force."""

@@ -13,7 +13,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+from edge_models.certificate import MAX_BYTES
+from edge_models.files import FileError, read_within
 from gateway.app.certificates import Certificates
+from gateway.app.collector import held_off
 from gateway.app.models import Models
 from gateway.config.document import ConfigError
 from gateway.config.policy_file import parse_policy, read_text
@@ -85,7 +88,8 @@ class Sources:
         """
         if contents.error is not None:
             raise contents.error
-        policy = parse_policy(self.file, contents.text, self.region)
+        with held_off():
+            policy = parse_policy(self.file, contents.text, self.region)
         certificates = self.models.read_certificates(models) if self.models is not None else {}
         return Loaded(policy, contents.text, certificates, forget)
 
@@ -97,16 +101,24 @@ class Sources:
             return error
 
     def _digest(self, models: Iterable[str]) -> bytes:
-        files = list(self.models.certificate_files(models)) if self.models is not None else []
+        certificates = self.models.certificate_files(models) if self.models is not None else ()
+        contents = [_content(file) for file in certificates]
         if self.tls is not None:
-            files += map(Path, self.tls.files)
+            contents += [_tls_content(Path(file)) for file in self.tls.files]
         digest = sha256()
-        for file in files:
-            digest.update(sha256(_content(file)).digest())
+        for content in contents:
+            digest.update(sha256(content).digest())
         return digest.digest()
 
 
 def _content(file: Path) -> bytes:
+    try:
+        return read_within(file.parent, file, max_bytes=MAX_BYTES)
+    except (OSError, FileError):
+        return b""
+
+
+def _tls_content(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError:

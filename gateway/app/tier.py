@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gateway.core.catalog import Catalog
+from gateway.core.catalog import Catalogs
 from gateway.core.repository import Repository
 
 Report = Callable[[], Mapping[str, Any]]
@@ -16,12 +16,13 @@ Report = Callable[[], Mapping[str, Any]]
 class Tier:
     """An edge or a central tier, open and with a generation in force.
 
-    ``catalog``: what it knows of models. ``repository``: the models that can be loaded and unloaded here.
-    ``policy_report``: of the admin port's ``/policy``. ``health``: further sections of the admin port's
-    health report, by name. ``reload``: loads again what is on disk; what is wrong changes nothing.
+    ``catalogs``: what it knows of models, for each caller. ``repository``: the models that can be loaded and
+    unloaded here. ``policy_report``: of the admin port's ``/policy``. ``health``: further sections of the
+    admin port's health report, by name. ``reload``: loads again what is on disk; what is wrong changes
+    nothing.
     """
 
-    catalog: Catalog
+    catalogs: Catalogs
     repository: Repository
     policy_report: Report
     health: Mapping[str, Report]

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
+from edge_models.threads import unfinished
 from gateway.commands.arguments import add_command
 from gateway.config.settings import load_settings
 from gateway.telemetry.log_repeats import RepeatLimiter
@@ -46,6 +47,13 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--inherit", default="", help=argparse.SUPPRESS)
 
 
+def log_to_stderr(level: str) -> None:
+    """Log from ``level`` on; what repeats only once a second."""
+    output = logging.StreamHandler(sys.stderr)
+    output.setFormatter(logging.Formatter(_LOG_FORMAT))
+    logging.basicConfig(level=level.upper(), handlers=[RepeatLimiter(output)], force=True)
+
+
 def _serve(options: argparse.Namespace) -> int:
     # Here, because no other command needs the gateway itself, nor the libraries that it stands on.
     import uvloop  # noqa: PLC0415 - see above
@@ -53,11 +61,7 @@ def _serve(options: argparse.Namespace) -> int:
     from gateway.app.errors import StartError  # noqa: PLC0415 - see above
 
     settings = load_settings(options.settings)
-    output = logging.StreamHandler(sys.stderr)
-    output.setFormatter(logging.Formatter(_LOG_FORMAT))
-    logging.basicConfig(
-        level=settings.telemetry.log_level.upper(), handlers=[RepeatLimiter(output)], force=True
-    )
+    log_to_stderr(settings.telemetry.log_level)
     count = len(os.sched_getaffinity(0)) if settings.workers == "auto" else settings.workers
     try:
         if count > 1 and not options.inherit:
@@ -70,7 +74,17 @@ def _serve(options: argparse.Namespace) -> int:
 
             inheritance = Inheritance.decode(options.inherit) if options.inherit else None
             uvloop.run(GatewayProcess(settings, inheritance).run())
+            _leave_threads()
     except StartError as error:
         print(f"edgeway: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _leave_threads() -> None:
+    """End the process here when a model's run does not end: its thread may crash while Python ends."""
+    if running := unfinished():
+        logging.getLogger("edgeway").warning("left without %s, which does not end", ", ".join(running))
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(0)

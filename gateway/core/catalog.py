@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 from gateway.core.errors import Fault, GatewayError, printable
+from gateway.core.request import Caller
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,53 @@ class Catalog(Protocol):
         ...
 
 
+class VisibleModels(Catalog, Protocol):
+    """The models that one caller may use. Others are as if they were not there."""
+
+    def may_use(self, model: str) -> bool:
+        """Whether requests of the caller for ``model`` would be taken, whether or not it exists."""
+        ...
+
+    def is_alone(self, model: str) -> bool:
+        """Whether nobody but the caller's tenant may use ``model``."""
+        ...
+
+
+class Catalogs(Protocol):
+    """The models of a gateway, as each of its callers may see them."""
+
+    def of(self, caller: Caller, *, to_infer: bool = False) -> VisibleModels:
+        """Return the models of an identified caller.
+
+        ``to_infer``: a request for a model cannot be read without its metadata. Such questions are not kept
+        waiting, or from being asked, by others.
+        """
+        ...
+
+
+class AllModels:
+    """The models of a tier without a policy: every caller may use each of them."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self.describe, self.is_ready = catalog.describe, catalog.is_ready
+
+    def __repr__(self) -> str:
+        return f"<AllModels of {self._catalog!r}>"
+
+    def of(self, caller: Caller, *, to_infer: bool = False) -> Self:  # noqa: ARG002 - they are everybody's
+        """Return all of them."""
+        return self
+
+    def may_use(self, model: str) -> bool:  # noqa: ARG002
+        """Return that everybody may."""
+        return True
+
+    def is_alone(self, model: str) -> bool:  # noqa: ARG002
+        """Return that there is but one tenant."""
+        return True
+
+
 def unknown_model(model: str, version: str = "") -> GatewayError:
     """Return the error for a model, or a version of a known one, that nobody here serves.
 
@@ -56,3 +104,6 @@ def unknown_model(model: str, version: str = "") -> GatewayError:
     which = f" version {printable(version)}" if version else ""
     message = f"Request for unknown model: '{printable(model)}'{which} is not found"
     return GatewayError(Fault.NOT_FOUND, message)
+
+
+_: tuple[type[Catalogs], type[VisibleModels]] = (AllModels, AllModels)

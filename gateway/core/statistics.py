@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import msgspec
+
+OTHER: Final = "other"
+"""Under which all models are counted whose names only clients know."""
 
 Spans = TypeVar("Spans", bound="InferStatistics | BatchStatistics")
 

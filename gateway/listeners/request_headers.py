@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
-from msgspec.structs import replace
 
+from gateway.core.catalog import VisibleModels
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.partitions import Partition
 from gateway.core.request import Caller
@@ -38,8 +37,12 @@ _READ: Final = (
 _FORWARDED: Final = _READ.index(headers.FORWARDED_FOR)
 _CLAIMED: Final = "claimed headers"
 _IDENTIFIED: Final = "request headers"
+_CREDENTIAL: Final = 3
 _REMEMBERED: Final = 1024
-_LONGEST: Final = 256
+_LONGEST: Final = 320
+
+_Identity = tuple[Caller, int, frozenset[str] | None, Partition | None]
+"""The first fields of RequestHeaders."""
 
 
 class RequestHeaders(msgspec.Struct, frozen=True):
@@ -90,8 +93,8 @@ class RequestHeaderReader(Generic[H]):
         read = (*_READ, *names)
         self._places = {name: place for place, name in enumerate(read)}
         self._absent: list[str | None] = [None] * len(read)
-        # Callers without a credential repeat; the bound keeps a flood of new ones from growing this.
-        self._remembered = lru_cache(_REMEMBERED)(self._check)
+        self._identities: dict[tuple[str, ...], _Identity] = {}
+        self._number = -1
 
     def __repr__(self) -> str:
         return f"<RequestHeaderReader of {len(self._places)} headers, {self._data_plane.trust!r}>"
@@ -106,7 +109,12 @@ class RequestHeaderReader(Generic[H]):
         known: H | None = head.notes.get(_CLAIMED)
         if known is not None:
             return known
-        read = head.notes[_CLAIMED] = self._read(head)
+        with self._refusals:
+            claims, rest = self._split(head)
+            believed = self._check(claims)
+        read = head.notes[_CLAIMED] = self._kind(
+            believed.caller, believed.hops, believed.regions, None, *rest
+        )
         return read
 
     def identify(self, head: Head, generation: NumberedService, model: str = "", version: str = "") -> H:
@@ -121,32 +129,55 @@ class RequestHeaderReader(Generic[H]):
         known: tuple[int, H] | None = head.notes.get(_IDENTIFIED)
         if known is not None and known[0] == number:
             return known[1]
-        # The claims are not noted: they have the credential in them.
-        identified = self._identified(self._read(head), generation, model, version)
+        with self._refusals:
+            claims, rest = self._split(head)
+        if number != self._number:
+            self._number = number
+            self._identities.clear()
+        identity = self._identities.get(claims) or self._identify(claims, generation, model, version)
+        identified = self._kind(*identity, *rest)
         head.notes[_IDENTIFIED] = (number, identified)
         return identified
 
-    def _identified(self, claimed: H, generation: NumberedService, model: str, version: str) -> H:
+    def models(
+        self, head: Head, generation: NumberedService, model: str = "", version: str = ""
+    ) -> VisibleModels:
+        """Return the models that the caller may use.
+
+        Raises:
+            GatewayError: as ``identify`` has it.
+        """
+        caller = self.identify(head, generation, model, version).caller
+        return self._data_plane.catalogs.of(caller)
+
+    def _identify(
+        self, claims: tuple[str, ...], generation: NumberedService, model: str, version: str
+    ) -> _Identity:
+        with self._refusals:
+            believed = self._check(claims)
         data_plane = self._data_plane
         try:
-            caller = generation.identify(claimed.caller)
+            caller = generation.identify(believed.caller)
         except GatewayError as error:
             data_plane.count_refusal(error.fault, error.fault, model, version)
             raise
         regions = caller.regions
         if regions is None:
-            regions = claimed.regions
-        elif claimed.regions is not None:
-            regions &= claimed.regions
+            regions = believed.regions
+        elif believed.regions is not None:
+            regions &= believed.regions
         stays = regions is None or data_plane.region in regions
         partition = Partition(generation.number, caller.tenant, caller.residency) if stays else None
-        return replace(claimed, caller=caller, regions=regions, partition=partition)
+        identity = (caller, believed.hops, regions, partition)
+        # Callers without a credential repeat in new heads. A flood of others costs them a second look.
+        if not claims[_CREDENTIAL] and sum(map(len, claims)) <= _LONGEST:
+            if len(self._identities) >= _REMEMBERED:
+                self._identities.clear()
+            self._identities[claims] = identity
+        return identity
 
-    def _read(self, head: Head) -> H:
-        with self._refusals:
-            return self._claims(head)
-
-    def _claims(self, head: Head) -> H:
+    def _split(self, head: Head) -> tuple[tuple[str, ...], list[Any]]:
+        """Return what a head claims about its caller, the peer first, and the values of the other fields."""
         values = self._absent.copy()
         places = self._places
         for name, value in head.headers:
@@ -160,17 +191,14 @@ class RequestHeaderReader(Generic[H]):
             elif place == _FORWARDED:
                 values[place] = f"{values[place]},{value}"
         credential, tenant, hops, regions, timeout_ms, forwarded, traceparent, tracestate, *rest = values
-        claims = (head.peer, forwarded or "", tenant or "", credential or "", hops or "", regions or "")
-        if credential is None and len(claims[1]) + len(claims[2]) + len(claims[5]) <= _LONGEST:
-            believed = self._remembered(*claims)
-        else:
-            believed = self._check(*claims)
         trace: tuple[tuple[str, str], ...] = ()
         if traceparent is not None:
             trace = ((_TRACEPARENT, traceparent),)
         if tracestate is not None:
             trace = (*trace, (_TRACESTATE, tracestate))
-        return self._kind(believed.caller, believed.hops, believed.regions, None, trace, timeout_ms, *rest)
+        claims = (head.peer, forwarded or "", tenant or "", credential or "", hops or "", regions or "")
+        return claims, [trace, timeout_ms, *rest]
 
-    def _check(self, peer: str, *claims: str) -> TrustedClaims:
-        return self._data_plane.trust.check(peer, Claims(*claims))
+    def _check(self, claims: tuple[str, ...]) -> TrustedClaims:
+        peer, *others = claims
+        return self._data_plane.trust.check(peer, Claims(*others))

@@ -15,6 +15,7 @@ from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from gateway.core.statistics import OTHER
 from gateway.core.telemetry import CacheLookedUp, RequestFinished
 from gateway.telemetry.series import LATENCY_BUCKETS_S, Spread
 
@@ -22,7 +23,6 @@ MAX_MODELS: Final = 64
 """Models that no policy names in full become labels when they have answered, and only so many of them: the
 names come from clients. The rest are counted as ``other``."""
 
-_OTHER: Final = "other"
 _UNKNOWN: Final = "unknown"
 _MAX_VERSIONS: Final = 1024
 
@@ -82,7 +82,7 @@ class Requests(Collector):
         if model in self._models:
             return model
         if not answered or self._answered >= MAX_MODELS:
-            return _OTHER
+            return OTHER
         self._answered += 1
         self._models.add(model)
         return model
@@ -114,7 +114,7 @@ class Requests(Collector):
         is_ok = event.code == "ok"
         model = _UNKNOWN if event.code == "not_found" else self.label(event.model, answered=is_ok)
         # A version that has answered is a model's; any other comes from a client, as its name does.
-        is_named = is_ok and model != _OTHER and len(self.cells) < _MAX_VERSIONS
+        is_named = is_ok and model != OTHER and len(self.cells) < _MAX_VERSIONS
         version = event.version if is_named else ""
         key = (model, version, event.provenance, event.code)
         return self.cells.setdefault(key, RequestCell())

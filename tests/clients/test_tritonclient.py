@@ -7,6 +7,7 @@ import inspect
 import queue
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from tritonclient.utils import InferenceServerException
 
 from edge_models.samples import digits
 from gateway.wire.oip.metadata import EXTENSIONS
+from tests.fakes.operator import BEARER, TOKEN
 from tests.fakes.served import Served
 from tests.scenarios.world import CONFIDENT, PIXELS
 
@@ -33,7 +35,8 @@ IMAGE = PIXELS[CONFIDENT : CONFIDENT + 1]
 def served(request, tmp_path_factory) -> Iterator[Served]:
     """A gateway whose port takes an operator's calls, and one whose port does not."""
     is_admin = request.param == "an operator's port"
-    listen = f"protocol: {{admin_calls: {'true' if is_admin else 'false'}}}"
+    protocol = f"protocol: {{admin_calls: {'true' if is_admin else 'false'}, share_statistics: true}}"
+    listen = f"{protocol}, admin_access: {{tokens_sha256: [{sha256(TOKEN.encode()).hexdigest()}]}}"
     with Served(tmp_path_factory.mktemp("served"), listen=listen) as gateway:
         gateway.wait_ready()
         gateway.is_admin = is_admin
@@ -140,14 +143,16 @@ async def test_repository(served, kind):
 
         assert await states() == [("digits", "1", "READY")]
         if served.is_admin:
-            await ask("unload_model", "digits")
+            stranger = await ask.refused("unload_model", "digits")
+            assert stranger.status() in {"401", "StatusCode.UNAUTHENTICATED"}
+            await ask("unload_model", "digits", headers=BEARER)
             assert await states() == [("digits", "1", "UNAVAILABLE")]
             # All that is left is the central tier, which does not exist.
             refused = await ask.refused("infer", "digits", ask.image())
             assert refused.status() in {"503", "StatusCode.UNAVAILABLE"}
-            await ask("load_model", "digits")
-            unknown = await ask.refused("load_model", "nobody")
-            configured = await ask.refused("load_model", "digits", config="{}")
+            await ask("load_model", "digits", headers=BEARER)
+            unknown = await ask.refused("load_model", "nobody", headers=BEARER)
+            configured = await ask.refused("load_model", "digits", config="{}", headers=BEARER)
             assert "failed to load 'nobody'" in unknown.message()
             assert "failed to load 'digits'" in configured.message()
         else:
@@ -176,9 +181,9 @@ async def test_log_settings(served, kind):
     async with connected(kind, served) as ask:
         before = plain(await ask("get_log_settings"))
         if served.is_admin:
-            changed = plain(await ask("update_log_settings", {"log_verbose_level": 1}))
-            after = plain(await ask("update_log_settings", {"log_verbose_level": 0}))
-            wrong = await ask.refused("update_log_settings", {"nonsense": 1})
+            changed = plain(await ask("update_log_settings", {"log_verbose_level": 1}, headers=BEARER))
+            after = plain(await ask("update_log_settings", {"log_verbose_level": 0}, headers=BEARER))
+            wrong = await ask.refused("update_log_settings", {"nonsense": 1}, headers=BEARER)
             assert (changed["log_verbose_level"], after) == (1, before)
             assert "unknown log setting 'nonsense'" in wrong.message()
         else:
@@ -195,7 +200,8 @@ async def test_trace_settings(served, kind):
         everywhere = plain(await ask("get_trace_settings"))
         here = plain(await ask("get_trace_settings", "digits"))
         unknown = await ask.refused("get_trace_settings", "unknown")
-        changed = await ask.refused("update_trace_settings", settings={"trace_rate": "7"})
+        key = BEARER if served.is_admin else None
+        changed = await ask.refused("update_trace_settings", settings={"trace_rate": "7"}, headers=key)
 
     assert everywhere == here
     assert everywhere["trace_level"] == ["OFF"]

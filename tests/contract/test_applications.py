@@ -10,9 +10,9 @@ import pytest
 from google.protobuf import json_format
 
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.request import Provenance
+from gateway.core.request import Caller, Provenance
 from gateway.core.tensor import Tensor
-from gateway.listeners.oip.extensions import Extensions, ProtocolSettings
+from gateway.listeners.oip.extensions import Extensions
 from gateway.listeners.oip.grpc.application import GrpcApplication
 from gateway.listeners.oip.rest.application import RestApplication
 from gateway.listeners.protocol_router import ProtocolRouter, is_grpc
@@ -23,16 +23,17 @@ from gateway.wire.oip import proto as oip_proto
 from gateway.wire.oip.paths import model_path
 from gateway.wire.proto import messages
 from tests.contract.test_listeners import REFUSED_BY_THE_LISTENER, REFUSED_BY_THE_SERVICE, tensor
-from tests.fakes.data_plane import EchoService, fake_data_plane
+from tests.fakes.data_plane import EchoService, FakeGeneration, fake_data_plane
 from tests.fakes.exchange import Wire
+from tests.fakes.operator import BEARER, OPEN
 from tests.fakes.service import ScriptedService, request
 
 CENTRAL = Provenance("central")
 GRPC = {"content-type": "application/grpc"}
 
 
-def wire(service: Any = None, extensions: Extensions | None = None) -> Wire:
-    data_plane = fake_data_plane(service or EchoService())
+def wire(service: Any = None, extensions: Extensions | None = None, **changes: Any) -> Wire:
+    data_plane = fake_data_plane(service or EchoService(), **changes)
     return Wire(
         ProtocolRouter(
             (is_grpc, GrpcApplication(data_plane, extensions)),
@@ -140,11 +141,65 @@ async def test_configuration_and_statistics_mean_the_same():
 
 async def test_refusals_of_an_operators_calls_are_the_same():
     """Who may not load a model is told so alike; so is who may, and cannot."""
-    for extensions in (None, Extensions(settings=ProtocolSettings(admin_calls=True))):
+    open_port = Extensions(**OPEN)
+    page = {**BEARER, "origin": "http://elsewhere"}
+    for extensions, headers, fault in (
+        (None, BEARER, Fault.FORBIDDEN),
+        (open_port, {}, Fault.UNAUTHENTICATED),
+        (open_port, page, Fault.FORBIDDEN),
+        (open_port, BEARER, Fault.NOT_FOUND),
+    ):
         on = wire(extensions=extensions)
-        first = await on.ask("POST", "/v2/repository/models/m/load")
-        second = await call(on, "RepositoryModelLoad", messages.RepositoryModelLoadRequest(model_name="m"))
-        same(first, second, Fault.NOT_FOUND if extensions else Fault.FORBIDDEN)
+        first = await on.ask("POST", "/v2/repository/models/m/load", b"", headers)
+        message = messages.RepositoryModelLoadRequest(model_name="m")
+        second = await call(on, "RepositoryModelLoad", message, headers)
+        same(first, second, fault)
+
+
+QUESTIONS = {
+    "/v2/models/digits": "ModelMetadata",
+    "/v2/models/digits/ready": "ModelReady",
+    "/v2/models/digits/config": "ModelConfig",
+    "/v2/models/digits/stats": "ModelStatistics",
+    "/v2/models/stats": "ModelStatistics",
+    "/v2/repository/index": "RepositoryIndex",
+    "/v2/trace/setting": "TraceSetting",
+    "/v2/logging": "LogSettings",
+}
+
+
+def needs_key(caller: Caller) -> Caller:
+    if not caller.credential:
+        raise GatewayError(Fault.UNAUTHENTICATED, "a key is needed")
+    return Caller(caller.address, "acme")
+
+
+@pytest.mark.parametrize("path", QUESTIONS)
+async def test_questions_need_a_key_where_inferring_does(path: str) -> None:
+    """Whoever may not infer is told nothing; what is asked of the server as a whole needs none."""
+    generation = FakeGeneration(EchoService(), identify=needs_key)
+    on, key = wire(generation=lambda: generation), {"authorization": "Bearer key"}
+    method = "POST" if path.endswith("index") else "GET"
+    name = QUESTIONS[path]
+    kind = messages.message(f"inference.{name}Request")
+    fields = {field.name for field in kind.DESCRIPTOR.fields}
+    message = kind(name="digits") if "name" in fields else kind()
+
+    same(await on.ask(method, path), await call(on, name, message), Fault.UNAUTHENTICATED)
+    assert (await on.ask(method, path, b"", key)).status == 200
+    assert (await call(on, name, message, key)).trailers["grpc-status"] == "0"
+
+
+async def test_probes_need_no_key() -> None:
+    """An orchestrator has none."""
+    generation = FakeGeneration(EchoService(), identify=needs_key)
+    on = wire(generation=lambda: generation)
+
+    for path in ("/v2", "/v2/health/live", "/v2/health/ready"):
+        assert (await on.ask("GET", path)).status == 200
+    for name in ("ServerLive", "ServerReady", "ServerMetadata"):
+        message = messages.message(f"inference.{name}Request")()
+        assert (await call(on, name, message)).trailers["grpc-status"] == "0"
 
 
 def test_table_of_faults_is_one():

@@ -11,12 +11,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.fakes.load import Load
+from tests.fakes.operator import BEARER, TOKEN
 from tests.fakes.served import BODY, INFER, Served
 
 pytestmark = pytest.mark.e2e
@@ -201,7 +203,8 @@ class Talkative(Served):
 
     def post(self, path: str, body: bytes = b"", *, port: int = 0) -> Any:
         url = f"http://127.0.0.1:{port or self.http}{path}"
-        request = urllib.request.Request(url, data=body, method="POST")
+        headers = {} if path == INFER or (path.endswith("/index") and not port) else BEARER
+        request = urllib.request.Request(url, data=body, method="POST", headers=headers)
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.loads(answer.read() or b"{}")
 
@@ -218,7 +221,10 @@ class Talkative(Served):
 def talkative(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Talkative]:
     """Two workers behind a port that takes an operator's orders."""
     folder = tmp_path_factory.mktemp("talkative")
-    with Talkative(folder, "workers: 2\n", listen="protocol: {admin_calls: true}") as served:
+    access = f"admin_access: {{tokens_sha256: [{sha256(TOKEN.encode()).hexdigest()}]}}"
+    protocol = "protocol: {admin_calls: true, share_statistics: true}"
+    with Talkative(folder, "workers: 2\n", listen=f"{protocol}, {access}") as served:
+        served.admin_headers = BEARER
         served.wait_ready()
         yield served
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_models.batching import Batcher
-from edge_models.executors import ThreadExecutor
+from edge_models.batching import Batcher, Stoppable
+from edge_models.executors import StuckRuns, ThreadExecutor
 from edge_models.settings import BatchingSettings
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.telemetry import BatchRan, Event, QueueChanged
+from gateway.core.telemetry import BatchRan, Event, QueueChanged, RunCut
 from tests.edge_models.executors import Held, Instant, Slow
 from tests.fakes.telemetry import RecordingTelemetry
 from tests.fakes.virtual_time import virtual_loop, virtual_time
@@ -564,3 +564,77 @@ async def test_real_threads_answer_many_callers_some_of_whom_leave():
             assert task.result()[0].tolist() == [[2 * value]] * (1 + value % 3)
     assert max(run.sizes) <= 16
     assert len(run.sizes) < 100
+
+
+class Endless:
+    """A run that ends when it is stopped, or not even then."""
+
+    def __init__(self, *, stops: bool = True) -> None:
+        self.stops, self.is_stopped, self.leave = stops, False, threading.Event()
+
+    def __call__(self, _feed):
+        self.leave.wait(30)
+        raise GatewayError(Fault.DEADLINE, "stopped")
+
+    def stop(self) -> None:
+        self.is_stopped = True
+        if self.stops:
+            self.leave.set()
+
+
+def endless_batcher(
+    run: Endless, workers: ThreadExecutor, telemetry: RecordingTelemetry, timeout_s: float = 3600
+) -> Batcher:
+    return Batcher(
+        "digits",
+        run,
+        workers,
+        settings=BatchingSettings(max_batch_size=1),
+        clock=LoopClock(),
+        telemetry=telemetry,
+        stoppable=Stoppable(lambda: run, timeout_s, StuckRuns()),
+    )
+
+
+@pytest.mark.parametrize("why", ["left", "deadline", "timeout"])
+async def test_a_run_that_does_not_end_is_stopped(why):
+    """When its caller leaves, at its deadline, or at the model's own limit; the others get their thread."""
+    run, workers, telemetry = Endless(), ThreadExecutor(1), RecordingTelemetry()
+    subject = endless_batcher(run, workers, telemetry, 0.2 if why == "timeout" else 3600)
+    deadline = asyncio.get_running_loop().time() + (0.2 if why == "deadline" else 3600)
+
+    (task,) = await start(subject, feed(1), deadline=deadline)
+    if why == "left":
+        task.cancel()
+    (outcome,) = await asyncio.gather(task, return_exceptions=True)
+    await subject.close()
+
+    assert run.is_stopped
+    assert telemetry.of(RunCut) == [RunCut("digits", "stopped")]
+    assert isinstance(outcome, asyncio.CancelledError if why == "left" else GatewayError)
+    workers.close()
+
+
+@virtual_time
+async def test_a_model_with_a_run_that_never_ends_is_not_available():
+    """Neither for those who wait nor for those who come, until it ends after all."""
+    held, telemetry = Held(), RecordingTelemetry()
+    run, workers = Endless(stops=False), ThreadExecutor(1, executor=held)
+    subject = endless_batcher(run, workers, telemetry, 1)
+    tasks = await start(subject, feed(1), feed(2), feed(3))
+
+    faults = [error.fault for error in await asyncio.gather(*tasks, return_exceptions=True)]
+
+    assert faults == [Fault.UNAVAILABLE] * 3
+    assert len(held.runs) == 1
+    assert telemetry.of(RunCut) == [RunCut("digits", "given_up")]
+    assert repr(subject) == "<Batcher digits 0 queued, 0 running>"
+    with pytest.raises(GatewayError, match="a run of it does not end"):
+        await subject(feed(4), 1)
+    run.leave.set()
+    await let_go(held)
+    (task,) = await start(subject, feed(5))
+    await let_go(held)
+    with pytest.raises(GatewayError, match="stopped"):
+        await task
+    await subject.close()

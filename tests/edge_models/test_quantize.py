@@ -479,7 +479,7 @@ def test_a_model_that_onnx_runtime_cannot_load_is_named_with_its_words(tmp_path:
     model.graph.node[0].op_type = "Nonsense"
     onnx.save(model, tmp_path / "nonsense.onnx")
 
-    with pytest.raises(ValueError, match=r"^\S+/nonsense\.onnx: is not a model that .* can load .*Nonsense"):
+    with pytest.raises(ValueError, match=r"^\S+/nonsense\.onnx: is not a model that .* can load: .*Nonsense"):
         quantize(tmp_path / "nonsense.onnx", ROWS)
 
 
@@ -508,7 +508,7 @@ def test_another_export_is_advised_where_it_helps(
     damage(model)
     (tmp_path / "damaged.onnx").write_bytes(model.SerializeToString())
 
-    with pytest.raises(ValueError, match=f"that ONNX Runtime can load .*{says}") as caught:
+    with pytest.raises(ValueError, match=f"that ONNX Runtime can load: .*{says}") as caught:
         quantize(tmp_path / "damaged.onnx", ROWS)
 
     assert (

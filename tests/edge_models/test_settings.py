@@ -53,3 +53,14 @@ def test_nonsense_is_refused(fields, message):
     """An unknown field, a number out of range or a contradiction never becomes settings."""
     with pytest.raises(msgspec.ValidationError, match=message):
         decode(**fields)
+
+
+def test_limits():
+    """Per model, with the defaults of the field; what is out of range is refused by name."""
+    (name, limits), *_ = decode(limits={"digits": {"max_mem_mib": 64}}).limits.items()
+
+    assert (name, limits.max_mem_mib, limits.max_file_mib) == ("digits", 64, 1024)
+    assert (limits.response_timeout_s, limits.startup_timeout_s) == (120, 120)
+    for wrong in ({"max_mem_mib": 0}, {"response_timeout_s": 0}, {"max_file_mib": 2048}, {"arena": 1}):
+        with pytest.raises(msgspec.ValidationError):
+            decode(limits={"digits": wrong})

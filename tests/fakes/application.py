@@ -193,4 +193,4 @@ def is_at_rest(listener: HttpListener) -> bool:
 def is_free(listener: HttpListener) -> bool:
     """Whether there are no requests and no bytes of bodies."""
     context = listener.context
-    return not context.running and not context.address_limits.buffered
+    return not context.running and not context.address_limits.held

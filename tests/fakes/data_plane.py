@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gateway.core.catalog import ModelSpec, TensorSpec
+from gateway.core.catalog import AllModels, ModelSpec, TensorSpec
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller, Provenance, Request, Response
@@ -121,7 +121,7 @@ def fake_data_plane(service: Service, *, number: int = 7, **changes: Any) -> Dat
     fields: dict[str, Any] = {
         "region": "eu-west",
         "generation": lambda: generation,
-        "catalog": FakeCatalog(),
+        "catalogs": AllModels(changes.pop("catalog", None) or FakeCatalog()),
         "is_ready": lambda: True,
         "trust": Trust(gateways=["127.0.0.0/8", "::1/128"]),
         "clock": LoopClock(),

@@ -151,7 +151,7 @@ class Wired:
 
     async def released(self) -> None:
         """Wait until the books are clean of requests."""
-        await until(lambda: not (self.context.running or self.context.address_limits.buffered))
+        await until(lambda: not (self.context.running or self.context.address_limits.held))
 
 
 @asynccontextmanager
@@ -167,4 +167,4 @@ async def wired(play: Any, opening: Any = None, **limits: Any) -> AsyncIterator[
         await it.released()
     finally:
         await listener.aclose()
-    assert (it.context.running, it.context.address_limits.buffered, len(it.context.registry)) == (0, 0, 0)
+    assert (it.context.running, it.context.address_limits.held, len(it.context.registry)) == (0, 0, 0)

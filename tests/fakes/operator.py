@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any
 
 from gateway.core.errors import GatewayError
+from gateway.core.operator import OperatorTokens
 from gateway.core.repository import IndexEntry, ModelSettings
 from gateway.core.statistics import Counted, ModelStatistics
+from gateway.http.exchange import Head
+from gateway.listeners.oip.extensions import ProtocolSettings
+
+TOKEN = "the-token-of-the-operator"
+TOKENS = OperatorTokens([sha256(TOKEN.encode()).hexdigest()])
+BEARER = {"authorization": f"Bearer {TOKEN}"}
+"""What the operator sends."""
+
+OPEN = {"settings": ProtocolSettings(admin_calls=True), "operator": TOKENS}
+"""Of the Extensions of a port that takes what the operator orders."""
+
+
+def head(headers: Mapping[str, str] = BEARER, method: str = "POST", path: str = "/") -> Head:
+    """Return the head of a request, the operator's by default."""
+    return Head(method, path, tuple(headers.items()))
 
 
 class Loads:

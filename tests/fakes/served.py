@@ -18,7 +18,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -44,10 +44,16 @@ INFER = "/v2/models/digits/infer"
 
 
 class Served:
-    """``more``: further lines of the settings. ``listen``: further fields of ``listen``."""
+    """``more``: further lines of the settings. ``listen``: further fields of ``listen``.
 
-    def __init__(self, folder: Path, more: str = "", *, listen: str = "") -> None:
+    ``admin_headers``: what requests to the admin port have.
+    ``max_files``: how many files the process may have open; 0: as many as this one.
+    """
+
+    def __init__(self, folder: Path, more: str = "", *, listen: str = "", max_files: int = 0) -> None:
+        self._max_files = max_files
         self.folder = folder
+        self.admin_headers: Mapping[str, str] = {}
         self.settings = folder / "edge.yaml"
         self.http, self.grpc, self.admin = free_port(), free_port(), free_port()
         self.write_policy = World(folder).write_policy
@@ -65,6 +71,8 @@ class Served:
 
     def start(self) -> None:
         command = [sys.executable, "-m", "gateway", "serve", str(self.settings)]
+        if self._max_files:
+            command = ["/bin/sh", "-c", f'ulimit -n {self._max_files}; exec "$@"', "sh", *command]
         self.process = subprocess.Popen(command, stderr=self._log)
 
     def log(self) -> str:
@@ -95,8 +103,10 @@ class Served:
         self.wait(lambda: self.log().count(words) >= times)
 
     def get(self, port: int, path: str) -> tuple[int, str]:
+        headers = dict(self.admin_headers) if port == self.admin else {}
+        request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=2) as answer:
+            with urllib.request.urlopen(request, timeout=2) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:

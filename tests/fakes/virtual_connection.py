@@ -63,6 +63,11 @@ class Peer:
         return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d+) ", self.received)]
 
     @property
+    def booked(self) -> int:
+        """Bytes that are booked, of this connection as the only one."""
+        return self._context.address_limits.held
+
+    @property
     def is_over(self) -> bool:
         """Whether the server has closed the connection."""
         return self._transport.closed
@@ -97,5 +102,5 @@ async def connected(kind: Any, application: Any = None, **settings: Any) -> Asyn
 
 async def _at_rest(context: ServerContext) -> None:
     async with asyncio.timeout(60):
-        while context.running or context.address_limits.buffered or context.registry:
+        while context.running or context.address_limits.held or context.registry:
             await asyncio.sleep(0.01)

@@ -11,7 +11,7 @@ import pytest
 
 from routing import geo_file
 from routing.geo import GeoError, Places
-from routing.geo_file import FileError, file_signature, in_memory
+from routing.geo_file import GeoFileError, file_signature, in_memory
 from routing.place import Place
 from tests.routing.mmdb import mmdb
 
@@ -105,7 +105,7 @@ def test_a_file_that_is_written_to_meanwhile_is_refused(
         return original(mode)
 
     monkeypatch.setattr(geo_file.stat, "S_ISREG", written_meanwhile)
-    with pytest.raises(FileError, match="is being written to"), in_memory(file):
+    with pytest.raises(GeoFileError, match="is being written to"), in_memory(file):
         pass
 
 

@@ -111,3 +111,32 @@ def test_look_up_does_not_walk_over_routes() -> None:
     assert len(index.covering("m12")) == 2
     assert index.first("m12", "t999") == 12
     assert index.first("m1000", "t999") == 1999
+
+
+@pytest.mark.parametrize(
+    ("model", "tenant", "is_alone"),
+    [
+        ("acmes", "acme", True),
+        ("acmes", "umbrella", False),
+        ("shared", "acme", False),
+        ("everybodys", "acme", False),
+        ("vision-1", "acme", True),
+        ("vision-2", "acme", False),
+        ("nobodys", "acme", True),
+    ],
+)
+def test_whose_model_it_is(model: str, tenant: str, is_alone: bool) -> None:
+    """A model is a tenant's alone when no route takes it from another."""
+    routes = Routes(
+        policy(
+            routes=[
+                route("acmes", "acmes", "acme"),
+                route("shared", "shared", "acme", "umbrella"),
+                route("everybodys", "everybodys"),
+                route("vision", "vision-*", "acme"),
+                route("vision-2", "vision-2", "umbrella"),
+            ]
+        )
+    )
+
+    assert routes.is_alone(model, tenant) is is_alone

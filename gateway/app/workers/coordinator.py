@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
+from edge_models.loads import Loads
 from gateway.admin.management_routes import json_handler, management_routes
 from gateway.app.workers.ipc import NO_ANSWER, NOT_LISTENING, call
 from gateway.app.workers.messages import (
@@ -50,6 +51,7 @@ class Coordinator:
         self._log, self._tracing = log, tracing
         # All workers make changes in the same order, and a worker that starts gets the state until then.
         self._changing = asyncio.Lock()
+        self._loads = Loads()
         self._desired = DesiredState()
         self._counting = asyncio.Lock()
         self._num_calls = self._num_served = 0
@@ -99,7 +101,7 @@ class Coordinator:
     async def load(self, model: str, parameters: Mapping[str, Parameter | bytes]) -> None:
         """Load ``model`` in every worker."""
         body = msgspec.json.encode({"parameters": parameters})
-        async with self._changing:
+        async with self._loads.turn(model):
             done, refusals = await self._change_all(model_path(model, "load"), body)
             if done:
                 self._desired.unloaded = [name for name in self._desired.unloaded if name != model]
@@ -108,7 +110,7 @@ class Coordinator:
     async def unload(self, model: str, *, dependents: bool = False) -> None:
         """Unload ``model`` in every worker, and in those to come."""
         body = msgspec.json.encode({"parameters": {"unload_dependents": dependents}})
-        async with self._changing:
+        async with self._loads.turn(model):
             done, refusals = await self._change_all(model_path(model, "unload"), body)
             if done:
                 self._desired.unloaded = sorted({*self._desired.unloaded, model})
@@ -151,6 +153,7 @@ class Coordinator:
         async def desired_state(_request: web.Request) -> bytes:
             # A change under way does not reach this worker if it did not listen when the change began.
             async with self._changing:
+                await self._loads.idle()
                 return msgspec.json.encode(self._desired)
 
         return [

@@ -11,6 +11,7 @@ from gateway.http.exchange import Answer, AnyAnswer, Application, Head, Streamed
 from gateway.http.server.address_limits import AddressLimits
 from gateway.http.server.date import DateClock
 from gateway.http.server.drain import ConnectionDrain
+from gateway.http.server.ended_peers import EndedPeers
 from gateway.http.server.registry import ConnectionRegistry
 from gateway.http.server.response_heads import HeadRenderer
 from gateway.http.server.settings import TransportSettings
@@ -33,8 +34,8 @@ EMPTY_ERROR: Final = Answer(500, close=True)
 class ServerContext:
     """The shared parts, each of them a module.
 
-    ``running``: requests that are complete and not answered. ``fallback``: the answer where the application
-    fails to render a refusal.
+    ``running``: requests that are complete and not answered. ``ended``: why peers were ended.
+    ``fallback``: the answer where the application fails to render a refusal.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class ServerContext:
         self.date = DateClock(clock)
         self.response_heads = HeadRenderer(self.date)
         self.sources = SourceCloser(self.loop)
+        self.ended = EndedPeers()
         self.running = 0
         self._fallback = fallback
         self._coalescer = WriteCoalescer(self.loop)
@@ -98,4 +100,6 @@ class ServerContext:
             await asyncio.sleep(SWEEP_S)
             if self.date.update():
                 self.response_heads.clear()
-            self.registry.sweep(self.loop.time())
+            now = self.loop.time()
+            self.registry.sweep(now)
+            self.ended.report(now)

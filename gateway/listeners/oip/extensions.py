@@ -10,24 +10,33 @@ import msgspec
 
 from gateway.core.control import Log, Setting, Tracing
 from gateway.core.errors import Fault, GatewayError
+from gateway.core.operator import OperatorTokens
 from gateway.core.repository import NoRepository, Repository
 from gateway.core.statistics import Counted, Statistics
+from gateway.http.exchange import Head
+from gateway.wire import headers
 
 
 class ProtocolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What the protocol's listeners allow.
 
     ``admin_calls``: whether models are loaded and unloaded, and logging and tracing changed, on the public
-    ports too and not on the admin port alone; false by default. ``inflate_ratio``: how many times its size a
+    ports too and not on the admin port alone, by whoever shows the operator's token; false by default.
+    ``share_statistics``: whether a tenant sees the statistics of a model that others may use, too, which show
+    what those do; false by default. ``inflate_ratio``: how many times its size a
     compressed body may become, 100 by default (256 KiB are always allowed). ``compress_from_bytes``: answers
     smaller than this are sent as they are, whatever the client accepts, as are those of more than 256 KiB;
-    1024 by default. ``max_health_watches``: calls that watch the health at a time, 1000 by default;
+    1024 by default. ``max_json_mib``: of the JSON of one request, 4 by default; more is refused (413), as
+    it takes many times its size, even in a process of its own. Binary data has no such limit.
+    ``max_health_watches``: calls that watch the health at a time, 1000 by default;
     ``max_health_watches_per_address``: those of one address, 100 by default.
     """
 
     admin_calls: bool = False
+    share_statistics: bool = False
     inflate_ratio: Annotated[int, msgspec.Meta(ge=1, le=1032)] = 100
     compress_from_bytes: Annotated[int, msgspec.Meta(ge=0)] = 1024
+    max_json_mib: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4
     max_health_watches: Annotated[int, msgspec.Meta(ge=1)] = 1000
     max_health_watches_per_address: Annotated[int, msgspec.Meta(ge=1)] = 100
 
@@ -82,17 +91,38 @@ class Extensions:
     logging: Log = field(default_factory=NoLog)
     tracing: Tracing = field(default_factory=NoTracing)
     settings: ProtocolSettings = field(default_factory=ProtocolSettings)
+    operator: OperatorTokens = field(default_factory=OperatorTokens)
 
-    def check_admin(self, what: str) -> None:
-        """Refuse what only an operator may do, unless the settings open it to this port.
+    def is_operator(self, head: Head) -> bool:
+        """Whether a request shows the operator's token, where this port takes it, and is no web page's."""
+        shown = head.all(headers.AUTHORIZATION) if self.settings.admin_calls else []
+        return (
+            len(shown) == 1 and self.operator.accepts(shown[0]) and not headers.is_of_web_page(head.headers)
+        )
+
+    def check_admin(self, what: str, head: Head) -> None:
+        """Refuse what only an operator may do, unless the settings open it to this port and it is one.
 
         Raises:
-            GatewayError: FORBIDDEN.
+            GatewayError: FORBIDDEN, or UNAUTHENTICATED without the token.
         """
+        if self.is_operator(head):
+            return
         if not self.settings.admin_calls:
             raise GatewayError(
                 Fault.FORBIDDEN, f"{what} is not allowed on this port: it is an operator's to do"
             )
+        if headers.is_of_web_page(head.headers):
+            raise GatewayError(Fault.FORBIDDEN, f"{what} is nothing that a web page may do")
+        if not self.operator:
+            raise GatewayError(
+                Fault.FORBIDDEN,
+                f"{what} needs the operator's token, and there is none: the operator sets"
+                " listen.admin_access.tokens_sha256 or .token_file",
+            )
+        raise GatewayError(
+            Fault.UNAUTHENTICATED, f"{what} needs the operator's token; send it as 'Bearer TOKEN'"
+        )
 
 
 _: tuple[type[Statistics], type[Log], type[Tracing]] = (NoStatistics, NoLog, NoTracing)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
+
+import msgspec
 
 _MAX_NAME: Final = 256
 
@@ -49,8 +50,7 @@ METHODS: Final[dict[Operation, tuple[str, ...]]] = dict.fromkeys(Operation, _REA
 """The HTTP methods of each operation."""
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedPath:
+class ParsedPath(msgspec.Struct, frozen=True, gc=False):
     """A path that was read; ``model`` and ``version`` are empty where it names none."""
 
     operation: Operation
@@ -69,6 +69,8 @@ _FIXED: Final = {
     "/v2/logging": ParsedPath(Operation.LOGGING),
     "/v2/trace/setting": ParsedPath(Operation.TRACING),
 }
+_MODELS: Final = ["", "v2", "models"]
+_INFER: Final = ["infer"]
 _OF_MODELS: Final[dict[tuple[str, ...], Operation]] = {
     (): Operation.MODEL,
     ("ready",): Operation.MODEL_READY,
@@ -95,7 +97,15 @@ def read_path(path: str) -> ParsedPath | None:
     path = path.partition("?")[0]
     if path in _FIXED:
         return _FIXED[path]
-    match path.split("/"):
+    parts = path.split("/")
+    # The common case by itself: every new head pays for this, and nothing of a stranger's is remembered.
+    if parts[:3] == _MODELS and parts[4:] == _INFER:
+        return _of_model(Operation.INFER, parts[3])
+    return _find(parts)
+
+
+def _find(parts: list[str]) -> ParsedPath | None:
+    match parts:
         case ["", "v2", "models", name, "versions", version, *rest] if _is_version(version):
             return _of_model(_OF_MODELS.get(tuple(rest)), name, version)
         case ["", "v2", "models", name, *rest]:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gateway.app.catalogs import KEPT_S, MAX_QUERIES, EdgeCatalog
+from gateway.app.catalogs import EdgeCatalogs, TenantModels
+from gateway.app.queries import Queries
 from gateway.config.policy_file import load_policy
 from gateway.core.catalog import ModelSpec
-from gateway.core.clock import Clock, LoopClock
+from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
-from tests.fakes.virtual_time import virtual_time
+from gateway.core.request import Caller
+from routing.matching import Routes
+from routing.policy import Policy
 from tests.gateway.policies import GOOD, write_policy
 
 # A cascade is of one model, so the route of many has none.
@@ -62,23 +66,34 @@ class KnownEndpoints:
         return self._available
 
 
-def catalog(
-    tmp_path: Path,
-    own: Known | None,
-    *others: Known,
-    available: bool = True,
-    text: str = WIDE,
-    clock: Clock | None = None,
-) -> EdgeCatalog:
-    """A catalog under a policy whose endpoints, in the order of their names, are ``others``; None is gone."""
+class InForce:
+    """A policy in force and its endpoints."""
+
+    def __init__(self, policy: Policy, endpoints: KnownEndpoints) -> None:
+        self._policy, self._endpoints, self._matching = policy, endpoints, Routes(policy)
+
+    def policy(self) -> Policy:
+        return self._policy
+
+    def matching(self) -> Routes:
+        return self._matching
+
+    def endpoints(self) -> KnownEndpoints:
+        return self._endpoints
+
+
+def catalogs(
+    tmp_path: Path, own: Known | None, *others: Known, available: bool = True, text: str = WIDE
+) -> EdgeCatalogs:
+    """Catalogs under a policy whose endpoints, in the order of their names, are ``others``; None is gone."""
     policy, _ = load_policy(write_policy(tmp_path, text))
     named = dict(zip(sorted(policy.endpoints), others, strict=False))
-    return EdgeCatalog(
-        lambda: policy,
-        own,
-        endpoints=lambda: KnownEndpoints(named, available),
-        clock=clock or LoopClock(),
-    )
+    return EdgeCatalogs(InForce(policy, KnownEndpoints(named, available)), own, Queries(LoopClock()))
+
+
+def catalog(tmp_path: Path, own: Known | None, *others: Known, **options: Any) -> TenantModels:
+    """What a caller without a key sees of these catalogs."""
+    return catalogs(tmp_path, own, *others, **options).of(Caller())
 
 
 async def test_own_model_is_described_without_a_query(tmp_path: Path) -> None:
@@ -177,38 +192,59 @@ async def test_names_that_nobody_gives_are_refused(tmp_path: Path) -> None:
         assert caught.value.fault is Fault.INVALID
 
 
-@virtual_time
 async def test_answers_are_kept_for_a_moment(tmp_path: Path) -> None:
     """Clients ask before every request; the endpoint hears of it once in a while."""
     central = Known("dogs")
-    made = catalog(tmp_path, None, central)
+    made = catalogs(tmp_path, None, central)
 
-    for _ in range(3):
-        await made.describe("dogs", "")
-    queries_at_once = central.queries
-    await asyncio.sleep(KEPT_S + 0.1)
-    await made.describe("dogs", "")
+    for caller in (Caller(), Caller(tenant="exile"), Caller()):
+        await made.of(caller).describe("dogs", "")
 
-    assert (queries_at_once, central.queries) == (1, 2)
-    assert repr(made) == "<EdgeCatalog 0 queries under way, 1 answers kept>"
+    assert central.queries == 1
+    assert repr(made) == "<EdgeCatalogs, <Queries 0 under way, 1 answers kept>>"
 
 
-async def test_a_flood_of_questions_is_bounded(tmp_path: Path) -> None:
-    """Metadata needs no key, so few queries may wait for an endpoint; cancelled ones make room."""
-    gate = asyncio.Event()
-    made = catalog(tmp_path, None, Known("dogs", gate=gate))
-    waiting = [asyncio.create_task(made.describe("dogs", str(n))) for n in range(MAX_QUERIES)]
-    await asyncio.sleep(0)
+@pytest.mark.parametrize("own", [None, Known("dogs", "digits", "secret")])
+async def test_models_of_others_are_not_there(tmp_path: Path, own: Known | None) -> None:
+    """A model that no route takes from this tenant is as one that does not exist: same words, no question."""
+    text = WIDE.replace("match: {model: d*}", "match: {model: d*, tenants: [exile]}")
+    central = Known("dogs")
+    made = catalogs(tmp_path, own, central, text=text)
+    stranger, owner = made.of(Caller()), made.of(Caller(tenant="exile"))
 
-    with pytest.raises(GatewayError) as caught:
-        await made.describe("dogs", "x")
-    for task in waiting:
-        task.cancel()
-    await asyncio.gather(*waiting, return_exceptions=True)
-    gate.set()
+    for asking in (stranger.describe, stranger.is_ready):
+        words = []
+        for model in ("dogs", "no-such-model"):
+            with pytest.raises(GatewayError) as caught:
+                await asking(model, "")
+            assert caught.value.fault is Fault.NOT_FOUND
+            words.append(caught.value.message.replace(model, "MODEL"))
+        assert words[0] == words[1]
+    assert central.queries == 0
+    assert own is None or own.queries == 0
 
-    assert caught.value.fault is Fault.OVERLOADED
-    assert (await made.describe("dogs", "x")).name == "dogs"
+    assert not stranger.may_use("dogs")
+    assert owner.may_use("dogs") and owner.is_alone("dogs")
+    assert (await owner.describe("dogs", "")).name == "dogs"
+    assert repr(owner) == "<TenantModels of exile>"
+
+
+async def test_model_of_several_tenants(tmp_path: Path) -> None:
+    """It is nobody's alone."""
+    made = catalogs(tmp_path, None, Known("dogs"))
+
+    assert all(made.of(Caller(tenant=tenant)).may_use("dogs") for tenant in ("anonymous", "exile"))
+    assert not made.of(Caller()).is_alone("dogs")
+
+
+async def test_own_model_that_only_others_may_use_is_described_to_them_alone(tmp_path: Path) -> None:
+    """Whatever this process holds."""
+    text = GOOD.replace("match: {model: digits}", "match: {model: digits, tenants: [exile]}")
+    made = catalogs(tmp_path, Known("digits"), Known("digits"), text=text)
+
+    assert await made.of(Caller(tenant="exile")).is_ready("digits", "")
+    with pytest.raises(GatewayError, match="unknown model"):
+        await made.of(Caller()).is_ready("digits", "")
 
 
 async def test_an_endpoint_that_is_gone_is_passed_over(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from edge_models.certificate import save_certificate
@@ -37,6 +38,33 @@ def test_a_file_that_cannot_be_read_leaves_the_certificate_in_use(caplog) -> Non
     assert keep_usable({"m": MISSING}, {"m": bad}) == {"m": bad}
     assert keep_usable({"m": MISSING}, {"m": proof}) == {"m": proof}
     assert keep_usable({"m": proof, "other": bad}, {}) == {"m": proof, "other": bad}
+
+
+def test_what_is_no_file_of_the_folder(tmp_path: Path) -> None:
+    """Nobody waits for a pipe, and what lies elsewhere proves nothing; links as Kubernetes has them are fine."""
+    folder = tmp_path / "certificates"
+    folder.mkdir()
+    save_certificate(tmp_path / "elsewhere.json", certificate())
+    save_certificate(folder / "data.json", certificate())
+    os.mkfifo(folder / "pipe.json")
+    (folder / "link.json").symlink_to(tmp_path / "elsewhere.json")
+    (folder / "device.json").symlink_to("/dev/zero")
+    (folder / "huge.json").touch()
+    os.truncate(folder / "huge.json", 1 << 40)
+    (folder / "good.json").symlink_to("data.json")
+
+    found = read_certificates(folder, ["pipe", "link", "device", "huge", "good"])
+
+    assert found.pop("good") == certificate()
+    words = {
+        name: bad.detail.partition(".json: ")[2] for name, bad in found.items() if isinstance(bad, Unusable)
+    }
+    assert words == {
+        "pipe": "is a named pipe, and not a file",
+        "link": "lies behind a link that leads out of 'certificates'",
+        "device": "is a device, and not a file",
+        "huge": "has 1,048,576 MiB, and no more than 16 are read",
+    }
 
 
 def test_what_is_in_use_does_not_change() -> None:

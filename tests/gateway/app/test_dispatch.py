@@ -11,6 +11,7 @@ from gateway.config.policy_file import load_policy
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller, Request
 from gateway.core.service import FastPath
+from routing.matching import Routes
 from tests.fakes.service import ScriptedService, answer, request
 from tests.fakes.stack import stack
 from tests.gateway.policies import TWO_ROUTES, write_policy
@@ -21,7 +22,9 @@ def dispatch(tmp_path: Path) -> tuple[RouteDispatch, dict[str, ScriptedService]]
     """Two routes of one model, which differ by tenant."""
     policy, _ = load_policy(write_policy(tmp_path, TWO_ROUTES))
     stacks = {"digits": ScriptedService(answer()), "exiles": ScriptedService(answer())}
-    return RouteDispatch(policy, {name: stack(service=service) for name, service in stacks.items()}), stacks
+    return RouteDispatch(
+        Routes(policy), {name: stack(service=service) for name, service in stacks.items()}
+    ), stacks
 
 
 async def test_route_is_chosen_by_model_and_tenant(dispatch) -> None:
@@ -58,7 +61,7 @@ async def test_fast_paths_are_those_of_the_route(tmp_path: Path) -> None:
     """A series takes its route's path, if that has one; a model that no route takes has none."""
     policy, _ = load_policy(write_policy(tmp_path, TWO_ROUTES))
     service = RouteDispatch(
-        policy, {"digits": stack(service=Fast()), "exiles": stack(service=ScriptedService())}
+        Routes(policy), {"digits": stack(service=Fast()), "exiles": stack(service=ScriptedService())}
     )
 
     path = service.fast_path(request())

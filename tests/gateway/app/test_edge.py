@@ -15,6 +15,7 @@ from gateway.app.tier import Tier
 from gateway.config.document import ConfigError
 from gateway.core.errors import GatewayError
 from gateway.core.repository import IndexEntry
+from gateway.core.request import Caller
 from routing.geo import GeoError
 from tests.gateway.app.processes import EDGE, settings
 from tests.gateway.policies import CENTRAL_DIGEST, GOOD, write_policy
@@ -45,7 +46,7 @@ async def test_its_policy_is_in_force(lifetimes: AsyncExitStack, tmp_path: Path)
         response = await foundation.in_force.current()(picture(CONFIDENT))
 
         assert (response.provenance.origin, response.provenance.certified) == ("edge", False)
-        assert (await tier.catalog.describe("digits", "")).name == "digits"
+        assert (await tier.catalogs.of(Caller()).describe("digits", "")).name == "digits"
         assert tier.policy_report() == {"generation": 1, "file": str(tmp_path / "policy.yaml"), "error": ""}
         assert list(tier.health) == ["endpoints", "certificates"]
         assert tier.health["endpoints"]()["central"]["state"] == "closed"

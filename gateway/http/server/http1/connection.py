@@ -15,6 +15,7 @@ from gateway.http.exchange import Answer, AnyAnswer, BodyPolicy
 from gateway.http.framing.http1_server import END, Http1RequestHead, RequestEnd
 from gateway.http.server.address_limits import Booked
 from gateway.http.server.context import ServerContext
+from gateway.http.server.ended_peers import Ending
 from gateway.http.server.http1.reader import Http1Reader, request_cost
 from gateway.http.server.http1.requests import Http1Requests
 from gateway.http.server.http1.state import (
@@ -35,6 +36,10 @@ from gateway.http.server.unread_answers import UnreadAnswers
 _HEADERS_LATE: Final = "the headers took too long"
 _BODY_LATE: Final = "the body took too long"
 _OPEN: Final = Reading.OPEN
+_WAITING: Final = frozenset({Http1Phase.IDLE, Http1Phase.HEADERS})
+
+MAX_DROPPED: Final = 256 << 10
+"""Bytes that are read after a refusal, so that a peer which is still sending gets to read it."""
 
 
 class Http1ServerConnection(asyncio.Protocol):
@@ -58,6 +63,7 @@ class Http1ServerConnection(asyncio.Protocol):
         self._parser, self._body, self._head = reader.parser, reader.body, reader.head
         self.state = NEW
         self._since = context.loop.time()
+        self._dropped = 0
 
     def __repr__(self) -> str:
         return f"<Http1ServerConnection {self.state.phase.value}, {len(self._requests.waiting)} waiting>"
@@ -67,6 +73,7 @@ class Http1ServerConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take a piece of the stream, and answer what can be answered at once."""
         if self.state.reading is not _OPEN:
+            self._drop(len(data))
             return
         if self._body.is_large:
             data = self._reader.take_large(data)
@@ -78,6 +85,12 @@ class Http1ServerConnection(asyncio.Protocol):
             self._take_whole(*events)  # type: ignore[arg-type] # nothing else stands before an END
         elif events or self._parser.in_head:
             self._reader.take_all(events)
+
+    def _drop(self, size: int) -> None:
+        """Drop what comes after a refusal, up to a bound; the rest is not read."""
+        self._dropped += size
+        if self._dropped > MAX_DROPPED and self.state.reading is Reading.REFUSED:
+            self._transport.pause_reading()
 
     def eof_received(self) -> bool:
         """Take the end of the stream."""
@@ -109,6 +122,7 @@ class Http1ServerConnection(asyncio.Protocol):
         is_draining, settings = self._context.drain.is_active, self._context.settings
         self._book_unread()
         if self._writer.progress.is_stuck(now):
+            self._context.ended.note(Ending.SLOW_READER)
             self.abort()
         elif is_overdue(self.state.phase, now - self._since, settings, is_draining=is_draining) or (
             self.state.phase is Http1Phase.BODY and self._reader.is_late(now)
@@ -123,9 +137,17 @@ class Http1ServerConnection(asyncio.Protocol):
         """Close the connection at once."""
         self._transport.abort()
 
+    def give_way(self) -> bool:
+        """Close the connection if it waits for a request."""
+        is_idle = self.state.phase in _WAITING
+        if is_idle:
+            self.abort()
+        return is_idle
+
     def _book_unread(self) -> None:
         """Book what waits on this connection, and end it where there is no room for that."""
         if not self._unread.book(self._transport.get_write_buffer_size() + self._parser.head_bytes):
+            self._context.ended.note(Ending.UNREAD)
             self.abort()
 
     # --- requests
@@ -216,6 +238,7 @@ class Http1ServerConnection(asyncio.Protocol):
             case Http1Command.REFUSE_HEADERS:
                 self._refuse_late(_HEADERS_LATE)
             case Http1Command.REFUSE_BODY:
+                self._context.ended.note(Ending.SLOW_BODY)
                 self._refuse_late(_BODY_LATE)
             case Http1Command.DROP_REQUESTS:
                 self._reader.drop()

@@ -16,6 +16,7 @@ from gateway.http.framing.http1_server import (
 from gateway.http.server.address_limits import Booking
 from gateway.http.server.body_stream import HIGH, BodyStream
 from gateway.http.server.context import ServerContext
+from gateway.http.server.ended_peers import Ending
 from gateway.http.server.http1.body import LARGE, Http1Body
 from gateway.http.server.http1.requests import Http1Requests
 from gateway.http.server.http1.state import Http1ConnectionEvent
@@ -179,6 +180,8 @@ class Http1Reader:
     def refuse(self, status: int, message: str) -> None:
         """Refuse what is being read; nothing after it can be."""
         if self.body.stream is None:
+            if status == 503:
+                self._context.ended.note(Ending.NO_ROOM)
             answer = self._context.refusal(self.current and self.current[0], status, message)
             self._reject(answer, has_body=True)
             return
@@ -195,6 +198,7 @@ class Http1Reader:
         return body.progress.is_late(body.size, now, self._context.settings)
 
     def _give_up(self) -> None:
+        self._context.ended.note(Ending.GIVEN_UP)
         self.refuse(408, GIVEN_UP)
         self._owner.step()
 

@@ -11,6 +11,7 @@ import math
 from gateway.http.framing.errors import FramingError
 from gateway.http.framing.http2_server import BodyData, BodyEnd, HeadTooLarge, Http2Request, Http2Server
 from gateway.http.server.context import ServerContext
+from gateway.http.server.ended_peers import Ending
 from gateway.http.server.http2.requests import Http2Requests
 from gateway.http.server.http2.state import Http2Command, Http2ConnectionEvent, Http2State, Situation, decide
 from gateway.http.server.http2.windows import Http2Windows
@@ -100,7 +101,11 @@ class Http2ServerConnection(asyncio.Protocol):
         if self.transport.is_closing():
             # A peer that does not read would keep what is left of this connection for ever.
             writer.leave()
-        if writer.progress.is_stuck(now) or not writer.book_unread():
+        if writer.progress.is_stuck(now):
+            self._context.ended.note(Ending.SLOW_READER)
+            self.abort()
+        elif not writer.book_unread():
+            self._context.ended.note(Ending.UNREAD)
             self.abort()
         if self.transport.is_closing():
             return
@@ -116,6 +121,13 @@ class Http2ServerConnection(asyncio.Protocol):
     def abort(self) -> None:
         """Close the connection at once."""
         self.transport.abort()
+
+    def give_way(self) -> bool:
+        """Close the connection if it has no stream, and nothing left to send."""
+        is_idle = not (self.requests or self.writer.unsent or self.writer.is_paused)
+        if is_idle:
+            self.abort()
+        return is_idle
 
     # --- the state
 

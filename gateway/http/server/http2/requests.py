@@ -21,6 +21,7 @@ from gateway.http.framing.http2_server import (
 from gateway.http.server.address_limits import Booking
 from gateway.http.server.body_stream import BodyStream
 from gateway.http.server.context import ServerContext
+from gateway.http.server.ended_peers import Ending
 from gateway.http.server.http2.state import BODY_ENDED, StreamCommand, StreamEvent, decide_stream
 from gateway.http.server.http2.stream import Http2Stream
 from gateway.http.server.http2.windows import Http2Windows
@@ -41,7 +42,7 @@ _ANSWER: Final = StreamCommand.ANSWER
 _REQUEST: Final = 4 << 10
 """Bytes that a request is taken to need until it is answered, besides its head and its body."""
 
-_STREAM: Final = 32 << 10
+_STREAM: Final = 16 << 10
 """Likewise a streamed one, for which a task waits, and what the application has for it."""
 
 
@@ -106,6 +107,7 @@ class Http2Requests:
         is_stream, cost = opened.is_stream, event.size + (_STREAM if opened.is_stream else _REQUEST)
         # Of a stream nobody knows how much will come; it has to fit with what is there.
         if not booking.has_room(cost + (event.length or 0), 0 if is_stream else cost + opened.max_bytes):
+            self._context.ended.note(Ending.NO_ROOM)
             refusal = self._context.refusal(head, *_FULL)
             self._writer.reply(number, head, refusal, is_complete=event.is_complete)
             return
@@ -136,7 +138,7 @@ class Http2Requests:
         Those that were answered where they stood, as cache hits are, need no such booking.
         """
         for stream, cost in self._begun:
-            if not stream.is_closed:
+            if stream.number in self._streams:
                 stream.booking.charge(cost)
                 stream.cost = cost
         self._begun.clear()
@@ -153,13 +155,19 @@ class Http2Requests:
             self._give_up(stream, 413, _too_large(stream.policy))
         elif not windows.take(stream, size):
             windows.acknowledge(number, size)
+            self._context.ended.note(Ending.NO_ROOM)
             self._give_up(stream, *_FULL)
         else:
             stream.add(data)
             if stream.size >= LARGE and stream not in stream.booking.incoming:
-                stream.booking.incoming.add(stream, partial(self._give_up, stream, *_GIVEN_UP))
+                stream.booking.incoming.add(stream, partial(self._yield_memory, stream))
             if event.is_complete:
                 self._happen(stream, BODY_ENDED)
+
+    def _yield_memory(self, stream: Http2Stream) -> None:
+        self._context.ended.note(Ending.GIVEN_UP)
+        self._give_up(stream, *_GIVEN_UP)
+        self._writer.flush_soon()
 
     def take_end(self, number: int) -> None:
         """Take the end of a body that ends with trailers."""
@@ -193,6 +201,7 @@ class Http2Requests:
     def close_stuck(self, numbers: list[int]) -> None:
         """Reset streams of which the peer does not take the answers."""
         for number in numbers:
+            self._context.ended.note(Ending.SLOW_READER)
             if (stream := self._streams.get(number)) is not None:
                 self._happen(stream, StreamEvent.PEER_STUCK)
             else:
@@ -203,6 +212,7 @@ class Http2Requests:
         settings, is_held_back = self._context.settings, self.windows.is_holding_back(self)
         for stream in self:
             if stream.is_late(now, settings, is_held_back=is_held_back):
+                self._context.ended.note(Ending.SLOW_BODY)
                 self._give_up(stream, *_LATE)
             elif stream.is_idle(now, settings.stream_idle_timeout_s):
                 self._end_idle(stream)
@@ -211,6 +221,7 @@ class Http2Requests:
         is_complete, has_begun = stream.is_complete, stream.is_answered_in_part
         if self._happen(stream, StreamEvent.IDLE) is not StreamCommand.END_IDLE:
             return
+        self._context.ended.note(Ending.IDLE_STREAM)
         refusal = self._context.refusal(stream.head, *_IDLE)
         if has_begun:
             self._writer.end_early(stream.number, refusal, is_complete=is_complete)

@@ -17,6 +17,7 @@ from gateway.http.framing.http2_server import (
     Http2Server,
 )
 from gateway.http.server.context import ServerContext
+from gateway.http.server.ended_peers import Ending
 from gateway.http.server.settings import TransportSettings
 from gateway.http.server.unread_answers import UnreadAnswers
 from gateway.http.server.write_progress import WriteProgress, least_taken
@@ -210,6 +211,7 @@ class Http2Writer:
                 if has_room:
                     self.unsent.note(number, now)
                 elif self._engine.queued(number):
+                    self._context.ended.note(Ending.UNREAD)
                     self._engine.reset(number, ENHANCE_YOUR_CALM)
         self._answered.clear()
 

@@ -37,9 +37,8 @@ from gateway.listeners.oip.grpc.reflection import Reflection
 from gateway.listeners.oip.grpc.statuses import Statuses
 from gateway.listeners.oip.grpc.stream_infer import StreamInfer
 from gateway.listeners.oip.grpc.streams import streaming, timely
-from gateway.listeners.oip.grpc.unary import HEALTH, UnaryCalls
+from gateway.listeners.oip.grpc.unary import ADMIN, HEALTH, PROBES, SETTINGS, UnaryCalls
 from gateway.listeners.oip.inference_endpoint import InferenceEndpoint
-from gateway.listeners.oip.model_control import ModelControl
 from gateway.listeners.oip.request_headers import OipRequestHeaders, header_reader
 from gateway.listeners.refusals import RefusalCounter
 from gateway.wire.faults import fault_of_http
@@ -53,9 +52,6 @@ _log = logging.getLogger(__name__)
 
 _INFER: Final = f"/{messages.SERVICE}/ModelInfer"
 _STREAM: Final = f"/{messages.SERVICE}/ModelStreamInfer"
-_IDENTIFIED: Final = frozenset({_INFER, _STREAM})
-"""Calls that begin by asking who calls: nothing of such a call is waited for before that is known."""
-
 _OPENED: Final = "opened"
 _TYPES: Final = frozenset({"application/grpc", "application/grpc+proto"})
 _REFUSED: Final = Fields((b"content-type", b"application/json"))
@@ -79,18 +75,18 @@ class GrpcApplication(Application):
 
     def __init__(self, data_plane: DataPlane, extensions: Extensions | None = None) -> None:
         extensions = extensions or Extensions()
-        self._data_plane = data_plane
+        self._data_plane, self._extensions = data_plane, extensions
         self._refusals = RefusalCounter(data_plane.telemetry, "grpc")
         self._statuses = Statuses(data_plane.region)
         self._packing = Packing(extensions.settings.compress_from_bytes)
         self._small_inflater = Inflater(_SMALL, extensions.settings.inflate_ratio)
         inflater = Inflater(data_plane.max_body_bytes, extensions.settings.inflate_ratio)
         self._codec = codec = GrpcInferCodec(
-            data_plane.max_body_bytes, self._statuses, self._packing, inflater
+            data_plane.max_body_bytes, self._statuses, self._packing, inflater, data_plane.offload
         )
         self._reader = reader = header_reader(data_plane, self._refusals, is_grpc=True)
         self._infer = InferenceEndpoint(data_plane, codec, reader, self._refusals)
-        calls = UnaryCalls(data_plane, ModelControl(data_plane, extensions))
+        calls = UnaryCalls(data_plane, extensions, reader)
         self._unary = calls.paths()
         self._stream_infer = StreamInfer(self._infer, codec, data_plane.generation)
         self._streams: dict[str, Stream] = {
@@ -136,14 +132,25 @@ class GrpcApplication(Application):
         if body_policy is None:
             error = GatewayError(Fault.UNSUPPORTED, "the method is not known here")
             return self._refused(error)
-        caller = Caller()
-        if head.path in _IDENTIFIED:
-            try:
+        try:
+            if head.path in ADMIN:
+                self._extensions.check_admin(ADMIN[head.path], head)
+            caller = Caller()
+            if self._needs_key(head):
                 caller = self._reader.identify(head, generation).caller
-            except GatewayError as error:
-                return self._statuses.error(error, generation.number)
-            body_policy = replace(body_policy, holder=caller.holder)
+                body_policy = replace(body_policy, holder=caller.holder)
+        except GatewayError as error:
+            return self._statuses.error(error, generation.number)
         return _Opened(generation.number, body_policy, caller, is_limited=head.path == _INFER)
+
+    def _needs_key(self, head: Head) -> bool:
+        """Whether a call begins by asking who calls: nothing of it is waited for before that is known.
+
+        The operator, who may change settings, is no tenant.
+        """
+        if head.path in PROBES or head.path in ADMIN:
+            return False
+        return head.path not in SETTINGS or not self._extensions.is_operator(head)
 
     def answer(self, head: Head, body: Buffer) -> AnyAnswer | PendingAnswer:
         """Answer a call that ``open`` let pass."""
@@ -173,7 +180,7 @@ class GrpcApplication(Application):
         headers = self._reader.read(head)
         packing, unpacking = self._packing, self._unpack_small(headers)
         coding = packing.coding(headers)
-        message = await self._unary[head.path](await unpacking.only(body))
+        message = await self._unary[head.path](await unpacking.only(body), head, generation)
         parts = packing.framed([message.SerializeToString()], coding)
         return Answer(200, packing.fields(coding), parts, (), self._statuses.ok(generation.number))
 
@@ -183,8 +190,8 @@ class GrpcApplication(Application):
     async def _converse(self, head: Head, body: RequestBody, generation: NumberedService) -> StreamedAnswer:
         # The first step of a stream may wait for other servers, which needs a task.
         await in_task()
-        is_infer = head.path == _STREAM
-        headers = self._reader.identify(head, generation) if is_infer else self._reader.read(head)
+        is_infer, is_probe = head.path == _STREAM, head.path in PROBES
+        headers = self._reader.read(head) if is_probe else self._reader.identify(head, generation)
         data_plane, packing, until = self._data_plane, self._packing, math.inf
         if headers.grpc_timeout is not None:
             # It is the time of the call as a whole, however many messages it has.

@@ -9,25 +9,42 @@ import msgspec
 from google.protobuf import json_format
 
 from gateway.core.errors import Fault, GatewayError, printable
+from gateway.core.service import NumberedService
 from gateway.core.tensor import Buffer
+from gateway.http.exchange import Head
 from gateway.listeners.data_plane import NAME, VERSION, DataPlane
-from gateway.listeners.oip.model_control import NO_SHARED_MEMORY, ModelControl
+from gateway.listeners.oip.extensions import Extensions
+from gateway.listeners.oip.model_control import LOADING, NO_SHARED_MEMORY, UNLOADING, ModelControl
+from gateway.listeners.oip.request_headers import OipHeaderReader
 from gateway.wire.oip import proto as oip_proto
 from gateway.wire.oip.metadata import EXTENSIONS
 from gateway.wire.proto import messages
 
-Unary = Callable[[Buffer], Awaitable[Any]]
+Unary = Callable[[Buffer, Head, NumberedService], Awaitable[Any]]
 
 HEALTH: Final = "grpc.health.v1.Health"
+PROBES: Final = frozenset(
+    {f"/{messages.SERVICE}/{name}" for name in ("ServerLive", "ServerReady", "ServerMetadata")}
+    | {f"/{HEALTH}/Check", f"/{HEALTH}/Watch"}
+)
+"""Calls about the server as a whole, which need no key."""
+
+ADMIN: Final = {
+    f"/{messages.SERVICE}/RepositoryModelLoad": LOADING,
+    f"/{messages.SERVICE}/RepositoryModelUnload": UNLOADING,
+}
+SETTINGS: Final = frozenset({f"/{messages.SERVICE}/LogSettings", f"/{messages.SERVICE}/TraceSetting"})
+"""What the operator changes, and tenants may read."""
+
 SERVING, NOT_SERVING, SERVICE_UNKNOWN = 1, 2, 3
 
 
 class UnaryCalls:
     """One method per call: the bytes of a message in, a message out."""
 
-    def __init__(self, data_plane: DataPlane, model_control: ModelControl) -> None:
-        self._data_plane = data_plane
-        self._model_control = model_control
+    def __init__(self, data_plane: DataPlane, extensions: Extensions, reader: OipHeaderReader) -> None:
+        self._data_plane, self._extensions, self._reader = data_plane, extensions, reader
+        self._model_control = ModelControl(extensions)
 
     def __repr__(self) -> str:
         return f"<UnaryCalls of {self._data_plane.region}>"
@@ -63,19 +80,20 @@ class UnaryCalls:
             return SERVICE_UNKNOWN
         return SERVING if self._data_plane.is_ready() else NOT_SERVING
 
-    async def _server_live(self, _body: Buffer) -> Any:
+    async def _server_live(self, _body: Buffer, _head: Head, _generation: NumberedService) -> Any:
         return messages.ServerLiveResponse(live=True)
 
-    async def _server_ready(self, _body: Buffer) -> Any:
+    async def _server_ready(self, _body: Buffer, _head: Head, _generation: NumberedService) -> Any:
         return messages.ServerReadyResponse(ready=self._data_plane.is_ready())
 
-    async def _server_metadata(self, _body: Buffer) -> Any:
+    async def _server_metadata(self, _body: Buffer, _head: Head, _generation: NumberedService) -> Any:
         return messages.ServerMetadataResponse(name=NAME, version=VERSION, extensions=EXTENSIONS)
 
-    async def _model_ready(self, body: Buffer) -> Any:
+    async def _model_ready(self, body: Buffer, head: Head, generation: NumberedService) -> Any:
         request = oip_proto.parse(messages.ModelReadyRequest, bytes(body))
         try:
-            ready = await self._data_plane.catalog.is_ready(request.name, request.version)
+            models = self._reader.models(head, generation, request.name, request.version)
+            ready = await models.is_ready(request.name, request.version)
         except GatewayError as error:
             # As Triton: a model that nobody knows is not ready. Over HTTP any status but 200 means so.
             if error.fault is not Fault.NOT_FOUND:
@@ -83,65 +101,72 @@ class UnaryCalls:
             ready = False
         return messages.ModelReadyResponse(ready=ready)
 
-    async def _model_metadata(self, body: Buffer) -> Any:
+    async def _model_metadata(self, body: Buffer, head: Head, generation: NumberedService) -> Any:
         request = oip_proto.parse(messages.ModelMetadataRequest, bytes(body))
-        return oip_proto.encode_model(await self._data_plane.catalog.describe(request.name, request.version))
+        models = self._reader.models(head, generation, request.name, request.version)
+        return oip_proto.encode_model(await models.describe(request.name, request.version))
 
-    async def _model_config(self, body: Buffer) -> Any:
+    async def _model_config(self, body: Buffer, head: Head, generation: NumberedService) -> Any:
         request = oip_proto.parse(messages.ModelConfigRequest, bytes(body))
-        config = await self._model_control.config(request.name, request.version)
+        models = self._reader.models(head, generation, request.name, request.version)
+        config = await self._model_control.config(models, request.name, request.version)
         return json_format.ParseDict({"config": config}, messages.ModelConfigResponse())
 
-    async def _model_statistics(self, body: Buffer) -> Any:
+    async def _model_statistics(self, body: Buffer, head: Head, generation: NumberedService) -> Any:
         request = oip_proto.parse(messages.ModelStatisticsRequest, bytes(body))
-        found = await self._model_control.statistics(request.name, request.version)
+        models = self._reader.models(head, generation, request.name, request.version)
+        found = await self._model_control.statistics(models, request.name, request.version)
         fields = {"model_stats": msgspec.to_builtins(found)}
         return json_format.ParseDict(fields, messages.ModelStatisticsResponse(), ignore_unknown_fields=True)
 
-    async def _index(self, body: Buffer) -> Any:
+    async def _index(self, body: Buffer, head: Head, generation: NumberedService) -> Any:
         request = oip_proto.parse(messages.RepositoryIndexRequest, bytes(body))
         answer = messages.RepositoryIndexResponse()
-        for entry in self._model_control.index(request.repository_name, ready_only=request.ready):
+        models = self._reader.models(head, generation)
+        for entry in self._model_control.index(models, request.repository_name, ready_only=request.ready):
             answer.models.add(name=entry.name, version=entry.version, state=entry.state, reason=entry.reason)
         return answer
 
-    async def _load(self, body: Buffer) -> Any:
+    async def _load(self, body: Buffer, head: Head, _generation: NumberedService) -> Any:
         request = oip_proto.parse(messages.RepositoryModelLoadRequest, bytes(body))
         await self._model_control.load(
-            request.repository_name, request.model_name, _parameters(request.parameters)
+            head, request.repository_name, request.model_name, _parameters(request.parameters)
         )
         return messages.RepositoryModelLoadResponse()
 
-    async def _unload(self, body: Buffer) -> Any:
+    async def _unload(self, body: Buffer, head: Head, _generation: NumberedService) -> Any:
         request = oip_proto.parse(messages.RepositoryModelUnloadRequest, bytes(body))
         await self._model_control.unload(
-            request.repository_name, request.model_name, _parameters(request.parameters)
+            head, request.repository_name, request.model_name, _parameters(request.parameters)
         )
         return messages.RepositoryModelUnloadResponse()
 
-    async def _tracing(self, body: Buffer) -> Any:
+    async def _tracing(self, body: Buffer, head: Head, generation: NumberedService) -> Any:
         request = oip_proto.parse(messages.TraceSettingRequest, bytes(body))
         wanted = {name: list(setting.value) for name, setting in request.settings.items()}
         answer = messages.TraceSettingResponse()
-        for name, values in (await self._model_control.tracing(request.model_name, wanted)).items():
+        models = None if self._extensions.is_operator(head) else self._reader.models(head, generation)
+        settings = await self._model_control.tracing(head, models, request.model_name, wanted)
+        for name, values in settings.items():
             answer.settings[name].value.extend(values)
         return answer
 
-    async def _logging(self, body: Buffer) -> Any:
+    async def _logging(self, body: Buffer, head: Head, _generation: NumberedService) -> Any:
         request = oip_proto.parse(messages.LogSettingsRequest, bytes(body))
         answer = messages.LogSettingsResponse()
-        for name, value in (await self._model_control.logging(_parameters(request.settings))).items():
+        settings = await self._model_control.logging(head, _parameters(request.settings))
+        for name, value in settings.items():
             kind = {bool: "bool_param", int: "uint32_param", str: "string_param"}[type(value)]
             setattr(answer.settings[name], kind, value)
         return answer
 
-    async def _shared_memory(self, _body: Buffer) -> Any:
+    async def _shared_memory(self, _body: Buffer, _head: Head, _generation: NumberedService) -> Any:
         return messages.SharedMemoryStatusResponse()
 
-    async def _share_memory(self, _body: Buffer) -> Any:
+    async def _share_memory(self, _body: Buffer, _head: Head, _generation: NumberedService) -> Any:
         raise GatewayError(Fault.UNSUPPORTED, NO_SHARED_MEMORY)
 
-    async def _check(self, body: Buffer) -> Any:
+    async def _check(self, body: Buffer, _head: Head, _generation: NumberedService) -> Any:
         request = oip_proto.parse(messages.HealthCheckRequest, bytes(body))
         status = self.health(request.service)
         if status == SERVICE_UNKNOWN:

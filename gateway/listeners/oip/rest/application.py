@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -19,7 +18,7 @@ from gateway.listeners.data_plane import DataPlane
 from gateway.listeners.inflater import Inflater
 from gateway.listeners.oip.extensions import Extensions
 from gateway.listeners.oip.inference_endpoint import InferenceEndpoint
-from gateway.listeners.oip.model_control import ModelControl
+from gateway.listeners.oip.model_control import LOADING, UNLOADING, ModelControl
 from gateway.listeners.oip.request_headers import header_reader
 from gateway.listeners.oip.rest.generate import Generate
 from gateway.listeners.oip.rest.infer import RestInferCodec
@@ -33,15 +32,19 @@ Call = Callable[[Head, ParsedPath, bytes, NumberedService], Awaitable[AnyAnswer]
 
 _log = logging.getLogger(__name__)
 
-_PATHS: Final = 1024
-_LONGEST_PATH: Final = 256
 _OPENED: Final = "opened"
 _SMALL_BODY: Final = 1 << 20
 _LARGE: Final = frozenset({Operation.INFER, Operation.GENERATE, Operation.GENERATE_STREAM})
-_IDENTIFIED: Final = _LARGE
-"""Operations that begin by asking who calls: nothing of such a request is waited for before that is known."""
+"""Operations with large bodies, for which their callers' limits are looked at."""
 
-_ADMIN: Final = {Operation.LOAD: "loading models", Operation.UNLOAD: "unloading models"}
+_NOBODY: Final = Caller()
+_ADMIN: Final = {Operation.LOAD: LOADING, Operation.UNLOAD: UNLOADING}
+_SETTINGS: Final = frozenset({Operation.LOGGING, Operation.TRACING})
+_PROBES: Final = frozenset({Operation.SERVER, Operation.LIVE, Operation.READY})
+_IDENTIFIED: Final = frozenset(Operation) - _ADMIN.keys() - _PROBES
+"""Operations that begin by asking who calls: nothing of such a request is waited for before that is known.
+
+The operator, who may change settings, is no tenant."""
 
 
 class _Opened(msgspec.Struct, frozen=True):
@@ -63,17 +66,18 @@ class RestApplication(Application):
         self._refusals = RefusalCounter(data_plane.telemetry, "http")
         self._responses = Responses(data_plane.region, extensions.settings.compress_from_bytes)
         inflater = Inflater(data_plane.max_body_bytes, extensions.settings.inflate_ratio)
-        codec = RestInferCodec(data_plane.catalog, self._responses, inflater)
+        max_json_bytes = extensions.settings.max_json_mib << 20
+        codec = RestInferCodec(
+            data_plane.catalogs, self._responses, inflater, data_plane.offload, max_json_bytes
+        )
         self._reader = reader = header_reader(data_plane, self._refusals, is_grpc=False)
         self._infer = InferenceEndpoint(data_plane, codec, reader, self._refusals)
-        generate = Generate(data_plane, self._responses, codec, self._infer)
-        metadata = Metadata(data_plane, self._responses)
-        management = Management(ModelControl(data_plane, extensions), self._responses)
+        generate = Generate(data_plane, self._responses, codec, self._infer, max_json_bytes)
+        metadata = Metadata(data_plane, reader, self._responses)
+        management = Management(ModelControl(extensions), extensions, reader, self._responses)
         self._calls = _calls(metadata, management, generate)
         large, small = data_plane.max_body_bytes, min(_SMALL_BODY, data_plane.max_body_bytes)
         self._max_bytes = {operation: large if operation in _LARGE else small for operation in Operation}
-        # Paths repeat; the bounds keep a flood of new ones from growing this.
-        self._read_path = lru_cache(_PATHS)(read_path)
 
     def __repr__(self) -> str:
         return f"<RestApplication of {self._data_plane.region}>"
@@ -108,7 +112,7 @@ class RestApplication(Application):
 
     def _open(self, head: Head, generation: NumberedService) -> _Opened | Answer:
         """Look at a head for the first time, or for the first time in this generation."""
-        path = self._find(head.path)
+        path = read_path(head.path)
         if path is None:
             return self._refused(Refusal(404, "Not Found"))
         allowed, operation = METHODS[path.operation], path.operation
@@ -117,14 +121,16 @@ class RestApplication(Application):
             return self._refused(Refusal(405, "Method Not Allowed", allow))
         try:
             if operation in _ADMIN:
-                self._extensions.check_admin(_ADMIN[operation])
-            caller = Caller()
-            if operation in _IDENTIFIED:
+                self._extensions.check_admin(_ADMIN[operation], head)
+            caller = _NOBODY
+            if operation in _IDENTIFIED and not (
+                operation in _SETTINGS and self._extensions.is_operator(head)
+            ):
                 caller = self._reader.identify(head, generation, path.model, path.version).caller
         except GatewayError as error:
             return self._responses.error(error, generation.number)
-        body_policy = BodyPolicy(self._max_bytes[operation], holder=caller.holder)
-        return _Opened(generation.number, path, body_policy, caller, is_limited=operation in _LARGE)
+        body_policy = BodyPolicy(self._max_bytes[operation], False, caller.holder)
+        return _Opened(generation.number, path, body_policy, caller, operation in _LARGE)
 
     async def _wait(self, pending: PendingAnswer, generation: NumberedService) -> AnyAnswer:
         try:
@@ -152,9 +158,6 @@ class RestApplication(Application):
     def refuse(self, head: Head | None, status: int, message: str) -> Answer:  # noqa: ARG002 - the seam's
         """Render a refusal of the connection's own."""
         return self._refused(Refusal(status, message))
-
-    def _find(self, path: str) -> ParsedPath | None:
-        return self._read_path(path) if len(path) <= _LONGEST_PATH else read_path(path)
 
     def _refused(self, refusal: Refusal) -> Answer:
         self._refusals.count(str(refusal.status))

@@ -7,6 +7,7 @@ from typing import Final
 from gateway.core.service import NumberedService
 from gateway.http.exchange import Answer, Head
 from gateway.listeners.data_plane import NAME, VERSION, DataPlane
+from gateway.listeners.oip.request_headers import OipHeaderReader
 from gateway.listeners.oip.rest.responses import Responses
 from gateway.wire.oip.metadata import (
     EXTENSIONS,
@@ -26,8 +27,8 @@ _NOT_READY: Final = encode_not_ready()
 class Metadata:
     """Answers questions about the server and its models."""
 
-    def __init__(self, data_plane: DataPlane, responses: Responses) -> None:
-        self._data_plane = data_plane
+    def __init__(self, data_plane: DataPlane, reader: OipHeaderReader, responses: Responses) -> None:
+        self._data_plane, self._reader = data_plane, reader
         self._responses = responses
 
     def __repr__(self) -> str:
@@ -51,15 +52,17 @@ class Metadata:
             return self._responses.json(READY, generation.number)
         return self._responses.json(_NOT_READY, generation.number, 503)
 
-    async def model(self, _head: Head, path: ParsedPath, _body: bytes, generation: NumberedService) -> Answer:
+    async def model(self, head: Head, path: ParsedPath, _body: bytes, generation: NumberedService) -> Answer:
         """Describe a model."""
-        spec = await self._data_plane.catalog.describe(path.model, path.version)
+        models = self._reader.models(head, generation, path.model, path.version)
+        spec = await models.describe(path.model, path.version)
         return self._responses.json(encode_model(spec), generation.number)
 
     async def model_ready(
-        self, _head: Head, path: ParsedPath, _body: bytes, generation: NumberedService
+        self, head: Head, path: ParsedPath, _body: bytes, generation: NumberedService
     ) -> Answer:
         """Answer whether a model would be served now."""
-        ready = await self._data_plane.catalog.is_ready(path.model, path.version)
+        models = self._reader.models(head, generation, path.model, path.version)
+        ready = await models.is_ready(path.model, path.version)
         body = encode_model_ready(path.model, ready=ready)
         return self._responses.json(body, generation.number, 200 if ready else 503)

@@ -7,6 +7,7 @@ import pytest
 
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.statistics import Counted
+from gateway.http.exchange import Head
 from gateway.listeners.oip.extensions import (
     Extensions,
     NoLog,
@@ -14,6 +15,7 @@ from gateway.listeners.oip.extensions import (
     NoTracing,
     ProtocolSettings,
 )
+from tests.fakes.operator import BEARER, OPEN, TOKEN, TOKENS, head
 
 
 async def test_a_process_that_counts_nothing():
@@ -30,13 +32,51 @@ async def test_settings_that_are_fixed():
         assert caught.value.fault is Fault.UNSUPPORTED
 
 
-def test_what_only_an_operator_may_do():
-    """Unless the settings of the port allow it to everybody."""
-    Extensions(settings=ProtocolSettings(admin_calls=True)).check_admin("loading models")
+@pytest.mark.parametrize("value", [f"Bearer {TOKEN}", f"bearer  {TOKEN}"])
+def test_what_the_operator_may_do(value):
+    """Where the settings of the port allow it, and with the token."""
+    found = head({"authorization": value, "sec-fetch-site": "none"})
 
-    with pytest.raises(GatewayError, match=r"^loading models is not allowed on this port") as caught:
-        Extensions().check_admin("loading models")
-    assert caught.value.fault is Fault.FORBIDDEN
+    Extensions(**OPEN).check_admin("loading models", found)
+    assert Extensions(**OPEN).is_operator(found)
+
+
+PAGES = [
+    {"origin": "http://evil.example"},
+    {"origin": "null"},
+    {"origin": ""},
+    {"referer": "http://evil.example/"},
+    {"sec-fetch-site": "cross-site"},
+    {"sec-fetch-site": "same-site"},
+]
+REFUSALS = [
+    ({}, BEARER, Fault.FORBIDDEN, "loading models is not allowed on this port"),
+    ({"operator": TOKENS}, BEARER, Fault.FORBIDDEN, "loading models is not allowed on this port"),
+    ({"settings": OPEN["settings"]}, BEARER, Fault.FORBIDDEN, "sets listen.admin_access.tokens_sha256"),
+    ({"settings": OPEN["settings"]}, {}, Fault.FORBIDDEN, "sets listen.admin_access.tokens_sha256"),
+    (OPEN, {}, Fault.UNAUTHENTICATED, "send it as 'Bearer TOKEN'"),
+    (OPEN, {"authorization": "Bearer other"}, Fault.UNAUTHENTICATED, "send it as 'Bearer TOKEN'"),
+    (OPEN, {"authorization": TOKEN}, Fault.UNAUTHENTICATED, "send it as 'Bearer TOKEN'"),
+    *((OPEN, {**BEARER, **page}, Fault.FORBIDDEN, "nothing that a web page may do") for page in PAGES),
+]
+
+
+@pytest.mark.parametrize(("fields", "sent", "fault", "message"), REFUSALS)
+def test_what_nobody_else_may_do(fields, sent, fault, message):
+    """Each refusal says what is missing."""
+    found = head(sent)
+
+    with pytest.raises(GatewayError, match=message) as caught:
+        Extensions(**fields).check_admin("loading models", found)
+    assert caught.value.fault is fault
+    assert not Extensions(**fields).is_operator(found)
+
+
+def test_two_tokens_are_none():
+    """A proxy that appends instead of replacing would let its clients choose."""
+    found = Head("POST", "/", (*BEARER.items(), *BEARER.items()))
+
+    assert not Extensions(**OPEN).is_operator(found)
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from gateway.core.catalog import AllModels
 from gateway.core.errors import Fault, GatewayError
+from gateway.core.repository import IndexEntry
+from gateway.core.statistics import Counted, ModelStatistics
 from gateway.listeners.oip.extensions import Extensions, ProtocolSettings
 from gateway.listeners.oip.model_control import ModelControl
 from gateway.telemetry.log_settings import LogSettings
 from gateway.telemetry.trace_settings import TraceSettings
-from tests.fakes.data_plane import EchoService, fake_data_plane
-from tests.fakes.operator import Counts, Loads
+from tests.fakes.data_plane import DIGITS, FakeCatalog
+from tests.fakes.operator import OPEN, Counts, Loads, head
 
 
 def control(*, is_admin: bool = True, **extensions: Any) -> ModelControl:
@@ -21,9 +25,33 @@ def control(*, is_admin: bool = True, **extensions: Any) -> ModelControl:
         "statistics": Counts(3),
         "logging": LogSettings(),
         "tracing": TraceSettings(),
-        "settings": ProtocolSettings(admin_calls=is_admin),
+        **(OPEN if is_admin else {}),
     }
-    return ModelControl(fake_data_plane(EchoService()), Extensions(**{**fields, **extensions}))
+    return ModelControl(Extensions(**{**fields, **extensions}))
+
+
+MODELS = AllModels(FakeCatalog())
+HEAD = head()
+
+
+class Several:
+    """Statistics of the models that it is given."""
+
+    def __init__(self, *names: str) -> None:
+        self._parts = [ModelStatistics(name, "1", execution_count=3) for name in names]
+
+    async def counted(self) -> Counted:
+        return Counted(self._parts)
+
+
+class Shared(AllModels):
+    """Models of which the caller may use some, and others some of them, too."""
+
+    def may_use(self, model: str) -> bool:
+        return model != "hidden"
+
+    def is_alone(self, model: str) -> bool:
+        return model == "digits"
 
 
 async def refused(call: Any) -> Fault:
@@ -34,29 +62,71 @@ async def refused(call: Any) -> Fault:
 
 async def test_configuration():
     """That of the catalog, with the settings of the repository."""
-    config = await control().config("digits", "1")
+    config = await control().config(MODELS, "digits", "1")
 
     assert (config["name"], config["max_batch_size"]) == ("digits", len("digits"))
-    assert await refused(control().config("unknown", "")) is Fault.NOT_FOUND
+    assert await refused(control().config(MODELS, "unknown", "")) is Fault.NOT_FOUND
 
 
 async def test_statistics():
     """Of one version, of all of a model, or of all models, also of those that have not run."""
-    one = await control().statistics("digits", "1")
-    all_versions = await control().statistics("digits", "")
-    all_models = await control().statistics("", "")
+    one = await control().statistics(MODELS, "digits", "1")
+    all_versions = await control().statistics(MODELS, "digits", "")
+    all_models = await control().statistics(MODELS, "", "")
 
     assert [found.execution_count for found in (*one, *all_versions)] == [3, 3]
     assert [(found.name, found.version) for found in all_models] == [("digits", "1"), ("old", "2")]
-    assert await refused(control().statistics("unknown", "")) is Fault.NOT_FOUND
+    assert await refused(control().statistics(MODELS, "unknown", "")) is Fault.NOT_FOUND
+
+
+async def test_statistics_of_others():
+    """A model that others use, too, would show what they do: only the operator sees its counts."""
+    models = Shared(FakeCatalog(DIGITS, replace(DIGITS, name="old")))
+    counts = Several("digits", "old", "hidden", "other")
+
+    found = await control(statistics=counts).statistics(models, "", "")
+
+    assert [each.name for each in found] == ["digits"]
+    assert len(await control(statistics=counts).statistics(models, "digits", "")) == 1
+    assert await refused(control(statistics=counts).statistics(models, "old", "")) is Fault.FORBIDDEN
+
+    sharing = control(statistics=counts, settings=ProtocolSettings(share_statistics=True))
+    assert [each.name for each in await sharing.statistics(models, "", "")] == ["digits", "old"]
+    assert len(await sharing.statistics(models, "old", "")) == 1
+
+
+def test_index_of_others():
+    """What the caller may not use is not there."""
+
+    class Hidden(Loads):
+        def index(self):
+            return [*super().index(), IndexEntry("hidden", "1", "READY")]
+
+    entries = control(repository=Hidden()).index(Shared(FakeCatalog()), "", ready_only=False)
+
+    assert [entry.name for entry in entries] == ["digits", "old"]
+
+
+async def test_files_are_named_without_their_folders():
+    """Of what cannot be loaded."""
+    loads = Loads()
+    loads.failure = GatewayError(Fault.INVALID, "failed to load 'm': /srv/models/m/1/model.onnx: no model")
+
+    for call in (
+        control(repository=loads).load(HEAD, "", "m", {}),
+        control(repository=loads).unload(HEAD, "", "m", {}),
+    ):
+        with pytest.raises(GatewayError, match=r"^failed to load 'm': model.onnx: no model$") as caught:
+            await call
+        assert caught.value.fault is Fault.INVALID
 
 
 def test_index():
     """Every version, or those that are ready; there is one repository, without a name."""
-    assert [entry.name for entry in control().index("", ready_only=False)] == ["digits", "old"]
-    assert [entry.name for entry in control().index("", ready_only=True)] == ["digits"]
+    assert [entry.name for entry in control().index(MODELS, "", ready_only=False)] == ["digits", "old"]
+    assert [entry.name for entry in control().index(MODELS, "", ready_only=True)] == ["digits"]
     with pytest.raises(GatewayError, match="'other'") as caught:
-        control().index("other", ready_only=False)
+        control().index(MODELS, "other", ready_only=False)
     assert caught.value.fault is Fault.UNSUPPORTED
 
 
@@ -65,9 +135,9 @@ async def test_loads_are_handed_on():
     loads = Loads()
     allowed = control(repository=loads)
 
-    await allowed.load("", "m", {"config": "{}"})
-    await allowed.unload("", "m", {})
-    await allowed.unload("", "m", {"unload_dependents": True})
+    await allowed.load(HEAD, "", "m", {"config": "{}"})
+    await allowed.unload(HEAD, "", "m", {})
+    await allowed.unload(HEAD, "", "m", {"unload_dependents": True})
 
     assert loads.done == [("load", "m", {"config": "{}"}), ("unload", "m", False), ("unload", "m", True)]
 
@@ -77,9 +147,9 @@ async def test_loads_are_refused():
     loads = Loads()
     allowed = control(repository=loads)
 
-    assert await refused(allowed.load("other", "m", {})) is Fault.UNSUPPORTED
-    assert await refused(allowed.unload("other", "m", {})) is Fault.UNSUPPORTED
-    assert await refused(allowed.unload("", "m", {"unload_dependents": 1})) is Fault.INVALID
+    assert await refused(allowed.load(HEAD, "other", "m", {})) is Fault.UNSUPPORTED
+    assert await refused(allowed.unload(HEAD, "other", "m", {})) is Fault.UNSUPPORTED
+    assert await refused(allowed.unload(HEAD, "", "m", {"unload_dependents": 1})) is Fault.INVALID
     assert loads.done == []
 
 
@@ -90,14 +160,14 @@ async def test_a_public_port_changes_nothing():
     before = log.read()
 
     for call in (
-        public.load("", "m", {}),
-        public.unload("", "m", {}),
-        public.logging({"log_verbose_level": 1}),
-        public.tracing("", {"trace_rate": ["2"]}),
+        public.load(HEAD, "", "m", {}),
+        public.unload(HEAD, "", "m", {}),
+        public.logging(HEAD, {"log_verbose_level": 1}),
+        public.tracing(HEAD, MODELS, "", {"trace_rate": ["2"]}),
     ):
         assert await refused(call) is Fault.FORBIDDEN
-    assert await public.logging({}) == log.read() == before
-    assert (await public.tracing("", {}))["trace_rate"] == ["1"]
+    assert await public.logging(HEAD, {}) == log.read() == before
+    assert (await public.tracing(HEAD, MODELS, "", {}))["trace_rate"] == ["1"]
     assert loads.done == []
 
 
@@ -105,10 +175,11 @@ async def test_trace_settings_are_those_of_all_models():
     """For one model they may be shown, and repeated, but not changed."""
     allowed = control()
 
-    assert (await allowed.tracing("digits", {}))["trace_level"] == ["OFF"]
-    assert (await allowed.tracing("digits", {"trace_rate": ["1"]}))["trace_rate"] == ["1"]
-    assert await refused(allowed.tracing("digits", {"trace_rate": ["2"]})) is Fault.UNSUPPORTED
-    assert await refused(allowed.tracing("unknown", {})) is Fault.NOT_FOUND
+    assert (await allowed.tracing(HEAD, MODELS, "digits", {}))["trace_level"] == ["OFF"]
+    assert (await allowed.tracing(HEAD, MODELS, "digits", {"trace_rate": ["1"]}))["trace_rate"] == ["1"]
+    assert await refused(allowed.tracing(HEAD, MODELS, "digits", {"trace_rate": ["2"]})) is Fault.UNSUPPORTED
+    assert await refused(allowed.tracing(HEAD, MODELS, "unknown", {})) is Fault.NOT_FOUND
+    assert await allowed.tracing(HEAD, None, "unknown", {})
 
 
 def test_repr():

@@ -298,6 +298,24 @@ async def test_lingering_ends():
         await until(lambda: is_at_rest(listener))
 
 
+@both_loops
+@pytest.mark.parametrize("framing", [{"Content_Length": str(1 << 30)}, {"Transfer_Encoding": "chunked"}])
+async def test_what_comes_after_a_refusal_is_read_up_to_a_bound(framing):
+    """It is not for a stranger to say how much of the loop's time it takes to drop what it sends."""
+    settings = TransportSettings(lingering_s=60.0)
+    application = FakeApplication()
+    async with listening(application, settings) as listener:
+        async with connection(listener.port) as (reader, writer):
+            writer.write(get("/refused", "POST", **framing))
+            assert (await read_answer(reader)).status == 403
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(2.0):
+                    for _ in range(1024):
+                        writer.write(b"10000\r\n" + bytes(0x10000) + b"\r\n")
+                        await writer.drain()
+        await listener.aclose(0)
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.listeners.oip.extensions import Extensions, ProtocolSettings
+from gateway.listeners.oip.extensions import Extensions
 from gateway.listeners.oip.grpc.application import GrpcApplication
 from gateway.telemetry.log_settings import LogSettings
 from gateway.telemetry.trace_settings import TraceSettings
@@ -10,13 +10,13 @@ from gateway.wire.grpc_framing import frame
 from gateway.wire.proto import messages
 from tests.fakes.data_plane import EchoService, fake_data_plane
 from tests.fakes.exchange import Wire
+from tests.fakes.operator import BEARER, OPEN
 
 GRPC = {"content-type": "application/grpc", "te": "trailers"}
 
 
-ALLOWED = Extensions(
-    logging=LogSettings(), tracing=TraceSettings(), settings=ProtocolSettings(admin_calls=True)
-)
+ALLOWED = Extensions(logging=LogSettings(), tracing=TraceSettings(), **OPEN)
+OPERATOR = {**GRPC, **BEARER}
 
 
 HEALTH = "grpc.health.v1.Health"

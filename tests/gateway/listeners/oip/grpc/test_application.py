@@ -8,8 +8,10 @@ from urllib.parse import unquote
 import pytest
 
 from gateway.wire.proto import messages
+from tests.fakes.operator import BEARER
 from tests.fakes.service import ScriptedService
 from tests.gateway.listeners.oip.grpc.calls import (
+    ALLOWED,
     GRPC,
     call,
     framed,
@@ -73,7 +75,8 @@ async def test_questions_are_small(name):
         (GRPC, message, b"\0"),
     ):
         body = flag + len(sent).to_bytes(4, "big") + sent
-        reply = await wire().ask("POST", f"/{messages.SERVICE}/{name}", body, headers)
+        operators = {**headers, **BEARER}
+        reply = await wire(extensions=ALLOWED).ask("POST", f"/{messages.SERVICE}/{name}", body, operators)
         status = reply.trailers or reply.headers
         assert status["grpc-status"] == "3"
         assert "large" in unquote(status["grpc-message"])

@@ -7,6 +7,7 @@ from tests.fakes.data_plane import FakeCatalog
 from tests.gateway.listeners.oip.grpc.calls import (
     ALLOWED,
     HEALTH,
+    OPERATOR,
     call,
     wire,
 )
@@ -95,7 +96,12 @@ async def test_changes_are_an_operators():
         ("LogSettings", empty, "3"),
         ("RepositoryIndex", named, "12"),
     ):
-        assert (await call(name, message, on=wire(extensions=ALLOWED)))[1]["grpc-status"] == code
+        on = wire(extensions=ALLOWED)
+        assert (await call(name, message, on=on, headers=OPERATOR))[1]["grpc-status"] == code
+        if name != "RepositoryIndex":
+            assert (await call(name, message, on=on))[1]["grpc-status"] == ("3" if code == "3" else "16")
+            page = {**OPERATOR, "origin": "null"}
+            assert (await call(name, message, on=on, headers=page))[1]["grpc-status"] in {"3", "7"}
 
 
 async def test_health():

@@ -7,10 +7,9 @@ import asyncio
 import pytest
 
 from gateway.http.exchange import Answer, BodyPolicy
-from gateway.listeners.oip.extensions import Extensions, ProtocolSettings
-from gateway.telemetry.log_settings import LogSettings
-from gateway.telemetry.trace_settings import TraceSettings
+from gateway.listeners.oip.extensions import Extensions
 from tests.fakes.data_plane import EchoService
+from tests.fakes.operator import BEARER, OPEN
 from tests.fakes.service import HANG, ScriptedService
 from tests.gateway.listeners.oip.rest.requests import INFER, binary, listed, wire
 
@@ -122,15 +121,11 @@ async def test_a_stranger_cannot_make_a_load_be_read(verb):
     path = f"/v2/repository/models/m/{verb}"
     stranger, operator = (
         wire(),
-        wire(
-            extensions=Extensions(
-                logging=LogSettings(), tracing=TraceSettings(), settings=ProtocolSettings(admin_calls=True)
-            )
-        ),
+        wire(extensions=Extensions(**OPEN)),
     )
 
     refused = stranger.application.open(stranger.head("POST", path, {}))
-    intake = operator.application.open(operator.head("POST", path, {}))
+    intake = operator.application.open(operator.head("POST", path, BEARER))
 
     assert isinstance(refused, Answer)
     assert refused.status == 403

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from gateway.listeners.oip.extensions import Extensions, ProtocolSettings
+from collections.abc import Mapping
+from typing import Any
+
+from gateway.listeners.oip.extensions import Extensions
 from gateway.telemetry.log_settings import LogSettings
 from gateway.telemetry.trace_settings import TraceSettings
+from tests.fakes.operator import BEARER, OPEN
 from tests.gateway.listeners.oip.rest.requests import wire
 
 
@@ -34,18 +38,21 @@ async def test_management():
 
 async def test_changes_are_an_operators():
     """Settings of the process are changed on a public port only when its settings say so."""
-    allowed = Extensions(
-        logging=LogSettings(), tracing=TraceSettings(), settings=ProtocolSettings(admin_calls=True)
-    )
+    allowed = Extensions(logging=LogSettings(), tracing=TraceSettings(), **OPEN)
+
+    async def order(path: str, body: Any = b"", headers: Mapping[str, str] = BEARER) -> Any:
+        return await wire(extensions=allowed).ask("POST", path, body, headers)
 
     for path in ("/v2/trace/setting", "/v2/models/digits/trace/setting"):
-        assert (await wire().ask("POST", path, {"trace_rate": 1})).status == 403
-        assert (await wire(extensions=allowed).ask("POST", path, {"trace_rate": 1})).status == 200
-    for_one = await wire(extensions=allowed).ask("POST", "/v2/models/digits/trace/setting", {"trace_rate": 2})
+        assert (await wire().ask("POST", path, {"trace_rate": 1}, BEARER)).status == 403
+        assert (await order(path, {"trace_rate": 1})).status == 200
+        assert (await order(path, {"trace_rate": 1}, {})).status == 401
+        assert (await order(path, {"trace_rate": 1}, {**BEARER, "Origin": "null"})).status == 403
+    for_one = await order("/v2/models/digits/trace/setting", {"trace_rate": 2})
     assert (for_one.status, "of all models" in for_one.body.decode()) == (501, True)
     assert (await wire().ask("POST", "/v2/logging", {"log_info": True})).status == 403
-    assert (await wire(extensions=allowed).ask("POST", "/v2/logging", {"log_nothing": True})).status == 400
-    assert (await wire(extensions=allowed).ask("POST", "/v2/repository/models/m/load")).status == 404
-    assert (await wire(extensions=allowed).ask("POST", "/v2/repository/models/m/unload", {})).status == 404
+    assert (await order("/v2/logging", {"log_nothing": True})).status == 400
+    assert (await order("/v2/repository/models/m/load")).status == 404
+    assert (await order("/v2/repository/models/m/unload", {})).status == 404
     bad = {"parameters": {"unload_dependents": 3}}
-    assert (await wire(extensions=allowed).ask("POST", "/v2/repository/models/m/unload", bad)).status == 400
+    assert (await order("/v2/repository/models/m/unload", bad)).status == 400

@@ -1,0 +1,212 @@
+"""What is asked of endpoints about models: each question once at a time, nobody more than a share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gateway.core.address import network
+from gateway.core.catalog import ModelSpec
+from gateway.core.clock import Clock
+from gateway.core.errors import Fault, GatewayError
+from gateway.core.request import Caller
+
+MAX_QUERIES: Final = 16
+"""Queries of one asker under way at once."""
+
+KEPT_S: Final = 5.0
+UNKNOWN_KEPT_S: Final = 1.0
+"""Seconds for which it is remembered that a model is there, or is not."""
+
+UNKNOWN_PER_S: Final = 10.0
+UNKNOWN_AT_ONCE: Final = 50.0
+"""Queries of one asker for models that are not there, in the long run and at once: names can be made up as
+fast as they can be sent."""
+
+ALL_ANONYMOUS: Final = 8
+"""Of all that one asker may do, how many times all callers without a key may do it together."""
+
+_REMEMBERED: Final = 256
+_MAX_SHARES: Final = 1024
+
+Key = tuple[int, str, str, str]
+"""The policy generation, the route, the model and its version: whoever asks the same gets the same answer."""
+
+Query = Callable[[], Coroutine[Any, Any, ModelSpec]]
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """In whose name is asked: a tenant's or, without a key, an address's.
+
+    ``to_infer``: for a request that cannot be read without the answer.
+    """
+
+    tenant: str
+    to_infer: bool
+    address: str = ""
+
+    @classmethod
+    def of(cls, caller: Caller, *, to_infer: bool = False) -> Asker:
+        """Return in whose name an identified caller asks."""
+        return cls(caller.tenant, to_infer, "" if caller.holder else network(caller.address))
+
+    @property
+    def tenants(self) -> Asker:
+        """Return the same for all of the tenant."""
+        return Asker(self.tenant, self.to_infer)
+
+
+class Queries:
+    """Asks, remembers, and bounds what is asked.
+
+    Every tenant has bounds of its own, one set for questions and one for requests that need an answer: nobody
+    is kept waiting by another tenant's, and no request by its own tenant's questions. So has every address
+    without a key, and all of those have them together.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._answers: dict[Key, _Answer] = {}
+        self._unknown: dict[Key, _Answer] = {}
+        self._flights: dict[Key, _Flight] = {}
+        self._shares: dict[Asker, _Share] = {}
+
+    def __repr__(self) -> str:
+        kept = len(self._answers) + len(self._unknown)
+        return f"<Queries {len(self._flights)} under way, {kept} answers kept>"
+
+    async def ask(self, key: Key, asker: Asker, query: Query) -> ModelSpec:
+        """Return the answer to a question, from memory, from a query that is under way, or from a new one.
+
+        Raises:
+            GatewayError: as ``query``; OVERLOADED when the tenant asks too much.
+        """
+        now = self._clock.now()
+        for memory in (self._answers, self._unknown):
+            if (kept := memory.get(key)) is not None and now < kept.until:
+                return kept.give()
+        flight = self._flights.get(key)
+        if flight is None:
+            flight = self._flights[key] = self._start(key, asker, query)
+        try:
+            return await flight.landing()
+        finally:
+            if flight.is_deserted and self._flights.get(key) is flight:
+                del self._flights[key]
+                flight.task.cancel()
+
+    def _start(self, key: Key, asker: Asker, query: Query) -> _Flight:
+        shares, now = self._shares_of(asker), self._clock.now()
+        if not all(share.allows(now) for share in shares):
+            raise GatewayError(
+                Fault.OVERLOADED, "too many questions about models were asked; ask again later"
+            )
+        for share in shares:
+            share.begin()
+        flight = _Flight(asyncio.get_running_loop().create_task(query()))
+        flight.task.add_done_callback(lambda _: self._land(key, shares, flight))
+        return flight
+
+    def _land(self, key: Key, shares: Sequence[_Share], flight: _Flight) -> None:
+        if self._flights.get(key) is flight:
+            del self._flights[key]
+        task, now = flight.task, self._clock.now()
+        # Who leaves before the answer comes has asked nevertheless.
+        error = GatewayError(Fault.CANCELLED, "left") if task.cancelled() else task.exception()
+        is_unknown = isinstance(error, GatewayError) and error.fault is Fault.NOT_FOUND
+        for share in shares:
+            share.end(is_forgiven=not task.cancelled() and not is_unknown)
+        if error is None:
+            _keep(self._answers, key, _Answer(now + KEPT_S, task.result()))
+        elif is_unknown and isinstance(error, GatewayError):
+            _keep(self._unknown, key, _Answer(now + UNKNOWN_KEPT_S, error=error))
+
+    def _shares_of(self, asker: Asker) -> Sequence[_Share]:
+        if len(self._shares) >= _MAX_SHARES:
+            now = self._clock.now()
+            self._shares = {who: share for who, share in self._shares.items() if not share.is_idle(now)}
+        share = self._shares.setdefault(asker, _Share(1))
+        if not asker.address:
+            return (share,)
+        return (share, self._shares.setdefault(asker.tenants, _Share(ALL_ANONYMOUS)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What is remembered ``until`` a loop time."""
+
+    until: float
+    spec: ModelSpec | None = None
+    error: GatewayError | None = None
+
+    def give(self) -> ModelSpec:
+        if self.spec is not None:
+            return self.spec
+        assert self.error is not None, "it is one or the other"
+        raise self.error.replaced()
+
+
+class _Flight:
+    """A query under way, and how many wait for it."""
+
+    __slots__ = ("_waiting", "task")
+
+    def __init__(self, task: asyncio.Task[ModelSpec]) -> None:
+        self.task = task
+        self._waiting = 0
+
+    @property
+    def is_deserted(self) -> bool:
+        """Whether nobody waits any more for what has not come yet."""
+        return not self._waiting and not self.task.done()
+
+    async def landing(self) -> ModelSpec:
+        self._waiting += 1
+        try:
+            return await asyncio.shield(self.task)
+        except GatewayError as error:
+            # Each who waits gets an error of its own: their tracebacks differ.
+            raise error.replaced() from None
+        finally:
+            self._waiting -= 1
+
+
+class _Share:
+    """What one asker, or ``size`` of them, may ask: so much at once, and so much that was asked for nothing.
+
+    ``_wasted``: queries for what is not there, forgiven with time.
+    """
+
+    __slots__ = ("_since", "_size", "_under_way", "_wasted")
+
+    def __init__(self, size: int) -> None:
+        self._size, self._under_way = size, 0
+        self._wasted, self._since = 0.0, 0.0
+
+    def allows(self, now: float) -> bool:
+        self._wasted = max(0.0, self._wasted - (now - self._since) * UNKNOWN_PER_S * self._size)
+        self._since = now
+        return self._under_way < MAX_QUERIES * self._size and self._wasted < UNKNOWN_AT_ONCE * self._size
+
+    def is_idle(self, now: float) -> bool:
+        return self.allows(now) and not self._under_way and not self._wasted
+
+    def begin(self) -> None:
+        self._under_way += 1
+        self._wasted += 1
+
+    def end(self, *, is_forgiven: bool) -> None:
+        self._under_way -= 1
+        if is_forgiven:
+            self._wasted = max(0.0, self._wasted - 1)
+
+
+def _keep(memory: dict[Key, _Answer], key: Key, answer: _Answer) -> None:
+    """Remember an answer; the oldest goes when there are too many."""
+    memory.pop(key, None)
+    if len(memory) >= _REMEMBERED:
+        del memory[next(iter(memory))]
+    memory[key] = answer
