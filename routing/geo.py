@@ -3,7 +3,7 @@
 A file that is corrupt may answer anything, so the file is tried out before it is used and a look-up
 that fails at run time means "not known", which the rules treat as the strictest case. Every step here
 is one look-up of one address, which visits at most 128 nodes; walking the tree of a corrupt file
-could take for ever.
+could take for ever. What is read is a copy in memory (``routing.geo_file``): the file may be written over.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, Final
 import maxminddb
 from geoip2.database import Reader
 
+from routing.geo_file import GeoFileError, MemoryFile, in_memory
 from routing.place import Place, place_of
 
 _REMEMBERED: Final = 16_384
@@ -29,7 +30,11 @@ Lookup = Callable[[str], Place | None]
 
 
 class GeoError(Exception):
-    """A geo database that cannot be used; the message names the file."""
+    """A geo database that cannot be used; the message names the file, ``reason`` does not."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.reason = reason
 
 
 class Places:
@@ -53,15 +58,37 @@ class Places:
         """
         path = Path(path)
         try:
-            database = maxminddb.open_database(path)
-            lookup = _lookup(database, path)
+            with in_memory(path) as copy:
+                return cls._open(path, copy)
+        except GeoFileError as error:
+            raise GeoError(path, str(error)) from None
         except OSError as error:
-            raise GeoError(f"{path}: cannot be read: {error.strerror}") from None
+            raise GeoError(path, f"cannot be read: {error.strerror}") from None
+
+    @classmethod
+    def _open(cls, path: Path, copy: MemoryFile) -> Places:
+        try:
+            database = maxminddb.open_database(copy.source, copy.mode)
+            lookup = _lookup(database, copy)
         except Exception as error:  # a corrupt file makes the reader raise nearly anything
-            raise GeoError(f"{path}: is not a sound MaxMind DB file ({type(error).__name__})") from error
+            raise GeoError(path, f"is not a sound MaxMind DB file ({type(error).__name__})") from error
         if lookup is None:
-            raise GeoError(f"{path}: holds no countries; use a country or city database")
+            raise GeoError(path, "holds no countries; use a country or city database")
         return cls(path, lookup, database.metadata().build_epoch)
+
+    @property
+    def build_epoch(self) -> int:
+        """When the database was built, in seconds since the Unix epoch, as it states."""
+        return self._build_epoch
+
+    def take(self, other: Places) -> None:
+        """Answer from what ``other`` has opened, from the next look-up on."""
+        self._lookup, self._build_epoch = other._lookup, other._build_epoch
+        self._remembered.cache_clear()
+
+    def age_days(self, wall_s: float) -> float:
+        """Return the age of the database at ``wall_s``, in seconds since the Unix epoch."""
+        return (wall_s - self._build_epoch) / _DAY_S
 
     def locate(self, address: str) -> Place | None:
         """Return the place of an address in canonical form; None when it is not known."""
@@ -73,9 +100,9 @@ class Places:
         Raises:
             GeoError: when it was built more than ``days`` before.
         """
-        age_days = (wall_s - self._build_epoch) / _DAY_S
+        age_days = self.age_days(wall_s)
         if age_days > days:
-            raise GeoError(f"{self.path}: is {age_days:.0f} days old, and {days} are allowed; get a new one")
+            raise GeoError(self.path, f"is {age_days:.0f} days old, and {days} are allowed; get a new one")
 
     def _find(self, address: str) -> Place | None:
         try:
@@ -84,7 +111,7 @@ class Places:
             return None
 
 
-def _lookup(database: maxminddb.Reader, path: Path) -> Lookup | None:
+def _lookup(database: maxminddb.Reader, copy: MemoryFile) -> Lookup | None:
     """Try the database out and return how to read it; None when nothing in it names a country."""
     keys: set[str] = set()
     for record in _sample(database):
@@ -93,7 +120,9 @@ def _lookup(database: maxminddb.Reader, path: Path) -> Lookup | None:
         keys.update(record)
     if "country_code" in keys:
         return _flat(database)
-    return _nested(Reader(path), database.metadata().database_type) if "country" in keys else None
+    if "country" not in keys:
+        return None
+    return _nested(Reader(copy.rewound(), mode=copy.mode), database.metadata().database_type)
 
 
 def _sample(database: maxminddb.Reader) -> Iterator[object]:

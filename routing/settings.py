@@ -11,8 +11,9 @@ class GeoSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """Where clients are.
 
     ``database``: path of a MaxMind DB file with countries (GeoLite2, GeoIP2, DB-IP, ip-location-db).
-    It is mapped into memory: put a new one in its place by renaming, never by writing over it.
-    ``max_age_days``: refuse to start with an older database; absent: any age will do.
+    It is read into memory, in each worker, and watched: a new one is taken when it is whole, sound and not
+    older than the one in use, which else stays. ``max_age_days``: refuse to start with an older database,
+    and warn when it becomes older; absent: any age will do, and a warning comes at 30 days.
     """
 
     database: str

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Protocol
 
 from gateway.app.certificates import Certificates
@@ -13,6 +13,7 @@ from gateway.app.generation import Generation
 from gateway.app.loading import Loaded
 from gateway.app.parts import CacheParts, Parts, longest_s
 from gateway.app.route_edge_models import NO_EDGE_MODELS, RouteEdgeModels
+from gateway.app.route_stacks import RouteStacks
 from gateway.app.stacks import route_stack, shared_stack
 from gateway.core.stack import Stack
 from routing.matching import Routes
@@ -93,12 +94,11 @@ class Builder:
         if self._models is not None:
             self._models.after_swap(old.edge_models, new.edge_models)
 
-    def _routes(
-        self, policy: Policy, endpoints: EndpointSet, edge_models: RouteEdgeModels
-    ) -> Mapping[str, Stack]:
+    def _routes(self, policy: Policy, endpoints: EndpointSet, edge_models: RouteEdgeModels) -> RouteStacks:
         services = {name: guarded.service.entry for name, guarded in endpoints.by_name.items()}
-        return {
-            route.name: route_stack(
+
+        def make(route: Route) -> Stack:
+            return route_stack(
                 self._parts,
                 policy,
                 route,
@@ -109,5 +109,5 @@ class Builder:
                 cache=self._cache,
                 edge=edge_models.by_route.get(route.name),
             )
-            for route in policy.routes
-        }
+
+        return RouteStacks(policy.routes, make)

@@ -19,8 +19,8 @@ class RouteDispatch:
 
     def __init__(self, routes: Routes, stacks: Mapping[str, Stack]) -> None:
         self._routes = routes
-        self._stacks = dict(stacks)
-        self._entries = {name: stack.entry for name, stack in stacks.items()}
+        self._stacks = stacks
+        self._entries: dict[str, Service] = {}
 
     def __repr__(self) -> str:
         return f"<RouteDispatch {', '.join(self._stacks) or 'no routes'}>"
@@ -34,7 +34,11 @@ class RouteDispatch:
         route = self._routes.find(request.model, request.caller.tenant)
         if route is None:
             raise unknown_model(request.model)
-        return self._entries[route.name](request)
+        entry = self._entries.get(route.name)
+        if entry is None:
+            # The first request of this route: its stack may have to be made.
+            entry = self._entries[route.name] = self._stacks[route.name].entry
+        return entry(request)
 
     def fast_path(self, like: Request) -> FastPath | None:
         """Return the path of the route's stack; a route is chosen by nothing that data could change."""

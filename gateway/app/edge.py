@@ -3,7 +3,7 @@
 One function opens each part and returns it as a value; ``open_edge`` lists them. What a function opens it
 pushes on ``lifetimes``, so what is opened last is closed first:
 
-1. loading stops, so that no policy comes into force while everything closes;
+1. loading and watching stop, so that no policy comes into force while everything closes;
 2. what flies for the cache, then Redis;
 3. the endpoints' connections;
 4. the models.
@@ -22,13 +22,13 @@ from gateway.app.caches import open_cache
 from gateway.app.catalogs import EdgeCatalogs
 from gateway.app.endpoints import make_endpoints
 from gateway.app.foundation import Foundation
+from gateway.app.geo import GeoDatabase
 from gateway.app.loading import Sources
 from gateway.app.models import Models, open_models
 from gateway.app.policies import Policies
 from gateway.app.queries import Queries
 from gateway.app.tier import Report, Tier
 from gateway.core.repository import NoRepository, Repository
-from routing.geo import Places
 from routing.place import Place
 
 
@@ -40,32 +40,44 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
     """
     settings = foundation.settings
     models = open_models(foundation, settings.models, lifetimes) if settings.models else None
-    endpoints = make_endpoints(settings, foundation.parts, foundation.in_force.endpoints)
+    endpoints = make_endpoints(settings, foundation.parts, foundation.in_force.endpoints, foundation.offload)
     lifetimes.push_async_callback(endpoints.aclose)
     cache = open_cache(foundation, models.instruction_set if models else "none", lifetimes)
-    builder = Builder(foundation.parts, endpoints, models, _open_geo(foundation), cache)
+    geo = _open_geo(foundation, lifetimes)
+    builder = Builder(foundation.parts, endpoints, models, geo.locate if geo else _nowhere, cache)
     policies = await _open_policies(foundation, builder, models, lifetimes)
     in_force = foundation.in_force
     health: dict[str, Report] = {"endpoints": lambda: in_force.endpoints().report()}
     if models is not None:
         health["certificates"] = lambda: in_force.edge_models().report()
+    if geo is not None:
+        health["geo"] = geo.report
+
+    async def reload() -> bool:
+        if geo is not None:
+            await geo.reload()
+        return await policies.reload()
+
     return Tier(
         catalogs=EdgeCatalogs(in_force, models.registry if models else None, Queries(foundation.clock)),
         repository=_repository(foundation, models, policies),
         policy_report=policies.report,
         health=health,
-        reload=policies.reload,
+        reload=reload,
     )
 
 
-def _open_geo(foundation: Foundation) -> Callable[[str], Place | None]:
-    geo = foundation.settings.geo
-    if geo is None:
-        return lambda _address: None
-    places = Places.open(geo.database)
-    if geo.max_age_days is not None:
-        places.refuse_older_than(geo.max_age_days, foundation.clock.wall())
-    return places.locate
+def _open_geo(foundation: Foundation, lifetimes: AsyncExitStack) -> GeoDatabase | None:
+    settings = foundation.settings.geo
+    if settings is None:
+        return None
+    geo = GeoDatabase(settings, clock=foundation.clock, telemetry=foundation.prometheus)
+    lifetimes.push_async_callback(_cancelled, asyncio.create_task(geo.watch()))
+    return geo
+
+
+def _nowhere(_address: str) -> Place | None:
+    return None
 
 
 async def _open_policies(

@@ -16,6 +16,7 @@ from gateway.admin.management_routes import management_routes
 from gateway.admin.stack_routes import stack_routes
 from gateway.app.admin_port import operator_tokens
 from gateway.app.central import open_central
+from gateway.app.descriptors import Descriptors
 from gateway.app.edge import open_edge
 from gateway.app.foundation import Foundation, open_foundation
 from gateway.app.generation import Generation
@@ -85,9 +86,14 @@ class Gateway:
 
 
 async def open_gateway(
-    settings: Settings, inheritance: Inheritance | None, lifetimes: AsyncExitStack
+    settings: Settings,
+    inheritance: Inheritance | None,
+    lifetimes: AsyncExitStack,
+    descriptors: Descriptors | None = None,
 ) -> Gateway:
     """Open everything. What is opened last is closed first: listeners, then everything below them.
+
+    ``descriptors``: the open files that this process may have; None: they are not counted.
 
     Raises:
         StartError, ModelError, GeoError, ConfigError, GatewayError: names what cannot be used.
@@ -95,7 +101,7 @@ async def open_gateway(
     foundation = open_foundation(settings, lifetimes)
     open_tier = open_central if settings.role == CENTRAL else open_edge
     tier = await open_tier(foundation, lifetimes)
-    opener = Opener(settings.listen, foundation.clock, lifetimes, foundation.tls, inheritance)
+    opener = Opener(settings.listen, foundation.clock, lifetimes, foundation.tls, inheritance, descriptors)
     own = Extensions(
         repository=tier.repository,
         statistics=foundation.statistics,
@@ -156,6 +162,7 @@ def _data_plane(foundation: Foundation, tier: Tier) -> DataPlane:
         max_body_bytes=settings.listen.max_body_mib << 20,
         is_full=foundation.seats.are_taken,
         retry_after_s=settings.resilience.admission.retry_after_s,
+        offload=foundation.offload,
     )
 
 
@@ -175,7 +182,7 @@ def _admin(foundation: Foundation, tier: Tier, own: Extensions, *, is_worker: bo
         return own.repository.index()
 
     async def stacks() -> StacksReport:
-        return foundation.in_force.current().report()
+        return await foundation.in_force.current().report()
 
     routes: list[web.RouteDef] = count_routes(own.statistics) if is_worker else []
     routes += management_routes(own.repository, own.logging, own.tracing, index=index)

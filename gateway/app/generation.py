@@ -7,12 +7,13 @@ and none of them keeps a copy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from gateway.app.endpoint_set import NO_ENDPOINTS, EndpointSet
 from gateway.app.route_edge_models import NO_EDGE_MODELS, RouteEdgeModels
+from gateway.app.route_stacks import NO_ROUTES, RouteStacks
 from gateway.app.stack_report import StacksReport, report_stacks
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller, Request, Response
@@ -40,7 +41,7 @@ class Generation:
 
     number: int
     stack: Stack
-    routes: Mapping[str, Stack] = field(default_factory=dict)
+    routes: RouteStacks = field(default_factory=lambda: NO_ROUTES)
     identify: Callable[[Caller], Caller] = unchecked
     policy: Policy | None = None
     matching: Routes | None = None
@@ -56,10 +57,10 @@ class Generation:
         """Answer by the stacks of this generation."""
         return self.stack.entry(request)
 
-    def report(self) -> StacksReport:
+    async def report(self) -> StacksReport:
         """Describe the stacks as they are now."""
         endpoints = {name: guarded.service for name, guarded in self.endpoints.by_name.items()}
-        return report_stacks(self.number, self.stack, self.routes, endpoints)
+        return await report_stacks(self.number, self.stack, self.routes.glances(), endpoints)
 
     def fast_path(self, like: Request) -> FastPath | None:
         """Return the path of requests like this one through these stacks."""

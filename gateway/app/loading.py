@@ -16,6 +16,7 @@ from typing import Final
 from edge_models.certificate import MAX_BYTES
 from edge_models.files import FileError, read_within
 from gateway.app.certificates import Certificates
+from gateway.app.collector import held_off
 from gateway.app.models import Models
 from gateway.config.document import ConfigError
 from gateway.config.policy_file import parse_policy, read_text
@@ -87,7 +88,8 @@ class Sources:
         """
         if contents.error is not None:
             raise contents.error
-        policy = parse_policy(self.file, contents.text, self.region)
+        with held_off():
+            policy = parse_policy(self.file, contents.text, self.region)
         certificates = self.models.read_certificates(models) if self.models is not None else {}
         return Loaded(policy, contents.text, certificates, forget)
 

@@ -103,8 +103,9 @@ class Models:
         certificates = keep_usable(before.certificates, found)
         licences = {} if forget else dict(before.licences)
         by_route: dict[str, RouteEdgeModel] = {}
+        loaded = self.names()
         for route in routes:
-            if route.cascade is None:
+            if route.cascade is None or route.match.model not in loaded:
                 continue
             try:
                 model = self.registry.get(route.match.model)

@@ -134,7 +134,7 @@ async def outline(policy: Policy, settings: Settings) -> StacksReport:
     try:
         generation = builder.build(Loaded(policy, b"", {}))
         endpoints.discard(generation.endpoints)
-        return generation.report()
+        return await generation.report()
     finally:
         await endpoints.aclose()
 

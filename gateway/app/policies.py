@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from gateway.app.certificates import Certificates
+from gateway.app.collector import held_off
 from gateway.app.generation import Generation, InForce
 from gateway.app.loading import Contents, Loaded, Sources, use_tls
 from gateway.config.document import ConfigError
@@ -199,7 +200,8 @@ class Policies:
         _LOG.info("policy generation %d is in force", loaded.policy.generation)
 
     def _enforce(self, loaded: Loaded) -> None:
-        generation = self._builder.build(loaded)
+        with held_off():
+            generation = self._builder.build(loaded)
         before = self._in_force.swap(generation)
         self._builder.after_swap(before, generation)
 

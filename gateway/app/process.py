@@ -14,6 +14,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from edge_models.errors import ModelError
+from gateway.app.collector import freeze_what_stays
+from gateway.app.descriptors import Descriptors, take
 from gateway.app.errors import StartError
 from gateway.app.gateway import Gateway, open_gateway
 from gateway.app.workers.inheritance import Inheritance
@@ -30,6 +32,7 @@ class GatewayProcess:
     def __init__(self, settings: Settings, inheritance: Inheritance | None = None) -> None:
         self.settings = settings
         self._inheritance = inheritance
+        self._descriptors: Descriptors | None = None
 
     def __repr__(self) -> str:
         return f"<GatewayProcess {self.settings.role} {self.settings.region}>"
@@ -47,6 +50,7 @@ class GatewayProcess:
         loop.add_signal_handler(signal.SIGHUP, hangup.set)
         if self._inheritance is not None:
             self._inheritance.watch_parent(loop, stopping.set)
+        self._descriptors = take(self.settings)
         async with AsyncExitStack() as lifetimes:
             serves = asyncio.Event()
             if self._inheritance is not None:
@@ -54,6 +58,7 @@ class GatewayProcess:
                 await lifetimes.enter_async_context(self._inheritance.beating(serves))
             gateway = await lifetimes.enter_async_context(self.serving())
             reloading = asyncio.create_task(reload_on(hangup, gateway.reload))
+            freeze_what_stays()
             serves.set()
             await stopping.wait()
             _LOG.info("draining")
@@ -77,7 +82,7 @@ class GatewayProcess:
         """
         async with AsyncExitStack() as lifetimes:
             try:
-                gateway = await open_gateway(self.settings, self._inheritance, lifetimes)
+                gateway = await open_gateway(self.settings, self._inheritance, lifetimes, self._descriptors)
             except (ModelError, GeoError, GatewayError) as error:
                 raise StartError(str(error)) from error
             _LOG.info(

@@ -9,13 +9,18 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Final
 
+from msgspec.structs import replace
+
 from gateway.admin.listener import AdminListener
 from gateway.app.admin_port import open_admin_port
+from gateway.app.descriptors import Descriptors
 from gateway.app.errors import StartError
 from gateway.app.workers.inheritance import Inheritance
 from gateway.config.settings import ListenSettings, host_and_port
 from gateway.core.clock import Clock
+from gateway.http.server.connection_limit import ConnectionLimit
 from gateway.http.server.listener import HttpListener
+from gateway.http.server.settings import TransportSettings
 from gateway.http.server.tls import Tls
 from gateway.listeners.data_plane import DataPlane
 from gateway.listeners.oip.extensions import Extensions
@@ -66,13 +71,17 @@ class Servers:
 
 @dataclass(frozen=True, slots=True)
 class Opener:
-    """Opens listeners; each closes with ``lifetimes``. ``tls``: None: connections are in the clear."""
+    """Opens listeners; each closes with ``lifetimes``.
+
+    ``tls``: None: connections are in the clear. ``descriptors``: None: open files are not counted.
+    """
 
     settings: ListenSettings
     clock: Clock
     lifetimes: AsyncExitStack
     tls: Tls | None = None
     inheritance: Inheritance | None = None
+    descriptors: Descriptors | None = None
 
     async def open_admin(self, admin: AdminListener) -> AdminListener | None:
         """Open the admin port, or the socket on which the parent of this worker reaches it; None: neither.
@@ -98,14 +107,17 @@ class Opener:
             (is_grpc, GrpcApplication(data_plane, extensions)),
             otherwise=RestApplication(data_plane, extensions),
         )
+        limit = ConnectionLimit(self.descriptors.connections) if self.descriptors is not None else None
         return Servers(
             self.clock,
-            http=await self._open("http", self.settings.http, application),
-            grpc=await self._open("grpc", self.settings.grpc, application),
+            http=await self._open("http", self.settings.http, application, limit),
+            grpc=await self._open("grpc", self.settings.grpc, application, limit),
             admin=admin,
         )
 
-    async def _open(self, name: str, address: str | None, application: ProtocolRouter) -> HttpListener | None:
+    async def _open(
+        self, name: str, address: str | None, application: ProtocolRouter, limit: ConnectionLimit | None
+    ) -> HttpListener | None:
         if address is None:
             return None
         inherited = self.inheritance.socket(name) if self.inheritance else None
@@ -116,10 +128,11 @@ class Opener:
         listener = HttpListener(
             application,
             self.clock,
-            self.settings.transport,
+            self._transport(),
             tls=self.tls,
             proxy_protocol=self.settings.proxy_protocol,
             fallback=INTERNAL_ERROR,
+            shared_limit=limit,
         )
         self.lifetimes.push_async_callback(listener.aclose)
         if inherited is not None:
@@ -130,3 +143,10 @@ class Opener:
             except OSError as error:
                 raise StartError(f"cannot listen on {address}: {error.strerror or error}") from error
         return listener
+
+    def _transport(self) -> TransportSettings:
+        """Return the limits of connections; where files are few, no address has more than half of them."""
+        transport, found = self.settings.transport, self.descriptors
+        if found is None or found.connections_per_address >= transport.max_connections_per_address:
+            return transport
+        return replace(transport, max_connections_per_address=found.connections_per_address)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 import msgspec
 
 from gateway.core.stack import LayerReport, Stack, render
+
+_PER_TURN: Final = 16
 
 
 class StacksReport(msgspec.Struct, frozen=True):
@@ -27,13 +31,18 @@ class StacksReport(msgspec.Struct, frozen=True):
         return "\n\n".join(f"{title}\n{render(layers)}" for title, layers in parts)
 
 
-def report_stacks(
-    generation: int, shared: Stack, routes: Mapping[str, Stack], endpoints: Mapping[str, Stack]
+async def report_stacks(
+    generation: int, shared: Stack, routes: Iterable[tuple[str, Stack]], endpoints: Mapping[str, Stack]
 ) -> StacksReport:
-    """Describe the stacks as they are now."""
+    """Describe the stacks as they are now; of thousands of routes a few in each turn of the loop."""
+    described: dict[str, tuple[LayerReport, ...]] = {}
+    for name, stack in routes:
+        described[name] = stack.report()
+        if not len(described) % _PER_TURN:
+            await asyncio.sleep(0)
     return StacksReport(
         generation,
         shared.report(),
-        {name: stack.report() for name, stack in routes.items()},
+        described,
         {name: stack.report() for name, stack in endpoints.items()},
     )

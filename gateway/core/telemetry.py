@@ -179,6 +179,13 @@ class PolicyLoaded(msgspec.Struct, frozen=True):
     models: tuple[str, ...] = ()
 
 
+class GeoLoaded(msgspec.Struct, frozen=True):
+    """The geo database in use was built at ``build_epoch``; ``error``: why another one was not taken."""
+
+    build_epoch: int
+    error: str = ""
+
+
 Event = (
     RequestFinished
     | LayerTimed
@@ -199,6 +206,7 @@ Event = (
     | RetryDenied
     | Refused
     | PolicyLoaded
+    | GeoLoaded
 )
 
 

@@ -57,8 +57,10 @@ def rivals(policy: Policy, own_region: str) -> Mapping[str, tuple[frozenset[str]
     regions are those of the classes and what two or more of them have in common: places narrow tenants.
     """
     found: dict[str, set[frozenset[str]]] = {}
+    # Thousands of routes may go to the same few endpoints.
+    routes = {route.endpoints: route for route in policy.routes}.values()
     for regions in _region_sets(policy):
-        for route in policy.routes:
+        for route in routes:
             for edges in (True, False):
                 names = frozenset(reachable(policy, route, own_region, regions, edges=edges))
                 for name in names:

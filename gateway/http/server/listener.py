@@ -7,6 +7,7 @@ import errno
 import logging
 import socket
 import ssl
+import sys
 from typing import Final
 
 from gateway.core.address import canonical, silent_proxy
@@ -15,8 +16,10 @@ from gateway.http.exchange import Answer, Application
 from gateway.http.framing.proxy_protocol import ProxyHeaderError
 from gateway.http.server.address_limits import AddressUsage
 from gateway.http.server.binding import bind
+from gateway.http.server.connection_limit import ConnectionLimit
 from gateway.http.server.context import EMPTY_ERROR, ServerContext
 from gateway.http.server.handshakes import has_handshakes, refuse_handshakes, stop_listening
+from gateway.http.server.making_room import make_room
 from gateway.http.server.protocol_sniffer import ProtocolSniffer
 from gateway.http.server.proxy_header import read_proxy_header
 from gateway.http.server.settings import TransportSettings
@@ -49,7 +52,9 @@ class HttpListener:
         tls: Tls | None = None,
         proxy_protocol: bool = False,
         fallback: Answer = EMPTY_ERROR,
+        shared_limit: ConnectionLimit | None = None,
     ) -> None:
+        self._shared_limit = shared_limit or ConnectionLimit(sys.maxsize)
         self._application, self._clock = application, clock
         self._settings = settings or TransportSettings()
         self._tls, self._proxy_protocol, self._fallback = tls, proxy_protocol, fallback
@@ -90,6 +95,7 @@ class HttpListener:
         self._socket = listening
         self.port = listening.getsockname()[1]
         self._context = ServerContext(self._application, self._settings, self._clock, self._fallback)
+        self._shared_limit.count(self._context.registry, self._unregistered)
         self._context.loop.add_reader(listening, self._accept)
 
     async def refuse_new(self) -> None:
@@ -142,6 +148,7 @@ class HttpListener:
             opening.cancel()
         await asyncio.gather(*self._opening, return_exceptions=True)
         await context.aclose()
+        self._shared_limit.forget(context.registry)
 
     def _accept(self) -> bool:
         """Accept one connection; return whether there was one."""
@@ -165,8 +172,7 @@ class HttpListener:
         # A UNIX socket's peer has no address.
         peer = canonical(name[0]) if isinstance(name, tuple) else ""
         usage = None if self._proxy_protocol else context.address_limits.of(peer)
-        # Those before their handshake count, too, or a flood of them would have no limit.
-        is_full = len(context.registry) + len(self._unregistered) >= self._settings.max_connections
+        is_full = self._is_full(context, "" if usage is None else usage.address)
         if is_full or not (usage is None or usage.admit()):
             connection.close()
             return True
@@ -179,6 +185,19 @@ class HttpListener:
         task.add_done_callback(self._opening.discard)
         task.add_done_callback(lambda _: self._forget(connection))
         return True
+
+    def _is_full(self, context: ServerContext, address: str) -> bool:
+        """Whether there is no room for a connection of ``address``, and none can be made."""
+        # Those before their handshake count, too, or a flood of them would have no limit.
+        if len(context.registry) + len(self._unregistered) >= self._settings.max_connections:
+            most, has_room = self._settings.max_connections, make_room((context.registry,), address)
+        elif self._shared_limit.is_reached():
+            most, has_room = self._shared_limit.most, make_room(self._shared_limit.registries, address)
+        else:
+            return False
+        if not has_room:
+            _log.warning("connections are refused: %d are open, as many as there may be", most)
+        return not has_room
 
     def _resume(self) -> None:
         if self._socket is not None and self._context is not None:

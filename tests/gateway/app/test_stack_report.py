@@ -14,9 +14,11 @@ def named(role: str) -> Stack:
     return Stack(innermost=Innermost(role, f"{role} is last.", ScriptedService()))
 
 
-def test_everything_that_a_request_meets_is_listed() -> None:
+async def test_everything_that_a_request_meets_is_listed() -> None:
     """First what all routes share, then each route, then each endpoint."""
-    report = report_stacks(7, named("routes"), {"digits": named("router")}, {"central": named("upstream")})
+    report = await report_stacks(
+        7, named("routes"), [("digits", named("router"))], {"central": named("upstream")}
+    )
 
     assert str(report).splitlines() == [
         "all routes",
@@ -34,8 +36,8 @@ def test_everything_that_a_request_meets_is_listed() -> None:
     assert msgspec.json.decode(msgspec.json.encode(report), type=StacksReport) == report
 
 
-def test_a_stack_inside_of_a_stack_is_one_list() -> None:
+async def test_a_stack_inside_of_a_stack_is_one_list() -> None:
     """A central tier has no routes: its only stack follows what is shared."""
-    report = report_stacks(0, stack(service=named("models")), {}, {})
+    report = await report_stacks(0, stack(service=named("models")), [], {})
 
     assert [layer.role for layer in report.shared] == ["models"]
