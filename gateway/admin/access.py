@@ -41,8 +41,8 @@ class AdminAccess:
         hosts: names and addresses by which the port is called, beside its own and those of this machine. A
             web page whose name was rebound to this address is known by the name that its browser sends.
         open_metrics: whether everybody may read ``/metrics``.
-        is_local: whether only this machine reaches the port. One that others reach, and that has neither tokens
-            nor certificates, has no operator.
+        is_local: whether only this machine reaches the port. One that others reach, and that has neither
+            tokens nor certificates, has no operator.
     """
 
     def __init__(
