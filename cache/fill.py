@@ -7,6 +7,7 @@ still stand in for an answer that cannot be had.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -17,6 +18,9 @@ from gateway.core.errors import GatewayError
 from gateway.core.request import Request, Response
 from gateway.core.service import Filter, Pending, Service
 from gateway.core.telemetry import CacheLookedUp, Telemetry
+
+MAX_KEPT_BYTES: Final = 8 << 20
+"""Of all outputs of an answer that is kept: what is kept is copied, which takes about 1 ms a MiB."""
 
 Accepts = Callable[[Request, Response], bool]
 
@@ -99,7 +103,7 @@ class CacheFill:
     async def _keep(self, key: bytes, response: Response, elapsed_s: float) -> None:
         now = self._steady()
         lifetime = self._freshness.lifetime(response.provenance, now)
-        if lifetime is None:
+        if lifetime is None or sum([len(output.data) for output in response.outputs]) > MAX_KEPT_BYTES:
             return
         entry = Entry.of(
             response,

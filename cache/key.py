@@ -85,6 +85,18 @@ class RequestHasher:
             digest.update(tensor.data)
         return digest.digest()
 
+    def begin(self, request: Request) -> Callable[[], bytes]:
+        """Return what ends the key of ``request``: a function that any thread may call."""
+        inputs = sorted(request.inputs, key=_BY_NAME)
+        digest = self._begin(request, _described(inputs))
+
+        def end() -> bytes:
+            for tensor in inputs:
+                digest.update(tensor.data)
+            return digest.digest()
+
+        return end
+
     def keys(self, like: Request) -> Callable[[Sequence[Buffer]], bytes]:
         """Return what makes the keys of requests that differ from ``like`` in nothing but id and data.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from gateway.core.clock import Chance, Clock
+from gateway.core.offload import Here, Offload
 from gateway.upstreams.oip_grpc import GrpcUpstream
 from gateway.upstreams.oip_http import HttpUpstream
 from gateway.upstreams.settings import UpstreamSettings
@@ -14,12 +15,13 @@ from routing.policy import Endpoint
 
 @dataclass(frozen=True, slots=True)
 class Connector:
-    """Makes upstreams. ``max_body_bytes``: of one answer."""
+    """Makes upstreams. ``max_body_bytes``: of one answer. ``offload``: does what would hold the loop."""
 
     clock: Clock
     chance: Chance
     settings: UpstreamSettings = field(default_factory=UpstreamSettings)
     max_body_bytes: int = 64 << 20
+    offload: Offload = field(default_factory=Here)
 
     def connect(self, name: str, definition: Endpoint) -> Upstream:
         """Return the upstream of an endpoint; it connects at its first request."""
@@ -33,6 +35,7 @@ class Connector:
                     max_message_bytes=self.max_body_bytes,
                     settings=self.settings.grpc,
                     chance=self.chance,
+                    offload=self.offload,
                 )
             case "http":
                 return HttpUpstream(
@@ -43,4 +46,5 @@ class Connector:
                     max_body_bytes=self.max_body_bytes,
                     settings=self.settings.http,
                     chance=self.chance,
+                    offload=self.offload,
                 )

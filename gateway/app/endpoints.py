@@ -21,6 +21,7 @@ from gateway.app.refreshing import Refresher
 from gateway.app.stacks import endpoint_stack
 from gateway.config.settings import Settings
 from gateway.core.clock import Chance, Clock
+from gateway.core.offload import Here, Offload
 from gateway.core.telemetry import BreakerAppeared, BreakerGone, Telemetry
 from gateway.upstreams.abilities import Abilities, Learner
 from gateway.upstreams.answer_check import AnswerCheck
@@ -160,7 +161,9 @@ class Endpoints:
         return Guarded(definition, service, upstream, health, refresher, upstream, answer_check)
 
 
-def make_endpoints(settings: Settings, parts: Parts, in_use: Callable[[], EndpointSet]) -> Endpoints:
+def make_endpoints(
+    settings: Settings, parts: Parts, in_use: Callable[[], EndpointSet], offload: Offload | None = None
+) -> Endpoints:
     """Return the endpoints of a process with ``settings``; ``in_use`` returns those in force."""
     return Endpoints(
         settings.resilience,
@@ -168,7 +171,11 @@ def make_endpoints(settings: Settings, parts: Parts, in_use: Callable[[], Endpoi
         parts.telemetry,
         parts.observed,
         connector=Connector(
-            parts.clock, parts.chance, settings.upstreams, settings.listen.max_body_mib << 20
+            parts.clock,
+            parts.chance,
+            settings.upstreams,
+            settings.listen.max_body_mib << 20,
+            offload or Here(),
         ),
         in_use=in_use,
         chance=parts.chance,

@@ -9,6 +9,7 @@ from typing import Final
 
 from opentelemetry.trace import Tracer
 
+from gateway.app.codec_processes import CodecProcesses
 from gateway.app.errors import StartError
 from gateway.app.generation import InForce
 from gateway.app.observe import Observed
@@ -49,6 +50,7 @@ class Foundation:
     tracing: TraceSettings
     tls: Tls | None
     parts: Parts
+    offload: CodecProcesses
     complete: asyncio.Event
 
     def is_ready(self) -> bool:
@@ -67,6 +69,8 @@ def open_foundation(settings: Settings, lifetimes: AsyncExitStack) -> Foundation
     prometheus = Prometheus(requests, runs)
     is_cached = settings.cache is not None
     tracer, tracing = _open_tracing(settings, lifetimes)
+    offload = CodecProcesses()
+    lifetimes.push_async_callback(offload.aclose)
     parts = Parts.of(settings, clock, prometheus, Observed(clock, prometheus, tracer))
     return Foundation(
         settings=settings,
@@ -85,6 +89,7 @@ def open_foundation(settings: Settings, lifetimes: AsyncExitStack) -> Foundation
         tracing=tracing,
         tls=_load_tls(settings),
         parts=parts,
+        offload=offload,
         complete=asyncio.Event(),
     )
 

@@ -162,6 +162,7 @@ def _data_plane(foundation: Foundation, tier: Tier) -> DataPlane:
         max_body_bytes=settings.listen.max_body_mib << 20,
         is_full=foundation.seats.are_taken,
         retry_after_s=settings.resilience.admission.retry_after_s,
+        offload=foundation.offload,
     )
 
 

@@ -42,9 +42,10 @@ class KeptAnswerCheck:
         if self._edge is not None and response.provenance.origin == EDGE:
             # Without outputs in the request it still may have fewer: those of the certificate.
             return bool(flaw(response, self._edge.spec, selected=True))
-        specs = self._signatures(request.model, request.version)
-        flaws = [flaw(response, spec, selected=is_selected) for spec in specs or (None,)]
-        return all(flaws)
+        # Where no endpoint has said anything yet, the edge model's signature is the best guess at central's.
+        guess = self._edge.spec if self._edge else None
+        specs = self._signatures(request.model, request.version) or (guess,)
+        return all(flaw(response, spec, selected=is_selected) for spec in specs)
 
     def _is_of_the_edge(self, response: Response, request: Request) -> bool:
         """Whether it is as the certificate's premises have it, where there is one that is in force."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Final
 
 from gateway.core.catalog import Catalogs
 from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError
+from gateway.core.offload import Here, Offload
 from gateway.core.request import Caller
 from gateway.core.service import NumberedService
 from gateway.core.telemetry import Refused, RequestFinished, Telemetry
@@ -27,7 +28,8 @@ class DataPlane:
 
     ``generation`` returns the stacks now in force: a listener takes it once per request and keeps it.
     ``is_ready`` turns false when the gateway drains or is not yet complete. ``is_full``: the next request
-    would be refused, so its body need not be read; ``retry_after_s``: when it may come again.
+    would be refused, so its body need not be read; ``retry_after_s``: when it may come again. ``offload``:
+    does what would hold the event loop.
     """
 
     region: str
@@ -40,6 +42,7 @@ class DataPlane:
     max_body_bytes: int = 64 << 20
     is_full: Callable[[], bool] = lambda: False
     retry_after_s: float = 1.0
+    offload: Offload = field(default_factory=Here)
 
     def over_limit(self, caller: Caller, model: str, version: str) -> GatewayError | None:  # noqa: ARG002
         """Return the refusal of a request whose body is not worth reading; None when there is room.

@@ -61,8 +61,11 @@ class AnswerCheck:
         return f"<AnswerCheck of {self._name}, {known} signatures>"
 
     def signature(self, model: str, version: str) -> ModelSpec | None:
-        """Return what the endpoint says of a model, as far as it is known."""
-        known = self._known.get((model, version))
+        """Return what is known of a model; ask the endpoint where nothing is, or for too long."""
+        name = (model, version)
+        known = self._known.get(name)
+        if self._catalog is not None and (known is None or self._clock.now() >= known.asked_at + LEARNED_S):
+            _ = self._learn(name, self._catalog)
         return known.spec if known else None
 
     async def __call__(self, request: Request, service: Service) -> Response:
@@ -76,11 +79,8 @@ class AnswerCheck:
         if why := misfit(response, request):
             raise self._failures.misfit(why)
         response = fitted(response, request)
-        name = (request.model, request.version)
-        known = self._known.get(name)
-        if self._catalog is not None and (known is None or self._clock.now() >= known.asked_at + LEARNED_S):
-            _ = self._learn(name, self._catalog)
-        if (why := self._flaw(response, request)) and await self._is_certain(name):
+        why = self._flaw(response, request)
+        if why and await self._is_certain((request.model, request.version)):
             why = self._flaw(response, request)
         if why:
             raise self._failures.broken(why)
@@ -99,11 +99,13 @@ class AnswerCheck:
 
     async def _is_certain(self, name: _Name) -> bool:
         """Learn a signature anew that an answer contradicts, unless that was done a moment ago."""
-        known = self._known.get(name)
-        if self._catalog is None or known is None or self._clock.now() < known.asked_at + LEARN_AGAIN_S:
-            return False
+        learning, known = self._learning.get(name), self._known.get(name)
+        if learning is None:
+            if self._catalog is None or known is None or self._clock.now() < known.asked_at + LEARN_AGAIN_S:
+                return False
+            learning = self._learn(name, self._catalog)
         # Others may wait for the same question: one that leaves does not end it.
-        await asyncio.shield(self._learn(name, self._catalog))
+        await asyncio.shield(learning)
         return True
 
     def _learn(self, name: _Name, catalog: Catalog) -> asyncio.Task[None]:

@@ -14,7 +14,9 @@ from typing import Any, Final
 from gateway.core.catalog import ModelSpec
 from gateway.core.clock import Chance, Clock
 from gateway.core.errors import Fault, GatewayError, Why, printable
+from gateway.core.offload import Here, Offload
 from gateway.core.request import Request, Response
+from gateway.core.tensor import Buffer
 from gateway.core.verdict import Verdict
 from gateway.http.client.backoff import Backoff
 from gateway.http.client.dialer import UnreachableError
@@ -40,6 +42,7 @@ from gateway.upstreams.upstream import Upstream
 from gateway.wire.faults import fault_of_grpc
 from gateway.wire.grpc_framing import PREFIX, prefix
 from gateway.wire.oip import proto as oip_proto
+from gateway.wire.oip import proto_responses
 from gateway.wire.proto import messages
 
 _log = logging.getLogger(__name__)
@@ -87,7 +90,7 @@ class GrpcUpstream:
     ``region`` is where its answers come from, unless they name a region themselves: those of Triton,
     KServe and others do not, and count as central and certified. An answer larger than
     ``max_message_bytes`` is a failure of the other side. ``tls``: how to encrypt, None for not at all (its
-    ALPN becomes h2). ``chance`` spreads attempts to connect.
+    ALPN becomes h2). ``chance`` spreads attempts to connect. ``offload`` reads what would hold the loop.
     """
 
     def __init__(
@@ -101,7 +104,9 @@ class GrpcUpstream:
         settings: GrpcUpstreamSettings | None = None,
         chance: Chance | None = None,
         tls: ssl.SSLContext | None = None,
+        offload: Offload | None = None,
     ) -> None:
+        self._offload = offload or Here()
         self.name, self.address = name, address
         self._region, self._clock = region, clock
         self._failures = Failures(name)
@@ -139,17 +144,22 @@ class GrpcUpstream:
         """Ask the other side; cancelling the call cancels it there too."""
         with UNSENT:
             given_s = timeout_s(request, self._clock)
-            body = oip_proto.encode_request(request).SerializeToString()
+            body = oip_proto.encode_request_parts(request)
             metadata = request_headers(request)
 
         answer, trailing = await self._call(
-            self._infer, body, timeout_s=given_s, metadata=metadata, deadline=request.deadline
+            self._infer, *body, timeout_s=given_s, metadata=metadata, deadline=request.deadline
         )
 
-        message = self._parse(messages.ModelInferResponse, answer)
+        provenance = provenance_of(trailing, self._region)
         try:
-            return oip_proto.decode_response(message, provenance_of(trailing, self._region))
+            response = proto_responses.decode(answer, provenance)
+            if response is None:
+                response = await self._offload(proto_responses.reference, answer, provenance)
+            return response
         except GatewayError as error:
+            if error.fault is Fault.OVERLOADED:
+                raise
             unread = unreadable(b"", error)
             raise (self._failures.unreadable(unread) if unread else self._failures.broken()) from error
 
@@ -231,7 +241,7 @@ class GrpcUpstream:
             _, answer = connection.send([*headers_], (prefix(0),), math.inf)
             try:
                 body, _ = grpc_call.read_answer(await answer)
-                is_well = reads(oip_proto.parse(kind, body))
+                is_well = reads(oip_proto.parse(kind, bytes(body)))
             except grpc_call.StatusError as error:
                 if error.code in _UNKNOWN_METHOD:
                     continue
@@ -250,14 +260,14 @@ class GrpcUpstream:
     async def _call(
         self,
         method: tuple[tuple[bytes, bytes], ...],
-        body: bytes,
-        *,
+        *body: Buffer,
         timeout_s: float,
         metadata: Mapping[str, str] = _NO_METADATA,
         deadline: float = math.inf,
-    ) -> tuple[bytes, dict[str, str]]:
+    ) -> tuple[memoryview, dict[str, str]]:
         pool = self._connections.pool()
-        if len(body) > self._settings.max_request_bytes:
+        size = sum(map(len, body))
+        if size > self._settings.max_request_bytes:
             raise self._too_large().replaced(unsent=True)
         sent = [*method]
         ends = math.inf
@@ -267,7 +277,7 @@ class GrpcUpstream:
         sent += [(name.encode(), value.encode()) for name, value in metadata.items()]
         self._connections.running += 1
         try:
-            answer = await pool.call(sent, (prefix(len(body)), body), ends)
+            answer = await pool.call(sent, (prefix(size), *body), ends)
             return grpc_call.read_answer(answer)
         except _FAILED as error:
             raise self._error(error, deadline, ends) from error
@@ -350,9 +360,9 @@ class GrpcUpstream:
             idle_s=settings.idle_s,
         )
 
-    def _parse(self, kind: Any, body: bytes) -> Any:
+    def _parse(self, kind: Any, body: memoryview) -> Any:
         try:
-            return oip_proto.parse(kind, body)
+            return oip_proto.parse(kind, bytes(body))
         except GatewayError as error:
             raise self._failures.broken() from error
 

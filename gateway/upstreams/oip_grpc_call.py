@@ -105,7 +105,7 @@ def evidence_of(answer: Http2Response) -> Evidence:
     return Evidence.FAILS if fails else Evidence.WORKS
 
 
-def read_answer(answer: Http2Response) -> tuple[bytes, dict[str, str]]:
+def read_answer(answer: Http2Response) -> tuple[memoryview, dict[str, str]]:
     """Return the message and the trailing metadata.
 
     Raises:
@@ -126,7 +126,7 @@ def read_answer(answer: Http2Response) -> tuple[bytes, dict[str, str]]:
     body = answer.body
     if len(body) < PREFIX or body[0] != 0 or int.from_bytes(body[1:5], "big") != len(body) - PREFIX:
         raise BrokenAnswerError("the body is not one uncompressed message")
-    return body[PREFIX:], _text(trailers)
+    return memoryview(body)[PREFIX:], _text(trailers)
 
 
 def _text(headers: Mapping[bytes, bytes]) -> dict[str, str]:

@@ -16,7 +16,8 @@ from gateway.core.catalog import ModelSpec
 from gateway.core.clock import Chance, Clock
 from gateway.core.eager import in_task
 from gateway.core.errors import Fault, GatewayError, Why
-from gateway.core.request import Request, Response
+from gateway.core.offload import HERE_BYTES, Here, Offload
+from gateway.core.request import Provenance, Request, Response
 from gateway.core.tensor import Buffer
 from gateway.core.verdict import Verdict
 from gateway.http.client.backoff import Backoff
@@ -44,16 +45,18 @@ from gateway.wire.oip.json import (
 )
 from gateway.wire.oip.metadata import BINARY, decode_error, decode_extensions, decode_model
 from gateway.wire.oip.paths import model_path
+from gateway.wire.oip.values import is_long
 
 _log = logging.getLogger(__name__)
 
 Headers = Mapping[str, str]
-Http1Response = tuple[int, Headers, bytes]
+Http1Response = tuple[int, Headers, Buffer]
 
 _PATHS_KEPT: Final = 256
 _LEARN_S: Final = 1.0
 _LEARNED_S: Final = 60.0
 _LEARN_AGAIN_S: Final = 5.0
+_EMPTY: Final[Buffer] = b""
 _FINAL: Final = frozenset({200, 404})
 """Statuses of the metadata that hold for long: they were read, or the server has none."""
 
@@ -78,7 +81,7 @@ class HttpUpstream:
     Nothing is opened before the first call. ``region`` is where its answers come from, unless they name a
     region themselves: those of Triton, KServe and others do not, and count as central and certified.
     ``tls``: how to encrypt where the URL is ``https``, None for the system's certificates. ``chance`` spreads
-    attempts to connect.
+    attempts to connect. ``offload`` reads and writes much JSON.
     """
 
     def __init__(
@@ -92,7 +95,9 @@ class HttpUpstream:
         settings: HttpUpstreamSettings | None = None,
         chance: Chance | None = None,
         tls: ssl.SSLContext | None = None,
+        offload: Offload | None = None,
     ) -> None:
+        self._offload = offload or Here()
         self.name, self.url = name, url.rstrip("/")
         self._region, self._clock = region, clock
         self._failures = Failures(name)
@@ -123,7 +128,12 @@ class HttpUpstream:
                 body = encode_request(request)
                 sent[headers.INFERENCE_HEADER_LENGTH] = str(body.header_length)
             else:
-                body = encode_plain_request(request)
+                is_much = is_long(request.inputs)
+                body = (
+                    await self._offload(encode_plain_request, request)
+                    if is_much
+                    else encode_plain_request(request)
+                )
                 sent["content-type"] = "application/json"
         path = self._path(request.model, request.version, "infer")
 
@@ -134,10 +144,18 @@ class HttpUpstream:
         length: int | None = None
         try:
             length = parse_header_length(received.get(headers.INFERENCE_HEADER_LENGTH))
-            return decode_response(answer, length, provenance_of(received, self._region))
+            return await self._read(answer, length, provenance_of(received, self._region))
         except GatewayError as error:
+            if error.fault is Fault.OVERLOADED:
+                raise
             unread = unreadable(memoryview(answer)[:length], error)
             raise (self._failures.unreadable(unread) if unread else self._failures.broken()) from error
+
+    async def _read(self, answer: Buffer, length: int | None, provenance: Provenance) -> Response:
+        json_bytes = len(answer) if length is None else length
+        if json_bytes <= HERE_BYTES:
+            return decode_response(answer, length, provenance)
+        return await self._offload(decode_response, memoryview(answer), length, provenance)
 
     async def describe(self, model: str, version: str) -> ModelSpec:
         """Ask the other side for a model's metadata."""
@@ -178,7 +196,7 @@ class HttpUpstream:
         async with self._learning:
             if self._clock.now() < self._learned_until:
                 return
-            status, answer = 0, b""
+            status, answer = 0, _EMPTY
             try:
                 async with asyncio.timeout(min(_LEARN_S, self._settings.metadata_timeout_s)):
                     status, _, answer = await self._send("GET", "/v2", (), {})
@@ -299,7 +317,7 @@ class HttpUpstream:
         return sent
 
     def _refused(
-        self, status: int, received: Headers, answer: bytes, deadline: float = math.inf
+        self, status: int, received: Headers, answer: Buffer, deadline: float = math.inf
     ) -> GatewayError:
         _log.debug("endpoint %s: status %d", self.name, status)
         fault, wait_s = fault_of_http(status), retry_after_s(received)

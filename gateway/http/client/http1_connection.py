@@ -10,6 +10,7 @@ from gateway.core.tensor import Buffer
 from gateway.http.client.addresses import address_of
 from gateway.http.framing.errors import FramingError
 from gateway.http.framing.http1_client import Http1Response, ResponseReader
+from gateway.http.framing.large_body import SLICE_BYTES, slices
 from gateway.http.tcp_info import bytes_acknowledged
 
 _COPY_BYTES: Final = 1 << 16
@@ -47,6 +48,8 @@ class Http1ClientConnection(asyncio.Protocol):
         self._transport: Any = None
         self._answer: asyncio.Future[Http1Response] | None = None
         self._sent_bytes = self._sent_before = 0
+        self._unsent: list[Buffer] = []
+        self._is_writable = True
         self.idle_since = 0.0
         self.is_open = False
         self.address = ""
@@ -72,8 +75,11 @@ class Http1ClientConnection(asyncio.Protocol):
         self._sent_bytes += len(head) + size
         if size <= _COPY_BYTES:
             self._transport.write(b"".join((head, *body)))
-        else:
+        elif size <= SLICE_BYTES:
             self._transport.writelines((head, *body))
+        else:
+            self._unsent = slices([head, *body])
+            self._write()
         return answer
 
     def close(self) -> None:
@@ -98,6 +104,15 @@ class Http1ClientConnection(asyncio.Protocol):
         if answer is not None:
             self._resolve(answer)
 
+    def pause_writing(self) -> None:
+        """Write no more slices: the socket is full."""
+        self._is_writable = False
+
+    def resume_writing(self) -> None:
+        """Write on: the socket takes bytes again."""
+        self._is_writable = True
+        self._write()
+
     def eof_received(self) -> bool:
         """Take the peer's end, with which some answers end."""
         if self._answer is None:
@@ -117,10 +132,16 @@ class Http1ClientConnection(asyncio.Protocol):
         waiting, self._answer = self._answer, None
         if waiting is not None and not waiting.done():
             waiting.set_result(answer)
-        if answer.reusable and self.is_open and self.is_wanted:
+        # An answer that came before all of its request was sent says how that one ended, but not where.
+        if answer.reusable and self.is_open and self.is_wanted and not self._unsent:
             self._released(self)
         else:
             self.close()
+
+    def _write(self) -> None:
+        """Write slices of a large body while the socket takes them: all at once would be copied at once."""
+        while self._unsent and self._is_writable and self.is_open:
+            self._transport.write(self._unsent.pop())
 
     def _fail(self, error: FramingError) -> None:
         if self._transport is not None:
@@ -129,6 +150,7 @@ class Http1ClientConnection(asyncio.Protocol):
 
     def _end(self, error: Exception) -> None:
         waiting, self._answer = self._answer, None
+        self._unsent = []
         if waiting is not None and not waiting.done():
             waiting.set_exception(error)
         if self.is_open:

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from gateway.core.tensor import Buffer
 from gateway.http.client.addresses import address_of
 from gateway.http.framing.errors import AnswerTooLargeError, FramingError
 from gateway.http.framing.http2_client import (
@@ -129,7 +130,7 @@ class Http2ClientConnection(asyncio.Protocol):
         return self.client.goaway_code == ENHANCE_YOUR_CALM
 
     def send(
-        self, headers: list[Header], body: Sequence[bytes], ends: float
+        self, headers: list[Header], body: Sequence[Buffer], ends: float
     ) -> tuple[int, asyncio.Future[Http2Response]]:
         """Begin a call that may take until ``ends``, loop time in seconds.
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from gateway.core.eager import in_task
+from gateway.core.tensor import Buffer
 from gateway.http.client.backoff import Backoff
 from gateway.http.client.dialer import Dialer, UnreachableError
 from gateway.http.client.evidence import Evidence, note_answer
@@ -89,7 +90,7 @@ class Http2Pool:
         """Calls under way."""
         return sum(connection.running for connection in (*self._open, *self._leaving))
 
-    async def call(self, headers: list[Header], body: Sequence[bytes], ends: float) -> Http2Response:
+    async def call(self, headers: list[Header], body: Sequence[Buffer], ends: float) -> Http2Response:
         """Make a call that may take until ``ends`` (loop time, seconds); cancelling it resets its stream.
 
         A call that the peer refused without processing it is made once more.

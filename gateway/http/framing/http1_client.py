@@ -12,7 +12,9 @@ from typing import Final
 import httptools
 import msgspec
 
+from gateway.core.tensor import Buffer
 from gateway.http.framing.errors import AnswerTooLargeError, FramingError, HeadTooLargeError
+from gateway.http.framing.large_body import BodyCollector
 
 _MAX_INTERIM: Final = 8
 _FRAMING_PER_BYTE: Final = 8
@@ -38,7 +40,7 @@ class Http1Response(msgspec.Struct, frozen=True, gc=False):
 
     status: int
     headers: dict[str, str]
-    body: bytes
+    body: Buffer
     reusable: bool
 
 
@@ -84,7 +86,7 @@ class ResponseReader:
         self._parser = httptools.HttpResponseParser(self)
         self._status = 0
         self._headers: dict[str, str] = {}
-        self._parts: list[bytes] = []
+        self._body = BodyCollector(max_body_bytes)
         self._fed = self._size = self._head_size = self._interim = 0
         self._to_head = self._in_body = False
         self._keep_alive = False
@@ -104,7 +106,7 @@ class ResponseReader:
 
     def begin(self, verb: str) -> None:
         """Note that a request went out; its ``verb`` decides whether the answer has a body."""
-        self._parts = []
+        self._body = BodyCollector(self._max_body)
         self._fed = self._size = self._head_size = self._interim = 0
         self._to_head = verb == "HEAD"
         self._in_body = self._surplus = False
@@ -143,7 +145,7 @@ class ResponseReader:
             FramingError: this one does not.
         """
         if self._pending and self._in_body and not self._delimited():
-            self._answer = Http1Response(self._status, self._headers, b"".join(self._parts), reusable=False)
+            self._answer = Http1Response(self._status, self._headers, self._body.whole(), reusable=False)
             return self._finish()
         raise FramingError("the connection ended before the answer did")
 
@@ -196,7 +198,7 @@ class ResponseReader:
         self._size += len(part)
         if self._size > self._max_body:
             self._refuse(AnswerTooLargeError)
-        self._parts.append(part)
+        self._body.add(part)
 
     def on_message_complete(self) -> None:
         """Parser: the answer is whole."""
@@ -204,15 +206,13 @@ class ResponseReader:
             self._complete()
 
     def _complete(self) -> None:
-        parts = self._parts
-        body = parts[0] if len(parts) == 1 else b"".join(parts)
-        self._answer = Http1Response(self._status, self._headers, body, self._keep_alive)
+        self._answer = Http1Response(self._status, self._headers, self._body.whole(), self._keep_alive)
 
     def _finish(self) -> Http1Response:
         answer = self._answer
         assert answer is not None
         self._pending = False
-        self._parts = []
+        self._body = BodyCollector(self._max_body)
         if self._surplus:
             return msgspec.structs.replace(answer, reusable=False)
         return answer

@@ -13,7 +13,9 @@ from typing import Final
 import msgspec
 import ngh2
 
+from gateway.core.tensor import Buffer
 from gateway.http.framing.errors import FramingError
+from gateway.http.framing.large_body import SLICE_BYTES, BodyCollector, slices
 
 REFUSED: Final = int(ngh2.ErrorCode.REFUSED_STREAM)
 """The code of a stream that was not processed: refused, or above the last one that GOAWAY names."""
@@ -35,7 +37,7 @@ class Http2Response(msgspec.Struct, frozen=True, gc=False):
 
     status: int
     headers: dict[bytes, bytes]
-    body: bytes
+    body: Buffer
     trailers: dict[bytes, bytes]
 
 
@@ -53,12 +55,11 @@ Outcome = Http2Response | StreamReset | AnswerTooLarge
 
 
 class _Stream:
-    __slots__ = ("headers", "parts", "size")
+    __slots__ = ("body", "headers")
 
-    def __init__(self) -> None:
+    def __init__(self, max_body_bytes: int) -> None:
         self.headers: dict[bytes, bytes] = {}
-        self.parts: list[bytes] = []
-        self.size = 0
+        self.body = BodyCollector(max_body_bytes)
 
 
 class Http2Client:
@@ -87,6 +88,7 @@ class Http2Client:
             {ngh2.Setting.ENABLE_PUSH: 0, ngh2.Setting.INITIAL_WINDOW_SIZE: stream_window_bytes}
         )
         self._connection.set_local_window_size(connection_window_bytes)
+        self._unsent: dict[int, list[Buffer]] = {}
         self._streams: dict[int, _Stream] = {}
         self.max_streams = 100
         """Streams that the peer allows at once; 100 are assumed until its SETTINGS come."""
@@ -111,7 +113,7 @@ class Http2Client:
         """Whether the connection is of no more use; true only after ``output`` has been sent."""
         return not self._connection.want_read
 
-    def request(self, headers: Iterable[Header], body: Iterable[bytes]) -> int:
+    def request(self, headers: Iterable[Header], body: Iterable[Buffer]) -> int:
         """Queue a request, whose ``body`` has one part at least, and return its stream's number.
 
         Raises:
@@ -122,19 +124,18 @@ class Http2Client:
         connection = self._connection
         try:
             stream = connection.send_request(headers)
-            *parts, last = body
-            for part in parts:
-                connection.send_data(stream, part)
-            connection.send_data(stream, last, end_stream=True)
+            self._unsent[stream] = slices([*body])
+            self._queue(stream)
         except ngh2.NGH2Error as error:
             self.is_closing = True
             raise ClosingError(str(error)) from None
-        self._streams[stream] = _Stream()
+        self._streams[stream] = _Stream(self._max_body)
         return stream
 
     def cancel(self, stream: int) -> None:
         """End a stream whose answer is not needed any more."""
         if self._streams.pop(stream, None) is not None:
+            self._unsent.pop(stream, None)
             self._reset(stream)
 
     def ping(self) -> None:
@@ -150,6 +151,8 @@ class Http2Client:
     def output(self, most_bytes: int) -> bytes:
         """Return what may be sent now, as far as the peer's windows allow; empty when there is nothing."""
         try:
+            for stream in list(self._unsent):
+                self._queue(stream)
             return self._connection.data_to_send(most_bytes)
         except ngh2.NGH2Error as error:
             raise FramingError(str(error)) from None
@@ -176,11 +179,21 @@ class Http2Client:
                 if (stream := streams.get(event.stream_id)) is not None:
                     ended.append(self._finish(event.stream_id, stream, _first_of_each(event.headers)))
             elif isinstance(event, ngh2.StreamClosed):
+                self._unsent.pop(event.stream_id, None)
                 if streams.pop(event.stream_id, None) is not None:
                     ended.append((event.stream_id, StreamReset(event.error_code)))
             else:
                 self._note(event)
         return ended
+
+    def _queue(self, stream: int) -> None:
+        """Hand on the next slices of a body; all of a large one at once would be copied at once."""
+        unsent, connection = self._unsent[stream], self._connection
+        while unsent and connection.queued_body_size(stream) < SLICE_BYTES:
+            part = unsent.pop()
+            connection.send_data(stream, part, end_stream=not unsent)
+        if not unsent:
+            del self._unsent[stream]
 
     def _begin(self, event: ngh2.ResponseReceived, ended: list[tuple[int, Outcome]]) -> None:
         stream = self._streams.get(event.stream_id)
@@ -195,23 +208,22 @@ class Http2Client:
         if stream is None:
             return
         data = event.data
-        stream.size += len(data)
-        if stream.size > self._max_body:
+        if stream.body.size + len(data) > self._max_body:
             del self._streams[event.stream_id]
+            self._unsent.pop(event.stream_id, None)
             self._reset(event.stream_id)
             ended.append((event.stream_id, AnswerTooLarge()))
             return
-        stream.parts.append(data)
+        stream.body.add(data)
         if event.end_stream:
             ended.append(self._finish(event.stream_id, stream, {}))
 
     def _finish(self, number: int, stream: _Stream, trailers: dict[bytes, bytes]) -> tuple[int, Outcome]:
         del self._streams[number]
-        if self._connection.queued_body_size(number):
+        if self._unsent.pop(number, None) or self._connection.queued_body_size(number):
             # The answer came before the request was sent: the rest of it is not needed.
             self._reset(number)
-        parts = stream.parts
-        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        body = stream.body.whole()
         # The parser has made sure of a status of three digits.
         return number, Http2Response(int(stream.headers[b":status"]), stream.headers, body, trailers)
 

@@ -17,6 +17,7 @@ import ngh2
 
 from gateway.core.tensor import Buffer
 from gateway.http.framing.errors import FramingError
+from gateway.http.framing.large_body import SLICE_BYTES, slices
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 NO_ERROR: Final = int(ngh2.ErrorCode.NO_ERROR)
@@ -127,6 +128,7 @@ class Http2Server:
         self.has_begun = self.has_heard = self.is_within = False
         self._has_cut = False
         self._last_word: bytes | None = None
+        self._unsent: dict[int, tuple[list[Buffer], Sequence[Pair]]] = {}
         self._connection = connection = ngh2.Connection(ngh2.Role.SERVER, configuration)
         connection.initiate_connection(
             {
@@ -173,6 +175,7 @@ class Http2Server:
                 if (request := self._request(event.stream_id, event.headers, event.end_stream)) is not None:
                     events.append(request)
             elif kind is ngh2.StreamClosed:
+                self._unsent.pop(event.stream_id, None)
                 events.append(StreamClosed(event.stream_id, event.error_code))
             elif kind is ngh2.TrailersReceived:
                 events.append(BodyEnd(event.stream_id))
@@ -185,6 +188,8 @@ class Http2Server:
         if self._last_word is not None:
             last_word, self._last_word = self._last_word, b""
             return last_word
+        for stream in list(self._unsent):
+            self._queue_more(stream)
         try:
             output = self._connection.data_to_send(most_bytes)
         except ngh2.NGH2Error as error:
@@ -214,6 +219,10 @@ class Http2Server:
                 connection.send_response(stream, (*headers, *trailers), end_stream=True)
                 return
             connection.send_response(stream, headers)
+            if sum(map(len, parts)) > SLICE_BYTES:
+                self._unsent[stream] = slices(parts), trailers
+                self._queue(stream)
+                return
             for part in parts[:-1]:
                 connection.send_data(stream, part)
             connection.send_data(stream, parts[-1], end_stream=not trailers)
@@ -222,6 +231,23 @@ class Http2Server:
         except ngh2.NGH2Error:
             # The peer has left the stream, most likely, and this changes nothing. If not, it learns here that
             # no more will come.
+            self.reset(stream, INTERNAL_ERROR)
+
+    def _queue(self, stream: int) -> None:
+        """Hand on the next slices of a large answer; all of it at once would be copied at once."""
+        (unsent, trailers), connection = self._unsent[stream], self._connection
+        while unsent and connection.queued_body_size(stream) < SLICE_BYTES:
+            part = unsent.pop()
+            connection.send_data(stream, part, end_stream=not unsent and not trailers)
+        if not unsent:
+            del self._unsent[stream]
+            if trailers:
+                connection.send_trailers(stream, trailers)
+
+    def _queue_more(self, stream: int) -> None:
+        try:
+            self._queue(stream)
+        except ngh2.NGH2Error:
             self.reset(stream, INTERNAL_ERROR)
 
     def begin(self, stream: int, headers: Sequence[Pair]) -> bool:
@@ -240,11 +266,18 @@ class Http2Server:
 
     def reset(self, stream: int, error: int) -> None:
         """End a stream at once."""
+        self._unsent.pop(stream, None)
         self._did(lambda: self._connection.reset_stream(stream, error))
 
     def queued(self, stream: int | None = None) -> int:
         """Return the bytes of a stream's answer, or of all, that have not been let out yet."""
-        return self._connection.queued_body_size(stream) if self._last_word is None else 0
+        if self._last_word is not None:
+            return 0
+        unsent = self._unsent
+        streams = unsent if stream is None else (stream,) if stream in unsent else ()
+        return self._connection.queued_body_size(stream) + sum(
+            sum(map(len, unsent[each][0])) for each in streams
+        )
 
     def ping(self) -> None:
         """Queue a question that a peer answers between any two frames, but not amid a head."""

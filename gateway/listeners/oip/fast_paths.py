@@ -19,7 +19,7 @@ from gateway.core.partitions import PartitionedMemory
 from gateway.core.request import Request, Response
 from gateway.core.service import FastPath, NumberedService, fast_path
 from gateway.core.tensor import Buffer
-from gateway.http.exchange import Answer, Head
+from gateway.http.exchange import Answer, Head, PendingAnswer
 from gateway.listeners.request_headers import RequestHeaders
 from gateway.wire.oip.reuse import Layout
 
@@ -61,7 +61,7 @@ class _Series:
         layout: Layout,
         generation: NumberedService,
         path: FastPath | None,
-        write: Callable[[Response], Answer],
+        write: Callable[[Response], Answer | PendingAnswer],
         cost: int,
     ) -> None:
         self.cost = cost
@@ -85,7 +85,7 @@ class _Series:
         self._generation = self._path = None
         self._prefix, self._data, self._write = b"", (), _nothing
 
-    def answer(self, body: Buffer, generation: NumberedService) -> Answer | None:
+    def answer(self, body: Buffer, generation: NumberedService) -> Answer | PendingAnswer | None:
         path = self._path
         if (
             path is None
@@ -117,7 +117,7 @@ class FastPaths:
         """Return the number of series."""
         return len(self._series)
 
-    def answer(self, head: Head, body: Buffer, generation: NumberedService) -> Answer | None:
+    def answer(self, head: Head, body: Buffer, generation: NumberedService) -> Answer | PendingAnswer | None:
         """Answer a request of a known series from memory; None: it must be read."""
         series: _Series | None = head.notes.get(_SERIES)
         return None if series is None else series.answer(body, generation)
@@ -130,7 +130,7 @@ class FastPaths:
         *,
         headers: RequestHeaders,
         generation: NumberedService,
-        write: Callable[[Response], Answer],
+        write: Callable[[Response], Answer | PendingAnswer],
     ) -> None:
         """Take note of a request that was answered from memory.
 
@@ -182,7 +182,7 @@ def _cost(layout: Layout, headers: RequestHeaders) -> int:
     return _OWN_BYTES + len(layout.prefix) + sum(map(len, layout.data)) + len(repr(headers))
 
 
-def _nothing(_response: Response) -> Answer:
+def _nothing(_response: Response) -> Answer | PendingAnswer:
     raise AssertionError("a series that has ended got a request")
 
 

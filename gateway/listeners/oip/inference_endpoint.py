@@ -5,7 +5,7 @@ What differs between REST and gRPC is bytes and statuses: those are an ``Inferen
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from functools import partial
 from typing import Protocol
 
@@ -13,7 +13,7 @@ from gateway.core.errors import GatewayError
 from gateway.core.request import Request, Response
 from gateway.core.service import NumberedService, Pending
 from gateway.core.tensor import Buffer
-from gateway.http.exchange import Answer, Head, PendingAnswer
+from gateway.http.exchange import Answer, AnyAnswer, Head, PendingAnswer
 from gateway.listeners.data_plane import DataPlane
 from gateway.listeners.oip.fast_paths import FastPaths
 from gateway.listeners.oip.request_headers import OipHeaderReader, OipRequestHeaders
@@ -53,8 +53,8 @@ class InferenceCodec(Protocol):
         coding: str | None,
         generation: int,
         response: Response,
-    ) -> Answer:
-        """Write the answer of a request.
+    ) -> Answer | PendingAnswer:
+        """Write the answer of a request, at once unless that would hold the event loop.
 
         Raises:
             GatewayError: INVALID for an output that cannot be written as it is wanted.
@@ -123,27 +123,21 @@ class InferenceEndpoint:
             )
         return self._encode(inference.output_format, inference.id, coding, generation.number, response)
 
-    def prepare(
-        self, decode: Callable[[], Inference], path: ParsedPath, headers: OipRequestHeaders
+    async def prepare(
+        self,
+        inference: Awaitable[Inference],
+        path: ParsedPath,
+        headers: OipRequestHeaders,
+        now: float | None = None,
     ) -> tuple[Inference, Request]:
-        """Decode a request that has come just now, without asking the stack.
+        """Wait until a request is decoded that came at loop time ``now`` (None: just now).
+
+        The stack is not called.
 
         Raises:
-            GatewayError: of ``decode``, or INVALID for a time limit that is none.
+            GatewayError: of ``inference``, or INVALID for a time limit that is none.
         """
-        now = self._now()
-        with self._refusals:
-            inference = decode()
-            return inference, to_request(path, inference, headers, now)
-
-    async def prepare_later(
-        self, inference: Awaitable[Inference], path: ParsedPath, headers: OipRequestHeaders, now: float
-    ) -> tuple[Inference, Request]:
-        """Wait until a request is decoded that came at loop time ``now``, without asking the stack.
-
-        Raises:
-            GatewayError: as ``prepare`` has it.
-        """
+        now = self._now() if now is None else now
         with self._refusals:
             decoded = await inference
             return decoded, to_request(path, decoded, headers, now)
@@ -155,19 +149,20 @@ class InferenceEndpoint:
         headers: OipRequestHeaders,
         generation: NumberedService,
         now: float,
-    ) -> Answer:
-        inference, request = await self.prepare_later(pending, path, headers, now)
+    ) -> AnyAnswer:
+        inference, request = await self.prepare(pending, path, headers, now)
         return await self._encode_later(
             inference, self._coding(headers), generation.number, generation(request)
         )
 
     async def _encode_later(
         self, inference: Inference, coding: str | None, generation: int, response: Response | Pending
-    ) -> Answer:
+    ) -> AnyAnswer:
         is_here = isinstance(response, Response)
         answered = await response
         learn(inference, is_here=is_here)
-        return self._encode(inference.output_format, inference.id, coding, generation, answered)
+        encoded = self._encode(inference.output_format, inference.id, coding, generation, answered)
+        return encoded if isinstance(encoded, Answer) else await encoded
 
 
 def learn(inference: Inference, *, is_here: bool) -> None:

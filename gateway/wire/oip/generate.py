@@ -13,9 +13,9 @@ import msgspec
 
 from gateway.core.catalog import ModelSpec, TensorSpec
 from gateway.core.request import NO_PARAMETERS, Parameter, Response
-from gateway.core.tensor import Tensor
+from gateway.core.tensor import Buffer, Tensor
 from gateway.wire.oip.inference import PLAIN_OUTPUTS, Inference
-from gateway.wire.oip.json_bounds import check_json
+from gateway.wire.oip.json_bounds import MAX_JSON_BYTES, check_json
 from gateway.wire.oip.messages import parse
 from gateway.wire.oip.validation import extract_timeout
 from gateway.wire.oip.values import decode_values, encode_values
@@ -24,16 +24,17 @@ _FIELDS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _PARAMETERS: Final = msgspec.json.Decoder(dict[str, Parameter])
 _PARAMETER: Final = msgspec.json.Decoder(Parameter)
 _VALUES: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_ENCODE: Final = msgspec.json.Encoder().encode
 _ID: Final = msgspec.json.Decoder(str)
 
 
-def decode_generate(spec: ModelSpec, body: bytes) -> Inference:
+def decode_generate(spec: ModelSpec, body: Buffer, max_json_bytes: int = MAX_JSON_BYTES) -> Inference:
     """Read the body of a generate request.
 
     Raises:
         GatewayError: INVALID, TOO_LARGE or UNSUPPORTED, with a message for the client.
     """
-    check_json(body)
+    check_json(body, max_json_bytes)
     fields = parse(_FIELDS, body)
     inputs = tuple(
         _tensor(tensor, fields.pop(tensor.name)) for tensor in spec.inputs if tensor.name in fields
@@ -45,8 +46,8 @@ def decode_generate(spec: ModelSpec, body: bytes) -> Inference:
     return Inference(request_id, inputs, (), PLAIN_OUTPUTS, parameters or NO_PARAMETERS, timeout_s)
 
 
-def encode_generate(response: Response, request_id: str) -> dict[str, Any]:
-    """Return the fields of an answer.
+def encode_generate(response: Response, request_id: str) -> bytes:
+    """Write an answer.
 
     Raises:
         GatewayError: INVALID for an output that JSON cannot carry.
@@ -58,7 +59,7 @@ def encode_generate(response: Response, request_id: str) -> dict[str, Any]:
     for tensor in response.outputs:
         values = encode_values(tensor)
         fields[tensor.name] = values[0] if len(values) == 1 else values
-    return fields
+    return _ENCODE(fields)
 
 
 def _tensor(spec: TensorSpec, raw: msgspec.Raw) -> Tensor:

@@ -28,7 +28,7 @@ from gateway.core.tensor import (
 from gateway.wire.headers import INFERENCE_HEADER_LENGTH
 from gateway.wire.oip.classification import CLASSIFICATION, class_count, classify
 from gateway.wire.oip.inference import BINARY_OUTPUTS, PLAIN_OUTPUTS, Inference, OutputFormat
-from gateway.wire.oip.json_bounds import check_json
+from gateway.wire.oip.json_bounds import MAX_JSON_BYTES, check_json
 from gateway.wire.oip.messages import (
     AnsweredTensorMessage,
     RequestMessage,
@@ -49,6 +49,9 @@ from gateway.wire.oip.validation import (
     extract_timeout,
 )
 from gateway.wire.oip.values import decode_values, encode_values
+
+MAX_ANSWERED_BYTES: Final = 64 << 20
+"""Of the JSON of another server's answer."""
 
 _LENGTHS: Final = 1024
 BINARY_SIZE: Final = "binary_data_size"
@@ -87,18 +90,21 @@ def parse_header_length(value: str | None) -> int | None:
     return int(value)
 
 
-def decode_request(body: Buffer, header_length: int | None) -> Inference:
+def decode_request(
+    body: Buffer, header_length: int | None, max_json_bytes: int = MAX_JSON_BYTES
+) -> Inference:
     """Read the body of an infer request.
 
     Args:
         body: the whole body; the tensors keep views of it.
         header_length: bytes of JSON at its beginning, None when it is JSON only.
+        max_json_bytes: of JSON.
 
     Raises:
         GatewayError: INVALID, TOO_LARGE or UNSUPPORTED, with a message for the client.
     """
     json, binary = _split(body, header_length)
-    check_json(json)
+    check_json(json, max_json_bytes)
     message = parse(_REQUEST, json)
     default, timeout_s, parameters = _decode_parameters(message.parameters)
     inputs = _decode_tensors("input", message.inputs, binary)
@@ -126,6 +132,18 @@ def encode_response(response: Response, output_format: OutputFormat, request_id:
         ResponseOut(response.model, response.version, outputs, request_id, dict(response.parameters))
     )
     return Body([header, *chunks], len(header) if chunks else None)
+
+
+def encode_apart(
+    response: Response, output_format: OutputFormat, request_id: str
+) -> tuple[list[memoryview], int | None]:
+    """Write an answer as ``encode_response`` does, for another process: its parts and its header length.
+
+    Raises:
+        GatewayError: as ``encode_response`` has it.
+    """
+    body = encode_response(response, output_format, request_id)
+    return [memoryview(part) for part in body.parts], body.header_length
 
 
 def encode_request(request: Request) -> Body:
@@ -165,13 +183,14 @@ def encode_plain_request(request: Request) -> Body:
     return Body([_ENCODE(RequestOut(inputs, request.id, dict(request.parameters), outputs))], None)
 
 
-def decode_response(body: bytes, header_length: int | None, provenance: Provenance) -> Response:
+def decode_response(body: Buffer, header_length: int | None, provenance: Provenance) -> Response:
     """Read another server's answer, whether it kept to binary data or not.
 
     Raises:
         GatewayError: INVALID when it is not what the protocol allows.
     """
     json, binary = _split(body, header_length)
+    check_json(json, MAX_ANSWERED_BYTES)
     message = parse(_RESPONSE, json)
     parameters = {
         name: value

@@ -12,8 +12,9 @@ from gateway.core.errors import Fault, GatewayError
 from gateway.core.tensor import MAX_BYTES_ELEMENTS, Buffer
 from gateway.wire.oip.validation import MAX_DECODED
 
-MAX_JSON_BYTES: Final = 16 << 20
-"""Of the JSON part of a request: decoded JSON takes many times its size. Binary data has no such limit."""
+MAX_JSON_BYTES: Final = 4 << 20
+"""Of the JSON part of a request, unless the settings say otherwise: decoded JSON takes many times its size.
+Binary data has no such limit."""
 
 MAX_KEYS: Final = 16 << 10
 """Of all objects together: sixteen for each of 1,024 tensors."""
@@ -24,7 +25,7 @@ _UNCOUNTED: Final = 32 << 10
 """Bytes in which there cannot be enough of anything to hold others up."""
 
 
-def check_json(json: Buffer) -> None:
+def check_json(json: Buffer, max_bytes: int = MAX_JSON_BYTES) -> None:
     """Refuse JSON that is more than a request of tensors can be.
 
     Raises:
@@ -32,11 +33,7 @@ def check_json(json: Buffer) -> None:
     """
     if len(json) <= _UNCOUNTED:
         return
-    if len(json) > MAX_JSON_BYTES:
-        raise GatewayError(
-            Fault.TOO_LARGE,
-            f"the JSON part is larger than {MAX_JSON_BYTES} bytes: send tensors as binary data",
-        )
+    check_length(len(json), max_bytes)
     text = bytes(json)
     if text.count(b":") <= MAX_KEYS and text.count(b",") <= _MAX_COMMAS:
         return
@@ -45,6 +42,20 @@ def check_json(json: Buffer) -> None:
         raise GatewayError(Fault.INVALID, f"the request has more than {MAX_KEYS} keys as JSON")
     if bare.count(b",") > _MAX_COMMAS:
         raise _too_many(MAX_DECODED)
+
+
+def check_length(size: int, max_bytes: int) -> None:
+    """Refuse more JSON than this gateway reads.
+
+    Raises:
+        GatewayError: TOO_LARGE.
+    """
+    if size > max_bytes:
+        raise GatewayError(
+            Fault.TOO_LARGE,
+            f"the JSON part is larger than {max_bytes} bytes: send tensors as binary data, or have the "
+            "operator raise listen.protocol.max_json_mib",
+        )
 
 
 def count_texts(json: bytes) -> int:

@@ -9,6 +9,7 @@ import msgspec
 
 from gateway.core.catalog import ModelSpec, TensorSpec
 from gateway.core.errors import Fault, GatewayError, printable
+from gateway.core.tensor import Buffer
 from gateway.wire.oip.messages import ErrorMessage
 
 BINARY: Final = "binary_tensor_data"
@@ -28,6 +29,9 @@ EXTENSIONS: Final = (
 LIVE: Final = b'{"live":true}'
 READY: Final = b'{"ready":true,"live":true}'
 """Some clients look for ``live`` in the answer about readiness, as the protocol's text has it."""
+
+_MAX_READ_BYTES: Final = 256 << 10
+"""Of another server's metadata, or of its error message: longer ones are not read."""
 
 _MAX_MESSAGE: Final = 200
 
@@ -63,11 +67,13 @@ def encode_error(message: str) -> bytes:
     return _encode({"error": message})
 
 
-def decode_error(body: bytes) -> str:
+def decode_error(body: Buffer) -> str:
     """Return the error message of another server, fit to be passed on; empty when there is none.
 
     It is cut at 200 characters and holds printable ones only: it comes from elsewhere.
     """
+    if len(body) > _MAX_READ_BYTES:
+        return ""
     try:
         text = _ERROR.decode(body).error
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
@@ -92,8 +98,10 @@ def encode_server(name: str, version: str, extensions: Sequence[str] = EXTENSION
     return _encode({"name": name, "version": version, "extensions": extensions})
 
 
-def decode_extensions(body: bytes) -> Sequence[str] | None:
+def decode_extensions(body: Buffer) -> Sequence[str] | None:
     """Return the extensions that another server's metadata list; None when they list none."""
+    if len(body) > _MAX_READ_BYTES:
+        return None
     try:
         return _SERVER.decode(body).extensions
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
@@ -113,14 +121,14 @@ def encode_model(spec: ModelSpec) -> bytes:
     )
 
 
-def decode_model(body: bytes) -> ModelSpec:
+def decode_model(body: Buffer) -> ModelSpec:
     """Read another server's metadata of a model.
 
     Raises:
         GatewayError: INVALID when it is not what the protocol allows.
     """
     try:
-        message = _MODEL.decode(body)
+        message = _MODEL.decode(body[: _MAX_READ_BYTES + 1])
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         raise GatewayError(
             Fault.INVALID, "the metadata of the model are not as the protocol has them"

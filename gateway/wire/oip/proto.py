@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 from google.protobuf.message import DecodeError
+from msgspec.structs import replace
 
 from gateway.core.catalog import ModelSpec, TensorSpec
 from gateway.core.errors import Fault, GatewayError
@@ -23,6 +24,7 @@ from gateway.core.tensor import (
     DATATYPES,
     ITEM_SIZES,
     MAX_BYTES_ELEMENTS,
+    Buffer,
     Tensor,
     check_size,
     element_count,
@@ -62,6 +64,8 @@ _FINAL: Final = "triton_enable_empty_final_response"
 """The one reserved parameter that clients set: the last answer of a stream is to be marked. It is for us
 alone, as an upstream would refuse it in a call that is no stream."""
 
+_RAW_INPUT: Final = b"\x3a"
+
 _INTEGERS: Final = {"int_contents": np.dtype("<i4"), "uint_contents": np.dtype("<u4")}
 """The fields that hold narrower datatypes too, and what their elements are on the wire."""
 
@@ -78,8 +82,8 @@ def parse(kind: Any, body: bytes) -> Any:
         raise GatewayError(Fault.INVALID, f"the body is not a valid {kind.DESCRIPTOR.name}") from None
 
 
-def decode_request(message: Any) -> Inference:
-    """Read a ModelInferRequest.
+def decode_request(message: Any, raws: Sequence[Buffer] = ()) -> Inference:
+    """Read a ModelInferRequest; ``raws``: its raw contents, where they were cut out of it.
 
     Raises:
         GatewayError: INVALID or UNSUPPORTED, with a message for the client.
@@ -106,7 +110,7 @@ def decode_request(message: Any) -> Inference:
 
     return Inference(
         message.id,
-        _decode_tensors("input", message.inputs, message.raw_input_contents),
+        _decode_tensors("input", message.inputs, raws or message.raw_input_contents),
         outputs,
         OutputFormat(classes=classes) if classes else PLAIN_OUTPUTS,
         parameters,
@@ -129,8 +133,19 @@ def encode_request(request: Request) -> Any:
     return message
 
 
-def decode_response(message: Any, provenance: Provenance) -> Response:
-    """Read a ModelInferResponse.
+def encode_request_parts(request: Request) -> list[Buffer]:
+    """Write a ModelInferRequest as ``encode_request`` does, in parts: tensors are not copied."""
+    head = encode_request(replace(request, inputs=()))
+    for tensor in request.inputs:
+        head.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+    parts: list[Buffer] = [head.SerializeToString()]
+    for tensor in request.inputs:
+        parts += (_RAW_INPUT + varint(len(tensor.data)), tensor.data)
+    return parts
+
+
+def decode_response(message: Any, provenance: Provenance, raws: Sequence[Buffer] = ()) -> Response:
+    """Read a ModelInferResponse; ``raws``: its raw contents, where they were cut out of it.
 
     Raises:
         GatewayError: INVALID when the other server sent what the protocol does not allow.
@@ -138,10 +153,22 @@ def decode_response(message: Any, provenance: Provenance) -> Response:
     return Response(
         message.model_name,
         message.model_version,
-        _decode_tensors("output", message.outputs, message.raw_output_contents),
+        _decode_tensors("output", message.outputs, raws or message.raw_output_contents),
         provenance,
         _decode_parameters(message.parameters) if message.parameters else NO_PARAMETERS,
     )
+
+
+def varint(number: int) -> bytes:
+    """Write a length as protobuf does."""
+    if number < 0x80:
+        return bytes((number,))
+    octets = bytearray()
+    while number > 0x7F:
+        octets.append(number & 0x7F | 0x80)
+        number >>= 7
+    octets.append(number)
+    return bytes(octets)
 
 
 def encode_response(response: Response, request_id: str) -> Any:

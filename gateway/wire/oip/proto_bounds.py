@@ -20,6 +20,7 @@ MAX_PARSED_BYTES: Final = 8 << 20
 """Of all but raw contents: protobuf takes about 0.1 s for the worst of them."""
 
 _RAW: Final = 7
+_RAW_OUTPUT: Final = 6
 _NESTED: Final = frozenset({5, 6})
 _LENGTH: Final = 2
 _FIXED: Final = {1: 8, 5: 4}
@@ -35,12 +36,12 @@ def check_fields(message: Buffer) -> None:
     """
     view = memoryview(message)
     count, parsed = 0, len(view)
-    for number, start, stop in _fields(view):
+    for number, start, stop in fields(view):
         count += 1
         if number == _RAW:
             parsed -= stop - start
         elif number in _NESTED and stop - start <= MAX_PARSED_BYTES:
-            for _ in _fields(view[start:stop]):
+            for _ in fields(view[start:stop]):
                 count += 1
                 if count > MAX_FIELDS:
                     break
@@ -54,7 +55,27 @@ def check_fields(message: Buffer) -> None:
         )
 
 
-def _fields(view: memoryview) -> Iterator[tuple[int, int, int]]:
+def without_raw_outputs(message: Buffer) -> tuple[bytes, list[memoryview]] | None:
+    """Cut a ModelInferResponse into what is not raw, and its raw contents; None: it cannot be followed.
+
+    Malformed bytes are left for protobuf to refuse.
+    """
+    view = memoryview(message)
+    head: list[memoryview] = []
+    raws: list[memoryview] = []
+    end = 0
+    for number, start, stop in fields(view):
+        if number == _RAW_OUTPUT:
+            raws.append(view[start:stop])
+        else:
+            head.append(view[end:stop])
+        end = stop
+        if len(head) + len(raws) > MAX_FIELDS:
+            return None
+    return (b"".join(head), raws) if end == len(view) else None
+
+
+def fields(view: memoryview) -> Iterator[tuple[int, int, int]]:
     """Give each field's number and where its content begins and ends, as far as they can be followed."""
     position, end = 0, len(view)
     while position < end:

@@ -15,11 +15,13 @@ from typing import Any, Final
 import msgspec
 from google.protobuf.message import DecodeError
 
+from gateway.core.offload import HERE_BYTES
 from gateway.core.partitions import Lesson, Partition, PartitionedMemory
 from gateway.core.request import Parameter, Response
 from gateway.core.tensor import BYTES, Buffer, Tensor, check_size
 from gateway.wire.oip import proto as oip_proto
 from gateway.wire.oip.inference import Inference, OutputFormat
+from gateway.wire.oip.proto import varint
 from gateway.wire.oip.proto_bounds import MAX_PARSED_BYTES, check_fields
 from gateway.wire.oip.reuse import (
     MAX_HEAD_BYTES,
@@ -71,8 +73,10 @@ class InferMessages:
     def __repr__(self) -> str:
         return f"<InferMessages {len(self._plans)} requests, {len(self._heads)} answers>"
 
-    def decode(self, message: Buffer, partition: Partition | None = None) -> Inference:
+    def decode(self, message: Buffer, partition: Partition | None = None) -> Inference | None:
         """Read a ModelInferRequest; nothing is known or learned without a ``partition``.
+
+        None: it would hold the event loop, and ``reference`` reads it elsewhere.
 
         Raises:
             GatewayError: as ``oip_proto.decode_request`` has it.
@@ -81,12 +85,16 @@ class InferMessages:
         if found is not None:
             head, request_id, raws = found
             plan = None if partition is None else self._plans.get(partition, head)
-            lesson = None
-            if plan is None:
-                plan = _plan(head, raws)
-                if plan is not None and partition is not None and len(head) <= MAX_HEAD_BYTES:
+            if plan is None and len(head) > HERE_BYTES:
+                return None
+            lesson, inputs = None, None
+            if plan is not None:
+                inputs = _inputs(plan, raws)
+            elif read := _plan(head, raws):
+                plan, inputs = read
+                if partition is not None and len(head) <= MAX_HEAD_BYTES:
                     lesson = Lesson(self._plans, partition, head, plan, plan_cost(head))
-            if plan is not None and (inputs := _inputs(plan, raws)) is not None:
+            if plan is not None and inputs is not None:
                 return Inference(
                     request_id,
                     inputs,
@@ -99,7 +107,7 @@ class InferMessages:
                     plan.marks_final,
                     lesson,
                 )
-        return reference(message)
+        return reference(message) if len(message) <= HERE_BYTES else None
 
     def layout(self, message: Buffer, partition: Partition) -> Layout | None:
         """Return how messages like this one look: with one raw input, and without an id of their own."""
@@ -156,8 +164,8 @@ def reference(message: Buffer) -> Inference:
     return oip_proto.decode_request(parsed)
 
 
-def _plan(head: bytes, raws: list[memoryview]) -> _Plan | None:
-    """Read a new head; None when the reference must see the whole message."""
+def _plan(head: bytes, raws: list[memoryview]) -> tuple[_Plan, tuple[Tensor, ...]] | None:
+    """Read a new head, and the inputs behind it; None when the reference must see the whole message."""
     check_fields(head)
     try:
         message = messages.ModelInferRequest.FromString(head)
@@ -166,9 +174,8 @@ def _plan(head: bytes, raws: list[memoryview]) -> _Plan | None:
     if len(message.inputs) != len(raws) or any(entry.HasField("contents") for entry in message.inputs):
         return None
     # A head may be well-formed and still wrong, so the reference reads it first, with what follows.
-    message.raw_input_contents.extend(map(bytes, raws))
-    inference = oip_proto.decode_request(message)
-    return _Plan(
+    inference = oip_proto.decode_request(message, raws)
+    plan = _Plan(
         inference.model,
         inference.version,
         tuple(
@@ -186,18 +193,7 @@ def _plan(head: bytes, raws: list[memoryview]) -> _Plan | None:
         inference.timeout_s,
         inference.marks_final,
     )
-
-
-def varint(number: int) -> bytes:
-    """Write a length as protobuf does."""
-    if number < 0x80:
-        return bytes((number,))
-    octets = bytearray()
-    while number > 0x7F:
-        octets.append(number & 0x7F | 0x80)
-        number >>= 7
-    octets.append(number)
-    return bytes(octets)
+    return plan, inference.inputs
 
 
 def _split(  # noqa: C901, PLR0911, PLR0912 - one pass over bytes, where a call costs more than a field

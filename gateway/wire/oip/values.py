@@ -7,6 +7,7 @@ elements are counted by their commas before one of them is made.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from itertools import chain
 from typing import Any, Final
@@ -15,9 +16,13 @@ import msgspec
 import numpy as np
 
 from gateway.core.errors import Fault, GatewayError
+from gateway.core.offload import HERE_ELEMENTS
 from gateway.core.tensor import BF16, BYTES, DATATYPES, Buffer, Tensor, element_count, join_bytes
 from gateway.wire.oip.json_bounds import count_texts
 from gateway.wire.oip.validation import MAX_DECODED, most_decoded
+
+MAX_WRITTEN_BYTES: Final = 16 << 20
+"""Of one tensor that is written as JSON, which takes several times as many."""
 
 _BINARY_ONLY: Final = frozenset({"FP16", BF16})
 _OPENING: Final = re.compile(rb"[\[ \t\r\n]*")
@@ -63,6 +68,8 @@ def encode_values(tensor: Tensor) -> list[Any]:
     """
     if tensor.datatype in _BINARY_ONLY:
         raise _no_json(tensor.name, tensor.datatype)
+    if element_count(tensor.shape) > MAX_DECODED or len(tensor.data) > MAX_WRITTEN_BYTES:
+        raise _no_json(tensor.name, f"more than {MAX_DECODED} elements, or {MAX_WRITTEN_BYTES} bytes")
     array = tensor.numpy().ravel()
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise _no_json(tensor.name, "NaN or infinity")
@@ -73,6 +80,13 @@ def encode_values(tensor: Tensor) -> list[Any]:
             raise _no_json(tensor.name, "bytes that are no UTF-8 text") from None
     values: list[Any] = array.tolist()
     return values
+
+
+def is_long(tensors: Sequence[Tensor]) -> bool:
+    """Whether writing ``tensors`` as JSON, or looking at each of their elements, would hold the loop."""
+    return sum([len(tensor.data) for tensor in tensors]) > HERE_ELEMENTS and (
+        sum([max(element_count(tensor.shape), len(tensor.data) >> 6) for tensor in tensors]) > HERE_ELEMENTS
+    )
 
 
 def _no_json(name: str, what: str) -> GatewayError:

@@ -184,5 +184,5 @@ async def test_invented_names_do_not_fill_the_memory() -> None:
         await endpoint.call(request(version=str(number)))
     await asyncio.sleep(0.1)
 
-    assert endpoint.check.signature("digits", "0") is None
+    assert repr(endpoint.check) == "<AnswerCheck of far, 256 signatures>"
     assert endpoint.check.signature("digits", "299") is not None

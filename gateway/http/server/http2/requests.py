@@ -42,7 +42,7 @@ _ANSWER: Final = StreamCommand.ANSWER
 _REQUEST: Final = 4 << 10
 """Bytes that a request is taken to need until it is answered, besides its head and its body."""
 
-_STREAM: Final = 32 << 10
+_STREAM: Final = 16 << 10
 """Likewise a streamed one, for which a task waits, and what the application has for it."""
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import BodyPolicy, Head
+from gateway.http.framing.large_body import LARGE_BYTES, BodyCollector
 from gateway.http.server.address_limits import Booking
 from gateway.http.server.body_progress import BodyProgress
 from gateway.http.server.body_stream import BodyStream, gather
@@ -30,6 +31,7 @@ class Http2Stream:
     """
 
     __slots__ = (
+        "_large",
         "_moved",
         "_moved_at",
         "_parts",
@@ -63,6 +65,7 @@ class Http2Stream:
         self.task: asyncio.Task[Any] | None = None
         self._progress: BodyProgress | None = None
         self._parts: list[Buffer] = []
+        self._large: BodyCollector | None = None
 
     def __repr__(self) -> str:
         return f"<Http2Stream {self.number} {self.state.value}, {self.size} bytes>"
@@ -89,11 +92,21 @@ class Http2Stream:
         if self.body is not None:
             self.unread += len(part)
             self.body.add(part)
+        elif self._large is not None:
+            self._large.add(part)
+        elif self.size > LARGE_BYTES:
+            self._large = BodyCollector(self.policy.max_bytes)
+            for each in (*self._parts, part):
+                self._large.add(bytes(each))
+            self._parts = []
         else:
             gather(self._parts, part)
 
     def whole(self) -> Buffer:
         """Return the body, of which nothing is kept here."""
+        if self._large is not None:
+            large, self._large = self._large, None
+            return large.whole()
         parts, self._parts = self._parts, []
         return parts[0] if len(parts) == 1 else b"".join(parts)
 

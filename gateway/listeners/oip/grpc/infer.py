@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Final
 
+from gateway.core.offload import Offload
+from gateway.core.partitions import Partition
 from gateway.core.request import Response
 from gateway.core.tensor import Buffer
-from gateway.http.exchange import Answer
+from gateway.http.exchange import Answer, PendingAnswer
 from gateway.listeners.inflater import Inflater
 from gateway.listeners.oip.grpc.packing import Packing
 from gateway.listeners.oip.grpc.statuses import Statuses
@@ -17,8 +19,9 @@ from gateway.wire.grpc_framing import PREFIX, Unpacking
 from gateway.wire.oip.classification import classify
 from gateway.wire.oip.inference import Inference, OutputFormat
 from gateway.wire.oip.paths import Operation, ParsedPath
-from gateway.wire.oip.proto_reuse import InferMessages
+from gateway.wire.oip.proto_reuse import InferMessages, reference
 from gateway.wire.oip.reuse import Layout
+from gateway.wire.oip.values import is_long
 
 INFER_PATH: Final = ParsedPath(Operation.INFER)
 """Of every gRPC inference: the message names the model."""
@@ -27,7 +30,10 @@ INFER_PATH: Final = ParsedPath(Operation.INFER)
 class GrpcInferCodec:
     """Reads ModelInferRequests of at most ``max_bytes``, and writes ModelInferResponses."""
 
-    def __init__(self, max_bytes: int, statuses: Statuses, packing: Packing, inflater: Inflater) -> None:
+    def __init__(
+        self, max_bytes: int, statuses: Statuses, packing: Packing, inflater: Inflater, offload: Offload
+    ) -> None:
+        self._offload = offload
         self._max_bytes = max_bytes
         self._statuses = statuses
         self._packing = packing
@@ -35,8 +41,7 @@ class GrpcInferCodec:
         """Returns how the answers of a call may be compressed."""
         self._inflater = inflater
         self._messages = messages = InferMessages()
-        self.decode_message = messages.decode
-        """Reads the bytes of a ModelInferRequest, for a partition."""
+        self._decode_message = messages.decode
 
     def __repr__(self) -> str:
         return f"<GrpcInferCodec {self._messages!r}>"
@@ -53,7 +58,17 @@ class GrpcInferCodec:
         message = unpacking.plain(body)
         if message is None:
             return self._decode_compressed(unpacking, headers, body)
-        return self.decode_message(message, headers.partition)
+        inference = self._decode_message(message, headers.partition)
+        return self._decode_elsewhere(message) if inference is None else inference
+
+    async def decode_message(self, message: Buffer, partition: Partition | None) -> Inference:
+        """Read the bytes of a ModelInferRequest, for a partition.
+
+        Raises:
+            GatewayError: INVALID, TOO_LARGE or UNSUPPORTED.
+        """
+        inference = self._decode_message(message, partition)
+        return await self._decode_elsewhere(message) if inference is None else inference
 
     def layout(self, headers: OipRequestHeaders, body: Buffer) -> Layout | None:
         """Return the layout of bodies like this one, whose message is not compressed."""
@@ -71,13 +86,20 @@ class GrpcInferCodec:
         coding: str | None,
         generation: int,
         response: Response,
-    ) -> Answer:
+    ) -> Answer | PendingAnswer:
         """Write an answer, compressed if the client's messages are and the answer is worth it.
 
         Raises:
             GatewayError: INVALID for classes of an output that has none.
         """
-        parts = self._packing.framed(self.encode_message(response, output_format, request_id), coding)
+        if output_format.classes:
+            return self._encode_classes(output_format, request_id, coding, generation, response)
+        return self._encode(self._messages.encode(response, request_id), coding, generation, response)
+
+    def _encode(
+        self, message: list[Buffer], coding: str | None, generation: int, response: Response
+    ) -> Answer:
+        parts = self._packing.framed(message, coding)
         fields = self._packing.fields(coding)
         return Answer(200, fields, parts, (), self._statuses.ok(generation, response.provenance))
 
@@ -85,7 +107,18 @@ class GrpcInferCodec:
         """Return how the messages of a call are read."""
         return Unpacking(self._max_bytes, headers.grpc_encoding, self._inflater.inflate)
 
-    def encode_message(
+    async def _encode_classes(
+        self,
+        output_format: OutputFormat,
+        request_id: str,
+        coding: str | None,
+        generation: int,
+        response: Response,
+    ) -> Answer:
+        message = await self.encode_message(response, output_format, request_id)
+        return self._encode(message, coding, generation, response)
+
+    async def encode_message(
         self, response: Response, output_format: OutputFormat, request_id: str
     ) -> list[Buffer]:
         """Write a ModelInferResponse, in parts.
@@ -93,14 +126,20 @@ class GrpcInferCodec:
         Raises:
             GatewayError: INVALID for classes of an output that has none.
         """
-        if output_format.classes:
-            response = classify(response, output_format.classes)
+        classes = output_format.classes
+        if classes and is_long(response.outputs):
+            response = await self._offload(classify, response, classes)
+        elif classes:
+            response = classify(response, classes)
         return self._messages.encode(response, request_id)
 
     async def _decode_compressed(
         self, unpacking: Unpacking, headers: OipRequestHeaders, body: Buffer
     ) -> Inference:
-        return self.decode_message(await unpacking.only(body), headers.partition)
+        return await self.decode_message(await unpacking.only(body), headers.partition)
+
+    async def _decode_elsewhere(self, message: Buffer) -> Inference:
+        return await self._offload(reference, memoryview(message))
 
 
 _: type[InferenceCodec] = GrpcInferCodec

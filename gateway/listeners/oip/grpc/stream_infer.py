@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from functools import partial
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
@@ -18,7 +17,7 @@ from gateway.listeners.oip.grpc.infer import INFER_PATH, GrpcInferCodec
 from gateway.listeners.oip.inference_endpoint import InferenceEndpoint, learn
 from gateway.wire.grpc_framing import Unpacking
 from gateway.wire.oip.inference import Inference
-from gateway.wire.oip.proto_reuse import varint
+from gateway.wire.oip.proto import varint
 from gateway.wire.proto import messages
 
 CONCURRENT: Final = 16
@@ -74,7 +73,7 @@ class StreamInfer:
         async def read() -> None:
             async for message, size in unpacking.each(stream):
                 await room.acquire()
-                begun = self._begin(message, size, head, until)
+                begun = await self._begin(message, size, head, until)
                 begun_requests.put_nowait(begun)
                 if begun.is_step and isinstance(begun.answer, asyncio.Task):
                     # A model with state must have finished this step before the next one begins.
@@ -100,12 +99,12 @@ class StreamInfer:
                 reading, begun, *(begun_requests.get_nowait() for _ in range(begun_requests.qsize()))
             )
 
-    def _begin(self, message: Buffer, size: int, head: Head, until: float) -> _Begun:
+    async def _begin(self, message: Buffer, size: int, head: Head, until: float) -> _Begun:
         generation = self._generation()
         headers = self._identify(head, generation)
         try:
-            decode = partial(self._codec.decode_message, message, headers.partition)
-            inference, request = self._endpoint.prepare(decode, INFER_PATH, headers)
+            decoding = self._codec.decode_message(message, headers.partition)
+            inference, request = await self._endpoint.prepare(decoding, INFER_PATH, headers)
             if until < request.deadline:
                 request = replace(request, deadline=until)
         except GatewayError as error:
@@ -121,7 +120,7 @@ class StreamInfer:
         learn(inference, is_here=False)
         if inference.marks_final:
             response = replace(response, parameters={**response.parameters, _FINAL: True})
-        parts = self._codec.encode_message(response, inference.output_format, inference.id)
+        parts = await self._codec.encode_message(response, inference.output_format, inference.id)
         size = sum(map(len, parts))
         return [_RESPONSE + varint(size) + bytes(parts[0]), *parts[1:]]
 

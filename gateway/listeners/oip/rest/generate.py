@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import Any, Final
 
-import msgspec
-
+from gateway.core.offload import HERE_BYTES
 from gateway.core.request import Response
 from gateway.core.service import NumberedService
 from gateway.core.tensor import Buffer
@@ -19,9 +17,9 @@ from gateway.listeners.oip.rest.responses import Responses
 from gateway.wire.oip.generate import decode_generate, encode_generate
 from gateway.wire.oip.inference import Inference
 from gateway.wire.oip.json import Body
+from gateway.wire.oip.json_bounds import check_length
 from gateway.wire.oip.paths import ParsedPath
-
-_encode: Final = msgspec.json.Encoder().encode
+from gateway.wire.oip.values import is_long
 
 
 class Generate:
@@ -33,8 +31,10 @@ class Generate:
         responses: Responses,
         codec: RestInferCodec,
         endpoint: InferenceEndpoint,
+        max_json_bytes: int,
     ) -> None:
         self._data_plane = data_plane
+        self._offload, self._max_json_bytes = data_plane.offload, max_json_bytes
         self._responses = responses
         self._codec = codec
         self._endpoint = endpoint
@@ -48,10 +48,8 @@ class Generate:
         Raises:
             GatewayError: of the codec or of the stack.
         """
-        response, fields = await self._infer(head, path, body, generation)
-        return self._responses.inference(
-            Body([_encode(fields)], None), response.provenance, generation.number
-        )
+        response, written = await self._infer(head, path, body, generation)
+        return self._responses.inference(Body([written], None), response.provenance, generation.number)
 
     async def stream(
         self, head: Head, path: ParsedPath, body: bytes, generation: NumberedService
@@ -61,25 +59,31 @@ class Generate:
         Raises:
             GatewayError: of the codec or of the stack.
         """
-        response, fields = await self._infer(head, path, body, generation)
+        response, written = await self._infer(head, path, body, generation)
         header_fields = self._responses.events(generation.number, response.provenance)
-        return StreamedAnswer(200, header_fields, GeneratedBody(_events(fields)))
+        return StreamedAnswer(200, header_fields, GeneratedBody(_events(written)))
 
     async def _infer(
         self, head: Head, path: ParsedPath, body: bytes, generation: NumberedService
-    ) -> tuple[Response, dict[str, Any]]:
+    ) -> tuple[Response, bytes]:
         now = self._data_plane.clock.now()
         headers = self._endpoint.identify(head, generation, path.model, path.version)
         decoding = self._decode(path, headers, body)
-        inference, request = await self._endpoint.prepare_later(decoding, path, headers, now)
+        inference, request = await self._endpoint.prepare(decoding, path, headers, now)
         response = await generation(request)
+        if is_long(response.outputs):
+            return response, await self._offload(encode_generate, response, inference.id)
         return response, encode_generate(response, inference.id)
 
     async def _decode(self, path: ParsedPath, headers: OipRequestHeaders, body: bytes) -> Inference:
-        plain = bytes(await self._codec.inflate(headers, body))
+        plain = await self._codec.inflate(headers, body)
+        check_length(len(plain), self._max_json_bytes)
         models = self._data_plane.catalogs.of(headers.caller, to_infer=True)
-        return decode_generate(await models.describe(path.model, path.version), plain)
+        spec = await models.describe(path.model, path.version)
+        if len(plain) > HERE_BYTES:
+            return await self._offload(decode_generate, spec, memoryview(plain), self._max_json_bytes)
+        return decode_generate(spec, plain)
 
 
-async def _events(fields: dict[str, Any]) -> AsyncGenerator[Buffer, None]:
-    yield b"data: %b\n\n" % _encode(fields)
+async def _events(written: bytes) -> AsyncGenerator[Buffer, None]:
+    yield b"data: %b\n\n" % written

@@ -8,19 +8,22 @@ from typing import Final
 from gateway.core.catalog import Catalogs
 from gateway.core.eager import in_task
 from gateway.core.errors import Fault, GatewayError
+from gateway.core.offload import HERE_BYTES, Offload
 from gateway.core.request import Response
-from gateway.core.tensor import Buffer
-from gateway.http.exchange import Answer
+from gateway.core.tensor import Buffer, Tensor
+from gateway.http.exchange import Answer, PendingAnswer
 from gateway.listeners.inflater import Inflater
 from gateway.listeners.oip.inference_endpoint import InferenceCodec
 from gateway.listeners.oip.request_headers import OipRequestHeaders
 from gateway.listeners.oip.rest.responses import Refusal, Responses
 from gateway.wire.compression import CODINGS
-from gateway.wire.oip.inference import Inference, OutputFormat
-from gateway.wire.oip.json import parse_header_length
+from gateway.wire.oip.inference import BINARY_OUTPUTS, Inference, OutputFormat
+from gateway.wire.oip.json import Body, decode_request, encode_apart, parse_header_length
+from gateway.wire.oip.json_bounds import check_length
 from gateway.wire.oip.paths import ParsedPath
 from gateway.wire.oip.raw import raw_inference
 from gateway.wire.oip.reuse import Layout, RequestJsonCache, ResponseJsonCache
+from gateway.wire.oip.values import is_long
 
 _ACCEPTED: Final = ((b"accept-encoding", ", ".join(CODINGS).encode()),)
 
@@ -28,10 +31,19 @@ _ACCEPTED: Final = ((b"accept-encoding", ", ".join(CODINGS).encode()),)
 class RestInferCodec:
     """Reads bodies of infer requests and writes their answers.
 
-    ``catalogs`` describe the models whose input comes without JSON.
+    ``catalogs`` describe the models whose input comes without JSON; ``offload`` reads and writes much JSON,
+    of a request at most ``max_json_bytes``.
     """
 
-    def __init__(self, catalogs: Catalogs, responses: Responses, inflater: Inflater) -> None:
+    def __init__(
+        self,
+        catalogs: Catalogs,
+        responses: Responses,
+        inflater: Inflater,
+        offload: Offload,
+        max_json_bytes: int,
+    ) -> None:
+        self._offload, self._max_json_bytes = offload, max_json_bytes
         self._catalogs = catalogs
         self._responses = responses
         self._inflater = inflater
@@ -54,10 +66,14 @@ class RestInferCodec:
         if headers.content_encoding is not None:
             return self._decode_compressed(path, headers, body)
         if headers.header_length is None:
+            if len(body) > HERE_BYTES:
+                return self._decode_elsewhere(body, None)
             return self._decode(body, None, headers.partition)
         length = parse_header_length(headers.header_length)
-        if length == 0:
+        if not length:
             return self._decode_raw(path, headers, body)
+        if length > HERE_BYTES:
+            return self._decode_elsewhere(body, length)
         return self._decode(body, length, headers.partition)
 
     def layout(self, headers: OipRequestHeaders, body: Buffer) -> Layout | None:
@@ -78,14 +94,27 @@ class RestInferCodec:
         coding: str | None,
         generation: int,
         response: Response,
-    ) -> Answer:
+    ) -> Answer | PendingAnswer:
         """Write an answer, compressed if the client accepts it and the body is worth it.
 
         Raises:
             GatewayError: INVALID for an output wanted as JSON that JSON cannot carry.
         """
+        if output_format is not BINARY_OUTPUTS and is_long(_written(response, output_format)):
+            return self._encode_elsewhere(output_format, request_id, coding, generation, response)
         body = self._encode(response, output_format, request_id)
         return self._responses.inference(body, response.provenance, generation, coding)
+
+    async def _encode_elsewhere(
+        self,
+        output_format: OutputFormat,
+        request_id: str,
+        coding: str | None,
+        generation: int,
+        response: Response,
+    ) -> Answer:
+        parts, length = await self._offload(encode_apart, response, output_format, request_id)
+        return self._responses.inference(Body([*parts], length), response.provenance, generation, coding)
 
     async def inflate(self, headers: OipRequestHeaders, body: Buffer) -> Buffer:
         """Return the body without its Content-Encoding, if it has one.
@@ -111,13 +140,28 @@ class RestInferCodec:
         length = parse_header_length(headers.header_length)
         if length == 0:
             return await self._decode_raw(path, headers, body)
+        if (len(body) if length is None else length) > HERE_BYTES:
+            return await self._decode_elsewhere(body, length)
         return self._decode(body, length, headers.partition)
+
+    async def _decode_elsewhere(self, body: Buffer, length: int | None) -> Inference:
+        check_length(len(body) if length is None else length, self._max_json_bytes)
+        return await self._offload(decode_request, memoryview(body), length, self._max_json_bytes)
 
     async def _decode_raw(self, path: ParsedPath, headers: OipRequestHeaders, body: Buffer) -> Inference:
         """Read a body that is the data of the model's one input and nothing else."""
         await in_task()
         models = self._catalogs.of(headers.caller, to_infer=True)
         return raw_inference(await models.describe(path.model, path.version), body)
+
+
+def _written(response: Response, output_format: OutputFormat) -> list[Tensor]:
+    """Return the outputs of which each element is looked at."""
+    return [
+        output
+        for output in response.outputs
+        if output.name in output_format.classes or not output_format.writes_binary(output.name)
+    ]
 
 
 _: type[InferenceCodec] = RestInferCodec

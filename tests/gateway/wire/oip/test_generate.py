@@ -55,4 +55,10 @@ def test_answers():
 
     fields = encode_generate(Response("m", "2", outputs, Provenance("edge")), "r")
 
-    assert fields == {"model_name": "m", "model_version": "2", "id": "r", "a": 5, "b": [1, 2]}
+    assert msgspec.json.decode(fields) == {
+        "model_name": "m",
+        "model_version": "2",
+        "id": "r",
+        "a": 5,
+        "b": [1, 2],
+    }

@@ -19,6 +19,7 @@ from gateway.wire.oip.json_bounds import MAX_KEYS, check_json, count_texts
 from gateway.wire.oip.validation import MAX_DECODED, MAX_TENSORS
 
 LISTED = b'{"name":"%b","datatype":"FP32","shape":[%d],"data":[%b]}'
+MOST = 16 << 20
 MANY = MAX_DECODED + MAX_KEYS
 
 
@@ -30,7 +31,7 @@ def zeros(count: int) -> bytes:
     return b"0," * (count - 1) + b"0"
 
 
-def refusal(json: bytes, read=lambda json: decode_request(json, None)) -> GatewayError:
+def refusal(json: bytes, read=lambda json: decode_request(json, None, MOST)) -> GatewayError:
     """What is said of it, without a multiple of its size having been made of it."""
     tracemalloc.start()
     try:
@@ -88,7 +89,7 @@ def test_what_clients_send_is_read() -> None:
         (LISTED % (b"x", MAX_DECODED, zeros(MAX_DECODED)), MAX_DECODED),
         (b'{"name":"x","datatype":"BYTES","shape":[5],"data":%b}' % text, 5),
     ):
-        (read,) = decode_request(body(tensor), None).inputs
+        (read,) = decode_request(body(tensor), None, MOST).inputs
         assert read.shape == (count,)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.errors import Fault, GatewayError
+from gateway.wire.oip.inference import Inference
 from gateway.wire.oip.proto_bounds import MAX_FIELDS, MAX_PARSED_BYTES, check_fields
 from gateway.wire.oip.proto_reuse import InferMessages, reference, varint
 from gateway.wire.oip.validation import MAX_DECODED, MAX_TENSORS
@@ -17,6 +18,11 @@ HALF = MAX_FIELDS // 2 + 1
 
 def field(tag: bytes, content: bytes) -> bytes:
     return tag + varint(len(content)) + content
+
+
+def by_either(message: bytes) -> Inference:
+    """Read by what is remembered, or, where that would hold the event loop, by the reference."""
+    return InferMessages().decode(message) or reference(message)
 
 
 @pytest.mark.parametrize("end", [b"", RAW], ids=["typed", "raw"])
@@ -38,7 +44,7 @@ def field(tag: bytes, content: bytes) -> bytes:
 )
 def test_too_many_fields(many: bytes, end: bytes) -> None:
     """Whatever they are: two bytes would become an object of hundreds. Both readers say the same."""
-    for read in (reference, InferMessages().decode):
+    for read in (reference, by_either):
         with pytest.raises(GatewayError, match="more than 10240 fields") as refused:
             read(NAMED + many + end)
         assert refused.value.fault is Fault.INVALID
@@ -48,7 +54,7 @@ def test_too_many_fields(many: bytes, end: bytes) -> None:
 def test_too_much_outside_of_raw_contents(end: bytes) -> None:
     """A packed shape is one field, and would be millions of numbers."""
     body = NAMED + field(b"\x2a", field(b"\x1a", b"\1" * MAX_PARSED_BYTES))
-    for read in (reference, InferMessages().decode):
+    for read in (reference, by_either):
         with pytest.raises(GatewayError, match="outside of raw_input_contents") as refused:
             read(body + end)
         assert refused.value.fault is Fault.TOO_LARGE
@@ -58,7 +64,7 @@ def test_raw_contents_have_no_such_limit() -> None:
     message = messages.ModelInferRequest(model_name="m", raw_input_contents=[bytes(2 * MAX_PARSED_BYTES)])
     message.inputs.add(name="x", datatype="UINT8", shape=[2 * MAX_PARSED_BYTES])
 
-    for read in (reference, InferMessages().decode):
+    for read in (reference, by_either):
         assert len(read(message.SerializeToString()).inputs[0].data) == 2 * MAX_PARSED_BYTES
 
 
@@ -70,7 +76,7 @@ def test_as_many_tensors_as_may_be() -> None:
         entry.parameters["p"].bool_param = True
         message.outputs.add(name=f"y{number}")
 
-    for read in (reference, InferMessages().decode):
+    for read in (reference, by_either):
         assert len(read(message.SerializeToString()).inputs) == MAX_TENSORS
 
 
