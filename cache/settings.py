@@ -78,10 +78,10 @@ class CacheSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         """
         levels: Levels = (self.memory.open(parts),)
         if self.redis is not None:
+            levels = (*levels, self.redis.open(parts, derive_secret(self.key_secret, "values")))
             if self.key_secret is None:
                 _log.warning(
                     "cache.key_secret is not set: who can write to the Redis of this machine can forge "
                     "answers; make one with `openssl rand -hex 32`"
                 )
-            levels = (*levels, self.redis.open(parts, derive_secret(self.key_secret, "values")))
         return levels
