@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from edge_models.session import StoppableRun
 from edge_models.settings import BatchingSettings
 from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.telemetry import BatchRan, QueueChanged, Telemetry
+from gateway.core.telemetry import BatchRan, QueueChanged, RunCut, Telemetry
 from gateway.core.tensor import Array
 
 Kind = tuple[tuple[str, np.dtype[np.generic], tuple[int, ...]], ...]
@@ -64,6 +64,13 @@ class Stoppable:
     start: Callable[[], StoppableRun]
     timeout_s: float
     stuck: StuckRuns
+
+
+class _Batch(NamedTuple):
+    entries: list[_Entry]
+    began: float
+    slot: Slot
+    run: StoppableRun | None
 
 
 class Batcher:
@@ -199,59 +206,58 @@ class Batcher:
             self._note_if_drained()
             return
         self._unwatch()
-        batch = [self._queue.popleft() for _ in range(count)]
-        for entry in batch:
+        entries = [self._queue.popleft() for _ in range(count)]
+        for entry in entries:
             entry.waiting = False
         self._running += 1
         self._telemetry.emit(QueueChanged(self._model, len(self._queue)))
-        run, limit = self._limited(batch)
-        work = partial(run_batch, run, [entry.feed for entry in batch], [entry.rows for entry in batch])
-        done = slot.run(work, limit)
+        batch = _Batch(entries, now, slot, self._stoppable.start() if self._stoppable is not None else None)
+        feeds, rows = [entry.feed for entry in entries], [entry.rows for entry in entries]
+        done = slot.run(partial(run_batch, batch.run or self._run, feeds, rows), self._limit(batch))
         if done.done():
-            self._finish(batch, now, slot, done)
+            self._finish(batch, done)
         else:
-            done.add_done_callback(partial(self._finish, batch, now, slot))
+            done.add_done_callback(partial(self._finish, batch))
         self._review()
 
-    def _limited(self, batch: list[_Entry]) -> tuple[Run, RunLimit]:
-        """Return what runs ``batch``, and how long it may; it stops as soon as nobody waits for an answer."""
-        if self._stoppable is None:
-            return self._run, UNLIMITED
-        run = self._stoppable.start()
-        deadline = max([entry.deadline for entry in batch])
-        return run, RunLimit(run.stop, partial(_is_wanted, batch), deadline, self._stoppable.timeout_s)
+    def _limit(self, batch: _Batch) -> RunLimit:
+        """Return how long ``batch`` may run; it is stopped as soon as nobody waits for an answer."""
+        if self._stoppable is None or batch.run is None:
+            return UNLIMITED
+        deadline = max([entry.deadline for entry in batch.entries])
+        wanted = partial(_is_wanted, batch.entries)
+        return RunLimit(batch.run.stop, wanted, deadline, self._stoppable.timeout_s)
 
-    def _finish(
-        self,
-        batch: list[_Entry],
-        began: float,
-        slot: Slot,
-        done: asyncio.Future[tuple[list[Outcome], Spent]],
-    ) -> None:
+    def _finish(self, batch: _Batch, done: asyncio.Future[tuple[list[Outcome], Spent]]) -> None:
         self._running -= 1
         spent = Spent(self._pace_s)
         if done.cancelled() or done.exception() is not None:
-            outcomes: list[Outcome] = [_failure(done) for _ in batch]
+            outcomes: list[Outcome] = [_failure(done) for _ in batch.entries]
         else:
             outcomes, spent = done.result()
             self._pace_s = spent.total_s
-        self._hand_out(batch, outcomes)
-        rows = sum(entry.rows for entry in batch)
+        self._hand_out(batch.entries, outcomes)
+        self._report(batch, spent)
+        if batch.run is not None and batch.run.is_stopped:
+            self._telemetry.emit(RunCut(self._model, "given_up" if self._stuck.count else "stopped"))
+        batch.slot.release()
+        self._note_if_drained()
+
+    def _report(self, batch: _Batch, spent: Spent) -> None:
+        entries, began = batch.entries, batch.began
         self._telemetry.emit(
             BatchRan(
                 self._model,
-                rows,
-                len(batch),
-                queue_s=began - batch[0].arrived,
+                sum(entry.rows for entry in entries),
+                len(entries),
+                queue_s=began - entries[0].arrived,
                 run_s=spent.total_s,
                 version=self._version,
-                queued_s=sum(began - entry.arrived for entry in batch),
+                queued_s=sum(began - entry.arrived for entry in entries),
                 input_s=spent.input_s,
                 output_s=spent.output_s,
             )
         )
-        slot.release()
-        self._note_if_drained()
 
     def _hand_out(self, batch: Iterable[_Entry], outcomes: Iterable[Outcome]) -> None:
         for entry, outcome in zip(batch, outcomes, strict=True):

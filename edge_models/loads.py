@@ -77,11 +77,15 @@ class Loads:
                 raise GatewayError(
                     Fault.UNAVAILABLE, f"{self._left} models do not end being loaded: restart this process"
                 )
-            done = run_apart("load", work)
-            answer = asyncio.wrap_future(done)
-            if not (await asyncio.wait((answer,), timeout=timeout_s))[0]:
-                self._left += 1
-                answer.add_done_callback(self._came_back)
+            answer = asyncio.wrap_future(run_apart("load", work))
+            try:
+                await asyncio.wait((answer,), timeout=timeout_s)
+            finally:
+                # Also when whoever gave the order has left: nothing ends the thread.
+                if not answer.done():
+                    self._left += 1
+                    answer.add_done_callback(self._came_back)
+            if not answer.done():
                 raise TimeoutError
             return answer.result()
 

@@ -24,6 +24,11 @@ _PROBES: Final = frozenset({"/healthz", "/readyz"})
 _METRICS: Final = frozenset({"/metrics"})
 _READS: Final = frozenset({"GET", "HEAD"})
 _HOST: Final = re.compile(r"(?:\[(?P<v6>[^\[\]]+)\]|(?P<name>[^:\[\]]+))(?::\d{1,5})?")
+NOBODY: Final = (
+    "others than this machine may reach this port, and nobody is its operator: set"
+    " listen.admin_access.tokens_sha256 (printf %s TOKEN | sha256sum), .token_file, or .tls with client_ca;"
+    " or let it listen on 127.0.0.1"
+)
 _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="edgeway admin"'}
 
 
@@ -36,6 +41,8 @@ class AdminAccess:
         hosts: names and addresses by which the port is called, beside its own and those of this machine. A
             web page whose name was rebound to this address is known by the name that its browser sends.
         open_metrics: whether everybody may read ``/metrics``.
+        is_local: whether only this machine reaches the port. One that others reach, and that has neither
+            tokens nor certificates, has no operator.
     """
 
     def __init__(
@@ -45,7 +52,9 @@ class AdminAccess:
         takes_certificates: bool = False,
         hosts: Iterable[str] = (),
         open_metrics: bool = False,
+        is_local: bool = True,
     ) -> None:
+        self._is_local = is_local
         self._tokens = tokens or OperatorTokens()
         self._takes_certificates = takes_certificates
         self._hosts = frozenset(map(_one_spelling, hosts))
@@ -76,9 +85,7 @@ class AdminAccess:
             return error_response(GatewayError(Fault.FORBIDDEN, "requests of web pages are refused here"))
         is_operator = self._is_operator(request)
         if not is_operator and _resource(request) not in self._open:
-            return error_response(
-                GatewayError(Fault.UNAUTHENTICATED, f"{self._needed()} is needed here"), headers=_CHALLENGE
-            )
+            return self._refusal()
         request[IS_OPERATOR] = is_operator
         return await handler(request)
 
@@ -97,12 +104,19 @@ class AdminAccess:
 
     def _is_operator(self, request: web.Request) -> bool:
         if not self.is_restricted:
-            return True
+            return self._is_local
         # It is there only where TLS has verified it.
         if self._takes_certificates and request.get_extra_info("peercert"):
             return True
         named = request.headers.getall("Authorization", [])
         return len(named) == 1 and self._tokens.accepts(named[0])
+
+    def _refusal(self) -> web.Response:
+        if not self.is_restricted:
+            return error_response(GatewayError(Fault.FORBIDDEN, NOBODY))
+        return error_response(
+            GatewayError(Fault.UNAUTHENTICATED, f"{self._needed()} is needed here"), headers=_CHALLENGE
+        )
 
     def _needed(self) -> str:
         token = "the operator's token, as 'Authorization: Bearer TOKEN'," if self._tokens else ""

@@ -7,9 +7,9 @@ import ssl
 from contextlib import AsyncExitStack
 from typing import Final
 
-from gateway.admin.access import AdminAccess
+from gateway.admin.access import NOBODY, AdminAccess
 from gateway.admin.listener import AdminListener
-from gateway.admin.settings import AdminAccessSettings, read_tokens
+from gateway.admin.settings import AdminAccessSettings, is_loopback, read_tokens
 from gateway.app.errors import StartError
 from gateway.config.settings import ListenSettings, host_and_port
 from gateway.core.operator import OperatorTokens
@@ -35,6 +35,7 @@ async def open_admin_port(
         takes_certificates=access_settings.takes_certificates,
         hosts=(host, *access_settings.hosts),
         open_metrics=access_settings.open_metrics,
+        is_local=is_loopback(host),
     )
     tls = None if access_settings.tls is None else _context(access_settings.tls)
     lifetimes.push_async_callback(admin.aclose)
@@ -42,11 +43,15 @@ async def open_admin_port(
         await admin.start(host, port, access, tls)
     except OSError as error:
         raise StartError(f"cannot listen on {settings.admin}: {error.strerror or error}") from error
-    if not access.is_restricted:
+    if access.is_restricted:
+        return admin
+    if is_loopback(host):
         _LOG.warning(
             "listen.admin asks nobody who they are: whoever has an account on this machine may unload models"
             " and read the policy; set listen.admin_access.tokens_sha256 or .token_file"
         )
+    else:
+        _LOG.warning("listen.admin answers probes and nothing else: %s", NOBODY)
     return admin
 
 

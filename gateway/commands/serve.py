@@ -47,6 +47,13 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--inherit", default="", help=argparse.SUPPRESS)
 
 
+def log_to_stderr(level: str) -> None:
+    """Log from ``level`` on; what repeats only once a second."""
+    output = logging.StreamHandler(sys.stderr)
+    output.setFormatter(logging.Formatter(_LOG_FORMAT))
+    logging.basicConfig(level=level.upper(), handlers=[RepeatLimiter(output)], force=True)
+
+
 def _serve(options: argparse.Namespace) -> int:
     # Here, because no other command needs the gateway itself, nor the libraries that it stands on.
     import uvloop  # noqa: PLC0415 - see above
@@ -54,11 +61,7 @@ def _serve(options: argparse.Namespace) -> int:
     from gateway.app.errors import StartError  # noqa: PLC0415 - see above
 
     settings = load_settings(options.settings)
-    output = logging.StreamHandler(sys.stderr)
-    output.setFormatter(logging.Formatter(_LOG_FORMAT))
-    logging.basicConfig(
-        level=settings.telemetry.log_level.upper(), handlers=[RepeatLimiter(output)], force=True
-    )
+    log_to_stderr(settings.telemetry.log_level)
     count = len(os.sched_getaffinity(0)) if settings.workers == "auto" else settings.workers
     try:
         if count > 1 and not options.inherit:

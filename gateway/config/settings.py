@@ -14,7 +14,7 @@ import msgspec
 
 from cache.settings import CacheSettings
 from edge_models.settings import ModelsSettings
-from gateway.admin.settings import AdminAccessSettings, is_loopback
+from gateway.admin.settings import AdminAccessSettings
 from gateway.config.document import Document, read
 from gateway.core.request import CENTRAL, EDGE
 from gateway.http.server.settings import TransportSettings
@@ -34,8 +34,8 @@ class ListenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
     The defaults are Triton's ports, on the loopback interface. ``http`` and ``grpc`` both speak HTTP/1.1 and
     HTTP/2, REST and gRPC; two are there because clients expect two. ``admin_access``: who may use the admin
-    port; where others than this machine reach it, a token or a certificate is needed. ``max_body_mib``: of
-    one request.
+    port; where others than this machine reach it, all but probes needs a token or a certificate.
+    ``max_body_mib``: of one request.
     ``transport``: limits of connections. ``protocol``: what clients may ask for. ``tls``: certificates;
     absent, connections are in the clear. ``proxy_protocol``: every connection begins with a PROXY header,
     version 1 or 2, and one that does not is closed.
@@ -128,15 +128,6 @@ def _check_admin(document: Document, listen: ListenSettings) -> None:
         raise document.error(
             ("listen", "admin_access", "tokens_sha256"),
             "this is the hash of no token at all; take one of `openssl rand -hex 32`",
-        )
-    if listen.admin is None or listen.admin_access.is_restricted:
-        return
-    host, _ = host_and_port(listen.admin)
-    if not is_loopback(host):
-        raise document.error(
-            ("listen", "admin"),
-            f"others than this machine may reach {listen.admin}: set listen.admin_access.tokens_sha256"
-            " (printf %s TOKEN | sha256sum), .token_file, or .tls with client_ca; or listen on 127.0.0.1",
         )
 
 

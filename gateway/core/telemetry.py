@@ -108,6 +108,13 @@ class BatchRan(msgspec.Struct, frozen=True):
     output_s: float = 0.0
 
 
+class RunCut(msgspec.Struct, frozen=True):
+    """A run did not end by itself. ``outcome``: it was ``stopped``, or ``given_up`` since it did not stop."""
+
+    model: str
+    outcome: str
+
+
 class QueueChanged(msgspec.Struct, frozen=True):
     """``depth`` requests wait for a batch."""
 
@@ -190,6 +197,7 @@ Event = (
     | CertificateRefused
     | CertificateJudged
     | BatchRan
+    | RunCut
     | QueueChanged
     | BreakerAppeared
     | BreakerChanged

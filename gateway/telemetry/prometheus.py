@@ -122,6 +122,7 @@ class Prometheus:
             events.CertificateJudged: judged,
             events.CertificateRefused: lambda e: self._child(refused, self._model(e.model), e.field).inc(),
             events.BatchRan: self._runs.ran,
+            events.RunCut: self._runs.cut,
             events.QueueChanged: lambda e: depth.set(e.model, e.depth),
         }
 

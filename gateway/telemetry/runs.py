@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Final
 
 from prometheus_client import Metric
-from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from gateway.core.telemetry import BatchRan
+from gateway.core.telemetry import BatchRan, RunCut
 from gateway.telemetry.series import LATENCY_BUCKETS_S, Spread
 
 SIZE_BUCKETS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -44,6 +45,7 @@ class Runs(Collector):
 
     def __init__(self) -> None:
         self.cells: dict[tuple[str, str, int], RunCell] = {}
+        self._cut: Counter[tuple[str, str]] = Counter()
 
     def __repr__(self) -> str:
         return f"<Runs of {len(self.cells)} kinds>"
@@ -72,8 +74,18 @@ class Runs(Collector):
         cell.infer_s += run_s
         cell.all_infer_s += run_s * requests
 
+    def cut(self, event: RunCut) -> None:
+        """Count a run that did not end by itself."""
+        self._cut[event.model, event.outcome] += 1
+
     def collect(self) -> Iterator[Metric]:
         """Give the series to Prometheus."""
+        cut = CounterMetricFamily(
+            "edgeway_model_runs_cut", "Runs that did not end by themselves", labels=("model", "outcome")
+        )
+        for labels, count in self._cut.items():
+            cut.add_metric(labels, count)
+        yield cut
         sizes = HistogramMetricFamily("edgeway_batch_rows", "Rows per run", labels=("model",))
         oldest = HistogramMetricFamily("edgeway_batch_queue_seconds", "Oldest wait", labels=("model",))
         took = HistogramMetricFamily("edgeway_batch_run_seconds", "Time of a run", labels=("model",))

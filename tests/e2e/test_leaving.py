@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 from pathlib import Path
 
 import pytest
 
-from tests.fakes.load import Load
+from tests.fakes.load import REQUEST, Load
 from tests.fakes.served import Served
 
 pytestmark = pytest.mark.e2e
@@ -49,3 +50,26 @@ async def test_sigterm_loses_no_connection(tmp_path: Path, count: int) -> None:
         assert load.refused == 8 + 16 + 1
         assert await asyncio.to_thread(served.wait_exit) == 0
         assert "Traceback" not in served.log()
+
+
+@pytest.mark.parametrize("accepts", [True, False])
+@pytest.mark.parametrize("count", [1, 2])
+def test_collector_that_hangs(tmp_path: Path, count: int, *, accepts: bool) -> None:
+    """A process that leaves waits a second for it, and not for as long as its library would."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as collector, socket.socket() as filling:
+        if not accepts:
+            filling.connect(collector.getsockname())
+        endpoint = f"http://127.0.0.1:{collector.getsockname()[1]}"
+        more = f"workers: {count}\ntelemetry: {{otlp_endpoint: '{endpoint}'}}\n"
+        with Served(tmp_path, more) as served:
+            served.wait_ready()
+            for _ in range(8):
+                with socket.create_connection(("127.0.0.1", served.http)) as client:
+                    client.sendall(REQUEST)
+                    assert client.recv(1 << 16).startswith(b"HTTP/1.1 200")
+
+            served.signal(signal.SIGTERM)
+            assert served.wait_exit() == 0
+
+            assert "the collector did not take the last spans within 1 s, they are lost" in served.log()
+            assert "did not leave" not in served.log()

@@ -14,7 +14,7 @@ from edge_models.executors import StuckRuns, ThreadExecutor
 from edge_models.settings import BatchingSettings
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.telemetry import BatchRan, Event, QueueChanged
+from gateway.core.telemetry import BatchRan, Event, QueueChanged, RunCut
 from tests.edge_models.executors import Held, Instant, Slow
 from tests.fakes.telemetry import RecordingTelemetry
 from tests.fakes.virtual_time import virtual_loop, virtual_time
@@ -582,14 +582,16 @@ class Endless:
             self.leave.set()
 
 
-def endless_batcher(run: Endless, workers: ThreadExecutor, timeout_s: float = 3600) -> Batcher:
+def endless_batcher(
+    run: Endless, workers: ThreadExecutor, telemetry: RecordingTelemetry, timeout_s: float = 3600
+) -> Batcher:
     return Batcher(
         "digits",
         run,
         workers,
         settings=BatchingSettings(max_batch_size=1),
         clock=LoopClock(),
-        telemetry=RecordingTelemetry(),
+        telemetry=telemetry,
         stoppable=Stoppable(lambda: run, timeout_s, StuckRuns()),
     )
 
@@ -597,8 +599,8 @@ def endless_batcher(run: Endless, workers: ThreadExecutor, timeout_s: float = 36
 @pytest.mark.parametrize("why", ["left", "deadline", "timeout"])
 async def test_a_run_that_does_not_end_is_stopped(why):
     """When its caller leaves, at its deadline, or at the model's own limit; the others get their thread."""
-    run, workers = Endless(), ThreadExecutor(1)
-    subject = endless_batcher(run, workers, 0.2 if why == "timeout" else 3600)
+    run, workers, telemetry = Endless(), ThreadExecutor(1), RecordingTelemetry()
+    subject = endless_batcher(run, workers, telemetry, 0.2 if why == "timeout" else 3600)
     deadline = asyncio.get_running_loop().time() + (0.2 if why == "deadline" else 3600)
 
     (task,) = await start(subject, feed(1), deadline=deadline)
@@ -608,6 +610,7 @@ async def test_a_run_that_does_not_end_is_stopped(why):
     await subject.close()
 
     assert run.is_stopped
+    assert telemetry.of(RunCut) == [RunCut("digits", "stopped")]
     assert isinstance(outcome, asyncio.CancelledError if why == "left" else GatewayError)
     workers.close()
 
@@ -615,15 +618,16 @@ async def test_a_run_that_does_not_end_is_stopped(why):
 @virtual_time
 async def test_a_model_with_a_run_that_never_ends_is_not_available():
     """Neither for those who wait nor for those who come, until it ends after all."""
-    held = Held()
+    held, telemetry = Held(), RecordingTelemetry()
     run, workers = Endless(stops=False), ThreadExecutor(1, executor=held)
-    subject = endless_batcher(run, workers, 1)
+    subject = endless_batcher(run, workers, telemetry, 1)
     tasks = await start(subject, feed(1), feed(2), feed(3))
 
     faults = [error.fault for error in await asyncio.gather(*tasks, return_exceptions=True)]
 
     assert faults == [Fault.UNAVAILABLE] * 3
     assert len(held.runs) == 1
+    assert telemetry.of(RunCut) == [RunCut("digits", "given_up")]
     assert repr(subject) == "<Batcher digits 0 queued, 0 running>"
     with pytest.raises(GatewayError, match="a run of it does not end"):
         await subject(feed(4), 1)

@@ -12,7 +12,7 @@ import pytest
 
 from edge_models.errors import ModelError
 from edge_models.executors import ThreadExecutor
-from edge_models.predictor import Predictor
+from edge_models.predictor import MOST_GIVEN_UP, Predictor
 from edge_models.registry import Registry
 from edge_models.repository import ModelRepository
 from edge_models.session import Session, StoppableRun
@@ -161,21 +161,30 @@ async def test_a_model_that_holds_the_loop_leaves_it(tmp_path, batching, caplog)
     await subject.predictor.close()
 
 
-async def test_a_run_that_cannot_be_stopped(tmp_path):
-    """One operator that takes seconds: it keeps its thread, the process leaves without it, and says so."""
-    subject = shop(tmp_path, hostile_models.one_operator(), max_mem_mib=2048)
-    stuck = subject.ask(6_000, 0.2)
-    await asyncio.sleep(0.5)
-    assert await subject.digits() == 2
+async def test_a_model_with_a_run_that_was_given_up(tmp_path):
+    """It is not ready, the index says why, and requests for it are refused; the others are as they were."""
+    subject = shop(tmp_path, hostile_models.loop(1))
+    subject.registry.get("bad").stuck.count = 1
 
-    async with asyncio.timeout(10):
-        await subject.predictor.close()
-
-    assert await fault(stuck) is Fault.UNAVAILABLE
     assert not await subject.registry.is_ready("bad", "")
     assert await subject.registry.is_ready("digits", "")
     assert IndexEntry("bad", "1", "UNAVAILABLE", "a run of it does not end") in subject.repository.index()
     assert await fault(subject.ask(1)) is Fault.UNAVAILABLE
+    assert await subject.digits() == 2
+    await subject.repository.load("bad", {})
+    assert await subject.ask(1) == 3
+    await subject.predictor.close()
+
+
+async def test_so_many_runs_that_were_given_up(tmp_path):
+    """No model is loaded in a process that has lost so many threads."""
+    subject = shop(tmp_path, hostile_models.loop(1))
+    subject.executor.given_up = MOST_GIVEN_UP
+
+    with pytest.raises(GatewayError, match="restart this process"):
+        await subject.repository.load("bad", {})
+    assert await subject.ask(1) == 3
+    await subject.predictor.close()
 
 
 async def test_memory_is_bounded_for_each_model(tmp_path):
@@ -283,4 +292,19 @@ async def test_weights_in_other_files(tmp_path, location):
 
     message = "odd/1/model.onnx: keeps weights in other files; save it as one file"
     assert refused.value.message == f"failed to load 'odd': {message}"
+    await subject.predictor.close()
+
+
+async def test_a_file_that_takes_memory_to_be_loaded(tmp_path):
+    """A few hundred bytes that come to a gigabyte: refused, at a start as well, and never in this process."""
+    subject = shop(tmp_path, onnx_models.affine())
+    onnx_models.write(tmp_path, "bad", hostile_models.sparse(1 << 28))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    with pytest.raises(GatewayError, match="takes more than 128 MiB of memory to be loaded"):
+        await subject.repository.load("bad", {})
+    with pytest.raises(ModelError, match=r"bad/1/model\.onnx: takes more than 1,024 MiB"):
+        Registry.load(ModelsSettings(repository=str(tmp_path)))
+
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 << 10
     await subject.predictor.close()

@@ -74,16 +74,20 @@ async def test_so_many_are_loaded_at_once():
 
 
 async def test_a_load_that_does_not_end():
-    """Its order does, its place is another's, its late error is nobody's; so many, and no more are begun."""
+    """Its order does, or is cancelled; its place is another's, its late error is nobody's; so many, and no more."""
     loads, leave = Loads(), threading.Event()
 
     def load() -> None:
         leave.wait(LIMIT_S)
         raise ValueError
 
-    for _ in range(MOST_LEFT):
+    for _ in range(MOST_LEFT - 1):
         with pytest.raises(TimeoutError):
             await loads.run(load, 0.01)
+    left = asyncio.create_task(loads.run(load, LIMIT_S))
+    await asyncio.sleep(0.01)
+    left.cancel()
+    await asyncio.gather(left, return_exceptions=True)
     with pytest.raises(GatewayError, match="restart this process"):
         await loads.run(load, LIMIT_S)
 

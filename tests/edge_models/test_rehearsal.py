@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -50,25 +51,28 @@ def test_a_file_that_takes_memory_to_be_loaded(rehearsal):
 
 
 @pytest.mark.parametrize("items", [1 << 28, 1 << 31, 1 << 40])
-def test_a_file_that_takes_memory_to_run(rehearsal, items):
-    """1 GiB, 8 GiB and 4 TiB that any input needs."""
-    assert "takes more than 256 MiB of memory to run one row of zeros" in refusal(
-        rehearsal, hostile_models.sized(items)
-    )
+def test_a_file_that_takes_memory_to_run(rehearsal, items, caplog):
+    """1 GiB, 8 GiB and 4 TiB that any input needs: its runs have a bound of their own, so it is loaded."""
+    rehearsal.check(PATH, hostile_models.sized(items), LIMITS)
+
+    assert "takes more than 256 MiB of memory to run one row of zeros" in caplog.text
 
 
-def test_a_model_that_is_too_large_for_a_small_bound(rehearsal):
-    """It passes with a larger one, which is another question than the one that was answered."""
+def test_a_model_that_is_too_large_for_a_small_bound(rehearsal, caplog):
+    """With a larger one it has enough, which is another question than the one that was answered."""
     content = hostile_models.sized(1 << 25)
 
-    assert "takes more than 16 MiB" in refusal(rehearsal, content, ModelLimits(max_mem_mib=16))
+    rehearsal.check(PATH, content, ModelLimits(max_mem_mib=16))
+    assert "takes more than 16 MiB" in caplog.text
+    caplog.clear()
     rehearsal.check(PATH, content, LIMITS)
+    assert not caplog.text
 
 
 def test_a_file_that_is_loaded_for_too_long(rehearsal):
     """Constants that take seconds to be computed."""
     limits = ModelLimits(startup_timeout_s=0.001, max_mem_mib=1000)
-    content = onnx_models.linear(np.ones((1000, 1000), np.float32))
+    content = onnx_models.linear(np.ones((3000, 3000), np.float32))
 
     assert "is not loaded within 0.001 s (`startup_timeout_s`)" in refusal(rehearsal, content, limits)
 
@@ -78,6 +82,14 @@ def test_a_process_that_ends(rehearsal):
     rehearsal.check(PATH, onnx_models.affine(3.5), LIMITS)
     process = int(repr(rehearsal).removeprefix("<Rehearsal in ").removesuffix(">"))
     os.kill(process, 9)
+    time.sleep(0.1)
 
     assert "ends the process that loads it" in refusal(rehearsal, onnx_models.affine(4.5))
     rehearsal.check(PATH, onnx_models.affine(4.5), LIMITS)
+
+
+def test_where_no_process_can_be_started(rehearsal, monkeypatch):
+    """As under a limit of processes: the file is refused with the reason."""
+    monkeypatch.setattr("sys.executable", "/nowhere/python")
+
+    assert "cannot be tried in another process: No such file" in refusal(rehearsal, onnx_models.affine(6.5))

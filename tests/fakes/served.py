@@ -47,9 +47,11 @@ class Served:
     """``more``: further lines of the settings. ``listen``: further fields of ``listen``.
 
     ``admin_headers``: what requests to the admin port have.
+    ``max_files``: how many files the process may have open; 0: as many as this one.
     """
 
-    def __init__(self, folder: Path, more: str = "", *, listen: str = "") -> None:
+    def __init__(self, folder: Path, more: str = "", *, listen: str = "", max_files: int = 0) -> None:
+        self._max_files = max_files
         self.folder = folder
         self.admin_headers: Mapping[str, str] = {}
         self.settings = folder / "edge.yaml"
@@ -69,6 +71,8 @@ class Served:
 
     def start(self) -> None:
         command = [sys.executable, "-m", "gateway", "serve", str(self.settings)]
+        if self._max_files:
+            command = ["/bin/sh", "-c", f'ulimit -n {self._max_files}; exec "$@"', "sh", *command]
         self.process = subprocess.Popen(command, stderr=self._log)
 
     def log(self) -> str:

@@ -63,6 +63,11 @@ class Peer:
         return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d+) ", self.received)]
 
     @property
+    def booked(self) -> int:
+        """Bytes that are booked, of this connection as the only one."""
+        return self._context.address_limits.held
+
+    @property
     def is_over(self) -> bool:
         """Whether the server has closed the connection."""
         return self._transport.closed

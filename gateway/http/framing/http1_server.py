@@ -84,6 +84,7 @@ class Http1Server:
     """
 
     __slots__ = (
+        "_came",
         "_count",
         "_events",
         "_has_begun",
@@ -107,7 +108,7 @@ class Http1Server:
         self._events: list[Http1Event] = []
         self._headers: list[tuple[str, str]] = []
         self._path = ""
-        self._size = self._partial = self._count = self._overhead = 0
+        self._size = self._partial = self._count = self._overhead = self._came = 0
         self._in_head = self._in_message = self._has_begun = self._is_over = False
         self._repeat: _Repeat | None = None
 
@@ -122,8 +123,8 @@ class Http1Server:
 
     @property
     def head_bytes(self) -> int:
-        """Bytes of a head that has begun and not ended."""
-        return max(self._partial, self._size) if self._in_head else 0
+        """Bytes of a head that has begun and not ended, at most."""
+        return min(self._came, self._max_bytes) if self._in_head else 0
 
     def feed(self, data: bytes) -> list[Http1Event]:
         """Take a piece of the stream; return the events it brings, of as many requests as it holds."""
@@ -169,6 +170,7 @@ class Http1Server:
                 self._break(_MALFORMED)
             break
         if self._in_head and not self._is_over:
+            self._came = len(data) + (0 if self._has_begun else self._came)
             # Parts that are not complete yet are not in _size. What came before this head is not its fault.
             self._partial = 0 if self._has_begun or not was_in_head else self._partial + len(data)
             if max(self._partial, self._size) > self._max_bytes:

@@ -64,12 +64,12 @@ class AddressLimits:
 
         IPv6 addresses of one /64 are one address here.
         """
-        site = _site(address)
-        usage = self._addresses.get(site)
+        name = site(address)
+        usage = self._addresses.get(name)
         if usage is None:
-            usage = AddressUsage(self, site)
-            if site:
-                self._addresses[site] = usage
+            usage = AddressUsage(self, name)
+            if name:
+                self._addresses[name] = usage
         return usage
 
     def of_holder(self, name: str) -> HolderUsage:
@@ -164,18 +164,21 @@ class Booking:
         Where others that have more are in the way, bodies of theirs that are on their way are given up.
         """
         limits, address, holder = self._limits, self.address, self.holder
-        by_address, by_holder = address.held + size, holder.held + size
-        if by_address > address.share and by_address > largest:
+        held = address.held + size
+        if (
+            held > address.share
+            and held > largest
+            and not self._make_room(held - address.share, size, address)
+        ):
             return False
-        if by_holder > holder.share and by_holder > largest and not self._make_strangers_room(size):
+        held = holder.held + size
+        if held > holder.share and held > largest and not self._make_room(held - holder.share, size, holder):
             return False
         missing = limits.held + size - limits.most
-        return missing <= 0 or limits.incoming.make_room(missing, size, self)
+        return missing <= 0 or self._make_room(missing, size)
 
-    def _make_strangers_room(self, size: int) -> bool:
-        # What one holder has is its own affair; strangers are many, of whom none may have all of it.
-        missing = self.holder.held + size - self.holder.share
-        return not self.name and self._limits.incoming.make_room(missing, size, self)
+    def _make_room(self, missing: int, size: int, within: AddressUsage | HolderUsage | None = None) -> bool:
+        return self._limits.incoming.make_room(missing, size, self, within)
 
     def take(self, size: int, largest: int) -> bool:
         """Book ``size`` more bytes if there is room for them; return whether there was."""
@@ -215,6 +218,7 @@ class Booked(NamedTuple):
         self.booking.charge(-self.overhead)
 
 
-def _site(peer: str) -> str:
+def site(peer: str) -> str:
+    """Return what counts as one address: of IPv6 the /64, of IPv4 in IPv6 the IPv4 address."""
     address = own_address(peer)[0]
     return str(ip_network((address, _IPV6_SITE), strict=False)) if ":" in address else address or peer

@@ -4,25 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Sized
 
+from gateway.http.server.registry import ConnectionRegistry
+
 
 class ConnectionLimit:
     """``most``: connections that all listeners together may have open, so that files are left for others."""
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self._open: list[Sized] = []
+        # Each with the connections that are not registered yet.
+        self._open: dict[ConnectionRegistry, Sized] = {}
 
     def __repr__(self) -> str:
-        return f"<ConnectionLimit, {sum(map(len, self._open))} of {self.most}>"
+        return f"<ConnectionLimit, {self._count()} of {self.most}>"
 
-    def count(self, *connections: Sized) -> None:
-        """Count the members of ``connections`` from now on, as many as there are at each time."""
-        self._open += connections
+    @property
+    def registries(self) -> tuple[ConnectionRegistry, ...]:
+        """The registered connections of each listener."""
+        return tuple(self._open)
 
-    def forget(self, *connections: Sized) -> None:
-        """Count them no more: a listener has closed."""
-        self._open = [each for each in self._open if not any(each is other for other in connections)]
+    def count(self, registry: ConnectionRegistry, unregistered: Sized) -> None:
+        """Count the connections of a listener from now on, as many as there are at each time."""
+        self._open[registry] = unregistered
+
+    def forget(self, registry: ConnectionRegistry) -> None:
+        """Count them no more: the listener has closed."""
+        self._open.pop(registry, None)
 
     def is_reached(self) -> bool:
         """Whether there are as many as there may be."""
-        return sum(map(len, self._open)) >= self.most
+        return self._count() >= self.most
+
+    def _count(self) -> int:
+        return sum([len(registry) + len(unregistered) for registry, unregistered in self._open.items()])

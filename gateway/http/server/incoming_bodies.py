@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from gateway.http.server.address_limits import Booking
+    from gateway.http.server.address_limits import AddressUsage, Booking, HolderUsage
 
 LARGE: Final = 128 << 10
 """Bytes of a body that has come from which on it is known here. Of smaller ones there may be very many."""
@@ -37,10 +37,11 @@ class IncomingBody(Protocol):
 class IncomingBodies:
     """Bodies that have come in part, each of them large.
 
-    Shares alone do not keep room: enough addresses or holders, each within its share, have all of it. So who
-    asks for room that is not there gets it from those who have more: of strangers first, then of the owner
-    that has most; there it is the body that has come no further for the longest time. Nobody has to yield to
-    one who would then have as much as itself, and nobody known to a stranger.
+    Shares alone do not keep room: enough addresses or holders, each within its share, have all of it, and one
+    of many behind a proxy has all that the proxy's address may have. So who asks for room that is not there
+    gets it from those who have more: of strangers first, then of the owner that has most; there it is the
+    body that has come no further for the longest time. Nobody has to yield to one who would then have as much
+    as itself, and nobody known to a stranger.
     """
 
     def __init__(self) -> None:
@@ -64,12 +65,20 @@ class IncomingBodies:
         """Forget a body that is whole, or over."""
         self._bodies.pop(body, None)
 
-    def make_room(self, missing: int, size: int, asker: Booking) -> bool:
+    def make_room(
+        self, missing: int, size: int, asker: Booking, within: AddressUsage | HolderUsage | None = None
+    ) -> bool:
         """Give up bodies until ``missing`` bytes are free for ``size`` of ``asker``; return whether they are.
 
-        Nothing is given up where that would not be enough.
+        Only those ``within`` the share of an address or holder, where one is given. Nothing is given up where
+        that would not be enough.
         """
-        yielding = [body for body in self._bodies if _yields(body.booking, asker, size)]
+        yielding = [
+            body
+            for body in self._bodies
+            if (within is None or body.booking.address is within or body.booking.holder is within)
+            and _yields(body.booking, asker, size)
+        ]
         if sum([body.booked for body in yielding]) < missing:
             return False
         yielding.sort(key=_order)

@@ -14,11 +14,12 @@ from gateway.core.address import canonical, silent_proxy
 from gateway.core.clock import Clock
 from gateway.http.exchange import Answer, Application
 from gateway.http.framing.proxy_protocol import ProxyHeaderError
-from gateway.http.server.address_limits import AddressUsage
+from gateway.http.server.address_limits import AddressUsage, site
 from gateway.http.server.binding import bind
 from gateway.http.server.connection_limit import ConnectionLimit
 from gateway.http.server.context import EMPTY_ERROR, ServerContext
 from gateway.http.server.handshakes import has_handshakes, refuse_handshakes, stop_listening
+from gateway.http.server.making_room import make_room
 from gateway.http.server.protocol_sniffer import ProtocolSniffer
 from gateway.http.server.proxy_header import read_proxy_header
 from gateway.http.server.settings import TransportSettings
@@ -147,7 +148,7 @@ class HttpListener:
             opening.cancel()
         await asyncio.gather(*self._opening, return_exceptions=True)
         await context.aclose()
-        self._shared_limit.forget(context.registry, self._unregistered)
+        self._shared_limit.forget(context.registry)
 
     def _accept(self) -> bool:
         """Accept one connection; return whether there was one."""
@@ -171,13 +172,7 @@ class HttpListener:
         # A UNIX socket's peer has no address.
         peer = canonical(name[0]) if isinstance(name, tuple) else ""
         usage = None if self._proxy_protocol else context.address_limits.of(peer)
-        # Those before their handshake count, too, or a flood of them would have no limit.
-        is_full = len(context.registry) + len(self._unregistered) >= self._settings.max_connections
-        if not is_full and self._shared_limit.is_reached():
-            _log.warning(
-                "connections are refused: %d are open, and other files need the rest", self._shared_limit.most
-            )
-            is_full = True
+        is_full = self._is_full(context, "" if usage is None else usage.address)
         if is_full or not (usage is None or usage.admit()):
             connection.close()
             return True
@@ -190,6 +185,19 @@ class HttpListener:
         task.add_done_callback(self._opening.discard)
         task.add_done_callback(lambda _: self._forget(connection))
         return True
+
+    def _is_full(self, context: ServerContext, address: str) -> bool:
+        """Whether there is no room for a connection of ``address``, and none can be made."""
+        # Those before their handshake count, too, or a flood of them would have no limit.
+        if len(context.registry) + len(self._unregistered) >= self._settings.max_connections:
+            most, has_room = self._settings.max_connections, make_room((context.registry,), site(address))
+        elif self._shared_limit.is_reached():
+            most, has_room = self._shared_limit.most, make_room(self._shared_limit.registries, site(address))
+        else:
+            return False
+        if not has_room:
+            _log.warning("connections are refused: %d are open, as many as there may be", most)
+        return not has_room
 
     def _resume(self) -> None:
         if self._socket is not None and self._context is not None:

@@ -77,6 +77,11 @@ class ProtocolSniffer(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def give_way(self) -> bool:
+        """Close the connection: no request has come."""
+        self.abort()
+        return True
+
     def _agreed(self) -> str | None:
         assert self._transport is not None
         tls = self._transport.get_extra_info("ssl_object")

@@ -26,6 +26,10 @@ class Connection(Protocol):
         """Close the connection at once."""
         ...
 
+    def give_way(self) -> bool:
+        """Close the connection for another's sake if no request is under way; return whether it does."""
+        ...
+
 
 class ConnectionRegistry:
     """Every open connection, with the usage of the address that it counts for."""
@@ -44,6 +48,10 @@ class ConnectionRegistry:
     def all(self) -> tuple[Connection, ...]:
         """The connections, the oldest first."""
         return tuple(self._usages)
+
+    def usages(self) -> tuple[tuple[Connection, AddressUsage], ...]:
+        """Return each connection with the usage that counts it, the oldest first."""
+        return tuple(self._usages.items())
 
     def add(self, connection: Connection, usage: AddressUsage) -> None:
         """Add a connection; ``usage`` has counted it since it was accepted."""

@@ -121,3 +121,21 @@ def test_token_that_could_be_guessed(tmp_path: Path) -> None:
 
     with pytest.raises(StartError, match="16 or more characters"):
         operator_tokens(AdminAccessSettings(token_file=str(tmp_path / "token")))
+
+
+@pytest.mark.parametrize(
+    ("admin", "access"), [("0.0.0.0:0", {}), ("[::]:0", {}), ("0.0.0.0:0", {"open_metrics": True})]
+)
+async def test_port_that_others_reach_has_no_operator_without_a_lock(
+    caplog, admin: str, access: dict[str, Any]
+) -> None:
+    """Probes are answered, and what is refused says what to set; so does the log."""
+    async with AsyncExitStack() as lifetimes:
+        port = await opened(lifetimes, admin, **access)
+
+        assert await status(port, "/healthz") == 200
+        assert await status(port, "/readyz") == 200
+        assert await status(port, "/policy") == 403
+        assert await status(port, "/metrics") == (200 if access else 403)
+        assert await status(port, "/policy", Authorization=f"Bearer {TOKEN}") == 403
+    assert "set listen.admin_access.tokens_sha256" in caplog.text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,29 @@ def test_settings_that_cannot_be_used_exit_2_and_name_the_field(
     assert main(["serve", str(file)]) == 2
 
     assert reason in capsys.readouterr().err
+
+
+FAILING = """
+import logging
+from gateway.commands.serve import log_to_stderr
+log_to_stderr("info")
+for _ in range(1000):
+    try:
+        1 / 0
+    except ZeroDivisionError:
+        logging.getLogger("any").exception("a call failed")
+"""
+
+
+def test_log_of_what_repeats() -> None:
+    """One traceback, and how many more there were, also when the process ends before the second does."""
+    done = subprocess.run([sys.executable, "-c", FAILING], capture_output=True, text=True, check=True)
+
+    lines = done.stderr.splitlines()
+    assert lines[0].endswith("ERROR any: a call failed")
+    # On a slow machine it takes more than a second.
+    assert done.stderr.count("Traceback") < 10
+    assert "more like it in the last second" in lines[-1]
 
 
 def test_help_has_the_least_settings_and_the_signals(capsys) -> None:

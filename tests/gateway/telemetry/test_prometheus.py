@@ -31,6 +31,7 @@ SAMPLES = {
         "digits", "edge_digest"
     ): 'edgeway_certificates_refused_total{field="edge_digest",model="digits"} 1.0',
     events.CertificateJudged("digits", True): 'edgeway_certificate_valid{model="digits"} 1.0',
+    events.RunCut("digits", "stopped"): 'edgeway_model_runs_cut_total{model="digits",outcome="stopped"} 1.0',
     events.BatchRan("digits", 16, 4, 0.001, 0.002): 'edgeway_batch_rows_bucket{le="16.0",model="digits"} 1.0',
     events.QueueChanged("digits", 3): 'edgeway_queue_depth{model="digits"} 3.0',
     events.BreakerAppeared("central"): 'edgeway_breaker_state{endpoint="central"} 0.0',

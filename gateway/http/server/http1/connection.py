@@ -36,9 +36,11 @@ from gateway.http.server.unread_answers import UnreadAnswers
 _HEADERS_LATE: Final = "the headers took too long"
 _BODY_LATE: Final = "the body took too long"
 _OPEN: Final = Reading.OPEN
+_WAITING: Final = frozenset({Http1Phase.IDLE, Http1Phase.HEADERS})
 
-MAX_DROPPED: Final = 256 << 10
-"""Bytes that are read after a refusal, so that a peer which is still sending gets to read it."""
+MAX_DROPPED: Final = 64 << 20
+"""Bytes that are read after a refusal and dropped, within ``lingering_s``: a client that sends all of its body
+before it reads, as most do, would else see a reset instead of the answer. Dropping costs less than parsing."""
 
 
 class Http1ServerConnection(asyncio.Protocol):
@@ -135,6 +137,13 @@ class Http1ServerConnection(asyncio.Protocol):
     def abort(self) -> None:
         """Close the connection at once."""
         self._transport.abort()
+
+    def give_way(self) -> bool:
+        """Close the connection if it waits for a request."""
+        is_idle = self.state.phase in _WAITING
+        if is_idle:
+            self.abort()
+        return is_idle
 
     def _book_unread(self) -> None:
         """Book what waits on this connection, and end it where there is no room for that."""

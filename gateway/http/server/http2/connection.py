@@ -122,6 +122,13 @@ class Http2ServerConnection(asyncio.Protocol):
         """Close the connection at once."""
         self.transport.abort()
 
+    def give_way(self) -> bool:
+        """Close the connection if it has no stream, and nothing left to send."""
+        is_idle = not (self.requests or self.writer.unsent or self.writer.is_paused)
+        if is_idle:
+            self.abort()
+        return is_idle
+
     # --- the state
 
     def _situation(self, now: float) -> Situation:

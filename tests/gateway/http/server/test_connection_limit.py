@@ -7,26 +7,27 @@ import asyncio
 from gateway.core.clock import LoopClock
 from gateway.http.server.connection_limit import ConnectionLimit
 from gateway.http.server.listener import HttpListener
+from gateway.http.server.registry import ConnectionRegistry
 from tests.fakes.application import FakeApplication
 from tests.fakes.http import get, read_answer
 from tests.fakes.loops import both_loops
 
 
-def test_it_counts_what_there_is() -> None:
-    """Of all that it was given, as they are, until they are forgotten."""
-    first, second, third = [1], [2], [2]
-    limit = ConnectionLimit(3)
-    limit.count(first, second)
-    assert not limit.is_reached()
-    limit.count(third)
+async def test_it_counts_what_there_is() -> None:
+    """Of all that it was given, registered or not, as they are, until they are forgotten."""
+    first, second, opening = ConnectionRegistry(), ConnectionRegistry(), [1]
+    limit = ConnectionLimit(2)
+    limit.count(first, opening)
+    limit.count(second, [1])
     assert limit.is_reached()
-    assert repr(limit) == "<ConnectionLimit, 3 of 3>"
+    assert limit.registries == (first, second)
+    assert repr(limit) == "<ConnectionLimit, 2 of 2>"
 
-    # Equal, and not the same.
+    opening.clear()
+    assert not limit.is_reached()
     limit.forget(second)
-    assert repr(limit) == "<ConnectionLimit, 2 of 3>"
-    first.clear()
-    assert repr(limit) == "<ConnectionLimit, 1 of 3>"
+    limit.forget(second)
+    assert repr(limit) == "<ConnectionLimit, 0 of 2>"
 
 
 async def connected(listener: HttpListener) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

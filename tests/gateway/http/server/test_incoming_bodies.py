@@ -71,6 +71,17 @@ def test_strangers_yield_to_strangers():
     assert not limits.of("10.0.0.0").booking().take(256 * KIB, 0), "nobody yields to who has as much"
 
 
+def test_many_behind_one_address():
+    """A proxy's, for example: one tenant does not have all of its share."""
+    limits = limits_of()
+    proxy = limits.of("10.0.0.1")
+    greedy = [Body(proxy.booking("greedy"), 128 * KIB, float(at)) for at in (2, 1)]
+    elsewhere = Body(limits.of("10.0.0.2").booking("third"), 256 * KIB)
+    assert proxy.booking("modest").take(100 * KIB, 0)
+    assert [*(body.is_over for body in greedy), elsewhere.is_over] == [False, True, False]
+    assert not proxy.booking("greedy").take(100 * KIB, 0), "nobody yields to itself"
+
+
 def test_nobody_yields_to_itself_or_to_who_has_as_much():
     limits = limits_of(max_buffered_percent_per_tenant=50, **ALL)
     one = Body(limits.of("10.0.0.1").booking("one"), 512 * KIB)
