@@ -12,8 +12,11 @@ from typing import Any, Final, Protocol, TypeVar
 T = TypeVar("T")
 
 HERE_BYTES: Final = 64 << 10
-"""Bytes of JSON, or of protobuf, that are read on the event loop: at most about 10 ms. A list of 784 numbers
+"""Bytes of JSON that are read on the event loop: at most about 10 ms. A list of 784 numbers
 has a quarter of them."""
+
+HERE_MESSAGE_BYTES: Final = 16 << 10
+"""The same of protobuf outside of raw contents, whose fields are counted one by one before they are read."""
 
 HERE_ELEMENTS: Final = 32 << 10
 """Elements that are written as JSON on the event loop: at most about 10 ms."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.offload import HERE_BYTES
+from gateway.core.offload import HERE_MESSAGE_BYTES
 from gateway.core.request import Provenance, Response
 from gateway.core.tensor import Buffer
 from gateway.wire.oip import proto as oip_proto
@@ -19,9 +19,9 @@ def decode(message: Buffer, provenance: Provenance) -> Response | None:
     """
     cut = without_raw_outputs(message)
     if cut is None:
-        return reference(message, provenance) if len(message) <= HERE_BYTES else None
+        return reference(message, provenance) if len(message) <= HERE_MESSAGE_BYTES else None
     head, raws = cut
-    if len(head) > HERE_BYTES:
+    if len(head) > HERE_MESSAGE_BYTES:
         return None
     return oip_proto.decode_response(oip_proto.parse(messages.ModelInferResponse, head), provenance, raws)
 

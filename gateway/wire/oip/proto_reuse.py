@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 from google.protobuf.message import DecodeError
 
-from gateway.core.offload import HERE_BYTES
+from gateway.core.offload import HERE_MESSAGE_BYTES
 from gateway.core.partitions import Lesson, Partition, PartitionedMemory
 from gateway.core.request import Parameter, Response
 from gateway.core.tensor import BYTES, Buffer, Tensor, check_size
@@ -85,7 +85,7 @@ class InferMessages:
         if found is not None:
             head, request_id, raws = found
             plan = None if partition is None else self._plans.get(partition, head)
-            if plan is None and len(head) > HERE_BYTES:
+            if plan is None and len(head) > HERE_MESSAGE_BYTES:
                 return None
             lesson, inputs = None, None
             if plan is not None:
@@ -107,7 +107,7 @@ class InferMessages:
                     plan.marks_final,
                     lesson,
                 )
-        return reference(message) if len(message) <= HERE_BYTES else None
+        return reference(message) if len(message) <= HERE_MESSAGE_BYTES else None
 
     def layout(self, message: Buffer, partition: Partition) -> Layout | None:
         """Return how messages like this one look: with one raw input, and without an id of their own."""
