@@ -29,7 +29,7 @@ class GeoFileError(Exception):
     """A file that is none, or not whole; the message says which."""
 
 
-class FileStamp(NamedTuple):
+class FileSignature(NamedTuple):
     """What changes when a file is replaced or written to."""
 
     device: int
@@ -52,10 +52,10 @@ class MemoryFile(NamedTuple):
         return self.source
 
 
-def file_stamp(path: Path) -> FileStamp | None:
+def file_signature(path: Path) -> FileSignature | None:
     """Return what marks the file at ``path`` as it is now; None: there is none."""
     try:
-        return _stamp(path.stat())
+        return _signature_of(path.stat())
     except OSError:
         return None
 
@@ -77,7 +77,7 @@ def in_memory(path: Path) -> Iterator[MemoryFile]:
         if before.st_size > MOST_BYTES:
             raise GeoFileError(f"is larger than {MOST_BYTES >> 20} MiB")
         with _copied(original, before.st_size) as copy:
-            if _stamp(os.fstat(original)) != _stamp(before):
+            if _signature_of(os.fstat(original)) != _signature_of(before):
                 raise GeoFileError("is being written to")
             yield copy
     finally:
@@ -113,5 +113,5 @@ def _sealed(original: int, size: int) -> int | None:
     return None
 
 
-def _stamp(found: os.stat_result) -> FileStamp:
-    return FileStamp(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+def _signature_of(found: os.stat_result) -> FileSignature:
+    return FileSignature(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)

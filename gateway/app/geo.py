@@ -17,7 +17,7 @@ from typing import Any, Final
 from gateway.core.clock import Clock
 from gateway.core.telemetry import GeoLoaded, Telemetry
 from routing.geo import GeoError, Places
-from routing.geo_file import FileStamp, file_stamp
+from routing.geo_file import FileSignature, file_signature
 from routing.place import Place
 from routing.settings import GeoSettings
 
@@ -41,7 +41,7 @@ class GeoDatabase:
         self._path = Path(settings.database)
         self._clock, self._telemetry = clock, telemetry
         self._old_days = settings.max_age_days or OLD_DAYS
-        self._tried = file_stamp(self._path)
+        self._tried = file_signature(self._path)
         self._seen = self._tried
         self._places = Places.open(self._path)
         if settings.max_age_days is not None:
@@ -72,14 +72,14 @@ class GeoDatabase:
         while True:
             await self._clock.sleep(WATCH_S)
             self._check_age()
-            found = await asyncio.to_thread(file_stamp, self._path)
+            found = await asyncio.to_thread(file_signature, self._path)
             stands_still, self._seen = found == self._seen, found
             if stands_still and found != self._tried:
                 await self._load(found, older=False)
 
     async def reload(self) -> None:
         """Take the file that is there now, an older one as well: the operator has said so (SIGHUP)."""
-        await self._load(await asyncio.to_thread(file_stamp, self._path), older=True)
+        await self._load(await asyncio.to_thread(file_signature, self._path), older=True)
 
     @property
     def _built(self) -> str:
@@ -88,7 +88,7 @@ class GeoDatabase:
         except (ValueError, OverflowError, OSError):
             return f"{self._places.build_epoch} s after 1970"
 
-    async def _load(self, found: FileStamp | None, *, older: bool) -> None:
+    async def _load(self, found: FileSignature | None, *, older: bool) -> None:
         self._tried = found
         try:
             places = await asyncio.to_thread(Places.open, self._path)

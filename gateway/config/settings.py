@@ -35,9 +35,10 @@ class ListenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     The defaults are Triton's ports, on the loopback interface. ``http`` and ``grpc`` both speak HTTP/1.1 and
     HTTP/2, REST and gRPC; two are there because clients expect two. ``admin_access``: who may use the admin
     port; where others than this machine reach it, all but probes needs a token or a certificate.
-    ``max_body_mib``: of one request. ``transport``: limits of connections. ``protocol``: what clients may ask
-    for. ``tls``: certificates; absent, connections are in the clear. ``proxy_protocol``: every connection
-    begins with a PROXY header, version 1 or 2, and one that does not is closed.
+    ``max_body_mib``: of one request.
+    ``transport``: limits of connections. ``protocol``: what clients may ask for. ``tls``: certificates;
+    absent, connections are in the clear. ``proxy_protocol``: every connection begins with a PROXY header,
+    version 1 or 2, and one that does not is closed.
     """
 
     http: str | None = "127.0.0.1:8000"

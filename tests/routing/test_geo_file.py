@@ -11,7 +11,7 @@ import pytest
 
 from routing import geo_file
 from routing.geo import GeoError, Places
-from routing.geo_file import GeoFileError, file_stamp, in_memory
+from routing.geo_file import GeoFileError, file_signature, in_memory
 from routing.place import Place
 from tests.routing.mmdb import mmdb
 
@@ -112,17 +112,17 @@ def test_a_file_that_is_written_to_meanwhile_is_refused(
 def test_a_signature_changes_with_every_write(tmp_path: Path) -> None:
     """By size, by time, and by being another file; one that is gone has none."""
     file, other = tmp_path / "x", tmp_path / "y"
-    assert file_stamp(file) is None
+    assert file_signature(file) is None
     seen = set()
     for content in (b"a", b"ab"):
         file.write_bytes(content)
-        seen.add(file_stamp(file))
+        seen.add(file_signature(file))
     other.write_bytes(b"ab")
     other.rename(file)
-    seen.add(file_stamp(file))
+    seen.add(file_signature(file))
 
     assert len(seen) == 3
-    assert file_stamp(file) == file_stamp(file)
+    assert file_signature(file) == file_signature(file)
 
 
 def test_a_copy_in_a_thread_is_the_same(tmp_path: Path) -> None:

@@ -39,9 +39,9 @@ class IncomingBodies:
 
     Shares alone do not keep room: enough addresses or holders, each within its share, have all of it, and one
     of many behind a proxy has all that the proxy's address may have. So who asks for room that is not there
-    gets it from those who have more: of strangers first, then of the owner that has most; there it is the body
-    that has come no further for the longest time. Nobody has to yield to one who would then have as much as
-    itself, and nobody known to a stranger.
+    gets it from those who have more: of strangers first, then of the owner that has most; there it is the
+    body that has come no further for the longest time. Nobody has to yield to one who would then have as much
+    as itself, and nobody known to a stranger.
     """
 
     def __init__(self) -> None:

@@ -199,6 +199,28 @@ async def test_a_connection_that_another_could_spare_is_not_waited_for(
     await pipeline.aclose()
 
 
+async def test_a_server_that_takes_no_more_connections_is_not_asked_at_every_command(
+    gate: RecordingGate,
+) -> None:
+    """One that is refused while others serve costs nobody anything, and is tried again a second later."""
+    async with LyingRedis(b"$1\r\nx\r\n") as server:
+        pipeline = AutoPipeline(connector_of(server), gate, timeout_s=10, connections=8)
+        first = pipeline.submit(Kind.BULK, "ECHO", "x")
+        assert first is not None and await first == b"x"
+        server.greeting = b"-ERR max number of clients reached\r\n"
+        for _ in range(20):
+            pending = []
+            for _ in range(2):
+                pending.append(pipeline.submit(Kind.BULK, "ECHO", "x"))
+                await asyncio.sleep(0)
+            assert [await future for future in pending if future] == [b"x"] * 2
+            await asyncio.sleep(0.005)
+
+        assert server.connections == 2
+        assert set(gate.verdicts) == {"succeeded"}
+        await pipeline.aclose()
+
+
 @pytest.mark.parametrize("code", ["READONLY", "LOADING", "MASTERDOWN", "NOAUTH", "NOREPLICAS"])
 async def test_a_server_that_is_no_master_is_left(gate: RecordingGate, code: str) -> None:
     """Its connection is closed, once a second at most, and the next is made from the name on."""

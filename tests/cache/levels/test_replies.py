@@ -101,6 +101,12 @@ def test_a_lie_is_refused(lie: bytes, chunk: int) -> None:
     assert read(lie[:bound], [Kind.BULK], chunk) == ([], "lie")
 
 
+@pytest.mark.parametrize("digits", [b"", b"-", b"--1", b" 1", b"1_0", b"0x1", b"1" * 20, b"9" * 4000])
+def test_a_number_is_a_number_of_64_bits(digits: bytes) -> None:
+    """Python would take spaces, underscores and any number of digits, which take time."""
+    assert read(b":" + digits + b"\r\n", [Kind.INTEGER], 1 << 20) == ([], "lie")
+
+
 def test_what_a_lie_announces_is_never_held() -> None:
     """A length announces memory that nobody takes: the reader holds what came and no more."""
     reader = ReplyReader(512 << 20)

@@ -149,6 +149,11 @@ async def test_a_bad_one_leaves_the_old(
     assert (failure.build_epoch, failure.error) == (BUILT, fixture.error)
     assert sum("stays in use" in record.getMessage() for record in caplog.records) == 1
 
+    if content is not None:
+        fixture.replace(content)
+        await fixture.looks()
+        assert len(fixture.telemetry.of(GeoLoaded)) == 3
+        assert sum("stays in use" in record.getMessage() for record in caplog.records) == 1
     fixture.replace(database("SE", days=0.5))
     await fixture.looks()
     assert (fixture.country, fixture.error) == ("SE", "")

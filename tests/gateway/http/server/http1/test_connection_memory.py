@@ -14,7 +14,6 @@ from gateway.http.server.http1.connection import Http1ServerConnection
 from gateway.http.server.settings import TransportSettings
 from tests.fakes.application import (
     FakeApplication,
-    connection,
     is_at_rest,
     listening,
     until,
