@@ -64,12 +64,12 @@ class AddressLimits:
 
         IPv6 addresses of one /64 are one address here.
         """
-        site = _site(address)
-        usage = self._addresses.get(site)
+        name = site(address)
+        usage = self._addresses.get(name)
         if usage is None:
-            usage = AddressUsage(self, site)
-            if site:
-                self._addresses[site] = usage
+            usage = AddressUsage(self, name)
+            if name:
+                self._addresses[name] = usage
         return usage
 
     def of_holder(self, name: str) -> HolderUsage:
@@ -218,6 +218,7 @@ class Booked(NamedTuple):
         self.booking.charge(-self.overhead)
 
 
-def _site(peer: str) -> str:
+def site(peer: str) -> str:
+    """Return what counts as one address: of IPv6 the /64, of IPv4 in IPv6 the IPv4 address."""
     address = own_address(peer)[0]
     return str(ip_network((address, _IPV6_SITE), strict=False)) if ":" in address else address or peer

@@ -14,7 +14,7 @@ from gateway.core.address import canonical, silent_proxy
 from gateway.core.clock import Clock
 from gateway.http.exchange import Answer, Application
 from gateway.http.framing.proxy_protocol import ProxyHeaderError
-from gateway.http.server.address_limits import AddressUsage
+from gateway.http.server.address_limits import AddressUsage, site
 from gateway.http.server.binding import bind
 from gateway.http.server.connection_limit import ConnectionLimit
 from gateway.http.server.context import EMPTY_ERROR, ServerContext
@@ -190,9 +190,9 @@ class HttpListener:
         """Whether there is no room for a connection of ``address``, and none can be made."""
         # Those before their handshake count, too, or a flood of them would have no limit.
         if len(context.registry) + len(self._unregistered) >= self._settings.max_connections:
-            most, has_room = self._settings.max_connections, make_room((context.registry,), address)
+            most, has_room = self._settings.max_connections, make_room((context.registry,), site(address))
         elif self._shared_limit.is_reached():
-            most, has_room = self._shared_limit.most, make_room(self._shared_limit.registries, address)
+            most, has_room = self._shared_limit.most, make_room(self._shared_limit.registries, site(address))
         else:
             return False
         if not has_room:

@@ -23,8 +23,8 @@ class UnreadAnswers:
     def book(self, size: int) -> bool:
         """Book that ``size`` bytes wait; return whether there is room for them.
 
-        Answers of any size are let out where their address has nothing else. Without room for them, as much
-        stays booked as was before.
+        The first may be of any size where its address has nothing else. Without room, as much stays booked as
+        was before.
         """
         more = size - self.size
         if not more:
@@ -32,7 +32,7 @@ class UnreadAnswers:
         booking = self._booking
         if booking is None or not self.size:
             booking = self._booking = self._current()
-        if more > 0 and not booking.has_room(more, size):
+        if more > 0 and not booking.has_room(more, 0 if self.size else size):
             return False
         booking.charge(more)
         self.size = size

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 from typing import Final, TypeVar
 
 from gateway.core.eager import begin
@@ -75,7 +76,7 @@ class Http2Requests:
         self._application = context.application
         self._head = RepeatedHead(peer, is_http2=True)
         self._streams: dict[int, Http2Stream] = {}
-        self._begun: list[tuple[Http2Stream, int]] = []
+        self._begun = 0
         self.booking = booking
 
     def __repr__(self) -> str:
@@ -96,34 +97,25 @@ class Http2Requests:
         opened = self._application.open(head)
         if isinstance(opened, Answer):
             self._writer.reply(number, head, opened, is_complete=event.is_complete)
-        elif (event.length or 0) > opened.max_bytes:
+            return
+        if (event.length or 0) > opened.max_bytes:
             refusal = self._context.refusal(head, 413, _too_large(opened))
             self._writer.reply(number, head, refusal, is_complete=False)
-        else:
-            self._begin(number, event, head, opened)
-
-    def _begin(self, number: int, event: Http2Request, head: Head, opened: BodyPolicy) -> None:
+            return
         self.booking = booking = self.booking.under(opened.holder)
-        is_stream, cost = opened.is_stream, event.size + (_STREAM if opened.is_stream else _REQUEST)
-        # Of a stream nobody knows how much will come; it has to fit with what is there.
-        if not booking.has_room(cost + (event.length or 0), 0 if is_stream else cost + opened.max_bytes):
-            self._context.ended.note(Ending.NO_ROOM)
-            refusal = self._context.refusal(head, *_FULL)
-            self._writer.reply(number, head, refusal, is_complete=event.is_complete)
-            return
-        stream = Http2Stream(number, head, opened, booking, began=self._context.loop.time())
+        stream = Http2Stream(number, head, opened, booking, self._context.loop.time())
+        stream.cost = -event.size
         self._streams[number] = stream
-        if is_stream:
-            booking.charge(cost)
-            stream.cost = cost
+        self._begun += 1
+        if opened.is_stream:
             self._begin_conversation(stream, is_complete=event.is_complete)
-            return
-        if event.is_complete:
+        elif event.is_complete and self._book(stream):
             self._happen(stream, BODY_ENDED)
-        else:
-            self._begun.append((stream, cost))
 
     def _begin_conversation(self, stream: Http2Stream, *, is_complete: bool) -> None:
+        if not self._book(stream):
+            # Before the application has anything for it.
+            return
         windows = self.windows
         stream.body = body = BodyStream(
             _ignore_flow, taken=partial(windows.read, stream), done=partial(windows.consumed, stream)
@@ -137,11 +129,25 @@ class Http2Requests:
 
         Those that were answered where they stood, as cache hits are, need no such booking.
         """
-        for stream, cost in self._begun:
-            if stream.number in self._streams:
-                stream.booking.charge(cost)
-                stream.cost = cost
-        self._begun.clear()
+        begun, self._begun = self._begun, 0
+        if begun and self._streams:
+            for stream in tuple(islice(reversed(self._streams.values()), begun)):
+                if stream.cost < 0:
+                    self._book(stream)
+
+    def _book(self, stream: Http2Stream) -> bool:
+        """Book what a request takes; one that has no room is refused, unless it is being answered already."""
+        is_stream = stream.policy.is_stream
+        cost = (_STREAM if is_stream else _REQUEST) - stream.cost
+        # Of a stream nobody knows how much will come: it has to fit beside what is there.
+        has_room = stream.booking.has_room(cost, 0 if is_stream else cost + stream.policy.max_bytes)
+        if not has_room and not stream.is_complete:
+            self._context.ended.note(Ending.NO_ROOM)
+            self._refuse(stream, *_FULL)
+            return False
+        stream.booking.charge(cost)
+        stream.cost = cost
+        return True
 
     def take_data(self, event: BodyData) -> None:
         """Take more of a body."""
@@ -219,7 +225,7 @@ class Http2Requests:
 
     def _end_idle(self, stream: Http2Stream) -> None:
         is_complete, has_begun = stream.is_complete, stream.is_answered_in_part
-        if self._happen(stream, StreamEvent.IDLE) is not StreamCommand.END_IDLE:
+        if self._happen(stream, StreamEvent.UNWANTED) is not StreamCommand.END_EARLY:
             return
         self._context.ended.note(Ending.IDLE_STREAM)
         refusal = self._context.refusal(stream.head, *_IDLE)
@@ -256,6 +262,13 @@ class Http2Requests:
         if self._happen(stream, StreamEvent.BODY_UNWANTED) is StreamCommand.REFUSE:
             refusal = self._context.refusal(stream.head, status, message)
             self._writer.reply(stream.number, stream.head, refusal, is_complete=False)
+
+    def _refuse(self, stream: Http2Stream, status: int, message: str) -> None:
+        """Refuse a stream of which nothing is answered yet."""
+        is_complete = stream.is_complete
+        self._happen(stream, StreamEvent.UNWANTED)
+        refusal = self._context.refusal(stream.head, status, message)
+        self._writer.reply(stream.number, stream.head, refusal, is_complete=is_complete)
 
     def _drop(self, stream: Http2Stream) -> None:
         """Forget a stream; what still works for it is cancelled."""

@@ -153,8 +153,8 @@ class StreamEvent(Enum):
     """It has reset the stream, or the connection is gone."""
     PEER_STUCK = "peer stuck"
     """It does not take the answer."""
-    IDLE = "idle"
-    """Neither side sends anything."""
+    UNWANTED = "unwanted"
+    """Neither side sends anything, or there is no room for it."""
 
 
 class StreamCommand(Enum):
@@ -167,7 +167,7 @@ class StreamCommand(Enum):
     RESET_CALM = "reset with ENHANCE_YOUR_CALM"
     """While the application reads the body, only a reset can refuse the rest of it."""
     RESET_CANCEL = "reset with CANCEL"
-    END_IDLE = "end idle"
+    END_EARLY = "end early"
     """Refuse it; an answer that has begun ends early."""
     DROP = "drop"
 
@@ -188,7 +188,7 @@ _REFUSE: Final[Decision] = (StreamState.CLOSED, StreamCommand.REFUSE)
 _RESET: Final[Decision] = (StreamState.CLOSED, StreamCommand.RESET_CALM)
 _LEFT: Final[Decision] = (StreamState.CLOSED, StreamCommand.DROP)
 _STUCK: Final[Decision] = (StreamState.CLOSED, StreamCommand.RESET_CANCEL)
-_IDLE: Final[Decision] = (StreamState.CLOSED, StreamCommand.END_IDLE)
+_UNWANTED: Final[Decision] = (StreamState.CLOSED, StreamCommand.END_EARLY)
 
 
 def decide_stream(state: StreamState, event: StreamEvent) -> Decision:
@@ -202,6 +202,6 @@ def decide_stream(state: StreamState, event: StreamEvent) -> Decision:
         return state, _NOTHING
     if state is _CLOSED:
         return state, _NOTHING
-    if event is StreamEvent.IDLE:
-        return _IDLE
+    if event is StreamEvent.UNWANTED:
+        return _UNWANTED
     return _LEFT if event is StreamEvent.PEER_LEFT else _STUCK

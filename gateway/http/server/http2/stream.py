@@ -24,7 +24,8 @@ _CLOSED: Final = StreamState.CLOSED
 class Http2Stream:
     """A request that is coming or being answered.
 
-    ``booking``: in whose names it is booked: ``booked`` bytes of its body, and ``cost`` besides. ``unread``:
+    ``booking``: in whose names it is booked: ``booked`` bytes of its body, and ``cost`` besides, which is
+    negative while it is not. ``unread``:
     those of a streamed one that are not read yet, so that the windows stay closed for as much. ``size``: all
     that have come. ``makes_room``: it is being answered, and its answer will give up what is booked.
     ``task``: answers it. ``is_answered_in_part``: a streamed answer has begun.
@@ -53,9 +54,7 @@ class Http2Stream:
         "unread",
     )
 
-    def __init__(
-        self, number: int, head: Head, policy: BodyPolicy, booking: Booking, *, began: float
-    ) -> None:
+    def __init__(self, number: int, head: Head, policy: BodyPolicy, booking: Booking, began: float) -> None:
         self.number, self.head, self.policy, self.booking = number, head, policy, booking
         self.began = self._moved_at = began
         self.size = self.booked = self.unread = self.cost = self._sent = self._moved = 0

@@ -74,7 +74,7 @@ class Http2Windows:
 
     def release(self, stream: Http2Stream) -> None:
         """Count nothing of a stream any more: it is answered, or will not be read."""
-        if stream.cost:
+        if stream.cost > 0:
             stream.booking.charge(-stream.cost)
             stream.cost = 0
         if stream.size >= LARGE:

@@ -213,6 +213,8 @@ class Http2Writer:
                 elif self._engine.queued(number):
                     self._context.ended.note(Ending.UNREAD)
                     self._engine.reset(number, ENHANCE_YOUR_CALM)
+            if not has_room:
+                self._write()
         self._answered.clear()
 
     def book_unread(self) -> bool:

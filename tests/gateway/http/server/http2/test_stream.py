@@ -17,7 +17,7 @@ SETTINGS = TransportSettings(body_timeout_s=10.0, min_body_bytes_per_s=1000, req
 
 def stream_of(began: float = 0.0) -> Http2Stream:
     booking = AddressLimits(SETTINGS).of("a").booking()
-    return Http2Stream(1, HEAD, BodyPolicy(1), booking, began=began)
+    return Http2Stream(1, HEAD, BodyPolicy(1), booking, began)
 
 
 @given(st.lists(st.integers(0, 3000), max_size=50))

@@ -44,9 +44,7 @@ class World:
         self.windows = Http2Windows(engine, engine, settings)
 
     def stream(self, number: int, *, size: int = 0, is_stream: bool = False) -> Http2Stream:
-        stream = Http2Stream(
-            number, HEAD, BodyPolicy(MIB, is_stream=is_stream), self.usage.booking(), began=0.0
-        )
+        stream = Http2Stream(number, HEAD, BodyPolicy(MIB, is_stream=is_stream), self.usage.booking(), 0.0)
         if is_stream:
             stream.body = BodyStream(lambda _flows: None)
         if size:
