@@ -52,6 +52,7 @@ _log = logging.getLogger(__name__)
 
 _INFER: Final = f"/{messages.SERVICE}/ModelInfer"
 _STREAM: Final = f"/{messages.SERVICE}/ModelStreamInfer"
+_WATCH: Final = f"/{HEALTH}/Watch"
 _OPENED: Final = "opened"
 _TYPES: Final = frozenset({"application/grpc", "application/grpc+proto"})
 _REFUSED: Final = Fields((b"content-type", b"application/json"))
@@ -87,10 +88,11 @@ class GrpcApplication(Application):
         self._reader = reader = header_reader(data_plane, self._refusals, is_grpc=True)
         self._infer = InferenceEndpoint(data_plane, codec, reader, self._refusals)
         calls = UnaryCalls(data_plane, extensions, reader)
+        self._ticker = _ticker(calls, extensions.settings)
         self._unary = calls.paths()
         self._stream_infer = StreamInfer(self._infer, codec, data_plane.generation)
         self._streams: dict[str, Stream] = {
-            f"/{HEALTH}/Watch": HealthWatch(calls, _ticker(calls, extensions.settings)),
+            _WATCH: HealthWatch(calls, self._ticker),
         }
         for version in ("v1", "v1alpha"):
             package = f"grpc.reflection.{version}"
@@ -117,7 +119,16 @@ class GrpcApplication(Application):
         # The model's name is in the body, which is not read for this.
         if opened.is_limited and (refusal := self._data_plane.over_limit(opened.caller, "", "")):
             return self._statuses.error(refusal, generation.number)
+        if head.path == _WATCH and (full := self._watch_refusal(head)):
+            return self._refused(full)
         return opened.body_policy
+
+    def _watch_refusal(self, head: Head) -> GatewayError | None:
+        """Return why one more call may not watch the health, before a stream is made of it."""
+        try:
+            return self._ticker.refusal(self._reader.read(head).caller.address)
+        except GatewayError as error:
+            return error
 
     def _open(self, head: Head, generation: NumberedService) -> _Opened | Answer:
         """Look at a head for the first time, or for the first time in this generation."""

@@ -69,6 +69,15 @@ class HealthTicker:
     def __repr__(self) -> str:
         return f"<HealthTicker of {len(self._watchers)} watchers>"
 
+    def refusal(self, address: str) -> GatewayError | None:
+        """Return why a client at ``address`` may not watch now; None: it may."""
+        if len(self._watchers) < self._most and self._addresses[network(address)] < self._most_per_address:
+            return None
+        return GatewayError(
+            Fault.OVERLOADED,
+            "too many calls watch the health already; use Check, or watch once a process",
+        )
+
     @contextmanager
     def watcher(self, stream: RequestBody, address: str) -> Iterator[Watcher]:
         """Return a watcher of a client at ``address``.
@@ -76,13 +85,9 @@ class HealthTicker:
         Raises:
             GatewayError: OVERLOADED when there are too many.
         """
-        place = network(address)
-        if len(self._watchers) >= self._most or self._addresses[place] >= self._most_per_address:
-            raise GatewayError(
-                Fault.OVERLOADED,
-                "too many calls watch the health already; use Check, or watch once a process",
-            )
-        watcher = Watcher(stream)
+        if refusal := self.refusal(address):
+            raise refusal
+        place, watcher = network(address), Watcher(stream)
         self._watchers.add(watcher)
         self._addresses[place] += 1
         if self._timer is None:
