@@ -27,6 +27,7 @@ START_LIMIT_S: Final = 60.0
 _LOOK_S: Final = 0.01
 _TIMES_OF_FILE: Final = 4
 _REMEMBERED: Final = 1024
+_ENDED: Final = "ends the process that loads it"
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _MIB: Final = 1 << 20
 
@@ -70,20 +71,21 @@ class Rehearsal:
         known = hashlib.sha256(content).digest(), allowed
         if known in _passed:
             return
-        child, connection = self._start()
-        descriptor = os.memfd_create("model", os.MFD_CLOEXEC)
-        with open(descriptor, "wb") as copy:  # noqa: PTH123 - of a descriptor
-            copy.write(content)
-            copy.flush()
-            os.lseek(descriptor, 0, os.SEEK_SET)
-            socket.send_fds(connection, [str(limits.max_mem_mib * _MIB).encode()], [descriptor])
         try:
+            child, connection = self._start()
+            _send(connection, content, limits)
             grown = _watch(child, connection, limits.startup_timeout_s, allowed)
             connection.send(b".")
             is_short = _watch(child, connection, limits.startup_timeout_s, 2 * allowed)
         except _FailedError as error:
             self.close()
             raise ModelError(f"{path}: {error}") from error
+        except ConnectionError as error:
+            self.close()
+            raise ModelError(f"{path}: {_ENDED}") from error
+        except OSError as error:
+            self.close()
+            raise ModelError(f"{path}: cannot be tried in another process: {error.strerror}") from error
         if grown > allowed:
             raise ModelError(f"{path}: {_too_much(allowed)}")
         if is_short:
@@ -102,15 +104,15 @@ class Rehearsal:
         if self._child is not None and self._connection is not None:
             return self._child, self._connection
         ours, theirs = socket.socketpair()
+        self._connection = ours
         with theirs:
-            child = subprocess.Popen(  # noqa: S603 - our own program
+            self._child = child = subprocess.Popen(  # noqa: S603 - our own program
                 [sys.executable, "-P", "-m", "edge_models.rehearse", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
             )
-        self._child, self._connection = child, ours
         try:
             _watch(child, ours, START_LIMIT_S, None)
         except _FailedError as error:
@@ -121,6 +123,16 @@ class Rehearsal:
 
 class _FailedError(Exception):
     pass
+
+
+def _send(connection: socket.socket, content: bytes, limits: ModelLimits) -> None:
+    """Send a copy that nobody can change, and what its runs may have."""
+    descriptor = os.memfd_create("model", os.MFD_CLOEXEC)
+    with open(descriptor, "wb") as copy:  # noqa: PTH123 - of a descriptor
+        copy.write(content)
+        copy.flush()
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        socket.send_fds(connection, [str(limits.max_mem_mib * _MIB).encode()], [descriptor])
 
 
 def _watch(
@@ -143,7 +155,7 @@ def _watch(
     except OSError:
         line = b""
     if not line:
-        raise _FailedError("ends the process that loads it")
+        raise _FailedError(_ENDED)
     return int(line)
 
 

@@ -48,19 +48,22 @@ class RedisConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._exchange: Exchange | None = None
         self._num_replies = 0
-        self._is_open = True
+        self._error: Exception | None = None
 
     def __repr__(self) -> str:
-        state = "closed" if not self._is_open else "busy" if self._exchange else "idle"
+        state = "closed" if self._error else "busy" if self._exchange else "idle"
         return f"<RedisConnection {state}, {self._reader}>"
 
     @property
     def is_open(self) -> bool:
         """Whether an exchange can be run."""
-        return self._is_open
+        return self._error is None
 
     def run(self, payload: bytes, exchange: Exchange) -> None:
         """Send ``payload``, the commands of ``exchange``, which hears of every reply and of the end."""
+        if self._error is not None:
+            exchange.end(self._error)
+            return
         assert self._transport is not None, "it is connected before it is used"
         assert self._exchange is None, "one exchange at a time"
         self._exchange, self._num_replies = exchange, 0
@@ -68,9 +71,9 @@ class RedisConnection(asyncio.Protocol):
 
     def abort(self, error: Exception) -> None:
         """End the connection at once, with what is in flight; ``error`` is why."""
-        if not self._is_open:
+        if self._error is not None:
             return
-        self._is_open = False
+        self._error = error
         if self._transport is not None:
             self._transport.abort()
         else:
@@ -88,7 +91,7 @@ class RedisConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Read replies and hand them on."""
-        if not self._is_open:
+        if self._error is not None:
             return
         exchange = self._exchange
         if exchange is None:

@@ -66,7 +66,7 @@ class Builder:
         edge_models = NO_EDGE_MODELS
         if self._models is not None:
             edge_models = self._models.edge_models(policy.routes, loaded.certificates, forget=loaded.forget)
-        endpoints = self._endpoints.prepare(policy)
+        endpoints = self._endpoints.prepare(policy, loaded.rivals)
         try:
             routes = self._routes(policy, endpoints, edge_models)
             check = identify(policy, self._locate)

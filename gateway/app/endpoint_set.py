@@ -14,6 +14,7 @@ from gateway.upstreams.answer_check import AnswerCheck
 from gateway.upstreams.upstream import Upstream
 from resilience.endpoint_health import EndpointHealth
 from routing.policy import Endpoint
+from routing.rules.order import Rivals
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class EndpointSet:
     """
 
     by_name: Mapping[str, Guarded]
-    rivals: Mapping[str, tuple[frozenset[str], ...]]
+    rivals: Rivals
 
     def __repr__(self) -> str:
         states = ", ".join(f"{name} {guarded.health!r}" for name, guarded in self.by_name.items())

@@ -31,7 +31,7 @@ from resilience.bulkhead import Bulkhead
 from resilience.endpoint_health import EndpointHealth
 from resilience.settings import ResilienceSettings
 from routing.policy import EDGE, Endpoint, Policy
-from routing.rules.order import rivals
+from routing.rules.order import Rivals, rivals
 
 RETIRE_EXTRA_S: Final = 5.0
 """Endpoints that a policy dropped stay open this much longer than any request that it let in."""
@@ -69,11 +69,11 @@ class Endpoints:
         """Endpoints that are not in use any more and not yet closed."""
         return len(self._retiring)
 
-    def prepare(self, policy: Policy) -> EndpointSet:
+    def prepare(self, policy: Policy, found: Rivals | None = None) -> EndpointSet:
         """Return the endpoints of ``policy``; those whose definition did not change are the ones in use.
 
         Nothing in force changes: ``after_swap`` is called once the set is in force, ``discard`` if it never
-        is.
+        is. ``found``: what ``rivals`` finds, which may take long; None: find it now.
         """
         known = self._in_use().by_name
         endpoints = {
@@ -82,7 +82,7 @@ class Endpoints:
             else self._build(name, definition)
             for name, definition in policy.endpoints.items()
         }
-        return EndpointSet(endpoints, rivals(policy, self._region))
+        return EndpointSet(endpoints, rivals(policy, self._region) if found is None else found)
 
     def discard(self, prepared: EndpointSet) -> None:
         """Close what ``prepare`` has opened for a policy that will not come into force."""

@@ -22,6 +22,7 @@ from gateway.config.document import ConfigError
 from gateway.config.policy_file import parse_policy, read_text
 from gateway.http.server.tls import LoadedTls, Tls, TlsError
 from routing.policy import Policy
+from routing.rules.order import Rivals, rivals
 
 _LOG: Final = logging.getLogger("edgeway")
 
@@ -45,13 +46,14 @@ class Loaded:
 
     ``text``: the policy file as it was read. ``certificates``: of the models that were named.
     ``forget``: what licences have learned about the central tier is forgotten (an operator says that it
-    serves the right model again).
+    serves the right model again). ``rivals``: who can replace whom; None: it is not known yet.
     """
 
     policy: Policy
     text: bytes
     certificates: Certificates
     forget: bool = False
+    rivals: Rivals | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +92,10 @@ class Sources:
             raise contents.error
         with held_off():
             policy = parse_policy(self.file, contents.text, self.region)
+            # Here, because of thousands of routes it takes longer than the loop may be held.
+            found = rivals(policy, self.region)
         certificates = self.models.read_certificates(models) if self.models is not None else {}
-        return Loaded(policy, contents.text, certificates, forget)
+        return Loaded(policy, contents.text, certificates, forget, found)
 
     def read_tls(self) -> LoadedTls | TlsError | None:
         """Read the TLS certificates, or return why they cannot be used; None: none are new. It blocks."""

@@ -123,7 +123,8 @@ class Policies:
         ``certificates``: those of the models that changed. Whatever it raises, the stacks in use stay.
         """
         current = self._in_force.current()
-        self._enforce(Loaded(self._in_force.policy(), current.text, certificates))
+        known = current.endpoints.rivals
+        self._enforce(Loaded(self._in_force.policy(), current.text, certificates, rivals=known))
         self._num_rebuilds += 1
 
     async def watch(self) -> None:

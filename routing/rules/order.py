@@ -50,7 +50,11 @@ def reachable(
     return tuple(sorted(names, key=lambda name: distances.get(policy.endpoints[name].region, far)))
 
 
-def rivals(policy: Policy, own_region: str) -> Mapping[str, tuple[frozenset[str], ...]]:
+Rivals = Mapping[str, tuple[frozenset[str], ...]]
+"""Endpoint → what ``rivals`` finds for it."""
+
+
+def rivals(policy: Policy, own_region: str) -> Rivals:
     """Return for each endpoint that a request can reach the others that could take it, once per residency.
 
     An endpoint beside which all others of one such set are out is the last one for some requests. The sets of

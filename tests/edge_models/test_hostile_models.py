@@ -293,3 +293,18 @@ async def test_weights_in_other_files(tmp_path, location):
     message = "odd/1/model.onnx: keeps weights in other files; save it as one file"
     assert refused.value.message == f"failed to load 'odd': {message}"
     await subject.predictor.close()
+
+
+async def test_a_file_that_takes_memory_to_be_loaded(tmp_path):
+    """A few hundred bytes that come to a gigabyte: refused, at a start as well, and never in this process."""
+    subject = shop(tmp_path, onnx_models.affine())
+    onnx_models.write(tmp_path, "bad", hostile_models.sparse(1 << 28))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    with pytest.raises(GatewayError, match="takes more than 128 MiB of memory to be loaded"):
+        await subject.repository.load("bad", {})
+    with pytest.raises(ModelError, match=r"bad/1/model\.onnx: takes more than 1,024 MiB"):
+        Registry.load(ModelsSettings(repository=str(tmp_path)))
+
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 << 10
+    await subject.predictor.close()

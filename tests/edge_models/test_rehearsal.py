@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +72,7 @@ def test_a_model_that_is_too_large_for_a_small_bound(rehearsal, caplog):
 def test_a_file_that_is_loaded_for_too_long(rehearsal):
     """Constants that take seconds to be computed."""
     limits = ModelLimits(startup_timeout_s=0.001, max_mem_mib=1000)
-    content = onnx_models.linear(np.ones((1000, 1000), np.float32))
+    content = onnx_models.linear(np.ones((3000, 3000), np.float32))
 
     assert "is not loaded within 0.001 s (`startup_timeout_s`)" in refusal(rehearsal, content, limits)
 
@@ -81,6 +82,14 @@ def test_a_process_that_ends(rehearsal):
     rehearsal.check(PATH, onnx_models.affine(3.5), LIMITS)
     process = int(repr(rehearsal).removeprefix("<Rehearsal in ").removesuffix(">"))
     os.kill(process, 9)
+    time.sleep(0.1)
 
     assert "ends the process that loads it" in refusal(rehearsal, onnx_models.affine(4.5))
     rehearsal.check(PATH, onnx_models.affine(4.5), LIMITS)
+
+
+def test_where_no_process_can_be_started(rehearsal, monkeypatch):
+    """As under a limit of processes: the file is refused with the reason."""
+    monkeypatch.setattr("sys.executable", "/nowhere/python")
+
+    assert "cannot be tried in another process: No such file" in refusal(rehearsal, onnx_models.affine(6.5))

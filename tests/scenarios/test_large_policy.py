@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
+import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -42,16 +45,51 @@ class Steps:
             self.longest_s = max(self.longest_s, time.thread_time() - before)
 
 
-async def test_loop_goes_on(tmp_path: Path) -> None:
+def manifold(generation: int) -> str:
+    """As many routes, over many endpoints in regions that many classes of residency allow in part."""
+    regions = [f"region-{index}" for index in range(10)]
+    some_regions = list(itertools.combinations(regions, 4))[::7]
+    some_endpoints = list(itertools.islice(itertools.combinations(range(40), 3), ROUTES))
+    rules = {
+        "generation": generation,
+        "regions": {region: {"serves": []} for region in ("here", *regions)},
+        "residency": {
+            "anywhere": {"regions": ["*"]},
+            **{f"class-{index}": {"regions": some} for index, some in enumerate(some_regions)},
+        },
+        "tenants": {"anonymous": {"residency": "anywhere"}},
+        "endpoints": {
+            f"endpoint-{index}": {
+                "tier": "central",
+                "region": regions[index % 10],
+                "protocol": "grpc",
+                "address": f"127.0.0.1:{9 + index}",
+            }
+            for index in range(40)
+        },
+        "routes": [
+            {
+                "name": f"route-{index}",
+                "match": {"model": f"model-{index}"},
+                "endpoints": [f"endpoint-{each}" for each in some],
+            }
+            for index, some in enumerate(some_endpoints)
+        ],
+    }
+    return json.dumps(rules)
+
+
+@pytest.mark.parametrize("made", [large, manifold])
+async def test_loop_goes_on(tmp_path: Path, made: Callable[[int], str]) -> None:
     """It reads, checks and builds no more in one turn than what no request would notice."""
-    process = GatewayProcess(settings(tmp_path, EDGE, large(1)))
+    process = GatewayProcess(settings(tmp_path, EDGE, made(1)))
     steps = Steps()
     async with process.serving() as gateway:
         watching = asyncio.create_task(steps.watch())
         # A collection looks at everything that all the tests before this one have left.
         gc.disable()
         try:
-            (tmp_path / "policy.yaml").write_text(large(2))
+            (tmp_path / "policy.yaml").write_text(made(2))
             await gateway.reload()
         finally:
             gc.enable()

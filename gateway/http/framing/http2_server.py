@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -30,7 +29,6 @@ ENHANCE_YOUR_CALM: Final = int(ngh2.ErrorCode.ENHANCE_YOUR_CALM)
 Pair = tuple[bytes, bytes]
 _COPIED: Final = 16 << 10
 """The parts of bodies up to this size are joined: a copy costs less than a call for each part."""
-_HEADS: Final = 1024
 _LONG: Final = 2048
 _GOAWAY: Final = struct.Struct(">BHBBIII")
 _FIELD: Final = 32
@@ -136,6 +134,10 @@ class Http2Server:
         self._max_head_bytes, self._max_headers = max_head_bytes, max_headers
         self._newest = 0
         self._most_begun = max_streams + _BURST * max_resets_per_s
+        # A client sends the same head again and again; it becomes the same object. It is this connection's
+        # own: nobody is known yet, and no other peer is quicker for it.
+        self._last_fields: tuple[Pair, ...] = ()
+        self._last_head = Http2RequestHead("", "", (), None)
         self.has_begun = self.has_heard = self.is_within = False
         self._has_cut = False
         self._last_word: bytes | None = None
@@ -331,10 +333,12 @@ class Http2Server:
         known = tuple(fields)
         size = sum([len(name) + len(value) for name, value in known])
         try:
-            head = _remembered(known) if size <= _LONG else _head(known)
+            head = self._last_head if known == self._last_fields else _head(known)
         except ValueError:
             self.reset(stream, PROTOCOL_ERROR)
             return None
+        if size <= _LONG:
+            self._last_fields, self._last_head = known, head
         size += _FIELD * len(known)
         if size > self._max_head_bytes or len(head.headers) > self._max_headers:
             return HeadTooLarge(stream, head, is_complete)
@@ -381,8 +385,3 @@ def _head(fields: tuple[Pair, ...]) -> Http2RequestHead:
     if path[:1] != "/" or not path.isascii():
         raise ValueError(path)
     return Http2RequestHead(method, path, tuple(headers), length)
-
-
-_remembered = lru_cache(_HEADS)(_head)
-"""Clients send the same head again and again; it becomes the same object. The bounds keep a flood of invented
-ones from growing this."""

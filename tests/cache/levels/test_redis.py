@@ -471,9 +471,8 @@ async def test_a_lying_server_fills_no_log(
 ) -> None:
     """A lie that changes with every reply is logged once a second at most, and counted each time."""
     async with LyingRedis(b"") as server:
-        level = RedisLevel(
-            RedisSettings(url=server.url), SECRET, gate=OpenGate(), clock=LoopClock(), telemetry=telemetry
-        )
+        settings = RedisSettings(url=server.url, timeout_ms=UNHURRIED_MS)
+        level = RedisLevel(settings, SECRET, gate=OpenGate(), clock=LoopClock(), telemetry=telemetry)
         for number in range(20):
             server.reply = b"-ERR \x1b[31m%d\r\n" % number if number % 2 else b"*%d\r\n" % number
             assert await level.get(KEY) is None
