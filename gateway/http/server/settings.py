@@ -92,7 +92,7 @@ class TransportSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """KiB of all bodies of one HTTP/2 connection that may come ahead, 4 MiB by default."""
 
     max_resets_per_s: Count = 100
-    """HTTP/2 streams that a peer may reset per second, 100 by default; in a burst ten times as many."""
+    """HTTP/2 streams that a peer may reset per second, 100 by default; in a burst twice as many."""
 
     max_continuations: Annotated[int, Meta(ge=0, le=1024)] = 8
     """HTTP/2 CONTINUATION frames of one block of headers, 8 by default."""

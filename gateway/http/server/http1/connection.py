@@ -39,8 +39,9 @@ _OPEN: Final = Reading.OPEN
 _WAITING: Final = frozenset({Http1Phase.IDLE, Http1Phase.HEADERS})
 
 MAX_DROPPED: Final = 64 << 20
-"""Bytes that are read after a refusal and dropped, within ``lingering_s``: a client that sends all of its body
-before it reads, as most do, would else see a reset instead of the answer. Dropping costs less than parsing."""
+"""Bytes that are read after a refusal and dropped, within ``lingering_s``: a client that sends all of its
+body before it reads, as most do, would else see a reset instead of the answer. Dropping costs less than
+parsing."""
 
 
 class Http1ServerConnection(asyncio.Protocol):
