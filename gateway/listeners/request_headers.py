@@ -37,7 +37,7 @@ _READ: Final = (
 _FORWARDED: Final = _READ.index(headers.FORWARDED_FOR)
 _CLAIMED: Final = "claimed headers"
 _IDENTIFIED: Final = "request headers"
-_CREDENTIAL: Final = 3
+_TENANT, _CREDENTIAL, _REGIONS = 2, 3, 5
 _REMEMBERED: Final = 1024
 _LONGEST: Final = 320
 
@@ -167,7 +167,13 @@ class RequestHeaderReader(Generic[H]):
         elif believed.regions is not None:
             regions &= believed.regions
         stays = regions is None or data_plane.region in regions
-        partition = Partition(generation.number, caller.tenant, caller.residency) if stays else None
+        partition = None
+        if stays and caller.generation:
+            partition = Partition(caller.generation, caller.tenant, caller.residency)
+        elif stays:
+            # Without a policy nobody is checked, but requests of different tenants and classes are told
+            # apart all the same: behind a gateway, one must not feel what another has sent.
+            partition = Partition(generation.number, claims[_TENANT] or caller.tenant, claims[_REGIONS])
         identity = (caller, believed.hops, regions, partition)
         # Callers without a credential repeat in new heads. A flood of others costs them a second look.
         if not claims[_CREDENTIAL] and sum(map(len, claims)) <= _LONGEST:

@@ -13,7 +13,7 @@ from gateway.http.exchange import Head
 from gateway.listeners.refusals import RefusalCounter
 from gateway.listeners.request_headers import RequestHeaderReader, RequestHeaders
 from gateway.wire.trust import Trust
-from tests.fakes.data_plane import EchoService, fake_data_plane
+from tests.fakes.data_plane import EchoService, FakeGeneration, fake_data_plane
 from tests.fakes.telemetry import RecordingTelemetry
 
 
@@ -106,6 +106,32 @@ def test_residency_is_fixed_with_the_caller(
 
     assert headers.regions == regions
     assert headers.partition == (Partition(1, "acme", "anywhere") if stays else None)
+
+
+def test_without_a_policy_claims_keep_requests_apart() -> None:
+    """Central believes nobody, and what it remembers for one tenant of a gateway is of no use to another."""
+    reader = RequestHeaderReader(
+        fake_data_plane(EchoService(), trust=Trust(forwards_from_all=True)), REFUSALS, RequestHeaders
+    )
+    generation = FakeGeneration(EchoService(), 0)
+    found = [
+        reader.identify(Head("POST", "/", claims, "10.0.0.1"), generation)
+        for claims in (
+            (("x-edgeway-tenant", "acme"), ("x-edgeway-regions", "eu-west,us-east")),
+            (("x-edgeway-tenant", "umbrella"), ("x-edgeway-regions", "eu-west,us-east")),
+            (("x-edgeway-tenant", "acme"), ("x-edgeway-regions", "eu-west")),
+            (),
+        )
+    ]
+
+    assert {headers.caller.tenant for headers in found} == {"anonymous"}
+    assert len({headers.partition for headers in found}) == 4
+    assert (
+        reader.identify(
+            Head("POST", "/", (("x-edgeway-regions", "us-east"),), "10.0.0.1"), generation
+        ).partition
+        is None
+    )
 
 
 def test_refusals_are_counted_once_as_the_stack_would() -> None:
