@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Final
 
 from gateway.app.endpoint_set import NO_ENDPOINTS, EndpointSet
@@ -33,7 +34,7 @@ class Generation:
     """The stacks of one policy generation, and what they were built from.
 
     ``stack``: what all routes share; its innermost service finds the route. ``routes``: route → its stack.
-    ``identify``: as NumberedService has it; the same check stands in ``stack``.
+    ``identify``, ``serial``: as NumberedService has them; the same check stands in ``stack``.
     ``policy`` and ``matching``, its routes: None for a central tier, which has none. ``text``: the policy
     file's content. ``longest_s``: the most seconds that one of its requests can take, whatever deadline the
     request names.
@@ -49,6 +50,7 @@ class Generation:
     endpoints: EndpointSet = NO_ENDPOINTS
     edge_models: RouteEdgeModels = NO_EDGE_MODELS
     longest_s: float = 0.0
+    serial: int = field(default_factory=count().__next__)
 
     def __repr__(self) -> str:
         return f"<Generation {self.number}>"

@@ -32,14 +32,21 @@ _LOG: Final = logging.getLogger("edgeway.geo")
 class GeoDatabase:
     """The places in use. ``locate`` stays the same function through all replacements."""
 
-    def __init__(self, settings: GeoSettings, *, clock: Clock, telemetry: Telemetry) -> None:
-        """Open the first database.
+    def __init__(
+        self,
+        settings: GeoSettings,
+        *,
+        clock: Clock,
+        telemetry: Telemetry,
+        taken: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Open the first database. ``taken`` is called when another is in use.
 
         Raises:
             GeoError: it cannot be used, or is older than allowed.
         """
         self._path = Path(settings.database)
-        self._clock, self._telemetry = clock, telemetry
+        self._clock, self._telemetry, self._taken = clock, telemetry, taken
         self._old_days = settings.max_age_days or OLD_DAYS
         self._tried = file_signature(self._path)
         self._seen = self._tried
@@ -103,6 +110,10 @@ class GeoDatabase:
         self._error, self._warned_s = "", float("-inf")
         self._telemetry.emit(GeoLoaded(self._places.build_epoch))
         _LOG.info("the geo database built %s is in use", self._built)
+        try:
+            self._taken()
+        except Exception:  # noqa: BLE001 - the watch goes on
+            _LOG.exception("callers who are known stay where they were until the policy is loaded anew")
         self._check_age()
 
     def _refuse(self, places: Places, *, older: bool) -> None:

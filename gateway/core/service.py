@@ -90,6 +90,14 @@ class NumberedService(Service, Protocol):
         """The policy's generation; it only grows."""
         ...
 
+    @property
+    def serial(self) -> int:
+        """Which of all that this process has built it is; of one number there may be several.
+
+        Another geo database, for one, has the same policy built anew, by which callers may be elsewhere.
+        """
+        ...
+
     def identify(self, caller: Caller) -> Caller:
         """Return who a caller is and which regions may see its requests, from what its head claims.
 

@@ -51,9 +51,15 @@ class Fixture:
             GeoSettings(database=str(self.file), max_age_days=max_age_days),
             clock=self.clock,
             telemetry=self.telemetry,
+            taken=self.take,
         )
+        self.num_taken = 0
         # Held from the start, as the stacks of a policy hold it.
         self.locate = self.geo.locate
+
+    def take(self) -> None:
+        self.num_taken += 1
+        raise RuntimeError("the stacks could not be built")
 
     @property
     def country(self) -> str:
@@ -98,6 +104,7 @@ async def test_a_new_file_is_taken_when_it_stands_still(fixture: Fixture) -> Non
     await fixture.looks()
 
     assert (fixture.country, fixture.error) == ("SE", "")
+    assert fixture.num_taken == 2, "each time, whatever comes of it"
     built = [int(BUILT + days * DAY_S) for days in (0, 0.1, 0.2)]
     assert fixture.telemetry.of(GeoLoaded) == [GeoLoaded(each) for each in built]
 

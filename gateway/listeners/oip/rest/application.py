@@ -48,9 +48,9 @@ The operator, who may change settings, is no tenant."""
 
 
 class _Opened(msgspec.Struct, frozen=True):
-    """What a head means to one policy generation; ``is_limited``: its caller's limits are looked at."""
+    """What a head means to one generation; ``is_limited``: its caller's limits are looked at."""
 
-    generation: int
+    serial: int
     path: ParsedPath
     body_policy: BodyPolicy
     caller: Caller
@@ -86,7 +86,7 @@ class RestApplication(Application):
         """Refuse unknown paths, methods and callers; else return how large a body may be."""
         generation = self._data_plane.generation()
         opened: _Opened | None = head.notes.get(_OPENED)
-        if opened is None or opened.generation != generation.number:
+        if opened is None or opened.serial != generation.serial:
             first = self._open(head, generation)
             if not isinstance(first, _Opened):
                 return first
@@ -130,7 +130,7 @@ class RestApplication(Application):
         except GatewayError as error:
             return self._responses.error(error, generation.number)
         body_policy = BodyPolicy(self._max_bytes[operation], False, caller.holder)
-        return _Opened(generation.number, path, body_policy, caller, operation in _LARGE)
+        return _Opened(generation.serial, path, body_policy, caller, operation in _LARGE)
 
     async def _wait(self, pending: PendingAnswer, generation: NumberedService) -> AnyAnswer:
         try:

@@ -62,7 +62,7 @@ class Counted:
         has_path: bool = True,
         identify: Callable[[Caller], Caller] = copy,
     ) -> None:
-        self.service, self.number, self.has_path = service, number, has_path
+        self.service, self.number, self.serial, self.has_path = service, number, number, has_path
         self.identify = identify
         self.calls = self.paths = 0
 
