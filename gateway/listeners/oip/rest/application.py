@@ -86,7 +86,7 @@ class RestApplication(Application):
         """Refuse unknown paths, methods and callers; else return how large a body may be."""
         generation = self._data_plane.generation()
         opened: _Opened | None = head.notes.get(_OPENED)
-        if opened is None or opened.generation != generation.number:
+        if opened is None or opened.generation != generation.serial:
             first = self._open(head, generation)
             if not isinstance(first, _Opened):
                 return first
@@ -130,7 +130,7 @@ class RestApplication(Application):
         except GatewayError as error:
             return self._responses.error(error, generation.number)
         body_policy = BodyPolicy(self._max_bytes[operation], False, caller.holder)
-        return _Opened(generation.number, path, body_policy, caller, operation in _LARGE)
+        return _Opened(generation.serial, path, body_policy, caller, operation in _LARGE)
 
     async def _wait(self, pending: PendingAnswer, generation: NumberedService) -> AnyAnswer:
         try:
