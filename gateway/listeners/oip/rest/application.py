@@ -33,7 +33,8 @@ Call = Callable[[Head, ParsedPath, bytes, NumberedService], Awaitable[AnyAnswer]
 _log = logging.getLogger(__name__)
 
 _OPENED: Final = "opened"
-_SMALL_BODY: Final = 1 << 20
+_SMALL_BODY: Final = 64 << 10
+_OPERATORS_BODY: Final = 1 << 20
 _LARGE: Final = frozenset({Operation.INFER, Operation.GENERATE, Operation.GENERATE_STREAM})
 """Operations with large bodies, for which their callers' limits are looked at."""
 
@@ -76,8 +77,10 @@ class RestApplication(Application):
         metadata = Metadata(data_plane, reader, self._responses)
         management = Management(ModelControl(extensions), extensions, reader, self._responses)
         self._calls = _calls(metadata, management, generate)
-        large, small = data_plane.max_body_bytes, min(_SMALL_BODY, data_plane.max_body_bytes)
-        self._max_bytes = {operation: large if operation in _LARGE else small for operation in Operation}
+        self._max_bytes = dict.fromkeys(Operation, _SMALL_BODY)
+        self._max_bytes |= dict.fromkeys(_ADMIN, _OPERATORS_BODY) | dict.fromkeys(
+            _LARGE, data_plane.max_body_bytes
+        )
 
     def __repr__(self) -> str:
         return f"<RestApplication of {self._data_plane.region}>"
