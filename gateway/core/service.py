@@ -92,7 +92,7 @@ class NumberedService(Service, Protocol):
 
     @property
     def serial(self) -> int:
-        """Which generation of this process it is; the number stays when stacks of one policy are built anew."""
+        """Which generation of this process it is; the number stays when stacks are built anew."""
         ...
 
     def identify(self, caller: Caller) -> Caller:
