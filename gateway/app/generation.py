@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import count
 from typing import Final
 
 from gateway.app.endpoint_set import NO_ENDPOINTS, EndpointSet
@@ -44,13 +43,13 @@ class Generation:
     stack: Stack
     routes: RouteStacks = field(default_factory=lambda: NO_ROUTES)
     identify: Callable[[Caller], Caller] = unchecked
+    serial: int = 0
     policy: Policy | None = None
     matching: Routes | None = None
     text: bytes = b""
     endpoints: EndpointSet = NO_ENDPOINTS
     edge_models: RouteEdgeModels = NO_EDGE_MODELS
     longest_s: float = 0.0
-    serial: int = field(default_factory=count().__next__)
 
     def __repr__(self) -> str:
         return f"<Generation {self.number}>"

@@ -92,10 +92,7 @@ class NumberedService(Service, Protocol):
 
     @property
     def serial(self) -> int:
-        """Which of all that this process has built it is; of one number there may be several.
-
-        Another geo database, for one, has the same policy built anew, by which callers may be elsewhere.
-        """
+        """Which generation of this process it is; the number stays when stacks are built anew."""
         ...
 
     def identify(self, caller: Caller) -> Caller:

@@ -173,7 +173,7 @@ class RequestHeaderReader(Generic[H]):
         elif stays:
             # Without a policy nobody is checked, but requests of different tenants and classes are told
             # apart all the same: behind a gateway, one must not feel what another has sent.
-            partition = Partition(generation.number, claims[_TENANT] or caller.tenant, claims[_REGIONS])
+            partition = Partition(generation.serial, claims[_TENANT] or caller.tenant, claims[_REGIONS])
         identity = (caller, believed.hops, regions, partition)
         # Callers without a credential repeat in new heads. A flood of others costs them a second look.
         if not claims[_CREDENTIAL] and sum(map(len, claims)) <= _LONGEST:

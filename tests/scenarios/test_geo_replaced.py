@@ -28,11 +28,15 @@ def database(country: str, built: int) -> bytes:
     return mmdb(record, record, build_epoch=built)
 
 
+@pytest.mark.parametrize("is_watched", [True, False])
 async def test_a_caller_who_is_known_is_where_the_new_database_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_watched: bool
 ) -> None:
-    """The same request on the same connection, answered again and again until the client is elsewhere."""
-    monkeypatch.setattr(geo, "WATCH_S", 0.02)
+    """The same request on the same connection, until the client is elsewhere: by the watch, or by SIGHUP.
+
+    With SIGHUP a policy is there that cannot be used: it has nothing to do with where clients are.
+    """
+    monkeypatch.setattr(geo, "WATCH_S", 0.02 if is_watched else 3600.0)
     (tmp_path / "geo.mmdb").write_bytes(database("US", 1_700_000_000))
     (tmp_path / "policy.yaml").write_text(yaml.safe_dump(POLICY))
     (tmp_path / "settings.yaml").write_text(f"""\
@@ -57,6 +61,9 @@ resilience: {{drain: {{drain_time_s: 0, drain_timeout_s: 5}}}}
         assert [await status() for _ in range(4)] == [200] * 4
         (tmp_path / "new.mmdb").write_bytes(database("GB", 1_700_000_001))
         (tmp_path / "new.mmdb").rename(tmp_path / "geo.mmdb")
+        if not is_watched:
+            (tmp_path / "policy.yaml").write_text("no policy")
+            await gateway.reload()
         async with asyncio.timeout(20):
             while await status() == 200:
                 await asyncio.sleep(0)

@@ -63,9 +63,9 @@ _ENDLESS: Final = 1 << 62
 
 
 class _Opened(msgspec.Struct, frozen=True):
-    """What a head means to one generation; ``is_limited``: its caller's limits are looked at."""
+    """What a head means to one policy generation; ``is_limited``: its caller's limits are looked at."""
 
-    serial: int
+    generation: int
     body_policy: BodyPolicy
     caller: Caller
     is_limited: bool
@@ -111,7 +111,7 @@ class GrpcApplication(Application):
         """
         generation = self._data_plane.generation()
         opened: _Opened | None = head.notes.get(_OPENED)
-        if opened is None or opened.serial != generation.serial:
+        if opened is None or opened.generation != generation.serial:
             first = self._open(head, generation)
             if not isinstance(first, _Opened):
                 return first
