@@ -17,7 +17,7 @@ def nobody(_peer: str) -> bool:
 
 
 class AddressLimits:
-    """What all use together, and the limits.
+    """What all use together, of one listener or of several, and the limits.
 
     ``held``: bytes that are booked: ``buffered`` ones and ``overhead``. ``buffered``: of bodies that have
     come and are still needed: of a whole body until it is answered, of a streamed one until its reader has
