@@ -123,6 +123,9 @@ class CodecProcesses:
             env={**os.environ, **_ENVIRONMENT},  # noqa: TID251 - handed on, not read
         )
         self._children.add(child)
+        if self._is_closed:
+            # It was started while all were ended.
+            child.kill()
         return child
 
     def _end(self, child: subprocess.Popen[bytes]) -> None:
