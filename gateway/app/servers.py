@@ -28,6 +28,7 @@ from gateway.listeners.oip.grpc.application import GrpcApplication
 from gateway.listeners.oip.rest.application import RestApplication
 from gateway.listeners.oip.rest.responses import INTERNAL_ERROR
 from gateway.listeners.protocol_router import ProtocolRouter, is_grpc
+from gateway.wire.trust import Trust
 
 _LOG: Final = logging.getLogger("edgeway")
 
@@ -107,16 +108,23 @@ class Opener:
             (is_grpc, GrpcApplication(data_plane, extensions)),
             otherwise=RestApplication(data_plane, extensions),
         )
+        trust = data_plane.trust
         limit = ConnectionLimit(self.descriptors.connections) if self.descriptors is not None else None
         return Servers(
             self.clock,
-            http=await self._open("http", self.settings.http, application, limit),
-            grpc=await self._open("grpc", self.settings.grpc, application, limit),
+            http=await self._open("http", self.settings.http, application, limit, trust=trust),
+            grpc=await self._open("grpc", self.settings.grpc, application, limit, trust=trust),
             admin=admin,
         )
 
     async def _open(
-        self, name: str, address: str | None, application: ProtocolRouter, limit: ConnectionLimit | None
+        self,
+        name: str,
+        address: str | None,
+        application: ProtocolRouter,
+        limit: ConnectionLimit | None,
+        *,
+        trust: Trust,
     ) -> HttpListener | None:
         if address is None:
             return None
@@ -133,6 +141,7 @@ class Opener:
             proxy_protocol=self.settings.proxy_protocol,
             fallback=INTERNAL_ERROR,
             shared_limit=limit,
+            stands_for_many=trust.is_gateway,
         )
         self.lifetimes.push_async_callback(listener.aclose)
         if inherited is not None:

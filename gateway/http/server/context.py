@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Final
 
 from gateway.core.clock import Clock
 from gateway.http.exchange import Answer, AnyAnswer, Application, Head, StreamedAnswer
-from gateway.http.server.address_limits import AddressLimits
+from gateway.http.server.address_limits import AddressLimits, nobody
 from gateway.http.server.date import DateClock
 from gateway.http.server.drain import ConnectionDrain
 from gateway.http.server.ended_peers import EndedPeers
@@ -35,7 +36,8 @@ class ServerContext:
     """The shared parts, each of them a module.
 
     ``running``: requests that are complete and not answered. ``ended``: why peers were ended.
-    ``fallback``: the answer where the application fails to render a refusal.
+    ``fallback``: the answer where the application fails to render a refusal. ``stands_for_many``: as
+    AddressLimits has it.
     """
 
     def __init__(
@@ -44,12 +46,14 @@ class ServerContext:
         settings: TransportSettings,
         clock: Clock,
         fallback: Answer = EMPTY_ERROR,
+        *,
+        stands_for_many: Callable[[str], bool] = nobody,
     ) -> None:
         self.application, self.settings = application, settings
         self.loop = asyncio.get_running_loop()
         self.registry = ConnectionRegistry()
         self.drain = ConnectionDrain(self.registry)
-        self.address_limits = AddressLimits(settings)
+        self.address_limits = AddressLimits(settings, stands_for_many)
         self.date = DateClock(clock)
         self.response_heads = HeadRenderer(self.date)
         self.sources = SourceCloser(self.loop)

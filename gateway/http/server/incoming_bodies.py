@@ -71,12 +71,13 @@ class IncomingBodies:
         """Give up bodies until ``missing`` bytes are free for ``size`` of ``asker``; return whether they are.
 
         Only those ``within`` the share of an address or holder, where one is given. Nothing is given up where
-        that would not be enough.
+        that would not be enough, nor what takes little now: of a stream, that is, which is read as it comes.
         """
         yielding = [
             body
             for body in self._bodies
-            if (within is None or body.booking.address is within or body.booking.holder is within)
+            if body.booked >= LARGE
+            and (within is None or body.booking.address is within or body.booking.holder is within)
             and _yields(body.booking, asker, size)
         ]
         if sum([body.booked for body in yielding]) < missing:
