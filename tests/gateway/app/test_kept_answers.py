@@ -26,7 +26,7 @@ def check(*specs: ModelSpec, threshold: float | None = 0.5, edge: bool = True) -
         "digits", decision=decision(), threshold=threshold, telemetry=Silence(), proof="proof", now=float
     )
     model = RouteEdgeModel("digits", ScriptedService(), licence, "sha256:ed", spec(), is_batched=True)
-    return KeptAnswerCheck(lambda _model, _version: specs, model if edge else None)
+    return KeptAnswerCheck(lambda _model, _version: specs, model if edge else None, is_signed=False)
 
 
 def out(array: np.ndarray, name: str = "probabilities", origin: str = "central", **changes) -> Response:
@@ -113,6 +113,16 @@ def test_an_output_comes_once_where_nothing_is_known() -> None:
     """No edge model, and no endpoint has said anything yet."""
     assert check(edge=False)(request(), forged(GOOD))
     assert not check(edge=False)(request(), forged(GOOD, GOOD))
+
+
+def test_while_endpoints_are_asked_what_anybody_can_write_is_not_believed() -> None:
+    """A gateway that has just started would keep it for as long as it may live. What is signed is ours."""
+    anybodys = KeptAnswerCheck(lambda _model, _version: None, None, is_signed=False)
+    signed = KeptAnswerCheck(lambda _model, _version: None, None, is_signed=True)
+
+    assert not anybodys(request(), answer())
+    assert signed(request(), answer())
+    assert check(edge=False)(request(), answer()), "an endpoint without metadata has been asked"
 
 
 def test_versions_and_outputs_are_those_that_were_wanted() -> None:
