@@ -46,9 +46,13 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
     geo = _open_geo(foundation)
     builder = Builder(foundation.parts, endpoints, models, geo.locate if geo else _nowhere, cache)
     policies = await _open_policies(foundation, builder, models, lifetimes)
+
+    def look_anew() -> None:
+        # A generation remembers where its callers are: another one, of the same policy, looks anew.
+        policies.rebuild({})
+
     if geo is not None:
-        # A generation remembers where its callers are: another one looks anew.
-        watch = asyncio.create_task(geo.watch(lambda: policies.rebuild({})))
+        watch = asyncio.create_task(geo.watch(look_anew))
         lifetimes.push_async_callback(_cancelled, watch)
     in_force = foundation.in_force
     health: dict[str, Report] = {"endpoints": lambda: in_force.endpoints().report()}
@@ -59,7 +63,8 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
 
     async def reload() -> bool:
         if geo is not None:
-            await geo.reload()
+            # Also where the policy cannot be used.
+            await geo.reload(look_anew)
         return await policies.reload()
 
     return Tier(

@@ -77,9 +77,9 @@ class GeoDatabase:
             if stands_still and found != self._tried:
                 await self._load(found, older=False, taken=taken)
 
-    async def reload(self) -> None:
+    async def reload(self, taken: Callable[[], None]) -> None:
         """Take the file that is there now, an older one as well: the operator has said so (SIGHUP)."""
-        await self._load(await asyncio.to_thread(file_signature, self._path), older=True, taken=_nothing)
+        await self._load(await asyncio.to_thread(file_signature, self._path), older=True, taken=taken)
 
     @property
     def _built(self) -> str:
@@ -132,10 +132,6 @@ class GeoDatabase:
         if age_days > self._old_days and abs(now - self._warned_s) >= _DAY_S:
             self._warned_s = now
             _LOG.warning("%s: is %.0f days old; clients may be elsewhere by now", self._path, age_days)
-
-
-def _nothing() -> None:
-    """Who reloads everything has generations built anew without this."""
 
 
 def _is_of_the_future(places: Places, wall_s: float) -> bool:

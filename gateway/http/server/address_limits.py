@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from ipaddress import ip_network
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
-from gateway.core.address import own_address
+from gateway.core.address import network, own_address
 from gateway.http.server.incoming_bodies import IncomingBodies
 from gateway.http.server.settings import TransportSettings
-
-_IPV6_SITE = 64
-"""Bits of an IPv6 address that name a site: who has one address of it has all 2**64."""
 
 
 def nobody(_peer: str) -> bool:
@@ -21,7 +17,7 @@ def nobody(_peer: str) -> bool:
 
 
 class AddressLimits:
-    """What all use together, and the limits.
+    """What all use together, of one listener or of several, and the limits.
 
     ``held``: bytes that are booked: ``buffered`` ones and ``overhead``. ``buffered``: of bodies that have
     come and are still needed: of a whole body until it is answered, of a streamed one until its reader has
@@ -169,6 +165,11 @@ class Booking:
         return self.holder if self.name else self.address
 
     @property
+    def held_in_all(self) -> int:
+        """Bytes that are booked, in all names together."""
+        return self._limits.held
+
+    @property
     def is_high(self) -> bool:
         """Whether the address has so much that more is read only as its requests are answered."""
         return self.address.held > self.address.high
@@ -235,5 +236,4 @@ class Booked(NamedTuple):
 
 def site(peer: str) -> str:
     """Return what counts as one address: of IPv6 the /64, of IPv4 in IPv6 the IPv4 address."""
-    address = own_address(peer)[0]
-    return str(ip_network((address, _IPV6_SITE), strict=False)) if ":" in address else address or peer
+    return network(own_address(peer)[0]) or peer

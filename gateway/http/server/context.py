@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from typing import Final
 
 from gateway.core.clock import Clock
 from gateway.http.exchange import Answer, AnyAnswer, Application, Head, StreamedAnswer
-from gateway.http.server.address_limits import AddressLimits, nobody
+from gateway.http.server.address_limits import AddressLimits
 from gateway.http.server.date import DateClock
 from gateway.http.server.drain import ConnectionDrain
 from gateway.http.server.ended_peers import EndedPeers
@@ -36,8 +35,8 @@ class ServerContext:
     """The shared parts, each of them a module.
 
     ``running``: requests that are complete and not answered. ``ended``: why peers were ended.
-    ``fallback``: the answer where the application fails to render a refusal. ``stands_for_many``: as
-    AddressLimits has it.
+    ``fallback``: the answer where the application fails to render a refusal. ``address_limits``: those of
+    several listeners together; None: of this one alone.
     """
 
     def __init__(
@@ -47,13 +46,13 @@ class ServerContext:
         clock: Clock,
         fallback: Answer = EMPTY_ERROR,
         *,
-        stands_for_many: Callable[[str], bool] = nobody,
+        address_limits: AddressLimits | None = None,
     ) -> None:
         self.application, self.settings = application, settings
         self.loop = asyncio.get_running_loop()
         self.registry = ConnectionRegistry()
         self.drain = ConnectionDrain(self.registry)
-        self.address_limits = AddressLimits(settings, stands_for_many)
+        self.address_limits = address_limits or AddressLimits(settings)
         self.date = DateClock(clock)
         self.response_heads = HeadRenderer(self.date)
         self.sources = SourceCloser(self.loop)

@@ -188,13 +188,13 @@ async def test_an_older_one_is_taken_when_the_operator_says_so(fixture: Fixture)
     await fixture.looks()
     assert fixture.country == "FR"
 
-    await fixture.geo.reload()
+    await fixture.geo.reload(fixture.take)
     assert (fixture.country, fixture.error) == ("DE", "")
     assert fixture.geo.report()["built"] == "2023-11-09"
 
     fixture.replace(b"")
-    await fixture.geo.reload()
-    assert fixture.country == "DE"
+    await fixture.geo.reload(fixture.take)
+    assert (fixture.country, fixture.taken) == ("DE", ["DE"])
     assert "not a sound" in fixture.error
 
 

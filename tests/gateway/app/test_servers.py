@@ -95,6 +95,22 @@ async def test_a_trusted_gateway_is_not_one_client() -> None:
                 writer.transport.abort()
 
 
+async def test_both_ports_have_one_book() -> None:
+    """Who has come to one port with all that an address may have gets nothing more at the other."""
+    transport = TransportSettings(max_connections_per_address=1)
+    settings = ListenSettings(http=ANY, grpc=ANY, admin=None, transport=transport)
+    async with AsyncExitStack() as lifetimes:
+        servers = await opened(lifetimes, settings, trust=Trust())
+        assert servers.http and servers.grpc
+        assert servers.http.context.address_limits is servers.grpc.context.address_limits
+        reader, writer = await asyncio.open_connection("127.0.0.1", servers.grpc.port)
+        writer.write(b"GET /v2/health/live HTTP/1.1\r\nhost: a\r\n\r\n")
+        assert await reader.read(12) == b"HTTP/1.1 200"
+        with pytest.raises(aiohttp.ClientError):
+            await is_live(servers.http.port)
+        writer.transport.abort()
+
+
 async def test_absent_ports_are_not_opened() -> None:
     """An address that is null opens nothing."""
     async with AsyncExitStack() as lifetimes:
