@@ -91,7 +91,7 @@ class Freshness:
         return Lifetime(now + ttl_s, now + ttl_s, shared=False) if ttl_s else None
 
     def keeps(self, provenance: Provenance, *, shared: bool) -> bool:
-        """Whether an answer from there is one that would have been kept, at a level that is ``shared`` or not."""
+        """Whether an answer from there is one that would have been kept; ``shared``: at a shared level."""
         return (provenance.certified or not shared) and self._is_expected(provenance)
 
     def believed(self, found: Entry, now: float) -> Entry:

@@ -28,7 +28,7 @@ _log = logging.getLogger("edgeway.upstreams")
 
 
 class _Known:
-    """What is known of one model at the endpoint; ``spec`` None: nothing. ``is_heard``: it has been asked once."""
+    """What is known of one model at the endpoint; ``spec`` None: nothing. ``is_heard``: it was asked once."""
 
     __slots__ = ("asked_at", "is_heard", "spec")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import time
 from pathlib import Path
 
@@ -33,7 +32,8 @@ def level_of(server: LyingRedis, telemetry: RecordingTelemetry, timeout_ms: int)
 
 
 def open_files() -> int:
-    return len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 0
+    folder = Path("/proc/self/fd")
+    return len(list(folder.iterdir())) if folder.exists() else 0
 
 
 async def settled() -> tuple[int, int]:
