@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -15,18 +16,18 @@ from tests.fakes.http2_frames import (
     ACK,
     BEGIN,
     CONTINUATION,
+    END_HEADERS,
     HEADERS,
     PING,
     PRIORITY,
     SETTINGS,
     data,
     frame,
-    headers,
     literal,
     reset,
     window,
 )
-from tests.scenarios.test_loop_steps import CENTRAL, LONGEST_S, Served
+from tests.scenarios.test_loop_steps import EDGE, KEY, LONGEST_S, POLICY, Served
 
 READ = 256 << 10
 """Bytes that the loop reads at once."""
@@ -34,15 +35,30 @@ READ = 256 << 10
 INFER = b"POST /v2/models/digits/infer HTTP/1.1\r\nHost:\r\n"
 
 
+HOST = b"\x01\x01a"
+FIELDS = (
+    literal(b":path", b"/v2/models/digits/infer", indexed=True)
+    + HOST
+    + literal(b"x", b"y" * 3900, indexed=True)
+)
+OPEN = BEGIN + frame(HEADERS, END_HEADERS, 1, b"\x83\x86" + FIELDS)
+"""A stream whose body has not come. HPACK's table has its path as 0xbf, and as 0xbe a field of 3,900 bytes."""
+
+
 def filled(each: bytes) -> bytes:
     return each * (READ // len(each))
 
 
-def many(count: int, more: bytes = b"", then: bytes = b"", *, end: bool = True) -> bytes:
-    """So many heads, the first of which gives the second entry of the table of names and values."""
-    first = headers(1, more=literal(b"x", b"y" * 3900, indexed=True))
-    rest = [headers(n, end=end, more=more) + (reset(n) if then else b"") for n in range(3, 2 * count + 1, 2)]
-    return BEGIN + first + b"".join(rest)
+def many(count: int, more: bytes = b"", *, resets: bool = False, before: bytes = b"") -> bytes:
+    """So many heads of seven bytes, with references."""
+    fields = b"\x83\x86\xbf" + HOST + more
+    rest = b"".join(
+        [
+            frame(HEADERS, END_HEADERS | (not resets), number, fields) + (reset(number) if resets else b"")
+            for number in range(3, 2 * count + 1, 2)
+        ]
+    )
+    return OPEN + before + rest
 
 
 HTTP1 = {
@@ -57,34 +73,41 @@ HTTP1 = {
 }
 HTTP2 = {
     "heads": many(100),
-    "heads and resets": many(900, then=b"reset", end=False),
+    "heads and resets": many(900, resets=True),
     "heads of many references": many(99, b"\xbe" * 14),
-    "heads of many references, and resets": many(190, b"\xbe" * 14, b"reset", end=False),
+    "heads of many references, and resets": many(190, b"\xbe" * 14, resets=True),
     "heads that are too large": many(99, b"\xbe" * 29),
-    "heads behind a body": BEGIN
-    + headers(1, end=False, more=literal(b"x", b"y" * 3900, indexed=True))
-    + data(1, bytes(16_000))
-    + many(99, b"\xbe" * 14)[len(BEGIN) + 4000 :],
-    "questions": BEGIN + b"".join(headers(n) for n in range(1, 200, 2)),
+    "heads that are too large, and resets": many(900, b"\xbe" * 29, resets=True),
+    "heads behind a body": many(99, b"\xbe" * 14, before=data(1, bytes(16_000))),
+    "heads behind bodies": many(99, b"\xbe" * 14, before=data(1, bytes(16_000)) * 3),
     "pings": BEGIN + filled(frame(PING, 0, 0, bytes(8))),
     "answers to pings": BEGIN + filled(frame(PING, ACK, 0, bytes(8))),
     "settings": BEGIN + filled(frame(SETTINGS)),
-    "priorities": BEGIN + headers(1, end=False) + filled(frame(PRIORITY, 0, 1, bytes(5))),
+    "priorities": OPEN + filled(frame(PRIORITY, 0, 1, bytes(5))),
     "windows": BEGIN + filled(window(0, 1)),
-    "windows of a stream": BEGIN + headers(1, end=False) + filled(window(1, 1)),
-    "bytes of a body": BEGIN + headers(1, end=False) + filled(data(1, b"x")),
-    "empty DATA": BEGIN + headers(1, end=False) + filled(data(1, b"")),
+    "windows of a stream": OPEN + filled(window(1, 1)),
+    "bytes of a body": OPEN + filled(data(1, b"x")),
+    "empty DATA": OPEN + filled(data(1, b"")),
     "unknown frames": BEGIN + filled(frame(99)),
     "pieces of a head": BEGIN + frame(HEADERS, 0, 1, b"\x82") + filled(frame(CONTINUATION, 0, 1, b"")),
 }
 
 
+def write_settings(folder: Path) -> Path:
+    """An edge that knows nobody who calls here, and whose central tier is away."""
+    policy = (
+        POLICY.replace("PROTOCOL", "http")
+        .replace("PORT", "1")
+        .replace("HASH", sha256(KEY.encode()).hexdigest())
+    )
+    (folder / "policy.yaml").write_text(policy)
+    (folder / "edge.yaml").write_text(EDGE)
+    return folder / "edge.yaml"
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    folder = tmp_path_factory.mktemp("reads")
-    (folder / "models").mkdir()
-    Path(folder / "central.yaml").write_text(CENTRAL)
-    with Served(folder / "central.yaml") as it:
+    with Served(write_settings(tmp_path_factory.mktemp("reads"))) as it:
         yield it
 
 
