@@ -64,6 +64,6 @@ class Http2Portions:
                 self._begun = head
                 return at
             self._begun = b""
-            self._left = int.from_bytes(head[:_KIND])
+            self._left = int.from_bytes(head[:_KIND], "big")
             self._is_data = not head[_KIND]
             most -= _HEAD

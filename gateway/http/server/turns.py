@@ -15,7 +15,7 @@ TURN_S: Final = 0.002
 20 ms are the most that any request may hold the loop."""
 
 
-class Worker(Protocol):
+class TurnTaker(Protocol):
     """A connection of which more has come than is little work."""
 
     def work(self, until: float) -> bool:
@@ -40,31 +40,31 @@ class Turns:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, tick: Callable[[], float]) -> None:
         self._loop, self._tick = loop, tick
-        self._waiting: deque[Worker] = deque()
+        self._waiting: deque[TurnTaker] = deque()
 
     def __repr__(self) -> str:
         return f"<Turns, {len(self._waiting)} waiting>"
 
-    def begin(self, worker: Worker) -> None:
-        """Let ``worker`` begin at once, with a portion only while others wait, and go on in later turns."""
-        if worker.work(self._tick() + (0 if self._waiting else TURN_S)):
-            self._add(worker)
+    def begin(self, taker: TurnTaker) -> None:
+        """Let ``taker`` begin at once, with a portion only while others wait, and go on in later turns."""
+        if taker.work(self._tick() + (0 if self._waiting else TURN_S)):
+            self._add(taker)
 
-    def _add(self, worker: Worker) -> None:
-        self._waiting.append(worker)
+    def _add(self, taker: TurnTaker) -> None:
+        self._waiting.append(taker)
         if len(self._waiting) == 1:
             self._loop.call_soon(self._go_on)
 
     def _go_on(self) -> None:
-        worker = self._waiting[0]
+        taker = self._waiting[0]
         has_more = False
         try:
-            has_more = worker.work(self._tick() + TURN_S)
+            has_more = taker.work(self._tick() + TURN_S)
         except Exception:  # noqa: BLE001 - one that fails must not stop the others
             _log.exception("a connection could not go on, and ends")
-            worker.abort()
+            taker.abort()
         self._waiting.popleft()
         if has_more:
-            self._waiting.append(worker)
+            self._waiting.append(taker)
         if self._waiting:
             self._loop.call_soon(self._go_on)
