@@ -16,7 +16,7 @@ from gateway.http.server.registry import ConnectionRegistry
 from gateway.http.server.response_heads import HeadRenderer
 from gateway.http.server.settings import TransportSettings
 from gateway.http.server.source_closing import SourceCloser
-from gateway.http.server.turns import Turns
+from gateway.http.server.turn_queue import TurnQueue
 from gateway.http.server.write_coalescing import Output, WriteCoalescer
 
 SWEEP_S: Final = 0.25
@@ -56,7 +56,7 @@ class ServerContext:
         self.response_heads = HeadRenderer(self.date)
         self.sources = SourceCloser(self.loop)
         self.ended = EndedPeers()
-        self.tick, self.turns = clock.tick, Turns(self.loop, clock.tick)
+        self.tick, self.turns = clock.tick, TurnQueue(self.loop, clock.tick)
         self.running = 0
         self._fallback = fallback
         self._coalescer = WriteCoalescer(self.loop)

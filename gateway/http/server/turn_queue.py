@@ -30,7 +30,7 @@ class TurnTaker(Protocol):
         ...
 
 
-class Turns:
+class TurnQueue:
     """Connections that have more to work off, one of them in each turn of the loop.
 
     ``tick``: seconds of a fine timer; the loop's own stands still during a turn.
@@ -43,7 +43,7 @@ class Turns:
         self._waiting: deque[TurnTaker] = deque()
 
     def __repr__(self) -> str:
-        return f"<Turns, {len(self._waiting)} waiting>"
+        return f"<TurnQueue, {len(self._waiting)} waiting>"
 
     def begin(self, taker: TurnTaker) -> None:
         """Let ``taker`` begin at once, with a portion only while others wait, and go on in later turns."""

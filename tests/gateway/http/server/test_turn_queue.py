@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 
-from gateway.http.server.turns import TURN_S, Turns
+from gateway.http.server.turn_queue import TURN_S, TurnQueue
 
 
 class Steps:
@@ -30,23 +30,23 @@ class Steps:
 
 async def test_one_that_has_little_is_done_at_once():
     done: list[str] = []
-    turns = Turns(asyncio.get_running_loop(), lambda: 5.0)
+    turns = TurnQueue(asyncio.get_running_loop(), lambda: 5.0)
     one = Steps("one", 1, done)
     turns.begin(one)
     assert one.untils == [5.0 + TURN_S]
-    assert repr(turns) == "<Turns, 0 waiting>"
+    assert repr(turns) == "<TurnQueue, 0 waiting>"
 
 
 async def test_each_turn_is_one_connections():
     """Whoever comes while others wait begins with one portion, and then waits as they do."""
     done: list[str] = []
     loop, count = asyncio.get_running_loop(), itertools.count()
-    turns = Turns(loop, lambda: float(next(count)))
+    turns = TurnQueue(loop, lambda: float(next(count)))
     one, two = Steps("one", 4, done), Steps("two", 3, done)
     turns.begin(one)
     turns.begin(two)
     assert (one.untils, two.untils) == ([TURN_S], [1.0])
-    while "<Turns, 0 waiting>" != repr(turns):
+    while "<TurnQueue, 0 waiting>" != repr(turns):
         before = len(done)
         await asyncio.sleep(0)
         assert len(done) <= before + 1
@@ -55,7 +55,7 @@ async def test_each_turn_is_one_connections():
 
 async def test_one_that_fails_is_ended_and_others_go_on():
     done: list[str] = []
-    turns = Turns(asyncio.get_running_loop(), lambda: 0.0)
+    turns = TurnQueue(asyncio.get_running_loop(), lambda: 0.0)
     broken, other = Steps("broken", 9, done, fails=True), Steps("other", 3, done)
     turns.begin(broken)
     turns.begin(other)
