@@ -36,7 +36,7 @@ def open_files() -> int:
     return len(list(folder.iterdir())) if folder.exists() else 0
 
 
-async def settled() -> tuple[int, int]:
+async def at_rest() -> tuple[int, int]:
     """How many files are open and tasks unfinished, when what has ended is gone."""
     for _ in range(10):
         await asyncio.sleep(0)
@@ -77,14 +77,14 @@ async def test_half_a_reply_and_an_end_is_an_error(kept: int, telemetry: Recordi
     """Wherever it is cut off; nothing of it is left for the next look-up."""
     async with LyingRedis(VALUE[:kept], hangs_up=True) as server:
         level = level_of(server, telemetry, timeout_ms=10_000)
-        before = await settled()
+        before = await at_rest()
         for number in range(1, 4):
             assert await level.get(KEY) is None
             assert server.connections == number
 
         assert looked_up(telemetry) == ["l2 error"] * 3
         await level.aclose()
-        assert await settled() <= before
+        assert await at_rest() <= before
 
 
 async def test_replies_before_their_requests_belong_to_nobody(telemetry: RecordingTelemetry) -> None:
@@ -101,12 +101,12 @@ async def test_a_thousand_reset_connections_leave_nothing_behind(telemetry: Reco
     """No file, no task, and no long step of the loop for any of them."""
     async with LyingRedis(b"", hangs_up=True) as server:
         level = level_of(server, telemetry, timeout_ms=10_000)
-        before = await settled()
+        before = await at_rest()
         most, spent = before, time.thread_time()
         for number in range(NUM_RESETS):
             assert await level.get(KEY) is None
             if number % 100 == 0:
-                most = max(most, await settled())
+                most = max(most, await at_rest())
         spent = time.thread_time() - spent
         await level.aclose()
 
@@ -114,4 +114,4 @@ async def test_a_thousand_reset_connections_leave_nothing_behind(telemetry: Reco
         assert spent / NUM_RESETS < MOST_STEP_S
         assert most[0] <= before[0] + 8
         assert most[1] <= before[1] + 8
-        assert await settled() <= before
+        assert await at_rest() <= before
