@@ -41,7 +41,8 @@ class TransportSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
     stream_idle_timeout_s: Seconds = 300.0
     """Seconds for which neither side may send anything in an HTTP/2 stream, 300 by default (Envoy); then it
-    ends, with 408 or gRPC's status for that."""
+    ends, with 408 or gRPC's status for that. Of a streamed request over HTTP/1.1 likewise; then its
+    connection ends."""
 
     min_body_bytes_per_s: Annotated[int, Meta(ge=1, le=1 << 30)] = 16 << 10
     """Bytes of a body per second at least, 16 KiB by default; of a request's as of answers that wait."""

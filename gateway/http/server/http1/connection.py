@@ -163,6 +163,9 @@ class Http1ServerConnection(asyncio.Protocol):
         if self._writer.progress.is_stuck(now):
             self._context.ended.note(Ending.SLOW_READER)
             self.abort()
+        elif self._requests.is_idle(now, self._body.size):
+            self._context.ended.note(Ending.IDLE_STREAM)
+            self.abort()
         elif is_overdue(self.state.phase, now - self._since, settings, is_draining=is_draining) or (
             self.state.phase is Http1Phase.BODY and self._reader.is_late(now)
         ):
