@@ -22,6 +22,10 @@ from yaml.resolver import Resolver  # noqa: TID251 - this is the one place
 T = TypeVar("T")
 
 MAX_BYTES: Final = 1 << 20
+_NUMBERS: Final = frozenset({"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"})
+_MAX_DIGITS: Final = 1024
+"""YAML 1.1 has numbers to the base of 60, ``1:30``; 100,000 digits of one take seconds to be read."""
+
 MAX_NODES: Final = 100_000
 """Nodes after aliases are followed: a few nested aliases can otherwise stand for billions."""
 MAX_DEPTH: Final = 32
@@ -205,6 +209,8 @@ class _Walk:
             yield key, self.value(value_node, (*path, key))
 
     def _scalar(self, node: yaml.Node, path: Path_) -> Any:
+        if node.tag in _NUMBERS and len(node.value) > _MAX_DIGITS:
+            raise self._error(node, path, f"a number has at most {_MAX_DIGITS} characters")
         try:
             plain = self._constructor.construct_object(node)
         except Exception:  # noqa: BLE001 - PyYAML lets whatever int(), float() … raise escape
