@@ -34,7 +34,8 @@ _log = logging.getLogger(__name__)
 
 _OPENED: Final = "opened"
 _SMALL_BODY: Final = 1 << 20
-_LARGE: Final = frozenset({Operation.INFER, Operation.GENERATE, Operation.GENERATE_STREAM})
+_GENERATING: Final = frozenset({Operation.GENERATE, Operation.GENERATE_STREAM})
+_LARGE: Final = _GENERATING | {Operation.INFER}
 """Operations with large bodies, for which their callers' limits are looked at."""
 
 _NOBODY: Final = Caller()
@@ -78,6 +79,8 @@ class RestApplication(Application):
         self._calls = _calls(metadata, management, generate)
         large, small = data_plane.max_body_bytes, min(_SMALL_BODY, data_plane.max_body_bytes)
         self._max_bytes = {operation: large if operation in _LARGE else small for operation in Operation}
+        # All of such a body is JSON, compressed or not.
+        self._max_bytes |= dict.fromkeys(_GENERATING, min(large, max_json_bytes))
 
     def __repr__(self) -> str:
         return f"<RestApplication of {self._data_plane.region}>"
