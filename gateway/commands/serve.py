@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -55,6 +56,7 @@ def log_to_stderr(level: str) -> None:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    _take_signals()
     # Here, because no other command needs the gateway itself, nor the libraries that it stands on.
     import uvloop  # noqa: PLC0415 - see above
 
@@ -79,6 +81,17 @@ def _serve(options: argparse.Namespace) -> int:
         print(f"edgeway: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _take_signals() -> None:
+    """Leave at once on SIGTERM and SIGINT, and stay on SIGHUP, until whoever serves takes the signals.
+
+    To import what serves takes seconds on a busy machine. The default of SIGHUP would end the process, whose
+    files are still unread; and the kernel drops a SIGTERM for process 1 of a container that handles none.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(0))
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 
 def _leave_threads() -> None:

@@ -19,5 +19,6 @@ def bytes_acknowledged(connection: Any) -> int | None:
     try:
         info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _OFFSET + _COUNT.size)
         return int(_COUNT.unpack_from(info, _OFFSET)[0])
-    except (OSError, AttributeError, struct.error):
+    except (OSError, ValueError, AttributeError, struct.error):
+        # ValueError: what uvloop has for the socket of a closed transport.
         return None

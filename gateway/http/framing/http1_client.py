@@ -19,6 +19,9 @@ from gateway.http.framing.large_body import BodyCollector
 _MAX_INTERIM: Final = 8
 _FRAMING_PER_BYTE: Final = 8
 """Bytes of framing allowed for each byte of body. A chunk of one byte needs six; more is an attack."""
+_MAX_SMALL_PARTS: Final = 65_536
+_SMALL_BYTES: Final = 16
+"""Bytes that each part must have, on average, in an answer of more: a part costs as much as a kilobyte."""
 
 
 def spellings(names: Iterable[str]) -> dict[bytes, str]:
@@ -87,7 +90,7 @@ class ResponseReader:
         self._status = 0
         self._headers: dict[str, str] = {}
         self._body = BodyCollector(max_body_bytes)
-        self._fed = self._size = self._head_size = self._interim = 0
+        self._fed = self._size = self._head_size = self._interim = self._parts = 0
         self._to_head = self._in_body = False
         self._keep_alive = False
         self._pending = False
@@ -107,7 +110,7 @@ class ResponseReader:
     def begin(self, verb: str) -> None:
         """Note that a request went out; its ``verb`` decides whether the answer has a body."""
         self._body = BodyCollector(self._max_body)
-        self._fed = self._size = self._head_size = self._interim = 0
+        self._fed = self._size = self._head_size = self._interim = self._parts = 0
         self._to_head = verb == "HEAD"
         self._in_body = self._surplus = False
         self._pending = True
@@ -171,7 +174,7 @@ class ResponseReader:
         status = self._status = parser.get_status_code()
         if status < 200:
             self._interim += 1
-            if status == 101 or self._interim > _MAX_INTERIM:
+            if status < 100 or status == 101 or self._interim > _MAX_INTERIM:
                 self._refuse(FramingError("an interim answer that nobody asked for"))
             return
         version = parser.get_http_version()
@@ -198,6 +201,9 @@ class ResponseReader:
         self._size += len(part)
         if self._size > self._max_body:
             self._refuse(AnswerTooLargeError)
+        self._parts += 1
+        if self._parts > _MAX_SMALL_PARTS and self._size < _SMALL_BYTES * self._parts:
+            self._refuse(FramingError("the answer comes in too many small chunks"))
         self._body.add(part)
 
     def on_message_complete(self) -> None:

@@ -66,3 +66,24 @@ def test_help_has_the_least_settings_and_the_signals(capsys) -> None:
     for words in ("role: central", "policy: policy.yaml", "SIGTERM", "SIGHUP"):
         assert words in shown
     assert "--inherit" not in shown
+
+
+BEFORE_IT_SERVES = """
+import os, signal, sys
+from pathlib import Path
+from gateway.__main__ import main
+import gateway.commands.serve as serve
+def load(path):
+    os.kill(os.getpid(), getattr(signal, sys.argv[1]))
+    raise SystemExit(7)
+serve.load_settings = load
+main(["serve", "settings.yaml"])
+"""
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 0), ("SIGINT", 0), ("SIGHUP", 7)])
+def test_signals_before_it_serves(name: str, code: int) -> None:
+    """Nothing is open yet, so there is nothing to drain; a reload does not end what is still unread."""
+    ended = subprocess.run([sys.executable, "-c", BEFORE_IT_SERVES, name], capture_output=True, check=False)
+
+    assert (ended.returncode, ended.stderr) == (code, b"")

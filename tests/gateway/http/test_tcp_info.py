@@ -6,6 +6,7 @@ import asyncio
 import socket
 
 import pytest
+import uvloop
 
 from gateway.http.tcp_info import bytes_acknowledged
 
@@ -32,3 +33,23 @@ def test_where_it_is_not_known():
         assert bytes_acknowledged(one) is None
     assert bytes_acknowledged(one) is None
     assert bytes_acknowledged(None) is None
+
+
+def test_a_transport_of_uvloop_that_is_closed():
+    """Its socket has a number that no socket has; what a peer has not read may still be watched."""
+
+    async def closed() -> int | None:
+        server = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0)
+        with socket.create_connection(server.sockets[0].getsockname()):
+            transport, _ = await asyncio.get_running_loop().create_connection(
+                asyncio.Protocol, *server.sockets[0].getsockname()
+            )
+            kept = transport.get_extra_info("socket")
+            transport.abort()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            server.close()
+            return bytes_acknowledged(kept)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(closed()) is None

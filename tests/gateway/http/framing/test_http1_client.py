@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from contextlib import nullcontext
 from itertools import pairwise
 
 import pytest
@@ -144,6 +145,8 @@ def test_half_an_answer(sent):
         b"HTTP/1.1 200 OK\r\nA : b\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nA: \x00\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.1 20 OK\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 000 OK\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 099 OK\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n",
         b"RTSP/1.0 200 OK\r\nContent-Length: 0\r\n\r\nx",
         b"HTTP/1.1 101 Switching\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\n",
@@ -195,6 +198,19 @@ def test_bodies_are_bounded(pieces):
     """A body larger than agreed is refused when it is declared, else where it passes the limit."""
     with pytest.raises(AnswerTooLargeError):
         read(*pieces)
+
+
+@pytest.mark.parametrize(
+    ("chunk", "is_refused"), [(b"1\r\nx\r\n", True), (b"10\r\n" + b"x" * 16 + b"\r\n", False)]
+)
+def test_chunks_are_not_too_many(chunk, is_refused):
+    """Each costs the processor as much as a kilobyte: 60,000 small ones are somebody's habit, 70,000 an attack."""
+    taker = ResponseReader(max_head_bytes=4096, max_body_bytes=1 << 24)
+    taker.begin("GET")
+    taker.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk * 60_000)
+
+    with pytest.raises(FramingError, match="too many small chunks") if is_refused else nullcontext():
+        taker.feed(chunk * 10_000)
 
 
 def test_bytes_that_nobody_asked_for():
