@@ -197,6 +197,8 @@ class Http1Server:
                 self._break(_too_large())
         elif was_in_body and self._in_message and not (self._has_begun or self._is_over):
             self._count_overhead(len(data), events)
+        # Who takes them decides how long they are kept: a connection outlives its bodies.
+        self._events = []
         return events
 
     def _decline(self) -> None:

@@ -35,7 +35,8 @@ _log = logging.getLogger(__name__)
 _OPENED: Final = "opened"
 _SMALL_BODY: Final = 64 << 10
 _OPERATORS_BODY: Final = 1 << 20
-_LARGE: Final = frozenset({Operation.INFER, Operation.GENERATE, Operation.GENERATE_STREAM})
+_GENERATING: Final = frozenset({Operation.GENERATE, Operation.GENERATE_STREAM})
+_LARGE: Final = _GENERATING | {Operation.INFER}
 """Operations with large bodies, for which their callers' limits are looked at."""
 
 _NOBODY: Final = Caller()
@@ -81,6 +82,8 @@ class RestApplication(Application):
         self._max_bytes |= dict.fromkeys(_ADMIN, _OPERATORS_BODY) | dict.fromkeys(
             _LARGE, data_plane.max_body_bytes
         )
+        # All of such a body is JSON, compressed or not.
+        self._max_bytes |= dict.fromkeys(_GENERATING, min(data_plane.max_body_bytes, max_json_bytes))
 
     def __repr__(self) -> str:
         return f"<RestApplication of {self._data_plane.region}>"
