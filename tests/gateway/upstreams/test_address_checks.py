@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -87,6 +88,15 @@ async def test_a_name_that_nobody_knows() -> None:
         assert await check_all(addresses, check) == Verdict(Why("unresolved"))
 
 
+def free_at_both() -> int:
+    """A port that nobody has at either address; other tests have connections of their own."""
+    while True:
+        with socket.create_server((TWO, 0)) as taken, suppress(OSError):
+            port: int = taken.getsockname()[1]
+            with socket.create_server((ONE, port)):
+                return port
+
+
 @asynccontextmanager
 async def one_that_hangs(port: int) -> AsyncIterator[None]:
     """Somebody at the first address who takes connections and says nothing."""
@@ -108,7 +118,7 @@ async def test_the_second_address_of_a_name_is_found_to_be_well(monkeypatch, wir
     """Over both wires; the next request goes there."""
     Names(monkeypatch, [ONE, TWO])
     well = listener_of(fake_data_plane(EchoService()))
-    await well.start(TWO, 0)
+    await well.start(TWO, free_at_both())
     unready = listener_of(fake_data_plane(EchoService(), is_ready=lambda: False))
     target = f"far:{well.port}"
     upstream: HttpUpstream | GrpcUpstream = (
