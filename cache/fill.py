@@ -12,7 +12,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from cache.freshness import Freshness, may_serve_stale
-from cache.levels.level import Entry, Levels
+from cache.levels.level import Entry, Level, Levels
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
 from gateway.core.request import Request, Response
@@ -75,7 +75,7 @@ class CacheFill:
             found = await level.get(key)
             if found is None:
                 continue
-            if not self._accepts(request, found.response):
+            if not self._is_ours(request, found.response, level):
                 self._emit(CacheLookedUp(level.name, "garbage"))
                 continue
             found = self._freshness.believed(found, self._steady())
@@ -87,6 +87,10 @@ class CacheFill:
             self._emit(CacheLookedUp(level.name, "stale"))
             held = found if held is None or held.soft_expiry < found.soft_expiry else held
         return held, False
+
+    def _is_ours(self, request: Request, response: Response, level: Level) -> bool:
+        provenance = response.provenance
+        return self._freshness.keeps(provenance, shared=level.is_shared) and self._accepts(request, response)
 
     async def _hold(self, key: bytes, held: Entry) -> Response:
         """Answer with ``held``, and for a moment without trying again: nothing better can be had now."""

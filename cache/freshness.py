@@ -76,11 +76,7 @@ class Freshness:
         Outputs that hold NaN are kept like any other: the same input would give them again.
         """
         settings = self._settings
-        if provenance.stale:
-            return None
-        # A central tier that is not Edgeway names no digest: there the policy's word is all there is.
-        is_unnamed = provenance.origin == CENTRAL and not provenance.digest
-        if self._expected_digests and not is_unnamed and provenance.digest not in self._expected_digests:
+        if provenance.stale or not self._is_expected(provenance):
             return None
 
         ttl_s = settings.ttl_s * self._chance.uniform(1 - settings.jitter, 1 + settings.jitter)
@@ -93,6 +89,10 @@ class Freshness:
             return None
         ttl_s = min(ttl_s, settings.uncertified_ttl_s)
         return Lifetime(now + ttl_s, now + ttl_s, shared=False) if ttl_s else None
+
+    def keeps(self, provenance: Provenance, *, shared: bool) -> bool:
+        """Whether an answer from there is one that would have been kept; ``shared``: at a shared level."""
+        return (provenance.certified or not shared) and self._is_expected(provenance)
 
     def believed(self, found: Entry, now: float) -> Entry:
         """Return ``found``, which others may have written, as far as its expiries can be believed.
@@ -122,6 +122,11 @@ class Freshness:
         # 1 - random() is never 0, whose logarithm does not exist.
         draw_s = -math.log(1.0 - self._chance.random()) * entry.compute_s * self._settings.early_beta
         return now + draw_s >= entry.soft_expiry
+
+    def _is_expected(self, provenance: Provenance) -> bool:
+        # A central tier that is not Edgeway names no digest: there the policy's word is all there is.
+        is_unnamed = provenance.origin == CENTRAL and not provenance.digest
+        return is_unnamed or not self._expected_digests or provenance.digest in self._expected_digests
 
 
 def may_serve_stale(entry: Entry, error: GatewayError, now: float) -> bool:

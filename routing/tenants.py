@@ -16,11 +16,12 @@ from routing.rules.residency import Allowed, allowed
 _REMEMBERED: Final = 8192
 
 
-def identify(policy: Policy, locate: Locate) -> Callable[[Caller], Caller]:
+def identify(policy: Policy, locate: Locate, serial: int | None = None) -> Callable[[Caller], Caller]:
     """Return the check of one policy. What it returns carries a tenant of the policy and no credential.
 
     It carries the residency class and the regions of that tenant at the caller's place as well: both are
-    known before a byte of a body is. Whom this policy has identified already is returned as it is.
+    known before a byte of a body is. Whom the generation ``serial`` (without one: this policy) has identified
+    already is returned as it is. Places are looked up once for each generation.
 
     A credential decides before anything else. Without one, a trusted peer (``caller.vouched``) may name the
     tenant; what any other peer names is ignored. A caller without a tenant is anonymous, which the policy has
@@ -30,7 +31,8 @@ def identify(policy: Policy, locate: Locate) -> Callable[[Caller], Caller]:
     needed; FORBIDDEN for a tenant that is unknown or not the key's.
     """
     tenants = {digest: name for name, tenant in policy.tenants.items() for digest in tenant.keys_sha256}
-    welcomes_anonymous, generation = ANONYMOUS in policy.tenants, policy.generation
+    welcomes_anonymous = ANONYMOUS in policy.tenants
+    generation = policy.generation if serial is None else serial
 
     @lru_cache(_REMEMBERED)
     def decide(tenant: str, address: str) -> Allowed:

@@ -10,7 +10,7 @@ Whatever Redis does costs hits, never an answer, and never more than ``timeout_m
 * anything that none of our commands can get back, while the connection is set up too: the connection is
   closed before what it announces has cost anything;
 * a fail-over: a server that is no master any more says so (READONLY), and all connections are made anew,
-  from the name on.
+  from the name on; the writes that met it are sent once more.
 
 Connecting has its own limit, ``connect_timeout_ms``, and waits for nobody.
 
@@ -73,7 +73,7 @@ class RedisLevel:
     ) -> None:
         self.name = name
         timeout_s = settings.timeout_ms / 1000
-        connector = RedisConnector(
+        self._connector = connector = RedisConnector(
             RedisOptions.of(settings.url),
             timeout_s=settings.connect_timeout_ms / 1000,
             # The end of a GETRANGE is part of it.
@@ -172,17 +172,27 @@ class RedisLevel:
         if self._backlog_bytes + size > WRITE_BACKLOG * self._max_value_bytes:
             self._lose("backlog")
             return
+        self._send(size, kind, command, is_second=False)
+
+    def _send(self, size: int, kind: Kind, command: tuple[Word, ...], *, is_second: bool) -> None:
         pending = self._writes.submit(kind, *command)
         if pending is None:
             self._lose("skipped")
             return
         self._backlog_bytes += size
+        epoch = self._connector.epoch
 
         def written(outcome: asyncio.Future[Outcome]) -> None:
             self._backlog_bytes -= size
             error = outcome.result()
-            if isinstance(error, BaseException):
-                self._log_once(error)
+            if not isinstance(error, BaseException):
+                return
+            self._log_once(error)
+            # The connections are made anew, at most once a second: this write can be on the new one.
+            is_renewed = isinstance(error, ReplyError) and error.code == "READONLY"
+            if is_renewed and self._connector.epoch != epoch and not is_second:
+                self._send(size, kind, command, is_second=True)
+            else:
                 self._lose("error")
 
         pending.add_done_callback(written)

@@ -177,11 +177,12 @@ class RedisConnector:
         self._timeout_s = timeout_s
         self._max_bulk_bytes = max_bulk_bytes
         self._clock = clock
-        self._epoch = 0
+        self.epoch = 0
+        """Grows with every renewal."""
         self._renewed_s = float("-inf")
 
     def __repr__(self) -> str:
-        return f"<RedisConnector renewed {self._epoch} times>"
+        return f"<RedisConnector renewed {self.epoch} times>"
 
     def renew(self) -> bool:
         """Give up the connections there are, each when it is idle: the name may lead elsewhere now.
@@ -192,12 +193,12 @@ class RedisConnector:
         if now - self._renewed_s < RENEW_S:
             return False
         self._renewed_s = now
-        self._epoch += 1
+        self.epoch += 1
         return True
 
     def is_current(self, connection: RedisConnection) -> bool:
         """Whether ``connection`` was made since the last renewal."""
-        return connection.epoch == self._epoch
+        return connection.epoch == self.epoch
 
     async def connect(self) -> RedisConnection:
         """Return a connection that has replied.
@@ -206,7 +207,7 @@ class RedisConnector:
             OSError, TimeoutError: it cannot be reached, or not in time.
             ReplyError, ProtocolError: it is reached and refuses, or lies.
         """
-        connection = RedisConnection(self._max_bulk_bytes, self._epoch)
+        connection = RedisConnection(self._max_bulk_bytes, self.epoch)
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._open(connection)

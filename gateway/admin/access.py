@@ -95,7 +95,8 @@ class AdminAccess:
         if not named:
             return request.version < (1, 1)
         found = _HOST.fullmatch(named[0].strip()) if len(named) == 1 else None
-        if found is None:
+        if found is None or not request.raw_path.startswith(("/", f"{request.scheme}://{named[0]}/")):
+            # Of a target in absolute form the authority counts, not the Host.
             return False
         host = _one_spelling(found["v6"] or found["name"])
         transport = request.transport

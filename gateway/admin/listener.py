@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from gateway.admin.access import IS_OPERATOR, AdminAccess
 from gateway.core.errors import without_folders
@@ -17,6 +19,20 @@ _LONGEST: Final = 16 << 20
 """Bytes of a body: one process may send another the statistics of many versions of many models."""
 
 Report = Callable[[], Awaitable[Mapping[str, Any]]]
+
+
+class _ServerLog(logging.LoggerAdapter[logging.Logger]):
+    """What aiohttp logs, without bytes that somebody has sent: a token may be among them."""
+
+    def log(self, level: int, msg: object, *args: object, **more: Any) -> None:
+        error = more.get("exc_info")
+        if isinstance(error, HttpProcessingError):
+            super().log(logging.DEBUG, "a request that is none: %s", type(error).__name__)
+            return
+        super().log(level, msg, *args, **more)
+
+
+_log: Final = _ServerLog(logging.getLogger("edgeway.admin.server"), {})
 
 
 class AdminListener:
@@ -71,7 +87,7 @@ class AdminListener:
         app.router.add_get("/metrics", self._expose)
         app.router.add_get("/policy", self._show)
         app.router.add_routes(self._more)
-        self._runner = web.AppRunner(app, access_log=None, keepalive_timeout=75)
+        self._runner = web.AppRunner(app, access_log=None, logger=_log, keepalive_timeout=75)
         await self._runner.setup()
         return self._runner
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import count
 from typing import Protocol
 
 from gateway.app.certificates import Certificates
@@ -52,6 +53,7 @@ class Builder:
     ) -> None:
         self._parts, self._endpoints, self._models = parts, endpoints, models
         self._locate, self._cache = locate, cache
+        self._serials = count(1)
 
     def __repr__(self) -> str:
         return f"<Builder for {self._parts.region}>"
@@ -69,7 +71,8 @@ class Builder:
         endpoints = self._endpoints.prepare(policy, loaded.rivals)
         try:
             routes = self._routes(policy, endpoints, edge_models)
-            check = identify(policy, self._locate)
+            serial = next(self._serials)
+            check = identify(policy, self._locate, serial)
             matching = Routes(policy)
             stack = shared_stack(parts, policy, RouteDispatch(matching, routes), check)
         except BaseException:
@@ -80,6 +83,7 @@ class Builder:
             stack,
             routes,
             check,
+            serial,
             policy=policy,
             matching=matching,
             text=loaded.text,

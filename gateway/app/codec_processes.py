@@ -12,7 +12,6 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any, Final, TypeVar
 
 from gateway.app import codec_frames as frames
@@ -63,11 +62,14 @@ class CodecProcesses:
                 Fault.OVERLOADED, "too many large bodies wait to be read; send binary data, or try again"
             )
         self._waiting += 1
+        piece = [work, arguments]
         try:
             loop = asyncio.get_running_loop()
-            value, error = await loop.run_in_executor(self._threads, partial(self._do, work, arguments))
+            value, error = await loop.run_in_executor(self._threads, self._do, piece)
         finally:
             self._waiting -= 1
+            # Of a caller who left before it began, the queue of the threads keeps no body.
+            piece.clear()
         if error is not None:
             fault, message = error
             if fault == Fault.INTERNAL:
@@ -87,7 +89,8 @@ class CodecProcesses:
         for child in list(self._children):
             self._end(child)
 
-    def _do(self, work: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    def _do(self, piece: list[Any]) -> Any:
+        work, arguments = piece
         child: subprocess.Popen[bytes] | None = getattr(self._own, "child", None)
         if child is None or child.poll() is not None:
             if self._is_closed:
@@ -120,6 +123,9 @@ class CodecProcesses:
             env={**os.environ, **_ENVIRONMENT},  # noqa: TID251 - handed on, not read
         )
         self._children.add(child)
+        if self._is_closed:
+            # It was started while all were ended.
+            child.kill()
         return child
 
     def _end(self, child: subprocess.Popen[bytes]) -> None:

@@ -43,9 +43,17 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
     endpoints = make_endpoints(settings, foundation.parts, foundation.in_force.endpoints, foundation.offload)
     lifetimes.push_async_callback(endpoints.aclose)
     cache = open_cache(foundation, models.instruction_set if models else "none", lifetimes)
-    geo = _open_geo(foundation, lifetimes)
+    geo = _open_geo(foundation)
     builder = Builder(foundation.parts, endpoints, models, geo.locate if geo else _nowhere, cache)
     policies = await _open_policies(foundation, builder, models, lifetimes)
+
+    def look_anew() -> None:
+        # A generation remembers where its callers are: another one, of the same policy, looks anew.
+        policies.rebuild({})
+
+    if geo is not None:
+        watch = asyncio.create_task(geo.watch(look_anew))
+        lifetimes.push_async_callback(_cancelled, watch)
     in_force = foundation.in_force
     health: dict[str, Report] = {"endpoints": lambda: in_force.endpoints().report()}
     if models is not None:
@@ -55,7 +63,8 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
 
     async def reload() -> bool:
         if geo is not None:
-            await geo.reload()
+            # Also where the policy cannot be used.
+            await geo.reload(look_anew)
         return await policies.reload()
 
     return Tier(
@@ -67,13 +76,11 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
     )
 
 
-def _open_geo(foundation: Foundation, lifetimes: AsyncExitStack) -> GeoDatabase | None:
+def _open_geo(foundation: Foundation) -> GeoDatabase | None:
     settings = foundation.settings.geo
     if settings is None:
         return None
-    geo = GeoDatabase(settings, clock=foundation.clock, telemetry=foundation.prometheus)
-    lifetimes.push_async_callback(_cancelled, asyncio.create_task(geo.watch()))
-    return geo
+    return GeoDatabase(settings, clock=foundation.clock, telemetry=foundation.prometheus)
 
 
 def _nowhere(_address: str) -> Place | None:

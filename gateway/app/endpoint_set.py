@@ -79,15 +79,19 @@ class EndpointSet:
         guarded = self.by_name.get(name)
         return guarded.catalog if guarded else None
 
-    def signatures(self, names: Iterable[str], model: str, version: str) -> list[ModelSpec]:
-        """Return what the endpoints ``names`` say of a model, as far as it is known."""
-        found = []
+    def signatures(self, names: Iterable[str], model: str, version: str) -> list[ModelSpec] | None:
+        """Return what the endpoints ``names`` say of a model; None: nothing yet, one has just been asked."""
+        found, is_asked = [], False
         for name in names:
             guarded = self.by_name.get(name)
-            spec = guarded.answer_check.signature(model, version) if guarded else None
+            if guarded is None:
+                continue
+            spec = guarded.answer_check.signature(model, version)
             if spec is not None:
                 found.append(spec)
-        return found
+            else:
+                is_asked = is_asked or guarded.answer_check.is_first_question(model, version)
+        return None if is_asked and not found else found
 
     def report(self) -> Mapping[str, Any]:
         """Return, for each endpoint, whether it is out and why."""

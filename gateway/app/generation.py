@@ -33,7 +33,7 @@ class Generation:
     """The stacks of one policy generation, and what they were built from.
 
     ``stack``: what all routes share; its innermost service finds the route. ``routes``: route → its stack.
-    ``identify``: as NumberedService has it; the same check stands in ``stack``.
+    ``identify``, ``serial``: as NumberedService has them; the same check stands in ``stack``.
     ``policy`` and ``matching``, its routes: None for a central tier, which has none. ``text``: the policy
     file's content. ``longest_s``: the most seconds that one of its requests can take, whatever deadline the
     request names.
@@ -43,6 +43,7 @@ class Generation:
     stack: Stack
     routes: RouteStacks = field(default_factory=lambda: NO_ROUTES)
     identify: Callable[[Caller], Caller] = unchecked
+    serial: int = 0
     policy: Policy | None = None
     matching: Routes | None = None
     text: bytes = b""

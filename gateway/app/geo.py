@@ -67,19 +67,19 @@ class GeoDatabase:
             "error": self._error,
         }
 
-    async def watch(self) -> None:
-        """Take the file when it changes and then stands still; runs until cancelled."""
+    async def watch(self, taken: Callable[[], None]) -> None:
+        """Take the file when it changes and then stands still, and call ``taken``; runs until cancelled."""
         while True:
             await self._clock.sleep(WATCH_S)
             self._check_age()
             found = await asyncio.to_thread(file_signature, self._path)
             stands_still, self._seen = found == self._seen, found
             if stands_still and found != self._tried:
-                await self._load(found, older=False)
+                await self._load(found, older=False, taken=taken)
 
-    async def reload(self) -> None:
+    async def reload(self, taken: Callable[[], None]) -> None:
         """Take the file that is there now, an older one as well: the operator has said so (SIGHUP)."""
-        await self._load(await asyncio.to_thread(file_signature, self._path), older=True)
+        await self._load(await asyncio.to_thread(file_signature, self._path), older=True, taken=taken)
 
     @property
     def _built(self) -> str:
@@ -88,7 +88,7 @@ class GeoDatabase:
         except (ValueError, OverflowError, OSError):
             return f"{self._places.build_epoch} s after 1970"
 
-    async def _load(self, found: FileSignature | None, *, older: bool) -> None:
+    async def _load(self, found: FileSignature | None, *, older: bool, taken: Callable[[], None]) -> None:
         self._tried = found
         try:
             places = await asyncio.to_thread(Places.open, self._path)
@@ -104,6 +104,10 @@ class GeoDatabase:
         self._telemetry.emit(GeoLoaded(self._places.build_epoch))
         _LOG.info("the geo database built %s is in use", self._built)
         self._check_age()
+        try:
+            taken()
+        except Exception:  # noqa: BLE001 - the file is taken all the same
+            _LOG.exception("the new places are used for addresses that have not been seen yet, and no others")
 
     def _refuse(self, places: Places, *, older: bool) -> None:
         # One from the future would keep out all that come after it.

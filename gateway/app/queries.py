@@ -28,6 +28,9 @@ fast as they can be sent."""
 ALL_ANONYMOUS: Final = 8
 """Of all that one asker may do, how many times all callers without a key may do it together."""
 
+_NOWHERE: Final = "unknown"
+"""The address of those whose address is not known; they share one share."""
+
 _REMEMBERED: Final = 256
 _MAX_SHARES: Final = 1024
 
@@ -51,7 +54,8 @@ class Asker:
     @classmethod
     def of(cls, caller: Caller, *, to_infer: bool = False) -> Asker:
         """Return in whose name an identified caller asks."""
-        return cls(caller.tenant, to_infer, "" if caller.holder else network(caller.address))
+        address = network(caller.address) or _NOWHERE
+        return cls(caller.tenant, to_infer, "" if caller.holder else address)
 
     @property
     def tenants(self) -> Asker:

@@ -18,6 +18,7 @@ from gateway.app.errors import StartError
 from gateway.app.workers.inheritance import Inheritance
 from gateway.config.settings import ListenSettings, host_and_port
 from gateway.core.clock import Clock
+from gateway.http.server.address_limits import AddressLimits
 from gateway.http.server.connection_limit import ConnectionLimit
 from gateway.http.server.listener import HttpListener
 from gateway.http.server.settings import TransportSettings
@@ -107,16 +108,24 @@ class Opener:
             (is_grpc, GrpcApplication(data_plane, extensions)),
             otherwise=RestApplication(data_plane, extensions),
         )
+        # One book for both ports; a trusted gateway is not one client.
+        limits = AddressLimits(self._transport(), data_plane.trust.is_gateway)
         limit = ConnectionLimit(self.descriptors.connections) if self.descriptors is not None else None
         return Servers(
             self.clock,
-            http=await self._open("http", self.settings.http, application, limit),
-            grpc=await self._open("grpc", self.settings.grpc, application, limit),
+            http=await self._open("http", self.settings.http, application, limit, limits=limits),
+            grpc=await self._open("grpc", self.settings.grpc, application, limit, limits=limits),
             admin=admin,
         )
 
     async def _open(
-        self, name: str, address: str | None, application: ProtocolRouter, limit: ConnectionLimit | None
+        self,
+        name: str,
+        address: str | None,
+        application: ProtocolRouter,
+        limit: ConnectionLimit | None,
+        *,
+        limits: AddressLimits,
     ) -> HttpListener | None:
         if address is None:
             return None
@@ -133,6 +142,7 @@ class Opener:
             proxy_protocol=self.settings.proxy_protocol,
             fallback=INTERNAL_ERROR,
             shared_limit=limit,
+            address_limits=limits,
         )
         self.lifetimes.push_async_callback(listener.aclose)
         if inherited is not None:

@@ -41,8 +41,8 @@ from routing.residency import Locate, Residency
 from routing.router import Router
 from routing.rules.order import View
 
-Signatures = Callable[[Iterable[str], str, str], Sequence[ModelSpec]]
-"""Takes names of endpoints, a model and a version."""
+Signatures = Callable[[Iterable[str], str, str], Sequence[ModelSpec] | None]
+"""Takes names of endpoints, a model and a version; None: nothing is known yet."""
 
 
 def shared_stack(
@@ -244,7 +244,7 @@ def _cache(
     route: Route,
     cache: CacheParts | None,
     edge: RouteEdgeModel | None,
-    signatures: Callable[[str, str], Sequence[ModelSpec]],
+    signatures: Callable[[str, str], Sequence[ModelSpec] | None],
 ) -> tuple[Layer, ...]:
     # Keys are content-addressed: without the digest of what answers there is nothing to address by.
     if cache is None or not route.cache.enabled or not route.digests:
@@ -281,7 +281,7 @@ def _cache(
             CacheFill(
                 cache.levels,
                 freshness=freshness,
-                accepts=KeptAnswerCheck(signatures, edge),
+                accepts=KeptAnswerCheck(signatures, edge, is_signed=settings.key_secret is not None),
                 clock=parts.clock,
                 telemetry=parts.telemetry,
             ),

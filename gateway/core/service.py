@@ -90,6 +90,11 @@ class NumberedService(Service, Protocol):
         """The policy's generation; it only grows."""
         ...
 
+    @property
+    def serial(self) -> int:
+        """Which generation of this process it is; the number stays when stacks are built anew."""
+        ...
+
     def identify(self, caller: Caller) -> Caller:
         """Return who a caller is and which regions may see its requests, from what its head claims.
 

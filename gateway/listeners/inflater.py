@@ -35,7 +35,7 @@ class Inflater:
     def __repr__(self) -> str:
         return f"<Inflater to {self._limit} bytes, {self._ratio}-fold>"
 
-    async def inflate(self, body: Buffer, coding: str) -> bytes:
+    async def inflate(self, body: Buffer, coding: str) -> Buffer:
         """Decompress ``body``; a small one without waiting.
 
         Raises:

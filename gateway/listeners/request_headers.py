@@ -94,7 +94,7 @@ class RequestHeaderReader(Generic[H]):
         self._places = {name: place for place, name in enumerate(read)}
         self._absent: list[str | None] = [None] * len(read)
         self._identities: dict[tuple[str, ...], _Identity] = {}
-        self._number = -1
+        self._serial = -1
 
     def __repr__(self) -> str:
         return f"<RequestHeaderReader of {len(self._places)} headers, {self._data_plane.trust!r}>"
@@ -125,18 +125,18 @@ class RequestHeaderReader(Generic[H]):
         Raises:
             GatewayError: as ``read`` and ``NumberedService.identify`` have it.
         """
-        number = generation.number
+        serial = generation.serial
         known: tuple[int, H] | None = head.notes.get(_IDENTIFIED)
-        if known is not None and known[0] == number:
+        if known is not None and known[0] == serial:
             return known[1]
         with self._refusals:
             claims, rest = self._split(head)
-        if number != self._number:
-            self._number = number
+        if serial != self._serial:
+            self._serial = serial
             self._identities.clear()
         identity = self._identities.get(claims) or self._identify(claims, generation, model, version)
         identified = self._kind(*identity, *rest)
-        head.notes[_IDENTIFIED] = (number, identified)
+        head.notes[_IDENTIFIED] = (serial, identified)
         return identified
 
     def models(
@@ -173,7 +173,7 @@ class RequestHeaderReader(Generic[H]):
         elif stays:
             # Without a policy nobody is checked, but requests of different tenants and classes are told
             # apart all the same: behind a gateway, one must not feel what another has sent.
-            partition = Partition(generation.number, claims[_TENANT] or caller.tenant, claims[_REGIONS])
+            partition = Partition(generation.serial, claims[_TENANT] or caller.tenant, claims[_REGIONS])
         identity = (caller, believed.hops, regions, partition)
         # Callers without a credential repeat in new heads. A flood of others costs them a second look.
         if not claims[_CREDENTIAL] and sum(map(len, claims)) <= _LONGEST:

@@ -54,7 +54,13 @@ class RepeatLimiter(logging.Handler):
         return f"<RepeatLimiter of {len(self._kinds)} kinds, before {self._target!r}>"
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Hand ``record`` on, or count it."""
+        """Hand ``record`` on, or count it; what is wrong with it is not the one's who logs, as everywhere."""
+        try:
+            self._emit(record)
+        except Exception:  # noqa: BLE001 - logging's own way
+            self.handleError(record)
+
+    def _emit(self, record: logging.LogRecord) -> None:
         if record.levelno < logging.WARNING:
             self._target.handle(record)
             return

@@ -28,13 +28,14 @@ _log = logging.getLogger("edgeway.upstreams")
 
 
 class _Known:
-    """What is known of one model at the endpoint; ``spec`` None: nothing."""
+    """What is known of one model at the endpoint; ``spec`` None: nothing. ``is_heard``: it was asked once."""
 
-    __slots__ = ("asked_at", "spec")
+    __slots__ = ("asked_at", "is_heard", "spec")
 
     def __init__(self) -> None:
         self.spec: ModelSpec | None = None
         self.asked_at = 0.0
+        self.is_heard = False
 
 
 class AnswerCheck:
@@ -67,6 +68,11 @@ class AnswerCheck:
         if self._catalog is not None and (known is None or self._clock.now() >= known.asked_at + LEARNED_S):
             _ = self._learn(name, self._catalog)
         return known.spec if known else None
+
+    def is_first_question(self, model: str, version: str) -> bool:
+        """Whether the endpoint is being asked about a model for the first time."""
+        known = self._known.get((model, version))
+        return known is not None and not known.is_heard
 
     async def __call__(self, request: Request, service: Service) -> Response:
         """Answer as the endpoint does.
@@ -131,6 +137,8 @@ class AnswerCheck:
             known.spec = None
             _log.exception("endpoint %s: the metadata of a model cannot be read", self._name)
             return
+        finally:
+            known.is_heard = True
         known.spec = spec
 
 

@@ -28,6 +28,9 @@ _RETRYABLE: Final = frozenset({Fault.UNAVAILABLE, Fault.DEADLINE, Fault.OVERLOAD
 _COUNTS: Final = frozenset({Fault.UNAVAILABLE, Fault.DEADLINE, Fault.INTERNAL})
 """Not OVERLOADED: a server that sheds load works. A breaker that opened would send all of it elsewhere."""
 
+OUR_OWN: Final = frozenset({Fault.OVERLOADED, Fault.UNAVAILABLE, Fault.INTERNAL})
+"""Faults with which an answer was not read since this process could not: no evidence against who sent it."""
+
 _REASONS: Final[tuple[tuple[type[OSError], str], ...]] = (
     (ConnectionRefusedError, "refused"),
     (TimeoutError, "timeout"),

@@ -35,7 +35,7 @@ from gateway.upstreams import oip_grpc_call as grpc_call
 from gateway.upstreams.address_checks import check_all
 from gateway.upstreams.checks import NoOwner, dialer_of, lost, unreadable
 from gateway.upstreams.connections import Connections
-from gateway.upstreams.failures import LENIENCY_S, UNSENT, Failures
+from gateway.upstreams.failures import LENIENCY_S, OUR_OWN, UNSENT, Failures
 from gateway.upstreams.forwarding import provenance_of, request_headers, retry_after_s, timeout_s
 from gateway.upstreams.settings import GrpcUpstreamSettings
 from gateway.upstreams.upstream import Upstream
@@ -158,7 +158,7 @@ class GrpcUpstream:
                 response = await self._offload(proto_responses.reference, answer, provenance)
             return response
         except GatewayError as error:
-            if error.fault is Fault.OVERLOADED:
+            if error.fault in OUR_OWN:
                 raise
             unread = unreadable(b"", error)
             raise (self._failures.unreadable(unread) if unread else self._failures.broken()) from error

@@ -31,7 +31,7 @@ from gateway.upstreams.abilities import Learner
 from gateway.upstreams.address_checks import check_all
 from gateway.upstreams.checks import dialer_of, is_ready, lost, unreadable
 from gateway.upstreams.connections import Connections
-from gateway.upstreams.failures import LENIENCY_S, UNSENT, Failures, is_overload
+from gateway.upstreams.failures import LENIENCY_S, OUR_OWN, UNSENT, Failures, is_overload
 from gateway.upstreams.forwarding import provenance_of, request_headers, retry_after_s, timeout_s
 from gateway.upstreams.settings import HttpUpstreamSettings
 from gateway.upstreams.upstream import Upstream
@@ -146,7 +146,7 @@ class HttpUpstream:
             length = parse_header_length(received.get(headers.INFERENCE_HEADER_LENGTH))
             return await self._read(answer, length, provenance_of(received, self._region))
         except GatewayError as error:
-            if error.fault is Fault.OVERLOADED:
+            if error.fault in OUR_OWN:
                 raise
             unread = unreadable(memoryview(answer)[:length], error)
             raise (self._failures.unreadable(unread) if unread else self._failures.broken()) from error

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -15,6 +16,14 @@ ALWAYS_ALLOWED: Final = 256 << 10
 
 MAX_DEFLATED: Final = 256 << 10
 """Larger answers go out as they are: compressing these takes some milliseconds, on the event loop."""
+
+_TAKEN: Final = 64 << 10
+_GIVEN: Final = 256 << 10
+"""Bytes that zlib takes and gives at a time: what is copied for it is copied with the interpreter's lock held, and
+more would hold up the event loop from any thread."""
+
+_JOINED: Final = 1 << 20
+"""Larger bodies get memory of their own, which is not copied once more."""
 
 _WINDOWS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 """Coding → zlib's window bits. HTTP's deflate is zlib's format."""
@@ -28,7 +37,7 @@ def allowance(size: int, limit: int, ratio: int) -> int:
     return min(limit, max(ALWAYS_ALLOWED, ratio * size))
 
 
-def inflate(body: Buffer, coding: str, limit: int, ratio: int) -> bytes:
+def inflate(body: Buffer, coding: str, limit: int, ratio: int) -> Buffer:
     """Decompress ``body``.
 
     Args:
@@ -46,18 +55,50 @@ def inflate(body: Buffer, coding: str, limit: int, ratio: int) -> bytes:
     allowed = allowance(len(body), limit, ratio)
     stream = zlib.decompressobj(window)
     try:
-        plain = stream.decompress(body, allowed)
-        # Only reading one byte more shows whether the stream ends here.
-        is_more = not stream.eof and bool(stream.decompress(stream.unconsumed_tail, 1))
+        plain = _collect(_parts(stream, body), allowed)
     except zlib.error:
         raise GatewayError(Fault.INVALID, f"the compressed body is not valid {coding.strip()}") from None
-    if is_more:
+    if plain is None:
         raise GatewayError(
             Fault.TOO_LARGE, f"the compressed body becomes larger than the {allowed} bytes that it may have"
         )
     if not stream.eof or stream.unused_data:
         raise GatewayError(Fault.INVALID, f"the compressed body is not one whole {coding.strip()} stream")
     return plain
+
+
+def _parts(stream: zlib._Decompress, body: Buffer) -> Iterator[bytes]:
+    """Yield what the stream gives for the body, up to its end and a piece of what is behind it."""
+    view = memoryview(body)
+    for start in range(0, len(view), _TAKEN):
+        rest: Buffer = view[start : start + _TAKEN]
+        is_over = stream.eof
+        while rest:
+            yield stream.decompress(rest, _GIVEN)
+            rest = b"" if stream.eof else stream.unconsumed_tail
+        if is_over:
+            return
+    while not stream.eof and (part := stream.decompress(b"", _GIVEN)):
+        yield part
+
+
+def _collect(parts: Iterator[bytes], allowed: int) -> Buffer | None:
+    """Return the parts as one; None when they are more than is allowed."""
+    small, size = list[bytes](), 0
+    large: mmap.mmap | None = None
+    for part in parts:
+        size += len(part)
+        if size > allowed:
+            return None
+        if large is None and size > _JOINED:
+            large = mmap.mmap(-1, allowed)
+            large.write(b"".join(small))
+            small.clear()
+        if large is not None:
+            large.write(part)
+        else:
+            small.append(part)
+    return b"".join(small) if large is None else memoryview(large)[:size].toreadonly()
 
 
 def deflate(parts: Sequence[Buffer], coding: str) -> bytes:

@@ -14,7 +14,7 @@ from gateway.core.tensor import Buffer
 from gateway.wire.compression import CODINGS
 from gateway.wire.headers import MAX_TIMEOUT_S
 
-Inflate = Callable[[Buffer, str], Awaitable[bytes]]
+Inflate = Callable[[Buffer, str], Awaitable[Buffer]]
 
 PREFIX: Final = 5
 ENCODINGS: Final = "identity,gzip,deflate"
@@ -101,7 +101,7 @@ class Unpacking:
         if held:
             raise GatewayError(Fault.INVALID, "the stream ends within a message")
 
-    async def _inflated(self, flag: int, message: Buffer) -> bytes:
+    async def _inflated(self, flag: int, message: Buffer) -> Buffer:
         if flag != 1:
             raise GatewayError(Fault.INVALID, "a message begins with a byte that gRPC does not have")
         if self._encoding in {None, "identity"}:

@@ -67,6 +67,10 @@ class Trust:
     def __repr__(self) -> str:
         return f"<Trust {self._addresses!r}, gateways {self._gateways!r}>"
 
+    def is_gateway(self, peer: str) -> bool:
+        """Whether a peer is a trusted gateway, which names the tenants that its requests are of."""
+        return self._gateways.trusts(peer)
+
     def check(self, peer: str, claims: Claims) -> TrustedClaims:
         """Return what is believed of ``claims`` made by ``peer``, the address of its socket.
 
@@ -74,7 +78,7 @@ class Trust:
             GatewayError: FORBIDDEN for a forwarded request from a peer that is not trusted, INVALID for
                 headers that no gateway writes.
         """
-        is_gateway = self._gateways.trusts(peer)
+        is_gateway = self.is_gateway(peer)
         caller = Caller(
             self._addresses.client(peer, claims.forwarded),
             (claims.tenant or ANONYMOUS) if is_gateway else ANONYMOUS,

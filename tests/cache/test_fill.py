@@ -179,6 +179,18 @@ async def test_what_cannot_be_an_answer_is_garbage_and_is_written_over() -> None
 
 
 @virtual_time
+async def test_what_would_never_have_been_put_at_a_shared_level_is_garbage() -> None:
+    """An answer without a bound on its risk was written there by somebody else."""
+    second = DictLevel()
+    cache = Cache(second)
+    wrong = entry(answer("edge", 9.0, certified=False), now=cache.clock.wall(), fresh_s=50)
+    await second.put(KEY, wrong)
+
+    assert await cache.ask() == answer("edge", 5.0)
+    assert looked_up(cache.telemetry) == ["l2 garbage"]
+
+
+@virtual_time
 async def test_what_cannot_be_an_answer_does_not_stand_in_for_one() -> None:
     """Not even stale, when nothing else can be had."""
     second = DictLevel()

@@ -177,3 +177,15 @@ def test_what_is_fresh_for_longer_than_can_be_is_stale(fresh_s: float, is_believ
     assert (believed is found) is is_believed
     if not is_believed:
         assert (believed.soft_expiry, believed.hard_expiry) == (NOW, NOW + 20)
+
+
+def test_a_shared_level_holds_only_what_may_be_put_there() -> None:
+    """Certified, and by an artefact that the key speaks for; what a level of this process holds is ours."""
+    rules = freshness(digests=frozenset({"sha256:ed", "sha256:ce"}))
+
+    assert rules.keeps(Provenance("edge", digest="sha256:ed"), shared=True)
+    assert rules.keeps(Provenance("central"), shared=True), "a central tier that names no digest"
+    assert not rules.keeps(Provenance("edge"), shared=True)
+    assert not rules.keeps(Provenance("edge", digest="sha256:other"), shared=True)
+    assert not rules.keeps(Provenance("edge", digest="sha256:ed", certified=False), shared=True)
+    assert rules.keeps(Provenance("edge", digest="sha256:ed", certified=False), shared=False)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+import subprocess
+import sys
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -20,6 +22,7 @@ COMPOSE = ROOT / "compose"
 DOCKERFILE = (COMPOSE / "Dockerfile").read_text()
 CERTIFICATES = "/var/lib/edgeway/certificates"
 REGIONS = ("eu-west", "us-east", "ap-south")
+MADE = "5a" * 32
 
 
 def services() -> dict[str, dict]:
@@ -54,7 +57,11 @@ def settings_of(name: str) -> Settings:
     service = SERVICES[name]
     file = on_host(settings_path(service), service)
     assert file is not None
-    return load_settings(file, service.get("environment", {}))
+    environment = service.get("environment", {})
+    if "CACHE_SECRET" in environment:
+        # Nobody set it: `certify` has made one, and the entrypoint has read it.
+        environment = {**environment, "CACHE_SECRET": environment["CACHE_SECRET"] or MADE}
+    return load_settings(file, environment)
 
 
 @pytest.fixture
@@ -134,6 +141,60 @@ def test_certify_reads_the_served_models_and_writes_where_they_are_read() -> Non
         assert SERVICES[name]["depends_on"] == {"certify": {"condition": "service_completed_successfully"}}
 
 
+def run_in(folder: Path, script: str, secret: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a shell script of compose.yaml with ``folder`` in the place of the named volume."""
+    environment = {"PATH": f"{folder}:{Path(sys.executable).parent}:/usr/bin:/bin", "CACHE_SECRET": secret}
+    script = script.replace("$$", "$").replace(CERTIFICATES, str(folder))
+    command = ["sh", "-euc", script, *words]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
+
+
+def made(folder: Path, secret: str) -> str:
+    """What ``certify`` says while it makes the secret that nobody set."""
+    (script,) = SERVICES["certify"]["command"]
+    ended = run_in(folder, script.partition('python -c "\n')[0], secret)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stderr
+
+
+def served_with(folder: Path, secret: str) -> str:
+    """The secret with which the entrypoint of an edge starts ``edgeway``."""
+    (folder / "edgeway").write_text('#!/bin/sh\nprintf "%s" "$CACHE_SECRET $*"\n')
+    (folder / "edgeway").chmod(0o755)
+    service = SERVICES["eu-west"]
+    shell, options, script, *words = service["entrypoint"]
+    assert [shell, options] == ["sh", "-euc"]
+    ended = run_in(folder, script, secret, *words, *service["command"])
+    found, _, command = ended.stdout.partition(" ")
+    assert command in {"serve /etc/edgeway/edge.yaml", ""}
+    return found
+
+
+def test_a_cache_secret_that_nobody_set_is_made_once_and_is_nobodys(tmp_path: Path) -> None:
+    """Not a published one, not another after a restart, readable by its owner alone, and said aloud."""
+    secrets = set()
+    for name in ("one", "two"):
+        folder = tmp_path / name
+        folder.mkdir()
+        assert "WARNING: CACHE_SECRET is not set" in made(folder, "")
+        assert not made(folder, ""), "the second time it is there"
+        assert (folder / "cache-secret").stat().st_mode & 0o777 == 0o600
+        secrets.add(served_with(folder, ""))
+
+    assert len(secrets) == 2
+    assert all(re.fullmatch("[0-9a-f]{64}", secret) for secret in secrets)
+    assert not re.search("[0-9a-f]{64}", str({**SERVICES["eu-west"], "environment": None}))
+    assert SERVICES["eu-west"]["environment"]["CACHE_SECRET"] == ""
+
+
+def test_a_cache_secret_that_is_set_is_used(tmp_path: Path) -> None:
+    """And none is made; where there is neither, an edge does not start."""
+    assert not made(tmp_path, "ab" * 32)
+    assert not (tmp_path / "cache-secret").exists()
+    assert served_with(tmp_path, "ab" * 32) == "ab" * 32
+    assert not served_with(tmp_path, "")
+
+
 def test_addresses_agree(policy: Policy) -> None:
     """Every address names a service and a port on which it listens, or a Redis."""
     assert tuple(policy.regions) == REGIONS
@@ -175,7 +236,7 @@ def test_prometheus_may_read_every_gateway() -> None:
 
 
 def test_ports_are_published_to_this_machine_only() -> None:
-    """The secrets are examples that anybody can read, so nothing of the stack listens on the network."""
+    """The tokens are examples that anybody can read, so nothing of the stack listens on the network."""
     ports = [port for service in SERVICES.values() for port in service.get("ports", ())]
 
     assert len(ports) == len(set(ports)) == 3 * len(GATEWAYS) + 1

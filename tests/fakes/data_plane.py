@@ -79,6 +79,10 @@ class FakeGeneration:
     def number(self) -> int:
         return self._number
 
+    @property
+    def serial(self) -> int:
+        return self._number
+
     def identify(self, caller: Caller) -> Caller:
         return self._identify(caller)
 

@@ -20,8 +20,18 @@ PONG = b"+PONG\r\n"
 
 
 class LyingRedis:
-    def __init__(self, reply: bytes, *, greeting: bytes = PONG, delay_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        reply: bytes,
+        *,
+        greeting: bytes = PONG,
+        delay_s: float = 0.0,
+        drip_s: float = 0.0,
+        hangs_up: bool = False,
+        later: bytes | None = None,
+    ) -> None:
         self.reply, self.greeting, self.delay_s = reply, greeting, delay_s
+        self._drip_s, self._hangs_up, self._later = drip_s, hangs_up, later
         self.url = ""
         self.connections = 0
 
@@ -53,14 +63,24 @@ class LyingRedis:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
+        is_later = self.connections > 1
         try:
             with suppress(ConnectionError):  # who is lied to hangs up
                 await asyncio.sleep(self.delay_s)
-                answer = self.greeting
+                answer, is_first = self.greeting, True
                 while await reader.read(1 << 16):
-                    writer.write(answer)
-                    await writer.drain()
-                    answer = self.reply
+                    await self._say(writer, answer, 0.0 if is_first else self._drip_s)
+                    if self._hangs_up and not is_first:
+                        return
+                    answer = self._later if self._later is not None and is_later else self.reply
+                    is_first = False
         finally:
             self._writers.discard(writer)
             writer.transport.abort()
+
+    async def _say(self, writer: asyncio.StreamWriter, text: bytes, drip_s: float) -> None:
+        for piece in [text[at : at + 1] for at in range(len(text))] if drip_s else [text]:
+            writer.write(piece)
+            await writer.drain()
+            if drip_s:
+                await asyncio.sleep(drip_s)

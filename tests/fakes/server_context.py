@@ -48,11 +48,9 @@ class FakeTransport:
 
 @asynccontextmanager
 async def open_context(application: Any = None, **settings: Any) -> AsyncIterator[ServerContext]:
-    """A context with these settings."""
-    fallback = settings.pop("fallback", EMPTY_ERROR)
-    context = ServerContext(
-        application or FakeApplication(), TransportSettings(**settings), LoopClock(), fallback
-    )
+    """A context with these settings, and with its ``clock`` and ``fallback`` if they are among them."""
+    fallback, clock = settings.pop("fallback", EMPTY_ERROR), settings.pop("clock", None) or LoopClock()
+    context = ServerContext(application or FakeApplication(), TransportSettings(**settings), clock, fallback)
     try:
         yield context
     finally:

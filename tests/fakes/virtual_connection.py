@@ -63,6 +63,11 @@ class Peer:
         return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d+) ", self.received)]
 
     @property
+    def is_read(self) -> bool:
+        """Whether the server reads on."""
+        return self._transport.noted[-1:] != ["pause"]
+
+    @property
     def booked(self) -> int:
         """Bytes that are booked, of this connection as the only one."""
         return self._context.address_limits.held

@@ -77,6 +77,18 @@ def test_a_decision_is_remembered_for_address_and_tenant() -> None:
     assert received.count(AMERICAN) == 3
 
 
+def test_a_generation_of_the_same_policy_looks_again() -> None:
+    """Another geo database may put an address elsewhere: what the last generation found does not hold."""
+    places = dict(PLACES)
+    first = identify(policy(), places.get, 1)
+    before = first(Caller(AMERICAN))
+    places[AMERICAN] = PLACES[GERMAN]
+    second = identify(policy(), places.get, 2)
+
+    assert first(before) is before
+    assert second(before).residency == second(Caller(GERMAN)).residency != before.residency
+
+
 @pytest.mark.parametrize(
     "credential", [KEY, f"Bearer {KEY}", f"bearer {KEY}", f"BEARER   {KEY} ", f" {KEY} "]
 )

@@ -245,9 +245,9 @@ class Remembering:
         self.decoded = 0
         for module in (reuse, oip_proto):
             monkeypatch.setattr(module, "decode_request", self._counting(module.decode_request))
-        check = identify(policy(tenants=TENANTS), lambda _address: None)
+        check = identify(policy(tenants=TENANTS), lambda _address: None, 1)
         caching = stack(*cache_of(RecordingTelemetry()).filters(), service=service or EchoService())
-        self.generation = Generation(3, caching, identify=check)
+        self.generation = Generation(3, caching, identify=check, serial=1)
         data_plane = fake_data_plane(caching, generation=lambda: self.generation, region=region)
         self.rest = Wire(RestApplication(data_plane))
         self.grpc = Wire(GrpcApplication(data_plane), is_http2=True)
@@ -342,7 +342,7 @@ async def test_another_policy_begins_with_nothing(monkeypatch: pytest.MonkeyPatc
     for _ in range(3):
         await world.ask("acme", body())
     strict = {**TENANTS, "acme": TENANTS["clinic"]}
-    check = identify(policy(generation=4, tenants=strict), lambda _address: None)
-    world.generation = Generation(4, world.generation.stack, identify=check)
+    check = identify(policy(generation=4, tenants=strict), lambda _address: None, 2)
+    world.generation = Generation(4, world.generation.stack, identify=check, serial=2)
 
     assert await world.ask("acme", body()) == 1

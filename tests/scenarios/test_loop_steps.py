@@ -31,7 +31,7 @@ from tests.edge_models import onnx_models
 from tests.scenarios.hostile import GRPC, REST, Rest
 
 LONGEST_S = 0.02
-TRIES = 5
+TRIES = 12
 KEY = "a key of acme's"
 LARGE_ANSWERS = {"60 MiB of numbers, there and back", "60 MiB without JSON"}
 CALL = "/inference.GRPCInferenceService/ModelInfer"
@@ -118,6 +118,8 @@ class Served:
             best = min(best, self.steps.longest_s)
             if best <= LONGEST_S:
                 break
+            # Processor time grows as well where another process has the other half of the core.
+            time.sleep(0.1)
         return best
 
 

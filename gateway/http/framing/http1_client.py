@@ -215,7 +215,7 @@ class ResponseReader:
         self._answer = Http1Response(self._status, self._headers, self._body.whole(), self._keep_alive)
 
     def _finish(self) -> Http1Response:
-        answer = self._answer
+        answer, self._answer = self._answer, None
         assert answer is not None
         self._pending = False
         self._body = BodyCollector(self._max_body)

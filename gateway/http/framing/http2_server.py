@@ -34,15 +34,8 @@ _GOAWAY: Final = struct.Struct(">BHBBIII")
 _FIELD: Final = 32
 """Bytes that RFC 9113 counts for each field in addition to its name and value."""
 
-_PIECE: Final = 8 << 10
-"""Bytes that may come at once without being looked at in pieces."""
-
-_FEW: Final = 8
-"""Events of one piece that are not worth counting."""
-
 _BURST: Final = 2
-"""Seconds' worth of resets that may come at once. Each may follow a head that costs a byte for each KiB, and
-all of one read are decoded before anything else is done."""
+"""Seconds' worth of resets that may come at once."""
 
 _BEYOND: Final = 2
 """A head above its limits is refused in its own stream; other streams are not affected. A head that is so
@@ -133,7 +126,6 @@ class Http2Server:
         )
         self._max_head_bytes, self._max_headers = max_head_bytes, max_headers
         self._newest = 0
-        self._most_begun = max_streams + _BURST * max_resets_per_s
         # A client sends the same head again and again; it becomes the same object. It is this connection's
         # own: nobody is known yet, and no other peer is quicker for it.
         self._last_fields: tuple[Pair, ...] = ()
@@ -163,11 +155,14 @@ class Http2Server:
     def feed(self, data: bytes) -> list[Http2Event]:
         """Take a piece of the stream; return what it brings.
 
+        The engine minds resets only when ``output`` was called: much should come in portions.
+
         Raises:
             FramingError: nothing after it can be read.
         """
         try:
-            heard = self._receive(data)
+            self._connection.receive_data(data)
+            heard = self._connection.events()
         except ngh2.NGH2Error as error:
             self._break(error)
             raise FramingError(str(error)) from None
@@ -193,27 +188,6 @@ class Http2Server:
             elif kind is ngh2.SettingsReceived:
                 self.has_begun = True
         return events
-
-    def _receive(self, data: bytes) -> list[Any]:
-        """Take much data in pieces; more heads than may be open and reset at once end the connection.
-
-        The engine minds resets only when it has sent something: of one read, it would decode all heads.
-        """
-        connection = self._connection
-        if len(data) <= _PIECE:
-            connection.receive_data(data)
-            return connection.events()
-        most, begun = self._most_begun, 0
-        heard: list[Any] = []
-        for begins in range(0, len(data), _PIECE):
-            connection.receive_data(data[begins : begins + _PIECE])
-            events = connection.events()
-            heard += events
-            if len(events) > _FEW:
-                begun += sum([type(event) is ngh2.RequestReceived for event in events])
-                if begun > most:
-                    raise ngh2.DenialOfServiceError("too many streams were begun and reset at once")
-        return heard
 
     def output(self, most_bytes: int) -> bytes:
         """Return what may be sent now, as far as the peer's windows allow; empty when there is nothing."""

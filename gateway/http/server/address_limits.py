@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
+from collections.abc import Callable
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
-from gateway.core.address import own_address
+from gateway.core.address import network, own_address
 from gateway.http.server.incoming_bodies import IncomingBodies
 from gateway.http.server.settings import TransportSettings
 
-_IPV6_SITE = 64
-"""Bits of an IPv6 address that name a site: who has one address of it has all 2**64."""
+
+def nobody(_peer: str) -> bool:
+    """Return that a peer stands for itself alone."""
+    return False
 
 
 class AddressLimits:
-    """What all use together, and the limits.
+    """What all use together, of one listener or of several, and the limits.
 
     ``held``: bytes that are booked: ``buffered`` ones and ``overhead``. ``buffered``: of bodies that have
     come and are still needed: of a whole body until it is answered, of a streamed one until its reader has
     consumed them. ``overhead``: of open requests besides their bodies, and of answers that are not read.
     ``most``: the limit of ``held``. ``share``, ``holder_share`` and ``strangers_share``: the limits of one
     address, of one holder, and of all together that have no holder.
+
+    ``stands_for_many``: whether a peer is no single client, so that the limits of one address do not hold for
+    it: who is behind it is known by its holders.
     """
 
     __slots__ = (
         "_addresses",
         "_holders",
+        "_stands_for_many",
         "_strangers",
         "held",
         "holder_share",
@@ -38,7 +44,8 @@ class AddressLimits:
         "strangers_share",
     )
 
-    def __init__(self, settings: TransportSettings) -> None:
+    def __init__(self, settings: TransportSettings, stands_for_many: Callable[[str], bool] = nobody) -> None:
+        self._stands_for_many = stands_for_many
         self.held = self.overhead = 0
         self.most = most = settings.max_buffered_mib << 20
         self.share = most * settings.max_buffered_percent_per_address // 100
@@ -62,12 +69,13 @@ class AddressLimits:
     def of(self, address: str) -> AddressUsage:
         """Return what ``address`` uses; a connection without an address (``""``) gets a usage of its own.
 
-        IPv6 addresses of one /64 are one address here.
+        IPv6 addresses of one /64 are one address here, but for those that stand for many.
         """
-        name = site(address)
+        is_many = self._stands_for_many(address)
+        name = own_address(address)[0] if is_many else site(address)
         usage = self._addresses.get(name)
         if usage is None:
-            usage = AddressUsage(self, name)
+            usage = AddressUsage(self, name, is_many=is_many)
             if name:
                 self._addresses[name] = usage
         return usage
@@ -98,15 +106,16 @@ class AddressUsage:
 
     ``connections``: open ones, including those whose handshake is not complete. ``held``: bytes that are
     booked to it. While they are more than ``high``, more is read only as its requests are answered.
+    ``is_many``: it stands for many, and only the limits of all together are its.
     """
 
-    __slots__ = ("__weakref__", "_limits", "address", "connections", "held", "high", "share")
+    __slots__ = ("__weakref__", "_limits", "address", "connections", "held", "high", "is_many", "share")
 
-    def __init__(self, limits: AddressLimits, address: str) -> None:
-        self._limits, self.address = limits, address
+    def __init__(self, limits: AddressLimits, address: str, *, is_many: bool = False) -> None:
+        self._limits, self.address, self.is_many = limits, address, is_many
         self.connections = self.held = 0
-        self.share = limits.share
-        self.high = limits.share // 2
+        self.share = limits.most if is_many else limits.share
+        self.high = self.share // 2
 
     def __repr__(self) -> str:
         whose = self.address or "without an address"
@@ -115,9 +124,11 @@ class AddressUsage:
     def admit(self) -> bool:
         """Count one more connection if the limit allows it; return whether it does.
 
-        Connections without an address have no limit here; the listener's limit of all connections holds.
+        Connections without an address have no limit here, nor those of one that stands for many; the
+        listener's limit of all connections holds.
         """
-        if self.address and self.connections >= self._limits.most_connections:
+        is_limited = self.address and not self.is_many
+        if is_limited and self.connections >= self._limits.most_connections:
             return False
         self.connections += 1
         return True
@@ -152,6 +163,11 @@ class Booking:
     def owner(self) -> AddressUsage | HolderUsage:
         """The holder where there is one, else the address."""
         return self.holder if self.name else self.address
+
+    @property
+    def held_in_all(self) -> int:
+        """Bytes that are booked, in all names together."""
+        return self._limits.held
 
     @property
     def is_high(self) -> bool:
@@ -220,5 +236,4 @@ class Booked(NamedTuple):
 
 def site(peer: str) -> str:
     """Return what counts as one address: of IPv6 the /64, of IPv4 in IPv6 the IPv4 address."""
-    address = own_address(peer)[0]
-    return str(ip_network((address, _IPV6_SITE), strict=False)) if ":" in address else address or peer
+    return network(own_address(peer)[0]) or peer

@@ -16,6 +16,7 @@ from gateway.http.server.registry import ConnectionRegistry
 from gateway.http.server.response_heads import HeadRenderer
 from gateway.http.server.settings import TransportSettings
 from gateway.http.server.source_closing import SourceCloser
+from gateway.http.server.turn_queue import TurnQueue
 from gateway.http.server.write_coalescing import Output, WriteCoalescer
 
 SWEEP_S: Final = 0.25
@@ -35,7 +36,9 @@ class ServerContext:
     """The shared parts, each of them a module.
 
     ``running``: requests that are complete and not answered. ``ended``: why peers were ended.
-    ``fallback``: the answer where the application fails to render a refusal.
+    ``turns``: who has sent much at once. ``tick``: the clock's fine timer. ``fallback``: the answer where the
+    application fails to render a refusal. ``address_limits``: those of several listeners together; None: of
+    this one alone.
     """
 
     def __init__(
@@ -44,16 +47,19 @@ class ServerContext:
         settings: TransportSettings,
         clock: Clock,
         fallback: Answer = EMPTY_ERROR,
+        *,
+        address_limits: AddressLimits | None = None,
     ) -> None:
         self.application, self.settings = application, settings
         self.loop = asyncio.get_running_loop()
         self.registry = ConnectionRegistry()
         self.drain = ConnectionDrain(self.registry)
-        self.address_limits = AddressLimits(settings)
+        self.address_limits = address_limits or AddressLimits(settings)
         self.date = DateClock(clock)
         self.response_heads = HeadRenderer(self.date)
         self.sources = SourceCloser(self.loop)
         self.ended = EndedPeers()
+        self.tick, self.turns = clock.tick, TurnQueue(self.loop, clock.tick)
         self.running = 0
         self._fallback = fallback
         self._coalescer = WriteCoalescer(self.loop)

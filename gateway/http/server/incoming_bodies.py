@@ -41,12 +41,16 @@ class IncomingBodies:
     of many behind a proxy has all that the proxy's address may have. So who asks for room that is not there
     gets it from those who have more: of strangers first, then of the owner that has most; there it is the
     body that has come no further for the longest time. Nobody has to yield to one who would then have as much
-    as itself, and nobody known to a stranger.
+    as itself, and nobody known to a stranger. ``given_up``: how many did. ``looks``: how often all were
+    looked at.
     """
 
     def __init__(self) -> None:
         self._bodies: dict[IncomingBody, Callable[[], None]] = {}
-        self.given_up = 0
+        # What was asked for in vain, and how all was then.
+        self._vain: tuple[int, int] = (0, 0)
+        self._vain_state: tuple[object, ...] = ()
+        self.given_up = self.looks = 0
 
     def __repr__(self) -> str:
         return f"<IncomingBodies, {len(self._bodies)} on their way, {self.given_up} given up>"
@@ -71,15 +75,22 @@ class IncomingBodies:
         """Give up bodies until ``missing`` bytes are free for ``size`` of ``asker``; return whether they are.
 
         Only those ``within`` the share of an address or holder, where one is given. Nothing is given up where
-        that would not be enough.
+        that would not be enough, nor what takes little now: of a stream, that is, which is read as it comes.
         """
+        state = (asker.owner, within, asker.held_in_all, len(self._bodies))
+        if state == self._vain_state and missing >= self._vain[0] and size >= self._vain[1]:
+            # One read may have hundreds of requests, and thousands of bodies may be on their way.
+            return False
+        self.looks += 1
         yielding = [
             body
             for body in self._bodies
-            if (within is None or body.booking.address is within or body.booking.holder is within)
+            if body.booked >= LARGE
+            and (within is None or body.booking.address is within or body.booking.holder is within)
             and _yields(body.booking, asker, size)
         ]
         if sum([body.booked for body in yielding]) < missing:
+            self._vain, self._vain_state = (missing, size), state
             return False
         yielding.sort(key=_order)
         for body in yielding:

@@ -14,7 +14,7 @@ from gateway.core.address import canonical, silent_proxy
 from gateway.core.clock import Clock
 from gateway.http.exchange import Answer, Application
 from gateway.http.framing.proxy_protocol import ProxyHeaderError
-from gateway.http.server.address_limits import AddressUsage, site
+from gateway.http.server.address_limits import AddressLimits, AddressUsage, site
 from gateway.http.server.binding import bind
 from gateway.http.server.connection_limit import ConnectionLimit
 from gateway.http.server.context import EMPTY_ERROR, ServerContext
@@ -40,7 +40,8 @@ class HttpListener:
     """Serves ``application`` on one socket.
 
     Connections are accepted one per turn of the loop: several workers that share a socket share the
-    connections of a rush, too, instead of the first to wake up taking all of them.
+    connections of a rush, too, instead of the first to wake up taking all of them. ``shared_limit``,
+    ``address_limits``: those of several listeners together; None: of this one alone.
     """
 
     def __init__(
@@ -53,7 +54,9 @@ class HttpListener:
         proxy_protocol: bool = False,
         fallback: Answer = EMPTY_ERROR,
         shared_limit: ConnectionLimit | None = None,
+        address_limits: AddressLimits | None = None,
     ) -> None:
+        self._address_limits = address_limits
         self._shared_limit = shared_limit or ConnectionLimit(sys.maxsize)
         self._application, self._clock = application, clock
         self._settings = settings or TransportSettings()
@@ -94,7 +97,13 @@ class HttpListener:
         listening.setblocking(False)
         self._socket = listening
         self.port = listening.getsockname()[1]
-        self._context = ServerContext(self._application, self._settings, self._clock, self._fallback)
+        self._context = ServerContext(
+            self._application,
+            self._settings,
+            self._clock,
+            self._fallback,
+            address_limits=self._address_limits,
+        )
         self._shared_limit.count(self._context.registry, self._unregistered)
         self._context.loop.add_reader(listening, self._accept)
 

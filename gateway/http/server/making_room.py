@@ -15,11 +15,14 @@ _AT_ONCE: Final = 8
 def make_room(registries: Iterable[ConnectionRegistry], address: str) -> bool:
     """End connections of the address that has most, those without a request under way, the oldest first.
 
-    Return whether any ends: not where the newcomer's ``address`` would have more than that one is left with.
-    So one who holds all connections idle cannot keep everybody else out.
+    One that stands for many is left alone. Return whether any ends: not where the newcomer's ``address``
+    would have more than that one is left with. So one who holds all connections idle cannot keep everybody
+    else out.
     """
     registries = list(registries)
-    shares = Counter(usage.address for registry in registries for _, usage in registry.usages())
+    shares = Counter(
+        usage.address for registry in registries for _, usage in registry.usages() if not usage.is_many
+    )
     if not shares:
         return False
     heaviest, most = shares.most_common(1)[0]

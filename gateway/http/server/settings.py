@@ -41,7 +41,8 @@ class TransportSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
     stream_idle_timeout_s: Seconds = 300.0
     """Seconds for which neither side may send anything in an HTTP/2 stream, 300 by default (Envoy); then it
-    ends, with 408 or gRPC's status for that."""
+    ends, with 408 or gRPC's status for that. Of a streamed request over HTTP/1.1 likewise; then its
+    connection ends."""
 
     min_body_bytes_per_s: Annotated[int, Meta(ge=1, le=1 << 30)] = 16 << 10
     """Bytes of a body per second at least, 16 KiB by default; of a request's as of answers that wait."""
@@ -59,7 +60,7 @@ class TransportSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     max_connections_per_address: Count = 1_000
     """Connections of one address, 1,000 by default: proxies and NATs stand for many clients.
     Those before their handshake count; behind a PROXY header it is the address in that header. IPv6 addresses
-    of one /64 are one."""
+    of one /64 are one. Addresses of ``trusted_gateways`` have no such limit."""
 
     max_buffered_mib: Annotated[int, Meta(ge=1, le=1 << 20)] = 512
     """MiB that requests may take over all connections, 512 by default; more is 503. Bodies that have come, in
@@ -69,7 +70,8 @@ class TransportSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
     max_buffered_percent_per_address: Percent = 25
     """Percent of ``max_buffered_mib`` that one address may have, 25 by default, and never less than one body;
     more is 503. An address that has half of that is read on only as its requests are answered. IPv6 addresses
-    of one /64 are one."""
+    of one /64 are one. Addresses of ``trusted_gateways`` may have all of it: of those behind them each tenant
+    has its share."""
 
     max_buffered_percent_per_tenant: Percent = 25
     """Percent of ``max_buffered_mib`` that one tenant may have from all its addresses, 25 by default, and

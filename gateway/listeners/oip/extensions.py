@@ -110,7 +110,9 @@ class Extensions:
             return
         if not self.settings.admin_calls:
             raise GatewayError(
-                Fault.FORBIDDEN, f"{what} is not allowed on this port: it is an operator's to do"
+                Fault.FORBIDDEN,
+                f"{what} is not allowed on this port: the operator does it on the admin port, or sets"
+                " listen.protocol.admin_calls",
             )
         if headers.is_of_web_page(head.headers):
             raise GatewayError(Fault.FORBIDDEN, f"{what} is nothing that a web page may do")

@@ -390,7 +390,7 @@ async def test_full_redis_loses_writes_and_still_reads(telemetry: RecordingTelem
 async def test_read_only_redis_loses_writes_and_still_reads(
     redis: RedisServer, telemetry: RecordingTelemetry
 ) -> None:
-    """READONLY: a replica answers reads, writes are counted as lost."""
+    """READONLY: a replica answers reads; a write is tried once more and counted as lost."""
     level = level_of(redis, telemetry)
     held = fresh()
     await level.put(KEY, held)
@@ -405,6 +405,24 @@ async def test_read_only_redis_loses_writes_and_still_reads(
     assert await level.get(KEY) == held.at("l2")
     assert "1 writes lost" in repr(level)
     await level.aclose()
+
+
+@pytest.mark.parametrize(("later", "lost"), [(b"+OK\r\n", 0), (b"-READONLY not here\r\n", 3)])
+async def test_writes_that_meet_a_replica_are_sent_once_more(
+    later: bytes, lost: int, telemetry: RecordingTelemetry
+) -> None:
+    """On the connection that is made anew; where that leads to a replica too they are lost."""
+    async with LyingRedis(b"-READONLY not here\r\n" * 3, later=later * 3) as server:
+        settings = RedisSettings(url=server.url, timeout_ms=UNHURRIED_MS)
+        level = RedisLevel(settings, SECRET, gate=OpenGate(), clock=LoopClock(), telemetry=telemetry)
+        for _ in range(3):
+            await level.put(KEY, fresh())
+        await level.flush()
+
+        assert server.connections == 2
+        assert telemetry.of(CacheWriteLost) == [CacheWriteLost("l2", "error")] * lost
+        assert level.backlog_bytes == 0
+        await level.aclose()
 
 
 HOSTILE = {

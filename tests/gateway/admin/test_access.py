@@ -125,6 +125,22 @@ async def test_only_the_probes_themselves_are_open(path: str) -> None:
         assert (await ask(listener, path))[0] == 401
 
 
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        ("http://127.0.0.1/policy", 200),
+        ("http://evil.example/policy", 421),
+        ("http://127.0.0.1@evil.example/policy", 421),
+        ("http://127.0.0.1.evil.example/policy", 421),
+        ("https://evil.example/policy", 421),
+    ],
+)
+async def test_target_in_absolute_form_is_called_by_the_name_in_it(target: str, status: int) -> None:
+    """HTTP has it that the Host does not count then; here neither may be another."""
+    async with opened() as (listener, _):
+        assert (await ask(listener, target))[0] == status
+
+
 async def test_metrics_may_be_open() -> None:
     """For a Prometheus that has no token; nothing else is."""
     async with opened(AdminAccess(TOKENS, open_metrics=True)) as (listener, _):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from typing import Any
 
 import aiohttp
@@ -63,3 +65,43 @@ async def test_reports_take_no_orders(admin) -> None:
     """Nothing is changed but by the routes that are made for it."""
     assert (await fetch(admin[0], "/policy", "POST"))[0] == 405
     assert (await fetch(admin[0], "/quit", "POST"))[0] == 404
+
+
+@pytest.mark.parametrize(
+    "begins",
+    [
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET /policy HTTP/1.1\r\nHost: 127.0.0.1\r\nHost : x\r\n",
+        b"GET /policy HTTP/9.9\r\n",
+        b"GET /policy HTTP/1.1\r\nX: \x01\r\n",
+        b"GET /policy HTTP/1.1\r\n" + b"X: y\r\n" * 300,
+        b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n",
+    ],
+)
+async def test_what_cannot_be_read_is_not_logged(admin, begins: bytes, caplog) -> None:
+    """It may hold a token; and whoever sends much of it must not fill the disk."""
+    with caplog.at_level(logging.DEBUG):
+        reader, writer = await asyncio.open_connection("127.0.0.1", admin[0].port)
+        writer.write(begins + b"Authorization: Bearer the-token\r\n\r\n")
+        await reader.read()
+        writer.close()
+
+    assert "the-token" not in caplog.text
+    assert not [record for record in caplog.records if record.levelno > logging.DEBUG]
+
+
+async def test_fault_of_a_route_is_logged_with_its_traceback(caplog) -> None:
+    """Whoever looks for it needs to know where it came from."""
+
+    async def fails() -> dict[str, Any]:
+        raise RuntimeError("a fault")
+
+    async def metrics() -> bytes:
+        return b""
+
+    listener = AdminListener(health=fails, metrics=metrics, policy=fails)
+    await listener.start("127.0.0.1", 0)
+    assert (await fetch(listener, "/policy"))[0] == 500
+    await listener.aclose()
+
+    assert "RuntimeError: a fault" in caplog.text

@@ -81,6 +81,8 @@ async def test_building_changes_nothing_that_is_in_force() -> None:
     first = workshop.enforce(SLOW)
 
     built = workshop.build(NEXT)
+    again = workshop.build(NEXT)
+    assert (again.number, again.serial > built.serial) == (built.number, True)
 
     assert workshop.in_force.current() is first
     assert set(workshop.in_force.endpoints().by_name) == {"central"}

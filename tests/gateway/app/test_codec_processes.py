@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
 import time
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -88,6 +90,29 @@ async def test_a_caller_who_leaves_is_no_harm() -> None:
 
         assert await codecs(int, "7") == 7
         assert repr(codecs) == "<CodecProcesses 1 running, 0 pieces of work>"
+
+
+class Body:
+    """Something large."""
+
+
+async def test_nothing_is_kept_of_who_has_left() -> None:
+    """Nobody counts it any more, so it must be gone, however long the work before it takes."""
+    async with processes() as codecs:
+        begun = asyncio.create_task(codecs(time.sleep, 60))
+        await asyncio.sleep(0.1)
+        body = Body()
+        kept = weakref.ref(body)
+        waiting = asyncio.create_task(codecs(id, body))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        del body, waiting
+        gc.collect()
+
+        assert kept() is None
+        begun.cancel()
+        await asyncio.wait([begun])
 
 
 async def test_too_much_work_is_refused() -> None:

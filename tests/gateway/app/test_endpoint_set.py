@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from gateway.app.endpoint_set import NO_ENDPOINTS
@@ -76,4 +78,16 @@ async def test_which_endpoint_is_the_last_that_can_take_a_request() -> None:
             await endpoints.by_name["spare"].service(request())
 
     assert endpoints.is_last("central")
+    await workshop.aclose()
+
+
+async def test_what_is_being_asked_is_not_known_yet() -> None:
+    """None while the first question is under way, and then what came of it; unknown endpoints say nothing."""
+    workshop = Workshop()
+    endpoints = workshop.enforce(GOOD).endpoints
+
+    assert endpoints.signatures(["nobody"], "digits", "") == []
+    assert endpoints.signatures(["central"], "digits", "") is None
+    await asyncio.sleep(0.1)
+    assert endpoints.signatures(["central"], "digits", "") is not None
     await workshop.aclose()

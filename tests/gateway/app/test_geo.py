@@ -52,6 +52,7 @@ class Fixture:
             clock=self.clock,
             telemetry=self.telemetry,
         )
+        self.taken: list[str] = []
         # Held from the start, as the stacks of a policy hold it.
         self.locate = self.geo.locate
 
@@ -70,6 +71,9 @@ class Fixture:
         new.write_bytes(content)
         new.rename(self.file)
 
+    def take(self) -> None:
+        self.taken.append(self.country)
+
     async def looks(self, times: int = 2) -> None:
         for _ in range(times):
             await self.clock.step()
@@ -78,7 +82,7 @@ class Fixture:
 @pytest.fixture
 async def fixture(tmp_path: Path) -> AsyncIterator[Fixture]:
     made = Fixture(tmp_path)
-    watch = asyncio.create_task(made.geo.watch())
+    watch = asyncio.create_task(made.geo.watch(made.take))
     await made.clock.slept.get()
     yield made
     watch.cancel()
@@ -98,6 +102,7 @@ async def test_a_new_file_is_taken_when_it_stands_still(fixture: Fixture) -> Non
     await fixture.looks()
 
     assert (fixture.country, fixture.error) == ("SE", "")
+    assert fixture.taken == ["DE", "SE"]
     built = [int(BUILT + days * DAY_S) for days in (0, 0.1, 0.2)]
     assert fixture.telemetry.of(GeoLoaded) == [GeoLoaded(each) for each in built]
 
@@ -183,13 +188,13 @@ async def test_an_older_one_is_taken_when_the_operator_says_so(fixture: Fixture)
     await fixture.looks()
     assert fixture.country == "FR"
 
-    await fixture.geo.reload()
+    await fixture.geo.reload(fixture.take)
     assert (fixture.country, fixture.error) == ("DE", "")
     assert fixture.geo.report()["built"] == "2023-11-09"
 
     fixture.replace(b"")
-    await fixture.geo.reload()
-    assert fixture.country == "DE"
+    await fixture.geo.reload(fixture.take)
+    assert (fixture.country, fixture.taken) == ("DE", ["DE"])
     assert "not a sound" in fixture.error
 
 
@@ -197,7 +202,7 @@ async def test_one_of_the_future_keeps_nobody_out(tmp_path: Path) -> None:
     """A start takes it, for our own clock may be behind; then any that is of today replaces it."""
     (tmp_path / "geo.mmdb").write_bytes(database("DE", days=3000))
     fixture = Fixture(tmp_path)
-    watch = asyncio.create_task(fixture.geo.watch())
+    watch = asyncio.create_task(fixture.geo.watch(fixture.take))
     await fixture.clock.slept.get()
     fixture.replace(database("SE", days=0.5))
 
@@ -213,7 +218,7 @@ async def test_its_age_is_watched(
 ) -> None:
     """A warning once a day while it is too old, and the report says so; it goes on answering."""
     fixture = Fixture(tmp_path, max_age_days)
-    watch = asyncio.create_task(fixture.geo.watch())
+    watch = asyncio.create_task(fixture.geo.watch(fixture.take))
     await fixture.clock.slept.get()
     warnings = []
     for today in (allowed, allowed + 1.5, allowed + 1.6, allowed + 2.6):

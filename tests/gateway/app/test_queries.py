@@ -257,3 +257,19 @@ async def test_addresses_that_asked_long_ago_are_forgotten() -> None:
         await asyncio.sleep(0.001)
 
     assert len(endpoint.asked) == asked <= ALL_ANONYMOUS * (UNKNOWN_AT_ONCE + UNKNOWN_PER_S * 3) + 1
+
+
+@virtual_time
+async def test_callers_from_nowhere_have_one_share_among_all_without_a_key() -> None:
+    """A proxy that names no client: neither do they have all of it, nor do they make it smaller."""
+    queries, slow, fast = Queries(LoopClock()), Endpoint(1000.0), Endpoint()
+    nowhere = Asker.of(Caller())
+    waiting = [asyncio.ensure_future(ask(queries, slow, f"slow-{n}", nowhere)) for n in range(MAX_QUERIES)]
+    await asyncio.sleep(0)
+
+    assert await fault_of(ask(queries, fast, "m", nowhere)) is Fault.OVERLOADED
+    assert (await ask(queries, fast, "m", Asker.of(Caller("192.0.2.1")))).name == "m"
+
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)

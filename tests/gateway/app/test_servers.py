@@ -20,8 +20,10 @@ from gateway.app.servers import Opener, Servers
 from gateway.app.workers.inheritance import Inheritance
 from gateway.config.settings import ListenSettings
 from gateway.core.clock import LoopClock
+from gateway.http.server.settings import TransportSettings
 from gateway.http.server.tls import Tls, TlsSettings
 from gateway.listeners.oip.extensions import Extensions
+from gateway.wire.trust import Trust
 from tests.fakes.certificates import Authority
 from tests.fakes.data_plane import EchoService, FakeGeneration, fake_data_plane
 
@@ -70,6 +72,43 @@ async def test_all_ports() -> None:
             f"<Servers http port {servers.http.port}, grpc port {servers.grpc.port},"
             f" admin port {servers.admin.port}>"
         )
+
+
+async def test_a_trusted_gateway_is_not_one_client() -> None:
+    """It may have more connections than one address may; others may not."""
+    transport = TransportSettings(max_connections_per_address=1)
+    for gateways, open_ones in ((["127.0.0.0/8"], 3), ([], 1)):
+        async with AsyncExitStack() as lifetimes:
+            settings = ListenSettings(http=ANY, grpc=None, admin=None, transport=transport)
+            servers = await opened(lifetimes, settings, trust=Trust(gateways=gateways))
+            assert servers.http
+            writers = []
+            for _ in range(3):
+                reader, writer = await asyncio.open_connection("127.0.0.1", servers.http.port)
+                writer.write(b"GET /v2/health/live HTTP/1.1\r\nhost: a\r\n\r\n")
+                writers.append((reader, writer))
+            answers = [
+                (await asyncio.gather(reader.read(12), return_exceptions=True))[0] for reader, _ in writers
+            ]
+            assert answers.count(b"HTTP/1.1 200") == open_ones
+            for _, writer in writers:
+                writer.transport.abort()
+
+
+async def test_both_ports_have_one_book() -> None:
+    """Who has come to one port with all that an address may have gets nothing more at the other."""
+    transport = TransportSettings(max_connections_per_address=1)
+    settings = ListenSettings(http=ANY, grpc=ANY, admin=None, transport=transport)
+    async with AsyncExitStack() as lifetimes:
+        servers = await opened(lifetimes, settings, trust=Trust())
+        assert servers.http and servers.grpc
+        assert servers.http.context.address_limits is servers.grpc.context.address_limits
+        reader, writer = await asyncio.open_connection("127.0.0.1", servers.grpc.port)
+        writer.write(b"GET /v2/health/live HTTP/1.1\r\nhost: a\r\n\r\n")
+        assert await reader.read(12) == b"HTTP/1.1 200"
+        with pytest.raises(aiohttp.ClientError):
+            await is_live(servers.http.port)
+        writer.transport.abort()
 
 
 async def test_absent_ports_are_not_opened() -> None:

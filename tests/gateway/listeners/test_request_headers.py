@@ -59,7 +59,8 @@ class Register:
     """A generation of residents of eu-west; it keeps the claims that it was asked about."""
 
     def __init__(self, number: int, *regions: str) -> None:
-        self.number, self.claims = number, []
+        self.number = self.serial = number
+        self.claims: list[Caller] = []
         self.regions = frozenset(regions or {"eu-west", "us-east"})
 
     def identify(self, caller: Caller) -> Caller:

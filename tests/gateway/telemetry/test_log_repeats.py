@@ -177,3 +177,15 @@ def test_count_comes_by_itself(log: logging.Logger, lines: Lines) -> None:
     assert shown.wait(30)
     assert all(thread.daemon for thread in threading.enumerate() if isinstance(thread, threading.Timer))
     limiter.close()
+
+
+def test_record_that_cannot_be_rendered_harms_nobody(
+    lines: Lines, seconds: Seconds, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A library's mistake in a call to its log does not end what it was doing; it is shown as logging does."""
+    limiter = RepeatLimiter(lines, now=lambda: seconds.now, later=seconds.later)
+    for arguments in ((1,), (1,), (1, 2)):
+        limiter.handle(logging.LogRecord("a", logging.ERROR, "", 1, "%d of %d", arguments, None))
+
+    assert "Message: '%d of %d'" in capsys.readouterr().err
+    assert lines.texts == ["1 of 2"]

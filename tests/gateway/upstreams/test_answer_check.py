@@ -65,6 +65,23 @@ async def test_what_contradicts_the_signature_is_evidence_against_the_model() ->
     assert "another shape" in error.message
 
 
+@virtual_time
+@pytest.mark.parametrize("width", [3, GatewayError(Fault.NOT_FOUND, "no metadata"), ValueError("broken")])
+async def test_the_first_question_is_one_until_it_is_answered(width: int | Exception) -> None:
+    """However; those that follow are not the first."""
+    endpoint = Endpoint(Metadata(width, wait_s=1.0))
+    assert not endpoint.check.is_first_question("digits", "")
+
+    await endpoint.call(request())
+    assert endpoint.check.is_first_question("digits", "")
+    await asyncio.sleep(1.1)
+    assert not endpoint.check.is_first_question("digits", "")
+    await asyncio.sleep(60)
+    await endpoint.call(request())
+    assert not endpoint.check.is_first_question("digits", "")
+    await endpoint.check.aclose()
+
+
 @pytest.mark.parametrize(
     ("response", "changes"),
     [

@@ -15,6 +15,7 @@ from gateway.core.catalog import ModelSpec
 from gateway.core.clock import LoopClock
 from gateway.core.eager import in_task
 from gateway.core.errors import Fault, GatewayError
+from gateway.core.offload import Here
 from gateway.core.request import Caller, Provenance
 from gateway.upstreams.oip_http import HttpUpstream
 from gateway.upstreams.settings import HttpUpstreamSettings
@@ -47,6 +48,22 @@ async def test_foreign_servers_count_as_central():
     assert response.provenance == Provenance("central", region="us-east")
     assert (response.model, response.version) == ("m", "")
     assert response.outputs[0].numpy().tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("fault", [Fault.INTERNAL, Fault.OVERLOADED, Fault.UNAVAILABLE])
+async def test_that_nobody_here_could_read_an_answer_is_no_evidence(fault: Fault):
+    """The process that reads much JSON has ended, or leaves, or has too much to do."""
+
+    class Broken(Here):
+        async def __call__(self, work: Any, *arguments: Any) -> Any:
+            raise GatewayError(fault, "of our own")
+
+    long = b'{"model_name":"m","outputs":[{"name":"y","datatype":"INT8","shape":[40000],"data":[%b]}]}'
+    answer = http(200, long % b",".join([b"1"] * 40_000))
+    async with foreign_http(answer, offload=Broken()) as upstream:
+        error = await fails(upstream(request()))
+
+    assert (error.fault, error.counts, error.why) == (fault, False, None)
 
 
 async def test_the_headers_of_a_request():

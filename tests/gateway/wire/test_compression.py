@@ -53,6 +53,31 @@ def test_bomb_costs_less_than_a_mebibyte():
     assert inflate(inner, "gzip", 64 * MIB, 100) == bomb
 
 
+@pytest.mark.parametrize("data", [bytes(32 * MIB), b"".join(i.to_bytes(4, "big") for i in range(4 * MIB))])
+def test_no_thread_copies_a_large_body_at_once(data: bytes):
+    """It would hold the interpreter's lock, and the event loop would wait for it."""
+    body = gzip.compress(data, 1)
+
+    tracemalloc.start()
+    plain = inflate(body, "gzip", 64 * MIB, 1032)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert peak < 3 * MIB
+    assert plain == data
+
+
+@pytest.mark.parametrize("behind", [1, 1 << 16, 1 << 18])
+@pytest.mark.parametrize("size", [0, 1, 1 << 16, 1 << 18, (1 << 18) + 1, 3 * MIB])
+def test_nothing_stands_behind_a_stream(size: int, behind: int):
+    """Wherever the stream ends in the pieces that are taken."""
+    body = zlib.compress(bytes(size), 0)
+
+    assert inflate(body, "deflate", 64 * MIB, 100) == bytes(size)
+    for broken in (body + bytes(behind), body[:-1], body + body):
+        assert refused(broken, "deflate").fault is Fault.INVALID
+
+
 @pytest.mark.parametrize(
     ("size", "limit", "ratio", "fits"),
     [

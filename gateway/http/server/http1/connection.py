@@ -12,7 +12,7 @@ from typing import Final
 from gateway.core.eager import begin
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import Answer, AnyAnswer, BodyPolicy
-from gateway.http.framing.http1_server import END, Http1RequestHead, RequestEnd
+from gateway.http.framing.http1_server import END, FEW, Http1RequestHead, RequestEnd
 from gateway.http.server.address_limits import Booked
 from gateway.http.server.context import ServerContext
 from gateway.http.server.ended_peers import Ending
@@ -66,6 +66,7 @@ class Http1ServerConnection(asyncio.Protocol):
         self.state = NEW
         self._since = context.loop.time()
         self._dropped = 0
+        self._rest, self._rests_at, self._is_working = b"", 0, False
 
     def __repr__(self) -> str:
         return f"<Http1ServerConnection {self.state.phase.value}, {len(self._requests.waiting)} waiting>"
@@ -73,7 +74,20 @@ class Http1ServerConnection(asyncio.Protocol):
     # --- what the transport calls
 
     def data_received(self, data: bytes) -> None:
-        """Take a piece of the stream, and answer what can be answered at once."""
+        """Take a piece of the stream, and answer what can be answered at once; of much, a portion."""
+        if self._rest:
+            # Reading is paused, but TLS has some of it decrypted already.
+            self._rest += data
+        elif len(data) <= FEW or self._body.is_large or self.state.reading is not _OPEN:
+            self._take(data)
+        else:
+            self._begin_turns(data)
+
+    def _begin_turns(self, data: bytes) -> None:
+        self._rest, self._rests_at = data, 0
+        self._context.turns.begin(self)
+
+    def _take(self, data: bytes) -> None:
         if self.state.reading is not _OPEN:
             self._drop(len(data))
             return
@@ -81,12 +95,35 @@ class Http1ServerConnection(asyncio.Protocol):
             data = self._reader.take_large(data)
             if not data or not self.is_reading:
                 return
+            if len(data) > FEW:
+                self._begin_turns(data)
+                return
         events = self._parser.feed(data)
         if len(events) == 3 and events[2] is END and self._is_at_rest:
             # One whole request and nothing else: as most pieces are.
             self._take_whole(*events)  # type: ignore[arg-type] # nothing else stands before an END
         elif events or self._parser.in_head:
             self._reader.take_all(events)
+
+    def work(self, until: float) -> bool:
+        """Take a portion of what has come, and more until the time ``until``; return whether some is left."""
+        tick, self._is_working = self._context.tick, True
+        while self._rest and not self._transport.is_closing():
+            begins, rest = self._rests_at, self._rest
+            if self.state.reading is not _OPEN:
+                ends = len(rest)
+            else:
+                ends = min(len(rest), self._reader.cut(rest, begins))
+            self._rests_at = ends
+            if ends == len(rest):
+                self._rest = b""
+            self._take(rest[begins:ends])
+            if tick() >= until:
+                break
+        self._is_working = False
+        self._writer.flush_soon()
+        self._requests.waiting.lag(bool(self._rest))
+        return bool(self._rest) and not self._transport.is_closing()
 
     def _drop(self, size: int) -> None:
         """Drop what comes after a refusal, up to a bound; the rest is not read."""
@@ -101,7 +138,7 @@ class Http1ServerConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Cancel everything: no answer can be sent any more."""
-        self._writer.is_closing = True
+        self._writer.is_closing, self._rest = True, b""
         self.happen(Http1ConnectionEvent.CONNECTION_LOST)
         self._context.registry.remove(self)
         self._writer.resume()
@@ -126,6 +163,9 @@ class Http1ServerConnection(asyncio.Protocol):
         if self._writer.progress.is_stuck(now):
             self._context.ended.note(Ending.SLOW_READER)
             self.abort()
+        elif self._requests.is_idle(now, self._body.size):
+            self._context.ended.note(Ending.IDLE_STREAM)
+            self.abort()
         elif is_overdue(self.state.phase, now - self._since, settings, is_draining=is_draining) or (
             self.state.phase is Http1Phase.BODY and self._reader.is_late(now)
         ):
@@ -141,7 +181,7 @@ class Http1ServerConnection(asyncio.Protocol):
 
     def give_way(self) -> bool:
         """Close the connection if it waits for a request."""
-        is_idle = self.state.phase in _WAITING
+        is_idle = self.state.phase in _WAITING and not self._rest
         if is_idle:
             self.abort()
         return is_idle
@@ -159,7 +199,7 @@ class Http1ServerConnection(asyncio.Protocol):
         """Whether nothing is under way, so that a request can be answered where it stands."""
         requests, writer = self._requests, self._writer
         is_busy = requests.answering or self._reader.current or requests.waiting
-        return not (is_busy or writer.is_paused or writer.is_closing)
+        return not (is_busy or self._rest or writer.is_paused or writer.is_closing)
 
     def _take_whole(self, raw: Http1RequestHead, body: Buffer, _end: RequestEnd) -> None:
         """Take a request with nothing before or behind it; when its answer needs no wait, in one write."""
@@ -203,7 +243,7 @@ class Http1ServerConnection(asyncio.Protocol):
     @property
     def has_unread(self) -> bool:
         """Whether a request is being read, or came together with those that were."""
-        return self._reader.has_unread
+        return bool(self._rest) or self._reader.has_unread
 
     # --- the state
 
@@ -232,7 +272,7 @@ class Http1ServerConnection(asyncio.Protocol):
             case Http1Command.INVITE_BODY:
                 self._reader.invite()
             case Http1Command.FLUSH_SOON:
-                self._writer.flush_soon()
+                self._flush_soon()
             case Http1Command.FLUSH:
                 self._writer.flush()
             case Http1Command.RESTART_TIMER:
@@ -254,6 +294,10 @@ class Http1ServerConnection(asyncio.Protocol):
             case Http1Command.END_WRITING:
                 if not self._transport.is_closing() and self._transport.can_write_eof():
                     self._transport.write_eof()
+
+    def _flush_soon(self) -> None:
+        if not self._is_working:
+            self._writer.flush_soon()
 
     def _refuse_late(self, message: str) -> None:
         self._reader.refuse(408, message)

@@ -19,17 +19,18 @@ Refused = tuple[None, Http1RequestHead | None, Answer]
 class Http1Pipeline:
     """Requests, and refusals of requests, in their order.
 
-    Reading pauses while ``max_pipelined`` of them wait, or while some wait and the address uses more than
-    half of its share of buffered bytes. They count as running, and stay booked, from ``add`` to ``take``.
+    Reading pauses while ``max_pipelined`` of them wait, while some wait and the address uses more than half
+    of its share of buffered bytes, and while what has come is not worked off. They count as running, and stay
+    booked, from ``add`` to ``take``.
     ``is_paused``: reading is.
     """
 
-    __slots__ = ("_context", "_is_full", "_transport", "_usage", "_waiting", "is_paused")
+    __slots__ = ("_context", "_is_behind", "_is_full", "_transport", "_usage", "_waiting", "is_paused")
 
     def __init__(self, context: ServerContext, transport: asyncio.Transport, usage: AddressUsage) -> None:
         self._context, self._transport, self._usage = context, transport, usage
         self._waiting: deque[Request | Refused] = deque()
-        self._is_full = self.is_paused = False
+        self._is_behind = self._is_full = self.is_paused = False
 
     def __repr__(self) -> str:
         return f"<Http1Pipeline {'paused' if self.is_paused else 'reading'}, {len(self)} waiting>"
@@ -64,10 +65,15 @@ class Http1Pipeline:
         self._is_full = not flows
         self._steer()
 
+    def lag(self, is_behind: bool) -> None:  # noqa: FBT001 - as ``flow``
+        """Pause reading while something that has come is not worked off."""
+        self._is_behind = is_behind
+        self._steer()
+
     def _steer(self) -> None:
-        # There are three reasons to pause; reading goes on when none of them is left.
+        # There are four reasons to pause; reading goes on when none of them is left.
         waiting = len(self._waiting)
-        stops = self._is_full or waiting >= self._context.settings.max_pipelined
+        stops = self._is_behind or self._is_full or waiting >= self._context.settings.max_pipelined
         stops = stops or (waiting > 0 and self._usage.held > self._usage.high)
         if stops is self.is_paused or self._transport.is_closing():
             return

@@ -106,6 +106,12 @@ class Http1Reader:
         self._left = 0
         self._owner.step()
 
+    def cut(self, data: bytes, begins: int) -> int:
+        """Return where a portion of ``data`` ends that is little work; all that comes of a body is."""
+        if self.current is None or (length := self.current[1].length) is None:
+            return self.parser.cut(data, begins)
+        return begins + length - self.body.size
+
     def take_large(self, data: bytes) -> bytes:
         """Take a piece of a body that comes past the parser; return what comes after it."""
         rest = self.body.fill(data)

@@ -53,6 +53,9 @@ class Http1Requests:
     __slots__ = (
         "_booked",
         "_context",
+        "_is_streamed",
+        "_moved",
+        "_moved_at",
         "_owner",
         "_task",
         "_transport",
@@ -73,6 +76,7 @@ class Http1Requests:
         self._owner = owner
         self._booked: Booked | None = None
         self._task: asyncio.Task[Any] | None = None
+        self._is_streamed, self._moved, self._moved_at = False, -1, 0.0
         self.answering: Answering | None = None
         self.waiting = Http1Pipeline(context, transport, usage)
 
@@ -126,6 +130,18 @@ class Http1Requests:
                 self._answer(*request)
         self._owner.step()
 
+    def is_idle(self, now: float, came: int) -> bool:
+        """Whether neither side has sent anything of a streamed request for too long; ``came``: of its body.
+
+        A whole request that waits for the application is none that its client keeps open.
+        """
+        if not self._is_streamed:
+            return False
+        moved = came + self._writer.streamed
+        if moved != self._moved:
+            self._moved, self._moved_at = moved, now
+        return now - self._moved_at > self._context.settings.stream_idle_timeout_s
+
     def cancel(self) -> None:
         """Cancel the answer under way: it cannot be sent any more."""
         if self._task is not None:
@@ -152,6 +168,7 @@ class Http1Requests:
     def _answer(self, head: Head, raw: Http1RequestHead, body: Buffer | BodyStream, booked: Booked) -> None:
         application = self._context.application
         if isinstance(body, BodyStream):
+            self._is_streamed, self._moved = True, -1
             answered = self._begin(application.answer_stream, head, body)
         else:
             answered = self._begin(application.answer, head, body)
@@ -170,6 +187,7 @@ class Http1Requests:
             self._end_answering()
             self._writer.reply(raw, answer, has_more=self.has_more)
         else:
+            self._is_streamed, self._moved = True, -1
             streaming = self._writer.stream(raw, answer, has_more=self.has_more)
             self._task = self._context.loop.create_task(streaming)
             self._task.add_done_callback(partial(self._streamed, answer))
@@ -188,7 +206,7 @@ class Http1Requests:
             self.advance()
 
     def _end_answering(self) -> None:
-        self.answering = None
+        self.answering, self._is_streamed = None, False
         self._context.running -= 1
         if self._booked is not None:
             self._booked.release()

@@ -32,12 +32,13 @@ class Http1Writer:
         "is_closing",
         "is_paused",
         "progress",
+        "streamed",
     )
 
     def __init__(self, context: ServerContext, transport: asyncio.Transport) -> None:
         self._context, self._transport = context, transport
         self._parts: list[Buffer] = []
-        self._size = 0
+        self._size = self.streamed = 0
         self._writable: asyncio.Future[None] | None = None
         self.is_closing = self.is_paused = False
         self.progress = WriteProgress(transport, context.settings)
@@ -81,6 +82,7 @@ class Http1Writer:
                 # A source that never waits gives no chance to cancel this task.
                 return
             if part:
+                self.streamed += len(part)
                 self._parts.extend((part,) if raw.is_10 else (b"%x\r\n" % len(part), part, b"\r\n"))
                 self.flush()
                 await self._drained()

@@ -9,6 +9,7 @@ import asyncio
 import math
 
 from gateway.http.framing.errors import FramingError
+from gateway.http.framing.http2_portions import FEW, Http2Portions
 from gateway.http.framing.http2_server import BodyData, BodyEnd, HeadTooLarge, Http2Request, Http2Server
 from gateway.http.server.context import ServerContext
 from gateway.http.server.ended_peers import Ending
@@ -35,6 +36,8 @@ class Http2ServerConnection(asyncio.Protocol):
         windows = Http2Windows(engine, self.writer, context.settings)
         self.requests = Http2Requests(context, peer, engine, self.writer, windows, booking=booking)
         self.state = Http2State()
+        self._portions, self._rest, self._rests_at = Http2Portions(), b"", 0
+        self._is_reading = True
         # Loop times: something happened to a stream; a frame ended; one began that has not ended; the end
         # was announced.
         self._lived = self._heard = self._left = context.loop.time()
@@ -46,12 +49,26 @@ class Http2ServerConnection(asyncio.Protocol):
     # --- what the transport calls
 
     def data_received(self, data: bytes) -> None:
-        """Take a piece of the stream, and answer what can be answered at once."""
+        """Take a piece of the stream, and answer what can be answered at once; of much, a portion."""
+        if self._rest:
+            # Reading is paused, but TLS has some of it decrypted already.
+            self._rest += data
+        elif len(data) <= FEW:
+            self._portions.skip(data)
+            if self._take(data):
+                self._end_turn()
+        else:
+            self._rest, self._rests_at = data, 0
+            self._context.turns.begin(self)
+
+    def _take(self, data: bytes) -> bool:
+        """Take what is little work; return whether something may be written."""
         try:
             events = self._engine.feed(data)
         except FramingError:
+            self._rest = b""
             self.writer.fail()
-            return
+            return False
         if events:
             # Only streams count as life: pings, and headers that never end, do not.
             self._lived = self._context.loop.time()
@@ -72,7 +89,10 @@ class Http2ServerConnection(asyncio.Protocol):
                     requests.take_closed(event.stream)
         finally:
             self.writer.is_held = False
-        requests.book()
+        return True
+
+    def _end_turn(self) -> None:
+        self.requests.book()
         self.writer.flush_soon()
 
     def eof_received(self) -> bool:
@@ -81,6 +101,7 @@ class Http2ServerConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Cancel everything: no answer can be sent any more."""
+        self._rest = b""
         self._context.registry.remove(self)
         self.requests.close_all()
         self.writer.release()
@@ -92,6 +113,37 @@ class Http2ServerConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Note that it has caught up."""
         self.writer.resume()
+
+    # --- what the turns of the loop call
+
+    def work(self, until: float) -> bool:
+        """Take a portion of what has come, and more until the time ``until``; return whether some is left."""
+        tick = self._context.tick
+        while self._rest and not self.transport.is_closing():
+            begins, rest = self._rests_at, self._rest
+            self._rests_at = ends = self._portions.cut(rest, begins)
+            if not self._take(rest[begins:ends]):
+                return False
+            if ends == len(rest):
+                self._rest = b""
+            elif tick() >= until:
+                break
+        self._end_turn()
+        return self._steer()
+
+    def _steer(self) -> bool:
+        """Read nothing more while something is left of what has come; return whether it is."""
+        transport, has_more = self.transport, bool(self._rest)
+        if transport.is_closing():
+            return False
+        if has_more is not self._is_reading:
+            return has_more
+        self._is_reading = not has_more
+        if has_more:
+            transport.pause_reading()
+        else:
+            transport.resume_reading()
+        return has_more
 
     # --- what the registry calls
 
@@ -124,7 +176,7 @@ class Http2ServerConnection(asyncio.Protocol):
 
     def give_way(self) -> bool:
         """Close the connection if it has no stream, and nothing left to send."""
-        is_idle = not (self.requests or self.writer.unsent or self.writer.is_paused)
+        is_idle = not (self.requests or self.writer.unsent or self.writer.is_paused or self._rest)
         if is_idle:
             self.abort()
         return is_idle

@@ -111,7 +111,7 @@ class GrpcApplication(Application):
         """
         generation = self._data_plane.generation()
         opened: _Opened | None = head.notes.get(_OPENED)
-        if opened is None or opened.generation != generation.number:
+        if opened is None or opened.generation != generation.serial:
             first = self._open(head, generation)
             if not isinstance(first, _Opened):
                 return first
@@ -152,7 +152,7 @@ class GrpcApplication(Application):
                 body_policy = replace(body_policy, holder=caller.holder)
         except GatewayError as error:
             return self._statuses.error(error, generation.number)
-        return _Opened(generation.number, body_policy, caller, is_limited=head.path == _INFER)
+        return _Opened(generation.serial, body_policy, caller, is_limited=head.path == _INFER)
 
     def _needs_key(self, head: Head) -> bool:
         """Whether a call begins by asking who calls: nothing of it is waited for before that is known.

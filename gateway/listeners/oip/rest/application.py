@@ -33,8 +33,10 @@ Call = Callable[[Head, ParsedPath, bytes, NumberedService], Awaitable[AnyAnswer]
 _log = logging.getLogger(__name__)
 
 _OPENED: Final = "opened"
-_SMALL_BODY: Final = 1 << 20
-_LARGE: Final = frozenset({Operation.INFER, Operation.GENERATE, Operation.GENERATE_STREAM})
+_SMALL_BODY: Final = 64 << 10
+_OPERATORS_BODY: Final = 1 << 20
+_GENERATING: Final = frozenset({Operation.GENERATE, Operation.GENERATE_STREAM})
+_LARGE: Final = _GENERATING | {Operation.INFER}
 """Operations with large bodies, for which their callers' limits are looked at."""
 
 _NOBODY: Final = Caller()
@@ -76,8 +78,12 @@ class RestApplication(Application):
         metadata = Metadata(data_plane, reader, self._responses)
         management = Management(ModelControl(extensions), extensions, reader, self._responses)
         self._calls = _calls(metadata, management, generate)
-        large, small = data_plane.max_body_bytes, min(_SMALL_BODY, data_plane.max_body_bytes)
-        self._max_bytes = {operation: large if operation in _LARGE else small for operation in Operation}
+        self._max_bytes = dict.fromkeys(Operation, _SMALL_BODY)
+        self._max_bytes |= dict.fromkeys(_ADMIN, _OPERATORS_BODY) | dict.fromkeys(
+            _LARGE, data_plane.max_body_bytes
+        )
+        # All of such a body is JSON, compressed or not.
+        self._max_bytes |= dict.fromkeys(_GENERATING, min(data_plane.max_body_bytes, max_json_bytes))
 
     def __repr__(self) -> str:
         return f"<RestApplication of {self._data_plane.region}>"
@@ -86,7 +92,7 @@ class RestApplication(Application):
         """Refuse unknown paths, methods and callers; else return how large a body may be."""
         generation = self._data_plane.generation()
         opened: _Opened | None = head.notes.get(_OPENED)
-        if opened is None or opened.generation != generation.number:
+        if opened is None or opened.generation != generation.serial:
             first = self._open(head, generation)
             if not isinstance(first, _Opened):
                 return first
@@ -130,7 +136,7 @@ class RestApplication(Application):
         except GatewayError as error:
             return self._responses.error(error, generation.number)
         body_policy = BodyPolicy(self._max_bytes[operation], False, caller.holder)
-        return _Opened(generation.number, path, body_policy, caller, operation in _LARGE)
+        return _Opened(generation.serial, path, body_policy, caller, operation in _LARGE)
 
     async def _wait(self, pending: PendingAnswer, generation: NumberedService) -> AnyAnswer:
         try:

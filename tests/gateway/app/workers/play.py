@@ -43,7 +43,7 @@ if mode == "stopped":
 if mode == "endless":
     while True:
         pass
-if mode != "waiting":
+if mode not in ("waiting", "stuck"):
     os.close(inheritance["ready"])
 if mode == "crash":
     sys.exit(3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from contextlib import nullcontext
 from itertools import pairwise
 
@@ -267,3 +268,12 @@ def test_no_bytes_break_the_reader(noise, step):
     except FramingError:
         pass
     assert taker.started
+
+
+def test_an_answer_is_kept_by_nobody_but_who_took_it():
+    """A connection to central may rest for minutes; what came on it may not be kept in every region."""
+    taker = reader()
+    answer = taker.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc")
+
+    assert answer is not None
+    assert [each for each in gc.get_referrers(answer) if isinstance(each, ResponseReader | dict)] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from itertools import pairwise
 from typing import Any
 
@@ -359,3 +360,21 @@ def test_where_the_stream_is_cut_changes_nothing(requests, places, noise):
     stream = b"".join(requests) + noise
 
     assert events(*cut(stream, places)) == events(stream)
+
+
+WHOLE = b"POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: 300\r\n\r\n" + b"a" * 300
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize(
+    "pieces", [[WHOLE], [WHOLE[:-20], WHOLE[-20:]], [CHUNKED + b"3\r\nabc\r\n0\r\n\r\n"]]
+)
+def test_a_body_is_kept_by_nobody_but_who_took_it(pieces: list[bytes], times: int):
+    """A connection may rest for minutes; what came on it may not be kept in every region."""
+    parser, bodies = Http1Server(), list[bytes]()
+    for piece in pieces * times:
+        bodies += [event for event in parser.feed(piece) if isinstance(event, bytes)]
+
+    assert bodies
+    for body in bodies:
+        assert [each for each in gc.get_referrers(body) if isinstance(each, list)] == [bodies]

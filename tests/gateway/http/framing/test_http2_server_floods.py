@@ -127,22 +127,6 @@ def test_rapid_resets_are_cut_off():
     assert server.is_over
 
 
-def test_rapid_resets_in_one_piece_are_cut_off():
-    """Each head costs a byte for each KiB that it becomes: they are not all decoded first."""
-    server = Http2Server()
-    server.feed(BEGIN)
-    pieces = [headers(1, end=False, more=literal(b"x", b"y" * 3900, indexed=True)) + reset(1)]
-    pieces += [headers(stream, end=False, more=b"\xbe" * 14) + reset(stream) for stream in range(3, 6001, 2)]
-    tracemalloc.start()
-    try:
-        with pytest.raises(FramingError):
-            server.feed(b"".join(pieces))
-        assert tracemalloc.get_traced_memory()[1] < 64 * MIB
-    finally:
-        tracemalloc.stop()
-    assert [each.code for each in frames(server.output(MIB)) if each.kind == GOAWAY] == [ENHANCE_YOUR_CALM]
-
-
 @pytest.mark.parametrize("piece", [frame(PING, 0, 0, bytes(8)), frame(SETTINGS)], ids=["pings", "settings"])
 def test_a_flood_that_wants_answers_is_cut_off_when_it_does_not_read_them(piece: bytes):
     server = Http2Server()

@@ -117,3 +117,22 @@ def test_connections_of_an_address():
     assert [usage.admit() for _ in range(3)] == [True, True, False]
     assert limits.of("b").admit()
     assert all(nobody.admit() for _ in range(3))
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "2001:db8::1"])
+def test_an_address_that_stands_for_many(address: str):
+    """A gateway of ours: it is bounded by what all have, and each of its holders by its own share."""
+    settings = TransportSettings(max_buffered_mib=1, max_connections_per_address=1)
+    limits = AddressLimits(settings, {address}.__contains__)
+    gateway, near = limits.of(address), limits.of("2001:db8::2")
+    assert all(gateway.admit() for _ in range(3))
+    assert [near.admit() for _ in range(2)] == [True, False]
+    one, other, third = (gateway.booking(holder) for holder in "xyz")
+    assert one.take(MIB // 4, 0)
+    assert not one.take(1, 0), "the share of a holder"
+    assert other.take(MIB // 4, 0)
+    assert not other.is_high
+    assert third.take(MIB // 4, 0)
+    assert third.is_high
+    assert not gateway.booking().take(MIB // 2, 0), "the room of all"
+    assert limits.of(address) is gateway

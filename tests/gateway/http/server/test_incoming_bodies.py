@@ -100,3 +100,30 @@ def test_what_is_whole_is_not_given_up():
     assert bodies[0] not in limits.incoming
     assert not limits.of("10.1.0.1").booking("victim").take(1, 0)
     assert not any(body.is_over for body in bodies)
+
+
+def test_streams_that_are_read_as_they_come_are_not_given_up():
+    """They take little now, however much has come of them: to end them would free nothing."""
+    limits = limits_of(**ALL, max_buffered_percent_per_tenant=100)
+    streams = [Body(limits.of("10.0.0.1").booking("large"), 128 * KIB) for _ in range(3)]
+    for stream in streams:
+        stream.booking.give(stream.booked - KIB)
+        stream.booked = KIB
+    body = Body(limits.of("10.0.0.1").booking("large"), 1024 * KIB - 3 * KIB, 5.0)
+    assert limits.of("10.0.0.2").booking("asker").take(10, 0)
+    assert [body.is_over, *(stream.is_over for stream in streams)] == [True, False, False, False]
+
+
+def test_what_is_asked_for_in_vain_again_is_not_looked_for_again():
+    """Hundreds of requests in one read look at thousands of bodies once, until something is another way."""
+    limits = limits_of(**ALL, max_buffered_percent_per_tenant=100)
+    known = Body(limits.of("10.0.0.1").booking("known"), 900 * KIB)
+    stranger = limits.of("10.0.0.2").booking()
+    assert not any(stranger.take(200 * KIB, 0) for _ in range(100))
+    assert limits.incoming.looks == 1
+    assert not stranger.take(150 * KIB, 0), "less might be there"
+    assert not limits.of("10.0.0.3").booking().take(150 * KIB, 0)
+    assert limits.incoming.looks == 3
+    assert limits.of("10.0.0.4").booking("other").take(200 * KIB, 0), "somebody else may have it"
+    assert known.is_over
+    assert stranger.take(200 * KIB, 0)

@@ -78,6 +78,17 @@ def test_nobody_takes_from_who_has_less(own: int, most: int, ended: int) -> None
     assert over(held.get("10.0.0.1", [])) == 0
 
 
+def test_who_stands_for_many_is_left_alone() -> None:
+    """A gateway of ours has most, since many are behind it."""
+    registry, limits = ConnectionRegistry(), AddressLimits(TransportSettings(), {"10.0.0.2"}.__contains__)
+    held = [Held() for _ in range(10)]
+    for connection, address in zip(held, ["10.0.0.2"] * 7 + ["10.0.0.3"] * 3, strict=True):
+        registry.add(connection, limits.of(address))
+
+    assert make_room([registry], "10.0.0.9")
+    assert [each.is_over for each in held] == [False] * 7 + [True] + [False] * 2
+
+
 def test_requests_go_on() -> None:
     """A connection with a request is not ended, however many of them an address has."""
     registry, held = held_by(("10.0.0.2", 50), busy=True)

@@ -62,8 +62,8 @@ class Counted:
         has_path: bool = True,
         identify: Callable[[Caller], Caller] = copy,
     ) -> None:
-        self.service, self.number, self.has_path = service, number, has_path
-        self.identify = identify
+        self.service, self.has_path, self.identify = service, has_path, identify
+        self.number = self.serial = number
         self.calls = self.paths = 0
 
     def __call__(self, request: Request) -> Response | Pending:

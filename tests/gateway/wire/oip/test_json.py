@@ -29,7 +29,7 @@ CENTRAL = Provenance("central")
 DTYPES = tuple(DATATYPES.values())
 NAMES = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=8)
 PARAMETERS = st.dictionaries(
-    NAMES.filter(lambda name: name not in {"timeout", "binary_data_output", "sequence_id"}),
+    NAMES.filter(lambda name: name not in {"timeout", "binary_data_output", "sequence_id", "priority"}),
     st.booleans()
     | st.integers(-(2**63), 2**63 - 1)
     | st.floats(allow_nan=False, allow_infinity=False)

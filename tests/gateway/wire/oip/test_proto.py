@@ -32,7 +32,7 @@ parameter_values = st.one_of(
 )
 parameters = st.dictionaries(
     st.text(min_size=1, max_size=10).filter(
-        lambda name: not name.startswith("triton_") and name not in {"timeout", "sequence_id"}
+        lambda name: not name.startswith("triton_") and name not in {"timeout", "sequence_id", "priority"}
     ),
     parameter_values,
     max_size=4,

@@ -50,16 +50,19 @@ def _chunk(data: bytes) -> bytes:
 async def test_all_but_the_end_at_once(size: int | None, sends: str):
     """What came before a window is no credit in it: 408 after the window, and nothing is booked any more."""
     async with connected(Http1ServerConnection, **RATE) as peer:
-        body = bytes(49_999 if size is None else size - 1)
+        body = bytes(49_999 if size is None else size - 9)
         peer.send(_head(size) + (body if size is not None else _chunk(body)))
         for second in range(40):
             await asyncio.sleep(0.1)
-            if sends == "a byte a second" and second % 10 == 9 and size != 50_000:
+            if peer.statuses:
+                break
+            if sends == "a byte a second" and second % 10 == 9:
                 peer.send(b"x" if size is not None else _chunk(b"x"))
             elif sends == "bytes of framing" and size is None:
-                peer.send(b"000")
+                # Zeros before the size of a chunk: HTTP lets there be as many as one likes.
+                peer.send(b"0")
 
-        assert 408 in peer.statuses or 400 in peer.statuses
+        assert peer.statuses == [408]
 
 
 @virtual_time
@@ -123,22 +126,29 @@ async def test_large_bodies_on_their_way_yield_to_who_has_less():
         await until(lambda: is_at_rest(listener))
 
 
-async def test_a_tenant_of_many_addresses_has_one_share():
-    """And an address of many tenants; a body that has no room is refused at its head."""
-    settings = TransportSettings(max_buffered_mib=1, max_buffered_percent_per_address=50)
+@pytest.mark.parametrize(("holder", "status"), [("a", 503), ("b", 200)], ids=["the same", "another"])
+async def test_a_tenant_of_many_addresses_has_one_share(holder: str, status: int):
+    """What two addresses of it hold leaves no room for a third; another tenant has its own."""
+    settings = TransportSettings(
+        max_buffered_mib=4, max_buffered_percent_per_address=100, max_buffered_percent_per_tenant=25
+    )
     async with listening(HeldApplication(), settings) as listener:
+        limits = listener.context.address_limits
         clients = [
             await asyncio.open_connection("127.0.0.1", listener.port, local_addr=(f"127.0.0.{number}", 0))
             for number in (2, 3, 4)
         ]
-        for number, (_, writer) in enumerate(clients[:2]):
-            writer.write(get("/now", "POST", Content_Length="130000", Holder="a") + bytes(120_000))
-            await until(
-                lambda number=number: listener.context.address_limits.buffered == (number + 1) * 120_000
-            )
-        clients[2][1].write(get("/now", "POST", Content_Length="130000", Holder="a") + bytes(130_000))
-        # One body always has room, but not beside others of its tenant beyond the share.
-        assert (await read_answer(clients[2][0])).status in {200, 503}
+        for number in range(2):
+            # Below what is given up for others: there is no way but to refuse the third.
+            for more in range(4):
+                _, held = await asyncio.open_connection(
+                    "127.0.0.1", listener.port, local_addr=(f"127.0.0.{number + 2}", 0)
+                )
+                held.write(get("/now", "POST", Content_Length="130000", Holder="a") + bytes(120_000))
+                clients.append((_, held))
+                await until(lambda count=number * 4 + more + 1: limits.buffered == count * 120_000)
+        clients[2][1].write(get("/now", "POST", Content_Length="130000", Holder=holder) + bytes(130_000))
+        assert (await read_answer(clients[2][0])).status == status
         for _, writer in clients:
             writer.close()
         await until(lambda: is_at_rest(listener))

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
+import pytest
+
+from gateway.http.exchange import AnyAnswer, BodyPolicy
 from gateway.http.server.http1.connection import Http1ServerConnection
 from tests.fakes.application import FakeApplication
+from tests.fakes.body_source import streamed
 from tests.fakes.http import get, post
+from tests.fakes.http2_wire import ScriptedApplication
 from tests.fakes.virtual_connection import connected
 from tests.fakes.virtual_time import virtual_time
 
@@ -96,3 +102,43 @@ async def test_a_body_that_drips():
             peer.send(b"x" * 10)
 
         assert peer.statuses == [408]
+
+
+@pytest.mark.parametrize("has_body", [True, False], ids=["request", "answer"])
+@virtual_time
+async def test_a_streamed_request_in_which_nothing_happens(has_body: bool):
+    """Its connection ends after the idle limit; what its client sends, and what it is sent, counts as life."""
+
+    async def parts() -> Any:
+        for _ in range(5):
+            await asyncio.sleep(8)
+            yield b"x"
+        await asyncio.sleep(1000)
+
+    async def answer(_head: Any, _body: Any) -> AnyAnswer:
+        await asyncio.sleep(1000 if has_body else 0)
+        return streamed(parts())
+
+    application = ScriptedApplication(answer, BodyPolicy(1 << 20, is_stream=True))
+    limits = {"stream_idle_timeout_s": 10.0, "body_timeout_s": 1000.0, "request_timeout_s": 1000.0}
+    async with connected(Http1ServerConnection, application, **limits) as peer:
+        peer.send(get("/x", "POST", Content_Length="5" if has_body else "0"))
+        for _ in range(5):
+            await asyncio.sleep(8)
+            if has_body:
+                peer.send(b"x")
+        await asyncio.sleep(9)
+        assert not peer.is_over
+        await asyncio.sleep(3)
+        assert peer.is_over
+
+
+@virtual_time
+async def test_a_whole_request_may_take_as_long_as_it_likes():
+    application = FakeApplication()
+    async with connected(Http1ServerConnection, application, stream_idle_timeout_s=10.0) as peer:
+        peer.send(post("/later", b"x"))
+        await asyncio.sleep(100)
+        application.release()
+        await asyncio.sleep(1)
+        assert peer.statuses == [200]

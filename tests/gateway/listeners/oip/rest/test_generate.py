@@ -10,6 +10,7 @@ import pytest
 
 from gateway.core.telemetry import Refused
 from tests.fakes.data_plane import EchoService
+from tests.fakes.http import say, serving
 from tests.fakes.telemetry import RecordingTelemetry
 from tests.gateway.listeners.oip.rest.requests import wire
 
@@ -81,3 +82,15 @@ async def test_the_time_limit_counts_from_the_request():
 
     assert began + 5 <= service.last.deadline <= asyncio.get_running_loop().time() + 5
     assert dict(service.last.parameters) == {}
+
+
+@pytest.mark.parametrize("verb", ["generate", "generate_stream"])
+@pytest.mark.parametrize("more", ["", "Content-Encoding: gzip\r\n"])
+async def test_body_beyond_what_json_may_have_is_not_read(verb: str, more: str):
+    """All of it is JSON; so much would be copied and dropped."""
+    head = (
+        f"POST /v2/models/digits/{verb} HTTP/1.1\r\nHost: x\r\n{more}Content-Length: {(4 << 20) + 1}\r\n\r\n"
+    )
+
+    async with serving(EchoService()) as listener:
+        assert (await say(listener.port, head.encode())).status == 413

@@ -282,7 +282,7 @@ async def test_one_request_keeps_one_generation():
 
     class Generation:
         def __init__(self, number: int) -> None:
-            self.number = number
+            self.number = self.serial = number
 
         def identify(self, caller: Caller) -> Caller:
             return caller
