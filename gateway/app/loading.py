@@ -19,7 +19,7 @@ from gateway.app.certificates import Certificates
 from gateway.app.collector import held_off
 from gateway.app.models import Models
 from gateway.config.document import ConfigError
-from gateway.config.policy_file import parse_policy, read_text
+from gateway.config.policy_file import parse_policy, read_file
 from gateway.http.server.tls import LoadedTls, Tls, TlsError
 from routing.policy import Policy
 from routing.rules.order import Rivals, rivals
@@ -72,7 +72,7 @@ class Sources:
         """
         digest = self._digest(models) if others else b""
         try:
-            return Contents(read_text(self.file), digest)
+            return Contents(read_file(self.file), digest)
         except ConfigError as error:
             return Contents(b"", digest, error)
 

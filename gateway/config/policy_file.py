@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from gateway.config.document import ConfigError, parse, spell
+from gateway.config.document import MAX_BYTES, ConfigError, parse, spell
 from routing.lint import problems
 from routing.policy import Policy
 from routing.problem import Severity
@@ -53,6 +55,26 @@ def read_text(file: Path) -> bytes:
         return file.read_bytes()
     except OSError as error:
         raise ConfigError(file, f"cannot be read: {error.strerror}") from None
+
+
+def read_file(file: Path) -> bytes:
+    """Return the content of a policy file, for a process that serves: a pipe would hold it for ever.
+
+    Raises:
+        ConfigError: it cannot be read, is no regular file, or is too large.
+    """
+    try:
+        # Who opens a named pipe otherwise waits until somebody writes.
+        with open(file, "rb", opener=_open_at_once) as opened:
+            if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+                raise ConfigError(file, "is not a regular file")
+            return opened.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(file, f"cannot be read: {error.strerror}") from None
+
+
+def _open_at_once(file: str, flags: int) -> int:
+    return os.open(file, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 
 def load_policy(file: Path, region: str = "") -> tuple[Policy, bytes]:

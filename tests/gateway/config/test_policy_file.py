@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config.document import ConfigError
-from gateway.config.policy_file import load_policy, read_policy
+from gateway.config.policy_file import load_policy, read_file, read_policy
 from tests.gateway.policies import GOOD, write_policy
 
 
@@ -80,3 +81,19 @@ def test_large_policy_is_read_without_a_pause(
     measures_coverage = sys.gettrace() is not None
     assert time.process_time() - started < limit_s * (10 if measures_coverage else 1)
     assert found == outcome
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_a_process_that_serves_reads_files_only(tmp_path: Path, kind: str) -> None:
+    """Nobody may ever write into a pipe, and a device may have no end."""
+    file = tmp_path / "policy.yaml"
+    match kind:
+        case "pipe":
+            os.mkfifo(file)
+        case "device":
+            file.symlink_to("/dev/zero")
+        case _:
+            file.mkdir()
+
+    with pytest.raises(ConfigError, match=r"regular file|Is a directory"):
+        read_file(file)
