@@ -19,8 +19,8 @@ MAX_DEFLATED: Final = 256 << 10
 
 _TAKEN: Final = 64 << 10
 _GIVEN: Final = 256 << 10
-"""Bytes that zlib takes and gives at a time: what is copied for it is copied with the interpreter's lock held, and
-more would hold up the event loop from any thread."""
+"""Bytes that zlib takes and gives at a time: it copies them with the interpreter's lock held, and more would
+hold up the event loop from any thread."""
 
 _JOINED: Final = 1 << 20
 """Larger bodies get memory of their own, which is not copied once more."""
