@@ -15,27 +15,36 @@ from gateway.http.exchange import RequestBody
 HEALTH_PAUSE_S: Final = 1.0
 """Seconds between two looks at the health."""
 
+REPEAT_LOOKS: Final = 60
+"""Looks after which the same health is sent once more: a stream in which nothing happens would be ended
+(``stream_idle_timeout_s``), and clients take that for an outage."""
+
 
 class Watcher:
     """One call that waits for news.
 
     ``seen``: the health that it has sent last, 0 for none. ``follows``: whether the health may change; that
-    of a service that there is not does not.
+    of a service that there is not does not. ``quiet``: looks since it has sent something.
     """
 
-    __slots__ = ("_news", "_stream", "follows", "seen")
+    __slots__ = ("_news", "_stream", "follows", "quiet", "seen")
 
     def __init__(self, stream: RequestBody) -> None:
         self._stream = stream
         self._news: asyncio.Future[None] | None = None
-        self.seen = 0
+        self.seen = self.quiet = 0
         self.follows = True
 
     def __repr__(self) -> str:
         return f"<Watcher that has seen {self.seen}>"
 
+    @property
+    def is_due(self) -> bool:
+        """Whether the same health is to be sent again."""
+        return self.quiet >= REPEAT_LOOKS
+
     async def news(self) -> None:
-        """Wait until the health may be another than ``seen``, or the connection ends."""
+        """Wait until there may be another health, the same is due again, or the connection ends."""
         self._news = asyncio.get_running_loop().create_future()
         try:
             await self._news
@@ -44,9 +53,10 @@ class Watcher:
 
     def look(self, health: int) -> None:
         """Wake the call up if there is news for it."""
+        self.quiet += 1
         if self._news is None or self._news.done():
             return
-        if (self.follows and health != self.seen) or self._stream.is_leaving:
+        if (self.follows and health != self.seen) or self.is_due or self._stream.is_leaving:
             self._news.set_result(None)
 
 

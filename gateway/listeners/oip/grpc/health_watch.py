@@ -38,7 +38,8 @@ class HealthWatch:
                 stream.consumed(size)
                 while not stream.is_leaving:
                     health = self._calls.health(service)
-                    if health != watcher.seen:
+                    if health != watcher.seen or watcher.is_due:
+                        watcher.quiet = 0
                         yield [messages.HealthCheckResponse(status=health).SerializeToString()]
                     watcher.seen, watcher.follows = health, health != SERVICE_UNKNOWN
                     await watcher.news()

@@ -7,7 +7,12 @@ import asyncio
 import pytest
 
 from gateway.core.errors import Fault, GatewayError
-from gateway.listeners.oip.grpc.health_ticker import HEALTH_PAUSE_S, HealthTicker, Watcher
+from gateway.listeners.oip.grpc.health_ticker import (
+    HEALTH_PAUSE_S,
+    REPEAT_LOOKS,
+    HealthTicker,
+    Watcher,
+)
 from tests.fakes.exchange import in_pieces
 from tests.fakes.virtual_time import virtual_time
 
@@ -162,3 +167,17 @@ async def test_cancelled_watcher_leaves_nothing() -> None:
 
     assert repr(shared) == "<HealthTicker of 0 watchers>"
     assert len(asyncio.all_tasks()) == 1
+
+
+@virtual_time
+async def test_the_same_is_due_again_before_a_stream_counts_as_idle() -> None:
+    """Also for a service that there is not; who has sent something is quiet anew."""
+    watching = Watching(ticker(Health()))
+    follower, other = *await watching.start(1), *await watching.start(1, follows=False)
+
+    await asyncio.sleep((REPEAT_LOOKS - 0.5) * HEALTH_PAUSE_S)
+    assert (watching.woken, follower.is_due, other.is_due) == (0, False, False)
+
+    await asyncio.sleep(HEALTH_PAUSE_S)
+    assert (watching.woken, follower.is_due, other.is_due) == (2, True, True)
+    await watching.stop()

@@ -6,7 +6,7 @@ import asyncio
 
 from gateway.http.exchange import StreamedAnswer
 from gateway.listeners.oip.extensions import Extensions, ProtocolSettings
-from gateway.listeners.oip.grpc.health_ticker import HEALTH_PAUSE_S
+from gateway.listeners.oip.grpc.health_ticker import HEALTH_PAUSE_S, REPEAT_LOOKS
 from gateway.wire.proto import messages
 from tests.fakes.clock import VirtualClock
 from tests.fakes.exchange import in_pieces, stepped
@@ -40,6 +40,26 @@ async def test_watch():
 
     assert [messages.HealthCheckResponse.FromString(m[5:]).status for m in (first, second)] == [1, 2]
     assert asyncio.get_running_loop().time() >= 4 * HEALTH_PAUSE_S
+
+
+@virtual_time
+async def test_the_same_health_is_sent_again():
+    """Once a minute, so that the stream never counts as one in which nothing happens."""
+    connection = wire(clock=VirtualClock())
+    head = connection.head("POST", f"/{HEALTH}/Watch", GRPC)
+    answer, _ = await stepped(
+        connection.application.answer_stream(head, in_pieces(framed(messages.HealthCheckRequest())))
+    )
+    assert isinstance(answer, StreamedAnswer)
+    states, came, time = aiter(answer.source), [], asyncio.get_running_loop().time
+    began = time()
+
+    for _ in range(3):
+        state = messages.HealthCheckResponse.FromString((await anext(states))[5:]).status
+        came.append((state, round((time() - began) / HEALTH_PAUSE_S)))
+    await answer.source.aclose()
+
+    assert came == [(1, 0), (1, REPEAT_LOOKS), (1, 2 * REPEAT_LOOKS)]
 
 
 async def test_a_connection_that_ends_does_not_serve():
