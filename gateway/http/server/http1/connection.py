@@ -44,6 +44,10 @@ body before it reads, as most do, would else see a reset instead of the answer. 
 parsing."""
 
 
+TURN_BYTES: Final = 1 << 20
+"""Bytes of a large body after which others have a turn."""
+
+
 class Http1ServerConnection(asyncio.Protocol):
     """One client's connection. ``peer`` is that of ``exchange.Head``.
 
@@ -67,6 +71,7 @@ class Http1ServerConnection(asyncio.Protocol):
         self._since = context.loop.time()
         self._dropped = 0
         self._rest, self._rests_at, self._is_working = b"", 0, False
+        self._in_turn = 0
 
     def __repr__(self) -> str:
         return f"<Http1ServerConnection {self.state.phase.value}, {len(self._requests.waiting)} waiting>"
@@ -92,6 +97,7 @@ class Http1ServerConnection(asyncio.Protocol):
             self._drop(len(data))
             return
         if self._body.is_large:
+            self._yield_after(len(data))
             data = self._reader.take_large(data)
             if not data or not self.is_reading:
                 return
@@ -104,6 +110,20 @@ class Http1ServerConnection(asyncio.Protocol):
             self._take_whole(*events)  # type: ignore[arg-type] # nothing else stands before an END
         elif events or self._parser.in_head:
             self._reader.take_all(events)
+
+    def _yield_after(self, size: int) -> None:
+        """Let others have a turn when so much of a body has come that it may have been in one turn.
+
+        uvloop reads up to 32 pieces of 256 KiB from one socket before it looks at the next.
+        """
+        self._in_turn += size
+        if self._in_turn >= TURN_BYTES:
+            self._in_turn = 0
+            self._requests.waiting.lag(True)
+            self._context.loop.call_soon(self._catch_up)
+
+    def _catch_up(self) -> None:
+        self._requests.waiting.lag(bool(self._rest))
 
     def work(self, until: float) -> bool:
         """Take a portion of what has come, and more until the time ``until``; return whether some is left."""

@@ -8,7 +8,7 @@ import itertools
 import pytest
 
 from gateway.core.clock import LoopClock
-from gateway.http.server.http1.connection import Http1ServerConnection
+from gateway.http.server.http1.connection import TURN_BYTES, Http1ServerConnection
 from tests.fakes.application import FakeApplication
 from tests.fakes.http import get, post
 from tests.fakes.turns import turns
@@ -105,3 +105,22 @@ async def test_what_is_left_waits_for_answers():
         while len(peer.statuses) < 300:
             await asyncio.sleep(0.001)
         assert peer.is_read
+
+
+async def test_others_have_a_turn_while_a_large_body_comes():
+    """A transport reads on in the same turn for as long as there is something, unless it is paused."""
+    piece, pieces = bytes(256 << 10), 24
+    async with connected(Http1ServerConnection, FakeApplication(8 << 20)) as peer:
+        peer.send(get("/size", "POST", Content_Length=str(len(piece) * pieces)))
+        in_turn = most = 0
+        for _ in range(pieces):
+            peer.send(piece)
+            in_turn += len(piece)
+            most = max(most, in_turn)
+            if not peer.is_read:
+                await turns(2)
+                assert peer.is_read
+                in_turn = 0
+        await turns(3)
+        assert peer.statuses == [200]
+    assert most == TURN_BYTES
