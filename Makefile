@@ -19,7 +19,7 @@ PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 FAST := $(addprefix tests/gateway/,core app http) tests/e2e/test_serve.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup redis nginx loaders demo test test-fast test-properties test-pythons test-install nightly fuzz check format bench conformance proto clean
+.PHONY: help setup redis nginx loaders demo test test-steps test-fast test-properties test-pythons test-install nightly fuzz check format bench conformance proto clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ test: setup redis nginx ## run all tests but the long ones, with coverage; ARGS=
 	    && verdict=good || { verdict="too little: at least 95 % are wanted"; failed=1; }; \
 	  printf '%-16s %6s %%  %s\n' "$$package" "$${covered%%[!0-9.]*}" "$$verdict"; \
 	done; test -z "$$failed"
+
+test-steps: setup ## how long hostile requests hold the event loop, without what measures coverage
+	$(PYTEST) tests/scenarios/test_loop_steps.py tests/scenarios/test_loop_steps_of_reads.py
 
 test-fast: setup ## the core, the HTTP engine, the app, and one real process answering HTTP and gRPC
 	$(PYTEST) $(FAST) $(ARGS)
