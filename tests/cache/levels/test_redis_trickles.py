@@ -54,7 +54,8 @@ async def test_a_reply_by_the_byte_is_given_up_in_time(telemetry: RecordingTelem
                 assert await level.get(KEY) is None
         spent = time.thread_time() - spent
 
-        assert spent / 5 < MOST_STEP_S
+        # Six steps or more in each look-up, and the measuring of coverage beside them.
+        assert spent / 5 < 3 * MOST_STEP_S
         assert set(looked_up(telemetry)) == {"l2 error"}
         assert CacheConnectionClosed("l2", "timeout") in telemetry.of(CacheConnectionClosed)
         await level.aclose()
