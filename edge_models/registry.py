@@ -34,8 +34,8 @@ _DEFAULTS: Final = ModelLimits()
 class Model:
     """One version of one model, loaded.
 
-    ``stuck``: its runs that do not end, whatever was done. ``config``: what its `config.pbtxt` says; None where
-    there is none.
+    ``stuck``: its runs that do not end, whatever was done.
+    ``config``: what its `config.pbtxt` says; None where there is none.
     """
 
     spec: ModelSpec
