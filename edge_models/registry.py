@@ -11,6 +11,8 @@ from typing import Final
 
 import onnxruntime
 
+from edge_models.configuration.model_configuration import ModelConfiguration
+from edge_models.configuration.reading import read_configuration
 from edge_models.errors import ModelError
 from edge_models.executors import StuckRuns
 from edge_models.files import FileError, read_within
@@ -30,13 +32,18 @@ _DEFAULTS: Final = ModelLimits()
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One version of one model, loaded. ``stuck``: its runs that do not end, whatever was done."""
+    """One version of one model, loaded.
+
+    ``stuck``: its runs that do not end, whatever was done.
+    ``config``: what its `config.pbtxt` says; None where there is none.
+    """
 
     spec: ModelSpec
     version: str
     session: Session
     limits: ModelLimits = _DEFAULTS
     stuck: StuckRuns = field(default_factory=StuckRuns)
+    config: ModelConfiguration | None = None
 
     @property
     def name(self) -> str:
@@ -169,6 +176,7 @@ def _load(
     if not versions:
         raise ModelError(f"{folder}: holds no version; expected {folder.name}/1/model.onnx")
     limits = settings.limits.get(folder.name, _DEFAULTS)
+    config = read_configuration(Path(settings.repository), folder)
     for version in versions:
         path = folder / version / "model.onnx"
         content = _content(Path(settings.repository), path, limits)
@@ -183,7 +191,7 @@ def _load(
         if settings.require is not None:
             session.require(settings.require)
         spec = ModelSpec(folder.name, tuple(versions), PLATFORM, session.inputs, session.outputs)
-        yield Model(spec, version, session, limits)
+        yield Model(spec, version, session, limits, config=config)
 
 
 def _content(repository: Path, path: Path, limits: ModelLimits) -> bytes:
