@@ -38,7 +38,7 @@ class Model:
 
     ``stuck``: its runs that do not end, whatever was done.
     ``config``: what its `config.pbtxt` says; None where there is none.
-    ``sequences``: how its sequences are run (then the graph has more inputs than ``spec``); None: it has none.
+    ``sequences``: how its sequences are run (the graph has more inputs than ``spec``); None: it has none.
     """
 
     spec: ModelSpec
