@@ -36,9 +36,9 @@ _DEFAULTS: Final = ModelLimits()
 class Model:
     """One version of one model, loaded.
 
-    ``stuck``: its runs that do not end, whatever was done. ``config``: what its `config.pbtxt` says; None
-    where there is none. ``sequences``: how its sequences are run, and then the graph has more inputs than
-    ``spec``; None: it has no state.
+    ``stuck``: its runs that do not end, whatever was done.
+    ``config``: what its `config.pbtxt` says; None where there is none.
+    ``sequences``: how its sequences are run (the graph has more inputs than ``spec``); None: it has none.
     """
 
     spec: ModelSpec
