@@ -18,6 +18,8 @@ from edge_models.errors import ForeignModelError, ModelError
 from edge_models.executors import StuckRuns
 from edge_models.model_files import read_model_files
 from edge_models.rehearsal import Rehearsal
+from edge_models.sequences.configured import configured_sequences, without_hidden
+from edge_models.sequences.settings import SequenceSettings
 from edge_models.session import ProviderChoice, Session
 from edge_models.settings import BatchingSettings, ModelLimits, ModelsSettings
 from gateway.core.catalog import ModelSpec
@@ -47,6 +49,7 @@ class Model:
 
     ``stuck``: its runs that do not end, whatever was done.
     ``config``: what its `config.pbtxt` says, with what the graph adds; None where there is none.
+    ``sequences``: how its sequences are run (the graph has more inputs than ``spec``); None: it has none.
     """
 
     spec: ModelSpec
@@ -55,6 +58,7 @@ class Model:
     limits: ModelLimits = _DEFAULTS
     stuck: StuckRuns = field(default_factory=StuckRuns)
     config: ModelConfiguration | None = None
+    sequences: SequenceSettings | None = None
 
     @property
     def name(self) -> str:
@@ -152,11 +156,16 @@ class FolderReader:
         if config is not None:
             config = self._completed(folder, config, session)
             is_batched = config.max_batch_size > 0
-            inputs = specs_of(config.inputs, is_batched=is_batched)
-            outputs = specs_of(config.outputs, is_batched=is_batched)
-            session.serve([each.name for each in outputs], batchable=is_batched)
+            session.serve(batchable=is_batched)
+            # Steps of sequences need all that the graph has, in its order.
+            if config.sequence_batching is None:
+                inputs = specs_of(config.inputs, is_batched=is_batched)
+                outputs = specs_of(config.outputs, is_batched=is_batched)
+                session.serve([each.name for each in outputs], batchable=is_batched)
         spec = ModelSpec(name, versions, PLATFORM, inputs, outputs)
-        return Model(spec, version, session, limits, config=config)
+        sequences = configured_sequences(config, spec, self.root, folder)
+        spec = without_hidden(spec, sequences, config)
+        return Model(spec, version, session, limits, config=config, sequences=sequences)
 
     def _completed(self, folder: Path, config: ModelConfiguration, session: Session) -> ModelConfiguration:
         graph = GraphSignature(session.inputs, session.outputs, session.defaults)

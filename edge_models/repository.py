@@ -13,8 +13,9 @@ from edge_models.override import Override, read_override
 from edge_models.predictor import Lane, Predictor
 from edge_models.registry import Model, Registry
 from edge_models.settings import BatchingSettings
+from gateway.core.catalog import IndexEntry
 from gateway.core.errors import Fault, GatewayError, printable
-from gateway.core.repository import IndexEntry, ModelSettings, Repository
+from gateway.core.repository import ModelSettings, Repository
 from gateway.core.request import Parameter
 
 _DEFAULTS: Final = BatchingSettings()

@@ -141,9 +141,9 @@ class Session:
     def __repr__(self) -> str:
         return f"<Session {self._path} {self.digest[:19]} on {self.providers[0]}>"
 
-    def serve(self, outputs: Sequence[str], *, batchable: bool) -> None:
-        """Give these outputs, in this order, and be ``batchable`` or not: so a model's configuration says."""
-        self._output_names = list(outputs)
+    def serve(self, outputs: Sequence[str] = (), *, batchable: bool) -> None:
+        """Be ``batchable`` or not, and give these outputs in this order: so a model's configuration says."""
+        self._output_names = list(outputs) or self._output_names
         self.batchable = batchable
 
     def require(self, provider: Provider) -> None:
