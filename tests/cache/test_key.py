@@ -47,6 +47,10 @@ OTHER = {
     "datatype": ask(Tensor("image", "INT32", (1, 2), b"abcdefgh")),
     "shape": ask(Tensor("image", "FP32", (2, 1), b"abcdefgh")),
     "bytes": ask(Tensor("image", "FP32", (1, 2), b"abcdefgi")),
+    "header": ask(headers=(("x-my-a", "1"),)),
+    "another header": ask(headers=(("x-my-b", "1"),)),
+    "header twice": ask(headers=(("x-my-a", "1"), ("x-my-a", "2"))),
+    "header twice, otherwise": ask(headers=(("x-my-a", "2"), ("x-my-a", "1"))),
     "one more input": ask(PIXELS, MASK),
 }
 

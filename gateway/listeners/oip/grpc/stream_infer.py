@@ -58,9 +58,11 @@ class StreamInfer:
         return f"<StreamInfer by {self._endpoint!r}>"
 
     async def __call__(
-        self, head: Head, stream: RequestBody, unpacking: Unpacking, until: float
+        self, head: Head, stream: RequestBody, unpacking: Unpacking, until: float, request_id: str = ""
     ) -> AsyncGenerator[list[Buffer], None]:
         """Answer until the client has no more, or until the first error of a client that wants it so.
+
+        ``request_id``: of the call; all its requests go by it.
 
         Raises:
             GatewayError: of a request, where the client wants true statuses; else of the framing, or
@@ -73,7 +75,7 @@ class StreamInfer:
         async def read() -> None:
             async for message, size in unpacking.each(stream):
                 await room.acquire()
-                begun = await self._begin(message, size, head, until)
+                begun = await self._begin(message, size, head, until, request_id)
                 begun_requests.put_nowait(begun)
                 if begun.is_step and isinstance(begun.answer, asyncio.Task):
                     # A model with state must have finished this step before the next one begins.
@@ -99,12 +101,14 @@ class StreamInfer:
                 reading, begun, *(begun_requests.get_nowait() for _ in range(begun_requests.qsize()))
             )
 
-    async def _begin(self, message: Buffer, size: int, head: Head, until: float) -> _Begun:
+    async def _begin(self, message: Buffer, size: int, head: Head, until: float, request_id: str) -> _Begun:
         generation = self._generation()
         headers = self._identify(head, generation)
         try:
             decoding = self._codec.decode_message(message, headers.partition)
-            inference, request = await self._endpoint.prepare(decoding, INFER_PATH, headers)
+            inference, request = await self._endpoint.prepare(
+                decoding, INFER_PATH, headers, request_id=request_id
+            )
             if until < request.deadline:
                 request = replace(request, deadline=until)
         except GatewayError as error:
