@@ -11,10 +11,14 @@ from typing import Final
 
 import onnxruntime
 
+from edge_models.configuration.model_configuration import ModelConfiguration
+from edge_models.configuration.reading import read_configuration
 from edge_models.errors import ModelError
 from edge_models.executors import StuckRuns
 from edge_models.files import FileError, read_within
 from edge_models.rehearsal import Rehearsal
+from edge_models.sequences.configured import configured_sequences, without_hidden
+from edge_models.sequences.settings import SequenceSettings
 from edge_models.session import ProviderChoice, Session, choose_providers
 from edge_models.settings import MODEL_NAME, ModelLimits, ModelsSettings
 from gateway.core.catalog import Catalog, ModelSpec, unknown_model
@@ -30,13 +34,20 @@ _DEFAULTS: Final = ModelLimits()
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One version of one model, loaded. ``stuck``: its runs that do not end, whatever was done."""
+    """One version of one model, loaded.
+
+    ``stuck``: its runs that do not end, whatever was done. ``config``: what its `config.pbtxt` says; None
+    where there is none. ``sequences``: how its sequences are run, and then the graph has more inputs than
+    ``spec``; None: it has no state.
+    """
 
     spec: ModelSpec
     version: str
     session: Session
     limits: ModelLimits = _DEFAULTS
     stuck: StuckRuns = field(default_factory=StuckRuns)
+    config: ModelConfiguration | None = None
+    sequences: SequenceSettings | None = None
 
     @property
     def name(self) -> str:
@@ -169,6 +180,7 @@ def _load(
     if not versions:
         raise ModelError(f"{folder}: holds no version; expected {folder.name}/1/model.onnx")
     limits = settings.limits.get(folder.name, _DEFAULTS)
+    config = read_configuration(Path(settings.repository), folder)
     for version in versions:
         path = folder / version / "model.onnx"
         content = _content(Path(settings.repository), path, limits)
@@ -183,7 +195,9 @@ def _load(
         if settings.require is not None:
             session.require(settings.require)
         spec = ModelSpec(folder.name, tuple(versions), PLATFORM, session.inputs, session.outputs)
-        yield Model(spec, version, session, limits)
+        sequences = configured_sequences(config, spec, Path(settings.repository), folder)
+        spec = without_hidden(spec, sequences, config)
+        yield Model(spec, version, session, limits, config=config, sequences=sequences)
 
 
 def _content(repository: Path, path: Path, limits: ModelLimits) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -10,9 +10,32 @@ Provider = Literal["cuda", "cpu"]
 
 MODEL_NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 
+Level = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 Rows = Annotated[int, msgspec.Meta(ge=1, le=65536)]
 Share = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 ModelName = Annotated[str, msgspec.Meta(pattern=MODEL_NAME)]
+
+
+class QueuePolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How long requests of one priority may wait, and how many. Names and meaning are Triton's.
+
+    ``default_timeout_microseconds``: how long one may wait; 0, the default, stands for as long as its own
+    deadline allows. ``timeout_action``: what becomes of it then. REJECT, the default, refuses it as overload;
+    DELAY serves it after those of its priority that are in time.
+
+    ``allow_timeout_override``: whether a request's own ``timeout`` counts as well. Here it always does: it is
+    the request's deadline, and ends it wherever it is.
+
+    ``max_queue_size``: requests that may wait; 0, the default, stands for ``max_queue_size`` of the model.
+    """
+
+    timeout_action: Literal["REJECT", "DELAY"] = "REJECT"
+    default_timeout_microseconds: Annotated[int, msgspec.Meta(ge=0, le=86_400_000_000)] = 0
+    allow_timeout_override: bool = False
+    max_queue_size: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
+
+
+PATIENT: Final = QueuePolicy()
 
 
 class BatchingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -29,6 +52,16 @@ class BatchingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
     ``max_queue_size``: requests that may wait; one more is refused as overload. Default 1024.
 
+    ``priority_levels``: how many there are; 0, the default, makes no difference between requests. Else 1 is
+    the highest, requests say theirs by the parameter ``priority``, and a lower one is served only when none
+    of a higher one waits. ``default_priority_level``: that of requests that say none, or one beyond.
+
+    ``default_queue_policy``, ``priority_queue_policy``: how long requests may wait; the latter by level, for
+    those that differ.
+
+    ``preserve_ordering``: answers are given in the order in which the requests came. Default false. A request
+    that is late then holds up those behind it.
+
     ``inline_max_rows``: requests of at most this many rows run on the event loop: no thread hop
     (about 100 µs, several times the run of a small int8 network), but the loop stands still meanwhile.
     Only for models of tens of microseconds and of fixed row shape. 0, the default, never does so.
@@ -42,17 +75,42 @@ class BatchingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     preferred_batch_size: tuple[Rows, ...] = ()
     max_queue_delay_microseconds: Annotated[int, msgspec.Meta(ge=0, le=10_000_000)] = 0
     max_queue_size: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1024
+    preserve_ordering: bool = False
+    priority_levels: Level = 0
+    default_priority_level: Level = 0
+    default_queue_policy: QueuePolicy = PATIENT
+    priority_queue_policy: dict[Level, QueuePolicy] = {}
     inline_max_rows: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
     inline_join: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse a preferred size that no batch may have, and joining nothing."""
+        """Refuse what contradicts itself."""
         if any(size > self.max_batch_size for size in self.preferred_batch_size):
             raise ValueError("preferred_batch_size must not exceed max_batch_size")
         if self.inline_join and not self.inline_max_rows:
             raise ValueError(
                 "inline_join joins what inline_max_rows lets run on the event loop: set that, too"
             )
+        if self.inline_max_rows and (self.preserve_ordering or self.priority_levels):
+            raise ValueError(
+                "what inline_max_rows lets run on the event loop waits for nobody: drop it, or "
+                "preserve_ordering and priority_levels"
+            )
+        _check_priorities(self)
+
+
+def _check_priorities(batching: BatchingSettings) -> None:
+    levels, default = batching.priority_levels, batching.default_priority_level
+    if (levels or default) and not 1 <= default <= levels:
+        raise ValueError(
+            f"default_priority_level must be a level from 1 to priority_levels, which is {levels}"
+        )
+    if any(not 1 <= level <= levels for level in batching.priority_queue_policy):
+        raise ValueError(
+            f"priority_queue_policy must name levels from 1 to priority_levels, which is {levels}"
+        )
+    if levels > 1 and batching.preserve_ordering:
+        raise ValueError("preserve_ordering and several priority_levels contradict each other")
 
 
 class ModelLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -67,12 +125,17 @@ class ModelLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     loading it may take beside four times its file. A run that needs more fails, and no other. 1024.
 
     ``max_file_mib``: the largest file. 1024; ONNX allows less than 2048.
+
+    ``max_sequences``: of a model with state, the most sequences that have begun and not ended, 4096.
+    ``max_sequence_state_mib``: the most memory of their states, 256. No tenant has more than half of either.
     """
 
     response_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 120.0
     startup_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 120.0
     max_mem_mib: Annotated[int, msgspec.Meta(ge=1, le=1 << 24)] = 1024
     max_file_mib: Annotated[int, msgspec.Meta(ge=1, le=2047)] = 1024
+    max_sequences: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 4096
+    max_sequence_state_mib: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)] = 256
 
 
 class ModelsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -9,29 +9,32 @@ from typing import Any, Final
 
 import msgspec
 
+from gateway.core.tensor import NO_PARAMETERS as NO_PARAMETERS  # noqa: PLC0414 - they travel in both
+from gateway.core.tensor import Parameter as Parameter  # noqa: PLC0414
 from gateway.core.tensor import Tensor
 
-Parameter = bool | int | float | str
-NO_PARAMETERS: Final[Mapping[str, Parameter]] = MappingProxyType({})
 ANONYMOUS: Final = "anonymous"
 
 SEQUENCE: Final = "sequence_id"
 """The parameter of a request that is one step of a sequence. A model with state may answer it: such an answer
 is never kept, and such a request never sent twice."""
 
+SEQUENCE_START: Final = "sequence_start"
+SEQUENCE_END: Final = "sequence_end"
+
 IGNORED_PARAMETERS: Final = frozenset(
     {
         "timeout",
         "priority",
         "binary_data_output",
-        "content_type",
-        "headers",
         "triton_enable_empty_final_response",
     }
 )
 """Request parameters that say how to schedule or how to render, never what to compute."""
 
 NO_CLASSES: Final[Mapping[str, int]] = MappingProxyType({})
+
+NO_OUTPUT_PARAMETERS: Final[Mapping[str, Mapping[str, Parameter]]] = MappingProxyType({})
 
 EDGE: Final = "edge"
 CENTRAL: Final = "central"
@@ -79,8 +82,9 @@ class Request(msgspec.Struct, frozen=True):
     ``trace`` holds the headers of its trace to pass on, and its id. ``headers``: those of the client's
     that the settings pass on to endpoints, in their order; what a model answers may depend on them.
     ``classes``: output → how many of its highest elements the client will be shown instead of it; answers
-    hold the output itself nevertheless. ``key`` is set by the cache's look-up and read by the layers below:
-    equal keys are equal requests. It is empty for requests that no cache may answer.
+    hold the output itself nevertheless. ``output_parameters``: requested output → what the client says of
+    it to the server. ``key`` is set by the cache's look-up and read by the layers below: equal keys are
+    equal requests. It is empty for requests that no cache may answer.
     """
 
     model: str
@@ -97,6 +101,7 @@ class Request(msgspec.Struct, frozen=True):
     trace: tuple[tuple[str, str], ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
     classes: Mapping[str, int] = NO_CLASSES
+    output_parameters: Mapping[str, Mapping[str, Parameter]] = NO_OUTPUT_PARAMETERS
     key: bytes = b""
 
 

@@ -37,7 +37,7 @@ def feed(value: float, rows: int = 1, width: int = 1) -> dict[str, Any]:
     return {"x": np.full((rows, width), float(value))}
 
 
-def batcher(run, workers, telemetry=None, *, batchable=True, **settings) -> Batcher:
+def batcher(run, workers, telemetry=None, *, batchable=True, instances=64, **settings) -> Batcher:
     return Batcher(
         "digits",
         run,
@@ -46,6 +46,7 @@ def batcher(run, workers, telemetry=None, *, batchable=True, **settings) -> Batc
         clock=LoopClock(),
         telemetry=telemetry or RecordingTelemetry(),
         batchable=batchable,
+        instances=instances,
     )
 
 

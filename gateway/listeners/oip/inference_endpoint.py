@@ -204,4 +204,5 @@ def to_request(
         trace=(*headers.trace, (REQUEST_ID, request_id)) if request_id else headers.trace,
         headers=headers.forwarded,
         classes=inference.output_format.classes,
+        output_parameters=inference.output_format.parameters,
     )
