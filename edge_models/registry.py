@@ -17,6 +17,8 @@ from edge_models.errors import ModelError
 from edge_models.executors import StuckRuns
 from edge_models.files import FileError, read_within
 from edge_models.rehearsal import Rehearsal
+from edge_models.sequences.configured import configured_sequences, without_hidden
+from edge_models.sequences.settings import SequenceSettings
 from edge_models.session import ProviderChoice, Session, choose_providers
 from edge_models.settings import MODEL_NAME, ModelLimits, ModelsSettings
 from gateway.core.catalog import Catalog, ModelSpec, unknown_model
@@ -36,6 +38,7 @@ class Model:
 
     ``stuck``: its runs that do not end, whatever was done.
     ``config``: what its `config.pbtxt` says; None where there is none.
+    ``sequences``: how its sequences are run (the graph has more inputs than ``spec``); None: it has none.
     """
 
     spec: ModelSpec
@@ -44,6 +47,7 @@ class Model:
     limits: ModelLimits = _DEFAULTS
     stuck: StuckRuns = field(default_factory=StuckRuns)
     config: ModelConfiguration | None = None
+    sequences: SequenceSettings | None = None
 
     @property
     def name(self) -> str:
@@ -191,7 +195,9 @@ def _load(
         if settings.require is not None:
             session.require(settings.require)
         spec = ModelSpec(folder.name, tuple(versions), PLATFORM, session.inputs, session.outputs)
-        yield Model(spec, version, session, limits, config=config)
+        sequences = configured_sequences(config, spec, Path(settings.repository), folder)
+        spec = without_hidden(spec, sequences, config)
+        yield Model(spec, version, session, limits, config=config, sequences=sequences)
 
 
 def _content(repository: Path, path: Path, limits: ModelLimits) -> bytes:
