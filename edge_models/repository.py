@@ -85,7 +85,7 @@ class ModelRepository:
         except GatewayError:
             return ModelSettings(is_cached=is_cached)
         if not found.session.batchable:
-            return ModelSettings(is_cached=is_cached)
+            return ModelSettings(is_cached=is_cached, batches=False)
         settings = self._batching.get(model, _DEFAULTS)
         return ModelSettings(
             settings.max_batch_size,
@@ -93,6 +93,7 @@ class ModelRepository:
             settings.max_queue_delay_microseconds,
             settings.max_queue_size,
             is_cached,
+            batches=True,
         )
 
     async def load(self, model: str, parameters: Mapping[str, Parameter | bytes]) -> None:

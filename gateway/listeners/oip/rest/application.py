@@ -77,11 +77,16 @@ class RestApplication(Application):
         inflater = Inflater(data_plane.max_body_bytes, extensions.settings.inflate_ratio)
         max_json_bytes = extensions.settings.max_json_mib << 20
         codec = RestInferCodec(
-            data_plane.catalogs, self._responses, inflater, data_plane.offload, max_json_bytes
+            data_plane.catalogs,
+            self._responses,
+            inflater,
+            data_plane.offload,
+            settings=extensions.settings,
+            class_rules=extensions.class_rules,
         )
         self._reader = reader = header_reader(data_plane, self._refusals, is_grpc=False)
         self._infer = InferenceEndpoint(data_plane, codec, reader, self._refusals)
-        generate = Generate(data_plane, self._responses, codec, self._infer, max_json_bytes)
+        generate = Generate(data_plane, self._responses, codec, self._infer, extensions.settings)
         metadata = Metadata(data_plane, reader, self._responses)
         management = Management(ModelControl(extensions), extensions, reader, self._responses)
         self._calls = _calls(metadata, management)
