@@ -16,6 +16,9 @@ from edge_models.errors import ModelError
 from edge_models.executors import Executors, LoopExecutor, ThreadExecutor
 from edge_models.loop_guard import LoopGuard
 from edge_models.registry import Model, Registry
+from edge_models.sequences.batcher import SequenceBatcher, sequence_batcher
+from edge_models.sequences.configured import batching_of
+from edge_models.sequences.step import Step, step_of
 from edge_models.session import StoppableRun
 from edge_models.settings import BatchingSettings
 from edge_models.signature import Signature
@@ -43,7 +46,8 @@ class Lane:
 
     ``batcher``: the queue for the threads. ``inline_batcher``: that for the event loop, of requests of at
     most ``inline_max_rows`` rows; None when such requests run at once, each alone. ``inline_run``: what those
-    run by. ``inline_max_rows`` becomes 0 when a run on the event loop had to be stopped.
+    run by. ``inline_max_rows`` becomes 0 when a run on the event loop had to be stopped. ``sequences``: of a
+    model with state, whose requests are steps: the way to ``batcher``.
     """
 
     model: Model
@@ -53,9 +57,12 @@ class Lane:
     inline_batcher: Batcher | None
     inline_run: StoppableRun
     provenance: Provenance
+    sequences: SequenceBatcher | None = None
 
-    def batchers(self) -> list[Batcher]:
+    def batchers(self) -> Sequence[Batcher | SequenceBatcher]:
         """Return its queues."""
+        if self.sequences is not None:
+            return [self.sequences]
         return [self.batcher] if self.inline_batcher is None else [self.batcher, self.inline_batcher]
 
     def leave_loop(self) -> None:
@@ -124,6 +131,8 @@ class Predictor:
             known = (request.model, "") in self._lanes
             raise unknown_model(request.model, request.version if known else "")
         feed, rows = lane.signature.accept(request.inputs)
+        if lane.sequences is not None:
+            return _step(lane, lane.sequences, feed, step_of(request, rows), request)
         if rows > lane.inline_max_rows:
             return _queue(lane, lane.batcher, feed, rows, request)
         if lane.inline_batcher is not None:
@@ -146,6 +155,11 @@ class Predictor:
     def is_overrun(self) -> bool:
         """Whether so many runs do not end that no other model should be loaded."""
         return self._executor.given_up >= MOST_GIVEN_UP
+
+    def holds_sequences(self, request: Request) -> bool:
+        """Whether ``request`` is for a model with state."""
+        lane = self._lanes.get((request.model, request.version))
+        return lane is not None and lane.sequences is not None
 
     def open(self, models: Iterable[Model]) -> list[Lane]:
         """Return what it takes to answer from ``models``; nothing answers from them yet.
@@ -179,7 +193,7 @@ class Predictor:
         if int(version) > int(highest.model.version):
             self._lanes[name, ""] = lane
 
-    def _batchers(self) -> list[Batcher]:
+    def _batchers(self) -> list[Batcher | SequenceBatcher]:
         return [
             batcher for (_, version), lane in self._lanes.items() if version for batcher in lane.batchers()
         ]
@@ -187,6 +201,8 @@ class Predictor:
     def _open(self, model: Model, settings: BatchingSettings) -> Lane:
         batchable = model.session.batchable
         inline_max_rows = _inline_max_rows(model, settings)
+        if model.sequences is not None:
+            settings = batching_of(model.sequences, settings)
         lane = Lane(
             model=model,
             signature=Signature(model.spec, max_rows=settings.max_batch_size if batchable else None),
@@ -201,7 +217,9 @@ class Predictor:
                 digest=model.session.digest,
             ),
         )
-        if settings.inline_join and batchable:
+        if model.sequences is not None:
+            lane.sequences = sequence_batcher(model, model.sequences, lane.batcher, settings, self._clock)
+        elif settings.inline_join and batchable:
             at_once = BatchingSettings(max_batch_size=inline_max_rows, max_queue_size=settings.max_queue_size)
             executor = LoopExecutor(self._guard, stopped=lane.leave_loop)
             lane.inline_batcher = self._batcher(model, executor, at_once)
@@ -241,6 +259,11 @@ class Predictor:
         return arrays
 
 
+async def _step(lane: Lane, sequences: SequenceBatcher, feed: Feed, step: Step, request: Request) -> Response:
+    selected = lane.signature.select(request.outputs)
+    return _response(lane, selected, await sequences(step, feed, request.deadline))
+
+
 async def _queue(lane: Lane, batcher: Batcher, feed: Feed, rows: int, request: Request) -> Response:
     selected = lane.signature.select(request.outputs)
     return _response(lane, selected, await batcher(feed, rows, request.deadline))
@@ -251,7 +274,7 @@ def _response(lane: Lane, selected: Sequence[tuple[str, int]], arrays: Sequence[
     return Response(lane.model.name, lane.model.version, outputs, lane.provenance)
 
 
-def _closing(batcher: Batcher) -> asyncio.Task[None]:
+def _closing(batcher: Batcher | SequenceBatcher) -> asyncio.Task[None]:
     return asyncio.create_task(batcher.close())
 
 
