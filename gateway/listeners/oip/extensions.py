@@ -14,6 +14,7 @@ from gateway.core.operator import OperatorTokens
 from gateway.core.repository import NoRepository, Repository
 from gateway.core.statistics import Counted, Statistics
 from gateway.http.exchange import Head
+from gateway.listeners.data_plane import NAME
 from gateway.wire import headers
 
 
@@ -28,6 +29,8 @@ class ProtocolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     smaller than this are sent as they are, whatever the client accepts, as are those of more than 256 KiB;
     1024 by default. ``max_json_mib``: of the JSON of one request, 4 by default; more is refused (413), as
     it takes many times its size, even in a process of its own. Binary data has no such limit.
+    ``server_name``: in the server's metadata, ``edgeway`` by default; clients written for another server
+    may look for its name there, such as ``triton``.
     ``max_health_watches``: calls that watch the health at a time, 1000 by default;
     ``max_health_watches_per_address``: those of one address, 100 by default.
     """
@@ -37,6 +40,7 @@ class ProtocolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     inflate_ratio: Annotated[int, msgspec.Meta(ge=1, le=1032)] = 100
     compress_from_bytes: Annotated[int, msgspec.Meta(ge=0)] = 1024
     max_json_mib: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4
+    server_name: Annotated[str, msgspec.Meta(pattern=r"^[!-~]([ -~]{0,126}[!-~])?\Z")] = NAME
     max_health_watches: Annotated[int, msgspec.Meta(ge=1)] = 1000
     max_health_watches_per_address: Annotated[int, msgspec.Meta(ge=1)] = 100
 
