@@ -100,7 +100,7 @@ async def open_gateway(
     Raises:
         StartError, ModelError, GeoError, ConfigError, GatewayError: names what cannot be used.
     """
-    foundation = open_foundation(settings, lifetimes)
+    foundation = open_foundation(settings, lifetimes, inheritance)
     open_tier = open_central if settings.role == CENTRAL else open_edge
     tier = await open_tier(foundation, lifetimes)
     opener = Opener(settings.listen, foundation.clock, lifetimes, foundation.tls, inheritance, descriptors)

@@ -20,6 +20,7 @@ from gateway.core.verdict import Verdict
 from gateway.http.client.backoff import Backoff
 from gateway.http.client.dialer import UnreachableError
 from gateway.http.client.http2_connection import (
+    AnswerRefusedError,
     Http2ClientConnection,
     LateError,
     Limits,
@@ -67,6 +68,7 @@ _FAILED: Final = (
     grpc_call.StatusError,
     grpc_call.BrokenAnswerError,
     ResetError,
+    AnswerRefusedError,
     LateError,
     AnswerTooLargeError,
     NotProcessedError,
@@ -130,6 +132,7 @@ class GrpcUpstream:
             connection_window_bytes=self._settings.connection_window_bytes,
             max_header_bytes=self._settings.max_head_bytes,
             max_body_bytes=PREFIX + max_message_bytes,
+            texts=grpc_call.TEXTS,
         )
         self._limits = Limits(
             streams=self._settings.streams_per_connection,
@@ -227,6 +230,7 @@ class GrpcUpstream:
             LostError,
             NotProcessedError,
             ResetError,
+            AnswerRefusedError,
             AnswerTooLargeError,
             FramingError,
         ) as error:
@@ -312,6 +316,8 @@ class GrpcUpstream:
                 named = self._translate(status, deadline, ends)
             case AnswerTooLargeError():
                 named = self._failures.too_large(self._max_message_bytes)
+            case AnswerRefusedError():
+                named = self._failures.unreadable(str(error))
             case grpc_call.BrokenAnswerError():
                 named = self._failures.broken()
             case NotProcessedError():

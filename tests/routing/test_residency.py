@@ -96,7 +96,9 @@ async def test_nothing_but_caller_and_regions_changes() -> None:
         frozenset({"us-east"}),
         2,
         (("traceparent", "00"),),
+        (("x-kind", "a"),),
         {"probabilities": 3},
+        {"probabilities": {"content_type": "np"}},
         b"key",
     )
     assert all(

@@ -114,7 +114,7 @@ def read_path(path: str) -> ParsedPath | None:
 def _find(parts: list[str]) -> ParsedPath | None:
     match parts:
         case ["", "v2", "models", name, "versions", version, *rest]:
-            # A version is a text. Models of this process have numbers; those behind an endpoint have what it says.
+            # A version is a text. Models of this process have numbers; those of endpoints what they say.
             version = _decode(version)
             return _of_model(_OF_MODELS.get(tuple(rest)), name, version) if version else None
         case ["", "v2", "models", name, *rest]:
