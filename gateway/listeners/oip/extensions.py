@@ -14,6 +14,7 @@ from gateway.core.operator import OperatorTokens
 from gateway.core.repository import NoRepository, Repository
 from gateway.core.statistics import Counted, Statistics
 from gateway.http.exchange import Head
+from gateway.listeners.data_plane import NAME
 from gateway.wire import headers
 from gateway.wire.oip.classification import ClassRules
 from gateway.wire.oip.json_nan import JsonNan
@@ -32,6 +33,8 @@ class ProtocolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     it takes many times its size, even in a process of its own. Binary data has no such limit.
     ``json_nan``: ``literal``, the default, writes NaN and infinity as JSON as Triton does (``NaN``,
     ``-Infinity``), which Python's clients read and strict ones do not; ``refuse`` answers 400.
+    ``server_name``: in the server's metadata, ``edgeway`` by default; clients written for another server
+    may look for its name there, such as ``triton``.
     ``max_health_watches``: calls that watch the health at a time, 1000 by default;
     ``max_health_watches_per_address``: those of one address, 100 by default.
     """
@@ -42,6 +45,7 @@ class ProtocolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     compress_from_bytes: Annotated[int, msgspec.Meta(ge=0)] = 1024
     max_json_mib: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4
     json_nan: JsonNan = "literal"
+    server_name: Annotated[str, msgspec.Meta(pattern=r"^[!-~]([ -~]{0,126}[!-~])?\Z")] = NAME
     max_health_watches: Annotated[int, msgspec.Meta(ge=1)] = 1000
     max_health_watches_per_address: Annotated[int, msgspec.Meta(ge=1)] = 100
 
