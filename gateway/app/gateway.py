@@ -31,10 +31,12 @@ from gateway.core.catalog import IndexEntry
 from gateway.core.clock import Clock
 from gateway.core.operator import OperatorTokens
 from gateway.core.request import CENTRAL
+from gateway.http.request_ids import RequestIds, no_id
 from gateway.listeners.data_plane import DataPlane
 from gateway.listeners.oip.extensions import Extensions
 from gateway.telemetry.log_settings import LogSettings
 from gateway.telemetry.prometheus import Prometheus
+from gateway.wire.travelling import TravellingHeaders
 from gateway.wire.trust import Trust
 from resilience.drain import Drain
 
@@ -163,6 +165,8 @@ def _data_plane(foundation: Foundation, tier: Tier) -> DataPlane:
         is_full=foundation.seats.are_taken,
         retry_after_s=settings.resilience.admission.retry_after_s,
         offload=foundation.offload,
+        travelling=TravellingHeaders(settings.telemetry.propagators, settings.upstreams.forward_headers),
+        make_request_id=RequestIds().make if settings.listen.transport.generate_request_id else no_id,
     )
 
 
