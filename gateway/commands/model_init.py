@@ -27,9 +27,9 @@ EXAMPLES: Final = """\
   edgeway model init digits --model float.onnx --edge-model int8.onnx --name digits
 
 FOLDER gets what `edgeway serve` takes at once, with comments: central/NAME/1/model.onnx, its
-config.pbtxt, central.yaml, edge.yaml and policy.yaml. With --edge-model the edge holds that one as well and answers by itself
-what its certificate covers; it has none yet: the last lines say how to make it. Nothing that is there is
-written over. Exit code 0: written; 2: a file or an argument is wrong, nothing is written.
+config.pbtxt, central.yaml, edge.yaml and policy.yaml. With --edge-model the edge holds that one as well
+and answers by itself what its certificate covers; it has none yet: the last lines say how to make it. Nothing
+that is there is written over. Exit code 0: written; 2: a file or an argument is wrong, nothing is written.
 """
 
 
