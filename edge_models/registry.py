@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -13,12 +14,14 @@ import onnxruntime
 
 from edge_models.configuration.model_configuration import ModelConfiguration
 from edge_models.configuration.reading import read_configuration
+from edge_models.configuration.scheduling import Scheduling, scheduling_of
+from edge_models.configuration.served_tensors import ServedTensors, served_tensors
 from edge_models.errors import ModelError
 from edge_models.executors import StuckRuns
 from edge_models.files import FileError, read_within
 from edge_models.rehearsal import Rehearsal
 from edge_models.session import ProviderChoice, Session, choose_providers
-from edge_models.settings import MODEL_NAME, ModelLimits, ModelsSettings
+from edge_models.settings import MODEL_NAME, BatchingSettings, ModelLimits, ModelsSettings
 from gateway.core.catalog import Catalog, ModelSpec, unknown_model
 from gateway.core.errors import Fault, GatewayError, printable
 
@@ -35,7 +38,8 @@ class Model:
     """One version of one model, loaded.
 
     ``stuck``: its runs that do not end, whatever was done.
-    ``config``: what its `config.pbtxt` says; None where there is none.
+    ``config``: what its `config.pbtxt` says; None where there is none. ``tensors``: what its graph has in
+    another shape than clients do; None: nothing.
     """
 
     spec: ModelSpec
@@ -44,6 +48,17 @@ class Model:
     limits: ModelLimits = _DEFAULTS
     stuck: StuckRuns = field(default_factory=StuckRuns)
     config: ModelConfiguration | None = None
+    tensors: ServedTensors | None = None
+
+    def scheduling(self, entry: BatchingSettings | None) -> Scheduling:
+        """Return how requests for it are scheduled; ``entry``: what the settings say about it.
+
+        Raises:
+            ModelError: naming the line of its configuration.
+        """
+        graph = (*self.session.inputs, *self.session.outputs)
+        with named_from(Path(self.name)):
+            return scheduling_of(self.config, entry, graph, batchable=self.session.batchable)
 
     @property
     def name(self) -> str:
@@ -190,8 +205,19 @@ def _load(
         )
         if settings.require is not None:
             session.require(settings.require)
-        spec = ModelSpec(folder.name, tuple(versions), PLATFORM, session.inputs, session.outputs)
-        yield Model(spec, version, session, limits, config=config)
+        with named_from(folder):
+            tensors = served_tensors(config, session.inputs, session.outputs)
+        spec = ModelSpec(folder.name, tuple(versions), PLATFORM, tensors.inputs, tensors.outputs)
+        yield Model(spec, version, session, limits, config=config, tensors=tensors)
+
+
+@contextmanager
+def named_from(folder: Path) -> Iterator[None]:
+    """Name the folder of a model in whatever is wrong with its configuration."""
+    try:
+        yield
+    except ModelError as error:
+        raise ModelError(f"{folder}/{error}") from error
 
 
 def _content(repository: Path, path: Path, limits: ModelLimits) -> bytes:

@@ -19,10 +19,13 @@ SEQUENCE: Final = "sequence_id"
 """The parameter of a request that is one step of a sequence. A model with state may answer it: such an answer
 is never kept, and such a request never sent twice."""
 
+PRIORITY: Final = "priority"
+"""The parameter of a request that is to be served before others of its model, where that has priorities."""
+
 IGNORED_PARAMETERS: Final = frozenset(
     {
         "timeout",
-        "priority",
+        PRIORITY,
         "binary_data_output",
         "content_type",
         "headers",
