@@ -2,7 +2,8 @@
 
 Into the hash go the model's identity and the instruction-set class (they change the bits of an
 answer), the scope within which answers may be shared, model and version as requested, the requested
-outputs, how many of their classes, the parameters, and each input's name, datatype, shape and bytes.
+outputs, how many of their classes and their parameters, the request's parameters, and each input's name,
+datatype, shape, bytes and parameters.
 Two requests for the same outputs in another order are two keys, because the answer lists them in the
 order requested. The order of inputs and of parameters means nothing and is sorted away. The request's
 id, deadline, attempt, trace and address are not in the key.
@@ -15,7 +16,7 @@ requests cannot feed the hash the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import Final
 
@@ -26,12 +27,13 @@ from msgspec.structs import replace
 from gateway.core.request import IGNORED_PARAMETERS, Parameter, Request
 from gateway.core.tensor import Buffer, Tensor
 
-KEY_VERSION: Final = 2
+KEY_VERSION: Final = 3
 DEFAULT_SECRET: Final = b"edgeway: answers in this cache are not secret from one another"
 """Keys the hashes where ``key_secret`` is not set: then different requests have different keys, but anyone
 can compute them."""
 
-_Described = tuple[str, str, tuple[int, ...], int]
+_Named = list[tuple[str, Parameter]]
+_Described = tuple[str, str, tuple[int, ...], int] | tuple[str, str, tuple[int, ...], int, _Named]
 
 _BY_NAME: Final = attrgetter("name")
 _SHOWN: Final = 15
@@ -135,9 +137,9 @@ class RequestHasher:
             _computing(request) if request.parameters else (),
             described,
         )
-        if request.classes:
+        if request.classes or request.output_parameters:
             # The edge may answer with the likeliest class by itself, and not with the three likeliest.
-            fields = (*fields, sorted(request.classes.items()))
+            fields = (*fields, sorted(request.classes.items()), _of_outputs(request))
         digest = self._constant.copy()
         try:
             digest.update(self._pack(fields))
@@ -153,9 +155,23 @@ class RequestHasher:
 
 
 def _described(inputs: Sequence[Tensor]) -> list[_Described]:
-    return [(tensor.name, tensor.datatype, tensor.shape, len(tensor.data)) for tensor in inputs]
+    return [
+        (tensor.name, tensor.datatype, tensor.shape, len(tensor.data), _sorted(tensor.parameters))
+        if tensor.parameters
+        else (tensor.name, tensor.datatype, tensor.shape, len(tensor.data))
+        for tensor in inputs
+    ]
 
 
-def _computing(request: Request) -> list[tuple[str, Parameter]]:
-    """Return the parameters that say what to compute. MessagePack tells True, 1, 1.0 and "1" apart."""
+def _of_outputs(request: Request) -> list[tuple[str, _Named]]:
+    return [(name, _sorted(parameters)) for name, parameters in sorted(request.output_parameters.items())]
+
+
+def _sorted(parameters: Mapping[str, Parameter]) -> _Named:
+    """Return parameters by name. MessagePack tells True, 1, 1.0 and "1" apart."""
+    return sorted(parameters.items())
+
+
+def _computing(request: Request) -> _Named:
+    """Return the parameters that say what to compute."""
     return sorted(item for item in request.parameters.items() if item[0] not in IGNORED_PARAMETERS)

@@ -199,6 +199,8 @@ def _barred(request: Request, licence: Permission, names: tuple[str, ...] | None
     if names is None or (request.classes and not licence.classifies(request.classes)):
         return _UNDECIDED
     # The sample was run without parameters: what a model would make of one is not known.
+    if request.output_parameters or any(tensor.parameters for tensor in request.inputs):
+        return _UNSEEN
     if request.parameters and not IGNORED_PARAMETERS.issuperset(request.parameters):
         return _UNSEEN
     return "" if licence.fits(request) else _UNSEEN

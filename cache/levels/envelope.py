@@ -34,6 +34,7 @@ class _Output(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=Fa
     datatype: str
     shape: tuple[int, ...]
     data: bytes
+    parameters: dict[str, Parameter] = {}
 
 
 class _Body(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
@@ -82,7 +83,7 @@ class Envelope:
                     provenance.region,
                     provenance.digest,
                     dict(response.parameters),
-                    [(out.name, out.datatype, out.shape, out.data) for out in response.outputs],
+                    [_packed(output) for output in response.outputs],
                 )
             )
         except (UnicodeEncodeError, OverflowError, TypeError) as error:
@@ -116,7 +117,10 @@ class Envelope:
     def _entry(self, body: _Body) -> Entry:
         if not 0 <= body.soft_expiry <= body.hard_expiry < math.inf or not 0 <= body.compute_s < math.inf:
             raise GarbageError("times that cannot be")
-        outputs = tuple(Tensor(out.name, out.datatype, out.shape, out.data) for out in body.outputs)
+        outputs = tuple(
+            Tensor(out.name, out.datatype, out.shape, out.data, out.parameters or NO_PARAMETERS)
+            for out in body.outputs
+        )
         check_texts(outputs)
         for tensor in outputs:
             check_size(tensor)
@@ -130,3 +134,9 @@ class Envelope:
             hard_expiry=body.hard_expiry,
             compute_s=body.compute_s,
         )
+
+
+def _packed(output: Tensor) -> tuple[object, ...]:
+    """Return an output as ``_Output`` has it; without parameters as builds before them read it too."""
+    packed = (output.name, output.datatype, output.shape, output.data)
+    return (*packed, dict(output.parameters)) if output.parameters else packed

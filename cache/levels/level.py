@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -12,13 +12,14 @@ from gateway.core.clock import Clock
 from gateway.core.gate import Gate, GateSettings
 from gateway.core.request import Response
 from gateway.core.telemetry import Telemetry
-from gateway.core.tensor import BYTES, Tensor, element_count
+from gateway.core.tensor import BYTES, Parameter, Tensor, element_count
 
 ENTRY_BYTES: Final = 860
 TENSOR_BYTES: Final = 540
 ELEMENT_BYTES: Final = 60
-"""What an entry, each of its tensors and each element of a BYTES tensor take in CPython besides the
-raw bytes: objects, dict slots, and the numpy view that a reader may leave behind. Measured with
+PARAMETER_BYTES: Final = 300
+"""What an entry, each of its tensors, each element of a BYTES tensor and each parameter take in CPython
+besides the raw bytes: objects, dict slots, and the numpy view that a reader may leave behind. Measured with
 tracemalloc in tests/cache/levels/test_memory.py, rounded up."""
 
 
@@ -44,10 +45,10 @@ class Entry(Struct, frozen=True):
         message too.
         """
         outputs = tuple(
-            Tensor(tensor.name, tensor.datatype, tensor.shape, bytes(tensor.data))
+            Tensor(tensor.name, tensor.datatype, tensor.shape, bytes(tensor.data), tensor.parameters)
             for tensor in response.outputs
         )
-        size = ENTRY_BYTES + sum(map(_size, outputs))
+        size = ENTRY_BYTES + sum(map(_size, outputs)) + _size_of(response.parameters)
         return cls(replace(response, outputs=outputs), soft_expiry, hard_expiry, compute_s, size)
 
     def at(self, level: str) -> Entry:
@@ -125,4 +126,13 @@ class LevelParts(Struct, frozen=True):
 
 def _size(tensor: Tensor) -> int:
     elements = element_count(tensor.shape) if tensor.datatype == BYTES else 0
-    return TENSOR_BYTES + len(tensor.data) + ELEMENT_BYTES * elements
+    size = TENSOR_BYTES + len(tensor.data) + ELEMENT_BYTES * elements
+    return size + _size_of(tensor.parameters) if tensor.parameters else size
+
+
+def _size_of(parameters: Mapping[str, Parameter]) -> int:
+    """Return what parameters take; a character takes up to four bytes."""
+    texts = sum(
+        len(name) + (len(value) if isinstance(value, str) else 0) for name, value in parameters.items()
+    )
+    return PARAMETER_BYTES * len(parameters) + 4 * texts

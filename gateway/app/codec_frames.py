@@ -31,7 +31,7 @@ class _Pickler(pickle.Pickler):
 
     def reducer_override(self, value: Any) -> Any:
         if type(value) is Tensor:
-            return Tensor, (value.name, value.datatype, value.shape, _beside(value.data))
+            return Tensor, (value.name, value.datatype, value.shape, _beside(value.data), value.parameters)
         if type(value) is memoryview:
             return bytes if len(value) < _BESIDE_BYTES else _whole, (_beside(value),)
         if type(value) is MappingProxyType:

@@ -9,10 +9,10 @@ from typing import Any, Final
 
 import msgspec
 
+from gateway.core.tensor import NO_PARAMETERS as NO_PARAMETERS  # noqa: PLC0414 - they travel in both
+from gateway.core.tensor import Parameter as Parameter  # noqa: PLC0414
 from gateway.core.tensor import Tensor
 
-Parameter = bool | int | float | str
-NO_PARAMETERS: Final[Mapping[str, Parameter]] = MappingProxyType({})
 ANONYMOUS: Final = "anonymous"
 
 SEQUENCE: Final = "sequence_id"
@@ -27,14 +27,14 @@ IGNORED_PARAMETERS: Final = frozenset(
         "timeout",
         PRIORITY,
         "binary_data_output",
-        "content_type",
-        "headers",
         "triton_enable_empty_final_response",
     }
 )
 """Request parameters that say how to schedule or how to render, never what to compute."""
 
 NO_CLASSES: Final[Mapping[str, int]] = MappingProxyType({})
+
+NO_OUTPUT_PARAMETERS: Final[Mapping[str, Mapping[str, Parameter]]] = MappingProxyType({})
 
 EDGE: Final = "edge"
 CENTRAL: Final = "central"
@@ -80,7 +80,8 @@ class Request(msgspec.Struct, frozen=True):
     ``attempt`` is raised by Retry and read by Router. ``regions`` is the set that Residency
     fixed (None: not yet fixed); later layers may only narrow it. ``hops`` counts the gateways passed.
     ``trace`` holds the W3C trace headers to pass on. ``classes``: output → how many of its highest elements
-    the client will be shown instead of it; answers hold the output itself nevertheless. ``key`` is set
+    the client will be shown instead of it; answers hold the output itself nevertheless.
+    ``output_parameters``: requested output → what the client says of it to the server. ``key`` is set
     by the cache's look-up and read by the layers below: equal keys are equal requests. It is empty for
     requests that no cache may answer.
     """
@@ -98,6 +99,7 @@ class Request(msgspec.Struct, frozen=True):
     hops: int = 0
     trace: tuple[tuple[str, str], ...] = ()
     classes: Mapping[str, int] = NO_CLASSES
+    output_parameters: Mapping[str, Mapping[str, Parameter]] = NO_OUTPUT_PARAMETERS
     key: bytes = b""
 
 

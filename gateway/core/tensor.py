@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -15,6 +16,9 @@ from gateway.core.errors import Fault, GatewayError
 
 Array = npt.NDArray[Any]
 Buffer = bytes | memoryview
+
+Parameter = bool | int | float | str
+NO_PARAMETERS: Final[Mapping[str, Parameter]] = MappingProxyType({})
 
 BYTES: Final = "BYTES"
 DATATYPES: Final[dict[str, np.dtype[Any]]] = {
@@ -56,27 +60,30 @@ class Tensor(msgspec.Struct, frozen=True, eq=False):
 
     ``data`` holds row-major little-endian elements exactly as they came off the wire (for BYTES:
     each element is a ``uint32`` length and that many bytes). It is never written to: one buffer may
-    be shared by a cache entry and many answers.
+    be shared by a cache entry and many answers. ``parameters`` say something about it to the server that
+    reads it (of MLServer's, ``content_type``), and nothing of how it travels.
     """
 
     name: str
     datatype: str
     shape: tuple[int, ...]
     data: Buffer
+    parameters: Mapping[str, Parameter] = NO_PARAMETERS
     _array: Array | None = None
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Tensor):
             return NotImplemented
-        return (self.name, self.datatype, self.shape, self.data) == (
-            *(other.name, other.datatype, other.shape, other.data),
+        return (self.name, self.datatype, self.shape, self.data, self.parameters) == (
+            *(other.name, other.datatype, other.shape, other.data, other.parameters),
         )
 
     def __hash__(self) -> int:
         return hash((self.name, self.datatype, self.shape, bytes(self.data)))
 
     def __repr__(self) -> str:
-        return f"<Tensor {self.name} {self.datatype} {list(self.shape)}, {len(self.data)} bytes>"
+        parameters = f", parameters {', '.join(sorted(self.parameters))}" if self.parameters else ""
+        return f"<Tensor {self.name} {self.datatype} {list(self.shape)}, {len(self.data)} bytes{parameters}>"
 
     def numpy(self) -> Array:
         """Return a read-only view of the elements in ``shape``, made on first use.

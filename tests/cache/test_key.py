@@ -48,6 +48,17 @@ OTHER = {
     "shape": ask(Tensor("image", "FP32", (2, 1), b"abcdefgh")),
     "bytes": ask(Tensor("image", "FP32", (1, 2), b"abcdefgi")),
     "one more input": ask(PIXELS, MASK),
+    "content_type of the request": ask(parameters={"content_type": "np"}),
+    "another content_type of the request": ask(parameters={"content_type": "pd"}),
+    "headers of the request": ask(parameters={"headers": "np"}),
+    "input parameter": ask(replace(PIXELS, parameters={"content_type": "np"})),
+    "another value of it": ask(replace(PIXELS, parameters={"content_type": "pd"})),
+    "another type of it": ask(replace(PIXELS, parameters={"content_type": 1})),
+    "a parameter of the other input": ask(PIXELS, replace(MASK, parameters={"content_type": "np"})),
+    "output parameter": ask(output_parameters={"y": {"content_type": "np"}}),
+    "another value of an output's": ask(output_parameters={"y": {"content_type": "pd"}}),
+    "a parameter of another output": ask(output_parameters={"z": {"content_type": "np"}}),
+    "classes and an output parameter": ask(classes={"y": 1}, output_parameters={"y": {"content_type": "np"}}),
 }
 
 
@@ -148,14 +159,15 @@ def test_minus_zero_is_not_zero() -> None:
 
 
 names = st.text(max_size=3)
+scalars = st.one_of(st.booleans(), st.integers(), st.floats(allow_nan=False), names)
 tensors = st.builds(
     Tensor,
     name=names,
     datatype=st.sampled_from(["UINT8", "BYTES"]),
     shape=st.lists(st.integers(0, 300), max_size=2).map(tuple),
     data=st.binary(max_size=4),
+    parameters=st.dictionaries(names, scalars, max_size=2),
 )
-scalars = st.one_of(st.booleans(), st.integers(), st.floats(allow_nan=False), names)
 requests = st.builds(
     Request,
     model=names,
@@ -163,6 +175,10 @@ requests = st.builds(
     version=names,
     outputs=st.lists(names, max_size=2).map(tuple),
     parameters=st.dictionaries(names, scalars, max_size=2),
+    classes=st.dictionaries(names, st.integers(1, 3), max_size=1),
+    output_parameters=st.dictionaries(
+        names, st.dictionaries(names, scalars, min_size=1, max_size=2), max_size=2
+    ),
     caller=st.builds(Caller, tenant=names, residency=names),
 )
 
@@ -170,7 +186,10 @@ requests = st.builds(
 def meaning(request: Request) -> str:
     """Everything that a key stands for, written out."""
     parameters = {name: value for name, value in request.parameters.items() if name not in IGNORED_PARAMETERS}
-    inputs = sorted((t.name, t.datatype, t.shape, bytes(t.data)) for t in request.inputs)
+    inputs = [
+        (t.name, t.datatype, t.shape, bytes(t.data), sorted(t.parameters.items())) for t in request.inputs
+    ]
+    wanted = [(name, sorted(parameters.items())) for name, parameters in request.output_parameters.items()]
     caller = request.caller
     return repr(
         (
@@ -180,7 +199,9 @@ def meaning(request: Request) -> str:
             sorted(parameters.items()),
             caller.tenant,
             caller.residency,
-            inputs,
+            sorted(inputs, key=lambda described: described[0]),
+            sorted(request.classes.items()),
+            sorted(wanted, key=lambda described: described[0]),
         )
     )
 

@@ -71,6 +71,7 @@ async def test_keeps_tensors_bit_for_bit(subject: Subject) -> None:
         Tensor("none", "FP64", (0, 3), b""),
         Tensor("text", "BYTES", (2,), b"\x01\0\0\0a\0\0\0\0"),
         Tensor("scalar", "BOOL", (), memoryview(b"\x01")),
+        Tensor("said", "BOOL", (1,), b"\x01", {"content_type": "np", "n": 1, "x": 0.5, "is": True}),
     )
     response = Response("m", "2", outputs, Provenance("central"), {"a": 1, "b": "x", "c": True, "d": 0.5})
 
@@ -80,8 +81,8 @@ async def test_keeps_tensors_bit_for_bit(subject: Subject) -> None:
 
     assert found is not None
     assert [bytes(t.data) for t in found.response.outputs] == [bytes(t.data) for t in outputs]
-    assert [(t.name, t.datatype, t.shape) for t in found.response.outputs] == [
-        (t.name, t.datatype, t.shape) for t in outputs
+    assert [(t.name, t.datatype, t.shape, t.parameters) for t in found.response.outputs] == [
+        (t.name, t.datatype, t.shape, t.parameters) for t in outputs
     ]
     assert found.response.parameters == response.parameters
 

@@ -61,6 +61,26 @@ async def test_request_and_answer_pass_through(wire):
     )
 
 
+async def test_parameters_of_tensors_pass_both_ways(wire):
+    """What is said of an input or a wanted output reaches the other side, and what it says of its outputs comes
+    back; how a message carries them does not.
+    """
+    said = {"content_type": "np", "quality": 3, "exact": True, "scale": 0.5}
+    sent = request(
+        inputs=(Tensor("x", "UINT8", (2,), b"ab", said), Tensor("y", "UINT8", (1,), b"c")),
+        outputs=("x", "y"),
+        output_parameters={"x": {"content_type": "str"}},
+    )
+    service = EchoService(Provenance("edge"))
+
+    async with before(wire, service) as upstream:
+        response = await upstream(sent)
+
+    assert service.last.inputs == sent.inputs
+    assert dict(service.last.output_parameters) == {"x": {"content_type": "str"}}
+    assert [dict(output.parameters) for output in response.outputs] == [said, {}]
+
+
 @pytest.mark.parametrize("number", [1, (1 << 64) - 1, "a3f0-42"])
 async def test_a_step_of_a_sequence_passes_through(wire, number):
     """A model behind the other side may have state: it is told all that was said of the sequence."""

@@ -9,6 +9,7 @@ from collections.abc import Coroutine
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from edge_models.cascade import Cascade
 from edge_models.licence import Artefacts, Licence
@@ -424,6 +425,25 @@ async def test_parameters_that_may_change_the_answer_defer():
 
     assert stage.calls == (1, 1)
     assert stage.decided == [("deferred", "unseen"), ("answered", "confident")]
+
+
+@virtual_time
+async def test_parameters_of_tensors_defer():
+    """No edge model obeys them: whoever sends them is answered by central, or is told that it was not."""
+    stage = Stage(SURE, ScriptedService(answer(), answer(), answer(), DOWN))
+    inputs = request().inputs
+    said = {"content_type": "np"}
+    marked = tuple(replace(tensor, parameters=said) for tensor in inputs)
+
+    origins = [
+        (await stage.ask(inputs=marked)).provenance.origin,
+        (await stage.ask(output_parameters={"y": said})).provenance.origin,
+        (await stage.ask(parameters={"content_type": "np"})).provenance.origin,
+    ]
+    assert origins == ["central"] * 3
+    assert stage.decided == [("deferred", "unseen")] * 3
+    fallen_back = await stage.ask(inputs=marked)
+    assert (fallen_back.provenance.origin, fallen_back.provenance.certified) == ("edge", False)
 
 
 @virtual_time

@@ -14,12 +14,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from msgspec.structs import replace
+
 from gateway.core.catalog import AllModels, ModelSpec, TensorSpec
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller, Provenance, Request, Response
 from gateway.core.service import Service
-from gateway.core.tensor import Tensor
 from gateway.listeners.data_plane import DataPlane
 from gateway.wire.trust import Trust
 from tests.fakes.telemetry import RecordingTelemetry
@@ -54,8 +55,7 @@ class EchoService:
             if name not in tensors:
                 raise GatewayError(Fault.INVALID, f"model '{request.model}' has no output '{name}'")
         outputs = tuple(
-            Tensor(name, tensors[name].datatype, tensors[name].shape, bytes(tensors[name].data))
-            for name in wanted
+            replace(tensors[name], data=bytes(tensors[name].data), _array=None) for name in wanted
         )
         return Response(request.model, request.version or "1", outputs, self.provenance)
 

@@ -197,4 +197,5 @@ def to_request(path: ParsedPath, inference: Inference, headers: OipRequestHeader
         hops=headers.hops,
         trace=headers.trace,
         classes=inference.output_format.classes,
+        output_parameters=inference.output_format.parameters,
     )

@@ -16,16 +16,16 @@ from gateway.core.request import NO_PARAMETERS, Parameter, Response
 from gateway.core.tensor import Buffer, Tensor
 from gateway.wire.oip.inference import PLAIN_OUTPUTS, Inference
 from gateway.wire.oip.json_bounds import MAX_JSON_BYTES, check_json
-from gateway.wire.oip.messages import parse
+from gateway.wire.oip.messages import Parameters, parse
 from gateway.wire.oip.validation import extract_timeout
 from gateway.wire.oip.values import decode_values, encode_values
 
 _FIELDS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_PARAMETERS: Final = msgspec.json.Decoder(dict[str, Parameter])
-_PARAMETER: Final = msgspec.json.Decoder(Parameter)
+_PARAMETERS: Final = msgspec.json.Decoder(Parameters)
+_PARAMETER: Final = msgspec.json.Decoder(Parameter | None)
 _VALUES: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _ENCODE: Final = msgspec.json.Encoder().encode
-_ID: Final = msgspec.json.Decoder(str)
+_ID: Final = msgspec.json.Decoder(str | None)
 
 
 def decode_generate(spec: ModelSpec, body: Buffer, max_json_bytes: int = MAX_JSON_BYTES) -> Inference:
@@ -39,9 +39,10 @@ def decode_generate(spec: ModelSpec, body: Buffer, max_json_bytes: int = MAX_JSO
     inputs = tuple(
         _tensor(tensor, fields.pop(tensor.name)) for tensor in spec.inputs if tensor.name in fields
     )
-    request_id = parse(_ID, fields.pop("id")) if "id" in fields else ""
-    parameters = parse(_PARAMETERS, fields.pop("parameters")) if "parameters" in fields else {}
-    parameters |= {name: parse(_PARAMETER, raw) for name, raw in fields.items()}
+    request_id = (parse(_ID, fields.pop("id")) if "id" in fields else None) or ""
+    sent = (parse(_PARAMETERS, fields.pop("parameters")) if "parameters" in fields else None) or {}
+    sent |= {name: parse(_PARAMETER, raw) for name, raw in fields.items()}
+    parameters = {name: value for name, value in sent.items() if value is not None}
     timeout_s = extract_timeout(parameters) if parameters else math.inf
     return Inference(request_id, inputs, (), PLAIN_OUTPUTS, parameters or NO_PARAMETERS, timeout_s)
 

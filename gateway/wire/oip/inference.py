@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from gateway.core.partitions import Lesson
-from gateway.core.request import NO_CLASSES, Parameter
+from gateway.core.request import NO_CLASSES, NO_OUTPUT_PARAMETERS, Parameter
 from gateway.core.tensor import Tensor
 
 
@@ -17,12 +17,13 @@ class OutputFormat(msgspec.Struct, frozen=True):
 
     ``binary_names``: by output, whether it goes into the binary section of an HTTP body; ``is_binary``: the
     same for all others. Protobuf has no such choice. ``classes``: output → how many of its highest elements
-    are sent instead of the output.
+    are sent instead of the output. ``parameters``: output → what the client says of it to the server.
     """
 
     is_binary: bool = False
     binary_names: Mapping[str, bool] | None = None
     classes: Mapping[str, int] = NO_CLASSES
+    parameters: Mapping[str, Mapping[str, Parameter]] = NO_OUTPUT_PARAMETERS
 
     def writes_binary(self, output: str) -> bool:
         """Whether ``output`` is to be written as binary data."""

@@ -15,7 +15,14 @@ from typing import Any, Final
 import msgspec
 
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.request import NO_PARAMETERS, Parameter, Provenance, Request, Response
+from gateway.core.request import (
+    NO_OUTPUT_PARAMETERS,
+    NO_PARAMETERS,
+    Parameter,
+    Provenance,
+    Request,
+    Response,
+)
 from gateway.core.tensor import (
     BYTES,
     MAX_BYTES_ELEMENTS,
@@ -31,6 +38,7 @@ from gateway.wire.oip.inference import BINARY_OUTPUTS, PLAIN_OUTPUTS, Inference,
 from gateway.wire.oip.json_bounds import MAX_JSON_BYTES, check_json
 from gateway.wire.oip.messages import (
     AnsweredTensorMessage,
+    Parameters,
     RequestMessage,
     RequestOut,
     ResponseMessage,
@@ -45,8 +53,8 @@ from gateway.wire.oip.validation import (
     check_address,
     check_names,
     check_shape,
-    check_tensor_parameters,
     extract_timeout,
+    tensor_parameters,
 )
 from gateway.wire.oip.values import decode_values, encode_values
 
@@ -57,6 +65,7 @@ _LENGTHS: Final = 1024
 BINARY_SIZE: Final = "binary_data_size"
 BINARY_OUTPUT: Final = "binary_data_output"
 BINARY: Final = "binary_data"
+_NULL: Final = b"null"
 
 _REQUEST: Final = msgspec.json.Decoder(RequestMessage)
 _RESPONSE: Final = msgspec.json.Decoder(ResponseMessage)
@@ -108,9 +117,10 @@ def decode_request(
     message = parse(_REQUEST, json)
     default, timeout_s, parameters = _decode_parameters(message.parameters)
     inputs = _decode_tensors("input", message.inputs, binary)
-    outputs, output_format = _decode_outputs(message.outputs, default=default)
-    check_address("", "", message.id)
-    return Inference(message.id, inputs, outputs, output_format, parameters, timeout_s)
+    outputs, output_format = _decode_outputs(message.outputs or (), default=default)
+    request_id = message.id or ""
+    check_address("", "", request_id)
+    return Inference(request_id, inputs, outputs, output_format, parameters, timeout_s)
 
 
 def encode_response(response: Response, output_format: OutputFormat, request_id: str) -> Body:
@@ -127,7 +137,7 @@ def encode_response(response: Response, output_format: OutputFormat, request_id:
             outputs.append(_binary_out(tensor))
             chunks.append(tensor.data)
         else:
-            outputs.append(TensorOut(tensor.name, tensor.datatype, tensor.shape, data=encode_values(tensor)))
+            outputs.append(_plain_out(tensor, encode_values(tensor)))
     header = _ENCODE(
         ResponseOut(response.model, response.version, outputs, request_id, dict(response.parameters))
     )
@@ -156,7 +166,7 @@ def encode_request(request: Request) -> Body:
             [_binary_out(tensor) for tensor in request.inputs],
             request.id,
             parameters,
-            [WantedOut(name, _AS_BINARY) for name in request.outputs],
+            [_wanted_out(request, name, _AS_BINARY) for name in request.outputs],
         )
     )
     return Body([header, *(tensor.data for tensor in request.inputs)], len(header))
@@ -178,8 +188,8 @@ def encode_plain_request(request: Request) -> Body:
                 f"the endpoint of this model takes JSON only, which cannot carry input '{tensor.name}' of "
                 f"{tensor.datatype}",
             ) from error
-        inputs.append(TensorOut(tensor.name, tensor.datatype, tensor.shape, data=values))
-    outputs = [WantedOut(name) for name in request.outputs]
+        inputs.append(_plain_out(tensor, values))
+    outputs = [_wanted_out(request, name, NO_PARAMETERS) for name in request.outputs]
     return Body([_ENCODE(RequestOut(inputs, request.id, dict(request.parameters), outputs))], None)
 
 
@@ -198,7 +208,7 @@ def decode_response(body: Buffer, header_length: int | None, provenance: Provena
         if isinstance(value, bool | int | float | str)
     }
     return Response(
-        message.model_name,
+        message.model_name or "",
         message.model_version or "",
         _decode_tensors("output", message.outputs, binary),
         provenance,
@@ -215,9 +225,10 @@ def _split(body: Buffer, header_length: int | None) -> tuple[Buffer, memoryview]
     return view[:header_length], view[header_length:]
 
 
-def _decode_parameters(parameters: dict[str, Parameter]) -> tuple[bool, float, Mapping[str, Parameter]]:
-    if not parameters:
+def _decode_parameters(sent: Parameters) -> tuple[bool, float, Mapping[str, Parameter]]:
+    if not sent:
         return False, math.inf, NO_PARAMETERS
+    parameters = {name: value for name, value in sent.items() if value is not None}
     default = parameters.pop(BINARY_OUTPUT, False)
     if not isinstance(default, bool):
         raise GatewayError(Fault.INVALID, f"parameter '{BINARY_OUTPUT}' must be true or false")
@@ -240,12 +251,12 @@ def _decode_tensors(
     tensors = []
     start, end = 0, len(binary)
     for message in messages:
-        parameters = message.parameters
-        size = parameters.get(BINARY_SIZE) if parameters else None
-        if parameters:
-            check_tensor_parameters(kind, message.name, parameters)
+        size, parameters = None, NO_PARAMETERS
+        if message.parameters:
+            size = message.parameters.get(BINARY_SIZE)
+            parameters = tensor_parameters(kind, message.name, message.parameters)
         if size is None:
-            tensors.append(_decode_json(kind, message))
+            tensors.append(_decode_json(kind, message, parameters))
             continue
         stop = start + _checked_size(kind, message, size)
         if stop > end:
@@ -253,7 +264,7 @@ def _decode_tensors(
                 Fault.INVALID,
                 f"unexpected size for {kind} '{message.name}': the body ends before its {size} bytes do",
             )
-        tensor = Tensor(message.name, message.datatype, message.shape, binary[start:stop])
+        tensor = Tensor(message.name, message.datatype, message.shape, binary[start:stop], parameters)
         check_size(tensor)
         tensors.append(tensor)
         start = stop
@@ -268,21 +279,28 @@ def _checked_size(kind: str, message: TensorMessage | AnsweredTensorMessage, siz
         raise GatewayError(
             Fault.INVALID, f"'{BINARY_SIZE}' of {kind} '{message.name}' must be a whole number of bytes"
         )
-    if memoryview(message.data).nbytes:
+    if _has_data(message):
         raise GatewayError(
             Fault.INVALID, f"{kind} '{message.name}' has both data and {BINARY_SIZE}: send one of them"
         )
     return size
 
 
-def _decode_json(kind: str, message: TensorMessage | AnsweredTensorMessage) -> Tensor:
-    name, datatype, shape = message.name, message.datatype, message.shape
+def _has_data(message: TensorMessage | AnsweredTensorMessage) -> bool:
     raw = memoryview(message.data)
-    if not raw.nbytes:
+    return raw.nbytes > len(_NULL) or bytes(raw) not in {b"", _NULL}
+
+
+def _decode_json(
+    kind: str, message: TensorMessage | AnsweredTensorMessage, parameters: Mapping[str, Parameter]
+) -> Tensor:
+    name, datatype, shape = message.name, message.datatype, message.shape
+    if not _has_data(message):
         raise GatewayError(
             Fault.INVALID, f"{kind} '{name}' has neither data nor {BINARY_SIZE}: send one of them"
         )
-    return Tensor(name, datatype, shape, decode_values(name, datatype, shape, raw))
+    values = decode_values(name, datatype, shape, memoryview(message.data))
+    return Tensor(name, datatype, shape, values, parameters)
 
 
 def _decode_outputs(
@@ -292,19 +310,33 @@ def _decode_outputs(
         return (), BINARY_OUTPUTS if default else PLAIN_OUTPUTS
     names = tuple(message.name for message in messages)
     check_names("output", names)
-    named, classes = {}, {}
+    named, classes, parameters = {}, {}, {}
     for message in messages:
-        is_binary = message.parameters.pop(BINARY, default)
+        is_binary: object = default
+        if sent := message.parameters:
+            is_binary = default if (choice := sent.pop(BINARY, None)) is None else choice
+            number = sent.pop(CLASSIFICATION, None)
+            if number is not None and (count := class_count(message.name, number)):
+                classes[message.name] = count
+            if kept := tensor_parameters("output", message.name, sent):
+                parameters[message.name] = kept
         if not isinstance(is_binary, bool):
             raise GatewayError(
                 Fault.INVALID, f"parameter '{BINARY}' of output '{message.name}' must be true or false"
             )
-        if count := class_count(message.name, message.parameters.pop(CLASSIFICATION, 0)):
-            classes[message.name] = count
-        check_tensor_parameters("output", message.name, message.parameters)
         named[message.name] = is_binary
-    return names, OutputFormat(default, named, classes)
+    return names, OutputFormat(default, named, classes, parameters or NO_OUTPUT_PARAMETERS)
 
 
 def _binary_out(tensor: Tensor) -> TensorOut:
-    return TensorOut(tensor.name, tensor.datatype, tensor.shape, {BINARY_SIZE: len(tensor.data)})
+    parameters: dict[str, Parameter] = {**tensor.parameters, BINARY_SIZE: len(tensor.data)}
+    return TensorOut(tensor.name, tensor.datatype, tensor.shape, parameters)
+
+
+def _plain_out(tensor: Tensor, values: list[Any]) -> TensorOut:
+    return TensorOut(tensor.name, tensor.datatype, tensor.shape, dict(tensor.parameters), values)
+
+
+def _wanted_out(request: Request, name: str, transport: Mapping[str, Parameter]) -> WantedOut:
+    parameters = request.output_parameters.get(name, NO_PARAMETERS)
+    return WantedOut(name, {**parameters, **transport})

@@ -15,6 +15,10 @@ Message = TypeVar("Message")
 ABSENT: Final = msgspec.Raw()
 """A tensor without ``data``: its elements travel in the binary section."""
 
+Parameters = dict[str, Parameter | None] | None
+"""Of a request. Every optional member may be null, which is the same as leaving it out: clients whose
+messages are objects of classes (MLServer's, KServe's) write each of their fields."""
+
 
 class TensorMessage(msgspec.Struct, gc=False):
     """A tensor; ``data`` stays raw JSON until its datatype says how to read it."""
@@ -22,7 +26,7 @@ class TensorMessage(msgspec.Struct, gc=False):
     name: str
     datatype: str
     shape: tuple[int, ...]
-    parameters: dict[str, Parameter] = {}
+    parameters: Parameters = None
     data: msgspec.Raw = ABSENT
 
 
@@ -30,20 +34,20 @@ class WantedMessage(msgspec.Struct, gc=False):
     """An output that the client wants."""
 
     name: str
-    parameters: dict[str, Parameter] = {}
+    parameters: Parameters = None
 
 
 class RequestMessage(msgspec.Struct, gc=False):
     """The body of an infer request."""
 
     inputs: list[TensorMessage]
-    id: str = ""
-    parameters: dict[str, Parameter] = {}
-    outputs: list[WantedMessage] = []
+    id: str | None = None
+    parameters: Parameters = None
+    outputs: list[WantedMessage] | None = None
 
 
 class AnsweredTensorMessage(msgspec.Struct, gc=False):
-    """A tensor of another server, in which optional fields may be null."""
+    """A tensor of another server, whose parameters may be of any type."""
 
     name: str
     datatype: str
@@ -56,7 +60,7 @@ class ResponseMessage(msgspec.Struct, gc=False):
     """The body of another server's answer."""
 
     outputs: list[AnsweredTensorMessage]
-    model_name: str = ""
+    model_name: str | None = None
     model_version: str | None = None
     parameters: dict[str, Any] | None = None
 

@@ -18,7 +18,14 @@ from msgspec.structs import replace
 
 from gateway.core.catalog import ModelSpec, TensorSpec
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.request import NO_PARAMETERS, Parameter, Provenance, Request, Response
+from gateway.core.request import (
+    NO_OUTPUT_PARAMETERS,
+    NO_PARAMETERS,
+    Parameter,
+    Provenance,
+    Request,
+    Response,
+)
 from gateway.core.tensor import (
     BYTES,
     DATATYPES,
@@ -38,9 +45,9 @@ from gateway.wire.oip.validation import (
     check_names,
     check_rank,
     check_shape,
-    check_tensor_parameters,
     extract_timeout,
     most_decoded,
+    tensor_parameters,
 )
 from gateway.wire.proto import messages
 
@@ -99,20 +106,12 @@ def decode_request(message: Any, raws: Sequence[Buffer] = ()) -> Inference:
 
     outputs = tuple(output.name for output in message.outputs)
     check_names("output", outputs)
-    classes = {}
-    for output in message.outputs:
-        rest = dict(output.parameters)
-        if (choice := rest.pop(CLASSIFICATION, None)) is not None:
-            value = _decode_parameters({CLASSIFICATION: choice})[CLASSIFICATION]
-            if count := class_count(output.name, value):
-                classes[output.name] = count
-        check_tensor_parameters("output", output.name, rest)
-
+    output_format = _decode_wanted(message.outputs)
     return Inference(
         message.id,
         _decode_tensors("input", message.inputs, raws or message.raw_input_contents),
         outputs,
-        OutputFormat(classes=classes) if classes else PLAIN_OUTPUTS,
+        output_format,
         parameters,
         timeout_s,
         message.model_name,
@@ -129,7 +128,9 @@ def encode_request(request: Request) -> Any:
     _encode_parameters(message.parameters, request.parameters)
     _encode_tensors(message.inputs, message.raw_input_contents, request.inputs)
     for name in request.outputs:
-        message.outputs.add(name=name)
+        wanted = message.outputs.add(name=name)
+        if parameters := request.output_parameters.get(name):
+            _encode_parameters(wanted.parameters, parameters)
     return message
 
 
@@ -137,7 +138,7 @@ def encode_request_parts(request: Request) -> list[Buffer]:
     """Write a ModelInferRequest as ``encode_request`` does, in parts: tensors are not copied."""
     head = encode_request(replace(request, inputs=()))
     for tensor in request.inputs:
-        head.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+        add_entry(head.inputs, tensor)
     parts: list[Buffer] = [head.SerializeToString()]
     for tensor in request.inputs:
         parts += (_RAW_INPUT + varint(len(tensor.data)), tensor.data)
@@ -202,6 +203,30 @@ def decode_model(message: Any) -> ModelSpec:
     )
 
 
+def add_entry(entries: Any, tensor: Tensor) -> None:
+    """Add an input or output to a message, without its elements."""
+    entry = entries.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+    if tensor.parameters:
+        _encode_parameters(entry.parameters, tensor.parameters)
+
+
+def _decode_wanted(outputs: Iterable[Any]) -> OutputFormat:
+    """Read how the client wants its outputs."""
+    classes: dict[str, int] = {}
+    parameters: dict[str, Mapping[str, Parameter]] = {}
+    for output in outputs:
+        if not output.parameters:
+            continue
+        sent = _decode_parameters(output.parameters)
+        if count := class_count(output.name, sent.pop(CLASSIFICATION, 0)):
+            classes[output.name] = count
+        if kept := tensor_parameters("output", output.name, sent):
+            parameters[output.name] = kept
+    if not classes and not parameters:
+        return PLAIN_OUTPUTS
+    return OutputFormat(classes=classes, parameters=parameters or NO_OUTPUT_PARAMETERS)
+
+
 def _decode_specs(entries: Iterable[Any]) -> tuple[TensorSpec, ...]:
     return tuple(TensorSpec(entry.name, entry.datatype, tuple(entry.shape)) for entry in entries)
 
@@ -218,16 +243,19 @@ def _decode_tensors(kind: str, entries: Any, raw: Any) -> tuple[Tensor, ...]:
     tensors, left = [], MAX_DECODED
     for index, (entry, shape) in enumerate(zip(entries, shapes, strict=True)):
         name = entry.name
-        check_tensor_parameters(kind, name, entry.parameters)
+        parameters = NO_PARAMETERS
+        if entry.parameters:
+            parameters = tensor_parameters(kind, name, _decode_parameters(entry.parameters))
         if not raw:
-            tensor = _decode_typed(kind, entry, shape, left)
+            values = _decode_typed(kind, entry, shape, left)
+            tensor = Tensor(name, entry.datatype, shape, values, parameters)
             left -= element_count(shape)
         elif entry.HasField("contents") and entry.contents.ListFields():
             raise GatewayError(
                 Fault.INVALID, f"{kind} '{name}' has both contents and raw_{kind}_contents: send one of them"
             )
         else:
-            tensor = Tensor(name, entry.datatype, shape, raw[index])
+            tensor = Tensor(name, entry.datatype, shape, raw[index], parameters)
             check_size(tensor)
         tensors.append(tensor)
     return tuple(tensors)
@@ -248,7 +276,7 @@ def _decode_shapes(kind: str, entries: Any) -> list[tuple[int, ...]]:
     return shapes
 
 
-def _decode_typed(kind: str, entry: Any, shape: tuple[int, ...], left: int) -> Tensor:
+def _decode_typed(kind: str, entry: Any, shape: tuple[int, ...], left: int) -> bytes:
     """Read typed contents; ``left``: elements that the message may still have."""
     name, datatype = entry.name, entry.datatype
     field = _FIELDS.get(datatype)
@@ -274,7 +302,7 @@ def _decode_typed(kind: str, entry: Any, shape: tuple[int, ...], left: int) -> T
             f"unexpected size for {kind} '{name}': its shape needs {element_count(shape)} elements, "
             f"got {len(elements)}",
         )
-    return Tensor(name, datatype, shape, _pack(kind, name, datatype, elements))
+    return _pack(kind, name, datatype, elements)
 
 
 def _pack(kind: str, name: str, datatype: str, elements: Any) -> bytes:
@@ -290,7 +318,7 @@ def _pack(kind: str, name: str, datatype: str, elements: Any) -> bytes:
 
 def _encode_tensors(entries: Any, raw: Any, tensors: Iterable[Tensor]) -> None:
     for tensor in tensors:
-        entries.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+        add_entry(entries, tensor)
         data = tensor.data
         # protobuf takes bytes only; a view of a larger buffer is copied out here.
         raw.append(data if isinstance(data, bytes) else bytes(data))

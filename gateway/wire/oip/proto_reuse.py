@@ -47,11 +47,14 @@ _ID_OUT: Final = b"\x1a"
 
 
 class _Plan(msgspec.Struct, frozen=True, gc=False):
-    """What a head means; ``entries``: name, datatype, shape, size in bytes (-1 for BYTES) of each input."""
+    """What a head means.
+
+    ``entries``: name, datatype, shape, size in bytes (-1 for BYTES) and parameters of each input.
+    """
 
     model: str
     version: str
-    entries: tuple[tuple[str, str, tuple[int, ...], int], ...]
+    entries: tuple[tuple[str, str, tuple[int, ...], int, Mapping[str, Parameter]], ...]
     outputs: tuple[str, ...]
     output_format: OutputFormat
     parameters: Mapping[str, Parameter]
@@ -132,12 +135,16 @@ class InferMessages:
         if response.parameters:
             return [oip_proto.encode_response(response, request_id).SerializeToString()]
         key: tuple[Any, ...] = (response.model, response.version)
+        has_parameters = False
         for tensor in outputs:
             key += (tensor.name, tensor.datatype, tensor.shape)
-        head = self._heads.get(key)
+            if tensor.parameters:
+                has_parameters = True
+        head = None if has_parameters else self._heads.get(key)
         if head is None:
             head = _head(response)
-            remember(self._heads, key, head)
+            if not has_parameters:
+                remember(self._heads, key, head)
         names, entries = head
         written = names
         if request_id:
@@ -184,6 +191,7 @@ def _plan(head: bytes, raws: list[memoryview]) -> tuple[_Plan, tuple[Tensor, ...
                 tensor.datatype,
                 tensor.shape,
                 -1 if tensor.datatype == BYTES else len(tensor.data),
+                tensor.parameters,
             )
             for tensor in inference.inputs
         ),
@@ -248,8 +256,8 @@ def _inputs(plan: _Plan, raws: list[memoryview]) -> tuple[Tensor, ...] | None:
     if len(raws) != len(plan.entries):
         return None
     inputs = []
-    for (name, datatype, shape, size), raw in zip(plan.entries, raws, strict=True):
-        tensor = Tensor(name, datatype, shape, raw)
+    for (name, datatype, shape, size, parameters), raw in zip(plan.entries, raws, strict=True):
+        tensor = Tensor(name, datatype, shape, raw, parameters)
         if size < 0:
             check_size(tensor)
         elif size != len(raw):
@@ -262,5 +270,5 @@ def _head(response: Response) -> tuple[bytes, bytes]:
     names = messages.ModelInferResponse(model_name=response.model, model_version=response.version)
     entries = messages.ModelInferResponse()
     for tensor in response.outputs:
-        entries.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+        oip_proto.add_entry(entries.outputs, tensor)
     return names.SerializeToString(), entries.SerializeToString()

@@ -45,7 +45,7 @@ _PLAN_FACTOR: Final = 4
 """How much more than its bytes a head takes when it is read: each of its texts by itself."""
 
 _ENCODE: Final = msgspec.json.Encoder().encode
-Span = tuple[str, str, tuple[int, ...], int, int]
+Span = tuple[str, str, tuple[int, ...], int, int, Mapping[str, Parameter]]
 
 
 class Layout(msgspec.Struct, frozen=True, gc=False):
@@ -62,7 +62,10 @@ class Layout(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Plan(msgspec.Struct, frozen=True, gc=False):
-    """What a head means. ``spans``: name, datatype, shape, where its bytes begin and end in the body."""
+    """What a head means.
+
+    ``spans``: name, datatype, shape, where its bytes begin and end in the body, and parameters.
+    """
 
     length: int
     spans: tuple[Span, ...]
@@ -114,8 +117,8 @@ class RequestJsonCache:
             "",
             tuple(
                 [
-                    Tensor(name, datatype, shape, view[start:stop])
-                    for name, datatype, shape, start, stop in plan.spans
+                    Tensor(name, datatype, shape, view[start:stop], parameters)
+                    for name, datatype, shape, start, stop, parameters in plan.spans
                 ]
             ),
             plan.outputs,
@@ -135,7 +138,7 @@ class RequestJsonCache:
         plan = self._plans.get(partition, head)
         if plan is None or plan.length != len(body):
             return None
-        return Layout(head, plan.length, tuple([(start, stop) for _, _, _, start, stop in plan.spans]))
+        return Layout(head, plan.length, tuple([(start, stop) for _, _, _, start, stop, _ in plan.spans]))
 
     def _whole(self, body: Buffer, partition: Partition) -> Inference:
         if len(body) > MAX_BODY_BYTES:
@@ -165,7 +168,7 @@ class RequestJsonCache:
         spans, start = [], len(head)
         for tensor in inference.inputs:
             stop = start + len(tensor.data)
-            spans.append((tensor.name, tensor.datatype, tensor.shape, start, stop))
+            spans.append((tensor.name, tensor.datatype, tensor.shape, start, stop, tensor.parameters))
             start = stop
         parameters = inference.parameters
         plan = _Plan(
@@ -204,6 +207,8 @@ class ResponseJsonCache:
         key: tuple[Any, ...] = (response.model, response.version)
         parts: list[Any] = [b""]
         for tensor in outputs:
+            if tensor.parameters:
+                return encode_response(response, output_format, request_id)
             data = tensor.data
             key += (tensor.name, tensor.datatype, tensor.shape, len(data))
             parts.append(data)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.request import SEQUENCE, Parameter
+from gateway.core.request import NO_PARAMETERS, SEQUENCE, Parameter
 from gateway.core.tensor import BYTES, MAX_BYTES_ELEMENTS, MAX_RANK
 from gateway.wire.headers import MAX_TIMEOUT_S
 
@@ -27,7 +27,15 @@ _MAX_DIGITS: Final = 20
 _RESERVED_PREFIX: Final = "triton_"
 _SEQUENCES: Final = 1 << 64
 _FLAGS: Final = ("sequence_start", "sequence_end")
+MAX_TENSOR_PARAMETERS: Final = 64
+MAX_PARAMETER_CHARS: Final = 64 << 10
+"""Of one input or output: its parameters, and the characters of their names and texts together."""
+
 _UNSUPPORTED_OF_TENSORS: Final = frozenset({"classification", "shared_memory_region"})
+_OF_TRANSPORT: Final = frozenset(
+    {"binary_data", "binary_data_size", "shared_memory_byte_size", "shared_memory_offset"}
+)
+"""Parameters of inputs and outputs that say how one message carries them. They go no further."""
 
 
 def check_names(kind: str, names: Sequence[str]) -> None:
@@ -139,17 +147,31 @@ def _check_sequence(parameters: dict[str, Parameter]) -> None:
             parameters.pop(name, None)
 
 
-def check_tensor_parameters(kind: str, name: str, parameters: Iterable[str]) -> None:
-    """Refuse parameters of one input or output that Edgeway does not support.
+def tensor_parameters(kind: str, name: str, parameters: Mapping[str, object]) -> Mapping[str, Parameter]:
+    """Return the parameters of one input or output, without those that say how this message carries it.
+
+    A value of None is absent; of any other type that the protocol does not have it is left out.
 
     Raises:
-        GatewayError: UNSUPPORTED.
+        GatewayError: UNSUPPORTED for what Edgeway does not support; INVALID for too many parameters.
     """
-    for parameter in parameters:
-        if parameter in _UNSUPPORTED_OF_TENSORS:
+    kept: dict[str, Parameter] = {}
+    characters = 0
+    for parameter, value in parameters.items():
+        if parameter in _UNSUPPORTED_OF_TENSORS and value is not None:
             raise GatewayError(
                 Fault.UNSUPPORTED, f"parameter '{parameter}' of {kind} '{name}' is not supported"
             )
+        if parameter not in _OF_TRANSPORT and isinstance(value, bool | int | float | str):
+            kept[parameter] = value
+            characters += len(parameter) + (len(value) if isinstance(value, str) else 0)
+    if len(kept) > MAX_TENSOR_PARAMETERS or characters > MAX_PARAMETER_CHARS:
+        raise GatewayError(
+            Fault.INVALID,
+            f"{kind} '{name}' has more than {MAX_TENSOR_PARAMETERS} parameters, or {MAX_PARAMETER_CHARS} "
+            "characters in them",
+        )
+    return kept or NO_PARAMETERS
 
 
 def timeout_of(parameters: Mapping[str, Parameter]) -> float:

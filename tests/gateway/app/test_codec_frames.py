@@ -24,7 +24,7 @@ def through(value: Any) -> Any:
 def test_tensors_and_views_pass(size: int) -> None:
     """Whatever their size; what is received is not to be written to."""
     data = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
-    tensor = Tensor("x", "UINT8", (size,), memoryview(data))
+    tensor = Tensor("x", "UINT8", (size,), memoryview(data), {"content_type": "np"})
     inference = Inference("7", (tensor, tensor), ("y",), PLAIN_OUTPUTS, NO_PARAMETERS, 1.5)
     response = Response("m", "1", (tensor,), Provenance("central"))
 

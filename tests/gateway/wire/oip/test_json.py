@@ -181,11 +181,10 @@ def test_header_length_is_read():
         (b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1.5],"data":[1]}]}', None, "Expected `int`"),
         (b'{"inputs":[{"name":"x","datatype":"FP32","shape":[true],"data":[1]}]}', None, "Expected `int`"),
         (b'{"inputs":[{"name":"x","datatype":"FP32","shape":"1","data":[1]}]}', None, "Expected `array`"),
-        (b'{"id":5,"inputs":[]}', None, "Expected `str`, got `int`"),
+        (b'{"id":5,"inputs":[]}', None, "Expected `str | null`, got `int`"),
         (b'{"id":"\xff\xfe","inputs":[]}', None, "not UTF-8"),
         (b'{"future":' + b"[" * 1_000_000, None, "nested too deeply"),
         (body_of(parameters={"a": [1]}), None, "got `array`"),
-        (body_of(parameters={"a": None}), None, "got `null`"),
         (body_of() + b"x", None, "trailing characters"),
         (body_of(), 100_000, "larger than the body"),
         (body_of(parameters={"binary_data_output": 1}), None, "must be true or false"),
@@ -359,3 +358,71 @@ def test_texts_as_json_are_bounded_with_the_binary_ones():
     header = msgspec.json.encode({"inputs": [listed, raw]})
 
     assert refused(header + bytes(4 * count), len(header)).fault is Fault.TOO_LARGE
+
+
+def test_null_is_the_same_as_absent():
+    """In every optional place of a request, also within parameters, where MLServer's classes write it."""
+    image = {"name": "image", "datatype": "FP32", "shape": [2], "data": [1, 2]}
+    wanted = {"name": "y", "parameters": {"binary_data": None, "classification": None, "content_type": None}}
+    nothing = {"binary_data_size": None, "content_type": None, "shared_memory_region": None}
+    full = msgspec.json.encode(
+        {
+            "id": None,
+            "parameters": {
+                "content_type": None,
+                "binary_data_output": None,
+                "timeout": None,
+                "sequence_id": None,
+            },
+            "inputs": [{**image, "parameters": nothing}],
+            "outputs": [wanted],
+        }
+    )
+    bare = msgspec.json.encode({"inputs": [image], "outputs": [{"name": "y"}]})
+    empty = body_of(id=None, parameters=None, outputs=None)
+
+    assert decode_request(full, None) == decode_request(bare, None)
+    assert decode_request(empty, None) == decode_request(body_of(), None)
+
+
+def test_null_data_beside_binary_data_is_none():
+    """A class with a field for each writes both; without either there is nothing to read."""
+    body, length = binary(data=None)
+    bare, bare_length = binary()
+
+    assert decode_request(body, length) == decode_request(bare, bare_length)
+    image = {"name": "image", "datatype": "FP32", "shape": [2], "data": None, "parameters": None}
+    assert "neither data nor binary_data_size" in refused(msgspec.json.encode({"inputs": [image]})).message
+
+
+def test_null_in_an_answer_is_the_same_as_absent():
+    """MLServer and KServe answer with every field of their classes."""
+    output = {"name": "y", "datatype": "FP32", "shape": [1], "data": [0.5]}
+    told = {"model_name": "m", "model_version": None, "id": None, "parameters": None}
+
+    read = decode_response(
+        msgspec.json.encode(
+            {**told, "outputs": [{**output, "parameters": {"content_type": None, "headers": {}}}]}
+        ),
+        None,
+        CENTRAL,
+    )
+
+    assert read == decode_response(
+        msgspec.json.encode({"model_name": "m", "outputs": [output]}), None, CENTRAL
+    )
+
+
+@pytest.mark.parametrize("format_", [BINARY_OUTPUTS, PLAIN_OUTPUTS])
+def test_parameters_of_outputs_round_trip(format_):
+    """Beside the size that the binary section needs, which nobody reads as a parameter."""
+    said = {"content_type": "np", "n": 1}
+    answer = Response(
+        "m", "1", (Tensor("y", "INT8", (1,), b"a", said), Tensor("z", "INT8", (1,), b"b")), CENTRAL
+    )
+
+    body = encode_response(answer, format_, "")
+    read = decode_response(body.join(), body.header_length, CENTRAL)
+
+    assert [output.parameters for output in read.outputs] == [said, {}]
+    assert read == answer

@@ -34,11 +34,16 @@ def requests(draw):
             name=name, datatype=draw(st.sampled_from(["INT8", "BYTES", "X"])), shape=shape
         )
         if draw(st.booleans()):
-            entry.parameters["p"].bool_param = True
+            entry.parameters[draw(st.sampled_from(["p", "q", "binary_data_size"]))].bool_param = draw(
+                st.booleans()
+            )
         if draw(st.integers(0, 4)) == 0:
             entry.contents.int_contents.extend([1, 2])
     for name in draw(st.lists(NAMES, max_size=2)):
-        message.outputs.add(name=name).parameters["classification"].int64_param = draw(st.integers(-1, 3))
+        wanted = message.outputs.add(name=name)
+        wanted.parameters["classification"].int64_param = draw(st.integers(-1, 3))
+        if draw(st.booleans()):
+            wanted.parameters["content_type"].string_param = draw(NAMES)
     if draw(st.booleans()):
         message.parameters[draw(st.sampled_from(["timeout", "priority", "note"]))].int64_param = 7
     message.raw_input_contents.extend(draw(st.lists(st.binary(max_size=6), max_size=3)))
@@ -157,10 +162,11 @@ def test_fields_after_the_elements_are_read():
     st.lists(st.tuples(NAMES, st.sampled_from([(2,), (1, 200), ()])), max_size=3),
     st.sampled_from(["", "r-1", "ö" * 200]),
     st.booleans(),
+    st.sampled_from([{}, {"content_type": "np"}]),
 )
-def test_encoding_equals_protobuf(tensors, request_id, with_parameters):
+def test_encoding_equals_protobuf(tensors, request_id, with_parameters, said):
     """Answers are, byte for byte, what protobuf writes."""
-    outputs = tuple(Tensor(name, "INT8", shape, bytes(3 * len(shape) * 70)) for name, shape in tensors)
+    outputs = tuple(Tensor(name, "INT8", shape, bytes(3 * len(shape) * 70), said) for name, shape in tensors)
     response = Response("m", "1", outputs, EDGE, {"cost": 2} if with_parameters else {})
     fast = InferMessages()
     expected = oip_proto.encode_response(response, request_id).SerializeToString()

@@ -38,7 +38,7 @@ def sent(*tensors: Tensor, **fields) -> tuple[bytes, int]:
             "name": tensor.name,
             "datatype": tensor.datatype,
             "shape": tensor.shape,
-            "parameters": {"binary_data_size": len(tensor.data)},
+            "parameters": {**tensor.parameters, "binary_data_size": len(tensor.data)},
         }
         for tensor in tensors
     ]
@@ -68,6 +68,22 @@ def test_second_reading_equals_the_reference(fields):
         assert learned(cache, body, length) == decode_request(body, length)
 
     assert repr(cache) == f"<RequestJsonCache {0 if 'id' in fields else 1} heads, 0 bodies>"
+
+
+def test_parameters_of_tensors_are_read_each_time():
+    """Two heads that differ in them alone are two, and each keeps its own."""
+    cache = RequestJsonCache()
+
+    for kind in ("np", "pd", "np", "pd", None):
+        said = {"content_type": kind} if kind else {}
+        wanted = [{"name": "y", "parameters": {"binary_data": True, **said}}]
+        body, length = sent(replace(tensors()[0], parameters=said), outputs=wanted)
+        read = learned(cache, body, length)
+        assert read == decode_request(body, length)
+        assert dict(read.inputs[0].parameters) == said
+        assert dict(read.output_format.parameters) == ({"y": said} if said else {})
+
+    assert repr(cache) == "<RequestJsonCache 3 heads, 0 bodies>"
 
 
 @pytest.mark.parametrize("extra", [-1, 1])
@@ -135,8 +151,9 @@ def test_parameters_are_shared_and_cannot_be_changed():
     ),
     st.sampled_from(["", "r-1", 'a"b\\ö']),
     st.sampled_from([{}, {"cost": 1.5}]),
+    st.sampled_from([{}, {"content_type": "np"}]),
 )
-def test_answers_equal_the_reference(datatypes, output_format, request_id, parameters):
+def test_answers_equal_the_reference(datatypes, output_format, request_id, parameters, said):
     """Whatever is answered, it reads as the reference writes it, the second time as the first."""
     made = {
         "INT8": Tensor("", "INT8", (2,), b"\1\2"),
@@ -144,7 +161,7 @@ def test_answers_equal_the_reference(datatypes, output_format, request_id, param
         "BYTES": Tensor.from_numpy("", np.array([b"ab"], object)),
     }
     outputs = tuple(
-        Tensor(f"o{place}", made[datatype].datatype, made[datatype].shape, made[datatype].data)
+        Tensor(f"o{place}", made[datatype].datatype, made[datatype].shape, made[datatype].data, said)
         for place, datatype in enumerate(datatypes)
     )
     response = Response("m", "1", outputs, EDGE, parameters)

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from gateway.core.errors import Fault, GatewayError
+from gateway.core.request import NO_PARAMETERS
 from gateway.core.tensor import MAX_RANK
 from gateway.wire.headers import MAX_TIMEOUT_S
 from gateway.wire.oip.validation import (
     check_names,
     check_shape,
-    check_tensor_parameters,
     extract_timeout,
+    tensor_parameters,
     timeout_of,
 )
 
@@ -67,10 +68,10 @@ def test_possible_names_pass():
     """The longest name and what is not ours to judge are let through."""
     passed = [
         check_names("input", ["a", "b", "x" * 256]),
-        check_tensor_parameters("output", "x", ["binary_data", "classifications"]),
+        tensor_parameters("output", "x", {"binary_data": True, "classifications": 1}),
     ]
 
-    assert passed == [None, None]
+    assert passed == [None, {"classifications": 1}]
 
 
 def test_reserved_parameters_are_refused():
@@ -84,11 +85,44 @@ def test_reserved_parameters_are_refused():
 def test_what_would_be_answered_wrongly_is_refused():
     """Classification and shared memory are refused rather than ignored."""
     with pytest.raises(GatewayError) as classification:
-        check_tensor_parameters("output", "x", ["classification"])
+        tensor_parameters("output", "x", {"classification": 1})
     with pytest.raises(GatewayError) as memory:
-        check_tensor_parameters("input", "x", ["shared_memory_region"])
+        tensor_parameters("input", "x", {"shared_memory_region": "r"})
 
     assert {error.value.fault for error in (classification, memory)} == {Fault.UNSUPPORTED}
+
+
+def test_what_says_how_a_tensor_travels_goes_no_further():
+    """Nor what is null, or of a type that a parameter cannot have."""
+    carried = {
+        "binary_data_size": 4,
+        "binary_data": True,
+        "shared_memory_offset": 0,
+        "shared_memory_byte_size": 4,
+    }
+    strange = {"nothing": None, "shared_memory_region": None, "headers": {"a": "b"}, "list": [1]}
+
+    kept = tensor_parameters("input", "x", {**carried, **strange, "content_type": "np", "flag": False})
+
+    assert kept == {"content_type": "np", "flag": False}
+    assert tensor_parameters("input", "x", carried) is NO_PARAMETERS
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {f"p{number}": number for number in range(65)},
+        {"text": "x" * (64 << 10)},
+        {"x" * (64 << 10): "y"},
+        {f"p{number}": "x" * 8000 for number in range(9)},
+    ],
+)
+def test_parameters_of_a_tensor_are_bounded(parameters):
+    """In number and in size; keys and caches hold them."""
+    with pytest.raises(GatewayError, match="more than 64 parameters, or 65536 characters") as caught:
+        tensor_parameters("input", "x", parameters)
+
+    assert caught.value.fault is Fault.INVALID
 
 
 @pytest.mark.parametrize("number", [1, (1 << 64) - 1, "a3f0-42"])
