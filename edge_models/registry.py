@@ -12,6 +12,7 @@ from typing import Final
 
 import onnxruntime
 
+from edge_models.configuration.instances import instance_providers
 from edge_models.configuration.model_configuration import ModelConfiguration
 from edge_models.configuration.reading import read_configuration
 from edge_models.configuration.scheduling import Scheduling, scheduling_of
@@ -192,6 +193,7 @@ def _load(
         raise ModelError(f"{folder}: holds no version; expected {folder.name}/1/model.onnx")
     limits = settings.limits.get(folder.name, _DEFAULTS)
     config = read_configuration(Path(settings.repository), folder)
+    providers = instance_providers(config, providers, folder.name)
     for version in versions:
         path = folder / version / "model.onnx"
         content = _content(Path(settings.repository), path, limits)

@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
+from edge_models.configuration.instances import instance_count
 from edge_models.configuration.model_configuration import (
     ConfiguredBatching,
     ConfiguredQueue,
@@ -32,8 +33,8 @@ class Scheduling:
     """How requests for one version of a model are scheduled.
 
     ``batching``: how they wait. ``max_rows``: the most rows of one; None: the first dimension is no batch,
-    and each is run as it is. ``merges``: several may share a run. ``instances``: the most runs at once; None: as
-    many as there are threads.
+    and each is run as it is. ``merges``: several may share a run. ``instances``: the most runs at once; None:
+    as many as there are threads.
     """
 
     batching: BatchingSettings
@@ -64,7 +65,7 @@ def scheduling_of(
         batching = entry or _DEFAULTS
         return Scheduling(batching, batching.max_batch_size if batchable else None, batchable)
     _check_batch_dimension(config, tensors)
-    instances = _instances(config)
+    instances = instance_count(config)
     if entry is not None and not _is_only_inline(entry):
         has_batch = batchable or config.max_batch_size > 0
         return Scheduling(entry, entry.max_batch_size if has_batch else None, has_batch, instances)
@@ -139,9 +140,3 @@ def _check_batch_dimension(config: ModelConfiguration, tensors: tuple[TensorSpec
                 f"at least 1 dimension and the first dimension must be -1; but '{tensor.name}' has the shape "
                 f"[{shape}] in the model; say `max_batch_size: 0`"
             )
-
-
-def _instances(config: ModelConfiguration) -> int | None:
-    """Return how many there are over all groups; a group without a number is one, on each of its GPUs."""
-    groups = config.instance_group
-    return sum((group.count or 1) * (len(group.gpus) or 1) for group in groups) if groups else None
