@@ -18,6 +18,9 @@ from edge_models.errors import ModelError
 from edge_models.executors import Executors, LoopExecutor, ThreadExecutor
 from edge_models.loop_guard import LoopGuard
 from edge_models.registry import Model, Registry
+from edge_models.sequences.batcher import SequenceBatcher, sequence_batcher
+from edge_models.sequences.configured import batching_of
+from edge_models.sequences.step import Step, step_of
 from edge_models.session import StoppableRun
 from edge_models.settings import BatchingSettings
 from edge_models.signature import Signature
@@ -46,7 +49,8 @@ class Lane:
     ``batcher``: the queue for the threads. ``inline_batcher``: that for the event loop, of requests of at
     most ``inline_max_rows`` rows; None when such requests run at once, each alone. ``inline_run``: what those
     run by. ``inline_max_rows`` becomes 0 when a run on the event loop had to be stopped. ``from_graph``: what
-    gives outputs another shape.
+    gives outputs another shape. ``sequences``: of a model with state, whose requests are steps: the way to
+    ``batcher``.
     """
 
     model: Model
@@ -57,9 +61,12 @@ class Lane:
     inline_run: StoppableRun
     provenance: Provenance
     from_graph: Mapping[str, Reshape]
+    sequences: SequenceBatcher | None = None
 
-    def batchers(self) -> list[Batcher]:
+    def batchers(self) -> Sequence[Batcher | SequenceBatcher]:
         """Return its queues."""
+        if self.sequences is not None:
+            return [self.sequences]
         return [self.batcher] if self.inline_batcher is None else [self.batcher, self.inline_batcher]
 
     def leave_loop(self) -> None:
@@ -128,6 +135,8 @@ class Predictor:
             known = (request.model, "") in self._lanes
             raise unknown_model(request.model, request.version if known else "")
         feed, rows = lane.signature.accept(request.inputs)
+        if lane.sequences is not None:
+            return _step(lane, lane.sequences, feed, step_of(request, rows), request)
         if rows > lane.inline_max_rows:
             return _queue(lane, lane.batcher, feed, rows, request)
         if lane.inline_batcher is not None:
@@ -183,22 +192,26 @@ class Predictor:
         if int(version) > int(highest.model.version):
             self._lanes[name, ""] = lane
 
-    def _batchers(self) -> list[Batcher]:
+    def _batchers(self) -> list[Batcher | SequenceBatcher]:
         return [
             batcher for (_, version), lane in self._lanes.items() if version for batcher in lane.batchers()
         ]
 
     def _open(self, model: Model) -> Lane:
         scheduling = model.scheduling(self._batching.get(model.name))
+        if model.sequences is not None:
+            scheduling = replace(scheduling, batching=batching_of(model.sequences, scheduling.batching))
         settings = scheduling.batching
         inline_max_rows = _inline_max_rows(model, scheduling)
+        # A sequence gives what is shown, and in its order.
+        order = [] if model.sequences is not None else [output.name for output in model.session.outputs]
         lane = Lane(
             model=model,
             signature=Signature(
                 model.spec,
                 max_rows=scheduling.max_rows,
                 tensors=model.tensors,
-                order=[output.name for output in model.session.outputs],
+                order=order,
             ),
             batcher=self._batcher(model, self._executor, scheduling),
             inline_max_rows=inline_max_rows,
@@ -212,7 +225,9 @@ class Predictor:
                 digest=model.session.digest,
             ),
         )
-        if settings.inline_join and scheduling.merges:
+        if model.sequences is not None:
+            lane.sequences = sequence_batcher(model, model.sequences, lane.batcher, settings, self._clock)
+        elif settings.inline_join and scheduling.merges:
             at_once = BatchingSettings(max_batch_size=inline_max_rows, max_queue_size=settings.max_queue_size)
             executor = LoopExecutor(self._guard, stopped=lane.leave_loop)
             lane.inline_batcher = self._batcher(model, executor, replace(scheduling, batching=at_once))
@@ -253,6 +268,11 @@ class Predictor:
         return arrays
 
 
+async def _step(lane: Lane, sequences: SequenceBatcher, feed: Feed, step: Step, request: Request) -> Response:
+    selected = lane.signature.select(request.outputs)
+    return _response(lane, selected, await sequences(step, feed, request.deadline))
+
+
 async def _queue(lane: Lane, batcher: Batcher, feed: Feed, rows: int, request: Request) -> Response:
     selected = lane.signature.select(request.outputs)
     outputs = await batcher(feed, rows, request.deadline, _priority(request))
@@ -286,7 +306,7 @@ def _reshaped(lane: Lane, selected: Sequence[tuple[str, int]], arrays: Sequence[
     return results
 
 
-def _closing(batcher: Batcher) -> asyncio.Task[None]:
+def _closing(batcher: Batcher | SequenceBatcher) -> asyncio.Task[None]:
     return asyncio.create_task(batcher.close())
 
 

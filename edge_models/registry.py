@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Final
@@ -21,6 +21,8 @@ from edge_models.errors import ModelError
 from edge_models.executors import StuckRuns
 from edge_models.files import FileError, read_within
 from edge_models.rehearsal import Rehearsal
+from edge_models.sequences.configured import configured_sequences, without_hidden
+from edge_models.sequences.settings import SequenceSettings
 from edge_models.session import ProviderChoice, Session, choose_providers
 from edge_models.settings import MODEL_NAME, BatchingSettings, ModelLimits, ModelsSettings
 from gateway.core.catalog import Catalog, ModelSpec, unknown_model
@@ -38,9 +40,10 @@ _DEFAULTS: Final = ModelLimits()
 class Model:
     """One version of one model, loaded.
 
-    ``stuck``: its runs that do not end, whatever was done.
-    ``config``: what its `config.pbtxt` says; None where there is none. ``tensors``: what its graph has in
-    another shape than clients do; None: nothing.
+    ``stuck``: its runs that do not end, whatever was done. ``config``: what its `config.pbtxt` says; None
+    where there is none. ``tensors``: what its graph has in another shape than clients do; None: nothing.
+    ``sequences``: how its sequences are run, and then the graph has more inputs than ``spec``; None: it has
+    no state.
     """
 
     spec: ModelSpec
@@ -50,6 +53,7 @@ class Model:
     stuck: StuckRuns = field(default_factory=StuckRuns)
     config: ModelConfiguration | None = None
     tensors: ServedTensors | None = None
+    sequences: SequenceSettings | None = None
 
     def scheduling(self, entry: BatchingSettings | None) -> Scheduling:
         """Return how requests for it are scheduled; ``entry``: what the settings say about it.
@@ -207,10 +211,13 @@ def _load(
         )
         if settings.require is not None:
             session.require(settings.require)
+        spec = ModelSpec(folder.name, tuple(versions), PLATFORM, session.inputs, session.outputs)
+        sequences = configured_sequences(config, spec, Path(settings.repository), folder)
+        spec = without_hidden(spec, sequences, config)
         with named_from(folder):
-            tensors = served_tensors(config, session.inputs, session.outputs)
-        spec = ModelSpec(folder.name, tuple(versions), PLATFORM, tensors.inputs, tensors.outputs)
-        yield Model(spec, version, session, limits, config=config, tensors=tensors)
+            tensors = served_tensors(config, spec.inputs, spec.outputs)
+        spec = replace(spec, inputs=tensors.inputs, outputs=tensors.outputs)
+        yield Model(spec, version, session, limits, config=config, tensors=tensors, sequences=sequences)
 
 
 @contextmanager

@@ -125,12 +125,17 @@ class ModelLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     loading it may take beside four times its file. A run that needs more fails, and no other. 1024.
 
     ``max_file_mib``: the largest file. 1024; ONNX allows less than 2048.
+
+    ``max_sequences``: of a model with state, the most sequences that have begun and not ended, 4096.
+    ``max_sequence_state_mib``: the most memory of their states, 256. No tenant has more than half of either.
     """
 
     response_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 120.0
     startup_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 120.0
     max_mem_mib: Annotated[int, msgspec.Meta(ge=1, le=1 << 24)] = 1024
     max_file_mib: Annotated[int, msgspec.Meta(ge=1, le=2047)] = 1024
+    max_sequences: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 4096
+    max_sequence_state_mib: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)] = 256
 
 
 class ModelsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -70,7 +70,9 @@ def scheduling_of(
         has_batch = batchable or config.max_batch_size > 0
         return Scheduling(entry, entry.max_batch_size if has_batch else None, has_batch, instances)
     batching, has_batch = _batching(config, entry, batchable=batchable)
-    merges = has_batch and (config.dynamic_batching is not None or _is_completed(config))
+    # Rows of several sequences share runs by themselves.
+    is_batched = bool(config.dynamic_batching or config.sequence_batching) or _is_completed(config)
+    merges = has_batch and is_batched
     return Scheduling(batching, batching.max_batch_size if has_batch else None, merges, instances)
 
 

@@ -19,6 +19,9 @@ SEQUENCE: Final = "sequence_id"
 """The parameter of a request that is one step of a sequence. A model with state may answer it: such an answer
 is never kept, and such a request never sent twice."""
 
+SEQUENCE_START: Final = "sequence_start"
+SEQUENCE_END: Final = "sequence_end"
+
 PRIORITY: Final = "priority"
 """The parameter of a request that is to be served before others of its model, where that has priorities."""
 

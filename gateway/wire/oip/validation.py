@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.request import NO_PARAMETERS, SEQUENCE, Parameter
+from gateway.core.request import NO_PARAMETERS, SEQUENCE, SEQUENCE_END, SEQUENCE_START, Parameter
 from gateway.core.tensor import BYTES, MAX_BYTES_ELEMENTS, MAX_RANK
 from gateway.wire.headers import MAX_TIMEOUT_S
 
@@ -26,11 +26,11 @@ _MAX_ELEMENTS: Final = 1 << 59  # of 8 bytes at most, less than an address can t
 _MAX_DIGITS: Final = 20
 _RESERVED_PREFIX: Final = "triton_"
 _SEQUENCES: Final = 1 << 64
-_FLAGS: Final = ("sequence_start", "sequence_end")
 MAX_TENSOR_PARAMETERS: Final = 64
 MAX_PARAMETER_CHARS: Final = 64 << 10
 """Of one input or output: its parameters, and the characters of their names and texts together."""
 
+_FLAGS: Final = (SEQUENCE_START, SEQUENCE_END)
 _UNSUPPORTED_OF_TENSORS: Final = frozenset({"classification", "shared_memory_region"})
 _OF_TRANSPORT: Final = frozenset(
     {"binary_data", "binary_data_size", "shared_memory_byte_size", "shared_memory_offset"}
