@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -13,18 +14,21 @@ from typing import Final
 import onnxruntime
 
 from edge_models.configuration.instances import instance_providers
+from edge_models.configuration.labels import read_labels
 from edge_models.configuration.model_configuration import ModelConfiguration
 from edge_models.configuration.reading import read_configuration
 from edge_models.configuration.scheduling import Scheduling, scheduling_of
 from edge_models.configuration.served_tensors import ServedTensors, served_tensors
+from edge_models.configuration.warmup import WarmupLimits, warm_up
 from edge_models.errors import ModelError
 from edge_models.executors import StuckRuns
 from edge_models.files import FileError, read_within
 from edge_models.rehearsal import Rehearsal
 from edge_models.sequences.configured import configured_sequences, without_hidden
 from edge_models.sequences.settings import SequenceSettings
-from edge_models.session import ProviderChoice, Session, choose_providers
+from edge_models.session import ProviderChoice, Session, StoppableRun, choose_providers
 from edge_models.settings import MODEL_NAME, BatchingSettings, ModelLimits, ModelsSettings
+from edge_models.signature import Signature
 from gateway.core.catalog import Catalog, ModelSpec, unknown_model
 from gateway.core.errors import Fault, GatewayError, printable
 
@@ -34,6 +38,7 @@ _NAME: Final = re.compile(MODEL_NAME)
 _VERSION: Final = re.compile(r"^[1-9][0-9]{0,17}$")
 _MOUNT_POINT: Final = "lost+found"
 _DEFAULTS: Final = ModelLimits()
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,7 @@ class Model:
 
     ``stuck``: its runs that do not end, whatever was done. ``config``: what its `config.pbtxt` says; None
     where there is none. ``tensors``: what its graph has in another shape than clients do; None: nothing.
+    ``labels``: output → the names of its classes, in their order.
     ``sequences``: how its sequences are run, and then the graph has more inputs than ``spec``; None: it has
     no state.
     """
@@ -53,6 +59,7 @@ class Model:
     stuck: StuckRuns = field(default_factory=StuckRuns)
     config: ModelConfiguration | None = None
     tensors: ServedTensors | None = None
+    labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
     sequences: SequenceSettings | None = None
 
     def scheduling(self, entry: BatchingSettings | None) -> Scheduling:
@@ -64,6 +71,26 @@ class Model:
         graph = (*self.session.inputs, *self.session.outputs)
         with named_from(Path(self.name)):
             return scheduling_of(self.config, entry, graph, batchable=self.session.batchable)
+
+    def warm_up(self, folder: Path) -> None:
+        """Run what its configuration orders to be run before anybody's request; ``folder`` is the model's.
+
+        Raises:
+            ModelError: it failed, or took too long.
+        """
+        config, run = self.config, StoppableRun(self.session)
+        if config is None or not config.model_warmup:
+            return
+        if self.sequences is not None:
+            _log.warning(
+                "model %s: %s: model_warmup is not obeyed: the model has sequences",
+                self.name,
+                config.where("model_warmup"),
+            )
+            return
+        signature = Signature(self.spec, max_rows=config.max_batch_size or None, tensors=self.tensors)
+        limits = WarmupLimits(self.limits.startup_timeout_s, self.limits.max_mem_mib << 20)
+        warm_up(config, folder, lambda inputs: run(signature.accept(inputs)[0]), run.stop, limits)
 
     @property
     def name(self) -> str:
@@ -216,8 +243,12 @@ def _load(
         spec = without_hidden(spec, sequences, config)
         with named_from(folder):
             tensors = served_tensors(config, spec.inputs, spec.outputs)
+            labels = read_labels(config, Path(settings.repository), folder)
         spec = replace(spec, inputs=tensors.inputs, outputs=tensors.outputs)
-        yield Model(spec, version, session, limits, config=config, tensors=tensors, sequences=sequences)
+        model = Model(spec, version, session, limits, StuckRuns(), config, tensors, labels, sequences)
+        with named_from(folder):
+            model.warm_up(folder)
+        yield model
 
 
 @contextmanager
