@@ -12,8 +12,9 @@ from edge_models.loads import Loads
 from edge_models.predictor import Lane, Predictor
 from edge_models.registry import Model, Registry
 from edge_models.settings import BatchingSettings
+from gateway.core.catalog import IndexEntry
 from gateway.core.errors import Fault, GatewayError, printable
-from gateway.core.repository import IndexEntry, ModelSettings, Repository
+from gateway.core.repository import ModelSettings, Repository
 from gateway.core.request import Parameter
 
 _log = logging.getLogger(__name__)

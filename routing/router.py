@@ -7,10 +7,12 @@ from functools import lru_cache
 from typing import Final
 
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.request import Request, Response
+from gateway.core.request import SEQUENCE, SEQUENCE_END, SEQUENCE_START, Request, Response
 from gateway.core.service import Service
+from routing.placements import Placements
 from routing.policy import Policy, Route
-from routing.rules.order import View, plan, reachable
+from routing.rules.order import View, distances, plan, reachable
+from routing.rules.sticky import place, sequence_key, sticky_order
 
 _REMEMBERED: Final = 256
 
@@ -22,21 +24,33 @@ class Router:
     the health of the endpoints. ``endpoints`` maps names of the policy to their services; a name that
     it lacks is an error of the composition.
 
+    The steps of one sequence go to one endpoint, which has its state: ``routing.rules.sticky`` chooses it
+    where the sequence begins, and ``placements`` remember it.
+
     Raises:
         KeyError: when ``endpoints`` lacks one that the route can use.
     """
 
     def __init__(
-        self, policy: Policy, route: Route, own_region: str, *, endpoints: Mapping[str, Service], view: View
+        self,
+        policy: Policy,
+        route: Route,
+        own_region: str,
+        *,
+        endpoints: Mapping[str, Service],
+        view: View,
+        placements: Placements | None = None,
     ) -> None:
         self._policy = policy
         self._route = route
         self._own_region = own_region
         self._view = view
+        self._placements = Placements() if placements is None else placements
         # The sets of regions are those of the policy's classes, so they are few.
         self._reachable = lru_cache(_REMEMBERED)(self._find)
         usable = self._find(frozenset(policy.regions), edges=True)
         self._endpoints = {name: endpoints[name] for name in usable}
+        self._distances = distances(policy, own_region, usable)
 
     def __repr__(self) -> str:
         endpoints = ", ".join(
@@ -52,6 +66,8 @@ class Router:
                 region or none that does is available; INTERNAL when the regions are not fixed; else
                 whatever the endpoint raises.
         """
+        if request.parameters and SEQUENCE in request.parameters:
+            return await self._step(request)
         names = self._plan(request)
         endpoint = names[request.attempt % len(names)]
         try:
@@ -61,23 +77,50 @@ class Router:
                 raise
             raise error.replaced(elsewhere=True) from error
 
+    async def _step(self, request: Request) -> Response:
+        """Send a step of a sequence to where its state is."""
+        reached, key = self._reached(request), sequence_key(request)
+        held = None if request.parameters.get(SEQUENCE_START) else self._placements.get(key)
+        order = sticky_order(reached, self._distances, key)
+        endpoint = place(order, self._view, request.model, held)
+        if endpoint is None:
+            raise self._lost(held) if held is not None else self._none_available(reached)
+        if request.parameters.get(SEQUENCE_END):
+            self._placements.forget(key)
+        else:
+            self._placements.put(key, endpoint)
+        return await self._endpoints[endpoint](request)
+
     def _plan(self, request: Request) -> tuple[str, ...]:
+        reached = self._reached(request)
+        names = plan(reached, self._view, request.model)
+        if not names:
+            raise self._none_available(reached)
+        return names
+
+    def _reached(self, request: Request) -> tuple[str, ...]:
         if request.regions is None:
             raise GatewayError(Fault.INTERNAL, "the request reached the router without a residency")
         reached = self._reachable(request.regions, edges=request.hops == 0)
-        names = plan(reached, self._view, request.model)
         if not reached:
             raise GatewayError(
                 Fault.UNAVAILABLE, f"no endpoint of route '{self._route.name}' lies in an allowed region"
             )
-        if not names:
-            # Their breakers would refuse too, but as something to try elsewhere, and there is no elsewhere.
-            raise GatewayError(
-                Fault.UNAVAILABLE,
-                f"no endpoint of route '{self._route.name}' that may be asked is available"
-                f"{self._why(reached)}",
-            )
-        return names
+        return reached
+
+    def _none_available(self, reached: tuple[str, ...]) -> GatewayError:
+        # Their breakers would refuse too, but as something to try elsewhere, and there is no elsewhere.
+        return GatewayError(
+            Fault.UNAVAILABLE,
+            f"no endpoint of route '{self._route.name}' that may be asked is available{self._why(reached)}",
+        )
+
+    def _lost(self, endpoint: str) -> GatewayError:
+        return GatewayError(
+            Fault.UNAVAILABLE,
+            f"the endpoint that has the state of this sequence is not available{self._why((endpoint,))}: "
+            "begin the sequence anew, with sequence_start",
+        )
 
     def _why(self, names: tuple[str, ...]) -> str:
         known = [f"'{name}': {why}" for name in names if (why := self._view.why(name))]

@@ -8,9 +8,10 @@ import msgspec
 from aiohttp import web
 
 from gateway.admin.errors import error_response
+from gateway.core.catalog import IndexEntry
 from gateway.core.control import Log, Tracing
 from gateway.core.errors import GatewayError
-from gateway.core.repository import IndexEntry, Loader
+from gateway.core.repository import Loader
 from gateway.wire.oip.management import (
     decode_index,
     decode_log_settings,

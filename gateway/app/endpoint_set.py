@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.app.refreshing import Refresher
-from gateway.core.catalog import Catalog, ModelSpec
+from gateway.core.catalog import ModelSpec, RemoteCatalog
 from gateway.core.stack import Stack
 from gateway.upstreams.answer_check import AnswerCheck
 from gateway.upstreams.upstream import Upstream
@@ -23,7 +23,7 @@ class Guarded:
 
     definition: Endpoint
     service: Stack
-    catalog: Catalog
+    catalog: RemoteCatalog
     health: EndpointHealth
     refresher: Refresher
     upstream: Upstream
@@ -74,7 +74,7 @@ class EndpointSet:
         sets = self.rivals.get(name)
         return sets is None or any(not any(map(self._is_well, others)) for others in sets)
 
-    def catalog(self, name: str) -> Catalog | None:
+    def catalog(self, name: str) -> RemoteCatalog | None:
         """Return what the endpoint knows of models; None when it is not in the set."""
         guarded = self.by_name.get(name)
         return guarded.catalog if guarded else None

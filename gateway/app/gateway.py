@@ -27,9 +27,9 @@ from gateway.app.workers.inheritance import Inheritance
 from gateway.app.workers.member import Member
 from gateway.app.workers.messages import count_routes
 from gateway.config.settings import ListenSettings, Settings
+from gateway.core.catalog import IndexEntry
 from gateway.core.clock import Clock
 from gateway.core.operator import OperatorTokens
-from gateway.core.repository import IndexEntry
 from gateway.core.request import CENTRAL
 from gateway.listeners.data_plane import DataPlane
 from gateway.listeners.oip.extensions import Extensions

@@ -97,6 +97,10 @@ class InForce:
         assert policy is not None, "a gateway listens only once it has a policy"
         return policy
 
+    def serial(self) -> int:
+        """Return which generation it is: another one of the same policy has another."""
+        return self._current.serial
+
     def matching(self) -> Routes:
         """Return which routes take whom; only an edge that listens has them."""
         matching = self._current.matching

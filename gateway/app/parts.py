@@ -22,6 +22,7 @@ from resilience.admission import Seats
 from resilience.budget import RetryBudget
 from resilience.drain import Drain
 from resilience.settings import ResilienceSettings
+from routing.placements import Placements
 from routing.policy import Route
 
 
@@ -38,6 +39,7 @@ class Parts:
     drain: Drain
     budget: RetryBudget
     seats: Seats
+    placements: Placements = field(default_factory=Placements)
 
     @classmethod
     def of(cls, settings: Settings, clock: Clock, telemetry: Telemetry, observed: Observed) -> Self:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar, cast
 
 from gateway.core.address import network
-from gateway.core.catalog import ModelSpec
 from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller
@@ -16,9 +15,13 @@ from gateway.core.request import Caller
 MAX_QUERIES: Final = 16
 """Queries of one asker under way at once."""
 
-KEPT_S: Final = 5.0
+KEPT_S: Final = 10.0
 UNKNOWN_KEPT_S: Final = 1.0
-"""Seconds for which it is remembered that a model is there, or is not."""
+"""Seconds for which an answer is remembered, and that there is none: no such model, or nobody answers."""
+
+STALE_S: Final = 3600.0
+"""Seconds for which the last answer stands in for an endpoint that cannot be asked: what it told of its
+models seldom changes, and clients ask before they send anything."""
 
 UNKNOWN_PER_S: Final = 10.0
 UNKNOWN_AT_ONCE: Final = 50.0
@@ -28,16 +31,21 @@ fast as they can be sent."""
 ALL_ANONYMOUS: Final = 8
 """Of all that one asker may do, how many times all callers without a key may do it together."""
 
+_ANSWERS: Final = frozenset({Fault.NOT_FOUND, Fault.INVALID, Fault.UNSUPPORTED})
+"""Faults with which an endpoint has answered: what it answered before does not hold any longer."""
+
 _NOWHERE: Final = "unknown"
 """The address of those whose address is not known; they share one share."""
 
 _REMEMBERED: Final = 256
 _MAX_SHARES: Final = 1024
 
-Key = tuple[int, str, str, str]
-"""The policy generation, the route, the model and its version: whoever asks the same gets the same answer."""
+Key = tuple[int, str, str, str, str]
+"""The serial of the generation in force, the endpoint, what is asked of it, the model and its version:
+whoever asks the same gets the same answer."""
 
-Query = Callable[[], Coroutine[Any, Any, ModelSpec]]
+T = TypeVar("T")
+Query = Callable[[], Coroutine[Any, Any, T]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +90,15 @@ class Queries:
         kept = len(self._answers) + len(self._unknown)
         return f"<Queries {len(self._flights)} under way, {kept} answers kept>"
 
-    async def ask(self, key: Key, asker: Asker, query: Query) -> ModelSpec:
+    def known(self, key: Key) -> Any:
+        """Return what is remembered as the answer to a question; None: nothing, or for too long."""
+        kept = self._answers.get(key)
+        return kept.value if kept is not None and self._clock.now() < kept.until else None
+
+    async def ask(self, key: Key, asker: Asker, query: Query[T]) -> T:
         """Return the answer to a question, from memory, from a query that is under way, or from a new one.
+
+        The last answer stands in where a new one cannot be had.
 
         Raises:
             GatewayError: as ``query``; OVERLOADED when the tenant asks too much.
@@ -91,7 +106,16 @@ class Queries:
         now = self._clock.now()
         for memory in (self._answers, self._unknown):
             if (kept := memory.get(key)) is not None and now < kept.until:
-                return kept.give()
+                return cast("T", kept.give())
+        try:
+            return cast("T", await self._fly(key, asker, query))
+        except GatewayError as error:
+            last = self._answers.get(key)
+            if error.fault in _ANSWERS or last is None or now >= last.since + STALE_S:
+                raise
+            return cast("T", last.value)
+
+    async def _fly(self, key: Key, asker: Asker, query: Query[Any]) -> Any:
         flight = self._flights.get(key)
         if flight is None:
             flight = self._flights[key] = self._start(key, asker, query)
@@ -102,7 +126,7 @@ class Queries:
                 del self._flights[key]
                 flight.task.cancel()
 
-    def _start(self, key: Key, asker: Asker, query: Query) -> _Flight:
+    def _start(self, key: Key, asker: Asker, query: Query[Any]) -> _Flight:
         shares, now = self._shares_of(asker), self._clock.now()
         if not all(share.allows(now) for share in shares):
             raise GatewayError(
@@ -124,9 +148,20 @@ class Queries:
         for share in shares:
             share.end(is_forgiven=not task.cancelled() and not is_unknown)
         if error is None:
-            _keep(self._answers, key, _Answer(now + KEPT_S, task.result()))
-        elif is_unknown and isinstance(error, GatewayError):
-            _keep(self._unknown, key, _Answer(now + UNKNOWN_KEPT_S, error=error))
+            self._unknown.pop(key, None)
+            _keep(self._answers, key, _Answer(now, now + KEPT_S, task.result()))
+        elif isinstance(error, GatewayError) and not task.cancelled():
+            self._failed(key, error, now)
+
+    def _failed(self, key: Key, error: GatewayError, now: float) -> None:
+        last = self._answers.get(key)
+        if last is not None and error.fault in _ANSWERS:
+            del self._answers[key]
+        elif last is not None and now < last.since + STALE_S:
+            # It stands in for a while: an endpoint that is out is asked no more often than one that is well.
+            self._answers[key] = _Answer(last.since, now + KEPT_S, last.value)
+            return
+        _keep(self._unknown, key, _Answer(now, now + UNKNOWN_KEPT_S, error=error))
 
     def _shares_of(self, asker: Asker) -> Sequence[_Share]:
         if len(self._shares) >= _MAX_SHARES:
@@ -140,17 +175,17 @@ class Queries:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What is remembered ``until`` a loop time."""
+    """What came at ``since`` and is remembered ``until``, in loop time."""
 
+    since: float
     until: float
-    spec: ModelSpec | None = None
+    value: Any = None
     error: GatewayError | None = None
 
-    def give(self) -> ModelSpec:
-        if self.spec is not None:
-            return self.spec
-        assert self.error is not None, "it is one or the other"
-        raise self.error.replaced()
+    def give(self) -> Any:
+        if self.error is not None:
+            raise self.error.replaced()
+        return self.value
 
 
 class _Flight:
@@ -158,7 +193,7 @@ class _Flight:
 
     __slots__ = ("_waiting", "task")
 
-    def __init__(self, task: asyncio.Task[ModelSpec]) -> None:
+    def __init__(self, task: asyncio.Task[Any]) -> None:
         self.task = task
         self._waiting = 0
 
@@ -167,7 +202,7 @@ class _Flight:
         """Whether nobody waits any more for what has not come yet."""
         return not self._waiting and not self.task.done()
 
-    async def landing(self) -> ModelSpec:
+    async def landing(self) -> Any:
         self._waiting += 1
         try:
             return await asyncio.shield(self.task)

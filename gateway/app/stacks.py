@@ -122,7 +122,7 @@ def route_stack(
     router = Innermost(
         "router",
         "Below Retry: attempt n goes to the n-th endpoint of the plan.",
-        Router(policy, route, parts.region, endpoints=endpoints, view=view),
+        Router(policy, route, parts.region, endpoints=endpoints, view=view, placements=parts.placements),
     )
     abroad = Stack(timed, *retry, innermost=router)
     residency = Layer(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
+
+import msgspec
 
 from gateway.core.errors import Fault, GatewayError, printable
 from gateway.core.request import Caller
@@ -29,6 +32,18 @@ class ModelSpec:
     outputs: tuple[TensorSpec, ...]
 
 
+class IndexEntry(msgspec.Struct, frozen=True):
+    """One version of one model. ``state``: READY or UNAVAILABLE; ``reason`` for the latter.
+
+    What another server tells of its models may have another state, or neither version nor state.
+    """
+
+    name: str
+    version: str
+    state: str
+    reason: str = ""
+
+
 class Catalog(Protocol):
     """Answers questions about models; each tier, and each upstream, is one."""
 
@@ -49,8 +64,47 @@ class Catalog(Protocol):
         ...
 
 
+class RemoteCatalog(Catalog, Protocol):
+    """What another server tells of its models."""
+
+    async def config(self, model: str, version: str) -> bytes:
+        """Return a model's configuration, an object of JSON in the names and values of Triton's.
+
+        Raises:
+            GatewayError: UNSUPPORTED, NOT_FOUND or INVALID where the server tells none: it may have the model
+                nevertheless; else as ``describe``.
+        """
+        ...
+
+    async def index(self) -> Sequence[IndexEntry]:
+        """Return the versions of all models of the server.
+
+        Raises:
+            GatewayError: UNSUPPORTED or NOT_FOUND where the server has no such list; UNAVAILABLE.
+        """
+        ...
+
+
 class VisibleModels(Catalog, Protocol):
     """The models that one caller may use. Others are as if they were not there."""
+
+    async def config(self, model: str, version: str) -> bytes | None:
+        """Return the configuration that the server behind this one has, as ``RemoteCatalog`` does.
+
+        None: there is none behind, or it cannot be asked, and this process holds the model itself.
+
+        Raises:
+            GatewayError: NOT_FOUND, or UNAVAILABLE when no tier that has the model can be reached.
+        """
+        ...
+
+    async def index(self) -> Sequence[IndexEntry]:
+        """Return what the servers behind this one tell of models that the caller may use."""
+        ...
+
+    def runs_here(self, model: str) -> bool:
+        """Whether requests of the caller for ``model`` go to this process's own one, if it holds it."""
+        ...
 
     def may_use(self, model: str) -> bool:
         """Whether requests of the caller for ``model`` would be taken, whether or not it exists."""
@@ -86,6 +140,18 @@ class AllModels:
     def of(self, caller: Caller, *, to_infer: bool = False) -> Self:  # noqa: ARG002 - they are everybody's
         """Return all of them."""
         return self
+
+    async def config(self, model: str, version: str) -> bytes | None:  # noqa: ARG002
+        """Return None: no server is behind this one."""
+        return None
+
+    async def index(self) -> Sequence[IndexEntry]:
+        """Return nothing: no server is behind this one."""
+        return ()
+
+    def runs_here(self, model: str) -> bool:  # noqa: ARG002
+        """Return that all do."""
+        return True
 
     def may_use(self, model: str) -> bool:  # noqa: ARG002
         """Return that everybody may."""

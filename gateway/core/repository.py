@@ -7,17 +7,8 @@ from typing import Protocol
 
 import msgspec
 
-from gateway.core.catalog import unknown_model
+from gateway.core.catalog import IndexEntry, unknown_model
 from gateway.core.request import Parameter
-
-
-class IndexEntry(msgspec.Struct, frozen=True):
-    """One version of one model. ``state``: READY or UNAVAILABLE; ``reason`` for the latter."""
-
-    name: str
-    version: str
-    state: str
-    reason: str = ""
 
 
 class ModelSettings(msgspec.Struct, frozen=True):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
 from gateway.core.errors import Fault, GatewayError, Why, masked
@@ -175,6 +176,14 @@ class Failures:
             counts=True,
             why=Why("protocol", detail, answered=True, of_model=True),
         )
+
+    @contextmanager
+    def breaking(self) -> Iterator[None]:
+        """Say of an answer that cannot be read that it breaks the protocol."""
+        try:
+            yield
+        except GatewayError as error:
+            raise self.broken() from error
 
     def misfit(self, detail: str) -> GatewayError:
         """Return the error of an answer to another request than the one that was sent.

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import math
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from random import Random
 from types import MappingProxyType
 from typing import Any, Final
 
-from gateway.core.catalog import ModelSpec
+from gateway.core.catalog import IndexEntry, ModelSpec
 from gateway.core.clock import Chance, Clock
 from gateway.core.errors import Fault, GatewayError, Why, printable
 from gateway.core.offload import Here, Offload
@@ -43,6 +43,8 @@ from gateway.wire.faults import fault_of_grpc
 from gateway.wire.grpc_framing import PREFIX, prefix
 from gateway.wire.oip import proto as oip_proto
 from gateway.wire.oip import proto_responses
+from gateway.wire.oip.passed_config import decode_config_message
+from gateway.wire.oip.passed_index import decode_index_message
 from gateway.wire.proto import messages
 
 _log = logging.getLogger(__name__)
@@ -119,6 +121,8 @@ class GrpcUpstream:
         self._infer = self._method("ModelInfer")
         self._metadata = self._method("ModelMetadata")
         self._ready = self._method("ModelReady")
+        self._config = self._method("ModelConfig")
+        self._index = self._method("RepositoryIndex")
         self._health = self._method("Check", HEALTH)
         self._server_ready = self._method("ServerReady")
         host, _, port = address.rpartition(":")
@@ -168,6 +172,21 @@ class GrpcUpstream:
         body = messages.ModelMetadataRequest(name=model, version=version).SerializeToString()
         answer, _ = await self._call(self._metadata, body, timeout_s=self._settings.metadata_timeout_s)
         return oip_proto.decode_model(self._parse(messages.ModelMetadataResponse, answer))
+
+    async def config(self, model: str, version: str) -> bytes:
+        """Ask the other side for a model's configuration."""
+        body = messages.ModelConfigRequest(name=model, version=version).SerializeToString()
+        answer, _ = await self._call(self._config, body, timeout_s=self._settings.metadata_timeout_s)
+        message = self._parse(messages.ModelConfigResponse, answer)
+        with self._failures.breaking():
+            return decode_config_message(message)
+
+    async def index(self) -> Sequence[IndexEntry]:
+        """Ask the other side what models it has."""
+        answer, _ = await self._call(self._index, b"", timeout_s=self._settings.metadata_timeout_s)
+        message = self._parse(messages.RepositoryIndexResponse, answer)
+        with self._failures.breaking():
+            return decode_index_message(message)
 
     async def is_ready(self, model: str, version: str) -> bool:
         """Ask the other side whether it would serve a model; one that cannot be reached would not."""
@@ -361,10 +380,8 @@ class GrpcUpstream:
         )
 
     def _parse(self, kind: Any, body: memoryview) -> Any:
-        try:
+        with self._failures.breaking():
             return oip_proto.parse(kind, bytes(body))
-        except GatewayError as error:
-            raise self._failures.broken() from error
 
 
 _: type[Upstream] = GrpcUpstream

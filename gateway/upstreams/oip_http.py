@@ -12,7 +12,7 @@ from random import Random
 from typing import Final
 from urllib.parse import urlsplit
 
-from gateway.core.catalog import ModelSpec
+from gateway.core.catalog import IndexEntry, ModelSpec
 from gateway.core.clock import Chance, Clock
 from gateway.core.eager import in_task
 from gateway.core.errors import Fault, GatewayError, Why
@@ -44,6 +44,8 @@ from gateway.wire.oip.json import (
     parse_header_length,
 )
 from gateway.wire.oip.metadata import BINARY, decode_error, decode_extensions, decode_model
+from gateway.wire.oip.passed_config import decode_config
+from gateway.wire.oip.passed_index import decode_index, decode_names
 from gateway.wire.oip.paths import model_path
 from gateway.wire.oip.values import is_long
 
@@ -71,6 +73,8 @@ _EXPECTED: Final = (
 _NAMES: Final = {**COMMON_NAMES, **spellings(_EXPECTED)}
 """The headers that inference servers, and another Edgeway, have in most of their answers."""
 
+_NO_SUCH_PATH: Final = frozenset({404, 405, 501})
+_JSON: Final = {"content-type": "application/json"}
 _CHECK_BYTES: Final = 1 << 16
 _ALWAYS: Final = {"accept": "*/*", "accept-encoding": "identity", "user-agent": "edgeway"}
 
@@ -162,10 +166,28 @@ class HttpUpstream:
         status, received, answer = await self._get(model_path(model, version))
         if status != 200:
             raise self._refused(status, received, answer)
-        try:
+        with self._failures.breaking():
             return decode_model(answer)
-        except GatewayError as error:
-            raise self._failures.broken() from error
+
+    async def config(self, model: str, version: str) -> bytes:
+        """Ask the other side for a model's configuration."""
+        status, received, answer = await self._get(model_path(model, version, "config"))
+        if status != 200:
+            raise self._refused(status, received, answer)
+        with self._failures.breaking():
+            return decode_config(answer)
+
+    async def index(self) -> Sequence[IndexEntry]:
+        """Ask the other side what models it has; KServe lists their names alone."""
+        status, received, answer = await self._get("/v2/repository/index", "POST", b"{}")
+        read = decode_index
+        if status in _NO_SUCH_PATH:
+            status, received, answer = await self._get("/v2/models")
+            read = decode_names
+        if status != 200:
+            raise self._refused(status, received, answer)
+        with self._failures.breaking():
+            return read(answer)
 
     async def is_ready(self, model: str, version: str) -> bool:
         """Ask the other side whether it would serve a model; one that cannot be reached would not."""
@@ -267,11 +289,11 @@ class HttpUpstream:
         if self.has_learned:
             await self.learn()
 
-    async def _get(self, path: str) -> Http1Response:
+    async def _get(self, path: str, verb: str = "GET", *body: Buffer) -> Http1Response:
         try:
             await in_task()
             async with asyncio.timeout(self._settings.metadata_timeout_s):
-                return await self._send("GET", path, (), {})
+                return await self._send(verb, path, body, _JSON if body else {})
         except TimeoutError as error:
             raise self._connections.lost(error) from error
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from gateway.core.catalog import Catalog
+from gateway.core.catalog import RemoteCatalog
 from gateway.core.service import Service
 from gateway.core.verdict import Verdict
 
 
-class Upstream(Service, Catalog, Protocol):
+class Upstream(Service, RemoteCatalog, Protocol):
     """One endpoint of a tier: it answers requests, and queries about models, over connections of its own.
 
     It connects at its first request. One that must learn what its endpoint can do before it sends requests

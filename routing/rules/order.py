@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 
 from routing.policy import ANY, EDGE, Policy, Route
@@ -35,10 +35,6 @@ def reachable(
     equally far keep the order of the route. The own region's gateway is never among them, and no
     other gateway is unless ``edges``: a request that came from one gateway must not visit a third.
     """
-    distances = {own_region: -1}
-    for distance, region in enumerate(policy.failover.get(own_region, ())):
-        distances.setdefault(region, distance)
-    far = len(distances)
 
     def may_visit(name: str) -> bool:
         endpoint = policy.endpoints.get(name)
@@ -46,8 +42,17 @@ def reachable(
             return False
         return endpoint.tier != EDGE or (edges and endpoint.region != own_region)
 
-    names = dict.fromkeys(filter(may_visit, route.endpoints))
-    return tuple(sorted(names, key=lambda name: distances.get(policy.endpoints[name].region, far)))
+    names = tuple(dict.fromkeys(filter(may_visit, route.endpoints)))
+    far = distances(policy, own_region, names)
+    return tuple(sorted(names, key=lambda name: far[name]))
+
+
+def distances(policy: Policy, own_region: str, names: Iterable[str]) -> dict[str, int]:
+    """Return how far the endpoints ``names`` are, by the place of their region in the failover list."""
+    regions = {own_region: -1}
+    for distance, region in enumerate(policy.failover.get(own_region, ())):
+        regions.setdefault(region, distance)
+    return {name: regions.get(policy.endpoints[name].region, len(regions)) for name in names}
 
 
 Rivals = Mapping[str, tuple[frozenset[str], ...]]

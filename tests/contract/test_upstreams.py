@@ -6,6 +6,7 @@ Each test runs once per wire, against a real gateway listener of that wire in th
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from random import Random
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gateway.core.catalog import AllModels, IndexEntry
 from gateway.core.errors import Fault, GatewayError, Why
 from gateway.core.request import Caller, Provenance
 from gateway.core.tensor import Tensor
@@ -251,6 +253,30 @@ async def test_catalogue_of_the_other_side(wire):
         assert (await fails(upstream.describe("unknown", ""))).fault is Fault.NOT_FOUND
         catalog.unready = frozenset({"digits"})
         assert not await upstream.is_ready("digits", "")
+
+
+class Listed(AllModels):
+    """One model with a configuration of its own, and a list of two."""
+
+    async def config(self, model, version):
+        await self.describe(model, version)
+        dims = {"name": "image", "data_type": "TYPE_FP32", "dims": [1 << 40]}
+        return json.dumps({"max_batch_size": 8, "input": [dims]}).encode()
+
+    async def index(self):
+        return [IndexEntry("digits", "1", "READY"), IndexEntry("old", "2", "UNAVAILABLE", "unloaded")]
+
+
+async def test_configuration_and_index_of_the_other_side(wire):
+    """They are those that the other side tells, with numbers of 64 bits."""
+    catalogs = Listed(FakeCatalog(DIGITS))
+    async with before(wire, EchoService(), catalogs=catalogs) as upstream:
+        config = json.loads(await upstream.config("digits", "1"))
+        assert (config["name"], config["max_batch_size"]) == ("digits", 8)
+        assert config["input"][0]["data_type"] == "TYPE_FP32"
+        assert config["input"][0]["dims"] == [1 << 40]
+        assert await upstream.index() == await catalogs.index()
+        assert (await fails(upstream.config("unknown", ""))).fault is Fault.NOT_FOUND
 
 
 async def test_many_calls_at_once(wire):

@@ -17,9 +17,9 @@ from edge_models.registry import Registry
 from edge_models.repository import ModelRepository
 from edge_models.session import Session, StoppableRun
 from edge_models.settings import BatchingSettings, ModelLimits, ModelsSettings
+from gateway.core.catalog import IndexEntry
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.repository import IndexEntry
 from gateway.core.request import Request
 from gateway.core.tensor import Tensor
 from tests.edge_models import hostile_models, onnx_models

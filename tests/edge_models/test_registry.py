@@ -47,6 +47,7 @@ async def test_the_catalog_has_names_versions_and_tensors(registry):
         ("x", "9", "Request for unknown model: 'x' is not found"),
         ("digits", "9", "Request for unknown model: 'digits' version 9 is not found"),
         ("digits", "01", "Request for unknown model: 'digits' version 01 is not found"),
+        ("digits", "v1.2.0", "Request for unknown model: 'digits' version v1.2.0 is not found"),
     ],
 )
 async def test_what_is_not_there_is_not_found_in_tritons_words(registry, model, version, message):

@@ -15,9 +15,10 @@ from edge_models.predictor import Predictor
 from edge_models.registry import Registry
 from edge_models.repository import ModelRepository
 from edge_models.settings import BatchingSettings, ModelsSettings
+from gateway.core.catalog import IndexEntry
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.repository import IndexEntry, ModelSettings
+from gateway.core.repository import ModelSettings
 from tests.edge_models import onnx_models
 from tests.edge_models.executors import Held
 from tests.fakes.service import request

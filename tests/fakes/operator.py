@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
+from gateway.core.catalog import IndexEntry
 from gateway.core.errors import GatewayError
 from gateway.core.operator import OperatorTokens
-from gateway.core.repository import IndexEntry, ModelSettings
+from gateway.core.repository import ModelSettings
 from gateway.core.statistics import Counted, ModelStatistics
 from gateway.http.exchange import Head
 from gateway.listeners.oip.extensions import ProtocolSettings

@@ -97,7 +97,8 @@ async def test_nothing_but_caller_and_regions_changes() -> None:
         2,
         (("traceparent", "00"),),
         {"probabilities": 3},
-        b"key",
+        output_parameters={"probabilities": {"content_type": "np"}},
+        key=b"key",
     )
     assert all(
         getattr(original, field.name) != getattr(Request("", ()), field.name) for field in fields(Request)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.errors import Fault, GatewayError
+from routing.placements import Placements
 from routing.router import Router
 from tests.fakes.service import HANG, ScriptedService, answer, request
 from tests.fakes.virtual_time import virtual_time
@@ -294,3 +295,82 @@ async def test_with_one_endpoint_left_there_is_no_elsewhere() -> None:
         await where(made)
 
     assert caught.value.elsewhere is False
+
+
+def sequence_step(number: int = 7, **more: object) -> dict[str, object]:
+    return {"parameters": {"sequence_id": number, **more}}
+
+
+async def place_of(made: Router, number: int) -> str:
+    return await where(made, **sequence_step(number, sequence_start=True))
+
+
+async def test_steps_of_a_sequence_go_to_one_endpoint() -> None:
+    """Also as further attempts; different sequences go to several of the nearest."""
+    made = policy(routes=[route(endpoints=["east", "central"])], endpoints=_two())
+    services_ = {name: ScriptedService(answer(region=name)) for name in ("east", "central")}
+    subject = Router(made, made.routes[0], "us-east", endpoints=services_, view=Health())
+
+    first = {number: await place_of(subject, number) for number in range(1, 21)}
+    later = {number: await where(subject, **sequence_step(number), attempt=1) for number in first}
+
+    assert first == later
+    assert set(first.values()) == {"east", "central"}
+
+
+def _two() -> dict[str, object]:
+    return {"central": endpoint("us-east"), "east": endpoint("us-east"), "far": endpoint("eu-west")}
+
+
+async def test_a_sequence_stays_where_it_began_when_its_first_choice_comes_back() -> None:
+    """And with a policy in between, for placements outlive it."""
+    made = policy(routes=[route(endpoints=["east", "central"])], endpoints=_two())
+    services_ = {name: ScriptedService(answer(region=name)) for name in ("east", "central")}
+    health, placements = Health(), Placements()
+    subject = Router(made, made.routes[0], "us-east", endpoints=services_, view=health, placements=placements)
+    first = await place_of(subject, 7)
+    health.out.add(first)
+    second = await place_of(subject, 7)
+    health.out.clear()
+
+    anew = Router(made, made.routes[0], "us-east", endpoints=services_, view=health, placements=placements)
+    later = await where(anew, **sequence_step())
+    await where(anew, **sequence_step(sequence_end=True))
+    again = await where(anew, **sequence_step())
+
+    assert first != second
+    assert (later, again) == (second, first)
+
+
+async def test_a_sequence_whose_endpoint_is_lost_is_told_to_begin_anew() -> None:
+    """Its steps go nowhere else; START may."""
+    made = policy(routes=[route(endpoints=["east", "central"])], endpoints=_two())
+    services_ = {name: ScriptedService(answer(region=name)) for name in ("east", "central")}
+    health = Health()
+    subject = Router(made, made.routes[0], "us-east", endpoints=services_, view=health)
+    first = await place_of(subject, 7)
+    health.out.add(first)
+
+    with pytest.raises(GatewayError, match="begin the sequence anew, with sequence_start") as caught:
+        await where(subject, **sequence_step())
+    asked = sum(len(service.requests) for service in services_.values())
+
+    assert (caught.value.fault, caught.value.retryable, asked) == (Fault.UNAVAILABLE, False, 1)
+    assert await place_of(subject, 7) != first
+
+
+async def test_sequences_begin_at_the_nearest() -> None:
+    """And farther only when none of those is there."""
+    made = policy(routes=[route(endpoints=["far", "east", "central"])], endpoints=_two())
+    services_ = {name: ScriptedService(answer(region=name)) for name in ("far", "east", "central")}
+    health = Health()
+    subject = Router(made, made.routes[0], "us-east", endpoints=services_, view=health)
+
+    near = {await place_of(subject, number) for number in range(1, 20)}
+    health.out |= {"east", "central"}
+    far = {await place_of(subject, number) for number in range(1, 20)}
+    health.out.add("far")
+
+    assert (near, far) == ({"east", "central"}, {"far"})
+    with pytest.raises(GatewayError, match="'digits' that may be asked is available"):
+        await place_of(subject, 1)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from edge_models.samples import digits
+from gateway.core.catalog import IndexEntry
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.repository import IndexEntry
 from tests.scenarios.world import CONFIDENT, PIXELS, UNSURE, World, until
 
 

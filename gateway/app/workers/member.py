@@ -20,9 +20,10 @@ from gateway.app.workers.messages import (
     encode_counts,
     model_path,
 )
+from gateway.core.catalog import IndexEntry
 from gateway.core.control import Log, Setting, Tracing
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.repository import IndexEntry, ModelSettings, Repository
+from gateway.core.repository import ModelSettings, Repository
 from gateway.core.request import Parameter
 from gateway.core.statistics import Counted, Statistics
 

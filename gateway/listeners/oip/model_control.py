@@ -6,21 +6,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from gateway.core.catalog import VisibleModels
+from gateway.core.catalog import IndexEntry, VisibleModels
 from gateway.core.control import Setting
 from gateway.core.errors import Fault, GatewayError, printable, without_folders
-from gateway.core.repository import IndexEntry
 from gateway.core.request import Parameter
 from gateway.core.statistics import OTHER, ModelStatistics
 from gateway.http.exchange import Head
 from gateway.listeners.oip.extensions import Extensions
 from gateway.wire.oip.model_config import model_config
+from gateway.wire.oip.passed_config import passed_on
 
 LOADING: Final = "loading models"
 UNLOADING: Final = "unloading models"
 NO_SHARED_MEMORY: Final = "shared memory with clients is not supported: send tensors in the request"
 
-
+_READY: Final = "READY"
 _SHARED: Final = (
     "the statistics of a model that several tenants may use show what all of them do; the operator has them"
     " as metrics, and may set listen.protocol.share_statistics"
@@ -37,13 +37,16 @@ class ModelControl:
         return f"<ModelControl before {self._extensions.repository!r}>"
 
     async def config(self, models: VisibleModels, model: str, version: str) -> dict[str, Any]:
-        """Return a model's configuration.
+        """Return a model's configuration: that of the server that answers what this process does not.
 
         Raises:
             GatewayError: NOT_FOUND.
         """
-        spec = await models.describe(model, version)
-        return model_config(spec, self._extensions.repository.settings(model))
+        own = self._extensions.repository.settings(model)
+        config = await models.config(model, version)
+        if config is not None:
+            return passed_on(config, model, own if models.runs_here(model) else None)
+        return model_config(await models.describe(model, version), own)
 
     async def statistics(self, models: VisibleModels, model: str, version: str) -> list[ModelStatistics]:
         """Return the statistics of one version, of all versions of a model, or of all models.
@@ -68,15 +71,24 @@ class ModelControl:
         shown = [name for name in names if self._shows_counts(models, name)]
         return [found for name in shown for found in counted.report(name, versions[name])]
 
-    def index(self, models: VisibleModels, repository: str, *, ready_only: bool) -> Sequence[IndexEntry]:
-        """Return every version of every model of this process.
+    async def index(
+        self, models: VisibleModels, repository: str, *, ready_only: bool
+    ) -> Sequence[IndexEntry]:
+        """Return every version of every model of this process, and of the servers behind it.
 
         Raises:
             GatewayError: UNSUPPORTED for a repository by name.
         """
         _check_repository(repository)
-        entries = [entry for entry in self._extensions.repository.index() if models.may_use(entry.name)]
-        return [entry for entry in entries if entry.state == "READY"] if ready_only else entries
+        own = [entry for entry in self._extensions.repository.index() if models.may_use(entry.name)]
+        found: dict[tuple[str, str], IndexEntry] = {}
+        for entry in (*own, *await models.index()):
+            key = (entry.name, entry.version)
+            # Requests go where it is ready.
+            if key not in found or (entry.state == _READY != found[key].state):
+                found[key] = entry
+        entries = list(found.values())
+        return [entry for entry in entries if entry.state == _READY] if ready_only else entries
 
     async def load(
         self, head: Head, repository: str, model: str, parameters: Mapping[str, Parameter | bytes]

@@ -106,8 +106,10 @@ def read_path(path: str) -> ParsedPath | None:
 
 def _find(parts: list[str]) -> ParsedPath | None:
     match parts:
-        case ["", "v2", "models", name, "versions", version, *rest] if _is_version(version):
-            return _of_model(_OF_MODELS.get(tuple(rest)), name, version)
+        case ["", "v2", "models", name, "versions", version, *rest]:
+            # A version is a text. Models of this process have numbers; those of endpoints what they say.
+            version = _decode(version)
+            return _of_model(_OF_MODELS.get(tuple(rest)), name, version) if version else None
         case ["", "v2", "models", name, *rest]:
             return _of_model(_OF_MODELS.get(tuple(rest)), name)
         case ["", "v2", "repository", "models", name, *rest]:
@@ -136,12 +138,8 @@ def model_path(model: str, version: str, verb: str = "") -> str:
     return f"/v2/models/{quote(model, safe='')}{versioned}{'/' if verb else ''}{verb}"
 
 
-def _is_version(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) <= 20
-
-
 def _decode(text: str) -> str:
-    """Return the name behind its percent-encoding; empty when it is none that a model can have."""
+    """Return the name behind its percent-encoding; empty when it is none that a model or version can have."""
     try:
         name = unquote_to_bytes(text).decode() if "%" in text else text
     except UnicodeDecodeError:

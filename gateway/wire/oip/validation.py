@@ -26,11 +26,11 @@ _MAX_ELEMENTS: Final = 1 << 59  # of 8 bytes at most, less than an address can t
 _MAX_DIGITS: Final = 20
 _RESERVED_PREFIX: Final = "triton_"
 _SEQUENCES: Final = 1 << 64
+_FLAGS: Final = (SEQUENCE_START, SEQUENCE_END)
 MAX_TENSOR_PARAMETERS: Final = 64
 MAX_PARAMETER_CHARS: Final = 64 << 10
 """Of one input or output: its parameters, and the characters of their names and texts together."""
 
-_FLAGS: Final = (SEQUENCE_START, SEQUENCE_END)
 _UNSUPPORTED_OF_TENSORS: Final = frozenset({"classification", "shared_memory_region"})
 _OF_TRANSPORT: Final = frozenset(
     {"binary_data", "binary_data_size", "shared_memory_byte_size", "shared_memory_offset"}

@@ -25,6 +25,7 @@ MAX_WRITTEN_BYTES: Final = 16 << 20
 """Of one tensor that is written as JSON, which takes several times as many."""
 
 _BINARY_ONLY: Final = frozenset({"FP16", BF16})
+_BLANKS: Final = b" \t\r\n"
 _OPENING: Final = re.compile(rb"[\[ \t\r\n]*")
 _ELEMENTS: Final[dict[str, type]] = {"b": bool, "i": int, "u": int, "f": float}
 
@@ -32,12 +33,16 @@ _ELEMENTS: Final[dict[str, type]] = {"b": bool, "i": int, "u": int, "f": float}
 def decode_values(name: str, datatype: str, shape: tuple[int, ...], raw: Buffer) -> bytes:
     """Read ``data`` of input ``name``: a flat list, or lists nested as ``shape`` says.
 
+    Those of a shape without elements are nested as far as its first 0, as numpy's ``tolist`` has them.
+
     Raises:
         GatewayError: INVALID for elements of another type, out of range, too many or too few, and for
             FP16, which JSON does not carry (as in Triton).
     """
     text = bytes(raw)
     dtype = _dtype_of(name, datatype)
+    if 0 in shape and _is_empty(text, shape):
+        return b""
     _check_count(name, text, element_count(shape), is_text=dtype is None)
 
     depth = _depth(text)
@@ -126,6 +131,20 @@ def _wrong_count(name: str, count: int, got: int) -> GatewayError:
     return GatewayError(
         Fault.INVALID, f"unexpected size for input '{name}': its shape needs {count} elements, got {got}"
     )
+
+
+def _is_empty(text: bytes, shape: tuple[int, ...]) -> bool:
+    """Whether ``text`` is a flat list of nothing, or is nested as a shape that has a 0."""
+    bare = text.translate(None, _BLANKS)
+    nested = b"[]"
+    for dimension in reversed(shape[: shape.index(0)]):
+        if dimension * len(nested) > len(bare):
+            break
+        nested = b"[%b]" % b",".join([nested] * dimension)
+    else:
+        if bare == nested:
+            return True
+    return bare == b"[]"
 
 
 def _depth(text: bytes) -> int:

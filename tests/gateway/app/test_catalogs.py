@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from gateway.app.catalogs import EdgeCatalogs, TenantModels
 from gateway.app.queries import Queries
 from gateway.config.policy_file import load_policy
-from gateway.core.catalog import ModelSpec
+from gateway.core.catalog import IndexEntry, ModelSpec
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller
@@ -52,6 +53,16 @@ class Known:
         await self.describe(model, version)
         return True
 
+    async def config(self, model: str, version: str) -> bytes:
+        await self.describe(model, version)
+        return json.dumps({"name": model, "max_batch_size": 8}).encode()
+
+    async def index(self) -> list[IndexEntry]:
+        self.queries += 1
+        if self.fault is not Fault.NOT_FOUND:
+            raise GatewayError(self.fault, "no")
+        return [IndexEntry(name, "1", "READY") for name in self.names]
+
 
 class KnownEndpoints:
     """Endpoints with these catalogs, all of them available or none."""
@@ -74,6 +85,9 @@ class InForce:
 
     def policy(self) -> Policy:
         return self._policy
+
+    def serial(self) -> int:
+        return 1
 
     def matching(self) -> Routes:
         return self._matching
@@ -98,9 +112,71 @@ def catalog(tmp_path: Path, own: Known | None, *others: Known, **options: Any) -
 
 async def test_own_model_is_described_without_a_query(tmp_path: Path) -> None:
     """The nearest who knows answers."""
-    spec = await catalog(tmp_path, Known("digits"), Known()).describe("digits", "")
+    central = Known()
+    spec = await catalog(tmp_path, Known("digits"), central, text=GOOD).describe("digits", "")
 
-    assert spec.name == "digits"
+    assert (spec.name, central.queries) == ("digits", 0)
+
+
+async def test_own_model_that_no_request_reaches_is_described_last(tmp_path: Path) -> None:
+    """The requests of a route without an edge model go to central, so central's word counts."""
+    own, central = Known("digits"), Known("digits")
+
+    await catalog(tmp_path, own, central).describe("digits", "")
+    assert (own.queries, central.queries) == (0, 1)
+
+    # Where central tells nothing this process does.
+    assert (await catalog(tmp_path, own, Known()).describe("digits", "")).name == "digits"
+
+
+async def test_configuration_is_centrals(tmp_path: Path) -> None:
+    """Also of a model that runs here first; where central cannot be asked, or does not know it, the own one."""
+    config = await catalog(tmp_path, None, Known("dogs")).config("dogs", "")
+    of_both = await catalog(tmp_path, Known("digits"), Known("digits"), text=GOOD).config("digits", "")
+
+    assert config is not None and json.loads(config)["max_batch_size"] == 8
+    assert of_both is not None
+    for fault in (Fault.UNAVAILABLE, Fault.NOT_FOUND):
+        central = Known(fault=fault)
+        assert await catalog(tmp_path, Known("digits"), central, text=GOOD).config("digits", "") is None
+        with pytest.raises(GatewayError) as caught:
+            await catalog(tmp_path, Known("cats"), Known(fault=fault)).config("dogs", "")
+        assert caught.value.fault is fault
+
+
+async def test_index_is_of_models_whose_requests_an_endpoint_gets(tmp_path: Path) -> None:
+    """Of those that the tenant may use; an endpoint that tells nothing takes none of the others' away."""
+    down, central = Known("dogs", fault=Fault.UNAVAILABLE), Known("dogs", "cats", "digits")
+    text = MORE.replace("tier: edge", "tier: central")
+
+    found = await catalog(tmp_path, None, down, central, Known("dogs"), text=text).index()
+
+    assert sorted((entry.name, entry.version) for entry in found) == [
+        ("digits", "1"),
+        ("dogs", "1"),
+        ("dogs", "1"),
+    ]
+
+
+async def test_index_shows_nothing_of_others(tmp_path: Path) -> None:
+    """And nobody is asked for a tenant that has no route."""
+    text = WIDE.replace("match: {model: d*}", "match: {model: d*, tenants: [exile]}")
+    central = Known("dogs")
+    made = catalogs(tmp_path, None, central, text=text)
+
+    assert await made.of(Caller()).index() == []
+    assert central.queries == 0
+    for _ in range(2):
+        assert [entry.name for entry in await made.of(Caller(tenant="exile")).index()] == ["dogs"]
+    assert central.queries == 1
+
+
+async def test_where_a_model_runs(tmp_path: Path) -> None:
+    """Here, where its route has an edge model and this process holds models."""
+    assert catalog(tmp_path, Known("digits"), Known(), text=GOOD).runs_here("digits")
+    assert not catalog(tmp_path, None, Known(), text=GOOD).runs_here("digits")
+    assert not catalog(tmp_path, Known("digits"), Known()).runs_here("digits")
+    assert not catalog(tmp_path, Known("digits"), Known()).runs_here("secret")
 
 
 async def test_endpoint_is_queried_for_what_is_not_here(tmp_path: Path) -> None:
@@ -252,4 +328,4 @@ async def test_an_endpoint_that_is_gone_is_passed_over(tmp_path: Path) -> None:
     with pytest.raises(GatewayError) as caught:
         await catalog(tmp_path, Known("cats")).describe("dogs", "")
 
-    assert caught.value.fault is Fault.NOT_FOUND
+    assert caught.value.fault is Fault.UNAVAILABLE

@@ -13,8 +13,8 @@ from gateway.app.edge import open_edge
 from gateway.app.foundation import Foundation, open_foundation
 from gateway.app.tier import Tier
 from gateway.config.document import ConfigError
+from gateway.core.catalog import IndexEntry
 from gateway.core.errors import GatewayError
-from gateway.core.repository import IndexEntry
 from gateway.core.request import Caller
 from routing.geo import GeoError
 from tests.gateway.app.processes import EDGE, settings

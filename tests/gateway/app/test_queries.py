@@ -11,6 +11,7 @@ from gateway.app.queries import (
     ALL_ANONYMOUS,
     KEPT_S,
     MAX_QUERIES,
+    STALE_S,
     UNKNOWN_AT_ONCE,
     UNKNOWN_KEPT_S,
     UNKNOWN_PER_S,
@@ -49,7 +50,7 @@ class Endpoint:
 
 
 def key(model: str) -> Key:
-    return (1, "route", model, "")
+    return (1, "central", "metadata", model, "")
 
 
 def ask(queries: Queries, endpoint: Endpoint, model: str, asker: Asker = ACME) -> Awaitable[ModelSpec]:
@@ -94,13 +95,65 @@ async def test_that_a_model_is_not_there_is_remembered_briefly() -> None:
 
 
 @virtual_time
-async def test_failure_is_not_remembered() -> None:
-    """The next question may find the endpoint well."""
+async def test_failure_is_remembered_briefly() -> None:
+    """The endpoint is not asked for each of those who ask; soon it may be well."""
     queries, endpoint = Queries(LoopClock()), Endpoint(fault=Fault.UNAVAILABLE)
-    assert await fault_of(ask(queries, endpoint, "m")) is Fault.UNAVAILABLE
+    for _ in range(3):
+        assert await fault_of(ask(queries, endpoint, "m")) is Fault.UNAVAILABLE
+    assert endpoint.asked == ["m"]
     endpoint.fault = None
+    await asyncio.sleep(UNKNOWN_KEPT_S)
 
     assert (await ask(queries, endpoint, "m")).name == "m"
+    assert queries.known(key("m")).name == "m"
+
+
+@virtual_time
+async def test_last_answer_stands_in() -> None:
+    """For an endpoint that is out, asked as seldom as one that is well, and not for ever."""
+    queries, endpoint = Queries(LoopClock()), Endpoint()
+    await ask(queries, endpoint, "m")
+    endpoint.fault = Fault.UNAVAILABLE
+    await asyncio.sleep(KEPT_S)
+    assert queries.known(key("m")) is None
+
+    for _ in range(3):
+        assert (await ask(queries, endpoint, "m")).name == "m"
+    assert endpoint.asked == ["m", "m"]
+
+    await asyncio.sleep(STALE_S)
+    assert await fault_of(ask(queries, endpoint, "m")) is Fault.UNAVAILABLE
+
+
+@virtual_time
+@pytest.mark.parametrize("fault", [Fault.NOT_FOUND, Fault.UNSUPPORTED])
+async def test_last_answer_is_dropped_for_another(fault: Fault) -> None:
+    """A model that is not there any more has not merely gone out."""
+    queries, endpoint = Queries(LoopClock()), Endpoint()
+    await ask(queries, endpoint, "m")
+    endpoint.fault = fault
+    await asyncio.sleep(KEPT_S)
+    assert await fault_of(ask(queries, endpoint, "m")) is fault
+
+    endpoint.fault = Fault.UNAVAILABLE
+    await asyncio.sleep(UNKNOWN_KEPT_S)
+    assert await fault_of(ask(queries, endpoint, "m")) is Fault.UNAVAILABLE
+
+
+@virtual_time
+async def test_last_answer_stands_in_for_who_asks_too_much() -> None:
+    """What is known costs the endpoint nothing."""
+    queries, endpoint, slow = Queries(LoopClock()), Endpoint(), Endpoint(1000.0)
+    await ask(queries, endpoint, "m")
+    await asyncio.sleep(KEPT_S)
+    waiting = [asyncio.ensure_future(ask(queries, slow, f"slow-{n}")) for n in range(MAX_QUERIES)]
+    await asyncio.sleep(0)
+
+    assert (await ask(queries, endpoint, "m")).name == "m"
+
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
 
 
 @virtual_time

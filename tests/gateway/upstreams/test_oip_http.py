@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gateway.core.catalog import ModelSpec
+from gateway.core.catalog import IndexEntry, ModelSpec
 from gateway.core.clock import LoopClock
 from gateway.core.eager import in_task
 from gateway.core.errors import Fault, GatewayError
@@ -449,6 +449,43 @@ async def test_foreign_metadata():
     """Other servers leave out what they do not know."""
     async with foreign_http(http(200, b'{"name":"m"}')) as upstream:
         assert await upstream.describe("m", "2") == ModelSpec("m", (), "", (), ())
+
+
+@pytest.mark.parametrize("body", [b"[]", b"<html>", b'{"max_batch_size":"x"}'])
+async def test_broken_configuration_and_index(body):
+    """As metadata."""
+    async with foreign_http(http(200, body)) as upstream:
+        for asking in (upstream.config("m", ""), upstream.index()):
+            if body == b"[]" and asking.__name__ == "index":
+                assert await asking == []
+            else:
+                assert flags(await fails(asking)) == (Fault.UNAVAILABLE, True, True)
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+async def test_server_that_lists_names_alone(status):
+    """KServe has no index, and a list of names."""
+    paths = []
+
+    async def play(reader, writer):
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            path = head.split(b" ", 2)[1]
+            paths.append(path)
+            if path == b"/v2/models":
+                writer.write(http(200, b'{"models":["m"]}'))
+            else:
+                await reader.readexactly(2)
+                writer.write(http(status, b'{"detail":"Not Found"}'))
+
+    async with scripted_peer(play) as peer, http_upstream(peer.port) as upstream:
+        assert await upstream.index() == [IndexEntry("m", "", "UNKNOWN")]
+    assert paths == [b"/v2/repository/index", b"/v2/models"]
+
+
+async def test_server_without_any_list():
+    """It says so, and no more."""
+    async with foreign_http(http(404, b"{}")) as upstream:
+        assert (await fails(upstream.index())).fault is Fault.NOT_FOUND
 
 
 async def test_questions_have_a_time_of_their_own():

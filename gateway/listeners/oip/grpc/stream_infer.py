@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from functools import partial
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
@@ -34,17 +35,31 @@ class _Begun(NamedTuple):
     answer: GatewayError | asyncio.Task[Response]
     inference: Inference | None = None
 
-    @property
-    def is_step(self) -> bool:
-        """Whether it is a step of a sequence."""
-        return self.inference is not None and bool(self.inference.parameters.get(SEQUENCE))
+
+class _Steps:
+    """The steps of sequences that are under way in one stream: each waits for the one before it."""
+
+    def __init__(self) -> None:
+        self._latest: dict[tuple[str, str, object], asyncio.Task[Response]] = {}
+
+    def begin(self, generation: NumberedService, request: Request) -> asyncio.Task[Response]:
+        """Return the task of a step, which a model with state gets when the step before it has ended."""
+        key = (request.model, request.version, request.parameters[SEQUENCE])
+        task = asyncio.create_task(_infer(generation, request, self._latest.get(key)))
+        self._latest[key] = task
+        task.add_done_callback(partial(self._ended, key))
+        return task
+
+    def _ended(self, key: tuple[str, str, object], task: asyncio.Task[Response]) -> None:
+        if self._latest.get(key) is task:
+            del self._latest[key]
 
 
 class StreamInfer:
     """Answers the requests of one stream, each with one answer or one error, in their order.
 
-    Up to ``CONCURRENT`` are under way at once, so that they can be batched together; none begins while a step
-    of a sequence before it is under way. A stream may outlive a policy: each request is one of the
+    Up to ``CONCURRENT`` are under way at once, so that they can be batched together; of the steps of one
+    sequence one after the other. A stream may outlive a policy: each request is one of the
     ``generation`` in force when it is read, and one that does not know the caller any more ends the stream.
     """
 
@@ -68,16 +83,12 @@ class StreamInfer:
         """
         wants_status = self._identify(head, self._generation()).triton_grpc_error == "true"
         begun_requests: asyncio.Queue[_Begun | None] = asyncio.Queue()
-        room = asyncio.Semaphore(CONCURRENT)
+        room, steps = asyncio.Semaphore(CONCURRENT), _Steps()
 
         async def read() -> None:
             async for message, size in unpacking.each(stream):
                 await room.acquire()
-                begun = await self._begin(message, size, head, until)
-                begun_requests.put_nowait(begun)
-                if begun.is_step and isinstance(begun.answer, asyncio.Task):
-                    # A model with state must have finished this step before the next one begins.
-                    await asyncio.wait([begun.answer])
+                begun_requests.put_nowait(await self._begin(message, size, head, until, steps))
 
         reading = asyncio.create_task(read())
         reading.add_done_callback(lambda _: begun_requests.put_nowait(None))
@@ -99,7 +110,7 @@ class StreamInfer:
                 reading, begun, *(begun_requests.get_nowait() for _ in range(begun_requests.qsize()))
             )
 
-    async def _begin(self, message: Buffer, size: int, head: Head, until: float) -> _Begun:
+    async def _begin(self, message: Buffer, size: int, head: Head, until: float, steps: _Steps) -> _Begun:
         generation = self._generation()
         headers = self._identify(head, generation)
         try:
@@ -109,6 +120,8 @@ class StreamInfer:
                 request = replace(request, deadline=until)
         except GatewayError as error:
             return _Begun(size, error)
+        if request.parameters and SEQUENCE in request.parameters:
+            return _Begun(size, steps.begin(generation, request), inference)
         return _Begun(size, asyncio.create_task(_infer(generation, request)), inference)
 
     async def _answer(self, begun: _Begun) -> list[Buffer]:
@@ -125,7 +138,11 @@ class StreamInfer:
         return [_RESPONSE + varint(size) + bytes(parts[0]), *parts[1:]]
 
 
-async def _infer(generation: NumberedService, request: Request) -> Response:
+async def _infer(
+    generation: NumberedService, request: Request, after: asyncio.Task[Response] | None = None
+) -> Response:
+    if after is not None:
+        await asyncio.wait([after])
     # Called within the task: one that is cancelled before it begins leaves no coroutine that nobody awaits.
     return await generation(request)
 

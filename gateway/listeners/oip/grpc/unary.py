@@ -18,6 +18,7 @@ from gateway.listeners.oip.model_control import LOADING, NO_SHARED_MEMORY, UNLOA
 from gateway.listeners.oip.request_headers import OipHeaderReader
 from gateway.wire.oip import proto as oip_proto
 from gateway.wire.oip.metadata import EXTENSIONS
+from gateway.wire.oip.passed_config import encode_config
 from gateway.wire.proto import messages
 
 Unary = Callable[[Buffer, Head, NumberedService], Awaitable[Any]]
@@ -110,7 +111,7 @@ class UnaryCalls:
         request = oip_proto.parse(messages.ModelConfigRequest, bytes(body))
         models = self._reader.models(head, generation, request.name, request.version)
         config = await self._model_control.config(models, request.name, request.version)
-        return json_format.ParseDict({"config": config}, messages.ModelConfigResponse())
+        return encode_config(config)
 
     async def _model_statistics(self, body: Buffer, head: Head, generation: NumberedService) -> Any:
         request = oip_proto.parse(messages.ModelStatisticsRequest, bytes(body))
@@ -123,7 +124,8 @@ class UnaryCalls:
         request = oip_proto.parse(messages.RepositoryIndexRequest, bytes(body))
         answer = messages.RepositoryIndexResponse()
         models = self._reader.models(head, generation)
-        for entry in self._model_control.index(models, request.repository_name, ready_only=request.ready):
+        entries = await self._model_control.index(models, request.repository_name, ready_only=request.ready)
+        for entry in entries:
             answer.models.add(name=entry.name, version=entry.version, state=entry.state, reason=entry.reason)
         return answer
 

@@ -43,9 +43,10 @@ class Management:
     async def models(
         self, head: Head, _path: ParsedPath, _body: bytes, generation: NumberedService
     ) -> Answer:
-        """List the models of this process."""
+        """List the models, by name."""
         models = self._reader.models(head, generation)
-        names = dict.fromkeys(entry.name for entry in self._model_control.index(models, "", ready_only=False))
+        entries = await self._model_control.index(models, "", ready_only=False)
+        names = dict.fromkeys(entry.name for entry in entries)
         return self._json({"models": list(names)}, generation)
 
     async def config(self, head: Head, path: ParsedPath, _body: bytes, generation: NumberedService) -> Answer:
@@ -64,7 +65,7 @@ class Management:
     async def index(self, head: Head, _path: ParsedPath, body: bytes, generation: NumberedService) -> Answer:
         """List every version of every model."""
         models = self._reader.models(head, generation)
-        entries = self._model_control.index(models, "", ready_only=decode_index(body))
+        entries = await self._model_control.index(models, "", ready_only=decode_index(body))
         return self._json(entries, generation)
 
     async def load(self, head: Head, path: ParsedPath, body: bytes, generation: NumberedService) -> Answer:

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from gateway.core.catalog import AllModels
+from gateway.core.catalog import AllModels, IndexEntry
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.repository import IndexEntry
 from gateway.core.statistics import Counted, ModelStatistics
 from gateway.listeners.oip.extensions import Extensions, ProtocolSettings
 from gateway.listeners.oip.model_control import ModelControl
@@ -95,14 +94,14 @@ async def test_statistics_of_others():
     assert len(await sharing.statistics(models, "old", "")) == 1
 
 
-def test_index_of_others():
+async def test_index_of_others():
     """What the caller may not use is not there."""
 
     class Hidden(Loads):
         def index(self):
             return [*super().index(), IndexEntry("hidden", "1", "READY")]
 
-    entries = control(repository=Hidden()).index(Shared(FakeCatalog()), "", ready_only=False)
+    entries = await control(repository=Hidden()).index(Shared(FakeCatalog()), "", ready_only=False)
 
     assert [entry.name for entry in entries] == ["digits", "old"]
 
@@ -121,13 +120,57 @@ async def test_files_are_named_without_their_folders():
         assert caught.value.fault is Fault.INVALID
 
 
-def test_index():
+async def test_index():
     """Every version, or those that are ready; there is one repository, without a name."""
-    assert [entry.name for entry in control().index(MODELS, "", ready_only=False)] == ["digits", "old"]
-    assert [entry.name for entry in control().index(MODELS, "", ready_only=True)] == ["digits"]
+    everything = await control().index(MODELS, "", ready_only=False)
+    assert [entry.name for entry in everything] == ["digits", "old"]
+    assert [entry.name for entry in await control().index(MODELS, "", ready_only=True)] == ["digits"]
     with pytest.raises(GatewayError, match="'other'") as caught:
-        control().index(MODELS, "other", ready_only=False)
+        await control().index(MODELS, "other", ready_only=False)
     assert caught.value.fault is Fault.UNSUPPORTED
+
+
+class Behind(AllModels):
+    """Models of a server behind this one; ``here``: they run here first."""
+
+    def __init__(self, *entries: IndexEntry, here: bool = False) -> None:
+        super().__init__(FakeCatalog())
+        self.entries, self.here = entries, here
+
+    async def config(self, model: str, version: str) -> bytes:
+        return b'{"name": "theirs", "max_batch_size": 64, "backend": "python", "new": [1]}'
+
+    async def index(self) -> tuple[IndexEntry, ...]:
+        return self.entries
+
+    def runs_here(self, model: str) -> bool:
+        return self.here
+
+
+async def test_configuration_of_the_server_behind():
+    """It is passed on whole, under the name that was asked for; what runs here first takes what both take."""
+    behind = await control().config(Behind(), "digits", "1")
+    both = await control().config(Behind(here=True), "digits", "1")
+
+    assert behind == {"name": "digits", "max_batch_size": 64, "backend": "python", "new": [1]}
+    assert both["max_batch_size"] == len("digits")
+
+
+async def test_index_of_the_server_behind():
+    """Both are one list; of what both have, the one that is ready counts."""
+    behind = Behind(
+        IndexEntry("digits", "1", "UNAVAILABLE", "theirs"),
+        IndexEntry("digits", "2", "READY"),
+        IndexEntry("old", "2", "READY"),
+    )
+
+    found = await control().index(behind, "", ready_only=False)
+
+    assert [(entry.name, entry.version, entry.state) for entry in found] == [
+        ("digits", "1", "READY"),
+        ("old", "2", "READY"),
+        ("digits", "2", "READY"),
+    ]
 
 
 async def test_loads_are_handed_on():

@@ -24,6 +24,11 @@ from gateway.wire.oip.paths import Operation, ParsedPath, model_path, read_path
         ("/v2/models/m/infer", ParsedPath(Operation.INFER, "m")),
         ("/v2/models/m/versions/1/infer?a=/b/", ParsedPath(Operation.INFER, "m", "1")),
         ("/v2/models/a%2Fb%20c/infer", ParsedPath(Operation.INFER, "a/b c")),
+        ("/v2/models/m/versions/v1.2.0/infer", ParsedPath(Operation.INFER, "m", "v1.2.0")),
+        ("/v2/models/m/versions/v%201%2F2%2b%C3%B6/ready", ParsedPath(Operation.MODEL_READY, "m", "v 1/2+ö")),
+        ("/v2/models/m/versions/-1", ParsedPath(Operation.MODEL, "m", "-1")),
+        ("/v2/models/m/versions/" + "1" * 256, ParsedPath(Operation.MODEL, "m", "1" * 256)),
+        ("/v2/models/M.2%20b/versions/infer/infer", ParsedPath(Operation.INFER, "M.2 b", "infer")),
         ("/v2/models/versions/infer", ParsedPath(Operation.INFER, "versions")),
         ("/v2/models", ParsedPath(Operation.MODELS)),
         ("/v2/models/stats", ParsedPath(Operation.STATISTICS)),
@@ -76,11 +81,13 @@ def test_paths_of_the_protocol(path, target):
         "/v2/cudasharedmemory/region/r/erase",
         "/v2/models/m/versions",
         "/v2/models/m/versions/",
-        "/v2/models/m/versions/a",
-        "/v2/models/m/versions/-1/infer",
+        "/v2/models/m/versions//infer",
         "/v2/models/m/versions/1/2",
-        "/v2/models/m/versions/%31",
-        "/v2/models/m/versions/" + "1" * 21,
+        "/v2/models/m/versions/../infer",
+        "/v2/models/m/versions/%2e/infer",
+        "/v2/models/m/versions/%0a/infer",
+        "/v2/models/m/versions/%ff",
+        "/v2/models/m/versions/" + "v" * 257,
         "/v2/models/%ff/infer",
         "/v2/models/%0a/infer",
         "/v2/models/../infer",
@@ -99,7 +106,7 @@ def test_other_paths(path):
     st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=20).filter(
         lambda name: name not in {".", ".."}
     ),
-    st.sampled_from(["", "1", "42"]),
+    st.sampled_from(["", "1", "v1.2.0", "2024-05 beta/ö+%"]),
     st.sampled_from([("", Operation.MODEL), ("ready", Operation.MODEL_READY), ("infer", Operation.INFER)]),
 )
 def test_round_trip(model, version, verb):

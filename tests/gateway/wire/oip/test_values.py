@@ -31,6 +31,11 @@ def decode(datatype, shape, raw):
         ("BOOL", (3,), b"[true,false,true]", np.array([1, 0, 1], "?")),
         ("INT32", (), b"[5]", np.array(5, "<i4")),
         ("INT32", (2, 0), b"[]", np.zeros((2, 0), "<i4")),
+        ("INT32", (2, 0), b"[[],[]]", np.zeros((2, 0), "<i4")),
+        ("FP32", (2, 0, 3), b"[ [] ,\n[ ] ]", np.zeros((2, 0, 3), "<f4")),
+        ("BYTES", (2, 1, 0), b"[[[]],[[]]]", np.zeros((2, 1, 0), object)),
+        ("BOOL", (0, 4), b"[]", np.zeros((0, 4), "?")),
+        ("INT8", (1,) * 62 + (0,), b"[" * 63 + b"]" * 63, np.zeros(0, "i1")),
         ("INT32", (2, 2), b" [ [1 ,2],\n[3,4]] ", np.array([1, 2, 3, 4], "<i4")),
     ],
 )
@@ -71,6 +76,15 @@ def test_strings_become_bytes():
         ("INT32", (0,), b"[1]", "needs 0 elements, got 1"),
         ("INT32", (2, 2), b"[[1,2,3],[4]]", "not nested as its shape"),
         ("INT32", (1, 4), b"[[1,2],[3,4]]", "not nested as its shape"),
+        ("FP32", (2, 0, 3), b"[[],[],[]]", "one flat list, or nested"),
+        ("FP32", (2, 0, 3), b"[[[]],[[]]]", "not nested as its shape"),
+        ("FP32", (2, 0), b"[[],[[]]]", "must be a list of numbers"),
+        ("FP32", (2, 0), b"[[],[]", "must be a list of numbers"),
+        ("FP32", (2, 0), b"[[]]", "not nested as its shape"),
+        ("FP32", (0, 2), b"[[],[]]", "not nested as its shape"),
+        ("FP32", (2, 0), b"[1]", "its shape needs 0 elements, got 1"),
+        ("FP32", (1 << 40, 0), b"[[],[]]", "not nested as its shape"),
+        ("BYTES", (2, 0, 3), b'[[],[""]]', "one flat list, or nested"),
         ("INT32", (2, 2, 1), b"[[1,2],[3,4]]", "one flat list, or nested"),
         ("INT32", (1,), b"5", "one flat list, or nested"),
         ("INT32", (), b"5", "one flat list, or nested"),
@@ -88,7 +102,7 @@ def test_other_values_are_refused(datatype, shape, raw, message):
     assert message in caught.value.message
 
 
-@given(hnp.arrays(np.int16, hnp.array_shapes(min_dims=1, max_dims=4, min_side=1)))
+@given(hnp.arrays(np.int16, hnp.array_shapes(min_dims=1, max_dims=4, min_side=0)))
 def test_nested_equals_flat(array):
     """A list nested as the shape means the same as the flat one."""
     nested, flat = (msgspec.json.encode(value) for value in (array.tolist(), array.ravel().tolist()))

@@ -151,7 +151,7 @@ async def test_requests_of_a_stream_are_under_way_together():
 
 @virtual_time
 async def test_steps_of_a_sequence_are_taken_one_after_the_other():
-    """The model at the other end may have state."""
+    """A model with state may be at the other end; those of other sequences, and models, are not in their way."""
     service = Gated()
 
     async def sent() -> AsyncIterator[bytes]:
@@ -159,12 +159,18 @@ async def test_steps_of_a_sequence_are_taken_one_after_the_other():
             framed_infer("free")
             + framed_infer("1", sequence_id=7)
             + framed_infer("2", sequence_id=7)
-            + framed_infer("3")
+            + framed_infer("other", sequence_id=8)
+            + framed_infer("3", sequence_id=7)
+            + framed_infer("4")
         )
         await asyncio.Event().wait()
 
     call = asyncio.create_task(wire(service).ask("POST", STREAM, sent(), GRPC))
-    for gate, running in (("", ["free", "1"]), ("1", ["free", "2"]), ("2", ["free", "3"])):
+    for gate, running in (
+        ("", ["free", "1", "other", "4"]),
+        ("1", ["free", "other", "4", "2"]),
+        ("2", ["free", "other", "4", "3"]),
+    ):
         service.gates[gate].set()
         await asyncio.sleep(1)
         assert service.running == running

@@ -48,6 +48,15 @@ async def test_questions(path, body):
     assert answer.headers["content-type"] == "application/json"
 
 
+async def test_a_version_is_a_text():
+    """MLServer's are; the service gets it as it was sent, and a tier without it says so in Triton's words."""
+    service = EchoService()
+    answer, _ = await exchange(post("/v2/models/Digits.2%20b/versions/v1.2.0/infer", SMALL), service=service)
+
+    assert (answer.status, answer.json["model_version"]) == (200, "v1.2.0")
+    assert (service.last.model, service.last.version) == ("Digits.2 b", "v1.2.0")
+
+
 async def test_model_metadata():
     """Names, versions and shapes come from the catalog, percent-encoded names too."""
     catalog = FakeCatalog()

@@ -1,0 +1,89 @@
+"""The index of another server's models, as it is passed on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any, Final
+
+import msgspec
+
+from gateway.core.catalog import IndexEntry
+from gateway.core.errors import Fault, GatewayError, printable, without_folders
+from gateway.core.tensor import Buffer
+
+MAX_BYTES: Final = 512 << 10
+MAX_ENTRIES: Final = 2048
+"""Of an index; entries beyond them are not passed on."""
+
+UNKNOWN: Final = "UNKNOWN"
+"""The state of a model whose server lists names alone."""
+
+_MAX_NAME: Final = 256
+_MAX_REASON: Final = 200
+
+
+class _EntryMessage(msgspec.Struct):
+    name: str
+    version: str = ""
+    state: str = ""
+    reason: str = ""
+
+
+class _NamesMessage(msgspec.Struct):
+    models: list[str]
+
+
+_ENTRIES: Final = msgspec.json.Decoder(list[_EntryMessage])
+_NAMES: Final = msgspec.json.Decoder(_NamesMessage)
+
+
+def decode_index(body: Buffer) -> list[IndexEntry]:
+    """Read the index that another server has sent.
+
+    Raises:
+        GatewayError: INVALID when it is not what the protocol has.
+    """
+    return list(_fit(_decode(_ENTRIES, body)))
+
+
+def decode_names(body: Buffer) -> list[IndexEntry]:
+    """Read the list of another server that has nothing but names, as KServe has it.
+
+    Raises:
+        GatewayError: INVALID when it is none.
+    """
+    return list(_fit(_EntryMessage(name, state=UNKNOWN) for name in _decode(_NAMES, body).models))
+
+
+def decode_index_message(message: Any) -> list[IndexEntry]:
+    """Read a RepositoryIndexResponse.
+
+    Raises:
+        GatewayError: INVALID when it is too large.
+    """
+    if message.ByteSize() > MAX_BYTES:
+        raise _unfit()
+    return list(_fit(message.models))
+
+
+def _decode(decoder: msgspec.json.Decoder[Any], body: Buffer) -> Any:
+    if len(body) > MAX_BYTES:
+        raise _unfit()
+    try:
+        return decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        raise _unfit() from None
+
+
+def _fit(entries: Iterable[Any]) -> Iterator[IndexEntry]:
+    """Give the entries that have a name which can be asked for."""
+    for entry in islice(entries, MAX_ENTRIES):
+        name = entry.name
+        if name and len(name) <= _MAX_NAME and name.isprintable():
+            reason = printable(without_folders(entry.reason[: 4 * _MAX_REASON]), _MAX_REASON)
+            yield IndexEntry(name, printable(entry.version), printable(entry.state), reason)
+
+
+def _unfit() -> GatewayError:
+    return GatewayError(Fault.INVALID, "the index of models is not as the protocol has it")

@@ -1,0 +1,82 @@
+"""Indexes of other servers."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from gateway.core.catalog import IndexEntry
+from gateway.core.errors import Fault, GatewayError
+from gateway.wire.oip.passed_index import (
+    MAX_BYTES,
+    MAX_ENTRIES,
+    decode_index,
+    decode_index_message,
+    decode_names,
+)
+from gateway.wire.proto import messages
+
+
+def test_index() -> None:
+    """Triton leaves out what it does not know of a model that was never loaded."""
+    body = b'[{"name": "a", "version": "1", "state": "READY", "extra": 1}, {"name": "b"}]'
+
+    assert decode_index(body) == [IndexEntry("a", "1", "READY"), IndexEntry("b", "", "")]
+
+
+def test_names_alone() -> None:
+    """KServe says nothing more."""
+    assert decode_names(b'{"models": ["a"]}') == [IndexEntry("a", "", "UNKNOWN")]
+
+
+def test_message() -> None:
+    """The same over gRPC; where files lie stays there."""
+    made = messages.RepositoryIndexResponse()
+    made.models.add(name="a", version="1", state="UNAVAILABLE", reason="no /srv/models/a/1/model.onnx")
+
+    assert decode_index_message(made) == [IndexEntry("a", "1", "UNAVAILABLE", "no model.onnx")]
+
+
+@pytest.mark.parametrize("name", ["", "x" * 257, "a\x1b[31m", "a\nb"])
+def test_names_that_cannot_be_asked_for_are_left_out(name: str) -> None:
+    """They would be shown to everybody."""
+    assert decode_index(json.dumps([{"name": name}, {"name": "a"}]).encode()) == [IndexEntry("a", "", "")]
+
+
+def test_other_texts_are_made_printable() -> None:
+    """And short."""
+    (found,) = decode_index(
+        json.dumps([{"name": "a", "version": "1" * 999, "state": "\x00", "reason": "\n" * 999}]).encode()
+    )
+
+    assert len(found.version) == 64
+    assert found.state == "?"
+    assert len(found.reason) == 200 and found.reason.isprintable()
+
+
+def test_only_so_many_models() -> None:
+    """Of a server that has more."""
+    body = json.dumps([{"name": str(number)} for number in range(MAX_ENTRIES + 1)]).encode()
+
+    assert len(decode_index(body)) == MAX_ENTRIES
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{}", b"[1]", b'[{"version": "1"}]', b"\xff", b"[" * 9000, b" " * (MAX_BYTES + 1)]
+)
+def test_what_is_no_index(body: bytes) -> None:
+    """Or one that would hold the loop."""
+    for decode in (decode_index, decode_names):
+        with pytest.raises(GatewayError) as caught:
+            decode(body)
+        assert caught.value.fault is Fault.INVALID
+
+
+def test_large_message() -> None:
+    """As in JSON."""
+    made = messages.RepositoryIndexResponse()
+    made.models.add(name="a", reason="x" * MAX_BYTES)
+
+    with pytest.raises(GatewayError):
+        decode_index_message(made)
