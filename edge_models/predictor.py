@@ -203,16 +203,9 @@ class Predictor:
             scheduling = replace(scheduling, batching=batching_of(model.sequences, scheduling.batching))
         settings = scheduling.batching
         inline_max_rows = _inline_max_rows(model, scheduling)
-        # A sequence gives what is shown, and in its order.
-        order = [] if model.sequences is not None else [output.name for output in model.session.outputs]
         lane = Lane(
             model=model,
-            signature=Signature(
-                model.spec,
-                max_rows=scheduling.max_rows,
-                tensors=model.tensors,
-                order=order,
-            ),
+            signature=Signature(model.spec, max_rows=scheduling.max_rows, tensors=model.tensors),
             batcher=self._batcher(model, self._executor, scheduling),
             inline_max_rows=inline_max_rows,
             inline_batcher=None,

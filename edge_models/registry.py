@@ -4,143 +4,101 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Final
 
 import onnxruntime
 
-from edge_models.configuration.instances import instance_providers
-from edge_models.configuration.labels import read_labels
-from edge_models.configuration.model_configuration import ModelConfiguration
-from edge_models.configuration.reading import read_configuration
-from edge_models.configuration.scheduling import Scheduling, scheduling_of
-from edge_models.configuration.served_tensors import ServedTensors, served_tensors
-from edge_models.configuration.warmup import WarmupLimits, warm_up
-from edge_models.errors import ModelError
-from edge_models.executors import StuckRuns
-from edge_models.files import FileError, read_within
+from edge_models.errors import ForeignModelError, ModelError, ProviderError
+from edge_models.model_folder import FolderReader, Model, entries, versions_in
+from edge_models.override import Override, placed
 from edge_models.rehearsal import Rehearsal
-from edge_models.sequences.configured import configured_sequences, without_hidden
-from edge_models.sequences.settings import SequenceSettings
-from edge_models.session import ProviderChoice, Session, StoppableRun, choose_providers
-from edge_models.settings import MODEL_NAME, BatchingSettings, ModelLimits, ModelsSettings
-from edge_models.signature import Signature
+from edge_models.session import choose_providers
+from edge_models.settings import MODEL_NAME, ModelLimits, ModelsSettings
 from gateway.core.catalog import Catalog, ModelSpec, unknown_model
 from gateway.core.errors import Fault, GatewayError, printable
 
-PLATFORM: Final = "onnxruntime_onnx"
+__all__ = ["Model", "RefusedModel", "Registry", "check_name", "model_folders"]
+
 _NAME: Final = re.compile(MODEL_NAME)
-# As Triton has it: other folders beside the versions are left alone.
-_VERSION: Final = re.compile(r"^[1-9][0-9]{0,17}$")
 _MOUNT_POINT: Final = "lost+found"
 _DEFAULTS: Final = ModelLimits()
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("edge_models.repository")
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
-    """One version of one model, loaded.
+class RefusedModel:
+    """A folder of the repository that is not served. ``versions``: those that it has."""
 
-    ``stuck``: its runs that do not end, whatever was done. ``config``: what its `config.pbtxt` says; None
-    where there is none. ``tensors``: what its graph has in another shape than clients do; None: nothing.
-    ``labels``: output → the names of its classes, in their order.
-    ``sequences``: how its sequences are run, and then the graph has more inputs than ``spec``; None: it has
-    no state.
-    """
-
-    spec: ModelSpec
-    version: str
-    session: Session
-    limits: ModelLimits = _DEFAULTS
-    stuck: StuckRuns = field(default_factory=StuckRuns)
-    config: ModelConfiguration | None = None
-    tensors: ServedTensors | None = None
-    labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    sequences: SequenceSettings | None = None
-
-    def scheduling(self, entry: BatchingSettings | None) -> Scheduling:
-        """Return how requests for it are scheduled; ``entry``: what the settings say about it.
-
-        Raises:
-            ModelError: naming the line of its configuration.
-        """
-        graph = (*self.session.inputs, *self.session.outputs)
-        with named_from(Path(self.name)):
-            return scheduling_of(self.config, entry, graph, batchable=self.session.batchable)
-
-    def warm_up(self, folder: Path) -> None:
-        """Run what its configuration orders to be run before anybody's request; ``folder`` is the model's.
-
-        Raises:
-            ModelError: it failed, or took too long.
-        """
-        config, run = self.config, StoppableRun(self.session)
-        if config is None or not config.model_warmup:
-            return
-        if self.sequences is not None:
-            _log.warning(
-                "model %s: %s: model_warmup is not obeyed: the model has sequences",
-                self.name,
-                config.where("model_warmup"),
-            )
-            return
-        signature = Signature(self.spec, max_rows=config.max_batch_size or None, tensors=self.tensors)
-        limits = WarmupLimits(self.limits.startup_timeout_s, self.limits.max_mem_mib << 20)
-        warm_up(config, folder, lambda inputs: run(signature.accept(inputs)[0]), run.stop, limits)
-
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        return self.spec.name
+    versions: tuple[str, ...]
+    reason: str
 
 
 class Registry:
     """All models of this process.
 
     ``settings``: where they are read from; without them none can be read anew.
+    ``refused``: the folders that are not served, by their names.
     """
 
-    def __init__(self, models: Iterable[Model], settings: ModelsSettings | None = None) -> None:
+    def __init__(
+        self,
+        models: Iterable[Model],
+        settings: ModelsSettings | None = None,
+        refused: Mapping[str, RefusedModel] | None = None,
+    ) -> None:
         self._settings = settings
+        self.refused: dict[str, RefusedModel] = dict(refused or {})
         self._models: dict[tuple[str, str], Model] = {}
         for name, versions in groupby(sorted(models, key=_name), _name):
             self.put(name, versions)
 
     @classmethod
     def load(cls, settings: ModelsSettings) -> Registry:
-        """Load every version of every model; takes as long as ONNX Runtime needs.
+        """Load the models; takes as long as ONNX Runtime needs. A bad folder stops no other.
 
         Raises:
-            ModelError: for the first file or folder that cannot be served, by name.
+            ModelError: no folder can be served, or, with ``exit_on_error``, the first that cannot; the
+                settings name a model that is not there.
         """
-        providers = _providers(settings)
+        models: list[Model] = []
+        refused: dict[str, RefusedModel] = {}
         with Rehearsal() as rehearsal:
-            models = [
-                model
-                for folder in _folders(settings)
-                for model in _load(folder, providers, settings, rehearsal)
-            ]
-        return cls(models, settings)
+            reader = _reader(settings, rehearsal)
+            for folder in model_folders(settings):
+                try:
+                    check_name(folder)
+                    models += reader.read(folder)
+                except ModelError as error:
+                    if isinstance(error, ProviderError) or (
+                        settings.exit_on_error and not isinstance(error, ForeignModelError)
+                    ):
+                        raise
+                    refused[folder.name] = RefusedModel(_versions(folder), str(error))
+                    _log.error("model %s is not served: %s", printable(folder.name), error)
+        if not models:
+            reasons = "; ".join(each.reason for each in refused.values())
+            raise ModelError(f"{settings.repository}: no model can be served: {reasons}")
+        return cls(models, settings, refused)
 
-    def read(self, name: str) -> list[Model]:
-        """Load every version of one model as it is on disk now; what is served does not change.
+    def read(self, name: str, override: Override | None = None) -> list[Model]:
+        """Load one model as it is on disk now, or as ``override`` says; what is served does not change.
 
         Raises:
-            ModelError: for the first file that cannot be served.
+            ModelError: the first thing that is wrong with it.
             GatewayError: NOT_FOUND when the repository has no such model.
         """
         settings = self._settings
-        if settings is None or not _NAME.fullmatch(name) or not (Path(settings.repository) / name).is_dir():
-            raise GatewayError(
-                Fault.NOT_FOUND, f"failed to load '{printable(name)}', failed to poll from model repository"
-            )
-        with Rehearsal() as rehearsal:
-            folder = Path(settings.repository) / name
-            return list(_load(folder, _providers(settings), settings, rehearsal))
+        if settings is None or not _NAME.fullmatch(name):
+            raise _not_there(name)
+        with Rehearsal() as rehearsal, placed(Path(settings.repository), name, override) as folder:
+            if not folder.is_dir():
+                raise _not_there(name)
+            reader = _reader(settings, rehearsal, folder.parent)
+            return reader.read(folder, override.config if override is not None else None)
 
     def without_folder(self, message: str) -> str:
         """Return ``message`` with files named from the repository on: nobody else need know where that is."""
@@ -196,84 +154,50 @@ def _name(model: Model) -> str:
     return model.name
 
 
-def _providers(settings: ModelsSettings) -> list[ProviderChoice]:
+def _not_there(name: str) -> GatewayError:
+    return GatewayError(
+        Fault.NOT_FOUND, f"failed to load '{printable(name)}', failed to poll from model repository"
+    )
+
+
+def _reader(settings: ModelsSettings, rehearsal: Rehearsal, root: Path | None = None) -> FolderReader:
     available: list[str] = onnxruntime.get_available_providers()
-    return choose_providers(settings.providers, available, settings.require)
+    providers = choose_providers(settings.providers, available, settings.require)
+    return FolderReader(root or Path(settings.repository), providers, settings, rehearsal)
 
 
-def _folders(settings: ModelsSettings) -> list[Path]:
+def _versions(folder: Path) -> tuple[str, ...]:
+    try:
+        return tuple(versions_in(folder))
+    except ModelError:
+        return ()
+
+
+def model_folders(settings: ModelsSettings) -> list[Path]:
+    """Return the folders of the repository, each of which is to be a model.
+
+    Raises:
+        ModelError: there are none, or not the ones that the settings name.
+    """
     repository = Path(settings.repository)
-    folders = [path for path in _entries(repository) if path.is_dir()]
+    folders = [path for path in entries(repository) if path.is_dir()]
     folders = [path for path in folders if path.name[0] != "." and path.name != _MOUNT_POINT]
     if not folders:
         raise ModelError(f"{repository}: the model repository holds no model")
-    for path in folders:
-        if not _NAME.fullmatch(path.name):
-            raise ModelError(f"{path}: a model's name must match {MODEL_NAME}")
     for name in (*settings.batching, *settings.limits):
         if name not in {path.name for path in folders}:
             raise ModelError(f"{repository}: the settings name '{name}', which is not among its models")
     return folders
 
 
-def _load(
-    folder: Path, providers: list[ProviderChoice], settings: ModelsSettings, rehearsal: Rehearsal
-) -> Iterable[Model]:
-    versions = sorted((path.name for path in _entries(folder) if _VERSION.fullmatch(path.name)), key=int)
-    if not versions:
-        raise ModelError(f"{folder}: holds no version; expected {folder.name}/1/model.onnx")
-    limits = settings.limits.get(folder.name, _DEFAULTS)
-    config = read_configuration(Path(settings.repository), folder)
-    providers = instance_providers(config, providers, folder.name)
-    for version in versions:
-        path = folder / version / "model.onnx"
-        content = _content(Path(settings.repository), path, limits)
-        rehearsal.check(path, content, limits)
-        session = Session(
-            path,
-            content,
-            providers=providers,
-            intra_op_threads=settings.intra_op_threads,
-            max_mem_bytes=limits.max_mem_mib << 20,
-        )
-        if settings.require is not None:
-            session.require(settings.require)
-        spec = ModelSpec(folder.name, tuple(versions), PLATFORM, session.inputs, session.outputs)
-        sequences = configured_sequences(config, spec, Path(settings.repository), folder)
-        spec = without_hidden(spec, sequences, config)
-        with named_from(folder):
-            tensors = served_tensors(config, spec.inputs, spec.outputs)
-            labels = read_labels(config, Path(settings.repository), folder)
-        spec = replace(spec, inputs=tensors.inputs, outputs=tensors.outputs)
-        model = Model(spec, version, session, limits, StuckRuns(), config, tensors, labels, sequences)
-        with named_from(folder):
-            model.warm_up(folder)
-        yield model
+def check_name(folder: Path) -> None:
+    """Check that requests may name the model of ``folder``.
 
-
-@contextmanager
-def named_from(folder: Path) -> Iterator[None]:
-    """Name the folder of a model in whatever is wrong with its configuration."""
-    try:
-        yield
-    except ModelError as error:
-        raise ModelError(f"{folder}/{error}") from error
-
-
-def _content(repository: Path, path: Path, limits: ModelLimits) -> bytes:
-    try:
-        return read_within(repository, path, max_bytes=limits.max_file_mib << 20)
-    except FileError as error:
-        raise ModelError(f"{path}: {error}") from error
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.iterdir())
-    except OSError as error:
-        raise ModelError(f"{folder}: cannot be read: {error.strerror}") from error
+    Raises:
+        ModelError: they may not.
+    """
+    if not _NAME.fullmatch(folder.name):
+        raise ModelError(f"{folder.parent / printable(folder.name)}: a model's name must match {MODEL_NAME}")
 
 
 _: type[Catalog] = Registry

@@ -7,7 +7,6 @@ loaded within its bounds takes as much in the gateway. A file that was tried is 
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import select
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from edge_models.errors import ModelError
+from edge_models.model_files import ModelFiles, write_files
 from edge_models.settings import ModelLimits
 
 _LOG: Final = logging.getLogger("edge_models.repository")
@@ -31,7 +31,7 @@ _ENDED: Final = "ends the process that loads it"
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _MIB: Final = 1 << 20
 
-_passed: Final[dict[tuple[bytes, int], None]] = {}
+_passed: Final[dict[tuple[str, int], None]] = {}
 """Digests and bounds that go together, which is a fact of this process's ONNX Runtime and nobody's state."""
 
 
@@ -61,19 +61,19 @@ class Rehearsal:
         if connection is not None:
             connection.close()
 
-    def check(self, path: Path, content: bytes, limits: ModelLimits) -> None:
-        """Load ``content`` in the child. That it cannot be loaded is no error here: the gateway will say why.
+    def check(self, path: Path, files: ModelFiles, limits: ModelLimits) -> None:
+        """Load ``files`` in the child. That it cannot be loaded is no error here: the gateway will say why.
 
         Raises:
             ModelError: loading it takes too much time or memory, or ends the process.
         """
-        allowed = limits.max_mem_mib * _MIB + _TIMES_OF_FILE * len(content)
-        known = hashlib.sha256(content).digest(), allowed
+        allowed = limits.max_mem_mib * _MIB + _TIMES_OF_FILE * files.size
+        known = files.digest(), allowed
         if known in _passed:
             return
         try:
             child, connection = self._start()
-            _send(connection, content, limits)
+            _send(connection, files, limits)
             grown = _watch(child, connection, limits.startup_timeout_s, allowed)
             connection.send(b".")
             is_short = _watch(child, connection, limits.startup_timeout_s, 2 * allowed)
@@ -125,11 +125,11 @@ class _FailedError(Exception):
     pass
 
 
-def _send(connection: socket.socket, content: bytes, limits: ModelLimits) -> None:
+def _send(connection: socket.socket, files: ModelFiles, limits: ModelLimits) -> None:
     """Send a copy that nobody can change, and what its runs may have."""
     descriptor = os.memfd_create("model", os.MFD_CLOEXEC)
     with open(descriptor, "wb") as copy:  # noqa: PTH123 - of a descriptor
-        copy.write(content)
+        write_files(copy, files)
         copy.flush()
         os.lseek(descriptor, 0, os.SEEK_SET)
         socket.send_fds(connection, [str(limits.max_mem_mib * _MIB).encode()], [descriptor])

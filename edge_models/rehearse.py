@@ -18,6 +18,7 @@ from typing import Final
 import numpy as np
 
 from edge_models.errors import ModelError
+from edge_models.model_files import ModelFiles, read_files
 from edge_models.onnxruntime_errors import is_about_memory
 from edge_models.session import Session, StoppableRun
 from gateway.core.errors import GatewayError
@@ -42,16 +43,16 @@ def main(descriptor: int) -> None:
             if not files:
                 return
             with open(files[0], "rb") as file:  # noqa: PTH123 - of a descriptor
-                content = file.read()
-            _rehearse(connection, content, int(max_mem))
+                received = read_files(file)
+            _rehearse(connection, received, int(max_mem))
 
 
-def _rehearse(connection: socket.socket, content: bytes, max_mem: int) -> None:
+def _rehearse(connection: socket.socket, files: ModelFiles, max_mem: int) -> None:
     """Load and run a model; send how much memory loading it took, then whether its run has too little."""
     before = _begin()
     session = None
     with suppress(ModelError):
-        session = Session(Path("model"), content, max_mem_bytes=max_mem)
+        session = Session(Path("model"), files, max_mem_bytes=max_mem)
     connection.send(str(max(0, _peak() - before)).encode())
     connection.recv(1)
     connection.send(b"1" if session is not None and _lacks_memory(session, max_mem) else b"0")

@@ -9,6 +9,7 @@ from typing import Final
 
 from edge_models.errors import ModelError
 from edge_models.loads import Loads
+from edge_models.override import Override, read_override
 from edge_models.predictor import Lane, Predictor
 from edge_models.registry import Model, Registry
 from edge_models.settings import BatchingSettings
@@ -68,7 +69,12 @@ class ModelRepository:
             for name, versions in self._unloaded.items()
             for version in versions
         ]
-        return [*ready, *gone]
+        refused = [
+            IndexEntry(name, version, "UNAVAILABLE", self._registry.without_folder(each.reason))
+            for name, each in self._registry.refused.items()
+            for version in each.versions or ("",)
+        ]
+        return [*ready, *gone, *refused]
 
     def settings(self, model: str) -> ModelSettings:
         """Return how requests for ``model`` wait for each other here."""
@@ -89,26 +95,25 @@ class ModelRepository:
         )
 
     async def load(self, model: str, parameters: Mapping[str, Parameter | bytes]) -> None:
-        """Serve every version of ``model`` as it is in the folder now; return when those before have ended.
+        """Serve ``model`` as it is in the folder now; return when the versions before have ended.
+
+        ``parameters``: ``config`` and ``file:PATH`` hold in place of what is there, until the next order.
 
         Raises:
-            GatewayError: UNSUPPORTED for parameters; NOT_FOUND; INVALID for a file that cannot be served.
-                What was served is served on.
+            GatewayError: NOT_FOUND; INVALID for what cannot be served. What was served is served on.
         """
-        if parameters:
-            named = ", ".join(f"'{printable(name)}'" for name in parameters)
-            raise GatewayError(
-                Fault.UNSUPPORTED,
-                f"failed to load '{printable(model)}': parameters {named} are not supported, a model is "
-                "loaded as it is in the repository",
-            )
+        try:
+            override = await self._loads.run(partial(read_override, parameters), _PREPARE_LIMIT_S)
+        except ModelError as error:
+            raise GatewayError(Fault.INVALID, f"failed to load '{printable(model)}': {error}") from error
         async with self._loads.turn(model):
-            models, enforce = await self._read_in_time(model)
+            models, enforce = await self._read_in_time(model, override)
             try:
                 before = self._swap(model, models, enforce)
             except ModelError as error:
                 raise self._refused(model, error) from error
             self._unloaded.pop(model, None)
+            self._registry.refused.pop(model, None)
             _log.info("model %s is loaded: %s", model, ", ".join(each.session.digest for each in models))
             await self._predictor.retire(before)
 
@@ -129,7 +134,9 @@ class ModelRepository:
             _log.info("model %s is unloaded", model)
             await self._predictor.retire(before)
 
-    async def _read_in_time(self, model: str) -> tuple[list[Model], Callable[[], None]]:
+    async def _read_in_time(
+        self, model: str, override: Override | None
+    ) -> tuple[list[Model], Callable[[], None]]:
         if self._predictor.is_overrun():
             raise GatewayError(
                 Fault.UNAVAILABLE,
@@ -137,7 +144,7 @@ class ModelRepository:
             )
         limit_s = self._registry.startup_timeout_s(model) + _PREPARE_LIMIT_S
         try:
-            return await self._loads.run(partial(self._read, model), limit_s)
+            return await self._loads.run(partial(self._read, model, override), limit_s)
         except ModelError as error:
             raise self._refused(model, error) from error
         except TimeoutError as error:
@@ -150,8 +157,8 @@ class ModelRepository:
         message = self._registry.without_folder(str(error))
         return GatewayError(Fault.INVALID, f"failed to load '{model}': {message}")
 
-    def _read(self, model: str) -> tuple[list[Model], Callable[[], None]]:
-        return self._registry.read(model), self._prepare(model)
+    def _read(self, model: str, override: Override | None) -> tuple[list[Model], Callable[[], None]]:
+        return self._registry.read(model, override), self._prepare(model)
 
     def _swap(self, name: str, models: list[Model], enforce: Callable[[], None]) -> list[Lane]:
         """Answer for ``name`` by ``models``, or as before when anything is wrong with them."""

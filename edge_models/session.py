@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import onnxruntime
 
-from edge_models.errors import ModelError
+from edge_models.configuration.session_parameters import GraphOptimization, SessionParameters
+from edge_models.errors import ModelError, ProviderError
+from edge_models.model_files import ModelFiles, with_weights
 from edge_models.onnxruntime_errors import load_sentence, run_error
 from edge_models.settings import Provider
 from gateway.core.catalog import TensorSpec
@@ -45,9 +47,21 @@ _DATATYPES: Final[dict[str, str]] = {
 }
 _SILENT: Final = 4
 
+_GRAPH: Final[dict[GraphOptimization, onnxruntime.GraphOptimizationLevel]] = {
+    "all": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL,
+    "extended": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    "basic": onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    "none": onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL,
+}
+_MOST_NAMED: Final = 4
+_MOST_BYTES: Final = 1 << 40
+"""For a file that an operator names on the command line."""
+
 _FOLDED_FROM: Final = 64 << 20
 """Bytes to which constants may always be folded; beyond them as many as ``_FOLDED_TIMES`` the file has."""
 _FOLDED_TIMES: Final = 8
+
+_PARAMETERS: Final = SessionParameters()
 
 _ARENA: Final = threading.Lock()
 _ARENA_LIMIT_S: Final = 60
@@ -75,15 +89,17 @@ def choose_providers(
 class Session:
     """A loaded model.
 
-    ``digest`` is the SHA-256 of the file, which is the whole artefact: files that keep weights elsewhere
-    are refused. ``batchable``: the first dimension of every input and output is one and the same free
-    dimension, so that rows of several requests can share a run. ``metadata``: what its maker wrote into it.
+    ``digest`` is the SHA-256 of the file; that of all its files where it keeps weights in others.
+    ``batchable``: the first dimension of every input and output is one and the same free dimension, so that
+    rows of several requests can share a run. ``defaults``: inputs that have a value when they are left out.
+    ``metadata``: what its maker wrote into it.
 
     ONNX Runtime's run may be called from several threads at once and releases the interpreter lock.
 
     Args:
-        path: of the file, for messages; it is read unless ``content`` is given.
-        content: of the file.
+        path: of the file, for messages; it is read unless ``files`` are given.
+        files: what is there, with the file's weights.
+        parameters: how it runs.
         max_mem_bytes: what its runs may have together beside its weights; 0: whatever there is.
 
     Raises:
@@ -93,21 +109,23 @@ class Session:
     def __init__(
         self,
         path: Path,
-        content: bytes | None = None,
+        files: ModelFiles | None = None,
         *,
         providers: Sequence[ProviderChoice] = (CPU,),
         intra_op_threads: int = 1,
         max_mem_bytes: int = 0,
+        parameters: SessionParameters = _PARAMETERS,
     ) -> None:
-        if content is None:
+        if files is None:
             try:
-                content = path.read_bytes()
+                files = with_weights(path.parent, path, path.read_bytes(), max_bytes=_MOST_BYTES)
             except OSError as error:
                 raise ModelError(f"{path}: cannot be read: {error.strerror}") from error
-        self.digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        self.digest = files.digest()
         self._path = path
+        parameters = replace(parameters, intra_op_threads=parameters.intra_op_threads or intra_op_threads)
         try:
-            self._session = open_session(content, providers, intra_op_threads, max_mem_bytes)
+            self._session = open_session(files, providers, parameters, max_mem_bytes)
         except ModelError as error:
             raise ModelError(f"{path}: {error}") from error
         self.providers: tuple[str, ...] = tuple(self._session.get_providers())
@@ -115,6 +133,7 @@ class Session:
         self.inputs = tuple(_spec(path, node) for node in inputs)
         self.outputs = tuple(_spec(path, node) for node in outputs)
         self.batchable = _share_batch(inputs + outputs)
+        self.defaults = tuple(_spec(path, node) for node in self._session.get_overridable_initializers())
         self.metadata: Mapping[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
         self._output_names = [spec.name for spec in self.outputs]
         self._texts = [spec.name for spec in self.inputs if spec.datatype == BYTES]
@@ -122,14 +141,19 @@ class Session:
     def __repr__(self) -> str:
         return f"<Session {self._path} {self.digest[:19]} on {self.providers[0]}>"
 
+    def serve(self, outputs: Sequence[str] = (), *, batchable: bool) -> None:
+        """Be ``batchable`` or not, and give these outputs in this order: so a model's configuration says."""
+        self._output_names = list(outputs) or self._output_names
+        self.batchable = batchable
+
     def require(self, provider: Provider) -> None:
         """Check that the model really runs on ``provider``: ONNX Runtime falls back silently.
 
         Raises:
-            ModelError: when it does not.
+            ProviderError: when it does not.
         """
         if _PROVIDERS[provider][0] not in self.providers:
-            raise ModelError(
+            raise ProviderError(
                 f"{self._path}: '{provider}' is required, but ONNX Runtime fell back to "
                 f"{', '.join(self.providers)}: look at the driver and its libraries"
             )
@@ -140,7 +164,7 @@ class Session:
         outputs: Sequence[str] = (),
         options: onnxruntime.RunOptions | None = None,
     ) -> list[Array]:
-        """Run the model in this thread and return ``outputs``, or all in the order of the model.
+        """Run the model in this thread and return ``outputs``, or all that it serves, in their order.
 
         Args:
             inputs: name → array of the spec's datatype and rank; BYTES as ``bytes`` objects in UTF-8.
@@ -185,9 +209,9 @@ class StoppableRun:
 
 
 def open_session(
-    content: bytes, providers: Sequence[ProviderChoice], intra_op_threads: int, max_mem_bytes: int
+    files: ModelFiles, providers: Sequence[ProviderChoice], parameters: SessionParameters, max_mem_bytes: int
 ) -> onnxruntime.InferenceSession:
-    """Return ONNX Runtime's session of a file with ``content``, as a gateway has it.
+    """Return ONNX Runtime's session of ``files``, as a gateway has it.
 
     Raises:
         ModelError: it cannot be loaded; the message is the rest of a sentence that begins with the file.
@@ -195,24 +219,38 @@ def open_session(
     if any(name == _PROVIDERS["cuda"][0] for name, _ in providers):
         # CUDA and cuDNN of the extra `gpu` lie beside Python packages, where no loader looks.
         onnxruntime.preload_dlls()
-    options = _session_options(len(content), intra_op_threads)
+    options = _session_options(files, parameters)
     try:
         if not max_mem_bytes:
-            return onnxruntime.InferenceSession(content, options, providers=list(providers))
-        return _open_bounded(content, options, providers, max_mem_bytes)
+            return onnxruntime.InferenceSession(files.content, options, providers=list(providers))
+        return _open_bounded(files.content, options, providers, max_mem_bytes)
     except ModelError:
         raise
     except Exception as error:  # ONNX Runtime's errors share no base class.
-        if "external data" in str(error).lower():
-            raise ModelError("keeps weights in other files; save it as one file") from error
+        if files.refused:
+            raise ModelError(f"keeps weights in other files: {_named(files.refused)}") from error
         _log.debug("ONNX Runtime refused a file", exc_info=error)
         raise ModelError(f"is not a model that ONNX Runtime can load: {load_sentence(error)}") from error
 
 
-def _session_options(size: int, intra_op_threads: int) -> onnxruntime.SessionOptions:
+def _named(sentences: Sequence[str]) -> str:
+    more = f" and {len(sentences) - _MOST_NAMED} more" if len(sentences) > _MOST_NAMED else ""
+    return ", ".join(sentences[:_MOST_NAMED]) + more
+
+
+def _session_options(files: ModelFiles, parameters: SessionParameters) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = intra_op_threads
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.intra_op_num_threads = parameters.intra_op_threads
+    options.inter_op_num_threads = parameters.inter_op_threads
+    modes = onnxruntime.ExecutionMode
+    options.execution_mode = modes.ORT_PARALLEL if parameters.is_parallel else modes.ORT_SEQUENTIAL
+    options.enable_mem_pattern = parameters.mem_pattern
+    options.graph_optimization_level = _GRAPH[parameters.graph]
+    if files.external:
+        contents = list(files.external.values())
+        options.add_external_initializers_from_files_in_memory(
+            list(files.external), contents, [len(content) for content in contents]
+        )
     # What ONNX Runtime would print, it also raises.
     options.log_severity_level = _SILENT
     for key, value in {
@@ -220,11 +258,11 @@ def _session_options(size: int, intra_op_threads: int) -> onnxruntime.SessionOpt
         "session.intra_op.allow_spinning": "0",
         # Without it int8 products saturate on AVX2 and AVX-512 without VNNI: other answers on other hosts.
         "session.x64quantprecision": "1",
-        # Nothing is there, so weights outside the digest are never found.
+        # Nothing is there, so weights outside the digest are never found: all that may be is in memory.
         "session.model_external_initializers_file_folder_path": os.devnull,
         # 200 bytes can say that a constant has gigabytes.
         "optimization.constant_folding_max_output_size_in_bytes": str(
-            max(_FOLDED_FROM, _FOLDED_TIMES * size)
+            max(_FOLDED_FROM, _FOLDED_TIMES * files.size)
         ),
     }.items():
         options.add_session_config_entry(key, value)

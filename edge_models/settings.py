@@ -8,7 +8,7 @@ import msgspec
 
 Provider = Literal["cuda", "cpu"]
 
-MODEL_NAME = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+MODEL_NAME = r"^[A-Za-z0-9_](?:[A-Za-z0-9._ -]{0,126}[A-Za-z0-9._-])?$"
 
 Level = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 Rows = Annotated[int, msgspec.Meta(ge=1, le=65536)]
@@ -124,7 +124,8 @@ class ModelLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     ``max_mem_mib``: the most memory that all runs of the model together may have beside its weights, and that
     loading it may take beside four times its file. A run that needs more fails, and no other. 1024.
 
-    ``max_file_mib``: the largest file. 1024; ONNX allows less than 2048.
+    ``max_file_mib``: the largest model, with the files beside it in which it keeps weights. 1024; ONNX allows
+    less than 2048 for the model's own file.
 
     ``max_sequences``: of a model with state, the most sequences that have begun and not ended, 4096.
     ``max_sequence_state_mib``: the most memory of their states, 256. No tenant has more than half of either.
@@ -133,7 +134,7 @@ class ModelLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     response_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 120.0
     startup_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 120.0
     max_mem_mib: Annotated[int, msgspec.Meta(ge=1, le=1 << 24)] = 1024
-    max_file_mib: Annotated[int, msgspec.Meta(ge=1, le=2047)] = 1024
+    max_file_mib: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)] = 1024
     max_sequences: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 4096
     max_sequence_state_mib: Annotated[int, msgspec.Meta(ge=1, le=1 << 20)] = 256
 
@@ -141,7 +142,11 @@ class ModelLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 class ModelsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The models of one process and what runs them.
 
-    ``repository``: a folder of ``<model>/<version>/model.onnx``. ``certificates``: a folder of
+    ``repository``: a folder of ``<model>/<version>/model.onnx``, perhaps with a ``<model>/config.pbtxt``.
+    ``exit_on_error``: do not start when one of them cannot be served (Triton's ``--exit-on-error``); false,
+    the default, leaves it out, with its reason in the log and the index.
+
+    ``certificates``: a folder of
     ``<model>.json``; without one every request is deferred. ``max_alpha``, ``max_delta``: the most risk
     that a certificate may allow, and the most doubt about it, default 0.02 and 0.05; one with more is
     refused.
@@ -158,6 +163,7 @@ class ModelsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """
 
     repository: Annotated[str, msgspec.Meta(min_length=1)]
+    exit_on_error: bool = False
     certificates: str | None = None
     max_alpha: Share = 0.02
     max_delta: Share = 0.05

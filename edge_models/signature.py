@@ -21,7 +21,6 @@ class Signature:
         spec: what clients send and get.
         max_rows: None: the first dimension is not a batch, and a request is one row.
         tensors: which inputs may be left out, and which have another shape in the graph.
-        order: names of the outputs as a run returns them; empty: as in ``spec``.
     """
 
     def __init__(
@@ -30,16 +29,12 @@ class Signature:
         *,
         max_rows: int | None,
         tensors: ServedTensors | None = None,
-        order: Sequence[str] = (),
     ) -> None:
-        places = {name: place for place, name in enumerate(order)}
         self._model = spec.name
         self._inputs = {tensor.name: tensor for tensor in spec.inputs}
         self._optional = tensors.optional if tensors is not None else frozenset()
         self._to_graph = tensors.to_graph if tensors is not None else {}
-        self._outputs = {
-            tensor.name: places.get(tensor.name, place) for place, tensor in enumerate(spec.outputs)
-        }
+        self._outputs = {tensor.name: index for index, tensor in enumerate(spec.outputs)}
         self._all = tuple(self._outputs.items())
         self._max_rows = max_rows
 

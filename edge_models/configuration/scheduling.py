@@ -1,7 +1,8 @@
 """How requests for a model are scheduled: what its `config.pbtxt` says, and what this process's settings say.
 
 Where `models.batching.NAME` of the settings says anything about batches or queues, it stands for all that the
-file says about them: it is this process's, and the file may be another server's as well.
+file says about them but whether there is a batch: it is this process's, and the file may be another server's
+as well.
 """
 
 from __future__ import annotations
@@ -21,11 +22,9 @@ from edge_models.configuration.model_configuration import (
 )
 from edge_models.errors import ModelError
 from edge_models.settings import BatchingSettings
-from gateway.core.catalog import TensorSpec
 
 _DEFAULTS: Final = BatchingSettings()
 _MOST_LEVEL: Final = (1 << 63) - 1
-_INLINE: Final = ("inline_max_rows", "inline_join")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,61 +43,45 @@ class Scheduling:
 
 
 def scheduling_of(
-    config: ModelConfiguration | None,
-    entry: BatchingSettings | None,
-    tensors: tuple[TensorSpec, ...],
-    *,
-    batchable: bool,
+    config: ModelConfiguration | None, entry: BatchingSettings | None, *, batchable: bool
 ) -> Scheduling:
     """Return how requests are scheduled.
 
     Args:
-        config: the model's `config.pbtxt`; None where there is none.
+        config: the model's `config.pbtxt` with what its graph adds; None where there is none.
         entry: of the settings; None where they do not name the model.
-        tensors: all inputs and outputs of the graph.
-        batchable: whether its first dimension is a batch, as far as the graph shows.
+        batchable: whether the first dimension is the batch; a file says so by its ``max_batch_size``.
 
     Raises:
         ModelError: naming the line.
     """
     if config is None:
-        batching = entry or _DEFAULTS
-        return Scheduling(batching, batching.max_batch_size if batchable else None, batchable)
-    _check_batch_dimension(config, tensors)
-    instances = instance_count(config)
-    if entry is not None and not _is_only_inline(entry):
-        has_batch = batchable or config.max_batch_size > 0
-        return Scheduling(entry, entry.max_batch_size if has_batch else None, has_batch, instances)
-    batching, has_batch = _batching(config, entry, batchable=batchable)
-    # Rows of several sequences share runs by themselves.
-    is_batched = bool(config.dynamic_batching or config.sequence_batching) or _is_completed(config)
-    merges = has_batch and is_batched
-    return Scheduling(batching, batching.max_batch_size if has_batch else None, merges, instances)
+        batching, merges, instances = entry or _DEFAULTS, True, None
+    elif entry is not None and not _is_only_inline(entry):
+        batching, merges, instances = entry, True, instance_count(config)
+    else:
+        batching, instances = _batching(config, entry, batchable=batchable), instance_count(config)
+        # Rows of several sequences share runs by themselves.
+        merges = config.dynamic_batching is not None or config.sequence_batching is not None
+    return Scheduling(
+        batching, batching.max_batch_size if batchable else None, batchable and merges, instances
+    )
 
 
 def _batching(
     config: ModelConfiguration, entry: BatchingSettings | None, *, batchable: bool
-) -> tuple[BatchingSettings, bool]:
-    """Return how requests wait as the file has it, and whether the first dimension is the batch."""
-    # As Triton has it: a file without inputs or outputs is completed from the graph.
-    has_batch = config.max_batch_size > 0 or (batchable and _is_completed(config))
-    values: dict[str, Any] = _values(config.dynamic_batching)
-    if config.max_batch_size > 0:
+) -> BatchingSettings:
+    """Return how requests wait as the file has it."""
+    values = _values(config.dynamic_batching)
+    if config.max_batch_size:
         values["max_batch_size"] = config.max_batch_size
     if entry is not None:
-        values |= {name: getattr(entry, name) for name in _INLINE}
-    if entry is not None and not has_batch:
-        values["inline_join"] = False
+        values |= {"inline_max_rows": entry.inline_max_rows, "inline_join": entry.inline_join and batchable}
     try:
-        return msgspec.convert(values, BatchingSettings), has_batch
+        return msgspec.convert(values, BatchingSettings)
     except msgspec.ValidationError as error:
         field = "max_batch_size" if "$.max_batch_size" in str(error) else "dynamic_batching"
-        words = str(error).replace(" - at `$", " - at `")
-        raise ModelError(f"{config.where(field)}: {words}") from error
-
-
-def _is_completed(config: ModelConfiguration) -> bool:
-    return not (config.inputs and config.outputs) and config.sequence_batching is None
+        raise ModelError(f"{config.where(field)}: {error}") from error
 
 
 def _values(batching: ConfiguredBatching | None) -> dict[str, Any]:
@@ -129,16 +112,3 @@ def _policy(policy: ConfiguredQueue) -> Mapping[str, Any]:
 
 def _is_only_inline(entry: BatchingSettings) -> bool:
     return replace(entry, inline_max_rows=0, inline_join=False) == _DEFAULTS
-
-
-def _check_batch_dimension(config: ModelConfiguration, tensors: tuple[TensorSpec, ...]) -> None:
-    if config.max_batch_size < 0:
-        raise ModelError(f"{config.where('max_batch_size')}: 'max_batch_size' must be non-negative value")
-    for tensor in tensors if config.max_batch_size else ():
-        if tensor.shape[:1] != (-1,):
-            shape = ",".join(map(str, tensor.shape))
-            raise ModelError(
-                f"{config.where('max_batch_size')}: for the model to support batching the shape should have "
-                f"at least 1 dimension and the first dimension must be -1; but '{tensor.name}' has the shape "
-                f"[{shape}] in the model; say `max_batch_size: 0`"
-            )

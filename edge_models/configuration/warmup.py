@@ -45,7 +45,7 @@ Run = Callable[[tuple[Tensor, ...]], object]
 
 
 def warm_up(
-    config: ModelConfiguration | None,
+    config: ModelConfiguration,
     folder: Path,
     run: Run,
     stop: Callable[[], None],
@@ -54,7 +54,7 @@ def warm_up(
     """Run what the configuration of a model's ``folder`` orders.
 
     Args:
-        config: None where there is none.
+        config: what is ordered.
         folder: with `config.pbtxt`, and perhaps a folder `warmup`.
         run: answers a request with these inputs as it will answer a client's.
         stop: ends a run that goes on.
@@ -63,7 +63,7 @@ def warm_up(
     Raises:
         ModelError: naming the sample and its line.
     """
-    if config is None or not config.model_warmup:
+    if not config.model_warmup:
         return
     samples = [
         (sample, _named(config, place, sample), _tensors(config, place, sample, folder, limits))

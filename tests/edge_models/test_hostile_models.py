@@ -12,6 +12,7 @@ import pytest
 
 from edge_models.errors import ModelError
 from edge_models.executors import ThreadExecutor
+from edge_models.model_files import ModelFiles
 from edge_models.predictor import MOST_GIVEN_UP, Predictor
 from edge_models.registry import Registry
 from edge_models.repository import ModelRepository
@@ -210,9 +211,9 @@ async def test_memory_is_bounded_for_each_model(tmp_path):
 def test_an_arena_is_one_models_own():
     """What one may have does not depend on what another was given before or after it."""
     content = hostile_models.sized_by_value()
-    small = Session(Path("a"), content, max_mem_bytes=16 * MIB)
-    large = Session(Path("b"), content, max_mem_bytes=256 * MIB)
-    again = Session(Path("c"), content, max_mem_bytes=16 * MIB)
+    small = Session(Path("a"), ModelFiles(content), max_mem_bytes=16 * MIB)
+    large = Session(Path("b"), ModelFiles(content), max_mem_bytes=256 * MIB)
+    again = Session(Path("c"), ModelFiles(content), max_mem_bytes=16 * MIB)
     feed = {"x": np.full((1, 1), 25 * MIB / 4, np.float32)}
 
     assert large.run(feed)
@@ -220,12 +221,12 @@ def test_an_arena_is_one_models_own():
         with pytest.raises(GatewayError, match="needs more memory"):
             session.run(feed)
     with pytest.raises(GatewayError, match="needs more memory"):
-        Session(Path("d"), hostile_models.growing(), max_mem_bytes=64 * MIB).run(feed)
+        Session(Path("d"), ModelFiles(hostile_models.growing()), max_mem_bytes=64 * MIB).run(feed)
 
 
 def test_a_stopped_run_is_no_verdict_on_the_next():
     """Only the run that was stopped, and what goes on with it, ends."""
-    session = Session(Path("a"), hostile_models.loop(3))
+    session = Session(Path("a"), ModelFiles(hostile_models.loop(3)))
     run, other = StoppableRun(session), StoppableRun(session)
     feed = {"x": np.ones((1, 1), np.float32)}
     run.stop()
@@ -274,23 +275,39 @@ async def test_what_is_no_file_of_the_repository(tmp_path, kind):
     assert str(outcomes[0]) == f"failed to load 'odd': odd/1/model.onnx: {words}"
     assert outcomes[1] is None
     with pytest.raises(ModelError, match=r"odd/1/model\.onnx: "):
-        Registry.load(ModelsSettings(repository=str(tmp_path / "models")))
+        Registry.load(ModelsSettings(repository=str(tmp_path / "models"), exit_on_error=True))
     await subject.predictor.close()
 
 
-@pytest.mark.parametrize("location", ["../../../outside/weights", "/proc/self/environ", "weights"])
-async def test_weights_in_other_files(tmp_path, location):
-    """None are looked for, wherever they are said to lie."""
+@pytest.mark.parametrize(
+    ("location", "why"),
+    [
+        ("../../../outside/weights", "leads out of the model's folder"),
+        ("/proc/self/environ", "leads out of the model's folder"),
+        ("..\\weights", "leads out of the model's folder"),
+        ("missing", "cannot be read: No such file or directory"),
+        ("link", "lies behind a link that leads out of 'models'"),
+        ("pipe", "is a named pipe, and not a file"),
+        ("huge", "has 1,048,576 MiB, and no more than 1,023 are read"),
+    ],
+)
+async def test_weights_elsewhere(tmp_path, location, why):
+    """Only files of the model's own folder are read, and no more of them than one model may have."""
     subject = shop(tmp_path / "models", onnx_models.affine())
     onnx_models.write(tmp_path / "models", "odd", hostile_models.external(location))
     for folder in (tmp_path / "models/odd/1", tmp_path / "outside"):
         folder.mkdir(exist_ok=True)
         (folder / "weights").write_bytes(np.array([42], "<f4").tobytes())
+    version = tmp_path / "models/odd/1"
+    (version / "link").symlink_to(tmp_path / "outside/weights")
+    os.mkfifo(version / "pipe")
+    (version / "huge").touch()
+    os.truncate(version / "huge", 1 << 40)
 
     with pytest.raises(GatewayError) as refused:
         await subject.repository.load("odd", {})
 
-    message = "odd/1/model.onnx: keeps weights in other files; save it as one file"
+    message = f"odd/1/model.onnx: keeps weights in other files: '{location}' {why}"
     assert refused.value.message == f"failed to load 'odd': {message}"
     await subject.predictor.close()
 
@@ -304,7 +321,7 @@ async def test_a_file_that_takes_memory_to_be_loaded(tmp_path):
     with pytest.raises(GatewayError, match="takes more than 128 MiB of memory to be loaded"):
         await subject.repository.load("bad", {})
     with pytest.raises(ModelError, match=r"bad/1/model\.onnx: takes more than 1,024 MiB"):
-        Registry.load(ModelsSettings(repository=str(tmp_path)))
+        Registry.load(ModelsSettings(repository=str(tmp_path), exit_on_error=True))
 
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 << 10
     await subject.predictor.close()

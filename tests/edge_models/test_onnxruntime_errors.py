@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge_models.errors import ModelError
+from edge_models.model_files import ModelFiles
 from edge_models.onnxruntime_errors import load_sentence
 from edge_models.session import Session
 from tests.edge_models import hostile_models, onnx_models
@@ -14,7 +15,7 @@ from tests.edge_models import hostile_models, onnx_models
 
 def refusal(content: bytes) -> str:
     with pytest.raises(ModelError) as refused:
-        Session(Path("digits/1/model.onnx"), content)
+        Session(Path("digits/1/model.onnx"), ModelFiles(content))
     return str(refused.value)
 
 

@@ -70,13 +70,27 @@ def test_a_hostile_name_is_not_echoed_as_it_is(registry, name):
         assert len(caught.value.message) < 200
 
 
-@pytest.mark.parametrize("name", ["Digits", "a b", "x" * 65, "-x"])
+@pytest.mark.parametrize("name", ["Digits", "dIgits", "a b", "x" * 128, "_x", "Résumé"[0] + ".v1-2", "0"])
+def test_names_as_triton_has_them(tmp_path, name):
+    """Upper-case, mixed, with dots, dashes and blanks; names that differ in case are two models."""
+    onnx_models.write(tmp_path, name, onnx_models.affine(3.0))
+    onnx_models.write(tmp_path, "digits", onnx_models.affine())
+
+    registry = load(tmp_path)
+
+    assert registry.get(name).name == name
+    assert registry.get(name).session.digest != registry.get("digits").session.digest
+
+
+@pytest.mark.parametrize("name", ["x" * 129, "-x", "x ", " x", "a:b", "a\nb", "modèle"])
 def test_a_folder_that_is_no_model_name_is_refused(tmp_path, name):
-    """A model that nobody could ask for is a mistake, and is named."""
+    """A model that nobody could ask for is a mistake, and is named; it stops no other."""
     onnx_models.write(tmp_path, name, onnx_models.affine())
 
     with pytest.raises(ModelError, match="a model's name must match"):
         load(tmp_path)
+    onnx_models.write(tmp_path, "digits", onnx_models.affine())
+    assert [model.name for model in load(tmp_path)] == ["digits"]
 
 
 def test_what_is_not_a_model_or_version_is_left_alone(tmp_path):
@@ -93,11 +107,40 @@ def test_what_is_not_a_model_or_version_is_left_alone(tmp_path):
 
 
 def test_a_corrupt_model_is_named(tmp_path):
-    """One bad file stops the start, and the message says which."""
+    """The message says which file, also when there is another model."""
     onnx_models.write(tmp_path, "digits", b"garbage", "3")
 
-    with pytest.raises(ModelError, match=r"digits/3/model\.onnx: is not a model"):
+    with pytest.raises(ModelError, match=r"no model can be served: .*digits/3/model\.onnx: is not a model"):
         load(tmp_path)
+    onnx_models.write(tmp_path, "words", onnx_models.echo_text())
+    with pytest.raises(ModelError, match=r"digits/3/model\.onnx: is not a model"):
+        load(tmp_path, exit_on_error=True)
+
+
+def test_one_bad_folder_stops_no_other(tmp_path, caplog):
+    """It is reported and left out, whatever is wrong with it; another backend's model is no error at all."""
+    onnx_models.write(tmp_path, "digits", onnx_models.affine())
+    onnx_models.write(tmp_path, "garbage", b"garbage", "3")
+    onnx_models.write(tmp_path, "mixed", onnx_models.affine(), "1")
+    onnx_models.write(tmp_path, "mixed", b"garbage", "2")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "python" / "1").mkdir(parents=True)
+    (tmp_path / "python" / "1" / "model.py").write_text("")
+
+    registry = load(tmp_path)
+
+    assert repr(registry) == "<Registry digits/1>"
+    assert {name: each.versions for name, each in registry.refused.items()} == {
+        "empty": (),
+        "garbage": ("3",),
+        "mixed": ("1", "2"),
+        "python": ("1",),
+    }
+    assert "model garbage is not served: " in caplog.text
+    assert "a model of the backend 'python' does not run here" in registry.refused["python"].reason
+    for name in ("empty", "garbage", "mixed"):
+        (tmp_path / name).rename(tmp_path / f".{name}")
+    assert repr(load(tmp_path, exit_on_error=True)) == "<Registry digits/1>"
 
 
 def test_an_empty_repository_is_refused(tmp_path):

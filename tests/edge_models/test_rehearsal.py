@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from edge_models.errors import ModelError
+from edge_models.model_files import ModelFiles
 from edge_models.rehearsal import Rehearsal
 from edge_models.settings import ModelLimits
 from tests.edge_models import hostile_models, onnx_models
@@ -26,18 +27,18 @@ def rehearsal():
 
 def refusal(rehearsal: Rehearsal, content: bytes, limits: ModelLimits = LIMITS) -> str:
     with pytest.raises(ModelError) as refused:
-        rehearsal.check(PATH, content, limits)
+        rehearsal.check(PATH, ModelFiles(content), limits)
     return str(refused.value)
 
 
 def test_what_is_sound_passes(rehearsal):
     """One process for several files, and none for a file that is known. Why it is no model is said later."""
     for content in (onnx_models.affine(), onnx_models.echo_text(), b"nonsense", hostile_models.loop()):
-        rehearsal.check(PATH, content, LIMITS)
+        rehearsal.check(PATH, ModelFiles(content), LIMITS)
     assert repr(rehearsal) != "<Rehearsal in no process>"
 
     with Rehearsal() as another:
-        another.check(PATH, onnx_models.affine(), LIMITS)
+        another.check(PATH, ModelFiles(onnx_models.affine()), LIMITS)
         assert repr(another) == "<Rehearsal in no process>"
 
 
@@ -46,14 +47,14 @@ def test_a_file_that_takes_memory_to_be_loaded(rehearsal):
     words = "digits/1/model.onnx: takes more than 256 MiB of memory to be loaded (`max_mem_mib`)"
 
     assert refusal(rehearsal, hostile_models.sparse(1 << 28)) == words
-    rehearsal.check(PATH, onnx_models.affine(2.5), LIMITS)
-    rehearsal.check(PATH, hostile_models.sparse(1 << 20), LIMITS)
+    rehearsal.check(PATH, ModelFiles(onnx_models.affine(2.5)), LIMITS)
+    rehearsal.check(PATH, ModelFiles(hostile_models.sparse(1 << 20)), LIMITS)
 
 
 @pytest.mark.parametrize("items", [1 << 28, 1 << 31, 1 << 40])
 def test_a_file_that_takes_memory_to_run(rehearsal, items, caplog):
     """1 GiB, 8 GiB and 4 TiB that any input needs: its runs have a bound of their own, so it is loaded."""
-    rehearsal.check(PATH, hostile_models.sized(items), LIMITS)
+    rehearsal.check(PATH, ModelFiles(hostile_models.sized(items)), LIMITS)
 
     assert "takes more than 256 MiB of memory to run one row of zeros" in caplog.text
 
@@ -62,10 +63,10 @@ def test_a_model_that_is_too_large_for_a_small_bound(rehearsal, caplog):
     """With a larger one it has enough, which is another question than the one that was answered."""
     content = hostile_models.sized(1 << 25)
 
-    rehearsal.check(PATH, content, ModelLimits(max_mem_mib=16))
+    rehearsal.check(PATH, ModelFiles(content), ModelLimits(max_mem_mib=16))
     assert "takes more than 16 MiB" in caplog.text
     caplog.clear()
-    rehearsal.check(PATH, content, LIMITS)
+    rehearsal.check(PATH, ModelFiles(content), LIMITS)
     assert not caplog.text
 
 
@@ -79,13 +80,13 @@ def test_a_file_that_is_loaded_for_too_long(rehearsal):
 
 def test_a_process_that_ends(rehearsal):
     """As it would if ONNX Runtime crashed, or the kernel wanted its memory; the next check has another."""
-    rehearsal.check(PATH, onnx_models.affine(3.5), LIMITS)
+    rehearsal.check(PATH, ModelFiles(onnx_models.affine(3.5)), LIMITS)
     process = int(repr(rehearsal).removeprefix("<Rehearsal in ").removesuffix(">"))
     os.kill(process, 9)
     time.sleep(0.1)
 
     assert "ends the process that loads it" in refusal(rehearsal, onnx_models.affine(4.5))
-    rehearsal.check(PATH, onnx_models.affine(4.5), LIMITS)
+    rehearsal.check(PATH, ModelFiles(onnx_models.affine(4.5)), LIMITS)
 
 
 def test_where_no_process_can_be_started(rehearsal, monkeypatch):

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 
+from edge_models.model_files import ModelFiles, write_files
 from tests.edge_models import hostile_models, onnx_models
 
 
@@ -22,7 +23,8 @@ def test_protocol():
 
             for content, lacks in ((onnx_models.affine(), b"0"), (hostile_models.sized(1 << 28), b"1")):
                 descriptor = os.memfd_create("model")
-                os.write(descriptor, content)
+                with open(descriptor, "wb", closefd=False) as stream:
+                    write_files(stream, ModelFiles(content))
                 os.lseek(descriptor, 0, os.SEEK_SET)
                 socket.send_fds(ours, [str(64 << 20).encode()], [descriptor])
                 os.close(descriptor)

@@ -180,14 +180,66 @@ async def test_what_is_no_model(shop, name):
     assert (await shop.refused(shop.repository.unload(name)))[0] is Fault.NOT_FOUND
 
 
-async def test_parameters_are_refused(shop):
-    """A configuration or files that come with the order would be another model than the folder's."""
-    order = shop.repository.load("digits", {"config": "{}", "file:1/model.onnx": b"x"})
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"priority": 1}, "parameters 'priority' are not supported"),
+        ({"file:1/model.onnx": b"x"}, "a file override needs a configuration override"),
+        ({"config": "{"}, "config: Expecting"),
+        ({"config": '{"max_batch_size": -1}'}, "digits/config: 'max_batch_size' must be non-negative"),
+        (
+            {"config": "{}", "file:1/model.onnx": b"x"},
+            "digits/1/model.onnx: is not a model that ONNX Runtime",
+        ),
+        ({"config": "{}", "file:../x": b"x"}, "is no path of a file in a model's folder"),
+        ({"config": '{"backend": "python"}'}, "of the backend 'python' does not run here"),
+    ],
+)
+async def test_what_an_order_may_not_bring(shop, parameters, words):
+    """What was served is served on."""
+    before = shop.registry.get("digits")
 
-    fault, message = await shop.refused(order)
+    fault, message = await shop.refused(shop.repository.load("digits", parameters))
 
-    assert fault is Fault.UNSUPPORTED
-    assert "'config', 'file:1/model.onnx' are not supported" in message
+    assert fault is Fault.INVALID
+    assert message.startswith("failed to load 'digits'")
+    assert words in message
+    assert shop.registry.get("digits") is before
+
+
+async def test_an_order_brings_a_configuration_and_files_until_the_next(shop):
+    """They are nowhere but in memory: the next plain order has the folder's again."""
+    before = shop.registry.get("digits").session.digest
+
+    await shop.repository.load("digits", {"config": '{"max_batch_size": 3}'})
+    assert shop.registry.get("digits").config.max_batch_size == 3
+    assert shop.registry.get("digits").session.digest == before
+
+    await shop.repository.load("digits", {"config": "{}", "file:7/model.onnx": onnx_models.affine(9.0)})
+    assert [model.version for model in shop.registry if model.name == "digits"] == ["7"]
+    assert shop.registry.get("digits").session.digest != before
+
+    await shop.repository.load("digits", {})
+    assert shop.registry.get("digits").config is None
+    assert shop.registry.get("digits").session.digest == before
+
+
+async def test_what_is_not_served_stands_in_the_index(tmp_path):
+    """With its reason, and without the place of the repository; once it is loaded it is as any other."""
+    onnx_models.write(tmp_path, "digits", onnx_models.affine())
+    onnx_models.write(tmp_path, "bad", b"garbage", "3")
+    (tmp_path / "empty").mkdir()
+    shop = Shop(tmp_path)
+
+    bad, empty = [entry for entry in shop.repository.index() if entry.state != "READY"]
+    assert (bad.name, bad.version, bad.state) == ("bad", "3", "UNAVAILABLE")
+    assert bad.reason.startswith("bad/3/model.onnx: is not a model that ONNX Runtime can load")
+    assert (empty.name, empty.version) == ("empty", "")
+
+    onnx_models.write(tmp_path, "bad", onnx_models.affine(), "3")
+    await shop.repository.load("bad", {})
+    states = {entry.name: entry.state for entry in shop.repository.index()}
+    assert states == {"digits": "READY", "fixed": "READY", "bad": "READY", "empty": "UNAVAILABLE"}
 
 
 @pytest.mark.parametrize("order", ["load", "unload"])

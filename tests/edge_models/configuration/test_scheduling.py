@@ -8,18 +8,16 @@ from edge_models.configuration.reading import parse_text
 from edge_models.configuration.scheduling import Scheduling, scheduling_of
 from edge_models.errors import ModelError
 from edge_models.settings import BatchingSettings, QueuePolicy
-from gateway.core.catalog import TensorSpec
 
-BATCHED = (TensorSpec("x", "FP32", (-1, 4)), TensorSpec("y", "FP32", (-1, 4)))
-FIXED = (TensorSpec("x", "FP32", (1, 4)), TensorSpec("y", "FP32", (-1, 4)))
 WHOLE = """
 input { name: "x" data_type: TYPE_FP32 dims: [ 4 ] }
 output { name: "y" data_type: TYPE_FP32 dims: [ 4 ] }
 """
 
 
-def scheduling(text: str, entry: BatchingSettings | None = None, *, batchable: bool = True) -> Scheduling:
-    return scheduling_of(parse_text(text.encode()), entry, BATCHED, batchable=batchable)
+def scheduling(text: str, entry: BatchingSettings | None = None) -> Scheduling:
+    config = parse_text(text.encode())
+    return scheduling_of(config, entry, batchable=config.max_batch_size > 0)
 
 
 @pytest.mark.parametrize("entry", [None, BatchingSettings(), BatchingSettings(max_batch_size=3)], ids=repr)
@@ -28,7 +26,7 @@ def test_without_a_file_settings_and_graph_decide(entry, batchable):
     """As it was before there were files."""
     batching = entry or BatchingSettings()
 
-    assert scheduling_of(None, entry, BATCHED, batchable=batchable) == Scheduling(
+    assert scheduling_of(None, entry, batchable=batchable) == Scheduling(
         batching, batching.max_batch_size if batchable else None, batchable
     )
 
@@ -75,20 +73,13 @@ def test_dynamic_batching():
     )
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [("", (64, True)), ("max_batch_size: 8", (8, True)), ('input { name: "x" dims: 4 }', (64, True))],
-)
-def test_a_file_without_inputs_or_outputs_is_completed(text, expected):
-    """As Triton completes it: a graph that can be batched is, and dynamically."""
-    found = scheduling(text)
-
-    assert (found.max_rows, found.merges) == expected
-    assert scheduling("", batchable=False).max_rows is None
+def test_sequences_are_merged():
+    """Steps of several share a run; nothing else need say so."""
+    assert scheduling("max_batch_size: 8 sequence_batching { }" + WHOLE).merges
 
 
 def test_settings_stand_for_all_that_the_file_says_about_batches():
-    """They are nearer; what they do not say is their default, and not the file's. Instances are no batches."""
+    """They are nearer; what they do not say is their default, and not the file's. Neither instances nor the first dimension are theirs."""
     entry = BatchingSettings(max_queue_delay_microseconds=500)
 
     found = scheduling(
@@ -97,6 +88,7 @@ def test_settings_stand_for_all_that_the_file_says_about_batches():
     )
 
     assert found == Scheduling(entry, 64, merges=True, instances=2)
+    assert scheduling(WHOLE, entry) == Scheduling(entry, None, merges=False)
 
 
 def test_what_runs_on_the_event_loop_is_said_in_settings_only():
@@ -114,7 +106,6 @@ def test_what_runs_on_the_event_loop_is_said_in_settings_only():
 @pytest.mark.parametrize(
     ("text", "where", "words"),
     [
-        ("\nmax_batch_size: -1", "config.pbtxt:2", "must be non-negative"),
         ("\n\nmax_batch_size: 65537", "config.pbtxt:3", "<= 65536"),
         (
             "max_batch_size: 2\ndynamic_batching { preferred_batch_size: 4 }",
@@ -158,12 +149,3 @@ def test_more_levels_than_numbers_are_as_many_as_there_are():
     )
 
     assert found.batching.default_priority_level == (1 << 63) - 1
-
-
-def test_a_graph_without_a_batch_dimension_is_not_batched():
-    """The file says so, and the model cannot."""
-    with pytest.raises(ModelError, match="the first dimension must be -1; but 'x' has the shape") as caught:
-        scheduling_of(parse_text(b"\nmax_batch_size: 4"), None, FIXED, batchable=False)
-
-    assert str(caught.value).startswith("config.pbtxt:2")
-    assert scheduling_of(parse_text(b""), None, FIXED, batchable=False).max_rows is None

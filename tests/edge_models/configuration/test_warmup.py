@@ -36,9 +36,8 @@ def warmed(tmp_path, text: str, run=None, stop=lambda: None, limits=LIMITS) -> R
 
 
 def test_without_an_order_nothing_is_run(tmp_path):
-    """Nor without a file."""
+    """The model is ready at once."""
     assert warmed(tmp_path, "max_batch_size: 2") == []
-    warm_up(None, tmp_path, pytest.fail, lambda: None, LIMITS)
 
 
 def test_each_sample_is_run_as_often_as_it_says(tmp_path):

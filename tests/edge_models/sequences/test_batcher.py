@@ -43,7 +43,8 @@ def repository(tmp_path_factory):
         models.write(folder, name, models.accumulator(), models.config(SUMS + more))
     models.write(folder, "alone", models.accumulator(None), models.config(SUMS, max_batch_size=0))
     kept = 'state { input_name: "kept_in" output_name: "kept_out" data_type: TYPE_FP32 dims: [1] }'
-    shown = 'output { name: "value" } output { name: "kept_out" }'
+    output = 'output {{ name: "{}" data_type: TYPE_FP32 dims: 1 }}'
+    shown = output.format("value") + output.format("kept_out")
     models.write(folder, "table", models.table(), models.config(kept + OLDEST, more=shown))
     word = (
         'control_input { name: "CORRID" control { kind: CONTROL_SEQUENCE_CORRID data_type: TYPE_STRING } }'

@@ -1,0 +1,280 @@
+"""One folder of the model repository: read, checked against its configuration, and loaded."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from edge_models.configuration.completion import GraphSignature, complete, disagreements, specs_of
+from edge_models.configuration.instances import instance_providers
+from edge_models.configuration.labels import read_labels
+from edge_models.configuration.model_configuration import ALL_VERSIONS, ModelConfiguration
+from edge_models.configuration.reading import read_configuration
+from edge_models.configuration.remarks import BACKEND, PLATFORM, Remark, remarks
+from edge_models.configuration.scheduling import Scheduling, scheduling_of
+from edge_models.configuration.served_tensors import ServedTensors, served_tensors
+from edge_models.configuration.session_parameters import session_parameters
+from edge_models.configuration.warmup import WarmupLimits, warm_up
+from edge_models.errors import ForeignModelError, ModelError
+from edge_models.executors import StuckRuns
+from edge_models.model_files import read_model_files
+from edge_models.rehearsal import Rehearsal
+from edge_models.sequences.configured import configured_sequences, without_hidden
+from edge_models.sequences.settings import SequenceSettings
+from edge_models.session import ProviderChoice, Session, StoppableRun
+from edge_models.settings import BatchingSettings, ModelLimits, ModelsSettings
+from edge_models.signature import Signature
+from gateway.core.catalog import ModelSpec
+from gateway.core.errors import printable
+
+# As Triton has it: other folders beside the versions are left alone.
+_VERSION: Final = re.compile(r"^[1-9][0-9]{0,17}$")
+_MODEL_FILE: Final = "model.onnx"
+_FOREIGN_FILES: Final = {
+    "model.py": "python",
+    "model.plan": "tensorrt",
+    "model.pt": "pytorch",
+    "model.savedmodel": "tensorflow",
+    "model.graphdef": "tensorflow",
+    "model.xml": "openvino",
+    "model.dali": "dali",
+    "model.json": "vllm",
+}
+_DEFAULTS: Final = ModelLimits()
+_BATCHING: Final = BatchingSettings()
+_log = logging.getLogger("edge_models.repository")
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One version of one model, loaded.
+
+    ``stuck``: its runs that do not end, whatever was done.
+    ``config``: what its `config.pbtxt` says, with what the graph adds; None where there is none.
+    ``sequences``: how its sequences are run (the graph has more inputs than ``spec``); None: it has none.
+    ``tensors``: what its graph has in another shape than clients do; None: nothing.
+    ``labels``: output → the names of its classes, in their order.
+    """
+
+    spec: ModelSpec
+    version: str
+    session: Session
+    limits: ModelLimits = _DEFAULTS
+    stuck: StuckRuns = field(default_factory=StuckRuns)
+    config: ModelConfiguration | None = None
+    sequences: SequenceSettings | None = None
+    tensors: ServedTensors | None = None
+    labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.spec.name
+
+    def scheduling(self, entry: BatchingSettings | None) -> Scheduling:
+        """Return how requests for it are scheduled; ``entry``: what the settings say about it.
+
+        Raises:
+            ModelError: naming the line of its configuration.
+        """
+        with _named_from(Path(self.name)):
+            return scheduling_of(self.config, entry, batchable=self.session.batchable)
+
+    def warm_up(self, folder: Path) -> None:
+        """Run what its configuration orders to be run before anybody's request; ``folder`` is the model's.
+
+        Raises:
+            ModelError: it failed, or took too long.
+        """
+        config, run = self.config, StoppableRun(self.session)
+        if config is None or self.sequences is not None:
+            return
+        signature = Signature(self.spec, max_rows=config.max_batch_size or None, tensors=self.tensors)
+        limits = WarmupLimits(self.limits.startup_timeout_s, self.limits.max_mem_mib << 20)
+        warm_up(config, folder, lambda inputs: run(signature.accept(inputs)[0]), run.stop, limits)
+
+
+@contextmanager
+def _named_from(folder: Path) -> Iterator[None]:
+    """Name the folder of a model in whatever is wrong with its configuration."""
+    try:
+        yield
+    except ModelError as error:
+        raise ModelError(f"{folder}/{error}") from error
+
+
+def _log_remark(model: str, remark: Remark) -> None:
+    _log.warning("model %s: %s", model, remark)
+
+
+@dataclass(frozen=True, slots=True)
+class FolderReader:
+    """Reads the folders of one repository.
+
+    Attributes:
+        root: what no link of a folder may lead out of.
+        report: is called with each remark that is no error.
+    """
+
+    root: Path
+    providers: list[ProviderChoice]
+    settings: ModelsSettings
+    rehearsal: Rehearsal
+    report: Callable[[str, Remark], None] = _log_remark
+
+    def read(self, folder: Path, config: ModelConfiguration | None = None) -> list[Model]:
+        """Load the versions of ``folder`` that are to be served.
+
+        ``config``: what holds in place of its `config.pbtxt`.
+
+        Raises:
+            ForeignModelError: another backend runs it.
+            ModelError: the first thing that is wrong, by file, and by line in its configuration.
+        """
+        versions = versions_in(folder)
+        config = config if config is not None else read_configuration(self.root, folder)
+        refuse_foreign(folder, config, versions)
+        if not versions:
+            raise ModelError(f"{folder}: holds no version; expected {folder.name}/1/model.onnx")
+        if config is not None:
+            self._check(folder, config)
+        policy = config.version_policy if config is not None else ALL_VERSIONS
+        chosen = policy.choose(tuple(map(int, versions)))
+        if not chosen:
+            raise ModelError(
+                f"{folder}: at least one version must be available under the version policy of model "
+                f"'{folder.name}'; there are {', '.join(versions)}"
+            )
+        names = tuple(map(str, chosen))
+        return [self._load(folder, version, names, config) for version in names]
+
+    def _check(self, folder: Path, config: ModelConfiguration) -> None:
+        found = list(remarks(config))
+        if config.name not in {"", folder.name}:
+            sentence = (
+                f"unexpected directory name '{folder.name}' for model '{printable(config.name)}', directory "
+                "name must equal model name"
+            )
+            found.append(Remark("error", config.where("name"), sentence))
+        self._sort_out(folder, found)
+
+    def _sort_out(self, folder: Path, found: list[Remark]) -> None:
+        """Report what is no error.
+
+        Raises:
+            ModelError: with all errors.
+        """
+        errors = [str(remark) for remark in found if remark.severity == "error"]
+        if errors:
+            raise ModelError(f"{folder}/{'; '.join(errors)}")
+        for remark in found:
+            self.report(folder.name, remark)
+
+    def _load(
+        self, folder: Path, version: str, versions: tuple[str, ...], config: ModelConfiguration | None
+    ) -> Model:
+        name, settings = folder.name, self.settings
+        limits = settings.limits.get(name, _DEFAULTS)
+        path = model_file(folder, version, config)
+        parameters = session_parameters(config)
+        files = read_model_files(self.root, path, max_bytes=limits.max_file_mib << 20)
+        self.rehearsal.check(path, files, limits)
+        session = Session(
+            path,
+            files,
+            providers=instance_providers(config, self.providers, name),
+            intra_op_threads=settings.intra_op_threads,
+            max_mem_bytes=limits.max_mem_mib << 20,
+            parameters=parameters,
+        )
+        if settings.require is not None:
+            session.require(settings.require)
+        inputs, outputs = session.inputs, session.outputs
+        if config is not None:
+            config = self._completed(folder, config, session)
+            is_batched = config.max_batch_size > 0
+            session.serve(batchable=is_batched)
+            # Steps of sequences need all that the graph has, in its order.
+            if config.sequence_batching is None:
+                inputs = specs_of(config.inputs, is_batched=is_batched)
+                outputs = specs_of(config.outputs, is_batched=is_batched)
+                session.serve([each.name for each in outputs], batchable=is_batched)
+        spec = ModelSpec(name, versions, PLATFORM, inputs, outputs)
+        sequences = configured_sequences(config, spec, self.root, folder)
+        spec = without_hidden(spec, sequences, config)
+        with _named_from(folder):
+            tensors = served_tensors(config, spec.inputs, spec.outputs)
+            labels = read_labels(config, self.root, folder)
+            spec = replace(spec, inputs=tensors.inputs, outputs=tensors.outputs)
+            model = Model(spec, version, session, limits, StuckRuns(), config, sequences, tensors, labels)
+            model.warm_up(folder)
+        return model
+
+    def _completed(self, folder: Path, config: ModelConfiguration, session: Session) -> ModelConfiguration:
+        graph = GraphSignature(session.inputs, session.outputs, session.defaults)
+        default = self.settings.batching.get(folder.name, _BATCHING).max_batch_size
+        config = complete(config, graph, default)
+        self._sort_out(folder, list(disagreements(config, graph, folder.name)))
+        return config
+
+
+def versions_in(folder: Path) -> list[str]:
+    """Return the versions that ``folder`` has, the lowest first."""
+    return sorted((path.name for path in entries(folder) if _VERSION.fullmatch(path.name)), key=int)
+
+
+def entries(folder: Path) -> list[Path]:
+    """Return what is in ``folder``.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise ModelError(f"{folder}: cannot be read: {error.strerror}") from error
+
+
+def model_file(folder: Path, version: str, config: ModelConfiguration | None) -> Path:
+    """Return the path of a version's file, which may be in a folder of that name.
+
+    Raises:
+        ModelError: the configuration names one elsewhere.
+    """
+    name = (config.default_model_filename if config is not None else "") or _MODEL_FILE
+    parts = PurePosixPath(name)
+    if config is not None and (parts.is_absolute() or ".." in parts.parts or not name.isprintable()):
+        where = config.where("default_model_filename")
+        raise ModelError(f"{folder}/{where}: default_model_filename must be a file of the version's folder")
+    path = folder / version / parts
+    within = path / _MODEL_FILE
+    return within if within.exists() else path
+
+
+def refuse_foreign(folder: Path, config: ModelConfiguration | None, versions: list[str]) -> None:
+    """Check that a model is ONNX Runtime's.
+
+    Raises:
+        ForeignModelError: it is another backend's.
+    """
+    where, named = str(folder), ""
+    if config is not None and config.message.HasField("ensemble_scheduling"):
+        where, named = f"{folder}/{config.where('ensemble_scheduling')}", "ensemble"
+    elif config is not None and config.backend not in {"", BACKEND}:
+        where, named = f"{folder}/{config.where('backend')}", config.backend
+    elif config is not None and config.platform not in {"", PLATFORM}:
+        where, named = f"{folder}/{config.where('platform')}", config.platform
+    elif config is None or not (config.default_model_filename or config.backend or config.platform):
+        found = {path.name for version in versions for path in entries(folder / version)}
+        if _MODEL_FILE not in found:
+            named = next((backend for name, backend in _FOREIGN_FILES.items() if name in found), "")
+    if named:
+        raise ForeignModelError(
+            f"{where}: a model of the backend '{printable(named)}' does not run here; leave it to the "
+            "central Triton that has it, by a route of the policy, and take it out of this repository"
+        )
