@@ -67,6 +67,35 @@ def bare() -> bytes:
     )
 
 
+def simple_sequence() -> bytes:
+    """As Triton's example of that name: OUTPUT = READY * (INPUT + START), and no state."""
+    return onnx_models.model(
+        [
+            helper.make_node("Add", ["INPUT", "START"], ["sum"]),
+            helper.make_node("Mul", ["sum", "READY"], ["OUTPUT"]),
+        ],
+        [(name, INT32, ["n", 1]) for name in ("INPUT", "START", "READY")],
+        [("OUTPUT", INT32, ["n", 1])],
+    )
+
+
+def simple_dyna_sequence() -> bytes:
+    """As Triton's example of that name: the sum of all inputs, and the id added to the last."""
+    return onnx_models.model(
+        [
+            helper.make_node("Cast", ["CORRID"], ["id"], to=INT32),
+            helper.make_node("Mul", ["END", "id"], ["at_end"]),
+            helper.make_node("Add", ["INPUT", "sum_in"], ["sum_out"]),
+            helper.make_node("Add", ["sum_out", "at_end"], ["OUTPUT"]),
+        ],
+        [
+            *((name, INT32, ["n", 1]) for name in ("INPUT", "START", "END", "READY", "sum_in")),
+            ("CORRID", UINT64, ["n", 1]),
+        ],
+        [(name, INT32, ["n", 1]) for name in ("OUTPUT", "sum_out")],
+    )
+
+
 def table() -> bytes:
     """index [n, 1] → value [n, 1], which fails for any but four; total [n, 1]: the sum so far (``kept``)."""
     return onnx_models.model(

@@ -41,6 +41,11 @@ def repository(tmp_path_factory):
         "second": "",
     }.items():
         models.write(folder, name, models.accumulator(), models.config(SUMS + more))
+    no_state = "".join(
+        f"{line}\n" for line in models.CONTROLS.splitlines() if "START" in line or "READY" in line
+    )
+    models.write(folder, "simple", models.simple_sequence(), models.config(no_state))
+    models.write(folder, "dyna", models.simple_dyna_sequence(), models.config(SUMS + OLDEST))
     models.write(folder, "alone", models.accumulator(None), models.config(SUMS, max_batch_size=0))
     kept = 'state { input_name: "kept_in" output_name: "kept_out" data_type: TYPE_FP32 dims: [1] }'
     output = 'output {{ name: "{}" data_type: TYPE_FP32 dims: 1 }}'
@@ -156,6 +161,25 @@ async def test_controls_say_where_a_step_stands(registry):
 
     assert [value_of(each, "FLAGS") for each in answers] == [101, 100, 110, 111]
     assert [value_of(each, "ID") for each in answers] == [7, 7, 7, 1 << 63]
+
+
+@virtual_time
+async def test_models_as_tritons_examples_have_them(registry):
+    """Controls without a state; a state and the id at the end."""
+    subject = predictor(registry)
+
+    simple = await sums(
+        subject,
+        step(11, model="simple", **START),
+        step(7, model="simple"),
+        step(5, model="simple", **END),
+    )
+    dyna = await sums(
+        subject, step(11, model="dyna", **START), step(7, model="dyna"), step(1, model="dyna", **END)
+    )
+    await subject.close()
+
+    assert (simple, dyna) == ([12, 7, 5], [11, 18, 19 + 7])
 
 
 @virtual_time
