@@ -45,7 +45,19 @@ def repository(tmp_path_factory):
         f"{line}\n" for line in models.CONTROLS.splitlines() if "START" in line or "READY" in line
     )
     models.write(folder, "simple", models.simple_sequence(), models.config(no_state))
-    models.write(folder, "dyna", models.simple_dyna_sequence(), models.config(SUMS + OLDEST))
+    output = 'output { name: "OUTPUT" data_type: TYPE_INT32 dims: [1] }'
+    models.write(
+        folder,
+        "dyna",
+        models.simple_dyna_sequence(),
+        models.config(models.CONTROLS + OLDEST, more=output),
+    )
+    models.write(
+        folder,
+        "text",
+        models.simple_dyna_sequence(models.STRING),
+        models.config(models.TEXT_CONTROLS + models.STATE + OLDEST),
+    )
     models.write(folder, "alone", models.accumulator(None), models.config(SUMS, max_batch_size=0))
     kept = 'state { input_name: "kept_in" output_name: "kept_out" data_type: TYPE_FP32 dims: [1] }'
     output = 'output {{ name: "{}" data_type: TYPE_FP32 dims: 1 }}'
@@ -165,7 +177,7 @@ async def test_controls_say_where_a_step_stands(registry):
 
 @virtual_time
 async def test_models_as_tritons_examples_have_them(registry):
-    """Controls without a state; a state and the id at the end."""
+    """Controls without a state; the id at the end; a state, and a text as id."""
     subject = predictor(registry)
 
     simple = await sums(
@@ -177,9 +189,15 @@ async def test_models_as_tritons_examples_have_them(registry):
     dyna = await sums(
         subject, step(11, model="dyna", **START), step(7, model="dyna"), step(1, model="dyna", **END)
     )
+    text = await sums(
+        subject,
+        step(20, "1002", model="text", **START),
+        step(-11, "1002", model="text"),
+        step(-7, "1002", model="text", **END),
+    )
     await subject.close()
 
-    assert (simple, dyna) == ([12, 7, 5], [11, 18, 19 + 7])
+    assert (simple, dyna, text) == ([12, 7, 5], [12, 7, 1 + 7], [20, 9, 2 + 1002])
 
 
 @virtual_time
