@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as settings_of_hypothesis
+from hypothesis import strategies as st
 
 from edge_models.executors import ThreadExecutor
 from edge_models.predictor import Predictor
@@ -648,3 +651,42 @@ async def test_close_finishes_the_steps_that_wait(registry):
 
     assert [value_of(each) for each in answers] == [1, 2, 3, 4]
     assert late.fault is Fault.UNAVAILABLE
+
+
+@settings_of_hypothesis(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None
+)
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 3), st.integers(0, 3), st.one_of(st.none(), st.integers(0, 12))), max_size=25
+    )
+)
+def test_the_state_is_the_sum_of_what_was_answered(registry, sent):
+    """Whoever leaves whenever: what was not answered has not happened, and what was has, in the order of arrival."""
+
+    @virtual_time
+    async def run() -> None:
+        subject = predictor(registry, Slow(0.5))
+        numbers = (1, 2, 3)
+        for number in numbers:
+            await subject(step(0, number, **START))
+        tasks = []
+        loop = asyncio.get_running_loop()
+        for place, (number, wait, leaves) in enumerate(sent):
+            task = asyncio.create_task(_answer(subject, step(1 << place, number)))
+            if leaves is not None:
+                loop.call_later(leaves / 8, task.cancel)
+            tasks.append((number, 1 << place, task))
+            await asyncio.sleep(wait / 8)
+        await asyncio.gather(*(task for _, _, task in tasks), return_exceptions=True)
+        left = {number: await sums(subject, step(0, number, **END)) for number in numbers}
+        await subject.close()
+
+        expected = dict.fromkeys(numbers, 0)
+        for number, value, task in tasks:
+            if not task.cancelled():
+                expected[number] += value
+                assert value_of(task.result()) == expected[number]
+        assert left == {number: [total] for number, total in expected.items()}
+
+    run()
