@@ -26,10 +26,10 @@ EXAMPLES: Final = """\
   edgeway model init digits --model digits.onnx
   edgeway model init digits --model float.onnx --edge-model int8.onnx --name digits
 
-FOLDER gets what `edgeway serve` takes at once, with comments: central/NAME/1/model.onnx, its config.pbtxt,
-central.yaml, edge.yaml and policy.yaml. With --edge-model the edge holds that one as well and answers by itself
-what its certificate covers; it has none yet: the last lines say how to make it. Nothing that is there is
-written over. Exit code 0: written; 2: a file or an argument is wrong, nothing is written.
+FOLDER gets what `edgeway serve` takes at once, with comments: central/NAME/1/model.onnx, its
+config.pbtxt, central.yaml, edge.yaml and policy.yaml. With --edge-model the edge holds that one as well
+and answers by itself what its certificate covers; it has none yet: the last lines say how to make it. Nothing
+that is there is written over. Exit code 0: written; 2: a file or an argument is wrong, nothing is written.
 """
 
 
@@ -115,10 +115,11 @@ def contents(asked: NewModel) -> dict[str, bytes]:
 
 
 def _open(path: Path) -> tuple[Session, bytes]:
-    from edge_models.session import Session  # noqa: PLC0415 - needs ONNX Runtime
+    from edge_models.model_files import ModelFiles  # noqa: PLC0415 - needs ONNX Runtime
+    from edge_models.session import Session  # noqa: PLC0415
 
     content = path.read_bytes()
-    return Session(path, content), content
+    return Session(path, ModelFiles(content)), content
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:
