@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+from edge_models.configuration.served_tensors import ServedTensors
 from gateway.core.catalog import ModelSpec, TensorSpec
 from gateway.core.errors import Fault, GatewayError, printable
 from gateway.core.tensor import Array, Tensor
@@ -16,12 +17,23 @@ _INT64: Final = (1 << 63) - 1
 class Signature:
     """The inputs and outputs of one model, and the most rows that one request may have.
 
-    ``max_rows`` None: the first dimension is not a batch, and a request is one row.
+    Args:
+        spec: what clients send and get.
+        max_rows: None: the first dimension is not a batch, and a request is one row.
+        tensors: which inputs may be left out, and which have another shape in the graph.
     """
 
-    def __init__(self, spec: ModelSpec, *, max_rows: int | None) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        *,
+        max_rows: int | None,
+        tensors: ServedTensors | None = None,
+    ) -> None:
         self._model = spec.name
         self._inputs = {tensor.name: tensor for tensor in spec.inputs}
+        self._optional = tensors.optional if tensors is not None else frozenset()
+        self._to_graph = tensors.to_graph if tensors is not None else {}
         self._outputs = {tensor.name: index for index, tensor in enumerate(spec.outputs)}
         self._all = tuple(self._outputs.items())
         self._max_rows = max_rows
@@ -52,11 +64,10 @@ class Signature:
                 rows = tensor.shape[0]
             feed[tensor.name] = tensor.numpy()
         if len(feed) != len(self._inputs):
-            missing = next(name for name in self._inputs if name not in feed)
-            raise _invalid(
-                f"expected {len(self._inputs)} inputs but got {len(feed)} inputs for model '{self._model}': "
-                f"'{missing}' is missing"
-            )
+            self._check_missing(feed)
+        for name, reshape in self._to_graph.items():
+            if name in feed:
+                feed[name] = reshape(feed[name])
         return feed, rows or 1
 
     def select(self, names: Sequence[str]) -> Sequence[tuple[str, int]]:
@@ -75,6 +86,16 @@ class Signature:
                 raise _invalid(f"output '{name}' already requested for model '{self._model}'")
             places[name] = self._outputs[name]
         return tuple(places.items())
+
+    def _check_missing(self, feed: Mapping[str, Array]) -> None:
+        missing = [name for name in self._inputs if name not in feed and name not in self._optional]
+        if missing:
+            least = len(self._inputs) - len(self._optional)
+            expected = f"between {least} and {len(self._inputs)}" if self._optional else f"{least}"
+            raise _invalid(
+                f"expected {expected} inputs but got {len(feed)} inputs for model '{self._model}': "
+                f"'{missing[0]}' is missing"
+            )
 
     def _check(self, tensor: Tensor, spec: TensorSpec) -> None:
         if tensor.datatype != spec.datatype:
