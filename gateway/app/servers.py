@@ -18,17 +18,20 @@ from gateway.app.errors import StartError
 from gateway.app.workers.inheritance import Inheritance
 from gateway.config.settings import ListenSettings, host_and_port
 from gateway.core.clock import Clock
+from gateway.http.exchange import Application
 from gateway.http.server.address_limits import AddressLimits
 from gateway.http.server.connection_limit import ConnectionLimit
 from gateway.http.server.listener import HttpListener
 from gateway.http.server.settings import TransportSettings
 from gateway.http.server.tls import Tls
+from gateway.listeners.cors import Cors
 from gateway.listeners.data_plane import DataPlane
 from gateway.listeners.oip.extensions import Extensions
 from gateway.listeners.oip.grpc.application import GrpcApplication
 from gateway.listeners.oip.rest.application import RestApplication
 from gateway.listeners.oip.rest.responses import INTERNAL_ERROR
 from gateway.listeners.protocol_router import ProtocolRouter, is_grpc
+from gateway.wire.oip.paths import methods_of
 
 _LOG: Final = logging.getLogger("edgeway")
 
@@ -104,10 +107,10 @@ class Opener:
         Raises:
             StartError: names the address that cannot be used.
         """
-        application = ProtocolRouter(
-            (is_grpc, GrpcApplication(data_plane, extensions)),
-            otherwise=RestApplication(data_plane, extensions),
-        )
+        rest: Application = RestApplication(data_plane, extensions)
+        if self.settings.cors is not None:
+            rest = Cors(self.settings.cors, rest, methods_of)
+        application = ProtocolRouter((is_grpc, GrpcApplication(data_plane, extensions)), otherwise=rest)
         # One book for both ports; a trusted gateway is not one client.
         limits = AddressLimits(self._transport(), data_plane.trust.is_gateway)
         limit = ConnectionLimit(self.descriptors.connections) if self.descriptors is not None else None

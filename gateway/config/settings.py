@@ -19,6 +19,7 @@ from gateway.config.document import Document, read
 from gateway.core.request import CENTRAL, EDGE
 from gateway.http.server.settings import TransportSettings
 from gateway.http.server.tls import TlsSettings
+from gateway.listeners.cors import CorsSettings
 from gateway.listeners.oip.extensions import ProtocolSettings
 from gateway.upstreams.settings import UpstreamSettings
 from gateway.wire.trace_context import ALL as PROPAGATORS
@@ -40,7 +41,7 @@ class ListenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     ``max_body_mib``: of one request.
     ``transport``: limits of connections. ``protocol``: what clients may ask for. ``tls``: certificates;
     absent, connections are in the clear. ``proxy_protocol``: every connection begins with a PROXY header,
-    version 1 or 2, and one that does not is closed.
+    version 1 or 2, and one that does not is closed. ``cors``: which pages in browsers may call.
     """
 
     http: str | None = "127.0.0.1:8000"
@@ -52,6 +53,7 @@ class ListenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     protocol: ProtocolSettings = ProtocolSettings()
     tls: TlsSettings | None = None
     proxy_protocol: bool = False
+    cors: CorsSettings | None = None
 
 
 class TelemetrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -161,3 +161,9 @@ def _decode(text: str) -> str:
     # The next server might resolve the dots as a path.
     is_name = name.isprintable() and len(name) <= _MAX_NAME and name not in {".", ".."}
     return name if is_name else ""
+
+
+def methods_of(path: str) -> tuple[str, ...]:
+    """Return the HTTP methods of a path; none where it is none of the protocol's."""
+    found = read_path(path)
+    return () if found is None else METHODS[found.operation]
