@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from itertools import islice
 from typing import Final
 
 from gateway.core.catalog import ModelSpec, TensorSpec
@@ -10,6 +11,7 @@ from gateway.core.errors import Fault, GatewayError, printable
 from gateway.core.tensor import Array, Tensor
 
 _MOST_DIMENSIONS: Final = 8
+_MOST_NAMES: Final = 8
 _INT64: Final = (1 << 63) - 1
 
 
@@ -52,10 +54,11 @@ class Signature:
                 rows = tensor.shape[0]
             feed[tensor.name] = tensor.numpy()
         if len(feed) != len(self._inputs):
-            missing = next(name for name in self._inputs if name not in feed)
             raise _invalid(
-                f"expected {len(self._inputs)} inputs but got {len(feed)} inputs for model '{self._model}': "
-                f"'{missing}' is missing"
+                f"expected {len(self._inputs)} inputs but got {len(feed)} inputs for model '{self._model}'. "
+                f"Got input(s) {_listed(feed)}, but missing required input(s) "
+                f"{_listed([name for name in self._inputs if name not in feed])}. "
+                "Please provide all required input(s)."
             )
         return feed, rows or 1
 
@@ -93,6 +96,12 @@ class Signature:
         if self._max_rows is not None and not 0 < shape[0] <= self._max_rows:
             bound = "> 0" if shape[0] <= 0 else f"<= {self._max_rows}"
             raise _invalid(f"inference request batch-size must be {bound} for '{self._model}'")
+
+
+def _listed(names: Collection[str]) -> str:
+    # A message becomes a header over gRPC.
+    some = [f"'{name}'" for name in islice(names, _MOST_NAMES)]
+    return f"[{','.join(some)}{',...' if len(names) > _MOST_NAMES else ''}]"
 
 
 def _shape(shape: Sequence[int]) -> str:
