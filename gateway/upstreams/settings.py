@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from gateway.wire.oip.json_nan import JsonNan
+from gateway.wire.travelling import problem_of
 
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
 
@@ -102,3 +103,20 @@ class UpstreamSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     grpc: GrpcUpstreamSettings = GrpcUpstreamSettings()
     """Of endpoints whose protocol is grpc."""
+
+    forward_headers: tuple[str, ...] = ()
+    """Headers of the client's that endpoints get as they come, none by default: names in full, and beginnings
+    that end in ``*``, such as ``x-my-*`` (Triton: header_forward_pattern). Their values are part of the
+    cache's key, so one that is new with every request leaves nothing to be found there. ``authorization`` and
+    ``cookie`` only when named in full; what concerns connections, bodies and gateways never. At most 32 lines
+    and 8 KiB of a request; more is 400."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no header can be named by, and headers that never go on.
+
+        Raises:
+            ValueError: names the pattern.
+        """
+        for pattern in self.forward_headers:
+            if problem := problem_of(pattern):
+                raise ValueError(problem)

@@ -45,34 +45,36 @@ class Generate:
     def __repr__(self) -> str:
         return f"<Generate by {self._endpoint!r}>"
 
-    async def once(self, head: Head, path: ParsedPath, body: bytes, generation: NumberedService) -> Answer:
+    async def once(
+        self, head: Head, path: ParsedPath, body: bytes, generation: NumberedService, request_id: str = ""
+    ) -> Answer:
         """Answer with one JSON object.
 
         Raises:
             GatewayError: of the codec or of the stack.
         """
-        response, written = await self._infer(head, path, body, generation)
+        response, written = await self._infer(head, path, body, generation, request_id)
         return self._responses.inference(Body([written], None), response.provenance, generation.number)
 
     async def stream(
-        self, head: Head, path: ParsedPath, body: bytes, generation: NumberedService
+        self, head: Head, path: ParsedPath, body: bytes, generation: NumberedService, request_id: str = ""
     ) -> StreamedAnswer:
         """Answer with events; what goes wrong before the first of them is an error like any other.
 
         Raises:
             GatewayError: of the codec or of the stack.
         """
-        response, written = await self._infer(head, path, body, generation)
+        response, written = await self._infer(head, path, body, generation, request_id)
         header_fields = self._responses.events(generation.number, response.provenance)
         return StreamedAnswer(200, header_fields, GeneratedBody(_events(written)))
 
     async def _infer(
-        self, head: Head, path: ParsedPath, body: bytes, generation: NumberedService
+        self, head: Head, path: ParsedPath, body: bytes, generation: NumberedService, request_id: str
     ) -> tuple[Response, bytes]:
         now = self._data_plane.clock.now()
         headers = self._endpoint.identify(head, generation, path.model, path.version)
         decoding = self._decode(path, headers, body)
-        inference, request = await self._endpoint.prepare(decoding, path, headers, now)
+        inference, request = await self._endpoint.prepare(decoding, path, headers, now, request_id=request_id)
         response = await generation(request)
         if is_long(response.outputs):
             return response, await self._offload(encode_generate, response, inference.id, self._nan)
