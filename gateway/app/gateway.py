@@ -113,7 +113,7 @@ async def open_gateway(
         operator=_operator(settings.listen),
     )
     admin = await opener.open_admin(_admin(foundation, tier, own, is_worker=inheritance is not None))
-    extensions = await _join(own, inheritance, lifetimes) if inheritance is not None else own
+    extensions = await _join(foundation, own, inheritance, lifetimes) if inheritance is not None else own
     servers = await opener.open_servers(_data_plane(foundation, tier), extensions, admin)
     # Pushed last, so it runs first: nothing is closed before what was accepted is finished.
     lifetimes.push_async_callback(
@@ -194,12 +194,14 @@ def _admin(foundation: Foundation, tier: Tier, own: Extensions, *, is_worker: bo
     return AdminListener(health=report_health, metrics=metrics, policy=report_policy, more=routes)
 
 
-async def _join(own: Extensions, inheritance: Inheritance, lifetimes: AsyncExitStack) -> Extensions:
+async def _join(
+    foundation: Foundation, own: Extensions, inheritance: Inheritance, lifetimes: AsyncExitStack
+) -> Extensions:
     """Return what this process offers as one of several workers."""
     member = Member(
         Path(inheritance.parent),
         inheritance.serial,
-        statistics=own.statistics,
+        statistics=foundation.statistics,
         repository=own.repository,
         log=own.logging,
         tracing=own.tracing,

@@ -87,7 +87,7 @@ class RestApplication(Application):
         self._reader = reader = header_reader(data_plane, self._refusals, is_grpc=False)
         self._infer = InferenceEndpoint(data_plane, codec, reader, self._refusals)
         generate = Generate(data_plane, self._responses, codec, self._infer, extensions.settings)
-        metadata = Metadata(data_plane, reader, self._responses)
+        metadata = Metadata(data_plane, extensions.settings.server_name, reader, self._responses)
         management = Management(ModelControl(extensions), extensions, reader, self._responses)
         self._calls = _calls(metadata, management)
         self._generating: dict[Operation, Generating] = {
@@ -220,4 +220,5 @@ def _calls(metadata: Metadata, management: Management) -> dict[Operation, Call]:
         Operation.TRACING: management.tracing,
         Operation.SHARED_MEMORY: management.shared_memory,
         Operation.SHARE_MEMORY: management.share_memory,
+        Operation.UNSHARE_MEMORY: management.unshare_memory,
     }
