@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edge_models.errors import ModelError
 from edge_models.registry import Registry
 from edge_models.sequences.first_step import first_step
 from edge_models.settings import ModelsSettings
@@ -32,3 +33,23 @@ def test_a_model_runs_with_its_inputs_and_those_of_a_first_step(tmp_path, rows, 
 
     started = 5 if correlation == models.STRING else 6
     assert outputs[0].tolist() == [[started]] * max(rows, 1)
+
+
+@pytest.mark.parametrize(
+    ("source", "is_refused"), [("zero_data: true", False), ('input_data_file: "nine"', True)]
+)
+def test_a_model_with_state_is_warmed_up(tmp_path, source, is_refused):
+    """Its configuration's `model_warmup` is run as a first step: where that fails the model is not loaded."""
+    kept = 'state { input_name: "kept_in" output_name: "kept_out" data_type: TYPE_FP32 dims: [1] }'
+    sample = f'inputs {{ key: "index" value {{ data_type: TYPE_INT64 dims: [1] {source} }} }}'
+    warmup = f'model_warmup {{ name: "first" batch_size: 2 {sample} }}'
+    models.write(tmp_path, "table", models.table(), models.config(kept, more=warmup))
+    (tmp_path / "table" / "warmup").mkdir()
+    (tmp_path / "table" / "warmup" / "nine").write_bytes(np.int64(9).tobytes())
+    settings = ModelsSettings(repository=str(tmp_path))
+
+    if is_refused:
+        with pytest.raises(ModelError, match="warm-up 'first'"):
+            Registry.load(settings)
+    else:
+        assert Registry.load(settings).get("table").sequences is not None
