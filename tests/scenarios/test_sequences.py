@@ -80,11 +80,15 @@ async def central(folder: Path) -> AsyncIterator[tuple[dict[str, int], Gateway]]
 
 
 @asynccontextmanager
-async def edge(folder: Path, one: int, two: int) -> AsyncIterator[dict[str, int]]:
+async def edge(
+    folder: Path, one: int, two: int, opened: list[Gateway] | None = None
+) -> AsyncIterator[dict[str, int]]:
     folder.mkdir()
     (folder / "policy.yaml").write_text(POLICY.format(one=one, two=two, digest="0" * 64, key=KEY_HASH))
     async with AsyncExitStack() as lifetimes:
         gateway = await serve(folder, EDGE, lifetimes)
+        if opened is not None:
+            opened.append(gateway)
         assert gateway.servers.http is not None
         assert gateway.servers.grpc is not None
         yield {"http": gateway.servers.http.port, "grpc": gateway.servers.grpc.port}
@@ -245,6 +249,27 @@ async def test_an_edges_tenants_do_not_share_ids(tmp_path, kind):
                 found = [await total(kind, client, 1, number, headers=acme) for number in range(1, 9)]
 
     assert (refusals, found) == (8, [101] * 8)
+
+
+async def test_a_new_policy_moves_no_sequence(tmp_path):
+    """Where states are is remembered by the process, not by a generation."""
+    opened: list[Gateway] = []
+    async with central(tmp_path / "one") as (one, _), central(tmp_path / "two") as (two, _):
+        async with edge(tmp_path / "edge", one["grpc"], two["http"], opened) as ports:
+            async with http_aio.InferenceServerClient(f"127.0.0.1:{ports['http']}") as client:
+                for number in range(1, 9):
+                    await total("http", client, 1, number, start=True)
+                file = tmp_path / "edge" / "policy.yaml"
+                file.write_text(file.read_text().replace("generation: 1", "generation: 2"))
+                await opened[0].reload()
+                number_in_force = opened[0].generation().number
+                remembered = repr(opened[0].foundation.parts.placements)
+                found = [await total("http", client, 1, number, end=True) for number in range(1, 9)]
+                left = repr(opened[0].foundation.parts.placements)
+
+    assert number_in_force == 2
+    assert found == [2] * 8
+    assert (remembered, left) == ("<Placements 8>", "<Placements 0>")
 
 
 async def test_a_lost_endpoint_is_told_and_a_start_goes_elsewhere(tmp_path):
