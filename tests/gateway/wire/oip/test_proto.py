@@ -221,7 +221,7 @@ def test_duplicate_names_are_refused():
     outputs.outputs.add(name="y")
     outputs.outputs.add(name="y")
 
-    assert refusal(inputs).message == "input 'x' is given more than once"
+    assert refusal(inputs).message == "input 'x' already exists in request"
     assert refusal(outputs).message == "Duplicate output name 'y' is not allowed in a request"
 
 
