@@ -132,11 +132,11 @@ class HttpUpstream:
                 body = encode_request(request)
                 sent[headers.INFERENCE_HEADER_LENGTH] = str(body.header_length)
             else:
-                is_much = is_long(request.inputs)
+                nan = self._settings.json_nan
                 body = (
-                    await self._offload(encode_plain_request, request)
-                    if is_much
-                    else encode_plain_request(request)
+                    await self._offload(encode_plain_request, request, nan)
+                    if is_long(request.inputs)
+                    else encode_plain_request(request, nan)
                 )
                 sent["content-type"] = "application/json"
         path = self._path(request.model, request.version, "infer")

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from gateway.wire.oip.json_nan import JsonNan
 from gateway.wire.travelling import problem_of
 
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
@@ -50,6 +51,11 @@ class HttpUpstreamSettings(ConnectSettings, frozen=True, forbid_unknown_fields=T
     keepalive_s: Seconds = 30.0
     """Seconds that an idle connection is kept, 30 by default: less than the 75 of the other side, so that
     no request is sent into a connection that is being closed."""
+
+    json_nan: JsonNan = "refuse"
+    """What becomes of NaN and infinity for an endpoint that takes JSON only. ``refuse``, the default: 400
+    from here, as most such servers (MLServer) would fail; ``literal``: sent as Triton writes them. Answers
+    are read with them in any case."""
 
     max_head_bytes: Bytes = 64 << 10
     """Bytes of an answer's status line and headers, 64 KiB by default; more is a failure of the server."""

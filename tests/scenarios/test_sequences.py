@@ -55,9 +55,11 @@ VALUES = [11, 7, 5, 3, 2, 0, 1]
 
 
 def repository(folder: Path) -> Path:
-    """One model that adds up the inputs of a sequence."""
-    text = models.CONTROLS + models.STATE + "oldest { } max_sequence_idle_microseconds: 30000000"
-    return models.write(folder / "models", "sums", models.accumulator(), models.config(text))
+    """Models that add up the inputs of a sequence: with all controls, and with none."""
+    idle = "oldest { } max_sequence_idle_microseconds: 30000000"
+    text = models.CONTROLS + models.STATE + idle
+    models.write(folder / "models", "sums", models.accumulator(), models.config(text))
+    return models.write(folder / "models", "bare", models.bare(), models.config(models.STATE + idle))
 
 
 async def serve(folder: Path, text: str, lifetimes: AsyncExitStack) -> Gateway:
@@ -93,10 +95,12 @@ def inputs(kind: str, value: int) -> list[Any]:
     return [entry]
 
 
-async def total(kind: str, client: Any, value: int, number: int | str, start=False, end=False) -> int:
+async def total(
+    kind: str, client: Any, value: int, number: int | str, start=False, end=False, *, model="sums"
+) -> int:
     """The sum that a step answers with."""
     answer = await client.infer(
-        "sums", inputs(kind, value), sequence_id=number, sequence_start=start, sequence_end=end
+        model, inputs(kind, value), sequence_id=number, sequence_start=start, sequence_end=end
     )
     return int(answer.as_numpy("OUTPUT").item())
 
@@ -165,6 +169,19 @@ async def test_a_stream_carries_several_sequences(tmp_path):
                 found.setdefault(name, []).append(int(result.as_numpy("OUTPUT").item()))
 
     assert found == {str(number): SUMS for number in numbers}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_text_names_a_sequence(tmp_path, kind):
+    """Such as a UUID; a number that reads alike is another sequence."""
+    async with central(tmp_path) as (ports, _):
+        async with KINDS[kind].InferenceServerClient(f"127.0.0.1:{ports[kind]}") as client:
+            found = [
+                await total(kind, client, value, number, start=value < 3, model="bare")
+                for value, number in ((1, "5"), (2, 5), (10, "5"), (20, 5))
+            ]
+
+    assert found == [1, 2, 11, 22]
 
 
 async def test_over_all_protocols_it_is_one_sequence(tmp_path):

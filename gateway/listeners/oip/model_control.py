@@ -18,7 +18,6 @@ from gateway.wire.oip.passed_config import passed_on
 
 LOADING: Final = "loading models"
 UNLOADING: Final = "unloading models"
-NO_SHARED_MEMORY: Final = "shared memory with clients is not supported: send tensors in the request"
 
 _READY: Final = "READY"
 
@@ -100,7 +99,7 @@ class ModelControl:
         """
         self._extensions.check_admin(LOADING, head)
         _check_repository(repository)
-        with _names_alone():
+        with _names_alone(f"failed to load '{printable(model)}'"):
             await self._extensions.repository.load(model, parameters)
 
     async def unload(
@@ -116,7 +115,7 @@ class ModelControl:
         dependents = parameters.get("unload_dependents", False)
         if not isinstance(dependents, bool):
             raise GatewayError(Fault.INVALID, "parameter 'unload_dependents' must be true or false")
-        with _names_alone():
+        with _names_alone(f"failed to unload '{printable(model)}'"):
             await self._extensions.repository.unload(model, dependents=dependents)
 
     async def logging(self, head: Head, wanted: Mapping[str, object]) -> dict[str, Setting]:
@@ -162,12 +161,15 @@ class ModelControl:
 
 
 @contextmanager
-def _names_alone() -> Iterator[None]:
-    """Say in an error which file is meant, and not where it lies."""
+def _names_alone(what: str) -> Iterator[None]:
+    """Say in an error ``what`` failed, as clients look for it, and which file is meant, not where it lies."""
     try:
         yield
     except GatewayError as error:
-        raise error.replaced(message=without_folders(error.message)) from error
+        message = without_folders(error.message)
+        if not message.startswith("failed to "):
+            message = f"{what}: {message}"
+        raise error.replaced(message=message) from error
 
 
 def _check_repository(name: str) -> None:

@@ -33,9 +33,10 @@ from gateway.core.tensor import (
     too_many_texts,
 )
 from gateway.wire.headers import INFERENCE_HEADER_LENGTH
-from gateway.wire.oip.classification import CLASSIFICATION, class_count, classify
+from gateway.wire.oip.classification import CLASSIFICATION, ClassRules, class_count, classify
 from gateway.wire.oip.inference import BINARY_OUTPUTS, PLAIN_OUTPUTS, Inference, OutputFormat
 from gateway.wire.oip.json_bounds import MAX_JSON_BYTES, check_json
+from gateway.wire.oip.json_nan import JsonNan
 from gateway.wire.oip.messages import (
     AnsweredTensorMessage,
     Parameters,
@@ -100,7 +101,7 @@ def parse_header_length(value: str | None) -> int | None:
 
 
 def decode_request(
-    body: Buffer, header_length: int | None, max_json_bytes: int = MAX_JSON_BYTES
+    body: Buffer, header_length: int | None, max_json_bytes: int = MAX_JSON_BYTES, model: str = ""
 ) -> Inference:
     """Read the body of an infer request.
 
@@ -108,6 +109,7 @@ def decode_request(
         body: the whole body; the tensors keep views of it.
         header_length: bytes of JSON at its beginning, None when it is JSON only.
         max_json_bytes: of JSON.
+        model: the name that the path has, for error messages.
 
     Raises:
         GatewayError: INVALID, TOO_LARGE or UNSUPPORTED, with a message for the client.
@@ -116,28 +118,28 @@ def decode_request(
     check_json(json, max_json_bytes)
     message = parse(_REQUEST, json)
     default, timeout_s, parameters = _decode_parameters(message.parameters)
-    inputs = _decode_tensors("input", message.inputs, binary)
+    inputs = _decode_tensors("input", message.inputs, binary, model)
     outputs, output_format = _decode_outputs(message.outputs or (), default=default)
     request_id = message.id or ""
     check_address("", "", request_id)
     return Inference(request_id, inputs, outputs, output_format, parameters, timeout_s)
 
 
-def encode_response(response: Response, output_format: OutputFormat, request_id: str) -> Body:
-    """Write an answer.
+def encode_response(
+    response: Response, output_format: OutputFormat, request_id: str, nan: JsonNan = "literal"
+) -> Body:
+    """Write an answer; NaN and infinity that are wanted as JSON as ``nan`` says.
 
     Raises:
         GatewayError: INVALID for an output wanted as JSON that JSON cannot carry.
     """
-    if output_format.classes:
-        response = classify(response, output_format.classes)
     outputs, chunks = [], []
     for tensor in response.outputs:
         if output_format.writes_binary(tensor.name):
             outputs.append(_binary_out(tensor))
             chunks.append(tensor.data)
         else:
-            outputs.append(_plain_out(tensor, encode_values(tensor)))
+            outputs.append(_plain_out(tensor, encode_values(tensor, nan)))
     header = _ENCODE(
         ResponseOut(response.model, response.version, outputs, request_id, dict(response.parameters))
     )
@@ -145,14 +147,18 @@ def encode_response(response: Response, output_format: OutputFormat, request_id:
 
 
 def encode_apart(
-    response: Response, output_format: OutputFormat, request_id: str
+    response: Response, output_format: OutputFormat, request_id: str, nan: JsonNan, rules: ClassRules
 ) -> tuple[list[memoryview], int | None]:
     """Write an answer as ``encode_response`` does, for another process: its parts and its header length.
+
+    Classes are made of the outputs that are wanted so, by the ``rules``.
 
     Raises:
         GatewayError: as ``encode_response`` has it.
     """
-    body = encode_response(response, output_format, request_id)
+    if output_format.classes:
+        response = classify(response, output_format.classes, rules)
+    body = encode_response(response, output_format, request_id, nan)
     return [memoryview(part) for part in body.parts], body.header_length
 
 
@@ -172,7 +178,7 @@ def encode_request(request: Request) -> Body:
     return Body([header, *(tensor.data for tensor in request.inputs)], len(header))
 
 
-def encode_plain_request(request: Request) -> Body:
+def encode_plain_request(request: Request, nan: JsonNan = "refuse") -> Body:
     """Write an infer request as JSON alone, for a server without the binary extension.
 
     Raises:
@@ -181,7 +187,7 @@ def encode_plain_request(request: Request) -> Body:
     inputs = []
     for tensor in request.inputs:
         try:
-            values = encode_values(tensor)
+            values = encode_values(tensor, nan)
         except GatewayError as error:
             raise GatewayError(
                 Fault.INVALID,
@@ -239,7 +245,7 @@ def _decode_parameters(sent: Parameters) -> tuple[bool, float, Mapping[str, Para
 
 
 def _decode_tensors(
-    kind: str, messages: Sequence[TensorMessage | AnsweredTensorMessage], binary: memoryview
+    kind: str, messages: Sequence[TensorMessage | AnsweredTensorMessage], binary: memoryview, model: str = ""
 ) -> tuple[Tensor, ...]:
     check_names(kind, [message.name for message in messages])
     left = MAX_BYTES_ELEMENTS
@@ -265,7 +271,7 @@ def _decode_tensors(
                 f"unexpected size for {kind} '{message.name}': the body ends before its {size} bytes do",
             )
         tensor = Tensor(message.name, message.datatype, message.shape, binary[start:stop], parameters)
-        check_size(tensor)
+        check_size(tensor, model)
         tensors.append(tensor)
         start = stop
     if start != end:
@@ -333,7 +339,7 @@ def _binary_out(tensor: Tensor) -> TensorOut:
     return TensorOut(tensor.name, tensor.datatype, tensor.shape, parameters)
 
 
-def _plain_out(tensor: Tensor, values: list[Any]) -> TensorOut:
+def _plain_out(tensor: Tensor, values: list[Any] | msgspec.Raw) -> TensorOut:
     return TensorOut(tensor.name, tensor.datatype, tensor.shape, dict(tensor.parameters), values)
 
 

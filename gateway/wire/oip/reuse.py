@@ -27,6 +27,7 @@ from gateway.core.request import NO_PARAMETERS, Parameter, Response
 from gateway.core.tensor import BYTES, Buffer, Tensor
 from gateway.wire.oip.inference import BINARY_OUTPUTS, Inference, OutputFormat
 from gateway.wire.oip.json import BINARY_SIZE, Body, decode_request, encode_response
+from gateway.wire.oip.json_nan import JsonNan
 from gateway.wire.oip.messages import ResponseOut, TensorOut
 
 MAX_REMEMBERED: Final = 1024
@@ -93,7 +94,7 @@ class RequestJsonCache:
         return f"<RequestJsonCache {len(self._plans)} heads, {len(self._bodies)} bodies>"
 
     def decode(
-        self, body: Buffer, header_length: int | None, partition: Partition | None = None
+        self, body: Buffer, header_length: int | None, partition: Partition | None = None, model: str = ""
     ) -> Inference:
         """Read a body, as ``decode_request`` does; nothing is known or learned without a ``partition``.
 
@@ -101,15 +102,15 @@ class RequestJsonCache:
             GatewayError: as ``decode_request`` does.
         """
         if partition is None:
-            return decode_request(body, header_length)
+            return decode_request(body, header_length, model=model)
         if header_length is None:
             return self._whole(body, partition)
         if header_length > MAX_HEAD_BYTES:
-            return decode_request(body, header_length)
+            return decode_request(body, header_length, model=model)
         head = bytes(body[:header_length])
         plan = self._plans.get(partition, head)
         if plan is None or plan.length != len(body):
-            inference = decode_request(body, header_length)
+            inference = decode_request(body, header_length, model=model)
             lesson = self._plan(partition, head, inference, len(body))
             return inference if lesson is None else replace(inference, lesson=lesson)
         view = memoryview(body)
@@ -185,7 +186,8 @@ class RequestJsonCache:
 class ResponseJsonCache:
     """Writes answers, remembering at most 1,024 heads: what an output is, not what it holds."""
 
-    def __init__(self) -> None:
+    def __init__(self, nan: JsonNan = "literal") -> None:
+        self._nan: JsonNan = nan
         self._heads: dict[tuple[Any, ...], bytes] = {}
 
     def __repr__(self) -> str:
@@ -198,17 +200,17 @@ class ResponseJsonCache:
             GatewayError: as ``encode_response`` does.
         """
         outputs = response.outputs
-        if not outputs or output_format.classes or response.parameters:
-            return encode_response(response, output_format, request_id)
+        if not outputs or response.parameters:
+            return encode_response(response, output_format, request_id, self._nan)
         if output_format is not BINARY_OUTPUTS:
             for tensor in outputs:
                 if not output_format.writes_binary(tensor.name):
-                    return encode_response(response, output_format, request_id)
+                    return encode_response(response, output_format, request_id, self._nan)
         key: tuple[Any, ...] = (response.model, response.version)
         parts: list[Any] = [b""]
         for tensor in outputs:
             if tensor.parameters:
-                return encode_response(response, output_format, request_id)
+                return encode_response(response, output_format, request_id, self._nan)
             data = tensor.data
             key += (tensor.name, tensor.datatype, tensor.shape, len(data))
             parts.append(data)

@@ -89,7 +89,12 @@ class GrpcApplication(Application):
         self._small_inflater = Inflater(_SMALL, extensions.settings.inflate_ratio)
         inflater = Inflater(data_plane.max_body_bytes, extensions.settings.inflate_ratio)
         self._codec = codec = GrpcInferCodec(
-            data_plane.max_body_bytes, self._statuses, self._packing, inflater, data_plane.offload
+            data_plane.max_body_bytes,
+            self._statuses,
+            self._packing,
+            inflater,
+            data_plane.offload,
+            class_rules=extensions.class_rules,
         )
         self._reader = reader = header_reader(data_plane, self._refusals, is_grpc=True)
         self._infer = InferenceEndpoint(data_plane, codec, reader, self._refusals)

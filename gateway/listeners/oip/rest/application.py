@@ -77,12 +77,17 @@ class RestApplication(Application):
         inflater = Inflater(data_plane.max_body_bytes, extensions.settings.inflate_ratio)
         max_json_bytes = extensions.settings.max_json_mib << 20
         codec = RestInferCodec(
-            data_plane.catalogs, self._responses, inflater, data_plane.offload, max_json_bytes
+            data_plane.catalogs,
+            self._responses,
+            inflater,
+            data_plane.offload,
+            settings=extensions.settings,
+            class_rules=extensions.class_rules,
         )
         self._reader = reader = header_reader(data_plane, self._refusals, is_grpc=False)
         self._infer = InferenceEndpoint(data_plane, codec, reader, self._refusals)
-        generate = Generate(data_plane, self._responses, codec, self._infer, max_json_bytes)
-        metadata = Metadata(data_plane, reader, self._responses)
+        generate = Generate(data_plane, self._responses, codec, self._infer, extensions.settings)
+        metadata = Metadata(data_plane, extensions.settings.server_name, reader, self._responses)
         management = Management(ModelControl(extensions), extensions, reader, self._responses)
         self._calls = _calls(metadata, management)
         self._generating: dict[Operation, Generating] = {
@@ -215,4 +220,5 @@ def _calls(metadata: Metadata, management: Management) -> dict[Operation, Call]:
         Operation.TRACING: management.tracing,
         Operation.SHARED_MEMORY: management.shared_memory,
         Operation.SHARE_MEMORY: management.share_memory,
+        Operation.UNSHARE_MEMORY: management.unshare_memory,
     }

@@ -127,6 +127,18 @@ async def test_files_are_named_without_their_folders():
         assert caught.value.fault is Fault.INVALID
 
 
+async def test_clients_find_out_that_nothing_was_loaded():
+    """They look for these words in the message."""
+    loads = Loads()
+    loads.failure = GatewayError(Fault.NOT_FOUND, "model 'm' is not known here")
+
+    with pytest.raises(GatewayError, match=r"^failed to load 'm': model 'm' is not known here$") as caught:
+        await control(repository=loads).load(HEAD, "", "m", {})
+    assert caught.value.fault is Fault.NOT_FOUND
+    with pytest.raises(GatewayError, match=r"^failed to unload 'm': model 'm' is not known here$"):
+        await control(repository=loads).unload(HEAD, "", "m", {})
+
+
 async def test_index():
     """Every version, or those that are ready; there is one repository, without a name."""
     everything = await control().index(MODELS, "", ready_only=False)
