@@ -18,7 +18,6 @@ from gateway.core.errors import Fault, GatewayError, printable
 from gateway.core.repository import ModelSettings, Repository
 from gateway.core.request import Parameter
 
-_DEFAULTS: Final = BatchingSettings()
 _log = logging.getLogger(__name__)
 
 _PREPARE_LIMIT_S: Final = 60.0
@@ -81,12 +80,12 @@ class ModelRepository:
         """Return how requests for ``model`` wait for each other here."""
         is_cached = self._is_cached(model)
         try:
-            found = self._registry.get(model)
+            scheduling = self._registry.get(model).scheduling(self._batching.get(model))
         except GatewayError:
             return ModelSettings(is_cached=is_cached)
-        if not found.session.batchable:
+        if scheduling.max_rows is None:
             return ModelSettings(is_cached=is_cached, batches=False)
-        settings = self._batching.get(model, _DEFAULTS)
+        settings = scheduling.batching
         return ModelSettings(
             settings.max_batch_size,
             settings.preferred_batch_size,

@@ -22,10 +22,13 @@ is never kept, and such a request never sent twice."""
 SEQUENCE_START: Final = "sequence_start"
 SEQUENCE_END: Final = "sequence_end"
 
+PRIORITY: Final = "priority"
+"""The parameter of a request that is to be served before others of its model, where that has priorities."""
+
 IGNORED_PARAMETERS: Final = frozenset(
     {
         "timeout",
-        "priority",
+        PRIORITY,
         "binary_data_output",
         "triton_enable_empty_final_response",
     }
