@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
+from edge_models.configuration.completed_message import completed_message
 from edge_models.errors import ModelError
 from edge_models.loads import Loads
 from edge_models.override import Override, read_override
@@ -84,15 +85,17 @@ class ModelRepository:
             found = self._registry.get(model)
         except GatewayError:
             return ModelSettings(is_cached=is_cached)
+        config = completed_message(found.config, model) if found.config is not None else None
         if not found.session.batchable:
-            return ModelSettings(is_cached=is_cached)
+            return ModelSettings(is_cached=is_cached, config=config)
         settings = self._batching.get(model, _DEFAULTS)
         return ModelSettings(
-            settings.max_batch_size,
+            settings.max_batch_size if found.config is None else found.config.max_batch_size,
             settings.preferred_batch_size,
             settings.max_queue_delay_microseconds,
             settings.max_queue_size,
             is_cached,
+            config,
         )
 
     async def load(self, model: str, parameters: Mapping[str, Parameter | bytes]) -> None:

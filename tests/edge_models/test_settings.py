@@ -61,6 +61,11 @@ def test_limits():
 
     assert (name, limits.max_mem_mib, limits.max_file_mib) == ("digits", 64, 1024)
     assert (limits.response_timeout_s, limits.startup_timeout_s) == (120, 120)
-    for wrong in ({"max_mem_mib": 0}, {"response_timeout_s": 0}, {"max_file_mib": (1 << 20) + 1}, {"arena": 1}):
+    for wrong in (
+        {"max_mem_mib": 0},
+        {"response_timeout_s": 0},
+        {"max_file_mib": (1 << 20) + 1},
+        {"arena": 1},
+    ):
         with pytest.raises(msgspec.ValidationError):
             decode(limits={"digits": wrong})
