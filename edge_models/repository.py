@@ -87,7 +87,7 @@ class ModelRepository:
             return ModelSettings(is_cached=is_cached)
         config = completed_message(found.config, model) if found.config is not None else None
         if not found.session.batchable:
-            return ModelSettings(is_cached=is_cached, config=config)
+            return ModelSettings(is_cached=is_cached, config=config, batches=False)
         settings = self._batching.get(model, _DEFAULTS)
         return ModelSettings(
             settings.max_batch_size if found.config is None else found.config.max_batch_size,
@@ -96,6 +96,7 @@ class ModelRepository:
             settings.max_queue_size,
             is_cached,
             config,
+            batches=True,
         )
 
     async def load(self, model: str, parameters: Mapping[str, Parameter | bytes]) -> None:
