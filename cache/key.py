@@ -2,8 +2,8 @@
 
 Into the hash go the model's identity and the instruction-set class (they change the bits of an
 answer), the scope within which answers may be shared, model and version as requested, the requested
-outputs, how many of their classes and their parameters, the request's parameters, and each input's name,
-datatype, shape, bytes and parameters.
+outputs, how many of their classes and their parameters, the request's parameters, the headers that the
+settings pass on to endpoints, and each input's name, datatype, shape, bytes and parameters.
 Two requests for the same outputs in another order are two keys, because the answer lists them in the
 order requested. The order of inputs and of parameters means nothing and is sorted away. The request's
 id, deadline, attempt, trace and address are not in the key.
@@ -17,7 +17,7 @@ requests cannot feed the hash the same bytes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Final
 
 from blake3 import blake3
@@ -36,6 +36,7 @@ _Named = list[tuple[str, Parameter]]
 _Described = tuple[str, str, tuple[int, ...], int] | tuple[str, str, tuple[int, ...], int, _Named]
 
 _BY_NAME: Final = attrgetter("name")
+_HEADER_NAME: Final = itemgetter(0)
 _SHOWN: Final = 15
 """Characters of a digest in a ``repr``: its algorithm and enough to tell it from others."""
 _NEVER_MSGPACK: Final = b"\xc1"
@@ -140,6 +141,8 @@ class RequestHasher:
         if request.classes or request.output_parameters:
             # The edge may answer with the likeliest class by itself, and not with the three likeliest.
             fields = (*fields, sorted(request.classes.items()), _of_outputs(request))
+        if request.headers:
+            fields = (*fields, "headers", sorted(request.headers, key=_HEADER_NAME))
         digest = self._constant.copy()
         try:
             digest.update(self._pack(fields))

@@ -160,6 +160,11 @@ class Predictor:
         """Whether so many runs do not end that no other model should be loaded."""
         return self._executor.given_up >= MOST_GIVEN_UP
 
+    def holds_sequences(self, request: Request) -> bool:
+        """Whether ``request`` is for a model with state."""
+        lane = self._lanes.get((request.model, request.version))
+        return lane is not None and lane.sequences is not None
+
     def open(self, models: Iterable[Model]) -> list[Lane]:
         """Return what it takes to answer from ``models``; nothing answers from them yet.
 

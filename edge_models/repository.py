@@ -80,11 +80,12 @@ class ModelRepository:
         """Return how requests for ``model`` wait for each other here."""
         is_cached = self._is_cached(model)
         try:
-            scheduling = self._registry.get(model).scheduling(self._batching.get(model))
+            found = self._registry.get(model)
+            scheduling = found.scheduling(self._batching.get(model))
         except GatewayError:
             return ModelSettings(is_cached=is_cached)
         if scheduling.max_rows is None:
-            return ModelSettings(is_cached=is_cached)
+            return ModelSettings(is_cached=is_cached, batches=False, labels=found.labels)
         settings = scheduling.batching
         return ModelSettings(
             settings.max_batch_size,
@@ -92,6 +93,8 @@ class ModelRepository:
             settings.max_queue_delay_microseconds,
             settings.max_queue_size,
             is_cached,
+            batches=True,
+            labels=found.labels,
         )
 
     async def load(self, model: str, parameters: Mapping[str, Parameter | bytes]) -> None:

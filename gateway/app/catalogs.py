@@ -68,22 +68,22 @@ class TenantModels:
         central_of: Callable[[str], Sequence[str]],
     ) -> None:
         self._in_force, self._own, self._questions = in_force, own, questions
-        self._tenant, self._central_of = tenant, central_of
+        self.tenant, self._central_of = tenant, central_of
 
     def __repr__(self) -> str:
-        return f"<TenantModels of {self._tenant}>"
+        return f"<TenantModels of {self.tenant}>"
 
     def may_use(self, model: str) -> bool:
         """Whether a route takes the model from this tenant."""
-        return self._in_force.matching().find(model, self._tenant) is not None
+        return self._in_force.matching().find(model, self.tenant) is not None
 
     def is_alone(self, model: str) -> bool:
         """Whether no route takes the model from another tenant."""
-        return self._in_force.matching().is_alone(model, self._tenant)
+        return self._in_force.matching().is_alone(model, self.tenant)
 
     def runs_here(self, model: str) -> bool:
         """Whether the model's route has an edge model."""
-        route = self._in_force.matching().find(model, self._tenant)
+        route = self._in_force.matching().find(model, self.tenant)
         return self._own is not None and route is not None and route.cascade is not None
 
     async def describe(self, model: str, version: str) -> ModelSpec:
@@ -124,7 +124,7 @@ class TenantModels:
 
     async def index(self) -> Sequence[IndexEntry]:
         """Return what the central endpoints of all routes tell of models whose requests they get."""
-        names = self._central_of(self._tenant)
+        names = self._central_of(self.tenant)
         found: list[IndexEntry] = []
         for begin in range(0, len(names), _AT_ONCE):
             group = names[begin : begin + _AT_ONCE]
@@ -160,13 +160,13 @@ class TenantModels:
             return None
 
     def _route(self, model: str) -> Route:
-        route = self._in_force.matching().find(model, self._tenant)
+        route = self._in_force.matching().find(model, self.tenant)
         if route is None:
             raise unknown_model(model)
         return route
 
     def _goes_to(self, model: str, endpoint: str) -> bool:
-        route = self._in_force.matching().find(model, self._tenant)
+        route = self._in_force.matching().find(model, self.tenant)
         return route is not None and endpoint in route.endpoints
 
     async def _index_of(self, endpoint: str) -> Sequence[IndexEntry]:

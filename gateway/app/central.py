@@ -15,6 +15,7 @@ from gateway.app.loading import use_tls
 from gateway.app.models import open_models
 from gateway.app.stacks import central_stack, shared_stack
 from gateway.app.tier import Tier
+from gateway.app.workers.sequence_owner import open_sequence_owner
 from gateway.core.catalog import AllModels
 from gateway.http.server.tls import Tls, TlsError
 
@@ -30,7 +31,9 @@ async def open_central(foundation: Foundation, lifetimes: AsyncExitStack) -> Tie
     settings, parts = foundation.settings, foundation.parts
     assert settings.models is not None, "load_settings has checked it"
     models = open_models(foundation, settings.models, lifetimes)
-    stack = shared_stack(parts, None, central_stack(parts, models.predictor), unchecked)
+    predictor = models.predictor
+    owner = await open_sequence_owner(foundation.inheritance, predictor, predictor.holds_sequences, lifetimes)
+    stack = shared_stack(parts, None, central_stack(parts, predictor, owner), unchecked)
     foundation.in_force.swap(Generation(0, stack))
     reload = TlsReload(foundation.tls)
 

@@ -1,12 +1,13 @@
-"""What a process and its codec process send each other: pickled values, with large data beside them.
+"""What processes of one gateway send each other: pickled values, with large data beside them.
 
 ``count of buffers | their lengths | the pickle | the buffers``, each number 8 bytes. Buffers are not copied
 where they are pickled: neither side holds its interpreter's lock while they are moved. Both sides are the
-same program, and nobody else has the pipes.
+same program, and nobody else has the pipes, nor reaches the sockets.
 """
 
 from __future__ import annotations
 
+import asyncio
 import io
 import mmap
 import pickle
@@ -45,17 +46,35 @@ def write(stream: IO[bytes], value: Any) -> None:
     Raises:
         OSError: the other side has ended.
     """
-    buffers: list[pickle.PickleBuffer] = []
-    pickled = io.BytesIO()
-    _Pickler(pickled, 5, buffer_callback=buffers.append).dump(value)
-    parts: list[Buffer] = [pickled.getbuffer(), *(buffer.raw() for buffer in buffers)]
-    numbers = (len(parts), *map(len, parts))
-    stream.write(b"".join(map(_NUMBER.pack, numbers)))
+    head, *parts = frame(value)
+    stream.write(head)
     for part in parts:
         view = memoryview(part)
         while view:
             view = view[stream.write(view[:_WRITTEN_BYTES]) :]
     stream.flush()
+
+
+def frame(value: Any) -> list[Buffer]:
+    """Return what ``write`` sends: the numbers first."""
+    buffers: list[pickle.PickleBuffer] = []
+    pickled = io.BytesIO()
+    _Pickler(pickled, 5, buffer_callback=buffers.append).dump(value)
+    parts: list[Buffer] = [pickled.getbuffer(), *(buffer.raw() for buffer in buffers)]
+    return [b"".join(map(_NUMBER.pack, (len(parts), *map(len, parts)))), *parts]
+
+
+async def receive(reader: asyncio.StreamReader) -> Any:
+    """Return what ``frame`` has made at the other side.
+
+    Raises:
+        asyncio.IncompleteReadError, OSError: the other side has ended.
+    """
+    (count,) = _NUMBER.unpack(await reader.readexactly(_NUMBER.size))
+    lengths = await reader.readexactly(count * _NUMBER.size)
+    sizes = [size for (size,) in _NUMBER.iter_unpack(lengths)]
+    pickled, *buffers = [await reader.readexactly(size) for size in sizes]
+    return pickle.loads(pickled, buffers=buffers)  # noqa: S301 - of our own program
 
 
 def read(stream: IO[bytes]) -> Any:

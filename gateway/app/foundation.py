@@ -14,6 +14,7 @@ from gateway.app.errors import StartError
 from gateway.app.generation import InForce
 from gateway.app.observe import Observed
 from gateway.app.parts import Parts
+from gateway.app.workers.inheritance import Inheritance
 from gateway.config.settings import Settings
 from gateway.core.clock import LoopClock
 from gateway.core.request import CENTRAL, EDGE
@@ -36,7 +37,8 @@ class Foundation:
     """What both roles share.
 
     ``complete``: set once everything is open and the listeners accept. ``parts``: what stacks of all
-    generations share. ``tls``: None: connections are in the clear.
+    generations share. ``tls``: None: connections are in the clear. ``inheritance``: of one of several
+    workers.
     """
 
     settings: Settings
@@ -52,13 +54,16 @@ class Foundation:
     parts: Parts
     offload: CodecProcesses
     complete: asyncio.Event
+    inheritance: Inheritance | None = None
 
     def is_ready(self) -> bool:
         """Whether the process is complete and does not drain."""
         return self.complete.is_set() and self.drain.is_ready
 
 
-def open_foundation(settings: Settings, lifetimes: AsyncExitStack) -> Foundation:
+def open_foundation(
+    settings: Settings, lifetimes: AsyncExitStack, inheritance: Inheritance | None = None
+) -> Foundation:
     """Return what a process with ``settings`` stands on.
 
     Raises:
@@ -91,6 +96,7 @@ def open_foundation(settings: Settings, lifetimes: AsyncExitStack) -> Foundation
         parts=parts,
         offload=offload,
         complete=asyncio.Event(),
+        inheritance=inheritance,
     )
 
 

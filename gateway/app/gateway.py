@@ -31,10 +31,12 @@ from gateway.core.catalog import IndexEntry
 from gateway.core.clock import Clock
 from gateway.core.operator import OperatorTokens
 from gateway.core.request import CENTRAL
+from gateway.http.request_ids import RequestIds, no_id
 from gateway.listeners.data_plane import DataPlane
 from gateway.listeners.oip.extensions import Extensions
 from gateway.telemetry.log_settings import LogSettings
 from gateway.telemetry.prometheus import Prometheus
+from gateway.wire.travelling import TravellingHeaders
 from gateway.wire.trust import Trust
 from resilience.drain import Drain
 
@@ -98,7 +100,7 @@ async def open_gateway(
     Raises:
         StartError, ModelError, GeoError, ConfigError, GatewayError: names what cannot be used.
     """
-    foundation = open_foundation(settings, lifetimes)
+    foundation = open_foundation(settings, lifetimes, inheritance)
     open_tier = open_central if settings.role == CENTRAL else open_edge
     tier = await open_tier(foundation, lifetimes)
     opener = Opener(settings.listen, foundation.clock, lifetimes, foundation.tls, inheritance, descriptors)
@@ -111,7 +113,7 @@ async def open_gateway(
         operator=_operator(settings.listen),
     )
     admin = await opener.open_admin(_admin(foundation, tier, own, is_worker=inheritance is not None))
-    extensions = await _join(own, inheritance, lifetimes) if inheritance is not None else own
+    extensions = await _join(foundation, own, inheritance, lifetimes) if inheritance is not None else own
     servers = await opener.open_servers(_data_plane(foundation, tier), extensions, admin)
     # Pushed last, so it runs first: nothing is closed before what was accepted is finished.
     lifetimes.push_async_callback(
@@ -163,6 +165,8 @@ def _data_plane(foundation: Foundation, tier: Tier) -> DataPlane:
         is_full=foundation.seats.are_taken,
         retry_after_s=settings.resilience.admission.retry_after_s,
         offload=foundation.offload,
+        travelling=TravellingHeaders(settings.telemetry.propagators, settings.upstreams.forward_headers),
+        make_request_id=RequestIds().make if settings.listen.transport.generate_request_id else no_id,
     )
 
 
@@ -190,12 +194,14 @@ def _admin(foundation: Foundation, tier: Tier, own: Extensions, *, is_worker: bo
     return AdminListener(health=report_health, metrics=metrics, policy=report_policy, more=routes)
 
 
-async def _join(own: Extensions, inheritance: Inheritance, lifetimes: AsyncExitStack) -> Extensions:
+async def _join(
+    foundation: Foundation, own: Extensions, inheritance: Inheritance, lifetimes: AsyncExitStack
+) -> Extensions:
     """Return what this process offers as one of several workers."""
     member = Member(
         Path(inheritance.parent),
         inheritance.serial,
-        statistics=own.statistics,
+        statistics=foundation.statistics,
         repository=own.repository,
         log=own.logging,
         tracing=own.tracing,

@@ -25,7 +25,7 @@ from gateway.app.observe import Observed
 from gateway.app.parts import CacheParts, Parts, RouteEdgeModel, longest_s, timeout_s
 from gateway.core.catalog import ModelSpec
 from gateway.core.request import Caller
-from gateway.core.service import Service
+from gateway.core.service import Filter, Service
 from gateway.core.stack import Innermost, Layer, Stack
 from gateway.telemetry.provenance import ProvenanceParameters
 from gateway.upstreams.abilities import Abilities
@@ -76,8 +76,11 @@ def shared_stack(
     )
 
 
-def central_stack(parts: Parts, predictor: Service) -> Stack:
-    """Return the stack of a central tier: no cache, no policy, no further tier."""
+def central_stack(parts: Parts, predictor: Service, owner: Filter | None = None) -> Stack:
+    """Return the stack of a central tier: no cache, no policy, no further tier.
+
+    ``owner``: where there are several workers, hands a step of a sequence to the one that has its state.
+    """
     limits = parts.resilience.deadline
     deadline = Deadline(
         limits.default_timeout_ms / 1000, parts.clock, max_timeout_s=limits.max_timeout_ms / 1000
@@ -88,8 +91,11 @@ def central_stack(parts: Parts, predictor: Service) -> Stack:
         deadline,
         parts.observed.span("deadline"),
     )
+    reason = "Above the models: another worker may have the state. Below Deadline, whose time goes along."
+    owned = (Layer("sequence owner", reason, owner),) if owner is not None else ()
     return Stack(
         layer,
+        *owned,
         innermost=Innermost(
             "models", "The models of this process answer.", predictor, parts.observed.layer("model")
         ),

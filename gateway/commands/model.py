@@ -1,4 +1,4 @@
-"""`edgeway model`: prove a cascade's threshold, quantize a model, look at one.
+"""`edgeway model`: set up a model, prove a cascade's threshold, quantize a model, look at one.
 
 What needs ONNX Runtime is imported where it runs: the rest of the program works without it.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_models.errors import ModelError
-from gateway.commands import certify_command, quantize
+from gateway.commands import certify_command, model_init, quantize
 from gateway.commands.arguments import add_command, add_group
 from gateway.core.errors import GatewayError
 
@@ -21,9 +21,10 @@ SHOW_EXAMPLES = "  edgeway model show edge/digits/1/model.onnx\n"
 
 def add_to(commands: Any) -> None:
     """Add `edgeway model`."""
-    group = add_group(commands, "model", about="certify, quantize and inspect models")
+    group = add_group(commands, "model", about="set up, certify, quantize and inspect models")
     certify_command.add_to(group, _reported)
     quantize.add_to(group)
+    model_init.add_to(group)
     parser = add_command(
         group, "show", _show, about="tell what a model takes, gives and is", examples=SHOW_EXAMPLES
     )

@@ -21,6 +21,8 @@ from gateway.http.server.settings import TransportSettings
 from gateway.http.server.tls import TlsSettings
 from gateway.listeners.oip.extensions import ProtocolSettings
 from gateway.upstreams.settings import UpstreamSettings
+from gateway.wire.trace_context import ALL as PROPAGATORS
+from gateway.wire.trace_context import Propagator
 from resilience.settings import ResilienceSettings
 from routing.settings import GeoSettings
 
@@ -56,11 +58,14 @@ class TelemetrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     """What the process reports about itself.
 
     ``otlp_endpoint``: an OpenTelemetry collector (OTLP over HTTP), ``http://host:4318``; absent: no
-    tracing, at no cost. ``log_level``: of the process's log on standard error.
+    tracing, at no cost. ``log_level``: of the process's log on standard error. ``propagators``: which
+    headers of a trace are read and passed on, by the names of OTEL_PROPAGATORS: ``tracecontext``,
+    ``baggage``, ``b3`` and ``b3multi``, all by default; what is not among them goes no further.
     """
 
     otlp_endpoint: Annotated[str, msgspec.Meta(pattern=_HTTP_URL)] | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    propagators: tuple[Propagator, ...] = PROPAGATORS
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

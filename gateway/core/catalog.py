@@ -86,7 +86,14 @@ class RemoteCatalog(Catalog, Protocol):
 
 
 class VisibleModels(Catalog, Protocol):
-    """The models that one caller may use. Others are as if they were not there."""
+    """The models that one caller may use. Others are as if they were not there.
+
+    ``tenant``: the caller's; empty where there are none.
+    """
+
+    @property
+    def tenant(self) -> str:  # noqa: D102 - see above
+        ...
 
     async def config(self, model: str, version: str) -> bytes | None:
         """Return the configuration that the server behind this one has, as ``RemoteCatalog`` does.
@@ -129,6 +136,8 @@ class Catalogs(Protocol):
 
 class AllModels:
     """The models of a tier without a policy: every caller may use each of them."""
+
+    tenant = ""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog

@@ -16,6 +16,8 @@ class ModelSettings(msgspec.Struct, frozen=True):
 
     ``max_batch_size``: rows; 0 where the gateway does not see a batch dimension. ``delay_us``: the longest
     wait for company. ``max_queue``: requests that may wait. ``is_cached``: answers may come from a cache.
+    ``batches``: whether the first dimension of its outputs is the batch; None where that is not known.
+    ``labels``: output → the names of its classes, in their order.
     """
 
     max_batch_size: int = 0
@@ -23,6 +25,8 @@ class ModelSettings(msgspec.Struct, frozen=True):
     delay_us: int = 0
     max_queue: int = 0
     is_cached: bool = False
+    batches: bool | None = None
+    labels: Mapping[str, Sequence[str]] = {}
 
 
 class Loader(Protocol):

@@ -82,11 +82,12 @@ class Request(msgspec.Struct, frozen=True):
     means all outputs. ``deadline`` is loop time in seconds after which nobody waits for the answer.
     ``attempt`` is raised by Retry and read by Router. ``regions`` is the set that Residency
     fixed (None: not yet fixed); later layers may only narrow it. ``hops`` counts the gateways passed.
-    ``trace`` holds the W3C trace headers to pass on. ``classes``: output → how many of its highest elements
-    the client will be shown instead of it; answers hold the output itself nevertheless.
-    ``output_parameters``: requested output → what the client says of it to the server. ``key`` is set
-    by the cache's look-up and read by the layers below: equal keys are equal requests. It is empty for
-    requests that no cache may answer.
+    ``trace`` holds the headers of its trace to pass on, and its id. ``headers``: those of the client's
+    that the settings pass on to endpoints, in their order; what a model answers may depend on them.
+    ``classes``: output → how many of its highest elements the client will be shown instead of it; answers
+    hold the output itself nevertheless. ``output_parameters``: requested output → what the client says of
+    it to the server. ``key`` is set by the cache's look-up and read by the layers below: equal keys are
+    equal requests. It is empty for requests that no cache may answer.
     """
 
     model: str
@@ -101,6 +102,7 @@ class Request(msgspec.Struct, frozen=True):
     regions: frozenset[str] | None = None
     hops: int = 0
     trace: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
     classes: Mapping[str, int] = NO_CLASSES
     output_parameters: Mapping[str, Mapping[str, Parameter]] = NO_OUTPUT_PARAMETERS
     key: bytes = b""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final, Protocol, TypeVar
 
 import msgspec
@@ -92,14 +92,14 @@ class Counted:
         """Return the models that did anything."""
         return list(dict.fromkeys(model for model, _ in self._found))
 
-    def report(self, model: str, versions: Sequence[str]) -> Sequence[ModelStatistics]:
-        """Return the statistics of ``versions`` of ``model``, or of all versions seen when none is named.
+    def report(self, model: str, versions: Sequence[str], *, only: str = "") -> Sequence[ModelStatistics]:
+        """Return the statistics of ``versions`` of ``model`` and of all that were seen, or of ``only`` one.
 
         There are zeros for those that did nothing yet. What failed before it was known by which version
         belongs to the highest one.
         """
         seen = [version for name, version in self._found if name == model and version]
-        wanted = list(dict.fromkeys(versions or seen or [""]))
+        wanted = [only] if only else list(dict.fromkeys((*versions, *seen))) or [""]
         reports = [self._found.get((model, version)) or ModelStatistics(model, version) for version in wanted]
         early = self._found.get((model, ""))
         if early is not None and "" not in wanted:
@@ -111,8 +111,16 @@ class Counted:
 class Statistics(Protocol):
     """What has been counted, of one process or of several as one."""
 
-    async def counted(self) -> Counted:
-        """Return what was counted until now."""
+    async def counted(self, tenant: str = "") -> Counted:
+        """Return what was counted until now: of everybody, or of one tenant's requests."""
+        ...
+
+
+class TenantStatistics(Statistics, Protocol):
+    """What has been counted in this process, of whom."""
+
+    def tenants(self) -> Collection[str]:
+        """Return the tenants of whom anything is counted."""
         ...
 
 

@@ -13,7 +13,8 @@ import msgspec
 class RequestFinished(msgspec.Struct, frozen=True):
     """``code`` is ``ok`` or the fault's name, or ``cancelled`` when the caller left.
 
-    ``version`` is the one that answered; else the requested one, which may be empty.
+    ``version`` is the one that answered; else the requested one, which may be empty. ``rows``: of its batch,
+    where an answer was computed; 1 where there is none to see.
     """
 
     model: str
@@ -21,6 +22,8 @@ class RequestFinished(msgspec.Struct, frozen=True):
     code: str
     seconds: float
     version: str = ""
+    tenant: str = ""
+    rows: int = 1
 
 
 class LayerTimed(msgspec.Struct, frozen=True):

@@ -80,7 +80,8 @@ class Answer(msgspec.Struct, frozen=True):
 
     ``fields`` are shared between answers, ``extra`` belong to this one. ``body``: its parts. ``trailers`` go
     after the body on HTTP/2; an empty body with trailers is sent as trailers alone.
-    ``close``: the connection ends after it. Awaiting an answer gives it.
+    ``close``: the connection ends after it. ``request_id``: of the request that it answers; where it is empty
+    the connection makes one. Awaiting an answer gives it.
     """
 
     status: int
@@ -89,6 +90,7 @@ class Answer(msgspec.Struct, frozen=True):
     extra: tuple[Pair, ...] = ()
     trailers: tuple[Pair, ...] = ()
     close: bool = False
+    request_id: bytes = b""
 
     def __await__(self) -> Generator[Any, Any, Answer]:
         """Return the answer at once."""
@@ -151,7 +153,7 @@ _: type[BodySource] = GeneratedBody
 class StreamedAnswer(msgspec.Struct, frozen=True):
     """An answer whose body comes part by part, and whose trailers are known after the last of them.
 
-    ``fields``, ``extra`` and ``close`` as ``Answer`` has them. Its headers are sent before the first part.
+    All but ``source`` as ``Answer`` has them. Its headers are sent before the first part.
     """
 
     status: int
@@ -159,6 +161,7 @@ class StreamedAnswer(msgspec.Struct, frozen=True):
     source: BodySource
     extra: tuple[Pair, ...] = ()
     close: bool = False
+    request_id: bytes = b""
 
 
 AnyAnswer = Answer | StreamedAnswer

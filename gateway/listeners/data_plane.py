@@ -14,6 +14,8 @@ from gateway.core.offload import Here, Offload
 from gateway.core.request import Caller
 from gateway.core.service import NumberedService
 from gateway.core.telemetry import Refused, RequestFinished, Telemetry
+from gateway.http.request_ids import no_id
+from gateway.wire.travelling import TravellingHeaders
 from gateway.wire.trust import Trust
 
 NAME: Final = "edgeway"
@@ -29,7 +31,8 @@ class DataPlane:
     ``generation`` returns the stacks now in force: a listener takes it once per request and keeps it.
     ``is_ready`` turns false when the gateway drains or is not yet complete. ``is_full``: the next request
     would be refused, so its body need not be read; ``retry_after_s``: when it may come again. ``offload``:
-    does what would hold the event loop.
+    does what would hold the event loop. ``travelling``: which headers go on to endpoints.
+    ``make_request_id``: returns the id of a request that comes without one; empty where none are made.
     """
 
     region: str
@@ -43,6 +46,8 @@ class DataPlane:
     is_full: Callable[[], bool] = lambda: False
     retry_after_s: float = 1.0
     offload: Offload = field(default_factory=Here)
+    travelling: TravellingHeaders = field(default_factory=TravellingHeaders)
+    make_request_id: Callable[[], bytes] = no_id
 
     def over_limit(self, caller: Caller, model: str, version: str) -> GatewayError | None:  # noqa: ARG002
         """Return the refusal of a request whose body is not worth reading; None when there is room.

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from gateway.core.errors import GatewayError
+import logging
+
+from gateway.core.errors import GatewayError, printable
 from gateway.core.telemetry import Refused, Telemetry
+from gateway.http.exchange import Head
+from gateway.wire.trace_context import trace_id
 
 
 class RefusalCounter:
@@ -29,3 +33,19 @@ class RefusalCounter:
         """Count the error, if it is a refusal."""
         if isinstance(error, GatewayError):
             self.count(error.fault)
+
+
+def log_failure(
+    log: logging.Logger, error: Exception, head: Head, request_id: str, *expected: type[Exception]
+) -> None:
+    """Note with its ids that a request failed: as an error what nobody expected, else for who debugs."""
+    is_expected = isinstance(error, (GatewayError, *expected))
+    if is_expected and not log.isEnabledFor(logging.DEBUG):
+        return
+    named = f"request {request_id or 'without an id'}"
+    if trace := trace_id(head.headers):
+        named += f" of trace {trace}"
+    if is_expected:
+        log.debug("%s was refused: %s", named, printable(str(error)))
+    else:
+        log.error("%s failed unexpectedly", named, exc_info=error)

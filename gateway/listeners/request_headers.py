@@ -6,19 +6,20 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway.core.catalog import VisibleModels
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.partitions import Partition
 from gateway.core.request import Caller
 from gateway.core.service import NumberedService
-from gateway.http.exchange import Head
+from gateway.http.exchange import Answer, AnyAnswer, Head
 from gateway.listeners.data_plane import DataPlane
 from gateway.listeners.refusals import RefusalCounter
 from gateway.wire import headers
+from gateway.wire.trace_context import REQUEST_ID, Pairs, combined, taken_request_id
 from gateway.wire.trust import Claims, TrustedClaims
 
-_TRACEPARENT, _TRACESTATE = headers.TRACE
 _ONCE: Final = (
     headers.AUTHORIZATION,
     headers.TENANT,
@@ -29,12 +30,13 @@ _ONCE: Final = (
 _READ: Final = (
     *_ONCE,
     headers.FORWARDED_FOR,
-    _TRACEPARENT,
-    _TRACESTATE,
     "content-encoding",
     "accept-encoding",
 )
 _FORWARDED: Final = _READ.index(headers.FORWARDED_FOR)
+_CONTEXT: Final = -1
+"""The place of headers that travel along with a request: there may be several lines of them."""
+
 _CLAIMED: Final = "claimed headers"
 _IDENTIFIED: Final = "request headers"
 _TENANT, _CREDENTIAL, _REGIONS = 2, 3, 5
@@ -46,7 +48,9 @@ _Identity = tuple[Caller, int, frozenset[str] | None, Partition | None]
 
 
 class RequestHeaders(msgspec.Struct, frozen=True):
-    """The values of the headers; None where there is none. ``hops`` and ``trace`` as Request has them.
+    """The values of the headers; None where there is none.
+
+    ``hops``, ``trace`` and ``forwarded`` as Request has them, the last as its ``headers``.
 
     ``caller`` and ``regions`` are claims until the caller is identified; then ``regions`` are those that may
     see the request. ``partition``: among whose requests this one may be remembered; None: this region may
@@ -59,13 +63,15 @@ class RequestHeaders(msgspec.Struct, frozen=True):
     hops: int
     regions: frozenset[str] | None
     partition: Partition | None
-    trace: tuple[tuple[str, str], ...]
+    trace: Pairs
+    forwarded: Pairs
     timeout_ms: str | None
     content_encoding: str | None
     accept_encoding: str | None
 
 
 H = TypeVar("H", bound=RequestHeaders)
+A = TypeVar("A", Answer, AnyAnswer)
 
 
 class RequestHeaderReader(Generic[H]):
@@ -91,7 +97,9 @@ class RequestHeaderReader(Generic[H]):
     ) -> None:
         self._data_plane, self._refusals, self._kind = data_plane, refusals, kind
         read = (*_READ, *names)
-        self._places = {name: place for place, name in enumerate(read)}
+        self._travelling = data_plane.travelling
+        self._places = dict.fromkeys(self._travelling.context, _CONTEXT)
+        self._places |= {name: place for place, name in enumerate(read)}
         self._absent: list[str | None] = [None] * len(read)
         self._identities: dict[tuple[str, ...], _Identity] = {}
         self._serial = -1
@@ -184,27 +192,37 @@ class RequestHeaderReader(Generic[H]):
 
     def _split(self, head: Head) -> tuple[tuple[str, ...], list[Any]]:
         """Return what a head claims about its caller, the peer first, and the values of the other fields."""
-        values = self._absent.copy()
+        values, context = self._absent.copy(), []
         places = self._places
         for name, value in head.headers:
             place = places.get(name)
             if place is None:
                 continue
-            if values[place] is None:
+            if place == _CONTEXT:
+                context.append((name, value))
+            elif values[place] is None:
                 values[place] = value
             elif place < len(_ONCE):
                 raise GatewayError(Fault.INVALID, f"the header {name} is given more than once")
             elif place == _FORWARDED:
                 values[place] = f"{values[place]},{value}"
-        credential, tenant, hops, regions, timeout_ms, forwarded, traceparent, tracestate, *rest = values
-        trace: tuple[tuple[str, str], ...] = ()
-        if traceparent is not None:
-            trace = ((_TRACEPARENT, traceparent),)
-        if tracestate is not None:
-            trace = (*trace, (_TRACESTATE, tracestate))
+        credential, tenant, hops, regions, timeout_ms, forwarded, *rest = values
+        trace = combined(context) if context else ()
+        travelling = self._travelling
+        custom = travelling.forwarded(head.headers) if travelling.has_forwarded else ()
         claims = (head.peer, forwarded or "", tenant or "", credential or "", hops or "", regions or "")
-        return claims, [trace, timeout_ms, *rest]
+        return claims, [trace, custom, timeout_ms, *rest]
 
     def _check(self, claims: tuple[str, ...]) -> TrustedClaims:
         peer, *others = claims
         return self._data_plane.trust.check(peer, Claims(*others))
+
+
+def given_request_id(head: Head) -> str:
+    """Return the id that the client has given a request; empty without one that can be taken."""
+    return taken_request_id([value for name, value in head.headers if name == REQUEST_ID])
+
+
+def with_request_id(answer: A, request_id: str) -> A:
+    """Return the answer to the request with this id; where it is empty, the connection makes one."""
+    return replace(answer, request_id=request_id.encode()) if request_id else answer

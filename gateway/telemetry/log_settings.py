@@ -11,6 +11,12 @@ from gateway.core.errors import Fault, GatewayError, printable
 
 _FLAGS: Final = ("log_info", "log_warning", "log_error")
 _FIXED: Final[dict[str, Setting]] = {"log_file": "", "log_format": "default"}
+_WHY_FIXED: Final = {
+    "log_file": "log file location can not be updated through network protocol",
+    "log_format": "log setting 'log_format' is fixed when the process starts",
+}
+"""In the words that clients look for."""
+
 _LEVELS: Final = (logging.INFO, logging.WARNING, logging.ERROR)
 _OFF: Final = logging.CRITICAL + 10
 
@@ -47,11 +53,9 @@ class LogSettings:
             if now is None:
                 raise GatewayError(Fault.INVALID, f"unknown log setting '{printable(name)}'")
             if type(value) is not type(now) or (type(value) is int and value < 0):
-                raise GatewayError(Fault.INVALID, f"log setting '{name}' must be of type {_TYPES[type(now)]}")
+                raise GatewayError(Fault.INVALID, f"expect {_TYPES[type(now)]} for '{name}'")
             if name in _FIXED and value != now:
-                raise GatewayError(
-                    Fault.UNSUPPORTED, f"log setting '{name}' is fixed when the process starts"
-                )
+                raise GatewayError(Fault.UNSUPPORTED, _WHY_FIXED[name])
             settings[name] = value
         self._apply(settings)
         return self.read()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from collections.abc import Sequence
+from typing import Final
 
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
@@ -11,6 +12,8 @@ from gateway.core.request import Request, Response
 from gateway.core.service import FastPath, Filter, FindPath, PassesFastPath, Pending, Service
 from gateway.core.telemetry import LayerTimed, RequestFinished, Telemetry
 from gateway.core.tensor import Buffer
+
+_MATRIX: Final = 2
 
 
 class Measure:
@@ -33,11 +36,7 @@ class Measure:
             raise
         if not isinstance(answered, Response):
             return self._wait(request, answered, began)
-        self._emit(
-            RequestFinished(
-                request.model, answered.provenance.label, "ok", self._tick() - began, answered.version
-            )
-        )
+        self._answered(request, answered, began)
         return answered
 
     def fast_path(self, like: Request, rest: FindPath) -> FastPath | None:
@@ -45,14 +44,14 @@ class Measure:
         path = rest(like)
         if path is None:
             return None
-        tick, emit, model = self._tick, self._emit, like.model
+        tick, emit, model, tenant = self._tick, self._emit, like.model, like.caller.tenant
 
         def answer(data: Sequence[Buffer]) -> Response | None:
             began = tick()
             response = path(data)
             if response is not None:
                 label = response.provenance.label
-                emit(RequestFinished(model, label, "ok", tick() - began, response.version))
+                emit(RequestFinished(model, label, "ok", tick() - began, response.version, tenant))
             return response
 
         return answer
@@ -63,9 +62,22 @@ class Measure:
         except BaseException as error:
             self._failed(request, error, began)
             raise
-        seconds = self._tick() - began
-        self._emit(RequestFinished(request.model, response.provenance.label, "ok", seconds, response.version))
+        self._answered(request, response, began)
         return response
+
+    def _answered(self, request: Request, response: Response, began: float) -> None:
+        seconds, provenance = self._tick() - began, response.provenance
+        self._emit(
+            RequestFinished(
+                request.model,
+                provenance.label,
+                "ok",
+                seconds,
+                response.version,
+                request.caller.tenant,
+                1 if provenance.level else _rows(request, response),
+            )
+        )
 
     def _failed(self, request: Request, error: BaseException, began: float) -> None:
         code = "internal"
@@ -74,7 +86,22 @@ class Measure:
         elif isinstance(error, CancelledError):
             # The caller left. That is neither our failure nor a timeout.
             code = "cancelled"
-        self._emit(RequestFinished(request.model, "none", code, self._tick() - began, request.version))
+        seconds, tenant = self._tick() - began, request.caller.tenant
+        self._emit(RequestFinished(request.model, "none", code, seconds, request.version, tenant))
+
+
+def _rows(request: Request, response: Response) -> int:
+    """Return the first dimension of all tensors, where they share one and have more: that of the batch.
+
+    What an endpoint's model takes may not be known here, and most models without a batch begin with a 1.
+    """
+    rows = 0
+    for tensors in (request.inputs, response.outputs):
+        for tensor in tensors:
+            shape = tensor.shape
+            if len(shape) < _MATRIX or shape[0] != (rows := rows or shape[0]):
+                return 1
+    return rows or 1
 
 
 class Timed:

@@ -23,33 +23,35 @@ MAX_MODELS: Final = 64
 """Models that no policy names in full become labels when they have answered, and only so many of them: the
 names come from clients. The rest are counted as ``other``."""
 
+MAX_KINDS: Final = 4096
+"""Kinds of requests that are told apart by version and tenant: a policy may have many."""
+
 _UNKNOWN: Final = "unknown"
-_MAX_VERSIONS: Final = 1024
 
 
 class RequestCell(Spread):
     """Requests for one version of one model that ended alike: the seconds that they took.
 
-    ``last_s``: when the last of them ended, wall seconds.
+    ``last_s``: when the last of them ended, wall seconds. ``more_rows``: of their batches, beyond the first.
     """
 
-    __slots__ = ("count", "last_s")
+    __slots__ = ("count", "last_s", "more_rows")
 
     def __init__(self) -> None:
         super().__init__(len(LATENCY_BUCKETS_S))
-        self.count, self.last_s = 0, 0.0
+        self.count, self.last_s, self.more_rows = 0, 0.0, 0
 
 
 class Requests(Collector):
     """Counts requests and look-ups.
 
-    ``cells``: model, version, provenance and code → what ended so. Names of models are those that
-    ``label`` allows.
+    ``cells``: model, version, provenance, code and tenant → what ended so. Names of models are those that
+    ``label`` allows; the tenant is empty where nobody was identified, and of a kind beyond ``MAX_KINDS``.
     """
 
     def __init__(self, wall: Callable[[], float]) -> None:
         self._wall = wall
-        self.cells: dict[tuple[str, str, str, str], RequestCell] = {}
+        self.cells: dict[tuple[str, str, str, str, str], RequestCell] = {}
         self._lookups: dict[CacheLookedUp, int] = {}
         self._models: set[str] = set()
         self._answered = 0
@@ -59,10 +61,12 @@ class Requests(Collector):
 
     def finished(self, event: RequestFinished) -> None:
         """Count a request."""
-        cell = self.cells.get((event.model, event.version, event.provenance, event.code))
+        cell = self.cells.get((event.model, event.version, event.provenance, event.code, event.tenant))
         if cell is None:
             cell = self._open(event)
         seconds = event.seconds
+        if event.rows != 1:
+            cell.more_rows += event.rows - 1
         cell.count += 1
         cell.sum += seconds
         cell.last_s = self._wall()
@@ -91,7 +95,7 @@ class Requests(Collector):
         """Give the series to Prometheus."""
         requests: dict[tuple[str, str, str], int] = {}
         times: dict[str, RequestCell] = {}
-        for (model, _, provenance, code), cell in self.cells.items():
+        for (model, _, provenance, code, _), cell in self.cells.items():
             key = (model, provenance, code)
             requests[key] = requests.get(key, 0) + cell.count
             times.setdefault(provenance, RequestCell()).add(cell)
@@ -114,7 +118,8 @@ class Requests(Collector):
         is_ok = event.code == "ok"
         model = _UNKNOWN if event.code == "not_found" else self.label(event.model, answered=is_ok)
         # A version that has answered is a model's; any other comes from a client, as its name does.
-        is_named = is_ok and model != OTHER and len(self.cells) < _MAX_VERSIONS
-        version = event.version if is_named else ""
-        key = (model, version, event.provenance, event.code)
+        has_room = len(self.cells) < MAX_KINDS
+        version = event.version if is_ok and model != OTHER and has_room else ""
+        tenant = event.tenant if has_room else ""
+        key = (model, version, event.provenance, event.code, tenant)
         return self.cells.setdefault(key, RequestCell())

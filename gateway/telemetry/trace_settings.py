@@ -65,6 +65,11 @@ class TraceSettings:
         if name == "trace_rate":
             if len(words) != 1 or not _RATE.fullmatch(words[0]):
                 raise GatewayError(Fault.INVALID, "trace setting 'trace_rate' must be a number from 1")
+        elif name == "trace_file":
+            # In the words that clients look for.
+            raise GatewayError(
+                Fault.UNSUPPORTED, "trace file location can not be updated through network protocol"
+            )
         elif name != "trace_level" or words not in ([_OFF_LEVEL], [_ON_LEVEL]):
             raise GatewayError(Fault.UNSUPPORTED, f"trace setting '{name}' is fixed when the process starts")
         if self._sample is None:

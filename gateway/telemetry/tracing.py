@@ -27,12 +27,22 @@ from opentelemetry.sdk.trace.sampling import (
     SamplingResult,
     TraceIdRatioBased,
 )
-from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    Tracer,
+)
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Request, Response
 from gateway.core.service import Filter, Service
+from gateway.wire import b3
+from gateway.wire.trace_context import REQUEST_ID, TRACEPARENT, TRACESTATE
 
 _LOG: Final = logging.getLogger("edgeway")
 
@@ -40,6 +50,9 @@ LAST_SPANS_S: Final = 1.0
 """A process that leaves waits so long for the collector to take its last spans."""
 
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
+_REQUEST_ID_ATTRIBUTE: Final = "http.request.header.x-request-id"
+"""As OpenTelemetry's conventions name the values of a header."""
+
 _CLIENTS_OWN: Final = frozenset(
     {
         Fault.INVALID,
@@ -134,8 +147,11 @@ class Trace:
 
     async def __call__(self, request: Request, service: Service) -> Response:
         """Answer inside a server span named after the model."""
-        parent = _PROPAGATOR.extract(dict(request.trace))
-        attributes = {"edgeway.model": request.model, "edgeway.request_id": request.id}
+        context = dict(request.trace)
+        parent = _PROPAGATOR.extract(context) if TRACEPARENT in context else _b3_parent(context)
+        attributes: dict[str, Any] = {"edgeway.model": request.model, "edgeway.request_id": request.id}
+        if request_id := context.get(REQUEST_ID):
+            attributes[_REQUEST_ID_ATTRIBUTE] = (request_id,)
         with self._tracer.start_as_current_span(
             "infer",
             parent,
@@ -172,15 +188,41 @@ class Span:
             self._layer, kind=kind, record_exception=False, set_status_on_exception=False
         ) as span:
             if self._outward:
-                carrier: dict[str, str] = {}
-                _PROPAGATOR.inject(carrier, trace.set_span_in_context(span))
-                request = replace(request, trace=tuple(carrier.items()))
+                request = replace(request, trace=_sent(dict(request.trace), span))
                 span.set_attribute("edgeway.attempt", request.attempt)
             try:
                 return await service(request)
             except BaseException as error:
                 _mark(span, error)
                 raise
+
+
+def _b3_parent(context: dict[str, str]) -> Context:
+    """Return a context with the span that B3's headers name as the parent of what comes, if they do."""
+    ids = b3.read(context)
+    if ids is None:
+        return Context()
+    flags = TraceFlags(TraceFlags.SAMPLED if ids.is_sampled else TraceFlags.DEFAULT)
+    remote = SpanContext(ids.trace_id, ids.span_id, is_remote=True, trace_flags=flags)
+    return trace.set_span_in_context(NonRecordingSpan(remote), Context())
+
+
+def _sent(context: dict[str, str], span: trace.Span) -> tuple[tuple[str, str], ...]:
+    """Return the headers of a context with ``span`` as the parent, in each form in which it came.
+
+    W3C's are always among them. Baggage and the request's id stay as they are.
+    """
+    for name in (TRACEPARENT, TRACESTATE):
+        context.pop(name, None)
+    own = span.get_span_context()
+    ids = b3.Ids(own.trace_id, own.span_id, own.trace_flags.sampled)
+    replaced = b3.written(context, ids)
+    if replaced:
+        for name in (b3.SINGLE, *b3.MULTI):
+            context.pop(name, None)
+    carrier: dict[str, str] = {}
+    _PROPAGATOR.inject(carrier, trace.set_span_in_context(span))
+    return tuple({**carrier, **replaced, **context}.items())
 
 
 def _mark(span: trace.Span, error: BaseException, *, is_server: bool = False) -> None:

@@ -11,6 +11,7 @@ from gateway.core.errors import Fault, GatewayError, printable
 from gateway.core.request import ANONYMOUS, CENTRAL, Provenance, Request
 from gateway.upstreams.failures import LENIENCY_S
 from gateway.wire import headers
+from gateway.wire.trace_context import fit
 from gateway.wire.trust import regions_value
 
 _MAX_VALUE_CHARS: Final = 128
@@ -18,13 +19,15 @@ _MAX_DIGITS: Final = 6
 
 
 def request_headers(request: Request) -> dict[str, str]:
-    """Return what the next gateway must know of the request: who sent it, where it may go, its trace.
+    """Return what the next gateway must know of the request: who sent it, where it may go, its trace and id.
+
+    Headers of the client's own (``Request.headers``) are not among them: of those there may be several lines.
 
     Raises:
         GatewayError: INVALID when a value cannot stand in a header.
     """
     caller = request.caller
-    found = {headers.HOPS: str(request.hops + 1), **dict(headers.fit_trace(request.trace))}
+    found = {headers.HOPS: str(request.hops + 1), **dict(fit(request.trace))}
     if caller.tenant != ANONYMOUS:
         found[headers.TENANT] = caller.tenant
     # Also when the address is not known: else the next gateway would take this one for the client.

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from random import Random
-from types import MappingProxyType
 from typing import Any, Final
 
 from gateway.core.catalog import IndexEntry, ModelSpec
@@ -21,6 +20,7 @@ from gateway.core.verdict import Verdict
 from gateway.http.client.backoff import Backoff
 from gateway.http.client.dialer import UnreachableError
 from gateway.http.client.http2_connection import (
+    AnswerRefusedError,
     Http2ClientConnection,
     LateError,
     Limits,
@@ -68,6 +68,7 @@ _FAILED: Final = (
     grpc_call.StatusError,
     grpc_call.BrokenAnswerError,
     ResetError,
+    AnswerRefusedError,
     LateError,
     AnswerTooLargeError,
     NotProcessedError,
@@ -79,8 +80,6 @@ _FAILED: Final = (
 
 _UNKNOWN_METHOD: Final = frozenset({5, 12})
 """NOT_FOUND, UNIMPLEMENTED."""
-
-_NO_METADATA: Final[Mapping[str, str]] = MappingProxyType({})
 
 _NOT_FOR_US: Final = frozenset({7, 8, 16})
 """PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAUTHENTICATED: the server works."""
@@ -133,6 +132,7 @@ class GrpcUpstream:
             connection_window_bytes=self._settings.connection_window_bytes,
             max_header_bytes=self._settings.max_head_bytes,
             max_body_bytes=PREFIX + max_message_bytes,
+            texts=grpc_call.TEXTS,
         )
         self._limits = Limits(
             streams=self._settings.streams_per_connection,
@@ -149,7 +149,7 @@ class GrpcUpstream:
         with UNSENT:
             given_s = timeout_s(request, self._clock)
             body = oip_proto.encode_request_parts(request)
-            metadata = request_headers(request)
+            metadata = (*request_headers(request).items(), *request.headers)
 
         answer, trailing = await self._call(
             self._infer, *body, timeout_s=given_s, metadata=metadata, deadline=request.deadline
@@ -230,6 +230,7 @@ class GrpcUpstream:
             LostError,
             NotProcessedError,
             ResetError,
+            AnswerRefusedError,
             AnswerTooLargeError,
             FramingError,
         ) as error:
@@ -281,7 +282,7 @@ class GrpcUpstream:
         method: tuple[tuple[bytes, bytes], ...],
         *body: Buffer,
         timeout_s: float,
-        metadata: Mapping[str, str] = _NO_METADATA,
+        metadata: Sequence[tuple[str, str]] = (),
         deadline: float = math.inf,
     ) -> tuple[memoryview, dict[str, str]]:
         pool = self._connections.pool()
@@ -293,7 +294,7 @@ class GrpcUpstream:
         if timeout_s < math.inf:
             sent.append((b"grpc-timeout", grpc_call.timeout_value(timeout_s)))
             ends = self._clock.now() + timeout_s
-        sent += [(name.encode(), value.encode()) for name, value in metadata.items()]
+        sent += [(name.encode(), value.encode()) for name, value in metadata]
         self._connections.running += 1
         try:
             answer = await pool.call(sent, (prefix(size), *body), ends)
@@ -315,6 +316,8 @@ class GrpcUpstream:
                 named = self._translate(status, deadline, ends)
             case AnswerTooLargeError():
                 named = self._failures.too_large(self._max_message_bytes)
+            case AnswerRefusedError():
+                named = self._failures.unreadable(str(error))
             case grpc_call.BrokenAnswerError():
                 named = self._failures.broken()
             case NotProcessedError():

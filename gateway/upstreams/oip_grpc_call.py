@@ -22,6 +22,9 @@ INTERNAL: Final = 13
 UNAVAILABLE: Final = 14
 UNAUTHENTICATED: Final = 16
 
+TEXTS: Final = frozenset({b"grpc-message"})
+"""Trailers whose values are texts: blanks at their ends are part of them."""
+
 _NAMES: Final = (
     "OK",
     "CANCELLED",

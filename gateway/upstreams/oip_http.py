@@ -132,16 +132,16 @@ class HttpUpstream:
                 body = encode_request(request)
                 sent[headers.INFERENCE_HEADER_LENGTH] = str(body.header_length)
             else:
-                is_much = is_long(request.inputs)
+                nan = self._settings.json_nan
                 body = (
-                    await self._offload(encode_plain_request, request)
-                    if is_much
-                    else encode_plain_request(request)
+                    await self._offload(encode_plain_request, request, nan)
+                    if is_long(request.inputs)
+                    else encode_plain_request(request, nan)
                 )
                 sent["content-type"] = "application/json"
         path = self._path(request.model, request.version, "infer")
 
-        status, received, answer = await self._send("POST", path, body.parts, sent)
+        status, received, answer = await self._send("POST", path, body.parts, sent, request.headers)
 
         if status != 200:
             raise self._refused(status, received, answer, request.deadline)
@@ -297,10 +297,17 @@ class HttpUpstream:
         except TimeoutError as error:
             raise self._connections.lost(error) from error
 
-    async def _send(self, verb: str, path: str, body: Sequence[Buffer], sent: Headers) -> Http1Response:
+    async def _send(
+        self,
+        verb: str,
+        path: str,
+        body: Sequence[Buffer],
+        sent: Headers,
+        more: Sequence[tuple[str, str]] = (),
+    ) -> Http1Response:
         pool = self._connections.pool()
         size = sum(map(len, body))
-        head = self._head.encode(verb, self._prefix + path, sent, size if body else None)
+        head = self._head.encode(verb, self._prefix + path, sent, size if body else None, more)
         self._connections.running += 1
         try:
             answer = await pool.call(verb, head, body, size)

@@ -6,6 +6,9 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from gateway.wire.oip.json_nan import JsonNan
+from gateway.wire.travelling import problem_of
+
 Seconds = Annotated[float, Meta(gt=0, le=3600)]
 
 
@@ -48,6 +51,11 @@ class HttpUpstreamSettings(ConnectSettings, frozen=True, forbid_unknown_fields=T
     keepalive_s: Seconds = 30.0
     """Seconds that an idle connection is kept, 30 by default: less than the 75 of the other side, so that
     no request is sent into a connection that is being closed."""
+
+    json_nan: JsonNan = "refuse"
+    """What becomes of NaN and infinity for an endpoint that takes JSON only. ``refuse``, the default: 400
+    from here, as most such servers (MLServer) would fail; ``literal``: sent as Triton writes them. Answers
+    are read with them in any case."""
 
     max_head_bytes: Bytes = 64 << 10
     """Bytes of an answer's status line and headers, 64 KiB by default; more is a failure of the server."""
@@ -95,3 +103,20 @@ class UpstreamSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     grpc: GrpcUpstreamSettings = GrpcUpstreamSettings()
     """Of endpoints whose protocol is grpc."""
+
+    forward_headers: tuple[str, ...] = ()
+    """Headers of the client's that endpoints get as they come, none by default: names in full, and beginnings
+    that end in ``*``, such as ``x-my-*`` (Triton: header_forward_pattern). Their values are part of the
+    cache's key, so one that is new with every request leaves nothing to be found there. ``authorization`` and
+    ``cookie`` only when named in full; what concerns connections, bodies and gateways never. At most 32 lines
+    and 8 KiB of a request; more is 400."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no header can be named by, and headers that never go on.
+
+        Raises:
+            ValueError: names the pattern.
+        """
+        for pattern in self.forward_headers:
+            if problem := problem_of(pattern):
+                raise ValueError(problem)

@@ -155,5 +155,13 @@ def parse_timeout(value: str) -> float:
 
 
 def encode_message(text: str) -> bytes:
-    """Write ``grpc-message``: UTF-8, percent-encoded but for printable ASCII, at most 1,024 characters."""
-    return quote(text[:_MAX_MESSAGE], safe=_PLAIN, errors="replace").encode("ascii")
+    """Write ``grpc-message``: UTF-8, percent-encoded but for printable ASCII, at most 1,024 characters.
+
+    So are blanks at its ends: HTTP/2 does not allow them there (RFC 9113, 8.2.1), and peers may refuse it.
+    """
+    text = text[:_MAX_MESSAGE]
+    inner = text.strip(" ")
+    begins = text.find(inner)
+    ends = len(text) - begins - len(inner)
+    encoded = quote(inner, safe=_PLAIN, errors="replace")
+    return f"{'%20' * begins}{encoded}{'%20' * ends}".encode("ascii")

@@ -22,7 +22,6 @@ FORWARDED_FOR: Final = "x-forwarded-for"
 UNKNOWN_ADDRESS: Final = "unknown"  # as in RFC 7239
 AUTHORIZATION: Final = "authorization"
 TIMEOUT_MS: Final = "x-request-timeout-ms"
-TRACE: Final = ("traceparent", "tracestate")
 TRITON_GRPC_ERROR: Final = "triton_grpc_error"
 INFERENCE_HEADER_LENGTH: Final = "inference-header-content-length"
 
@@ -42,17 +41,6 @@ def is_of_web_page(pairs: Iterable[tuple[str, str]]) -> bool:
         name.lower() in _OF_PAGES or (name.lower() == _SITE and value not in _OWN_SITE)
         for name, value in pairs
     )
-
-
-def fit_trace(trace: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    """Return the part of a trace context that can be sent to another server.
-
-    A header that is not as W3C has it is left out, and never a reason to refuse the request. Without a valid
-    ``traceparent`` nothing is left: ``tracestate`` means nothing alone.
-    """
-    parent, _ = TRACE
-    unfit = {name for name, value in trace if not (value.isascii() and value.isprintable())}
-    return tuple([pair for pair in trace if pair[0] not in unfit]) if parent not in unfit else ()
 
 
 def provenance_value(provenance: Provenance) -> str:

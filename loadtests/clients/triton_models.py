@@ -51,7 +51,7 @@ _PYTHON: Final = Path(__file__).with_name("triton_python_models.txt")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ExampleModel:
     """A model: how its configuration reads, and its ONNX graph; None where only Python can do it."""
 
     name: str
@@ -176,15 +176,15 @@ _REPEAT: Final = ", ".join(
     for name, kind, width in (("IN", "INT32", -1), ("DELAY", "UINT32", -1), ("WAIT", "UINT32", 1))
 )
 ENTRIES: Final = (
-    Entry("simple", *_pair("INT32"), lambda: _sums(TensorProto.INT32)),
-    Entry("simple_int8", *_pair("INT8"), lambda: _sums(TensorProto.INT8, TensorProto.INT32)),
-    Entry("simple_string", *_pair("STRING"), lambda: _sums(TensorProto.STRING, TensorProto.INT32)),
-    Entry(
+    ExampleModel("simple", *_pair("INT32"), lambda: _sums(TensorProto.INT32)),
+    ExampleModel("simple_int8", *_pair("INT8"), lambda: _sums(TensorProto.INT8, TensorProto.INT32)),
+    ExampleModel("simple_string", *_pair("STRING"), lambda: _sums(TensorProto.STRING, TensorProto.INT32)),
+    ExampleModel(
         "simple_identity", _tensors("STRING", ["INPUT0"], -1), _tensors("STRING", ["OUTPUT0"], -1), _identity
     ),
-    Entry("simple_sequence", *_ONE, _sequence, _SEQUENCE),
-    Entry("simple_dyna_sequence", *_ONE, _dyna_sequence, _oldest("UINT64")),
-    Entry("simple_string_dyna_sequence", *_ONE, _string_sequence, _oldest("STRING", _STATE)),
-    Entry("repeat_int32", _REPEAT, _tensors("INT32", ["OUT"], 1), None, _DECOUPLED, 0),
+    ExampleModel("simple_sequence", *_ONE, _sequence, _SEQUENCE),
+    ExampleModel("simple_dyna_sequence", *_ONE, _dyna_sequence, _oldest("UINT64")),
+    ExampleModel("simple_string_dyna_sequence", *_ONE, _string_sequence, _oldest("STRING", _STATE)),
+    ExampleModel("repeat_int32", _REPEAT, _tensors("INT32", ["OUT"], 1), None, _DECOUPLED, 0),
 )
 """The examples over HTTP expect seven models, those over gRPC eight."""

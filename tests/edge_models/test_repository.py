@@ -94,8 +94,9 @@ async def test_index(shop):
 async def test_settings(shop):
     """What the queue does is told; a model without a batch dimension, or held elsewhere, has none."""
     settings = shop.repository.settings
-    assert settings("digits") == ModelSettings(8, (4,), 0, 5, is_cached=True)
-    assert settings("fixed") == settings("elsewhere") == ModelSettings()
+    assert settings("digits") == ModelSettings(8, (4,), 0, 5, is_cached=True, batches=True)
+    assert settings("fixed") == ModelSettings(batches=False)
+    assert settings("elsewhere") == ModelSettings()
 
 
 async def test_unloaded_model_is_not_served(shop):

@@ -12,6 +12,8 @@ import struct
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from gateway.http.framing.huffman import word_of
+
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = (
     range(10)
 )
@@ -93,3 +95,17 @@ def setting(number: int, value: int) -> bytes:
 
 BEGIN = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS)
 """The preface, and SETTINGS that change nothing."""
+
+
+def coded(text: bytes) -> bytes:
+    """``text`` in HPACK's Huffman code."""
+    bits = "".join(f"{word:0{length}b}" for length, word in map(word_of, text))
+    bits += "1" * (-len(bits) % 8)
+    return int("1" + bits, 2).to_bytes(len(bits) // 8 + 1, "big")[1:]
+
+
+def coded_literal(name: bytes, value: bytes, *, indexed: bool = False) -> bytes:
+    """As ``literal``, with Huffman."""
+    first = b"\x40" if indexed else b"\x00"
+    name, value = coded(name), coded(value)
+    return first + _integer(len(name), 7, 0x80) + name + _integer(len(value), 7, 0x80) + value

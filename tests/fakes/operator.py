@@ -58,15 +58,19 @@ class Loads:
 
 
 class Counts:
-    """Statistics that a test writes: ``executions`` of one model."""
+    """Statistics that a test writes: ``executions`` of one model, and those for each tenant."""
 
-    def __init__(self, executions: int = 0) -> None:
-        self.executions = executions
+    def __init__(self, executions: int = 0, **tenants: int) -> None:
+        self.executions, self.of = executions, tenants
         self.reports = 0
 
-    async def counted(self) -> Counted:
+    async def counted(self, tenant: str = "") -> Counted:
         self.reports += 1
-        return Counted([ModelStatistics("digits", "1", execution_count=self.executions)])
+        count = self.of.get(tenant, 0) if tenant else self.executions
+        return Counted([ModelStatistics("digits", "1", execution_count=count)])
+
+    def tenants(self) -> list[str]:
+        return list(self.of)
 
 
 def executions(counted: Counted) -> int:

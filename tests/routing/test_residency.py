@@ -96,9 +96,10 @@ async def test_nothing_but_caller_and_regions_changes() -> None:
         frozenset({"us-east"}),
         2,
         (("traceparent", "00"),),
+        (("x-kind", "a"),),
         {"probabilities": 3},
-        output_parameters={"probabilities": {"content_type": "np"}},
-        key=b"key",
+        {"probabilities": {"content_type": "np"}},
+        b"key",
     )
     assert all(
         getattr(original, field.name) != getattr(Request("", ()), field.name) for field in fields(Request)

@@ -163,7 +163,10 @@ async def test_each_tenant_sees_its_own(edge: Gateway) -> None:
     assert (await edge.ask("/models/private", ACME))[0] == 200
     assert (await edge.ask("/models/umbrellas", UMBRELLA))[0] == 200
     assert (await edge.ask("/models/digits/stats", ACME))[0] == 200
-    assert (await edge.ask("/models/umbrellas/stats", ACME))[0] == 403
+    # Others may use it, too: nothing was asked by acme.
+    status, text = await edge.ask("/models/umbrellas/stats", ACME)
+    assert status == 200
+    assert json.loads(text)["model_stats"][0]["inference_stats"]["success"]["count"] == 0
 
 
 async def test_slow_questions_of_one_tenant_stop_nobody(edge: Gateway) -> None:
@@ -191,3 +194,18 @@ async def test_made_up_names_reach_central_at_a_bounded_rate(edge: Gateway) -> N
     seconds = asyncio.get_running_loop().time() - began
 
     assert len(edge.central.described) <= UNKNOWN_AT_ONCE + UNKNOWN_PER_S * seconds + 1
+
+
+async def test_central_is_asked_once_in_a_while(edge: Gateway) -> None:
+    """Whatever is asked of a model, by however many, with its version or without; each kind of question."""
+    paths = [
+        f"/models/umbrellas{version}{rest}" for version in ("", "/versions/1") for rest in ("", "/config")
+    ]
+    assert (await edge.ask("/models/umbrellas", ACME))[0] == 200
+    for tenant in (ACME, UMBRELLA, ACME):
+        assert set(await edge.statuses(paths * 5, tenant)) == {200}
+    for tenant in (ACME, UMBRELLA):
+        assert (await edge.ask("/models", tenant))[0] == 200
+
+    # The metadata, and the configuration, which this central makes from the metadata.
+    assert edge.central.described == [("umbrellas", "")] * 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -22,8 +22,10 @@ from gateway.app.workers.messages import (
     SharedTracing,
     count_routes,
     decode_counts,
+    decode_tenant_counts,
     model_path,
 )
+from gateway.app.workers.worker_counts import Sockets, WorkerCounts
 from gateway.core.catalog import IndexEntry
 from gateway.core.control import Log, Setting, Tracing
 from gateway.core.errors import Fault, GatewayError
@@ -32,14 +34,10 @@ from gateway.core.request import Parameter
 from gateway.core.statistics import Counted, Statistics
 
 _LOG: Final = logging.getLogger("edgeway.workers")
-Sockets = Callable[[], Mapping[int, Path]]
 
 
 class Coordinator:
     """Statistics, models, log and trace settings of all workers.
-
-    Counts never go down: the last counts of a worker are used while it does not answer, and after it has
-    gone.
 
     Args:
         serving: serial → socket of the workers that serve, those that leave among them.
@@ -54,38 +52,28 @@ class Coordinator:
         self._changing = asyncio.Lock()
         self._loads = Loads()
         self._desired = DesiredState()
-        self._counting = asyncio.Lock()
-        self._num_calls = self._num_served = 0
-        self._counts: dict[int, Counted] = {}
-        self._final: set[int] = set()
-        self._gone = Counted()
+        self._counts: dict[str, WorkerCounts] = {}
 
     def __repr__(self) -> str:
         return f"<Coordinator of {len(self._serving())} workers, unloaded {self._desired.unloaded}>"
 
-    async def counted(self) -> Counted:
+    async def counted(self, tenant: str = "") -> Counted:
         """Return what all workers have counted, those that are gone as well."""
-        self._num_calls += 1
-        number = self._num_calls
-        async with self._counting:
-            # One round of calls to the workers serves every caller that came before it began: any client may
-            # ask for statistics, and many at once must not cost the workers more than one.
-            if self._num_served < number:
-                self._num_served = self._num_calls
-                await asyncio.gather(*(self._count(*worker) for worker in self._serving().items()))
-        counts = (self._gone, *self._counts.values())
-        return Counted(part for counted in counts for part in counted.parts())
+        return await self._of(tenant).counted()
 
-    def keep_final(self, serial: int, counted: Counted) -> None:
+    def keep_final(self, serial: int, counted: Counted, tenant: str = "") -> None:
         """Keep ``counted`` as the final counts of a worker that leaves."""
-        self._counts[serial] = counted
-        self._final.add(serial)
+        self._of(tenant).keep_final(serial, counted)
 
     def forget(self, serial: int) -> None:
         """Keep the counts of a worker that has gone, and nothing else of it."""
-        gone = self._counts.pop(serial, Counted())
-        self._final.discard(serial)
-        self._gone = Counted((*self._gone.parts(), *gone.parts()))
+        for counts in self._counts.values():
+            counts.forget(serial)
+
+    def _of(self, tenant: str) -> WorkerCounts:
+        if tenant not in self._counts:
+            self._counts[tenant] = WorkerCounts(self._serving, tenant)
+        return self._counts[tenant]
 
     async def index(self) -> list[IndexEntry]:
         """Return every version of every model, as the first worker that answers has it.
@@ -151,6 +139,11 @@ class Coordinator:
             self.keep_final(int(request.match_info["serial"]), decode_counts(await request.read()))
             return b""
 
+        async def keep_final_of_tenants(request: web.Request) -> bytes:
+            for tenant, counted in decode_tenant_counts(await request.read()).items():
+                self.keep_final(int(request.match_info["serial"]), counted, tenant)
+            return b""
+
         async def desired_state(_request: web.Request) -> bytes:
             # A change under way does not reach this worker if it did not listen when the change began.
             async with self._changing:
@@ -161,19 +154,10 @@ class Coordinator:
             *count_routes(self),
             *self.management_routes(),
             web.post(r"/statistics/{serial:\d+}", json_handler(keep_final)),
+            web.post(r"/statistics/{serial:\d+}/tenants", json_handler(keep_final_of_tenants)),
             # The path of before: a parent outlives an upgrade of the files that its workers are started from.
             web.get("/standing", json_handler(desired_state)),
         ]
-
-    async def _count(self, serial: int, socket: Path) -> None:
-        try:
-            counted = decode_counts(await call(socket, "/statistics", limit_s=COUNT_LIMIT_S))
-        except (*NO_ANSWER, GatewayError, msgspec.MsgspecError) as error:
-            if serial not in self._final:
-                _LOG.warning("%s of process %d: its last counts are used", type(error).__name__, serial)
-            return
-        if serial in self._serving() and serial not in self._final:
-            self._counts[serial] = counted
 
     async def _change_all(self, path: str, body: bytes) -> tuple[int, list[GatewayError]]:
         """Change all at once; return how many have made the change, and the errors of the others.

@@ -21,6 +21,7 @@ class Inheritance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     listener → descriptor of its socket. ``ready``: a pipe that takes a byte when the worker serves, and
     heartbeats. ``lifeline``: a pipe whose end means that the parent is gone. ``admin``: path of the UNIX
     socket on which the parent calls the worker. ``parent``: of the one on which the worker calls its parent.
+    ``count``: of the workers; 0: it is not known, for the parent is older than this program.
     """
 
     number: int
@@ -30,6 +31,7 @@ class Inheritance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lifeline: int
     admin: str
     parent: str
+    count: int = 0
 
     def encode(self) -> str:
         """Return the argument."""

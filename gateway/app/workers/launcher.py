@@ -19,13 +19,14 @@ class Launcher:
     """Starts workers of one settings ``file``.
 
     ``folder``: of the UNIX sockets. ``sockets``: listener → its bound socket, which every worker inherits.
-    ``lifeline``: the read end of a pipe that ends with the parent.
+    ``lifeline``: the read end of a pipe that ends with the parent. ``count``: of the workers.
     """
 
     file: Path
     folder: Path
     sockets: Mapping[str, socket.socket]
     lifeline: int
+    count: int = 1
 
     @property
     def parent(self) -> Path:
@@ -49,6 +50,7 @@ class Launcher:
             lifeline=self.lifeline,
             admin=str(self.folder / f"{serial}.sock"),
             parent=str(self.parent),
+            count=self.count,
         )
         try:
             process = await asyncio.create_subprocess_exec(

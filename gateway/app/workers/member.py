@@ -18,14 +18,16 @@ from gateway.app.workers.messages import (
     SharedTracing,
     decode_counts,
     encode_counts,
+    encode_tenant_counts,
     model_path,
+    statistics_path,
 )
 from gateway.core.catalog import IndexEntry
 from gateway.core.control import Log, Setting, Tracing
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.repository import ModelSettings, Repository
 from gateway.core.request import Parameter
-from gateway.core.statistics import Counted, Statistics
+from gateway.core.statistics import Counted, Statistics, TenantStatistics
 
 _LOG: Final = logging.getLogger("edgeway.workers")
 
@@ -46,7 +48,7 @@ class Member:
         parent: Path,
         serial: int,
         *,
-        statistics: Statistics,
+        statistics: TenantStatistics,
         repository: Repository,
         log: Log,
         tracing: Tracing,
@@ -59,7 +61,7 @@ class Member:
     def __repr__(self) -> str:
         return f"<Member of worker {self._serial}>"
 
-    async def counted(self) -> Counted:
+    async def counted(self, tenant: str = "") -> Counted:
         """Return what all workers have counted, those that are gone as well.
 
         It is this worker's alone while the parent does not answer; the log says so.
@@ -67,13 +69,13 @@ class Member:
         try:
             # The parent may first have to end the round of calls before this one.
             return decode_counts(
-                await call(self._parent, "/statistics", limit_s=2 * COUNT_LIMIT_S + _EXTRA_S)
+                await call(self._parent, statistics_path(tenant), limit_s=2 * COUNT_LIMIT_S + _EXTRA_S)
             )
         except (*NO_ANSWER, GatewayError) as error:
             _LOG.warning(
                 "statistics are this worker's alone, the parent does not answer: %s", type(error).__name__
             )
-            return await self._statistics.counted()
+            return await self._statistics.counted(tenant)
 
     def index(self) -> Sequence[IndexEntry]:
         """Return what this process holds, which is what all of them do."""
@@ -120,11 +122,15 @@ class Member:
 
     async def leave_counts(self) -> None:
         """Send the final counts of this worker to the parent; call it when nothing more will be counted."""
-        counted = await self._statistics.counted()
+        counted, path = await self._statistics.counted(), f"/statistics/{self._serial}"
+        tenants = {
+            tenant: await self._statistics.counted(tenant) for tenant in sorted(self._statistics.tenants())
+        }
         with suppress(*NO_ANSWER, GatewayError):
-            await call(
-                self._parent, f"/statistics/{self._serial}", encode_counts(counted), limit_s=COUNT_LIMIT_S
-            )
+            await call(self._parent, path, encode_counts(counted), limit_s=COUNT_LIMIT_S)
+            if tenants:
+                body = encode_tenant_counts(tenants)
+                await call(self._parent, f"{path}/tenants", body, limit_s=COUNT_LIMIT_S)
 
     async def _change_tracing(self, wanted: Mapping[str, Sequence[str] | None]) -> dict[str, list[str]]:
         answer = await self._call("/v2/trace/setting", msgspec.json.encode(wanted))

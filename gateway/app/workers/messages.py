@@ -20,6 +20,7 @@ CHANGE_LIMIT_S: Final = 60.0
 """The parent waits this long for each worker to make a change: loading a model may take a while."""
 
 _PARTS: Final = msgspec.json.Decoder(list[ModelStatistics])
+_TENANTS: Final = msgspec.json.Decoder(dict[str, list[ModelStatistics]])
 
 
 class DesiredState(msgspec.Struct):
@@ -60,10 +61,28 @@ def model_path(model: str, action: str) -> str:
 def count_routes(statistics: Statistics) -> list[web.RouteDef]:
     """Return the route on which another process of this gateway reads ``statistics``."""
 
-    async def count(_request: web.Request) -> bytes:
-        return encode_counts(await statistics.counted())
+    async def count(request: web.Request) -> bytes:
+        return encode_counts(await statistics.counted(request.match_info.get("tenant", "")))
 
-    return [web.get("/statistics", json_handler(count))]
+    return [
+        web.get("/statistics", json_handler(count)),
+        web.get("/statistics/tenants/{tenant}", json_handler(count)),
+    ]
+
+
+def statistics_path(tenant: str) -> str:
+    """Return the path on which what was counted of ``tenant`` is read; empty: of everybody."""
+    return f"/statistics/tenants/{quote(tenant, safe='')}" if tenant else "/statistics"
+
+
+def encode_tenant_counts(counts: Mapping[str, Counted]) -> bytes:
+    """Write what was counted of each tenant, for another process."""
+    return msgspec.json.encode({tenant: counted.parts() for tenant, counted in counts.items()})
+
+
+def decode_tenant_counts(body: bytes) -> dict[str, Counted]:
+    """Read what another process has counted of each tenant."""
+    return {tenant: Counted(parts) for tenant, parts in _TENANTS.decode(body).items()}
 
 
 def encode_counts(counted: Counted) -> bytes:

@@ -128,7 +128,7 @@ class Supervisor:
         folder = Path(lifetimes.enter_context(tempfile.TemporaryDirectory(prefix="edgeway-")))
         shared = Shared.open(settings.listen)
         lifetimes.callback(shared.close)
-        launcher = Launcher(self._file, folder, shared.sockets, shared.lifeline)
+        launcher = Launcher(self._file, folder, shared.sockets, shared.lifeline, self._count)
         alive = LiveWorkers()
         # The parent traces nothing by itself, but knows whether the workers can.
         tracing = TraceSettings((lambda _one_in: None) if settings.telemetry.otlp_endpoint else None)

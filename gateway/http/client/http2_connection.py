@@ -14,6 +14,7 @@ from gateway.http.framing.errors import AnswerTooLargeError, FramingError
 from gateway.http.framing.http2_client import (
     ENHANCE_YOUR_CALM,
     REFUSED,
+    AnswerRefused,
     AnswerTooLarge,
     ClosingError,
     Header,
@@ -53,6 +54,18 @@ class ResetError(Exception):
     def __init__(self, code: int) -> None:
         super().__init__(f"reset with code {code}")
         self.code = code
+
+
+class AnswerRefusedError(Exception):
+    """The answer has come, and this side refused it: its headers, or its length, are not as HTTP/2 has them.
+
+    Other calls of the connection are not affected. What the peer did about this one is done.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "HTTP/2 does not allow its headers (RFC 9113, 8.2), or its length is not the one it announced"
+        )
 
 
 class LateError(Exception):
@@ -200,7 +213,12 @@ class Http2ClientConnection(asyncio.Protocol):
             self.ready.set_result(None)
         if client.is_closing:
             self._retire()
-        self._flush()
+        if self._flush():
+            # A stream that is refused here is over when that has been sent.
+            refused = client.feed(b"")
+            for number, outcome in refused:
+                self._resolve(number, outcome)
+            ended += refused
         if client.is_over:
             self._fail(LostError())
         elif ended or client.max_streams != room:
@@ -222,15 +240,19 @@ class Http2ClientConnection(asyncio.Protocol):
         lost.__cause__ = error
         self._end(lost)
 
-    def _flush(self) -> None:
+    def _flush(self) -> bool:
+        """Write what the client has queued; return whether that was anything."""
+        has_written = False
         try:
             while self._is_writable and (data := self.client.output(_WRITE_BYTES)):
                 self._transport.write(data)
+                has_written = True
                 if len(data) < _WRITE_BYTES // 2:
                     # Frames have 16 KiB at most, so another would have had room: that was all.
-                    return
+                    break
         except FramingError as error:
             self._fail(error)
+        return has_written
 
     def _resolve(self, number: int, outcome: Outcome) -> None:
         call = self._calls.pop(number, None)
@@ -240,6 +262,8 @@ class Http2ClientConnection(asyncio.Protocol):
             call[0].set_result(outcome)
         elif isinstance(outcome, AnswerTooLarge):
             call[0].set_exception(AnswerTooLargeError())
+        elif isinstance(outcome, AnswerRefused):
+            call[0].set_exception(AnswerRefusedError())
         elif outcome.code == REFUSED:
             call[0].set_exception(NotProcessedError())
         else:

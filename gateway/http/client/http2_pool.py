@@ -99,7 +99,8 @@ class Http2Pool:
             UnreachableError: it was not sent.
             LateError: its time was up first.
             NotProcessedError: the peer refused it, twice.
-            LostError, ResetError, AnswerTooLargeError, FramingError: it was sent, and has no answer.
+            LostError, ResetError, AnswerRefusedError, AnswerTooLargeError, FramingError: it was sent, and
+                has no answer.
         """
         again = False
         while True:

@@ -6,7 +6,7 @@ large an answer's head and framing may grow, which answers have no body, what ma
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import httptools
@@ -58,17 +58,27 @@ class RequestHeadWriter:
     def __repr__(self) -> str:
         return f"<RequestHead for {self._host}>"
 
-    def encode(self, verb: str, target: str, headers: Mapping[str, str], length: int | None) -> bytes:
+    def encode(
+        self,
+        verb: str,
+        target: str,
+        headers: Mapping[str, str],
+        length: int | None,
+        more: Sequence[tuple[str, str]] = (),
+    ) -> bytes:
         """Return the head of a request with ``length`` bytes of body (None: without one).
+
+        ``more``: further headers, of which a name may be there more than once.
 
         Raises:
             ValueError: a name or value that no head can carry; nothing may be sent then.
         """
         lines = [f"{verb} {target} HTTP/1.1\r\nHost: {self._host}\r\n{self._always}"]
         lines += [f"{name}: {value}\r\n" for name, value in headers.items()]
+        lines += [f"{name}: {value}\r\n" for name, value in more]
         lines.append("\r\n" if length is None else f"Content-Length: {length}\r\n\r\n")
         head = "".join(lines).encode("ascii")
-        breaks = self._lines + len(headers) + (length is not None)
+        breaks = self._lines + len(headers) + len(more) + (length is not None)
         if head.count(b"\n") != breaks or head.count(b"\r") != breaks or b"\0" in head:
             raise ValueError("a header holds a line break")
         return head

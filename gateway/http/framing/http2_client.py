@@ -7,7 +7,7 @@ bounds, and to report how each stream ended.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 import msgspec
@@ -15,6 +15,8 @@ import ngh2
 
 from gateway.core.tensor import Buffer
 from gateway.http.framing.errors import FramingError
+from gateway.http.framing.hpack_blanks import unmarked
+from gateway.http.framing.http2_blanks import Http2Blanks
 from gateway.http.framing.large_body import SLICE_BYTES, BodyCollector, slices
 
 REFUSED: Final = int(ngh2.ErrorCode.REFUSED_STREAM)
@@ -24,6 +26,7 @@ CANCEL: Final = int(ngh2.ErrorCode.CANCEL)
 ENHANCE_YOUR_CALM: Final = int(ngh2.ErrorCode.ENHANCE_YOUR_CALM)
 
 Header = tuple[bytes, bytes]
+_PROTOCOL_ERROR: Final = int(ngh2.ErrorCode.PROTOCOL_ERROR)
 _PING: Final = b"edgeway!"
 _UNLIMITED: Final = 1 << 31
 
@@ -47,11 +50,15 @@ class StreamReset(msgspec.Struct, frozen=True, gc=False):
     code: int
 
 
+class AnswerRefused(msgspec.Struct, frozen=True, gc=False):
+    """A stream whose headers, trailers or length are not as HTTP/2 has them: it was refused here."""
+
+
 class AnswerTooLarge(msgspec.Struct, frozen=True, gc=False):
     """A stream whose body grew larger than agreed; it was cancelled."""
 
 
-Outcome = Http2Response | StreamReset | AnswerTooLarge
+Outcome = Http2Response | StreamReset | AnswerRefused | AnswerTooLarge
 
 
 class _Stream:
@@ -70,6 +77,7 @@ class Http2Client:
         connection_window_bytes: how much of all bodies together.
         max_header_bytes: of one block of headers or trailers, unpacked.
         max_body_bytes: of one answer.
+        texts: names whose values keep the blanks at their ends; of others RFC 9110, 5.5 takes them off.
     """
 
     def __init__(
@@ -79,8 +87,9 @@ class Http2Client:
         connection_window_bytes: int,
         max_header_bytes: int,
         max_body_bytes: int,
+        texts: Collection[bytes] = (),
     ) -> None:
-        self._max_body = max_body_bytes
+        self._max_body, self._texts = max_body_bytes, texts
         self._connection = ngh2.Connection(
             ngh2.Role.CLIENT, ngh2.Configuration(max_inbound_header_list_size=max_header_bytes)
         )
@@ -90,6 +99,7 @@ class Http2Client:
         self._connection.set_local_window_size(connection_window_bytes)
         self._unsent: dict[int, list[Buffer]] = {}
         self._streams: dict[int, _Stream] = {}
+        self._blanks = Http2Blanks()
         self.max_streams = 100
         """Streams that the peer allows at once; 100 are assumed until its SETTINGS come."""
         self.is_ready = False
@@ -160,12 +170,15 @@ class Http2Client:
     def feed(self, data: bytes) -> list[tuple[int, Outcome]]:
         """Take bytes of the peer; return the streams that ended by them, in order.
 
+        A stream that is refused here ends when ``output`` has told the peer: without bytes, this returns it.
+
         Raises:
             FramingError: they are not HTTP/2. Streams still under way have no answer.
         """
         connection = self._connection
         try:
-            connection.receive_data(data)
+            if data:
+                connection.receive_data(self._blanks.pass_on(data))
         except ngh2.NGH2Error as error:
             raise FramingError(str(error)) from None
         ended: list[tuple[int, Outcome]] = []
@@ -177,11 +190,9 @@ class Http2Client:
                 self._begin(event, ended)
             elif isinstance(event, ngh2.TrailersReceived):
                 if (stream := streams.get(event.stream_id)) is not None:
-                    ended.append(self._finish(event.stream_id, stream, _first_of_each(event.headers)))
-            elif isinstance(event, ngh2.StreamClosed):
-                self._unsent.pop(event.stream_id, None)
-                if streams.pop(event.stream_id, None) is not None:
-                    ended.append((event.stream_id, StreamReset(event.error_code)))
+                    ended.append(self._finish(event.stream_id, stream, self._first_of_each(event.headers)))
+            elif isinstance(event, ngh2.StreamReset | ngh2.StreamClosed):
+                self._end(event, ended)
             else:
                 self._note(event)
         return ended
@@ -199,7 +210,7 @@ class Http2Client:
         stream = self._streams.get(event.stream_id)
         if stream is None:
             return
-        stream.headers = _first_of_each(event.headers)
+        stream.headers = self._first_of_each(event.headers)
         if event.end_stream:
             ended.append(self._finish(event.stream_id, stream, {}))
 
@@ -217,6 +228,14 @@ class Http2Client:
         stream.body.add(data)
         if event.end_stream:
             ended.append(self._finish(event.stream_id, stream, {}))
+
+    def _end(self, event: ngh2.StreamReset | ngh2.StreamClosed, ended: list[tuple[int, Outcome]]) -> None:
+        number, code = event.stream_id, event.error_code
+        self._unsent.pop(number, None)
+        if self._streams.pop(number, None) is not None:
+            # A stream that the peer has not reset before it is closed was refused here.
+            refused = code == _PROTOCOL_ERROR and isinstance(event, ngh2.StreamClosed)
+            ended.append((number, AnswerRefused() if refused else StreamReset(code)))
 
     def _finish(self, number: int, stream: _Stream, trailers: dict[bytes, bytes]) -> tuple[int, Outcome]:
         del self._streams[number]
@@ -249,9 +268,14 @@ class Http2Client:
             # It is closed already, or the whole connection is.
             return
 
+    def _first_of_each(self, headers: Iterable[Header]) -> dict[bytes, bytes]:
+        first: dict[bytes, bytes] = {}
+        for name, value in headers:
+            first.setdefault(name, value)
+        if self._blanks.has_marked:
+            return {name: self._as_sent(name, value) for name, value in first.items()}
+        return first
 
-def _first_of_each(headers: Iterable[Header]) -> dict[bytes, bytes]:
-    first: dict[bytes, bytes] = {}
-    for name, value in headers:
-        first.setdefault(name, value)
-    return first
+    def _as_sent(self, name: bytes, value: bytes) -> bytes:
+        sent = unmarked(value)
+        return sent if sent is value or name in self._texts else sent.strip(b" \t")

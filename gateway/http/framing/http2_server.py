@@ -16,6 +16,8 @@ import ngh2
 
 from gateway.core.tensor import Buffer
 from gateway.http.framing.errors import FramingError
+from gateway.http.framing.hpack_blanks import unmarked
+from gateway.http.framing.http2_blanks import Http2Blanks
 from gateway.http.framing.large_body import SLICE_BYTES, slices
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -126,6 +128,7 @@ class Http2Server:
         )
         self._max_head_bytes, self._max_headers = max_head_bytes, max_headers
         self._newest = 0
+        self._blanks = Http2Blanks(len(PREFACE), max_continuations)
         # A client sends the same head again and again; it becomes the same object. It is this connection's
         # own: nobody is known yet, and no other peer is quicker for it.
         self._last_fields: tuple[Pair, ...] = ()
@@ -161,9 +164,9 @@ class Http2Server:
             FramingError: nothing after it can be read.
         """
         try:
-            self._connection.receive_data(data)
+            self._connection.receive_data(self._blanks.pass_on(data))
             heard = self._connection.events()
-        except ngh2.NGH2Error as error:
+        except (ngh2.NGH2Error, FramingError) as error:
             self._break(error)
             raise FramingError(str(error)) from None
         events: list[Http2Event] = []
@@ -305,6 +308,9 @@ class Http2Server:
     ) -> Http2Request | HeadTooLarge | None:
         self._newest = stream
         known = tuple(fields)
+        if self._blanks.has_marked:
+            # RFC 9110, 5.5: blanks around a value are no part of it.
+            known = tuple((name, value if name[:1] == b":" else _stripped(value)) for name, value in known)
         size = sum([len(name) + len(value) for name, value in known])
         try:
             head = self._last_head if known == self._last_fields else _head(known)
@@ -318,7 +324,7 @@ class Http2Server:
             return HeadTooLarge(stream, head, is_complete)
         return Http2Request(stream, head, 0 if is_complete else head.length, is_complete, size)
 
-    def _break(self, error: ngh2.NGH2Error) -> None:
+    def _break(self, error: Exception) -> None:
         """The engine sends nothing more: write its GOAWAY, unless that would fall into a frame."""
         if self._last_word is not None:
             return
@@ -331,6 +337,11 @@ class Http2Server:
         except ngh2.NGH2Error:
             return False
         return True
+
+
+def _stripped(value: bytes) -> bytes:
+    sent = unmarked(value)
+    return value if sent is value else sent.strip(b" \t")
 
 
 def _head(fields: tuple[Pair, ...]) -> Http2RequestHead:

@@ -8,6 +8,7 @@ from typing import Final
 
 from gateway.core.clock import Clock
 from gateway.http.exchange import Answer, AnyAnswer, Application, Head, StreamedAnswer
+from gateway.http.request_ids import RequestIds, no_id
 from gateway.http.server.address_limits import AddressLimits
 from gateway.http.server.date import DateClock
 from gateway.http.server.drain import ConnectionDrain
@@ -36,6 +37,7 @@ class ServerContext:
     """The shared parts, each of them a module.
 
     ``running``: requests that are complete and not answered. ``ended``: why peers were ended.
+    ``make_request_id``: returns an id for the answer to a request without one; empty where none are made.
     ``turns``: who has sent much at once. ``tick``: the clock's fine timer. ``fallback``: the answer where the
     application fails to render a refusal. ``address_limits``: those of several listeners together; None: of
     this one alone.
@@ -60,6 +62,7 @@ class ServerContext:
         self.sources = SourceCloser(self.loop)
         self.ended = EndedPeers()
         self.tick, self.turns = clock.tick, TurnQueue(self.loop, clock.tick)
+        self.make_request_id = RequestIds().make if settings.generate_request_id else no_id
         self.running = 0
         self._fallback = fallback
         self._coalescer = WriteCoalescer(self.loop)

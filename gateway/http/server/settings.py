@@ -101,3 +101,8 @@ class TransportSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
     backlog: Annotated[int, Meta(ge=1, le=65_535)] = 1024
     """Connections that may wait to be accepted, 1024 by default."""
+
+    generate_request_id: bool = True
+    """Whether a request that comes without ``X-Request-ID`` is given one, true by default (Envoy). Answers
+    have it, and what endpoints are sent. One that a client gives is kept, returned and passed on either way,
+    if it is at most 128 printable ASCII characters."""

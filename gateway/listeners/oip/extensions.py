@@ -14,7 +14,10 @@ from gateway.core.operator import OperatorTokens
 from gateway.core.repository import NoRepository, Repository
 from gateway.core.statistics import Counted, Statistics
 from gateway.http.exchange import Head
+from gateway.listeners.data_plane import NAME
 from gateway.wire import headers
+from gateway.wire.oip.classification import ClassRules
+from gateway.wire.oip.json_nan import JsonNan
 
 
 class ProtocolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -22,12 +25,17 @@ class ProtocolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
     ``admin_calls``: whether models are loaded and unloaded, and logging and tracing changed, on the public
     ports too and not on the admin port alone, by whoever shows the operator's token; false by default.
-    ``share_statistics``: whether a tenant sees the statistics of a model that others may use, too, which show
-    what those do; false by default. ``inflate_ratio``: how many times its size a
-    compressed body may become, 100 by default (256 KiB are always allowed). ``compress_from_bytes``: answers
-    smaller than this are sent as they are, whatever the client accepts, as are those of more than 256 KiB;
-    1024 by default. ``max_json_mib``: of the JSON of one request, 4 by default; more is refused (413), as
-    it takes many times its size, even in a process of its own. Binary data has no such limit.
+    ``share_statistics``: whether a tenant sees all statistics of a model that others may use, too, which show
+    what those do, and not those of its own requests alone; false by default. ``inflate_ratio``: how many
+    times its size a compressed body may become, 100 by default (256 KiB are always allowed).
+    ``compress_from_bytes``: answers smaller than this are sent as they are, whatever the client accepts, as
+    are those of more than 256 KiB; 1024 by default. ``max_json_mib``: of the JSON of one request, 4 by default;
+    more is refused (413), as it takes many times its size, even in a process of its own. Binary data has no
+    such limit.
+    ``json_nan``: ``literal``, the default, writes NaN and infinity as JSON as Triton does (``NaN``,
+    ``-Infinity``), which Python's clients read and strict ones do not; ``refuse`` answers 400.
+    ``server_name``: in the server's metadata, ``edgeway`` by default; clients written for another server
+    may look for its name there, such as ``triton``.
     ``max_health_watches``: calls that watch the health at a time, 1000 by default;
     ``max_health_watches_per_address``: those of one address, 100 by default.
     """
@@ -37,6 +45,8 @@ class ProtocolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     inflate_ratio: Annotated[int, msgspec.Meta(ge=1, le=1032)] = 100
     compress_from_bytes: Annotated[int, msgspec.Meta(ge=0)] = 1024
     max_json_mib: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4
+    json_nan: JsonNan = "literal"
+    server_name: Annotated[str, msgspec.Meta(pattern=r"^[!-~]([ -~]{0,126}[!-~])?\Z")] = NAME
     max_health_watches: Annotated[int, msgspec.Meta(ge=1)] = 1000
     max_health_watches_per_address: Annotated[int, msgspec.Meta(ge=1)] = 100
 
@@ -47,7 +57,7 @@ class NoStatistics:
     def __repr__(self) -> str:
         return "<NoStatistics>"
 
-    async def counted(self) -> Counted:
+    async def counted(self, tenant: str = "") -> Counted:  # noqa: ARG002
         """Return empty statistics."""
         return Counted()
 
@@ -92,6 +102,11 @@ class Extensions:
     tracing: Tracing = field(default_factory=NoTracing)
     settings: ProtocolSettings = field(default_factory=ProtocolSettings)
     operator: OperatorTokens = field(default_factory=OperatorTokens)
+
+    def class_rules(self, model: str) -> ClassRules:
+        """Return how outputs of ``model`` are classified: this is where its labels come from."""
+        known = self.repository.settings(model)
+        return ClassRules(known.batches, known.labels)
 
     def is_operator(self, head: Head) -> bool:
         """Whether a request shows the operator's token, where this port takes it, and is no web page's."""

@@ -23,6 +23,7 @@ from gateway.wire.headers import parse_timeout_ms
 from gateway.wire.oip.inference import Inference, OutputFormat
 from gateway.wire.oip.paths import ParsedPath
 from gateway.wire.oip.reuse import Layout
+from gateway.wire.trace_context import REQUEST_ID
 
 
 class InferenceCodec(Protocol):
@@ -79,22 +80,22 @@ class InferenceEndpoint:
         self.identify = self._identify = reader.identify
         """Returns the headers of a head whose caller a generation has identified."""
         self._refusals = refusals
-        self._fast_paths = FastPaths()
+        self._fast_paths = fast_paths = FastPaths()
+        self.remembered = fast_paths.answer
+        """Answers a request of a known series from memory; None: it must be read, so call the endpoint."""
 
     def __repr__(self) -> str:
         return f"<InferenceEndpoint of {self._region}, {self._fast_paths!r}>"
 
     def __call__(
-        self, head: Head, path: ParsedPath, body: Buffer, generation: NumberedService
+        self, head: Head, path: ParsedPath, body: Buffer, generation: NumberedService, request_id: str = ""
     ) -> Answer | PendingAnswer:
-        """Answer one request, at once if the stack does.
+        """Answer one request, at once if the stack does; ``request_id`` goes with it.
 
         Raises:
             GatewayError: of the codec or of the stack.
         """
         fast_paths = self._fast_paths
-        if (answer := fast_paths.answer(head, body, generation)) is not None:
-            return answer
         if fast_paths.generation is not generation:
             fast_paths.begin(generation)
         now = self._now()
@@ -102,8 +103,9 @@ class InferenceEndpoint:
         try:
             inference = self._decode(path, headers, body)
             if not isinstance(inference, Inference):
-                return self._answer_later(inference, path, headers, generation, now)
-            request = to_request(path, inference, headers, now)
+                pending = self.prepare(inference, path, headers, now, request_id=request_id)
+                return self._answer_later(pending, headers, generation)
+            request = to_request(path, inference, headers, now, request_id)
         except GatewayError as error:
             self._refusals.count(error.fault)
             raise
@@ -129,6 +131,8 @@ class InferenceEndpoint:
         path: ParsedPath,
         headers: OipRequestHeaders,
         now: float | None = None,
+        *,
+        request_id: str = "",
     ) -> tuple[Inference, Request]:
         """Wait until a request is decoded that came at loop time ``now`` (None: just now).
 
@@ -140,17 +144,15 @@ class InferenceEndpoint:
         now = self._now() if now is None else now
         with self._refusals:
             decoded = await inference
-            return decoded, to_request(path, decoded, headers, now)
+            return decoded, to_request(path, decoded, headers, now, request_id)
 
     async def _answer_later(
         self,
-        pending: Awaitable[Inference],
-        path: ParsedPath,
+        pending: Awaitable[tuple[Inference, Request]],
         headers: OipRequestHeaders,
         generation: NumberedService,
-        now: float,
     ) -> AnyAnswer:
-        inference, request = await self.prepare(pending, path, headers, now)
+        inference, request = await pending
         return await self._encode_later(
             inference, self._coding(headers), generation.number, generation(request)
         )
@@ -172,8 +174,12 @@ def learn(inference: Inference, *, is_here: bool) -> None:
         lesson.learn()
 
 
-def to_request(path: ParsedPath, inference: Inference, headers: OipRequestHeaders, now: float) -> Request:
+def to_request(
+    path: ParsedPath, inference: Inference, headers: OipRequestHeaders, now: float, request_id: str = ""
+) -> Request:
     """Build the request from its path, body and headers; ``now``: when it came, in loop time.
+
+    ``request_id``: the one that the client gave it or that was made for it; empty: it has none.
 
     Raises:
         GatewayError: INVALID for a time limit that is none.
@@ -195,7 +201,8 @@ def to_request(path: ParsedPath, inference: Inference, headers: OipRequestHeader
         deadline=now + timeout_s,
         regions=headers.regions,
         hops=headers.hops,
-        trace=headers.trace,
+        trace=(*headers.trace, (REQUEST_ID, request_id)) if request_id else headers.trace,
+        headers=headers.forwarded,
         classes=inference.output_format.classes,
         output_parameters=inference.output_format.parameters,
     )

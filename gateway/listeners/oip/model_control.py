@@ -10,7 +10,7 @@ from gateway.core.catalog import IndexEntry, VisibleModels
 from gateway.core.control import Setting
 from gateway.core.errors import Fault, GatewayError, printable, without_folders
 from gateway.core.request import Parameter
-from gateway.core.statistics import OTHER, ModelStatistics
+from gateway.core.statistics import OTHER, Counted, ModelStatistics
 from gateway.http.exchange import Head
 from gateway.listeners.oip.extensions import Extensions
 from gateway.wire.oip.model_config import model_config
@@ -18,13 +18,8 @@ from gateway.wire.oip.passed_config import passed_on
 
 LOADING: Final = "loading models"
 UNLOADING: Final = "unloading models"
-NO_SHARED_MEMORY: Final = "shared memory with clients is not supported: send tensors in the request"
 
 _READY: Final = "READY"
-_SHARED: Final = (
-    "the statistics of a model that several tenants may use show what all of them do; the operator has them"
-    " as metrics, and may set listen.protocol.share_statistics"
-)
 
 
 class ModelControl:
@@ -51,25 +46,29 @@ class ModelControl:
     async def statistics(self, models: VisibleModels, model: str, version: str) -> list[ModelStatistics]:
         """Return the statistics of one version, of all versions of a model, or of all models.
 
-        Of models that others may use, too, they would show what the others do: those are the operator's.
+        Of models that others may use, too, a tenant gets those of its own requests.
 
         Raises:
-            GatewayError: NOT_FOUND; FORBIDDEN for a model that the caller shares.
+            GatewayError: NOT_FOUND.
         """
         if model:
             spec = await models.describe(model, version)
-            if not self._shows_counts(models, model):
-                raise GatewayError(Fault.FORBIDDEN, _SHARED)
-            counted = await self._extensions.statistics.counted()
-            return list(counted.report(model, (version,) if version else spec.versions))
-        counted = await self._extensions.statistics.counted()
-        versions: dict[str, list[str]] = {name: [] for name in counted.models()}
+            counted = await self._extensions.statistics.counted(self._whose(models, model))
+            return list(counted.report(model, spec.versions, only=version))
+        versions: dict[str, list[str]] = {}
         for entry in self._extensions.repository.index():
             versions.setdefault(entry.name, []).append(entry.version)
+        everybodys = await self._extensions.statistics.counted()
         # Names that are counted together may be others'.
-        names = [name for name in sorted(versions) if name != OTHER and models.may_use(name)]
-        shown = [name for name in names if self._shows_counts(models, name)]
-        return [found for name in shown for found in counted.report(name, versions[name])]
+        names = {*everybodys.models(), *versions} - {OTHER}
+        own: Counted | None = None
+        found: list[ModelStatistics] = []
+        for name in sorted(filter(models.may_use, names)):
+            counted = everybodys
+            if tenant := self._whose(models, name):
+                own = counted = own or await self._extensions.statistics.counted(tenant)
+            found += counted.report(name, versions.get(name, ()))
+        return found
 
     async def index(
         self, models: VisibleModels, repository: str, *, ready_only: bool
@@ -100,7 +99,7 @@ class ModelControl:
         """
         self._extensions.check_admin(LOADING, head)
         _check_repository(repository)
-        with _names_alone():
+        with _names_alone(f"failed to load '{printable(model)}'"):
             await self._extensions.repository.load(model, parameters)
 
     async def unload(
@@ -116,7 +115,7 @@ class ModelControl:
         dependents = parameters.get("unload_dependents", False)
         if not isinstance(dependents, bool):
             raise GatewayError(Fault.INVALID, "parameter 'unload_dependents' must be true or false")
-        with _names_alone():
+        with _names_alone(f"failed to unload '{printable(model)}'"):
             await self._extensions.repository.unload(model, dependents=dependents)
 
     async def logging(self, head: Head, wanted: Mapping[str, object]) -> dict[str, Setting]:
@@ -155,17 +154,22 @@ class ModelControl:
             raise GatewayError(Fault.UNSUPPORTED, "trace settings are those of all models")
         return await self._extensions.tracing.change(wanted)
 
-    def _shows_counts(self, models: VisibleModels, model: str) -> bool:
-        return self._extensions.settings.share_statistics or models.is_alone(model)
+    def _whose(self, models: VisibleModels, model: str) -> str:
+        """Return of whom the caller sees the statistics: of one tenant, or empty for everybody."""
+        shows_all = self._extensions.settings.share_statistics or models.is_alone(model)
+        return "" if shows_all else models.tenant
 
 
 @contextmanager
-def _names_alone() -> Iterator[None]:
-    """Say in an error which file is meant, and not where it lies."""
+def _names_alone(what: str) -> Iterator[None]:
+    """Say in an error ``what`` failed, as clients look for it, and which file is meant, not where it lies."""
     try:
         yield
     except GatewayError as error:
-        raise error.replaced(message=without_folders(error.message)) from error
+        message = without_folders(error.message)
+        if not message.startswith("failed to "):
+            message = f"{what}: {message}"
+        raise error.replaced(message=message) from error
 
 
 def _check_repository(name: str) -> None:

@@ -13,9 +13,10 @@ import msgspec
 
 from gateway.core.catalog import ModelSpec, TensorSpec
 from gateway.core.request import NO_PARAMETERS, Parameter, Response
-from gateway.core.tensor import Buffer, Tensor
+from gateway.core.tensor import Buffer, Tensor, element_count
 from gateway.wire.oip.inference import PLAIN_OUTPUTS, Inference
 from gateway.wire.oip.json_bounds import MAX_JSON_BYTES, check_json
+from gateway.wire.oip.json_nan import JsonNan
 from gateway.wire.oip.messages import Parameters, parse
 from gateway.wire.oip.validation import extract_timeout
 from gateway.wire.oip.values import decode_values, encode_values
@@ -47,8 +48,8 @@ def decode_generate(spec: ModelSpec, body: Buffer, max_json_bytes: int = MAX_JSO
     return Inference(request_id, inputs, (), PLAIN_OUTPUTS, parameters or NO_PARAMETERS, timeout_s)
 
 
-def encode_generate(response: Response, request_id: str) -> bytes:
-    """Write an answer.
+def encode_generate(response: Response, request_id: str, nan: JsonNan = "literal") -> bytes:
+    """Write an answer; NaN and infinity as ``nan`` says.
 
     Raises:
         GatewayError: INVALID for an output that JSON cannot carry.
@@ -58,8 +59,11 @@ def encode_generate(response: Response, request_id: str) -> bytes:
         fields["id"] = request_id
     fields |= response.parameters
     for tensor in response.outputs:
-        values = encode_values(tensor)
-        fields[tensor.name] = values[0] if len(values) == 1 else values
+        values = encode_values(tensor, nan)
+        if element_count(tensor.shape) == 1:
+            fields[tensor.name] = values[0] if isinstance(values, list) else msgspec.Raw(bytes(values)[1:-1])
+        else:
+            fields[tensor.name] = values
     return _ENCODE(fields)
 
 

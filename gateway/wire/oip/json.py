@@ -33,9 +33,10 @@ from gateway.core.tensor import (
     too_many_texts,
 )
 from gateway.wire.headers import INFERENCE_HEADER_LENGTH
-from gateway.wire.oip.classification import CLASSIFICATION, class_count, classify
+from gateway.wire.oip.classification import CLASSIFICATION, ClassRules, class_count, classify
 from gateway.wire.oip.inference import BINARY_OUTPUTS, PLAIN_OUTPUTS, Inference, OutputFormat
 from gateway.wire.oip.json_bounds import MAX_JSON_BYTES, check_json
+from gateway.wire.oip.json_nan import JsonNan
 from gateway.wire.oip.messages import (
     AnsweredTensorMessage,
     Parameters,
@@ -123,21 +124,21 @@ def decode_request(
     return Inference(request_id, inputs, outputs, output_format, parameters, timeout_s)
 
 
-def encode_response(response: Response, output_format: OutputFormat, request_id: str) -> Body:
-    """Write an answer.
+def encode_response(
+    response: Response, output_format: OutputFormat, request_id: str, nan: JsonNan = "literal"
+) -> Body:
+    """Write an answer; NaN and infinity that are wanted as JSON as ``nan`` says.
 
     Raises:
         GatewayError: INVALID for an output wanted as JSON that JSON cannot carry.
     """
-    if output_format.classes:
-        response = classify(response, output_format.classes)
     outputs, chunks = [], []
     for tensor in response.outputs:
         if output_format.writes_binary(tensor.name):
             outputs.append(_binary_out(tensor))
             chunks.append(tensor.data)
         else:
-            outputs.append(_plain_out(tensor, encode_values(tensor)))
+            outputs.append(_plain_out(tensor, encode_values(tensor, nan)))
     header = _ENCODE(
         ResponseOut(response.model, response.version, outputs, request_id, dict(response.parameters))
     )
@@ -145,14 +146,18 @@ def encode_response(response: Response, output_format: OutputFormat, request_id:
 
 
 def encode_apart(
-    response: Response, output_format: OutputFormat, request_id: str
+    response: Response, output_format: OutputFormat, request_id: str, nan: JsonNan, rules: ClassRules
 ) -> tuple[list[memoryview], int | None]:
     """Write an answer as ``encode_response`` does, for another process: its parts and its header length.
+
+    Classes are made of the outputs that are wanted so, by the ``rules``.
 
     Raises:
         GatewayError: as ``encode_response`` has it.
     """
-    body = encode_response(response, output_format, request_id)
+    if output_format.classes:
+        response = classify(response, output_format.classes, rules)
+    body = encode_response(response, output_format, request_id, nan)
     return [memoryview(part) for part in body.parts], body.header_length
 
 
@@ -172,7 +177,7 @@ def encode_request(request: Request) -> Body:
     return Body([header, *(tensor.data for tensor in request.inputs)], len(header))
 
 
-def encode_plain_request(request: Request) -> Body:
+def encode_plain_request(request: Request, nan: JsonNan = "refuse") -> Body:
     """Write an infer request as JSON alone, for a server without the binary extension.
 
     Raises:
@@ -181,7 +186,7 @@ def encode_plain_request(request: Request) -> Body:
     inputs = []
     for tensor in request.inputs:
         try:
-            values = encode_values(tensor)
+            values = encode_values(tensor, nan)
         except GatewayError as error:
             raise GatewayError(
                 Fault.INVALID,
@@ -333,7 +338,7 @@ def _binary_out(tensor: Tensor) -> TensorOut:
     return TensorOut(tensor.name, tensor.datatype, tensor.shape, parameters)
 
 
-def _plain_out(tensor: Tensor, values: list[Any]) -> TensorOut:
+def _plain_out(tensor: Tensor, values: list[Any] | msgspec.Raw) -> TensorOut:
     return TensorOut(tensor.name, tensor.datatype, tensor.shape, dict(tensor.parameters), values)
 
 

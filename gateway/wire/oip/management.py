@@ -1,6 +1,6 @@
 """The JSON bodies of the extensions around models: repository, logging and trace settings.
 
-An empty body means the same as an empty object.
+An empty body, and one that is ``null``, mean the same as an empty object; so it is with its members.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from gateway.wire.oip.messages import parse
 
 
 class _IndexMessage(msgspec.Struct):
-    ready: bool = False
+    ready: bool | None = None
 
 
 class _ModelMessage(msgspec.Struct):
-    parameters: dict[str, Parameter] = {}
+    parameters: dict[str, Parameter | None] | None = None
 
 
-_INDEX: Final = msgspec.json.Decoder(_IndexMessage)
-_MODEL: Final = msgspec.json.Decoder(_ModelMessage)
-_LOGGING: Final = msgspec.json.Decoder(dict[str, object])
-_TRACING: Final = msgspec.json.Decoder(dict[str, list[str] | str | int | None])
+_INDEX: Final = msgspec.json.Decoder(_IndexMessage | None)
+_MODEL: Final = msgspec.json.Decoder(_ModelMessage | None)
+_LOGGING: Final = msgspec.json.Decoder(dict[str, object] | None)
+_TRACING: Final = msgspec.json.Decoder(dict[str, list[str] | str | int | None] | None)
 
 
 def decode_index(body: bytes) -> bool:
@@ -33,7 +33,8 @@ def decode_index(body: bytes) -> bool:
     Raises:
         GatewayError: INVALID.
     """
-    return body.strip() != b"" and parse(_INDEX, body).ready
+    message = parse(_INDEX, body) if body.strip() else None
+    return message is not None and bool(message.ready)
 
 
 def decode_model_parameters(body: bytes) -> dict[str, Parameter]:
@@ -42,7 +43,9 @@ def decode_model_parameters(body: bytes) -> dict[str, Parameter]:
     Raises:
         GatewayError: INVALID.
     """
-    return parse(_MODEL, body).parameters if body.strip() else {}
+    message = parse(_MODEL, body) if body.strip() else None
+    parameters = (message and message.parameters) or {}
+    return {name: value for name, value in parameters.items() if value is not None}
 
 
 def decode_log_settings(body: bytes) -> dict[str, object]:
@@ -51,7 +54,7 @@ def decode_log_settings(body: bytes) -> dict[str, object]:
     Raises:
         GatewayError: INVALID.
     """
-    return parse(_LOGGING, body) if body.strip() else {}
+    return (parse(_LOGGING, body) if body.strip() else None) or {}
 
 
 def decode_trace_settings(body: bytes) -> dict[str, list[str] | None]:
@@ -60,7 +63,7 @@ def decode_trace_settings(body: bytes) -> dict[str, list[str] | None]:
     Raises:
         GatewayError: INVALID.
     """
-    settings = parse(_TRACING, body) if body.strip() else {}
+    settings = (parse(_TRACING, body) if body.strip() else None) or {}
     return {name: _as_list(value) for name, value in settings.items()}
 
 

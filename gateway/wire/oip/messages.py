@@ -9,6 +9,7 @@ import msgspec
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Parameter
 from gateway.core.tensor import Buffer
+from gateway.wire.oip.json_nan import with_texts
 
 Message = TypeVar("Message")
 
@@ -78,7 +79,7 @@ class TensorOut(msgspec.Struct, omit_defaults=True, gc=False):
     datatype: str
     shape: tuple[int, ...]
     parameters: dict[str, Parameter] = {}
-    data: list[Any] | None = None
+    data: list[Any] | msgspec.Raw | None = None
 
 
 class WantedOut(msgspec.Struct, omit_defaults=True, gc=False):
@@ -108,13 +109,21 @@ class ResponseOut(msgspec.Struct, omit_defaults=True, gc=False):
 
 
 def parse(decoder: msgspec.json.Decoder[Message], body: Buffer) -> Message:
-    """Read a message.
+    """Read a message, also one whose elements are NaN or infinity by name.
 
     Raises:
         GatewayError: INVALID, saying where and what was expected, without repeating what was found.
     """
     try:
-        return decoder.decode(body)
+        try:
+            return decoder.decode(body)
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:
+            named = with_texts(body)
+            if named is None:
+                raise
+            return decoder.decode(named)
     except msgspec.ValidationError as error:
         raise GatewayError(Fault.INVALID, f"the request is not as the protocol has it: {error}") from None
     except msgspec.DecodeError as error:

@@ -21,6 +21,7 @@ EXTENSIONS: Final = (
     "model_configuration",
     "model_repository",
     "parameters",
+    "sequence",
     "statistics",
     "trace",
 )

@@ -32,6 +32,7 @@ class Operation(StrEnum):
     TRACING = "tracing"
     SHARED_MEMORY = "shared_memory"
     SHARE_MEMORY = "share_memory"
+    UNSHARE_MEMORY = "unshare_memory"
 
 
 _READS: Final = ("GET", "HEAD")
@@ -46,16 +47,22 @@ METHODS: Final[dict[Operation, tuple[str, ...]]] = dict.fromkeys(Operation, _REA
     Operation.LOGGING: (*_READS, *_WRITES),
     Operation.TRACING: (*_READS, *_WRITES),
     Operation.SHARE_MEMORY: _WRITES,
+    Operation.UNSHARE_MEMORY: _WRITES,
 }
 """The HTTP methods of each operation."""
 
 
 class ParsedPath(msgspec.Struct, frozen=True, gc=False):
-    """A path that was read; ``model`` and ``version`` are empty where it names none."""
+    """A path that was read; ``model`` and ``version`` are empty where it names none.
+
+    ``memory``: system or cuda, where it is about shared memory; ``region``: its region of it, empty for all.
+    """
 
     operation: Operation
     model: str = ""
     version: str = ""
+    memory: str = ""
+    region: str = ""
 
 
 _FIXED: Final = {
@@ -88,7 +95,7 @@ _OF_REPOSITORY: Final[dict[tuple[str, ...], Operation]] = {
 _OF_MEMORY: Final = {
     "status": Operation.SHARED_MEMORY,
     "register": Operation.SHARE_MEMORY,
-    "unregister": Operation.SHARE_MEMORY,
+    "unregister": Operation.UNSHARE_MEMORY,
 }
 
 
@@ -114,10 +121,8 @@ def _find(parts: list[str]) -> ParsedPath | None:
             return _of_model(_OF_MODELS.get(tuple(rest)), name)
         case ["", "v2", "repository", "models", name, *rest]:
             return _of_model(_OF_REPOSITORY.get(tuple(rest)), name)
-        case ["", "v2", "systemsharedmemory" | "cudasharedmemory", *region, verb]:
-            is_named = not region or (len(region) == 2 and region[0] == "region" and bool(_decode(region[1])))
-            operation = _OF_MEMORY.get(verb)
-            return ParsedPath(operation) if operation and is_named else None
+        case ["", "v2", "systemsharedmemory" | "cudasharedmemory" as memory, *region, verb]:
+            return _of_memory(memory.removesuffix("sharedmemory"), region, verb)
         case _:
             return None
 
@@ -130,6 +135,15 @@ def _of_model(operation: Operation | None, name: str, version: str = "") -> Pars
         if operation and name and not (version and operation is Operation.TRACING)
         else None
     )
+
+
+def _of_memory(memory: str, named: list[str], verb: str) -> ParsedPath | None:
+    operation, region = _OF_MEMORY.get(verb), ""
+    if named:
+        region = _decode(named[1]) if len(named) == 2 and named[0] == "region" else ""
+    if operation is None or bool(named) is not bool(region):
+        return None
+    return ParsedPath(operation, memory=memory, region=region)
 
 
 def model_path(model: str, version: str, verb: str = "") -> str:

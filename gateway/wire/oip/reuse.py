@@ -27,6 +27,7 @@ from gateway.core.request import NO_PARAMETERS, Parameter, Response
 from gateway.core.tensor import BYTES, Buffer, Tensor
 from gateway.wire.oip.inference import BINARY_OUTPUTS, Inference, OutputFormat
 from gateway.wire.oip.json import BINARY_SIZE, Body, decode_request, encode_response
+from gateway.wire.oip.json_nan import JsonNan
 from gateway.wire.oip.messages import ResponseOut, TensorOut
 
 MAX_REMEMBERED: Final = 1024
@@ -185,7 +186,8 @@ class RequestJsonCache:
 class ResponseJsonCache:
     """Writes answers, remembering at most 1,024 heads: what an output is, not what it holds."""
 
-    def __init__(self) -> None:
+    def __init__(self, nan: JsonNan = "literal") -> None:
+        self._nan: JsonNan = nan
         self._heads: dict[tuple[Any, ...], bytes] = {}
 
     def __repr__(self) -> str:
@@ -198,17 +200,17 @@ class ResponseJsonCache:
             GatewayError: as ``encode_response`` does.
         """
         outputs = response.outputs
-        if not outputs or output_format.classes or response.parameters:
-            return encode_response(response, output_format, request_id)
+        if not outputs or response.parameters:
+            return encode_response(response, output_format, request_id, self._nan)
         if output_format is not BINARY_OUTPUTS:
             for tensor in outputs:
                 if not output_format.writes_binary(tensor.name):
-                    return encode_response(response, output_format, request_id)
+                    return encode_response(response, output_format, request_id, self._nan)
         key: tuple[Any, ...] = (response.model, response.version)
         parts: list[Any] = [b""]
         for tensor in outputs:
             if tensor.parameters:
-                return encode_response(response, output_format, request_id)
+                return encode_response(response, output_format, request_id, self._nan)
             data = tensor.data
             key += (tensor.name, tensor.datatype, tensor.shape, len(data))
             parts.append(data)

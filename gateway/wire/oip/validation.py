@@ -108,9 +108,8 @@ def check_shape(kind: str, name: str, shape: tuple[int, ...]) -> None:
 def extract_timeout(parameters: dict[str, Parameter]) -> float:
     """Check ``parameters``, remove ``timeout`` from them and return its seconds.
 
-    The parameters of a sequence are removed only where its id means none. Models in this process have no
-    state and no use for them; a model behind another server may have, and what is on the way there takes care
-    of them (``gateway.core.request.SEQUENCE``).
+    The parameters of a sequence are removed only where its id means none. They are for models with state, in
+    this process or another, and what is on the way there takes care of them (``SEQUENCE``).
 
     Raises:
         GatewayError: INVALID for a reserved name, and for a value that its name cannot have.

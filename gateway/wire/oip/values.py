@@ -19,6 +19,7 @@ from gateway.core.errors import Fault, GatewayError
 from gateway.core.offload import HERE_ELEMENTS
 from gateway.core.tensor import BF16, BYTES, DATATYPES, Buffer, Tensor, element_count, join_bytes
 from gateway.wire.oip.json_bounds import count_texts
+from gateway.wire.oip.json_nan import NAMED, JsonNan, Named, as_literals
 from gateway.wire.oip.validation import MAX_DECODED, most_decoded
 
 MAX_WRITTEN_BYTES: Final = 16 << 20
@@ -27,6 +28,7 @@ MAX_WRITTEN_BYTES: Final = 16 << 20
 _BINARY_ONLY: Final = frozenset({"FP16", BF16})
 _BLANKS: Final = b" \t\r\n"
 _OPENING: Final = re.compile(rb"[\[ \t\r\n]*")
+_FLOAT_OR_NAME: Final[Any] = float | Named
 _ELEMENTS: Final[dict[str, type]] = {"b": bool, "i": int, "u": int, "f": float}
 
 
@@ -51,8 +53,9 @@ def decode_values(name: str, datatype: str, shape: tuple[int, ...], raw: Buffer)
             Fault.INVALID, f"data of input '{name}' must be one flat list, or nested as its shape"
         )
     element = str if dtype is None else _ELEMENTS[dtype.kind]
+    has_names = element is float and b'"' in text
     try:
-        rows = _decoder(element, depth).decode(text)
+        rows = _decoder(_FLOAT_OR_NAME if has_names else element, depth).decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise GatewayError(
             Fault.INVALID, f"data of input '{name}' must be a list of {_plural(element)} for {datatype}"
@@ -61,15 +64,15 @@ def decode_values(name: str, datatype: str, shape: tuple[int, ...], raw: Buffer)
     flat = _flatten(name, rows, shape) if depth > 1 else rows
     if len(flat) != element_count(shape):
         raise _wrong_count(name, element_count(shape), len(flat))
-    return _pack(name, datatype, dtype, flat)
+    return _pack(name, datatype, dtype, [NAMED.get(item, item) for item in flat] if has_names else flat)
 
 
-def encode_values(tensor: Tensor) -> list[Any]:
-    """Return the elements as one flat list that JSON can carry.
+def encode_values(tensor: Tensor, nan: JsonNan = "refuse") -> list[Any] | msgspec.Raw:
+    """Return the elements as one flat list that JSON can carry; NaN and infinity as ``nan`` says.
 
     Raises:
-        GatewayError: INVALID for FP16, for NaN and infinity, and for BYTES that are not UTF-8: JSON has
-            no form for them, and the client can have them as binary data.
+        GatewayError: INVALID for FP16, for NaN and infinity where they are refused, and for BYTES that are
+            not UTF-8: JSON has no form for them, and the client can have them as binary data.
     """
     if tensor.datatype in _BINARY_ONLY:
         raise _no_json(tensor.name, tensor.datatype)
@@ -77,7 +80,9 @@ def encode_values(tensor: Tensor) -> list[Any]:
         raise _no_json(tensor.name, f"more than {MAX_DECODED} elements, or {MAX_WRITTEN_BYTES} bytes")
     array = tensor.numpy().ravel()
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise _no_json(tensor.name, "NaN or infinity")
+        if nan == "refuse":
+            raise _no_json(tensor.name, "NaN or infinity")
+        return as_literals(array.tolist())
     if tensor.datatype == BYTES:
         try:
             return [item.decode() for item in array]
@@ -153,7 +158,7 @@ def _depth(text: bytes) -> int:
 
 
 @cache  # at most four kinds of element times the ranks that a shape may have
-def _decoder(element: type, depth: int) -> msgspec.json.Decoder[Any]:
+def _decoder(element: Any, depth: int) -> msgspec.json.Decoder[Any]:
     kind: Any = element
     for _ in range(depth):
         kind = list[kind]
@@ -181,7 +186,8 @@ def _pack(name: str, datatype: str, dtype: np.dtype[Any] | None, flat: list[Any]
             array = np.array(flat, dtype)
     except OverflowError:
         raise _out_of_range(name, datatype) from None
-    if dtype.kind == "f" and not np.isfinite(array).all():
+    # What was a number must be one still.
+    if dtype.kind == "f" and np.isfinite(np.array(flat, np.float64)[~np.isfinite(array)]).any():
         raise _out_of_range(name, datatype)
     return array.tobytes()
 

@@ -55,6 +55,18 @@ def accumulator(batch: str | None = "n", *, rank: int = 2) -> bytes:
     )
 
 
+def bare() -> bytes:
+    """INPUT → OUTPUT: the sum of all inputs of the sequence, without any control input."""
+    return onnx_models.model(
+        [
+            helper.make_node("Add", ["INPUT", "sum_in"], ["OUTPUT"]),
+            helper.make_node("Identity", ["OUTPUT"], ["sum_out"]),
+        ],
+        [(name, INT32, ["n", 1]) for name in ("INPUT", "sum_in")],
+        [(name, INT32, ["n", 1]) for name in ("OUTPUT", "sum_out")],
+    )
+
+
 def table() -> bytes:
     """index [n, 1] → value [n, 1], which fails for any but four; total [n, 1]: the sum so far (``kept``)."""
     return onnx_models.model(

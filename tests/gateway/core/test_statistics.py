@@ -54,13 +54,18 @@ def test_batches_of_one_size_are_one() -> None:
 
 
 def test_every_version_seen_is_reported() -> None:
-    """Unless some are named; then those, with zeros for what did nothing, each once."""
+    """And those that are named, with zeros for what did nothing, each once; or one alone."""
     counted = Counted([part("2", success=1), part("1", success=2), part("1", name="other")])
 
     assert counted.models() == ["m", "other"]
     assert repr(counted) == "<Counted m other>"
     assert [found.version for found in counted.report("m", [])] == ["2", "1"]
-    assert [found.inference_stats.success.count for found in counted.report("m", ["1", "9", "1"])] == [2, 0]
+    assert [found.inference_stats.success.count for found in counted.report("m", ["1", "9", "1"])] == [
+        2,
+        0,
+        1,
+    ]
+    assert [found.version for found in counted.report("m", ["1", "9"], only="2")] == ["2"]
     assert counted.report("nobody", []) == [ModelStatistics("nobody", "")]
     assert repr(Counted()) == "<Counted nothing>"
 
@@ -71,7 +76,7 @@ def test_what_failed_before_its_version_was_known_belongs_to_the_highest() -> No
     counted = Counted([failed, part("9"), part("10"), part("beta")])
 
     fails = {found.version: found.inference_stats.fail.count for found in counted.report("m", [])}
-    early = counted.report("m", [""])
+    early = Counted([failed]).report("m", [])
 
     assert fails == {"9": 0, "10": 4, "beta": 0}
     assert [found.inference_stats.fail.count for found in early] == [4]

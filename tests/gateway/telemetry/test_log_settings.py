@@ -33,18 +33,27 @@ async def test_log_levels(settings):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "fault"),
+    ("wanted", "message"),
     [
-        ({"log_color": True}, Fault.INVALID),
-        ({"log_info": 1}, Fault.INVALID),
-        ({"log_verbose_level": -1}, Fault.INVALID),
-        ({"log_info": False, "log_file": "/x"}, Fault.UNSUPPORTED),
+        ({"log_color": True}, "unknown log setting 'log_color'"),
+        ({"log_info": 1}, "expect boolean for 'log_info'"),
+        ({"log_info": None}, "expect boolean for 'log_info'"),
+        ({"log_verbose_level": -1}, "expect unsigned integer for 'log_verbose_level'"),
+        ({"log_verbose_level": True}, "expect unsigned integer for 'log_verbose_level'"),
+        ({"log_format": 2}, "expect string for 'log_format'"),
+        (
+            {"log_info": False, "log_file": "/x"},
+            "log file location can not be updated through network protocol",
+        ),
+        ({"log_format": "ISO8601"}, "log setting 'log_format' is fixed when the process starts"),
     ],
 )
-async def test_bad_log_settings_change_nothing(settings, wanted, fault):
-    """All or none."""
+async def test_bad_log_settings_change_nothing(settings, wanted, message):
+    """All or none; in the words that clients look for."""
     with pytest.raises(GatewayError) as refused:
         await settings.change(wanted)
 
-    assert refused.value.fault is fault
+    assert refused.value.message == message
+    is_fixed = "fixed" in message or "location" in message
+    assert refused.value.fault is (Fault.UNSUPPORTED if is_fixed else Fault.INVALID)
     assert logging.getLogger("logged").level == logging.INFO

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.telemetry import LayerTimed, RequestFinished
+from gateway.core.tensor import Tensor
 from gateway.telemetry.measure import Measure, Timed
 from tests.fakes.clock import VirtualClock
 from tests.fakes.service import HANG, ScriptedService, answer, request
@@ -29,7 +31,31 @@ async def test_answer_is_reported_with_its_provenance_and_time() -> None:
     response = await Measure(VirtualClock(), telemetry)(request(), Slow())
 
     assert response is expected
-    assert telemetry.events == [RequestFinished("digits", "l1", "ok", 2.0, "1")]
+    assert telemetry.events == [RequestFinished("digits", "l1", "ok", 2.0, "1", "anonymous")]
+
+
+@virtual_time
+@pytest.mark.parametrize(
+    ("shapes", "rows"),
+    [
+        ([(8, 4), (8, 3)], 8),
+        ([(8, 4), (8, 2, 2), (8, 3)], 8),
+        ([(224, 224, 3), (1000, 1)], 1),
+        ([(8, 4), (8,)], 1),
+        ([(4,), (4,)], 1),
+        ([(0, 4), (0, 3)], 1),
+        ([(), (8, 4)], 1),
+    ],
+)
+async def test_rows(shapes, rows) -> None:
+    """Those of all tensors, where they have as many; of a hit nobody looks."""
+    telemetry = RecordingTelemetry()
+    *inputs, output = [Tensor("t", "FP32", shape, b"") for shape in shapes]
+    for level in ("", "l1"):
+        service = ScriptedService(replace(answer("edge", level=level), outputs=(output,)))
+        await Measure(VirtualClock(), telemetry)(request(inputs=tuple(inputs)), service)
+
+    assert [event.rows for event in telemetry.events] == [rows, 1]
 
 
 @virtual_time
@@ -42,7 +68,7 @@ async def test_fault_is_reported_by_name() -> None:
             request(), ScriptedService(GatewayError(Fault.DEADLINE, "late"))
         )
 
-    assert telemetry.events == [RequestFinished("digits", "none", "deadline", 0.0)]
+    assert telemetry.events == [RequestFinished("digits", "none", "deadline", 0.0, "", "anonymous")]
 
 
 @virtual_time
@@ -53,7 +79,7 @@ async def test_bug_is_reported_as_internal() -> None:
     with pytest.raises(ZeroDivisionError):
         await Measure(VirtualClock(), telemetry)(request(), ScriptedService(ZeroDivisionError()))
 
-    assert telemetry.events == [RequestFinished("digits", "none", "internal", 0.0)]
+    assert telemetry.events == [RequestFinished("digits", "none", "internal", 0.0, "", "anonymous")]
 
 
 @virtual_time
@@ -67,7 +93,7 @@ async def test_caller_who_leaves_is_neither_failure_nor_timeout() -> None:
 
     with pytest.raises(asyncio.CancelledError):
         await call
-    assert telemetry.events == [RequestFinished("digits", "none", "cancelled", 1.0)]
+    assert telemetry.events == [RequestFinished("digits", "none", "cancelled", 1.0, "", "anonymous")]
     assert service.running == 0
 
 

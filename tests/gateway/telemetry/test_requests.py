@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, generate_latest
 
 from gateway.core.telemetry import CacheLookedUp, RequestFinished
-from gateway.telemetry.requests import MAX_MODELS, Requests
+from gateway.telemetry.requests import MAX_KINDS, MAX_MODELS, Requests
 from gateway.telemetry.series import LATENCY_BUCKETS_S
 
 
@@ -56,6 +56,18 @@ def test_lookups() -> None:
         requests.looked_up(CacheLookedUp("l1", "hit"))
 
     assert 'edgeway_cache_lookups_total{level="l1",outcome="hit"} 2.0' in shown(requests)
+
+
+def test_tenants_are_told_apart() -> None:
+    """As far as there is room; Prometheus is told of all together."""
+    requests = Requests(lambda: 0.0)
+    for number in range(MAX_KINDS + 10):
+        requests.finished(finished(tenant=f"tenant-{number}"))
+
+    assert len(requests.cells) == MAX_KINDS + 1
+    assert requests.cells["m", "", "l1", "ok", ""].count == 10
+    total = MAX_KINDS + 10
+    assert f'edgeway_requests_total{{code="ok",model="m",provenance="l1"}} {total}.0' in shown(requests)
 
 
 def test_a_flood_of_names_and_versions_is_bounded() -> None:

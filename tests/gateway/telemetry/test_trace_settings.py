@@ -30,6 +30,9 @@ async def test_tracing():
             await switches.change(wanted)
         assert refused.value.fault is fault
     assert traced == [5, 0, 5, 1]
+    with pytest.raises(GatewayError) as refused:
+        await switches.change({"trace_file": ["/tmp/x"]})
+    assert refused.value.message == "trace file location can not be updated through network protocol"
 
 
 async def test_tracing_without_a_collector():

@@ -106,6 +106,48 @@ async def test_spans_nest_under_the_callers_trace_and_reach_the_upstream(tracer,
     assert server.attributes["edgeway.provenance"] == "central"
 
 
+B3_TRACE, B3_SPAN = "80f198ee56343ba864fe8b2a57d3eff7", "e457b5a2e4d86bd1"
+SINGLE = (("b3", f"{B3_TRACE}-{B3_SPAN}-1-05e3ac9a4f6e3b90"),)
+MULTI = (("x-b3-traceid", B3_TRACE), ("x-b3-spanid", B3_SPAN), ("x-b3-flags", "1"))
+
+
+@pytest.mark.parametrize("sent", [SINGLE, MULTI, (*SINGLE, *MULTI)], ids=["single", "multi", "both"])
+async def test_a_trace_of_b3_goes_on(tracer, exporter, sent) -> None:
+    """Our spans are in it, and the upstream gets it in each form in which it came, with ours as the parent."""
+    service = ScriptedService(answer("central"))
+    traced = stack(Trace(tracer), Span(tracer, "upstream", outward=True), service=service)
+
+    await traced(request(trace=(*sent, ("baggage", "k=v"), ("x-request-id", "r-1"))))
+
+    upstream, server = exporter.get_finished_spans()
+    assert (f"{server.context.trace_id:032x}", f"{server.parent.span_id:016x}") == (B3_TRACE, B3_SPAN)
+    assert server.attributes["http.request.header.x-request-id"] == ("r-1",)
+    own = f"{upstream.context.span_id:016x}"
+    single = {"b3": f"{B3_TRACE}-{own}-1"} if SINGLE[0] in sent else {}
+    multi = {"x-b3-traceid": B3_TRACE, "x-b3-spanid": own, "x-b3-sampled": "1"} if MULTI[0] in sent else {}
+    assert dict(service.requests[0].trace) == {
+        "traceparent": f"00-{B3_TRACE}-{own}-01",
+        **single,
+        **multi,
+        "baggage": "k=v",
+        "x-request-id": "r-1",
+    }
+
+
+async def test_w3c_counts_before_b3(tracer, exporter) -> None:
+    """A B3 trace that is not recorded is not, and one that says nothing usable begins none."""
+    traced = stack(Trace(tracer), service=ScriptedService(*[answer("central")] * 3))
+
+    await traced(request(trace=(("traceparent", PARENT), *SINGLE)))
+    await traced(request(trace=(("b3", f"{B3_TRACE}-{B3_SPAN}-0"),)))
+    await traced(request(trace=(("b3", "1"),)))
+
+    first, last = exporter.get_finished_spans()
+    assert f"{first.context.trace_id:032x}" == PARENT.split("-")[1]
+    assert last.parent is None
+    assert f"{last.context.trace_id:032x}" != B3_TRACE
+
+
 async def test_request_without_context_begins_a_trace(tracer, exporter) -> None:
     """No traceparent, or a broken one, starts a new trace instead of failing."""
     await Trace(tracer)(request(trace=(("traceparent", "garbage"),)), ScriptedService())

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
+import struct
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -133,6 +135,19 @@ async def test_what_json_cannot_carry_is_the_clients_to_change() -> None:
     assert error.message == (
         "the endpoint of this model takes JSON only, which cannot carry input 'x' of FP16"
     )
+
+
+async def test_nan_is_sent_as_json_where_the_settings_say_so() -> None:
+    """Most servers that take JSON only would fail with it: by default it is the client's to change."""
+    server = Server(metadata())
+    sent = request(inputs=(Tensor("x", "FP32", (1,), struct.pack("<f", math.nan)),))
+    async with connected(server) as (_, service):
+        error = await fails(service(sent))
+    async with connected(server, settings=HttpUpstreamSettings(json_nan="literal")) as (_, service):
+        await service(sent)
+
+    assert (error.fault, error.counts) == (Fault.INVALID, False)
+    assert [b'"data":[NaN]' in body for _, body in server.bodies] == [True]
 
 
 async def test_metadata_that_cannot_be_read_are_read_later() -> None:

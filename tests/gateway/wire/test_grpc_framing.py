@@ -142,7 +142,17 @@ def test_bad_timeouts(value):
 
 @pytest.mark.parametrize(
     ("text", "encoded"),
-    [("it's 50%", b"it's 50%25"), ("é\n", b"%C3%A9%0A"), ("\ud800", b"?"), ("x" * 2000, b"x" * 1024)],
+    [
+        ("it's 50%", b"it's 50%25"),
+        ("é\n", b"%C3%A9%0A"),
+        ("\ud800", b"?"),
+        ("x" * 2000, b"x" * 1024),
+        ("got [1]. ", b"got [1].%20"),
+        ("  a b ", b"%20%20a b%20"),
+        (" ", b"%20"),
+        ("", b""),
+        ("x" * 1023 + " y", b"x" * 1023 + b"%20"),
+    ],
 )
 def test_messages_of_statuses(text, encoded):
     """Printable ASCII stands for itself, but for the percent sign."""

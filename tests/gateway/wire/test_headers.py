@@ -10,7 +10,6 @@ from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Provenance
 from gateway.wire.headers import (
     MAX_TIMEOUT_S,
-    fit_trace,
     parse_provenance,
     parse_timeout_ms,
     provenance_value,
@@ -25,17 +24,6 @@ PROVENANCES = st.builds(
     st.just("eu-west"),
     st.just("sha256:ab"),
 )
-
-
-@pytest.mark.parametrize(
-    ("parent", "state", "left"),
-    [("00-ab", "a=1", 2), ("00-ab", "a=\u00e9", 1), ("00-ab", "a=\t", 1), ("00-\u00e9", "a=1", 0)],
-)
-def test_a_trace_that_cannot_be_told_is_left_out(parent, state, left):
-    """The state without the parent means nothing."""
-    trace = (("traceparent", parent), ("tracestate", state))
-
-    assert fit_trace(trace) == trace[:left]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import Answer, AnyAnswer, StreamedAnswer
 from gateway.http.framing.http1_server import Http1RequestHead
@@ -25,6 +27,7 @@ class Http1Writer:
 
     __slots__ = (
         "_context",
+        "_make_id",
         "_parts",
         "_size",
         "_transport",
@@ -37,6 +40,7 @@ class Http1Writer:
 
     def __init__(self, context: ServerContext, transport: asyncio.Transport) -> None:
         self._context, self._transport = context, transport
+        self._make_id = context.make_request_id
         self._parts: list[Buffer] = []
         self._size = self.streamed = 0
         self._writable: asyncio.Future[None] | None = None
@@ -132,6 +136,8 @@ class Http1Writer:
         ends: bool = False,
     ) -> bytes:
         head = self._context.response_heads.render(answer.status, answer.fields)
+        if request_id := answer.request_id or self._make_id():
+            head = b"%bx-request-id: %b\r\n" % (head, request_id)
         if answer.extra:
             head += b"".join(b"%b: %b\r\n" % pair for pair in answer.extra)
         # Not even a refusal of what never became a request leaves the connection open.
@@ -154,4 +160,4 @@ class Http1Writer:
 
 def closing(answer: Answer) -> Answer:
     """Return the answer as one after which the connection ends."""
-    return Answer(answer.status, answer.fields, answer.body, answer.extra, answer.trailers, close=True)
+    return replace(answer, close=True)

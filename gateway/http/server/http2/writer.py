@@ -16,6 +16,7 @@ from gateway.http.framing.http2_server import (
     NO_ERROR,
     Http2Server,
 )
+from gateway.http.request_ids import HEADER as _REQUEST_ID
 from gateway.http.server.context import ServerContext
 from gateway.http.server.ended_peers import Ending
 from gateway.http.server.settings import TransportSettings
@@ -45,6 +46,7 @@ class Http2Writer:
         "_answered_early",
         "_context",
         "_engine",
+        "_make_id",
         "_room",
         "_unread",
         "is_held",
@@ -63,6 +65,7 @@ class Http2Writer:
     ) -> None:
         self._context, self.transport, self._engine = context, transport, engine
         self._unread = unread
+        self._make_id = context.make_request_id
         self.unsent = Unsent(engine.queued)
         self._answered: list[int] = []
         self._answered_early: list[int] = []
@@ -175,9 +178,11 @@ class Http2Writer:
 
     def _headers(self, answer: AnyAnswer) -> tuple[tuple[bytes, bytes], ...]:
         status, fields = _STATUS[answer.status], answer.fields
+        request_id = answer.request_id or self._make_id()
+        pairs = (*fields.pairs, (_REQUEST_ID, request_id)) if request_id else fields.pairs
         if fields.is_bare:
-            return (status, *fields.pairs, *answer.extra)
-        return (status, (b"date", self._context.date.value), _SERVER, *fields.pairs, *answer.extra)
+            return (status, *pairs, *answer.extra)
+        return (status, (b"date", self._context.date.value), _SERVER, *pairs, *answer.extra)
 
     def _leave(self, number: int, *, is_complete: bool) -> None:
         self._answered.append(number)

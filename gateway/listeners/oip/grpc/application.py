@@ -40,7 +40,8 @@ from gateway.listeners.oip.grpc.streams import streaming, timely
 from gateway.listeners.oip.grpc.unary import ADMIN, HEALTH, PROBES, SETTINGS, UnaryCalls
 from gateway.listeners.oip.inference_endpoint import InferenceEndpoint
 from gateway.listeners.oip.request_headers import OipRequestHeaders, header_reader
-from gateway.listeners.refusals import RefusalCounter
+from gateway.listeners.refusals import RefusalCounter, log_failure
+from gateway.listeners.request_headers import given_request_id, with_request_id
 from gateway.wire.faults import fault_of_http
 from gateway.wire.grpc_framing import PREFIX, Unpacking, parse_timeout
 from gateway.wire.oip.metadata import encode_error
@@ -63,12 +64,16 @@ _ENDLESS: Final = 1 << 62
 
 
 class _Opened(msgspec.Struct, frozen=True):
-    """What a head means to one policy generation; ``is_limited``: its caller's limits are looked at."""
+    """What a head means to one policy generation; ``is_limited``: its caller's limits are looked at.
+
+    ``request_id``: the one that the client has given; empty: none.
+    """
 
     generation: int
     body_policy: BodyPolicy
     caller: Caller
     is_limited: bool
+    request_id: str
 
 
 class GrpcApplication(Application):
@@ -77,13 +82,19 @@ class GrpcApplication(Application):
     def __init__(self, data_plane: DataPlane, extensions: Extensions | None = None) -> None:
         extensions = extensions or Extensions()
         self._data_plane, self._extensions = data_plane, extensions
+        self._make_id = data_plane.make_request_id
         self._refusals = RefusalCounter(data_plane.telemetry, "grpc")
         self._statuses = Statuses(data_plane.region)
         self._packing = Packing(extensions.settings.compress_from_bytes)
         self._small_inflater = Inflater(_SMALL, extensions.settings.inflate_ratio)
         inflater = Inflater(data_plane.max_body_bytes, extensions.settings.inflate_ratio)
         self._codec = codec = GrpcInferCodec(
-            data_plane.max_body_bytes, self._statuses, self._packing, inflater, data_plane.offload
+            data_plane.max_body_bytes,
+            self._statuses,
+            self._packing,
+            inflater,
+            data_plane.offload,
+            class_rules=extensions.class_rules,
         )
         self._reader = reader = header_reader(data_plane, self._refusals, is_grpc=True)
         self._infer = InferenceEndpoint(data_plane, codec, reader, self._refusals)
@@ -114,13 +125,13 @@ class GrpcApplication(Application):
         if opened is None or opened.generation != generation.serial:
             first = self._open(head, generation)
             if not isinstance(first, _Opened):
-                return first
+                return with_request_id(first, given_request_id(head))
             opened = head.notes[_OPENED] = first
         # The model's name is in the body, which is not read for this.
         if opened.is_limited and (refusal := self._data_plane.over_limit(opened.caller, "", "")):
-            return self._statuses.error(refusal, generation.number)
+            return with_request_id(self._statuses.error(refusal, generation.number), opened.request_id)
         if head.path == _WATCH and (full := self._watch_refusal(head)):
-            return self._refused(full)
+            return with_request_id(self._refused(full), opened.request_id)
         return opened.body_policy
 
     def _watch_refusal(self, head: Head) -> GatewayError | None:
@@ -152,7 +163,8 @@ class GrpcApplication(Application):
                 body_policy = replace(body_policy, holder=caller.holder)
         except GatewayError as error:
             return self._statuses.error(error, generation.number)
-        return _Opened(generation.serial, body_policy, caller, is_limited=head.path == _INFER)
+        is_limited = head.path == _INFER
+        return _Opened(generation.serial, body_policy, caller, is_limited, given_request_id(head))
 
     def _needs_key(self, head: Head) -> bool:
         """Whether a call begins by asking who calls: nothing of it is waited for before that is known.
@@ -165,25 +177,35 @@ class GrpcApplication(Application):
 
     def answer(self, head: Head, body: Buffer) -> AnyAnswer | PendingAnswer:
         """Answer a call that ``open`` let pass."""
-        generation = self._data_plane.generation()
+        generation, opened = self._data_plane.generation(), head.notes[_OPENED]
+        request_id: str = opened.request_id
         if head.path != _INFER:
-            return self._wait(self._call(head, body, generation), generation)
+            request_id = request_id or self._make_id().decode()
+            return self._wait(self._call(head, body, generation), head, generation, request_id)
         try:
-            answered = self._infer(head, INFER_PATH, body, generation)
+            answered = self._infer.remembered(head, body, generation)
+            if answered is None:
+                request_id = request_id or self._make_id().decode()
+                answered = self._infer(head, INFER_PATH, body, generation, request_id)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets a status
-            return self._failed(error, generation)
-        return answered if isinstance(answered, Answer) else self._wait(answered, generation)
+            return self._failed(error, head, generation, request_id)
+        if not isinstance(answered, Answer):
+            return self._wait(answered, head, generation, request_id)
+        return with_request_id(answered, request_id) if request_id else answered
 
     def answer_stream(self, head: Head, body: RequestBody) -> AnyAnswer | PendingAnswer:
         """Answer a call whose messages come one by one."""
         generation = self._data_plane.generation()
-        return self._wait(self._converse(head, body, generation), generation)
+        request_id = given_request_id(head) or self._make_id().decode()
+        return self._wait(self._converse(head, body, generation, request_id), head, generation, request_id)
 
-    async def _wait(self, pending: PendingAnswer, generation: NumberedService) -> AnyAnswer:
+    async def _wait(
+        self, pending: PendingAnswer, head: Head, generation: NumberedService, request_id: str
+    ) -> AnyAnswer:
         try:
-            return await pending
+            return with_request_id(await pending, request_id)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets a status
-            return self._failed(error, generation)
+            return self._failed(error, head, generation, request_id)
 
     async def _call(self, head: Head, body: Buffer, generation: NumberedService) -> Answer:
         # Such a call may wait for other servers, which needs a task.
@@ -198,7 +220,9 @@ class GrpcApplication(Application):
     def _unpack_small(self, headers: OipRequestHeaders) -> Unpacking:
         return Unpacking(_SMALL, headers.grpc_encoding, self._small_inflater.inflate)
 
-    async def _converse(self, head: Head, body: RequestBody, generation: NumberedService) -> StreamedAnswer:
+    async def _converse(
+        self, head: Head, body: RequestBody, generation: NumberedService, request_id: str
+    ) -> StreamedAnswer:
         # The first step of a stream may wait for other servers, which needs a task.
         await in_task()
         is_infer, is_probe = head.path == _STREAM, head.path in PROBES
@@ -209,7 +233,7 @@ class GrpcApplication(Application):
             with self._refusals:
                 until = data_plane.clock.now() + parse_timeout(headers.grpc_timeout)
         if is_infer:
-            answers = self._stream_infer(head, body, self._codec.unpacking(headers), until)
+            answers = self._stream_infer(head, body, self._codec.unpacking(headers), until, request_id)
         else:
             answers = self._streams[head.path](body, self._unpack_small(headers), headers, until)
         if until < math.inf:
@@ -217,21 +241,21 @@ class GrpcApplication(Application):
         coding = packing.coding(headers)
         return streaming(answers, self._statuses, data_plane.generation, packing=packing, coding=coding)
 
-    def refuse(self, head: Head | None, status: int, message: str) -> Answer:  # noqa: ARG002 - the seam's
+    def refuse(self, head: Head | None, status: int, message: str) -> Answer:
         """Render a refusal of the connection's own as a status."""
-        error = GatewayError(fault_of_http(status), message)
-        return self._refused(error)
+        refused = self._refused(GatewayError(fault_of_http(status), message))
+        return refused if head is None else with_request_id(refused, given_request_id(head))
 
     def _refused(self, error: GatewayError) -> Answer:
         self._refusals.count(error.fault)
         return self._statuses.error(error, self._data_plane.generation().number)
 
-    def _failed(self, error: Exception, generation: NumberedService) -> Answer:
+    def _failed(self, error: Exception, head: Head, generation: NumberedService, request_id: str) -> Answer:
         """Render what went wrong: a status, and never a traceback."""
+        log_failure(_log, error, head, request_id)
         if not isinstance(error, GatewayError):
-            _log.error("a gRPC call failed unexpectedly", exc_info=error)
             error = GatewayError(Fault.INTERNAL, "internal error")
-        return self._statuses.error(error, generation.number)
+        return with_request_id(self._statuses.error(error, generation.number), request_id)
 
 
 def _ticker(calls: UnaryCalls, settings: ProtocolSettings) -> HealthTicker:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from gateway.core.offload import Offload
@@ -16,7 +16,7 @@ from gateway.listeners.oip.grpc.statuses import Statuses
 from gateway.listeners.oip.inference_endpoint import InferenceCodec
 from gateway.listeners.oip.request_headers import OipRequestHeaders
 from gateway.wire.grpc_framing import PREFIX, Unpacking
-from gateway.wire.oip.classification import classify
+from gateway.wire.oip.classification import ClassRules, classify
 from gateway.wire.oip.inference import Inference, OutputFormat
 from gateway.wire.oip.paths import Operation, ParsedPath
 from gateway.wire.oip.proto_reuse import InferMessages, reference
@@ -28,12 +28,22 @@ INFER_PATH: Final = ParsedPath(Operation.INFER)
 
 
 class GrpcInferCodec:
-    """Reads ModelInferRequests of at most ``max_bytes``, and writes ModelInferResponses."""
+    """Reads ModelInferRequests of at most ``max_bytes``, and writes ModelInferResponses.
+
+    ``class_rules``: of a model, how its outputs are classified.
+    """
 
     def __init__(
-        self, max_bytes: int, statuses: Statuses, packing: Packing, inflater: Inflater, offload: Offload
+        self,
+        max_bytes: int,
+        statuses: Statuses,
+        packing: Packing,
+        inflater: Inflater,
+        offload: Offload,
+        *,
+        class_rules: Callable[[str], ClassRules],
     ) -> None:
-        self._offload = offload
+        self._offload, self._class_rules = offload, class_rules
         self._max_bytes = max_bytes
         self._statuses = statuses
         self._packing = packing
@@ -127,10 +137,12 @@ class GrpcInferCodec:
             GatewayError: INVALID for classes of an output that has none.
         """
         classes = output_format.classes
-        if classes and is_long(response.outputs):
-            response = await self._offload(classify, response, classes)
-        elif classes:
-            response = classify(response, classes)
+        if classes:
+            rules = self._class_rules(response.model)
+            if is_long(response.outputs):
+                response = await self._offload(classify, response, classes, rules)
+            else:
+                response = classify(response, classes, rules)
         return self._messages.encode(response, request_id)
 
     async def _decode_compressed(

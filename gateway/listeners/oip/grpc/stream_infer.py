@@ -55,6 +55,15 @@ class _Steps:
             del self._latest[key]
 
 
+class _Call(NamedTuple):
+    """The call that a stream is: its head, the end of its time, its id, and the steps under way in it."""
+
+    head: Head
+    until: float
+    request_id: str
+    steps: _Steps
+
+
 class StreamInfer:
     """Answers the requests of one stream, each with one answer or one error, in their order.
 
@@ -73,9 +82,11 @@ class StreamInfer:
         return f"<StreamInfer by {self._endpoint!r}>"
 
     async def __call__(
-        self, head: Head, stream: RequestBody, unpacking: Unpacking, until: float
+        self, head: Head, stream: RequestBody, unpacking: Unpacking, until: float, request_id: str = ""
     ) -> AsyncGenerator[list[Buffer], None]:
         """Answer until the client has no more, or until the first error of a client that wants it so.
+
+        ``request_id``: of the call; all its requests go by it.
 
         Raises:
             GatewayError: of a request, where the client wants true statuses; else of the framing, or
@@ -83,12 +94,12 @@ class StreamInfer:
         """
         wants_status = self._identify(head, self._generation()).triton_grpc_error == "true"
         begun_requests: asyncio.Queue[_Begun | None] = asyncio.Queue()
-        room, steps = asyncio.Semaphore(CONCURRENT), _Steps()
+        room, call = asyncio.Semaphore(CONCURRENT), _Call(head, until, request_id, _Steps())
 
         async def read() -> None:
             async for message, size in unpacking.each(stream):
                 await room.acquire()
-                begun_requests.put_nowait(await self._begin(message, size, head, until, steps))
+                begun_requests.put_nowait(await self._begin(message, size, call))
 
         reading = asyncio.create_task(read())
         reading.add_done_callback(lambda _: begun_requests.put_nowait(None))
@@ -110,18 +121,20 @@ class StreamInfer:
                 reading, begun, *(begun_requests.get_nowait() for _ in range(begun_requests.qsize()))
             )
 
-    async def _begin(self, message: Buffer, size: int, head: Head, until: float, steps: _Steps) -> _Begun:
+    async def _begin(self, message: Buffer, size: int, call: _Call) -> _Begun:
         generation = self._generation()
-        headers = self._identify(head, generation)
+        headers = self._identify(call.head, generation)
         try:
             decoding = self._codec.decode_message(message, headers.partition)
-            inference, request = await self._endpoint.prepare(decoding, INFER_PATH, headers)
-            if until < request.deadline:
-                request = replace(request, deadline=until)
+            inference, request = await self._endpoint.prepare(
+                decoding, INFER_PATH, headers, request_id=call.request_id
+            )
+            if call.until < request.deadline:
+                request = replace(request, deadline=call.until)
         except GatewayError as error:
             return _Begun(size, error)
         if request.parameters and SEQUENCE in request.parameters:
-            return _Begun(size, steps.begin(generation, request), inference)
+            return _Begun(size, call.steps.begin(generation, request), inference)
         return _Begun(size, asyncio.create_task(_infer(generation, request)), inference)
 
     async def _answer(self, begun: _Begun) -> list[Buffer]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -12,9 +13,10 @@ from gateway.core.errors import Fault, GatewayError, printable
 from gateway.core.service import NumberedService
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import Head
-from gateway.listeners.data_plane import NAME, VERSION, DataPlane
+from gateway.listeners.data_plane import VERSION, DataPlane
+from gateway.listeners.oip import shared_memory
 from gateway.listeners.oip.extensions import Extensions
-from gateway.listeners.oip.model_control import LOADING, NO_SHARED_MEMORY, UNLOADING, ModelControl
+from gateway.listeners.oip.model_control import LOADING, UNLOADING, ModelControl
 from gateway.listeners.oip.request_headers import OipHeaderReader
 from gateway.wire.oip import proto as oip_proto
 from gateway.wire.oip.metadata import EXTENSIONS
@@ -65,12 +67,12 @@ class UnaryCalls:
             "RepositoryModelUnload": self._unload,
             "TraceSetting": self._tracing,
             "LogSettings": self._logging,
-            "SystemSharedMemoryStatus": self._shared_memory,
-            "CudaSharedMemoryStatus": self._shared_memory,
+            "SystemSharedMemoryStatus": partial(self._shared_memory, "system"),
+            "CudaSharedMemoryStatus": partial(self._shared_memory, "cuda"),
             "SystemSharedMemoryRegister": self._share_memory,
-            "SystemSharedMemoryUnregister": self._share_memory,
+            "SystemSharedMemoryUnregister": self._unshare_memory,
             "CudaSharedMemoryRegister": self._share_memory,
-            "CudaSharedMemoryUnregister": self._share_memory,
+            "CudaSharedMemoryUnregister": self._unshare_memory,
         }
         paths = {f"/{messages.SERVICE}/{name}": call for name, call in calls.items()}
         return {**paths, f"/{HEALTH}/Check": self._check}
@@ -88,7 +90,9 @@ class UnaryCalls:
         return messages.ServerReadyResponse(ready=self._data_plane.is_ready())
 
     async def _server_metadata(self, _body: Buffer, _head: Head, _generation: NumberedService) -> Any:
-        return messages.ServerMetadataResponse(name=NAME, version=VERSION, extensions=EXTENSIONS)
+        return messages.ServerMetadataResponse(
+            name=self._extensions.settings.server_name, version=VERSION, extensions=EXTENSIONS
+        )
 
     async def _model_ready(self, body: Buffer, head: Head, generation: NumberedService) -> Any:
         request = oip_proto.parse(messages.ModelReadyRequest, bytes(body))
@@ -156,17 +160,28 @@ class UnaryCalls:
     async def _logging(self, body: Buffer, head: Head, _generation: NumberedService) -> Any:
         request = oip_proto.parse(messages.LogSettingsRequest, bytes(body))
         answer = messages.LogSettingsResponse()
-        settings = await self._model_control.logging(head, _parameters(request.settings))
+        wanted = {
+            name: getattr(value, choice) if (choice := value.WhichOneof("parameter_choice")) else None
+            for name, value in request.settings.items()
+        }
+        settings = await self._model_control.logging(head, wanted)
         for name, value in settings.items():
             kind = {bool: "bool_param", int: "uint32_param", str: "string_param"}[type(value)]
             setattr(answer.settings[name], kind, value)
         return answer
 
-    async def _shared_memory(self, _body: Buffer, _head: Head, _generation: NumberedService) -> Any:
+    async def _shared_memory(
+        self, memory: str, body: Buffer, _head: Head, _generation: NumberedService
+    ) -> Any:
+        shared_memory.check(memory, oip_proto.parse(messages.SharedMemoryStatusRequest, bytes(body)).name)
         return messages.SharedMemoryStatusResponse()
 
     async def _share_memory(self, _body: Buffer, _head: Head, _generation: NumberedService) -> Any:
-        raise GatewayError(Fault.UNSUPPORTED, NO_SHARED_MEMORY)
+        raise shared_memory.refusal()
+
+    async def _unshare_memory(self, _body: Buffer, _head: Head, _generation: NumberedService) -> Any:
+        # Of one region or of all: there are none.
+        return messages.SharedMemoryResponse()
 
     async def _check(self, body: Buffer, _head: Head, _generation: NumberedService) -> Any:
         request = oip_proto.parse(messages.HealthCheckRequest, bytes(body))

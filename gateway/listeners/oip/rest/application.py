@@ -25,10 +25,12 @@ from gateway.listeners.oip.rest.infer import RestInferCodec
 from gateway.listeners.oip.rest.management import Management
 from gateway.listeners.oip.rest.metadata import Metadata
 from gateway.listeners.oip.rest.responses import Refusal, Responses
-from gateway.listeners.refusals import RefusalCounter
+from gateway.listeners.refusals import RefusalCounter, log_failure
+from gateway.listeners.request_headers import given_request_id, with_request_id
 from gateway.wire.oip.paths import METHODS, Operation, ParsedPath, read_path
 
 Call = Callable[[Head, ParsedPath, bytes, NumberedService], Awaitable[AnyAnswer]]
+Generating = Callable[[Head, ParsedPath, bytes, NumberedService, str], Awaitable[AnyAnswer]]
 
 _log = logging.getLogger(__name__)
 
@@ -50,13 +52,17 @@ The operator, who may change settings, is no tenant."""
 
 
 class _Opened(msgspec.Struct, frozen=True):
-    """What a head means to one policy generation; ``is_limited``: its caller's limits are looked at."""
+    """What a head means to one policy generation; ``is_limited``: its caller's limits are looked at.
+
+    ``request_id``: the one that the client has given; empty: none.
+    """
 
     generation: int
     path: ParsedPath
     body_policy: BodyPolicy
     caller: Caller
     is_limited: bool
+    request_id: str
 
 
 class RestApplication(Application):
@@ -65,19 +71,29 @@ class RestApplication(Application):
     def __init__(self, data_plane: DataPlane, extensions: Extensions | None = None) -> None:
         extensions = extensions or Extensions()
         self._data_plane, self._extensions = data_plane, extensions
+        self._make_id = data_plane.make_request_id
         self._refusals = RefusalCounter(data_plane.telemetry, "http")
         self._responses = Responses(data_plane.region, extensions.settings.compress_from_bytes)
         inflater = Inflater(data_plane.max_body_bytes, extensions.settings.inflate_ratio)
         max_json_bytes = extensions.settings.max_json_mib << 20
         codec = RestInferCodec(
-            data_plane.catalogs, self._responses, inflater, data_plane.offload, max_json_bytes
+            data_plane.catalogs,
+            self._responses,
+            inflater,
+            data_plane.offload,
+            settings=extensions.settings,
+            class_rules=extensions.class_rules,
         )
         self._reader = reader = header_reader(data_plane, self._refusals, is_grpc=False)
         self._infer = InferenceEndpoint(data_plane, codec, reader, self._refusals)
-        generate = Generate(data_plane, self._responses, codec, self._infer, max_json_bytes)
-        metadata = Metadata(data_plane, reader, self._responses)
+        generate = Generate(data_plane, self._responses, codec, self._infer, extensions.settings)
+        metadata = Metadata(data_plane, extensions.settings.server_name, reader, self._responses)
         management = Management(ModelControl(extensions), extensions, reader, self._responses)
-        self._calls = _calls(metadata, management, generate)
+        self._calls = _calls(metadata, management)
+        self._generating: dict[Operation, Generating] = {
+            Operation.GENERATE: generate.once,
+            Operation.GENERATE_STREAM: generate.stream,
+        }
         self._max_bytes = dict.fromkeys(Operation, _SMALL_BODY)
         self._max_bytes |= dict.fromkeys(_ADMIN, _OPERATORS_BODY) | dict.fromkeys(
             _LARGE, data_plane.max_body_bytes
@@ -95,26 +111,34 @@ class RestApplication(Application):
         if opened is None or opened.generation != generation.serial:
             first = self._open(head, generation)
             if not isinstance(first, _Opened):
-                return first
+                return with_request_id(first, given_request_id(head))
             opened = head.notes[_OPENED] = first
         if opened.is_limited:
             path = opened.path
             if refusal := self._data_plane.over_limit(opened.caller, path.model, path.version):
-                return self._responses.error(refusal, generation.number)
+                refused = self._responses.error(refusal, generation.number)
+                return with_request_id(refused, opened.request_id)
         return opened.body_policy
 
     def answer(self, head: Head, body: Buffer) -> AnyAnswer | PendingAnswer:
         """Answer a request that ``open`` let pass."""
         generation = self._data_plane.generation()
         opened: _Opened = head.notes[_OPENED]
-        path = opened.path
+        path, request_id = opened.path, opened.request_id
         if path.operation is not Operation.INFER:
-            return self._wait(self._call(head, path, bytes(body), generation), generation)
+            request_id = request_id or self._make_id().decode()
+            calling = self._call(head, path, bytes(body), generation, request_id)
+            return self._wait(calling, head, generation, request_id)
         try:
-            answered = self._infer(head, path, body, generation)
+            answered = self._infer.remembered(head, body, generation)
+            if answered is None:
+                request_id = request_id or self._make_id().decode()
+                answered = self._infer(head, path, body, generation, request_id)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
-            return self._failed(error, generation)
-        return answered if isinstance(answered, Answer) else self._wait(answered, generation)
+            return self._failed(error, head, generation, request_id)
+        if not isinstance(answered, Answer):
+            return self._wait(answered, head, generation, request_id)
+        return with_request_id(answered, request_id) if request_id else answered
 
     def _open(self, head: Head, generation: NumberedService) -> _Opened | Answer:
         """Look at a head for the first time, or for the first time in this generation."""
@@ -136,41 +160,50 @@ class RestApplication(Application):
         except GatewayError as error:
             return self._responses.error(error, generation.number)
         body_policy = BodyPolicy(self._max_bytes[operation], False, caller.holder)
-        return _Opened(generation.serial, path, body_policy, caller, operation in _LARGE)
+        given = given_request_id(head)
+        return _Opened(generation.serial, path, body_policy, caller, operation in _LARGE, given)
 
-    async def _wait(self, pending: PendingAnswer, generation: NumberedService) -> AnyAnswer:
+    async def _wait(
+        self, pending: PendingAnswer, head: Head, generation: NumberedService, request_id: str
+    ) -> AnyAnswer:
         try:
-            return await pending
+            return with_request_id(await pending, request_id)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
-            return self._failed(error, generation)
+            return self._failed(error, head, generation, request_id)
 
     async def _call(
-        self, head: Head, path: ParsedPath, body: bytes, generation: NumberedService
+        self, head: Head, path: ParsedPath, body: bytes, generation: NumberedService, request_id: str
     ) -> AnyAnswer:
         # Such a call may wait for other servers, which needs a task.
         await in_task()
+        generating = self._generating.get(path.operation)
+        if generating is not None:
+            return await generating(head, path, body, generation, request_id)
         return await self._calls[path.operation](head, path, body, generation)
 
-    def _failed(self, error: Exception, generation: NumberedService) -> Answer:
+    def _failed(self, error: Exception, head: Head, generation: NumberedService, request_id: str) -> Answer:
         """Render what went wrong: an answer, and never a traceback."""
+        log_failure(_log, error, head, request_id, Refusal)
         if isinstance(error, Refusal):
             self._refusals.count(str(error.status))
-            return self._responses.refusal(error, generation.number)
-        if not isinstance(error, GatewayError):
-            _log.error("an HTTP request failed unexpectedly", exc_info=error)
-            error = GatewayError(Fault.INTERNAL, "internal error")
-        return self._responses.error(error, generation.number)
+            refused = self._responses.refusal(error, generation.number)
+        else:
+            if not isinstance(error, GatewayError):
+                error = GatewayError(Fault.INTERNAL, "internal error")
+            refused = self._responses.error(error, generation.number)
+        return with_request_id(refused, request_id)
 
-    def refuse(self, head: Head | None, status: int, message: str) -> Answer:  # noqa: ARG002 - the seam's
+    def refuse(self, head: Head | None, status: int, message: str) -> Answer:
         """Render a refusal of the connection's own."""
-        return self._refused(Refusal(status, message))
+        refused = self._refused(Refusal(status, message))
+        return refused if head is None else with_request_id(refused, given_request_id(head))
 
     def _refused(self, refusal: Refusal) -> Answer:
         self._refusals.count(str(refusal.status))
         return self._responses.refusal(refusal, self._data_plane.generation().number)
 
 
-def _calls(metadata: Metadata, management: Management, generate: Generate) -> dict[Operation, Call]:
+def _calls(metadata: Metadata, management: Management) -> dict[Operation, Call]:
     return {
         Operation.SERVER: metadata.server,
         Operation.LIVE: metadata.live,
@@ -187,6 +220,5 @@ def _calls(metadata: Metadata, management: Management, generate: Generate) -> di
         Operation.TRACING: management.tracing,
         Operation.SHARED_MEMORY: management.shared_memory,
         Operation.SHARE_MEMORY: management.share_memory,
-        Operation.GENERATE: generate.once,
-        Operation.GENERATE_STREAM: generate.stream,
+        Operation.UNSHARE_MEMORY: management.unshare_memory,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from gateway.core.catalog import Catalogs
@@ -13,10 +13,12 @@ from gateway.core.request import Response
 from gateway.core.tensor import Buffer, Tensor
 from gateway.http.exchange import Answer, PendingAnswer
 from gateway.listeners.inflater import Inflater
+from gateway.listeners.oip.extensions import ProtocolSettings
 from gateway.listeners.oip.inference_endpoint import InferenceCodec
 from gateway.listeners.oip.request_headers import OipRequestHeaders
 from gateway.listeners.oip.rest.responses import Refusal, Responses
 from gateway.wire.compression import CODINGS
+from gateway.wire.oip.classification import NO_RULES, ClassRules, classify
 from gateway.wire.oip.inference import BINARY_OUTPUTS, Inference, OutputFormat
 from gateway.wire.oip.json import Body, decode_request, encode_apart, parse_header_length
 from gateway.wire.oip.json_bounds import check_length
@@ -31,8 +33,8 @@ _ACCEPTED: Final = ((b"accept-encoding", ", ".join(CODINGS).encode()),)
 class RestInferCodec:
     """Reads bodies of infer requests and writes their answers.
 
-    ``catalogs`` describe the models whose input comes without JSON; ``offload`` reads and writes much JSON,
-    of a request at most ``max_json_bytes``.
+    ``catalogs`` describe the models whose input comes without JSON; ``offload`` reads and writes much JSON.
+    ``class_rules``: of a model, how its outputs are classified.
     """
 
     def __init__(
@@ -41,15 +43,18 @@ class RestInferCodec:
         responses: Responses,
         inflater: Inflater,
         offload: Offload,
-        max_json_bytes: int,
+        *,
+        settings: ProtocolSettings,
+        class_rules: Callable[[str], ClassRules],
     ) -> None:
-        self._offload, self._max_json_bytes = offload, max_json_bytes
+        self._offload, self._max_json_bytes = offload, settings.max_json_mib << 20
+        self._nan, self._class_rules = settings.json_nan, class_rules
         self._catalogs = catalogs
         self._responses = responses
         self._inflater = inflater
         self._requests = cache = RequestJsonCache()
         self._decode = cache.decode
-        self._encode = ResponseJsonCache().encode
+        self._encode = ResponseJsonCache(settings.json_nan).encode
 
     def __repr__(self) -> str:
         return f"<RestInferCodec {self._requests!r}>"
@@ -102,6 +107,8 @@ class RestInferCodec:
         """
         if output_format is not BINARY_OUTPUTS and is_long(_written(response, output_format)):
             return self._encode_elsewhere(output_format, request_id, coding, generation, response)
+        if output_format.classes:
+            response = classify(response, output_format.classes, self._class_rules(response.model))
         body = self._encode(response, output_format, request_id)
         return self._responses.inference(body, response.provenance, generation, coding)
 
@@ -113,7 +120,10 @@ class RestInferCodec:
         generation: int,
         response: Response,
     ) -> Answer:
-        parts, length = await self._offload(encode_apart, response, output_format, request_id)
+        rules = self._class_rules(response.model) if output_format.classes else NO_RULES
+        parts, length = await self._offload(
+            encode_apart, response, output_format, request_id, self._nan, rules
+        )
         return self._responses.inference(Body([*parts], length), response.provenance, generation, coding)
 
     async def inflate(self, headers: OipRequestHeaders, body: Buffer) -> Buffer:

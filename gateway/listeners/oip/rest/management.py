@@ -6,11 +6,11 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.core.errors import Fault, GatewayError
 from gateway.core.service import NumberedService
 from gateway.http.exchange import Answer, Head
+from gateway.listeners.oip import shared_memory
 from gateway.listeners.oip.extensions import Extensions
-from gateway.listeners.oip.model_control import NO_SHARED_MEMORY, ModelControl
+from gateway.listeners.oip.model_control import ModelControl
 from gateway.listeners.oip.request_headers import OipHeaderReader
 from gateway.listeners.oip.rest.responses import Responses
 from gateway.wire.oip.management import (
@@ -93,16 +93,23 @@ class Management:
         return self._json(sent, generation)
 
     async def shared_memory(
-        self, _head: Head, _path: ParsedPath, _body: bytes, generation: NumberedService
+        self, _head: Head, path: ParsedPath, _body: bytes, generation: NumberedService
     ) -> Answer:
-        """List the regions of shared memory: none."""
+        """List the regions of shared memory: none; one that is named is not known."""
+        shared_memory.check(path.memory, path.region)
         return self._json([], generation)
 
     async def share_memory(
         self, _head: Head, _path: ParsedPath, _body: bytes, _generation: NumberedService
     ) -> Answer:
-        """Refuse to register shared memory, or to unregister it."""
-        raise GatewayError(Fault.UNSUPPORTED, NO_SHARED_MEMORY)
+        """Refuse to register shared memory."""
+        raise shared_memory.refusal()
+
+    async def unshare_memory(
+        self, _head: Head, _path: ParsedPath, _body: bytes, generation: NumberedService
+    ) -> Answer:
+        """Unregister shared memory, one region or all: there are none."""
+        return self._responses.empty(generation.number)
 
     def _json(self, value: Any, generation: NumberedService) -> Answer:
         return self._responses.json(_encode(value), generation.number)

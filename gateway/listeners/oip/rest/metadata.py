@@ -6,7 +6,7 @@ from typing import Final
 
 from gateway.core.service import NumberedService
 from gateway.http.exchange import Answer, Head
-from gateway.listeners.data_plane import NAME, VERSION, DataPlane
+from gateway.listeners.data_plane import VERSION, DataPlane
 from gateway.listeners.oip.request_headers import OipHeaderReader
 from gateway.listeners.oip.rest.responses import Responses
 from gateway.wire.oip.metadata import (
@@ -20,14 +20,16 @@ from gateway.wire.oip.metadata import (
 )
 from gateway.wire.oip.paths import ParsedPath
 
-_SERVER: Final = encode_server(NAME, VERSION, EXTENSIONS)
 _NOT_READY: Final = encode_not_ready()
 
 
 class Metadata:
     """Answers questions about the server and its models."""
 
-    def __init__(self, data_plane: DataPlane, reader: OipHeaderReader, responses: Responses) -> None:
+    def __init__(
+        self, data_plane: DataPlane, server_name: str, reader: OipHeaderReader, responses: Responses
+    ) -> None:
+        self._server = encode_server(server_name, VERSION, EXTENSIONS)
         self._data_plane, self._reader = data_plane, reader
         self._responses = responses
 
@@ -38,7 +40,7 @@ class Metadata:
         self, _head: Head, _path: ParsedPath, _body: bytes, generation: NumberedService
     ) -> Answer:
         """Name the server and its extensions."""
-        return self._responses.json(_SERVER, generation.number)
+        return self._responses.json(self._server, generation.number)
 
     async def live(self, _head: Head, _path: ParsedPath, _body: bytes, generation: NumberedService) -> Answer:
         """Answer that the process lives."""

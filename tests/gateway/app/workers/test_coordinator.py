@@ -74,56 +74,21 @@ async def fleet(tmp_path: Path):
         logging.getLogger(name).setLevel(logging.NOTSET)
 
 
-async def test_counts_add_up(fleet: Fleet) -> None:
-    """Each call returns the sum of all."""
-    assert await fleet.executions() == 7
-
-
-async def test_silent_worker_counts_as_it_did_last(fleet: Fleet, caplog: pytest.LogCaptureFixture) -> None:
-    """The last counts of a worker that does not answer are used; the log names the worker."""
-    await fleet.executions()
-    await fleet.silence(1)
-    fleet.counts[2].executions = 10
-
-    assert await fleet.executions() == 13
-    assert "process 1" in caplog.text
-
-
-async def test_stuck_worker_is_not_waited_for(fleet: Fleet) -> None:
-    """It accepts the call and never answers; the others' counts are returned without it."""
-
-    async def never(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-        writer.close()
-
-    fleet.sockets[3] = fleet.folder / "3.sock"
-    server = await asyncio.start_unix_server(never, fleet.sockets[3])
-    async with asyncio.timeout(30), server:
-        assert await fleet.executions() == 7
-
-
-async def test_counts_of_workers_that_are_gone_stay(fleet: Fleet) -> None:
-    """A worker that leaves sends its final counts; of one that dies the last counts are kept."""
-    await fleet.executions()
-    counts = await Counts(5).counted()
-    fleet.coordinator.keep_final(1, counts)
-    # It still listens for a moment; what it counts then must not replace its final counts.
-    assert await fleet.executions() == 9
+async def test_counts_of_everybody_and_of_each_tenant(fleet: Fleet) -> None:
+    """Those of workers that are gone among them."""
     for serial in (1, 2):
-        await fleet.silence(serial)
-        del fleet.sockets[serial]
-        fleet.coordinator.forget(serial)
-    await fleet.start(3, 1)
+        fleet.counts[serial].of = {"acme": 2}
+    assert await fleet.executions() == 7
+    assert executions(await fleet.coordinator.counted("acme")) == 4
+    assert executions(await fleet.coordinator.counted("a/b")) == 0
 
-    assert await fleet.executions() == 10
+    fleet.coordinator.keep_final(1, await Counts(5).counted(), "acme")
+    await fleet.silence(1)
+    del fleet.sockets[1]
+    fleet.coordinator.forget(1)
 
-
-async def test_many_questions_are_one_round(fleet: Fleet) -> None:
-    """Any client may ask for statistics; the workers get one round of calls after the other."""
-    answers = await asyncio.gather(*(fleet.executions() for _ in range(50)))
-
-    assert set(answers) == {7}
-    assert fleet.counts[1].reports <= 2
+    assert executions(await fleet.coordinator.counted("acme")) == 7
+    assert await fleet.executions() == 7
 
 
 async def test_changes_reach_all(fleet: Fleet) -> None:

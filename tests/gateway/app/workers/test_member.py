@@ -86,6 +86,20 @@ async def test_every_worker_says_the_same(family: Family) -> None:
     assert found == [3, 3]
 
 
+async def test_last_word_about_each_tenant(family: Family) -> None:
+    """Likewise."""
+    for worker in family.workers.values():
+        worker.counts.of = {"acme": 1, "a/b": 2}
+    gone = family.workers.pop(1)
+    await gone.member.leave_counts()
+    await gone.listener.aclose()
+    family.coordinator.forget(1)
+
+    member = family.workers[2].member
+    assert executions(await member.counted("acme")) == 2
+    assert executions(await member.counted("a/b")) == 4
+
+
 async def test_last_word(family: Family) -> None:
     """What a worker that leaves has counted until its end is not lost."""
     await family.workers[1].member.counted()

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gateway.http.framing.errors import FramingError
 from gateway.http.framing.http2_client import (
     REFUSED,
+    AnswerRefused,
     AnswerTooLarge,
     ClosingError,
     Http2Client,
@@ -27,14 +28,17 @@ OK = [(b":status", b"200")]
 class Pair:
     """A client and a server, and all bytes between them."""
 
-    def __init__(self, *, max_body_bytes: int = 1 << 20, **settings: int) -> None:
+    def __init__(self, *, max_body_bytes: int = 1 << 20, max_table: int = 4096, **settings: int) -> None:
         self.client = Http2Client(
             stream_window_bytes=1 << 20,
             connection_window_bytes=1 << 22,
             max_header_bytes=4096,
             max_body_bytes=max_body_bytes,
+            texts={b"grpc-message"},
         )
-        self.server = ngh2.Connection(ngh2.Role.SERVER)
+        self.server = ngh2.Connection(
+            ngh2.Role.SERVER, ngh2.Configuration(max_deflate_dynamic_table_size=max_table)
+        )
         self.server.initiate_connection({ngh2.Setting[name]: value for name, value in settings.items()})
         self.events: list[Any] = []
         self.ended: list[Any] = []
@@ -47,6 +51,7 @@ class Pair:
                 self.events += self.server.events()
             if answered := self.server.data_to_send():
                 self.ended += self.client.feed(answered)
+            self.ended += self.client.feed(b"")
             if not received and not answered:
                 return
 
@@ -270,3 +275,42 @@ def test_no_bytes_break_the_client(noise):
     except FramingError:
         return
     assert pair.client.running <= 1
+
+
+@pytest.mark.parametrize("table", [0, 4096])
+@pytest.mark.parametrize("text", [b"got [1,1]. ", b" ", b" a", b" both  ", b"many words, " * 100])
+def test_blanks_at_the_ends_of_values(text: bytes, table: int):
+    """In headers, in trailers and in an answer that is nothing but trailers; again, from the dynamic table."""
+    pair = Pair(max_table=table)
+    for _ in range(3):
+        stream = pair.ask()
+        pair.server.send_response(stream, [*OK, (b"first", b" x "), (b"second", b"y\t")])
+        pair.server.send_data(stream, b"body")
+        pair.server.send_trailers(stream, [(b"grpc-status", b"3"), (b"grpc-message", text), (b"last", text)])
+        pair.talk()
+        pair.server.send_response(pair.ask(), [*OK, (b"grpc-message", text)], end_stream=True)
+        pair.talk()
+
+    stripped = {b":status": b"200", b"first": b"x", b"second": b"y"}
+    trailers = {b"grpc-status": b"3", b"grpc-message": text, b"last": text.strip()}
+    whole = Http2Response(200, stripped, b"body", trailers)
+    alone = Http2Response(200, {b":status": b"200", b"grpc-message": text}, b"", {})
+    assert [answer for _, answer in pair.ended] == [whole, alone] * 3
+    assert pair.client.running == 0
+
+
+@pytest.mark.parametrize("value", [b"\0", b"a\x1f", b"a\xf7", b"\xf7"])
+def test_an_answer_that_is_refused_here(value: bytes):
+    """It is not taken for a reset of the peer's, and other streams go on."""
+    pair = Pair()
+    refused, reset, other = pair.ask(), pair.ask(), pair.ask()
+    pair.server.send_response(refused, [*OK, (b"x", value)])
+    pair.server.reset_stream(reset, 1)
+    pair.server.send_response(other, OK, end_stream=True)
+    pair.talk()
+
+    assert dict(pair.ended) == {
+        refused: AnswerRefused(),
+        reset: StreamReset(1),
+        other: Http2Response(200, {b":status": b"200"}, b"", {}),
+    }

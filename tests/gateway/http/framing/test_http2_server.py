@@ -35,10 +35,12 @@ from tests.fakes.http2_frames import (
     SETTINGS,
     WINDOW_UPDATE,
     block,
+    coded_literal,
     data,
     frame,
     frames,
     headers,
+    literal,
     reset,
     setting,
     window,
@@ -401,3 +403,26 @@ def test_window_that_shrinks_below_zero():
     server.feed(window(1, 100_000))
     server.output(MIB)
     assert server.queued() == 0
+
+
+@pytest.mark.parametrize("write", [literal, coded_literal])
+@pytest.mark.parametrize("indexed", [False, True])
+@pytest.mark.parametrize("size", [1, 13, 1000])
+def test_blanks_around_values_are_no_part_of_them(write: Any, *, indexed: bool, size: int):
+    """Whoever refers to the dynamic table means the same value; other streams are not touched."""
+    fields = (
+        write(b"x", b" y ", indexed=indexed)
+        + write(b"z", b"z\t", indexed=indexed)
+        + write(b"empty", b" ", indexed=indexed)
+    )
+    received = BEGIN + headers(1, more=fields) + headers(3, more=b"\xbe\xbf\xc0" if indexed else b"")
+    server = Http2Server()
+    events = [
+        event
+        for at in range(0, len(received), size)
+        for event in server.feed(received[at : at + size])
+        if isinstance(event, Http2Request)
+    ]
+
+    assert dict(events[0].head.headers) == {"host": "far", "x": "y", "z": "z", "empty": ""}
+    assert dict(events[1].head.headers) == dict(events[0].head.headers if indexed else [("host", "far")])

@@ -179,7 +179,7 @@ async def test_a_series_is_compared_instead_of_read(kind: str) -> None:
     assert reply.headers.get("x-edgeway-provenance") == taught.headers.get("x-edgeway-provenance")
     assert world.telemetry.events == [
         CacheLookedUp("l1", "hit"),
-        RequestFinished("digits", "l1", "ok", 0.0, "1"),
+        RequestFinished("digits", "l1", "ok", 0.0, "1", "anonymous"),
     ]
 
 
@@ -265,7 +265,7 @@ async def test_connections_share_a_series() -> None:
 
 
 HEADERS = OipRequestHeaders(
-    Caller(), 0, None, Partition(7, "anonymous", ""), (), None, None, None, None, None
+    Caller(), 0, None, Partition(7, "anonymous", ""), (), (), None, None, None, None, None
 )
 
 

@@ -34,17 +34,23 @@ HEAD = head()
 
 
 class Several:
-    """Statistics of the models that it is given."""
+    """Statistics of the models that it is given, and one of three for a tenant."""
 
     def __init__(self, *names: str) -> None:
-        self._parts = [ModelStatistics(name, "1", execution_count=3) for name in names]
+        self._names = names
 
-    async def counted(self) -> Counted:
-        return Counted(self._parts)
+    async def counted(self, tenant: str = "") -> Counted:
+        count = 1 if tenant == "acme" else 0 if tenant else 3
+        versions = {name: "2" if name == "old" else "1" for name in self._names}
+        return Counted(
+            ModelStatistics(name, version, execution_count=count) for name, version in versions.items()
+        )
 
 
 class Shared(AllModels):
     """Models of which the caller may use some, and others some of them, too."""
+
+    tenant = "acme"
 
     def may_use(self, model: str) -> bool:
         return model != "hidden"
@@ -78,20 +84,21 @@ async def test_statistics():
     assert await refused(control().statistics(MODELS, "unknown", "")) is Fault.NOT_FOUND
 
 
-async def test_statistics_of_others():
-    """A model that others use, too, would show what they do: only the operator sees its counts."""
-    models = Shared(FakeCatalog(DIGITS, replace(DIGITS, name="old")))
+async def test_statistics_of_shared_models():
+    """Of a model that others use, too, a tenant sees its own requests; the settings may show it all."""
     counts = Several("digits", "old", "hidden", "other")
+    models = Shared(FakeCatalog(DIGITS, replace(DIGITS, name="old", versions=("2",))))
 
-    found = await control(statistics=counts).statistics(models, "", "")
+    def executions(found):
+        return [(each.name, each.execution_count) for each in found]
 
-    assert [each.name for each in found] == ["digits"]
-    assert len(await control(statistics=counts).statistics(models, "digits", "")) == 1
-    assert await refused(control(statistics=counts).statistics(models, "old", "")) is Fault.FORBIDDEN
+    own = control(statistics=counts)
+    assert executions(await own.statistics(models, "", "")) == [("digits", 3), ("old", 1)]
+    assert executions(await own.statistics(models, "old", "2")) == [("old", 1)]
 
     sharing = control(statistics=counts, settings=ProtocolSettings(share_statistics=True))
-    assert [each.name for each in await sharing.statistics(models, "", "")] == ["digits", "old"]
-    assert len(await sharing.statistics(models, "old", "")) == 1
+    assert executions(await sharing.statistics(models, "", "")) == [("digits", 3), ("old", 3)]
+    assert executions(await sharing.statistics(models, "old", "2")) == [("old", 3)]
 
 
 async def test_index_of_others():
@@ -118,6 +125,18 @@ async def test_files_are_named_without_their_folders():
         with pytest.raises(GatewayError, match=r"^failed to load 'm': model.onnx: no model$") as caught:
             await call
         assert caught.value.fault is Fault.INVALID
+
+
+async def test_clients_find_out_that_nothing_was_loaded():
+    """They look for these words in the message."""
+    loads = Loads()
+    loads.failure = GatewayError(Fault.NOT_FOUND, "model 'm' is not known here")
+
+    with pytest.raises(GatewayError, match=r"^failed to load 'm': model 'm' is not known here$") as caught:
+        await control(repository=loads).load(HEAD, "", "m", {})
+    assert caught.value.fault is Fault.NOT_FOUND
+    with pytest.raises(GatewayError, match=r"^failed to unload 'm': model 'm' is not known here$"):
+        await control(repository=loads).unload(HEAD, "", "m", {})
 
 
 async def test_index():

@@ -16,7 +16,7 @@ DECODERS = [decode_index, decode_model_parameters, decode_log_settings, decode_t
 
 
 @pytest.mark.parametrize("decode", DECODERS)
-@pytest.mark.parametrize("body", [b"", b" \r\n", b"{}"])
+@pytest.mark.parametrize("body", [b"", b" \r\n", b"{}", b"null", b" null "])
 def test_an_empty_body_is_an_empty_object(decode, body):
     """Many clients send nothing where nothing has to be said."""
     assert not decode(body)
@@ -30,6 +30,16 @@ def test_what_is_no_object_is_refused(decode, body):
         decode(body)
 
     assert caught.value.fault is Fault.INVALID
+
+
+def test_members_that_are_null_are_absent():
+    """Clients whose messages are objects of classes write each of their fields."""
+    assert decode_index(b'{"ready":null,"repository_name":null}') is False
+    assert decode_model_parameters(b'{"parameters":null}') == {}
+    assert decode_model_parameters(b'{"parameters":{"unload_dependents":null,"config":"{}"}}') == {
+        "config": "{}"
+    }
+    assert decode_log_settings(b'{"log_info":null}') == {"log_info": None}
 
 
 def test_values():

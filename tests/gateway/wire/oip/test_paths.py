@@ -43,10 +43,16 @@ from gateway.wire.oip.paths import Operation, ParsedPath, model_path, read_path
         ("/v2/logging", ParsedPath(Operation.LOGGING)),
         ("/v2/trace/setting", ParsedPath(Operation.TRACING)),
         ("/v2/models/m/trace/setting", ParsedPath(Operation.TRACING, "m")),
-        ("/v2/systemsharedmemory/status", ParsedPath(Operation.SHARED_MEMORY)),
-        ("/v2/cudasharedmemory/region/r/status", ParsedPath(Operation.SHARED_MEMORY)),
-        ("/v2/systemsharedmemory/region/r/register", ParsedPath(Operation.SHARE_MEMORY)),
-        ("/v2/cudasharedmemory/unregister", ParsedPath(Operation.SHARE_MEMORY)),
+        ("/v2/systemsharedmemory/status", ParsedPath(Operation.SHARED_MEMORY, memory="system")),
+        (
+            "/v2/cudasharedmemory/region/r%20s/status",
+            ParsedPath(Operation.SHARED_MEMORY, memory="cuda", region="r s"),
+        ),
+        (
+            "/v2/systemsharedmemory/region/r/register",
+            ParsedPath(Operation.SHARE_MEMORY, memory="system", region="r"),
+        ),
+        ("/v2/cudasharedmemory/unregister", ParsedPath(Operation.UNSHARE_MEMORY, memory="cuda")),
     ],
 )
 def test_paths_of_the_protocol(path, target):

@@ -59,7 +59,7 @@ async def test_what_every_answer_says():
         assert noted[b"content-length"] == b"2" and noted[b"server"] == b"edgeway" and b"date" in noted
         for call in calls:
             noted = dict(client.of(call, ngh2.ResponseReceived)[0].headers)
-            assert set(noted) == {b":status", b"content-type"}
+            assert set(noted) == {b":status", b"content-type", b"x-request-id"}
             assert client.of(call, ngh2.TrailersReceived)[0].headers == OK
 
 

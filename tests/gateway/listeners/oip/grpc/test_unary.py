@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote
+
+from gateway.listeners.oip.extensions import Extensions, ProtocolSettings
+from gateway.telemetry.log_settings import LogSettings
 from gateway.wire.proto import messages
 from tests.fakes.data_plane import FakeCatalog
+from tests.fakes.operator import OPEN
 from tests.gateway.listeners.oip.grpc.calls import (
     ALLOWED,
     HEALTH,
@@ -34,6 +39,31 @@ async def test_server_and_models():
     assert "statistics" in server.extensions
     assert metadata.inputs[0].name == "image"
     assert trailers["grpc-status"] == "5"
+
+
+async def test_the_servers_name_is_the_settings():
+    """Clients written for another server may look for its name."""
+    asked = wire(extensions=Extensions(settings=ProtocolSettings(server_name="triton")))
+
+    server, _ = await call(
+        "ServerMetadata", messages.ServerMetadataRequest(), messages.ServerMetadataResponse, asked
+    )
+
+    assert server.name == "triton"
+
+
+async def test_a_log_setting_without_a_value():
+    """As tritonclient sends one that is None: it is refused as any other value of the wrong type."""
+    request = messages.LogSettingsRequest()
+    request.settings["log_info"].SetInParent()
+    asked = wire(extensions=Extensions(logging=LogSettings(), **OPEN))
+
+    _, trailers = await call("LogSettings", request, None, asked, OPERATOR)
+
+    assert (trailers["grpc-status"], unquote(trailers["grpc-message"])) == (
+        "3",
+        "expect boolean for 'log_info'",
+    )
 
 
 async def test_extensions():
@@ -99,7 +129,7 @@ async def test_changes_are_an_operators():
         on = wire(extensions=ALLOWED)
         assert (await call(name, message, on=on, headers=OPERATOR))[1]["grpc-status"] == code
         if name != "RepositoryIndex":
-            assert (await call(name, message, on=on))[1]["grpc-status"] == ("3" if code == "3" else "16")
+            assert (await call(name, message, on=on))[1]["grpc-status"] == "16"
             page = {**OPERATOR, "origin": "null"}
             assert (await call(name, message, on=on, headers=page))[1]["grpc-status"] in {"3", "7"}
 

@@ -19,7 +19,7 @@ from gateway.wire.oip.metadata import EXTENSIONS
 from gateway.wire.trust import Trust
 from tests.fakes.data_plane import EchoService, FakeCatalog
 from tests.fakes.http import INFER, SMALL, get, post, say, serving
-from tests.fakes.service import ScriptedService, answer, request
+from tests.fakes.service import ScriptedService, request
 from tests.fakes.telemetry import RecordingTelemetry
 
 
@@ -265,16 +265,6 @@ async def test_refusals_of_the_listener_are_counted(sent, fault):
     assert answer.error
     assert service.requests == []
     assert telemetry.of(Refused) == [Refused("http", fault)]
-
-
-async def test_an_output_that_json_cannot_carry():
-    """The error says to request the output as binary data."""
-    nan = answer(value=math.nan)
-
-    reply, _ = await exchange(post(INFER, SMALL), service=ScriptedService(nan))
-
-    assert reply.status == 400
-    assert "binary data" in reply.error
 
 
 async def test_bugs_are_logged_and_not_told(caplog):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
+import math
 import zlib
 
 import msgspec
@@ -40,6 +42,24 @@ async def test_json_both_ways():
     assert reply.json()["outputs"][0]["data"] == [1.0, 2.0]
     assert reply.headers["x-edgeway-provenance"] == "central"
     assert reply.headers["x-edgeway-policy-generation"] == "7"
+
+
+@pytest.mark.parametrize("count", [2, 40_000])
+async def test_nan_and_infinity_both_ways(count):
+    """By name, as Triton has them; where the settings forbid it, the error says to ask for binary data."""
+    values = ["NaN", "-Infinity"] * (count // 2)
+    tensor = {"name": "x", "datatype": "FP32", "shape": [count], "data": "@"}
+    body = msgspec.json.encode({"inputs": [tensor]}).replace(b'"@"', f"[{', '.join(values)}]".encode())
+    refusing = Extensions(settings=ProtocolSettings(json_nan="refuse", max_json_mib=16))
+
+    written = await wire(extensions=None).ask("POST", INFER, body)
+    refused = await wire(extensions=refusing).ask("POST", INFER, body)
+
+    assert written.status == 200
+    assert b'"data":[NaN,-Infinity' in written.body
+    assert json.loads(written.body)["outputs"][0]["data"][1] == -math.inf
+    assert refused.status == 400
+    assert "ask for it as binary data" in refused.json()["error"]
 
 
 @pytest.mark.parametrize(("coding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from gateway.listeners.oip.extensions import Extensions, ProtocolSettings
 from tests.gateway.listeners.oip.rest.requests import wire
+
+
+async def test_the_servers_name_is_the_settings():
+    """Clients written for another server may look for its name."""
+    named = Extensions(settings=ProtocolSettings(server_name="triton"))
+
+    assert (await wire(extensions=named).ask("GET", "/v2")).json()["name"] == "triton"
+    assert (await wire().ask("GET", "/v2")).json()["name"] == "edgeway"
 
 
 async def test_health_and_metadata():

@@ -1,0 +1,125 @@
+"""`edgeway model init`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from edge_models.registry import Registry
+from edge_models.samples import digits
+from gateway.__main__ import main
+from gateway.config.policy_file import load_policy
+from gateway.config.settings import load_settings
+
+EDGE, CENTRAL = map(str, map(digits.model_path, (digits.EDGE_REPOSITORY, digits.CENTRAL_REPOSITORY)))
+
+
+def init(folder: Path, *words: str, model: str = CENTRAL) -> int:
+    """Set up a folder, as from the command line."""
+    return main(["model", "init", str(folder), "--model", model, *words])
+
+
+def identity(path: Path, kind: int, shape: list[int | str]) -> str:
+    """Write a model that answers its input; return where."""
+    tensors = [helper.make_tensor_value_info(name, kind, shape) for name in ('x"\\', "y")]
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ['x"\\'], ["y"])], "g", *([each] for each in tensors)
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    return str(path)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Return every file in a folder."""
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+@pytest.mark.parametrize("name", ["digits", "123", "null", "1.0"])
+def test_what_is_written_can_be_served(tmp_path: Path, name: str) -> None:
+    """Settings, policy and repository are read without a complaint, whatever YAML makes of the name."""
+    assert init(tmp_path, "--name", name) == 0
+
+    policy, _ = load_policy(tmp_path / "policy.yaml")
+    assert (policy.routes[0].name, policy.routes[0].match.model) == (name, name)
+    central = load_settings(tmp_path / "central.yaml")
+    assert central.models is not None
+    (model,) = Registry.load(central.models)
+    assert (model.name, model.session.digest) == (name, policy.routes[0].digest)
+    assert load_settings(tmp_path / "edge.yaml").models is None
+
+
+def test_an_edge_model_makes_a_cascade(tmp_path: Path, capsys) -> None:
+    """The edge has it, the route asks it first, and the last lines say how to certify it."""
+    assert init(tmp_path, "--name", "digits", "--edge-model", EDGE) == 0
+
+    edge = load_settings(tmp_path / "edge.yaml")
+    assert edge.models is not None
+    assert [model.name for model in Registry.load(edge.models)] == ["digits"]
+    assert load_policy(tmp_path / "policy.yaml")[0].routes[0].cascade is not None
+    assert f"--out {tmp_path}/certificates/digits.json" in capsys.readouterr().out
+
+
+def test_nothing_is_written_over(tmp_path: Path, capsys) -> None:
+    """One file that is there is enough to leave the folder as it was."""
+    (tmp_path / "policy.yaml").write_text("mine")
+
+    assert init(tmp_path, "--name", "digits") == 2
+
+    assert content(tmp_path) == {"policy.yaml": b"mine"}
+    assert f"{tmp_path / 'policy.yaml'}: there already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "model", "says"),
+    [
+        (["--name", "a/b"], CENTRAL, "say another name with --name"),
+        (["--name", ".."], CENTRAL, "say another name with --name"),
+        (["--name", "digits", "--first-port", "65530"], CENTRAL, "no room"),
+        ([], "nowhere.onnx", "nowhere.onnx: No such file"),
+        (["--name", "digits"], __file__, "test_model_init.py"),
+    ],
+)
+def test_what_cannot_be_served_is_refused(
+    tmp_path: Path, capsys, words: list[str], model: str, says: str
+) -> None:
+    """The message names it, and no folder is made."""
+    assert init(tmp_path / "new", *words, model=model) == 2
+
+    assert says in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_edge_model_with_other_inputs_is_refused(tmp_path: Path, capsys) -> None:
+    """It could not answer what clients send."""
+    other = identity(tmp_path / "other.onnx", TensorProto.FLOAT, ["n", 4])
+
+    assert init(tmp_path / "new", "--name", "digits", "--edge-model", other) == 2
+
+    assert "does not take the inputs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "batch", "dims"),
+    [
+        (TensorProto.STRING, ["n", "width"], "64", "TYPE_STRING dims: [-1]"),
+        (TensorProto.FLOAT, [2, 3], "0", "TYPE_FP32 dims: [2, 3]"),
+        (TensorProto.INT64, ["n"], "0", "TYPE_INT64 dims: [-1]"),
+    ],
+)
+def test_the_configuration_says_what_the_file_has(
+    tmp_path: Path, kind: int, shape: list[int | str], batch: str, dims: str
+) -> None:
+    """Texts, fixed sizes and one dimension; and it is read back, names with quotes included."""
+    model = identity(tmp_path / "odd.onnx", kind, shape)
+
+    assert init(tmp_path / "new", model=model) == 0
+
+    text = (tmp_path / "new/central/odd/config.pbtxt").read_text()
+    assert f"max_batch_size: {batch}\n" in text
+    assert dims in text
+    central = load_settings(tmp_path / "new" / "central.yaml")
+    assert central.models is not None
+    assert [spec.name for model in Registry.load(central.models) for spec in model.session.inputs] == ['x"\\']
