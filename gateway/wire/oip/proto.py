@@ -109,7 +109,7 @@ def decode_request(message: Any, raws: Sequence[Buffer] = ()) -> Inference:
     output_format = _decode_wanted(message.outputs)
     return Inference(
         message.id,
-        _decode_tensors("input", message.inputs, raws or message.raw_input_contents),
+        _decode_tensors("input", message.inputs, raws or message.raw_input_contents, message.model_name),
         outputs,
         output_format,
         parameters,
@@ -231,7 +231,7 @@ def _decode_specs(entries: Iterable[Any]) -> tuple[TensorSpec, ...]:
     return tuple(TensorSpec(entry.name, entry.datatype, tuple(entry.shape)) for entry in entries)
 
 
-def _decode_tensors(kind: str, entries: Any, raw: Any) -> tuple[Tensor, ...]:
+def _decode_tensors(kind: str, entries: Any, raw: Any, model: str = "") -> tuple[Tensor, ...]:
     check_names(kind, [entry.name for entry in entries])
     if raw and len(raw) != len(entries):
         raise GatewayError(
@@ -256,7 +256,7 @@ def _decode_tensors(kind: str, entries: Any, raw: Any) -> tuple[Tensor, ...]:
             )
         else:
             tensor = Tensor(name, entry.datatype, shape, raw[index], parameters)
-            check_size(tensor)
+            check_size(tensor, model)
         tensors.append(tensor)
     return tuple(tensors)
 
