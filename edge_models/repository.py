@@ -87,7 +87,7 @@ class ModelRepository:
         config = completed_message(found.config, model) if found.config is not None else None
         scheduling = found.scheduling(self._batching.get(model))
         if scheduling.max_rows is None:
-            return ModelSettings(is_cached=is_cached, config=config, batches=False)
+            return ModelSettings(is_cached=is_cached, config=config, batches=False, labels=found.labels)
         settings = scheduling.batching
         return ModelSettings(
             settings.max_batch_size,
@@ -97,6 +97,7 @@ class ModelRepository:
             is_cached,
             config,
             batches=True,
+            labels=found.labels,
         )
 
     async def load(self, model: str, parameters: Mapping[str, Parameter | bytes]) -> None:
