@@ -220,6 +220,7 @@ class FolderReader:
             spec = replace(spec, inputs=tensors.inputs, outputs=tensors.outputs)
             model = Model(spec, version, session, limits, StuckRuns(), config, sequences, tensors, labels)
             model.warm_up(folder)
+        model.scheduling(settings.batching.get(name))  # so that this folder is refused, and no other
         return model
 
     def _completed(self, folder: Path, config: ModelConfiguration, session: Session) -> ModelConfiguration:
