@@ -12,7 +12,7 @@ from typing import Final
 from edge_models.configuration.completion import GraphSignature, complete, disagreements, specs_of
 from edge_models.configuration.model_configuration import ALL_VERSIONS, ModelConfiguration
 from edge_models.configuration.reading import read_configuration
-from edge_models.configuration.remarks import BACKEND, PLATFORM, Remark, remarks
+from edge_models.configuration.remarks import BACKEND, PLATFORM, Remark, RemarksError, remarks
 from edge_models.configuration.session_parameters import session_parameters
 from edge_models.errors import ForeignModelError, ModelError
 from edge_models.executors import StuckRuns
@@ -125,11 +125,11 @@ class FolderReader:
         """Report what is no error.
 
         Raises:
-            ModelError: with all errors.
+            RemarksError: with all errors.
         """
-        errors = [str(remark) for remark in found if remark.severity == "error"]
+        errors = [remark for remark in found if remark.severity == "error"]
         if errors:
-            raise ModelError(f"{folder}/{'; '.join(errors)}")
+            raise RemarksError(folder, errors)
         for remark in found:
             self.report(folder.name, remark)
 
