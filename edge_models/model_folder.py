@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from edge_models.configuration.completion import GraphSignature, complete, disagreements, specs_of
+from edge_models.configuration.instances import instance_providers
+from edge_models.configuration.labels import read_labels
 from edge_models.configuration.model_configuration import ALL_VERSIONS, ModelConfiguration
 from edge_models.configuration.reading import read_configuration
 from edge_models.configuration.remarks import BACKEND, PLATFORM, Remark, RemarksError, remarks
+from edge_models.configuration.scheduling import Scheduling, scheduling_of
+from edge_models.configuration.served_tensors import ServedTensors, served_tensors
 from edge_models.configuration.session_parameters import session_parameters
+from edge_models.configuration.warmup import WarmupLimits, warm_up
 from edge_models.errors import ForeignModelError, ModelError
 from edge_models.executors import StuckRuns
 from edge_models.model_files import read_model_files
 from edge_models.rehearsal import Rehearsal
 from edge_models.sequences.configured import configured_sequences, without_hidden
+from edge_models.sequences.first_step import first_step
 from edge_models.sequences.settings import SequenceSettings
-from edge_models.session import ProviderChoice, Session
+from edge_models.session import ProviderChoice, Session, StoppableRun
 from edge_models.settings import BatchingSettings, ModelLimits, ModelsSettings
+from edge_models.signature import Signature
 from gateway.core.catalog import ModelSpec
 from gateway.core.errors import printable
+from gateway.core.tensor import Tensor
 
 # As Triton has it: other folders beside the versions are left alone.
 _VERSION: Final = re.compile(r"^[1-9][0-9]{0,17}$")
@@ -50,6 +59,8 @@ class Model:
     ``stuck``: its runs that do not end, whatever was done.
     ``config``: what its `config.pbtxt` says, with what the graph adds; None where there is none.
     ``sequences``: how its sequences are run (the graph has more inputs than ``spec``); None: it has none.
+    ``tensors``: what its graph has in another shape than clients do; None: nothing.
+    ``labels``: output → the names of its classes, in their order.
     """
 
     spec: ModelSpec
@@ -59,11 +70,49 @@ class Model:
     stuck: StuckRuns = field(default_factory=StuckRuns)
     config: ModelConfiguration | None = None
     sequences: SequenceSettings | None = None
+    tensors: ServedTensors | None = None
+    labels: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """The model's name."""
         return self.spec.name
+
+    def scheduling(self, entry: BatchingSettings | None) -> Scheduling:
+        """Return how requests for it are scheduled; ``entry``: what the settings say about it.
+
+        Raises:
+            ModelError: naming the line of its configuration.
+        """
+        with _named_from(Path(self.name)):
+            return scheduling_of(self.config, entry, batchable=self.session.batchable)
+
+    def warm_up(self, folder: Path) -> None:
+        """Run what its configuration orders to be run before anybody's request; ``folder`` is the model's.
+
+        Raises:
+            ModelError: it failed, or took too long.
+        """
+        config, run = self.config, StoppableRun(self.session)
+        if config is None:
+            return
+        signature = Signature(self.spec, max_rows=config.max_batch_size or None, tensors=self.tensors)
+        limits = WarmupLimits(self.limits.startup_timeout_s, self.limits.max_mem_mib << 20)
+
+        def answer(inputs: Sequence[Tensor]) -> object:
+            feed, rows = signature.accept(inputs)
+            return run(feed if self.sequences is None else {**feed, **first_step(self.sequences, rows)})
+
+        warm_up(config, folder, answer, run.stop, limits)
+
+
+@contextmanager
+def _named_from(folder: Path) -> Iterator[None]:
+    """Name the folder of a model in whatever is wrong with its configuration."""
+    try:
+        yield
+    except ModelError as error:
+        raise ModelError(f"{folder}/{error}") from error
 
 
 def _log_remark(model: str, remark: Remark) -> None:
@@ -145,7 +194,7 @@ class FolderReader:
         session = Session(
             path,
             files,
-            providers=self.providers,
+            providers=instance_providers(config, self.providers, name),
             intra_op_threads=settings.intra_op_threads,
             max_mem_bytes=limits.max_mem_mib << 20,
             parameters=parameters,
@@ -165,7 +214,14 @@ class FolderReader:
         spec = ModelSpec(name, versions, PLATFORM, inputs, outputs)
         sequences = configured_sequences(config, spec, self.root, folder)
         spec = without_hidden(spec, sequences, config)
-        return Model(spec, version, session, limits, config=config, sequences=sequences)
+        with _named_from(folder):
+            tensors = served_tensors(config, spec.inputs, spec.outputs)
+            labels = read_labels(config, self.root, folder)
+            spec = replace(spec, inputs=tensors.inputs, outputs=tensors.outputs)
+            model = Model(spec, version, session, limits, StuckRuns(), config, sequences, tensors, labels)
+            model.warm_up(folder)
+        model.scheduling(settings.batching.get(name))  # so that this folder is refused, and no other
+        return model
 
     def _completed(self, folder: Path, config: ModelConfiguration, session: Session) -> ModelConfiguration:
         graph = GraphSignature(session.inputs, session.outputs, session.defaults)

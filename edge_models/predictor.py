@@ -6,12 +6,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
 from edge_models.batch import Feed
-from edge_models.batching import Batcher, Stoppable
+from edge_models.batching import MANY_INSTANCES, Batcher, Stoppable
+from edge_models.configuration.scheduling import Scheduling
+from edge_models.configuration.served_tensors import Reshape
 from edge_models.errors import ModelError
 from edge_models.executors import Executors, LoopExecutor, ThreadExecutor
 from edge_models.loop_guard import LoopGuard
@@ -24,7 +26,8 @@ from edge_models.settings import BatchingSettings
 from edge_models.signature import Signature
 from gateway.core.catalog import unknown_model
 from gateway.core.clock import Clock
-from gateway.core.request import CENTRAL, Provenance, Request, Response
+from gateway.core.errors import Fault, GatewayError
+from gateway.core.request import CENTRAL, PRIORITY, Provenance, Request, Response
 from gateway.core.service import Pending, Service
 from gateway.core.telemetry import BatchRan, Telemetry
 from gateway.core.tensor import Array, Tensor
@@ -36,7 +39,6 @@ RETIRE_S: Final = 5.0
 MOST_GIVEN_UP: Final = 8
 """Runs that do not end and keep a thread and a core each. With as many, no model is loaded any more."""
 
-_DEFAULTS: Final = BatchingSettings()
 _log = logging.getLogger(__name__)
 
 
@@ -46,8 +48,9 @@ class Lane:
 
     ``batcher``: the queue for the threads. ``inline_batcher``: that for the event loop, of requests of at
     most ``inline_max_rows`` rows; None when such requests run at once, each alone. ``inline_run``: what those
-    run by. ``inline_max_rows`` becomes 0 when a run on the event loop had to be stopped. ``sequences``: of a
-    model with state, whose requests are steps: the way to ``batcher``.
+    run by. ``inline_max_rows`` becomes 0 when a run on the event loop had to be stopped. ``from_graph``: what
+    gives outputs another shape. ``sequences``: of a model with state, whose requests are steps: the way to
+    ``batcher``.
     """
 
     model: Model
@@ -57,6 +60,7 @@ class Lane:
     inline_batcher: Batcher | None
     inline_run: StoppableRun
     provenance: Provenance
+    from_graph: Mapping[str, Reshape]
     sequences: SequenceBatcher | None = None
 
     def batchers(self) -> Sequence[Batcher | SequenceBatcher]:
@@ -167,7 +171,7 @@ class Predictor:
         Raises:
             ModelError: when a model is to run on the event loop but the size of its rows is free.
         """
-        return [self._open(model, self._batching.get(model.name, _DEFAULTS)) for model in models]
+        return [self._open(model) for model in models]
 
     def put(self, name: str, lanes: Iterable[Lane]) -> list[Lane]:
         """Answer for ``name`` by ``lanes`` and no others; return those that did before."""
@@ -198,18 +202,20 @@ class Predictor:
             batcher for (_, version), lane in self._lanes.items() if version for batcher in lane.batchers()
         ]
 
-    def _open(self, model: Model, settings: BatchingSettings) -> Lane:
-        batchable = model.session.batchable
-        inline_max_rows = _inline_max_rows(model, settings)
+    def _open(self, model: Model) -> Lane:
+        scheduling = model.scheduling(self._batching.get(model.name))
         if model.sequences is not None:
-            settings = batching_of(model.sequences, settings)
+            scheduling = replace(scheduling, batching=batching_of(model.sequences, scheduling.batching))
+        settings = scheduling.batching
+        inline_max_rows = _inline_max_rows(model, scheduling)
         lane = Lane(
             model=model,
-            signature=Signature(model.spec, max_rows=settings.max_batch_size if batchable else None),
-            batcher=self._batcher(model, self._executor, settings),
+            signature=Signature(model.spec, max_rows=scheduling.max_rows, tensors=model.tensors),
+            batcher=self._batcher(model, self._executor, scheduling),
             inline_max_rows=inline_max_rows,
             inline_batcher=None,
             inline_run=StoppableRun(model.session),
+            from_graph=model.tensors.from_graph if model.tensors is not None else {},
             provenance=Provenance(
                 self._origin,
                 certified=self._origin == CENTRAL,
@@ -219,21 +225,22 @@ class Predictor:
         )
         if model.sequences is not None:
             lane.sequences = sequence_batcher(model, model.sequences, lane.batcher, settings, self._clock)
-        elif settings.inline_join and batchable:
+        elif settings.inline_join and scheduling.merges:
             at_once = BatchingSettings(max_batch_size=inline_max_rows, max_queue_size=settings.max_queue_size)
             executor = LoopExecutor(self._guard, stopped=lane.leave_loop)
-            lane.inline_batcher = self._batcher(model, executor, at_once)
+            lane.inline_batcher = self._batcher(model, executor, replace(scheduling, batching=at_once))
         return lane
 
-    def _batcher(self, model: Model, executors: Executors, settings: BatchingSettings) -> Batcher:
+    def _batcher(self, model: Model, executors: Executors, scheduling: Scheduling) -> Batcher:
         return Batcher(
             model.name,
             model.session.run,
             executors,
-            settings=settings,
+            settings=scheduling.batching,
             clock=self._clock,
             telemetry=self._telemetry,
-            batchable=model.session.batchable,
+            batchable=scheduling.merges,
+            instances=scheduling.instances or MANY_INSTANCES,
             version=model.version,
             stoppable=Stoppable(
                 partial(StoppableRun, model.session), model.limits.response_timeout_s, model.stuck
@@ -266,12 +273,35 @@ async def _step(lane: Lane, sequences: SequenceBatcher, feed: Feed, step: Step, 
 
 async def _queue(lane: Lane, batcher: Batcher, feed: Feed, rows: int, request: Request) -> Response:
     selected = lane.signature.select(request.outputs)
-    return _response(lane, selected, await batcher(feed, rows, request.deadline))
+    outputs = await batcher(feed, rows, request.deadline, _priority(request))
+    return _response(lane, selected, outputs)
 
 
 def _response(lane: Lane, selected: Sequence[tuple[str, int]], arrays: Sequence[Array]) -> Response:
+    if lane.from_graph:
+        arrays = _reshaped(lane, selected, arrays)
     outputs = tuple([Tensor.from_numpy(name, arrays[place]) for name, place in selected])
     return Response(lane.model.name, lane.model.version, outputs, lane.provenance)
+
+
+def _priority(request: Request) -> int:
+    priority = request.parameters.get(PRIORITY, 0)
+    return priority if type(priority) is int else 0
+
+
+def _reshaped(lane: Lane, selected: Sequence[tuple[str, int]], arrays: Sequence[Array]) -> Sequence[Array]:
+    """Return the outputs as clients have them."""
+    results = list(arrays)
+    for name, place in selected:
+        reshape = lane.from_graph.get(name)
+        if reshape is not None:
+            try:
+                results[place] = reshape(results[place])
+            except ValueError as error:
+                raise GatewayError(
+                    Fault.INTERNAL, f"output '{name}' of the model is not as its configuration has it"
+                ) from error
+    return results
 
 
 def _closing(batcher: Batcher | SequenceBatcher) -> asyncio.Task[None]:
@@ -283,8 +313,9 @@ async def _ended(tasks: Collection[asyncio.Task[None]], timeout_s: float) -> boo
     return not tasks or not (await asyncio.wait(tasks, timeout=timeout_s))[1]
 
 
-def _inline_max_rows(model: Model, settings: BatchingSettings) -> int:
-    free = any(-1 in spec.shape[model.session.batchable :] for spec in model.spec.inputs)
+def _inline_max_rows(model: Model, scheduling: Scheduling) -> int:
+    settings, has_batch = scheduling.batching, scheduling.max_rows is not None
+    free = any(-1 in spec.shape[has_batch:] for spec in model.spec.inputs)
     if free and settings.inline_max_rows:
         raise ModelError(
             f"model '{model.name}' must not run on the event loop: the size of its rows is free, "

@@ -19,7 +19,6 @@ from gateway.core.errors import Fault, GatewayError, printable
 from gateway.core.repository import ModelSettings, Repository
 from gateway.core.request import Parameter
 
-_DEFAULTS: Final = BatchingSettings()
 _log = logging.getLogger(__name__)
 
 _PREPARE_LIMIT_S: Final = 60.0
@@ -86,17 +85,19 @@ class ModelRepository:
         except GatewayError:
             return ModelSettings(is_cached=is_cached)
         config = completed_message(found.config, model) if found.config is not None else None
-        if not found.session.batchable:
-            return ModelSettings(is_cached=is_cached, config=config, batches=False)
-        settings = self._batching.get(model, _DEFAULTS)
+        scheduling = found.scheduling(self._batching.get(model))
+        if scheduling.max_rows is None:
+            return ModelSettings(is_cached=is_cached, config=config, batches=False, labels=found.labels)
+        settings = scheduling.batching
         return ModelSettings(
-            settings.max_batch_size if found.config is None else found.config.max_batch_size,
+            settings.max_batch_size,
             settings.preferred_batch_size,
             settings.max_queue_delay_microseconds,
             settings.max_queue_size,
             is_cached,
             config,
             batches=True,
+            labels=found.labels,
         )
 
     async def load(self, model: str, parameters: Mapping[str, Parameter | bytes]) -> None:

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import islice
 from typing import Final
 
+from edge_models.configuration.served_tensors import ServedTensors
 from gateway.core.catalog import ModelSpec, TensorSpec
 from gateway.core.errors import Fault, GatewayError, printable
 from gateway.core.tensor import Array, Tensor
 
 _MOST_DIMENSIONS: Final = 8
+_MOST_NAMES: Final = 8
 _INT64: Final = (1 << 63) - 1
 
 
 class Signature:
     """The inputs and outputs of one model, and the most rows that one request may have.
 
-    ``max_rows`` None: the first dimension is not a batch, and a request is one row.
+    Args:
+        spec: what clients send and get.
+        max_rows: None: the first dimension is not a batch, and a request is one row.
+        tensors: which inputs may be left out, and which have another shape in the graph.
     """
 
-    def __init__(self, spec: ModelSpec, *, max_rows: int | None) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        *,
+        max_rows: int | None,
+        tensors: ServedTensors | None = None,
+    ) -> None:
         self._model = spec.name
         self._inputs = {tensor.name: tensor for tensor in spec.inputs}
+        self._optional = tensors.optional if tensors is not None else frozenset()
+        self._to_graph = tensors.to_graph if tensors is not None else {}
         self._outputs = {tensor.name: index for index, tensor in enumerate(spec.outputs)}
         self._all = tuple(self._outputs.items())
         self._max_rows = max_rows
@@ -52,11 +66,10 @@ class Signature:
                 rows = tensor.shape[0]
             feed[tensor.name] = tensor.numpy()
         if len(feed) != len(self._inputs):
-            missing = next(name for name in self._inputs if name not in feed)
-            raise _invalid(
-                f"expected {len(self._inputs)} inputs but got {len(feed)} inputs for model '{self._model}': "
-                f"'{missing}' is missing"
-            )
+            self._check_missing(feed)
+        for name, reshape in self._to_graph.items():
+            if name in feed:
+                feed[name] = reshape(feed[name])
         return feed, rows or 1
 
     def select(self, names: Sequence[str]) -> Sequence[tuple[str, int]]:
@@ -76,6 +89,17 @@ class Signature:
             places[name] = self._outputs[name]
         return tuple(places.items())
 
+    def _check_missing(self, feed: Mapping[str, Array]) -> None:
+        missing = [name for name in self._inputs if name not in feed and name not in self._optional]
+        if missing:
+            least = len(self._inputs) - len(self._optional)
+            expected = f"between {least} and {len(self._inputs)}" if self._optional else f"{least}"
+            raise _invalid(
+                f"expected {expected} inputs but got {len(feed)} inputs for model '{self._model}'. "
+                f"Got input(s) {_listed(feed)}, but missing required input(s) {_listed(missing)}. "
+                "Please provide all required input(s)."
+            )
+
     def _check(self, tensor: Tensor, spec: TensorSpec) -> None:
         if tensor.datatype != spec.datatype:
             raise _invalid(
@@ -93,6 +117,12 @@ class Signature:
         if self._max_rows is not None and not 0 < shape[0] <= self._max_rows:
             bound = "> 0" if shape[0] <= 0 else f"<= {self._max_rows}"
             raise _invalid(f"inference request batch-size must be {bound} for '{self._model}'")
+
+
+def _listed(names: Collection[str]) -> str:
+    # A message becomes a header over gRPC.
+    some = [f"'{name}'" for name in islice(names, _MOST_NAMES)]
+    return f"[{','.join(some)}{',...' if len(names) > _MOST_NAMES else ''}]"
 
 
 def _shape(shape: Sequence[int]) -> str:

@@ -49,18 +49,20 @@ def without_hidden(
 ) -> ModelSpec:
     """Return the model as requests see it: without controls and states.
 
-    A state is an output all the same where the configuration declares it as one.
+    Its outputs are those that the configuration declares, which may be states too; where it declares none,
+    all that are no states.
     """
     if sequences is None:
         return graph
-    declared = {output.name for output in config.outputs} if config is not None else set()
-    inputs, outputs = sequences.hidden_inputs(), sequences.state_outputs() - declared
+    outputs = {spec.name: spec for spec in graph.outputs}
+    declared = [output.name for output in config.outputs] if config is not None else []
+    hidden, states = sequences.hidden_inputs(), sequences.state_outputs()
     return ModelSpec(
         graph.name,
         graph.versions,
         graph.platform,
-        tuple([spec for spec in graph.inputs if spec.name not in inputs]),
-        tuple([spec for spec in graph.outputs if spec.name not in outputs]),
+        tuple([spec for spec in graph.inputs if spec.name not in hidden]),
+        tuple([outputs[name] for name in declared or [each for each in outputs if each not in states]]),
     )
 
 

@@ -22,10 +22,13 @@ is never kept, and such a request never sent twice."""
 SEQUENCE_START: Final = "sequence_start"
 SEQUENCE_END: Final = "sequence_end"
 
+PRIORITY: Final = "priority"
+"""The parameter of a request that is to be served before others of its model, where that has priorities."""
+
 IGNORED_PARAMETERS: Final = frozenset(
     {
         "timeout",
-        "priority",
+        PRIORITY,
         "binary_data_output",
         "triton_enable_empty_final_response",
     }
@@ -60,6 +63,9 @@ class Caller(msgspec.Struct, frozen=True):
     regions: frozenset[str] | None = None
     generation: int = 0
     """The policy generation that has identified it; 0: none has."""
+    claimed: str = ""
+    """The tenant whom a peer names that is not believed. It gives no rights; it keeps apart what belongs to
+    tenants where nobody checks them."""
 
     @property
     def holder(self) -> str:

@@ -67,6 +67,34 @@ def bare() -> bytes:
     )
 
 
+def simple_sequence() -> bytes:
+    """As Triton's example of that name: OUTPUT = READY * (INPUT + START), and no state."""
+    return onnx_models.model(
+        [
+            helper.make_node("Add", ["INPUT", "START"], ["sum"]),
+            helper.make_node("Mul", ["sum", "READY"], ["OUTPUT"]),
+        ],
+        [(name, INT32, ["n", 1]) for name in ("INPUT", "START", "READY")],
+        [("OUTPUT", INT32, ["n", 1])],
+    )
+
+
+def simple_dyna_sequence(correlation: int = UINT64) -> bytes:
+    """As Triton's examples: INPUT + START, and the id added at the end; with a text as id the sum so far."""
+    before = "sum_in" if correlation == STRING else "START"
+    names = ("INPUT", "START", "END", "READY", *(("sum_in",) if correlation == STRING else ()))
+    return onnx_models.model(
+        [
+            helper.make_node("Cast", ["CORRID"], ["id"], to=INT32),
+            helper.make_node("Mul", ["END", "id"], ["at_end"]),
+            helper.make_node("Add", ["INPUT", before], ["sum_out"]),
+            helper.make_node("Add", ["sum_out", "at_end"], ["OUTPUT"]),
+        ],
+        [*((name, INT32, ["n", 1]) for name in names), ("CORRID", correlation, ["n", 1])],
+        [(name, INT32, ["n", 1]) for name in ("OUTPUT", "sum_out")],
+    )
+
+
 def table() -> bytes:
     """index [n, 1] → value [n, 1], which fails for any but four; total [n, 1]: the sum so far (``kept``)."""
     return onnx_models.model(
@@ -103,6 +131,9 @@ def grower() -> bytes:
         [("piece", FLOAT, ["n", "some"]), ("all_in", FLOAT, ["n", "before"])],
         [("all", FLOAT, ["n", "after"]), ("all_out", FLOAT, ["n", "after"])],
     )
+
+
+TEXT_CONTROLS = CONTROLS.replace("TYPE_UINT64", "TYPE_STRING")
 
 
 def config(sequence_batching: str, *, max_batch_size: int = 8, more: str = "") -> str:

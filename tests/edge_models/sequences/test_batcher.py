@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as settings_of_hypothesis
+from hypothesis import strategies as st
 
 from edge_models.executors import ThreadExecutor
 from edge_models.predictor import Predictor
@@ -39,8 +42,26 @@ def repository(tmp_path_factory):
         "few": "oldest { max_candidate_sequences: 2 } max_sequence_idle_microseconds: 5000000",
         "small": OLDEST,
         "second": "",
+        "ever": f"max_sequence_idle_microseconds: {(1 << 64) - 1}",
     }.items():
         models.write(folder, name, models.accumulator(), models.config(SUMS + more))
+    no_state = "".join(
+        f"{line}\n" for line in models.CONTROLS.splitlines() if "START" in line or "READY" in line
+    )
+    models.write(folder, "simple", models.simple_sequence(), models.config(no_state))
+    output = 'output { name: "OUTPUT" data_type: TYPE_INT32 dims: [1] }'
+    models.write(
+        folder,
+        "dyna",
+        models.simple_dyna_sequence(),
+        models.config(models.CONTROLS + OLDEST, more=output),
+    )
+    models.write(
+        folder,
+        "text",
+        models.simple_dyna_sequence(models.STRING),
+        models.config(models.TEXT_CONTROLS + models.STATE + OLDEST),
+    )
     models.write(folder, "alone", models.accumulator(None), models.config(SUMS, max_batch_size=0))
     kept = 'state { input_name: "kept_in" output_name: "kept_out" data_type: TYPE_FP32 dims: [1] }'
     output = 'output {{ name: "{}" data_type: TYPE_FP32 dims: 1 }}'
@@ -156,6 +177,31 @@ async def test_controls_say_where_a_step_stands(registry):
 
     assert [value_of(each, "FLAGS") for each in answers] == [101, 100, 110, 111]
     assert [value_of(each, "ID") for each in answers] == [7, 7, 7, 1 << 63]
+
+
+@virtual_time
+async def test_models_as_tritons_examples_have_them(registry):
+    """Controls without a state; the id at the end; a state, and a text as id."""
+    subject = predictor(registry)
+
+    simple = await sums(
+        subject,
+        step(11, model="simple", **START),
+        step(7, model="simple"),
+        step(5, model="simple", **END),
+    )
+    dyna = await sums(
+        subject, step(11, model="dyna", **START), step(7, model="dyna"), step(1, model="dyna", **END)
+    )
+    text = await sums(
+        subject,
+        step(20, "1002", model="text", **START),
+        step(-11, "1002", model="text"),
+        step(-7, "1002", model="text", **END),
+    )
+    await subject.close()
+
+    assert (simple, dyna, text) == ([12, 7, 5], [12, 7, 1 + 7], [20, 9, 2 + 1002])
 
 
 @virtual_time
@@ -304,6 +350,19 @@ async def test_memory_of_idle_sequences_is_given_back_by_itself(registry):
 
     assert "<OpenSequences 8 of sums, 32 bytes>" in held
     assert "<OpenSequences 0 of sums, 0 bytes>" in left
+
+
+@virtual_time
+async def test_a_sequence_may_be_idle_for_ever(registry):
+    """`max_sequence_idle_microseconds` is a number of 64 bits: no timer takes so long."""
+    subject = predictor(registry)
+    await subject(step(1, model="ever", **START))
+
+    await asyncio.sleep(1_000_000)
+    found = await sums(subject, step(1, model="ever"))
+    await subject.close()
+
+    assert found == [2]
 
 
 @virtual_time
@@ -606,3 +665,42 @@ async def test_close_finishes_the_steps_that_wait(registry):
 
     assert [value_of(each) for each in answers] == [1, 2, 3, 4]
     assert late.fault is Fault.UNAVAILABLE
+
+
+@settings_of_hypothesis(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None
+)
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 3), st.integers(0, 3), st.one_of(st.none(), st.integers(0, 12))), max_size=25
+    )
+)
+def test_the_state_is_the_sum_of_what_was_answered(registry, sent):
+    """Whoever leaves whenever: what was not answered has not happened, and what was has, in the order of arrival."""
+
+    @virtual_time
+    async def run() -> None:
+        subject = predictor(registry, Slow(0.5))
+        numbers = (1, 2, 3)
+        for number in numbers:
+            await subject(step(0, number, **START))
+        tasks = []
+        loop = asyncio.get_running_loop()
+        for place, (number, wait, leaves) in enumerate(sent):
+            task = asyncio.create_task(_answer(subject, step(1 << place, number)))
+            if leaves is not None:
+                loop.call_later(leaves / 8, task.cancel)
+            tasks.append((number, 1 << place, task))
+            await asyncio.sleep(wait / 8)
+        await asyncio.gather(*(task for _, _, task in tasks), return_exceptions=True)
+        left = {number: await sums(subject, step(0, number, **END)) for number in numbers}
+        await subject.close()
+
+        expected = dict.fromkeys(numbers, 0)
+        for number, value, task in tasks:
+            if not task.cancelled():
+                expected[number] += value
+                assert value_of(task.result()) == expected[number]
+        assert left == {number: [total] for number, total in expected.items()}
+
+    run()

@@ -30,6 +30,21 @@ def test_a_model_without_such_a_configuration_has_no_sequences(tmp_path):
     assert "START" in {tensor.name for tensor in found.spec.inputs}
 
 
+def test_outputs_are_those_that_are_declared(tmp_path):
+    """In their order; a state may be among them. Where none is declared: all that are no states."""
+    text = models.CONTROLS + STATE.replace("MORE", "")
+    shown = "".join(
+        f'output {{ name: "{name}" data_type: TYPE_INT32 dims: [1] }}' for name in ("sum_out", "OUTPUT")
+    )
+    models.write(tmp_path, "some", models.accumulator(), models.config(text, more=shown))
+    models.write(tmp_path, "sums", models.accumulator(), models.config(text))
+
+    some, all_of_them = load(tmp_path, "some").spec, load(tmp_path).spec
+
+    assert [output.name for output in some.outputs] == ["sum_out", "OUTPUT"]
+    assert [output.name for output in all_of_them.outputs] == ["OUTPUT", "FLAGS", "ID"]
+
+
 def test_an_initial_state_comes_from_its_folder(tmp_path):
     """`initial_state` beside `config.pbtxt`."""
     text = models.CONTROLS + STATE.replace("MORE", FILE)
