@@ -15,7 +15,7 @@ from edge_models.configuration.instances import instance_providers
 from edge_models.configuration.labels import read_labels
 from edge_models.configuration.model_configuration import ALL_VERSIONS, ModelConfiguration
 from edge_models.configuration.reading import read_configuration
-from edge_models.configuration.remarks import BACKEND, PLATFORM, Remark, remarks
+from edge_models.configuration.remarks import BACKEND, PLATFORM, Remark, RemarksError, remarks
 from edge_models.configuration.scheduling import Scheduling, scheduling_of
 from edge_models.configuration.served_tensors import ServedTensors, served_tensors
 from edge_models.configuration.session_parameters import session_parameters
@@ -174,11 +174,11 @@ class FolderReader:
         """Report what is no error.
 
         Raises:
-            ModelError: with all errors.
+            RemarksError: with all errors.
         """
-        errors = [str(remark) for remark in found if remark.severity == "error"]
+        errors = [remark for remark in found if remark.severity == "error"]
         if errors:
-            raise ModelError(f"{folder}/{'; '.join(errors)}")
+            raise RemarksError(folder, errors)
         for remark in found:
             self.report(folder.name, remark)
 

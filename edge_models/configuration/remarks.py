@@ -5,15 +5,17 @@ An error is what would change answers, or who gets them; a warning what would ch
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from edge_models.configuration.lines import Step
 from edge_models.configuration.model_configuration import ModelConfiguration
+from edge_models.errors import ModelError
 from gateway.core.errors import printable
 
-Severity = Literal["error", "warning"]
+Severity = Literal["error", "warning", "note"]
 
 BACKEND: Final = "onnxruntime"
 PLATFORM: Final = "onnxruntime_onnx"
@@ -29,6 +31,14 @@ class Remark:
 
     def __str__(self) -> str:
         return f"{self.where}: {self.message}"
+
+
+class RemarksError(ModelError):
+    """A model cannot be served because of ``remarks``."""
+
+    def __init__(self, folder: Path, remarks: Sequence[Remark]) -> None:
+        super().__init__(f"{folder}/{'; '.join(map(str, remarks))}")
+        self.remarks = tuple(remarks)
 
 
 _WHOLE: Final[tuple[tuple[str, Severity, str], ...]] = (
