@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import islice
 from typing import Final
 
 from edge_models.configuration.served_tensors import ServedTensors
@@ -11,6 +12,7 @@ from gateway.core.errors import Fault, GatewayError, printable
 from gateway.core.tensor import Array, Tensor
 
 _MOST_DIMENSIONS: Final = 8
+_MOST_NAMES: Final = 8
 _INT64: Final = (1 << 63) - 1
 
 
@@ -93,8 +95,9 @@ class Signature:
             least = len(self._inputs) - len(self._optional)
             expected = f"between {least} and {len(self._inputs)}" if self._optional else f"{least}"
             raise _invalid(
-                f"expected {expected} inputs but got {len(feed)} inputs for model '{self._model}': "
-                f"'{missing[0]}' is missing"
+                f"expected {expected} inputs but got {len(feed)} inputs for model '{self._model}'. "
+                f"Got input(s) {_listed(feed)}, but missing required input(s) {_listed(missing)}. "
+                "Please provide all required input(s)."
             )
 
     def _check(self, tensor: Tensor, spec: TensorSpec) -> None:
@@ -114,6 +117,12 @@ class Signature:
         if self._max_rows is not None and not 0 < shape[0] <= self._max_rows:
             bound = "> 0" if shape[0] <= 0 else f"<= {self._max_rows}"
             raise _invalid(f"inference request batch-size must be {bound} for '{self._model}'")
+
+
+def _listed(names: Collection[str]) -> str:
+    # A message becomes a header over gRPC.
+    some = [f"'{name}'" for name in islice(names, _MOST_NAMES)]
+    return f"[{','.join(some)}{',...' if len(names) > _MOST_NAMES else ''}]"
 
 
 def _shape(shape: Sequence[int]) -> str:

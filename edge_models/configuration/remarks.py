@@ -5,15 +5,17 @@ An error is what would change answers, or who gets them; a warning what would ch
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from edge_models.configuration.lines import Step
 from edge_models.configuration.model_configuration import ModelConfiguration
+from edge_models.errors import ModelError
 from gateway.core.errors import printable
 
-Severity = Literal["error", "warning"]
+Severity = Literal["error", "warning", "note"]
 
 BACKEND: Final = "onnxruntime"
 PLATFORM: Final = "onnxruntime_onnx"
@@ -29,6 +31,14 @@ class Remark:
 
     def __str__(self) -> str:
         return f"{self.where}: {self.message}"
+
+
+class RemarksError(ModelError):
+    """A model cannot be served because of ``remarks``."""
+
+    def __init__(self, folder: Path, remarks: Sequence[Remark]) -> None:
+        super().__init__(f"{folder}/{'; '.join(map(str, remarks))}")
+        self.remarks = tuple(remarks)
 
 
 _WHOLE: Final[tuple[tuple[str, Severity, str], ...]] = (
@@ -48,6 +58,11 @@ _WHOLE: Final[tuple[tuple[str, Severity, str], ...]] = (
     ("model_repository_agents", "error", "repository agents are not run here"),
     ("metric_tags", "warning", "metrics have the tags of all models, and no others"),
     ("model_metrics", "warning", "metrics have the buckets of all models"),
+    (
+        "response_cache",
+        "warning",
+        "what may be cached is said in the policy (`cache` of a route), and kept there",
+    ),
     ("runtime", "warning", "models run in the gateway's ONNX Runtime"),
 )
 _TENSOR: Final[tuple[tuple[str, Severity, str], ...]] = (

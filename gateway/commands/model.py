@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_models.errors import ModelError
-from gateway.commands import certify_command, model_init, quantize
+from gateway.commands import certify_command, model_init, model_lint, quantize
 from gateway.commands.arguments import add_command, add_group
 from gateway.core.errors import GatewayError
 
@@ -25,6 +25,7 @@ def add_to(commands: Any) -> None:
     certify_command.add_to(group, _reported)
     quantize.add_to(group)
     model_init.add_to(group)
+    model_lint.add_to(group, _reported)
     parser = add_command(
         group, "show", _show, about="tell what a model takes, gives and is", examples=SHOW_EXAMPLES
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from edge_models.errors import ModelError
+from edge_models.model_files import with_weights
 from edge_models.settings import MODEL_NAME
 from gateway.commands import model_templates as templates
 from gateway.commands.arguments import add_command
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from edge_models.session import Session
 
 FIRST_PORT: Final = 8000
+_MOST_BYTES: Final = 1 << 40
 _CENTRAL_PORTS: Final = 10
 """How far central's two ports are from the edge's."""
 
@@ -26,10 +28,10 @@ EXAMPLES: Final = """\
   edgeway model init digits --model digits.onnx
   edgeway model init digits --model float.onnx --edge-model int8.onnx --name digits
 
-FOLDER gets what `edgeway serve` takes at once, with comments: central/NAME/1/model.onnx, its
-config.pbtxt, central.yaml, edge.yaml and policy.yaml. With --edge-model the edge holds that one as well
-and answers by itself what its certificate covers; it has none yet: the last lines say how to make it. Nothing
-that is there is written over. Exit code 0: written; 2: a file or an argument is wrong, nothing is written.
+FOLDER gets what `edgeway serve` takes at once, with comments: central/NAME/1/model.onnx and its
+config.pbtxt, central.yaml, edge.yaml and policy.yaml. With --edge-model the edge has that one and answers by
+itself what its certificate covers; it has none yet: the last lines say how to make it. Nothing that is there
+is written over. Exit code 0: written; 2: a file or an argument is wrong, nothing is written.
 """
 
 
@@ -98,28 +100,28 @@ def contents(asked: NewModel) -> dict[str, bytes]:
         raise ValueError(f"'{asked.name}' does not match {MODEL_NAME}: say another name with --name")
     if not 1 <= asked.first_port <= 65_535 - _CENTRAL_PORTS - 1:
         raise ValueError(f"--first-port {asked.first_port} leaves no room for the other ports")
-    session, model = _open(asked.model)
-    files = {
-        f"central/{asked.name}/1/model.onnx": model,
-        f"central/{asked.name}/config.pbtxt": templates.configuration(asked.name, session).encode(),
-    }
+    session, files = _read(asked.model, f"central/{asked.name}/1")
+    files[f"central/{asked.name}/config.pbtxt"] = templates.configuration(asked.name, session).encode()
     cascade = asked.edge_model is not None
     if asked.edge_model is not None:
-        edge, content = _open(asked.edge_model)
+        edge, more = _read(asked.edge_model, f"edge/{asked.name}/1")
         if [spec.name for spec in edge.inputs] != [spec.name for spec in session.inputs]:
             raise ValueError(f"{asked.edge_model} does not take the inputs of {asked.model}")
-        files[f"edge/{asked.name}/1/model.onnx"] = content
+        files |= more
     values = {"name": asked.name, "digest": session.digest, **asked.ports}
     files |= {path: text.encode() for path, text in templates.documents(values, cascade=cascade).items()}
     return files
 
 
-def _open(path: Path) -> tuple[Session, bytes]:
-    from edge_models.model_files import ModelFiles  # noqa: PLC0415 - needs ONNX Runtime
-    from edge_models.session import Session  # noqa: PLC0415
+def _read(path: Path, version: str) -> tuple[Session, dict[str, bytes]]:
+    """Return a model and its files, weights beside it included, as they are called in a repository."""
+    from edge_models.session import Session  # noqa: PLC0415 - needs ONNX Runtime
 
-    content = path.read_bytes()
-    return Session(path, ModelFiles(content)), content
+    found = with_weights(path.parent, path, path.read_bytes(), max_bytes=_MOST_BYTES)
+    files = {f"{version}/{name}": content for name, content in found.external.items()}
+    if f"{version}/model.onnx" in files:
+        raise ValueError(f"{path}: a file with its weights is called model.onnx: save it with another name")
+    return Session(path, found), files | {f"{version}/model.onnx": found.content}
 
 
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:

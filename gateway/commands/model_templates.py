@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.core.catalog import TensorSpec
+from gateway.core.errors import printable
 from gateway.core.tensor import BYTES
 
 if TYPE_CHECKING:
@@ -23,6 +24,13 @@ max_batch_size: {batch}
 {input}
 {output}
 {batching}"""
+_AS_THE_FILE: Final = """\
+# What Triton reads beside a model, and Edgeway too.
+name: "{name}"
+platform: "onnxruntime_onnx"
+# Batching, inputs and outputs: left out, those of the file hold. To say them, '{flat}' would need
+# dims: [1] reshape: {{ shape: [] }}  as the batch is its only dimension; clients would get [rows, 1].
+"""
 
 _CENTRAL: Final = """\
 # The central tier: it has the model that everybody trusts.   edgeway serve central.yaml
@@ -92,12 +100,13 @@ The edge model answers by itself once it has a certificate, made from rows that 
 
 def configuration(name: str, session: Session) -> str:
     """Return the `config.pbtxt` of a model."""
-    specs = (*session.inputs, *session.outputs)
-    batched = session.batchable and all(len(spec.shape) > 1 for spec in specs)
-    why = "Rows of several requests are run together." if batched else "It joins no requests: 0."
+    flat = [spec.name for spec in (*session.inputs, *session.outputs) if len(spec.shape) == 1]
+    batched = session.batchable
+    if batched and flat:
+        return _AS_THE_FILE.format(name=name, flat=printable(flat[0]))
     return _CONFIGURATION.format(
         name=name,
-        why=why,
+        why="Rows of several requests are run together." if batched else "It joins no requests: 0.",
         batch=_BATCH if batched else 0,
         input=_tensors("input", session.inputs, batched=batched),
         output=_tensors("output", session.outputs, batched=batched),

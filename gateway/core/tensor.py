@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from gateway.core.errors import Fault, GatewayError
+from gateway.core.errors import Fault, GatewayError, printable
 
 Array = npt.NDArray[Any]
 Buffer = bytes | memoryview
@@ -49,6 +49,8 @@ MAX_RANK: Final = 64
 MAX_BYTES_ELEMENTS: Final = 1 << 16
 """Of all inputs of a request together, or of all outputs of an answer. Their lengths stand between them, so
 they are found one by one, on the event loop: about 7 ms. None becomes an object before a model wants it."""
+
+_MAX_INT64: Final = (1 << 63) - 1
 
 _LENGTH: Final = struct.Struct("<I").unpack_from
 
@@ -133,8 +135,10 @@ def element_count(shape: tuple[int, ...]) -> int:
     return math.prod(shape)
 
 
-def check_size(tensor: Tensor) -> None:
+def check_size(tensor: Tensor, model: str = "") -> None:
     """Refuse a tensor whose bytes do not fill its shape, before anything is allocated for it.
+
+    The words are Triton's; ``model`` is the one that it is for, where that is known.
 
     Raises:
         GatewayError: INVALID for an unknown datatype, too many or negative dimensions or a wrong byte
@@ -160,10 +164,23 @@ def check_size(tensor: Tensor) -> None:
     if item_size is None:
         raise GatewayError(Fault.INVALID, f"input '{name}' has an unknown datatype")
     if count * item_size != size:
+        if count * item_size > _MAX_INT64:
+            raise too_large_shape(name, count)
+        which = f" for model '{printable(model)}'" if model else ""
         raise GatewayError(
             Fault.INVALID,
-            f"unexpected size for input '{name}': its shape needs {count * item_size} bytes, got {size}",
+            f"input byte size mismatch for input '{name}'{which}. Expected {count * item_size}, got {size}",
         )
+
+
+def too_large_shape(name: str, count: int) -> GatewayError:
+    """Return the error of a shape of ``count`` elements that no machine can hold, in Triton's words."""
+    if count > _MAX_INT64:
+        return GatewayError(
+            Fault.INVALID,
+            f"the shape of input '{name}' causes total element count to exceed maximum size of {_MAX_INT64}",
+        )
+    return GatewayError(Fault.INVALID, f"byte size overflow for input '{name}'")
 
 
 def check_texts(tensors: Iterable[Tensor]) -> None:

@@ -17,9 +17,12 @@ import tritonclient.http as http_sync
 import tritonclient.http.aio as http_aio
 from tritonclient.utils import InferenceServerException
 
+from gateway.core.repository import ModelSettings, NoRepository
+from gateway.listeners.oip.extensions import Extensions
 from gateway.wire.proto import messages
-from tests.fakes.data_plane import EchoService
+from tests.fakes.data_plane import EchoService, fake_data_plane
 from tests.fakes.http import serving
+from tests.fakes.listener import listener_of
 from tests.fakes.service import HANG, ScriptedService
 
 RANDOM = np.random.default_rng(3)
@@ -33,6 +36,16 @@ ARRAYS = {
     "FP64": np.array([1e300, -0.0]),
     "BYTES": np.array([b"", b"\0\xff", "é".encode()], object),
 }
+
+
+class KnownRepository(NoRepository):
+    """A repository in which every model has the same settings."""
+
+    def __init__(self, settings: ModelSettings) -> None:
+        self._settings = settings
+
+    def settings(self, model: str) -> ModelSettings:
+        return self._settings
 
 
 def inputs_of(module, arrays=ARRAYS):
@@ -175,3 +188,62 @@ async def test_cancelled_calls():
             await until(lambda: service.running == 0)
             await asyncio.wait([call])
             assert call.cancelled()
+
+
+@pytest.mark.parametrize("module", [http_aio, grpc_aio], ids=["http", "grpc"])
+@pytest.mark.parametrize(
+    "name", ["Mixed.CASE_2-b", "with blanks", "ümläut%20", "a+b&c=d;e?f#g", "v2", "m" * 256]
+)
+@pytest.mark.parametrize("version", ["", "7", "v1.2.0"])
+async def test_names_of_every_kind(module, name, version):
+    """A model that an endpoint holds has the name that it has there; so has a version."""
+    service = EchoService()
+    async with (
+        serving(service) as listener,
+        module.InferenceServerClient(f"127.0.0.1:{listener.port}") as client,
+    ):
+        result = await client.infer(name, inputs_of(module), model_version=version)
+
+    assert (service.last.model, service.last.version) == (name, version)
+    answer = result.get_response()
+    told = answer["model_name"] if module is http_aio else answer.model_name
+    assert told == name
+
+
+async def test_nan_and_infinity_as_json():
+    """As the client writes them without binary data, and reads them."""
+    array = np.array([1.5, np.nan, np.inf, -np.inf], np.float32)
+    entry = http_aio.InferInput("x", [4], "FP32")
+    entry.set_data_from_numpy(array, binary_data=False)
+    wanted = [http_aio.InferRequestedOutput("x", binary_data=False)]
+    async with (
+        serving(EchoService()) as listener,
+        http_aio.InferenceServerClient(f"127.0.0.1:{listener.port}") as client,
+    ):
+        result = await client.infer("digits", [entry], outputs=wanted)
+
+    assert np.array_equal(result.as_numpy("x"), array, equal_nan=True)
+
+
+@pytest.mark.parametrize("module", [http_aio, grpc_aio], ids=["http", "grpc"])
+async def test_classes_of_a_model_with_and_without_a_batch(module):
+    """Each row by itself, or all elements as one list, by what the process knows of the model; with labels."""
+    array = np.array([[1, 4], [3, 2]], np.float32)
+    entry = module.InferInput("y", [2, 2], "FP32")
+    entry.set_data_from_numpy(array)
+    wanted = [module.InferRequestedOutput("y", class_count=2)]
+    found = {}
+    for batches in (True, False, None):
+        settings = ModelSettings(batches=batches, labels={"y": ("cat", "dog")})
+        extensions = Extensions(repository=KnownRepository(settings))
+        listener = listener_of(fake_data_plane(EchoService()), extensions=extensions)
+        await listener.start("127.0.0.1", 0)
+        try:
+            async with module.InferenceServerClient(f"127.0.0.1:{listener.port}") as client:
+                result = await client.infer("digits", [entry], outputs=wanted)
+                found[batches] = result.as_numpy("y").tolist()
+        finally:
+            await listener.aclose()
+
+    rows = [[b"4.000000:1:dog", b"1.000000:0:cat"], [b"3.000000:0:cat", b"2.000000:1:dog"]]
+    assert found == {True: rows, None: rows, False: [b"4.000000:1:dog", b"3.000000:2"]}

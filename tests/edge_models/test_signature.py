@@ -45,9 +45,18 @@ def test_right_inputs_are_accepted_in_any_order():
         ([image(1, 4, name="x")], "unexpected inference input 'x' for model 'digits'"),
         (
             [image(1, 4)],
-            "expected 2 inputs but got 1 inputs for model 'digits': 'mask' is missing",
+            (
+                "expected 2 inputs but got 1 inputs for model 'digits'. Got input(s) ['image'], but missing "
+                "required input(s) ['mask']. Please provide all required input(s)."
+            ),
         ),
-        ([], "expected 2 inputs but got 0 inputs for model 'digits': 'image' is missing"),
+        (
+            [],
+            (
+                "expected 2 inputs but got 0 inputs for model 'digits'. Got input(s) [], but missing required "
+                "input(s) ['image','mask']. Please provide all required input(s)."
+            ),
+        ),
         ([image(1, 4), image(1, 4)], "input 'image' already exists in request for model 'digits'"),
         (
             [Tensor("image", "INT8", (1, 4), b"1234")],
@@ -75,7 +84,7 @@ def test_right_inputs_are_accepted_in_any_order():
         ([image(2, 4), mask(3, 2)], "input batch size does not match other inputs for 'digits'"),
         (
             [Tensor("image", "FP32", (2, 4), b"short")],
-            "unexpected size for input 'image': its shape needs 32 bytes, got 5",
+            "input byte size mismatch for input 'image'. Expected 32, got 5",
         ),
     ],
 )

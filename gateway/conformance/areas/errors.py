@@ -186,6 +186,13 @@ def not_found(tested: ServerUnderTest) -> None:
     refused(tested.post(f"{call.path}/infer", call.as_json()), {404})
 
 
+@AREA.check("version-text", "a version that is a text, and not there, is refused", f"{HTTP} 15.5.5")
+def version_text(tested: ServerUnderTest) -> None:
+    """The protocol's versions are texts; no other version answers instead."""
+    call = tested.model.call().but(version="v0.0.0-suite")
+    refused(tested.post(f"{call.path}/infer", call.as_json()))
+
+
 @AREA.check("no-traces", "a refusal tells nothing of the server's inside", f"{HTTP} 17.12")
 def no_traces(tested: ServerUnderTest) -> None:
     """No traceback and no file of the server's."""

@@ -96,6 +96,17 @@ def nested(tested: ServerUnderTest) -> None:
     tested.infer(tested.model.call()).same_outputs(tested.infer(tested.model.call(), nested=True))
 
 
+@AREA.check("null", "null for what may be absent is the same as leaving it out", REST_REQUEST, optional=True)
+def null(tested: ServerUnderTest) -> None:
+    """Clients whose messages are objects of classes write each of their fields."""
+    body = tested.model.call().as_object()
+    for entry in body["inputs"]:
+        entry["parameters"] = None
+    written = json.dumps({"id": None, "parameters": None, "outputs": None, **body}).encode()
+    answer = tested.post(f"{tested.model.call().path}/infer", written)
+    tested.infer(tested.model.call()).same_outputs(reply_of(answer))
+
+
 @AREA.check("batch", "a batch is answered row by row", REST_INPUT)
 def batch(tested: ServerUnderTest) -> None:
     """The same rows in another order get the same answers in that order.

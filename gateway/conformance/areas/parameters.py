@@ -40,11 +40,14 @@ def _only(reply: Reply, spec: DeclaredTensor) -> SuiteTensor:
 
 def _judge_classes(tested: ServerUnderTest, spec: DeclaredTensor, tensor: SuiteTensor, count: int) -> None:
     plain = _only(tested.infer(tested.model.call()), spec)
-    rows = plain.shape[0]
+    # Without a batch all elements are one list.
+    rows = plain.shape[0] if tested.model.is_batched else 1
+    values = plain.values.reshape((rows, -1))
+    count = min(count, values.shape[1])
+    shape = (rows, count) if tested.model.is_batched else (count,)
     require(tensor.datatype == "BYTES", f"the datatype is {tensor.datatype}, not BYTES")
-    require(tensor.shape == (rows, count), f"the shape is {list(tensor.shape)}, not {[rows, count]}")
-    values = plain.values.reshape(plain.shape)
-    for row, entries in enumerate(tensor.values.reshape(tensor.shape)):
+    require(tensor.shape == shape, f"the shape is {list(tensor.shape)}, not {list(shape)}")
+    for row, entries in enumerate(tensor.values.reshape((rows, count))):
         order = np.argsort(-values[row].astype(np.float64), kind="stable")[:count]
         for place, entry in zip(order, entries, strict=True):
             value, _, rest = entry.decode(errors="replace").partition(":")
@@ -72,8 +75,8 @@ def classification(tested: ServerUnderTest) -> None:
 def classification_all(tested: ServerUnderTest) -> None:
     """The count is an upper bound."""
     spec = _classes_of(tested)
-    classes = spec.shape[-1]
-    _judge_classes(tested, spec, _classified(tested, spec, classes + 5), classes)
+    more = _only(tested.infer(tested.model.call()), spec).values.size + 5
+    _judge_classes(tested, spec, _classified(tested, spec, more), more)
 
 
 @AREA.check("classification-grpc", "the same over gRPC", CLASSIFICATION, extension="classification")
@@ -147,3 +150,25 @@ def input_parameters(tested: ServerUnderTest) -> None:
     call = tested.model.call()
     tensors = tuple(replace(tensor, parameters={"suite": "a"}) for tensor in call.tensors)
     tested.infer(call).same_outputs(tested.infer(call.but(tensors=tensors)))
+
+
+@AREA.check(
+    "output-parameters", "parameters of a wanted output change nothing", PARAMETERS, extension="parameters"
+)
+def output_parameters(tested: ServerUnderTest) -> None:
+    """Servers hand them on or drop them."""
+    call = tested.model.call()
+    wanted = tuple(Wanted(spec.name, {"suite": "a"}) for spec in tested.model.outputs)
+    tested.infer(call).same_outputs(tested.infer(call.but(outputs=wanted)))
+
+
+@AREA.check("tensor-parameters-grpc", "the same of both over gRPC", PARAMETERS, extension="parameters")
+def tensor_parameters_grpc(tested: ServerUnderTest) -> None:
+    """A number, a text and a boolean."""
+    said = {"suite": "a", "number": 7, "flag": True}
+    call = tested.model.call()
+    tensors = tuple(replace(tensor, parameters=said) for tensor in call.tensors)
+    wanted = tuple(Wanted(spec.name, said) for spec in tested.model.outputs)
+    message = call.but(tensors=tensors, outputs=wanted).as_message()
+    answer = tested.call_ok("ModelInfer", message, messages.ModelInferResponse)
+    tested.infer(call).same_outputs(read_message(answer))

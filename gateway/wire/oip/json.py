@@ -101,7 +101,7 @@ def parse_header_length(value: str | None) -> int | None:
 
 
 def decode_request(
-    body: Buffer, header_length: int | None, max_json_bytes: int = MAX_JSON_BYTES
+    body: Buffer, header_length: int | None, max_json_bytes: int = MAX_JSON_BYTES, model: str = ""
 ) -> Inference:
     """Read the body of an infer request.
 
@@ -109,6 +109,7 @@ def decode_request(
         body: the whole body; the tensors keep views of it.
         header_length: bytes of JSON at its beginning, None when it is JSON only.
         max_json_bytes: of JSON.
+        model: the name that the path has, for error messages.
 
     Raises:
         GatewayError: INVALID, TOO_LARGE or UNSUPPORTED, with a message for the client.
@@ -117,7 +118,7 @@ def decode_request(
     check_json(json, max_json_bytes)
     message = parse(_REQUEST, json)
     default, timeout_s, parameters = _decode_parameters(message.parameters)
-    inputs = _decode_tensors("input", message.inputs, binary)
+    inputs = _decode_tensors("input", message.inputs, binary, model)
     outputs, output_format = _decode_outputs(message.outputs or (), default=default)
     request_id = message.id or ""
     check_address("", "", request_id)
@@ -244,7 +245,7 @@ def _decode_parameters(sent: Parameters) -> tuple[bool, float, Mapping[str, Para
 
 
 def _decode_tensors(
-    kind: str, messages: Sequence[TensorMessage | AnsweredTensorMessage], binary: memoryview
+    kind: str, messages: Sequence[TensorMessage | AnsweredTensorMessage], binary: memoryview, model: str = ""
 ) -> tuple[Tensor, ...]:
     check_names(kind, [message.name for message in messages])
     left = MAX_BYTES_ELEMENTS
@@ -270,7 +271,7 @@ def _decode_tensors(
                 f"unexpected size for {kind} '{message.name}': the body ends before its {size} bytes do",
             )
         tensor = Tensor(message.name, message.datatype, message.shape, binary[start:stop], parameters)
-        check_size(tensor)
+        check_size(tensor, model)
         tensors.append(tensor)
         start = stop
     if start != end:

@@ -8,7 +8,7 @@ import struct
 from gateway.core.catalog import ModelSpec, TensorSpec
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import NO_PARAMETERS
-from gateway.core.tensor import BYTES, ITEM_SIZES, Buffer, Tensor, check_size
+from gateway.core.tensor import BYTES, ITEM_SIZES, Buffer, Tensor, check_size, element_count
 from gateway.wire.oip.inference import BINARY_OUTPUTS, Inference
 
 
@@ -19,17 +19,23 @@ def raw_inference(spec: ModelSpec, body: Buffer) -> Inference:
 
     Raises:
         GatewayError: INVALID when the model has more than one input, or more than one dimension of free
-            size beside the batch, or when the body does not fill the shape.
+            size beside the batch, or when the body does not fill the shape. The words are Triton's.
     """
     if len(spec.inputs) != 1:
         raise GatewayError(
             Fault.INVALID,
-            f"model '{spec.name}' has {len(spec.inputs)} inputs: a raw request needs a model with one",
+            "Raw request must only have 1 input (found 1) to be deduced but got "
+            f"{len(spec.inputs)} inputs in '{spec.name}' model configuration",
         )
     (only,) = spec.inputs
     data = struct.pack("<I", len(body)) + body if only.datatype == BYTES else body
     tensor = Tensor(only.name, only.datatype, _shape(only, len(body)), data)
-    check_size(tensor)
+    if only.datatype == BYTES and element_count(tensor.shape) != 1:
+        raise GatewayError(
+            Fault.INVALID,
+            f"For BYTE datatype raw input '{only.name}', the model must have input shape [1]",
+        )
+    check_size(tensor, spec.name)
     return Inference("", (tensor,), (), BINARY_OUTPUTS, NO_PARAMETERS, math.inf)
 
 
@@ -39,7 +45,9 @@ def _shape(spec: TensorSpec, size: int) -> tuple[int, ...]:
         shape[0] = 1
     if shape.count(-1) > 1:
         raise GatewayError(
-            Fault.INVALID, f"input '{spec.name}' has more than one dimension of free size: send its shape"
+            Fault.INVALID,
+            f"The shape of the raw input '{spec.name}' can not be deduced because there are more than one "
+            "variable-sized dimension",
         )
     if -1 in shape:
         place = shape.index(-1)

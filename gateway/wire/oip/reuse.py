@@ -94,7 +94,7 @@ class RequestJsonCache:
         return f"<RequestJsonCache {len(self._plans)} heads, {len(self._bodies)} bodies>"
 
     def decode(
-        self, body: Buffer, header_length: int | None, partition: Partition | None = None
+        self, body: Buffer, header_length: int | None, partition: Partition | None = None, model: str = ""
     ) -> Inference:
         """Read a body, as ``decode_request`` does; nothing is known or learned without a ``partition``.
 
@@ -102,15 +102,15 @@ class RequestJsonCache:
             GatewayError: as ``decode_request`` does.
         """
         if partition is None:
-            return decode_request(body, header_length)
+            return decode_request(body, header_length, model=model)
         if header_length is None:
             return self._whole(body, partition)
         if header_length > MAX_HEAD_BYTES:
-            return decode_request(body, header_length)
+            return decode_request(body, header_length, model=model)
         head = bytes(body[:header_length])
         plan = self._plans.get(partition, head)
         if plan is None or plan.length != len(body):
-            inference = decode_request(body, header_length)
+            inference = decode_request(body, header_length, model=model)
             lesson = self._plan(partition, head, inference, len(body))
             return inference if lesson is None else replace(inference, lesson=lesson)
         view = memoryview(body)

@@ -59,7 +59,13 @@ def check_names(kind: str, names: Sequence[str]) -> None:
             )
     if len(set(names)) != len(names):
         twice = next(name for name, times in Counter(names).items() if times > 1)
-        raise GatewayError(Fault.INVALID, f"{kind} '{twice}' is given more than once")
+        # Triton's words.
+        raise GatewayError(
+            Fault.INVALID,
+            f"Duplicate output name '{twice}' is not allowed in a request"
+            if kind == "output"
+            else f"{kind} '{twice}' already exists in request",
+        )
 
 
 def check_address(model: str, version: str, request_id: str) -> None:

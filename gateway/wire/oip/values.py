@@ -17,7 +17,16 @@ import numpy as np
 
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.offload import HERE_ELEMENTS
-from gateway.core.tensor import BF16, BYTES, DATATYPES, Buffer, Tensor, element_count, join_bytes
+from gateway.core.tensor import (
+    BF16,
+    BYTES,
+    DATATYPES,
+    Buffer,
+    Tensor,
+    element_count,
+    join_bytes,
+    too_large_shape,
+)
 from gateway.wire.oip.json_bounds import count_texts
 from gateway.wire.oip.json_nan import NAMED, JsonNan, Named, as_literals
 from gateway.wire.oip.validation import MAX_DECODED, most_decoded
@@ -25,7 +34,15 @@ from gateway.wire.oip.validation import MAX_DECODED, most_decoded
 MAX_WRITTEN_BYTES: Final = 16 << 20
 """Of one tensor that is written as JSON, which takes several times as many."""
 
+_MAX_ELEMENTS: Final = (1 << 63) // 8
+_MAX_DEPTH: Final = 100
 _BINARY_ONLY: Final = frozenset({"FP16", BF16})
+_WORDS: Final = {
+    str: ": attempt to access JSON non-string as string",
+    bool: ": attempt to access JSON non-boolean as boolean",
+}
+"""What clients of Triton look for."""
+
 _BLANKS: Final = b" \t\r\n"
 _OPENING: Final = re.compile(rb"[\[ \t\r\n]*")
 _FLOAT_OR_NAME: Final[Any] = float | Named
@@ -48,6 +65,11 @@ def decode_values(name: str, datatype: str, shape: tuple[int, ...], raw: Buffer)
     _check_count(name, text, element_count(shape), is_text=dtype is None)
 
     depth = _depth(text)
+    if depth > _MAX_DEPTH:
+        raise GatewayError(
+            Fault.INVALID,
+            f"data of input '{name}': JSON nesting depth exceeds maximum allowed limit ({_MAX_DEPTH})",
+        )
     if depth == 0 or depth not in {1, len(shape)}:
         raise GatewayError(
             Fault.INVALID, f"data of input '{name}' must be one flat list, or nested as its shape"
@@ -58,7 +80,9 @@ def decode_values(name: str, datatype: str, shape: tuple[int, ...], raw: Buffer)
         rows = _decoder(_FLOAT_OR_NAME if has_names else element, depth).decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise GatewayError(
-            Fault.INVALID, f"data of input '{name}' must be a list of {_plural(element)} for {datatype}"
+            Fault.INVALID,
+            f"data of input '{name}' must be a list of {_plural(element)} for {datatype}"
+            f"{_WORDS.get(element, '')}",
         ) from None
 
     flat = _flatten(name, rows, shape) if depth > 1 else rows
@@ -121,6 +145,8 @@ def _dtype_of(name: str, datatype: str) -> np.dtype[Any] | None:
 
 def _check_count(name: str, text: bytes, count: int, *, is_text: bool) -> None:
     """Bound what decoding can make of ``text``, by counting what separates its elements."""
+    if count > _MAX_ELEMENTS:
+        raise too_large_shape(name, count)
     made = count_texts(text) if is_text else text.count(b",") + 1
     most = most_decoded(BYTES) if is_text else MAX_DECODED
     if made > most or max(text.count(b"["), count) > MAX_DECODED:

@@ -67,7 +67,7 @@ def test_what_is_not_obeyed(text, start):
         "instance_group { count: 2 kind: KIND_CPU } optimization { graph { level: 1 } }",
         "optimization { execution_accelerators { gpu_execution_accelerator { name: 'cuda' } } }",
         "parameters { key: 'intra_op_thread_count' value { string_value: '2' } }",
-        "model_transaction_policy { decoupled: false } response_cache { enable: true }",
+        "model_transaction_policy { decoupled: false }",
         "model_warmup { name: 'a' } dynamic_batching { priority_levels: 2 }",
     ],
 )

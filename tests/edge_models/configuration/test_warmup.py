@@ -127,7 +127,7 @@ def test_data_of_a_file(tmp_path):
         (f'batch_size: 1 inputs {{ {X} input_data_file: "../secret" }} }}', "in the folder 'warmup'"),
         (f'batch_size: 1 inputs {{ {X} input_data_file: "/etc/hostname" }} }}', "in the folder 'warmup'"),
         (f'batch_size: 1 inputs {{ {X} input_data_file: "link" }} }}', "leads out"),
-        (f'batch_size: 1 inputs {{ {X} input_data_file: "short" }} }}', "its shape needs 24 bytes, got 3"),
+        (f'batch_size: 1 inputs {{ {X} input_data_file: "short" }} }}', "Expected 24, got 3"),
         (f'batch_size: 1 inputs {{ {X} input_data_file: "large" }} }}', "MiB"),
     ],
 )

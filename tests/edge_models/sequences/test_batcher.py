@@ -42,6 +42,7 @@ def repository(tmp_path_factory):
         "few": "oldest { max_candidate_sequences: 2 } max_sequence_idle_microseconds: 5000000",
         "small": OLDEST,
         "second": "",
+        "ever": f"max_sequence_idle_microseconds: {(1 << 64) - 1}",
     }.items():
         models.write(folder, name, models.accumulator(), models.config(SUMS + more))
     no_state = "".join(
@@ -349,6 +350,19 @@ async def test_memory_of_idle_sequences_is_given_back_by_itself(registry):
 
     assert "<OpenSequences 8 of sums, 32 bytes>" in held
     assert "<OpenSequences 0 of sums, 0 bytes>" in left
+
+
+@virtual_time
+async def test_a_sequence_may_be_idle_for_ever(registry):
+    """`max_sequence_idle_microseconds` is a number of 64 bits: no timer takes so long."""
+    subject = predictor(registry)
+    await subject(step(1, model="ever", **START))
+
+    await asyncio.sleep(1_000_000)
+    found = await sums(subject, step(1, model="ever"))
+    await subject.close()
+
+    assert found == [2]
 
 
 @virtual_time
@@ -662,24 +676,27 @@ async def test_close_finishes_the_steps_that_wait(registry):
     )
 )
 def test_the_state_is_the_sum_of_what_was_answered(registry, sent):
-    """Whoever leaves whenever: what was not answered has not happened, and what was has, in the order of arrival."""
+    """Whoever leaves whenever: what was not answered has not happened, and what was has, in order of arrival.
+
+    The model's sequences may be idle for ever: a run takes half a second here.
+    """
 
     @virtual_time
     async def run() -> None:
         subject = predictor(registry, Slow(0.5))
         numbers = (1, 2, 3)
         for number in numbers:
-            await subject(step(0, number, **START))
+            await subject(step(0, number, model="ever", **START))
         tasks = []
         loop = asyncio.get_running_loop()
         for place, (number, wait, leaves) in enumerate(sent):
-            task = asyncio.create_task(_answer(subject, step(1 << place, number)))
+            task = asyncio.create_task(_answer(subject, step(1 << place, number, model="ever")))
             if leaves is not None:
                 loop.call_later(leaves / 8, task.cancel)
             tasks.append((number, 1 << place, task))
             await asyncio.sleep(wait / 8)
         await asyncio.gather(*(task for _, _, task in tasks), return_exceptions=True)
-        left = {number: await sums(subject, step(0, number, **END)) for number in numbers}
+        left = {number: await sums(subject, step(0, number, model="ever", **END)) for number in numbers}
         await subject.close()
 
         expected = dict.fromkeys(numbers, 0)

@@ -116,6 +116,7 @@ INFERENCES = {
     "flat",
     "id",
     "nested",
+    "null",
     "no-content-type",
     "no-id",
     "parameters",

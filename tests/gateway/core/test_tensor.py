@@ -97,8 +97,9 @@ def test_equality_is_of_the_value() -> None:
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        (("x", "FP32", (2,), b"\0" * 7), "its shape needs 8 bytes, got 7"),
-        (("x", "FP32", (1 << 40, 1 << 40), b""), "its shape needs"),
+        (("x", "FP32", (2,), b"\0" * 7), "input byte size mismatch for input 'x'. Expected 8, got 7"),
+        (("x", "FP32", (1 << 40, 1 << 40), b""), "causes total element count to exceed maximum size of"),
+        (("x", "FP32", (4, (1 << 60) + 2), b""), "byte size overflow for input 'x'"),
         (("x", "FP33", (1,), b"\0"), "unknown datatype"),
         (("x", "FP32", (-1,), b""), "negative dimension"),
         (("x", "FP32", (1,) * (MAX_RANK + 1), b"\0" * 4), "more than 64 dimensions"),

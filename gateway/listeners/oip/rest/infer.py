@@ -72,14 +72,14 @@ class RestInferCodec:
             return self._decode_compressed(path, headers, body)
         if headers.header_length is None:
             if len(body) > HERE_BYTES:
-                return self._decode_elsewhere(body, None)
-            return self._decode(body, None, headers.partition)
+                return self._decode_elsewhere(body, None, path.model)
+            return self._decode(body, None, headers.partition, path.model)
         length = parse_header_length(headers.header_length)
         if not length:
             return self._decode_raw(path, headers, body)
         if length > HERE_BYTES:
-            return self._decode_elsewhere(body, length)
-        return self._decode(body, length, headers.partition)
+            return self._decode_elsewhere(body, length, path.model)
+        return self._decode(body, length, headers.partition, path.model)
 
     def layout(self, headers: OipRequestHeaders, body: Buffer) -> Layout | None:
         """Return how bodies look that differ from this one in nothing but their data, if it is known."""
@@ -151,12 +151,12 @@ class RestInferCodec:
         if length == 0:
             return await self._decode_raw(path, headers, body)
         if (len(body) if length is None else length) > HERE_BYTES:
-            return await self._decode_elsewhere(body, length)
-        return self._decode(body, length, headers.partition)
+            return await self._decode_elsewhere(body, length, path.model)
+        return self._decode(body, length, headers.partition, path.model)
 
-    async def _decode_elsewhere(self, body: Buffer, length: int | None) -> Inference:
+    async def _decode_elsewhere(self, body: Buffer, length: int | None, model: str) -> Inference:
         check_length(len(body) if length is None else length, self._max_json_bytes)
-        return await self._offload(decode_request, memoryview(body), length, self._max_json_bytes)
+        return await self._offload(decode_request, memoryview(body), length, self._max_json_bytes, model)
 
     async def _decode_raw(self, path: ParsedPath, headers: OipRequestHeaders, body: Buffer) -> Inference:
         """Read a body that is the data of the model's one input and nothing else."""

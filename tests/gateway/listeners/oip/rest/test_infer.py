@@ -127,7 +127,7 @@ async def test_classification():
         (listed(), {"Inference-Header-Content-Length": "99999"}, "larger than the body"),
         (listed(), {"X-Request-Timeout-Ms": "soon"}, "milliseconds"),
         (b"no gzip", {"Content-Encoding": "gzip"}, "not valid gzip"),
-        (b"\0" * 7, {"Inference-Header-Content-Length": "0"}, "shape needs 8 bytes"),
+        (b"\0" * 7, {"Inference-Header-Content-Length": "0"}, "Expected 8, got 7"),
         (listed(outputs=[{"name": "x", "parameters": {"classification": -1}}]), {}, "classification"),
     ],
 )

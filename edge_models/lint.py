@@ -1,0 +1,131 @@
+"""All that a gateway would say about a model when it loads it, and what else its exporter should know."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from edge_models.configuration.model_configuration import FILE_NAME
+from edge_models.configuration.remarks import Remark, RemarksError, Severity
+from edge_models.errors import ForeignModelError, ModelError
+from edge_models.model_folder import FolderReader, Model, versions_in
+from edge_models.registry import check_name, model_folders
+from edge_models.rehearsal import Rehearsal
+from edge_models.session import CPU
+from edge_models.settings import ModelsSettings
+from edge_models.tasks.probabilities import SUM_TOLERANCE, are_probabilities
+from gateway.core.errors import GatewayError
+from gateway.core.tensor import BYTES, DATATYPES
+
+_ADVICE: Final = (
+    ("till opset", "export it for an older operator set (PyTorch: opset_version, skl2onnx: target_opset)"),
+    ("IR version", "save it with an older onnx, or set model.ir_version before saving"),
+    ("is not a registered function/op", "operators of one's own are not loaded into a gateway"),
+    ("seq(map", "export it anew with zipmap off, as the message says"),
+    ("keeps weights in other files", "put them beside the model file, or save it as one file"),
+    ("holds no version", "make a folder 1 and move the file there"),
+)
+_FLOATS: Final = ("FP16", "FP64")
+_MOST_ITEMS: Final = 1 << 22
+
+
+def lint(path: Path) -> list[tuple[Path, Remark]]:
+    """Return what there is to say about the model folder ``path``, or each of a repository: folder, remark.
+
+    Raises:
+        ModelError: ``path`` is neither.
+    """
+    is_model = (path / FILE_NAME).exists() or bool(versions_in(path))
+    root = path.parent if is_model else path
+    settings = ModelsSettings(repository=str(root))
+    folders = [path] if is_model else model_folders(settings)
+    with Rehearsal() as rehearsal:
+        return [
+            (folder, remark) for folder in folders for remark in _folder(folder, root, settings, rehearsal)
+        ]
+
+
+def _folder(folder: Path, root: Path, settings: ModelsSettings, rehearsal: Rehearsal) -> list[Remark]:
+    found: list[Remark] = []
+    reader = FolderReader(root, [CPU], settings, rehearsal, lambda _model, remark: found.append(remark))
+    try:
+        check_name(folder)
+        models = reader.read(folder)
+    except RemarksError as error:
+        return [*found, *error.remarks]
+    except ModelError as error:
+        severity: Severity = "warning" if isinstance(error, ForeignModelError) else "error"
+        return [*found, _remark_of(folder, str(error), severity)]
+    for model in models:
+        found += _advice(model)
+    return list(dict.fromkeys(found))
+
+
+def _remark_of(folder: Path, message: str, severity: Severity) -> Remark:
+    """Return an error's message as a remark about the file with which it begins."""
+    where, rest = ".", message.removeprefix(f"{folder}: ")
+    if message.startswith(f"{folder}/"):
+        where, _, rest = message.removeprefix(f"{folder}/").partition(": ")
+    advice = next((f"; {what}" for words, what in _ADVICE if words in message), "")
+    return Remark(severity, where, f"{rest}{advice}")
+
+
+def _advice(model: Model) -> Iterator[Remark]:
+    where, session = f"{model.version}/model.onnx", model.session
+    if model.config is not None and model.config.default_model_filename:
+        where = f"{model.version}/{model.config.default_model_filename}"
+    if not session.batchable and model.config is None:
+        yield Remark(
+            "warning",
+            where,
+            "the first dimension of its inputs and outputs is not one free dimension, so each request runs "
+            "alone: export it with dynamic_axes={name: {0: 'batch'}} for each of them (PyTorch), or with "
+            "[None, ...] in initial_types (skl2onnx)",
+        )
+    for spec in session.outputs:
+        if spec.datatype in _FLOATS:
+            yield Remark(
+                "warning",
+                where,
+                f"output '{spec.name}' is {spec.datatype}: clients mostly read FP32; cast it in the model",
+            )
+    yield _suitability(model, where)
+
+
+def _suitability(model: Model, where: str) -> Remark:
+    scores = _scores(model)
+    if scores:
+        named = ", ".join(f"'{name}'" for name in scores)
+        sentence = f"output {named} holds probabilities: `edgeway model certify` can prove a threshold for it"
+        return Remark("note", where, sentence)
+    return Remark(
+        "note",
+        where,
+        "no output holds probabilities of classes for a row of zeros: for a cascade give `edgeway model "
+        "certify` what it holds (--values logits, or another task), or serve it at one tier",
+    )
+
+
+def _scores(model: Model) -> list[str]:
+    """Return the outputs that are probabilities for one row of zeros; none where that cannot be tried."""
+    inputs = model.session.inputs
+    shapes = {spec.name: [max(1, size) for size in spec.shape] for spec in inputs}
+    if any(spec.datatype == BYTES for spec in inputs) or sum(map(math.prod, shapes.values())) > _MOST_ITEMS:
+        return []
+    names = [spec.name for spec in model.session.outputs if spec.datatype == "FP32" and len(spec.shape) == 2]
+    feed = {spec.name: np.zeros(shapes[spec.name], DATATYPES[spec.datatype]) for spec in inputs}
+    try:
+        answers = model.session.run(feed, names) if names else []
+    except GatewayError:
+        return []
+    return [
+        name
+        for name, answer in zip(names, answers, strict=True)
+        if answer.shape[-1] > 1
+        and are_probabilities(answer)
+        and abs(float(answer[0].sum()) - 1) <= SUM_TOLERANCE
+    ]
