@@ -3,7 +3,7 @@
     python -m loadtests.clients.perf_analyzer [--workers 2] [--window-ms 1000]
 
 The program comes in the wheels of tritonclient until 2.40. It needs two libraries: CUDA's runtime, which is a
-wheel, and libb64, which is a package of Debian's. All are kept below ``out``, nothing of this machine is changed.
+wheel, and libb64, a package of Debian's. All are kept below ``out``, nothing of this machine is changed.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class PerfAnalyzer:
                 ["apt-get", "-q", "download", LIBRARY], cwd=folder, check=True, capture_output=True
             )
             (package,) = folder.glob(f"{LIBRARY}_*.deb")
-            subprocess.run(["dpkg-deb", "-x", package, folder / "libb64"], check=True)
+            subprocess.run(["dpkg-deb", "-x", str(package), str(folder / "libb64")], check=True)
         return cls(folder)
 
     def run(self, port: int, kind: tuple[str, ...], window_ms: int) -> list[tuple[int, int]]:
