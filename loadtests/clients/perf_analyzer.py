@@ -62,7 +62,7 @@ class PerfAnalyzer:
         venv.install(folder, WHEEL)
         if not list(folder.rglob("libcudart.so.12")):
             pip = [
-                folder / "venv" / "bin" / "python",
+                str(folder / "venv" / "bin" / "python"),
                 "-m",
                 "pip",
                 "install",
