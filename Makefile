@@ -19,7 +19,7 @@ PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 FAST := $(addprefix tests/gateway/,core app http) tests/e2e/test_serve.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup redis nginx loaders demo test test-steps test-fast test-properties test-pythons test-install nightly fuzz check format bench conformance proto clean
+.PHONY: help setup redis nginx loaders demo test test-steps test-fast test-properties test-pythons test-install nightly fuzz check format bench conformance settings proto clean
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -105,6 +105,9 @@ bench: setup loaders ## measure in one run, as ratios; writes out/bench.json; AR
 
 conformance: setup ## run the conformance suite against Edgeway, Triton, MLServer; writes docs/conformance.md
 	$(BIN)/python -m loadtests.conformance $(ARGS)
+
+settings: setup ## write docs/settings.md, every key, from the types
+	$(BIN)/python -m gateway.config.reference > docs/settings.md
 
 SUITE := gateway/conformance/messages
 

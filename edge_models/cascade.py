@@ -41,8 +41,8 @@ class Cascade:
     A request whose model has no licence here, or whose model or version the edge does not hold, goes
     straight on; so does one that must not be computed in this region, and one step of a sequence, whose state
     is central's. One that gets an output for which the certificate does not speak (or another view of it, as
-    the three likeliest classes) is deferred, however sure the edge is, and so is one whose inputs or
-    parameters are not of the kind that was measured.
+    the three likeliest classes) is deferred, however sure the edge is, and so is one whose inputs,
+    parameters or forwarded headers are not of the kind that was measured.
 
     While ``on_central_down`` is ``serve_edge`` the rest gets a slightly earlier deadline than the caller
     gave: what is held back (a tenth of the time left, at most 50 ms) is what it takes to answer from the
@@ -198,8 +198,8 @@ def _barred(request: Request, licence: Permission, names: tuple[str, ...] | None
         return _REFUSED
     if names is None or (request.classes and not licence.classifies(request.classes)):
         return _UNDECIDED
-    # The sample was run without parameters: what a model would make of one is not known.
-    if request.output_parameters or any(tensor.parameters for tensor in request.inputs):
+    # The sample was run without parameters and headers: what a model would make of one is not known.
+    if request.output_parameters or request.headers or any(tensor.parameters for tensor in request.inputs):
         return _UNSEEN
     if request.parameters and not IGNORED_PARAMETERS.issuperset(request.parameters):
         return _UNSEEN

@@ -25,12 +25,14 @@ from edge_models.executors import StuckRuns
 from edge_models.model_files import read_model_files
 from edge_models.rehearsal import Rehearsal
 from edge_models.sequences.configured import configured_sequences, without_hidden
+from edge_models.sequences.first_step import first_step
 from edge_models.sequences.settings import SequenceSettings
 from edge_models.session import ProviderChoice, Session, StoppableRun
 from edge_models.settings import BatchingSettings, ModelLimits, ModelsSettings
 from edge_models.signature import Signature
 from gateway.core.catalog import ModelSpec
 from gateway.core.errors import printable
+from gateway.core.tensor import Tensor
 
 # As Triton has it: other folders beside the versions are left alone.
 _VERSION: Final = re.compile(r"^[1-9][0-9]{0,17}$")
@@ -92,11 +94,16 @@ class Model:
             ModelError: it failed, or took too long.
         """
         config, run = self.config, StoppableRun(self.session)
-        if config is None or self.sequences is not None:
+        if config is None:
             return
         signature = Signature(self.spec, max_rows=config.max_batch_size or None, tensors=self.tensors)
         limits = WarmupLimits(self.limits.startup_timeout_s, self.limits.max_mem_mib << 20)
-        warm_up(config, folder, lambda inputs: run(signature.accept(inputs)[0]), run.stop, limits)
+
+        def answer(inputs: Sequence[Tensor]) -> object:
+            feed, rows = signature.accept(inputs)
+            return run(feed if self.sequences is None else {**feed, **first_step(self.sequences, rows)})
+
+        warm_up(config, folder, answer, run.stop, limits)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
+from edge_models.configuration.completed_message import completed_message
 from edge_models.errors import ModelError
 from edge_models.loads import Loads
 from edge_models.override import Override, read_override
@@ -81,11 +82,12 @@ class ModelRepository:
         is_cached = self._is_cached(model)
         try:
             found = self._registry.get(model)
-            scheduling = found.scheduling(self._batching.get(model))
         except GatewayError:
             return ModelSettings(is_cached=is_cached)
+        config = completed_message(found.config, model) if found.config is not None else None
+        scheduling = found.scheduling(self._batching.get(model))
         if scheduling.max_rows is None:
-            return ModelSettings(is_cached=is_cached, batches=False, labels=found.labels)
+            return ModelSettings(is_cached=is_cached, config=config, batches=False, labels=found.labels)
         settings = scheduling.batching
         return ModelSettings(
             settings.max_batch_size,
@@ -93,6 +95,7 @@ class ModelRepository:
             settings.max_queue_delay_microseconds,
             settings.max_queue_size,
             is_cached,
+            config,
             batches=True,
             labels=found.labels,
         )

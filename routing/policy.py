@@ -35,6 +35,7 @@ class Region(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where requests can be sent over a wire: a central tier, or another region's gateway.
 
+    ``tier``: what it is. ``region``: where it is. ``protocol``: which wire it is sent requests over.
     ``address``: HOST:PORT. ``max_concurrency``: requests under way at once, and ``attempt_timeout_ms``:
     the longest that one attempt may take; where they are absent each gateway's own settings hold.
     """
@@ -48,27 +49,34 @@ class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class ResidencyClass(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``regions`` that may see a request of this class; ``"*"`` is all regions of the policy."""
+    """Who may see a request. ``regions``: those that may; ``"*"`` is all regions of the policy."""
 
     regions: Names
 
 
 class Tenant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``residency``: its class. ``keys_sha256``: SHA-256 of each of its keys, in lower-case hex."""
+    """Who asks. ``residency``: its class. ``keys_sha256``: SHA-256 of each of its keys, in lower-case hex."""
 
     residency: str
     keys_sha256: tuple[KeyHash, ...] = ()
 
 
 class Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a route is for. ``model``: a name, a prefix with ``*`` behind it, or ``*`` (the default)."""
+    """What a route is for.
+
+    ``model``: a name, a prefix with ``*`` behind it, or ``*`` (the default). ``tenants``: names, or ``*``.
+    """
 
     model: str = ANY
     tenants: Names = (ANY,)
 
 
 class RouteCache(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``ttl_s``: seconds for which an answer stays fresh; absent, each gateway's own setting holds."""
+    """What of it is cached.
+
+    ``enabled``: whether anything is. ``ttl_s``: seconds for which an answer stays fresh; absent, each
+    gateway's own setting holds.
+    """
 
     enabled: bool = True
     ttl_s: Annotated[float, msgspec.Meta(gt=0, le=MONTH_S)] | None = None
@@ -83,6 +91,7 @@ class RouteCascade(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What happens to the requests that ``match``; the first route that does is the one.
 
+    ``name``: what logs and metrics call it. ``match``: which requests. ``cache``: of its answers.
     ``digest``: of the central artefact, or a list of those that replicas of the central tier serve beside
     each other. Cache keys and the certificate of a cascade name it: without
     it no answer of the route is cached, not even the edge's, and a cascade defers everything.
@@ -112,7 +121,8 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole file.
 
-    ``generation`` only grows. ``residency``: class name → regions. ``places``: code of a country or
+    ``generation``: a number that only grows. ``tenants``: by name; ``anonymous`` are those who show no key.
+    ``residency``: class name → regions. ``places``: code of a country or
     continent → class; it may only narrow what the tenant's class allows. ``failover``: region →
     the regions in which its gateway looks elsewhere, nearest first.
     """

@@ -31,6 +31,10 @@ MOST_IN_LINE: Final = 64
 """Steps of one sequence that may wait for each other."""
 
 
+_LEAST_WAIT_S, _MOST_WAIT_S = 0.001, 3600.0
+"""Of the timer: two clocks need not agree to the millisecond, and a file may say thousands of years."""
+
+
 class RowRunner(Protocol):
     """Runs rows of several requests (``edge_models.batching.Batcher``)."""
 
@@ -175,14 +179,15 @@ class SequenceBatcher:
         """Set the timer for the sequence that has been idle longest."""
         if self._timer is None:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self._settings.idle_s, self._expire)
+            self._timer = loop.call_later(min(self._settings.idle_s, _MOST_WAIT_S), self._expire)
 
     def _expire(self) -> None:
         self._timer = None
         now = self._clock.now()
         due = self._open.expire(now)
         if due is not None:
-            self._timer = asyncio.get_running_loop().call_later(max(due - now, 0.001), self._expire)
+            wait_s = min(max(due - now, _LEAST_WAIT_S), _MOST_WAIT_S)
+            self._timer = asyncio.get_running_loop().call_later(wait_s, self._expire)
 
     def _ended(self, sequence: OpenSequence) -> None:
         if sequence.is_candidate and self._places is not None:

@@ -11,7 +11,10 @@ MOST_ID_BYTES: Final = 128
 
 SequenceId = int | str
 SequenceKey = tuple[str, str, SequenceId]
-"""Whose sequence it is (tenant and residency class) and its id: nobody can take over another tenant's."""
+"""Whose sequence it is (tenant and residency class) and its id: nobody can take over another tenant's.
+
+A central tier checks nobody. There the tenant is whom an edge names, believed or not: what it gives is only
+that sequences are told apart."""
 
 
 class Step(NamedTuple):
@@ -54,7 +57,7 @@ def step_of(request: Request, rows: int) -> Step:
         )
     caller = request.caller
     return Step(
-        (caller.tenant, caller.residency, number),
+        (caller.claimed or caller.tenant, caller.residency, number),
         parameters.get(SEQUENCE_START) is True,
         parameters.get(SEQUENCE_END) is True,
     )

@@ -16,6 +16,8 @@ from gateway.core.errors import without_folders
 from gateway.http.server.binding import bind
 
 _LONGEST: Final = 16 << 20
+_LONGEST_OWN: Final = 1 << 30
+"""Between processes of this gateway: an order to load may bring a model, as far as listeners let it in."""
 """Bytes of a body: one process may send another the statistics of many versions of many models."""
 
 Report = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -81,7 +83,8 @@ class AdminListener:
 
     async def _prepare(self, access: AdminAccess | None = None) -> web.AppRunner:
         middlewares = () if access is None else (access.middleware,)
-        app = web.Application(client_max_size=_LONGEST, middlewares=middlewares)
+        longest = _LONGEST_OWN if access is None else _LONGEST
+        app = web.Application(client_max_size=longest, middlewares=middlewares)
         app.router.add_get("/healthz", self._live)
         app.router.add_get("/readyz", self._ready)
         app.router.add_get("/metrics", self._expose)

@@ -34,10 +34,12 @@ _ADDRESS: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<
 class ListenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where to listen, each ``HOST:PORT``; port 0 takes a free one. An absent one is not opened.
 
-    The defaults are Triton's ports, on the loopback interface. ``http`` and ``grpc`` both speak HTTP/1.1 and
-    HTTP/2, REST and gRPC; two are there because clients expect two. ``admin_access``: who may use the admin
-    port; where others than this machine reach it, all but probes needs a token or a certificate.
-    ``max_body_mib``: of one request.
+    The defaults are Triton's ports, on the loopback interface.
+
+    ``http``, ``grpc``: both speak HTTP/1.1 and HTTP/2, REST and gRPC; two are there because clients expect
+    two. ``admin``: health, metrics, and what an operator asks. ``admin_access``: who may use the admin port;
+    where others than this machine reach it, all but probes needs a token or a certificate.
+    ``max_body_mib``: MiB of the body of one request.
     ``transport``: limits of connections. ``protocol``: what clients may ask for. ``tls``: certificates;
     absent, connections are in the clear. ``proxy_protocol``: every connection begins with a PROXY header,
     version 1 or 2, and one that does not is closed.
@@ -72,6 +74,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Everything that one process needs to know.
 
     ``role``: ``edge`` (caches, edge models, upstreams) or ``central`` (models with batching).
+    ``region``: where it is, a region of the policy.
     ``workers``: processes that share the listening sockets; ``auto`` is one per CPU that this process may
     use. Each has caches, breakers and limits of its own. Default 1.
     ``policy``: path of the policy; an edge needs one. ``trusted_proxies``: networks whose header for

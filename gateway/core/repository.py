@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -16,6 +16,7 @@ class ModelSettings(msgspec.Struct, frozen=True):
 
     ``max_batch_size``: rows; 0 where the gateway does not see a batch dimension. ``delay_us``: the longest
     wait for company. ``max_queue``: requests that may wait. ``is_cached``: answers may come from a cache.
+    ``config``: its own configuration, an ``inference.ModelConfig``; None: it has none.
     ``batches``: whether the first dimension of its outputs is the batch; None where that is not known.
     ``labels``: output → the names of its classes, in their order.
     """
@@ -25,6 +26,7 @@ class ModelSettings(msgspec.Struct, frozen=True):
     delay_us: int = 0
     max_queue: int = 0
     is_cached: bool = False
+    config: Any = None
     batches: bool | None = None
     labels: Mapping[str, Sequence[str]] = {}
 
@@ -33,10 +35,10 @@ class Loader(Protocol):
     """Loads and unloads models, in one process or in several as one."""
 
     async def load(self, model: str, parameters: Mapping[str, Parameter | bytes]) -> None:
-        """Load ``model``, or load it anew.
+        """Load ``model``, or load it anew; ``parameters`` may have a configuration and files for it.
 
         Raises:
-            GatewayError: NOT_FOUND, UNSUPPORTED, INVALID for what cannot be loaded.
+            GatewayError: NOT_FOUND, INVALID for what cannot be loaded.
         """
         ...
 

@@ -63,6 +63,9 @@ class Caller(msgspec.Struct, frozen=True):
     regions: frozenset[str] | None = None
     generation: int = 0
     """The policy generation that has identified it; 0: none has."""
+    claimed: str = ""
+    """The tenant whom a peer names that is not believed. It gives no rights; it keeps apart what belongs to
+    tenants where nobody checks them."""
 
     @property
     def holder(self) -> str:

@@ -20,20 +20,20 @@ from gateway.wire import headers
 from gateway.wire.trace_context import REQUEST_ID, Pairs, combined, taken_request_id
 from gateway.wire.trust import Claims, TrustedClaims
 
-_ONCE: Final = (
+_READ: Final = (
     headers.AUTHORIZATION,
     headers.TENANT,
     headers.HOPS,
     headers.REGIONS,
     headers.TIMEOUT_MS,
-)
-_READ: Final = (
-    *_ONCE,
     headers.FORWARDED_FOR,
     "content-encoding",
     "accept-encoding",
 )
 _FORWARDED: Final = _READ.index(headers.FORWARDED_FOR)
+_LISTS: Final = frozenset({"accept-encoding", "grpc-accept-encoding"})
+"""Headers that may come in several lines; the first of these counts."""
+
 _CONTEXT: Final = -1
 """The place of headers that travel along with a request: there may be several lines of them."""
 
@@ -85,7 +85,7 @@ class RequestHeaderReader(Generic[H]):
         refusals: counts heads that cannot be read.
         kind: what is made of a head.
         names: the headers, in small letters, that fill the fields which ``kind`` adds, in their order;
-            fields beyond them keep their defaults. Of a header given twice the first value counts.
+            fields beyond them keep their defaults. None may be given twice that is not in ``_LISTS``.
     """
 
     def __init__(
@@ -202,10 +202,10 @@ class RequestHeaderReader(Generic[H]):
                 context.append((name, value))
             elif values[place] is None:
                 values[place] = value
-            elif place < len(_ONCE):
-                raise GatewayError(Fault.INVALID, f"the header {name} is given more than once")
             elif place == _FORWARDED:
                 values[place] = f"{values[place]},{value}"
+            elif name not in _LISTS:
+                raise GatewayError(Fault.INVALID, f"the header {name} is given more than once")
         credential, tenant, hops, regions, timeout_ms, forwarded, *rest = values
         trace = combined(context) if context else ()
         travelling = self._travelling
@@ -215,6 +215,9 @@ class RequestHeaderReader(Generic[H]):
 
     def _check(self, claims: tuple[str, ...]) -> TrustedClaims:
         peer, *others = claims
+        if "," in claims[_TENANT]:
+            # What a proxy makes of two lines.
+            raise GatewayError(Fault.INVALID, f"the header {headers.TENANT} is given more than once")
         return self._data_plane.trust.check(peer, Claims(*others))
 
 

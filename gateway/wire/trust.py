@@ -20,6 +20,7 @@ from gateway.wire import headers
 from gateway.wire.forwarded import TrustedProxies
 
 _MAX_HOPS: Final = 99
+_MAX_CLAIM_CHARS: Final = 128
 _REFUSAL: Final = (
     "this request was forwarded by a gateway whose address is not among this gateway's trusted_gateways"
 )
@@ -53,7 +54,7 @@ class Trust:
         proxies: networks that are believed about the client's address.
         gateways: networks that are believed about address, tenant, hops and regions.
         forwards_from_all: take forwarded requests from anybody. Only for a tier that has no policy and
-            so nothing to protect by it: central.
+            so nothing to protect by it: central. Whom they name as tenant keeps their sequences apart.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Trust:
             (claims.tenant or ANONYMOUS) if is_gateway else ANONYMOUS,
             claims.credential,
             is_gateway,
+            claimed="" if is_gateway or not self._forwards_from_all else claims.tenant[:_MAX_CLAIM_CHARS],
         )
         if not claims.hops and not claims.regions:
             return TrustedClaims(caller)

@@ -18,7 +18,8 @@ def sequence_key(request: Request) -> bytes:
     """Return what names the sequence of a step: tenant, model and id; an endpoint has all versions."""
     number = request.parameters[SEQUENCE]
     kind = "text" if isinstance(number, str) else "number"
-    parts = (request.caller.tenant, request.model, kind, str(number))
+    caller = request.caller
+    parts = (caller.claimed or caller.tenant, request.model, kind, str(number))
     # Texts of strangers: with lengths no two lists of parts are one.
     return "".join(f"{len(part)}:{part}" for part in parts).encode(errors="surrogatepass")
 

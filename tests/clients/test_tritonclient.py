@@ -152,9 +152,15 @@ async def test_repository(served, kind):
             assert refused.status() in {"503", "StatusCode.UNAVAILABLE"}
             await ask("load_model", "digits", headers=BEARER)
             unknown = await ask.refused("load_model", "nobody", headers=BEARER)
-            configured = await ask.refused("load_model", "digits", config="{}", headers=BEARER)
+            odd = await ask.refused("load_model", "digits", config='{"backend": "python"}', headers=BEARER)
+            files = {"file:7/model.onnx": digits.model_path(digits.EDGE_REPOSITORY).read_bytes()}
+            alone = await ask.refused("load_model", "digits", files=files, headers=BEARER)
             assert "failed to load 'nobody'" in unknown.message()
-            assert "failed to load 'digits'" in configured.message()
+            assert "failed to load 'digits'" in odd.message()
+            assert "failed to load 'digits'" in alone.message()
+            await ask("load_model", "digits", config="{}", files=files, headers=BEARER)
+            assert await states() == [("digits", "7", "READY")]
+            await ask("load_model", "digits", headers=BEARER)
         else:
             load = await ask.refused("load_model", "digits")
             unload = await ask.refused("unload_model", "digits")

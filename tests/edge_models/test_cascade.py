@@ -430,7 +430,7 @@ async def test_parameters_that_may_change_the_answer_defer():
 @virtual_time
 async def test_parameters_of_tensors_defer():
     """No edge model obeys them: whoever sends them is answered by central, or is told that it was not."""
-    stage = Stage(SURE, ScriptedService(answer(), answer(), answer(), DOWN))
+    stage = Stage(SURE, ScriptedService(*[answer()] * 4, DOWN))
     inputs = request().inputs
     said = {"content_type": "np"}
     marked = tuple(replace(tensor, parameters=said) for tensor in inputs)
@@ -439,9 +439,10 @@ async def test_parameters_of_tensors_defer():
         (await stage.ask(inputs=marked)).provenance.origin,
         (await stage.ask(output_parameters={"y": said})).provenance.origin,
         (await stage.ask(parameters={"content_type": "np"})).provenance.origin,
+        (await stage.ask(headers=(("x-my-a", "1"),))).provenance.origin,
     ]
-    assert origins == ["central"] * 3
-    assert stage.decided == [("deferred", "unseen")] * 3
+    assert origins == ["central"] * 4
+    assert stage.decided == [("deferred", "unseen")] * 4
     fallen_back = await stage.ask(inputs=marked)
     assert (fallen_back.provenance.origin, fallen_back.provenance.certified) == ("edge", False)
 

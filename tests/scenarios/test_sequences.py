@@ -19,6 +19,7 @@ from gateway.app.process import GatewayProcess
 from gateway.config.settings import load_settings
 from tests.edge_models.sequences import models
 from tests.fakes.redis_server import free_port
+from tests.routing.policies import KEY_HASH
 
 CENTRAL = """\
 role: central
@@ -40,7 +41,7 @@ POLICY = """\
 generation: 1
 regions: {{here: {{}}, there: {{}}}}
 residency: {{anywhere: {{regions: ["*"]}}}}
-tenants: {{anonymous: {{residency: anywhere}}}}
+tenants: {{anonymous: {{residency: anywhere}}, acme: {{residency: anywhere, keys_sha256: [{key}]}}}}
 endpoints:
   one: {{tier: central, region: there, protocol: grpc, address: '127.0.0.1:{one}'}}
   two: {{tier: central, region: there, protocol: http, address: '127.0.0.1:{two}'}}
@@ -79,11 +80,15 @@ async def central(folder: Path) -> AsyncIterator[tuple[dict[str, int], Gateway]]
 
 
 @asynccontextmanager
-async def edge(folder: Path, one: int, two: int) -> AsyncIterator[dict[str, int]]:
+async def edge(
+    folder: Path, one: int, two: int, opened: list[Gateway] | None = None
+) -> AsyncIterator[dict[str, int]]:
     folder.mkdir()
-    (folder / "policy.yaml").write_text(POLICY.format(one=one, two=two, digest="0" * 64))
+    (folder / "policy.yaml").write_text(POLICY.format(one=one, two=two, digest="0" * 64, key=KEY_HASH))
     async with AsyncExitStack() as lifetimes:
         gateway = await serve(folder, EDGE, lifetimes)
+        if opened is not None:
+            opened.append(gateway)
         assert gateway.servers.http is not None
         assert gateway.servers.grpc is not None
         yield {"http": gateway.servers.http.port, "grpc": gateway.servers.grpc.port}
@@ -96,11 +101,24 @@ def inputs(kind: str, value: int) -> list[Any]:
 
 
 async def total(
-    kind: str, client: Any, value: int, number: int | str, start=False, end=False, *, model="sums"
+    kind: str,
+    client: Any,
+    value: int,
+    number: int | str,
+    start=False,
+    end=False,
+    *,
+    model="sums",
+    headers=None,
 ) -> int:
     """The sum that a step answers with."""
     answer = await client.infer(
-        model, inputs(kind, value), sequence_id=number, sequence_start=start, sequence_end=end
+        model,
+        inputs(kind, value),
+        sequence_id=number,
+        sequence_start=start,
+        sequence_end=end,
+        headers=headers,
     )
     return int(answer.as_numpy("OUTPUT").item())
 
@@ -211,6 +229,47 @@ async def test_an_edge_sends_a_sequence_to_one_of_two_endpoints(tmp_path, kind):
 
     assert found == [SUMS] * 30
     assert all(counts)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_an_edges_tenants_do_not_share_ids(tmp_path, kind):
+    """Central is told whose step it is: nobody continues, changes or ends another's sequence."""
+    acme = {"authorization": "Bearer abcdefg"}
+    async with central(tmp_path / "one") as (one, _), central(tmp_path / "two") as (two, _):
+        async with edge(tmp_path / "edge", one["grpc"], two["http"]) as ports:
+            async with KINDS[kind].InferenceServerClient(f"127.0.0.1:{ports[kind]}") as client:
+                refusals = 0
+                for number in range(1, 9):
+                    await total(kind, client, 100, number, start=True, headers=acme)
+                    try:
+                        await total(kind, client, 1, number, end=True)
+                    except InferenceServerException as error:
+                        refusals += "must specify the START flag" in error.message()
+                    await total(kind, client, 1, number, start=True, end=True)
+                found = [await total(kind, client, 1, number, headers=acme) for number in range(1, 9)]
+
+    assert (refusals, found) == (8, [101] * 8)
+
+
+async def test_a_new_policy_moves_no_sequence(tmp_path):
+    """Where states are is remembered by the process, not by a generation."""
+    opened: list[Gateway] = []
+    async with central(tmp_path / "one") as (one, _), central(tmp_path / "two") as (two, _):
+        async with edge(tmp_path / "edge", one["grpc"], two["http"], opened) as ports:
+            async with http_aio.InferenceServerClient(f"127.0.0.1:{ports['http']}") as client:
+                for number in range(1, 9):
+                    await total("http", client, 1, number, start=True)
+                file = tmp_path / "edge" / "policy.yaml"
+                file.write_text(file.read_text().replace("generation: 1", "generation: 2"))
+                await opened[0].reload()
+                number_in_force = opened[0].generation().number
+                remembered = repr(opened[0].foundation.parts.placements)
+                found = [await total("http", client, 1, number, end=True) for number in range(1, 9)]
+                left = repr(opened[0].foundation.parts.placements)
+
+    assert number_in_force == 2
+    assert found == [2] * 8
+    assert (remembered, left) == ("<Placements 8>", "<Placements 0>")
 
 
 async def test_a_lost_endpoint_is_told_and_a_start_goes_elsewhere(tmp_path):

@@ -18,6 +18,7 @@ from gateway.app.workers.ipc import NO_ANSWER, NOT_LISTENING, call
 from gateway.app.workers.messages import (
     CHANGE_LIMIT_S,
     COUNT_LIMIT_S,
+    MOST_OVERRIDES,
     DesiredState,
     SharedTracing,
     count_routes,
@@ -28,7 +29,7 @@ from gateway.app.workers.messages import (
 from gateway.app.workers.worker_counts import Sockets, WorkerCounts
 from gateway.core.catalog import IndexEntry
 from gateway.core.control import Log, Setting, Tracing
-from gateway.core.errors import Fault, GatewayError
+from gateway.core.errors import Fault, GatewayError, printable
 from gateway.core.repository import Loader
 from gateway.core.request import Parameter
 from gateway.core.statistics import Counted, Statistics
@@ -88,12 +89,19 @@ class Coordinator:
         raise _no_answer()
 
     async def load(self, model: str, parameters: Mapping[str, Parameter | bytes]) -> None:
-        """Load ``model`` in every worker."""
-        body = msgspec.json.encode({"parameters": parameters})
+        """Load ``model`` in every worker, and so in those to come.
+
+        Raises:
+            GatewayError: INVALID when ``parameters`` are too large to be kept for those to come.
+        """
+        override = msgspec.to_builtins(parameters)
+        body = msgspec.json.encode({"parameters": override})
         async with self._loads.turn(model):
+            self._check_room(model, override)
             done, refusals = await self._change_all(model_path(model, "load"), body)
             if done:
                 self._desired.unloaded = [name for name in self._desired.unloaded if name != model]
+                self._keep_override(model, override)
         _raise_first(refusals if done else [*refusals, _no_answer()])
 
     async def unload(self, model: str, *, dependents: bool = False) -> None:
@@ -103,7 +111,22 @@ class Coordinator:
             done, refusals = await self._change_all(model_path(model, "unload"), body)
             if done:
                 self._desired.unloaded = sorted({*self._desired.unloaded, model})
+                self._keep_override(model, {})
         _raise_first(refusals if done else [*refusals, _no_answer()])
+
+    def _check_room(self, model: str, override: Mapping[str, Parameter]) -> None:
+        others = sum(_size(kept) for name, kept in self._desired.overrides.items() if name != model)
+        if others + _size(override) > MOST_OVERRIDES:
+            raise GatewayError(
+                Fault.INVALID,
+                f"failed to load '{printable(model)}': with what is kept for other models, its files have "
+                f"more than {MOST_OVERRIDES >> 20} MiB; put them into the repository",
+            )
+
+    def _keep_override(self, model: str, override: dict[str, Parameter]) -> None:
+        self._desired.overrides.pop(model, None)
+        if override:
+            self._desired.overrides[model] = override
 
     def read(self) -> dict[str, Setting]:
         """Return the log settings in force."""
@@ -181,6 +204,10 @@ class Coordinator:
             _LOG.error("worker process %d does not make a change: %s", serial, type(error).__name__)
             return GatewayError(Fault.UNAVAILABLE, "a worker did not answer", retryable=True)
         return True
+
+
+def _size(override: Mapping[str, Parameter]) -> int:
+    return sum(len(name) + (len(value) if isinstance(value, str) else 8) for name, value in override.items())
 
 
 def _no_answer() -> GatewayError:

@@ -115,6 +115,11 @@ class Member:
             await self._log.change(desired.logging)
         if desired.tracing:
             await self._tracing.change(desired.tracing)
+        for model, parameters in desired.overrides.items():
+            try:
+                await self._repository.load(model, parameters)
+            except GatewayError as error:
+                _LOG.error("this worker serves another model than the others: %s", error.message)
         for model in desired.unloaded:
             # It may have been taken out of the folder since.
             with suppress(GatewayError):

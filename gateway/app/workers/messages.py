@@ -11,6 +11,7 @@ from aiohttp import web
 
 from gateway.admin.management_routes import json_handler
 from gateway.core.control import Tracing
+from gateway.core.request import Parameter
 from gateway.core.statistics import Counted, ModelStatistics, Statistics
 
 COUNT_LIMIT_S: Final = 0.5
@@ -23,12 +24,21 @@ _PARTS: Final = msgspec.json.Decoder(list[ModelStatistics])
 _TENANTS: Final = msgspec.json.Decoder(dict[str, list[ModelStatistics]])
 
 
+MOST_OVERRIDES: Final = 256 << 20
+"""Bytes of what orders to load brought that are kept for workers to come, over all models."""
+
+
 class DesiredState(msgspec.Struct):
-    """What workers to come must be like: changed log and trace settings, unloaded models."""
+    """What workers to come must be like: changed log and trace settings, unloaded models.
+
+    ``overrides``: of models that were loaded with another configuration or other files than the repository's,
+    the parameters of the order; bytes are in base64.
+    """
 
     logging: dict[str, object] = {}
     tracing: dict[str, list[str]] = {}
     unloaded: list[str] = []
+    overrides: dict[str, dict[str, Parameter]] = {}
 
 
 class SharedTracing:

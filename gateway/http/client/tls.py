@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ssl
 
+from gateway.http.ciphers import narrow
+
 
 def trusting_context() -> ssl.SSLContext:
     """Return a context that trusts the machine's own CAs, and verifies names, alike on every Python.
@@ -13,6 +15,7 @@ def trusting_context() -> ssl.SSLContext:
     curl, Envoy and gRPC accept; the second is taken everywhere.
     """
     context = ssl.create_default_context()
+    narrow(context)
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     return context

@@ -9,6 +9,9 @@ from typing import Literal
 
 import msgspec
 
+from gateway.http.ciphers import narrow
+from gateway.http.server.client_hello import AlpnContext
+
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
@@ -79,7 +82,8 @@ def _load(settings: TlsSettings) -> LoadedTls:
 
 
 def _context(settings: TlsSettings) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = AlpnContext(ssl.PROTOCOL_TLS_SERVER)
+    narrow(context)
     context.minimum_version = _VERSIONS[settings.min_version]
     context.set_alpn_protocols(["h2", "http/1.1"])
     context.options |= ssl.OP_NO_RENEGOTIATION

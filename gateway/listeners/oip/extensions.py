@@ -30,8 +30,8 @@ class ProtocolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     times its size a compressed body may become, 100 by default (256 KiB are always allowed).
     ``compress_from_bytes``: answers smaller than this are sent as they are, whatever the client accepts, as
     are those of more than 256 KiB; 1024 by default. ``max_json_mib``: of the JSON of one request, 4 by
-    default; more is refused (413), as it takes many times its size, even in a process of its own. Binary data
-    has no such limit.
+    default; more is refused (413), as it takes many times its size, even in a process of its own. Binary
+    data has no such limit.
     ``json_nan``: ``literal``, the default, writes NaN and infinity as JSON as Triton does (``NaN``,
     ``-Infinity``), which Python's clients read and strict ones do not; ``refuse`` answers 400.
     ``server_name``: in the server's metadata, ``edgeway`` by default; clients written for another server

@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from gateway.core.catalog import ModelSpec, TensorSpec
+from gateway.core.errors import Fault, GatewayError, printable
 from gateway.core.request import NO_PARAMETERS, Parameter, Response
 from gateway.core.tensor import Buffer, Tensor, element_count
 from gateway.wire.oip.inference import PLAIN_OUTPUTS, Inference
@@ -42,7 +43,7 @@ def decode_generate(spec: ModelSpec, body: Buffer, max_json_bytes: int = MAX_JSO
     )
     request_id = (parse(_ID, fields.pop("id")) if "id" in fields else None) or ""
     sent = (parse(_PARAMETERS, fields.pop("parameters")) if "parameters" in fields else None) or {}
-    sent |= {name: parse(_PARAMETER, raw) for name, raw in fields.items()}
+    sent |= {name: _parameter(name, raw) for name, raw in fields.items()}
     parameters = {name: value for name, value in sent.items() if value is not None}
     timeout_s = extract_timeout(parameters) if parameters else math.inf
     return Inference(request_id, inputs, (), PLAIN_OUTPUTS, parameters or NO_PARAMETERS, timeout_s)
@@ -65,6 +66,17 @@ def encode_generate(response: Response, request_id: str, nan: JsonNan = "literal
         else:
             fields[tensor.name] = values
     return _ENCODE(fields)
+
+
+def _parameter(name: str, raw: msgspec.Raw) -> Parameter | None:
+    try:
+        value: Parameter | None = parse(_PARAMETER, raw)
+    except GatewayError:
+        raise GatewayError(
+            Fault.INVALID,
+            f"parameter '{printable(name)}' has invalid type. It should be a number, a text, true or false",
+        ) from None
+    return value
 
 
 def _tensor(spec: TensorSpec, raw: msgspec.Raw) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any, Final
 from gateway.core.catalog import ModelSpec, TensorSpec
 from gateway.core.repository import ModelSettings
 from gateway.core.tensor import BYTES
+from gateway.wire.oip.passed_config import read_config
 
 _BACKENDS: Final = {"onnxruntime_onnx": "onnxruntime"}
 _FILE: Final = "model.onnx"
@@ -15,8 +16,19 @@ _FILE: Final = "model.onnx"
 def model_config(spec: ModelSpec, settings: ModelSettings) -> dict[str, Any]:
     """Return the configuration in the names and values of JSON, from which protobuf's is made as well.
 
-    With a ``max_batch_size`` the batch dimension is left out of ``dims``, as Triton has it.
+    With a ``max_batch_size`` the batch dimension is left out of ``dims``, as Triton has it. A model that has
+    a configuration is told as that has it.
+
+    Raises:
+        GatewayError: INVALID when it has too many parts to be told.
     """
+    if settings.config is not None:
+        own = read_config(settings.config)
+        return {**own, "response_cache": {"enable": True}} if settings.is_cached else own
+    return _of_settings(spec, settings)
+
+
+def _of_settings(spec: ModelSpec, settings: ModelSettings) -> dict[str, Any]:
     is_batched = settings.max_batch_size > 0
     config: dict[str, Any] = {
         "name": spec.name,

@@ -61,6 +61,15 @@ def decode_config_message(message: Any) -> bytes:
     return text
 
 
+def read_config(message: Any) -> dict[str, Any]:
+    """Return an ``inference.ModelConfig`` in the form of JSON.
+
+    Raises:
+        GatewayError: INVALID when it has too many parts.
+    """
+    return _Reader().object(message, _DEEPEST)
+
+
 def encode_config(config: Mapping[str, Any]) -> Any:
     """Write a ModelConfigResponse. What this version of the protocol does not have is left out.
 

@@ -156,7 +156,7 @@ def decode_response(message: Any, provenance: Provenance, raws: Sequence[Buffer]
         message.model_version,
         _decode_tensors("output", message.outputs, raws or message.raw_output_contents),
         provenance,
-        _decode_parameters(message.parameters) if message.parameters else NO_PARAMETERS,
+        _decode_parameters(message.parameters, "output") if message.parameters else NO_PARAMETERS,
     )
 
 
@@ -245,7 +245,7 @@ def _decode_tensors(kind: str, entries: Any, raw: Any, model: str = "") -> tuple
         name = entry.name
         parameters = NO_PARAMETERS
         if entry.parameters:
-            parameters = tensor_parameters(kind, name, _decode_parameters(entry.parameters))
+            parameters = tensor_parameters(kind, name, _decode_parameters(entry.parameters, kind))
         if not raw:
             values = _decode_typed(kind, entry, shape, left)
             tensor = Tensor(name, entry.datatype, shape, values, parameters)
@@ -324,11 +324,14 @@ def _encode_tensors(entries: Any, raw: Any, tensors: Iterable[Tensor]) -> None:
         raw.append(data if isinstance(data, bytes) else bytes(data))
 
 
-def _decode_parameters(entries: Mapping[str, Any]) -> dict[str, Parameter]:
+def _decode_parameters(entries: Mapping[str, Any], kind: str = "input") -> dict[str, Parameter]:
+    """Read parameters; of an answer those without a value, or with one of a type to come, are left out."""
     parameters: dict[str, Parameter] = {}
     for name, value in entries.items():
         choice = value.WhichOneof("parameter_choice")
         if choice is None:
+            if kind == "output":
+                continue
             raise GatewayError(Fault.INVALID, "a parameter has no value")
         parameters[name] = getattr(value, choice)
     return parameters

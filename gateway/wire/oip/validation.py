@@ -59,12 +59,13 @@ def check_names(kind: str, names: Sequence[str]) -> None:
             )
     if len(set(names)) != len(names):
         twice = next(name for name, times in Counter(names).items() if times > 1)
-        if kind == "output":
-            # Triton's words.
-            message = f"Duplicate output name '{twice}' is not allowed in a request"
-        else:
-            message = f"{kind} '{twice}' is given more than once"
-        raise GatewayError(Fault.INVALID, message)
+        # Triton's words.
+        raise GatewayError(
+            Fault.INVALID,
+            f"Duplicate output name '{twice}' is not allowed in a request"
+            if kind == "output"
+            else f"{kind} '{twice}' already exists in request",
+        )
 
 
 def check_address(model: str, version: str, request_id: str) -> None:

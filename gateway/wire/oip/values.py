@@ -37,6 +37,12 @@ MAX_WRITTEN_BYTES: Final = 16 << 20
 _MAX_ELEMENTS: Final = (1 << 63) // 8
 _MAX_DEPTH: Final = 100
 _BINARY_ONLY: Final = frozenset({"FP16", BF16})
+_WORDS: Final = {
+    str: ": attempt to access JSON non-string as string",
+    bool: ": attempt to access JSON non-boolean as boolean",
+}
+"""What clients of Triton look for."""
+
 _BLANKS: Final = b" \t\r\n"
 _OPENING: Final = re.compile(rb"[\[ \t\r\n]*")
 _FLOAT_OR_NAME: Final[Any] = float | Named
@@ -74,7 +80,9 @@ def decode_values(name: str, datatype: str, shape: tuple[int, ...], raw: Buffer)
         rows = _decoder(_FLOAT_OR_NAME if has_names else element, depth).decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise GatewayError(
-            Fault.INVALID, f"data of input '{name}' must be a list of {_plural(element)} for {datatype}"
+            Fault.INVALID,
+            f"data of input '{name}' must be a list of {_plural(element)} for {datatype}"
+            f"{_WORDS.get(element, '')}",
         ) from None
 
     flat = _flatten(name, rows, shape) if depth > 1 else rows

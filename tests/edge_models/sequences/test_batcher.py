@@ -42,6 +42,7 @@ def repository(tmp_path_factory):
         "few": "oldest { max_candidate_sequences: 2 } max_sequence_idle_microseconds: 5000000",
         "small": OLDEST,
         "second": "",
+        "ever": f"max_sequence_idle_microseconds: {(1 << 64) - 1}",
     }.items():
         models.write(folder, name, models.accumulator(), models.config(SUMS + more))
     no_state = "".join(
@@ -349,6 +350,19 @@ async def test_memory_of_idle_sequences_is_given_back_by_itself(registry):
 
     assert "<OpenSequences 8 of sums, 32 bytes>" in held
     assert "<OpenSequences 0 of sums, 0 bytes>" in left
+
+
+@virtual_time
+async def test_a_sequence_may_be_idle_for_ever(registry):
+    """`max_sequence_idle_microseconds` is a number of 64 bits: no timer takes so long."""
+    subject = predictor(registry)
+    await subject(step(1, model="ever", **START))
+
+    await asyncio.sleep(1_000_000)
+    found = await sums(subject, step(1, model="ever"))
+    await subject.close()
+
+    assert found == [2]
 
 
 @virtual_time

@@ -23,6 +23,16 @@ def test_a_step_is_one_of_its_tenants_sequence(number):
     assert (step.is_start, step.is_end) == (False, True)
 
 
+def test_where_nobody_is_checked_the_claimed_tenant_tells_sequences_apart():
+    """A central tier that does not trust the edges before it has their word, and nothing better."""
+    one, two, none = (
+        step_of(Request("m", (), parameters={"sequence_id": 1}, caller=Caller(claimed=claimed)), 1).key
+        for claimed in ("acme", "other", "")
+    )
+
+    assert len({one, two, none}) == 3
+
+
 @pytest.mark.parametrize("number", [0, "", 1.5, "x" * (MOST_ID_BYTES + 1), "ä" * MOST_ID_BYTES])
 def test_what_is_no_id_is_refused(number):
     """Also where no listener has checked it."""

@@ -163,7 +163,15 @@ def test_lines_of_forwarded_addresses_are_one_list():
 
 @pytest.mark.parametrize(
     "name",
-    ["x-edgeway-tenant", "authorization", "x-edgeway-hops", "x-edgeway-regions", "x-request-timeout-ms"],
+    [
+        "x-edgeway-tenant",
+        "authorization",
+        "x-edgeway-hops",
+        "x-edgeway-regions",
+        "x-request-timeout-ms",
+        "content-encoding",
+        "x-second",
+    ],
 )
 def test_claims_made_twice_are_refused(name):
     """Which of two claims counts is not for the client to choose."""
@@ -171,9 +179,16 @@ def test_claims_made_twice_are_refused(name):
         read((name, "a"), (name, "a"))
 
 
+def test_a_tenant_that_a_proxy_has_joined_is_refused():
+    with pytest.raises(GatewayError, match="x-edgeway-tenant is given more than once"):
+        read(("x-edgeway-tenant", "acme, umbrella"))
+
+
 def test_headers_of_a_family_fill_its_fields():
-    """In their order; the first value counts, and a field without a header keeps its default."""
-    headers = read(("x-second", "1"), ("x-second", "2"), ("x-third", "3"), ("accept-encoding", "gzip"))
+    """In their order; of a list the first line counts, and a field without a header keeps its default."""
+    headers = read(
+        ("x-second", "1"), ("x-third", "3"), ("accept-encoding", "gzip"), ("accept-encoding", "identity")
+    )
 
     assert (headers.first, headers.second, headers.third) == (None, "1", "absent")
     assert (headers.accept_encoding, headers.content_encoding) == ("gzip", None)

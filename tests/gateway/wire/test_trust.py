@@ -90,3 +90,25 @@ def test_repr_and_nothing_said():
     assert repr(TRUST) == (
         "<Trust <TrustedProxies 10.1.0.0/16, 10.2.0.0/16>, gateways <TrustedProxies 10.2.0.0/16>>"
     )
+
+
+@pytest.mark.parametrize(
+    ("gateways", "from_all", "expected"),
+    [
+        ((), True, ("anonymous", "acme")),
+        ((), False, ("anonymous", "")),
+        (("10.0.0.0/8",), True, ("acme", "")),
+        (("10.0.0.0/8",), False, ("acme", "")),
+    ],
+)
+def test_a_tenant_who_is_not_believed_is_kept_as_a_claim_where_nobody_is_checked(
+    gateways, from_all, expected
+) -> None:
+    """It gives no rights; a central tier tells by it whose sequence a step is of. None is long."""
+    subject = Trust((), gateways, forwards_from_all=from_all)
+
+    caller = subject.check("10.1.1.1", Claims(tenant="acme")).caller
+    long = subject.check("10.1.1.1", Claims(tenant="x" * 1000)).caller
+
+    assert (caller.tenant, caller.claimed) == expected
+    assert len(long.claimed) <= 128

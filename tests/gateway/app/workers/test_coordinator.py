@@ -104,6 +104,25 @@ async def test_changes_reach_all(fleet: Fleet) -> None:
     assert logging.getLogger("parent").level == logging.ERROR
 
 
+async def test_what_orders_bring_has_a_bound(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over all models: the parent keeps it for workers to come."""
+    monkeypatch.setattr("gateway.app.workers.coordinator.MOST_OVERRIDES", 4000)
+    half = {"config": "x" * 2000}
+    await fleet.coordinator.load("digits", half)
+    await fleet.coordinator.load("digits", half)
+    done = list(fleet.loads[1].done)
+
+    with pytest.raises(
+        GatewayError, match="failed to load 'words': with what is kept for other models"
+    ) as refused:
+        await fleet.coordinator.load("words", half)
+
+    assert refused.value.fault is Fault.INVALID
+    assert fleet.loads[1].done == done
+    await fleet.coordinator.load("digits", {})
+    await fleet.coordinator.load("words", half)
+
+
 async def test_index_is_any_workers(fleet: Fleet) -> None:
     """All hold the same models; when no worker answers, that is the error."""
     await fleet.silence(1)

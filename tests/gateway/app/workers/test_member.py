@@ -147,6 +147,27 @@ async def test_worker_to_come_catches_up(family: Family) -> None:
     assert late.traced == [0]
 
 
+async def test_worker_to_come_loads_what_orders_brought(family: Family) -> None:
+    """The configuration and the files, until a plain order; a worker that cannot load them starts all the same."""
+    member = family.workers[1].member
+    await member.load("digits", {"config": "{}", "file:1/model.onnx": b"\x00\xff"})
+    await member.load("words", {"config": "{}"})
+    await member.load("words", {})
+    await member.load("gone", {"config": "{}"})
+    await member.unload("gone")
+    brought = {"config": "{}", "file:1/model.onnx": "AP8="}
+    assert family.workers[2].loads.done[0] == ("load", "digits", brought)
+
+    late = await family.start(3)
+    await late.member.catch_up()
+    assert late.loads.done == [("load", "digits", brought), ("unload", "gone", False)]
+
+    failing = await family.start(4)
+    failing.loads.failure = GatewayError(Fault.INVALID, "odd")
+    await failing.member.catch_up()
+    assert failing.loads.done == []
+
+
 async def test_model_that_is_no_more(family: Family) -> None:
     """A worker starts all the same when the folder has lost a model that was unloaded."""
     await family.workers[1].member.unload("digits")

@@ -18,6 +18,7 @@ from tests.fakes.certificates import RSA, Authority, Issued
 from tests.fakes.data_plane import EchoService, fake_data_plane
 from tests.fakes.listener import listener_of
 
+NO_PROTOCOL = r"(?i)no.application.protocol"
 ASK = b"GET /v2/health/live HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
@@ -96,6 +97,75 @@ async def test_alpn(ca: Authority, server: Issued, offered: tuple[str, ...], agr
         answer = await reader.readexactly(9)
         assert answer[3] == 4 if agreed == "h2" else answer.startswith(b"HTTP/1.1")  # 4: SETTINGS
         writer.transport.abort()
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("offered", [("spdy/3",), ("http/1.0", "h3"), ("x" * 255,) * 60])
+async def test_other_protocols_are_refused(
+    ca: Authority, server: Issued, offered: tuple[str, ...], version: ssl.TLSVersion
+) -> None:
+    """With the alert that is there for it; a client that also has ours is served, whatever else it has."""
+    refused, served = client(ca, alpn=offered), client(ca, alpn=(*offered[:20], "http/1.1"))
+    refused.maximum_version = served.maximum_version = version
+    async with serving(Tls(settings_of(server))) as listener:
+        with pytest.raises(ssl.SSLError, match=NO_PROTOCOL):
+            await ask(listener, refused)
+        assert (await ask(listener, served))[0] == b"HTTP/1.1 200 OK"
+
+
+async def test_a_hello_in_small_pieces(ca: Authority, server: Issued) -> None:
+    """What a client offers is known when all of it has come."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = client(ca, alpn=("spdy/3",)).wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.do_handshake()
+    async with serving(Tls(settings_of(server))) as listener:
+        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
+        for byte in outgoing.read():
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(0)
+        incoming.write(await reader.read())
+        with pytest.raises(ssl.SSLError, match=NO_PROTOCOL):
+            tls.do_handshake()
+        writer.close()
+
+
+async def test_without_a_name(ca: Authority, server: Issued) -> None:
+    """A client that names no server, as one that connects to an address, is looked at as well."""
+    async with serving(Tls(settings_of(server))) as listener:
+        for offered in (("spdy/3",), ("http/1.1",), ()):
+            context = client(ca, alpn=offered)
+            context.check_hostname = False
+            connecting = asyncio.open_connection("127.0.0.1", listener.port, ssl=context, server_hostname="")
+            if offered == ("spdy/3",):
+                with pytest.raises(ssl.SSLError, match=NO_PROTOCOL):
+                    await connecting
+            else:
+                _, writer = await connecting
+                writer.transport.abort()
+
+
+WEAK = [
+    "AES128-SHA",
+    "AES256-SHA256",
+    "ECDHE-ECDSA-AES128-SHA",
+    "ECDHE-ECDSA-AES256-SHA384",
+    "AES128-GCM-SHA256",
+]
+
+
+@pytest.mark.parametrize("kind", ["ec", "rsa"])
+@pytest.mark.parametrize("cipher", [*WEAK, "ECDHE-RSA-AES128-SHA256", "ECDHE-RSA-AES256-SHA"])
+async def test_weak_ciphers_are_refused(ca: Authority, server: Issued, cipher: str, kind: str) -> None:
+    issued = server if kind == "ec" else ca.issue("localhost", key=RSA)
+    context = client(ca)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    async with serving(Tls(settings_of(issued))) as listener:
+        assert (await ask(listener, context))[0] == b"HTTP/1.1 200 OK"
+        context.set_ciphers(f"{cipher}:@SECLEVEL=0")
+        with pytest.raises(OSError):
+            await ask(listener, context)
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])

@@ -19,11 +19,11 @@ OWN = (
 def read(*, is_grpc: bool) -> OipRequestHeaders:
     data_plane = fake_data_plane(EchoService())
     reader = header_reader(data_plane, RefusalCounter(data_plane.telemetry, "http"), is_grpc=is_grpc)
-    return reader.read(Head("POST", "/", (*OWN, ("grpc-timeout", "2S"))))
+    return reader.read(Head("POST", "/", (*OWN, ("grpc-accept-encoding", "gzip"))))
 
 
 def test_headers_of_a_call():
-    """All of them have a place; of a header that comes twice the first value counts."""
+    """All of them have a place; of a list that comes in two lines the first counts."""
     headers = read(is_grpc=True)
 
     assert (headers.header_length, headers.triton_grpc_error) == ("12", "true")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import math
+
 import msgspec
+import numpy as np
 import pytest
 
 from gateway.core.catalog import ModelSpec, TensorSpec
@@ -11,6 +15,8 @@ from gateway.core.request import Provenance, Response
 from gateway.core.tensor import Tensor
 from gateway.wire.oip.generate import decode_generate, encode_generate
 from gateway.wire.oip.json_bounds import MAX_JSON_BYTES
+
+MODEL = ModelSpec("m", ("1",), "", (), ())
 
 
 def decode(spec, fields):
@@ -62,3 +68,30 @@ def test_answers():
         "a": 5,
         "b": [1, 2],
     }
+
+
+@pytest.mark.parametrize("raw", ["{}", "[1]"])
+def test_a_parameter_of_another_type_is_named(raw):
+    """In words that clients look for."""
+    with pytest.raises(GatewayError, match="parameter 'PARAMS' has invalid type") as caught:
+        decode_generate(MODEL, b'{"PARAMS":%b}' % raw.encode())
+
+    assert caught.value.fault is Fault.INVALID
+
+
+def test_null_is_the_same_as_absent():
+    """For the id, for parameters, and within them."""
+    assert decode_generate(MODEL, b'{"id":null,"parameters":null,"x":null}') == decode_generate(MODEL, b"{}")
+    assert decode_generate(MODEL, b'{"parameters":{"x":null}}') == decode_generate(MODEL, b"{}")
+
+
+@pytest.mark.parametrize("values", [[math.nan], [1.0, math.inf]])
+def test_nan_and_infinity_by_name(values):
+    """As Triton has them, or not at all."""
+    response = Response("m", "1", (Tensor.from_numpy("y", np.array(values)),), Provenance("edge"))
+
+    written = json.loads(encode_generate(response, ""))["y"]
+
+    assert str(written) == str(values if len(values) > 1 else values[0])
+    with pytest.raises(GatewayError, match="NaN or infinity"):
+        encode_generate(response, "", "refuse")

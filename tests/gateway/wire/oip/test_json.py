@@ -236,7 +236,7 @@ def test_duplicate_inputs_are_refused():
 
     error = refused(body_of(inputs=[image, image]))
 
-    assert error.message == "input 'image' is given more than once"
+    assert error.message == "input 'image' already exists in request"
 
 
 def test_shared_memory_is_not_supported():

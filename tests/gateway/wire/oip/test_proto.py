@@ -221,7 +221,7 @@ def test_duplicate_names_are_refused():
     outputs.outputs.add(name="y")
     outputs.outputs.add(name="y")
 
-    assert refusal(inputs).message == "input 'x' is given more than once"
+    assert refusal(inputs).message == "input 'x' already exists in request"
     assert refusal(outputs).message == "Duplicate output name 'y' is not allowed in a request"
 
 
@@ -404,3 +404,22 @@ def test_bytes_elements_are_bounded_over_all_inputs_together(monkeypatch, is_raw
     monkeypatch.setattr(oip_proto, "_decode_typed", walk)
     for counts in [(half, half, 1), (1 << 16,) * 3]:
         assert refusal(texts(*counts, is_raw=is_raw)).fault is Fault.TOO_LARGE
+
+
+def test_parameters_of_an_answer_without_a_value_are_left_out():
+    """Of a type that comes later, for one; a request's are refused, as they would be ignored."""
+    message = messages.ModelInferResponse(model_name="m")
+    output = message.outputs.add(name="y", datatype="INT8", shape=[1])
+    message.raw_output_contents.append(b"a")
+    for parameters in (message.parameters, output.parameters):
+        parameters["later"].SetInParent()
+        parameters["content_type"].string_param = "np"
+    sent = messages.ModelInferRequest(model_name="m")
+    sent.inputs.add(name="x", datatype="INT8", shape=[1]).parameters["later"].SetInParent()
+    sent.raw_input_contents.append(b"a")
+
+    answered = oip_proto.decode_response(message, Provenance("central"))
+
+    assert answered.parameters == answered.outputs[0].parameters == {"content_type": "np"}
+    with pytest.raises(GatewayError, match="a parameter has no value"):
+        oip_proto.decode_request(sent)

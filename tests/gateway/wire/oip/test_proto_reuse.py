@@ -175,6 +175,17 @@ def test_encoding_equals_protobuf(tensors, request_id, with_parameters, said):
         assert b"".join(fast.encode(response, request_id)) == expected
 
 
+def test_answers_that_differ_in_parameters_do_not_share_a_head():
+    """Those with parameters are written anew each time, and leave nothing to those without."""
+    fast = InferMessages()
+    for said in ({"content_type": "np"}, {}, {"content_type": "pd"}, {}):
+        response = Response("m", "1", (Tensor("y", "INT8", (1,), b"a", said),), EDGE)
+        expected = oip_proto.encode_response(response, "").SerializeToString()
+        assert b"".join(fast.encode(response, "")) == expected
+
+    assert repr(fast) == "<InferMessages 0 requests, 1 answers>"
+
+
 @pytest.mark.parametrize(
     ("number", "octets"), [(0, b"\0"), (127, b"\x7f"), (128, b"\x80\1"), (300, b"\xac\2")]
 )

@@ -23,7 +23,7 @@ from gateway.wire.oip.validation import (
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        (["a", "b", "a"], "input 'a' is given more than once"),
+        (["a", "b", "a"], "input 'a' already exists in request"),
         ([""], "must have between 1 and 256 characters"),
         (["x" * 257], "must have between 1 and 256 characters"),
     ],

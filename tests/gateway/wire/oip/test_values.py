@@ -87,6 +87,13 @@ def test_strings_become_bytes():
         ("INT64", (1, 1), b"[" * 50 + b"1" + b"]" * 50, "one flat list, or nested"),
         ("FP32", (2, 0, 3), b"[[],[],[]]", "one flat list, or nested"),
         ("FP32", (2, 0, 3), b"[[[]],[[]]]", "not nested as its shape"),
+        (
+            "BYTES",
+            (1,),
+            b"[1]",
+            "must be a list of strings for BYTES: attempt to access JSON non-string as string",
+        ),
+        ("BOOL", (1,), b'["true"]', "attempt to access JSON non-boolean as boolean"),
         ("FP32", (2, 0), b"[[],[[]]]", "must be a list of numbers"),
         ("FP32", (2, 0), b"[[],[]", "must be a list of numbers"),
         ("FP32", (2, 0), b"[[]]", "not nested as its shape"),

@@ -51,6 +51,24 @@ async def test_twice_given_credential_is_refused():
     assert (await wire().ask("POST", INFER, body, pairs)).status == 400
 
 
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        [("Inference-Header-Content-Length", "5"), ("inference-header-content-length", "5")],
+        [("Inference-Header-Content-Length", "5, 5")],
+        [("Content-Encoding", "identity"), ("Content-Encoding", "identity")],
+        [("X-Request-Timeout-Ms", "5, 5")],
+        [("X-Edgeway-Hops", "1, 1")],
+        [("X-Edgeway-Tenant", "a, a")],
+    ],
+)
+async def test_what_must_be_single_is_refused_in_whatever_form(pairs):
+    body, headers = binary()
+    headers = {name: value for name, value in headers.items() if name.lower() != pairs[0][0].lower()}
+
+    assert (await wire().ask("POST", INFER, body, [*headers.items(), *pairs])).status == 400
+
+
 async def test_bugs_are_not_told():
     """An unexpected exception is an internal error, without a word about what it was."""
     reply = await wire(ScriptedService(ZeroDivisionError("secret"))).ask("POST", INFER, listed())
