@@ -257,3 +257,24 @@ async def test_settings_stand_for_the_file(tmp_path):
 
     assert answer.outputs[0].shape == (3, 4)
     assert "must be <= 3" in error.message
+
+
+async def test_an_input_that_may_be_left_out(tmp_path):
+    """The graph has a value for it, and a request may bring another."""
+    inputs = [("image", onnx_models.FLOAT, [2, 4]), ("scale", onnx_models.FLOAT, [1])]
+    node = onnx_models.helper.make_node("Mul", ["image", "scale"], ["probabilities"])
+    outputs = [("probabilities", onnx_models.FLOAT, [2, 4])]
+    content = onnx_models.model([node], inputs, outputs, scale=np.array([3], np.float32))
+    config = """input [ { name: "image" data_type: TYPE_FP32 dims: [ 2, 4 ] },
+      { name: "scale" data_type: TYPE_FP32 dims: [ 1 ] optional: true } ]
+    output { name: "probabilities" data_type: TYPE_FP32 dims: [ 2, 4 ] }"""
+    subject = predictor(registry(tmp_path, config, content))
+
+    without = await subject(ask("digits", image=images(1, 2)))
+    with_one = await subject(ask("digits", image=images(1, 2), scale=np.array([5], np.float32)))
+    error = await refused(subject, ask("digits", scale=np.array([5], np.float32)))
+    await subject.close()
+
+    assert without.outputs[0].numpy()[:, 0].tolist() == [3, 6]
+    assert with_one.outputs[0].numpy()[:, 0].tolist() == [5, 10]
+    assert "expected between 1 and 2 inputs but got 1" in error.message
