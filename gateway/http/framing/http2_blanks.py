@@ -65,7 +65,8 @@ class Http2Blanks:
             ends = at + _HEAD + (word >> 8)
             if word & 0xFF == _HEADERS:
                 block = data[at + _HEAD : ends]
-                if block not in good or flags | _END_STREAM != _WHOLE:
+                # Of a block that is cut, a beginning that is known says nothing.
+                if block not in good or ends > size or flags | _END_STREAM != _WHOLE:
                     if flags | _END_STREAM != _WHOLE or ends > size or marked(block) is not None:
                         return self._look(data, at)
                     if ends - at <= _SHORT:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from gateway.core.errors import Fault, GatewayError
+from gateway.core.errors import Fault, GatewayError, printable
 from gateway.core.request import (
     NO_OUTPUT_PARAMETERS,
     NO_PARAMETERS,
@@ -163,7 +163,12 @@ def encode_apart(
 
 
 def encode_request(request: Request) -> Body:
-    """Write an infer request, binary both ways; model, deadline and caller travel outside of the body."""
+    """Write an infer request, binary both ways; model, deadline and caller travel outside of the body.
+
+    Raises:
+        GatewayError: INVALID for a parameter that JSON cannot carry.
+    """
+    _check_carried(request)
     parameters = dict(request.parameters)
     if not request.outputs:
         parameters[BINARY_OUTPUT] = True
@@ -182,8 +187,9 @@ def encode_plain_request(request: Request, nan: JsonNan = "refuse") -> Body:
     """Write an infer request as JSON alone, for a server without the binary extension.
 
     Raises:
-        GatewayError: INVALID for an input that JSON cannot carry.
+        GatewayError: INVALID for an input or a parameter that JSON cannot carry.
     """
+    _check_carried(request)
     inputs = []
     for tensor in request.inputs:
         try:
@@ -220,6 +226,22 @@ def decode_response(body: Buffer, header_length: int | None, provenance: Provena
         provenance,
         parameters or NO_PARAMETERS,
     )
+
+
+def _check_carried(request: Request) -> None:
+    """Refuse parameters that JSON cannot carry: written as null, they would be left out in silence."""
+    for parameters in (
+        request.parameters,
+        *[tensor.parameters for tensor in request.inputs],
+        *request.output_parameters.values(),
+    ):
+        for name, value in parameters.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise GatewayError(
+                    Fault.INVALID,
+                    f"parameter '{printable(name)}' is NaN or infinity: the endpoint of this model takes "
+                    "parameters as JSON, which cannot carry it",
+                )
 
 
 def _split(body: Buffer, header_length: int | None) -> tuple[Buffer, memoryview]:

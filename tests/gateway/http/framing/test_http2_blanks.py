@@ -53,6 +53,16 @@ def test_without_blanks_all_is_passed_on_as_it_is(size: int):
     assert blanks.pass_on(received) is received
 
 
+def test_a_cut_block_that_begins_as_a_known_one():
+    known, more = block(PLAIN), block([(b"z", b"a ")])
+    received = frame(HEADERS, END_HEADERS, 1, known) + frame(HEADERS, END_HEADERS, 3, known + more)
+    blanks = Http2Blanks()
+    cut = len(received) - len(more)
+
+    passed_on = blanks.pass_on(received[:cut]) + blanks.pass_on(received[cut:])
+    assert passed_on == received.replace(more, marked(more) or b"")
+
+
 def test_what_begins_no_frame():
     blanks = Http2Blanks(len(b"preface"))
     assert blanks.pass_on(b"pre") + blanks.pass_on(b"face" + headers(1, BLANK)) == b"preface" + headers(

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from msgspec.structs import replace
 
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Provenance, Request, Response
@@ -89,6 +90,23 @@ def test_request_round_trip(inputs, request_id, outputs, parameters):
     assert equal(read.inputs, inputs)
     assert (read.id, read.outputs, dict(read.parameters)) == (request_id, tuple(outputs), parameters)
     assert all(read.output_format.writes_binary(name) for name in (*outputs, *([] if outputs else ["any"])))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("write", [encode_request, json_codec.encode_plain_request])
+def test_a_parameter_that_json_cannot_carry_is_never_left_out(write, value):
+    """It may come over gRPC."""
+    tensor = Tensor("x", "FP32", (1,), bytes(4))
+    for request in (
+        Request("m", (tensor,), parameters={"p": value}),
+        Request("m", (replace(tensor, parameters={"p": value}),)),
+        Request("m", (tensor,), outputs=("y",), output_parameters={"y": {"p": value}}),
+    ):
+        with pytest.raises(
+            GatewayError, match=r"parameter 'p' is NaN or infinity: .* cannot carry"
+        ) as caught:
+            write(request)
+        assert caught.value.fault is Fault.INVALID
 
 
 @given(tensors(), NAMES, NAMES, PARAMETERS)
