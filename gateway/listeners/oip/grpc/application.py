@@ -252,6 +252,7 @@ class GrpcApplication(Application):
 
     def _failed(self, error: Exception, head: Head, generation: NumberedService, request_id: str) -> Answer:
         """Render what went wrong: a status, and never a traceback."""
+        request_id = request_id or self._make_id().decode()
         log_failure(_log, error, head, request_id)
         if not isinstance(error, GatewayError):
             error = GatewayError(Fault.INTERNAL, "internal error")

@@ -183,6 +183,7 @@ class RestApplication(Application):
 
     def _failed(self, error: Exception, head: Head, generation: NumberedService, request_id: str) -> Answer:
         """Render what went wrong: an answer, and never a traceback."""
+        request_id = request_id or self._make_id().decode()
         log_failure(_log, error, head, request_id, Refusal)
         if isinstance(error, Refusal):
             self._refusals.count(str(error.status))

@@ -75,6 +75,16 @@ class Counted:
         return fast_path(self.service, like) if self.has_path else None
 
 
+class Failing(Counted):
+    """A generation whose fast paths fail as nobody expects."""
+
+    def fast_path(self, like: Request) -> FastPath | None:
+        def path(_data: object) -> Response | None:
+            raise ZeroDivisionError(like.model)
+
+        return path
+
+
 class World:
     """An application over a stack with everything that has a fast path."""
 
@@ -85,7 +95,10 @@ class World:
         self.has_path = has_path
         self.generation = self.built(7)
         data_plane = fake_data_plane(
-            self.generation, generation=lambda: self.generation, telemetry=self.telemetry
+            self.generation,
+            generation=lambda: self.generation,
+            telemetry=self.telemetry,
+            make_request_id=lambda: b"made-1",
         )
         self.application = GrpcApplication(data_plane) if is_rpc else RestApplication(data_plane)
 
@@ -229,6 +242,20 @@ async def test_a_full_gateway_refuses(kind: str) -> None:
     reply = await world.ask(head, body)
 
     assert reply.trailers.get("grpc-status") == "8" if kind == "rpc" else reply.status == 503
+
+
+@KINDS
+async def test_a_failure_of_a_fast_path_has_one_id(kind: str, caplog) -> None:
+    """The log names the request as its answer does."""
+    world = World(is_rpc=kind == "rpc")
+    world.generation = Failing(world.generation.service)
+    head, body = sent(kind, b"01234567")
+    await world.taught(head, body)
+
+    failed, _ = await stepped(world.application.answer(head, body))
+
+    assert failed.request_id == b"made-1"
+    assert "request made-1 failed unexpectedly" in caplog.text
 
 
 @KINDS
