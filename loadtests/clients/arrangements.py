@@ -24,7 +24,7 @@ listen:
   grpc: '{ADDRESS}:{{grpc}}'
   admin: null
   admin_access: {{{{tokens_sha256: [{hashlib.sha256(TOKEN.encode()).hexdigest()}]}}}}
-  protocol: {{{{admin_calls: true, share_statistics: true}}}}
+  protocol: {{{{admin_calls: true, share_statistics: true, server_name: triton}}}}
 resilience: {{{{drain: {{{{drain_time_s: 0}}}}}}}}
 """
 _CENTRAL: Final = f"role: central\n{_LISTEN}models: {{{{repository: '{{repository}}'}}}}\n"
