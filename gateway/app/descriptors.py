@@ -88,7 +88,7 @@ def take(settings: Settings) -> Descriptors:
 
 
 def _num_listeners(settings: Settings) -> int:
-    return sum(address is not None for address in (settings.listen.http, settings.listen.grpc))
+    return len(settings.listen.client_addresses())
 
 
 def _finite(limit: int) -> int:

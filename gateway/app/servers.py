@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from msgspec.structs import replace
@@ -38,27 +38,30 @@ _LOG: Final = logging.getLogger("edgeway")
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Servers:
-    """What a process listens on. ``http`` and ``grpc`` are two ports of one kind: each speaks everything."""
+    """What a process listens on. ``http`` and ``grpc`` are two ports of one kind: each speaks everything.
+
+    ``more``: the further addresses of lists, by name.
+    """
 
     clock: Clock
     http: HttpListener | None = None
     grpc: HttpListener | None = None
     admin: AdminListener | None = None
+    more: Mapping[str, HttpListener] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"<Servers {self.addresses() or 'on nothing'}>"
 
     async def refuse_new(self) -> None:
         """Let no connection of a client begin, in this process and in all that share its sockets."""
-        listeners = [listener for listener in (self.http, self.grpc) if listener is not None]
-        await asyncio.gather(*(listener.refuse_new() for listener in listeners))
+        await asyncio.gather(*(listener.refuse_new() for listener in self._for_clients()))
 
     async def stop(self, finished: Callable[[float], Awaitable[bool]], limit_s: float) -> None:
         """Refuse new connections, finish what was accepted, within ``limit_s`` seconds.
 
         ``finished`` waits for the stacks, at most so many seconds.
         """
-        listeners = [listener for listener in (self.http, self.grpc) if listener is not None]
+        listeners = self._for_clients()
         await asyncio.gather(*(listener.stop_accepting() for listener in listeners))
         until = self.clock.now() + limit_s
         if not await finished(limit_s):
@@ -67,9 +70,12 @@ class Servers:
         left_s = max(0.0, until - self.clock.now())
         await asyncio.gather(*(listener.aclose(left_s) for listener in listeners))
 
+    def _for_clients(self) -> list[HttpListener]:
+        return [listener for listener in (self.http, self.grpc, *self.more.values()) if listener is not None]
+
     def addresses(self) -> str:
         """Return the ports in one line."""
-        listeners = {"http": self.http, "grpc": self.grpc, "admin": self.admin}
+        listeners = {"http": self.http, "grpc": self.grpc, **self.more, "admin": self.admin}
         return ", ".join(f"{name} port {item.port}" for name, item in listeners.items() if item and item.port)
 
 
@@ -114,24 +120,23 @@ class Opener:
         # One book for both ports; a trusted gateway is not one client.
         limits = AddressLimits(self._transport(), data_plane.trust.is_gateway)
         limit = ConnectionLimit(self.descriptors.connections) if self.descriptors is not None else None
-        return Servers(
-            self.clock,
-            http=await self._open("http", self.settings.http, application, limit, limits=limits),
-            grpc=await self._open("grpc", self.settings.grpc, application, limit, limits=limits),
-            admin=admin,
-        )
+        opened: dict[str, HttpListener] = {}
+        for name, address in self.settings.client_addresses().items():
+            listener = await self._open(name, address, application, limit, limits=limits)
+            if listener is not None:
+                opened[name] = listener
+        http, grpc = opened.pop("http", None), opened.pop("grpc", None)
+        return Servers(self.clock, http, grpc, admin, opened)
 
     async def _open(
         self,
         name: str,
-        address: str | None,
+        address: str,
         application: ProtocolRouter,
         limit: ConnectionLimit | None,
         *,
         limits: AddressLimits,
     ) -> HttpListener | None:
-        if address is None:
-            return None
         inherited = self.inheritance.socket(name) if self.inheritance else None
         if self.inheritance is not None and inherited is None:
             # Opened by each worker for itself, the address would be taken for the second.

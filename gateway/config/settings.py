@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from hashlib import sha256
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -35,6 +35,8 @@ _ADDRESS: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<
 class ListenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where to listen, each ``HOST:PORT``; port 0 takes a free one. An absent one is not opened.
 
+    ``http`` and ``grpc`` take a list of addresses, too; ``[::]`` alone takes IPv4 as well.
+
     The defaults are Triton's ports, on the loopback interface.
 
     ``http``, ``grpc``: both speak HTTP/1.1 and HTTP/2, REST and gRPC; two are there because clients expect
@@ -46,8 +48,8 @@ class ListenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     version 1 or 2, and one that does not is closed. ``cors``: which pages in browsers may call.
     """
 
-    http: str | None = "127.0.0.1:8000"
-    grpc: str | None = "127.0.0.1:8001"
+    http: str | tuple[str, ...] | None = "127.0.0.1:8000"
+    grpc: str | tuple[str, ...] | None = "127.0.0.1:8001"
     admin: str | None = "127.0.0.1:8002"
     admin_access: AdminAccessSettings = AdminAccessSettings()
     max_body_mib: Annotated[int, msgspec.Meta(ge=1, le=2047)] = 64
@@ -56,6 +58,14 @@ class ListenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     tls: TlsSettings | None = None
     proxy_protocol: bool = False
     cors: CorsSettings | None = None
+
+    def client_addresses(self) -> dict[str, str]:
+        """Return the addresses for clients by listener: ``http``, the second of a list ``http[1]``."""
+        found: dict[str, str] = {}
+        for name, given in (("http", self.http), ("grpc", self.grpc)):
+            for index, address in enumerate(_listed(given)):
+                found[f"{name}[{index}]" if index else name] = address
+        return found
 
 
 class TelemetrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -116,6 +126,12 @@ def load_settings(file: Path, environment: Mapping[str, str] | None = None) -> S
     return _absolute(settings, file.resolve().parent)
 
 
+def _listed(given: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    if given is None:
+        return ()
+    return (given,) if isinstance(given, str) else given
+
+
 def host_and_port(address: str) -> tuple[str, int]:
     """Split a checked ``HOST:PORT``; IPv6 hosts lose their brackets."""
     found = _ADDRESS.fullmatch(address)
@@ -125,12 +141,39 @@ def host_and_port(address: str) -> tuple[str, int]:
 
 def _check_addresses(document: Document, settings: Settings) -> None:
     for name in ("http", "grpc", "admin"):
-        address = getattr(settings.listen, name)
-        found = _ADDRESS.fullmatch(address) if address is not None else None
-        if address is not None and (found is None or int(found["port"]) > 65_535):
-            raise document.error(("listen", name), f"'{address}' is not HOST:PORT, such as 127.0.0.1:8000")
+        given = getattr(settings.listen, name)
+        for address in _listed(given):
+            found = _ADDRESS.fullmatch(address)
+            if found is None or int(found["port"]) > 65_535:
+                what = f"'{address}' is not HOST:PORT, such as 127.0.0.1:8000"
+                raise document.error(("listen", name), what)
+        if given == ():
+            raise document.error(("listen", name), "the list is empty; null opens nothing")
+        _check_overlaps(document, name, _listed(given))
     if settings.listen.http is None and settings.listen.grpc is None:
         raise document.error(("listen",), "neither http nor grpc is open: nobody could ask anything")
+
+
+def _check_overlaps(document: Document, name: str, addresses: tuple[str, ...]) -> None:
+    """Refuse an address that another one of the list has taken; each port 0 is a port of its own."""
+    taken: set[tuple[str, int]] = set()
+    for host, port in map(host_and_port, addresses):
+        host = str(ip_address(host)) if _is_ip(host) else host.lower()
+        if port and (host, port) in taken:
+            raise document.error(("listen", name), f"{host} with port {port} is listed twice")
+        taken.add((host, port))
+    for host, port in taken:
+        if port and host == "::" and any(other != host and at == port for other, at in taken):
+            what = f"[::]:{port} takes all addresses, IPv4 as well; take the others with port {port} out"
+            raise document.error(("listen", name), what)
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _check_admin(document: Document, listen: ListenSettings) -> None:

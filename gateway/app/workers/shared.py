@@ -35,9 +35,7 @@ class Shared:
             StartError: names the address that cannot be listened on.
         """
         sockets: dict[str, socket.socket] = {}
-        for name, address in (("http", settings.http), ("grpc", settings.grpc)):
-            if address is None:
-                continue
+        for name, address in settings.client_addresses().items():
             try:
                 sockets[name] = bind(*host_and_port(address), settings.transport.backlog)
             except OSError as error:

@@ -74,6 +74,41 @@ async def test_all_ports() -> None:
         )
 
 
+async def test_lists_of_addresses() -> None:
+    """All of them serve and are shown; a drain closes all."""
+    async with AsyncExitStack() as lifetimes:
+        servers = await opened(lifetimes, ListenSettings(http=(ANY, ANY), grpc=(ANY, ANY), admin=None))
+        assert servers.http and servers.grpc
+        ports = {name: listener.port for name, listener in servers.more.items()}
+        assert list(ports) == ["http[1]", "grpc[1]"]
+        for name, port in ports.items():
+            assert f"{name} port {port}" in servers.addresses()
+        everywhere = (servers.http.port, servers.grpc.port, *ports.values())
+        assert [await is_live(port) for port in everywhere] == [True] * 4
+
+        async def finished(limit_s: float) -> bool:
+            return True
+
+        await servers.stop(finished, 1)
+
+        for port in everywhere:
+            with pytest.raises(ConnectionRefusedError):
+                await asyncio.open_connection("127.0.0.1", port)
+
+
+async def test_a_list_with_an_address_that_is_taken() -> None:
+    """It is named, and the address before it is free again."""
+    with socket.create_server(("127.0.0.1", 0)) as taken, socket.create_server(("127.0.0.1", 0)) as freed:
+        port, address = freed.getsockname()[1], f"127.0.0.1:{taken.getsockname()[1]}"
+        freed.close()
+        with pytest.raises(StartError, match=f"cannot listen on {address}"):
+            async with AsyncExitStack() as lifetimes:
+                await opened(lifetimes, ListenSettings(http=(f"127.0.0.1:{port}", address), admin=None))
+
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", port)
+
+
 async def test_a_trusted_gateway_is_not_one_client() -> None:
     """It may have more connections than one address may; others may not."""
     transport = TransportSettings(max_connections_per_address=1)

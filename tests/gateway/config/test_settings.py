@@ -92,6 +92,11 @@ def test_admin_port_for_others_needs_a_lock(tmp_path: Path, access: str) -> None
     ("text", "line", "message"),
     [
         (EDGE + "listen: {http: 'localhost'}\n", 4, "is not HOST:PORT"),
+        (EDGE + "listen: {http: ['a:1', 'localhost']}\n", 4, "'localhost' is not HOST:PORT"),
+        (EDGE + "listen: {grpc: []}\n", 4, "the list is empty"),
+        (EDGE + "listen: {http: ['a:1', 'A:1']}\n", 4, "a with port 1 is listed twice"),
+        (EDGE + "listen: {http: ['[::1]:1', '[0:0::1]:1']}\n", 4, "::1 with port 1 is listed twice"),
+        (EDGE + "listen: {http: ['0.0.0.0:1', '[::]:1']}\n", 4, "takes all addresses, IPv4 as well"),
         (EDGE + "listen:\n  admin: '1.2.3.4:99999'\n", 5, "is not HOST:PORT"),
         (EDGE + "listen: {http: null, grpc: null}\n", 4, "nobody could ask anything"),
         (EDGE + f"listen: {{admin_access: {{tokens_sha256: [{NO_TOKEN}]}}}}\n", 4, "the hash of no token"),
@@ -124,3 +129,15 @@ def test_mistakes_are_named_with_their_line(tmp_path: Path, text: str, line: int
 def test_addresses_are_split(address: str, expected: tuple[str, int]) -> None:
     """Brackets belong to the notation, not to the host."""
     assert host_and_port(address) == expected
+
+
+def test_lists_of_addresses(tmp_path: Path) -> None:
+    """Each address has a name; several may leave the port to the machine."""
+    text = EDGE + "listen: {http: ['127.0.0.1:0', '127.0.0.1:0', '[::1]:9'], grpc: '127.0.0.1:9'}\n"
+
+    assert load_settings(write(tmp_path, text), {}).listen.client_addresses() == {
+        "http": "127.0.0.1:0",
+        "http[1]": "127.0.0.1:0",
+        "http[2]": "[::1]:9",
+        "grpc": "127.0.0.1:9",
+    }

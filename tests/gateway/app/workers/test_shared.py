@@ -37,6 +37,20 @@ def test_it_lets_go_of_everything() -> None:
         socket.create_connection(("127.0.0.1", ports["http"]))
 
 
+def test_lists_of_addresses() -> None:
+    """Workers inherit a socket for each."""
+    shared = Shared.open(ListenSettings(http=("127.0.0.1:0", "127.0.0.1:0"), grpc=None, admin=None))
+    assert list(shared.sockets) == ["http", "http[1]"]
+    for port in shared.ports.values():
+        socket.create_connection(("127.0.0.1", port)).close()
+
+    shared.close()
+
+    for port in shared.ports.values():
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port))
+
+
 def test_address_that_is_taken_leaves_nothing_open() -> None:
     """The address before it is free again."""
     with socket.create_server(("127.0.0.1", 0)) as taken, socket.create_server(("127.0.0.1", 0)) as freed:
