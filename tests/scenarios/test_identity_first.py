@@ -253,9 +253,9 @@ class Remembering:
         self.grpc = Wire(GrpcApplication(data_plane), is_http2=True)
 
     def _counting(self, decode: Any) -> Any:
-        def counted(*arguments: Any) -> Any:
+        def counted(*arguments: Any, **named: Any) -> Any:
             self.decoded += 1
-            return decode(*arguments)
+            return decode(*arguments, **named)
 
         return counted
 
