@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -117,7 +118,7 @@ class ModelRepository:
             try:
                 before = self._swap(model, models, enforce)
             except ModelError as error:
-                raise self._refused(model, error) from error
+                raise self._refused(model, error, override) from error
             self._unloaded.pop(model, None)
             self._registry.refused.pop(model, None)
             _log.info("model %s is loaded: %s", model, ", ".join(each.session.digest for each in models))
@@ -152,13 +153,16 @@ class ModelRepository:
         try:
             return await self._loads.run(partial(self._read, model, override), limit_s)
         except ModelError as error:
-            raise self._refused(model, error) from error
+            raise self._refused(model, error, override) from error
         except TimeoutError as error:
             raise GatewayError(
                 Fault.DEADLINE, f"failed to load '{printable(model)}': it was not loaded in {limit_s:g} s"
             ) from error
 
-    def _refused(self, model: str, error: ModelError) -> GatewayError:
+    def _refused(self, model: str, error: ModelError, override: Override | None) -> GatewayError:
+        known = self._registry.refused.get(model)
+        if known is not None and override is None:
+            self._registry.refused[model] = replace(known, reason=str(error))
         _log.warning("model %s is not loaded: %s", printable(model), error)
         message = self._registry.without_folder(str(error))
         return GatewayError(Fault.INVALID, f"failed to load '{model}': {message}")

@@ -248,6 +248,11 @@ def _session_options(files: ModelFiles, parameters: SessionParameters) -> onnxru
     options.graph_optimization_level = _GRAPH[parameters.graph]
     if files.external:
         contents = list(files.external.values())
+        if not hasattr(options, "add_external_initializers_from_files_in_memory"):
+            raise ModelError(
+                f"keeps weights in other files, which ONNX Runtime {onnxruntime.__version__} cannot take: "
+                "install a newer one, or save the model as one file"
+            )
         options.add_external_initializers_from_files_in_memory(
             list(files.external), contents, [len(content) for content in contents]
         )

@@ -146,6 +146,28 @@ async def test_version_that_is_gone_from_the_folder(shop):
     assert "version 2 is not found" in (await shop.refused(shop.answer(version="2")))[1]
 
 
+async def test_a_folder_that_is_refused_again_has_the_last_reason(tmp_path):
+    """Not that of its start; a trial with files of the order's own says nothing of the folder."""
+    onnx_models.write(tmp_path, "broken", b"nonsense")
+    shop = Shop(tmp_path)
+
+    def reason() -> str:
+        (entry,) = (each for each in shop.repository.index() if each.name == "broken")
+        return entry.reason
+
+    first = reason()
+    (tmp_path / "broken" / "config.pbtxt").write_text("max_batch_sizes: 8")
+    await shop.refused(shop.repository.load("broken", {"config": "{", "file:1/model.onnx": b""}))
+    assert reason() == first
+    await shop.refused(shop.repository.load("broken", {}))
+    assert "max_batch_sizes" in reason()
+
+    onnx_models.write(tmp_path, "broken", onnx_models.affine())
+    (tmp_path / "broken" / "config.pbtxt").unlink()
+    await shop.repository.load("broken", {})
+    assert {each.state for each in shop.repository.index()} == {"READY"}
+
+
 async def test_corrupt_file_changes_nothing(shop):
     """It is refused by name, and the model that was loaded before answers on."""
     onnx_models.write(shop.folder, "digits", b"nonsense")
