@@ -157,8 +157,8 @@ def _check_addresses(document: Document, settings: Settings) -> None:
 def _check_overlaps(document: Document, name: str, addresses: tuple[str, ...]) -> None:
     """Refuse an address that another one of the list has taken; each port 0 is a port of its own."""
     taken: set[tuple[str, int]] = set()
-    for host, port in map(host_and_port, addresses):
-        host = str(ip_address(host)) if _is_ip(host) else host.lower()
+    for given, port in map(host_and_port, addresses):
+        host = str(ip_address(given)) if _is_ip(given) else given.lower()
         if port and (host, port) in taken:
             raise document.error(("listen", name), f"{host} with port {port} is listed twice")
         taken.add((host, port))
