@@ -114,7 +114,7 @@ class _Connection:
                 else:
                     answer.set_exception(GatewayError(**error))
         except (asyncio.IncompleteReadError, OSError):
-            pass
+            pass  # The worker that has the states is gone; what waits for it is told below.
         finally:
             self.is_over = True
             self._writer.close()
