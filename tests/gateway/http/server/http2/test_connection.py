@@ -12,6 +12,7 @@ import pytest
 
 from gateway.core.eager import begin
 from gateway.http.exchange import Answer, AnyAnswer, BodyPolicy, Fields
+from gateway.http.server import turn_queue
 from gateway.http.server.http2 import requests
 from tests.fakes.body_source import parts_of, streamed
 from tests.fakes.http2_frames import BEGIN, headers
@@ -106,27 +107,30 @@ async def test_an_answer_at_once_costs_no_turn(monkeypatch: pytest.MonkeyPatch):
         assert len(asyncio.all_tasks()) == before
 
 
-async def test_answers_to_one_piece_are_one_write():
+async def test_answers_to_one_piece_are_one_write(monkeypatch: pytest.MonkeyPatch):
+    """In one turn, however slow the machine is."""
+    monkeypatch.setattr(turn_queue, "TURN_S", 60)
     async with wired(echo) as it:
-        reader, writer = await asyncio.open_connection("127.0.0.1", it.listener.port)
-        writer.write(BEGIN)
-        connection = await it.connected()
-        transport, writes = connection.transport, []
+        _, writer = await asyncio.open_connection("127.0.0.1", it.listener.port)
+        try:
+            writer.write(BEGIN)
+            connection = await it.connected()
+            transport, writes = connection.transport, []
 
-        class Counting:
-            def __getattr__(self, name: str) -> Any:
-                return getattr(transport, name)
+            class Counting:
+                def __getattr__(self, name: str) -> Any:
+                    return getattr(transport, name)
 
-            def write(self, data: bytes) -> None:
-                writes.append(data)
-                transport.write(data)
+                def write(self, data: bytes) -> None:
+                    writes.append(data)
+                    transport.write(data)
 
-        connection.writer.transport = Counting()
-        writer.write(b"".join(headers(stream) for stream in range(1, 41, 2)))
-        await until(lambda: writes)
-        assert len(writes) == 1
-        writer.transport.abort()
-        del reader
+            connection.writer.transport = Counting()
+            writer.write(b"".join(headers(stream) for stream in range(1, 41, 2)))
+            await until(lambda: writes)
+            assert len(writes) == 1
+        finally:
+            writer.transport.abort()
 
 
 async def test_same_head_is_the_same_object_for_one_peer_only():
