@@ -10,6 +10,9 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from routing.endpoint import DAY_MS
+from routing.endpoint import Endpoint as Endpoint  # noqa: PLC0414 - a part of the policy
+
 ANY: Final = "*"
 EDGE: Final = "edge"
 SERVE_EDGE: Final = "serve_edge"
@@ -18,7 +21,6 @@ Names = Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
 KeyHash = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Digest = Annotated[str, msgspec.Meta(pattern=r"^(sha256:[0-9a-f]{64})?\Z")]
 NamedDigest = Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}\Z")]
-DAY_MS: Final = 86_400_000
 MONTH_S: Final = 2_592_000
 
 
@@ -30,22 +32,6 @@ class Region(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """
 
     serves: tuple[str, ...] = ()
-
-
-class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Where requests can be sent over a wire: a central tier, or another region's gateway.
-
-    ``tier``: what it is. ``region``: where it is. ``protocol``: which wire it is sent requests over.
-    ``address``: HOST:PORT. ``max_concurrency``: requests under way at once, and ``attempt_timeout_ms``:
-    the longest that one attempt may take; where they are absent each gateway's own settings hold.
-    """
-
-    tier: Literal["edge", "central"]
-    region: str
-    protocol: Literal["grpc", "http"]
-    address: str
-    max_concurrency: Annotated[int, msgspec.Meta(ge=1, le=65_536)] | None = None
-    attempt_timeout_ms: Annotated[int, msgspec.Meta(ge=1, le=DAY_MS)] | None = None
 
 
 class ResidencyClass(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -1,0 +1,181 @@
+"""What a policy says of one endpoint: its members, how they are connected to, chosen and watched.
+
+Shapes and ranges are checked here, while decoding; what the values mean to each other is checked by
+``routing.lint_endpoints``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+DAY_MS: Final = 86_400_000
+DAY_S: Final = 86_400
+
+_Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+_Seconds = Annotated[float, msgspec.Meta(gt=0, le=DAY_S)]
+_Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
+_Text = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
+HashOn = Annotated[str, msgspec.Meta(pattern=r"^(tenant|sequence|input|header:[A-Za-z0-9-]{1,128})\Z")]
+
+
+class MemberAddress(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One member, or one name with several.
+
+    ``address``: HOST:PORT. Where the host is a name, each address that it has is a member, and it is looked up
+    again. ``weight``: its share beside the others', 1 to 1000, 1 by default. ``zone``: where in its region it
+    is.
+    """
+
+    address: str
+    weight: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
+    zone: Annotated[str, msgspec.Meta(max_length=64)] = ""
+
+
+class EndpointTls(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the endpoint is spoken to in TLS; files are read anew when they change.
+
+    ``ca``: file of the authorities that are trusted, absent: the machine's. ``certificate``, ``key``: files of
+    what this gateway shows of itself (mTLS). ``server_name``: the name that is asked for (SNI) and checked in
+    the certificate, absent: the host of the address. ``alpn``: protocols to offer, absent: those of
+    ``protocol``.
+    """
+
+    ca: _Text | None = None
+    certificate: _Text | None = None
+    key: _Text | None = None
+    server_name: _Text | None = None
+    alpn: tuple[_Text, ...] = ()
+
+
+class Credential(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What this gateway shows to the endpoint, never in the policy's own text.
+
+    ``file``: holds it, and is read anew when it changes. ``env``: name of the environment variable that holds
+    it. One of both. ``header``: in which it is sent, ``authorization`` by default. ``scheme``: the word before
+    it, ``Bearer`` by default; empty: none.
+    """
+
+    file: _Text | None = None
+    env: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*\Z")] | None = None
+    header: _Text = "authorization"
+    scheme: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._~+/-]*\Z", max_length=64)] = "Bearer"
+
+
+class LoadBalancing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Which member of the endpoint gets a request (Envoy: lb_policy). Sequences stick under each of them.
+
+    ``policy``: ``least_request``, the default: of ``choice_count`` members drawn by weight the one with the
+    lowest product of peak-EWMA latency and requests under way; ``round_robin`` and ``random``, by weight;
+    ``ring_hash`` and ``maglev``: by ``hash_on``, so that equal requests meet one member. ``choice_count``: 2
+    (Envoy). ``hash_on``: ``input`` (the default: equal inputs), ``tenant``, ``sequence`` or ``header:NAME``;
+    requests without it are spread at random. ``hash_balance_factor``: with a hash, percent of the average of
+    requests under way that a member may have before the next takes over (bounded loads), 150; 0: no bound.
+    ``slow_start_window_s``: seconds in which a member that is new or well again gets its full share little by
+    little, 30; 0: at once. ``min_weight_percent``: its share at the beginning, 10 (Envoy). ``zone_aware``:
+    members of this gateway's own zone come first, as far as they can carry their part, true by default.
+    """
+
+    policy: Literal["least_request", "round_robin", "random", "ring_hash", "maglev"] = "least_request"
+    choice_count: Annotated[int, msgspec.Meta(ge=2, le=16)] = 2
+    hash_on: HashOn = "input"
+    hash_balance_factor: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 150
+    slow_start_window_s: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 30.0
+    min_weight_percent: Annotated[float, msgspec.Meta(gt=0, le=100)] = 10.0
+    zone_aware: bool = True
+
+
+class HealthCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Health checks of each member while it serves; what is out is checked in any case.
+
+    ``path``: for HTTP, ``/v2/health/ready`` by default. ``service``: for gRPC health, empty by default: the
+    server as a whole. ``interval_s``: seconds between two checks, 10. ``timeout_s``: 1.
+    ``unhealthy_threshold``: checks in a row that fail before it is out, 3; ``healthy_threshold``: that succeed
+    before it is in, 1.
+    ``initial_jitter_s``: seconds before the first, drawn between 0 and this, 1.
+    """
+
+    path: Annotated[str, msgspec.Meta(pattern=r"^/[!-~]*\Z", max_length=1024)] = "/v2/health/ready"
+    service: Annotated[str, msgspec.Meta(max_length=256)] = ""
+    interval_s: Annotated[float, msgspec.Meta(ge=0.1, le=DAY_S)] = 10.0
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 1.0
+    unhealthy_threshold: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
+    healthy_threshold: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
+    initial_jitter_s: Annotated[float, msgspec.Meta(ge=0, le=DAY_S)] = 1.0
+
+
+class OutlierDetection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """When its requests put a member out, with Envoy's names and meanings; absent: the gateway's settings.
+
+    ``consecutive_5xx``, ``consecutive_gateway_failure``, ``consecutive_local_origin_failure``: in a row.
+    ``split_external_local_origin_errors``: what the member answers and what happens before an answer (connect,
+    reset, time) are counted apart. ``interval_s``: between two looks at all members.
+    ``base_ejection_time_s``, ``max_ejection_time_s``, ``max_ejection_percent``. ``success_rate_*`` and
+    ``failure_percentage_*``: by comparing the members; ``enforcing_*``: percent of the cases in which it is done.
+    """
+
+    consecutive_5xx: _Count | None = None
+    consecutive_gateway_failure: _Count | None = None
+    consecutive_local_origin_failure: _Count | None = None
+    split_external_local_origin_errors: bool | None = None
+    interval_s: _Seconds | None = None
+    base_ejection_time_s: _Seconds | None = None
+    max_ejection_time_s: _Seconds | None = None
+    max_ejection_percent: _Percent | None = None
+    success_rate_minimum_hosts: _Count | None = None
+    success_rate_request_volume: _Count | None = None
+    success_rate_stdev_factor: _Count | None = None
+    failure_percentage_threshold: _Percent | None = None
+    failure_percentage_minimum_hosts: _Count | None = None
+    failure_percentage_request_volume: _Count | None = None
+    enforcing_consecutive_5xx: _Percent | None = None
+    enforcing_consecutive_gateway_failure: _Percent | None = None
+    enforcing_consecutive_local_origin_failure: _Percent | None = None
+    enforcing_success_rate: _Percent | None = None
+    enforcing_failure_percentage: _Percent | None = None
+
+
+class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where requests can be sent over a wire: a central tier, or another region's gateway; a pool of members.
+
+    ``tier``: what it is. ``region``: where it is. ``protocol``: which wire it is sent requests over: ``grpc``
+    or ``http``. ``addresses``: its members, each HOST:PORT or with
+    weight and zone; ``address``: the older form for one, whose name's addresses stand in for each other.
+    ``host``: what requests call it (Host, ``:authority``), absent: its address. ``path_prefix``: before each
+    path. ``headers``: sent with each request. ``credential``: of this gateway. ``tls``: absent: in the clear.
+    ``load_balancing``: which member gets a request. ``health_check``: of members that serve, absent: none.
+    ``outlier_detection``: when a member is out. ``capacity_rps``: requests per second that it can carry as a
+    whole, absent: not known. ``models``: those it holds, absent: what its index says. ``labels``: for whoever
+    reads the policy, and for matching. ``drain``: it gets no new work. ``max_concurrency``: requests under way
+    at one member, and ``attempt_timeout_ms``: the longest that one attempt may take; where they are absent each
+    gateway's own settings hold.
+    """
+
+    tier: Literal["edge", "central"]
+    region: str
+    protocol: Literal["grpc", "http"]
+    address: str = ""
+    addresses: Annotated[tuple[str | MemberAddress, ...], msgspec.Meta(max_length=1024)] = ()
+    host: Annotated[str, msgspec.Meta(max_length=255)] = ""
+    path_prefix: Annotated[str, msgspec.Meta(pattern=r"^(/[!-~]*)?\Z", max_length=1024)] = ""
+    headers: Annotated[dict[str, str], msgspec.Meta(max_length=32)] = {}
+    credential: Credential | None = None
+    tls: EndpointTls | None = None
+    load_balancing: LoadBalancing = LoadBalancing()
+    health_check: HealthCheck | None = None
+    outlier_detection: OutlierDetection = OutlierDetection()
+    capacity_rps: Annotated[float, msgspec.Meta(gt=0, le=1e9)] | None = None
+    models: tuple[_Text, ...] = ()
+    labels: Annotated[dict[str, str], msgspec.Meta(max_length=64)] = {}
+    drain: bool = False
+    max_concurrency: Annotated[int, msgspec.Meta(ge=1, le=65_536)] | None = None
+    attempt_timeout_ms: Annotated[int, msgspec.Meta(ge=1, le=DAY_MS)] | None = None
+
+    @property
+    def members(self) -> tuple[MemberAddress, ...]:
+        """Its members as the policy lists them, in whichever form; a name among them may be several."""
+        listed = self.addresses or ((self.address,) if self.address else ())
+        return tuple(
+            each if isinstance(each, MemberAddress) else MemberAddress(address=each) for each in listed
+        )
