@@ -23,9 +23,9 @@ HashOn = Annotated[str, msgspec.Meta(pattern=r"^(tenant|sequence|input|header:[A
 class MemberAddress(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One member, or one name with several.
 
-    ``address``: HOST:PORT. Where the host is a name, each address that it has is a member, and it is looked up
-    again. ``weight``: its share beside the others', 1 to 1000, 1 by default. ``zone``: where in its region it
-    is.
+    ``address``: HOST:PORT. Where the host is a name, each address that it has is a member, and it is looked
+    up again. ``weight``: its share beside the others', 1 to 1000, 1 by default. ``zone``: where in its region
+    it is.
     """
 
     address: str
@@ -36,9 +36,9 @@ class MemberAddress(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 class EndpointTls(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How the endpoint is spoken to in TLS; files are read anew when they change.
 
-    ``ca``: file of the authorities that are trusted, absent: the machine's. ``certificate``, ``key``: files of
-    what this gateway shows of itself (mTLS). ``server_name``: the name that is asked for (SNI) and checked in
-    the certificate, absent: the host of the address. ``alpn``: protocols to offer, absent: those of
+    ``ca``: file of the authorities that are trusted, absent: the machine's. ``certificate``, ``key``: files
+    of what this gateway shows of itself (mTLS). ``server_name``: the name that is asked for (SNI) and checked
+    in the certificate, absent: the host of the address. ``alpn``: protocols to offer, absent: those of
     ``protocol``.
     """
 
@@ -53,8 +53,8 @@ class Credential(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """What this gateway shows to the endpoint, never in the policy's own text.
 
     ``file``: holds it, and is read anew when it changes. ``env``: name of the environment variable that holds
-    it. One of both. ``header``: in which it is sent, ``authorization`` by default. ``scheme``: the word before
-    it, ``Bearer`` by default; empty: none.
+    it. One of both. ``header``: in which it is sent, ``authorization`` by default. ``scheme``: the word
+    before it, ``Bearer`` by default; empty: none.
     """
 
     file: _Text | None = None
@@ -91,9 +91,8 @@ class HealthCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     ``path``: for HTTP, ``/v2/health/ready`` by default. ``service``: for gRPC health, empty by default: the
     server as a whole. ``interval_s``: seconds between two checks, 10. ``timeout_s``: 1.
-    ``unhealthy_threshold``: checks in a row that fail before it is out, 3; ``healthy_threshold``: that succeed
-    before it is in, 1.
-    ``initial_jitter_s``: seconds before the first, drawn between 0 and this, 1.
+    ``unhealthy_threshold``: checks in a row that fail before it is out, 3; ``healthy_threshold``: that
+    succeed before it is in, 1. ``initial_jitter_s``: seconds before the first, drawn between 0 and this, 1.
     """
 
     path: Annotated[str, msgspec.Meta(pattern=r"^/[!-~]*\Z", max_length=1024)] = "/v2/health/ready"
@@ -109,10 +108,11 @@ class OutlierDetection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     """When its requests put a member out, with Envoy's names and meanings; absent: the gateway's settings.
 
     ``consecutive_5xx``, ``consecutive_gateway_failure``, ``consecutive_local_origin_failure``: in a row.
-    ``split_external_local_origin_errors``: what the member answers and what happens before an answer (connect,
-    reset, time) are counted apart. ``interval_s``: between two looks at all members.
+    ``split_external_local_origin_errors``: what the member answers and what happens before an answer
+    (connect, reset, time) are counted apart. ``interval_s``: between two looks at all members.
     ``base_ejection_time_s``, ``max_ejection_time_s``, ``max_ejection_percent``. ``success_rate_*`` and
-    ``failure_percentage_*``: by comparing the members; ``enforcing_*``: percent of the cases in which it is done.
+    ``failure_percentage_*``: by comparing the members; ``enforcing_*``: percent of the cases in which it is
+    done.
     """
 
     consecutive_5xx: _Count | None = None
@@ -147,9 +147,9 @@ class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     ``load_balancing``: which member gets a request. ``health_check``: of members that serve, absent: none.
     ``outlier_detection``: when a member is out. ``capacity_rps``: requests per second that it can carry as a
     whole, absent: not known. ``models``: those it holds, absent: what its index says. ``labels``: for whoever
-    reads the policy, and for matching. ``drain``: it gets no new work. ``max_concurrency``: requests under way
-    at one member, and ``attempt_timeout_ms``: the longest that one attempt may take; where they are absent each
-    gateway's own settings hold.
+    reads the policy, and for matching. ``drain``: it gets no new work. ``max_concurrency``: requests under
+    way at one member, and ``attempt_timeout_ms``: the longest that one attempt may take; where they are
+    absent each gateway's own settings hold.
     """
 
     tier: Literal["edge", "central"]
