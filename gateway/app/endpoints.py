@@ -15,6 +15,7 @@ import msgspec
 
 from gateway.app.connector import Connector
 from gateway.app.endpoint_set import EndpointSet
+from gateway.app.endpoint_settings import breaker_settings
 from gateway.app.observe import Observed
 from gateway.app.parts import Parts
 from gateway.app.pools.drained import Drained
@@ -25,12 +26,13 @@ from gateway.app.pools.member_states import MemberStates
 from gateway.app.pools.pool import EndpointPool
 from gateway.app.pools.resolution import LookUp, Resolution, look_up
 from gateway.app.pools.retirement import Retirement
-from gateway.app.pools.roster import Resolve, Roster
+from gateway.app.pools.roster import Compare, Resolve, Roster
 from gateway.app.pools.sequences import SequenceMembers
 from gateway.config.settings import Settings
 from gateway.core.clock import Chance, Clock
 from gateway.core.offload import Here, Offload
 from gateway.core.telemetry import BreakerAppeared, BreakerGone, Telemetry
+from resilience.outlier_detector import OutlierDetector
 from resilience.settings import ResilienceSettings
 from routing.endpoint import LoadBalancing
 from routing.placements import Placements
@@ -62,7 +64,7 @@ class Endpoints:
         region: str = "",
         look_up: LookUp = look_up,
     ) -> None:
-        self._region, self._connector, self._chance = region, connector, chance
+        self._region, self._connector, self._chance, self._settings = region, connector, chance, settings
         self._clock, self._telemetry, self._in_use, self._look_up = clock, telemetry, in_use, look_up
         self._retirement = Retirement(clock)
         self._held_until = 0.0
@@ -129,6 +131,9 @@ class Endpoints:
             before = old.by_name.get(name)
             if before is not pool:
                 self._begin(pool, before)
+        for name, pool in old.by_name.items():
+            if new.by_name.get(name) is not pool:
+                self._retirement.close(pool.roster)
         for member in _without(old, new):
             self._retirement.after(member, self._held_until - now + RETIRE_EXTRA_S)
 
@@ -144,8 +149,6 @@ class Endpoints:
         if not shared:
             # Also where the name is an old one: the breakers of the new members start closed.
             self._telemetry.emit(BreakerAppeared(pool.name))
-        if before is not None:
-            self._retirement.close(before.roster.resolution)
         pool.roster.start(before.roster if before is not None else None)
         self._states.begin(pool.name, is_new=not shared)
 
@@ -156,6 +159,7 @@ class Endpoints:
             partial(self._members.build, name, definition),
             leave=partial(self._leave, name),
             resolve=self._resolve(definition),
+            compare=self._compare(definition),
             before=before.roster if before is not None and is_kept else None,
         )
         return EndpointPool(
@@ -179,6 +183,10 @@ class Endpoints:
             clock=self._clock,
             look_up=self._look_up,
         )
+
+    def _compare(self, definition: Endpoint) -> Compare:
+        settings = breaker_settings(self._settings.breaker, definition).outlier_detection
+        return partial(OutlierDetector, settings, clock=self._clock, chance=self._chance)
 
     def _leave(self, endpoint: str, member: PoolMember) -> None:
         self._states.leave(endpoint, member.label)

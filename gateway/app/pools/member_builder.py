@@ -7,6 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from gateway.app.connector import Connector
+from gateway.app.endpoint_settings import breaker_settings, bulkhead_settings
 from gateway.app.observe import Observed
 from gateway.app.pools.drained import Drained
 from gateway.app.pools.listing import Listed
@@ -59,30 +60,27 @@ class MemberBuilder:
         is_sole = not definition.addresses
         # What clients read names the endpoint; the log and operators see the member.
         upstream = self._connector.connect(endpoint, _of_member(definition, listed))
+        load = MemberLoad(listed.name, self._clock, weight=listed.weight, zone=listed.zone)
+        meter = LoadMeter(load)
         health = EndpointHealth(
             endpoint if is_sole else label,
-            self._settings.breaker,
+            breaker_settings(self._settings.breaker, definition),
             peer=upstream,
             is_last=lambda: self._is_last(endpoint, label),
             clock=self._clock,
             chance=self._chance,
-            telemetry=self._telemetry if is_sole else self._states.of_member(endpoint, label),
+            telemetry=self._telemetry if is_sole else self._states.of_member(endpoint, label, load.warm_up),
         )
-        bulkhead = self._settings.bulkhead
-        if definition.max_concurrency is not None:
-            bulkhead = msgspec.structs.replace(bulkhead, max_concurrency=definition.max_concurrency)
         attempt_ms = definition.attempt_timeout_ms or self._settings.retry.per_try_timeout_ms
         # Another gateway would ask its own endpoints, this gateway among them.
         catalog = upstream if definition.tier != EDGE else None
         answer_check = AnswerCheck(endpoint, catalog, self._clock)
-        load = MemberLoad(listed.name, self._clock, weight=listed.weight, zone=listed.zone)
-        meter = LoadMeter(load)
         service = member_stack(
             self._observed,
             upstream,
             meter=meter,
             breaker=Breaker(health),
-            bulkhead=Bulkhead(bulkhead, self._telemetry),
+            bulkhead=Bulkhead(bulkhead_settings(self._settings.bulkhead, definition), self._telemetry),
             attempt_timeout=AttemptTimeout(attempt_ms / 1000, self._clock),
             answer_check=answer_check,
             abilities=Abilities(upstream) if isinstance(upstream, Learner) else None,

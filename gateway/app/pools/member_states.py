@@ -26,9 +26,9 @@ class MemberStates:
     def __repr__(self) -> str:
         return f"<MemberStates {self._states}>"
 
-    def of_member(self, endpoint: str, label: str) -> Telemetry:
-        """Return what the breakers of a member report to."""
-        return _OfMember(self, endpoint, label)
+    def of_member(self, endpoint: str, label: str, let_in: Callable[[], None]) -> Telemetry:
+        """Return what the breakers of a member report to; ``let_in``: called when it gets requests again."""
+        return _OfMember(self, endpoint, label, let_in)
 
     def begin(self, endpoint: str, *, is_new: bool) -> None:
         """Take note that an endpoint came into use; ``is_new``: its members did as well."""
@@ -84,11 +84,13 @@ class MemberStates:
 
 
 class _OfMember:
-    def __init__(self, states: MemberStates, endpoint: str, label: str) -> None:
-        self._states, self._endpoint, self._label = states, endpoint, label
+    def __init__(self, states: MemberStates, endpoint: str, label: str, let_in: Callable[[], None]) -> None:
+        self._states, self._endpoint, self._label, self._let_in = states, endpoint, label, let_in
 
     def __repr__(self) -> str:
         return f"<telemetry of {self._label}>"
 
     def emit(self, event: Event) -> None:
+        if isinstance(event, BreakerChanged) and event.state == "half_open" and not event.model:
+            self._let_in()
         self._states.note(event, self._endpoint, self._label)

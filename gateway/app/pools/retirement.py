@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from gateway.app.pools.member import PoolMember
-from gateway.app.pools.resolution import Resolution
+from gateway.app.pools.roster import Roster
 from gateway.core.clock import Clock
 
 _LOOK_S: Final = 0.5
@@ -35,9 +35,9 @@ class Retirement:
         """Close ``member``, which no request can come to, when those under way there have ended."""
         self._begin(member, None)
 
-    def close(self, resolution: Resolution) -> None:
-        """Look up no more for a pool that is in use no longer."""
-        task = asyncio.create_task(resolution.aclose())
+    def close(self, roster: Roster) -> None:
+        """End what runs for a pool that is in use no longer."""
+        task = asyncio.create_task(roster.aclose())
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
 

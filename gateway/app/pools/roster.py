@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from gateway.app.pools.listing import Listed, Name, listed
 from gateway.app.pools.member import PoolMember
 from gateway.app.pools.resolution import Resolution
+from resilience.outlier_detector import OutlierDetector, Watched
 from routing.endpoint import Endpoint
 
 Build = Callable[[Listed], PoolMember]
 Resolve = Callable[[Mapping[Name, Sequence[str]], Callable[[], None]], Resolution]
 """Takes what is known of the names already, and what to call when one leads elsewhere."""
+Compare = Callable[[Callable[[], Sequence[Watched]]], OutlierDetector]
 
 
 class Roster:
@@ -22,6 +24,7 @@ class Roster:
         build: makes a member.
         leave: closes a member to which no request can come any more, once those under way have ended.
         resolve: makes what looks up its names.
+        compare: makes what compares the members that it is given the means to name.
         before: the same endpoint's, as another policy has it, whose members are connected to in the same way.
     """
 
@@ -32,12 +35,14 @@ class Roster:
         *,
         leave: Callable[[PoolMember], None],
         resolve: Resolve,
+        compare: Compare,
         before: Roster | None = None,
     ) -> None:
         self._definition, self._build, self._leave = definition, build, leave
         self.resolution: Resolution = resolve(
             before.resolution.known if before is not None else {}, self._update
         )
+        self._detector = compare(lambda: [each.parts.health for each in self.members])
         self._listed: tuple[Listed, ...] = ()
         self.members: tuple[PoolMember, ...] = ()
         """The same tuple until the members change."""
@@ -51,10 +56,13 @@ class Roster:
         known = {id(each) for each in before.members} if before is not None else set()
         self._look_after([each for each in self.members if known and id(each) not in known])
         self.resolution.start()
+        if self._definition.addresses:
+            self._detector.start()
 
     async def aclose(self) -> None:
-        """Look up no more. Members are closed by who knows whether others need them."""
+        """Look up and compare no more. Members are closed by who knows whether others need them."""
         await self.resolution.aclose()
+        await self._detector.aclose()
 
     def _take(self, known: Sequence[PoolMember]) -> None:
         by_name = {each.name: each for each in known if not each.is_leaving}
@@ -67,6 +75,7 @@ class Roster:
         for member, entry in zip(self.members, self._listed, strict=True):
             member.place(entry.weight, entry.zone)
             member.parts.refresher.start()
+            member.parts.health.start()
 
     def _update(self) -> None:
         before = self.members

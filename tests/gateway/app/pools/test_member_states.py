@@ -12,6 +12,7 @@ class Endpoint:
 
     def __init__(self, **states: str) -> None:
         self.states, self.telemetry, self.failed = states, RecordingTelemetry(), list[str]()
+        self.let_in: list[str] = []
         self.reports = MemberStates(self.telemetry, lambda _: self.state, self.failed.append)
         self.reports.begin("central", is_new=True)
 
@@ -22,7 +23,7 @@ class Endpoint:
     def becomes(self, label: str, state: str, reason: str = "", model: str = "") -> None:
         if not model:
             self.states[label] = state
-        self.reports.of_member("central", label).emit(
+        self.reports.of_member("central", label, lambda: self.let_in.append(label)).emit(
             BreakerChanged(f"central/{label}", state, reason, model)
         )
 
@@ -44,6 +45,7 @@ def test_an_endpoint_is_out_when_all_its_members_are() -> None:
     assert endpoint.events == [("open", "refused", ""), ("half_open", "", ""), ("closed", "", "")]
     assert {each.endpoint for each in endpoint.telemetry.of(BreakerChanged)} == {"central"}
     assert endpoint.failed == ["central", "central"]
+    assert endpoint.let_in == ["a"]
 
 
 def test_a_model_fails_at_the_endpoint_while_it_fails_at_one_member() -> None:
@@ -63,7 +65,7 @@ def test_what_is_no_breakers_goes_on_unchanged() -> None:
     """Other events are passed on."""
     endpoint = Endpoint(a="closed")
 
-    endpoint.reports.of_member("central", "a").emit(RetryDenied("budget"))
+    endpoint.reports.of_member("central", "a", list).emit(RetryDenied("budget"))
 
     assert endpoint.telemetry.of(RetryDenied) == [RetryDenied("budget")]
 

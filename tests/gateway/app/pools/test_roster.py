@@ -6,9 +6,11 @@ import asyncio
 
 import pytest
 
-from tests.fakes.service import HANG
+from gateway.core.verdict import Verdict
+from tests.fakes.service import HANG, answer
 from tests.fakes.virtual_time import virtual_time
 from tests.gateway.app.pools.scene import Resolver, Scene, names, text, three
+from tests.resilience.peers import UNREADY, silent
 
 ONE, TWO, THREE, FOUR = (f"10.0.0.{number}:80" for number in (1, 2, 3, 4))
 
@@ -149,7 +151,6 @@ async def test_a_reload_keeps_what_names_lead_to() -> None:
 @virtual_time
 async def test_a_member_that_fails_has_its_name_looked_up_soon() -> None:
     """Long before the next look-up is due: the name may lead elsewhere by now."""
-    from tests.resilience.peers import silent
 
     resolver = Resolver(**{"central.test": ["10.0.0.1"]})
     scene = Scene(resolver, failures=1)
@@ -163,4 +164,40 @@ async def test_a_member_that_fails_has_its_name_looked_up_soon() -> None:
     await asyncio.sleep(0.2)
 
     assert names(pool) == ["central.test:80/10.0.0.2"]
+    await scene.aclose()
+
+
+@virtual_time
+async def test_members_that_serve_are_checked_where_the_policy_says_so() -> None:
+    """One whose checks fail is out before a request has failed there."""
+    scene = Scene()
+    check = "health_check: {interval_s: 1, unhealthy_threshold: 2, initial_jitter_s: 0}"
+    pool = scene.enforce(three(more=check))
+    scene.members[ONE].check = unready
+    pool = scene.enforce(three(generation=2, more=f"{check}, max_concurrency: 9"))
+
+    await asyncio.sleep(4)
+
+    assert [each.parts.health.state == "open" for each in pool.members] == [True, False, False]
+    await scene.aclose()
+
+
+async def unready() -> Verdict:
+    return Verdict(UNREADY)
+
+
+@virtual_time
+async def test_a_member_that_fails_much_more_than_the_others_is_put_out() -> None:
+    """Half of its requests fail, never so many in a row: the others are compared with it."""
+    scene = Scene(failures=1000)
+    detection = "{interval_s: 2, failure_percentage_threshold: 40, failure_percentage_request_volume: 10}"
+    pool = scene.enforce(three(more=f"outlier_detection: {detection}"))
+    scene.members[ONE].steps = [silent(), answer()] * 500
+
+    for _ in range(10):
+        for _ in range(20):
+            await scene.ask()
+        await asyncio.sleep(0.5)
+
+    assert [each.parts.health.state == "open" for each in pool.members] == [True, False, False]
     await scene.aclose()
