@@ -41,8 +41,11 @@ class LeastRequest:
             self._members, self._urn = members, Urn(members, self._chance)
         if len(members) <= self._choice_count:
             return least(members, is_usable, self._chance)
-        first = self._draw(members)
-        second = self._urn.draw_beside(first)
+        urn = self._urn
+        first = urn.draw()
+        if members[first].warmth < 1.0:
+            first = self._draw_warm(members, first)
+        second = urn.draw_beside(first)
         best, lowest = None, PENALTY
         member = members[first]
         if is_usable(member):
@@ -58,15 +61,12 @@ class LeastRequest:
             best = self._more(members, is_usable, {first, second}, best, lowest)
         return least(members, is_usable, self._chance) if best is None else best
 
-    def _draw(self, members: Sequence[Candidate]) -> int:
-        """Draw the first; one that is not warm is put back as often as it is cold, twice at most."""
-        urn = self._urn
-        drawn = urn.draw()
+    def _draw_warm(self, members: Sequence[Candidate], drawn: int) -> int:
+        """Put the first back as often as it is cold, twice at most."""
         for _ in range(2):
-            warmth = members[drawn].warmth
-            if warmth >= 1.0 or self._chance.random() < warmth:
+            if self._chance.random() < members[drawn].warmth:
                 break
-            drawn = urn.draw()
+            drawn = self._urn.draw()
         return drawn
 
     def _more(
