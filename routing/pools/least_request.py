@@ -43,11 +43,12 @@ class LeastRequest:
             return least(members, is_usable, self._chance)
         urn = self._urn
         first = urn.draw()
-        if members[first].warmth < 1.0:
+        member = members[first]
+        if member.warmth < 1.0:
             first = self._draw_warm(members, first)
+            member = members[first]
         second = urn.draw_beside(first)
         best, lowest = None, PENALTY
-        member = members[first]
         if is_usable(member):
             cost = member.cost
             if cost < lowest:
