@@ -24,7 +24,7 @@ class MemberAddress(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """One member, or one name with several.
 
     ``address``: HOST:PORT. Where the host is a name, each address that it has is a member, and it is looked
-    up again. ``weight``: its share beside the others', 1 to 1000, 1 by default. ``zone``: where in its
+        up again. ``weight``: its share beside the others', 1 to 1000, 1 by default. ``zone``: where in its
     region it is.
     """
 
@@ -37,7 +37,7 @@ class EndpointTls(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """How the endpoint is spoken to in TLS; files are read anew when they change.
 
     ``ca``: file of the authorities that are trusted, absent: the machine's. ``certificate``, ``key``: files
-    of what this gateway shows of itself (mTLS). ``server_name``: the name that is asked for (SNI) and
+        of what this gateway shows of itself (mTLS). ``server_name``: the name that is asked for (SNI) and
     checked in the certificate, absent: the host of the address. ``alpn``: protocols to offer, absent: those
     of ``protocol``.
     """

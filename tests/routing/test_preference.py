@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing.orders import ByLevel, ByWeight, static_levels, weights_of
+from routing.preference import ByLevel, ByWeight, static_levels, weights_of
 from tests.routing.policies import policy
 
 DRAWS = 20_000
