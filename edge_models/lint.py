@@ -12,12 +12,13 @@ import numpy as np
 from edge_models.configuration.model_configuration import FILE_NAME
 from edge_models.configuration.remarks import Remark, RemarksError, Severity
 from edge_models.errors import ForeignModelError, ModelError
-from edge_models.model_folder import FolderReader, Model, versions_in
+from edge_models.model_folder import FolderReader, Model
 from edge_models.registry import check_name, model_folders
 from edge_models.rehearsal import Rehearsal
 from edge_models.session import CPU
 from edge_models.settings import ModelsSettings
 from edge_models.tasks.probabilities import SUM_TOLERANCE, are_probabilities
+from edge_models.version_folders import versions_in
 from gateway.core.errors import GatewayError
 from gateway.core.tensor import BYTES, DATATYPES
 

@@ -13,11 +13,12 @@ from typing import Final
 import onnxruntime
 
 from edge_models.errors import ForeignModelError, ModelError, ProviderError
-from edge_models.model_folder import FolderReader, Model, entries, versions_in
+from edge_models.model_folder import FolderReader, Model
 from edge_models.override import Override, placed
 from edge_models.rehearsal import Rehearsal
 from edge_models.session import choose_providers
 from edge_models.settings import MODEL_NAME, ModelLimits, ModelsSettings
+from edge_models.version_folders import entries, versions_in
 from gateway.core.catalog import Catalog, ModelSpec, unknown_model
 from gateway.core.errors import Fault, GatewayError, printable
 
