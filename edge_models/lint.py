@@ -32,6 +32,7 @@ _ADVICE: Final = (
 )
 _FLOATS: Final = ("FP16", "FP64")
 _MOST_ITEMS: Final = 1 << 22
+_MODEL_FILE: Final = "model.onnx"
 
 
 def lint(path: Path) -> list[tuple[Path, Remark]]:
@@ -40,6 +41,10 @@ def lint(path: Path) -> list[tuple[Path, Remark]]:
     Raises:
         ModelError: ``path`` is neither.
     """
+    if path.name in {"", ".."}:
+        path = path.resolve()
+    if path.is_file() or (path / _MODEL_FILE).is_file():
+        raise ModelError(f"{path}: is not a model's folder, in which 1/{_MODEL_FILE} lies: give that")
     is_model = (path / FILE_NAME).exists() or bool(versions_in(path))
     root = path.parent if is_model else path
     settings = ModelsSettings(repository=str(root))
