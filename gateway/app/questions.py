@@ -18,6 +18,9 @@ from routing.policy import EDGE, Policy, Route
 _NONE: Final = b"none"
 """That a server has no configuration of a model, which is remembered as one is."""
 
+_ABSENT: Final = frozenset({Fault.NOT_FOUND, Fault.UNSUPPORTED, Fault.INVALID, Fault.TOO_LARGE})
+_UNREAD: Final = frozenset({"protocol", "not_let_in"})
+
 
 class KnownEndpoints(Protocol):
     """The endpoints in force (``gateway.app.endpoint_set.EndpointSet``)."""
@@ -128,8 +131,11 @@ def central(policy: Policy, route: Route) -> list[str]:
 
 
 def _has_none(error: GatewayError) -> bool:
-    """Whether a server may have a model and no configuration of it: KServe's and MLServer's have none."""
-    if error.fault in {Fault.NOT_FOUND, Fault.UNSUPPORTED, Fault.INVALID}:
-        return True
-    # One that cannot be read, or that this gateway may not see.
-    return error.fault is Fault.UNAVAILABLE and (error.why is None or error.why.reason == "protocol")
+    """Whether a server may have a model and no configuration of it: KServe's and MLServer's have none.
+
+    Nor is there one that this gateway may not see, or that it does not read: the answer is there and would be
+    the same again. One that was lost on the way is asked for again.
+    """
+    if error.fault is Fault.UNAVAILABLE:
+        return error.why is not None and error.why.answered and error.why.reason in _UNREAD
+    return error.fault in _ABSENT
