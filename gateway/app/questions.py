@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, Protocol
 
 import msgspec
@@ -67,17 +68,22 @@ class Questions:
         return f"<Questions of {self._asker.tenant}, {self._queries!r}>"
 
     async def describe(self, endpoint: str, model: str, version: str) -> ModelSpec:
-        """Ask for a model's metadata.
+        """Ask for a model's metadata, which have the name that was asked for, as its configuration has.
 
         Raises:
             GatewayError: as the endpoint and ``Queries.ask`` have it.
         """
         version = self._as_known(endpoint, model, version)
+
+        async def ask() -> ModelSpec:
+            spec = await self._catalog(endpoint).describe(model, version)
+            return spec if spec.name == model else replace(spec, name=model)
+
         serial = self._in_force.serial()
         return await self._queries.ask(
             (serial, endpoint, "metadata", model, version),
             self._asker,
-            lambda: self._catalog(endpoint).describe(model, version),
+            ask,
         )
 
     async def config(self, endpoint: str, model: str, version: str) -> bytes:

@@ -142,7 +142,7 @@ class _Reader:
 
 
 def _in_form(read: Any, given: Any) -> Any:
-    """Return what was ``given``, with that of it which the protocol has in the form in which it was ``read``."""
+    """Return what was ``given``; what of it the protocol has, in the form in which it was ``read``."""
     if isinstance(read, dict) and isinstance(given, dict):
         # Absent, as protobuf has it: clients look for nothing in what is null.
         more = {name: value for name, value in given.items() if name not in read and value is not None}

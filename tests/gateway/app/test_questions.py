@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,14 +24,14 @@ class Endpoint:
     """Has one model, in version 3; ``refusal`` is raised by what is asked for its configuration."""
 
     def __init__(self, refusal: GatewayError | None = None) -> None:
-        self.refusal = refusal
+        self.refusal, self.spec = refusal, SPEC
         self.asked: list[tuple[str, ...]] = []
 
     async def describe(self, model: str, version: str) -> ModelSpec:
         self.asked.append(("metadata", model, version))
         if model != "m" or version not in {"", "3"}:
             raise GatewayError(Fault.NOT_FOUND, "no")
-        return SPEC
+        return self.spec
 
     async def is_ready(self, model: str, version: str) -> bool:
         return True
@@ -161,6 +162,16 @@ async def test_failure_is_no_absence(refusal: GatewayError) -> None:
 
     assert caught.value.fault is refusal.fault
     assert endpoint.asked == [("config", "m", "")]
+
+
+@virtual_time
+async def test_metadata_have_the_name_that_was_asked_for() -> None:
+    """Clients compare it; a server that has models under other names of its own is no concern of theirs."""
+    endpoint = Endpoint()
+    endpoint.spec = replace(SPEC, name="other")
+    made = questions(InForce(central=endpoint))
+
+    assert await made.describe("central", "m", "") == SPEC
 
 
 @virtual_time
