@@ -39,9 +39,10 @@ class ListenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
     The defaults are Triton's ports, on the loopback interface.
 
-    ``http``: where clients ask. ``grpc``: likewise; either port speaks HTTP/1.1 and HTTP/2, REST and gRPC, and
-    two are there because clients expect two. ``admin``: health, metrics, and what an operator asks. ``admin_access``: who may use the admin port;
-    where others than this machine reach it, all but probes needs a token or a certificate.
+    ``http``: where clients ask. ``grpc``: likewise; either port speaks HTTP/1.1 and HTTP/2, REST and gRPC,
+    and two are there because clients expect two. ``admin``: health, metrics, and what an operator asks.
+    ``admin_access``: who may use the admin port; where others than this machine reach it, all but probes
+    needs a token or a certificate.
     ``max_body_mib``: MiB of the body of one request.
     ``transport``: limits of connections. ``protocol``: what clients may ask for. ``tls``: certificates;
     absent, connections are in the clear. ``proxy_protocol``: every connection begins with a PROXY header,
