@@ -85,7 +85,10 @@ class ModelRepository:
             found = self._registry.get(model)
         except GatewayError:
             return ModelSettings(is_cached=is_cached)
-        config = completed_message(found.config, model) if found.config is not None else None
+        config = None
+        if found.config is not None:
+            config = completed_message(found.config, model)
+            is_cached = is_cached and found.config.response_cache is not False
         scheduling = found.scheduling(self._batching.get(model))
         if scheduling.max_rows is None:
             return ModelSettings(is_cached=is_cached, config=config, batches=False, labels=found.labels)

@@ -122,6 +122,7 @@ class Models:
                 model.session.digest,
                 model.spec,
                 model.session.batchable,
+                model.config.response_cache if model.config is not None else None,
             )
         return RouteEdgeModels(by_route, certificates, licences)
 
