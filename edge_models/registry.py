@@ -31,10 +31,14 @@ _log = logging.getLogger("edge_models.repository")
 
 @dataclass(frozen=True, slots=True)
 class RefusedModel:
-    """A folder of the repository that is not served. ``versions``: those that it has."""
+    """A folder of the repository that is not served.
+
+    ``versions``: those that it has. ``is_foreign``: another backend runs it, which is nobody's mistake.
+    """
 
     versions: tuple[str, ...]
     reason: str
+    is_foreign: bool = False
 
 
 class Registry:
@@ -73,11 +77,10 @@ class Registry:
                     check_name(folder)
                     models += reader.read(folder)
                 except ModelError as error:
-                    if isinstance(error, ProviderError) or (
-                        settings.exit_on_error and not isinstance(error, ForeignModelError)
-                    ):
+                    is_foreign = isinstance(error, ForeignModelError)
+                    if isinstance(error, ProviderError) or (settings.exit_on_error and not is_foreign):
                         raise
-                    refused[folder.name] = RefusedModel(_versions(folder), str(error))
+                    refused[folder.name] = RefusedModel(_versions(folder), str(error), is_foreign)
                     _log.error("model %s is not served: %s", printable(folder.name), error)
         if not models:
             reasons = "; ".join(each.reason for each in refused.values())

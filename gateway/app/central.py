@@ -48,10 +48,14 @@ async def open_central(foundation: Foundation, lifetimes: AsyncExitStack) -> Tie
     return Tier(
         catalogs=AllModels(models.registry),
         repository=ModelRepository(
-            models.registry, models.predictor, settings.models.batching, prepare=prepare
+            models.registry,
+            models.predictor,
+            settings.models.batching,
+            telemetry=foundation.prometheus,
+            prepare=prepare,
         ),
         policy_report=reload.report,
-        health={},
+        health={"models": models.report},
         reload=reload.reload,
     )
 

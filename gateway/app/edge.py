@@ -65,6 +65,7 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
     health: dict[str, Report] = {"endpoints": lambda: in_force.endpoints().report()}
     if models is not None:
         health["certificates"] = lambda: in_force.edge_models().report()
+        health["models"] = models.report
     if geo is not None:
         health["geo"] = geo.report
 
@@ -131,6 +132,7 @@ def _repository(foundation: Foundation, models: Models | None, policies: Policie
         models.predictor,
         settings.models.batching,
         is_cached=lambda _model: settings.cache is not None,
+        telemetry=foundation.prometheus,
         prepare=prepare,
     )
 
