@@ -164,8 +164,7 @@ async def test_a_client_that_leaves_cancels_its_request():
         await until(lambda: service.running == 2)
 
         leaver.close()
-        await until(lambda: service.running == 1)
-        assert listener.context.running == 1
+        await until(lambda: (service.running, listener.context.running) == (1, 1))
         service.release()
 
         assert (await read_answer(reader)).status == 200
