@@ -29,7 +29,7 @@ from gateway.app.pools.retirement import Retirement
 from gateway.app.pools.roster import Compare, Resolve, Roster
 from gateway.app.pools.sequences import SequenceMembers
 from gateway.config.settings import Settings
-from gateway.core.clock import Chance, Clock
+from gateway.core.clock import Clock
 from gateway.core.offload import Here, Offload
 from gateway.core.request import Request
 from gateway.core.telemetry import BreakerAppeared, BreakerGone, Telemetry
@@ -70,15 +70,14 @@ class Endpoints:
         *,
         connector: Connector,
         in_use: Callable[[], EndpointSet],
-        chance: Chance,
         region: str = "",
         zone: str = "",
         look_up: LookUp = look_up,
         forget: Forget = keep_all,
     ) -> None:
-        self._region, self._connector, self._chance, self._settings = region, connector, chance, settings
+        self._region, self._connector, self._settings = region, connector, settings
         self._clock, self._telemetry, self._in_use, self._look_up = clock, telemetry, in_use, look_up
-        self._zone, self._forget = zone, forget
+        self._zone, self._forget, self._chance = zone, forget, connector.chance
         self._retirement = Retirement(clock)
         self._held_until = 0.0
         self.drained = Drained()
@@ -92,7 +91,7 @@ class Endpoints:
             settings,
             connector,
             clock=clock,
-            chance=chance,
+            chance=self._chance,
             telemetry=telemetry,
             observed=observed,
             states=self._states,
@@ -234,7 +233,6 @@ def make_endpoints(
             offload or Here(),
         ),
         in_use=in_use,
-        chance=parts.chance,
         region=settings.region,
         forget=forget,
         zone=settings.zone,

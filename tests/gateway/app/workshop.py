@@ -89,14 +89,12 @@ class Workshop:
             Observed(self.clock, telemetry, None),
             connector=connector or Connector(self.clock, Random(1)),
             in_use=self.in_force.endpoints,
-            chance=Random(1),
             region="here",
             look_up=look_up,
         )
         self.parts = Parts(
             region="here",
             clock=self.clock,
-            chance=Random(1),
             telemetry=telemetry,
             observed=self.observed,
             resilience=settings,
