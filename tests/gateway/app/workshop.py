@@ -95,6 +95,7 @@ class Workshop:
         self.parts = Parts(
             region="here",
             clock=self.clock,
+            chance=Random(1),
             telemetry=telemetry,
             observed=self.observed,
             resilience=settings,
