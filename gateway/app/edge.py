@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 from edge_models.repository import ModelRepository
@@ -28,7 +29,9 @@ from gateway.app.models import Models, open_models
 from gateway.app.policies import Policies
 from gateway.app.queries import Queries
 from gateway.app.tier import Report, Tier
+from gateway.app.workers.sequence_owner import make_sequence_owner
 from gateway.core.repository import NoRepository, Repository
+from gateway.core.service import Service
 from routing.place import Place
 
 
@@ -44,8 +47,14 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
     lifetimes.push_async_callback(endpoints.aclose)
     cache = open_cache(foundation, models.instruction_set if models else "none", lifetimes)
     geo = _open_geo(foundation)
-    builder = Builder(foundation.parts, endpoints, models, geo.locate if geo else _nowhere, cache)
+    owner = make_sequence_owner(foundation.inheritance, _drained(foundation), lambda _: True, stands_in=True)
+    locate = geo.locate if geo else _nowhere
+    builder = Builder(foundation.parts, endpoints, models, locate, cache, owner=owner)
     policies = await _open_policies(foundation, builder, models, lifetimes)
+    if owner is not None:
+        lifetimes.push_async_callback(owner.aclose)
+        # Not before it can send them on: whoever had the slot does so until then.
+        await owner.start()
 
     def look_anew() -> None:
         # A generation remembers where its callers are: another one, of the same policy, looks anew.
@@ -74,6 +83,11 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
         health=health,
         reload=reload,
     )
+
+
+def _drained(foundation: Foundation) -> Service:
+    """Return what sends the steps that other workers pass on; this one leaves no sooner than they end."""
+    return partial(foundation.parts.drain, service=foundation.in_force.send)
 
 
 def _open_geo(foundation: Foundation) -> GeoDatabase | None:
