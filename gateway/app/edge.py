@@ -97,7 +97,7 @@ def _health(in_force: InForce, models: Models | None, geo: GeoDatabase | None) -
 
 
 def _owner(foundation: Foundation) -> SequenceOwner | None:
-    """Return what hands steps to the worker that knows their endpoint, which leaves no sooner than they end."""
+    """Return what hands steps to the worker that knows their endpoint; it leaves no sooner than they end."""
     sends = partial(foundation.parts.drain, service=foundation.in_force.send)
     return make_sequence_owner(foundation.inheritance, sends, lambda _: True, stands_in=True)
 
