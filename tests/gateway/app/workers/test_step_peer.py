@@ -133,7 +133,7 @@ async def test_a_worker_that_is_gone_has_lost_its_sequences(path):
         again = await peer(request())
         await peer.aclose()
 
-    assert {error.value.fault for error in (before, caught, after)} == {Fault.UNAVAILABLE}
+    assert {error.value.fault for error in (before, caught, after)} == {Fault.OVERLOADED}
     assert again == answer()
 
 
