@@ -31,6 +31,7 @@ from gateway.core.stack import Innermost, Layer, Stack
 from gateway.telemetry.provenance import ProvenanceParameters
 from gateway.upstreams.abilities import Abilities
 from gateway.upstreams.answer_check import AnswerCheck
+from gateway.upstreams.endpoint_classes import EndpointClasses
 from resilience.admission import Admission
 from resilience.attempt import AttemptTimeout
 from resilience.breaker import Breaker
@@ -172,6 +173,7 @@ def endpoint_stack(
     bulkhead: Bulkhead,
     attempt_timeout: AttemptTimeout,
     answer_check: AnswerCheck,
+    classes: EndpointClasses,
     abilities: Abilities | None,
 ) -> Stack:
     """Return the stack of one endpoint. It outlives policies and is shared by the routes that name it.
@@ -203,6 +205,7 @@ def endpoint_stack(
             "and is neither kept nor sent.",
             answer_check,
         ),
+        _endpoint_classes(classes),
         *learning,
         innermost=Innermost(
             "upstream",
@@ -211,6 +214,11 @@ def endpoint_stack(
             () if learning else observers,
         ),
     )
+
+
+def _endpoint_classes(classes: EndpointClasses) -> Layer:
+    reason = "Below the answer check, which knows its mark; inside of the attempt's time, as it may wait."
+    return Layer("endpoint classes", reason, classes)
 
 
 def _retry(parts: Parts, route: Route) -> tuple[Layer, ...]:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from gateway.core.classes import CLASSIFICATION
 from gateway.core.errors import Fault, GatewayError, printable
 from gateway.core.request import (
     NO_OUTPUT_PARAMETERS,
@@ -33,7 +34,7 @@ from gateway.core.tensor import (
     too_many_texts,
 )
 from gateway.wire.headers import INFERENCE_HEADER_LENGTH
-from gateway.wire.oip.classification import CLASSIFICATION, ClassRules, class_count, classify
+from gateway.wire.oip.classification import ClassRules, class_count, classify
 from gateway.wire.oip.inference import BINARY_OUTPUTS, PLAIN_OUTPUTS, Inference, OutputFormat
 from gateway.wire.oip.json_bounds import MAX_JSON_BYTES, check_json
 from gateway.wire.oip.json_nan import JsonNan

@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError
 from msgspec.structs import replace
 
 from gateway.core.catalog import ModelSpec, TensorSpec
+from gateway.core.classes import CLASSIFICATION
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import (
     NO_OUTPUT_PARAMETERS,
@@ -37,7 +38,7 @@ from gateway.core.tensor import (
     element_count,
     too_many_texts,
 )
-from gateway.wire.oip.classification import CLASSIFICATION, class_count
+from gateway.wire.oip.classification import class_count
 from gateway.wire.oip.inference import PLAIN_OUTPUTS, Inference, OutputFormat
 from gateway.wire.oip.validation import (
     MAX_DECODED,
