@@ -17,7 +17,6 @@ from google.protobuf.message import DecodeError
 from msgspec.structs import replace
 
 from gateway.core.catalog import ModelSpec, TensorSpec
-from gateway.core.classes import CLASSIFICATION
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import (
     NO_OUTPUT_PARAMETERS,
@@ -38,7 +37,7 @@ from gateway.core.tensor import (
     element_count,
     too_many_texts,
 )
-from gateway.wire.oip.classification import class_count
+from gateway.wire.oip.classification import wanted_parameters
 from gateway.wire.oip.inference import PLAIN_OUTPUTS, Inference, OutputFormat
 from gateway.wire.oip.validation import (
     MAX_DECODED,
@@ -218,10 +217,10 @@ def _decode_wanted(outputs: Iterable[Any]) -> OutputFormat:
     for output in outputs:
         if not output.parameters:
             continue
-        sent = _decode_parameters(output.parameters)
-        if count := class_count(output.name, sent.pop(CLASSIFICATION, 0)):
+        count, kept = wanted_parameters(output.name, _decode_parameters(output.parameters))
+        if count:
             classes[output.name] = count
-        if kept := tensor_parameters("output", output.name, sent):
+        if kept:
             parameters[output.name] = kept
     if not classes and not parameters:
         return PLAIN_OUTPUTS
