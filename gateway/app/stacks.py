@@ -31,6 +31,7 @@ from gateway.core.stack import Innermost, Layer, Stack
 from gateway.telemetry.provenance import ProvenanceParameters
 from gateway.upstreams.abilities import Abilities
 from gateway.upstreams.answer_check import AnswerCheck
+from gateway.upstreams.endpoint_classes import EndpointClasses
 from resilience.admission import Admission
 from resilience.attempt import AttemptTimeout
 from resilience.breaker import Breaker
@@ -174,6 +175,7 @@ def endpoint_stack(
     bulkhead: Bulkhead,
     attempt_timeout: AttemptTimeout,
     answer_check: AnswerCheck,
+    classes: EndpointClasses,
     abilities: Abilities | None,
 ) -> Stack:
     """Return the stack of one endpoint. It outlives policies and is shared by the routes that name it.
@@ -205,6 +207,7 @@ def endpoint_stack(
             "and is neither kept nor sent.",
             answer_check,
         ),
+        _endpoint_classes(classes),
         *learning,
         innermost=Innermost(
             "upstream",
@@ -217,6 +220,11 @@ def endpoint_stack(
 
 def _owned(owner: Filter | None, reason: str) -> tuple[Layer, ...]:
     return (Layer("sequence owner", reason, owner),) if owner is not None else ()
+
+
+def _endpoint_classes(classes: EndpointClasses) -> Layer:
+    reason = "Below the answer check, which knows its mark; inside of the attempt's time, as it may wait."
+    return Layer("endpoint classes", reason, classes)
 
 
 def _retry(parts: Parts, route: Route) -> tuple[Layer, ...]:
