@@ -127,14 +127,12 @@ class ModelRepository:
     async def unload(self, model: str, *, dependents: bool = False) -> None:  # noqa: ARG002 - none depends
         """Serve no version of ``model`` any more; return when what was accepted has ended.
 
-        Raises:
-            GatewayError: NOT_FOUND.
+        As in Triton it is no error that none was served: of a model that is unloaded, refused or unknown.
         """
         async with self._loads.turn(model):
-            if model in self._unloaded:
-                return
-            self._registry.get(model)
             versions = [each.version for each in self._registry if each.name == model]
+            if not versions:
+                return
             enforce = await self._loads.run(partial(self._prepare, model), _PREPARE_LIMIT_S)
             before = self._swap(model, [], enforce)
             self._unloaded[model] = versions

@@ -111,6 +111,9 @@ def _check_priorities(batching: BatchingSettings) -> None:
         )
     if levels > 1 and batching.preserve_ordering:
         raise ValueError("preserve_ordering and several priority_levels contradict each other")
+    policies = (batching.default_queue_policy, *batching.priority_queue_policy.values())
+    if batching.preserve_ordering and any(policy.timeout_action == "DELAY" for policy in policies):
+        raise ValueError("preserve_ordering and the timeout_action DELAY contradict each other")
 
 
 class ModelLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -21,6 +21,17 @@ def test_what_an_order_brings():
     assert override.files == {"1/model.onnx": b"\x01", "labels.txt": b"a"}
 
 
+@pytest.mark.parametrize("size", [0, 1, (1 << 18) // 4 * 3, (1 << 18) // 4 * 3 + 1, 1_000_000])
+def test_a_file_of_any_size(size):
+    """Whether it is one piece of base64 or several."""
+    content = bytes(range(256)) * (size // 256 + 1)
+    content = content[:size]
+
+    override = read_override({"config": CONFIG, "file:a": base64.b64encode(content).decode()})
+
+    assert override.files == {"a": content}
+
+
 @pytest.mark.parametrize(
     ("parameters", "words"),
     [
@@ -30,6 +41,10 @@ def test_what_an_order_brings():
         ({"config": "{"}, "config: "),
         ({"config": CONFIG, "priority": 1}, "parameters 'priority' are not supported"),
         ({"config": CONFIG, "file:1/model.onnx": "?"}, "file:1/model.onnx: is not base64"),
+        ({"config": CONFIG, "file:1/model.onnx": "YQ==YQ=="}, "file:1/model.onnx: is not base64"),
+        ({"config": CONFIG, "file:1/model.onnx": "YQ\n=="}, "file:1/model.onnx: is not base64"),
+        ({"config": CONFIG, "file:1/model.onnx": "YQ=="[:3] * 100_001}, "file:1/model.onnx: is not base64"),
+        ({"config": CONFIG, "file:1/model.onnx": "YWJj" * 100_000 + "é"}, "file:1/model.onnx: is not base64"),
         ({"config": CONFIG, "file:1/model.onnx": 3}, "must be the file's content"),
         *(
             ({"config": CONFIG, f"file:{path}": b"x"}, "is no path of a file in a model's folder")

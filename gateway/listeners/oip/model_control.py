@@ -19,6 +19,9 @@ from gateway.wire.oip.passed_config import passed_on
 LOADING: Final = "loading models"
 UNLOADING: Final = "unloading models"
 
+MOST_ORDER_BYTES: Final = 16 << 20
+"""Of an order to load, which may bring a model."""
+
 _READY: Final = "READY"
 
 

@@ -110,6 +110,46 @@ async def test_a_failed_step_has_not_happened(registry):
 
 
 @virtual_time
+async def test_a_sequence_whose_first_step_failed_has_not_begun(registry):
+    """No step of it is answered from a state that nothing has made; it holds no place, and may begin."""
+    subject = predictor(registry, Slow(1.0))
+
+    def ask(index: int, **parameters: Any) -> Request:
+        tensor = Tensor.from_numpy("index", np.array([[index]]))
+        return Request("table", (tensor,), parameters={"sequence_id": 1, **parameters})
+
+    failed, in_line, last = await asyncio.gather(
+        refused(subject, ask(99, **START)), refused(subject, ask(1)), refused(subject, ask(1, **END))
+    )
+    later, held = await refused(subject, ask(1)), repr(subject)
+    anew = await subject(ask(1, **START))
+    await subject.close()
+
+    assert failed.fault is Fault.INVALID
+    assert {"must specify the START flag" in each.message for each in (in_line, last, later)} == {True}
+    assert "<OpenSequences 0 of table, 0 bytes>" in held
+    assert value_of(anew, "kept_out") == 11
+
+
+@virtual_time
+async def test_a_sequence_whose_first_caller_left_has_not_begun(registry):
+    """Also when the one after it is in line, and when it had begun before: START has ended that."""
+    subject = predictor(registry, Slow(1.0))
+    await subject(step(5, **START))
+    first = asyncio.create_task(answered(subject, step(1, **START)))
+    second = asyncio.create_task(refused(subject, step(10)))
+    await asyncio.sleep(0.5)
+
+    first.cancel()
+    errors = [await second, await refused(subject, step(100))]
+    anew = await sums(subject, step(1, **START), step(1))
+    await subject.close()
+
+    assert [error.message for error in errors] == [MUST_START] * 2
+    assert anew == [1, 2]
+
+
+@virtual_time
 async def test_a_step_whose_caller_leaves_has_not_happened(registry):
     """While it runs, and while it waits for its turn: those after it go on with the state before it."""
     subject = predictor(registry, Slow(1.0))

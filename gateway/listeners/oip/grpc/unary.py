@@ -32,8 +32,9 @@ PROBES: Final = frozenset(
 )
 """Calls about the server as a whole, which need no key."""
 
+LOAD: Final = f"/{messages.SERVICE}/RepositoryModelLoad"
 ADMIN: Final = {
-    f"/{messages.SERVICE}/RepositoryModelLoad": LOADING,
+    LOAD: LOADING,
     f"/{messages.SERVICE}/RepositoryModelUnload": UNLOADING,
 }
 SETTINGS: Final = frozenset({f"/{messages.SERVICE}/LogSettings", f"/{messages.SERVICE}/TraceSetting"})

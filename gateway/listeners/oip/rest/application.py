@@ -18,7 +18,7 @@ from gateway.listeners.data_plane import DataPlane
 from gateway.listeners.inflater import Inflater
 from gateway.listeners.oip.extensions import Extensions
 from gateway.listeners.oip.inference_endpoint import InferenceEndpoint
-from gateway.listeners.oip.model_control import LOADING, UNLOADING, ModelControl
+from gateway.listeners.oip.model_control import LOADING, MOST_ORDER_BYTES, UNLOADING, ModelControl
 from gateway.listeners.oip.request_headers import header_reader
 from gateway.listeners.oip.rest.generate import Generate
 from gateway.listeners.oip.rest.infer import RestInferCodec
@@ -36,7 +36,6 @@ _log = logging.getLogger(__name__)
 
 _OPENED: Final = "opened"
 _SMALL_BODY: Final = 64 << 10
-_OPERATORS_BODY: Final = 1 << 20
 _GENERATING: Final = frozenset({Operation.GENERATE, Operation.GENERATE_STREAM})
 _LARGE: Final = _GENERATING | {Operation.INFER}
 """Operations with large bodies, for which their callers' limits are looked at."""
@@ -95,9 +94,8 @@ class RestApplication(Application):
             Operation.GENERATE_STREAM: generate.stream,
         }
         self._max_bytes = dict.fromkeys(Operation, _SMALL_BODY)
-        self._max_bytes |= dict.fromkeys(_ADMIN, _OPERATORS_BODY) | dict.fromkeys(
-            _LARGE, data_plane.max_body_bytes
-        )
+        self._max_bytes[Operation.LOAD] = min(data_plane.max_body_bytes, MOST_ORDER_BYTES)
+        self._max_bytes |= dict.fromkeys(_LARGE, data_plane.max_body_bytes)
         # All of such a body is JSON, compressed or not.
         self._max_bytes |= dict.fromkeys(_GENERATING, min(data_plane.max_body_bytes, max_json_bytes))
 
