@@ -86,7 +86,7 @@ class ModelControl:
         found: dict[tuple[str, str], IndexEntry] = {}
         for entry in (*own, *await models.index()):
             key = (entry.name, entry.version)
-            # Requests go where it is ready.
+            # Of two tiers that have the model the one where it is ready counts: its requests go there.
             if key not in found or (entry.state == _READY != found[key].state):
                 found[key] = entry
         entries = list(found.values())
