@@ -35,10 +35,14 @@ _log = logging.getLogger("edge_models.repository")
 
 @dataclass(frozen=True, slots=True)
 class RefusedModel:
-    """A folder of the repository that is not served. ``versions``: those that it has."""
+    """A folder of the repository that is not served.
+
+    ``versions``: those that it has. ``is_foreign``: another backend runs it, which is nobody's mistake.
+    """
 
     versions: tuple[str, ...]
     reason: str
+    is_foreign: bool = False
 
     def __post_init__(self) -> None:
         """Have a reason that can be sent and logged, whatever files are called."""
@@ -81,11 +85,11 @@ class Registry:
                     check_name(folder)
                     models += reader.read(folder)
                 except ModelError as error:
-                    if isinstance(error, ProviderError) or (
-                        settings.exit_on_error and not isinstance(error, ForeignModelError)
-                    ):
+                    is_foreign = isinstance(error, ForeignModelError)
+                    if isinstance(error, ProviderError) or (settings.exit_on_error and not is_foreign):
                         raise
-                    refused[printable(folder.name, _MOST_NAME)] = RefusedModel(_versions(folder), str(error))
+                    name = printable(folder.name, _MOST_NAME)
+                    refused[name] = RefusedModel(_versions(folder), str(error), is_foreign)
                     _log.error("model %s is not served: %s", printable(folder.name), error)
         if not models:
             reasons = "; ".join(each.reason for each in list(refused.values())[:_MOST_NAMED])

@@ -135,6 +135,7 @@ class ModelConfiguration:
         dynamic_batching: None: requests are not put together.
         sequence_batching: an ``inference.ModelSequenceBatching``; None: there are no sequences.
         parameters: each with its ``string_value``.
+        response_cache: whether answers are to be kept in a cache; None: the policy decides.
         decoupled: one request may have several answers, or none.
         lines: where the fields stand; None when it came as JSON.
     """
@@ -150,7 +151,7 @@ class ModelConfiguration:
     default_model_filename: str = ""
     dynamic_batching: ConfiguredBatching | None = None
     instance_group: tuple[ConfiguredInstances, ...] = ()
-    response_cache: bool = False
+    response_cache: bool | None = None
     model_warmup: tuple[WarmupRequest, ...] = ()
     sequence_batching: Any = None
     parameters: Mapping[str, str] = field(default_factory=dict)

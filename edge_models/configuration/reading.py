@@ -135,7 +135,7 @@ def configuration_of(parsed: Any, lines: TextLines | None) -> ModelConfiguration
             ConfiguredInstances(each.name, each.count, cast("Any", _enum(each, "kind")), tuple(each.gpus))
             for each in parsed.instance_group
         ),
-        response_cache=parsed.response_cache.enable,
+        response_cache=parsed.response_cache.enable if parsed.HasField("response_cache") else None,
         model_warmup=tuple(_warmup(each) for each in parsed.model_warmup),
         sequence_batching=parsed.sequence_batching if parsed.HasField("sequence_batching") else None,
         parameters={name: each.string_value for name, each in parsed.parameters.items()},

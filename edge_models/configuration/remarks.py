@@ -61,11 +61,6 @@ _WHOLE: Final[tuple[tuple[str, Severity, str], ...]] = (
     ("model_repository_agents", "error", "repository agents are not run here"),
     ("metric_tags", "warning", "metrics have the tags of all models, and no others"),
     ("model_metrics", "warning", "metrics have the buckets of all models"),
-    (
-        "response_cache",
-        "warning",
-        "what may be cached is said in the policy (`cache` of a route), and kept there",
-    ),
     ("runtime", "warning", "models run in the gateway's ONNX Runtime"),
 )
 _TENSOR: Final[tuple[tuple[str, Severity, str], ...]] = (

@@ -17,6 +17,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.repository import ModelSettings
 from gateway.core.tensor import Buffer
+from gateway.wire.oip.configured_answers import forbids_cache
 from gateway.wire.oip.proto import parse
 from gateway.wire.proto import messages
 
@@ -92,7 +93,7 @@ def passed_on(config: bytes, model: str, own: ModelSettings | None) -> dict[str,
     """Return the configuration under the name that was asked for.
 
     ``own``: how this process serves the model before the other server does; then what both take is what may
-    be sent, and answers come from a cache where either has one.
+    be sent, and answers come from a cache where either has one and neither forbids it.
     """
     found = {**_OBJECT.decode(config), "name": model}
     if own is None:
@@ -100,7 +101,7 @@ def passed_on(config: bytes, model: str, own: ModelSettings | None) -> dict[str,
     theirs = found.get("max_batch_size", 0)
     if isinstance(theirs, int) and own.max_batch_size and theirs > own.max_batch_size:
         found["max_batch_size"] = own.max_batch_size
-    if own.is_cached:
+    if own.is_cached and not forbids_cache(found):
         found["response_cache"] = {"enable": True}
     return found
 

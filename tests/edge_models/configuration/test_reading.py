@@ -77,7 +77,7 @@ def test_all_that_is_obeyed_is_read():
         ConfiguredInstances("", 2, "KIND_CPU"),
         ConfiguredInstances("g", 0, "KIND_GPU", (0, 1)),
     )
-    assert read.response_cache
+    assert read.response_cache is True
     assert read.model_warmup == (
         WarmupRequest(
             "first",
@@ -210,3 +210,16 @@ def test_a_file_that_is_none_is_refused(tmp_path):
     path.write_bytes(b"# " + b"a" * MOST_BYTES)
     with pytest.raises(ModelError, match="no more than 262,144 bytes are read"):
         read_configuration(tmp_path, folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "response_cache"),
+    [
+        ("", None),
+        ("response_cache { }", False),
+        ("response_cache { enable: false }", False),
+        ("response_cache: { enable: true }", True),
+    ],
+)
+def test_that_a_response_cache_is_there_matters(text, response_cache):
+    assert parse_text(text.encode()).response_cache is response_cache

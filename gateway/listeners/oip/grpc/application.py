@@ -37,7 +37,7 @@ from gateway.listeners.oip.grpc.reflection import Reflection
 from gateway.listeners.oip.grpc.statuses import Statuses
 from gateway.listeners.oip.grpc.stream_infer import StreamInfer
 from gateway.listeners.oip.grpc.streams import streaming, timely
-from gateway.listeners.oip.grpc.unary import ADMIN, HEALTH, LOAD, PROBES, SETTINGS, UnaryCalls
+from gateway.listeners.oip.grpc.unary import ADMIN, HEALTH, LOAD, OPERATORS, PROBES, UnaryCalls
 from gateway.listeners.oip.inference_endpoint import InferenceEndpoint
 from gateway.listeners.oip.model_control import MOST_ORDER_BYTES
 from gateway.listeners.oip.request_headers import OipRequestHeaders, header_reader
@@ -173,11 +173,11 @@ class GrpcApplication(Application):
     def _needs_key(self, head: Head) -> bool:
         """Whether a call begins by asking who calls: nothing of it is waited for before that is known.
 
-        The operator, who may change settings, is no tenant.
+        The operator is no tenant.
         """
         if head.path in PROBES or head.path in ADMIN:
             return False
-        return head.path not in SETTINGS or not self._extensions.is_operator(head)
+        return head.path not in OPERATORS or not self._extensions.is_operator(head)
 
     def answer(self, head: Head, body: Buffer) -> AnyAnswer | PendingAnswer:
         """Answer a call that ``open`` let pass."""

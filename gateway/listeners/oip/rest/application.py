@@ -42,12 +42,12 @@ _LARGE: Final = _GENERATING | {Operation.INFER}
 
 _NOBODY: Final = Caller()
 _ADMIN: Final = {Operation.LOAD: LOADING, Operation.UNLOAD: UNLOADING}
-_SETTINGS: Final = frozenset({Operation.LOGGING, Operation.TRACING})
+_OPERATORS: Final = frozenset({Operation.LOGGING, Operation.TRACING, Operation.INDEX})
 _PROBES: Final = frozenset({Operation.SERVER, Operation.LIVE, Operation.READY})
 _IDENTIFIED: Final = frozenset(Operation) - _ADMIN.keys() - _PROBES
 """Operations that begin by asking who calls: nothing of such a request is waited for before that is known.
 
-The operator, who may change settings, is no tenant."""
+The operator, whose the calls of _OPERATORS may be as well as a tenant's, is none."""
 
 
 class _Opened(msgspec.Struct, frozen=True):
@@ -152,7 +152,7 @@ class RestApplication(Application):
                 self._extensions.check_admin(_ADMIN[operation], head)
             caller = _NOBODY
             if operation in _IDENTIFIED and not (
-                operation in _SETTINGS and self._extensions.is_operator(head)
+                operation in _OPERATORS and self._extensions.is_operator(head)
             ):
                 caller = self._reader.identify(head, generation, path.model, path.version).caller
         except GatewayError as error:

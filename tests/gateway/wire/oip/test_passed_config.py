@@ -122,11 +122,12 @@ def test_what_both_take(theirs: int, own: int, told: int) -> None:
 
 
 def test_cache_of_either() -> None:
-    """Answers may come from a cache where one of them has one."""
-    body = b'{"response_cache": {"enable": false}}'
+    """Answers may come from a cache where one of them has one, unless the other server forbids it."""
+    forbids = b'{"response_cache": {"enable": false}}'
 
-    assert passed_on(body, "m", ModelSettings(is_cached=True))["response_cache"] == {"enable": True}
-    assert passed_on(body, "m", ModelSettings())["response_cache"] == {"enable": False}
+    assert passed_on(b"{}", "m", ModelSettings(is_cached=True))["response_cache"] == {"enable": True}
+    assert "response_cache" not in passed_on(b"{}", "m", ModelSettings())
+    assert passed_on(forbids, "m", ModelSettings(is_cached=True))["response_cache"] == {"enable": False}
 
 
 @pytest.mark.parametrize(
