@@ -73,7 +73,7 @@ def placed(repository: Path, name: str, override: Override | None) -> Iterator[P
     if override is None or not override.files:
         yield repository / name
         return
-    with tempfile.TemporaryDirectory(prefix="edgeway-model-") as place:
+    with _temporary_folder() as place:
         folder = Path(place).resolve() / name
         folder.mkdir()
         for path, content in override.files.items():
@@ -87,6 +87,15 @@ def placed(repository: Path, name: str, override: Override | None) -> Iterator[P
             yield folder
         except ModelError as error:
             raise type(error)(str(error).replace(f"{folder.parent}/", "")) from error
+
+
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(prefix="edgeway-model-")
+    except OSError as error:
+        raise ModelError(
+            f"the files of an order need a folder for a moment: {error.strerror}; name one in TMPDIR"
+        ) from error
 
 
 def _path(text: str) -> str:

@@ -113,7 +113,14 @@ def disagreements(config: ModelConfiguration, graph: GraphSignature, model: str)
             yield Remark(
                 "error",
                 config.where(step, "optional"),
-                f"optional input '{each.name}' is not supported for models that support batching",
+                f"optional input '{printable(each.name)}' is not supported for models that support batching",
+            )
+        elif each.optional and each.name in inputs:
+            yield Remark(
+                "warning",
+                config.where(step, "optional"),
+                f"optional input '{printable(each.name)}' has no default value in the model: requests "
+                "without it are refused",
             )
         known = {**inputs, **optional} if each.optional else inputs
         yield from _compare(config, step, each, known, "input")

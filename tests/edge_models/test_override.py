@@ -70,6 +70,18 @@ def test_files_have_a_place_while_they_are_read(tmp_path):
     assert not folder.exists()
 
 
+def test_without_a_place_for_files_the_order_is_refused(tmp_path, monkeypatch):
+    """A container may have no folder that can be written."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "absent"))
+    override = read_override({"config": CONFIG, "file:1/a": b"x"})
+
+    with (
+        pytest.raises(ModelError, match=r"need a folder for a moment.*TMPDIR"),
+        placed(tmp_path, "m", override),
+    ):
+        pass
+
+
 def test_what_is_wrong_names_no_place_of_the_machine(tmp_path):
     override = read_override({"config": CONFIG, "file:1/a": b"x", "file:1": b"y"})
     with (

@@ -23,6 +23,7 @@ from gateway.app.process import GatewayProcess
 from gateway.config.settings import load_settings
 from tests.edge_models.sequences import models
 from tests.edge_models.sequences.steps import START, predictor, step
+from tests.fakes.application import connection
 from tests.fakes.http import INFER, post, read_answer
 from tests.scenarios.world import CONFIDENT, PIXELS, UNSURE, World
 
@@ -96,15 +97,15 @@ def infer_body(image: int) -> tuple[bytes, dict[str, str]]:
 
 @asynccontextmanager
 async def connected(port: int) -> AsyncIterator[Any]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    async with connection(port) as (reader, writer):
 
-    async def infer(image: int) -> Any:
-        body, headers = infer_body(image)
-        writer.write(post(INFER, body, **headers))
-        return await read_answer(reader)
+        async def infer(image: int) -> Any:
+            body, headers = infer_body(image)
+            writer.write(post(INFER, body, **headers))
+            return await read_answer(reader)
 
-    yield infer
-    writer.close()
+        yield infer
+        writer.close()
 
 
 async def infer_grpc(port: int, image: int) -> Any:

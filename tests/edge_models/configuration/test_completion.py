@@ -148,6 +148,10 @@ def test_control_inputs_and_states_are_not_the_clients():
             "config.pbtxt:5: preferred_batch_size must not exceed max_batch_size, which is 0",
         ),
         (
+            f"{Y}input {{ name: 'x' data_type: TYPE_FP32 dims: [ -1, 4 ]\n optional: true }}",
+            "config.pbtxt:3: optional input 'x' has no default value in the model",
+        ),
+        (
             f"{X}{Y}\ndynamic_batching {{ }}",
             "config.pbtxt:4: dynamic_batching joins no requests: max_batch_size is 0",
         ),
