@@ -9,8 +9,10 @@ from typing import Any, Final
 
 from gateway.app.refreshing import Refresher
 from gateway.core.catalog import ModelSpec, RemoteCatalog
+from gateway.core.request import CENTRAL, Request, Response
 from gateway.core.stack import Stack
 from gateway.upstreams.answer_check import AnswerCheck
+from gateway.upstreams.answer_configs import AnswerConfigs
 from gateway.upstreams.upstream import Upstream
 from resilience.endpoint_health import EndpointHealth
 from routing.policy import Endpoint
@@ -28,6 +30,7 @@ class Guarded:
     refresher: Refresher
     upstream: Upstream
     answer_check: AnswerCheck
+    answer_configs: AnswerConfigs
 
     async def aclose(self) -> None:
         """End what runs beside the requests, and close the connections."""
@@ -36,6 +39,7 @@ class Guarded:
             closing.push_async_callback(self.refresher.aclose)
             closing.push_async_callback(self.health.aclose)
             closing.push_async_callback(self.answer_check.aclose)
+            closing.push_async_callback(self.answer_configs.aclose)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -92,6 +96,26 @@ class EndpointSet:
             else:
                 is_asked = is_asked or guarded.answer_check.is_first_question(model, version)
         return None if is_asked and not found else found
+
+    def forbid_keeping(self, names: Iterable[str], request: Request) -> bool:
+        """Whether one of the endpoints ``names`` is known to have answers of the model not kept."""
+        return any(
+            guarded is not None and not guarded.answer_configs.known(request.model).may_be_kept
+            for guarded in map(self.by_name.get, names)
+        )
+
+    def let_keep(self, names: Iterable[str], request: Request, response: Response) -> bool:
+        """Whether none does, as far as is known.
+
+        Where nothing is, they are asked, and nobody waits. They are not asked about a model of which the
+        edge alone answers.
+        """
+        if response.provenance.origin != CENTRAL:
+            return not self.forbid_keeping(names, request)
+        known = [self.by_name[name].answer_configs for name in names if name in self.by_name]
+        # Each of them is asked, whatever the others say.
+        answers = [configs.learn(request.model) for configs in known]
+        return all(each.may_be_kept for each in answers)
 
     def report(self) -> Mapping[str, Any]:
         """Return, for each endpoint, whether it is out and why."""

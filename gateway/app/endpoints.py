@@ -25,6 +25,7 @@ from gateway.core.offload import Here, Offload
 from gateway.core.telemetry import BreakerAppeared, BreakerGone, Telemetry
 from gateway.upstreams.abilities import Abilities, Learner
 from gateway.upstreams.answer_check import AnswerCheck
+from gateway.upstreams.answer_configs import AnswerConfigs, Forget
 from resilience.attempt import AttemptTimeout
 from resilience.breaker import Breaker
 from resilience.bulkhead import Bulkhead
@@ -37,10 +38,15 @@ RETIRE_EXTRA_S: Final = 5.0
 """Endpoints that a policy dropped stay open this much longer than any request that it let in."""
 
 
+async def keep_all(_model: str) -> None:
+    """Forget nothing: there is no cache."""
+
+
 class Endpoints:
     """Builds the endpoints of every generation, and closes those that no generation needs any more.
 
-    It holds nothing in force: ``in_use`` returns the set that is (``InForce.endpoints``).
+    It holds nothing in force: ``in_use`` returns the set that is (``InForce.endpoints``). ``forget`` forgets
+    the answers of a model that an endpoint does not let be kept.
     """
 
     def __init__(
@@ -54,10 +60,11 @@ class Endpoints:
         in_use: Callable[[], EndpointSet],
         chance: Chance,
         region: str = "",
+        forget: Forget = keep_all,
     ) -> None:
         self._region, self._connector, self._chance = region, connector, chance
         self._settings, self._clock, self._telemetry, self._observed = settings, clock, telemetry, observed
-        self._in_use = in_use
+        self._in_use, self._forget = in_use, forget
         self._retiring: dict[asyncio.Task[None], Guarded] = {}
         self._held_until = 0.0
 
@@ -158,11 +165,17 @@ class Endpoints:
             abilities=Abilities(upstream) if isinstance(upstream, Learner) else None,
         )
         refresher = Refresher(upstream, upstream.refresh_s, self._clock)
-        return Guarded(definition, service, upstream, health, refresher, upstream, answer_check)
+        configs = AnswerConfigs(name, catalog, self._clock, self._forget)
+        return Guarded(definition, service, upstream, health, refresher, upstream, answer_check, configs)
 
 
 def make_endpoints(
-    settings: Settings, parts: Parts, in_use: Callable[[], EndpointSet], offload: Offload | None = None
+    settings: Settings,
+    parts: Parts,
+    in_use: Callable[[], EndpointSet],
+    offload: Offload | None = None,
+    *,
+    forget: Forget = keep_all,
 ) -> Endpoints:
     """Return the endpoints of a process with ``settings``; ``in_use`` returns those in force."""
     return Endpoints(
@@ -180,6 +193,7 @@ def make_endpoints(
         in_use=in_use,
         chance=parts.chance,
         region=settings.region,
+        forget=forget,
     )
 
 

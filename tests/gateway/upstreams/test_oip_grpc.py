@@ -332,6 +332,19 @@ async def test_catalogue_of_the_other_side():
         assert (await fails(remote.describe("unknown", ""))).fault is Fault.NOT_FOUND
 
 
+async def test_metadata_that_would_hold_the_loop_are_not_read():
+    """As over HTTP."""
+    body = messages.ModelMetadataResponse(name="m", platform="x" * (256 << 10)).SerializeToString()
+
+    async def play(*_: Any) -> bytes:
+        return body
+
+    async with foreign_grpc(play) as upstream:
+        error = await fails(upstream.describe("m", ""))
+
+    assert error.why is not None and (error.why.reason, error.why.answered) == ("protocol", True)
+
+
 async def test_model_of_a_server_that_cannot_be_reached_is_not_ready():
     """Readiness is about now: nobody there means not ready; an unknown model stays an error."""
     async with grpc_upstream(free_port()) as nobody:
