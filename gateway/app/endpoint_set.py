@@ -118,7 +118,10 @@ class EndpointSet:
         pools = [self.by_name[name] for name in names if name in self.by_name]
         # Each of them is asked, whatever the others say.
         answers = [pool.lets_keep(request.model) for pool in pools]
-        return all(answers)
+        # Whether classes have labels is not known before. Who has kept an answer elsewhere knew it.
+        is_certain = not request.classes or bool(response.provenance.level)
+        is_heard = is_certain or any(pool.has_configuration(request.model) for pool in pools)
+        return is_heard and all(answers)
 
     def report(self) -> Mapping[str, Any]:
         """Return, for each endpoint, whether it is out and why."""

@@ -61,6 +61,9 @@ class KnownModels(Protocol):
         ...
 
 
+_COUNTS: Final = (
+    "Outermost: whoever waits here for a place waits at this member, and counts when one is chosen."
+)
 _LEARNS: Final = "Inside of the attempt's time: to learn what the endpoint can do is part of an attempt."
 
 
@@ -190,11 +193,7 @@ def member_stack(
     observers = observed.layer("upstream", outward=True)
     learning = (Layer("abilities", _LEARNS, abilities, observers),) if abilities is not None else ()
     return Stack(
-        Layer(
-            "load",
-            "Outermost: whoever waits here for a place waits at this member, and counts when one is chosen.",
-            meter,
-        ),
+        Layer("load", _COUNTS, meter),
         Layer(
             "breaker",
             "Above AttemptTimeout, so that it sees timeouts; below Retry, so that every attempt is counted.",

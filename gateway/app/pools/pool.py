@@ -162,6 +162,10 @@ class EndpointPool:
         learned = asked is None or asked.parts.answer_configs.learn(model).may_be_kept
         return learned and not self.forbids_keeping(model)
 
+    def has_configuration(self, model: str) -> bool:
+        """Whether one of its members has said what it has configured for ``model``."""
+        return any(each.parts.answer_configs.is_heard(model) for each in self.members)
+
     async def __call__(self, request: Request) -> Response:
         """Answer as the chosen member does.
 

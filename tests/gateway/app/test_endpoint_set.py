@@ -99,8 +99,9 @@ async def test_what_endpoints_say_of_keeping_answers() -> None:
     workshop = Workshop()
     endpoints = workshop.enforce(TWO).endpoints
     names, asked = ("central", "spare", "gone"), list[str]()
-    for guarded in endpoints.by_name.values():
-        guarded.upstream.config = _says(b'{"response_cache": {"enable": false}}', asked)  # type: ignore[attr-defined]
+    for pool in endpoints.by_name.values():
+        upstream = pool.members[0].parts.upstream
+        upstream.config = _says(b'{"response_cache": {"enable": false}}', asked)  # type: ignore[method-assign]
 
     assert endpoints.let_keep(names, request(), answer("edge"))
     await asyncio.sleep(0)
@@ -122,7 +123,8 @@ async def test_classes_are_kept_once_it_is_known_who_makes_them() -> None:
     """What others have kept they knew; without classes nothing has to be known."""
     workshop = Workshop()
     endpoints = workshop.enforce(GOOD).endpoints
-    endpoints.by_name["central"].upstream.config = _says(b"{}", [])  # type: ignore[attr-defined]
+    upstream = endpoints.by_name["central"].members[0].parts.upstream
+    upstream.config = _says(b"{}", [])  # type: ignore[method-assign]
     wanted = request(outputs=("probabilities",), classes={"probabilities": 1})
 
     assert not endpoints.let_keep(("central",), wanted, answer("central"))
