@@ -115,7 +115,10 @@ class EndpointSet:
         known = [self.by_name[name].answer_configs for name in names if name in self.by_name]
         # Each of them is asked, whatever the others say.
         answers = [configs.learn(request.model) for configs in known]
-        return all(each.may_be_kept for each in answers)
+        # Whether classes have labels is not known before. Who has kept an answer elsewhere knew it.
+        is_certain = not request.classes or bool(response.provenance.level)
+        is_heard = is_certain or any(configs.is_heard(request.model) for configs in known)
+        return is_heard and all(each.may_be_kept for each in answers)
 
     def report(self) -> Mapping[str, Any]:
         """Return, for each endpoint, whether it is out and why."""

@@ -26,6 +26,7 @@ from gateway.core.telemetry import BreakerAppeared, BreakerGone, Telemetry
 from gateway.upstreams.abilities import Abilities, Learner
 from gateway.upstreams.answer_check import AnswerCheck
 from gateway.upstreams.answer_configs import AnswerConfigs, Forget
+from gateway.upstreams.endpoint_classes import EndpointClasses
 from resilience.attempt import AttemptTimeout
 from resilience.breaker import Breaker
 from resilience.bulkhead import Bulkhead
@@ -155,6 +156,7 @@ class Endpoints:
         # Another gateway would ask its own endpoints, this gateway among them.
         catalog = upstream if definition.tier != EDGE else None
         answer_check = AnswerCheck(name, catalog, self._clock)
+        configs = AnswerConfigs(name, catalog, self._clock, self._forget)
         service = endpoint_stack(
             self._observed,
             upstream,
@@ -162,10 +164,10 @@ class Endpoints:
             bulkhead=Bulkhead(bulkhead, self._telemetry),
             attempt_timeout=AttemptTimeout(attempt_ms / 1000, self._clock),
             answer_check=answer_check,
+            classes=EndpointClasses(configs),
             abilities=Abilities(upstream) if isinstance(upstream, Learner) else None,
         )
         refresher = Refresher(upstream, upstream.refresh_s, self._clock)
-        configs = AnswerConfigs(name, catalog, self._clock, self._forget)
         return Guarded(definition, service, upstream, health, refresher, upstream, answer_check, configs)
 
 

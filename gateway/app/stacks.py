@@ -31,6 +31,7 @@ from gateway.core.stack import Innermost, Layer, Stack
 from gateway.telemetry.provenance import ProvenanceParameters
 from gateway.upstreams.abilities import Abilities
 from gateway.upstreams.answer_check import AnswerCheck
+from gateway.upstreams.endpoint_classes import EndpointClasses
 from resilience.admission import Admission
 from resilience.attempt import AttemptTimeout
 from resilience.breaker import Breaker
@@ -106,10 +107,9 @@ def central_stack(parts: Parts, predictor: Service, owner: Filter | None = None)
         parts.observed.span("deadline"),
     )
     reason = "Above the models: another worker may have the state. Below Deadline, whose time goes along."
-    owned = (Layer("sequence owner", reason, owner),) if owner is not None else ()
     return Stack(
         layer,
-        *owned,
+        *_owned(owner, reason),
         innermost=Innermost(
             "models", "The models of this process answer.", predictor, parts.observed.layer("model")
         ),
@@ -127,10 +127,12 @@ def route_stack(
     known: KnownModels,
     cache: CacheParts | None,
     edge: RouteEdgeModel | None,
+    owner: Filter | None = None,
 ) -> Stack:
     """Return the stack of one route of an edge gateway, below what all routes share.
 
-    ``known``: what the endpoints say of their models.
+    ``known``: what the endpoints say of their models. ``owner``: where there are several workers, hands a
+    step of a sequence to the one that knows its endpoint.
     """
     timed = Layer(
         "deadline",
@@ -138,13 +140,14 @@ def route_stack(
         Deadline(timeout_s(parts, route), parts.clock, max_timeout_s=longest_s(parts, route)),
         parts.observed.span("deadline"),
     )
-    retry = _retry(parts, route)
+    reason = "Directly above the Router: one of the workers knows which endpoint has the state."
+    sending = (*_retry(parts, route), *_owned(owner, reason))
     router = Innermost(
         "router",
         "Below Retry: attempt n goes to the n-th endpoint of the plan.",
         Router(policy, route, parts.region, endpoints=endpoints, view=view, placements=parts.placements),
     )
-    abroad = Stack(timed, *retry, innermost=router)
+    abroad = Stack(timed, *sending, innermost=router)
     residency = Layer(
         "residency",
         "Fixes the allowed regions before anything can leave. Where this region is not among them the "
@@ -159,7 +162,7 @@ def route_stack(
         # Without a cascade no edge answer may come out of the cache, not even one kept before.
         *_cache(parts, route, cache, edge if route.cascade else None, known),
         *_cascade(parts, route, edge),
-        *retry,
+        *sending,
         innermost=router,
     )
 
@@ -172,6 +175,7 @@ def endpoint_stack(
     bulkhead: Bulkhead,
     attempt_timeout: AttemptTimeout,
     answer_check: AnswerCheck,
+    classes: EndpointClasses,
     abilities: Abilities | None,
 ) -> Stack:
     """Return the stack of one endpoint. It outlives policies and is shared by the routes that name it.
@@ -203,6 +207,7 @@ def endpoint_stack(
             "and is neither kept nor sent.",
             answer_check,
         ),
+        _endpoint_classes(classes),
         *learning,
         innermost=Innermost(
             "upstream",
@@ -211,6 +216,15 @@ def endpoint_stack(
             () if learning else observers,
         ),
     )
+
+
+def _owned(owner: Filter | None, reason: str) -> tuple[Layer, ...]:
+    return (Layer("sequence owner", reason, owner),) if owner is not None else ()
+
+
+def _endpoint_classes(classes: EndpointClasses) -> Layer:
+    reason = "Below the answer check, which knows its mark; inside of the attempt's time, as it may wait."
+    return Layer("endpoint classes", reason, classes)
 
 
 def _retry(parts: Parts, route: Route) -> tuple[Layer, ...]:
