@@ -115,6 +115,12 @@ class InForce:
         """Return the edge models in force."""
         return self._current.edge_models
 
+    def forbids_cache(self, model: str) -> bool:
+        """Whether a configuration of ``model``, this process's or an endpoint's, has its answers not kept."""
+        endpoints = self._current.endpoints
+        own = self._current.edge_models.forbid_cache(model)
+        return own or endpoints.forbid_keeping(endpoints.by_name, model)
+
     def swap(self, generation: Generation) -> Generation:
         """Put ``generation`` in force; return the one that was."""
         before, self._current = self._current, generation
