@@ -107,10 +107,9 @@ def central_stack(parts: Parts, predictor: Service, owner: Filter | None = None)
         parts.observed.span("deadline"),
     )
     reason = "Above the models: another worker may have the state. Below Deadline, whose time goes along."
-    owned = (Layer("sequence owner", reason, owner),) if owner is not None else ()
     return Stack(
         layer,
-        *owned,
+        *_owned(owner, reason),
         innermost=Innermost(
             "models", "The models of this process answer.", predictor, parts.observed.layer("model")
         ),
@@ -128,10 +127,12 @@ def route_stack(
     known: KnownModels,
     cache: CacheParts | None,
     edge: RouteEdgeModel | None,
+    owner: Filter | None = None,
 ) -> Stack:
     """Return the stack of one route of an edge gateway, below what all routes share.
 
-    ``known``: what the endpoints say of their models.
+    ``known``: what the endpoints say of their models. ``owner``: where there are several workers, hands a
+    step of a sequence to the one that knows its endpoint.
     """
     timed = Layer(
         "deadline",
@@ -139,13 +140,14 @@ def route_stack(
         Deadline(timeout_s(parts, route), parts.clock, max_timeout_s=longest_s(parts, route)),
         parts.observed.span("deadline"),
     )
-    retry = _retry(parts, route)
+    reason = "Directly above the Router: one of the workers knows which endpoint has the state."
+    sending = (*_retry(parts, route), *_owned(owner, reason))
     router = Innermost(
         "router",
         "Below Retry: attempt n goes to the n-th endpoint of the plan.",
         Router(policy, route, parts.region, endpoints=endpoints, view=view, placements=parts.placements),
     )
-    abroad = Stack(timed, *retry, innermost=router)
+    abroad = Stack(timed, *sending, innermost=router)
     residency = Layer(
         "residency",
         "Fixes the allowed regions before anything can leave. Where this region is not among them the "
@@ -160,7 +162,7 @@ def route_stack(
         # Without a cascade no edge answer may come out of the cache, not even one kept before.
         *_cache(parts, route, cache, edge if route.cascade else None, known),
         *_cascade(parts, route, edge),
-        *retry,
+        *sending,
         innermost=router,
     )
 
@@ -214,6 +216,10 @@ def endpoint_stack(
             () if learning else observers,
         ),
     )
+
+
+def _owned(owner: Filter | None, reason: str) -> tuple[Layer, ...]:
+    return (Layer("sequence owner", reason, owner),) if owner is not None else ()
 
 
 def _endpoint_classes(classes: EndpointClasses) -> Layer:
