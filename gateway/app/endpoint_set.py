@@ -102,10 +102,10 @@ class EndpointSet:
                 is_asked = is_asked or pool.is_first_question(model, version)
         return None if is_asked and not found else found
 
-    def forbid_keeping(self, names: Iterable[str], request: Request) -> bool:
+    def forbid_keeping(self, names: Iterable[str], model: str) -> bool:
         """Whether one of the endpoints ``names`` is known to have answers of the model not kept."""
         pools = map(self.by_name.get, names)
-        return any(pool is not None and pool.forbids_keeping(request.model) for pool in pools)
+        return any(pool is not None and pool.forbids_keeping(model) for pool in pools)
 
     def let_keep(self, names: Iterable[str], request: Request, response: Response) -> bool:
         """Whether none does, as far as is known.
@@ -114,7 +114,7 @@ class EndpointSet:
         edge alone answers.
         """
         if response.provenance.origin != CENTRAL:
-            return not self.forbid_keeping(names, request)
+            return not self.forbid_keeping(names, request.model)
         pools = [self.by_name[name] for name in names if name in self.by_name]
         # Each of them is asked, whatever the others say.
         answers = [pool.lets_keep(request.model) for pool in pools]

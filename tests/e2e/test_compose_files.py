@@ -147,7 +147,7 @@ def run_in(folder: Path, script: str, secret: str, *words: str) -> subprocess.Co
     environment = {"PATH": f"{folder}:{Path(sys.executable).parent}:/usr/bin:/bin", "CACHE_SECRET": secret}
     script = script.replace("$$", "$").replace(CERTIFICATES, str(folder))
     command = ["sh", "-euc", script, *words]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=150, check=False)
 
 
 def made(folder: Path, secret: str) -> str:
