@@ -5,13 +5,20 @@ residency class · EW105 unknown tenant · EW106 unknown place · EW107 bad addr
 EW109 bad pattern · EW110 one key for two tenants · EW111 fail-over to itself · EW112 two routes of one
 name · EW113 unreachable route · EW114 a route that cannot answer · EW115 a cascade of many models ·
 EW120 percentages that are not 100 · EW121 one region distributed twice · EW122 a mode without what it goes
-by, or with what another goes by · EW123 unknown label.
+by, or with what another goes by · EW123 unknown label · EW130 an endpoint without members, or in both
+forms · EW131 half of a certificate · EW132 bad host or server name · EW133 a protocol without its ALPN ·
+EW134 a credential from nowhere, or from two places · EW135 bad header · EW136 a secret in the policy ·
+EW137 ejections whose longest is shorter than the first.
 
 Warnings: EW201 region without fail-over · EW202 tenants that no central endpoint may serve · EW203
 clients that no region may serve · EW204 a place that narrows nothing · EW205 unused endpoint · EW206
 ``*`` beside names · EW207 two regions serve one place · EW208 a cache that keeps nothing · EW220 a part of
 the load for a region without endpoints · EW221 a region without location · EW222 a fail-over order that is
-overruled.
+overruled · EW230 a credential in the clear · EW231 health checks that overlap · EW232 a field without
+effect · EW233 a route whose endpoints are all drained.
+
+Notes, which ``edgeway policy validate`` alone shows (``routing.lint_endpoints.older_forms``): EW301 the
+older form of an endpoint.
 """
 
 from __future__ import annotations
@@ -20,6 +27,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from routing.lint_endpoints import ENDPOINT_CHECKS
 from routing.lint_locality import LOCALITY_CHECKS
 from routing.lint_routes import ROUTE_CHECKS
 from routing.place import CODES
@@ -28,12 +36,12 @@ from routing.problem import Path, Problem, unknown
 from routing.rules.residency import regions_of
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_ADDRESS: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
 
 
 def problems(policy: Policy) -> list[Problem]:
     """Return all that is wrong with ``policy``, by rule, then in the order of the file."""
-    found = [problem for check in (*_CHECKS, *ROUTE_CHECKS, *LOCALITY_CHECKS) for problem in check(policy)]
+    checks = (*_CHECKS, *ENDPOINT_CHECKS, *ROUTE_CHECKS, *LOCALITY_CHECKS)
+    found = [problem for check in checks for problem in check(policy)]
     return sorted(found, key=lambda problem: problem.rule)
 
 
@@ -78,17 +86,6 @@ def _places(policy: Policy) -> Iterator[Problem]:
         if code not in CODES:
             yield Problem(
                 "EW106", path, f"'{code}' is neither a continent (AF AN AS EU NA OC SA) nor an ISO country"
-            )
-
-
-def _addresses(policy: Policy) -> Iterator[Problem]:
-    for name, endpoint in policy.endpoints.items():
-        found = _ADDRESS.fullmatch(endpoint.address)
-        if found is None or not 0 < int(found[2]) < 65_536:
-            yield Problem(
-                "EW107",
-                ("endpoints", name, "address"),
-                f"'{endpoint.address}' is not HOST:PORT (no scheme, no path, port 1 to 65535)",
             )
 
 
@@ -183,7 +180,6 @@ _CHECKS: Final = (
     _regions,
     _classes,
     _places,
-    _addresses,
     _twice,
     _keys,
     _failover,
