@@ -71,10 +71,11 @@ class LoadBalancing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     ``ring_hash`` and ``maglev``: by ``hash_on``, so that equal requests meet one member. ``choice_count``: 2
     (Envoy). ``hash_on``: ``input`` (the default: equal inputs), ``tenant``, ``sequence`` or ``header:NAME``;
     requests without it are spread at random. ``hash_balance_factor``: with a hash, percent of the average of
-    requests under way that a member may have before the next takes over (bounded loads), 150; 0: no bound.
-    ``slow_start_window_s``: seconds in which a member that is new or well again gets its full share little by
-    little, 30; 0: at once. ``min_weight_percent``: its share at the beginning, 10 (Envoy). ``zone_aware``:
-    members of this gateway's own zone come first, as far as they can carry their part, true by default.
+    requests under way that a member may have before the next takes over (bounded loads), 150; 0: no bound,
+    else 100 at least. ``slow_start_window_s``: seconds in which a member that is new or well again gets its
+    full share little by little, 30; 0: at once. ``min_weight_percent``: its share at the beginning, 10
+    (Envoy). ``zone_aware``: members of this gateway's own zone come first until they cost more than twice
+    what others do, true by default; zones do not matter for hashes.
     """
 
     policy: Literal["least_request", "round_robin", "random", "ring_hash", "maglev"] = "least_request"

@@ -8,7 +8,7 @@ EW120 percentages that are not 100 · EW121 one region distributed twice · EW12
 by, or with what another goes by · EW123 unknown label · EW130 an endpoint without members, or in both
 forms · EW131 half of a certificate · EW132 bad host or server name · EW133 a protocol without its ALPN ·
 EW134 a credential from nowhere, or from two places · EW135 bad header · EW136 a secret in the policy ·
-EW137 ejections whose longest is shorter than the first.
+EW137 ejections whose longest is shorter than the first · EW138 a bound below the average.
 
 Warnings: EW201 region without fail-over · EW202 tenants that no central endpoint may serve · EW203
 clients that no region may serve · EW204 a place that narrows nothing · EW205 unused endpoint · EW206

@@ -41,6 +41,7 @@ _SECRET: Final = frozenset(
 )
 _HASHES: Final = frozenset({"ring_hash", "maglev"})
 _DEFAULT: Final = LoadBalancing()
+_AVERAGE: Final = 100
 _ALPN: Final = {"grpc": "h2", "h2": "h2", "http": "http/1.1"}
 
 
@@ -184,9 +185,15 @@ def _times(policy: Policy) -> Iterator[Problem]:
             )
 
 
-def _without_effect(policy: Policy) -> Iterator[Problem]:
+def _balancing(policy: Policy) -> Iterator[Problem]:
     for name, endpoint in policy.endpoints.items():
         balancing = endpoint.load_balancing
+        if 0 < balancing.hash_balance_factor < _AVERAGE:
+            yield Problem(
+                "EW138",
+                ("endpoints", name, "load_balancing", "hash_balance_factor"),
+                f"is in percent of the average: {_AVERAGE} at least, 0 for no bound",
+            )
         of_hashes = ("hash_on", "hash_balance_factor")
         idle = (
             [] if balancing.policy in _HASHES else [field for field in of_hashes if _is_set(balancing, field)]
@@ -235,6 +242,6 @@ ENDPOINT_CHECKS: Final = (
     _credentials,
     _headers,
     _times,
-    _without_effect,
+    _balancing,
     _drained,
 )

@@ -93,6 +93,11 @@ def test_sound(changes):
             "EW137",
             ("outlier_detection", "max_ejection_time_s"),
         ),
+        (
+            {"load_balancing": {"policy": "maglev", "hash_balance_factor": 99}},
+            "EW138",
+            ("load_balancing", "hash_balance_factor"),
+        ),
         ({"credential": FILE}, "EW230", ("credential",)),
         ({"health_check": {"interval_s": 1, "timeout_s": 2}}, "EW231", ("health_check", "timeout_s")),
         ({"load_balancing": {"hash_on": "tenant"}}, "EW232", ("load_balancing", "hash_on")),
