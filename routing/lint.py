@@ -37,6 +37,9 @@ from routing.rules.residency import regions_of
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
+_BY_FAILOVER: Final = frozenset({"failover", "distribute"})
+"""Modes of locality in which the order of fail-over decides, for some region at least."""
+
 
 def problems(policy: Policy) -> list[Problem]:
     """Return all that is wrong with ``policy``, by rule, then in the order of the file."""
@@ -130,8 +133,12 @@ def _failover(policy: Policy) -> Iterator[Problem]:
         for index, region in enumerate(order):
             if region == name:
                 yield Problem("EW111", ("failover", name, index), "a region cannot fail over to itself")
+    locality = policy.preference
+    if locality.mode not in _BY_FAILOVER or len(policy.regions) == 1:
+        return
+    overruled = {each.source for each in locality.distribute}
     for name in policy.regions:
-        if len(policy.regions) > 1 and not policy.failover.get(name):
+        if name not in overruled and not policy.failover.get(name):
             yield Problem(
                 "EW201", ("regions", name), "has no fail-over order: other regions are tried as listed"
             )
