@@ -106,8 +106,9 @@ bench: setup loaders ## measure in one run, as ratios; writes out/bench.json; AR
 conformance: setup ## run the conformance suite against Edgeway, Triton, MLServer; writes docs/conformance.md
 	$(BIN)/python -m loadtests.conformance $(ARGS)
 
-settings: setup ## write docs/settings.md, every key, from the types
+settings: setup ## write docs/settings.md and docs/policy.md, every key, from the types
 	$(BIN)/python -m gateway.config.reference > docs/settings.md
+	$(BIN)/python -m gateway.config.policy_page docs/policies > docs/policy.md
 
 SUITE := gateway/conformance/messages
 
