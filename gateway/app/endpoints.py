@@ -58,6 +58,8 @@ class Endpoints:
         self._region, self._connector, self._chance = region, connector, chance
         self._settings, self._clock, self._telemetry, self._observed = settings, clock, telemetry, observed
         self._in_use = in_use
+        self.files = connector.files
+        """What the endpoints need of this machine."""
         self._retiring: dict[asyncio.Task[None], Guarded] = {}
         self._held_until = 0.0
 
