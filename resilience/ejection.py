@@ -54,6 +54,8 @@ class Ejection:
         self._trial = Trial()
         self.why: Why | None = None
         """What was held against it last; None once a call has succeeded."""
+        self.held_until = 0.0
+        """Clock time until which it stays out while others can take its requests, whatever its checks say."""
         self.ticket = Ticket()
         """Of the calls that are admitted in this spell."""
 
@@ -118,10 +120,10 @@ class Ejection:
         if self._trial.ends(ticket):
             self._offers_trial = True
 
-    def trip(self, why: Why) -> None:
-        """Put it out now."""
+    def trip(self, why: Why, held_until: float = 0.0) -> None:
+        """Put it out now, until the clock says ``held_until`` at least."""
         if not self.is_open:
-            self.why = why
+            self.why, self.held_until = why, held_until
             self._machine.open()
 
     def let_in(self) -> None:
@@ -166,6 +168,8 @@ class Ejection:
         self.ticket = Ticket()
         self._offers_trial = False
         self._trial.forget()
+        if state != OPEN:
+            self.held_until = 0.0
         if state == CLOSED:
             self.failed_checks, self.why = 0, None
         reason = self.why.reason if self.why else ""

@@ -10,9 +10,11 @@ from gateway.core.errors import Fault, GatewayError, Why
 from gateway.core.request import Request
 from gateway.core.telemetry import Telemetry
 from gateway.core.verdict import Verdict
+from resilience.active_check import ActiveCheck
 from resilience.ejection import Ejection
 from resilience.health_check import Check
 from resilience.liveness import LivenessCheck
+from resilience.outcomes import GATEWAY, LOCAL, Interval, Outcomes
 from resilience.probing import Prober
 from resilience.settings import BreakerSettings
 from resilience.state_machine import Ticket
@@ -65,7 +67,9 @@ class EndpointHealth:
     serves on while its health checks succeed.
 
     A name with several addresses is several endpoints: before it is put out, it moves to those of which
-    nothing is known. ``is_last``: whether there are requests that no other endpoint can take now.
+    nothing is known. What its requests and the endpoint's other members' have come to is compared
+    (``OutlierDetector``), and puts it out by ``eject``. ``is_last``: whether there are requests that no
+    other endpoint can take now.
     """
 
     def __init__(
@@ -85,6 +89,8 @@ class EndpointHealth:
         self._whole = Ejection(
             name, settings, chance, telemetry, opened=self._opened, is_spared=self._is_spared
         )
+        self._outcomes = Outcomes(settings.outlier_detection)
+        self._active = ActiveCheck(self._whole, peer.check, settings.health_check, clock=clock, chance=chance)
         self._prober = self._probe(self._whole, peer.check)
         self._liveness = LivenessCheck(self._whole, peer.check, settings, clock)
         self._models: dict[str, tuple[Ejection, Prober]] = {}
@@ -147,6 +153,7 @@ class EndpointHealth:
     def succeeded(self, ticket: Ticket, request: Request) -> None:
         """The call of ``ticket`` was answered."""
         self._whole.succeeded(ticket)
+        self._outcomes.succeeded()
         self._liveness.answered()
         self._successes += 1
         if self._errors or self._moves:
@@ -172,7 +179,7 @@ class EndpointHealth:
         if why.of_model:
             self._blame_model(ticket, request, why)
         else:
-            self._whole.failed(ticket, why)
+            self._blame_whole(ticket, why)
 
     def left(self, ticket: Ticket) -> None:
         """The call of ``ticket`` ended without evidence."""
@@ -182,6 +189,18 @@ class EndpointHealth:
         """The call of ``ticket`` ended with its caller's time: no evidence, but many lead to a check."""
         self._whole.left(ticket)
         self._liveness.unanswered()
+
+    def start(self) -> None:
+        """Begin with the checks that the settings want of one that serves."""
+        self._active.start()
+
+    def interval(self) -> Interval:
+        """Return how its calls ended since this was asked last."""
+        return self._outcomes.take(self.name)
+
+    def eject(self, why: Why, for_s: float) -> None:
+        """Put it out, for so many seconds while others can take its requests."""
+        self._whole.trip(why, self._clock.now() + for_s)
 
     def report(self) -> Mapping[str, Any]:
         """Return the state, and why, for operators: the other side's last error message unmasked."""
@@ -204,6 +223,7 @@ class EndpointHealth:
         """Check no more, whatever calls under way still meet."""
         self._closed = True
         await self._liveness.aclose()
+        await self._active.aclose()
         for prober in (self._prober, *[prober for _, prober in self._models.values()]):
             await prober.aclose()
 
@@ -227,11 +247,37 @@ class EndpointHealth:
             self._whole.trip(why)
             self._forget_errors()
 
+    def _blame_whole(self, ticket: Ticket, why: Why) -> None:
+        """Count it in a row: as Envoy does, by kind where that is split."""
+        outlier = self._settings.outlier_detection
+        kind = self._outcomes.failed(why)
+        if outlier.split_external_local_origin_errors and not why.answered:
+            if not self._whole.is_closed:
+                self._whole.failed(ticket, why)
+            elif kind == LOCAL and self._enforces(outlier.enforcing_consecutive_local_origin_failure):
+                if not self._is_moved():
+                    self._whole.trip(why)
+            else:
+                self._whole.left(ticket)
+            return
+        self._whole.failed(ticket, why)
+        if kind == GATEWAY and self._enforces(outlier.enforcing_consecutive_gateway_failure):
+            self._whole.trip(why)
+
+    def _enforces(self, percent: float) -> bool:
+        return percent >= 100 or self._chance.random() * 100 < percent
+
     def _opened(self) -> None:
+        self._outcomes.restart()
         self._peer.renew()
         self._prober.start()
 
     def _is_spared(self) -> bool:
+        if not self._enforces(self._settings.outlier_detection.enforcing_consecutive_5xx):
+            return True
+        return self._is_moved()
+
+    def _is_moved(self) -> bool:
         if self._moves >= _MAX_MOVES or not self._peer.move():
             return False
         self._moves += 1

@@ -21,6 +21,8 @@ class Prober:
 
     A check without an answer lets no call through: it would only wait. One that is answered with "not ready"
     lets one call through where no other endpoint can take it: some servers serve although they answer so.
+    So many checks in a row as ``healthy_threshold`` let it in; what is held out for longer is not checked
+    before its time, unless it has become the last one.
 
     Args:
         ejection: the circuit.
@@ -44,6 +46,7 @@ class Prober:
         self._ejection, self._check, self._is_last, self._settings = ejection, check, is_last, settings
         self._clock, self._chance = clock, chance
         self._task = BackgroundTask()
+        self._well = 0
 
     def __repr__(self) -> str:
         return f"<Prober of {self._ejection!r}, {'idle' if self.is_idle else 'checking'}>"
@@ -63,6 +66,7 @@ class Prober:
 
     async def _run(self) -> None:
         began = self._clock.now()
+        self._well = 0
         while self._ejection.is_open:
             await self._until_due(began)
             began = self._clock.now()
@@ -73,7 +77,10 @@ class Prober:
         wait_s = self._ejection.wait_s()
         least_s = jittered_s(self._settings.unhealthy_interval_s, self._chance)
         while True:
-            due = began + (min(wait_s, least_s) if self._is_last() else wait_s)
+            if self._is_last():
+                due = began + min(wait_s, least_s)
+            else:
+                due = max(began + (least_s if self._well else wait_s), self._ejection.held_until)
             left_s = due - self._clock.now()
             if left_s <= 0 or not self._ejection.is_open:
                 return
@@ -84,7 +91,10 @@ class Prober:
         if verdict.ours:
             return
         if verdict.why is None:
-            self._ejection.let_in()
+            self._well += 1
+            if self._well >= self._settings.healthy_threshold:
+                self._ejection.let_in()
         else:
+            self._well = 0
             offers_trial = verdict.why.answered and self._is_last()
             self._ejection.stays_out(verdict.why, offers_trial=offers_trial)

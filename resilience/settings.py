@@ -73,15 +73,93 @@ class BudgetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 
 class HealthCheckSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How the health of an endpoint that is out is checked; only then is it checked.
+    """How health is checked: of a member that is out always, of the others by ``interval_s``.
 
     ``timeout_s``: seconds for one answer. 1 (Envoy's examples).
     ``unhealthy_interval_s``: seconds between two checks at most, while no other endpoint can take its
     requests; less by a jitter. 0.5, so that its return is noticed within a second.
+    ``interval_s``: seconds between two checks of one that serves; absent: it is not checked, its requests
+    show how it is. ``initial_jitter_s``: seconds before the first of those, drawn between 0 and this. 1.
+    ``unhealthy_threshold``: so many checks in a row that fail put out one that serves. 3.
+    ``healthy_threshold``: so many in a row that succeed let one in that is out. 1.
     """
 
     timeout_s: Annotated[float, msgspec.Meta(gt=0, le=60)] = 1.0
     unhealthy_interval_s: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.5
+    interval_s: Annotated[float, msgspec.Meta(ge=0.1, le=86_400)] | None = None
+    initial_jitter_s: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 1.0
+    unhealthy_threshold: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
+    healthy_threshold: Annotated[int, msgspec.Meta(ge=1, le=100)] = 1
+
+
+class OutlierSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """When a member of an endpoint is out because of how its requests end, with Envoy's names and defaults.
+
+    What a caller's values, a model, or this gateway's own limits did is no failure here.
+    """
+
+    consecutive_gateway_failure: Count = 5
+    """502, 503 and 504 in a row, and what came to no answer unless that is split off. 5, not enforced:
+    ``breaker.consecutive_5xx`` counts the same."""
+
+    consecutive_local_origin_failure: Count = 5
+    """Connections refused, resets and timeouts in a row, where they are split off. 5."""
+
+    split_external_local_origin_errors: bool = False
+    """Whether what the member answers and what comes to no answer are counted apart. false."""
+
+    interval_s: Seconds = 10.0
+    """Seconds between two comparisons of the members. 10."""
+
+    base_ejection_time_s: Seconds = 30.0
+    """Seconds for which a comparison puts a member out, times the number of times that it was out lately. 30.
+    One that is out for failures in a row comes back when a health check succeeds."""
+
+    max_ejection_time_s: Seconds = 300.0
+    """The most seconds that they come to. 300."""
+
+    max_ejection_percent: Percent = 50.0
+    """Of the members, that comparisons may put out. 50, not Envoy's 10: most pools have two or three members.
+    One may always be, the last one never."""
+
+    success_rate_minimum_hosts: Count = 5
+    """So many members, of enough requests each, are compared by their success rates. 5."""
+
+    success_rate_request_volume: Count = 100
+    """So many requests in the interval are enough for that. 100."""
+
+    success_rate_stdev_factor: CountOrNone = 1900
+    """Those are out whose success rate is below the mean by so many thousandths of the standard deviation.
+    1900."""
+
+    failure_percentage_threshold: Percent = 85.0
+    """Those are out that fail so many percent. 85. Not enforced; but with two to four members it holds all
+    the same where the others together fail less than half as often."""
+
+    failure_percentage_minimum_hosts: Count = 5
+    """So many members, of enough requests each, are judged by their failure percentage. 5."""
+
+    failure_percentage_request_volume: Count = 50
+    """So many requests in the interval are enough for that. 50."""
+
+    enforcing_consecutive_5xx: Percent = 100.0
+    """Percent of the cases in which ``breaker.consecutive_5xx`` puts a member out. 100."""
+
+    enforcing_consecutive_gateway_failure: Percent = 0.0
+    """The same for ``consecutive_gateway_failure``. 0."""
+
+    enforcing_consecutive_local_origin_failure: Percent = 100.0
+    """The same for ``consecutive_local_origin_failure``. 100."""
+
+    enforcing_success_rate: Percent = 100.0
+    """The same for success rates, and for the rule of few members. 100."""
+
+    enforcing_failure_percentage: Percent = 0.0
+    """The same for failure percentages. 0."""
+
+    def __post_init__(self) -> None:
+        if self.max_ejection_time_s < self.base_ejection_time_s:
+            raise ValueError("max_ejection_time_s must not be below base_ejection_time_s")
 
 
 class BreakerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -92,13 +170,14 @@ class BreakerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     ``base_ejection_time_s``: seconds until its health is checked first, less by a jitter; they double with
     each check that fails. 0.25 (Envoy's 30 is a time without any check).
     ``max_ejection_time_s``: the most that they come to. 30, or the base where that is more.
-    ``health_check``: how its health is checked.
+    ``health_check``: how its health is checked. ``outlier_detection``: how its members are compared.
     """
 
     consecutive_5xx: Count = 5
     base_ejection_time_s: Seconds = 0.25
     max_ejection_time_s: Seconds | None = None
     health_check: HealthCheckSettings = HealthCheckSettings()
+    outlier_detection: OutlierSettings = OutlierSettings()
 
     def __post_init__(self) -> None:
         if self.max_ejection_time_s is not None and self.max_ejection_time_s < self.base_ejection_time_s:

@@ -23,9 +23,9 @@ HashOn = Annotated[str, msgspec.Meta(pattern=r"^(tenant|sequence|input|header:[A
 class MemberAddress(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One member, or one name with several.
 
-    ``address``: HOST:PORT. Where the host is a name, each address that it has is a member, and it is looked up
-    again. ``weight``: its share beside the others', 1 to 1000, 1 by default. ``zone``: where in its region it
-    is.
+    ``address``: HOST:PORT. Where the host is a name, each address that it has is a member, and it is looked
+        up again. ``weight``: its share beside the others', 1 to 1000, 1 by default. ``zone``: where in its
+    region it is.
     """
 
     address: str
@@ -36,10 +36,10 @@ class MemberAddress(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 class EndpointTls(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How the endpoint is spoken to in TLS; files are read anew when they change.
 
-    ``ca``: file of the authorities that are trusted, absent: the machine's. ``certificate``, ``key``: files of
-    what this gateway shows of itself (mTLS). ``server_name``: the name that is asked for (SNI) and checked in
-    the certificate, absent: the host of the address. ``alpn``: protocols to offer, absent: those of
-    ``protocol``.
+    ``ca``: file of the authorities that are trusted, absent: the machine's. ``certificate``, ``key``: files
+        of what this gateway shows of itself (mTLS). ``server_name``: the name that is asked for (SNI) and
+    checked in the certificate, absent: the host of the address. ``alpn``: protocols to offer, absent: those
+    of ``protocol``.
     """
 
     ca: _Text | None = None
@@ -53,8 +53,8 @@ class Credential(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """What this gateway shows to the endpoint, never in the policy's own text.
 
     ``file``: holds it, and is read anew when it changes. ``env``: name of the environment variable that holds
-    it. One of both. ``header``: in which it is sent, ``authorization`` by default. ``scheme``: the word before
-    it, ``Bearer`` by default; empty: none.
+    it. One of both. ``header``: in which it is sent, ``authorization`` by default. ``scheme``: the word
+    before it, ``Bearer`` by default; empty: none.
     """
 
     file: _Text | None = None
@@ -91,9 +91,8 @@ class HealthCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     ``path``: for HTTP, ``/v2/health/ready`` by default. ``service``: for gRPC health, empty by default: the
     server as a whole. ``interval_s``: seconds between two checks, 10. ``timeout_s``: 1.
-    ``unhealthy_threshold``: checks in a row that fail before it is out, 3; ``healthy_threshold``: that succeed
-    before it is in, 1.
-    ``initial_jitter_s``: seconds before the first, drawn between 0 and this, 1.
+    ``unhealthy_threshold``: checks in a row that fail before it is out, 3; ``healthy_threshold``: that
+    succeed before it is in, 1. ``initial_jitter_s``: seconds before the first, drawn between 0 and this, 1.
     """
 
     path: Annotated[str, msgspec.Meta(pattern=r"^/[!-~]*\Z", max_length=1024)] = "/v2/health/ready"
@@ -106,34 +105,72 @@ class HealthCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 class OutlierDetection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """When its requests put a member out, with Envoy's names and meanings; absent: the gateway's settings.
+    """When its requests put a member out, with Envoy's names and meanings.
 
-    ``consecutive_5xx``, ``consecutive_gateway_failure``, ``consecutive_local_origin_failure``: in a row.
-    ``split_external_local_origin_errors``: what the member answers and what happens before an answer (connect,
-    reset, time) are counted apart. ``interval_s``: between two looks at all members.
-    ``base_ejection_time_s``, ``max_ejection_time_s``, ``max_ejection_percent``. ``success_rate_*`` and
-    ``failure_percentage_*``: by comparing the members; ``enforcing_*``: percent of the cases in which it is done.
+    What is absent is as the gateway's own settings have it (``resilience.breaker``).
     """
 
     consecutive_5xx: _Count | None = None
+    """Failures in a row: connections refused, resets, timeouts, 502, 503 and 504; a 500 is the model's."""
+
     consecutive_gateway_failure: _Count | None = None
+    """502, 503 and 504 in a row, and what came to no answer unless that is split off. 5, not enforced:
+    ``consecutive_5xx`` counts the same."""
+
     consecutive_local_origin_failure: _Count | None = None
+    """Connections refused, resets and timeouts in a row, where they are split off. 5."""
+
     split_external_local_origin_errors: bool | None = None
+    """Whether what the member answers and what comes to no answer are counted apart. false."""
+
     interval_s: _Seconds | None = None
+    """Seconds between two comparisons of the members. 10."""
+
     base_ejection_time_s: _Seconds | None = None
+    """Seconds for which a comparison puts a member out, times the number of times that it was out lately. 30.
+    One that is out for failures in a row comes back when a health check succeeds."""
+
     max_ejection_time_s: _Seconds | None = None
+    """The most seconds that they come to. 300."""
+
     max_ejection_percent: _Percent | None = None
+    """Of the members, that comparisons may put out. 50, not Envoy's 10: most pools have two or three members.
+    One may always be, the last one never."""
+
     success_rate_minimum_hosts: _Count | None = None
+    """So many members, of enough requests each, are compared by their success rates. 5."""
+
     success_rate_request_volume: _Count | None = None
+    """So many requests in the interval are enough for that. 100."""
+
     success_rate_stdev_factor: _Count | None = None
+    """Those are out whose success rate is below the mean by so many thousandths of the standard deviation.
+    1900."""
+
     failure_percentage_threshold: _Percent | None = None
+    """Those are out that fail so many percent. 85. Not enforced; but with two to four members it holds all
+    the same where the others together fail less than half as often."""
+
     failure_percentage_minimum_hosts: _Count | None = None
+    """So many members, of enough requests each, are judged by their failure percentage. 5."""
+
     failure_percentage_request_volume: _Count | None = None
+    """So many requests in the interval are enough for that. 50."""
+
     enforcing_consecutive_5xx: _Percent | None = None
+    """Percent of the cases in which ``consecutive_5xx`` puts a member out. 100."""
+
     enforcing_consecutive_gateway_failure: _Percent | None = None
+    """The same for ``consecutive_gateway_failure``. 0."""
+
     enforcing_consecutive_local_origin_failure: _Percent | None = None
+    """The same for ``consecutive_local_origin_failure``. 100."""
+
     enforcing_success_rate: _Percent | None = None
+    """The same for success rates, and for the rule of few members. 100."""
+
     enforcing_failure_percentage: _Percent | None = None
+    """The same for failure percentages. 0."""
 
 
 class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -147,9 +184,9 @@ class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     ``load_balancing``: which member gets a request. ``health_check``: of members that serve, absent: none.
     ``outlier_detection``: when a member is out. ``capacity_rps``: requests per second that it can carry as a
     whole, absent: not known. ``models``: those it holds, absent: what its index says. ``labels``: for whoever
-    reads the policy, and for matching. ``drain``: it gets no new work. ``max_concurrency``: requests under way
-    at one member, and ``attempt_timeout_ms``: the longest that one attempt may take; where they are absent each
-    gateway's own settings hold.
+    reads the policy, and for matching. ``drain``: it gets no new work. ``max_concurrency``: requests under
+    way at one member, and ``attempt_timeout_ms``: the longest that one attempt may take; where they are
+    absent each gateway's own settings hold.
     """
 
     tier: Literal["edge", "central"]

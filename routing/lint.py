@@ -3,11 +3,15 @@
 Errors: EW101 a name that cannot be one · EW102 unknown region · EW103 unknown endpoint · EW104 unknown
 residency class · EW105 unknown tenant · EW106 unknown place · EW107 bad address · EW108 named twice ·
 EW109 bad pattern · EW110 one key for two tenants · EW111 fail-over to itself · EW112 two routes of one
-name · EW113 unreachable route · EW114 a route that cannot answer · EW115 a cascade of many models.
+name · EW113 unreachable route · EW114 a route that cannot answer · EW115 a cascade of many models ·
+EW120 percentages that are not 100 · EW121 one region distributed twice · EW122 a mode without what it goes
+by, or with what another goes by · EW123 unknown label.
 
 Warnings: EW201 region without fail-over · EW202 tenants that no central endpoint may serve · EW203
 clients that no region may serve · EW204 a place that narrows nothing · EW205 unused endpoint · EW206
-``*`` beside names · EW207 two regions serve one place · EW208 a cache that keeps nothing.
+``*`` beside names · EW207 two regions serve one place · EW208 a cache that keeps nothing · EW220 a part of
+the load for a region without endpoints · EW221 a region without location · EW222 a fail-over order that is
+overruled.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from routing.lint_locality import LOCALITY_CHECKS
 from routing.lint_routes import ROUTE_CHECKS
 from routing.place import CODES
 from routing.policy import ANY, Policy
@@ -28,7 +33,7 @@ _ADDRESS: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
 
 def problems(policy: Policy) -> list[Problem]:
     """Return all that is wrong with ``policy``, by rule, then in the order of the file."""
-    found = [problem for check in (*_CHECKS, *ROUTE_CHECKS) for problem in check(policy)]
+    found = [problem for check in (*_CHECKS, *ROUTE_CHECKS, *LOCALITY_CHECKS) for problem in check(policy)]
     return sorted(found, key=lambda problem: problem.rule)
 
 

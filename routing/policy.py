@@ -12,6 +12,7 @@ import msgspec
 
 from routing.endpoint import DAY_MS
 from routing.endpoint import Endpoint as Endpoint  # noqa: PLC0414 - a part of the policy
+from routing.locality import SHORT, Locality, Location, Mode
 
 ANY: Final = "*"
 EDGE: Final = "edge"
@@ -29,9 +30,13 @@ class Region(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     ``serves``: the codes (see ``routing.place``) of the clients who are at home here. It tells
     clients and tools which gateway to call; the gateways themselves never turn a client away for it.
+    ``location``: where it is, absent: not known. ``labels``: what ``locality.failover_priority`` compares
+    with those of endpoints; an endpoint without a label has that of its region.
     """
 
     serves: tuple[str, ...] = ()
+    location: Location | None = None
+    labels: dict[str, str] = {}
 
 
 class ResidencyClass(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -110,7 +115,8 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     ``generation``: a number that only grows. ``tenants``: by name; ``anonymous`` are those who show no key.
     ``residency``: class name → regions. ``places``: code of a country or
     continent → class; it may only narrow what the tenant's class allows. ``failover``: region →
-    the regions in which its gateway looks elsewhere, nearest first.
+    the regions in which its gateway looks elsewhere, nearest first. ``locality``: which endpoints are
+    preferred: a mode alone, or all that can be said of it.
     """
 
     generation: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
@@ -121,3 +127,9 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     endpoints: dict[str, Endpoint] = {}
     places: dict[str, str] = {}
     failover: dict[str, tuple[str, ...]] = {}
+    locality: Mode | Locality = Locality()
+
+    @property
+    def preference(self) -> Locality:
+        """Which endpoints are preferred, in full."""
+        return SHORT[self.locality] if isinstance(self.locality, str) else self.locality

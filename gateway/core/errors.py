@@ -67,6 +67,8 @@ WORDS: Final = {
     "cancelled": "it cancelled the call",
     "run_failed": "the model failed to run",
     "error": "it failed",
+    "success_rate": "it fails more of its requests than the others",
+    "failure_percentage": "it fails most of its requests",
 }
 """Reasons in words; any other is a status that was answered."""
 

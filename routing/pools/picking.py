@@ -1,9 +1,17 @@
-"""Choosing a member of a pool: what choosers see of members, and what pools see of choosers."""
+"""Choosing a member of a pool: what choosers see of members, and what pools see of choosers.
+
+The seam: a pool asks ``routing.pools.choosing.chooser`` for the Picker of an endpoint's ``load_balancing``
+and calls ``pick`` for each attempt. ``routing.pools.ewma.MemberLoad`` is a Candidate: a member's class may
+derive from it, or hand its values on.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
+
+PENALTY: Final = 1e6
+"""What a penalty adds to a cost: with it a member comes after all others (Envoy's figure)."""
 
 
 class Candidate(Protocol):
@@ -16,7 +24,17 @@ class Candidate(Protocol):
 
     @property
     def weight(self) -> float:
-        """Its share beside the others', slow start included; above 0."""
+        """Its share beside the others', as the policy has it; above 0, and fixed while the pool is."""
+        ...
+
+    @property
+    def zone(self) -> str:
+        """Where in its region it is; empty: not known."""
+        ...
+
+    @property
+    def warmth(self) -> float:
+        """How much of its share it gets by now (slow start): above 0, 1 when it is warm."""
         ...
 
     @property
@@ -26,7 +44,10 @@ class Candidate(Protocol):
 
     @property
     def cost(self) -> float:
-        """What one more request costs there: peak-EWMA latency times requests under way, with any penalty."""
+        """What one more request costs there: peak-EWMA latency times requests under way, by weight, warmth.
+
+        ``PENALTY`` and above: it wants no requests now, while there are others.
+        """
         ...
 
 
@@ -40,7 +61,7 @@ class Picker(Protocol):
         """Return the member for a request; None: none is usable.
 
         Args:
-            members: all of the pool, the same tuple until the pool changes.
+            members: all of the pool, the same tuple until the pool changes. It is told by the identity.
             is_usable: whether a member may be chosen now: it is well, and this request has not failed there.
             key: what a hash goes by; None: the request has none, or the policy needs none.
         """

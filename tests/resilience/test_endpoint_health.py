@@ -11,6 +11,7 @@ import pytest
 from gateway.core.errors import Fault, GatewayError, Why
 from gateway.core.telemetry import BreakerChanged
 from resilience.endpoint_health import PROOFS_OF_LIFE
+from resilience.settings import OutlierSettings
 from tests.fakes.telemetry import RecordingTelemetry
 from tests.fakes.virtual_time import VirtualLoop, virtual_time
 from tests.resilience.peers import REFUSED, UNREADY, Guarded, Peer, error_500, silent, status
@@ -374,3 +375,45 @@ def test_after_any_six_faults_an_endpoint_is_back_within_one_interval() -> None:
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(play())
+
+
+@virtual_time
+async def test_kinds_of_failures_apart() -> None:
+    """Split as Envoy splits them: what came to no answer has its own row, which an answer ends."""
+    outlier = OutlierSettings(split_external_local_origin_errors=True, consecutive_local_origin_failure=3)
+    guarded = Guarded(Peer(last=False), outlier_detection=outlier)
+    for outcome in (silent(), silent(), status(), status(), silent(), status(), status()):
+        guarded.peer.outcome = outcome
+        await guarded.ask()
+    assert guarded.health.state == "closed"
+
+    guarded.peer.outcome = silent()
+    await guarded.asks(3)
+    assert guarded.health.state == "open"
+    await guarded.health.aclose()
+
+
+@virtual_time
+async def test_gateway_failures_where_they_are_enforced() -> None:
+    outlier = OutlierSettings(enforcing_consecutive_gateway_failure=100.0, consecutive_gateway_failure=2)
+    guarded = Guarded(Peer(status(), UNREADY, last=False), outlier_detection=outlier)
+    assert await guarded.asks(3) == ["503", "503", "out"]
+    await guarded.health.aclose()
+
+
+@virtual_time
+async def test_failures_in_a_row_where_they_are_not_enforced() -> None:
+    guarded = Guarded(
+        Peer(status(), last=False), outlier_detection=OutlierSettings(enforcing_consecutive_5xx=0.0)
+    )
+    assert await guarded.asks(50) == ["503"] * 50
+    await guarded.health.aclose()
+
+
+@virtual_time
+async def test_a_models_errors_are_no_outcome_of_the_endpoint() -> None:
+    """One caller's inputs would put out the member that a hash leads them to."""
+    guarded = Guarded(Peer(error_500(), last=False))
+    await guarded.asks(20)
+    assert guarded.health.interval().failures == 0
+    await guarded.health.aclose()

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.core.clock import LoopClock
 from gateway.core.verdict import Verdict
+from resilience.settings import HealthCheckSettings
 from tests.fakes.virtual_time import virtual_time
 from tests.resilience.peers import REFUSED, UNREADY, Guarded, Peer, silent
 
@@ -195,4 +196,27 @@ async def test_let_in_and_failing_it_is_out_for_twice_as_long() -> None:
         await asyncio.sleep(0.05)
 
     assert 3 <= len(peer.checks) <= 7
+    await guarded.health.aclose()
+
+
+@virtual_time
+async def test_so_many_good_checks_in_a_row_let_it_in() -> None:
+    """Soon after each other; one that fails begins the row anew."""
+    peer = Peer(silent(), REFUSED, last=False)
+    guarded = await opened(peer, health_check=HealthCheckSettings(healthy_threshold=3))
+    await asyncio.sleep(60)
+    peer.verdict = Verdict()
+    for _ in range(2):
+        count = len(peer.checks)
+        while len(peer.checks) < count + 2:
+            await asyncio.sleep(0.05)
+        assert guarded.health.state == "open"
+        peer.verdict = Verdict(REFUSED)
+        while len(peer.checks) < count + 3:
+            await asyncio.sleep(0.05)
+        peer.verdict = Verdict()
+    while guarded.health.state == "open":
+        await asyncio.sleep(0.05)
+
+    assert max(later - earlier for earlier, later in pairwise(peer.checks[-3:])) <= 0.55
     await guarded.health.aclose()

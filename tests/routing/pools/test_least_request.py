@@ -1,0 +1,149 @@
+"""Least request."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from routing.pools.ewma import MemberLoad
+from routing.pools.least_request import LeastRequest
+from routing.pools.picking import PENALTY
+from tests.routing.pools.members import Hand, anyone, counted, stills, under_load
+
+FAST_S, SLOW_S = 0.004, 0.040
+
+
+@pytest.mark.parametrize("count", [2, 3, 8])
+@pytest.mark.parametrize("rps", [50, 500])
+def test_a_member_that_becomes_ten_times_slower_gets_next_to_nothing_within_three_seconds(count, rps):
+    clock = Hand()
+    members = tuple(MemberLoad(f"m{i}:1", clock) for i in range(count))
+    found = under_load(
+        LeastRequest(Random(2)),
+        members,
+        clock,
+        latency_s=lambda member, at: SLOW_S if member is members[0] and at > 5 else FAST_S,
+        rps=rps,
+        seconds=15,
+        since=8,
+    )
+    assert found["m0:1"] / found.total() <= 0.05
+
+
+def test_a_silent_member_gets_next_to_nothing_within_two_seconds():
+    clock = Hand()
+    members = tuple(MemberLoad(f"m{i}:1", clock) for i in range(3))
+    found = under_load(
+        LeastRequest(Random(2)),
+        members,
+        clock,
+        latency_s=lambda member, at: 15.0 if member is members[0] and at > 5 else FAST_S,
+        rps=300,
+        seconds=15,
+        since=5.5,
+    )
+    assert found["m0:1"] / found.total() <= 0.01
+
+
+def test_a_member_that_is_well_again_is_found_out():
+    clock = Hand()
+    members = tuple(MemberLoad(f"m{i}:1", clock) for i in range(3))
+    found = under_load(
+        LeastRequest(Random(2)),
+        members,
+        clock,
+        latency_s=lambda member, at: SLOW_S if member is members[0] and at < 5 else FAST_S,
+        rps=300,
+        seconds=90,
+        since=60,
+    )
+    assert found["m0:1"] / found.total() > 0.15
+
+
+@pytest.mark.parametrize("count", [2, 3, 8])
+def test_equal_members_are_all_used(count):
+    clock, chance = Hand(), Random(3)
+    members = tuple(MemberLoad(f"m{i}:1", clock) for i in range(count))
+    found = under_load(
+        LeastRequest(Random(2)),
+        members,
+        clock,
+        latency_s=lambda _, __: FAST_S * chance.uniform(0.8, 1.2),
+        rps=300 * count,
+        seconds=20,
+    )
+    assert len(found) == count
+    assert min(found.values()) / found.total() > 0.5 / count
+
+
+def test_weights_are_shares_of_what_is_under_way():
+    clock, chance = Hand(), Random(3)
+    members = tuple(MemberLoad(f"m{i}:1", clock, weight=1 + 2 * (i == 0)) for i in range(4))
+    found = under_load(
+        LeastRequest(Random(2)),
+        members,
+        clock,
+        latency_s=lambda _, __: 0.1 * chance.uniform(0.8, 1.2),
+        rps=600,
+        seconds=20,
+        since=2,
+    )
+    assert found["m0:1"] / found.total() == pytest.approx(0.5, abs=0.08)
+
+
+def test_a_fast_refusal_is_not_attractive():
+    """The member answers 503 in no time; while the penalty holds it gets nothing."""
+    clock = Hand()
+    members = tuple(MemberLoad(f"m{i}:1", clock) for i in range(4))
+    members[0].refused()
+    members[1].refused(30)
+    picker = LeastRequest(Random(1))
+    assert set(counted(picker.pick(members, anyone) for _ in range(500))) == {"m2:1", "m3:1"}
+    clock.now += 6
+    assert set(counted(picker.pick(members, anyone) for _ in range(500))) == {"m0:1", "m2:1", "m3:1"}
+    for member in members:
+        member.refused()
+    assert picker.pick(members, anyone) is not None
+
+
+@pytest.mark.parametrize("choice_count", [2, 3, 5, 16])
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 20])
+def test_only_usable_members_and_always_one_where_there_is_one(count, choice_count):
+    members = stills(count)
+    picker = LeastRequest(Random(1), choice_count)
+    for usable in members:
+        for penalty in (0.0, PENALTY):
+            usable.cost = 1.0 + penalty
+            assert picker.pick(members, lambda member, usable=usable: member is usable) is usable
+    assert picker.pick(members, lambda _: False) is None
+    assert picker.pick((), anyone) is None
+
+
+@pytest.mark.parametrize("choice_count", [3, 5])
+def test_more_choices_find_the_best_more_often(choice_count):
+    members = stills(10)
+    members[7].cost = 0.5
+    picker = LeastRequest(Random(1), choice_count)
+    best = counted(picker.pick(members, anyone) for _ in range(5000))[members[7].name]
+    assert best / 5000 == pytest.approx(choice_count / 10, abs=0.03)
+
+
+def test_a_cold_member_is_drawn_less_often():
+    members = stills(10)
+    members[0].warmth = 0.1
+    picker = LeastRequest(Random(1))
+    found = counted(picker.pick(members, anyone) for _ in range(20_000))
+    # Once as the second, which looks at costs only.
+    assert found[members[0].name] / 20_000 < 0.065
+
+
+def test_members_that_change_are_noticed():
+    picker = LeastRequest(Random(1))
+    assert picker.pick(stills(8), anyone) is not None
+    few = stills(2)
+    assert picker.pick(few, anyone) in few
+
+
+def test_shows_itself():
+    assert repr(LeastRequest(Random(1))) == "<LeastRequest of 2>"
