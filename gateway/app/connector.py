@@ -20,9 +20,9 @@ from routing.endpoint import Endpoint
 class MemberPlace:
     """Where one member is.
 
-    ``address``: HOST:PORT, what requests call it unless the endpoint has a ``host``, and what its certificate is
-    checked against unless the endpoint has a ``tls.server_name``. ``ip``: what is connected to; empty: the host
-    is looked up, and its addresses stand in for each other.
+    ``address``: HOST:PORT: what requests call it unless the endpoint has a ``host``, and what its certificate
+    is checked against unless it has a ``tls.server_name``. ``ip``: what is connected to; empty: the host is
+    looked up, and its addresses stand in for each other.
     """
 
     address: str
@@ -33,8 +33,8 @@ class MemberPlace:
 class Connector:
     """Makes upstreams.
 
-    ``max_body_bytes``: of one answer. ``offload``: does what would hold the loop. ``files``: of endpoints, read
-    once for all members.
+    ``max_body_bytes``: of one answer. ``offload``: does what would hold the loop. ``files``: of endpoints,
+    read once for all members.
     """
 
     clock: Clock
@@ -53,10 +53,10 @@ class Connector:
     ) -> Upstream:
         """Return the upstream of one member; it connects at its first request.
 
-        ``member`` None: the first that the definition lists. ``on_load`` gets what the member says of its load.
+        ``member`` None: the first that the definition lists. ``on_load`` gets what it says of its load.
 
         Raises:
-            EndpointError: a file of the endpoint cannot be used; where ``files.check`` passed, none is raised.
+            EndpointError: a file of the endpoint cannot be used, which ``files.check`` finds before.
         """
         member = member or MemberPlace(definition.members[0].address)
         outgoing = Outgoing(

@@ -1,4 +1,4 @@
-"""What endpoints need of this machine: their TLS files and credentials, read once for all who use the same."""
+"""What endpoints need of this machine: TLS files and credentials, read once for all who use the same."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from gateway.config.environment import from_environment
-from gateway.http.client.rotating import Shared
+from gateway.http.client.rotating import SharedByName
 from gateway.http.client.small_file import OwnFileError
 from gateway.http.client.tls import ClientTls, ClientTlsSettings
 from gateway.upstreams.credential import ClientCredential, CredentialSettings
@@ -27,7 +27,7 @@ _MAX_ALPN_BYTES: Final = 255
 
 
 class EndpointError(Exception):
-    """An endpoint cannot be connected to as the policy has it: ``endpoint``, and the message, with its field."""
+    """``endpoint`` cannot be connected to as the policy has it; the message names the field."""
 
     def __init__(self, endpoint: str, message: str) -> None:
         super().__init__(message)
@@ -38,8 +38,8 @@ class EndpointFiles:
     """``environment`` returns the value of a variable; empty: there is none."""
 
     def __init__(self, environment: Callable[[str], str] = from_environment) -> None:
-        self._tls: Shared[ClientTlsSettings, ClientTls] = Shared(ClientTls)
-        self._credentials: Shared[CredentialSettings, ClientCredential] = Shared(
+        self._tls: SharedByName[ClientTlsSettings, ClientTls] = SharedByName(ClientTls)
+        self._credentials: SharedByName[CredentialSettings, ClientCredential] = SharedByName(
             lambda settings: ClientCredential(settings, environment)
         )
         self.paths: tuple[str, ...] = ()

@@ -105,7 +105,7 @@ class Failures:
 
     def handshake(self, found: TlsFinding) -> GatewayError:
         """Return the error of a call that failed for what ``found`` says of TLS."""
-        return self._lost(self._told(found))
+        return self._lost(self._logged(found))
 
     def _lost(self, why: Why) -> GatewayError:
         return GatewayError(
@@ -119,7 +119,7 @@ class Failures:
     def why(self, cause: BaseException | None) -> Why:
         """Return why there was no connection, or why it ended; of a TLS handshake the log says what to do."""
         failed = tls_error(cause)
-        return Why(reason_of(cause)) if failed is None else self._told(finding_of(failed))
+        return Why(reason_of(cause)) if failed is None else self._logged(finding_of(failed))
 
     def verdict(self, error: Exception) -> Verdict:
         """Return what a health check found that ended without an answer."""
@@ -129,7 +129,7 @@ class Failures:
         """Return what a health check found whose answer was that the endpoint is not ready."""
         return Verdict(Why("not_ready", self._hidden(detail), answered=True))
 
-    def _told(self, found: TlsFinding) -> Why:
+    def _logged(self, found: TlsFinding) -> Why:
         if found.what not in self._handshakes:
             # Once: it comes with every connection.
             self._handshakes.add(found.what)

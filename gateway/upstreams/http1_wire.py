@@ -17,7 +17,7 @@ from gateway.http.framing.http1_client import COMMON_NAMES, RequestHeadWriter, R
 from gateway.upstreams.connections import Connections
 from gateway.upstreams.destination import Destination
 from gateway.upstreams.failures import Failures, is_overload
-from gateway.upstreams.http_wire import ALWAYS, CHECK_BYTES, Headers, HttpAnswer, HttpWire
+from gateway.upstreams.http_wire import ALWAYS, CHECK_BYTES, Headers, UpstreamAnswer, UpstreamWire
 from gateway.upstreams.outgoing import Pairs
 from gateway.upstreams.settings import HttpUpstreamSettings
 from gateway.wire import headers
@@ -64,7 +64,7 @@ class Http1Wire:
 
     async def send(
         self, verb: str, path: str, sent: Headers, more: Pairs, body: Sequence[Buffer]
-    ) -> HttpAnswer:
+    ) -> UpstreamAnswer:
         """Send a request and return its answer; cancelling the call closes its connection."""
         pool = self.connections.pool()
         size = sum(map(len, body))
@@ -82,9 +82,9 @@ class Http1Wire:
             raise self.connections.lost(error) from error
         finally:
             self.connections.running -= 1
-        return HttpAnswer(answer.status, answer.headers, answer.body)
+        return UpstreamAnswer(answer.status, answer.headers, answer.body)
 
-    async def ask(self, address: str, path: str) -> HttpAnswer:
+    async def ask(self, address: str, path: str) -> UpstreamAnswer:
         """GET ``path`` from ``address``, over a connection of its own."""
         head = self._head.encode("GET", self._destination.path_prefix + path, {}, None)
         reader = ResponseReader(max_head_bytes=self._settings.max_head_bytes, max_body_bytes=CHECK_BYTES)
@@ -95,7 +95,7 @@ class Http1Wire:
             answer = await connection.send("GET", head, (), 0)
         finally:
             connection.close()
-        return HttpAnswer(answer.status, answer.headers, answer.body)
+        return UpstreamAnswer(answer.status, answer.headers, answer.body)
 
     async def aclose(self) -> None:
         """Close the connections; calls under way fail."""
@@ -119,4 +119,4 @@ class Http1Wire:
 def _ignore(_connection: Http1ClientConnection) -> None: ...
 
 
-_: type[HttpWire] = Http1Wire
+_: type[UpstreamWire] = Http1Wire

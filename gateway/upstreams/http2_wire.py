@@ -30,7 +30,14 @@ from gateway.upstreams.connections import Connections
 from gateway.upstreams.destination import Destination
 from gateway.upstreams.failures import HEAD_TOO_LARGE, Failures
 from gateway.upstreams.http2_connections import client_of, limits_of
-from gateway.upstreams.http_wire import ALWAYS, CHECK_BYTES, Headers, HttpAnswer, HttpWire, evidence_of
+from gateway.upstreams.http_wire import (
+    ALWAYS,
+    CHECK_BYTES,
+    Headers,
+    UpstreamAnswer,
+    UpstreamWire,
+    evidence_of,
+)
 from gateway.upstreams.outgoing import Pairs
 from gateway.upstreams.settings import Http2Settings
 
@@ -79,7 +86,7 @@ class Http2Wire:
 
     async def send(
         self, verb: str, path: str, sent: Headers, more: Pairs, body: Sequence[Buffer]
-    ) -> HttpAnswer:
+    ) -> UpstreamAnswer:
         """Send a request and return its answer; cancelling the call resets its stream."""
         pool = self.connections.pool()
         found = self._headers(verb, path, (*sent.items(), *more))
@@ -93,7 +100,7 @@ class Http2Wire:
         finally:
             self.connections.running -= 1
 
-    async def ask(self, address: str, path: str) -> HttpAnswer:
+    async def ask(self, address: str, path: str) -> UpstreamAnswer:
         """GET ``path`` from ``address``, over a connection of its own."""
         connection = await self._destination.dialer.reach(
             address,
@@ -149,13 +156,13 @@ def _encoded(pairs: Pairs) -> list[Header]:
     return [(name.encode(), value.encode()) for name, value in pairs]
 
 
-def _read(answer: Http2Response) -> HttpAnswer:
+def _read(answer: Http2Response) -> UpstreamAnswer:
     found = {name.decode("latin-1"): value.decode("latin-1") for name, value in answer.headers.items()}
-    return HttpAnswer(answer.status, found, answer.body)
+    return UpstreamAnswer(answer.status, found, answer.body)
 
 
 def _evidence_of(answer: Http2Response) -> Evidence:
     return evidence_of(answer.status, _read(answer).headers)
 
 
-_: type[HttpWire] = Http2Wire
+_: type[UpstreamWire] = Http2Wire

@@ -37,7 +37,7 @@ _SAYS_NOTHING: Final = frozenset({504})
 """It may have been the caller's own time that was up there."""
 
 
-class HttpAnswer(NamedTuple):
+class UpstreamAnswer(NamedTuple):
     """An answer; names of headers are in lower case."""
 
     status: int
@@ -45,7 +45,7 @@ class HttpAnswer(NamedTuple):
     body: Buffer
 
 
-class HttpWire(Protocol):
+class UpstreamWire(Protocol):
     """The connections to one endpoint, of one version of HTTP."""
 
     @property
@@ -55,7 +55,7 @@ class HttpWire(Protocol):
 
     async def send(
         self, verb: str, path: str, sent: Headers, more: Pairs, body: Sequence[Buffer]
-    ) -> HttpAnswer:
+    ) -> UpstreamAnswer:
         """Send a request and return its answer; cancelling the call cancels it there too.
 
         ``body`` empty: the request has none.
@@ -65,7 +65,7 @@ class HttpWire(Protocol):
         """
         ...
 
-    async def ask(self, address: str, path: str) -> HttpAnswer:
+    async def ask(self, address: str, path: str) -> UpstreamAnswer:
         """GET ``path`` from ``address``, over a connection of its own.
 
         Raises:

@@ -77,7 +77,7 @@ class GrpcUpstream:
 
     ``region`` is where its answers come from, unless they name a region themselves: those of Triton,
     KServe and others do not, and count as central and certified. An answer larger than
-    ``max_message_bytes`` is a failure of the other side. ``tls``: how to encrypt (it must offer h2); None: not at
+    ``max_message_bytes`` is a failure of the other side. ``tls``: how to encrypt; None: not at
     all. ``chance`` spreads attempts to connect. ``offload`` reads what would hold the loop.
     ``outgoing``: what all calls have in common.
     """

@@ -28,7 +28,7 @@ from gateway.upstreams.failures import LENIENCY_S, OUR_OWN, UNSENT, Failures, is
 from gateway.upstreams.forwarding import provenance_of, request_headers, retry_after_s, timeout_s
 from gateway.upstreams.http1_wire import Http1Wire
 from gateway.upstreams.http2_wire import Http2Wire
-from gateway.upstreams.http_wire import NO_ANSWER, Headers, HttpAnswer, HttpWire
+from gateway.upstreams.http_wire import NO_ANSWER, Headers, UpstreamAnswer, UpstreamWire
 from gateway.upstreams.load import REFUSED, observe
 from gateway.upstreams.outgoing import PLAIN, Outgoing, Pairs
 from gateway.upstreams.rotation import Rotation
@@ -104,7 +104,7 @@ class HttpUpstream:
             path_prefix=target.path,
         )
         wire = Http2Wire if isinstance(self._settings, H2UpstreamSettings) else Http1Wire
-        self._wire: HttpWire = wire(
+        self._wire: UpstreamWire = wire(
             self._destination,
             self._settings,  # type: ignore[arg-type] # each wire has settings of its own
             self._failures,
@@ -290,7 +290,7 @@ class HttpUpstream:
         if self.has_learned:
             await self.learn()
 
-    async def _get(self, path: str, verb: str = "GET", *body: Buffer) -> HttpAnswer:
+    async def _get(self, path: str, verb: str = "GET", *body: Buffer) -> UpstreamAnswer:
         try:
             await in_task()
             async with asyncio.timeout(self._settings.metadata_timeout_s):
@@ -300,7 +300,7 @@ class HttpUpstream:
 
     async def _send(
         self, verb: str, path: str, body: Sequence[Buffer], sent: Headers, more: Pairs = ()
-    ) -> HttpAnswer:
+    ) -> UpstreamAnswer:
         answer = await self._wire.send(verb, path, sent, more, body)
         if answer.headers.get("content-encoding", "identity") != "identity":
             # No request allows it.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 
-class Source(Protocol):
+class RotatingSource(Protocol):
     """Files that may change (``gateway.http.client.rotating.Rotating``)."""
 
     @property
@@ -28,7 +28,7 @@ class Rotation:
     """Looks at sources, and calls what belongs to those that changed since it last did."""
 
     def __init__(self) -> None:
-        self._watched: list[tuple[Source, Callable[[], None]]] = []
+        self._watched: list[tuple[RotatingSource, Callable[[], None]]] = []
         self._seen: list[int] = []
 
     def __repr__(self) -> str:
@@ -39,7 +39,7 @@ class Rotation:
         """Why something is not in use as it is on disk."""
         return tuple(source.problem for source, _ in self._watched if source.problem)
 
-    def watch(self, source: Source | None, changed: Callable[[], None]) -> None:
+    def watch(self, source: RotatingSource | None, changed: Callable[[], None]) -> None:
         """Look at ``source``, if there is one; ``changed`` is called after each change of it."""
         if source is not None:
             self._watched.append((source, changed))

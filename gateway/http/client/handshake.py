@@ -58,7 +58,7 @@ _SUITES: Final = TlsFinding(
 )
 _NO_PROTOCOL: Final = TlsFinding(
     "no common protocol above TLS (ALPN)",
-    "grpc and h2 need a server that offers h2; else choose another protocol, or name its own in tls.alpn",
+    "HTTP/2 needs a server that offers h2; else choose another protocol, or name its own in tls.alpn",
 )
 _OTHER: Final = TlsFinding("", "look into the log of the server")
 

@@ -176,7 +176,7 @@ class Http1Pool:
             if connection.is_open:
                 return connection
             if ended is not None:
-                # It takes connections, and ends them at once: so do servers that want a certificate in TLS 1.3.
+                # It takes connections, and ends them at once: so does one that wants a certificate (TLS 1.3).
                 self._failed(ended)
                 raise UnreachableError from ended
             ended = connection.ended

@@ -78,7 +78,7 @@ class Rotating(Generic[T]):
         self.problem = ""
 
 
-class Shared(Generic[K, V]):
+class SharedByName(Generic[K, V]):
     """One ``V`` for all who name the same ``K``; those that nobody wants any more are forgotten.
 
     ``make``: makes one. It may block and raise, so it is best called before the loop needs it, in a thread.
@@ -90,7 +90,7 @@ class Shared(Generic[K, V]):
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
-        return f"<Shared, {len(self)} known>"
+        return f"<SharedByName, {len(self)} known>"
 
     def __len__(self) -> int:
         """Return how many there are."""

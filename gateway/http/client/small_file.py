@@ -18,7 +18,7 @@ def read_small(path: str, limit: int = MAX_BYTES) -> bytes:
     """Return what is in ``path``; it blocks, as long as a disk does.
 
     Raises:
-        OwnFileError: it is not there, may not be read, is no file, is empty, or has more than ``limit`` bytes.
+        OwnFileError: it is not there, may not be read, is no file, is empty, or larger than ``limit``.
     """
     try:
         # Without O_NONBLOCK opening a named pipe would wait for whoever writes it.

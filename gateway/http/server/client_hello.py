@@ -1,9 +1,9 @@
-"""A TLS context that tells clients why they are refused: for their certificate, or for protocols that we do not
-have (RFC 7301, 3.2).
+"""A TLS context that tells clients why they are refused: for a certificate, or for their protocols.
 
-OpenSSL would go on as if they wanted none, and Python does not let us say otherwise: what the client offers
-is read from its ClientHello, and refused where Python lets a server refuse a handshake, when it looks at the
-name that the client wants. A client that offers nothing is served.
+Who wants protocols that we do not have is refused (RFC 7301, 3.2). OpenSSL would go on as if nothing were
+wanted, and Python does not let us say otherwise: what the client offers is read from its ClientHello, and
+refused where Python lets a server refuse a handshake, when it looks at the name that the client wants. A
+client that offers nothing is served.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from gateway.http.client.rotating import Rotating, Shared
+from gateway.http.client.rotating import Rotating, SharedByName
 from gateway.http.client.small_file import OwnFileError
 
 
@@ -77,7 +77,7 @@ def test_what_is_shared_is_made_once():
         made.append(name)
         return [name]
 
-    shared = Shared(make)
+    shared = SharedByName(make)
     found: list[list[str]] = []
     threads = [threading.Thread(target=lambda: found.append(shared.get("a"))) for _ in range(4)]
     for thread in threads:
