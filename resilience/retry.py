@@ -17,6 +17,8 @@ from resilience.settings import RetrySettings
 class Retry:
     """Repeats a request whose failure is ``retryable``; the next attempt may go elsewhere.
 
+    It says where the attempts before have failed (``Request.tried``; Envoy: previous_hosts).
+
     The wait before a retry is drawn evenly between 0 and a ceiling, which starts at base, doubles with
     each retry and ends at max ("full jitter": M. Brooker, Exponential Backoff and Jitter, AWS 2015);
     it is as long as the failure's ``retry_after_s``, if that is more and the next attempt does not go
@@ -122,22 +124,31 @@ class _Series:
         self._service = service
         self._first_failure: GatewayError | None = failure
         self._budget = budget
-        self._number = request.attempt
+        self._number, self._tried = request.attempt, request.tried
         self._holds_place = False
 
     async def attempt(self) -> Response:
         """Make the next attempt. Tenacity's first is the one that has already failed."""
         if self._first_failure is not None:
             failure, self._first_failure = self._first_failure, None
+            self._note(failure)
             raise failure
         self._number += 1
-        return await self._service(replace(self.request, attempt=self._number))
+        try:
+            return await self._service(replace(self.request, attempt=self._number, tried=self._tried))
+        except GatewayError as error:
+            self._note(error)
+            raise
 
     def take(self) -> bool:
         """Take a place in the budget anew: it may have shrunk since the last retry."""
         self.give_back()
         self._holds_place = self._budget.take()
         return self._holds_place
+
+    def _note(self, failure: GatewayError) -> None:
+        if failure.member and failure.member not in self._tried:
+            self._tried = (*self._tried, failure.member)
 
     def give_back(self) -> None:
         """Give the place back, if there is one."""

@@ -82,13 +82,25 @@ def _places(policy: Policy) -> Iterator[Problem]:
 
 
 def _addresses(policy: Policy) -> Iterator[Problem]:
-    for name, endpoint in policy.endpoints.items():
-        found = _ADDRESS.fullmatch(endpoint.address)
+    listed = (
+        (
+            ("endpoints", name, "addresses", number)
+            if endpoint.addresses
+            else ("endpoints", name, "address"),
+            each,
+        )
+        for name, endpoint in policy.endpoints.items()
+        for number, each in enumerate(
+            [each.address for each in endpoint.members] if endpoint.addresses else [endpoint.address]
+        )
+    )
+    for path, address in listed:
+        found = _ADDRESS.fullmatch(address)
         if found is None or not 0 < int(found[2]) < 65_536:
             yield Problem(
                 "EW107",
-                ("endpoints", name, "address"),
-                f"'{endpoint.address}' is not HOST:PORT (no scheme, no path, port 1 to 65535)",
+                path,
+                f"'{address}' is not HOST:PORT (no scheme, no path, port 1 to 65535)",
             )
 
 

@@ -1,4 +1,4 @@
-"""The router: attempt n of a request goes to the n-th endpoint of its plan, so fail-over is a retry."""
+"""The router: each attempt goes where those before it have not failed, so fail-over is a retry."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gateway.core.request import SEQUENCE, SEQUENCE_END, SEQUENCE_START, Request
 from gateway.core.service import Service
 from routing.placements import Placements
 from routing.policy import Policy, Route
-from routing.rules.order import View, distances, plan, reachable
+from routing.rules.order import View, distances, plan, reachable, turn
 from routing.rules.sticky import place, sequence_key, sticky_order
 
 _REMEMBERED: Final = 256
@@ -69,13 +69,19 @@ class Router:
         if request.parameters and SEQUENCE in request.parameters:
             return await self._step(request)
         names = self._plan(request)
-        endpoint = names[request.attempt % len(names)]
+        endpoint = turn(names, self._view, request.attempt, request.tried)
         try:
             return await self._endpoints[endpoint](request)
         except GatewayError as error:
-            if names[(request.attempt + 1) % len(names)] == endpoint:
+            if not self._goes_elsewhere(names, endpoint, request, error.member):
                 raise
             raise error.replaced(elsewhere=True) from error
+
+    def _goes_elsewhere(self, names: tuple[str, ...], endpoint: str, request: Request, member: str) -> bool:
+        """Whether the next attempt would go elsewhere than to ``member`` of ``endpoint``."""
+        tried = (*request.tried, member) if member else request.tried
+        following = turn(names, self._view, request.attempt + 1, tried)
+        return following != endpoint or (bool(member) and self._view.has_untried(endpoint, tried))
 
     async def _step(self, request: Request) -> Response:
         """Send a step of a sequence to where its state is."""

@@ -99,15 +99,13 @@ class Builder:
             self._models.after_swap(old.edge_models, new.edge_models)
 
     def _routes(self, policy: Policy, endpoints: EndpointSet, edge_models: RouteEdgeModels) -> RouteStacks:
-        services = {name: guarded.service.entry for name, guarded in endpoints.by_name.items()}
-
         def make(route: Route) -> Stack:
             return route_stack(
                 self._parts,
                 policy,
                 route,
                 locate=self._locate,
-                endpoints=services,
+                endpoints=endpoints.by_name,
                 view=endpoints,
                 signatures=endpoints.signatures,
                 cache=self._cache,

@@ -1,41 +1,14 @@
-"""The endpoints of one policy generation, as a value: their stacks, their health, who can replace whom."""
+"""The endpoints of one policy generation, as a value: their pools, their health, who can replace whom."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from gateway.app.refreshing import Refresher
+from gateway.app.pools.pool import EndpointPool
 from gateway.core.catalog import ModelSpec, RemoteCatalog
-from gateway.core.stack import Stack
-from gateway.upstreams.answer_check import AnswerCheck
-from gateway.upstreams.upstream import Upstream
-from resilience.endpoint_health import EndpointHealth
-from routing.policy import Endpoint
 from routing.rules.order import Rivals
-
-
-@dataclass(frozen=True, slots=True)
-class Guarded:
-    """One endpoint: ``service`` is its whole stack, ``catalog`` queries the metadata of its models."""
-
-    definition: Endpoint
-    service: Stack
-    catalog: RemoteCatalog
-    health: EndpointHealth
-    refresher: Refresher
-    upstream: Upstream
-    answer_check: AnswerCheck
-
-    async def aclose(self) -> None:
-        """End what runs beside the requests, and close the connections."""
-        async with AsyncExitStack() as closing:
-            closing.push_async_callback(self.upstream.aclose)
-            closing.push_async_callback(self.refresher.aclose)
-            closing.push_async_callback(self.health.aclose)
-            closing.push_async_callback(self.answer_check.aclose)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -47,59 +20,84 @@ class EndpointSet:
     could take it (``routing.rules.order.rivals``).
     """
 
-    by_name: Mapping[str, Guarded]
+    by_name: Mapping[str, EndpointPool]
     rivals: Rivals
 
     def __repr__(self) -> str:
-        states = ", ".join(f"{name} {guarded.health!r}" for name, guarded in self.by_name.items())
+        states = ", ".join(f"{name} {pool!r}" for name, pool in self.by_name.items())
         return f"<EndpointSet {states or 'empty'}>"
 
     def is_available(self, endpoint: str) -> bool:
-        """Whether the endpoint's breaker lets requests through now."""
-        guarded = self.by_name.get(endpoint)
-        return guarded is not None and guarded.health.is_available
+        """Whether one of the endpoint's members lets new requests through now."""
+        pool = self.by_name.get(endpoint)
+        return pool is not None and pool.is_available
 
     def is_preferred(self, endpoint: str, model: str) -> bool:
-        """Whether it is available, and nothing is known against ``model`` there."""
-        guarded = self.by_name.get(endpoint)
-        return guarded is not None and guarded.health.is_preferred(model)
+        """Whether it is available, and nothing is known against ``model`` at one of its members."""
+        pool = self.by_name.get(endpoint)
+        return pool is not None and pool.is_preferred(model)
+
+    def has_untried(self, endpoint: str, tried: Collection[str]) -> bool:
+        """Whether one of its members that would let a request through is not among ``tried``."""
+        pool = self.by_name.get(endpoint)
+        return pool is not None and pool.has_untried(tried)
+
+    def can_continue(self, endpoint: str) -> bool:
+        """Whether it takes further steps of what began there: also while it gets no new work."""
+        pool = self.by_name.get(endpoint)
+        return pool is not None and pool.can_continue
 
     def why(self, endpoint: str) -> str:
         """Return why the endpoint is out, in words that a client may read."""
-        guarded = self.by_name.get(endpoint)
-        return str(guarded.health.why) if guarded is not None and guarded.health.why else ""
+        pool = self.by_name.get(endpoint)
+        return pool.why if pool is not None else ""
+
+    def state(self, endpoint: str) -> str:
+        """Return the state of the endpoint's breakers: that of the member that is best off."""
+        pool = self.by_name.get(endpoint)
+        return pool.state if pool is not None else "closed"
+
+    def hurry(self, endpoint: str) -> None:
+        """Look up the names of an endpoint soon: one of its members has failed."""
+        if (pool := self.by_name.get(endpoint)) is not None:
+            pool.roster.resolution.hurry()
 
     def is_last(self, name: str) -> bool:
         """Whether there are requests that no other endpoint can take now."""
         sets = self.rivals.get(name)
         return sets is None or any(not any(map(self._is_well, others)) for others in sets)
 
+    def is_last_member(self, name: str, label: str) -> bool:
+        """Whether there are requests that no other member of it, and no other endpoint, can take now."""
+        pool = self.by_name.get(name)
+        return (pool is None or not pool.has_other_well(label)) and self.is_last(name)
+
     def catalog(self, name: str) -> RemoteCatalog | None:
         """Return what the endpoint knows of models; None when it is not in the set."""
-        guarded = self.by_name.get(name)
-        return guarded.catalog if guarded else None
+        pool = self.by_name.get(name)
+        return pool.catalog if pool else None
 
     def signatures(self, names: Iterable[str], model: str, version: str) -> list[ModelSpec] | None:
         """Return what the endpoints ``names`` say of a model; None: nothing yet, one has just been asked."""
         found, is_asked = [], False
         for name in names:
-            guarded = self.by_name.get(name)
-            if guarded is None:
+            pool = self.by_name.get(name)
+            if pool is None:
                 continue
-            spec = guarded.answer_check.signature(model, version)
+            spec = pool.signature(model, version)
             if spec is not None:
                 found.append(spec)
             else:
-                is_asked = is_asked or guarded.answer_check.is_first_question(model, version)
+                is_asked = is_asked or pool.is_first_question(model, version)
         return None if is_asked and not found else found
 
     def report(self) -> Mapping[str, Any]:
         """Return, for each endpoint, whether it is out and why."""
-        return {name: guarded.health.report() for name, guarded in self.by_name.items()}
+        return {name: pool.report() for name, pool in self.by_name.items()}
 
     def _is_well(self, name: str) -> bool:
-        guarded = self.by_name.get(name)
-        return guarded is not None and guarded.health.is_well
+        pool = self.by_name.get(name)
+        return pool is not None and pool.is_well
 
 
 NO_ENDPOINTS: Final = EndpointSet({}, {})

@@ -1,46 +1,54 @@
-"""The endpoints that policies name, each behind its own breaker, time limit and bulkhead.
+"""The endpoints that policies name: pools of members, each behind its own breaker, time limit and bulkhead.
 
-They outlive a policy reload: a breaker that has learned that its endpoint is down stays open, and
-connections stay warm, as long as the endpoint's definition does not change.
+Members outlive a policy reload: a breaker that has learned that its member is down stays open, and
+connections stay warm, as long as the member is connected to in the same way.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Final
 
 import msgspec
 
 from gateway.app.connector import Connector
-from gateway.app.endpoint_set import EndpointSet, Guarded
+from gateway.app.endpoint_set import EndpointSet
+from gateway.app.endpoint_settings import breaker_settings
 from gateway.app.observe import Observed
 from gateway.app.parts import Parts
-from gateway.app.refreshing import Refresher
-from gateway.app.stacks import endpoint_stack
+from gateway.app.pools.drained import Drained
+from gateway.app.pools.listing import names_of
+from gateway.app.pools.member import PoolMember
+from gateway.app.pools.member_builder import MemberBuilder
+from gateway.app.pools.member_states import MemberStates
+from gateway.app.pools.pool import EndpointPool
+from gateway.app.pools.resolution import LookUp, Resolution, look_up
+from gateway.app.pools.retirement import Retirement
+from gateway.app.pools.roster import Compare, Resolve, Roster
+from gateway.app.pools.sequences import SequenceMembers
 from gateway.config.settings import Settings
 from gateway.core.clock import Chance, Clock
 from gateway.core.offload import Here, Offload
 from gateway.core.telemetry import BreakerAppeared, BreakerGone, Telemetry
-from gateway.upstreams.abilities import Abilities, Learner
-from gateway.upstreams.answer_check import AnswerCheck
-from resilience.attempt import AttemptTimeout
-from resilience.breaker import Breaker
-from resilience.bulkhead import Bulkhead
-from resilience.endpoint_health import EndpointHealth
+from resilience.outlier_detector import OutlierDetector
 from resilience.settings import ResilienceSettings
-from routing.policy import EDGE, Endpoint, Policy
+from routing.endpoint import LoadBalancing
+from routing.placements import Placements
+from routing.policy import Endpoint, Policy
+from routing.pools.two_choices import TwoChoices
 from routing.rules.order import Rivals, rivals
 
 RETIRE_EXTRA_S: Final = 5.0
-"""Endpoints that a policy dropped stay open this much longer than any request that it let in."""
+"""Members that a policy dropped stay open this much longer than any request that it let in."""
 
 
 class Endpoints:
-    """Builds the endpoints of every generation, and closes those that no generation needs any more.
+    """Builds the endpoints of every generation, and closes members that no generation needs any more.
 
-    It holds nothing in force: ``in_use`` returns the set that is (``InForce.endpoints``).
+    It holds nothing in force: ``in_use`` returns the set that is (``InForce.endpoints``). ``drained``: what
+    operators have taken out of service.
     """
 
     def __init__(
@@ -54,45 +62,64 @@ class Endpoints:
         in_use: Callable[[], EndpointSet],
         chance: Chance,
         region: str = "",
+        look_up: LookUp = look_up,
     ) -> None:
-        self._region, self._connector, self._chance = region, connector, chance
-        self._settings, self._clock, self._telemetry, self._observed = settings, clock, telemetry, observed
-        self._in_use = in_use
+        self._region, self._connector, self._chance, self._settings = region, connector, chance, settings
+        self._clock, self._telemetry, self._in_use, self._look_up = clock, telemetry, in_use, look_up
+        self._retirement = Retirement(clock)
         self.files = connector.files
         """What the endpoints need of this machine."""
-        self._retiring: dict[asyncio.Task[None], Guarded] = {}
         self._held_until = 0.0
+        self.drained = Drained()
+        self._placements = Placements()
+        self._states = MemberStates(
+            telemetry,
+            lambda endpoint: self._in_use().state(endpoint),
+            lambda endpoint: self._in_use().hurry(endpoint),
+        )
+        self._members = MemberBuilder(
+            settings,
+            connector,
+            clock=clock,
+            chance=chance,
+            telemetry=telemetry,
+            observed=observed,
+            states=self._states,
+            drained=self.drained,
+            is_last=lambda endpoint, label: self._in_use().is_last_member(endpoint, label),
+        )
 
     def __repr__(self) -> str:
         return f"<Endpoints {self._in_use()!r}, {self.num_retiring} retiring>"
 
     @property
     def num_retiring(self) -> int:
-        """Endpoints that are not in use any more and not yet closed."""
-        return len(self._retiring)
+        """Members that are not in use any more and not yet closed."""
+        return len(self._retirement)
 
     def prepare(self, policy: Policy, found: Rivals | None = None) -> EndpointSet:
         """Return the endpoints of ``policy``; those whose definition did not change are the ones in use.
 
-        Nothing in force changes: ``after_swap`` is called once the set is in force, ``discard`` if it never
-        is. ``found``: what ``rivals`` finds, which may take long; None: find it now.
+        Of the others the members stay that are connected to as before. Nothing in force changes:
+        ``after_swap`` is called once the set is in force, ``discard`` if it never is. ``found``: what
+        ``rivals`` finds, which may take long; None: find it now.
         """
         known = self._in_use().by_name
         endpoints = {
             name: known[name]
             if name in known and known[name].definition == definition
-            else self._build(name, definition)
+            else self._build(name, definition, known.get(name))
             for name, definition in policy.endpoints.items()
         }
         return EndpointSet(endpoints, rivals(policy, self._region) if found is None else found)
 
     def discard(self, prepared: EndpointSet) -> None:
         """Close what ``prepare`` has opened for a policy that will not come into force."""
-        for guarded in _without(prepared, self._in_use()).values():
-            self._end(guarded, 0.0)
+        for member in _without(prepared, self._in_use()):
+            self._retirement.after(member, 0.0)
 
     def after_swap(self, old: EndpointSet, new: EndpointSet, *, longest_s: float) -> None:
-        """Start to refresh the endpoints of ``new``, which is in force; close those that are gone, but later.
+        """Start to look after the endpoints of ``new``, which is in force; close what is gone, but later.
 
         ``longest_s``: the most seconds that a request which holds an endpoint of ``old`` can still take.
         """
@@ -100,67 +127,72 @@ class Endpoints:
         # What is dropped now may be held by requests that ``old``, or a policy before it, has let in.
         self._held_until = max(self._held_until, now + longest_s)
         for name in old.by_name.keys() - new.by_name.keys():
+            self._states.forget(name)
             self._telemetry.emit(BreakerGone(name))
-        for name, guarded in _without(new, old).items():
-            # Also where the name is an old one: the new endpoint's breaker starts closed.
-            self._telemetry.emit(BreakerAppeared(name))
-            guarded.refresher.start()
-        for guarded in _without(old, new).values():
-            self._end(guarded, self._held_until - now + RETIRE_EXTRA_S)
+        for name, pool in new.by_name.items():
+            before = old.by_name.get(name)
+            if before is not pool:
+                self._begin(pool, before)
+        for name, pool in old.by_name.items():
+            if new.by_name.get(name) is not pool:
+                self._retirement.close(pool.roster)
+        for member in _without(old, new):
+            self._retirement.after(member, self._held_until - now + RETIRE_EXTRA_S)
 
     async def aclose(self) -> None:
-        """Close every connection now: of the endpoints in use and of those that are retiring."""
-        retiring = list(self._retiring.items())
-        for task, _ in retiring:
-            task.cancel()
-        await asyncio.gather(*(task for task, _ in retiring), return_exceptions=True)
+        """Close every connection now: of the endpoints in use and of members that are retiring."""
+        await self._retirement.aclose()
         async with AsyncExitStack() as closing:
-            # Those that were retiring, too: a task that never took its first step has closed nothing.
-            for guarded in (*(guarded for _, guarded in retiring), *self._in_use().by_name.values()):
-                closing.push_async_callback(guarded.aclose)
+            for pool in self._in_use().by_name.values():
+                closing.push_async_callback(pool.aclose)
 
-    def _end(self, guarded: Guarded, grace_s: float) -> None:
-        guarded.health.retire()
-        task = asyncio.create_task(self._retire(guarded, grace_s))
-        self._retiring[task] = guarded
-        task.add_done_callback(lambda task: self._retiring.pop(task, None))
+    def _begin(self, pool: EndpointPool, before: EndpointPool | None) -> None:
+        shared = before is not None and not set(map(id, before.members)).isdisjoint(map(id, pool.members))
+        if not shared:
+            # Also where the name is an old one: the breakers of the new members start closed.
+            self._telemetry.emit(BreakerAppeared(pool.name))
+        pool.roster.start(before.roster if before is not None else None)
+        self._states.begin(pool.name, is_new=not shared)
 
-    async def _retire(self, guarded: Guarded, grace_s: float) -> None:
-        # Requests that began under the old policy still hold the endpoint.
-        try:
-            await self._clock.sleep(grace_s)
-        finally:
-            await guarded.aclose()
-
-    def _build(self, name: str, definition: Endpoint) -> Guarded:
-        upstream = self._connector.connect(name, definition)
-        health = EndpointHealth(
+    def _build(self, name: str, definition: Endpoint, before: EndpointPool | None) -> EndpointPool:
+        is_kept = before is not None and _connection(before.definition) == _connection(definition)
+        roster = Roster(
+            definition,
+            partial(self._members.build, name, definition),
+            leave=partial(self._leave, name),
+            resolve=self._resolve(definition),
+            compare=self._compare(definition),
+            before=before.roster if before is not None and is_kept else None,
+        )
+        return EndpointPool(
             name,
-            self._settings.breaker,
-            peer=upstream,
-            is_last=lambda: self._in_use().is_last(name),
+            definition,
+            roster,
+            TwoChoices(self._chance),
+            key_of=lambda _request: None,
+            sequences=SequenceMembers(name, self._placements),
+            drained=self.drained,
+        )
+
+    def _resolve(self, definition: Endpoint) -> Resolve:
+        settings = self._connector.settings
+        wire = settings.http if definition.protocol == "http" else settings.grpc
+        return partial(
+            Resolution,
+            names_of(definition),
+            refresh_s=wire.dns_refresh_rate_s,
+            timeout_s=wire.resolve_timeout_s,
             clock=self._clock,
-            chance=self._chance,
-            telemetry=self._telemetry,
+            look_up=self._look_up,
         )
-        bulkhead = self._settings.bulkhead
-        if definition.max_concurrency is not None:
-            bulkhead = msgspec.structs.replace(bulkhead, max_concurrency=definition.max_concurrency)
-        attempt_ms = definition.attempt_timeout_ms or self._settings.retry.per_try_timeout_ms
-        # Another gateway would ask its own endpoints, this gateway among them.
-        catalog = upstream if definition.tier != EDGE else None
-        answer_check = AnswerCheck(name, catalog, self._clock)
-        service = endpoint_stack(
-            self._observed,
-            upstream,
-            breaker=Breaker(health),
-            bulkhead=Bulkhead(bulkhead, self._telemetry),
-            attempt_timeout=AttemptTimeout(attempt_ms / 1000, self._clock),
-            answer_check=answer_check,
-            abilities=Abilities(upstream) if isinstance(upstream, Learner) else None,
-        )
-        refresher = Refresher(upstream, upstream.refresh_s, self._clock)
-        return Guarded(definition, service, upstream, health, refresher, upstream, answer_check)
+
+    def _compare(self, definition: Endpoint) -> Compare:
+        settings = breaker_settings(self._settings.breaker, definition).outlier_detection
+        return partial(OutlierDetector, settings, clock=self._clock, chance=self._chance)
+
+    def _leave(self, endpoint: str, member: PoolMember) -> None:
+        self._states.leave(endpoint, member.label)
+        self._retirement.when_idle(member)
 
 
 def make_endpoints(
@@ -185,7 +217,22 @@ def make_endpoints(
     )
 
 
-def _without(these: EndpointSet, others: EndpointSet) -> Mapping[str, Guarded]:
-    """Return the endpoints of ``these`` that are not the very same in ``others``."""
-    known = {id(guarded) for guarded in others.by_name.values()}
-    return {name: guarded for name, guarded in these.by_name.items() if id(guarded) not in known}
+def _connection(definition: Endpoint) -> Endpoint:
+    """Return what of a definition a member's connections and limits are made of."""
+    return msgspec.structs.replace(
+        definition,
+        address=definition.address if not definition.addresses else "",
+        addresses=("",) if definition.addresses else (),
+        load_balancing=LoadBalancing(),
+        capacity_rps=None,
+        models=(),
+        labels={},
+        drain=False,
+    )
+
+
+def _without(these: EndpointSet, others: EndpointSet) -> Iterator[PoolMember]:
+    """Yield the members of ``these`` that are not the very same in ``others``."""
+    known = {id(member) for pool in others.by_name.values() for member in pool.members}
+    for pool in these.by_name.values():
+        yield from (member for member in pool.members if id(member) not in known)

@@ -60,7 +60,7 @@ class Generation:
 
     async def report(self) -> StacksReport:
         """Describe the stacks as they are now."""
-        endpoints = {name: guarded.service for name, guarded in self.endpoints.by_name.items()}
+        endpoints = {name: pool.layers() for name, pool in self.endpoints.by_name.items()}
         return await report_stacks(self.number, self.stack, self.routes.glances(), endpoints)
 
     def fast_path(self, like: Request) -> FastPath | None:

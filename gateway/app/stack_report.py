@@ -32,7 +32,10 @@ class StacksReport(msgspec.Struct, frozen=True):
 
 
 async def report_stacks(
-    generation: int, shared: Stack, routes: Iterable[tuple[str, Stack]], endpoints: Mapping[str, Stack]
+    generation: int,
+    shared: Stack,
+    routes: Iterable[tuple[str, Stack]],
+    endpoints: Mapping[str, tuple[LayerReport, ...]],
 ) -> StacksReport:
     """Describe the stacks as they are now; of thousands of routes a few in each turn of the loop."""
     described: dict[str, tuple[LayerReport, ...]] = {}
@@ -44,5 +47,5 @@ async def report_stacks(
         generation,
         shared.report(),
         described,
-        {name: stack.report() for name, stack in endpoints.items()},
+        endpoints,
     )

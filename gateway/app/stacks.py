@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from typing import Final
 
 import msgspec
 
@@ -43,6 +44,9 @@ from routing.rules.order import View
 
 Signatures = Callable[[Iterable[str], str, str], Sequence[ModelSpec] | None]
 """Takes names of endpoints, a model and a version; None: nothing is known yet."""
+
+
+_LEARNS: Final = "Inside of the attempt's time: to learn what the endpoint can do is part of an attempt."
 
 
 def shared_stack(
@@ -127,7 +131,7 @@ def route_stack(
     retry = _retry(parts, route)
     router = Innermost(
         "router",
-        "Below Retry: attempt n goes to the n-th endpoint of the plan.",
+        "Below Retry: each attempt goes where those before have not failed, to the nearest endpoint first.",
         Router(policy, route, parts.region, endpoints=endpoints, view=view, placements=parts.placements),
     )
     abroad = Stack(timed, *retry, innermost=router)
@@ -149,24 +153,29 @@ def route_stack(
     )
 
 
-def endpoint_stack(
+def member_stack(
     observed: Observed,
     upstream: Service,
     *,
+    meter: Filter,
     breaker: Breaker,
     bulkhead: Bulkhead,
     attempt_timeout: AttemptTimeout,
     answer_check: AnswerCheck,
     abilities: Abilities | None,
 ) -> Stack:
-    """Return the stack of one endpoint. It outlives policies and is shared by the routes that name it.
+    """Return the stack of one member of an endpoint. It outlives policies; the routes that name it share it.
 
-    ``abilities``: for an upstream that must learn what its endpoint can do.
+    ``meter``: measures its load.     ``abilities``: for an upstream that must learn what its endpoint can do.
     """
     observers = observed.layer("upstream", outward=True)
-    reason = "Inside of the attempt's time: to learn what the endpoint can do is part of an attempt."
-    learning = (Layer("abilities", reason, abilities, observers),) if abilities is not None else ()
+    learning = (Layer("abilities", _LEARNS, abilities, observers),) if abilities is not None else ()
     return Stack(
+        Layer(
+            "load",
+            "Outermost: whoever waits here for a place waits at this member, and counts when one is chosen.",
+            meter,
+        ),
         Layer(
             "breaker",
             "Above AttemptTimeout, so that it sees timeouts; below Retry, so that every attempt is counted.",
@@ -190,10 +199,7 @@ def endpoint_stack(
         ),
         *learning,
         innermost=Innermost(
-            "upstream",
-            "Sends the request to the endpoint.",
-            upstream,
-            () if learning else observers,
+            "upstream", "Sends the request to the endpoint.", upstream, () if learning else observers
         ),
     )
 

@@ -84,11 +84,22 @@ class GatewayError(Exception):
     ``why``: what an endpoint or a model did, where it is about one; also where it does not count.
     ``unsent``: it was raised here before anything was sent, so it says nothing about the other side.
     ``elsewhere``: the next attempt would ask another endpoint, whom ``retry_after_s`` does not concern.
+    ``member``: which member of which endpoint it came from, as ``Request.tried`` names it; empty: none.
 
     None of this changes after birth: whoever knows more raises what ``replaced`` returns.
     """
 
-    __slots__ = ("counts", "elsewhere", "fault", "message", "retry_after_s", "retryable", "unsent", "why")
+    __slots__ = (
+        "counts",
+        "elsewhere",
+        "fault",
+        "member",
+        "message",
+        "retry_after_s",
+        "retryable",
+        "unsent",
+        "why",
+    )
 
     fault: Fault
     message: str
@@ -98,6 +109,7 @@ class GatewayError(Exception):
     why: Why | None
     unsent: bool
     elsewhere: bool
+    member: str
 
     def __init__(
         self,
@@ -110,6 +122,7 @@ class GatewayError(Exception):
         why: Why | None = None,
         unsent: bool = False,
         elsewhere: bool = False,
+        member: str = "",
     ) -> None:
         super().__init__(message)
         _set(self, "fault", fault)
@@ -120,6 +133,7 @@ class GatewayError(Exception):
         _set(self, "why", why)
         _set(self, "unsent", unsent)
         _set(self, "elsewhere", elsewhere)
+        _set(self, "member", member)
 
     def __setattr__(self, name: str, value: object) -> None:
         """Refuse to change a field. Python's own attributes (notes, causes, tracebacks) can be set.

@@ -69,6 +69,11 @@ class AnswerCheck:
             _ = self._learn(name, self._catalog)
         return known.spec if known else None
 
+    def knows(self, model: str, version: str) -> bool:
+        """Whether something is known of a model; reading it asks nobody."""
+        known = self._known.get((model, version))
+        return known is not None and known.spec is not None
+
     def is_first_question(self, model: str, version: str) -> bool:
         """Whether the endpoint is being asked about a model for the first time."""
         known = self._known.get((model, version))

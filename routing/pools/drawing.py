@@ -16,10 +16,10 @@ _TRIES: Final = 32
 class Urn:
     """Draws positions in a list of members, each as often as its weight has it; warmth is not looked at."""
 
-    __slots__ = ("_chance", "_count", "_reach", "_total")
+    __slots__ = ("_count", "_random", "_reach", "_total")
 
     def __init__(self, members: Sequence[Candidate], chance: Chance) -> None:
-        self._chance = chance
+        self._random = chance.random
         self._count = len(members)
         reach = list(accumulate(member.weight for member in members))
         self._total = reach[-1] if reach else 0.0
@@ -28,22 +28,21 @@ class Urn:
 
     def draw(self) -> int:
         """Return a position."""
-        drawn = self._chance.random()
         if self._reach:
-            return min(bisect_right(self._reach, drawn * self._total), self._count - 1)
-        return int(drawn * self._count)
+            return min(bisect_right(self._reach, self._random() * self._total), self._count - 1)
+        return int(self._random() * self._count)
 
     def draw_beside(self, first: int) -> int:
         """Return another position than ``first``; there are two at least."""
         if not self._reach:
-            other = int(self._chance.random() * (self._count - 1))
-            return other + (other >= first)
+            other = int(self._random() * (self._count - 1))
+            return other if other < first else other + 1
         for _ in range(_TRIES):
             other = self.draw()
             if other != first:
                 return other
         # Beside a weight of 1000 the others hardly ever come up.
-        return (first + 1 + int(self._chance.random() * (self._count - 1))) % self._count
+        return (first + 1 + int(self._random() * (self._count - 1))) % self._count
 
 
 def least(members: Sequence[M], is_usable: Callable[[M], bool], chance: Chance) -> M | None:

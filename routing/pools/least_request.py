@@ -41,10 +41,14 @@ class LeastRequest:
             self._members, self._urn = members, Urn(members, self._chance)
         if len(members) <= self._choice_count:
             return least(members, is_usable, self._chance)
-        first = self._draw(members)
-        second = self._urn.draw_beside(first)
-        best, lowest = None, PENALTY
+        urn = self._urn
+        first = urn.draw()
         member = members[first]
+        if member.warmth < 1.0:
+            first = self._draw_warm(members, first)
+            member = members[first]
+        second = urn.draw_beside(first)
+        best, lowest = None, PENALTY
         if is_usable(member):
             cost = member.cost
             if cost < lowest:
@@ -58,15 +62,12 @@ class LeastRequest:
             best = self._more(members, is_usable, {first, second}, best, lowest)
         return least(members, is_usable, self._chance) if best is None else best
 
-    def _draw(self, members: Sequence[Candidate]) -> int:
-        """Draw the first; one that is not warm is put back as often as it is cold, twice at most."""
-        urn = self._urn
-        drawn = urn.draw()
+    def _draw_warm(self, members: Sequence[Candidate], drawn: int) -> int:
+        """Put the first back as often as it is cold, twice at most."""
         for _ in range(2):
-            warmth = members[drawn].warmth
-            if warmth >= 1.0 or self._chance.random() < warmth:
+            if self._chance.random() < members[drawn].warmth:
                 break
-            drawn = urn.draw()
+            drawn = self._urn.draw()
         return drawn
 
     def _more(

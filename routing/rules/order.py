@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final, Protocol
 
 from routing.policy import ANY, EDGE, Policy, Route
@@ -19,6 +19,14 @@ class View(Protocol):
 
     def is_preferred(self, endpoint: str, model: str) -> bool:
         """Whether it is available, and nothing is known against ``model`` there."""
+        ...
+
+    def has_untried(self, endpoint: str, tried: Collection[str]) -> bool:
+        """Whether one of its members that would let a request through is not among ``tried``."""
+        ...
+
+    def can_continue(self, endpoint: str) -> bool:
+        """Whether it takes further steps of what began there: also while it gets no new work."""
         ...
 
     def why(self, endpoint: str) -> str:
@@ -77,6 +85,20 @@ def rivals(policy: Policy, own_region: str) -> Rivals:
     return {name: tuple(sets) for name, sets in found.items()}
 
 
+def turn(names: tuple[str, ...], view: View, attempt: int, tried: Collection[str]) -> str:
+    """Return the endpoint of ``names``, a plan, for an attempt.
+
+    It is the first that has a member at which the request has not failed; so the other members of one
+    endpoint come before the next endpoint. Where it has failed at all of them, and where nobody says at which
+    it has, attempt n goes to the n-th, counted round.
+    """
+    if tried:
+        for name in names:
+            if view.has_untried(name, tried):
+                return name
+    return names[attempt % len(names)]
+
+
 def _region_sets(policy: Policy) -> set[frozenset[str]]:
     everywhere = frozenset(policy.regions)
     classes = {
@@ -93,7 +115,7 @@ def _region_sets(policy: Policy) -> set[frozenset[str]]:
 
 
 def plan(reachable: tuple[str, ...], view: View, model: str) -> tuple[str, ...]:
-    """Return the endpoints for requests of ``model``, in order; attempt n goes to the n-th, counted round.
+    """Return the endpoints for requests of ``model``, in order; ``turn`` has the one for an attempt.
 
     Those at which the model fails are left out while there are others: when there are none, what fails for
     one may work for the next request (Envoy's panic rule, inside the residency). Those that would refuse at

@@ -45,7 +45,7 @@ def place(order: tuple[str, ...], view: View, model: str, held: str | None) -> s
             is the first that is available. What does not have its state says so.
     """
     if held is not None:
-        return held if held in order and view.is_available(held) else None
+        return held if held in order and view.can_continue(held) else None
     return next(iter(plan(order, view, model)), None)
 
 

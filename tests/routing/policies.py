@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import msgspec
@@ -80,6 +80,12 @@ class Health:
 
     def is_preferred(self, endpoint: str, model: str) -> bool:
         return endpoint not in self.out | self.failing
+
+    def has_untried(self, endpoint: str, tried: Collection[str]) -> bool:
+        return endpoint not in self.out and endpoint not in {each.partition("/")[0] for each in tried}
+
+    def can_continue(self, endpoint: str) -> bool:
+        return endpoint not in self.out
 
     def why(self, endpoint: str) -> str:
         return "connection refused" if endpoint in self.out else ""

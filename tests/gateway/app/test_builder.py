@@ -112,7 +112,7 @@ async def test_a_stack_that_cannot_be_built_leaves_no_trace() -> None:
 
     assert workshop.endpoints.num_retiring == 0
     assert workshop.in_force.current() is first
-    assert "closed" not in repr(central.upstream)
+    assert "closed" not in repr(central.members[0].parts.upstream)
     workshop.observed.is_failing = False
     assert workshop.enforce(more).endpoints.by_name["central"] is central
     assert repr(workshop.builder) == "<Builder for here>"

@@ -43,7 +43,7 @@ async def test_a_set_outlives_a_reload() -> None:
     assert first.is_preferred("central", "digits")
     assert not first.is_available("other")
     assert (first.catalog("other"), second.catalog("central")) == (None, None)
-    assert first.catalog("central") is first.by_name["central"].upstream
+    assert first.catalog("central") is first.by_name["central"].members[0].parts.upstream
     assert repr(first).startswith("<EndpointSet central <EndpointHealth <Ejection central closed")
     await workshop.aclose()
 
@@ -56,7 +56,7 @@ async def test_an_endpoint_that_is_out_has_a_reason() -> None:
 
     for _ in range(5):
         with pytest.raises(GatewayError):
-            await endpoints.by_name["central"].service(request())
+            await endpoints.by_name["central"](request())
 
     assert not endpoints.is_available("central")
     assert not endpoints.is_preferred("central", "digits")
@@ -75,7 +75,7 @@ async def test_which_endpoint_is_the_last_that_can_take_a_request() -> None:
 
     for _ in range(5):
         with pytest.raises(GatewayError):
-            await endpoints.by_name["spare"].service(request())
+            await endpoints.by_name["spare"](request())
 
     assert endpoints.is_last("central")
     await workshop.aclose()

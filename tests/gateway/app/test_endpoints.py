@@ -60,7 +60,7 @@ async def test_nobody_at_the_address_opens_the_breaker(made: Workshop, protocol:
     endpoints = made.enforce(GOOD.replace("protocol: grpc", f"protocol: {protocol}")).endpoints
     assert endpoints.is_available("central")
 
-    await fail_twice(endpoints.by_name["central"].service)
+    await fail_twice(endpoints.by_name["central"])
 
     assert not endpoints.is_available("central")
 
@@ -68,7 +68,7 @@ async def test_nobody_at_the_address_opens_the_breaker(made: Workshop, protocol:
 async def test_unchanged_endpoint_outlives_a_reload(made: Workshop) -> None:
     """What a breaker has learned is not forgotten because a route changed."""
     first = made.enforce(GOOD).endpoints
-    await fail_twice(first.by_name["central"].service)
+    await fail_twice(first.by_name["central"])
 
     second = made.enforce(SECOND).endpoints
 
@@ -89,7 +89,7 @@ async def test_changed_endpoint_is_another_and_the_old_one_closes() -> None:
     assert made.endpoints.num_retiring == 1
     await asyncio.sleep(3600)
     assert made.endpoints.num_retiring == 0
-    assert "closed" in repr(first.by_name["central"].upstream)
+    assert "closed" in repr(first.by_name["central"].members[0].parts.upstream)
     await made.aclose()
 
 
@@ -102,7 +102,7 @@ async def test_closing_does_not_wait_for_the_retiring(made: Workshop) -> None:
         await made.endpoints.aclose()
 
     assert made.endpoints.num_retiring == 0
-    assert all("closed" in repr(each.upstream) for each in (dropped, used))
+    assert all("closed" in repr(each.members[0].parts.upstream) for each in (dropped, used))
 
 
 @pytest.fixture
@@ -130,9 +130,7 @@ async def test_an_endpoint_that_is_silent_fails_its_attempts(made: Workshop, sil
 
     for _ in range(2):
         with pytest.raises(GatewayError, match="the endpoint did not answer in time") as caught:
-            await endpoints.by_name["central"].service(
-                request(deadline=asyncio.get_running_loop().time() + 60)
-            )
+            await endpoints.by_name["central"](request(deadline=asyncio.get_running_loop().time() + 60))
 
     assert (caught.value.fault, caught.value.retryable, caught.value.counts) == (Fault.DEADLINE, True, True)
     assert not endpoints.is_available("central")
@@ -145,12 +143,12 @@ async def test_waiting_in_our_own_queue_blames_no_endpoint() -> None:
     central = made.enforce(limited(GOOD, "attempt_timeout_ms: 5000, max_concurrency: 5")).endpoints.by_name[
         "central"
     ]
-    service, deadline = central.service, asyncio.get_running_loop().time() + 15
+    service, deadline = central, asyncio.get_running_loop().time() + 15
 
     answers = await asyncio.gather(*(service(request(deadline=deadline)) for _ in range(15)))
 
     assert len(answers) == 15
-    assert "closed, 0 of 2 failures" in repr(central.health)
+    assert "closed, 0 of 2 failures" in repr(central.members[0].parts.health)
     assert asyncio.get_running_loop().time() == 1007.5
     await made.aclose()
 
@@ -162,14 +160,14 @@ async def test_a_silent_endpoint_is_blamed_for_its_own_time_only() -> None:
     central = made.enforce(limited(GOOD, "attempt_timeout_ms: 5000, max_concurrency: 1")).endpoints.by_name[
         "central"
     ]
-    service, deadline = central.service, asyncio.get_running_loop().time() + 6
+    service, deadline = central, asyncio.get_running_loop().time() + 6
 
     outcomes = await asyncio.gather(
         *(service(request(deadline=deadline)) for _ in range(4)), return_exceptions=True
     )
 
     assert [outcome.fault for outcome in outcomes] == [Fault.DEADLINE, *[Fault.OVERLOADED] * 3]
-    assert "closed, 1 of 9 failures" in repr(central.health)
+    assert "closed, 1 of 9 failures" in repr(central.members[0].parts.health)
     await made.aclose()
 
 
@@ -180,7 +178,7 @@ async def test_a_discarded_endpoint_is_closed_even_when_everything_ends_at_once(
     made.endpoints.discard(endpoints)
     await made.endpoints.aclose()
 
-    assert "closed" in repr(endpoints.by_name["central"].upstream)
+    assert "closed" in repr(endpoints.by_name["central"].members[0].parts.upstream)
 
 
 async def test_breakers_appear_and_go() -> None:
@@ -190,7 +188,7 @@ async def test_breakers_appear_and_go() -> None:
     dropped = made.enforce(GOOD).endpoints.by_name["central"]
 
     made.enforce(RENAMED)
-    await fail_twice(dropped.service)
+    await fail_twice(dropped)
     await made.aclose()
 
     assert telemetry.of(BreakerAppeared) == [BreakerAppeared("central"), BreakerAppeared("other")]
@@ -242,11 +240,11 @@ async def test_an_upstream_that_learns_declares_it() -> None:
     upstream = LearningUpstream()
     for each, learns in ((upstream, 1), (FakeUpstream(), 0)):
         made = workshop(upstream=each)
-        service = made.enforce(GOOD).endpoints.by_name["central"].service
+        service = made.enforce(GOOD).endpoints.by_name["central"]
 
         await service(request())
 
-        assert sum(layer.role == "abilities" for layer in service.layers) == learns
+        assert sum(layer.role == "abilities" for layer in service.layers()) == learns
         await made.aclose()
     assert upstream.has_learned
 
@@ -261,7 +259,7 @@ async def test_500s_of_everybody_put_out_only_whom_others_can_stand_in_for(name:
     for number in range(4):
         caller = Caller(tenant=("acme", "anonymous")[number % 2])
         with pytest.raises(GatewayError):
-            await guarded.service(request(model=f"m{number % 2}", caller=caller))
+            await guarded(request(model=f"m{number % 2}", caller=caller))
 
-    assert guarded.health.state == state
+    assert guarded.members[0].parts.health.state == state
     await made.aclose()

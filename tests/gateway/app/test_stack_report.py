@@ -17,7 +17,7 @@ def named(role: str) -> Stack:
 async def test_everything_that_a_request_meets_is_listed() -> None:
     """First what all routes share, then each route, then each endpoint."""
     report = await report_stacks(
-        7, named("routes"), [("digits", named("router"))], {"central": named("upstream")}
+        7, named("routes"), [("digits", named("router"))], {"central": named("upstream").report()}
     )
 
     assert str(report).splitlines() == [

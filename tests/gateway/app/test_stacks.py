@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -106,6 +107,12 @@ class Gateway:
         return True
 
     def is_preferred(self, _endpoint: str, _model: str) -> bool:
+        return True
+
+    def has_untried(self, _endpoint: str, _tried: Collection[str]) -> bool:
+        return False
+
+    def can_continue(self, _endpoint: str) -> bool:
         return True
 
     def why(self, _endpoint: str) -> str:

@@ -12,8 +12,9 @@ from gateway.app.generation import Generation, InForce
 from gateway.app.loading import Loaded
 from gateway.app.observe import Observed
 from gateway.app.parts import Parts
+from gateway.app.pools.resolution import LookUp, look_up
 from gateway.config.policy_file import parse_policy
-from gateway.core.clock import LoopClock
+from gateway.core.clock import Clock, LoopClock
 from gateway.core.service import Filter
 from gateway.core.telemetry import Silence, Telemetry
 from gateway.upstreams.upstream import Upstream
@@ -76,9 +77,11 @@ class Workshop:
         *,
         telemetry: Telemetry | None = None,
         connector: Connector | None = None,
+        look_up: LookUp = look_up,
+        clock: Clock | None = None,
     ) -> None:
         settings, telemetry = settings or ResilienceSettings(), telemetry or Silence()
-        self.clock, self.in_force, self.observed = LoopClock(), InForce(), FailingObserved()
+        self.clock, self.in_force, self.observed = clock or LoopClock(), InForce(), FailingObserved()
         self.endpoints = Endpoints(
             settings,
             self.clock,
@@ -88,6 +91,7 @@ class Workshop:
             in_use=self.in_force.endpoints,
             chance=Random(1),
             region="here",
+            look_up=look_up,
         )
         self.parts = Parts(
             region="here",

@@ -1,0 +1,96 @@
+"""Makes the members of endpoints: each behind its own breaker, time limit and bulkhead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from gateway.app.connector import Connector
+from gateway.app.endpoint_settings import breaker_settings, bulkhead_settings
+from gateway.app.observe import Observed
+from gateway.app.pools.drained import Drained
+from gateway.app.pools.listing import Listed
+from gateway.app.pools.load_meter import LoadMeter, MemberLoad
+from gateway.app.pools.member import MemberParts, PoolMember
+from gateway.app.pools.member_states import MemberStates
+from gateway.app.refreshing import Refresher
+from gateway.app.stacks import member_stack
+from gateway.core.clock import Chance, Clock
+from gateway.core.telemetry import Telemetry
+from gateway.upstreams.abilities import Abilities, Learner
+from gateway.upstreams.answer_check import AnswerCheck
+from resilience.attempt import AttemptTimeout
+from resilience.breaker import Breaker
+from resilience.bulkhead import Bulkhead
+from resilience.endpoint_health import EndpointHealth
+from resilience.settings import ResilienceSettings
+from routing.policy import EDGE, Endpoint
+
+IsLast = Callable[[str, str], bool]
+"""Takes an endpoint and the label of a member: whether there are requests that nothing else can take now."""
+
+
+class MemberBuilder:
+    """Makes members; they connect at their first request."""
+
+    def __init__(
+        self,
+        settings: ResilienceSettings,
+        connector: Connector,
+        *,
+        clock: Clock,
+        chance: Chance,
+        telemetry: Telemetry,
+        observed: Observed,
+        states: MemberStates,
+        drained: Drained,
+        is_last: IsLast,
+    ) -> None:
+        self._settings, self._connector, self._states, self._is_last = settings, connector, states, is_last
+        self._drained, self._clock, self._chance = drained, clock, chance
+        self._telemetry, self._observed = telemetry, observed
+
+    def __repr__(self) -> str:
+        return f"<MemberBuilder {self._connector!r}>"
+
+    def build(self, endpoint: str, definition: Endpoint, listed: Listed) -> PoolMember:
+        """Return a member of ``endpoint``."""
+        label = f"{endpoint}/{listed.name}"
+        is_sole = not definition.addresses
+        # What clients read names the endpoint; the log and operators see the member.
+        upstream = self._connector.connect(endpoint, _of_member(definition, listed))
+        load = MemberLoad(listed.name, self._clock, weight=listed.weight, zone=listed.zone)
+        meter = LoadMeter(load)
+        health = EndpointHealth(
+            endpoint if is_sole else label,
+            breaker_settings(self._settings.breaker, definition),
+            peer=upstream,
+            is_last=lambda: self._is_last(endpoint, label),
+            clock=self._clock,
+            chance=self._chance,
+            telemetry=self._telemetry if is_sole else self._states.of_member(endpoint, label, load.warm_up),
+        )
+        attempt_ms = definition.attempt_timeout_ms or self._settings.retry.per_try_timeout_ms
+        # Another gateway would ask its own endpoints, this gateway among them.
+        catalog = upstream if definition.tier != EDGE else None
+        answer_check = AnswerCheck(endpoint, catalog, self._clock)
+        service = member_stack(
+            self._observed,
+            upstream,
+            meter=meter,
+            breaker=Breaker(health),
+            bulkhead=Bulkhead(bulkhead_settings(self._settings.bulkhead, definition), self._telemetry),
+            attempt_timeout=AttemptTimeout(attempt_ms / 1000, self._clock),
+            answer_check=answer_check,
+            abilities=Abilities(upstream) if isinstance(upstream, Learner) else None,
+        )
+        refresher = Refresher(upstream, upstream.refresh_s, self._clock)
+        parts = MemberParts(service, upstream, health, meter, refresher, answer_check)
+        return PoolMember(label, load, parts, self._drained)
+
+
+def _of_member(definition: Endpoint, listed: Listed) -> Endpoint:
+    if not definition.addresses:
+        return definition
+    return msgspec.structs.replace(definition, address=listed.address, addresses=())

@@ -1,0 +1,250 @@
+"""An endpoint as a pool: a service that chooses a member for each request, and what is known of them all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+from gateway.app.pools.drained import Drained
+from gateway.app.pools.member import PoolMember
+from gateway.app.pools.pool_catalog import PoolCatalog
+from gateway.app.pools.roster import Roster
+from gateway.app.pools.sequences import SequenceMembers
+from gateway.core.catalog import ModelSpec, RemoteCatalog
+from gateway.core.errors import Fault, GatewayError, Why
+from gateway.core.request import SEQUENCE, Request, Response
+from gateway.core.stack import LayerReport
+from routing.endpoint import Endpoint
+from routing.pools.picking import Picker
+
+_SHOWN: Final = 64
+"""Members whose stacks and states are shown; of the others there is the number."""
+
+_REASON: Final = "Below Retry and the Router: chooses one of the members at which the request has not failed."
+
+KeyOf = Callable[[Request], bytes | None]
+"""Returns what a hash goes by; None: nothing."""
+
+
+class EndpointPool:
+    """The members of one endpoint, of which each request meets one.
+
+    A request goes to a member that is well, at which its model works, and at which it has not failed before;
+    where there is none of these, the last of the conditions are dropped first. One that is out gets no
+    request: checks of its health notice its return. Steps of one sequence go to one member.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        definition: Endpoint,
+        roster: Roster,
+        picker: Picker,
+        *,
+        key_of: KeyOf,
+        sequences: SequenceMembers,
+        drained: Drained,
+    ) -> None:
+        self.name, self.definition, self.roster = name, definition, roster
+        self._picker, self._key_of, self._sequences, self._drained = picker, key_of, sequences, drained
+        self._is_sole = not definition.addresses
+        self._catalog = PoolCatalog(name, self._known_members)
+
+    def __repr__(self) -> str:
+        if self._is_sole:
+            return f"{self.members[0].parts.health!r}{self._drained_note}"
+        up = sum(each.is_available for each in self.members)
+        return (
+            f"<EndpointPool {self.name} {up} of {len(self.members)} up, {self._picker!r}{self._drained_note}>"
+        )
+
+    @property
+    def members(self) -> tuple[PoolMember, ...]:
+        """Its members now."""
+        return self.roster.members
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether it gets no new work as a whole, by its policy or by an operator."""
+        return self.definition.drain or self.name in self._drained
+
+    @property
+    def is_available(self) -> bool:
+        """Whether a request that comes now would be let through."""
+        return not self.is_drained and (any(each.is_available for each in self.members) or self._may_appear)
+
+    @property
+    def is_well(self) -> bool:
+        """Whether it can take over for others: one of its members is not out, not even for a trial."""
+        return not self.is_drained and any(each.is_well for each in self.members)
+
+    @property
+    def can_continue(self) -> bool:
+        """Whether it takes further steps of what began there."""
+        return any(each.is_up for each in self.members)
+
+    @property
+    def state(self) -> str:
+        """``closed``, ``open`` or ``half_open``: that of the member that is best off."""
+        states = {each.parts.health.state for each in self.members}
+        if not states:
+            return "closed" if self._may_appear else "open"
+        return next(state for state in ("closed", "half_open", "open") if state in states)
+
+    @property
+    def why(self) -> str:
+        """Why it is out, in words that a client may read; empty where it is not, or that is not known."""
+        if self.is_drained:
+            return "it is drained"
+        whys = [each.parts.health.why for each in self.members]
+        if whys:
+            return next((str(why) for why in whys if why), "it is drained" if self._all_drained else "")
+        return self.roster.resolution.problem
+
+    @property
+    def catalog(self) -> RemoteCatalog:
+        """What its members tell of models."""
+        return self.members[0].parts.upstream if self._is_sole else self._catalog
+
+    def is_preferred(self, model: str) -> bool:
+        """Whether it is available, and ``model`` works at one of its members, as far as is known."""
+        if self.is_drained:
+            return False
+        return any(each.is_preferred(model) for each in self.members) or self._may_appear
+
+    def has_untried(self, tried: Collection[str]) -> bool:
+        """Whether a member that is not among ``tried`` would let a request through."""
+        return not self.is_drained and any(
+            each.is_available and each.label not in tried for each in self.members
+        )
+
+    def has_other_well(self, label: str) -> bool:
+        """Whether another member than ``label`` could take its requests."""
+        return not self.is_drained and any(each.label != label and each.is_well for each in self.members)
+
+    def signature(self, model: str, version: str) -> ModelSpec | None:
+        """Return what is known of a model; ask one member where nothing is."""
+        members = self.members
+        knowing = next((each for each in members if each.parts.answer_check.knows(model, version)), None)
+        asked = knowing or next((each for each in members if each.is_up), None)
+        return asked.parts.answer_check.signature(model, version) if asked is not None else None
+
+    def is_first_question(self, model: str, version: str) -> bool:
+        """Whether a member is being asked about a model, and none has been before."""
+        return any(each.parts.answer_check.is_first_question(model, version) for each in self.members)
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer as the chosen member does.
+
+        Raises:
+            GatewayError: the member's, with its name; UNAVAILABLE where there is none.
+        """
+        if not self.members:
+            await self.roster.resolution.first()
+        chosen = self._choose(request)
+        try:
+            return await chosen.parts.service.entry(request)
+        except GatewayError as error:
+            raise error.replaced(member=chosen.label) from error
+
+    async def aclose(self) -> None:
+        """Close all members, and look up no more."""
+        async with AsyncExitStack() as closing:
+            closing.push_async_callback(self.roster.aclose)
+            for each in self.members:
+                closing.push_async_callback(each.aclose)
+
+    def layers(self) -> tuple[LayerReport, ...]:
+        """Describe it for operators: the stack of its one member, or how it chooses and those of all."""
+        members = self.members
+        if self._is_sole:
+            return members[0].parts.service.report()
+        branches = {each.name: each.parts.service.report() for each in members[:_SHOWN]}
+        return (LayerReport("pool", repr(self), _REASON, branches=branches),)
+
+    def report(self) -> Mapping[str, Any]:
+        """Return whether it is out and why, for operators."""
+        drained = {"drained": True} if self.is_drained else {}
+        if self._is_sole:
+            return {**self.members[0].parts.health.report(), **drained}
+        problem = {"problem": problem} if (problem := self.roster.resolution.problem) else {}
+        members = {each.name: each.report() for each in self.members[:_SHOWN]}
+        return {
+            "state": self.state,
+            **drained,
+            **problem,
+            "num_members": len(self.members),
+            "members": members,
+        }
+
+    def _choose(self, request: Request) -> PoolMember:
+        members = self.members
+        if SEQUENCE in request.parameters and not self._is_sole:
+            return self._of_sequence(request)
+        if self._is_sole:
+            # Its breaker refuses by itself, and says why.
+            return members[0]
+        model, tried, key = request.model, request.tried, self._key_of(request)
+        found = None
+        if tried:
+            found = self._pick(members, lambda each: _is_new(each, tried) and each.is_preferred(model), key)
+            found = found or self._pick(members, lambda each: _is_new(each, tried) and each.is_available, key)
+        found = found or self._pick(members, lambda each: each.is_preferred(model), key)
+        found = found or self._pick(members, lambda each: each.is_available, key)
+        if found is None:
+            raise self._none_available()
+        return found
+
+    def _pick(
+        self, members: Sequence[PoolMember], is_usable: Callable[[PoolMember], bool], key: bytes | None
+    ) -> PoolMember | None:
+        return self._picker.pick(members, is_usable, key)
+
+    def _of_sequence(self, request: Request) -> PoolMember:
+        found, is_lost = self._sequences.member(request, self.members)
+        if found is None:
+            raise self._lost() if is_lost else self._none_available()
+        return found
+
+    def _none_available(self) -> GatewayError:
+        why = self.why
+        because = f" ({why})" if why else ""
+        known = next((each.parts.health.why for each in self.members if each.parts.health.why), None)
+        return GatewayError(
+            Fault.UNAVAILABLE,
+            f"endpoint '{self.name}' is unavailable: none of its members can be used{because}",
+            retryable=True,
+            unsent=True,
+            why=known or (None if self.members else Why("unresolved")),
+        )
+
+    def _lost(self) -> GatewayError:
+        return GatewayError(
+            Fault.UNAVAILABLE,
+            f"the member of endpoint '{self.name}' that has the state of this sequence is not available: "
+            "begin the sequence anew, with sequence_start",
+            unsent=True,
+        )
+
+    async def _known_members(self) -> Sequence[PoolMember]:
+        if not self.members:
+            await self.roster.resolution.first()
+        return self.members
+
+    @property
+    def _may_appear(self) -> bool:
+        """Whether its members are not known yet: who comes first waits for them."""
+        return not self.members and not self.roster.resolution.problem
+
+    @property
+    def _all_drained(self) -> bool:
+        return all(each.is_drained for each in self.members)
+
+    @property
+    def _drained_note(self) -> str:
+        return ", drained" if self.is_drained else ""
+
+
+def _is_new(member: PoolMember, tried: Collection[str]) -> bool:
+    return member.label not in tried

@@ -1,0 +1,154 @@
+"""Endpoints of several members in virtual time: what each answers, and where names lead."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from random import Random
+from typing import Any
+
+from gateway.app.connector import Connector
+from gateway.app.pools.listing import Name
+from gateway.app.pools.member import PoolMember
+from gateway.app.pools.pool import EndpointPool
+from gateway.core.catalog import ModelSpec
+from gateway.core.clock import LoopClock
+from gateway.core.errors import Fault, GatewayError
+from gateway.core.request import Response
+from gateway.core.telemetry import Silence, Telemetry
+from gateway.core.verdict import Verdict
+from gateway.upstreams.upstream import Upstream
+from resilience.settings import BreakerSettings, ResilienceSettings
+from routing.policy import Endpoint
+from tests.fakes.clock import VirtualClock
+from tests.fakes.service import request
+from tests.gateway.app.workshop import FakeUpstream, Workshop
+
+POLICY = """\
+generation: {generation}
+regions: {{here: {{serves: [EU]}}, there: {{serves: [NA]}}}}
+failover: {{here: [there], there: [here]}}
+residency: {{anywhere: {{regions: ["*"]}}}}
+tenants: {{anonymous: {{residency: anywhere}}}}
+endpoints:
+  central: {{tier: central, region: here, protocol: {protocol}, addresses: [{addresses}]{more}}}
+  spare: {{tier: central, region: there, protocol: http, address: '127.0.0.1:99'}}
+routes:
+- {{name: all, endpoints: [central, spare], num_retries: {retries}}}
+"""
+
+
+def text(
+    *addresses: str, generation: int = 1, more: str = "", retries: int = 3, protocol: str = "http"
+) -> str:
+    """A policy whose endpoint ``central`` has these ``addresses``; ``more`` are further fields of it."""
+    return POLICY.format(
+        generation=generation,
+        addresses=", ".join(each if each.startswith("{") else f"'{each}'" for each in addresses),
+        more=more and f", {more}",
+        retries=retries,
+        protocol=protocol,
+    )
+
+
+def three(**changes: Any) -> str:
+    return text("10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80", **changes)
+
+
+class Member(FakeUpstream):
+    """A member whose health checks fail while its requests do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.check = self.look
+
+    async def look(self) -> Verdict:
+        step = self.steps[-1]
+        return Verdict(step.why) if isinstance(step, GatewayError) else Verdict()
+
+    async def describe(self, model: str, version: str) -> ModelSpec:
+        raise GatewayError(Fault.UNAVAILABLE, "it has no metadata")
+
+
+class Members(Connector):
+    """Has one fake upstream per address, made when it is first connected to; ``closed`` are those that were."""
+
+    __slots__ = ("closed", "upstreams")
+
+    def __init__(self) -> None:
+        super().__init__(LoopClock(), Random(1))
+        object.__setattr__(self, "upstreams", {})
+        object.__setattr__(self, "closed", [])
+
+    def __getitem__(self, address: str) -> FakeUpstream:
+        if address not in self.upstreams:
+            self.upstreams[address] = Member()
+        return self.upstreams[address]
+
+    def connect(self, name: str, definition: Endpoint) -> Upstream:
+        upstream, closed = self[definition.address], self.closed
+
+        async def aclose() -> None:
+            closed.append(definition.address)
+
+        upstream.aclose = aclose
+        return upstream
+
+    def calls(self, *addresses: str) -> list[int]:
+        """How many requests each of ``addresses`` has got."""
+        return [len(self[address].requests) for address in addresses]
+
+
+class Resolver:
+    """Where names lead: lists of addresses, or an error; ``asked`` counts the look-ups."""
+
+    def __init__(self, **answers: Sequence[str] | OSError) -> None:
+        self.answers: dict[str, Sequence[str] | OSError] = dict(answers)
+        self.asked = 0
+        self.delay_s = 0.0
+
+    async def __call__(self, name: Name) -> Sequence[str]:
+        self.asked += 1
+        await asyncio.sleep(self.delay_s)
+        answer = self.answers.get(name.host, OSError("no such name"))
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+
+class Scene:
+    """An edge gateway whose endpoint ``central`` has several members."""
+
+    def __init__(
+        self, resolver: Resolver | None = None, *, telemetry: Telemetry | None = None, failures: int = 2
+    ) -> None:
+        self.members = Members()
+        self.workshop = Workshop(
+            ResilienceSettings(breaker=BreakerSettings(consecutive_5xx=failures, base_ejection_time_s=1.0)),
+            telemetry=telemetry or Silence(),
+            connector=self.members,
+            look_up=resolver or Resolver(),
+            clock=VirtualClock(),
+        )
+
+    def enforce(self, policy: str) -> EndpointPool:
+        """Put a policy in force; return its pool ``central``."""
+        return self.workshop.enforce(policy).endpoints.by_name["central"]
+
+    async def ask(self, **changes: Any) -> Response:
+        """Send a request as a listener would, through all filters."""
+        deadline = asyncio.get_running_loop().time() + 10
+        response: Response = await self.workshop.in_force.current()(request(deadline=deadline, **changes))
+        return response
+
+    async def aclose(self) -> None:
+        await self.workshop.aclose()
+
+
+def member(pool: EndpointPool, name: str) -> PoolMember:
+    """The member of that name."""
+    return next(each for each in pool.members if each.name == name)
+
+
+def names(pool: EndpointPool) -> list[str]:
+    return [each.name for each in pool.members]
