@@ -31,14 +31,18 @@ from gateway.app.pools.sequences import SequenceMembers
 from gateway.config.settings import Settings
 from gateway.core.clock import Chance, Clock
 from gateway.core.offload import Here, Offload
+from gateway.core.request import Request
 from gateway.core.telemetry import BreakerAppeared, BreakerGone, Telemetry
 from resilience.outlier_detector import OutlierDetector
 from resilience.settings import ResilienceSettings
 from routing.endpoint import LoadBalancing
 from routing.placements import Placements
 from routing.policy import Endpoint, Policy
-from routing.pools.two_choices import TwoChoices
+from routing.pools.choosing import chooser
+from routing.pools.hash_key import HashKey, hash_key
 from routing.rules.order import Rivals, rivals
+
+HASHES: Final = frozenset({"ring_hash", "maglev"})
 
 RETIRE_EXTRA_S: Final = 5.0
 """Members that a policy dropped stay open this much longer than any request that it let in."""
@@ -62,10 +66,12 @@ class Endpoints:
         in_use: Callable[[], EndpointSet],
         chance: Chance,
         region: str = "",
+        zone: str = "",
         look_up: LookUp = look_up,
     ) -> None:
         self._region, self._connector, self._chance, self._settings = region, connector, chance, settings
         self._clock, self._telemetry, self._in_use, self._look_up = clock, telemetry, in_use, look_up
+        self._zone = zone
         self._retirement = Retirement(clock)
         self.files = connector.files
         """What the endpoints need of this machine."""
@@ -168,8 +174,8 @@ class Endpoints:
             name,
             definition,
             roster,
-            TwoChoices(self._chance),
-            key_of=lambda _request: None,
+            chooser(definition.load_balancing, self._chance, self._zone),
+            key_of=_key_of(definition),
             sequences=SequenceMembers(name, self._placements),
             drained=self.drained,
         )
@@ -214,7 +220,18 @@ def make_endpoints(
         in_use=in_use,
         chance=parts.chance,
         region=settings.region,
+        zone=settings.zone,
     )
+
+
+def _key_of(definition: Endpoint) -> HashKey:
+    """Return what reads a hash's key; only a hash needs one, and reading it may take long."""
+    balancing = definition.load_balancing
+    return hash_key(balancing.hash_on) if balancing.policy in HASHES else _no_key
+
+
+def _no_key(_request: Request) -> bytes | None:
+    return None
 
 
 def _connection(definition: Endpoint) -> Endpoint:

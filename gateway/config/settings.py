@@ -86,7 +86,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Everything that one process needs to know.
 
     ``role``: ``edge`` (caches, edge models, upstreams) or ``central`` (models with batching).
-    ``region``: where it is, a region of the policy.
+    ``region``: where it is, a region of the policy. ``zone``: where in the region, as the policy names the
+    zones of endpoints' members; empty, the default: zones do not matter.
     ``workers``: processes that share the listening sockets; ``auto`` is one per CPU that this process may
     use. Each has caches, breakers and limits of its own. Default 1.
     ``policy``: path of the policy; an edge needs one. ``trusted_proxies``: networks whose header for
@@ -97,6 +98,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     role: Literal["edge", "central"]
     region: str
+    zone: Annotated[str, msgspec.Meta(max_length=64)] = ""
     listen: ListenSettings = ListenSettings()
     workers: Literal["auto"] | Annotated[int, msgspec.Meta(ge=1, le=256)] = 1
     policy: str | None = None

@@ -165,7 +165,12 @@ class MemberLoad:
         if age < 0.0:
             latency *= math.exp(-age * self._rate)
         active = self.active
-        if active:
+        if not active:
+            if self._seen_s == math.inf:
+                # Nothing is known of it, and nothing is on its way to be: else it would never be tried where
+                # the others are faster than the default (Finagle does the same).
+                return 0.0 if now >= self._penalty_until_s else PENALTY
+        else:
             silence = now - self._quiet_since_s
             if silence > latency:  # noqa: PLR1730 - max() takes three times as long
                 latency = silence

@@ -1,53 +1,23 @@
-"""Tells a member's load of the requests that it gets: what choosing goes by."""
+"""What requests tell of a member's load, which choosing goes by."""
 
 from __future__ import annotations
 
-from gateway.core.clock import Clock
-from gateway.core.errors import GatewayError
+from typing import Final
+
+from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Request, Response
 from gateway.core.service import Filter, Service
+from routing.pools.ewma import AttemptEnd, MemberLoad
 
-
-class MemberLoad:
-    """How many requests are under way at a member, and how long they take."""
-
-    __slots__ = ("_clock", "active", "failures", "latency_s", "name", "requests", "weight", "zone")
-
-    def __init__(self, name: str, clock: Clock, *, weight: float = 1.0, zone: str = "") -> None:
-        self.name, self.weight, self.zone, self._clock = name, weight, zone, clock
-        self.active = self.requests = self.failures = 0
-        self.latency_s = 0.0
-
-    def __repr__(self) -> str:
-        return f"<MemberLoad {self.name} {1000 * self.latency_s:.1f} ms, {self.active} under way>"
-
-    @property
-    def cost(self) -> float:
-        """What one more request costs there."""
-        return (self.latency_s + 1e-6) * (self.active + 1) / self.weight
-
-    def warm_up(self) -> None:
-        """It is new, or well again."""
-
-    def started(self) -> float:
-        """Count a request, and return when it began."""
-        self.active += 1
-        return self._clock.tick()
-
-    def ended(self, started_s: float, *, is_answered: bool) -> None:
-        """Count that it has ended."""
-        self.active -= 1
-        took = self._clock.tick() - started_s
-        if is_answered or took > self.latency_s:
-            # Peaks count at once, better times little by little.
-            last = self.latency_s
-            self.latency_s = took if took > last else last + 0.1 * (took - last)
+_ENOUGH_TO_DO: Final = frozenset({"429", "503", "RESOURCE_EXHAUSTED", "UNAVAILABLE"})
+"""Statuses by which a server refuses more, as HTTP and gRPC name them."""
 
 
 class LoadMeter:
     """Counts the requests under way at a member, and measures how long they take.
 
-    The wait for a place of our own (Bulkhead) is measured as well: it is what one more request would wait.
+    The wait for a place of our own (Bulkhead) is measured as well: it is what one more request would wait. A
+    member that refuses at once (429, 503) is not fast: it gets less for a while, for as long as it says.
     """
 
     def __init__(self, load: MemberLoad) -> None:
@@ -55,22 +25,33 @@ class LoadMeter:
         self.requests = self.failures = 0
 
     def __repr__(self) -> str:
-        return f"<LoadMeter {self._load!r}, {self.failures} of {self.requests} failed>"
+        return f"<LoadMeter {self._load.active} under way, {self.failures} of {self.requests} failed>"
 
     async def __call__(self, request: Request, service: Service) -> Response:
         """Answer as the member does."""
         load = self._load
         self.requests += 1
-        began, is_answered = load.started(), False
+        began, end = load.started(), AttemptEnd.UNFINISHED
         try:
             response = await service(request)
-            is_answered = True
-        except GatewayError:
+            end = AttemptEnd.ANSWERED
+        except GatewayError as error:
             self.failures += 1
+            end = self._end_of(error)
             raise
         finally:
-            load.ended(began, is_answered=is_answered)
+            load.ended(began, end)
         return response
+
+    def _end_of(self, error: GatewayError) -> AttemptEnd:
+        why = error.why
+        if why is None or error.unsent:
+            return AttemptEnd.UNFINISHED
+        if not why.answered:
+            return AttemptEnd.LOST if error.counts else AttemptEnd.UNFINISHED
+        if error.fault is Fault.OVERLOADED or why.reason in _ENOUGH_TO_DO:
+            self._load.refused(error.retry_after_s)
+        return AttemptEnd.UNFINISHED
 
 
 _: type[Filter] = LoadMeter

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
 from gateway.app.pools.drained import Drained
-from gateway.app.pools.load_meter import LoadMeter, MemberLoad
+from gateway.app.pools.listing import Listed
+from gateway.app.pools.load_meter import LoadMeter
 from gateway.app.refreshing import Refresher
 from gateway.core.stack import Stack
 from gateway.upstreams.answer_check import AnswerCheck
 from gateway.upstreams.upstream import Upstream
 from resilience.endpoint_health import EndpointHealth
+from routing.pools.ewma import LoadSettings, MemberLoad
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,47 +30,41 @@ class MemberParts:
     answer_check: AnswerCheck
 
 
-class PoolMember:
-    """What a member has of its own; it outlives pools and policies while its connection stays what it is.
+class PoolMember(MemberLoad):
+    """A member; it outlives pools and policies while its connection stays what it is.
+
+    Its name is its address as the policy lists it, or ``NAME:PORT/ADDRESS`` for one that a name leads to.
 
     Args:
-        label: ENDPOINT/NAME, as ``Request.tried`` has it. The name is its address as the policy lists it, or
-            ``NAME:PORT/ADDRESS`` for one that a name leads to.
-        load: what is known of its load.
-        parts: what it consists of.
+        endpoint: whose member it is; ``label`` is ENDPOINT/NAME, as ``Request.tried`` has it.
+        listed: its name, weight and zone.
+        make_parts: makes what it consists of; its load is measured there.
         drained: what operators have drained.
+        clock: seconds of a fine timer.
+        settings: how its load is remembered.
     """
 
-    __slots__ = ("_drained", "_health", "_load", "is_leaving", "label", "name", "parts")
+    __slots__ = ("_drained", "_health", "is_leaving", "label", "parts")
 
-    def __init__(self, label: str, load: MemberLoad, parts: MemberParts, drained: Drained) -> None:
-        self.label, self.name = label, load.name
-        self.parts, self._load, self._drained, self._health = parts, load, drained, parts.health
+    def __init__(
+        self,
+        endpoint: str,
+        listed: Listed,
+        make_parts: Callable[[PoolMember], MemberParts],
+        *,
+        drained: Drained,
+        clock: Callable[[], float],
+        settings: LoadSettings,
+    ) -> None:
+        super().__init__(listed.name, clock, settings, weight=listed.weight, zone=listed.zone)
+        self.label, self._drained = f"{endpoint}/{listed.name}", drained
         self.is_leaving = False
         """Its name does not lead there any more, so nothing new goes there."""
+        self.parts = make_parts(self)
+        self._health = self.parts.health
 
     def __repr__(self) -> str:
-        return f"<PoolMember {self.parts.health!r}, {self._load!r}>"
-
-    @property
-    def weight(self) -> float:
-        """Its share beside the others'."""
-        return self._load.weight
-
-    @property
-    def zone(self) -> str:
-        """Where in its region it is."""
-        return self._load.zone
-
-    @property
-    def active(self) -> int:
-        """Requests under way there."""
-        return self._load.active
-
-    @property
-    def cost(self) -> float:
-        """What one more request costs there."""
-        return self._load.cost
+        return f"<PoolMember {self._health!r}, {super().__repr__()}>"
 
     @property
     def is_drained(self) -> bool:
@@ -94,23 +90,21 @@ class PoolMember:
         """Whether it may get new work, and nothing is known against ``model`` there."""
         return not self.is_leaving and self._health.is_preferred(model) and self.label not in self._drained
 
-    def place(self, weight: float, zone: str) -> None:
-        """Take the share and the zone that the policy in force gives it."""
-        self._load.weight, self._load.zone = weight, zone
-
-    def warm_up(self) -> None:
-        """Give it its share little by little: it is new, or well again."""
-        self._load.warm_up()
+    def place(self, listed: Listed, settings: LoadSettings) -> None:
+        """Take the share, the zone and the slow start that the policy in force gives it."""
+        self.weight, self.zone, self._settings = listed.weight, listed.zone, settings
 
     def report(self) -> Mapping[str, Any]:
         """Return its health and its load, for operators."""
         return {
-            **self.parts.health.report(),
+            **self._health.report(),
             "weight": self.weight,
             **({"zone": self.zone} if self.zone else {}),
             **({"drained": True} if self.is_drained else {}),
+            **({"penalized": True} if self.is_penalized else {}),
+            **({"warmth": round(self.warmth, 2)} if self.warmth < 1 else {}),
             "active": self.active,
-            "latency_ms": round(1000 * self._load.latency_s, 3),
+            "latency_ms": round(1000 * self.latency_s, 3),
             "requests": self.parts.meter.requests,
             "failures": self.parts.meter.failures,
         }

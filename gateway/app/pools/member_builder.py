@@ -11,7 +11,7 @@ from gateway.app.endpoint_settings import breaker_settings, bulkhead_settings
 from gateway.app.observe import Observed
 from gateway.app.pools.drained import Drained
 from gateway.app.pools.listing import Listed
-from gateway.app.pools.load_meter import LoadMeter, MemberLoad
+from gateway.app.pools.load_meter import LoadMeter
 from gateway.app.pools.member import MemberParts, PoolMember
 from gateway.app.pools.member_states import MemberStates
 from gateway.app.refreshing import Refresher
@@ -20,12 +20,14 @@ from gateway.core.clock import Chance, Clock
 from gateway.core.telemetry import Telemetry
 from gateway.upstreams.abilities import Abilities, Learner
 from gateway.upstreams.answer_check import AnswerCheck
+from gateway.upstreams.upstream import Upstream
 from resilience.attempt import AttemptTimeout
 from resilience.breaker import Breaker
 from resilience.bulkhead import Bulkhead
 from resilience.endpoint_health import EndpointHealth
 from resilience.settings import ResilienceSettings
 from routing.policy import EDGE, Endpoint
+from routing.pools.choosing import load_settings
 
 IsLast = Callable[[str, str], bool]
 """Takes an endpoint and the label of a member: whether there are requests that nothing else can take now."""
@@ -56,25 +58,24 @@ class MemberBuilder:
 
     def build(self, endpoint: str, definition: Endpoint, listed: Listed) -> PoolMember:
         """Return a member of ``endpoint``."""
-        label = f"{endpoint}/{listed.name}"
-        is_sole = not definition.addresses
+        return PoolMember(
+            endpoint,
+            listed,
+            lambda member: self._parts(endpoint, definition, listed, member),
+            drained=self._drained,
+            clock=self._clock.tick,
+            settings=load_settings(definition.load_balancing),
+        )
+
+    def _parts(self, endpoint: str, definition: Endpoint, listed: Listed, member: PoolMember) -> MemberParts:
         # What clients read names the endpoint; the log and operators see the member.
         upstream = self._connector.connect(endpoint, _of_member(definition, listed))
-        load = MemberLoad(listed.name, self._clock, weight=listed.weight, zone=listed.zone)
-        meter = LoadMeter(load)
-        health = EndpointHealth(
-            endpoint if is_sole else label,
-            breaker_settings(self._settings.breaker, definition),
-            peer=upstream,
-            is_last=lambda: self._is_last(endpoint, label),
-            clock=self._clock,
-            chance=self._chance,
-            telemetry=self._telemetry if is_sole else self._states.of_member(endpoint, label, load.warm_up),
-        )
+        health = self._health(endpoint, definition, upstream, member)
         attempt_ms = definition.attempt_timeout_ms or self._settings.retry.per_try_timeout_ms
         # Another gateway would ask its own endpoints, this gateway among them.
         catalog = upstream if definition.tier != EDGE else None
         answer_check = AnswerCheck(endpoint, catalog, self._clock)
+        meter = LoadMeter(member)
         service = member_stack(
             self._observed,
             upstream,
@@ -86,8 +87,22 @@ class MemberBuilder:
             abilities=Abilities(upstream) if isinstance(upstream, Learner) else None,
         )
         refresher = Refresher(upstream, upstream.refresh_s, self._clock)
-        parts = MemberParts(service, upstream, health, meter, refresher, answer_check)
-        return PoolMember(label, load, parts, self._drained)
+        return MemberParts(service, upstream, health, meter, refresher, answer_check)
+
+    def _health(
+        self, endpoint: str, definition: Endpoint, peer: Upstream, member: PoolMember
+    ) -> EndpointHealth:
+        label, is_sole = member.label, not definition.addresses
+        states = self._states.of_member(endpoint, label, member.warm_up)
+        return EndpointHealth(
+            endpoint if is_sole else label,
+            breaker_settings(self._settings.breaker, definition),
+            peer=peer,
+            is_last=lambda: self._is_last(endpoint, label),
+            clock=self._clock,
+            chance=self._chance,
+            telemetry=self._telemetry if is_sole else states,
+        )
 
 
 def _of_member(definition: Endpoint, listed: Listed) -> Endpoint:

@@ -16,15 +16,13 @@ from gateway.core.errors import Fault, GatewayError, Why
 from gateway.core.request import SEQUENCE, Request, Response
 from gateway.core.stack import LayerReport
 from routing.endpoint import Endpoint
+from routing.pools.hash_key import HashKey
 from routing.pools.picking import Picker
 
 _SHOWN: Final = 64
 """Members whose stacks and states are shown; of the others there is the number."""
 
 _REASON: Final = "Below Retry and the Router: chooses one of the members at which the request has not failed."
-
-KeyOf = Callable[[Request], bytes | None]
-"""Returns what a hash goes by; None: nothing."""
 
 
 class EndpointPool:
@@ -42,7 +40,7 @@ class EndpointPool:
         roster: Roster,
         picker: Picker,
         *,
-        key_of: KeyOf,
+        key_of: HashKey,
         sequences: SequenceMembers,
         drained: Drained,
     ) -> None:

@@ -9,6 +9,7 @@ from gateway.app.pools.member import PoolMember
 from gateway.app.pools.resolution import Resolution
 from resilience.outlier_detector import OutlierDetector, Watched
 from routing.endpoint import Endpoint
+from routing.pools.choosing import load_settings
 
 Build = Callable[[Listed], PoolMember]
 Resolve = Callable[[Mapping[Name, Sequence[str]], Callable[[], None]], Resolution]
@@ -39,6 +40,7 @@ class Roster:
         before: Roster | None = None,
     ) -> None:
         self._definition, self._build, self._leave = definition, build, leave
+        self._loads = load_settings(definition.load_balancing)
         self.resolution: Resolution = resolve(
             before.resolution.known if before is not None else {}, self._update
         )
@@ -73,7 +75,7 @@ class Roster:
         for each in new:
             each.warm_up()
         for member, entry in zip(self.members, self._listed, strict=True):
-            member.place(entry.weight, entry.zone)
+            member.place(entry, self._loads)
             member.parts.refresher.start()
             member.parts.health.start()
 

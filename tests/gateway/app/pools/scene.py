@@ -56,10 +56,10 @@ def three(**changes: Any) -> str:
 
 
 class Member(FakeUpstream):
-    """A member whose health checks fail while its requests do."""
+    """A member that takes 2 ms, and whose health checks fail while its requests do."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(0.002)
         self.check = self.look
 
     async def look(self) -> Verdict:

@@ -26,6 +26,7 @@ async def test_it_says_how_it_is() -> None:
         "weight": 4,
         "zone": "b",
         "drained": True,
+        "penalized": True,
         "active": 0,
         "requests": 2,
         "failures": 1,

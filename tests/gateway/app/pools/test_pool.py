@@ -84,8 +84,8 @@ async def test_a_retry_of_one_that_has_no_other_goes_there_again() -> None:
 async def test_a_member_that_is_out_gets_nothing_until_it_is_back() -> None:
     """Two failures put it out; its health check lets it in, and its share comes back."""
     scene = Scene(failures=2)
-    pool = scene.enforce(three())
-    scene.members[ONE].steps = [silent()]
+    pool = scene.enforce(three(more="load_balancing: {slow_start_window_s: 0}"))
+    scene.members[ONE].steps = [status("502")]
     for _ in range(60):
         await scene.ask()
 
@@ -99,6 +99,21 @@ async def test_a_member_that_is_out_gets_nothing_until_it_is_back() -> None:
 
     assert member(pool, ONE).parts.health.state == "closed"
     assert scene.members.calls(ONE)[0] > 6
+    await scene.aclose()
+
+
+@virtual_time
+async def test_a_member_that_is_not_there_costs_one_request_in_five_seconds() -> None:
+    """What a refused connection costs is one attempt, long before its breaker opens; nobody sees it."""
+    scene = Scene(failures=1000)
+    scene.enforce(three())
+    scene.members[ONE].steps = [silent()]
+    for _ in range(100):
+        await scene.ask()
+        await asyncio.sleep(0.1)
+
+    assert 2 <= scene.members.calls(ONE)[0] <= 4
+    assert scene.members.calls("127.0.0.1:99") == [0]
     await scene.aclose()
 
 

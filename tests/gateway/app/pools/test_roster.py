@@ -10,7 +10,7 @@ from gateway.core.verdict import Verdict
 from tests.fakes.service import HANG, answer
 from tests.fakes.virtual_time import virtual_time
 from tests.gateway.app.pools.scene import Resolver, Scene, names, text, three
-from tests.resilience.peers import UNREADY, silent
+from tests.resilience.peers import UNREADY, silent, status
 
 ONE, TWO, THREE, FOUR = (f"10.0.0.{number}:80" for number in (1, 2, 3, 4))
 
@@ -192,7 +192,7 @@ async def test_a_member_that_fails_much_more_than_the_others_is_put_out() -> Non
     scene = Scene(failures=1000)
     detection = "{interval_s: 2, failure_percentage_threshold: 40, failure_percentage_request_volume: 10}"
     pool = scene.enforce(three(more=f"outlier_detection: {detection}"))
-    scene.members[ONE].steps = [silent(), answer()] * 500
+    scene.members[ONE].steps = [status("502"), answer()] * 500
 
     for _ in range(10):
         for _ in range(20):
