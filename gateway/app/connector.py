@@ -28,6 +28,12 @@ class MemberPlace:
     address: str
     ip: str = ""
 
+    @property
+    def connected(self) -> str:
+        """What is connected to, HOST:PORT."""
+        host = f"[{self.ip}]" if ":" in self.ip else self.ip
+        return f"{host}:{self.address.rpartition(':')[2]}" if self.ip else self.address
+
 
 @dataclass(frozen=True, slots=True)
 class Connector:

@@ -181,8 +181,7 @@ class Endpoints:
         )
 
     def _resolve(self, definition: Endpoint) -> Resolve:
-        settings = self._connector.settings
-        wire = settings.http if definition.protocol == "http" else settings.grpc
+        wire = getattr(self._connector.settings, definition.protocol)
         return partial(
             Resolution,
             names_of(definition),

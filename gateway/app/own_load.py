@@ -15,7 +15,7 @@ _WINDOW_S: Final = 1.0
 
 
 class OwnLoad:
-    """Renders a report: requests under way beside those that may be, and the CPU time that is used.
+    """Renders a report: requests under way beside those that may be, or the use of CPU, whichever is more.
 
     Args:
         seats: the requests of this process.
@@ -48,8 +48,9 @@ class OwnLoad:
             used_s = self._cpu_s()
             self._cpu = max(0.0, used_s - self._used_s) / (passed_s * self._cores)
             self._since, self._used_s = now, used_s
+        busiest = max(seats.taken / seats.limit, self._cpu)
         return b"TEXT application_utilization=%.4g, cpu_utilization=%.4g, named_metrics.running=%d" % (
-            seats.taken / seats.limit,
+            busiest,
             self._cpu,
             seats.taken,
         )
