@@ -15,6 +15,7 @@ from gateway.core.catalog import ModelSpec, RemoteCatalog
 from gateway.core.errors import Fault, GatewayError, Why
 from gateway.core.request import SEQUENCE, Request, Response
 from gateway.core.stack import LayerReport
+from gateway.upstreams.answer_configs import AnswerConfigs
 from routing.endpoint import Endpoint
 from routing.pools.hash_key import HashKey
 from routing.pools.picking import Picker
@@ -43,11 +44,14 @@ class EndpointPool:
         key_of: HashKey,
         sequences: SequenceMembers,
         drained: Drained,
+        configs_of: Callable[[RemoteCatalog], AnswerConfigs],
     ) -> None:
         self.name, self.definition, self.roster = name, definition, roster
         self._picker, self._key_of, self._sequences, self._drained = picker, key_of, sequences, drained
         self._is_sole = not definition.addresses
         self._catalog = PoolCatalog(name, self._known_members)
+        self.answer_configs = configs_of(self.catalog)
+        """What the configurations of its models say of their answers."""
 
     def __repr__(self) -> str:
         if self._is_sole:
@@ -150,6 +154,7 @@ class EndpointPool:
         """Close all members, and look up no more."""
         async with AsyncExitStack() as closing:
             closing.push_async_callback(self.roster.aclose)
+            closing.push_async_callback(self.answer_configs.aclose)
             for each in self.members:
                 closing.push_async_callback(each.aclose)
 
