@@ -42,6 +42,7 @@ from gateway.upstreams.oip_grpc_check import check_health
 from gateway.upstreams.outgoing import PLAIN, Outgoing
 from gateway.upstreams.rotation import Rotation
 from gateway.upstreams.settings import GrpcUpstreamSettings
+from gateway.upstreams.tls_refusals import HandshakeRefusedError
 from gateway.upstreams.upstream import Upstream
 from gateway.wire.faults import fault_of_grpc
 from gateway.wire.grpc_framing import PREFIX, prefix
@@ -62,6 +63,7 @@ _TOO_LARGE: Final = "message larger than max"
 _FAILED: Final = (
     grpc_call.StatusError,
     grpc_call.BrokenAnswerError,
+    HandshakeRefusedError,
     ResetError,
     AnswerRefusedError,
     LateError,
@@ -282,6 +284,8 @@ class GrpcUpstream:
             case ResetError() if self._stands_for_a_status(error, ends):
                 status = grpc_call.StatusError(grpc_call.code_of_reset(error.code))
                 named = self._translate(status, deadline, ends)
+            case HandshakeRefusedError():
+                named = self._failures.handshake(error.found)
             case AnswerTooLargeError():
                 named = self._failures.too_large(self._max_message_bytes)
             case AnswerRefusedError():

@@ -12,6 +12,7 @@ from gateway.http.client.http2_connection import Http2ClientConnection
 from gateway.http.framing.http2_client import Header
 from gateway.upstreams import oip_grpc_call as grpc_call
 from gateway.upstreams.failures import Failures
+from gateway.upstreams.tls_refusals import HandshakeRefusedError
 from gateway.wire.grpc_framing import prefix
 from gateway.wire.oip import proto as oip_proto
 from gateway.wire.proto import messages
@@ -51,6 +52,8 @@ async def check_health(
             if error.code in _NOT_FOR_US:
                 return Verdict()
             return failures.not_ready(printable(error.message, _MAX_MESSAGE_CHARS))
+        except HandshakeRefusedError as error:
+            return Verdict(failures.handshake(error.found).why)
         except (grpc_call.BrokenAnswerError, GatewayError):
             return Verdict(Why("protocol", answered=True))
         return Verdict() if is_well else Verdict(Why("not_ready", answered=True))

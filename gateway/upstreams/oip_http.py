@@ -261,6 +261,8 @@ class HttpUpstream:
         if is_ready(answer.status):
             self.hurry()
             return Verdict()
+        if (found := refusal_before_http(answer.body)) is not None:
+            return Verdict(self._failures.handshake(found).why)
         return self._failures.not_ready(decode_error(answer.body) or str(answer.status))
 
     @property

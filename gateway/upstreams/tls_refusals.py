@@ -19,6 +19,14 @@ _SENTENCES: Final = (
 """Of nginx, Apache, and servers in Go."""
 
 
+class HandshakeRefusedError(Exception):
+    """The server answered that the connection is not as it wants it; ``found`` says what is wrong."""
+
+    def __init__(self, found: TlsFinding) -> None:
+        super().__init__(found.what)
+        self.found = found
+
+
 def refusal_before_http(body: Buffer) -> TlsFinding | None:
     """Return what is wrong with the connection, where the ``body`` of a 400 speaks of that."""
     begins = bytes(memoryview(body)[:_SEARCHED_BYTES])

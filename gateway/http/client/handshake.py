@@ -5,6 +5,8 @@ from __future__ import annotations
 import ssl
 from typing import Final, NamedTuple
 
+_ENDED: Final = "ENDED_AT_ONCE"
+
 
 class NoProtocolError(ssl.SSLError):
     """The peer agreed to none of the protocols that it was offered (ALPN)."""
@@ -12,6 +14,14 @@ class NoProtocolError(ssl.SSLError):
     def __init__(self) -> None:
         super().__init__(1, "no protocol was agreed on")
         self.reason = "NO_APPLICATION_PROTOCOL"
+
+
+class EndedAtOnceError(ssl.SSLError):
+    """The peer ended the connection after the handshake, and before it sent anything."""
+
+    def __init__(self) -> None:
+        super().__init__(1, "the connection ended right after the handshake")
+        self.reason = _ENDED
 
 
 class TlsFinding(NamedTuple):
@@ -98,6 +108,10 @@ _OF_REASONS: Final = {
     "SSLV3_ALERT_CERTIFICATE_REVOKED": NOT_TRUSTED,
     "TLSV1_ALERT_ACCESS_DENIED": NOT_TRUSTED,
     "SSLV3_ALERT_CERTIFICATE_EXPIRED": _OURS_IS_OLD,
+    _ENDED: TlsFinding(
+        "it ended the connection right after the handshake",
+        "servers that want a certificate of this gateway, or do not trust tls.certificate, may do so silently",
+    ),
     "TLSV1_UNRECOGNIZED_NAME": TlsFinding(
         "it does not know the name that it is asked for", "name one that it serves in tls.server_name"
     ),

@@ -164,7 +164,7 @@ async def test_an_ingress_that_ends_tls(tmp_path, protocol):
         async with upstream_of(protocol, port, shown, path_prefix=prefix) as upstream:
             assert (await upstream(request())).model == "digits"
         async with upstream_of(protocol, port, EndpointTls(ca=str(ca.root))) as upstream:
-            absent = await fails(upstream(request()))
+            absent, checked = await fails(upstream(request())), await upstream.check()
         other = EndpointTls(ca=str(ca.root), certificate=str(foreign.certificate), key=str(foreign.key))
         async with upstream_of(protocol, port, other) as upstream:
             refused = await fails(upstream(request()))
@@ -172,9 +172,9 @@ async def test_an_ingress_that_ends_tls(tmp_path, protocol):
             clear = await fails(upstream(request()))
     await listener.aclose()
 
-    if protocol != "grpc":
-        assert "wants a certificate of this gateway" in absent.message
-        assert "does not accept the certificate" in refused.message
+    assert "wants a certificate of this gateway" in absent.message
+    assert "does not accept the certificate" in refused.message
+    assert checked.why == absent.why
     for error in (absent, refused):
         assert error.fault is not Fault.INVALID
         assert error.counts
