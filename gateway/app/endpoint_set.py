@@ -48,6 +48,16 @@ class EndpointSet:
         pool = self.by_name.get(endpoint)
         return pool is not None and pool.can_continue
 
+    def strength(self, endpoint: str) -> tuple[int, int]:
+        """Return how many of its members are well, and how many there are."""
+        pool = self.by_name.get(endpoint)
+        return pool.strength if pool is not None else (0, 0)
+
+    def round_trip(self, endpoint: str) -> tuple[float, float] | None:
+        """Return the peak-EWMA of its latency, and when it was measured last; None: never."""
+        pool = self.by_name.get(endpoint)
+        return pool.round_trip if pool is not None else None
+
     def why(self, endpoint: str) -> str:
         """Return why the endpoint is out, in words that a client may read."""
         pool = self.by_name.get(endpoint)

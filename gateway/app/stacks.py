@@ -38,6 +38,7 @@ from resilience.bulkhead import Bulkhead
 from resilience.deadline import Deadline
 from resilience.retry import Retry
 from routing.policy import Policy, Route
+from routing.preference import preference
 from routing.residency import Locate, Residency
 from routing.router import Router
 from routing.rules.order import View
@@ -145,7 +146,7 @@ def route_stack(
     router = Innermost(
         "router",
         "Below Retry: each attempt goes where those before have not failed, to the nearest endpoint first.",
-        Router(policy, route, parts.region, endpoints=endpoints, view=view, placements=parts.placements),
+        _router(parts, policy, route, endpoints=endpoints, view=view),
     )
     abroad = Stack(timed, *retry, innermost=router)
     residency = Layer(
@@ -215,6 +216,28 @@ def member_stack(
         innermost=Innermost(
             "upstream", "Sends the request to the endpoint.", upstream, () if learning else observers
         ),
+    )
+
+
+def _router(
+    parts: Parts, policy: Policy, route: Route, *, endpoints: Mapping[str, Service], view: View
+) -> Router:
+    order = preference(
+        policy,
+        parts.region,
+        [name for name in route.endpoints if name in policy.endpoints],
+        view,
+        clock=parts.clock,
+        chance=parts.chance,
+    )
+    return Router(
+        policy,
+        route,
+        parts.region,
+        endpoints=endpoints,
+        view=view,
+        placements=parts.placements,
+        order=order,
     )
 
 

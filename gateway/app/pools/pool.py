@@ -82,6 +82,26 @@ class EndpointPool:
         return not self.is_drained and any(each.is_well for each in self.members)
 
     @property
+    def strength(self) -> tuple[int, int]:
+        """How many of its members are well, and how many there are."""
+        members = self.members
+        if self.is_drained:
+            return 0, len(members)
+        if not members:
+            # Not known yet: who comes first waits for them.
+            return int(self._may_appear), 1
+        return sum(each.is_available for each in members), len(members)
+
+    @property
+    def round_trip(self) -> tuple[float, float] | None:
+        """The mean of what requests take at members that are available, and when that was measured last."""
+        known = [each.measured for each in self.members if each.is_available]
+        found = [each for each in known if each is not None]
+        if not found:
+            return None
+        return sum(latency for latency, _ in found) / len(found), max(at for _, at in found)
+
+    @property
     def can_continue(self) -> bool:
         """Whether it takes further steps of what began there."""
         return any(each.is_up for each in self.members)
