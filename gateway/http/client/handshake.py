@@ -110,7 +110,7 @@ _OF_REASONS: Final = {
     "SSLV3_ALERT_CERTIFICATE_EXPIRED": _OURS_IS_OLD,
     _ENDED: TlsFinding(
         "it ended the connection right after the handshake",
-        "servers that want a certificate of this gateway, or do not trust tls.certificate, may do so silently",
+        "servers that want a certificate of this gateway, or do not trust tls.certificate, do so silently",
     ),
     "TLSV1_UNRECOGNIZED_NAME": TlsFinding(
         "it does not know the name that it is asked for", "name one that it serves in tls.server_name"
