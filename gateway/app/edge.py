@@ -21,6 +21,7 @@ from edge_models.repository import ModelRepository
 from gateway.app.builder import Builder
 from gateway.app.caches import open_cache
 from gateway.app.catalogs import EdgeCatalogs
+from gateway.app.endpoint_files import EndpointFiles
 from gateway.app.endpoints import make_endpoints
 from gateway.app.foundation import Foundation
 from gateway.app.generation import InForce
@@ -57,7 +58,7 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
     owner = _owner(foundation)
     locate = geo.locate if geo else _nowhere
     builder = Builder(foundation.parts, endpoints, models, locate, cache, owner=owner)
-    policies = await _open_policies(foundation, builder, models, lifetimes)
+    policies = await _open_policies(foundation, builder, endpoints.files, models, lifetimes)
     if owner is not None:
         lifetimes.push_async_callback(owner.aclose)
         # Not before it can send them on: whoever had the slot does so until then.
@@ -114,12 +115,16 @@ def _nowhere(_address: str) -> Place | None:
 
 
 async def _open_policies(
-    foundation: Foundation, builder: Builder, models: Models | None, lifetimes: AsyncExitStack
+    foundation: Foundation,
+    builder: Builder,
+    files: EndpointFiles,
+    models: Models | None,
+    lifetimes: AsyncExitStack,
 ) -> Policies:
     settings = foundation.settings
     assert settings.policy is not None, "load_settings has checked it"
     policies = Policies(
-        Sources(Path(settings.policy), settings.region, models, foundation.tls),
+        Sources(Path(settings.policy), settings.region, models, foundation.tls, files),
         builder,
         foundation.in_force,
         clock=foundation.clock,

@@ -79,6 +79,8 @@ class Endpoints:
         self._clock, self._telemetry, self._in_use, self._look_up = clock, telemetry, in_use, look_up
         self._zone, self._chance = zone, connector.chance
         self._retirement = Retirement(clock)
+        self.files = connector.files
+        """What the endpoints need of this machine."""
         self._held_until = 0.0
         self.drained = Drained()
         self._placements = Placements()
@@ -186,8 +188,7 @@ class Endpoints:
         )
 
     def _resolve(self, definition: Endpoint) -> Resolve:
-        settings = self._connector.settings
-        wire = settings.http if definition.protocol == "http" else settings.grpc
+        wire = getattr(self._connector.settings, definition.protocol)
         return partial(
             Resolution,
             names_of(definition),

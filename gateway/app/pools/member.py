@@ -104,6 +104,7 @@ class PoolMember(MemberLoad):
             **({"zone": self.zone} if self.zone else {}),
             **({"drained": True} if self.is_drained else {}),
             **({"penalized": True} if self.is_penalized else {}),
+            **({"files": [*problems]} if (problems := self.parts.upstream.problems) else {}),
             **({"warmth": round(self.warmth, 2)} if self.warmth < 1 else {}),
             "active": self.active,
             "latency_ms": round(1000 * self.latency_s, 3),
