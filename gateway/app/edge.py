@@ -26,6 +26,7 @@ from gateway.app.geo import GeoDatabase
 from gateway.app.loading import Sources
 from gateway.app.models import Models, open_models
 from gateway.app.policies import Policies
+from gateway.app.pools.operated import OperatedEndpoints
 from gateway.app.queries import Queries
 from gateway.app.tier import Report, Tier
 from gateway.core.repository import NoRepository, Repository
@@ -55,6 +56,7 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
         watch = asyncio.create_task(geo.watch(look_anew))
         lifetimes.push_async_callback(_cancelled, watch)
     in_force = foundation.in_force
+    operated = OperatedEndpoints(in_force.endpoints, endpoints.drained)
     health: dict[str, Report] = {"endpoints": lambda: in_force.endpoints().report()}
     if models is not None:
         health["certificates"] = lambda: in_force.edge_models().report()
@@ -73,6 +75,7 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
         policy_report=policies.report,
         health=health,
         reload=reload,
+        endpoints=operated,
     )
 
 
