@@ -176,8 +176,8 @@ class OutlierDetection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where requests can be sent over a wire: a central tier, or another region's gateway; a pool of members.
 
-    ``tier``: what it is. ``region``: where it is. ``protocol``: which wire it is sent requests over: ``grpc``
-    or ``http``. ``addresses``: its members, each HOST:PORT or with
+    ``tier``: what it is. ``region``: where it is. ``protocol``: which wire requests are sent over: ``grpc``,
+    ``http`` (1.1) or ``h2`` (the same over HTTP/2). ``addresses``: its members, each HOST:PORT or with
     weight and zone; ``address``: the older form for one, whose name's addresses stand in for each other.
     ``host``: what requests call it (Host, ``:authority``), absent: its address. ``path_prefix``: before each
     path. ``headers``: sent with each request. ``credential``: of this gateway. ``tls``: absent: in the clear.
@@ -191,7 +191,7 @@ class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     tier: Literal["edge", "central"]
     region: str
-    protocol: Literal["grpc", "http"]
+    protocol: Literal["grpc", "http", "h2"]
     address: str = ""
     addresses: Annotated[tuple[str | MemberAddress, ...], msgspec.Meta(max_length=1024)] = ()
     host: Annotated[str, msgspec.Meta(max_length=255)] = ""

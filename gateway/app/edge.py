@@ -20,6 +20,7 @@ from edge_models.repository import ModelRepository
 from gateway.app.builder import Builder
 from gateway.app.caches import open_cache
 from gateway.app.catalogs import EdgeCatalogs
+from gateway.app.endpoint_files import EndpointFiles
 from gateway.app.endpoints import make_endpoints
 from gateway.app.foundation import Foundation
 from gateway.app.geo import GeoDatabase
@@ -46,7 +47,7 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
     cache = open_cache(foundation, models.instruction_set if models else "none", lifetimes)
     geo = _open_geo(foundation)
     builder = Builder(foundation.parts, endpoints, models, geo.locate if geo else _nowhere, cache)
-    policies = await _open_policies(foundation, builder, models, lifetimes)
+    policies = await _open_policies(foundation, builder, endpoints.files, models, lifetimes)
 
     def look_anew() -> None:
         # A generation remembers where its callers are: another one, of the same policy, looks anew.
@@ -91,12 +92,16 @@ def _nowhere(_address: str) -> Place | None:
 
 
 async def _open_policies(
-    foundation: Foundation, builder: Builder, models: Models | None, lifetimes: AsyncExitStack
+    foundation: Foundation,
+    builder: Builder,
+    files: EndpointFiles,
+    models: Models | None,
+    lifetimes: AsyncExitStack,
 ) -> Policies:
     settings = foundation.settings
     assert settings.policy is not None, "load_settings has checked it"
     policies = Policies(
-        Sources(Path(settings.policy), settings.region, models, foundation.tls),
+        Sources(Path(settings.policy), settings.region, models, foundation.tls, files),
         builder,
         foundation.in_force,
         clock=foundation.clock,

@@ -73,6 +73,8 @@ class Endpoints:
         self._clock, self._telemetry, self._in_use, self._look_up = clock, telemetry, in_use, look_up
         self._zone = zone
         self._retirement = Retirement(clock)
+        self.files = connector.files
+        """What the endpoints need of this machine."""
         self._held_until = 0.0
         self.drained = Drained()
         self._placements = Placements()

@@ -21,6 +21,7 @@ from gateway.app.descriptors import Descriptors
 from gateway.app.edge import open_edge
 from gateway.app.foundation import Foundation, open_foundation
 from gateway.app.generation import Generation
+from gateway.app.own_load import OwnLoad
 from gateway.app.servers import Opener, Servers
 from gateway.app.stack_report import StacksReport
 from gateway.app.tier import Tier
@@ -169,6 +170,7 @@ def _data_plane(foundation: Foundation, tier: Tier) -> DataPlane:
         retry_after_s=settings.resilience.admission.retry_after_s,
         offload=foundation.offload,
         travelling=TravellingHeaders(settings.telemetry.propagators, settings.upstreams.forward_headers),
+        load=OwnLoad(foundation.seats, foundation.clock),
         make_request_id=RequestIds().make if settings.listen.transport.generate_request_id else no_id,
     )
 

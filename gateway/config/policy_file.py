@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.config.document import MAX_BYTES, ConfigError, parse, spell
+from gateway.config.endpoint_files import with_absolute_files
 from routing.lint import problems
 from routing.policy import Policy
 from routing.problem import Severity
@@ -90,6 +91,8 @@ def load_policy(file: Path, region: str = "") -> tuple[Policy, bytes]:
 def parse_policy(file: Path, text: bytes, region: str = "") -> Policy:
     """Return the policy in ``text``, the content of ``file``, if it may come into force in ``region``.
 
+    Files that it names are looked for in the folder of ``file``.
+
     Raises:
         ConfigError: for the first lint error too.
     """
@@ -97,7 +100,7 @@ def parse_policy(file: Path, text: bytes, region: str = "") -> Policy:
     for finding in findings:
         if finding.is_error:
             raise ConfigError(file, f"{finding.rule}: {finding.text}", line=finding.line)
-    return policy
+    return with_absolute_files(policy, file.resolve().parent)
 
 
 def _check(file: Path, text: bytes, region: str) -> tuple[Policy, list[Finding]]:

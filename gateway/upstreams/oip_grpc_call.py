@@ -22,6 +22,9 @@ INTERNAL: Final = 13
 UNAVAILABLE: Final = 14
 UNAUTHENTICATED: Final = 16
 
+REFUSED: Final = frozenset({RESOURCE_EXHAUSTED, UNAVAILABLE})
+"""Statuses of a server that has too much to do, or is out of service."""
+
 TEXTS: Final = frozenset({b"grpc-message"})
 """Trailers whose values are texts: blanks at their ends are part of them."""
 

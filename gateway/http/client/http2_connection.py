@@ -10,6 +10,7 @@ import msgspec
 
 from gateway.core.tensor import Buffer
 from gateway.http.client.addresses import address_of
+from gateway.http.client.handshake import NoProtocolError
 from gateway.http.framing.errors import AnswerTooLargeError, FramingError
 from gateway.http.framing.http2_client import (
     ENHANCE_YOUR_CALM,
@@ -27,6 +28,7 @@ _BEAT_S: Final = 0.05
 """Interval in which deadlines and pings are checked while calls run, with one timer for all of them."""
 
 _WRITE_BYTES: Final = 1 << 18
+_NOT_HTTP2: Final = frozenset({None, "http/1.1", "http/1.0"})
 _PINGS_IN_SILENCE: Final = 2
 _PATIENT_S: Final = 300.0
 """Servers with gRPC's defaults close connections that are pinged more than twice within five minutes in
@@ -192,8 +194,8 @@ class Http2ClientConnection(asyncio.Protocol):
         self._transport = transport
         self.address = address_of(transport)
         tls = transport.get_extra_info("ssl_object")
-        if tls is not None and tls.selected_alpn_protocol() != "h2":
-            self._fail(FramingError("the peer did not agree to h2"))
+        if tls is not None and tls.selected_alpn_protocol() in _NOT_HTTP2:
+            self._fail(NoProtocolError())
             return
         self._flush()
 
