@@ -182,7 +182,7 @@ class Endpoints:
 
     def _resolve(self, definition: Endpoint) -> Resolve:
         settings = self._connector.settings
-        wire = settings.http if definition.protocol == "http" else settings.grpc
+        wire = {"http": settings.http, "h2": settings.h2, "grpc": settings.grpc}[definition.protocol]
         return partial(
             Resolution,
             names_of(definition),

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import msgspec
-
-from gateway.app.connector import Connector
+from gateway.app.connector import Connector, MemberPlace
 from gateway.app.endpoint_settings import breaker_settings, bulkhead_settings
 from gateway.app.observe import Observed
 from gateway.app.pools.drained import Drained
@@ -69,7 +67,9 @@ class MemberBuilder:
 
     def _parts(self, endpoint: str, definition: Endpoint, listed: Listed, member: PoolMember) -> MemberParts:
         # What clients read names the endpoint; the log and operators see the member.
-        upstream = self._connector.connect(endpoint, _of_member(definition, listed))
+        upstream = self._connector.connect(
+            endpoint, definition, MemberPlace(listed.address, listed.ip), member
+        )
         health = self._health(endpoint, definition, upstream, member)
         attempt_ms = definition.attempt_timeout_ms or self._settings.retry.per_try_timeout_ms
         # Another gateway would ask its own endpoints, this gateway among them.
@@ -103,9 +103,3 @@ class MemberBuilder:
             chance=self._chance,
             telemetry=self._telemetry if is_sole else states,
         )
-
-
-def _of_member(definition: Endpoint, listed: Listed) -> Endpoint:
-    if not definition.addresses:
-        return definition
-    return msgspec.structs.replace(definition, address=listed.address, addresses=())

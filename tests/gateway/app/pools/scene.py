@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-from gateway.app.connector import Connector
+from gateway.app.connector import Connector, MemberPlace
 from gateway.app.pools.listing import Name
 from gateway.app.pools.member import PoolMember
 from gateway.app.pools.pool import EndpointPool
@@ -17,6 +17,7 @@ from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Response
 from gateway.core.telemetry import Silence, Telemetry
 from gateway.core.verdict import Verdict
+from gateway.upstreams.load import LoadObserver
 from gateway.upstreams.upstream import Upstream
 from resilience.settings import BreakerSettings, ResilienceSettings
 from routing.policy import Endpoint
@@ -85,11 +86,19 @@ class Members(Connector):
             self.upstreams[address] = Member()
         return self.upstreams[address]
 
-    def connect(self, name: str, definition: Endpoint) -> Upstream:
-        upstream, closed = self[definition.address], self.closed
+    def connect(
+        self,
+        name: str,
+        definition: Endpoint,
+        member: MemberPlace | None = None,
+        on_load: LoadObserver | None = None,
+    ) -> Upstream:
+        assert member is not None
+        address = f"{member.ip}:{member.address.rpartition(':')[2]}" if member.ip else member.address
+        upstream, closed = self[address], self.closed
 
         async def aclose() -> None:
-            closed.append(definition.address)
+            closed.append(address)
 
         upstream.aclose = aclose
         return upstream
