@@ -58,6 +58,7 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
         lifetimes.push_async_callback(_cancelled, watch)
     in_force = foundation.in_force
     operated = OperatedEndpoints(in_force.endpoints, endpoints.drained)
+    foundation.prometheus.watch_members(operated.rows)
     health: dict[str, Report] = {"endpoints": lambda: in_force.endpoints().report()}
     if models is not None:
         health["certificates"] = lambda: in_force.edge_models().report()

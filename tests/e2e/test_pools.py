@@ -101,7 +101,9 @@ async def test_a_killed_member_loses_no_more_than_what_was_under_way_there(tiers
     """And of that no more than the retry budget cannot carry; the member is out; back, it serves again."""
     await asyncio.gather(*(tier.ready() for tier in tiers))
     edge = Edge()
-    pool = edge.workshop.enforce(text(*(tier.address for tier in tiers))).endpoints.by_name["central"]
+    pool = edge.workshop.enforce(
+        text(*(tier.address for tier in tiers), more="load_balancing: {slow_start_window_s: 0}")
+    ).endpoints.by_name["central"]
     ends = time.monotonic() + 3
     clients = [asyncio.create_task(edge.client(ends)) for _ in range(8)]
     await asyncio.sleep(1)

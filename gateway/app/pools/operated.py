@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from gateway.app.endpoint_set import EndpointSet
@@ -10,6 +10,7 @@ from gateway.app.pools.drained import Drained
 from gateway.app.pools.pool import EndpointPool
 from gateway.core.control import EndpointControl
 from gateway.core.errors import Fault, GatewayError, printable
+from gateway.telemetry.members import MemberRow
 from routing.problem import unknown
 
 MOST: Final = 4096
@@ -60,6 +61,21 @@ class OperatedEndpoints:
     def keep(self, label: str) -> None:
         """Drain what other workers have drained, whether or not it is in force here."""
         self._drained.drain(label)
+
+    def rows(self) -> Iterator[MemberRow]:
+        """Yield the members of all endpoints, for the metrics."""
+        for pool in self._in_use().by_name.values():
+            for each in pool.members:
+                yield MemberRow(
+                    endpoint=pool.name,
+                    member=each.name,
+                    state=each.parts.health.state,
+                    is_drained=pool.is_drained or each.is_drained,
+                    active=each.active,
+                    latency_s=each.latency_s,
+                    requests=each.parts.meter.requests,
+                    failures=each.parts.meter.failures,
+                )
 
     def _label(self, endpoint: str, member: str) -> str:
         by_name = self._in_use().by_name

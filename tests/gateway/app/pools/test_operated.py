@@ -98,3 +98,21 @@ async def test_what_the_policy_drains_only_the_policy_undrains() -> None:
     with pytest.raises(GatewayError, match="take `drain: true` out"):
         await operated(scene).undrain("central", "")
     await scene.aclose()
+
+
+@virtual_time
+async def test_metrics_have_a_row_for_each_member() -> None:
+    """What it did, whether it is drained, and its state."""
+    scene = Scene()
+    scene.enforce(three())
+    endpoints = operated(scene)
+    await endpoints.drain("spare", "")
+    await scene.ask()
+
+    rows = list(endpoints.rows())
+
+    assert [each.endpoint for each in rows] == ["central"] * 3 + ["spare"]
+    assert sum(each.requests for each in rows) == 1
+    assert [each.is_drained for each in rows] == [False, False, False, True]
+    assert {each.state for each in rows} == {"closed"}
+    await scene.aclose()
