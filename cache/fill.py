@@ -30,17 +30,25 @@ class CacheFill:
 
     An entry found in a level is put into all faster ones. The levels outlive the stacks and are closed by who
     made them. ``accepts``: whether an answer that a further level holds can be one to the request. One that
-    cannot counts as garbage, and is written over.
+    cannot counts as garbage, and is written over. ``keeps``: whether an answer may be kept at
+    all.
     """
 
     def __init__(
-        self, levels: Levels, *, freshness: Freshness, accepts: Accepts, clock: Clock, telemetry: Telemetry
+        self,
+        levels: Levels,
+        *,
+        freshness: Freshness,
+        accepts: Accepts,
+        keeps: Accepts,
+        clock: Clock,
+        telemetry: Telemetry,
     ) -> None:
         self._levels = levels
         self._near = levels[0]
         self._far = levels[1:]
         self._freshness = freshness
-        self._accepts = accepts
+        self._accepts, self._keeps = accepts, keeps
         self._now = clock.now
         self._steady = clock.steady
         self._emit = telemetry.emit
@@ -63,6 +71,8 @@ class CacheFill:
             if held is None or not may_serve_stale(held, error, self._steady()):
                 raise
             return _stale(held.response)
+        if not self._keeps(request, response):
+            return response
         if held is not None and self._freshness.outranks(held, response.provenance, self._steady()):
             return await self._hold(request.key, held)
         await self._keep(request.key, response, self._now() - started)
@@ -90,7 +100,8 @@ class CacheFill:
 
     def _is_ours(self, request: Request, response: Response, level: Level) -> bool:
         provenance = response.provenance
-        return self._freshness.keeps(provenance, shared=level.is_shared) and self._accepts(request, response)
+        is_expected = self._freshness.keeps(provenance, shared=level.is_shared)
+        return is_expected and self._keeps(request, response) and self._accepts(request, response)
 
     async def _hold(self, key: bytes, held: Entry) -> Response:
         """Answer with ``held``, and for a moment without trying again: nothing better can be had now."""

@@ -7,7 +7,7 @@ one, and from there to ``CacheFill``, which looks into the other levels and lets
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -22,6 +22,9 @@ from gateway.core.service import FastPath, Filter, FindPath, PassesFastPath, Pen
 from gateway.core.telemetry import CacheLookedUp, Telemetry
 from gateway.core.tensor import Buffer
 
+Forbids = Callable[[Request], bool]
+"""Whether answers to a request may not be kept, as far as that is known."""
+
 LONG_BYTES: Final = 4 << 20
 """Of all inputs together: hashing these takes about 2 ms, on the event loop."""
 
@@ -30,7 +33,8 @@ class CacheLookup:
     """Answers from ``level``, the first of all levels, which outlives the stacks and is shared by them.
 
     One stack has a look-up with a hasher, a freshness and early refreshes of its own. Requests of a sequence
-    pass it by, without a key: their answers depend on those before.
+    pass it by, without a key: their answers depend on those before. ``forbids`` is called only where nothing
+    fresh is held; what it forbids goes on without a key as well.
     """
 
     def __init__(
@@ -40,6 +44,7 @@ class CacheLookup:
         hasher: RequestHasher,
         freshness: Freshness,
         refreshes: EarlyRefreshes,
+        forbids: Forbids,
         clock: Clock,
         telemetry: Telemetry,
     ) -> None:
@@ -47,6 +52,7 @@ class CacheLookup:
         self._hasher = hasher
         self._freshness = freshness
         self._refreshes = refreshes
+        self._forbids = forbids
         self._steady = clock.steady
         self._emit = telemetry.emit
         self._peek = level.peek
@@ -69,7 +75,7 @@ class CacheLookup:
         key = self._hasher(request)
         entry = self._peek(key)
         if entry is None:
-            return service(replace(request, key=key))
+            return service(request if self._forbids(request) else replace(request, key=key))
         now = self._steady()
         if now + entry.compute_s * self._reach < entry.soft_expiry:
             self._emit(self._hit)
@@ -96,9 +102,10 @@ class CacheLookup:
         """Do the same for a request whose key takes long to make; a thread makes it, without the lock."""
         key = await asyncio.to_thread(self._hasher.begin(request))
         entry, keyed = self._peek(key), replace(request, key=key)
-        answered = (
-            service(keyed) if entry is None else self._near_expiry(entry, self._steady(), keyed, service)
-        )
+        if entry is not None:
+            answered = self._near_expiry(entry, self._steady(), keyed, service)
+        else:
+            answered = service(request if self._forbids(request) else keyed)
         return answered if isinstance(answered, Response) else await answered
 
     def _near_expiry(

@@ -41,7 +41,7 @@ def read_within(root: Path, path: Path, *, max_bytes: int) -> bytes:
         if not _opened(descriptor, path).is_relative_to(root.resolve()):
             raise FileError(f"lies behind a link that leads out of '{root.name}'")
         if found.st_size > max_bytes:
-            raise FileError(f"has {found.st_size >> 20:,} MiB, and no more than {max_bytes >> 20:,} are read")
+            raise FileError(f"has {_size(found.st_size)}, and no more than {_size(max_bytes)} are read")
         return _read(descriptor, max_bytes)
     finally:
         os.close(descriptor)
@@ -68,5 +68,9 @@ def _read(descriptor: int, max_bytes: int) -> bytes:
         chunks.append(chunk)
         left -= len(chunk)
     if not left:
-        raise FileError(f"grows while it is read, beyond {max_bytes >> 20:,} MiB")
+        raise FileError(f"grows while it is read, beyond {_size(max_bytes)}")
     return b"".join(chunks)
+
+
+def _size(count: int) -> str:
+    return f"{count >> 20:,} MiB" if count >= 1 << 20 else f"{count:,} bytes"

@@ -12,12 +12,13 @@ import numpy as np
 from edge_models.configuration.model_configuration import FILE_NAME
 from edge_models.configuration.remarks import Remark, RemarksError, Severity
 from edge_models.errors import ForeignModelError, ModelError
-from edge_models.model_folder import FolderReader, Model, versions_in
+from edge_models.model_folder import FolderReader, Model
 from edge_models.registry import check_name, model_folders
 from edge_models.rehearsal import Rehearsal
 from edge_models.session import CPU
 from edge_models.settings import ModelsSettings
 from edge_models.tasks.probabilities import SUM_TOLERANCE, are_probabilities
+from edge_models.version_folders import versions_in
 from gateway.core.errors import GatewayError
 from gateway.core.tensor import BYTES, DATATYPES
 
@@ -31,6 +32,7 @@ _ADVICE: Final = (
 )
 _FLOATS: Final = ("FP16", "FP64")
 _MOST_ITEMS: Final = 1 << 22
+_MODEL_FILE: Final = "model.onnx"
 
 
 def lint(path: Path) -> list[tuple[Path, Remark]]:
@@ -39,6 +41,10 @@ def lint(path: Path) -> list[tuple[Path, Remark]]:
     Raises:
         ModelError: ``path`` is neither.
     """
+    if path.name in {"", ".."}:
+        path = path.resolve()
+    if path.is_file() or (path / _MODEL_FILE).is_file():
+        raise ModelError(f"{path}: is not a model's folder, in which 1/{_MODEL_FILE} lies: give that")
     is_model = (path / FILE_NAME).exists() or bool(versions_in(path))
     root = path.parent if is_model else path
     settings = ModelsSettings(repository=str(root))

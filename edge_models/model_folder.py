@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -11,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from edge_models.configuration.completion import GraphSignature, complete, disagreements, specs_of
-from edge_models.configuration.instances import instance_providers
+from edge_models.configuration.instances import instance_providers, instance_remarks
 from edge_models.configuration.labels import read_labels
 from edge_models.configuration.model_configuration import ALL_VERSIONS, ModelConfiguration
 from edge_models.configuration.reading import read_configuration
@@ -30,12 +29,11 @@ from edge_models.sequences.settings import SequenceSettings
 from edge_models.session import ProviderChoice, Session, StoppableRun
 from edge_models.settings import BatchingSettings, ModelLimits, ModelsSettings
 from edge_models.signature import Signature
+from edge_models.version_folders import entries, version_remarks, versions_in
 from gateway.core.catalog import ModelSpec
 from gateway.core.errors import printable
 from gateway.core.tensor import Tensor
 
-# As Triton has it: other folders beside the versions are left alone.
-_VERSION: Final = re.compile(r"^[1-9][0-9]{0,17}$")
 _MODEL_FILE: Final = "model.onnx"
 _FOREIGN_FILES: Final = {
     "model.py": "python",
@@ -47,6 +45,9 @@ _FOREIGN_FILES: Final = {
     "model.dali": "dali",
     "model.json": "vllm",
 }
+_MOST_NAMED: Final = 20
+_MOST_PATH: Final = 200
+_MOST_MESSAGE: Final = 1000
 _DEFAULTS: Final = ModelLimits()
 _BATCHING: Final = BatchingSettings()
 _log = logging.getLogger("edge_models.repository")
@@ -84,8 +85,7 @@ class Model:
         Raises:
             ModelError: naming the line of its configuration.
         """
-        with _named_from(Path(self.name)):
-            return scheduling_of(self.config, entry, batchable=self.session.batchable)
+        return scheduling_of(self.config, entry, batchable=self.session.batchable)
 
     def warm_up(self, folder: Path) -> None:
         """Run what its configuration orders to be run before anybody's request; ``folder`` is the model's.
@@ -112,7 +112,7 @@ def _named_from(folder: Path) -> Iterator[None]:
     try:
         yield
     except ModelError as error:
-        raise ModelError(f"{folder}/{error}") from error
+        raise ModelError(f"{folder}/{printable(str(error), _MOST_MESSAGE)}") from error
 
 
 def _log_remark(model: str, remark: Remark) -> None:
@@ -143,32 +143,39 @@ class FolderReader:
             ForeignModelError: another backend runs it.
             ModelError: the first thing that is wrong, by file, and by line in its configuration.
         """
+        try:
+            return self._read(folder, config)
+        except OSError as error:
+            file = printable(error.filename or "", _MOST_PATH)
+            raise ModelError(f"{folder}: {file} cannot be read: {error.strerror}") from error
+
+    def _read(self, folder: Path, config: ModelConfiguration | None) -> list[Model]:
         versions = versions_in(folder)
         config = config if config is not None else read_configuration(self.root, folder)
         refuse_foreign(folder, config, versions)
         if not versions:
             raise ModelError(f"{folder}: holds no version; expected {folder.name}/1/model.onnx")
-        if config is not None:
-            self._check(folder, config)
+        found = list(version_remarks(folder, versions, config))
+        self._sort_out(folder, found if config is None else [*found, *self._remarks(folder, config)])
         policy = config.version_policy if config is not None else ALL_VERSIONS
         chosen = policy.choose(tuple(map(int, versions)))
-        if not chosen:
+        if not chosen and config is not None:
             raise ModelError(
-                f"{folder}: at least one version must be available under the version policy of model "
-                f"'{folder.name}'; there are {', '.join(versions)}"
+                f"{folder}/{config.where('version_policy')}: at least one version must be available under "
+                f"the version policy of model '{folder.name}'; there are {', '.join(versions[-_MOST_NAMED:])}"
             )
         names = tuple(map(str, chosen))
         return [self._load(folder, version, names, config) for version in names]
 
-    def _check(self, folder: Path, config: ModelConfiguration) -> None:
-        found = list(remarks(config))
+    def _remarks(self, folder: Path, config: ModelConfiguration) -> Iterator[Remark]:
+        yield from remarks(config)
+        yield from instance_remarks(config, self.providers, self.settings.threads)
         if config.name not in {"", folder.name}:
             sentence = (
                 f"unexpected directory name '{folder.name}' for model '{printable(config.name)}', directory "
                 "name must equal model name"
             )
-            found.append(Remark("error", config.where("name"), sentence))
-        self._sort_out(folder, found)
+            yield Remark("error", config.where("name"), sentence)
 
     def _sort_out(self, folder: Path, found: list[Remark]) -> None:
         """Report what is no error.
@@ -188,13 +195,14 @@ class FolderReader:
         name, settings = folder.name, self.settings
         limits = settings.limits.get(name, _DEFAULTS)
         path = model_file(folder, version, config)
-        parameters = session_parameters(config)
+        with _named_from(folder):
+            parameters = session_parameters(config)
         files = read_model_files(self.root, path, max_bytes=limits.max_file_mib << 20)
         self.rehearsal.check(path, files, limits)
         session = Session(
             path,
             files,
-            providers=instance_providers(config, self.providers, name),
+            providers=instance_providers(config, self.providers),
             intra_op_threads=settings.intra_op_threads,
             max_mem_bytes=limits.max_mem_mib << 20,
             parameters=parameters,
@@ -219,8 +227,8 @@ class FolderReader:
             labels = read_labels(config, self.root, folder)
             spec = replace(spec, inputs=tensors.inputs, outputs=tensors.outputs)
             model = Model(spec, version, session, limits, StuckRuns(), config, sequences, tensors, labels)
+            model.scheduling(settings.batching.get(name))  # so that this folder is refused, and no other
             model.warm_up(folder)
-        model.scheduling(settings.batching.get(name))  # so that this folder is refused, and no other
         return model
 
     def _completed(self, folder: Path, config: ModelConfiguration, session: Session) -> ModelConfiguration:
@@ -229,23 +237,6 @@ class FolderReader:
         config = complete(config, graph, default)
         self._sort_out(folder, list(disagreements(config, graph, folder.name)))
         return config
-
-
-def versions_in(folder: Path) -> list[str]:
-    """Return the versions that ``folder`` has, the lowest first."""
-    return sorted((path.name for path in entries(folder) if _VERSION.fullmatch(path.name)), key=int)
-
-
-def entries(folder: Path) -> list[Path]:
-    """Return what is in ``folder``.
-
-    Raises:
-        ModelError: it cannot be read.
-    """
-    try:
-        return sorted(folder.iterdir())
-    except OSError as error:
-        raise ModelError(f"{folder}: cannot be read: {error.strerror}") from error
 
 
 def model_file(folder: Path, version: str, config: ModelConfiguration | None) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +20,8 @@ CONFIG: Final = "config"
 FILE: Final = "file:"
 MOST_FILES: Final = 1024
 _MOST_PATH: Final = 255
+_PIECE: Final = 1 << 18
+"""Characters of base64: any number of whole fours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def placed(repository: Path, name: str, override: Override | None) -> Iterator[P
     if override is None or not override.files:
         yield repository / name
         return
-    with tempfile.TemporaryDirectory(prefix="edgeway-model-") as place:
+    with _temporary_folder() as place:
         folder = Path(place).resolve() / name
         folder.mkdir()
         for path, content in override.files.items():
@@ -86,6 +87,15 @@ def placed(repository: Path, name: str, override: Override | None) -> Iterator[P
             yield folder
         except ModelError as error:
             raise type(error)(str(error).replace(f"{folder.parent}/", "")) from error
+
+
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(prefix="edgeway-model-")
+    except OSError as error:
+        raise ModelError(
+            f"the files of an order need a folder for a moment: {error.strerror}; name one in TMPDIR"
+        ) from error
 
 
 def _path(text: str) -> str:
@@ -102,6 +112,14 @@ def _content(name: str, value: Parameter | bytes) -> bytes:
     if not isinstance(value, str):
         raise ModelError(f"{printable(name)}: must be the file's content")
     try:
-        return base64.b64decode(value, validate=True)
-    except (binascii.Error, ValueError) as error:
+        return _decoded(value)
+    except ValueError as error:
         raise ModelError(f"{printable(name)}: is not base64") from error
+
+
+def _decoded(text: str) -> bytes:
+    if "=" in text[:-2]:
+        raise ValueError("something follows its end")
+    # In pieces: what is one call keeps the interpreter lock, and with it the event loop, until it ends.
+    pieces = (text[at : at + _PIECE] for at in range(0, len(text), _PIECE))
+    return b"".join(base64.b64decode(piece, validate=True) for piece in pieces)

@@ -13,11 +13,12 @@ from typing import Final
 import onnxruntime
 
 from edge_models.errors import ForeignModelError, ModelError, ProviderError
-from edge_models.model_folder import FolderReader, Model, entries, versions_in
+from edge_models.model_folder import FolderReader, Model
 from edge_models.override import Override, placed
 from edge_models.rehearsal import Rehearsal
 from edge_models.session import choose_providers
 from edge_models.settings import MODEL_NAME, ModelLimits, ModelsSettings
+from edge_models.version_folders import entries, versions_in
 from gateway.core.catalog import Catalog, ModelSpec, unknown_model
 from gateway.core.errors import Fault, GatewayError, printable
 
@@ -25,16 +26,27 @@ __all__ = ["Model", "RefusedModel", "Registry", "check_name", "model_folders"]
 
 _NAME: Final = re.compile(MODEL_NAME)
 _MOUNT_POINT: Final = "lost+found"
+_MOST_NAME: Final = 255
+_MOST_NAMED: Final = 20
+_MOST_REASON: Final = 4000
 _DEFAULTS: Final = ModelLimits()
 _log = logging.getLogger("edge_models.repository")
 
 
 @dataclass(frozen=True, slots=True)
 class RefusedModel:
-    """A folder of the repository that is not served. ``versions``: those that it has."""
+    """A folder of the repository that is not served.
+
+    ``versions``: those that it has. ``is_foreign``: another backend runs it, which is nobody's mistake.
+    """
 
     versions: tuple[str, ...]
     reason: str
+    is_foreign: bool = False
+
+    def __post_init__(self) -> None:
+        """Have a reason that can be sent and logged, whatever files are called."""
+        object.__setattr__(self, "reason", printable(self.reason, _MOST_REASON))
 
 
 class Registry:
@@ -73,14 +85,14 @@ class Registry:
                     check_name(folder)
                     models += reader.read(folder)
                 except ModelError as error:
-                    if isinstance(error, ProviderError) or (
-                        settings.exit_on_error and not isinstance(error, ForeignModelError)
-                    ):
+                    is_foreign = isinstance(error, ForeignModelError)
+                    if isinstance(error, ProviderError) or (settings.exit_on_error and not is_foreign):
                         raise
-                    refused[folder.name] = RefusedModel(_versions(folder), str(error))
+                    name = printable(folder.name, _MOST_NAME)
+                    refused[name] = RefusedModel(_versions(folder), str(error), is_foreign)
                     _log.error("model %s is not served: %s", printable(folder.name), error)
         if not models:
-            reasons = "; ".join(each.reason for each in refused.values())
+            reasons = "; ".join(each.reason for each in list(refused.values())[:_MOST_NAMED])
             raise ModelError(f"{settings.repository}: no model can be served: {reasons}")
         return cls(models, settings, refused)
 

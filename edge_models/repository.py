@@ -9,7 +9,7 @@ from functools import partial
 from typing import Final
 
 from edge_models.configuration.completed_message import completed_message
-from edge_models.errors import ModelError
+from edge_models.errors import ForeignModelError, ModelError
 from edge_models.loads import Loads
 from edge_models.override import Override, read_override
 from edge_models.predictor import Lane, Predictor
@@ -19,6 +19,7 @@ from gateway.core.catalog import IndexEntry
 from gateway.core.errors import Fault, GatewayError, printable
 from gateway.core.repository import ModelSettings, Repository
 from gateway.core.request import Parameter
+from gateway.core.telemetry import ModelsRefused, Silence, Telemetry
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ class ModelRepository:
         predictor: answers from them.
         batching: settings by model name.
         is_cached: whether answers of a model may come from a cache.
+        telemetry: is told how many folders are not served, when that changes.
         prepare: called in a thread, with the model's name, before another artefact (or none) answers for the
             model: it reads what belongs to the model. What it returns is called on the event loop when the
             other artefact has its place, before any request can reach it; what that raises undoes the change.
@@ -46,6 +48,7 @@ class ModelRepository:
         batching: Mapping[str, BatchingSettings],
         *,
         is_cached: Callable[[str], bool] = lambda _model: False,
+        telemetry: Telemetry | None = None,
         prepare: Callable[[str], Callable[[], None]] = lambda _model: lambda: None,
     ) -> None:
         self._registry, self._predictor = registry, predictor
@@ -54,6 +57,8 @@ class ModelRepository:
         self._prepare = prepare
         self._unloaded: dict[str, list[str]] = {}
         self._loads = Loads()
+        self._telemetry = telemetry or Silence()
+        self._count_refused()
 
     def __repr__(self) -> str:
         return f"<ModelRepository {self._registry!r}>"
@@ -85,7 +90,10 @@ class ModelRepository:
             found = self._registry.get(model)
         except GatewayError:
             return ModelSettings(is_cached=is_cached)
-        config = completed_message(found.config, model) if found.config is not None else None
+        config = None
+        if found.config is not None:
+            config = completed_message(found.config, model)
+            is_cached = is_cached and found.config.response_cache is not False
         scheduling = found.scheduling(self._batching.get(model))
         if scheduling.max_rows is None:
             return ModelSettings(is_cached=is_cached, config=config, batches=False, labels=found.labels)
@@ -121,20 +129,19 @@ class ModelRepository:
                 raise self._refused(model, error, override) from error
             self._unloaded.pop(model, None)
             self._registry.refused.pop(model, None)
+            self._count_refused()
             _log.info("model %s is loaded: %s", model, ", ".join(each.session.digest for each in models))
             await self._predictor.retire(before)
 
     async def unload(self, model: str, *, dependents: bool = False) -> None:  # noqa: ARG002 - none depends
         """Serve no version of ``model`` any more; return when what was accepted has ended.
 
-        Raises:
-            GatewayError: NOT_FOUND.
+        As in Triton it is no error that none was served: of a model that is unloaded, refused or unknown.
         """
         async with self._loads.turn(model):
-            if model in self._unloaded:
-                return
-            self._registry.get(model)
             versions = [each.version for each in self._registry if each.name == model]
+            if not versions:
+                return
             enforce = await self._loads.run(partial(self._prepare, model), _PREPARE_LIMIT_S)
             before = self._swap(model, [], enforce)
             self._unloaded[model] = versions
@@ -162,10 +169,17 @@ class ModelRepository:
     def _refused(self, model: str, error: ModelError, override: Override | None) -> GatewayError:
         known = self._registry.refused.get(model)
         if known is not None and override is None:
-            self._registry.refused[model] = replace(known, reason=str(error))
+            is_foreign = isinstance(error, ForeignModelError)
+            self._registry.refused[model] = replace(known, reason=str(error), is_foreign=is_foreign)
+            self._count_refused()
         _log.warning("model %s is not loaded: %s", printable(model), error)
         message = self._registry.without_folder(str(error))
         return GatewayError(Fault.INVALID, f"failed to load '{model}': {message}")
+
+    def _count_refused(self) -> None:
+        refused = self._registry.refused.values()
+        foreign = sum(each.is_foreign for each in refused)
+        self._telemetry.emit(ModelsRefused(len(refused) - foreign, foreign))
 
     def _read(self, model: str, override: Override | None) -> tuple[list[Model], Callable[[], None]]:
         return self._registry.read(model, override), self._prepare(model)

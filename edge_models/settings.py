@@ -56,8 +56,8 @@ class BatchingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     the highest, requests say theirs by the parameter ``priority``, and a lower one is served only when none
     of a higher one waits. ``default_priority_level``: that of requests that say none, or one beyond.
 
-    ``default_queue_policy``, ``priority_queue_policy``: how long requests may wait; the latter by level, for
-    those that differ.
+    ``default_queue_policy``: how long requests may wait, and how many. ``priority_queue_policy``: the same by
+    level, for levels that differ.
 
     ``preserve_ordering``: answers are given in the order in which the requests came. Default false. A request
     that is late then holds up those behind it.
@@ -111,6 +111,9 @@ def _check_priorities(batching: BatchingSettings) -> None:
         )
     if levels > 1 and batching.preserve_ordering:
         raise ValueError("preserve_ordering and several priority_levels contradict each other")
+    policies = (batching.default_queue_policy, *batching.priority_queue_policy.values())
+    if batching.preserve_ordering and any(policy.timeout_action == "DELAY" for policy in policies):
+        raise ValueError("preserve_ordering and the timeout_action DELAY contradict each other")
 
 
 class ModelLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -147,9 +150,9 @@ class ModelsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     the default, leaves it out, with its reason in the log and the index.
 
     ``certificates``: a folder of
-    ``<model>.json``; without one every request is deferred. ``max_alpha``, ``max_delta``: the most risk
-    that a certificate may allow, and the most doubt about it, default 0.02 and 0.05; one with more is
-    refused.
+    ``<model>.json``; without one every request is deferred. ``max_alpha``: the most risk that a
+    certificate may allow, default 0.02; one with more is refused. ``max_delta``: the most doubt about that
+    risk, default 0.05; one with more is refused.
 
     ``providers``: what to run on, the most wanted first; one that this machine lacks is passed over.
     ``require``: refuse to start unless every model runs on it.
@@ -158,8 +161,8 @@ class ModelsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     not count: while its runs are slow, a model has as many threads of its own. ``intra_op_threads``: threads
     within one run, default 1: on a small machine parallel runs beat parallel operators.
 
-    ``batching``, ``limits``: per model; a model that is not named has the defaults of BatchingSettings and of
-    ModelLimits.
+    ``batching``: per model; one that is not named here has what its `config.pbtxt` says, else the defaults.
+    ``limits``: per model; one that is not named has the defaults.
     """
 
     repository: Annotated[str, msgspec.Meta(min_length=1)]

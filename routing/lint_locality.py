@@ -7,7 +7,7 @@ from typing import Final
 
 from routing.policy import Policy
 from routing.problem import Path, Problem, unknown
-from routing.rules.levels import REGION
+from routing.rules.locality import REGION
 
 _PATH: Final = "locality"
 _WHOLE: Final = 100

@@ -25,9 +25,9 @@ class RoundTrips(Protocol):
     """What is measured of endpoints."""
 
     def round_trip(self, endpoint: str) -> tuple[float, float] | None:
-        """Return the peak-EWMA of the time from a request to its answer, and when it was last measured.
+        """Return the peak-EWMA of the time from a request to its answer, and when it was measured last.
 
-        None: it never was.
+        By the clock's fine timer. None: it never was.
         """
         ...
 
@@ -70,7 +70,7 @@ class Nearest:
         """Return ``names``, the nearest first."""
         if len(names) < 2:
             return names
-        now = self._clock.now()
+        now = self._clock.tick()
         standing = self._orders.get(names)
         if standing is None or now >= standing.look_at:
             standing = self._orders[names] = self._look(names, standing, now)

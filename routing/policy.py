@@ -86,8 +86,8 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     ``digest``: of the central artefact, or a list of those that replicas of the central tier serve beside
     each other. Cache keys and the certificate of a cascade name it: without
     it no answer of the route is cached, not even the edge's, and a cascade defers everything.
-    ``timeout_ms``: for the whole request, retries included, and ``num_retries``: attempts after the
-    first; where they are absent each gateway's own settings hold. ``cascade``: absent, the route has no
+    ``timeout_ms``: for the whole request, retries included; absent, each gateway's own settings hold.
+    ``num_retries``: attempts after the first; absent, likewise. ``cascade``: absent, the route has no
     edge model; present, ``match`` names one model in full. ``endpoints``: names, in order of preference
     among those that are equally far away.
     """

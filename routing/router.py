@@ -11,7 +11,9 @@ from gateway.core.request import SEQUENCE, SEQUENCE_END, SEQUENCE_START, Request
 from gateway.core.service import Service
 from routing.placements import Placements
 from routing.policy import Policy, Route
-from routing.rules.order import View, distances, plan, reachable, turn
+from routing.preference import Order
+from routing.rules.locality import levels
+from routing.rules.order import View, plan, reachable, turn
 from routing.rules.sticky import place, sequence_key, sticky_order
 
 _REMEMBERED: Final = 256
@@ -25,7 +27,8 @@ class Router:
     it lacks is an error of the composition.
 
     The steps of one sequence go to one endpoint, which has its state: ``routing.rules.sticky`` chooses it
-    where the sequence begins, and ``placements`` remember it.
+    where the sequence begins, and ``placements`` remember it. ``order`` prefers some of what may be reached;
+    None: as the policy lists it.
 
     Raises:
         KeyError: when ``endpoints`` lacks one that the route can use.
@@ -40,6 +43,7 @@ class Router:
         endpoints: Mapping[str, Service],
         view: View,
         placements: Placements | None = None,
+        order: Order | None = None,
     ) -> None:
         self._policy = policy
         self._route = route
@@ -50,7 +54,8 @@ class Router:
         self._reachable = lru_cache(_REMEMBERED)(self._find)
         usable = self._find(frozenset(policy.regions), edges=True)
         self._endpoints = {name: endpoints[name] for name in usable}
-        self._distances = distances(policy, own_region, usable)
+        self._distances = levels(policy, own_region, usable)
+        self._order = order
 
     def __repr__(self) -> str:
         endpoints = ", ".join(
@@ -99,7 +104,8 @@ class Router:
 
     def _plan(self, request: Request) -> tuple[str, ...]:
         reached = self._reached(request)
-        names = plan(reached, self._view, request.model)
+        ordered = reached if self._order is None else self._order.order(reached)
+        names = plan(ordered, self._view, request.model)
         if not names:
             raise self._none_available(reached)
         return names

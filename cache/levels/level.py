@@ -107,6 +107,10 @@ class NearLevel(Level, Protocol):
         """Return what is held under ``key``. For the level this is no look-up and no hit."""
         ...
 
+    async def forget(self, model: str) -> None:
+        """Forget all answers of ``model``."""
+        ...
+
 
 Levels = tuple[NearLevel, *tuple[Level, ...]]
 """All levels of a cache, fastest first. The first is looked up without waiting."""

@@ -22,6 +22,7 @@ key that may never be requested again.
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from typing import Annotated, Final, NamedTuple
 
@@ -37,6 +38,7 @@ PLACE_BYTES: Final = 280
 SMALL_SHARE: Final = 0.1
 MOST_HITS: Final = 3
 HITS_TO_STAY: Final = 2
+_FORGOTTEN_AT_ONCE: Final = 10_000
 
 
 class MemorySettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -197,6 +199,16 @@ class MemoryLevel:
         node = self._nodes.get(key)
         if node is not None:
             node.hold(None)
+
+    async def forget(self, model: str) -> None:
+        """Forget all answers of ``model``; others are given meanwhile."""
+        for place, node in enumerate(list(self._nodes.values()), 1):
+            is_its = node.entry is not None and node.entry.response.model == model
+            # One that has left in the meantime is in no queue.
+            if is_its and self._nodes.get(node.key) is node:
+                node.hold(None)
+            if not place % _FORGOTTEN_AT_ONCE:
+                await asyncio.sleep(0)
 
     async def aclose(self) -> None:
         """Forget everything."""

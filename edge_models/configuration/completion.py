@@ -87,6 +87,7 @@ def disagreements(config: ModelConfiguration, graph: GraphSignature, model: str)
         where = config.where("max_batch_size")
         yield Remark("error", where, f"'max_batch_size' must be non-negative value for {model}")
         return
+    yield from _unbatched(config)
     hidden = _hidden(config)
     inputs, outputs = _by_name(graph.inputs), _by_name(graph.outputs)
     optional = _by_name(graph.defaults)
@@ -103,13 +104,23 @@ def disagreements(config: ModelConfiguration, graph: GraphSignature, model: str)
     yield from _twice(config, config.outputs, "output")
     for index, each in enumerate(config.inputs):
         step: Step = ("input", index)
+        if each.format not in (*_IMAGE, "FORMAT_NONE"):
+            sentence = f"format '{each.format}' is not one of FORMAT_NONE, {', '.join(_IMAGE)}"
+            yield Remark("error", config.where(step, "format"), sentence)
         if each.format in _IMAGE and len(each.dims) != 3:
             yield Remark("error", config.where(step, "format"), "model input NHWC/NCHW require 3 dims")
         if each.optional and config.max_batch_size:
             yield Remark(
                 "error",
                 config.where(step, "optional"),
-                f"optional input '{each.name}' is not supported for models that support batching",
+                f"optional input '{printable(each.name)}' is not supported for models that support batching",
+            )
+        elif each.optional and each.name in inputs:
+            yield Remark(
+                "warning",
+                config.where(step, "optional"),
+                f"optional input '{printable(each.name)}' has no default value in the model: requests "
+                "without it are refused",
             )
         known = {**inputs, **optional} if each.optional else inputs
         yield from _compare(config, step, each, known, "input")
@@ -124,6 +135,18 @@ def _hidden(config: ModelConfiguration) -> set[str]:
         return set()
     controls = {each.name for each in sequences.control_input}
     return controls | {name for each in sequences.state for name in (each.input_name, each.output_name)}
+
+
+def _unbatched(config: ModelConfiguration) -> Iterator[Remark]:
+    batching = config.dynamic_batching
+    if batching is None or config.max_batch_size:
+        return
+    if batching.preferred_batch_size:
+        where = config.where("dynamic_batching", "preferred_batch_size")
+        yield Remark("error", where, "preferred_batch_size must not exceed max_batch_size, which is 0")
+    else:
+        where = config.where("dynamic_batching")
+        yield Remark("warning", where, "dynamic_batching joins no requests: max_batch_size is 0")
 
 
 def _by_name(specs: Iterable[TensorSpec]) -> dict[str, TensorSpec]:
@@ -175,7 +198,8 @@ def _compare_dims(
             "error",
             config.where("max_batch_size"),
             f"tensor '{name}': for the model to support batching the shape should have at least 1 dimension "
-            f"and the first dimension must be -1; but shape expected by the model is {list(spec.shape)}",
+            f"and the first dimension must be -1; but shape expected by the model is {list(spec.shape)}: "
+            "export it with a free first dimension, or say max_batch_size: 0",
         )
         return
     if each.reshape is None and not each.dims and spec.shape[is_batched:]:
@@ -189,8 +213,8 @@ def _compare_dims(
         yield Remark(
             "error",
             where,
-            f"tensor '{name}': the model expects {len(spec.shape)} dimensions (shape {list(spec.shape)}) but "
-            f"the model configuration specifies {len(full)} dimensions (shape {list(full)})",
+            f"tensor '{name}': the model expects {len(spec.shape)} dimensions (shape {_shape(spec.shape)}) "
+            f"but the model configuration specifies {len(full)} dimensions (shape {_shape(full)})",
         )
     elif any(has not in {-1, wants} for has, wants in zip(spec.shape, full, strict=True)):
         yield Remark(
@@ -199,6 +223,11 @@ def _compare_dims(
             f"tensor '{name}': the model expects shape {list(spec.shape)} but the model configuration "
             f"specifies shape {list(full)}",
         )
+
+
+def _shape(dims: Sequence[int]) -> str:
+    some = ", ".join(map(str, dims[:_MOST_NAMED]))
+    return f"[{some}{', ...' if len(dims) > _MOST_NAMED else ''}]"
 
 
 def _type(tensor: ConfiguredTensor | TensorSpec) -> str:

@@ -8,6 +8,7 @@ from typing import Final
 from edge_models.configuration.model_configuration import ModelConfiguration
 from edge_models.errors import ModelError
 from edge_models.files import FileError, read_within
+from gateway.core.errors import printable
 
 MOST_BYTES: Final = 4 << 20
 MOST_LABELS: Final = 1 << 18
@@ -33,19 +34,20 @@ def read_labels(
 
 
 def _labels(repository: Path, folder: Path, file: str, where: str) -> tuple[str, ...]:
+    named = printable(file)
     if "\0" in file or Path(file).is_absolute() or ".." in Path(file).parts:
         raise ModelError(f"{where}: label_filename must be a file in the model's folder")
     try:
         content = read_within(repository, folder / file, max_bytes=MOST_BYTES)
         text = content.decode().removeprefix("\ufeff")
     except FileError as error:
-        raise ModelError(f"{where}: label_filename '{file}' {error}") from error
+        raise ModelError(f"{where}: label_filename '{named}' {error}") from error
     except OSError as error:
-        raise ModelError(f"{where}: label_filename '{file}' cannot be read: {error.strerror}") from error
+        raise ModelError(f"{where}: label_filename '{named}' cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise ModelError(f"{where}: label_filename '{file}' is not UTF-8") from error
+        raise ModelError(f"{where}: label_filename '{named}' is not UTF-8") from error
     # Not splitlines: only a line feed ends a line here.
     labels = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
     if len(labels) > MOST_LABELS:
-        raise ModelError(f"{where}: label_filename '{file}' has more than {MOST_LABELS:,} lines")
+        raise ModelError(f"{where}: label_filename '{named}' has more than {MOST_LABELS:,} lines")
     return tuple(labels)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
+
+from google.protobuf import text_encoding
 
 _PIECE: Final = re.compile(
     r"""
@@ -30,6 +33,7 @@ class FieldLine:
     line: int
     value: str = ""
     fields: list[FieldLine] = field(default_factory=list)
+    _found: dict[str, dict[int | str, FieldLine]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"<FieldLine {self.name or 'all'} at {self.line}, {len(self.fields)} fields>"
@@ -42,11 +46,38 @@ class FieldLine:
         at = self
         for step in path:
             name, which = step if isinstance(step, tuple) else (step, 0)
-            chosen = _choose([each for each in at.fields if each.name == name], which)
+            chosen = at._named(name).get(which)
             if chosen is None:
                 return at.line
             at = chosen
         return at.line
+
+    def _named(self, name: str) -> dict[int | str, FieldLine]:
+        """Return the fields of that name, by their numbers and by their keys; of a key the last counts."""
+        found = self._found.get(name)
+        if found is None:
+            several = [each for each in self.fields if each.name == name]
+            found = self._found[name] = dict(enumerate(several))
+            for each in several:
+                found |= {_key(inner.value): each for inner in each.fields if inner.name == _KEY}
+        return found
+
+
+class TextLines:
+    """Where the fields of ``text`` stand, looked up when the first is wanted: most texts are sound."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._root: FieldLine | None = None
+
+    def __repr__(self) -> str:
+        return f"<TextLines of {len(self._text):,} characters>"
+
+    def find(self, *path: Step) -> int:
+        """Return the line of a field, as FieldLine has it."""
+        if self._root is None:
+            self._root = field_lines(self._text)
+        return self._root.find(*path)
 
 
 def field_lines(text: str) -> FieldLine:
@@ -107,10 +138,8 @@ class _Reader:
             self._is_list, self._is_value, self._is_taken = self._current is not None, False, True
 
 
-def _choose(found: list[FieldLine], which: int | str) -> FieldLine | None:
-    if isinstance(which, int):
-        return found[which] if which < len(found) else None
-    for each in found:
-        if any(key.name == _KEY and key.value.strip("\"'") == which for key in each.fields):
-            return each
-    return None
+def _key(value: str) -> str:
+    """Return the text of a quoted ``value``, as far as it has one."""
+    with suppress(ValueError, UnicodeDecodeError):
+        return bytes(text_encoding.CUnescape(value[1:-1])).decode()
+    return value

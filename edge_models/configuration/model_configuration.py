@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from edge_models.configuration.lines import FieldLine, Step
+from edge_models.configuration.lines import Step, TextLines
 
 FILE_NAME: Final = "config.pbtxt"
 
@@ -135,8 +135,9 @@ class ModelConfiguration:
         dynamic_batching: None: requests are not put together.
         sequence_batching: an ``inference.ModelSequenceBatching``; None: there are no sequences.
         parameters: each with its ``string_value``.
+        response_cache: whether answers are to be kept in a cache; None: the policy decides.
         decoupled: one request may have several answers, or none.
-        lines: where the fields stand; without fields when it came as JSON.
+        lines: where the fields stand; None when it came as JSON.
     """
 
     message: Any
@@ -150,12 +151,12 @@ class ModelConfiguration:
     default_model_filename: str = ""
     dynamic_batching: ConfiguredBatching | None = None
     instance_group: tuple[ConfiguredInstances, ...] = ()
-    response_cache: bool = False
+    response_cache: bool | None = None
     model_warmup: tuple[WarmupRequest, ...] = ()
     sequence_batching: Any = None
     parameters: Mapping[str, str] = field(default_factory=dict)
     decoupled: bool = False
-    lines: FieldLine | None = None
+    lines: TextLines | None = None
 
     def __repr__(self) -> str:
         return f"<ModelConfiguration {self.name} of {self.backend or self.platform or 'no backend'}>"

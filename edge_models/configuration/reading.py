@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, Final, cast
 
 from google.protobuf import json_format, text_format
 
-from edge_models.configuration.lines import FieldLine, field_lines
+from edge_models.configuration.lines import TextLines
 from edge_models.configuration.model_configuration import (
     ALL_VERSIONS,
     FILE_NAME,
@@ -29,9 +30,10 @@ from gateway.core.errors import printable
 from gateway.core.tensor import BYTES
 from gateway.wire.proto.messages import message
 
-MOST_BYTES: Final = 1 << 20
-"""The largest configuration that is read; large ones of thousands of inputs have some 100 KiB."""
+MOST_BYTES: Final = 1 << 18
+"""The largest configuration that is read: one of a thousand inputs has some 100 KiB."""
 
+_FIRST: Final = 4
 _MOST_MESSAGE: Final = 500
 _ModelConfig: Final = message("inference.ModelConfig")
 _NO_DATATYPE: Final = "TYPE_INVALID"
@@ -64,11 +66,7 @@ def parse_text(content: bytes) -> ModelConfiguration:
     Raises:
         ModelError: beginning with `config.pbtxt:LINE:COLUMN:`.
     """
-    try:
-        text = content.decode()
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ModelError(f"{FILE_NAME}:{line}: is not UTF-8") from error
+    text = _decoded(content)
     parsed = _ModelConfig()
     try:
         text_format.Parse(text, parsed)
@@ -78,7 +76,17 @@ def parse_text(content: bytes) -> ModelConfiguration:
         raise ModelError(f"{FILE_NAME}{at}: {_short(sentence)}") from error
     except (ValueError, TypeError, RecursionError) as error:
         raise ModelError(f"{FILE_NAME}: {_short(str(error))}") from error
-    return configuration_of(parsed, field_lines(text))
+    return configuration_of(parsed, TextLines(text))
+
+
+def _decoded(content: bytes) -> str:
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in content[:_FIRST]:
+        raise ModelError(f"{FILE_NAME}:1: is UTF-16 or no text: save it as UTF-8")
+    try:
+        return content.removeprefix(codecs.BOM_UTF8).decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ModelError(f"{FILE_NAME}:{line}: is not UTF-8: save it as UTF-8") from error
 
 
 def parse_json(content: str | bytes) -> ModelConfiguration:
@@ -88,7 +96,7 @@ def parse_json(content: str | bytes) -> ModelConfiguration:
         ModelError: it is too large, no JSON, or has what Triton's format does not allow.
     """
     if len(content) > MOST_BYTES:
-        raise ModelError(f"config: has more than {MOST_BYTES >> 20} MiB")
+        raise ModelError(f"config: has more than {MOST_BYTES >> 10} KiB")
     parsed = _ModelConfig()
     try:
         values = json.loads(content)
@@ -101,7 +109,7 @@ def parse_json(content: str | bytes) -> ModelConfiguration:
     return configuration_of(parsed, None)
 
 
-def configuration_of(parsed: Any, lines: FieldLine | None) -> ModelConfiguration:
+def configuration_of(parsed: Any, lines: TextLines | None) -> ModelConfiguration:
     """Return what an ``inference.ModelConfig`` says."""
     return ModelConfiguration(
         message=parsed,
@@ -127,7 +135,7 @@ def configuration_of(parsed: Any, lines: FieldLine | None) -> ModelConfiguration
             ConfiguredInstances(each.name, each.count, cast("Any", _enum(each, "kind")), tuple(each.gpus))
             for each in parsed.instance_group
         ),
-        response_cache=parsed.response_cache.enable,
+        response_cache=parsed.response_cache.enable if parsed.HasField("response_cache") else None,
         model_warmup=tuple(_warmup(each) for each in parsed.model_warmup),
         sequence_batching=parsed.sequence_batching if parsed.HasField("sequence_batching") else None,
         parameters={name: each.string_value for name, each in parsed.parameters.items()},

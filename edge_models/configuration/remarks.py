@@ -15,6 +15,8 @@ from edge_models.configuration.model_configuration import ModelConfiguration
 from edge_models.errors import ModelError
 from gateway.core.errors import printable
 
+_MOST_NAMED: Final = 20
+
 Severity = Literal["error", "warning", "note"]
 
 BACKEND: Final = "onnxruntime"
@@ -37,7 +39,8 @@ class RemarksError(ModelError):
     """A model cannot be served because of ``remarks``."""
 
     def __init__(self, folder: Path, remarks: Sequence[Remark]) -> None:
-        super().__init__(f"{folder}/{'; '.join(map(str, remarks))}")
+        more = f"; and {len(remarks) - _MOST_NAMED:,} more" if len(remarks) > _MOST_NAMED else ""
+        super().__init__(f"{folder}/{'; '.join(map(str, remarks[:_MOST_NAMED]))}{more}")
         self.remarks = tuple(remarks)
 
 
@@ -58,11 +61,6 @@ _WHOLE: Final[tuple[tuple[str, Severity, str], ...]] = (
     ("model_repository_agents", "error", "repository agents are not run here"),
     ("metric_tags", "warning", "metrics have the tags of all models, and no others"),
     ("model_metrics", "warning", "metrics have the buckets of all models"),
-    (
-        "response_cache",
-        "warning",
-        "what may be cached is said in the policy (`cache` of a route), and kept there",
-    ),
     ("runtime", "warning", "models run in the gateway's ONNX Runtime"),
 )
 _TENSOR: Final[tuple[tuple[str, Severity, str], ...]] = (

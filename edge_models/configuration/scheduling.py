@@ -7,6 +7,7 @@ as well.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -80,8 +81,17 @@ def _batching(
     try:
         return msgspec.convert(values, BatchingSettings)
     except msgspec.ValidationError as error:
-        field = "max_batch_size" if "$.max_batch_size" in str(error) else "dynamic_batching"
-        raise ModelError(f"{config.where(field)}: {error}") from error
+        raise ModelError(_sentence(config, str(error))) from error
+
+
+def _sentence(config: ModelConfiguration, message: str) -> str:
+    """Return what msgspec found, in words for whoever writes the file."""
+    what, _, at = message.partition(" - at `$.")
+    names = re.findall("[a-z_]+", at) or what.split()[:1]
+    where = config.where(*(names if names[0] == "max_batch_size" else ("dynamic_batching", *names)))
+    if at:
+        what = f"{'.'.join(names)}: {what.replace('Expected `int`', 'must be a whole number,')}"
+    return f"{where}: {what}"
 
 
 def _values(batching: ConfiguredBatching | None) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 A step is run with the states that the one before it has left, and its own are kept when its caller gets its
 answer, and only then: a step that failed, or whose caller has left or waited too long, has not happened. The
-sequence goes on as it was.
+sequence goes on as it was, or has not begun.
 
 Which steps share a run is up to ``edge_models.batching``: the states are rows of its inputs, so steps of
 several sequences are a batch like any other.
@@ -109,8 +109,13 @@ class SequenceBatcher:
         try:
             await sequence.enter()
             try:
+                if not (step.is_start or sequence.has_begun):
+                    # It came while START was under way, which has failed since.
+                    raise must_start(self._model, step.id)
                 await self._become_candidate(sequence)
-                return await self._run(sequence, {**feed, **controls}, deadline)
+                outputs = await self._run(sequence, {**feed, **controls}, deadline)
+                sequence.has_begun = True
+                return outputs
             finally:
                 sequence.leave()
         finally:

@@ -15,9 +15,12 @@ from edge_models.sequences.reading import read_sequence_settings
 from edge_models.sequences.settings import SequenceSettings
 from edge_models.settings import BatchingSettings
 from gateway.core.catalog import ModelSpec
+from gateway.core.errors import printable
 
 FOLDER: Final = "initial_state"
 """Beside `config.pbtxt`: the folder with the files of initial states."""
+
+_MOST_MESSAGE: Final = 1000
 
 
 def configured_sequences(
@@ -41,7 +44,8 @@ def configured_sequences(
             read_file=partial(_read, repository, folder / FOLDER),
         )
     except ModelError as error:
-        raise ModelError(f"{folder}/{config.where('sequence_batching')}: {error}") from error
+        sentence = printable(str(error), _MOST_MESSAGE)
+        raise ModelError(f"{folder}/{config.where('sequence_batching')}: {sentence}") from error
 
 
 def without_hidden(

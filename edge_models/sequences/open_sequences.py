@@ -17,12 +17,13 @@ class OpenSequence:
     """One sequence: its states, and the steps that stand in line for it.
 
     ``last_used``: when its last step came or ended. ``num_steps``: those that have come and not ended.
-    ``is_over``: no further step finds it, and it ends with
+    ``has_begun``: its first step has been answered. ``is_over``: no further step finds it, and it ends with
     those that it has.
     """
 
     __slots__ = (
         "_line",
+        "has_begun",
         "id",
         "is_candidate",
         "is_over",
@@ -39,7 +40,7 @@ class OpenSequence:
         self.size = 0
         self.last_used = now
         self.num_steps = 0
-        self.is_candidate = self.is_over = False
+        self.has_begun = self.is_candidate = self.is_over = False
         self._line: deque[asyncio.Future[None]] = deque()
 
     def __repr__(self) -> str:
@@ -148,11 +149,14 @@ class OpenSequences:
             self.review(found)
 
     def leave(self, key: SequenceKey, sequence: OpenSequence, now: float) -> None:
-        """Note that a step of ``sequence`` has ended."""
+        """Note that a step of ``sequence`` has ended; where it was to begin it and has not, there is none."""
         sequence.num_steps -= 1
-        if self._by_key.get(key) is sequence:
+        if self._by_key.get(key) is not sequence:
+            self.review(sequence)
+        elif sequence.has_begun:
             self._use(key, sequence, now)
-        self.review(sequence)
+        else:
+            self.end(key)
 
     def review(self, sequence: OpenSequence) -> None:
         """Let go of ``sequence`` if it is over and has no step left."""

@@ -82,6 +82,8 @@ def _strategy(message: Any, max_batch_size: int) -> dict[str, Any]:
         direct = message.direct
         if not direct.max_queue_delay_microseconds:
             return {}
+        if not 0 <= direct.minimum_slot_utilization <= 1:
+            raise ModelError("sequence_batching.direct.minimum_slot_utilization must be from 0 to 1")
         # From so many slots with a step on nothing waits.
         least = max(1, min(math.ceil(direct.minimum_slot_utilization * rows), rows))
         return {
@@ -147,7 +149,10 @@ def _each_control(message: Any) -> list[tuple[str, Any]]:
 
 
 def _kind(control: Any) -> str:
-    return str(control.Kind.Name(control.kind)).removeprefix("CONTROL_SEQUENCE_")
+    known = control.Kind.DESCRIPTOR.values_by_number.get(control.kind)
+    if known is None:
+        raise ModelError(f"sequence_batching.control_input: there is no control of the kind {control.kind}")
+    return str(known.name).removeprefix("CONTROL_SEQUENCE_")
 
 
 def _false_true(spec: TensorSpec, kind: str, control: Any) -> ControlInput:
@@ -253,7 +258,7 @@ def _zeros(spec: TensorSpec, shape: tuple[int, ...]) -> Array:
 def _from_file(
     field: str, name: str, spec: TensorSpec, shape: tuple[int, ...], read_file: ReadFile | None
 ) -> Array:
-    if not name or "/" in name or name in {".", ".."} or read_file is None:
+    if not name or "/" in name or "\0" in name or name in {".", ".."} or read_file is None:
         raise ModelError(
             f"sequence_batching.{field}: data_file must name a file of the folder `initial_state` beside "
             "config.pbtxt"
@@ -290,8 +295,8 @@ def _texts(field: str, content: bytes, shape: tuple[int, ...]) -> Array:
 def _datatype(holder: Any) -> str:
     """Return the protocol's name of a ``data_type``; empty where there is none."""
     number = holder.data_type
-    name = str(holder.DESCRIPTOR.fields_by_name["data_type"].enum_type.values_by_number[number].name)
-    name = name.removeprefix("TYPE_")
+    known = holder.DESCRIPTOR.fields_by_name["data_type"].enum_type.values_by_number.get(number)
+    name = str(number) if known is None else str(known.name).removeprefix("TYPE_")
     return "" if name == "INVALID" else BYTES if name == "STRING" else name
 
 

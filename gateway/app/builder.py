@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from itertools import count
-from typing import Protocol
+from typing import Final, Protocol
 
 from gateway.app.certificates import Certificates
 from gateway.app.dispatch import RouteDispatch
@@ -15,12 +16,16 @@ from gateway.app.loading import Loaded
 from gateway.app.parts import CacheParts, Parts, longest_s
 from gateway.app.route_edge_models import NO_EDGE_MODELS, RouteEdgeModels
 from gateway.app.route_stacks import RouteStacks
-from gateway.app.stacks import route_stack, shared_stack
+from gateway.app.stacks import route_stack, shared_stack, why_uncached
 from gateway.core.stack import Stack
 from routing.matching import Routes
 from routing.policy import Policy, Route
 from routing.residency import Locate
 from routing.tenants import identify
+
+_NO_CACHE: Final = "the settings have no cache (`cache: {}` has the defaults)"
+
+_log: Final = logging.getLogger("edgeway")
 
 
 class EdgeModels(Protocol):
@@ -54,6 +59,7 @@ class Builder:
         self._parts, self._endpoints, self._models = parts, endpoints, models
         self._locate, self._cache = locate, cache
         self._serials = count(1)
+        self._warned: set[tuple[str, str]] = set()
 
     def __repr__(self) -> str:
         return f"<Builder for {self._parts.region}>"
@@ -97,6 +103,23 @@ class Builder:
         self._endpoints.after_swap(old.endpoints, new.endpoints, longest_s=old.longest_s)
         if self._models is not None:
             self._models.after_swap(old.edge_models, new.edge_models)
+        self._warn_of_uncached(new)
+
+    def _warn_of_uncached(self, generation: Generation) -> None:
+        """Name the models whose own configuration wants a cache and whose route has none, once each."""
+        assert generation.policy is not None, "it was built of one"
+        wanting = {
+            name: edge for name, edge in generation.edge_models.by_route.items() if edge.response_cache
+        }
+        for route in generation.policy.routes if wanting else ():
+            if (edge := wanting.get(route.name)) is None:
+                continue
+            why = why_uncached(route, edge) if self._cache is not None else _NO_CACHE
+            if why and (edge.model, why) not in self._warned:
+                self._warned.add((edge.model, why))
+                _log.warning(
+                    "model %s: response_cache is enabled, and no answer is kept: %s", edge.model, why
+                )
 
     def _routes(self, policy: Policy, endpoints: EndpointSet, edge_models: RouteEdgeModels) -> RouteStacks:
         def make(route: Route) -> Stack:
@@ -107,7 +130,7 @@ class Builder:
                 locate=self._locate,
                 endpoints=endpoints.by_name,
                 view=endpoints,
-                signatures=endpoints.signatures,
+                known=endpoints,
                 cache=self._cache,
                 edge=edge_models.by_route.get(route.name),
             )

@@ -123,7 +123,11 @@ class TenantModels:
             return None
 
     async def index(self) -> Sequence[IndexEntry]:
-        """Return what the central endpoints of all routes tell of models whose requests they get."""
+        """Return what the central endpoints of all routes tell of models whose requests they get.
+
+        Raises:
+            GatewayError: OVERLOADED when this caller has asked too much.
+        """
         names = self._central_of(self.tenant)
         found: list[IndexEntry] = []
         for begin in range(0, len(names), _AT_ONCE):
@@ -172,7 +176,10 @@ class TenantModels:
     async def _index_of(self, endpoint: str) -> Sequence[IndexEntry]:
         try:
             return await self._questions.index(endpoint)
-        except GatewayError:
+        except GatewayError as error:
+            if error.fault is Fault.OVERLOADED and error.why is None:
+                # It was not asked at all: an index without its models would be ours.
+                raise
             # It has no list, or cannot be asked: what the others tell is true nevertheless.
             return ()
 

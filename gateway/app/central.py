@@ -12,7 +12,7 @@ from edge_models.repository import ModelRepository
 from gateway.app.foundation import Foundation
 from gateway.app.generation import Generation, unchecked
 from gateway.app.loading import use_tls
-from gateway.app.models import open_models
+from gateway.app.models import Models, open_models
 from gateway.app.stacks import central_stack, shared_stack
 from gateway.app.tier import Tier
 from gateway.app.workers.sequence_owner import open_sequence_owner
@@ -32,23 +32,43 @@ async def open_central(foundation: Foundation, lifetimes: AsyncExitStack) -> Tie
     assert settings.models is not None, "load_settings has checked it"
     models = open_models(foundation, settings.models, lifetimes)
     predictor = models.predictor
+    _warn_of_uncached(models)
     owner = await open_sequence_owner(foundation.inheritance, predictor, predictor.holds_sequences, lifetimes)
     stack = shared_stack(parts, None, central_stack(parts, predictor, owner), unchecked)
     foundation.in_force.swap(Generation(0, stack))
     reload = TlsReload(foundation.tls)
 
-    def prepare(_model: str) -> Callable[[], None]:
-        return lambda: foundation.requests.expect(models.names())
+    def prepare(model: str) -> Callable[[], None]:
+        def enforce() -> None:
+            foundation.requests.expect(models.names())
+            _warn_of_uncached(models, only=model)
+
+        return enforce
 
     return Tier(
         catalogs=AllModels(models.registry),
         repository=ModelRepository(
-            models.registry, models.predictor, settings.models.batching, prepare=prepare
+            models.registry,
+            models.predictor,
+            settings.models.batching,
+            telemetry=foundation.prometheus,
+            prepare=prepare,
         ),
         policy_report=reload.report,
-        health={},
+        health={"models": models.report},
         reload=reload.reload,
     )
+
+
+def _warn_of_uncached(models: Models, only: str = "") -> None:
+    """Name the models whose own configuration wants a cache: this tier has none."""
+    for model in models.registry:
+        if only in {"", model.name} and model.config is not None and model.config.response_cache:
+            _LOG.warning(
+                "model %s: response_cache is enabled, and a central tier keeps no answer: an edge before it "
+                "does, with `cache` in its settings and a route that has a digest",
+                model.name,
+            )
 
 
 class TlsReload:

@@ -42,7 +42,14 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
     """
     settings = foundation.settings
     models = open_models(foundation, settings.models, lifetimes) if settings.models else None
-    endpoints = make_endpoints(settings, foundation.parts, foundation.in_force.endpoints, foundation.offload)
+
+    async def forget(model: str) -> None:
+        if cache is not None:
+            await cache.forget(model)
+
+    endpoints = make_endpoints(
+        settings, foundation.parts, foundation.in_force.endpoints, foundation.offload, forget=forget
+    )
     lifetimes.push_async_callback(endpoints.aclose)
     cache = open_cache(foundation, models.instruction_set if models else "none", lifetimes)
     geo = _open_geo(foundation)
@@ -62,6 +69,7 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
     health: dict[str, Report] = {"endpoints": lambda: in_force.endpoints().report()}
     if models is not None:
         health["certificates"] = lambda: in_force.edge_models().report()
+        health["models"] = models.report
     if geo is not None:
         health["geo"] = geo.report
 
@@ -133,6 +141,7 @@ def _repository(foundation: Foundation, models: Models | None, policies: Policie
         models.predictor,
         settings.models.batching,
         is_cached=lambda _model: settings.cache is not None,
+        telemetry=foundation.prometheus,
         prepare=prepare,
     )
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from gateway.app.pools.pool import EndpointPool
 from gateway.core.catalog import ModelSpec, RemoteCatalog
+from gateway.core.request import CENTRAL, Request, Response
 from routing.rules.order import Rivals
 
 
@@ -46,6 +47,16 @@ class EndpointSet:
         """Whether it takes further steps of what began there: also while it gets no new work."""
         pool = self.by_name.get(endpoint)
         return pool is not None and pool.can_continue
+
+    def strength(self, endpoint: str) -> tuple[int, int]:
+        """Return how many of its members are well, and how many there are."""
+        pool = self.by_name.get(endpoint)
+        return pool.strength if pool is not None else (0, 0)
+
+    def round_trip(self, endpoint: str) -> tuple[float, float] | None:
+        """Return the peak-EWMA of its latency, and when it was measured last; None: never."""
+        pool = self.by_name.get(endpoint)
+        return pool.round_trip if pool is not None else None
 
     def why(self, endpoint: str) -> str:
         """Return why the endpoint is out, in words that a client may read."""
@@ -90,6 +101,26 @@ class EndpointSet:
             else:
                 is_asked = is_asked or pool.is_first_question(model, version)
         return None if is_asked and not found else found
+
+    def forbid_keeping(self, names: Iterable[str], request: Request) -> bool:
+        """Whether one of the endpoints ``names`` is known to have answers of the model not kept."""
+        return any(
+            pool is not None and not pool.answer_configs.known(request.model).may_be_kept
+            for pool in map(self.by_name.get, names)
+        )
+
+    def let_keep(self, names: Iterable[str], request: Request, response: Response) -> bool:
+        """Whether none does, as far as is known.
+
+        Where nothing is, they are asked, and nobody waits. They are not asked about a model of which the
+        edge alone answers.
+        """
+        if response.provenance.origin != CENTRAL:
+            return not self.forbid_keeping(names, request)
+        known = [self.by_name[name].answer_configs for name in names if name in self.by_name]
+        # Each of them is asked, whatever the others say.
+        answers = [configs.learn(request.model) for configs in known]
+        return all(each.may_be_kept for each in answers)
 
     def report(self) -> Mapping[str, Any]:
         """Return, for each endpoint, whether it is out and why."""

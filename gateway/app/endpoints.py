@@ -29,15 +29,16 @@ from gateway.app.pools.retirement import Retirement
 from gateway.app.pools.roster import Compare, Resolve, Roster
 from gateway.app.pools.sequences import SequenceMembers
 from gateway.config.settings import Settings
-from gateway.core.clock import Chance, Clock
+from gateway.core.clock import Clock
 from gateway.core.offload import Here, Offload
 from gateway.core.request import Request
 from gateway.core.telemetry import BreakerAppeared, BreakerGone, Telemetry
+from gateway.upstreams.answer_configs import AnswerConfigs, Forget
 from resilience.outlier_detector import OutlierDetector
 from resilience.settings import ResilienceSettings
 from routing.endpoint import LoadBalancing
 from routing.placements import Placements
-from routing.policy import Endpoint, Policy
+from routing.policy import EDGE, Endpoint, Policy
 from routing.pools.choosing import chooser
 from routing.pools.hash_key import HashKey, hash_key
 from routing.rules.order import Rivals, rivals
@@ -48,11 +49,16 @@ RETIRE_EXTRA_S: Final = 5.0
 """Members that a policy dropped stay open this much longer than any request that it let in."""
 
 
+async def keep_all(_model: str) -> None:
+    """Forget nothing: there is no cache."""
+
+
 class Endpoints:
     """Builds the endpoints of every generation, and closes members that no generation needs any more.
 
     It holds nothing in force: ``in_use`` returns the set that is (``InForce.endpoints``). ``drained``: what
-    operators have taken out of service.
+    operators have taken out of service. ``forget`` forgets the answers of a model that an endpoint does not
+    let be kept.
     """
 
     def __init__(
@@ -64,14 +70,14 @@ class Endpoints:
         *,
         connector: Connector,
         in_use: Callable[[], EndpointSet],
-        chance: Chance,
         region: str = "",
         zone: str = "",
         look_up: LookUp = look_up,
+        forget: Forget = keep_all,
     ) -> None:
-        self._region, self._connector, self._chance, self._settings = region, connector, chance, settings
+        self._region, self._connector, self._settings = region, connector, settings
         self._clock, self._telemetry, self._in_use, self._look_up = clock, telemetry, in_use, look_up
-        self._zone = zone
+        self._zone, self._forget, self._chance = zone, forget, connector.chance
         self._retirement = Retirement(clock)
         self.files = connector.files
         """What the endpoints need of this machine."""
@@ -87,7 +93,7 @@ class Endpoints:
             settings,
             connector,
             clock=clock,
-            chance=chance,
+            chance=self._chance,
             telemetry=telemetry,
             observed=observed,
             states=self._states,
@@ -142,6 +148,7 @@ class Endpoints:
         for name, pool in old.by_name.items():
             if new.by_name.get(name) is not pool:
                 self._retirement.close(pool.roster)
+                self._retirement.close(pool.answer_configs)
         for member in _without(old, new):
             self._retirement.after(member, self._held_until - now + RETIRE_EXTRA_S)
 
@@ -170,6 +177,8 @@ class Endpoints:
             compare=self._compare(definition),
             before=before.roster if before is not None and is_kept else None,
         )
+        # Another gateway would ask its own endpoints, this gateway among them.
+        may_ask = definition.tier != EDGE
         return EndpointPool(
             name,
             definition,
@@ -178,6 +187,9 @@ class Endpoints:
             key_of=_key_of(definition),
             sequences=SequenceMembers(name, self._placements),
             drained=self.drained,
+            configs_of=lambda catalog: AnswerConfigs(
+                name, catalog if may_ask else None, self._clock, self._forget
+            ),
         )
 
     def _resolve(self, definition: Endpoint) -> Resolve:
@@ -202,7 +214,12 @@ class Endpoints:
 
 
 def make_endpoints(
-    settings: Settings, parts: Parts, in_use: Callable[[], EndpointSet], offload: Offload | None = None
+    settings: Settings,
+    parts: Parts,
+    in_use: Callable[[], EndpointSet],
+    offload: Offload | None = None,
+    *,
+    forget: Forget = keep_all,
 ) -> Endpoints:
     """Return the endpoints of a process with ``settings``; ``in_use`` returns those in force."""
     return Endpoints(
@@ -218,8 +235,8 @@ def make_endpoints(
             offload or Here(),
         ),
         in_use=in_use,
-        chance=parts.chance,
         region=settings.region,
+        forget=forget,
         zone=settings.zone,
     )
 

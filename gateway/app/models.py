@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import onnxruntime
@@ -82,6 +83,15 @@ class Models:
         """Return the names of the models that are loaded now."""
         return frozenset(model.name for model in self.registry)
 
+    def report(self) -> Mapping[str, Any]:
+        """Return which folders of the repository are not served, and why."""
+        registry = self.registry
+        return {
+            "refused": {
+                name: registry.without_folder(each.reason) for name, each in sorted(registry.refused.items())
+            }
+        }
+
     def read_certificates(self, models: Iterable[str]) -> Certificates:
         """Read the certificates of ``models`` from disk; it blocks, so call it in a thread."""
         folder = self.settings.certificates
@@ -122,6 +132,7 @@ class Models:
                 model.session.digest,
                 model.spec,
                 model.session.batchable,
+                model.config.response_cache if model.config is not None else None,
             )
         return RouteEdgeModels(by_route, certificates, licences)
 

@@ -70,6 +70,10 @@ class CacheParts:
     instruction_set: str
     flights: WeakSet[SingleFlight | EarlyRefreshes] = field(default_factory=WeakSet)
 
+    async def forget(self, model: str) -> None:
+        """Forget the answers of ``model`` in this process; what others hold is read no more."""
+        await self.levels[0].forget(model)
+
     async def close_flights(self) -> None:
         """Cancel what no caller waits for any more."""
         for flight in list(self.flights):
@@ -81,6 +85,7 @@ class RouteEdgeModel:
     """The edge ``model`` of one route: ``predictor`` runs it, ``licence`` says what it may answer alone.
 
     ``spec``: its signature, None where it is not loaded; ``is_batched``: their first dimension is the batch.
+    ``response_cache``: whether its own configuration has answers kept; None: it does not say.
     """
 
     model: str
@@ -89,6 +94,7 @@ class RouteEdgeModel:
     digest: str
     spec: ModelSpec | None = None
     is_batched: bool = False
+    response_cache: bool | None = None
 
 
 def timeout_s(parts: Parts, route: Route) -> float:

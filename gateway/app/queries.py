@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar, cast
 
 from gateway.core.address import network
+from gateway.core.catalog import ModelSpec
 from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller
@@ -16,8 +17,10 @@ MAX_QUERIES: Final = 16
 """Queries of one asker under way at once."""
 
 KEPT_S: Final = 10.0
-UNKNOWN_KEPT_S: Final = 1.0
-"""Seconds for which an answer is remembered, and that there is none: no such model, or nobody answers."""
+"""Seconds for which an answer is remembered, also that there is no such model."""
+
+FAILED_KEPT_S: Final = 1.0
+"""Seconds for which it is remembered that nobody answers: soon somebody may."""
 
 STALE_S: Final = 3600.0
 """Seconds for which the last answer stands in for an endpoint that cannot be asked: what it told of its
@@ -37,7 +40,12 @@ _ANSWERS: Final = frozenset({Fault.NOT_FOUND, Fault.INVALID, Fault.UNSUPPORTED})
 _NOWHERE: Final = "unknown"
 """The address of those whose address is not known; they share one share."""
 
-_REMEMBERED: Final = 256
+MAX_ANSWERS: Final = 4096
+MAX_ANSWER_BYTES: Final = 16 << 20
+"""Of all that is remembered of models that are there, roughly."""
+
+_PART_BYTES: Final = 512
+_MAX_UNKNOWN: Final = 256
 _MAX_SHARES: Final = 1024
 
 Key = tuple[int, str, str, str, str]
@@ -81,8 +89,8 @@ class Queries:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._answers: dict[Key, _Answer] = {}
-        self._unknown: dict[Key, _Answer] = {}
+        self._answers = _Memory(MAX_ANSWERS)
+        self._unknown = _Memory(_MAX_UNKNOWN)
         self._flights: dict[Key, _Flight] = {}
         self._shares: dict[Asker, _Share] = {}
 
@@ -148,20 +156,21 @@ class Queries:
         for share in shares:
             share.end(is_forgiven=not task.cancelled() and not is_unknown)
         if error is None:
-            self._unknown.pop(key, None)
-            _keep(self._answers, key, _Answer(now, now + KEPT_S, task.result()))
+            self._unknown.drop(key)
+            self._answers.keep(key, _Answer(now, now + KEPT_S, task.result()))
         elif isinstance(error, GatewayError) and not task.cancelled():
             self._failed(key, error, now)
 
     def _failed(self, key: Key, error: GatewayError, now: float) -> None:
         last = self._answers.get(key)
-        if last is not None and error.fault in _ANSWERS:
-            del self._answers[key]
-        elif last is not None and now < last.since + STALE_S:
+        has_answered = error.fault in _ANSWERS
+        if last is not None and not has_answered and now < last.since + STALE_S:
             # It stands in for a while: an endpoint that is out is asked no more often than one that is well.
-            self._answers[key] = _Answer(last.since, now + KEPT_S, last.value)
+            self._answers.keep(key, _Answer(last.since, now + KEPT_S, last.value))
             return
-        _keep(self._unknown, key, _Answer(now, now + UNKNOWN_KEPT_S, error=error))
+        self._answers.drop(key)
+        until = now + (KEPT_S if has_answered else FAILED_KEPT_S)
+        self._unknown.keep(key, _Answer(now, until, error=error))
 
     def _shares_of(self, asker: Asker) -> Sequence[_Share]:
         if len(self._shares) >= _MAX_SHARES:
@@ -243,9 +252,35 @@ class _Share:
             self._wasted = max(0.0, self._wasted - 1)
 
 
-def _keep(memory: dict[Key, _Answer], key: Key, answer: _Answer) -> None:
-    """Remember an answer; the oldest goes when there are too many."""
-    memory.pop(key, None)
-    if len(memory) >= _REMEMBERED:
-        del memory[next(iter(memory))]
-    memory[key] = answer
+class _Memory:
+    """Answers by key; the oldest go when there are too many, or when they are too large together."""
+
+    def __init__(self, most: int) -> None:
+        self._most, self._bytes = most, 0
+        self._answers: dict[Key, _Answer] = {}
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def get(self, key: Key) -> _Answer | None:
+        return self._answers.get(key)
+
+    def keep(self, key: Key, answer: _Answer) -> None:
+        self.drop(key)
+        self._answers[key] = answer
+        self._bytes += _size(answer.value)
+        while len(self._answers) > self._most or self._bytes > MAX_ANSWER_BYTES:
+            self.drop(next(iter(self._answers)))
+
+    def drop(self, key: Key) -> None:
+        if (answer := self._answers.pop(key, None)) is not None:
+            self._bytes -= _size(answer.value)
+
+
+def _size(value: Any) -> int:
+    """Return about how many bytes an answer takes: a configuration, metadata, or an index."""
+    if isinstance(value, bytes):
+        return len(value)
+    if isinstance(value, ModelSpec):
+        return _PART_BYTES * (1 + len(value.versions) + len(value.inputs) + len(value.outputs))
+    return _PART_BYTES * len(value) if isinstance(value, Sequence) else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, Protocol
 
 import msgspec
@@ -17,6 +18,9 @@ from routing.policy import EDGE, Policy, Route
 
 _NONE: Final = b"none"
 """That a server has no configuration of a model, which is remembered as one is."""
+
+_ABSENT: Final = frozenset({Fault.NOT_FOUND, Fault.UNSUPPORTED, Fault.INVALID, Fault.TOO_LARGE})
+_UNREAD: Final = frozenset({"protocol", "not_let_in"})
 
 
 class KnownEndpoints(Protocol):
@@ -64,17 +68,22 @@ class Questions:
         return f"<Questions of {self._asker.tenant}, {self._queries!r}>"
 
     async def describe(self, endpoint: str, model: str, version: str) -> ModelSpec:
-        """Ask for a model's metadata.
+        """Ask for a model's metadata, which have the name that was asked for, as its configuration has.
 
         Raises:
             GatewayError: as the endpoint and ``Queries.ask`` have it.
         """
         version = self._as_known(endpoint, model, version)
+
+        async def ask() -> ModelSpec:
+            spec = await self._catalog(endpoint).describe(model, version)
+            return spec if spec.name == model else replace(spec, name=model)
+
         serial = self._in_force.serial()
         return await self._queries.ask(
             (serial, endpoint, "metadata", model, version),
             self._asker,
-            lambda: self._catalog(endpoint).describe(model, version),
+            ask,
         )
 
     async def config(self, endpoint: str, model: str, version: str) -> bytes:
@@ -128,8 +137,11 @@ def central(policy: Policy, route: Route) -> list[str]:
 
 
 def _has_none(error: GatewayError) -> bool:
-    """Whether a server may have a model and no configuration of it: KServe's and MLServer's have none."""
-    if error.fault in {Fault.NOT_FOUND, Fault.UNSUPPORTED, Fault.INVALID}:
-        return True
-    # One that cannot be read, or that this gateway may not see.
-    return error.fault is Fault.UNAVAILABLE and (error.why is None or error.why.reason == "protocol")
+    """Whether a server may have a model and no configuration of it: KServe's and MLServer's have none.
+
+    Nor is there one that this gateway may not see, or that it does not read: the answer is there and would be
+    the same again. One that was lost on the way is asked for again.
+    """
+    if error.fault is Fault.UNAVAILABLE:
+        return error.why is not None and error.why.answered and error.why.reason in _UNREAD
+    return error.fault in _ABSENT

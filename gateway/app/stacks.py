@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -25,7 +25,7 @@ from gateway.app.kept_answers import KeptAnswerCheck
 from gateway.app.observe import Observed
 from gateway.app.parts import CacheParts, Parts, RouteEdgeModel, longest_s, timeout_s
 from gateway.core.catalog import ModelSpec
-from gateway.core.request import Caller
+from gateway.core.request import Caller, Request, Response
 from gateway.core.service import Filter, Service
 from gateway.core.stack import Innermost, Layer, Stack
 from gateway.telemetry.provenance import ProvenanceParameters
@@ -38,12 +38,26 @@ from resilience.bulkhead import Bulkhead
 from resilience.deadline import Deadline
 from resilience.retry import Retry
 from routing.policy import Policy, Route
+from routing.preference import preference
 from routing.residency import Locate, Residency
 from routing.router import Router
 from routing.rules.order import View
 
-Signatures = Callable[[Iterable[str], str, str], Sequence[ModelSpec] | None]
-"""Takes names of endpoints, a model and a version; None: nothing is known yet."""
+
+class KnownModels(Protocol):
+    """What endpoints, by their names, say of their models (``gateway.app.endpoint_set.EndpointSet``)."""
+
+    def signatures(self, names: Iterable[str], model: str, version: str) -> Sequence[ModelSpec] | None:
+        """Return the metadata of a model; None: nothing is known yet."""
+        ...
+
+    def forbid_keeping(self, names: Iterable[str], request: Request) -> bool:
+        """Whether one of them is known to have answers of the model not kept."""
+        ...
+
+    def let_keep(self, names: Iterable[str], request: Request, response: Response) -> bool:
+        """Whether none does, as far as is known; where nothing is, they are asked beside."""
+        ...
 
 
 _LEARNS: Final = "Inside of the attempt's time: to learn what the endpoint can do is part of an attempt."
@@ -114,13 +128,13 @@ def route_stack(
     locate: Locate,
     endpoints: Mapping[str, Service],
     view: View,
-    signatures: Signatures,
+    known: KnownModels,
     cache: CacheParts | None,
     edge: RouteEdgeModel | None,
 ) -> Stack:
     """Return the stack of one route of an edge gateway, below what all routes share.
 
-    ``signatures``: what the endpoints say of their models.
+    ``known``: what the endpoints say of their models.
     """
     timed = Layer(
         "deadline",
@@ -132,7 +146,7 @@ def route_stack(
     router = Innermost(
         "router",
         "Below Retry: each attempt goes where those before have not failed, to the nearest endpoint first.",
-        Router(policy, route, parts.region, endpoints=endpoints, view=view, placements=parts.placements),
+        _router(parts, policy, route, endpoints=endpoints, view=view),
     )
     abroad = Stack(timed, *retry, innermost=router)
     residency = Layer(
@@ -146,7 +160,8 @@ def route_stack(
     return Stack(
         residency,
         timed,
-        *_cache(parts, route, cache, edge, partial(signatures, route.endpoints)),
+        # Without a cascade no edge answer may come out of the cache, not even one kept before.
+        *_cache(parts, route, cache, edge if route.cascade else None, known),
         *_cascade(parts, route, edge),
         *retry,
         innermost=router,
@@ -204,6 +219,28 @@ def member_stack(
     )
 
 
+def _router(
+    parts: Parts, policy: Policy, route: Route, *, endpoints: Mapping[str, Service], view: View
+) -> Router:
+    order = preference(
+        policy,
+        parts.region,
+        [name for name in route.endpoints if name in policy.endpoints],
+        view,
+        clock=parts.clock,
+        chance=parts.chance,
+    )
+    return Router(
+        policy,
+        route,
+        parts.region,
+        endpoints=endpoints,
+        view=view,
+        placements=parts.placements,
+        order=order,
+    )
+
+
 def _retry(parts: Parts, route: Route) -> tuple[Layer, ...]:
     settings = parts.resilience.retry
     num_retries = settings.num_retries if route.num_retries is None else route.num_retries
@@ -256,16 +293,11 @@ def _cache(
     route: Route,
     cache: CacheParts | None,
     edge: RouteEdgeModel | None,
-    signatures: Callable[[str, str], Sequence[ModelSpec] | None],
+    known: KnownModels,
 ) -> tuple[Layer, ...]:
-    # Keys are content-addressed: without the digest of what answers there is nothing to address by.
-    if cache is None or not route.cache.enabled or not route.digests:
+    if cache is None or why_uncached(route, edge):
         return ()
-    settings = cache.settings
-    if route.cache.ttl_s is not None:
-        settings = msgspec.structs.replace(settings, ttl_s=route.cache.ttl_s)
-    # Without a cascade no edge answer may come out of this cache, not even one kept before.
-    edge = edge if route.cascade else None
+    settings = _settings_of(cache, route)
     artefacts = (*route.digests, edge.digest) if edge else route.digests
     freshness = Freshness(settings, parts.chance, frozenset(artefacts))
     refreshes = EarlyRefreshes(parts.clock, timeout_s=timeout_s(parts, route), most=settings.max_refreshes)
@@ -276,6 +308,7 @@ def _cache(
         hasher=_hasher(cache, settings, artefacts, edge),
         freshness=freshness,
         refreshes=refreshes,
+        forbids=partial(known.forbid_keeping, route.endpoints),
         clock=parts.clock,
         telemetry=parts.telemetry,
     )
@@ -293,12 +326,34 @@ def _cache(
             CacheFill(
                 cache.levels,
                 freshness=freshness,
-                accepts=KeptAnswerCheck(signatures, edge, is_signed=settings.key_secret is not None),
+                accepts=KeptAnswerCheck(
+                    partial(known.signatures, route.endpoints),
+                    edge,
+                    is_signed=settings.key_secret is not None,
+                ),
+                keeps=partial(known.let_keep, route.endpoints),
                 clock=parts.clock,
                 telemetry=parts.telemetry,
             ),
         ),
     )
+
+
+def _settings_of(cache: CacheParts, route: Route) -> CacheSettings:
+    ttl_s = cache.settings.ttl_s if route.cache.ttl_s is None else route.cache.ttl_s
+    return msgspec.structs.replace(cache.settings, ttl_s=ttl_s)
+
+
+def why_uncached(route: Route, edge: RouteEdgeModel | None) -> str:
+    """Return why a gateway with a cache keeps no answers of ``route``; empty: it does."""
+    if edge is not None and edge.response_cache is False:
+        return "the model's configuration has a response_cache that is not enabled"
+    if not route.cache.enabled:
+        return f"route '{route.name}' of the policy has `cache: {{enabled: false}}`"
+    if not route.digests:
+        # Keys are content-addressed.
+        return f"route '{route.name}' of the policy has no digest of what answers"
+    return ""
 
 
 def _hasher(

@@ -15,9 +15,11 @@ from edge_models.model_files import with_weights
 from edge_models.settings import MODEL_NAME
 from gateway.commands import model_templates as templates
 from gateway.commands.arguments import add_command
+from gateway.core.errors import printable
 
 if TYPE_CHECKING:
     from edge_models.session import Session
+    from gateway.core.catalog import TensorSpec
 
 FIRST_PORT: Final = 8000
 _MOST_BYTES: Final = 1 << 40
@@ -101,16 +103,37 @@ def contents(asked: NewModel) -> dict[str, bytes]:
     if not 1 <= asked.first_port <= 65_535 - _CENTRAL_PORTS - 1:
         raise ValueError(f"--first-port {asked.first_port} leaves no room for the other ports")
     session, files = _read(asked.model, f"central/{asked.name}/1")
+    if empty := [spec.name for spec in (*session.inputs, *session.outputs) if 0 in spec.shape]:
+        raise ValueError(f"'{printable(empty[0])}' has a dimension of 0, which config.pbtxt cannot say")
     files[f"central/{asked.name}/config.pbtxt"] = templates.configuration(asked.name, session).encode()
     cascade = asked.edge_model is not None
     if asked.edge_model is not None:
         edge, more = _read(asked.edge_model, f"edge/{asked.name}/1")
-        if [spec.name for spec in edge.inputs] != [spec.name for spec in session.inputs]:
-            raise ValueError(f"{asked.edge_model} does not take the inputs of {asked.model}")
+        if (wrong := _differs(edge, session)) is not None:
+            raise ValueError(f"{asked.edge_model} cannot stand in for {asked.model}: {wrong}")
         files |= more
     values = {"name": asked.name, "digest": session.digest, **asked.ports}
     files |= {path: text.encode() for path, text in templates.documents(values, cascade=cascade).items()}
     return files
+
+
+def _differs(edge: Session, central: Session) -> str | None:
+    """Return in what tensor the edge model is not as central's: what fits one must fit the other."""
+    for kind in ("inputs", "outputs"):
+        ours, theirs = ({spec.name: spec for spec in getattr(each, kind)} for each in (edge, central))
+        if strange := sorted(ours.keys() ^ theirs.keys()):
+            return f"only one of them has '{printable(strange[0])}' among its {kind}"
+        for name, spec in ours.items():
+            other = theirs[name]
+            if (spec.datatype, len(spec.shape)) != (other.datatype, len(other.shape)) or any(
+                a != b and min(a, b) >= 0 for a, b in zip(spec.shape, other.shape, strict=True)
+            ):
+                return f"'{printable(name)}' is {_form(spec)} for the edge and {_form(other)} for central"
+    return None
+
+
+def _form(spec: TensorSpec) -> str:
+    return f"{spec.datatype} {list(spec.shape)}"
 
 
 def _read(path: Path, version: str) -> tuple[Session, dict[str, bytes]]:

@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from gateway.commands.arguments import add_command
+from gateway.core.errors import printable
+
+_MOST_PATH = 4096
 
 EXAMPLES = """\
   edgeway model lint models/digits
@@ -36,21 +39,21 @@ def add_to(group: Any, reported: Callable[[Callable[[], int]], int]) -> None:
 def _lint(options: argparse.Namespace) -> int:
     from edge_models.lint import lint  # noqa: PLC0415 - needs ONNX Runtime
 
-    found = lint(options.folder)
-    counts = Counter(remark.severity for _, remark in found)
+    found = [(printable(str(folder), _MOST_PATH), folder.name, each) for folder, each in lint(options.folder)]
+    counts = Counter(remark.severity for *_, remark in found)
     if options.json:
         rows = [
             {
-                "model": folder.name,
+                "model": printable(name, _MOST_PATH),
                 "severity": each.severity,
                 "where": f"{folder}/{each.where}",
                 "message": each.message,
             }
-            for folder, each in found
+            for folder, name, each in found
         ]
         print(json.dumps(rows, indent=2))
     else:
-        for folder, each in found:
+        for folder, _, each in found:
             print(f"{folder}/{each.where}: {each.severity}: {each.message}")
         print(f"{options.folder}: {counts['error']} errors, {counts['warning']} warnings")
     return 2 if counts["error"] else 1 if counts["warning"] else 0

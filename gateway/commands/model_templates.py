@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from gateway.core.catalog import TensorSpec
 from gateway.core.errors import printable
@@ -31,6 +33,7 @@ platform: "onnxruntime_onnx"
 # Batching, inputs and outputs: left out, those of the file hold. To say them, '{flat}' would need
 # dims: [1] reshape: {{ shape: [] }}  as the batch is its only dimension; clients would get [rows, 1].
 """
+""
 
 _CENTRAL: Final = """\
 # The central tier: it has the model that everybody trusts.   edgeway serve central.yaml
@@ -90,7 +93,7 @@ _NEXT: Final = """\
 next:
   edgeway serve {folder}/central.yaml
   edgeway serve {folder}/edge.yaml
-  curl http://127.0.0.1:{http}/v2/models/{name}"""
+  curl http://127.0.0.1:{http}/v2/models/{path}"""
 _CERTIFY: Final = """
 The edge model answers by itself once it has a certificate, made from rows that it has never seen:
   edgeway model certify --model {name} --edge {folder}/edge/{name}/1/model.onnx \\
@@ -126,7 +129,8 @@ def documents(values: Mapping[str, Any], *, cascade: bool) -> dict[str, str]:
 def next_steps(folder: Path, name: str, ports: Mapping[str, int], *, cascade: bool) -> str:
     """Return what to type now."""
     text = _NEXT + (_CERTIFY if cascade else "")
-    return text.format(folder=folder, name=name, **ports)
+    words = {"folder": shlex.quote(str(folder)), "name": shlex.quote(name), "path": quote(name)}
+    return text.format(**words, **ports)
 
 
 def _tensors(side: str, specs: Sequence[TensorSpec], *, batched: bool) -> str:

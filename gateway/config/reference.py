@@ -20,7 +20,8 @@ from routing.policy import Policy
 _INTRODUCTION: Final = """\
 # Every key of the settings and of a policy
 Made by `make settings` from the types that read the files: what is not here is refused, with its line. What
-belongs together, and why, is in [operating](operating.md). `[]` is an item of a list, `NAME` any name.
+belongs together, and why, is in [operating](operating.md). `[]` is an item of a list, `NAME` any name,
+`N` a number.
 """
 _BOUNDS: Final = (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"), ("min_length", "length ≥"))
 _PLAIN: Final = {
@@ -93,14 +94,18 @@ def _struct_of(kind: inspect.Type, path: str) -> tuple[str, type[msgspec.Struct]
             return next(filter(None, (_struct_of(each, path) for each in kinds)), None)
         case inspect.VarTupleType(item_type=item) | inspect.ListType(item_type=item):
             return _struct_of(item, f"{path}[]")
-        case inspect.DictType(value_type=value):
-            return _struct_of(value, f"{path}.NAME")
+        case inspect.DictType(key_type=key, value_type=value):
+            return _struct_of(value, f"{path}.{'N' if _is_number(key) else 'NAME'}")
         case _:
             return None
 
 
 def _bare(kind: inspect.Type) -> inspect.Type:
     return _bare(kind.type) if isinstance(kind, inspect.Metadata) else kind
+
+
+def _is_number(kind: inspect.Type) -> bool:
+    return isinstance(_bare(kind), inspect.IntType)
 
 
 def _type(kind: inspect.Type) -> str:
@@ -114,8 +119,8 @@ def _type(kind: inspect.Type) -> str:
             return ", ".join(f"`{value}`" for value in values)
         case inspect.VarTupleType(item_type=item) | inspect.ListType(item_type=item):
             return f"list of {_type(item)}{_bounds(kind)}"
-        case inspect.DictType(key_type=_, value_type=value):
-            return f"by name: {_type(value)}"
+        case inspect.DictType(key_type=key, value_type=value):
+            return f"by {'number' if _is_number(key) else 'name'}: {_type(value)}"
         case _:
             return f"{_PLAIN[type(kind)]}{_bounds(kind)}"
 

@@ -39,9 +39,10 @@ class ListenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
     The defaults are Triton's ports, on the loopback interface.
 
-    ``http``, ``grpc``: both speak HTTP/1.1 and HTTP/2, REST and gRPC; two are there because clients expect
-    two. ``admin``: health, metrics, and what an operator asks. ``admin_access``: who may use the admin port;
-    where others than this machine reach it, all but probes needs a token or a certificate.
+    ``http``: where clients ask. ``grpc``: likewise; either port speaks HTTP/1.1 and HTTP/2, REST and gRPC,
+    and two are there because clients expect two. ``admin``: health, metrics, and what an operator asks.
+    ``admin_access``: who may use the admin port; where others than this machine reach it, all but probes
+    needs a token or a certificate.
     ``max_body_mib``: MiB of the body of one request.
     ``transport``: limits of connections. ``protocol``: what clients may ask for. ``tls``: certificates;
     absent, connections are in the clear. ``proxy_protocol``: every connection begins with a PROXY header,
@@ -83,7 +84,7 @@ class TelemetrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Everything that one process needs to know.
+    """Everything that one process needs to know. Relative paths start at the file's folder.
 
     ``role``: ``edge`` (caches, edge models, upstreams) or ``central`` (models with batching).
     ``region``: where it is, a region of the policy. ``zone``: where in the region, as the policy names the
@@ -93,7 +94,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     ``policy``: path of the policy; an edge needs one. ``trusted_proxies``: networks whose header for
     the client's address (X-Forwarded-For) is believed. ``trusted_gateways``: networks of other gateways,
     and of proxies that authenticate clients themselves, whose header for the tenant (x-edgeway-tenant)
-    is believed as well, and from which forwarded requests are taken. Relative paths start at this file.
+    is believed as well, and from which forwarded requests are taken.
     """
 
     role: Literal["edge", "central"]

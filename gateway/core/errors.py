@@ -64,6 +64,7 @@ WORDS: Final = {
     "tls": "the TLS handshake failed",
     "protocol": "its answer breaks the protocol",
     "not_ready": "its health check says not ready",
+    "not_let_in": "it does not let this gateway in",
     "cancelled": "it cancelled the call",
     "run_failed": "the model failed to run",
     "error": "it failed",

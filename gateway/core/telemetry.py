@@ -118,6 +118,13 @@ class RunCut(msgspec.Struct, frozen=True):
     outcome: str
 
 
+class ModelsRefused(msgspec.Struct, frozen=True):
+    """So many folders of the repository are not served: ``bad`` ones, and those of other backends."""
+
+    bad: int
+    foreign: int
+
+
 class QueueChanged(msgspec.Struct, frozen=True):
     """``depth`` requests wait for a batch."""
 
@@ -201,6 +208,7 @@ Event = (
     | CertificateJudged
     | BatchRan
     | RunCut
+    | ModelsRefused
     | QueueChanged
     | BreakerAppeared
     | BreakerChanged

@@ -115,6 +115,14 @@ class Prometheus:
         )
         depth = self._plain(Gauges, "queue_depth", "Requests that wait for a batch", "model")
 
+        models_refused = self._gauge(
+            "models_refused", "Folders of the model repository that are not served", "kind"
+        )
+
+        def count_refused(event: events.ModelsRefused) -> None:
+            self._child(models_refused, "bad").set(event.bad)
+            self._child(models_refused, "other_backend").set(event.foreign)
+
         def judged(event: events.CertificateJudged) -> None:
             # The name is that of a model of this process: nobody from outside has chosen it.
             if event.is_valid is not None:
@@ -126,6 +134,7 @@ class Prometheus:
             events.CascadeDecided: lambda e: decided.count(self._model(e.model), e.outcome, e.reason),
             events.CertificateJudged: judged,
             events.CertificateRefused: lambda e: self._child(refused, self._model(e.model), e.field).inc(),
+            events.ModelsRefused: count_refused,
             events.BatchRan: self._runs.ran,
             events.RunCut: self._runs.cut,
             events.QueueChanged: lambda e: depth.set(e.model, e.depth),

@@ -82,7 +82,10 @@ class Failures:
             # the edge model or a stale answer may still serve.
             self._log_once(detail)
             return GatewayError(
-                Fault.UNAVAILABLE, f"endpoint '{self._endpoint}' does not let this gateway in", retryable=True
+                Fault.UNAVAILABLE,
+                f"endpoint '{self._endpoint}' does not let this gateway in",
+                retryable=True,
+                why=Why("not_let_in", detail, answered=True),
             )
         if fault in _WORDS:
             because = f": {masked(detail)}" if detail else ""
@@ -217,10 +220,12 @@ class Failures:
 
     @contextmanager
     def breaking(self) -> Iterator[None]:
-        """Say of an answer that cannot be read that it breaks the protocol."""
+        """Say of an answer that cannot be read that it breaks the protocol, unless it is we who cannot."""
         try:
             yield
         except GatewayError as error:
+            if error.fault in OUR_OWN:
+                raise
             raise self.broken() from error
 
     def misfit(self, detail: str) -> GatewayError:

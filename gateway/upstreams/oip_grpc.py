@@ -47,6 +47,8 @@ from gateway.wire.faults import fault_of_grpc
 from gateway.wire.grpc_framing import PREFIX, prefix
 from gateway.wire.oip import proto as oip_proto
 from gateway.wire.oip import proto_responses
+from gateway.wire.oip.metadata import MAX_READ_BYTES
+from gateway.wire.oip.passed_config import HERE_BYTES as CONFIG_HERE_BYTES
 from gateway.wire.oip.passed_config import decode_config_message
 from gateway.wire.oip.passed_index import decode_index_message
 from gateway.wire.proto import messages
@@ -156,16 +158,16 @@ class GrpcUpstream:
         """Ask the other side for a model's configuration."""
         body = messages.ModelConfigRequest(name=model, version=version).SerializeToString()
         answer, _ = await self._call(self._config, body, timeout_s=self._settings.metadata_timeout_s)
-        message = self._parse(messages.ModelConfigResponse, answer)
         with self._failures.breaking():
-            return decode_config_message(message)
+            if len(answer) <= CONFIG_HERE_BYTES:
+                return decode_config_message(answer)
+            return await self._offload(decode_config_message, answer)
 
     async def index(self) -> Sequence[IndexEntry]:
         """Ask the other side what models it has."""
         answer, _ = await self._call(self._index, b"", timeout_s=self._settings.metadata_timeout_s)
-        message = self._parse(messages.RepositoryIndexResponse, answer)
         with self._failures.breaking():
-            return decode_index_message(message)
+            return decode_index_message(answer)
 
     async def is_ready(self, model: str, version: str) -> bool:
         """Ask the other side whether it would serve a model; one that cannot be reached would not."""
@@ -368,6 +370,8 @@ class GrpcUpstream:
         )
 
     def _parse(self, kind: Any, body: memoryview) -> Any:
+        if len(body) > MAX_READ_BYTES:
+            raise self._failures.broken()
         with self._failures.breaking():
             return oip_proto.parse(kind, bytes(body))
 

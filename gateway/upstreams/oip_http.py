@@ -44,6 +44,7 @@ from gateway.wire.oip.json import (
     parse_header_length,
 )
 from gateway.wire.oip.metadata import BINARY, decode_error, decode_extensions, decode_model
+from gateway.wire.oip.passed_config import HERE_BYTES as CONFIG_HERE_BYTES
 from gateway.wire.oip.passed_config import decode_config
 from gateway.wire.oip.passed_index import decode_index, decode_names
 from gateway.wire.oip.paths import model_path
@@ -179,7 +180,9 @@ class HttpUpstream:
         if status != 200:
             raise self._refused(status, received, answer)
         with self._failures.breaking():
-            return decode_config(answer)
+            if len(answer) <= CONFIG_HERE_BYTES:
+                return decode_config(answer)
+            return await self._offload(decode_config, answer)
 
     async def index(self) -> Sequence[IndexEntry]:
         """Ask the other side what models it has; KServe lists their names alone."""

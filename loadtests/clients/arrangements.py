@@ -17,26 +17,27 @@ from loadtests.peers.triton import Triton
 
 ADDRESS: Final = "127.0.0.1"
 TOKEN: Final = "of-the-operator"  # noqa: S105 - of these servers alone
-_LISTEN: Final = f"""\
+_TOKEN_SHA256: Final = hashlib.sha256(TOKEN.encode()).hexdigest()
+_LISTEN: Final = """\
 region: here
 listen:
-  http: '{ADDRESS}:{{http}}'
-  grpc: '{ADDRESS}:{{grpc}}'
+  http: '{address}:{http}'
+  grpc: '{address}:{grpc}'
   admin: null
-  admin_access: {{{{tokens_sha256: [{hashlib.sha256(TOKEN.encode()).hexdigest()}]}}}}
-  protocol: {{{{admin_calls: true, share_statistics: true, server_name: triton}}}}
-resilience: {{{{drain: {{{{drain_time_s: 0}}}}}}}}
+  admin_access: {{tokens_sha256: [{token}]}}
+  protocol: {{admin_calls: true, share_statistics: true, server_name: triton}}
+resilience: {{drain: {{drain_time_s: 0}}}}
 """
-_CENTRAL: Final = f"role: central\n{_LISTEN}models: {{{{repository: '{{repository}}'}}}}\n"
-_EDGE: Final = f"role: edge\n{_LISTEN}policy: '{{policy}}'\n"
-_POLICY: Final = f"""\
+_CENTRAL: Final = "role: central\n" + _LISTEN + "models: {{repository: '{repository}'}}\n"
+_EDGE: Final = "role: edge\n" + _LISTEN + "policy: '{policy}'\n"
+_POLICY: Final = """\
 generation: 1
-regions: {{{{here: {{{{}}}}}}}}
-residency: {{{{anywhere: {{{{regions: ["*"]}}}}}}}}
-tenants: {{{{anonymous: {{{{residency: anywhere}}}}}}}}
-endpoints: {{{{central: {{{{tier: central, region: here, protocol: grpc, address: '{ADDRESS}:{{grpc}}'}}}}}}}}
+regions: {{here: {{}}}}
+residency: {{anywhere: {{regions: ["*"]}}}}
+tenants: {{anonymous: {{residency: anywhere}}}}
+endpoints: {{central: {{tier: central, region: here, protocol: grpc, address: '{address}:{grpc}'}}}}
 routes:
-- {{{{name: all, match: {{{{model: "*"}}}}, endpoints: [central]}}}}
+- {{name: all, match: {{model: "*"}}, endpoints: [central]}}
 """
 
 
@@ -103,14 +104,15 @@ ARRANGEMENTS: Final[dict[str, Arrangement]] = {
 
 def _edge(folder: Path, grpc: int) -> AbstractContextManager[Ports]:
     policy = folder / "policy.yaml"
-    policy.write_text(_POLICY.format(grpc=grpc))
+    policy.write_text(_POLICY.format(address=ADDRESS, grpc=grpc))
     return _edgeway(folder / "edge.yaml", _EDGE, policy=policy)
 
 
 @contextmanager
 def _edgeway(settings: Path, text: str, **values: Path) -> Iterator[Ports]:
     ports = Ports(free_port(), free_port())
-    settings.write_text(text.format(http=ports.http, grpc=ports.grpc, **values))
+    known = {"address": ADDRESS, "http": ports.http, "grpc": ports.grpc, "token": _TOKEN_SHA256}
+    settings.write_text(text.format(**known, **values))
     words = [sys.executable, "-m", "gateway", "serve", str(settings)]
     with server(Command(words=words, port=ports.grpc, log=settings.with_suffix(".log"))):
         yield ports

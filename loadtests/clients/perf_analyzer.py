@@ -1,9 +1,8 @@
-"""Triton's perf_analyzer against one process and against an edge before it: what it sent, what was counted.
-
-    python -m loadtests.clients.perf_analyzer [--workers 2] [--window-ms 1000]
+"""`python -m loadtests.clients.perf_analyzer`: Triton's perf_analyzer against one process, and against
+edges before it: what it sent, and what the server counted, for one to four requests at a time.
 
 The program comes in the wheels of tritonclient until 2.40. It needs two libraries: CUDA's runtime, which is a
-wheel, and libb64, a package of Debian's. All are kept below ``out``, nothing of this machine is changed.
+wheel, and libb64, a package of Debian's. All are kept below `out`, nothing of this machine is changed.
 """
 
 from __future__ import annotations
@@ -23,11 +22,12 @@ from typing import Final
 from edge_models.samples import digits
 from loadtests.bench.servers import Command, free_port, server
 from loadtests.peers import venv
+from loadtests.peers.venv import NotInstallableError
 
 WHEEL: Final = "tritonclient==2.40.0"
 RUNTIME: Final = "nvidia-cuda-runtime-cu12"
 LIBRARY: Final = "libb64-0d"
-KINDS: Final = (("http",), ("grpc",), ("grpc", "--streaming"))
+KINDS: Final = {"http": ("http",), "grpc": ("grpc",), "stream": ("grpc", "--streaming")}
 LIMIT_S: Final = 300
 
 _LISTEN: Final = "listen: {{http: '127.0.0.1:{http}', grpc: '127.0.0.1:{grpc}', admin: null}}\n"
@@ -95,17 +95,23 @@ class PerfAnalyzer:
         ]
         words += ["-i", *kind, "--concurrency-range", "1:4", "-p", str(window_ms), "-s", "50", "-r", "5"]
         environment = {**os.environ, "LD_LIBRARY_PATH": ":".join(sorted(libraries))}  # noqa: TID251
-        ended = subprocess.run(
-            words, capture_output=True, text=True, timeout=LIMIT_S, env=environment, check=False
-        )
-        found = re.findall(
-            r"^    Request count: (\d+).*?uccessful request count: (\d+)",
-            ended.stdout,
-            re.MULTILINE | re.DOTALL,
-        )
-        if not found:
+        try:
+            ended = subprocess.run(
+                words, capture_output=True, text=True, timeout=LIMIT_S, env=environment, check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise RuntimeError(f"not ended after {LIMIT_S} s") from None
+        if not (found := counts(ended.stdout)):
             raise RuntimeError(f"exit {ended.returncode}: {(ended.stdout + ended.stderr)[-300:]}")
-        return [(int(sent), int(counted)) for sent, counted in found]
+        return found
+
+
+def counts(report: str) -> list[tuple[int, int]]:
+    """Return from what it printed how many requests it sent and how many the server counted, step by step."""
+    found = re.findall(
+        r"^    Request count: (\d+).*?uccessful request count: (\d+)", report, re.MULTILINE | re.DOTALL
+    )
+    return [(int(sent), int(counted)) for sent, counted in found]
 
 
 @contextmanager
@@ -136,18 +142,24 @@ def gateways(folder: Path, workers: int) -> Iterator[dict[str, dict[str, int]]]:
 
 
 def main() -> int:
-    """Print a line for each gateway and kind of call; exit 1 when one of them failed."""
-    parser = argparse.ArgumentParser(prog="python -m loadtests.clients.perf_analyzer")
-    parser.add_argument("--out", type=Path, default=Path("out"))
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--window-ms", type=int, default=1000)
+    """Print a line for each gateway and kind of call; exit 1 when one failed, 2 when none can run."""
+    parser = argparse.ArgumentParser(prog="python -m loadtests.clients.perf_analyzer", description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("out"), help="for files and what is installed (out)")
+    parser.add_argument("--workers", type=int, default=1, help="worker processes of each gateway (1)")
+    parser.add_argument("--window-ms", type=int, default=1000, help="of one measurement (1000)")
+    parser.add_argument("--only", choices=("http", "grpc", "stream"), help="calls of this kind (all)")
     options = parser.parse_args()
     folder = options.out.resolve()
-    tool = PerfAnalyzer.install(folder / "peers" / "perf_analyzer")
+    try:
+        tool = PerfAnalyzer.install(folder / "peers" / "perf_analyzer")
+    except (NotInstallableError, subprocess.CalledProcessError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
     failed = False
+    kinds = [KINDS[options.only]] if options.only else list(KINDS.values())
     with gateways(folder / "perf_analyzer", options.workers) as ports:
         for name, addresses in ports.items():
-            for kind in KINDS:
+            for kind in kinds:
                 try:
                     pairs = tool.run(addresses[kind[0]], kind, options.window_ms)
                     result = ", ".join(f"{sent} sent {counted} counted" for sent, counted in pairs)

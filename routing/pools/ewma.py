@@ -141,6 +141,11 @@ class MemberLoad:
         return self._latency(self._clock())
 
     @property
+    def measured(self) -> tuple[float, float] | None:
+        """The latency as it was measured last, faded by nothing, and when that was; None: never."""
+        return None if self._seen_s == math.inf else (self._latency_s, self._seen_s)
+
+    @property
     def is_penalized(self) -> bool:
         """Whether it wants no requests now."""
         return self._clock() < self._penalty_until_s

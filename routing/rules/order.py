@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Final, Protocol
 
 from routing.policy import ANY, EDGE, Policy, Route
+from routing.rules.locality import levels, weights_of
 
 _MAX_REGION_SETS: Final = 256
 
@@ -29,6 +30,14 @@ class View(Protocol):
         """Whether it takes further steps of what began there: also while it gets no new work."""
         ...
 
+    def strength(self, endpoint: str) -> tuple[int, int]:
+        """Return how many of its members are well, and how many there are."""
+        ...
+
+    def round_trip(self, endpoint: str) -> tuple[float, float] | None:
+        """Return the peak-EWMA of its latency, and when it was measured last; None: never."""
+        ...
+
     def why(self, endpoint: str) -> str:
         """Return why it is out, fit for a client; empty when it is not, or when that is not known."""
         ...
@@ -39,28 +48,24 @@ def reachable(
 ) -> tuple[str, ...]:
     """Return the route's endpoints inside ``regions``, nearest first.
 
-    Nearest is the own region, then its failover list in order, then the rest; endpoints that are
-    equally far keep the order of the route. The own region's gateway is never among them, and no
+    Nearest is the own region, then its failover list in order, then the rest, or as the policy's locality has
+    it; endpoints that are equally far keep the order of the route. Where it distributes the requests of the
+    own region, only regions with a weight have any. The own region's gateway is never among them, and no
     other gateway is unless ``edges``: a request that came from one gateway must not visit a third.
     """
+    weights = weights_of(policy, own_region)
 
     def may_visit(name: str) -> bool:
         endpoint = policy.endpoints.get(name)
         if endpoint is None or endpoint.region not in regions:
             return False
+        if weights is not None and endpoint.region not in weights:
+            return False
         return endpoint.tier != EDGE or (edges and endpoint.region != own_region)
 
     names = tuple(dict.fromkeys(filter(may_visit, route.endpoints)))
-    far = distances(policy, own_region, names)
+    far = levels(policy, own_region, names)
     return tuple(sorted(names, key=lambda name: far[name]))
-
-
-def distances(policy: Policy, own_region: str, names: Iterable[str]) -> dict[str, int]:
-    """Return how far the endpoints ``names`` are, by the place of their region in the failover list."""
-    regions = {own_region: -1}
-    for distance, region in enumerate(policy.failover.get(own_region, ())):
-        regions.setdefault(region, distance)
-    return {name: regions.get(policy.endpoints[name].region, len(regions)) for name in names}
 
 
 Rivals = Mapping[str, tuple[frozenset[str], ...]]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -149,6 +149,7 @@ def cache_of(
     memory: MemoryLevel | None = None,
     draw: float | None = 0.5,
     digests: frozenset[str] = frozenset(),
+    forbidden: Container[str] = (),
     **settings: Any,
 ) -> CacheFilters:
     """A cache with a memory level of its own and ``far`` ones; ``draw`` None draws from a seeded generator."""
@@ -162,6 +163,7 @@ def cache_of(
         hasher=hasher(),
         freshness=freshness,
         refreshes=refreshes,
+        forbids=lambda asked: asked.model in forbidden,
         clock=clock,
         telemetry=telemetry,
     )
@@ -169,6 +171,7 @@ def cache_of(
         levels,
         freshness=freshness,
         accepts=lambda _request, _response: True,
+        keeps=lambda asked, _response: asked.model not in forbidden,
         clock=clock,
         telemetry=telemetry,
     )

@@ -29,13 +29,14 @@ class Cache:
     def __init__(self, *far: DictLevel, compute_s: float = 0.0, **settings: object) -> None:
         self.telemetry, self.clock = RecordingTelemetry(), StepClock()
         self.memory = MemoryLevel(MemorySettings(), Silence())
-        self.far = far
+        self.far, self.keeps = far, True
         self.service = ScriptedService(answer("edge", 5.0))
         chosen = CacheSettings(**{"ttl_s": 100.0, "jitter": 0.0, **settings})  # type: ignore[arg-type]
         self.fill = CacheFill(
             (self.memory, *far),
             freshness=Freshness(chosen, FixedChance()),
             accepts=lambda _request, response: response.model != "wrong",
+            keeps=lambda _request, _response: self.keeps,
             clock=self.clock,
             telemetry=self.telemetry,
         )
@@ -56,6 +57,21 @@ async def test_a_request_without_a_key_passes_by() -> None:
 
     assert response == answer("edge", 5.0)
     assert (cache.telemetry.events, cache.far[0].reads, cache.far[0].held) == ([], 0, {})
+
+
+@virtual_time
+async def test_what_turns_out_not_to_be_kept_is_put_nowhere() -> None:
+    """It may turn out while a request is on its way; what others have kept of it is not believed either."""
+    far = DictLevel()
+    cache = Cache(far)
+    cache.keeps = False
+
+    assert (await cache.ask(), cache.memory.stored(KEY), far.held) == (answer("edge", 5.0), None, {})
+
+    await far.put(KEY, cache.entry(1.0, fresh_s=50))
+    assert await cache.ask() == answer("edge", 5.0)
+    assert looked_up(cache.telemetry) == ["l2 garbage"]
+    assert cache.memory.stored(KEY) is None
 
 
 @virtual_time

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from cache.levels.memory import MemoryLevel, MemorySettings
 from cache.levels.redis import RedisLevel
 from cache.levels.redis_settings import RedisSettings
+from cache.lookup import LONG_BYTES
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.gate import OpenGate
@@ -377,6 +378,30 @@ async def test_requests_of_a_sequence_pass_by() -> None:
 
     assert len(service.requests) == 2
     assert telemetry.events == []
+
+
+@virtual_time
+async def test_what_may_not_be_kept_passes_by_each_time() -> None:
+    """Without a key: equal requests at the same time are not one, and no further level is read or written."""
+    far = DictLevel()
+    service = ScriptedService(*(answer("edge", number) for number in range(3)))
+    serve = cache_of(far=(far,), forbidden={"digits"}).before(service)
+
+    first, second = await asyncio.gather(serve(request()), serve(request()))
+    again = await serve(request())
+
+    assert [first, second, again] == [answer("edge", number) for number in range(3)]
+    assert {asked.key for asked in service.requests} == {b""}
+    assert (far.reads, far.held) == (0, {})
+
+
+async def test_large_request_that_may_not_be_kept_passes_by_as_well() -> None:
+    service = ScriptedService(answer("edge", 0.0), answer("edge", 1.0))
+    serve = cache_of(forbidden={"digits"}).before(service)
+    large = request(inputs=(Tensor("image", "UINT8", (LONG_BYTES + 1,), bytes(LONG_BYTES + 1)),))
+
+    assert [await serve(large), await serve(large)] == [answer("edge", 0.0), answer("edge", 1.0)]
+    assert {asked.key for asked in service.requests} == {b""}
 
 
 @virtual_time

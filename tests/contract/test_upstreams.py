@@ -169,7 +169,7 @@ async def test_nobody_there(wire):
     """A closed port is a failure of the endpoint, told at once and without its address."""
     upstream = wire(free_port())
 
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         error = await fails(upstream(request()))
 
     await upstream.aclose()
@@ -277,6 +277,41 @@ async def test_configuration_and_index_of_the_other_side(wire):
         assert config["input"][0]["dims"] == [1 << 40]
         assert await upstream.index() == await catalogs.index()
         assert (await fails(upstream.config("unknown", ""))).fault is Fault.NOT_FOUND
+
+
+class Elsewhere:
+    """Does the work, and counts it; ``fault``: cannot."""
+
+    def __init__(self, fault: Fault | None = None) -> None:
+        self.count, self.fault = 0, fault
+
+    async def __call__(self, work, *arguments):
+        self.count += 1
+        if self.fault is not None:
+            raise GatewayError(self.fault, "not now")
+        return work(*arguments)
+
+
+class Long(AllModels):
+    """Its models have as many parts as are passed on."""
+
+    async def config(self, model, version):
+        return json.dumps({"parameters": {str(n): {"string_value": "v" * 20} for n in range(900)}}).encode()
+
+
+async def test_a_long_configuration_is_read_elsewhere(wire):
+    """The loop would stand still meanwhile; that nobody can is no evidence, and no absence."""
+    elsewhere = Elsewhere()
+    async with before(
+        lambda port: wire(port, offload=elsewhere), EchoService(), catalogs=Long(FakeCatalog(DIGITS))
+    ) as upstream:
+        config = json.loads(await upstream.config("digits", ""))
+        elsewhere.fault = Fault.OVERLOADED
+        busy = await fails(upstream.config("digits", ""))
+
+    assert len(config["parameters"]) == 900
+    assert elsewhere.count == 2
+    assert busy.fault is Fault.OVERLOADED
 
 
 async def test_many_calls_at_once(wire):

@@ -255,7 +255,7 @@ async def test_what_is_no_file_of_the_repository(tmp_path, kind):
         "folder link": "lies behind a link that leads out of 'models'",
         "folder": "is a folder, and not a file",
         "device": "is a device, and not a file",
-        "huge": "has 1,048,576 MiB, and no more than 1,024 are read",
+        "huge": "has 1,048,576 MiB, and no more than 1,024 MiB are read",
     }[kind]
     if kind == "fifo":
         os.mkfifo(path)
@@ -288,7 +288,7 @@ async def test_what_is_no_file_of_the_repository(tmp_path, kind):
         ("missing", "cannot be read: No such file or directory"),
         ("link", "lies behind a link that leads out of 'models'"),
         ("pipe", "is a named pipe, and not a file"),
-        ("huge", "has 1,048,576 MiB, and no more than 1,023 are read"),
+        ("huge", "has 1,048,576 MiB, and no more than 1,023 MiB are read"),
     ],
 )
 async def test_weights_elsewhere(tmp_path, location, why):

@@ -93,7 +93,7 @@ def test_all_files_together_have_one_bound(tmp_path):
     files = read_model_files(tmp_path, path, max_bytes=MIB)
 
     assert files.external == {}
-    assert files.refused == ("'weights' has 1 MiB, and no more than 0 are read",)
+    assert files.refused == ("'weights' has 1 MiB, and no more than 1,048,440 bytes are read",)
 
 
 def test_too_many_files(tmp_path):

@@ -83,6 +83,35 @@ def test_a_file_elsewhere(repository, place):
         read(repository, f"\ndefault_model_filename: '{place}'")
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (f"default_model_filename: '{'x' * 3000}'", "cannot be read: File name too long"),
+        (
+            "\nparameters { key: 'execution_mode' value { string_value: '7' } }",
+            "config.pbtxt:2: parameter 'exec",
+        ),
+        (
+            "max_batch_size: 8\ndynamic_batching { priority_levels: 2 }",
+            "config.pbtxt:2: default_priority_level",
+        ),
+        (
+            "\nmodel_warmup { name: '\\033[31m' batch_size: 1 inputs { key: 'x' } }",
+            "config.pbtxt:2: warm-up '?[31m'",
+        ),
+    ],
+)
+def test_whatever_is_wrong_is_this_folders(repository, text, words):
+    """Its name stands before it, and nothing in it is more than a line of text."""
+    with pytest.raises(ModelError) as refused:
+        read(repository, text)
+
+    assert str(refused.value).startswith(f"{repository}/digits")
+    assert words in str(refused.value)
+    assert str(refused.value).isprintable()
+    assert len(str(refused.value)) < 1200
+
+
 def test_the_name_is_the_folders(repository):
     read(repository, "name: 'digits'")
     with pytest.raises(

@@ -21,6 +21,17 @@ def test_what_an_order_brings():
     assert override.files == {"1/model.onnx": b"\x01", "labels.txt": b"a"}
 
 
+@pytest.mark.parametrize("size", [0, 1, (1 << 18) // 4 * 3, (1 << 18) // 4 * 3 + 1, 1_000_000])
+def test_a_file_of_any_size(size):
+    """Whether it is one piece of base64 or several."""
+    content = bytes(range(256)) * (size // 256 + 1)
+    content = content[:size]
+
+    override = read_override({"config": CONFIG, "file:a": base64.b64encode(content).decode()})
+
+    assert override.files == {"a": content}
+
+
 @pytest.mark.parametrize(
     ("parameters", "words"),
     [
@@ -30,6 +41,10 @@ def test_what_an_order_brings():
         ({"config": "{"}, "config: "),
         ({"config": CONFIG, "priority": 1}, "parameters 'priority' are not supported"),
         ({"config": CONFIG, "file:1/model.onnx": "?"}, "file:1/model.onnx: is not base64"),
+        ({"config": CONFIG, "file:1/model.onnx": "YQ==YQ=="}, "file:1/model.onnx: is not base64"),
+        ({"config": CONFIG, "file:1/model.onnx": "YQ\n=="}, "file:1/model.onnx: is not base64"),
+        ({"config": CONFIG, "file:1/model.onnx": "YQ=="[:3] * 100_001}, "file:1/model.onnx: is not base64"),
+        ({"config": CONFIG, "file:1/model.onnx": "YWJj" * 100_000 + "é"}, "file:1/model.onnx: is not base64"),
         ({"config": CONFIG, "file:1/model.onnx": 3}, "must be the file's content"),
         *(
             ({"config": CONFIG, f"file:{path}": b"x"}, "is no path of a file in a model's folder")
@@ -53,6 +68,18 @@ def test_files_have_a_place_while_they_are_read(tmp_path):
     with placed(tmp_path, "digits", read_override({"config": CONFIG, "file:1/a": b"x"})) as folder:
         assert (folder.name, (folder / "1/a").read_bytes()) == ("digits", b"x")
     assert not folder.exists()
+
+
+def test_without_a_place_for_files_the_order_is_refused(tmp_path, monkeypatch):
+    """A container may have no folder that can be written."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "absent"))
+    override = read_override({"config": CONFIG, "file:1/a": b"x"})
+
+    with (
+        pytest.raises(ModelError, match=r"need a folder for a moment.*TMPDIR"),
+        placed(tmp_path, "m", override),
+    ):
+        pass
 
 
 def test_what_is_wrong_names_no_place_of_the_machine(tmp_path):

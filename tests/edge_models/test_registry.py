@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from edge_models.errors import ModelError
@@ -141,6 +143,22 @@ def test_one_bad_folder_stops_no_other(tmp_path, caplog):
     for name in ("empty", "garbage", "mixed"):
         (tmp_path / name).rename(tmp_path / f".{name}")
     assert repr(load(tmp_path, exit_on_error=True)) == "<Registry digits/1>"
+
+
+def test_a_refused_folder_can_be_told_whatever_its_name_is(tmp_path):
+    """An index in which one name is no text would be nobody's."""
+    onnx_models.write(tmp_path, "digits", onnx_models.affine())
+    os.mkdir(os.fsencode(tmp_path) + b"/b\xffad")  # noqa: PTH102 - pathlib has no names in bytes
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad/config.pbtxt").write_text("default_model_filename: '" + "x" * 9000 + "'")
+    onnx_models.write(tmp_path, "bad", onnx_models.affine())
+
+    refused = load(tmp_path).refused
+
+    assert sorted(refused) == ["b?ad", "bad"]
+    for each in refused.values():
+        assert each.reason.isprintable()
+        assert len(each.reason.encode()) < 5000
 
 
 def test_an_empty_repository_is_refused(tmp_path):

@@ -19,6 +19,7 @@ from gateway.core.catalog import IndexEntry
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.repository import ModelSettings
+from gateway.core.telemetry import ModelsRefused
 from tests.edge_models import onnx_models
 from tests.edge_models.executors import Held
 from tests.fakes.service import request
@@ -45,6 +46,7 @@ class Shop:
             telemetry=RecordingTelemetry(),
         )
         self.changes = 0
+        self.telemetry = RecordingTelemetry()
         self.changed = asyncio.Event()
         self.refusal: Exception | None = None
         self.repository = ModelRepository(
@@ -52,6 +54,7 @@ class Shop:
             self.predictor,
             BATCHING,
             is_cached=lambda model: model == "digits",
+            telemetry=self.telemetry,
             prepare=self.prepare,
         )
 
@@ -146,6 +149,27 @@ async def test_version_that_is_gone_from_the_folder(shop):
     assert "version 2 is not found" in (await shop.refused(shop.answer(version="2")))[1]
 
 
+async def test_folders_that_are_not_served_are_counted(tmp_path):
+    """Bad ones, and those of other backends, at the start and when an order has changed that."""
+    onnx_models.write(tmp_path, "broken", b"nonsense")
+    (tmp_path / "python" / "1").mkdir(parents=True)
+    (tmp_path / "python" / "1" / "model.py").write_text("")
+    shop = Shop(tmp_path)
+
+    def count() -> ModelsRefused:
+        return shop.telemetry.of(ModelsRefused)[-1]
+
+    assert count() == ModelsRefused(bad=1, foreign=1)
+    onnx_models.write(tmp_path, "python", onnx_models.affine())
+    await shop.repository.load("python", {})
+    assert count() == ModelsRefused(bad=1, foreign=0)
+    (tmp_path / "broken" / "config.pbtxt").write_text('backend: "python"')
+    await shop.refused(shop.repository.load("broken", {}))
+    assert count() == ModelsRefused(bad=0, foreign=1)
+    await shop.refused(shop.repository.load("nowhere", {}))
+    assert count() == ModelsRefused(bad=0, foreign=1)
+
+
 async def test_a_folder_that_is_refused_again_has_the_last_reason(tmp_path):
     """Not that of its start; a trial with files of the order's own says nothing of the folder."""
     onnx_models.write(tmp_path, "broken", b"nonsense")
@@ -195,12 +219,13 @@ async def test_model_that_does_not_fit_changes_nothing(shop):
 
 @pytest.mark.parametrize("name", ["x", "../digits", "digits/1", "", ".."])
 async def test_what_is_no_model(shop, name):
-    """No name leads out of the repository."""
+    """No name leads out of the repository; there is nothing to unload, which is no error."""
     fault, message = await shop.refused(shop.repository.load(name, {}))
 
     assert fault is Fault.NOT_FOUND
     assert "failed to load" in message
-    assert (await shop.refused(shop.repository.unload(name)))[0] is Fault.NOT_FOUND
+    await shop.repository.unload(name)
+    assert [entry.state for entry in shop.repository.index()] == ["READY", "READY"]
 
 
 @pytest.mark.parametrize(

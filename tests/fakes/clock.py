@@ -1,4 +1,4 @@
-"""A clock that measures in the loop's own time, so that a test on a VirtualLoop can assert durations."""
+"""Clocks whose fine timer is the test's: in the loop's own time, or at a stand."""
 
 from __future__ import annotations
 
@@ -10,3 +10,10 @@ class VirtualClock(LoopClock):
 
     def tick(self) -> float:  # type: ignore[override]
         return self.now()
+
+
+class StillClock(LoopClock):
+    """A turn of the loop has the time that its work takes, however slow the machine is."""
+
+    def tick(self) -> float:  # type: ignore[override]
+        return 0.0

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import ngh2
@@ -21,6 +21,7 @@ from gateway.http.exchange import Answer, AnyAnswer, BodyPolicy, Fields, Head
 from gateway.http.server.http2.connection import Http2ServerConnection
 from gateway.http.server.listener import HttpListener
 from gateway.http.server.settings import TransportSettings
+from tests.fakes.application import connection
 from tests.fakes.http2_frames import POST
 
 JSON = Fields((b"content-type", b"application/json"))
@@ -148,6 +149,10 @@ class Wired:
             yield client
         finally:
             client.leave()
+
+    def raw(self) -> AbstractAsyncContextManager[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        """A connection for bytes that no client would send."""
+        return connection(self.listener.port)
 
     async def released(self) -> None:
         """Wait until the books are clean of requests."""

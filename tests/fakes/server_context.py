@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from gateway.core.clock import LoopClock
 from gateway.http.server.context import EMPTY_ERROR, ServerContext
 from gateway.http.server.settings import TransportSettings
 from tests.fakes.application import FakeApplication
+from tests.fakes.clock import StillClock
 
 
 class FakeTransport:
@@ -49,7 +49,7 @@ class FakeTransport:
 @asynccontextmanager
 async def open_context(application: Any = None, **settings: Any) -> AsyncIterator[ServerContext]:
     """A context with these settings, and with its ``clock`` and ``fallback`` if they are among them."""
-    fallback, clock = settings.pop("fallback", EMPTY_ERROR), settings.pop("clock", None) or LoopClock()
+    fallback, clock = settings.pop("fallback", EMPTY_ERROR), settings.pop("clock", None) or StillClock()
     context = ServerContext(application or FakeApplication(), TransportSettings(**settings), clock, fallback)
     try:
         yield context

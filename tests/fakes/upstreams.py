@@ -62,7 +62,7 @@ async def grpc_upstream(port: int, **options: Any) -> AsyncIterator[GrpcUpstream
 @asynccontextmanager
 async def before(upstream_to: Callable[[int], Any], service: Any, **changes: Any) -> AsyncIterator[Any]:
     """An upstream whose other side is a gateway before ``service``; ``changes`` are those of its front."""
-    listener = LISTENERS[upstream_to](fake_data_plane(service, **changes))
+    listener = listener_of(fake_data_plane(service, **changes))
     await listener.start("127.0.0.1", 0)
     upstream = upstream_to(listener.port)
     try:

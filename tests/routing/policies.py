@@ -74,6 +74,7 @@ class Health:
     def __init__(self, *out: str, failing: Iterable[str] = ()) -> None:
         self.out = set(out)
         self.failing = set(failing)
+        self.trips: dict[str, tuple[float, float]] = {}
 
     def is_available(self, endpoint: str) -> bool:
         return endpoint not in self.out
@@ -86,6 +87,12 @@ class Health:
 
     def can_continue(self, endpoint: str) -> bool:
         return endpoint not in self.out
+
+    def strength(self, endpoint: str) -> tuple[int, int]:
+        return int(endpoint not in self.out), 1
+
+    def round_trip(self, endpoint: str) -> tuple[float, float] | None:
+        return self.trips.get(endpoint)
 
     def why(self, endpoint: str) -> str:
         return "connection refused" if endpoint in self.out else ""

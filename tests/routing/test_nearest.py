@@ -18,11 +18,8 @@ class World:
         self.out: set[str] = set()
         self.nearest = Nearest(least_s, self, Locality(), self)
 
-    def now(self) -> float:
+    def tick(self) -> float:
         return self.now_s
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError(seconds)
 
     def round_trip(self, endpoint: str) -> tuple[float, float] | None:
         return self.known.get(endpoint)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
+from tests.fakes.application import connection
 from tests.fakes.http import read_answer
 from tests.fakes.served import BODY, INFER, Served
 
@@ -36,43 +37,43 @@ class Cut(NamedTuple):
 
 async def drip(port: int, kind: str, address: str) -> Cut:
     """Begin a request and go on with a byte a second, until somebody has enough of it."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
-    began = time.monotonic()
-    answer = b""
-    writer.write(BEGINNINGS[kind])
-    try:
-        while time.monotonic() - began < PATIENCE_S:
-            try:
-                async with asyncio.timeout(1):
-                    part = await reader.read(1 << 12)
-            except TimeoutError:
-                writer.write(b"x")
-                continue
-            if not part:
-                return Cut(time.monotonic() - began, answer[9:12].decode())
-            answer += part
-    except ConnectionError:
-        return Cut(time.monotonic() - began, answer[9:12].decode())
-    finally:
-        writer.transport.abort()
-    return Cut(None, answer[9:12].decode())
+    async with connection(port, local_addr=(address, 0)) as (reader, writer):
+        began = time.monotonic()
+        answer = b""
+        writer.write(BEGINNINGS[kind])
+        try:
+            while time.monotonic() - began < PATIENCE_S:
+                try:
+                    async with asyncio.timeout(1):
+                        part = await reader.read(1 << 12)
+                except TimeoutError:
+                    writer.write(b"x")
+                    continue
+                if not part:
+                    return Cut(time.monotonic() - began, answer[9:12].decode())
+                answer += part
+        except ConnectionError:
+            return Cut(time.monotonic() - began, answer[9:12].decode())
+        finally:
+            writer.transport.abort()
+        return Cut(None, answer[9:12].decode())
 
 
 async def ask(port: int, until: asyncio.Event) -> list[float]:
     """Ask again and again over one connection; return how long each answer took."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    took = []
-    try:
-        while not until.is_set():
-            began = time.monotonic()
-            writer.write(REQUEST)
-            answer = await read_answer(reader)
-            assert answer.status == 200, answer.body
-            took.append(time.monotonic() - began)
-            await asyncio.sleep(0.02)
-    finally:
-        writer.close()
-    return took
+    async with connection(port) as (reader, writer):
+        took = []
+        try:
+            while not until.is_set():
+                began = time.monotonic()
+                writer.write(REQUEST)
+                answer = await read_answer(reader)
+                assert answer.status == 200, answer.body
+                took.append(time.monotonic() - began)
+                await asyncio.sleep(0.02)
+        finally:
+            writer.close()
+        return took
 
 
 async def alone(port: int) -> list[float]:

@@ -12,6 +12,7 @@ import yaml
 from gateway.app import geo
 from gateway.app.gateway import open_gateway
 from gateway.config.settings import load_settings
+from tests.fakes.application import connection
 from tests.fakes.http import read_answer
 from tests.routing.mmdb import mmdb
 from tests.scenarios.test_silent_proxy import BODY, POLICY, US
@@ -52,20 +53,20 @@ resilience: {{drain: {{drain_time_s: 0, drain_timeout_s: 5}}}}
     async with AsyncExitStack() as lifetimes:
         gateway = await open_gateway(load_settings(tmp_path / "settings.yaml", {}), None, lifetimes)
         assert gateway.servers.http is not None
-        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.servers.http.port)
+        async with connection(gateway.servers.http.port) as (reader, writer):
 
-        async def status() -> int:
-            writer.write(REQUEST)
-            return (await read_answer(reader)).status
+            async def status() -> int:
+                writer.write(REQUEST)
+                return (await read_answer(reader)).status
 
-        assert [await status() for _ in range(4)] == [200] * 4
-        (tmp_path / "new.mmdb").write_bytes(database("GB", 1_700_000_001))
-        (tmp_path / "new.mmdb").rename(tmp_path / "geo.mmdb")
-        if not is_watched:
-            (tmp_path / "policy.yaml").write_text("no policy")
-            await gateway.reload()
-        async with asyncio.timeout(20):
-            while await status() == 200:
-                await asyncio.sleep(0)
-        assert await status() == 503
-        writer.close()
+            assert [await status() for _ in range(4)] == [200] * 4
+            (tmp_path / "new.mmdb").write_bytes(database("GB", 1_700_000_001))
+            (tmp_path / "new.mmdb").rename(tmp_path / "geo.mmdb")
+            if not is_watched:
+                (tmp_path / "policy.yaml").write_text("no policy")
+                await gateway.reload()
+            async with asyncio.timeout(20):
+                while await status() == 200:
+                    await asyncio.sleep(0)
+            assert await status() == 503
+            writer.close()

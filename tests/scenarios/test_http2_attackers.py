@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.http.exchange import Answer
+from tests.fakes.application import connection
 from tests.fakes.http2_frames import (
     BEGIN,
     CONTINUATION,
@@ -47,28 +48,28 @@ def continuations() -> Any:
 
 async def attack(port: int, pieces: Any) -> bytes:
     """Send until the other side ends it; return what it said."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    received = bytearray()
+    async with connection(port) as (reader, writer):
+        received = bytearray()
 
-    async def listen() -> None:
-        while piece := await reader.read(1 << 16):
-            received.extend(piece)
+        async def listen() -> None:
+            while piece := await reader.read(1 << 16):
+                received.extend(piece)
 
-    listening = asyncio.create_task(listen())
-    try:
-        writer.write(BEGIN)
-        for piece in pieces():
-            if listening.done():
-                break
-            writer.write(piece)
-            await writer.drain()
-            await asyncio.sleep(0)
-    except ConnectionError:
-        pass
-    finally:
-        await asyncio.gather(listening, return_exceptions=True)
-        writer.transport.abort()
-    return bytes(received)
+        listening = asyncio.create_task(listen())
+        try:
+            writer.write(BEGIN)
+            for piece in pieces():
+                if listening.done():
+                    break
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(0)
+        except ConnectionError:
+            pass
+        finally:
+            await asyncio.gather(listening, return_exceptions=True)
+            writer.transport.abort()
+        return bytes(received)
 
 
 @pytest.mark.parametrize("pieces", [resets, continuations])

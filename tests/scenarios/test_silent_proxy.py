@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import yaml
 
 from gateway.app.gateway import open_gateway
 from gateway.config.settings import load_settings
+from tests.fakes.application import connection
 from tests.fakes.redis_server import free_port
 from tests.scenarios.world import digits
 
@@ -82,17 +82,17 @@ resilience: {{drain: {{drain_time_s: 0, drain_timeout_s: 5}}}}
             return [await self._one(gateway.servers.http.port, *request) for request in requests]
 
     async def _one(self, port: int, proxy: bytes, headers: str) -> int:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(
-            proxy
-            + f"POST /v2/models/digits/infer HTTP/1.1\r\nHost: x\r\n{headers}"
-            f"Connection: close\r\nContent-Length: {len(BODY)}\r\n\r\n".encode()
-            + BODY
-        )
-        status = int((await reader.read())[9:12])
-        writer.close()
-        await writer.wait_closed()
-        return status
+        async with connection(port) as (reader, writer):
+            writer.write(
+                proxy
+                + f"POST /v2/models/digits/infer HTTP/1.1\r\nHost: x\r\n{headers}"
+                f"Connection: close\r\nContent-Length: {len(BODY)}\r\n\r\n".encode()
+                + BODY
+            )
+            status = int((await reader.read())[9:12])
+            writer.close()
+            await writer.wait_closed()
+            return status
 
 
 def of(client: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Which files four requests visit: docs/architecture.md tells these walks, and they are measured here."""
+"""Which files are visited on six ways: docs/architecture.md tells these walks, and they are measured here."""
 
 from __future__ import annotations
 
@@ -16,9 +16,14 @@ import numpy as np
 import tritonclient.grpc.aio as grpc_aio
 import tritonclient.http as http_client
 
+from edge_models.registry import Registry
 from edge_models.samples import digits
+from edge_models.settings import ModelsSettings
 from gateway.app.process import GatewayProcess
 from gateway.config.settings import load_settings
+from tests.edge_models.sequences import models
+from tests.edge_models.sequences.steps import START, predictor, step
+from tests.fakes.application import connection
 from tests.fakes.http import INFER, post, read_answer
 from tests.scenarios.world import CONFIDENT, PIXELS, UNSURE, World
 
@@ -92,15 +97,15 @@ def infer_body(image: int) -> tuple[bytes, dict[str, str]]:
 
 @asynccontextmanager
 async def connected(port: int) -> AsyncIterator[Any]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    async with connection(port) as (reader, writer):
 
-    async def infer(image: int) -> Any:
-        body, headers = infer_body(image)
-        writer.write(post(INFER, body, **headers))
-        return await read_answer(reader)
+        async def infer(image: int) -> Any:
+            body, headers = infer_body(image)
+            writer.write(post(INFER, body, **headers))
+            return await read_answer(reader)
 
-    yield infer
-    writer.close()
+        yield infer
+        writer.close()
 
 
 async def infer_grpc(port: int, image: int) -> Any:
@@ -168,3 +173,18 @@ async def test_an_upstream_fault(tmp_path: Path) -> None:
 
     documented = documented_walk("An upstream fault")
     assert in_documents_order(documented, visited) == documented
+
+
+async def test_a_folder_becomes_a_model_and_answers_a_step(tmp_path: Path) -> None:
+    """The model has state, so that its folder is read in every way, and a request is a step."""
+    models.write(tmp_path, "sums", models.accumulator(), models.config(models.CONTROLS + models.STATE))
+    with walk() as loaded:
+        registry = Registry.load(ModelsSettings(repository=str(tmp_path)))
+    subject = predictor(registry)
+    with walk() as answered:
+        await subject(step(1, **START))
+    await subject.close()
+
+    for title, visited in (("A folder becomes a model", loaded), ("A step of a sequence", answered)):
+        documented = documented_walk(title)
+        assert in_documents_order(documented, visited) == documented

@@ -15,6 +15,7 @@ from gateway.core.catalog import ModelSpec, RemoteCatalog
 from gateway.core.errors import Fault, GatewayError, Why
 from gateway.core.request import SEQUENCE, Request, Response
 from gateway.core.stack import LayerReport
+from gateway.upstreams.answer_configs import AnswerConfigs
 from routing.endpoint import Endpoint
 from routing.pools.hash_key import HashKey
 from routing.pools.picking import Picker
@@ -43,11 +44,14 @@ class EndpointPool:
         key_of: HashKey,
         sequences: SequenceMembers,
         drained: Drained,
+        configs_of: Callable[[RemoteCatalog], AnswerConfigs],
     ) -> None:
         self.name, self.definition, self.roster = name, definition, roster
         self._picker, self._key_of, self._sequences, self._drained = picker, key_of, sequences, drained
         self._is_sole = not definition.addresses
         self._catalog = PoolCatalog(name, self._known_members)
+        self.answer_configs = configs_of(self.catalog)
+        """What the configurations of its models say of their answers."""
 
     def __repr__(self) -> str:
         if self._is_sole:
@@ -76,6 +80,26 @@ class EndpointPool:
     def is_well(self) -> bool:
         """Whether it can take over for others: one of its members is not out, not even for a trial."""
         return not self.is_drained and any(each.is_well for each in self.members)
+
+    @property
+    def strength(self) -> tuple[int, int]:
+        """How many of its members are well, and how many there are."""
+        members = self.members
+        if self.is_drained:
+            return 0, len(members)
+        if not members:
+            # Not known yet: who comes first waits for them.
+            return int(self._may_appear), 1
+        return sum(each.is_available for each in members), len(members)
+
+    @property
+    def round_trip(self) -> tuple[float, float] | None:
+        """The mean of what requests take at members that are available, and when that was measured last."""
+        known = [each.measured for each in self.members if each.is_available]
+        found = [each for each in known if each is not None]
+        if not found:
+            return None
+        return sum(latency for latency, _ in found) / len(found), max(at for _, at in found)
 
     @property
     def can_continue(self) -> bool:
@@ -150,6 +174,7 @@ class EndpointPool:
         """Close all members, and look up no more."""
         async with AsyncExitStack() as closing:
             closing.push_async_callback(self.roster.aclose)
+            closing.push_async_callback(self.answer_configs.aclose)
             for each in self.members:
                 closing.push_async_callback(each.aclose)
 

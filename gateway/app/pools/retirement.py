@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from typing import Final
+from typing import Final, Protocol
 
 from gateway.app.pools.member import PoolMember
-from gateway.app.pools.roster import Roster
 from gateway.core.clock import Clock
 
 _LOOK_S: Final = 0.5
+
+
+class Closed(Protocol):
+    """What runs for a pool, beside its members."""
+
+    async def aclose(self) -> None:
+        """End it."""
+        ...
 
 
 class Retirement:
@@ -35,9 +42,9 @@ class Retirement:
         """Close ``member``, which no request can come to, when those under way there have ended."""
         self._begin(member, None)
 
-    def close(self, roster: Roster) -> None:
+    def close(self, closed: Closed) -> None:
         """End what runs for a pool that is in use no longer."""
-        task = asyncio.create_task(roster.aclose())
+        task = asyncio.create_task(closed.aclose())
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
 

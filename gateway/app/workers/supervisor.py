@@ -170,13 +170,14 @@ class Supervisor:
 async def report_workers(
     settings: Settings, pool: WorkerPool, aggregate: AggregateAdmin
 ) -> Mapping[str, Any]:
-    """Return the health report: the workers, and what each believes of endpoints and certificates.
+    """Return the health report: the workers, and what each believes of endpoints, certificates and models.
 
     Role and region are a worker's: settings that were changed are in force there, and not in the parent.
     """
     health = await aggregate.health()
     current = next(iter(health.values()), {})
     certificates = {str(n): each["certificates"] for n, each in health.items() if "certificates" in each}
+    models = {str(n): each["models"] for n, each in health.items() if "models" in each}
     endpoints = {number: each["endpoints"] for number, each in health.items() if "endpoints" in each}
     return {
         "ready": pool.is_ready,
@@ -192,6 +193,7 @@ async def report_workers(
             for worker in pool.workers
         ],
         **({"certificates": certificates} if certificates else {}),
+        **({"models": models} if models else {}),
     }
 
 

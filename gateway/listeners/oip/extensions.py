@@ -36,7 +36,7 @@ class ProtocolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     ``-Infinity``), which Python's clients read and strict ones do not; ``refuse`` answers 400.
     ``server_name``: in the server's metadata, ``edgeway`` by default; clients written for another server
     may look for its name there, such as ``triton``.
-    ``max_health_watches``: calls that watch the health at a time, 1000 by default;
+    ``max_health_watches``: calls that watch the health at a time, 1000 by default.
     ``max_health_watches_per_address``: those of one address, 100 by default.
     """
 

@@ -19,6 +19,9 @@ from gateway.wire.oip.passed_config import passed_on
 LOADING: Final = "loading models"
 UNLOADING: Final = "unloading models"
 
+MOST_ORDER_BYTES: Final = 16 << 20
+"""Of an order to load, which may bring a model."""
+
 _READY: Final = "READY"
 
 
@@ -71,22 +74,19 @@ class ModelControl:
         return found
 
     async def index(
-        self, models: VisibleModels, repository: str, *, ready_only: bool
+        self, models: VisibleModels | None, repository: str, *, ready_only: bool
     ) -> Sequence[IndexEntry]:
         """Return every version of every model of this process, and of the servers behind it.
+
+        ``models``: the caller's; None for the operator, who gets all of this process and nothing else, as at
+        the admin port.
 
         Raises:
             GatewayError: UNSUPPORTED for a repository by name.
         """
         _check_repository(repository)
-        own = [entry for entry in self._extensions.repository.index() if models.may_use(entry.name)]
-        found: dict[tuple[str, str], IndexEntry] = {}
-        for entry in (*own, *await models.index()):
-            key = (entry.name, entry.version)
-            # Requests go where it is ready.
-            if key not in found or (entry.state == _READY != found[key].state):
-                found[key] = entry
-        entries = list(found.values())
+        own = self._extensions.repository.index()
+        entries = own if models is None else await _of_caller(own, models)
         return [entry for entry in entries if entry.state == _READY] if ready_only else entries
 
     async def load(
@@ -158,6 +158,17 @@ class ModelControl:
         """Return of whom the caller sees the statistics: of one tenant, or empty for everybody."""
         shows_all = self._extensions.settings.share_statistics or models.is_alone(model)
         return "" if shows_all else models.tenant
+
+
+async def _of_caller(own: Sequence[IndexEntry], models: VisibleModels) -> Sequence[IndexEntry]:
+    """Return those of this process that the caller may use, with those of the servers behind it."""
+    found: dict[tuple[str, str], IndexEntry] = {}
+    for entry in (*(entry for entry in own if models.may_use(entry.name)), *await models.index()):
+        key = (entry.name, entry.version)
+        # Requests go where it is ready.
+        if key not in found or (entry.state == _READY != found[key].state):
+            found[key] = entry
+    return list(found.values())
 
 
 @contextmanager

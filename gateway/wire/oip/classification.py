@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Parameter, Response
 from gateway.core.tensor import BF16, BYTES, MAX_BYTES_ELEMENTS, Array, Tensor
+from gateway.wire.oip.validation import tensor_parameters
 
 CLASSIFICATION: Final = "classification"
 _MAX_COUNT: Final = (1 << 32) - 1
@@ -36,12 +37,20 @@ class ClassRules(msgspec.Struct, frozen=True):
 NO_RULES: Final = ClassRules()
 
 
-def class_count(output: str, value: Parameter) -> int:
-    """Check the parameter ``classification`` of an output; 0 means that none are wanted.
+def wanted_parameters(output: str, parameters: Mapping[str, object]) -> tuple[int, Mapping[str, Parameter]]:
+    """Return how many classes are wanted of an output, 0 for none, and the parameters that go further.
+
+    A value of None is absent.
 
     Raises:
-        GatewayError: INVALID unless it is a whole number of 32 bits.
+        GatewayError: as ``tensor_parameters`` does; INVALID unless the classes are a whole number of 32 bits.
     """
+    others = {name: value for name, value in parameters.items() if name != CLASSIFICATION}
+    count = parameters.get(CLASSIFICATION)
+    return 0 if count is None else _checked(output, count), tensor_parameters("output", output, others)
+
+
+def _checked(output: str, value: object) -> int:
     # bool is an int in Python, and is no count.
     if type(value) is not int or not 0 <= value <= _MAX_COUNT:
         raise GatewayError(

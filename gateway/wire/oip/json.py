@@ -33,7 +33,7 @@ from gateway.core.tensor import (
     too_many_texts,
 )
 from gateway.wire.headers import INFERENCE_HEADER_LENGTH
-from gateway.wire.oip.classification import CLASSIFICATION, ClassRules, class_count, classify
+from gateway.wire.oip.classification import ClassRules, classify, wanted_parameters
 from gateway.wire.oip.inference import BINARY_OUTPUTS, PLAIN_OUTPUTS, Inference, OutputFormat
 from gateway.wire.oip.json_bounds import MAX_JSON_BYTES, check_json
 from gateway.wire.oip.json_nan import JsonNan
@@ -343,10 +343,10 @@ def _decode_outputs(
         is_binary: object = default
         if sent := message.parameters:
             is_binary = default if (choice := sent.pop(BINARY, None)) is None else choice
-            number = sent.pop(CLASSIFICATION, None)
-            if number is not None and (count := class_count(message.name, number)):
+            count, kept = wanted_parameters(message.name, sent)
+            if count:
                 classes[message.name] = count
-            if kept := tensor_parameters("output", message.name, sent):
+            if kept:
                 parameters[message.name] = kept
         if not isinstance(is_binary, bool):
             raise GatewayError(

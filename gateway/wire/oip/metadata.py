@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -31,7 +31,7 @@ LIVE: Final = b'{"live":true}'
 READY: Final = b'{"ready":true,"live":true}'
 """Some clients look for ``live`` in the answer about readiness, as the protocol's text has it."""
 
-_MAX_READ_BYTES: Final = 256 << 10
+MAX_READ_BYTES: Final = 256 << 10
 """Of another server's metadata, or of its error message: longer ones are not read."""
 
 _MAX_MESSAGE: Final = 200
@@ -39,10 +39,14 @@ _MAX_MESSAGE: Final = 200
 _encode: Final = msgspec.json.Encoder().encode
 
 
+_Dimension = Annotated[int, msgspec.Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+"""What protobuf has room for."""
+
+
 class _TensorMessage(msgspec.Struct):
     name: str = ""
     datatype: str = ""
-    shape: tuple[int, ...] = ()
+    shape: tuple[_Dimension, ...] | None = None
 
 
 class _ServerMessage(msgspec.Struct):
@@ -53,7 +57,7 @@ class _ServerMessage(msgspec.Struct):
 class _ModelMessage(msgspec.Struct):
     name: str
     versions: tuple[str, ...] | None = None
-    platform: str = ""
+    platform: str | None = None
     inputs: list[_TensorMessage] | None = None
     outputs: list[_TensorMessage] | None = None
 
@@ -73,7 +77,7 @@ def decode_error(body: Buffer) -> str:
 
     It is cut at 200 characters and holds printable ones only: it comes from elsewhere.
     """
-    if len(body) > _MAX_READ_BYTES:
+    if len(body) > MAX_READ_BYTES:
         return ""
     try:
         text = _ERROR.decode(body).error
@@ -101,7 +105,7 @@ def encode_server(name: str, version: str, extensions: Sequence[str] = EXTENSION
 
 def decode_extensions(body: Buffer) -> Sequence[str] | None:
     """Return the extensions that another server's metadata list; None when they list none."""
-    if len(body) > _MAX_READ_BYTES:
+    if len(body) > MAX_READ_BYTES:
         return None
     try:
         return _SERVER.decode(body).extensions
@@ -129,7 +133,7 @@ def decode_model(body: Buffer) -> ModelSpec:
         GatewayError: INVALID when it is not what the protocol allows.
     """
     try:
-        message = _MODEL.decode(body[: _MAX_READ_BYTES + 1])
+        message = _MODEL.decode(body[: MAX_READ_BYTES + 1])
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         raise GatewayError(
             Fault.INVALID, "the metadata of the model are not as the protocol has them"
@@ -137,7 +141,7 @@ def decode_model(body: Buffer) -> ModelSpec:
     return ModelSpec(
         message.name,
         message.versions or (),
-        message.platform,
+        message.platform or "",
         _specs(message.inputs),
         _specs(message.outputs),
     )
@@ -148,4 +152,6 @@ def _tensor(spec: TensorSpec) -> dict[str, object]:
 
 
 def _specs(messages: list[_TensorMessage] | None) -> tuple[TensorSpec, ...]:
-    return tuple(TensorSpec(message.name, message.datatype, message.shape) for message in messages or ())
+    return tuple(
+        TensorSpec(message.name, message.datatype, message.shape or ()) for message in messages or ()
+    )

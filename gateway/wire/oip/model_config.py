@@ -24,7 +24,7 @@ def model_config(spec: ModelSpec, settings: ModelSettings) -> dict[str, Any]:
     """
     if settings.config is not None:
         own = read_config(settings.config)
-        return {**own, "response_cache": {"enable": True}} if settings.is_cached else own
+        return {**own, **_cache_of(settings)}
     return _of_settings(spec, settings)
 
 
@@ -52,7 +52,7 @@ def _of_settings(spec: ModelSpec, settings: ModelSettings) -> dict[str, Any]:
         ],
         "default_model_filename": _FILE if spec.platform in _BACKENDS else "",
         "model_transaction_policy": {"decoupled": False},
-        "response_cache": {"enable": settings.is_cached},
+        **_cache_of(settings),
     }
     if is_batched:
         config["dynamic_batching"] = {
@@ -68,6 +68,11 @@ def _of_settings(spec: ModelSpec, settings: ModelSettings) -> dict[str, Any]:
             },
         }
     return config
+
+
+def _cache_of(settings: ModelSettings) -> dict[str, Any]:
+    """Return that answers are cached, or nothing: that they are not is an order to whoever reads it."""
+    return {"response_cache": {"enable": True}} if settings.is_cached else {}
 
 
 def _tensor(spec: TensorSpec, *, is_batched: bool) -> dict[str, Any]:

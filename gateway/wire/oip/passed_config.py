@@ -17,10 +17,15 @@ from google.protobuf.descriptor import FieldDescriptor
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.repository import ModelSettings
 from gateway.core.tensor import Buffer
+from gateway.wire.oip.configured_answers import forbids_cache
+from gateway.wire.oip.proto import parse
 from gateway.wire.proto import messages
 
 MAX_BYTES: Final = 64 << 10
-"""Of a configuration in JSON: it is read by the event loop. Triton's examples have up to 10 KiB."""
+"""Of a configuration, in JSON too: answers about it are made by the event loop."""
+
+HERE_BYTES: Final = 10 << 10
+"""Of one that is read on the event loop, at most about 5 ms. Triton's examples have no more."""
 
 _DEEPEST: Final = 32
 _MAX_OBJECTS: Final = 1000
@@ -32,6 +37,9 @@ _OBJECT: Final = msgspec.json.Decoder(dict[str, Any])
 def decode_config(body: Buffer) -> bytes:
     """Return the configuration that is the body of another server's response.
 
+    What the protocol has stands in it in the protocol's form, also where it came as a text or by another of
+    protobuf's spellings; what it does not have stays as it is.
+
     Raises:
         GatewayError: INVALID when it is not what the protocol has.
     """
@@ -41,24 +49,21 @@ def decode_config(body: Buffer) -> bytes:
     if text.count(b"{") > _MAX_OBJECTS or text.count(b",") > _MAX_VALUES:
         raise _unfit("has too many parts")
     try:
-        encode_config(_OBJECT.decode(text))
+        given = _OBJECT.decode(text)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         raise _unfit("is not as the protocol has it") from None
-    return text
+    return _written(_in_form(read_config(encode_config(given).config), given))
 
 
-def decode_config_message(message: Any) -> bytes:
+def decode_config_message(body: Buffer) -> bytes:
     """Return the configuration of a ModelConfigResponse in JSON.
 
     Raises:
-        GatewayError: INVALID when it is too large.
+        GatewayError: INVALID when it is too large, or no such message.
     """
-    if message.ByteSize() > MAX_BYTES:
+    if len(body) > MAX_BYTES:
         raise _unfit(f"is larger than {MAX_BYTES} bytes")
-    text = _encode(_Reader().object(message.config, _DEEPEST))
-    if len(text) > MAX_BYTES:
-        raise _unfit(f"is larger than {MAX_BYTES} bytes")
-    return text
+    return _written(read_config(parse(messages.ModelConfigResponse, bytes(body)).config))
 
 
 def read_config(message: Any) -> dict[str, Any]:
@@ -88,7 +93,7 @@ def passed_on(config: bytes, model: str, own: ModelSettings | None) -> dict[str,
     """Return the configuration under the name that was asked for.
 
     ``own``: how this process serves the model before the other server does; then what both take is what may
-    be sent, and answers come from a cache where either has one.
+    be sent, and answers come from a cache where either has one and neither forbids it.
     """
     found = {**_OBJECT.decode(config), "name": model}
     if own is None:
@@ -96,7 +101,7 @@ def passed_on(config: bytes, model: str, own: ModelSettings | None) -> dict[str,
     theirs = found.get("max_batch_size", 0)
     if isinstance(theirs, int) and own.max_batch_size and theirs > own.max_batch_size:
         found["max_batch_size"] = own.max_batch_size
-    if own.is_cached:
+    if own.is_cached and not forbids_cache(found):
         found["response_cache"] = {"enable": True}
     return found
 
@@ -135,6 +140,25 @@ class _Reader:
             named = field.enum_type.values_by_number.get(value)
             return named.name if named is not None else value
         return base64.b64encode(value).decode() if isinstance(value, bytes) else value
+
+
+def _in_form(read: Any, given: Any) -> Any:
+    """Return what was ``given``; what of it the protocol has, in the form in which it was ``read``."""
+    if isinstance(read, dict) and isinstance(given, dict):
+        # Absent, as protobuf has it: clients look for nothing in what is null.
+        more = {name: value for name, value in given.items() if name not in read and value is not None}
+        return {name: _in_form(value, given.get(name)) for name, value in read.items()} | more
+    if isinstance(read, list) and isinstance(given, list) and len(read) == len(given):
+        return [_in_form(*each) for each in zip(read, given, strict=True)]
+    # An enum's value that a newer server has was not read.
+    return given if type(given) is type(read) else read
+
+
+def _written(config: Mapping[str, Any]) -> bytes:
+    text = _encode(config)
+    if len(text) > MAX_BYTES:
+        raise _unfit(f"is larger than {MAX_BYTES} bytes")
+    return text
 
 
 def _is_map(field: Any) -> bool:

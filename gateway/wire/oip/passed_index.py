@@ -11,6 +11,8 @@ import msgspec
 from gateway.core.catalog import IndexEntry
 from gateway.core.errors import Fault, GatewayError, printable, without_folders
 from gateway.core.tensor import Buffer
+from gateway.wire.oip.proto import parse
+from gateway.wire.proto import messages
 
 MAX_BYTES: Final = 512 << 10
 MAX_ENTRIES: Final = 2048
@@ -25,9 +27,9 @@ _MAX_REASON: Final = 200
 
 class _EntryMessage(msgspec.Struct):
     name: str
-    version: str = ""
-    state: str = ""
-    reason: str = ""
+    version: str | None = None
+    state: str | None = None
+    reason: str | None = None
 
 
 class _NamesMessage(msgspec.Struct):
@@ -56,15 +58,15 @@ def decode_names(body: Buffer) -> list[IndexEntry]:
     return list(_fit(_EntryMessage(name, state=UNKNOWN) for name in _decode(_NAMES, body).models))
 
 
-def decode_index_message(message: Any) -> list[IndexEntry]:
+def decode_index_message(body: Buffer) -> list[IndexEntry]:
     """Read a RepositoryIndexResponse.
 
     Raises:
-        GatewayError: INVALID when it is too large.
+        GatewayError: INVALID when it is too large, or no such message.
     """
-    if message.ByteSize() > MAX_BYTES:
+    if len(body) > MAX_BYTES:
         raise _unfit()
-    return list(_fit(message.models))
+    return list(_fit(parse(messages.RepositoryIndexResponse, bytes(body)).models))
 
 
 def _decode(decoder: msgspec.json.Decoder[Any], body: Buffer) -> Any:
@@ -81,8 +83,8 @@ def _fit(entries: Iterable[Any]) -> Iterator[IndexEntry]:
     for entry in islice(entries, MAX_ENTRIES):
         name = entry.name
         if name and len(name) <= _MAX_NAME and name.isprintable():
-            reason = printable(without_folders(entry.reason[: 4 * _MAX_REASON]), _MAX_REASON)
-            yield IndexEntry(name, printable(entry.version), printable(entry.state), reason)
+            reason = printable(without_folders((entry.reason or "")[: 4 * _MAX_REASON]), _MAX_REASON)
+            yield IndexEntry(name, printable(entry.version or ""), printable(entry.state or ""), reason)
 
 
 def _unfit() -> GatewayError:

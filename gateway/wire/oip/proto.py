@@ -37,7 +37,7 @@ from gateway.core.tensor import (
     element_count,
     too_many_texts,
 )
-from gateway.wire.oip.classification import CLASSIFICATION, class_count
+from gateway.wire.oip.classification import wanted_parameters
 from gateway.wire.oip.inference import PLAIN_OUTPUTS, Inference, OutputFormat
 from gateway.wire.oip.validation import (
     MAX_DECODED,
@@ -217,10 +217,10 @@ def _decode_wanted(outputs: Iterable[Any]) -> OutputFormat:
     for output in outputs:
         if not output.parameters:
             continue
-        sent = _decode_parameters(output.parameters)
-        if count := class_count(output.name, sent.pop(CLASSIFICATION, 0)):
+        count, kept = wanted_parameters(output.name, _decode_parameters(output.parameters))
+        if count:
             classes[output.name] = count
-        if kept := tensor_parameters("output", output.name, sent):
+        if kept:
             parameters[output.name] = kept
     if not classes and not parameters:
         return PLAIN_OUTPUTS

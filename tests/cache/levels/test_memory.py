@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import random
 import tracemalloc
@@ -151,6 +152,25 @@ def test_deleted_places_leave_main_and_small_in_their_turn() -> None:
 
     assert memory.taken_bytes <= 30 * SMALL_ENTRY.size
     assert memory.peek(key(390)) is None
+
+
+async def test_answers_of_one_model_are_forgotten() -> None:
+    """The others stay, and every byte is accounted for, whatever leaves while it goes on."""
+    memory = level(20 << 20)
+    other = entry(Response("other", "1", SMALL_ENTRY.response.outputs, Provenance("edge")))
+    for number in range(12_000):
+        await memory.put(key(number), other if number % 3 else SMALL_ENTRY)
+
+    forgetting = asyncio.create_task(memory.forget("digits"))
+    await asyncio.sleep(0)
+    assert not forgetting.done(), "others have their turn"
+    for number in range(12_000, 30_000):
+        await memory.put(key(number), other)
+    await forgetting
+
+    held = [found for number in range(30_000) if (found := memory.stored(key(number))) is not None]
+    assert {found.response.model for found in held} == {"other"}
+    assert memory.taken_bytes == memory.occupancy().bytes <= 20 << 20
 
 
 async def test_aclose_forgets_everything() -> None:

@@ -140,6 +140,22 @@ def test_control_inputs_and_states_are_not_the_clients():
             "config.pbtxt:4: optional input 'x' is not supported for models that support batching",
         ),
         (
+            f"max_batch_size: 8\n{Y}input {{ name: 'x' data_type: TYPE_FP32 dims: 4\n format: 9 }}",
+            "config.pbtxt:4: format '9' is not one of FORMAT_NONE, FORMAT_NHWC, FORMAT_NCHW",
+        ),
+        (
+            f"{X}{Y}\ndynamic_batching {{\n preferred_batch_size: 4 }}",
+            "config.pbtxt:5: preferred_batch_size must not exceed max_batch_size, which is 0",
+        ),
+        (
+            f"{Y}input {{ name: 'x' data_type: TYPE_FP32 dims: [ -1, 4 ]\n optional: true }}",
+            "config.pbtxt:3: optional input 'x' has no default value in the model",
+        ),
+        (
+            f"{X}{Y}\ndynamic_batching {{ }}",
+            "config.pbtxt:4: dynamic_batching joins no requests: max_batch_size is 0",
+        ),
+        (
             f"{X}{Y}",
             "config.pbtxt:1: tensor 'x': the model expects 2 dimensions (shape [-1, 4]) but the model configurat",
         ),

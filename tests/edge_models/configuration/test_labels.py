@@ -75,5 +75,5 @@ def test_a_file_that_is_none_or_too_large_is_refused(tmp_path, folder):
     with pytest.raises(ModelError, match="more than 262,144 lines"):
         labels(tmp_path)
     path.write_bytes(b"x" * (MOST_BYTES + 1))
-    with pytest.raises(ModelError, match="no more than 4 are read"):
+    with pytest.raises(ModelError, match="no more than 4 MiB are read"):
         labels(tmp_path)

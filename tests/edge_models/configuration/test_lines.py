@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_models.configuration.lines import field_lines
+from edge_models.configuration.lines import TextLines, field_lines
 
 TEXT = """# a comment { with : marks [
 name: "a { b : c # d"
@@ -58,3 +58,17 @@ def test_what_is_not_there_has_the_line_of_what_it_would_stand_in():
 
 def test_an_empty_text_has_no_fields():
     assert field_lines("").fields == field_lines("# nothing\n").fields == []
+
+
+def test_keys_are_found_as_they_are_meant():
+    """Whatever stands for a character of theirs; of a key that is there twice the last counts."""
+    lines = TextLines(
+        """parameters { key: 'a\\n"b"' }
+        parameters { key: "twice" }
+        parameters { key: "twice" }
+        parameters { key: "\\xff" }"""
+    )
+
+    assert lines.find(("parameters", 'a\n"b"')) == 1
+    assert lines.find(("parameters", "twice")) == 3
+    assert lines.find(("parameters", 1)) == 2

@@ -77,7 +77,7 @@ def test_all_that_is_obeyed_is_read():
         ConfiguredInstances("", 2, "KIND_CPU"),
         ConfiguredInstances("g", 0, "KIND_GPU", (0, 1)),
     )
-    assert read.response_cache
+    assert read.response_cache is True
     assert read.model_warmup == (
         WarmupRequest(
             "first",
@@ -130,7 +130,9 @@ def test_json_says_the_same_as_text():
         (b"input {\n data_type: TYPE_FP31 }", ":2:", "TYPE_FP31"),
         (b"input {\n name: 'a'", ":2:", ""),
         (b'name: "a\n"', ":1:", ""),
-        (b'name: "a"\n# \xff\n', ":2:", "UTF-8"),
+        (b'name: "a"\n# \xff\n', ":2:", "save it as UTF-8"),
+        ('name: "a"'.encode("utf-16"), ":1:", "save it as UTF-8"),
+        ('name: "a"'.encode("utf-16-be"), ":1:", "save it as UTF-8"),
         (b"dynamic_batching { } sequence_batching { }", ":1:", "oneof"),
         (b"\x00\x01\x02", "", ""),
         (b"input " + b"{" * 10_000, ":1:", ""),
@@ -148,6 +150,16 @@ def test_what_is_no_configuration_is_refused_with_its_place(content, place, word
     assert words in text
     assert len(text) < 600
     assert text.isprintable()
+
+
+@pytest.mark.parametrize("ends", [b"\n", b"\r\n"])
+def test_a_file_of_another_editor(ends):
+    """With a byte order mark, and other ends of lines; lines are counted as ever."""
+    content = b"\xef\xbb\xbfname: 'a'" + ends + b"max_batch_size: 4" + ends
+
+    assert parse_text(content).message == parse_text(content[3:]).message
+    with pytest.raises(ModelError, match=r"^config\.pbtxt:3:1: .*nonsense"):
+        parse_text(content + b"nonsense: 1")
 
 
 @pytest.mark.parametrize(
@@ -196,5 +208,18 @@ def test_a_file_that_is_none_is_refused(tmp_path):
         read_configuration(tmp_path, folder)
     path.unlink()
     path.write_bytes(b"# " + b"a" * MOST_BYTES)
-    with pytest.raises(ModelError, match="no more than 1 are read"):
+    with pytest.raises(ModelError, match="no more than 262,144 bytes are read"):
         read_configuration(tmp_path, folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "response_cache"),
+    [
+        ("", None),
+        ("response_cache { }", False),
+        ("response_cache { enable: false }", False),
+        ("response_cache: { enable: true }", True),
+    ],
+)
+def test_that_a_response_cache_is_there_matters(text, response_cache):
+    assert parse_text(text.encode()).response_cache is response_cache

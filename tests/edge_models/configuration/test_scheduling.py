@@ -106,7 +106,7 @@ def test_what_runs_on_the_event_loop_is_said_in_settings_only():
 @pytest.mark.parametrize(
     ("text", "where", "words"),
     [
-        ("\n\nmax_batch_size: 65537", "config.pbtxt:3", "<= 65536"),
+        ("\n\nmax_batch_size: 65537", "config.pbtxt:3", "max_batch_size: must be a whole number, <= 65536"),
         (
             "max_batch_size: 2\ndynamic_batching { preferred_batch_size: 4 }",
             "config.pbtxt:2",
@@ -123,14 +123,25 @@ def test_what_runs_on_the_event_loop_is_said_in_settings_only():
             "contradict each other",
         ),
         (
+            "dynamic_batching { preserve_ordering: true default_queue_policy {\n timeout_action: DELAY } }",
+            "config.pbtxt:1",
+            "preserve_ordering and the timeout_action DELAY contradict each other",
+        ),
+        (
+            """dynamic_batching { priority_levels: 2 default_priority_level: 1
+            priority_queue_policy { key: 2 value { timeout_action: 9 } } }""",
+            "config.pbtxt:2",
+            "priority_queue_policy.timeout_action: Invalid enum value '9'",
+        ),
+        (
             "dynamic_batching { max_queue_delay_microseconds: 18446744073709551615 }",
             "config.pbtxt:1",
             "max_queue",
         ),
         (
-            "dynamic_batching { default_queue_policy { default_timeout_microseconds: 18446744073709551615 } }",
-            "config.pbtxt:1",
-            "default_timeout",
+            "dynamic_batching { default_queue_policy {\n default_timeout_microseconds: 18446744073709551615 } }",
+            "config.pbtxt:2",
+            "default_queue_policy.default_timeout_microseconds: must be",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""Which sequences are open, against a list that knows them all; more of it is in test_batcher.py."""
+"""Which sequences are open, against a list that knows them all; more of it is in test_batcher_bounds.py."""
 
 from __future__ import annotations
 

@@ -251,6 +251,17 @@ def test_strategies_say_what_makes_a_batch(text, preferred, delay, candidates):
             "preferred_batch_size 9 must be from 1 to max_batch_size, 8",
         ),
         ("oldest { preferred_batch_size: [0] }", "preferred_batch_size 0 must be from 1"),
+        (
+            "direct { max_queue_delay_microseconds: 1 minimum_slot_utilization: nan }",
+            "minimum_slot_utilization must be from 0 to 1",
+        ),
+        (
+            "direct { max_queue_delay_microseconds: 1 minimum_slot_utilization: inf }",
+            "minimum_slot_utilization must be from 0 to 1",
+        ),
+        ('control_input { name: "flag" control { kind: 99 } }', "there is no control of the kind 99"),
+        (state(kind="99"), "is 99, and 'h_in' of the model is FP32"),
+        (state(initial('data_file: "a\\0b"')), "data_file must name a file of the folder"),
         ("oldest { max_candidate_sequences: -1 }", "max_candidate_sequences must be at least 0"),
     ],
 )

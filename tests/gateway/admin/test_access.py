@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator
@@ -17,6 +16,7 @@ from gateway.admin.management_routes import management_routes
 from gateway.core.operator import OperatorTokens
 from gateway.telemetry.log_settings import LogSettings
 from gateway.telemetry.trace_settings import TraceSettings
+from tests.fakes.application import connection
 from tests.fakes.operator import Loads
 
 TOKEN = "the-token-of-the-operator"
@@ -65,13 +65,13 @@ async def ask(
         lines.insert(1, f"Host: {host}")
     if method == "POST":
         lines.append("Content-Length: 0")
-    reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
-    writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
-    answer = await reader.read()
-    writer.close()
-    await writer.wait_closed()
-    head, _, body = answer.partition(b"\r\n\r\n")
-    return int(head[9:12]), body
+    async with connection(listener.port) as (reader, writer):
+        writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
+        answer = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        head, _, body = answer.partition(b"\r\n\r\n")
+        return int(head[9:12]), body
 
 
 async def test_without_a_token_this_machine_may_do_all() -> None:

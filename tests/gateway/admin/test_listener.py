@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import Any
 
@@ -10,6 +9,7 @@ import aiohttp
 import pytest
 
 from gateway.admin.listener import AdminListener
+from tests.fakes.application import connection
 
 
 @pytest.fixture
@@ -81,10 +81,10 @@ async def test_reports_take_no_orders(admin) -> None:
 async def test_what_cannot_be_read_is_not_logged(admin, begins: bytes, caplog) -> None:
     """It may hold a token; and whoever sends much of it must not fill the disk."""
     with caplog.at_level(logging.DEBUG):
-        reader, writer = await asyncio.open_connection("127.0.0.1", admin[0].port)
-        writer.write(begins + b"Authorization: Bearer the-token\r\n\r\n")
-        await reader.read()
-        writer.close()
+        async with connection(admin[0].port) as (reader, writer):
+            writer.write(begins + b"Authorization: Bearer the-token\r\n\r\n")
+            await reader.read()
+            writer.close()
 
     assert "the-token" not in caplog.text
     assert not [record for record in caplog.records if record.levelno > logging.DEBUG]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.app.catalogs import EdgeCatalogs, TenantModels
-from gateway.app.queries import Queries
+from gateway.app.queries import MAX_QUERIES, Queries
 from gateway.config.policy_file import load_policy
 from gateway.core.catalog import IndexEntry, ModelSpec
 from gateway.core.clock import LoopClock
@@ -156,6 +156,28 @@ async def test_index_is_of_models_whose_requests_an_endpoint_gets(tmp_path: Path
         ("dogs", "1"),
         ("dogs", "1"),
     ]
+
+
+async def test_index_of_who_asks_too_much_is_no_empty_one(tmp_path: Path) -> None:
+    """Models that are there would look as if they had gone."""
+    gate = asyncio.Event()
+    central = Known("dogs", gate=gate)
+    made = catalogs(tmp_path, None, central).of(Caller(tenant="exile"))
+    slow = [asyncio.create_task(_describe(made, f"d{number}")) for number in range(MAX_QUERIES)]
+    while central.queries < MAX_QUERIES:
+        await asyncio.sleep(0)
+
+    with pytest.raises(GatewayError) as caught:
+        await made.index()
+    gate.set()
+    await asyncio.gather(*slow, return_exceptions=True)
+
+    assert caught.value.fault is Fault.OVERLOADED
+    assert [entry.name for entry in await made.index()] == ["dogs"]
+
+
+async def _describe(models: TenantModels, model: str) -> ModelSpec:
+    return await models.describe(model, "")
 
 
 async def test_index_shows_nothing_of_others(tmp_path: Path) -> None:

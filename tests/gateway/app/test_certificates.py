@@ -63,7 +63,7 @@ def test_what_is_no_file_of_the_folder(tmp_path: Path) -> None:
         "pipe": "is a named pipe, and not a file",
         "link": "lies behind a link that leads out of 'certificates'",
         "device": "is a device, and not a file",
-        "huge": "has 1,048,576 MiB, and no more than 16 are read",
+        "huge": "has 1,048,576 MiB, and no more than 16 MiB are read",
     }
 
 

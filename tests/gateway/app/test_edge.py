@@ -48,7 +48,7 @@ async def test_its_policy_is_in_force(lifetimes: AsyncExitStack, tmp_path: Path)
         assert (response.provenance.origin, response.provenance.certified) == ("edge", False)
         assert (await tier.catalogs.of(Caller()).describe("digits", "")).name == "digits"
         assert tier.policy_report() == {"generation": 1, "file": str(tmp_path / "policy.yaml"), "error": ""}
-        assert list(tier.health) == ["endpoints", "certificates"]
+        assert list(tier.health) == ["endpoints", "certificates", "models"]
         assert tier.health["endpoints"]()["central"]["state"] == "closed"
         assert tier.health["certificates"]()["digits"]["reason"] == "missing"
 

@@ -26,7 +26,7 @@ from tests.scenarios.world import UNSURE, picture
 
 @pytest.mark.parametrize(
     ("text", "role", "sections"),
-    [(EDGE, "edge", ["endpoints", "certificates"]), (CENTRAL, "central", [])],
+    [(EDGE, "edge", ["endpoints", "certificates", "models"]), (CENTRAL, "central", ["models"])],
 )
 async def test_each_role_serves(tmp_path: Path, text: str, role: str, sections: list[str]) -> None:
     """Its ports are open, it is ready, and it says what it is."""

@@ -9,17 +9,19 @@ import pytest
 
 from gateway.app.queries import (
     ALL_ANONYMOUS,
+    FAILED_KEPT_S,
     KEPT_S,
+    MAX_ANSWER_BYTES,
+    MAX_ANSWERS,
     MAX_QUERIES,
     STALE_S,
     UNKNOWN_AT_ONCE,
-    UNKNOWN_KEPT_S,
     UNKNOWN_PER_S,
     Asker,
     Key,
     Queries,
 )
-from gateway.core.catalog import ModelSpec
+from gateway.core.catalog import IndexEntry, ModelSpec, TensorSpec
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller
@@ -80,16 +82,18 @@ async def test_equal_questions_are_asked_once() -> None:
 
 
 @virtual_time
-async def test_that_a_model_is_not_there_is_remembered_briefly() -> None:
-    """Everybody who asks gets an error of their own."""
+async def test_that_a_model_is_not_there_is_remembered() -> None:
+    """As long as that one is; everybody who asks gets an error of their own."""
     queries, endpoint = Queries(LoopClock()), Endpoint(1.0, Fault.NOT_FOUND)
 
     raised = await asyncio.gather(*(ask(queries, endpoint, "m") for _ in range(3)), return_exceptions=True)
     assert len({id(error) for error in raised}) == 3
     assert await fault_of(ask(queries, endpoint, "m")) is Fault.NOT_FOUND
+    await asyncio.sleep(KEPT_S - 1.5)
+    assert await fault_of(ask(queries, endpoint, "m")) is Fault.NOT_FOUND
     assert endpoint.asked == ["m"]
 
-    await asyncio.sleep(UNKNOWN_KEPT_S)
+    await asyncio.sleep(1.5)
     assert await fault_of(ask(queries, endpoint, "m")) is Fault.NOT_FOUND
     assert endpoint.asked == ["m", "m"]
 
@@ -102,7 +106,7 @@ async def test_failure_is_remembered_briefly() -> None:
         assert await fault_of(ask(queries, endpoint, "m")) is Fault.UNAVAILABLE
     assert endpoint.asked == ["m"]
     endpoint.fault = None
-    await asyncio.sleep(UNKNOWN_KEPT_S)
+    await asyncio.sleep(FAILED_KEPT_S)
 
     assert (await ask(queries, endpoint, "m")).name == "m"
     assert queries.known(key("m")).name == "m"
@@ -136,7 +140,7 @@ async def test_last_answer_is_dropped_for_another(fault: Fault) -> None:
     assert await fault_of(ask(queries, endpoint, "m")) is fault
 
     endpoint.fault = Fault.UNAVAILABLE
-    await asyncio.sleep(UNKNOWN_KEPT_S)
+    await asyncio.sleep(KEPT_S)
     assert await fault_of(ask(queries, endpoint, "m")) is Fault.UNAVAILABLE
 
 
@@ -260,15 +264,39 @@ async def test_models_that_are_there_may_be_asked_for_at_any_rate() -> None:
 async def test_memory_is_bounded() -> None:
     """Of what is there and of what is not; made-up names do not push out real ones."""
     queries, real, made_up = Queries(LoopClock()), Endpoint(), Endpoint(fault=Fault.NOT_FOUND)
-    for number in range(300):
+    for number in range(MAX_ANSWERS + 50):
         await ask(queries, real, f"m-{number}")
     for number in range(400):
         who = Asker(f"tenant-{number}", False)
         assert await fault_of(ask(queries, made_up, f"x-{number}", who)) is Fault.NOT_FOUND
 
-    assert repr(queries) == "<Queries 0 under way, 512 answers kept>"
-    await ask(queries, real, "m-299")
-    assert len(real.asked) == 300
+    assert repr(queries) == f"<Queries 0 under way, {MAX_ANSWERS + 256} answers kept>"
+    for number in range(50, MAX_ANSWERS + 50):
+        await ask(queries, real, f"m-{number}")
+    assert len(real.asked) == MAX_ANSWERS + 50
+
+
+@virtual_time
+@pytest.mark.parametrize(
+    ("value", "most"),
+    [
+        (b"x" * 65536, MAX_ANSWER_BYTES >> 16),
+        (ModelSpec("m", ("1",), "test", (TensorSpec("x", "FP32", (1,)),) * 2046, ()), 16),
+        ([IndexEntry("m", "1", "READY")] * 2048, 16),
+    ],
+    ids=["configuration", "metadata", "index"],
+)
+async def test_large_answers_are_fewer(value: object, most: int) -> None:
+    """Each kind is bounded by what it takes; an answer that is had again takes its place once."""
+    queries = Queries(LoopClock())
+
+    async def answer() -> object:
+        return value
+
+    for _ in range(3):
+        for number in range(most + 1):
+            await queries.ask(key(f"m-{number}"), ACME, answer)
+    assert repr(queries) == f"<Queries 0 under way, {most} answers kept>"
 
 
 @virtual_time

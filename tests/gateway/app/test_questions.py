@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,14 +24,14 @@ class Endpoint:
     """Has one model, in version 3; ``refusal`` is raised by what is asked for its configuration."""
 
     def __init__(self, refusal: GatewayError | None = None) -> None:
-        self.refusal = refusal
+        self.refusal, self.spec = refusal, SPEC
         self.asked: list[tuple[str, ...]] = []
 
     async def describe(self, model: str, version: str) -> ModelSpec:
         self.asked.append(("metadata", model, version))
         if model != "m" or version not in {"", "3"}:
             raise GatewayError(Fault.NOT_FOUND, "no")
-        return SPEC
+        return self.spec
 
     async def is_ready(self, model: str, version: str) -> bool:
         return True
@@ -114,7 +115,8 @@ async def test_what_comes_into_force_asks_anew() -> None:
         GatewayError(Fault.INVALID, "400"),
         GatewayError(Fault.UNSUPPORTED, "unimplemented"),
         GatewayError(Fault.UNAVAILABLE, "cannot be read", why=Why("protocol", answered=True)),
-        GatewayError(Fault.UNAVAILABLE, "not let in"),
+        GatewayError(Fault.UNAVAILABLE, "not let in", why=Why("not_let_in", answered=True)),
+        GatewayError(Fault.TOO_LARGE, "larger than 64 MiB"),
     ],
 )
 async def test_server_without_configurations(refusal: GatewayError) -> None:
@@ -147,6 +149,8 @@ async def test_no_configuration_of_no_model() -> None:
         GatewayError(Fault.OVERLOADED, "busy", why=Why("503", answered=True)),
         GatewayError(Fault.UNAVAILABLE, "no connection", why=Why("refused")),
         GatewayError(Fault.INTERNAL, "broken", why=Why("500", answered=True)),
+        GatewayError(Fault.UNAVAILABLE, "the answer ended in its midst", why=Why("protocol")),
+        GatewayError(Fault.UNAVAILABLE, "going away in good order"),
     ],
 )
 async def test_failure_is_no_absence(refusal: GatewayError) -> None:
@@ -158,6 +162,29 @@ async def test_failure_is_no_absence(refusal: GatewayError) -> None:
 
     assert caught.value.fault is refusal.fault
     assert endpoint.asked == [("config", "m", "")]
+
+
+@virtual_time
+async def test_metadata_have_the_name_that_was_asked_for() -> None:
+    """Clients compare it; a server that has models under other names of its own is no concern of theirs."""
+    endpoint = Endpoint()
+    endpoint.spec = replace(SPEC, name="other")
+    made = questions(InForce(central=endpoint))
+
+    assert await made.describe("central", "m", "") == SPEC
+
+
+@virtual_time
+async def test_failure_takes_no_configuration_away() -> None:
+    """The last one stands in; an endpoint that goes away in good order, as in every update, had one."""
+    endpoint = Endpoint()
+    made = questions(InForce(central=endpoint))
+    config = await made.config("central", "m", "")
+    endpoint.refusal = GatewayError(Fault.UNAVAILABLE, "going away in good order")
+    await asyncio.sleep(KEPT_S)
+
+    assert await made.config("central", "m", "") == config
+    assert len(endpoint.asked) == 2
 
 
 @virtual_time

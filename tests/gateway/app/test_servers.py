@@ -24,6 +24,7 @@ from gateway.http.server.settings import TransportSettings
 from gateway.http.server.tls import Tls, TlsSettings
 from gateway.listeners.oip.extensions import Extensions
 from gateway.wire.trust import Trust
+from tests.fakes.application import connection
 from tests.fakes.certificates import Authority
 from tests.fakes.data_plane import EchoService, FakeGeneration, fake_data_plane
 
@@ -117,17 +118,15 @@ async def test_a_trusted_gateway_is_not_one_client() -> None:
             settings = ListenSettings(http=ANY, grpc=None, admin=None, transport=transport)
             servers = await opened(lifetimes, settings, trust=Trust(gateways=gateways))
             assert servers.http
-            writers = []
+            readers = []
             for _ in range(3):
-                reader, writer = await asyncio.open_connection("127.0.0.1", servers.http.port)
+                reader, writer = await lifetimes.enter_async_context(connection(servers.http.port))
                 writer.write(b"GET /v2/health/live HTTP/1.1\r\nhost: a\r\n\r\n")
-                writers.append((reader, writer))
+                readers.append(reader)
             answers = [
-                (await asyncio.gather(reader.read(12), return_exceptions=True))[0] for reader, _ in writers
+                (await asyncio.gather(reader.read(12), return_exceptions=True))[0] for reader in readers
             ]
             assert answers.count(b"HTTP/1.1 200") == open_ones
-            for _, writer in writers:
-                writer.transport.abort()
 
 
 async def test_both_ports_have_one_book() -> None:
@@ -138,12 +137,12 @@ async def test_both_ports_have_one_book() -> None:
         servers = await opened(lifetimes, settings, trust=Trust())
         assert servers.http and servers.grpc
         assert servers.http.context.address_limits is servers.grpc.context.address_limits
-        reader, writer = await asyncio.open_connection("127.0.0.1", servers.grpc.port)
-        writer.write(b"GET /v2/health/live HTTP/1.1\r\nhost: a\r\n\r\n")
-        assert await reader.read(12) == b"HTTP/1.1 200"
-        with pytest.raises(aiohttp.ClientError):
-            await is_live(servers.http.port)
-        writer.transport.abort()
+        async with connection(servers.grpc.port) as (reader, writer):
+            writer.write(b"GET /v2/health/live HTTP/1.1\r\nhost: a\r\n\r\n")
+            assert await reader.read(12) == b"HTTP/1.1 200"
+            with pytest.raises(aiohttp.ClientError):
+                await is_live(servers.http.port)
+            writer.transport.abort()
 
 
 async def test_absent_ports_are_not_opened() -> None:
@@ -178,10 +177,8 @@ async def test_ports_behind_tls(tmp_path: Path) -> None:
         assert servers.http and servers.grpc and servers.admin
 
         for port in (servers.http.port, servers.grpc.port):
-            _, writer = await asyncio.open_connection(
-                "127.0.0.1", port, ssl=trusting, server_hostname="localhost"
-            )
-            writer.transport.abort()
+            async with connection(port, ssl=trusting, server_hostname="localhost") as (_, writer):
+                writer.transport.abort()
         async with (
             aiohttp.ClientSession() as session,
             session.get(f"http://127.0.0.1:{servers.admin.port}/metrics") as answer,
@@ -235,16 +232,17 @@ async def test_stop_waits_for_what_was_accepted() -> None:
     async with AsyncExitStack() as lifetimes:
         servers = replace(await opened(lifetimes, SETTINGS), clock=clock)
         assert servers.http is not None
-        reader, writer = await asyncio.open_connection("127.0.0.1", servers.http.port)
+        async with connection(servers.http.port) as (reader, writer):
+            async with asyncio.timeout(30):
+                await servers.stop(finished, 3600)
+                assert await reader.read() == b"", (
+                    "the stacks took all the time, none is left for connections"
+                )
 
-        async with asyncio.timeout(30):
-            await servers.stop(finished, 3600)
-            assert await reader.read() == b"", "the stacks took all the time, none is left for connections"
-
-        assert limits == [3600]
-        with pytest.raises(ConnectionRefusedError):
-            await asyncio.open_connection("127.0.0.1", servers.http.port)
-        writer.transport.abort()
+            assert limits == [3600]
+            with pytest.raises(ConnectionRefusedError):
+                await asyncio.open_connection("127.0.0.1", servers.http.port)
+            writer.transport.abort()
 
 
 async def test_when_not_even_a_refusal_can_be_rendered() -> None:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from cache.levels.memory import MemoryLevel, MemorySettings
 from cache.settings import CacheSettings
 from edge_models.licence import Artefacts, Licence
+from gateway.app.endpoint_set import NO_ENDPOINTS
 from gateway.app.observe import Observed
 from gateway.app.parts import CacheParts, Parts, RouteEdgeModel
 from gateway.app.stacks import central_stack, route_stack, shared_stack
@@ -127,7 +128,7 @@ class Gateway:
             locate=lambda _address: None,
             endpoints={"central": self.central, "there": self._call_there},
             view=self,
-            signatures=lambda _endpoints, _model, _version: [],
+            known=NO_ENDPOINTS,
             cache=self.cache,
             edge=RouteEdgeModel("digits", self.edge, self.licence, EDGE),
         )

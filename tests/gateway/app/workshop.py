@@ -96,7 +96,6 @@ class Workshop:
             Observed(self.clock, telemetry, None),
             connector=connector or Connector(self.clock, Random(1)),
             in_use=self.in_force.endpoints,
-            chance=Random(1),
             region="here",
             look_up=look_up,
         )

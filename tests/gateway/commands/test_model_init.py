@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
@@ -92,13 +94,71 @@ def test_what_cannot_be_served_is_refused(
     assert not (tmp_path / "new").exists()
 
 
-def test_an_edge_model_with_other_inputs_is_refused(tmp_path: Path, capsys) -> None:
-    """It could not answer what clients send."""
-    other = identity(tmp_path / "other.onnx", TensorProto.FLOAT, ["n", 4])
+def adder(path: Path, *inputs: str, shape: Sequence[int | str] = ("n", 4), output: str = "y") -> str:
+    """Write a model that adds its inputs; return where."""
+    tensors = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in (*inputs, output)]
+    graph = helper.make_graph([helper.make_node("Sum", inputs, [output])], "g", tensors[:-1], tensors[-1:])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    return str(path)
 
-    assert init(tmp_path / "new", "--name", "digits", "--edge-model", other) == 2
 
-    assert "does not take the inputs" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("inputs", "shape", "output", "says"),
+    [
+        ("ac", ("n", 4), "y", "only one of them has 'b' among its inputs"),
+        ("a", ("n", 4), "y", "only one of them has 'b' among its inputs"),
+        ("ab", ("n", 4), "z", "only one of them has 'y' among its outputs"),
+        ("ab", ("n", 5), "y", "'a' is FP32 [-1, 5] for the edge and FP32 [-1, 4] for central"),
+        ("ab", ("n", 4, 1), "y", "'a' is FP32 [-1, 4, 1] for the edge and FP32 [-1, 4] for central"),
+    ],
+)
+def test_an_edge_model_of_another_form_is_refused(
+    tmp_path: Path, capsys, inputs: str, shape: Sequence[int | str], output: str, says: str
+) -> None:
+    """It could not answer what clients send, or not as central does."""
+    edge = adder(tmp_path / "edge.onnx", *inputs, shape=shape, output=output)
+    central = adder(tmp_path / "central.onnx", "a", "b")
+
+    assert init(tmp_path / "new", "--edge-model", edge, model=central) == 2
+
+    assert f"cannot stand in for {central}: {says}; nothing was written" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_dimension_that_no_configuration_can_say_is_refused(tmp_path: Path, capsys) -> None:
+    """What is written beside the model would keep it from being served."""
+    model = identity(tmp_path / "m.onnx", TensorProto.FLOAT, ["n", 0])
+
+    assert init(tmp_path / "new", model=model) == 2
+
+    assert "has a dimension of 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("inputs", "shape"), [("ba", ("n", 4)), ("ab", ("n", "m"))])
+def test_an_edge_model_of_the_same_form_is_taken(
+    tmp_path: Path, inputs: str, shape: Sequence[int | str]
+) -> None:
+    """Inputs have names and no order, and a free dimension takes any size."""
+    edge = adder(tmp_path / "edge.onnx", *inputs, shape=shape)
+
+    assert init(tmp_path / "new", "--edge-model", edge, model=adder(tmp_path / "m.onnx", "a", "b")) == 0
+
+
+def test_what_to_type_next_is_for_a_shell(tmp_path: Path, capsys) -> None:
+    """Blanks in a folder's or a model's name are quoted, and encoded in an address."""
+    folder = tmp_path / "my folder"
+
+    assert init(folder, "--name", "my model", "--edge-model", EDGE) == 0
+
+    lines = capsys.readouterr().out.partition("next:\n")[2].replace("\\\n", " ").splitlines()
+    serve, _, ask, _, certify = map(shlex.split, lines)
+    assert Path(serve[2]) == folder / "central.yaml"
+    assert serve[2].endswith("my folder/central.yaml")
+    assert ask[-1].endswith("/v2/models/my%20model")
+    assert certify[certify.index("--model") + 1] == "my model"
+    assert Path(certify[certify.index("--edge") + 1]).exists()
+    assert Path(certify[certify.index("--central") + 1]).exists()
+    assert len(certify) == 13
 
 
 def test_weights_beside_the_file_come_along(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -24,11 +25,20 @@ def test_every_key_has_a_meaning(struct: type) -> None:
     assert [key for key, meaning in keys(struct) if not meaning] == []
 
 
+@pytest.mark.parametrize("struct", [Settings, Policy])
+def test_a_meaning_stands_alone(struct: type) -> None:
+    """A whole sentence in words of the files: the next key's is in another cell, and classes are not seen."""
+    found = dict(keys(struct))
+    assert [key for key, meaning in found.items() if not meaning.endswith(".")] == []
+    assert [key for key, meaning in found.items() if re.search(r"[a-z](Settings|Limits)\b", meaning)] == []
+
+
 @pytest.mark.parametrize(
     ("struct", "key"),
     [
         (Settings, "listen.admin_access.tls.client_ca"),
         (Settings, "models.batching.NAME.max_batch_size"),
+        (Settings, "models.batching.NAME.priority_queue_policy.N.timeout_action"),
         (Settings, "cache.redis.url"),
         (Policy, "routes[].match.model"),
         (Policy, "endpoints.NAME.attempt_timeout_ms"),

@@ -16,7 +16,7 @@ WORD: ContextVar[str] = ContextVar("WORD", default="none")
 
 async def limited() -> str:
     await in_task()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(30):
         await asyncio.sleep(0)
     return "done"
 

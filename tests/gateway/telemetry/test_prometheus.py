@@ -33,6 +33,7 @@ SAMPLES = {
     events.CertificateJudged("digits", True): 'edgeway_certificate_valid{model="digits"} 1.0',
     events.RunCut("digits", "stopped"): 'edgeway_model_runs_cut_total{model="digits",outcome="stopped"} 1.0',
     events.BatchRan("digits", 16, 4, 0.001, 0.002): 'edgeway_batch_rows_bucket{le="16.0",model="digits"} 1.0',
+    events.ModelsRefused(2, 1): 'edgeway_models_refused{kind="bad"} 2.0',
     events.QueueChanged("digits", 3): 'edgeway_queue_depth{model="digits"} 3.0',
     events.BreakerAppeared("central"): 'edgeway_breaker_state{endpoint="central"} 0.0',
     events.BreakerGone("central"): 'edgeway_breaker_state{endpoint="redis"} 0.0',

@@ -128,7 +128,7 @@ async def test_the_second_address_of_a_name_is_found_to_be_well(monkeypatch, wir
     )
 
     async def found() -> Verdict:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             verdict = await upstream.check()
             await upstream(request())
             return verdict

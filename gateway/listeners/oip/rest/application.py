@@ -18,7 +18,7 @@ from gateway.listeners.data_plane import DataPlane
 from gateway.listeners.inflater import Inflater
 from gateway.listeners.oip.extensions import Extensions
 from gateway.listeners.oip.inference_endpoint import InferenceEndpoint
-from gateway.listeners.oip.model_control import LOADING, UNLOADING, ModelControl
+from gateway.listeners.oip.model_control import LOADING, MOST_ORDER_BYTES, UNLOADING, ModelControl
 from gateway.listeners.oip.request_headers import header_reader
 from gateway.listeners.oip.rest.generate import Generate
 from gateway.listeners.oip.rest.infer import RestInferCodec
@@ -36,19 +36,18 @@ _log = logging.getLogger(__name__)
 
 _OPENED: Final = "opened"
 _SMALL_BODY: Final = 64 << 10
-_OPERATORS_BODY: Final = 1 << 20
 _GENERATING: Final = frozenset({Operation.GENERATE, Operation.GENERATE_STREAM})
 _LARGE: Final = _GENERATING | {Operation.INFER}
 """Operations with large bodies, for which their callers' limits are looked at."""
 
 _NOBODY: Final = Caller()
 _ADMIN: Final = {Operation.LOAD: LOADING, Operation.UNLOAD: UNLOADING}
-_SETTINGS: Final = frozenset({Operation.LOGGING, Operation.TRACING})
+_OPERATORS: Final = frozenset({Operation.LOGGING, Operation.TRACING, Operation.INDEX})
 _PROBES: Final = frozenset({Operation.SERVER, Operation.LIVE, Operation.READY})
 _IDENTIFIED: Final = frozenset(Operation) - _ADMIN.keys() - _PROBES
 """Operations that begin by asking who calls: nothing of such a request is waited for before that is known.
 
-The operator, who may change settings, is no tenant."""
+The operator, whose the calls of _OPERATORS may be as well as a tenant's, is none."""
 
 
 class _Opened(msgspec.Struct, frozen=True):
@@ -95,9 +94,8 @@ class RestApplication(Application):
             Operation.GENERATE_STREAM: generate.stream,
         }
         self._max_bytes = dict.fromkeys(Operation, _SMALL_BODY)
-        self._max_bytes |= dict.fromkeys(_ADMIN, _OPERATORS_BODY) | dict.fromkeys(
-            _LARGE, data_plane.max_body_bytes
-        )
+        self._max_bytes[Operation.LOAD] = min(data_plane.max_body_bytes, MOST_ORDER_BYTES)
+        self._max_bytes |= dict.fromkeys(_LARGE, data_plane.max_body_bytes)
         # All of such a body is JSON, compressed or not.
         self._max_bytes |= dict.fromkeys(_GENERATING, min(data_plane.max_body_bytes, max_json_bytes))
 
@@ -154,7 +152,7 @@ class RestApplication(Application):
                 self._extensions.check_admin(_ADMIN[operation], head)
             caller = _NOBODY
             if operation in _IDENTIFIED and not (
-                operation in _SETTINGS and self._extensions.is_operator(head)
+                operation in _OPERATORS and self._extensions.is_operator(head)
             ):
                 caller = self._reader.identify(head, generation, path.model, path.version).caller
         except GatewayError as error:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from gateway.core.catalog import VisibleModels
 from gateway.core.service import NumberedService
 from gateway.http.exchange import Answer, Head
 from gateway.listeners.oip import shared_memory
@@ -64,7 +65,7 @@ class Management:
 
     async def index(self, head: Head, _path: ParsedPath, body: bytes, generation: NumberedService) -> Answer:
         """List every version of every model."""
-        models = self._reader.models(head, generation)
+        models = self._models(head, generation)
         entries = await self._model_control.index(models, "", ready_only=decode_index(body))
         return self._json(entries, generation)
 
@@ -86,7 +87,7 @@ class Management:
 
     async def tracing(self, head: Head, path: ParsedPath, body: bytes, generation: NumberedService) -> Answer:
         """Send the trace settings, after changing those that the body names."""
-        models = None if self._extensions.is_operator(head) else self._reader.models(head, generation)
+        models = self._models(head, generation)
         settings = await self._model_control.tracing(head, models, path.model, decode_trace_settings(body))
         # Only the levels are a list in JSON: every other setting has one value.
         sent = {name: values if name == "trace_level" else values[0] for name, values in settings.items()}
@@ -110,6 +111,10 @@ class Management:
     ) -> Answer:
         """Unregister shared memory, one region or all: there are none."""
         return self._responses.empty(generation.number)
+
+    def _models(self, head: Head, generation: NumberedService) -> VisibleModels | None:
+        """Return the caller's models; None for the operator, who is no tenant."""
+        return None if self._extensions.is_operator(head) else self._reader.models(head, generation)
 
     def _json(self, value: Any, generation: NumberedService) -> Answer:
         return self._responses.json(_encode(value), generation.number)

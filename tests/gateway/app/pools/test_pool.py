@@ -91,7 +91,7 @@ async def test_a_member_that_is_out_gets_nothing_until_it_is_back() -> None:
 
     assert member(pool, ONE).parts.health.state == "open"
     assert scene.members.calls(ONE) == [2], "what its breaker needs, and no more"
-    assert scene.members.calls("127.0.0.1:99") == [0]
+    assert scene.members.calls("127.0.0.1:99")[0] < 12, "two of three carry 93 % (overprovisioning 1.4)"
     scene.members[ONE].steps = [answer()]
     await asyncio.sleep(5)
     for _ in range(60):
@@ -250,11 +250,13 @@ async def test_a_drained_member_gets_no_new_work_and_a_drained_endpoint_none_at_
     drained.drain(f"central/{ONE}")
     for _ in range(30):
         await scene.ask()
-    assert scene.members.calls(ONE, "127.0.0.1:99") == [0, 0]
+    assert scene.members.calls(ONE) == [0]
+    spare = scene.members.calls("127.0.0.1:99")[0]
+    assert spare < 8, "two of three carry 93 % (overprovisioning 1.4)"
 
     drained.drain("central")
     await scene.ask()
-    assert scene.members.calls("127.0.0.1:99") == [1]
+    assert scene.members.calls("127.0.0.1:99") == [spare + 1]
     assert (pool.is_available, pool.why, pool.report()["drained"]) == (False, "it is drained", True)
 
     drained.undrain("central")

@@ -308,7 +308,7 @@ async def test_a_peer_that_hangs_up_at_once():
 
     server = await asyncio.get_running_loop().create_server(Hangs, "127.0.0.1", 0)
     async with pool_to(server.sockets[0].getsockname()[1]) as pool:
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(30):
             for _ in range(20):
                 with pytest.raises((ConnectionLostError, UnreachableError)):
                     await ask(pool)
@@ -326,7 +326,7 @@ async def test_a_connection_that_is_gone_before_it_is_used(monkeypatch: pytest.M
             return connection
 
         monkeypatch.setattr(pool.dialer, "dial", dropped)
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(30):
             with pytest.raises(UnreachableError):
                 await ask(pool)
 

@@ -38,26 +38,26 @@ async def test_end_of_a_shared_socket(caplog):
     port = shared.getsockname()[1]
     leaving, other = (HttpListener(FakeApplication(), LoopClock()) for _ in range(2))
     await leaving.start_on(shared)
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(get("/now"))
-    assert (await read_answer(reader)).status == 200
+    async with connection(port) as (reader, writer):
+        writer.write(get("/now"))
+        assert (await read_answer(reader)).status == 200
 
-    await other.start_on(copy)
-    await leaving.refuse_new()
-    await leaving.stop_accepting()
+        await other.start_on(copy)
+        await leaving.refuse_new()
+        await leaving.stop_accepting()
 
-    try:
-        await asyncio.open_connection("127.0.0.1", port)
-    except ConnectionRefusedError:
-        pass
-    else:
-        raise AssertionError("it still listens")
-    # The loop sees a socket that has ended as one to accept from.
-    await asyncio.sleep(0)
-    await other.aclose()
-    await leaving.aclose(1.0)
-    writer.close()
-    assert caplog.records == []
+        try:
+            await asyncio.open_connection("127.0.0.1", port)
+        except ConnectionRefusedError:
+            pass
+        else:
+            raise AssertionError("it still listens")
+        # The loop sees a socket that has ended as one to accept from.
+        await asyncio.sleep(0)
+        await other.aclose()
+        await leaving.aclose(1.0)
+        writer.close()
+        assert caplog.records == []
 
 
 @both_loops

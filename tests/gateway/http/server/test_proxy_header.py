@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import uvloop
 from gateway.http.server import listener as module
 from gateway.http.server.settings import TransportSettings
 from gateway.http.server.tls import Tls, TlsSettings
+from tests.fakes.application import connection
 from tests.fakes.certificates import Authority
 from tests.fakes.data_plane import EchoService, fake_data_plane
 from tests.fakes.listener import listener_of
@@ -99,14 +101,14 @@ def test_client_that_leaves_in_the_middle(run: Run) -> None:
     async def play() -> int:
         listener = listener_of(fake_data_plane(EchoService()), proxy_protocol=True)
         await listener.start("127.0.0.1", 0)
-        _, writer = await asyncio.open_connection("127.0.0.1", listener.port)
-        writer.write(V1[:5])
-        writer.close()
-        await writer.wait_closed()
-        await asyncio.sleep(0.02)
-        count = len(listener.context.registry)
-        await listener.aclose()
-        return count
+        async with connection(listener.port) as (_, writer):
+            writer.write(V1[:5])
+            writer.close()
+            await writer.wait_closed()
+            await asyncio.sleep(0.02)
+            count = len(listener.context.registry)
+            await listener.aclose()
+            return count
 
     assert run(play()) == 0
 
@@ -118,17 +120,15 @@ def test_connections_count_for_the_address_that_is_told(run: Run) -> None:
     async def play() -> list[bool]:
         listener = listener_of(fake_data_plane(EchoService()), settings, proxy_protocol=True)
         await listener.start("127.0.0.1", 0)
-        served, writers = [], []
-        for header in (V1, V1, V1.replace(b".9 ", b".8 "), LOCAL, V2):
-            reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
-            writers.append(writer)
-            writer.write(header + INFER)
-            try:
-                served.append((await reader.read(12)) == b"HTTP/1.1 200")
-            except ConnectionError:
-                served.append(False)
-        for writer in writers:
-            writer.transport.abort()
+        served = []
+        async with AsyncExitStack() as connections:
+            for header in (V1, V1, V1.replace(b".9 ", b".8 "), LOCAL, V2):
+                reader, writer = await connections.enter_async_context(connection(listener.port))
+                writer.write(header + INFER)
+                try:
+                    served.append((await reader.read(12)) == b"HTTP/1.1 200")
+                except ConnectionError:
+                    served.append(False)
         await listener.aclose()
         return served
 
@@ -155,11 +155,11 @@ def test_whoever_waits_for_a_header_is_let_go_at_the_end(run: Run, monkeypatch) 
     async def play() -> bytes:
         listener = listener_of(fake_data_plane(EchoService()), proxy_protocol=True)
         await listener.start("127.0.0.1", 0)
-        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
-        await asyncio.sleep(0.02)
-        await listener.aclose()
-        rest = await reader.read()
-        writer.close()
-        return rest
+        async with connection(listener.port) as (reader, writer):
+            await asyncio.sleep(0.02)
+            await listener.aclose()
+            rest = await reader.read()
+            writer.close()
+            return rest
 
     assert run(play()) == b""

@@ -15,6 +15,7 @@ import pytest
 from gateway.http.exchange import AnyAnswer, StreamedAnswer
 from gateway.http.server import source_closing
 from gateway.http.server.source_closing import SourceCloser
+from tests.fakes.application import connection
 from tests.fakes.body_source import FakeSource, parts_of
 from tests.fakes.http2_frames import POST
 from tests.fakes.http2_wire import JSON, Wired, until, wired
@@ -36,15 +37,15 @@ async def peer_of(it: Wired, *, is_http2: bool, reads: bool = True) -> AsyncIter
         async with it.client(reads=reads) as client:
             yield Peer(lambda method: _ignore(client.ask(method=method.encode())), client.leave)
         return
-    _, writer = await asyncio.open_connection("127.0.0.1", it.listener.port)
+    async with connection(it.listener.port) as (_, writer):
 
-    def send(method: str) -> None:
-        writer.write(b"%b / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n" % method.encode())
+        def send(method: str) -> None:
+            writer.write(b"%b / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n" % method.encode())
 
-    try:
-        yield Peer(send, writer.transport.abort)
-    finally:
-        writer.transport.abort()
+        try:
+            yield Peer(send, writer.transport.abort)
+        finally:
+            writer.transport.abort()
 
 
 def _ignore(_value: object) -> None:

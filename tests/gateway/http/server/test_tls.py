@@ -14,6 +14,7 @@ from gateway.http.server import listener as module
 from gateway.http.server.listener import HttpListener
 from gateway.http.server.settings import TransportSettings
 from gateway.http.server.tls import Tls, TlsError, TlsSettings
+from tests.fakes.application import connection
 from tests.fakes.certificates import RSA, Authority, Issued
 from tests.fakes.data_plane import EchoService, fake_data_plane
 from tests.fakes.listener import listener_of
@@ -87,16 +88,17 @@ def serial(tls: ssl.SSLObject) -> str:
 async def test_alpn(ca: Authority, server: Issued, offered: tuple[str, ...], agreed: str | None) -> None:
     """HTTP/2 where the client has it; what has no word for ALPN speaks HTTP/1.1."""
     async with serving(Tls(settings_of(server))) as listener:
-        reader, writer = await asyncio.open_connection(
-            "127.0.0.1", listener.port, ssl=client(ca, alpn=offered), server_hostname="localhost"
-        )
-        received = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0" if agreed == "h2" else ASK
-        writer.write(received)
+        async with connection(listener.port, ssl=client(ca, alpn=offered), server_hostname="localhost") as (
+            reader,
+            writer,
+        ):
+            received = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0" if agreed == "h2" else ASK
+            writer.write(received)
 
-        assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == agreed
-        answer = await reader.readexactly(9)
-        assert answer[3] == 4 if agreed == "h2" else answer.startswith(b"HTTP/1.1")  # 4: SETTINGS
-        writer.transport.abort()
+            assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == agreed
+            answer = await reader.readexactly(9)
+            assert answer[3] == 4 if agreed == "h2" else answer.startswith(b"HTTP/1.1")  # 4: SETTINGS
+            writer.transport.abort()
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
@@ -120,15 +122,15 @@ async def test_a_hello_in_small_pieces(ca: Authority, server: Issued) -> None:
     with pytest.raises(ssl.SSLWantReadError):
         tls.do_handshake()
     async with serving(Tls(settings_of(server))) as listener:
-        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
-        for byte in outgoing.read():
-            writer.write(bytes([byte]))
-            await writer.drain()
-            await asyncio.sleep(0)
-        incoming.write(await reader.read())
-        with pytest.raises(ssl.SSLError, match=NO_PROTOCOL):
-            tls.do_handshake()
-        writer.close()
+        async with connection(listener.port) as (reader, writer):
+            for byte in outgoing.read():
+                writer.write(bytes([byte]))
+                await writer.drain()
+                await asyncio.sleep(0)
+            incoming.write(await reader.read())
+            with pytest.raises(ssl.SSLError, match=NO_PROTOCOL):
+                tls.do_handshake()
+            writer.close()
 
 
 async def test_without_a_name(ca: Authority, server: Issued) -> None:
@@ -206,19 +208,17 @@ async def test_reload_is_for_the_connections_to_come(ca: Authority, server: Issu
     files = install(tmp_path, server)
     tls = Tls(settings_of(files))
     async with serving(tls) as listener:
-        reader, writer = await asyncio.open_connection(
-            "127.0.0.1", listener.port, ssl=client(ca), server_hostname="localhost"
-        )
-        old = serial((await ask(listener, client(ca)))[1])
+        async with connection(listener.port, ssl=client(ca), server_hostname="localhost") as (reader, writer):
+            old = serial((await ask(listener, client(ca)))[1])
 
-        assert reload(tls) is False
-        install(tmp_path, ca.issue("localhost"))
-        assert reload(tls) is True
+            assert reload(tls) is False
+            install(tmp_path, ca.issue("localhost"))
+            assert reload(tls) is True
 
-        assert serial((await ask(listener, client(ca)))[1]) != old
-        writer.write(ASK)
-        assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
-        writer.transport.abort()
+            assert serial((await ask(listener, client(ca)))[1]) != old
+            writer.write(ASK)
+            assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+            writer.transport.abort()
 
 
 async def test_reload_forgets_the_old_kind_of_key(ca: Authority, tmp_path: Path) -> None:
@@ -298,27 +298,28 @@ async def test_handshake_that_does_not_come(server: Issued) -> None:
     """It ends with the time limit for a first request."""
     settings = TransportSettings(request_headers_timeout_s=0.1)
     async with serving(Tls(settings_of(server)), settings) as listener:
-        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
-
-        assert await reader.read() == b""
-        writer.close()
+        async with connection(listener.port) as (reader, writer):
+            assert await reader.read() == b""
+            writer.close()
 
 
 async def test_handshakes_under_way_count_as_connections(server: Issued) -> None:
     """Over the limit a connection is closed at once, though nobody has shaken hands yet."""
-    async with serving(Tls(settings_of(server)), TransportSettings(max_connections=2)) as listener:
+    settings = TransportSettings(max_connections=2, request_headers_timeout_s=3600)
+    async with serving(Tls(settings_of(server)), settings) as listener:
         waiting = [await asyncio.open_connection("127.0.0.1", listener.port) for _ in range(2)]
-        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
-
-        async with asyncio.timeout(2):
-            assert await reader.read() == b""
-        for _, open_writer in (*waiting, (reader, writer)):
-            open_writer.transport.abort()
+        async with connection(listener.port) as (reader, writer):
+            async with asyncio.timeout(30):
+                assert await reader.read() == b""
+            for _, open_writer in (*waiting, (reader, writer)):
+                open_writer.transport.abort()
 
 
 async def test_handshakes_under_way_count_for_their_address(ca: Authority, server: Issued) -> None:
     """One address cannot keep the others out; when its handshakes end it may come again."""
-    settings = TransportSettings(max_connections=10, max_connections_per_address=3)
+    settings = TransportSettings(
+        max_connections=10, max_connections_per_address=3, request_headers_timeout_s=3600
+    )
     async with serving(Tls(settings_of(server)), settings) as listener:
 
         async def knock() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -327,7 +328,7 @@ async def test_handshakes_under_way_count_for_their_address(ca: Authority, serve
         silent = [await knock() for _ in range(3)]
         for _ in range(10):
             refused, writer = await knock()
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(30):
                 assert await refused.read() == b""
             writer.close()
         assert (await ask(listener, client(ca)))[0] == b"HTTP/1.1 200 OK"
@@ -346,10 +347,12 @@ async def test_handshakes_under_way_count_for_their_address(ca: Authority, serve
 async def test_drain_does_not_wait_for_handshakes(server: Issued, monkeypatch) -> None:
     """Who says nothing keeps nobody from leaving."""
     monkeypatch.setattr(module, "OPENING_S", 0.05)
-    async with serving(Tls(settings_of(server))) as listener:
+    async with serving(
+        Tls(settings_of(server)), TransportSettings(request_headers_timeout_s=3600)
+    ) as listener:
         with socket.create_connection(("127.0.0.1", listener.port)) as silent:
             await asyncio.sleep(0.02)
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(30):
                 await listener.aclose()
 
             assert silent.recv(1) == b""

@@ -8,7 +8,7 @@ import pytest
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Provenance, Response
 from gateway.core.tensor import Tensor
-from gateway.wire.oip.classification import NO_RULES, ClassRules, class_count, classify
+from gateway.wire.oip.classification import NO_RULES, ClassRules, classify, wanted_parameters
 
 
 def highest(array, count, rules=NO_RULES):
@@ -114,6 +114,12 @@ def test_others_stay():
 @pytest.mark.parametrize("value", [-1, True, "3", 1.5, 1 << 32])
 def test_bad_counts(value):
     """A count is a whole number within reason."""
-    with pytest.raises(GatewayError):
-        class_count("y", value)
-    assert class_count("y", (1 << 32) - 1) == (1 << 32) - 1
+    with pytest.raises(GatewayError, match="must be a whole number of 32 bits"):
+        wanted_parameters("y", {"classification": value})
+    assert wanted_parameters("y", {"classification": (1 << 32) - 1, "a": 1}) == ((1 << 32) - 1, {"a": 1})
+
+
+@pytest.mark.parametrize("sent", [{}, {"classification": 0}, {"classification": None}])
+def test_no_classes(sent):
+    """0, null and absent are the same, and nothing of it goes further."""
+    assert wanted_parameters("y", sent) == (0, {})

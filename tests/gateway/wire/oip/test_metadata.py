@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from gateway.core.catalog import ModelSpec
+from gateway.core.catalog import ModelSpec, TensorSpec
 from gateway.core.errors import GatewayError
 from gateway.wire.oip.metadata import (
     EXTENSIONS,
@@ -49,14 +49,25 @@ def test_model_round_trip():
 def test_foreign_model_metadata():
     """Other servers leave out what they do not know."""
     assert decode_model(b'{"name":"m"}') == ModelSpec("m", (), "", (), ())
-    assert decode_model(b'{"name":"m","versions":null,"inputs":null,"x":1}') == ModelSpec("m", (), "", (), ())
+    nothing = b'{"name":"m","versions":null,"platform":null,"inputs":null,"x":1}'
+    assert decode_model(nothing) == ModelSpec("m", (), "", (), ())
+    shapeless = decode_model(b'{"name":"m","outputs":[{"name":"y","datatype":"FP32","shape":null}]}')
+    assert shapeless.outputs == (TensorSpec("y", "FP32", ()),)
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{}", b'{"name":1}', b'{"name":"\xff"}', b'{"name":"m","inputs":[5]}']
+    "body",
+    [
+        b"",
+        b"{}",
+        b'{"name":1}',
+        b'{"name":"\xff"}',
+        b'{"name":"m","inputs":[5]}',
+        b'{"name":"m","inputs":[{"shape":[9223372036854775808]}]}',
+    ],
 )
 def test_malformed_model_metadata(body):
-    """What is no metadata is not taken for it."""
+    """What is no metadata is not taken for it, nor what gRPC could not pass on."""
     with pytest.raises(GatewayError, match="metadata"):
         decode_model(body)
 

@@ -23,6 +23,8 @@ def test_index() -> None:
     body = b'[{"name": "a", "version": "1", "state": "READY", "extra": 1}, {"name": "b"}]'
 
     assert decode_index(body) == [IndexEntry("a", "1", "READY"), IndexEntry("b", "", "")]
+    nothing = b'[{"name": "b", "version": null, "state": null, "reason": null}]'
+    assert decode_index(nothing) == [IndexEntry("b", "", "")]
 
 
 def test_names_alone() -> None:
@@ -35,7 +37,9 @@ def test_message() -> None:
     made = messages.RepositoryIndexResponse()
     made.models.add(name="a", version="1", state="UNAVAILABLE", reason="no /srv/models/a/1/model.onnx")
 
-    assert decode_index_message(made) == [IndexEntry("a", "1", "UNAVAILABLE", "no model.onnx")]
+    assert decode_index_message(made.SerializeToString()) == [
+        IndexEntry("a", "1", "UNAVAILABLE", "no model.onnx")
+    ]
 
 
 @pytest.mark.parametrize("name", ["", "x" * 257, "a\x1b[31m", "a\nb"])
@@ -79,4 +83,4 @@ def test_large_message() -> None:
     made.models.add(name="a", reason="x" * MAX_BYTES)
 
     with pytest.raises(GatewayError):
-        decode_index_message(made)
+        decode_index_message(made.SerializeToString())

@@ -110,27 +110,23 @@ async def test_an_answer_at_once_costs_no_turn(monkeypatch: pytest.MonkeyPatch):
 async def test_answers_to_one_piece_are_one_write(monkeypatch: pytest.MonkeyPatch):
     """In one turn, however slow the machine is."""
     monkeypatch.setattr(turn_queue, "TURN_S", 60)
-    async with wired(echo) as it:
-        _, writer = await asyncio.open_connection("127.0.0.1", it.listener.port)
-        try:
-            writer.write(BEGIN)
-            connection = await it.connected()
-            transport, writes = connection.transport, []
+    async with wired(echo) as it, it.raw() as (_, writer):
+        writer.write(BEGIN)
+        connection = await it.connected()
+        transport, writes = connection.transport, []
 
-            class Counting:
-                def __getattr__(self, name: str) -> Any:
-                    return getattr(transport, name)
+        class Counting:
+            def __getattr__(self, name: str) -> Any:
+                return getattr(transport, name)
 
-                def write(self, data: bytes) -> None:
-                    writes.append(data)
-                    transport.write(data)
+            def write(self, data: bytes) -> None:
+                writes.append(data)
+                transport.write(data)
 
-            connection.writer.transport = Counting()
-            writer.write(b"".join(headers(stream) for stream in range(1, 41, 2)))
-            await until(lambda: writes)
-            assert len(writes) == 1
-        finally:
-            writer.transport.abort()
+        connection.writer.transport = Counting()
+        writer.write(b"".join(headers(stream) for stream in range(1, 41, 2)))
+        await until(lambda: writes)
+        assert len(writes) == 1
 
 
 async def test_same_head_is_the_same_object_for_one_peer_only():

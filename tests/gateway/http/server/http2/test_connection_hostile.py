@@ -66,17 +66,17 @@ async def test_streams_above_the_limit():
         return Answer(200, JSON)
 
     async with wired(play, max_concurrent_streams=2) as it:
-        reader, writer = await asyncio.open_connection("127.0.0.1", it.listener.port)
-        writer.write(BEGIN + b"".join(headers(stream) for stream in (1, 3, 5, 7)))
-        await until(lambda: it.context.running)
-        await turns()
-        assert it.context.running == 2
-        release.set()
-        await it.released()
-        received = await reader.read(1 << 16)
-        for stream in (5, 7):
-            assert frame(3, 0, stream, b"\0\0\0\7") in received
-        writer.transport.abort()
+        async with it.raw() as (reader, writer):
+            writer.write(BEGIN + b"".join(headers(stream) for stream in (1, 3, 5, 7)))
+            await until(lambda: it.context.running)
+            await turns()
+            assert it.context.running == 2
+            release.set()
+            await it.released()
+            received = await reader.read(1 << 16)
+            for stream in (5, 7):
+                assert frame(3, 0, stream, b"\0\0\0\7") in received
+            writer.transport.abort()
 
 
 @pytest.mark.parametrize("noted", [True, False], ids=["announced", "unannounced"])
@@ -201,20 +201,20 @@ async def test_a_window_that_stays_closed(ask: str):
         return await (endless(head, body) if ask == "endless" else large(head, body))
 
     async with wired(play, write_timeout_s=0.2) as it:
-        reader, writer = await asyncio.open_connection("127.0.0.1", it.listener.port)
-        writer.write(BEGIN + headers(1, [*POST, (b"endless", b"1")]))
-        writer.write(window(0, 1 << 24))
-        received = b""
-        async with asyncio.timeout(30):
-            while frame(3, 0, 1, b"\0\0\0\x08") not in received:
-                received += await reader.read(1 << 16)
-        await it.released()
-        assert len(it.context.registry) == 1
-        writer.write(headers(3, [*POST]) + window(3, 1 << 24))
-        async with asyncio.timeout(30):
-            while frame(0, 1, 3)[3:] not in received:
-                received += await reader.read(1 << 18)
-        writer.transport.abort()
+        async with it.raw() as (reader, writer):
+            writer.write(BEGIN + headers(1, [*POST, (b"endless", b"1")]))
+            writer.write(window(0, 1 << 24))
+            received = b""
+            async with asyncio.timeout(30):
+                while frame(3, 0, 1, b"\0\0\0\x08") not in received:
+                    received += await reader.read(1 << 16)
+            await it.released()
+            assert len(it.context.registry) == 1
+            writer.write(headers(3, [*POST]) + window(3, 1 << 24))
+            async with asyncio.timeout(30):
+                while frame(0, 1, 3)[3:] not in received:
+                    received += await reader.read(1 << 18)
+            writer.transport.abort()
 
 
 async def test_a_peer_that_reads_nothing():
@@ -252,24 +252,24 @@ async def test_body_that_comes_too_slowly():
 
 async def test_preface_that_does_not_end():
     async with wired(echo, request_headers_timeout_s=0.1) as it:
-        reader, writer = await asyncio.open_connection("127.0.0.1", it.listener.port)
-        writer.write(BEGIN[:-1])
-        await closed(reader)
-        writer.transport.abort()
+        async with it.raw() as (reader, writer):
+            writer.write(BEGIN[:-1])
+            await closed(reader)
+            writer.transport.abort()
 
 
 async def test_body_in_single_bytes_takes_no_more_than_its_size():
     """Each would be an object of its own."""
     async with wired(echo) as it:
-        _, writer = await asyncio.open_connection("127.0.0.1", it.listener.port)
-        writer.write(BEGIN + headers(1, end=False))
-        connection = await it.connected()
-        writer.write(data(1, b"xy") * 20_000)
-        await until(lambda: it.context.address_limits.buffered == 40_000)
-        (stream,) = connection.requests
-        assert stream.parts < 10
-        assert bytes(stream.whole()) == b"xy" * 20_000
-        writer.transport.abort()
+        async with it.raw() as (_, writer):
+            writer.write(BEGIN + headers(1, end=False))
+            connection = await it.connected()
+            writer.write(data(1, b"xy") * 20_000)
+            await until(lambda: it.context.address_limits.buffered == 40_000)
+            (stream,) = connection.requests
+            assert stream.parts < 10
+            assert bytes(stream.whole()) == b"xy" * 20_000
+            writer.transport.abort()
 
 
 async def test_nothing_raw_comes_back():
@@ -278,8 +278,8 @@ async def test_nothing_raw_comes_back():
             b"\0\0\5\xee\0\0\0\0\0EVIL!" * 3 + data(0, b"EVIL!"),
             headers(1, [*POST, (b"EVIL", b"EVIL!")]),
         ):
-            reader, writer = await asyncio.open_connection("127.0.0.1", it.listener.port)
-            writer.write(BEGIN + piece)
-            async with asyncio.timeout(30):
-                assert b"EVIL" not in await reader.read(1 << 16)
-            writer.transport.abort()
+            async with it.raw() as (reader, writer):
+                writer.write(BEGIN + piece)
+                async with asyncio.timeout(30):
+                    assert b"EVIL" not in await reader.read(1 << 16)
+                writer.transport.abort()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
+from random import Random
 from urllib.parse import unquote
 
 import pytest
 
 from gateway.wire.proto import messages
-from tests.fakes.operator import BEARER
+from tests.fakes.operator import BEARER, Loads
 from tests.fakes.service import ScriptedService
 from tests.gateway.listeners.oip.grpc.calls import (
     ALLOWED,
@@ -66,7 +68,32 @@ async def test_refusals_before_the_message():
     assert dict(own.trailers)[b"grpc-status"] == b"4"
 
 
-@pytest.mark.parametrize("name", ["RepositoryModelLoad", "LogSettings", "ModelMetadata"])
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+async def test_an_order_to_load_may_bring_a_model(coding):
+    """Compressed or not; a body of the size that is allowed for any is the most."""
+    repository = Loads()
+    message = messages.RepositoryModelLoadRequest(model_name="m")
+    message.parameters["file:1/model.onnx"].bytes_param = Random(1).randbytes(1 << 19).hex().encode()
+    sent = message.SerializeToString()
+    packed = gzip.compress(sent) if coding == "gzip" else sent
+    body = bytes([coding == "gzip"]) + len(packed).to_bytes(4, "big") + packed
+    headers = {**GRPC, "grpc-encoding": coding, **BEARER}
+    path = f"/{messages.SERVICE}/RepositoryModelLoad"
+
+    done, refused = [
+        await wire(max_body_bytes=most, extensions=replace(ALLOWED, repository=repository)).ask(
+            "POST", path, body, headers
+        )
+        for most in (len(sent), len(sent) - 1)
+    ]
+
+    assert done.trailers["grpc-status"] == "0"
+    assert "large" in unquote((refused.trailers or refused.headers)["grpc-message"])
+    assert [call[:2] for call in repository.done] == [("load", "m")]
+    assert len(repository.done[0][2]["file:1/model.onnx"]) == 1 << 20
+
+
+@pytest.mark.parametrize("name", ["RepositoryModelUnload", "LogSettings", "ModelMetadata"])
 async def test_questions_are_small(name):
     """What asks about models is no tensor: it is bounded before it is read, compressed or not."""
     message = b"\x0a\x00" * (1 << 17)

@@ -133,9 +133,9 @@ async def test_body_too_large():
     assert (await wire(max_body_bytes=10).ask("POST", INFER, body, headers)).status == 413
 
 
-@pytest.mark.parametrize("verb", ["load", "unload"])
-async def test_a_stranger_cannot_make_a_load_be_read(verb):
-    """What only an operator may say is refused by its head; said by one it is still small."""
+@pytest.mark.parametrize(("verb", "most"), [("load", 16 << 20), ("unload", 64 << 10)])
+async def test_a_stranger_cannot_make_a_load_be_read(verb, most):
+    """What only an operator may say is refused by its head; an order to load may bring a model."""
     path = f"/v2/repository/models/m/{verb}"
     stranger, operator = (
         wire(),
@@ -147,4 +147,4 @@ async def test_a_stranger_cannot_make_a_load_be_read(verb):
 
     assert isinstance(refused, Answer)
     assert refused.status == 403
-    assert intake == BodyPolicy(1 << 20)
+    assert intake == BodyPolicy(most)

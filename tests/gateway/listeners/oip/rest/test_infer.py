@@ -162,7 +162,7 @@ async def test_a_raw_body_waits_within_a_task():
 
     class Waiting(FakeCatalog):
         async def describe(self, model: str, version: str) -> ModelSpec:
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(30):
                 return await super().describe(model, version)
 
     connection = wire(catalog=Waiting(ONE))

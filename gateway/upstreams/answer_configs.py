@@ -1,0 +1,113 @@
+"""What an endpoint's model configurations say of its answers, read beside the requests and never for one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from gateway.core.catalog import RemoteCatalog
+from gateway.core.clock import Clock
+from gateway.core.errors import Fault, GatewayError, printable
+from gateway.wire.oip.configured_answers import (
+    NOTHING_CONFIGURED,
+    ConfiguredAnswers,
+    read_configured_answers,
+)
+
+KNOWN_S: Final = 60.0
+"""Seconds for which a configuration holds; a model may be replaced under its name."""
+
+_MAX_MODELS: Final = 256
+_NO_CONFIGURATION: Final = frozenset({Fault.NOT_FOUND, Fault.UNSUPPORTED, Fault.INVALID})
+
+Forget = Callable[[str], Awaitable[None]]
+
+_log = logging.getLogger("edgeway.upstreams")
+
+
+class _Known:
+    """What is known of one model, and when it was last asked for."""
+
+    __slots__ = ("answers", "asked_at")
+
+    def __init__(self) -> None:
+        self.answers = NOTHING_CONFIGURED
+        self.asked_at = 0.0
+
+
+class AnswerConfigs:
+    """Reads the configuration of models that have answered, at most once in KNOWN_S each.
+
+    Args:
+        name: of the endpoint.
+        catalog: what to ask; None: nothing, because it would ask others in its turn.
+        clock: the clock of what is known.
+        forget: forgets all answers of a model that are kept in this process; called when its answers turn
+            out to be such as may not be kept.
+    """
+
+    def __init__(self, name: str, catalog: RemoteCatalog | None, clock: Clock, forget: Forget) -> None:
+        self._name, self._catalog, self._clock, self._forget = name, catalog, clock, forget
+        self._known: dict[str, _Known] = {}
+        self._reading: dict[str, asyncio.Task[None]] = {}
+
+    def __repr__(self) -> str:
+        forbidden = sum(not known.answers.may_be_kept for known in self._known.values())
+        return f"<AnswerConfigs of {self._name}, {len(self._known)} models, {forbidden} not to be kept>"
+
+    def known(self, model: str) -> ConfiguredAnswers:
+        """Return what is known of a model's answers; what is known for too long is read again."""
+        known = self._known.get(model)
+        if known is None:
+            return NOTHING_CONFIGURED
+        self._renew(model, known)
+        return known.answers
+
+    def learn(self, model: str) -> ConfiguredAnswers:
+        """Return what is known of a model that has just answered, and have it read where nothing is."""
+        if self._catalog is None:
+            return NOTHING_CONFIGURED
+        known = self._known.get(model)
+        if known is None:
+            if len(self._known) >= _MAX_MODELS:
+                del self._known[next(iter(self._known))]
+            known = self._known[model] = _Known()
+            known.asked_at = self._clock.now() - KNOWN_S
+        self._renew(model, known)
+        return known.answers
+
+    async def aclose(self) -> None:
+        """Ask no more."""
+        tasks = list(self._reading.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _renew(self, model: str, known: _Known) -> None:
+        now = self._clock.now()
+        if self._catalog is None or now < known.asked_at + KNOWN_S or model in self._reading:
+            return
+        known.asked_at = now
+        task = self._reading[model] = asyncio.create_task(self._read(model, known, self._catalog))
+        task.add_done_callback(lambda _: self._reading.pop(model, None))
+
+    async def _read(self, model: str, known: _Known, catalog: RemoteCatalog) -> None:
+        before = known.answers
+        try:
+            known.answers = read_configured_answers(await catalog.config(model, ""))
+        except GatewayError as error:
+            if error.fault in _NO_CONFIGURATION:
+                known.answers = NOTHING_CONFIGURED
+            # Else what was known holds: it cannot be asked now.
+        except Exception:  # noqa: BLE001 - whatever it is, answers go on
+            _log.exception("endpoint %s: the configuration of a model cannot be read", self._name)
+        if before.may_be_kept and not known.answers.may_be_kept:
+            _log.info(
+                "endpoint %s: the configuration of model %s has a response_cache that is not enabled: "
+                "no answer of it is kept",
+                self._name,
+                printable(model),
+            )
+            await self._forget(model)
