@@ -21,7 +21,7 @@ from gateway.app.builder import Builder
 from gateway.app.caches import open_cache
 from gateway.app.catalogs import EdgeCatalogs
 from gateway.app.endpoint_files import EndpointFiles
-from gateway.app.endpoints import make_endpoints
+from gateway.app.endpoints import Endpoints, make_endpoints
 from gateway.app.foundation import Foundation
 from gateway.app.geo import GeoDatabase
 from gateway.app.loading import Sources
@@ -61,11 +61,8 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
         policies.rebuild({})
 
     if geo is not None:
-        watch = asyncio.create_task(geo.watch(look_anew))
-        lifetimes.push_async_callback(_cancelled, watch)
+        lifetimes.push_async_callback(_cancelled, asyncio.create_task(geo.watch(look_anew)))
     in_force = foundation.in_force
-    operated = OperatedEndpoints(in_force.endpoints, endpoints.drained)
-    foundation.prometheus.watch_members(operated.rows)
     health: dict[str, Report] = {"endpoints": lambda: in_force.endpoints().report()}
     if models is not None:
         health["certificates"] = lambda: in_force.edge_models().report()
@@ -85,8 +82,14 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
         policy_report=policies.report,
         health=health,
         reload=reload,
-        endpoints=operated,
+        endpoints=_operated(foundation, endpoints),
     )
+
+
+def _operated(foundation: Foundation, endpoints: Endpoints) -> OperatedEndpoints:
+    operated = OperatedEndpoints(foundation.in_force.endpoints, endpoints.drained)
+    foundation.prometheus.watch_members(operated.rows)
+    return operated
 
 
 def _open_geo(foundation: Foundation) -> GeoDatabase | None:
