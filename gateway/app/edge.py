@@ -22,13 +22,14 @@ from gateway.app.builder import Builder
 from gateway.app.caches import open_cache
 from gateway.app.catalogs import EdgeCatalogs
 from gateway.app.endpoint_files import EndpointFiles
-from gateway.app.endpoints import make_endpoints
+from gateway.app.endpoints import Endpoints, make_endpoints
 from gateway.app.foundation import Foundation
 from gateway.app.generation import InForce
 from gateway.app.geo import GeoDatabase
 from gateway.app.loading import Sources
 from gateway.app.models import Models, open_models
 from gateway.app.policies import Policies
+from gateway.app.pools.operated import OperatedEndpoints
 from gateway.app.queries import Queries
 from gateway.app.tier import Report, Tier
 from gateway.app.workers.sequence_owner import SequenceOwner, make_sequence_owner
@@ -69,8 +70,8 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
         policies.rebuild({})
 
     if geo is not None:
-        watch = asyncio.create_task(geo.watch(look_anew))
-        lifetimes.push_async_callback(_cancelled, watch)
+        lifetimes.push_async_callback(_cancelled, asyncio.create_task(geo.watch(look_anew)))
+    in_force = foundation.in_force
 
     async def reload() -> bool:
         if geo is not None:
@@ -84,6 +85,7 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
         policy_report=policies.report,
         health=_health(in_force, models, geo),
         reload=reload,
+        endpoints=_operated(foundation, endpoints),
     )
 
 
@@ -101,6 +103,12 @@ def _owner(foundation: Foundation) -> SequenceOwner | None:
     """Return what hands steps to the worker that knows their endpoint; it leaves no sooner than they end."""
     sends = partial(foundation.parts.drain, service=foundation.in_force.send)
     return make_sequence_owner(foundation.inheritance, sends, lambda _: True, stands_in=True)
+
+
+def _operated(foundation: Foundation, endpoints: Endpoints) -> OperatedEndpoints:
+    operated = OperatedEndpoints(foundation.in_force.endpoints, endpoints.drained)
+    foundation.prometheus.watch_members(operated.rows)
+    return operated
 
 
 def _open_geo(foundation: Foundation) -> GeoDatabase | None:

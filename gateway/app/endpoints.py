@@ -188,7 +188,8 @@ class Endpoints:
         )
 
     def _resolve(self, definition: Endpoint) -> Resolve:
-        wire = getattr(self._connector.settings, definition.protocol)
+        settings = self._connector.settings
+        wire = {"http": settings.http, "h2": settings.h2, "grpc": settings.grpc}[definition.protocol]
         return partial(
             Resolution,
             names_of(definition),

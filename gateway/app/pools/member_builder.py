@@ -70,7 +70,9 @@ class MemberBuilder:
 
     def _parts(self, endpoint: str, definition: Endpoint, listed: Listed, member: PoolMember) -> MemberParts:
         # What clients read names the endpoint; the log and operators see the member.
-        upstream = self._connector.connect(endpoint, definition, _place(definition, listed), member)
+        upstream = self._connector.connect(
+            endpoint, definition, MemberPlace(listed.address, listed.ip), member
+        )
         health = self._health(endpoint, definition, upstream, member)
         attempt_ms = definition.attempt_timeout_ms or self._settings.retry.per_try_timeout_ms
         # Another gateway would ask its own endpoints, this gateway among them.
@@ -106,11 +108,3 @@ class MemberBuilder:
             chance=self._chance,
             telemetry=self._telemetry if is_sole else states,
         )
-
-
-def _place(definition: Endpoint, listed: Listed) -> MemberPlace:
-    if not definition.addresses:
-        return MemberPlace(definition.address)
-    address, _, port = listed.address.rpartition(":")
-    host = f"[{listed.host}]" if ":" in listed.host else listed.host
-    return MemberPlace(f"{host}:{port}", address.strip("[]"))

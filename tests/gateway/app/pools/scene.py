@@ -14,7 +14,7 @@ from gateway.app.pools.pool import EndpointPool
 from gateway.core.catalog import ModelSpec
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.request import Response
+from gateway.core.request import Request, Response
 from gateway.core.telemetry import Silence, Telemetry
 from gateway.core.verdict import Verdict
 from gateway.upstreams.load import LoadObserver
@@ -62,6 +62,16 @@ class Member(FakeUpstream):
     def __init__(self) -> None:
         super().__init__(0.002)
         self.check = self.look
+        self.on_load: LoadObserver | None = None
+
+    async def __call__(self, request: Request) -> Response:
+        try:
+            return await super().__call__(request)
+        except GatewayError as error:
+            if self.on_load is not None and error.why is not None and error.why.reason in {"429", "503"}:
+                # As upstreams do.
+                self.on_load.refused(error.retry_after_s)
+            raise
 
     async def look(self) -> Verdict:
         step = self.steps[-1]
@@ -81,7 +91,7 @@ class Members(Connector):
         object.__setattr__(self, "upstreams", {})
         object.__setattr__(self, "closed", [])
 
-    def __getitem__(self, address: str) -> FakeUpstream:
+    def __getitem__(self, address: str) -> Member:
         if address not in self.upstreams:
             self.upstreams[address] = Member()
         return self.upstreams[address]
@@ -94,10 +104,12 @@ class Members(Connector):
         on_load: LoadObserver | None = None,
     ) -> Upstream:
         assert member is not None
-        upstream, closed = self[member.connected], self.closed
+        address = f"{member.ip}:{member.address.rpartition(':')[2]}" if member.ip else member.address
+        upstream, closed = self[address], self.closed
+        upstream.on_load = on_load
 
         async def aclose() -> None:
-            closed.append(member.connected)
+            closed.append(address)
 
         upstream.aclose = aclose
         return upstream
