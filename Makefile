@@ -77,7 +77,7 @@ test-properties: setup redis
 test-pythons: ## `make test` with every Python here: PYTHONS="python3.12 /path/python3.14"; ARGS=--fast for `make test-fast`
 	@$(PYTHON) tests/pythons.py $(PYTHONS) $(ARGS)
 
-test-install: setup ## install Edgeway elsewhere in each way that the README names, and use it there
+test-install: setup ## install Edgeway elsewhere as README.md tells, and use it; ARGS="-m 'install and not nightly'" for the quick ones
 	$(PYTEST) -m install tests/install $(ARGS)
 
 nightly: setup redis nginx loaders ## what takes long: many inputs, fuzzing, installing, figures, every Python; hours

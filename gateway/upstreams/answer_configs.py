@@ -1,4 +1,4 @@
-"""What an endpoint's model configurations say of its answers, read beside the requests and never for one."""
+"""What an endpoint's model configurations say of its answers, read beside the requests."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ from gateway.wire.oip.configured_answers import (
 KNOWN_S: Final = 60.0
 """Seconds for which a configuration holds; a model may be replaced under its name."""
 
+WAIT_S: Final = 1.0
+"""Seconds that a request waits for a configuration, once for each model."""
+
 _MAX_MODELS: Final = 256
 _NO_CONFIGURATION: Final = frozenset({Fault.NOT_FOUND, Fault.UNSUPPORTED, Fault.INVALID})
 
@@ -28,13 +31,14 @@ _log = logging.getLogger("edgeway.upstreams")
 
 
 class _Known:
-    """What is known of one model, and when it was last asked for."""
+    """What is known of one model, when it was last asked for, and whether an answer to that has come."""
 
-    __slots__ = ("answers", "asked_at")
+    __slots__ = ("answers", "asked_at", "is_heard")
 
     def __init__(self) -> None:
         self.answers = NOTHING_CONFIGURED
         self.asked_at = 0.0
+        self.is_heard = False
 
 
 class AnswerConfigs:
@@ -72,11 +76,31 @@ class AnswerConfigs:
         known = self._known.get(model)
         if known is None:
             if len(self._known) >= _MAX_MODELS:
-                del self._known[next(iter(self._known))]
+                self._drop_one()
             known = self._known[model] = _Known()
             known.asked_at = self._clock.now() - KNOWN_S
         self._renew(model, known)
         return known.answers
+
+    async def wait(self, model: str) -> ConfiguredAnswers:
+        """Return what is known of a model; where nothing is, wait a moment for it.
+
+        Only for requests that cannot be sent as they are meant without it.
+        """
+        answers = self.learn(model)
+        known, reading = self._known.get(model), self._reading.get(model)
+        if known is None or known.is_heard or reading is None:
+            return answers
+        # Others may wait for it as well: one that leaves does not end it.
+        await asyncio.wait({reading}, timeout=WAIT_S)
+        return known.answers
+
+    def is_heard(self, model: str) -> bool:
+        """Whether the endpoint has answered for a model; one that is not asked counts as if it had."""
+        if self._catalog is None:
+            return True
+        known = self._known.get(model)
+        return known is not None and known.is_heard
 
     async def aclose(self) -> None:
         """Ask no more."""
@@ -84,6 +108,11 @@ class AnswerConfigs:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _drop_one(self) -> None:
+        """Forget a model of which nothing is known that matters, or the oldest: clients may invent names."""
+        plain = (name for name, known in self._known.items() if known.answers == NOTHING_CONFIGURED)
+        del self._known[next(plain, next(iter(self._known)))]
 
     def _renew(self, model: str, known: _Known) -> None:
         now = self._clock.now()
@@ -97,9 +126,10 @@ class AnswerConfigs:
         before = known.answers
         try:
             known.answers = read_configured_answers(await catalog.config(model, ""))
+            known.is_heard = True
         except GatewayError as error:
             if error.fault in _NO_CONFIGURATION:
-                known.answers = NOTHING_CONFIGURED
+                known.answers, known.is_heard = NOTHING_CONFIGURED, True
             # Else what was known holds: it cannot be asked now.
         except Exception:  # noqa: BLE001 - whatever it is, answers go on
             _log.exception("endpoint %s: the configuration of a model cannot be read", self._name)

@@ -12,9 +12,10 @@ import pytest
 import yaml
 
 from edge_models.samples import digits
+from gateway.config.addresses import host_and_port
 from gateway.config.document import ConfigError
 from gateway.config.policy_file import read_policy
-from gateway.config.settings import Settings, host_and_port, load_settings
+from gateway.config.settings import Settings, load_settings
 from routing.policy import Policy
 
 ROOT = Path(__file__).resolve().parents[2]

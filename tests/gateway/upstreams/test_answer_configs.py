@@ -119,12 +119,14 @@ async def test_what_was_known_holds_while_it_cannot_be_asked(
 
 @virtual_time
 async def test_invented_names_take_no_memory() -> None:
-    central = Central(ALLOWS)
+    central = Central(FORBIDS, ALLOWS)
+    await central.learn()
     for number in range(600):
         central.configs.learn(f"m{number}")
     await asyncio.sleep(0.2)
 
-    assert ", 256 models" in repr(central.configs)
+    assert ", 256 models, 1 not to be kept" in repr(central.configs)
+    assert not central.configs.known("m").may_be_kept, "what is known and matters stays"
 
 
 @virtual_time
