@@ -97,10 +97,10 @@ class EndpointSet:
                 is_asked = is_asked or guarded.answer_check.is_first_question(model, version)
         return None if is_asked and not found else found
 
-    def forbid_keeping(self, names: Iterable[str], request: Request) -> bool:
+    def forbid_keeping(self, names: Iterable[str], model: str) -> bool:
         """Whether one of the endpoints ``names`` is known to have answers of the model not kept."""
         return any(
-            guarded is not None and not guarded.answer_configs.known(request.model).may_be_kept
+            guarded is not None and not guarded.answer_configs.known(model).may_be_kept
             for guarded in map(self.by_name.get, names)
         )
 
@@ -111,7 +111,7 @@ class EndpointSet:
         edge alone answers.
         """
         if response.provenance.origin != CENTRAL:
-            return not self.forbid_keeping(names, request)
+            return not self.forbid_keeping(names, request.model)
         known = [self.by_name[name].answer_configs for name in names if name in self.by_name]
         # Each of them is asked, whatever the others say.
         answers = [configs.learn(request.model) for configs in known]

@@ -116,6 +116,12 @@ class InForce:
         """Return the edge models in force."""
         return self._current.edge_models
 
+    def forbids_cache(self, model: str) -> bool:
+        """Whether a configuration of ``model``, this process's or an endpoint's, has its answers not kept."""
+        endpoints = self._current.endpoints
+        own = self._current.edge_models.forbid_cache(model)
+        return own or endpoints.forbid_keeping(endpoints.by_name, model)
+
     def send(self, request: Request) -> Response | Pending:
         """Send a request that another worker has let through the stack of its route, to an endpoint.
 

@@ -51,7 +51,7 @@ class KnownModels(Protocol):
         """Return the metadata of a model; None: nothing is known yet."""
         ...
 
-    def forbid_keeping(self, names: Iterable[str], request: Request) -> bool:
+    def forbid_keeping(self, names: Iterable[str], model: str) -> bool:
         """Whether one of them is known to have answers of the model not kept."""
         ...
 

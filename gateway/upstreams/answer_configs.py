@@ -19,26 +19,46 @@ from gateway.wire.oip.configured_answers import (
 KNOWN_S: Final = 60.0
 """Seconds for which a configuration holds; a model may be replaced under its name."""
 
+AGAIN_S: Final = 1.0
+"""Seconds between two questions about one model while none was answered."""
+
 WAIT_S: Final = 1.0
 """Seconds that a request waits for a configuration, once for each model."""
 
 _MAX_MODELS: Final = 256
-_NO_CONFIGURATION: Final = frozenset({Fault.NOT_FOUND, Fault.UNSUPPORTED, Fault.INVALID})
+_MAX_READING: Final = 16
+_ABSENT: Final = frozenset({Fault.NOT_FOUND, Fault.UNSUPPORTED, Fault.INVALID, Fault.TOO_LARGE})
+_UNREAD: Final = frozenset({"protocol", "not_let_in"})
 
 Forget = Callable[[str], Awaitable[None]]
 
 _log = logging.getLogger("edgeway.upstreams")
 
 
-class _Known:
-    """What is known of one model, when it was last asked for, and whether an answer to that has come."""
+def has_no_configuration(error: GatewayError) -> bool:
+    """Whether a server may have a model and no configuration of it: KServe's and MLServer's have none.
 
-    __slots__ = ("answers", "asked_at", "is_heard")
+    Nor is there one that this gateway may not see, or that it does not read: the answer is there and would be
+    the same again. One that was lost on the way is asked for again.
+    """
+    if error.fault is Fault.UNAVAILABLE:
+        return error.why is not None and error.why.answered and error.why.reason in _UNREAD
+    return error.fault in _ABSENT
+
+
+class _Known:
+    """What is known of one model, when it was last asked for, and whether an answer to that has come.
+
+    ``in_vain``: the question for whose answer a request has waited too long.
+    """
+
+    __slots__ = ("answers", "asked_at", "in_vain", "is_heard")
 
     def __init__(self) -> None:
         self.answers = NOTHING_CONFIGURED
         self.asked_at = 0.0
         self.is_heard = False
+        self.in_vain: asyncio.Task[None] | None = None
 
 
 class AnswerConfigs:
@@ -89,10 +109,14 @@ class AnswerConfigs:
         """
         answers = self.learn(model)
         known, reading = self._known.get(model), self._reading.get(model)
-        if known is None or known.is_heard or reading is None:
+        if known is None or known.is_heard or reading is None or reading is known.in_vain:
             return answers
-        # Others may wait for it as well: one that leaves does not end it.
-        await asyncio.wait({reading}, timeout=WAIT_S)
+        try:
+            # Others may wait for it as well: one that leaves does not end it.
+            await asyncio.wait({reading}, timeout=WAIT_S)
+        finally:
+            if not reading.done():
+                known.in_vain = reading
         return known.answers
 
     def is_heard(self, model: str) -> bool:
@@ -116,7 +140,9 @@ class AnswerConfigs:
 
     def _renew(self, model: str, known: _Known) -> None:
         now = self._clock.now()
-        if self._catalog is None or now < known.asked_at + KNOWN_S or model in self._reading:
+        due = known.asked_at + (KNOWN_S if known.is_heard else AGAIN_S)
+        is_busy = model in self._reading or len(self._reading) >= _MAX_READING
+        if self._catalog is None or is_busy or now < due:
             return
         known.asked_at = now
         task = self._reading[model] = asyncio.create_task(self._read(model, known, self._catalog))
@@ -128,9 +154,10 @@ class AnswerConfigs:
             known.answers = read_configured_answers(await catalog.config(model, ""))
             known.is_heard = True
         except GatewayError as error:
-            if error.fault in _NO_CONFIGURATION:
-                known.answers, known.is_heard = NOTHING_CONFIGURED, True
+            if error.fault in _ABSENT:
+                known.answers = NOTHING_CONFIGURED
             # Else what was known holds: it cannot be asked now.
+            known.is_heard = known.is_heard or has_no_configuration(error)
         except Exception:  # noqa: BLE001 - whatever it is, answers go on
             _log.exception("endpoint %s: the configuration of a model cannot be read", self._name)
         if before.may_be_kept and not known.answers.may_be_kept:

@@ -123,6 +123,12 @@ async def test_what_central_forbids_is_kept_nowhere(tmp_path: Path, protocol: st
         assert await asked.levels("fresh", 3) == ["", "", ""]
         assert await asked.levels("fresh", 2, value=0.25) == ["", ""]
         assert await asked.levels("wanted", 1) == ["l1"]
+        found = await asked.gateway.extensions.statistics.counted()
+        misses = {
+            model: [part.inference_stats.cache_miss.count for part in found.report(model, ("1",))]
+            for model in ("fresh", "wanted")
+        }
+        assert misses == {"fresh": [0], "wanted": [1]}
 
 
 async def test_own_configuration_forbids(tmp_path: Path) -> None:

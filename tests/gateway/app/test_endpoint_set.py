@@ -107,12 +107,12 @@ async def test_what_endpoints_say_of_keeping_answers() -> None:
     assert asked == []
 
     assert endpoints.let_keep(names, request(), answer("central"))
-    assert not endpoints.forbid_keeping(names, request())
+    assert not endpoints.forbid_keeping(names, "digits")
     while len(asked) < 2:
         await asyncio.sleep(0)
     await asyncio.sleep(0)
-    assert endpoints.forbid_keeping(names, request())
-    assert not endpoints.forbid_keeping(("gone",), request())
+    assert endpoints.forbid_keeping(names, "digits")
+    assert not endpoints.forbid_keeping(("gone",), "digits")
     assert not endpoints.let_keep(names, request(), answer("central"))
     assert not endpoints.let_keep(names, request(), answer("edge"))
     await workshop.aclose()
