@@ -71,7 +71,6 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
 
     if geo is not None:
         lifetimes.push_async_callback(_cancelled, asyncio.create_task(geo.watch(look_anew)))
-    in_force = foundation.in_force
 
     async def reload() -> bool:
         if geo is not None:
