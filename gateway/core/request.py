@@ -89,9 +89,10 @@ class Request(msgspec.Struct, frozen=True):
     ``trace`` holds the headers of its trace to pass on, and its id. ``headers``: those of the client's
     that the settings pass on to endpoints, in their order; what a model answers may depend on them.
     ``classes``: output → how many of its highest elements the client will be shown instead of it; answers
-    hold the output itself nevertheless. ``output_parameters``: requested output → what the client says of
-    it to the server. ``key`` is set by the cache's look-up and read by the layers below: equal keys are
-    equal requests. It is empty for requests that no cache may answer.
+    hold the output itself nevertheless, but for one that is marked (``gateway.core.classes``).
+    ``output_parameters``: requested output → what the client says of it to the server. ``key`` is set by the
+    cache's look-up and read by the layers below: equal keys are equal requests. It is empty for requests that
+    no cache may answer.
     """
 
     model: str
