@@ -16,12 +16,13 @@ from typing import Any, Final
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.app.connector import Connector
+from gateway.app.connector import Connector, MemberPlace
 from gateway.app.generation import Generation
 from gateway.core.clock import LoopClock
 from gateway.core.errors import GatewayError
 from gateway.core.request import SEQUENCE, SEQUENCE_END, SEQUENCE_START, Caller, Request, Response
 from gateway.core.verdict import Verdict
+from gateway.upstreams.load import LoadObserver
 from gateway.upstreams.upstream import Upstream
 from resilience.settings import BreakerSettings, ResilienceSettings, RetrySettings
 from routing.endpoint import Endpoint
@@ -140,30 +141,37 @@ class _Wires(Connector):
         super().__init__(LoopClock(), Random(1))
         object.__setattr__(self, "world", world)
 
-    def connect(self, name: str, definition: Endpoint) -> Upstream:
-        return _Wire(self.world, name, definition)
+    def connect(
+        self,
+        name: str,
+        definition: Endpoint,
+        member: MemberPlace | None = None,
+        on_load: LoadObserver | None = None,
+    ) -> Upstream:
+        address = member.address if member is not None else definition.address
+        return _Wire(self.world, name, definition.region, address)
 
 
 class _Wire(FakeUpstream):
     """A member that notes what reaches it, and for which region it stands."""
 
-    def __init__(self, world: World, name: str, definition: Endpoint) -> None:
+    def __init__(self, world: World, name: str, region: str, address: str) -> None:
         super().__init__()
-        self._world, self._name, self._definition = world, name, definition
+        self._world, self._name, self._region, self._address = world, name, region, address
         self.check = self.look
 
     async def look(self) -> Verdict:
-        state = self._world.states.get(self._definition.address, WELL)
+        state = self._world.states.get(self._address, WELL)
         return Verdict(FAILURES[state].why) if state in FAILURES else Verdict()
 
     async def __call__(self, asked: Request) -> Response:
         world = self._world
-        world.reached.append((asked.id, self._definition.region))
-        labels = {self._name, f"{self._name}/{self._definition.address}"}
+        world.reached.append((asked.id, self._region))
+        labels = {self._name, f"{self._name}/{self._address}"}
         if not asked.parameters and labels & world.workshop.endpoints.drained.names:
             world.refused_drain.append(asked.id)
         await asyncio.sleep(0.002)
-        state = world.states.get(self._definition.address, WELL)
+        state = world.states.get(self._address, WELL)
         if state in FAILURES:
             raise FAILURES[state]
         if state == HANGS:
