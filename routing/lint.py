@@ -5,13 +5,15 @@ residency class · EW105 unknown tenant · EW106 unknown place · EW107 bad addr
 EW109 bad pattern · EW110 one key for two tenants · EW111 fail-over to itself · EW112 two routes of one
 name · EW113 unreachable route · EW114 a route that cannot answer · EW115 a cascade of many models ·
 EW120 percentages that are not 100 · EW121 one region distributed twice · EW122 a mode without what it goes
-by, or with what another goes by · EW123 unknown label.
+by, or with what another goes by · EW123 unknown label · EW130 a route behind one that asks for no more ·
+EW131 a header that cannot be compared · EW132 a header that may not choose · EW133 bad network · EW134 more
+than can be looked through.
 
 Warnings: EW201 region without fail-over · EW202 tenants that no central endpoint may serve · EW203
 clients that no region may serve · EW204 a place that narrows nothing · EW205 unused endpoint · EW206
 ``*`` beside names · EW207 two regions serve one place · EW208 a cache that keeps nothing · EW220 a part of
 the load for a region without endpoints · EW221 a region without location · EW222 a fail-over order that is
-overruled.
+overruled · EW230 a place or network within another one · EW231 a percentage of nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from routing.lint_locality import LOCALITY_CHECKS
+from routing.lint_matching import MATCH_CHECKS
 from routing.lint_routes import ROUTE_CHECKS
 from routing.place import CODES
 from routing.policy import ANY, Policy
@@ -33,7 +36,8 @@ _ADDRESS: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
 
 def problems(policy: Policy) -> list[Problem]:
     """Return all that is wrong with ``policy``, by rule, then in the order of the file."""
-    found = [problem for check in (*_CHECKS, *ROUTE_CHECKS, *LOCALITY_CHECKS) for problem in check(policy)]
+    checks = (*_CHECKS, *ROUTE_CHECKS, *MATCH_CHECKS, *LOCALITY_CHECKS)
+    found = [problem for check in checks for problem in check(policy)]
     return sorted(found, key=lambda problem: problem.rule)
 
 
