@@ -11,7 +11,7 @@ from gateway.core.request import Request
 from routing.header_tests import HeaderTest, header_test
 from routing.match import ANY, HeaderMatch
 from routing.patterns import is_name, is_prefix, name_test
-from routing.place import Place, codes_of, precision
+from routing.place import Place, codes_of
 from routing.policy import Policy, Route
 from routing.stickiness import fraction, goes_by_input, header_of, key_by, salt_of
 
@@ -19,19 +19,38 @@ Locate = Callable[[str], Place | None]
 Address = tuple[int, int]
 """4 or 6, and the address as a number."""
 
+_Bits = tuple[int, int, int]
+"""A network: 4 or 6, how many bits of an address are behind its prefix, and the bits before."""
+
 Shelf = tuple[str, object]
 """Where something is looked up: one condition of one kind, such as one header, or prefixes of one length."""
+
+VERSION: Final = "x-edgeway-version"
+"""The header by which those whom a route allows to choose a version."""
 
 _REMEMBERED: Final = 4096
 
 
 class Facts:
-    """What conditions ask of one request. What costs time is found out when it is asked first."""
+    """What conditions ask of one request. What costs time is found out when it is asked first.
 
-    __slots__ = ("_address", "_locate", "_place", "by_input", "headers", "keys", "request", "tenant")
+    Without ``has_data`` nothing is drawn by its input: such percentages take nobody.
+    """
 
-    def __init__(self, request: Request, locate: Locate) -> None:
-        self.request, self._locate = request, locate
+    __slots__ = (
+        "_address",
+        "_locate",
+        "_place",
+        "by_input",
+        "has_data",
+        "headers",
+        "keys",
+        "request",
+        "tenant",
+    )
+
+    def __init__(self, request: Request, locate: Locate, *, has_data: bool = True) -> None:
+        self.request, self._locate, self.has_data = request, locate, has_data
         self.tenant = request.caller.tenant
         self.headers: dict[str, str] = dict(request.routed)
         self.keys: dict[str, int] = {}
@@ -89,8 +108,8 @@ class Conditions:
         self._headers: tuple[tuple[str, str, HeaderMatch, HeaderTest], ...] = tuple(
             (name, f"header {name}", each, header_test(each)) for name, each in match.header_matches.items()
         )
-        self._places = match.places
-        self._networks = tuple(network_of(text) for text in match.networks)
+        self._places = frozenset(match.places)
+        self._networks = tuple(map(_bits_of, map(network_of, match.networks)))
         self._draw = Draw(route) if match.percent < 100 else None
 
     def __repr__(self) -> str:
@@ -116,7 +135,8 @@ class Conditions:
             value = facts.headers.get(name)
             if value is None or not test(value):
                 return missing
-        if self._places and not _is_in(facts.place, self._places):
+        # A client whose place is not known is nowhere.
+        if self._places and self._places.isdisjoint(codes_of(facts.place)):
             return "places"
         if self._networks and not _is_within(facts.address, self._networks):
             return "networks"
@@ -141,10 +161,7 @@ class Conditions:
         if self._places:
             yield tuple((("place", 0), code) for code in self._places)
         if self._networks:
-            yield tuple(
-                (("network", (each.version, each.max_prefixlen - each.prefixlen)), _first_bits(each))
-                for each in self._networks
-            )
+            yield tuple((("network", (version, shift)), bits) for version, shift, bits in self._networks)
 
 
 class Draw:
@@ -165,6 +182,8 @@ class Draw:
         if key is None:
             key = facts.keys[self._by] = self._key(facts.request)
             facts.by_input |= goes_by_input(self._by, facts.request)
+        if not facts.has_data and goes_by_input(self._by, facts.request):
+            return False
         return fraction(key, self._salt) < self._below
 
 
@@ -201,6 +220,8 @@ def headers_of(policy: Policy) -> frozenset[str]:
     """Return the headers, in small letters, by which requests find their routes."""
     found = {name.lower() for route in policy.routes for name in route.match.headers}
     found |= {name for route in policy.routes if (name := header_of(route.sticky_by))}
+    if any(route.version_override for route in policy.routes):
+        found.add(VERSION)
     return frozenset(found)
 
 
@@ -225,20 +246,13 @@ def address_of(text: str) -> Address | None:
     return address.version, int(address)
 
 
-def _first_bits(network: IPv4Network | IPv6Network) -> int:
-    return int(network.network_address) >> (network.max_prefixlen - network.prefixlen)
+def _bits_of(network: IPv4Network | IPv6Network) -> _Bits:
+    shift = network.max_prefixlen - network.prefixlen
+    return network.version, shift, int(network.network_address) >> shift
 
 
-def _is_in(place: Place | None, codes: tuple[str, ...]) -> bool:
-    """Whether a client is known to be in one of ``codes``: one whose place is not known is nowhere."""
-    return place is not None and any(precision(place, code) for code in codes)
-
-
-def _is_within(address: Address | None, networks: tuple[IPv4Network | IPv6Network, ...]) -> bool:
+def _is_within(address: Address | None, networks: tuple[_Bits, ...]) -> bool:
     if address is None:
         return False
-    version, number = address
-    return any(
-        each.version == version and number >> (each.max_prefixlen - each.prefixlen) == _first_bits(each)
-        for each in networks
-    )
+    own, number = address
+    return any(version == own and number >> shift == bits for version, shift, bits in networks)

@@ -7,13 +7,15 @@ name · EW113 unreachable route · EW114 a route that cannot answer · EW115 a c
 EW120 percentages that are not 100 · EW121 one region distributed twice · EW122 a mode without what it goes
 by, or with what another goes by · EW123 unknown label · EW130 a route behind one that asks for no more ·
 EW131 a header that cannot be compared · EW132 a header that may not choose · EW133 bad network · EW134 more
-than can be looked through.
+than can be looked through · EW135 percentages of versions that are not 100 · EW136 versions beside a
+cascade · EW137 versions that no request needs.
 
 Warnings: EW201 region without fail-over · EW202 tenants that no central endpoint may serve · EW203
 clients that no region may serve · EW204 a place that narrows nothing · EW205 unused endpoint · EW206
 ``*`` beside names · EW207 two regions serve one place · EW208 a cache that keeps nothing · EW220 a part of
 the load for a region without endpoints · EW221 a region without location · EW222 a fail-over order that is
-overruled · EW230 a place or network within another one · EW231 a percentage of nothing.
+overruled · EW230 a place or network within another one · EW231 a percentage of nothing ·
+EW232 a version that nobody gets.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ from routing.match import Match
 from routing.matching import Index
 from routing.patterns import is_name, is_prefix
 from routing.place import CODES, CONTINENT_OF
-from routing.policy import Policy
-from routing.problem import Path, Problem
+from routing.policy import ANY, Policy
+from routing.problem import Path, Problem, unknown
 from routing.shelves import placed
 from routing.stickiness import header_of
 
@@ -177,4 +177,41 @@ def _conditions(match: Match) -> list[_Condition]:
     return found
 
 
-MATCH_CHECKS: Final = (_headers, _networks, _places, _percentages, _numbers, _shadowed)
+def _versions(policy: Policy) -> Iterator[Problem]:
+    for index, route in enumerate(policy.routes):
+        path: Path = ("routes", index, "versions")
+        if not route.versions:
+            if route.version_override:
+                yield Problem(
+                    "EW137", ("routes", index, "version_override"), "there are no versions to choose"
+                )
+            continue
+        if (total := sum(route.versions.values())) != 100:
+            yield Problem("EW135", path, f"the percentages sum to {total}, not to 100")
+        if route.cascade is not None:
+            yield Problem("EW136", path, "a cascade is of one version: leave out one of both")
+        if route.match.version is not None:
+            yield Problem("EW137", path, "each request of this route names its version already")
+        for version, percent in route.versions.items():
+            if percent == 0 and not route.version_override:
+                yield Problem("EW232", (*path, version), "no request gets it, and nobody may choose it")
+
+
+def _choosers(policy: Policy) -> Iterator[Problem]:
+    for index, route in enumerate(policy.routes):
+        for position, name in enumerate(route.version_override):
+            if name not in policy.tenants and name != ANY:
+                path: Path = ("routes", index, "version_override", position)
+                yield Problem("EW105", path, unknown("tenant", name, policy.tenants))
+
+
+MATCH_CHECKS: Final = (
+    _headers,
+    _networks,
+    _places,
+    _percentages,
+    _numbers,
+    _shadowed,
+    _versions,
+    _choosers,
+)

@@ -6,7 +6,7 @@ for, so that a request tries the few that may take it, however many there are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -152,16 +152,23 @@ class Routes:
             return self._tenants == {tenant}
         return all(takers.tenants.keys() <= {tenant} for takers in covering)
 
-    def missing(self, request: Request) -> Iterator[tuple[Route, str]]:
-        """Yield the routes of the request's model and tenant that it does not meet, and what is missing."""
+    def explain(self, request: Request) -> tuple[Route | None, list[tuple[Route, str]]]:
+        """Return the route of a request whose data is not known, and those before of its model and tenant.
+
+        With each of these stands what the request lacks.
+        """
         found = self._remembered(request.model, request.caller.tenant)
-        facts = Facts(request, self._locate)
-        for conditions in self._shelves.all(found.end) if isinstance(found, Undecided) else ():
+        if not isinstance(found, Undecided):
+            return found, []
+        facts = Facts(request, self._locate, has_data=False)
+        passed: list[tuple[Route, str]] = []
+        for conditions in self._shelves.all(found.end):
             missing = conditions.missing(facts)
             if not missing:
-                return
+                return conditions.route, passed
             if missing not in {"model", "tenants"}:
-                yield conditions.route, missing
+                passed.append((conditions.route, missing))
+        return found.otherwise, passed
 
     def _decide(self, facts: Facts, found: Undecided) -> Route | None:
         return self._shelves.first(facts, found.end) or found.otherwise

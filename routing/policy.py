@@ -23,6 +23,8 @@ SERVE_EDGE: Final = "serve_edge"
 KeyHash = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Digest = Annotated[str, msgspec.Meta(pattern=r"^(sha256:[0-9a-f]{64})?\Z")]
 NamedDigest = Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}\Z")]
+Version = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}\Z")]
+Percent = Annotated[int, msgspec.Meta(ge=0, le=100)]
 MONTH_S: Final = 2_592_000
 
 
@@ -75,7 +77,9 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     ``name``: what logs and metrics call it. ``match``: which requests. ``sticky_by``: what keeps a request
     on its side of a percentage: its ``input``, its ``tenant`` or a ``header:NAME``; a sequence stays together
-    by its id. ``cache``: of its answers.
+    by its id. ``versions``: version of the model → percent of the requests that name none; absent, endpoints
+    choose. ``version_override``: tenants who may choose one of them by the header x-edgeway-version.
+    ``cache``: of its answers.
     ``digest``: of the central artefact, or a list of those that replicas of the central tier serve beside
     each other. Cache keys and the certificate of a cascade name it: without
     it no answer of the route is cached, not even the edge's, and a cascade defers everything.
@@ -88,6 +92,8 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     name: str
     match: Match = Match()
     sticky_by: StickyBy = INPUT
+    versions: Annotated[dict[Version, Percent], msgspec.Meta(max_length=16)] = {}
+    version_override: tuple[str, ...] = ()
     digest: Digest | Annotated[tuple[NamedDigest, ...], msgspec.Meta(min_length=1, max_length=16)] = ""
     timeout_ms: Annotated[int, msgspec.Meta(ge=1, le=DAY_MS)] | None = None
     num_retries: Annotated[int, msgspec.Meta(ge=0, le=5)] | None = None

@@ -42,6 +42,7 @@ from routing.preference import preference
 from routing.residency import Locate, Residency
 from routing.router import Router
 from routing.rules.order import View
+from routing.version_split import VersionSplit
 
 
 class KnownModels(Protocol):
@@ -158,6 +159,7 @@ def route_stack(
         {"abroad": abroad},
     )
     return Stack(
+        *_versions(parts, route),
         residency,
         timed,
         # Without a cascade no edge answer may come out of the cache, not even one kept before.
@@ -239,6 +241,15 @@ def _router(
         placements=parts.placements,
         order=order,
     )
+
+
+def _versions(parts: Parts, route: Route) -> tuple[Layer, ...]:
+    if not route.versions:
+        return ()
+    reason = (
+        "Above the caches, whose keys have the version, and above Retry: it is chosen once for a request."
+    )
+    return (Layer("versions", reason, VersionSplit(route), parts.observed.span("versions")),)
 
 
 def _retry(parts: Parts, route: Route) -> tuple[Layer, ...]:

@@ -83,3 +83,30 @@ def test_what_is_tried_one_by_one_is_few() -> None:
     assert ("EW134", ("routes",)) in patterns
     assert ("EW134", ("routes",)) in headers
     assert not [each for each in found(*[{"percent": 1} for _ in range(16)]) if each[0] == "EW134"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule", "path"),
+    [
+        ({"versions": {"1": 95, "2": 4}}, "EW135", ("routes", 0, "versions")),
+        ({"versions": {"1": 100}, "cascade": {}}, "EW136", ("routes", 0, "versions")),
+        ({"version_override": ["acme"]}, "EW137", ("routes", 0, "version_override")),
+        ({"versions": {"1": 100, "2": 0}}, "EW232", ("routes", 0, "versions", "2")),
+        (
+            {"versions": {"1": 100}, "version_override": ["acne"]},
+            "EW105",
+            ("routes", 0, "version_override", 0),
+        ),
+    ],
+)
+def test_rules_of_versions(changes: dict[str, Any], rule: str, path: Path) -> None:
+    """Percentages, and who may choose."""
+    assert (rule, path) in found({"model": "digits"}, **changes)
+
+
+def test_a_split_that_is_sound() -> None:
+    """A version that only the header gives is no mistake."""
+    versions = {"versions": {"1": 100, "2": 0}, "version_override": ["acme"]}
+
+    assert not {"EW135", "EW136", "EW137", "EW232"} & {rule for rule, _ in found({}, **versions)}
+    assert "EW137" in [rule for rule, _ in found({"version": "1"}, **versions)]
