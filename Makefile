@@ -77,7 +77,7 @@ test-properties: setup redis
 test-pythons: ## `make test` with every Python here: PYTHONS="python3.12 /path/python3.14"; ARGS=--fast for `make test-fast`
 	@$(PYTHON) tests/pythons.py $(PYTHONS) $(ARGS)
 
-test-install: setup ## install Edgeway elsewhere in each way that the README names, and use it there
+test-install: setup ## install Edgeway elsewhere as README.md tells, and use it; ARGS="-m 'install and not nightly'" for the quick ones
 	$(PYTEST) -m install tests/install $(ARGS)
 
 nightly: setup redis nginx loaders ## what takes long: many inputs, fuzzing, installing, figures, every Python; hours
@@ -106,8 +106,9 @@ bench: setup loaders ## measure in one run, as ratios; writes out/bench.json; AR
 conformance: setup ## run the conformance suite against Edgeway, Triton, MLServer; writes docs/conformance.md
 	$(BIN)/python -m loadtests.conformance $(ARGS)
 
-settings: setup ## write docs/settings.md, every key, from the types
+settings: setup ## write docs/settings.md and docs/policy.md, every key, from the types
 	$(BIN)/python -m gateway.config.reference > docs/settings.md
+	$(BIN)/python -m gateway.config.policy_page docs/policies > docs/policy.md
 
 SUITE := gateway/conformance/messages
 

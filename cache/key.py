@@ -141,6 +141,8 @@ class RequestHasher:
         if request.classes or request.output_parameters:
             # The edge may answer with the likeliest class by itself, and not with the three likeliest.
             fields = (*fields, sorted(request.classes.items()), _of_outputs(request))
+            # Earlier builds do not know outputs that an endpoint has classified.
+            fields = (*fields, "labels") if request.classes else fields
         if request.headers:
             fields = (*fields, "headers", sorted(request.headers, key=_HEADER_NAME))
         digest = self._constant.copy()

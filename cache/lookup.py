@@ -22,8 +22,8 @@ from gateway.core.service import FastPath, Filter, FindPath, PassesFastPath, Pen
 from gateway.core.telemetry import CacheLookedUp, Telemetry
 from gateway.core.tensor import Buffer
 
-Forbids = Callable[[Request], bool]
-"""Whether answers to a request may not be kept, as far as that is known."""
+Forbids = Callable[[str], bool]
+"""Whether answers of a model may not be kept, as far as that is known."""
 
 LONG_BYTES: Final = 4 << 20
 """Of all inputs together: hashing these takes about 2 ms, on the event loop."""
@@ -75,7 +75,7 @@ class CacheLookup:
         key = self._hasher(request)
         entry = self._peek(key)
         if entry is None:
-            return service(request if self._forbids(request) else replace(request, key=key))
+            return service(request if self._forbids(request.model) else replace(request, key=key))
         now = self._steady()
         if now + entry.compute_s * self._reach < entry.soft_expiry:
             self._emit(self._hit)
@@ -105,7 +105,7 @@ class CacheLookup:
         if entry is not None:
             answered = self._near_expiry(entry, self._steady(), keyed, service)
         else:
-            answered = service(request if self._forbids(request) else keyed)
+            answered = service(request if self._forbids(request.model) else keyed)
         return answered if isinstance(answered, Response) else await answered
 
     def _near_expiry(

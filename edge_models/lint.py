@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -18,9 +19,10 @@ from edge_models.rehearsal import Rehearsal
 from edge_models.session import CPU
 from edge_models.settings import ModelsSettings
 from edge_models.tasks.probabilities import SUM_TOLERANCE, are_probabilities
-from edge_models.version_folders import versions_in
+from edge_models.version_folders import entries, versions_in
+from gateway.core.catalog import TensorSpec
 from gateway.core.errors import GatewayError
-from gateway.core.tensor import BYTES, DATATYPES
+from gateway.core.tensor import BYTES, DATATYPES, Array
 
 _ADVICE: Final = (
     ("till opset", "export it for an older operator set (PyTorch: opset_version, skl2onnx: target_opset)"),
@@ -76,8 +78,10 @@ def _remark_of(folder: Path, message: str, severity: Severity) -> Remark:
     where, rest = ".", message.removeprefix(f"{folder}: ")
     if message.startswith(f"{folder}/"):
         where, _, rest = message.removeprefix(f"{folder}/").partition(": ")
-    advice = next((f"; {what}" for words, what in _ADVICE if words in message), "")
-    return Remark(severity, where, f"{rest}{advice}")
+    advice = next((what for words, what in _ADVICE if words in message), "")
+    if "holds no version" in message and any(versions_in(each) for each in entries(folder) if each.is_dir()):
+        advice = f"it is a repository of models itself: `edgeway model lint {shlex.quote(str(folder))}`"
+    return Remark(severity, where, f"{rest}; {advice}" if advice else rest)
 
 
 def _advice(model: Model) -> Iterator[Remark]:
@@ -111,19 +115,25 @@ def _suitability(model: Model, where: str) -> Remark:
     return Remark(
         "note",
         where,
-        "no output holds probabilities of classes for a row of zeros: for a cascade give `edgeway model "
-        "certify` what it holds (--values logits, or another task), or serve it at one tier",
+        "no output holds probabilities of classes for a row of zeros or empty texts: for a cascade give "
+        "`edgeway model certify` what it holds (--values logits, or another task), or serve it at one tier",
+    )
+
+
+def _nothing(spec: TensorSpec, shape: list[int]) -> Array:
+    return (
+        np.full(shape, b"", object) if spec.datatype == BYTES else np.zeros(shape, DATATYPES[spec.datatype])
     )
 
 
 def _scores(model: Model) -> list[str]:
-    """Return the outputs that are probabilities for one row of zeros; none where that cannot be tried."""
+    """Return the outputs that are probabilities for a row of nothing; none where that cannot be tried."""
     inputs = model.session.inputs
     shapes = {spec.name: [max(1, size) for size in spec.shape] for spec in inputs}
-    if any(spec.datatype == BYTES for spec in inputs) or sum(map(math.prod, shapes.values())) > _MOST_ITEMS:
+    if sum(map(math.prod, shapes.values())) > _MOST_ITEMS:
         return []
     names = [spec.name for spec in model.session.outputs if spec.datatype == "FP32" and len(spec.shape) == 2]
-    feed = {spec.name: np.zeros(shapes[spec.name], DATATYPES[spec.datatype]) for spec in inputs}
+    feed = {spec.name: _nothing(spec, shapes[spec.name]) for spec in inputs}
     try:
         answers = model.session.run(feed, names) if names else []
     except GatewayError:

@@ -273,7 +273,11 @@ def refuse_foreign(folder: Path, config: ModelConfiguration | None, versions: li
         if _MODEL_FILE not in found:
             named = next((backend for name, backend in _FOREIGN_FILES.items() if name in found), "")
     if named:
+        is_ours = any((folder / version / _MODEL_FILE).is_file() for version in versions)
+        hint = (
+            f" (ONNX Runtime's have the backend '{BACKEND}', or the platform '{PLATFORM}')" if is_ours else ""
+        )
         raise ForeignModelError(
-            f"{where}: a model of the backend '{printable(named)}' does not run here; leave it to the "
+            f"{where}: a model of the backend '{printable(named)}' does not run here{hint}; leave it to the "
             "central Triton that has it, by a route of the policy, and take it out of this repository"
         )

@@ -11,7 +11,7 @@ from typing import Final
 from edge_models.configuration.completed_message import completed_message
 from edge_models.errors import ForeignModelError, ModelError
 from edge_models.loads import Loads
-from edge_models.override import Override, read_override
+from edge_models.override import read_override
 from edge_models.predictor import Lane, Predictor
 from edge_models.registry import Model, Registry
 from edge_models.settings import BatchingSettings
@@ -117,16 +117,12 @@ class ModelRepository:
         Raises:
             GatewayError: NOT_FOUND; INVALID for what cannot be served. What was served is served on.
         """
-        try:
-            override = await self._loads.run(partial(read_override, parameters), _PREPARE_LIMIT_S)
-        except ModelError as error:
-            raise GatewayError(Fault.INVALID, f"failed to load '{printable(model)}': {error}") from error
         async with self._loads.turn(model):
-            models, enforce = await self._read_in_time(model, override)
+            models, enforce = await self._read_in_time(model, parameters)
             try:
                 before = self._swap(model, models, enforce)
             except ModelError as error:
-                raise self._refused(model, error, override) from error
+                raise self._refused(model, error, parameters) from error
             self._unloaded.pop(model, None)
             self._registry.refused.pop(model, None)
             self._count_refused()
@@ -149,7 +145,7 @@ class ModelRepository:
             await self._predictor.retire(before)
 
     async def _read_in_time(
-        self, model: str, override: Override | None
+        self, model: str, parameters: Mapping[str, Parameter | bytes]
     ) -> tuple[list[Model], Callable[[], None]]:
         if self._predictor.is_overrun():
             raise GatewayError(
@@ -158,17 +154,19 @@ class ModelRepository:
             )
         limit_s = self._registry.startup_timeout_s(model) + _PREPARE_LIMIT_S
         try:
-            return await self._loads.run(partial(self._read, model, override), limit_s)
+            return await self._loads.run(partial(self._read, model, parameters), limit_s)
         except ModelError as error:
-            raise self._refused(model, error, override) from error
+            raise self._refused(model, error, parameters) from error
         except TimeoutError as error:
             raise GatewayError(
                 Fault.DEADLINE, f"failed to load '{printable(model)}': it was not loaded in {limit_s:g} s"
             ) from error
 
-    def _refused(self, model: str, error: ModelError, override: Override | None) -> GatewayError:
+    def _refused(
+        self, model: str, error: ModelError, parameters: Mapping[str, Parameter | bytes]
+    ) -> GatewayError:
         known = self._registry.refused.get(model)
-        if known is not None and override is None:
+        if known is not None and not parameters:
             is_foreign = isinstance(error, ForeignModelError)
             self._registry.refused[model] = replace(known, reason=str(error), is_foreign=is_foreign)
             self._count_refused()
@@ -181,8 +179,10 @@ class ModelRepository:
         foreign = sum(each.is_foreign for each in refused)
         self._telemetry.emit(ModelsRefused(len(refused) - foreign, foreign))
 
-    def _read(self, model: str, override: Override | None) -> tuple[list[Model], Callable[[], None]]:
-        return self._registry.read(model, override), self._prepare(model)
+    def _read(
+        self, model: str, parameters: Mapping[str, Parameter | bytes]
+    ) -> tuple[list[Model], Callable[[], None]]:
+        return self._registry.read(model, read_override(parameters)), self._prepare(model)
 
     def _swap(self, name: str, models: list[Model], enforce: Callable[[], None]) -> list[Lane]:
         """Answer for ``name`` by ``models``, or as before when anything is wrong with them."""

@@ -67,14 +67,15 @@ class LoadBalancing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """Which member of the endpoint gets a request (Envoy: lb_policy). Sequences stick under each of them.
 
     ``policy``: ``least_request``, the default: of ``choice_count`` members drawn by weight the one with the
-    lowest product of peak-EWMA latency and requests under way; ``round_robin`` and ``random``, by weight;
-    ``ring_hash`` and ``maglev``: by ``hash_on``, so that equal requests meet one member. ``choice_count``: 2
-    (Envoy). ``hash_on``: ``input`` (the default: equal inputs), ``tenant``, ``sequence`` or ``header:NAME``;
-    requests without it are spread at random. ``hash_balance_factor``: with a hash, percent of the average of
-    requests under way that a member may have before the next takes over (bounded loads), 150; 0: no bound.
-    ``slow_start_window_s``: seconds in which a member that is new or well again gets its full share little by
-    little, 30; 0: at once. ``min_weight_percent``: its share at the beginning, 10 (Envoy). ``zone_aware``:
-    members of this gateway's own zone come first, as far as they can carry their part, true by default.
+    lowest product of peak-EWMA latency and requests under way; ``round_robin`` and ``random``, by weight; and
+    by ``hash_on``, so that equal requests meet one member, ``ring_hash`` and ``maglev``. ``choice_count``:
+    members that are drawn, 2 (Envoy). ``hash_on``: ``input`` (the default: equal inputs), ``tenant``,
+    ``sequence`` or ``header:NAME``; requests without it are spread at random. ``hash_balance_factor``: with a
+    hash, percent of the average of requests under way that a member may have before the next takes over
+    (bounded loads), 150; 0: no bound, else 100 at least. ``slow_start_window_s``: seconds in which a member
+    that is new or well again gets its full share little by little, 30; 0: at once. ``min_weight_percent``:
+    its share at the beginning, 10 (Envoy). ``zone_aware``: members of this gateway's own zone come first
+    until they cost more than twice what others do, true by default; zones do not matter for hashes.
     """
 
     policy: Literal["least_request", "round_robin", "random", "ring_hash", "maglev"] = "least_request"
@@ -91,8 +92,9 @@ class HealthCheck(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
     ``path``: for HTTP, ``/v2/health/ready`` by default. ``service``: for gRPC health, empty by default: the
     server as a whole. ``interval_s``: seconds between two checks, 10. ``timeout_s``: 1.
-    ``unhealthy_threshold``: checks in a row that fail before it is out, 3; ``healthy_threshold``: that
-    succeed before it is in, 1. ``initial_jitter_s``: seconds before the first, drawn between 0 and this, 1.
+    ``unhealthy_threshold``: checks in a row that fail before it is out, 3. ``healthy_threshold``: checks in a
+    row that succeed before it is in, 1. ``initial_jitter_s``: seconds before the first, drawn between 0 and
+    this, 1.
     """
 
     path: Annotated[str, msgspec.Meta(pattern=r"^/[!-~]*\Z", max_length=1024)] = "/v2/health/ready"
@@ -176,22 +178,23 @@ class OutlierDetection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where requests can be sent over a wire: a central tier, or another region's gateway; a pool of members.
 
-    ``tier``: what it is. ``region``: where it is. ``protocol``: which wire it is sent requests over: ``grpc``
-    or ``http``. ``addresses``: its members, each HOST:PORT or with
-    weight and zone; ``address``: the older form for one, whose name's addresses stand in for each other.
+    ``tier``: what it is. ``region``: where it is. ``protocol``: which wire requests are sent over: ``grpc``,
+    ``http`` (1.1) or ``h2`` (the same over HTTP/2). ``addresses``: its members, each HOST:PORT or with
+    weight and zone. ``address``: the older form for one member, whose name's addresses stand in for each
+    other.
     ``host``: what requests call it (Host, ``:authority``), absent: its address. ``path_prefix``: before each
     path. ``headers``: sent with each request. ``credential``: of this gateway. ``tls``: absent: in the clear.
     ``load_balancing``: which member gets a request. ``health_check``: of members that serve, absent: none.
     ``outlier_detection``: when a member is out. ``capacity_rps``: requests per second that it can carry as a
     whole, absent: not known. ``models``: those it holds, absent: what its index says. ``labels``: for whoever
     reads the policy, and for matching. ``drain``: it gets no new work. ``max_concurrency``: requests under
-    way at one member, and ``attempt_timeout_ms``: the longest that one attempt may take; where they are
-    absent each gateway's own settings hold.
+    way at one member, absent: as each gateway's settings have it. ``attempt_timeout_ms``: the longest that
+    one attempt may take, absent: as each gateway's settings have it.
     """
 
     tier: Literal["edge", "central"]
     region: str
-    protocol: Literal["grpc", "http"]
+    protocol: Literal["grpc", "http", "h2"]
     address: str = ""
     addresses: Annotated[tuple[str | MemberAddress, ...], msgspec.Meta(max_length=1024)] = ()
     host: Annotated[str, msgspec.Meta(max_length=255)] = ""

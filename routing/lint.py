@@ -5,17 +5,24 @@ residency class · EW105 unknown tenant · EW106 unknown place · EW107 bad addr
 EW109 bad pattern · EW110 one key for two tenants · EW111 fail-over to itself · EW112 two routes of one
 name · EW113 unreachable route · EW114 a route that cannot answer · EW115 a cascade of many models ·
 EW120 percentages that are not 100 · EW121 one region distributed twice · EW122 a mode without what it goes
-by, or with what another goes by · EW123 unknown label · EW130 a route behind one that asks for no more ·
-EW131 a header that cannot be compared · EW132 a header that may not choose · EW133 bad network · EW134 more
-than can be looked through · EW135 percentages of versions that are not 100 · EW136 versions beside a
-cascade · EW137 versions that no request needs.
+by, or with what another goes by · EW123 unknown label · EW130 an endpoint without members, or in both
+forms · EW131 half of a certificate · EW132 bad host or server name · EW133 a protocol without its ALPN ·
+EW134 a credential from nowhere, or from two places · EW135 bad header · EW136 a secret in the policy ·
+EW137 ejections whose longest is shorter than the first · EW138 a bound below the average · EW140 a route
+behind one that asks for no more · EW141 a header that cannot be compared · EW142 a header that may not choose
+· EW143 bad network · EW144 more than can be looked through · EW145 percentages of versions that are not 100 ·
+EW146 versions beside a cascade · EW147 versions that no request needs.
 
 Warnings: EW201 region without fail-over · EW202 tenants that no central endpoint may serve · EW203
 clients that no region may serve · EW204 a place that narrows nothing · EW205 unused endpoint · EW206
 ``*`` beside names · EW207 two regions serve one place · EW208 a cache that keeps nothing · EW220 a part of
 the load for a region without endpoints · EW221 a region without location · EW222 a fail-over order that is
-overruled · EW230 a place or network within another one · EW231 a percentage of nothing ·
-EW232 a version that nobody gets.
+overruled · EW230 a credential in the clear · EW231 health checks that overlap · EW232 a field without
+effect · EW233 a route whose endpoints are all drained · EW240 a place or network
+within another one · EW241 a percentage of nothing · EW242 a version that nobody gets.
+
+Notes, which ``edgeway policy validate`` alone shows (``routing.lint_endpoints.older_forms``): EW301 the
+older form of an endpoint.
 """
 
 from __future__ import annotations
@@ -24,6 +31,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from routing.lint_endpoints import ENDPOINT_CHECKS
 from routing.lint_locality import LOCALITY_CHECKS
 from routing.lint_matching import MATCH_CHECKS
 from routing.lint_routes import ROUTE_CHECKS
@@ -33,12 +41,14 @@ from routing.problem import Path, Problem, unknown
 from routing.rules.residency import regions_of
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_ADDRESS: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
+
+_BY_FAILOVER: Final = frozenset({"failover", "distribute"})
+"""Modes of locality in which the order of fail-over decides, for some region at least."""
 
 
 def problems(policy: Policy) -> list[Problem]:
     """Return all that is wrong with ``policy``, by rule, then in the order of the file."""
-    checks = (*_CHECKS, *ROUTE_CHECKS, *MATCH_CHECKS, *LOCALITY_CHECKS)
+    checks = (*_CHECKS, *ENDPOINT_CHECKS, *ROUTE_CHECKS, *MATCH_CHECKS, *LOCALITY_CHECKS)
     found = [problem for check in checks for problem in check(policy)]
     return sorted(found, key=lambda problem: problem.rule)
 
@@ -87,29 +97,6 @@ def _places(policy: Policy) -> Iterator[Problem]:
             )
 
 
-def _addresses(policy: Policy) -> Iterator[Problem]:
-    listed = (
-        (
-            ("endpoints", name, "addresses", number)
-            if endpoint.addresses
-            else ("endpoints", name, "address"),
-            each,
-        )
-        for name, endpoint in policy.endpoints.items()
-        for number, each in enumerate(
-            [each.address for each in endpoint.members] if endpoint.addresses else [endpoint.address]
-        )
-    )
-    for path, address in listed:
-        found = _ADDRESS.fullmatch(address)
-        if found is None or not 0 < int(found[2]) < 65_536:
-            yield Problem(
-                "EW107",
-                path,
-                f"'{address}' is not HOST:PORT (no scheme, no path, port 1 to 65535)",
-            )
-
-
 def _twice(policy: Policy) -> Iterator[Problem]:
     lists: list[tuple[Path, tuple[str, ...]]] = []
     for name, region in policy.regions.items():
@@ -151,8 +138,12 @@ def _failover(policy: Policy) -> Iterator[Problem]:
         for index, region in enumerate(order):
             if region == name:
                 yield Problem("EW111", ("failover", name, index), "a region cannot fail over to itself")
+    locality = policy.preference
+    if locality.mode not in _BY_FAILOVER or len(policy.regions) == 1:
+        return
+    overruled = {each.source for each in locality.distribute}
     for name in policy.regions:
-        if len(policy.regions) > 1 and not policy.failover.get(name):
+        if name not in overruled and not policy.failover.get(name):
             yield Problem(
                 "EW201", ("regions", name), "has no fail-over order: other regions are tried as listed"
             )
@@ -201,7 +192,6 @@ _CHECKS: Final = (
     _regions,
     _classes,
     _places,
-    _addresses,
     _twice,
     _keys,
     _failover,

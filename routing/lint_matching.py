@@ -40,7 +40,7 @@ def _headers(policy: Policy) -> Iterator[Problem]:
             yield from _header_name(("routes", index, "match", "headers", name), name)
             if name.lower() in seen:
                 yield Problem(
-                    "EW132", ("routes", index, "match", "headers", name), f"'{name}' stands here twice"
+                    "EW142", ("routes", index, "match", "headers", name), f"'{name}' stands here twice"
                 )
             seen.add(name.lower())
         if name := header_of(route.sticky_by):
@@ -49,24 +49,24 @@ def _headers(policy: Policy) -> Iterator[Problem]:
             path: Path = ("routes", index, "match", "headers", name)
             if len(match.given) != 1:
                 given = " and ".join(match.given) or "none"
-                yield Problem("EW131", path, f"one of exact, prefix, regex says how; here are {given}")
+                yield Problem("EW141", path, f"one of exact, prefix, regex says how; here are {given}")
             elif match.regex is not None:
                 try:
                     header_test(match)
                 except ValueError as error:
-                    yield Problem("EW131", (*path, "regex"), f"RE2 does not take this expression: {error}")
+                    yield Problem("EW141", (*path, "regex"), f"RE2 does not take this expression: {error}")
     if len(headers_of(policy)) > MOST_HEADERS:
-        yield Problem("EW134", ("routes",), f"more than {MOST_HEADERS} headers choose routes")
+        yield Problem("EW144", ("routes",), f"more than {MOST_HEADERS} headers choose routes")
 
 
 def _header_name(path: Path, name: str) -> Iterator[Problem]:
     small = name.lower()
     if small in _SECRETS:
-        yield Problem("EW132", path, f"'{name}' is a secret of the client's: match its tenant instead")
+        yield Problem("EW142", path, f"'{name}' is a secret of the client's: match its tenant instead")
     elif small.startswith(_OWN):
-        yield Problem("EW132", path, f"'{name}' is read by the gateway itself: match tenants or networks")
+        yield Problem("EW142", path, f"'{name}' is read by the gateway itself: match tenants or networks")
     elif not _HEADER.fullmatch(small):
-        yield Problem("EW132", path, f"'{name}' cannot be the name of a header")
+        yield Problem("EW142", path, f"'{name}' cannot be the name of a header")
 
 
 def _networks(policy: Policy) -> Iterator[Problem]:
@@ -77,12 +77,12 @@ def _networks(policy: Policy) -> Iterator[Problem]:
             try:
                 network = network_of(text)
             except ValueError:
-                yield Problem("EW133", (*path, position), f"'{text}' is no network, such as 10.0.0.0/8")
+                yield Problem("EW143", (*path, position), f"'{text}' is no network, such as 10.0.0.0/8")
                 continue
             same = [other for other in before if other.version == network.version]
             wider = next((other for other in same if network.subnet_of(other)), None)  # type: ignore[arg-type]
             if wider is not None:
-                yield Problem("EW230", (*path, position), f"is within '{wider}', which stands before")
+                yield Problem("EW240", (*path, position), f"is within '{wider}', which stands before")
             before.append(network)
 
 
@@ -97,13 +97,13 @@ def _places(policy: Policy) -> Iterator[Problem]:
                     f"'{code}' is neither a continent (AF AN AS EU NA OC SA) nor an ISO country",
                 )
             elif CONTINENT_OF.get(code) in route.match.places:
-                yield Problem("EW230", path, f"is within '{CONTINENT_OF[code]}', which stands here too")
+                yield Problem("EW240", path, f"is within '{CONTINENT_OF[code]}', which stands here too")
 
 
 def _percentages(policy: Policy) -> Iterator[Problem]:
     for index, route in enumerate(policy.routes):
         if route.match.percent == 0:
-            yield Problem("EW231", ("routes", index, "match", "percent"), "no request gets here")
+            yield Problem("EW241", ("routes", index, "match", "percent"), "no request gets here")
 
 
 def _numbers(policy: Policy) -> Iterator[Problem]:
@@ -111,7 +111,7 @@ def _numbers(policy: Policy) -> Iterator[Problem]:
     others = [each for each in patterns if not is_name(each) and not is_prefix(each)]
     if len(others) > MOST_PATTERNS:
         yield Problem(
-            "EW134",
+            "EW144",
             ("routes",),
             f"more than {MOST_PATTERNS} patterns are more than a prefix with '*' behind it: they are tried "
             "one by one",
@@ -129,7 +129,7 @@ def _numbers(policy: Policy) -> Iterator[Problem]:
         crowd.update(places)
         if any(crowd[place] == MOST_TOGETHER + 1 for place in places):
             yield Problem(
-                "EW134",
+                "EW144",
                 ("routes", position, "match"),
                 f"more than {MOST_TOGETHER} routes are told apart by percent, regex and patterns alone, and "
                 "are tried one by one: give them another model, tenant, version, header, place or network",
@@ -153,7 +153,7 @@ def _shadowed(policy: Policy) -> Iterator[Problem]:
                     first = index.first(route.match.model, next(iter(tenants)))
                     name = policy.routes[first].name if first is not None else "others"
                     yield Problem(
-                        "EW130",
+                        "EW140",
                         ("routes", position),
                         f"no request gets here: '{name}' stands before and asks for no more",
                     )
@@ -183,18 +183,18 @@ def _versions(policy: Policy) -> Iterator[Problem]:
         if not route.versions:
             if route.version_override:
                 yield Problem(
-                    "EW137", ("routes", index, "version_override"), "there are no versions to choose"
+                    "EW147", ("routes", index, "version_override"), "there are no versions to choose"
                 )
             continue
         if (total := sum(route.versions.values())) != 100:
-            yield Problem("EW135", path, f"the percentages sum to {total}, not to 100")
+            yield Problem("EW145", path, f"the percentages sum to {total}, not to 100")
         if route.cascade is not None:
-            yield Problem("EW136", path, "a cascade is of one version: leave out one of both")
+            yield Problem("EW146", path, "a cascade is of one version: leave out one of both")
         if route.match.version is not None:
-            yield Problem("EW137", path, "each request of this route names its version already")
+            yield Problem("EW147", path, "each request of this route names its version already")
         for version, percent in route.versions.items():
             if percent == 0 and not route.version_override:
-                yield Problem("EW232", (*path, version), "no request gets it, and nobody may choose it")
+                yield Problem("EW242", (*path, version), "no request gets it, and nobody may choose it")
 
 
 def _choosers(policy: Policy) -> Iterator[Problem]:

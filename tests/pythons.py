@@ -4,6 +4,7 @@
     python3 tests/pythons.py /opt/py/bin/python3.14   that one in place of the 3.14 that would be found
     python3 tests/pythons.py --fast                   only the fast part: `make test-fast`
     python3 tests/pythons.py --setup                  only make their environments
+    python3 tests/pythons.py --fast --others          without the version that this is, which `make test` is for
     python3 tests/pythons.py --bench hits filters     `make bench` with these cases, side by side in a table
     python3 tests/pythons.py --list                   only tell what would be run
 
@@ -59,6 +60,7 @@ def main() -> int:
     parser.add_argument("pythons", nargs="*", metavar="PYTHON", help="interpreters by name or path")
     parser.add_argument("--fast", action="store_true", help="only the fast part")
     parser.add_argument("--setup", action="store_true", help="only make the environments")
+    parser.add_argument("--others", action="store_true", help="without the version that runs this")
     parser.add_argument("--bench", nargs="+", metavar="CASE", help="measure instead of testing")
     parser.add_argument("--list", action="store_true", help="only tell what would be run")
     options = parser.parse_args()
@@ -66,9 +68,12 @@ def main() -> int:
         found = choose(options.pythons)
     except ValueError as error:
         parser.error(str(error))
+    here = {each.version[1] for each in found}
+    if options.others:
+        found = [each for each in found if each.version[1] != sys.version_info[1]]
     for interpreter in found:
         print(f"Python {interpreter.name:8} {interpreter.path}")
-    missing = [f"3.{minor}" for minor in MINORS if minor not in {each.version[1] for each in found}]
+    missing = [f"3.{minor}" for minor in MINORS if minor not in here]
     if missing:
         print(f"not here, and not tested: {', '.join(missing)}")
     if options.list:
@@ -78,7 +83,7 @@ def main() -> int:
         return bench(found, options.bench)
     target = SETUP if options.setup else "test-fast" if options.fast else "test"
     verdicts = [run(interpreter, target) for interpreter in found]
-    return 0 if found and all(verdicts) else 1
+    return 0 if (found or options.others) and all(verdicts) else 1
 
 
 def choose(named: list[str]) -> list[Interpreter]:

@@ -30,6 +30,15 @@ def test_the_one_that_is_named_is_taken() -> None:
     assert taken.version == HERE
 
 
+@pytest.mark.parametrize("words", [[], ["--others"]])
+def test_the_others_are_those_without_this_version(words: list[str], monkeypatch, capsys) -> None:
+    """With none left there is nothing to do, which is no failure."""
+    monkeypatch.setattr(sys, "argv", ["pythons.py", "--list", sys.executable, *words])
+
+    assert pythons.main() == 0
+    assert (f"Python {HERE[0]}.{HERE[1]}." in capsys.readouterr().out) is not bool(words)
+
+
 @pytest.mark.parametrize(
     "text", ["", "#!/bin/sh\necho '[[3, 9, 1], \"/old\", false]'\n", "#!/bin/sh\nexit 1\n"]
 )

@@ -129,7 +129,7 @@ def disagreements(config: ModelConfiguration, graph: GraphSignature, model: str)
 
 
 def _hidden(config: ModelConfiguration) -> set[str]:
-    """Inputs that the server makes, and states that it keeps: no client sends them, or need get them."""
+    """Inputs that the server makes, and states that it keeps: clients neither send nor have to get them."""
     sequences = config.sequence_batching
     if sequences is None:
         return set()

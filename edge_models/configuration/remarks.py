@@ -84,6 +84,7 @@ _OPTIMIZATION: Final[tuple[tuple[str, Severity, str], ...]] = (
     ("gather_kernel_buffer_threshold", "warning", "inputs are gathered on the CPU"),
     ("eager_batching", "warning", "batches are put together when a thread is free"),
 )
+_GRAPH_LEVELS: Final = (-1, 0, 1, 2)
 _NO_ACCELERATOR: Final = (
     "this ONNX Runtime has no execution accelerator but CUDA, which `models.providers` switches on"
 )
@@ -117,14 +118,7 @@ def remarks(config: ModelConfiguration) -> Iterator[Remark]:
             yield from _present(config, tensor, _TENSOR, (kind, index))
     for index, instances in enumerate(whole.instance_group):
         yield from _present(config, instances, _INSTANCES, ("instance_group", index))
-    yield from _present(config, whole.optimization, _OPTIMIZATION, "optimization")
-    for kind in ("gpu_execution_accelerator", "cpu_execution_accelerator"):
-        for index, each in enumerate(getattr(whole.optimization.execution_accelerators, kind)):
-            if each.name != "cuda":
-                where = config.where("optimization", "execution_accelerators", (kind, index))
-                yield Remark(
-                    "warning", where, f"{kind} '{printable(each.name)}' is not used: {_NO_ACCELERATOR}"
-                )
+    yield from _optimization(config)
     if config.decoupled:
         where = config.where("model_transaction_policy", "decoupled")
         yield Remark("error", where, "model_transaction_policy.decoupled: each request has one answer here")
@@ -133,6 +127,21 @@ def remarks(config: ModelConfiguration) -> Iterator[Remark]:
         if why:
             sentence = f"parameter '{printable(name)}' is not obeyed: {why}"
             yield Remark("warning", config.where(("parameters", name)), sentence)
+
+
+def _optimization(config: ModelConfiguration) -> Iterator[Remark]:
+    optimization = config.message.optimization
+    yield from _present(config, optimization, _OPTIMIZATION, "optimization")
+    if optimization.graph.level not in _GRAPH_LEVELS:
+        where = config.where("optimization", "graph", "level")
+        yield Remark("warning", where, "level is not obeyed: it is one of -1, 0, 1 and 2, and 0 is taken")
+    for kind in ("gpu_execution_accelerator", "cpu_execution_accelerator"):
+        for index, each in enumerate(getattr(optimization.execution_accelerators, kind)):
+            if each.name != "cuda":
+                where = config.where("optimization", "execution_accelerators", (kind, index))
+                yield Remark(
+                    "warning", where, f"{kind} '{printable(each.name)}' is not used: {_NO_ACCELERATOR}"
+                )
 
 
 def _present(

@@ -23,7 +23,7 @@ from edge_models.configuration.model_configuration import ModelConfiguration, Wa
 from edge_models.errors import ModelError
 from edge_models.files import FileError, read_within
 from edge_models.threads import run_apart
-from gateway.core.errors import GatewayError
+from gateway.core.errors import GatewayError, printable
 from gateway.core.tensor import BYTES, DATATYPES, MAX_BYTES_ELEMENTS, Tensor
 
 FOLDER: Final = "warmup"
@@ -125,7 +125,8 @@ def _tensors(
         except (FileError, GatewayError) as error:
             raise ModelError(f"{named}: input '{name}': {error}") from error
         except OSError as error:
-            raise ModelError(f"{named}: input '{name}': cannot be read: {error.strerror}") from error
+            file = f"{FOLDER}/{printable(given.data_file)}"
+            raise ModelError(f"{named}: input '{name}': {file} cannot be read: {error.strerror}") from error
         left -= len(tensor.data)
         tensors.append(tensor)
     return tuple(tensors)
@@ -149,8 +150,10 @@ def _size(given: WarmupInput, lead: tuple[int, ...], most: int) -> int:
     if any(size < 0 for size in given.dims):
         raise FileError("warm-up expects all variable-size dimensions to be specified")
     dtype = DATATYPES.get(given.datatype)
-    if len(given.dims) > _MOST_RANK or (dtype is None and given.datatype != BYTES):
-        raise FileError(f"has the datatype {given.datatype or 'none'}, or too many dimensions")
+    if dtype is None and given.datatype != BYTES:
+        raise FileError("must specify 'data_type', one of the protocol's")
+    if len(given.dims) > _MOST_RANK:
+        raise FileError(f"has more than {_MOST_RANK} dimensions")
     count = prod(given.dims)
     if dtype is None and count * prod(lead) > MAX_BYTES_ELEMENTS:
         raise FileError(f"has more than {MAX_BYTES_ELEMENTS:,} texts")

@@ -84,7 +84,7 @@ def _strategy(message: Any, max_batch_size: int) -> dict[str, Any]:
             return {}
         if not 0 <= direct.minimum_slot_utilization <= 1:
             raise ModelError("sequence_batching.direct.minimum_slot_utilization must be from 0 to 1")
-        # From so many slots with a step on nothing waits.
+        # A batch of so many steps does not wait for the delay.
         least = max(1, min(math.ceil(direct.minimum_slot_utilization * rows), rows))
         return {
             "max_queue_delay_microseconds": direct.max_queue_delay_microseconds,

@@ -69,11 +69,12 @@ class AdminListener:
         access: AdminAccess | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        """Listen; ``port`` 0 takes a free one, to be read from ``self.port``.
+        """Listen; ``port`` 0 takes a free one, to be read from ``self.port``, the first address's.
 
-        ``access``: who may come in; absent, whoever calls the port by its address.
+        Called again, it listens on a further address. ``access``: who may come in, at all of them as the
+        first call has it; absent, whoever calls the port by its address.
         """
-        runner = await self._prepare(access or AdminAccess(hosts=(host,)))
+        runner = self._runner or await self._prepare(access or AdminAccess(hosts=(host,)))
         await web.SockSite(runner, bind(host, port), ssl_context=tls).start()
         self.port = runner.addresses[0][1]
 

@@ -11,7 +11,8 @@ from gateway.admin.access import NOBODY, AdminAccess
 from gateway.admin.listener import AdminListener
 from gateway.admin.settings import AdminAccessSettings, is_loopback, read_tokens
 from gateway.app.errors import StartError
-from gateway.config.settings import ListenSettings, host_and_port
+from gateway.config.addresses import host_and_port
+from gateway.config.settings import ListenSettings
 from gateway.core.operator import OperatorTokens
 from gateway.http.server.tls import Tls, TlsError, TlsSettings
 
@@ -26,26 +27,30 @@ async def open_admin_port(
     Raises:
         StartError: names the address or the file that cannot be used.
     """
-    if settings.admin is None:
+    addresses = settings.admin_addresses()
+    if not addresses:
         return None
     access_settings = settings.admin_access
-    host, port = host_and_port(settings.admin)
+    hosts = [host for host, _ in map(host_and_port, addresses)]
+    # One that others reach has all of them ask who comes.
+    is_local = all(map(is_loopback, hosts))
     access = AdminAccess(
         operator_tokens(access_settings),
         takes_certificates=access_settings.takes_certificates,
-        hosts=(host, *access_settings.hosts),
+        hosts=(*hosts, *access_settings.hosts),
         open_metrics=access_settings.open_metrics,
-        is_local=is_loopback(host),
+        is_local=is_local,
     )
     tls = None if access_settings.tls is None else _context(access_settings.tls)
     lifetimes.push_async_callback(admin.aclose)
-    try:
-        await admin.start(host, port, access, tls)
-    except OSError as error:
-        raise StartError(f"cannot listen on {settings.admin}: {error.strerror or error}") from error
+    for address in addresses:
+        try:
+            await admin.start(*host_and_port(address), access, tls)
+        except OSError as error:
+            raise StartError(f"cannot listen on {address}: {error.strerror or error}") from error
     if access.is_restricted:
         return admin
-    if is_loopback(host):
+    if is_local:
         _LOG.warning(
             "listen.admin asks nobody who they are: whoever has an account on this machine may unload models"
             " and read the policy; set listen.admin_access.tokens_sha256 or .token_file"

@@ -17,6 +17,7 @@ from gateway.app.parts import CacheParts, Parts, longest_s
 from gateway.app.route_edge_models import NO_EDGE_MODELS, RouteEdgeModels
 from gateway.app.route_stacks import RouteStacks
 from gateway.app.stacks import route_stack, shared_stack, why_uncached
+from gateway.core.service import Filter
 from gateway.core.stack import Stack
 from routing.matching import Routes
 from routing.policy import Policy, Route
@@ -46,6 +47,7 @@ class Builder:
     """Builds the generation of what was loaded, and closes what a swap leaves behind.
 
     ``build`` changes nothing that is in force; ``after_swap`` is called after the swap, and cannot fail.
+    ``owner``: as ``route_stack`` has it.
     """
 
     def __init__(
@@ -55,9 +57,11 @@ class Builder:
         models: EdgeModels | None,
         locate: Locate,
         cache: CacheParts | None,
+        *,
+        owner: Filter | None = None,
     ) -> None:
         self._parts, self._endpoints, self._models = parts, endpoints, models
-        self._locate, self._cache = locate, cache
+        self._locate, self._cache, self._owner = locate, cache, owner
         self._serials = count(1)
         self._warned: set[tuple[str, str]] = set()
 
@@ -134,6 +138,7 @@ class Builder:
                 known=endpoints,
                 cache=self._cache,
                 edge=edge_models.by_route.get(route.name),
+                owner=self._owner,
             )
 
         return RouteStacks(policy.routes, make)

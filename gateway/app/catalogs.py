@@ -178,7 +178,7 @@ class TenantModels:
             return await self._questions.index(endpoint)
         except GatewayError as error:
             if error.fault is Fault.OVERLOADED and error.why is None:
-                # It was not asked at all: an index without its models would be ours.
+                # This gateway did not ask it: an index without its models would say that it has none.
                 raise
             # It has no list, or cannot be asked: what the others tell is true nevertheless.
             return ()

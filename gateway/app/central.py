@@ -15,7 +15,7 @@ from gateway.app.loading import use_tls
 from gateway.app.models import Models, open_models
 from gateway.app.stacks import central_stack, shared_stack
 from gateway.app.tier import Tier
-from gateway.app.workers.sequence_owner import open_sequence_owner
+from gateway.app.workers.sequence_owner import make_sequence_owner
 from gateway.core.catalog import AllModels
 from gateway.http.server.tls import Tls, TlsError
 
@@ -33,7 +33,10 @@ async def open_central(foundation: Foundation, lifetimes: AsyncExitStack) -> Tie
     models = open_models(foundation, settings.models, lifetimes)
     predictor = models.predictor
     _warn_of_uncached(models)
-    owner = await open_sequence_owner(foundation.inheritance, predictor, predictor.holds_sequences, lifetimes)
+    owner = make_sequence_owner(foundation.inheritance, predictor, predictor.holds_sequences)
+    if owner is not None:
+        lifetimes.push_async_callback(owner.aclose)
+        await owner.start()
     stack = shared_stack(parts, None, central_stack(parts, predictor, owner), unchecked)
     foundation.in_force.swap(Generation(0, stack))
     reload = TlsReload(foundation.tls)

@@ -14,20 +14,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 from edge_models.repository import ModelRepository
 from gateway.app.builder import Builder
 from gateway.app.caches import open_cache
 from gateway.app.catalogs import EdgeCatalogs
-from gateway.app.endpoints import make_endpoints
+from gateway.app.endpoint_files import EndpointFiles
+from gateway.app.endpoints import Endpoints, make_endpoints
 from gateway.app.foundation import Foundation
+from gateway.app.generation import InForce
 from gateway.app.geo import GeoDatabase
 from gateway.app.loading import Sources
 from gateway.app.models import Models, open_models
 from gateway.app.policies import Policies
+from gateway.app.pools.operated import OperatedEndpoints
 from gateway.app.queries import Queries
 from gateway.app.tier import Report, Tier
+from gateway.app.workers.sequence_owner import SequenceOwner, make_sequence_owner
 from gateway.core.repository import NoRepository, Repository
 from routing.place import Place
 
@@ -38,7 +43,7 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
     Raises:
         ModelError, GeoError, StartError, ConfigError: names the file that cannot be used.
     """
-    settings = foundation.settings
+    settings, in_force = foundation.settings, foundation.in_force
     models = open_models(foundation, settings.models, lifetimes) if settings.models else None
 
     async def forget(model: str) -> None:
@@ -46,28 +51,26 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
             await cache.forget(model)
 
     endpoints = make_endpoints(
-        settings, foundation.parts, foundation.in_force.endpoints, foundation.offload, forget=forget
+        settings, foundation.parts, in_force.endpoints, foundation.offload, forget=forget
     )
     lifetimes.push_async_callback(endpoints.aclose)
     cache = open_cache(foundation, models.instruction_set if models else "none", lifetimes)
     geo = _open_geo(foundation)
-    builder = Builder(foundation.parts, endpoints, models, geo.locate if geo else _nowhere, cache)
-    policies = await _open_policies(foundation, builder, models, lifetimes)
+    owner = _owner(foundation)
+    locate = geo.locate if geo else _nowhere
+    builder = Builder(foundation.parts, endpoints, models, locate, cache, owner=owner)
+    policies = await _open_policies(foundation, builder, endpoints.files, models, lifetimes)
+    if owner is not None:
+        lifetimes.push_async_callback(owner.aclose)
+        # Not before it can send them on: whoever had the slot does so until then.
+        await owner.start()
 
     def look_anew() -> None:
         # A generation remembers where its callers are: another one, of the same policy, looks anew.
         policies.rebuild({})
 
     if geo is not None:
-        watch = asyncio.create_task(geo.watch(look_anew))
-        lifetimes.push_async_callback(_cancelled, watch)
-    in_force = foundation.in_force
-    health: dict[str, Report] = {"endpoints": lambda: in_force.endpoints().report()}
-    if models is not None:
-        health["certificates"] = lambda: in_force.edge_models().report()
-        health["models"] = models.report
-    if geo is not None:
-        health["geo"] = geo.report
+        lifetimes.push_async_callback(_cancelled, asyncio.create_task(geo.watch(look_anew)))
 
     async def reload() -> bool:
         if geo is not None:
@@ -79,9 +82,32 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
         catalogs=EdgeCatalogs(in_force, models.registry if models else None, Queries(foundation.clock)),
         repository=_repository(foundation, models, policies),
         policy_report=policies.report,
-        health=health,
+        health=_health(in_force, models, geo),
         reload=reload,
+        endpoints=_operated(foundation, endpoints),
     )
+
+
+def _health(in_force: InForce, models: Models | None, geo: GeoDatabase | None) -> dict[str, Report]:
+    health: dict[str, Report] = {"endpoints": lambda: in_force.endpoints().report()}
+    if models is not None:
+        health["certificates"] = lambda: in_force.edge_models().report()
+        health["models"] = models.report
+    if geo is not None:
+        health["geo"] = geo.report
+    return health
+
+
+def _owner(foundation: Foundation) -> SequenceOwner | None:
+    """Return what hands steps to the worker that knows their endpoint; it leaves no sooner than they end."""
+    sends = partial(foundation.parts.drain, service=foundation.in_force.send)
+    return make_sequence_owner(foundation.inheritance, sends, lambda _: True, stands_in=True)
+
+
+def _operated(foundation: Foundation, endpoints: Endpoints) -> OperatedEndpoints:
+    operated = OperatedEndpoints(foundation.in_force.endpoints, endpoints.drained)
+    foundation.prometheus.watch_members(operated.rows)
+    return operated
 
 
 def _open_geo(foundation: Foundation) -> GeoDatabase | None:
@@ -96,12 +122,16 @@ def _nowhere(_address: str) -> Place | None:
 
 
 async def _open_policies(
-    foundation: Foundation, builder: Builder, models: Models | None, lifetimes: AsyncExitStack
+    foundation: Foundation,
+    builder: Builder,
+    files: EndpointFiles,
+    models: Models | None,
+    lifetimes: AsyncExitStack,
 ) -> Policies:
     settings = foundation.settings
     assert settings.policy is not None, "load_settings has checked it"
     policies = Policies(
-        Sources(Path(settings.policy), settings.region, models, foundation.tls),
+        Sources(Path(settings.policy), settings.region, models, foundation.tls, files),
         builder,
         foundation.in_force,
         clock=foundation.clock,

@@ -102,12 +102,10 @@ class EndpointSet:
                 is_asked = is_asked or pool.is_first_question(model, version)
         return None if is_asked and not found else found
 
-    def forbid_keeping(self, names: Iterable[str], request: Request) -> bool:
+    def forbid_keeping(self, names: Iterable[str], model: str) -> bool:
         """Whether one of the endpoints ``names`` is known to have answers of the model not kept."""
-        return any(
-            pool is not None and not pool.answer_configs.known(request.model).may_be_kept
-            for pool in map(self.by_name.get, names)
-        )
+        pools = map(self.by_name.get, names)
+        return any(pool is not None and pool.forbids_keeping(model) for pool in pools)
 
     def let_keep(self, names: Iterable[str], request: Request, response: Response) -> bool:
         """Whether none does, as far as is known.
@@ -116,11 +114,14 @@ class EndpointSet:
         edge alone answers.
         """
         if response.provenance.origin != CENTRAL:
-            return not self.forbid_keeping(names, request)
-        known = [self.by_name[name].answer_configs for name in names if name in self.by_name]
+            return not self.forbid_keeping(names, request.model)
+        pools = [self.by_name[name] for name in names if name in self.by_name]
         # Each of them is asked, whatever the others say.
-        answers = [configs.learn(request.model) for configs in known]
-        return all(each.may_be_kept for each in answers)
+        answers = [pool.lets_keep(request.model) for pool in pools]
+        # Whether classes have labels is not known before. Who has kept an answer elsewhere knew it.
+        is_certain = not request.classes or bool(response.provenance.level)
+        is_heard = is_certain or any(pool.has_configuration(request.model) for pool in pools)
+        return is_heard and all(answers)
 
     def report(self) -> Mapping[str, Any]:
         """Return, for each endpoint, whether it is out and why."""

@@ -33,12 +33,12 @@ from gateway.core.clock import Clock
 from gateway.core.offload import Here, Offload
 from gateway.core.request import Request
 from gateway.core.telemetry import BreakerAppeared, BreakerGone, Telemetry
-from gateway.upstreams.answer_configs import AnswerConfigs, Forget
+from gateway.upstreams.answer_configs import Forget
 from resilience.outlier_detector import OutlierDetector
 from resilience.settings import ResilienceSettings
 from routing.endpoint import LoadBalancing
 from routing.placements import Placements
-from routing.policy import EDGE, Endpoint, Policy
+from routing.policy import Endpoint, Policy
 from routing.pools.choosing import chooser
 from routing.pools.hash_key import HashKey, hash_key
 from routing.rules.order import Rivals, rivals
@@ -77,8 +77,10 @@ class Endpoints:
     ) -> None:
         self._region, self._connector, self._settings = region, connector, settings
         self._clock, self._telemetry, self._in_use, self._look_up = clock, telemetry, in_use, look_up
-        self._zone, self._forget, self._chance = zone, forget, connector.chance
+        self._zone, self._chance = zone, connector.chance
         self._retirement = Retirement(clock)
+        self.files = connector.files
+        """What the endpoints need of this machine."""
         self._held_until = 0.0
         self.drained = Drained()
         self._placements = Placements()
@@ -96,6 +98,7 @@ class Endpoints:
             observed=observed,
             states=self._states,
             drained=self.drained,
+            forget=forget,
             is_last=lambda endpoint, label: self._in_use().is_last_member(endpoint, label),
         )
 
@@ -146,7 +149,6 @@ class Endpoints:
         for name, pool in old.by_name.items():
             if new.by_name.get(name) is not pool:
                 self._retirement.close(pool.roster)
-                self._retirement.close(pool.answer_configs)
         for member in _without(old, new):
             self._retirement.after(member, self._held_until - now + RETIRE_EXTRA_S)
 
@@ -175,8 +177,6 @@ class Endpoints:
             compare=self._compare(definition),
             before=before.roster if before is not None and is_kept else None,
         )
-        # Another gateway would ask its own endpoints, this gateway among them.
-        may_ask = definition.tier != EDGE
         return EndpointPool(
             name,
             definition,
@@ -185,14 +185,11 @@ class Endpoints:
             key_of=_key_of(definition),
             sequences=SequenceMembers(name, self._placements),
             drained=self.drained,
-            configs_of=lambda catalog: AnswerConfigs(
-                name, catalog if may_ask else None, self._clock, self._forget
-            ),
         )
 
     def _resolve(self, definition: Endpoint) -> Resolve:
         settings = self._connector.settings
-        wire = settings.http if definition.protocol == "http" else settings.grpc
+        wire = {"http": settings.http, "h2": settings.h2, "grpc": settings.grpc}[definition.protocol]
         return partial(
             Resolution,
             names_of(definition),

@@ -72,7 +72,11 @@ def open_foundation(
     clock, runs = LoopClock(), Runs()
     requests = Requests(clock.wall)
     prometheus = Prometheus(requests, runs)
-    is_cached = settings.cache is not None
+    in_force = InForce()
+
+    def is_cached(model: str) -> bool:
+        return settings.cache is not None and not in_force.forbids_cache(model)
+
     tracer, tracing = _open_tracing(settings, lifetimes)
     offload = CodecProcesses()
     lifetimes.push_async_callback(offload.aclose)
@@ -86,11 +90,11 @@ def open_foundation(
             requests,
             runs,
             remote=REMOTE if settings.role == EDGE else (),
-            is_cached=lambda _: is_cached,
+            is_cached=is_cached,
         ),
         drain=parts.drain,
         seats=parts.seats,
-        in_force=InForce(),
+        in_force=in_force,
         tracing=tracing,
         tls=_load_tls(settings),
         parts=parts,

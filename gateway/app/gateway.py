@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from gateway.admin.endpoint_routes import endpoint_routes
 from gateway.admin.listener import AdminListener
 from gateway.admin.management_routes import management_routes
 from gateway.admin.stack_routes import stack_routes
@@ -20,6 +21,7 @@ from gateway.app.descriptors import Descriptors
 from gateway.app.edge import open_edge
 from gateway.app.foundation import Foundation, open_foundation
 from gateway.app.generation import Generation
+from gateway.app.own_load import OwnLoad
 from gateway.app.servers import Opener, Servers
 from gateway.app.stack_report import StacksReport
 from gateway.app.tier import Tier
@@ -113,7 +115,9 @@ async def open_gateway(
         operator=_operator(settings.listen),
     )
     admin = await opener.open_admin(_admin(foundation, tier, own, is_worker=inheritance is not None))
-    extensions = await _join(foundation, own, inheritance, lifetimes) if inheritance is not None else own
+    extensions = (
+        await _join(foundation, tier, own, inheritance, lifetimes) if inheritance is not None else own
+    )
     servers = await opener.open_servers(_data_plane(foundation, tier), extensions, admin)
     # Pushed last, so it runs first: nothing is closed before what was accepted is finished.
     lifetimes.push_async_callback(
@@ -166,6 +170,7 @@ def _data_plane(foundation: Foundation, tier: Tier) -> DataPlane:
         retry_after_s=settings.resilience.admission.retry_after_s,
         offload=foundation.offload,
         travelling=TravellingHeaders(settings.telemetry.propagators, settings.upstreams.forward_headers),
+        load=OwnLoad(foundation.seats, foundation.clock),
         make_request_id=RequestIds().make if settings.listen.transport.generate_request_id else no_id,
     )
 
@@ -190,12 +195,16 @@ def _admin(foundation: Foundation, tier: Tier, own: Extensions, *, is_worker: bo
 
     routes: list[web.RouteDef] = count_routes(own.statistics) if is_worker else []
     routes += management_routes(own.repository, own.logging, own.tracing, index=index)
-    routes += stack_routes(stacks)
+    routes += [*stack_routes(stacks), *endpoint_routes(tier.endpoints)]
     return AdminListener(health=report_health, metrics=metrics, policy=report_policy, more=routes)
 
 
 async def _join(
-    foundation: Foundation, own: Extensions, inheritance: Inheritance, lifetimes: AsyncExitStack
+    foundation: Foundation,
+    tier: Tier,
+    own: Extensions,
+    inheritance: Inheritance,
+    lifetimes: AsyncExitStack,
 ) -> Extensions:
     """Return what this process offers as one of several workers."""
     member = Member(
@@ -205,6 +214,7 @@ async def _join(
         repository=own.repository,
         log=own.logging,
         tracing=own.tracing,
+        keep_drained=tier.endpoints.keep,
     )
     # Once the listeners, which are opened after this, are closed, nothing more is counted.
     lifetimes.push_async_callback(member.leave_counts)

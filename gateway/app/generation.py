@@ -15,6 +15,7 @@ from gateway.app.endpoint_set import NO_ENDPOINTS, EndpointSet
 from gateway.app.route_edge_models import NO_EDGE_MODELS, RouteEdgeModels
 from gateway.app.route_stacks import NO_ROUTES, RouteStacks
 from gateway.app.stack_report import StacksReport, report_stacks
+from gateway.core.catalog import unknown_model
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller, Request, Response
 from gateway.core.service import FastPath, NumberedService, Pending
@@ -115,6 +116,23 @@ class InForce:
     def edge_models(self) -> RouteEdgeModels:
         """Return the edge models in force."""
         return self._current.edge_models
+
+    def forbids_cache(self, model: str) -> bool:
+        """Whether a configuration of ``model``, this process's or an endpoint's, has its answers not kept."""
+        endpoints = self._current.endpoints
+        own = self._current.edge_models.forbid_cache(model)
+        return own or endpoints.forbid_keeping(endpoints.by_name, model)
+
+    def send(self, request: Request) -> Response | Pending:
+        """Send a request that another worker has let through the stack of its route, to an endpoint.
+
+        Raises:
+            GatewayError: NOT_FOUND when no route takes it here.
+        """
+        route = self.matching().find(request.model, request.caller.tenant)
+        if route is None:
+            raise unknown_model(request.model)
+        return self._current.routes[route.name].innermost.service(request)
 
     def swap(self, generation: Generation) -> Generation:
         """Put ``generation`` in force; return the one that was."""

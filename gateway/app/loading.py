@@ -17,9 +17,11 @@ from edge_models.certificate import MAX_BYTES
 from edge_models.files import FileError, read_within
 from gateway.app.certificates import Certificates
 from gateway.app.collector import held_off
+from gateway.app.endpoint_files import EndpointError, EndpointFiles
 from gateway.app.models import Models
 from gateway.config.document import ConfigError
 from gateway.config.policy_file import parse_policy, read_file
+from gateway.http.client.small_file import OwnFileError, read_small
 from gateway.http.server.tls import LoadedTls, Tls, TlsError
 from routing.policy import Policy
 from routing.rules.order import Rivals, rivals
@@ -58,12 +60,16 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The files of one process that can be loaded again while it serves. ``models``, ``tls``: None: none."""
+    """The files of one process that can be loaded again while it serves.
+
+    ``models``, ``tls``: None: none. ``endpoints``: what the policy's endpoints need; None: not looked at.
+    """
 
     file: Path
     region: str
     models: Models | None = None
     tls: Tls | None = None
+    endpoints: EndpointFiles | None = None
 
     def contents(self, models: Iterable[str], *, others: bool = True) -> Contents:
         """Read the policy file and, with ``others``, what else belongs to it; it blocks: call it in a thread.
@@ -94,8 +100,17 @@ class Sources:
             policy = parse_policy(self.file, contents.text, self.region)
             # Here, because of thousands of routes it takes longer than the loop may be held.
             found = rivals(policy, self.region)
+        self._check_endpoints(policy)
         certificates = self.models.read_certificates(models) if self.models is not None else {}
         return Loaded(policy, contents.text, certificates, forget, found)
+
+    def _check_endpoints(self, policy: Policy) -> None:
+        if self.endpoints is None:
+            return
+        try:
+            self.endpoints.check(policy.endpoints)
+        except EndpointError as error:
+            raise ConfigError(self.file, str(error), field=f"endpoints.{error.endpoint}") from None
 
     def read_tls(self) -> LoadedTls | TlsError | None:
         """Read the TLS certificates, or return why they cannot be used; None: none are new. It blocks."""
@@ -109,6 +124,8 @@ class Sources:
         contents = [_content(file) for file in certificates]
         if self.tls is not None:
             contents += [_tls_content(Path(file)) for file in self.tls.files]
+        if self.endpoints is not None:
+            contents += [_endpoint_content(file) for file in self.endpoints.paths]
         digest = sha256()
         for content in contents:
             digest.update(sha256(content).digest())
@@ -126,6 +143,13 @@ def _tls_content(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError:
+        return b""
+
+
+def _endpoint_content(file: str) -> bytes:
+    try:
+        return read_small(file)
+    except OwnFileError:
         return b""
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+import msgspec
 from opentelemetry.trace import NoOpTracer
 
 from cache.levels.level import LevelParts
@@ -132,11 +133,20 @@ async def outline(policy: Policy, settings: Settings) -> StacksReport:
     models = UnloadedModels() if settings.models is not None else None
     builder = Builder(parts, endpoints, models, lambda _address: None, cache)
     try:
-        generation = builder.build(Loaded(policy, b"", {}))
+        generation = builder.build(Loaded(_without_files(policy), b"", {}))
         endpoints.discard(generation.endpoints)
         return await generation.report()
     finally:
         await endpoints.aclose()
+
+
+def _without_files(policy: Policy) -> Policy:
+    """Return ``policy`` as it is on a machine without its endpoints' certificates and credentials."""
+    endpoints = {
+        name: msgspec.structs.replace(endpoint, tls=None, credential=None)
+        for name, endpoint in policy.endpoints.items()
+    }
+    return msgspec.structs.replace(policy, endpoints=endpoints)
 
 
 def _open_gate(_name: str, _settings: GateSettings) -> OpenGate:

@@ -12,15 +12,13 @@ from gateway.app.queries import Asker, Queries
 from gateway.core.catalog import IndexEntry, ModelSpec, RemoteCatalog
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.repository import ModelSettings
+from gateway.upstreams.answer_configs import has_no_configuration
 from gateway.wire.oip.model_config import model_config
 from routing.matching import Routes
 from routing.policy import EDGE, Policy, Route
 
 _NONE: Final = b"none"
 """That a server has no configuration of a model, which is remembered as one is."""
-
-_ABSENT: Final = frozenset({Fault.NOT_FOUND, Fault.UNSUPPORTED, Fault.INVALID, Fault.TOO_LARGE})
-_UNREAD: Final = frozenset({"protocol", "not_let_in"})
 
 
 class KnownEndpoints(Protocol):
@@ -98,7 +96,7 @@ class Questions:
             try:
                 return await self._catalog(endpoint).config(model, version)
             except GatewayError as error:
-                if not _has_none(error):
+                if not has_no_configuration(error):
                     raise
                 return _NONE
 
@@ -134,14 +132,3 @@ class Questions:
 def central(policy: Policy, route: Route) -> list[str]:
     """Return the endpoints of a route that are asked: another gateway would ask its own."""
     return [name for name in dict.fromkeys(route.endpoints) if policy.endpoints[name].tier != EDGE]
-
-
-def _has_none(error: GatewayError) -> bool:
-    """Whether a server may have a model and no configuration of it: KServe's and MLServer's have none.
-
-    Nor is there one that this gateway may not see, or that it does not read: the answer is there and would be
-    the same again. One that was lost on the way is asked for again.
-    """
-    if error.fault is Fault.UNAVAILABLE:
-        return error.why is not None and error.why.answered and error.why.reason in _UNREAD
-    return error.fault in _ABSENT

@@ -30,6 +30,10 @@ class RouteEdgeModels:
         """Return the models that come first on a route."""
         return frozenset(edge.model for edge in self.by_route.values())
 
+    def forbid_cache(self, model: str) -> bool:
+        """Whether the configuration of ``model`` has its answers not kept."""
+        return any(edge.model == model and edge.response_cache is False for edge in self.by_route.values())
+
     def is_valid(self, model: str) -> bool | None:
         """Whether ``model`` may answer by itself on all of its routes; None when it is on no route."""
         licences = [edge.licence for edge in self.by_route.values() if edge.model == model]

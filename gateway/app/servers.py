@@ -16,7 +16,8 @@ from gateway.app.admin_port import open_admin_port
 from gateway.app.descriptors import Descriptors
 from gateway.app.errors import StartError
 from gateway.app.workers.inheritance import Inheritance
-from gateway.config.settings import ListenSettings, host_and_port
+from gateway.config.addresses import host_and_port
+from gateway.config.settings import ListenSettings
 from gateway.core.clock import Clock
 from gateway.http.exchange import Application
 from gateway.http.server.address_limits import AddressLimits

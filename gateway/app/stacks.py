@@ -31,6 +31,7 @@ from gateway.core.stack import Innermost, Layer, Stack
 from gateway.telemetry.provenance import ProvenanceParameters
 from gateway.upstreams.abilities import Abilities
 from gateway.upstreams.answer_check import AnswerCheck
+from gateway.upstreams.endpoint_classes import EndpointClasses
 from resilience.admission import Admission
 from resilience.attempt import AttemptTimeout
 from resilience.breaker import Breaker
@@ -52,7 +53,7 @@ class KnownModels(Protocol):
         """Return the metadata of a model; None: nothing is known yet."""
         ...
 
-    def forbid_keeping(self, names: Iterable[str], request: Request) -> bool:
+    def forbid_keeping(self, names: Iterable[str], model: str) -> bool:
         """Whether one of them is known to have answers of the model not kept."""
         ...
 
@@ -61,6 +62,9 @@ class KnownModels(Protocol):
         ...
 
 
+_COUNTS: Final = (
+    "Outermost: whoever waits here for a place waits at this member, and counts when one is chosen."
+)
 _LEARNS: Final = "Inside of the attempt's time: to learn what the endpoint can do is part of an attempt."
 
 
@@ -111,10 +115,9 @@ def central_stack(parts: Parts, predictor: Service, owner: Filter | None = None)
         parts.observed.span("deadline"),
     )
     reason = "Above the models: another worker may have the state. Below Deadline, whose time goes along."
-    owned = (Layer("sequence owner", reason, owner),) if owner is not None else ()
     return Stack(
         layer,
-        *owned,
+        *_owned(owner, reason),
         innermost=Innermost(
             "models", "The models of this process answer.", predictor, parts.observed.layer("model")
         ),
@@ -132,10 +135,12 @@ def route_stack(
     known: KnownModels,
     cache: CacheParts | None,
     edge: RouteEdgeModel | None,
+    owner: Filter | None = None,
 ) -> Stack:
     """Return the stack of one route of an edge gateway, below what all routes share.
 
-    ``known``: what the endpoints say of their models.
+    ``known``: what the endpoints say of their models. ``owner``: where there are several workers, hands a
+    step of a sequence to the one that knows its endpoint.
     """
     timed = Layer(
         "deadline",
@@ -143,13 +148,14 @@ def route_stack(
         Deadline(timeout_s(parts, route), parts.clock, max_timeout_s=longest_s(parts, route)),
         parts.observed.span("deadline"),
     )
-    retry = _retry(parts, route)
+    reason = "Directly above the Router: one of the workers knows which endpoint has the state."
+    sending = (*_retry(parts, route), *_owned(owner, reason))
     router = Innermost(
         "router",
         "Below Retry: each attempt goes where those before have not failed, to the nearest endpoint first.",
         _router(parts, policy, route, endpoints=endpoints, view=view),
     )
-    abroad = Stack(timed, *retry, innermost=router)
+    abroad = Stack(timed, *sending, innermost=router)
     residency = Layer(
         "residency",
         "Fixes the allowed regions before anything can leave. Where this region is not among them the "
@@ -165,7 +171,7 @@ def route_stack(
         # Without a cascade no edge answer may come out of the cache, not even one kept before.
         *_cache(parts, route, cache, edge if route.cascade else None, known),
         *_cascade(parts, route, edge),
-        *retry,
+        *sending,
         innermost=router,
     )
 
@@ -179,20 +185,17 @@ def member_stack(
     bulkhead: Bulkhead,
     attempt_timeout: AttemptTimeout,
     answer_check: AnswerCheck,
+    classes: EndpointClasses,
     abilities: Abilities | None,
 ) -> Stack:
     """Return the stack of one member of an endpoint. It outlives policies; the routes that name it share it.
 
-    ``meter``: measures its load.     ``abilities``: for an upstream that must learn what its endpoint can do.
+    ``meter``: measures its load. ``abilities``: for an upstream that must learn what its endpoint can do.
     """
     observers = observed.layer("upstream", outward=True)
     learning = (Layer("abilities", _LEARNS, abilities, observers),) if abilities is not None else ()
     return Stack(
-        Layer(
-            "load",
-            "Outermost: whoever waits here for a place waits at this member, and counts when one is chosen.",
-            meter,
-        ),
+        Layer("load", _COUNTS, meter),
         Layer(
             "breaker",
             "Above AttemptTimeout, so that it sees timeouts; below Retry, so that every attempt is counted.",
@@ -214,6 +217,7 @@ def member_stack(
             "and is neither kept nor sent.",
             answer_check,
         ),
+        _endpoint_classes(classes),
         *learning,
         innermost=Innermost(
             "upstream", "Sends the request to the endpoint.", upstream, () if learning else observers
@@ -250,6 +254,15 @@ def _versions(parts: Parts, route: Route) -> tuple[Layer, ...]:
         "Above the caches, whose keys have the version, and above Retry: it is chosen once for a request."
     )
     return (Layer("versions", reason, VersionSplit(route), parts.observed.span("versions")),)
+
+
+def _owned(owner: Filter | None, reason: str) -> tuple[Layer, ...]:
+    return (Layer("sequence owner", reason, owner),) if owner is not None else ()
+
+
+def _endpoint_classes(classes: EndpointClasses) -> Layer:
+    reason = "Below the answer check, which knows its mark; inside of the attempt's time, as it may wait."
+    return Layer("endpoint classes", reason, classes)
 
 
 def _retry(parts: Parts, route: Route) -> tuple[Layer, ...]:

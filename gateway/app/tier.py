@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from gateway.app.endpoint_set import NO_ENDPOINTS
+from gateway.app.pools.drained import Drained
+from gateway.app.pools.operated import OperatedEndpoints
 from gateway.core.catalog import Catalogs
 from gateway.core.repository import Repository
 
@@ -19,7 +22,7 @@ class Tier:
     ``catalogs``: what it knows of models, for each caller. ``repository``: the models that can be loaded and
     unloaded here. ``policy_report``: of the admin port's ``/policy``. ``health``: further sections of the
     admin port's health report, by name. ``reload``: loads again what is on disk; what is wrong changes
-    nothing.
+    nothing. ``endpoints``: as an operator sees and drains them.
     """
 
     catalogs: Catalogs
@@ -27,3 +30,6 @@ class Tier:
     policy_report: Report
     health: Mapping[str, Report]
     reload: Callable[[], Awaitable[object]]
+    endpoints: OperatedEndpoints = field(
+        default_factory=lambda: OperatedEndpoints(lambda: NO_ENDPOINTS, Drained())
+    )

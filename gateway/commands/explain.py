@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.commands.arguments import add_command
+from gateway.commands.explain_pool import rows_of
 from gateway.config.document import ConfigError
 from gateway.config.policy_file import load_policy
 from gateway.core.request import ANONYMOUS, Caller, Request
@@ -32,7 +33,8 @@ EXAMPLES: Final = """\
 
 Without --client-country the client's place is not known, and all rules for places apply. Without
 --region the client calls the region that is its home. Endpoints are in the order in which they are
-tried, all being well: those whose breaker is open are passed over.
+tried, all being well: those whose breaker is open are passed over. Of an endpoint with several members one is
+picked for each attempt, and the next attempt goes to another.
 
 --stack shows the layers of every route, or of that of --model and --tenant, outermost first: role, filter,
 what observes it, and why it stands there. Without --settings, default settings are taken. A running gateway
@@ -176,9 +178,7 @@ def explain(
         layers = _layers(route) if found.is_here else "passes it on; nothing is computed or kept there"
         rows.append(("gateway", f"{region}: {layers}"))
     for number, name in enumerate(found.endpoints, 1):
-        endpoint = policy.endpoints[name]
-        text = f"{name}: {endpoint.tier} tier of {endpoint.region}, {endpoint.protocol} {endpoint.address}"
-        rows.append((f"endpoint {number}", text))
+        rows += rows_of(number, name, policy.endpoints[name])
     return rows, _REFUSALS.get(found.refusal, "")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from gateway.commands import explain
 from gateway.commands.arguments import add_command, add_group
 from gateway.config.document import ConfigError
-from gateway.config.policy_file import read_policy
+from gateway.config.policy_file import read_notes, read_policy
 
 EXAMPLES = """\
   edgeway policy validate policy.yaml
@@ -35,11 +35,12 @@ def add_to(commands: Any) -> None:
 
 def _validate(options: argparse.Namespace) -> int:
     try:
-        policy, findings, _ = read_policy(options.file)
+        policy, findings, text = read_policy(options.file)
     except ConfigError as error:
         print(f"{error}", file=sys.stderr)
         return 2
-    for finding in findings:
+    notes = read_notes(options.file, text)
+    for finding in (*findings, *notes):
         print(finding, file=sys.stderr)
     errors = sum(finding.is_error for finding in findings)
     if errors or (options.strict and findings):
@@ -49,5 +50,6 @@ def _validate(options: argparse.Namespace) -> int:
         f"{options.file}: good. generation {policy.generation}, {len(policy.regions)} regions, "
         f"{len(policy.endpoints)} endpoints, {len(policy.routes)} routes, {len(policy.tenants)} tenants"
         + (f", {len(findings)} warnings" if findings else "")
+        + (f", {len(notes)} notes" if notes else "")
     )
     return 0

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from gateway.config.document import MAX_BYTES, ConfigError, parse, spell
+from gateway.config.document import MAX_BYTES, ConfigError, Document, parse, spell
+from gateway.config.endpoint_files import with_absolute_files
 from routing.lint import problems
+from routing.lint_endpoints import older_forms
 from routing.policy import Policy
-from routing.problem import Severity
+from routing.problem import Problem, Severity
 
 UNKNOWN_HERE: Final = "EW199"
 """The one rule that a gateway adds to those of ``edgeway policy validate``."""
@@ -24,12 +26,16 @@ class Finding:
     file: Path
     line: int
     rule: str
-    is_error: bool
+    severity: Severity
     text: str
 
     def __str__(self) -> str:
-        kind = "error" if self.is_error else "warning"
-        return f"{self.file}:{self.line}: {kind} {self.rule}: {self.text}"
+        return f"{self.file}:{self.line}: {self.severity} {self.rule}: {self.text}"
+
+    @property
+    def is_error(self) -> bool:
+        """Whether it keeps the policy from coming into force."""
+        return self.severity is Severity.ERROR
 
 
 def read_policy(file: Path, region: str = "") -> tuple[Policy, list[Finding], bytes]:
@@ -43,6 +49,12 @@ def read_policy(file: Path, region: str = "") -> tuple[Policy, list[Finding], by
     text = read_text(file)
     policy, findings = _check(file, text, region)
     return policy, findings, text
+
+
+def read_notes(file: Path, text: bytes) -> list[Finding]:
+    """Return what could be written better in the policy ``text``, which is one; nothing is wrong with it."""
+    document = parse(file, text)
+    return _findings(file, document, older_forms(document.decode(Policy)))
 
 
 def read_text(file: Path) -> bytes:
@@ -90,6 +102,8 @@ def load_policy(file: Path, region: str = "") -> tuple[Policy, bytes]:
 def parse_policy(file: Path, text: bytes, region: str = "") -> Policy:
     """Return the policy in ``text``, the content of ``file``, if it may come into force in ``region``.
 
+    Files that it names are looked for in the folder of ``file``.
+
     Raises:
         ConfigError: for the first lint error too.
     """
@@ -97,23 +111,28 @@ def parse_policy(file: Path, text: bytes, region: str = "") -> Policy:
     for finding in findings:
         if finding.is_error:
             raise ConfigError(file, f"{finding.rule}: {finding.text}", line=finding.line)
-    return policy
+    return with_absolute_files(policy, file.resolve().parent)
 
 
 def _check(file: Path, text: bytes, region: str) -> tuple[Policy, list[Finding]]:
     document = parse(file, text)
     policy = document.decode(Policy)
-    findings = [
+    findings = _findings(file, document, problems(policy))
+    if region and region not in policy.regions:
+        message = f"regions: has no region '{region}', which this gateway is; add it or correct the settings"
+        line = document.line(("regions",))
+        findings.append(Finding(file, line, UNKNOWN_HERE, Severity.ERROR, message))
+    return policy, findings
+
+
+def _findings(file: Path, document: Document, found: list[Problem]) -> list[Finding]:
+    return [
         Finding(
             file,
             document.line(problem.path),
             problem.rule,
-            problem.severity is Severity.ERROR,
+            problem.severity,
             f"{spell(problem.path)}: {problem.message}",
         )
-        for problem in problems(policy)
+        for problem in found
     ]
-    if region and region not in policy.regions:
-        message = f"regions: has no region '{region}', which this gateway is; add it or correct the settings"
-        findings.append(Finding(file, document.line(("regions",)), UNKNOWN_HERE, True, message))
-    return policy, findings

@@ -1,4 +1,4 @@
-"""`python -m gateway.config.reference`: docs/settings.md, every key of the settings and of the policy.
+"""`python -m gateway.config.reference`: docs/settings.md, every key of the settings.
 
 Names, types, defaults and bounds are those of the types that read the files; what they mean is what their
 docstrings say.
@@ -7,7 +7,7 @@ docstrings say.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -15,13 +15,12 @@ from msgspec import inspect
 
 from gateway.config.meanings import meanings, summary
 from gateway.config.settings import Settings
-from routing.policy import Policy
 
 _INTRODUCTION: Final = """\
-# Every key of the settings and of a policy
-Made by `make settings` from the types that read the files: what is not here is refused, with its line. What
-belongs together, and why, is in [operating](operating.md). `[]` is an item of a list, `NAME` any name,
-`N` a number.
+# Every key of the settings
+Made by `make settings` from the types that read the file: what is not here is refused, with its line. What
+belongs together, and why, is in [operating](operating.md); the keys of a policy are in [policy](policy.md).
+`[]` is an item of a list, `NAME` any name, `N` a number.
 """
 _BOUNDS: Final = (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"), ("min_length", "length ≥"))
 _PLAIN: Final = {
@@ -34,15 +33,27 @@ _PLAIN: Final = {
 }
 
 
+Extras = Callable[[str], tuple[str, ...]]
+"""Returns further cells for the key at a path."""
+
+
 def render() -> str:
     """Return the page."""
-    parts = [_INTRODUCTION]
-    for title, struct in (("Settings", Settings), ("Policy", Policy)):
-        parts.append(f"## {title}\n{_marked(summary(struct))}\n\n{_table(struct)}")
-        parts += [
-            f"### `{path}`\n{_marked(summary(nested))}\n\n{_table(nested)}"
-            for path, nested in _nested("", struct)
-        ]
+    return f"{_INTRODUCTION}\n{sections('Settings', Settings)}"
+
+
+def sections(
+    title: str, struct: type[msgspec.Struct], titles: tuple[str, ...] = (), extras: Extras | None = None
+) -> str:
+    """Return a table of the keys of ``struct``, and one for each struct below it.
+
+    ``titles``: of the further columns whose cells ``extras`` returns.
+    """
+    parts = [f"## {title}\n{_marked(summary(struct))}\n\n{_table(struct, '', titles, extras)}"]
+    parts += [
+        f"### `{path}`\n{_marked(summary(nested))}\n\n{_table(nested, f'{path}.', titles, extras)}"
+        for path, nested in _nested("", struct)
+    ]
     return "\n".join(parts)
 
 
@@ -64,13 +75,15 @@ def _nested(path: str, struct: type[msgspec.Struct]) -> Iterator[tuple[str, type
             yield from _nested(f"{inner[0]}.", inner[1])
 
 
-def _table(struct: type[msgspec.Struct]) -> str:
+def _table(struct: type[msgspec.Struct], path: str, titles: tuple[str, ...], extras: Extras | None) -> str:
     said = meanings(struct)
-    lines = ["| key | takes | default | meaning |", "|---|---|---|---|"]
+    columns = ("key", "takes", "default", *titles, "meaning")
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for field in _fields(struct):
         inner = _struct_of(field.type, field.encode_name)
         meaning = said.get(field.name) or (summary(inner[1]) if inner else "")
-        cells = (f"`{field.encode_name}`", _type(field.type), _default(field), _marked(meaning))
+        more = extras(f"{path}{field.encode_name}") if extras else ()
+        cells = (f"`{field.encode_name}`", _type(field.type), _default(field), *more, _marked(meaning))
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from hashlib import sha256
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -15,6 +14,7 @@ import msgspec
 from cache.settings import CacheSettings
 from edge_models.settings import ModelsSettings
 from gateway.admin.settings import AdminAccessSettings
+from gateway.config.addresses import is_address, listed, overlap
 from gateway.config.document import Document, read
 from gateway.core.request import CENTRAL, EDGE
 from gateway.http.server.settings import TransportSettings
@@ -28,14 +28,14 @@ from resilience.settings import ResilienceSettings
 from routing.settings import GeoSettings
 
 _HTTP_URL: Final = r"^https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?(/[!-~]*)?\Z"
+_LISTENERS: Final = ("http", "grpc", "admin")
 _HASH_OF_NOTHING: Final = sha256(b"").hexdigest()
-_ADDRESS: Final = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):(?P<port>\d{1,5})")
 
 
 class ListenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where to listen, each ``HOST:PORT``; port 0 takes a free one. An absent one is not opened.
 
-    ``http`` and ``grpc`` take a list of addresses, too; ``[::]`` alone takes IPv4 as well.
+    Each takes a list of addresses, too; ``[::]`` alone takes IPv4 as well.
 
     The defaults are Triton's ports, on the loopback interface.
 
@@ -51,7 +51,7 @@ class ListenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
     http: str | tuple[str, ...] | None = "127.0.0.1:8000"
     grpc: str | tuple[str, ...] | None = "127.0.0.1:8001"
-    admin: str | None = "127.0.0.1:8002"
+    admin: str | tuple[str, ...] | None = "127.0.0.1:8002"
     admin_access: AdminAccessSettings = AdminAccessSettings()
     max_body_mib: Annotated[int, msgspec.Meta(ge=1, le=2047)] = 64
     transport: TransportSettings = TransportSettings()
@@ -64,9 +64,19 @@ class ListenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         """Return the addresses for clients by listener: ``http``, the second of a list ``http[1]``."""
         found: dict[str, str] = {}
         for name, given in (("http", self.http), ("grpc", self.grpc)):
-            for index, address in enumerate(_listed(given)):
+            for index, address in enumerate(listed(given)):
                 found[f"{name}[{index}]" if index else name] = address
         return found
+
+    def admin_addresses(self) -> tuple[str, ...]:
+        """Return the addresses of the admin port; empty: it is not opened."""
+        return listed(self.admin)
+
+    def moved(self, before: ListenSettings) -> tuple[str, ...]:
+        """Return which of the settings of addresses are others than ``before``."""
+        return tuple(
+            name for name in _LISTENERS if listed(getattr(self, name)) != listed(getattr(before, name))
+        )
 
 
 class TelemetrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -129,54 +139,20 @@ def load_settings(file: Path, environment: Mapping[str, str] | None = None) -> S
     return _absolute(settings, file.resolve().parent)
 
 
-def _listed(given: str | tuple[str, ...] | None) -> tuple[str, ...]:
-    if given is None:
-        return ()
-    return (given,) if isinstance(given, str) else given
-
-
-def host_and_port(address: str) -> tuple[str, int]:
-    """Split a checked ``HOST:PORT``; IPv6 hosts lose their brackets."""
-    found = _ADDRESS.fullmatch(address)
-    assert found is not None, "load_settings has checked it"
-    return found["host"].strip("[]"), int(found["port"])
-
-
 def _check_addresses(document: Document, settings: Settings) -> None:
-    for name in ("http", "grpc", "admin"):
-        given = getattr(settings.listen, name)
-        for address in _listed(given):
-            found = _ADDRESS.fullmatch(address)
-            if found is None or int(found["port"]) > 65_535:
+    listen = settings.listen
+    lists = {name: listed(getattr(listen, name)) for name in _LISTENERS}
+    for name, addresses in lists.items():
+        for address in addresses:
+            if not is_address(address):
                 what = f"'{address}' is not HOST:PORT, such as 127.0.0.1:8000"
                 raise document.error(("listen", name), what)
-        if given == ():
+        if getattr(listen, name) == ():
             raise document.error(("listen", name), "the list is empty; null opens nothing")
-        _check_overlaps(document, name, _listed(given))
-    if settings.listen.http is None and settings.listen.grpc is None:
+    if (found := overlap(lists)) is not None:
+        raise document.error(("listen", found.name), found.why)
+    if listen.http is None and listen.grpc is None:
         raise document.error(("listen",), "neither http nor grpc is open: nobody could ask anything")
-
-
-def _check_overlaps(document: Document, name: str, addresses: tuple[str, ...]) -> None:
-    """Refuse an address that another one of the list has taken; each port 0 is a port of its own."""
-    taken: set[tuple[str, int]] = set()
-    for given, port in map(host_and_port, addresses):
-        host = str(ip_address(given)) if _is_ip(given) else given.lower()
-        if port and (host, port) in taken:
-            raise document.error(("listen", name), f"{host} with port {port} is listed twice")
-        taken.add((host, port))
-    for host, port in taken:
-        if port and host == "::" and any(other != host and at == port for other, at in taken):
-            what = f"[::]:{port} takes all addresses, IPv4 as well; take the others with port {port} out"
-            raise document.error(("listen", name), what)
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _check_admin(document: Document, listen: ListenSettings) -> None:

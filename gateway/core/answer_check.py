@@ -16,9 +16,10 @@ import numpy as np
 from msgspec.structs import replace
 
 from gateway.core.catalog import ModelSpec, TensorSpec
+from gateway.core.classes import is_classified
 from gateway.core.errors import printable
 from gateway.core.request import Request, Response
-from gateway.core.tensor import DATATYPES, Tensor
+from gateway.core.tensor import BYTES, DATATYPES, Tensor
 
 _MAX_VERSION: Final = 256
 
@@ -36,6 +37,9 @@ def misfit(response: Response, request: Request) -> str:
         missing = set(request.outputs).difference([output.name for output in response.outputs])
         if missing:
             return f"output '{printable(min(missing))}' is missing"
+    for output in response.outputs:
+        if output.parameters and is_classified(output) and not request.classes.get(output.name):
+            return f"output '{printable(output.name)}' is classified"
     return ""
 
 
@@ -87,6 +91,8 @@ def has_rows(response: Response, request: Request, spec: ModelSpec) -> bool:
 def _contradiction(tensor: Tensor, expected: TensorSpec | None) -> str:
     if expected is None:
         return f"the model has no output '{printable(tensor.name)}'"
+    if tensor.parameters and is_classified(tensor):
+        return "" if tensor.datatype == BYTES else f"output '{tensor.name}' holds no classes"
     if tensor.datatype != expected.datatype:
         return f"output '{tensor.name}' is {printable(tensor.datatype)}, not {printable(expected.datatype)}"
     return (

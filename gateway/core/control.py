@@ -1,9 +1,9 @@
-"""What an operator changes while a process runs: what it logs, and what it traces."""
+"""What an operator changes while a process runs: what it logs and traces, and where it sends."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 Setting = bool | int | str
 
@@ -38,5 +38,29 @@ class Tracing(Protocol):
 
         Raises:
             GatewayError: INVALID; UNSUPPORTED.
+        """
+        ...
+
+
+class EndpointControl(Protocol):
+    """The endpoints of a gateway, as an operator sees and drains them."""
+
+    async def listed(self) -> Sequence[Mapping[str, Any]]:
+        """Return every endpoint in force with its members, and how they are."""
+        ...
+
+    async def drain(self, endpoint: str, member: str) -> None:
+        """Send nothing new to an endpoint, or to one member of it where ``member`` is not empty.
+
+        Raises:
+            GatewayError: NOT_FOUND, INVALID.
+        """
+        ...
+
+    async def undrain(self, endpoint: str, member: str) -> None:
+        """Send there again.
+
+        Raises:
+            GatewayError: NOT_FOUND, INVALID.
         """
         ...

@@ -90,9 +90,10 @@ class Request(msgspec.Struct, frozen=True):
     that the settings pass on to endpoints, in their order; what a model answers may depend on them.
     ``routed``: those by which the policy chooses routes, each once; they go nowhere.
     ``classes``: output → how many of its highest elements the client will be shown instead of it; answers
-    hold the output itself nevertheless. ``output_parameters``: requested output → what the client says of
-    it to the server. ``key`` is set by the cache's look-up and read by the layers below: equal keys are
-    equal requests. It is empty for requests that no cache may answer.
+    hold the output itself nevertheless, but for one that is marked (``gateway.core.classes``).
+    ``output_parameters``: requested output → what the client says of it to the server. ``key`` is set by the
+    cache's look-up and read by the layers below: equal keys are equal requests. It is empty for requests that
+    no cache may answer.
     """
 
     model: str

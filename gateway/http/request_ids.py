@@ -26,7 +26,7 @@ class RequestIds:
     def __init__(self, chance: Random | None = None) -> None:
         self.make = chain.from_iterable(_blocks(chance or Random())).__next__  # noqa: S311 - no secrets
         """Returns the next id."""
-        # So that no request waits for the first few hundred.
+        # Ids are made some hundred at a time; the first of them now, so that no request waits for it.
         self.make()
 
     def __repr__(self) -> str:

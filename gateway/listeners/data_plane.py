@@ -33,6 +33,7 @@ class DataPlane:
     would be refused, so its body need not be read; ``retry_after_s``: when it may come again. ``offload``:
     does what would hold the event loop. ``travelling``: which headers go on to endpoints.
     ``make_request_id``: returns the id of a request that comes without one; empty where none are made.
+    ``load``: returns how loaded this process is, for clients that ask for it; None: they are not answered.
     """
 
     region: str
@@ -48,6 +49,7 @@ class DataPlane:
     offload: Offload = field(default_factory=Here)
     travelling: TravellingHeaders = field(default_factory=TravellingHeaders)
     make_request_id: Callable[[], bytes] = no_id
+    load: Callable[[], bytes] | None = None
 
     def over_limit(self, caller: Caller, model: str, version: str) -> GatewayError | None:  # noqa: ARG002
         """Return the refusal of a request whose body is not worth reading; None when there is room.

@@ -223,7 +223,7 @@ class RequestHeaderReader(Generic[H]):
     def _check(self, claims: tuple[str, ...]) -> TrustedClaims:
         peer, *others = claims
         if "," in claims[_TENANT]:
-            # What a proxy makes of two lines.
+            # A proxy may have joined two lines by a comma.
             raise GatewayError(Fault.INVALID, f"the header {headers.TENANT} is given more than once")
         return self._data_plane.trust.check(peer, Claims(*others))
 

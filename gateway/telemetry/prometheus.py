@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar
 
 from prometheus_client import (
@@ -15,6 +15,7 @@ from prometheus_client import (
 from prometheus_client.process_collector import ProcessCollector
 
 from gateway.core import telemetry as events
+from gateway.telemetry.members import MemberRow, Members
 from gateway.telemetry.requests import Requests
 from gateway.telemetry.runs import Runs
 from gateway.telemetry.series import LATENCY_BUCKETS_S, Counts, Gauges, Reasons, Spreads
@@ -46,6 +47,10 @@ class Prometheus:
 
     def __repr__(self) -> str:
         return f"<Prometheus {len(self._children)} series, {self._requests!r}>"
+
+    def watch_members(self, rows: Callable[[], Iterable[MemberRow]]) -> None:
+        """Show the members of endpoints; ``rows`` returns those of now."""
+        self._registry.register(Members(rows))
 
     def emit(self, event: events.Event) -> None:
         """Count ``event``."""

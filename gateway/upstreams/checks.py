@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import ssl
 from typing import Final
 
 from gateway.core.errors import Fault, GatewayError, Why
@@ -13,6 +12,7 @@ from gateway.http.client.addresses import Addresses
 from gateway.http.client.dialer import Dialer
 from gateway.http.client.http2_connection import Http2ClientConnection, Http2ClientOwner
 from gateway.http.client.shortage import lack
+from gateway.http.client.tls import TlsSource
 from gateway.upstreams.failures import reason_of
 from gateway.upstreams.settings import ConnectSettings
 
@@ -37,12 +37,14 @@ class NoOwner:
         """Do nothing: the one who uses the connection gets its error."""
 
 
-def dialer_of(host: str, port: int, settings: ConnectSettings, tls: ssl.SSLContext | None) -> Dialer:
-    """Return what connects to an endpoint."""
+def dialer_of(
+    host: str, port: int, settings: ConnectSettings, tls: TlsSource | None = None, server_name: str = ""
+) -> Dialer:
+    """Return what connects to an endpoint; ``server_name``: what TLS asks for, empty: ``host``."""
     addresses = Addresses(
         host, port, timeout_s=settings.resolve_timeout_s, refresh_s=settings.dns_refresh_rate_s
     )
-    return Dialer(addresses, host, port, connect_timeout_s=settings.connect_timeout_s, tls=tls)
+    return Dialer(addresses, server_name or host, port, connect_timeout_s=settings.connect_timeout_s, tls=tls)
 
 
 def is_ready(status: int) -> bool:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
 from gateway.core.errors import Fault, GatewayError, Why, masked
+from gateway.core.verdict import Verdict
+from gateway.http.client.handshake import TlsFinding, finding_of, tls_error
 from gateway.http.client.shortage import lack
 from gateway.wire import headers
 
@@ -29,6 +31,9 @@ _RETRYABLE: Final = frozenset({Fault.UNAVAILABLE, Fault.DEADLINE, Fault.OVERLOAD
 _COUNTS: Final = frozenset({Fault.UNAVAILABLE, Fault.DEADLINE, Fault.INTERNAL})
 """Not OVERLOADED: a server that sheds load works. A breaker that opened would send all of it elsewhere."""
 
+HEAD_TOO_LARGE: Final = "header list"
+"""In the error message of HTTP/2's parser for headers above its limit."""
+
 OUR_OWN: Final = frozenset({Fault.OVERLOADED, Fault.UNAVAILABLE, Fault.INTERNAL})
 """Faults with which an answer was not read since this process could not: no evidence against who sent it."""
 
@@ -46,11 +51,12 @@ _log = logging.getLogger("edgeway.upstreams")
 
 
 class Failures:
-    """Names the failures of one endpoint."""
+    """Names the failures of one endpoint; ``hidden`` takes what nobody else may read out of its messages."""
 
-    def __init__(self, endpoint: str) -> None:
-        self._endpoint = endpoint
+    def __init__(self, endpoint: str, hidden: Callable[[str], str] = str) -> None:
+        self._endpoint, self._hidden = endpoint, hidden
         self._has_logged = False
+        self._handshakes: set[str] = set()
         self._lacked: set[str] = set()
 
     def __repr__(self) -> str:
@@ -70,6 +76,7 @@ class Failures:
         The message is passed on where it is about the client's request, and masked where it is not.
         ``may_count``: whether such a status can be evidence against the endpoint.
         """
+        detail = self._hidden(detail)
         if fault in _NOT_LET_IN:
             # The caller was authenticated here, so it is this gateway that is not let in: another endpoint,
             # the edge model or a stale answer may still serve.
@@ -97,7 +104,13 @@ class Failures:
         lacked = lack(cause)
         if lacked is not None:
             return self.lacks(lacked)
-        why = Why(reason_of(cause))
+        return self._lost(self.why(cause))
+
+    def handshake(self, found: TlsFinding) -> GatewayError:
+        """Return the error of a call that failed for what ``found`` says of TLS."""
+        return self._lost(self._logged(found))
+
+    def _lost(self, why: Why) -> GatewayError:
         return GatewayError(
             Fault.UNAVAILABLE,
             f"endpoint '{self._endpoint}' {_WORDS[Fault.UNAVAILABLE]}: {why}",
@@ -105,6 +118,31 @@ class Failures:
             counts=True,
             why=why,
         )
+
+    def why(self, cause: BaseException | None) -> Why:
+        """Return why there was no connection, or why it ended; of a TLS handshake the log says what to do."""
+        failed = tls_error(cause)
+        return Why(reason_of(cause)) if failed is None else self._logged(finding_of(failed))
+
+    def verdict(self, error: Exception) -> Verdict:
+        """Return what a health check found that ended without an answer."""
+        return Verdict(ours=True) if lack(error) else Verdict(self.why(error))
+
+    def not_ready(self, detail: str) -> Verdict:
+        """Return what a health check found whose answer was that the endpoint is not ready."""
+        return Verdict(Why("not_ready", self._hidden(detail), answered=True))
+
+    def _logged(self, found: TlsFinding) -> Why:
+        if found.what not in self._handshakes:
+            # Once: it comes with every connection.
+            self._handshakes.add(found.what)
+            _log.error("endpoint %s: the TLS handshake failed: %s: %s", self._endpoint, found.what, found.do)
+        return Why("tls", found.what)
+
+    def forget(self) -> None:
+        """Log what was logged again when it comes again: something has changed."""
+        self._handshakes.clear()
+        self._has_logged = False
 
     def lacks(self, what: str) -> GatewayError:
         """Return the error of a call for which this process lacks something: trying again needs it, too."""
@@ -133,7 +171,7 @@ class Failures:
         return GatewayError(
             Fault.UNAVAILABLE,
             f"endpoint '{self._endpoint}' cancelled the call",
-            why=Why("cancelled", detail, answered=True, of_model=True),
+            why=Why("cancelled", self._hidden(detail), answered=True, of_model=True),
         )
 
     def too_large(self, most_bytes: int) -> GatewayError:

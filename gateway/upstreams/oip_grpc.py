@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
-import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from random import Random
 from typing import Any, Final
 
 from gateway.core.catalog import IndexEntry, ModelSpec
 from gateway.core.clock import Chance, Clock
-from gateway.core.errors import Fault, GatewayError, Why, printable
+from gateway.core.errors import Fault, GatewayError, printable
 from gateway.core.offload import Here, Offload
 from gateway.core.request import Request, Response
 from gateway.core.tensor import Buffer
@@ -23,21 +22,27 @@ from gateway.http.client.http2_connection import (
     AnswerRefusedError,
     Http2ClientConnection,
     LateError,
-    Limits,
     LostError,
     NotProcessedError,
     ResetError,
 )
 from gateway.http.client.http2_pool import Http2Pool
+from gateway.http.client.tls import TlsSource
 from gateway.http.framing.errors import AnswerTooLargeError, FramingError
-from gateway.http.framing.http2_client import Http2Client
 from gateway.upstreams import oip_grpc_call as grpc_call
 from gateway.upstreams.address_checks import check_all
-from gateway.upstreams.checks import NoOwner, dialer_of, lost, unreadable
+from gateway.upstreams.checks import NoOwner, unreadable
 from gateway.upstreams.connections import Connections
-from gateway.upstreams.failures import LENIENCY_S, OUR_OWN, UNSENT, Failures
+from gateway.upstreams.destination import destination_of
+from gateway.upstreams.failures import HEAD_TOO_LARGE, LENIENCY_S, OUR_OWN, UNSENT, Failures
 from gateway.upstreams.forwarding import provenance_of, request_headers, retry_after_s, timeout_s
+from gateway.upstreams.http2_connections import client_of, limits_of
+from gateway.upstreams.load import observe
+from gateway.upstreams.oip_grpc_check import check_health
+from gateway.upstreams.outgoing import PLAIN, Outgoing
+from gateway.upstreams.rotation import Rotation
 from gateway.upstreams.settings import GrpcUpstreamSettings
+from gateway.upstreams.tls_refusals import HandshakeRefusedError
 from gateway.upstreams.upstream import Upstream
 from gateway.wire.faults import fault_of_grpc
 from gateway.wire.grpc_framing import PREFIX, prefix
@@ -55,20 +60,10 @@ _MAX_MESSAGE_CHARS: Final = 200
 _TOO_LARGE: Final = "message larger than max"
 """In the error messages of gRPC in C++, Python and Go, after "received"."""
 
-HEALTH: Final = "grpc.health.v1.Health"
-_SERVING: Final = 1
-_CHECKS: Final[tuple[tuple[str, Any, Callable[[Any], bool]], ...]] = (
-    ("_health", messages.HealthCheckResponse, lambda message: bool(message.status == _SERVING)),
-    ("_server_ready", messages.ServerReadyResponse, lambda message: bool(message.ready)),
-)
-"""How a server's readiness is checked: the method, its answer, and how to read it."""
-
-_HEAD_TOO_LARGE: Final = "header list"
-"""In the parser's error message for headers above its limit."""
-
 _FAILED: Final = (
     grpc_call.StatusError,
     grpc_call.BrokenAnswerError,
+    HandshakeRefusedError,
     ResetError,
     AnswerRefusedError,
     LateError,
@@ -80,20 +75,15 @@ _FAILED: Final = (
 )
 """The ways in which a call ends without an answer."""
 
-_UNKNOWN_METHOD: Final = frozenset({5, 12})
-"""NOT_FOUND, UNIMPLEMENTED."""
-
-_NOT_FOR_US: Final = frozenset({7, 8, 16})
-"""PERMISSION_DENIED, RESOURCE_EXHAUSTED, UNAUTHENTICATED: the server works."""
-
 
 class GrpcUpstream:
     """One endpoint over HTTP/2 connections, opened on first use and reopened when lost.
 
     ``region`` is where its answers come from, unless they name a region themselves: those of Triton,
     KServe and others do not, and count as central and certified. An answer larger than
-    ``max_message_bytes`` is a failure of the other side. ``tls``: how to encrypt, None for not at all (its
-    ALPN becomes h2). ``chance`` spreads attempts to connect. ``offload`` reads what would hold the loop.
+    ``max_message_bytes`` is a failure of the other side. ``tls``: how to encrypt; None: not at
+    all. ``chance`` spreads attempts to connect. ``offload`` reads what would hold the loop.
+    ``outgoing``: what all calls have in common.
     """
 
     def __init__(
@@ -106,41 +96,29 @@ class GrpcUpstream:
         max_message_bytes: int = 64 << 20,
         settings: GrpcUpstreamSettings | None = None,
         chance: Chance | None = None,
-        tls: ssl.SSLContext | None = None,
+        tls: TlsSource | None = None,
         offload: Offload | None = None,
+        outgoing: Outgoing = PLAIN,
     ) -> None:
         self._offload = offload or Here()
         self.name, self.address = name, address
         self._region, self._clock = region, clock
-        self._failures = Failures(name)
+        self._outgoing, self._observer = outgoing, outgoing.on_load
+        self._failures = Failures(name, outgoing.hidden)
         self._max_message_bytes = max_message_bytes
         self._settings = settings or GrpcUpstreamSettings()
         self._chance = chance or Random()  # noqa: S311 - jitter, not secrets
-        self._tls = tls
-        if tls is not None:
-            tls.set_alpn_protocols(["h2"])
-        self._infer = self._method("ModelInfer")
-        self._metadata = self._method("ModelMetadata")
-        self._ready = self._method("ModelReady")
-        self._config = self._method("ModelConfig")
-        self._index = self._method("RepositoryIndex")
-        self._health = self._method("Check", HEALTH)
-        self._server_ready = self._method("ServerReady")
         host, _, port = address.rpartition(":")
-        self._dialer = dialer_of(host.strip("[]"), int(port), self._settings, tls)
-        self._client = partial(
-            Http2Client,
-            stream_window_bytes=self._settings.stream_window_bytes,
-            connection_window_bytes=self._settings.connection_window_bytes,
-            max_header_bytes=self._settings.max_head_bytes,
-            max_body_bytes=PREFIX + max_message_bytes,
-            texts=grpc_call.TEXTS,
+        self._destination = destination_of(
+            host.strip("[]"), int(port), self._settings, authority=address, outgoing=outgoing, tls=tls
         )
-        self._limits = Limits(
-            streams=self._settings.streams_per_connection,
-            keepalive_s=self._settings.keepalive_s,
-            keepalive_timeout_s=self._settings.keepalive_timeout_s,
-        )
+        self._dialer = self._destination.dialer
+        self._dress()
+        self._rotation = Rotation()
+        self._rotation.watch(tls, self._take_tls)
+        self._rotation.watch(outgoing.credential, self._take_credential)
+        self._client = partial(client_of, self._settings, PREFIX + max_message_bytes, grpc_call.TEXTS)
+        self._limits = limits_of(self._settings)
         self._connections = Connections(self._open, self._dialer, self._failures)
 
     def __repr__(self) -> str:
@@ -151,12 +129,15 @@ class GrpcUpstream:
         with UNSENT:
             given_s = timeout_s(request, self._clock)
             body = oip_proto.encode_request_parts(request)
-            metadata = (*request_headers(request).items(), *request.headers)
+            more = self._outgoing.without_own(request.headers) if request.headers else ()
+            metadata = (*request_headers(request).items(), *more)
 
         answer, trailing = await self._call(
             self._infer, *body, timeout_s=given_s, metadata=metadata, deadline=request.deadline
         )
 
+        if self._observer is not None:
+            observe(self._observer, trailing, is_refused=False)
         provenance = provenance_of(trailing, self._region)
         try:
             response = proto_responses.decode(answer, provenance)
@@ -224,7 +205,7 @@ class GrpcUpstream:
             connection = await self._dialer.reach(address, self._lone)
             try:
                 await connection.ready
-                verdict = await self._check(connection)
+                verdict = await check_health(connection, self._method, self._failures)
             finally:
                 connection.close()
         except (
@@ -236,10 +217,15 @@ class GrpcUpstream:
             AnswerTooLargeError,
             FramingError,
         ) as error:
-            return lost(error)
+            return self._failures.verdict(error)
         if verdict.why is None:
             self.hurry()
         return verdict
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Why files of this endpoint are not in use as they are on disk."""
+        return self._rotation.problems
 
     def move(self) -> bool:
         """Leave the addresses in use for others of the name, if there are some worth trying."""
@@ -254,27 +240,9 @@ class GrpcUpstream:
         self._connections.hurry()
 
     async def refresh(self) -> None:
-        """Look the name up again, and leave the addresses that it has no longer."""
+        """Look the name up again, and leave the addresses that it has no longer; take files that changed."""
+        await self._rotation.refresh()
         await self._connections.refresh()
-
-    async def _check(self, connection: Http2ClientConnection) -> Verdict:
-        for method, kind, reads in _CHECKS:
-            headers_ = getattr(self, method)
-            _, answer = connection.send([*headers_], (prefix(0),), math.inf)
-            try:
-                body, _ = grpc_call.read_answer(await answer)
-                is_well = reads(oip_proto.parse(kind, bytes(body)))
-            except grpc_call.StatusError as error:
-                if error.code in _UNKNOWN_METHOD:
-                    continue
-                if error.code in _NOT_FOR_US:
-                    return Verdict()
-                return Verdict(Why("not_ready", printable(error.message, _MAX_MESSAGE_CHARS), answered=True))
-            except (grpc_call.BrokenAnswerError, GatewayError):
-                return Verdict(Why("protocol", answered=True))
-            return Verdict() if is_well else Verdict(Why("not_ready", answered=True))
-        # It answers, and knows neither method.
-        return Verdict()
 
     def _lone(self) -> Http2ClientConnection:
         return Http2ClientConnection(self._client(), self._limits, NoOwner())
@@ -316,6 +284,8 @@ class GrpcUpstream:
             case ResetError() if self._stands_for_a_status(error, ends):
                 status = grpc_call.StatusError(grpc_call.code_of_reset(error.code))
                 named = self._translate(status, deadline, ends)
+            case HandshakeRefusedError():
+                named = self._failures.handshake(error.found)
             case AnswerTooLargeError():
                 named = self._failures.too_large(self._max_message_bytes)
             case AnswerRefusedError():
@@ -325,7 +295,7 @@ class GrpcUpstream:
             case NotProcessedError():
                 # It goes away in good order, or has enough to do: no evidence, and another may answer.
                 named = self._failures.closed()
-            case FramingError() if _HEAD_TOO_LARGE in str(error):
+            case FramingError() if HEAD_TOO_LARGE in str(error):
                 named = self._failures.head_too_large()
             case _:
                 _log.debug("endpoint %s: %r", self.name, error)
@@ -343,9 +313,11 @@ class GrpcUpstream:
         return GatewayError(Fault.TOO_LARGE, f"the request is too large for endpoint '{self.name}'")
 
     def _translate(self, error: grpc_call.StatusError, deadline: float, ends: float) -> GatewayError:
-        message = printable(error.message, _MAX_MESSAGE_CHARS)
+        message = self._outgoing.hidden(printable(error.message, _MAX_MESSAGE_CHARS))
         _log.debug("endpoint %s: %s %s", self.name, error.code, message)
         fault = fault_of_grpc(error.code)
+        if self._observer is not None:
+            observe(self._observer, error.metadata, is_refused=error.code in grpc_call.REFUSED)
         if fault is Fault.OVERLOADED and _TOO_LARGE in message:
             return self._too_large()
         if fault is Fault.CANCELLED:
@@ -358,17 +330,34 @@ class GrpcUpstream:
         status = grpc_call.name_of(error.code)
         return self._failures.of(fault, message, status=status, retry_after_s=retry_after_s(error.metadata))
 
+    def _take_tls(self) -> None:
+        self._failures.forget()
+        self.renew()
+
+    def _take_credential(self) -> None:
+        self._failures.forget()
+        self._dress()
+
+    def _dress(self) -> None:
+        """Encode the headers that all calls carry once, for all to come."""
+        self._infer = self._method("ModelInfer")
+        self._metadata = self._method("ModelMetadata")
+        self._ready = self._method("ModelReady")
+        self._config = self._method("ModelConfig")
+        self._index = self._method("RepositoryIndex")
+
     def _method(self, name: str, service: str = messages.SERVICE) -> tuple[tuple[bytes, bytes], ...]:
         """Return the headers that every call of a method begins with."""
+        destination = self._destination
         return (
             (b":method", b"POST"),
-            (b":scheme", b"http" if self._tls is None else b"https"),
-            (b":path", f"/{service}/{name}".encode()),
-            (b":authority", self.address.encode()),
+            (b":scheme", destination.scheme.encode()),
+            (b":path", f"{destination.path_prefix}/{service}/{name}".encode()),
+            (b":authority", destination.authority.encode()),
             (b"te", b"trailers"),
             (b"content-type", b"application/grpc"),
-            (b"user-agent", b"edgeway"),
             (b"grpc-accept-encoding", b"identity"),
+            *((name.encode(), value.encode()) for name, value in destination.pairs()),
         )
 
     def _open(self) -> Http2Pool:

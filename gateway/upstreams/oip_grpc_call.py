@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from gateway.http.client.evidence import Evidence
 from gateway.http.framing.http2_client import Http2Response
+from gateway.upstreams.tls_refusals import HandshakeRefusedError, refusal_before_http
 from gateway.wire.grpc_framing import PREFIX
 
 OK: Final = 0
@@ -21,6 +22,9 @@ UNIMPLEMENTED: Final = 12
 INTERNAL: Final = 13
 UNAVAILABLE: Final = 14
 UNAUTHENTICATED: Final = 16
+
+REFUSED: Final = frozenset({RESOURCE_EXHAUSTED, UNAVAILABLE})
+"""Statuses of a server that has too much to do, or is out of service."""
 
 TEXTS: Final = frozenset({b"grpc-message"})
 """Trailers whose values are texts: blanks at their ends are part of them."""
@@ -114,6 +118,7 @@ def read_answer(answer: Http2Response) -> tuple[memoryview, dict[str, str]]:
     Raises:
         StatusError: the status is not OK.
         BrokenAnswerError: there is no status, or not one whole uncompressed message.
+        HandshakeRefusedError: the server wants another certificate, or TLS.
     """
     # An answer that is nothing but a status has it in the headers.
     trailers = answer.trailers or answer.headers
@@ -121,6 +126,8 @@ def read_answer(answer: Http2Response) -> tuple[memoryview, dict[str, str]]:
     if status is None:
         if answer.status == 200:
             raise BrokenAnswerError("the answer has no status")
+        if answer.status == 400 and (found := refusal_before_http(answer.body)) is not None:
+            raise HandshakeRefusedError(found)
         raise StatusError(_OF_HTTP.get(answer.status, UNKNOWN), "", _text(trailers))
     if status != b"0":
         code = int(status) if status.isdigit() and len(status) <= 2 else UNKNOWN

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from random import Random
 from typing import Final
@@ -15,25 +14,26 @@ from urllib.parse import urlsplit
 from gateway.core.catalog import IndexEntry, ModelSpec
 from gateway.core.clock import Chance, Clock
 from gateway.core.eager import in_task
-from gateway.core.errors import Fault, GatewayError, Why
+from gateway.core.errors import Fault, GatewayError
 from gateway.core.offload import HERE_BYTES, Here, Offload
 from gateway.core.request import Provenance, Request, Response
 from gateway.core.tensor import Buffer
 from gateway.core.verdict import Verdict
-from gateway.http.client.backoff import Backoff
-from gateway.http.client.dialer import UnreachableError
-from gateway.http.client.http1_connection import ConnectionLostError, Http1ClientConnection
-from gateway.http.client.http1_pool import Http1Pool
-from gateway.http.client.tls import trusting_context
-from gateway.http.framing.errors import AnswerTooLargeError, FramingError, HeadTooLargeError
-from gateway.http.framing.http1_client import COMMON_NAMES, RequestHeadWriter, ResponseReader, spellings
+from gateway.http.client.tls import FixedTls, TlsSource, trusting_context
 from gateway.upstreams.abilities import Learner
 from gateway.upstreams.address_checks import check_all
-from gateway.upstreams.checks import dialer_of, is_ready, lost, unreadable
-from gateway.upstreams.connections import Connections
+from gateway.upstreams.checks import is_ready, unreadable
+from gateway.upstreams.destination import destination_of
 from gateway.upstreams.failures import LENIENCY_S, OUR_OWN, UNSENT, Failures, is_overload
 from gateway.upstreams.forwarding import provenance_of, request_headers, retry_after_s, timeout_s
-from gateway.upstreams.settings import HttpUpstreamSettings
+from gateway.upstreams.http1_wire import Http1Wire
+from gateway.upstreams.http2_wire import Http2Wire
+from gateway.upstreams.http_wire import NO_ANSWER, Headers, UpstreamAnswer, UpstreamWire
+from gateway.upstreams.load import REFUSED, observe
+from gateway.upstreams.outgoing import PLAIN, Outgoing, Pairs
+from gateway.upstreams.rotation import Rotation
+from gateway.upstreams.settings import H2UpstreamSettings, HttpUpstreamSettings
+from gateway.upstreams.tls_refusals import refusal_before_http
 from gateway.upstreams.upstream import Upstream
 from gateway.wire import headers
 from gateway.wire.faults import fault_of_http
@@ -52,9 +52,6 @@ from gateway.wire.oip.values import is_long
 
 _log = logging.getLogger(__name__)
 
-Headers = Mapping[str, str]
-Http1Response = tuple[int, Headers, Buffer]
-
 _PATHS_KEPT: Final = 256
 _LEARN_S: Final = 1.0
 _LEARNED_S: Final = 60.0
@@ -63,21 +60,8 @@ _EMPTY: Final[Buffer] = b""
 _FINAL: Final = frozenset({200, 404})
 """Statuses of the metadata that hold for long: they were read, or the server has none."""
 
-_EXPECTED: Final = (
-    headers.INFERENCE_HEADER_LENGTH,
-    headers.CERTIFIED,
-    headers.DIGEST,
-    headers.GENERATION,
-    headers.PROVENANCE,
-    headers.SERVED_BY,
-)
-_NAMES: Final = {**COMMON_NAMES, **spellings(_EXPECTED)}
-"""The headers that inference servers, and another Edgeway, have in most of their answers."""
-
 _NO_SUCH_PATH: Final = frozenset({404, 405, 501})
 _JSON: Final = {"content-type": "application/json"}
-_CHECK_BYTES: Final = 1 << 16
-_ALWAYS: Final = {"accept": "*/*", "accept-encoding": "identity", "user-agent": "edgeway"}
 
 
 class HttpUpstream:
@@ -97,27 +81,43 @@ class HttpUpstream:
         *,
         region: str = "",
         max_body_bytes: int = 64 << 20,
-        settings: HttpUpstreamSettings | None = None,
+        settings: HttpUpstreamSettings | H2UpstreamSettings | None = None,
         chance: Chance | None = None,
-        tls: ssl.SSLContext | None = None,
+        tls: TlsSource | None = None,
         offload: Offload | None = None,
+        outgoing: Outgoing = PLAIN,
     ) -> None:
         self._offload = offload or Here()
         self.name, self.url = name, url.rstrip("/")
         self._region, self._clock = region, clock
-        self._failures = Failures(name)
-        self._max_body_bytes = max_body_bytes
+        self._outgoing = outgoing
+        self._failures = Failures(name, outgoing.hidden)
         self._settings = settings or HttpUpstreamSettings()
-        self._chance = chance or Random()  # noqa: S311 - jitter, not secrets
         target = urlsplit(self.url)
-        secure = target.scheme == "https"
-        self._host, self._port = target.hostname or "", target.port or (443 if secure else 80)
-        self._tls = (tls or trusting_context()) if secure else None
-        self._prefix = target.path
-        self._dialer = dialer_of(self._host, self._port, self._settings, self._tls)
-        self._head = RequestHeadWriter(target.netloc, _ALWAYS)
+        is_secure = target.scheme == "https"
+        self._destination = destination_of(
+            target.hostname or "",
+            target.port or (443 if is_secure else 80),
+            self._settings,
+            authority=target.netloc,
+            outgoing=outgoing,
+            tls=(tls or FixedTls(trusting_context())) if is_secure else None,
+            path_prefix=target.path,
+        )
+        wire = Http2Wire if isinstance(self._settings, H2UpstreamSettings) else Http1Wire
+        self._wire: UpstreamWire = wire(
+            self._destination,
+            self._settings,  # type: ignore[arg-type] # each wire has settings of its own
+            self._failures,
+            max_body_bytes=max_body_bytes,
+            chance=chance or Random(),  # noqa: S311 - jitter, not secrets
+        )
+        self._connections = self._wire.connections
+        self._rotation = Rotation()
+        self._rotation.watch(self._destination.tls, self._take_tls)
+        self._rotation.watch(outgoing.credential, self._take_credential)
         self._path = lru_cache(_PATHS_KEPT)(model_path)
-        self._connections = Connections(self._open, self._dialer, self._failures)
+        self._observer = outgoing.on_load
         self._takes_binary = True
         self._learned_until = -math.inf
         self._learning = asyncio.Lock()
@@ -142,8 +142,12 @@ class HttpUpstream:
                 sent["content-type"] = "application/json"
         path = self._path(request.model, request.version, "infer")
 
-        status, received, answer = await self._send("POST", path, body.parts, sent, request.headers)
+        more = self._outgoing.without_own(request.headers) if request.headers else ()
 
+        status, received, answer = await self._send("POST", path, body.parts, sent, more)
+
+        if self._observer is not None:
+            observe(self._observer, received, is_refused=status in REFUSED)
         if status != 200:
             raise self._refused(status, received, answer, request.deadline)
         length: int | None = None
@@ -243,30 +247,28 @@ class HttpUpstream:
 
     async def aclose(self) -> None:
         """Close the connections; calls under way fail as UNAVAILABLE."""
-        if pool := self._connections.close():
-            await pool.aclose()
+        await self._wire.aclose()
 
     async def check(self) -> Verdict:
         """Ask over a connection of its own whether the server is ready: the others may lead nowhere."""
-        return await check_all(self._dialer.addresses, self._check_at)
+        return await check_all(self._destination.dialer.addresses, self._check_at)
 
     async def _check_at(self, address: str) -> Verdict:
-        head = self._head.encode("GET", f"{self._prefix}/v2/health/ready", {}, None)
-        reader = ResponseReader(max_head_bytes=self._settings.max_head_bytes, max_body_bytes=_CHECK_BYTES)
         try:
-            connection = await self._dialer.reach(
-                address, lambda: Http1ClientConnection(reader, _ignore, _ignore)
-            )
-            try:
-                answer = await connection.send("GET", head, (), 0)
-            finally:
-                connection.close()
-        except (OSError, ConnectionLostError, FramingError) as error:
-            return lost(error)
+            answer = await self._wire.ask(address, "/v2/health/ready")
+        except NO_ANSWER as error:
+            return self._failures.verdict(error)
         if is_ready(answer.status):
             self.hurry()
             return Verdict()
-        return Verdict(Why("not_ready", decode_error(answer.body) or str(answer.status), answered=True))
+        if (found := refusal_before_http(answer.body)) is not None:
+            return Verdict(self._failures.handshake(found).why)
+        return self._failures.not_ready(decode_error(answer.body) or str(answer.status))
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Why files of this endpoint are not in use as they are on disk."""
+        return self._rotation.problems
 
     def move(self) -> bool:
         """Leave the addresses in use for others of the name, if there are some worth trying."""
@@ -285,14 +287,15 @@ class HttpUpstream:
         self._connections.hurry()
 
     async def refresh(self) -> None:
-        """Look the name up again, and leave the addresses that it has no longer."""
+        """Look the name up again, and leave the addresses that it has no longer; take files that changed."""
+        await self._rotation.refresh()
         if self._connections.opened is None:
             return
         await self._connections.refresh()
         if self.has_learned:
             await self.learn()
 
-    async def _get(self, path: str, verb: str = "GET", *body: Buffer) -> Http1Response:
+    async def _get(self, path: str, verb: str = "GET", *body: Buffer) -> UpstreamAnswer:
         try:
             await in_task()
             async with asyncio.timeout(self._settings.metadata_timeout_s):
@@ -301,45 +304,21 @@ class HttpUpstream:
             raise self._connections.lost(error) from error
 
     async def _send(
-        self,
-        verb: str,
-        path: str,
-        body: Sequence[Buffer],
-        sent: Headers,
-        more: Sequence[tuple[str, str]] = (),
-    ) -> Http1Response:
-        pool = self._connections.pool()
-        size = sum(map(len, body))
-        head = self._head.encode(verb, self._prefix + path, sent, size if body else None, more)
-        self._connections.running += 1
-        try:
-            answer = await pool.call(verb, head, body, size)
-        except AnswerTooLargeError as error:
-            raise self._failures.too_large(self._max_body_bytes) from error
-        except HeadTooLargeError as error:
-            raise self._failures.unreadable(str(error)) from error
-        except (UnreachableError, ConnectionLostError, FramingError) as error:
-            _log.debug("endpoint %s: %r", self.name, error)
-            raise self._connections.lost(error) from error
-        finally:
-            self._connections.running -= 1
+        self, verb: str, path: str, body: Sequence[Buffer], sent: Headers, more: Pairs = ()
+    ) -> UpstreamAnswer:
+        answer = await self._wire.send(verb, path, sent, more, body)
         if answer.headers.get("content-encoding", "identity") != "identity":
             # No request allows it.
             raise self._failures.broken()
-        return answer.status, answer.headers, answer.body
+        return answer
 
-    def _open(self) -> Http1Pool:
-        settings = self._settings
-        return Http1Pool(
-            self._dialer,
-            Backoff(settings.backoff_initial_s, settings.backoff_max_s, self._chance),
-            connections=settings.connections,
-            keepalive_s=settings.keepalive_s,
-            is_overload=is_overload,
-            max_head_bytes=settings.max_head_bytes,
-            max_body_bytes=self._max_body_bytes,
-            names=_NAMES,
-        )
+    def _take_tls(self) -> None:
+        self._failures.forget()
+        self.renew()
+
+    def _take_credential(self) -> None:
+        self._failures.forget()
+        self._wire.dress()
 
     def _headers_of(self, request: Request) -> dict[str, str]:
         sent = {"content-type": "application/octet-stream", **request_headers(request)}
@@ -352,6 +331,8 @@ class HttpUpstream:
         self, status: int, received: Headers, answer: Buffer, deadline: float = math.inf
     ) -> GatewayError:
         _log.debug("endpoint %s: status %d", self.name, status)
+        if status == 400 and (found := refusal_before_http(answer)) is not None:
+            raise self._failures.handshake(found)
         fault, wait_s = fault_of_http(status), retry_after_s(received)
         if wait_s is not None and is_overload(status, received):
             fault = Fault.OVERLOADED
@@ -367,9 +348,6 @@ class HttpUpstream:
             retry_after_s=wait_s,
             may_count=status >= 500,
         )
-
-
-def _ignore(_connection: Http1ClientConnection) -> None: ...
 
 
 _: tuple[type[Upstream], type[Learner]] = (HttpUpstream, HttpUpstream)

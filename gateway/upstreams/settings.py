@@ -61,8 +61,8 @@ class HttpUpstreamSettings(ConnectSettings, frozen=True, forbid_unknown_fields=T
     """Bytes of an answer's status line and headers, 64 KiB by default; more is a failure of the server."""
 
 
-class GrpcUpstreamSettings(ConnectSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How an endpoint is spoken to over gRPC."""
+class Http2Settings(ConnectSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How an endpoint is spoken to over HTTP/2, whatever it carries."""
 
     connections: Annotated[int, Meta(ge=1, le=1024)] = 8
     """Connections to one endpoint at most, 8 by default. One carries all calls until its streams are
@@ -90,6 +90,17 @@ class GrpcUpstreamSettings(ConnectSettings, frozen=True, forbid_unknown_fields=T
     max_head_bytes: Bytes = 64 << 10
     """Bytes of an answer's headers, and of its trailers, 64 KiB by default; more ends the connection."""
 
+
+class H2UpstreamSettings(Http2Settings, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How an endpoint is spoken to over HTTP/2 without gRPC."""
+
+    json_nan: JsonNan = "refuse"
+    """As ``http.json_nan``: what becomes of NaN and infinity for an endpoint that takes JSON only."""
+
+
+class GrpcUpstreamSettings(Http2Settings, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How an endpoint is spoken to over gRPC."""
+
     max_request_bytes: Bytes = 1 << 28
     """Bytes of one request, 256 MiB by default; JSON grows when it becomes a tensor, so this is more than
     a listener takes. A larger one is refused as too large and not sent."""
@@ -103,6 +114,9 @@ class UpstreamSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     grpc: GrpcUpstreamSettings = GrpcUpstreamSettings()
     """Of endpoints whose protocol is grpc."""
+
+    h2: H2UpstreamSettings = H2UpstreamSettings()
+    """Of endpoints whose protocol is h2: the REST protocol over HTTP/2."""
 
     forward_headers: tuple[str, ...] = ()
     """Headers of the client's that endpoints get as they come, none by default: names in full, and beginnings

@@ -21,6 +21,11 @@ class Upstream(Service, RemoteCatalog, Protocol):
         """Seconds between two calls of ``refresh``."""
         ...
 
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Why files of this endpoint (TLS, credential) are not in use as they are on disk; mostly empty."""
+        ...
+
     async def check(self) -> Verdict:
         """Check whether the endpoint is ready, over a connection of its own."""
         ...
@@ -34,7 +39,7 @@ class Upstream(Service, RemoteCatalog, Protocol):
         ...
 
     async def refresh(self) -> None:
-        """Look the name up again, and leave the addresses that it has no longer.
+        """Look the name up again, leave the addresses that it has no longer; take files that changed.
 
         Raises:
             OSError: the name cannot be looked up.

@@ -23,6 +23,8 @@ UNKNOWN_ADDRESS: Final = "unknown"  # as in RFC 7239
 AUTHORIZATION: Final = "authorization"
 TIMEOUT_MS: Final = "x-request-timeout-ms"
 TRITON_GRPC_ERROR: Final = "triton_grpc_error"
+LOAD: Final = "endpoint-load-metrics"
+LOAD_FORMAT: Final = "endpoint-load-metrics-format"
 INFERENCE_HEADER_LENGTH: Final = "inference-header-content-length"
 
 _OF_PAGES: Final = frozenset({"origin", "referer"})

@@ -163,7 +163,7 @@ def cache_of(
         hasher=hasher(),
         freshness=freshness,
         refreshes=refreshes,
-        forbids=lambda asked: asked.model in forbidden,
+        forbids=lambda model: model in forbidden,
         clock=clock,
         telemetry=telemetry,
     )

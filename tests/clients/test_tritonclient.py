@@ -300,7 +300,7 @@ async def test_async_infer(served):
                 request_id=str(number),
                 callback=lambda result, error: answers.put(error or result.get_response().id),
             )
-        reported = {answers.get(timeout=20) for _ in range(8)}
+        reported = {answers.get(timeout=100) for _ in range(8)}
 
     assert ids == [str(number) for number in range(8)]
     assert reported == set(ids)
@@ -325,7 +325,7 @@ async def test_stream(served, coding):
         client.async_stream_infer("digits", image, request_id="1")
         client.async_stream_infer("unknown", image, request_id="2")
         client.async_stream_infer("digits", image, request_id="3", enable_empty_final_response=True)
-        reported = [answers.get(timeout=20) for _ in range(3)]
+        reported = [answers.get(timeout=100) for _ in range(3)]
         client.stop_stream()
 
     assert reported[::2] == ["1", "3 final"]
@@ -343,9 +343,9 @@ async def test_stream_with_true_statuses(served):
             headers={"triton_grpc_error": "true"},
         )
         client.async_stream_infer("digits", image, request_id="1")
-        first = answers.get(timeout=20)
+        first = answers.get(timeout=100)
         client.async_stream_infer("unknown", image, request_id="2")
-        second = answers.get(timeout=20)
+        second = answers.get(timeout=100)
         client.stop_stream()
 
     assert first == "1"
@@ -392,6 +392,6 @@ async def test_cancelled_stream_and_call(served):
             callback=lambda result, error: answers.put(error or result),
         )
         context.cancel()
-        reported = answers.get(timeout=20)
+        reported = answers.get(timeout=100)
         assert isinstance(reported, grpc_sync.InferResult) or "ancel" in str(reported)
         assert client.is_server_live()

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gateway.app.workers.step_listener import lost
 from gateway.core.catalog import AllModels, IndexEntry
 from gateway.core.errors import Fault, GatewayError, Why
 from gateway.core.request import Caller, Provenance
@@ -312,6 +313,15 @@ async def test_a_long_configuration_is_read_elsewhere(wire):
     assert len(config["parameters"]) == 900
     assert elsewhere.count == 2
     assert busy.fault is Fault.OVERLOADED
+
+
+async def test_a_lost_worker_of_the_other_side_is_no_evidence(wire):
+    """Its other workers have the state of other sequences, which an ejected endpoint would lose."""
+    async with before(wire, ScriptedService(lost())) as upstream:
+        error = await fails(upstream(request(parameters={"sequence_id": 7})))
+
+    assert not error.counts
+    assert "begin the sequence anew" in error.message
 
 
 async def test_many_calls_at_once(wire):

@@ -12,9 +12,10 @@ import pytest
 import yaml
 
 from edge_models.samples import digits
+from gateway.config.addresses import host_and_port
 from gateway.config.document import ConfigError
 from gateway.config.policy_file import read_policy
-from gateway.config.settings import Settings, host_and_port, load_settings
+from gateway.config.settings import Settings, load_settings
 from routing.policy import Policy
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -146,7 +147,7 @@ def run_in(folder: Path, script: str, secret: str, *words: str) -> subprocess.Co
     environment = {"PATH": f"{folder}:{Path(sys.executable).parent}:/usr/bin:/bin", "CACHE_SECRET": secret}
     script = script.replace("$$", "$").replace(CERTIFICATES, str(folder))
     command = ["sh", "-euc", script, *words]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=150, check=False)
 
 
 def made(folder: Path, secret: str) -> str:

@@ -6,33 +6,29 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.e2e, pytest.mark.redis, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.redis, pytest.mark.timeout(800)]
+
+
+def played(rate: int, folder: Path) -> tuple[subprocess.CompletedProcess[str], Any]:
+    """Run the demo with this many requests a second; what it printed, and its result."""
+    command = [sys.executable, "-m", "gateway", "demo", "--requests", "7200", "--rate", str(rate)]
+    ended = subprocess.run(
+        [*command, "--out", str(folder)], capture_output=True, text=True, timeout=390, check=False
+    )
+    return ended, json.loads((folder / "demo.json").read_text())
 
 
 def test_demo_keeps_its_promises_except_the_one_that_needs_its_length(tmp_path: Path) -> None:
-    """Three faults, no failed request outside of the second after the kill, honest provenance.
+    """Three faults, no failed request outside of the second after the kill, honest provenance."""
+    ended, result = played(300, tmp_path)
+    if not all(result["requests_per_phase"].values()):
+        # Processes come back so slowly on this machine that the requests were over before all faults were.
+        ended, result = played(75, tmp_path)
 
-    Slow enough that all three are over before the requests are, on a busy machine, too.
-    """
-    command = [
-        sys.executable,
-        "-m",
-        "gateway",
-        "demo",
-        "--requests",
-        "7200",
-        "--rate",
-        "300",
-        "--out",
-        str(tmp_path),
-    ]
-
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=170, check=False)
-
-    result = json.loads((tmp_path / "demo.json").read_text())
     # So few requests meet each image too rarely for the promised hit rate; all else must hold.
     broken = [promise for promise in result["broken_promises"] if "cache hit rate" not in promise]
     assert not broken, ended.stdout
@@ -41,5 +37,6 @@ def test_demo_keeps_its_promises_except_the_one_that_needs_its_length(tmp_path: 
     assert result["policy_generation"] == 1
     assert result["requests_per_phase"]["gateway_down"] > 0
     assert result["uncertified"] > 0
+    assert all(result["per_replica"].values())
     assert set(result["answered_by"]) == {"l1", "l2", "edge", "central", "stale"}
     assert "Traceback" not in ended.stderr

@@ -18,7 +18,7 @@ REQUEST_OF_HEALTH = b"GET /v2/health/live HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
 def connect(port: int, own: str) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", port), timeout=5, source_address=(own, 0))
+    return socket.create_connection(("127.0.0.1", port), timeout=50, source_address=(own, 0))
 
 
 @pytest.mark.parametrize("workers", [1, 2])

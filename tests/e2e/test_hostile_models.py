@@ -88,7 +88,7 @@ def test_a_start_says_what_onnx_runtime_says(tmp_path: Path) -> None:
     (tmp_path / "settings.yaml").write_text(SETTINGS.format(http=free_port(), admin=free_port(), limits="{}"))
     command = [sys.executable, "-m", "gateway", "serve", "settings.yaml"]
 
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=150, check=False)
 
     assert ended.returncode == 2
     assert "new/1/model.onnx: is not a model" in ended.stderr

@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ import tritonclient.http as triton_http
 from tritonclient.utils import InferenceServerException
 
 from tests.fakes.redis_server import free_port
-from tests.scenarios.test_sequences import repository
+from tests.routing.policies import KEY_HASH
+from tests.scenarios.test_sequences import POLICY, repository
 
 pytestmark = pytest.mark.e2e
 
@@ -33,17 +34,34 @@ listen: {{http: '127.0.0.1:{http}', grpc: '127.0.0.1:{grpc}', admin: '127.0.0.1:
 models: {{repository: '{repository}'}}
 resilience: {{drain: {{drain_time_s: 0, drain_timeout_s: 5}}}}
 """
+EDGE = """\
+role: edge
+region: here
+workers: 2
+listen: {{http: '127.0.0.1:{http}', grpc: '127.0.0.1:{grpc}', admin: '127.0.0.1:{admin}'}}
+policy: policy.yaml
+resilience:
+  breaker: {{consecutive_5xx: 2, base_ejection_time_s: 0.2}}
+  drain: {{drain_time_s: 0, drain_timeout_s: 5}}
+"""
 KINDS = {"http": triton_http, "grpc": triton_grpc}
 
 
 class Served:
-    """A central tier of two workers in processes of their own."""
+    """A gateway of two workers in processes of their own: a central tier, or what ``text`` says."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, text: str = SETTINGS) -> None:
         self.ports = {name: free_port() for name in ("http", "grpc", "admin")}
-        settings = folder / "central.yaml"
-        settings.write_text(SETTINGS.format(repository=repository(folder), **self.ports))
-        self.process = subprocess.Popen([sys.executable, "-m", "gateway", "serve", str(settings)])
+        self._settings = folder / "settings.yaml"
+        self._settings.write_text(text.format(repository=repository(folder, idle_s=600), **self.ports))
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen([sys.executable, "-m", "gateway", "serve", str(self._settings)])
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(60)
 
     def workers(self) -> dict[int, int]:
         """Number → process of the workers that are ready."""
@@ -72,8 +90,7 @@ def served(tmp_path_factory) -> Iterator[Served]:
         made.wait_ready()
         yield made
     finally:
-        made.process.send_signal(signal.SIGTERM)
-        made.process.wait(60)
+        made.stop()
 
 
 def total(served: Served, kind: str, value: int, number: int | str, **flags: bool) -> int:
@@ -94,6 +111,8 @@ def outcome(served: Served, *args: Any, **flags: bool) -> int | str:
         return total(served, *args, **flags)
     except InferenceServerException as error:
         return str(error.message())
+    except OSError as error:
+        return str(error)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -144,3 +163,47 @@ def test_replaced_workers_begin_without_sequences(served):
 
     assert all("must specify the START flag" in str(each) for each in found)
     assert anew == [5] * 10
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    until = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def are_all_well(edge: Served) -> bool:
+    """Whether all workers of an edge think so of all endpoints, which single steps are sent to meanwhile."""
+    for number in range(1000, 1008):
+        outcome(edge, "grpc", 1, number, sequence_start=True, sequence_end=True)
+    with urllib.request.urlopen(f"http://127.0.0.1:{edge.ports['admin']}/readyz", timeout=2) as answer:
+        workers = json.load(answer)["workers"]
+    states = [each["state"] for worker in workers for each in worker.get("endpoints", {}).values()]
+    return states == ["closed"] * 4
+
+
+def test_workers_of_an_edge_know_together_where_a_sequence_is(tmp_path):
+    """It began at the second endpoint since the first was out, and goes on there when that is back."""
+    folders = {name: tmp_path / name for name in ("one", "two", "edge")}
+    for folder in folders.values():
+        folder.mkdir()
+    alone = SETTINGS.replace("workers: 2", "workers: 1")
+    one, two = Served(folders["one"], alone), Served(folders["two"], alone)
+    policy = POLICY.format(one=one.ports["grpc"], two=two.ports["http"], digest="0" * 64, key=KEY_HASH)
+    (folders["edge"] / "policy.yaml").write_text(policy)
+    edge = Served(folders["edge"], EDGE)
+    try:
+        edge.wait_ready()
+        wait_for(lambda: outcome(two, "http", 1, 1, sequence_start=True, sequence_end=True) == 1)
+        one.stop()
+        for number in range(1, 21):
+            wait_for(lambda number=number: outcome(edge, "http", 1, number, sequence_start=True) == 1)
+        one.start()
+        wait_for(lambda: are_all_well(edge))
+
+        found = [total(edge, "http", 1, number) for _ in range(4) for number in range(1, 21)]
+    finally:
+        for each in (one, two, edge):
+            each.stop()
+
+    assert found == [steps for steps in (2, 3, 4, 5) for _ in range(20)]

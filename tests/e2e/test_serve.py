@@ -158,7 +158,7 @@ def test_start_that_cannot_succeed_names_the_culprit_and_exits_2(
     (tmp_path / "edge.yaml").write_text(text)
 
     command = [sys.executable, "-m", "gateway", "serve", str(tmp_path / "edge.yaml")]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
 
     assert ended.returncode == 2, ended.stderr
     assert says in ended.stderr

@@ -49,7 +49,7 @@ def served(folder: Path, ca: Authority) -> Iterator[Served]:
 
 def shown(served: Served, ca: Authority) -> str:
     """The fingerprint of the certificate that a client sees."""
-    pem = ssl.get_server_certificate(("127.0.0.1", served.http), ca_certs=str(ca.root), timeout=5)
+    pem = ssl.get_server_certificate(("127.0.0.1", served.http), ca_certs=str(ca.root), timeout=50)
     return fingerprint(pem)
 
 

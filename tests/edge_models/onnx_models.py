@@ -105,6 +105,21 @@ def echo_text() -> bytes:
     )
 
 
+def text_classifier() -> bytes:
+    """t [batch, 1] of texts → p [batch, 2]: probabilities of two classes, the same for each text."""
+    return model(
+        [
+            helper.make_node("Shape", ["t"], ["rows"]),
+            helper.make_node("Mul", ["rows", "two"], ["shape"]),
+            helper.make_node("Expand", ["half", "shape"], ["p"]),
+        ],
+        [("t", STRING, ["batch", 1])],
+        [("p", FLOAT, ["batch", 2])],
+        two=np.array([1, 2]),
+        half=np.array([[0.5, 0.5]], np.float32),
+    )
+
+
 def total() -> bytes:
     """image [batch, 4] → sum [1, 4] over the batch: no output row belongs to one input row."""
     return model(

@@ -46,6 +46,24 @@ def test_a_whole_repository(tmp_path):
     assert found[4].startswith("python/.: warning: a model of the backend 'python' does not run here")
 
 
+def test_a_classifier_of_texts_is_tried_too(tmp_path):
+    """With empty texts: it is not said of an output that it holds no probabilities when it does."""
+    onnx_models.write(tmp_path, "texts", onnx_models.text_classifier())
+
+    assert [line for line in lines(tmp_path) if "output 'p' holds probabilities" in line]
+
+
+def test_a_folder_of_repositories_is_told_from_one_of_models(tmp_path):
+    """As `edgeway model init` makes it: the advice is to name the inner one, not to move files."""
+    onnx_models.write(tmp_path / "out" / "my edge", "good", onnx_models.softmax())
+
+    (found,) = lines(tmp_path / "out")
+
+    assert found.endswith(
+        f"it is a repository of models itself: `edgeway model lint '{tmp_path}/out/my edge'`"
+    )
+
+
 @pytest.mark.parametrize(
     ("content", "config", "words"),
     [

@@ -137,6 +137,9 @@ def test_another_backends_model(repository, text, named):
     with pytest.raises(ForeignModelError) as refused:
         read(repository, text)
     assert named in str(refused.value)
+    assert "(ONNX Runtime's have the backend 'onnxruntime', or the platform 'onnxruntime_onnx')" in str(
+        refused.value
+    )
     assert "leave it to the central Triton that has it, by a route" in str(refused.value)
 
 
@@ -152,7 +155,7 @@ def test_another_backends_file(tmp_path, file, backend):
     (tmp_path / "odd/1").mkdir(parents=True)
     (tmp_path / "odd/1" / file).touch()
 
-    with pytest.raises(ForeignModelError, match=f"of the backend '{backend}'"):
+    with pytest.raises(ForeignModelError, match=f"of the backend '{backend}' does not run here; leave it"):
         read(tmp_path, name="odd")
 
 

@@ -167,10 +167,10 @@ async def listening(
 
 @asynccontextmanager
 async def connection(
-    port: int | None = None, host: str | None = "127.0.0.1", **options: Any
+    port: int, limit: int = 1 << 16, **options: Any
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A client's end of a connection, which ends with the block; ``options`` of ``asyncio.open_connection``."""
-    reader, writer = await asyncio.open_connection(host, port, **options)
+    """A client's end of a connection, which ends with the block; ``limit`` bytes are read ahead."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=limit, **options)
     try:
         yield reader, writer
     finally:

@@ -36,15 +36,21 @@ class Authority:
         usage = ("-addext", "keyUsage=critical,keyCertSign,cRLSign") if has_usage else ()
         self._run("req", "-x509", *EC, *files, "-days", "2", "-subj", f"/CN={name}", *usage)
 
-    def issue(self, name: str, *, key: tuple[str, ...] = ()) -> Issued:
-        """Return a certificate for ``name``; ``key`` says what kind of key, an elliptic curve by default."""
+    def issue(self, name: str, *, key: tuple[str, ...] = (), days: int = 2, usage: str = "") -> Issued:
+        """Return a certificate for ``name`` that ends in ``days``; -1: it has ended.
+
+        ``key`` says what kind of key, an elliptic curve by default; ``usage`` what it is for, all by default.
+        """
         self._serial += 1
         stem = self._folder / f"{self.root.stem}-{name}-{self._serial}"
         made = Issued(stem.with_suffix(".pem"), stem.with_suffix(".key"))
         request, extensions = stem.with_suffix(".csr"), stem.with_suffix(".ext")
-        extensions.write_text(f"subjectAltName=DNS:{name},IP:127.0.0.1\nauthorityKeyIdentifier=keyid\n")
+        purpose = f"extendedKeyUsage={usage}\n" if usage else ""
+        extensions.write_text(
+            f"subjectAltName=DNS:{name},IP:127.0.0.1\nauthorityKeyIdentifier=keyid\n{purpose}"
+        )
         self._run("req", "-new", *(key or EC), "-keyout", made.key, "-out", request, "-subj", f"/CN={name}")
-        signer = ("-CA", self.root, "-CAkey", self._key, "-CAcreateserial", "-days", "2")
+        signer = ("-CA", self.root, "-CAkey", self._key, "-CAcreateserial", "-days", days)
         self._run("x509", "-req", "-in", request, *signer, "-extfile", extensions, "-out", made.certificate)
         return made
 

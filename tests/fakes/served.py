@@ -84,9 +84,9 @@ class Served:
 
     def wait_exit(self) -> int:
         assert self.process is not None
-        return self.process.wait(50)
+        return self.process.wait(150)
 
-    def wait(self, condition: Callable[[], Any], limit_s: float = 50) -> Any:
+    def wait(self, condition: Callable[[], Any], limit_s: float = 150) -> Any:
         """Wait until ``condition`` holds; return what it returned."""
         deadline = time.monotonic() + limit_s
         while not (found := condition()):

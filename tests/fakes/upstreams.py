@@ -38,9 +38,6 @@ def grpc_upstream_to(port: int, **options: Any) -> GrpcUpstream:
     return GrpcUpstream("far", f"127.0.0.1:{port}", LoopClock(), **options)
 
 
-LISTENERS: dict[Any, Any] = {http_upstream_to: listener_of, grpc_upstream_to: listener_of}
-
-
 @asynccontextmanager
 async def http_upstream(port: int, **options: Any) -> AsyncIterator[HttpUpstream]:
     upstream = http_upstream_to(port, **options)

@@ -79,6 +79,7 @@ def test_it_is_made_once(checkout: Checkout) -> None:
     assert (checkout.folder / ".venv" / "kept").exists()
 
 
+@pytest.mark.nightly
 def test_half_made_broken_and_moved_ones_are_made_again(checkout: Checkout) -> None:
     """Each with its reason; what was in them is gone."""
 

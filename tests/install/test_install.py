@@ -118,20 +118,31 @@ def test_pip_install_of_a_checkout(tmp_path: Path) -> None:
         assert f"extra `{extra}` brings: {command}" in ended.stderr
 
 
-def test_a_wheel_runs_elsewhere(tmp_path: Path) -> None:
-    """Built from the source archive with `python -m build`, it has every file, and runs the demo and a server."""
-    built = subprocess.run(
-        [sys.executable, "-m", "build", "--outdir", tmp_path / "dist", ROOT],
+def built(folder: Path) -> Path:
+    """The wheel that `python -m build` makes from the source archive."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "build", "--outdir", folder / "dist", ROOT],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert built.returncode == 0, built.stderr + built.stdout
-    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    assert ended.returncode == 0, ended.stderr + ended.stdout
+    (wheel,) = (folder / "dist").glob("*.whl")
+    return wheel
+
+
+def test_a_wheel_has_every_file(tmp_path: Path) -> None:
     tracked = subprocess.run(
         ["git", "ls-files", *PACKAGES], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert set(zipfile.ZipFile(wheel).namelist()) >= set(tracked.stdout.split())
+
+    assert set(zipfile.ZipFile(built(tmp_path)).namelist()) >= set(tracked.stdout.split())
+
+
+@pytest.mark.nightly
+def test_a_wheel_runs_elsewhere(tmp_path: Path) -> None:
+    """It runs the demo and a server."""
+    wheel = built(tmp_path)
 
     there = Environment(tmp_path)
     there.pip(f"{wheel}[cpu,demo]")

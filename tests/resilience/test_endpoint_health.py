@@ -349,14 +349,18 @@ def quiet(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, "edgeway.breaker")
 
 
+many = pytest.mark.parametrize("count", [5, pytest.param(6, marks=pytest.mark.nightly)])
+
+
+@many
 @pytest.mark.parametrize("finally_", FINALLY)
 @pytest.mark.usefixtures("quiet")
-def test_after_any_six_faults_the_last_endpoint_is_back_within_a_second(finally_: str) -> None:
+def test_after_any_faults_the_last_endpoint_is_back_within_a_second(finally_: str, count: int) -> None:
     """All sequences; also when its health check goes on saying that it is not ready."""
     kinds = STATES if finally_ == "ok" else ("ok", "silent", "unready")
 
     async def play() -> None:
-        for seed, states in enumerate(product(kinds, repeat=6)):
+        for seed, states in enumerate(product(kinds, repeat=count)):
             took_s, _ = await recovery_s(states, seed, last=True, finally_=finally_)
             assert took_s <= 1.0, states
 
@@ -364,12 +368,13 @@ def test_after_any_six_faults_the_last_endpoint_is_back_within_a_second(finally_
         runner.run(play())
 
 
+@many
 @pytest.mark.usefixtures("quiet")
-def test_after_any_six_faults_an_endpoint_is_back_within_one_interval() -> None:
+def test_after_any_faults_an_endpoint_is_back_within_one_interval(count: int) -> None:
     """Others take its requests meanwhile: the checks of what stays away get rare."""
 
     async def play() -> None:
-        for seed, states in enumerate(product(STATES, repeat=6)):
+        for seed, states in enumerate(product(STATES, repeat=count)):
             took_s, interval_s = await recovery_s(states, seed, last=False)
             assert took_s <= interval_s + 0.04, states
 

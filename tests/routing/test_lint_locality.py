@@ -77,3 +77,17 @@ def test_a_part_for_a_region_without_endpoints():
     routes = [{"name": "digits", "match": {"model": "digits"}, "endpoints": ["central"]}]
     locality = distribute({"from": "eu-west", "to": {"eu-west": 50, "us-east": 50}})
     assert ("EW220", "locality.distribute.0.to.eu-west") in found(locality, routes=routes)
+
+
+@pytest.mark.parametrize(
+    ("locality", "warned"),
+    [
+        ("failover", 3),
+        ("nearest", 0),
+        ({"mode": "failover_priority", "failover_priority": ["region"]}, 0),
+        (distribute({"from": "eu-west", "to": {"eu-west": 100}}), 2),
+    ],
+)
+def test_an_order_of_failover_is_missed_only_where_it_would_decide(locality, warned):
+    rules = [problem.rule for problem in problems(policy(locality=locality, failover={}))]
+    assert rules.count("EW201") == warned

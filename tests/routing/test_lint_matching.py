@@ -23,20 +23,20 @@ MATCH = ("routes", 0, "match")
 @pytest.mark.parametrize(
     ("match", "rule", "path"),
     [
-        ({"headers": {"X-a": {}}}, "EW131", (*MATCH, "headers", "X-a")),
-        ({"headers": {"x-a": {"exact": "a", "prefix": "b"}}}, "EW131", (*MATCH, "headers", "x-a")),
-        ({"headers": {"x-a": {"regex": "("}}}, "EW131", (*MATCH, "headers", "x-a", "regex")),
-        ({"headers": {"x-a": {"regex": r"(a)\1"}}}, "EW131", (*MATCH, "headers", "x-a", "regex")),
-        ({"headers": {"Authorization": "a"}}, "EW132", (*MATCH, "headers", "Authorization")),
-        ({"headers": {"x-edgeway-tenant": "a"}}, "EW132", (*MATCH, "headers", "x-edgeway-tenant")),
-        ({"headers": {"a b": "a"}}, "EW132", (*MATCH, "headers", "a b")),
-        ({"headers": {"x-a": "a", "X-A": "b"}}, "EW132", (*MATCH, "headers", "X-A")),
-        ({"networks": ["10.0.0.1/8"]}, "EW133", (*MATCH, "networks", 0)),
-        ({"networks": ["ten"]}, "EW133", (*MATCH, "networks", 0)),
+        ({"headers": {"X-a": {}}}, "EW141", (*MATCH, "headers", "X-a")),
+        ({"headers": {"x-a": {"exact": "a", "prefix": "b"}}}, "EW141", (*MATCH, "headers", "x-a")),
+        ({"headers": {"x-a": {"regex": "("}}}, "EW141", (*MATCH, "headers", "x-a", "regex")),
+        ({"headers": {"x-a": {"regex": r"(a)\1"}}}, "EW141", (*MATCH, "headers", "x-a", "regex")),
+        ({"headers": {"Authorization": "a"}}, "EW142", (*MATCH, "headers", "Authorization")),
+        ({"headers": {"x-edgeway-tenant": "a"}}, "EW142", (*MATCH, "headers", "x-edgeway-tenant")),
+        ({"headers": {"a b": "a"}}, "EW142", (*MATCH, "headers", "a b")),
+        ({"headers": {"x-a": "a", "X-A": "b"}}, "EW142", (*MATCH, "headers", "X-A")),
+        ({"networks": ["10.0.0.1/8"]}, "EW143", (*MATCH, "networks", 0)),
+        ({"networks": ["ten"]}, "EW143", (*MATCH, "networks", 0)),
         ({"places": ["XX"]}, "EW106", (*MATCH, "places", 0)),
-        ({"places": ["EU", "DE"]}, "EW230", (*MATCH, "places", 1)),
-        ({"networks": ["10.0.0.0/8", "10.1.0.0/16"]}, "EW230", (*MATCH, "networks", 1)),
-        ({"percent": 0}, "EW231", (*MATCH, "percent")),
+        ({"places": ["EU", "DE"]}, "EW240", (*MATCH, "places", 1)),
+        ({"networks": ["10.0.0.0/8", "10.1.0.0/16"]}, "EW240", (*MATCH, "networks", 1)),
+        ({"percent": 0}, "EW241", (*MATCH, "percent")),
     ],
 )
 def test_rule_finds_its_problem(match: dict[str, Any], rule: str, path: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_route_behind_one_that_asks_for_no_more(
     """It is dead; one that asks for something else, or is left a part, is not."""
     rules = found(first, second)
 
-    assert (("EW130", ("routes", 1)) in rules) is dead
+    assert (("EW140", ("routes", 1)) in rules) is dead
     assert "EW113" not in [rule for rule, _ in rules]
 
 
@@ -79,19 +79,19 @@ def test_what_is_tried_one_by_one_is_few() -> None:
     patterns = found(*[{"model": f"*{number}"} for number in range(65)])
     headers = found(*[{"headers": {f"x-{number}": "a"}} for number in range(17)])
 
-    assert [path for rule, path in drawn if rule == "EW134"] == [("routes", 16, "match")]
-    assert ("EW134", ("routes",)) in patterns
-    assert ("EW134", ("routes",)) in headers
-    assert not [each for each in found(*[{"percent": 1} for _ in range(16)]) if each[0] == "EW134"]
+    assert [path for rule, path in drawn if rule == "EW144"] == [("routes", 16, "match")]
+    assert ("EW144", ("routes",)) in patterns
+    assert ("EW144", ("routes",)) in headers
+    assert not [each for each in found(*[{"percent": 1} for _ in range(16)]) if each[0] == "EW144"]
 
 
 @pytest.mark.parametrize(
     ("changes", "rule", "path"),
     [
-        ({"versions": {"1": 95, "2": 4}}, "EW135", ("routes", 0, "versions")),
-        ({"versions": {"1": 100}, "cascade": {}}, "EW136", ("routes", 0, "versions")),
-        ({"version_override": ["acme"]}, "EW137", ("routes", 0, "version_override")),
-        ({"versions": {"1": 100, "2": 0}}, "EW232", ("routes", 0, "versions", "2")),
+        ({"versions": {"1": 95, "2": 4}}, "EW145", ("routes", 0, "versions")),
+        ({"versions": {"1": 100}, "cascade": {}}, "EW146", ("routes", 0, "versions")),
+        ({"version_override": ["acme"]}, "EW147", ("routes", 0, "version_override")),
+        ({"versions": {"1": 100, "2": 0}}, "EW242", ("routes", 0, "versions", "2")),
         (
             {"versions": {"1": 100}, "version_override": ["acne"]},
             "EW105",
@@ -108,5 +108,5 @@ def test_a_split_that_is_sound() -> None:
     """A version that only the header gives is no mistake."""
     versions = {"versions": {"1": 100, "2": 0}, "version_override": ["acme"]}
 
-    assert not {"EW135", "EW136", "EW137", "EW232"} & {rule for rule, _ in found({}, **versions)}
-    assert "EW137" in [rule for rule, _ in found({"version": "1"}, **versions)]
+    assert not {"EW145", "EW146", "EW147", "EW242"} & {rule for rule, _ in found({}, **versions)}
+    assert "EW147" in [rule for rule, _ in found({"version": "1"}, **versions)]

@@ -11,6 +11,7 @@ def test_id_has_the_severity() -> None:
     """EW1xx are errors and EW2xx warnings."""
     assert Problem("EW102", (), "").severity is Severity.ERROR
     assert Problem("EW201", (), "").severity is Severity.WARNING
+    assert Problem("EW301", (), "").severity is Severity.NOTE
 
 
 def test_misspelt_name_gets_a_suggestion() -> None:

@@ -56,6 +56,11 @@ def repository(folder: Path, **models: str | None) -> Path:
     return folder
 
 
+def digest_of(models: Path) -> str:
+    """The digest of the models of a repository that are all of one file."""
+    return f"sha256:{sha256(next(models.glob('*/1/model.onnx')).read_bytes()).hexdigest()}"
+
+
 def picture(model: str, value: float = 0.5) -> Request:
     return Request(model, (Tensor.from_numpy("image", np.full((1, 4), value, np.float32)),))
 
@@ -87,9 +92,8 @@ async def edge(
     folder.mkdir()
     async with AsyncExitStack() as lifetimes:
         models = repository(tmp_path / "models", **central)
-        digest = sha256(next(models.glob("*/1/model.onnx")).read_bytes()).hexdigest()
         await serve(tmp_path / "central", CENTRAL.format(repository=models, **ports), lifetimes)
-        text = POLICY.format(protocol=protocol, port=ports[protocol], digest=f"sha256:{digest}", cache=cache)
+        text = POLICY.format(protocol=protocol, port=ports[protocol], digest=digest_of(models), cache=cache)
         (folder / "policy.yaml").write_text(text)
         if own is not None:
             settings += f"models: {{repository: '{repository(folder / 'models', **own)}'}}\n"
@@ -119,6 +123,12 @@ async def test_what_central_forbids_is_kept_nowhere(tmp_path: Path, protocol: st
         assert await asked.levels("fresh", 3) == ["", "", ""]
         assert await asked.levels("fresh", 2, value=0.25) == ["", ""]
         assert await asked.levels("wanted", 1) == ["l1"]
+        found = await asked.gateway.extensions.statistics.counted()
+        misses = {
+            model: [part.inference_stats.cache_miss.count for part in found.report(model, ("1",))]
+            for model in ("fresh", "wanted")
+        }
+        assert misses == {"fresh": [0], "wanted": [1]}
 
 
 async def test_own_configuration_forbids(tmp_path: Path) -> None:

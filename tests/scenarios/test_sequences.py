@@ -55,9 +55,9 @@ KINDS = {"http": http_aio, "grpc": grpc_aio}
 VALUES = [11, 7, 5, 3, 2, 0, 1]
 
 
-def repository(folder: Path) -> Path:
+def repository(folder: Path, idle_s: int = 30) -> Path:
     """Models that add up the inputs of a sequence: with all controls, and with none."""
-    idle = "oldest { } max_sequence_idle_microseconds: 30000000"
+    idle = f"oldest {{ }} max_sequence_idle_microseconds: {idle_s * 1_000_000}"
     text = models.CONTROLS + models.STATE + idle
     models.write(folder / "models", "sums", models.accumulator(), models.config(text))
     return models.write(folder / "models", "bare", models.bare(), models.config(models.STATE + idle))

@@ -40,7 +40,7 @@ async def test_stacks_show_their_state(tmp_path: Path) -> None:
     ]
     assert [layer["role"] for layer in route[0]["branches"]["abroad"]] == ["deadline", "retry", "router"]
     assert [layer["role"] for layer in shown["endpoints"]["central"]] == [
-        *("load", "breaker", "bulkhead", "attempt timeout", "answer check", "upstream"),
+        *("load", "breaker", "bulkhead", "attempt timeout", "answer check", "endpoint classes", "upstream"),
     ]
     assert "0 small" in before["routes"]["digits"][4]["filter"]
     assert "2 small" in route[4]["filter"]

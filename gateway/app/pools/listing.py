@@ -15,11 +15,14 @@ MOST: Final = 1024
 
 
 class Listed(msgspec.Struct, frozen=True):
-    """One member of a list. ``address``: where to connect, HOST:PORT; ``host``: the name that led there."""
+    """One member of a list.
+
+    ``address``: as the policy has it, HOST:PORT; ``ip``: what to connect to, empty: what its host leads to.
+    """
 
     name: str
     address: str
-    host: str
+    ip: str = ""
     weight: float = 1.0
     zone: str = ""
 
@@ -49,7 +52,7 @@ def listed(definition: Endpoint, known: Mapping[Name, Sequence[str]]) -> tuple[L
     """
     if not _is_pool(definition):
         address = definition.address
-        return (Listed(address, address, _split(address)[0]),)
+        return (Listed(address, address),)
     found: dict[str, Listed] = {}
     for entry in definition.members:
         for member in _of_entry(entry, known):
@@ -64,7 +67,7 @@ def _of_entry(entry: MemberAddress, known: Mapping[Name, Sequence[str]]) -> list
         address = _join(fixed, port)
         return [Listed(address, address, fixed, weight, entry.zone)]
     return [
-        Listed(f"{host}:{port}/{address}", _join(address, port), host, weight, entry.zone)
+        Listed(f"{host}:{port}/{address}", f"{host}:{port}", address, weight, entry.zone)
         for address in sorted(known.get(Name(host, port), ()))
     ]
 

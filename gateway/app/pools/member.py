@@ -13,6 +13,7 @@ from gateway.app.pools.load_meter import LoadMeter
 from gateway.app.refreshing import Refresher
 from gateway.core.stack import Stack
 from gateway.upstreams.answer_check import AnswerCheck
+from gateway.upstreams.answer_configs import AnswerConfigs
 from gateway.upstreams.upstream import Upstream
 from resilience.endpoint_health import EndpointHealth
 from routing.pools.ewma import LoadSettings, MemberLoad
@@ -28,6 +29,7 @@ class MemberParts:
     meter: LoadMeter
     refresher: Refresher
     answer_check: AnswerCheck
+    answer_configs: AnswerConfigs
 
 
 class PoolMember(MemberLoad):
@@ -102,6 +104,7 @@ class PoolMember(MemberLoad):
             **({"zone": self.zone} if self.zone else {}),
             **({"drained": True} if self.is_drained else {}),
             **({"penalized": True} if self.is_penalized else {}),
+            **({"files": [*problems]} if (problems := self.parts.upstream.problems) else {}),
             **({"warmth": round(self.warmth, 2)} if self.warmth < 1 else {}),
             "active": self.active,
             "latency_ms": round(1000 * self.latency_s, 3),
@@ -116,3 +119,4 @@ class PoolMember(MemberLoad):
             closing.push_async_callback(self.parts.refresher.aclose)
             closing.push_async_callback(self.parts.health.aclose)
             closing.push_async_callback(self.parts.answer_check.aclose)
+            closing.push_async_callback(self.parts.answer_configs.aclose)

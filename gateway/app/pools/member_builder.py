@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import msgspec
-
-from gateway.app.connector import Connector
+from gateway.app.connector import Connector, MemberPlace
 from gateway.app.endpoint_settings import breaker_settings, bulkhead_settings
 from gateway.app.observe import Observed
 from gateway.app.pools.drained import Drained
@@ -20,6 +18,8 @@ from gateway.core.clock import Chance, Clock
 from gateway.core.telemetry import Telemetry
 from gateway.upstreams.abilities import Abilities, Learner
 from gateway.upstreams.answer_check import AnswerCheck
+from gateway.upstreams.answer_configs import AnswerConfigs, Forget
+from gateway.upstreams.endpoint_classes import EndpointClasses
 from gateway.upstreams.upstream import Upstream
 from resilience.attempt import AttemptTimeout
 from resilience.breaker import Breaker
@@ -48,10 +48,11 @@ class MemberBuilder:
         states: MemberStates,
         drained: Drained,
         is_last: IsLast,
+        forget: Forget,
     ) -> None:
         self._settings, self._connector, self._states, self._is_last = settings, connector, states, is_last
         self._drained, self._clock, self._chance = drained, clock, chance
-        self._telemetry, self._observed = telemetry, observed
+        self._telemetry, self._observed, self._forget = telemetry, observed, forget
 
     def __repr__(self) -> str:
         return f"<MemberBuilder {self._connector!r}>"
@@ -69,12 +70,15 @@ class MemberBuilder:
 
     def _parts(self, endpoint: str, definition: Endpoint, listed: Listed, member: PoolMember) -> MemberParts:
         # What clients read names the endpoint; the log and operators see the member.
-        upstream = self._connector.connect(endpoint, _of_member(definition, listed))
+        upstream = self._connector.connect(
+            endpoint, definition, MemberPlace(listed.address, listed.ip), member
+        )
         health = self._health(endpoint, definition, upstream, member)
         attempt_ms = definition.attempt_timeout_ms or self._settings.retry.per_try_timeout_ms
         # Another gateway would ask its own endpoints, this gateway among them.
         catalog = upstream if definition.tier != EDGE else None
         answer_check = AnswerCheck(endpoint, catalog, self._clock)
+        configs = AnswerConfigs(endpoint, catalog, self._clock, self._forget)
         meter = LoadMeter(member)
         service = member_stack(
             self._observed,
@@ -84,10 +88,11 @@ class MemberBuilder:
             bulkhead=Bulkhead(bulkhead_settings(self._settings.bulkhead, definition), self._telemetry),
             attempt_timeout=AttemptTimeout(attempt_ms / 1000, self._clock),
             answer_check=answer_check,
+            classes=EndpointClasses(configs),
             abilities=Abilities(upstream) if isinstance(upstream, Learner) else None,
         )
         refresher = Refresher(upstream, upstream.refresh_s, self._clock)
-        return MemberParts(service, upstream, health, meter, refresher, answer_check)
+        return MemberParts(service, upstream, health, meter, refresher, answer_check, configs)
 
     def _health(
         self, endpoint: str, definition: Endpoint, peer: Upstream, member: PoolMember
@@ -103,9 +108,3 @@ class MemberBuilder:
             chance=self._chance,
             telemetry=self._telemetry if is_sole else states,
         )
-
-
-def _of_member(definition: Endpoint, listed: Listed) -> Endpoint:
-    if not definition.addresses:
-        return definition
-    return msgspec.structs.replace(definition, address=listed.address, addresses=())

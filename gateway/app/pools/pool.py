@@ -15,7 +15,6 @@ from gateway.core.catalog import ModelSpec, RemoteCatalog
 from gateway.core.errors import Fault, GatewayError, Why
 from gateway.core.request import SEQUENCE, Request, Response
 from gateway.core.stack import LayerReport
-from gateway.upstreams.answer_configs import AnswerConfigs
 from routing.endpoint import Endpoint
 from routing.pools.hash_key import HashKey
 from routing.pools.picking import Picker
@@ -44,14 +43,11 @@ class EndpointPool:
         key_of: HashKey,
         sequences: SequenceMembers,
         drained: Drained,
-        configs_of: Callable[[RemoteCatalog], AnswerConfigs],
     ) -> None:
         self.name, self.definition, self.roster = name, definition, roster
         self._picker, self._key_of, self._sequences, self._drained = picker, key_of, sequences, drained
         self._is_sole = not definition.addresses
         self._catalog = PoolCatalog(name, self._known_members)
-        self.answer_configs = configs_of(self.catalog)
-        """What the configurations of its models say of their answers."""
 
     def __repr__(self) -> str:
         if self._is_sole:
@@ -156,6 +152,20 @@ class EndpointPool:
         """Whether a member is being asked about a model, and none has been before."""
         return any(each.parts.answer_check.is_first_question(model, version) for each in self.members)
 
+    def forbids_keeping(self, model: str) -> bool:
+        """Whether one of its members is known to have answers of ``model`` not kept."""
+        return any(not each.parts.answer_configs.known(model).may_be_kept for each in self.members)
+
+    def lets_keep(self, model: str) -> bool:
+        """Whether none is, as far as is known; where nothing is, a member is asked, and nobody waits."""
+        asked = next((each for each in self.members if each.is_up), None)
+        learned = asked is None or asked.parts.answer_configs.learn(model).may_be_kept
+        return learned and not self.forbids_keeping(model)
+
+    def has_configuration(self, model: str) -> bool:
+        """Whether one of its members has said what it has configured for ``model``."""
+        return any(each.parts.answer_configs.is_heard(model) for each in self.members)
+
     async def __call__(self, request: Request) -> Response:
         """Answer as the chosen member does.
 
@@ -174,7 +184,6 @@ class EndpointPool:
         """Close all members, and look up no more."""
         async with AsyncExitStack() as closing:
             closing.push_async_callback(self.roster.aclose)
-            closing.push_async_callback(self.answer_configs.aclose)
             for each in self.members:
                 closing.push_async_callback(each.aclose)
 

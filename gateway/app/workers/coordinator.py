@@ -13,6 +13,7 @@ import msgspec
 from aiohttp import web
 
 from edge_models.loads import Loads
+from gateway.admin.endpoint_routes import endpoint_routes
 from gateway.admin.management_routes import json_handler, management_routes
 from gateway.app.workers.ipc import NO_ANSWER, NOT_LISTENING, call
 from gateway.app.workers.messages import (
@@ -26,6 +27,7 @@ from gateway.app.workers.messages import (
     decode_tenant_counts,
     model_path,
 )
+from gateway.app.workers.shared_endpoints import SharedEndpoints
 from gateway.app.workers.worker_counts import Sockets, WorkerCounts
 from gateway.core.catalog import IndexEntry
 from gateway.core.control import Log, Setting, Tracing
@@ -53,6 +55,8 @@ class Coordinator:
         self._changing = asyncio.Lock()
         self._loads = Loads()
         self._desired = DesiredState()
+        self.endpoints = SharedEndpoints(serving, self._change_in_turn, self._desired)
+        """As an operator sees and drains them."""
         self._counts: dict[str, WorkerCounts] = {}
 
     def __repr__(self) -> str:
@@ -151,9 +155,9 @@ class Coordinator:
 
     def management_routes(self) -> list[web.RouteDef]:
         """Return the routes on which an operator changes all workers."""
-        return management_routes(
-            self, self, SharedTracing(self._tracing, self._change_tracing), index=self.index
-        )
+        tracing = SharedTracing(self._tracing, self._change_tracing)
+        routes = management_routes(self, self, tracing, index=self.index)
+        return [*routes, *endpoint_routes(self.endpoints)]
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes on which workers call their parent, those of an operator among them."""
@@ -181,6 +185,10 @@ class Coordinator:
             # The path of before: a parent outlives an upgrade of the files that its workers are started from.
             web.get("/standing", json_handler(desired_state)),
         ]
+
+    async def _change_in_turn(self, path: str, body: bytes) -> tuple[int, list[GatewayError]]:
+        async with self._changing:
+            return await self._change_all(path, body)
 
     async def _change_all(self, path: str, body: bytes) -> tuple[int, list[GatewayError]]:
         """Change all at once; return how many have made the change, and the errors of the others.

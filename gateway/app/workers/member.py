@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -41,6 +41,7 @@ class Member:
         parent: the socket on which the parent is called.
         serial: of this worker.
         statistics, repository, log, tracing: of this process alone.
+        keep_drained: drains here what the other workers have drained.
     """
 
     def __init__(
@@ -52,10 +53,11 @@ class Member:
         repository: Repository,
         log: Log,
         tracing: Tracing,
+        keep_drained: Callable[[str], None] = lambda _label: None,
     ) -> None:
         self._parent, self._serial = parent, serial
         self._statistics, self._repository = statistics, repository
-        self._log, self._tracing = log, tracing
+        self._log, self._tracing, self._keep_drained = log, tracing, keep_drained
         self.tracing: Tracing = SharedTracing(tracing, self._change_tracing)
 
     def __repr__(self) -> str:
@@ -115,6 +117,8 @@ class Member:
             await self._log.change(desired.logging)
         if desired.tracing:
             await self._tracing.change(desired.tracing)
+        for label in desired.drained:
+            self._keep_drained(label)
         for model, parameters in desired.overrides.items():
             try:
                 await self._repository.load(model, parameters)

@@ -29,7 +29,7 @@ MOST_OVERRIDES: Final = 256 << 20
 
 
 class DesiredState(msgspec.Struct):
-    """What workers to come must be like: changed log and trace settings, unloaded models.
+    """What workers to come must be like: log and trace settings, unloaded models, drained endpoints.
 
     ``overrides``: of models that were loaded with another configuration or other files than the repository's,
     the parameters of the order; bytes are in base64.
@@ -39,6 +39,7 @@ class DesiredState(msgspec.Struct):
     tracing: dict[str, list[str]] = {}
     unloaded: list[str] = []
     overrides: dict[str, dict[str, Parameter]] = {}
+    drained: list[str] = []
 
 
 class SharedTracing:

@@ -7,7 +7,8 @@ import socket
 from collections.abc import Mapping
 
 from gateway.app.errors import StartError
-from gateway.config.settings import ListenSettings, host_and_port
+from gateway.config.addresses import host_and_port
+from gateway.config.settings import ListenSettings
 from gateway.http.server.binding import bind
 
 

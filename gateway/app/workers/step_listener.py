@@ -1,4 +1,4 @@
-"""A worker's socket for steps of sequences whose state it has, which came to other workers.
+"""A worker's socket for steps of sequences for which it answers, which came to other workers.
 
 Slot and path are one: a worker that takes over a slot takes over its path, at one moment for all. What the
 one before it held is lost from then on, and no step finds it any more.
@@ -31,14 +31,19 @@ def mark(path: Path) -> Mark | None:
     return found.st_dev, found.st_ino, found.st_mtime_ns
 
 
-def lost() -> GatewayError:
-    """Return the error for a step whose worker is gone, or is just being replaced."""
+def lost(*, unsent: bool = False) -> GatewayError:
+    """Return the error for a step whose worker is gone, or is just being replaced.
+
+    It is OVERLOADED: an edge takes it for no evidence against this server, whose other workers answer.
+    ``unsent``: that worker has done nothing about it.
+    """
     return GatewayError(
-        Fault.UNAVAILABLE,
-        "the worker process that has the state of this sequence is gone: begin the sequence anew, with "
+        Fault.OVERLOADED,
+        "the worker process that answers for this sequence is gone: begin the sequence anew, with "
         "sequence_start",
         retryable=True,
         retry_after_s=1.0,
+        unsent=unsent,
     )
 
 
@@ -114,7 +119,7 @@ class StepListener:
 
     async def _outcome(self, request: Request) -> tuple[Response | None, GatewayError | None]:
         if not self.is_owner():
-            return None, lost()
+            return None, lost(unsent=True)
         try:
             return await self._service(request), None
         except GatewayError as error:

@@ -53,7 +53,7 @@ class StepPeer:
             try:
                 reader, writer = await asyncio.open_unix_connection(str(self._path), limit=1 << 20)
             except OSError as error:
-                raise lost() from error
+                raise lost(unsent=True) from error
             if self._connection is not None:
                 self._connection.retire()
             # If another worker took over the slot meanwhile, the next step finds it out.

@@ -77,7 +77,14 @@ class Workers:
     def _read_leave_limit_s(self) -> float | None:
         """Return how long new workers may take to leave; None: the settings cannot be used."""
         try:
-            return leave_limit_s(load_settings(self.file))
+            settings = load_settings(self.file)
+            if moved := settings.listen.moved(self.settings.listen):
+                _LOG.warning(
+                    "%s: the parent of all workers listens on the addresses that it was started with; stop "
+                    "edgeway serve and start it again for others",
+                    ", ".join(f"listen.{name}" for name in moved),
+                )
+            return leave_limit_s(settings)
         except ConfigError as error:
             _LOG.error("the settings were not taken, all workers stay: %s", error)
             return None

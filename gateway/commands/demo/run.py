@@ -24,7 +24,7 @@ from edge_models.session import Session
 from gateway.commands.certify import certify_models
 from gateway.commands.demo import screen
 from gateway.commands.demo.player import MODEL, ListedGateway, PlayerSpec, Row
-from gateway.commands.demo.stage import CENTRAL, HOST, REGIONS, Stage, StageError
+from gateway.commands.demo.stage import CENTRALS, HOST, REGIONS, Process, Stage, StageError
 from gateway.commands.demo.tally import Outage, Tally, Truth, tally
 
 CONCURRENCY: Final = 8
@@ -82,6 +82,7 @@ def run(options: argparse.Namespace) -> int:
         rows, outages = asyncio.run(_play(console, stage, options))
         result = tally(rows, outages, truth)
         result.policy_generation = _generation(stage)
+        result.per_replica = _spread(stage)
         _write(out / "demo.json", result)
         screen.result(console, result, out / "demo.json")
         if options.keep:
@@ -181,24 +182,43 @@ async def _break(console: Console, stage: Stage, share: Callable[[], float], out
 async def _outage(
     console: Console, stage: Stage, fault: PlannedFault, outages: list[Outage]
 ) -> AsyncIterator[None]:
-    process = {
-        "central_down": stage.gateways[CENTRAL],
-        "redis_down": stage.redis.get(fault.region),
-        "gateway_down": stage.gateways.get(fault.region),
-    }[fault.phase]
-    assert process is not None
+    processes = _killed(stage, fault)
+    names = " and ".join(process.name for process in processes)
     began = time.monotonic()
-    process.kill()
-    console.print(f"[yellow]killed {process.name}[/] for {fault.seconds:g} s")
+    for process in processes:
+        process.kill()
+    console.print(f"[yellow]killed {names}[/] for {fault.seconds:g} s")
     try:
         yield
     finally:
         restarted = time.monotonic()
-        process.start()
-        if process.name in stage.gateways:
-            await asyncio.to_thread(stage.wait_ready, process.name)
+        for process in processes:
+            process.start()
+        for process in processes:
+            if process.name in stage.gateways:
+                await asyncio.to_thread(stage.wait_ready, process.name)
         outages.append(Outage(fault.phase, fault.region, began, time.monotonic(), restarted))
-        console.print(f"[green]{process.name} is back[/]")
+        console.print(f"[green]{names} {'is' if len(processes) == 1 else 'are'} back[/]")
+
+
+def _killed(stage: Stage, fault: PlannedFault) -> list[Process]:
+    """Return the processes that a fault kills."""
+    if fault.phase == "central_down":
+        return [stage.gateways[name] for name in CENTRALS]
+    return [(stage.redis if fault.phase == "redis_down" else stage.gateways)[fault.region]]
+
+
+def _spread(stage: Stage) -> dict[str, int]:
+    """Return how many requests of all regions each replica of the central tier got."""
+    names = {f"{HOST}:{stage.ports[name].grpc}": name for name in CENTRALS}
+    found = dict.fromkeys(CENTRALS, 0)
+    for region in REGIONS:
+        url = f"http://{HOST}:{stage.ports[region].admin}/endpoints"
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            for endpoint in msgspec.json.decode(answer.read()):
+                for member in endpoint["members"]:
+                    found[names[member["member"]]] += member["requests"]
+    return found
 
 
 def _generation(stage: Stage) -> int:

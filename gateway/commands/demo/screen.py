@@ -11,13 +11,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from edge_models.certificate import Certificate
-from gateway.commands.demo.stage import CENTRAL, HOST, REGIONS, Stage
+from gateway.commands.demo.stage import CENTRALS, HOST, REGIONS, Stage
 from gateway.commands.demo.tally import Tally
 
 
 def headline(console: Console, requests: int) -> None:
     """Show what is about to happen."""
-    console.print("[bold]Edgeway demo[/]: three regions, one central tier, real models, images and clients")
+    console.print(
+        "[bold]Edgeway demo[/]: three regions, two central replicas, real models, images and clients"
+    )
     console.print(
         f"{requests:,} requests; on the way the central tier, one Redis and one gateway are killed and come "
         "back\n",
@@ -90,6 +92,8 @@ def _facts(tally: Tally) -> Iterator[tuple[str, str]]:
     yield "uncertified answers", f"{tally.uncertified} (while the central tier was down)"
     detected, failed = tally.failover["detected_ms"], tally.failover["failed_requests"]
     yield "fail-over", f"{detected:.0f} ms until the next region answered, {failed:.0f} failed"
+    if tally.per_replica:
+        yield "spread over central", f"{_pairs(tally.per_replica)} (by the gateways, since they started)"
     yield "policy generation", str(tally.policy_generation)
 
 
@@ -101,7 +105,7 @@ def keep(console: Console, stage: Stage) -> None:
     """Show how to call what is left running."""
     console.print("\nleft running; Ctrl-C stops everything\n")
     zeros = ", ".join(["0"] * 3)
-    for name in (*REGIONS, CENTRAL):
+    for name in (*REGIONS, *CENTRALS):
         ports = stage.ports[name]
         base = f"http://{HOST}:{ports.http}"
         admin = f"http://{HOST}:{ports.admin}"

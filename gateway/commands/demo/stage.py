@@ -18,8 +18,12 @@ from typing import Final, Self
 
 REGIONS: Final = ("eu-west", "us-east", "ap-south")
 CENTRAL: Final = "central"
+SECOND: Final = "central-2"
+"""The other replica of the central tier."""
+
+CENTRALS: Final = (CENTRAL, SECOND)
 READY_WITHIN_S: Final = 60.0
-_PORT_BASES: Final = {"eu-west": 8100, "us-east": 8200, "ap-south": 8300, CENTRAL: 8900}
+_PORT_BASES: Final = {"eu-west": 8100, "us-east": 8200, "ap-south": 8300, CENTRAL: 8900, SECOND: 8910}
 HOST: Final = "127.0.0.1"
 _KEY_SECRET: Final = secrets.token_hex(32)
 """Of the caches: a region's gateway finds its answers in Redis again after a restart."""
@@ -79,7 +83,7 @@ class Process:
 
 
 class Stage:
-    """Three regions and a central tier; ``with Stage(folder) as stage`` starts and stops them all."""
+    """Three regions and a central tier of two; ``with Stage(folder) as stage`` starts and stops them all."""
 
     def __init__(self, folder: Path, certificates: Path, digests: dict[str, str], samples: Path) -> None:
         self.folder = folder
@@ -93,8 +97,9 @@ class Stage:
         for region in REGIONS:
             text = edge_yaml(region, self.ports[region], samples, certificates, geo, redis=self.has_redis)
             self._write(f"{region}.yaml", text)
-        self._write("central.yaml", central_yaml(self.ports[CENTRAL], samples))
-        self.gateways = {name: self._gateway(name) for name in (*REGIONS, CENTRAL)}
+        for name in CENTRALS:
+            self._write(f"{name}.yaml", central_yaml(self.ports[name], samples))
+        self.gateways = {name: self._gateway(name) for name in (*REGIONS, *CENTRALS)}
         self.redis = {region: self._redis(region) for region in REGIONS} if self.has_redis else {}
 
     @property
@@ -160,26 +165,28 @@ class Stage:
 
 def policy_yaml(ports: dict[str, Ports], central_digest: str) -> str:
     """Return the policy of the demo, the same file for every region."""
+    replicas = ", ".join(f"'{HOST}:{ports[name].grpc}'" for name in CENTRALS)
     return f"""\
 # The policy: the same file in every region. `edgeway policy validate FILE` checks it;
 # a running gateway takes a changed file within a second, or at once on SIGHUP.
 generation: 1
 regions:
-  eu-west: {{serves: [EU, AF]}}
-  us-east: {{serves: [NA, SA]}}
-  ap-south: {{serves: [AS, OC]}}
+  eu-west: {{serves: [EU, AF], location: {{latitude: 53.3, longitude: -6.3}}}}
+  us-east: {{serves: [NA, SA], location: {{latitude: 38.9, longitude: -77.4}}}}
+  ap-south: {{serves: [AS, OC], location: {{latitude: 19.1, longitude: 72.9}}}}
 endpoints:
   central:
     tier: central
     region: us-east
     protocol: grpc
-    address: {HOST}:{ports[CENTRAL].grpc}
+    addresses: [{replicas}]
     max_concurrency: 64
     attempt_timeout_ms: 2000
 residency:
   anywhere: {{regions: ["*"]}}
 tenants:
   anonymous: {{residency: anywhere}}
+locality: nearest
 failover:
   eu-west: [us-east, ap-south]
   us-east: [eu-west, ap-south]

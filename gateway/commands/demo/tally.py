@@ -62,6 +62,7 @@ class Tally:
     requests_per_phase: dict[str, int]
     failover: dict[str, float]
     policy_generation: int = 0
+    per_replica: dict[str, int] = field(default_factory=dict)
     broken_promises: list[str] = field(default_factory=list)
 
 

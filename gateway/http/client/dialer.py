@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 from gateway.http.client.addresses import Addresses
 from gateway.http.client.shortage import lack
+from gateway.http.client.tls import TlsSource
 
 _STAGGER_S: Final = 0.25
 """The next address is tried when the one before has not answered for so long (RFC 8305)."""
@@ -28,10 +29,11 @@ class Dialer:
 
     Args:
         addresses: of the endpoint.
-        host: against which certificates are checked.
+        host: the name that is asked for in TLS (SNI), and against which certificates are checked.
         port: of TCP.
         connect_timeout_s: seconds for TCP and TLS, shared by the addresses of the name.
-        tls: how to speak TLS; None for plain TCP.
+        tls: how to speak TLS; None for plain TCP. Its files are read again when a handshake fails: where they
+            were replaced together with the server's, the connection is had at once.
     """
 
     def __init__(
@@ -41,7 +43,7 @@ class Dialer:
         port: int,
         *,
         connect_timeout_s: float,
-        tls: ssl.SSLContext | None = None,
+        tls: TlsSource | None = None,
     ) -> None:
         self.addresses = addresses
         self._host, self._port, self._tls = host, port, tls
@@ -96,16 +98,25 @@ class Dialer:
         self.addresses.close()
 
     async def _connect(self, address: str, factory: Callable[[], P], ends: float) -> P:
-        loop = asyncio.get_running_loop()
+        tls = self._tls
         async with asyncio.timeout_at(ends):
-            _, protocol = await loop.create_connection(
-                factory,
-                address,
-                self._port,
-                ssl=self._tls,
-                server_hostname=self._host if self._tls else None,
-            )
-            return protocol
+            if tls is None:
+                return await self._open(address, factory, None)
+            tried = tls.generation
+            try:
+                return await self._open(address, factory, tls.context)
+            except ssl.SSLError:
+                await tls.refresh()
+                if tls.generation == tried:
+                    raise
+            return await self._open(address, factory, tls.context)
+
+    async def _open(self, address: str, factory: Callable[[], P], context: ssl.SSLContext | None) -> P:
+        name = self._host if context is not None else None
+        _, protocol = await asyncio.get_running_loop().create_connection(
+            factory, address, self._port, ssl=context, server_hostname=name
+        )
+        return protocol
 
     def _failed(self, address: str, error: BaseException) -> None:
         if not isinstance(error, OSError) or lack(error) is not None:

@@ -50,6 +50,8 @@ class Http1ClientConnection(asyncio.Protocol):
         self._sent_bytes = self._sent_before = 0
         self._unsent: list[Buffer] = []
         self._is_writable = True
+        self.ended: Exception | None = None
+        """Why it carries no more requests; None: it may."""
         self.idle_since = 0.0
         self.is_open = False
         self.address = ""
@@ -124,9 +126,11 @@ class Http1ClientConnection(asyncio.Protocol):
                 self._fail(error)
         return False
 
-    def connection_lost(self, _error: Exception | None) -> None:
-        """Take the end of the connection."""
-        self._end(ConnectionLostError(untouched=self._is_untouched()))
+    def connection_lost(self, error: Exception | None) -> None:
+        """Take the end of the connection; its cause may be TLS, of which a server may complain late."""
+        lost = ConnectionLostError(untouched=self._is_untouched())
+        lost.__cause__ = error
+        self._end(lost)
 
     def _resolve(self, answer: Http1Response) -> None:
         waiting, self._answer = self._answer, None
@@ -150,6 +154,7 @@ class Http1ClientConnection(asyncio.Protocol):
 
     def _end(self, error: Exception) -> None:
         waiting, self._answer = self._answer, None
+        self.ended = self.ended or error
         self._unsent = []
         if waiting is not None and not waiting.done():
             waiting.set_exception(error)

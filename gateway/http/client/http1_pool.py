@@ -163,6 +163,7 @@ class Http1Pool:
         await asyncio.gather(*self._dials, return_exceptions=True)
 
     async def _acquire(self) -> Http1ClientConnection:
+        ended: Exception | None = None
         while not self._closed:
             waiting = self._waiting.add()
             self._open_more()
@@ -174,6 +175,11 @@ class Http1Pool:
                 raise
             if connection.is_open:
                 return connection
+            if ended is not None:
+                # It takes connections, and ends them at once: so does one that wants a certificate (TLS 1.3).
+                self._failed(ended)
+                raise UnreachableError from ended
+            ended = connection.ended
         raise UnreachableError
 
     def _part_with(self, connections: list[Http1ClientConnection]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
@@ -10,6 +11,7 @@ import msgspec
 
 from gateway.core.tensor import Buffer
 from gateway.http.client.addresses import address_of
+from gateway.http.client.handshake import EndedAtOnceError, NoProtocolError
 from gateway.http.framing.errors import AnswerTooLargeError, FramingError
 from gateway.http.framing.http2_client import (
     ENHANCE_YOUR_CALM,
@@ -27,6 +29,7 @@ _BEAT_S: Final = 0.05
 """Interval in which deadlines and pings are checked while calls run, with one timer for all of them."""
 
 _WRITE_BYTES: Final = 1 << 18
+_NOT_HTTP2: Final = frozenset({None, "http/1.1", "http/1.0"})
 _PINGS_IN_SILENCE: Final = 2
 _PATIENT_S: Final = 300.0
 """Servers with gRPC's defaults close connections that are pinged more than twice within five minutes in
@@ -110,6 +113,7 @@ class Http2ClientConnection(asyncio.Protocol):
         self._calls: dict[int, tuple[asyncio.Future[Http2Response], float]] = {}
         self._beat: asyncio.TimerHandle | None = None
         self._is_writable = True
+        self._is_tls = False
         self._heard = self._pinged = 0.0
         self._is_probing = False
         self._pings = 0
@@ -192,8 +196,9 @@ class Http2ClientConnection(asyncio.Protocol):
         self._transport = transport
         self.address = address_of(transport)
         tls = transport.get_extra_info("ssl_object")
-        if tls is not None and tls.selected_alpn_protocol() != "h2":
-            self._fail(FramingError("the peer did not agree to h2"))
+        self._is_tls = tls is not None
+        if tls is not None and tls.selected_alpn_protocol() in _NOT_HTTP2:
+            self._fail(NoProtocolError())
             return
         self._flush()
 
@@ -237,7 +242,8 @@ class Http2ClientConnection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Take the end of the connection."""
         lost = LostError()
-        lost.__cause__ = error
+        is_early = not (self.client.is_ready or isinstance(error, ssl.SSLError))
+        lost.__cause__ = EndedAtOnceError() if is_early and self._is_tls else error
         self._end(lost)
 
     def _flush(self) -> bool:

@@ -1,8 +1,9 @@
-"""A TLS context that refuses clients who want protocols that we do not have (RFC 7301, 3.2).
+"""A TLS context that tells clients why they are refused: for a certificate, or for their protocols.
 
-OpenSSL would go on as if they wanted none, and Python does not let us say otherwise: what the client offers
-is read from its ClientHello, and refused where Python lets a server refuse a handshake, when it looks at the
-name that the client wants. A client that offers nothing is served.
+Who wants protocols that we do not have is refused (RFC 7301, 3.2). OpenSSL would go on as if nothing were
+wanted, and Python does not let us say otherwise: what the client offers is read from its ClientHello, and
+refused where Python lets a server refuse a handshake, when it looks at the name that the client wants. A
+client that offers nothing is served.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from typing import Any, Final
 _NO_APPLICATION_PROTOCOL: Final = 120
 _MOST: Final = 1 << 16
 """Bytes of a ClientHello at most: OpenSSL takes less."""
+
+_OF_CLIENTS_CERTIFICATE: Final = frozenset({"PEER_DID_NOT_RETURN_A_CERTIFICATE", "CERTIFICATE_VERIFY_FAILED"})
+"""Why a handshake fails that wants the client's certificate: the client can only know by the alert."""
 
 _HANDSHAKE: Final = 22
 _CLIENT_HELLO: Final = 1
@@ -70,7 +74,7 @@ class _Connection(ssl.SSLObject):
         try:
             super().do_handshake()
         except ssl.SSLError as error:
-            if not self.is_refused:
+            if not self.is_refused and error.reason not in _OF_CLIENTS_CERTIFICATE:
                 raise
             # An event loop that is told of the failure sends nothing more, so not the alert either. The peer
             # closes when it has the alert; if not, the handshake's time limit ends the connection.

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
+
+from msgspec.structs import replace
 
 from gateway.core.errors import GatewayError
 from gateway.core.request import Request, Response
@@ -19,11 +21,15 @@ from gateway.listeners.oip.fast_paths import FastPaths
 from gateway.listeners.oip.request_headers import OipHeaderReader, OipRequestHeaders
 from gateway.listeners.refusals import RefusalCounter
 from gateway.wire.grpc_framing import parse_timeout
-from gateway.wire.headers import parse_timeout_ms
+from gateway.wire.headers import LOAD, parse_timeout_ms
 from gateway.wire.oip.inference import Inference, OutputFormat
 from gateway.wire.oip.paths import ParsedPath
 from gateway.wire.oip.reuse import Layout
 from gateway.wire.trace_context import REQUEST_ID
+
+_LOAD: Final = LOAD.encode()
+_TEXT: Final = "text"
+"""The form of a load report that is answered; Triton also has ``json``."""
 
 
 class InferenceCodec(Protocol):
@@ -80,6 +86,7 @@ class InferenceEndpoint:
         self.identify = self._identify = reader.identify
         """Returns the headers of a head whose caller a generation has identified."""
         self._refusals = refusals
+        self._load = data_plane.load
         self._fast_paths = fast_paths = FastPaths()
         self.remembered = fast_paths.answer
         """Answers a request of a known series from memory; None: it must be read, so call the endpoint."""
@@ -112,7 +119,8 @@ class InferenceEndpoint:
         response = generation(request)
         coding = self._coding(headers)
         if not isinstance(response, Response):
-            return self._encode_later(inference, coding, generation.number, response)
+            later = self._encode_later(inference, coding, generation.number, response)
+            return later if headers.load_format is None else self._with_load(later, headers.load_format)
         learn(inference, is_here=True)
         if not inference.id:
             fast_paths.learn(
@@ -153,9 +161,18 @@ class InferenceEndpoint:
         generation: NumberedService,
     ) -> AnyAnswer:
         inference, request = await pending
-        return await self._encode_later(
-            inference, self._coding(headers), generation.number, generation(request)
-        )
+        later = self._encode_later(inference, self._coding(headers), generation.number, generation(request))
+        return await (later if headers.load_format is None else self._with_load(later, headers.load_format))
+
+    async def _with_load(self, later: Awaitable[AnyAnswer], form: str) -> AnyAnswer:
+        """Say in an answer how loaded this process is, if the client asked for it in a form that we have."""
+        answer = await later
+        if self._load is None or form.lower() != _TEXT or not isinstance(answer, Answer):
+            return answer
+        pair = (_LOAD, self._load())
+        if answer.trailers:
+            return replace(answer, trailers=(*answer.trailers, pair))
+        return replace(answer, extra=(*answer.extra, pair))
 
     async def _encode_later(
         self, inference: Inference, coding: str | None, generation: int, response: Response | Pending

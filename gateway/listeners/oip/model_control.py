@@ -165,7 +165,7 @@ async def _of_caller(own: Sequence[IndexEntry], models: VisibleModels) -> Sequen
     found: dict[tuple[str, str], IndexEntry] = {}
     for entry in (*(entry for entry in own if models.may_use(entry.name)), *await models.index()):
         key = (entry.name, entry.version)
-        # Requests go where it is ready.
+        # Of two tiers that have the model the one where it is ready counts: its requests go there.
         if key not in found or (entry.state == _READY != found[key].state):
             found[key] = entry
     return list(found.values())

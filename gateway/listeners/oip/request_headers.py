@@ -9,7 +9,7 @@ from gateway.listeners.refusals import RefusalCounter
 from gateway.listeners.request_headers import RequestHeaderReader, RequestHeaders
 from gateway.wire import headers
 
-_NAMES: Final = (headers.INFERENCE_HEADER_LENGTH, headers.TRITON_GRPC_ERROR)
+_NAMES: Final = (headers.INFERENCE_HEADER_LENGTH, headers.TRITON_GRPC_ERROR, headers.LOAD_FORMAT)
 _GRPC_NAMES: Final = ("grpc-timeout", "grpc-encoding", "grpc-accept-encoding")
 
 
@@ -18,6 +18,7 @@ class OipRequestHeaders(RequestHeaders, frozen=True):
 
     header_length: str | None
     triton_grpc_error: str | None
+    load_format: str | None = None
     grpc_timeout: str | None = None
     grpc_encoding: str | None = None
     grpc_accept_encoding: str | None = None

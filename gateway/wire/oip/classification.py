@@ -13,12 +13,12 @@ import msgspec
 import numpy as np
 from msgspec.structs import replace
 
+from gateway.core.classes import CLASSIFICATION, is_classified, unmarked
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Parameter, Response
 from gateway.core.tensor import BF16, BYTES, MAX_BYTES_ELEMENTS, Array, Tensor
 from gateway.wire.oip.validation import tensor_parameters
 
-CLASSIFICATION: Final = "classification"
 _MAX_COUNT: Final = (1 << 32) - 1
 _NO_NUMBERS: Final = frozenset({BYTES, BF16, "BOOL"})
 
@@ -63,7 +63,8 @@ def _checked(output: str, value: object) -> int:
 def classify(response: Response, classes: Mapping[str, int], rules: ClassRules = NO_RULES) -> Response:
     """Replace each output named in ``classes`` by its highest elements, as many as there are.
 
-    Each row of a batch is classified by itself, all other dimensions as one.
+    Each row of a batch is classified by itself, all other dimensions as one. What an endpoint has classified
+    stays as it is.
 
     Raises:
         GatewayError: INVALID for an output without numbers, and for more classes than an answer can have.
@@ -78,6 +79,8 @@ def classify(response: Response, classes: Mapping[str, int], rules: ClassRules =
 
 
 def _classes(tensor: Tensor, count: int, rules: ClassRules) -> Tensor:
+    if is_classified(tensor):
+        return unmarked(tensor)
     if tensor.datatype in _NO_NUMBERS:
         raise GatewayError(
             Fault.INVALID,

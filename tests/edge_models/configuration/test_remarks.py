@@ -44,6 +44,7 @@ def found(text: str) -> list[str]:
         ("metric_tags { key: 'a' value: 'b' }", "warning config.pbtxt:1: metric_tags is not obeyed"),
         ("optimization {\n cuda { graphs: true } }", "warning config.pbtxt:2: cuda is not obeyed"),
         ("optimization {\n eager_batching: true }", "warning config.pbtxt:2: eager_batching is not obeyed"),
+        ("optimization {\n graph {\n level: 7 } }", "warning config.pbtxt:3: level is not obeyed"),
         (
             "optimization { execution_accelerators {\n gpu_execution_accelerator [ { name: 'tensorrt' } ] } }",
             "warning config.pbtxt:2: gpu_execution_accelerator 'tensorrt' is not used",

@@ -110,10 +110,10 @@ def test_data_of_a_file(tmp_path):
             'batch_size: 1 inputs { key: "x" value { data_type: TYPE_FP32 dims: -1 zero_data: true } }',
             "input 'x': warm-up expects all variable-size dimensions",
         ),
-        ('batch_size: 1 inputs { key: "x" value { dims: 1 zero_data: true } }', "the datatype none"),
+        ('batch_size: 1 inputs { key: "x" value { dims: 1 zero_data: true } }', "must specify 'data_type'"),
         (
             'batch_size: 1 inputs { key: "x" value { data_type: TYPE_BF16 dims: 1 zero_data: true } }',
-            "the datatype BF16",
+            "must specify 'data_type'",
         ),
         (
             f'batch_size: 1 inputs {{ key: "x" value {{ data_type: TYPE_FP32 dims: {1 << 62} zero_data: true }} }}',
@@ -123,7 +123,10 @@ def test_data_of_a_file(tmp_path):
             'batch_size: 1 inputs { key: "x" value { data_type: TYPE_STRING dims: 65537 zero_data: true } }',
             "has more than 65,536 texts",
         ),
-        (f'batch_size: 1 inputs {{ {X} input_data_file: "none.bin" }} }}', "cannot be read: No such file"),
+        (
+            f'batch_size: 1 inputs {{ {X} input_data_file: "none.bin" }} }}',
+            "warmup/none.bin cannot be read: No such file",
+        ),
         (f'batch_size: 1 inputs {{ {X} input_data_file: "../secret" }} }}', "in the folder 'warmup'"),
         (f'batch_size: 1 inputs {{ {X} input_data_file: "/etc/hostname" }} }}', "in the folder 'warmup'"),
         (f'batch_size: 1 inputs {{ {X} input_data_file: "link" }} }}', "leads out"),

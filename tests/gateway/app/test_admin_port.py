@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from contextlib import AsyncExitStack
 from hashlib import sha256
@@ -27,7 +28,9 @@ async def report() -> dict[str, Any]:
     return {"ready": True}
 
 
-async def opened(lifetimes: AsyncExitStack, admin: str | None = "127.0.0.1:0", **access: Any) -> int:
+async def opened(
+    lifetimes: AsyncExitStack, admin: str | tuple[str, ...] | None = "127.0.0.1:0", **access: Any
+) -> int:
     """Open the port, and return its number; 0: there is none."""
 
     async def metrics() -> bytes:
@@ -39,11 +42,13 @@ async def opened(lifetimes: AsyncExitStack, admin: str | None = "127.0.0.1:0", *
     return found.port if found else 0
 
 
-async def status(port: int, path: str, tls: ssl.SSLContext | None = None, **headers: str) -> int:
+async def status(
+    port: int, path: str, tls: ssl.SSLContext | None = None, at: str = "127.0.0.1", **headers: str
+) -> int:
     scheme = "http" if tls is None else "https"
     async with (
         aiohttp.ClientSession() as session,
-        session.get(f"{scheme}://127.0.0.1:{port}{path}", ssl=tls or True, headers=headers) as answer,
+        session.get(f"{scheme}://{at}:{port}{path}", ssl=tls or True, headers=headers) as answer,
     ):
         return answer.status
 
@@ -74,6 +79,37 @@ async def test_names_of_the_settings() -> None:
 
         assert await status(port, "/policy", Host="admin.example") == 200
         assert await status(port, "/policy", Host="other.example") == 421
+
+
+async def test_several_addresses(caplog) -> None:
+    """Each is called by its own name, and by those of the others."""
+    with socket.create_server(("127.0.0.2", 0)) as taken:
+        second = taken.getsockname()[1]
+    async with AsyncExitStack() as lifetimes:
+        port = await opened(lifetimes, ("127.0.0.1:0", f"127.0.0.2:{second}"))
+
+        assert await status(port, "/policy") == 200
+        assert await status(second, "/policy", at="127.0.0.2") == 200
+        assert await status(second, "/policy", at="127.0.0.2", Host="other.example") == 421
+    assert caplog.text.count("set listen.admin_access.tokens_sha256") == 1
+
+
+async def test_one_address_for_others_locks_all(caplog) -> None:
+    """Whoever comes over the loopback address is no operator either."""
+    async with AsyncExitStack() as lifetimes:
+        port = await opened(lifetimes, ("127.0.0.1:0", "0.0.0.0:0"))
+
+        assert await status(port, "/readyz") == 200
+        assert await status(port, "/policy") == 403
+    assert "answers probes and nothing else" in caplog.text
+
+
+async def test_second_address_that_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        async with AsyncExitStack() as lifetimes:
+            with pytest.raises(StartError, match=f"cannot listen on {address}"):
+                await opened(lifetimes, ("127.0.0.1:0", address))
 
 
 async def test_no_port() -> None:

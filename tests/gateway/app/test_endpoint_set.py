@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from gateway.app.endpoint_set import NO_ENDPOINTS
 from gateway.core.errors import Fault, GatewayError
-from tests.fakes.service import request
+from tests.fakes.service import answer, request
 from tests.gateway.app.workshop import FakeConnector, FakeUpstream, Workshop
 from tests.gateway.policies import GOOD
 
@@ -91,3 +92,52 @@ async def test_what_is_being_asked_is_not_known_yet() -> None:
     await asyncio.sleep(0.1)
     assert endpoints.signatures(["central"], "digits", "") is not None
     await workshop.aclose()
+
+
+async def test_what_endpoints_say_of_keeping_answers() -> None:
+    """One that forbids is enough; none is asked for what the edge answers, and nobody waits."""
+    workshop = Workshop()
+    endpoints = workshop.enforce(TWO).endpoints
+    names, asked = ("central", "spare", "gone"), list[str]()
+    for pool in endpoints.by_name.values():
+        upstream = pool.members[0].parts.upstream
+        upstream.config = _says(b'{"response_cache": {"enable": false}}', asked)  # type: ignore[method-assign]
+
+    assert endpoints.let_keep(names, request(), answer("edge"))
+    await asyncio.sleep(0)
+    assert asked == []
+
+    assert endpoints.let_keep(names, request(), answer("central"))
+    assert not endpoints.forbid_keeping(names, "digits")
+    while len(asked) < 2:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert endpoints.forbid_keeping(names, "digits")
+    assert not endpoints.forbid_keeping(("gone",), "digits")
+    assert not endpoints.let_keep(names, request(), answer("central"))
+    assert not endpoints.let_keep(names, request(), answer("edge"))
+    await workshop.aclose()
+
+
+async def test_classes_are_kept_once_it_is_known_who_makes_them() -> None:
+    """What others have kept they knew; without classes nothing has to be known."""
+    workshop = Workshop()
+    endpoints = workshop.enforce(GOOD).endpoints
+    upstream = endpoints.by_name["central"].members[0].parts.upstream
+    upstream.config = _says(b"{}", [])  # type: ignore[method-assign]
+    wanted = request(outputs=("probabilities",), classes={"probabilities": 1})
+
+    assert not endpoints.let_keep(("central",), wanted, answer("central"))
+    assert endpoints.let_keep(("central",), wanted, answer("central", level="l2"))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert endpoints.let_keep(("central",), wanted, answer("central"))
+    await workshop.aclose()
+
+
+def _says(config: bytes, asked: list[str]) -> Callable[[str, str], Awaitable[bytes]]:
+    async def say(model: str, _version: str) -> bytes:
+        asked.append(model)
+        return config
+
+    return say

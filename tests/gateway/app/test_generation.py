@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from gateway.app.endpoint_set import NO_ENDPOINTS
 from gateway.app.generation import Generation, InForce
@@ -12,7 +13,7 @@ from gateway.core.request import Request
 from gateway.core.service import FastPath
 from tests.fakes.service import ScriptedService, answer, request
 from tests.fakes.stack import stack
-from tests.gateway.app.workshop import Workshop
+from tests.gateway.app.workshop import FakeConnector, FakeUpstream, Workshop
 from tests.gateway.policies import GOOD
 
 
@@ -69,3 +70,22 @@ async def test_everybody_reads_what_the_holder_holds() -> None:
     assert in_force.swap(Generation(2, stack(service=ScriptedService()))) is first
     workshop.endpoints.discard(first.endpoints)
     await workshop.aclose()
+
+
+async def test_what_another_worker_let_through_goes_to_an_endpoint() -> None:
+    """Of the route that takes it here, past all that was done about it there; where none does it is not known."""
+    upstream = FakeUpstream(answer())
+    workshop = Workshop(connector=FakeConnector(upstream))
+    in_force = InForce()
+    in_force.swap(workshop.build(GOOD))
+    step = request(parameters={"sequence_id": 7}, regions=frozenset({"here", "there"}))
+
+    assert await in_force.send(step) == answer()
+    with pytest.raises(GatewayError) as unknown:
+        await in_force.send(replace(step, model="nobodys"))
+    with pytest.raises(GatewayError) as unfixed:
+        await in_force.send(replace(step, regions=None))
+    await workshop.aclose()
+
+    assert [each.parameters["sequence_id"] for each in upstream.requests] == [7]
+    assert (unknown.value.fault, unfixed.value.fault) == (Fault.NOT_FOUND, Fault.INTERNAL)

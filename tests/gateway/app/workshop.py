@@ -6,7 +6,7 @@ from pathlib import Path
 from random import Random
 
 from gateway.app.builder import Builder
-from gateway.app.connector import Connector
+from gateway.app.connector import Connector, MemberPlace
 from gateway.app.endpoints import Endpoints
 from gateway.app.generation import Generation, InForce
 from gateway.app.loading import Loaded
@@ -17,6 +17,7 @@ from gateway.config.policy_file import parse_policy
 from gateway.core.clock import Clock, LoopClock
 from gateway.core.service import Filter
 from gateway.core.telemetry import Silence, Telemetry
+from gateway.upstreams.load import LoadObserver
 from gateway.upstreams.upstream import Upstream
 from resilience.admission import Seats
 from resilience.budget import RetryBudget
@@ -31,6 +32,7 @@ class FakeUpstream(ScriptedService):
     """What an endpoint's stack needs of an upstream, beside the answers."""
 
     refresh_s = 60.0
+    problems: tuple[str, ...] = ()
 
     def __init__(self, *steps) -> None:
         super().__init__(*steps)
@@ -51,7 +53,13 @@ class FakeConnector(Connector):
         super().__init__(LoopClock(), Random(1))
         object.__setattr__(self, "upstream", upstream)
 
-    def connect(self, name: str, definition: Endpoint) -> Upstream:
+    def connect(
+        self,
+        name: str,
+        definition: Endpoint,
+        member: MemberPlace | None = None,
+        on_load: LoadObserver | None = None,
+    ) -> Upstream:
         return self.upstream
 
 

@@ -104,7 +104,8 @@ def test_policies_need_no_onnxruntime(arguments: list[str], tmp_path: Path) -> N
         [sys.executable, "-c", program, *command], capture_output=True, text=True, check=False
     )
 
-    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.returncode == 0
+    assert all(": note EW3" in line for line in ran.stderr.splitlines())
 
 
 def test_bad_settings_exit_2(tmp_path: Path, capsys) -> None:
@@ -114,3 +115,16 @@ def test_bad_settings_exit_2(tmp_path: Path, capsys) -> None:
 
     assert main(["serve", str(file)]) == 2
     assert f"edgeway: {file}:1: role: an edge needs a policy" in capsys.readouterr().err
+
+
+def test_validate_shows_what_is_old_and_is_content_all_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Even with --strict: today's files keep working."""
+    file = write_policy(tmp_path)
+
+    assert main(["policy", "validate", "--strict", str(file)]) == 0
+
+    shown = capsys.readouterr()
+    assert shown.err.count(": note EW301: endpoints.") == 1
+    assert shown.out.endswith(", 1 notes\n")

@@ -267,7 +267,7 @@ def test_sigterm_leaves_no_file_behind(tmp_path: Path) -> None:
             assert process.poll() is None, process.stderr and process.stderr.read()
             time.sleep(0.01)
         process.send_signal(signal.SIGTERM)
-        _, shown = process.communicate(timeout=50)
+        _, shown = process.communicate(timeout=150)
     finally:
         process.kill()
         process.wait()

@@ -1,4 +1,4 @@
-"""docs/settings.md, every key of the settings and of the policy."""
+"""docs/settings.md, every key of the settings."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_keys_are_found_at_any_depth(struct: type, key: str) -> None:
         ("### `listen`", "| `tls` | keys or null | absent |"),
         ("### `cache`", "| `jitter` | number ≥ 0, ≤ 0.5 | 0.1 |"),
         ("### `models`", "| `batching` | by name: keys | `{}` |"),
-        ("### `routes[]`", "| `endpoints` | list of text | `[]` |"),
+        ("## Settings", "| `trusted_proxies` | list of text | `[]` |"),
     ],
 )
 def test_types_bounds_and_defaults_are_those_of_the_struct(section: str, row: str) -> None:

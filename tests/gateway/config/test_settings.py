@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from gateway.config.addresses import host_and_port
 from gateway.config.document import ConfigError
-from gateway.config.settings import host_and_port, load_settings
+from gateway.config.settings import load_settings
 
 EDGE = "role: edge\nregion: eu-west\npolicy: policy.yaml\n"
 CENTRAL = "role: central\nregion: us-east\nmodels: {repository: models}\n"
@@ -98,6 +99,13 @@ def test_admin_port_for_others_needs_a_lock(tmp_path: Path, access: str) -> None
         (EDGE + "listen: {http: ['[::1]:1', '[0:0::1]:1']}\n", 4, "::1 with port 1 is listed twice"),
         (EDGE + "listen: {http: ['0.0.0.0:1', '[::]:1']}\n", 4, "takes all addresses, IPv4 as well"),
         (EDGE + "listen:\n  admin: '1.2.3.4:99999'\n", 5, "is not HOST:PORT"),
+        (EDGE + "listen: {admin: []}\n", 4, "the list is empty"),
+        (
+            EDGE + "listen:\n  admin: ['a:1', 'b:1']\n  http: 'B:1'\n",
+            5,
+            "b with port 1 is listed in listen.http",
+        ),
+        (EDGE + "listen: {http: '0.0.0.0:8002'}\n", 4, "0.0.0.0:8002 takes all IPv4 addresses"),
         (EDGE + "listen: {http: null, grpc: null}\n", 4, "nobody could ask anything"),
         (EDGE + f"listen: {{admin_access: {{tokens_sha256: [{NO_TOKEN}]}}}}\n", 4, "the hash of no token"),
         (EDGE + "listen: {admin_access: {tokens_sha256: [the-token]}}\n", 4, "regex"),

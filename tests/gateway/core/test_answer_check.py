@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from gateway.core.answer_check import fitted, flaw, has_rows, is_finite, misfit
 from gateway.core.catalog import ModelSpec, TensorSpec
+from gateway.core.classes import CLASSIFICATION, classified
 from gateway.core.request import Provenance, Response
 from gateway.core.tensor import Tensor
 from tests.fakes.service import answer, request
@@ -19,6 +20,15 @@ LABEL = Tensor.from_numpy("label", np.zeros(1, np.int64))
 def out(name: str = "probabilities", array: np.ndarray | None = None) -> Response:
     tensor = Tensor.from_numpy(name, np.zeros((1, 3), np.float32) if array is None else array)
     return replace(answer(), outputs=(tensor,))
+
+
+def forged() -> Response:
+    """Numbers of another shape that pass themselves off as classes."""
+    tensor = replace(out().outputs[0], shape=(3,), parameters={CLASSIFICATION: 1})
+    return replace(answer(), outputs=(tensor,))
+
+
+MADE = replace(answer(), outputs=(classified(out(array=np.array([[b"0.5:1:dog"]], object)).outputs[0], 1),))
 
 
 @pytest.mark.parametrize(
@@ -33,6 +43,10 @@ def out(name: str = "probabilities", array: np.ndarray | None = None) -> Respons
         (answer(), {"outputs": ("probabilities",)}, ""),
         (answer(), {"outputs": ("label",)}, "'label' is missing"),
         (replace(answer(), outputs=()), {"outputs": ("label",)}, "'label' is missing"),
+        (MADE, {"classes": {"probabilities": 1}}, ""),
+        (MADE, {"classes": {"label": 1}}, "'probabilities' is classified"),
+        (MADE, {"classes": {"probabilities": 0}}, "'probabilities' is classified"),
+        (MADE, {}, "'probabilities' is classified"),
     ],
 )
 def test_an_answer_to_something_else_does_not_fit(response: Response, changes, says: str) -> None:
@@ -54,6 +68,9 @@ def test_an_answer_to_something_else_does_not_fit(response: Response, changes, s
         (replace(answer(), outputs=(*answer().outputs, LABEL)), False, "no output 'label'"),
         (replace(answer(), outputs=()), False, "'probabilities' is missing"),
         (replace(answer(), outputs=()), True, ""),
+        (MADE, True, ""),
+        (out(array=np.array([[b"0.5:1"]], object)), True, "is BYTES, not FP32"),
+        (forged(), True, "holds no classes"),
         (replace(answer(), version="1\r\nX: y"), False, "version"),
         (replace(answer(), version="1" * 257), False, "version"),
     ],

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from gateway.core.errors import Fault, GatewayError
-from gateway.upstreams.answer_configs import KNOWN_S, AnswerConfigs
+from gateway.core.errors import Fault, GatewayError, Why
+from gateway.upstreams.answer_configs import AGAIN_S, KNOWN_S, WAIT_S, AnswerConfigs
 from gateway.wire.oip.configured_answers import NOTHING_CONFIGURED
 from tests.fakes.clock import VirtualClock
 from tests.fakes.virtual_time import virtual_time
@@ -20,8 +20,8 @@ ALLOWS = b'{"response_cache": {"enable": true}}'
 class Central:
     """Answers with each of ``said`` in turn, the last for good."""
 
-    def __init__(self, *said: bytes | Exception) -> None:
-        self.said, self.asked = list(said), list[str]()
+    def __init__(self, *said: bytes | Exception, wait_s: float = 0.1) -> None:
+        self.said, self.asked, self.wait_s = list(said), list[str](), wait_s
         self.forgotten: list[str] = []
         self.configs = AnswerConfigs("far", self, VirtualClock(), self.forget)  # type: ignore[arg-type]
 
@@ -29,7 +29,7 @@ class Central:
         assert version == ""
         self.asked.append(model)
         said = self.said.pop(0) if len(self.said) > 1 else self.said[0]
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(self.wait_s)
         if isinstance(said, Exception):
             raise said
         return said
@@ -118,13 +118,57 @@ async def test_what_was_known_holds_while_it_cannot_be_asked(
 
 
 @virtual_time
-async def test_invented_names_take_no_memory() -> None:
+async def test_what_was_not_answered_is_asked_again_soon() -> None:
+    """A central tier that was not up yet is heard when it is; one that hides its configurations was heard."""
+    refused = GatewayError(Fault.UNAVAILABLE, "refused", why=Why("refused"))
+    central = Central(refused, FORBIDS)
+    await central.learn()
+    assert not central.configs.is_heard("m")
+
+    await asyncio.sleep(AGAIN_S)
+    assert await central.learn() is False
+    assert (central.configs.is_heard("m"), len(central.asked)) == (True, 2)
+
+    hidden = Central(GatewayError(Fault.UNAVAILABLE, "403", why=Why("not_let_in", answered=True)))
+    await hidden.learn()
+    await asyncio.sleep(AGAIN_S)
+    await hidden.learn()
+    assert (hidden.configs.is_heard("m"), len(hidden.asked)) == (True, 1)
+
+
+@virtual_time
+async def test_requests_wait_for_one_question_once() -> None:
+    """Who comes after one that has waited in vain goes on at once."""
+    central, loop = Central(ALLOWS, wait_s=3.0), asyncio.get_running_loop()
+    before = loop.time()
+
+    await asyncio.gather(*(central.configs.wait("m") for _ in range(3)))
+    assert loop.time() == pytest.approx(before + WAIT_S)
+    await central.configs.wait("m")
+    assert loop.time() == pytest.approx(before + WAIT_S)
+    assert central.asked == ["m"]
+    await central.configs.aclose()
+
+
+@virtual_time
+async def test_few_questions_at_a_time() -> None:
     central = Central(ALLOWS)
+    for number in range(100):
+        central.configs.learn(f"m{number}")
+    await asyncio.sleep(0.2)
+    assert len(central.asked) == 16
+
+
+@virtual_time
+async def test_invented_names_take_no_memory() -> None:
+    central = Central(FORBIDS, ALLOWS)
+    await central.learn()
     for number in range(600):
         central.configs.learn(f"m{number}")
     await asyncio.sleep(0.2)
 
-    assert ", 256 models" in repr(central.configs)
+    assert ", 256 models, 1 not to be kept" in repr(central.configs)
+    assert not central.configs.known("m").may_be_kept, "what is known and matters stays"
 
 
 @virtual_time

@@ -23,11 +23,11 @@ from gateway.upstreams.settings import GrpcUpstreamSettings, HttpUpstreamSetting
 from gateway.wire.proto import messages
 from tests.fakes.data_plane import EchoService, fake_data_plane
 from tests.fakes.http2_peer import Call, http2_peer
+from tests.fakes.listener import listener_of
 from tests.fakes.names import Names
 from tests.fakes.redis_server import free_port
 from tests.fakes.service import request
 from tests.fakes.upstreams import (
-    LISTENERS,
     Foreign,
     aborting,
     before,
@@ -323,7 +323,7 @@ async def test_an_address_that_resets_is_left(monkeypatch, wire):
         dropped += 1
         writer.transport.abort()
 
-    listener = LISTENERS[WIRES[wire]](fake_data_plane(EchoService()))
+    listener = listener_of(fake_data_plane(EchoService()))
     await listener.start("127.0.0.2", 0)
     async with AsyncExitStack() as lifetimes:
         lifetimes.push_async_callback(listener.aclose)
@@ -356,7 +356,7 @@ async def test_an_address_that_hangs_is_left(monkeypatch, wire):
     async def hang(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         silent.append(writer)
 
-    listener = LISTENERS[WIRES[wire]](fake_data_plane(EchoService()))
+    listener = listener_of(fake_data_plane(EchoService()))
     await listener.start("127.0.0.2", 0)
     server = await asyncio.start_server(hang, "127.0.0.1", listener.port)
     upstream = far_over(wire, listener.port, connect_timeout_s=0.3)

@@ -9,10 +9,8 @@ import socket
 from contextlib import ExitStack
 from typing import Any
 
-import numpy as np
 import pytest
 
-from gateway.core.catalog import IndexEntry, ModelSpec
 from gateway.core.clock import LoopClock
 from gateway.core.eager import in_task
 from gateway.core.errors import Fault, GatewayError
@@ -21,7 +19,6 @@ from gateway.core.request import Caller, Provenance
 from gateway.upstreams.oip_http import HttpUpstream
 from gateway.upstreams.settings import HttpUpstreamSettings
 from tests.fakes.data_plane import EchoService
-from tests.fakes.redis_server import free_port
 from tests.fakes.service import HANG, ScriptedService, request
 from tests.fakes.upstreams import (
     before,
@@ -37,8 +34,6 @@ from tests.fakes.upstreams import (
 )
 
 ANSWER = b'{"model_name":"m","outputs":[{"name":"y","datatype":"INT8","shape":[2],"data":[1,2]}]}'
-OUTPUT = b'{"name":"y","datatype":"FP32","shape":[2],"data":[%b]}'
-VALUES = b'{"model_name":"m","outputs":[' + OUTPUT + b"]}"
 
 
 async def test_foreign_servers_count_as_central():
@@ -213,95 +208,6 @@ async def test_a_strangers_503_is_evidence_whatever_it_says_of_later():
     assert error.retry_after_s == 120.0
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        http(200, b"<html>"),
-        http(200, b""),
-        http(200, b'{"outputs":[{"name":"y","datatype":"INT8","shape":[3],"data":[1,2]}]}'),
-        http(200, ANSWER, "Inference-Header-Content-Length: nan"),
-        http(200, ANSWER, "Inference-Header-Content-Length: 0"),
-        http(200, ANSWER, "Inference-Header-Content-Length: 99999"),
-        http(200, ANSWER + b"tail", f"Inference-Header-Content-Length: {len(ANSWER)}"),
-        http(200, ANSWER, "Content-Encoding: gzip"),
-    ],
-    ids=["html", "empty", "size", "nan", "zero", "long", "tail", "compressed"],
-)
-async def test_an_answer_that_breaks_the_protocol(answer):
-    """Garbage from the other side is its failure, never the client's mistake, and is bounded."""
-    async with foreign_http(answer, max_body_bytes=4096) as upstream:
-        error = await fails(upstream(request()))
-
-    assert flags(error) == (Fault.UNAVAILABLE, True, True)
-    assert "not as the protocol has it" in error.message
-    assert error.why is not None
-    assert error.why.of_model, "another model's answers may be well"
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        http(200, b" " * 5000),
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1000\r\n"
-        + b" " * 4096
-        + b"\r\n1000\r\n"
-        + b" " * 4096,
-    ],
-    ids=["declared", "chunked"],
-)
-async def test_an_answer_above_our_own_limit(answer):
-    """It would be as large again, here and elsewhere: one attempt, and no evidence."""
-    async with foreign_http(answer, max_body_bytes=4096) as upstream:
-        error = await fails(upstream(request()))
-
-    assert flags(error) == (Fault.TOO_LARGE, False, False)
-    assert "larger than 4096 bytes" in error.message
-    assert "max_body_mib" in error.message
-
-
-@pytest.mark.parametrize(
-    ("answer", "words"),
-    [
-        (VALUES % b"1.0,null", "its JSON holds null where a value should be"),
-        (
-            b'{"outputs":[' + b",".join([OUTPUT % b"1,2"] * 1025) + b"]}",
-            "more than 1024 outputs",
-        ),
-        (
-            VALUES.replace(b"[2]", b"[1100000]") % (b"0," * 1_099_999 + b"0"),
-            "more than 1048576 elements as JSON",
-        ),
-    ],
-    ids=["null", "outputs", "elements"],
-)
-async def test_an_answer_that_we_cannot_read(answer, words):
-    """What JSON has no word for, and what is more than we take: said, asked for once, held against nobody."""
-    async with foreign_http(http(200, answer)) as upstream:
-        error = await fails(upstream(request()))
-
-    assert flags(error) == (Fault.INTERNAL, False, False)
-    assert words in error.message
-
-
-@pytest.mark.parametrize("text", [b"NaN, -Infinity", b'"NaN","-Infinity"', b"NaN,-Inf"])
-async def test_nan_and_infinity_by_name_are_read(text):
-    """As Triton and OVMS write them; those who write texts have them from protobuf's JSON."""
-    async with foreign_http(http(200, VALUES % text)) as upstream:
-        answered = await upstream(request())
-
-    (output,) = answered.outputs
-    assert np.array_equal(output.numpy(), np.array([np.nan, -np.inf]), equal_nan=True)
-
-
-async def test_a_head_above_our_own_limit():
-    """Another of our own limits."""
-    async with foreign_http(b"HTTP/1.1 200 OK\r\nX: " + b"a" * 99_999) as upstream:
-        error = await fails(upstream(request()))
-
-    assert flags(error) == (Fault.INTERNAL, False, False)
-    assert "cannot be read" in error.message
-
-
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EADDRNOTAVAIL])
 async def test_what_we_lack_is_reported_as_ours(monkeypatch, number):
     """Without descriptors or ports of ours nobody is asked again, and nobody is blamed."""
@@ -443,101 +349,6 @@ async def test_connections_are_used_again():
             await upstream(request(float(number)))
 
     assert peer.connections == 1
-
-
-@pytest.mark.parametrize("body", [b"{}", b"<html>"])
-async def test_broken_metadata(body):
-    """What is no metadata is the other side's failure."""
-    async with foreign_http(http(200, body)) as upstream:
-        error = await fails(upstream.describe("m", ""))
-
-    assert flags(error) == (Fault.UNAVAILABLE, True, True)
-
-
-async def test_foreign_metadata():
-    """Other servers leave out what they do not know."""
-    async with foreign_http(http(200, b'{"name":"m"}')) as upstream:
-        assert await upstream.describe("m", "2") == ModelSpec("m", (), "", (), ())
-
-
-@pytest.mark.parametrize("body", [b"[]", b"<html>", b'{"max_batch_size":"x"}'])
-async def test_broken_configuration_and_index(body):
-    """As metadata."""
-    async with foreign_http(http(200, body)) as upstream:
-        for asking in (upstream.config("m", ""), upstream.index()):
-            if body == b"[]" and asking.__name__ == "index":
-                assert await asking == []
-            else:
-                assert flags(await fails(asking)) == (Fault.UNAVAILABLE, True, True)
-
-
-@pytest.mark.parametrize("status", [404, 405, 501])
-async def test_server_that_lists_names_alone(status):
-    """KServe has no index, and a list of names."""
-    paths = []
-
-    async def play(reader, writer):
-        while head := await reader.readuntil(b"\r\n\r\n"):
-            path = head.split(b" ", 2)[1]
-            paths.append(path)
-            if path == b"/v2/models":
-                writer.write(http(200, b'{"models":["m"]}'))
-            else:
-                await reader.readexactly(2)
-                writer.write(http(status, b'{"detail":"Not Found"}'))
-
-    async with scripted_peer(play) as peer, http_upstream(peer.port) as upstream:
-        assert await upstream.index() == [IndexEntry("m", "", "UNKNOWN")]
-    assert paths == [b"/v2/repository/index", b"/v2/models"]
-
-
-async def test_server_without_any_list():
-    """It says so, and no more."""
-    async with foreign_http(http(404, b"{}")) as upstream:
-        assert (await fails(upstream.index())).fault is Fault.NOT_FOUND
-
-
-async def test_questions_have_a_time_of_their_own():
-    """Nobody waits for ever for what a model is like."""
-    settings = HttpUpstreamSettings(metadata_timeout_s=0.05)
-    async with foreign_http(None, settings=settings) as upstream:
-        error = await fails(upstream.describe("m", ""))
-        ready = await upstream.is_ready("m", "")
-
-    assert flags(error) == (Fault.UNAVAILABLE, True, True)
-    assert not ready
-
-
-@pytest.mark.parametrize(("status", "ready"), [(200, True), (400, False), (503, False)])
-async def test_readiness(status, ready):
-    """Triton says 400 for a model that is not ready, others 503."""
-    async with foreign_http(http(status)) as upstream:
-        assert await upstream.is_ready("m", "") is ready
-
-
-async def test_readiness_of_an_unknown_model():
-    """An unknown model is an error; a server that cannot be asked is just not ready."""
-    async with foreign_http(http(404, b'{"error":"unknown model"}')) as upstream:
-        error = await fails(upstream.is_ready("m", ""))
-    async with http_upstream(free_port()) as nobody:
-        assert not await nobody.is_ready("m", "")
-
-    assert (error.fault, error.message) == (Fault.NOT_FOUND, "unknown model")
-
-
-async def test_evil_headers_of_the_other_side():
-    """Digest and region come from elsewhere: they are cut and hold printable characters only."""
-    lines = [
-        f"x-edgeway-model-digest: {'a' * 999}",
-        "x-edgeway-served-by: \x85\xff",
-        "x-edgeway-provenance: edge",
-    ]
-    async with foreign_http(http(200, ANSWER, *lines)) as upstream:
-        provenance = (await upstream(request())).provenance
-
-    assert provenance.digest == "a" * 125 + "..."
-    assert provenance.region.isprintable()
-    assert (provenance.origin, provenance.certified) == ("edge", False)
 
 
 async def test_no_deadline_is_no_header():

@@ -7,16 +7,17 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-from gateway.app.connector import Connector
+from gateway.app.connector import Connector, MemberPlace
 from gateway.app.pools.listing import Name
 from gateway.app.pools.member import PoolMember
 from gateway.app.pools.pool import EndpointPool
 from gateway.core.catalog import ModelSpec
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.request import Response
+from gateway.core.request import Request, Response
 from gateway.core.telemetry import Silence, Telemetry
 from gateway.core.verdict import Verdict
+from gateway.upstreams.load import LoadObserver
 from gateway.upstreams.upstream import Upstream
 from resilience.settings import BreakerSettings, ResilienceSettings
 from routing.policy import Endpoint
@@ -61,6 +62,16 @@ class Member(FakeUpstream):
     def __init__(self) -> None:
         super().__init__(0.002)
         self.check = self.look
+        self.on_load: LoadObserver | None = None
+
+    async def __call__(self, request: Request) -> Response:
+        try:
+            return await super().__call__(request)
+        except GatewayError as error:
+            if self.on_load is not None and error.why is not None and error.why.reason in {"429", "503"}:
+                # As upstreams do.
+                self.on_load.refused(error.retry_after_s)
+            raise
 
     async def look(self) -> Verdict:
         step = self.steps[-1]
@@ -80,16 +91,25 @@ class Members(Connector):
         object.__setattr__(self, "upstreams", {})
         object.__setattr__(self, "closed", [])
 
-    def __getitem__(self, address: str) -> FakeUpstream:
+    def __getitem__(self, address: str) -> Member:
         if address not in self.upstreams:
             self.upstreams[address] = Member()
         return self.upstreams[address]
 
-    def connect(self, name: str, definition: Endpoint) -> Upstream:
-        upstream, closed = self[definition.address], self.closed
+    def connect(
+        self,
+        name: str,
+        definition: Endpoint,
+        member: MemberPlace | None = None,
+        on_load: LoadObserver | None = None,
+    ) -> Upstream:
+        assert member is not None
+        address = f"{member.ip}:{member.address.rpartition(':')[2]}" if member.ip else member.address
+        upstream, closed = self[address], self.closed
+        upstream.on_load = on_load
 
         async def aclose() -> None:
-            closed.append(definition.address)
+            closed.append(address)
 
         upstream.aclose = aclose
         return upstream

@@ -25,10 +25,10 @@ def test_addresses_are_members_and_names_lead_to_members() -> None:
 
     assert [(each.name, each.address, each.weight, each.zone) for each in found] == [
         ("10.0.0.1:80", "10.0.0.1:80", 1, ""),
-        ("central.test:80/10.0.0.2", "10.0.0.2:80", 3, "a"),
-        ("central.test:80/::1", "[::1]:80", 3, "a"),
+        ("central.test:80/10.0.0.2", "central.test:80", 3, "a"),
+        ("central.test:80/::1", "central.test:80", 3, "a"),
     ]
-    assert [each.host for each in found] == ["10.0.0.1", "central.test", "central.test"]
+    assert [each.ip for each in found] == ["10.0.0.1", "10.0.0.2", "::1"]
 
 
 def test_the_first_of_two_that_are_called_the_same_wins() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -10,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from gateway.app.workers.inheritance import Inheritance
-from gateway.app.workers.sequence_owner import SequenceOwner, open_sequence_owner
+from gateway.app.workers.sequence_owner import SequenceOwner, make_sequence_owner
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Request
-from tests.fakes.service import ScriptedService, answer, request
+from tests.fakes.service import HANG, ScriptedService, answer, request
 
 
 @pytest.fixture
@@ -27,10 +28,21 @@ def step(number: int, **more: object) -> Request:
 
 
 async def opened(
-    folder: Path, slot: int, count: int, service: ScriptedService, lifetimes: AsyncExitStack, *, holds=True
+    folder: Path,
+    slot: int,
+    count: int,
+    service: ScriptedService,
+    lifetimes: AsyncExitStack,
+    *,
+    holds=True,
+    stands_in=False,
 ) -> SequenceOwner | None:
     inheritance = Inheritance(slot, slot + 1, {}, 0, 0, "", str(folder / "parent.sock"), count)
-    return await open_sequence_owner(inheritance, service, lambda _: holds, lifetimes)
+    owner = make_sequence_owner(inheritance, service, lambda _: holds, stands_in=stands_in)
+    if owner is not None:
+        lifetimes.push_async_callback(owner.aclose)
+        await owner.start()
+    return owner
 
 
 async def ask(
@@ -80,8 +92,29 @@ async def test_a_lost_worker_is_told_and_its_successor_takes_its_sequences(folde
         await opened(folder, 1, 2, successor, lifetimes)
         again = await ask([first], services[:1], step(theirs[0], sequence_start=True))
 
-    assert caught.value.fault is Fault.UNAVAILABLE
+    assert caught.value.fault is Fault.OVERLOADED
     assert again == {2.0}
+
+
+async def test_where_no_state_is_lost_another_stands_in(folder):
+    """Until the successor is there; but not for a step that may have gone on its way."""
+    services = [ScriptedService(answer(value=0.0)), ScriptedService(HANG)]
+    async with AsyncExitStack() as lifetimes:
+        first = await opened(folder, 0, 2, services[0], lifetimes, stands_in=True)
+        async with AsyncExitStack() as lost:
+            await opened(folder, 1, 2, services[1], lost)
+            number = 1
+            while not services[1].running:
+                sent = asyncio.create_task(first(step(number), services[0]))
+                await asyncio.wait([sent], timeout=0.1)
+                number += 1
+        with pytest.raises(GatewayError, match="begin the sequence anew"):
+            await sent
+        meanwhile = await ask([first], services[:1], step(number - 1))
+        await opened(folder, 1, 2, ScriptedService(answer(value=2.0)), lifetimes)
+        later = await ask([first], services[:1], step(number - 1))
+
+    assert (meanwhile, later) == ({0.0}, {2.0})
 
 
 async def test_a_worker_whose_slot_was_taken_over_sends_its_steps_on(folder):
@@ -110,7 +143,7 @@ async def test_one_worker_owns_everything(folder):
     async with AsyncExitStack() as lifetimes:
         alone = await opened(folder, 0, 1, ScriptedService(), lifetimes)
         unknown = await opened(folder, 0, 0, ScriptedService(), lifetimes)
-        none = await open_sequence_owner(None, ScriptedService(), lambda _: True, lifetimes)
+        none = make_sequence_owner(None, ScriptedService(), lambda _: True)
 
     assert (alone, unknown, none) == (None, None, None)
     assert not list(folder.iterdir())

@@ -55,6 +55,25 @@ async def test_settings_that_changed_hold_for_new_workers(play: Play) -> None:
         assert workers.pool.workers[0].leave_limit_s == pytest.approx(2.2)
 
 
+async def test_addresses_that_changed_need_the_parent_anew(
+    play: Play, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log names the settings; workers are replaced nevertheless, on the addresses that there are."""
+    async with play.open() as workers:
+        before = processes(workers)
+        await workers.replace_all()
+        assert "the parent of all workers" not in caplog.text
+        lists = f"grpc: ['127.0.0.1:0', '127.0.0.1:{free_port()}'], admin: ['127.0.0.1:{free_port()}']"
+        text = SETTINGS.replace("grpc: '127.0.0.1:0', admin: '127.0.0.1:0'", lists)
+        assert text != SETTINGS
+        play.file.write_text(text)
+
+        await workers.replace_all()
+
+        assert not set(processes(workers).values()) & set(before.values())
+    assert "listen.grpc, listen.admin: the parent of all workers listens on the addresses" in caplog.text
+
+
 @pytest.mark.parametrize("port", ["http", "grpc", "admin"])
 async def test_address_that_is_taken(play: Play, port: str) -> None:
     """The start ends before there is any worker."""

@@ -12,11 +12,11 @@ from typing import Any
 from rich.console import Console
 
 from gateway.commands.demo import screen
-from gateway.commands.demo.stage import CENTRAL, REGIONS, Ports
+from gateway.commands.demo.stage import CENTRALS, REGIONS, Ports
 from gateway.commands.demo.tally import Tally
 from tests.gateway.commands.demo.test_tally import count, good_run
 
-PORTS = {name: Ports(*range(base, base + 4)) for base, name in enumerate((*REGIONS, CENTRAL), 100)}
+PORTS = {name: Ports(*range(base, base + 4)) for base, name in enumerate((*REGIONS, *CENTRALS), 100)}
 
 
 def shown(show: Any, *arguments: Any) -> str:
@@ -42,6 +42,12 @@ def test_figures_phases_and_promises() -> None:
         assert words in text
     assert [phase for phase in ("steady", "central_down", "gateway_down") if phase not in text] == []
     assert "out/demo.json" in text
+
+
+def test_the_spread_over_central_is_shown() -> None:
+    text = result(replace(count(good_run()), per_replica={"central": 5, "central-2": 7}))
+
+    assert "central 5, central-2 7" in text
 
 
 def test_broken_promises_are_named() -> None:

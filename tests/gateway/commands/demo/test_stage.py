@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge_models.samples import digits
-from gateway.commands.demo.stage import CENTRAL, REGIONS, Process, Stage, StageError
+from gateway.commands.demo.stage import CENTRALS, REGIONS, Process, Stage, StageError
 from gateway.config.policy_file import read_policy
 from gateway.config.settings import load_settings
 
@@ -28,15 +28,15 @@ def test_policy_is_good_for_every_region(stage: Stage) -> None:
         assert set(policy.regions) == set(REGIONS)
 
 
-def test_settings_are_those_of_three_edges_and_a_central_tier(stage: Stage) -> None:
+def test_settings_are_those_of_three_edges_and_two_central_replicas(stage: Stage) -> None:
     (stage.folder / "GeoIP2-City-Test.mmdb").touch()
     settings = {
-        name: load_settings(stage.folder / f"{name}.yaml", environment={}) for name in (*REGIONS, CENTRAL)
+        name: load_settings(stage.folder / f"{name}.yaml", environment={}) for name in (*REGIONS, *CENTRALS)
     }
 
     assert {name: each.role for name, each in settings.items()} == {
         **dict.fromkeys(REGIONS, "edge"),
-        CENTRAL: "central",
+        **dict.fromkeys(CENTRALS, "central"),
     }
     assert [settings[region].region for region in REGIONS] == list(REGIONS)
     assert all((settings[region].cache.redis is not None) == stage.has_redis for region in REGIONS)
@@ -47,7 +47,7 @@ def test_every_process_has_ports_of_its_own(stage: Stage) -> None:
         port for ports in stage.ports.values() for port in (ports.http, ports.grpc, ports.admin, ports.redis)
     ]
 
-    assert len(set(taken)) == len(taken) == 16
+    assert len(set(taken)) == len(taken) == 20
 
 
 def test_old_logs_go(tmp_path: Path) -> None:

@@ -22,10 +22,9 @@ async def silent(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) ->
     await reader.read()
 
 
-def dialer(host: str, port: int, connect_timeout_s: float = 0.5) -> Dialer:
-    return Dialer(
-        Addresses(host, port, timeout_s=0.05, refresh_s=5.0), host, port, connect_timeout_s=connect_timeout_s
-    )
+def dialer(host: str, port: int, connect_timeout_s: float = 30.0) -> Dialer:
+    addresses = Addresses(host, port, timeout_s=30.0, refresh_s=5.0)
+    return Dialer(addresses, host, port, connect_timeout_s=connect_timeout_s)
 
 
 class Kept(asyncio.Protocol):
@@ -103,7 +102,7 @@ async def test_all_silent_ends_in_time(monkeypatch):
     with deaf("127.0.0.2", port), deaf("127.0.0.3", port):
         before = asyncio.all_tasks()
         with pytest.raises(TimeoutError):
-            await dialer("far", port).dial(Kept)
+            await dialer("far", port, 0.2).dial(Kept)
 
     assert asyncio.all_tasks() == before
 

@@ -14,7 +14,7 @@ import pytest
 
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault
-from gateway.http.client.tls import trusting_context
+from gateway.http.client.tls import FixedTls, trusting_context
 from gateway.upstreams.oip_grpc import GrpcUpstream
 from gateway.upstreams.oip_http import HttpUpstream
 from gateway.wire.proto import messages
@@ -40,7 +40,9 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def trusting(certificate: Path) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=str(certificate / "cert.pem"))
+    context = ssl.create_default_context(cafile=str(certificate / "cert.pem"))
+    context.set_alpn_protocols(["h2"])
+    return context
 
 
 def serving(certificate: Path) -> ssl.SSLContext:
@@ -59,7 +61,7 @@ async def test_http_over_tls(certificate):
 
     server = await asyncio.start_server(play, "127.0.0.1", 0, ssl=serving(certificate))
     url = f"https://localhost:{server.sockets[0].getsockname()[1]}"
-    known = HttpUpstream("far", url, LoopClock(), tls=trusting(certificate))
+    known = HttpUpstream("far", url, LoopClock(), tls=FixedTls(trusting(certificate)))
     stranger = HttpUpstream("far", url, LoopClock())
 
     assert (await known(request())).outputs[0].numpy().tolist() == [1, 2]
@@ -82,7 +84,7 @@ async def test_grpc_over_tls(certificate):
     pair = ((certificate / "key.pem").read_bytes(), (certificate / "cert.pem").read_bytes())
     port = server.add_secure_port("localhost:0", grpc.ssl_server_credentials([pair]))
     await server.start()
-    upstream = GrpcUpstream("far", f"localhost:{port}", LoopClock(), tls=trusting(certificate))
+    upstream = GrpcUpstream("far", f"localhost:{port}", LoopClock(), tls=FixedTls(trusting(certificate)))
 
     assert (await upstream(request())).model == "m"
     await upstream.aclose()
@@ -107,7 +109,7 @@ async def test_private_authorities_are_trusted_on_every_python(tmp_path, has_usa
     for authority, is_trusted in ((ours, True), (theirs, False)):
         context = trusting_context()
         context.load_verify_locations(authority.root)
-        upstream = HttpUpstream("far", url, LoopClock(), tls=context)
+        upstream = HttpUpstream("far", url, LoopClock(), tls=FixedTls(context))
         if is_trusted:
             assert (await upstream(request())).model == "m"
         else:
@@ -126,7 +128,7 @@ async def test_tls_without_http2(certificate):
 
     server = await asyncio.start_server(play, "127.0.0.1", 0, ssl=serving(certificate))
     port = server.sockets[0].getsockname()[1]
-    upstream = GrpcUpstream("far", f"localhost:{port}", LoopClock(), tls=trusting(certificate))
+    upstream = GrpcUpstream("far", f"localhost:{port}", LoopClock(), tls=FixedTls(trusting(certificate)))
 
     assert flags(await fails(upstream(request()))) == (Fault.UNAVAILABLE, True, True)
     await upstream.aclose()

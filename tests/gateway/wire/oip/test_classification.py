@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gateway.core.classes import classified
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Provenance, Response
 from gateway.core.tensor import Tensor
@@ -15,6 +16,17 @@ def highest(array, count, rules=NO_RULES):
     response = Response("m", "1", (Tensor.from_numpy("y", np.array(array)),), Provenance("edge"))
     (tensor,) = classify(response, {"y": count}, rules).outputs
     return tensor.shape, tensor.numpy().ravel().tolist()
+
+
+def test_what_an_endpoint_has_classified_stays():
+    """Without its mark; texts without one are an output that has no classes."""
+    made = Tensor.from_numpy("y", np.array([[b"1.0:2:dog"]], object))
+    response = Response("m", "1", (classified(made, 1),), Provenance("central"))
+
+    assert classify(response, {"y": 1}).outputs == (made,)
+    with pytest.raises(GatewayError) as caught:
+        classify(Response("m", "1", (made,), Provenance("central")), {"y": 1})
+    assert caught.value.fault is Fault.INVALID
 
 
 @pytest.mark.parametrize(

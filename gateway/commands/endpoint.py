@@ -1,0 +1,147 @@
+"""`edgeway endpoint`: who is in and who is out at a running gateway, and taking out of service."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import quote
+
+from gateway.commands.arguments import add_command, add_group
+
+TOKEN_VARIABLE: Final = "EDGEWAY_ADMIN_TOKEN"  # noqa: S105 - the name of one
+_DEFAULT: Final = "http://127.0.0.1:8002"
+_LIMIT_S: Final = 10
+
+LIST_EXAMPLES = """\
+  edgeway endpoint list
+  edgeway endpoint list --admin http://10.0.0.7:8002 --json | jq '.[].state'
+"""
+DRAIN_EXAMPLES = """\
+  edgeway endpoint drain central                    nothing new goes to it, other endpoints take over
+  edgeway endpoint drain central 10.0.0.2:8001      one member; the others of central take over
+  EDGEWAY_ADMIN_TOKEN=$(cat token) edgeway endpoint drain central --admin https://10.0.0.7:8002
+
+what is under way there goes on, so do the steps of sequences that began there; `edgeway endpoint list` shows
+under "active" when nothing is left
+"""
+UNDRAIN_EXAMPLES = """\
+  edgeway endpoint undrain central
+  edgeway endpoint undrain central 10.0.0.2:8001
+"""
+
+
+def add_to(commands: Any) -> None:
+    """Add `edgeway endpoint`."""
+    group = add_group(commands, "endpoint", about="list and drain the endpoints of a running gateway")
+    parser = add_command(
+        group,
+        "list",
+        _list,
+        about="show every endpoint with its members, and how they are",
+        examples=LIST_EXAMPLES,
+    )
+    parser.add_argument("--json", action="store_true", help="print what the gateway answers, for programs")
+    _add_admin(parser)
+    for verb, about, examples in (
+        ("drain", "send nothing new to an endpoint, or to one member of it", DRAIN_EXAMPLES),
+        ("undrain", "send to an endpoint, or to one member of it, again", UNDRAIN_EXAMPLES),
+    ):
+        parser = add_command(group, verb, _order, about=about, examples=examples)
+        parser.set_defaults(verb=verb)
+        parser.add_argument("endpoint", metavar="ENDPOINT", help="its name in the policy")
+        parser.add_argument("member", metavar="MEMBER", nargs="?", default="", help="its name in the list")
+        _add_admin(parser)
+
+
+def _add_admin(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--admin",
+        metavar="URL",
+        default=_DEFAULT,
+        help=f"the gateway's admin port, {_DEFAULT} by default; its token is read from ${TOKEN_VARIABLE}",
+    )
+
+
+def _list(options: argparse.Namespace) -> int:
+    answer = _call(options.admin, "/endpoints")
+    if answer is None:
+        return 1
+    if options.json:
+        print(answer.decode().strip())
+        return 0
+    endpoints = json.loads(answer)
+    print("\n".join(table(endpoints)) if endpoints else "this gateway has no endpoints")
+    return 0
+
+
+def _order(options: argparse.Namespace) -> int:
+    path = f"/endpoints/{quote(options.endpoint, safe='')}/{options.verb}"
+    answer = _call(options.admin, path, json.dumps({"member": options.member}).encode())
+    if answer is None:
+        return 1
+    what = f"{options.endpoint} {options.member}".strip()
+    print(f"{what} is {options.verb}ed")
+    return 0
+
+
+def table(endpoints: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the lines of a table: each endpoint, and below it its members."""
+    rows: list[tuple[str, ...]] = [
+        ("ENDPOINT / MEMBER", "STATE", "ACTIVE", "LATENCY", "WEIGHT", "ZONE", "REQUESTS", "FAILED")
+    ]
+    for endpoint in endpoints:
+        note = f", drained by the {endpoint['drained']}" if endpoint["drained"] else ""
+        problem = f", {endpoint['problem']}" if endpoint["problem"] else ""
+        rows.append((endpoint["endpoint"], f"{endpoint['state']}{note}{problem}", "", "", "", "", "", ""))
+        rows += [_row(member) for member in endpoint["members"]]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+
+
+def _row(member: Mapping[str, Any]) -> tuple[str, ...]:
+    notes = [member["state"], member.get("reason", ""), "drained" if member.get("drained") else ""]
+    return (
+        f"  {member['member']}",
+        ", ".join(filter(None, notes)),
+        str(member["active"]),
+        f"{member['latency_ms']:.1f} ms",
+        f"{member['weight']:g}",
+        member.get("zone", ""),
+        str(member["requests"]),
+        str(member["failures"]),
+    )
+
+
+def _call(admin: str, path: str, body: bytes | None = None) -> bytes | None:
+    """Return the answer; None: there is none, and standard error says why."""
+    url = f"{admin if '://' in admin else f'http://{admin}'}".rstrip("/") + path
+    request = urllib.request.Request(url, data=body)  # noqa: S310 - the operator's own URL
+    if token := os.environ.get(TOKEN_VARIABLE):  # noqa: TID251 - a secret is no argument
+        request.add_header("Authorization", f"Bearer {token}")
+    try:
+        with urllib.request.urlopen(request, timeout=_LIMIT_S) as answer:  # noqa: S310
+            return bytes(answer.read())
+    except urllib.error.HTTPError as error:
+        print(f"edgeway: {_message(error)}", file=sys.stderr)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        print(
+            f"edgeway: no answer from {admin}: {reason}; name the gateway's admin port with --admin",
+            file=sys.stderr,
+        )
+    return None
+
+
+def _message(error: urllib.error.HTTPError) -> str:
+    try:
+        found = json.loads(error.read())["error"]
+    except (ValueError, KeyError, TypeError):
+        found = f"the gateway answered {error.code} {error.reason}"
+    advice = f" (set {TOKEN_VARIABLE})" if error.code == 401 else ""
+    return f"{found}{advice}"
