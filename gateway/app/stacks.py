@@ -247,15 +247,6 @@ def _router(
     )
 
 
-def _versions(parts: Parts, route: Route) -> tuple[Layer, ...]:
-    if not route.versions:
-        return ()
-    reason = (
-        "Above the caches, whose keys have the version, and above Retry: it is chosen once for a request."
-    )
-    return (Layer("versions", reason, VersionSplit(route), parts.observed.span("versions")),)
-
-
 def _owned(owner: Filter | None, reason: str) -> tuple[Layer, ...]:
     return (Layer("sequence owner", reason, owner),) if owner is not None else ()
 
@@ -263,6 +254,15 @@ def _owned(owner: Filter | None, reason: str) -> tuple[Layer, ...]:
 def _endpoint_classes(classes: EndpointClasses) -> Layer:
     reason = "Below the answer check, which knows its mark; inside of the attempt's time, as it may wait."
     return Layer("endpoint classes", reason, classes)
+
+
+def _versions(parts: Parts, route: Route) -> tuple[Layer, ...]:
+    if not route.versions:
+        return ()
+    reason = (
+        "Above the caches, whose keys have the version, and above Retry: it is chosen once for a request."
+    )
+    return (Layer("versions", reason, VersionSplit(route), parts.observed.span("versions")),)
 
 
 def _retry(parts: Parts, route: Route) -> tuple[Layer, ...]:
