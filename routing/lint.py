@@ -37,8 +37,11 @@ from routing.lint_matching import MATCH_CHECKS
 from routing.lint_routes import ROUTE_CHECKS
 from routing.place import CODES
 from routing.policy import ANY, Policy
-from routing.problem import Path, Problem, unknown
+from routing.problem import Path, Problem, Severity, unknown
 from routing.rules.residency import regions_of
+
+MAX_ERRORS: Final = 200
+"""Errors that each check tells at most."""
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -47,10 +50,23 @@ _BY_FAILOVER: Final = frozenset({"failover", "distribute"})
 
 
 def problems(policy: Policy) -> list[Problem]:
-    """Return all that is wrong with ``policy``, by rule, then in the order of the file."""
+    """Return what is wrong with ``policy``, by rule, then in the order of the file.
+
+    A check ends with its ``MAX_ERRORS``-th error: nobody reads more, and a large file may have 20,000.
+    """
     checks = (*_CHECKS, *ENDPOINT_CHECKS, *ROUTE_CHECKS, *MATCH_CHECKS, *LOCALITY_CHECKS)
-    found = [problem for check in checks for problem in check(policy)]
+    found = [problem for check in checks for problem in _until_enough(check(policy))]
     return sorted(found, key=lambda problem: problem.rule)
+
+
+def _until_enough(found: Iterable[Problem]) -> Iterator[Problem]:
+    """Pass on what is found up to the last error that is told; warnings alone never hide an error."""
+    errors = 0
+    for problem in found:
+        yield problem
+        errors += problem.severity is Severity.ERROR
+        if errors == MAX_ERRORS:
+            return
 
 
 def _names(policy: Policy) -> Iterator[Problem]:

@@ -64,15 +64,19 @@ def _labels(policy: Policy) -> Iterator[Problem]:
 
 def _unserved(policy: Policy) -> Iterator[Problem]:
     """Regions with a weight, and none of whose endpoints a route has: their part goes to the others."""
+    # Thousands of routes may go to the same few regions: the first of them is told.
+    routes: dict[frozenset[str], str] = {}
+    for route in policy.routes:
+        known = (policy.endpoints[name].region for name in route.endpoints if name in policy.endpoints)
+        routes.setdefault(frozenset(known), route.name)
     for index, each in enumerate(policy.preference.distribute):
-        for route in policy.routes:
-            there = {policy.endpoints[name].region for name in route.endpoints if name in policy.endpoints}
+        for there, route_name in routes.items():
             missing = [region for region in each.to if region in policy.regions and region not in there]
             if there and missing:
                 yield Problem(
                     "EW220",
                     (_PATH, "distribute", index, "to", missing[0]),
-                    f"route '{route.name}' has no endpoint in '{missing[0]}': its part goes to the others",
+                    f"route '{route_name}' has no endpoint in '{missing[0]}': its part goes to the others",
                 )
                 break
 

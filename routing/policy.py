@@ -26,6 +26,7 @@ NamedDigest = Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}\Z")]
 Version = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}\Z")]
 Percent = Annotated[int, msgspec.Meta(ge=0, le=100)]
 MONTH_S: Final = 2_592_000
+MAX_ROUTES: Final = 3_000
 
 
 class Region(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -123,7 +124,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     regions: Annotated[dict[str, Region], msgspec.Meta(min_length=1)]
     residency: Annotated[dict[str, ResidencyClass], msgspec.Meta(min_length=1)]
     tenants: Annotated[dict[str, Tenant], msgspec.Meta(min_length=1)]
-    routes: Annotated[tuple[Route, ...], msgspec.Meta(min_length=1)]
+    routes: Annotated[tuple[Route, ...], msgspec.Meta(min_length=1, max_length=MAX_ROUTES)]
     endpoints: dict[str, Endpoint] = {}
     places: dict[str, str] = {}
     failover: dict[str, tuple[str, ...]] = {}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.commands.arguments import add_command
+from gateway.commands.explain_locality import preferred
 from gateway.commands.explain_pool import rows_of
 from gateway.config.document import ConfigError
 from gateway.config.policy_file import load_policy
@@ -33,7 +34,8 @@ EXAMPLES: Final = """\
 
 Without --client-country the client's place is not known, and all rules for places apply. Without
 --region the client calls the region that is its home. Endpoints are in the order in which they are
-tried, all being well: those whose breaker is open are passed over. Of an endpoint with several members one is
+tried, all being well and nothing measured yet: those whose breaker is open are passed over. The line
+"locality" says what their order goes by. Of an endpoint with several members one is
 picked for each attempt, and the next attempt goes to another.
 
 --stack shows the layers of every route, or of that of --model and --tenant, outermost first: role, filter,
@@ -177,7 +179,11 @@ def explain(
     if may_see.regions:
         layers = _layers(route) if found.is_here else "passes it on; nothing is computed or kept there"
         rows.append(("gateway", f"{region}: {layers}"))
-    for number, name in enumerate(found.endpoints, 1):
+    names = found.endpoints
+    if names:
+        names, why = preferred(policy, region, names)
+        rows.append(("locality", why))
+    for number, name in enumerate(names, 1):
         rows += rows_of(number, name, policy.endpoints[name])
     return rows, _REFUSALS.get(found.refusal, "")
 

@@ -36,3 +36,28 @@ def test_misspelt_name_is_found_among_many(wrong: str) -> None:
     message = unknown("tenant", wrong, [*known, "another"])
 
     assert "did you mean 'tenant-077" in message
+
+
+def test_names_are_put_in_order_once_for_many_that_are_wrong() -> None:
+    """A large policy may be wrong in thousands of places, and each of its names is looked at once."""
+    read = 0
+
+    class Name(str):
+        __slots__ = ()
+
+        def __lt__(self, other: str) -> bool:
+            nonlocal read
+            read += 1
+            return str.__lt__(self, other)
+
+    known = [Name(f"r{number:04}") for number in range(1000)]
+    unknown("region", "q", known)
+    once = read
+    unknown("region", "p", known)
+
+    assert read - once < once / 2
+
+
+def test_very_long_name_is_compared_with_no_other() -> None:
+    """Comparing texts takes the square of their lengths."""
+    assert "did you mean" not in unknown("region", "a" * 300, ["a" * 299])
