@@ -8,14 +8,18 @@ EW120 percentages that are not 100 · EW121 one region distributed twice · EW12
 by, or with what another goes by · EW123 unknown label · EW130 an endpoint without members, or in both
 forms · EW131 half of a certificate · EW132 bad host or server name · EW133 a protocol without its ALPN ·
 EW134 a credential from nowhere, or from two places · EW135 bad header · EW136 a secret in the policy ·
-EW137 ejections whose longest is shorter than the first · EW138 a bound below the average.
+EW137 ejections whose longest is shorter than the first · EW138 a bound below the average · EW140 a route
+behind one that asks for no more · EW141 a header that cannot be compared · EW142 a header that may not
+choose · EW143 bad network · EW144 more than can be looked through · EW145 percentages of versions that are
+not 100 · EW146 versions beside a cascade · EW147 versions that no request needs.
 
 Warnings: EW201 region without fail-over · EW202 tenants that no central endpoint may serve · EW203
 clients that no region may serve · EW204 a place that narrows nothing · EW205 unused endpoint · EW206
 ``*`` beside names · EW207 two regions serve one place · EW208 a cache that keeps nothing · EW220 a part of
 the load for a region without endpoints · EW221 a region without location · EW222 a fail-over order that is
 overruled · EW230 a credential in the clear · EW231 health checks that overlap · EW232 a field without
-effect · EW233 a route whose endpoints are all drained.
+effect · EW233 a route whose endpoints are all drained · EW240 a place or network within another one · EW241 a
+percentage of nothing · EW242 a version that nobody gets.
 
 Notes, which ``edgeway policy validate`` alone shows (``routing.lint_endpoints.older_forms``): EW301 the
 older form of an endpoint.
@@ -29,6 +33,7 @@ from typing import Final
 
 from routing.lint_endpoints import ENDPOINT_CHECKS
 from routing.lint_locality import LOCALITY_CHECKS
+from routing.lint_matching import MATCH_CHECKS
 from routing.lint_routes import ROUTE_CHECKS
 from routing.place import CODES
 from routing.policy import ANY, Policy
@@ -43,7 +48,7 @@ _BY_FAILOVER: Final = frozenset({"failover", "distribute"})
 
 def problems(policy: Policy) -> list[Problem]:
     """Return all that is wrong with ``policy``, by rule, then in the order of the file."""
-    checks = (*_CHECKS, *ENDPOINT_CHECKS, *ROUTE_CHECKS, *LOCALITY_CHECKS)
+    checks = (*_CHECKS, *ENDPOINT_CHECKS, *ROUTE_CHECKS, *MATCH_CHECKS, *LOCALITY_CHECKS)
     found = [problem for check in checks for problem in check(policy)]
     return sorted(found, key=lambda problem: problem.rule)
 

@@ -7,10 +7,12 @@ from itertools import islice
 from typing import Any, Final
 
 from routing.matching import Index, Takers
+from routing.patterns import is_name
 from routing.policy import ANY, EDGE, Policy, Route, Tenant
 from routing.problem import Problem, unknown
 from routing.rules.residency import regions_of
 
+_LONGEST_PATTERN: Final = 256
 _NAMED: Final = 8
 """A message names the routes that take this many tenants, and hints at the rest."""
 
@@ -35,11 +37,13 @@ def _references(policy: Policy) -> Iterator[Problem]:
 
 def _patterns(policy: Policy) -> Iterator[Problem]:
     for index, route in enumerate(policy.routes):
-        if not route.match.model or ANY in route.match.model[:-1]:
+        model = route.match.model
+        if not model or "**" in model or len(model) > _LONGEST_PATTERN:
             yield Problem(
                 "EW109",
                 ("routes", index, "match", "model"),
-                "a model is matched by its name, or by a prefix with one '*' behind it",
+                "a model is matched by its name, or by a pattern of up to 256 characters in which '*' stands "
+                "for any, and '?' for one",
             )
 
 
@@ -55,21 +59,26 @@ def _route_names(policy: Policy) -> Iterator[Problem]:
 
 
 def _unreachable(policy: Policy) -> Iterator[Problem]:
-    """A route is dead when, for each of its tenants, an earlier route takes all of its models."""
+    """A route is dead when, for each of its tenants, an earlier route takes all of its models.
+
+    One with conditions takes all only from those with the same and further ones: ``routing.lint_matching``.
+    """
     index = Index()
     for position, route in enumerate(policy.routes):
-        tenants = _tenants(policy, route)
+        tenants = tenants_of(policy, route)
         earlier = index.covering(route.match.model)
-        if tenants and _take_all(earlier, tenants):
+        if tenants and take_all(earlier, tenants):
             some = tuple(islice(tenants, _NAMED))
             firsts = (index.first(route.match.model, tenant) for tenant in some)
             names = [f"'{policy.routes[first].name}'" for first in firsts if first is not None]
             listed = ", ".join(dict.fromkeys(names)) + (", …" if len(tenants) > len(some) else "")
             yield Problem("EW113", ("routes", position), f"no request gets here: taken by {listed} before")
-        index.add(position, route.match)
+        if not route.match.is_conditional:
+            index.add(position, route.match)
 
 
-def _take_all(earlier: list[Takers], tenants: Mapping[str, Any]) -> bool:
+def take_all(earlier: list[Takers], tenants: Mapping[str, Any]) -> bool:
+    """Whether the takers of one model take all tenants."""
     if any(takers.everybody is not None for takers in earlier):
         return True
     return bool(earlier) and not tenants.keys() - set().union(*(takers.tenants for takers in earlier))
@@ -77,7 +86,7 @@ def _take_all(earlier: list[Takers], tenants: Mapping[str, Any]) -> bool:
 
 def _cascades(policy: Policy) -> Iterator[Problem]:
     for index, route in enumerate(policy.routes):
-        if route.cascade is not None and route.match.model.endswith(ANY):
+        if route.cascade is not None and not is_name(route.match.model):
             yield Problem(
                 "EW115",
                 ("routes", index, "cascade"),
@@ -105,7 +114,7 @@ def _unserved(policy: Policy) -> Iterator[Problem]:
         regions = _central_regions(policy, route)
         if not regions:
             continue
-        tenants = _tenants(policy, route)
+        tenants = tenants_of(policy, route)
         whole = tenants is policy.tenants
         classes = everybodys if whole else {tenant.residency for tenant in tenants.values()}
         for residency in sorted(classes & policy.residency.keys()):
@@ -135,7 +144,7 @@ def _cacheless(policy: Policy) -> Iterator[Problem]:
             )
 
 
-def _tenants(policy: Policy, route: Route) -> Mapping[str, Tenant]:
+def tenants_of(policy: Policy, route: Route) -> Mapping[str, Tenant]:
     """Return the tenants of the policy that the route takes."""
     if ANY in route.match.tenants:
         return policy.tenants

@@ -30,6 +30,7 @@ CONTINENT_OF: Final = {
     country: continent for continent, countries in _COUNTRIES.items() for country in countries.split()
 }
 _THREE_LETTERS: Final = {"AFG": "AF", "ASM": "AS", "NAM": "NA", "SAU": "SA"}
+_CODE_OF: Final = {country: code for code, country in _THREE_LETTERS.items()}
 CODES: Final = CONTINENTS | _THREE_LETTERS.keys() | CONTINENT_OF.keys()
 
 
@@ -68,6 +69,14 @@ def precision(place: Place, code: str) -> int:
     if code in CONTINENTS:
         return int(place.continent == code)
     return 2 * int(place.country == _country(code))
+
+
+def codes_of(place: Place | None) -> tuple[str, ...]:
+    """Return the codes that name a place."""
+    if place is None:
+        return ()
+    country = _CODE_OF.get(place.country, place.country)
+    return tuple(code for code in (country, place.continent) if code)
 
 
 def _country(code: str) -> str:

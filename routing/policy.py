@@ -13,15 +13,18 @@ import msgspec
 from routing.endpoint import DAY_MS
 from routing.endpoint import Endpoint as Endpoint  # noqa: PLC0414 - a part of the policy
 from routing.locality import SHORT, Locality, Location, Mode
+from routing.match import ANY as ANY  # noqa: PLC0414
+from routing.match import INPUT, Names, StickyBy
+from routing.match import Match as Match  # noqa: PLC0414
 
-ANY: Final = "*"
 EDGE: Final = "edge"
 SERVE_EDGE: Final = "serve_edge"
 
-Names = Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
 KeyHash = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Digest = Annotated[str, msgspec.Meta(pattern=r"^(sha256:[0-9a-f]{64})?\Z")]
 NamedDigest = Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}\Z")]
+Version = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}\Z")]
+Percent = Annotated[int, msgspec.Meta(ge=0, le=100)]
 MONTH_S: Final = 2_592_000
 
 
@@ -52,16 +55,6 @@ class Tenant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     keys_sha256: tuple[KeyHash, ...] = ()
 
 
-class Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a route is for.
-
-    ``model``: a name, a prefix with ``*`` behind it, or ``*`` (the default). ``tenants``: names, or ``*``.
-    """
-
-    model: str = ANY
-    tenants: Names = (ANY,)
-
-
 class RouteCache(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What of it is cached.
 
@@ -82,7 +75,11 @@ class RouteCascade(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What happens to the requests that ``match``; the first route that does is the one.
 
-    ``name``: what logs and metrics call it. ``match``: which requests. ``cache``: of its answers.
+    ``name``: what logs and metrics call it. ``match``: which requests. ``sticky_by``: what keeps a request
+    on its side of a percentage: its ``input``, its ``tenant`` or a ``header:NAME``; a sequence stays together
+    by its id. ``versions``: version of the model → percent of the requests that name none; absent, endpoints
+    choose. ``version_override``: tenants who may choose one of them by the header x-edgeway-version.
+    ``cache``: of its answers.
     ``digest``: of the central artefact, or a list of those that replicas of the central tier serve beside
     each other. Cache keys and the certificate of a cascade name it: without
     it no answer of the route is cached, not even the edge's, and a cascade defers everything.
@@ -94,6 +91,9 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     name: str
     match: Match = Match()
+    sticky_by: StickyBy = INPUT
+    versions: Annotated[dict[Version, Percent], msgspec.Meta(max_length=16)] = {}
+    version_override: tuple[str, ...] = ()
     digest: Digest | Annotated[tuple[NamedDigest, ...], msgspec.Meta(min_length=1, max_length=16)] = ""
     timeout_ms: Annotated[int, msgspec.Meta(ge=1, le=DAY_MS)] | None = None
     num_retries: Annotated[int, msgspec.Meta(ge=0, le=5)] | None = None

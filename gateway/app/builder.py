@@ -83,7 +83,7 @@ class Builder:
             routes = self._routes(policy, endpoints, edge_models)
             serial = next(self._serials)
             check = identify(policy, self._locate, serial)
-            matching = Routes(policy)
+            matching = Routes(policy, self._locate)
             stack = shared_stack(parts, policy, RouteDispatch(matching, routes), check)
         except BaseException:
             self._endpoints.discard(endpoints)
@@ -100,6 +100,7 @@ class Builder:
             endpoints=endpoints,
             edge_models=edge_models,
             longest_s=max(longest_s(parts, route) for route in policy.routes),
+            routed_headers=matching.headers,
         )
 
     def after_swap(self, old: Generation, new: Generation) -> None:

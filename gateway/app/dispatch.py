@@ -29,9 +29,9 @@ class RouteDispatch:
         """Answer by the route's stack.
 
         Raises:
-            GatewayError: NOT_FOUND when no route takes this model from this tenant.
+            GatewayError: NOT_FOUND when no route takes the request.
         """
-        route = self._routes.find(request.model, request.caller.tenant)
+        route = self._routes.choose(request)
         if route is None:
             raise unknown_model(request.model)
         entry = self._entries.get(route.name)
@@ -41,8 +41,8 @@ class RouteDispatch:
         return entry(request)
 
     def fast_path(self, like: Request) -> FastPath | None:
-        """Return the path of the route's stack; a route is chosen by nothing that data could change."""
-        route = self._routes.find(like.model, like.caller.tenant)
+        """Return the path of the route's stack; None where data chooses the route."""
+        route = self._routes.choose_for_series(like)
         return None if route is None else self._stacks[route.name].fast_path(like)
 
 

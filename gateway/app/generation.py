@@ -34,7 +34,7 @@ class Generation:
     """The stacks of one policy generation, and what they were built from.
 
     ``stack``: what all routes share; its innermost service finds the route. ``routes``: route → its stack.
-    ``identify``, ``serial``: as NumberedService has them; the same check stands in ``stack``.
+    ``identify``, ``serial``, ``routed_headers``: as NumberedService has them; the same check is in ``stack``.
     ``policy`` and ``matching``, its routes: None for a central tier, which has none. ``text``: the policy
     file's content. ``longest_s``: the most seconds that one of its requests can take, whatever deadline the
     request names.
@@ -51,6 +51,7 @@ class Generation:
     endpoints: EndpointSet = NO_ENDPOINTS
     edge_models: RouteEdgeModels = NO_EDGE_MODELS
     longest_s: float = 0.0
+    routed_headers: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         return f"<Generation {self.number}>"

@@ -43,6 +43,7 @@ from routing.preference import preference
 from routing.residency import Locate, Residency
 from routing.router import Router
 from routing.rules.order import View
+from routing.version_split import VersionSplit
 
 
 class KnownModels(Protocol):
@@ -164,6 +165,7 @@ def route_stack(
         {"abroad": abroad},
     )
     return Stack(
+        *_versions(parts, route),
         residency,
         timed,
         # Without a cascade no edge answer may come out of the cache, not even one kept before.
@@ -252,6 +254,15 @@ def _owned(owner: Filter | None, reason: str) -> tuple[Layer, ...]:
 def _endpoint_classes(classes: EndpointClasses) -> Layer:
     reason = "Below the answer check, which knows its mark; inside of the attempt's time, as it may wait."
     return Layer("endpoint classes", reason, classes)
+
+
+def _versions(parts: Parts, route: Route) -> tuple[Layer, ...]:
+    if not route.versions:
+        return ()
+    reason = (
+        "Above the caches, whose keys have the version, and above Retry: it is chosen once for a request."
+    )
+    return (Layer("versions", reason, VersionSplit(route), parts.observed.span("versions")),)
 
 
 def _retry(parts: Parts, route: Route) -> tuple[Layer, ...]:

@@ -14,7 +14,8 @@ from gateway.commands.arguments import add_command
 from gateway.commands.explain_pool import rows_of
 from gateway.config.document import ConfigError
 from gateway.config.policy_file import load_policy
-from gateway.core.request import ANONYMOUS
+from gateway.core.request import ANONYMOUS, Caller, Request
+from routing.conditions import VERSION
 from routing.matching import Routes
 from routing.place import CONTINENT_OF, Place, place_of
 from routing.policy import Policy, Route
@@ -25,6 +26,7 @@ from routing.rules.outcome import outcome
 EXAMPLES: Final = """\
   edgeway policy explain policy.yaml --model digits --client-country DE
   edgeway policy explain policy.yaml --model digits --client-country DE --tenant acme --region us-east
+  edgeway policy explain policy.yaml --model digits --client-country DE --header x-team=vision
   edgeway policy explain policy.yaml --stack --region eu-west
   edgeway policy explain policy.yaml --stack --model digits --settings gateway.yaml
   edgeway policy explain policy.yaml --stack --settings gateway.yaml --json | jq .routes
@@ -58,6 +60,16 @@ def add_to(group: Any) -> None:
         "--tenant", default=ANONYMOUS, metavar="NAME", help=f"the tenant of the request ({ANONYMOUS})"
     )
     parser.add_argument("--client-country", type=_country, metavar="ISO", help="where the client is, as DE")
+    parser.add_argument("--client-address", default="", metavar="IP", help="the client's, for networks")
+    parser.add_argument("--version", default="", metavar="VERSION", help="that the request names")
+    parser.add_argument(
+        "--header",
+        action="append",
+        default=[],
+        type=_header,
+        metavar="NAME=VALUE",
+        help="a header of the request; may be given several times",
+    )
     parser.add_argument("--region", metavar="NAME", help="whose gateway is called (the client's home)")
     parser.add_argument("--stack", action="store_true", help="show the layers of each route, and why")
     parser.add_argument("--settings", type=Path, metavar="FILE", help="with --stack: the gateway's settings")
@@ -69,6 +81,13 @@ def _country(text: str) -> Place:
     if place is None:
         raise argparse.ArgumentTypeError(unknown("ISO 3166 country", text.upper(), CONTINENT_OF))
     return place
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"'{text}' is not NAME=VALUE")
+    return name.lower(), value
 
 
 def _explain(options: argparse.Namespace) -> int:
@@ -89,7 +108,14 @@ def _explain(options: argparse.Namespace) -> int:
         raise ConfigError(options.file, complaint)
     _check_known(options.file, "region", region, policy.regions)
     _check_known(options.file, "tenant", options.tenant, policy.tenants)
-    rows, refusal = explain(policy, model=options.model, tenant=options.tenant, place=place, region=region)
+    like = Request(
+        options.model,
+        (),
+        version=options.version,
+        caller=Caller(options.client_address),
+        routed=tuple(options.header),
+    )
+    rows, refusal = explain(policy, like, tenant=options.tenant, place=place, region=region)
     client = (
         f"{place.country}, continent {place.continent}" if place else "place not known: every rule applies"
     )
@@ -130,25 +156,46 @@ def _check_known(file: Path, kind: str, name: str, known: Collection[str]) -> No
 
 
 def explain(
-    policy: Policy, *, model: str, tenant: str, place: Place | None, region: str
+    policy: Policy, like: Request, *, tenant: str, place: Place | None, region: str
 ) -> tuple[list[tuple[str, str]], str]:
     """Return what happens to a request, named line by line, and why it is refused (empty: it is not).
 
-    ``region``, whose gateway is called, and ``tenant`` are the policy's own.
+    ``region``, whose gateway is called, and ``tenant`` are the policy's own. ``like`` has the model, and what
+    else routes may ask for.
     """
-    found = outcome(policy, model=model, tenant=tenant, place=place, region=region)
+    model = like.model
+    found = outcome(policy, model=model, tenant=tenant, place=place, region=region, like=like)
     route, may_see = found.route, found.allowed
     regions = ", ".join(name for name in policy.regions if name in may_see.regions)
     rows = [("tenant", tenant), ("residency", may_see.residency), ("allowed", regions or "no region")]
+    rows += [("passed over", _passed(policy, *each)) for each in found.passed]
     if route is None:
         return rows, _no_route(model, tenant)
     rows.append(("route", f"{route.name} (routes[{policy.routes.index(route)}])"))
+    if route.versions:
+        rows.append(("version", _versions(route, like.version)))
     if may_see.regions:
         layers = _layers(route) if found.is_here else "passes it on; nothing is computed or kept there"
         rows.append(("gateway", f"{region}: {layers}"))
     for number, name in enumerate(found.endpoints, 1):
         rows += rows_of(number, name, policy.endpoints[name])
     return rows, _REFUSALS.get(found.refusal, "")
+
+
+def _passed(policy: Policy, route: Route, lacks: str) -> str:
+    if lacks == "percent":
+        lacks = f"it takes {route.match.percent:g} % of such requests, by {route.sticky_by}"
+    else:
+        lacks = f"{lacks}: not what it asks for"
+    return f"{route.name} (routes[{policy.routes.index(route)}]): {lacks}"
+
+
+def _versions(route: Route, named: str) -> str:
+    if named:
+        return f"{named}, which the request names"
+    parts = ", ".join(f"{version} ({percent} %)" for version, percent in route.versions.items())
+    choosers = ", ".join(route.version_override)
+    return f"{parts}, by {route.sticky_by}{f'; {VERSION} of {choosers} chooses' if choosers else ''}"
 
 
 def _layers(route: Route) -> str:

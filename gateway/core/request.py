@@ -88,6 +88,7 @@ class Request(msgspec.Struct, frozen=True):
     fixed (None: not yet fixed); later layers may only narrow it. ``hops`` counts the gateways passed.
     ``trace`` holds the headers of its trace to pass on, and its id. ``headers``: those of the client's
     that the settings pass on to endpoints, in their order; what a model answers may depend on them.
+    ``routed``: those by which the policy chooses routes, each once; they go nowhere.
     ``classes``: output → how many of its highest elements the client will be shown instead of it; answers
     hold the output itself nevertheless, but for one that is marked (``gateway.core.classes``).
     ``output_parameters``: requested output → what the client says of it to the server. ``key`` is set by the
@@ -109,6 +110,7 @@ class Request(msgspec.Struct, frozen=True):
     hops: int = 0
     trace: tuple[tuple[str, str], ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
+    routed: tuple[tuple[str, str], ...] = ()
     classes: Mapping[str, int] = NO_CLASSES
     output_parameters: Mapping[str, Mapping[str, Parameter]] = NO_OUTPUT_PARAMETERS
     key: bytes = b""

@@ -95,6 +95,11 @@ class NumberedService(Service, Protocol):
         """Which generation of this process it is; the number stays when stacks are built anew."""
         ...
 
+    @property
+    def routed_headers(self) -> frozenset[str]:
+        """The headers, in small letters, by which it chooses routes; they stand in ``Request.routed``."""
+        ...
+
     def identify(self, caller: Caller) -> Caller:
         """Return who a caller is and which regions may see its requests, from what its head claims.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
@@ -42,6 +42,8 @@ _IDENTIFIED: Final = "request headers"
 _TENANT, _CREDENTIAL, _REGIONS = 2, 3, 5
 _REMEMBERED: Final = 1024
 _LONGEST: Final = 320
+_LONGEST_ROUTED: Final = 256
+"""Characters of a header that chooses a route."""
 
 _Identity = tuple[Caller, int, frozenset[str] | None, Partition | None]
 """The first fields of RequestHeaders."""
@@ -50,7 +52,7 @@ _Identity = tuple[Caller, int, frozenset[str] | None, Partition | None]
 class RequestHeaders(msgspec.Struct, frozen=True):
     """The values of the headers; None where there is none.
 
-    ``hops``, ``trace`` and ``forwarded`` as Request has them, the last as its ``headers``.
+    ``hops``, ``trace``, ``routed`` and ``forwarded`` as Request has them, the last as its ``headers``.
 
     ``caller`` and ``regions`` are claims until the caller is identified; then ``regions`` are those that may
     see the request. ``partition``: among whose requests this one may be remembered; None: this region may
@@ -65,6 +67,7 @@ class RequestHeaders(msgspec.Struct, frozen=True):
     partition: Partition | None
     trace: Pairs
     forwarded: Pairs
+    routed: Pairs
     timeout_ms: str | None
     content_encoding: str | None
     accept_encoding: str | None
@@ -118,7 +121,7 @@ class RequestHeaderReader(Generic[H]):
         if known is not None:
             return known
         with self._refusals:
-            claims, rest = self._split(head)
+            claims, rest = self._split(head, frozenset())
             believed = self._check(claims)
         read = head.notes[_CLAIMED] = self._kind(
             believed.caller, believed.hops, believed.regions, None, *rest
@@ -138,7 +141,7 @@ class RequestHeaderReader(Generic[H]):
         if known is not None and known[0] == serial:
             return known[1]
         with self._refusals:
-            claims, rest = self._split(head)
+            claims, rest = self._split(head, generation.routed_headers)
         if serial != self._serial:
             self._serial = serial
             self._identities.clear()
@@ -190,8 +193,11 @@ class RequestHeaderReader(Generic[H]):
             self._identities[claims] = identity
         return identity
 
-    def _split(self, head: Head) -> tuple[tuple[str, ...], list[Any]]:
-        """Return what a head claims about its caller, the peer first, and the values of the other fields."""
+    def _split(self, head: Head, routed: frozenset[str]) -> tuple[tuple[str, ...], list[Any]]:
+        """Return what a head claims about its caller, the peer first, and the values of the other fields.
+
+        ``routed``: the headers that choose routes.
+        """
         values, context = self._absent.copy(), []
         places = self._places
         for name, value in head.headers:
@@ -211,7 +217,8 @@ class RequestHeaderReader(Generic[H]):
         travelling = self._travelling
         custom = travelling.forwarded(head.headers) if travelling.has_forwarded else ()
         claims = (head.peer, forwarded or "", tenant or "", credential or "", hops or "", regions or "")
-        return claims, [trace, custom, timeout_ms, *rest]
+        chosen_by = _routed(head.headers, routed) if routed else ()
+        return claims, [trace, custom, chosen_by, timeout_ms, *rest]
 
     def _check(self, claims: tuple[str, ...]) -> TrustedClaims:
         peer, *others = claims
@@ -219,6 +226,15 @@ class RequestHeaderReader(Generic[H]):
             # A proxy may have joined two lines by a comma.
             raise GatewayError(Fault.INVALID, f"the header {headers.TENANT} is given more than once")
         return self._data_plane.trust.check(peer, Claims(*others))
+
+
+def _routed(found: Iterable[tuple[str, str]], names: frozenset[str]) -> Pairs:
+    """Return the headers ``names``, each once; a value that is too long is none."""
+    kept: dict[str, str] = {}
+    for name, value in found:
+        if name in names:
+            kept[name] = f"{kept[name]},{value}" if name in kept else value
+    return tuple(sorted(pair for pair in kept.items() if len(pair[1]) <= _LONGEST_ROUTED))
 
 
 def given_request_id(head: Head) -> str:

@@ -7,13 +7,18 @@ In a gateway each step is a layer, which remembers what it has found: ``Residenc
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
+from msgspec.structs import replace
+
+from gateway.core.request import Caller, Request
 from routing.matching import Routes
 from routing.place import Place
 from routing.policy import Policy, Route
 from routing.rules.order import reachable
 from routing.rules.residency import Allowed, allowed
+
+_PLAIN: Final = Request("", ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +27,7 @@ class Outcome:
 
     ``is_here``: whether the gateway may use its own caches and models for it; else it only passes it on.
     ``endpoints``: in the order in which they are tried. ``refusal``: why the request is refused; empty: it is
-    not.
+    not. ``passed``: the routes of its model and tenant before its own, with what it lacks for them.
     """
 
     allowed: Allowed
@@ -30,17 +35,25 @@ class Outcome:
     is_here: bool = False
     endpoints: tuple[str, ...] = ()
     refusal: Literal["", "no_route", "no_region", "no_endpoint"] = ""
+    passed: tuple[tuple[Route, str], ...] = ()
 
 
-def outcome(policy: Policy, *, model: str, tenant: str, place: Place | None, region: str) -> Outcome:
-    """Return what the gateway of ``region`` does with a request that comes from no other gateway."""
+def outcome(
+    policy: Policy, *, model: str, tenant: str, place: Place | None, region: str, like: Request = _PLAIN
+) -> Outcome:
+    """Return what the gateway of ``region`` does with a request that comes from no other gateway.
+
+    ``like`` has all else that routes may ask for: address, version and headers. Its data is not known.
+    """
     may_see = allowed(policy, tenant, place)
-    route = Routes(policy).find(model, tenant)
+    request = replace(like, model=model, caller=Caller(like.caller.address, tenant))
+    route, before = Routes(policy, lambda _: place).explain(request)
+    passed = tuple(before)
     if route is None:
-        return Outcome(may_see, None, refusal="no_route")
+        return Outcome(may_see, None, refusal="no_route", passed=passed)
     if not may_see.regions:
-        return Outcome(may_see, route, refusal="no_region")
+        return Outcome(may_see, route, refusal="no_region", passed=passed)
     is_here = region in may_see.regions
     names = reachable(policy, route, region, may_see.regions, edges=True)
     is_served = bool(names) or (is_here and route.cascade is not None)
-    return Outcome(may_see, route, is_here, names, "" if is_served else "no_endpoint")
+    return Outcome(may_see, route, is_here, names, "" if is_served else "no_endpoint", passed)

@@ -83,6 +83,10 @@ class FakeGeneration:
     def serial(self) -> int:
         return self._number
 
+    @property
+    def routed_headers(self) -> frozenset[str]:
+        return frozenset()
+
     def identify(self, caller: Caller) -> Caller:
         return self._identify(caller)
 

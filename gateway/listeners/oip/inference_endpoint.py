@@ -220,6 +220,7 @@ def to_request(
         hops=headers.hops,
         trace=(*headers.trace, (REQUEST_ID, request_id)) if request_id else headers.trace,
         headers=headers.forwarded,
+        routed=headers.routed,
         classes=inference.output_format.classes,
         output_parameters=inference.output_format.parameters,
     )

@@ -24,6 +24,7 @@ from resilience.budget import RetryBudget
 from resilience.drain import Drain
 from resilience.settings import ResilienceSettings
 from routing.policy import Endpoint
+from routing.residency import Locate
 from tests.fakes.service import ScriptedService
 from tests.resilience.peers import Peer
 
@@ -87,6 +88,7 @@ class Workshop:
         connector: Connector | None = None,
         look_up: LookUp = look_up,
         clock: Clock | None = None,
+        locate: Locate = lambda _address: None,
     ) -> None:
         settings, telemetry = settings or ResilienceSettings(), telemetry or Silence()
         self.clock, self.in_force, self.observed = clock or LoopClock(), InForce(), FailingObserved()
@@ -111,7 +113,7 @@ class Workshop:
             budget=RetryBudget(settings.retry_budget),
             seats=Seats(1024),
         )
-        self.builder = Builder(self.parts, self.endpoints, None, lambda _address: None, None)
+        self.builder = Builder(self.parts, self.endpoints, None, locate, None)
 
     def build(self, text: str) -> Generation:
         """Build a generation that does not come into force."""

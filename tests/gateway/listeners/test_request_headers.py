@@ -60,6 +60,7 @@ class Register:
 
     def __init__(self, number: int, *regions: str) -> None:
         self.number = self.serial = number
+        self.routed_headers: frozenset[str] = frozenset()
         self.claims: list[Caller] = []
         self.regions = frozenset(regions or {"eu-west", "us-east"})
 

@@ -65,6 +65,7 @@ class Counted:
     ) -> None:
         self.service, self.has_path, self.identify = service, has_path, identify
         self.number = self.serial = number
+        self.routed_headers: frozenset[str] = frozenset()
         self.calls = self.paths = 0
 
     def __call__(self, request: Request) -> Response | Pending:
@@ -293,7 +294,7 @@ async def test_connections_share_a_series() -> None:
 
 
 HEADERS = OipRequestHeaders(
-    Caller(), 0, None, Partition(7, "anonymous", ""), (), (), None, None, None, None, None
+    Caller(), 0, None, Partition(7, "anonymous", ""), (), (), (), None, None, None, None, None
 )
 
 

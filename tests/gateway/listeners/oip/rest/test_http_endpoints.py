@@ -282,6 +282,7 @@ async def test_one_request_keeps_one_generation():
     class Generation:
         def __init__(self, number: int) -> None:
             self.number = self.serial = number
+            self.routed_headers: frozenset[str] = frozenset()
 
         def identify(self, caller: Caller) -> Caller:
             return caller

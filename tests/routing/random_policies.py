@@ -1,0 +1,132 @@
+"""Policies drawn at random, sound ones, and what their residency allows by an oracle of a few lines.
+
+They are plain values, as a file has them: ``json.dumps`` makes a policy file of one.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from hypothesis import strategies as st
+
+from routing.place import Place
+
+HERE: Final = "here"
+MODELS: Final = ("digits", "letters")
+TENANTS: Final = ("anonymous", "acme", "zoo")
+PLACES: Final[dict[str, Place | None]] = {
+    "10.9.0.1": Place("DE", "EU"),
+    "10.9.0.2": Place("US", "NA"),
+    "10.9.0.3": None,
+}
+"""Address of a client → where it is; None: that is not known."""
+
+_CODES: Final = ("DE", "US", "EU", "NA", "AS")
+_REGIONS: Final = (HERE, "near", "far", "moon")
+_CLASSES: Final = ("open", "strict", "other")
+_ENDPOINTS: Final = ("e0", "e1", "e2", "e3", "e4")
+_LABELS: Final = ("continent", "cloud")
+_BALANCING: Final = ("least_request", "round_robin", "random", "ring_hash", "maglev")
+
+
+@st.composite
+def policies(draw: st.DrawFn, generation: int = 1) -> dict[str, Any]:
+    """A policy for the gateway of region ``here`` in which everything that concerns residency is random."""
+    regions = (HERE, *draw(_some(_REGIONS[1:])))
+    classes = {name: {"regions": draw(_regions_of(regions))} for name in _CLASSES}
+    named = st.sampled_from(_CLASSES)
+    endpoints = {name: draw(_endpoint(int(name[1:]), regions)) for name in draw(_some(_ENDPOINTS))}
+    # A route whose endpoints are all gateways is none.
+    endpoints["e0"] = {**draw(_endpoint(0, regions)), "tier": "central"}
+    return {
+        "generation": generation,
+        "regions": {region: draw(_region()) for region in regions},
+        "residency": classes,
+        "tenants": {tenant: {"residency": draw(named)} for tenant in TENANTS},
+        "places": {code: draw(named) for code in draw(_some(_CODES, least=0))},
+        "failover": {region: draw(_others(region, regions)) for region in regions},
+        "locality": draw(_locality(regions)),
+        "endpoints": endpoints,
+        "routes": [
+            {
+                "name": model,
+                "match": {"model": model},
+                "num_retries": draw(st.integers(0, 5)),
+                "endpoints": draw(_some(tuple(endpoints)).map(_with_central)),
+            }
+            for model in MODELS
+        ],
+    }
+
+
+def allowed(policy: dict[str, Any], tenant: str, address: str) -> frozenset[str]:
+    """The regions that may see a request of ``tenant`` from ``address``."""
+    place = PLACES[address]
+    codes = set(_CODES) if place is None else {place.country, place.continent}
+    names = [policy["tenants"][tenant]["residency"]]
+    names += [name for code, name in policy["places"].items() if code in codes]
+    found = set(policy["regions"])
+    for name in names:
+        regions = policy["residency"][name]["regions"]
+        found &= set(policy["regions"]) if regions == ["*"] else set(regions)
+    return frozenset(found)
+
+
+def _some(names: tuple[str, ...], least: int = 1) -> st.SearchStrategy[list[str]]:
+    return st.lists(st.sampled_from(names), unique=True, min_size=least)
+
+
+def _with_central(names: list[str]) -> list[str]:
+    return names if "e0" in names else [*names, "e0"]
+
+
+def _others(region: str, regions: tuple[str, ...]) -> st.SearchStrategy[list[str]]:
+    rest = tuple(each for each in regions if each != region)
+    return _some(rest, least=0) if rest else st.just([])
+
+
+def _regions_of(regions: tuple[str, ...]) -> st.SearchStrategy[list[str]]:
+    # A class of one region is what has most to lose.
+    one = st.sampled_from(regions).map(lambda region: [region])
+    return st.one_of(one, _some(regions), st.just(["*"]))
+
+
+@st.composite
+def _region(draw: st.DrawFn) -> dict[str, Any]:
+    latitude, longitude = draw(st.integers(-80, 80)), draw(st.integers(-170, 170))
+    return {
+        "location": {"latitude": latitude, "longitude": longitude},
+        "labels": {label: draw(st.sampled_from("xy")) for label in _LABELS},
+    }
+
+
+@st.composite
+def _endpoint(draw: st.DrawFn, number: int, regions: tuple[str, ...]) -> dict[str, Any]:
+    members = draw(st.integers(1, 3))
+    addresses = [f"10.0.{number}.{member}:80" for member in range(1, members + 1)]
+    is_pool = members > 1 or draw(st.booleans())
+    return {
+        "tier": draw(st.sampled_from(("central", "central", "edge"))),
+        "region": draw(st.sampled_from(regions)),
+        "protocol": "http",
+        **({"addresses": addresses} if is_pool else {"address": addresses[0]}),
+        "drain": draw(st.integers(0, 9)) == 0,
+        "load_balancing": {"policy": draw(st.sampled_from(_BALANCING))},
+    }
+
+
+@st.composite
+def _locality(draw: st.DrawFn, regions: tuple[str, ...]) -> dict[str, Any]:
+    mode = draw(st.sampled_from(("failover", "nearest", "distribute", "failover_priority")))
+    more: dict[str, Any] = {
+        "healthy_panic_threshold": draw(st.sampled_from((0, 50, 100))),
+        "overprovisioning_factor": draw(st.sampled_from((100, 140, 300))),
+    }
+    if mode == "distribute":
+        weighted = draw(_some(regions))
+        shares = dict.fromkeys(weighted, 100 // len(weighted))
+        shares[weighted[0]] += 100 - sum(shares.values())
+        more["distribute"] = [{"from": HERE, "to": shares}]
+    if mode == "failover_priority":
+        more["failover_priority"] = draw(_some(("region", *_LABELS, "cloud=x")))
+    return {"mode": mode, **more}

@@ -1,0 +1,208 @@
+"""Residency over whole policies: nothing that happens sends a request to a region outside its class.
+
+The policies are random, and so is what happens: members fail in every way, come back, are drained; the
+policy is replaced by one in which the same names stand for other regions. Behind the real stack, Router and
+pools only the wire is missing. Which regions a request may reach is decided by ``random_policies.allowed``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import suppress
+from random import Random
+from typing import Any, Final
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.app.connector import Connector, MemberPlace
+from gateway.app.generation import Generation
+from gateway.core.clock import LoopClock
+from gateway.core.errors import GatewayError
+from gateway.core.request import SEQUENCE, SEQUENCE_END, SEQUENCE_START, Caller, Request, Response
+from gateway.core.verdict import Verdict
+from gateway.upstreams.load import LoadObserver
+from gateway.upstreams.upstream import Upstream
+from resilience.settings import BreakerSettings, ResilienceSettings, RetrySettings
+from routing.endpoint import Endpoint
+from tests.fakes.clock import VirtualClock
+from tests.fakes.service import answer, request
+from tests.fakes.virtual_time import VirtualLoop
+from tests.gateway.app.workshop import FakeUpstream, Workshop
+from tests.resilience.peers import error_500, silent, status
+from tests.routing.random_policies import MODELS, PLACES, TENANTS, allowed, policies
+
+EXAMPLES: Final = 60
+STEPS: Final = 25
+WELL, HANGS = "well", "hangs"
+FAILURES: Final = {"refused": silent(), "503": status("503"), "429": status("429"), "500": error_500()}
+STATES: Final = (WELL, WELL, HANGS, *FAILURES)
+
+_asks = st.tuples(
+    st.just("ask"),
+    st.sampled_from(MODELS),
+    st.sampled_from(TENANTS),
+    st.sampled_from(tuple(PLACES)),
+    st.integers(0, 1),
+    st.sampled_from((None, None, None, "start", "step", "end")),
+)
+_numbers = st.tuples(st.integers(0, 4), st.integers(1, 3))
+_steps = st.one_of(
+    _asks,
+    _asks,
+    _asks,
+    st.tuples(st.just("burst"), st.sampled_from(MODELS), st.sampled_from(TENANTS)),
+    st.tuples(st.just("become"), _numbers, st.sampled_from(STATES)),
+    st.tuples(st.just("drain"), _numbers, st.booleans()),
+    st.tuples(st.just("wait"), st.sampled_from((0.0, 0.01, 0.3, 2.0, 15.0))),
+    st.tuples(st.just("reload")),
+)
+
+
+class World:
+    """A gateway of region ``here``, endpoints that do as they are told, and all that reached a member."""
+
+    def __init__(self, policy: dict[str, Any], other: dict[str, Any]) -> None:
+        self.states: dict[str, str] = {}
+        self.reached: list[tuple[str, str]] = []
+        """Id of a request, and the region that it reached."""
+        self.refused_drain: list[str] = []
+        self.may_reach: dict[str, frozenset[str]] = {}
+        self._policies = [policy, other]
+        self._tasks: list[asyncio.Task[None]] = []
+        self.workshop = Workshop(
+            ResilienceSettings(
+                breaker=BreakerSettings(consecutive_5xx=2), retry=RetrySettings(per_try_timeout_ms=500)
+            ),
+            connector=_Wires(self),
+            clock=VirtualClock(),
+            locate=PLACES.__getitem__,
+        )
+        self._enforce()
+
+    def _enforce(self) -> None:
+        self.workshop.enforce(json.dumps(self._policies[0]))
+
+    async def play(self, step: tuple[Any, ...]) -> None:
+        match step:
+            case ("ask", *how):
+                self._ask(*how)
+            case ("burst", model, tenant):
+                for address in PLACES:
+                    for _ in range(4):
+                        self._ask(model, tenant, address, 0, None)
+                await asyncio.sleep(0.05)
+            case ("become", (endpoint, number), state):
+                self.states[f"10.0.{endpoint}.{number}:80"] = state
+            case ("drain", (endpoint, number), is_whole):
+                name = f"e{endpoint}" if is_whole else f"e{endpoint}/10.0.{endpoint}.{number}:80"
+                drained = self.workshop.endpoints.drained
+                (drained.undrain if name in drained else drained.drain)(name)
+            case ("wait", seconds):
+                await asyncio.sleep(seconds)
+            case ("reload",):
+                self._policies.reverse()
+                generation = self._policies[1]["generation"] + 1
+                self._policies[0] = self._policies[0] | {"generation": generation}
+                self._enforce()
+
+    def _ask(self, model: str, tenant: str, address: str, hops: int, step: str | None) -> None:
+        number = str(len(self._tasks))
+        self.may_reach[number] = allowed(self._policies[0], tenant, address)
+        flags = {"start": {SEQUENCE_START: True}, "end": {SEQUENCE_END: True}}
+        parameters = {} if step is None else {SEQUENCE: 7, **flags.get(step, {})}
+        caller = Caller(address, tenant, vouched=True)
+        deadline = asyncio.get_running_loop().time() + 5
+        asked = request(
+            id=number, model=model, caller=caller, hops=hops, parameters=parameters, deadline=deadline
+        )
+        # A listener calls at once what is in force; here the policy may change before the task begins.
+        self._tasks.append(asyncio.create_task(self._send(self.workshop.in_force.current(), asked)))
+
+    async def _send(self, service: Generation, asked: Request) -> None:
+        with suppress(GatewayError):
+            await service(asked)
+
+    async def aclose(self) -> None:
+        await asyncio.gather(*self._tasks)
+        await self.workshop.aclose()
+
+    @property
+    def strays(self) -> list[tuple[str, str]]:
+        """Requests that reached a region outside their class."""
+        return [(number, region) for number, region in self.reached if region not in self.may_reach[number]]
+
+
+class _Wires(Connector):
+    __slots__ = ("world",)
+
+    def __init__(self, world: World) -> None:
+        super().__init__(LoopClock(), Random(1))
+        object.__setattr__(self, "world", world)
+
+    def connect(
+        self,
+        name: str,
+        definition: Endpoint,
+        member: MemberPlace | None = None,
+        on_load: LoadObserver | None = None,
+    ) -> Upstream:
+        address = member.address if member is not None else definition.address
+        return _Wire(self.world, name, definition.region, address)
+
+
+class _Wire(FakeUpstream):
+    """A member that notes what reaches it, and for which region it stands."""
+
+    def __init__(self, world: World, name: str, region: str, address: str) -> None:
+        super().__init__()
+        self._world, self._name, self._region, self._address = world, name, region, address
+        self.check = self.look
+
+    async def look(self) -> Verdict:
+        state = self._world.states.get(self._address, WELL)
+        return Verdict(FAILURES[state].why) if state in FAILURES else Verdict()
+
+    async def __call__(self, asked: Request) -> Response:
+        world = self._world
+        world.reached.append((asked.id, self._region))
+        labels = {self._name, f"{self._name}/{self._address}"}
+        if not asked.parameters and labels & world.workshop.endpoints.drained.names:
+            world.refused_drain.append(asked.id)
+        await asyncio.sleep(0.002)
+        state = world.states.get(self._address, WELL)
+        if state in FAILURES:
+            raise FAILURES[state]
+        if state == HANGS:
+            await asyncio.sleep(3600)
+        return answer()
+
+    async def describe(self, model: str, version: str) -> None:
+        raise silent()
+
+
+def played(policy: dict[str, Any], other: dict[str, Any], steps: list[tuple[Any, ...]]) -> World:
+    """The world after ``steps``, closed."""
+
+    async def play() -> World:
+        world = World(policy, other)
+        for step in steps:
+            await world.play(step)
+        await world.aclose()
+        return world
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(play())
+
+
+@settings(max_examples=EXAMPLES)
+@given(policies(), policies(2), st.lists(_steps, min_size=3, max_size=STEPS))
+def test_nothing_reaches_a_region_outside_its_class(
+    policy: dict[str, Any], other: dict[str, Any], steps: list[tuple[Any, ...]]
+) -> None:
+    """Whatever fails, is drained, retried, continued or reloaded; and what is drained gets no new work."""
+    world = played(policy, other, steps)
+
+    assert world.strays == []
+    assert world.refused_drain == []
