@@ -61,8 +61,8 @@ class Locality(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     not enough for what is out. 140 (Envoy)."""
 
     healthy_panic_threshold: Annotated[float, msgspec.Meta(ge=0, le=100)] = 50.0
-    """Read, so that Istio's word is no error, and without effect: where no other can take the requests, who was
-    put out by comparison serves again, and ``max_ejection_percent`` bounds how many are. 50 (Envoy)."""
+    """Without effect; read because Istio has it. ``max_ejection_percent`` bounds how many members
+    are out, and who was put out by comparison serves again where no other can. 50 (Envoy)."""
 
 
 SHORT: Final[dict[str, Locality]] = {mode: Locality(mode=mode) for mode in get_args(Mode)}
