@@ -18,7 +18,7 @@ _Value = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
 class HeaderMatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How a header is compared; one of the three is given.
 
-    ``exact``: with the whole value, ``prefix``: with its beginning. ``regex``: a pattern of RE2's
+    ``exact``: with the whole value. ``prefix``: with its beginning. ``regex``: a pattern of RE2's
     that matches the whole value.
     """
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 from typing import Final, Protocol
 
 from gateway.core.clock import Chance, Clock
@@ -13,6 +16,7 @@ from routing.rules.locality import least_round_trips_s, levels, weights_of
 from routing.rules.priority import WHOLE, level_health, priority_loads
 
 _REMEMBERED: Final = 256
+_DRAWS: Final = 8
 
 
 class Strength(Protocol):
@@ -126,32 +130,59 @@ class ByWeight:
         return f"<ByWeight {dict(self._weights)}>"
 
     def order(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """Return ``names``, those of the drawn region first."""
-        groups = self._by_region(names)
-        if len(groups) <= 1:
+        """Return ``names``, those of the drawn region first.
+
+        To ask all regions how well they are takes long where there are many. So one is drawn by its weight
+        alone, and kept as often as it can carry a request; that comes to the same.
+        """
+        divided = self._by_region(names)
+        if len(divided.groups) <= 1:
             return names
-        carried = {
-            region: self._weights[region] * level_health(*self._strength(group), self._factor)
-            for region, group in groups.items()
-        }
-        drawn = self._chance.random() * sum(carried.values())
-        chosen = next(iter(groups))
-        for region, weight in carried.items():
-            drawn -= weight
-            if drawn < 0:
-                chosen = region
-                break
-        rest = sorted(
-            (region for region in groups if region != chosen), key=carried.__getitem__, reverse=True
-        )
-        return tuple(name for region in (chosen, *rest) for name in groups[region])
+        chance = self._chance
+        for _ in range(_DRAWS):
+            number = bisect_right(divided.sums, chance.random() * divided.sums[-1])
+            health = level_health(*self._strength(divided.groups[number]), self._factor)
+            if health >= WHOLE or chance.random() * WHOLE < health:
+                return divided.orders[number]
+        return self._of_all(divided)
+
+    def _of_all(self, divided: _Divided) -> tuple[str, ...]:
+        """Draw among all regions by what they can carry."""
+        carried = [
+            weight * level_health(*self._strength(group), self._factor)
+            for weight, group in zip(divided.weights, divided.groups, strict=True)
+        ]
+        sums = list(accumulate(carried))
+        if not sums[-1]:
+            return divided.orders[0]
+        return divided.orders[bisect_right(sums, self._chance.random() * sums[-1])]
 
     def _strength(self, names: tuple[str, ...]) -> tuple[int, int]:
-        known = [self._view.strength(name) for name in names]
-        return sum(well for well, _ in known), sum(total for _, total in known)
+        well = total = 0
+        for name in names:
+            known = self._view.strength(name)
+            well, total = well + known[0], total + known[1]
+        return well, total
 
-    def _divide(self, names: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    def _divide(self, names: tuple[str, ...]) -> _Divided:
         found: dict[str, list[str]] = {}
         for name in names:
             found.setdefault(self._regions[name], []).append(name)
-        return {region: tuple(group) for region, group in found.items()}
+        groups = tuple(map(tuple, found.values()))
+        weights = tuple(self._weights[region] for region in found)
+        by_weight = sorted(range(len(groups)), key=weights.__getitem__, reverse=True)
+        orders = []
+        for number in range(len(groups)):
+            rest = (other for other in by_weight if other != number)
+            orders.append(tuple(name for each in (number, *rest) for name in groups[each]))
+        return _Divided(groups, weights, tuple(accumulate(weights)), tuple(orders))
+
+
+@dataclass(frozen=True, slots=True)
+class _Divided:
+    """Endpoints by region: the weight of each, the sums of the weights so far, the order if it is drawn."""
+
+    groups: tuple[tuple[str, ...], ...]
+    weights: tuple[int, ...]
+    sums: tuple[int, ...]
+    orders: tuple[tuple[str, ...], ...]

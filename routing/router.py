@@ -13,7 +13,7 @@ from routing.placements import Placements
 from routing.policy import Policy, Route
 from routing.preference import Order
 from routing.rules.locality import levels
-from routing.rules.order import View, plan, reachable, turn
+from routing.rules.order import View, first, plan, reachable, turn
 from routing.rules.sticky import place, sequence_key, sticky_order
 
 _REMEMBERED: Final = 256
@@ -73,19 +73,33 @@ class Router:
         """
         if request.parameters and SEQUENCE in request.parameters:
             return await self._step(request)
-        names = self._plan(request)
-        endpoint = turn(names, self._view, request.attempt, request.tried)
+        reached = self._reached(request)
+        ordered = reached if self._order is None else self._order.order(reached)
+        endpoint = self._next(ordered, request, request.attempt, request.tried)
+        if endpoint is None:
+            raise self._none_available(reached)
         try:
             return await self._endpoints[endpoint](request)
         except GatewayError as error:
-            if not self._goes_elsewhere(names, endpoint, request, error.member):
+            if not self._goes_elsewhere(ordered, endpoint, request, error.member):
                 raise
             raise error.replaced(elsewhere=True) from error
 
-    def _goes_elsewhere(self, names: tuple[str, ...], endpoint: str, request: Request, member: str) -> bool:
+    def _next(
+        self, ordered: tuple[str, ...], request: Request, attempt: int, tried: tuple[str, ...]
+    ) -> str | None:
+        """Return the endpoint for an attempt; None: there is none."""
+        if not attempt and not tried:
+            return first(ordered, self._view, request.model)
+        names = plan(ordered, self._view, request.model)
+        return turn(names, self._view, attempt, tried) if names else None
+
+    def _goes_elsewhere(self, ordered: tuple[str, ...], endpoint: str, request: Request, member: str) -> bool:
         """Whether the next attempt would go elsewhere than to ``member`` of ``endpoint``."""
         tried = (*request.tried, member) if member else request.tried
-        following = turn(names, self._view, request.attempt + 1, tried)
+        following = self._next(ordered, request, request.attempt + 1, tried)
+        if following is None:
+            return False
         return following != endpoint or (bool(member) and self._view.has_untried(endpoint, tried))
 
     async def _step(self, request: Request) -> Response:
@@ -101,14 +115,6 @@ class Router:
         else:
             self._placements.put(key, endpoint)
         return await self._endpoints[endpoint](request)
-
-    def _plan(self, request: Request) -> tuple[str, ...]:
-        reached = self._reached(request)
-        ordered = reached if self._order is None else self._order.order(reached)
-        names = plan(ordered, self._view, request.model)
-        if not names:
-            raise self._none_available(reached)
-        return names
 
     def _reached(self, request: Request) -> tuple[str, ...]:
         if request.regions is None:

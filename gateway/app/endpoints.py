@@ -148,6 +148,7 @@ class Endpoints:
                 self._begin(pool, before)
         for name, pool in old.by_name.items():
             if new.by_name.get(name) is not pool:
+                pool.roster.hold()
                 self._retirement.close(pool.roster)
         for member in _without(old, new):
             self._retirement.after(member, self._held_until - now + RETIRE_EXTRA_S)

@@ -41,7 +41,7 @@ _UNITS: Final = (
     (r"_ms$", "ms"),
     (r"_s$", "s"),
     (r"_rps$", "requests/s"),
-    (r"_percent$|^enforcing_|_threshold$(?<!healthy_threshold)|_factor$(?<!stdev_factor)", "%"),
+    (r"_percent$|^percent$|^enforcing_|_threshold$(?<!healthy_threshold)|_factor$(?<!stdev_factor)", "%"),
     (r"_stdev_factor$", "0.001 deviations"),
     (r"^(latitude|longitude)$", "degrees"),
     (r"^max_concurrency$|_request_volume$", "requests"),

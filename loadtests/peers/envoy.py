@@ -38,7 +38,11 @@ class Envoy:
     def command(self, *, port: int, upstream_port: int) -> list[str]:
         """Write the configuration; return the proxy's command line."""
         file = self.folder / "envoy.json"
-        file.write_text(json.dumps(_configuration(port, upstream_port), indent=2))
+        file.write_text(json.dumps(configuration(port, _sole(upstream_port)), indent=2))
+        return self.started_with(file)
+
+    def started_with(self, file: Path) -> list[str]:
+        """Return the proxy's command line for a configuration that ``configuration`` has made."""
         one_thread = ["--concurrency", "1", "--disable-hot-restart"]
         return [str(self._binary), "--config-path", str(file), *one_thread, "--log-level", "error"]
 
@@ -52,7 +56,14 @@ class Envoy:
         return venv.site_packages(self.folder) / "envoy" / "_bin" / "envoy"
 
 
-def _configuration(port: int, upstream_port: int) -> dict[str, Any]:
+def configuration(port: int, cluster: dict[str, Any], hash_header: str = "") -> dict[str, Any]:
+    """Return what listens at ``port`` before a cluster called ``upstream``.
+
+    ``hash_header``: what a hash goes by; empty: nothing.
+    """
+    route: dict[str, Any] = {"cluster": "upstream"}
+    if hash_header:
+        route["hash_policy"] = [{"header": {"header_name": hash_header}}]
     manager = {
         "@type": f"type.googleapis.com/{_MANAGER}",
         "stat_prefix": "passing",
@@ -62,7 +73,7 @@ def _configuration(port: int, upstream_port: int) -> dict[str, Any]:
                 {
                     "name": "all",
                     "domains": ["*"],
-                    "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "upstream"}}],
+                    "routes": [{"match": {"prefix": "/"}, "route": route}],
                 }
             ]
         },
@@ -74,13 +85,16 @@ def _configuration(port: int, upstream_port: int) -> dict[str, Any]:
         "address": _address(port),
         "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
     }
-    endpoint = {"endpoint": {"address": _address(upstream_port)}}
-    cluster = {
+    return {"static_resources": {"listeners": [listener], "clusters": [cluster]}}
+
+
+def _sole(port: int) -> dict[str, Any]:
+    endpoint = {"endpoint": {"address": _address(port)}}
+    return {
         "name": "upstream",
         "type": "STATIC",
         "load_assignment": {"cluster_name": "upstream", "endpoints": [{"lb_endpoints": [endpoint]}]},
     }
-    return {"static_resources": {"listeners": [listener], "clusters": [cluster]}}
 
 
 def _address(port: int) -> dict[str, Any]:

@@ -22,6 +22,9 @@ from routing.pools.picking import PENALTY, Candidate
 _BUSIEST: Final = 0.9
 """The utilization above which nothing more is made of it: such a member costs ten times as much."""
 
+_FULL: Final = 2.0
+"""A report of more utilization than that counts as this: it has faded below the busiest within one decay."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadSettings:
@@ -229,7 +232,8 @@ class MemberLoad:
         if report.eps and report.rps:
             used += report.eps / report.rps
         if 0.0 <= used < math.inf:
-            self._utilization, self._reported_s = used, self._clock()
+            # Of a wrong 1e300, hours would pass until it had faded.
+            self._utilization, self._reported_s = min(used, _FULL), self._clock()
 
     def _latency(self, now: float) -> float:
         faded = self._latency_s * math.exp(max(now - self._seen_s, 0.0) * self._rate)

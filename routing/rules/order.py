@@ -131,3 +131,11 @@ def plan(reachable: tuple[str, ...], view: View, model: str) -> tuple[str, ...]:
     """
     preferred = tuple([name for name in reachable if view.is_preferred(name, model)])
     return preferred or tuple(filter(view.is_available, reachable))
+
+
+def first(reachable: tuple[str, ...], view: View, model: str) -> str | None:
+    """Return the first of ``plan``, None where that is empty; nobody looks at those behind it."""
+    for name in reachable:
+        if view.is_preferred(name, model):
+            return name
+    return next(filter(view.is_available, reachable), None)

@@ -98,6 +98,7 @@ async def test_nothing_but_caller_and_regions_changes() -> None:
         2,
         (("traceparent", "00"),),
         (("x-kind", "a"),),
+        (("x-app", "b"),),
         {"probabilities": 3},
         {"probabilities": {"content_type": "np"}},
         b"key",

@@ -186,6 +186,28 @@ async def test_all_members_down_and_the_spare_takes_over_until_they_are_back() -
 
 
 @virtual_time
+async def test_a_region_that_is_lost_is_left_within_2_s() -> None:
+    """All members refuse at one moment: soon nothing is sent to them, and the other region answers everything.
+
+    Until they are out some requests may fail: retries have a budget, which a whole region spends.
+    """
+    scene, crowd = scene_of()
+    await crowd.ask(2)
+    for address in ALL:
+        scene.members[address].steps = [silent()]
+
+    await crowd.ask(2)
+    lost = crowd.failed
+    later = await crowd.ask(5)
+
+    await crowd.leave()
+    assert lost < 5 * len(ALL)
+    assert crowd.failed == lost
+    assert later == [0, 0, 0]
+    await scene.aclose()
+
+
+@virtual_time
 async def test_a_name_that_leads_elsewhere_loses_nothing() -> None:
     """The old members get nothing new after one interval of look-ups, and what they have under way ends."""
     resolver = Resolver(**{"central.test": ["10.0.0.1", "10.0.0.2"]})

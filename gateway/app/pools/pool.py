@@ -105,10 +105,18 @@ class EndpointPool:
     @property
     def state(self) -> str:
         """``closed``, ``open`` or ``half_open``: that of the member that is best off."""
-        states = {each.parts.health.state for each in self.members}
-        if not states:
+        members = self.members
+        if not members:
             return "closed" if self._may_appear else "open"
-        return next(state for state in ("closed", "half_open", "open") if state in states)
+        found = "open"
+        for each in members:
+            state = each.parts.health.state
+            if state == "closed":
+                # There may be a thousand, and most are well.
+                return state
+            if state == "half_open":
+                found = state
+        return found
 
     @property
     def why(self) -> str:

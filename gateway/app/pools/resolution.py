@@ -18,6 +18,9 @@ LookUp = Callable[[Name], Awaitable[Sequence[str]]]
 LEAST_S: Final = 1.0
 """Seconds between two look-ups of one name at least, whoever asks for them."""
 
+PATIENCE_S: Final = 0.5
+"""Seconds for which names that are known wait for one that takes longer."""
+
 _log = logging.getLogger("edgeway.upstreams")
 
 
@@ -39,7 +42,7 @@ class Resolution:
     """Looks ``names`` up when it starts, every ``refresh_s`` seconds, and sooner when it is hurried.
 
     What was found last holds while a name cannot be looked up, or leads nowhere: a resolver that is down
-    takes no member away. A look-up that hangs is waited for, and no second one is begun beside it.
+    takes no member away. One name that hangs holds up no other; no second look-up of it is begun meanwhile.
 
     Args:
         names: to look up.
@@ -70,6 +73,11 @@ class Resolution:
         """Why the last look-up of a name found nothing; empty: it did."""
         self._task: asyncio.Task[None] | None = None
         self._round: asyncio.Task[None] | None = None
+        self._asked: dict[Name, asyncio.Task[None]] = {}
+        self._late: set[Name] = set()
+        self._problems: dict[Name, str] = {}
+        self._is_news, self._is_gathering = False, False
+        self._settled = asyncio.Event()
         self._looked_at = float("-inf")
         self._hurried = asyncio.Event()
 
@@ -88,18 +96,19 @@ class Resolution:
         self._hurried.set()
 
     async def first(self) -> None:
-        """Wait until the names were looked up once, for as long as that may take."""
+        """Wait until one name leads somewhere or all were looked up, for as long as that may take."""
         if not self._names or self.known:
             return
         try:
             async with asyncio.timeout(self._timeout_s):
-                await asyncio.shield(self._look())
+                _ = self._look()
+                await self._settled.wait()
         except TimeoutError:
             self.problem = self.problem or "looking up its name takes too long"
 
     async def aclose(self) -> None:
         """Look up no more."""
-        tasks = [task for task in (self._task, self._round) if task is not None]
+        tasks = [task for task in (self._task, self._round, *self._asked.values()) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -125,28 +134,57 @@ class Resolution:
 
     def _look(self) -> asyncio.Task[None]:
         if self._round is None or self._round.done():
+            if not self.known:
+                self._settled.clear()
             self._round = asyncio.get_running_loop().create_task(self._look_at_all())
         return self._round
 
     async def _look_at_all(self) -> None:
         self._looked_at = self._clock.now()
-        outcomes = await asyncio.gather(*map(self._look_at, self._names))
-        self.problem = next(filter(None, (problem for problem, _ in outcomes)), "")
-        if any(is_news for _, is_news in outcomes):
-            self._changed()
+        loop = asyncio.get_running_loop()
+        for name in self._names:
+            # What has come late is new enough for this round.
+            if name not in self._asked and name not in self._late:
+                self._asked[name] = loop.create_task(self._look_at(name))
+        self._late.clear()
+        self._is_gathering = True
+        try:
+            if self._asked:
+                await asyncio.wait(self._asked.values(), timeout=PATIENCE_S)
+        finally:
+            self._is_gathering = False
+        self._take()
 
-    async def _look_at(self, name: Name) -> tuple[str, bool]:
-        """Return why nothing was found, and whether something else was than before."""
+    async def _look_at(self, name: Name) -> None:
+        try:
+            self._problems[name] = await self._problem_of(name)
+        finally:
+            del self._asked[name]
+        if not self._is_gathering:
+            # Those that were waited for are in use already.
+            self._late.add(name)
+            self._take()
+
+    def _take(self) -> None:
+        self.problem = next(filter(None, map(self._problems.get, self._names)), "") or ""
+        if self._is_news:
+            self._is_news = False
+            self._changed()
+        if self.known or not self._asked:
+            self._settled.set()
+
+    async def _problem_of(self, name: Name) -> str:
+        """Look ``name`` up, and return why nothing was found."""
         try:
             found = await self._look_up(name)
         except OSError as error:
             _log.debug("'%s' could not be looked up: %s", name, error)
-            return "its name is not known", False
+            return "its name is not known"
         addresses = tuple(sorted(filter(None, dict.fromkeys(map(canonical, found)))))
         if not addresses:
-            return "its name has no address", False
-        before = self.known.get(name)
+            return "its name has no address"
+        self._is_news = self._is_news or addresses != self.known.get(name)
         self.known[name] = addresses
         if len(addresses) > MOST:
             _log.warning("'%s' has %d addresses, of which %d are used", name, len(addresses), MOST)
-        return "", addresses != before
+        return ""

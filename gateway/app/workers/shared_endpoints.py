@@ -43,21 +43,27 @@ class SharedEndpoints:
     async def drain(self, endpoint: str, member: str) -> None:
         """Drain in every worker."""
         label = f"{endpoint}/{member}" if member else endpoint
-        if await self._change("drain", endpoint, member):
+        done, refusals = await self._change("drain", endpoint, member)
+        if done:
             self._desired.drained = sorted({*self._desired.drained, label})
+        _raise_first(refusals)
 
     async def undrain(self, endpoint: str, member: str) -> None:
         """Undrain in every worker."""
         label = f"{endpoint}/{member}" if member else endpoint
-        if await self._change("undrain", endpoint, member):
+        done, refusals = await self._change("undrain", endpoint, member)
+        if done:
             self._desired.drained = [name for name in self._desired.drained if name != label]
+        _raise_first(refusals)
 
-    async def _change(self, verb: str, endpoint: str, member: str) -> bool:
+    async def _change(self, verb: str, endpoint: str, member: str) -> tuple[int, list[GatewayError]]:
         path = f"/endpoints/{quote(endpoint, safe='')}/{verb}"
-        done, refusals = await self._change_all(path, msgspec.json.encode({"member": member}))
-        for refusal in refusals:
-            raise refusal
-        return bool(done)
+        return await self._change_all(path, msgspec.json.encode({"member": member}))
+
+
+def _raise_first(refusals: Sequence[GatewayError]) -> None:
+    for refusal in refusals:
+        raise refusal
 
 
 _: type[EndpointControl] = SharedEndpoints

@@ -15,6 +15,7 @@ from routing.matching import Routes
 from tests.fakes.service import ScriptedService, answer, request
 from tests.fakes.stack import stack
 from tests.gateway.policies import TWO_ROUTES, write_policy
+from tests.routing.policies import policy, route
 
 
 @pytest.fixture
@@ -70,3 +71,47 @@ async def test_fast_paths_are_those_of_the_route(tmp_path: Path) -> None:
     assert path([b""]) == answer("digits")
     assert service.fast_path(request(caller=Caller(tenant="exile"))) is None
     assert service.fast_path(request(model="cats")) is None
+
+
+@pytest.mark.parametrize(
+    ("sticky_by", "routed", "name"),
+    [
+        ("tenant", (), "digits"),
+        ("tenant", (("x-team", "blue"),), "team"),
+        ("input", (), "digits"),
+        ("input", (("x-team", "blue"), ("x-part", "yes")), None),
+    ],
+)
+async def test_fast_paths_go_by_the_conditions_of_routes(
+    sticky_by: str, routed: tuple[tuple[str, str], ...], name: str | None
+) -> None:
+    """The path is that of the route that the call takes; where data chooses there is none."""
+    part = {"match": {"headers": {"x-part": "yes"}, "percent": 50}, "sticky_by": sticky_by}
+    made = policy(
+        routes=[
+            route("part") | part,
+            route("team") | {"match": {"headers": {"x-team": "blue"}}},
+            route("digits"),
+        ]
+    )
+    paths: list[str] = []
+
+    class Named(ScriptedService):
+        def __init__(self, name: str) -> None:
+            super().__init__(answer())
+            self.name = name
+
+        def fast_path(self, _like: Request) -> FastPath:
+            paths.append(self.name)
+            return lambda _: answer(self.name)
+
+    services = {each.name: Named(each.name) for each in made.routes}
+    service = RouteDispatch(Routes(made), {each: stack(service=services[each]) for each in services})
+    like = request(routed=routed)
+
+    path = service.fast_path(like)
+    await service(like)
+
+    assert (path is not None) is (name is not None)
+    assert paths == ([name] if name else [])
+    assert name is None or [each for each in services if services[each].requests] == [name]

@@ -128,3 +128,34 @@ def test_policy_that_cannot_come_into_force_is_not_explained(tmp_path: Path, cap
     assert explained(tmp_path, "--model", "digits", text=text) == 2
 
     assert "EW103" in capsys.readouterr().err
+
+
+CONDITIONAL = WIDER.replace(
+    "routes:\n",
+    "routes:\n"
+    "- {name: team, match: {model: texts, headers: {X-Team: blue}}, endpoints: [near], versions: {'1': 95, '2': 5}}\n"
+    "- {name: part, match: {model: texts, percent: 5}, endpoints: [near]}\n",
+    1,
+)
+
+
+def test_routes_that_are_passed_over_are_named(tmp_path: Path, capsys) -> None:
+    """What the request lacks, and which percentages may take it."""
+    explained(tmp_path, "--model", "texts", "--client-country", "fr", text=CONDITIONAL)
+
+    out = capsys.readouterr().out.splitlines()
+    assert [line.split("  ", 1)[1].strip() for line in out if line.startswith("passed over")] == [
+        "team (routes[0]): header x-team: not what it asks for",
+        "part (routes[1]): it takes 5 % of such requests, by input",
+    ]
+    assert [line for line in out if line.startswith("route ")] == ["route        texts (routes[2])"]
+
+
+def test_conditions_and_versions_are_explained(tmp_path: Path, capsys) -> None:
+    """A header chooses the route, which divides its requests."""
+    header = ("--header", "x-team=blue")
+    explained(tmp_path, "--model", "texts", "--client-country", "fr", *header, text=CONDITIONAL)
+
+    out = capsys.readouterr().out
+    assert "route       team (routes[0])" in out
+    assert "version     1 (95 %), 2 (5 %), by input" in out

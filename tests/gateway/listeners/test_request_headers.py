@@ -217,3 +217,24 @@ def test_bad_hops_are_refused(hops):
     """Hops that no gateway writes: counted as none, a request could go round for ever."""
     with pytest.raises(GatewayError, match="x-edgeway-hops"):
         read(("x-edgeway-hops", hops))
+
+
+@pytest.mark.parametrize(
+    ("found", "routed"),
+    [
+        ((("x-team", "a"), ("x-other", "b")), (("x-team", "a"),)),
+        ((("x-team", "a"), ("x-team", "b")), (("x-team", "a,b"),)),
+        ((("x-team", "a" * 256),), (("x-team", "a" * 256),)),
+        ((("x-team", "a" * 257),), ()),
+        ((("x-team", "a" * 200), ("x-team", "a" * 56)), ()),
+        ((), ()),
+    ],
+)
+def test_headers_that_choose_routes_are_read_for_the_generation(found, routed) -> None:
+    """Another generation goes by other headers; what is too long is not there."""
+    head, first, second = Head("POST", "/", (KEY, *found), "10.0.0.1"), Register(1), Register(2)
+    first.routed_headers = frozenset({"x-team"})
+
+    assert READER.identify(head, first).routed == routed
+    assert READER.identify(head, second).routed == ()
+    assert READER.identify(head, first).forwarded == ()

@@ -245,3 +245,13 @@ def test_shows_its_state(clock):
     member.warm_up()
     member.refused()
     assert repr(member) == "<MemberLoad a:1 10.0 ms, 1 under way, penalized, 10% warm>"
+
+
+@pytest.mark.parametrize("said", [{"application": 1e300}, {"cpu": 1e9}, {"eps": 1e300, "rps": 1e-7}])
+def test_a_report_that_cannot_be_true_is_over_within_a_minute(said, clock):
+    """Nobody would send to such a member for hours, and so nobody would hear that it was wrong."""
+    member = MemberLoad("a:1", clock)
+    member.reported(report(**said))
+    assert member.utilization > 0.9
+    clock.now += 60
+    assert member.utilization < 0.01

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routing.policy import Policy
-from routing.rules.order import plan, reachable, rivals
+from routing.rules.order import first, plan, reachable, rivals
 from tests.routing.policies import Health, endpoint, policy, route
 
 REGIONS = ["eu", "us", "ap"]
@@ -118,7 +118,9 @@ def test_where_the_model_fails_is_planned_when_no_other_is_left(
     out: tuple[str, ...], failing: tuple[str, ...], planned: tuple[str, ...]
 ) -> None:
     """Envoy's panic rule, for endpoints that answer; who is out would refuse."""
-    assert plan(("a", "b", "c"), Health(*out, failing=failing), "m") == planned
+    view = Health(*out, failing=failing)
+    assert plan(("a", "b", "c"), view, "m") == planned
+    assert first(("a", "b", "c"), view, "m") == (planned[0] if planned else None)
 
 
 def test_rivals_are_who_could_take_the_request() -> None:

@@ -133,3 +133,70 @@ async def test_what_cannot_be_a_name_is_an_error_of_the_look_up(host: str) -> No
     """No UnicodeError of the codec comes through."""
     with pytest.raises(OSError, match=r".+"):
         await look_up(Name(host, 80))
+
+
+class Hanging:
+    """Answers for every name but ``name``, which it never answers for."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.asked, self.address = name, list[str](), "10.0.0.1"
+
+    async def __call__(self, name: Name) -> list[str]:
+        self.asked.append(name.host)
+        if name.host == self.name:
+            await asyncio.Event().wait()
+        return [self.address]
+
+
+@virtual_time
+async def test_a_name_that_hangs_holds_up_no_other() -> None:
+    """Neither the first look-up of the others nor later ones; it is asked for once, until it answers."""
+    hanging = Hanging("a.test")
+    changes: list[object] = []
+    resolution = Resolution(
+        (A, B),
+        {},
+        lambda: changes.append(dict(resolution.known)),
+        refresh_s=5.0,
+        timeout_s=2.0,
+        clock=VirtualClock(),
+        look_up=hanging,
+    )
+    resolution.start()
+    await resolution.first()
+    assert changes == [{B: ("10.0.0.1",)}]
+    assert resolution.problem == ""
+
+    hanging.address = "10.0.0.2"
+    await asyncio.sleep(5)
+    assert changes[1:] == [{B: ("10.0.0.2",)}]
+    assert hanging.asked.count("a.test") == 1
+    await resolution.aclose()
+
+
+@virtual_time
+async def test_a_name_that_answers_late_is_taken_when_it_does() -> None:
+    """While the other has long been in use."""
+    late = Resolver(**{"a.test": ["10.0.0.1"], "b.test": ["10.0.0.2"]})
+    late.delay_s = 3.0
+    watched = Watched(late, A, B, known={B: ["10.0.0.2"]}, refresh_s=60.0)
+    watched.resolution.start()
+    await asyncio.sleep(2.9)
+    assert watched.changes == 0
+    await asyncio.sleep(0.2)
+    assert watched.resolution.known[A] == ("10.0.0.1",)
+    assert watched.changes == 1
+    await watched.resolution.aclose()
+
+
+@virtual_time
+async def test_who_comes_after_a_failure_waits_for_the_look_up_that_follows() -> None:
+    """What was found out before does not count for it."""
+    resolver = Resolver()
+    watched = Watched(resolver, A)
+    await watched.resolution.first()
+    assert watched.resolution.problem == "its name is not known"
+    resolver.answers["a.test"], resolver.delay_s = ["10.0.0.1"], 0.2
+    await watched.resolution.first()
+    assert watched.resolution.known == {A: ("10.0.0.1",)}
+    await watched.resolution.aclose()

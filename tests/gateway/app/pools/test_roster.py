@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 
+from gateway.app.pools.listing import Name
+from gateway.app.pools.pool import EndpointPool
 from gateway.core.verdict import Verdict
 from tests.fakes.service import HANG, answer
 from tests.fakes.virtual_time import virtual_time
@@ -201,3 +205,52 @@ async def test_a_member_that_fails_much_more_than_the_others_is_put_out() -> Non
 
     assert [each.parts.health.state == "open" for each in pool.members] == [True, False, False]
     await scene.aclose()
+
+
+class Telling(Resolver):
+    """Tells when it has answered."""
+
+    def __init__(self, **answers: Sequence[str] | OSError) -> None:
+        super().__init__(**answers)
+        self.answered = asyncio.Event()
+
+    async def __call__(self, name: Name) -> Sequence[str]:
+        try:
+            return await super().__call__(name)
+        finally:
+            self.answered.set()
+
+
+@virtual_time
+async def test_a_thousand_addresses_come_and_go_a_few_at_a_time() -> None:
+    """The loop is not held meanwhile, and those of before serve until the new ones are there."""
+    old, new = ([f"10.{net}.{i // 250}.{i % 250}" for i in range(1000)] for net in (1, 2))
+    resolver = Telling(**{"a.test": old})
+    scene = Scene(resolver)
+    pool = scene.enforce(text("a.test:80"))
+
+    counts = await _counts_while_it_changes(pool, "10.1.", 1000)
+    assert max(later - earlier for earlier, later in pairwise(counts)) <= 64
+    assert all(each.warmth == 1 for each in pool.members)
+
+    resolver.answers["a.test"] = new
+    pool.roster.resolution.hurry()
+    resolver.answered.clear()
+    await resolver.answered.wait()
+    counts = await _counts_while_it_changes(pool, "10.2.", 1000)
+    assert max(later - earlier for earlier, later in pairwise(counts)) <= 64
+    await asyncio.sleep(5)
+    assert len(pool.members) == 1000
+    assert all(each.warmth < 1 for each in pool.members)
+    assert len(scene.members.closed) == 1000
+    await scene.aclose()
+
+
+async def _counts_while_it_changes(pool: EndpointPool, prefix: str, wanted: int) -> list[int]:
+    """How many members begin with ``prefix``, at each turn of the loop until there are ``wanted``."""
+    counts = [0]
+    while counts[-1] < wanted:
+        await asyncio.sleep(0)
+        assert pool.is_available
+        counts.append(sum(f"/{prefix}" in each.name for each in pool.members))
+    return counts

@@ -54,6 +54,18 @@ async def test_what_a_worker_refuses_the_operator_hears() -> None:
     assert workers.changes[0][0] == "/endpoints/a%2Fb/drain"
 
 
+async def test_what_one_worker_has_done_those_to_come_do_too() -> None:
+    """A worker whose names lead elsewhere may refuse: the operator hears it, and the others stay as they are."""
+    workers = Workers(1, GatewayError(Fault.NOT_FOUND, "unknown member"))
+
+    with pytest.raises(GatewayError, match="unknown member"):
+        await workers.endpoints.drain("central", "a.test:80/10.0.0.1")
+    assert workers.desired.drained == ["central/a.test:80/10.0.0.1"]
+    with pytest.raises(GatewayError, match="unknown member"):
+        await workers.endpoints.undrain("central", "a.test:80/10.0.0.1")
+    assert workers.desired.drained == []
+
+
 async def test_the_list_is_that_of_the_first_that_answers(tmp_path: Path) -> None:
     """One that is gone is passed over; where none answers, that is an error."""
 
