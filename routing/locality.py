@@ -61,8 +61,8 @@ class Locality(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     not enough for what is out. 140 (Envoy)."""
 
     healthy_panic_threshold: Annotated[float, msgspec.Meta(ge=0, le=100)] = 50.0
-    """Percent of an endpoint's members, below which those that were put out by comparison are used again. 50
-    (Envoy); 0: never."""
+    """Without effect; read because Istio has it. ``max_ejection_percent`` bounds how many members
+    are out, and who was put out by comparison serves again where no other can. 50 (Envoy)."""
 
 
 SHORT: Final[dict[str, Locality]] = {mode: Locality(mode=mode) for mode in get_args(Mode)}

@@ -36,6 +36,7 @@ def test_whole_way_of_a_request(tmp_path: Path, capsys) -> None:
         "allowed     here, there",
         "route       texts (routes[0])",
         "gateway     here: endpoints",
+        "locality    failover: here, there, then the rest",
         "endpoint 1  near: central tier of here, http near:8000",
         "endpoint 2  other: edge tier of there, http other:8000",
         "endpoint 3  central: central tier of there, grpc 127.0.0.1:9",

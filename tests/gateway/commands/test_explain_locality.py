@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from gateway.commands.explain import explain
+from gateway.core.request import Request
 from routing.policy import Policy
 
 PLACES = {"here": (50, 8), "near": (48, 2), "far": (40, -74)}
@@ -35,7 +36,7 @@ def rows(locality: Any, region: str = "here", *, located: bool = True) -> tuple[
     policy = msgspec.convert(values, Policy)
     tenant = "narrow" if region == "narrow" else "anonymous"
     region = "here" if region == "narrow" else region
-    found, _ = explain(policy, model="m", tenant=tenant, place=None, region=region)
+    found, _ = explain(policy, Request("m", ()), tenant=tenant, place=None, region=region)
     names = [text.partition(":")[0] for name, text in found if name.startswith("endpoint ")]
     return dict(found)["locality"], names
 
