@@ -108,7 +108,7 @@ class OutlierSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     split_external_local_origin_errors: bool = False
     """Whether what the member answers and what comes to no answer are counted apart. false."""
 
-    interval_s: Seconds = 10.0
+    interval_s: Annotated[float, msgspec.Meta(ge=0.1, le=86_400)] = 10.0
     """Seconds between two comparisons of the members. 10."""
 
     base_ejection_time_s: Seconds = 30.0

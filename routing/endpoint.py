@@ -125,7 +125,7 @@ class OutlierDetection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     split_external_local_origin_errors: bool | None = None
     """Whether what the member answers and what comes to no answer are counted apart. false."""
 
-    interval_s: _Seconds | None = None
+    interval_s: Annotated[float, msgspec.Meta(ge=0.1, le=DAY_S)] | None = None
     """Seconds between two comparisons of the members. 10."""
 
     base_ejection_time_s: _Seconds | None = None

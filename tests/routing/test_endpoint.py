@@ -32,6 +32,7 @@ def test_members_in_both_forms():
         {"path_prefix": "/a b"},
         {"credential": {"env": "1A"}},
         {"health_check": {"interval_s": 0}},
+        {"outlier_detection": {"interval_s": 0.000001}},
         {"capacity_rps": float("nan")},
         {"load_balancing": {"min_weight_percent": float("nan")}},
     ],
