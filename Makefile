@@ -65,7 +65,7 @@ test: setup redis nginx ## run all tests but the long ones, with coverage; ARGS=
 	done; test -z "$$failed"
 
 test-steps: setup ## how long hostile requests hold the event loop, without what measures coverage
-	$(PYTEST) tests/scenarios/test_loop_steps.py tests/scenarios/test_loop_steps_of_reads.py
+	$(PYTEST) tests/scenarios/test_loop_steps.py tests/scenarios/test_loop_steps_of_reads.py tests/scenarios/test_large_policy.py
 
 test-fast: setup ## the core, the HTTP engine, the app, and one real process answering HTTP and gRPC
 	$(PYTEST) $(FAST) $(ARGS)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from coverage import Coverage
 
 from gateway.app.process import GatewayProcess
 from tests.gateway.app.processes import EDGE, get_json, settings
@@ -18,8 +19,9 @@ from tests.gateway.policies import CENTRAL_DIGEST, GOOD
 
 ROUTES = 3000
 
-LONGEST_S = 0.06
-"""The issue's 20 ms, on a machine that also does something else; it was 0.8 s by the same measure."""
+LONGEST_S = 0.06 if Coverage.current() is None else 0.18
+"""20 ms, on a machine that also does something else; it was 0.8 s by the same measure. What measures coverage takes
+up to two thirds of the processor's time on 3.11; `make test-steps` has none."""
 
 
 def large(generation: int) -> str:

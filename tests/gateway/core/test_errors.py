@@ -61,6 +61,7 @@ def test_another_error_has_what_is_known_more() -> None:
         "why": Why("timeout"),
         "unsent": True,
         "elsewhere": True,
+        "member": "",
     }
     assert str(second) == "late"
     assert (first.counts, first.elsewhere, first.unsent) == (True, False, False)
