@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
+from functools import partial
 
 from gateway.core.clock import Chance, Clock
 from resilience.ejection import Ejection
-from resilience.health_check import Check, verdict_of
+from resilience.health_check import BackgroundTask, Check, verdict_of
 from resilience.settings import HealthCheckSettings
 
 
@@ -36,7 +36,7 @@ class ActiveCheck:
         self._ejection, self._check, self._settings = ejection, check, settings
         self._clock, self._chance = clock, chance
         self._failed = 0
-        self._task: asyncio.Task[None] | None = None
+        self._task = BackgroundTask()
 
     def __repr__(self) -> str:
         most = self._settings.unhealthy_threshold
@@ -44,14 +44,13 @@ class ActiveCheck:
 
     def start(self) -> None:
         """Begin to check, if the settings want that, and unless it does already."""
-        if self._task is None and self._settings.interval_s is not None:
-            self._task = asyncio.get_running_loop().create_task(self._run(self._settings.interval_s))
+        interval_s = self._settings.interval_s
+        if interval_s is not None:
+            self._task.start(partial(self._run, interval_s))
 
     async def aclose(self) -> None:
         """Check no more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await self._task.aclose()
 
     async def _run(self, interval_s: float) -> None:
         await self._clock.sleep(self._chance.uniform(0.0, self._settings.initial_jitter_s))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from gateway.core.clock import Chance, Clock
 from gateway.core.errors import Why
+from resilience.health_check import BackgroundTask
 from resilience.outcomes import Interval
 from resilience.outliers import outliers
 from resilience.settings import OutlierSettings
@@ -63,22 +63,19 @@ class OutlierDetector:
         self._settings, self._members = settings, members
         self._clock, self._chance = clock, chance
         self._times: dict[str, int] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._task = BackgroundTask()
 
     def __repr__(self) -> str:
-        running = "running" if self._task else "stopped"
+        running = "stopped" if self._task.is_idle else "running"
         return f"<OutlierDetector every {self._settings.interval_s:g} s, {running}>"
 
     def start(self) -> None:
         """Begin to compare, unless it does already."""
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run())
+        self._task.start(self._run)
 
     async def aclose(self) -> None:
         """Compare no more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await self._task.aclose()
 
     def look(self) -> None:
         """Compare the members now."""

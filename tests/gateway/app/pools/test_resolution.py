@@ -117,10 +117,13 @@ async def test_closing_ends_the_look_ups() -> None:
 @virtual_time
 async def test_without_names_nothing_is_looked_up() -> None:
     """Fixed addresses need no task."""
-    watched = Watched(Resolver())
+    resolver = Resolver()
+    watched = Watched(resolver)
     watched.resolution.start()
     await watched.resolution.first()
     await watched.resolution.aclose()
+
+    assert (resolver.asked, watched.changes) == (0, 0)
 
 
 async def test_the_system_knows_the_loopback() -> None:
