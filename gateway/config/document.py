@@ -157,7 +157,7 @@ def parse(file: Path, text: bytes, environment: Mapping[str, str] | None = None)
 
 def _take_apart(root: yaml.Node | None) -> None:
     """Free the nodes of a file one by one: no other thread would run while 100,000 of them go at once."""
-    left = [root]
+    left: list[Any] = [root]
     while left:
         node = left.pop()
         if isinstance(node, tuple):

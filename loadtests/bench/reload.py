@@ -8,8 +8,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -58,9 +59,17 @@ class Times:
         return [took for sent, took in zip(self.sent, self.took, strict=True) if begin <= sent < end]
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one reload did to the requests."""
+
+    p99_before_ms: float
+    p99_ms: float
+    slowest_ms: float
+
+
 def measure(bench: Bench) -> Result:
     """Send requests at a steady rate, and a SIGHUP; compare the slowest with the p99 of before."""
-    os.sched_setaffinity(0, {cores()[1]})
     upstream_port, port = servers.free_port(), servers.free_port()
     upstream = servers.Command(
         words=[sys.executable, "-m", "loadtests.bench.fixed_upstream", str(upstream_port), *MEMBERS],
@@ -68,44 +77,49 @@ def measure(bench: Bench) -> Result:
         log=bench.folder / "upstream.log",
         on=(cores()[1],),
     )
-    settings = _write(bench.folder, port, upstream_port)
     # As operators have it: a reload may use a core that the loop does not.
-    edge = servers.edgeway(settings, port, on=cores())
-    rows, details = [], {}
-    with servers.server(upstream), servers.server(edge) as pid:
-        world_body, headers = world.wire_request()
-        servers.ask(port, world_body, headers)
-        generation = 1
-        for what, change in CHANGES.items():
-            calm, slowest = [], []
-            for _ in range(bench.effort.rounds):
-                generation += 1
-                before, during = asyncio.run(_round(bench.folder, pid, port, upstream_port, generation, change))
-                calm.append(float(np.percentile(before, 99)) * 1000)
-                slowest.append(max(during) * 1000)
-                details[f"{what}, p99 of the reload"] = details.get(f"{what}, p99 of the reload", [])
-                details[f"{what}, p99 of the reload"].append(float(np.percentile(during, 99)) * 1000)
-            rows.append(
-                Row.against(
-                    "p99 before",
-                    calm,
-                    what=f"slowest request while {LARGE[0]} {what} come into force",
-                    unit="ms",
-                    target=TARGET,
-                    ours=slowest,
-                )
-            )
-    return Result(rows=tuple(rows), details={"ms": spreads(details)})
+    edge = servers.edgeway(_write(bench.folder, port, upstream_port), port, on=cores())
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {cores()[1]})
+    try:
+        with servers.server(upstream), servers.server(edge) as pid:
+            body, headers = world.wire_request()
+            servers.ask(port, body, headers)
+            generations = count(2)
+
+            def reload(change: Change) -> Seen:
+                text = _policy(upstream_port, next(generations), change)
+                return asyncio.run(_reload(bench.folder, pid, port, text))
+
+            seen = {
+                what: [reload(change) for _ in range(bench.effort.rounds)] for what, change in CHANGES.items()
+            }
+    finally:
+        os.sched_setaffinity(0, before)
+    return _result(seen)
 
 
-async def _round(
-    folder: Path, pid: int, port: int, upstream_port: int, generation: int, change: Change
-) -> tuple[list[float], list[float]]:
-    """Return what requests took before a reload, and during it."""
+def _result(seen: Mapping[str, Sequence[Seen]]) -> Result:
+    rows = tuple(
+        Row.against(
+            "p99 before",
+            [each.p99_before_ms for each in rounds],
+            what=f"slowest request while {LARGE[0]} {what} come into force",
+            unit="ms",
+            target=TARGET,
+            ours=[each.slowest_ms for each in rounds],
+        )
+        for what, rounds in seen.items()
+    )
+    p99 = {f"{what}, p99 meanwhile": [each.p99_ms for each in rounds] for what, rounds in seen.items()}
+    return Result(rows=rows, details={"ms": spreads(p99)})
+
+
+async def _reload(folder: Path, pid: int, port: int, text: str) -> Seen:
+    """Have the policy in ``text`` come into force while requests go on."""
     times, stop = Times(), asyncio.Event()
     clients = [asyncio.create_task(_client(port, times, stop)) for _ in range(CLIENTS)]
     await asyncio.sleep(CALM_S)
-    text = _policy(upstream_port, generation, change)
     file = folder / "policy.yaml.new"
     file.write_text(text)
     file.rename(folder / "policy.yaml")
@@ -114,7 +128,13 @@ async def _round(
     await asyncio.sleep(AROUND_S)
     stop.set()
     await asyncio.gather(*clients)
-    return times.between(began - CALM_S + 0.5, began - 0.1), times.between(began, began + AROUND_S)
+    calm = times.between(began - CALM_S + 0.5, began - 0.1)
+    meanwhile = times.between(began, began + AROUND_S)
+    return Seen(_ms(calm, 99), _ms(meanwhile, 99), _ms(meanwhile, 100))
+
+
+def _ms(seconds: Sequence[float], percentile: float) -> float:
+    return float(np.percentile(seconds, percentile)) * 1000
 
 
 async def _client(port: int, times: Times, stop: asyncio.Event) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import pytest
+import yaml
 
 from gateway.config.document import MAX_BYTES, ConfigError, parse, read, spell
 
