@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import count
 from typing import Final, Protocol
 
@@ -69,17 +70,32 @@ class Builder:
     def __repr__(self) -> str:
         return f"<Builder for {self._parts.region}>"
 
+    async def prebuild(self, loaded: Loaded) -> Loaded:
+        """Make what takes long of ``loaded`` while the loop goes on; it is to be built next."""
+        return replace(loaded, prebuilt=await self._endpoints.prebuild(loaded.policy))
+
+    def let_go(self, loaded: Loaded) -> None:
+        """Close what ``prebuild`` has made and nothing has used."""
+        self._endpoints.let_go(loaded.prebuilt)
+
     def build(self, loaded: Loaded) -> Generation:
         """Return the generation of ``loaded``.
 
         Whatever it raises, what was opened for the new generation is closed.
         """
+        try:
+            return self._build(loaded)
+        finally:
+            # What the endpoints in use have now may be other than when it was made.
+            self.let_go(loaded)
+
+    def _build(self, loaded: Loaded) -> Generation:
         policy, parts = loaded.policy, self._parts
         assert parts.region in policy.regions, "parse_policy has checked it"
         edge_models = NO_EDGE_MODELS
         if self._models is not None:
             edge_models = self._models.edge_models(policy.routes, loaded.certificates, forget=loaded.forget)
-        endpoints = self._endpoints.prepare(policy, loaded.rivals)
+        endpoints = self._endpoints.prepare(policy, loaded.rivals, loaded.prebuilt)
         try:
             routes = self._routes(policy, endpoints, edge_models)
             serial = next(self._serials)

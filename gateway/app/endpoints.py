@@ -6,6 +6,7 @@ connections stay warm, as long as the member is connected to in the same way.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from functools import partial
@@ -19,7 +20,8 @@ from gateway.app.endpoint_settings import breaker_settings
 from gateway.app.observe import Observed
 from gateway.app.parts import Parts
 from gateway.app.pools.drained import Drained
-from gateway.app.pools.listing import names_of
+from gateway.app.pools.gradual import AT_ONCE, Gradual
+from gateway.app.pools.listing import Listed, listed, names_of
 from gateway.app.pools.member import PoolMember
 from gateway.app.pools.member_builder import MemberBuilder
 from gateway.app.pools.member_states import MemberStates
@@ -42,6 +44,9 @@ from routing.policy import Endpoint, Policy
 from routing.pools.choosing import chooser
 from routing.pools.hash_key import HashKey, hash_key
 from routing.rules.order import Rivals, rivals
+
+Prebuilt = dict[tuple[str, Listed], PoolMember]
+"""Members by endpoint and place, made for a policy that is not in force yet."""
 
 HASHES: Final = frozenset({"ring_hash", "maglev"})
 
@@ -78,7 +83,7 @@ class Endpoints:
         self._region, self._connector, self._settings = region, connector, settings
         self._clock, self._telemetry, self._in_use, self._look_up = clock, telemetry, in_use, look_up
         self._zone, self._chance = zone, connector.chance
-        self._retirement = Retirement(clock)
+        self._retirement, self._gradual = Retirement(clock), Gradual()
         self.files = connector.files
         """What the endpoints need of this machine."""
         self._held_until = 0.0
@@ -110,18 +115,41 @@ class Endpoints:
         """Members that are not in use any more and not yet closed."""
         return len(self._retirement)
 
-    def prepare(self, policy: Policy, found: Rivals | None = None) -> EndpointSet:
+    async def prebuild(self, policy: Policy) -> Prebuilt:
+        """Make the members that ``policy`` brings, some in each turn of the loop, for ``prepare``."""
+        prebuilt: Prebuilt = {}
+        try:
+            for number, (name, definition, entry) in enumerate(self._missing(policy), 1):
+                prebuilt[name, entry] = self._members.build(name, definition, entry)
+                if not number % AT_ONCE:
+                    await asyncio.sleep(0)
+        except BaseException:
+            self.let_go(prebuilt)
+            raise
+        return prebuilt
+
+    def let_go(self, prebuilt: Prebuilt) -> None:
+        """Close the members that nobody has taken."""
+        for member in prebuilt.values():
+            self._retirement.after(member, 0.0)
+        prebuilt.clear()
+
+    def prepare(
+        self, policy: Policy, found: Rivals | None = None, prebuilt: Prebuilt | None = None
+    ) -> EndpointSet:
         """Return the endpoints of ``policy``; those whose definition did not change are the ones in use.
 
         Of the others the members stay that are connected to as before. Nothing in force changes:
         ``after_swap`` is called once the set is in force, ``discard`` if it never is. ``found``: what
-        ``rivals`` finds, which may take long; None: find it now.
+        ``rivals`` finds, which may take long; None: find it now. ``prebuilt``: members that are made already;
+        they are taken out of it.
         """
+        prebuilt = {} if prebuilt is None else prebuilt
         known = self._in_use().by_name
         endpoints = {
             name: known[name]
             if name in known and known[name].definition == definition
-            else self._build(name, definition, known.get(name))
+            else self._build(name, definition, known.get(name), prebuilt)
             for name, definition in policy.endpoints.items()
         }
         return EndpointSet(endpoints, rivals(policy, self._region) if found is None else found)
@@ -142,41 +170,63 @@ class Endpoints:
         for name in old.by_name.keys() - new.by_name.keys():
             self._states.forget(name)
             self._telemetry.emit(BreakerGone(name))
-        for name, pool in new.by_name.items():
-            before = old.by_name.get(name)
-            if before is not pool:
-                self._begin(pool, before)
         for name, pool in old.by_name.items():
             if new.by_name.get(name) is not pool:
                 pool.roster.hold()
                 self._retirement.close(pool.roster)
-        for member in _without(old, new):
-            self._retirement.after(member, self._held_until - now + RETIRE_EXTRA_S)
+        self._gradual.begin(self._changing(old, new, self._held_until - now + RETIRE_EXTRA_S))
 
     async def aclose(self) -> None:
         """Close every connection now: of the endpoints in use and of members that are retiring."""
+        self._gradual.finish()
         await self._retirement.aclose()
         async with AsyncExitStack() as closing:
             for pool in self._in_use().by_name.values():
                 closing.push_async_callback(pool.aclose)
 
-    def _begin(self, pool: EndpointPool, before: EndpointPool | None) -> None:
+    def _changing(self, old: EndpointSet, new: EndpointSet, grace_s: float) -> Iterator[None]:
+        """Begin with each member that is new in ``new``, and let each go that only ``old`` has."""
+        for name, pool in new.by_name.items():
+            before = old.by_name.get(name)
+            if before is not pool:
+                yield from self._begin(pool, before)
+        for member in _without(old, new):
+            self._retirement.after(member, grace_s)
+            yield
+
+    def _missing(self, policy: Policy) -> Iterator[tuple[str, Endpoint, Listed]]:
+        """Yield the members that ``prepare`` would make."""
+        for name, definition in policy.endpoints.items():
+            before = self._in_use().by_name.get(name)
+            if before is not None and before.definition == definition:
+                continue
+            kept = _kept(before, definition)
+            there = {each.name for each in kept.members if not each.is_leaving} if kept is not None else set()
+            for entry in listed(definition, kept.resolution.known if kept is not None else {}):
+                if entry.name not in there:
+                    yield name, definition, entry
+
+    def _begin(self, pool: EndpointPool, before: EndpointPool | None) -> Iterator[None]:
         shared = before is not None and not set(map(id, before.members)).isdisjoint(map(id, pool.members))
         if not shared:
             # Also where the name is an old one: the breakers of the new members start closed.
             self._telemetry.emit(BreakerAppeared(pool.name))
-        pool.roster.start(before.roster if before is not None else None)
+        yield from pool.roster.start(before.roster if before is not None else None)
         self._states.begin(pool.name, is_new=not shared)
 
-    def _build(self, name: str, definition: Endpoint, before: EndpointPool | None) -> EndpointPool:
-        is_kept = before is not None and _connection(before.definition) == _connection(definition)
+    def _build(
+        self, name: str, definition: Endpoint, before: EndpointPool | None, prebuilt: Prebuilt
+    ) -> EndpointPool:
+        def build(entry: Listed) -> PoolMember:
+            return prebuilt.pop((name, entry), None) or self._members.build(name, definition, entry)
+
         roster = Roster(
             definition,
-            partial(self._members.build, name, definition),
+            build,
             leave=partial(self._leave, name),
             resolve=self._resolve(definition),
             compare=self._compare(definition),
-            before=before.roster if before is not None and is_kept else None,
+            before=_kept(before, definition),
         )
         return EndpointPool(
             name,
@@ -245,6 +295,13 @@ def _key_of(definition: Endpoint) -> HashKey:
 
 def _no_key(_request: Request) -> bytes | None:
     return None
+
+
+def _kept(before: EndpointPool | None, definition: Endpoint) -> Roster | None:
+    """Return the roster whose members an endpoint keeps; None: none."""
+    if before is None or _connection(before.definition) != _connection(definition):
+        return None
+    return before.roster
 
 
 def _connection(definition: Endpoint) -> Endpoint:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -18,6 +18,7 @@ from edge_models.files import FileError, read_within
 from gateway.app.certificates import Certificates
 from gateway.app.collector import held_off
 from gateway.app.endpoint_files import EndpointError, EndpointFiles
+from gateway.app.endpoints import Prebuilt
 from gateway.app.models import Models
 from gateway.app.switching import switching_often
 from gateway.config.document import ConfigError
@@ -49,7 +50,8 @@ class Loaded:
 
     ``text``: the policy file as it was read. ``certificates``: of the models that were named.
     ``forget``: what licences have learned about the central tier is forgotten (an operator says that it
-    serves the right model again). ``rivals``: who can replace whom; None: it is not known yet.
+    serves the right model again). ``rivals``: who can replace whom; None: it is not known yet. ``prebuilt``:
+    members of endpoints that are made already.
     """
 
     policy: Policy
@@ -57,6 +59,7 @@ class Loaded:
     certificates: Certificates
     forget: bool = False
     rivals: Rivals | None = None
+    prebuilt: Prebuilt = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,14 @@ class Owed(enum.Enum):
 class GenerationBuilder(Protocol):
     """Builds generations (``gateway.app.builder.Builder``)."""
 
+    async def prebuild(self, loaded: Loaded) -> Loaded:
+        """Return ``loaded`` with what takes long to build; the loop goes on meanwhile."""
+        ...
+
+    def let_go(self, loaded: Loaded) -> None:
+        """Close what ``prebuild`` has made of what is not built after all."""
+        ...
+
     def build(self, loaded: Loaded) -> Generation:
         """Return the generation of ``loaded``; nothing in force changes."""
         ...
@@ -88,7 +96,8 @@ class Policies:
         Raises:
             ConfigError: it cannot be used, and there is none to fall back to.
         """
-        self._take(await self._load())
+        loaded = await self._load()
+        self._take(await self._builder.prebuild(loaded))
 
     async def reload(self, *, everything: bool = True) -> bool:
         """Load again what is on disk; return whether all of it is in force.
@@ -105,9 +114,7 @@ class Policies:
             if everything:
                 self._owed = Owed.EVERYTHING
             try:
-                loaded = await self._load_latest()
-                if self._owed is Owed.EVERYTHING or loaded.text != self._in_force.current().text:
-                    self._take(loaded)
+                await self._take_latest()
             except Exception as error:  # noqa: BLE001 - whatever is wrong, the last good policy stays
                 self._report_failure(error, is_news=everything or self._tried.text != before)
                 await self._take_tls(is_news=everything)
@@ -164,13 +171,21 @@ class Policies:
             forget=self._owed is Owed.EVERYTHING,
         )
 
-    async def _load_latest(self) -> Loaded:
-        """Load; again if another model has come into force meanwhile, with certificates of its own."""
+    async def _take_latest(self) -> None:
+        """Load and take it; again if another model has come into force meanwhile, with its certificates."""
         while True:
             before = self._num_rebuilds
             loaded = await self._load()
+            if before != self._num_rebuilds:
+                continue
+            if self._owed is not Owed.EVERYTHING and loaded.text == self._in_force.current().text:
+                return
+            self._check_generation(loaded)
+            loaded = await self._builder.prebuild(loaded)
             if before == self._num_rebuilds:
-                return loaded
+                self._take(loaded)
+                return
+            self._builder.let_go(loaded)
 
     async def _take_tls(self, *, is_news: bool) -> None:
         """Use new TLS certificates, if they are owed; say once why they cannot be used."""
@@ -186,7 +201,7 @@ class Policies:
             self._tls_error = ""
             use_tls(self._sources.tls, tls)
 
-    def _take(self, loaded: Loaded) -> None:
+    def _check_generation(self, loaded: Loaded) -> None:
         current = self._in_force.current()
         is_other = bool(current.text) and loaded.text != current.text
         if is_other and loaded.policy.generation <= current.number:
@@ -196,6 +211,8 @@ class Policies:
                 f"{current.number} in force; raise it",
                 field="generation",
             )
+
+    def _take(self, loaded: Loaded) -> None:
         self._enforce(loaded)
         self._telemetry.emit(PolicyLoaded(loaded.policy.generation, "", _models(loaded.policy)))
         _LOG.info("policy generation %d is in force", loaded.policy.generation)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from gateway.app.pools.gradual import AT_ONCE
 from gateway.app.pools.listing import Listed, Name, listed
 from gateway.app.pools.member import PoolMember
 from gateway.app.pools.resolution import Resolution
@@ -17,9 +17,6 @@ Build = Callable[[Listed], PoolMember]
 Resolve = Callable[[Mapping[Name, Sequence[str]], Callable[[], None]], Resolution]
 """Takes what is known of the names already, and what to call when one leads elsewhere."""
 Compare = Callable[[Callable[[], Sequence[Watched]]], OutlierDetector]
-
-_AT_ONCE: Final = 16
-"""Members that appear, or go, before other work of the loop has its turn."""
 
 
 class Roster:
@@ -60,11 +57,16 @@ class Roster:
     def __repr__(self) -> str:
         return f"<Roster of {len(self.members)} members, {self.resolution!r}>"
 
-    def start(self, before: Roster | None = None) -> None:
-        """Begin to look after the members and their names: it is in force, and ``before`` was until now."""
+    def start(self, before: Roster | None = None) -> Iterator[None]:
+        """Begin to look after the members, one with each step, and then their names.
+
+        It is in force, and ``before`` was until now.
+        """
         known = {id(each) for each in before.members} if before is not None else set()
         self._warm_up([each for each in self.members if known and id(each) not in known])
-        self._look_after(self.members, self._listed)
+        for member, entry in zip(self.members, self._listed, strict=False):
+            self._look_after([member], [entry])
+            yield
         self.resolution.start()
         if self._definition.addresses:
             self._detector.start()
@@ -108,13 +110,13 @@ class Roster:
         wanted = listed(self._definition, self.resolution.known)
         by_name = {each.name: each for each in self.members}
         missing = [each for each in wanted if each.name not in by_name]
-        built = [self._build(each) for each in missing[:_AT_ONCE]]
+        built = [self._build(each) for each in missing[:AT_ONCE]]
         by_name.update({each.name: each for each in built})
         self._listed = tuple(each for each in wanted if each.name in by_name)
         staying = tuple(by_name.pop(each.name) for each in self._listed)
         # The old ones stay until the new ones can take over.
         old = tuple(by_name.values())
-        num_going = 0 if len(missing) > _AT_ONCE else _AT_ONCE
+        num_going = 0 if len(missing) > AT_ONCE else AT_ONCE
         self.members = staying + old[num_going:]
         if self._are_newer:
             self._warm_up(built)
@@ -122,5 +124,5 @@ class Roster:
         for each in old[:num_going]:
             each.is_leaving = True
             self._leave(each)
-        if len(missing) > _AT_ONCE or len(old) > num_going:
+        if len(missing) > AT_ONCE or len(old) > num_going:
             self._next_step = asyncio.get_running_loop().call_soon(self._step)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
+from typing import Any, Self
 
 import pytest
 
 from gateway.app.endpoint_set import NO_ENDPOINTS
+from gateway.app.loading import Loaded
+from gateway.config.policy_file import parse_policy
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller
 from gateway.core.telemetry import BreakerAppeared, BreakerChanged, BreakerGone, Silence, Telemetry
+from gateway.upstreams.upstream import Upstream
 from resilience.settings import BreakerSettings, ResilienceSettings
 from tests.fakes.service import HANG, request
 from tests.fakes.telemetry import RecordingTelemetry
@@ -40,6 +45,20 @@ async def made():
     made = workshop()
     yield made
     await made.aclose()
+
+
+class CountingConnector(FakeConnector):
+    """Counts how many members it has connected."""
+
+    __slots__ = ("count",)
+
+    def __init__(self, upstream: FakeUpstream) -> None:
+        super().__init__(upstream)
+        object.__setattr__(self, "count", 0)
+
+    def connect(self, *args: Any, **named: Any) -> Upstream:
+        object.__setattr__(self, "count", self.count + 1)
+        return super().connect(*args, **named)
 
 
 def limited(text: str, limits: str) -> str:
@@ -262,4 +281,115 @@ async def test_500s_of_everybody_put_out_only_whom_others_can_stand_in_for(name:
             await guarded(request(model=f"m{number % 2}", caller=caller))
 
     assert guarded.members[0].parts.health.state == state
+    await made.aclose()
+
+
+def pool(members: int, more: str = "") -> str:
+    """A policy whose endpoint has so many members."""
+    listed = ", ".join(f"'10.0.{number // 250}.{number % 250}:80'" for number in range(members))
+    return GOOD.replace('address: "127.0.0.1:9"', f"addresses: [{listed}]{more}")
+
+
+class LoopCount:
+    """Counts the turns of the loop from ``with`` on."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run())
+        await asyncio.sleep(0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+
+    async def _run(self) -> None:
+        while True:
+            self.count += 1
+            await asyncio.sleep(0)
+
+
+async def test_a_thousand_members_are_made_in_turns() -> None:
+    """Sixteen in each; then one step takes them, and makes none."""
+    connector = CountingConnector(FakeUpstream())
+    made = Workshop(connector=connector)
+    policy = parse_policy(Path("policy.yaml"), pool(1000).encode(), "here")
+    made.enforce(GOOD)
+    async with LoopCount() as turns:
+        prebuilt = await made.endpoints.prebuild(policy)
+        assert turns.count >= 1000 // 16
+    assert (len(prebuilt), connector.count) == (1000, 1 + 1000)
+
+    prepared = made.endpoints.prepare(policy, prebuilt=prebuilt)
+
+    assert (len(prepared.by_name["central"].members), connector.count, prebuilt) == (1000, 1 + 1000, {})
+    made.endpoints.discard(prepared)
+    await made.aclose()
+
+
+async def test_members_that_stay_are_not_made_ahead() -> None:
+    """They keep their state; only those that are new are made."""
+    connector = CountingConnector(FakeUpstream())
+    made = Workshop(connector=connector)
+    before = made.enforce(pool(20)).endpoints.by_name["central"]
+    policy = parse_policy(Path("policy.yaml"), pool(25).encode(), "here")
+
+    prebuilt = await made.endpoints.prebuild(policy)
+    after = made.endpoints.prepare(policy, prebuilt=prebuilt).by_name["central"]
+
+    assert connector.count == 25
+    assert after.members[:20] == before.members
+    assert await made.endpoints.prebuild(made.in_force.policy()) == {}
+    await made.aclose()
+
+
+@virtual_time
+async def test_a_reload_that_is_cancelled_leaves_no_member() -> None:
+    """Those that were made already are closed."""
+    made = Workshop(connector=CountingConnector(FakeUpstream()))
+    policy = parse_policy(Path("policy.yaml"), pool(100).encode(), "here")
+    building = asyncio.create_task(made.endpoints.prebuild(policy))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    building.cancel()
+    await asyncio.gather(building, return_exceptions=True)
+
+    assert made.endpoints.num_retiring > 0
+    await asyncio.sleep(1)
+    assert made.endpoints.num_retiring == 0
+
+
+@virtual_time
+async def test_a_build_that_fails_lets_the_members_go() -> None:
+    """Those that were made before, too."""
+    made = Workshop(connector=CountingConnector(FakeUpstream()))
+    policy = parse_policy(Path("policy.yaml"), pool(3).encode(), "here")
+    loaded = await made.builder.prebuild(Loaded(policy, b"", {}))
+    made.observed.is_failing = True
+
+    with pytest.raises(KeyError):
+        made.builder.build(loaded)
+
+    assert loaded.prebuilt == {}
+    assert made.endpoints.num_retiring == 3
+    await asyncio.sleep(1)
+    assert made.endpoints.num_retiring == 0
+
+
+async def test_many_members_are_begun_with_in_turns() -> None:
+    """The first at once, the last not before other work had its turn; an end in between forgets none."""
+    upstream = FakeUpstream()
+    made = Workshop(connector=CountingConnector(upstream))
+    made.enforce(pool(100))
+    one = made.in_force.endpoints().by_name["central"]
+
+    def begun() -> int:
+        return sum("running" in repr(each.parts.refresher) for each in one.members)
+
+    assert 0 < begun() < 20
+    for _ in range(8):
+        await asyncio.sleep(0)
+    assert begun() == 100
+    made.enforce(pool(100, ", attempt_timeout_ms: 700").replace("generation: 1", "generation: 2"))
     await made.aclose()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,6 +33,17 @@ class RecordingBuilder:
         self.loaded: list[Loaded] = []
         self.swaps: list[tuple[int, int]] = []
         self.broken = False
+        self.prebuilt: list[int] = []
+        self.meanwhile: Callable[[], None] = lambda: None
+
+    async def prebuild(self, loaded: Loaded) -> Loaded:
+        await asyncio.sleep(0)
+        self.prebuilt.append(loaded.policy.generation)
+        self.meanwhile()
+        return loaded
+
+    def let_go(self, loaded: Loaded) -> None:
+        self.prebuilt.remove(loaded.policy.generation)
 
     def build(self, loaded: Loaded) -> Generation:
         if self.broken:
@@ -326,6 +337,33 @@ async def test_certificates_of_another_model_are_not_overwritten_by_older_ones(w
 
     assert fixture.in_force.current().number == 2
     assert fixture.sources.reads.count(NEXT.encode()) == 2
+
+
+async def test_a_model_that_comes_into_force_while_it_is_built(with_tls) -> None:
+    """What was built of the older certificates is let go."""
+    fixture, *_ = with_tls
+    fixture.write(NEXT)
+
+    def once() -> None:
+        fixture.builder.meanwhile = lambda: None
+        fixture.policies.rebuild({})
+
+    fixture.builder.meanwhile = once
+    await fixture.policies.reload()
+
+    assert fixture.in_force.current().number == 2
+    assert fixture.sources.reads.count(NEXT.encode()) == 2
+    assert fixture.builder.prebuilt.count(2) == 1
+
+
+async def test_nothing_is_built_for_a_generation_that_is_refused(fixture: Fixture) -> None:
+    """Its number is looked at first."""
+    fixture.write(GOOD.replace("NA", "NA, SA"))
+
+    assert not await fixture.policies.reload()
+
+    assert "raise it" in fixture.error
+    assert fixture.builder.prebuilt == [1]
 
 
 @pytest.fixture
