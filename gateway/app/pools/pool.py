@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
+from gateway.app.pools.availability import AvailableMembers
 from gateway.app.pools.drained import Drained
 from gateway.app.pools.member import PoolMember
 from gateway.app.pools.pool_catalog import PoolCatalog
@@ -48,6 +49,7 @@ class EndpointPool:
         self._picker, self._key_of, self._sequences, self._drained = picker, key_of, sequences, drained
         self._is_sole = not definition.addresses
         self._catalog = PoolCatalog(name, self._known_members)
+        self._strength = AvailableMembers()
 
     def __repr__(self) -> str:
         if self._is_sole:
@@ -86,7 +88,7 @@ class EndpointPool:
         if not members:
             # Not known yet: who comes first waits for them.
             return int(self._may_appear), 1
-        return sum(each.is_available for each in members), len(members)
+        return self._strength.count(members), len(members)
 
     @property
     def round_trip(self) -> tuple[float, float] | None:
