@@ -43,6 +43,7 @@ from routing.preference import preference
 from routing.residency import Locate, Residency
 from routing.router import Router
 from routing.rules.order import View
+from routing.spillover import within_capacity
 from routing.version_split import VersionSplit
 
 
@@ -228,14 +229,8 @@ def member_stack(
 def _router(
     parts: Parts, policy: Policy, route: Route, *, endpoints: Mapping[str, Service], view: View
 ) -> Router:
-    order = preference(
-        policy,
-        parts.region,
-        [name for name in route.endpoints if name in policy.endpoints],
-        view,
-        clock=parts.clock,
-        chance=parts.chance,
-    )
+    names = [name for name in route.endpoints if name in policy.endpoints]
+    order = preference(policy, parts.region, names, view, clock=parts.clock, chance=parts.chance)
     return Router(
         policy,
         route,
@@ -243,7 +238,7 @@ def _router(
         endpoints=endpoints,
         view=view,
         placements=parts.placements,
-        order=order,
+        order=within_capacity(order, policy, parts.region, names, view),
     )
 
 
