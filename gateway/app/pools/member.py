@@ -128,10 +128,11 @@ class PoolMember(MemberLoad):
             "latency_ms": round(1000 * self.latency_s, 3),
             "requests": self.parts.meter.requests,
             "failures": self.parts.meter.failures,
-            **self._models_report(),
+            **self.models_report(),
         }
 
-    def _models_report(self) -> Mapping[str, Any]:
+    def models_report(self) -> Mapping[str, Any]:
+        """Return what it is known to hold, and since when, for operators; nothing where that is not known."""
         holdings = self.holdings
         return {} if holdings is None else {**models_report(holdings), "models_since": round(self.held_since)}
 

@@ -242,7 +242,8 @@ class EndpointPool:
         """Return whether it is out and why, for operators."""
         drained = {**({"drained": True} if self.is_drained else {}), **self.models.report()}
         if self._is_sole:
-            return {**self.members[0].parts.health.report(), **drained}
+            sole = self.members[0]
+            return {**sole.parts.health.report(), **sole.models_report(), **drained}
         problem = {"problem": problem} if (problem := self.roster.resolution.problem) else {}
         members = {each.name: each.report() for each in self.members[:_SHOWN]}
         return {
