@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from gateway.core.retry_conditions import RetryCondition
 from routing.endpoint import DAY_MS
 from routing.endpoint import Endpoint as Endpoint  # noqa: PLC0414 - a part of the policy
 from routing.locality import SHORT, Locality, Location, Mode
@@ -97,7 +98,20 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     version_override: tuple[str, ...] = ()
     digest: Digest | Annotated[tuple[NamedDigest, ...], msgspec.Meta(min_length=1, max_length=16)] = ""
     timeout_ms: Annotated[int, msgspec.Meta(ge=1, le=DAY_MS)] | None = None
+    per_try_timeout_ms: Annotated[int, msgspec.Meta(ge=1, le=DAY_MS)] | None = None
+    """For each attempt, within ``attempt_timeout_ms`` of its endpoint; absent: as each gateway's settings
+    have it. An attempt that takes longer counts against the endpoint; another follows as ``retry_on`` has
+    it."""
+
     num_retries: Annotated[int, msgspec.Meta(ge=0, le=5)] | None = None
+    retry_on: Annotated[tuple[RetryCondition, ...], msgspec.Meta(min_length=1, max_length=8)] | None = None
+    """The failures that another attempt follows; absent: as each gateway's settings have it,
+    ``gateway_error`` and ``resource_exhausted``. Without a connection it is a ``connect_failure``, without
+    an answer, whatever the reason, a ``reset``. A ``gateway_error`` is one of these, 502, 503, 504, or no
+    answer of the model; ``5xx`` adds ``internal``, a 500. By codes of gRPC it is ``unavailable``,
+    ``deadline_exceeded`` or ``resource_exhausted`` (429). What could not be sent is tried elsewhere in any
+    case; a step of a sequence, or a caller's mistake, never is."""
+
     cache: RouteCache = RouteCache()
     cascade: RouteCascade | None = None
     endpoints: tuple[str, ...] = ()

@@ -27,6 +27,7 @@ from resilience.attempt import AttemptTimeout
 from resilience.breaker import Breaker
 from resilience.bulkhead import Bulkhead
 from resilience.deadline import Deadline
+from resilience.per_try import PerTryTimeout
 from resilience.retry import Retry
 from routing.policy import Policy, Route
 from routing.preference import preference
@@ -123,7 +124,7 @@ def route_stack(
         parts.observed.span("deadline"),
     )
     reason = "Directly above the Router: one of the workers knows which endpoint has the state."
-    sending = (*_retry(parts, route), *_owned(owner, reason))
+    sending = (*_per_try(route), *_retry(parts, route), *_owned(owner, reason))
     router = Innermost(
         "router",
         "Below Retry: each attempt goes where those before have not failed, to the nearest endpoint first.",
@@ -233,6 +234,15 @@ def _versions(parts: Parts, route: Route) -> tuple[Layer, ...]:
     return (Layer("versions", reason, VersionSplit(route), parts.observed.span("versions")),)
 
 
+def _per_try(route: Route) -> tuple[Layer, ...]:
+    if route.per_try_timeout_ms is None:
+        return ()
+    reason = (
+        "Above Retry: noted once for all attempts. Members of endpoints keep it, when their turn has come."
+    )
+    return (Layer("per-try timeout", reason, PerTryTimeout(route.per_try_timeout_ms / 1000)),)
+
+
 def _retry(parts: Parts, route: Route) -> tuple[Layer, ...]:
     settings = parts.resilience.retry
     num_retries = settings.num_retries if route.num_retries is None else route.num_retries
@@ -245,6 +255,7 @@ def _retry(parts: Parts, route: Route) -> tuple[Layer, ...]:
         chance=parts.chance,
         telemetry=parts.telemetry,
         num_retries=num_retries,
+        retry_on=route.retry_on,
     )
     reason = "Above the Router, so that the next attempt may go elsewhere: fail-over is a retry."
     return (Layer("retry", reason, retry, parts.observed.layer("retry")),)
