@@ -19,6 +19,7 @@ from gateway.telemetry.members import MemberRow, Members
 from gateway.telemetry.requests import Requests
 from gateway.telemetry.runs import Runs
 from gateway.telemetry.series import LATENCY_BUCKETS_S, Counts, Gauges, Reasons, Spreads
+from gateway.telemetry.shadow_results import ShadowResults
 
 Plain = TypeVar("Plain", Counts, Gauges)
 
@@ -153,6 +154,9 @@ class Prometheus:
         generation = self._gauge("policy_generation", "Policy generation in force")
         loads = self._counter("policy_loads", "Policy loads", "outcome")
 
+        shadows = ShadowResults()
+        self._registry.register(shadows)
+
         def breaker(event: events.BreakerChanged) -> None:
             reasons.note(event.endpoint, self._model(event.model) if event.model else "", event.reason)
             if event.model:
@@ -185,6 +189,7 @@ class Prometheus:
             events.RetryScheduled: lambda e: self._child(retries, e.fault).inc(),
             events.RetryDenied: lambda e: self._child(denied, e.reason).inc(),
             events.Refused: lambda e: self._child(refusals, e.layer, e.reason).inc(),
+            events.ShadowFinished: shadows.finished,
             events.PolicyLoaded: policy,
         }
 
