@@ -19,6 +19,7 @@ from gateway.app.observe import Observed
 from gateway.config.policy_file import parse_policy
 from gateway.core.clock import LoopClock
 from gateway.core.telemetry import Silence
+from loadtests.bench import choosing
 from loadtests.bench.results import Result, Row, Target, spreads
 from loadtests.bench.rounds import Bench, cores
 from resilience.settings import ResilienceSettings
@@ -33,6 +34,9 @@ LARGE: Final = (1_000, 50, 8)
 """Routes, regions, members of the endpoint that each region has."""
 
 TARGETS: Final = {SMALL: Target(12.0, at_least=False), LARGE: Target(15.0, at_least=False)}
+CHOICES: Final = dict.fromkeys(choosing.MATCHES, Target(13.0, at_least=False))
+"""A plan is to take 15 µs; behind the route there are the order of endpoints and the first of them."""
+
 BATCHES: Final = 200
 PLANS: Final = 50
 """Of a batch. A clock is read around each batch."""
@@ -53,6 +57,9 @@ def measure(bench: Bench) -> Result:
                     rows.append(Row.alone(f"{what}, p50", "µs", target, times))
                 else:
                     others[f"{what}, {mode}"] = times
+        for what, target in CHOICES.items():
+            times = [choosing.median(what) for _ in range(bench.effort.rounds)]
+            rows.append(Row.alone(f"route of {what}, p50", "µs", target, times))
     finally:
         os.sched_setaffinity(0, before)
     return Result(rows=tuple(rows), details={"plans_us": spreads(others), "plans": BATCHES * PLANS})
