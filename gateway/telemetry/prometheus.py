@@ -91,7 +91,13 @@ class Prometheus:
         def timed(event: events.LayerTimed) -> None:
             layers.observe(event.layer, event.seconds)
 
-        return {events.RequestFinished: self._requests.finished, events.LayerTimed: timed}
+        shadows = ShadowResults()
+        self._registry.register(shadows)
+        return {
+            events.RequestFinished: self._requests.finished,
+            events.LayerTimed: timed,
+            events.ShadowFinished: shadows.finished,
+        }
 
     def _cache_handlers(self) -> dict[type, Callable[[Any], None]]:
         lost = self._counter("cache_writes_lost", "Answers that were not kept", "level", "reason")
@@ -154,9 +160,6 @@ class Prometheus:
         generation = self._gauge("policy_generation", "Policy generation in force")
         loads = self._counter("policy_loads", "Policy loads", "outcome")
 
-        shadows = ShadowResults()
-        self._registry.register(shadows)
-
         def breaker(event: events.BreakerChanged) -> None:
             reasons.note(event.endpoint, self._model(event.model) if event.model else "", event.reason)
             if event.model:
@@ -189,7 +192,6 @@ class Prometheus:
             events.RetryScheduled: lambda e: self._child(retries, e.fault).inc(),
             events.RetryDenied: lambda e: self._child(denied, e.reason).inc(),
             events.Refused: lambda e: self._child(refusals, e.layer, e.reason).inc(),
-            events.ShadowFinished: shadows.finished,
             events.PolicyLoaded: policy,
         }
 
