@@ -1,4 +1,4 @@
-"""What is sent after the answers: bounded in number and bytes, in lanes of a few at a time.
+"""What is sent after the answers: bounded in number and bytes, in queues with a few at a time.
 
 Nobody waits for any of it. What finds no room is dropped at once, and what is still here when the process
 leaves is cancelled.
@@ -43,42 +43,42 @@ class Shadows:
     def __init__(self, settings: ShadowSettings) -> None:
         self._max_requests, self._max_bytes = settings.max_requests, settings.max_mib << 20
         self._requests = self._bytes = 0
-        self._busy: set[Lane] = set()
+        self._busy: set[ShadowQueue] = set()
         self._is_closed = False
 
     def __repr__(self) -> str:
         return f"<Shadows {self._requests} of {self._max_requests}, {self._bytes} of {self._max_bytes} bytes>"
 
-    def lane(self, *, max_in_flight: int, max_waiting: int) -> Lane:
-        """Return a lane; it holds nothing of this process while it is empty."""
-        return Lane(self, max_in_flight, max_waiting)
+    def queue(self, *, max_in_flight: int, max_waiting: int) -> ShadowQueue:
+        """Return a queue; it holds nothing of this process while it is empty."""
+        return ShadowQueue(self, max_in_flight, max_waiting)
 
     async def aclose(self) -> None:
         """Drop what waits, cancel what runs, and wait until that has ended; from now on all is dropped."""
         self._is_closed = True
-        tasks = {task for lane in list(self._busy) for task in lane.cancel()}
+        tasks = {task for queue in list(self._busy) for task in queue.cancel()}
         if tasks:
             await asyncio.wait(tasks)
 
-    def enter(self, lane: Lane, errand: Errand) -> bool:
-        """Take an errand of ``lane`` in; False: there is no room."""
+    def enter(self, queue: ShadowQueue, errand: Errand) -> bool:
+        """Take an errand of ``queue`` in; False: there is no room."""
         is_full = self._requests >= self._max_requests or self._bytes + errand.size > self._max_bytes
         if is_full or self._is_closed:
             return False
         self._requests += 1
         self._bytes += errand.size
-        self._busy.add(lane)
+        self._busy.add(queue)
         return True
 
-    def leave(self, lane: Lane, errand: Errand) -> None:
+    def leave(self, queue: ShadowQueue, errand: Errand) -> None:
         """Let an errand go that has been taken in."""
         self._requests -= 1
         self._bytes -= errand.size
-        if lane.is_empty:
-            self._busy.discard(lane)
+        if queue.is_empty:
+            self._busy.discard(queue)
 
 
-class Lane:
+class ShadowQueue:
     """Errands of one kind, first come, first served: ``max_in_flight`` run, ``max_waiting`` more wait."""
 
     def __init__(self, shadows: Shadows, max_in_flight: int, max_waiting: int) -> None:
@@ -89,7 +89,9 @@ class Lane:
         self._timer: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
-        return f"<Lane {len(self._running)} of {self._max_running} running, {len(self._waiting)} waiting>"
+        return (
+            f"<ShadowQueue {len(self._running)} of {self._max_running} running, {len(self._waiting)} waiting>"
+        )
 
     @property
     def is_empty(self) -> bool:

@@ -36,7 +36,7 @@ def shadow_layers(
     names = [name for name in shadow.endpoints or route.endpoints if name in policy.endpoints]
     trials = ShadowTrials(
         route.name,
-        parts.shadows.lane(max_in_flight=shadow.max_in_flight, max_waiting=shadow.max_waiting),
+        parts.shadows.queue(max_in_flight=shadow.max_in_flight, max_waiting=shadow.max_waiting),
         mirrors={name: _mirror_of(endpoints[name]) for name in names},
         is_available=view.is_available,
         tolerance=_tolerance(shadow),

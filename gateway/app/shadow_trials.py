@@ -14,7 +14,7 @@ from gateway.core.errors import Fault, GatewayError, masked, printable
 from gateway.core.request import Request, Response
 from gateway.core.service import Service
 from gateway.core.telemetry import ShadowFinished, Telemetry
-from resilience.shadows import Errand, Lane
+from resilience.shadows import Errand, ShadowQueue
 from routing.mirror import Mirrored
 
 SMALL_BYTES: Final = 64 << 10
@@ -38,7 +38,7 @@ class ShadowTrials:
 
     Args:
         route: how it is counted.
-        lane: where copies wait for their turn.
+        queue: where copies wait for their turn.
         mirrors: name of an endpoint → where copies for it are sent; what happens there is held against none.
         is_available: whether an endpoint can be used now.
         tolerance: what answers may differ in.
@@ -49,7 +49,7 @@ class ShadowTrials:
     def __init__(
         self,
         route: str,
-        lane: Lane,
+        queue: ShadowQueue,
         *,
         mirrors: Mapping[str, Service],
         is_available: Callable[[str], bool],
@@ -57,19 +57,19 @@ class ShadowTrials:
         clock: Clock,
         telemetry: Telemetry,
     ) -> None:
-        self._route, self._lane, self._mirrors, self._is_available = route, lane, mirrors, is_available
+        self._route, self._queue, self._mirrors, self._is_available = route, queue, mirrors, is_available
         self._tolerance, self._clock, self._telemetry = tolerance, clock, telemetry
         self._results: Counter[str] = Counter()
 
     def __repr__(self) -> str:
         results = ", ".join(f"{count} {result}" for result, count in sorted(self._results.items()))
-        return f"{self._lane!r}, {results or 'no results'}"
+        return f"{self._queue!r}, {results or 'no results'}"
 
     def __call__(self, mirrored: Mirrored) -> None:
         """Have a copy sent; where there is no room it is dropped."""
         tensors = (*mirrored.copy.inputs, *mirrored.response.outputs)
         size = _ERRAND_BYTES + sum([len(tensor.data) for tensor in tensors])
-        self._lane.put(Errand(size, lambda: self._try(mirrored), lambda: self._end("dropped")))
+        self._queue.put(Errand(size, lambda: self._try(mirrored), lambda: self._end("dropped")))
 
     async def _try(self, mirrored: Mirrored) -> None:
         copy = mirrored.copy
