@@ -22,7 +22,9 @@ from routing.place import CONTINENT_OF, Place, place_of
 from routing.policy import Policy, Route
 from routing.problem import unknown
 from routing.rules.home import home
-from routing.rules.outcome import outcome
+from routing.rules.outcome import Outcome, outcome
+from routing.rules.shadow_endpoints import shadow_endpoints
+from routing.shadow import Shadow
 
 EXAMPLES: Final = """\
   edgeway policy explain policy.yaml --model digits --client-country DE
@@ -180,6 +182,8 @@ def explain(
     if may_see.regions:
         layers = _layers(route) if found.is_here else "passes it on; nothing is computed or kept there"
         rows.append(("gateway", f"{region}: {layers}"))
+    if route.shadow is not None:
+        rows.append(("shadow", _shadow(policy, route, route.shadow, found, region)))
     names = found.endpoints
     rows += _models(model, names, found.lacking)
     if names:
@@ -211,6 +215,14 @@ def _versions(route: Route, named: str) -> str:
     parts = ", ".join(f"{version} ({percent} %)" for version, percent in route.versions.items())
     choosers = ", ".join(route.version_override)
     return f"{parts}, by {route.sticky_by}{f'; {VERSION} of {choosers} chooses' if choosers else ''}"
+
+
+def _shadow(policy: Policy, route: Route, shadow: Shadow, found: Outcome, region: str) -> str:
+    names = shadow_endpoints(policy, route, shadow, region, found.allowed.regions)
+    if not names:
+        return "none: no endpoint of it lies in an allowed region, or this gateway may not keep the request"
+    version = f", version {shadow.version}" if shadow.version else ""
+    return f"{shadow.percent:g} % of what no cache has, after the answer, to {', '.join(names)}{version}"
 
 
 def _layers(route: Route) -> str:
