@@ -26,7 +26,7 @@ from resilience.settings import ResilienceSettings
 from routing.matching import Routes
 from routing.policy import Policy
 from routing.preference import Order, preference
-from routing.rules.order import first, reachable
+from routing.rules.order import first, holding, reachable
 
 MODES: Final = ("failover", "nearest", "distribute")
 SMALL: Final = (10, 3, 2)
@@ -89,7 +89,8 @@ async def _median(size: tuple[int, int, int], mode: str) -> float:
         for model in models:
             route = routes.find(model, "anonymous")
             assert route is not None, "each model has one"
-            first(order.order(names[route.name]), view, model)
+            held = holding(names[route.name], view.lacking(model, ""))
+            first(order.order(held), view, model)
         batches.append((time.perf_counter_ns() - began) / 1000 / PLANS)
     for pool in view.by_name.values():
         await pool.aclose()
