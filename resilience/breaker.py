@@ -26,7 +26,7 @@ class Breaker:
             GatewayError: UNAVAILABLE, for another endpoint to try; it is no evidence against this one.
         """
         health = self._health
-        ticket = health.admit()
+        ticket = health.admit(in_panic=request.panic)
         if ticket is None:
             raise health.refusal()
         try:

@@ -135,9 +135,13 @@ class EndpointHealth:
         known = self._models.get(model) if self._models else None
         return known is None or not known[0].is_open
 
-    def admit(self) -> Ticket | None:
-        """Return the ticket of a call that may go ahead now."""
-        return self._whole.admit()
+    def admit(self, *, in_panic: bool = False) -> Ticket | None:
+        """Return the ticket of a call that may go ahead now.
+
+        ``in_panic``: any may; one that would not otherwise is no evidence, health checks find its return.
+        """
+        ticket = self._whole.admit()
+        return Ticket() if ticket is None and in_panic else ticket
 
     def refusal(self) -> GatewayError:
         """Return the error of a call that may not: for another endpoint to try, and no evidence."""

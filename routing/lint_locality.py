@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from routing.locality import Locality
 from routing.policy import Policy
 from routing.problem import Path, Problem, unknown
 from routing.rules.locality import REGION
 
 _PATH: Final = "locality"
 _WHOLE: Final = 100
-_PANIC: Final = Locality().healthy_panic_threshold
 
 
 def _regions(policy: Policy) -> Iterator[Problem]:
@@ -52,15 +50,6 @@ def _modes(policy: Policy) -> Iterator[Problem]:
             yield Problem("EW122", (_PATH,), f"mode '{mode}' needs `{mode}`")
         if locality.mode != mode and given:
             yield Problem("EW122", (_PATH, mode), f"has no effect in mode '{locality.mode}'")
-
-
-def _panic(policy: Policy) -> Iterator[Problem]:
-    if policy.preference.healthy_panic_threshold != _PANIC:
-        yield Problem(
-            "EW232",
-            (_PATH, "healthy_panic_threshold"),
-            "has no effect: `outlier_detection.max_ejection_percent` bounds how many members are out",
-        )
 
 
 def _labels(policy: Policy) -> Iterator[Problem]:
@@ -119,7 +108,6 @@ LOCALITY_CHECKS: Final = (
     _weights,
     _overlaps,
     _modes,
-    _panic,
     _labels,
     _unserved,
     _unlocated,

@@ -60,9 +60,10 @@ class Locality(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """Percent of its part that a member can carry: a level of endpoints overflows into the next once that is
     not enough for what is out. 140 (Envoy)."""
 
-    healthy_panic_threshold: Annotated[float, msgspec.Meta(ge=0, le=100)] = 50.0
-    """Without effect; read because Istio has it. ``max_ejection_percent`` bounds how many members
-    are out, and who was put out by comparison serves again where no other can. 50 (Envoy)."""
+    healthy_panic_threshold: Annotated[float, msgspec.Meta(ge=0, le=100)] | None = None
+    """Percent of an endpoint's members: while fewer are well, and all endpoints that a request may reach
+    cannot carry the load together, requests go to all members that are not drained, those that are out too
+    (Envoy, whose default is 50). Residency stays. Absent, and 0: requests never go to who is out."""
 
 
 SHORT: Final[dict[str, Locality]] = {mode: Locality(mode=mode) for mode in get_args(Mode)}

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Final
 
+from msgspec.structs import replace
+
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import SEQUENCE, SEQUENCE_END, SEQUENCE_START, Request, Response
 from gateway.core.service import Service
@@ -14,6 +16,7 @@ from routing.policy import Policy, Route
 from routing.preference import Order
 from routing.rules.locality import levels
 from routing.rules.order import View, first, holding, plan, reachable, turn
+from routing.rules.panic import Panic
 from routing.rules.sticky import place, sequence_key, sticky_order
 
 _REMEMBERED: Final = 256
@@ -56,7 +59,7 @@ class Router:
         usable = self._find(frozenset(policy.regions), edges=True)
         self._endpoints = {name: endpoints[name] for name in usable}
         self._distances = levels(policy, own_region, usable)
-        self._order = order
+        self._order, self._panic = order, Panic(policy)
 
     def __repr__(self) -> str:
         endpoints = ", ".join(
@@ -78,6 +81,10 @@ class Router:
         held = self._holding(reached, request)
         ordered = held if self._order is None else self._order.order(held)
         endpoint = self._next(ordered, request, request.attempt, request.tried)
+        if panicking := self._panic.among(ordered, self._view):
+            # Whatever is out: but it was reached, so residency allows it.
+            endpoint = endpoint or panicking[request.attempt % len(panicking)]
+            request = replace(request, panic=endpoint in panicking)
         if endpoint is None:
             raise self._none_available(reached, request)
         try:

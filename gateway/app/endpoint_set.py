@@ -58,6 +58,11 @@ class EndpointSet:
         pool = self.by_name.get(endpoint)
         return pool.strength if pool is not None else (0, 0)
 
+    def has_undrained(self, endpoint: str) -> bool:
+        """Whether one of its members, well or not, may get new work as far as operators are concerned."""
+        pool = self.by_name.get(endpoint)
+        return pool is not None and pool.has_undrained
+
     def round_trip(self, endpoint: str) -> tuple[float, float] | None:
         """Return the peak-EWMA of its latency, and when it was measured last; None: never."""
         pool = self.by_name.get(endpoint)

@@ -94,6 +94,7 @@ class Request(msgspec.Struct, frozen=True):
     ``output_parameters``: requested output → what the client says of it to the server. ``key`` is set by the
     cache's look-up and read by the layers below: equal keys are equal requests. It is empty for requests that
     no cache may answer. ``per_try_timeout_s``: what the route grants each attempt; infinite: it does not say.
+    ``panic``, set by Router: all members of the endpoint may get this attempt, those that are out too.
     """
 
     model: str
@@ -115,6 +116,7 @@ class Request(msgspec.Struct, frozen=True):
     output_parameters: Mapping[str, Mapping[str, Parameter]] = NO_OUTPUT_PARAMETERS
     key: bytes = b""
     per_try_timeout_s: float = math.inf
+    panic: bool = False
 
 
 class Provenance(msgspec.Struct, frozen=True):

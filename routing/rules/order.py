@@ -37,6 +37,10 @@ class View(Protocol):
         """Return how many of its members are well, and how many there are."""
         ...
 
+    def has_undrained(self, endpoint: str) -> bool:
+        """Whether one of its members, well or not, may get new work as far as operators are concerned."""
+        ...
+
     def round_trip(self, endpoint: str) -> tuple[float, float] | None:
         """Return the peak-EWMA of its latency, and when it was measured last; None: never."""
         ...

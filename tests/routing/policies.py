@@ -81,6 +81,7 @@ class Health:
         self.lacks: set[str] = set()
         self.holding: set[str] = set()
         self.full: set[str] = set()
+        self.drained: set[str] = set()
 
     def is_available(self, endpoint: str) -> bool:
         return endpoint not in self.out
@@ -96,6 +97,9 @@ class Health:
 
     def strength(self, endpoint: str) -> tuple[int, int]:
         return int(endpoint not in self.out), 1
+
+    def has_undrained(self, endpoint: str) -> bool:
+        return endpoint not in self.drained
 
     def round_trip(self, endpoint: str) -> tuple[float, float] | None:
         return self.trips.get(endpoint)

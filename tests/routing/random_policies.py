@@ -122,7 +122,7 @@ def _endpoint(draw: st.DrawFn, number: int, regions: tuple[str, ...]) -> dict[st
 def _locality(draw: st.DrawFn, regions: tuple[str, ...]) -> dict[str, Any]:
     mode = draw(st.sampled_from(("failover", "nearest", "distribute", "failover_priority")))
     more: dict[str, Any] = {
-        "healthy_panic_threshold": draw(st.sampled_from((0, 50, 100))),
+        "healthy_panic_threshold": draw(st.sampled_from((None, 0, 50, 100))),
         "overprovisioning_factor": draw(st.sampled_from((100, 140, 300))),
     }
     if mode == "distribute":

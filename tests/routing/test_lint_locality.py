@@ -91,14 +91,3 @@ def test_a_part_for_a_region_without_endpoints():
 def test_an_order_of_failover_is_missed_only_where_it_would_decide(locality, warned):
     rules = [problem.rule for problem in problems(policy(locality=locality, failover={}))]
     assert rules.count("EW201") == warned
-
-
-def test_a_panic_threshold_is_told_to_have_no_effect() -> None:
-    """Who sets it expects something of it; the default is what everybody has."""
-
-    def messages(threshold: float) -> list[str]:
-        made = policy(locality={"healthy_panic_threshold": threshold})
-        return [each.message for each in problems(made) if "healthy_panic_threshold" in each.path]
-
-    assert messages(50) == []
-    assert "max_ejection_percent" in messages(30)[0]

@@ -103,6 +103,7 @@ async def test_nothing_but_caller_and_regions_changes() -> None:
         {"probabilities": {"content_type": "np"}},
         b"key",
         2.5,
+        True,
     )
     assert all(
         getattr(original, field.name) != getattr(Request("", ()), field.name) for field in fields(Request)

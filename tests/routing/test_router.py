@@ -481,3 +481,29 @@ def test_what_is_known_of_models_never_widens_the_residency(
         return found
 
     assert asyncio.run(visited()) <= {"central-eu", "eu-west-gw"}
+
+
+@given(
+    out=st.sets(st.sampled_from(NAMES)),
+    regions=st.sets(st.sampled_from(sorted(ALL))),
+    attempt=st.integers(0, 5),
+)
+def test_panic_stays_inside_the_residency(out: set[str], regions: set[str], attempt: int) -> None:
+    """Whoever is out, and however often it is tried; where nobody is well all are asked."""
+    made = policy(locality={"healthy_panic_threshold": 100})
+    endpoints = services()
+    subject = Router(made, made.routes[0], "us-east", endpoints=endpoints, view=Health(*out))
+
+    async def send() -> str:
+        try:
+            return await where(subject, regions=frozenset(regions), attempt=attempt)
+        except GatewayError:
+            return ""
+
+    region = asyncio.run(send())
+    reached = {name for name in NAMES if endpoints[name].requests}
+    assert {made.endpoints[name].region for name in reached} <= regions
+    assert bool(region) is bool(reached)
+    if reached:
+        (got,) = (each for name in reached for each in endpoints[name].requests)
+        assert got.panic is (reached <= out)

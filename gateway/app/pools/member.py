@@ -93,6 +93,11 @@ class PoolMember(MemberLoad):
         return self.label in self._drained
 
     @property
+    def is_undrained(self) -> bool:
+        """Whether it may get new work in a panic, well or not."""
+        return not self.is_leaving and self.label not in self._drained
+
+    @property
     def is_up(self) -> bool:
         """Whether it would let a request through, drained or not."""
         return not self.is_leaving and self._health.is_available

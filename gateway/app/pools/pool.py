@@ -102,6 +102,11 @@ class EndpointPool:
         return self._strength.count(members), len(members)
 
     @property
+    def has_undrained(self) -> bool:
+        """Whether one of its members, well or not, may get new work as far as operators are concerned."""
+        return not self.is_drained and any(each.is_undrained for each in self.members)
+
+    @property
     def round_trip(self) -> tuple[float, float] | None:
         """The mean of what requests take at members that are available, and when that was measured last."""
         known = [each.measured for each in self.members if each.is_available]
@@ -346,6 +351,8 @@ def _conditions(request: Request) -> tuple[Usable, ...]:
     def is_preferred(each: PoolMember) -> bool:
         return each.is_preferred(model)
 
+    if request.panic:
+        return lambda each: each.label not in tried and each.is_undrained, _is_undrained
     if not tried:
         return is_preferred, _is_available
     return (
@@ -357,3 +364,4 @@ def _conditions(request: Request) -> tuple[Usable, ...]:
 
 
 _is_available: Final[Usable] = attrgetter("is_available")
+_is_undrained: Final[Usable] = attrgetter("is_undrained")
