@@ -11,7 +11,9 @@ EW134 a credential from nowhere, or from two places · EW135 bad header · EW136
 EW137 ejections whose longest is shorter than the first · EW138 a bound below the average · EW140 a route
 behind one that asks for no more · EW141 a header that cannot be compared · EW142 a header that may not
 choose · EW143 bad network · EW144 more than can be looked through · EW145 percentages of versions that are
-not 100 · EW146 versions beside a cascade · EW147 versions that no request needs.
+not 100 · EW146 versions beside a cascade · EW147 versions that no request needs · EW155 bad network of the
+table · EW156 a network of which nothing is said · EW157 a part of a country where residency or homes need the
+country · EW158 a reserved ASN.
 
 Warnings: EW201 region without fail-over · EW202 tenants that no central endpoint may serve · EW203
 clients that no region may serve · EW204 a place that narrows nothing · EW205 unused endpoint · EW206
@@ -19,7 +21,7 @@ clients that no region may serve · EW204 a place that narrows nothing · EW205 
 the load for a region without endpoints · EW221 a region without location · EW222 a fail-over order that is
 overruled · EW230 a credential in the clear · EW231 health checks that overlap · EW232 a field without
 effect · EW233 a route whose endpoints are all drained · EW240 a place or network within another one · EW241 a
-percentage of nothing · EW242 a version that nobody gets.
+percentage of nothing · EW242 a version that nobody gets · EW255 a private ASN that no network has.
 
 Notes, which ``edgeway policy validate`` alone shows (``routing.lint_endpoints.older_forms``): EW301 the
 older form of an endpoint.
@@ -34,8 +36,9 @@ from typing import Final
 from routing.lint_endpoints import ENDPOINT_CHECKS
 from routing.lint_locality import LOCALITY_CHECKS
 from routing.lint_matching import MATCH_CHECKS
+from routing.lint_networks import NETWORK_CHECKS, not_residency
 from routing.lint_routes import ROUTE_CHECKS
-from routing.place import CODES
+from routing.place import CODES, country_of
 from routing.policy import ANY, Policy
 from routing.problem import Path, Problem, Severity, unknown
 from routing.rules.residency import regions_of
@@ -54,7 +57,7 @@ def problems(policy: Policy) -> list[Problem]:
 
     A check ends with its ``MAX_ERRORS``-th error: nobody reads more, and a large file may have 20,000.
     """
-    checks = (*_CHECKS, *ENDPOINT_CHECKS, *ROUTE_CHECKS, *MATCH_CHECKS, *LOCALITY_CHECKS)
+    checks = (*_CHECKS, *ENDPOINT_CHECKS, *ROUTE_CHECKS, *MATCH_CHECKS, *NETWORK_CHECKS, *LOCALITY_CHECKS)
     found = [problem for check in checks for problem in _until_enough(check(policy))]
     return sorted(found, key=lambda problem: problem.rule)
 
@@ -108,9 +111,7 @@ def _places(policy: Policy) -> Iterator[Problem]:
         references += _items(("regions", name, "serves"), region.serves)
     for path, code in references:
         if code not in CODES:
-            yield Problem(
-                "EW106", path, f"'{code}' is neither a continent (AF AN AS EU NA OC SA) nor an ISO country"
-            )
+            yield Problem("EW157" if country_of(code) else "EW106", path, not_residency(code))
 
 
 def _twice(policy: Policy) -> Iterator[Problem]:
