@@ -11,9 +11,9 @@ EW134 a credential from nowhere, or from two places · EW135 bad header · EW136
 EW137 ejections whose longest is shorter than the first · EW138 a bound below the average · EW140 a route
 behind one that asks for no more · EW141 a header that cannot be compared · EW142 a header that may not
 choose · EW143 bad network · EW144 more than can be looked through · EW145 percentages of versions that are
-not 100 · EW146 versions beside a cascade · EW147 versions that no request needs · EW155 bad network of the
-table · EW156 a network of which nothing is said · EW157 a part of a country where residency or homes need the
-country · EW158 a reserved ASN.
+not 100 · EW146 versions beside a cascade · EW147 versions that no request needs · EW150 no name of a model ·
+EW155 bad network of the table · EW156 a network of which nothing is said · EW157 a part of a country where
+residency or homes need the country · EW158 a reserved ASN.
 
 Warnings: EW201 region without fail-over · EW202 tenants that no central endpoint may serve · EW203
 clients that no region may serve · EW204 a place that narrows nothing · EW205 unused endpoint · EW206
@@ -21,7 +21,9 @@ clients that no region may serve · EW204 a place that narrows nothing · EW205 
 the load for a region without endpoints · EW221 a region without location · EW222 a fail-over order that is
 overruled · EW230 a credential in the clear · EW231 health checks that overlap · EW232 a field without
 effect · EW233 a route whose endpoints are all drained · EW240 a place or network within another one · EW241 a
-percentage of nothing · EW242 a version that nobody gets · EW255 a private ASN that no network has.
+percentage of nothing · EW242 a version that nobody gets · EW250 a model that no endpoint lists · EW251 an
+endpoint without the model · EW252 a capacity that nobody takes over · EW255 a private ASN
+that no network has.
 
 Notes, which ``edgeway policy validate`` alone shows (``routing.lint_endpoints.older_forms``): EW301 the
 older form of an endpoint.
@@ -31,11 +33,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Final
 
 from routing.lint_endpoints import ENDPOINT_CHECKS
 from routing.lint_locality import LOCALITY_CHECKS
 from routing.lint_matching import MATCH_CHECKS
+from routing.lint_models import MODEL_CHECKS
 from routing.lint_networks import NETWORK_CHECKS, not_residency
 from routing.lint_routes import ROUTE_CHECKS
 from routing.place import CODES, country_of
@@ -57,7 +61,8 @@ def problems(policy: Policy) -> list[Problem]:
 
     A check ends with its ``MAX_ERRORS``-th error: nobody reads more, and a large file may have 20,000.
     """
-    checks = (*_CHECKS, *ENDPOINT_CHECKS, *ROUTE_CHECKS, *MATCH_CHECKS, *NETWORK_CHECKS, *LOCALITY_CHECKS)
+    groups = (ENDPOINT_CHECKS, ROUTE_CHECKS, MATCH_CHECKS, NETWORK_CHECKS, LOCALITY_CHECKS, MODEL_CHECKS)
+    checks = (*_CHECKS, *chain.from_iterable(groups))
     found = [problem for check in checks for problem in _until_enough(check(policy))]
     return sorted(found, key=lambda problem: problem.rule)
 

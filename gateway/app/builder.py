@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Final, Protocol
 
+from gateway.app.cache_layers import why_uncached
 from gateway.app.certificates import Certificates
 from gateway.app.dispatch import RouteDispatch
 from gateway.app.endpoint_set import EndpointSet
@@ -17,7 +18,7 @@ from gateway.app.loading import Loaded
 from gateway.app.parts import CacheParts, Parts, longest_s
 from gateway.app.route_edge_models import NO_EDGE_MODELS, RouteEdgeModels
 from gateway.app.route_stacks import RouteStacks
-from gateway.app.stacks import route_stack, shared_stack, why_uncached
+from gateway.app.stacks import route_stack, shared_stack
 from gateway.core.service import Filter
 from gateway.core.stack import Stack
 from routing.matching import Routes

@@ -39,7 +39,8 @@ Without --client-country the client is where the policy's networks have --client
 databases of --geo have it; else its place is not known, and all rules for places apply. Without
 --region the client calls the region that is its home. Endpoints are in the order in which they are
 tried, all being well and nothing measured yet: those whose breaker is open are passed over. The line
-"locality" says what their order goes by. Of an endpoint with several members one is
+"locality" says what their order goes by. Those that do not list the model are passed over; a running gateway
+also goes by their indexes, which `edgeway endpoint list` shows. Of an endpoint with several members one is
 picked for each attempt, and the next attempt goes to another.
 
 --stack shows the layers of every route, or of that of --model and --tenant, outermost first: role, filter,
@@ -178,6 +179,7 @@ def explain(
         layers = _layers(route) if found.is_here else "passes it on; nothing is computed or kept there"
         rows.append(("gateway", f"{region}: {layers}"))
     names = found.endpoints
+    rows += _models(model, names, found.lacking)
     if names:
         names, why = preferred(policy, region, names)
         rows.append(("locality", why))
@@ -192,6 +194,13 @@ def _passed(policy: Policy, route: Route, lacks: str) -> str:
     else:
         lacks = f"{lacks}: not what it asks for"
     return f"{route.name} (routes[{policy.routes.index(route)}]): {lacks}"
+
+
+def _models(model: str, names: Collection[str], lacking: frozenset[str]) -> list[tuple[str, str]]:
+    """Return the lines about endpoints whose list lacks the model."""
+    if lacking and lacking.issuperset(names):
+        return [("models", f"no endpoint lists '{model}': the first says that there is no such model")]
+    return [("passed over", f"{name}: '{model}' is not among its models") for name in sorted(lacking)]
 
 
 def _versions(route: Route, named: str) -> str:
