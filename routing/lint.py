@@ -21,7 +21,8 @@ the load for a region without endpoints · EW221 a region without location · EW
 overruled · EW230 a credential in the clear · EW231 health checks that overlap · EW232 a field without
 effect · EW233 a route whose endpoints are all drained · EW240 a place or network within another one · EW241 a
 percentage of nothing · EW242 a version that nobody gets · EW265 an attempt as long as the request · EW266 a
-time of attempts that endpoints undercut · EW267 conditions of retries that are never made.
+time of attempts that endpoints undercut · EW267 conditions of retries that are never made ·
+EW268 a default that nobody inherits (``routing.defaults``).
 
 Notes, which ``edgeway policy validate`` alone shows (``routing.lint_endpoints.older_forms``): EW301 the
 older form of an endpoint.
