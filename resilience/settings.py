@@ -206,6 +206,18 @@ class BulkheadSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     max_pending: CountOrNone = 64
 
 
+class ShadowSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How much may be held of requests that are answered, for the ``shadow`` of their routes.
+
+    All routes of a process together; a copy that finds no room is dropped.
+    ``max_requests``: copies that wait or are under way. 256.
+    ``max_mib``: their data, and that of the answers that they are compared with. 64.
+    """
+
+    max_requests: CountOrNone = 256
+    max_mib: Annotated[int, msgspec.Meta(ge=0, le=1 << 20)] = 64
+
+
 class DrainSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How a process leaves.
 
@@ -228,4 +240,5 @@ class ResilienceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     retry_budget: BudgetSettings = BudgetSettings()
     breaker: BreakerSettings = BreakerSettings()
     bulkhead: BulkheadSettings = BulkheadSettings()
+    shadow: ShadowSettings = ShadowSettings()
     drain: DrainSettings = DrainSettings()

@@ -11,8 +11,11 @@ EW134 a credential from nowhere, or from two places · EW135 bad header · EW136
 EW137 ejections whose longest is shorter than the first · EW138 a bound below the average · EW140 a route
 behind one that asks for no more · EW141 a header that cannot be compared · EW142 a header that may not
 choose · EW143 bad network · EW144 more than can be looked through · EW145 percentages of versions that are
-not 100 · EW146 versions beside a cascade · EW147 versions that no request needs · EW165 an attempt
-longer than the request.
+not 100 · EW146 versions beside a cascade · EW147 versions that no request needs · EW150 no name of a model ·
+EW165 an attempt longer than the request ·
+EW170 a shadow of what
+answers itself · EW171 a shadow at another gateway · EW172 a shadow without endpoints · EW173 an output that
+is compared and ignored.
 
 Warnings: EW201 region without fail-over · EW202 tenants that no central endpoint may serve · EW203
 clients that no region may serve · EW204 a place that narrows nothing · EW205 unused endpoint · EW206
@@ -20,9 +23,11 @@ clients that no region may serve · EW204 a place that narrows nothing · EW205 
 the load for a region without endpoints · EW221 a region without location · EW222 a fail-over order that is
 overruled · EW230 a credential in the clear · EW231 health checks that overlap · EW232 a field without
 effect · EW233 a route whose endpoints are all drained · EW240 a place or network within another one · EW241 a
-percentage of nothing · EW242 a version that nobody gets · EW265 an attempt as long as the request · EW266 a
-time of attempts that endpoints undercut · EW267 conditions of retries that are never made ·
-EW268 a default that nobody inherits (``routing.defaults``).
+percentage of nothing · EW242 a version that nobody gets · EW250 a model that no endpoint lists · EW251 an
+endpoint without the model · EW252 a capacity that nobody takes over · EW265 an attempt as long as the
+request · EW266 a time of attempts that endpoints undercut · EW267 conditions of retries that are never made ·
+EW268 a default that nobody inherits (``routing.defaults``) · EW270 a shadow of nothing · EW271 requests that
+no shadow may see.
 
 Notes, which ``edgeway policy validate`` alone shows (``routing.lint_endpoints.older_forms``): EW301 the
 older form of an endpoint.
@@ -37,8 +42,10 @@ from typing import Final
 from routing.lint_endpoints import ENDPOINT_CHECKS
 from routing.lint_locality import LOCALITY_CHECKS
 from routing.lint_matching import MATCH_CHECKS
+from routing.lint_models import MODEL_CHECKS
 from routing.lint_retries import RETRY_CHECKS
 from routing.lint_routes import ROUTE_CHECKS
+from routing.lint_shadow import SHADOW_CHECKS
 from routing.place import CODES
 from routing.policy import ANY, Policy
 from routing.problem import Path, Problem, Severity, unknown
@@ -63,7 +70,9 @@ def problems(policy: Policy) -> list[Problem]:
         *ENDPOINT_CHECKS,
         *ROUTE_CHECKS,
         *MATCH_CHECKS,
+        *SHADOW_CHECKS,
         *LOCALITY_CHECKS,
+        *MODEL_CHECKS,
         *RETRY_CHECKS,
     )
     found = [problem for check in checks for problem in _until_enough(check(policy))]

@@ -15,8 +15,9 @@ from routing.endpoint import DAY_MS
 from routing.endpoint import Endpoint as Endpoint  # noqa: PLC0414 - a part of the policy
 from routing.locality import SHORT, Locality, Location, Mode
 from routing.match import ANY as ANY  # noqa: PLC0414
-from routing.match import INPUT, Names, StickyBy
+from routing.match import INPUT, Names, StickyBy, Version
 from routing.match import Match as Match  # noqa: PLC0414
+from routing.shadow import Shadow
 
 EDGE: Final = "edge"
 SERVE_EDGE: Final = "serve_edge"
@@ -24,7 +25,6 @@ SERVE_EDGE: Final = "serve_edge"
 KeyHash = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Digest = Annotated[str, msgspec.Meta(pattern=r"^(sha256:[0-9a-f]{64})?\Z")]
 NamedDigest = Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}\Z")]
-Version = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}\Z")]
 Percent = Annotated[int, msgspec.Meta(ge=0, le=100)]
 MONTH_S: Final = 2_592_000
 MAX_ROUTES: Final = 3_000
@@ -87,8 +87,9 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     it no answer of the route is cached, not even the edge's, and a cascade defers everything.
     ``timeout_ms``: for the whole request, retries included; absent, each gateway's own settings hold.
     ``num_retries``: attempts after the first; absent, likewise. ``cascade``: absent, the route has no
-    edge model; present, ``match`` names one model in full. ``endpoints``: names, in order of preference
-    among those that are equally far away.
+    edge model; present, ``match`` names one model in full. ``shadow``: copies of its requests, after they are
+    answered, for another version or other endpoints; absent, none. ``endpoints``: names, in order of
+    preference among those that are equally far away.
     """
 
     name: str
@@ -114,6 +115,7 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     cache: RouteCache = RouteCache()
     cascade: RouteCascade | None = None
+    shadow: Shadow | None = None
     endpoints: tuple[str, ...] = ()
 
     @property

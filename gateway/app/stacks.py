@@ -15,6 +15,7 @@ from edge_models.cascade import Cascade
 from gateway.app.cache_layers import KnownModels, cache_layers
 from gateway.app.observe import Observed
 from gateway.app.parts import CacheParts, Parts, RouteEdgeModel, longest_s, timeout_s
+from gateway.app.shadow_layers import shadow_layers
 from gateway.core.request import Caller
 from gateway.core.service import Filter, Service
 from gateway.core.stack import Innermost, Layer, Stack
@@ -34,6 +35,7 @@ from routing.preference import preference
 from routing.residency import Locate, Residency
 from routing.router import Router
 from routing.rules.order import View
+from routing.spillover import within_capacity
 from routing.version_split import VersionSplit
 
 _COUNTS: Final = (
@@ -116,12 +118,7 @@ def route_stack(
     ``known``: what the endpoints say of their models. ``owner``: where there are several workers, hands a
     step of a sequence to the one that knows its endpoint.
     """
-    timed = Layer(
-        "deadline",
-        "Above everything that may wait, the cache among it: a stalled Redis cannot outlive the caller.",
-        Deadline(timeout_s(parts, route), parts.clock, max_timeout_s=longest_s(parts, route)),
-        parts.observed.span("deadline"),
-    )
+    timed = _timed(parts, route)
     reason = "Directly above the Router: one of the workers knows which endpoint has the state."
     sending = (*_per_try(route), *_retry(parts, route), *_owned(owner, reason))
     router = Innermost(
@@ -129,7 +126,8 @@ def route_stack(
         "Below Retry: each attempt goes where those before have not failed, to the nearest endpoint first.",
         _router(parts, policy, route, endpoints=endpoints, view=view),
     )
-    abroad = Stack(timed, *sending, innermost=router)
+    shadow = shadow_layers(parts, policy, route, endpoints=endpoints, view=view)
+    abroad = Stack(timed, *shadow, *sending, innermost=router)
     residency = Layer(
         "residency",
         "Fixes the allowed regions before anything can leave. Where this region is not among them the "
@@ -144,6 +142,7 @@ def route_stack(
         timed,
         # Without a cascade no edge answer may come out of the cache, not even one kept before.
         *cache_layers(parts, route, cache, edge if route.cascade else None, known),
+        *shadow,
         *_cascade(parts, route, edge),
         *sending,
         innermost=router,
@@ -199,17 +198,46 @@ def member_stack(
     )
 
 
+def mirror_stack(
+    observed: Observed,
+    upstream: Service,
+    *,
+    answer_check: AnswerCheck,
+    classes: EndpointClasses,
+    abilities: Abilities | None,
+) -> Stack:
+    """Return the stack of copies of requests at one member: what stands directly around the endpoint.
+
+    There is no breaker and no load: a shadow must neither put out nor slow down what serves callers. It takes
+    none of their places, since the route's shadow has few of its own, and a time limit of its own.
+    """
+    learning = (Layer("abilities", _LEARNS, abilities),) if abilities is not None else ()
+    return Stack(
+        Layer(
+            "answer check", "Outermost: an answer that is not the model's is none to compare.", answer_check
+        ),
+        _endpoint_classes(classes),
+        *learning,
+        innermost=Innermost(
+            "upstream", "Sends the copy to the endpoint.", upstream, observed.layer("shadow", outward=True)
+        ),
+    )
+
+
+def _timed(parts: Parts, route: Route) -> Layer:
+    return Layer(
+        "deadline",
+        "Above everything that may wait, the cache among it: a stalled Redis cannot outlive the caller.",
+        Deadline(timeout_s(parts, route), parts.clock, max_timeout_s=longest_s(parts, route)),
+        parts.observed.span("deadline"),
+    )
+
+
 def _router(
     parts: Parts, policy: Policy, route: Route, *, endpoints: Mapping[str, Service], view: View
 ) -> Router:
-    order = preference(
-        policy,
-        parts.region,
-        [name for name in route.endpoints if name in policy.endpoints],
-        view,
-        clock=parts.clock,
-        chance=parts.chance,
-    )
+    names = [name for name in route.endpoints if name in policy.endpoints]
+    order = preference(policy, parts.region, names, view, clock=parts.clock, chance=parts.chance)
     return Router(
         policy,
         route,
@@ -217,7 +245,7 @@ def _router(
         endpoints=endpoints,
         view=view,
         placements=parts.placements,
-        order=order,
+        order=within_capacity(order, policy, parts.region, names, view),
     )
 
 

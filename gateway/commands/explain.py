@@ -24,7 +24,9 @@ from routing.place import CONTINENT_OF, Place, place_of
 from routing.policy import Policy, Route
 from routing.problem import unknown
 from routing.rules.home import home
-from routing.rules.outcome import outcome
+from routing.rules.outcome import Outcome, outcome
+from routing.rules.shadow_endpoints import shadow_endpoints
+from routing.shadow import Shadow
 
 EXAMPLES: Final = """\
   edgeway policy explain policy.yaml --model digits --client-country DE
@@ -37,7 +39,8 @@ EXAMPLES: Final = """\
 Without --client-country the client's place is not known, and all rules for places apply. Without
 --region the client calls the region that is its home. Endpoints are in the order in which they are
 tried, all being well and nothing measured yet: those whose breaker is open are passed over. The line
-"locality" says what their order goes by. Of an endpoint with several members one is
+"locality" says what their order goes by. Those that do not list the model are passed over; a running gateway
+also goes by their indexes, which `edgeway endpoint list` shows. Of an endpoint with several members one is
 picked for each attempt, and the next attempt goes to another. Of settings it is said whose they are: those
 of the route or endpoint itself, of the policy's defaults, or of each gateway.
 
@@ -193,7 +196,10 @@ def explain(
     if may_see.regions:
         layers = _layers(route) if found.is_here else "passes it on; nothing is computed or kept there"
         rows.append(("gateway", f"{region}: {layers}"))
+    if route.shadow is not None:
+        rows.append(("shadow", _shadow(policy, route, route.shadow, found, region)))
     names = found.endpoints
+    rows += _models(model, names, found.lacking)
     if names:
         names, why = preferred(policy, region, names)
         rows.append(("locality", why))
@@ -212,12 +218,27 @@ def _passed(policy: Policy, route: Route, lacks: str) -> str:
     return f"{route.name} (routes[{policy.routes.index(route)}]): {lacks}"
 
 
+def _models(model: str, names: Collection[str], lacking: frozenset[str]) -> list[tuple[str, str]]:
+    """Return the lines about endpoints whose list lacks the model."""
+    if lacking and lacking.issuperset(names):
+        return [("models", f"no endpoint lists '{model}': the first says that there is no such model")]
+    return [("passed over", f"{name}: '{model}' is not among its models") for name in sorted(lacking)]
+
+
 def _versions(route: Route, named: str) -> str:
     if named:
         return f"{named}, which the request names"
     parts = ", ".join(f"{version} ({percent} %)" for version, percent in route.versions.items())
     choosers = ", ".join(route.version_override)
     return f"{parts}, by {route.sticky_by}{f'; {VERSION} of {choosers} chooses' if choosers else ''}"
+
+
+def _shadow(policy: Policy, route: Route, shadow: Shadow, found: Outcome, region: str) -> str:
+    names = shadow_endpoints(policy, route, shadow, region, found.allowed.regions)
+    if not names:
+        return "none: no endpoint of it lies in an allowed region, or this gateway may not keep the request"
+    version = f", version {shadow.version}" if shadow.version else ""
+    return f"{shadow.percent:g} % of what no cache has, after the answer, to {', '.join(names)}{version}"
 
 
 def _layers(route: Route) -> str:
