@@ -26,8 +26,8 @@ route whose endpoints are all drained · EW240 a place or network within another
 nothing · EW242 a version that nobody gets · EW250 a model that no endpoint lists · EW251 an endpoint
 without the model · EW252 a capacity that nobody takes over · EW255 a private ASN that no network has ·
 EW265 an attempt as long as the request · EW266 a time of attempts that endpoints undercut · EW267
-conditions of retries that are never made · EW270 a shadow of nothing · EW271 requests that no shadow may
-see.
+conditions of retries that are never made · EW268 a default that nobody inherits (``routing.defaults``) ·
+EW270 a shadow of nothing · EW271 requests that no shadow may see.
 
 Notes, which ``edgeway policy validate`` alone shows (``routing.lint_endpoints.older_forms``): EW301 the
 older form of an endpoint.

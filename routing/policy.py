@@ -6,7 +6,7 @@ Shapes and ranges are checked here, while decoding; what the names mean to each 
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -127,6 +127,20 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         return self.digest
 
 
+class Defaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What routes and endpoints have that do not name it themselves (``routing.defaults``).
+
+    ``routes``: keys of a route, but ``name``, ``match``, ``versions``, ``version_override``, ``digest`` and
+    ``endpoints``. A route that names one of them has its own, as a whole: blocks are not merged. With null it
+    is as if there were no defaults. ``endpoints``: likewise the keys of an endpoint that say how it is
+    reached and watched: ``credential``, ``tls``, ``load_balancing``, ``health_check``, ``outlier_detection``,
+    ``max_concurrency`` and ``attempt_timeout_ms``.
+    """
+
+    routes: dict[str, Any] = {}
+    endpoints: dict[str, Any] = {}
+
+
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole file.
 
@@ -136,7 +150,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     10.0.0.0/8 → the place of its clients, or that and more: it goes before the geo database, and the
     smallest network that has an address decides. ``failover``: region →
     the regions in which its gateway looks elsewhere, nearest first. ``locality``: which endpoints are
-    preferred: a mode alone, or all that can be said of it.
+    preferred: a mode alone, or all that can be said of it. ``defaults``: what routes and endpoints inherit.
     """
 
     generation: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
@@ -149,6 +163,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     networks: Networks = {}
     failover: dict[str, tuple[str, ...]] = {}
     locality: Mode | Locality = Locality()
+    defaults: Defaults = Defaults()
 
     @property
     def preference(self) -> Locality:
