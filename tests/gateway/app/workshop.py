@@ -127,4 +127,5 @@ class Workshop:
         return generation
 
     async def aclose(self) -> None:
+        await self.parts.shadows.aclose()
         await self.endpoints.aclose()
