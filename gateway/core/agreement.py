@@ -40,8 +40,8 @@ class Tolerance(msgspec.Struct, frozen=True):
 class Difference(msgspec.Struct, frozen=True):
     """The first output in which two answers differ, and in what.
 
-    ``kind``: it is in one answer alone, or differs in its datatype, its shape, its values, or with ``top1`` in
-    the places of the highest. ``different`` of ``elements``, or of so many rows, are not the same.
+    ``kind``: it is in one answer alone, or differs in its datatype, its shape, its values, or with ``top1``
+    in the places of the highest. ``different`` of ``elements``, or of so many rows, are not the same.
     """
 
     output: str
