@@ -175,6 +175,7 @@ async def test_leaving_and_reloading_with_copies_under_way(
             before = asyncio.all_tasks()
         gc.collect()
 
+    assert (world.results("dropped"), world.results("failed")) == (len(IMAGES), 0)
     assert not any(
         each.get_coro().__qualname__.startswith("ShadowTrials") for each in asyncio.all_tasks() & before
     )
