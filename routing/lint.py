@@ -11,7 +11,8 @@ EW134 a credential from nowhere, or from two places · EW135 bad header · EW136
 EW137 ejections whose longest is shorter than the first · EW138 a bound below the average · EW140 a route
 behind one that asks for no more · EW141 a header that cannot be compared · EW142 a header that may not
 choose · EW143 bad network · EW144 more than can be looked through · EW145 percentages of versions that are
-not 100 · EW146 versions beside a cascade · EW147 versions that no request needs.
+not 100 · EW146 versions beside a cascade · EW147 versions that no request needs ·
+EW175 a hedge after the request is over · EW176 a hedge after every attempt is.
 
 Warnings: EW201 region without fail-over · EW202 tenants that no central endpoint may serve · EW203
 clients that no region may serve · EW204 a place that narrows nothing · EW205 unused endpoint · EW206
@@ -19,7 +20,7 @@ clients that no region may serve · EW204 a place that narrows nothing · EW205 
 the load for a region without endpoints · EW221 a region without location · EW222 a fail-over order that is
 overruled · EW230 a credential in the clear · EW231 health checks that overlap · EW232 a field without
 effect · EW233 a route whose endpoints are all drained · EW240 a place or network within another one · EW241 a
-percentage of nothing · EW242 a version that nobody gets.
+percentage of nothing · EW242 a version that nobody gets · EW275 a hedge with nowhere to go.
 
 Notes, which ``edgeway policy validate`` alone shows (``routing.lint_endpoints.older_forms``): EW301 the
 older form of an endpoint.
@@ -32,6 +33,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from routing.lint_endpoints import ENDPOINT_CHECKS
+from routing.lint_hedging import HEDGING_CHECKS
 from routing.lint_locality import LOCALITY_CHECKS
 from routing.lint_matching import MATCH_CHECKS
 from routing.lint_routes import ROUTE_CHECKS
@@ -54,7 +56,7 @@ def problems(policy: Policy) -> list[Problem]:
 
     A check ends with its ``MAX_ERRORS``-th error: nobody reads more, and a large file may have 20,000.
     """
-    checks = (*_CHECKS, *ENDPOINT_CHECKS, *ROUTE_CHECKS, *MATCH_CHECKS, *LOCALITY_CHECKS)
+    checks = (*_CHECKS, *ENDPOINT_CHECKS, *ROUTE_CHECKS, *MATCH_CHECKS, *LOCALITY_CHECKS, *HEDGING_CHECKS)
     found = [problem for check in checks for problem in _until_enough(check(policy))]
     return sorted(found, key=lambda problem: problem.rule)
 

@@ -12,6 +12,7 @@ import msgspec
 
 from routing.endpoint import DAY_MS
 from routing.endpoint import Endpoint as Endpoint  # noqa: PLC0414 - a part of the policy
+from routing.hedging import RouteHedge
 from routing.locality import SHORT, Locality, Location, Mode
 from routing.match import ANY as ANY  # noqa: PLC0414
 from routing.match import INPUT, Names, StickyBy
@@ -85,7 +86,8 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     each other. Cache keys and the certificate of a cascade name it: without
     it no answer of the route is cached, not even the edge's, and a cascade defers everything.
     ``timeout_ms``: for the whole request, retries included; absent, each gateway's own settings hold.
-    ``num_retries``: attempts after the first; absent, likewise. ``cascade``: absent, the route has no
+    ``num_retries``: attempts after the first; absent, likewise. ``hedge``: a further attempt beside a slow
+    one; absent, there is none. ``cascade``: absent, the route has no
     edge model; present, ``match`` names one model in full. ``endpoints``: names, in order of preference
     among those that are equally far away.
     """
@@ -98,6 +100,7 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     digest: Digest | Annotated[tuple[NamedDigest, ...], msgspec.Meta(min_length=1, max_length=16)] = ""
     timeout_ms: Annotated[int, msgspec.Meta(ge=1, le=DAY_MS)] | None = None
     num_retries: Annotated[int, msgspec.Meta(ge=0, le=5)] | None = None
+    hedge: RouteHedge | None = None
     cache: RouteCache = RouteCache()
     cascade: RouteCascade | None = None
     endpoints: tuple[str, ...] = ()

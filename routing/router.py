@@ -85,6 +85,14 @@ class Router:
                 raise
             raise error.replaced(elsewhere=True) from error
 
+    def has_other(self, request: Request) -> bool:
+        """Whether it could be sent to a member that is not among its ``tried``, inside its regions."""
+        if request.regions is None:
+            return False
+        reached = self._reachable(request.regions, edges=request.hops == 0)
+        names = plan(reached, self._view, request.model)
+        return any(self._view.has_untried(name, request.tried) for name in names)
+
     def _next(
         self, ordered: tuple[str, ...], request: Request, attempt: int, tried: tuple[str, ...]
     ) -> str | None:

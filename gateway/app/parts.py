@@ -21,6 +21,7 @@ from gateway.core.telemetry import Telemetry
 from resilience.admission import Seats
 from resilience.budget import RetryBudget
 from resilience.drain import Drain
+from resilience.latencies import Latencies
 from resilience.settings import ResilienceSettings
 from routing.placements import Placements
 from routing.policy import Route
@@ -40,6 +41,7 @@ class Parts:
     budget: RetryBudget
     seats: Seats
     placements: Placements = field(default_factory=Placements)
+    latencies: Latencies = field(default_factory=Latencies)
 
     @classmethod
     def of(cls, settings: Settings, clock: Clock, telemetry: Telemetry, observed: Observed) -> Self:

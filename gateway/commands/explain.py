@@ -17,6 +17,7 @@ from gateway.config.document import ConfigError
 from gateway.config.policy_file import load_policy
 from gateway.core.request import ANONYMOUS, Caller, Request
 from routing.conditions import VERSION
+from routing.hedging import RouteHedge
 from routing.matching import Routes
 from routing.place import CONTINENT_OF, Place, place_of
 from routing.policy import Policy, Route
@@ -179,6 +180,8 @@ def explain(
     if may_see.regions:
         layers = _layers(route) if found.is_here else "passes it on; nothing is computed or kept there"
         rows.append(("gateway", f"{region}: {layers}"))
+    if route.hedge is not None:
+        rows.append(("hedge", _hedge(route.hedge)))
     names = found.endpoints
     if names:
         names, why = preferred(policy, region, names)
@@ -202,6 +205,15 @@ def _versions(route: Route, named: str) -> str:
     parts = ", ".join(f"{version} ({percent} %)" for version, percent in route.versions.items())
     choosers = ", ".join(route.version_override)
     return f"{parts}, by {route.sticky_by}{f'; {VERSION} of {choosers} chooses' if choosers else ''}"
+
+
+def _hedge(hedge: RouteHedge) -> str:
+    """Say when another attempt is sent."""
+    if hedge.delay_ms is not None:
+        after = f"{hedge.delay_ms:g} ms"
+    else:
+        after = f"the p{hedge.percentile:g} of what first attempts take, {hedge.min_delay_ms:g} ms at least"
+    return f"another attempt elsewhere after {after}; {hedge.budget_percent:g} % of requests at most"
 
 
 def _layers(route: Route) -> str:

@@ -183,6 +183,8 @@ class EndpointPool:
         if not self.members:
             await self.roster.resolution.first()
         chosen = self._choose(request)
+        if request.chosen is not None:
+            request.chosen.append(chosen.label)
         try:
             return await chosen.parts.service.entry(request)
         except GatewayError as error:

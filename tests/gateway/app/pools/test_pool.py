@@ -398,3 +398,22 @@ async def test_a_500_of_everybody_puts_a_member_out_only_while_another_is_well()
 
     assert sorted(each.parts.health.state for each in pool.members) == ["closed", "open"]
     await scene.aclose()
+
+
+@virtual_time
+async def test_the_chosen_member_is_noted_where_somebody_wants_to_know() -> None:
+    """Before it is asked: an attempt that hangs has a member, too."""
+    scene = Scene()
+    pool = scene.enforce(three())
+    scene.members[ONE].steps = scene.members[TWO].steps = scene.members[THREE].steps = [HANG]
+    chosen: list[str] = []
+
+    for _ in range(2):
+        tried = tuple(chosen)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await pool(request(regions=frozenset({"here"}), tried=tried, chosen=chosen))
+
+    assert len(set(chosen)) == 2
+    assert set(chosen) < {f"central/{address}" for address in ALL}
+    await scene.aclose()
