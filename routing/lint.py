@@ -11,8 +11,11 @@ EW134 a credential from nowhere, or from two places · EW135 bad header · EW136
 EW137 ejections whose longest is shorter than the first · EW138 a bound below the average · EW140 a route
 behind one that asks for no more · EW141 a header that cannot be compared · EW142 a header that may not
 choose · EW143 bad network · EW144 more than can be looked through · EW145 percentages of versions that are
-not 100 · EW146 versions beside a cascade · EW147 versions that no request needs ·
-EW175 a hedge after the request is over · EW176 a hedge after every attempt is.
+not 100 · EW146 versions beside a cascade · EW147 versions that no request needs · EW150 no name of a model ·
+EW165 an attempt longer than the request ·
+EW170 a shadow of what
+answers itself · EW171 a shadow at another gateway · EW172 a shadow without endpoints · EW173 an output that
+is compared and ignored · EW175 a hedge after the request is over · EW176 a hedge after every attempt is.
 
 Warnings: EW201 region without fail-over · EW202 tenants that no central endpoint may serve · EW203
 clients that no region may serve · EW204 a place that narrows nothing · EW205 unused endpoint · EW206
@@ -20,7 +23,11 @@ clients that no region may serve · EW204 a place that narrows nothing · EW205 
 the load for a region without endpoints · EW221 a region without location · EW222 a fail-over order that is
 overruled · EW230 a credential in the clear · EW231 health checks that overlap · EW232 a field without
 effect · EW233 a route whose endpoints are all drained · EW240 a place or network within another one · EW241 a
-percentage of nothing · EW242 a version that nobody gets · EW275 a hedge with nowhere to go.
+percentage of nothing · EW242 a version that nobody gets · EW250 a model that no endpoint lists · EW251 an
+endpoint without the model · EW252 a capacity that nobody takes over · EW265 an attempt as long as the
+request · EW266 a time of attempts that endpoints undercut · EW267 conditions of retries that are never made ·
+EW270 a shadow of nothing · EW271 requests that
+no shadow may see · EW275 a hedge with nowhere to go.
 
 Notes, which ``edgeway policy validate`` alone shows (``routing.lint_endpoints.older_forms``): EW301 the
 older form of an endpoint.
@@ -36,7 +43,10 @@ from routing.lint_endpoints import ENDPOINT_CHECKS
 from routing.lint_hedging import HEDGING_CHECKS
 from routing.lint_locality import LOCALITY_CHECKS
 from routing.lint_matching import MATCH_CHECKS
+from routing.lint_models import MODEL_CHECKS
+from routing.lint_retries import RETRY_CHECKS
 from routing.lint_routes import ROUTE_CHECKS
+from routing.lint_shadow import SHADOW_CHECKS
 from routing.place import CODES
 from routing.policy import ANY, Policy
 from routing.problem import Path, Problem, Severity, unknown
@@ -56,7 +66,17 @@ def problems(policy: Policy) -> list[Problem]:
 
     A check ends with its ``MAX_ERRORS``-th error: nobody reads more, and a large file may have 20,000.
     """
-    checks = (*_CHECKS, *ENDPOINT_CHECKS, *ROUTE_CHECKS, *MATCH_CHECKS, *LOCALITY_CHECKS, *HEDGING_CHECKS)
+    checks = (
+        *_CHECKS,
+        *ENDPOINT_CHECKS,
+        *ROUTE_CHECKS,
+        *MATCH_CHECKS,
+        *SHADOW_CHECKS,
+        *LOCALITY_CHECKS,
+        *MODEL_CHECKS,
+        *RETRY_CHECKS,
+        *HEDGING_CHECKS,
+    )
     found = [problem for check in checks for problem in _until_enough(check(policy))]
     return sorted(found, key=lambda problem: problem.rule)
 
@@ -126,6 +146,7 @@ def _twice(policy: Policy) -> Iterator[Problem]:
     for index, route in enumerate(policy.routes):
         lists.append((("routes", index, "endpoints"), route.endpoints))
         lists.append((("routes", index, "match", "tenants"), route.match.tenants))
+        lists.append((("routes", index, "retry_on"), route.retry_on or ()))
     for path, items in lists:
         seen: set[str] = set()
         for position, item in enumerate(items):

@@ -18,7 +18,7 @@ from routing.patterns import is_name, is_prefix
 from routing.place import CODES, CONTINENT_OF
 from routing.policy import ANY, Policy
 from routing.problem import Path, Problem, unknown
-from routing.shelves import placed
+from routing.shelves import MOST_EXPRESSIONS, placed
 from routing.stickiness import header_of
 
 MOST_PATTERNS: Final = 64
@@ -125,14 +125,16 @@ def _numbers(policy: Policy) -> Iterator[Problem]:
     except ValueError:
         return  # said elsewhere
     crowd: Counter[object] = Counter()
-    for position, places in placed(conditions).items():
+    for position, way in placed(conditions).items():
+        places: tuple[object, ...] = way or ("nowhere",)
         crowd.update(places)
         if any(crowd[place] == MOST_TOGETHER + 1 for place in places):
             yield Problem(
                 "EW144",
                 ("routes", position, "match"),
-                f"more than {MOST_TOGETHER} routes are told apart by percent, regex and patterns alone, and "
-                "are tried one by one: give them another model, tenant, version, header, place or network",
+                f"more than {MOST_TOGETHER} routes are told apart by percent and patterns alone, or by more "
+                f"than {MOST_EXPRESSIONS} expressions of one header, and are tried one by one: give them "
+                "another model, tenant, version, header, place or network",
             )
 
 

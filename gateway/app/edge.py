@@ -5,7 +5,7 @@ pushes on ``lifetimes``, so what is opened last is closed first:
 
 1. loading and watching stop, so that no policy comes into force while everything closes;
 2. what flies for the cache, then Redis;
-3. the endpoints' connections;
+3. copies of answered requests, then the endpoints' connections;
 4. the models.
 """
 
@@ -43,7 +43,7 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
     Raises:
         ModelError, GeoError, StartError, ConfigError: names the file that cannot be used.
     """
-    settings, in_force = foundation.settings, foundation.in_force
+    settings, in_force, parts = foundation.settings, foundation.in_force, foundation.parts
     models = open_models(foundation, settings.models, lifetimes) if settings.models else None
 
     async def forget(model: str) -> None:
@@ -51,14 +51,15 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
             await cache.forget(model)
 
     endpoints = make_endpoints(
-        settings, foundation.parts, in_force.endpoints, foundation.offload, forget=forget
+        settings, parts, in_force.endpoints, foundation.offload, forget=forget, workers=foundation.workers
     )
     lifetimes.push_async_callback(endpoints.aclose)
+    lifetimes.push_async_callback(foundation.parts.shadows.aclose)
     cache = open_cache(foundation, models.instruction_set if models else "none", lifetimes)
     geo = _open_geo(foundation)
     owner = _owner(foundation)
     locate = geo.locate if geo else _nowhere
-    builder = Builder(foundation.parts, endpoints, models, locate, cache, owner=owner)
+    builder = Builder(parts, endpoints, models, locate, cache, owner=owner)
     policies = await _open_policies(foundation, builder, endpoints.files, models, lifetimes)
     if owner is not None:
         lifetimes.push_async_callback(owner.aclose)

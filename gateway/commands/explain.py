@@ -23,7 +23,9 @@ from routing.place import CONTINENT_OF, Place, place_of
 from routing.policy import Policy, Route
 from routing.problem import unknown
 from routing.rules.home import home
-from routing.rules.outcome import outcome
+from routing.rules.outcome import Outcome, outcome
+from routing.rules.shadow_endpoints import shadow_endpoints
+from routing.shadow import Shadow
 
 EXAMPLES: Final = """\
   edgeway policy explain policy.yaml --model digits --client-country DE
@@ -36,7 +38,8 @@ EXAMPLES: Final = """\
 Without --client-country the client's place is not known, and all rules for places apply. Without
 --region the client calls the region that is its home. Endpoints are in the order in which they are
 tried, all being well and nothing measured yet: those whose breaker is open are passed over. The line
-"locality" says what their order goes by. Of an endpoint with several members one is
+"locality" says what their order goes by. Those that do not list the model are passed over; a running gateway
+also goes by their indexes, which `edgeway endpoint list` shows. Of an endpoint with several members one is
 picked for each attempt, and the next attempt goes to another.
 
 --stack shows the layers of every route, or of that of --model and --tenant, outermost first: role, filter,
@@ -182,7 +185,10 @@ def explain(
         rows.append(("gateway", f"{region}: {layers}"))
     if route.hedge is not None:
         rows.append(("hedge", _hedge(route.hedge)))
+    if route.shadow is not None:
+        rows.append(("shadow", _shadow(policy, route, route.shadow, found, region)))
     names = found.endpoints
+    rows += _models(model, names, found.lacking)
     if names:
         names, why = preferred(policy, region, names)
         rows.append(("locality", why))
@@ -197,6 +203,13 @@ def _passed(policy: Policy, route: Route, lacks: str) -> str:
     else:
         lacks = f"{lacks}: not what it asks for"
     return f"{route.name} (routes[{policy.routes.index(route)}]): {lacks}"
+
+
+def _models(model: str, names: Collection[str], lacking: frozenset[str]) -> list[tuple[str, str]]:
+    """Return the lines about endpoints whose list lacks the model."""
+    if lacking and lacking.issuperset(names):
+        return [("models", f"no endpoint lists '{model}': the first says that there is no such model")]
+    return [("passed over", f"{name}: '{model}' is not among its models") for name in sorted(lacking)]
 
 
 def _versions(route: Route, named: str) -> str:
@@ -214,6 +227,14 @@ def _hedge(hedge: RouteHedge) -> str:
     else:
         after = f"the p{hedge.percentile:g} of what first attempts take, {hedge.min_delay_ms:g} ms at least"
     return f"another attempt elsewhere after {after}; {hedge.budget_percent:g} % of requests at most"
+
+
+def _shadow(policy: Policy, route: Route, shadow: Shadow, found: Outcome, region: str) -> str:
+    names = shadow_endpoints(policy, route, shadow, region, found.allowed.regions)
+    if not names:
+        return "none: no endpoint of it lies in an allowed region, or this gateway may not keep the request"
+    version = f", version {shadow.version}" if shadow.version else ""
+    return f"{shadow.percent:g} % of what no cache has, after the answer, to {', '.join(names)}{version}"
 
 
 def _layers(route: Route) -> str:

@@ -122,6 +122,7 @@ def _check(file: Path, text: bytes, region: str) -> tuple[Policy, list[Finding]]
         message = f"regions: has no region '{region}', which this gateway is; add it or correct the settings"
         line = document.line(("regions",))
         findings.append(Finding(file, line, UNKNOWN_HERE, Severity.ERROR, message))
+    document.take_apart()
     return policy, findings
 
 

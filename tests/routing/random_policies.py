@@ -26,6 +26,7 @@ _REGIONS: Final = (HERE, "near", "far", "moon")
 _CLASSES: Final = ("open", "strict", "other")
 _ENDPOINTS: Final = ("e0", "e1", "e2", "e3", "e4")
 _LABELS: Final = ("continent", "cloud")
+_LISTS: Final[tuple[list[str], ...]] = ([], [], [], ["digits"], ["letters:1", "x-*"])
 _BALANCING: Final = ("least_request", "round_robin", "random", "ring_hash", "maglev")
 
 _HEDGES: Final = st.sampled_from(
@@ -122,6 +123,8 @@ def _endpoint(draw: st.DrawFn, number: int, regions: tuple[str, ...]) -> dict[st
         **({"addresses": addresses} if is_pool else {"address": addresses[0]}),
         "drain": draw(st.integers(0, 9)) == 0,
         "load_balancing": {"policy": draw(st.sampled_from(_BALANCING))},
+        "models": draw(st.sampled_from(_LISTS)),
+        "capacity_rps": draw(st.sampled_from((None, None, 0.5, 3.0))),
     }
 
 

@@ -85,6 +85,15 @@ def test_what_is_tried_one_by_one_is_few() -> None:
     assert not [each for each in found(*[{"percent": 1} for _ in range(16)]) if each[0] == "EW144"]
 
 
+def test_expressions_are_tried_together() -> None:
+    """Up to 64 of one header; beyond that only so many as may be tried one by one."""
+    together = found(*[{"headers": {"x-user": {"regex": f"u{number}.*"}}} for number in range(64)])
+    too_many = found(*[{"headers": {"x-user": {"regex": f"u{number}.*"}}} for number in range(65)])
+
+    assert not [rule for rule, _ in together if rule == "EW144"]
+    assert [path for rule, path in too_many if rule == "EW144"] == [("routes", 16, "match")]
+
+
 @pytest.mark.parametrize(
     ("changes", "rule", "path"),
     [

@@ -177,3 +177,26 @@ def test_hedging_is_explained(hedge: str, says: str, tmp_path: Path, capsys) -> 
     explained(tmp_path, "--model", "texts", "--client-country", "FR", text=text)
 
     assert says in capsys.readouterr().out
+
+
+LISTS = WIDER.replace("address: 'near:8000'", "address: 'near:8000', models: [cats, 'texts:2']")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--model", "texts"], "endpoint 1  near: central tier of here, http near:8000, holds cats, texts:2"),
+        (["--model", "texts", "--version", "1"], "passed over  near: 'texts' is not among its models"),
+        (
+            ["--model", "local"],
+            "models      no endpoint lists 'local': the first says that there is no such model",
+        ),
+    ],
+)
+def test_lists_of_models(arguments: list[str], says: str, tmp_path: Path, capsys) -> None:
+    """An endpoint that does not list the model is passed over, unless none does."""
+    assert explained(tmp_path, *arguments, "--client-country", "FR", text=LISTS) == 0
+
+    out = capsys.readouterr().out.splitlines()
+    assert says in out
+    assert ("  near: central" in "\n".join(out)) == ("passed over" not in says)
