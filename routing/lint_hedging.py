@@ -24,17 +24,10 @@ def _too_late(policy: Policy) -> Iterator[Problem]:
                 path,
                 f"{delay_ms:g} ms: the request is over by then, its timeout_ms is {route.timeout_ms}",
             )
-        attempts = [
-            each.attempt_timeout_ms
-            for each in _endpoints(policy, route)
-            if each.attempt_timeout_ms is not None
-        ]
-        if attempts and len(attempts) == len(_endpoints(policy, route)) and delay_ms >= max(attempts):
+        longest_ms = _longest_attempt_ms(policy, route)
+        if longest_ms is not None and delay_ms >= longest_ms:
             yield Problem(
-                "EW176",
-                path,
-                f"{delay_ms:g} ms: no attempt lasts so long, attempt_timeout_ms of its endpoints is "
-                f"{max(attempts)} at most",
+                "EW176", path, f"{delay_ms:g} ms: no attempt lasts so long, it gets {longest_ms} ms at most"
             )
 
 
@@ -48,6 +41,14 @@ def _nowhere(policy: Policy) -> Iterator[Problem]:
                 ("routes", index, "hedge"),
                 f"has no effect: the route has one endpoint, '{route.endpoints[0]}', and that one member",
             )
+
+
+def _longest_attempt_ms(policy: Policy, route: Route) -> int | None:
+    """Return what an attempt gets at most, by the route or by each of its endpoints; None: no more is said."""
+    limits = [each.attempt_timeout_ms for each in _endpoints(policy, route)]
+    known = [each for each in limits if each is not None]
+    longest = [max(known)] if known and len(known) == len(limits) else []
+    return min([*longest, *filter(None, (route.per_try_timeout_ms,))], default=None)
 
 
 def _endpoints(policy: Policy, route: Route) -> list[Endpoint]:

@@ -93,9 +93,10 @@ class Router:
         """Whether it could be sent to a member that is not among its ``tried``, inside its regions."""
         if request.regions is None:
             return False
-        reached = self._reachable(request.regions, edges=request.hops == 0)
-        names = plan(reached, self._view, request.model)
-        return any(self._view.has_untried(name, request.tried) for name in names)
+        view, model, version = self._view, request.model, request.version
+        reached = self._holding(self._reachable(request.regions, edges=request.hops == 0), request)
+        names = plan(reached, view, model)
+        return any(view.has_untried(name, request.tried, model, version) for name in names)
 
     def _next(
         self, ordered: tuple[str, ...], request: Request, attempt: int, tried: tuple[str, ...]

@@ -45,9 +45,11 @@ def test_a_delay_as_long_as_every_attempt() -> None:
 
     (problem,) = found(one, central=short, other=short)
     assert problem[:2] == ("EW176", ("routes", 0, "hedge", "delay_ms"))
-    assert "attempt_timeout_ms of its endpoints is 100 at most" in problem[2]
+    assert "it gets 100 ms at most" in problem[2]
     assert found(one, central=short, other=long) == []
     assert found(one, central=short, other=endpoint("us-east")) == []
+    (problem,) = found(one | {"per_try_timeout_ms": 200}, central=long, other=endpoint("us-east"))
+    assert "it gets 200 ms at most" in problem[2]
 
 
 @pytest.mark.parametrize(
