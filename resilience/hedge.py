@@ -104,9 +104,9 @@ class Hedge:
         self._hedges.enter()
         kind = (self._route, request.model, self.settings.percentile)
         delay_s = self._delay_s(kind)
-        if delay_s is None or self._clock.now() + delay_s >= request.deadline:
+        if delay_s is None or (at := self._clock.now() + delay_s) >= request.deadline:
             return await self.first(request, service, kind)
-        return await _Race(self, self._limits, request, service, kind).run(delay_s)
+        return await _Race(self, self._limits, request, service, kind).run(at, delay_s)
 
     async def first(self, request: Request, service: Service, kind: Kind) -> Response:
         """Make the first attempt, and note how long it takes."""
@@ -200,8 +200,11 @@ class _Race:
         self._failed_at: tuple[str, ...] = ()
         self._num_sent = 1
 
-    async def run(self, delay_s: float) -> Response:
-        """Answer as the first attempt that succeeds; send the next after ``delay_s``, and so on."""
+    async def run(self, at: float, delay_s: float) -> Response:
+        """Answer as the first attempt that succeeds.
+
+        The second is sent ``at`` a time of the loop, and each further one ``delay_s`` after the one before.
+        """
         call = self._hedge.first(self._request, self._service, self._kind)
         try:
             waits_for = call.send(None)
@@ -209,7 +212,7 @@ class _Race:
             at_once: Response = ended.value
             return at_once
         self._limit, self._delay_s = Limit(waits_for), delay_s
-        self._tick = self._arm()
+        self._tick = self._limits.arm(self, at)
         try:
             response = await resume(call, self._limit)
         except asyncio.CancelledError:
@@ -237,10 +240,7 @@ class _Race:
         task.add_done_callback(self._ended)
         self._num_sent += 1
         if self._num_sent < self._hedge.settings.max_attempts:
-            self._tick = self._arm()
-
-    def _arm(self) -> int:
-        return self._limits.arm(self, asyncio.get_running_loop().time() + self._delay_s)
+            self._tick = self._limits.arm(self, loop.time() + self._delay_s)
 
     @property
     def _tried(self) -> tuple[str, ...]:

@@ -60,7 +60,8 @@ class Quantile:
         self._total += 1
         if number < self._index:
             self._below += 1
-        self._move()
+        if not self._below < self._part * self._total <= self._below + self._weights[self._index]:
+            self._move()
 
     def add_at_least(self, duration_s: float, now_s: float) -> None:
         """Add what was broken off after ``duration_s``."""

@@ -68,12 +68,13 @@ class TimeLimits:
     nothing and goes on to the next. All calls must be of one loop.
     """
 
-    __slots__ = ("_due", "_limits", "_timer")
+    __slots__ = ("_due", "_limits", "_set_for", "_timer")
 
     def __init__(self) -> None:
         self._limits: dict[int, set[Passes]] = {}
         self._due: list[int] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._set_for: float = math.inf
 
     def __repr__(self) -> str:
         return f"<TimeLimits {sum(map(len, self._limits.values()))} armed, {len(self._due)} ticks>"
@@ -121,7 +122,7 @@ class TimeLimits:
         if limits is None:
             limits = self._limits[tick] = set()
             heappush(self._due, tick)
-            if self._due[0] == tick:
+            if tick < self._set_for:
                 self._set(loop)
         limits.add(limit)
         return tick
@@ -148,7 +149,11 @@ class TimeLimits:
     def _set(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = loop.call_at(self._due[0] / _TICKS_PER_S, self._ring, loop) if self._due else None
+        if self._due:
+            self._set_for = self._due[0]
+            self._timer = loop.call_at(self._set_for / _TICKS_PER_S, self._ring, loop)
+        else:
+            self._set_for, self._timer = math.inf, None
 
 
 def is_cancelled() -> bool:

@@ -44,7 +44,7 @@ def _nowhere(policy: Policy) -> Iterator[Problem]:
 
 
 def _longest_attempt_ms(policy: Policy, route: Route) -> int | None:
-    """Return what an attempt gets at most, by the route or by each of its endpoints; None: no more is said."""
+    """Return what an attempt gets at most, by the route or by each of its endpoints; None: nothing says."""
     limits = [each.attempt_timeout_ms for each in _endpoints(policy, route)]
     known = [each for each in limits if each is not None]
     longest = [max(known)] if known and len(known) == len(limits) else []
