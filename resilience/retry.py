@@ -156,8 +156,9 @@ class _Series:
         return self._holds_place
 
     def _note(self, failure: GatewayError) -> None:
-        if failure.member and failure.member not in self._tried:
-            self._tried = (*self._tried, failure.member)
+        for member in (failure.member, *failure.others):
+            if member and member not in self._tried:
+                self._tried = (*self._tried, member)
 
     def give_back(self) -> None:
         """Give the place back, if there is one."""

@@ -326,6 +326,28 @@ async def test_another_endpoint_is_not_waited_for(telemetry: RecordingTelemetry)
     assert now() - start < 1
 
 
+@virtual_time
+async def test_a_retry_knows_all_members_at_which_an_attempt_has_failed(
+    telemetry: RecordingTelemetry,
+) -> None:
+    """Its own, and those of attempts that were made beside it; each once."""
+    failures = [
+        DOWN.replaced(member="central/a", others=("central/b", "spare/a")),
+        DOWN.replaced(member="spare/a", others=("central/c",)),
+        DOWN.replaced(others=("central/a",)),
+    ]
+    service = ScriptedService(*failures, answer())
+
+    await retry(telemetry, num_retries=3)(request(), service)
+
+    assert [seen.tried for seen in service.requests] == [
+        (),
+        ("central/a", "central/b", "spare/a"),
+        ("central/a", "central/b", "spare/a", "central/c"),
+        ("central/a", "central/b", "spare/a", "central/c"),
+    ]
+
+
 def of(fault: Fault, why: Why | None = None, *, retryable: bool = True) -> GatewayError:
     return GatewayError(fault, "failed", retryable=retryable, why=why)
 
