@@ -33,6 +33,7 @@ async def play(scenario: Scenario, folder: Path, tiers: Tiers, envoy: Envoy | No
         await load.ready()
         sending = asyncio.create_task(load.run(rate))
         await asyncio.sleep(CALM_S)
+        await scene.in_use(scenario.faulty)
         scene.began = loop.time()
         await scenario.act(scene)
         scene.ended = loop.time()

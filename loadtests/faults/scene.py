@@ -22,6 +22,8 @@ from loadtests.peers.envoy import Envoy
 
 CALM_S: Final = 4.0
 MEMBERS: Final = 3
+_IN_USE: Final = 5
+_IN_USE_S: Final = 12.0
 _START_S: Final = 60.0
 _DEADLINE_S: Final = 12.0
 
@@ -84,6 +86,15 @@ class Scene:
     ended: float = 0.0
     cuts: list[float] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
+
+    async def in_use(self, numbers: Sequence[int]) -> None:
+        """Wait until these members have had requests, for a while: one that was slow at first has few."""
+        least = [len(self.members[number].came) + _IN_USE for number in numbers]
+        until = asyncio.get_running_loop().time() + _IN_USE_S
+        while asyncio.get_running_loop().time() < until:
+            await asyncio.sleep(0.1)
+            if all(len(self.members[each].came) >= few for each, few in zip(numbers, least, strict=True)):
+                return
 
     async def down(self, *numbers: int, kill: bool = False) -> None:
         """Let members refuse connections and reset those that are open; ``kill`` their tiers as well."""
