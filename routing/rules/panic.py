@@ -13,7 +13,7 @@ from routing.policy import Policy
 from routing.rules.priority import WHOLE, is_panic, level_health
 
 
-class Members(Protocol):
+class KnownMembers(Protocol):
     """What is known of the members of endpoints."""
 
     def strength(self, endpoint: str) -> tuple[int, int]:
@@ -35,7 +35,7 @@ class Panic:
     def __repr__(self) -> str:
         return f"<Panic below {self.threshold_percent:g} %>"
 
-    def among(self, names: tuple[str, ...], members: Members) -> tuple[str, ...]:
+    def among(self, names: tuple[str, ...], members: KnownMembers) -> tuple[str, ...]:
         """Return those of ``names``, all that a request may reach, that are in panic.
 
         None is while all of them together can carry the load (Envoy: the health of all levels is 100 %).

@@ -94,6 +94,7 @@ async def test_nothing_but_caller_and_regions_changes() -> None:
         12.5,
         3,
         ("central/127.0.0.1:9",),
+        ["central/127.0.0.1:9"],
         frozenset({"us-east"}),
         2,
         (("traceparent", "00"),),

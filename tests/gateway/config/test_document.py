@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import msgspec
 import pytest
 import yaml
+from yaml.composer import Composer
 
 from gateway.config.document import MAX_BYTES, ConfigError, parse, read, spell
 
@@ -183,3 +184,17 @@ def test_lines_can_be_taken_apart() -> None:
     assert document.line(("b",)) == 2
     document.take_apart()
     assert document.lines == {}
+
+
+def test_nodes_are_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of them holds others any more, so that each goes alone."""
+    roots = []
+    compose = Composer.get_single_node
+
+    def noted(self: Composer) -> yaml.Node | None:
+        roots.append(compose(self))
+        return roots[-1]
+
+    monkeypatch.setattr(Composer, "get_single_node", noted)
+    assert parse(Path("policy.yaml"), b"a: [1, {b: c}]\n").values == {"a": [1, {"b": "c"}]}
+    assert roots[0].value is None
