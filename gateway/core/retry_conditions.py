@@ -31,9 +31,8 @@ _UNCONNECTED: Final = frozenset({"refused", "unresolved", "unreachable", "tls", 
 def retries(error: GatewayError, conditions: Sequence[RetryCondition]) -> bool:
     """Whether ``error`` is to be followed by another attempt.
 
-    What was never sent is always tried elsewhere; so is what was sent to one that has no such model, where
-    another may have it: it has done nothing. What no other attempt can change never is: a caller's mistake,
-    time that is over.
+    What was never sent, or sent to where the model is no more, is always tried elsewhere. What no other
+    attempt can change never is: a caller's mistake, time that is over.
     """
     if error.retryable and (error.unsent or error.fault is Fault.NOT_FOUND):
         return True

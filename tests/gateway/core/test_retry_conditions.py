@@ -78,10 +78,12 @@ def test_what_was_not_sent_is_tried_elsewhere_whatever_is_wanted() -> None:
     assert retries(unsent, ())
 
 
-def test_one_that_lacks_what_it_lists_is_left_for_another_whatever_is_wanted() -> None:
-    """It has done nothing; without another that may have the model its 404 is not retryable."""
-    assert retries(GatewayError(Fault.NOT_FOUND, "unknown model", retryable=True), ())
-    assert not retries(GatewayError(Fault.NOT_FOUND, "unknown model"), RETRY_ON)
+def test_a_model_that_has_left_its_endpoint_is_looked_for_elsewhere() -> None:
+    """Nothing was computed; nobody lists "not found" and means that they want it."""
+    gone = GatewayError(Fault.NOT_FOUND, "unknown model: 'digits'", retryable=True)
+
+    assert retries(gone, ())
+    assert not retries(gone.replaced(retryable=False), get_args(RetryCondition))
 
 
 def test_without_a_word_all_that_is_retryable_is_retried() -> None:
