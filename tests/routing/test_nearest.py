@@ -109,3 +109,14 @@ def test_the_same_endpoints_in_any_case():
         assert sorted(world.nearest.order(("a", "b", "c"))) == ["a", "b", "c"]
         assert world.nearest.order(("c",)) == ("c",)
         assert world.nearest.order(()) == ()
+
+
+def test_sets_of_endpoints_do_not_pile_up():
+    """Which endpoints hold a model makes sets beside those of the residency: old ones are forgotten."""
+    names = tuple("abcdefghij")
+    world = World(dict.fromkeys(names, 0.001), **dict.fromkeys(names, 0.01))
+    for chosen in range(3, 1 << len(names)):
+        some = tuple(name for bit, name in enumerate(names) if chosen >> bit & 1)
+        assert set(world.nearest.order(some)) == set(some)
+
+    assert repr(world.nearest).count(",") < 256

@@ -13,7 +13,7 @@ from gateway.core.request import SEQUENCE, SEQUENCE_START
 from gateway.wire.oip.passed_index import MAX_ENTRIES
 from routing.holdings import Holdings
 from tests.fakes.virtual_time import virtual_time
-from tests.gateway.app.pools.scene import Scene, member, text
+from tests.gateway.app.pools.scene import Resolver, Scene, member, text
 from tests.resilience.peers import silent
 
 ONE, TWO, SPARE = "10.0.0.1:80", "10.0.0.2:80", "127.0.0.1:99"
@@ -267,6 +267,24 @@ async def test_a_404_from_one_that_lists_the_model_is_known_at_once() -> None:
 
 
 @virtual_time
+async def test_a_404_is_believed_until_the_index_is_read_again() -> None:
+    """Which is soon, and not at its next turn: a passing mistake costs the endpoint a second."""
+    scene = Scene()
+    scene.enforce(text(ONE))
+    scene.members[ONE].hold("digits")
+    scene.members[SPARE].hold("digits")
+    await asyncio.sleep(2)
+    held, scene.members[ONE].held = scene.members[ONE].held, set()
+    assert await found(scene, ONE, SPARE, number=1) == [1, 1]
+
+    scene.members[ONE].held = held
+    await asyncio.sleep(1.5)
+
+    assert await found(scene, ONE, SPARE) == [20, 0]
+    await scene.aclose()
+
+
+@virtual_time
 async def test_an_index_that_lies_is_asked_again_soon_and_not_more_often_than_that() -> None:
     """One request a second finds out; all of them are answered."""
     scene = Scene()
@@ -374,3 +392,38 @@ async def test_closing_ends_the_questions() -> None:
     assert scene.members[ONE].indexed == 0
     assert "off" not in repr(pool.index_watch)
     await pool.index_watch.aclose()
+
+
+@virtual_time
+async def test_a_pool_that_is_replaced_asks_no_more() -> None:
+    """Its members have one who asks them, however often the policy changes."""
+    scene = Scene()
+    for generation in range(1, 6):
+        scene.enforce(text(ONE, generation=generation, more=f"labels: {{a: '{generation}'}}"))
+        await asyncio.sleep(20)
+    before = scene.members[ONE].indexed
+    await asyncio.sleep(100)
+
+    assert 9 <= scene.members[ONE].indexed - before <= 12
+    await scene.aclose()
+
+
+@virtual_time
+async def test_a_member_that_appears_may_hold_everything_at_once() -> None:
+    """What was found for its pool before holds no longer."""
+    resolver = Resolver(**{"central.test": ["10.0.0.1"]})
+    scene = Scene(resolver)
+    pool = scene.enforce(text("central.test:80"))
+    scene.members[ONE].hold("other")
+    scene.members[SPARE].hold("other")
+    await asyncio.sleep(4)
+    endpoints = scene.workshop.in_force.endpoints()
+    assert endpoints.lacking("digits", "") == {"central", "spare"}
+
+    resolver.answers["central.test"] = ["10.0.0.1", "10.0.0.2"]
+    scene.members[TWO].entries = None
+    while len(pool.members) < 2:
+        await asyncio.sleep(0.01)
+
+    assert endpoints.lacking("digits", "") == {"spare"}
+    await scene.aclose()
