@@ -28,12 +28,14 @@ from resilience.attempt import AttemptTimeout
 from resilience.breaker import Breaker
 from resilience.bulkhead import Bulkhead
 from resilience.deadline import Deadline
+from resilience.per_try import PerTryTimeout
 from resilience.retry import Retry
 from routing.policy import Policy, Route
 from routing.preference import preference
 from routing.residency import Locate, Residency
 from routing.router import Router
 from routing.rules.order import View
+from routing.spillover import within_capacity
 from routing.version_split import VersionSplit
 
 _COUNTS: Final = (
@@ -118,7 +120,7 @@ def route_stack(
     """
     timed = _timed(parts, route)
     reason = "Directly above the Router: one of the workers knows which endpoint has the state."
-    sending = (*_retry(parts, route), *_owned(owner, reason))
+    sending = (*_per_try(route), *_retry(parts, route), *_owned(owner, reason))
     router = Innermost(
         "router",
         "Below Retry: each attempt goes where those before have not failed, to the nearest endpoint first.",
@@ -234,14 +236,8 @@ def _timed(parts: Parts, route: Route) -> Layer:
 def _router(
     parts: Parts, policy: Policy, route: Route, *, endpoints: Mapping[str, Service], view: View
 ) -> Router:
-    order = preference(
-        policy,
-        parts.region,
-        [name for name in route.endpoints if name in policy.endpoints],
-        view,
-        clock=parts.clock,
-        chance=parts.chance,
-    )
+    names = [name for name in route.endpoints if name in policy.endpoints]
+    order = preference(policy, parts.region, names, view, clock=parts.clock, chance=parts.chance)
     return Router(
         policy,
         route,
@@ -249,7 +245,7 @@ def _router(
         endpoints=endpoints,
         view=view,
         placements=parts.placements,
-        order=order,
+        order=within_capacity(order, policy, parts.region, names, view),
     )
 
 
@@ -271,6 +267,15 @@ def _versions(parts: Parts, route: Route) -> tuple[Layer, ...]:
     return (Layer("versions", reason, VersionSplit(route), parts.observed.span("versions")),)
 
 
+def _per_try(route: Route) -> tuple[Layer, ...]:
+    if route.per_try_timeout_ms is None:
+        return ()
+    reason = (
+        "Above Retry: noted once for all attempts. Members of endpoints keep it, when their turn has come."
+    )
+    return (Layer("per-try timeout", reason, PerTryTimeout(route.per_try_timeout_ms / 1000)),)
+
+
 def _retry(parts: Parts, route: Route) -> tuple[Layer, ...]:
     settings = parts.resilience.retry
     num_retries = settings.num_retries if route.num_retries is None else route.num_retries
@@ -283,6 +288,7 @@ def _retry(parts: Parts, route: Route) -> tuple[Layer, ...]:
         chance=parts.chance,
         telemetry=parts.telemetry,
         num_retries=num_retries,
+        retry_on=route.retry_on,
     )
     reason = "Above the Router, so that the next attempt may go elsewhere: fail-over is a retry."
     return (Layer("retry", reason, retry, parts.observed.layer("retry")),)

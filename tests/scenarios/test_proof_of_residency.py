@@ -1,8 +1,10 @@
 """Residency over whole policies: nothing that happens sends a request to a region outside its class.
 
-The policies are random, and so is what happens: members fail in every way, come back, are drained; copies
-of what was answered go to shadows; the policy is replaced by one in which the same names stand for other regions. Behind the real stack, Router and
-pools only the wire is missing. Which regions a request may reach is decided by ``random_policies.allowed``.
+The policies are random, and so is what happens: members fail in every way, come back, are drained; they load
+and unload models, and what they list may be another thing than what they hold; copies of what was answered go
+to shadows; the policy is replaced by one in which the same names stand for other regions. Behind the real
+stack, Router and pools only the wire is missing. Which regions a request may reach is decided by
+``random_policies.allowed``.
 """
 
 from __future__ import annotations
@@ -19,8 +21,9 @@ from msgspec.structs import replace
 
 from gateway.app.connector import Connector, MemberPlace
 from gateway.app.generation import Generation
+from gateway.core.catalog import IndexEntry, unknown_model
 from gateway.core.clock import LoopClock
-from gateway.core.errors import GatewayError
+from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import SEQUENCE, SEQUENCE_END, SEQUENCE_START, Caller, Request, Response
 from gateway.core.verdict import Verdict
 from gateway.upstreams.load import LoadObserver
@@ -49,12 +52,14 @@ _asks = st.tuples(
     st.sampled_from((None, None, None, "start", "step", "end")),
 )
 _numbers = st.tuples(st.integers(0, 4), st.integers(1, 3))
+_held = st.one_of(st.none(), st.frozensets(st.sampled_from(MODELS)))
 _steps = st.one_of(
     _asks,
     _asks,
     _asks,
     st.tuples(st.just("burst"), st.sampled_from(MODELS), st.sampled_from(TENANTS)),
     st.tuples(st.just("become"), _numbers, st.sampled_from(STATES)),
+    st.tuples(st.just("hold"), _numbers, _held, _held),
     st.tuples(st.just("drain"), _numbers, st.booleans()),
     st.tuples(st.just("wait"), st.sampled_from((0.0, 0.01, 0.3, 2.0, 15.0))),
     st.tuples(st.just("reload")),
@@ -66,6 +71,9 @@ class World:
 
     def __init__(self, policy: dict[str, Any], other: dict[str, Any]) -> None:
         self.states: dict[str, str] = {}
+        self.listed: dict[str, frozenset[str] | None] = {}
+        self.held: dict[str, frozenset[str] | None] = {}
+        """Address of a member → the models that it says it has, and has; None: no index, and all of them."""
         self.reached: list[tuple[str, str]] = []
         """Id of a request, and the region that it reached."""
         self.copies: list[str] = []
@@ -99,6 +107,9 @@ class World:
                 await asyncio.sleep(0.05)
             case ("become", (endpoint, number), state):
                 self.states[f"10.0.{endpoint}.{number}:80"] = state
+            case ("hold", (endpoint, number), listed, held):
+                address = f"10.0.{endpoint}.{number}:80"
+                self.listed[address], self.held[address] = listed, held
             case ("drain", (endpoint, number), is_whole):
                 name = f"e{endpoint}" if is_whole else f"e{endpoint}/10.0.{endpoint}.{number}:80"
                 drained = self.workshop.endpoints.drained
@@ -191,7 +202,21 @@ class _Wire(FakeUpstream):
             raise FAILURES[state]
         if state == HANGS:
             await asyncio.sleep(3600)
-        return replace(answer(), version=asked.version)
+        held = world.held.get(self._address)
+        if held is not None and asked.model not in held:
+            raise unknown_model(asked.model)
+        return replace(answer(), model=asked.model, version=asked.version)
+
+    async def index(self) -> list[IndexEntry]:
+        state = self._world.states.get(self._address, WELL)
+        if state in FAILURES:
+            raise FAILURES[state]
+        if state == HANGS:
+            await asyncio.sleep(3600)
+        listed = self._world.listed.get(self._address)
+        if listed is None:
+            raise GatewayError(Fault.UNSUPPORTED, "no index")
+        return [IndexEntry(model, "1", "READY") for model in listed]
 
     async def describe(self, model: str, version: str) -> None:
         raise silent()

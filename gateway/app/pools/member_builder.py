@@ -74,7 +74,6 @@ class MemberBuilder:
             endpoint, definition, MemberPlace(listed.address, listed.ip), member
         )
         health = self._health(endpoint, definition, upstream, member)
-        attempt_ms = definition.attempt_timeout_ms or self._settings.retry.per_try_timeout_ms
         # Another gateway would ask its own endpoints, this gateway among them.
         catalog = upstream if definition.tier != EDGE else None
         answer_check = AnswerCheck(endpoint, catalog, self._clock)
@@ -88,7 +87,7 @@ class MemberBuilder:
             meter=meter,
             breaker=Breaker(health),
             bulkhead=Bulkhead(bulkhead_settings(self._settings.bulkhead, definition), self._telemetry),
-            attempt_timeout=AttemptTimeout(attempt_ms / 1000, self._clock),
+            attempt_timeout=self._attempt_timeout(definition),
             answer_check=answer_check,
             classes=classes,
             abilities=abilities,
@@ -98,6 +97,12 @@ class MemberBuilder:
         )
         refresher = Refresher(upstream, upstream.refresh_s, self._clock)
         return MemberParts(service, mirror, upstream, health, meter, refresher, answer_check, configs)
+
+    def _attempt_timeout(self, definition: Endpoint) -> AttemptTimeout:
+        own_ms = definition.attempt_timeout_ms
+        if own_ms is None:
+            return AttemptTimeout(self._settings.retry.per_try_timeout_ms / 1000, self._clock)
+        return AttemptTimeout(own_ms / 1000, self._clock, most_s=own_ms / 1000)
 
     def _health(
         self, endpoint: str, definition: Endpoint, peer: Upstream, member: PoolMember
