@@ -163,6 +163,36 @@ def test_conditions_and_versions_are_explained(tmp_path: Path, capsys) -> None:
 
 
 @pytest.mark.parametrize(
+    ("shadow", "arguments", "line"),
+    [
+        (
+            "{endpoints: [near, central], version: '7', percent: 2.5}",
+            (),
+            "shadow      2.5 % of what no cache has, after the answer, to near, central, version 7",
+        ),
+        (
+            "{version: '7'}",
+            ("--client-country", "de"),
+            "shadow      100 % of what no cache has, after the answer, to near, version 7",
+        ),
+        ("{endpoints: [central]}", ("--client-country", "de"), "shadow      none: no endpoint of it lies in"),
+        ("{endpoints: [near]}", ("--tenant", "exile"), "shadow      none: no endpoint of it lies in"),
+    ],
+    ids=["in order", "where the client may go", "elsewhere", "this gateway passes it on"],
+)
+def test_a_shadow_is_explained(
+    tmp_path: Path, capsys, shadow: str, arguments: tuple[str, ...], line: str
+) -> None:
+    """How much goes there, after the answer, and to which endpoints in allowed regions."""
+    text = WIDER.replace("[other, central, near]}", f"[other, central, near], shadow: {shadow}}}")
+    place = () if "--client-country" in arguments else ("--client-country", "fr")
+
+    explained(tmp_path, "--model", "texts", "--region", "here", *place, *arguments, text=text)
+
+    assert any(each.startswith(line) for each in capsys.readouterr().out.splitlines())
+
+
+@pytest.mark.parametrize(
     ("hedge", "says"),
     [
         ("{}", "after the p95 of what first attempts take, 1 ms at least; 5 % of requests at most"),
