@@ -12,6 +12,7 @@ ANY: Final = "*"
 INPUT: Final = "input"
 
 Names = Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+Version = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}\Z")]
 StickyBy = Annotated[str, msgspec.Meta(pattern=r"^(input|tenant|header:[A-Za-z0-9-]{1,64})\Z")]
 
 _Value = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]

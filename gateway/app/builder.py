@@ -15,7 +15,7 @@ from gateway.app.endpoints import Endpoints
 from gateway.app.generation import Generation
 from gateway.app.geo_needs import unmet
 from gateway.app.loading import Loaded
-from gateway.app.parts import CacheParts, Parts, longest_s
+from gateway.app.parts import CacheParts, Parts, longest_s, shadow_s
 from gateway.app.route_edge_models import NO_EDGE_MODELS, RouteEdgeModels
 from gateway.app.route_stacks import RouteStacks
 from gateway.app.stacks import route_stack, shared_stack
@@ -106,7 +106,7 @@ class Builder:
             text=loaded.text,
             endpoints=endpoints,
             edge_models=edge_models,
-            longest_s=max(longest_s(parts, route) for route in policy.routes),
+            longest_s=max(longest_s(parts, route) + shadow_s(route) for route in policy.routes),
             routed_headers=matching.headers,
         )
 

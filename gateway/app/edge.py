@@ -5,7 +5,7 @@ pushes on ``lifetimes``, so what is opened last is closed first:
 
 1. loading and watching stop, so that no policy comes into force while everything closes;
 2. what flies for the cache, then Redis;
-3. the endpoints' connections;
+3. copies of answered requests, then the endpoints' connections;
 4. the models.
 """
 
@@ -54,6 +54,7 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
         settings, parts, in_force.endpoints, foundation.offload, forget=forget, workers=foundation.workers
     )
     lifetimes.push_async_callback(endpoints.aclose)
+    lifetimes.push_async_callback(foundation.parts.shadows.aclose)
     cache = open_cache(foundation, models.instruction_set if models else "none", lifetimes)
     geo = _open_geo(foundation)
     owner = _owner(foundation)

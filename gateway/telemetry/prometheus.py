@@ -19,6 +19,7 @@ from gateway.telemetry.members import MemberRow, Members
 from gateway.telemetry.requests import Requests
 from gateway.telemetry.runs import Runs
 from gateway.telemetry.series import LATENCY_BUCKETS_S, Counts, Gauges, Reasons, Spreads
+from gateway.telemetry.shadow_results import ShadowResults
 
 Plain = TypeVar("Plain", Counts, Gauges)
 
@@ -90,7 +91,13 @@ class Prometheus:
         def timed(event: events.LayerTimed) -> None:
             layers.observe(event.layer, event.seconds)
 
-        return {events.RequestFinished: self._requests.finished, events.LayerTimed: timed}
+        shadows = ShadowResults()
+        self._registry.register(shadows)
+        return {
+            events.RequestFinished: self._requests.finished,
+            events.LayerTimed: timed,
+            events.ShadowFinished: shadows.finished,
+        }
 
     def _cache_handlers(self) -> dict[type, Callable[[Any], None]]:
         lost = self._counter("cache_writes_lost", "Answers that were not kept", "level", "reason")

@@ -29,6 +29,7 @@ from loadtests.bench import (
     passing,
     picking,
     planning,
+    reload,
     report,
     workers,
 )
@@ -40,6 +41,7 @@ CASES: Final[dict[str, tuple[Callable[[Bench], Result], str]]] = {
     "picking": (picking.measure, "choosing a member of a pool, without a request"),
     "geo": (geo.measure, "looking up where a client is, without a request"),
     "planning": (planning.measure, "finding the endpoints for a request, in order"),
+    "reload": (reload.measure, "the slowest request while a large policy comes into force"),
     "http_hit": (http_hit.measure, "L1 hits over HTTP, against a bare aiohttp handler"),
     "hits": (hits.measure, "L1 hits over each wire, against Triton's response cache"),
     "json": (json_hit.measure, "L1 hits in JSON, against MLServer"),

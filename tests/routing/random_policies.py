@@ -13,6 +13,8 @@ from routing.place import CONTINENT_OF, Place
 
 HERE: Final = "here"
 MODELS: Final = ("digits", "letters")
+SHADOW: Final = "shadow"
+"""The version that copies of requests ask for, and no request."""
 TENANTS: Final = ("anonymous", "acme", "zoo")
 PLACES: Final[dict[str, Place | None]] = {
     "10.9.0.1": Place("DE", "EU"),
@@ -58,6 +60,7 @@ def policies(draw: st.DrawFn, generation: int = 1) -> dict[str, Any]:
                 "match": {"model": model},
                 "num_retries": draw(st.integers(0, 5)),
                 "endpoints": draw(_some(tuple(endpoints)).map(_with_central)),
+                **draw(_shadow(tuple(name for name in endpoints if endpoints[name]["tier"] == "central"))),
             }
             for model in MODELS
         ],
@@ -96,6 +99,19 @@ def _with_central(names: list[str]) -> list[str]:
 def _others(region: str, regions: tuple[str, ...]) -> st.SearchStrategy[list[str]]:
     rest = tuple(each for each in regions if each != region)
     return _some(rest, least=0) if rest else st.just([])
+
+
+def _shadow(centrals: tuple[str, ...]) -> st.SearchStrategy[dict[str, Any]]:
+    shadow = st.fixed_dictionaries(
+        {
+            "version": st.just(SHADOW),
+            "endpoints": _some(centrals),
+            "percent": st.sampled_from((50, 100)),
+            "max_in_flight": st.sampled_from((1, 4)),
+            "timeout_ms": st.sampled_from((10, 300, 5000)),
+        }
+    )
+    return st.one_of(st.just({}), shadow.map(lambda shadow: {"shadow": shadow}))
 
 
 def _regions_of(regions: tuple[str, ...]) -> st.SearchStrategy[list[str]]:

@@ -24,9 +24,10 @@ from routing.pools.ewma import LoadSettings, MemberLoad
 
 @dataclass(frozen=True, slots=True)
 class MemberParts:
-    """What a member consists of. ``service``: its whole stack."""
+    """What a member consists of. ``service``: its whole stack. ``mirror``: that of copies of requests."""
 
     service: Stack
+    mirror: Stack
     upstream: Upstream
     health: EndpointHealth
     meter: LoadMeter

@@ -222,6 +222,16 @@ class EndpointPool:
                 raise error.replaced(member=chosen.label, retryable=True) from error
             raise error.replaced(member=chosen.label) from error
 
+    async def mirror(self, request: Request) -> Response:
+        """Answer a copy of a request as the chosen member does; what happens is held against nobody.
+
+        Raises:
+            GatewayError: as the call does.
+        """
+        if not self.members:
+            await self.roster.resolution.first()
+        return await self._choose(request).parts.mirror.entry(request)
+
     async def aclose(self) -> None:
         """Close all members, and look up no more."""
         async with AsyncExitStack() as closing:

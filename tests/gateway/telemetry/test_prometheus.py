@@ -47,6 +47,9 @@ SAMPLES = {
     events.Refused(
         "admission", "concurrency"
     ): 'edgeway_refusals_total{layer="admission",reason="concurrency"} 1.0',
+    events.ShadowFinished(
+        "digits", "differed", -0.002
+    ): 'edgeway_shadows_total{result="differed",route="digits"} 1.0',
     events.PolicyLoaded(7, ""): "edgeway_policy_generation 7.0",
 }
 
