@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from routing.geo import GeoError, Places
-from routing.geo_records import Record, nested_place
+from routing.geo_records import Record, flat_place, nested_place
 from routing.geo_tree import SearchTree
 from routing.place import Place
 from tests.routing.mmdb import mmdb, mmdb_of
@@ -142,6 +142,28 @@ def test_a_record_is_read_once_for_all_its_addresses(monkeypatch: pytest.MonkeyP
 
     assert found == [Place("SE", "EU", ("SE-E",))] * 16
     assert len(read) == 1
+
+
+def test_records_that_are_remembered_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was read last is not read again; what was read long ago is."""
+    read: list[object] = []
+
+    def counted(record: Record) -> Place | None:
+        read.append(record)
+        return flat_place(record)
+
+    monkeypatch.setattr("routing.geo_records.flat_place", counted)
+    records = {f"10.{number >> 8}.{number & 255}.0/24": {"asn": number + 1} for number in range(16_400)}
+    (tmp_path / "x.mmdb").write_bytes(mmdb_of(records, kind="asn", version=4))
+    places = Places.open(tmp_path / "x.mmdb")
+
+    for network in records:
+        places.find(network.replace("0/24", "7"))
+    assert len(read) == 16_400
+    assert places.find("10.64.15.1") == Place(asn=16_400)
+    assert len(read) == 16_400
+    assert places.find("10.0.0.1") == Place(asn=1)
+    assert len(read) == 16_401
 
 
 @given(st.data())
