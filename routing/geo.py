@@ -18,6 +18,7 @@ import maxminddb
 
 from routing.geo_file import GeoFileError, MemoryFile, in_memory
 from routing.geo_records import ACCEPTED, Reading, reading_of
+from routing.geo_tree import SearchTree
 from routing.place import Place
 
 _REMEMBERED: Final = 16_384
@@ -83,12 +84,13 @@ class Places:
             metadata = database.metadata()
             kind = str(metadata.database_type)[:_LONGEST_KIND]
             found = reading_of(kind, _sample(database))
+            tree = SearchTree(copy.content(), metadata.node_count, metadata.record_size, metadata.ip_version)
         except Exception as error:  # a corrupt file makes the reader raise nearly anything
             raise GeoError(path, f"is not a sound MaxMind DB file ({type(error).__name__})") from error
         if found is None:
             raise GeoError(path, f"is a database of {kind!r}, with neither countries nor ASNs: {ACCEPTED}")
         reading, knows = found
-        return cls(path, _lookup(database, reading), metadata.build_epoch, kind, knows)
+        return cls(path, _lookup(database, tree, reading), metadata.build_epoch, kind, knows)
 
     @property
     def build_epoch(self) -> int:
@@ -130,12 +132,22 @@ class Places:
             return None
 
 
-def _lookup(database: maxminddb.Reader, reading: Reading) -> Lookup:
-    get = database.get
+def _lookup(database: maxminddb.Reader, tree: SearchTree, reading: Reading) -> Lookup:
+    record_of, get = tree.record_of, database.get
+    read: dict[int, Place | None] = {}
 
     def lookup(address: str) -> Place | None:
+        number = record_of(address)
+        if number is None:
+            return None
+        if number in read:
+            return read[number]
         record = get(address)
-        return reading(record) if isinstance(record, dict) else None
+        place = reading(record) if isinstance(record, dict) else None
+        if len(read) >= _REMEMBERED:
+            read.clear()
+        read[number] = place
+        return place
 
     return lookup
 

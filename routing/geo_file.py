@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import io
+import mmap
 import os
 import stat
 from collections.abc import Iterator
@@ -45,11 +46,13 @@ class MemoryFile(NamedTuple):
     source: str | BinaryIO
     mode: int
 
-    def rewound(self) -> str | BinaryIO:
-        """Return the source for one more reader."""
-        if not isinstance(self.source, str):
-            self.source.seek(0)
-        return self.source
+    def content(self) -> mmap.mmap | memoryview:
+        """Return all of it; what is mapped shares its pages with every other reader."""
+        if isinstance(self.source, io.BytesIO):
+            return self.source.getbuffer()
+        assert isinstance(self.source, str), "it is one of both"
+        with Path(self.source).open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def file_signature(path: Path) -> FileSignature | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import maxminddb
@@ -33,9 +34,11 @@ MAX_ASN: Final = 2**32 - 1
 
 _NESTED_KINDS: Final = ("city", "country", "enterprise", "location")
 _COUNTRY_KEYS: Final = ("country_code", "country")
-_CONTINENT_KEYS: Final = ("continent_code", "continent")
 _ASN_KEYS: Final = ("autonomous_system_number", "asn")
 _MOST_SUBDIVISIONS: Final = 4
+_LONGEST: Final = 6
+"""Characters of a part: those of US-CAL."""
+
 _ASN_TEXT: Final = re.compile(r"(?:AS)?([0-9]{1,10})")
 
 
@@ -73,28 +76,32 @@ def nested_place(record: Record) -> Place | None:
     code = _map(record, "country").get("iso_code") or _map(record, "registered_country").get("iso_code")
     place = place_of(code, _map(record, "continent").get("code"))
     asn = _asn(_map(record, "traits").get(_ASN_KEYS[0]))
-    subdivisions = record.get("subdivisions")
-    codes = _subdivisions(place.country, subdivisions) if subdivisions and place is not None else ()
-    return _made(place, codes, asn)
+    return _made(place, _parts(record.get("subdivisions")), asn)
 
 
 def flat_place(record: Record) -> Place | None:
     """Read a record that has one value for each key."""
+    asn = record.get(_ASN_KEYS[0])
+    if asn is None:
+        asn = record.get(_ASN_KEYS[1])
+    number = 0 if asn is None else _asn(asn)
     country = record.get("country_code") or record.get("country")
-    place = None
-    if country is not None:
-        continent = next((each for key in _CONTINENT_KEYS if _is_continent(each := record.get(key))), None)
-        place = place_of(country, continent)
-    asn = _asn(next((record[key] for key in _ASN_KEYS if key in record), None))
+    if country is None:
+        return Place(asn=number) if number else None
+    continent = record.get("continent_code")
+    if not isinstance(continent, str) or continent not in CONTINENTS:
+        continent = record.get("continent")
     region = record.get("region_code")
-    codes = _codes(place.country, [region]) if region and place is not None else ()
-    return _made(place, codes, asn)
+    return _made(place_of(country, continent), [] if region is None else [region], number)
 
 
-def _made(place: Place | None, subdivisions: tuple[str, ...], asn: int) -> Place | None:
+def _made(place: Place | None, parts: list[object], asn: int) -> Place | None:
     if place is None:
         return Place(asn=asn) if asn else None
-    return Place(place.country, place.continent, subdivisions, asn) if subdivisions or asn else place
+    if not parts or not place.country:
+        return place.of_asn(asn)
+    codes = (_code(place.country, part) for part in parts if isinstance(part, str) and len(part) <= _LONGEST)
+    return Place(place.country, place.continent, tuple(filter(None, codes)), asn)
 
 
 def _map(record: Record, key: str) -> Record:
@@ -106,23 +113,17 @@ def _map(record: Record, key: str) -> Record:
     return found
 
 
-def _is_continent(value: object) -> bool:
-    return isinstance(value, str) and value in CONTINENTS
-
-
-def _subdivisions(country: str, listed: object) -> tuple[str, ...]:
+def _parts(listed: object) -> list[object]:
     if not isinstance(listed, list):
-        return ()
-    return _codes(
-        country, [each.get("iso_code") for each in listed[:_MOST_SUBDIVISIONS] if isinstance(each, dict)]
-    )
+        return []
+    return [each.get("iso_code") for each in listed[:_MOST_SUBDIVISIONS] if isinstance(each, dict)]
 
 
-def _codes(country: str, parts: list[object]) -> tuple[str, ...]:
-    """Return codes of ISO 3166-2; a database says CA, or US-CA."""
-    names = [part for part in parts if isinstance(part, str)]
-    codes = [part if part.startswith(f"{country}-") else f"{country}-{part}" for part in names]
-    return tuple(code for code in codes if country_of(code))
+@lru_cache(4096)
+def _code(country: str, part: str) -> str:
+    """Return a code of ISO 3166-2, for a database says CA, or US-CA; empty: it is none."""
+    code = part if part.startswith(f"{country}-") else f"{country}-{part}"
+    return code if country_of(code) else ""
 
 
 def _asn(value: object) -> int:

@@ -19,6 +19,7 @@ from loadtests.bench import (
     drips,
     edge_model,
     filters,
+    geo,
     hits,
     http_hit,
     interpreter,
@@ -38,6 +39,7 @@ from loadtests.bench.rounds import QUICK, THOROUGH, Bench, Effort
 CASES: Final[dict[str, tuple[Callable[[Bench], Result], str]]] = {
     "filters": (filters.measure, "the whole stack for an L1 hit, without a server around it"),
     "picking": (picking.measure, "choosing a member of a pool, without a request"),
+    "geo": (geo.measure, "looking up where a client is, without a request"),
     "planning": (planning.measure, "finding the endpoints for a request, in order"),
     "reload": (reload.measure, "the slowest request while a large policy comes into force"),
     "http_hit": (http_hit.measure, "L1 hits over HTTP, against a bare aiohttp handler"),

@@ -81,7 +81,7 @@ def allowed(policy: dict[str, Any], tenant: str, address: str) -> frozenset[str]
     """The regions that may see a request of ``tenant`` from ``address``."""
     place = PLACES[address]
     for network in (f"{address}/32", _NETWORKS[0]):
-        if network in policy["networks"]:
+        if network in policy.get("networks", ()):
             # The smallest network decides, also if it says nothing of the place.
             entry = policy["networks"][network]
             place = _NAMED[entry] if isinstance(entry, str) else place
