@@ -19,7 +19,8 @@ clients that no region may serve · EW204 a place that narrows nothing · EW205 
 the load for a region without endpoints · EW221 a region without location · EW222 a fail-over order that is
 overruled · EW230 a credential in the clear · EW231 health checks that overlap · EW232 a field without
 effect · EW233 a route whose endpoints are all drained · EW240 a place or network within another one · EW241 a
-percentage of nothing · EW242 a version that nobody gets.
+percentage of nothing · EW242 a version that nobody gets · EW250 (``gateway.config``) a value that only YAML
+1.1 takes for a truth value or number.
 
 Notes, which ``edgeway policy validate`` alone shows (``routing.lint_endpoints.older_forms``): EW301 the
 older form of an endpoint.
@@ -29,6 +30,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Final
 
 from routing.lint_endpoints import ENDPOINT_CHECKS
@@ -38,11 +40,13 @@ from routing.lint_routes import ROUTE_CHECKS
 from routing.place import CODES
 from routing.policy import ANY, Policy
 from routing.problem import Path, Problem, Severity, unknown
-from routing.rules.residency import regions_of
+from routing.rules.residency import regions_by_class
 
 MAX_ERRORS: Final = 200
-"""Errors that each check tells at most."""
+"""Errors that each check tells at most; and so many warnings."""
 
+_NAMED: Final = 8
+"""Residency classes that are told of one place."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 _BY_FAILOVER: Final = frozenset({"failover", "distribute"})
@@ -61,10 +65,12 @@ def problems(policy: Policy) -> list[Problem]:
 
 def _until_enough(found: Iterable[Problem]) -> Iterator[Problem]:
     """Pass on what is found up to the last error that is told; warnings alone never hide an error."""
-    errors = 0
+    errors = warnings = 0
     for problem in found:
-        yield problem
-        errors += problem.severity is Severity.ERROR
+        is_error = problem.severity is Severity.ERROR
+        errors, warnings = errors + is_error, warnings + (not is_error)
+        if is_error or warnings <= MAX_ERRORS:
+            yield problem
         if errors == MAX_ERRORS:
             return
 
@@ -177,19 +183,22 @@ def _homes(policy: Policy) -> Iterator[Problem]:
 
 
 def _narrowing(policy: Policy) -> Iterator[Problem]:
-    every = frozenset(policy.regions)
-    classes = {name: regions_of(policy, name) for name in policy.residency}
+    every, classes = frozenset(policy.regions), regions_by_class(policy)
     members: dict[str, list[str]] = {}
     for tenant_name, tenant in policy.tenants.items():
-        members.setdefault(tenant.residency, []).append(tenant_name)
+        if tenant.residency in classes:
+            members.setdefault(tenant.residency, []).append(tenant_name)
+    used = [(residency, classes[residency]) for residency in members]
     for code, name in policy.places.items():
-        if classes.get(name) == every:
+        if name not in classes or code not in CODES:
+            continue
+        if classes[name] == every:
             yield Problem(
                 "EW204", ("places", code), f"class '{name}' allows all regions: nothing is narrowed"
             )
-        for residency, names in members.items():
-            if not {name, residency} <= classes.keys() or classes[name] & classes[residency]:
-                continue
+        is_apart = classes[name].isdisjoint
+        for residency in islice((residency for residency, regions in used if is_apart(regions)), _NAMED):
+            names = members[residency]
             tenants = f"tenant '{names[0]}'" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
             yield Problem(
                 "EW203",

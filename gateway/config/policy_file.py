@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from gateway.config.document import MAX_BYTES, ConfigError, Document, parse, spell
+from gateway.config.document import MAX_BYTES, ConfigError, Document, parse, read_bytes
 from gateway.config.endpoint_files import with_absolute_files
 from routing.lint import problems
 from routing.lint_endpoints import older_forms
@@ -17,6 +18,8 @@ from routing.problem import Problem, Severity
 
 UNKNOWN_HERE: Final = "EW199"
 """The one rule that a gateway adds to those of ``edgeway policy validate``."""
+OLD_YAML: Final = "EW250"
+"""The one rule about how values are written: what only YAML 1.1 takes for what its field wants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +28,23 @@ class Finding:
 
     file: Path
     line: int
+    column: int
     rule: str
     severity: Severity
     text: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.severity} {self.rule}: {self.text}"
+        return f"{self.file}:{self.line}:{self.column}: {self.severity} {self.rule}: {self.text}"
 
     @property
     def is_error(self) -> bool:
         """Whether it keeps the policy from coming into force."""
         return self.severity is Severity.ERROR
+
+    def as_error(self, others: Sequence[ConfigError] = ()) -> ConfigError:
+        """Return it as what keeps the policy from coming into force, with what else does."""
+        text = f"{self.rule}: {self.text}"
+        return ConfigError(self.file, text, line=self.line, column=self.column, others=others)
 
 
 def read_policy(file: Path, region: str = "") -> tuple[Policy, list[Finding], bytes]:
@@ -46,7 +55,7 @@ def read_policy(file: Path, region: str = "") -> tuple[Policy, list[Finding], by
     Raises:
         ConfigError: when the file is no policy at all; lint errors are findings, not exceptions.
     """
-    text = read_text(file)
+    text = read_bytes(file)
     policy, findings = _check(file, text, region)
     return policy, findings, text
 
@@ -55,18 +64,6 @@ def read_notes(file: Path, text: bytes) -> list[Finding]:
     """Return what could be written better in the policy ``text``, which is one; nothing is wrong with it."""
     document = parse(file, text)
     return _findings(file, document, older_forms(document.decode(Policy)))
-
-
-def read_text(file: Path) -> bytes:
-    """Return the content of a policy file.
-
-    Raises:
-        ConfigError: it cannot be read.
-    """
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise ConfigError(file, f"cannot be read: {error.strerror}") from None
 
 
 def read_file(file: Path) -> bytes:
@@ -95,7 +92,7 @@ def load_policy(file: Path, region: str = "") -> tuple[Policy, bytes]:
     Raises:
         ConfigError: for the first lint error too.
     """
-    text = read_text(file)
+    text = read_bytes(file)
     return parse_policy(file, text, region), text
 
 
@@ -108,31 +105,31 @@ def parse_policy(file: Path, text: bytes, region: str = "") -> Policy:
         ConfigError: for the first lint error too.
     """
     policy, findings = _check(file, text, region)
-    for finding in findings:
-        if finding.is_error:
-            raise ConfigError(file, f"{finding.rule}: {finding.text}", line=finding.line)
+    errors = [finding for finding in findings if finding.is_error]
+    if errors:
+        first, *others = errors
+        raise first.as_error([other.as_error() for other in others])
     return with_absolute_files(policy, file.resolve().parent)
 
 
 def _check(file: Path, text: bytes, region: str) -> tuple[Policy, list[Finding]]:
     document = parse(file, text)
-    policy = document.decode(Policy)
-    findings = _findings(file, document, problems(policy))
+    policy, remarks = document.decode_with_remarks(Policy)
+    found = [*problems(policy), *(Problem(OLD_YAML, each.path, each.text) for each in remarks)]
     if region and region not in policy.regions:
-        message = f"regions: has no region '{region}', which this gateway is; add it or correct the settings"
-        line = document.line(("regions",))
-        findings.append(Finding(file, line, UNKNOWN_HERE, Severity.ERROR, message))
-    return policy, findings
+        message = f"has no region '{region}', which this gateway is; add it or correct the settings"
+        found.append(Problem(UNKNOWN_HERE, ("regions",), message))
+    return policy, _findings(file, document, found)
 
 
 def _findings(file: Path, document: Document, found: list[Problem]) -> list[Finding]:
     return [
         Finding(
             file,
-            document.line(problem.path),
+            *document.place(problem.path),
             problem.rule,
             problem.severity,
-            f"{spell(problem.path)}: {problem.message}",
+            f"{document.spell(problem.path)}: {problem.message}",
         )
         for problem in found
     ]
