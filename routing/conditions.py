@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 from gateway.core.request import Request
-from routing.header_tests import HeaderTest, header_test
-from routing.match import ANY, HeaderMatch
+from routing.header_tests import HeaderTest, expressions_test, header_test
+from routing.match import ANY, HeaderMatch, Match
 from routing.patterns import is_name, is_prefix, name_test
 from routing.place import Place, codes_of
 from routing.policy import Policy, Route
-from routing.stickiness import fraction, goes_by_input, header_of, key_by, salt_of
+from routing.stickiness import WHOLE, goes_by_input, header_of, key_by, salt_of, share_of
 
 Locate = Callable[[str], Place | None]
 Address = tuple[int, int]
@@ -25,10 +25,19 @@ _Bits = tuple[int, int, int]
 Shelf = tuple[str, object]
 """Where something is looked up: one condition of one kind, such as one header, or prefixes of one length."""
 
+EXPRESSION: Final = "header expression"
+"""The kind of shelf where expressions stand."""
+
 VERSION: Final = "x-edgeway-version"
 """The header by which those whom a route allows to choose a version."""
 
 _REMEMBERED: Final = 4096
+_LAST: Final = WHOLE - 1
+
+_WITHOUT: Final[Mapping[str, object]] = {
+    name: getattr(Match(), name) for name in Match.__struct_fields__ if name != "percent"
+}
+"""The conditions of a route that asks for nothing, apart from its percentage."""
 
 
 class Facts:
@@ -71,6 +80,12 @@ class Facts:
         return self._place
 
     @property
+    def asn(self) -> int:
+        """The autonomous system of its client's address; 0: not known."""
+        place = self.place
+        return 0 if place is None else place.asn
+
+    @property
     def address(self) -> Address | None:
         """Its client's address; None: not known."""
         if self._address is False:
@@ -87,6 +102,7 @@ class Conditions:
     """
 
     __slots__ = (
+        "_asns",
         "_draw",
         "_headers",
         "_model",
@@ -109,6 +125,7 @@ class Conditions:
             (name, f"header {name}", each, header_test(each)) for name, each in match.header_matches.items()
         )
         self._places = frozenset(match.places)
+        self._asns = frozenset(match.asns)
         self._networks = tuple(map(_bits_of, map(network_of, match.networks)))
         self._draw = Draw(route) if match.percent < 100 else None
 
@@ -118,6 +135,15 @@ class Conditions:
     def hold(self, facts: Facts) -> bool:
         """Whether all conditions hold, those of model and tenant among them."""
         return not self.missing(facts)
+
+    def beside(self, places: tuple[tuple[Shelf, object], ...]) -> Callable[[Facts], bool]:
+        """Return what tries whatever of them ``places``, where the route was found, leaves open."""
+        match = self.route.match
+        given = [name for name, value in _WITHOUT.items() if getattr(match, name) != value]
+        # Found by the only condition there is, or by none where there is none: a percentage is left.
+        if len(given) == bool(places) and len(self._headers) <= 1:
+            return _always if self._draw is None else self._draw.takes
+        return self.hold
 
     def missing(self, facts: Facts) -> str:
         """Return the first condition that does not hold; empty: all do."""
@@ -138,6 +164,9 @@ class Conditions:
         # A client whose place is not known is nowhere.
         if self._places and self._places.isdisjoint(codes_of(facts.place)):
             return "places"
+        # Of what is not known it is 0, which is nobody's.
+        if self._asns and facts.asn not in self._asns:
+            return "asns"
         if self._networks and not _is_within(facts.address, self._networks):
             return "networks"
         # Last: only those that all else holds for are divided.
@@ -158,8 +187,15 @@ class Conditions:
                 yield ((("header", name), match.exact),)
             elif match.prefix is not None:
                 yield ((("header prefix", (name, len(match.prefix))), match.prefix),)
+            else:
+                yield (((EXPRESSION, name), match.regex),)
+        yield from self._lookups_of_client()
+
+    def _lookups_of_client(self) -> Iterator[tuple[tuple[Shelf, object], ...]]:
         if self._places:
             yield tuple((("place", 0), code) for code in self._places)
+        if self._asns:
+            yield tuple((("asn", 0), asn) for asn in self._asns)
         if self._networks:
             yield tuple((("network", (version, shift)), bits) for version, shift, bits in self._networks)
 
@@ -167,14 +203,14 @@ class Conditions:
 class Draw:
     """Takes a percentage of requests, the same ones again and again."""
 
-    __slots__ = ("_below", "_by", "_key", "_salt")
+    __slots__ = ("_by", "_end", "_key", "_salt")
 
     def __init__(self, route: Route) -> None:
         self._by, self._key = route.sticky_by, key_by(route.sticky_by)
-        self._salt, self._below = salt_of("percent", route.name), route.match.percent / 100
+        self._salt, self._end = salt_of("percent", route.name), share_of(route.match.percent)
 
     def __repr__(self) -> str:
-        return f"<Draw {self._below:.2%} by {self._by}>"
+        return f"<Draw {self._end / WHOLE:.2%} by {self._by}>"
 
     def takes(self, facts: Facts) -> bool:
         """Whether the request is among those that are taken."""
@@ -184,11 +220,16 @@ class Draw:
             facts.by_input |= goes_by_input(self._by, facts.request)
         if not facts.has_data and goes_by_input(self._by, facts.request):
             return False
-        return fraction(key, self._salt) < self._below
+        # ``place_of`` without a call: this is done for each of many routes.
+        return key * self._salt & _LAST < self._end
 
 
-def shelf_reader(shelf: Shelf) -> Callable[[Facts], tuple[object, ...]]:
-    """Return what reads the values of a request that may stand on ``shelf``."""
+def _always(_facts: Facts) -> bool:
+    return True
+
+
+def shelf_reader(shelf: Shelf, found: Collection[object]) -> Callable[[Facts], tuple[object, ...]]:
+    """Return what reads the values of a request that may stand on ``shelf``, where ``found`` stand."""
     kind, detail = shelf
     match kind, detail:
         case "prefix", int(length):
@@ -197,6 +238,14 @@ def shelf_reader(shelf: Shelf) -> Callable[[Facts], tuple[object, ...]]:
             return lambda facts: (facts.headers.get(name),)
         case "header prefix", (str(name), int(length)):
             return lambda facts: (facts.headers.get(name, "")[:length],)
+        case "header expression", str(name):
+            matching = expressions_test([str(each) for each in found])
+
+            def expressions(facts: Facts) -> tuple[object, ...]:
+                value = facts.headers.get(name)
+                return () if value is None else matching(value)
+
+            return expressions
         case "network", (int(version), int(bits)):
 
             def bits_of(facts: Facts) -> tuple[object, ...]:
@@ -213,6 +262,7 @@ _PLAIN: Final[Mapping[str, Callable[[Facts], tuple[object, ...]]]] = {
     "tenant": lambda facts: (facts.tenant,),
     "version": lambda facts: (facts.request.version,),
     "place": lambda facts: codes_of(facts.place),
+    "asn": lambda facts: (facts.asn,),
 }
 
 

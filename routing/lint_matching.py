@@ -9,18 +9,17 @@ from ipaddress import IPv4Network, IPv6Network
 from itertools import combinations
 from typing import Final
 
-from msgspec.structs import replace
-
 from routing.conditions import Conditions, headers_of, network_of
 from routing.header_tests import header_test
+from routing.lint_networks import no_place
 from routing.lint_routes import has_many_patterns, take_all, tenants_of
 from routing.match import Match
 from routing.matching import Index
 from routing.patterns import MOST_OTHERS
-from routing.place import CODES, CONTINENT_OF
-from routing.policy import ANY, Policy, Route
+from routing.place import CODES, container_of, country_of
+from routing.policy import ANY, Policy
 from routing.problem import Path, Problem, unknown
-from routing.shelves import placed
+from routing.shelves import MOST_EXPRESSIONS, placed
 from routing.stickiness import header_of
 
 MOST_TOGETHER: Final = 16
@@ -110,14 +109,10 @@ def _places(policy: Policy) -> Iterator[Problem]:
     for index, route in enumerate(policy.routes):
         for position, code in enumerate(route.match.places):
             path: Path = ("routes", index, "match", "places", position)
-            if code not in CODES:
-                yield Problem(
-                    "EW106",
-                    path,
-                    f"'{code}' is neither a continent (AF AN AS EU NA OC SA) nor an ISO country",
-                )
-            elif CONTINENT_OF.get(code) in route.match.places:
-                yield Problem("EW240", path, f"is within '{CONTINENT_OF[code]}', which stands here too")
+            if code not in CODES and not country_of(code):
+                yield Problem("EW106", path, no_place(code))
+            elif wider := container_of(code, route.match.places):
+                yield Problem("EW240", path, f"is within '{wider}', which stands here too")
 
 
 def _percentages(policy: Policy) -> Iterator[Problem]:
@@ -136,28 +131,24 @@ def _numbers(policy: Policy) -> Iterator[Problem]:
         )
     try:
         conditions = {
-            position: Conditions(_without_regexes(route))
+            position: Conditions(route)
             for position, route in enumerate(policy.routes)
             if route.match.is_conditional
         }
     except ValueError:
         return  # said elsewhere
     crowd: Counter[object] = Counter()
-    for position, places in placed(conditions).items():
+    for position, way in placed(conditions).items():
+        places: tuple[object, ...] = way or ("nowhere",)
         crowd.update(places)
         if any(crowd[place] == MOST_TOGETHER + 1 for place in places):
             yield Problem(
                 "EW144",
                 ("routes", position, "match"),
-                f"more than {MOST_TOGETHER} routes are told apart by percent, regex and patterns alone, and "
-                "are tried one by one: give them another model, tenant, version, header, place or network",
+                f"more than {MOST_TOGETHER} routes are told apart by percent and patterns alone, or by more "
+                f"than {MOST_EXPRESSIONS} expressions of one header, and are tried one by one: give them "
+                "another model, tenant, version, header, place, ASN or network",
             )
-
-
-def _without_regexes(route: Route) -> Route:
-    """Leave out what is slow to compile, and what nothing is looked up by."""
-    headers = {name: match for name, match in route.match.header_matches.items() if match.regex is None}
-    return replace(route, match=replace(route.match, headers=headers))
 
 
 def _shadowed(policy: Policy) -> Iterator[Problem]:
@@ -198,6 +189,8 @@ def _conditions(match: Match) -> list[_Condition]:
         found.append(("version", match.version))
     if match.places:
         found.append(("places", frozenset(match.places)))
+    if match.asns:
+        found.append(("asns", frozenset(match.asns)))
     if match.networks:
         found.append(("networks", frozenset(match.networks)))
     return found

@@ -18,8 +18,9 @@ HEADER: Final = "header:"
 _WHOLE_BYTES: Final = 64 << 10
 _PART_BYTES: Final = 1 << 10
 _PARTS: Final = 32
-_MASK: Final = (1 << 64) - 1
-_FACTOR: Final = 0xD6E8FEB86659FD93
+
+WHOLE: Final = 1 << 64
+"""The places that a key can have where something is divided."""
 
 Key = Callable[[Request], int]
 """Returns 64 bits that are equal for requests that belong together."""
@@ -62,29 +63,39 @@ def goes_by_input(sticky_by: str, request: Request) -> bool:
 
 
 def of_input(request: Request) -> int:
-    """Return the key of a request's model and inputs. Of long inputs parts are looked at, evenly spaced."""
+    """Return the key of a request's model and inputs. Of long inputs parts are looked at, evenly spaced.
+
+    Shapes are not: inputs of the same bytes may stay together.
+    """
     digest = blake3(request.model.encode(errors="surrogatepass"))
     tensors = request.inputs
     for tensor in tensors if len(tensors) < 2 else sorted(tensors, key=lambda tensor: tensor.name):
         # With lengths, no two lists of inputs are one.
-        head = f"{len(tensor.name)}:{tensor.name}{tensor.datatype}{tensor.shape}{len(tensor.data)}:"
+        head = f"{len(tensor.name)}:{tensor.name}{tensor.datatype}{len(tensor.data)}:"
         digest.update(head.encode(errors="surrogatepass"))
         for part in _parts(tensor.data):
             digest.update(part)
     return int.from_bytes(digest.digest(8), "big")
 
 
-def fraction(key: int, salt: int) -> float:
-    """Return where in [0, 1) a key stands for one who draws with ``salt``; for others it stands elsewhere."""
-    mixed = ((key ^ salt) * _FACTOR) & _MASK
-    mixed = ((mixed ^ (mixed >> 32)) * _FACTOR) & _MASK
-    # 53 bits are exact in a float, so that 1.0 is never reached.
-    return ((mixed ^ (mixed >> 32)) >> 11) / (1 << 53)
+def place_of(key: int, salt: int) -> int:
+    """Return where in [0, ``WHOLE``) a key stands for one who draws with ``salt``; for others elsewhere.
+
+    Keys are digests, so they are equally distributed, and an odd factor only permutes them. For two factors
+    at random the pairs of places are as good as independent: any dependence needs small numbers m and n for
+    which m times the one and n times the other are equal modulo 2⁶⁴.
+    """
+    return key * salt & (WHOLE - 1)
+
+
+def share_of(percent: float) -> int:
+    """Return the end of the places that belong to the first ``percent``."""
+    return round(percent * WHOLE / 100)
 
 
 def salt_of(purpose: str, name: str) -> int:
-    """Return the salt of one who draws."""
-    return _number(f"{purpose} {name}".encode(errors="surrogatepass"))
+    """Return the salt of one who draws, an odd number."""
+    return _number(f"{purpose} {name}".encode(errors="surrogatepass")) | 1
 
 
 def _number(text: bytes) -> int:

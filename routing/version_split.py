@@ -13,7 +13,7 @@ from gateway.core.service import FastPath, Filter, FindPath, PassesFastPath, Pen
 from routing.conditions import VERSION
 from routing.match import ANY
 from routing.policy import Route
-from routing.stickiness import fraction, goes_by_input, key_by, salt_of
+from routing.stickiness import goes_by_input, key_by, place_of, salt_of, share_of
 
 
 class VersionSplit:
@@ -27,7 +27,7 @@ class VersionSplit:
         self._salt = salt_of("versions", route.name)
         self._weights: Mapping[str, int] = route.versions
         self._parts = [
-            (end / 100, version)
+            (share_of(end), version)
             for version, end in zip(route.versions, accumulate(route.versions.values()), strict=True)
         ]
         self._choosers = frozenset(route.version_override)
@@ -72,7 +72,7 @@ class VersionSplit:
         return version
 
     def _drawn(self, request: Request) -> str:
-        drawn = fraction(self._key(request), self._salt)
+        drawn = place_of(self._key(request), self._salt)
         return next(version for end, version in self._parts if drawn < end)
 
 

@@ -1,31 +1,22 @@
 """The order of everything that happens to a request, and why each layer stands where it stands.
 
-This is the one place where layers are put together: role, reason and filter of each, outermost first. A
-stack is built once per policy generation and route; a layer that a route does not use is not in its stack.
-`edgeway policy explain --stack` and ``/stack`` of the admin port show these lists.
+Here layers are put together, those that keep answers with ``gateway.app.cache_layers``:
+role, reason and filter of each, outermost first. A stack is built once per policy generation and route; a
+layer that a route does not use is not in its stack. `edgeway policy explain --stack` and ``/stack`` of the
+admin port show these lists.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
-from typing import Final, Protocol
+from collections.abc import Callable, Mapping
+from typing import Final
 
-import msgspec
-
-from cache.early_refresh import EarlyRefreshes
-from cache.fill import CacheFill
-from cache.freshness import Freshness
-from cache.key import RequestHasher, derive_secret
-from cache.lookup import CacheLookup
-from cache.settings import CacheSettings
-from cache.single_flight import SingleFlight
 from edge_models.cascade import Cascade
-from gateway.app.kept_answers import KeptAnswerCheck
+from gateway.app.cache_layers import KnownModels, cache_layers
 from gateway.app.observe import Observed
 from gateway.app.parts import CacheParts, Parts, RouteEdgeModel, longest_s, timeout_s
-from gateway.core.catalog import ModelSpec
-from gateway.core.request import Caller, Request, Response
+from gateway.app.shadow_layers import shadow_layers
+from gateway.core.request import Caller
 from gateway.core.service import Filter, Service
 from gateway.core.stack import Innermost, Layer, Stack
 from gateway.telemetry.provenance import ProvenanceParameters
@@ -37,30 +28,15 @@ from resilience.attempt import AttemptTimeout
 from resilience.breaker import Breaker
 from resilience.bulkhead import Bulkhead
 from resilience.deadline import Deadline
+from resilience.per_try import PerTryTimeout
 from resilience.retry import Retry
 from routing.policy import Policy, Route
 from routing.preference import preference
 from routing.residency import Locate, Residency
 from routing.router import Router
 from routing.rules.order import View
+from routing.spillover import within_capacity
 from routing.version_split import VersionSplit
-
-
-class KnownModels(Protocol):
-    """What endpoints, by their names, say of their models (``gateway.app.endpoint_set.EndpointSet``)."""
-
-    def signatures(self, names: Iterable[str], model: str, version: str) -> Sequence[ModelSpec] | None:
-        """Return the metadata of a model; None: nothing is known yet."""
-        ...
-
-    def forbid_keeping(self, names: Iterable[str], model: str) -> bool:
-        """Whether one of them is known to have answers of the model not kept."""
-        ...
-
-    def let_keep(self, names: Iterable[str], request: Request, response: Response) -> bool:
-        """Whether none does, as far as is known; where nothing is, they are asked beside."""
-        ...
-
 
 _COUNTS: Final = (
     "Outermost: whoever waits here for a place waits at this member, and counts when one is chosen."
@@ -142,20 +118,16 @@ def route_stack(
     ``known``: what the endpoints say of their models. ``owner``: where there are several workers, hands a
     step of a sequence to the one that knows its endpoint.
     """
-    timed = Layer(
-        "deadline",
-        "Above everything that may wait, the cache among it: a stalled Redis cannot outlive the caller.",
-        Deadline(timeout_s(parts, route), parts.clock, max_timeout_s=longest_s(parts, route)),
-        parts.observed.span("deadline"),
-    )
+    timed = _timed(parts, route)
     reason = "Directly above the Router: one of the workers knows which endpoint has the state."
-    sending = (*_retry(parts, route), *_owned(owner, reason))
+    sending = (*_per_try(route), *_retry(parts, route), *_owned(owner, reason))
     router = Innermost(
         "router",
         "Below Retry: each attempt goes where those before have not failed, to the nearest endpoint first.",
         _router(parts, policy, route, endpoints=endpoints, view=view),
     )
-    abroad = Stack(timed, *sending, innermost=router)
+    shadow = shadow_layers(parts, policy, route, endpoints=endpoints, view=view)
+    abroad = Stack(timed, *shadow, *sending, innermost=router)
     residency = Layer(
         "residency",
         "Fixes the allowed regions before anything can leave. Where this region is not among them the "
@@ -169,7 +141,8 @@ def route_stack(
         residency,
         timed,
         # Without a cascade no edge answer may come out of the cache, not even one kept before.
-        *_cache(parts, route, cache, edge if route.cascade else None, known),
+        *cache_layers(parts, route, cache, edge if route.cascade else None, known),
+        *shadow,
         *_cascade(parts, route, edge),
         *sending,
         innermost=router,
@@ -225,17 +198,46 @@ def member_stack(
     )
 
 
+def mirror_stack(
+    observed: Observed,
+    upstream: Service,
+    *,
+    answer_check: AnswerCheck,
+    classes: EndpointClasses,
+    abilities: Abilities | None,
+) -> Stack:
+    """Return the stack of copies of requests at one member: what stands directly around the endpoint.
+
+    There is no breaker and no load: a shadow must neither put out nor slow down what serves callers. It takes
+    none of their places, since the route's shadow has few of its own, and a time limit of its own.
+    """
+    learning = (Layer("abilities", _LEARNS, abilities),) if abilities is not None else ()
+    return Stack(
+        Layer(
+            "answer check", "Outermost: an answer that is not the model's is none to compare.", answer_check
+        ),
+        _endpoint_classes(classes),
+        *learning,
+        innermost=Innermost(
+            "upstream", "Sends the copy to the endpoint.", upstream, observed.layer("shadow", outward=True)
+        ),
+    )
+
+
+def _timed(parts: Parts, route: Route) -> Layer:
+    return Layer(
+        "deadline",
+        "Above everything that may wait, the cache among it: a stalled Redis cannot outlive the caller.",
+        Deadline(timeout_s(parts, route), parts.clock, max_timeout_s=longest_s(parts, route)),
+        parts.observed.span("deadline"),
+    )
+
+
 def _router(
     parts: Parts, policy: Policy, route: Route, *, endpoints: Mapping[str, Service], view: View
 ) -> Router:
-    order = preference(
-        policy,
-        parts.region,
-        [name for name in route.endpoints if name in policy.endpoints],
-        view,
-        clock=parts.clock,
-        chance=parts.chance,
-    )
+    names = [name for name in route.endpoints if name in policy.endpoints]
+    order = preference(policy, parts.region, names, view, clock=parts.clock, chance=parts.chance)
     return Router(
         policy,
         route,
@@ -243,7 +245,7 @@ def _router(
         endpoints=endpoints,
         view=view,
         placements=parts.placements,
-        order=order,
+        order=within_capacity(order, policy, parts.region, names, view),
     )
 
 
@@ -265,6 +267,15 @@ def _versions(parts: Parts, route: Route) -> tuple[Layer, ...]:
     return (Layer("versions", reason, VersionSplit(route), parts.observed.span("versions")),)
 
 
+def _per_try(route: Route) -> tuple[Layer, ...]:
+    if route.per_try_timeout_ms is None:
+        return ()
+    reason = (
+        "Above Retry: noted once for all attempts. Members of endpoints keep it, when their turn has come."
+    )
+    return (Layer("per-try timeout", reason, PerTryTimeout(route.per_try_timeout_ms / 1000)),)
+
+
 def _retry(parts: Parts, route: Route) -> tuple[Layer, ...]:
     settings = parts.resilience.retry
     num_retries = settings.num_retries if route.num_retries is None else route.num_retries
@@ -277,6 +288,7 @@ def _retry(parts: Parts, route: Route) -> tuple[Layer, ...]:
         chance=parts.chance,
         telemetry=parts.telemetry,
         num_retries=num_retries,
+        retry_on=route.retry_on,
     )
     reason = "Above the Router, so that the next attempt may go elsewhere: fail-over is a retry."
     return (Layer("retry", reason, retry, parts.observed.layer("retry")),)
@@ -310,85 +322,3 @@ def _cascade(parts: Parts, route: Route, edge: RouteEdgeModel | None) -> tuple[L
         {"edge model": model},
     )
     return (layer,)
-
-
-def _cache(
-    parts: Parts,
-    route: Route,
-    cache: CacheParts | None,
-    edge: RouteEdgeModel | None,
-    known: KnownModels,
-) -> tuple[Layer, ...]:
-    if cache is None or why_uncached(route, edge):
-        return ()
-    settings = _settings_of(cache, route)
-    artefacts = (*route.digests, edge.digest) if edge else route.digests
-    freshness = Freshness(settings, parts.chance, frozenset(artefacts))
-    refreshes = EarlyRefreshes(parts.clock, timeout_s=timeout_s(parts, route), most=settings.max_refreshes)
-    flight = SingleFlight(parts.clock, parts.telemetry)
-    cache.flights.update((refreshes, flight))
-    lookup = CacheLookup(
-        cache.levels[0],
-        hasher=_hasher(cache, settings, artefacts, edge),
-        freshness=freshness,
-        refreshes=refreshes,
-        forbids=partial(known.forbid_keeping, route.endpoints),
-        clock=parts.clock,
-        telemetry=parts.telemetry,
-    )
-    return (
-        Layer(
-            "cache look-up",
-            "Above the models and everything remote: a hit saves them all.",
-            lookup,
-            parts.observed.span("cache"),
-        ),
-        Layer("single flight", "Below the look-up, because hits need none: equal misses are one.", flight),
-        Layer(
-            "cache fill",
-            "Below SingleFlight: once for all equal misses, the further levels are read and all are written.",
-            CacheFill(
-                cache.levels,
-                freshness=freshness,
-                accepts=KeptAnswerCheck(
-                    partial(known.signatures, route.endpoints),
-                    edge,
-                    is_signed=settings.key_secret is not None,
-                ),
-                keeps=partial(known.let_keep, route.endpoints),
-                clock=parts.clock,
-                telemetry=parts.telemetry,
-            ),
-        ),
-    )
-
-
-def _settings_of(cache: CacheParts, route: Route) -> CacheSettings:
-    ttl_s = cache.settings.ttl_s if route.cache.ttl_s is None else route.cache.ttl_s
-    return msgspec.structs.replace(cache.settings, ttl_s=ttl_s)
-
-
-def why_uncached(route: Route, edge: RouteEdgeModel | None) -> str:
-    """Return why a gateway with a cache keeps no answers of ``route``; empty: it does."""
-    if edge is not None and edge.response_cache is False:
-        return "the model's configuration has a response_cache that is not enabled"
-    if not route.cache.enabled:
-        return f"route '{route.name}' of the policy has `cache: {{enabled: false}}`"
-    if not route.digests:
-        # Keys are content-addressed.
-        return f"route '{route.name}' of the policy has no digest of what answers"
-    return ""
-
-
-def _hasher(
-    cache: CacheParts, settings: CacheSettings, artefacts: tuple[str, ...], edge: RouteEdgeModel | None
-) -> RequestHasher:
-    return RequestHasher(
-        derive_secret(settings.key_secret, "keys"),
-        identity="+".join(artefacts),
-        instruction_set=cache.instruction_set,
-        per_tenant=settings.scope == "tenant",
-        # Another threshold may draw another tier's answer, and under a refused certificate none of the edge's
-        # answers is what it was.
-        proof=edge.licence.proof if edge else str,
-    )

@@ -31,6 +31,10 @@ class Document:
     values: Any
     composer: Composer
 
+    def take_apart(self) -> None:
+        """Free what is known of places, piece by piece: a large file has so many that it would be noticed."""
+        self.composer.take_apart()
+
     def place(self, path: Path_) -> tuple[int, int]:
         """Return line and column, from 1, of ``path``, or of the nearest parent that has them."""
         return self.composer.place(path)

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from gateway.config.document import MAX_BYTES, ConfigError, Document, parse, read_bytes
 from gateway.config.endpoint_files import with_absolute_files
+from gateway.config.shapes import Complaint
+from routing.defaults import (
+    WITH_DEFAULTS,
+    InheritedFields,
+    inherit,
+    inheritable,
+    misplaced,
+    unused,
+    without_nulls,
+)
 from routing.lint import problems
 from routing.lint_endpoints import older_forms
 from routing.policy import Policy
@@ -18,7 +28,7 @@ from routing.problem import Problem, Severity
 
 UNKNOWN_HERE: Final = "EW199"
 """The one rule that a gateway adds to those of ``edgeway policy validate``."""
-OLD_YAML: Final = "EW250"
+OLD_YAML: Final = "EW259"
 """The one rule about how values are written: what only YAML 1.1 takes for what its field wants."""
 
 
@@ -63,7 +73,13 @@ def read_policy(file: Path, region: str = "") -> tuple[Policy, list[Finding], by
 def read_notes(file: Path, text: bytes) -> list[Finding]:
     """Return what could be written better in the policy ``text``, which is one; nothing is wrong with it."""
     document = parse(file, text)
-    return _findings(file, document, older_forms(document.decode(Policy)))
+    policy, inheritance, _ = _decode(document)
+    return _findings(document, older_forms(policy), inheritance)
+
+
+def read_inheritance(file: Path, text: bytes) -> InheritedFields:
+    """Return what routes and endpoints inherit in the policy ``text``, which is one."""
+    return _decode(parse(file, text))[1]
 
 
 def read_file(file: Path) -> bytes:
@@ -114,22 +130,37 @@ def parse_policy(file: Path, text: bytes, region: str = "") -> Policy:
 
 def _check(file: Path, text: bytes, region: str) -> tuple[Policy, list[Finding]]:
     document = parse(file, text)
-    policy, remarks = document.decode_with_remarks(Policy)
-    found = [*problems(policy), *(Problem(OLD_YAML, each.path, each.text) for each in remarks)]
+    policy, inheritance, remarks = _decode(document)
+    found = [*problems(policy), *unused(policy, inheritance)]
+    found += (Problem(OLD_YAML, each.path, each.text) for each in remarks)
     if region and region not in policy.regions:
         message = f"has no region '{region}', which this gateway is; add it or correct the settings"
         found.append(Problem(UNKNOWN_HERE, ("regions",), message))
-    return policy, _findings(file, document, found)
+    findings = _findings(document, found, inheritance)
+    document.take_apart()
+    return policy, findings
 
 
-def _findings(file: Path, document: Document, found: list[Problem]) -> list[Finding]:
-    return [
-        Finding(
-            file,
-            *document.place(problem.path),
-            problem.rule,
-            problem.severity,
-            f"{document.spell(problem.path)}: {problem.message}",
+def _decode(document: Document) -> tuple[Policy, InheritedFields, list[Complaint]]:
+    """Return the policy with what its routes and endpoints inherit, what that is, and what is old in it."""
+    if (path := misplaced(document.values)) is not None:
+        section = str(path[1])
+        names = ", ".join(inheritable(section))
+        raise document.error(
+            path, f"is not inherited, it belongs to each of the {section}; these are: {names}"
         )
-        for problem in found
-    ]
+    whole = replace(document, values=without_nulls(document.values))
+    policy, remarks = whole.decode_with_remarks(Policy)
+    defaults, others = document.decode_with_remarks(WITH_DEFAULTS)
+    return *inherit(policy, document.values, defaults), remarks + others
+
+
+def _findings(document: Document, found: Iterable[Problem], inheritance: InheritedFields) -> list[Finding]:
+    findings = []
+    for problem in found:
+        source = inheritance.source(problem.path)
+        inherited = f" (inherited, {document.spell(source)})" if source else ""
+        text = f"{document.spell(problem.path)}{inherited}: {problem.message}"
+        line, column = document.place(source or problem.path)
+        findings.append(Finding(document.file, line, column, problem.rule, problem.severity, text))
+    return findings

@@ -118,7 +118,7 @@ class _Walk:
         for name, inner in value.items():
             if name in fields:
                 made[name] = self.value(inner, fields[name].type, (*path, name))
-            else:
+            elif shape.forbid_unknown_fields:
                 self._complain((*path, name), unknown_field(name, shape))
         if missing := [name for name, each in fields.items() if each.required and name not in value]:
             self._complain(path, missing_fields(missing, shape))

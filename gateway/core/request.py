@@ -93,7 +93,7 @@ class Request(msgspec.Struct, frozen=True):
     hold the output itself nevertheless, but for one that is marked (``gateway.core.classes``).
     ``output_parameters``: requested output → what the client says of it to the server. ``key`` is set by the
     cache's look-up and read by the layers below: equal keys are equal requests. It is empty for requests that
-    no cache may answer.
+    no cache may answer. ``per_try_timeout_s``: what the route grants each attempt; infinite: it does not say.
     """
 
     model: str
@@ -114,6 +114,7 @@ class Request(msgspec.Struct, frozen=True):
     classes: Mapping[str, int] = NO_CLASSES
     output_parameters: Mapping[str, Mapping[str, Parameter]] = NO_OUTPUT_PARAMETERS
     key: bytes = b""
+    per_try_timeout_s: float = math.inf
 
 
 class Provenance(msgspec.Struct, frozen=True):

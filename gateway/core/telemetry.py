@@ -178,6 +178,19 @@ class Refused(msgspec.Struct, frozen=True):
     reason: str
 
 
+class ShadowFinished(msgspec.Struct, frozen=True):
+    """What became of a copy of an answered request of ``route``.
+
+    ``result``: agreed, differed, failed, timeout, dropped, unavailable, or outside_residency. ``later_s``:
+    seconds that its answer took longer than the caller's, less than 0 where it was faster; None: there was
+    none.
+    """
+
+    route: str
+    result: str
+    later_s: float | None = None
+
+
 class PolicyLoaded(msgspec.Struct, frozen=True):
     """``error`` is empty when ``generation`` came into force; else the last good one stays.
 
@@ -190,10 +203,14 @@ class PolicyLoaded(msgspec.Struct, frozen=True):
 
 
 class GeoLoaded(msgspec.Struct, frozen=True):
-    """The geo database in use was built at ``build_epoch``; ``error``: why another one was not taken."""
+    """The geo database in use was built at ``build_epoch``; ``error``: why another one was not taken.
+
+    ``database``: the name of its file.
+    """
 
     build_epoch: int
     error: str = ""
+    database: str = ""
 
 
 Event = (
@@ -216,6 +233,7 @@ Event = (
     | RetryScheduled
     | RetryDenied
     | Refused
+    | ShadowFinished
     | PolicyLoaded
     | GeoLoaded
 )

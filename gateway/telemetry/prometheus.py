@@ -19,6 +19,7 @@ from gateway.telemetry.members import MemberRow, Members
 from gateway.telemetry.requests import Requests
 from gateway.telemetry.runs import Runs
 from gateway.telemetry.series import LATENCY_BUCKETS_S, Counts, Gauges, Reasons, Spreads
+from gateway.telemetry.shadow_results import ShadowResults
 
 Plain = TypeVar("Plain", Counts, Gauges)
 
@@ -90,7 +91,13 @@ class Prometheus:
         def timed(event: events.LayerTimed) -> None:
             layers.observe(event.layer, event.seconds)
 
-        return {events.RequestFinished: self._requests.finished, events.LayerTimed: timed}
+        shadows = ShadowResults()
+        self._registry.register(shadows)
+        return {
+            events.RequestFinished: self._requests.finished,
+            events.LayerTimed: timed,
+            events.ShadowFinished: shadows.finished,
+        }
 
     def _cache_handlers(self) -> dict[type, Callable[[Any], None]]:
         lost = self._counter("cache_writes_lost", "Answers that were not kept", "level", "reason")
@@ -170,12 +177,14 @@ class Prometheus:
             self._child(loads, "refused" if event.error else "accepted").inc()
             generation.set(event.generation)
 
-        built = self._gauge("geo_build_timestamp_seconds", "When the geo database in use was built")
-        geo_loads = self._counter("geo_loads", "Attempts to take a geo database", "outcome")
+        built = self._gauge(
+            "geo_build_timestamp_seconds", "When the geo database in use was built", "database"
+        )
+        geo_loads = self._counter("geo_loads", "Attempts to take a geo database", "outcome", "database")
 
         def geo(event: events.GeoLoaded) -> None:
-            self._child(geo_loads, "refused" if event.error else "accepted").inc()
-            built.set(event.build_epoch)
+            self._child(geo_loads, "refused" if event.error else "accepted", event.database).inc()
+            self._child(built, event.database).set(event.build_epoch)
 
         return {
             events.GeoLoaded: geo,

@@ -19,13 +19,14 @@ from gateway.app.observe import Observed
 from gateway.config.policy_file import parse_policy
 from gateway.core.clock import LoopClock
 from gateway.core.telemetry import Silence
+from loadtests.bench import choosing
 from loadtests.bench.results import Result, Row, Target, spreads
 from loadtests.bench.rounds import Bench, cores
 from resilience.settings import ResilienceSettings
 from routing.matching import Routes
 from routing.policy import Policy
 from routing.preference import Order, preference
-from routing.rules.order import first, reachable
+from routing.rules.order import first, holding, reachable
 
 MODES: Final = ("failover", "nearest", "distribute")
 SMALL: Final = (10, 3, 2)
@@ -33,6 +34,9 @@ LARGE: Final = (1_000, 50, 8)
 """Routes, regions, members of the endpoint that each region has."""
 
 TARGETS: Final = {SMALL: Target(12.0, at_least=False), LARGE: Target(15.0, at_least=False)}
+CHOICES: Final = dict.fromkeys(choosing.MATCHES, Target(13.0, at_least=False))
+"""A plan is to take 15 µs; behind the route there are the order of endpoints and the first of them."""
+
 BATCHES: Final = 200
 PLANS: Final = 50
 """Of a batch. A clock is read around each batch."""
@@ -53,6 +57,9 @@ def measure(bench: Bench) -> Result:
                     rows.append(Row.alone(f"{what}, p50", "µs", target, times))
                 else:
                     others[f"{what}, {mode}"] = times
+        for what, target in CHOICES.items():
+            times = [choosing.median(what) for _ in range(bench.effort.rounds)]
+            rows.append(Row.alone(f"route of {what}, p50", "µs", target, times))
     finally:
         os.sched_setaffinity(0, before)
     return Result(rows=tuple(rows), details={"plans_us": spreads(others), "plans": BATCHES * PLANS})
@@ -61,7 +68,7 @@ def measure(bench: Bench) -> Result:
 async def _median(size: tuple[int, int, int], mode: str) -> float:
     """Return µs per plan, the median of batches: its route, the order of endpoints, the first of them."""
     num_routes = size[0]
-    policy = parse_policy(Path("policy.yaml"), json.dumps(_policy(size, mode)).encode(), "r0")
+    policy = parse_policy(Path("policy.yaml"), json.dumps(policy_of(size, mode)).encode(), "r0")
     endpoints = Endpoints(
         ResilienceSettings(),
         clock := LoopClock(),
@@ -82,7 +89,8 @@ async def _median(size: tuple[int, int, int], mode: str) -> float:
         for model in models:
             route = routes.find(model, "anonymous")
             assert route is not None, "each model has one"
-            first(order.order(names[route.name]), view, model)
+            held = holding(names[route.name], view.lacking(model, ""))
+            first(order.order(held), view, model)
         batches.append((time.perf_counter_ns() - began) / 1000 / PLANS)
     for pool in view.by_name.values():
         await pool.aclose()
@@ -94,7 +102,8 @@ def _order(policy: Policy, view: EndpointSet) -> Order:
     return preference(policy, "r0", tuple(policy.endpoints), view, clock=LoopClock(), chance=chance)
 
 
-def _policy(size: tuple[int, int, int], mode: str) -> dict[str, Any]:
+def policy_of(size: tuple[int, int, int], mode: str) -> dict[str, Any]:
+    """Return a policy of so many routes, regions and members of the endpoint that each region has."""
     num_routes, num_regions, num_members = size
     regions = [f"r{number}" for number in range(num_regions)]
     share = 100 // num_regions

@@ -168,7 +168,7 @@ async def test_clients_that_stop_waiting():
             began = time.monotonic()
             with pytest.raises(error):
                 await asyncio.to_thread(play, listener.port)
-            assert time.monotonic() - began < 10
+            assert time.monotonic() - began < 60
             await until(lambda: service.running == 0)
 
     assert len(service.requests) == 2

@@ -86,9 +86,9 @@ async def fault(task: asyncio.Task) -> Fault:
 async def test_an_endless_model_costs_the_others_nothing(tmp_path):
     """While it runs they are answered, loaded and unloaded; it ends at its caller's deadline."""
     subject = shop(tmp_path, hostile_models.loop())
-    endless = [subject.ask(1, 4) for _ in range(3)]
+    endless = [subject.ask(1, 8) for _ in range(3)]
 
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(60):
         for _ in range(3):
             assert await subject.digits() == 2
         await subject.repository.load("digits", {})
@@ -115,7 +115,7 @@ async def test_a_model_that_never_ends_is_unloaded(tmp_path):
         assert await subject.ask(1) == 3
 
     assert not endless.done()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await subject.predictor.close()
     assert await fault(endless) is Fault.DEADLINE
 
@@ -126,7 +126,7 @@ async def test_a_process_leaves_whatever_runs(tmp_path):
     endless = [subject.ask(1) for _ in range(2)]
     await asyncio.sleep(0.1)
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         await subject.predictor.close()
 
     assert await fault(endless[0]) is Fault.DEADLINE
@@ -152,8 +152,8 @@ async def test_a_model_that_holds_the_loop_leaves_it(tmp_path, batching, caplog)
     assert await fault(endless) is Fault.DEADLINE
     assert "held the event loop until its run was stopped" in caplog.text
 
-    endless = subject.ask(1 << 60, 2)
-    async with asyncio.timeout(1):
+    endless = subject.ask(1 << 60, 60)
+    async with asyncio.timeout(30):
         await asyncio.sleep(0.1)
         assert await subject.digits() == 2
     assert not endless.done()

@@ -11,7 +11,7 @@ from tests.fakes.served import BODY, INFER
 
 REQUEST = b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (INFER.encode(), len(BODY), BODY)
 
-HANG_S = 5.0
+HANG_S = 60.0
 """To connect, or to get an answer, takes no client of a gateway that lives this long."""
 
 

@@ -44,6 +44,8 @@ class LyingRedis:
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
+        for _ in range(5):
+            await asyncio.sleep(0)  # what the listener has accepted gets its task in one of the next turns
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

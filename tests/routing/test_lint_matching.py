@@ -55,6 +55,9 @@ TEAM = {"headers": {"x-team": "a"}}
         (TEAM, TEAM | {"model": "m", "percent": 5}, True),
         (TEAM | {"model": "m*"}, TEAM | {"model": "m?1"}, True),
         (TEAM | {"version": "2"}, TEAM, False),
+        ({"asns": [1]}, {"asns": [1], "version": "2"}, True),
+        ({"asns": [1]}, {"asns": [1, 2]}, False),
+        ({"asns": [1]}, {"version": "2"}, False),
         (TEAM | {"percent": 5}, TEAM, False),
         (TEAM | {"tenants": ["acme"]}, TEAM, False),
         (TEAM, {"headers": {"x-team": "b"}}, False),
@@ -83,6 +86,15 @@ def test_what_is_tried_one_by_one_is_few() -> None:
     assert ("EW144", ("routes",)) in patterns
     assert ("EW144", ("routes",)) in headers
     assert not [each for each in found(*[{"percent": 1} for _ in range(16)]) if each[0] == "EW144"]
+
+
+def test_expressions_are_tried_together() -> None:
+    """Up to 64 of one header; beyond that only so many as may be tried one by one."""
+    together = found(*[{"headers": {"x-user": {"regex": f"u{number}.*"}}} for number in range(64)])
+    too_many = found(*[{"headers": {"x-user": {"regex": f"u{number}.*"}}} for number in range(65)])
+
+    assert not [rule for rule, _ in together if rule == "EW144"]
+    assert [path for rule, path in too_many if rule == "EW144"] == [("routes", 16, "match")]
 
 
 @pytest.mark.parametrize(

@@ -23,10 +23,19 @@ MATCHES = st.fixed_dictionaries(
         "version": st.sampled_from(["1", "2"]),
         "headers": st.dictionaries(
             st.sampled_from(["x-a", "X-B"]),
-            st.sampled_from(["u", "uv", {"prefix": "u"}, {"prefix": "uv"}, {"regex": "u.*"}]),
+            st.sampled_from(
+                [
+                    "u",
+                    "uv",
+                    {"prefix": "u"},
+                    {"prefix": "uv"},
+                    *({"regex": f"{'u' * n}.*"} for n in range(1, 4)),
+                ]
+            ),
             max_size=2,
         ),
-        "places": st.sampled_from([["DE"], ["EU"], ["US", "DE"]]),
+        "places": st.sampled_from([["DE"], ["EU"], ["US", "DE"], ["US-CA"]]),
+        "asns": st.sampled_from([[64500], [64501, 64502]]),
         "networks": st.sampled_from([["10.0.0.0/8"], ["10.1.0.0/16", "::/0"]]),
         "percent": st.sampled_from([0, 30, 100]),
     },
@@ -47,11 +56,12 @@ REQUESTS = st.builds(
 
 def locate(address: str) -> Place | None:
     """Say where an address is."""
-    return {"10.1.0.1": Place("DE", "EU"), "10.2.0.1": Place("US", "NA")}.get(address)
+    places = {"10.1.0.1": Place("DE", "EU", (), 64500), "10.2.0.1": Place("US", "NA", ("US-CA",), 64502)}
+    return places.get(address)
 
 
 @given(st.lists(MATCHES, min_size=1, max_size=12), REQUESTS)
-@settings(max_examples=400)
+@settings(max_examples=600)
 def test_looking_up_equals_a_plain_search(matches: list[dict[str, Any]], request: Request) -> None:
     """The first route wins whose conditions hold, whatever it stands under; the request stays as it is."""
     made = policy(routes=[route(f"r{i}") | {"match": match} for i, match in enumerate(matches)])
@@ -75,3 +85,53 @@ def test_each_route_stands_where_few_do() -> None:
 
     assert where[7] == ((("model", 0), "m7"),)
     assert repr(Shelves(made)) == "<Shelves of 1000 routes>"
+
+
+def expressions(count: int, **match: Any) -> dict[int, Conditions]:
+    """The conditions of routes with an expression each."""
+    matches = [{"headers": {"x-user": {"regex": f"u{number}-.*"}}} | match for number in range(count)]
+    made = policy(routes=[route(f"r{i}") | {"match": match} for i, match in enumerate(matches)])
+    return {position: Conditions(each) for position, each in enumerate(made.routes)}
+
+
+def test_expressions_are_looked_up() -> None:
+    """Many of one header, which differ in nothing else."""
+    where = placed(expressions(64, model="m"))
+
+    assert where[7] == ((("header expression", "x-user"), "u7-.*"),)
+
+
+def test_more_expressions_than_are_tried_together() -> None:
+    """Each stands elsewhere, or nowhere: a set of a thousand would need more memory than there is."""
+    assert set(placed(expressions(65, model="m")).values()) == {((("model", 0), "m"),)}
+    assert set(placed(expressions(65)).values()) == {()}
+
+
+def test_few_in_one_place_need_no_expression() -> None:
+    """Those that stand under a model are tried there."""
+    assert set(placed(expressions(4, model="m")).values()) == {((("model", 0), "m"),)}
+
+
+class Counting(str):
+    """The name of a model that counts how often it is compared."""
+
+    __slots__ = ()
+    compared = 0
+
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        Counting.compared += 1
+        return str(self) == other
+
+
+def test_what_is_looked_up_is_not_tried_again() -> None:
+    """Of sixteen canaries of one model none compares its name."""
+    made = policy(
+        routes=[route(f"r{number}") | {"match": {"model": "m", "percent": 1}} for number in range(16)]
+    )
+    shelves = Shelves(made)
+    facts = Facts(Request(Counting("m"), ()), locate)
+    shelves.first(facts, 16)
+
+    assert Counting.compared <= 1

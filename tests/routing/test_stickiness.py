@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ from msgspec.structs import replace
 
 from gateway.core.request import SEQUENCE, Caller, Request
 from gateway.core.tensor import Tensor
-from routing.stickiness import fraction, goes_by_input, key_by, of_input, salt_of
+from routing.stickiness import WHOLE, goes_by_input, key_by, of_input, place_of, salt_of, share_of
 
 
 def asks(data: bytes = b"data", **changes: object) -> Request:
@@ -20,18 +22,38 @@ def asks(data: bytes = b"data", **changes: object) -> Request:
     return replace(request, **changes)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("share", [0.01, 0.05, 0.5, 0.95])
-def test_a_share_is_what_it_says(share: float) -> None:
+@pytest.mark.parametrize("percent", [1, 5, 50, 95])
+def test_a_share_is_what_it_says(percent: int) -> None:
     """Within three standard deviations, for one who draws and for another one among those that he left."""
-    count = 20_000
+    count, share, end = 20_000, percent / 100, share_of(percent)
     keys = [of_input(asks(str(number).encode())) for number in range(count)]
     one, other = salt_of("percent", "a"), salt_of("percent", "b")
 
-    left = [key for key in keys if fraction(key, one) >= share]
-    again = sum(fraction(key, other) < share for key in left)
+    left = [key for key in keys if place_of(key, one) >= end]
+    again = sum(place_of(key, other) < end for key in left)
 
     for taken, of in ((count - len(left), count), (again, len(left))):
         assert abs(taken - of * share) <= 3 * math.sqrt(of * share * (1 - share))
+
+
+def test_those_who_draw_are_independent() -> None:
+    """Of 24 routes, any two have in common what chance would have it: 276 pairs, within four deviations."""
+    count, percent = 20_000, 20
+    salts = [salt_of("percent", f"canary-{number}") for number in range(24)]
+    keys = np.array([of_input(asks(str(number).encode())) for number in range(count)], dtype=np.uint64)
+    taken = [keys * np.uint64(salt) < np.uint64(share_of(percent)) for salt in salts]
+
+    both = [int(np.sum(one & other)) for one, other in itertools.combinations(taken, 2)]
+
+    part = (percent / 100) ** 2
+    assert max(abs(each - count * part) for each in both) <= 4 * math.sqrt(count * part * (1 - part))
+
+
+def test_places_are_shared_without_remainder() -> None:
+    """Nobody is below no share, everybody is below the whole one, and every salt only permutes the keys."""
+    assert (share_of(0), share_of(100)) == (0, WHOLE)
+    assert all(salt_of("percent", str(number)) % 2 for number in range(64))
+    assert place_of(WHOLE - 1, salt_of("percent", "a")) < WHOLE
 
 
 @given(st.binary(max_size=64), st.binary(max_size=64))

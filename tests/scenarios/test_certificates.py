@@ -44,7 +44,7 @@ async def origin(world: World, image: int, **changes: object) -> tuple[str, bool
 async def answered(world: World, is_done: Callable[[tuple[str, bool]], bool], start: int) -> int:
     """Ask for one picture after the other until an answer is of the kind; return the number of the next."""
     number = start
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while True:
             number += 1
             if is_done(await origin(world, number)):
@@ -302,7 +302,7 @@ async def test_both_names_of_a_version_are_suspended_and_hold_again_together(
 async def deferred(world: World, start: int, version: str) -> None:
     """Ask for other pictures, by one name alone, until central has answered one."""
     number = start
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while await origin(world, number, version=version) != ("central", True):
             number += 1
             await asyncio.sleep(0.02)

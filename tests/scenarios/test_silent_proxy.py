@@ -12,7 +12,6 @@ import yaml
 from gateway.app.gateway import open_gateway
 from gateway.config.settings import load_settings
 from tests.fakes.application import connection
-from tests.fakes.redis_server import free_port
 from tests.scenarios.world import digits
 
 US, OTHER_US, GB = "149.101.100.1", "149.101.100.9", "2.2.3.4"
@@ -45,7 +44,7 @@ POLICY = {
             "tier": "central",
             "region": "there",
             "protocol": "grpc",
-            "address": f"127.0.0.1:{free_port()}",
+            "address": "127.0.0.1:1",  # nobody listens there, also of other test runs
         }
     },
     "routes": [{"name": "digits", "match": {"model": "digits"}, "cascade": {}, "endpoints": ["there"]}],

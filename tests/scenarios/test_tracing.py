@@ -74,11 +74,11 @@ async def test_tracing_is_turned_off_and_on(tmp_path: Path, aiohttp_collector) -
 async def test_dead_collector_harms_nobody(tmp_path: Path) -> None:
     """Answers come as ever, and the process still ends within a few seconds."""
     async with World(tmp_path, otlp="http://127.0.0.1:9") as world:
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(8):
             assert (await world.ask(UNSURE)).provenance.origin == "central"
         began = asyncio.get_running_loop().time()
 
-    assert asyncio.get_running_loop().time() - began < 15
+    assert asyncio.get_running_loop().time() - began < 25
 
 
 @pytest.fixture

@@ -191,3 +191,11 @@ def test_device_without_end_is_read_no_further_than_the_limit() -> None:
     """Whoever names one finds out at once."""
     with pytest.raises(ConfigError, match="larger than 1 MiB"):
         read(Path("/dev/zero"))
+
+
+def test_places_can_be_taken_apart() -> None:
+    """Where something stands can then no longer be found."""
+    document = parse(FILE, b"a: 1\nb: 2\n")
+    assert document.place(("b",)) == (2, 1)
+    document.take_apart()
+    assert document.place(("b",)) == (1, 1)

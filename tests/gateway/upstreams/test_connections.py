@@ -109,6 +109,6 @@ async def test_closing_ends_the_search_for_the_name(monkeypatch: pytest.MonkeyPa
 
     made.close()
 
-    done, _ = await asyncio.wait([search], timeout=5)
+    done, _ = await asyncio.wait([search], timeout=50)
     search.cancel()
     assert done == {search}

@@ -67,7 +67,7 @@ def test_all_that_share_a_socket_see_its_end(listening: socket.socket) -> None:
         stop_listening(listening)
 
         with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(listening.getsockname()[:2], timeout=5)
+            socket.create_connection(listening.getsockname()[:2], timeout=60)
 
 
 def test_no_handshake_is_under_way(listening: socket.socket) -> None:

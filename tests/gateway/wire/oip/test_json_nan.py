@@ -93,7 +93,7 @@ def test_nothing_is_looked_at_twice(body):
     began = time.process_time()
     with_texts(body)
 
-    assert time.process_time() - began < 5
+    assert time.process_time() - began < 30
 
 
 def test_literals_are_what_python_reads():
