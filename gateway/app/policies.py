@@ -108,6 +108,8 @@ class Policies:
                 loaded = await self._load_latest()
                 if self._owed is Owed.EVERYTHING or loaded.text != self._in_force.current().text:
                     self._take(loaded)
+                elif self._error:
+                    self._report_mended()
             except Exception as error:  # noqa: BLE001 - whatever is wrong, the last good policy stays
                 self._report_failure(error, is_news=everything or self._tried.text != before)
                 await self._take_tls(is_news=everything)
@@ -140,8 +142,8 @@ class Policies:
                 self._sources.contents, self._sources.model_names(), others=self._is_incomplete
             )
             before, last = last, found.text
-            # If it is empty once, it may be in the middle of being replaced; if twice, it is gone.
-            if (last or not before) and self._differs(found):
+            # If it is empty once, or ends within a line, it may be in the middle of being written.
+            if (last.endswith(b"\n") or last == before) and self._differs(found):
                 await self.reload(everything=False)
 
     @property
@@ -205,6 +207,12 @@ class Policies:
             generation = self._builder.build(loaded)
         before = self._in_force.swap(generation)
         self._builder.after_swap(before, generation)
+
+    def _report_mended(self) -> None:
+        """Report that the file is again what is in force, after one that was refused."""
+        number = self._in_force.current().number
+        self._telemetry.emit(PolicyLoaded(number, "", _models(self._in_force.policy())))
+        _LOG.info("the policy file is again that of generation %d, which is in force", number)
 
     def _report_failure(self, error: Exception, *, is_news: bool) -> None:
         """Report why no policy was taken; in the log if ``is_news``, or for another reason than before."""

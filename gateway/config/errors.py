@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from gateway.core.spelling import shown
+
 _MOST: Final = 2_000
 """Characters of one message: a file's own text may stand in it."""
 
@@ -27,7 +29,7 @@ class ConfigError(Exception):
         others: Sequence[ConfigError] = (),
     ) -> None:
         position = f":{line}:{column}" if line and column else f":{line}" if line else ""
-        self.text = ": ".join(part for part in (f"{file}{position}", field, _bounded(message)) if part)
+        self.text = ": ".join(part for part in (f"{file}{position}", field, shown(message, _MOST)) if part)
         more = f" (and {len(others)} more)" if others else ""
         super().__init__(self.text + more)
         self.file, self.line, self.column, self.field, self.message = file, line, column, field, message
@@ -37,7 +39,3 @@ class ConfigError(Exception):
     def each(self) -> tuple[str, ...]:
         """All that is wrong, each as a person reads it."""
         return (self.text, *(other.text for other in self.others))
-
-
-def _bounded(message: str) -> str:
-    return message if len(message) <= _MOST else message[:_MOST] + "…"

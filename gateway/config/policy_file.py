@@ -12,6 +12,7 @@ from typing import Final
 from gateway.config.document import MAX_BYTES, ConfigError, Document, parse, read_bytes
 from gateway.config.endpoint_files import with_absolute_files
 from gateway.config.shapes import Complaint
+from gateway.core.spelling import shown
 from routing.defaults import (
     WITH_DEFAULTS,
     InheritedFields,
@@ -28,6 +29,8 @@ from routing.problem import Problem, Severity
 
 UNKNOWN_HERE: Final = "EW199"
 """The one rule that a gateway adds to those of ``edgeway policy validate``."""
+_LONGEST: Final = 2_000
+"""Characters of what is shown of one: names of the file stand in it."""
 OLD_YAML: Final = "EW259"
 """The one rule about how values are written: what only YAML 1.1 takes for what its field wants."""
 
@@ -44,7 +47,8 @@ class Finding:
     text: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}: {self.severity} {self.rule}: {self.text}"
+        place = f"{self.file}:{self.line}:{self.column}"
+        return f"{place}: {self.severity} {self.rule}: {shown(self.text, _LONGEST)}"
 
     @property
     def is_error(self) -> bool:
