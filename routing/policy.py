@@ -13,6 +13,7 @@ import msgspec
 from gateway.core.retry_conditions import RetryCondition
 from routing.endpoint import DAY_MS
 from routing.endpoint import Endpoint as Endpoint  # noqa: PLC0414 - a part of the policy
+from routing.hedging import RouteHedge
 from routing.locality import SHORT, Locality, Location, Mode
 from routing.match import ANY as ANY  # noqa: PLC0414
 from routing.match import INPUT, Names, StickyBy, Version
@@ -113,6 +114,9 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     answer of the model; ``5xx`` adds ``internal``, a 500. By codes of gRPC it is ``unavailable``,
     ``deadline_exceeded`` or ``resource_exhausted`` (429). What could not be sent is tried elsewhere in any
     case; a step of a sequence, or a caller's mistake, never is."""
+
+    hedge: RouteHedge | None = None
+    """A further attempt beside one that is slow; absent, there is none."""
 
     cache: RouteCache = RouteCache()
     cascade: RouteCascade | None = None

@@ -89,6 +89,15 @@ class Router:
                 raise
             raise error.replaced(elsewhere=True) from error
 
+    def has_other(self, request: Request) -> bool:
+        """Whether it could be sent to a member that is not among its ``tried``, inside its regions."""
+        if request.regions is None:
+            return False
+        view, model, version = self._view, request.model, request.version
+        reached = self._holding(self._reachable(request.regions, edges=request.hops == 0), request)
+        names = plan(reached, view, model)
+        return any(view.has_untried(name, request.tried, model, version) for name in names)
+
     def _next(
         self, ordered: tuple[str, ...], request: Request, attempt: int, tried: tuple[str, ...]
     ) -> str | None:

@@ -21,6 +21,7 @@ from gateway.core.telemetry import Telemetry
 from resilience.admission import Seats
 from resilience.budget import RetryBudget
 from resilience.drain import Drain
+from resilience.latencies import Latencies
 from resilience.settings import ResilienceSettings, ShadowSettings
 from resilience.shadows import Shadows
 from routing.placements import Placements
@@ -42,6 +43,7 @@ class Parts:
     seats: Seats
     shadows: Shadows = field(default_factory=lambda: Shadows(ShadowSettings()))
     placements: Placements = field(default_factory=Placements)
+    latencies: Latencies = field(default_factory=Latencies)
 
     @classmethod
     def of(cls, settings: Settings, clock: Clock, telemetry: Telemetry, observed: Observed) -> Self:

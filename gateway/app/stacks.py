@@ -13,6 +13,7 @@ from typing import Final
 
 from edge_models.cascade import Cascade
 from gateway.app.cache_layers import KnownModels, cache_layers
+from gateway.app.hedging import hedge_layer
 from gateway.app.observe import Observed
 from gateway.app.parts import CacheParts, Parts, RouteEdgeModel, longest_s, timeout_s
 from gateway.app.shadow_layers import shadow_layers
@@ -119,12 +120,13 @@ def route_stack(
     step of a sequence to the one that knows its endpoint.
     """
     timed = _timed(parts, route)
-    reason = "Directly above the Router: one of the workers knows which endpoint has the state."
-    sending = (*_per_try(route), *_retry(parts, route), *_owned(owner, reason))
+    chooses = _router(parts, policy, route, endpoints=endpoints, view=view)
+    hedge = hedge_layer(parts, route, chooses)
+    sending = (*_per_try(route), *_retry(parts, route), *hedge, *_owner_of_state(owner))
     router = Innermost(
         "router",
         "Below Retry: each attempt goes where those before have not failed, to the nearest endpoint first.",
-        _router(parts, policy, route, endpoints=endpoints, view=view),
+        chooses,
     )
     shadow = shadow_layers(parts, policy, route, endpoints=endpoints, view=view)
     abroad = Stack(timed, *shadow, *sending, innermost=router)
@@ -251,6 +253,10 @@ def _router(
 
 def _owned(owner: Filter | None, reason: str) -> tuple[Layer, ...]:
     return (Layer("sequence owner", reason, owner),) if owner is not None else ()
+
+
+def _owner_of_state(owner: Filter | None) -> tuple[Layer, ...]:
+    return _owned(owner, "Directly above the Router: one of the workers knows which endpoint has the state.")
 
 
 def _endpoint_classes(classes: EndpointClasses) -> Layer:

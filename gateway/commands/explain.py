@@ -20,6 +20,7 @@ from gateway.config.policy_file import load_policy, read_inheritance
 from gateway.core.request import ANONYMOUS, Caller, Request
 from routing.conditions import VERSION
 from routing.defaults import NOTHING_INHERITED, InheritedFields
+from routing.hedging import RouteHedge
 from routing.matching import Routes
 from routing.place import Place
 from routing.policy import Policy, Route
@@ -194,6 +195,8 @@ def explain(
     if may_see.regions:
         layers = _layers(route) if found.is_here else "passes it on; nothing is computed or kept there"
         rows.append(("gateway", f"{region}: {layers}"))
+    if route.hedge is not None:
+        rows.append(("hedge", _hedge(route.hedge)))
     if route.shadow is not None:
         rows.append(("shadow", _shadow(policy, route, route.shadow, found, region)))
     names = found.endpoints
@@ -229,6 +232,15 @@ def _versions(route: Route, named: str) -> str:
     parts = ", ".join(f"{version} ({percent} %)" for version, percent in route.versions.items())
     choosers = ", ".join(route.version_override)
     return f"{parts}, by {route.sticky_by}{f'; {VERSION} of {choosers} chooses' if choosers else ''}"
+
+
+def _hedge(hedge: RouteHedge) -> str:
+    """Say when another attempt is sent."""
+    if hedge.delay_ms is not None:
+        after = f"{hedge.delay_ms:g} ms"
+    else:
+        after = f"the p{hedge.percentile:g} of what first attempts take, {hedge.min_delay_ms:g} ms at least"
+    return f"another attempt elsewhere after {after}; {hedge.budget_percent:g} % of requests at most"
 
 
 def _shadow(policy: Policy, route: Route, shadow: Shadow, found: Outcome, region: str) -> str:

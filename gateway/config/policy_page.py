@@ -57,7 +57,8 @@ _UNITS: Final = (
     (r"^consecutive_", "failures"),
     (r"^(un)?healthy_threshold$", "checks"),
     (r"^choice_count$", "members"),
-    (r"^num_retries$", "attempts"),
+    (r"^(num_retries|max_attempts)$", "attempts"),
+    (r"^percentile$", "%"),
     (r"\.to$", "%"),
 )
 _CHECKS: Final = frozenset({"healthy_threshold", "unhealthy_threshold"})

@@ -171,6 +171,26 @@ class RetryDenied(msgspec.Struct, frozen=True):
     reason: str
 
 
+class HedgeEnded(msgspec.Struct, frozen=True):
+    """A further attempt beside a slow one has ended.
+
+    ``outcome``: won (its answer is the answer), lost (another came first), failed, or cancelled (its caller
+    left, or had no more time).
+    """
+
+    outcome: str
+
+
+class HedgeDenied(msgspec.Struct, frozen=True):
+    """An attempt was slow, and no other was sent beside it.
+
+    ``reason``: percent (the route's own limit), budget (of retries), nowhere (no other member could take it),
+    or pushback (an endpoint is overloaded).
+    """
+
+    reason: str
+
+
 class Refused(msgspec.Struct, frozen=True):
     """A layer turned a request away; ``reason`` is one word."""
 
@@ -232,6 +252,8 @@ Event = (
     | BreakerGone
     | RetryScheduled
     | RetryDenied
+    | HedgeEnded
+    | HedgeDenied
     | Refused
     | ShadowFinished
     | PolicyLoaded

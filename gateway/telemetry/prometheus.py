@@ -44,6 +44,7 @@ class Prometheus:
             | self._cache_handlers()
             | self._model_handlers()
             | self._fault_handlers()
+            | self._attempt_handlers()
         )
 
     def __repr__(self) -> str:
@@ -154,8 +155,6 @@ class Prometheus:
             "edgeway_breaker_open", "1 while it is not closed, and why; of one model if it says so"
         )
         self._registry.register(reasons)
-        retries = self._counter("retries", "Attempts after a failure", "fault")
-        denied = self._counter("retries_denied", "Failures passed on though retryable", "reason")
         refusals = self._counter("refusals", "Requests turned away", "layer", "reason")
         generation = self._gauge("policy_generation", "Policy generation in force")
         loads = self._counter("policy_loads", "Policy loads", "outcome")
@@ -191,10 +190,20 @@ class Prometheus:
             events.BreakerAppeared: lambda e: self._child(state, e.endpoint).set(0),
             events.BreakerChanged: breaker,
             events.BreakerGone: gone,
-            events.RetryScheduled: lambda e: self._child(retries, e.fault).inc(),
-            events.RetryDenied: lambda e: self._child(denied, e.reason).inc(),
             events.Refused: lambda e: self._child(refusals, e.layer, e.reason).inc(),
             events.PolicyLoaded: policy,
+        }
+
+    def _attempt_handlers(self) -> dict[type, Callable[[Any], None]]:
+        retries = self._counter("retries", "Attempts after a failure", "fault")
+        denied = self._counter("retries_denied", "Failures passed on though retryable", "reason")
+        hedges = self._counter("hedges", "Attempts beside slow ones", "outcome")
+        alone = self._counter("hedges_denied", "Slow attempts without another beside them", "reason")
+        return {
+            events.RetryScheduled: lambda e: self._child(retries, e.fault).inc(),
+            events.RetryDenied: lambda e: self._child(denied, e.reason).inc(),
+            events.HedgeEnded: lambda e: self._child(hedges, e.outcome).inc(),
+            events.HedgeDenied: lambda e: self._child(alone, e.reason).inc(),
         }
 
 

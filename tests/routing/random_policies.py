@@ -34,6 +34,15 @@ _LABELS: Final = ("continent", "cloud")
 _LISTS: Final[tuple[list[str], ...]] = ([], [], [], ["digits"], ["letters:1", "x-*"])
 _BALANCING: Final = ("least_request", "round_robin", "random", "ring_hash", "maglev")
 
+_HEDGES: Final = st.sampled_from(
+    (
+        None,
+        {},
+        {"delay_ms": 1, "budget_percent": 100},
+        {"delay_ms": 1.5, "max_attempts": 3, "budget_percent": 100},
+    )
+)
+
 
 @st.composite
 def policies(draw: st.DrawFn, generation: int = 1) -> dict[str, Any]:
@@ -59,6 +68,7 @@ def policies(draw: st.DrawFn, generation: int = 1) -> dict[str, Any]:
                 "name": model,
                 "match": {"model": model},
                 "num_retries": draw(st.integers(0, 5)),
+                "hedge": draw(_HEDGES),
                 "endpoints": draw(_some(tuple(endpoints)).map(_with_central)),
                 **draw(_shadow(tuple(name for name in endpoints if endpoints[name]["tier"] == "central"))),
             }

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway.core.errors import Fault, GatewayError
 from routing.placements import Placements
@@ -374,6 +375,41 @@ async def test_sequences_begin_at_the_nearest() -> None:
     assert (near, far) == ({"east", "central"}, {"far"})
     with pytest.raises(GatewayError, match="'digits' that may be asked is available"):
         await place_of(subject, 1)
+
+
+@pytest.mark.parametrize(
+    ("regions", "out", "tried", "has_other"),
+    [
+        (ALL, (), (), True),
+        (ALL, (), ("central/a",), True),
+        (frozenset({"us-east"}), (), (), True),
+        (frozenset({"us-east"}), (), ("central/a",), False),
+        (frozenset({"us-east", "eu-west"}), (), ("central/a",), True),
+        (frozenset({"us-east", "eu-west"}), ("central-eu", "eu-west-gw"), ("central/a",), False),
+        (frozenset(), (), (), False),
+        (None, (), (), False),
+    ],
+)
+def test_whether_there_is_another_member(
+    regions: frozenset[str] | None, out: tuple[str, ...], tried: tuple[str, ...], has_other: bool
+) -> None:
+    """Only one inside the regions that would let it through now, and that it was not sent to."""
+    made = policy()
+    view = Health(*out)
+    subject = Router(made, made.routes[0], "us-east", endpoints=services(), view=view)
+
+    assert subject.has_other(request(regions=regions, tried=tried)) is has_other
+
+
+def test_a_request_from_another_gateway_has_no_third_one() -> None:
+    """What is left for it are the central endpoints."""
+    made = policy(routes=[route(endpoints=["central", "eu-west-gw"])])
+    view = Health()
+    subject = Router(made, made.routes[0], "us-east", endpoints=services(), view=view)
+    asked = request(regions=ALL, tried=("central/a",))
+
+    assert subject.has_other(asked)
+    assert not subject.has_other(replace(asked, hops=1))
 
 
 TWO_OF = ["central", "central-eu"]

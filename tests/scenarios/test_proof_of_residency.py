@@ -278,6 +278,7 @@ def test_copies_are_among_what_is_looked_at() -> None:
         "residency": {"all": {"regions": [HERE]}},
         "tenants": {tenant: {"residency": "all"} for tenant in TENANTS},
         "places": {},
+        "networks": {},
         "endpoints": {"e0": central},
         "routes": [
             {"name": model, "match": {"model": model}, "endpoints": ["e0"], "shadow": {"version": SHADOW}}

@@ -212,6 +212,8 @@ class EndpointPool:
         if not self.members:
             await self.roster.resolution.first()
         chosen = self._choose(request)
+        if request.chosen is not None:
+            request.chosen.append(chosen.label)
         if self._rate is not None:
             self._rate.count()
         try:

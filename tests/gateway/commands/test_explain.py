@@ -162,6 +162,24 @@ def test_conditions_and_versions_are_explained(tmp_path: Path, capsys) -> None:
     assert "version     1 (95 %), 2 (5 %), by input" in out
 
 
+@pytest.mark.parametrize(
+    ("hedge", "says"),
+    [
+        ("{}", "after the p95 of what first attempts take, 1 ms at least; 5 % of requests at most"),
+        (
+            "{delay_ms: 40, budget_percent: 1}",
+            "another attempt elsewhere after 40 ms; 1 % of requests at most",
+        ),
+    ],
+)
+def test_hedging_is_explained(hedge: str, says: str, tmp_path: Path, capsys) -> None:
+    text = WIDER.replace("match: {model: texts},", f"match: {{model: texts}}, hedge: {hedge},")
+
+    explained(tmp_path, "--model", "texts", "--client-country", "FR", text=text)
+
+    assert says in capsys.readouterr().out
+
+
 LISTS = WIDER.replace("address: 'near:8000'", "address: 'near:8000', models: [cats, 'texts:2']")
 
 

@@ -44,6 +44,8 @@ SAMPLES = {
     events.BreakerChanged("central", "open"): 'edgeway_breaker_state{endpoint="central"} 2.0',
     events.RetryScheduled(1, "unavailable", 0.02): 'edgeway_retries_total{fault="unavailable"} 1.0',
     events.RetryDenied("budget"): 'edgeway_retries_denied_total{reason="budget"} 1.0',
+    events.HedgeEnded("won"): 'edgeway_hedges_total{outcome="won"} 1.0',
+    events.HedgeDenied("percent"): 'edgeway_hedges_denied_total{reason="percent"} 1.0',
     events.Refused(
         "admission", "concurrency"
     ): 'edgeway_refusals_total{layer="admission",reason="concurrency"} 1.0',

@@ -459,3 +459,22 @@ async def test_retries_count_as_well() -> None:
 
     assert pool.is_full
     await scene.aclose()
+
+
+@virtual_time
+async def test_the_chosen_member_is_noted_where_somebody_wants_to_know() -> None:
+    """Before it is asked: an attempt that hangs has a member, too."""
+    scene = Scene()
+    pool = scene.enforce(three())
+    scene.members[ONE].steps = scene.members[TWO].steps = scene.members[THREE].steps = [HANG]
+    chosen: list[str] = []
+
+    for _ in range(2):
+        tried = tuple(chosen)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await pool(request(regions=frozenset({"here"}), tried=tried, chosen=chosen))
+
+    assert len(set(chosen)) == 2
+    assert set(chosen) < {f"central/{address}" for address in ALL}
+    await scene.aclose()
