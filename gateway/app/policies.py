@@ -153,7 +153,9 @@ class Policies:
 
     def _differs(self, found: Contents) -> bool:
         """Whether to load again: the files are not those of the last load, as far as they were read."""
-        return found.text != self._tried.text or (bool(found.others) and found.others != self._tried.others)
+        if found.text != self._tried.text or str(found.error) != str(self._tried.error):
+            return True
+        return bool(found.others) and found.others != self._tried.others
 
     async def _load(self) -> Loaded:
         names = self._sources.model_names()

@@ -229,6 +229,10 @@ async def test_changed_file_is_taken_within_a_second(fixture: Fixture) -> None:
     assert fixture.error == "", "it may be in the middle of being replaced"
     await step()
     assert "cannot be read" in fixture.error
+    (fixture.folder / "policy.yaml").mkdir()
+    await step()
+    assert "Is a directory" in fixture.error, "another reason"
+    (fixture.folder / "policy.yaml").rmdir()
     fixture.write(GOOD)
     await step()
     assert fixture.error == "", "it is back, unchanged"
@@ -238,7 +242,7 @@ async def test_changed_file_is_taken_within_a_second(fixture: Fixture) -> None:
     fixture.write("{")
     await step()
     await step()
-    assert len(fixture.telemetry.of(PolicyLoaded)) == 5, "one complaint for one bad content"
+    assert len(fixture.telemetry.of(PolicyLoaded)) == 6, "one complaint for one bad content"
     fixture.write(NEXT)
     await step()
     assert fixture.error == ""
