@@ -44,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = options.run(options)
         print(end="", flush=True)
     except ConfigError as error:
-        print(f"edgeway: {error}", file=sys.stderr)
+        for text in error.each:
+            print(f"edgeway: {text}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
         advice = how_to_install(error.name or "", options.command)

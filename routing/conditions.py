@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 from gateway.core.request import Request
@@ -281,7 +281,7 @@ def network_of(text: str) -> IPv4Network | IPv6Network:
     Raises:
         ValueError: it is none, or has bits behind its prefix.
     """
-    return ip_network(text)
+    return IPv6Network(text) if ":" in text else IPv4Network(text)
 
 
 @lru_cache(_REMEMBERED)

@@ -26,6 +26,7 @@ EW230 a credential in the clear · EW231 health checks that overlap · EW232 a f
 route whose endpoints are all drained · EW240 a place or network within another one · EW241 a percentage of
 nothing · EW242 a version that nobody gets · EW250 a model that no endpoint lists · EW251 an endpoint
 without the model · EW252 a capacity that nobody takes over · EW255 a private ASN that no network has ·
+EW259 (``gateway.config``) a value that only YAML 1.1 takes for a truth value or number ·
 EW265 an attempt as long as the request · EW266 a time of attempts that endpoints undercut · EW267
 conditions of retries that are never made · EW268 a default that nobody inherits (``routing.defaults``) ·
 EW270 a shadow of nothing · EW271 requests that no shadow may see · EW275 a hedge with nowhere to go.
@@ -38,7 +39,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import chain
+from itertools import chain, islice
 from typing import Final
 
 from routing.lint_endpoints import ENDPOINT_CHECKS
@@ -53,11 +54,13 @@ from routing.lint_shadow import SHADOW_CHECKS
 from routing.place import CODES, country_of
 from routing.policy import ANY, Policy
 from routing.problem import Path, Problem, Severity, unknown
-from routing.rules.residency import regions_of
+from routing.rules.residency import regions_by_class
 
 MAX_ERRORS: Final = 200
-"""Errors that each check tells at most."""
+"""Errors that each check tells at most; and so many warnings."""
 
+_NAMED: Final = 8
+"""Residency classes that are told of one place."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 _BY_FAILOVER: Final = frozenset({"failover", "distribute"})
@@ -87,10 +90,12 @@ def problems(policy: Policy) -> list[Problem]:
 
 def _until_enough(found: Iterable[Problem]) -> Iterator[Problem]:
     """Pass on what is found up to the last error that is told; warnings alone never hide an error."""
-    errors = 0
+    errors = warnings = 0
     for problem in found:
-        yield problem
-        errors += problem.severity is Severity.ERROR
+        is_error = problem.severity is Severity.ERROR
+        errors, warnings = errors + is_error, warnings + (not is_error)
+        if is_error or warnings <= MAX_ERRORS:
+            yield problem
         if errors == MAX_ERRORS:
             return
 
@@ -202,19 +207,22 @@ def _homes(policy: Policy) -> Iterator[Problem]:
 
 
 def _narrowing(policy: Policy) -> Iterator[Problem]:
-    every = frozenset(policy.regions)
-    classes = {name: regions_of(policy, name) for name in policy.residency}
+    every, classes = frozenset(policy.regions), regions_by_class(policy)
     members: dict[str, list[str]] = {}
     for tenant_name, tenant in policy.tenants.items():
-        members.setdefault(tenant.residency, []).append(tenant_name)
+        if tenant.residency in classes:
+            members.setdefault(tenant.residency, []).append(tenant_name)
+    used = [(residency, classes[residency]) for residency in members]
     for code, name in policy.places.items():
-        if classes.get(name) == every:
+        if name not in classes or code not in CODES:
+            continue
+        if classes[name] == every:
             yield Problem(
                 "EW204", ("places", code), f"class '{name}' allows all regions: nothing is narrowed"
             )
-        for residency, names in members.items():
-            if not {name, residency} <= classes.keys() or classes[name] & classes[residency]:
-                continue
+        is_apart = classes[name].isdisjoint
+        for residency in islice((residency for residency, regions in used if is_apart(regions)), _NAMED):
+            names = members[residency]
             tenants = f"tenant '{names[0]}'" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
             yield Problem(
                 "EW203",

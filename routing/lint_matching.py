@@ -12,17 +12,16 @@ from typing import Final
 from routing.conditions import Conditions, headers_of, network_of
 from routing.header_tests import header_test
 from routing.lint_networks import no_place
-from routing.lint_routes import take_all, tenants_of
+from routing.lint_routes import has_many_patterns, take_all, tenants_of
 from routing.match import Match
 from routing.matching import Index
-from routing.patterns import is_name, is_prefix
+from routing.patterns import MOST_OTHERS
 from routing.place import CODES, container_of, country_of
 from routing.policy import ANY, Policy
 from routing.problem import Path, Problem, unknown
 from routing.shelves import MOST_EXPRESSIONS, placed
 from routing.stickiness import header_of
 
-MOST_PATTERNS: Final = 64
 MOST_TOGETHER: Final = 16
 MOST_HEADERS: Final = 16
 """What is tried one by one, so that choosing a route stays within microseconds."""
@@ -32,6 +31,7 @@ _SECRETS: Final = frozenset({"authorization", "cookie", "proxy-authorization", "
 _OWN: Final = ("x-edgeway-", "x-forwarded-")
 
 _Condition = tuple[str, object]
+_Network = IPv4Network | IPv6Network
 
 
 def _headers(policy: Policy) -> Iterator[Problem]:
@@ -73,18 +73,36 @@ def _header_name(path: Path, name: str) -> Iterator[Problem]:
 def _networks(policy: Policy) -> Iterator[Problem]:
     for index, route in enumerate(policy.routes):
         path: Path = ("routes", index, "match", "networks")
-        before: list[IPv4Network | IPv6Network] = []
+        networks: list[tuple[_Network, int]] = []
         for position, text in enumerate(route.match.networks):
             try:
-                network = network_of(text)
+                networks.append((network_of(text), position))
             except ValueError:
                 yield Problem("EW143", (*path, position), f"'{text}' is no network, such as 10.0.0.0/8")
-                continue
-            same = [other for other in before if other.version == network.version]
-            wider = next((other for other in same if network.subnet_of(other)), None)  # type: ignore[arg-type]
-            if wider is not None:
-                yield Problem("EW240", (*path, position), f"is within '{wider}', which stands before")
-            before.append(network)
+        for position, wider in _nested(networks):
+            yield Problem("EW240", (*path, position), f"is within '{wider}', which stands here too")
+
+
+def _nested(networks: list[tuple[_Network, int]]) -> list[tuple[int, _Network]]:
+    """Return the positions of networks that are within another one, each with that one."""
+    found: list[tuple[int, _Network]] = []
+    widest: _Network | None = None
+    # In order of their first addresses, a wider one before what is within it.
+    for network, position in sorted(networks, key=_by_beginning):
+        if widest is not None and _ends(network) <= _ends(widest):
+            found.append((position, widest))
+        else:
+            widest = network
+    return sorted(found, key=lambda each: each[0])
+
+
+def _by_beginning(each: tuple[_Network, int]) -> tuple[int, int, int]:
+    network, _ = each
+    return network.version, int(network.network_address), network.prefixlen
+
+
+def _ends(network: _Network) -> tuple[int, int]:
+    return network.version, int(network.network_address) + (1 << (network.max_prefixlen - network.prefixlen))
 
 
 def _places(policy: Policy) -> Iterator[Problem]:
@@ -104,13 +122,11 @@ def _percentages(policy: Policy) -> Iterator[Problem]:
 
 
 def _numbers(policy: Policy) -> Iterator[Problem]:
-    patterns = {route.match.model for route in policy.routes}
-    others = [each for each in patterns if not is_name(each) and not is_prefix(each)]
-    if len(others) > MOST_PATTERNS:
+    if has_many_patterns(policy):
         yield Problem(
             "EW144",
             ("routes",),
-            f"more than {MOST_PATTERNS} patterns are more than a prefix with '*' behind it: they are tried "
+            f"more than {MOST_OTHERS} patterns are more than a prefix with '*' behind it: they are tried "
             "one by one",
         )
     try:
@@ -137,13 +153,15 @@ def _numbers(policy: Policy) -> Iterator[Problem]:
 
 def _shadowed(policy: Policy) -> Iterator[Problem]:
     """A route is dead as well behind one that asks for nothing more than it does."""
+    if has_many_patterns(policy):
+        return
     takers: dict[frozenset[_Condition], Index] = {}
     for position, route in enumerate(policy.routes):
         if not route.match.is_conditional:
             continue
-        own = _conditions(route.match)
+        own = sorted(_conditions(route.match), key=str)
         for size in range(1, len(own) + 1):
-            for some in combinations(sorted(own, key=str), size):
+            for some in combinations(own, size):
                 index = takers.get(frozenset(some))
                 if index is None:
                     continue

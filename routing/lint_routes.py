@@ -7,10 +7,9 @@ from itertools import islice
 from typing import Any, Final
 
 from routing.matching import Index, Takers
-from routing.patterns import is_name
+from routing.patterns import MOST_OTHERS, is_name, others_of
 from routing.policy import ANY, EDGE, Policy, Route, Tenant
 from routing.problem import Problem, unknown
-from routing.rules.residency import regions_of
 
 _LONGEST_PATTERN: Final = 256
 _NAMED: Final = 8
@@ -63,6 +62,8 @@ def _unreachable(policy: Policy) -> Iterator[Problem]:
 
     One with conditions takes all only from those with the same and further ones: ``routing.lint_matching``.
     """
+    if has_many_patterns(policy):
+        return
     index = Index()
     for position, route in enumerate(policy.routes):
         tenants = tenants_of(policy, route)
@@ -81,7 +82,15 @@ def take_all(earlier: list[Takers], tenants: Mapping[str, Any]) -> bool:
     """Whether the takers of one model take all tenants."""
     if any(takers.everybody is not None for takers in earlier):
         return True
-    return bool(earlier) and not tenants.keys() - set().union(*(takers.tenants for takers in earlier))
+    # Mostly they are too few, and need not be compared one by one.
+    if sum(len(takers.tenants) for takers in earlier) < len(tenants):
+        return False
+    return all(any(name in takers.tenants for takers in earlier) for name in tenants)
+
+
+def has_many_patterns(policy: Policy) -> bool:
+    """Whether patterns are so many that they are refused for it (EW144), and are not compared either."""
+    return len(others_of(route.match.model for route in policy.routes)) > MOST_OTHERS
 
 
 def _cascades(policy: Policy) -> Iterator[Problem]:
@@ -108,23 +117,60 @@ def _mute(policy: Policy) -> Iterator[Problem]:
 
 def _unserved(policy: Policy) -> Iterator[Problem]:
     """Say which tenants' classes leave a route without its central endpoints."""
-    everybodys = {tenant.residency for tenant in policy.tenants.values()}
-    allowed = {residency: regions_of(policy, residency) for residency in policy.residency}
+    everybodys = _Unserved(policy, {tenant.residency for tenant in policy.tenants.values()})
     for index, route in enumerate(policy.routes):
         regions = _central_regions(policy, route)
         if not regions:
             continue
         tenants = tenants_of(policy, route)
-        whole = tenants is policy.tenants
-        classes = everybodys if whole else {tenant.residency for tenant in tenants.values()}
-        for residency in sorted(classes & policy.residency.keys()):
-            if not regions & allowed[residency]:
-                outcome = "only the edge model may answer" if route.cascade else "every request is refused"
-                yield Problem(
-                    "EW202",
-                    ("routes", index, "endpoints"),
-                    f"class '{residency}' allows no central endpoint of this route: {outcome}",
-                )
+        if tenants is policy.tenants:
+            unserved = everybodys.by(regions)
+        else:
+            classes = {tenant.residency for tenant in tenants.values()}
+            unserved = _Unserved(policy, classes, everybodys.allowing).by(regions)
+        if unserved:
+            outcome = "only the edge model may answer" if route.cascade else "every request is refused"
+            more = f" (nor do {len(unserved) - 1} more)" if len(unserved) > 1 else ""
+            yield Problem(
+                "EW202",
+                ("routes", index, "endpoints"),
+                f"class '{unserved[0]}'{more} allows no central endpoint of this route: {outcome}",
+            )
+
+
+class _Unserved:
+    """Which of some classes allow none of some regions; thousands of routes may have the same regions."""
+
+    def __init__(
+        self, policy: Policy, classes: set[str], allowing: Mapping[str, set[str]] | None = None
+    ) -> None:
+        self._classes = classes & policy.residency.keys()
+        self.allowing = _classes_by_region(policy) if allowing is None else allowing
+        self._found: dict[frozenset[str], list[str]] = {}
+
+    def __repr__(self) -> str:
+        return f"<_Unserved of {len(self._classes)} classes>"
+
+    def by(self, regions: frozenset[str]) -> list[str]:
+        """Return the classes that allow none of ``regions``."""
+        if regions not in self._found:
+            served = set().union(*(self.allowing.get(region, ()) for region in regions))
+            self._found[regions] = sorted(self._classes - served)
+        return self._found[regions]
+
+
+def _classes_by_region(policy: Policy) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    everywhere = {name for name, entry in policy.residency.items() if ANY in entry.regions}
+    for name, entry in policy.residency.items():
+        for region in () if name in everywhere else entry.regions:
+            found.setdefault(region, set()).add(name)
+    return {region: found.get(region, set()) | everywhere for region in _used_regions(policy)}
+
+
+def _used_regions(policy: Policy) -> frozenset[str]:
+    """Return the regions that central endpoints of routes are in."""
+    return frozenset().union(*(_central_regions(policy, route) for route in policy.routes))
 
 
 def _unused(policy: Policy) -> Iterator[Problem]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Final
 
 from routing.match import ANY
+
+MOST_OTHERS: Final = 64
+"""Patterns that are no prefixes: each is tried by itself, on the models of requests and on other patterns."""
 
 _REMEMBERED: Final = 4096
 
@@ -20,6 +23,11 @@ def is_prefix(pattern: str) -> bool:
 def is_name(pattern: str) -> bool:
     """Whether a pattern means one model."""
     return ANY not in pattern and "?" not in pattern
+
+
+def others_of(patterns: Iterable[str]) -> set[str]:
+    """Return those that are neither names nor prefixes."""
+    return {each for each in set(patterns) if not is_name(each) and not is_prefix(each)}
 
 
 def covers(pattern: str, model: str) -> bool:

@@ -147,8 +147,8 @@ class Policies:
                 self._sources.contents, self._sources.model_names(), others=self._is_incomplete
             )
             before, last = last, found.text
-            # If it is empty once, it may be in the middle of being replaced; if twice, it is gone.
-            if (last or not before) and self._differs(found):
+            # If it is empty once, or ends within a line, it may be in the middle of being written.
+            if (last.endswith(b"\n") or last == before) and self._differs(found):
                 await self.reload(everything=False)
 
     @property
@@ -158,7 +158,9 @@ class Policies:
 
     def _differs(self, found: Contents) -> bool:
         """Whether to load again: the files are not those of the last load, as far as they were read."""
-        return found.text != self._tried.text or (bool(found.others) and found.others != self._tried.others)
+        if found.text != self._tried.text or str(found.error) != str(self._tried.error):
+            return True
+        return bool(found.others) and found.others != self._tried.others
 
     async def _load(self) -> Loaded:
         names = self._sources.model_names()
@@ -179,6 +181,8 @@ class Policies:
             if before != self._num_rebuilds:
                 continue
             if self._owed is not Owed.EVERYTHING and loaded.text == self._in_force.current().text:
+                if self._error:
+                    self._report_mended()
                 return
             self._check_generation(loaded)
             loaded = await self._builder.prebuild(loaded)
@@ -222,6 +226,12 @@ class Policies:
             generation = self._builder.build(loaded)
         before = self._in_force.swap(generation)
         self._builder.after_swap(before, generation)
+
+    def _report_mended(self) -> None:
+        """Report that the file is again what is in force, after one that was refused."""
+        number = self._in_force.current().number
+        self._telemetry.emit(PolicyLoaded(number, "", _models(self._in_force.policy())))
+        _LOG.info("the policy file is again that of generation %d, which is in force", number)
 
     def _report_failure(self, error: Exception, *, is_news: bool) -> None:
         """Report why no policy was taken; in the log if ``is_news``, or for another reason than before."""

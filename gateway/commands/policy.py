@@ -37,7 +37,8 @@ def _validate(options: argparse.Namespace) -> int:
     try:
         policy, findings, text = read_policy(options.file)
     except ConfigError as error:
-        print(f"{error}", file=sys.stderr)
+        for problem in error.each:
+            print(problem, file=sys.stderr)
         return 2
     notes = read_notes(options.file, text)
     for finding in (*findings, *notes):

@@ -47,3 +47,12 @@ def regions_of(policy: Policy, residency: str) -> frozenset[str]:
         return frozenset()
     every = frozenset(policy.regions)
     return every if ANY in entry.regions else every.intersection(entry.regions)
+
+
+def regions_by_class(policy: Policy) -> dict[str, frozenset[str]]:
+    """Return what ``regions_of`` returns for each class; the regions of the policy are looked at once."""
+    every = frozenset(policy.regions)
+    return {
+        name: every if ANY in entry.regions else every.intersection(entry.regions)
+        for name, entry in policy.residency.items()
+    }

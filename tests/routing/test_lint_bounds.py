@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import msgspec
 import pytest
 
@@ -37,3 +39,40 @@ def test_too_many_routes_are_refused_by_their_number() -> None:
     routes = [{"name": f"r{number}"} for number in range(MAX_ROUTES + 1)]
     with pytest.raises(msgspec.ValidationError, match="length <= 3000"):
         policy(routes=routes)
+
+
+def test_what_is_many_is_not_compared_with_all_else() -> None:
+    """Classes by routes, places by classes, patterns by patterns: each is told of once, or not compared."""
+    classes = {f"class-{number}": {"regions": ["eu-west"]} for number in range(300)}
+    tenants = {f"tenant-{number}": {"residency": f"class-{number}"} for number in range(300)}
+    listed = problems(
+        policy(
+            residency={"us-only": {"regions": ["us-east"]}, **classes},
+            tenants={"anonymous": {"residency": "us-only"}, **tenants},
+            places={"DE": "us-only", "FR": "us-only"},
+            routes=[
+                {"name": f"r{number}", "match": {"model": f"model-{number}"}, "endpoints": ["central"]}
+                for number in range(300)
+            ],
+        )
+    )
+    told = Counter(problem.rule for problem in listed)
+
+    assert told["EW203"] == 2 * 8
+    assert told["EW202"] == MAX_ERRORS
+    assert "class 'class-0' (nor do 299 more)" in next(
+        each.message for each in listed if each.rule == "EW202"
+    )
+
+
+def test_too_many_patterns_are_not_compared_with_each_other() -> None:
+    """They are refused for their number; each comparison goes through a pattern."""
+    many = [
+        {"name": f"r{number}", "match": {"model": f"*x{number}*"}, "endpoints": ["central"]}
+        for number in range(70)
+    ]
+
+    rules = {problem.rule for problem in problems(policy(routes=[*many, *many[:1]]))}
+
+    assert "EW144" in rules
+    assert not {"EW113", "EW140"} & rules

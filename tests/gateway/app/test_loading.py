@@ -69,7 +69,7 @@ def test_reading_changes_nothing(sources: Sources) -> None:
 
 def test_each_part_that_is_wrong_is_named(sources: Sources, tmp_path: Path) -> None:
     """A policy that is none, a key that does not fit, a file that is gone."""
-    with pytest.raises(ConfigError, match=r"policy\.yaml:2: is not YAML"):
+    with pytest.raises(ConfigError, match=r"policy\.yaml:2:\d+: is not YAML"):
         sources.load(Contents(b"{"), ())
     assert sources.tls is not None
     (tmp_path / "root-localhost-1.key").unlink()

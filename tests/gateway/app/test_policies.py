@@ -176,8 +176,9 @@ async def test_bug_while_building_leaves_the_last_good_one(fixture: Fixture) -> 
     assert "a bug while building" in fixture.error
 
 
-async def test_same_content_clears_the_error(fixture: Fixture) -> None:
-    """Taking a bad change back ends the complaint."""
+async def test_same_content_clears_the_error(fixture: Fixture, caplog: pytest.LogCaptureFixture) -> None:
+    """Taking a bad change back ends the complaint: in health, metrics and log, once."""
+    caplog.set_level("INFO", "edgeway.policy")
     fixture.write("{")
     assert not await fixture.policies.reload(everything=False)
 
@@ -190,6 +191,34 @@ async def test_same_content_clears_the_error(fixture: Fixture) -> None:
         "error": "",
     }
     assert fixture.committed == [1]
+    assert await fixture.policies.reload(everything=False)
+    assert [event.error == "" for event in fixture.telemetry.of(PolicyLoaded)] == [True, False, True]
+    assert [record.message.split(":")[0] for record in caplog.records] == [
+        "the policy was not taken, generation 1 stays",
+        "the policy file is again that of generation 1, which is in force",
+    ]
+
+
+async def test_file_that_ends_within_a_line_is_looked_at_again(fixture: Fixture) -> None:
+    """It may be in the middle of being written: a part of it may be a policy, of the same generation."""
+    step, watch = fixture.clock.step, asyncio.create_task(fixture.policies.watch())
+    await fixture.clock.slept.get()
+    part = NEXT.encode().rindex(b"  cascade")
+    (fixture.folder / "policy.yaml").write_bytes(NEXT.encode()[: part - 1])
+    await step()
+    assert fixture.committed == [1]
+    fixture.write(NEXT)
+    await step()
+    assert fixture.committed == [1, 2]
+    (fixture.folder / "policy.yaml").write_bytes(NEXT.replace("generation: 2", "generation: 3").encode()[:-1])
+    await step()
+    assert fixture.committed == [1, 2]
+    await step()
+    assert fixture.committed == [1, 2, 3], "so it was meant"
+
+    watch.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await watch
 
 
 async def test_same_content_is_built_anew_at_sighup(fixture: Fixture) -> None:
@@ -211,6 +240,10 @@ async def test_changed_file_is_taken_within_a_second(fixture: Fixture) -> None:
     assert fixture.error == "", "it may be in the middle of being replaced"
     await step()
     assert "cannot be read" in fixture.error
+    (fixture.folder / "policy.yaml").mkdir()
+    await step()
+    assert "Is a directory" in fixture.error, "another reason"
+    (fixture.folder / "policy.yaml").rmdir()
     fixture.write(GOOD)
     await step()
     assert fixture.error == "", "it is back, unchanged"
@@ -220,7 +253,7 @@ async def test_changed_file_is_taken_within_a_second(fixture: Fixture) -> None:
     fixture.write("{")
     await step()
     await step()
-    assert len(fixture.telemetry.of(PolicyLoaded)) == 4, "one complaint for one bad content"
+    assert len(fixture.telemetry.of(PolicyLoaded)) == 6, "one complaint for one bad content"
     fixture.write(NEXT)
     await step()
     assert fixture.error == ""
@@ -393,7 +426,7 @@ async def test_a_policy_does_not_wait_for_tls_files_that_are_broken(with_tls, ca
     assert fixture.error == reason
     assert [loaded.forget for loaded in fixture.builder.loaded] == [False, True, False]
     assert "the TLS certificates were not taken, the old ones stay: " in caplog.text
-    fixture.write("{")
+    fixture.write("{\n")
     await step()
     assert fixture.error.endswith(f"; {reason}"), "both"
     fixture.write(NEXT.replace("generation: 2", "generation: 3"))

@@ -38,7 +38,19 @@ def test_what_is_no_policy(tmp_path: Path, capsys) -> None:
 
     assert main(["policy", "validate", str(file)]) == 2
 
-    assert f"{file}:1: generation: expected `int`, got `str`" in capsys.readouterr().err
+    assert f"{file}:1:1: generation: expected a whole number, and here is 'one'" in capsys.readouterr().err
+
+
+def test_all_that_is_misshapen_is_reported_at_once(tmp_path: Path, capsys) -> None:
+    """Each on a line of its own, with its place."""
+    text = GOOD.replace("generation: 1", "generation: 012").replace("model: digits", "modle: digits")
+
+    assert main(["policy", "validate", str(write_policy(tmp_path, text))]) == 2
+
+    first, second = capsys.readouterr().err.splitlines()
+    assert "policy.yaml:1:1: generation: " in first
+    assert "`012` as 10 (octal), YAML 1.2 as 12" in first
+    assert 'routes[0] ("digits").match.modle: unknown field; did you mean `model`?' in second
 
 
 def test_strict_makes_warnings_errors(tmp_path: Path) -> None:
@@ -114,7 +126,7 @@ def test_bad_settings_exit_2(tmp_path: Path, capsys) -> None:
     file.write_text("role: edge\nregion: x\n")
 
     assert main(["serve", str(file)]) == 2
-    assert f"edgeway: {file}:1: role: an edge needs a policy" in capsys.readouterr().err
+    assert f"edgeway: {file}:1:1: role: an edge needs a policy" in capsys.readouterr().err
 
 
 def test_validate_shows_what_is_old_and_is_content_all_the_same(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,9 @@ defaults:
 def complaint(folder: Path, text: str) -> str:
     with pytest.raises(ConfigError) as caught:
         load_policy(write_policy(folder, text))
-    return str(caught.value).replace(f"{folder}/policy.yaml", "FILE")
+    return re.sub(
+        r"^FILE:(\d+):\d+: ", r"FILE:\1: ", str(caught.value).replace(f"{folder}/policy.yaml", "FILE")
+    )
 
 
 def test_a_gateway_sees_whole_routes_and_endpoints(tmp_path: Path) -> None:
@@ -63,13 +66,13 @@ def test_the_same_in_json(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("900", "0", "FILE:3: defaults.routes.timeout_ms: expected `int` >= 1"),
-        ("900", "soon", "FILE:3: defaults.routes.timeout_ms: expected `int | null`, got `str`"),
-        ("ttl_s", "tll_s", "FILE:5: defaults.routes.cache.tll_s: unknown field; check the spelling"),
-        ("timeout_ms", "time", "FILE:3: defaults.routes.time: unknown field; check the spelling"),
-        ("  routes:", "  route:", "FILE:2: defaults.route: unknown field; check the spelling"),
-        ("ca: ca.pem", "ca: 5", "FILE:9: defaults.endpoints.tls.ca: expected `str | null`, got `int`"),
-        ("max_concurrency: 7", "max_concurrency: -7", "FILE:7: defaults.endpoints.max_concurrency: expected"),
+        ("900", "0", "FILE:3: defaults.routes.timeout_ms: must be at least 1 and at most"),
+        ("900", "soon", "FILE:3: defaults.routes.timeout_ms: expected a whole number, and here is 'soon'"),
+        ("ttl_s", "tll_s", "FILE:5: defaults.routes.cache.tll_s: unknown field; did you mean `ttl_s`?"),
+        ("timeout_ms", "time", "FILE:3: defaults.routes.time: unknown field; "),
+        ("  routes:", "  route:", "FILE:2: defaults.route: unknown field; did you mean `routes`?"),
+        ("ca: ca.pem", "ca: [5]", "FILE:9: defaults.endpoints.tls.ca: expected a text, and here is a list"),
+        ("max_concurrency: 7", "max_concurrency: -7", "FILE:7: defaults.endpoints.max_concurrency: must be"),
         (
             "timeout_ms: 900",
             "endpoints: [central]",
@@ -104,7 +107,7 @@ def test_what_the_lint_finds_in_an_inherited_value_stands_where_the_value_does(t
 
     assert (finding.line, finding.rule) == (4, "EW165")
     assert finding.text.startswith(
-        "routes[0].per_try_timeout_ms (inherited, defaults.routes.per_try_timeout_ms): one attempt gets 950 ms"
+        'routes[0] ("exiles").per_try_timeout_ms (inherited, defaults.routes.per_try_timeout_ms): one attempt gets 950 ms'
     )
 
 
@@ -114,7 +117,7 @@ def test_what_the_lint_finds_in_a_routes_own_value_stands_at_the_route(tmp_path:
     (finding,) = [each for each in read_policy(write_policy(tmp_path, text))[1] if each.is_error]
 
     assert text.splitlines()[finding.line - 1] == "  per_try_timeout_ms: 950"
-    assert finding.text.startswith("routes[0].per_try_timeout_ms: one attempt")
+    assert finding.text.startswith('routes[0] ("digits").per_try_timeout_ms: one attempt')
 
 
 def test_a_default_that_nobody_inherits_is_a_warning(tmp_path: Path) -> None:

@@ -32,9 +32,9 @@ def test_lint_errors_carry_rule_line_and_hint(tmp_path: Path) -> None:
 
     (finding,) = [found for found in findings if found.is_error]
     line = 1 + file.read_text()[: file.read_text().index("centrall")].count("\n")
-    assert str(finding).startswith(f"{file}:{line}: error EW103: routes[0].endpoints[0]: ")
+    assert str(finding).startswith(f'{file}:{line}:15: error EW103: routes[0] ("digits").endpoints[0]: ')
     assert "did you mean 'central'" in finding.text
-    with pytest.raises(ConfigError, match=f"{file}:{line}: EW103"):
+    with pytest.raises(ConfigError, match=f"{file}:{line}:15: EW103"):
         load_policy(file)
 
 
@@ -68,7 +68,7 @@ def outcome_of(file: Path) -> tuple[list[str], int]:
     ("pattern", "broken", "outcome"),
     [
         ("^", "", []),
-        ("t1999: {residency: anywhere}", "t1999: {residency: 5}", ["tenants.t1999.residency"]),
+        ("t1999: {residency: anywhere}", "t1999: {residency: []}", ["tenants.t1999.residency"]),
         (r"model: m\d+", "model: digits", ["EW113"]),
         (r"model: m(\d+)", r"tenants: [x\1t], model: m", ["EW105"]),
     ],
@@ -85,6 +85,42 @@ def test_a_policy_of_eight_times_the_size_is_eight_times_the_work(
 
     assert large[0] == outcome
     assert large[1] < 12 * small[1]
+
+
+def test_all_errors_are_told_at_once(tmp_path: Path) -> None:
+    """Of whoever reloads as well: the first with the number of the others, each at hand."""
+    file = write_policy(tmp_path, GOOD.replace("[central]", "[centrall, edgee]"))
+
+    with pytest.raises(ConfigError, match=r"EW103: .*centrall.* \(and 1 more\)$") as caught:
+        load_policy(file)
+
+    assert len(caught.value.each) == 2
+
+
+def test_places_are_named_after_norway(tmp_path: Path) -> None:
+    """NO needs no quotes where a code is wanted; yes is true where a truth value is, with a warning."""
+    text = GOOD.replace("[EU]", "[EU, NO]").replace("failover", "places: {NO: anywhere}\nfailover")
+    text = text.replace("  cascade:", "  cache: {enabled: yes}\n  cascade:")
+
+    policy, findings, _ = read_policy(write_policy(tmp_path, text))
+
+    assert policy.regions["here"].serves == ("EU", "NO")
+    assert policy.places == {"NO": "anywhere"}
+    assert policy.routes[0].cache.enabled
+    (old,) = [finding for finding in findings if finding.rule == "EW259"]
+    assert not old.is_error
+    assert old.text == 'routes[0] ("digits").cache.enabled: `yes` is true in YAML 1.1 alone: write `true`'
+
+
+def test_too_many_routes_are_refused_by_their_number(tmp_path: Path) -> None:
+    """Whatever else may be wrong with them."""
+    file = write_policy(tmp_path, GOOD + "- {nmae: x}\n" * 3000)
+
+    with pytest.raises(ConfigError) as caught:
+        load_policy(file)
+
+    assert caught.value.message == "has 3,001 entries, and 3,000 is the most"
+    assert not caught.value.others
 
 
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
