@@ -9,7 +9,8 @@ class RetryBudget:
     """Envoy's retry budget: retries under way ≤ max(min, percent of the requests under way).
 
     One budget is shared by all that retry towards the same endpoints. A retry holds its place from
-    the moment it is scheduled, the wait before it included, until its outcome is known.
+    the moment it is scheduled, the wait before it included, until its outcome is known. A retry after
+    an attempt of which nothing was sent holds none: no endpoint gets more than the request itself.
     """
 
     def __init__(self, settings: BudgetSettings) -> None:

@@ -148,6 +148,7 @@ class EndpointHealth:
             f"endpoint '{self.name}' is unavailable: its circuit breaker is {self.state}{because}",
             retryable=True,
             why=why,
+            unsent=True,
         )
 
     def succeeded(self, ticket: Ticket, request: Request) -> None:

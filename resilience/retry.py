@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential
 
 from gateway.core.clock import Chance, Clock
-from gateway.core.errors import GatewayError
+from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import SEQUENCE, Request, Response
 from gateway.core.retry_conditions import RetryCondition, retries
 from gateway.core.service import Filter, Service
@@ -27,7 +27,9 @@ class Retry:
     it is as long as the failure's ``retry_after_s``, if that is more and the next attempt does not go
     ``elsewhere``. The failure is passed on at
     once when the attempts are used up, when the wait would not end before the deadline, or when the
-    budget is spent.
+    budget is spent. An attempt of which nothing was sent (connection refused, circuit open) has been no
+    load for anybody, so the one after it costs no budget (gRPC: transparent retries); the number of
+    attempts and the deadline hold for it as well.
 
     Args:
         settings: attempts and waits.
@@ -111,7 +113,7 @@ class Retry:
             reason = "attempts"
         elif self._clock.now() + state.upcoming_sleep >= series.request.deadline:
             reason = "deadline"
-        elif not series.take():
+        elif not series.take(is_free=_was_no_load(_failure_of(state))):
             reason = "budget"
         else:
             return False
@@ -149,9 +151,11 @@ class _Series:
             self._note(error)
             raise
 
-    def take(self) -> bool:
-        """Take a place in the budget anew: it may have shrunk since the last retry."""
+    def take(self, *, is_free: bool) -> bool:
+        """Take a place in the budget anew, as it may have shrunk; none where the retry ``is_free``."""
         self.give_back()
+        if is_free:
+            return True
         self._holds_place = self._budget.take()
         return self._holds_place
 
@@ -165,6 +169,11 @@ class _Series:
         if self._holds_place:
             self._holds_place = False
             self._budget.give_back()
+
+
+def _was_no_load(failure: GatewayError) -> bool:
+    """Whether nobody has had anything to do with the attempt. An overload here is one: retries prolong it."""
+    return failure.unsent and failure.fault is Fault.UNAVAILABLE
 
 
 def _failure_of(state: RetryCallState) -> GatewayError:

@@ -66,7 +66,7 @@ class RetrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class BudgetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How much of the load may be retries.
+    """How much of the load may be retries. One after an attempt of which nothing was sent is none.
 
     ``budget_percent``: retries under way, in percent of the requests under way. 20 (Envoy).
     ``min_retry_concurrency``: retries that are allowed however few requests there are. 3 (Envoy).

@@ -46,7 +46,7 @@ class EndpointTls(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     certificate: _Text | None = None
     key: _Text | None = None
     server_name: _Text | None = None
-    alpn: tuple[_Text, ...] = ()
+    alpn: Annotated[tuple[_Text, ...], msgspec.Meta(max_length=16)] = ()
 
 
 class Credential(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

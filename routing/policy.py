@@ -6,7 +6,7 @@ Shapes and ranges are checked here, while decoding; what the names mean to each 
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -18,6 +18,7 @@ from routing.locality import SHORT, Locality, Location, Mode
 from routing.match import ANY as ANY  # noqa: PLC0414
 from routing.match import INPUT, Names, StickyBy, Version
 from routing.match import Match as Match  # noqa: PLC0414
+from routing.networks import Networks
 from routing.shadow import Shadow
 
 EDGE: Final = "edge"
@@ -130,14 +131,30 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         return self.digest
 
 
+class Defaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What routes and endpoints have that do not name it themselves (``routing.defaults``).
+
+    ``routes``: keys of a route, but ``name``, ``match``, ``versions``, ``version_override``, ``digest`` and
+    ``endpoints``. A route that names one of them has its own, as a whole: blocks are not merged. With null it
+    is as if there were no defaults. ``endpoints``: likewise the keys of an endpoint that say how it is
+    reached and watched: ``credential``, ``tls``, ``load_balancing``, ``health_check``, ``outlier_detection``,
+    ``max_concurrency`` and ``attempt_timeout_ms``.
+    """
+
+    routes: dict[str, Any] = {}
+    endpoints: dict[str, Any] = {}
+
+
 class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole file.
 
     ``generation``: a number that only grows. ``tenants``: by name; ``anonymous`` are those who show no key.
     ``residency``: class name → regions. ``places``: code of a country or
-    continent → class; it may only narrow what the tenant's class allows. ``failover``: region →
+    continent → class; it may only narrow what the tenant's class allows. ``networks``: network, as
+    10.0.0.0/8 → the place of its clients, or that and more: it goes before the geo database, and the
+    smallest network that has an address decides. ``failover``: region →
     the regions in which its gateway looks elsewhere, nearest first. ``locality``: which endpoints are
-    preferred: a mode alone, or all that can be said of it.
+    preferred: a mode alone, or all that can be said of it. ``defaults``: what routes and endpoints inherit.
     """
 
     generation: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
@@ -147,8 +164,10 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     routes: Annotated[tuple[Route, ...], msgspec.Meta(min_length=1, max_length=MAX_ROUTES)]
     endpoints: dict[str, Endpoint] = {}
     places: dict[str, str] = {}
+    networks: Networks = {}
     failover: dict[str, tuple[str, ...]] = {}
     locality: Mode | Locality = Locality()
+    defaults: Defaults = Defaults()
 
     @property
     def preference(self) -> Locality:

@@ -37,6 +37,10 @@ An endpoint that is known not to hold the model, or the version, is passed over 
 `models` lists them, else the indexes of its members do.
 [0038](decisions/0038-a-request-goes-where-its-model-is.md) says why.
 
+What routes and endpoints do not name they have from `defaults`, one level and nothing merged: a route with a
+`cache` of its own has nothing of the defaults' `cache`, and one with `cache: null` has none of either.
+[0042](decisions/0042-attempts-of-a-route-and-what-it-inherits.md) says why.
+
 The older form of an endpoint, `address` instead of `addresses`, keeps working: one member, whose name's
 addresses stand in for each other. `edgeway policy validate` notes it (EW301).
 """

@@ -20,6 +20,8 @@ from gateway.core.tensor import BF16, BYTES, DATATYPES, Array, Tensor, split_byt
 _CHUNK: Final = 1 << 16
 """Elements that are compared at once: comparing takes several times their memory."""
 
+Kind = Literal["outputs", "datatype", "shape", "values", "top1"]
+
 
 class Tolerance(msgspec.Struct, frozen=True):
     """What two answers may differ in.
@@ -38,12 +40,12 @@ class Tolerance(msgspec.Struct, frozen=True):
 class Difference(msgspec.Struct, frozen=True):
     """The first output in which two answers differ, and in what.
 
-    ``kind``: it is in one answer alone, or differs in its datatype, its shape or its values. ``different`` of
-    ``elements`` are not the same; with ``top1`` rows are counted.
+    ``kind``: it is in one answer alone, or differs in its datatype, its shape, its values, or with ``top1``
+    in the places of the highest. ``different`` of ``elements``, or of so many rows, are not the same.
     """
 
     output: str
-    kind: Literal["outputs", "datatype", "shape", "values"]
+    kind: Kind
     different: int = 0
     elements: int = 0
 
@@ -53,6 +55,8 @@ class Difference(msgspec.Struct, frozen=True):
             return f"{output} is in one answer alone"
         if self.kind == "values":
             return f"{output} differs in {self.different} of {self.elements} values"
+        if self.kind == "top1":
+            return f"{output} has another highest element in {self.different} of {self.elements} rows"
         return f"{output} has another {self.kind}"
 
 
@@ -75,7 +79,8 @@ def difference(first: Response, second: Response, tolerance: Tolerance) -> Diffe
             return Difference(tensor.name, "shape")
         different, elements = _compared(tensor, other, tolerance)
         if different:
-            return Difference(tensor.name, "values", different, elements)
+            kind: Kind = "top1" if _has_rows(tensor, tolerance) else "values"
+            return Difference(tensor.name, kind, different, elements)
     return Difference(min(others), "outputs") if others else None
 
 
@@ -85,7 +90,7 @@ def _compared(first: Tensor, second: Tensor, tolerance: Tolerance) -> tuple[int,
         texts = zip(_elements(first), _elements(second), strict=True)
         equal = [one == other for one, other in texts]
         return equal.count(False), len(equal)
-    if first.name in tolerance.top1 and first.shape and first.shape[-1]:
+    if _has_rows(first, tolerance):
         rows = [_numbers(tensor).reshape(-1, tensor.shape[-1]) for tensor in (first, second)]
         highest, others = ([each.argmax(axis=1) for each in _parts(part, first.shape[-1])] for part in rows)
         pairs = zip(highest, others, strict=True)
@@ -93,6 +98,16 @@ def _compared(first: Tensor, second: Tensor, tolerance: Tolerance) -> tuple[int,
     ours, theirs = _numbers(first), _numbers(second)
     pairs = zip(_parts(ours), _parts(theirs), strict=True)
     return sum(_different(one, other, tolerance) for one, other in pairs), len(ours)
+
+
+def _has_rows(tensor: Tensor, tolerance: Tolerance) -> bool:
+    """Whether only the highest element of each of its rows is compared."""
+    return (
+        tensor.name in tolerance.top1
+        and tensor.datatype != BYTES
+        and bool(tensor.shape)
+        and tensor.shape[-1] > 0
+    )
 
 
 def _different(first: Array, second: Array, tolerance: Tolerance) -> int:

@@ -83,7 +83,8 @@ class GatewayError(Exception):
     that the caller made too short, never are.
     ``retry_after_s``: seconds after which a refused caller may come again.
     ``why``: what an endpoint or a model did, where it is about one; also where it does not count.
-    ``unsent``: it was raised here before anything was sent, so it says nothing about the other side.
+    ``unsent``: nothing of the request was sent. It says nothing about the other side, unless it ``counts``:
+    then there was no connection to be had.
     ``elsewhere``: the next attempt would ask another endpoint, whom ``retry_after_s`` does not concern.
     ``member``: which member of which endpoint it came from, as ``Request.tried`` names it; empty: none.
     ``others``: the members at which the same attempt has failed besides.

@@ -63,7 +63,7 @@ class Connections(Generic[P]):
             GatewayError: UNAVAILABLE after ``close``.
         """
         if self.is_closed:
-            raise self._failures.closed()
+            raise self._failures.closed().replaced(unsent=True)
         if self.opened is None:
             self.opened = self._open_pool()
         return self.opened
@@ -94,7 +94,15 @@ class Connections(Generic[P]):
         return self.opened
 
     def lost(self, error: Exception) -> GatewayError:
-        """Return the error of a call that ``error`` ended before there was an answer."""
+        """Return the error of a call that ``error`` ended before there was an answer.
+
+        It is ``unsent`` where there was no connection.
+        """
+        is_unsent = isinstance(error, UnreachableError)
         if self.is_closed:
-            return self._failures.closed()
-        return self._failures.lost(error.__cause__ if isinstance(error, UnreachableError) else error)
+            return self._failures.closed().replaced(unsent=is_unsent)
+        return (
+            self._failures.lost(error.__cause__).replaced(unsent=True)
+            if is_unsent
+            else self._failures.lost(error)
+        )

@@ -6,7 +6,7 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,10 +56,13 @@ class Answer:
 
 
 class Process:
-    """One ``edgeway serve``."""
+    """One ``edgeway serve``, or another ``command``. ``hosts``: what it alone has for ``/etc/hosts``."""
 
-    def __init__(self, file: Path, *, hosts: Path | None = None) -> None:
+    def __init__(
+        self, file: Path, *, hosts: Path | None = None, command: Callable[[Path], list[str]] | None = None
+    ) -> None:
         self._file = file
+        self._command = command or _serve
         # In a mount namespace of its own, so that nobody else sees its names.
         named = f'mount --bind {hosts} /etc/hosts && exec "$@"'
         self._prefix = ("unshare", "-m", "sh", "-c", named, "sh") if hosts else ()
@@ -67,15 +70,7 @@ class Process:
 
     async def start(self) -> float:
         """Start it and return the loop time at which it logs that it is ready."""
-        edgeway = Path(sys.executable).with_name("edgeway")
-        self._process = await asyncio.create_subprocess_exec(
-            *self._prefix,
-            edgeway,
-            "serve",
-            self._file,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )
+        self._process = await self._started()
         assert self._process.stderr is not None
         line = b""
         async with asyncio.timeout(60):
@@ -85,6 +80,20 @@ class Process:
                     raise RuntimeError(f"{self._file.name} did not start")
         self._reading = asyncio.create_task(self._process.stderr.read())
         return asyncio.get_running_loop().time()
+
+    async def launch(self) -> None:
+        """Start what does not log that it is ready."""
+        self._process = await self._started()
+        assert self._process.stderr is not None
+        self._reading = asyncio.create_task(self._process.stderr.read())
+
+    async def _started(self) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *self._prefix,
+            *self._command(self._file),
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal."""
@@ -98,6 +107,10 @@ class Process:
             await self._process.wait()
             await self._reading
             self._process = None
+
+
+def _serve(file: Path) -> list[str]:
+    return [str(Path(sys.executable).with_name("edgeway")), "serve", str(file)]
 
 
 class World:

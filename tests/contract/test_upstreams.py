@@ -177,6 +177,7 @@ async def test_nobody_there(wire):
     assert flags(error) == (Fault.UNAVAILABLE, True, True)
     assert error.message == "endpoint 'far' is unavailable: connection refused"
     assert error.why == Why("refused")
+    assert error.unsent
 
 
 async def test_a_request_that_is_too_late_is_not_sent(wire):

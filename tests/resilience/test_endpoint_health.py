@@ -44,6 +44,7 @@ async def test_a_status_that_put_it_out_is_reported_with_its_message(telemetry: 
     assert guarded.health.refusal().message == (
         "endpoint 'central' is unavailable: its circuit breaker is open (it answered 503: backend … is gone)"
     )
+    assert guarded.health.refusal().unsent
     assert guarded.health.report() == {
         "state": "open",
         "reason": "503",

@@ -235,6 +235,84 @@ async def test_when_the_budget_is_spent_failures_are_passed_on(telemetry: Record
     assert repr(shared) == "<RetryBudget 0 of 3 retries, 0 requests>"
 
 
+UNSENT = {
+    "no connection": DOWN.replaced(unsent=True),
+    "circuit open": GatewayError(Fault.UNAVAILABLE, "open", retryable=True, unsent=True),
+}
+
+
+@virtual_time
+async def test_what_was_not_sent_costs_no_budget(telemetry: RecordingTelemetry) -> None:
+    """A region is lost and all its requests go on to the next: each gets there once, so none is extra load."""
+    for failure in UNSENT.values():
+        shared, calls = budget(0), []
+        again = retry(telemetry, shared)
+
+        async def serve(sent: Request, failure: GatewayError = failure, calls: list[int] = calls) -> Response:
+            calls.append(sent.attempt)
+            await asyncio.sleep(0.1)
+            if not sent.attempt:
+                raise failure
+            return answer()
+
+        outcomes = await asyncio.gather(*(again(request(), serve) for _ in range(50)))
+
+        assert outcomes == [answer()] * 50
+        assert sorted(calls) == [0] * 50 + [1] * 50
+        assert telemetry.of(RetryDenied) == []
+        assert repr(shared) == "<RetryBudget 0 of 0 retries, 0 requests>"
+
+
+@virtual_time
+async def test_what_was_not_sent_is_bounded_all_the_same(telemetry: RecordingTelemetry) -> None:
+    """By the number of attempts, and by the deadline."""
+    for failure in UNSENT.values():
+        service = ScriptedService(failure)
+        with pytest.raises(GatewayError):
+            await retry(telemetry, budget(0), num_retries=2)(request(), service)
+        assert len(service.requests) == 3
+
+        with pytest.raises(GatewayError):
+            await retry(telemetry, budget(0))(request(deadline=now() + 0.0125), service)
+        assert len(service.requests) == 4
+
+    assert {event.reason for event in telemetry.of(RetryDenied)} == {"attempts", "deadline"}
+
+
+@virtual_time
+async def test_an_overload_of_ours_costs_budget_though_nothing_was_sent(
+    telemetry: RecordingTelemetry,
+) -> None:
+    """There retries prolong what they suffer from; and so does what failed on its way."""
+    crowded = GatewayError(Fault.OVERLOADED, "crowded", retryable=True, unsent=True)
+    for failures in ([crowded], [DOWN], [DOWN.replaced(unsent=True), DOWN]):
+        service = ScriptedService(*failures, answer())
+        with pytest.raises(GatewayError):
+            await retry(telemetry, budget(0), num_retries=5)(request(), service)
+        assert len(service.requests) == len(failures)
+
+    assert telemetry.of(RetryDenied) == [RetryDenied("budget")] * 3
+
+
+@virtual_time
+async def test_a_place_is_given_back_for_an_attempt_that_costs_none(telemetry: RecordingTelemetry) -> None:
+    """Sent, not sent, sent: the budget has one place, which is free while nobody needs it."""
+    shared = budget(1)
+    seen: list[str] = []
+    script = [DOWN, DOWN.replaced(unsent=True), DOWN, answer()]
+
+    async def serve(sent: Request) -> Response:
+        seen.append(repr(shared))
+        outcome = script[sent.attempt]
+        if isinstance(outcome, GatewayError):
+            raise outcome
+        return outcome
+
+    assert await retry(telemetry, shared, num_retries=3)(request(), serve) == answer()
+    assert [text.split()[1] for text in seen] == ["0", "1", "0", "1"]
+    assert repr(shared) == "<RetryBudget 0 of 1 retries, 0 requests>"
+
+
 @virtual_time
 async def test_a_caller_who_leaves_gives_everything_back(telemetry: RecordingTelemetry) -> None:
     """Cancelled in the first attempt, in the wait or in the second attempt: the budget is clean."""

@@ -18,6 +18,7 @@ from tests.fakes.upstreams import http, read_request, scripted_peer
 from tests.fakes.virtual_time import virtual_time
 from tests.gateway.app.pools.scene import Scene, text, three
 from tests.gateway.app.workshop import Workshop
+from tests.resilience.peers import status
 
 ONE, TWO, THREE = ALL = ("10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80")
 START = 1000.0
@@ -178,3 +179,44 @@ async def test_what_comes_over_a_wire_meets_the_conditions(fail: str, condition:
         # One that hangs may have come to its limit before the request was read.
         assert fail in {"refuse", "hang"} or len(seen) == attempts
         await workshop.aclose()
+
+
+@virtual_time
+async def test_a_gateway_goes_by_what_a_route_inherits() -> None:
+    """Times, conditions and number of attempts from the defaults; the endpoint's limit, too."""
+    scene = Scene(failures=1000)
+    inherited = (
+        "defaults:\n"
+        "  routes: {per_try_timeout_ms: 8000, retry_on: [reset], timeout_ms: 9000}\n"
+        "  endpoints: {attempt_timeout_ms: 300}\n"
+    )
+    scene.enforce(inherited + three(retries=1))
+    for address in ALL:
+        scene.members[address].steps = [HANG]
+
+    with pytest.raises(GatewayError):
+        await scene.ask()
+
+    assert sum(scene.members.calls(*ALL)) == 2
+    assert START + 0.6 <= now() < START + 0.7
+    for address in ALL:
+        scene.members[address].steps = [status("503")]
+    with pytest.raises(GatewayError):
+        await scene.ask()
+    assert sum(scene.members.calls(*ALL)) == 3
+    await scene.aclose()
+
+
+@virtual_time
+async def test_a_change_of_the_defaults_is_a_change_of_who_inherits_them() -> None:
+    """A reload: the member is built anew with its new limit, as if the endpoint itself had changed."""
+    scene = Scene(failures=1000)
+    scene.members[ONE].steps = [HANG]
+    for generation, limit_ms in ((1, 400), (2, 100)):
+        policy = text(ONE, retries=0, generation=generation)
+        scene.enforce(f"defaults: {{endpoints: {{attempt_timeout_ms: {limit_ms}}}}}\n{policy}")
+        began = now()
+        with pytest.raises(GatewayError):
+            await scene.ask()
+        assert now() - began == pytest.approx(limit_ms / 1000)
+    await scene.aclose()

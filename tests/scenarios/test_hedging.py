@@ -19,7 +19,7 @@ HEDGED = POLICY.replace(
 HEDGED = HEDGED.replace("  digest: {digest}\n", "").replace("  cascade: {{on_central_down: {down}}}\n", "")
 
 
-class Throttle:
+class SlowProxy:
     """A way to a replica that can be held up: what comes back waits until it is let go."""
 
     def __init__(self, port: int) -> None:
@@ -67,16 +67,16 @@ class Throttle:
 @asynccontextmanager
 async def replicas(
     folder: Path, protocol: str, hedge: str = "{{delay_ms: 20, budget_percent: 100}}"
-) -> AsyncIterator[tuple[World, Throttle]]:
+) -> AsyncIterator[tuple[World, SlowProxy]]:
     """An edge with two ways to central, one of which may be held up."""
     world = World(folder)
     port = world.central_ports["grpc" if protocol == "grpc" else "http"]
-    throttle = Throttle(port)
-    async with throttle.listening() as slow:
+    relay = SlowProxy(port)
+    async with relay.listening() as slow:
         text = HEDGED.replace("SLOW", str(slow)).replace("HEDGE", hedge)
         world.write_policy(1, text, port=port, protocol=protocol)
         async with world:
-            yield world, throttle
+            yield world, relay
 
 
 def hedges(world: World, outcome: str) -> float:
@@ -86,10 +86,10 @@ def hedges(world: World, outcome: str) -> float:
 @pytest.mark.parametrize("protocol", ["grpc", "http", "h2"])
 async def test_the_other_replica_answers(tmp_path: Path, protocol: str) -> None:
     """Each of ten requests, whichever replica it begins at; the slow one is not held to be broken."""
-    async with replicas(tmp_path, protocol) as (world, throttle):
+    async with replicas(tmp_path, protocol) as (world, relay):
         for _ in range(2):
             await world.ask(UNSURE)
-        throttle.flows.clear()
+        relay.flows.clear()
 
         answers = [await world.ask(number) for number in range(10)]
 
@@ -97,17 +97,17 @@ async def test_the_other_replica_answers(tmp_path: Path, protocol: str) -> None:
         assert hedges(world, "won") >= 1
         assert world.metric('edgeway_breaker_state{endpoint="central"}') == 0
         assert repr(world.edge.drain) == "<Drain ready, 0 running>"
-        throttle.flows.set()
+        relay.flows.set()
         assert (await world.ask(UNSURE)).provenance.certified
 
 
 async def test_a_caller_who_leaves_takes_both_attempts_along(tmp_path: Path) -> None:
     """Over HTTP/1.1, whose connection cannot be used again: it is closed, at both replicas."""
-    async with replicas(tmp_path, "http") as (world, throttle):
+    async with replicas(tmp_path, "http") as (world, relay):
         for _ in range(4):
             await world.ask(UNSURE)
-        before = throttle.connections
-        throttle.flows.clear()
+        before = relay.connections
+        relay.flows.clear()
 
         call = asyncio.ensure_future(world.ask(UNSURE))
         await asyncio.sleep(0)
@@ -115,22 +115,22 @@ async def test_a_caller_who_leaves_takes_both_attempts_along(tmp_path: Path) -> 
         with pytest.raises(asyncio.CancelledError):
             await call
 
-        await until(lambda: throttle.connections <= before)
+        await until(lambda: relay.connections <= before)
         assert world.metric('edgeway_breaker_state{endpoint="central"}') == 0
         assert repr(world.edge.drain) == "<Drain ready, 0 running>"
-        throttle.flows.set()
+        relay.flows.set()
         assert (await world.ask(UNSURE)).provenance.certified
 
 
 async def test_without_a_hedge_the_slow_replica_holds_its_requests(tmp_path: Path) -> None:
     """What the layer is worth: with a hedge that never comes half of the requests wait."""
-    async with replicas(tmp_path, "grpc", "{{delay_ms: 19000}}") as (world, throttle):
+    async with replicas(tmp_path, "grpc", "{{delay_ms: 19000}}") as (world, relay):
         await world.ask(UNSURE)
-        throttle.flows.clear()
+        relay.flows.clear()
 
         calls = [asyncio.ensure_future(world.ask(number)) for number in range(8)]
         await until(lambda: sum(call.done() for call in calls) == 4)
-        throttle.flows.set()
+        relay.flows.set()
         await asyncio.gather(*calls)
 
         assert hedges(world, "won") == 0

@@ -123,7 +123,8 @@ class StepListener:
         try:
             return await self._service(request), None
         except GatewayError as error:
-            return None, error
+            # Whoever asked must not stand in: where the sequence is, is known here.
+            return None, error.replaced(unsent=False)
         except Exception:  # noqa: BLE001 - the one who asked has to know
             _LOG.exception("a step of a sequence failed unexpectedly")
             return None, GatewayError(Fault.INTERNAL, "internal error")

@@ -129,4 +129,5 @@ class Workshop:
         return generation
 
     async def aclose(self) -> None:
+        await self.parts.shadows.aclose()
         await self.endpoints.aclose()

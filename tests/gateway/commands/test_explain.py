@@ -35,6 +35,7 @@ def test_whole_way_of_a_request(tmp_path: Path, capsys) -> None:
         "residency   anywhere",
         "allowed     here, there",
         "route       texts (routes[0])",
+        "settings    timeout_ms, per_try_timeout_ms, num_retries, retry_on (each gateway's settings)",
         "gateway     here: endpoints",
         "locality    failover: here, there, then the rest",
         "endpoint 1  near: central tier of here, http near:8000",

@@ -141,7 +141,7 @@ def test_the_highest_of_each_row_counts_alone(monkeypatch: pytest.MonkeyPatch, c
     first = tensor([0.1, 0.9], [0.8, 0.2], [0.6, 0.4])
 
     assert compared(first, tensor([0.4, 0.5], [9, 1], [7, -1]), top1) is None
-    assert compared(first, tensor([0.6, 0.5], [9, 1], [1, 7]), top1) == Difference("y", "values", 2, 3)
+    assert compared(first, tensor([0.6, 0.5], [9, 1], [1, 7]), top1) == Difference("y", "top1", 2, 3)
 
 
 def test_what_has_no_rows_is_compared_as_it_is() -> None:
@@ -164,6 +164,13 @@ def test_what_is_long_is_compared_in_parts(monkeypatch: pytest.MonkeyPatch, chun
     found = compared(Tensor.from_numpy("y", first), Tensor.from_numpy("y", second))
 
     assert found == Difference("y", "values", 3, 100)
+
+
+def test_texts_have_no_highest_one() -> None:
+    """They are compared as texts, whatever the policy hopes for."""
+    first, second = tensor(["a", "b"], dtype=object), tensor(["a", "c"], dtype=object)
+
+    assert compared(first, second, Tolerance(top1={"y"})) == Difference("y", "values", 1, 2)
 
 
 def test_of_classes_the_values_are_not_compared() -> None:
@@ -191,6 +198,7 @@ def test_texts_that_end_in_the_middle_are_an_error() -> None:
         (Difference("y", "outputs"), "output 'y' is in one answer alone"),
         (Difference("y", "shape"), "output 'y' has another shape"),
         (Difference("y", "values", 3, 10), "output 'y' differs in 3 of 10 values"),
+        (Difference("y", "top1", 1, 2), "output 'y' has another highest element in 1 of 2 rows"),
         (Difference("a\nb" * 50, "datatype"), "another datatype"),
     ],
 )

@@ -82,7 +82,10 @@ async def test_after_closing_nothing_is_sent() -> None:
         True,
         False,
     )
-    assert not made.lost(ConnectionResetError()).counts
+    assert caught.value.unsent
+    for error in (ConnectionResetError(), UnreachableError()):
+        lost = made.lost(error)
+        assert (lost.counts, lost.unsent) == (False, isinstance(error, UnreachableError))
     assert repr(made) == "<Connections closed, 0 running>"
 
 
@@ -94,8 +97,17 @@ async def test_the_reason_is_that_of_the_attempt_to_connect() -> None:
     error = connections().lost(unreachable)
 
     assert error.counts
+    assert error.unsent
     assert error.why is not None
     assert error.why.reason == "refused"
+
+
+@pytest.mark.parametrize(
+    "cause", [ConnectionResetError(), ConnectionRefusedError(), TimeoutError()], ids=repr
+)
+async def test_what_ends_on_a_connection_may_have_been_sent(cause: OSError) -> None:
+    """Whatever the reason: there was a connection."""
+    assert not connections().lost(cause).unsent
 
 
 async def test_closing_ends_the_search_for_the_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -400,25 +400,6 @@ async def test_a_500_of_everybody_puts_a_member_out_only_while_another_is_well()
     await scene.aclose()
 
 
-@virtual_time
-async def test_the_chosen_member_is_noted_where_somebody_wants_to_know() -> None:
-    """Before it is asked: an attempt that hangs has a member, too."""
-    scene = Scene()
-    pool = scene.enforce(three())
-    scene.members[ONE].steps = scene.members[TWO].steps = scene.members[THREE].steps = [HANG]
-    chosen: list[str] = []
-
-    for _ in range(2):
-        tried = tuple(chosen)
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.1):
-                await pool(request(regions=frozenset({"here"}), tried=tried, chosen=chosen))
-
-    assert len(set(chosen)) == 2
-    assert set(chosen) < {f"central/{address}" for address in ALL}
-    await scene.aclose()
-
-
 async def spread(scene: Scene, number: int, per_second: float) -> list[int]:
     """How many of so many requests go to the members of ``central`` together, and to the spare."""
     before = scene.members.calls(ONE, TWO, "127.0.0.1:99")
@@ -477,4 +458,23 @@ async def test_retries_count_as_well() -> None:
             await pool(request(deadline=asyncio.get_running_loop().time() + 5))
 
     assert pool.is_full
+    await scene.aclose()
+
+
+@virtual_time
+async def test_the_chosen_member_is_noted_where_somebody_wants_to_know() -> None:
+    """Before it is asked: an attempt that hangs has a member, too."""
+    scene = Scene()
+    pool = scene.enforce(three())
+    scene.members[ONE].steps = scene.members[TWO].steps = scene.members[THREE].steps = [HANG]
+    chosen: list[str] = []
+
+    for _ in range(2):
+        tried = tuple(chosen)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await pool(request(regions=frozenset({"here"}), tried=tried, chosen=chosen))
+
+    assert len(set(chosen)) == 2
+    assert set(chosen) < {f"central/{address}" for address in ALL}
     await scene.aclose()

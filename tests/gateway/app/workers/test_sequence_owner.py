@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import tempfile
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -115,6 +116,25 @@ async def test_where_no_state_is_lost_another_stands_in(folder):
         later = await ask([first], services[:1], step(number - 1))
 
     assert (meanwhile, later) == ({0.0}, {2.0})
+
+
+async def test_nobody_stands_in_for_a_worker_that_could_not_send_it(folder):
+    """It knows where the sequence is; the one that was asked would begin it elsewhere."""
+    refused = GatewayError(Fault.UNAVAILABLE, "refused", retryable=True, unsent=True)
+    services = [ScriptedService(answer(value=0.0)), ScriptedService(refused)]
+    async with AsyncExitStack() as lifetimes:
+        owners = [
+            await opened(folder, slot, 2, services[slot], lifetimes, stands_in=True) for slot in range(2)
+        ]
+        for number in range(1, 40):
+            if not services[1].requests:
+                with contextlib.suppress(GatewayError):
+                    await owners[0](step(number), services[0])
+        mine = len(services[0].requests)
+        with pytest.raises(GatewayError, match="refused"):
+            await owners[0](services[1].requests[0], services[0])
+
+    assert len(services[0].requests) == mine
 
 
 async def test_a_worker_whose_slot_was_taken_over_sends_its_steps_on(folder):
