@@ -69,7 +69,10 @@ async def run(slow_share: float, *, is_hedged: bool, seconds: float = SECONDS) -
     async def one() -> None:
         began = time.perf_counter()
         request = Request("any", ())
-        await (hedge(request, replicas) if is_hedged else replicas(request))
+        if is_hedged:
+            _ = await hedge(request, replicas)
+        else:
+            _ = await replicas(request)
         took.append(time.perf_counter() - began)
 
     async with asyncio.TaskGroup() as asking:
