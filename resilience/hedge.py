@@ -180,7 +180,7 @@ class _Race:
     """
 
     __slots__ = (
-        *("_answer", "_chosen", "_context", "_delay_s", "_failed_at", "_hedge", "_is_answered", "_kind"),
+        *("_answer", "_chosen", "_context", "_delay_s", "_failures", "_hedge", "_is_answered", "_kind"),
         *("_limit", "_limits", "_num_sent", "_request", "_running", "_service", "_tick"),
     )
 
@@ -197,7 +197,7 @@ class _Race:
         self._answer: Response | None = None
         self._is_answered = False
         self._running: set[asyncio.Task[Response]] = set()
-        self._failed_at: tuple[str, ...] = ()
+        self._failures: tuple[GatewayError, ...] = ()
         self._num_sent = 1
 
     async def run(self, at: float, delay_s: float) -> Response:
@@ -252,11 +252,13 @@ class _Race:
             await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
         if self._answer is not None:
             return self._answer
-        if not self._failed_at:
+        if not self._failures:
             raise failure
         tried = replace(self._request, tried=self._tried)
         elsewhere = self._hedge.goes_elsewhere(tried)
-        raise failure.replaced(others=self._failed_at, elsewhere=elsewhere) from failure
+        others = tuple(each.member for each in self._failures if each.member)
+        unsent = failure.unsent and all(each.unsent for each in self._failures)
+        raise failure.replaced(others=others, elsewhere=elsewhere, unsent=unsent) from failure
 
     def _ended(self, task: asyncio.Task[Response]) -> None:
         """Note how a hedge has ended; the first that has answered ends the race."""
@@ -265,7 +267,7 @@ class _Race:
             self._hedge.ended("lost" if self._is_answered else "cancelled")
         elif isinstance(error := task.exception(), GatewayError):
             self._hedge.failed(error)
-            self._failed_at = (*self._failed_at, error.member) if error.member else self._failed_at
+            self._failures = (*self._failures, error)
             self._hedge.ended("failed")
         elif error is not None:
             self._hedge.ended("failed")

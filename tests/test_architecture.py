@@ -212,11 +212,15 @@ LOADTESTS_MAY_IMPORT = (
     "gateway.core",
     "gateway.http.framing",
     "gateway.wire.oip",
+    "resilience.budget",
+    "resilience.hedge",
+    "resilience.latencies",
     "resilience.settings",
     "routing",
 )
 """The program as a whole, its models, codecs to build requests with, and what a request takes too little time in to
-be measured with one: the choice of an endpoint and of a member. No part that is measured through a socket."""
+be measured with one: the choice of an endpoint and of a member; and hedging, of which waits are measured. No part that
+is measured through a socket."""
 
 
 def test_load_tests_measure_from_outside(imports: dict[str, set[str]]) -> None:

@@ -258,6 +258,22 @@ async def test_both_fail(first: float, second: float, telemetry: RecordingTeleme
     assert now() == pytest.approx(max(first, 0.01 + second))
 
 
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("second", [True, False])
+@virtual_time
+async def test_what_one_of_them_has_sent_was_sent(
+    first: bool, second: bool, telemetry: RecordingTelemetry
+) -> None:
+    """A retry costs no budget only where no endpoint got anything."""
+    failures = [DOWN.replaced(unsent=each) for each in (first, second)]
+    members = Members(a=[(0.02, failures[0])], b=[(0.02, failures[1])])
+
+    with pytest.raises(GatewayError) as caught:
+        await ask(hedge_of(members, telemetry), members)
+
+    assert caught.value.unsent is (first and second)
+
+
 @virtual_time
 async def test_a_retry_goes_where_neither_has_failed(telemetry: RecordingTelemetry) -> None:
     """And is not hedged itself."""
