@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from msgspec.structs import replace
@@ -16,7 +17,10 @@ _TIMEOUT: Final = Why("timeout")
 
 
 class AttemptTimeout:
-    """Gives each attempt ``limit_s`` or what is left of the request's time, whichever is less.
+    """Gives each attempt its limit or what is left of the request's time, whichever is less.
+
+    The limit is what the request's route grants (``Request.per_try_timeout_s``) within ``most_s``, the
+    endpoint's own; where the route grants nothing it is ``limit_s``.
 
     Both end in a DEADLINE fault, with different flags. Past the limit the endpoint was too slow: that
     counts against it, and another may do better. Past the request's own deadline it is not to blame,
@@ -24,8 +28,8 @@ class AttemptTimeout:
     endpoint can stop working when its answer is no longer wanted.
     """
 
-    def __init__(self, limit_s: float, clock: Clock) -> None:
-        self._limit_s = limit_s
+    def __init__(self, limit_s: float, clock: Clock, *, most_s: float = math.inf) -> None:
+        self._limit_s, self._most_s = limit_s, most_s
         self._clock = clock
         self._limits = TimeLimits()
 
@@ -38,7 +42,9 @@ class AttemptTimeout:
         Raises:
             GatewayError: DEADLINE.
         """
-        deadline = self._clock.now() + self._limit_s
+        granted = request.per_try_timeout_s
+        limit_s = self._limit_s if granted == math.inf else min(granted, self._most_s)
+        deadline = self._clock.now() + limit_s
         is_ours = deadline < request.deadline
         if is_ours:
             request = replace(request, deadline=deadline)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential
 
 from gateway.core.clock import Chance, Clock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import SEQUENCE, Request, Response
+from gateway.core.retry_conditions import RetryCondition, retries
 from gateway.core.service import Filter, Service
 from gateway.core.telemetry import RetryDenied, RetryScheduled, Telemetry
 from resilience.budget import RetryBudget
@@ -15,7 +18,7 @@ from resilience.settings import RetrySettings
 
 
 class Retry:
-    """Repeats a request whose failure is ``retryable``; the next attempt may go elsewhere.
+    """Repeats a request whose failure is one of ``retry_on``; the next attempt may go elsewhere.
 
     It says where the attempts before have failed (``Request.tried``; Envoy: previous_hosts).
 
@@ -35,6 +38,7 @@ class Retry:
         chance: draws the wait.
         telemetry: gets ``RetryScheduled`` and ``RetryDenied``.
         num_retries: a route's own number of further attempts, in place of the settings'.
+        retry_on: its own conditions, likewise.
     """
 
     def __init__(
@@ -46,8 +50,10 @@ class Retry:
         chance: Chance,
         telemetry: Telemetry,
         num_retries: int | None = None,
+        retry_on: Sequence[RetryCondition] | None = None,
     ) -> None:
         self._num_retries = settings.num_retries if num_retries is None else num_retries
+        self._retry_on = settings.retry_on if retry_on is None else retry_on
         self._budget = budget
         self._clock = clock
         self._chance = chance
@@ -56,10 +62,10 @@ class Retry:
         self._ceiling = wait_exponential(
             multiplier=settings.base_interval_ms / 1000, max=settings.max_interval_ms / 1000
         )
-        self._retryable = retry_if_exception(_is_retryable)
+        self._retryable = retry_if_exception(self._is_retried)
 
     def __repr__(self) -> str:
-        return f"<Retry {self._num_retries}, {self._budget!r}>"
+        return f"<Retry {self._num_retries} on {' '.join(self._retry_on)}, {self._budget!r}>"
 
     async def __call__(self, request: Request, service: Service) -> Response:
         """Answer, with the failure of the last attempt if none succeeds."""
@@ -70,7 +76,7 @@ class Retry:
         try:
             return await service(request)
         except GatewayError as error:
-            if not error.retryable:
+            if not self._is_retried(error):
                 raise
             return await self._again(request, service, error)
         finally:
@@ -93,6 +99,9 @@ class Retry:
         finally:
             series.give_back()
         return response
+
+    def _is_retried(self, error: BaseException) -> bool:
+        return isinstance(error, GatewayError) and retries(error, self._retry_on)
 
     def _wait(self, state: RetryCallState) -> float:
         jittered = self._chance.random() * self._ceiling(state)
@@ -151,18 +160,15 @@ class _Series:
         return self._holds_place
 
     def _note(self, failure: GatewayError) -> None:
-        if failure.member and failure.member not in self._tried:
-            self._tried = (*self._tried, failure.member)
+        for member in (failure.member, *failure.others):
+            if member and member not in self._tried:
+                self._tried = (*self._tried, member)
 
     def give_back(self) -> None:
         """Give the place back, if there is one."""
         if self._holds_place:
             self._holds_place = False
             self._budget.give_back()
-
-
-def _is_retryable(error: BaseException) -> bool:
-    return isinstance(error, GatewayError) and error.retryable
 
 
 def _was_no_load(failure: GatewayError) -> bool:

@@ -6,6 +6,8 @@ from typing import Annotated, Final
 
 import msgspec
 
+from gateway.core.retry_conditions import RETRY_ON, RetryCondition
+
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 CountOrNone = Annotated[int, msgspec.Meta(ge=0, le=1_000_000)]
 Milliseconds = Annotated[float, msgspec.Meta(gt=0, le=86_400_000)]
@@ -44,6 +46,7 @@ class RetrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """How a failed attempt is repeated.
 
     ``num_retries``: further attempts after the first. 1 (Envoy).
+    ``retry_on``: the failures that another attempt follows, as the policy's routes have them.
     ``per_try_timeout_ms``: milliseconds for one attempt; with the default deadline it leaves room for
     two more, as in Polly's standard pipeline (10 s of 30 s). 5000.
     ``base_interval_ms``, ``max_interval_ms``: milliseconds; the wait before a retry is drawn evenly
@@ -52,6 +55,7 @@ class RetrySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """
 
     num_retries: Annotated[int, msgspec.Meta(ge=0, le=10)] = 1
+    retry_on: Annotated[tuple[RetryCondition, ...], msgspec.Meta(min_length=1, max_length=8)] = RETRY_ON
     per_try_timeout_ms: Milliseconds = 5_000.0
     base_interval_ms: Milliseconds = 25.0
     max_interval_ms: Milliseconds = 250.0
@@ -202,6 +206,18 @@ class BulkheadSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     max_pending: CountOrNone = 64
 
 
+class ShadowSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How much may be held of requests that are answered, for the ``shadow`` of their routes.
+
+    All routes of a process together; a copy that finds no room is dropped.
+    ``max_requests``: copies that wait or are under way. 256.
+    ``max_mib``: their data, and that of the answers that they are compared with. 64.
+    """
+
+    max_requests: CountOrNone = 256
+    max_mib: Annotated[int, msgspec.Meta(ge=0, le=1 << 20)] = 64
+
+
 class DrainSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How a process leaves.
 
@@ -224,4 +240,5 @@ class ResilienceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     retry_budget: BudgetSettings = BudgetSettings()
     breaker: BreakerSettings = BreakerSettings()
     bulkhead: BulkheadSettings = BulkheadSettings()
+    shadow: ShadowSettings = ShadowSettings()
     drain: DrainSettings = DrainSettings()

@@ -36,18 +36,28 @@ import math
 from collections.abc import Coroutine, Generator
 from heapq import heapify, heappop, heappush
 from types import coroutine
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 T = TypeVar("T")
 
 _TICKS_PER_S: Final = 1000
 """uvloop's timers tick in milliseconds, too."""
+_ROUNDING: Final = 1e-3
+"""1000.011 s are a little less than 1000011 ticks: a timer that came early would be set for now, again."""
 _PAST: Final = -1
 _LEAST_LEFT: Final = 64
 
 
 class ElapsedError(Exception):
     """The limit passed before the call ended; the call was cancelled and has let go of everything."""
+
+
+class Passes(Protocol):
+    """What is to happen at a time."""
+
+    def pass_(self) -> None:
+        """The time has come. It must not raise."""
+        ...
 
 
 class TimeLimits:
@@ -58,12 +68,13 @@ class TimeLimits:
     nothing and goes on to the next. All calls must be of one loop.
     """
 
-    __slots__ = ("_due", "_limits", "_timer")
+    __slots__ = ("_due", "_limits", "_set_for", "_timer")
 
     def __init__(self) -> None:
-        self._limits: dict[int, set[_Limit]] = {}
+        self._limits: dict[int, set[Passes]] = {}
         self._due: list[int] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._set_for: float = math.inf
 
     def __repr__(self) -> str:
         return f"<TimeLimits {sum(map(len, self._limits.values()))} armed, {len(self._due)} ticks>"
@@ -84,12 +95,12 @@ class TimeLimits:
         Raises:
             ElapsedError: the deadline came first.
         """
-        limit = _Limit(waits_for)
-        tick = self._arm(limit, deadline)
+        limit = Limit(waits_for)
+        tick = self.arm(limit, deadline)
         try:
-            return await _resume(call, limit)
+            return await resume(call, limit)
         except asyncio.CancelledError as error:
-            if limit.has_passed and not _is_cancelled():
+            if limit.has_passed and not is_cancelled():
                 raise ElapsedError from error
             raise
         except TimeoutError as error:
@@ -97,10 +108,10 @@ class TimeLimits:
                 raise ElapsedError from error
             raise
         finally:
-            self._disarm(limit, tick)
+            self.disarm(limit, tick)
 
-    def _arm(self, limit: _Limit, deadline: float) -> int:
-        """Let ``limit`` pass at ``deadline``; return the tick at which it does."""
+    def arm(self, limit: Passes, deadline: float) -> int:
+        """Let ``limit`` pass at ``deadline``; return the tick at which it does, which ``disarm`` needs."""
         loop = asyncio.get_running_loop()
         if deadline <= loop.time():
             # As asyncio.timeout_at: what is over already need not wait for a timer.
@@ -111,12 +122,13 @@ class TimeLimits:
         if limits is None:
             limits = self._limits[tick] = set()
             heappush(self._due, tick)
-            if self._due[0] == tick:
+            if tick < self._set_for:
                 self._set(loop)
         limits.add(limit)
         return tick
 
-    def _disarm(self, limit: _Limit, tick: int) -> None:
+    def disarm(self, limit: Passes, tick: int) -> None:
+        """Let it not pass, if it has not."""
         limits = self._limits.get(tick)
         if limits is not None:
             limits.discard(limit)
@@ -128,7 +140,7 @@ class TimeLimits:
                     heapify(self._due)
 
     def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
-        now = loop.time() * _TICKS_PER_S
+        now = loop.time() * _TICKS_PER_S + _ROUNDING
         while self._due and (self._due[0] <= now or self._due[0] not in self._limits):
             for limit in self._limits.pop(heappop(self._due), ()):
                 limit.pass_()
@@ -137,16 +149,20 @@ class TimeLimits:
     def _set(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = loop.call_at(self._due[0] / _TICKS_PER_S, self._ring, loop) if self._due else None
+        if self._due:
+            self._set_for = self._due[0]
+            self._timer = loop.call_at(self._set_for / _TICKS_PER_S, self._ring, loop)
+        else:
+            self._set_for, self._timer = math.inf, None
 
 
-def _is_cancelled() -> bool:
+def is_cancelled() -> bool:
     """Whether this task was cancelled from outside."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
 
-class _Limit:
+class Limit:
     """What the call waits for, and whether the limit has passed meanwhile.
 
     ``must_cancel``: what it waited for had come already, so that the call is cancelled where it goes on.
@@ -159,13 +175,14 @@ class _Limit:
         self.has_passed = self.must_cancel = False
 
     def pass_(self) -> None:
+        """Cancel what the call waits for."""
         self.has_passed = True
         # None is a turn of the loop: nothing that could be cancelled.
         self.must_cancel = self.waits_for is None or not self.waits_for.cancel()
 
 
 @coroutine
-def _resume(call: Coroutine[Any, Any, T], limit: _Limit) -> Generator[Any, Any, T]:
+def resume(call: Coroutine[Any, Any, T], limit: Limit) -> Generator[Any, Any, T]:
     """Go on with ``call``, as ``eager._resume`` does, and cancel it once when the limit has passed."""
     try:
         while True:
@@ -183,7 +200,7 @@ def _resume(call: Coroutine[Any, Any, T], limit: _Limit) -> Generator[Any, Any, 
                 # Another cancellation came first, and the call has lived through it. One from outside is
                 # enough for both; one of a limit inside of the call is over.
                 limit.must_cancel = False
-                if not _is_cancelled():
+                if not is_cancelled():
                     limit.pass_()
     except StopIteration as ended:
         value: T = ended.value

@@ -129,6 +129,7 @@ def _unserved(policy: Policy) -> Iterator[Problem]:
 
 def _unused(policy: Policy) -> Iterator[Problem]:
     used = {name for route in policy.routes for name in route.endpoints}
+    used |= {name for route in policy.routes if route.shadow for name in route.shadow.endpoints}
     for name in policy.endpoints:
         if name not in used:
             yield Problem("EW205", ("endpoints", name), "no route uses this endpoint")

@@ -17,6 +17,9 @@ EXPLORE_S: Final = 1.0
 STALE_S: Final = 10.0
 """Seconds after which what was measured is asked for again."""
 
+_REMEMBERED: Final = 256
+"""Sets of endpoints, as residency and the models that they hold make them."""
+
 _SHARE: Final = 100
 """Of so many requests one may explore, however few there are in a second."""
 
@@ -72,6 +75,8 @@ class Nearest:
             return names
         now = self._clock.tick()
         standing = self._orders.get(names)
+        if standing is None and len(self._orders) >= _REMEMBERED:
+            self._orders.clear()
         if standing is None or now >= standing.look_at:
             standing = self._orders[names] = self._look(names, standing, now)
         self._requests += 1

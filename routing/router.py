@@ -13,10 +13,11 @@ from routing.placements import Placements
 from routing.policy import Policy, Route
 from routing.preference import Order
 from routing.rules.locality import levels
-from routing.rules.order import View, first, plan, reachable, turn
+from routing.rules.order import View, first, holding, plan, reachable, turn
 from routing.rules.sticky import place, sequence_key, sticky_order
 
 _REMEMBERED: Final = 256
+_LACKS: Final = "it does not hold the model"
 
 
 class Router:
@@ -74,16 +75,28 @@ class Router:
         if request.parameters and SEQUENCE in request.parameters:
             return await self._step(request)
         reached = self._reached(request)
-        ordered = reached if self._order is None else self._order.order(reached)
+        held = self._holding(reached, request)
+        ordered = held if self._order is None else self._order.order(held)
         endpoint = self._next(ordered, request, request.attempt, request.tried)
         if endpoint is None:
-            raise self._none_available(reached)
+            raise self._none_available(reached, request)
         try:
             return await self._endpoints[endpoint](request)
         except GatewayError as error:
+            if error.fault is Fault.NOT_FOUND and error.retryable:
+                raise self._absent(error, reached, request) from error
             if not self._goes_elsewhere(ordered, endpoint, request, error.member):
                 raise
             raise error.replaced(elsewhere=True) from error
+
+    def has_other(self, request: Request) -> bool:
+        """Whether it could be sent to a member that is not among its ``tried``, inside its regions."""
+        if request.regions is None:
+            return False
+        view, model, version = self._view, request.model, request.version
+        reached = self._holding(self._reachable(request.regions, edges=request.hops == 0), request)
+        names = plan(reached, view, model)
+        return any(view.has_untried(name, request.tried, model, version) for name in names)
 
     def _next(
         self, ordered: tuple[str, ...], request: Request, attempt: int, tried: tuple[str, ...]
@@ -91,8 +104,9 @@ class Router:
         """Return the endpoint for an attempt; None: there is none."""
         if not attempt and not tried:
             return first(ordered, self._view, request.model)
-        names = plan(ordered, self._view, request.model)
-        return turn(names, self._view, attempt, tried) if names else None
+        view, model, version = self._view, request.model, request.version
+        names = plan(ordered, view, model)
+        return turn(names, view, attempt, tried, model=model, version=version) if names else None
 
     def _goes_elsewhere(self, ordered: tuple[str, ...], endpoint: str, request: Request, member: str) -> bool:
         """Whether the next attempt would go elsewhere than to ``member`` of ``endpoint``."""
@@ -100,16 +114,42 @@ class Router:
         following = self._next(ordered, request, request.attempt + 1, tried)
         if following is None:
             return False
-        return following != endpoint or (bool(member) and self._view.has_untried(endpoint, tried))
+        if following != endpoint:
+            return True
+        return bool(member) and self._view.has_untried(endpoint, tried, request.model, request.version)
+
+    def _holding(self, reached: tuple[str, ...], request: Request) -> tuple[str, ...]:
+        """Return those that may hold the model.
+
+        Where these are out, and nobody knows that they hold it, the others may say that there is no such
+        model.
+        """
+        view, model, version = self._view, request.model, request.version
+        lacking = view.lacking(model, version)
+        if not lacking:
+            return reached
+        found = holding(reached, lacking)
+        if any(map(view.is_available, found)) or any(view.holds(name, model, version) for name in found):
+            return found
+        return reached
+
+    def _absent(self, error: GatewayError, reached: tuple[str, ...], request: Request) -> GatewayError:
+        """Return the error of an endpoint that does not hold what its index says it does."""
+        lacking = self._view.lacking(request.model, request.version)
+        others = (name for name in reached if name not in lacking)
+        is_elsewhere = any(map(self._view.is_available, others))
+        return error.replaced(elsewhere=is_elsewhere, retryable=is_elsewhere)
 
     async def _step(self, request: Request) -> Response:
         """Send a step of a sequence to where its state is."""
         reached, key = self._reached(request), sequence_key(request)
         held = None if request.parameters.get(SEQUENCE_START) else self._placements.get(key)
-        order = sticky_order(reached, self._distances, key)
+        # What began somewhere is there, whatever is known of models.
+        may_take = self._holding(reached, request) if held is None else reached
+        order = sticky_order(may_take, self._distances, key)
         endpoint = place(order, self._view, request.model, held)
         if endpoint is None:
-            raise self._lost(held) if held is not None else self._none_available(reached)
+            raise self._lost(held) if held is not None else self._none_available(reached, request)
         if request.parameters.get(SEQUENCE_END):
             self._placements.forget(key)
         else:
@@ -126,11 +166,13 @@ class Router:
             )
         return reached
 
-    def _none_available(self, reached: tuple[str, ...]) -> GatewayError:
+    def _none_available(self, reached: tuple[str, ...], request: Request) -> GatewayError:
         # Their breakers would refuse too, but as something to try elsewhere, and there is no elsewhere.
+        lacking = self._view.lacking(request.model, request.version)
         return GatewayError(
             Fault.UNAVAILABLE,
-            f"no endpoint of route '{self._route.name}' that may be asked is available{self._why(reached)}",
+            f"no endpoint of route '{self._route.name}' that may be asked is available"
+            f"{self._why(reached, lacking)}",
         )
 
     def _lost(self, endpoint: str) -> GatewayError:
@@ -140,8 +182,9 @@ class Router:
             "begin the sequence anew, with sequence_start",
         )
 
-    def _why(self, names: tuple[str, ...]) -> str:
-        known = [f"'{name}': {why}" for name in names if (why := self._view.why(name))]
+    def _why(self, names: tuple[str, ...], lacking: frozenset[str] = frozenset()) -> str:
+        whys = {name: self._view.why(name) or (_LACKS if name in lacking else "") for name in names}
+        known = [f"'{name}': {why}" for name, why in whys.items() if why]
         return f" ({'; '.join(known)})" if known else ""
 
     def _find(self, regions: frozenset[str], *, edges: bool) -> tuple[str, ...]:

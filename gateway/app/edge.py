@@ -5,7 +5,7 @@ pushes on ``lifetimes``, so what is opened last is closed first:
 
 1. loading and watching stop, so that no policy comes into force while everything closes;
 2. what flies for the cache, then Redis;
-3. the endpoints' connections;
+3. copies of answered requests, then the endpoints' connections;
 4. the models.
 """
 
@@ -25,7 +25,7 @@ from gateway.app.endpoint_files import EndpointFiles
 from gateway.app.endpoints import Endpoints, make_endpoints
 from gateway.app.foundation import Foundation
 from gateway.app.generation import InForce
-from gateway.app.geo import GeoDatabase
+from gateway.app.geo_databases import GeoDatabases
 from gateway.app.loading import Sources
 from gateway.app.models import Models, open_models
 from gateway.app.policies import Policies
@@ -43,7 +43,7 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
     Raises:
         ModelError, GeoError, StartError, ConfigError: names the file that cannot be used.
     """
-    settings, in_force = foundation.settings, foundation.in_force
+    settings, in_force, parts = foundation.settings, foundation.in_force, foundation.parts
     models = open_models(foundation, settings.models, lifetimes) if settings.models else None
 
     async def forget(model: str) -> None:
@@ -51,14 +51,15 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
             await cache.forget(model)
 
     endpoints = make_endpoints(
-        settings, foundation.parts, in_force.endpoints, foundation.offload, forget=forget
+        settings, parts, in_force.endpoints, foundation.offload, forget=forget, workers=foundation.workers
     )
     lifetimes.push_async_callback(endpoints.aclose)
+    lifetimes.push_async_callback(foundation.parts.shadows.aclose)
     cache = open_cache(foundation, models.instruction_set if models else "none", lifetimes)
     geo = _open_geo(foundation)
     owner = _owner(foundation)
-    locate = geo.locate if geo else _nowhere
-    builder = Builder(foundation.parts, endpoints, models, locate, cache, owner=owner)
+    locate, knows = (geo.locate, geo.knows) if geo else (_nowhere, frozenset[str])
+    builder = Builder(parts, endpoints, models, locate, cache, owner=owner, knows=knows)
     policies = await _open_policies(foundation, builder, endpoints.files, models, lifetimes)
     if owner is not None:
         lifetimes.push_async_callback(owner.aclose)
@@ -88,7 +89,7 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
     )
 
 
-def _health(in_force: InForce, models: Models | None, geo: GeoDatabase | None) -> dict[str, Report]:
+def _health(in_force: InForce, models: Models | None, geo: GeoDatabases | None) -> dict[str, Report]:
     health: dict[str, Report] = {"endpoints": lambda: in_force.endpoints().report()}
     if models is not None:
         health["certificates"] = lambda: in_force.edge_models().report()
@@ -110,11 +111,11 @@ def _operated(foundation: Foundation, endpoints: Endpoints) -> OperatedEndpoints
     return operated
 
 
-def _open_geo(foundation: Foundation) -> GeoDatabase | None:
+def _open_geo(foundation: Foundation) -> GeoDatabases | None:
     settings = foundation.settings.geo
     if settings is None:
         return None
-    return GeoDatabase(settings, clock=foundation.clock, telemetry=foundation.prometheus)
+    return GeoDatabases(settings, clock=foundation.clock, telemetry=foundation.prometheus)
 
 
 def _nowhere(_address: str) -> Place | None:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gateway.app.pools.model_holders import NOTHING_KNOWN, ModelHolders
 from gateway.app.pools.pool import EndpointPool
 from gateway.core.catalog import ModelSpec, RemoteCatalog
 from gateway.core.request import CENTRAL, Request, Response
@@ -18,11 +19,12 @@ class EndpointSet:
 
     A request keeps the set with which it began: it may still go to endpoints that a newer policy does not
     name any more. ``rivals``: name → for each kind of request that may go there, the other endpoints that
-    could take it (``routing.rules.order.rivals``).
+    could take it (``routing.rules.order.rivals``). ``models``: who holds which.
     """
 
     by_name: Mapping[str, EndpointPool]
     rivals: Rivals
+    models: ModelHolders = NOTHING_KNOWN
 
     def __repr__(self) -> str:
         states = ", ".join(f"{name} {pool!r}" for name, pool in self.by_name.items())
@@ -38,10 +40,13 @@ class EndpointSet:
         pool = self.by_name.get(endpoint)
         return pool is not None and pool.is_preferred(model)
 
-    def has_untried(self, endpoint: str, tried: Collection[str]) -> bool:
-        """Whether one of its members that would let a request through is not among ``tried``."""
+    def has_untried(self, endpoint: str, tried: Collection[str], model: str = "", version: str = "") -> bool:
+        """Whether one of its members that would let a request through is not among ``tried``.
+
+        Where its members hold different models it is one that may hold ``model``.
+        """
         pool = self.by_name.get(endpoint)
-        return pool is not None and pool.has_untried(tried)
+        return pool is not None and pool.has_untried(tried, model, version)
 
     def can_continue(self, endpoint: str) -> bool:
         """Whether it takes further steps of what began there: also while it gets no new work."""
@@ -62,6 +67,20 @@ class EndpointSet:
         """Return why the endpoint is out, in words that a client may read."""
         pool = self.by_name.get(endpoint)
         return pool.why if pool is not None else ""
+
+    def lacking(self, model: str, version: str) -> frozenset[str]:
+        """Return the endpoints of which no member that could answer may hold a model, as far as is known."""
+        return self.models.lacking(model, version)
+
+    def holds(self, endpoint: str, model: str, version: str) -> bool:
+        """Whether one of its members is known to hold a model."""
+        pool = self.by_name.get(endpoint)
+        return pool is not None and pool.models.holds(model, version)
+
+    def is_full(self, endpoint: str) -> bool:
+        """Whether it gets from this process as much as its capacity allows."""
+        pool = self.by_name.get(endpoint)
+        return pool is not None and pool.is_full
 
     def state(self, endpoint: str) -> str:
         """Return the state of the endpoint's breakers: that of the member that is best off."""

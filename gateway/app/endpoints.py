@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -19,11 +20,14 @@ from gateway.app.endpoint_settings import breaker_settings
 from gateway.app.observe import Observed
 from gateway.app.parts import Parts
 from gateway.app.pools.drained import Drained
-from gateway.app.pools.listing import names_of
+from gateway.app.pools.index_watch import IndexWatch
+from gateway.app.pools.listing import Listed, names_of
 from gateway.app.pools.member import PoolMember
 from gateway.app.pools.member_builder import MemberBuilder
 from gateway.app.pools.member_states import MemberStates
+from gateway.app.pools.model_holders import ModelHolders
 from gateway.app.pools.pool import EndpointPool
+from gateway.app.pools.pool_models import ModelChanges, PoolModels
 from gateway.app.pools.resolution import LookUp, Resolution, look_up
 from gateway.app.pools.retirement import Retirement
 from gateway.app.pools.roster import Compare, Resolve, Roster
@@ -38,9 +42,10 @@ from resilience.outlier_detector import OutlierDetector
 from resilience.settings import ResilienceSettings
 from routing.endpoint import LoadBalancing
 from routing.placements import Placements
-from routing.policy import Endpoint, Policy
+from routing.policy import EDGE, Endpoint, Policy
 from routing.pools.choosing import chooser
 from routing.pools.hash_key import HashKey, hash_key
+from routing.rate import RateMeter
 from routing.rules.order import Rivals, rivals
 
 HASHES: Final = frozenset({"ring_hash", "maglev"})
@@ -51,6 +56,14 @@ RETIRE_EXTRA_S: Final = 5.0
 
 async def keep_all(_model: str) -> None:
     """Forget nothing: there is no cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where in its region a gateway is, and how many of its ``workers`` share what endpoints can carry."""
+
+    zone: str = ""
+    workers: int = 1
 
 
 class Endpoints:
@@ -71,19 +84,20 @@ class Endpoints:
         connector: Connector,
         in_use: Callable[[], EndpointSet],
         region: str = "",
-        zone: str = "",
+        site: Site | None = None,
         look_up: LookUp = look_up,
         forget: Forget = keep_all,
     ) -> None:
         self._region, self._connector, self._settings = region, connector, settings
         self._clock, self._telemetry, self._in_use, self._look_up = clock, telemetry, in_use, look_up
-        self._zone, self._chance = zone, connector.chance
+        self._site, self._chance = site or Site(), connector.chance
         self._retirement = Retirement(clock)
         self.files = connector.files
         """What the endpoints need of this machine."""
         self._held_until = 0.0
         self.drained = Drained()
         self._placements = Placements()
+        self._changes = ModelChanges()
         self._states = MemberStates(
             telemetry,
             lambda endpoint: self._in_use().state(endpoint),
@@ -124,7 +138,11 @@ class Endpoints:
             else self._build(name, definition, known.get(name))
             for name, definition in policy.endpoints.items()
         }
-        return EndpointSet(endpoints, rivals(policy, self._region) if found is None else found)
+        return EndpointSet(
+            endpoints,
+            rivals(policy, self._region) if found is None else found,
+            ModelHolders(endpoints, self._changes),
+        )
 
     def discard(self, prepared: EndpointSet) -> None:
         """Close what ``prepare`` has opened for a policy that will not come into force."""
@@ -146,10 +164,13 @@ class Endpoints:
             before = old.by_name.get(name)
             if before is not pool:
                 self._begin(pool, before)
+            if _has_index(pool.definition):
+                pool.index_watch.start(has_rivals=any(new.rivals.get(name, ())))
         for name, pool in old.by_name.items():
             if new.by_name.get(name) is not pool:
                 pool.roster.hold()
                 self._retirement.close(pool.roster)
+                self._retirement.close(pool.index_watch)
         for member in _without(old, new):
             self._retirement.after(member, self._held_until - now + RETIRE_EXTRA_S)
 
@@ -172,7 +193,7 @@ class Endpoints:
         is_kept = before is not None and _connection(before.definition) == _connection(definition)
         roster = Roster(
             definition,
-            partial(self._members.build, name, definition),
+            partial(self._member, name, definition),
             leave=partial(self._leave, name),
             resolve=self._resolve(definition),
             compare=self._compare(definition),
@@ -182,11 +203,30 @@ class Endpoints:
             name,
             definition,
             roster,
-            chooser(definition.load_balancing, self._chance, self._zone),
+            chooser(definition.load_balancing, self._chance, self._site.zone),
             key_of=_key_of(definition),
             sequences=SequenceMembers(name, self._placements),
             drained=self.drained,
+            models=PoolModels(definition.models, lambda: roster.members, self._changes),
+            index_watch=IndexWatch(
+                name,
+                lambda: roster.members,
+                clock=self._clock,
+                chance=self._chance,
+                changes=self._changes,
+            ),
+            rate=self._rate(definition),
         )
+
+    def _member(self, endpoint: str, definition: Endpoint, listed: Listed) -> PoolMember:
+        # Whatever is not known of it counts from now on.
+        self._changes.note()
+        return self._members.build(endpoint, definition, listed)
+
+    def _rate(self, definition: Endpoint) -> RateMeter | None:
+        """Return what measures this process's part of what an endpoint can carry."""
+        capacity = definition.capacity_rps
+        return None if capacity is None else RateMeter(capacity / self._site.workers, self._clock.tick)
 
     def _resolve(self, definition: Endpoint) -> Resolve:
         settings = self._connector.settings
@@ -205,6 +245,7 @@ class Endpoints:
         return partial(OutlierDetector, settings, clock=self._clock, chance=self._chance)
 
     def _leave(self, endpoint: str, member: PoolMember) -> None:
+        self._changes.note()
         self._states.leave(endpoint, member.label)
         self._retirement.when_idle(member)
 
@@ -216,8 +257,9 @@ def make_endpoints(
     offload: Offload | None = None,
     *,
     forget: Forget = keep_all,
+    workers: int = 1,
 ) -> Endpoints:
-    """Return the endpoints of a process with ``settings``; ``in_use`` returns those in force."""
+    """Return the endpoints of a process with ``settings``, one of ``workers``; ``in_use``: those in force."""
     return Endpoints(
         settings.resilience,
         parts.clock,
@@ -233,7 +275,7 @@ def make_endpoints(
         in_use=in_use,
         region=settings.region,
         forget=forget,
-        zone=settings.zone,
+        site=Site(settings.zone, workers),
     )
 
 
@@ -241,6 +283,11 @@ def _key_of(definition: Endpoint) -> HashKey:
     """Return what reads a hash's key; only a hash needs one, and reading it may take long."""
     balancing = definition.load_balancing
     return hash_key(balancing.hash_on) if balancing.policy in HASHES else _no_key
+
+
+def _has_index(definition: Endpoint) -> bool:
+    """Whether its members are asked what they hold. Another gateway would ask its own endpoints."""
+    return not definition.models and definition.tier != EDGE
 
 
 def _no_key(_request: Request) -> bytes | None:

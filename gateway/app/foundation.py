@@ -56,6 +56,11 @@ class Foundation:
     complete: asyncio.Event
     inheritance: Inheritance | None = None
 
+    @property
+    def workers(self) -> int:
+        """How many processes serve as this gateway."""
+        return (self.inheritance.count if self.inheritance is not None else 0) or 1
+
     def is_ready(self) -> bool:
         """Whether the process is complete and does not drain."""
         return self.complete.is_set() and self.drain.is_ready

@@ -19,6 +19,7 @@ from gateway.app.certificates import Certificates
 from gateway.app.collector import held_off
 from gateway.app.endpoint_files import EndpointError, EndpointFiles
 from gateway.app.models import Models
+from gateway.app.switching import switching_often
 from gateway.config.document import ConfigError
 from gateway.config.policy_file import parse_policy, read_file
 from gateway.http.client.small_file import OwnFileError, read_small
@@ -96,7 +97,7 @@ class Sources:
         """
         if contents.error is not None:
             raise contents.error
-        with held_off():
+        with held_off(), switching_often():
             policy = parse_policy(self.file, contents.text, self.region)
             # Here, because of thousands of routes it takes longer than the loop may be held.
             found = rivals(policy, self.region)

@@ -21,7 +21,9 @@ from gateway.core.telemetry import Telemetry
 from resilience.admission import Seats
 from resilience.budget import RetryBudget
 from resilience.drain import Drain
-from resilience.settings import ResilienceSettings
+from resilience.latencies import Latencies
+from resilience.settings import ResilienceSettings, ShadowSettings
+from resilience.shadows import Shadows
 from routing.placements import Placements
 from routing.policy import Route
 
@@ -39,7 +41,9 @@ class Parts:
     drain: Drain
     budget: RetryBudget
     seats: Seats
+    shadows: Shadows = field(default_factory=lambda: Shadows(ShadowSettings()))
     placements: Placements = field(default_factory=Placements)
+    latencies: Latencies = field(default_factory=Latencies)
 
     @classmethod
     def of(cls, settings: Settings, clock: Clock, telemetry: Telemetry, observed: Observed) -> Self:
@@ -55,6 +59,7 @@ class Parts:
             drain=Drain(),
             budget=RetryBudget(resilience.retry_budget),
             seats=Seats(resilience.admission.max_requests),
+            shadows=Shadows(resilience.shadow),
         )
 
 
@@ -105,3 +110,8 @@ def timeout_s(parts: Parts, route: Route) -> float:
 def longest_s(parts: Parts, route: Route) -> float:
     """Return the most seconds that a request of ``route`` can get, whatever deadline it names."""
     return (route.timeout_ms or parts.resilience.deadline.max_timeout_ms) / 1000
+
+
+def shadow_s(route: Route) -> float:
+    """Return the seconds for which copies of a request may be under way after its answer."""
+    return 0.0 if route.shadow is None else route.shadow.timeout_ms / 1000

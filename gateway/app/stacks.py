@@ -13,8 +13,10 @@ from typing import Final
 
 from edge_models.cascade import Cascade
 from gateway.app.cache_layers import KnownModels, cache_layers
+from gateway.app.hedging import hedge_layer
 from gateway.app.observe import Observed
 from gateway.app.parts import CacheParts, Parts, RouteEdgeModel, longest_s, timeout_s
+from gateway.app.shadow_layers import shadow_layers
 from gateway.core.request import Caller
 from gateway.core.service import Filter, Service
 from gateway.core.stack import Innermost, Layer, Stack
@@ -27,12 +29,14 @@ from resilience.attempt import AttemptTimeout
 from resilience.breaker import Breaker
 from resilience.bulkhead import Bulkhead
 from resilience.deadline import Deadline
+from resilience.per_try import PerTryTimeout
 from resilience.retry import Retry
 from routing.policy import Policy, Route
 from routing.preference import preference
 from routing.residency import Locate, Residency
 from routing.router import Router
 from routing.rules.order import View
+from routing.spillover import within_capacity
 from routing.version_split import VersionSplit
 
 _COUNTS: Final = (
@@ -115,20 +119,17 @@ def route_stack(
     ``known``: what the endpoints say of their models. ``owner``: where there are several workers, hands a
     step of a sequence to the one that knows its endpoint.
     """
-    timed = Layer(
-        "deadline",
-        "Above everything that may wait, the cache among it: a stalled Redis cannot outlive the caller.",
-        Deadline(timeout_s(parts, route), parts.clock, max_timeout_s=longest_s(parts, route)),
-        parts.observed.span("deadline"),
-    )
-    reason = "Directly above the Router: one of the workers knows which endpoint has the state."
-    sending = (*_retry(parts, route), *_owned(owner, reason))
+    timed = _timed(parts, route)
+    chooses = _router(parts, policy, route, endpoints=endpoints, view=view)
+    hedge = hedge_layer(parts, route, chooses)
+    sending = (*_per_try(route), *_retry(parts, route), *hedge, *_owner_of_state(owner))
     router = Innermost(
         "router",
         "Below Retry: each attempt goes where those before have not failed, to the nearest endpoint first.",
-        _router(parts, policy, route, endpoints=endpoints, view=view),
+        chooses,
     )
-    abroad = Stack(timed, *sending, innermost=router)
+    shadow = shadow_layers(parts, policy, route, endpoints=endpoints, view=view)
+    abroad = Stack(timed, *shadow, *sending, innermost=router)
     residency = Layer(
         "residency",
         "Fixes the allowed regions before anything can leave. Where this region is not among them the "
@@ -143,6 +144,7 @@ def route_stack(
         timed,
         # Without a cascade no edge answer may come out of the cache, not even one kept before.
         *cache_layers(parts, route, cache, edge if route.cascade else None, known),
+        *shadow,
         *_cascade(parts, route, edge),
         *sending,
         innermost=router,
@@ -198,17 +200,46 @@ def member_stack(
     )
 
 
+def mirror_stack(
+    observed: Observed,
+    upstream: Service,
+    *,
+    answer_check: AnswerCheck,
+    classes: EndpointClasses,
+    abilities: Abilities | None,
+) -> Stack:
+    """Return the stack of copies of requests at one member: what stands directly around the endpoint.
+
+    There is no breaker and no load: a shadow must neither put out nor slow down what serves callers. It takes
+    none of their places, since the route's shadow has few of its own, and a time limit of its own.
+    """
+    learning = (Layer("abilities", _LEARNS, abilities),) if abilities is not None else ()
+    return Stack(
+        Layer(
+            "answer check", "Outermost: an answer that is not the model's is none to compare.", answer_check
+        ),
+        _endpoint_classes(classes),
+        *learning,
+        innermost=Innermost(
+            "upstream", "Sends the copy to the endpoint.", upstream, observed.layer("shadow", outward=True)
+        ),
+    )
+
+
+def _timed(parts: Parts, route: Route) -> Layer:
+    return Layer(
+        "deadline",
+        "Above everything that may wait, the cache among it: a stalled Redis cannot outlive the caller.",
+        Deadline(timeout_s(parts, route), parts.clock, max_timeout_s=longest_s(parts, route)),
+        parts.observed.span("deadline"),
+    )
+
+
 def _router(
     parts: Parts, policy: Policy, route: Route, *, endpoints: Mapping[str, Service], view: View
 ) -> Router:
-    order = preference(
-        policy,
-        parts.region,
-        [name for name in route.endpoints if name in policy.endpoints],
-        view,
-        clock=parts.clock,
-        chance=parts.chance,
-    )
+    names = [name for name in route.endpoints if name in policy.endpoints]
+    order = preference(policy, parts.region, names, view, clock=parts.clock, chance=parts.chance)
     return Router(
         policy,
         route,
@@ -216,12 +247,16 @@ def _router(
         endpoints=endpoints,
         view=view,
         placements=parts.placements,
-        order=order,
+        order=within_capacity(order, policy, parts.region, names, view),
     )
 
 
 def _owned(owner: Filter | None, reason: str) -> tuple[Layer, ...]:
     return (Layer("sequence owner", reason, owner),) if owner is not None else ()
+
+
+def _owner_of_state(owner: Filter | None) -> tuple[Layer, ...]:
+    return _owned(owner, "Directly above the Router: one of the workers knows which endpoint has the state.")
 
 
 def _endpoint_classes(classes: EndpointClasses) -> Layer:
@@ -238,6 +273,15 @@ def _versions(parts: Parts, route: Route) -> tuple[Layer, ...]:
     return (Layer("versions", reason, VersionSplit(route), parts.observed.span("versions")),)
 
 
+def _per_try(route: Route) -> tuple[Layer, ...]:
+    if route.per_try_timeout_ms is None:
+        return ()
+    reason = (
+        "Above Retry: noted once for all attempts. Members of endpoints keep it, when their turn has come."
+    )
+    return (Layer("per-try timeout", reason, PerTryTimeout(route.per_try_timeout_ms / 1000)),)
+
+
 def _retry(parts: Parts, route: Route) -> tuple[Layer, ...]:
     settings = parts.resilience.retry
     num_retries = settings.num_retries if route.num_retries is None else route.num_retries
@@ -250,6 +294,7 @@ def _retry(parts: Parts, route: Route) -> tuple[Layer, ...]:
         chance=parts.chance,
         telemetry=parts.telemetry,
         num_retries=num_retries,
+        retry_on=route.retry_on,
     )
     reason = "Above the Router, so that the next attempt may go elsewhere: fail-over is a retry."
     return (Layer("retry", reason, retry, parts.observed.layer("retry")),)

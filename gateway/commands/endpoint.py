@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,8 @@ from gateway.commands.arguments import add_command, add_group
 TOKEN_VARIABLE: Final = "EDGEWAY_ADMIN_TOKEN"  # noqa: S105 - the name of one
 _DEFAULT: Final = "http://127.0.0.1:8002"
 _LIMIT_S: Final = 10
+_MODELS: Final = 8
+"""Models of one member in a line of the table; --json has more."""
 
 LIST_EXAMPLES = """\
   edgeway endpoint list
@@ -93,12 +96,13 @@ def _order(options: argparse.Namespace) -> int:
 def table(endpoints: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the lines of a table: each endpoint, and below it its members."""
     rows: list[tuple[str, ...]] = [
-        ("ENDPOINT / MEMBER", "STATE", "ACTIVE", "LATENCY", "WEIGHT", "ZONE", "REQUESTS", "FAILED")
+        ("ENDPOINT / MEMBER", "STATE", "ACTIVE", "LATENCY", "WEIGHT", "ZONE", "REQUESTS", "FAILED", "MODELS")
     ]
     for endpoint in endpoints:
         note = f", drained by the {endpoint['drained']}" if endpoint["drained"] else ""
         problem = f", {endpoint['problem']}" if endpoint["problem"] else ""
-        rows.append((endpoint["endpoint"], f"{endpoint['state']}{note}{problem}", "", "", "", "", "", ""))
+        state = f"{endpoint['state']}{note}{problem}"
+        rows.append((endpoint["endpoint"], state, *[""] * 6, _models(endpoint)))
         rows += [_row(member) for member in endpoint["members"]]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
@@ -115,7 +119,18 @@ def _row(member: Mapping[str, Any]) -> tuple[str, ...]:
         member.get("zone", ""),
         str(member["requests"]),
         str(member["failures"]),
+        _models(member),
     )
+
+
+def _models(holder: Mapping[str, Any]) -> str:
+    """Return what is known to be held, and since when: nothing where nothing is known."""
+    if "models" not in holder:
+        return ""
+    shown, since = holder["models"][:_MODELS], holder.get("models_since")
+    more = holder["num_models"] - len(shown)
+    text = " ".join(shown) + (f" and {more} more" if more else "") if shown else "none"
+    return f"{text}, since {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(since))}" if since else text
 
 
 def _call(admin: str, path: str, body: bytes | None = None) -> bytes | None:

@@ -11,32 +11,43 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.commands.arguments import add_command
+from gateway.commands.explain_client import add_client, client_of, described
 from gateway.commands.explain_locality import preferred
 from gateway.commands.explain_pool import rows_of
+from gateway.commands.explain_settings import row_of_endpoint, rows_of_route
 from gateway.config.document import ConfigError
-from gateway.config.policy_file import load_policy
+from gateway.config.policy_file import load_policy, read_inheritance
 from gateway.core.request import ANONYMOUS, Caller, Request
 from routing.conditions import VERSION
+from routing.defaults import NOTHING_INHERITED, InheritedFields
+from routing.hedging import RouteHedge
 from routing.matching import Routes
-from routing.place import CONTINENT_OF, Place, place_of
+from routing.place import Place
 from routing.policy import Policy, Route
 from routing.problem import unknown
 from routing.rules.home import home
-from routing.rules.outcome import outcome
+from routing.rules.outcome import Outcome, outcome
+from routing.rules.shadow_endpoints import shadow_endpoints
+from routing.shadow import Shadow
 
 EXAMPLES: Final = """\
   edgeway policy explain policy.yaml --model digits --client-country DE
   edgeway policy explain policy.yaml --model digits --client-country DE --tenant acme --region us-east
   edgeway policy explain policy.yaml --model digits --client-country DE --header x-team=vision
+  edgeway policy explain policy.yaml --model digits --client-country US-CA --client-asn 64500
+  edgeway policy explain policy.yaml --model digits --client-address 81.2.69.142 --geo GeoLite2-City.mmdb
   edgeway policy explain policy.yaml --stack --region eu-west
   edgeway policy explain policy.yaml --stack --model digits --settings gateway.yaml
   edgeway policy explain policy.yaml --stack --settings gateway.yaml --json | jq .routes
 
-Without --client-country the client's place is not known, and all rules for places apply. Without
+Without --client-country the client is where the policy's networks have --client-address, else where the
+databases of --geo have it; else its place is not known, and all rules for places apply. Without
 --region the client calls the region that is its home. Endpoints are in the order in which they are
 tried, all being well and nothing measured yet: those whose breaker is open are passed over. The line
-"locality" says what their order goes by. Of an endpoint with several members one is
-picked for each attempt, and the next attempt goes to another.
+"locality" says what their order goes by. Those that do not list the model are passed over; a running gateway
+also goes by their indexes, which `edgeway endpoint list` shows. Of an endpoint with several members one is
+picked for each attempt, and the next attempt goes to another. Of settings it is said whose they are: those
+of the route or endpoint itself, of the policy's defaults, or of each gateway.
 
 --stack shows the layers of every route, or of that of --model and --tenant, outermost first: role, filter,
 what observes it, and why it stands there. Without --settings, default settings are taken. A running gateway
@@ -61,8 +72,7 @@ def add_to(group: Any) -> None:
     parser.add_argument(
         "--tenant", default=ANONYMOUS, metavar="NAME", help=f"the tenant of the request ({ANONYMOUS})"
     )
-    parser.add_argument("--client-country", type=_country, metavar="ISO", help="where the client is, as DE")
-    parser.add_argument("--client-address", default="", metavar="IP", help="the client's, for networks")
+    add_client(parser)
     parser.add_argument("--version", default="", metavar="VERSION", help="that the request names")
     parser.add_argument(
         "--header",
@@ -78,13 +88,6 @@ def add_to(group: Any) -> None:
     parser.add_argument("--json", action="store_true", help="with --stack: as JSON")
 
 
-def _country(text: str) -> Place:
-    place = place_of(text.upper())
-    if place is None:
-        raise argparse.ArgumentTypeError(unknown("ISO 3166 country", text.upper(), CONTINENT_OF))
-    return place
-
-
 def _header(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not name or not equals:
@@ -93,7 +96,7 @@ def _header(text: str) -> tuple[str, str]:
 
 
 def _explain(options: argparse.Namespace) -> int:
-    policy, _ = load_policy(options.file)
+    policy, content = load_policy(options.file)
     if options.stack:
         return _show_stack(policy, options)
     for name in ("settings", "json"):
@@ -101,7 +104,7 @@ def _explain(options: argparse.Namespace) -> int:
             raise ConfigError(options.file, f"--{name}: it goes with --stack")
     if options.model is None:
         raise ConfigError(options.file, "--model: name the model of the request, or add --stack")
-    place: Place | None = options.client_country
+    place, source = client_of(policy, options)
     homely = home(policy, place) if place else None
     region = options.region or homely
     if region is None:
@@ -117,11 +120,16 @@ def _explain(options: argparse.Namespace) -> int:
         caller=Caller(options.client_address),
         routed=tuple(options.header),
     )
-    rows, refusal = explain(policy, like, tenant=options.tenant, place=place, region=region)
-    client = (
-        f"{place.country}, continent {place.continent}" if place else "place not known: every rule applies"
+    inheritance = read_inheritance(options.file, content)
+    rows, refusal = explain(
+        policy, like, tenant=options.tenant, place=place, region=region, inheritance=inheritance
     )
-    rows = [("client", client), ("home", homely or "none"), *rows, ("outcome", refusal or "answered")]
+    rows = [
+        ("client", described(place, source)),
+        ("home", homely or "none"),
+        *rows,
+        ("outcome", refusal or "answered"),
+    ]
     width = max(len(name) for name, _ in rows)
     for name, text in rows:
         print(f"{name:{width}}  {text}")
@@ -158,12 +166,18 @@ def _check_known(file: Path, kind: str, name: str, known: Collection[str]) -> No
 
 
 def explain(
-    policy: Policy, like: Request, *, tenant: str, place: Place | None, region: str
+    policy: Policy,
+    like: Request,
+    *,
+    tenant: str,
+    place: Place | None,
+    region: str,
+    inheritance: InheritedFields = NOTHING_INHERITED,
 ) -> tuple[list[tuple[str, str]], str]:
     """Return what happens to a request, named line by line, and why it is refused (empty: it is not).
 
     ``region``, whose gateway is called, and ``tenant`` are the policy's own. ``like`` has the model, and what
-    else routes may ask for.
+    else routes may ask for. ``inheritance``: what routes and endpoints have of the policy's defaults.
     """
     model = like.model
     found = outcome(policy, model=model, tenant=tenant, place=place, region=region, like=like)
@@ -173,18 +187,27 @@ def explain(
     rows += [("passed over", _passed(policy, *each)) for each in found.passed]
     if route is None:
         return rows, _no_route(model, tenant)
-    rows.append(("route", f"{route.name} (routes[{policy.routes.index(route)}])"))
+    index = policy.routes.index(route)
+    rows.append(("route", f"{route.name} (routes[{index}])"))
+    rows += rows_of_route(policy, route, inheritance.of("routes", index))
     if route.versions:
         rows.append(("version", _versions(route, like.version)))
     if may_see.regions:
         layers = _layers(route) if found.is_here else "passes it on; nothing is computed or kept there"
         rows.append(("gateway", f"{region}: {layers}"))
+    if route.hedge is not None:
+        rows.append(("hedge", _hedge(route.hedge)))
+    if route.shadow is not None:
+        rows.append(("shadow", _shadow(policy, route, route.shadow, found, region)))
     names = found.endpoints
+    rows += _models(model, names, found.lacking)
     if names:
         names, why = preferred(policy, region, names)
         rows.append(("locality", why))
     for number, name in enumerate(names, 1):
-        rows += rows_of(number, name, policy.endpoints[name])
+        endpoint = policy.endpoints[name]
+        rows += rows_of(number, name, endpoint)
+        rows += row_of_endpoint(policy, number, endpoint, inheritance.of("endpoints", name))
     return rows, _REFUSALS.get(found.refusal, "")
 
 
@@ -196,12 +219,36 @@ def _passed(policy: Policy, route: Route, lacks: str) -> str:
     return f"{route.name} (routes[{policy.routes.index(route)}]): {lacks}"
 
 
+def _models(model: str, names: Collection[str], lacking: frozenset[str]) -> list[tuple[str, str]]:
+    """Return the lines about endpoints whose list lacks the model."""
+    if lacking and lacking.issuperset(names):
+        return [("models", f"no endpoint lists '{model}': the first says that there is no such model")]
+    return [("passed over", f"{name}: '{model}' is not among its models") for name in sorted(lacking)]
+
+
 def _versions(route: Route, named: str) -> str:
     if named:
         return f"{named}, which the request names"
     parts = ", ".join(f"{version} ({percent} %)" for version, percent in route.versions.items())
     choosers = ", ".join(route.version_override)
     return f"{parts}, by {route.sticky_by}{f'; {VERSION} of {choosers} chooses' if choosers else ''}"
+
+
+def _hedge(hedge: RouteHedge) -> str:
+    """Say when another attempt is sent."""
+    if hedge.delay_ms is not None:
+        after = f"{hedge.delay_ms:g} ms"
+    else:
+        after = f"the p{hedge.percentile:g} of what first attempts take, {hedge.min_delay_ms:g} ms at least"
+    return f"another attempt elsewhere after {after}; {hedge.budget_percent:g} % of requests at most"
+
+
+def _shadow(policy: Policy, route: Route, shadow: Shadow, found: Outcome, region: str) -> str:
+    names = shadow_endpoints(policy, route, shadow, region, found.allowed.regions)
+    if not names:
+        return "none: no endpoint of it lies in an allowed region, or this gateway may not keep the request"
+    version = f", version {shadow.version}" if shadow.version else ""
+    return f"{shadow.percent:g} % of what no cache has, after the answer, to {', '.join(names)}{version}"
 
 
 def _layers(route: Route) -> str:

@@ -58,6 +58,12 @@ def _extras(endpoint: Endpoint) -> list[str]:
         extras.append(f"below {endpoint.path_prefix}")
     if endpoint.credential is not None:
         extras.append(f"credential in {endpoint.credential.header}")
+    if endpoint.models:
+        more = len(endpoint.models) - _SHOWN
+        listed = ", ".join(endpoint.models[:_SHOWN])
+        extras.append(f"holds {listed}{f' and {more} more' if more > 0 else ''}")
+    if endpoint.capacity_rps is not None:
+        extras.append(f"up to {endpoint.capacity_rps:g} requests/s, then the next")
     if endpoint.drain:
         extras.append("drained: nothing new is sent there")
     return extras

@@ -52,7 +52,12 @@ class Document:
 
     file: Path
     values: Any
-    lines: Mapping[Path_, int]
+    lines: dict[Path_, int]
+
+    def take_apart(self) -> None:
+        """Free what is known of lines, piece by piece: a large file has so many that it would be noticed."""
+        while self.lines:
+            self.lines.popitem()
 
     def line(self, path: Path_) -> int:
         """Return the line of ``path``, or of the nearest parent that has one."""
@@ -143,8 +148,23 @@ def parse(file: Path, text: bytes, environment: Mapping[str, str] | None = None)
     except yaml.YAMLError:
         raise ConfigError(file, "is not YAML: it holds a character that text may not") from None
     walk = _Walk(file, environment)
-    values = walk.value(root, ()) if root is not None else {}
+    try:
+        values = walk.value(root, ()) if root is not None else {}
+    finally:
+        _take_apart(root)
     return Document(file, values, walk.lines)
+
+
+def _take_apart(root: yaml.Node | None) -> None:
+    """Free the nodes of a file one by one: no other thread would run while 100,000 of them go at once."""
+    left: list[Any] = [root]
+    while left:
+        node = left.pop()
+        if isinstance(node, tuple):
+            left += node
+        elif node is not None and isinstance(node.value, list):
+            left += node.value
+            node.value = None
 
 
 class _Composer(Composer, CParser, Resolver):
@@ -215,6 +235,8 @@ class _Walk:
             plain = self._constructor.construct_object(node)
         except Exception:  # noqa: BLE001 - PyYAML lets whatever int(), float() … raise escape
             raise self._error(node, path, "this value cannot be read") from None
+        # It keeps every node, and is part of a cycle: the collector would free all of them in one go.
+        self._constructor.constructed_objects.clear()
         if not isinstance(plain, str) or self._environment is None or "${" not in plain:
             return plain
         return _VARIABLE.sub(lambda found: self._variable(found, node, path), plain)

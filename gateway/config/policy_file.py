@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from gateway.config.document import MAX_BYTES, ConfigError, Document, parse, spell
 from gateway.config.endpoint_files import with_absolute_files
+from routing.defaults import (
+    WITH_DEFAULTS,
+    InheritedFields,
+    inherit,
+    inheritable,
+    misplaced,
+    unused,
+    without_nulls,
+)
 from routing.lint import problems
 from routing.lint_endpoints import older_forms
 from routing.policy import Policy
@@ -54,7 +64,13 @@ def read_policy(file: Path, region: str = "") -> tuple[Policy, list[Finding], by
 def read_notes(file: Path, text: bytes) -> list[Finding]:
     """Return what could be written better in the policy ``text``, which is one; nothing is wrong with it."""
     document = parse(file, text)
-    return _findings(file, document, older_forms(document.decode(Policy)))
+    policy, inheritance = _decode(document)
+    return _findings(document, older_forms(policy), inheritance)
+
+
+def read_inheritance(file: Path, text: bytes) -> InheritedFields:
+    """Return what routes and endpoints inherit in the policy ``text``, which is one."""
+    return _decode(parse(file, text))[1]
 
 
 def read_text(file: Path) -> bytes:
@@ -116,23 +132,35 @@ def parse_policy(file: Path, text: bytes, region: str = "") -> Policy:
 
 def _check(file: Path, text: bytes, region: str) -> tuple[Policy, list[Finding]]:
     document = parse(file, text)
-    policy = document.decode(Policy)
-    findings = _findings(file, document, problems(policy))
+    policy, inheritance = _decode(document)
+    findings = _findings(document, [*problems(policy), *unused(policy, inheritance)], inheritance)
     if region and region not in policy.regions:
         message = f"regions: has no region '{region}', which this gateway is; add it or correct the settings"
         line = document.line(("regions",))
         findings.append(Finding(file, line, UNKNOWN_HERE, Severity.ERROR, message))
+    document.take_apart()
     return policy, findings
 
 
-def _findings(file: Path, document: Document, found: list[Problem]) -> list[Finding]:
-    return [
-        Finding(
-            file,
-            document.line(problem.path),
-            problem.rule,
-            problem.severity,
-            f"{spell(problem.path)}: {problem.message}",
+def _decode(document: Document) -> tuple[Policy, InheritedFields]:
+    """Return the policy with what its routes and endpoints inherit, and what that is."""
+    if (path := misplaced(document.values)) is not None:
+        section = str(path[1])
+        names = ", ".join(inheritable(section))
+        raise document.error(
+            path, f"is not inherited, it belongs to each of the {section}; these are: {names}"
         )
-        for problem in found
-    ]
+    defaults = document.decode(WITH_DEFAULTS)
+    policy = replace(document, values=without_nulls(document.values)).decode(Policy)
+    return inherit(policy, document.values, defaults)
+
+
+def _findings(document: Document, found: Iterable[Problem], inheritance: InheritedFields) -> list[Finding]:
+    findings = []
+    for problem in found:
+        source = inheritance.source(problem.path)
+        place = f"{spell(problem.path)}{f' (inherited, {spell(source)})' if source else ''}"
+        line = document.line(source or problem.path)
+        text = f"{place}: {problem.message}"
+        findings.append(Finding(document.file, line, problem.rule, problem.severity, text))
+    return findings

@@ -87,6 +87,7 @@ class GatewayError(Exception):
     then there was no connection to be had.
     ``elsewhere``: the next attempt would ask another endpoint, whom ``retry_after_s`` does not concern.
     ``member``: which member of which endpoint it came from, as ``Request.tried`` names it; empty: none.
+    ``others``: the members at which the same attempt has failed besides.
 
     None of this changes after birth: whoever knows more raises what ``replaced`` returns.
     """
@@ -97,6 +98,7 @@ class GatewayError(Exception):
         "fault",
         "member",
         "message",
+        "others",
         "retry_after_s",
         "retryable",
         "unsent",
@@ -112,6 +114,7 @@ class GatewayError(Exception):
     unsent: bool
     elsewhere: bool
     member: str
+    others: tuple[str, ...]
 
     def __init__(
         self,
@@ -125,6 +128,7 @@ class GatewayError(Exception):
         unsent: bool = False,
         elsewhere: bool = False,
         member: str = "",
+        others: tuple[str, ...] = (),
     ) -> None:
         super().__init__(message)
         _set(self, "fault", fault)
@@ -136,6 +140,7 @@ class GatewayError(Exception):
         _set(self, "unsent", unsent)
         _set(self, "elsewhere", elsewhere)
         _set(self, "member", member)
+        _set(self, "others", others)
 
     def __setattr__(self, name: str, value: object) -> None:
         """Refuse to change a field. Python's own attributes (notes, causes, tracebacks) can be set.

@@ -83,8 +83,9 @@ class Request(msgspec.Struct, frozen=True):
 
     ``version`` empty means the version that the policy or the repository names. ``outputs`` empty
     means all outputs. ``deadline`` is loop time in seconds after which nobody waits for the answer.
-    ``attempt`` is raised by Retry and read by Router; ``tried`` names the members of endpoints at which
-    earlier attempts have failed, each ENDPOINT/MEMBER. ``regions`` is the set that Residency
+    ``attempt`` is raised by Retry and Hedge and read by Router; ``tried`` names the members of endpoints at
+    which earlier attempts have failed or are under way, each ENDPOINT/MEMBER. Where ``chosen`` is a list, the
+    member that is chosen for this attempt is added to it. ``regions`` is the set that Residency
     fixed (None: not yet fixed); later layers may only narrow it. ``hops`` counts the gateways passed.
     ``trace`` holds the headers of its trace to pass on, and its id. ``headers``: those of the client's
     that the settings pass on to endpoints, in their order; what a model answers may depend on them.
@@ -93,7 +94,7 @@ class Request(msgspec.Struct, frozen=True):
     hold the output itself nevertheless, but for one that is marked (``gateway.core.classes``).
     ``output_parameters``: requested output → what the client says of it to the server. ``key`` is set by the
     cache's look-up and read by the layers below: equal keys are equal requests. It is empty for requests that
-    no cache may answer.
+    no cache may answer. ``per_try_timeout_s``: what the route grants each attempt; infinite: it does not say.
     """
 
     model: str
@@ -106,6 +107,7 @@ class Request(msgspec.Struct, frozen=True):
     deadline: float = math.inf
     attempt: int = 0
     tried: tuple[str, ...] = ()
+    chosen: list[str] | None = None
     regions: frozenset[str] | None = None
     hops: int = 0
     trace: tuple[tuple[str, str], ...] = ()
@@ -114,6 +116,7 @@ class Request(msgspec.Struct, frozen=True):
     classes: Mapping[str, int] = NO_CLASSES
     output_parameters: Mapping[str, Mapping[str, Parameter]] = NO_OUTPUT_PARAMETERS
     key: bytes = b""
+    per_try_timeout_s: float = math.inf
 
 
 class Provenance(msgspec.Struct, frozen=True):

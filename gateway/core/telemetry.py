@@ -171,11 +171,44 @@ class RetryDenied(msgspec.Struct, frozen=True):
     reason: str
 
 
+class HedgeEnded(msgspec.Struct, frozen=True):
+    """A further attempt beside a slow one has ended.
+
+    ``outcome``: won (its answer is the answer), lost (another came first), failed, or cancelled (its caller
+    left, or had no more time).
+    """
+
+    outcome: str
+
+
+class HedgeDenied(msgspec.Struct, frozen=True):
+    """An attempt was slow, and no other was sent beside it.
+
+    ``reason``: percent (the route's own limit), budget (of retries), nowhere (no other member could take it),
+    or pushback (an endpoint is overloaded).
+    """
+
+    reason: str
+
+
 class Refused(msgspec.Struct, frozen=True):
     """A layer turned a request away; ``reason`` is one word."""
 
     layer: str
     reason: str
+
+
+class ShadowFinished(msgspec.Struct, frozen=True):
+    """What became of a copy of an answered request of ``route``.
+
+    ``result``: agreed, differed, failed, timeout, dropped, unavailable, or outside_residency. ``later_s``:
+    seconds that its answer took longer than the caller's, less than 0 where it was faster; None: there was
+    none.
+    """
+
+    route: str
+    result: str
+    later_s: float | None = None
 
 
 class PolicyLoaded(msgspec.Struct, frozen=True):
@@ -190,10 +223,14 @@ class PolicyLoaded(msgspec.Struct, frozen=True):
 
 
 class GeoLoaded(msgspec.Struct, frozen=True):
-    """The geo database in use was built at ``build_epoch``; ``error``: why another one was not taken."""
+    """The geo database in use was built at ``build_epoch``; ``error``: why another one was not taken.
+
+    ``database``: the name of its file.
+    """
 
     build_epoch: int
     error: str = ""
+    database: str = ""
 
 
 Event = (
@@ -215,7 +252,10 @@ Event = (
     | BreakerGone
     | RetryScheduled
     | RetryDenied
+    | HedgeEnded
+    | HedgeDenied
     | Refused
+    | ShadowFinished
     | PolicyLoaded
     | GeoLoaded
 )

@@ -18,7 +18,11 @@ _LABELS: Final = ("endpoint", "member")
 
 
 class MemberRow(msgspec.Struct, frozen=True):
-    """One member now. ``state``: of its breaker. ``requests``, ``failures``: since it is a member."""
+    """One member now.
+
+    ``state``: of its breaker. ``requests``, ``failures``: since it is a member. ``num_models``: those
+    that its index lists as ready; None: that is not known.
+    """
 
     endpoint: str
     member: str
@@ -28,6 +32,7 @@ class MemberRow(msgspec.Struct, frozen=True):
     latency_s: float
     requests: int
     failures: int
+    num_models: int | None = None
 
 
 class Members(Collector):
@@ -48,6 +53,10 @@ class Members(Collector):
             "member_drained", "1: an operator or the policy drains it", own, lambda row: row.is_drained
         )
         yield _gauges("member_latency_seconds", "Peak-EWMA of its latency", own, lambda row: row.latency_s)
+        listing = [row for row in own if row.num_models is not None]
+        yield _gauges(
+            "member_models", "Models that it lists as ready", listing, lambda row: row.num_models or 0
+        )
         active = _gauges("member_active", "Requests under way at it", own, lambda row: row.active)
         requests = _counts("member_requests", "Attempts sent to it", own, lambda row: row.requests)
         failures = _counts("member_failures", "Attempts that failed there", own, lambda row: row.failures)

@@ -19,6 +19,7 @@ from gateway.telemetry.members import MemberRow, Members
 from gateway.telemetry.requests import Requests
 from gateway.telemetry.runs import Runs
 from gateway.telemetry.series import LATENCY_BUCKETS_S, Counts, Gauges, Reasons, Spreads
+from gateway.telemetry.shadow_results import ShadowResults
 
 Plain = TypeVar("Plain", Counts, Gauges)
 
@@ -43,6 +44,7 @@ class Prometheus:
             | self._cache_handlers()
             | self._model_handlers()
             | self._fault_handlers()
+            | self._attempt_handlers()
         )
 
     def __repr__(self) -> str:
@@ -90,7 +92,13 @@ class Prometheus:
         def timed(event: events.LayerTimed) -> None:
             layers.observe(event.layer, event.seconds)
 
-        return {events.RequestFinished: self._requests.finished, events.LayerTimed: timed}
+        shadows = ShadowResults()
+        self._registry.register(shadows)
+        return {
+            events.RequestFinished: self._requests.finished,
+            events.LayerTimed: timed,
+            events.ShadowFinished: shadows.finished,
+        }
 
     def _cache_handlers(self) -> dict[type, Callable[[Any], None]]:
         lost = self._counter("cache_writes_lost", "Answers that were not kept", "level", "reason")
@@ -147,8 +155,6 @@ class Prometheus:
             "edgeway_breaker_open", "1 while it is not closed, and why; of one model if it says so"
         )
         self._registry.register(reasons)
-        retries = self._counter("retries", "Attempts after a failure", "fault")
-        denied = self._counter("retries_denied", "Failures passed on though retryable", "reason")
         refusals = self._counter("refusals", "Requests turned away", "layer", "reason")
         generation = self._gauge("policy_generation", "Policy generation in force")
         loads = self._counter("policy_loads", "Policy loads", "outcome")
@@ -170,22 +176,34 @@ class Prometheus:
             self._child(loads, "refused" if event.error else "accepted").inc()
             generation.set(event.generation)
 
-        built = self._gauge("geo_build_timestamp_seconds", "When the geo database in use was built")
-        geo_loads = self._counter("geo_loads", "Attempts to take a geo database", "outcome")
+        built = self._gauge(
+            "geo_build_timestamp_seconds", "When the geo database in use was built", "database"
+        )
+        geo_loads = self._counter("geo_loads", "Attempts to take a geo database", "outcome", "database")
 
         def geo(event: events.GeoLoaded) -> None:
-            self._child(geo_loads, "refused" if event.error else "accepted").inc()
-            built.set(event.build_epoch)
+            self._child(geo_loads, "refused" if event.error else "accepted", event.database).inc()
+            self._child(built, event.database).set(event.build_epoch)
 
         return {
             events.GeoLoaded: geo,
             events.BreakerAppeared: lambda e: self._child(state, e.endpoint).set(0),
             events.BreakerChanged: breaker,
             events.BreakerGone: gone,
-            events.RetryScheduled: lambda e: self._child(retries, e.fault).inc(),
-            events.RetryDenied: lambda e: self._child(denied, e.reason).inc(),
             events.Refused: lambda e: self._child(refusals, e.layer, e.reason).inc(),
             events.PolicyLoaded: policy,
+        }
+
+    def _attempt_handlers(self) -> dict[type, Callable[[Any], None]]:
+        retries = self._counter("retries", "Attempts after a failure", "fault")
+        denied = self._counter("retries_denied", "Failures passed on though retryable", "reason")
+        hedges = self._counter("hedges", "Attempts beside slow ones", "outcome")
+        alone = self._counter("hedges_denied", "Slow attempts without another beside them", "reason")
+        return {
+            events.RetryScheduled: lambda e: self._child(retries, e.fault).inc(),
+            events.RetryDenied: lambda e: self._child(denied, e.reason).inc(),
+            events.HedgeEnded: lambda e: self._child(hedges, e.outcome).inc(),
+            events.HedgeDenied: lambda e: self._child(alone, e.reason).inc(),
         }
 
 

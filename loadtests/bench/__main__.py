@@ -28,6 +28,7 @@ from loadtests.bench import (
     passing,
     picking,
     planning,
+    reload,
     report,
     workers,
 )
@@ -38,6 +39,7 @@ CASES: Final[dict[str, tuple[Callable[[Bench], Result], str]]] = {
     "filters": (filters.measure, "the whole stack for an L1 hit, without a server around it"),
     "picking": (picking.measure, "choosing a member of a pool, without a request"),
     "planning": (planning.measure, "finding the endpoints for a request, in order"),
+    "reload": (reload.measure, "the slowest request while a large policy comes into force"),
     "http_hit": (http_hit.measure, "L1 hits over HTTP, against a bare aiohttp handler"),
     "hits": (hits.measure, "L1 hits over each wire, against Triton's response cache"),
     "json": (json_hit.measure, "L1 hits in JSON, against MLServer"),

@@ -9,6 +9,7 @@ import asyncio
 import json
 import re
 import sys
+from collections.abc import Sequence
 from typing import Final, cast
 
 import numpy as np
@@ -64,12 +65,12 @@ class Exchange(asyncio.Protocol):
             self._transport.write(self._answer)
 
 
-async def serve(port: int) -> None:
+async def serve(port: int, addresses: Sequence[str]) -> None:
     """Serve until the process ends."""
     response = answer()
-    server = await asyncio.get_running_loop().create_server(lambda: Exchange(response), world.ADDRESS, port)
+    server = await asyncio.get_running_loop().create_server(lambda: Exchange(response), addresses, port)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(int(sys.argv[1])))
+    uvloop.run(serve(int(sys.argv[1]), sys.argv[2:] or [world.ADDRESS]))

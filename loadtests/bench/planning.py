@@ -26,7 +26,7 @@ from resilience.settings import ResilienceSettings
 from routing.matching import Routes
 from routing.policy import Policy
 from routing.preference import Order, preference
-from routing.rules.order import first, reachable
+from routing.rules.order import first, holding, reachable
 
 MODES: Final = ("failover", "nearest", "distribute")
 SMALL: Final = (10, 3, 2)
@@ -68,7 +68,7 @@ def measure(bench: Bench) -> Result:
 async def _median(size: tuple[int, int, int], mode: str) -> float:
     """Return µs per plan, the median of batches: its route, the order of endpoints, the first of them."""
     num_routes = size[0]
-    policy = parse_policy(Path("policy.yaml"), json.dumps(_policy(size, mode)).encode(), "r0")
+    policy = parse_policy(Path("policy.yaml"), json.dumps(policy_of(size, mode)).encode(), "r0")
     endpoints = Endpoints(
         ResilienceSettings(),
         clock := LoopClock(),
@@ -89,7 +89,8 @@ async def _median(size: tuple[int, int, int], mode: str) -> float:
         for model in models:
             route = routes.find(model, "anonymous")
             assert route is not None, "each model has one"
-            first(order.order(names[route.name]), view, model)
+            held = holding(names[route.name], view.lacking(model, ""))
+            first(order.order(held), view, model)
         batches.append((time.perf_counter_ns() - began) / 1000 / PLANS)
     for pool in view.by_name.values():
         await pool.aclose()
@@ -101,7 +102,8 @@ def _order(policy: Policy, view: EndpointSet) -> Order:
     return preference(policy, "r0", tuple(policy.endpoints), view, clock=LoopClock(), chance=chance)
 
 
-def _policy(size: tuple[int, int, int], mode: str) -> dict[str, Any]:
+def policy_of(size: tuple[int, int, int], mode: str) -> dict[str, Any]:
+    """Return a policy of so many routes, regions and members of the endpoint that each region has."""
     num_routes, num_regions, num_members = size
     regions = [f"r{number}" for number in range(num_regions)]
     share = 100 // num_regions

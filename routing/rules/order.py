@@ -22,8 +22,11 @@ class View(Protocol):
         """Whether it is available, and nothing is known against ``model`` there."""
         ...
 
-    def has_untried(self, endpoint: str, tried: Collection[str]) -> bool:
-        """Whether one of its members that would let a request through is not among ``tried``."""
+    def has_untried(self, endpoint: str, tried: Collection[str], model: str = "", version: str = "") -> bool:
+        """Whether one of its members that would let a request through is not among ``tried``.
+
+        Where its members hold different models it is one that may hold ``model``.
+        """
         ...
 
     def can_continue(self, endpoint: str) -> bool:
@@ -40,6 +43,21 @@ class View(Protocol):
 
     def why(self, endpoint: str) -> str:
         """Return why it is out, fit for a client; empty when it is not, or when that is not known."""
+        ...
+
+    def lacking(self, model: str, version: str) -> frozenset[str]:
+        """Return the endpoints of which no member that could answer may hold ``model``, as far as is known.
+
+        ``version`` empty: in any version.
+        """
+        ...
+
+    def holds(self, endpoint: str, model: str, version: str) -> bool:
+        """Whether one of its members is known to hold ``model``, were it out or not."""
+        ...
+
+    def is_full(self, endpoint: str) -> bool:
+        """Whether it gets from this process as much as its capacity allows."""
         ...
 
 
@@ -90,7 +108,15 @@ def rivals(policy: Policy, own_region: str) -> Rivals:
     return {name: tuple(sets) for name, sets in found.items()}
 
 
-def turn(names: tuple[str, ...], view: View, attempt: int, tried: Collection[str]) -> str:
+def turn(
+    names: tuple[str, ...],
+    view: View,
+    attempt: int,
+    tried: Collection[str],
+    *,
+    model: str = "",
+    version: str = "",
+) -> str:
     """Return the endpoint of ``names``, a plan, for an attempt.
 
     It is the first that has a member at which the request has not failed; so the other members of one
@@ -99,9 +125,19 @@ def turn(names: tuple[str, ...], view: View, attempt: int, tried: Collection[str
     """
     if tried:
         for name in names:
-            if view.has_untried(name, tried):
+            if view.has_untried(name, tried, model, version):
                 return name
     return names[attempt % len(names)]
+
+
+def holding(names: tuple[str, ...], lacking: frozenset[str]) -> tuple[str, ...]:
+    """Return ``names`` without those that lack the model; all where each of them does.
+
+    Then the one that is asked says that there is no such model, as clients expect.
+    """
+    if not lacking:
+        return names
+    return tuple([name for name in names if name not in lacking]) or names
 
 
 def _region_sets(policy: Policy) -> set[frozenset[str]]:

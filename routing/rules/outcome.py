@@ -12,10 +12,11 @@ from typing import Final, Literal
 from msgspec.structs import replace
 
 from gateway.core.request import Caller, Request
+from routing.holdings import Holdings
 from routing.matching import Routes
 from routing.place import Place
 from routing.policy import Policy, Route
-from routing.rules.order import reachable
+from routing.rules.order import holding, reachable
 from routing.rules.residency import Allowed, allowed
 
 _PLAIN: Final = Request("", ())
@@ -28,6 +29,7 @@ class Outcome:
     ``is_here``: whether the gateway may use its own caches and models for it; else it only passes it on.
     ``endpoints``: in the order in which they are tried. ``refusal``: why the request is refused; empty: it is
     not. ``passed``: the routes of its model and tenant before its own, with what it lacks for them.
+    ``lacking``: endpoints whose list of models does not have its own.
     """
 
     allowed: Allowed
@@ -36,6 +38,7 @@ class Outcome:
     endpoints: tuple[str, ...] = ()
     refusal: Literal["", "no_route", "no_region", "no_endpoint"] = ""
     passed: tuple[tuple[Route, str], ...] = ()
+    lacking: frozenset[str] = frozenset()
 
 
 def outcome(
@@ -56,4 +59,13 @@ def outcome(
     is_here = region in may_see.regions
     names = reachable(policy, route, region, may_see.regions, edges=True)
     is_served = bool(names) or (is_here and route.cascade is not None)
-    return Outcome(may_see, route, is_here, names, "" if is_served else "no_endpoint", passed)
+    lacking = _lacking(policy, names, model, request.version)
+    refusal: Literal["", "no_endpoint"] = "" if is_served else "no_endpoint"
+    return Outcome(may_see, route, is_here, holding(names, lacking), refusal, passed, lacking)
+
+
+def _lacking(policy: Policy, names: tuple[str, ...], model: str, version: str) -> frozenset[str]:
+    lists = {name: policy.endpoints[name].models for name in names}
+    return frozenset(
+        name for name, listed in lists.items() if listed and not Holdings.listed(listed).has(model, version)
+    )

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.clock import LoopClock
-from gateway.core.errors import Fault, GatewayError
+from gateway.core.errors import Fault, GatewayError, Why
 from gateway.core.request import Request, Response
+from gateway.core.retry_conditions import RetryCondition
 from gateway.core.telemetry import RetryDenied, RetryScheduled
 from resilience.attempt import AttemptTimeout
 from resilience.budget import RetryBudget
@@ -137,7 +138,10 @@ async def test_a_route_may_have_its_own_number(telemetry: RecordingTelemetry) ->
         await never(request(), service)
 
     assert len(service.requests) == 1
-    assert repr(never) == "<Retry 0, <RetryBudget 0 of 3 retries, 0 requests>>"
+    assert (
+        repr(never)
+        == "<Retry 0 on gateway_error resource_exhausted, <RetryBudget 0 of 3 retries, 0 requests>>"
+    )
 
 
 @pytest.mark.parametrize(
@@ -398,3 +402,81 @@ async def test_another_endpoint_is_not_waited_for(telemetry: RecordingTelemetry)
     await retry(telemetry)(request(deadline=start + 10), ScriptedService(failure, answer()))
 
     assert now() - start < 1
+
+
+@virtual_time
+async def test_a_retry_knows_all_members_at_which_an_attempt_has_failed(
+    telemetry: RecordingTelemetry,
+) -> None:
+    """Its own, and those of attempts that were made beside it; each once."""
+    failures = [
+        DOWN.replaced(member="central/a", others=("central/b", "spare/a")),
+        DOWN.replaced(member="spare/a", others=("central/c",)),
+        DOWN.replaced(others=("central/a",)),
+    ]
+    service = ScriptedService(*failures, answer())
+
+    await retry(telemetry, num_retries=3)(request(), service)
+
+    assert [seen.tried for seen in service.requests] == [
+        (),
+        ("central/a", "central/b", "spare/a"),
+        ("central/a", "central/b", "spare/a", "central/c"),
+        ("central/a", "central/b", "spare/a", "central/c"),
+    ]
+
+
+def of(fault: Fault, why: Why | None = None, *, retryable: bool = True) -> GatewayError:
+    return GatewayError(fault, "failed", retryable=retryable, why=why)
+
+
+@virtual_time
+@pytest.mark.parametrize(
+    ("conditions", "attempts"),
+    [(("reset",), 2), (("connect_failure",), 1), (("5xx",), 3), (("internal",), 1), (None, 2)],
+)
+async def test_only_failures_that_the_route_names_are_followed(
+    conditions: tuple[RetryCondition, ...] | None, attempts: int, telemetry: RecordingTelemetry
+) -> None:
+    """Each attempt anew: a reset may be followed, and the 500 after it not."""
+    failed = of(Fault.INTERNAL, Why("500", answered=True, of_model=True), retryable=False)
+    service = ScriptedService(of(Fault.UNAVAILABLE, Why("reset")), failed, answer())
+    again = Retry(
+        RetrySettings(num_retries=5),
+        budget(),
+        clock=LoopClock(),
+        chance=Half(),
+        telemetry=telemetry,
+        retry_on=conditions,
+    )
+
+    if attempts == 3:
+        assert await again(request(), service) == answer()
+    else:
+        with pytest.raises(GatewayError):
+            await again(request(), service)
+
+    assert len(service.requests) == attempts
+    assert len(telemetry.of(RetryScheduled)) == attempts - 1
+    assert telemetry.of(RetryDenied) == []
+
+
+@virtual_time
+async def test_a_sequence_is_not_repeated_whatever_the_conditions(telemetry: RecordingTelemetry) -> None:
+    service = ScriptedService(DOWN, answer())
+    again = retry(telemetry, retry_on=("5xx", "reset", "unavailable"))
+
+    with pytest.raises(GatewayError):
+        await again(request(parameters={"sequence_id": 7}), service)
+
+    assert len(service.requests) == 1
+
+
+@virtual_time
+async def test_the_settings_have_conditions_for_routes_that_name_none(telemetry: RecordingTelemetry) -> None:
+    service = ScriptedService(DOWN, answer())
+
+    with pytest.raises(GatewayError):
+        await retry(telemetry, retry_on=("resource_exhausted",))(request(), service)
+
+    assert len(service.requests) == 1

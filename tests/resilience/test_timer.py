@@ -226,3 +226,49 @@ def test_it_works_on_the_loop_that_serves() -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())
+
+
+class _Passed:
+    def __init__(self) -> None:
+        self.has_passed = False
+
+    def pass_(self) -> None:
+        self.has_passed = True
+
+
+@virtual_time
+async def test_the_timer_is_set_once_for_each_tick() -> None:
+    """Also where the time of a tick is not exactly what the loop's clock shows then."""
+    loop, limits, passes = asyncio.get_running_loop(), TimeLimits(), [_Passed() for _ in range(300)]
+    set_timer, times = loop.call_at, 0
+
+    def call_at(*args: Any, **more: Any) -> asyncio.TimerHandle:
+        nonlocal times
+        times += 1
+        # One that is set again and again would stop this clock.
+        assert times < 1000
+        return set_timer(*args, **more)
+
+    loop.call_at = call_at
+    for number, each in enumerate(passes, 1):
+        limits.arm(each, loop.time() + number / 1000)
+    await asyncio.sleep(0.5)
+
+    assert all(each.has_passed for each in passes)
+    assert times <= 302
+    assert limits.tick_count == 0
+
+
+@virtual_time
+async def test_what_is_disarmed_does_not_pass() -> None:
+    """Nor does it once its time has come."""
+    limits, passed, stays = TimeLimits(), _Passed(), _Passed()
+    now = asyncio.get_running_loop().time()
+    tick = limits.arm(passed, now + 0.01)
+    limits.arm(stays, now + 0.01)
+    limits.disarm(passed, tick)
+
+    await asyncio.sleep(0.02)
+
+    assert (passed.has_passed, stays.has_passed) == (False, True)
+    limits.disarm(stays, tick)

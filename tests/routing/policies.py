@@ -69,12 +69,18 @@ def policy(**changes: Any) -> Policy:
 
 
 class Health:
-    """A view in which the named endpoints are out; ``failing`` are those at which every model fails."""
+    """A view in which the named endpoints are out; ``failing`` are those at which every model fails.
+
+    Every model is lacking at ``lacks``, known to be at ``holding``; ``full`` are those at their capacity.
+    """
 
     def __init__(self, *out: str, failing: Iterable[str] = ()) -> None:
         self.out = set(out)
         self.failing = set(failing)
         self.trips: dict[str, tuple[float, float]] = {}
+        self.lacks: set[str] = set()
+        self.holding: set[str] = set()
+        self.full: set[str] = set()
 
     def is_available(self, endpoint: str) -> bool:
         return endpoint not in self.out
@@ -82,7 +88,7 @@ class Health:
     def is_preferred(self, endpoint: str, model: str) -> bool:
         return endpoint not in self.out | self.failing
 
-    def has_untried(self, endpoint: str, tried: Collection[str]) -> bool:
+    def has_untried(self, endpoint: str, tried: Collection[str], model: str = "", version: str = "") -> bool:
         return endpoint not in self.out and endpoint not in {each.partition("/")[0] for each in tried}
 
     def can_continue(self, endpoint: str) -> bool:
@@ -96,6 +102,15 @@ class Health:
 
     def why(self, endpoint: str) -> str:
         return "connection refused" if endpoint in self.out else ""
+
+    def lacking(self, model: str, version: str) -> frozenset[str]:
+        return frozenset(self.lacks)
+
+    def holds(self, endpoint: str, model: str, version: str) -> bool:
+        return endpoint in self.holding
+
+    def is_full(self, endpoint: str) -> bool:
+        return endpoint in self.full
 
 
 class Echo:

@@ -9,24 +9,39 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
-from routing.place import Place
+from routing.place import CONTINENT_OF, Place
 
 HERE: Final = "here"
 MODELS: Final = ("digits", "letters")
+SHADOW: Final = "shadow"
+"""The version that copies of requests ask for, and no request."""
 TENANTS: Final = ("anonymous", "acme", "zoo")
 PLACES: Final[dict[str, Place | None]] = {
     "10.9.0.1": Place("DE", "EU"),
-    "10.9.0.2": Place("US", "NA"),
+    "10.9.0.2": Place("US", "NA", ("US-CA",), 64496),
     "10.9.0.3": None,
 }
 """Address of a client → where it is; None: that is not known."""
 
 _CODES: Final = ("DE", "US", "EU", "NA", "AS")
+_NETWORKS: Final = ("10.9.0.0/24", *(f"{address}/32" for address in PLACES))
+_NAMED: Final = {"DE": Place("DE", "EU"), "US": Place("US", "NA"), "AS": Place("", "AS")}
+_ENTRIES: Final[tuple[Any, ...]] = (*_NAMED, {"asn": 64500})
 _REGIONS: Final = (HERE, "near", "far", "moon")
 _CLASSES: Final = ("open", "strict", "other")
 _ENDPOINTS: Final = ("e0", "e1", "e2", "e3", "e4")
 _LABELS: Final = ("continent", "cloud")
+_LISTS: Final[tuple[list[str], ...]] = ([], [], [], ["digits"], ["letters:1", "x-*"])
 _BALANCING: Final = ("least_request", "round_robin", "random", "ring_hash", "maglev")
+
+_HEDGES: Final = st.sampled_from(
+    (
+        None,
+        {},
+        {"delay_ms": 1, "budget_percent": 100},
+        {"delay_ms": 1.5, "max_attempts": 3, "budget_percent": 100},
+    )
+)
 
 
 @st.composite
@@ -44,6 +59,7 @@ def policies(draw: st.DrawFn, generation: int = 1) -> dict[str, Any]:
         "residency": classes,
         "tenants": {tenant: {"residency": draw(named)} for tenant in TENANTS},
         "places": {code: draw(named) for code in draw(_some(_CODES, least=0))},
+        "networks": draw(st.dictionaries(st.sampled_from(_NETWORKS), st.sampled_from(_ENTRIES))),
         "failover": {region: draw(_others(region, regions)) for region in regions},
         "locality": draw(_locality(regions)),
         "endpoints": endpoints,
@@ -52,7 +68,9 @@ def policies(draw: st.DrawFn, generation: int = 1) -> dict[str, Any]:
                 "name": model,
                 "match": {"model": model},
                 "num_retries": draw(st.integers(0, 5)),
+                "hedge": draw(_HEDGES),
                 "endpoints": draw(_some(tuple(endpoints)).map(_with_central)),
+                **draw(_shadow(tuple(name for name in endpoints if endpoints[name]["tier"] == "central"))),
             }
             for model in MODELS
         ],
@@ -62,7 +80,15 @@ def policies(draw: st.DrawFn, generation: int = 1) -> dict[str, Any]:
 def allowed(policy: dict[str, Any], tenant: str, address: str) -> frozenset[str]:
     """The regions that may see a request of ``tenant`` from ``address``."""
     place = PLACES[address]
+    for network in (f"{address}/32", _NETWORKS[0]):
+        if network in policy["networks"]:
+            # The smallest network decides, also if it says nothing of the place.
+            entry = policy["networks"][network]
+            place = _NAMED[entry] if isinstance(entry, str) else place
+            break
     codes = set(_CODES) if place is None else {place.country, place.continent}
+    if place is not None and not place.country:
+        codes |= {code for code in _CODES if CONTINENT_OF.get(code) == place.continent}
     names = [policy["tenants"][tenant]["residency"]]
     names += [name for code, name in policy["places"].items() if code in codes]
     found = set(policy["regions"])
@@ -83,6 +109,19 @@ def _with_central(names: list[str]) -> list[str]:
 def _others(region: str, regions: tuple[str, ...]) -> st.SearchStrategy[list[str]]:
     rest = tuple(each for each in regions if each != region)
     return _some(rest, least=0) if rest else st.just([])
+
+
+def _shadow(centrals: tuple[str, ...]) -> st.SearchStrategy[dict[str, Any]]:
+    shadow = st.fixed_dictionaries(
+        {
+            "version": st.just(SHADOW),
+            "endpoints": _some(centrals),
+            "percent": st.sampled_from((50, 100)),
+            "max_in_flight": st.sampled_from((1, 4)),
+            "timeout_ms": st.sampled_from((10, 300, 5000)),
+        }
+    )
+    return st.one_of(st.just({}), shadow.map(lambda shadow: {"shadow": shadow}))
 
 
 def _regions_of(regions: tuple[str, ...]) -> st.SearchStrategy[list[str]]:
@@ -112,6 +151,8 @@ def _endpoint(draw: st.DrawFn, number: int, regions: tuple[str, ...]) -> dict[st
         **({"addresses": addresses} if is_pool else {"address": addresses[0]}),
         "drain": draw(st.integers(0, 9)) == 0,
         "load_balancing": {"policy": draw(st.sampled_from(_BALANCING))},
+        "models": draw(st.sampled_from(_LISTS)),
+        "capacity_rps": draw(st.sampled_from((None, None, 0.5, 3.0))),
     }
 
 

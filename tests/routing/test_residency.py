@@ -102,6 +102,7 @@ async def test_nothing_but_caller_and_regions_changes() -> None:
         {"probabilities": 3},
         {"probabilities": {"content_type": "np"}},
         b"key",
+        2.5,
     )
     assert all(
         getattr(original, field.name) != getattr(Request("", ()), field.name) for field in fields(Request)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway.core.errors import Fault, GatewayError
 from routing.placements import Placements
@@ -374,3 +375,145 @@ async def test_sequences_begin_at_the_nearest() -> None:
     assert (near, far) == ({"east", "central"}, {"far"})
     with pytest.raises(GatewayError, match="'digits' that may be asked is available"):
         await place_of(subject, 1)
+
+
+@pytest.mark.parametrize(
+    ("regions", "out", "tried", "has_other"),
+    [
+        (ALL, (), (), True),
+        (ALL, (), ("central/a",), True),
+        (frozenset({"us-east"}), (), (), True),
+        (frozenset({"us-east"}), (), ("central/a",), False),
+        (frozenset({"us-east", "eu-west"}), (), ("central/a",), True),
+        (frozenset({"us-east", "eu-west"}), ("central-eu", "eu-west-gw"), ("central/a",), False),
+        (frozenset(), (), (), False),
+        (None, (), (), False),
+    ],
+)
+def test_whether_there_is_another_member(
+    regions: frozenset[str] | None, out: tuple[str, ...], tried: tuple[str, ...], has_other: bool
+) -> None:
+    """Only one inside the regions that would let it through now, and that it was not sent to."""
+    made = policy()
+    view = Health(*out)
+    subject = Router(made, made.routes[0], "us-east", endpoints=services(), view=view)
+
+    assert subject.has_other(request(regions=regions, tried=tried)) is has_other
+
+
+def test_a_request_from_another_gateway_has_no_third_one() -> None:
+    """What is left for it are the central endpoints."""
+    made = policy(routes=[route(endpoints=["central", "eu-west-gw"])])
+    view = Health()
+    subject = Router(made, made.routes[0], "us-east", endpoints=services(), view=view)
+    asked = request(regions=ALL, tried=("central/a",))
+
+    assert subject.has_other(asked)
+    assert not subject.has_other(replace(asked, hops=1))
+
+
+TWO_OF = ["central", "central-eu"]
+
+
+def knowing(health: Health, endpoints: Mapping[str, ScriptedService] | None = None) -> Router:
+    """A router to two endpoints, ``central`` first, that knows what ``health`` knows."""
+    made = policy(routes=[route(endpoints=TWO_OF)])
+    return Router(made, made.routes[0], "us-east", endpoints=endpoints or services(), view=health)
+
+
+async def test_who_lacks_the_model_is_passed_over() -> None:
+    """At each attempt; where all lack it the first answers that there is none."""
+    health = Health()
+    health.lacks = {"central"}
+    assert [await where(knowing(health), attempt=n) for n in range(3)] == ["central-eu"] * 3
+
+    health.lacks = {"central", "central-eu"}
+    assert [await where(knowing(health), attempt=n) for n in range(2)] == TWO_OF
+
+
+@pytest.mark.parametrize("parameters", [{}, {"sequence_id": 7, "sequence_start": True}])
+async def test_where_those_that_hold_it_are_out(parameters: dict[str, int]) -> None:
+    """It is there, so nobody says that it is not; who is not known to hold it leaves the answer to others."""
+    health = Health("central-eu")
+    health.lacks, health.holding = {"central"}, {"central-eu"}
+    with pytest.raises(GatewayError, match="'central': it does not hold the model") as caught:
+        await where(knowing(health), parameters=parameters)
+    assert caught.value.fault is Fault.UNAVAILABLE
+    assert "'central-eu': connection refused" in caught.value.message
+
+    health.holding = set()
+    assert await where(knowing(health), parameters=parameters) == "central"
+
+
+async def test_a_sequence_begins_where_its_model_is_and_stays() -> None:
+    """What is known of models later does not part it from its state."""
+    health = Health()
+    health.lacks = {"central"}
+    made = knowing(health)
+    step = {"sequence_id": 7}
+    assert await where(made, parameters={**step, "sequence_start": True}) == "central-eu"
+
+    health.lacks = {"central-eu"}
+
+    assert await where(made, parameters=step) == "central-eu"
+    assert await where(made, parameters={**step, "sequence_start": True}) == "central"
+
+
+@pytest.mark.parametrize(("lacking", "retryable"), [({"central"}, True), (set(TWO_OF), False)])
+async def test_an_index_that_was_wrong(lacking: set[str], retryable: bool) -> None:
+    """Another attempt is made where another endpoint may hold the model, and nowhere else."""
+    health = Health()
+    endpoints = services()
+
+    class Contradicted(ScriptedService):
+        async def __call__(self, _request: object) -> None:  # type: ignore[override]
+            health.lacks = lacking
+            raise GatewayError(Fault.NOT_FOUND, "unknown model", retryable=True, member="central/a")
+
+    endpoints["central"] = Contradicted()
+    with pytest.raises(GatewayError, match="unknown model") as caught:
+        await where(knowing(health, endpoints))
+
+    assert (caught.value.retryable, caught.value.elsewhere) == (retryable, retryable)
+
+
+async def test_another_that_is_out_is_no_place_for_another_attempt() -> None:
+    """Then the client gets the answer that there is."""
+    health = Health("central-eu")
+    endpoints = services()
+    error = GatewayError(Fault.NOT_FOUND, "unknown model", retryable=True, member="central/a")
+    endpoints["central"] = ScriptedService(error)
+    health.lacks = set()
+    made = knowing(health, endpoints)
+    made_lacking = {"central"}
+
+    async def ask() -> GatewayError:
+        with pytest.raises(GatewayError) as caught:
+            await where(made)
+        return caught.value
+
+    assert (await ask()).retryable
+    health.lacks = made_lacking
+    assert not (await ask()).retryable
+
+
+@given(st.sets(st.sampled_from(NAMES)), st.sets(st.sampled_from(NAMES)), st.sets(st.sampled_from(NAMES)))
+def test_what_is_known_of_models_never_widens_the_residency(
+    lacks: set[str], holds: set[str], out: set[str]
+) -> None:
+    """Whoever holds the model, a request of one region stays there."""
+    health = Health(*out)
+    health.lacks, health.holding = lacks, holds
+    made = policy()
+    subject = Router(made, made.routes[0], "us-east", endpoints=services(), view=health)
+
+    async def visited() -> set[str]:
+        found = set()
+        for attempt in range(4):
+            try:
+                found.add(await where(subject, attempt=attempt, regions=frozenset({"eu-west"})))
+            except GatewayError as error:
+                assert error.fault is Fault.UNAVAILABLE
+        return found
+
+    assert asyncio.run(visited()) <= {"central-eu", "eu-west-gw"}

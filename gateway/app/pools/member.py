@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -10,20 +11,23 @@ from typing import Any
 from gateway.app.pools.drained import Drained
 from gateway.app.pools.listing import Listed
 from gateway.app.pools.load_meter import LoadMeter
+from gateway.app.pools.pool_models import models_report
 from gateway.app.refreshing import Refresher
 from gateway.core.stack import Stack
 from gateway.upstreams.answer_check import AnswerCheck
 from gateway.upstreams.answer_configs import AnswerConfigs
 from gateway.upstreams.upstream import Upstream
 from resilience.endpoint_health import EndpointHealth
+from routing.holdings import Holdings
 from routing.pools.ewma import LoadSettings, MemberLoad
 
 
 @dataclass(frozen=True, slots=True)
 class MemberParts:
-    """What a member consists of. ``service``: its whole stack."""
+    """What a member consists of. ``service``: its whole stack. ``mirror``: that of copies of requests."""
 
     service: Stack
+    mirror: Stack
     upstream: Upstream
     health: EndpointHealth
     meter: LoadMeter
@@ -46,7 +50,16 @@ class PoolMember(MemberLoad):
         settings: how its load is remembered.
     """
 
-    __slots__ = ("_drained", "_health", "is_leaving", "label", "parts")
+    __slots__ = (
+        "_drained",
+        "_health",
+        "held_since",
+        "holdings",
+        "indexed_at",
+        "is_leaving",
+        "label",
+        "parts",
+    )
 
     def __init__(
         self,
@@ -62,6 +75,12 @@ class PoolMember(MemberLoad):
         self.label, self._drained = f"{endpoint}/{listed.name}", drained
         self.is_leaving = False
         """Its name does not lead there any more, so nothing new goes there."""
+        self.holdings: Holdings | None = None
+        """What its index says that it holds; None: nothing is known."""
+        self.held_since = 0.0
+        """When that was found to be so, in seconds since the Unix epoch."""
+        self.indexed_at = -math.inf
+        """When its index was read last, by the loop's clock."""
         self.parts = make_parts(self)
         self._health = self.parts.health
 
@@ -110,7 +129,13 @@ class PoolMember(MemberLoad):
             "latency_ms": round(1000 * self.latency_s, 3),
             "requests": self.parts.meter.requests,
             "failures": self.parts.meter.failures,
+            **self.models_report(),
         }
+
+    def models_report(self) -> Mapping[str, Any]:
+        """Return what it is known to hold, and since when, for operators; nothing where that is not known."""
+        holdings = self.holdings
+        return {} if holdings is None else {**models_report(holdings), "models_since": round(self.held_since)}
 
     async def aclose(self) -> None:
         """End what runs beside the requests, and close the connections."""

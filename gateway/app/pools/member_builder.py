@@ -13,7 +13,7 @@ from gateway.app.pools.load_meter import LoadMeter
 from gateway.app.pools.member import MemberParts, PoolMember
 from gateway.app.pools.member_states import MemberStates
 from gateway.app.refreshing import Refresher
-from gateway.app.stacks import member_stack
+from gateway.app.stacks import member_stack, mirror_stack
 from gateway.core.clock import Chance, Clock
 from gateway.core.telemetry import Telemetry
 from gateway.upstreams.abilities import Abilities, Learner
@@ -74,25 +74,35 @@ class MemberBuilder:
             endpoint, definition, MemberPlace(listed.address, listed.ip), member
         )
         health = self._health(endpoint, definition, upstream, member)
-        attempt_ms = definition.attempt_timeout_ms or self._settings.retry.per_try_timeout_ms
         # Another gateway would ask its own endpoints, this gateway among them.
         catalog = upstream if definition.tier != EDGE else None
         answer_check = AnswerCheck(endpoint, catalog, self._clock)
         configs = AnswerConfigs(endpoint, catalog, self._clock, self._forget)
         meter = LoadMeter(member)
+        abilities = Abilities(upstream) if isinstance(upstream, Learner) else None
+        classes = EndpointClasses(configs)
         service = member_stack(
             self._observed,
             upstream,
             meter=meter,
             breaker=Breaker(health),
             bulkhead=Bulkhead(bulkhead_settings(self._settings.bulkhead, definition), self._telemetry),
-            attempt_timeout=AttemptTimeout(attempt_ms / 1000, self._clock),
+            attempt_timeout=self._attempt_timeout(definition),
             answer_check=answer_check,
-            classes=EndpointClasses(configs),
-            abilities=Abilities(upstream) if isinstance(upstream, Learner) else None,
+            classes=classes,
+            abilities=abilities,
+        )
+        mirror = mirror_stack(
+            self._observed, upstream, answer_check=answer_check, classes=classes, abilities=abilities
         )
         refresher = Refresher(upstream, upstream.refresh_s, self._clock)
-        return MemberParts(service, upstream, health, meter, refresher, answer_check, configs)
+        return MemberParts(service, mirror, upstream, health, meter, refresher, answer_check, configs)
+
+    def _attempt_timeout(self, definition: Endpoint) -> AttemptTimeout:
+        own_ms = definition.attempt_timeout_ms
+        if own_ms is None:
+            return AttemptTimeout(self._settings.retry.per_try_timeout_ms / 1000, self._clock)
+        return AttemptTimeout(own_ms / 1000, self._clock, most_s=own_ms / 1000)
 
     def _health(
         self, endpoint: str, definition: Endpoint, peer: Upstream, member: PoolMember

@@ -75,6 +75,7 @@ class OperatedEndpoints:
                     latency_s=each.latency_s,
                     requests=each.parts.meter.requests,
                     failures=each.parts.meter.failures,
+                    num_models=None if each.holdings is None else len(each.holdings.versions),
                 )
 
     def _label(self, endpoint: str, member: str) -> str:
@@ -103,6 +104,7 @@ def _row(pool: EndpointPool, drained: Drained) -> Mapping[str, Any]:
         "state": pool.state,
         "drained": by,
         "problem": pool.roster.resolution.problem,
+        **pool.models.report(),
         "members": [{"member": each.name, **each.report()} for each in pool.members],
     }
 

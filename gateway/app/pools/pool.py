@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
+from operator import attrgetter
 from typing import Any, Final
 
 from gateway.app.pools.drained import Drained
+from gateway.app.pools.index_watch import IndexWatch
 from gateway.app.pools.member import PoolMember
 from gateway.app.pools.pool_catalog import PoolCatalog
+from gateway.app.pools.pool_models import PoolModels
 from gateway.app.pools.roster import Roster
 from gateway.app.pools.sequences import SequenceMembers
 from gateway.core.catalog import ModelSpec, RemoteCatalog
@@ -18,9 +21,12 @@ from gateway.core.stack import LayerReport
 from routing.endpoint import Endpoint
 from routing.pools.hash_key import HashKey
 from routing.pools.picking import Picker
+from routing.rate import RateMeter
 
 _SHOWN: Final = 64
 """Members whose stacks and states are shown; of the others there is the number."""
+
+Usable = Callable[[PoolMember], bool]
 
 _REASON: Final = "Below Retry and the Router: chooses one of the members at which the request has not failed."
 
@@ -43,7 +49,12 @@ class EndpointPool:
         key_of: HashKey,
         sequences: SequenceMembers,
         drained: Drained,
+        models: PoolModels,
+        index_watch: IndexWatch,
+        rate: RateMeter | None = None,
     ) -> None:
+        self.models, self.index_watch = models, index_watch
+        self._rate = rate
         self.name, self.definition, self.roster = name, definition, roster
         self._picker, self._key_of, self._sequences, self._drained = picker, key_of, sequences, drained
         self._is_sole = not definition.addresses
@@ -139,15 +150,33 @@ class EndpointPool:
             return False
         return any(each.is_preferred(model) for each in self.members) or self._may_appear
 
-    def has_untried(self, tried: Collection[str]) -> bool:
-        """Whether a member that is not among ``tried`` would let a request through."""
-        return not self.is_drained and any(
-            each.is_available and each.label not in tried for each in self.members
-        )
+    def has_untried(self, tried: Collection[str], model: str = "", version: str = "") -> bool:
+        """Whether a member that is not among ``tried``, and may hold ``model``, would let a request through.
+
+        ``model`` empty: any.
+        """
+        if self.is_drained:
+            return False
+        untried = (each for each in self.members if each.is_available and each.label not in tried)
+        if not model or not self.models.are_different:
+            return any(True for _ in untried)
+        return any(self.models.may_hold(each, model, version) for each in untried)
 
     def has_other_well(self, label: str) -> bool:
         """Whether another member than ``label`` could take its requests."""
         return not self.is_drained and any(each.label != label and each.is_well for each in self.members)
+
+    def can_answer(self, model: str, version: str) -> bool:
+        """Whether a member that is available is not known to lack a model."""
+        may_hold = self.models.may_hold
+        return self._may_appear or any(
+            each.is_available and may_hold(each, model, version) for each in self.members
+        )
+
+    @property
+    def is_full(self) -> bool:
+        """Whether this process sends it all that its capacity allows."""
+        return self._rate is not None and self._rate.is_full
 
     def signature(self, model: str, version: str) -> ModelSpec | None:
         """Return what is known of a model; ask one member where nothing is."""
@@ -183,15 +212,33 @@ class EndpointPool:
         if not self.members:
             await self.roster.resolution.first()
         chosen = self._choose(request)
+        if request.chosen is not None:
+            request.chosen.append(chosen.label)
+        if self._rate is not None:
+            self._rate.count()
         try:
             return await chosen.parts.service.entry(request)
         except GatewayError as error:
+            if error.fault is Fault.NOT_FOUND and self._is_contradicted(chosen, request):
+                # Nothing was done there, and another may hold it: the Router knows.
+                raise error.replaced(member=chosen.label, retryable=True) from error
             raise error.replaced(member=chosen.label) from error
+
+    async def mirror(self, request: Request) -> Response:
+        """Answer a copy of a request as the chosen member does; what happens is held against nobody.
+
+        Raises:
+            GatewayError: as the call does.
+        """
+        if not self.members:
+            await self.roster.resolution.first()
+        return await self._choose(request).parts.mirror.entry(request)
 
     async def aclose(self) -> None:
         """Close all members, and look up no more."""
         async with AsyncExitStack() as closing:
             closing.push_async_callback(self.roster.aclose)
+            closing.push_async_callback(self.index_watch.aclose)
             for each in self.members:
                 closing.push_async_callback(each.aclose)
 
@@ -205,9 +252,10 @@ class EndpointPool:
 
     def report(self) -> Mapping[str, Any]:
         """Return whether it is out and why, for operators."""
-        drained = {"drained": True} if self.is_drained else {}
+        drained = {**({"drained": True} if self.is_drained else {}), **self.models.report()}
         if self._is_sole:
-            return {**self.members[0].parts.health.report(), **drained}
+            sole = self.members[0]
+            return {**sole.parts.health.report(), **sole.models_report(), **drained}
         problem = {"problem": problem} if (problem := self.roster.resolution.problem) else {}
         members = {each.name: each.report() for each in self.members[:_SHOWN]}
         return {
@@ -225,21 +273,26 @@ class EndpointPool:
         if self._is_sole:
             # Its breaker refuses by itself, and says why.
             return members[0]
-        model, tried, key = request.model, request.tried, self._key_of(request)
-        found = None
-        if tried:
-            found = self._pick(members, lambda each: _is_new(each, tried) and each.is_preferred(model), key)
-            found = found or self._pick(members, lambda each: _is_new(each, tried) and each.is_available, key)
-        found = found or self._pick(members, lambda each: each.is_preferred(model), key)
-        found = found or self._pick(members, lambda each: each.is_available, key)
-        if found is None:
-            raise self._none_available()
-        return found
+        key, pick = self._key_of(request), self._picker.pick
+        conditions = _conditions(request)
+        if self.models.are_different:
+            conditions = (*map(self._holding(request), conditions), *conditions)
+        for is_usable in conditions:
+            found = pick(members, is_usable, key)
+            if found is not None:
+                return found
+        raise self._none_available()
 
-    def _pick(
-        self, members: Sequence[PoolMember], is_usable: Callable[[PoolMember], bool], key: bytes | None
-    ) -> PoolMember | None:
-        return self._picker.pick(members, is_usable, key)
+    def _holding(self, request: Request) -> Callable[[Usable], Usable]:
+        """Return what adds to a condition that a member may hold the model of ``request``."""
+        may_hold, model, version = self.models.may_hold, request.model, request.version
+        return lambda is_usable: lambda each: is_usable(each) and may_hold(each, model, version)
+
+    def _is_contradicted(self, member: PoolMember, request: Request) -> bool:
+        """Whether a member lacks what its index says it holds. What a step lacks may be its sequence."""
+        if SEQUENCE in request.parameters:
+            return False
+        return self.index_watch.contradicted(member, request.model, request.version)
 
     def _of_sequence(self, request: Request) -> PoolMember:
         found, is_lost = self._sequences.member(request, self.members)
@@ -286,5 +339,21 @@ class EndpointPool:
         return ", drained" if self.is_drained else ""
 
 
-def _is_new(member: PoolMember, tried: Collection[str]) -> bool:
-    return member.label not in tried
+def _conditions(request: Request) -> tuple[Usable, ...]:
+    """Return what a member must be to get a request, the most wanted first."""
+    model, tried = request.model, request.tried
+
+    def is_preferred(each: PoolMember) -> bool:
+        return each.is_preferred(model)
+
+    if not tried:
+        return is_preferred, _is_available
+    return (
+        lambda each: each.label not in tried and each.is_preferred(model),
+        lambda each: each.label not in tried and each.is_available,
+        is_preferred,
+        _is_available,
+    )
+
+
+_is_available: Final[Usable] = attrgetter("is_available")

@@ -110,7 +110,7 @@ class Gateway:
     def is_preferred(self, _endpoint: str, _model: str) -> bool:
         return True
 
-    def has_untried(self, _endpoint: str, _tried: Collection[str]) -> bool:
+    def has_untried(self, endpoint: str, tried: Collection[str], model: str = "", version: str = "") -> bool:
         return False
 
     def can_continue(self, _endpoint: str) -> bool:
@@ -118,6 +118,15 @@ class Gateway:
 
     def why(self, _endpoint: str) -> str:
         return ""
+
+    def lacking(self, _model: str, _version: str) -> frozenset[str]:
+        return frozenset()
+
+    def holds(self, _endpoint: str, _model: str, _version: str) -> bool:
+        return False
+
+    def is_full(self, _endpoint: str) -> bool:
+        return False
 
     def route(self, name: str) -> Stack:
         route = self.routes[name]

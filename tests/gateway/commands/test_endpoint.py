@@ -12,7 +12,7 @@ from gateway.__main__ import main
 from gateway.admin.access import AdminAccess
 from gateway.admin.endpoint_routes import endpoint_routes
 from gateway.admin.listener import AdminListener
-from gateway.commands.endpoint import TOKEN_VARIABLE
+from gateway.commands.endpoint import TOKEN_VARIABLE, table
 from tests.fakes.operator import TOKEN, TOKENS
 from tests.gateway.admin.test_endpoint_routes import Endpoints
 
@@ -111,3 +111,22 @@ def test_help_has_examples(capsys, verb: str) -> None:
         main(["endpoint", verb, "--help"])
 
     assert f"edgeway endpoint {verb}" in capsys.readouterr().out.partition("examples:")[2]
+
+
+def test_models_are_shown_with_the_time_since_when() -> None:
+    """A few of many; nothing where nothing is known."""
+    many = {"models": [f"m{number}:1" for number in range(9)], "num_models": 40, "models_since": 86_400}
+    none = {"models": [], "num_models": 0, "models_since": 86_401}
+    listed = {"models": ["dig*"], "num_models": 1}
+    endpoint = {"endpoint": "central", "state": "closed", "drained": "", "problem": "", **listed}
+    members = [{**MEMBER, "member": name, **more} for name, more in (("a", many), ("b", none), ("c", {}))]
+
+    header, whole, *rows = table([{**endpoint, "members": members}])
+
+    start = header.index("MODELS")
+    assert whole[start:] == "dig*"
+    assert (
+        rows[0][start:] == "m0:1 m1:1 m2:1 m3:1 m4:1 m5:1 m6:1 m7:1 and 32 more, since 1970-01-02T00:00:00Z"
+    )
+    assert rows[1][start:] == "none, since 1970-01-02T00:00:01Z"
+    assert rows[2][start:] == ""

@@ -35,6 +35,7 @@ def test_whole_way_of_a_request(tmp_path: Path, capsys) -> None:
         "residency   anywhere",
         "allowed     here, there",
         "route       texts (routes[0])",
+        "settings    timeout_ms, per_try_timeout_ms, num_retries, retry_on (each gateway's settings)",
         "gateway     here: endpoints",
         "locality    failover: here, there, then the rest",
         "endpoint 1  near: central tier of here, http near:8000",
@@ -159,3 +160,44 @@ def test_conditions_and_versions_are_explained(tmp_path: Path, capsys) -> None:
     out = capsys.readouterr().out
     assert "route       team (routes[0])" in out
     assert "version     1 (95 %), 2 (5 %), by input" in out
+
+
+@pytest.mark.parametrize(
+    ("hedge", "says"),
+    [
+        ("{}", "after the p95 of what first attempts take, 1 ms at least; 5 % of requests at most"),
+        (
+            "{delay_ms: 40, budget_percent: 1}",
+            "another attempt elsewhere after 40 ms; 1 % of requests at most",
+        ),
+    ],
+)
+def test_hedging_is_explained(hedge: str, says: str, tmp_path: Path, capsys) -> None:
+    text = WIDER.replace("match: {model: texts},", f"match: {{model: texts}}, hedge: {hedge},")
+
+    explained(tmp_path, "--model", "texts", "--client-country", "FR", text=text)
+
+    assert says in capsys.readouterr().out
+
+
+LISTS = WIDER.replace("address: 'near:8000'", "address: 'near:8000', models: [cats, 'texts:2']")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--model", "texts"], "endpoint 1  near: central tier of here, http near:8000, holds cats, texts:2"),
+        (["--model", "texts", "--version", "1"], "passed over  near: 'texts' is not among its models"),
+        (
+            ["--model", "local"],
+            "models      no endpoint lists 'local': the first says that there is no such model",
+        ),
+    ],
+)
+def test_lists_of_models(arguments: list[str], says: str, tmp_path: Path, capsys) -> None:
+    """An endpoint that does not list the model is passed over, unless none does."""
+    assert explained(tmp_path, *arguments, "--client-country", "FR", text=LISTS) == 0
+
+    out = capsys.readouterr().out.splitlines()
+    assert says in out
+    assert ("  near: central" in "\n".join(out)) == ("passed over" not in says)

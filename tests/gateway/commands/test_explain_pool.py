@@ -101,3 +101,17 @@ def test_the_command_shows_pools(tmp_path: Path, capsys):
     assert main(["policy", "explain", str(file), "--model", "digits", "--region", "here"]) == 0
     out = capsys.readouterr().out
     assert "member 1.2  127.0.0.1:10\n" in out
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"models": ["a", "b:1"]}, "holds a, b:1"),
+        ({"models": [f"m{number}" for number in range(20)]}, "m15 and 4 more"),
+        ({"capacity_rps": 2000}, "up to 2000 requests/s, then the next"),
+    ],
+)
+def test_what_it_holds_and_carries(changes, words):
+    values = {"tier": "central", "region": "here", "protocol": "http", "addresses": ["10.0.0.1:80"]}
+    (first, *_) = rows_of(1, "central", msgspec.convert({**values, **changes}, Endpoint))
+    assert first[1].endswith(f", {words}")

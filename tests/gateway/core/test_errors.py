@@ -62,6 +62,7 @@ def test_another_error_has_what_is_known_more() -> None:
         "unsent": True,
         "elsewhere": True,
         "member": "",
+        "others": (),
     }
     assert str(second) == "late"
     assert (first.counts, first.elsewhere, first.unsent) == (True, False, False)

@@ -52,3 +52,13 @@ def test_without_members_there_are_no_series() -> None:
     """A central tier has none."""
     assert [line for line in rendered() if not line.startswith("#")] == []
     assert repr(Members(list)) == "<Members 0>"
+
+
+def test_models_are_counted_where_they_are_known() -> None:
+    """None is another thing than not known."""
+    lines = rendered(row(), row(2, num_models=0), row(3, num_models=7))
+
+    assert [line for line in lines if line.startswith("edgeway_member_models{")] == [
+        'edgeway_member_models{endpoint="central",member="10.0.0.2:80"} 0.0',
+        'edgeway_member_models{endpoint="central",member="10.0.0.3:80"} 7.0',
+    ]

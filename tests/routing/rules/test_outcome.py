@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 
+import msgspec
 import pytest
 
 from gateway.core.errors import GatewayError
@@ -15,7 +16,7 @@ from routing.residency import Residency
 from routing.router import Router
 from routing.rules.outcome import outcome
 from tests.fakes.service import ScriptedService, answer, request
-from tests.routing.policies import Health, policy, route, values
+from tests.routing.policies import Health, endpoint, policy, route, values
 
 REGIONS = ("eu-west", "us-east", "ap-south")
 PLACES = (None, Place("DE", "EU"), Place("US", "NA"))
@@ -79,3 +80,42 @@ async def test_layers_do_the_same(model: str, tenant: str, place: Place | None, 
         # Such a request is answered after all where the own region's edge model may.
         assert (found.refusal == "") == (layers.was_here and found.route.cascade is not None)
     assert layers.was_here == found.is_here
+
+
+LISTS = {"central": ["digits"], "central-eu": ["digits:2"]}
+
+
+@pytest.mark.parametrize(
+    ("model", "version", "endpoints", "lacking"),
+    [
+        ("digits", "", ["central", "central-eu"], set()),
+        ("digits", "2", ["central", "central-eu"], set()),
+        ("digits", "1", ["central"], {"central-eu"}),
+        ("other", "", ["central", "central-eu"], {"central", "central-eu"}),
+    ],
+)
+def test_lists_of_models(model: str, version: str, endpoints: list[str], lacking: set[str]) -> None:
+    """Who does not list the model is passed over, unless nobody does."""
+    made = policy(
+        endpoints={
+            "central": endpoint("us-east", models=LISTS["central"]),
+            "central-eu": endpoint("eu-west", models=LISTS["central-eu"]),
+        },
+        routes=[route(model="*", endpoints=["central", "central-eu"])],
+    )
+    like = request(version=version)
+
+    found = outcome(made, model=model, tenant="anonymous", place=None, region="us-east", like=like)
+    wide = outcome(
+        msgspec.structs.replace(made, places={}),
+        model=model,
+        tenant="anonymous",
+        place=None,
+        region="us-east",
+        like=like,
+    )
+
+    assert list(wide.endpoints) == endpoints
+    assert wide.lacking == lacking
+    # The place is not known: every rule for places applies, whatever is known of models.
+    assert set(found.endpoints) == {"central-eu"}

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
+from msgspec.structs import replace
+
 from gateway.app.connector import Connector, MemberPlace
 from gateway.app.pools.listing import Name
 from gateway.app.pools.member import PoolMember
 from gateway.app.pools.pool import EndpointPool
-from gateway.core.catalog import ModelSpec
+from gateway.core.catalog import IndexEntry, ModelSpec, unknown_model
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Request, Response
@@ -57,16 +59,44 @@ def three(**changes: Any) -> str:
 
 
 class Member(FakeUpstream):
-    """A member that takes 2 ms, and whose health checks fail while its requests do."""
+    """A member that takes 2 ms, and whose health checks fail while its requests do.
+
+    ``entries``: its index, or what asking for it raises; None: it hangs. ``held``: models and
+    versions; it answers 404 for others. None: for none.
+    """
 
     def __init__(self) -> None:
         super().__init__(0.002)
         self.check = self.look
         self.on_load: LoadObserver | None = None
+        self.entries: Sequence[IndexEntry] | Exception | None = GatewayError(Fault.NOT_FOUND, "no index")
+        self.indexed = 0
+        self.held: set[tuple[str, str]] | None = None
+
+    def hold(self, *models: str) -> None:
+        """Hold these models, each NAME or NAME:VERSION, and list them."""
+        parts = [model.partition(":") for model in models]
+        pairs = [(name, version or "1") for name, _, version in parts]
+        self.held = set(pairs)
+        self.entries = [IndexEntry(*pair, "READY") for pair in pairs]
+
+    async def index(self) -> Sequence[IndexEntry]:
+        self.indexed += 1
+        if self.entries is None:
+            await asyncio.sleep(3600)
+        if isinstance(self.entries, Exception):
+            raise self.entries
+        return self.entries or ()
 
     async def __call__(self, request: Request) -> Response:
+        if self.held is not None and not any(
+            model == request.model and request.version in {"", version} for model, version in self.held
+        ):
+            self.requests.append(request)
+            raise unknown_model(request.model, request.version)
         try:
-            return await super().__call__(request)
+            response = await super().__call__(request)
+            return replace(response, model=request.model, version=request.version or response.version)
         except GatewayError as error:
             if self.on_load is not None and error.why is not None and error.why.reason in {"429", "503"}:
                 # As upstreams do.
@@ -140,7 +170,12 @@ class Scene:
     """An edge gateway whose endpoint ``central`` has several members."""
 
     def __init__(
-        self, resolver: Resolver | None = None, *, telemetry: Telemetry | None = None, failures: int = 2
+        self,
+        resolver: Resolver | None = None,
+        *,
+        telemetry: Telemetry | None = None,
+        failures: int = 2,
+        workers: int = 1,
     ) -> None:
         self.members = Members()
         self.workshop = Workshop(
@@ -149,6 +184,7 @@ class Scene:
             connector=self.members,
             look_up=resolver or Resolver(),
             clock=VirtualClock(),
+            workers=workers,
         )
 
     def enforce(self, policy: str) -> EndpointPool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+
 import pytest
 
 from gateway.app.pools.operated import OperatedEndpoints
@@ -115,4 +118,41 @@ async def test_metrics_have_a_row_for_each_member() -> None:
     assert sum(each.requests for each in rows) == 1
     assert [each.is_drained for each in rows] == [False, False, False, True]
     assert {each.state for each in rows} == {"closed"}
+    await scene.aclose()
+
+
+@virtual_time
+async def test_what_is_known_of_models_is_shown() -> None:
+    """By the policy's list of an endpoint, and by the index of each member, since when."""
+    scene = Scene()
+    spare = "address: '127.0.0.1:99'"
+    scene.enforce(text(ONE, "10.0.0.2:80").replace(spare, f"{spare}, models: ['dig*', 'echo:3']"))
+    scene.members[ONE].hold("digits:2", "digits:10", "echo")
+    await asyncio.sleep(2)
+    endpoints = operated(scene)
+
+    central, spare_row = await endpoints.listed()
+
+    first, second = central["members"]
+    assert (first["models"], first["num_models"]) == (["digits:2,10", "echo:1"], 2)
+    assert abs(first["models_since"] - time.time()) < 3600
+    assert "models" not in second
+    assert "models" not in central
+    assert (spare_row["models"], spare_row["num_models"]) == (["echo:3", "dig*"], 2)
+    assert [row.num_models for row in endpoints.rows()] == [2, None, None]
+    health = scene.workshop.in_force.endpoints().report()
+    assert health["spare"]["models"] == ["echo:3", "dig*"]
+    assert health["central"]["members"][ONE]["num_models"] == 2
+    await scene.aclose()
+
+
+@virtual_time
+async def test_what_the_one_member_of_the_older_form_holds_is_in_health() -> None:
+    """Beside its state."""
+    scene = Scene()
+    scene.enforce(text(ONE))
+    scene.members["127.0.0.1:99"].hold("echo")
+    await asyncio.sleep(2)
+
+    assert scene.workshop.in_force.endpoints().report()["spare"]["models"] == ["echo:1"]
     await scene.aclose()
