@@ -32,9 +32,10 @@ def retries(error: GatewayError, conditions: Sequence[RetryCondition]) -> bool:
     """Whether ``error`` is to be followed by another attempt.
 
     What was never sent, or sent to where the model is no more, is always tried elsewhere. What no other
-    attempt can change never is: a caller's mistake, time that is over.
+    attempt can change never is: a caller's mistake, time that is over. That there was no connection counts
+    against the endpoint and has a condition of its own.
     """
-    if error.retryable and (error.unsent or error.fault is Fault.NOT_FOUND):
+    if error.retryable and ((error.unsent and not error.counts) or error.fault is Fault.NOT_FOUND):
         return True
     return any(_MEETS[condition](error) for condition in conditions)
 

@@ -23,7 +23,7 @@ from loadtests.peers.envoy import Envoy
 CALM_S: Final = 4.0
 MEMBERS: Final = 3
 _IN_USE: Final = 5
-_IN_USE_S: Final = 12.0
+_IN_USE_S: Final = 45.0
 _START_S: Final = 60.0
 _DEADLINE_S: Final = 12.0
 

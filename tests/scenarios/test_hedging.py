@@ -19,7 +19,7 @@ HEDGED = POLICY.replace(
 HEDGED = HEDGED.replace("  digest: {digest}\n", "").replace("  cascade: {{on_central_down: {down}}}\n", "")
 
 
-class SlowProxy:
+class Passage:
     """A way to a replica that can be held up: what comes back waits until it is let go."""
 
     def __init__(self, port: int) -> None:
@@ -67,11 +67,11 @@ class SlowProxy:
 @asynccontextmanager
 async def replicas(
     folder: Path, protocol: str, hedge: str = "{{delay_ms: 20, budget_percent: 100}}"
-) -> AsyncIterator[tuple[World, SlowProxy]]:
+) -> AsyncIterator[tuple[World, Passage]]:
     """An edge with two ways to central, one of which may be held up."""
     world = World(folder)
     port = world.central_ports["grpc" if protocol == "grpc" else "http"]
-    relay = SlowProxy(port)
+    relay = Passage(port)
     async with relay.listening() as slow:
         text = HEDGED.replace("SLOW", str(slow)).replace("HEDGE", hedge)
         world.write_policy(1, text, port=port, protocol=protocol)
