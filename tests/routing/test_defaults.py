@@ -38,6 +38,7 @@ def test_what_a_route_is_is_not_inherited() -> None:
         "digest",
         "endpoints",
     }
+    assert {"cache", "cascade", "shadow"} < set(inheritable("routes"))
 
 
 def test_how_an_endpoint_is_reached_and_watched_is_inherited() -> None:
@@ -92,7 +93,7 @@ def test_null_is_the_field_as_if_there_were_no_defaults(field: str, given: Any, 
 
 
 def test_null_is_no_value_of_what_cannot_be_inherited() -> None:
-    with pytest.raises(msgspec.ValidationError, match="name"):
+    with pytest.raises(msgspec.ValidationError, match=r"got `null`.*name"):
         routes_of({"timeout_ms": 1}, route(name=None))
 
 
