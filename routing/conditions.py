@@ -80,6 +80,12 @@ class Facts:
         return self._place
 
     @property
+    def asn(self) -> int:
+        """The autonomous system of its client's address; 0: not known."""
+        place = self.place
+        return 0 if place is None else place.asn
+
+    @property
     def address(self) -> Address | None:
         """Its client's address; None: not known."""
         if self._address is False:
@@ -96,6 +102,7 @@ class Conditions:
     """
 
     __slots__ = (
+        "_asns",
         "_draw",
         "_headers",
         "_model",
@@ -118,6 +125,7 @@ class Conditions:
             (name, f"header {name}", each, header_test(each)) for name, each in match.header_matches.items()
         )
         self._places = frozenset(match.places)
+        self._asns = frozenset(match.asns)
         self._networks = tuple(map(_bits_of, map(network_of, match.networks)))
         self._draw = Draw(route) if match.percent < 100 else None
 
@@ -156,6 +164,9 @@ class Conditions:
         # A client whose place is not known is nowhere.
         if self._places and self._places.isdisjoint(codes_of(facts.place)):
             return "places"
+        # Of what is not known it is 0, which is nobody's.
+        if self._asns and facts.asn not in self._asns:
+            return "asns"
         if self._networks and not _is_within(facts.address, self._networks):
             return "networks"
         # Last: only those that all else holds for are divided.
@@ -178,8 +189,13 @@ class Conditions:
                 yield ((("header prefix", (name, len(match.prefix))), match.prefix),)
             else:
                 yield (((EXPRESSION, name), match.regex),)
+        yield from self._lookups_of_client()
+
+    def _lookups_of_client(self) -> Iterator[tuple[tuple[Shelf, object], ...]]:
         if self._places:
             yield tuple((("place", 0), code) for code in self._places)
+        if self._asns:
+            yield tuple((("asn", 0), asn) for asn in self._asns)
         if self._networks:
             yield tuple((("network", (version, shift)), bits) for version, shift, bits in self._networks)
 
@@ -246,6 +262,7 @@ _PLAIN: Final[Mapping[str, Callable[[Facts], tuple[object, ...]]]] = {
     "tenant": lambda facts: (facts.tenant,),
     "version": lambda facts: (facts.request.version,),
     "place": lambda facts: codes_of(facts.place),
+    "asn": lambda facts: (facts.asn,),
 }
 
 

@@ -186,7 +186,10 @@ class Endpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     path. ``headers``: sent with each request. ``credential``: of this gateway. ``tls``: absent: in the clear.
     ``load_balancing``: which member gets a request. ``health_check``: of members that serve, absent: none.
     ``outlier_detection``: when a member is out. ``capacity_rps``: requests per second that it can carry as a
-    whole, absent: not known. ``models``: those it holds, absent: what its index says. ``labels``: for whoever
+    whole, absent: not known; what a gateway sends beyond them goes to the next endpoint of the plan that has
+    room, and here when none has. Each gateway knows what it sends itself. ``models``: those it holds: names,
+    patterns as in ``match``, either with ``:VERSION`` behind; absent: what its members' indexes say, read
+    every 10 s. One without the model is passed over while another may have it. ``labels``: for whoever
     reads the policy, and for matching. ``drain``: it gets no new work. ``max_concurrency``: requests under
     way at one member, absent: as each gateway's settings have it. ``attempt_timeout_ms``: the longest that
     one attempt may take, absent: as each gateway's settings have it.

@@ -1,4 +1,4 @@
-"""Where an address is: a MaxMind DB file in either of its two shapes.
+"""Where an address is: a MaxMind DB file, of whichever shape (``routing.geo_records``).
 
 A file that is corrupt may answer anything, so the file is tried out before it is used and a look-up
 that fails at run time means "not known", which the rules treat as the strictest case. Every step here
@@ -12,16 +12,17 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import maxminddb
-from geoip2.database import Reader
 
 from routing.geo_file import GeoFileError, MemoryFile, in_memory
-from routing.place import Place, place_of
+from routing.geo_records import ACCEPTED, Reading, reading_of
+from routing.place import Place
 
 _REMEMBERED: Final = 16_384
 _DAY_S: Final = 86_400
+_LONGEST_KIND: Final = 64
 _PARTS: Final = 64
 """A trial looks at 64 evenly spaced parts of the address space, up to 64 networks in each."""
 
@@ -34,14 +35,24 @@ class GeoError(Exception):
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
-        self.reason = reason
+        self.path, self.reason = path, reason
 
 
 class Places:
-    """An open geo database. It remembers the answers for the addresses looked up last."""
+    """An open geo database. It remembers the answers for the addresses looked up last.
 
-    def __init__(self, path: Path, lookup: Lookup, build_epoch: int) -> None:
-        self.path = path
+    ``kind``: what it calls itself. ``knows``: what it holds (``routing.geo_records``).
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        lookup: Lookup,
+        build_epoch: int,
+        kind: str = "",
+        knows: frozenset[str] = frozenset(),
+    ) -> None:
+        self.path, self.kind, self.knows = path, kind, knows
         self._lookup = lookup
         self._build_epoch = build_epoch
         self._remembered = lru_cache(_REMEMBERED)(self._find)
@@ -54,7 +65,7 @@ class Places:
         """Open a database and try it out.
 
         Raises:
-            GeoError: when it is missing, corrupt, or holds no countries.
+            GeoError: when it is missing, corrupt, or holds neither countries nor ASNs.
         """
         path = Path(path)
         try:
@@ -69,12 +80,15 @@ class Places:
     def _open(cls, path: Path, copy: MemoryFile) -> Places:
         try:
             database = maxminddb.open_database(copy.source, copy.mode)
-            lookup = _lookup(database, copy)
+            metadata = database.metadata()
+            kind = str(metadata.database_type)[:_LONGEST_KIND]
+            found = reading_of(kind, _sample(database))
         except Exception as error:  # a corrupt file makes the reader raise nearly anything
             raise GeoError(path, f"is not a sound MaxMind DB file ({type(error).__name__})") from error
-        if lookup is None:
-            raise GeoError(path, "holds no countries; use a country or city database")
-        return cls(path, lookup, database.metadata().build_epoch)
+        if found is None:
+            raise GeoError(path, f"is a database of {kind!r}, with neither countries nor ASNs: {ACCEPTED}")
+        reading, knows = found
+        return cls(path, _lookup(database, reading), metadata.build_epoch, kind, knows)
 
     @property
     def build_epoch(self) -> int:
@@ -84,6 +98,7 @@ class Places:
     def take(self, other: Places) -> None:
         """Answer from what ``other`` has opened, from the next look-up on."""
         self._lookup, self._build_epoch = other._lookup, other._build_epoch
+        self.kind, self.knows = other.kind, other.knows
         self._remembered.cache_clear()
 
     def age_days(self, wall_s: float) -> float:
@@ -93,6 +108,10 @@ class Places:
     def locate(self, address: str) -> Place | None:
         """Return the place of an address in canonical form; None when it is not known."""
         return self._remembered(address) if address else None
+
+    def find(self, address: str) -> Place | None:
+        """Return what ``locate`` does; nothing is remembered."""
+        return self._find(address) if address else None
 
     def refuse_older_than(self, days: int, wall_s: float) -> None:
         """Check the age of the database at ``wall_s``, in seconds since the Unix epoch.
@@ -111,18 +130,14 @@ class Places:
             return None
 
 
-def _lookup(database: maxminddb.Reader, copy: MemoryFile) -> Lookup | None:
-    """Try the database out and return how to read it; None when nothing in it names a country."""
-    keys: set[str] = set()
-    for record in _sample(database):
-        if not isinstance(record, dict):
-            raise maxminddb.InvalidDatabaseError("a record is not a map")
-        keys.update(record)
-    if "country_code" in keys:
-        return _flat(database)
-    if "country" not in keys:
-        return None
-    return _nested(Reader(copy.rewound(), mode=copy.mode), database.metadata().database_type)
+def _lookup(database: maxminddb.Reader, reading: Reading) -> Lookup:
+    get = database.get
+
+    def lookup(address: str) -> Place | None:
+        record = get(address)
+        return reading(record) if isinstance(record, dict) else None
+
+    return lookup
 
 
 def _sample(database: maxminddb.Reader) -> Iterator[object]:
@@ -147,28 +162,3 @@ def _walk(database: maxminddb.Reader, address: type[Address], first: int, size_b
                 yield record
             host_bits = bits - prefix
             position = ((position >> host_bits) + 1) << host_bits
-
-
-def _flat(database: maxminddb.Reader) -> Lookup:
-    """Read records with one key, ``country_code``, as ip-location-db builds them."""
-
-    def lookup(address: str) -> Place | None:
-        record: Any = database.get(address)
-        return place_of(record["country_code"]) if record else None
-
-    return lookup
-
-
-def _nested(reader: Reader, kind: str) -> Lookup | None:
-    """Read records as MaxMind builds them; the registered country stands in for an absent one."""
-    methods = {"City": reader.city, "Country": reader.country, "Enterprise": reader.enterprise}
-    find = next((method for name, method in methods.items() if name in kind), None)
-    if find is None:
-        return None
-
-    def lookup(address: str) -> Place | None:
-        found = find(address)
-        country = found.country.iso_code or found.registered_country.iso_code
-        return place_of(country, found.continent.code)
-
-    return lookup

@@ -1,33 +1,33 @@
 """Semantic lint of a policy: what the names mean to each other. Pure; every rule has a stable id.
 
 Errors: EW101 a name that cannot be one · EW102 unknown region · EW103 unknown endpoint · EW104 unknown
-residency class · EW105 unknown tenant · EW106 unknown place · EW107 bad address · EW108 named twice ·
-EW109 bad pattern · EW110 one key for two tenants · EW111 fail-over to itself · EW112 two routes of one
-name · EW113 unreachable route · EW114 a route that cannot answer · EW115 a cascade of many models ·
-EW120 percentages that are not 100 · EW121 one region distributed twice · EW122 a mode without what it goes
-by, or with what another goes by · EW123 unknown label · EW130 an endpoint without members, or in both
-forms · EW131 half of a certificate · EW132 bad host or server name · EW133 a protocol without its ALPN ·
-EW134 a credential from nowhere, or from two places · EW135 bad header · EW136 a secret in the policy ·
-EW137 ejections whose longest is shorter than the first · EW138 a bound below the average · EW140 a route
-behind one that asks for no more · EW141 a header that cannot be compared · EW142 a header that may not
-choose · EW143 bad network · EW144 more than can be looked through · EW145 percentages of versions that are
-not 100 · EW146 versions beside a cascade · EW147 versions that no request needs · EW150 no name of a model ·
-EW165 an attempt longer than the request ·
-EW170 a shadow of what
-answers itself · EW171 a shadow at another gateway · EW172 a shadow without endpoints · EW173 an output that
-is compared and ignored.
+residency class · EW105 unknown tenant · EW106 unknown place · EW107 bad address · EW108 named twice · EW109
+bad pattern · EW110 one key for two tenants · EW111 fail-over to itself · EW112 two routes of one name ·
+EW113 unreachable route · EW114 a route that cannot answer · EW115 a cascade of many models · EW120
+percentages that are not 100 · EW121 one region distributed twice · EW122 a mode without what it goes by, or
+with what another goes by · EW123 unknown label · EW130 an endpoint without members, or in both forms ·
+EW131 half of a certificate · EW132 bad host or server name · EW133 a protocol without its ALPN · EW134 a
+credential from nowhere, or from two places · EW135 bad header · EW136 a secret in the policy · EW137
+ejections whose longest is shorter than the first · EW138 a bound below the average · EW140 a route behind
+one that asks for no more · EW141 a header that cannot be compared · EW142 a header that may not choose ·
+EW143 bad network · EW144 more than can be looked through · EW145 percentages of versions that are not 100 ·
+EW146 versions beside a cascade · EW147 versions that no request needs · EW150 no name of a model · EW155
+bad network of the table · EW156 a network of which nothing is said · EW157 a part of a country where
+residency or homes need the country · EW158 a reserved ASN · EW165 an attempt longer than the request ·
+EW170 a shadow of what answers itself · EW171 a shadow at another gateway · EW172 a shadow without endpoints
+· EW173 an output that is compared and ignored.
 
-Warnings: EW201 region without fail-over · EW202 tenants that no central endpoint may serve · EW203
-clients that no region may serve · EW204 a place that narrows nothing · EW205 unused endpoint · EW206
-``*`` beside names · EW207 two regions serve one place · EW208 a cache that keeps nothing · EW220 a part of
-the load for a region without endpoints · EW221 a region without location · EW222 a fail-over order that is
-overruled · EW230 a credential in the clear · EW231 health checks that overlap · EW232 a field without
-effect · EW233 a route whose endpoints are all drained · EW240 a place or network within another one · EW241 a
-percentage of nothing · EW242 a version that nobody gets · EW250 a model that no endpoint lists · EW251 an
-endpoint without the model · EW252 a capacity that nobody takes over · EW265 an attempt as long as the
-request · EW266 a time of attempts that endpoints undercut · EW267 conditions of retries that are never made ·
-EW268 a default that nobody inherits (``routing.defaults``) · EW270 a shadow of nothing · EW271 requests that
-no shadow may see.
+Warnings: EW201 region without fail-over · EW202 tenants that no central endpoint may serve · EW203 clients
+that no region may serve · EW204 a place that narrows nothing · EW205 unused endpoint · EW206 ``*`` beside
+names · EW207 two regions serve one place · EW208 a cache that keeps nothing · EW220 a part of the load for
+a region without endpoints · EW221 a region without location · EW222 a fail-over order that is overruled ·
+EW230 a credential in the clear · EW231 health checks that overlap · EW232 a field without effect · EW233 a
+route whose endpoints are all drained · EW240 a place or network within another one · EW241 a percentage of
+nothing · EW242 a version that nobody gets · EW250 a model that no endpoint lists · EW251 an endpoint
+without the model · EW252 a capacity that nobody takes over · EW255 a private ASN that no network has ·
+EW265 an attempt as long as the request · EW266 a time of attempts that endpoints undercut · EW267
+conditions of retries that are never made · EW268 a default that nobody inherits (``routing.defaults``) ·
+EW270 a shadow of nothing · EW271 requests that no shadow may see.
 
 Notes, which ``edgeway policy validate`` alone shows (``routing.lint_endpoints.older_forms``): EW301 the
 older form of an endpoint.
@@ -37,16 +37,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Final
 
 from routing.lint_endpoints import ENDPOINT_CHECKS
 from routing.lint_locality import LOCALITY_CHECKS
 from routing.lint_matching import MATCH_CHECKS
 from routing.lint_models import MODEL_CHECKS
+from routing.lint_networks import NETWORK_CHECKS, not_residency
 from routing.lint_retries import RETRY_CHECKS
 from routing.lint_routes import ROUTE_CHECKS
 from routing.lint_shadow import SHADOW_CHECKS
-from routing.place import CODES
+from routing.place import CODES, country_of
 from routing.policy import ANY, Policy
 from routing.problem import Path, Problem, Severity, unknown
 from routing.rules.residency import regions_of
@@ -65,16 +67,17 @@ def problems(policy: Policy) -> list[Problem]:
 
     A check ends with its ``MAX_ERRORS``-th error: nobody reads more, and a large file may have 20,000.
     """
-    checks = (
-        *_CHECKS,
-        *ENDPOINT_CHECKS,
-        *ROUTE_CHECKS,
-        *MATCH_CHECKS,
-        *SHADOW_CHECKS,
-        *LOCALITY_CHECKS,
-        *MODEL_CHECKS,
-        *RETRY_CHECKS,
+    groups = (
+        ENDPOINT_CHECKS,
+        ROUTE_CHECKS,
+        MATCH_CHECKS,
+        NETWORK_CHECKS,
+        SHADOW_CHECKS,
+        LOCALITY_CHECKS,
+        MODEL_CHECKS,
+        RETRY_CHECKS,
     )
+    checks = (*_CHECKS, *chain.from_iterable(groups))
     found = [problem for check in checks for problem in _until_enough(check(policy))]
     return sorted(found, key=lambda problem: problem.rule)
 
@@ -128,9 +131,7 @@ def _places(policy: Policy) -> Iterator[Problem]:
         references += _items(("regions", name, "serves"), region.serves)
     for path, code in references:
         if code not in CODES:
-            yield Problem(
-                "EW106", path, f"'{code}' is neither a continent (AF AN AS EU NA OC SA) nor an ISO country"
-            )
+            yield Problem("EW157" if country_of(code) else "EW106", path, not_residency(code))
 
 
 def _twice(policy: Policy) -> Iterator[Problem]:

@@ -11,11 +11,12 @@ from typing import Final
 
 from routing.conditions import Conditions, headers_of, network_of
 from routing.header_tests import header_test
+from routing.lint_networks import no_place
 from routing.lint_routes import take_all, tenants_of
 from routing.match import Match
 from routing.matching import Index
 from routing.patterns import is_name, is_prefix
-from routing.place import CODES, CONTINENT_OF
+from routing.place import CODES, container_of, country_of
 from routing.policy import ANY, Policy
 from routing.problem import Path, Problem, unknown
 from routing.shelves import MOST_EXPRESSIONS, placed
@@ -90,14 +91,10 @@ def _places(policy: Policy) -> Iterator[Problem]:
     for index, route in enumerate(policy.routes):
         for position, code in enumerate(route.match.places):
             path: Path = ("routes", index, "match", "places", position)
-            if code not in CODES:
-                yield Problem(
-                    "EW106",
-                    path,
-                    f"'{code}' is neither a continent (AF AN AS EU NA OC SA) nor an ISO country",
-                )
-            elif CONTINENT_OF.get(code) in route.match.places:
-                yield Problem("EW240", path, f"is within '{CONTINENT_OF[code]}', which stands here too")
+            if code not in CODES and not country_of(code):
+                yield Problem("EW106", path, no_place(code))
+            elif wider := container_of(code, route.match.places):
+                yield Problem("EW240", path, f"is within '{wider}', which stands here too")
 
 
 def _percentages(policy: Policy) -> Iterator[Problem]:
@@ -134,7 +131,7 @@ def _numbers(policy: Policy) -> Iterator[Problem]:
                 ("routes", position, "match"),
                 f"more than {MOST_TOGETHER} routes are told apart by percent and patterns alone, or by more "
                 f"than {MOST_EXPRESSIONS} expressions of one header, and are tried one by one: give them "
-                "another model, tenant, version, header, place or network",
+                "another model, tenant, version, header, place, ASN or network",
             )
 
 
@@ -174,6 +171,8 @@ def _conditions(match: Match) -> list[_Condition]:
         found.append(("version", match.version))
     if match.places:
         found.append(("places", frozenset(match.places)))
+    if match.asns:
+        found.append(("asns", frozenset(match.asns)))
     if match.networks:
         found.append(("networks", frozenset(match.networks)))
     return found

@@ -6,6 +6,8 @@ from typing import Annotated, Final
 
 import msgspec
 
+from routing.networks import Asn
+
 ANY: Final = "*"
 INPUT: Final = "input"
 
@@ -38,8 +40,10 @@ class Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     ``model``: a name, or a pattern with ``*`` for any characters and ``?`` for one; ``*`` is the default.
     ``tenants``: names, or ``*``. ``version``: the one that the request names. ``headers``: name → its value,
-    or how it is compared. ``places``: codes of countries and continents (see ``routing.place``), one of
-    which the client is known to be in. ``networks``: one of which has the client's address, as 10.0.0.0/8.
+    or how it is compared. ``places``: codes of continents, countries and their parts, as EU, DE, US-CA (see
+    ``routing.place``), one of which the client is known to be in. ``asns``: numbers of autonomous systems,
+    one of which is known to have the client's address; a geo database or the policy's ``networks`` know
+    them. ``networks``: one of which has the client's address, as 10.0.0.0/8.
     ``percent``: of these requests; whose, is as the route's ``sticky_by`` has it.
     """
 
@@ -48,6 +52,7 @@ class Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     version: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] | None = None
     headers: Annotated[dict[str, _Value | HeaderMatch], msgspec.Meta(max_length=4)] = {}
     places: Annotated[tuple[str, ...], msgspec.Meta(max_length=256)] = ()
+    asns: Annotated[tuple[Asn, ...], msgspec.Meta(max_length=256)] = ()
     networks: Annotated[tuple[str, ...], msgspec.Meta(max_length=256)] = ()
     percent: Annotated[float, msgspec.Meta(ge=0, le=100)] = 100.0
 
@@ -68,5 +73,10 @@ class Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     def is_conditional(self) -> bool:
         """Whether more than model and tenant decides."""
         return bool(
-            self.version is not None or self.headers or self.places or self.networks or self.percent < 100
+            self.version is not None
+            or self.headers
+            or self.places
+            or self.asns
+            or self.networks
+            or self.percent < 100
         )

@@ -17,6 +17,7 @@ from routing.locality import SHORT, Locality, Location, Mode
 from routing.match import ANY as ANY  # noqa: PLC0414
 from routing.match import INPUT, Names, StickyBy, Version
 from routing.match import Match as Match  # noqa: PLC0414
+from routing.networks import Networks
 from routing.shadow import Shadow
 
 EDGE: Final = "edge"
@@ -145,7 +146,9 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     ``generation``: a number that only grows. ``tenants``: by name; ``anonymous`` are those who show no key.
     ``residency``: class name → regions. ``places``: code of a country or
-    continent → class; it may only narrow what the tenant's class allows. ``failover``: region →
+    continent → class; it may only narrow what the tenant's class allows. ``networks``: network, as
+    10.0.0.0/8 → the place of its clients, or that and more: it goes before the geo database, and the
+    smallest network that has an address decides. ``failover``: region →
     the regions in which its gateway looks elsewhere, nearest first. ``locality``: which endpoints are
     preferred: a mode alone, or all that can be said of it. ``defaults``: what routes and endpoints inherit.
     """
@@ -157,6 +160,7 @@ class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     routes: Annotated[tuple[Route, ...], msgspec.Meta(min_length=1, max_length=MAX_ROUTES)]
     endpoints: dict[str, Endpoint] = {}
     places: dict[str, str] = {}
+    networks: Networks = {}
     failover: dict[str, tuple[str, ...]] = {}
     locality: Mode | Locality = Locality()
     defaults: Defaults = Defaults()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Final, Protocol
 
@@ -13,6 +13,7 @@ from gateway.app.dispatch import RouteDispatch
 from gateway.app.endpoint_set import EndpointSet
 from gateway.app.endpoints import Endpoints
 from gateway.app.generation import Generation
+from gateway.app.geo_needs import unmet
 from gateway.app.loading import Loaded
 from gateway.app.parts import CacheParts, Parts, longest_s, shadow_s
 from gateway.app.route_edge_models import NO_EDGE_MODELS, RouteEdgeModels
@@ -21,6 +22,7 @@ from gateway.app.stacks import route_stack, shared_stack
 from gateway.core.service import Filter
 from gateway.core.stack import Stack
 from routing.matching import Routes
+from routing.network_table import located
 from routing.policy import Policy, Route
 from routing.residency import Locate
 from routing.tenants import identify
@@ -48,7 +50,7 @@ class Builder:
     """Builds the generation of what was loaded, and closes what a swap leaves behind.
 
     ``build`` changes nothing that is in force; ``after_swap`` is called after the swap, and cannot fail.
-    ``owner``: as ``route_stack`` has it.
+    ``owner``: as ``route_stack`` has it. ``knows``: what the geo databases hold (``routing.geo_records``).
     """
 
     def __init__(
@@ -60,11 +62,14 @@ class Builder:
         cache: CacheParts | None,
         *,
         owner: Filter | None = None,
+        knows: Callable[[], frozenset[str]] = frozenset,
     ) -> None:
         self._parts, self._endpoints, self._models = parts, endpoints, models
         self._locate, self._cache, self._owner = locate, cache, owner
+        self._knows = knows
         self._serials = count(1)
         self._warned: set[tuple[str, str]] = set()
+        self._unmet: frozenset[str] = frozenset()
 
     def __repr__(self) -> str:
         return f"<Builder for {self._parts.region}>"
@@ -81,10 +86,11 @@ class Builder:
             edge_models = self._models.edge_models(policy.routes, loaded.certificates, forget=loaded.forget)
         endpoints = self._endpoints.prepare(policy, loaded.rivals)
         try:
-            routes = self._routes(policy, endpoints, edge_models)
+            locate = located(policy.networks, self._locate)
+            routes = self._routes(policy, endpoints, edge_models, locate)
             serial = next(self._serials)
-            check = identify(policy, self._locate, serial)
-            matching = Routes(policy, self._locate)
+            check = identify(policy, locate, serial)
+            matching = Routes(policy, locate)
             stack = shared_stack(parts, policy, RouteDispatch(matching, routes), check)
         except BaseException:
             self._endpoints.discard(endpoints)
@@ -110,6 +116,16 @@ class Builder:
         if self._models is not None:
             self._models.after_swap(old.edge_models, new.edge_models)
         self._warn_of_uncached(new)
+        self._warn_of_unmet(new)
+
+    def _warn_of_unmet(self, generation: Generation) -> None:
+        """Say what is asked of places that nobody here knows, once for as long as it is so."""
+        assert generation.policy is not None, "it was built of one"
+        found = unmet(generation.policy, self._knows())
+        for sentence in found:
+            if sentence not in self._unmet:
+                _log.warning("policy generation %d: %s", generation.number, sentence)
+        self._unmet = frozenset(found)
 
     def _warn_of_uncached(self, generation: Generation) -> None:
         """Name the models whose own configuration wants a cache and whose route has none, once each."""
@@ -127,13 +143,15 @@ class Builder:
                     "model %s: response_cache is enabled, and no answer is kept: %s", edge.model, why
                 )
 
-    def _routes(self, policy: Policy, endpoints: EndpointSet, edge_models: RouteEdgeModels) -> RouteStacks:
+    def _routes(
+        self, policy: Policy, endpoints: EndpointSet, edge_models: RouteEdgeModels, locate: Locate
+    ) -> RouteStacks:
         def make(route: Route) -> Stack:
             return route_stack(
                 self._parts,
                 policy,
                 route,
-                locate=self._locate,
+                locate=locate,
                 endpoints=endpoints.by_name,
                 view=endpoints,
                 known=endpoints,

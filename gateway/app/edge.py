@@ -25,7 +25,7 @@ from gateway.app.endpoint_files import EndpointFiles
 from gateway.app.endpoints import Endpoints, make_endpoints
 from gateway.app.foundation import Foundation
 from gateway.app.generation import InForce
-from gateway.app.geo import GeoDatabase
+from gateway.app.geo_databases import GeoDatabases
 from gateway.app.loading import Sources
 from gateway.app.models import Models, open_models
 from gateway.app.policies import Policies
@@ -58,8 +58,8 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
     cache = open_cache(foundation, models.instruction_set if models else "none", lifetimes)
     geo = _open_geo(foundation)
     owner = _owner(foundation)
-    locate = geo.locate if geo else _nowhere
-    builder = Builder(parts, endpoints, models, locate, cache, owner=owner)
+    locate, knows = (geo.locate, geo.knows) if geo else (_nowhere, frozenset[str])
+    builder = Builder(parts, endpoints, models, locate, cache, owner=owner, knows=knows)
     policies = await _open_policies(foundation, builder, endpoints.files, models, lifetimes)
     if owner is not None:
         lifetimes.push_async_callback(owner.aclose)
@@ -89,7 +89,7 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
     )
 
 
-def _health(in_force: InForce, models: Models | None, geo: GeoDatabase | None) -> dict[str, Report]:
+def _health(in_force: InForce, models: Models | None, geo: GeoDatabases | None) -> dict[str, Report]:
     health: dict[str, Report] = {"endpoints": lambda: in_force.endpoints().report()}
     if models is not None:
         health["certificates"] = lambda: in_force.edge_models().report()
@@ -111,11 +111,11 @@ def _operated(foundation: Foundation, endpoints: Endpoints) -> OperatedEndpoints
     return operated
 
 
-def _open_geo(foundation: Foundation) -> GeoDatabase | None:
+def _open_geo(foundation: Foundation) -> GeoDatabases | None:
     settings = foundation.settings.geo
     if settings is None:
         return None
-    return GeoDatabase(settings, clock=foundation.clock, telemetry=foundation.prometheus)
+    return GeoDatabases(settings, clock=foundation.clock, telemetry=foundation.prometheus)
 
 
 def _nowhere(_address: str) -> Place | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.commands.arguments import add_command
+from gateway.commands.explain_client import add_client, client_of, described
 from gateway.commands.explain_locality import preferred
 from gateway.commands.explain_pool import rows_of
 from gateway.commands.explain_settings import row_of_endpoint, rows_of_route
@@ -20,7 +21,7 @@ from gateway.core.request import ANONYMOUS, Caller, Request
 from routing.conditions import VERSION
 from routing.defaults import NOTHING_INHERITED, InheritedFields
 from routing.matching import Routes
-from routing.place import CONTINENT_OF, Place, place_of
+from routing.place import Place
 from routing.policy import Policy, Route
 from routing.problem import unknown
 from routing.rules.home import home
@@ -32,11 +33,14 @@ EXAMPLES: Final = """\
   edgeway policy explain policy.yaml --model digits --client-country DE
   edgeway policy explain policy.yaml --model digits --client-country DE --tenant acme --region us-east
   edgeway policy explain policy.yaml --model digits --client-country DE --header x-team=vision
+  edgeway policy explain policy.yaml --model digits --client-country US-CA --client-asn 64500
+  edgeway policy explain policy.yaml --model digits --client-address 81.2.69.142 --geo GeoLite2-City.mmdb
   edgeway policy explain policy.yaml --stack --region eu-west
   edgeway policy explain policy.yaml --stack --model digits --settings gateway.yaml
   edgeway policy explain policy.yaml --stack --settings gateway.yaml --json | jq .routes
 
-Without --client-country the client's place is not known, and all rules for places apply. Without
+Without --client-country the client is where the policy's networks have --client-address, else where the
+databases of --geo have it; else its place is not known, and all rules for places apply. Without
 --region the client calls the region that is its home. Endpoints are in the order in which they are
 tried, all being well and nothing measured yet: those whose breaker is open are passed over. The line
 "locality" says what their order goes by. Those that do not list the model are passed over; a running gateway
@@ -67,8 +71,7 @@ def add_to(group: Any) -> None:
     parser.add_argument(
         "--tenant", default=ANONYMOUS, metavar="NAME", help=f"the tenant of the request ({ANONYMOUS})"
     )
-    parser.add_argument("--client-country", type=_country, metavar="ISO", help="where the client is, as DE")
-    parser.add_argument("--client-address", default="", metavar="IP", help="the client's, for networks")
+    add_client(parser)
     parser.add_argument("--version", default="", metavar="VERSION", help="that the request names")
     parser.add_argument(
         "--header",
@@ -82,13 +85,6 @@ def add_to(group: Any) -> None:
     parser.add_argument("--stack", action="store_true", help="show the layers of each route, and why")
     parser.add_argument("--settings", type=Path, metavar="FILE", help="with --stack: the gateway's settings")
     parser.add_argument("--json", action="store_true", help="with --stack: as JSON")
-
-
-def _country(text: str) -> Place:
-    place = place_of(text.upper())
-    if place is None:
-        raise argparse.ArgumentTypeError(unknown("ISO 3166 country", text.upper(), CONTINENT_OF))
-    return place
 
 
 def _header(text: str) -> tuple[str, str]:
@@ -107,7 +103,7 @@ def _explain(options: argparse.Namespace) -> int:
             raise ConfigError(options.file, f"--{name}: it goes with --stack")
     if options.model is None:
         raise ConfigError(options.file, "--model: name the model of the request, or add --stack")
-    place: Place | None = options.client_country
+    place, source = client_of(policy, options)
     homely = home(policy, place) if place else None
     region = options.region or homely
     if region is None:
@@ -127,10 +123,12 @@ def _explain(options: argparse.Namespace) -> int:
     rows, refusal = explain(
         policy, like, tenant=options.tenant, place=place, region=region, inheritance=inheritance
     )
-    client = (
-        f"{place.country}, continent {place.continent}" if place else "place not known: every rule applies"
-    )
-    rows = [("client", client), ("home", homely or "none"), *rows, ("outcome", refusal or "answered")]
+    rows = [
+        ("client", described(place, source)),
+        ("home", homely or "none"),
+        *rows,
+        ("outcome", refusal or "answered"),
+    ]
     width = max(len(name) for name, _ in rows)
     for name, text in rows:
         print(f"{name:{width}}  {text}")

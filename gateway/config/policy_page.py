@@ -33,6 +33,10 @@ that it has. A request goes to the first endpoint of its plan (residency decides
 `locality` their order) and there to one member (`load_balancing`); a retry goes to another member, then to
 the next endpoint. [0035](decisions/0035-an-endpoint-is-a-pool.md) says why, and where it differs from Envoy.
 
+An endpoint that is known not to hold the model, or the version, is passed over while another may have it:
+`models` lists them, else the indexes of its members do.
+[0038](decisions/0038-a-request-goes-where-its-model-is.md) says why.
+
 What routes and endpoints do not name they have from `defaults`, one level and nothing merged: a route with a
 `cache` of its own has nothing of the defaults' `cache`, and one with `cache: null` has none of either.
 [0042](decisions/0042-attempts-of-a-route-and-what-it-inherits.md) says why.

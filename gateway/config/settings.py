@@ -194,7 +194,8 @@ def _absolute(settings: Settings, folder: Path) -> Settings:
             models, repository=path(models.repository), certificates=certificates
         )
     if geo is not None:
-        geo = msgspec.structs.replace(geo, database=path(geo.database))
+        paths = tuple(map(path, geo.databases))
+        geo = msgspec.structs.replace(geo, database=paths if len(paths) > 1 else paths[0])
     policy = settings.policy and path(settings.policy)
     listen = settings.listen
     access = listen.admin_access

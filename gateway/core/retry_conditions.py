@@ -31,10 +31,10 @@ _UNCONNECTED: Final = frozenset({"refused", "unresolved", "unreachable", "tls", 
 def retries(error: GatewayError, conditions: Sequence[RetryCondition]) -> bool:
     """Whether ``error`` is to be followed by another attempt.
 
-    What was never sent is always tried elsewhere. What no other attempt can change never is: a caller's
-    mistake, time that is over.
+    What was never sent, or sent to where the model is no more, is always tried elsewhere. What no other
+    attempt can change never is: a caller's mistake, time that is over.
     """
-    if error.retryable and error.unsent:
+    if error.retryable and (error.unsent or error.fault is Fault.NOT_FOUND):
         return True
     return any(_MEETS[condition](error) for condition in conditions)
 

@@ -203,10 +203,14 @@ class PolicyLoaded(msgspec.Struct, frozen=True):
 
 
 class GeoLoaded(msgspec.Struct, frozen=True):
-    """The geo database in use was built at ``build_epoch``; ``error``: why another one was not taken."""
+    """The geo database in use was built at ``build_epoch``; ``error``: why another one was not taken.
+
+    ``database``: the name of its file.
+    """
 
     build_epoch: int
     error: str = ""
+    database: str = ""
 
 
 Event = (

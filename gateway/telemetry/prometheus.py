@@ -177,12 +177,14 @@ class Prometheus:
             self._child(loads, "refused" if event.error else "accepted").inc()
             generation.set(event.generation)
 
-        built = self._gauge("geo_build_timestamp_seconds", "When the geo database in use was built")
-        geo_loads = self._counter("geo_loads", "Attempts to take a geo database", "outcome")
+        built = self._gauge(
+            "geo_build_timestamp_seconds", "When the geo database in use was built", "database"
+        )
+        geo_loads = self._counter("geo_loads", "Attempts to take a geo database", "outcome", "database")
 
         def geo(event: events.GeoLoaded) -> None:
-            self._child(geo_loads, "refused" if event.error else "accepted").inc()
-            built.set(event.build_epoch)
+            self._child(geo_loads, "refused" if event.error else "accepted", event.database).inc()
+            self._child(built, event.database).set(event.build_epoch)
 
         return {
             events.GeoLoaded: geo,

@@ -9,19 +9,22 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
-from routing.place import Place
+from routing.place import CONTINENT_OF, Place
 
 HERE: Final = "here"
 MODELS: Final = ("digits", "letters")
 TENANTS: Final = ("anonymous", "acme", "zoo")
 PLACES: Final[dict[str, Place | None]] = {
     "10.9.0.1": Place("DE", "EU"),
-    "10.9.0.2": Place("US", "NA"),
+    "10.9.0.2": Place("US", "NA", ("US-CA",), 64496),
     "10.9.0.3": None,
 }
 """Address of a client → where it is; None: that is not known."""
 
 _CODES: Final = ("DE", "US", "EU", "NA", "AS")
+_NETWORKS: Final = ("10.9.0.0/24", *(f"{address}/32" for address in PLACES))
+_NAMED: Final = {"DE": Place("DE", "EU"), "US": Place("US", "NA"), "AS": Place("", "AS")}
+_ENTRIES: Final[tuple[Any, ...]] = (*_NAMED, {"asn": 64500})
 _REGIONS: Final = (HERE, "near", "far", "moon")
 _CLASSES: Final = ("open", "strict", "other")
 _ENDPOINTS: Final = ("e0", "e1", "e2", "e3", "e4")
@@ -45,6 +48,7 @@ def policies(draw: st.DrawFn, generation: int = 1) -> dict[str, Any]:
         "residency": classes,
         "tenants": {tenant: {"residency": draw(named)} for tenant in TENANTS},
         "places": {code: draw(named) for code in draw(_some(_CODES, least=0))},
+        "networks": draw(st.dictionaries(st.sampled_from(_NETWORKS), st.sampled_from(_ENTRIES))),
         "failover": {region: draw(_others(region, regions)) for region in regions},
         "locality": draw(_locality(regions)),
         "endpoints": endpoints,
@@ -63,7 +67,15 @@ def policies(draw: st.DrawFn, generation: int = 1) -> dict[str, Any]:
 def allowed(policy: dict[str, Any], tenant: str, address: str) -> frozenset[str]:
     """The regions that may see a request of ``tenant`` from ``address``."""
     place = PLACES[address]
+    for network in (f"{address}/32", _NETWORKS[0]):
+        if network in policy["networks"]:
+            # The smallest network decides, also if it says nothing of the place.
+            entry = policy["networks"][network]
+            place = _NAMED[entry] if isinstance(entry, str) else place
+            break
     codes = set(_CODES) if place is None else {place.country, place.continent}
+    if place is not None and not place.country:
+        codes |= {code for code in _CODES if CONTINENT_OF.get(code) == place.continent}
     names = [policy["tenants"][tenant]["residency"]]
     names += [name for code, name in policy["places"].items() if code in codes]
     found = set(policy["regions"])

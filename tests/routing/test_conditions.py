@@ -41,6 +41,8 @@ REQUEST = Request(
         ({"places": ["FR", "DE"]}, ""),
         ({"places": ["EU"]}, ""),
         ({"places": ["FR"]}, "places"),
+        ({"places": ["DE-BE"]}, "places"),
+        ({"asns": [64500]}, "asns"),
         ({"networks": ["192.168.0.0/16", "10.1.0.0/16"]}, ""),
         ({"networks": ["10.2.0.0/16", "::/0"]}, "networks"),
         ({"percent": 0}, "percent"),
@@ -56,6 +58,27 @@ def test_a_client_whose_place_is_not_known_is_nowhere() -> None:
     """A route for a place is for those who are known to be there."""
     assert missing({"places": ["EU"]}, REQUEST, None) == "places"
     assert missing({"places": ["DE"]}, REQUEST, Place("", "EU")) == "places"
+
+
+@pytest.mark.parametrize(
+    ("match", "lacks"),
+    [
+        ({"asns": [64500]}, ""),
+        ({"asns": [1, 64500], "places": ["DE-BE"]}, ""),
+        ({"asns": [64501]}, "asns"),
+        ({"places": ["DE-BY", "DE-BE"]}, ""),
+        ({"places": ["DE-BY"]}, "places"),
+    ],
+)
+def test_parts_of_countries_and_autonomous_systems(match: dict[str, Any], lacks: str) -> None:
+    """Of a client of whom a database or the table of networks knows them."""
+    assert missing(match, REQUEST, Place("DE", "EU", ("DE-BE",), 64500)) == lacks
+
+
+def test_what_is_not_known_of_a_client_matches_no_asn() -> None:
+    """Neither where its place is known nor where nothing is."""
+    assert missing({"asns": [64500]}, REQUEST, None) == "asns"
+    assert missing({"asns": [64500]}, REQUEST, Place("DE", "EU", ("DE-BE",))) == "asns"
 
 
 @pytest.mark.parametrize("address", ["", "unknown", "10.1.2", "fe80::1"])

@@ -8,15 +8,18 @@ from typing import Any
 
 import maxminddb
 import pytest
+from geoip2.database import Reader
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from routing.geo import GeoError, Places
+from routing.geo_records import ASN, COUNTRY, SUBDIVISION
 from routing.place import CONTINENT_OF, CONTINENTS, Place
 from tests.routing.mmdb import mmdb
 
 GEO = Path(__file__).parents[1] / "data" / "geo"
-CITY, COUNTRY = GEO / "GeoIP2-City-Test.mmdb", GEO / "GeoIP2-Country-Test.mmdb"
+CITY, COUNTRY_FILE = GEO / "GeoIP2-City-Test.mmdb", GEO / "GeoIP2-Country-Test.mmdb"
+ASN_FILE = GEO / "GeoLite2-ASN-Test.mmdb"
 FLAT = GEO / "country-ipv4-cc0.mmdb"
 BAD = sorted((GEO / "bad").iterdir())
 PROBES = ["81.2.69.142", "216.160.83.56", "2001:218::1", "1.1.1.1", "255.255.255.255", "::", "2.125.160.216"]
@@ -25,11 +28,11 @@ PROBES = ["81.2.69.142", "216.160.83.56", "2001:218::1", "1.1.1.1", "255.255.255
 @pytest.mark.parametrize(
     ("database", "address", "place"),
     [
-        (CITY, "81.2.69.142", Place("GB", "EU")),
-        (COUNTRY, "81.2.69.142", Place("GB", "EU")),
-        (CITY, "216.160.83.56", Place("US", "NA")),
-        (CITY, "89.160.20.112", Place("SE", "EU")),
-        (COUNTRY, "2001:218::1", Place("JP", "AS")),
+        (CITY, "81.2.69.142", Place("GB", "EU", ("GB-ENG",))),
+        (COUNTRY_FILE, "81.2.69.142", Place("GB", "EU")),
+        (CITY, "216.160.83.56", Place("US", "NA", ("US-WA",))),
+        (CITY, "89.160.20.112", Place("SE", "EU", ("SE-E",))),
+        (COUNTRY_FILE, "2001:218::1", Place("JP", "AS")),
         (CITY, "2.3.3.1", Place("", "EU")),
         (CITY, "214.1.1.1", None),
         (CITY, "127.0.0.1", None),
@@ -48,7 +51,7 @@ def test_both_shapes_are_read(database: Path, address: str, place: Place | None)
 
 def test_table_agrees_with_maxmind() -> None:
     """The continents of the table are those that MaxMind's records name."""
-    for path in (CITY, COUNTRY):
+    for path in (CITY, COUNTRY_FILE):
         for _, record in maxminddb.open_database(path):
             if "country" in record:
                 assert CONTINENT_OF[record["country"]["iso_code"]] == record["continent"]["code"]
@@ -111,7 +114,9 @@ def test_nested_database_of_unknown_kind_is_refused(tmp_path: Path) -> None:
     """Nested records are read only from what calls itself a country, city or enterprise database."""
     (tmp_path / "x.mmdb").write_bytes(mmdb({"country": {}}, {"country": {}}, kind="Weather"))
 
-    with pytest.raises(GeoError, match="holds no countries"):
+    with pytest.raises(
+        GeoError, match="a database of 'Weather', with neither countries nor ASNs: what is read"
+    ):
         Places.open(tmp_path / "x.mmdb")
 
 
@@ -131,11 +136,59 @@ def test_bad_file_is_refused_by_name(path: Path) -> None:
         Places.open(path)
 
 
-@pytest.mark.parametrize("name", ["GeoLite2-ASN-Test.mmdb", "GeoIP2-Anonymous-IP-Test.mmdb"])
-def test_database_of_something_else_is_refused(name: str) -> None:
-    """A database without countries would silently place nobody."""
-    with pytest.raises(GeoError, match=f"{name}: holds no countries; use a country or city database"):
-        Places.open(GEO / name)
+def test_database_of_something_else_is_refused() -> None:
+    """It would silently place nobody: what it is and what is read are said."""
+    why = r"Anonymous-IP-Test.mmdb: is a database of 'GeoIP2-Anonymous-IP', with neither .*: what is read are Country"
+    with pytest.raises(GeoError, match=why):
+        Places.open(GEO / "GeoIP2-Anonymous-IP-Test.mmdb")
+
+
+def test_what_a_file_calls_itself_is_cut(tmp_path: Path) -> None:
+    """A hostile one says a lot."""
+    (tmp_path / "x.mmdb").write_bytes(mmdb({"x": "y"}, {"x": "y"}, kind="W" * 250))
+
+    with pytest.raises(GeoError, match=f"a database of '{'W' * 64}', with"):
+        Places.open(tmp_path / "x.mmdb")
+
+
+@pytest.mark.parametrize(
+    ("database", "kind", "knows"),
+    [
+        (CITY, "GeoIP2-City", {COUNTRY, SUBDIVISION}),
+        (COUNTRY_FILE, "GeoIP2-Country", {COUNTRY}),
+        (ASN_FILE, "GeoLite2-ASN", {ASN}),
+        (FLAT, "country ipv4", {COUNTRY}),
+    ],
+)
+def test_what_a_database_knows(database: Path, kind: str, knows: set[str]) -> None:
+    """By its own name and by its records."""
+    places = Places.open(database)
+
+    assert (places.kind, places.knows) == (kind, knows)
+
+
+@pytest.mark.parametrize(
+    ("address", "asn"), [("1.128.0.1", 1221), ("216.160.83.56", 209), ("2600:6000::1", 237), ("127.0.0.1", 0)]
+)
+def test_an_asn_database_names_the_autonomous_system(address: str, asn: int) -> None:
+    """And no place: such a client may be anywhere."""
+    assert Places.open(ASN_FILE).locate(address) == (Place(asn=asn) if asn else None)
+
+
+@pytest.mark.parametrize(("path", "method"), [(CITY, "city"), (COUNTRY_FILE, "country")])
+def test_records_are_read_as_geoip2_reads_them(path: Path, method: str) -> None:
+    """For every network of MaxMind's own files, MaxMind's own reader says the same."""
+    places = Places.open(path)
+    with Reader(path) as reader:
+        for network, _ in maxminddb.open_database(path):
+            address = str(network.network_address)
+            found = getattr(reader, method)(address)
+            place = places.locate(address) or Place()
+            assert place.country == (found.country.iso_code or found.registered_country.iso_code or "")
+            assert place.continent == (found.continent.code or "")
+            if method == "city" and place.country == found.country.iso_code:
+                codes = [f"{place.country}-{part.iso_code}" for part in found.subdivisions if part.iso_code]
+                assert list(place.subdivisions) == codes
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
@@ -157,7 +210,7 @@ def test_file_of_something_else_is_refused(content: bytes, tmp_path: Path) -> No
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_damage_never_gets_past(tmp_path: Path, data: st.DataObject) -> None:
     """Whatever bytes are hit: the file is refused, or look-ups give a place or nothing, and end."""
-    content = bytearray(COUNTRY.read_bytes())
+    content = bytearray(COUNTRY_FILE.read_bytes())
     for offset in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=40)):
         content[offset] ^= data.draw(st.integers(1, 255))
     (tmp_path / "x.mmdb").write_bytes(content[: data.draw(st.integers(0, 2 * len(content)))])
@@ -213,4 +266,4 @@ async def test_lookups_may_come_from_many_tasks() -> None:
 
     found = await asyncio.gather(*(look(PROBES[n % 3]) for n in range(60)))
 
-    assert set(found) == {Place("GB", "EU"), Place("US", "NA"), Place("JP", "AS")}
+    assert {place and place.country for place in found} == {"GB", "US", "JP"}

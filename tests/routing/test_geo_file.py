@@ -43,7 +43,7 @@ def test_what_is_done_to_the_file_is_not_seen(tmp_path: Path, what: str) -> None
     if what == "deleted":
         file.unlink()
 
-    assert places.locate("81.2.69.142") == Place("GB", "EU")
+    assert places.locate("81.2.69.142") == Place("GB", "EU", ("GB-ENG",))
     assert places.locate("2001:218::1") == Place("JP", "AS")
 
 
@@ -132,5 +132,5 @@ def test_a_copy_in_a_thread_is_the_same(tmp_path: Path) -> None:
     thread.start()
     thread.join()
 
-    assert found == [Place("GB", "EU")]
+    assert found == [Place("GB", "EU", ("GB-ENG",))]
     assert not list(tmp_path.iterdir())

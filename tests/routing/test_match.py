@@ -18,6 +18,7 @@ from routing.match import HeaderMatch, Match
         ({"version": "2"}, True),
         ({"headers": {"X-Team": "a"}}, True),
         ({"places": ["DE"]}, True),
+        ({"asns": [64500]}, True),
         ({"networks": ["10.0.0.0/8"]}, True),
         ({"percent": 5}, True),
         ({"percent": 100}, False),
@@ -30,7 +31,18 @@ def test_what_is_decided_for_each_request(given: dict[str, Any], is_conditional:
 
 @pytest.mark.parametrize(
     "given",
-    [{"percent": float("nan")}, {"percent": 101}, {"version": ""}, {"headers": {"a": ""}}, {"asn": 1}],
+    [
+        {"percent": float("nan")},
+        {"percent": 101},
+        {"version": ""},
+        {"headers": {"a": ""}},
+        {"asn": 1},
+        {"asns": [0]},
+        {"asns": [2**32]},
+        {"asns": ["AS64500"]},
+        {"asns": [True]},
+        {"asns": [64500] * 257},
+    ],
 )
 def test_what_is_no_condition(given: dict[str, Any]) -> None:
     """Values outside of their range are refused while the policy is read."""

@@ -34,7 +34,8 @@ MATCHES = st.fixed_dictionaries(
             ),
             max_size=2,
         ),
-        "places": st.sampled_from([["DE"], ["EU"], ["US", "DE"]]),
+        "places": st.sampled_from([["DE"], ["EU"], ["US", "DE"], ["US-CA"]]),
+        "asns": st.sampled_from([[64500], [64501, 64502]]),
         "networks": st.sampled_from([["10.0.0.0/8"], ["10.1.0.0/16", "::/0"]]),
         "percent": st.sampled_from([0, 30, 100]),
     },
@@ -55,7 +56,8 @@ REQUESTS = st.builds(
 
 def locate(address: str) -> Place | None:
     """Say where an address is."""
-    return {"10.1.0.1": Place("DE", "EU"), "10.2.0.1": Place("US", "NA")}.get(address)
+    places = {"10.1.0.1": Place("DE", "EU", (), 64500), "10.2.0.1": Place("US", "NA", ("US-CA",), 64502)}
+    return places.get(address)
 
 
 @given(st.lists(MATCHES, min_size=1, max_size=12), REQUESTS)

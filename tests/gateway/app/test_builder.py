@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from gateway.app.endpoints import RETIRE_EXTRA_S
+from gateway.core.request import Caller, Request
 from tests.fakes.virtual_time import virtual_time
 from tests.gateway.app.workshop import Workshop
 from tests.gateway.policies import GOOD, TWO_ROUTES
@@ -116,4 +117,58 @@ async def test_a_stack_that_cannot_be_built_leaves_no_trace() -> None:
     workshop.observed.is_failing = False
     assert workshop.enforce(more).endpoints.by_name["central"] is central
     assert repr(workshop.builder) == "<Builder for here>"
+    await workshop.aclose()
+
+
+TABLE = GOOD.replace(
+    "routes:\n",
+    "places: {DE: only-there}\n"
+    "networks: {10.0.0.0/8: DE, 10.1.0.0/16: {place: FR, asn: 64500}, 10.2.0.0/16: {asn: 64500}}\n"
+    "routes:\n- {name: partner, match: {model: digits, asns: [64500]}, endpoints: [central]}\n",
+)
+
+
+@pytest.mark.parametrize(
+    ("address", "regions", "route"),
+    [
+        ("10.9.9.9", {"there"}, "digits"),
+        ("10.1.9.9", {"here", "there"}, "partner"),
+        ("10.2.9.9", {"there"}, "partner"),
+        ("8.8.8.8", {"there"}, "digits"),
+    ],
+)
+async def test_the_table_of_networks_goes_before_the_geo_database(
+    address: str, regions: set[str], route: str
+) -> None:
+    """For residency and for routes; one whose ASN alone is known is as narrowed as one who is not known."""
+    asked: list[str] = []
+    workshop = Workshop(locate=asked.append)  # type: ignore[func-returns-value]
+    generation = workshop.enforce(TABLE)
+    assert generation.matching is not None
+
+    caller = generation.identify(Caller(address))
+    chosen = generation.matching.choose(Request("digits", (), caller=caller))
+
+    assert caller.regions == regions
+    assert chosen is not None
+    assert chosen.name == route
+    assert address in asked
+    await workshop.aclose()
+
+
+async def test_what_nobody_here_can_know_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """For as long as it is so; again after it was not."""
+    workshop = Workshop()
+    lacking = TABLE.replace(", asn: 64500}", "}").replace("{asn: 64500}", "FR")
+
+    def texts(text: str, generation: int) -> list[str]:
+        caplog.clear()
+        workshop.enforce(text.replace("generation: 1", f"generation: {generation}"))
+        return [record.getMessage() for record in caplog.records if "no geo database" in record.getMessage()]
+
+    why = "no geo database has ASNs: no request meets `asns` of route 'partner'"
+    assert texts(lacking, 1) == [f"policy generation 1: {why}"]
+    assert texts(lacking, 2) == []
+    assert texts(TABLE, 3) == []
+    assert texts(lacking, 4) == [f"policy generation 4: {why}"]
     await workshop.aclose()

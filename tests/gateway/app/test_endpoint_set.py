@@ -30,6 +30,9 @@ def test_an_empty_set_has_no_endpoint() -> None:
     assert NO_ENDPOINTS.is_last("central")
     assert NO_ENDPOINTS.catalog("central") is None
     assert NO_ENDPOINTS.report() == {}
+    assert NO_ENDPOINTS.lacking("digits", "") == frozenset()
+    assert not NO_ENDPOINTS.holds("central", "digits", "")
+    assert not NO_ENDPOINTS.is_full("central")
     assert repr(NO_ENDPOINTS) == "<EndpointSet empty>"
 
 
@@ -141,3 +144,18 @@ def _says(config: bytes, asked: list[str]) -> Callable[[str, str], Awaitable[byt
         return config
 
     return say
+
+
+async def test_lists_of_models_are_known_at_once() -> None:
+    """Of endpoints that have one; the others may hold all."""
+    workshop = Workshop()
+    endpoints = workshop.enforce(
+        TWO.replace("address: '127.0.0.1:8'", "address: '127.0.0.1:8', models: ['d*:2']")
+    ).endpoints
+
+    assert endpoints.lacking("digits", "") == frozenset()
+    assert endpoints.lacking("digits", "1") == endpoints.lacking("other", "") == {"spare"}
+    assert endpoints.holds("spare", "digits", "2")
+    assert not endpoints.holds("spare", "digits", "1")
+    assert not endpoints.holds("central", "digits", "")
+    await workshop.aclose()

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.app.errors import StartError
 from gateway.app.foundation import open_foundation
+from gateway.app.workers.inheritance import Inheritance
 from gateway.core.telemetry import RequestFinished
 from gateway.http.server.tls import TlsSettings
 from gateway.telemetry.tracing import Trace
@@ -63,3 +64,15 @@ async def test_a_certificate_that_cannot_be_used_ends_the_start(tmp_path: Path) 
     async with AsyncExitStack() as lifetimes:
         with pytest.raises(StartError, match=r"listen\.tls: absent\.pem"):
             open_foundation(msgspec.structs.replace(made, listen=listen), lifetimes)
+
+
+@pytest.mark.parametrize(("count", "workers"), [(None, 1), (0, 1), (4, 4)])
+async def test_how_many_serve_beside_each_other(tmp_path: Path, count: int | None, workers: int) -> None:
+    """A parent that is older than this program does not say: then it is held to be alone."""
+    inheritance = None
+    if count is not None:
+        inheritance = Inheritance(0, 0, {}, ready=1, lifeline=1, admin="", parent="", count=count)
+    async with AsyncExitStack() as lifetimes:
+        foundation = open_foundation(settings(tmp_path, EDGE), lifetimes, inheritance)
+
+        assert foundation.workers == workers

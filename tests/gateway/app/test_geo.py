@@ -13,7 +13,6 @@ from gateway.app.geo import OLD_DAYS, GeoDatabase
 from gateway.core.telemetry import GeoLoaded
 from routing.geo import GeoError
 from routing.place import Place
-from routing.settings import GeoSettings
 from tests.fakes.telemetry import RecordingTelemetry
 from tests.gateway.app.test_policies import SteppedClock
 from tests.routing.mmdb import mmdb
@@ -21,6 +20,7 @@ from tests.routing.mmdb import mmdb
 BUILT = 1_700_000_000
 DAY_S = 86_400
 ADDRESS = "1.2.3.4"
+ASNS = mmdb({"asn": 5}, {"asn": 5}, kind="GeoLite2-ASN", build_epoch=BUILT + 10)
 
 
 def database(country: str, *, days: float = 0) -> bytes:
@@ -48,13 +48,11 @@ class Fixture:
         if not self.file.exists():
             self.file.write_bytes(database("FR"))
         self.geo = GeoDatabase(
-            GeoSettings(database=str(self.file), max_age_days=max_age_days),
-            clock=self.clock,
-            telemetry=self.telemetry,
+            self.file, "geo.mmdb", max_age_days, clock=self.clock, telemetry=self.telemetry
         )
         self.taken: list[str] = []
         # Held from the start, as the stacks of a policy hold it.
-        self.locate = self.geo.locate
+        self.locate = self.geo.places.locate
 
     @property
     def country(self) -> str:
@@ -104,7 +102,7 @@ async def test_a_new_file_is_taken_when_it_stands_still(fixture: Fixture) -> Non
     assert (fixture.country, fixture.error) == ("SE", "")
     assert fixture.taken == ["DE", "SE"]
     built = [int(BUILT + days * DAY_S) for days in (0, 0.1, 0.2)]
-    assert fixture.telemetry.of(GeoLoaded) == [GeoLoaded(each) for each in built]
+    assert fixture.telemetry.of(GeoLoaded) == [GeoLoaded(each, "", "geo.mmdb") for each in built]
 
 
 async def test_a_file_that_keeps_changing_is_waited_for(fixture: Fixture) -> None:
@@ -129,12 +127,16 @@ async def test_a_file_that_keeps_changing_is_waited_for(fixture: Fixture) -> Non
         (b"text\n" * 1000, "is not a sound MaxMind DB file"),
         (database("DE", days=0.1)[:-60], "is not a sound MaxMind DB file"),
         (database("DE", days=0.1)[20:], "is not a sound MaxMind DB file"),
-        (mmdb({"x": "y"}, {"x": "y"}, build_epoch=BUILT + 10), "holds no countries"),
+        (
+            mmdb({"x": "y"}, {"x": "y"}, build_epoch=BUILT + 10),
+            "is a database of 'Test-Country', with neither countries nor ASNs: what is read",
+        ),
+        (ASNS, "without the countries of 'Test-Country', which is in use; SIGHUP takes it all the same"),
         (database("DE", days=-1), "was built before the one in use"),
         (database("DE", days=300), "built in the future"),
         (None, "cannot be read: No such file"),
     ],
-    ids=["empty", "text", "no end", "no beginning", "no countries", "older", "future", "gone"],
+    ids=["empty", "text", "no end", "no beginning", "of nothing", "of ASNs", "older", "future", "gone"],
 )
 async def test_a_bad_one_leaves_the_old(
     fixture: Fixture, caplog: pytest.LogCaptureFixture, content: bytes | None, why: str
@@ -197,6 +199,10 @@ async def test_an_older_one_is_taken_when_the_operator_says_so(fixture: Fixture)
     assert (fixture.country, fixture.taken) == ("DE", ["DE"])
     assert "not a sound" in fixture.error
 
+    fixture.replace(ASNS)
+    await fixture.geo.reload(fixture.take)
+    assert fixture.locate(ADDRESS) == Place(asn=5)
+
 
 async def test_one_of_the_future_keeps_nobody_out(tmp_path: Path) -> None:
     """A start takes it, for our own clock may be behind; then any that is of today replaces it."""
@@ -228,6 +234,8 @@ async def test_its_age_is_watched(
 
     assert warnings == [0, 1, 1, 2]
     assert fixture.geo.report() == {
+        "kind": "Test-Country",
+        "knows": ["countries"],
         "built": "2023-11-14",
         "age_days": allowed + 2,
         "is_old": True,

@@ -7,7 +7,7 @@ from random import Random
 
 from gateway.app.builder import Builder
 from gateway.app.connector import Connector, MemberPlace
-from gateway.app.endpoints import Endpoints
+from gateway.app.endpoints import Endpoints, Site
 from gateway.app.generation import Generation, InForce
 from gateway.app.loading import Loaded
 from gateway.app.observe import Observed
@@ -89,6 +89,7 @@ class Workshop:
         look_up: LookUp = look_up,
         clock: Clock | None = None,
         locate: Locate = lambda _address: None,
+        workers: int = 1,
     ) -> None:
         settings, telemetry = settings or ResilienceSettings(), telemetry or Silence()
         self.clock, self.in_force, self.observed = clock or LoopClock(), InForce(), FailingObserved()
@@ -101,6 +102,7 @@ class Workshop:
             in_use=self.in_force.endpoints,
             region="here",
             look_up=look_up,
+            site=Site(workers=workers),
         )
         self.parts = Parts(
             region="here",

@@ -46,6 +46,16 @@ def test_relative_paths_start_at_the_file(tmp_path: Path) -> None:
     assert settings.geo.database == "/data/geo.mmdb"
 
 
+def test_several_geo_databases_lie_in_the_folder_too(tmp_path: Path) -> None:
+    """Each path of the list; an empty list is none."""
+    settings = load_settings(write(tmp_path, EDGE + "geo: {database: [a.mmdb, /data/b.mmdb]}\n"), {})
+
+    assert settings.geo is not None
+    assert settings.geo.databases == (str(tmp_path / "a.mmdb"), "/data/b.mmdb")
+    with pytest.raises(ConfigError, match=r"geo\.database"):
+        load_settings(write(tmp_path, EDGE + "geo: {database: []}\n"), {})
+
+
 def test_environment_fills_in(tmp_path: Path) -> None:
     """Addresses and secrets come from the environment where the file says so."""
     text = EDGE + "cache: {redis: {url: '${REDIS_URL}'}, key_secret: '${SECRET}'}\n"

@@ -78,6 +78,14 @@ def test_what_was_not_sent_is_tried_elsewhere_whatever_is_wanted() -> None:
     assert retries(unsent, ())
 
 
+def test_a_model_that_has_left_its_endpoint_is_looked_for_elsewhere() -> None:
+    """Nothing was computed; nobody lists "not found" and means that they want it."""
+    gone = GatewayError(Fault.NOT_FOUND, "unknown model: 'digits'", retryable=True)
+
+    assert retries(gone, ())
+    assert not retries(gone.replaced(retryable=False), get_args(RetryCondition))
+
+
 def test_without_a_word_all_that_is_retryable_is_retried() -> None:
     """As before there were conditions: whatever is born as retryable, and nothing else."""
     everything = [error for error, _ in (*FOUND, *OTHERS)] + NEVER

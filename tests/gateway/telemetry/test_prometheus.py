@@ -18,8 +18,12 @@ SAMPLES = {
     events.LayerTimed("upstream", 0.01): 'edgeway_layer_seconds_count{layer="upstream"} 1.0',
     events.CacheLookedUp("l2", "garbage"): 'edgeway_cache_lookups_total{level="l2",outcome="garbage"} 1.0',
     events.CacheWriteLost("l2", "error"): 'edgeway_cache_writes_lost_total{level="l2",reason="error"} 1.0',
-    events.GeoLoaded(1_700_000_000): "edgeway_geo_build_timestamp_seconds 1.7e+09",
-    events.GeoLoaded(1, "bad"): 'edgeway_geo_loads_total{outcome="refused"} 1.0',
+    events.GeoLoaded(1_700_000_000, "", "x.mmdb"): (
+        'edgeway_geo_build_timestamp_seconds{database="x.mmdb"} 1.7e+09'
+    ),
+    events.GeoLoaded(1, "bad", "x.mmdb"): (
+        'edgeway_geo_loads_total{database="x.mmdb",outcome="refused"} 1.0'
+    ),
     events.CacheConnectionClosed("l2", "protocol"): (
         'edgeway_cache_connections_closed_total{level="l2",reason="protocol"} 1.0'
     ),

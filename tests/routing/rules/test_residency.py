@@ -146,3 +146,15 @@ def test_one_class_has_one_set_of_regions(
 
     if first.residency == second.residency:
         assert first.regions == second.regions
+
+
+@given(st.sampled_from([*TENANTS, "stranger"]), RULES, PLACES, st.integers(1, 2**32 - 1))
+def test_asn_and_parts_of_a_country_change_nothing(
+    tenant: str, rules: dict[str, str], place: Place | None, asn: int
+) -> None:
+    """A client whose ASN alone is known may be anywhere, as one of whom nothing is known."""
+    known = place or Place()
+    parts = (f"{known.country}-X",) if known.country else ()
+    more = Place(known.country, known.continent, parts, asn)
+
+    assert allowed(with_rules(rules), tenant, more) == allowed(with_rules(rules), tenant, place)

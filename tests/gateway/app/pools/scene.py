@@ -170,7 +170,12 @@ class Scene:
     """An edge gateway whose endpoint ``central`` has several members."""
 
     def __init__(
-        self, resolver: Resolver | None = None, *, telemetry: Telemetry | None = None, failures: int = 2
+        self,
+        resolver: Resolver | None = None,
+        *,
+        telemetry: Telemetry | None = None,
+        failures: int = 2,
+        workers: int = 1,
     ) -> None:
         self.members = Members()
         self.workshop = Workshop(
@@ -179,6 +184,7 @@ class Scene:
             connector=self.members,
             look_up=resolver or Resolver(),
             clock=VirtualClock(),
+            workers=workers,
         )
 
     def enforce(self, policy: str) -> EndpointPool:

@@ -398,3 +398,64 @@ async def test_a_500_of_everybody_puts_a_member_out_only_while_another_is_well()
 
     assert sorted(each.parts.health.state for each in pool.members) == ["closed", "open"]
     await scene.aclose()
+
+
+async def spread(scene: Scene, number: int, per_second: float) -> list[int]:
+    """How many of so many requests go to the members of ``central`` together, and to the spare."""
+    before = scene.members.calls(ONE, TWO, "127.0.0.1:99")
+    for _ in range(number):
+        await scene.ask()
+        await asyncio.sleep(1 / per_second - 0.002)
+    after = scene.members.calls(ONE, TWO, "127.0.0.1:99")
+    one, two, spare = (calls - had for calls, had in zip(after, before, strict=True))
+    return [one + two, spare]
+
+
+@virtual_time
+@pytest.mark.parametrize("workers", [1, 2, 4])
+async def test_what_is_beyond_the_capacity_goes_to_the_next(workers: int) -> None:
+    """Of the whole endpoint, each worker its part; once there is less to do all of it stays."""
+    scene = Scene(workers=workers)
+    pool = scene.enforce(text(ONE, TWO, more="capacity_rps: 20"))
+
+    here, spare = await spread(scene, 800, 40)
+    assert here == pytest.approx(400 / workers, abs=25)
+    assert spare == 800 - here
+    await asyncio.sleep(2)
+    assert await spread(scene, 50, 4) == [50, 0]
+    assert not pool.is_full
+    await scene.aclose()
+
+
+@virtual_time
+async def test_capacity_refuses_nobody() -> None:
+    """Where the next is at its capacity too, out, or not there, the first takes all."""
+    scene = Scene()
+    spare = "address: '127.0.0.1:99'"
+    scene.enforce(text(ONE, TWO, more="capacity_rps: 1").replace(spare, f"{spare}, capacity_rps: 1"))
+    assert (await spread(scene, 200, 40))[0] > 180
+
+    scene.enforce(text(ONE, TWO, generation=2, more="capacity_rps: 1"))
+    scene.workshop.endpoints.drained.drain("spare")
+    assert await spread(scene, 100, 40) == [100, 0]
+    await scene.aclose()
+
+
+@virtual_time
+async def test_retries_count_as_well() -> None:
+    """What is sent is sent, whether it is answered or not."""
+    scene = Scene(failures=1000)
+    pool = scene.enforce(text(ONE, TWO, more="capacity_rps: 4", retries=1))
+    for address in (ONE, TWO):
+        scene.members[address].steps = [silent()]
+
+    for _ in range(2):
+        with pytest.raises(GatewayError):
+            await pool(request(deadline=asyncio.get_running_loop().time() + 5))
+    assert not pool.is_full
+    for _ in range(2):
+        with pytest.raises(GatewayError):
+            await pool(request(deadline=asyncio.get_running_loop().time() + 5))
+
+    assert pool.is_full
+    await scene.aclose()
