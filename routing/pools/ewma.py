@@ -3,10 +3,15 @@
 Peak-EWMA as in Finagle, Linkerd and Envoy: a peak counts at once, better times count little by little, and
 what was measured fades while nothing is (decay 10 s), so that a slow member is tried again.
 
-Two things are our own. Requests that have no answer yet count as latency: a member that has gone silent costs
-as much as it has been silent, long before an attempt times out. And a penalty is a time (5 s, or what
-Retry-After says, at most 300 s) instead of a peak that fades: one 503 of a member that answers in 10 ms would
-otherwise keep it out for a minute.
+Three things are our own. What is no longer asked is tried again within seconds: with a decay of 10 s alone, a
+first answer that took 1 s keeps a member out for a minute where the others take 3 ms. Once 24 choices went to
+others, what was measured fades as e^-(age / 3 s)^2 as well: ten times as slow is forgotten after 4.5 s, a
+thousand times after 8 s, and one that is slow indeed gets one request of 25 at most.
+
+Requests that have no answer yet count as latency: a member that has gone silent costs as much as it has been
+silent, long before an attempt times out. And a penalty is a time (5 s, or what Retry-After says, at most
+300 s) instead of a peak that fades: one 503 of a member that answers in 10 ms would otherwise keep it out for
+a minute.
 """
 
 from __future__ import annotations
@@ -31,6 +36,7 @@ class LoadSettings:
     """How latencies are remembered, with the field's figures.
 
     ``decay_s``: the time in which what was measured fades to a third (Finagle, Linkerd and Envoy: 10 s).
+    ``forget_s``: the same for what has lost ``passed_over`` choices since, and more than that for older.
     ``default_s``: the latency of a member that has not answered yet (Envoy: 10 ms). ``penalty_s``: how long a
     refusal counts (Linkerd's load biaser: 5 s); ``max_retry_after_s``: the longest that Retry-After is
     followed (Linkerd: 300 s). ``slow_start_window_s`` and ``min_warmth``: see
@@ -38,6 +44,8 @@ class LoadSettings:
     """
 
     decay_s: float = 10.0
+    forget_s: float = 3.0
+    passed_over: int = 24
     default_s: float = 0.010
     penalty_s: float = 5.0
     max_retry_after_s: float = 300.0
@@ -94,6 +102,7 @@ class MemberLoad:
     __slots__ = (
         "_clock",
         "_latency_s",
+        "_passed",
         "_penalty_until_s",
         "_quiet_since_s",
         "_rate",
@@ -125,6 +134,8 @@ class MemberLoad:
         self._latency_s = settings.default_s
         self._seen_s = math.inf
         """When the latency was measured; it fades from then on."""
+        self._passed = 0
+        """Choices since then that went to others."""
         self._quiet_since_s = 0.0
         """Since when requests are under way, and none has ended."""
         self._penalty_until_s = -math.inf
@@ -165,13 +176,16 @@ class MemberLoad:
 
     @property
     def cost(self) -> float:
-        """What one more request costs there."""
+        """What one more request costs there; how warm it is does not matter for it."""
         # Read twice for each request: written out instead of called.
         now = self._clock()
         age = self._seen_s - now
         latency = self._latency_s
         if age < 0.0:
-            latency *= math.exp(-age * self._rate)
+            fading = -age * self._rate
+            if self._passed >= self._settings.passed_over:
+                fading -= (age / self._settings.forget_s) ** 2
+            latency *= math.exp(fading)
         active = self.active
         if not active:
             if self._seen_s == math.inf:
@@ -183,15 +197,21 @@ class MemberLoad:
             if silence > latency:  # noqa: PLR1730 - max() takes three times as long
                 latency = silence
         cost = latency * (active + 1) / self.weight
-        if self._warm_since_s is not None:
-            cost /= self._warmth(now, self._warm_since_s)
         if self._utilization:
             cost /= 1.0 - min(self.utilization, _BUSIEST)
         return cost if now >= self._penalty_until_s else cost + PENALTY
 
     def warm_up(self) -> None:
-        """It is new, or well again: give it its share little by little."""
+        """It is new, or well again: give it its share little by little.
+
+        What it took before it was out says nothing of it now: it is tried at once.
+        """
+        self._latency_s, self._seen_s, self._passed = self._settings.default_s, math.inf, 0
         self._warm_since_s = self._clock() if self._settings.slow_start_window_s else None
+
+    def passed_over(self) -> None:
+        """Another was taken, to which it was compared."""
+        self._passed += 1
 
     def started(self) -> float:
         """Count a request, and return when it began, for ``ended``."""
@@ -209,13 +229,12 @@ class MemberLoad:
         self._quiet_since_s = now
         if end is not AttemptEnd.ANSWERED:
             if took > self._latency(now):
-                self._latency_s, self._seen_s = took, now
-        elif took >= self._latency_s or self._seen_s == math.inf:
-            self._latency_s, self._seen_s = took, now
+                self._latency_s, self._seen_s, self._passed = took, now, 0
+        elif took >= self._latency_s or self._seen_s == math.inf or self._is_forgotten(now):
+            self._latency_s, self._seen_s, self._passed = took, now, 0
         else:
-            better = self._latency_s - took
-            self._latency_s = took + better * math.exp(max(now - self._seen_s, 0.0) * self._rate)
-            self._seen_s = now
+            self._latency_s = took + (self._latency_s - took) * self._left(now)
+            self._seen_s, self._passed = now, 0
         if end is AttemptEnd.LOST:
             self.refused()
 
@@ -236,8 +255,20 @@ class MemberLoad:
             self._utilization, self._reported_s = min(used, _FULL), self._clock()
 
     def _latency(self, now: float) -> float:
-        faded = self._latency_s * math.exp(max(now - self._seen_s, 0.0) * self._rate)
+        faded = self._latency_s * self._left(now)
         return max(faded, now - self._quiet_since_s) if self.active else faded
+
+    def _is_forgotten(self, now: float) -> bool:
+        """Whether one better time counts for more than what was measured."""
+        return self._passed >= self._settings.passed_over and now - self._seen_s >= self._settings.forget_s
+
+    def _left(self, now: float) -> float:
+        """What is left of the latency that was measured, as a share."""
+        age = max(now - self._seen_s, 0.0)
+        fading = age * self._rate
+        if self._passed >= self._settings.passed_over:
+            fading -= (age / self._settings.forget_s) ** 2
+        return math.exp(fading)
 
     def _warmth(self, now: float, since: float) -> float:
         window = self._settings.slow_start_window_s

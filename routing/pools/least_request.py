@@ -2,7 +2,8 @@
 
 The power of two choices (M. Mitzenmacher, 2001) with peak-EWMA costs. The members drawn are different ones,
 where Envoy draws each from all: with two or three members it would draw the slow one alone every fourth or
-ninth time.
+ninth time. A cold member is compared as often as it is warm, by the same costs: with its cost
+divided by its warmth it would get nothing under little load until it is warm.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class LeastRequest:
         if members is not self._members:
             self._members, self._urn = members, Urn(members, self._chance)
         if len(members) <= self._choice_count:
-            return least(members, is_usable, self._chance)
+            return self._of_few(members, is_usable)
         urn = self._urn
         first = urn.draw()
         member = members[first]
@@ -48,19 +49,37 @@ class LeastRequest:
             first = self._draw_warm(members, first)
             member = members[first]
         second = urn.draw_beside(first)
+        other = members[second]
+        if other.warmth < 1.0:
+            second = self._draw_warm_beside(members, first, second)
+            other = members[second]
         best, lowest = None, PENALTY
         if is_usable(member):
             cost = member.cost
             if cost < lowest:
                 best, lowest = member, cost
-        member = members[second]
-        if is_usable(member):
-            cost = member.cost
+        if other is not member and is_usable(other):
+            cost = other.cost
             if cost < lowest:
-                best, lowest = member, cost
+                member.passed_over()
+                best, lowest = other, cost
+            else:
+                other.passed_over()
         if self._choice_count > 2:
             best = self._more(members, is_usable, {first, second}, best, lowest)
         return least(members, is_usable, self._chance) if best is None else best
+
+    def _of_few(self, members: Sequence[M], is_usable: Callable[[M], bool]) -> M | None:
+        """Compare all, cold ones as often as they are warm."""
+        random = self._chance.random
+        warm = [each for each in members if (warmth := each.warmth) >= 1.0 or random() < warmth]
+        best = least(warm, is_usable, self._chance) if warm else None
+        if best is None or best.cost >= PENALTY:
+            return least(members, is_usable, self._chance)
+        for each in warm:
+            if each is not best:
+                each.passed_over()
+        return best
 
     def _draw_warm(self, members: Sequence[Candidate], drawn: int) -> int:
         """Put the first back as often as it is cold, twice at most."""
@@ -69,6 +88,14 @@ class LeastRequest:
                 break
             drawn = self._urn.draw()
         return drawn
+
+    def _draw_warm_beside(self, members: Sequence[Candidate], first: int, drawn: int) -> int:
+        """Put the second back as often as it is cold, and after the second time compare none."""
+        for _ in range(3):
+            if self._chance.random() < members[drawn].warmth:
+                return drawn
+            drawn = self._urn.draw_beside(first)
+        return first
 
     def _more(
         self,
@@ -85,8 +112,14 @@ class LeastRequest:
                 position = (position + 1) % len(members)
             drawn.add(position)
             member = members[position]
+            if member.warmth < 1.0 and self._chance.random() >= member.warmth:
+                continue
             if is_usable(member) and member.cost < lowest:
+                if best is not None:
+                    best.passed_over()
                 best, lowest = member, member.cost
+            else:
+                member.passed_over()
         return best
 
 

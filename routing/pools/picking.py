@@ -44,10 +44,14 @@ class Candidate(Protocol):
 
     @property
     def cost(self) -> float:
-        """What one more request costs there: peak-EWMA latency times requests under way, by weight, warmth.
+        """What one more request costs there: peak-EWMA latency times requests under way, by weight.
 
         ``PENALTY`` and above: it wants no requests now, while there are others.
         """
+        ...
+
+    def passed_over(self) -> None:
+        """Another was taken, to which it was compared by cost."""
         ...
 
 

@@ -41,12 +41,14 @@ class OwnZoneFirst:
             return self._near.pick(members, is_usable, key)
         near: M | None = self._near.pick(own, is_usable, key)
         if near is not None:
-            cost = near.cost
+            cost = near.cost / near.warmth
             drawn: M = others[self._urn.draw()]
-            if cost < PENALTY and cost <= BAND * drawn.cost:
+            if cost < PENALTY and cost <= BAND * drawn.cost / drawn.warmth:
                 return near
         far: M | None = self._far.pick(others, is_usable, key)
-        return near if far is None or (near is not None and near.cost <= BAND * far.cost) else far
+        if near is None or far is None:
+            return far if near is None else near
+        return near if near.cost / near.warmth <= BAND * far.cost / far.warmth else far
 
     def _learn(self, members: Sequence[Candidate]) -> None:
         own = tuple(member for member in members if member.zone == self._zone)

@@ -33,6 +33,9 @@ class Still(msgspec.Struct, eq=False):
     active: int = 0
     cost: float = 1.0
 
+    def passed_over(self) -> None:
+        """Nothing fades here."""
+
 
 def stills(count: int, **values: float) -> tuple[Still, ...]:
     return tuple(Still(f"10.0.0.{number}:8001", **values) for number in range(count))

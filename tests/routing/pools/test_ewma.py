@@ -72,6 +72,44 @@ def test_what_was_measured_fades_with_a_decay_of_ten_seconds(clock):
     assert member.cost == pytest.approx(math.exp(-1))
 
 
+@pytest.mark.parametrize("times", [10, 300, 5000])
+def test_what_others_were_taken_for_is_forgotten_within_seconds(times, clock):
+    """By e^-age/10 alone the three would be tried again after 23, 57 and 85 s."""
+    member = MemberLoad("a:1", clock)
+    answered(member, clock, 0.004 * times)
+    for _ in range(24):
+        member.passed_over()
+    clock.now += 3
+    assert member.cost > 0.004 * times / 5
+    clock.now += 6
+    assert member.cost < 0.004
+    answered(member, clock, 0.004)
+    assert member.latency_s < 0.006
+
+
+def test_where_few_choices_were_lost_only_the_decay_counts(clock):
+    member = MemberLoad("a:1", clock)
+    answered(member, clock, 1.0)
+    for _ in range(23):
+        member.passed_over()
+    clock.now += 10
+    assert member.cost == pytest.approx(math.exp(-1))
+    member.passed_over()
+    assert member.cost == pytest.approx(math.exp(-1 - 100 / 9))
+    answered(member, clock, 1.0)
+    clock.now += 10
+    assert member.cost == pytest.approx(math.exp(-1))
+
+
+def test_a_member_that_is_well_again_is_tried_at_once(clock):
+    member = MemberLoad("a:1", clock)
+    answered(member, clock, 8.0)
+    member.warm_up()
+    assert (member.cost, member.measured) == (0, None)
+    answered(member, clock, 0.004)
+    assert member.latency_s == pytest.approx(0.004)
+
+
 def test_cost_is_latency_times_what_is_under_way_by_weight(clock):
     member = MemberLoad("a:1", clock, weight=4)
     for _ in range(3):
@@ -186,7 +224,8 @@ def test_slow_start(clock):
     clock.now += 15
     assert member.warmth == pytest.approx(0.5)
     answered(member, clock, 0.010)
-    assert member.cost == pytest.approx(0.020, rel=0.01)
+    # Who is compared goes by warmth; the comparison does not.
+    assert member.cost == pytest.approx(0.010, rel=0.01)
     clock.now += 15
     assert member.warmth == 1
     none = MemberLoad("a:1", clock, LoadSettings(slow_start_window_s=0))
@@ -207,7 +246,7 @@ def test_a_clock_that_goes_back_does_no_harm(clock):
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(["start", "end", "refuse", "report", "wait", "warm"]),
+            st.sampled_from(["start", "end", "refuse", "report", "wait", "warm", "pass"]),
             st.floats(0, 1000),
             st.sampled_from(AttemptEnd),
         ),
@@ -230,6 +269,9 @@ def test_costs_are_finite_numbers_that_are_not_negative_whatever_happens(steps):
                 member.reported(report(application=number))
             case "warm":
                 member.warm_up()
+            case "pass":
+                for _ in range(30):
+                    member.passed_over()
             case _:
                 clock.now += number
         assert 0 <= member.cost < math.inf
