@@ -25,7 +25,11 @@ def points_of(names: Sequence[str], counts: Sequence[int]) -> npt.NDArray[np.uin
     """
     seeds = np.repeat(np.array([hash_of(name.encode(), b"ring") for name in names], np.uint64), counts)
     steps = np.arange(1, len(seeds) + 1) - np.repeat(np.cumsum(counts) - counts, counts)
-    points: npt.NDArray[np.uint64] = seeds + steps.astype(np.uint64) * np.uint64(_STEP)
+    return mixed(seeds + steps.astype(np.uint64) * np.uint64(_STEP))
+
+
+def mixed(points: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Return other 64 bits for each, which have nothing to do with each other (SplitMix64's finish)."""
     points = (points ^ (points >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     points = (points ^ (points >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     points ^= points >> np.uint64(31)

@@ -12,12 +12,21 @@ from typing import Final
 
 from routing.pools.bounds import Bounds
 from routing.pools.hashing import hash_of
+from routing.pools.learning import Learning
 from routing.pools.picking import Candidate, M, Picker
 from routing.pools.spread import RandomMember
 
 SLOTS: Final = 8191
-"""A prime, and not the paper's (and Envoy's) 65537: that one takes ten times as long to fill, on the loop. A
+"""A prime, and not the paper's (and Envoy's) 65537: that one takes ten times as long to fill. A
 hundred slots a member, as the paper wants them, are there up to 81 members."""
+
+
+_SLICE: Final = 1024
+"""Slots that are filled, and members that are prepared, with one step."""
+
+
+_LAST: Final = frozenset({256, 64, 16})
+"""Slots that are left where further steps end: the last ones are looked for long."""
 
 
 class Maglev:
@@ -32,22 +41,36 @@ class Maglev:
         self._members: Sequence[Candidate] = ()
         self._bounds = Bounds((), balance_percent)
         self._slots = array("I")
+        self._learning: Learning[array[int]] | None = None
 
     def __repr__(self) -> str:
-        return f"<Maglev {self._bounds!r}>"
+        learning = f", {self._learning!r}" if self._learning is not None else ""
+        return f"<Maglev {self._bounds!r}{learning}>"
 
     def pick(self, members: Sequence[M], is_usable: Callable[[M], bool], key: bytes | None) -> M | None:
         """Return the member for ``key``."""
         if key is None or not members:
             return self._otherwise.pick(members, is_usable, None)
-        if members is not self._members:
-            self._members, self._bounds = members, Bounds(members, self._balance_percent)
-            self._slots = table(members)
         place = hash_of(key, b"key")
+        if members is not self._members and (learning := self._learn(members)) is not None:
+            before = self._members[self._slots[place % SLOTS]] if self._slots else None
+            return learning.pick(members, is_usable, place, before)
         member = members[self._slots[place % SLOTS]]
         if is_usable(member) and self._bounds.has_room(member):
             return member
         return self._bounds.first(self._walk(place), members, is_usable)
+
+    def _learn(self, members: Sequence[Candidate]) -> Learning[array[int]] | None:
+        """Take a step; None: the table is there."""
+        learning = self._learning
+        if learning is None or learning.members is not members:
+            learning = self._learning = Learning(members, _steps(members), self._balance_percent)
+        found = learning.advance()
+        if found is None:
+            return learning
+        self._members, self._bounds, self._slots = members, learning.bounds, found
+        self._learning = None
+        return None
 
     def _walk(self, place: int) -> Iterator[int]:
         count = len(self._members)
@@ -62,26 +85,42 @@ def table(members: Sequence[Candidate]) -> array[int]:
 
     Members choose in turns, each its next free slot in an order of its own; a lighter one sits out turns.
     """
+    return next(slots for slots in _steps(members) if slots is not None)
+
+
+def _steps(members: Sequence[Candidate]) -> Iterator[array[int] | None]:
     # In the order of names, so that it does not matter in which order a name's addresses come.
     turns = sorted(range(len(members)), key=lambda position: members[position].name)
     heaviest = max(member.weight for member in members)
     shares = [member.weight / heaviest for member in members]
     free = bytearray(b"\1") * SLOTS
-    orders = [filter(free.__getitem__, _order(member.name)) for member in members]
-    earned = [0.0] * len(members)
+    orders: list[Iterator[int]] = []
+    for first in range(0, len(members), _SLICE):
+        part = members[first : first + _SLICE]
+        orders += [filter(free.__getitem__, _order(member.name)) for member in part]
+        yield None
     slots = array("I", bytes(4 * SLOTS))
     left = SLOTS
+    for position in _in_turn(turns, shares):
+        slot = next(orders[position])
+        slots[slot], free[slot] = position, 0
+        left -= 1
+        if not left:
+            break
+        if not left % _SLICE or left in _LAST:
+            yield None
+    yield slots
+
+
+def _in_turn(turns: Sequence[int], shares: Sequence[float]) -> Iterator[int]:
+    """Return who may choose, without end; ``shares``: how often each may, with 1 in every turn."""
+    earned = [0.0] * len(shares)
     while True:
         for position in turns:
             earned[position] += shares[position]
-            if earned[position] < 1.0:
-                continue
-            earned[position] -= 1.0
-            slot = next(orders[position])
-            slots[slot], free[slot] = position, 0
-            left -= 1
-            if not left:
-                return slots
+            if earned[position] >= 1.0:
+                earned[position] -= 1.0
+                yield position
 
 
 def _order(name: str) -> Iterator[int]:
