@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Final
 
 import msgspec
@@ -15,6 +14,8 @@ _MAX_BYTES: Final = 16 << 10
 _HIDDEN: Final = "\N{HORIZONTAL ELLIPSIS}"
 _SHORTEST: Final = 4
 """Shorter values are not looked for in what a server says: they would be found in any sentence."""
+_FORMER: Final = 4
+"""Values before this one that are hidden, too: a server may speak of what it was shown a moment ago."""
 
 
 class CredentialSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,9 +39,10 @@ class ClientCredential(Rotating[str]):
     """
 
     def __init__(self, settings: CredentialSettings, environment: Callable[[str], str]) -> None:
-        self._settings = settings
+        self._settings, self._environment = settings, environment
+        self._former: tuple[str, ...] = ()
         source = settings.file or f"environment variable {settings.env}"
-        super().__init__(partial(_read, settings, environment), f"credential for endpoints ({source})")
+        super().__init__(self._newer, f"credential for endpoints ({source})")
 
     @property
     def pair(self) -> tuple[str, str]:
@@ -49,8 +51,27 @@ class ClientCredential(Rotating[str]):
         return self._settings.header, f"{scheme} {self.value}" if scheme else self.value
 
     def hidden(self, text: str) -> str:
-        """Return ``text``, which a server wrote, without the credential."""
-        return text.replace(self.value, _HIDDEN) if len(self.value) >= _SHORTEST else text
+        """Return ``text``, which a server wrote and which may have been cut, without the credential."""
+        for value in (self.value, *self._former):
+            text = _without(text, value)
+        return text
+
+    def _newer(self, known: str | None) -> str | None:
+        found = _read(self._settings, self._environment, known)
+        if found is not None and known is not None:
+            self._former = (known, *self._former)[:_FORMER]
+        return found
+
+
+def _without(text: str, value: str) -> str:
+    if len(value) < _SHORTEST:
+        return text
+    text = text.replace(value, _HIDDEN)
+    kept = text.removesuffix("...")
+    for length in range(min(len(value) - 1, len(kept)), _SHORTEST - 1, -1):
+        if kept.endswith(value[:length]):
+            return kept[:-length] + _HIDDEN
+    return text
 
 
 def _read(settings: CredentialSettings, environment: Callable[[str], str], known: str | None) -> str | None:

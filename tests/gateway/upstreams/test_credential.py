@@ -50,3 +50,24 @@ async def test_another_one_is_taken_without_restart(tmp_path):
     file.write_text("second-token")
     await credential.refresh()
     assert credential.pair[1] == "Bearer second-token"
+
+
+async def test_a_server_that_quotes_the_one_before_is_not_passed_on(tmp_path):
+    """A request that is under way while the file changes has shown the former."""
+    file = tmp_path / "token"
+    file.write_text("first-token")
+    credential = ClientCredential(CredentialSettings(file=str(file)), none)
+    file.write_text("second-token")
+    await credential.refresh()
+    assert credential.hidden("first-token expired") == "\N{HORIZONTAL ELLIPSIS} expired"
+    assert credential.hidden("second-token expired") == "\N{HORIZONTAL ELLIPSIS} expired"
+
+
+@pytest.mark.parametrize("length", [4, 8, 15])
+@pytest.mark.parametrize("end", ["", "..."])
+def test_the_beginning_of_one_at_the_cut_of_a_message_is_hidden(length, end):
+    credential = ClientCredential(CredentialSettings(env="TOKEN"), {"TOKEN": "s3cret-token-abc"}.__getitem__)
+    said = "x" * 200 + "s3cret-token-abc"[:length] + end
+    assert credential.hidden(said) == "x" * 200 + "\N{HORIZONTAL ELLIPSIS}"
+    assert credential.hidden("all is well...") == "all is well..."
+    assert credential.hidden("s3c") == "s3c"
