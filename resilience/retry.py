@@ -76,7 +76,7 @@ class Retry:
         try:
             return await service(request)
         except GatewayError as error:
-            if not self._is_retried(error):
+            if not self._num_retries or not self._is_retried(error):
                 raise
             return await self._again(request, service, error)
         finally:

@@ -211,7 +211,7 @@ class ShadowSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
     All routes of a process together; a copy that finds no room is dropped.
     ``max_requests``: copies that wait or are under way. 256.
-    ``max_mib``: their data, and that of the answers that they are compared with. 64.
+    ``max_mib``: what they hold, and what the answers hold that they are compared with. 64.
     """
 
     max_requests: CountOrNone = 256

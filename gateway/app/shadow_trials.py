@@ -8,9 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from msgspec.structs import replace
+
 from gateway.core.agreement import Difference, Tolerance, difference
 from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError, masked, printable
+from gateway.core.held_bytes import held_bytes
 from gateway.core.request import Request, Response
 from gateway.core.service import Service
 from gateway.core.telemetry import ShadowFinished, Telemetry
@@ -19,9 +22,6 @@ from routing.mirror import Mirrored
 
 SMALL_BYTES: Final = 64 << 10
 """Answers up to this size are compared on the loop; that takes less than a millisecond."""
-
-_ERRAND_BYTES: Final = 4096
-"""What a copy takes in memory beside its data."""
 
 _MAX_ID: Final = 64
 
@@ -67,8 +67,8 @@ class ShadowTrials:
 
     def __call__(self, mirrored: Mirrored) -> None:
         """Have a copy sent; where there is no room it is dropped."""
-        tensors = (*mirrored.copy.inputs, *mirrored.response.outputs)
-        size = _ERRAND_BYTES + sum([len(tensor.data) for tensor in tensors])
+        mirrored = _bare(mirrored)
+        size = held_bytes(mirrored.copy, mirrored.response)
         self._queue.put(Errand(size, lambda: self._try(mirrored), lambda: self._end("dropped")))
 
     async def _try(self, mirrored: Mirrored) -> None:
@@ -116,3 +116,13 @@ class ShadowTrials:
         version = f" (version {copy.version})" if copy.version else ""
         request_id = f", request {printable(copy.id, _MAX_ID)}" if copy.id else ""
         _log.warning("shadow of route %s%s: %s%s; %d so far", self._route, version, text, request_id, count)
+
+
+def _bare(mirrored: Mirrored) -> Mirrored:
+    """Return it with nothing that was made of its tensors for somebody else."""
+    copy, response = mirrored.copy, mirrored.response
+    return replace(
+        mirrored,
+        copy=replace(copy, inputs=tuple([tensor.bare() for tensor in copy.inputs])),
+        response=replace(response, outputs=tuple([tensor.bare() for tensor in response.outputs])),
+    )

@@ -285,8 +285,9 @@ def _per_try(route: Route) -> tuple[Layer, ...]:
 def _retry(parts: Parts, route: Route) -> tuple[Layer, ...]:
     settings = parts.resilience.retry
     num_retries = settings.num_retries if route.num_retries is None else route.num_retries
-    if not num_retries:
+    if not num_retries and route.hedge is None:
         return ()
+    # Without retries it counts requests, of which hedges may be a share.
     retry = Retry(
         settings,
         parts.budget,

@@ -111,6 +111,10 @@ class Tensor(msgspec.Struct, frozen=True, eq=False):
             return array
         return self._array
 
+    def bare(self) -> Tensor:
+        """Return it without the view that ``numpy`` has made: texts take many times their bytes there."""
+        return Tensor(self.name, self.datatype, self.shape, self.data, self.parameters)
+
     @classmethod
     def from_numpy(cls, name: str, array: Array) -> Tensor:
         """Copy ``array`` into a tensor; object and string arrays become BYTES.

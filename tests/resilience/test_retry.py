@@ -138,6 +138,7 @@ async def test_a_route_may_have_its_own_number(telemetry: RecordingTelemetry) ->
         await never(request(), service)
 
     assert len(service.requests) == 1
+    assert telemetry.of(RetryDenied) == [], "nobody wanted one"
     assert (
         repr(never)
         == "<Retry 0 on gateway_error resource_exhausted, <RetryBudget 0 of 3 retries, 0 requests>>"

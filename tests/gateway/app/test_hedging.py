@@ -168,3 +168,21 @@ async def test_the_layer_stands_between_retry_and_the_router() -> None:
     stack = scene.workshop.in_force.current().routes["all"]
     assert [layer.role for layer in stack.layers] == ["residency", "deadline", "retry"]
     await scene.aclose()
+
+
+@virtual_time
+async def test_without_retries_hedges_have_their_share_of_the_requests(
+    telemetry: RecordingTelemetry,
+) -> None:
+    """A fifth of those under way, and not the three that are the least: a race counts them without retries."""
+    scene = Scene(telemetry=telemetry)
+    scene.enforce(hedged(ONE, TWO, retries=0))
+    for each in (ONE, TWO):
+        scene.members[each].steps = [1.0]
+
+    await asyncio.gather(*(scene.ask() for _ in range(50)))
+    await send(scene, 0)
+
+    assert len(telemetry.of(HedgeEnded)) == 10
+    assert repr(scene.workshop.parts.budget) == "<RetryBudget 0 of 3 retries, 0 requests>"
+    await scene.aclose()

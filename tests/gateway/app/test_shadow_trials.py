@@ -140,12 +140,12 @@ async def test_a_slow_shadow_holds_few_copies_and_drops_the_rest() -> None:
 async def test_bytes_of_both_requests_and_answers_count() -> None:
     """What finds no room in memory is dropped, however short the queue is."""
     trial = Trial(settings=ShadowSettings(max_mib=1))
-    large = Tensor.from_numpy("image", np.zeros((1, 150_000), np.float32))
+    large, other = (Tensor.from_numpy("image", np.zeros((1, 150_000), np.float32)) for _ in range(2))
 
     def answered(*outputs: Tensor) -> Response:
         return Response("digits", "1", outputs, Provenance("central"))
 
-    assert (await trial.result(answered(large), inputs=(large,))).result == "dropped"
+    assert (await trial.result(answered(other), inputs=(large,))).result == "dropped"
     assert (await trial.result(answered(), inputs=(large,))).result == "differed"
 
 
@@ -228,3 +228,33 @@ async def test_a_copy_without_id_and_version_is_told_without(caplog: pytest.LogC
     await trial.result(version="")
 
     assert caplog.messages == ["shadow of route digits: near failed: broken; 1 so far"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"parameters": {"note": "x" * (2 << 20)}},
+        {"inputs": (Tensor("image", "UINT8", (1,), memoryview(bytes(2 << 20))[:1]),)},
+    ],
+    ids=["parameters", "a view of a large body"],
+)
+@virtual_time
+async def test_what_a_copy_holds_counts_and_not_what_it_shows(changes: dict[str, Any]) -> None:
+    """Else a client could have a gateway hold many times what ``max_mib`` says."""
+    trial = Trial(settings=ShadowSettings(max_mib=1))
+
+    assert (await trial.result(**changes)).result == "dropped"
+
+
+@virtual_time
+async def test_a_copy_keeps_no_objects_that_were_made_for_a_model() -> None:
+    """Each text of a tensor is an object of its own there."""
+    trial = Trial()
+    texts = Tensor("image", "BYTES", (1,), b"\x01\0\0\0a")
+    seen = texts.numpy()
+
+    await trial.result(inputs=(texts,))
+
+    (copied,) = trial.mirrors["near"].requests[0].inputs
+    assert copied == texts
+    assert copied.numpy() is not seen
