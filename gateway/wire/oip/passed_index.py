@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -16,7 +15,10 @@ from gateway.wire.proto import messages
 
 MAX_BYTES: Final = 512 << 10
 MAX_ENTRIES: Final = 2048
-"""Of an index; entries beyond them are not passed on."""
+"""Of an index; entries beyond them are not passed on. Fewer of them than this are all that there are."""
+
+_MOST_READ: Final = 4 * MAX_ENTRIES
+"""Entries that are looked at for these; most indexes hold none that cannot be asked for."""
 
 UNKNOWN: Final = "UNKNOWN"
 """The state of a model whose server lists names alone."""
@@ -46,7 +48,7 @@ def decode_index(body: Buffer) -> list[IndexEntry]:
     Raises:
         GatewayError: INVALID when it is not what the protocol has.
     """
-    return list(_fit(_decode(_ENTRIES, body)))
+    return _fit(_decode(_ENTRIES, body))
 
 
 def decode_names(body: Buffer) -> list[IndexEntry]:
@@ -55,7 +57,7 @@ def decode_names(body: Buffer) -> list[IndexEntry]:
     Raises:
         GatewayError: INVALID when it is none.
     """
-    return list(_fit(_EntryMessage(name, state=UNKNOWN) for name in _decode(_NAMES, body).models))
+    return _fit([_EntryMessage(name, state=UNKNOWN) for name in _decode(_NAMES, body).models])
 
 
 def decode_index_message(body: Buffer) -> list[IndexEntry]:
@@ -66,7 +68,7 @@ def decode_index_message(body: Buffer) -> list[IndexEntry]:
     """
     if len(body) > MAX_BYTES:
         raise _unfit()
-    return list(_fit(parse(messages.RepositoryIndexResponse, bytes(body)).models))
+    return _fit(parse(messages.RepositoryIndexResponse, bytes(body)).models)
 
 
 def _decode(decoder: msgspec.json.Decoder[Any], body: Buffer) -> Any:
@@ -78,13 +80,25 @@ def _decode(decoder: msgspec.json.Decoder[Any], body: Buffer) -> Any:
         raise _unfit() from None
 
 
-def _fit(entries: Iterable[Any]) -> Iterator[IndexEntry]:
-    """Give the entries that have a name which can be asked for."""
-    for entry in islice(entries, MAX_ENTRIES):
+def _fit(entries: Sequence[Any]) -> list[IndexEntry]:
+    """Return the entries that have a name which can be asked for, ``MAX_ENTRIES`` at most.
+
+    Raises:
+        GatewayError: INVALID when so many have none that there may be more that can be asked for.
+    """
+    found: list[IndexEntry] = []
+    for entry in entries[:_MOST_READ]:
         name = entry.name
         if name and len(name) <= _MAX_NAME and name.isprintable():
             reason = printable(without_folders((entry.reason or "")[: 4 * _MAX_REASON]), _MAX_REASON)
-            yield IndexEntry(name, printable(entry.version or ""), printable(entry.state or ""), reason)
+            found.append(
+                IndexEntry(name, printable(entry.version or ""), printable(entry.state or ""), reason)
+            )
+            if len(found) == MAX_ENTRIES:
+                return found
+    if len(entries) > _MOST_READ:
+        raise _unfit()
+    return found
 
 
 def _unfit() -> GatewayError:
