@@ -46,7 +46,7 @@ def decode_index(body: Buffer) -> list[IndexEntry]:
     """Read the index that another server has sent.
 
     Raises:
-        GatewayError: INVALID when it is not what the protocol has.
+        GatewayError: INVALID when it is not what the protocol has; UNSUPPORTED when it is too long.
     """
     return _fit(_decode(_ENTRIES, body))
 
@@ -55,7 +55,7 @@ def decode_names(body: Buffer) -> list[IndexEntry]:
     """Read the list of another server that has nothing but names, as KServe has it.
 
     Raises:
-        GatewayError: INVALID when it is none.
+        GatewayError: INVALID when it is none; UNSUPPORTED when it is too long.
     """
     return _fit([_EntryMessage(name, state=UNKNOWN) for name in _decode(_NAMES, body).models])
 
@@ -64,16 +64,16 @@ def decode_index_message(body: Buffer) -> list[IndexEntry]:
     """Read a RepositoryIndexResponse.
 
     Raises:
-        GatewayError: INVALID when it is too large, or no such message.
+        GatewayError: INVALID when it is no such message; UNSUPPORTED when it is too long.
     """
     if len(body) > MAX_BYTES:
-        raise _unfit()
+        raise _too_long()
     return _fit(parse(messages.RepositoryIndexResponse, bytes(body)).models)
 
 
 def _decode(decoder: msgspec.json.Decoder[Any], body: Buffer) -> Any:
     if len(body) > MAX_BYTES:
-        raise _unfit()
+        raise _too_long()
     try:
         return decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
@@ -84,7 +84,7 @@ def _fit(entries: Sequence[Any]) -> list[IndexEntry]:
     """Return the entries that have a name which can be asked for, ``MAX_ENTRIES`` at most.
 
     Raises:
-        GatewayError: INVALID when so many have none that there may be more that can be asked for.
+        GatewayError: UNSUPPORTED when so many have none that there may be more that can be asked for.
     """
     found: list[IndexEntry] = []
     for entry in entries[:_MOST_READ]:
@@ -97,9 +97,14 @@ def _fit(entries: Sequence[Any]) -> list[IndexEntry]:
             if len(found) == MAX_ENTRIES:
                 return found
     if len(entries) > _MOST_READ:
-        raise _unfit()
+        raise _too_long()
     return found
 
 
 def _unfit() -> GatewayError:
     return GatewayError(Fault.INVALID, "the index of models is not as the protocol has it")
+
+
+def _too_long() -> GatewayError:
+    """Return the error for an index that is as the protocol has it, and says nothing: it is not read."""
+    return GatewayError(Fault.UNSUPPORTED, "the index of models is longer than is read")
