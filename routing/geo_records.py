@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import maxminddb
 
-from routing.place import CONTINENTS, Place, country_of, place_of
+from routing.place import CONTINENT_OF, CONTINENTS, Place, country_of, place_of
 
 Record = Mapping[str, Any]
 Reading = Callable[[Record], Place | None]
@@ -70,11 +70,16 @@ def reading_of(kind: str, records: Iterable[object]) -> tuple[Reading, frozenset
 def nested_place(record: Record) -> Place | None:
     """Read a record as MaxMind builds them; the registered country stands in for an absent one.
 
+    Where that is on another continent than the record, its owner is elsewhere than its clients: these may be
+    in any country of the continent.
+
     Raises:
         TypeError: a part of it has another shape.
     """
-    code = _map(record, "country").get("iso_code") or _map(record, "registered_country").get("iso_code")
-    place = place_of(code, _map(record, "continent").get("code"))
+    code, around = _map(record, "country").get("iso_code"), _map(record, "continent").get("code")
+    place = place_of(code or _map(record, "registered_country").get("iso_code"), around)
+    if not code and place is not None and CONTINENT_OF.get(place.country, place.continent) != place.continent:
+        place = place_of(None, place.continent)
     asn = _asn(_map(record, "traits").get(_ASN_KEYS[0]))
     return _made(place, _parts(record.get("subdivisions")), asn)
 

@@ -32,24 +32,25 @@ class Holdings(msgspec.Struct, frozen=True):
     @classmethod
     def listed(cls, entries: Iterable[str]) -> Self:
         """Return what a policy's list says: NAME, a pattern of names, or either with ``:VERSION`` behind."""
-        versions: dict[str, frozenset[str]] = {}
+        found: dict[str, set[str]] = {}
         patterns: list[tuple[str, str]] = []
         for entry in entries:
             name, version = split(entry)
             if is_name(name):
-                _add(versions, name, version)
+                found.setdefault(name, set()).add(version)
             else:
                 patterns.append((name, version))
-        return cls(versions, tuple(patterns))
+        return cls({name: _versions(named) for name, named in found.items()}, tuple(patterns))
 
     @classmethod
     def indexed(cls, entries: Iterable[IndexEntry]) -> Self:
         """Return what a server's index says: what is ready. A server without versions lists none."""
-        versions: dict[str, frozenset[str]] = {}
+        # One set for each model grows: another at each of two thousand versions would hold the loop.
+        found: dict[str, set[str]] = {}
         for entry in entries:
             if entry.state == READY or (entry.state == UNKNOWN and not entry.version):
-                _add(versions, entry.name, entry.version)
-        return cls(versions)
+                found.setdefault(entry.name, set()).add(entry.version)
+        return cls({name: _versions(named) for name, named in found.items()})
 
     def has(self, model: str, version: str) -> bool:
         """Whether it holds ``model`` in ``version``; empty: in any."""
@@ -88,12 +89,9 @@ def split(entry: str) -> tuple[str, str]:
     return (name, version) if colon else (entry, "")
 
 
-def _add(versions: dict[str, frozenset[str]], name: str, version: str) -> None:
-    known = versions.get(name)
-    if not version or (known is not None and not known):
-        versions[name] = ALL_VERSIONS
-    else:
-        versions[name] = (known or frozenset()) | {version}
+def _versions(named: set[str]) -> frozenset[str]:
+    """Return the versions of a model of which those ``named`` are listed: all, where one entry names none."""
+    return ALL_VERSIONS if "" in named else frozenset(named)
 
 
 def _by_number(version: str) -> tuple[int, str]:

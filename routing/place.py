@@ -100,10 +100,14 @@ def container_of(code: str, others: Container[str]) -> str:
 
 
 def may_be_in(place: Place | None, code: str) -> bool:
-    """Whether a client of ``place`` may be in ``code``. One whose place is not known may be anywhere."""
+    """Whether a client of ``place`` may be in ``code``. One whose place is not known may be anywhere.
+
+    Databases differ on continents: one that has Cyprus in Asia says AS, and its country says EU. It may be
+    in either.
+    """
     place = place or UNKNOWN
     if code in CONTINENTS:
-        return place.continent in {"", code}
+        return place.continent in {"", code} or CONTINENT_OF.get(place.country) == code
     country = _country(code)
     if place.country:
         return place.country == country

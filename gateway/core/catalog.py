@@ -80,7 +80,8 @@ class RemoteCatalog(Catalog, Protocol):
         """Return the versions of all models of the server.
 
         Raises:
-            GatewayError: UNSUPPORTED or NOT_FOUND where the server has no such list; UNAVAILABLE.
+            GatewayError: UNSUPPORTED or NOT_FOUND where the server has no such list, or one that is too
+                long; UNAVAILABLE.
         """
         ...
 

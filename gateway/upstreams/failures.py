@@ -219,12 +219,15 @@ class Failures:
         )
 
     @contextmanager
-    def breaking(self) -> Iterator[None]:
-        """Say of an answer that cannot be read that it breaks the protocol, unless it is we who cannot."""
+    def breaking(self, *passed: Fault) -> Iterator[None]:
+        """Say of an answer that cannot be read that it breaks the protocol, unless it is we who cannot.
+
+        ``passed``: faults that say something else.
+        """
         try:
             yield
         except GatewayError as error:
-            if error.fault in OUR_OWN:
+            if error.fault in OUR_OWN or error.fault in passed:
                 raise
             raise self.broken() from error
 

@@ -168,7 +168,7 @@ class GrpcUpstream:
     async def index(self) -> Sequence[IndexEntry]:
         """Ask the other side what models it has."""
         answer, _ = await self._call(self._index, b"", timeout_s=self._settings.metadata_timeout_s)
-        with self._failures.breaking():
+        with self._failures.breaking(Fault.UNSUPPORTED):
             return decode_index_message(answer)
 
     async def is_ready(self, model: str, version: str) -> bool:

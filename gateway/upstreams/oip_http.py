@@ -193,7 +193,7 @@ class HttpUpstream:
             read = decode_names
         if status != 200:
             raise self._refused(status, received, answer)
-        with self._failures.breaking():
+        with self._failures.breaking(Fault.UNSUPPORTED):
             return read(answer)
 
     async def is_ready(self, model: str, version: str) -> bool:

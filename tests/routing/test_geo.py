@@ -66,6 +66,9 @@ def test_table_agrees_with_maxmind() -> None:
         ({"country": {"iso_code": "ZZ"}, "continent": {"code": "EU"}}, Place("", "EU")),
         ({"continent": {"code": "EU"}}, Place("", "EU")),
         ({"registered_country": {"iso_code": "ZZ"}}, None),
+        # Its owner is registered on another continent: its clients may be in any country of this one.
+        ({"registered_country": {"iso_code": "US"}, "continent": {"code": "EU"}}, Place("", "EU")),
+        ({"registered_country": {"iso_code": "US"}, "continent": {"code": "NA"}}, Place("US", "NA")),
         ({"country": "FR"}, None),
         ({"country": {"iso_code": 5}}, None),
         ({"traits": {}}, None),

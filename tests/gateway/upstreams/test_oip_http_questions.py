@@ -7,6 +7,7 @@ import pytest
 from gateway.core.catalog import IndexEntry, ModelSpec
 from gateway.core.errors import Fault
 from gateway.upstreams.settings import HttpUpstreamSettings
+from gateway.wire.oip.passed_index import MAX_BYTES
 from tests.fakes.redis_server import free_port
 from tests.fakes.upstreams import (
     fails,
@@ -62,6 +63,14 @@ async def test_server_that_lists_names_alone(status):
     async with scripted_peer(play) as peer, http_upstream(peer.port) as upstream:
         assert await upstream.index() == [IndexEntry("m", "", "UNKNOWN")]
     assert paths == [b"/v2/repository/index", b"/v2/models"]
+
+
+async def test_an_index_that_is_too_long_is_nobodys_failure():
+    """Who sends requests by it has to know that it says nothing, and not what it said before."""
+    async with foreign_http(http(200, b"[]" + b" " * MAX_BYTES)) as upstream:
+        error = await fails(upstream.index())
+
+    assert flags(error) == (Fault.UNSUPPORTED, False, False)
 
 
 async def test_server_without_any_list():

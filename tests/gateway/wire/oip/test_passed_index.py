@@ -66,9 +66,33 @@ def test_only_so_many_models() -> None:
     assert len(decode_index(body)) == MAX_ENTRIES
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"{}", b"[1]", b'[{"version": "1"}]', b"\xff", b"[" * 9000, b" " * (MAX_BYTES + 1)]
-)
+@pytest.mark.parametrize("name", ["", "x" * 257, "a\nb"])
+def test_one_that_is_left_out_does_not_make_a_long_index_whole(name: str) -> None:
+    """Fewer than can be passed on are taken for all that there are, by whoever sends requests by them."""
+    names = [name, *map(str, range(MAX_ENTRIES + 1))]
+    message = messages.RepositoryIndexResponse()
+    for each in names:
+        message.models.add(name=each)
+
+    assert len(decode_index(json.dumps([{"name": each} for each in names]).encode())) == MAX_ENTRIES
+    assert len(decode_names(json.dumps({"models": names}).encode())) == MAX_ENTRIES
+    assert len(decode_index_message(message.SerializeToString())) == MAX_ENTRIES
+
+
+def test_an_index_of_names_that_cannot_be_asked_for_is_none() -> None:
+    """It is not read to its end, where there may be others."""
+    message = messages.RepositoryIndexResponse()
+    for _ in range(4 * MAX_ENTRIES):
+        message.models.add(name="")
+    assert decode_index_message(message.SerializeToString()) == []
+
+    message.models.add(name="digits")
+    with pytest.raises(GatewayError) as caught:
+        decode_index_message(message.SerializeToString())
+    assert caught.value.fault is Fault.UNSUPPORTED
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"[1]", b'[{"version": "1"}]', b"\xff", b"[" * 9000])
 def test_what_is_no_index(body: bytes) -> None:
     """Or one that would hold the loop."""
     for decode in (decode_index, decode_names):
@@ -77,10 +101,13 @@ def test_what_is_no_index(body: bytes) -> None:
         assert caught.value.fault is Fault.INVALID
 
 
-def test_large_message() -> None:
-    """As in JSON."""
+def test_one_that_is_too_long_is_not_read() -> None:
+    """It is an index, so it is not the server that fails; but nobody knows what stands there."""
     made = messages.RepositoryIndexResponse()
     made.models.add(name="a", reason="x" * MAX_BYTES)
+    bodies = {decode_index_message: made.SerializeToString()}
 
-    with pytest.raises(GatewayError):
-        decode_index_message(made.SerializeToString())
+    for decode in (decode_index, decode_names, decode_index_message):
+        with pytest.raises(GatewayError) as caught:
+            decode(bodies.get(decode, b"[]" + b" " * MAX_BYTES))
+        assert caught.value.fault is Fault.UNSUPPORTED
