@@ -13,10 +13,10 @@ one that asks for no more · EW141 a header that cannot be compared · EW142 a h
 EW143 bad network · EW144 more than can be looked through · EW145 percentages of versions that are not 100 ·
 EW146 versions beside a cascade · EW147 versions that no request needs · EW150 no name of a model · EW155
 bad network of the table · EW156 a network of which nothing is said · EW157 a part of a country where
-residency or homes need the country · EW158 a reserved ASN · EW165 an attempt longer than the request ·
-EW170 a shadow of what answers itself · EW171 a shadow at another gateway · EW172 a shadow without endpoints
-· EW173 an output that is compared and ignored · EW175 a hedge after the request is over · EW176 a hedge
-after every attempt is.
+residency or homes need the country · EW158 a reserved ASN · EW159 a label that lacks its name or value, or
+stands twice · EW165 an attempt longer than the request · EW170 a shadow of what answers itself · EW171 a
+shadow at another gateway · EW172 a shadow without endpoints · EW173 an output that is compared and ignored ·
+EW175 a hedge after the request is over · EW176 a hedge after every attempt is.
 
 Warnings: EW201 region without fail-over · EW202 tenants that no central endpoint may serve · EW203 clients
 that no region may serve · EW204 a place that narrows nothing · EW205 unused endpoint · EW206 ``*`` beside

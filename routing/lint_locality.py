@@ -56,10 +56,19 @@ def _labels(policy: Policy) -> Iterator[Problem]:
     known = {REGION}
     known.update(label for region in policy.regions.values() for label in region.labels)
     known.update(label for endpoint in policy.endpoints.values() for label in endpoint.labels)
+    first: dict[str, int] = {}
     for index, label in enumerate(policy.preference.failover_priority):
-        name = label.partition("=")[0]
-        if name not in known:
-            yield Problem("EW123", (_PATH, "failover_priority", index), unknown("label", name, known))
+        path: Path = (_PATH, "failover_priority", index)
+        name, equals, value = label.partition("=")
+        if equals and not (name and value):
+            lacks = "value" if name else "name"
+            yield Problem("EW159", path, f"'{label}' lacks the {lacks}: write NAME or NAME=VALUE")
+        elif name not in known:
+            yield Problem("EW123", path, unknown("label", name, known))
+        elif first.setdefault(name, index) != index:
+            yield Problem(
+                "EW159", path, f"failover_priority[{first[name]}] compares '{name}' already: take one out"
+            )
 
 
 def _unserved(policy: Policy) -> Iterator[Problem]:

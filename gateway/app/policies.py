@@ -27,7 +27,8 @@ from gateway.http.server.tls import TlsError
 from routing.policy import ANY, Policy
 
 _LOG: Final = logging.getLogger("edgeway.policy")
-WATCH_S: Final = 1.0
+WATCH_S: Final = 0.5
+"""Between two looks at the policy file, of which the second takes what both have found."""
 
 
 class Owed(enum.Enum):
@@ -147,8 +148,9 @@ class Policies:
                 self._sources.contents, self._sources.model_names(), others=self._is_incomplete
             )
             before, last = last, found.text
-            # If it is empty once, or ends within a line, it may be in the middle of being written.
-            if (last.endswith(b"\n") or last == before) and self._differs(found):
+            # What was found once may be in the middle of being written: a policy that ends at any line may be
+            # one as well, and the whole file would have the same generation, for another text.
+            if last == before and self._differs(found):
                 await self.reload(everything=False)
 
     @property

@@ -17,7 +17,7 @@ LOCATED = {
 
 def found(locality: Any, **changes: Any) -> list[tuple[str, str]]:
     made = policy(locality=locality, **changes)
-    wanted = ("EW12", "EW22", "EW102")
+    wanted = ("EW12", "EW159", "EW22", "EW102")
     return [
         (problem.rule, ".".join(map(str, problem.path)))
         for problem in problems(made)
@@ -61,6 +61,13 @@ def distribute(*lists: dict[str, Any]) -> dict[str, Any]:
         (
             {"mode": "failover_priority", "failover_priority": ["region", "provider=x"]},
             [("EW123", "locality.failover_priority.1")],
+        ),
+        (
+            {
+                "mode": "failover_priority",
+                "failover_priority": ["region", "region", "region=x", "region=", "=x", "="],
+            },
+            [("EW159", f"locality.failover_priority.{index}") for index in range(1, 6)],
         ),
         ("nearest", [("EW221", "regions.eu-west")]),
     ],

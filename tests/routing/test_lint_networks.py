@@ -34,6 +34,7 @@ NET = "192.0.2.0/24"
         ({"::/0": "DE", "0::/0": "FR"}, "EW108", ("0::/0",), "is the same network as '::/0'"),
         ({NET: {}}, "EW156", (NET,), "give its place, its asn, or both"),
         ({NET: "XX"}, "EW106", (NET,), "'XX' is neither a continent"),
+        ({NET: "false"}, "EW106", (NET,), 'nor an ISO country (Norway is `"NO"`'),
         ({NET: "XX-CA"}, "EW106", (NET,), "nor a part of one, as US-CA"),
         ({NET: {"place": "us-ca"}}, "EW106", (NET,), "nor a part of one, as US-CA"),
         ({NET: {"asn": 65_535}}, "EW158", (NET, "asn"), "65535 is reserved"),
