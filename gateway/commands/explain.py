@@ -41,13 +41,13 @@ EXAMPLES: Final = """\
   edgeway policy explain policy.yaml --stack --settings gateway.yaml --json | jq .routes
 
 Without --client-country the client is where the policy's networks have --client-address, else where the
-databases of --geo have it; else its place is not known, and all rules for places apply. Without
---region the client calls the region that is its home, or the only one. Endpoints are in the order in
-which they are tried, all being well and nothing measured yet: those whose breaker is open are passed over. The line
-"locality" says what their order goes by. Those that do not list the model are passed over; a running gateway
-also goes by their indexes, which `edgeway endpoint list` shows. Of an endpoint with several members one is
-picked for each attempt, and the next attempt goes to another. Of settings it is said whose they are: those
-of the route or endpoint itself, of the policy's defaults, or of each gateway.
+databases of --geo have it; else its place is not known, and all rules for places apply. Without --region
+the client calls the region that is its home, or the only one. Endpoints are in the order in which they
+are tried, all being well and nothing measured yet: those whose breaker is open are passed over. The line
+"locality" says what their order goes by. Those that do not list the model are passed over; a running
+gateway also goes by their indexes, which `edgeway endpoint list` shows. Of an endpoint with several
+members one is picked for each attempt, and the next attempt goes to another. Of settings it is said
+whose they are: those of the route or endpoint itself, of the policy's defaults, or of each gateway.
 
 --stack shows the layers of every route, or of that of --model and --tenant, outermost first: role, filter,
 what observes it, and why it stands there. Without --settings, default settings are taken. A running gateway
