@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from gateway.commands.arguments import add_command
 from gateway.commands.explain_client import add_client, client_of, described
-from gateway.commands.explain_locality import preferred
+from gateway.commands.explain_locality import panic, preferred
 from gateway.commands.explain_pool import rows_of
 from gateway.commands.explain_settings import row_of_endpoint, rows_of_route
 from gateway.config.document import ConfigError
@@ -41,13 +41,13 @@ EXAMPLES: Final = """\
   edgeway policy explain policy.yaml --stack --settings gateway.yaml --json | jq .routes
 
 Without --client-country the client is where the policy's networks have --client-address, else where the
-databases of --geo have it; else its place is not known, and all rules for places apply. Without
---region the client calls the region that is its home. Endpoints are in the order in which they are
-tried, all being well and nothing measured yet: those whose breaker is open are passed over. The line
-"locality" says what their order goes by. Those that do not list the model are passed over; a running gateway
-also goes by their indexes, which `edgeway endpoint list` shows. Of an endpoint with several members one is
-picked for each attempt, and the next attempt goes to another. Of settings it is said whose they are: those
-of the route or endpoint itself, of the policy's defaults, or of each gateway.
+databases of --geo have it; else its place is not known, and all rules for places apply. Without --region
+the client calls the region that is its home, or the only one. Endpoints are in the order in which they
+are tried, all being well and nothing measured yet: those whose breaker is open are passed over. The line
+"locality" says what their order goes by. Those that do not list the model are passed over; a running
+gateway also goes by their indexes, which `edgeway endpoint list` shows. Of an endpoint with several
+members one is picked for each attempt, and the next attempt goes to another. Of settings it is said
+whose they are: those of the route or endpoint itself, of the policy's defaults, or of each gateway.
 
 --stack shows the layers of every route, or of that of --model and --tenant, outermost first: role, filter,
 what observes it, and why it stands there. Without --settings, default settings are taken. A running gateway
@@ -61,6 +61,7 @@ _REFUSALS: Final = {
     "no_region": "refused, 503: no region may see a request of this tenant from this place",
     "no_endpoint": "refused, 503: no endpoint of the route lies in an allowed region",
 }
+_DRAINED: Final = "refused, 503: every endpoint that may be asked is drained"
 
 
 def add_to(group: Any) -> None:
@@ -106,7 +107,7 @@ def _explain(options: argparse.Namespace) -> int:
         raise ConfigError(options.file, "--model: name the model of the request, or add --stack")
     place, source = client_of(policy, options)
     homely = home(policy, place) if place else None
-    region = options.region or homely
+    region = options.region or homely or (next(iter(policy.regions)) if len(policy.regions) == 1 else None)
     if region is None:
         regions = ", ".join(policy.regions)
         complaint = f"--region: this client is at home nowhere; say whose gateway it calls: {regions}"
@@ -204,11 +205,19 @@ def explain(
     if names:
         names, why = preferred(policy, region, names)
         rows.append(("locality", why))
+        rows += panic(policy)
     for number, name in enumerate(names, 1):
         endpoint = policy.endpoints[name]
         rows += rows_of(number, name, endpoint)
         rows += row_of_endpoint(policy, number, endpoint, inheritance.of("endpoints", name))
-    return rows, _REFUSALS.get(found.refusal, "")
+    return rows, _REFUSALS.get(found.refusal, "") or _drained(policy, route, found)
+
+
+def _drained(policy: Policy, route: Route, found: Outcome) -> str:
+    """Say that nothing can be sent anywhere: what the policy drains is no fault that may pass."""
+    has_edge_model = found.is_here and route.cascade is not None
+    all_drained = all(policy.endpoints[name].drain for name in found.endpoints)
+    return _DRAINED if found.endpoints and all_drained and not has_edge_model else ""
 
 
 def _passed(policy: Policy, route: Route, lacks: str) -> str:
@@ -240,7 +249,9 @@ def _hedge(hedge: RouteHedge) -> str:
         after = f"{hedge.delay_ms:g} ms"
     else:
         after = f"the p{hedge.percentile:g} of what first attempts take, {hedge.min_delay_ms:g} ms at least"
-    return f"another attempt elsewhere after {after}; {hedge.budget_percent:g} % of requests at most"
+    further = hedge.max_attempts - 1
+    attempts = "another attempt" if further == 1 else f"up to {further} more attempts, each"
+    return f"{attempts} elsewhere after {after}; {hedge.budget_percent:g} % of requests at most"
 
 
 def _shadow(policy: Policy, route: Route, shadow: Shadow, found: Outcome, region: str) -> str:

@@ -32,6 +32,17 @@ def preferred(policy: Policy, region: str, names: tuple[str, ...]) -> tuple[tupl
     return names, f"failover: {order}, then the rest{note}"
 
 
+def panic(policy: Policy) -> list[tuple[str, str]]:
+    """Return the line of when requests go to members that are out; none where they never do."""
+    percent = policy.preference.healthy_panic_threshold
+    if not percent:
+        return []
+    when = (
+        f"fewer than {percent:g} % of an endpoint's members are well, and all endpoints cannot carry the load"
+    )
+    return [("panic", f"while {when}, requests go to members that are out, too")]
+
+
 def _by_distance(policy: Policy, region: str, names: tuple[str, ...]) -> tuple[tuple[str, ...], str]:
     least_s = least_round_trips_s(policy, region, names)
     ordered = tuple(sorted(names, key=least_s.__getitem__))

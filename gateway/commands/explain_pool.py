@@ -58,6 +58,8 @@ def _extras(endpoint: Endpoint) -> list[str]:
         extras.append(f"below {endpoint.path_prefix}")
     if endpoint.credential is not None:
         extras.append(f"credential in {endpoint.credential.header}")
+    if (check := endpoint.health_check) is not None:
+        extras.append(f"members checked every {check.interval_s:g} s")
     if endpoint.models:
         more = len(endpoint.models) - _SHOWN
         listed = ", ".join(endpoint.models[:_SHOWN])

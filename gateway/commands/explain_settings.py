@@ -14,6 +14,9 @@ from routing.policy import Policy, Route
 _OF_GATEWAYS: Final = frozenset({"timeout_ms", "per_try_timeout_ms", "num_retries", "retry_on"})
 """Fields of routes that are a gateway's own settings where neither the route nor the defaults have them."""
 
+_SAID_BEFORE: Final = frozenset({"credential", "tls", "load_balancing", "health_check"})
+"""Blocks of endpoints whose values the lines before have."""
+
 _INHERITED: Final = "the policy's defaults"
 
 
@@ -32,10 +35,9 @@ def row_of_endpoint(
     defaults = policy.defaults.endpoints
     found = []
     for name, value, whose in _settings("endpoints", endpoint, inherited, defaults):
-        # What blocks hold the lines before say.
-        is_block = isinstance(getattr(endpoint, name), msgspec.Struct)
-        if whose and (not is_block or name in defaults):
-            found.append(f"{name} ({whose})" if is_block else f"{name} {value} ({whose})")
+        is_said = name in _SAID_BEFORE and isinstance(getattr(endpoint, name), msgspec.Struct)
+        if whose and (not is_said or name in defaults):
+            found.append(f"{name} ({whose})" if is_said else f"{name} {value} ({whose})")
     return [(f"settings {number}", "; ".join(found))] if found else []
 
 

@@ -45,12 +45,18 @@ def _validate(options: argparse.Namespace) -> int:
         print(finding, file=sys.stderr)
     errors = sum(finding.is_error for finding in findings)
     if errors or (options.strict and findings):
-        print(f"{options.file}: {errors} errors, {len(findings) - errors} warnings", file=sys.stderr)
+        counts = f"{_count(errors, 'error')}, {_count(len(findings) - errors, 'warning')}"
+        print(f"{options.file}: {counts}", file=sys.stderr)
         return 2
     print(
-        f"{options.file}: good. generation {policy.generation}, {len(policy.regions)} regions, "
-        f"{len(policy.endpoints)} endpoints, {len(policy.routes)} routes, {len(policy.tenants)} tenants"
-        + (f", {len(findings)} warnings" if findings else "")
-        + (f", {len(notes)} notes" if notes else "")
+        f"{options.file}: good. generation {policy.generation}, {_count(len(policy.regions), 'region')}, "
+        f"{_count(len(policy.endpoints), 'endpoint')}, {_count(len(policy.routes), 'route')}, "
+        f"{_count(len(policy.tenants), 'tenant')}"
+        + (f", {_count(len(findings), 'warning')}" if findings else "")
+        + (f", {_count(len(notes), 'note')}" if notes else "")
     )
     return 0
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -59,6 +59,7 @@ _UNITS: Final = (
     (r"^choice_count$", "members"),
     (r"^(num_retries|max_attempts)$", "attempts"),
     (r"^percentile$", "%"),
+    (r"^(max_in_flight|max_waiting)$", "copies"),
     (r"\.to$", "%"),
 )
 _CHECKS: Final = frozenset({"healthy_threshold", "unhealthy_threshold"})

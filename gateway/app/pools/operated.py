@@ -88,7 +88,7 @@ class OperatedEndpoints:
         members = [each.name for each in pool.members]
         if member not in members:
             raise GatewayError(
-                Fault.NOT_FOUND, f"{unknown('member', printable(member), members)} of endpoint '{endpoint}'"
+                Fault.NOT_FOUND, f"endpoint '{endpoint}': {unknown('member', printable(member), members)}"
             )
         return f"{endpoint}/{member}"
 

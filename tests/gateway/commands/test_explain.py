@@ -231,3 +231,50 @@ def test_lists_of_models(arguments: list[str], says: str, tmp_path: Path, capsys
     out = capsys.readouterr().out.splitlines()
     assert says in out
     assert ("  near: central" in "\n".join(out)) == ("passed over" not in says)
+
+
+ONE_REGION = """\
+generation: 1
+regions: {only: {}}
+residency: {all: {regions: ["*"]}}
+tenants: {anonymous: {residency: all}}
+endpoints:
+  a: {tier: central, region: only, protocol: http, addresses: ["10.0.0.1:1"], drain: DRAIN_A}
+  b: {tier: central, region: only, protocol: http, addresses: ["10.0.0.2:1"], drain: DRAIN_B}
+routes:
+- {name: r, match: {model: m}, endpoints: [a, b]CASCADE}
+"""
+
+
+def test_of_one_region_it_is_the_gateway(tmp_path: Path, capsys) -> None:
+    """Whoever has one region need not name it, though no client is at home there."""
+    text = ONE_REGION.replace("DRAIN_A", "false").replace("DRAIN_B", "false").replace("CASCADE", "")
+    assert explained(tmp_path, "--model", "m", text=text) == 0
+    assert "gateway     only: endpoints" in capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("drains", "cascade", "code"),
+    [
+        (("true", "true"), "", 1),
+        (("true", "false"), "", 0),
+        (("false", "true"), "", 0),
+        (("true", "true"), ", cascade: {}", 0),
+    ],
+)
+def test_where_the_policy_drains_all_a_request_is_refused(
+    tmp_path: Path, capsys, drains: tuple[str, str], cascade: str, code: int
+) -> None:
+    """As a gateway does; an edge model answers all the same."""
+    text = ONE_REGION.replace("DRAIN_A", drains[0]).replace("DRAIN_B", drains[1]).replace("CASCADE", cascade)
+    assert explained(tmp_path, "--model", "m", text=text) == code
+    outcome = capsys.readouterr().out.splitlines()[-1].partition(" ")[2].strip()
+    assert outcome == ("refused, 503: every endpoint that may be asked is drained" if code else "answered")
+
+
+def test_more_than_one_further_attempt_is_told(tmp_path: Path, capsys) -> None:
+    text = ONE_REGION.replace("DRAIN_A", "false").replace("DRAIN_B", "false")
+    text = text.replace("CASCADE", ", hedge: {max_attempts: 3, delay_ms: 7}")
+    assert explained(tmp_path, "--model", "m", text=text) == 0
+    hedge = "up to 2 more attempts, each elsewhere after 7 ms; 5 % of requests at most"
+    assert f"hedge       {hedge}" in capsys.readouterr().out.splitlines()

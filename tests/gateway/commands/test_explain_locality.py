@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from gateway.commands.explain import explain
+from gateway.commands.explain_locality import panic
 from gateway.core.request import Request
 from routing.policy import Policy
 
@@ -81,3 +82,22 @@ def test_failover_priority_has_the_labels_in_common() -> None:
     why, names = rows({"mode": "failover_priority", "failover_priority": ["region"]})
     assert why == ("failover_priority region: equal labels: in-here 1 of 1, in-far 0 of 1, in-near 0 of 1")
     assert names == ["in-here", "in-far", "in-near"]
+
+
+@pytest.mark.parametrize(("threshold", "is_told"), [(50, True), (12.5, True), (0, False), (None, False)])
+def test_panic_is_told_where_there_is_any(threshold: float | None, *, is_told: bool) -> None:
+    """Requests for members that are out surprise whoever does not know of it."""
+    policy = msgspec.convert(
+        {
+            "generation": 1,
+            "regions": {"here": {}},
+            "residency": {"all": {"regions": ["*"]}},
+            "tenants": {"anonymous": {"residency": "all"}},
+            "routes": [{"name": "r", "endpoints": []}],
+            "locality": {"healthy_panic_threshold": threshold},
+        },
+        Policy,
+    )
+    told = panic(policy)
+    assert bool(told) is is_told
+    assert all(f"fewer than {threshold:g} % of an endpoint's members" in text for _, text in told)

@@ -115,3 +115,8 @@ def test_what_it_holds_and_carries(changes, words):
     values = {"tier": "central", "region": "here", "protocol": "http", "addresses": ["10.0.0.1:80"]}
     (first, *_) = rows_of(1, "central", msgspec.convert({**values, **changes}, Endpoint))
     assert first[1].endswith(f", {words}")
+
+
+def test_health_checks_are_told():
+    _, text = rows_of(1, "a", endpoint(addresses=["10.0.0.1:1"], health_check={"interval_s": 2.5}))[0]
+    assert text.endswith(", 1 member, members checked every 2.5 s")

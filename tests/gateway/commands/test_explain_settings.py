@@ -70,3 +70,11 @@ def test_an_endpoints_own_limit_is_shown(tmp_path: Path, capsys: pytest.CaptureF
 )
 def test_values_in_words(value: object, words: str) -> None:
     assert in_words(value) == words
+
+
+def test_when_members_are_out_is_told_in_values(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No other line of the endpoint has them."""
+    outliers = "outlier_detection: {consecutive_5xx: 2}"
+    text = GOOD.replace('address: "127.0.0.1:9"', f'address: "127.0.0.1:9", {outliers}')
+
+    assert settings(tmp_path, text, capsys)[-1] == "settings 1 outlier_detection consecutive_5xx 2 (its own)"

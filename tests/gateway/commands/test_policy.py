@@ -16,7 +16,7 @@ def test_good_policy(tmp_path: Path, capsys) -> None:
     """A good file exits 0 and says what it holds."""
     assert main(["policy", "validate", str(write_policy(tmp_path))]) == 0
 
-    assert "good. generation 1, 2 regions, 1 endpoints, 1 routes, 2 tenants" in capsys.readouterr().out
+    assert "good. generation 1, 2 regions, 1 endpoint, 1 route, 2 tenants" in capsys.readouterr().out
 
 
 def test_every_problem_is_reported_at_once(tmp_path: Path, capsys) -> None:
@@ -139,4 +139,4 @@ def test_validate_shows_what_is_old_and_is_content_all_the_same(
 
     shown = capsys.readouterr()
     assert shown.err.count(": note EW301: endpoints.") == 1
-    assert shown.out.endswith(", 1 notes\n")
+    assert shown.out.endswith(", 1 note\n")
