@@ -169,5 +169,6 @@ def _locality(draw: st.DrawFn, regions: tuple[str, ...]) -> dict[str, Any]:
         shares[weighted[0]] += 100 - sum(shares.values())
         more["distribute"] = [{"from": HERE, "to": shares}]
     if mode == "failover_priority":
-        more["failover_priority"] = draw(_some(("region", *_LABELS, "cloud=x")))
+        names = draw(_some(("region", *_LABELS)))
+        more["failover_priority"] = [draw(st.sampled_from((name, f"{name}=x"))) for name in names]
     return {"mode": mode, **more}
