@@ -13,11 +13,12 @@ from msgspec.structs import replace
 
 from cache.freshness import Freshness, may_serve_stale
 from cache.levels.level import Entry, Level, Levels
+from gateway.core.cache_events import CacheLookedUp
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
 from gateway.core.request import Request, Response
 from gateway.core.service import Filter, Pending, Service
-from gateway.core.telemetry import CacheLookedUp, Telemetry
+from gateway.core.telemetry import Telemetry
 
 MAX_KEPT_BYTES: Final = 8 << 20
 """Of all outputs of an answer that is kept: what is kept is copied, which takes about 1 ms a MiB."""

@@ -16,10 +16,11 @@ from cache.early_refresh import EarlyRefreshes
 from cache.freshness import Freshness
 from cache.key import RequestHasher
 from cache.levels.level import Entry, NearLevel
+from gateway.core.cache_events import CacheLookedUp
 from gateway.core.clock import Clock
 from gateway.core.request import SEQUENCE, Request, Response
 from gateway.core.service import FastPath, Filter, FindPath, PassesFastPath, Pending, Service
-from gateway.core.telemetry import CacheLookedUp, Telemetry
+from gateway.core.telemetry import Telemetry
 from gateway.core.tensor import Buffer
 
 Forbids = Callable[[str], bool]

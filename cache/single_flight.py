@@ -26,11 +26,12 @@ from collections.abc import Hashable
 from functools import partial
 from typing import Final
 
+from gateway.core.cache_events import FlightShared
 from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Request, Response
 from gateway.core.service import Filter, Pending, Service
-from gateway.core.telemetry import FlightShared, Telemetry
+from gateway.core.telemetry import Telemetry
 
 ALMOST_S: Final = 0.1
 """Layers below may give up this long before the deadline that they were given."""

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from gateway.core.retry_conditions import RetryCondition
+from routing.caching import RouteCache
 from routing.endpoint import DAY_MS
 from routing.endpoint import Endpoint as Endpoint  # noqa: PLC0414 - a part of the policy
 from routing.hedging import RouteHedge
@@ -28,7 +29,6 @@ KeyHash = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Digest = Annotated[str, msgspec.Meta(pattern=r"^(sha256:[0-9a-f]{64})?\Z")]
 NamedDigest = Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}\Z")]
 Percent = Annotated[int, msgspec.Meta(ge=0, le=100)]
-MONTH_S: Final = 2_592_000
 MAX_ROUTES: Final = 3_000
 
 
@@ -57,17 +57,6 @@ class Tenant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     residency: str
     keys_sha256: tuple[KeyHash, ...] = ()
-
-
-class RouteCache(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What of it is cached.
-
-    ``enabled``: whether anything is. ``ttl_s``: seconds for which an answer stays fresh; absent, each
-    gateway's own setting holds.
-    """
-
-    enabled: bool = True
-    ttl_s: Annotated[float, msgspec.Meta(gt=0, le=MONTH_S)] | None = None
 
 
 class RouteCascade(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -29,8 +29,9 @@ from typing import Annotated, Final, NamedTuple
 from msgspec import Meta, Struct
 
 from cache.levels.level import Entry, LevelParts, NearLevel
+from gateway.core.cache_events import CacheLookedUp
 from gateway.core.cache_levels import L1
-from gateway.core.telemetry import CacheLookedUp, Telemetry
+from gateway.core.telemetry import Telemetry
 
 NAME_BYTES: Final = 160
 PLACE_BYTES: Final = 280

@@ -32,11 +32,12 @@ from cache.levels.redis_connection import RedisConnector
 from cache.levels.redis_options import RedisOptions
 from cache.levels.replies import Kind, ReplyError, Word
 from cache.levels.stamps import Stamps
+from gateway.core.cache_events import CacheConnectionClosed, CacheLookedUp, CacheWriteLost
 from gateway.core.cache_levels import L2
 from gateway.core.clock import Clock
 from gateway.core.errors import printable
 from gateway.core.gate import Gate
-from gateway.core.telemetry import CacheConnectionClosed, CacheLookedUp, CacheWriteLost, Telemetry
+from gateway.core.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from cache.levels.redis_settings import RedisSettings

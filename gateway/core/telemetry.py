@@ -9,6 +9,8 @@ from typing import Protocol
 
 import msgspec
 
+from gateway.core.cache_events import CacheEvent
+
 
 class RequestFinished(msgspec.Struct, frozen=True):
     """``code`` is ``ok`` or the fault's name, or ``cancelled`` when the caller left.
@@ -31,37 +33,6 @@ class LayerTimed(msgspec.Struct, frozen=True):
 
     layer: str
     seconds: float
-
-
-class CacheLookedUp(msgspec.Struct, frozen=True):
-    """A look-up in one level.
-
-    ``outcome``: hit, early (a hit that also starts a refresh), stale, miss, garbage, error, or skipped
-    (the breaker in front of the level was open).
-    """
-
-    level: str
-    outcome: str
-
-
-class CacheWriteLost(msgspec.Struct, frozen=True):
-    """An answer was not kept. ``reason``: error, skipped (breaker open), backlog, unfit, or too_large."""
-
-    level: str
-    reason: str
-
-
-class CacheConnectionClosed(msgspec.Struct, frozen=True):
-    """A connection of a level was given up; ``reason`` is one word: protocol, timeout, reset, renewed, ..."""
-
-    level: str
-    reason: str
-
-
-class FlightShared(msgspec.Struct, frozen=True):
-    """A miss waited for an equal request already under way."""
-
-    model: str
 
 
 class CascadeDecided(msgspec.Struct, frozen=True):
@@ -236,10 +207,7 @@ class GeoLoaded(msgspec.Struct, frozen=True):
 Event = (
     RequestFinished
     | LayerTimed
-    | CacheLookedUp
-    | CacheWriteLost
-    | CacheConnectionClosed
-    | FlightShared
+    | CacheEvent
     | CascadeDecided
     | CertificateRefused
     | CertificateJudged

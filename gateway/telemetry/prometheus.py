@@ -14,6 +14,7 @@ from prometheus_client import (
 )
 from prometheus_client.process_collector import ProcessCollector
 
+from gateway.core import cache_events
 from gateway.core import telemetry as events
 from gateway.telemetry.members import MemberRow, Members
 from gateway.telemetry.requests import Requests
@@ -107,10 +108,10 @@ class Prometheus:
         )
         joined = self._counter("flights_joined", "Misses that waited for an equal request", "model")
         return {
-            events.CacheLookedUp: self._requests.looked_up,
-            events.CacheWriteLost: lambda e: self._child(lost, e.level, e.reason).inc(),
-            events.CacheConnectionClosed: lambda e: self._child(closed, e.level, e.reason).inc(),
-            events.FlightShared: lambda e: self._child(joined, self._model(e.model)).inc(),
+            cache_events.CacheLookedUp: self._requests.looked_up,
+            cache_events.CacheWriteLost: lambda e: self._child(lost, e.level, e.reason).inc(),
+            cache_events.CacheConnectionClosed: lambda e: self._child(closed, e.level, e.reason).inc(),
+            cache_events.FlightShared: lambda e: self._child(joined, self._model(e.model)).inc(),
         }
 
     def _model_handlers(self) -> dict[type, Callable[[Any], None]]:

@@ -15,8 +15,9 @@ from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from gateway.core.cache_events import CacheLookedUp
 from gateway.core.statistics import OTHER
-from gateway.core.telemetry import CacheLookedUp, RequestFinished
+from gateway.core.telemetry import RequestFinished
 from gateway.telemetry.series import LATENCY_BUCKETS_S, Spread
 
 MAX_MODELS: Final = 64

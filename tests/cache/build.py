@@ -23,11 +23,12 @@ from cache.levels.memory import MemoryLevel
 from cache.lookup import CacheLookup
 from cache.settings import CacheSettings
 from cache.single_flight import SingleFlight
+from gateway.core.cache_events import CacheLookedUp
 from gateway.core.cache_levels import L2
 from gateway.core.request import Response
 from gateway.core.service import Filter, Service
 from gateway.core.stack import Stack
-from gateway.core.telemetry import CacheLookedUp, Silence, Telemetry
+from gateway.core.telemetry import Silence, Telemetry
 from tests.fakes.service import answer
 from tests.fakes.stack import stack
 from tests.fakes.telemetry import RecordingTelemetry

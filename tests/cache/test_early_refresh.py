@@ -9,8 +9,8 @@ import pytest
 
 from cache.early_refresh import EarlyRefreshes
 from cache.single_flight import SingleFlight
+from gateway.core.cache_events import FlightShared
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.telemetry import FlightShared
 from tests.cache.build import StepClock
 from tests.fakes.service import HANG, ScriptedService, request
 from tests.fakes.stack import stack

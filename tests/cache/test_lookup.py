@@ -15,12 +15,13 @@ from cache.levels.memory import MemoryLevel, MemorySettings
 from cache.levels.redis import RedisLevel
 from cache.levels.redis_settings import RedisSettings
 from cache.lookup import LONG_BYTES
+from gateway.core.cache_events import FlightShared
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.gate import OpenGate
 from gateway.core.request import Caller, Provenance, Request, Response
 from gateway.core.stack import Stack
-from gateway.core.telemetry import FlightShared, Silence
+from gateway.core.telemetry import Silence
 from gateway.core.tensor import Tensor
 from tests.cache.build import SECRET, CacheFilters, DictLevel, StepClock, cache_of, hasher, looked_up
 from tests.fakes.redis_server import RedisServer

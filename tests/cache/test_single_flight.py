@@ -9,9 +9,9 @@ import math
 import pytest
 
 from cache.single_flight import SingleFlight
+from gateway.core.cache_events import FlightShared
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Request, Response
-from gateway.core.telemetry import FlightShared
 from tests.cache.build import StepClock
 from tests.fakes.service import HANG, ScriptedService, answer, request
 from tests.fakes.telemetry import RecordingTelemetry

@@ -19,8 +19,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from cache.levels.envelope import Envelope
 from cache.levels.level import Entry
 from cache.levels.memory import MOST_HITS, MemoryLevel, MemorySettings
+from gateway.core.cache_events import CacheLookedUp
 from gateway.core.request import Provenance, Response
-from gateway.core.telemetry import CacheLookedUp, Silence
+from gateway.core.telemetry import Silence
 from gateway.core.tensor import Tensor
 from tests.cache.build import SECRET, entry
 from tests.fakes.telemetry import RecordingTelemetry

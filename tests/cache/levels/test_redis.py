@@ -16,10 +16,10 @@ from cache.levels.envelope import Envelope
 from cache.levels.level import LevelError
 from cache.levels.redis import WRITE_BACKLOG, RedisLevel
 from cache.levels.redis_settings import RedisSettings
+from gateway.core.cache_events import CacheConnectionClosed, CacheWriteLost
 from gateway.core.clock import LoopClock
 from gateway.core.gate import Gate, OpenGate
 from gateway.core.request import Provenance, Response
-from gateway.core.telemetry import CacheConnectionClosed, CacheWriteLost
 from gateway.core.tensor import Tensor
 from tests.cache.build import SECRET, StepClock, entry, looked_up
 from tests.cache.levels.gates import RecordingGate

@@ -10,9 +10,9 @@ import pytest
 
 from cache.levels.redis import RedisLevel
 from cache.levels.redis_settings import RedisSettings
+from gateway.core.cache_events import CacheConnectionClosed
 from gateway.core.clock import LoopClock
 from gateway.core.gate import OpenGate
-from gateway.core.telemetry import CacheConnectionClosed
 from tests.cache.build import SECRET, looked_up
 from tests.fakes.calls import counted_calls
 from tests.fakes.lying_redis import PONG, LyingRedis

@@ -6,6 +6,7 @@ import typing
 
 import pytest
 
+from gateway.core import cache_events
 from gateway.core import telemetry as events
 from gateway.telemetry.prometheus import Prometheus
 from gateway.telemetry.requests import MAX_MODELS, Requests
@@ -16,18 +17,22 @@ SAMPLES = {
         "digits", "l1", "ok", 0.001
     ): 'edgeway_requests_total{code="ok",model="digits",provenance="l1"} 1.0',
     events.LayerTimed("upstream", 0.01): 'edgeway_layer_seconds_count{layer="upstream"} 1.0',
-    events.CacheLookedUp("l2", "garbage"): 'edgeway_cache_lookups_total{level="l2",outcome="garbage"} 1.0',
-    events.CacheWriteLost("l2", "error"): 'edgeway_cache_writes_lost_total{level="l2",reason="error"} 1.0',
+    cache_events.CacheLookedUp(
+        "l2", "garbage"
+    ): 'edgeway_cache_lookups_total{level="l2",outcome="garbage"} 1.0',
+    cache_events.CacheWriteLost(
+        "l2", "error"
+    ): 'edgeway_cache_writes_lost_total{level="l2",reason="error"} 1.0',
     events.GeoLoaded(1_700_000_000, "", "x.mmdb"): (
         'edgeway_geo_build_timestamp_seconds{database="x.mmdb"} 1.7e+09'
     ),
     events.GeoLoaded(1, "bad", "x.mmdb"): (
         'edgeway_geo_loads_total{database="x.mmdb",outcome="refused"} 1.0'
     ),
-    events.CacheConnectionClosed("l2", "protocol"): (
+    cache_events.CacheConnectionClosed("l2", "protocol"): (
         'edgeway_cache_connections_closed_total{level="l2",reason="protocol"} 1.0'
     ),
-    events.FlightShared("digits"): 'edgeway_flights_joined_total{model="digits"} 1.0',
+    cache_events.FlightShared("digits"): 'edgeway_flights_joined_total{model="digits"} 1.0',
     events.CascadeDecided(
         "digits", "deferred", "unsure"
     ): 'edgeway_cascade_decisions_total{model="digits",outcome="deferred",reason="unsure"} 1.0',
@@ -122,7 +127,7 @@ def test_names_that_never_answered_take_no_label_from_those_who_do() -> None:
     prometheus = prometheus_of()
     for number in range(1000):
         prometheus.emit(events.RequestFinished(f"guess-{number}", "none", "unavailable", 0.001))
-        prometheus.emit(events.FlightShared(f"guess-{number}"))
+        prometheus.emit(cache_events.FlightShared(f"guess-{number}"))
 
     prometheus.emit(events.RequestFinished("digits", "edge", "ok", 0.001))
     prometheus.emit(events.PolicyLoaded(1, "", ("birds",)))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from gateway.core.telemetry import CacheLookedUp, RequestFinished
+from gateway.core.cache_events import CacheLookedUp
+from gateway.core.telemetry import RequestFinished
 from gateway.telemetry.requests import MAX_KINDS, MAX_MODELS, Requests
 from gateway.telemetry.series import LATENCY_BUCKETS_S
 

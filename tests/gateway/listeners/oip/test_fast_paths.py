@@ -17,11 +17,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.core.cache_events import CacheLookedUp
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.partitions import Partition
 from gateway.core.request import Caller, Request, Response
 from gateway.core.service import FastPath, Pending, Service, fast_path
-from gateway.core.telemetry import CacheLookedUp, RequestFinished
+from gateway.core.telemetry import RequestFinished
 from gateway.http.exchange import Answer, Head
 from gateway.listeners.oip import fast_paths
 from gateway.listeners.oip.grpc.application import GrpcApplication

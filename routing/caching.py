@@ -1,0 +1,20 @@
+"""What of a route's answers is cached, as the policy has it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import msgspec
+
+MONTH_S: Final = 2_592_000
+
+
+class RouteCache(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What of it is cached.
+
+    ``enabled``: whether anything is. ``ttl_s``: seconds for which an answer stays fresh; absent, each
+    gateway's own setting holds.
+    """
+
+    enabled: bool = True
+    ttl_s: Annotated[float, msgspec.Meta(gt=0, le=MONTH_S)] | None = None
