@@ -9,6 +9,11 @@ from tests.fakes.clock import VirtualClock
 from tests.fakes.virtual_time import virtual_time
 
 
+async def stopped(watching: asyncio.Task[None]) -> None:
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+
+
 @virtual_time
 async def test_only_the_last_minute_counts() -> None:
     """What came before it does not, and what nobody counted in it is not there."""
@@ -25,7 +30,7 @@ async def test_only_the_last_minute_counts() -> None:
     await asyncio.sleep(WINDOW_S)
     counts["miss"] += 2
     assert lately.counted() == {"miss": 2}
-    watching.cancel()
+    await stopped(watching)
 
 
 @virtual_time
@@ -37,4 +42,4 @@ async def test_it_holds_no_more_copies_than_a_minute_has() -> None:
     await asyncio.sleep(100 * WINDOW_S)
 
     assert repr(lately) == f"<Lately {int(WINDOW_S / STEP_S) + 1} copies, 1 counts>"
-    watching.cancel()
+    await stopped(watching)
