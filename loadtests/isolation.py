@@ -5,8 +5,8 @@
 A victim asks for half of the candidates, which nobody has asked for before; then a prober asks for all of
 them, in random order. AUC is how well the prober's times tell the halves apart: 0.5 is silence, 1.0 an open
 book. Twice 1,000 probes for each of JSON, binary and gRPC; with answers kept per tenant, and with them
-shared, which shows that the probe can tell at all. Takes two minutes. The exit code is 1 where time tells what
-it must not, or a probe cannot tell what it should.
+shared, which shows that the probe can tell at all. Takes two minutes. The exit code is 1 where time tells
+what it must not, or a probe cannot tell what it should.
 """
 
 from __future__ import annotations
