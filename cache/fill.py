@@ -7,12 +7,14 @@ still stand in for an answer that cannot be had.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from msgspec.structs import replace
 
 from cache.freshness import Freshness, may_serve_stale
-from cache.levels.level import Entry, Level, Levels
+from cache.leases import UNLEASED, Claim, Leases
+from cache.levels.level import Entry, Levels
 from gateway.core.cache_events import CacheLookedUp
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
@@ -32,7 +34,7 @@ class CacheFill:
     An entry found in a level is put into all faster ones. The levels outlive the stacks and are closed by who
     made them. ``accepts``: whether an answer that a further level holds can be one to the request. One that
     cannot counts as garbage, and is written over. ``keeps``: whether an answer may be kept at
-    all.
+    all. ``leases``: by which one process computes what several miss; None: each for itself.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class CacheFill:
         freshness: Freshness,
         accepts: Accepts,
         keeps: Accepts,
+        leases: Leases | None = None,
         clock: Clock,
         telemetry: Telemetry,
     ) -> None:
@@ -49,7 +52,7 @@ class CacheFill:
         self._near = levels[0]
         self._far = levels[1:]
         self._freshness = freshness
-        self._accepts, self._keeps = accepts, keeps
+        self._accepts, self._keeps, self._leases = accepts, keeps, leases
         self._now = clock.now
         self._steady = clock.steady
         self._emit = telemetry.emit
@@ -65,6 +68,31 @@ class CacheFill:
         held, is_fresh = await self._find(request, self._near.stored(request.key))
         if held is not None and is_fresh:
             return held.response
+        claim = await self._claim(request, held)
+        if isinstance(claim, Response):
+            return claim
+        async with claim:
+            return await self._compute(request, service, held, claim)
+
+    async def _claim(self, request: Request, held: Entry | None) -> Claim | Response:
+        """Return a claim to compute the answer, or the answer, which another process has computed."""
+        # The gateway that has forwarded a request may wait for it with the lease of the very same key.
+        if self._leases is None or request.hops:
+            return UNLEASED
+        is_fresh = held is not None and held.soft_expiry > self._steady()
+        fresher = partial(self._fresher, request, held)
+        claim = await self._leases.claim(request.key, request.deadline, fresher, waits=not is_fresh)
+        if isinstance(claim, Entry):
+            await self._near.put(request.key, claim)
+            return claim.response
+        if claim is None:
+            assert held is not None, "nothing that is not held is let go without a wait"
+            return held.response
+        return claim
+
+    async def _compute(
+        self, request: Request, service: Service, held: Entry | None, claim: Claim
+    ) -> Response:
         started = self._now()
         try:
             response = await service(request)
@@ -76,7 +104,7 @@ class CacheFill:
             return response
         if held is not None and self._freshness.outranks(held, response.provenance, self._steady()):
             return await self._hold(request.key, held)
-        await self._keep(request.key, response, self._now() - started)
+        await self._keep(request.key, response, self._now() - started, claim)
         return response
 
     async def _find(self, request: Request, held: Entry | None) -> tuple[Entry | None, bool]:
@@ -86,7 +114,7 @@ class CacheFill:
             found = await level.get(key)
             if found is None:
                 continue
-            if not self._is_ours(request, found.response, level):
+            if not self._is_ours(request, found.response, is_shared=level.is_shared):
                 self._emit(CacheLookedUp(level.name, "garbage"))
                 continue
             found = self._freshness.believed(found, self._steady())
@@ -99,9 +127,17 @@ class CacheFill:
             held = found if held is None or held.soft_expiry < found.soft_expiry else held
         return held, False
 
-    def _is_ours(self, request: Request, response: Response, level: Level) -> bool:
+    def _fresher(self, request: Request, held: Entry | None, found: Entry) -> Entry | None:
+        """Return what another process has put at a shared level, if it is fresh and newer."""
+        if not self._is_ours(request, found.response, is_shared=True):
+            return None
+        found = self._freshness.believed(found, self._steady())
+        newest = max(self._steady(), held.soft_expiry if held else 0.0)
+        return found if found.soft_expiry > newest else None
+
+    def _is_ours(self, request: Request, response: Response, *, is_shared: bool) -> bool:
         provenance = response.provenance
-        is_expected = self._freshness.keeps(provenance, shared=level.is_shared)
+        is_expected = self._freshness.keeps(provenance, shared=is_shared)
         return is_expected and self._keeps(request, response) and self._accepts(request, response)
 
     async def _hold(self, key: bytes, held: Entry) -> Response:
@@ -116,8 +152,10 @@ class CacheFill:
         await self._near.put(key, replace(held, response=response, soft_expiry=until, compute_s=0.0))
         return response
 
-    async def _keep(self, key: bytes, response: Response, elapsed_s: float) -> None:
+    async def _keep(self, key: bytes, response: Response, elapsed_s: float, claim: Claim) -> None:
         now = self._steady()
+        if self._leases is not None:
+            self._leases.times.add(elapsed_s)
         lifetime = self._freshness.lifetime(response.provenance, now)
         if lifetime is None or sum([len(output.data) for output in response.outputs]) > MAX_KEPT_BYTES:
             return
@@ -129,7 +167,7 @@ class CacheFill:
         )
         for level in self._levels:
             if lifetime.shared or not level.is_shared:
-                await level.put(key, entry)
+                await claim.put(level, key, entry)
 
 
 def _stale(response: Response) -> Response:

@@ -13,8 +13,10 @@ class RouteCache(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     """What of it is cached.
 
     ``enabled``: whether anything is. ``ttl_s``: seconds for which an answer stays fresh; absent, each
-    gateway's own setting holds.
+    gateway's own setting holds. ``lease``: whether of several processes that miss an answer at a time, and
+    share one Redis, one computes it while the others wait; false: each computes it for itself.
     """
 
     enabled: bool = True
     ttl_s: Annotated[float, msgspec.Meta(gt=0, le=MONTH_S)] | None = None
+    lease: bool = True

@@ -12,6 +12,7 @@ from cache.early_refresh import EarlyRefreshes
 from cache.fill import CacheFill
 from cache.freshness import Freshness
 from cache.key import RequestHasher, derive_secret
+from cache.leases import Leases, LeasingLevel
 from cache.lookup import CacheLookup
 from cache.settings import CacheSettings
 from cache.single_flight import SingleFlight
@@ -75,20 +76,37 @@ def cache_layers(
         Layer(
             "cache fill",
             "Below SingleFlight: once for all equal misses, the further levels are read and all are written.",
-            CacheFill(
-                cache.levels,
-                freshness=freshness,
-                accepts=KeptAnswerCheck(
-                    partial(known.signatures, route.endpoints),
-                    edge,
-                    is_signed=settings.key_secret is not None,
-                ),
-                keeps=partial(known.let_keep, route.endpoints),
-                clock=parts.clock,
-                telemetry=parts.telemetry,
-            ),
+            _fill(parts, route, cache, edge, known=known, freshness=freshness),
         ),
     )
+
+
+def _fill(
+    parts: Parts,
+    route: Route,
+    cache: CacheParts,
+    edge: RouteEdgeModel | None,
+    *,
+    known: KnownModels,
+    freshness: Freshness,
+) -> CacheFill:
+    is_signed = cache.settings.key_secret is not None
+    return CacheFill(
+        cache.levels,
+        freshness=freshness,
+        accepts=KeptAnswerCheck(partial(known.signatures, route.endpoints), edge, is_signed=is_signed),
+        keeps=partial(known.let_keep, route.endpoints),
+        leases=_leases(parts, route, cache),
+        clock=parts.clock,
+        telemetry=parts.telemetry,
+    )
+
+
+def _leases(parts: Parts, route: Route, cache: CacheParts) -> Leases | None:
+    level = next((level for level in cache.levels if isinstance(level, LeasingLevel)), None)
+    if level is None or not route.cache.lease:
+        return None
+    return Leases(level, clock=parts.clock, chance=parts.chance, telemetry=parts.telemetry)
 
 
 def _settings_of(cache: CacheParts, route: Route) -> CacheSettings:

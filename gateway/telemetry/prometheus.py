@@ -16,6 +16,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from gateway.core import cache_events
 from gateway.core import telemetry as events
+from gateway.telemetry.lease_metrics import LeaseMetrics
 from gateway.telemetry.members import MemberRow, Members
 from gateway.telemetry.requests import Requests
 from gateway.telemetry.runs import Runs
@@ -107,7 +108,10 @@ class Prometheus:
             "cache_connections_closed", "Connections of a level that were given up", "level", "reason"
         )
         joined = self._counter("flights_joined", "Misses that waited for an equal request", "model")
+        leases = LeaseMetrics()
+        self._registry.register(leases)
         return {
+            cache_events.CacheLeased: leases.leased,
             cache_events.CacheLookedUp: self._requests.looked_up,
             cache_events.CacheWriteLost: lambda e: self._child(lost, e.level, e.reason).inc(),
             cache_events.CacheConnectionClosed: lambda e: self._child(closed, e.level, e.reason).inc(),
