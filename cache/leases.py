@@ -39,7 +39,7 @@ from gateway.core.telemetry import Telemetry
 
 LEAST_S: Final = 0.2
 UNKNOWN_S: Final = 2.0
-"""A lease's length while nothing is known of how long computing takes."""
+"""A lease's length, or the least of it, while little is known of how long computing takes."""
 LONGEST_S: Final = 60.0
 TIMES_P99: Final = 3
 
@@ -54,6 +54,7 @@ REST_S: Final = 30.0
 Ended = TypeVar("Ended", "Claim", Entry)
 _TOKEN_BYTES: Final = 16
 _REMEMBERED: Final = 128
+_FEW: Final = 16
 
 
 class Bid(Struct, frozen=True):
@@ -162,11 +163,10 @@ class ComputeTimes:
     @property
     def lease_s(self) -> float:
         """Three times the 99th percentile; of fewer than a hundred it is the longest."""
-        if not self._lately:
-            return UNKNOWN_S
         ordered = sorted(self._lately)
-        p99_s = ordered[max(0, -(-99 * len(ordered) // 100) - 1)]
-        return min(max(TIMES_P99 * p99_s, LEAST_S), LONGEST_S)
+        p99_s = ordered[-(-99 * len(ordered) // 100) - 1] if ordered else 0.0
+        least_s = LEAST_S if len(ordered) >= _FEW else UNKNOWN_S
+        return min(max(TIMES_P99 * p99_s, least_s), LONGEST_S)
 
 
 class Leases:
