@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -13,15 +13,20 @@ from cache.fill import CacheFill
 from cache.freshness import Freshness
 from cache.key import RequestHasher, derive_secret
 from cache.leases import Leases, LeasingLevel
+from cache.levels.level import NearLevel
 from cache.lookup import CacheLookup
 from cache.settings import CacheSettings
 from cache.single_flight import SingleFlight
+from cache.verification import CountedLevel, PopularAnswers, VerifyingRefreshes
 from gateway.app.kept_answers import KeptAnswerCheck
 from gateway.app.parts import CacheParts, Parts, RouteEdgeModel, timeout_s
+from gateway.app.verification import CentralTier, central_check, verification_room
 from gateway.core.catalog import ModelSpec
 from gateway.core.request import Request, Response
-from gateway.core.stack import Layer
+from gateway.core.stack import Layer, Stack
 from routing.policy import Route
+
+_LEAST_BETA: Final = 1e-9
 
 
 class KnownModels(Protocol):
@@ -46,18 +51,24 @@ def cache_layers(
     cache: CacheParts | None,
     edge: RouteEdgeModel | None,
     known: KnownModels,
+    *,
+    central: CentralTier | None = None,
 ) -> tuple[Layer, ...]:
-    """Return the layers that keep answers of ``route``, ``edge``: its edge model."""
+    """Return the layers that keep answers of ``route``, ``edge``: its edge model.
+
+    ``central``: where popular answers of the edge are verified; None: they are not.
+    """
     if cache is None or why_uncached(route, edge):
         return ()
     settings = _settings_of(cache, route)
     artefacts = (*route.digests, edge.digest) if edge else route.digests
     freshness = Freshness(settings, parts.chance, frozenset(artefacts))
-    refreshes = EarlyRefreshes(parts.clock, timeout_s=timeout_s(parts, route), most=settings.max_refreshes)
+    fill = _fill(parts, route, cache, edge, known=known, freshness=freshness)
+    level, refreshes = _refreshing(parts, route, cache, edge, fill=fill, central=central)
     flight = SingleFlight(parts.clock, parts.telemetry)
     cache.flights.update((refreshes, flight))
     lookup = CacheLookup(
-        cache.levels[0],
+        level,
         hasher=_hasher(cache, settings, artefacts, edge),
         freshness=freshness,
         refreshes=refreshes,
@@ -76,7 +87,7 @@ def cache_layers(
         Layer(
             "cache fill",
             "Below SingleFlight: once for all equal misses, the further levels are read and all are written.",
-            _fill(parts, route, cache, edge, known=known, freshness=freshness),
+            fill,
         ),
     )
 
@@ -102,6 +113,33 @@ def _fill(
     )
 
 
+def _refreshing(
+    parts: Parts,
+    route: Route,
+    cache: CacheParts,
+    edge: RouteEdgeModel | None,
+    *,
+    fill: CacheFill,
+    central: CentralTier | None,
+) -> tuple[NearLevel, EarlyRefreshes]:
+    """Return the first level as the look-up sees it, and the refreshes that it starts."""
+    near, most, limit_s = cache.levels[0], cache.settings.max_refreshes, timeout_s(parts, route)
+    after = route.cache.verify_after
+    if after is None or edge is None or central is None:
+        return near, EarlyRefreshes(parts.clock, timeout_s=limit_s, most=most)
+    popular = PopularAnswers(after)
+    check = central_check(parts, route, central, near, edge.licence)
+    refreshes = VerifyingRefreshes(
+        parts.clock,
+        timeout_s=limit_s,
+        most=most,
+        popular=popular,
+        verify=Stack(Layer("cache fill", "Keeps what central answers.", fill), innermost=check).entry,
+        may_verify=verification_room(parts, route, central, cache.settings),
+    )
+    return CountedLevel(near, popular), refreshes
+
+
 def _leases(parts: Parts, route: Route, cache: CacheParts) -> Leases | None:
     level = next((level for level in cache.levels if isinstance(level, LeasingLevel)), None)
     if level is None or not route.cache.lease:
@@ -111,7 +149,10 @@ def _leases(parts: Parts, route: Route, cache: CacheParts) -> Leases | None:
 
 def _settings_of(cache: CacheParts, route: Route) -> CacheSettings:
     ttl_s = cache.settings.ttl_s if route.cache.ttl_s is None else route.cache.ttl_s
-    return msgspec.structs.replace(cache.settings, ttl_s=ttl_s)
+    beta = cache.settings.early_beta
+    # A popular answer is verified where one is refreshed early: never at all would be none.
+    beta = max(beta, _LEAST_BETA) if route.cache.verify_after else beta
+    return msgspec.structs.replace(cache.settings, ttl_s=ttl_s, early_beta=beta)
 
 
 def why_uncached(route: Route, edge: RouteEdgeModel | None) -> str:

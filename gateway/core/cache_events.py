@@ -49,4 +49,17 @@ class CacheLeased(msgspec.Struct, frozen=True):
     outcome: str
 
 
-CacheEvent = CacheLookedUp | CacheWriteLost | CacheConnectionClosed | FlightShared | CacheLeased
+class CacheVerified(msgspec.Struct, frozen=True):
+    """A popular answer of the edge was due for being compared with central's.
+
+    ``result``: agreed, differed, failed (central did not answer), or skipped (it is unwell, or there is no
+    room within the rate or the retry budget).
+    """
+
+    route: str
+    result: str
+
+
+CacheEvent = (
+    CacheLookedUp | CacheWriteLost | CacheConnectionClosed | FlightShared | CacheLeased | CacheVerified
+)

@@ -23,6 +23,7 @@ from gateway.telemetry.requests import Requests
 from gateway.telemetry.runs import Runs
 from gateway.telemetry.series import LATENCY_BUCKETS_S, Counts, Gauges, Reasons, Spreads
 from gateway.telemetry.shadow_results import ShadowResults
+from gateway.telemetry.verification_metrics import VerificationMetrics
 
 Plain = TypeVar("Plain", Counts, Gauges)
 
@@ -40,8 +41,8 @@ class Prometheus:
         self._requests = requests
         self._model = requests.label
         self.caches = CacheMetrics(requests.label)
-        leases = LeaseMetrics()
-        for collector in (self.caches, leases):
+        leases, verifications = LeaseMetrics(), VerificationMetrics()
+        for collector in (self.caches, leases, verifications):
             self._registry.register(collector)
         self._children: dict[tuple[Any, ...], Any] = {}
         disable_created_metrics()  # type: ignore[no-untyped-call] # half of the text; nobody plots it
@@ -49,7 +50,11 @@ class Prometheus:
         self._handlers: dict[type, Callable[[Any], None]] = (
             self._request_handlers()
             | self.caches.handlers()
-            | {cache_events.CacheLookedUp: requests.looked_up, cache_events.CacheLeased: leases.leased}
+            | {
+                cache_events.CacheLookedUp: requests.looked_up,
+                cache_events.CacheLeased: leases.leased,
+                cache_events.CacheVerified: verifications.verified,
+            }
             | self._model_handlers()
             | self._fault_handlers()
             | self._attempt_handlers()

@@ -69,6 +69,7 @@ def policies(draw: st.DrawFn, generation: int = 1) -> dict[str, Any]:
                 "match": {"model": model},
                 "num_retries": draw(st.integers(0, 5)),
                 "hedge": draw(_HEDGES),
+                "cache": draw(st.sampled_from(({}, {"lease": False}, {"verify_after": 1}))),
                 "endpoints": draw(_some(tuple(endpoints)).map(_with_central)),
                 **draw(_shadow(tuple(name for name in endpoints if endpoints[name]["tier"] == "central"))),
             }
