@@ -15,7 +15,8 @@ from msgspec.structs import replace
 
 from cache.early_refresh import EarlyRefreshes
 from cache.freshness import Freshness, is_young, stale
-from cache.levels.level import Entry, Level, Levels
+from cache.leases import UNLEASED, Claim, Leases
+from cache.levels.level import Entry, Levels
 from gateway.core.cache_control import CacheDirectives, not_cached
 from gateway.core.cache_events import CacheLookedUp
 from gateway.core.clock import Clock
@@ -36,7 +37,7 @@ class CacheFill:
     An entry found in a level is put into all faster ones. The levels outlive the stacks and are closed by who
     made them. ``accepts``: whether an answer that a further level holds can be one to the request. One that
     cannot counts as garbage, and is written over. ``keeps``: whether an answer may be kept at
-    all.
+    all. ``leases``: by which one process computes what several miss; None: each for itself.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class CacheFill:
         refreshes: EarlyRefreshes,
         accepts: Accepts,
         keeps: Accepts,
+        leases: Leases | None = None,
         clock: Clock,
         telemetry: Telemetry,
     ) -> None:
@@ -55,7 +57,7 @@ class CacheFill:
         self._far = levels[1:]
         self._freshness = freshness
         self._refreshes = refreshes
-        self._accepts, self._keeps = accepts, keeps
+        self._accepts, self._keeps, self._leases = accepts, keeps, leases
         self._now = clock.now
         self._steady = clock.steady
         self._emit = telemetry.emit
@@ -75,7 +77,11 @@ class CacheFill:
                 return self._serve(request, held, service, is_fresh=is_fresh)
             if control is not None and control.only_if_cached:
                 raise not_cached()
-        return await self._compute(request, held, service)
+        claim = await self._claim(request, held)
+        if isinstance(claim, Response):
+            return claim
+        async with claim:
+            return await self._compute(request, held, service, claim)
 
     def _may_serve_stale(self, control: CacheDirectives | None, held: Entry) -> bool:
         """Whether an answer past its freshness is one for this client, and not for the cache itself."""
@@ -90,7 +96,27 @@ class CacheFill:
             self._refreshes.start(request, partial(self, service=service))
         return stale(held.response)
 
-    async def _compute(self, request: Request, held: Entry | None, service: Service) -> Response:
+    async def _claim(self, request: Request, held: Entry | None) -> Claim | Response:
+        """Return a claim to compute the answer, or the answer, which another process has computed."""
+        control = request.cache_control
+        # The gateway that has forwarded a request may wait for it with the lease of the very same key. Who
+        # wants nothing that is held waits for nobody's answer.
+        if self._leases is None or request.hops or (control is not None and control.refuses_stale):
+            return UNLEASED
+        is_fresh = held is not None and held.soft_expiry > self._steady()
+        fresher = partial(self._fresher, request, held)
+        claim = await self._leases.claim(request.key, request.deadline, fresher, waits=not is_fresh)
+        if isinstance(claim, Entry):
+            await self._near.put(request.key, claim)
+            return claim.response
+        if claim is None:
+            assert held is not None, "nothing that is not held is let go without a wait"
+            return held.response
+        return claim
+
+    async def _compute(
+        self, request: Request, held: Entry | None, service: Service, claim: Claim
+    ) -> Response:
         control, started, began = request.cache_control, self._now(), self._steady()
         takes_stale = control is None or not control.refuses_stale
         try:
@@ -105,7 +131,7 @@ class CacheFill:
         if held is not None and self._freshness.outranks(held, response.provenance, self._steady()):
             # Who wants nothing that is held gets what was just computed, and it displaces nothing.
             return await self._hold(request.key, held) if takes_stale else response
-        await self._keep(request.key, response, self._now() - started, began)
+        await self._keep(request.key, response, self._now() - started, began=began, claim=claim)
         return response
 
     async def _find(self, request: Request, held: Entry | None) -> tuple[Entry | None, bool]:
@@ -118,7 +144,7 @@ class CacheFill:
             found = await level.get(key)
             if found is None:
                 continue
-            if not self._is_ours(request, found.response, level):
+            if not self._is_ours(request, found.response, is_shared=level.is_shared):
                 self._emit(CacheLookedUp(level.name, "garbage"))
                 continue
             now = self._steady()
@@ -136,9 +162,17 @@ class CacheFill:
             await self._near.put(key, held)
         return held, False
 
-    def _is_ours(self, request: Request, response: Response, level: Level) -> bool:
+    def _fresher(self, request: Request, held: Entry | None, found: Entry) -> Entry | None:
+        """Return what another process has put at a shared level, if it is fresh and newer."""
+        if not self._is_ours(request, found.response, is_shared=True):
+            return None
+        found = self._freshness.believed(found, self._steady())
+        newest = max(self._steady(), held.soft_expiry if held else 0.0)
+        return found if found.soft_expiry > newest else None
+
+    def _is_ours(self, request: Request, response: Response, *, is_shared: bool) -> bool:
         provenance = response.provenance
-        is_expected = self._freshness.keeps(provenance, shared=level.is_shared)
+        is_expected = self._freshness.keeps(provenance, shared=is_shared)
         return is_expected and self._keeps(request, response) and self._accepts(request, response)
 
     async def _hold(self, key: bytes, held: Entry) -> Response:
@@ -154,8 +188,12 @@ class CacheFill:
         await self._near.put(key, waiting)
         return response
 
-    async def _keep(self, key: bytes, response: Response, elapsed_s: float, began: float) -> None:
+    async def _keep(
+        self, key: bytes, response: Response, elapsed_s: float, *, began: float, claim: Claim
+    ) -> None:
         now = self._steady()
+        if self._leases is not None:
+            self._leases.times.add(elapsed_s)
         lifetime = self._freshness.lifetime(response.provenance, now)
         if lifetime is None or sum([len(output.data) for output in response.outputs]) > MAX_KEPT_BYTES:
             return
@@ -168,7 +206,7 @@ class CacheFill:
         )
         for level in self._levels:
             if lifetime.shared or not level.is_shared:
-                await level.put(key, entry)
+                await claim.put(level, key, entry)
 
 
 _: type[Filter] = CacheFill

@@ -66,6 +66,10 @@ class CacheSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     max_refreshes: Annotated[int, Meta(ge=1, le=4096)] = 64
     """Early refreshes under way at once; one that finds no place is left to a later hit."""
 
+    max_verifications_per_s: Annotated[float, Meta(gt=0, le=1000)] = 1.0
+    """Popular edge answers that are compared with central's, per second, in each process and route that has
+    ``verify_after``."""
+
     scope: Literal["tenant", "residency"] = "tenant"
     """Who shares answers: one tenant within its residency class, or the whole residency class."""
 

@@ -76,6 +76,10 @@ class Permission(Protocol):
         """Look at what central answered to a request for ``version``."""
         ...
 
+    def differs(self, edge: Response, central: Response) -> bool:
+        """Whether they say something else, as the certificate's tasks have it."""
+        ...
+
 
 class Licence:
     """The edge model's licence to answer for one model.
@@ -222,6 +226,21 @@ class Licence:
             self._confirmed -= versions
             self._refuse("central_digest", version, until=" until central answers as certified")
             self._adopt()
+
+    def differs(self, edge: Response, central: Response) -> bool:
+        """Whether they say something else, as the certificate's tasks have it.
+
+        What cannot be compared, for an output is missing or of another shape, differs.
+        """
+        ours, theirs = (
+            {output.name: output.numpy() for output in answer.outputs if output.name in self._names}
+            for answer in (edge, central)
+        )
+        if self._decision is None or len(ours) < len(self._names) or ours.keys() != theirs.keys():
+            return True
+        if any(ours[name].shape != theirs[name].shape for name in ours):
+            return True
+        return bool(self._decision.differs(ours, theirs).any())
 
     def _adopt(self) -> None:
         # Cache keys hold the proof: what was kept under the certificate is found again once it holds again.

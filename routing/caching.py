@@ -59,7 +59,10 @@ class RouteCache(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     verdict on inputs, 400 or INVALID_ARGUMENT, is kept, in L1 only. ``bypass``: requests that are neither
     answered from the cache nor kept; those for which one entry holds. ``ignore_request_cache_control``:
     whether clients' ``Cache-Control`` means nothing. ``status_headers``: whether answers say ``Age`` and
-    ``x-edgeway-cache``.
+    ``x-edgeway-cache``. ``lease``: whether of several processes that miss an answer at a time, and share one
+    Redis, one computes it while the others wait; false: each computes it for itself. ``verify_after``: hits
+    of an answer of the edge after which central is asked once, and its answer is kept instead; absent: never.
+    Only with ``cascade``.
     """
 
     enabled: bool = True
@@ -72,6 +75,8 @@ class RouteCache(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     bypass: Annotated[tuple[CacheBypass, ...], msgspec.Meta(max_length=16)] = ()
     ignore_request_cache_control: bool | None = None
     status_headers: bool | None = None
+    lease: bool = True
+    verify_after: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
 
 
 class BypassRules:

@@ -25,14 +25,17 @@ import logging
 import math
 from typing import TYPE_CHECKING, Final
 
+from cache import lease_commands
+from cache.leases import Bid, LeasingLevel
 from cache.levels.envelope import Envelope, GarbageError
-from cache.levels.level import Entry, Level
+from cache.levels.key_names import lease_name, value_name
+from cache.levels.level import Entry
 from cache.levels.pipelining import AutoPipeline, Outcome
 from cache.levels.redis_connection import RedisConnector
 from cache.levels.redis_options import RedisOptions
 from cache.levels.replies import Kind, ReplyError, Word
 from cache.levels.stamps import Stamps
-from gateway.core.cache_events import CacheConnectionClosed, CacheLookedUp, CacheWriteLost
+from gateway.core.cache_events import CacheConnectionClosed, CacheLeased, CacheLookedUp, CacheWriteLost
 from gateway.core.cache_levels import L2
 from gateway.core.clock import Clock
 from gateway.core.errors import printable
@@ -93,6 +96,7 @@ class RedisLevel:
         self._stamps = Stamps(clock)
         self._emit = telemetry.emit
         self._events = {outcome: CacheLookedUp(self.name, outcome) for outcome in _OUTCOMES}
+        self._is_well = True
         self._backlog_bytes = 0
         self._writes_lost = 0
         self._last_logged = ""
@@ -106,9 +110,9 @@ class RedisLevel:
 
     async def get(self, key: bytes) -> Entry | None:
         """Return the entry under ``key`` within ``timeout_ms``; a caller who leaves harms nobody."""
-        # The end of the range is part of it, so a value one byte too long shows.
-        pending = self._reads.submit(Kind.BULK, "GETRANGE", self._name(key), 0, self._max_value_bytes)
+        pending = self._read(key)
         found = "skipped" if pending is None else self._judge(key, await pending)
+        self._is_well = isinstance(found, Entry) or found not in {"error", "skipped"}
         if isinstance(found, Entry):
             return found
         if found == "garbage":
@@ -118,18 +122,58 @@ class RedisLevel:
 
     async def put(self, key: bytes, entry: Entry) -> None:
         """Send ``entry`` off, to vanish from Redis at its hard expiry."""
+        sealed = self._seal(key, entry)
+        if sealed is not None:
+            blob, lifetime_ms = sealed
+            self._write(len(blob), Kind.STATUS, "SET", self._name(key), blob, "PX", lifetime_ms)
+
+    async def bid(self, key: bytes, token: bytes, lease_ms: int) -> Bid | None:
+        """Ask for the lease of ``key`` and look it up once more, in this order and in one round trip."""
+        if not self._is_well:
+            return None
+        asked = self._reads.submit(
+            Kind.INTEGER, *lease_commands.take(lease_name(self._prefix, key), token, lease_ms)
+        )
+        if asked is None:
+            return None
+        read = self._read(key)
+        left_ms = await asked
+        if not isinstance(left_ms, int):
+            if isinstance(left_ms, BaseException):
+                self._log_once(left_ms)
+            return None
+        found = None if read is None else self._judge(key, await read)
+        return Bid(left_ms, found if isinstance(found, Entry) else None)
+
+    async def fill(self, key: bytes, entry: Entry, token: bytes) -> bool:
+        """Send ``entry`` off, to be written if the lease is still that of ``token``."""
+        sealed = self._seal(key, entry)
+        if sealed is None:
+            return False
+        blob, lifetime_ms = sealed
+        lease = lease_name(self._prefix, key)
+        command = lease_commands.fill(lease, token, self._name(key), blob, lifetime_ms)
+        return self._write(len(blob), Kind.INTEGER, *command)
+
+    async def release(self, key: bytes, token: bytes, *, is_abandoned: bool) -> None:
+        """Send off that the lease of ``token`` is given back."""
+        lease = lease_name(self._prefix, key)
+        self._write(0, Kind.INTEGER, *lease_commands.release(lease, token, is_abandoned=is_abandoned))
+
+    def _seal(self, key: bytes, entry: Entry) -> tuple[bytes, int] | None:
+        """Return ``entry`` as it is written, and for how many milliseconds; None: it is not."""
         lifetime_ms = math.ceil((entry.hard_expiry - self._clock.steady()) * 1000)
         if lifetime_ms <= 0:
-            return
+            return None
         try:
             blob = self._envelope.seal(key, self._stamps.outward(entry))
         except GarbageError:
             self._lose("unfit")
-            return
+            return None
         if len(blob) > self._max_value_bytes:
             self._lose("too_large")
-        else:
-            self._write(len(blob), Kind.STATUS, "SET", self._name(key), blob, "PX", lifetime_ms)
+            return None
+        return blob, lifetime_ms
 
     async def delete(self, key: bytes) -> None:
         """Send the deletion of ``key`` off."""
@@ -152,7 +196,11 @@ class RedisLevel:
         await self._reads.aclose()
 
     def _name(self, key: bytes) -> str:
-        return self._prefix + key.hex()
+        return value_name(self._prefix, key)
+
+    def _read(self, key: bytes) -> asyncio.Future[Outcome] | None:
+        # The end of the range is part of it, so a value one byte too long shows.
+        return self._reads.submit(Kind.BULK, "GETRANGE", self._name(key), 0, self._max_value_bytes)
 
     def _judge(self, key: bytes, outcome: Outcome) -> Entry | str:
         """Return the entry in ``outcome``, or the word for why there is none."""
@@ -169,11 +217,12 @@ class RedisLevel:
         except GarbageError:
             return "garbage"
 
-    def _write(self, size: int, kind: Kind, *command: Word) -> None:
+    def _write(self, size: int, kind: Kind, *command: Word) -> bool:
         if self._backlog_bytes + size > WRITE_BACKLOG * self._max_value_bytes:
             self._lose("backlog")
-            return
+            return False
         self._send(size, kind, command, is_second=False)
+        return True
 
     def _send(self, size: int, kind: Kind, command: tuple[Word, ...], *, is_second: bool) -> None:
         pending = self._writes.submit(kind, *command)
@@ -187,6 +236,8 @@ class RedisLevel:
             self._backlog_bytes -= size
             error = outcome.result()
             if not isinstance(error, BaseException):
+                if size and error == lease_commands.REFUSED:
+                    self._emit(CacheLeased(self.name, "late"))
                 return
             self._log_once(error)
             # The connections are made anew, at most once a second: this write can be on the new one.
@@ -213,4 +264,4 @@ class RedisLevel:
             _log.warning("redis: %s", text)
 
 
-_: type[Level] = RedisLevel
+_: type[LeasingLevel] = RedisLevel

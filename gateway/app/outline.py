@@ -84,6 +84,10 @@ class UnreadLicence:
         """Return that no request is of the certified kind."""
         return False
 
+    def differs(self, edge: Response, central: Response) -> bool:  # noqa: ARG002 - a Permission
+        """Nothing is compared."""
+        return False
+
     def covers(self, answer: Response) -> bool:  # noqa: ARG002 - a Permission
         """Return that no answer is certified."""
         return False

@@ -11,12 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+import msgspec
+
 from edge_models.cascade import Cascade
 from gateway.app.cache_layers import KnownModels, cache_layers
 from gateway.app.hedging import hedge_layer
 from gateway.app.observe import Observed
 from gateway.app.parts import CacheParts, Parts, RouteEdgeModel, longest_s, timeout_s
 from gateway.app.shadow_layers import shadow_layers
+from gateway.app.verification import CentralTier, central_endpoints
 from gateway.core.request import Caller
 from gateway.core.service import Filter, Service
 from gateway.core.stack import Innermost, Layer, Stack
@@ -130,6 +133,7 @@ def route_stack(
     )
     shadow = shadow_layers(parts, policy, route, endpoints=endpoints, view=view)
     abroad = Stack(timed, *shadow, *sending, innermost=router)
+    central = _central_tier(parts, policy, route, endpoints=endpoints, view=view)
     residency = Layer(
         "residency",
         "Fixes the allowed regions before anything can leave. Where this region is not among them the "
@@ -143,7 +147,7 @@ def route_stack(
         residency,
         timed,
         # Without a cascade no edge answer may come out of the cache, not even one kept before.
-        *cache_layers(parts, route, cache, edge if route.cascade else None, known),
+        *cache_layers(parts, route, cache, edge if route.cascade else None, known, central=central),
         *shadow,
         *_cascade(parts, route, edge),
         *sending,
@@ -249,6 +253,18 @@ def _router(
         placements=parts.placements,
         order=within_capacity(order, policy, parts.region, names, view),
     )
+
+
+def _central_tier(
+    parts: Parts, policy: Policy, route: Route, *, endpoints: Mapping[str, Service], view: View
+) -> CentralTier | None:
+    """Return where popular answers of the edge are verified; None: they are not."""
+    names = central_endpoints(policy, route) if route.cascade and route.cache.verify_after else ()
+    if not names:
+        return None
+    only = msgspec.structs.replace(route, endpoints=names)
+    router = _router(parts, policy, only, endpoints=endpoints, view=view)
+    return CentralTier(names, router, view.is_available)
 
 
 def _owned(owner: Filter | None, reason: str) -> tuple[Layer, ...]:

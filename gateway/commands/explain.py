@@ -198,6 +198,8 @@ def explain(
         rows.append(("gateway", f"{region}: {layers}"))
     if route.hedge is not None:
         rows.append(("hedge", _hedge(route.hedge)))
+    if route.cascade is not None and route.cache.verify_after is not None:
+        rows.append(("verified", f"the edge's answers, at central after {route.cache.verify_after} hits"))
     if route.shadow is not None:
         rows.append(("shadow", _shadow(policy, route, route.shadow, found, region)))
     names = found.endpoints

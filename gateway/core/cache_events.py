@@ -37,4 +37,30 @@ class FlightShared(msgspec.Struct, frozen=True):
     model: str
 
 
-CacheEvent = CacheLookedUp | CacheWriteLost | CacheConnectionClosed | FlightShared
+class CacheLeased(msgspec.Struct, frozen=True):
+    """What became of a lease: the right to compute an answer that other processes wait for.
+
+    ``outcome``: won (it is computed here), lost (another process computes it), joined (its answer has come),
+    taken_over (it ended without an answer, and we are next), abandoned (whoever had it has nothing to share),
+    vain (nothing came in time; it is computed here as well), skipped (leases could not be had), or late (an
+    answer came after its lease had ended, and was not written).
+    """
+
+    level: str
+    outcome: str
+
+
+class CacheVerified(msgspec.Struct, frozen=True):
+    """A popular answer of the edge was due for being compared with central's.
+
+    ``result``: agreed, differed, failed (central did not answer), or skipped (it is unwell, or there is no
+    room within the rate or the retry budget).
+    """
+
+    route: str
+    result: str
+
+
+CacheEvent = (
+    CacheLookedUp | CacheWriteLost | CacheConnectionClosed | FlightShared | CacheLeased | CacheVerified
+)

@@ -17,11 +17,13 @@ from prometheus_client.process_collector import ProcessCollector
 from gateway.core import cache_events
 from gateway.core import telemetry as events
 from gateway.telemetry.cache_metrics import CacheMetrics
+from gateway.telemetry.lease_metrics import LeaseMetrics
 from gateway.telemetry.members import MemberRow, Members
 from gateway.telemetry.requests import Requests
 from gateway.telemetry.runs import Runs
 from gateway.telemetry.series import LATENCY_BUCKETS_S, Counts, Gauges, Reasons, Spreads
 from gateway.telemetry.shadow_results import ShadowResults
+from gateway.telemetry.verification_metrics import VerificationMetrics
 
 Plain = TypeVar("Plain", Counts, Gauges)
 
@@ -39,14 +41,20 @@ class Prometheus:
         self._requests = requests
         self._model = requests.label
         self.caches = CacheMetrics(requests.label)
-        self._registry.register(self.caches)
+        leases, verifications = LeaseMetrics(), VerificationMetrics()
+        for collector in (self.caches, leases, verifications):
+            self._registry.register(collector)
         self._children: dict[tuple[Any, ...], Any] = {}
         disable_created_metrics()  # type: ignore[no-untyped-call] # half of the text; nobody plots it
         ProcessCollector(registry=self._registry)
         self._handlers: dict[type, Callable[[Any], None]] = (
             self._request_handlers()
             | self.caches.handlers()
-            | {cache_events.CacheLookedUp: requests.looked_up}
+            | {
+                cache_events.CacheLookedUp: requests.looked_up,
+                cache_events.CacheLeased: leases.leased,
+                cache_events.CacheVerified: verifications.verified,
+            }
             | self._model_handlers()
             | self._fault_handlers()
             | self._attempt_handlers()

@@ -18,6 +18,7 @@ from cache.early_refresh import EarlyRefreshes
 from cache.fill import CacheFill
 from cache.freshness import Freshness
 from cache.key import RequestHasher, derive_secret
+from cache.leases import Leases
 from cache.levels.level import Entry, Level, Levels, NearLevel
 from cache.levels.memory import MemoryLevel
 from cache.lookup import CacheLookup
@@ -152,6 +153,7 @@ def cache_of(
     draw: float | None = 0.5,
     digests: frozenset[str] = frozenset(),
     forbidden: Container[str] = (),
+    leases: Leases | None = None,
     **settings: Any,
 ) -> CacheFilters:
     """A cache with a memory level of its own and ``far`` ones; ``draw`` None draws from a seeded generator."""
@@ -175,6 +177,7 @@ def cache_of(
         refreshes=refreshes,
         accepts=lambda _request, _response: True,
         keeps=lambda asked, _response: asked.model not in forbidden,
+        leases=leases,
         clock=clock,
         telemetry=telemetry,
     )

@@ -54,6 +54,22 @@ def test_every_row_must_reach_the_threshold(threshold, rows, covered):
     assert licence(threshold).covers(scored(*rows)) is covered
 
 
+@pytest.mark.parametrize(
+    ("edge", "central", "differs"),
+    [
+        (scored([0.9, 0.1]), scored([0.6, 0.4]), False),
+        (scored([0.9, 0.1]), scored([0.4, 0.6]), True),
+        (scored([0.9, 0.1], [0.9, 0.1]), scored([0.9, 0.1], [0.1, 0.9]), True),
+        (scored([0.9, 0.1]), scored([0.9, 0.1], [0.9, 0.1]), True),
+        (scored([0.9, 0.1]), scored([0.9, 0.1], name="other"), True),
+        (scored([0.9, 0.1], name="other"), scored([0.9, 0.1], name="other"), True),
+    ],
+)
+def test_answers_differ_as_the_certificates_tasks_have_it(edge, central, differs):
+    """Of one of several classes, in the likeliest; what cannot be compared differs."""
+    assert licence().differs(edge, central) is differs
+
+
 def test_a_score_below_the_threshold_is_not_rounded_up():
     """0.9 as a float32 lies below 0.9: comparing in float32 would let it pass."""
     subject = licence(0.9)

@@ -49,6 +49,8 @@ _CACHES: Final = st.sampled_from(
         {"levels": ["l1"], "ttl_s": 5, "negative_ttl_s": 1, "status_headers": True},
         {"levels": ["l2", "l1"], "stale_while_revalidate_s": 60, "stale_if_error_s": 0},
         {"bypass": [{"headers": {"x-debug": "1"}}, {"tenants": ["*"]}]},
+        {"lease": False},
+        {"verify_after": 1},
         {"ignore_request_cache_control": True, "ttl_by_provenance": {"central_s": 1}},
     )
 )

@@ -32,6 +32,10 @@ SAMPLES = {
     cache_events.CacheConnectionClosed("l2", "protocol"): (
         'edgeway_cache_connections_closed_total{level="l2",reason="protocol"} 1.0'
     ),
+    cache_events.CacheLeased("l2", "won"): 'edgeway_cache_leases_total{level="l2",outcome="won"} 1.0',
+    cache_events.CacheVerified("r", "agreed"): (
+        'edgeway_cache_verifications_total{result="agreed",route="r"} 1.0'
+    ),
     cache_events.FlightShared("digits"): 'edgeway_flights_joined_total{model="digits"} 1.0',
     events.CascadeDecided(
         "digits", "deferred", "unsure"
