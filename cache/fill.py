@@ -76,7 +76,7 @@ class CacheFill:
             return response
         if held is not None and self._freshness.outranks(held, response.provenance, self._steady()):
             return await self._hold(request.key, held)
-        await self._keep(request.key, response, self._now() - started)
+        await self._keep(request, response, self._now() - started)
         return response
 
     async def _find(self, request: Request, held: Entry | None) -> tuple[Entry | None, bool]:
@@ -116,11 +116,16 @@ class CacheFill:
         await self._near.put(key, replace(held, response=response, soft_expiry=until, compute_s=0.0))
         return response
 
-    async def _keep(self, key: bytes, response: Response, elapsed_s: float) -> None:
+    async def _keep(self, request: Request, response: Response, elapsed_s: float) -> None:
         now = self._steady()
         lifetime = self._freshness.lifetime(response.provenance, now)
         if lifetime is None or sum([len(output.data) for output in response.outputs]) > MAX_KEPT_BYTES:
             return
+        if request.features or response.provenance.features:
+            # Vectors were lacking: what was computed without them is for the moment.
+            lifetime = self._freshness.momentary(lifetime, now)
+            if lifetime.soft_expiry <= now:
+                return
         entry = Entry.of(
             response,
             soft_expiry=lifetime.soft_expiry,
@@ -129,7 +134,7 @@ class CacheFill:
         )
         for level in self._levels:
             if lifetime.shared or not level.is_shared:
-                await level.put(key, entry)
+                await level.put(request.key, entry)
 
 
 def _stale(response: Response) -> Response:

@@ -264,7 +264,8 @@ def _shadow(policy: Policy, route: Route, shadow: Shadow, found: Outcome, region
 
 def _layers(route: Route) -> str:
     """Name what a gateway tries before any endpoint."""
-    layers = ["cache"] if route.cache.enabled and route.digests else []
+    layers = ["vectors of features, or a refusal"] if route.on_features_down == "refuse" else []
+    layers += ["cache"] if route.cache.enabled and route.digests else []
     if route.cascade:
         layers.append(f"edge model if it has one ({route.cascade.on_central_down} while central is down)")
     return ", ".join([*layers, "endpoints"])

@@ -16,6 +16,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from gateway.core import cache_events
 from gateway.core import telemetry as events
+from gateway.telemetry.feature_metrics import FeatureMetrics
 from gateway.telemetry.members import MemberRow, Members
 from gateway.telemetry.requests import Requests
 from gateway.telemetry.runs import Runs
@@ -43,6 +44,7 @@ class Prometheus:
         self._handlers: dict[type, Callable[[Any], None]] = (
             self._request_handlers()
             | self._cache_handlers()
+            | dict(FeatureMetrics(self._registry.register).handlers())
             | self._model_handlers()
             | self._fault_handlers()
             | self._attempt_handlers()

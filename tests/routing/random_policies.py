@@ -68,6 +68,7 @@ def policies(draw: st.DrawFn, generation: int = 1) -> dict[str, Any]:
                 "name": model,
                 "match": {"model": model},
                 "num_retries": draw(st.integers(0, 5)),
+                "on_features_down": draw(st.sampled_from(["default", "refuse"])),
                 "hedge": draw(_HEDGES),
                 "endpoints": draw(_some(tuple(endpoints)).map(_with_central)),
                 **draw(_shadow(tuple(name for name in endpoints if endpoints[name]["tier"] == "central"))),
