@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from cache.levels.level import LevelError, LevelParts
@@ -25,29 +24,29 @@ def open_cache(foundation: Foundation, instruction_set: str, lifetimes: AsyncExi
     if settings is None:
         return None
 
+    gates: dict[str, Circuit] = {}
+
+    def gate(name: str, wanted: GateSettings) -> Gate:
+        made = gates[name] = make_circuit(foundation, name, wanted)
+        return made
+
     try:
-        levels = settings.open_levels(
-            LevelParts(make_gate(foundation), foundation.clock, foundation.prometheus)
-        )
+        levels = settings.open_levels(LevelParts(gate, foundation.clock, foundation.prometheus))
     except LevelError as error:
         raise StartError(str(error)) from None
     for level in levels[1:]:
         lifetimes.push_async_callback(level.aclose)
-    cache = CacheParts(settings, levels, instruction_set)
+    cache = CacheParts(settings, levels, instruction_set, gates=gates)
     lifetimes.push_async_callback(cache.close_flights)
     return cache
 
 
-def make_gate(foundation: Foundation) -> Callable[[str, GateSettings], Gate]:
-    """Return what makes the gate in front of the place of that name."""
-
-    def gate(name: str, wanted: GateSettings) -> Gate:
-        breaker = BreakerSettings(
-            consecutive_5xx=wanted.max_failures,
-            base_ejection_time_s=wanted.first_wait_s,
-            max_ejection_time_s=wanted.longest_wait_s,
-        )
-        foundation.prometheus.emit(BreakerAppeared(name))
-        return Circuit(name, breaker, foundation.clock, foundation.prometheus)
-
-    return gate
+def make_circuit(foundation: Foundation, name: str, wanted: GateSettings) -> Circuit:
+    """Return the gate in front of the place ``name``, whose state the metrics show."""
+    breaker = BreakerSettings(
+        consecutive_5xx=wanted.max_failures,
+        base_ejection_time_s=wanted.first_wait_s,
+        max_ejection_time_s=wanted.longest_wait_s,
+    )
+    foundation.prometheus.emit(BreakerAppeared(name))
+    return Circuit(name, breaker, foundation.clock, foundation.prometheus)

@@ -20,7 +20,7 @@ from cache.levels.level import LevelError
 from edge_models.enrich_file import ENRICH_FILE, read_enriched
 from edge_models.errors import ModelError
 from edge_models.version_folders import entries
-from gateway.app.caches import make_gate
+from gateway.app.caches import make_circuit
 from gateway.app.errors import StartError
 from gateway.app.feature_http import http_send
 from gateway.app.foundation import Foundation
@@ -84,7 +84,7 @@ class Features:
         refuses = route.on_features_down == "refuse"
         sources = {
             model: tuple(self._source(each, refuses=refuses) for each in found)
-            for model, found in sorted(self.enriched.items())
+            for model, found in sorted(dict(self.enriched).items())
             if covers(route.match.model, model)
         }
         if not sources:
@@ -123,9 +123,9 @@ def open_features(foundation: Foundation, lifetimes: AsyncExitStack) -> Features
         raise StartError(str(error)) from None
     if settings is None:
         return None
-    gate = make_gate(foundation)
     for name, each in settings.stores.items():
-        store = _open_store(name, each, gate(f"features:{name}", GATE), foundation.clock)
+        circuit = make_circuit(foundation, f"features:{name}", GATE)
+        store = _open_store(name, each, circuit, foundation.clock)
         lifetimes.push_async_callback(store.aclose)
         loaders[name] = _open_loader(foundation, name, store, each, lifetimes)
     return features
