@@ -96,8 +96,26 @@ class Enrichment:
         path = rest(_completed(like, wanted, zeros))
         return None if path is None else _path(like, wanted, path)
 
+    async def complete(self, request: Request) -> Request:
+        """Return the request as the rest of the stack gets it; ``Request.features`` says what it lacks.
+
+        Raises:
+            GatewayError: as the call would.
+        """
+        sources = self._sources.get(request.model)
+        if sources is None or _is_completed(request, sources):
+            return request
+        return await self._complete(request, _wanted(request, sources))
+
     async def _fetch(self, request: Request, wanted: Sequence[_Wanted], service: Service) -> Response:
-        """Complete the request with what the stores give, and answer it; the answer says what was lacking."""
+        completed = await self._complete(request, wanted)
+        response = await service(completed)
+        if not completed.features:
+            return response
+        return replace(response, provenance=replace(response.provenance, features=completed.features))
+
+    async def _complete(self, request: Request, wanted: Sequence[_Wanted]) -> Request:
+        """Complete the request with what the stores give."""
         found = await _load(wanted, request.regions)
         filled: list[Tensor] = []
         lacking = ""
@@ -106,10 +124,7 @@ class Enrichment:
             filled.append(each.source.tensor(each.key.shape, data))
             lacking = DEFAULTED if DEFAULTED in {lacking, lacks} else lacking or lacks
         completed = _completed(request, wanted, filled)
-        if not lacking:
-            return await service(completed)
-        response = await service(replace(completed, features=lacking))
-        return replace(response, provenance=replace(response.provenance, features=lacking))
+        return replace(completed, features=lacking) if lacking else completed
 
     def _fill(self, each: _Wanted, vectors: Mapping[bytes, LoadedVector] | None) -> tuple[bytes, str]:
         source = each.source

@@ -151,5 +151,5 @@ class FeaturesSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     max_negative_bytes: Annotated[int, Meta(ge=1 << 16, le=1 << 34)] = 4 << 20
     """Bytes in which is remembered which entities are not there, of each store. Default 4 MiB."""
 
-    max_entities: Annotated[int, Meta(ge=1, le=16_384)] = 1024
+    max_entities: Annotated[int, Meta(ge=1, le=2048)] = 1024
     """Entities that one input of a request may name."""

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from secrets import token_bytes
 from typing import Final
 
 from cache.features.enrichment import Enrichment
@@ -35,6 +36,9 @@ from routing.policy import Route
 
 GATE: Final = GateSettings(max_failures=5, first_wait_s=1.0, longest_wait_s=30.0)
 """While a store's gate is shut defaults are used at once, and one request tries whether it is back."""
+
+_SECRET_BYTES: Final = 32
+"""Keys the hashes of a filter: nobody outside can choose ids that pass it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +156,14 @@ def _open_loader(
     if settings.known_ids is None:
         loader = make()
     else:
-        known = KnownIds(name, store, settings.known_ids, clock=clock, telemetry=telemetry)
+        known = KnownIds(
+            name,
+            store,
+            settings.known_ids,
+            clock=clock,
+            telemetry=telemetry,
+            secret=token_bytes(_SECRET_BYTES),
+        )
         lifetimes.push_async_callback(_cancelled, asyncio.create_task(known.run()))
         loader = make(is_absent=known.is_absent)
     lifetimes.push_async_callback(loader.aclose)

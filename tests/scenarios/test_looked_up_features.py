@@ -51,7 +51,7 @@ routes:
 EDGE = """\
 role: edge
 region: here
-listen: {{http: '127.0.0.1:{http}', grpc: '127.0.0.1:{grpc}', admin: null}}
+listen: {{http: '127.0.0.1:{http}', grpc: '127.0.0.1:{grpc}', admin: '127.0.0.1:{admin}'}}
 policy: policy.yaml
 models: {{repository: edge}}
 cache: {{memory: {{max_bytes: 16777216}}}}
@@ -139,7 +139,7 @@ def prepare(
     (folder / "policy.yaml").write_text(policy)
     # Generous: a busy machine must not look like a slow store here.
     whole = {"timeout_ms": 500, "key_prefix": "none", **store}
-    ports = {"http": free_port(), "grpc": free_port()}
+    ports = {name: free_port() for name in ("http", "grpc", "admin")}
     (folder / "edge.yaml").write_text(EDGE.format(store=json.dumps(whole), **ports))
     (folder / "central.yaml").write_text(CENTRAL.format(port=port))
     return ports
@@ -340,6 +340,25 @@ async def test_clients_see_the_key_and_not_the_vectors(tmp_path: Path, server: A
         assert world.metric("feature_entities_total", store="users", outcome="hit") == 9
 
 
+async def test_an_operator_finds_the_answer_of_such_a_request(tmp_path: Path, server: Any) -> None:
+    """`edgeway cache inspect` makes the key with the vectors of now, as a request would."""
+    async with shop(tmp_path, redis_store(server)) as world:
+        await world.ask("1")
+        body = {
+            "inputs": [
+                {"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [0, 0]},
+                {"name": "user_id", "datatype": "BYTES", "shape": [1, 1], "data": ["1"]},
+            ]
+        }
+        question = {"model": "shop", "tenant": "anonymous", "request": body}
+        async with aiohttp.ClientSession() as session:
+            url = f"http://127.0.0.1:{world.ports['admin']}/cache/inspect"
+            async with session.post(url, json=question) as answered:
+                found = await answered.json()
+
+        assert [(each["level"], each["state"]) for each in found["levels"]] == [("l1", "fresh")]
+
+
 async def test_the_answer_says_what_vectors_lacked(tmp_path: Path, server: Any) -> None:
     """In a response header, in a trailer, and among the parameters of who wants them there."""
     async with shop(tmp_path, redis_store(server, timeout_ms=50)) as world:
@@ -358,6 +377,17 @@ async def test_the_answer_says_what_vectors_lacked(tmp_path: Path, server: Any) 
                     assert answered.headers["x-edgeway-features"] == "default"
                     parameters = (await answered.json())["parameters"]
                     assert parameters["edgeway_features"] == "default"
+            grpc = triton_grpc.InferenceServerClient(f"127.0.0.1:{world.ports['grpc']}")
+            inputs = [
+                triton_grpc.InferInput("x", [1, 2], "FP32"),
+                triton_grpc.InferInput("user_id", [1, 1], "BYTES"),
+            ]
+            inputs[0].set_data_from_numpy(np.zeros((1, 2), np.float32))
+            inputs[1].set_data_from_numpy(np.array([[b"1"]], np.object_))
+            async with grpc:
+                found = await grpc.infer("shop", inputs, parameters={"edgeway_provenance": True})
+            assert found.get_response().parameters["edgeway_features"].string_param == "default"
+
             body["inputs"][1]["data"] = ["\ud800"]
             async with session.post(url, json=body) as answered:
                 assert answered.status == 400

@@ -6,13 +6,14 @@ kind. An entity under whose name something else is (another type, a cut vector) 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from cache.features.settings import StoreSettings
 from cache.features.stores.store import Outcome, Store
 from cache.features.vectors import READERS, StoreError
-from cache.levels.pipelining import AutoPipeline
+from cache.levels.pipelining import MOST_COMMANDS, AutoPipeline
 from cache.levels.pipelining import Outcome as Answer
 from cache.levels.redis_connection import RedisConnector
 from cache.levels.redis_options import RedisOptions
@@ -55,13 +56,16 @@ class RedisStore:
         assert settings.redis is not None, "it is a store in Redis"
         self._settings = settings
         options, connect_s = RedisOptions.of(settings.redis), settings.connect_timeout_ms / 1000
+        self._timeout_s = settings.timeout_ms / 1000
+        self._under_way = 0
+        self._room = asyncio.Condition()
         self._read = READERS[settings.format]
         self._values = AutoPipeline(
             RedisConnector(
                 options, timeout_s=connect_s, max_bulk_bytes=settings.max_vector_bytes + 1, clock=clock
             ),
             gate,
-            timeout_s=settings.timeout_ms / 1000,
+            timeout_s=self._timeout_s,
             connections=settings.max_connections - 1,
         )
         self._ids = AutoPipeline(
@@ -75,9 +79,23 @@ class RedisStore:
         return f"<RedisStore {self._values}>"
 
     async def fetch(self, names: Sequence[bytes]) -> Sequence[Outcome]:
-        """Return the outcomes of ``names``, which are ``MOST_COMMANDS`` at most, after one round trip."""
-        pending = [self._values.submit(Kind.BULK, *self._command(name)) for name in names]
-        answers = [await each for each in pending if each is not None]
+        """Return the outcomes of ``names``, which are ``MOST_COMMANDS`` at most, after one round trip.
+
+        While a pipeline could not take them they wait, for ``timeout_ms`` at most.
+        """
+        try:
+            async with asyncio.timeout(self._timeout_s), self._room:
+                await self._room.wait_for(lambda: self._under_way + len(names) <= MOST_COMMANDS)
+                self._under_way += len(names)
+        except TimeoutError as error:
+            raise StoreError("backlog") from error
+        try:
+            pending = [self._values.submit(Kind.BULK, *self._command(name)) for name in names]
+            answers = [await each for each in pending if each is not None]
+        finally:
+            self._under_way -= len(names)
+            async with self._room:
+                self._room.notify_all()
         if len(answers) < len(names):
             raise StoreError("skipped")
         return [self._outcome(answer) for answer in answers]

@@ -124,6 +124,18 @@ async def test_answers_say_what_vectors_lacked() -> None:
     assert bench.telemetry.of(FeaturesFilled) == [FeaturesFilled("users", "default")]
 
 
+async def test_a_request_can_be_completed_alone() -> None:
+    """For who wants to know its key; others are returned as they are."""
+    bench = Bench()
+    other = request_of(X, model="other")
+
+    completed = await bench.enrichment.complete(request_of(key(b"a"), X))
+
+    assert [each.name for each in completed.inputs] == ["x", "user"]
+    assert completed.features == ""
+    assert await bench.enrichment.complete(other) is other
+
+
 async def test_a_refusal_is_counted() -> None:
     store, telemetry = FakeStore({}), RecordingTelemetry()
     store.failure = StoreError("timeout")

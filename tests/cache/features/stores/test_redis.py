@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 from collections.abc import Iterator
 from typing import Any
@@ -82,6 +83,38 @@ async def test_many_are_one_round_trip(server: RedisServer, client: redis_py.Red
     client.mset({f"u:{number}": VECTOR for number in range(512)})
 
     assert await fetched(server, *[b"%d" % number for number in range(512)], prefix="u:") == [VECTOR] * 512
+
+
+async def test_more_than_a_pipeline_takes_wait_for_the_next(
+    server: RedisServer, client: redis_py.Redis
+) -> None:
+    """Four fetches of 512 in one turn: none is refused, although a pipeline takes 512 commands."""
+    client.mset({f"u:{number}": VECTOR for number in range(2048)})
+    made = store(server.url, prefix="u:", timeout_ms=1000)
+
+    parts = [[b"%d" % number for number in range(begin, begin + 512)] for begin in range(0, 2048, 512)]
+    found = await asyncio.gather(*map(made.fetch, parts))
+    await made.aclose()
+
+    assert [list(each) for each in found] == [[VECTOR] * 512] * 4
+
+
+async def test_they_wait_no_longer_than_the_limit(server: RedisServer, client: redis_py.Redis) -> None:
+    made = store(server.url, timeout_ms=30)
+    server.pause()
+    try:
+        names = [b"%d" % number for number in range(512)]
+        ended = await asyncio.gather(made.fetch(names), made.fetch(names), return_exceptions=True)
+    finally:
+        server.resume()
+        await made.aclose()
+
+    assert {each.reason for each in ended if isinstance(each, StoreError)} <= {
+        "timeout",
+        "backlog",
+        "skipped",
+    }
+    assert all(isinstance(each, StoreError) for each in ended)
 
 
 async def test_what_is_no_vector_fails_alone(server: RedisServer, client: redis_py.Redis) -> None:
