@@ -112,6 +112,9 @@ async def test_an_entity_that_leaves_the_store_is_absent() -> None:
     assert await bench.loader.load([b"a"]) == {b"a": ABSENT}
     assert await bench.loader.load([b"a"]) == {b"a": ABSENT}
     assert len(bench.store.trips) == 3
+    # What it had is not one to stand in any more.
+    bench.store.failure = StoreError("timeout")
+    assert await bench.loader.load([b"a"]) == {b"a": FAILED}
 
 
 async def test_times_to_live_are_spread() -> None:
