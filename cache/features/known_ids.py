@@ -78,7 +78,12 @@ class KnownIds:
         """List the ids once; where that fails, what is known stays."""
         began_s = self._clock.steady()
         try:
-            listed = await self._list()
+            # A store may go on for ever, or bring what is out of date when it ends.
+            async with asyncio.timeout(LISTINGS_MISSED * self._settings.refresh_s):
+                listed = await self._list()
+        except TimeoutError:
+            self._note("timeout")
+            return
         except StoreError as error:
             self._note(error.reason)
             return

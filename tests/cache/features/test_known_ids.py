@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
@@ -14,6 +15,7 @@ from gateway.core.feature_events import KnownIdsListed
 from tests.cache.build import StepClock
 from tests.cache.features.fake_store import FakeStore
 from tests.fakes.telemetry import RecordingTelemetry
+from tests.fakes.virtual_time import virtual_time
 
 
 class Bench:
@@ -81,6 +83,23 @@ async def test_a_listing_that_fails_changes_nothing_until_it_is_out_of_date() ->
     bench.clock.step(2)
     assert not bench.known.is_absent(b"x")
     assert bench.telemetry.of(KnownIdsListed)[-1].error == "timeout"
+
+
+@virtual_time
+async def test_a_listing_without_an_end_ends() -> None:
+    """A store that lies has no last part: it is given up when it would be out of date."""
+    bench = Bench(10)
+
+    async def parts() -> AsyncIterator[Sequence[bytes]]:
+        while True:
+            yield [b"a"]
+            await asyncio.sleep(1)
+
+    bench.store.known_ids = parts  # type: ignore[method-assign]
+    await bench.known.refresh()
+
+    assert not bench.known.is_absent(b"x")
+    assert bench.telemetry.of(KnownIdsListed) == [KnownIdsListed("users", 0, error="timeout")]
 
 
 async def test_it_lists_again_and_again() -> None:

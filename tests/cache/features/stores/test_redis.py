@@ -17,6 +17,7 @@ from cache.features.vectors import StoreError
 from cache.levels.level import LevelError
 from gateway.core.clock import LoopClock
 from gateway.core.gate import OpenGate
+from tests.fakes.lying_redis import LyingRedis
 from tests.fakes.redis_server import RedisServer, free_port
 
 VECTOR = struct.pack("<2f", 1.0, 2.0)
@@ -177,6 +178,35 @@ async def test_a_store_that_stands_still_costs_its_time_limit(server: RedisServe
             await made.fetch([b"a"])
     finally:
         server.resume()
+        await made.aclose()
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (b"$3\r\nabc\r\n", "garbage"),
+        (b"$0\r\n\r\n", "garbage"),
+        (b"$8\r\n\xff\0\0\0abcd\r\n", "garbage"),
+        (b"$-1\r\n", "garbage"),
+        (b"*2147483647\r\n", "protocol"),
+        (b"$99999999\r\n", "protocol"),
+    ],
+)
+async def test_a_server_that_lies_about_ids(reply: bytes, reason: str) -> None:
+    async with LyingRedis(reply) as lying:
+        made = store(lying.url, prefix="u:")
+        with pytest.raises(StoreError, match=reason):
+            _ = [part async for part in made.known_ids()]
+        await made.aclose()
+
+
+@pytest.mark.parametrize(("reply", "reason"), [(b":1\r\n", "protocol"), (b"$99999999\r\n", "protocol")])
+async def test_a_server_that_lies_about_vectors(reply: bytes, reason: str) -> None:
+    """What no command can get back ends the connection before it has cost anything."""
+    async with LyingRedis(reply) as lying:
+        made = store(lying.url, prefix="u:")
+        with pytest.raises(StoreError, match=reason):
+            await made.fetch([b"a"])
         await made.aclose()
 
 
