@@ -511,3 +511,20 @@ async def test_a_store_over_http(tmp_path: Path, kind: str) -> None:
             assert store.trips == 2
             assert (await world.ask("78")).provenance.features == "default"
             assert world.trips("status_503") == 1
+
+
+async def test_an_order_to_load_reads_the_declaration_anew(tmp_path: Path, server: Any) -> None:
+    """From then on the new default fills; one that cannot be used is refused, and what was served is served on."""
+    async with shop(tmp_path, redis_store(server)) as world:
+        file = tmp_path / "edge" / "shop" / "enrich.json"
+        file.write_text(json.dumps({"enrich": [{**ENTRY, "default": [2.0] * SIZE}]}))
+        await world.edge.tier.repository.load("shop", {})
+        assert await world.scores("nobody", "1") == [8, 4]
+        assert world.trips() == 1
+
+        for wrong in ({"from": "user"}, {"default": [1.0]}, {"input": "usr"}):
+            file.write_text(json.dumps({"enrich": [{**ENTRY, **wrong}]}))
+            with pytest.raises(GatewayError) as caught:
+                await world.edge.tier.repository.load("shop", {})
+            assert caught.value.fault is Fault.INVALID
+        assert await world.scores("nobody", "1") == [8, 4]

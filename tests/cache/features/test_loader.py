@@ -201,3 +201,15 @@ async def test_glance_is_only_for_what_is_fresh() -> None:
     assert bench.loader.glance([b"a", b"b"]) is None
     bench.loader.spoil(b"a")
     assert bench.loader.glance([b"a"]) is None
+
+
+async def test_a_flood_of_absent_ids_pushes_out_no_vector() -> None:
+    """They have a memory of their own, which stays within its bytes."""
+    bench = Bench(b"a")
+    await bench.loader.load([b"a"])
+    for begin in range(0, 20_000, 500):
+        await bench.loader.load([b"x%d" % number for number in range(begin, begin + 500)])
+
+    assert bench.loader.glance([b"a"]) == [b"va"]
+    assert bench.loader.absent.taken_bytes <= FeaturesSettings().max_negative_bytes
+    assert len(bench.loader.absent) < 20_000
