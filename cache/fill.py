@@ -131,7 +131,7 @@ class CacheFill:
         if held is not None and self._freshness.outranks(held, response.provenance, self._steady()):
             # Who wants nothing that is held gets what was just computed, and it displaces nothing.
             return await self._hold(request.key, held) if takes_stale else response
-        await self._keep(request.key, response, self._now() - started, began=began, claim=claim)
+        await self._keep(request, response, self._now() - started, began=began, claim=claim)
         return response
 
     async def _find(self, request: Request, held: Entry | None) -> tuple[Entry | None, bool]:
@@ -189,7 +189,7 @@ class CacheFill:
         return response
 
     async def _keep(
-        self, key: bytes, response: Response, elapsed_s: float, *, began: float, claim: Claim
+        self, request: Request, response: Response, elapsed_s: float, *, began: float, claim: Claim
     ) -> None:
         now = self._steady()
         if self._leases is not None:
@@ -197,6 +197,11 @@ class CacheFill:
         lifetime = self._freshness.lifetime(response.provenance, now)
         if lifetime is None or sum([len(output.data) for output in response.outputs]) > MAX_KEPT_BYTES:
             return
+        if request.features or response.provenance.features:
+            # Vectors were lacking: what was computed without them is for the moment.
+            lifetime = self._freshness.momentary(lifetime, now)
+            if lifetime.soft_expiry <= now:
+                return
         entry = Entry.of(
             response,
             soft_expiry=lifetime.soft_expiry,
@@ -206,7 +211,7 @@ class CacheFill:
         )
         for level in self._levels:
             if lifetime.shared or not level.is_shared:
-                await claim.put(level, key, entry)
+                await claim.put(level, request.key, entry)
 
 
 _: type[Filter] = CacheFill

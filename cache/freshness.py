@@ -97,6 +97,11 @@ class Freshness:
         ttl_s = min(ttl_s, settings.uncertified_ttl_s)
         return Lifetime(now + ttl_s, now + ttl_s, shared=False) if ttl_s else None
 
+    def momentary(self, lifetime: Lifetime, now: float) -> Lifetime:
+        """Return how long an answer is kept that was computed while features lacked: here, for a moment."""
+        expiry = min(lifetime.soft_expiry, now + self.uncertified_ttl_s)
+        return Lifetime(expiry, expiry, shared=False)
+
     def keeps(self, provenance: Provenance, *, shared: bool) -> bool:
         """Whether an answer from there is one that would have been kept; ``shared``: at a shared level."""
         return (provenance.certified or not shared) and self._is_expected(provenance)

@@ -14,7 +14,7 @@ from edge_models.configuration.model_configuration import FILE_NAME
 from edge_models.configuration.remarks import Remark, RemarksError, Severity
 from edge_models.errors import ForeignModelError, ModelError
 from edge_models.model_folder import FolderReader, Model
-from edge_models.registry import check_name, model_folders
+from edge_models.registry import check_name, is_central_only, model_folders
 from edge_models.rehearsal import Rehearsal
 from edge_models.session import CPU
 from edge_models.settings import ModelsSettings
@@ -50,7 +50,7 @@ def lint(path: Path) -> list[tuple[Path, Remark]]:
     is_model = (path / FILE_NAME).exists() or bool(versions_in(path))
     root = path.parent if is_model else path
     settings = ModelsSettings(repository=str(root))
-    folders = [path] if is_model else model_folders(settings)
+    folders = [path] if is_model else [each for each in model_folders(settings) if not is_central_only(each)]
     with Rehearsal() as rehearsal:
         return [
             (folder, remark) for folder in folders for remark in _folder(folder, root, settings, rehearsal)

@@ -19,6 +19,7 @@ from edge_models.configuration.scheduling import Scheduling, scheduling_of
 from edge_models.configuration.served_tensors import ServedTensors, served_tensors
 from edge_models.configuration.session_parameters import session_parameters
 from edge_models.configuration.warmup import WarmupLimits, warm_up
+from edge_models.enrich_file import check_enriched, read_enriched
 from edge_models.errors import ForeignModelError, ModelError
 from edge_models.executors import StuckRuns
 from edge_models.model_files import read_model_files
@@ -165,7 +166,11 @@ class FolderReader:
                 f"the version policy of model '{folder.name}'; there are {', '.join(versions[-_MOST_NAMED:])}"
             )
         names = tuple(map(str, chosen))
-        return [self._load(folder, version, names, config) for version in names]
+        enriched = read_enriched(self.root, folder)
+        models = [self._load(folder, version, names, config) for version in names]
+        for model in models:
+            check_enriched(folder, enriched, model.spec)
+        return models
 
     def _remarks(self, folder: Path, config: ModelConfiguration) -> Iterator[Remark]:
         yield from remarks(config)

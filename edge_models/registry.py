@@ -12,6 +12,8 @@ from typing import Final
 
 import onnxruntime
 
+from edge_models.configuration.model_configuration import FILE_NAME
+from edge_models.enrich_file import ENRICH_FILE
 from edge_models.errors import ForeignModelError, ModelError, ProviderError
 from edge_models.model_folder import FolderReader, Model
 from edge_models.override import Override, placed
@@ -22,7 +24,7 @@ from edge_models.version_folders import entries, versions_in
 from gateway.core.catalog import Catalog, ModelSpec, unknown_model
 from gateway.core.errors import Fault, GatewayError, printable
 
-__all__ = ["Model", "RefusedModel", "Registry", "check_name", "model_folders"]
+__all__ = ["Model", "RefusedModel", "Registry", "check_name", "is_central_only", "model_folders"]
 
 _NAME: Final = re.compile(MODEL_NAME)
 _MOUNT_POINT: Final = "lost+found"
@@ -81,6 +83,8 @@ class Registry:
         with Rehearsal() as rehearsal:
             reader = _reader(settings, rehearsal)
             for folder in model_folders(settings):
+                if is_central_only(folder):
+                    continue
                 try:
                     check_name(folder)
                     models += reader.read(folder)
@@ -91,7 +95,7 @@ class Registry:
                     name = printable(folder.name, _MOST_NAME)
                     refused[name] = RefusedModel(_versions(folder), str(error), is_foreign)
                     _log.error("model %s is not served: %s", printable(folder.name), error)
-        if not models:
+        if not models and refused:
             reasons = "; ".join(each.reason for each in list(refused.values())[:_MOST_NAMED])
             raise ModelError(f"{settings.repository}: no model can be served: {reasons}")
         return cls(models, settings, refused)
@@ -200,6 +204,12 @@ def model_folders(settings: ModelsSettings) -> list[Path]:
         if name not in {path.name for path in folders}:
             raise ModelError(f"{repository}: the settings name '{name}', which is not among its models")
     return folders
+
+
+def is_central_only(folder: Path) -> bool:
+    """Whether ``folder`` holds no model, and only says how inputs of a central one are filled."""
+    names = {path.name for path in entries(folder)}
+    return ENRICH_FILE in names and FILE_NAME not in names and not versions_in(folder)
 
 
 def check_name(folder: Path) -> None:

@@ -107,6 +107,11 @@ class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     hedge: RouteHedge | None = None
     """A further attempt beside one that is slow; absent, there is none."""
 
+    on_features_down: Literal["default", "refuse"] = "default"
+    """Of models whose inputs an online store fills (``enrich.json``), while it cannot be asked. ``default``:
+    the model's default fills them, the answer says so, and is kept for seconds at most; ``refuse``: such
+    requests are refused, as they are where the model has no default."""
+
     cache: RouteCache = RouteCache()
     cascade: RouteCascade | None = None
     shadow: Shadow | None = None

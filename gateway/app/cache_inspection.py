@@ -13,6 +13,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from cache.features.enrichment import Enrichment
 from cache.levels.level import Entry, Level
 from cache.lookup import CacheLookup, is_long
 from gateway.app.cache_layers import why_uncached
@@ -51,6 +52,12 @@ _FORBIDDEN: Final = (
 )
 
 
+async def _completed(stack: Stack, request: Request) -> Request:
+    """Return the request as its key is made of it: with the vectors that its entities have now."""
+    filters = [each.filter for each in stack.layers if isinstance(each.filter, Enrichment)]
+    return await filters[0].complete(request) if filters else request
+
+
 @dataclass(frozen=True, slots=True)
 class CacheInspector:
     """Answers questions about one answer. ``forwarded``: which headers go on to endpoints."""
@@ -77,6 +84,7 @@ class CacheInspector:
         found, lookup, keyed = self._place(request, generation)
         if lookup is None:
             return found
+        keyed = await _completed(generation.routes[found.route], keyed)
         end = lookup.hasher.begin(keyed)
         key = await asyncio.to_thread(end) if is_long(keyed) else end()
         return await self._with_levels(found, key)

@@ -28,13 +28,7 @@ def open_cache(foundation: Foundation, instruction_set: str, lifetimes: AsyncExi
     gates: dict[str, Circuit] = {}
 
     def gate(name: str, wanted: GateSettings) -> Gate:
-        breaker = BreakerSettings(
-            consecutive_5xx=wanted.max_failures,
-            base_ejection_time_s=wanted.first_wait_s,
-            max_ejection_time_s=wanted.longest_wait_s,
-        )
-        foundation.prometheus.emit(BreakerAppeared(name))
-        made = gates[name] = Circuit(name, breaker, foundation.clock, foundation.prometheus)
+        made = gates[name] = make_circuit(foundation, name, wanted)
         return made
 
     try:
@@ -48,3 +42,14 @@ def open_cache(foundation: Foundation, instruction_set: str, lifetimes: AsyncExi
     )
     lifetimes.push_async_callback(cache.close_flights)
     return cache
+
+
+def make_circuit(foundation: Foundation, name: str, wanted: GateSettings) -> Circuit:
+    """Return the gate in front of the place ``name``, whose state the metrics show."""
+    breaker = BreakerSettings(
+        consecutive_5xx=wanted.max_failures,
+        base_ejection_time_s=wanted.first_wait_s,
+        max_ejection_time_s=wanted.longest_wait_s,
+    )
+    foundation.prometheus.emit(BreakerAppeared(name))
+    return Circuit(name, breaker, foundation.clock, foundation.prometheus)

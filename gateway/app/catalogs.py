@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
+from gateway.app.completed_models import CompletedModels
 from gateway.app.queries import Asker, Queries
 from gateway.app.questions import KnownPolicy, Questions, central
 from gateway.core.catalog import Catalog, Catalogs, IndexEntry, ModelSpec, VisibleModels, unknown_model
 from gateway.core.errors import Fault, GatewayError
+from gateway.core.features import NOT_ENRICHED, Enriched
 from gateway.core.request import Caller
 from gateway.wire.oip.validation import check_address
 from routing.policy import ANY, Policy, Route
@@ -23,18 +25,22 @@ T = TypeVar("T")
 class EdgeCatalogs:
     """The models of an edge gateway, for each tenant of its policy."""
 
-    def __init__(self, in_force: KnownPolicy, own: Catalog | None, queries: Queries) -> None:
+    def __init__(
+        self, in_force: KnownPolicy, own: Catalog | None, queries: Queries, enriched: Enriched = NOT_ENRICHED
+    ) -> None:
         self._in_force, self._own, self._queries = in_force, own, queries
+        self._enriched = enriched
         self._policy: Policy | None = None
         self._reachable: dict[str, tuple[str, ...]] = {}
 
     def __repr__(self) -> str:
         return f"<EdgeCatalogs, {self._queries!r}>"
 
-    def of(self, caller: Caller, *, to_infer: bool = False) -> TenantModels:
+    def of(self, caller: Caller, *, to_infer: bool = False) -> VisibleModels:
         """Return the models of an identified caller's tenant."""
         questions = Questions(self._in_force, self._queries, Asker.of(caller, to_infer=to_infer))
-        return TenantModels(self._in_force, self._own, questions, caller.tenant, self._central_of)
+        models = TenantModels(self._in_force, self._own, questions, caller.tenant, self._central_of)
+        return CompletedModels(models, self._enriched) if self._enriched else models
 
     def _central_of(self, tenant: str) -> tuple[str, ...]:
         """Return the central endpoints of all routes that take ``tenant``; a policy may have many routes."""

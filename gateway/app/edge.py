@@ -4,7 +4,7 @@ One function opens each part and returns it as a value; ``open_edge`` lists them
 pushes on ``lifetimes``, so what is opened last is closed first:
 
 1. loading and watching stop, so that no policy comes into force while everything closes;
-2. what flies for the cache, then Redis;
+2. listings and round trips of features, then their stores; what flies for the cache, then Redis;
 3. copies of answered requests, then the endpoints' connections;
 4. the models.
 """
@@ -12,7 +12,7 @@ pushes on ``lifetimes``, so what is opened last is closed first:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from gateway.app.caches import open_cache
 from gateway.app.catalogs import EdgeCatalogs
 from gateway.app.endpoint_files import EndpointFiles
 from gateway.app.endpoints import Endpoints, make_endpoints
+from gateway.app.features import Features, open_features, with_features
 from gateway.app.foundation import Foundation
 from gateway.app.generation import InForce
 from gateway.app.geo_databases import GeoDatabases
@@ -35,6 +36,7 @@ from gateway.app.queries import Queries
 from gateway.app.tier import Report, Tier
 from gateway.app.workers.sequence_owner import SequenceOwner, make_sequence_owner
 from gateway.core.control import NoCache
+from gateway.core.features import NOT_ENRICHED
 from gateway.core.repository import NoRepository, Repository
 from routing.place import Place
 
@@ -52,16 +54,15 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
         if cache is not None:
             await cache.forget(model)
 
-    endpoints = make_endpoints(
-        settings, parts, in_force.endpoints, foundation.offload, forget=forget, workers=foundation.workers
-    )
-    lifetimes.push_async_callback(endpoints.aclose)
-    lifetimes.push_async_callback(foundation.parts.shadows.aclose)
+    endpoints = _open_endpoints(foundation, forget, lifetimes)
     cache = open_cache(foundation, models.instruction_set if models else "none", lifetimes)
     geo = _open_geo(foundation)
     owner = _owner(foundation)
     locate, knows = (geo.locate, geo.knows) if geo else (_nowhere, frozenset[str])
-    builder = Builder(parts, endpoints, models, locate, cache, owner=owner, knows=knows)
+    features = open_features(foundation, lifetimes)
+    builder = Builder(
+        with_features(parts, features), endpoints, models, locate, cache, owner=owner, knows=knows
+    )
     policies = await _open_policies(foundation, builder, endpoints.files, models, lifetimes)
     # Not before it can send them on: whoever had the slot does so until then.
     await _start(owner, lifetimes)
@@ -80,14 +81,36 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
         return await policies.reload()
 
     return Tier(
-        catalogs=EdgeCatalogs(in_force, models.registry if models else None, Queries(foundation.clock)),
-        repository=_repository(foundation, models, policies),
+        catalogs=_catalogs(foundation, models, features),
+        repository=_repository(foundation, models, policies, features),
         policy_report=policies.report,
         health=_health(in_force, models, geo),
         reload=reload,
         endpoints=_operated(foundation, endpoints),
         cache=NoCache() if cache is None else operate_cache(foundation, cache, lifetimes),
     )
+
+
+def _open_endpoints(
+    foundation: Foundation, forget: Callable[[str], Awaitable[None]], lifetimes: AsyncExitStack
+) -> Endpoints:
+    endpoints = make_endpoints(
+        foundation.settings,
+        foundation.parts,
+        foundation.in_force.endpoints,
+        foundation.offload,
+        forget=forget,
+        workers=foundation.workers,
+    )
+    lifetimes.push_async_callback(endpoints.aclose)
+    lifetimes.push_async_callback(foundation.parts.shadows.aclose)
+    return endpoints
+
+
+def _catalogs(foundation: Foundation, models: Models | None, features: Features | None) -> EdgeCatalogs:
+    own = models.registry if models is not None else None
+    enriched = features.enriched if features is not None else NOT_ENRICHED
+    return EdgeCatalogs(foundation.in_force, own, Queries(foundation.clock), enriched)
 
 
 async def _start(owner: SequenceOwner | None, lifetimes: AsyncExitStack) -> None:
@@ -151,15 +174,20 @@ async def _open_policies(
     return policies
 
 
-def _repository(foundation: Foundation, models: Models | None, policies: Policies) -> Repository:
+def _repository(
+    foundation: Foundation, models: Models | None, policies: Policies, features: Features | None
+) -> Repository:
     settings = foundation.settings
     if models is None or settings.models is None:
         return NoRepository()
 
     def prepare(model: str) -> Callable[[], None]:
         certificates = models.read_certificates({model})
+        enriched = features.read(model) if features is not None else ()
 
         def enforce() -> None:
+            if features is not None:
+                features.put(model, enriched)
             foundation.requests.expect(models.names())
             policies.rebuild(certificates)
 

@@ -21,8 +21,10 @@ from gateway.app.builder import Builder, EdgeModels
 from gateway.app.certificates import Certificates
 from gateway.app.endpoint_set import NO_ENDPOINTS
 from gateway.app.endpoints import make_endpoints
+from gateway.app.features import with_features
 from gateway.app.loading import Loaded
 from gateway.app.observe import Observed
+from gateway.app.outlined_features import outlined_features
 from gateway.app.parts import CacheParts, Parts, RouteEdgeModel
 from gateway.app.route_edge_models import RouteEdgeModels
 from gateway.app.stack_report import StacksReport
@@ -135,6 +137,7 @@ async def outline(policy: Policy, settings: Settings) -> StacksReport:
         levels = settings.cache.open_levels(LevelParts(_open_gate, clock, silence))
         cache = CacheParts(settings.cache, levels, instruction_set_class())
     models = UnloadedModels() if settings.models is not None else None
+    parts = with_features(parts, outlined_features(settings, parts))
     builder = Builder(parts, endpoints, models, lambda _address: None, cache)
     try:
         generation = builder.build(Loaded(_without_files(policy), b"", {}))

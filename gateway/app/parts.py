@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import Self
@@ -19,6 +19,7 @@ from gateway.config.settings import Settings
 from gateway.core.catalog import ModelSpec
 from gateway.core.clock import Clock
 from gateway.core.service import Service
+from gateway.core.stack import Layer
 from gateway.core.telemetry import Telemetry
 from resilience.admission import Seats
 from resilience.budget import RetryBudget
@@ -31,9 +32,17 @@ from routing.placements import Placements
 from routing.policy import Route
 
 
+def no_layers(_route: Route) -> tuple[Layer, ...]:
+    """Return none."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What outlives policies and is shared by the stacks of all generations."""
+    """What outlives policies and is shared by the stacks of all generations.
+
+    ``enrich``: returns the layer that fills inputs of a route's models from stores, where it has such models.
+    """
 
     region: str
     clock: Clock
@@ -47,6 +56,7 @@ class Parts:
     shadows: Shadows = field(default_factory=lambda: Shadows(ShadowSettings()))
     placements: Placements = field(default_factory=Placements)
     latencies: Latencies = field(default_factory=Latencies)
+    enrich: Callable[[Route], tuple[Layer, ...]] = no_layers
 
     @classmethod
     def of(cls, settings: Settings, clock: Clock, telemetry: Telemetry, observed: Observed) -> Self:

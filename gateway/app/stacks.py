@@ -146,6 +146,7 @@ def route_stack(
         *_versions(parts, route),
         residency,
         timed,
+        *parts.enrich(route),
         # Without a cascade no edge answer may come out of the cache, not even one kept before.
         *cache_layers(parts, route, cache, edge if route.cascade else None, known, central=central),
         *shadow,

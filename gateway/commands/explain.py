@@ -266,7 +266,7 @@ def _shadow(policy: Policy, route: Route, shadow: Shadow, found: Outcome, region
 
 def _layers(route: Route) -> str:
     """Name what a gateway tries before any endpoint."""
-    layers = []
+    layers = ["vectors of features, or a refusal"] if route.on_features_down == "refuse" else []
     if route.cache.enabled and route.digests:
         levels = route.cache.levels
         layers.append(f"cache ({' and '.join(levels)} alone)" if levels else "cache")

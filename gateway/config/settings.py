@@ -11,6 +11,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from cache.features.settings import FeaturesSettings
 from cache.settings import CacheSettings
 from edge_models.settings import ModelsSettings
 from gateway.admin.settings import AdminAccessSettings
@@ -118,6 +119,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     geo: GeoSettings | None = None
     models: ModelsSettings | None = None
     cache: CacheSettings | None = None
+    features: FeaturesSettings | None = None
     resilience: ResilienceSettings = ResilienceSettings()
     upstreams: UpstreamSettings = UpstreamSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
@@ -178,7 +180,7 @@ def _check_role(document: Document, settings: Settings) -> None:
     if settings.role == CENTRAL:
         if settings.models is None:
             raise document.error(("role",), "a central tier needs models; add `models: {repository: PATH}`")
-        for name in ("policy", "cache", "geo"):
+        for name in ("policy", "cache", "features", "geo"):
             if getattr(settings, name) is not None:
                 raise document.error((name,), "a central tier has no use for this; take it out")
 

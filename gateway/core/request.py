@@ -98,6 +98,7 @@ class Request(msgspec.Struct, frozen=True):
     no cache may answer. ``per_try_timeout_s``: what the route grants each attempt; infinite: it does not say.
     ``panic``, set by Router: all members of the endpoint may get this attempt, those that are out too.
     ``cache_control``: what the client wants of the cache; None: it does not say.
+    ``features``: what the vectors in its inputs lack, in a word of ``gateway.core.features``; empty: nothing.
     """
 
     model: str
@@ -122,6 +123,7 @@ class Request(msgspec.Struct, frozen=True):
     per_try_timeout_s: float = math.inf
     panic: bool = False
     cache_control: CacheDirectives | None = None
+    features: str = ""
 
 
 class Provenance(msgspec.Struct, frozen=True):
@@ -131,6 +133,7 @@ class Provenance(msgspec.Struct, frozen=True):
     risk bound covers it (a central answer always is). ``level``: the cache level that held it, empty
     when it was computed for this request. ``stale``: served past its soft expiry because a fresh one
     could not be had. ``region``: where it was computed. ``digest``: of the artefact that computed it.
+    ``features``: what the vectors lacked that it was computed from, as ``Request.features`` has it.
     """
 
     origin: str
@@ -139,6 +142,7 @@ class Provenance(msgspec.Struct, frozen=True):
     stale: bool = False
     region: str = ""
     digest: str = ""
+    features: str = ""
 
     @property
     def label(self) -> str:

@@ -10,6 +10,7 @@ from typing import Protocol
 import msgspec
 
 from gateway.core.cache_events import CacheEvent
+from gateway.core.feature_events import FeatureEvent
 
 
 class RequestFinished(msgspec.Struct, frozen=True):
@@ -208,6 +209,7 @@ Event = (
     RequestFinished
     | LayerTimed
     | CacheEvent
+    | FeatureEvent
     | CascadeDecided
     | CertificateRefused
     | CertificateJudged

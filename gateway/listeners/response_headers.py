@@ -15,6 +15,8 @@ def provenance_headers(provenance: Provenance) -> list[Pair]:
     ]
     if provenance.digest:
         pairs.append((headers.DIGEST.encode(), safe(provenance.digest)))
+    if provenance.features:
+        pairs.append((headers.FEATURES.encode(), safe(provenance.features)))
     return pairs
 
 

@@ -17,6 +17,7 @@ from prometheus_client.process_collector import ProcessCollector
 from gateway.core import cache_events
 from gateway.core import telemetry as events
 from gateway.telemetry.cache_metrics import CacheMetrics
+from gateway.telemetry.feature_metrics import FeatureMetrics
 from gateway.telemetry.lease_metrics import LeaseMetrics
 from gateway.telemetry.members import MemberRow, Members
 from gateway.telemetry.requests import Requests
@@ -49,6 +50,7 @@ class Prometheus:
         ProcessCollector(registry=self._registry)
         self._handlers: dict[type, Callable[[Any], None]] = (
             self._request_handlers()
+            | dict(FeatureMetrics(self._registry.register).handlers())
             | self.caches.handlers()
             | {
                 cache_events.CacheLookedUp: requests.looked_up,

@@ -53,6 +53,8 @@ class ProvenanceParameters:
             "edgeway_certified": provenance.certified,
             "edgeway_policy_generation": self._generation,
         }
+        if provenance.features:
+            facts["edgeway_features"] = provenance.features
         return replace(response, parameters={**response.parameters, **facts})
 
 

@@ -54,7 +54,11 @@ class Counts(Collector):
 
     def count(self, *labels: str) -> None:
         """Count one."""
-        self._counts[labels] = self._counts.get(labels, 0) + 1
+        self.add(1, *labels)
+
+    def add(self, number: int, *labels: str) -> None:
+        """Count ``number`` at once."""
+        self._counts[labels] = self._counts.get(labels, 0) + number
 
     def counted(self, first: str) -> dict[str, int]:
         """Return the counts of the series whose first label is ``first``, by their last one."""

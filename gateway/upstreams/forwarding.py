@@ -6,8 +6,11 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
+from msgspec.structs import replace
+
 from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError, printable
+from gateway.core.features import LACKS
 from gateway.core.request import ANONYMOUS, CENTRAL, Provenance, Request
 from gateway.upstreams.failures import LENIENCY_S
 from gateway.wire import headers
@@ -68,4 +71,7 @@ def provenance_of(response_headers: Mapping[str, str], region: str) -> Provenanc
         printable(response_headers.get(headers.DIGEST, ""), _MAX_VALUE_CHARS),
         printable(response_headers.get(headers.SERVED_BY, region), _MAX_VALUE_CHARS),
     )
-    return found or Provenance(CENTRAL, region=region)
+    if found is None:
+        return Provenance(CENTRAL, region=region)
+    features = response_headers.get(headers.FEATURES, "")
+    return replace(found, features=features) if features in LACKS else found

@@ -244,3 +244,30 @@ async def test_what_has_expired_stays_so_when_the_clock_is_set_back() -> None:
     cache.service.steps = [answer("edge", 6.0)]
 
     assert await cache.ask() == answer("edge", 6.0)
+
+
+@pytest.mark.parametrize("where", ["request", "response"])
+@virtual_time
+async def test_what_was_computed_while_vectors_lacked_is_for_the_moment(where: str) -> None:
+    """Here or by the gateway that answered: five seconds in memory, never stale, never at a shared level."""
+    far = DictLevel()
+    cache = Cache(far)
+    if where == "response":
+        cache.service = ScriptedService(answer("central", features="default"))
+    asked = request(key=KEY, features="default" if where == "request" else "")
+
+    await stack(cache.fill, service=cache.service)(asked)
+
+    kept = cache.memory.stored(KEY)
+    assert kept is not None
+    assert (kept.soft_expiry, kept.hard_expiry) == (cache.clock.steady() + 5, cache.clock.steady() + 5)
+    assert far.held == {}
+
+
+@virtual_time
+async def test_what_was_computed_while_vectors_lacked_is_not_kept_where_nothing_uncertain_is() -> None:
+    cache = Cache(uncertified_ttl_s=0)
+
+    await stack(cache.fill, service=cache.service)(request(key=KEY, features="stale"))
+
+    assert cache.memory.stored(KEY) is None

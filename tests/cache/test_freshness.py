@@ -191,3 +191,16 @@ def test_a_shared_level_holds_only_what_may_be_put_there() -> None:
     assert not rules.keeps(Provenance("edge", digest="sha256:other"), shared=True)
     assert not rules.keeps(Provenance("edge", digest="sha256:ed", certified=False), shared=True)
     assert rules.keeps(Provenance("edge", digest="sha256:ed", certified=False), shared=False)
+
+
+@pytest.mark.parametrize(("ttl_s", "expected_s"), [(100, 5), (2, 2)])
+def test_a_moment_is_no_longer_than_the_time_to_live(ttl_s: float, expected_s: float) -> None:
+    """What was computed while vectors lacked expires at once and for good, in this process."""
+    rules = freshness(ttl_s=ttl_s, jitter=0)
+    lifetime = rules.lifetime(Provenance("central"), NOW)
+    assert lifetime is not None
+
+    moment = rules.momentary(lifetime, NOW)
+
+    assert (moment.soft_expiry, moment.hard_expiry) == (NOW + expected_s, NOW + expected_s)
+    assert not moment.shared

@@ -80,6 +80,7 @@ def policies(draw: st.DrawFn, generation: int = 1) -> dict[str, Any]:
                 "name": model,
                 "match": {"model": model},
                 "num_retries": draw(st.integers(0, 5)),
+                "on_features_down": draw(st.sampled_from(["default", "refuse"])),
                 "hedge": draw(_HEDGES),
                 "cache": draw(_CACHES),
                 "endpoints": draw(_some(tuple(endpoints)).map(_with_central)),

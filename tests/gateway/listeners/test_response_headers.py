@@ -32,6 +32,7 @@ def test_provenance():
         b"x-edgeway-certified": b"false",
         b"x-edgeway-model-digest": b"sha256:00",
     }
+    assert (b"x-edgeway-features", b"stale") in provenance_headers(Provenance("edge", features="stale"))
 
 
 @pytest.mark.parametrize("value", ["eu\r\nx: y", "eu\0x: y", "eux\x7f: y", "eux: yé"])

@@ -6,7 +6,7 @@ import typing
 
 import pytest
 
-from gateway.core import cache_events
+from gateway.core import cache_events, feature_events
 from gateway.core import telemetry as events
 from gateway.telemetry.prometheus import Prometheus
 from gateway.telemetry.requests import MAX_MODELS, Requests
@@ -23,6 +23,16 @@ SAMPLES = {
     cache_events.CacheWriteLost(
         "l2", "error"
     ): 'edgeway_cache_writes_lost_total{level="l2",reason="error"} 1.0',
+    feature_events.FeaturesLookedUp(
+        "users", "hit", 2
+    ): 'edgeway_feature_entities_total{outcome="hit",store="users"} 2.0',
+    feature_events.FeaturesFetched(
+        "users", "ok"
+    ): 'edgeway_feature_round_trips_total{outcome="ok",store="users"} 1.0',
+    feature_events.FeaturesFilled(
+        "users", "stale"
+    ): 'edgeway_feature_lacking_total{how="stale",store="users"} 1.0',
+    feature_events.KnownIdsListed("users", 7): 'edgeway_feature_known_ids{store="users"} 7.0',
     events.GeoLoaded(1_700_000_000, "", "x.mmdb"): (
         'edgeway_geo_build_timestamp_seconds{database="x.mmdb"} 1.7e+09'
     ),

@@ -91,3 +91,11 @@ def test_what_a_gateway_says_of_its_answer_holds() -> None:
 
     assert (found.origin, found.certified, found.region) == ("edge", False, "us-east")
     assert found.digest == "d" * 125 + "..."
+
+
+@pytest.mark.parametrize(("value", "features"), [("default", "default"), ("stale", "stale"), ("x" * 999, "")])
+def test_what_vectors_lacked_at_another_gateway_is_passed_on(value: str, features: str) -> None:
+    """In words that are known; anything else is not for our clients."""
+    found = provenance_of({"x-edgeway-provenance": "edge", "x-edgeway-features": value}, "eu-west")
+
+    assert found.features == features
