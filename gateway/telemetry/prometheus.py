@@ -16,6 +16,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from gateway.core import cache_events
 from gateway.core import telemetry as events
+from gateway.telemetry.invalidations import invalidation_handlers
 from gateway.telemetry.members import MemberRow, Members
 from gateway.telemetry.requests import Requests
 from gateway.telemetry.runs import Runs
@@ -46,6 +47,7 @@ class Prometheus:
             | self._model_handlers()
             | self._fault_handlers()
             | self._attempt_handlers()
+            | invalidation_handlers(self._registry)
         )
 
     def __repr__(self) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 from cache.early_refresh import EarlyRefreshes
 from cache.fill import CacheFill
 from cache.freshness import Freshness
+from cache.invalidation.epochs import Epochs
 from cache.key import RequestHasher, derive_secret
 from cache.levels.level import Entry, Level, Levels
 from cache.levels.memory import MemoryLevel
@@ -151,6 +152,7 @@ def cache_of(
     draw: float | None = 0.5,
     digests: frozenset[str] = frozenset(),
     forbidden: Container[str] = (),
+    epochs: Epochs | None = None,
     **settings: Any,
 ) -> CacheFilters:
     """A cache with a memory level of its own and ``far`` ones; ``draw`` None draws from a seeded generator."""
@@ -161,7 +163,7 @@ def cache_of(
     refreshes = EarlyRefreshes(clock, most=chosen.max_refreshes)
     lookup = CacheLookup(
         levels[0],
-        hasher=hasher(),
+        hasher=hasher(epochs=epochs),
         freshness=freshness,
         refreshes=refreshes,
         forbids=lambda model: model in forbidden,

@@ -23,6 +23,12 @@ SAMPLES = {
     cache_events.CacheWriteLost(
         "l2", "error"
     ): 'edgeway_cache_writes_lost_total{level="l2",reason="error"} 1.0',
+    cache_events.InvalidationRead("eu", "model+tenant"): (
+        'edgeway_invalidations_total{kind="model+tenant",region="eu"} 1.0'
+    ),
+    cache_events.InvalidationLogRead("us", "unreachable", 7.5): (
+        'edgeway_invalidation_lag_seconds{region="us"} 7.5'
+    ),
     events.GeoLoaded(1_700_000_000, "", "x.mmdb"): (
         'edgeway_geo_build_timestamp_seconds{database="x.mmdb"} 1.7e+09'
     ),
