@@ -42,7 +42,7 @@ class Invalidated(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     problem: str = ""
 
 
-class Arrivals(NamedTuple):
+class Receipts(NamedTuple):
     """Who has read an invalidation, and who has not; ``unheard``: regions of which no gateway reads."""
 
     arrived: tuple[Reader, ...]
@@ -156,23 +156,23 @@ class Invalidations:
         if changed:
             self._telemetry.emit(InvalidationRead(made.log, made.scope.kind))
 
-    async def arrivals(self, made: Invalidated) -> Arrivals:
+    async def receipts(self, made: Invalidated) -> Receipts:
         """Return who has read ``made`` by now.
 
         Raises:
             UNREADABLE: the log is not to be read.
         """
         if self._own is None or made.log == HERE:
-            return Arrivals((), (), ())
+            return Receipts((), (), ())
         now_ms = int(self._clock.wall() * 1000)
         readers = await self._own.readers(now_ms)
         alive = [reader for reader in readers if now_ms - reader.at_ms <= ALIVE_S * 1000]
         arrived = tuple(r for r in alive if r.identity == made.identity and r.number >= made.number)
         awaited = tuple(r for r in alive if r not in arrived)
         unheard = tuple(each for each in self.regions if not any(r.region == each for r in alive))
-        return Arrivals(arrived, awaited, unheard)
+        return Receipts(arrived, awaited, unheard)
 
-    async def wait(self, made: Invalidated, seconds: float) -> Arrivals:
+    async def wait(self, made: Invalidated, seconds: float) -> Receipts:
         """Wait until all have read ``made``, for ``seconds`` at most; return who has.
 
         Raises:
@@ -180,10 +180,10 @@ class Invalidations:
         """
         until = self._clock.now() + seconds
         while True:
-            arrivals = await self.arrivals(made)
+            receipts = await self.receipts(made)
             left_s = until - self._clock.now()
-            if arrivals.is_complete or left_s <= 0:
-                return arrivals
+            if receipts.is_complete or left_s <= 0:
+                return receipts
             await self._clock.sleep(min(_AGAIN_S, left_s))
 
     def report(self) -> Mapping[str, Any]:

@@ -62,18 +62,18 @@ async def test_every_region_hears_of_it(redis: RedisServer) -> None:
             made = await eu.invalidate(Scope(model="m"), "ops")
             assert eu.epochs.marks("m", "t", ()) != marks
 
-            arrivals = await eu.wait(made, 60)
+            receipts = await eu.wait(made, 60)
 
-            assert arrivals.is_complete
-            assert {reader.region for reader in arrivals.arrived} == {"eu", "us"}
+            assert receipts.is_complete
+            assert {reader.region for reader in receipts.arrived} == {"eu", "us"}
             assert us.epochs.marks("m", "t", ()) == eu.epochs.marks("m", "t", ()) != marks
             assert us.epochs.marks("n", "t", ()) == eu.epochs.marks("n", "t", ()) == marks
             assert {each["state"] for each in us.report().values()} == {"following"}
         third = {**urls, "ap": f"redis://127.0.0.1:{free_port()}/0"}
         async with reading("eu", third) as eu:
-            arrivals = await eu.wait(await eu.invalidate(Scope()), 0.0)
-            assert not arrivals.is_complete
-            assert "ap" in arrivals.unheard
+            receipts = await eu.wait(await eu.invalidate(Scope()), 0.0)
+            assert not receipts.is_complete
+            assert "ap" in receipts.unheard
             assert eu.report()["ap"]["state"] == "cut"
 
 
@@ -84,10 +84,10 @@ async def test_who_has_not_got_it_is_named(redis: RedisServer) -> None:
             await eu.wait(await eu.invalidate(Scope()), 60)
             link.cut()
 
-            arrivals = await eu.wait(await eu.invalidate(Scope(tenant="t")), 0.05)
+            receipts = await eu.wait(await eu.invalidate(Scope(tenant="t")), 0.05)
 
-            assert [reader.region for reader in arrivals.awaited] == ["us"]
-            assert arrivals.unheard == ()
+            assert [reader.region for reader in receipts.awaited] == ["us"]
+            assert receipts.unheard == ()
 
 
 async def test_a_log_that_cannot_be_written_leaves_it_here(redis: RedisServer) -> None:
