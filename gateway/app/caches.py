@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 
+from cache.invalidation.invalidations import Invalidations
 from cache.levels.level import LevelError, LevelParts
 from gateway.app.errors import StartError
 from gateway.app.foundation import Foundation
@@ -12,6 +13,29 @@ from gateway.core.gate import Gate, GateSettings
 from gateway.core.telemetry import BreakerAppeared
 from resilience.circuit import Circuit
 from resilience.settings import BreakerSettings
+
+
+def _invalidations(foundation: Foundation) -> Invalidations:
+    settings = foundation.settings
+    try:
+        return Invalidations(
+            settings.region,
+            settings.invalidation,
+            clock=foundation.clock,
+            chance=foundation.parts.chance,
+            telemetry=foundation.prometheus,
+        )
+    except LevelError as error:
+        raise StartError(str(error)) from None
+
+
+async def start_invalidations(cache: CacheParts | None, lifetimes: AsyncExitStack) -> Invalidations | None:
+    """Begin to read the logs of all regions, before anything is kept; None: nothing ever is."""
+    if cache is None or cache.invalidations is None:
+        return None
+    lifetimes.push_async_callback(cache.invalidations.aclose)
+    await cache.invalidations.start()
+    return cache.invalidations
 
 
 def open_cache(foundation: Foundation, instruction_set: str, lifetimes: AsyncExitStack) -> CacheParts | None:
@@ -24,6 +48,8 @@ def open_cache(foundation: Foundation, instruction_set: str, lifetimes: AsyncExi
     if settings is None:
         return None
 
+    gates: dict[str, Circuit] = {}
+
     def gate(name: str, wanted: GateSettings) -> Gate:
         breaker = BreakerSettings(
             consecutive_5xx=wanted.max_failures,
@@ -31,7 +57,8 @@ def open_cache(foundation: Foundation, instruction_set: str, lifetimes: AsyncExi
             max_ejection_time_s=wanted.longest_wait_s,
         )
         foundation.prometheus.emit(BreakerAppeared(name))
-        return Circuit(name, breaker, foundation.clock, foundation.prometheus)
+        made = gates[name] = Circuit(name, breaker, foundation.clock, foundation.prometheus)
+        return made
 
     try:
         levels = settings.open_levels(LevelParts(gate, foundation.clock, foundation.prometheus))
@@ -39,6 +66,8 @@ def open_cache(foundation: Foundation, instruction_set: str, lifetimes: AsyncExi
         raise StartError(str(error)) from None
     for level in levels[1:]:
         lifetimes.push_async_callback(level.aclose)
-    cache = CacheParts(settings, levels, instruction_set)
+    cache = CacheParts(
+        settings, levels, instruction_set, gates=gates, invalidations=_invalidations(foundation)
+    )
     lifetimes.push_async_callback(cache.close_flights)
     return cache

@@ -17,9 +17,10 @@ from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
+from cache.invalidation.invalidations import Invalidations
 from edge_models.repository import ModelRepository
 from gateway.app.builder import Builder
-from gateway.app.caches import open_cache
+from gateway.app.caches import open_cache, start_invalidations
 from gateway.app.catalogs import EdgeCatalogs
 from gateway.app.endpoint_files import EndpointFiles
 from gateway.app.endpoints import Endpoints, make_endpoints
@@ -28,11 +29,15 @@ from gateway.app.generation import InForce
 from gateway.app.geo_databases import GeoDatabases
 from gateway.app.loading import Sources
 from gateway.app.models import Models, open_models
+from gateway.app.operated_cache import operate_cache
 from gateway.app.policies import Policies
 from gateway.app.pools.operated import OperatedEndpoints
+from gateway.app.purges import OwnPurges
 from gateway.app.queries import Queries
 from gateway.app.tier import Report, Tier
 from gateway.app.workers.sequence_owner import SequenceOwner, make_sequence_owner
+from gateway.core.control import NoCache
+from gateway.core.purge import NoPurges, Purges
 from gateway.core.repository import NoRepository, Repository
 from routing.place import Place
 
@@ -56,15 +61,13 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
     lifetimes.push_async_callback(endpoints.aclose)
     lifetimes.push_async_callback(foundation.parts.shadows.aclose)
     cache = open_cache(foundation, models.instruction_set if models else "none", lifetimes)
+    invalidations = await start_invalidations(cache, lifetimes)
     geo = _open_geo(foundation)
     owner = _owner(foundation)
     locate, knows = (geo.locate, geo.knows) if geo else (_nowhere, frozenset[str])
     builder = Builder(parts, endpoints, models, locate, cache, owner=owner, knows=knows)
     policies = await _open_policies(foundation, builder, endpoints.files, models, lifetimes)
-    if owner is not None:
-        lifetimes.push_async_callback(owner.aclose)
-        # Not before it can send them on: whoever had the slot does so until then.
-        await owner.start()
+    await _start(owner, lifetimes)
 
     def look_anew() -> None:
         # A generation remembers where its callers are: another one, of the same policy, looks anew.
@@ -83,19 +86,41 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
         catalogs=EdgeCatalogs(in_force, models.registry if models else None, Queries(foundation.clock)),
         repository=_repository(foundation, models, policies),
         policy_report=policies.report,
-        health=_health(in_force, models, geo),
+        health=_health(in_force, models, geo, invalidations),
         reload=reload,
         endpoints=_operated(foundation, endpoints),
+        cache=NoCache() if cache is None else operate_cache(foundation, cache, lifetimes),
+        purges=_purges(foundation, invalidations),
     )
 
 
-def _health(in_force: InForce, models: Models | None, geo: GeoDatabases | None) -> dict[str, Report]:
+async def _start(owner: SequenceOwner | None, lifetimes: AsyncExitStack) -> None:
+    if owner is not None:
+        # Not before it can send them on: whoever had the slot does so until then.
+        lifetimes.push_async_callback(owner.aclose)
+        await owner.start()
+
+
+def _purges(foundation: Foundation, invalidations: Invalidations | None) -> Purges:
+    if invalidations is None:
+        return NoPurges()
+    return OwnPurges(foundation.settings.region, invalidations, lambda: foundation.in_force.current().policy)
+
+
+def _health(
+    in_force: InForce,
+    models: Models | None,
+    geo: GeoDatabases | None,
+    invalidations: Invalidations | None,
+) -> dict[str, Report]:
     health: dict[str, Report] = {"endpoints": lambda: in_force.endpoints().report()}
     if models is not None:
         health["certificates"] = lambda: in_force.edge_models().report()
         health["models"] = models.report
     if geo is not None:
         health["geo"] = geo.report
+    if invalidations is not None and invalidations.regions:
+        health["invalidation"] = invalidations.report
     return health
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import Self
 from weakref import WeakSet
 
 from cache.early_refresh import EarlyRefreshes
+from cache.invalidation.invalidations import Invalidations
 from cache.levels.level import Levels
 from cache.settings import CacheSettings
 from cache.single_flight import SingleFlight
@@ -20,6 +22,7 @@ from gateway.core.service import Service
 from gateway.core.telemetry import Telemetry
 from resilience.admission import Seats
 from resilience.budget import RetryBudget
+from resilience.circuit import Circuit
 from resilience.drain import Drain
 from resilience.latencies import Latencies
 from resilience.settings import ResilienceSettings, ShadowSettings
@@ -67,13 +70,16 @@ class Parts:
 class CacheParts:
     """The cache levels and what keys depend on; ``instruction_set`` is this machine's class.
 
-    ``flights`` are those of all stacks that are still in use, and their early refreshes.
+    ``flights`` are those of all stacks that are still in use, and their early refreshes. ``gates``: those
+    before levels outside of the process, by name. ``invalidations``: None: there are none, as in tests.
     """
 
     settings: CacheSettings
     levels: Levels
     instruction_set: str
     flights: WeakSet[SingleFlight | EarlyRefreshes] = field(default_factory=WeakSet)
+    gates: Mapping[str, Circuit] = field(default_factory=dict)
+    invalidations: Invalidations | None = None
 
     async def forget(self, model: str) -> None:
         """Forget the answers of ``model`` in this process; what others hold is read no more."""
