@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 
 from cache.invalidation.invalidations import Invalidations
 from cache.levels.level import LevelError, LevelParts
+from cache.negative import NegativeAnswers
 from gateway.app.errors import StartError
 from gateway.app.foundation import Foundation
 from gateway.app.parts import CacheParts
@@ -67,7 +68,12 @@ def open_cache(foundation: Foundation, instruction_set: str, lifetimes: AsyncExi
     for level in levels[1:]:
         lifetimes.push_async_callback(level.aclose)
     cache = CacheParts(
-        settings, levels, instruction_set, gates=gates, invalidations=_invalidations(foundation)
+        settings,
+        levels,
+        instruction_set,
+        gates=gates,
+        verdicts=NegativeAnswers(settings.negative_max_bytes),
+        invalidations=_invalidations(foundation),
     )
     lifetimes.push_async_callback(cache.close_flights)
     return cache

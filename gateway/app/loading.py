@@ -20,6 +20,7 @@ from gateway.app.collector import held_off
 from gateway.app.endpoint_files import EndpointError, EndpointFiles
 from gateway.app.endpoints import Prebuilt
 from gateway.app.models import Models
+from gateway.app.policy_reader import read_beside
 from gateway.app.switching import switching_often
 from gateway.config.document import ConfigError
 from gateway.config.policy_file import parse_policy, read_file
@@ -93,18 +94,22 @@ class Sources:
         """Return the models whose certificates are to be read; call it on the event loop."""
         return self.models.names() if self.models is not None else frozenset()
 
-    def load(self, contents: Contents, models: Iterable[str], *, forget: bool = False) -> Loaded:
+    def load(
+        self, contents: Contents, models: Iterable[str], *, forget: bool = False, serves: bool = False
+    ) -> Loaded:
         """Check the policy in ``contents`` and read what belongs to it; it blocks, so call it in a thread.
 
-        ``forget``: give every model's certificate another chance.
+        ``forget``: give every model's certificate another chance. ``serves``: requests are
+        answered meanwhile.
 
         Raises:
             ConfigError: the policy may not come into force here.
         """
         if contents.error is not None:
             raise contents.error
+        read = read_beside if serves else parse_policy
+        policy = read(self.file, contents.text, self.region)
         with held_off(), switching_often():
-            policy = parse_policy(self.file, contents.text, self.region)
             # Here, because of thousands of routes it takes longer than the loop may be held.
             found = rivals(policy, self.region)
             matching = Routes(policy)

@@ -14,7 +14,7 @@ from gateway.core.purge import PurgeOrder, PurgeReport
 
 EXAMPLES: Final = """\
   edgeway cache purge --model fraud                       of one model, in all regions
-  edgeway cache purge --tag prices --wait                 of routes with a tag; wait until all gateways have it
+  edgeway cache purge --tag prices --wait                 of routes with a tag; wait until all have it
   edgeway cache purge --tenant acme --model fraud         only what fits both
   edgeway cache purge --all --region eu-west              everything, in one region
   edgeway cache purge --model fraud --dry-run             only say what it would concern

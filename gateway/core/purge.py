@@ -39,9 +39,9 @@ class PurgeReport(msgspec.Struct, frozen=True, kw_only=True):
     """What has come of an order.
 
     ``made``: the invalidations, as the processes of one gateway pass them on. ``routes``: of the policy,
-    whose answers may be meant. ``remarks``: what the operator should know. ``is_everywhere``: whether a log carries
-    it to all regions; else it holds for this gateway alone. ``readers``, ``unheard``: who has it by now, and
-    the regions of which nobody reads the log; None: nobody has looked.
+    whose answers may be meant. ``remarks``: what the operator should know. ``is_everywhere``: whether a log
+    carries it to all regions; else it holds for this gateway alone. ``readers``, ``unheard``: who has
+    it by now, and the regions of which nobody reads the log; None: nobody has looked.
     """
 
     made: tuple[msgspec.Raw, ...] = ()
