@@ -24,6 +24,7 @@ from blake3 import blake3
 from msgspec.msgpack import Encoder
 from msgspec.structs import replace
 
+from cache.invalidation.epochs import Epochs
 from gateway.core.request import IGNORED_PARAMETERS, Parameter, Request
 from gateway.core.tensor import Buffer, Tensor
 
@@ -56,7 +57,9 @@ class RequestHasher:
     ``instruction_set`` the class of CPU whose arithmetic they use. With ``per_tenant`` false, answers
     are shared within a residency class. ``proof`` returns what the artefacts are trusted with: when that
     changes, no answer from before is found again. It is called at every request and must return the same
-    object as long as nothing changes; ``str`` does, always the empty string.
+    object as long as nothing changes; ``str`` does, always the empty string. ``epochs``: what was
+    invalidated; where nothing was, keys are as if there were none. ``tags``: the names by which the route's
+    answers can be invalidated together.
     """
 
     def __init__(
@@ -67,7 +70,10 @@ class RequestHasher:
         instruction_set: str,
         per_tenant: bool = True,
         proof: Callable[[], str] = str,
+        epochs: Epochs | None = None,
+        tags: tuple[str, ...] = (),
     ) -> None:
+        self._epochs, self._tags = epochs or Epochs(""), tags
         self._pack = Encoder().encode
         self._per_tenant = per_tenant
         self._identity = identity
@@ -111,11 +117,13 @@ class RequestHasher:
         like = replace(like, inputs=())
         begun = self._begin(like, described)
         proof, proof_now = self._proof, self._proof_now
+        epochs = self._epochs
+        version = epochs.version
 
         def key(data: Sequence[Buffer]) -> bytes:
-            nonlocal begun, proof
-            if proof_now() is not proof:
-                begun, proof = self._begin(like, described), self._proof
+            nonlocal begun, proof, version
+            if proof_now() is not proof or epochs.version != version:
+                begun, proof, version = self._begin(like, described), self._proof, epochs.version
             digest = begun.copy()
             for place in order:
                 digest.update(data[place])
@@ -145,6 +153,9 @@ class RequestHasher:
             fields = (*fields, "labels") if request.classes else fields
         if request.headers:
             fields = (*fields, "headers", sorted(request.headers, key=_HEADER_NAME))
+        if self._epochs.version:
+            marks = self._epochs.marks(request.model, caller.tenant if self._per_tenant else None, self._tags)
+            fields = (*fields, "epochs", marks) if marks else fields
         digest = self._constant.copy()
         try:
             digest.update(self._pack(fields))

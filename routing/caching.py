@@ -13,6 +13,8 @@ from routing.match import ANY, HeaderMatch
 MONTH_S: Final = 2_592_000
 DAY_S: Final = 86_400
 
+Tag = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
+
 _TtlS = Annotated[float, msgspec.Meta(gt=0, le=MONTH_S)]
 _StaleS = Annotated[float, msgspec.Meta(ge=0, le=DAY_S)]
 _Value = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
@@ -62,7 +64,8 @@ class RouteCache(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     ``x-edgeway-cache``. ``lease``: whether of several processes that miss an answer at a time, and share one
     Redis, one computes it while the others wait; false: each computes it for itself. ``verify_after``: hits
     of an answer of the edge after which central is asked once, and its answer is kept instead; absent: never.
-    Only with ``cascade``.
+    Only with ``cascade``. ``tags``: names by which its answers can be invalidated together
+    (`edgeway cache purge --tag`), up to 8.
     """
 
     enabled: bool = True
@@ -77,6 +80,7 @@ class RouteCache(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     status_headers: bool | None = None
     lease: bool = True
     verify_after: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
+    tags: Annotated[tuple[Tag, ...], msgspec.Meta(max_length=8)] = ()
 
 
 class BypassRules:

@@ -86,7 +86,7 @@ def cache_layers(
     cache.flights.update((refreshes, flight))
     lookup = CacheLookup(
         level,
-        hasher=_hasher(cache, settings, artefacts, edge),
+        hasher=_hasher(cache, settings, artefacts, edge, route.cache.tags),
         freshness=freshness,
         refreshes=refreshes,
         forbids=partial(known.forbid_keeping, route.endpoints),
@@ -201,7 +201,11 @@ def why_uncached(route: Route, edge: RouteEdgeModel | None, levels: Levels) -> s
 
 
 def _hasher(
-    cache: CacheParts, settings: CacheSettings, artefacts: tuple[str, ...], edge: RouteEdgeModel | None
+    cache: CacheParts,
+    settings: CacheSettings,
+    artefacts: tuple[str, ...],
+    edge: RouteEdgeModel | None,
+    tags: tuple[str, ...],
 ) -> RequestHasher:
     return RequestHasher(
         derive_secret(settings.key_secret, "keys"),
@@ -211,4 +215,6 @@ def _hasher(
         # Another threshold may draw another tier's answer, and under a refused certificate none of the edge's
         # answers is what it was.
         proof=edge.licence.proof if edge else str,
+        epochs=cache.invalidations.epochs if cache.invalidations else None,
+        tags=tags,
     )

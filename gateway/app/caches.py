@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 
+from cache.invalidation.invalidations import Invalidations
 from cache.levels.level import LevelError, LevelParts
 from cache.negative import NegativeAnswers
 from gateway.app.errors import StartError
@@ -13,6 +14,29 @@ from gateway.core.gate import Gate, GateSettings
 from gateway.core.telemetry import BreakerAppeared
 from resilience.circuit import Circuit
 from resilience.settings import BreakerSettings
+
+
+def _invalidations(foundation: Foundation) -> Invalidations:
+    settings = foundation.settings
+    try:
+        return Invalidations(
+            settings.region,
+            settings.invalidation,
+            clock=foundation.clock,
+            chance=foundation.parts.chance,
+            telemetry=foundation.prometheus,
+        )
+    except LevelError as error:
+        raise StartError(str(error)) from None
+
+
+async def start_invalidations(cache: CacheParts | None, lifetimes: AsyncExitStack) -> Invalidations | None:
+    """Begin to read the logs of all regions, before anything is kept; None: nothing ever is."""
+    if cache is None or cache.invalidations is None:
+        return None
+    lifetimes.push_async_callback(cache.invalidations.aclose)
+    await cache.invalidations.start()
+    return cache.invalidations
 
 
 def open_cache(foundation: Foundation, instruction_set: str, lifetimes: AsyncExitStack) -> CacheParts | None:
@@ -38,7 +62,12 @@ def open_cache(foundation: Foundation, instruction_set: str, lifetimes: AsyncExi
     for level in levels[1:]:
         lifetimes.push_async_callback(level.aclose)
     cache = CacheParts(
-        settings, levels, instruction_set, gates=gates, verdicts=NegativeAnswers(settings.negative_max_bytes)
+        settings,
+        levels,
+        instruction_set,
+        gates=gates,
+        verdicts=NegativeAnswers(settings.negative_max_bytes),
+        invalidations=_invalidations(foundation),
     )
     lifetimes.push_async_callback(cache.close_flights)
     return cache

@@ -17,9 +17,10 @@ from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
+from cache.invalidation.invalidations import Invalidations
 from edge_models.repository import ModelRepository
 from gateway.app.builder import Builder
-from gateway.app.caches import open_cache
+from gateway.app.caches import open_cache, start_invalidations
 from gateway.app.catalogs import EdgeCatalogs
 from gateway.app.endpoint_files import EndpointFiles
 from gateway.app.endpoints import Endpoints, make_endpoints
@@ -32,11 +33,13 @@ from gateway.app.models import Models, open_models
 from gateway.app.operated_cache import operate_cache
 from gateway.app.policies import Policies
 from gateway.app.pools.operated import OperatedEndpoints
+from gateway.app.purges import OwnPurges
 from gateway.app.queries import Queries
 from gateway.app.tier import Report, Tier
 from gateway.app.workers.sequence_owner import SequenceOwner, make_sequence_owner
 from gateway.core.control import NoCache
 from gateway.core.features import NOT_ENRICHED
+from gateway.core.purge import NoPurges, Purges
 from gateway.core.repository import NoRepository, Repository
 from routing.place import Place
 
@@ -56,6 +59,7 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
 
     endpoints = _open_endpoints(foundation, forget, lifetimes)
     cache = open_cache(foundation, models.instruction_set if models else "none", lifetimes)
+    invalidations = await start_invalidations(cache, lifetimes)
     geo = _open_geo(foundation)
     owner = _owner(foundation)
     locate, knows = (geo.locate, geo.knows) if geo else (_nowhere, frozenset[str])
@@ -64,7 +68,6 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
         with_features(parts, features), endpoints, models, locate, cache, owner=owner, knows=knows
     )
     policies = await _open_policies(foundation, builder, endpoints.files, models, lifetimes)
-    # Not before it can send them on: whoever had the slot does so until then.
     await _start(owner, lifetimes)
 
     def look_anew() -> None:
@@ -84,10 +87,11 @@ async def open_edge(foundation: Foundation, lifetimes: AsyncExitStack) -> Tier:
         catalogs=_catalogs(foundation, models, features),
         repository=_repository(foundation, models, policies, features),
         policy_report=policies.report,
-        health=_health(in_force, models, geo),
+        health=_health(in_force, models, geo, invalidations),
         reload=reload,
         endpoints=_operated(foundation, endpoints),
         cache=NoCache() if cache is None else operate_cache(foundation, cache, lifetimes),
+        purges=_purges(foundation, invalidations),
     )
 
 
@@ -115,17 +119,31 @@ def _catalogs(foundation: Foundation, models: Models | None, features: Features 
 
 async def _start(owner: SequenceOwner | None, lifetimes: AsyncExitStack) -> None:
     if owner is not None:
+        # Not before it can send them on: whoever had the slot does so until then.
         lifetimes.push_async_callback(owner.aclose)
         await owner.start()
 
 
-def _health(in_force: InForce, models: Models | None, geo: GeoDatabases | None) -> dict[str, Report]:
+def _purges(foundation: Foundation, invalidations: Invalidations | None) -> Purges:
+    if invalidations is None:
+        return NoPurges()
+    return OwnPurges(foundation.settings.region, invalidations, lambda: foundation.in_force.current().policy)
+
+
+def _health(
+    in_force: InForce,
+    models: Models | None,
+    geo: GeoDatabases | None,
+    invalidations: Invalidations | None,
+) -> dict[str, Report]:
     health: dict[str, Report] = {"endpoints": lambda: in_force.endpoints().report()}
     if models is not None:
         health["certificates"] = lambda: in_force.edge_models().report()
         health["models"] = models.report
     if geo is not None:
         health["geo"] = geo.report
+    if invalidations is not None and invalidations.regions:
+        health["invalidation"] = invalidations.report
     return health
 
 

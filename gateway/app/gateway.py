@@ -15,6 +15,7 @@ from gateway.admin.cache_routes import cache_routes
 from gateway.admin.endpoint_routes import endpoint_routes
 from gateway.admin.listener import AdminListener
 from gateway.admin.management_routes import management_routes
+from gateway.admin.purge_routes import purge_routes, worker_purge_routes
 from gateway.admin.stack_routes import stack_routes
 from gateway.app.admin_port import operator_tokens
 from gateway.app.central import open_central
@@ -197,6 +198,7 @@ def _admin(foundation: Foundation, tier: Tier, own: Extensions, *, is_worker: bo
     routes: list[web.RouteDef] = count_routes(own.statistics) if is_worker else []
     routes += management_routes(own.repository, own.logging, own.tracing, index=index)
     routes += [*stack_routes(stacks), *endpoint_routes(tier.endpoints), *cache_routes(tier.cache)]
+    routes += [*purge_routes(tier.purges), *(worker_purge_routes(tier.purges) if is_worker else ())]
     return AdminListener(health=report_health, metrics=metrics, policy=report_policy, more=routes)
 
 
@@ -216,6 +218,7 @@ async def _join(
         log=own.logging,
         tracing=own.tracing,
         keep_drained=tier.endpoints.keep,
+        take_purged=tier.purges.take,
     )
     # Once the listeners, which are opened after this, are closed, nothing more is counted.
     lifetimes.push_async_callback(member.leave_counts)

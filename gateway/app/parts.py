@@ -9,6 +9,7 @@ from typing import Self
 from weakref import WeakSet
 
 from cache.early_refresh import EarlyRefreshes
+from cache.invalidation.invalidations import Invalidations
 from cache.levels.level import Levels
 from cache.negative import NegativeAnswers
 from cache.settings import CacheSettings
@@ -82,6 +83,7 @@ class CacheParts:
 
     ``flights`` are those of all stacks that are still in use, and their early refreshes. ``gates``: those
     before levels outside of the process, by name. ``verdicts``: the negative answers of all routes.
+    ``invalidations``: None: there are none, as in tests.
     """
 
     settings: CacheSettings
@@ -92,6 +94,7 @@ class CacheParts:
     verdicts: NegativeAnswers = field(
         default_factory=lambda: NegativeAnswers(CacheSettings().negative_max_bytes)
     )
+    invalidations: Invalidations | None = None
 
     async def forget(self, model: str) -> None:
         """Forget the answers of ``model`` in this process; what others hold is read no more."""

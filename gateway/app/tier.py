@@ -11,6 +11,7 @@ from gateway.app.pools.drained import Drained
 from gateway.app.pools.operated import OperatedEndpoints
 from gateway.core.catalog import Catalogs
 from gateway.core.control import CacheControl, NoCache
+from gateway.core.purge import NoPurges, Purges
 from gateway.core.repository import Repository
 
 Report = Callable[[], Mapping[str, Any]]
@@ -24,7 +25,7 @@ class Tier:
     unloaded here. ``policy_report``: of the admin port's ``/policy``. ``health``: further sections of the
     admin port's health report, by name. ``reload``: loads again what is on disk; what is wrong changes
     nothing. ``endpoints``: as an operator sees and drains them.
-    ``cache``: as an operator looks into it.
+    ``cache``: as an operator looks into it. ``purges``: as an operator has answers given no more.
     """
 
     catalogs: Catalogs
@@ -36,3 +37,4 @@ class Tier:
         default_factory=lambda: OperatedEndpoints(lambda: NO_ENDPOINTS, Drained())
     )
     cache: CacheControl = field(default_factory=NoCache)
+    purges: Purges = field(default_factory=NoPurges)

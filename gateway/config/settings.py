@@ -12,12 +12,14 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from cache.features.settings import FeaturesSettings
+from cache.invalidation.settings import InvalidationSettings
 from cache.settings import CacheSettings
 from edge_models.settings import ModelsSettings
 from gateway.admin.settings import AdminAccessSettings
 from gateway.config.addresses import is_address, listed, overlap
 from gateway.config.document import Document, read
 from gateway.core.request import CENTRAL, EDGE
+from gateway.core.spelling import unknown
 from gateway.http.server.settings import TransportSettings
 from gateway.http.server.tls import TlsSettings
 from gateway.listeners.cors import CorsSettings
@@ -120,6 +122,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     models: ModelsSettings | None = None
     cache: CacheSettings | None = None
     features: FeaturesSettings | None = None
+    invalidation: InvalidationSettings | None = None
     resilience: ResilienceSettings = ResilienceSettings()
     upstreams: UpstreamSettings = UpstreamSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
@@ -136,6 +139,7 @@ def load_settings(file: Path, environment: Mapping[str, str] | None = None) -> S
     _check_addresses(document, settings)
     _check_admin(document, settings.listen)
     _check_role(document, settings)
+    _check_invalidation(document, settings)
     _check_networks(document, "trusted_proxies", settings.trusted_proxies)
     _check_networks(document, "trusted_gateways", settings.trusted_gateways)
     return _absolute(settings, file.resolve().parent)
@@ -180,9 +184,22 @@ def _check_role(document: Document, settings: Settings) -> None:
     if settings.role == CENTRAL:
         if settings.models is None:
             raise document.error(("role",), "a central tier needs models; add `models: {repository: PATH}`")
-        for name in ("policy", "cache", "features", "geo"):
+        for name in ("policy", "cache", "invalidation", "features", "geo"):
             if getattr(settings, name) is not None:
                 raise document.error((name,), "a central tier has no use for this; take it out")
+
+
+def _check_invalidation(document: Document, settings: Settings) -> None:
+    if settings.invalidation is None:
+        return
+    if settings.cache is None:
+        raise document.error(("invalidation",), "nothing is kept here; add `cache: {}`, or take it out")
+    if settings.region not in settings.invalidation.redis:
+        what = unknown("region", settings.region, settings.invalidation.redis)
+        raise document.error(
+            ("invalidation", "redis"),
+            f"this gateway's own region has no log here, it has to be named: {what}",
+        )
 
 
 def _absolute(settings: Settings, folder: Path) -> Settings:

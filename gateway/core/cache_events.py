@@ -61,6 +61,37 @@ class CacheVerified(msgspec.Struct, frozen=True):
     result: str
 
 
+class InvalidationRead(msgspec.Struct, frozen=True):
+    """Keys have changed, because of the log of ``region``; empty: an order to this gateway alone.
+
+    ``kind``: what was invalidated (``all``, ``model``, ``tenant``, ``tag``, joined by +); or why everything
+    is kept apart that the log might have named: ``start`` (not read yet), ``cut`` (out of reach for too
+    long), or ``lost`` (the log has begun anew).
+    """
+
+    region: str
+    kind: str
+
+
+class InvalidationLogRead(msgspec.Struct, frozen=True):
+    """A look into the log of ``region``: read, malformed, refused or unreachable.
+
+    ``lag_s``: how long ago the oldest invalidation was written that has just been read; of a log that cannot
+    be read, for how long that has been so.
+    """
+
+    region: str
+    outcome: str
+    lag_s: float
+
+
 CacheEvent = (
-    CacheLookedUp | CacheWriteLost | CacheConnectionClosed | FlightShared | CacheLeased | CacheVerified
+    CacheLookedUp
+    | CacheWriteLost
+    | CacheConnectionClosed
+    | FlightShared
+    | InvalidationRead
+    | InvalidationLogRead
+    | CacheLeased
+    | CacheVerified
 )

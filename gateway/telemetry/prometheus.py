@@ -18,6 +18,7 @@ from gateway.core import cache_events
 from gateway.core import telemetry as events
 from gateway.telemetry.cache_metrics import CacheMetrics
 from gateway.telemetry.feature_metrics import FeatureMetrics
+from gateway.telemetry.invalidations import invalidation_handlers
 from gateway.telemetry.lease_metrics import LeaseMetrics
 from gateway.telemetry.members import MemberRow, Members
 from gateway.telemetry.requests import Requests
@@ -60,6 +61,7 @@ class Prometheus:
             | self._model_handlers()
             | self._fault_handlers()
             | self._attempt_handlers()
+            | invalidation_handlers(self._registry)
         )
 
     def __repr__(self) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 from cache.early_refresh import EarlyRefreshes
 from cache.fill import CacheFill
 from cache.freshness import Freshness
+from cache.invalidation.epochs import Epochs
 from cache.key import RequestHasher, derive_secret
 from cache.leases import Leases
 from cache.levels.level import Entry, Level, Levels, NearLevel
@@ -154,6 +155,7 @@ def cache_of(
     digests: frozenset[str] = frozenset(),
     forbidden: Container[str] = (),
     leases: Leases | None = None,
+    epochs: Epochs | None = None,
     **settings: Any,
 ) -> CacheFilters:
     """A cache with a memory level of its own and ``far`` ones; ``draw`` None draws from a seeded generator."""
@@ -164,7 +166,7 @@ def cache_of(
     refreshes = EarlyRefreshes(clock, most=chosen.max_refreshes)
     lookup = CacheLookup(
         levels[0],
-        hasher=hasher(),
+        hasher=hasher(epochs=epochs),
         freshness=freshness,
         refreshes=refreshes,
         forbids=lambda model: model in forbidden,

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from cache.invalidation.epochs import Epochs
+from cache.invalidation.scope import Scope
 from cache.key import derive_secret
 from gateway.core.request import IGNORED_PARAMETERS, Caller, Request
 from gateway.core.tensor import Tensor
@@ -267,3 +269,23 @@ def test_a_series_has_the_keys_of_its_requests(like: Request, data: st.DataObjec
         inputs = tuple(replace(t, data=raw) for t, raw in zip(like.inputs, drawn, strict=True))
 
         assert key_of(drawn) == make(replace(like, inputs=inputs, id="7", deadline=5.0))
+
+
+def test_invalidations_are_part_of_the_key() -> None:
+    """Where nothing was invalidated keys are as they ever were; then only those that are named change."""
+    epochs = Epochs("eu")
+    plain, keyed, tagged = hasher(), hasher(epochs=epochs), hasher(epochs=epochs, tags=("x",))
+    shared = hasher(epochs=epochs, per_tenant=False)
+    asked = ask(caller=Caller(tenant="acme"))
+    before = shared(asked)
+    path = keyed.keys(asked)
+    assert plain(asked) == keyed(asked) == tagged(asked) == path([PIXELS.data])
+
+    epochs.here(Scope(tag="x"), 1)
+    assert plain(asked) == keyed(asked) == path([PIXELS.data]) != tagged(asked)
+
+    epochs.here(Scope(tenant="acme"), 2)
+    assert plain(asked) != keyed(asked) == path([PIXELS.data]) == keyed.begin(asked)()
+    assert shared(asked) != before
+    other = ask(caller=Caller(tenant="other"))
+    assert plain(other) == keyed(other)

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from msgspec.structs import replace
 
+from cache.invalidation.epochs import Epochs
+from cache.invalidation.scope import Scope
 from cache.levels.memory import MemoryLevel, MemorySettings
 from cache.levels.redis import RedisLevel
 from cache.levels.redis_settings import RedisSettings
@@ -691,3 +693,21 @@ async def test_what_is_held_for_a_moment_is_not_held_for_ever() -> None:
     assert labels[:59] == [True] * 59
     assert labels[60:] == [False] * 20
     assert 12 <= len(service.requests) <= 20
+
+
+async def test_the_fast_path_honours_a_purge() -> None:
+    """From the next request on, also where its key was begun long before; what is kept then is given again."""
+    epochs = Epochs("eu")
+    cache = cache_of(epochs=epochs)
+    serve, like = cache.before(ScriptedService(answer("central"))), request()
+    path, data = serve.fast_path(like), [tensor.data for tensor in like.inputs]
+    assert path is not None
+    await serve(like)
+    assert path(data) is not None
+
+    epochs.here(Scope(model=like.model), 1)
+
+    assert path(data) is None
+    await serve(like)
+    assert path(data) is not None
+    await cache.aclose()

@@ -16,6 +16,7 @@ from edge_models.loads import Loads
 from gateway.admin.cache_routes import cache_routes
 from gateway.admin.endpoint_routes import endpoint_routes
 from gateway.admin.management_routes import json_handler, management_routes
+from gateway.admin.purge_routes import purge_routes
 from gateway.app.workers.ipc import NO_ANSWER, NOT_LISTENING, call
 from gateway.app.workers.messages import (
     CHANGE_LIMIT_S,
@@ -30,6 +31,7 @@ from gateway.app.workers.messages import (
 )
 from gateway.app.workers.shared_cache import SharedCache
 from gateway.app.workers.shared_endpoints import SharedEndpoints
+from gateway.app.workers.shared_purges import SharedPurges
 from gateway.app.workers.worker_counts import Sockets, WorkerCounts
 from gateway.core.catalog import IndexEntry
 from gateway.core.control import Log, Setting, Tracing
@@ -60,6 +62,7 @@ class Coordinator:
         self.endpoints = SharedEndpoints(serving, self._change_in_turn, self._desired)
         """As an operator sees and drains them."""
         self.cache = SharedCache(serving)
+        self.purges = SharedPurges(serving, self._change_in_turn, self._desired)
         """As an operator looks into it."""
         self._counts: dict[str, WorkerCounts] = {}
 
@@ -161,7 +164,12 @@ class Coordinator:
         """Return the routes on which an operator changes all workers."""
         tracing = SharedTracing(self._tracing, self._change_tracing)
         routes = management_routes(self, self, tracing, index=self.index)
-        return [*routes, *endpoint_routes(self.endpoints), *cache_routes(self.cache)]
+        return [
+            *routes,
+            *endpoint_routes(self.endpoints),
+            *cache_routes(self.cache),
+            *purge_routes(self.purges),
+        ]
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes on which workers call their parent, those of an operator among them."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -42,6 +42,7 @@ class Member:
         serial: of this worker.
         statistics, repository, log, tracing: of this process alone.
         keep_drained: drains here what the other workers have drained.
+        take_purged: invalidates here what the others have invalidated.
     """
 
     def __init__(
@@ -54,10 +55,12 @@ class Member:
         log: Log,
         tracing: Tracing,
         keep_drained: Callable[[str], None] = lambda _label: None,
+        take_purged: Callable[[tuple[msgspec.Raw, ...]], Awaitable[None]] | None = None,
     ) -> None:
         self._parent, self._serial = parent, serial
         self._statistics, self._repository = statistics, repository
         self._log, self._tracing, self._keep_drained = log, tracing, keep_drained
+        self._take_purged = take_purged
         self.tracing: Tracing = SharedTracing(tracing, self._change_tracing)
 
     def __repr__(self) -> str:
@@ -119,6 +122,8 @@ class Member:
             await self._tracing.change(desired.tracing)
         for label in desired.drained:
             self._keep_drained(label)
+        if desired.invalidated and self._take_purged is not None:
+            await self._take_purged(tuple(msgspec.Raw(msgspec.json.encode(e)) for e in desired.invalidated))
         for model, parameters in desired.overrides.items():
             try:
                 await self._repository.load(model, parameters)

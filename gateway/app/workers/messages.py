@@ -32,7 +32,7 @@ class DesiredState(msgspec.Struct):
     """What workers to come must be like: log and trace settings, unloaded models, drained endpoints.
 
     ``overrides``: of models that were loaded with another configuration or other files than the repository's,
-    the parameters of the order; bytes are in base64.
+    the parameters of the order; bytes are in base64. ``invalidated``: what was, and no log has it.
     """
 
     logging: dict[str, object] = {}
@@ -40,6 +40,7 @@ class DesiredState(msgspec.Struct):
     unloaded: list[str] = []
     overrides: dict[str, dict[str, Parameter]] = {}
     drained: list[str] = []
+    invalidated: list[dict[str, object]] = []
 
 
 class SharedTracing:

@@ -185,6 +185,7 @@ async def report_workers(
     current = next(iter(health.values()), {})
     certificates = {str(n): each["certificates"] for n, each in health.items() if "certificates" in each}
     models = {str(n): each["models"] for n, each in health.items() if "models" in each}
+    logs = {str(n): each["invalidation"] for n, each in health.items() if "invalidation" in each}
     endpoints = {number: each["endpoints"] for number, each in health.items() if "endpoints" in each}
     return {
         "ready": pool.is_ready,
@@ -201,6 +202,7 @@ async def report_workers(
         ],
         **({"certificates": certificates} if certificates else {}),
         **({"models": models} if models else {}),
+        **({"invalidation": logs} if logs else {}),
     }
 
 

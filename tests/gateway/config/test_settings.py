@@ -159,3 +159,19 @@ def test_lists_of_addresses(tmp_path: Path) -> None:
         "http[2]": "[::1]:9",
         "grpc": "127.0.0.1:9",
     }
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("cache: {}\ninvalidation: {redis: {her: 'redis://h'}}\n", "own region has no log"),
+        ("invalidation: {redis: {here: 'redis://h'}}\n", "nothing is kept here"),
+    ],
+)
+def test_a_log_that_nobody_could_use_is_refused(tmp_path: Path, more: str, message: str) -> None:
+    """One of other regions alone, and one of a gateway that keeps nothing."""
+    file = tmp_path / "settings.yaml"
+    file.write_text(f"role: edge\nregion: here\npolicy: policy.yaml\n{more}")
+
+    with pytest.raises(ConfigError, match=message):
+        load_settings(file, {})

@@ -33,6 +33,12 @@ SAMPLES = {
         "users", "stale"
     ): 'edgeway_feature_lacking_total{how="stale",store="users"} 1.0',
     feature_events.KnownIdsListed("users", 7): 'edgeway_feature_known_ids{store="users"} 7.0',
+    cache_events.InvalidationRead("eu", "model+tenant"): (
+        'edgeway_invalidations_total{kind="model+tenant",region="eu"} 1.0'
+    ),
+    cache_events.InvalidationLogRead("us", "unreachable", 7.5): (
+        'edgeway_invalidation_lag_seconds{region="us"} 7.5'
+    ),
     events.GeoLoaded(1_700_000_000, "", "x.mmdb"): (
         'edgeway_geo_build_timestamp_seconds{database="x.mmdb"} 1.7e+09'
     ),
