@@ -64,7 +64,7 @@ def stream(requests: int, seed: int) -> Array:
     return np.where(is_fresh, fresh, popular)
 
 
-class Asked:
+class LoadResult:
     """What answers came from, and the seconds that each took."""
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class Asked:
         self.seconds: list[float] = []
 
     def __repr__(self) -> str:
-        return f"<Asked {dict(self.sources)}>"
+        return f"<LoadResult {dict(self.sources)}>"
 
     def share(self, source: str) -> float:
         """Return the part of the answers that came from there."""
@@ -90,9 +90,9 @@ def source_of(provenance: str) -> str:
     return named.get("level", head)
 
 
-def run(port: int, numbers: Array) -> Asked:
+def run(port: int, numbers: Array) -> LoadResult:
     """Ask for every picture, one after the other."""
-    asked = Asked()
+    asked = LoadResult()
     connection = http.client.HTTPConnection(world.ADDRESS, port, timeout=30)
     try:
         for picture in pictures(numbers):
@@ -138,7 +138,7 @@ def gateway(folder: Path, redis_program: str, *, is_cached: bool) -> Iterator[in
         yield http_port
 
 
-def measure(folder: Path, redis_program: str, requests: int, seed: int, *, is_cached: bool) -> Asked:
+def measure(folder: Path, redis_program: str, requests: int, seed: int, *, is_cached: bool) -> LoadResult:
     """Return what became of the load, once each picture has been asked for and memory is in its stride."""
     with gateway(folder, redis_program, is_cached=is_cached) as port:
         if is_cached:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from loadtests.shares import FRESH_SHARE, ITEMS, Asked, pictures, source_of, stream
+from loadtests.shares import FRESH_SHARE, ITEMS, LoadResult, pictures, source_of, stream
 
 
 def test_the_load_is_its_seeds() -> None:
@@ -42,7 +42,7 @@ def test_where_an_answer_came_from(provenance: str, source: str) -> None:
 
 
 def test_shares_and_times() -> None:
-    asked = Asked()
+    asked = LoadResult()
     assert asked.share("l1") == 0.0
 
     asked.sources.update(["l1", "l1", "central", "l2"])
