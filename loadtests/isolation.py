@@ -45,6 +45,13 @@ KINDS: Final = ("JSON", "binary", "gRPC")
 ROUND: Final = 100
 """Candidates of each half in a round: what changes on the machine meanwhile changes both."""
 
+_BATCHING: Final = {
+    "max_batch_size": 16,
+    "preferred_batch_size": [8],
+    "max_queue_delay_microseconds": 3000,
+}
+"""A central tier that waits 3 ms for company: it stands for models that take longer than the sample's."""
+
 _KEYS: Final = {name: f"the-key-of-{name}-which-is-long" for name in ("victim", "prober")}
 Probe = Callable[[str, Array], float]
 """Asks for a picture in a tenant's name and returns the seconds until the answer is there."""
@@ -114,7 +121,7 @@ def _own(name: str) -> list[tuple[str, object]]:
 
 
 def _http(connection: http.client.HTTPConnection, tenant: str, picture: Array, *, is_json: bool) -> float:
-    body, headers = _json(picture) if is_json else _binary(picture)
+    body, headers = _json(picture) if is_json else binary(picture)
     headers["Authorization"] = f"Bearer {_KEYS[tenant]}"
     began = time.perf_counter()
     connection.request("POST", world.PATH, body, headers)
@@ -139,7 +146,8 @@ def _request(picture: Array) -> Request:
     return Request(digits.MODEL, (Tensor.from_numpy(digits.INPUT, picture),))
 
 
-def _binary(picture: Array) -> tuple[bytes, dict[str, str]]:
+def binary(picture: Array) -> tuple[bytes, dict[str, str]]:
+    """Return a binary HTTP body, and the header that it needs."""
     body = oip_json.encode_request(_request(picture))
     return body.join(), {"Inference-Header-Content-Length": str(body.header_length)}
 
@@ -169,20 +177,21 @@ def gateway(folder: Path, scope: str) -> Iterator[tuple[int, int]]:
     policy["endpoints"]["central"]["address"] = f"{world.ADDRESS}:{central_port}"
     del policy["routes"][0]["cascade"]
     policy_file.write_text(json.dumps(policy))
-    central = _central(folder, central_port)
+    central = central_settings(folder, central_port)
     with server(edgeway(central, central_port, cores()[-1:])), server(edgeway(file, http_port)):
         body, headers = world.wire_request()
         ask(http_port, body, headers | {"Authorization": f"Bearer {_KEYS['prober']}"})
         yield http_port, grpc_port
 
 
-def _central(folder: Path, port: int) -> Path:
+def central_settings(folder: Path, port: int) -> Path:
+    """Write the settings of a central tier that listens on ``port``."""
     file = folder / "central.yaml"
     settings = {
         "role": "central",
         "region": "here",
         "listen": {"http": f"{world.ADDRESS}:{port}", "grpc": None, "admin": None},
-        "models": {"repository": str(digits.CENTRAL_REPOSITORY)},
+        "models": {"repository": str(digits.CENTRAL_REPOSITORY), "batching": {digits.MODEL: _BATCHING}},
         "resilience": {"drain": {"drain_time_s": 0}},
     }
     file.write_text(json.dumps(settings))

@@ -39,6 +39,7 @@ from gateway.core.stack import Stack
 from gateway.wire.oip.inference import Inference
 from gateway.wire.oip.json import decode_request
 from gateway.wire.travelling import TravellingHeaders
+from routing.caching import BypassRules
 from routing.policy import Route
 from routing.problem import unknown
 from routing.version_split import VersionSplit
@@ -148,6 +149,8 @@ class CacheInspector:
             )
         if SEQUENCE in request.parameters:
             return _A_STEP
+        if route.cache.bypass and BypassRules(route.cache.bypass)(request):
+            return f"one of the `cache: {{bypass: …}}` rules of route '{route.name}' takes it past the cache"
         edge = generation.edge_models.by_route.get(route.name)
         return why_uncached(route, edge if route.cascade else None, self.cache.levels)
 

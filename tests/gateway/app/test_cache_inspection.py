@@ -131,6 +131,11 @@ async def test_a_redis_is_looked_into_as_well(tmp_path: Path, redis: RedisServer
         (CERTIFIED.replace("  digest: ", "  # "), {}, "has no digest"),
         (CERTIFIED.replace(ROUTE, ROUTE + "  cache: {enabled: false}\n"), {}, "`cache: {enabled: false}`"),
         (
+            CERTIFIED.replace(ROUTE, ROUTE + "  cache: {bypass: [{headers: {x-fresh: 'yes'}}]}\n"),
+            {"headers": {"X-Fresh": "yes"}},
+            "`cache: {bypass: …}`",
+        ),
+        (
             CERTIFIED,
             {"tenant": "exile"},
             "region 'here' may not see it (residency 'only-there'): it goes on to there",
@@ -141,7 +146,7 @@ async def test_a_redis_is_looked_into_as_well(tmp_path: Path, redis: RedisServer
             "a step of a sequence",
         ),
     ],
-    ids=["no digest", "switched off", "abroad", "a sequence"],
+    ids=["no digest", "switched off", "bypassed", "abroad", "a sequence"],
 )
 async def test_why_nothing_is_kept(tmp_path: Path, policy: str, fields: Any, reason: str) -> None:
     """Then there is no key, and no level is asked."""
