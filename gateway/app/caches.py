@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from cache.levels.level import LevelError, LevelParts
@@ -24,6 +25,22 @@ def open_cache(foundation: Foundation, instruction_set: str, lifetimes: AsyncExi
     if settings is None:
         return None
 
+    try:
+        levels = settings.open_levels(
+            LevelParts(gate_of(foundation), foundation.clock, foundation.prometheus)
+        )
+    except LevelError as error:
+        raise StartError(str(error)) from None
+    for level in levels[1:]:
+        lifetimes.push_async_callback(level.aclose)
+    cache = CacheParts(settings, levels, instruction_set)
+    lifetimes.push_async_callback(cache.close_flights)
+    return cache
+
+
+def gate_of(foundation: Foundation) -> Callable[[str, GateSettings], Gate]:
+    """Return what makes the gate in front of the place of a level: a breaker, which metrics show."""
+
     def gate(name: str, wanted: GateSettings) -> Gate:
         breaker = BreakerSettings(
             consecutive_5xx=wanted.max_failures,
@@ -33,12 +50,4 @@ def open_cache(foundation: Foundation, instruction_set: str, lifetimes: AsyncExi
         foundation.prometheus.emit(BreakerAppeared(name))
         return Circuit(name, breaker, foundation.clock, foundation.prometheus)
 
-    try:
-        levels = settings.open_levels(LevelParts(gate, foundation.clock, foundation.prometheus))
-    except LevelError as error:
-        raise StartError(str(error)) from None
-    for level in levels[1:]:
-        lifetimes.push_async_callback(level.aclose)
-    cache = CacheParts(settings, levels, instruction_set)
-    lifetimes.push_async_callback(cache.close_flights)
-    return cache
+    return gate

@@ -128,6 +128,8 @@ class Provenance(msgspec.Struct, frozen=True):
     risk bound covers it (a central answer always is). ``level``: the cache level that held it, empty
     when it was computed for this request. ``stale``: served past its soft expiry because a fresh one
     could not be had. ``region``: where it was computed. ``digest``: of the artefact that computed it.
+    ``features``: where the features were held that it was made of; empty: they were made for it, or there
+    are none.
     """
 
     origin: str
@@ -136,6 +138,7 @@ class Provenance(msgspec.Struct, frozen=True):
     stale: bool = False
     region: str = ""
     digest: str = ""
+    features: str = ""
 
     @property
     def label(self) -> str:

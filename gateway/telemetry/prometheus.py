@@ -16,6 +16,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from gateway.core import cache_events
 from gateway.core import telemetry as events
+from gateway.telemetry.feature_metrics import feature_handlers
 from gateway.telemetry.members import MemberRow, Members
 from gateway.telemetry.requests import Requests
 from gateway.telemetry.runs import Runs
@@ -112,6 +113,7 @@ class Prometheus:
             cache_events.CacheWriteLost: lambda e: self._child(lost, e.level, e.reason).inc(),
             cache_events.CacheConnectionClosed: lambda e: self._child(closed, e.level, e.reason).inc(),
             cache_events.FlightShared: lambda e: self._child(joined, self._model(e.model)).inc(),
+            **feature_handlers(self._counter),
         }
 
     def _model_handlers(self) -> dict[type, Callable[[Any], None]]:

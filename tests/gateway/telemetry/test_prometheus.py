@@ -32,6 +32,7 @@ SAMPLES = {
     cache_events.CacheConnectionClosed("l2", "protocol"): (
         'edgeway_cache_connections_closed_total{level="l2",reason="protocol"} 1.0'
     ),
+    cache_events.FeaturesComputed("digits", 3, 0.5): 'edgeway_backbone_rows_total{model="digits"} 3.0',
     cache_events.FlightShared("digits"): 'edgeway_flights_joined_total{model="digits"} 1.0',
     events.CascadeDecided(
         "digits", "deferred", "unsure"
