@@ -25,21 +25,25 @@ def open_cache(foundation: Foundation, instruction_set: str, lifetimes: AsyncExi
     if settings is None:
         return None
 
+    gates: dict[str, Circuit] = {}
     try:
         levels = settings.open_levels(
-            LevelParts(gate_of(foundation), foundation.clock, foundation.prometheus)
+            LevelParts(gate_of(foundation, gates), foundation.clock, foundation.prometheus)
         )
     except LevelError as error:
         raise StartError(str(error)) from None
     for level in levels[1:]:
         lifetimes.push_async_callback(level.aclose)
-    cache = CacheParts(settings, levels, instruction_set)
+    cache = CacheParts(settings, levels, instruction_set, gates=gates)
     lifetimes.push_async_callback(cache.close_flights)
     return cache
 
 
-def gate_of(foundation: Foundation) -> Callable[[str, GateSettings], Gate]:
-    """Return what makes the gate in front of the place of a level: a breaker, which metrics show."""
+def gate_of(foundation: Foundation, gates: dict[str, Circuit]) -> Callable[[str, GateSettings], Gate]:
+    """Return what makes the gate in front of the place of a level, and puts it into ``gates``.
+
+    It is a breaker, which metrics show.
+    """
 
     def gate(name: str, wanted: GateSettings) -> Gate:
         breaker = BreakerSettings(
@@ -48,6 +52,7 @@ def gate_of(foundation: Foundation) -> Callable[[str, GateSettings], Gate]:
             max_ejection_time_s=wanted.longest_wait_s,
         )
         foundation.prometheus.emit(BreakerAppeared(name))
-        return Circuit(name, breaker, foundation.clock, foundation.prometheus)
+        made = gates[name] = Circuit(name, breaker, foundation.clock, foundation.prometheus)
+        return made
 
     return gate

@@ -27,7 +27,7 @@ def open_feature_store(foundation: Foundation, lifetimes: AsyncExitStack) -> Fea
         store, levels = open_features(
             settings.features,
             settings.redis,
-            LevelParts(gate_of(foundation), foundation.clock, foundation.prometheus),
+            LevelParts(gate_of(foundation, {}), foundation.clock, foundation.prometheus),
             key_secret=settings.key_secret,
             scope=FeatureScope(settings.scope == "tenant", instruction_set_class()),
         )
