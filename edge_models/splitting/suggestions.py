@@ -19,6 +19,14 @@ _PRODUCTS: Final = frozenset({"MatMul", "MatMulInteger", "QLinearMatMul", "Gemm"
 _CONVOLUTIONS: Final = {"Conv": 1, "ConvInteger": 1, "FusedConv": 1, "QLinearConv": 3}
 """Operators and the place of their weights among their inputs."""
 
+_TRAINED: Final = frozenset(
+    {
+        *("TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor", "LinearClassifier"),
+        *("LinearRegressor", "SVMClassifier", "SVMRegressor", "QGemm", "LSTM", "GRU", "RNN"),
+    }
+)
+"""Other operators with weights."""
+
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -114,7 +122,5 @@ def _cost(node: Any, shapes: Shapes) -> int:
 
 def _has_weights(graph: ModelGraph, cut: Cut) -> bool:
     """Whether the head has something that could be trained anew."""
-    kinds = _PRODUCTS | _CONVOLUTIONS.keys()
-    nodes = [graph.nodes[place] for place in cut.head]
-    # Operators of other domains (trees, linear models) have theirs in attributes.
-    return any(node.op_type in kinds or node.domain not in {"", "ai.onnx"} for node in nodes)
+    kinds = _PRODUCTS | _CONVOLUTIONS.keys() | _TRAINED
+    return any(graph.nodes[place].op_type in kinds for place in cut.head)

@@ -57,6 +57,18 @@ def test_work_of_a_convolution_is_its_filters_for_each_pixel():
     assert work(graph_of(text), shapes) == [5 * 36 * 18]
 
 
+def test_a_head_of_trees_has_weights_and_one_of_labels_has_none():
+    """Whatever domain an operator is of."""
+    text = """g (float[n, 4] x) => (float[n, 1] y) {
+      a = MatMul (x, w0)
+      b = ai.onnx.ml.LinearRegressor <coefficients = [1.0, 1.0, 1.0, 1.0, 1.0, 1.0]> (a)
+      y = ai.onnx.ml.Scaler <offset = [0.0], scale = [2.0]> (b)
+    }"""
+    sizes = {"a": 24, "b": 4, "y": 4}
+
+    assert [each.tensor for each in suggestions(graph_of(text), SHAPES, sizes)] == ["a"]
+
+
 def test_the_narrowest_late_tensor_before_weights_comes_first():
     """c is narrower, but behind it a head has nothing to be trained."""
     sizes = {"a": 24, "b": 24, "c": 12, "y": 12}
