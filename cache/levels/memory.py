@@ -129,6 +129,7 @@ class MemoryLevel:
     """The level in process. ``peek`` is ``get`` without the cost of a coroutine."""
 
     is_shared = False
+    has_room = True
 
     def __init__(self, settings: MemorySettings, telemetry: Telemetry, *, name: str = L1) -> None:
         self.name = name

@@ -6,20 +6,24 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Protocol
 
-import msgspec
-
+from cache.controls import CacheControls
 from cache.early_refresh import EarlyRefreshes
 from cache.fill import CacheFill
 from cache.freshness import Freshness
 from cache.key import RequestHasher, derive_secret
+from cache.levels.level import Levels
 from cache.lookup import CacheLookup
+from cache.negative import NegativeCache
 from cache.settings import CacheSettings
 from cache.single_flight import SingleFlight
+from cache.status import CacheStatusMark
+from gateway.app.cache_rules import lacking, levels_of, settings_of
 from gateway.app.kept_answers import KeptAnswerCheck
 from gateway.app.parts import CacheParts, Parts, RouteEdgeModel, timeout_s
 from gateway.core.catalog import ModelSpec
 from gateway.core.request import Request, Response
 from gateway.core.stack import Layer
+from routing.caching import BypassRules
 from routing.policy import Route
 
 
@@ -47,16 +51,16 @@ def cache_layers(
     known: KnownModels,
 ) -> tuple[Layer, ...]:
     """Return the layers that keep answers of ``route``, ``edge``: its edge model."""
-    if cache is None or why_uncached(route, edge):
+    if cache is None or why_uncached(route, edge, cache.levels):
         return ()
-    settings = _settings_of(cache, route)
+    settings, levels = settings_of(cache.settings, route.cache), levels_of(cache.levels, route.cache)
     artefacts = (*route.digests, edge.digest) if edge else route.digests
     freshness = Freshness(settings, parts.chance, frozenset(artefacts))
     refreshes = EarlyRefreshes(parts.clock, timeout_s=timeout_s(parts, route), most=settings.max_refreshes)
     flight = SingleFlight(parts.clock, parts.telemetry)
     cache.flights.update((refreshes, flight))
     lookup = CacheLookup(
-        cache.levels[0],
+        levels[0],
         hasher=_hasher(cache, settings, artefacts, edge),
         freshness=freshness,
         refreshes=refreshes,
@@ -64,40 +68,66 @@ def cache_layers(
         clock=parts.clock,
         telemetry=parts.telemetry,
     )
-    return (
-        Layer(
-            "cache look-up",
-            "Above the models and everything remote: a hit saves them all.",
-            lookup,
-            parts.observed.span("cache"),
+    fill = CacheFill(
+        levels,
+        freshness=freshness,
+        refreshes=refreshes,
+        accepts=KeptAnswerCheck(
+            partial(known.signatures, route.endpoints), edge, is_signed=settings.key_secret is not None
         ),
+        keeps=partial(known.let_keep, route.endpoints),
+        clock=parts.clock,
+        telemetry=parts.telemetry,
+    )
+    look_up = "Above the models and everything remote: a hit saves them all."
+    return (
+        *_rules(parts, route, settings, known),
+        Layer("cache look-up", look_up, lookup, parts.observed.span("cache")),
+        *_negative(parts, settings, levels, cache),
         Layer("single flight", "Below the look-up, because hits need none: equal misses are one.", flight),
         Layer(
             "cache fill",
             "Below SingleFlight: once for all equal misses, the further levels are read and all are written.",
-            CacheFill(
-                cache.levels,
-                freshness=freshness,
-                accepts=KeptAnswerCheck(
-                    partial(known.signatures, route.endpoints),
-                    edge,
-                    is_signed=settings.key_secret is not None,
-                ),
-                keeps=partial(known.let_keep, route.endpoints),
-                clock=parts.clock,
-                telemetry=parts.telemetry,
-            ),
+            fill,
         ),
     )
 
 
-def _settings_of(cache: CacheParts, route: Route) -> CacheSettings:
-    ttl_s = cache.settings.ttl_s if route.cache.ttl_s is None else route.cache.ttl_s
-    return msgspec.structs.replace(cache.settings, ttl_s=ttl_s)
+def _rules(parts: Parts, route: Route, settings: CacheSettings, known: KnownModels) -> tuple[Layer, ...]:
+    layers: list[Layer] = []
+    if route.cache.bypass or settings.ignore_request_cache_control:
+        layers.append(
+            Layer(
+                "cache controls",
+                "Above the look-up: the route decides what of a client's Cache-Control it is to obey.",
+                CacheControls(BypassRules(route.cache.bypass), ignores=settings.ignore_request_cache_control),
+            )
+        )
+    if settings.status_headers:
+        layers.append(
+            Layer(
+                "cache status",
+                "Directly above the look-up, and below what has decided that a request passes it by.",
+                CacheStatusMark(parts.clock, partial(known.forbid_keeping, route.endpoints)),
+            )
+        )
+    return tuple(layers)
 
 
-def why_uncached(route: Route, edge: RouteEdgeModel | None) -> str:
-    """Return why a gateway with a cache keeps no answers of ``route``; empty: it does."""
+def _negative(parts: Parts, settings: CacheSettings, levels: Levels, cache: CacheParts) -> tuple[Layer, ...]:
+    if not settings.negative_ttl_s or not levels[0].has_room:
+        return ()
+    return (
+        Layer(
+            "negative cache",
+            "Below the look-up, whose key it goes by; above the flights, as a known refusal needs none.",
+            NegativeCache(cache.verdicts, settings.negative_ttl_s, parts.clock, parts.telemetry),
+        ),
+    )
+
+
+def why_uncached(route: Route, edge: RouteEdgeModel | None, levels: Levels) -> str:
+    """Return why a gateway with the cache ``levels`` keeps no answers of ``route``; empty: it does."""
     if edge is not None and edge.response_cache is False:
         return "the model's configuration has a response_cache that is not enabled"
     if not route.cache.enabled:
@@ -105,6 +135,9 @@ def why_uncached(route: Route, edge: RouteEdgeModel | None) -> str:
     if not route.digests:
         # Keys are content-addressed.
         return f"route '{route.name}' of the policy has no digest of what answers"
+    wanted = route.cache.levels or ()
+    if wanted and len(lacking(levels, route.cache)) == len(wanted):
+        return f"route '{route.name}' of the policy uses {' and '.join(wanted)} alone, which is not here"
     return ""
 
 
