@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
-from cache.features.settings import FeatureSettings
+from cache.features.computed_settings import FeatureSettings
 from cache.key import derive_secret
 from cache.levels.level import LevelParts, Levels
 from cache.levels.memory import MemorySettings

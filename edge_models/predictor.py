@@ -32,7 +32,7 @@ from edge_models.two_stages import BackboneTelemetry, TwoStages
 from gateway.core.catalog import unknown_model
 from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.features import FeatureStore
+from gateway.core.feature_store import FeatureStore
 from gateway.core.request import CENTRAL, PRIORITY, Provenance, Request, Response
 from gateway.core.service import Pending, Service
 from gateway.core.telemetry import BatchRan, Telemetry

@@ -17,7 +17,7 @@ from edge_models.batch import Feed
 from edge_models.batching import Batcher
 from edge_models.split_session import SplitSession
 from gateway.core.cache_events import FeaturesComputed
-from gateway.core.features import Backbone, Features, FeatureStore
+from gateway.core.feature_store import Backbone, Features, FeatureStore
 from gateway.core.request import Request
 from gateway.core.telemetry import BatchRan, Event, QueueChanged, Telemetry
 from gateway.core.tensor import BYTES, Array, Tensor, join_bytes

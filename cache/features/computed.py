@@ -29,7 +29,7 @@ from gateway.core.cache_events import CacheLookedUp
 from gateway.core.cache_levels import L3
 from gateway.core.catalog import ModelSpec
 from gateway.core.clock import Clock
-from gateway.core.features import Backbone, Compute, Features, FeatureStore, FoundFeatures
+from gateway.core.feature_store import Backbone, Compute, Features, FeatureStore, FoundFeatures
 from gateway.core.request import EDGE, Caller, Provenance, Request, Response
 from gateway.core.telemetry import Telemetry
 from gateway.core.tensor import Tensor
@@ -84,7 +84,7 @@ class ComputedFeatures:
     async def find(
         self, request: Request, backbone: Backbone, parts: Sequence[Sequence[Tensor]], compute: Compute
     ) -> FoundFeatures:
-        """Return the features of ``parts``; see ``gateway.core.features.FeatureStore``."""
+        """Return the features of ``parts``; see ``gateway.core.feature_store.FeatureStore``."""
         keys = await self._keys(request, backbone, parts)
         now = self._clock.steady()
         found: dict[int, Features] = {}

@@ -30,13 +30,13 @@ from gateway.app.certificates import (
     keep_usable,
     read_certificates,
 )
-from gateway.app.features import open_feature_store
+from gateway.app.computed_features import open_feature_store
 from gateway.app.foundation import Foundation
 from gateway.app.parts import RouteEdgeModel
 from gateway.app.route_edge_models import NO_EDGE_MODELS, RouteEdgeModels
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
-from gateway.core.features import FeatureStore
+from gateway.core.feature_store import FeatureStore
 from gateway.core.telemetry import CertificateJudged, Telemetry
 from routing.policy import Route
 

@@ -16,8 +16,8 @@ from prometheus_client.process_collector import ProcessCollector
 
 from gateway.core import cache_events
 from gateway.core import telemetry as events
+from gateway.telemetry.backbone_metrics import feature_handlers
 from gateway.telemetry.cache_metrics import CacheMetrics
-from gateway.telemetry.feature_metrics import feature_handlers
 from gateway.telemetry.members import MemberRow, Members
 from gateway.telemetry.requests import Requests
 from gateway.telemetry.runs import Runs

@@ -19,7 +19,7 @@ import uvloop
 from onnx import numpy_helper, parser
 
 from cache.features.computed import FeatureScope
-from cache.features.settings import FeatureSettings, open_features
+from cache.features.computed_settings import FeatureSettings, open_features
 from cache.levels.level import LevelParts
 from edge_models.executors import ThreadExecutor
 from edge_models.predictor import Predictor

@@ -25,7 +25,7 @@ from gateway.core.cache_events import CacheLookedUp, FeaturesComputed
 from gateway.core.cache_levels import L3
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.features import Backbone, Compute, FoundFeatures
+from gateway.core.feature_store import Backbone, Compute, FoundFeatures
 from gateway.core.request import Caller, Request, Response
 from gateway.core.telemetry import BatchRan, QueueChanged
 from gateway.core.tensor import Tensor

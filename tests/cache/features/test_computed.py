@@ -22,7 +22,7 @@ from gateway.core.cache_levels import L3, L3_REDIS
 from gateway.core.catalog import TensorSpec
 from gateway.core.clock import LoopClock
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.features import Backbone, Features, FoundFeatures
+from gateway.core.feature_store import Backbone, Features, FoundFeatures
 from gateway.core.gate import OpenGate
 from gateway.core.request import Caller, Request
 from gateway.core.tensor import Tensor

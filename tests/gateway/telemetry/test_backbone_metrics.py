@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 
 from gateway.core.cache_events import FeaturesComputed
-from gateway.telemetry.feature_metrics import feature_handlers
+from gateway.telemetry.backbone_metrics import feature_handlers
 
 
 def test_runs_rows_and_seconds_are_counted_by_model() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.app.computed_features import open_feature_store
 from gateway.app.errors import StartError
-from gateway.app.features import open_feature_store
 from gateway.app.foundation import open_foundation
 from tests.gateway.app.processes import CENTRAL, EDGE, settings
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from cache.features.computed import FeatureScope
-from cache.features.settings import FeatureSettings, open_features
+from cache.features.computed_settings import FeatureSettings, open_features
 from cache.levels.level import LevelError, LevelParts
 from cache.levels.redis_settings import RedisSettings
 from cache.settings import CacheSettings

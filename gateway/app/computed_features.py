@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 
 from cache.features.computed import FeatureScope
-from cache.features.settings import open_features
+from cache.features.computed_settings import open_features
 from cache.levels.level import LevelError, LevelParts
 from edge_models.isa import instruction_set_class
 from gateway.app.caches import gate_of
 from gateway.app.errors import StartError
 from gateway.app.foundation import Foundation
-from gateway.core.features import FeatureStore
+from gateway.core.feature_store import FeatureStore
 
 
 def open_feature_store(foundation: Foundation, lifetimes: AsyncExitStack) -> FeatureStore | None:
