@@ -11,6 +11,7 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
+from cache.features.computed_settings import FeatureSettings
 from cache.key import derive_secret
 from cache.levels.level import LevelParts, Levels
 from cache.levels.memory import MemorySettings
@@ -72,6 +73,8 @@ class CacheSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     scope: Literal["tenant", "residency"] = "tenant"
     """Who shares answers: one tenant within its residency class, or the whole residency class."""
+
+    features: FeatureSettings = FeatureSettings()
 
     key_secret: Annotated[str, Meta(pattern=r"^([0-9a-fA-F]{2}){16,64}$")] | None = None
     """16 to 64 bytes in hex that key the hashes; the same for all gateways that share one Redis.

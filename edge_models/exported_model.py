@@ -60,6 +60,20 @@ def read_exported_model(onnx: Any, path: Path) -> ExportedModel:
         ValueError: in one sentence: no ONNX model, weights missing, quantized already, too large.
         OSError: when it cannot be opened.
     """
+    model, size = read_whole_model(onnx, path)
+    try:
+        return _put_right(onnx, model, path, size)
+    except (UnicodeError, TypeError) as error:
+        raise ValueError(_damaged(path)) from error
+
+
+def read_whole_model(onnx: Any, path: Path) -> tuple[Any, int]:
+    """Return the ``ModelProto`` of ``path`` with all its weights, as it is, and its bytes as one file.
+
+    Raises:
+        ValueError: in one sentence: no ONNX model, weights missing, too large.
+        OSError: when it cannot be opened.
+    """
     content = path.read_bytes()
     try:
         model = onnx.load_model_from_string(content)
@@ -68,14 +82,18 @@ def read_exported_model(onnx: Any, path: Path) -> ExportedModel:
     if not model.ir_version or not model.HasField("graph") or not (model.graph.node or model.graph.output):
         raise ValueError(f"{path}: is not an ONNX model, or only a part of one")
     try:
-        return _whole(onnx, model, path, len(content))
-    except (UnicodeError, TypeError) as error:  # protobuf gives names that are no text as bytes
-        raise ValueError(f"{path}: is damaged: it has names that are no text") from error
+        has_files = _take_weights(onnx, model, path)
+    except (UnicodeError, TypeError) as error:
+        raise ValueError(_damaged(path)) from error
+    return model, _size_with_weights(model, path) if has_files else len(content)
 
 
-def _whole(onnx: Any, model: Any, path: Path, size: int) -> ExportedModel:
-    if _take_weights(onnx, model, path):
-        size = _size_with_weights(model, path)
+def _damaged(path: Path) -> str:
+    # protobuf gives names that are no text as bytes
+    return f"{path}: is damaged: it has names that are no text"
+
+
+def _put_right(onnx: Any, model: Any, path: Path, size: int) -> ExportedModel:
     if model.functions:
         model = _without_functions(onnx, model, path)
     found = sorted(_INTEGER & {node.op_type for node in every_node(model.graph)})
@@ -83,7 +101,7 @@ def _whole(onnx: Any, model: Any, path: Path, size: int) -> ExportedModel:
         raise ValueError(
             f"{path}: is quantized already (it has {', '.join(found)}): give the float model it was made from"
         )
-    _import_once(model)
+    import_once(model)
     return ExportedModel(model, size, tuple(_without_zip_maps(onnx, model)))
 
 
@@ -196,7 +214,7 @@ def _size_with_weights(model: Any, path: Path) -> int:
         raise ValueError(_TOO_LARGE.format(path)) from error
 
 
-def _import_once(model: Any) -> None:
+def import_once(model: Any) -> None:
     """Keep one import of each operator set: skl2onnx may write the same twice, which cannot be looked up."""
     versions: dict[str, int] = {}
     for opset in model.opset_import:

@@ -18,6 +18,7 @@ from edge_models.registry import check_name, is_central_only, model_folders
 from edge_models.rehearsal import Rehearsal
 from edge_models.session import CPU
 from edge_models.settings import ModelsSettings
+from edge_models.split_session import HEAD_FILE, SplitSession
 from edge_models.tasks.probabilities import SUM_TOLERANCE, are_probabilities
 from edge_models.version_folders import entries, versions_in
 from gateway.core.catalog import TensorSpec
@@ -88,6 +89,8 @@ def _advice(model: Model) -> Iterator[Remark]:
     where, session = f"{model.version}/model.onnx", model.session
     if model.config is not None and model.config.default_model_filename:
         where = f"{model.version}/{model.config.default_model_filename}"
+    if isinstance(session, SplitSession):
+        where = f"{model.version}/{HEAD_FILE}"
     if not session.batchable and model.config is None:
         yield Remark(
             "warning",

@@ -17,7 +17,7 @@ from edge_models.configuration.reading import read_configuration
 from edge_models.configuration.remarks import BACKEND, PLATFORM, Remark, RemarksError, remarks
 from edge_models.configuration.scheduling import Scheduling, scheduling_of
 from edge_models.configuration.served_tensors import ServedTensors, served_tensors
-from edge_models.configuration.session_parameters import session_parameters
+from edge_models.configuration.session_parameters import SessionParameters, session_parameters
 from edge_models.configuration.warmup import WarmupLimits, warm_up
 from edge_models.enrich_file import check_enriched, read_enriched
 from edge_models.errors import ForeignModelError, ModelError
@@ -27,9 +27,10 @@ from edge_models.rehearsal import Rehearsal
 from edge_models.sequences.configured import configured_sequences, without_hidden
 from edge_models.sequences.first_step import first_step
 from edge_models.sequences.settings import SequenceSettings
-from edge_models.session import ProviderChoice, Session, StoppableRun
+from edge_models.session import ModelSession, ProviderChoice, Session, StoppableRun
 from edge_models.settings import BatchingSettings, ModelLimits, ModelsSettings
 from edge_models.signature import Signature
+from edge_models.split_session import FEATURES_FILE, HEAD_FILE, SplitSession, is_split
 from edge_models.version_folders import entries, version_remarks, versions_in
 from gateway.core.catalog import ModelSpec
 from gateway.core.errors import printable
@@ -67,7 +68,7 @@ class Model:
 
     spec: ModelSpec
     version: str
-    session: Session
+    session: ModelSession
     limits: ModelLimits = _DEFAULTS
     stuck: StuckRuns = field(default_factory=StuckRuns)
     config: ModelConfiguration | None = None
@@ -199,19 +200,9 @@ class FolderReader:
     ) -> Model:
         name, settings = folder.name, self.settings
         limits = settings.limits.get(name, _DEFAULTS)
-        path = model_file(folder, version, config)
         with _named_from(folder):
             parameters = session_parameters(config)
-        files = read_model_files(self.root, path, max_bytes=limits.max_file_mib << 20)
-        self.rehearsal.check(path, files, limits)
-        session = Session(
-            path,
-            files,
-            providers=instance_providers(config, self.providers),
-            intra_op_threads=settings.intra_op_threads,
-            max_mem_bytes=limits.max_mem_mib << 20,
-            parameters=parameters,
-        )
+        session = self._open(folder, version, config, parameters)
         if settings.require is not None:
             session.require(settings.require)
         inputs, outputs = session.inputs, session.outputs
@@ -236,7 +227,43 @@ class FolderReader:
             model.warm_up(folder)
         return model
 
-    def _completed(self, folder: Path, config: ModelConfiguration, session: Session) -> ModelConfiguration:
+    def _open(
+        self,
+        folder: Path,
+        version: str,
+        config: ModelConfiguration | None,
+        parameters: SessionParameters,
+    ) -> ModelSession:
+        path = model_file(folder, version, config)
+        named = config.default_model_filename if config is not None else ""
+        # What the configuration names is in one file.
+        if named not in {"", _MODEL_FILE} or not is_split(folder / version, whole=path):
+            return self._open_file(folder.name, path, config, parameters)
+        parts = [
+            self._open_file(folder.name, folder / version / part, config, parameters)
+            for part in (FEATURES_FILE, HEAD_FILE)
+        ]
+        return SplitSession(folder / version, *parts)
+
+    def _open_file(
+        self, model: str, path: Path, config: ModelConfiguration | None, parameters: SessionParameters
+    ) -> Session:
+        settings = self.settings
+        limits = settings.limits.get(model, _DEFAULTS)
+        files = read_model_files(self.root, path, max_bytes=limits.max_file_mib << 20)
+        self.rehearsal.check(path, files, limits)
+        return Session(
+            path,
+            files,
+            providers=instance_providers(config, self.providers),
+            intra_op_threads=settings.intra_op_threads,
+            max_mem_bytes=limits.max_mem_mib << 20,
+            parameters=parameters,
+        )
+
+    def _completed(
+        self, folder: Path, config: ModelConfiguration, session: ModelSession
+    ) -> ModelConfiguration:
         graph = GraphSignature(session.inputs, session.outputs, session.defaults)
         default = self.settings.batching.get(folder.name, _BATCHING).max_batch_size
         config = complete(config, graph, default)

@@ -8,7 +8,10 @@ import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
+
+import onnxruntime
+from msgspec import structs
 
 from edge_models.batch import Feed
 from edge_models.batching import MANY_INSTANCES, Batcher, Stoppable
@@ -24,9 +27,12 @@ from edge_models.sequences.step import Step, step_of
 from edge_models.session import StoppableRun
 from edge_models.settings import BatchingSettings
 from edge_models.signature import Signature
+from edge_models.split_session import SplitSession
+from edge_models.two_stages import BackboneTelemetry, TwoStages
 from gateway.core.catalog import unknown_model
 from gateway.core.clock import Clock
 from gateway.core.errors import Fault, GatewayError
+from gateway.core.feature_store import FeatureStore
 from gateway.core.request import CENTRAL, PRIORITY, Provenance, Request, Response
 from gateway.core.service import Pending, Service
 from gateway.core.telemetry import BatchRan, Telemetry
@@ -42,6 +48,14 @@ MOST_GIVEN_UP: Final = 8
 _log = logging.getLogger(__name__)
 
 
+class Closable(Protocol):
+    """A queue, or several that requests go through."""
+
+    async def close(self) -> None:
+        """Finish what was accepted."""
+        ...
+
+
 @dataclass(slots=True, eq=False)
 class Lane:
     """All that a request for one version of one model needs.
@@ -50,7 +64,7 @@ class Lane:
     most ``inline_max_rows`` rows; None when such requests run at once, each alone. ``inline_run``: what those
     run by. ``inline_max_rows`` becomes 0 when a run on the event loop had to be stopped. ``from_graph``: what
     gives outputs another shape. ``sequences``: of a model with state, whose requests are steps: the way to
-    ``batcher``.
+    ``batcher``. ``stages``: of a model in two files whose features are kept: what runs it, on threads.
     """
 
     model: Model
@@ -62,11 +76,12 @@ class Lane:
     provenance: Provenance
     from_graph: Mapping[str, Reshape]
     sequences: SequenceBatcher | None = None
+    stages: TwoStages | None = None
 
-    def batchers(self) -> Sequence[Batcher | SequenceBatcher]:
+    def batchers(self) -> Sequence[Closable]:
         """Return its queues."""
-        if self.sequences is not None:
-            return [self.sequences]
+        if (way := self.sequences or self.stages) is not None:
+            return [way]
         return [self.batcher] if self.inline_batcher is None else [self.batcher, self.inline_batcher]
 
     def leave_loop(self) -> None:
@@ -93,6 +108,7 @@ class Predictor:
         origin: ``edge`` or ``central``.
         clock: time for queues.
         telemetry: gets batches and queues.
+        features: keeps what backbones compute; None: nothing does.
 
     Raises:
         ModelError: when a model is to run on the event loop but the size of its rows is free.
@@ -108,7 +124,9 @@ class Predictor:
         origin: str,
         clock: Clock,
         telemetry: Telemetry,
+        features: FeatureStore | None = None,
     ) -> None:
+        self._features = features
         self._executor = executor
         self._batching = batching
         self._telemetry = telemetry
@@ -137,6 +155,8 @@ class Predictor:
         feed, rows = lane.signature.accept(request.inputs)
         if lane.sequences is not None:
             return _step(lane, lane.sequences, feed, step_of(request, rows), request)
+        if lane.stages is not None:
+            return _in_two_stages(lane, lane.stages, feed, rows, request)
         if rows > lane.inline_max_rows:
             return _queue(lane, lane.batcher, feed, rows, request)
         if lane.inline_batcher is not None:
@@ -197,7 +217,7 @@ class Predictor:
         if int(version) > int(highest.model.version):
             self._lanes[name, ""] = lane
 
-    def _batchers(self) -> list[Batcher | SequenceBatcher]:
+    def _batchers(self) -> list[Closable]:
         return [
             batcher for (_, version), lane in self._lanes.items() if version for batcher in lane.batchers()
         ]
@@ -223,6 +243,7 @@ class Predictor:
                 digest=model.session.digest,
             ),
         )
+        lane.stages = self._stages(model, scheduling)
         if model.sequences is not None:
             lane.sequences = sequence_batcher(model, model.sequences, lane.batcher, settings, self._clock)
         elif settings.inline_join and scheduling.merges:
@@ -231,14 +252,39 @@ class Predictor:
             lane.inline_batcher = self._batcher(model, executor, replace(scheduling, batching=at_once))
         return lane
 
-    def _batcher(self, model: Model, executors: Executors, scheduling: Scheduling) -> Batcher:
+    def _stages(self, model: Model, scheduling: Scheduling) -> TwoStages | None:
+        """Return the way of a model's requests where features are kept; None: both parts run as one."""
+        session, store = model.session, self._features
+        is_kept = model.config is None or model.config.response_cache is not False
+        if store is None or not isinstance(session, SplitSession) or model.sequences or not is_kept:
+            return None
+        backbone, head = (replace(model, session=part) for part in (session.features, session.head))
+        telemetry = BackboneTelemetry(model.name, self._telemetry)
+        return TwoStages(
+            session,
+            (
+                self._batcher(backbone, self._executor, scheduling, telemetry),
+                self._batcher(head, self._executor, scheduling),
+            ),
+            store,
+            runtime=f"{session.features.providers[0]}/{onnxruntime.__version__}",
+            is_batched=scheduling.max_rows is not None,
+        )
+
+    def _batcher(
+        self,
+        model: Model,
+        executors: Executors,
+        scheduling: Scheduling,
+        telemetry: Telemetry | None = None,
+    ) -> Batcher:
         return Batcher(
             model.name,
             model.session.run,
             executors,
             settings=scheduling.batching,
             clock=self._clock,
-            telemetry=self._telemetry,
+            telemetry=telemetry or self._telemetry,
             batchable=scheduling.merges,
             instances=scheduling.instances or MANY_INSTANCES,
             version=model.version,
@@ -269,6 +315,15 @@ class Predictor:
 async def _step(lane: Lane, sequences: SequenceBatcher, feed: Feed, step: Step, request: Request) -> Response:
     selected = lane.signature.select(request.outputs)
     return _response(lane, selected, await sequences(step, feed, request.deadline))
+
+
+async def _in_two_stages(lane: Lane, stages: TwoStages, feed: Feed, rows: int, request: Request) -> Response:
+    selected = lane.signature.select(request.outputs)
+    outputs, level = await stages(request, feed, rows, _priority(request))
+    response = _response(lane, selected, outputs)
+    if not level:
+        return response
+    return structs.replace(response, provenance=structs.replace(response.provenance, feature_level=level))
 
 
 async def _queue(lane: Lane, batcher: Batcher, feed: Feed, rows: int, request: Request) -> Response:
@@ -304,7 +359,7 @@ def _reshaped(lane: Lane, selected: Sequence[tuple[str, int]], arrays: Sequence[
     return results
 
 
-def _closing(batcher: Batcher | SequenceBatcher) -> asyncio.Task[None]:
+def _closing(batcher: Closable) -> asyncio.Task[None]:
     return asyncio.create_task(batcher.close())
 
 

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import onnxruntime
 
@@ -84,6 +84,32 @@ def choose_providers(
     if not chosen:
         raise ModelError(f"none of the providers {', '.join(wanted)} is there: add cpu to `providers`")
     return chosen
+
+
+class ModelSession(Protocol):
+    """A loaded model, of one file (``Session``) or of two."""
+
+    digest: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    batchable: bool
+    defaults: tuple[TensorSpec, ...]
+    metadata: Mapping[str, str]
+    providers: tuple[str, ...]
+
+    def serve(self, outputs: Sequence[str] = (), *, batchable: bool) -> None:
+        """Be ``batchable`` or not, and give these outputs in this order."""
+        ...
+
+    def require(self, provider: Provider) -> None:
+        """Check that it really runs on ``provider``."""
+        ...
+
+    def run(
+        self, inputs: Mapping[str, Array], outputs: Sequence[str] = (), options: Any = None
+    ) -> list[Array]:
+        """Run the model in this thread."""
+        ...
 
 
 class Session:
@@ -190,7 +216,7 @@ class StoppableRun:
 
     __slots__ = ("_options", "_session", "is_stopped")
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: ModelSession) -> None:
         self._session = session
         self._options = onnxruntime.RunOptions()
         self.is_stopped = False
@@ -295,8 +321,13 @@ def _open_bounded(
         _ARENA.release()
 
 
+def protocol_datatype(kind: str) -> str | None:
+    """Return the protocol's name for ONNX Runtime's ``kind`` of tensor; None: it has none."""
+    return _DATATYPES.get(kind)
+
+
 def _spec(path: Path, node: Any) -> TensorSpec:
-    datatype = _DATATYPES.get(node.type)
+    datatype = protocol_datatype(node.type)
     if datatype is None:
         hint = "; skl2onnx makes tensors with options={'zipmap': False}" if "seq(map" in node.type else ""
         raise ModelError(f"{path}: '{node.name}' is a {node.type}, which the protocol cannot carry{hint}")

@@ -128,11 +128,11 @@ class Occupancy(NamedTuple):
 class MemoryLevel:
     """The level in process. ``peek`` is ``get`` without the cost of a coroutine."""
 
-    name = L1
     is_shared = False
     has_room = True
 
-    def __init__(self, settings: MemorySettings, telemetry: Telemetry) -> None:
+    def __init__(self, settings: MemorySettings, telemetry: Telemetry, *, name: str = L1) -> None:
+        self.name = name
         self._max_bytes = settings.max_bytes
         self._small_bytes = int(settings.max_bytes * SMALL_SHARE)
         self._nodes: dict[bytes, _Node] = {}

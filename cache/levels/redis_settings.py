@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from msgspec import Meta, Struct
 
 from cache.levels.level import Level, LevelParts
+from gateway.core.cache_levels import L2
 from gateway.core.gate import GateSettings
 
 GATE: Final = GateSettings(max_failures=5, first_wait_s=1.0, longest_wait_s=60.0)
@@ -55,8 +56,8 @@ class RedisSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
             return True
         return url.scheme == "unix" or _is_loopback(host)
 
-    def open(self, parts: LevelParts, secret: bytes) -> Level:
-        """Make the level. It connects when it is first used.
+    def open(self, parts: LevelParts, secret: bytes, *, name: str = L2) -> Level:
+        """Make the level ``name``. It connects when it is first used.
 
         Raises:
             LevelError: the URL cannot be used.
@@ -64,8 +65,8 @@ class RedisSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         # Whoever only checks settings or a policy needs no redis-py.
         from cache.levels.redis import RedisLevel  # noqa: PLC0415
 
-        gate = parts.gate("redis", GATE)
-        return RedisLevel(self, secret, gate=gate, clock=parts.clock, telemetry=parts.telemetry)
+        gate = parts.gate("redis" if name == L2 else f"redis {name}", GATE)
+        return RedisLevel(self, secret, gate=gate, clock=parts.clock, telemetry=parts.telemetry, name=name)
 
 
 def _is_loopback(host: str) -> bool:

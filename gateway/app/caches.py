@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from cache.invalidation.invalidations import Invalidations
@@ -50,13 +51,10 @@ def open_cache(foundation: Foundation, instruction_set: str, lifetimes: AsyncExi
         return None
 
     gates: dict[str, Circuit] = {}
-
-    def gate(name: str, wanted: GateSettings) -> Gate:
-        made = gates[name] = make_circuit(foundation, name, wanted)
-        return made
-
     try:
-        levels = settings.open_levels(LevelParts(gate, foundation.clock, foundation.prometheus))
+        levels = settings.open_levels(
+            LevelParts(gate_of(foundation, gates), foundation.clock, foundation.prometheus)
+        )
     except LevelError as error:
         raise StartError(str(error)) from None
     for level in levels[1:]:
@@ -71,6 +69,19 @@ def open_cache(foundation: Foundation, instruction_set: str, lifetimes: AsyncExi
     )
     lifetimes.push_async_callback(cache.close_flights)
     return cache
+
+
+def gate_of(foundation: Foundation, gates: dict[str, Circuit]) -> Callable[[str, GateSettings], Gate]:
+    """Return what makes the gate in front of the place of a level, and puts it into ``gates``.
+
+    It is a breaker, which metrics show.
+    """
+
+    def gate(name: str, wanted: GateSettings) -> Gate:
+        made = gates[name] = make_circuit(foundation, name, wanted)
+        return made
+
+    return gate
 
 
 def make_circuit(foundation: Foundation, name: str, wanted: GateSettings) -> Circuit:

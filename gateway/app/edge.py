@@ -6,7 +6,7 @@ pushes on ``lifetimes``, so what is opened last is closed first:
 1. loading and watching stop, so that no policy comes into force while everything closes;
 2. listings and round trips of features, then their stores; what flies for the cache, then Redis;
 3. copies of answered requests, then the endpoints' connections;
-4. the models.
+4. the models, and then what keeps their features.
 """
 
 from __future__ import annotations

@@ -30,11 +30,13 @@ from gateway.app.certificates import (
     keep_usable,
     read_certificates,
 )
+from gateway.app.computed_features import open_feature_store
 from gateway.app.foundation import Foundation
 from gateway.app.parts import RouteEdgeModel
 from gateway.app.route_edge_models import NO_EDGE_MODELS, RouteEdgeModels
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
+from gateway.core.feature_store import FeatureStore
 from gateway.core.telemetry import CertificateJudged, Telemetry
 from routing.policy import Route
 
@@ -61,8 +63,9 @@ class Models:
         clock: Clock,
         telemetry: Telemetry,
         in_use: Callable[[], RouteEdgeModels] = lambda: NO_EDGE_MODELS,
+        features: FeatureStore | None = None,
     ) -> Models:
-        """Load every model.
+        """Load every model. ``features``: keeps what their backbones compute.
 
         Raises:
             ModelError: names the file that cannot be served.
@@ -76,6 +79,7 @@ class Models:
             origin=origin,
             clock=clock,
             telemetry=telemetry,
+            features=features,
         )
         return cls(registry, predictor, settings, instruction_set_class(), telemetry, clock, in_use)
 
@@ -207,6 +211,7 @@ def open_models(foundation: Foundation, settings: ModelsSettings, lifetimes: Asy
 
     Raises:
         ModelError: names the file that cannot be served.
+        StartError: where their features cannot be kept.
     """
     models = Models.load(
         settings,
@@ -215,6 +220,7 @@ def open_models(foundation: Foundation, settings: ModelsSettings, lifetimes: Asy
         clock=foundation.clock,
         telemetry=foundation.prometheus,
         in_use=foundation.in_force.edge_models,
+        features=open_feature_store(foundation, lifetimes),
     )
     lifetimes.push_async_callback(models.predictor.close)
     foundation.requests.expect(models.names())

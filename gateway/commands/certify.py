@@ -18,8 +18,9 @@ from edge_models.decision import Decision
 from edge_models.inputs import ROWS as ANY_ROWS
 from edge_models.inputs import Input
 from edge_models.isa import instruction_set_class
-from edge_models.session import Session, choose_providers
+from edge_models.session import ModelSession, choose_providers
 from edge_models.settings import Provider
+from edge_models.split_session import open_model
 from gateway.commands.certify_checks import (
     check_alone,
     check_inputs,
@@ -125,7 +126,7 @@ def measure_models(
         ValueError: when the sample does not fit, or it is not certain what to compare.
     """
     arrays = sample if isinstance(sample, Mapping) else {UNNAMED: sample}
-    trial = _Trial((_loaded(edge, provider), Session(central)), arrays)
+    trial = _Trial((_loaded(edge, provider), open_model(central)), arrays)
     runs = trial.runs()
     first = list(_first(runs))
     decision = decide(_given(trial.sessions, [run.outputs for run in first]), chosen or DecisionOptions())
@@ -151,9 +152,9 @@ def measure_models(
     )
 
 
-def _loaded(edge: Path, provider: Provider) -> Session:
+def _loaded(edge: Path, provider: Provider) -> ModelSession:
     available = onnxruntime.get_available_providers()
-    session = Session(edge, providers=choose_providers([provider, "cpu"], available, provider))
+    session = open_model(edge, choose_providers([provider, "cpu"], available, provider))
     session.require(provider)
     return session
 
@@ -173,7 +174,7 @@ class _Trial:
         ValueError: when the sample does not fit the models, or they do not fit each other.
     """
 
-    def __init__(self, sessions: tuple[Session, Session], arrays: Mapping[str, Array]) -> None:
+    def __init__(self, sessions: tuple[ModelSession, ModelSession], arrays: Mapping[str, Array]) -> None:
         check_inputs(*sessions)
         self.sessions = sessions
         self._samples = [Sample(arrays, session.inputs) for session in sessions]
@@ -240,12 +241,12 @@ def _first(runs: Iterator[PairRun]) -> Iterator[PairRun]:
             return
 
 
-def _run(session: Session, feed: Mapping[str, Array]) -> Outputs:
+def _run(session: ModelSession, feed: Mapping[str, Array]) -> Outputs:
     names = [spec.name for spec in session.outputs]
     return dict(zip(names, session.run(feed), strict=True))
 
 
-def _alone(session: Session, run: PairRun) -> Outputs:
+def _alone(session: ModelSession, run: PairRun) -> Outputs:
     """Return what a model gives to each row of a run by itself."""
     given = [
         _run(session, {name: array[i : i + 1] for name, array in run.feed.items()}) for i in range(run.rows)
@@ -253,7 +254,7 @@ def _alone(session: Session, run: PairRun) -> Outputs:
     return {name: np.concatenate([each[name] for each in given]) for name in given[0]}
 
 
-def _given(sessions: tuple[Session, Session], first: list[tuple[Outputs, Outputs]]) -> Given:
+def _given(sessions: tuple[ModelSession, ModelSession], first: list[tuple[Outputs, Outputs]]) -> Given:
     alphabets = tuple(alphabet_of(session.metadata) for session in sessions)
     edge, central = (_as_one_run([pair[place] for pair in first]) for place in (0, 1))
     return Given(edge, central, alphabets=alphabets)

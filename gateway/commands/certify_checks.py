@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from edge_models.decision import Decision
-from edge_models.session import Session
+from edge_models.session import ModelSession
 from edge_models.tasks.probabilities import is_finite
 from gateway.commands.certify_sample import Sample
 from gateway.core.tensor import Array
@@ -26,7 +26,7 @@ Outputs = Mapping[str, Array]
 Pair = tuple[Outputs, Outputs]
 
 
-def check_inputs(edge: Session, central: Session) -> None:
+def check_inputs(edge: ModelSession, central: ModelSession) -> None:
     """Check that one request fits both models.
 
     Raises:
@@ -80,7 +80,9 @@ def _check_rows(which: str, name: str, output: Array, rows: int | None) -> None:
         )
 
 
-def check_alone(decision: Decision, session: Session, feed: Mapping[str, Array], outputs: Outputs) -> None:
+def check_alone(
+    decision: Decision, session: ModelSession, feed: Mapping[str, Array], outputs: Outputs
+) -> None:
     """Check that the edge gives a row the same answer alone and among others: it is served both ways.
 
     Sums are rounded differently in runs of another size, and rounding may take a quantized number to the next

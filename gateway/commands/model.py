@@ -1,4 +1,4 @@
-"""`edgeway model`: set up a model, prove a cascade's threshold, quantize a model, look at one.
+"""`edgeway model`: set up a model, prove a cascade's threshold, quantize a model, cut one, look at one.
 
 What needs ONNX Runtime is imported where it runs: the rest of the program works without it.
 """
@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from edge_models.errors import ModelError
-from gateway.commands import certify_command, model_init, model_lint, quantize
+from gateway.commands import certify_command, model_init, model_lint, model_split, quantize
 from gateway.commands.arguments import add_command, add_group
 from gateway.core.errors import GatewayError
 
-SHOW_EXAMPLES = "  edgeway model show edge/digits/1/model.onnx\n"
+SHOW_EXAMPLES = "  edgeway model show edge/digits/1/model.onnx\n  edgeway model show edge/split/1\n"
 
 
 def add_to(commands: Any) -> None:
@@ -26,17 +26,18 @@ def add_to(commands: Any) -> None:
     quantize.add_to(group)
     model_init.add_to(group)
     model_lint.add_to(group, _reported)
+    model_split.add_to(group, _reported)
     parser = add_command(
         group, "show", _show, about="tell what a model takes, gives and is", examples=SHOW_EXAMPLES
     )
-    parser.add_argument("file", type=Path, metavar="ONNX")
+    parser.add_argument("file", type=Path, metavar="ONNX", help="a file, or the folder of a model in two")
 
 
 def _show(options: argparse.Namespace) -> int:
     def work() -> int:
-        from edge_models.session import Session  # noqa: PLC0415 - needs ONNX Runtime
+        from edge_models.split_session import open_model  # noqa: PLC0415 - needs ONNX Runtime
 
-        session = Session(options.file)
+        session = open_model(options.file)
         print(f"{options.file}\n  digest   {session.digest}\n  runs on  {', '.join(session.providers)}")
         for kind, specs in (("input", session.inputs), ("output", session.outputs)):
             for spec in specs:

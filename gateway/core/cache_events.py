@@ -85,6 +85,14 @@ class InvalidationLogRead(msgspec.Struct, frozen=True):
     lag_s: float
 
 
+class FeaturesComputed(msgspec.Struct, frozen=True):
+    """The backbone of a model in two files ran ``run_s`` for ``rows`` rows whose features nobody held."""
+
+    model: str
+    rows: int
+    run_s: float
+
+
 CacheEvent = (
     CacheLookedUp
     | CacheWriteLost
@@ -94,4 +102,5 @@ CacheEvent = (
     | InvalidationLogRead
     | CacheLeased
     | CacheVerified
+    | FeaturesComputed
 )

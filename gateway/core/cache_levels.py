@@ -7,4 +7,9 @@ from typing import Final
 L1: Final = "l1"
 L2: Final = "l2"
 LEVEL_NAMES: Final = (L1, L2)
-"""All levels, fastest first. A name never changes: dashboards and other gateways know it."""
+"""All levels that hold answers, fastest first. A name never changes: dashboards and others know it."""
+
+L3: Final = "l3"
+L3_REDIS: Final = "l3_redis"
+FEATURE_LEVELS: Final = (L3, L3_REDIS)
+"""The levels that hold features, of which a model makes its answer: that is no answer of a cache."""

@@ -134,6 +134,8 @@ class Provenance(msgspec.Struct, frozen=True):
     when it was computed for this request. ``stale``: served past its soft expiry because a fresh one
     could not be had. ``region``: where it was computed. ``digest``: of the artefact that computed it.
     ``features``: what the vectors lacked that it was computed from, as ``Request.features`` has it.
+    ``feature_level``: where the features were held that it was made of; empty: they were made for it, or
+    there are none.
     """
 
     origin: str
@@ -143,6 +145,7 @@ class Provenance(msgspec.Struct, frozen=True):
     region: str = ""
     digest: str = ""
     features: str = ""
+    feature_level: str = ""
 
     @property
     def label(self) -> str:

@@ -16,6 +16,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from gateway.core import cache_events
 from gateway.core import telemetry as events
+from gateway.telemetry.backbone_metrics import feature_handlers
 from gateway.telemetry.cache_metrics import CacheMetrics
 from gateway.telemetry.feature_metrics import FeatureMetrics
 from gateway.telemetry.invalidations import invalidation_handlers
@@ -58,6 +59,7 @@ class Prometheus:
                 cache_events.CacheLeased: leases.leased,
                 cache_events.CacheVerified: verifications.verified,
             }
+            | feature_handlers(self._counter)
             | self._model_handlers()
             | self._fault_handlers()
             | self._attempt_handlers()

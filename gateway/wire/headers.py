@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Final
 
-from gateway.core.cache_levels import LEVEL_NAMES
+from gateway.core.cache_levels import FEATURE_LEVELS, LEVEL_NAMES
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Provenance
 
@@ -50,9 +50,13 @@ def is_of_web_page(pairs: Iterable[tuple[str, str]]) -> bool:
 
 
 def provenance_value(provenance: Provenance) -> str:
-    """Render where an answer came from as a structured field (RFC 9651): ``cache;level=l1;origin=edge``."""
+    """Render where an answer came from as a structured field (RFC 9651).
+
+    ``cache;level=l1;origin=edge`` from a cache; ``edge;features=l3`` from a head whose features were kept.
+    """
     if not provenance.level:
-        return provenance.origin
+        features = f";features={provenance.feature_level}" if provenance.feature_level else ""
+        return provenance.origin + features
     stale = ";stale" if provenance.stale else ""
     return f"cache;level={provenance.level};origin={provenance.origin}{stale}"
 
@@ -71,6 +75,7 @@ def parse_provenance(value: str, certified: str, digest: str, region: str) -> Pr
         stale="stale" in fields,
         region=region,
         digest=digest,
+        feature_level=features if (features := fields.get("features", "")) in FEATURE_LEVELS else "",
     )
 
 

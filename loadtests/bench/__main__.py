@@ -18,6 +18,7 @@ from rich.console import Console
 from loadtests.bench import (
     drips,
     edge_model,
+    features,
     filters,
     geo,
     hits,
@@ -47,6 +48,7 @@ CASES: Final[dict[str, tuple[Callable[[Bench], Result], str]]] = {
     "json": (json_hit.measure, "L1 hits in JSON, against MLServer"),
     "passing": (passing.measure, "on to an upstream, against Envoy"),
     "edge_model": (edge_model.measure, "a network without a cache: MLServer, Triton, bare ONNX Runtime"),
+    "features": (features.measure, "a request whose features are held, against a run of the backbone"),
     "large": (http_hit.measure_large, "L1 hits of 150 KB, against a bare aiohttp handler"),
     "workers": (workers.measure, "two workers on two cores, against one"),
     "drips": (drips.measure, "the p99 of L1 hits beside a thousand peers that drip"),

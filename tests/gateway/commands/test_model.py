@@ -13,7 +13,7 @@ from edge_models.certificate import load_certificate
 from edge_models.samples import digits
 from gateway.__main__ import main
 
-NEED_ONNXRUNTIME = {"gateway.commands.certify", "edge_models.session"}
+NEED_ONNXRUNTIME = {"gateway.commands.certify", "edge_models.session", "edge_models.split_session"}
 EDGE, CENTRAL = map(str, map(digits.model_path, (digits.EDGE_REPOSITORY, digits.CENTRAL_REPOSITORY)))
 
 
@@ -121,6 +121,7 @@ def test_missing_runtime_is_told_with_its_extra(
 
 def test_library_that_nobody_knows_is_a_bug(monkeypatch) -> None:
     """Only the libraries of the extras are explained; anything else missing shows its traceback."""
+    monkeypatch.delitem(sys.modules, "edge_models.split_session", raising=False)
     monkeypatch.setitem(sys.modules, "edge_models.session", None)
 
     with pytest.raises(ModuleNotFoundError, match=r"edge_models\.session"):

@@ -52,6 +52,7 @@ SAMPLES = {
     cache_events.CacheVerified("r", "agreed"): (
         'edgeway_cache_verifications_total{result="agreed",route="r"} 1.0'
     ),
+    cache_events.FeaturesComputed("digits", 3, 0.5): 'edgeway_backbone_rows_total{model="digits"} 3.0',
     cache_events.FlightShared("digits"): 'edgeway_flights_joined_total{model="digits"} 1.0',
     events.CascadeDecided(
         "digits", "deferred", "unsure"

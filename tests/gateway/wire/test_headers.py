@@ -31,7 +31,9 @@ PROVENANCES = st.builds(
     [
         (Provenance("edge"), "edge"),
         (Provenance("central", certified=False), "central"),
+        (Provenance("edge", feature_level="l3"), "edge;features=l3"),
         (Provenance("edge", level="l1"), "cache;level=l1;origin=edge"),
+        (Provenance("edge", level="l1", feature_level="l3"), "cache;level=l1;origin=edge"),
         (Provenance("central", level="l2", stale=True), "cache;level=l2;origin=central;stale"),
     ],
 )
@@ -56,6 +58,17 @@ def test_provenance_round_trip(provenance):
     )
     assert read.stale == (provenance.stale and bool(provenance.level))
     assert read.level == (provenance.level and "l2" if provenance.level != "l1" else "l1")
+
+
+@pytest.mark.parametrize(
+    ("value", "features"), [("edge;features=l3", "l3"), ("edge;features=other", ""), ("edge", "")]
+)
+def test_where_features_were_held_is_read_back(value, features):
+    """Of a level that is known: it may become a label."""
+    read = parse_provenance(value, "true", "", "")
+
+    assert read is not None
+    assert (read.feature_level, read.origin) == (features, "edge")
 
 
 @given(st.text(max_size=30))
