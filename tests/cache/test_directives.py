@@ -232,3 +232,45 @@ async def test_a_hanging_refresh_is_the_only_one() -> None:
         await asyncio.sleep(0)
     assert world.computed == 2
     await world.cache.aclose()
+
+
+@virtual_time
+async def test_a_further_level_may_hold_one_that_is_too_old() -> None:
+    world = World()
+    await world.ask()
+    world.clock.step(10)
+    await world.memory.delete(world.service.requests[0].key)
+
+    assert value(await world.ask(CacheDirectives(max_age_s=5))) == 2
+    await world.memory.delete(world.service.requests[0].key)
+    assert (await world.ask(CacheDirectives(max_age_s=5))).provenance.level == "l2"
+
+
+@virtual_time
+async def test_one_request_for_a_stale_answer_of_l2_is_enough_to_refresh_it() -> None:
+    """Nobody else need come within the window."""
+    world = World(stale_while_revalidate_s=20)
+    await world.ask()
+    world.clock.step(110)
+    await world.memory.delete(world.service.requests[0].key)
+
+    assert (await world.ask()).provenance.stale
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert world.computed == 2
+
+
+@virtual_time
+async def test_a_stale_answer_that_waits_stands_in_no_longer_than_it_may() -> None:
+    """Also where it could be served for longer while it is computed anew, and was put off again and again."""
+    world = World(stale_while_revalidate_s=0, stale_if_error_s=20)
+    await world.ask()
+    world.service.steps = [answer("edge", 9.0, certified=False)]
+    world.clock.step(101)
+    assert value(await world.ask()) == 1
+    world.clock.step(6)
+    assert value(await world.ask()) == 1
+    world.clock.step(15)
+
+    late = await world.ask()
+    assert (value(late), late.provenance.certified) == (9, False)

@@ -204,3 +204,26 @@ def test_a_moment_is_no_longer_than_the_time_to_live(ttl_s: float, expected_s: f
 
     assert (moment.soft_expiry, moment.hard_expiry) == (NOW + expected_s, NOW + expected_s)
     assert not moment.shared
+
+
+def test_each_provenance_has_its_own_time() -> None:
+    rules = freshness(ttl_s=100, central_ttl_s=50, edge_ttl_s=20, stale_if_error_s=0)
+
+    central, edge = (rules.lifetime(Provenance(tier), NOW) for tier in ("central", "edge"))
+    assert central is not None
+    assert edge is not None
+    assert (central.soft_expiry, edge.soft_expiry) == (NOW + 50, NOW + 20)
+    assert freshness(ttl_s=100, edge_ttl_s=20).lifetime(Provenance("central"), NOW) == Lifetime(
+        NOW + 100, NOW + 160, shared=True
+    )
+
+
+def test_the_windows_of_rfc_5861_have_lengths_of_their_own() -> None:
+    rules = freshness(stale_if_error_s=5, stale_while_revalidate_s=20)
+    held, down = entry(now=NOW, fresh_s=0, stale_s=20), GatewayError(Fault.UNAVAILABLE, "", retryable=True)
+
+    assert rules.may_stand_in(held, down, NOW + 4.9)
+    assert not rules.may_stand_in(held, down, NOW + 5)
+    assert not rules.may_revalidate(held, NOW - 0.1)
+    assert rules.may_revalidate(held, NOW + 19.9)
+    assert not rules.may_revalidate(held, NOW + 20)

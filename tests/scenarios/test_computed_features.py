@@ -39,8 +39,8 @@ async def test_what_misses_the_caches_of_answers_finds_features(tmp_path: Path) 
         other = (await world.ask(CONFIDENT, outputs=(digits.OUTPUT,))).provenance
         again = (await world.ask(CONFIDENT, outputs=(digits.OUTPUT,))).provenance
 
-        assert (first.origin, first.certified, first.level, first.features) == ("edge", True, "", "")
-        assert (other.origin, other.certified, other.level, other.features) == ("edge", True, "", "l3")
+        assert (first.origin, first.certified, first.level, first.feature_level) == ("edge", True, "", "")
+        assert (other.origin, other.certified, other.level, other.feature_level) == ("edge", True, "", "l3")
         assert (again.level, again.certified) == ("l1", True)
         assert (world.metric(LOOKED_UP.format("hit")), world.metric(LOOKED_UP.format("miss"))) == (1, 1)
         assert world.metric(RUNS) == 1
@@ -65,5 +65,5 @@ async def test_a_route_that_keeps_no_answers_keeps_no_features(tmp_path: Path) -
     async with world:
         found = [(await world.ask(CONFIDENT)).provenance for _ in range(2)]
 
-        assert [(each.origin, each.features) for each in found] == [("edge", ""), ("edge", "")]
+        assert [(each.origin, each.feature_level) for each in found] == [("edge", ""), ("edge", "")]
         assert world.metric(RUNS) == 2

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from gateway.app.gateway import Gateway
+from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Request, Response
 from gateway.core.tensor import Tensor
 from tests.edge_models import onnx_models
@@ -72,6 +73,9 @@ class Edge:
     async def ask(self, model: str, value: float = 0.5) -> Response:
         answered = self.gateway.generation()(picture(model, value))
         return await answered
+
+    def metrics(self) -> list[str]:
+        return self.gateway.prometheus.render().decode().splitlines()
 
     async def levels(self, model: str, times: int, value: float = 0.5) -> list[str]:
         return [(await self.ask(model, value)).provenance.level for _ in range(times)]
@@ -176,3 +180,37 @@ async def test_a_wanted_cache_that_is_not_there_is_named(
     ]
     assert len(found) == (1 if warning else 0)
     assert all(warning in message for message in found)
+
+
+async def test_a_level_that_is_not_here_is_named(tmp_path: Path, caplog: Any) -> None:
+    """Once for each route; what is left is used, and where nothing is left nothing is kept."""
+    with caplog.at_level(logging.WARNING, "edgeway"):
+        async with edge(tmp_path, {"held": None}, cache="{levels: [l2]}") as asked:
+            assert await asked.levels("held", 3) == [""] * 3
+    found = [record.message for record in caplog.records if "cache level" in record.message]
+    assert len(found) == 1
+    assert found[0].endswith("uses the cache level l2, which is not here")
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+@pytest.mark.parametrize("ttl_s", [60, 0])
+async def test_what_central_says_of_inputs_is_kept(tmp_path: Path, protocol: str, ttl_s: int) -> None:
+    """The same inputs are refused again without central; others are asked for, and so is what went well."""
+    wrong = Tensor.from_numpy("image", np.zeros((1, 5), np.float32))
+    async with edge(
+        tmp_path, {"held": None}, protocol=protocol, cache=f"{{negative_ttl_s: {ttl_s}}}"
+    ) as asked:
+        messages = []
+        for value in (wrong, wrong, wrong):
+            with pytest.raises(GatewayError) as caught:
+                await asked.gateway.generation()(Request("held", (value,)))
+            messages.append((caught.value.fault, caught.value.message))
+        levels = await asked.levels("held", 2)
+        kept = [
+            line for line in asked.metrics() if 'outcome="negative"' in line and not line.endswith(" 0.0")
+        ]
+
+    assert {fault for fault, _ in messages} == {Fault.INVALID}
+    assert len(set(messages)) == 1
+    assert levels == ["", "l1"]
+    assert [line.rsplit(" ", 1)[1] for line in kept] == (["2.0"] if ttl_s else [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from cache.levels.stamps import HOLD_S, Stamps
 from tests.cache.build import StepClock, entry
@@ -56,3 +57,14 @@ def test_each_time_begins_another_hold() -> None:
         assert stamps.inward(held) is held
         clock.step(HOLD_S)
         assert stamps.inward(held) is not held
+
+
+def test_the_age_of_an_answer_survives_a_clock_that_is_set_back() -> None:
+    """When it was computed moves with its expiries; what is not known stays so."""
+    clock = StepClock()
+    stamps = Stamps(clock)
+    clock.set_back(1000)
+    born = replace(entry(), response=replace(entry().response, born=clock.steady()))
+
+    assert stamps.outward(born).response.born == clock.wall()
+    assert stamps.outward(entry()).response.born == 0.0

@@ -38,6 +38,27 @@ def test_words_and_flags(fault, words, retryable, counts):
 
 
 @pytest.mark.parametrize(
+    ("fault", "status", "is_of_input"),
+    [
+        (Fault.INVALID, "400", True),
+        (Fault.INVALID, "422", True),
+        (Fault.INVALID, "INVALID_ARGUMENT", True),
+        (Fault.INVALID, "OUT_OF_RANGE", True),
+        (Fault.INVALID, "402", False),
+        (Fault.INVALID, "FAILED_PRECONDITION", False),
+        (Fault.NOT_FOUND, "404", False),
+        (Fault.TOO_LARGE, "413", False),
+        (Fault.INTERNAL, "500", False),
+    ],
+)
+def test_what_an_endpoint_says_of_the_inputs(fault, status, is_of_input):
+    """Only its own word for it: what else is the caller's mistake may be none the next time."""
+    why = FAILURES.of(fault, "no", status=status).why
+
+    assert (why is not None and why.of_input) is is_of_input
+
+
+@pytest.mark.parametrize(
     ("cause", "reason"),
     [
         (ConnectionRefusedError(), "refused"),

@@ -9,13 +9,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
+from gateway.core.cache_control import CacheDirectives
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Caller
 from gateway.core.telemetry import Refused
-from gateway.http.exchange import Head
+from gateway.http.exchange import Answer, Fields, Head
 from gateway.listeners.oip.grpc.application import GrpcApplication
-from gateway.listeners.oip.inference_endpoint import to_request
+from gateway.listeners.oip.inference_endpoint import InferenceEndpoint, to_request
 from gateway.listeners.oip.request_headers import OipRequestHeaders, header_reader
 from gateway.listeners.oip.rest.application import RestApplication
 from gateway.listeners.refusals import RefusalCounter
@@ -59,6 +61,89 @@ def test_a_request_is_put_together():
     assert (request.hops, request.regions) == (1, {"a", "b"})
     assert request.trace == (("traceparent", "00-ab"),)
     assert request.deadline == math.inf
+
+
+@pytest.mark.parametrize(
+    ("header", "parameter", "control"),
+    [
+        (None, "no-cache", CacheDirectives(no_cache=True)),
+        ("no-cache", None, CacheDirectives(no_cache=True)),
+        ("max-age=5, no-store", "max-age=3", CacheDirectives(no_store=True, max_age_s=3)),
+        ("max-age=3", "max-age=5, only-if-cached", CacheDirectives(only_if_cached=True, max_age_s=3)),
+        ("max-age=3", "nonsense", CacheDirectives(max_age_s=3)),
+        ("nonsense", True, None),
+        (None, 7, None),
+        ("x" * 20_000, "y" * 20_000, None),
+        (None, None, None),
+    ],
+)
+def test_what_is_said_to_the_cache(header, parameter, control):
+    """By header, by parameter or by both; no model and no key sees the parameter."""
+    said = {"low": 1} if parameter is None else {"cache_control": parameter, "low": 1}
+    read = headers(**({} if header is None else {"cache_control": header}))
+
+    request = to_request(PATH, replace(inference(), parameters=said), read, 5.0)
+
+    assert request.cache_control == control
+    assert request.parameters == {"low": 1}
+
+
+def test_several_lines_for_the_cache_are_one_list():
+    pairs = (("cache-control", "max-age=5"), ("cache-control", "no-cache"))
+    data_plane = fake_data_plane(EchoService())
+    reader = header_reader(data_plane, RefusalCounter(data_plane.telemetry, "http"), is_grpc=False)
+    read = reader.read(Head("POST", INFER, pairs, "10.0.0.1"))
+
+    request = to_request(PATH, inference(), read, 5.0)
+    assert request.cache_control == CacheDirectives(no_cache=True, max_age_s=5)
+
+
+class Noted:
+    """A lesson that says when it is learned."""
+
+    is_whole = False
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def learn(self) -> None:
+        self.count += 1
+
+
+@pytest.mark.parametrize(("header", "learned"), [("no-store", 0), ("no-cache", 1), ("x", 1)])
+async def test_nothing_is_remembered_of_what_is_not_to_be_stored(header, learned):
+    """Nor is how its body was read."""
+    lesson = Noted()
+    data_plane = fake_data_plane(EchoService())
+    reader = header_reader(data_plane, RefusalCounter(data_plane.telemetry, "http"), is_grpc=False)
+    head = Head("POST", INFER, (("cache-control", header),), "10.0.0.1")
+    endpoint = InferenceEndpoint(
+        data_plane, Fixed(lesson), reader, RefusalCounter(data_plane.telemetry, "http")
+    )
+
+    answered = endpoint(head, PATH, b"", data_plane.generation())
+    if not isinstance(answered, Answer):
+        await answered
+    assert lesson.count == learned
+
+
+class Fixed:
+    """A codec of one inference."""
+
+    def __init__(self, lesson: Noted) -> None:
+        self._lesson = lesson
+
+    def decode(self, _path, _headers, _body):
+        return Inference("r", (), (), OutputFormat(), {}, math.inf, lesson=self._lesson)
+
+    def layout(self, _headers, _body):
+        return None
+
+    def coding(self, _headers):
+        return None
+
+    def encode(self, *_):
+        return Answer(200, Fields())
 
 
 def test_a_message_may_name_the_model():
