@@ -34,7 +34,7 @@ class Entry(Struct, frozen=True):
 
     ``soft_expiry`` and ``hard_expiry`` are steady seconds (``Clock.steady``): fresh until the first, of use
     as a stand-in until the second. ``compute_s`` is what computing it took. ``size`` is what it takes in
-    memory, in bytes.
+    memory, in bytes. ``holder``: on whose account, in a level that has quotas.
     """
 
     response: Response
@@ -42,9 +42,18 @@ class Entry(Struct, frozen=True):
     hard_expiry: float
     compute_s: float
     size: int
+    holder: str = ""
 
     @classmethod
-    def of(cls, response: Response, *, soft_expiry: float, hard_expiry: float, compute_s: float) -> Entry:
+    def of(
+        cls,
+        response: Response,
+        *,
+        soft_expiry: float,
+        hard_expiry: float,
+        compute_s: float,
+        holder: str = "",
+    ) -> Entry:
         """Make an entry that owns its bytes.
 
         A tensor may be a window into a whole message off the wire; kept as it is, it would keep the
@@ -55,7 +64,7 @@ class Entry(Struct, frozen=True):
             for tensor in response.outputs
         )
         size = ENTRY_BYTES + sum(map(_size, outputs)) + _size_of(response.parameters)
-        return cls(replace(response, outputs=outputs), soft_expiry, hard_expiry, compute_s, size)
+        return cls(replace(response, outputs=outputs), soft_expiry, hard_expiry, compute_s, size, holder)
 
     def at(self, level: str) -> Entry:
         """Return the entry whose answer says that it was held at ``level``."""
@@ -146,6 +155,10 @@ class NearLevel(Level, Protocol):
 
     async def forget(self, model: str) -> None:
         """Forget all answers of ``model``."""
+        ...
+
+    def reserve(self, quotas: Mapping[str, float]) -> None:
+        """Reserve for each of these holders its percent of the bytes; those of before hold no longer."""
         ...
 
     def stats(self) -> LevelStats:
