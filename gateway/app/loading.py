@@ -20,11 +20,13 @@ from gateway.app.collector import held_off
 from gateway.app.endpoint_files import EndpointError, EndpointFiles
 from gateway.app.endpoints import Prebuilt
 from gateway.app.models import Models
+from gateway.app.policy_reader import read_beside
 from gateway.app.switching import switching_often
 from gateway.config.document import ConfigError
 from gateway.config.policy_file import parse_policy, read_file
 from gateway.http.client.small_file import OwnFileError, read_small
 from gateway.http.server.tls import LoadedTls, Tls, TlsError
+from routing.matching import Routes
 from routing.policy import Policy
 from routing.rules.order import Rivals, rivals
 
@@ -51,7 +53,8 @@ class Loaded:
     ``text``: the policy file as it was read. ``certificates``: of the models that were named.
     ``forget``: what licences have learned about the central tier is forgotten (an operator says that it
     serves the right model again). ``rivals``: who can replace whom; None: it is not known yet. ``prebuilt``:
-    members of endpoints that are made already.
+    members of endpoints that are made already. ``matching``: the routes, as requests find them; None: they
+    are not made ready yet.
     """
 
     policy: Policy
@@ -60,6 +63,7 @@ class Loaded:
     forget: bool = False
     rivals: Rivals | None = None
     prebuilt: Prebuilt = field(default_factory=dict)
+    matching: Routes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,23 +94,28 @@ class Sources:
         """Return the models whose certificates are to be read; call it on the event loop."""
         return self.models.names() if self.models is not None else frozenset()
 
-    def load(self, contents: Contents, models: Iterable[str], *, forget: bool = False) -> Loaded:
+    def load(
+        self, contents: Contents, models: Iterable[str], *, forget: bool = False, serves: bool = False
+    ) -> Loaded:
         """Check the policy in ``contents`` and read what belongs to it; it blocks, so call it in a thread.
 
-        ``forget``: give every model's certificate another chance.
+        ``forget``: give every model's certificate another chance. ``serves``: requests are
+        answered meanwhile.
 
         Raises:
             ConfigError: the policy may not come into force here.
         """
         if contents.error is not None:
             raise contents.error
+        read = read_beside if serves else parse_policy
+        policy = read(self.file, contents.text, self.region)
         with held_off(), switching_often():
-            policy = parse_policy(self.file, contents.text, self.region)
             # Here, because of thousands of routes it takes longer than the loop may be held.
             found = rivals(policy, self.region)
+            matching = Routes(policy)
         self._check_endpoints(policy)
         certificates = self.models.read_certificates(models) if self.models is not None else {}
-        return Loaded(policy, contents.text, certificates, forget, found)
+        return Loaded(policy, contents.text, certificates, forget, found, matching=matching)
 
     def _check_endpoints(self, policy: Policy) -> None:
         if self.endpoints is None:

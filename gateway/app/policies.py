@@ -97,7 +97,7 @@ class Policies:
         Raises:
             ConfigError: it cannot be used, and there is none to fall back to.
         """
-        loaded = await self._load()
+        loaded = await self._load(serves=False)
         self._take(await self._builder.prebuild(loaded))
 
     async def reload(self, *, everything: bool = True) -> bool:
@@ -164,7 +164,7 @@ class Policies:
             return True
         return bool(found.others) and found.others != self._tried.others
 
-    async def _load(self) -> Loaded:
+    async def _load(self, *, serves: bool = True) -> Loaded:
         names = self._sources.model_names()
         # Before the load, which reads these files again: what changes in between is seen by the watch.
         self._tried = await asyncio.to_thread(self._sources.contents, names)
@@ -173,6 +173,7 @@ class Policies:
             self._tried,
             names,
             forget=self._owed is Owed.EVERYTHING,
+            serves=serves,
         )
 
     async def _take_latest(self) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import Protocol
 
 from gateway.core.clock import Clock
+from resilience.health_check import BackgroundTask
 
 _log = logging.getLogger("edgeway.upstreams")
 
@@ -24,21 +24,18 @@ class Refresher:
 
     def __init__(self, target: Refreshable, interval_s: float, clock: Clock) -> None:
         self._target, self._interval_s, self._clock = target, interval_s, clock
-        self._task: asyncio.Task[None] | None = None
+        self._task = BackgroundTask()
 
     def __repr__(self) -> str:
-        return f"<Refresher every {self._interval_s:g} s, {'running' if self._task else 'stopped'}>"
+        return f"<Refresher every {self._interval_s:g} s, {'stopped' if self._task.is_idle else 'running'}>"
 
     def start(self) -> None:
         """Start the periodic refresh, unless it runs."""
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run())
+        self._task.start(self._run)
 
     async def aclose(self) -> None:
         """Stop refreshing."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await self._task.aclose()
 
     async def _run(self) -> None:
         while True:

@@ -13,6 +13,7 @@ from gateway.core.catalog import IndexEntry
 from gateway.core.clock import Chance, Clock
 from gateway.core.errors import Fault, GatewayError
 from gateway.wire.oip.passed_index import MAX_ENTRIES
+from resilience.health_check import BackgroundTask
 from routing.holdings import Holdings
 
 INTERVAL_S: Final = 10.0
@@ -71,25 +72,23 @@ class IndexWatch:
         self._endpoint, self._members, self._changes = endpoint, members, changes
         self._clock, self._chance = clock, chance
         self._has_rivals = False
-        self._task: asyncio.Task[None] | None = None
+        self._task = BackgroundTask()
         self._hurried = asyncio.Event()
         self._next = 0
 
     def __repr__(self) -> str:
         known = sum(each.holdings is not None for each in self._members())
-        return f"<IndexWatch of {self._endpoint}: {known} members known, {'on' if self._task else 'off'}>"
+        state = "off" if self._task.is_idle else "on"
+        return f"<IndexWatch of {self._endpoint}: {known} members known, {state}>"
 
     def start(self, *, has_rivals: bool) -> None:
         """Begin, or go on; ``has_rivals``: another endpoint could take its requests."""
         self._has_rivals = has_rivals
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run())
+        self._task.start(self._run)
 
     async def aclose(self) -> None:
         """Ask no more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await self._task.aclose()
 
     def contradicted(self, member: PoolMember, model: str, version: str) -> bool:
         """Take note that a member says it has no such model; return whether its index says it has.

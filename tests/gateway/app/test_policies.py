@@ -79,9 +79,11 @@ class CountedSources(Sources):
 
     reads: list[bytes] = field(default_factory=list)
 
-    def load(self, contents: Contents, models: Iterable[str], *, forget: bool = False) -> Loaded:
+    def load(
+        self, contents: Contents, models: Iterable[str], *, forget: bool = False, serves: bool = False
+    ) -> Loaded:
         self.reads.append(contents.text)
-        return super().load(contents, models, forget=forget)
+        return super().load(contents, models, forget=forget, serves=serves)
 
 
 class Fixture:

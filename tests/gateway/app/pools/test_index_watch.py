@@ -390,7 +390,7 @@ async def test_closing_ends_the_questions() -> None:
     await asyncio.sleep(50)
 
     assert scene.members[ONE].indexed == 0
-    assert "off" not in repr(pool.index_watch)
+    assert "members known, off" in repr(pool.index_watch)
     await pool.index_watch.aclose()
 
 
