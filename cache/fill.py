@@ -76,7 +76,7 @@ class CacheFill:
             return response
         if held is not None and self._freshness.outranks(held, response.provenance, self._steady()):
             return await self._hold(request.key, held)
-        await self._keep(request.key, response, self._now() - started)
+        await self._keep(request, response, self._now() - started)
         return response
 
     async def _find(self, request: Request, held: Entry | None) -> tuple[Entry | None, bool]:
@@ -92,6 +92,7 @@ class CacheFill:
             found = self._freshness.believed(found, self._steady())
             if found.soft_expiry > max(self._steady(), held.soft_expiry if held else 0.0):
                 self._emit(CacheLookedUp(level.name, "hit"))
+                found = replace(found, holder=request.caller.tenant)
                 for faster in self._levels[:place]:
                     await faster.put(key, found)
                 return found, True
@@ -116,7 +117,7 @@ class CacheFill:
         await self._near.put(key, replace(held, response=response, soft_expiry=until, compute_s=0.0))
         return response
 
-    async def _keep(self, key: bytes, response: Response, elapsed_s: float) -> None:
+    async def _keep(self, request: Request, response: Response, elapsed_s: float) -> None:
         now = self._steady()
         lifetime = self._freshness.lifetime(response.provenance, now)
         if lifetime is None or sum([len(output.data) for output in response.outputs]) > MAX_KEPT_BYTES:
@@ -126,10 +127,11 @@ class CacheFill:
             soft_expiry=lifetime.soft_expiry,
             hard_expiry=lifetime.hard_expiry,
             compute_s=self._freshness.compute_s(elapsed_s, lifetime, now),
+            holder=request.caller.tenant,
         )
         for level in self._levels:
             if lifetime.shared or not level.is_shared:
-                await level.put(key, entry)
+                await level.put(request.key, entry)
 
 
 def _stale(response: Response) -> Response:

@@ -16,7 +16,8 @@ bad network of the table · EW156 a network of which nothing is said · EW157 a 
 residency or homes need the country · EW158 a reserved ASN · EW159 a label that lacks its name or value, or
 stands twice · EW165 an attempt longer than the request · EW170 a shadow of what answers itself · EW171 a
 shadow at another gateway · EW172 a shadow without endpoints · EW173 an output that is compared and ignored ·
-EW175 a hedge after the request is over · EW176 a hedge after every attempt is.
+EW175 a hedge after the request is over · EW176 a hedge after every attempt is · EW180 quotas of
+the cache beyond all of it.
 
 Warnings: EW201 region without fail-over · EW202 tenants that no central endpoint may serve · EW203 clients
 that no region may serve · EW204 a place that narrows nothing · EW205 unused endpoint · EW206 ``*`` beside
@@ -29,7 +30,8 @@ without the model · EW252 a capacity that nobody takes over · EW255 a private 
 EW259 (``gateway.config``) a value that only YAML 1.1 takes for a truth value or number ·
 EW265 an attempt as long as the request · EW266 a time of attempts that endpoints undercut · EW267
 conditions of retries that are never made · EW268 a default that nobody inherits (``routing.defaults``) ·
-EW270 a shadow of nothing · EW271 requests that no shadow may see · EW275 a hedge with nowhere to go.
+EW270 a shadow of nothing · EW271 requests that no shadow may see · EW275 a hedge with nowhere to go ·
+EW280 quotas that leave nothing to others · EW281 a quota of nothing.
 
 Notes, which ``edgeway policy validate`` alone shows (``routing.lint_endpoints.older_forms``): EW301 the
 older form of an endpoint.
@@ -42,6 +44,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import Final
 
+from routing.lint_caching_quota import CACHE_QUOTA_CHECKS
 from routing.lint_endpoints import ENDPOINT_CHECKS
 from routing.lint_hedging import HEDGING_CHECKS
 from routing.lint_locality import LOCALITY_CHECKS
@@ -82,6 +85,7 @@ def problems(policy: Policy) -> list[Problem]:
         MODEL_CHECKS,
         RETRY_CHECKS,
         HEDGING_CHECKS,
+        CACHE_QUOTA_CHECKS,
     )
     checks = (*_CHECKS, *chain.from_iterable(groups))
     found = [problem for check in checks for problem in _until_enough(check(policy))]

@@ -1,11 +1,12 @@
 """What hit ratio a level of half, the same and twice the bytes would have, from a sample of the keys.
 
 Spatial sampling (Waldspurger, Park, Garthwaite, Ahmad: Efficient MRC Construction with SHARDS, FAST 2015;
-for policies other than LRU by scaled-down simulation, USENIX ATC 2017): keys are in the sample by their hash,
-so a key is in it with all of its look-ups or with none, and a cache of a share of the bytes that sees the same
-share of the keys has about the hit ratio of the whole one. Three such caches of S3-FIFO hold names and sizes.
+for policies other than LRU by scaled-down simulation, USENIX ATC 2017): keys are in the sample by their
+hash, so a key is in it with all of its look-ups or with none, and a cache of a share of the bytes that sees
+the same share of the keys has about the hit ratio of the whole one. Three such caches of S3-FIFO hold names
+and sizes.
 
-The sample may hold more or fewer of the hottest keys than its share, which moves all three ratios alike:
+The sample may hold more or fewer of the hottest keys than its share, which moves all three ratios:
 compare ``half`` and ``double`` with ``same``, not with what was measured.
 """
 
