@@ -11,7 +11,7 @@ from cache.levels.level import Entry
 from cache.levels.memory import MemoryLevel, MemorySettings
 from cache.settings import CacheSettings
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.request import Response
+from gateway.core.request import Caller, Response
 from gateway.core.telemetry import Silence
 from tests.cache.build import DictLevel, FixedChance, StepClock, entry, looked_up
 from tests.fakes.service import ScriptedService, answer, request
@@ -242,3 +242,19 @@ async def test_what_has_expired_stays_so_when_the_clock_is_set_back() -> None:
     cache.service.steps = [answer("edge", 6.0)]
 
     assert await cache.ask() == answer("edge", 6.0)
+
+
+@virtual_time
+@pytest.mark.parametrize("is_far", [False, True], ids=["computed", "from a further level"])
+async def test_an_answer_is_on_the_account_of_whom_it_came_for(*, is_far: bool) -> None:
+    """The tenant whose request brought it into this process is charged, wherever it came from."""
+    far = DictLevel()
+    cache = Cache(far)
+    cache.memory.reserve({"acme": 10})
+    if is_far:
+        await far.put(KEY, cache.entry(1.0, fresh_s=50))
+
+    await stack(cache.fill, service=cache.service)(request(key=KEY, caller=Caller(tenant="acme")))
+
+    charged = {each.holder: each.bytes > 0 for each in cache.memory.stats().holders}
+    assert charged == {"acme": True, "": False}
