@@ -5,8 +5,8 @@ before it leaves; S3-FIFO (Yang, Zhang, Qiu, Yue, Rashmi: FIFO Queues are All Yo
 SOSP 2023) evicts them early. It has three queues and moves nothing on a hit, which is one addition to
 ``Node.hits``, up to ``MOST_HITS``:
 
-* **small**, a tenth of the bytes: every newcomer enters here. Leaving it, a key that was hit at least
-  twice moves to main, any other is forgotten but for its name.
+* **small**, a tenth of the bytes: every newcomer enters here. Leaving it, a key that was hit
+  moves to main, any other is forgotten but for its name.
 * **ghost**, names only: those that left small lately. A newcomer whose name is found here was
   forgotten too early, and enters main at once.
 * **main**, the rest. A key at the head that was hit since its last turn goes to the tail with one hit
@@ -26,7 +26,7 @@ PLACE_BYTES: Final = 280
 """What a place without an entry takes: its node, its key, its slots in dict and queue."""
 SMALL_SHARE: Final = 0.1
 MOST_HITS: Final = 3
-HITS_TO_STAY: Final = 2
+HITS_TO_STAY: Final = 1
 
 
 class Expiring(Protocol):
