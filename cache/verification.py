@@ -65,6 +65,7 @@ class CountedLevel:
         self.name, self.is_shared, self.has_room = level.name, level.is_shared, level.has_room
         self.get, self.put, self.delete, self.aclose = level.get, level.put, level.delete, level.aclose
         self.stored, self.forget, self.stats = level.stored, level.forget, level.stats
+        self.reserve = level.reserve
 
     def __repr__(self) -> str:
         return f"{self._level!r} {self._popular!r}"

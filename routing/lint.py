@@ -18,7 +18,8 @@ stands twice · EW165 an attempt longer than the request · EW170 a shadow of wh
 shadow at another gateway · EW172 a shadow without endpoints · EW173 an output that is compared and ignored ·
 EW175 a hedge after the request is over · EW176 a hedge after every attempt is ·
 EW177 a bypass without conditions · EW178 a header that a bypass cannot compare · EW179 a level named twice ·
-EW182 a tag that stands twice · EW184 answers that nobody can verify.
+EW180 quotas of the cache beyond all of it · EW182 a tag that stands twice · EW184 answers that nobody can
+verify.
 
 Warnings: EW201 region without fail-over · EW202 tenants that no central endpoint may serve · EW203 clients
 that no region may serve · EW204 a place that narrows nothing · EW205 unused endpoint · EW206 ``*`` beside
@@ -33,7 +34,8 @@ EW265 an attempt as long as the request · EW266 a time of attempts that endpoin
 conditions of retries that are never made · EW268 a default that nobody inherits (``routing.defaults``) ·
 EW270 a shadow of nothing · EW271 requests that no shadow may see · EW275 a hedge with nowhere to go ·
 EW276 times of edge answers without a cascade · EW277 a field of a cache that is not enabled · EW278 what l1
-alone keeps without l1 · EW279 a time that is overruled · EW282 tags of answers that nobody keeps · EW284
+alone keeps without l1 · EW279 a time that is overruled · EW280 quotas that
+leave nothing to others · EW281 a quota of nothing · EW282 tags of answers that nobody keeps · EW284
 answers to verify that are not there · EW285 a lease without a cache.
 
 Notes, which ``edgeway policy validate`` alone shows (``routing.lint_endpoints.older_forms``): EW301 the
@@ -48,6 +50,7 @@ from itertools import chain, islice
 from typing import Final
 
 from routing.lint_caching import CACHING_CHECKS
+from routing.lint_caching_quota import CACHE_QUOTA_CHECKS
 from routing.lint_caching_shared import SHARED_CACHING_CHECKS
 from routing.lint_caching_tags import CACHING_TAGS_CHECKS
 from routing.lint_endpoints import ENDPOINT_CHECKS
@@ -93,6 +96,7 @@ def problems(policy: Policy) -> list[Problem]:
         CACHING_CHECKS,
         SHARED_CACHING_CHECKS,
         CACHING_TAGS_CHECKS,
+        CACHE_QUOTA_CHECKS,
     )
     checks = (*_CHECKS, *chain.from_iterable(groups))
     found = [problem for check in checks for problem in _until_enough(check(policy))]

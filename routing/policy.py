@@ -57,6 +57,10 @@ class Tenant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     residency: str
     keys_sha256: tuple[KeyHash, ...] = ()
+    cache_quota: Annotated[float, msgspec.Meta(gt=0, le=100)] | None = None
+    """Percent of each gateway's memory for answers (L1) that is reserved for its answers, of all routes. What
+    it does not take, others may use, until it needs it; what it takes beyond is lent by others. Absent: it
+    shares what nobody has reserved with all others that have none. All quotas together are at most 100."""
 
 
 class RouteCascade(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from cache.levels.level import Entry, LevelStats, NearLevel
 from gateway.core.cache_levels import L1
 
@@ -40,6 +42,9 @@ class AbsentLevel:
 
     async def forget(self, model: str) -> None:
         """Forget nothing."""
+
+    def reserve(self, quotas: Mapping[str, float]) -> None:
+        """Reserve nothing."""
 
     def stats(self) -> LevelStats:
         """Return that it holds nothing."""

@@ -34,7 +34,8 @@ class Entry(Struct, frozen=True):
 
     ``soft_expiry`` and ``hard_expiry`` are steady seconds (``Clock.steady``): fresh until the first, of use
     as a stand-in until the second. ``compute_s`` is what computing it took. ``size`` is what it takes in
-    memory, in bytes. When it was computed, its response has.
+    memory, in bytes. ``holder``: on whose account, in a level that has quotas. When it was computed, its
+    response has.
     """
 
     response: Response
@@ -42,6 +43,7 @@ class Entry(Struct, frozen=True):
     hard_expiry: float
     compute_s: float
     size: int
+    holder: str = ""
 
     @classmethod
     def of(
@@ -52,6 +54,7 @@ class Entry(Struct, frozen=True):
         hard_expiry: float,
         compute_s: float,
         born: float = 0.0,
+        holder: str = "",
     ) -> Entry:
         """Make an entry that owns its bytes; ``born`` as ``Response`` has it.
 
@@ -64,7 +67,7 @@ class Entry(Struct, frozen=True):
         )
         size = ENTRY_BYTES + sum(map(_size, outputs)) + _size_of(response.parameters)
         held = replace(response, outputs=outputs, born=born)
-        return cls(held, soft_expiry, hard_expiry, compute_s, size)
+        return cls(held, soft_expiry, hard_expiry, compute_s, size, holder)
 
     def at(self, level: str) -> Entry:
         """Return the entry whose answer says that it was held at ``level``."""
@@ -160,6 +163,10 @@ class NearLevel(Level, Protocol):
 
     async def forget(self, model: str) -> None:
         """Forget all answers of ``model``."""
+        ...
+
+    def reserve(self, quotas: Mapping[str, float]) -> None:
+        """Reserve for each of these holders its percent of the bytes; those of before hold no longer."""
         ...
 
     def stats(self) -> LevelStats:

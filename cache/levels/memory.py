@@ -1,45 +1,38 @@
-"""L1: answers in this process, bounded by bytes, evicted by S3-FIFO.
-
-Most keys of a Zipf-like stream are requested once. LRU lets each of them travel through the whole cache
-before it leaves; S3-FIFO (Yang, Zhang, Qiu, Yue, Rashmi: FIFO Queues are All You Need for Cache Eviction,
-SOSP 2023) evicts them early. It has three queues and moves nothing on a hit:
-
-* **small**, a tenth of the bytes: every newcomer enters here. Leaving it, a key that was hit at least
-  twice moves to main, any other is forgotten but for its name.
-* **ghost**, names only: those that left small lately. A newcomer whose name is found here was
-  forgotten too early, and enters main at once.
-* **main**, the rest. A key at the head that was hit since its last turn goes to the tail with one hit
-  less (a two-bit count), any other leaves for good.
+"""L1: answers in this process, bounded by bytes, evicted by S3-FIFO (``cache.eviction.s3fifo``).
 
 A hit is one dict look-up and one small addition, which is why the event loop can afford it on every
 request. Nothing here locks: only the event loop may call it.
 
 Sizes differ by orders of magnitude, so every bound is in bytes, and all that grows is charged: an
-entry at its ``Entry.size``, a name in ghost at ``NAME_BYTES``. Ghost holds as many names as there are
-entries. An entry larger than small as a whole is refused: it would push out a tenth of the cache for a
-key that may never be requested again.
+entry at its ``Entry.size``, a name in ghost at ``NAME_BYTES``. An entry larger than a tenth of the level is
+refused: it would push out that much for a key that may never be requested again.
+
+A tenant with a quota has queues of its own, and a share that nobody else's entries take
+(``cache.levels.shares``).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from typing import Annotated, Final, NamedTuple
+from collections.abc import Mapping
+from typing import Annotated, Final, cast
 
 from msgspec import Meta, Struct
 
-from cache.levels.level import EVICTION_CAUSES, Entry, Evicted, LevelParts, LevelStats, NearLevel
+from cache.eviction.s3fifo import MOST_HITS, SMALL_SHARE, Node, Occupancy
+from cache.levels.estimate import Estimate
+from cache.levels.level import EVICTION_CAUSES, Entry, Evicted, HolderBytes, LevelParts, LevelStats, NearLevel
+from cache.levels.shares import Share, Shares
 from gateway.core.cache_events import CacheLookedUp
 from gateway.core.cache_levels import L1
+from gateway.core.clock import Clock
 from gateway.core.telemetry import Telemetry
 
-NAME_BYTES: Final = 160
-PLACE_BYTES: Final = 280
-"""What a place without an entry takes: its node, its key, its slots in dict and queue."""
-SMALL_SHARE: Final = 0.1
-MOST_HITS: Final = 3
-HITS_TO_STAY: Final = 2
 _FORGOTTEN_AT_ONCE: Final = 10_000
+_SHOWN_HOLDERS: Final = 20
+_SAMPLED_FROM: Final = 253
+"""Keys whose first byte is at least this are in the sample, 3 of 256: keys are hashes, and a secret has part
+in them, so nobody can choose them."""
 
 
 class MemorySettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -48,81 +41,31 @@ class MemorySettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     max_bytes: Annotated[int, Meta(ge=1 << 20, le=1 << 40)] = 256 << 20
     """Bytes that the level may take, its own bookkeeping included. Default 256 MiB."""
 
+    estimate: bool = True
+    """Whether to estimate, from one key in 85, what hit ratio half and twice the bytes would give. The queues
+    that it takes are charged to ``max_bytes``: below 1 % with answers of 2 KiB and more."""
+
     def open(self, parts: LevelParts) -> NearLevel:
         """Make the level."""
-        return MemoryLevel(self, parts.telemetry)
+        return MemoryLevel(self, parts.telemetry, parts.clock)
 
 
-class _Queue:
-    """Nodes in the order they came, and their bytes."""
+class _Node(Node[Entry]):
+    """``entry``: what a hit hands out. None where a hit takes more: in the sample, or deleted."""
 
-    __slots__ = ("bytes", "nodes")
+    __slots__ = ("entry",)
 
-    def __init__(self) -> None:
-        self.nodes: deque[_Node] = deque()
-        self.bytes = 0
+    def __init__(self, key: bytes, held: Entry, *, sampled: bool) -> None:
+        super().__init__(key, held, held.size)
+        self.entry: Entry | None = None if sampled else held
 
-    def push(self, node: _Node) -> None:
-        node.queue = self
-        self.nodes.append(node)
-        self.bytes += node.size
+    def replace(self, held: Entry, *, sampled: bool) -> None:
+        self.hold(held, held.size)
+        self.entry = None if sampled else held
 
-    def pop(self) -> _Node:
-        node = self.nodes.popleft()
-        self.bytes -= node.size
-        return node
-
-
-class _Node:
-    """A key's place in a queue. ``entry`` is None when it was deleted: the place leaves in its turn."""
-
-    __slots__ = ("entry", "hits", "key", "queue", "size")
-
-    def __init__(self, key: bytes, entry: Entry) -> None:
-        self.key = key
-        self.entry: Entry | None = entry
-        self.size = entry.size
-        self.hits = 0
-        self.queue: _Queue
-
-    def hold(self, entry: Entry | None) -> None:
-        size = PLACE_BYTES if entry is None else entry.size
-        self.queue.bytes += size - self.size
-        self.entry, self.size = entry, size
-
-
-class _Ghosts:
-    """Names in the order they came, as 64-bit hashes: a mistaken one only lets a newcomer into main."""
-
-    __slots__ = ("_known", "_order")
-
-    def __init__(self) -> None:
-        self._order: deque[int] = deque()
-        self._known: set[int] = set()
-
-    def __len__(self) -> int:
-        return len(self._order)
-
-    def remember(self, key: bytes, most: int) -> None:
-        self._order.append(hash(key))
-        self._known.add(hash(key))
-        while len(self._order) > most:
-            self._known.discard(self._order.popleft())
-
-    def recall(self, key: bytes) -> bool:
-        """Whether ``key`` was known; it is no longer. Its place in the order leaves in its turn."""
-        is_known = hash(key) in self._known
-        self._known.discard(hash(key))
-        return is_known
-
-
-class Occupancy(NamedTuple):
-    """Places in each queue, names in ghost, and the bytes of all of them, added up one by one."""
-
-    small: int
-    main: int
-    ghosts: int
-    bytes: int
+    def clear(self) -> None:
+        self.hold(None)
+        self.entry = None
 
 
 class MemoryLevel:
@@ -131,49 +74,77 @@ class MemoryLevel:
     is_shared = False
     has_room = True
 
-    def __init__(self, settings: MemorySettings, telemetry: Telemetry, *, name: str = L1) -> None:
+    def __init__(
+        self,
+        settings: MemorySettings,
+        telemetry: Telemetry,
+        clock: Clock | None = None,
+        *,
+        name: str = L1,
+    ) -> None:
         self.name = name
         self._max_bytes = settings.max_bytes
-        self._small_bytes = int(settings.max_bytes * SMALL_SHARE)
+        self._most_bytes = int(settings.max_bytes * SMALL_SHARE)
         self._nodes: dict[bytes, _Node] = {}
-        self._small, self._main = _Queue(), _Queue()
-        self._ghosts = _Ghosts()
+        self._num_entries = 0
+        self._shares: Shares[Entry] = Shares(settings.max_bytes)
+        # Without a clock nothing expires: time stands still at 0.
+        self._steady = clock.steady if clock else float
         self._emit = telemetry.emit
         self._miss = CacheLookedUp(self.name, "miss")
+        self._left = {cause: [0, 0] for cause in EVICTION_CAUSES}
+        self._estimate = Estimate(settings.max_bytes, (256 - _SAMPLED_FROM) / 256)
+        self._sampled_from = _SAMPLED_FROM if settings.estimate else 256
 
     def __repr__(self) -> str:
-        small, main, ghosts = len(self._small.nodes), len(self._main.nodes), len(self._ghosts)
         mebibytes = f"{self.taken_bytes / (1 << 20):.1f} of {self._max_bytes / (1 << 20):.1f} MiB"
-        return f"<MemoryLevel {mebibytes}, {small} small, {main} main, {ghosts} ghosts>"
+        parts = [
+            f"{share.holder}: {share.fifo.shape}" if share.holder else share.fifo.shape
+            for share in self._shares
+        ]
+        more = f" and {len(parts) - 3} quotas" if len(parts) > 3 else ""
+        return f"<MemoryLevel {mebibytes}, {'; '.join(parts[:3])}{more}>"
 
     @property
     def taken_bytes(self) -> int:
         """Bytes now taken, by the same measure as ``MemorySettings.max_bytes``."""
-        return self._small.bytes + self._main.bytes + len(self._ghosts) * NAME_BYTES
+        return self._shares.taken + self._estimate.bytes
 
     def occupancy(self) -> Occupancy:
         """Count everything anew; it takes as long as there are entries, so it is for checks only."""
-        small, main, ghosts = self._small.nodes, self._main.nodes, len(self._ghosts)
-        sizes = sum(node.size for queue in (small, main) for node in queue)
-        return Occupancy(len(small), len(main), ghosts, sizes + ghosts * NAME_BYTES)
+        counted = [share.fifo.occupancy() for share in self._shares]
+        small, main, ghosts, sizes = (sum(column) for column in zip(*counted, strict=True))
+        return Occupancy(small, main, ghosts, sizes + self._estimate.bytes)
+
+    def reserve(self, quotas: Mapping[str, float]) -> None:
+        """Reserve for each of these holders its percent of the bytes; those of before hold no longer."""
+        self._shares.reserve(quotas)
 
     def stats(self) -> LevelStats:
         """Return what it holds and what has left it."""
-        entries = sum(node.entry is not None for node in self._nodes.values())
-        causes = dict.fromkeys(EVICTION_CAUSES, Evicted())
-        return LevelStats(entries, self.taken_bytes, self._max_bytes, causes)
+        largest = sorted(self._shares, key=lambda share: share.taken, reverse=True)[:_SHOWN_HOLDERS]
+        return LevelStats(
+            entries=self._num_entries,
+            bytes=self.taken_bytes,
+            max_bytes=self._max_bytes,
+            evictions={cause: Evicted(*counts) for cause, counts in self._left.items()},
+            holders=tuple(HolderBytes(share.holder, share.taken, share.reserved) for share in largest),
+            estimates=self._estimate.ratios(),
+        )
 
     def peek(self, key: bytes) -> Entry | None:
         """Return what is held under ``key``, now."""
         entry = self.glance(key)
         if entry is None:
             self._emit(self._miss)
+            if key[0] >= self._sampled_from:
+                self._estimate.looked_up(key)
         return entry
 
     def glance(self, key: bytes) -> Entry | None:
         """Return what ``peek`` returns, without an event where that is nothing."""
         node = self._nodes.get(key)
-        if node is None or (entry := node.entry) is None:
+        if node is None or ((entry := node.entry) is None and (entry := self._sampled(node)) is None):
             return None
         if node.hits < MOST_HITS:
             node.hits += 1
@@ -182,7 +153,7 @@ class MemoryLevel:
     def stored(self, key: bytes) -> Entry | None:
         """Return what is held under ``key``, and do not count it as a hit."""
         node = self._nodes.get(key)
-        return None if node is None else node.entry
+        return None if node is None else node.held
 
     async def get(self, key: bytes) -> Entry | None:
         """Return what ``peek`` returns."""
@@ -190,68 +161,87 @@ class MemoryLevel:
 
     async def put(self, key: bytes, entry: Entry) -> None:
         """Hold ``entry``, or nothing under ``key`` when it is too large."""
-        if entry.size > self._small_bytes:
-            await self.delete(key)
-            return
-        entry = entry.at(self.name)
         node = self._nodes.get(key)
-        if node is not None:
-            node.hold(entry)
+        if entry.size > self._most_bytes:
+            self._count("oversize", entry.size)
+            if node is not None:
+                self._clear(node, "replaced")
+            return
+        is_sampled = key[0] >= self._sampled_from
+        if is_sampled:
+            self._estimate.put(key, entry.size)
+        share = self._shares.of(entry.holder)
+        if node is not None and node.queue.owner is share.fifo:
+            self._count_out(node, "replaced")
+            node.replace(entry.at(self.name), sampled=is_sampled)
         else:
-            self._admit(_Node(key, entry))
+            if node is not None:
+                # It was in another's queues: from now on it is on this holder's account.
+                self._clear(node, "replaced")
+            node = self._nodes[key] = _Node(key, entry.at(self.name), sampled=is_sampled)
+            share.fifo.admit(node)
+        self._num_entries += 1
+        self._shares.weigh(share)
         while self.taken_bytes > self._max_bytes:
-            self._evict()
+            self._evict(share)
 
     async def delete(self, key: bytes) -> None:
         """Forget ``key`` at once."""
         node = self._nodes.get(key)
         if node is not None:
-            node.hold(None)
+            self._clear(node, "purged")
 
     async def forget(self, model: str) -> None:
         """Forget all answers of ``model``; others are given meanwhile."""
         for place, node in enumerate(list(self._nodes.values()), 1):
-            is_its = node.entry is not None and node.entry.response.model == model
+            is_its = node.held is not None and node.held.response.model == model
             # One that has left in the meantime is in no queue.
-            if is_its and self._nodes.get(node.key) is node:
-                node.hold(None)
+            if is_its and self._nodes.get(cast("bytes", node.key)) is node:
+                self._clear(node, "purged")
             if not place % _FORGOTTEN_AT_ONCE:
                 await asyncio.sleep(0)
 
     async def aclose(self) -> None:
         """Forget everything."""
         self._nodes.clear()
-        self._ghosts = _Ghosts()
-        self._small, self._main = _Queue(), _Queue()
+        self._num_entries = 0
+        self._shares = Shares(self._max_bytes)
+        self._estimate.clear()
 
-    def _admit(self, node: _Node) -> None:
-        self._nodes[node.key] = node
-        queue = self._main if self._ghosts.recall(node.key) else self._small
-        queue.push(node)
+    def _sampled(self, node: _Node) -> Entry | None:
+        """Return what a node without an ``entry`` holds all the same; it was hit."""
+        if node.held is not None:
+            self._estimate.looked_up(node.key)
+        return node.held
 
-    def _evict(self) -> None:
-        if self._small.bytes > self._small_bytes or not self._main.nodes:
-            self._evict_small()
-        else:
-            self._evict_main()
+    def _evict(self, putting: Share[Entry]) -> None:
+        """Let one step of an eviction be done by who is furthest above its share."""
+        share = self._shares.furthest_above()
+        node, cause = share.fifo.evict(self._steady())
+        if node is not None:
+            key = cast("bytes", node.key)
+            if self._nodes.get(key) is node:
+                del self._nodes[key]
+            self._count_out(node, cause if share is putting or cause == "expired" else "quota")
+        self._shares.let_go(share)
 
-    def _evict_small(self) -> None:
-        node = self._small.pop()
-        if node.entry is not None and node.hits >= HITS_TO_STAY:
-            node.hits = 0
-            self._main.push(node)
-            return
-        del self._nodes[node.key]
-        if node.entry is not None:
-            self._ghosts.remember(node.key, most=len(self._nodes))
+    def _clear(self, node: _Node, cause: str) -> None:
+        """Forget what ``node`` holds; its place leaves in its turn."""
+        share = self._shares.that_has(node.queue.owner)
+        self._count_out(node, cause)
+        node.clear()
+        self._shares.weigh(share)
 
-    def _evict_main(self) -> None:
-        node = self._main.pop()
-        if node.entry is not None and node.hits:
-            node.hits -= 1
-            self._main.push(node)
-        else:
-            del self._nodes[node.key]
+    def _count_out(self, node: Node[Entry], cause: str) -> None:
+        """Count what ``node`` holds, if it holds anything, as leaving."""
+        if node.held is not None:
+            self._num_entries -= 1
+            self._count(cause, node.size)
+
+    def _count(self, cause: str, size: int) -> None:
+        counts = self._left[cause]
+        counts[0] += 1
+        counts[1] += size
 
 
 _: type[NearLevel] = MemoryLevel

@@ -26,6 +26,7 @@ from gateway.core.stack import Stack
 from routing.matching import Routes
 from routing.network_table import located
 from routing.policy import Policy, Route
+from routing.quotas import cache_quotas
 from routing.residency import Locate
 from routing.tenants import identify
 
@@ -132,6 +133,8 @@ class Builder:
         self._endpoints.after_swap(old.endpoints, new.endpoints, longest_s=old.longest_s)
         if self._models is not None:
             self._models.after_swap(old.edge_models, new.edge_models)
+        if self._cache is not None and new.policy is not None:
+            self._cache.levels[0].reserve(cache_quotas(new.policy))
         self._warn_of_uncached(new)
         self._warn_of_unmet(new)
         self._warn_of_levels(new)

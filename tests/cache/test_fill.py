@@ -12,7 +12,7 @@ from cache.levels.level import Entry
 from cache.levels.memory import MemoryLevel, MemorySettings
 from cache.settings import CacheSettings
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.request import Response
+from gateway.core.request import Caller, Response
 from gateway.core.telemetry import Silence
 from tests.cache.build import DictLevel, FixedChance, StepClock, entry, looked_up
 from tests.fakes.service import ScriptedService, answer, request
@@ -271,3 +271,19 @@ async def test_what_was_computed_while_vectors_lacked_is_not_kept_where_nothing_
     await stack(cache.fill, service=cache.service)(request(key=KEY, features="stale"))
 
     assert cache.memory.stored(KEY) is None
+
+
+@virtual_time
+@pytest.mark.parametrize("is_far", [False, True], ids=["computed", "from a further level"])
+async def test_an_answer_is_on_the_account_of_whom_it_came_for(*, is_far: bool) -> None:
+    """The tenant whose request brought it into this process is charged, wherever it came from."""
+    far = DictLevel()
+    cache = Cache(far)
+    cache.memory.reserve({"acme": 10})
+    if is_far:
+        await far.put(KEY, cache.entry(1.0, fresh_s=50))
+
+    await stack(cache.fill, service=cache.service)(request(key=KEY, caller=Caller(tenant="acme")))
+
+    charged = {each.holder: each.bytes > 0 for each in cache.memory.stats().holders}
+    assert charged == {"acme": True, "": False}

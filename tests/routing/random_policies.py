@@ -69,7 +69,10 @@ def policies(draw: st.DrawFn, generation: int = 1) -> dict[str, Any]:
         "generation": generation,
         "regions": {region: draw(_region()) for region in regions},
         "residency": classes,
-        "tenants": {tenant: {"residency": draw(named)} for tenant in TENANTS},
+        "tenants": {
+            tenant: {"residency": draw(named)} | draw(st.sampled_from([{}, {"cache_quota": 12.5}]))
+            for tenant in TENANTS
+        },
         "places": {code: draw(named) for code in draw(_some(_CODES, least=0))},
         "networks": draw(st.dictionaries(st.sampled_from(_NETWORKS), st.sampled_from(_ENTRIES))),
         "failover": {region: draw(_others(region, regions)) for region in regions},
