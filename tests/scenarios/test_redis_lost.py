@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-
 from redis.asyncio import Redis
+
 from tests.fakes.counted_central import CountedCentral
 from tests.fakes.lying_redis import LyingRedis
 from tests.fakes.redis_server import RedisServer
