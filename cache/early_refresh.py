@@ -1,6 +1,6 @@
-"""Early refreshes: requests that the cache makes by itself, shortly before an answer expires.
+"""Refreshes: requests that the cache makes by itself, shortly before an answer expires or soon after.
 
-Nobody waits for them, so their failures harm nobody: until its expiry the old answer is served.
+Nobody waits for them, so their failures harm nobody: the old answer is served for as long as it may be.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import partial
 
 from msgspec.structs import replace
 
-from cache.single_flight import flight_key
+from gateway.core.cache_control import REFRESH
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
 from gateway.core.request import Request
@@ -37,10 +37,10 @@ class EarlyRefreshes:
 
     def start(self, request: Request, service: Service) -> None:
         """Let ``service`` answer ``request`` anew, unless an equal one or too many others are under way."""
-        key = flight_key(request)
+        key = (request.key, request.hops > 0, request.regions)
         if key in self._running or len(self._running) >= self._most:
             return
-        request = replace(request, deadline=self._clock.now() + self._timeout_s)
+        request = replace(request, deadline=self._clock.now() + self._timeout_s, cache_control=REFRESH)
         task = self._running[key] = asyncio.create_task(_refresh(request, service))
         task.add_done_callback(partial(self._finish, key))
 

@@ -1,7 +1,8 @@
 """What happens once per flight: look into the other levels, else let the rest answer, and keep the answer.
 
 ``CacheLookup`` has given the request its key. What the first level holds may have expired, and then it can
-still stand in for an answer that cannot be had.
+still stand in for an answer that cannot be had. What a further level holds may be served while it is computed
+anew.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from cache.freshness import Freshness, may_serve_stale
+from cache.early_refresh import EarlyRefreshes
+from cache.freshness import Freshness, is_young, stale
 from cache.leases import UNLEASED, Claim, Leases
 from cache.levels.level import Entry, Levels
+from gateway.core.cache_control import CacheDirectives, not_cached
 from gateway.core.cache_events import CacheLookedUp
 from gateway.core.clock import Clock
 from gateway.core.errors import GatewayError
@@ -42,6 +45,7 @@ class CacheFill:
         levels: Levels,
         *,
         freshness: Freshness,
+        refreshes: EarlyRefreshes,
         accepts: Accepts,
         keeps: Accepts,
         leases: Leases | None = None,
@@ -52,6 +56,7 @@ class CacheFill:
         self._near = levels[0]
         self._far = levels[1:]
         self._freshness = freshness
+        self._refreshes = refreshes
         self._accepts, self._keeps, self._leases = accepts, keeps, leases
         self._now = clock.now
         self._steady = clock.steady
@@ -65,19 +70,25 @@ class CacheFill:
         return self._fill(request, service) if request.key else service(request)
 
     async def _fill(self, request: Request, service: Service) -> Response:
-        held, is_fresh = await self._find(request, self._near.stored(request.key))
-        if held is not None and is_fresh:
-            return held.response
+        control, held = request.cache_control, self._near.stored(request.key)
+        if control is None or not control.no_cache:
+            held, is_fresh = await self._find(request, held)
+            if held is not None and (is_fresh or self._may_serve_stale(control, held)):
+                return self._serve(request, held, service, is_fresh=is_fresh)
+            if control is not None and control.only_if_cached:
+                raise not_cached()
         claim = await self._claim(request, held)
         if isinstance(claim, Response):
             return claim
         async with claim:
-            return await self._compute(request, service, held, claim)
+            return await self._compute(request, held, service, claim)
 
     async def _claim(self, request: Request, held: Entry | None) -> Claim | Response:
         """Return a claim to compute the answer, or the answer, which another process has computed."""
+        control = request.cache_control
+        is_new = control is not None and control.no_cache
         # The gateway that has forwarded a request may wait for it with the lease of the very same key.
-        if self._leases is None or request.hops:
+        if self._leases is None or request.hops or is_new:
             return UNLEASED
         is_fresh = held is not None and held.soft_expiry > self._steady()
         fresher = partial(self._fresher, request, held)
@@ -90,26 +101,48 @@ class CacheFill:
             return held.response
         return claim
 
+    def _may_serve_stale(self, control: CacheDirectives | None, held: Entry) -> bool:
+        """Whether an answer past its freshness is one for this client, and not for the cache itself."""
+        if control is not None and (control.refuses_stale or control.is_refresh):
+            return False
+        return self._freshness.may_revalidate(held, self._steady())
+
+    def _serve(self, request: Request, held: Entry, service: Service, *, is_fresh: bool) -> Response:
+        if is_fresh:
+            return held.response
+        if request.cache_control is None:
+            self._refreshes.start(request, partial(self, service=service))
+        return stale(held.response)
+
     async def _compute(
-        self, request: Request, service: Service, held: Entry | None, claim: Claim
+        self, request: Request, held: Entry | None, service: Service, claim: Claim
     ) -> Response:
-        started = self._now()
+        control, started, began = request.cache_control, self._now(), self._steady()
+        takes_stale = control is None or not control.refuses_stale
         try:
             response = await service(request)
         except GatewayError as error:
-            if held is None or not may_serve_stale(held, error, self._steady()):
+            can_help = held is not None and self._freshness.may_stand_in(held, error, self._steady())
+            if held is None or not takes_stale or not can_help:
                 raise
-            return _stale(held.response)
+            return stale(held.response)
         if not self._keeps(request, response):
             return response
         if held is not None and self._freshness.outranks(held, response.provenance, self._steady()):
-            return await self._hold(request.key, held)
-        await self._keep(request.key, response, self._now() - started, claim)
+            # Who wants nothing that is held gets what was just computed, and it displaces nothing.
+            return await self._hold(request.key, held) if takes_stale else response
+        elapsed_s = self._now() - started
+        if self._leases is not None:
+            self._leases.times.add(elapsed_s)
+        await self._keep(request.key, response, claim, elapsed_s=elapsed_s, began=began)
         return response
 
     async def _find(self, request: Request, held: Entry | None) -> tuple[Entry | None, bool]:
-        """Return what a further level has that is fresh and newer (True), else what may stand in (False)."""
-        key = request.key
+        """Return what a further level has that is fresh and newer (True), else what may stand in (False).
+
+        An answer that is older than the client wants it is not fresh for it.
+        """
+        key, control, near = request.key, request.cache_control, held
         for place, level in enumerate(self._far, 1):
             found = await level.get(key)
             if found is None:
@@ -117,23 +150,29 @@ class CacheFill:
             if not self._is_ours(request, found.response, is_shared=level.is_shared):
                 self._emit(CacheLookedUp(level.name, "garbage"))
                 continue
-            found = self._freshness.believed(found, self._steady())
-            if found.soft_expiry > max(self._steady(), held.soft_expiry if held else 0.0):
+            now = self._steady()
+            found = self._freshness.believed(found, now)
+            is_newer = found.soft_expiry > max(now, held.soft_expiry if held else 0.0)
+            if is_newer and is_young(found.response, control, now):
                 self._emit(CacheLookedUp(level.name, "hit"))
                 for faster in self._levels[:place]:
                     await faster.put(key, found)
                 return found, True
             self._emit(CacheLookedUp(level.name, "stale"))
             held = found if held is None or held.soft_expiry < found.soft_expiry else held
+        if held is not None and held is not near and self._freshness.may_revalidate(held, self._steady()):
+            # The next ones are served from here, without a flight.
+            await self._near.put(key, held)
         return held, False
 
     def _fresher(self, request: Request, held: Entry | None, found: Entry) -> Entry | None:
-        """Return what another process has put at a shared level, if it is fresh and newer."""
+        """Return what another process has put at a shared level, if it is fresh, newer, and young enough."""
         if not self._is_ours(request, found.response, is_shared=True):
             return None
-        found = self._freshness.believed(found, self._steady())
-        newest = max(self._steady(), held.soft_expiry if held else 0.0)
-        return found if found.soft_expiry > newest else None
+        now = self._steady()
+        found = self._freshness.believed(found, now)
+        is_newer = found.soft_expiry > max(now, held.soft_expiry if held else 0.0)
+        return found if is_newer and is_young(found.response, request.cache_control, now) else None
 
     def _is_ours(self, request: Request, response: Response, *, is_shared: bool) -> bool:
         provenance = response.provenance
@@ -147,15 +186,16 @@ class CacheFill:
             # Still fresh; an early refresh has found nothing, and the next is due when it expires.
             await self._near.put(key, replace(held, compute_s=0.0))
             return held.response
-        response = _stale(held.response)
-        until = min(now + self._freshness.uncertified_ttl_s, held.hard_expiry)
-        await self._near.put(key, replace(held, response=response, soft_expiry=until, compute_s=0.0))
+        response, ends = stale(held.response), self._freshness.stands_in_until(held)
+        until = min(now + self._freshness.uncertified_ttl_s, ends)
+        waiting = replace(held, response=response, soft_expiry=until, hard_expiry=ends, compute_s=0.0)
+        await self._near.put(key, waiting)
         return response
 
-    async def _keep(self, key: bytes, response: Response, elapsed_s: float, claim: Claim) -> None:
+    async def _keep(
+        self, key: bytes, response: Response, claim: Claim, *, elapsed_s: float, began: float
+    ) -> None:
         now = self._steady()
-        if self._leases is not None:
-            self._leases.times.add(elapsed_s)
         lifetime = self._freshness.lifetime(response.provenance, now)
         if lifetime is None or sum([len(output.data) for output in response.outputs]) > MAX_KEPT_BYTES:
             return
@@ -164,14 +204,11 @@ class CacheFill:
             soft_expiry=lifetime.soft_expiry,
             hard_expiry=lifetime.hard_expiry,
             compute_s=self._freshness.compute_s(elapsed_s, lifetime, now),
+            born=response.born or began,
         )
         for level in self._levels:
             if lifetime.shared or not level.is_shared:
                 await claim.put(level, key, entry)
-
-
-def _stale(response: Response) -> Response:
-    return replace(response, provenance=replace(response.provenance, stale=True))
 
 
 _: type[Filter] = CacheFill

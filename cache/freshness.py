@@ -1,9 +1,10 @@
 """How long an answer may be kept, and when it is due: decisions without any effect.
 
-Every kept answer has a soft expiry, until which it is fresh, and a hard expiry, until which it may
-stand in for one that cannot be had (``stale-if-error`` of RFC 5861). Both are fixed once, when it is
-written, so that all levels and all gateways agree on them. Within a process they are steady seconds
-(``Clock.steady``), which nobody can set back.
+Every kept answer has a soft expiry, until which it is fresh, and a hard expiry, until which it is of use.
+Past the first it is served at once while it is computed anew (``stale-while-revalidate`` of RFC 5861), and it
+may stand in for one that cannot be had (``stale-if-error``), each for as long as the route has it. Both
+expiries are fixed once, when it is written, so that all levels and all gateways agree on them. Within a
+process they are steady seconds (``Clock.steady``), which nobody can set back.
 
 Shortly before the soft expiry a hit refreshes the answer ahead of time with a probability that grows
 towards certainty: XFetch (Vattani, Chierichetti, Lowenstein: Optimal Probabilistic Cache Stampede
@@ -22,9 +23,10 @@ from msgspec.structs import replace
 
 from cache.levels.level import Entry
 from cache.settings import CacheSettings
+from gateway.core.cache_control import CacheDirectives
 from gateway.core.clock import Chance
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.request import CENTRAL, Provenance
+from gateway.core.request import CENTRAL, EDGE, Provenance, Response
 
 LEAST_COMPUTE_S: Final = 0.001
 SKEW_S: Final = 1.0
@@ -61,13 +63,17 @@ class Freshness:
         self.uncertified_ttl_s = settings.uncertified_ttl_s
         self.reach = settings.early_beta * _LONGEST_DRAW
         """Times ``compute_s``: seconds before its soft expiry in which an answer can be due."""
-        self._longest_s = settings.ttl_s * (1 + settings.jitter) + SKEW_S
+        self._central_ttl_s = settings.central_ttl_s or settings.ttl_s
+        self._edge_ttl_s = settings.edge_ttl_s or settings.ttl_s
+        self._longest_s = max(self._central_ttl_s, self._edge_ttl_s) * (1 + settings.jitter) + SKEW_S
+        self._stale_s = max(settings.stale_if_error_s, settings.stale_while_revalidate_s)
 
     def __repr__(self) -> str:
         settings = self._settings
         return (
-            f"<Freshness {settings.ttl_s:g} s, uncertified {settings.uncertified_ttl_s:g} s,"
-            f" stale {settings.stale_if_error_s:g} s>"
+            f"<Freshness {self._central_ttl_s:g} s, edge {self._edge_ttl_s:g} s,"
+            f" uncertified {settings.uncertified_ttl_s:g} s, stale {settings.stale_if_error_s:g} s,"
+            f" while revalidating {settings.stale_while_revalidate_s:g} s>"
         )
 
     def lifetime(self, provenance: Provenance, now: float) -> Lifetime | None:
@@ -79,9 +85,10 @@ class Freshness:
         if provenance.stale or not self._is_expected(provenance):
             return None
 
-        ttl_s = settings.ttl_s * self._chance.uniform(1 - settings.jitter, 1 + settings.jitter)
+        ttl_s = self._edge_ttl_s if provenance.origin == EDGE else self._central_ttl_s
+        ttl_s *= self._chance.uniform(1 - settings.jitter, 1 + settings.jitter)
         if provenance.certified:
-            return Lifetime(now + ttl_s, now + ttl_s + settings.stale_if_error_s, shared=True)
+            return Lifetime(now + ttl_s, now + ttl_s + self._stale_s, shared=True)
 
         # An answer without a bound on its risk is for the moment only: never stale, never shared, and not
         # kept a second time when it comes out of another gateway's cache.
@@ -102,7 +109,7 @@ class Freshness:
         """
         if found.soft_expiry <= now + self._longest_s:
             return found
-        return replace(found, soft_expiry=now, hard_expiry=now + self._settings.stale_if_error_s)
+        return replace(found, soft_expiry=now, hard_expiry=now + self._stale_s)
 
     def outranks(self, held: Entry, provenance: Provenance, now: float) -> bool:
         """Whether ``held`` is better than an answer that was just computed without a bound on its risk.
@@ -111,7 +118,21 @@ class Freshness:
         central cannot be had.
         """
         is_certified = held.response.provenance.certified
-        return is_certified and not provenance.certified and now < held.hard_expiry
+        return is_certified and not provenance.certified and now < self.stands_in_until(held)
+
+    def stands_in_until(self, entry: Entry) -> float:
+        """Return the steady time until which ``entry`` may stand in for an answer that cannot be had."""
+        return min(entry.hard_expiry, entry.soft_expiry + self._settings.stale_if_error_s)
+
+    def may_stand_in(self, entry: Entry, error: GatewayError, now: float) -> bool:
+        """Whether ``entry`` may stand in at steady time ``now`` for an answer that failed with ``error``."""
+        is_outage = error.retryable or error.fault in _OUTAGES
+        return is_outage and now < self.stands_in_until(entry)
+
+    def may_revalidate(self, entry: Entry, now: float) -> bool:
+        """Whether ``entry``, no longer fresh, is served at steady time ``now`` while it is computed anew."""
+        until = entry.soft_expiry + self._settings.stale_while_revalidate_s
+        return entry.soft_expiry <= now < min(until, entry.hard_expiry)
 
     def compute_s(self, elapsed_s: float, lifetime: Lifetime, now: float) -> float:
         """Bound what a computation took, so that one outlier cannot keep an answer always due."""
@@ -129,7 +150,16 @@ class Freshness:
         return is_unnamed or not self._expected_digests or provenance.digest in self._expected_digests
 
 
-def may_serve_stale(entry: Entry, error: GatewayError, now: float) -> bool:
-    """Whether ``entry`` may stand in at steady time ``now`` for an answer that failed with ``error``."""
-    is_outage = error.retryable or error.fault in _OUTAGES
-    return is_outage and now < entry.hard_expiry
+def is_young(response: Response, control: CacheDirectives | None, now: float) -> bool:
+    """Whether a held ``response`` is as young at steady time ``now`` as the client wants it.
+
+    One of unknown age, which a build before this one has kept, is too old for any bound.
+    """
+    if control is None or control.max_age_s == math.inf:
+        return True
+    return bool(response.born) and now - response.born <= control.max_age_s
+
+
+def stale(response: Response) -> Response:
+    """Return ``response``, which says that it is past its freshness."""
+    return replace(response, provenance=replace(response.provenance, stale=True))

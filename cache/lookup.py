@@ -13,9 +13,10 @@ from typing import Final
 from msgspec.structs import replace
 
 from cache.early_refresh import EarlyRefreshes
-from cache.freshness import Freshness
+from cache.freshness import Freshness, is_young, stale
 from cache.key import RequestHasher
 from cache.levels.level import Entry, NearLevel
+from gateway.core.cache_control import CacheDirectives, not_cached
 from gateway.core.cache_events import CacheLookedUp
 from gateway.core.clock import Clock
 from gateway.core.request import SEQUENCE, Request, Response
@@ -64,12 +65,15 @@ class CacheLookup:
         self._early = CacheLookedUp(level.name, "early")
         self._stale = CacheLookedUp(level.name, "stale")
         self._miss = CacheLookedUp(level.name, "miss")
+        self._revalidating = CacheLookedUp(level.name, "revalidating")
 
     def __repr__(self) -> str:
         return f"<CacheLookup {self._level}, {self._hasher}, {self._refreshes}>"
 
     def __call__(self, request: Request, service: Service) -> Response | Pending:
         """Answer from the first level, else from ``service``, which gets the request's key."""
+        if request.cache_control is not None:
+            return self._find_as_wanted(request, request.cache_control, service)
         if request.parameters and SEQUENCE in request.parameters:
             return service(request)
         if is_long(request):
@@ -86,7 +90,9 @@ class CacheLookup:
 
     def fast_path(self, like: Request, rest: FindPath) -> FastPath | None:  # noqa: ARG002 - it ends here
         """Return the path of answers that the level holds and that are far from their expiry."""
-        if SEQUENCE in like.parameters or is_long(like):
+        if like.cache_control is not None or SEQUENCE in like.parameters or is_long(like):
+            return None
+        if not self._level.has_room:
             return None
         key_of, glance = self._hasher.keys(like), self._level.glance
         steady, reach, emit, hit = self._steady, self._reach, self._emit, self._hit
@@ -110,10 +116,47 @@ class CacheLookup:
             answered = service(request if self._forbids(request.model) else keyed)
         return answered if isinstance(answered, Response) else await answered
 
+    async def _find_as_wanted(self, request: Request, control: CacheDirectives, service: Service) -> Response:
+        """Do what the client's Cache-Control has; RFC 9111, 5.2.1, and decision 0045.
+
+        Raises:
+            GatewayError: NOT_CACHED for a request that must not be computed, and what ``service`` raises.
+        """
+        if control.no_store or SEQUENCE in request.parameters or self._forbids(request.model):
+            if control.only_if_cached:
+                raise not_cached()
+            return await service(request)
+        key = (
+            await asyncio.to_thread(self._hasher.begin(request))
+            if is_long(request)
+            else self._hasher(request)
+        )
+        keyed = replace(request, key=key)
+        entry = None if control.no_cache else self._peek(key)
+        now = self._steady()
+        if entry is None or not is_young(entry.response, control, now):
+            return await service(keyed)
+        if now >= entry.soft_expiry:
+            if control.refuses_stale or not self._freshness.may_revalidate(entry, now):
+                self._emit(self._stale if now < entry.hard_expiry else self._miss)
+                return await service(keyed)
+            # It wants nothing to be computed, also not for others.
+            self._emit(self._revalidating)
+            return stale(entry.response)
+        if control.only_if_cached:
+            self._emit(self._hit)
+            return entry.response
+        answered = self._near_expiry(entry, now, keyed, service)
+        return answered if isinstance(answered, Response) else await answered
+
     def _near_expiry(
         self, entry: Entry, now: float, request: Request, service: Service
     ) -> Response | Pending:
         if now >= entry.soft_expiry:
+            if self._freshness.may_revalidate(entry, now):
+                self._emit(self._revalidating)
+                self._refreshes.start(request, service)
+                return stale(entry.response)
             self._emit(self._stale if now < entry.hard_expiry else self._miss)
             return service(request)
         if self._freshness.is_due(entry, now):

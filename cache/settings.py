@@ -29,6 +29,12 @@ class CacheSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     ttl_s: Annotated[float, Meta(gt=0, le=30 * 86400)] = 3600.0
     """Seconds that an answer stays fresh, before jitter."""
 
+    central_ttl_s: Annotated[float, Meta(gt=0, le=30 * 86400)] | None = None
+    """The same for answers of central; absent: as ``ttl_s``."""
+
+    edge_ttl_s: Annotated[float, Meta(gt=0, le=30 * 86400)] | None = None
+    """The same for certified answers of the edge; absent: as ``ttl_s``."""
+
     jitter: Annotated[float, Meta(ge=0, le=0.5)] = 0.1
     """The time to live of each answer is multiplied once by U(1 - jitter, 1 + jitter)."""
 
@@ -37,6 +43,22 @@ class CacheSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     stale_if_error_s: Annotated[float, Meta(ge=0, le=86400)] = 60.0
     """Seconds past its freshness that an answer may still be served when no new one can be had."""
+
+    stale_while_revalidate_s: Annotated[float, Meta(ge=0, le=86400)] = 0.0
+    """Seconds past its freshness that an answer is served at once while one refresh runs (RFC 5861)."""
+
+    negative_ttl_s: Annotated[float, Meta(ge=0, le=300)] = 0.0
+    """Seconds that an endpoint's verdict on inputs (400, INVALID_ARGUMENT) is kept, in this process only.
+    0: never. Errors of any other kind are never kept."""
+
+    negative_max_bytes: Annotated[int, Meta(ge=1 << 10, le=1 << 30)] = 1 << 20
+    """Bytes of all such verdicts together; the oldest go first."""
+
+    ignore_request_cache_control: bool = False
+    """Whether what clients say by ``Cache-Control``, or the parameter ``cache_control``, means nothing."""
+
+    status_headers: bool = False
+    """Whether answers say ``Age`` and ``x-edgeway-cache``."""
 
     early_beta: Annotated[float, Meta(ge=0, le=10)] = 1.0
     """Eagerness of the early refresh: XFetch's beta. 0: none."""

@@ -150,8 +150,14 @@ class SingleFlight:
 
 
 def flight_key(request: Request) -> Hashable:
-    """Return what requests must have in common to share a flight: their key, and where they may go."""
-    return request.key, request.hops > 0, request.regions
+    """Return what requests must have in common to share a flight.
+
+    Their key, where they may go, and what they want of the cache: a flight ends in what its first waiter may
+    get. A refresh is a request like any other here.
+    """
+    control = request.cache_control
+    wanted = control if control is not None and not control.is_refresh else None
+    return request.key, request.hops > 0, request.regions, wanted
 
 
 async def _run(request: Request, service: Service) -> Response:

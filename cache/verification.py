@@ -62,7 +62,7 @@ class CountedLevel:
 
     def __init__(self, level: NearLevel, popular: PopularAnswers) -> None:
         self._level, self._popular = level, popular
-        self.name, self.is_shared = level.name, level.is_shared
+        self.name, self.is_shared, self.has_room = level.name, level.is_shared, level.has_room
         self.get, self.put, self.delete, self.aclose = level.get, level.put, level.delete, level.aclose
         self.stored, self.forget, self.stats = level.stored, level.forget, level.stats
 

@@ -8,6 +8,7 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 from gateway.core.request import Request
+from routing.caching import bypass_headers
 from routing.header_tests import HeaderTest, expressions_test, header_test
 from routing.match import ANY, HeaderMatch, Match
 from routing.patterns import is_name, is_prefix, name_test
@@ -267,12 +268,12 @@ _PLAIN: Final[Mapping[str, Callable[[Facts], tuple[object, ...]]]] = {
 
 
 def headers_of(policy: Policy) -> frozenset[str]:
-    """Return the headers, in small letters, by which requests find their routes."""
+    """Return the headers, in small letters, by which requests find their routes or pass the cache by."""
     found = {name.lower() for route in policy.routes for name in route.match.headers}
     found |= {name for route in policy.routes if (name := header_of(route.sticky_by))}
     if any(route.version_override for route in policy.routes):
         found.add(VERSION)
-    return frozenset(found)
+    return frozenset(found.union(*(bypass_headers(route.cache) for route in policy.routes)))
 
 
 def network_of(text: str) -> IPv4Network | IPv6Network:

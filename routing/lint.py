@@ -16,8 +16,9 @@ bad network of the table · EW156 a network of which nothing is said · EW157 a 
 residency or homes need the country · EW158 a reserved ASN · EW159 a label that lacks its name or value, or
 stands twice · EW165 an attempt longer than the request · EW170 a shadow of what answers itself · EW171 a
 shadow at another gateway · EW172 a shadow without endpoints · EW173 an output that is compared and ignored ·
-EW175 a hedge after the request is over · EW176 a hedge after every attempt is · EW184 answers that nobody
-can verify.
+EW175 a hedge after the request is over · EW176 a hedge after every attempt is ·
+EW177 a bypass without conditions · EW178 a header that a bypass cannot compare · EW179 a level named twice ·
+EW184 answers that nobody can verify.
 
 Warnings: EW201 region without fail-over · EW202 tenants that no central endpoint may serve · EW203 clients
 that no region may serve · EW204 a place that narrows nothing · EW205 unused endpoint · EW206 ``*`` beside
@@ -31,6 +32,8 @@ EW259 (``gateway.config``) a value that only YAML 1.1 takes for a truth value or
 EW265 an attempt as long as the request · EW266 a time of attempts that endpoints undercut · EW267
 conditions of retries that are never made · EW268 a default that nobody inherits (``routing.defaults``) ·
 EW270 a shadow of nothing · EW271 requests that no shadow may see · EW275 a hedge with nowhere to go ·
+EW276 times of edge answers without a cascade · EW277 a field of a cache that is not enabled · EW278 what l1
+alone keeps without l1 · EW279 a time that is overruled ·
 EW284 answers to verify that are not there · EW285 a lease without a cache.
 
 Notes, which ``edgeway policy validate`` alone shows (``routing.lint_endpoints.older_forms``): EW301 the
@@ -44,6 +47,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import Final
 
+from routing.lint_caching import CACHING_CHECKS
 from routing.lint_caching_shared import SHARED_CACHING_CHECKS
 from routing.lint_endpoints import ENDPOINT_CHECKS
 from routing.lint_hedging import HEDGING_CHECKS
@@ -85,6 +89,7 @@ def problems(policy: Policy) -> list[Problem]:
         MODEL_CHECKS,
         RETRY_CHECKS,
         HEDGING_CHECKS,
+        CACHING_CHECKS,
         SHARED_CACHING_CHECKS,
     )
     checks = (*_CHECKS, *chain.from_iterable(groups))

@@ -38,14 +38,14 @@ def _headers(policy: Policy) -> Iterator[Problem]:
     for index, route in enumerate(policy.routes):
         seen: set[str] = set()
         for name in route.match.headers:
-            yield from _header_name(("routes", index, "match", "headers", name), name)
+            yield from header_name(("routes", index, "match", "headers", name), name)
             if name.lower() in seen:
                 yield Problem(
                     "EW142", ("routes", index, "match", "headers", name), f"'{name}' stands here twice"
                 )
             seen.add(name.lower())
         if name := header_of(route.sticky_by):
-            yield from _header_name(("routes", index, "sticky_by"), name)
+            yield from header_name(("routes", index, "sticky_by"), name)
         for name, match in route.match.compared:
             path: Path = ("routes", index, "match", "headers", name)
             if len(match.given) != 1:
@@ -60,7 +60,8 @@ def _headers(policy: Policy) -> Iterator[Problem]:
         yield Problem("EW144", ("routes",), f"more than {MOST_HEADERS} headers choose routes")
 
 
-def _header_name(path: Path, name: str) -> Iterator[Problem]:
+def header_name(path: Path, name: str) -> Iterator[Problem]:
+    """Find what keeps a header from being compared."""
     small = name.lower()
     if small in _SECRETS:
         yield Problem("EW142", path, f"'{name}' is a secret of the client's: match its tenant instead")

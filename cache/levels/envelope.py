@@ -49,6 +49,8 @@ class _Body(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=Fals
     digest: str
     parameters: dict[str, Parameter]
     outputs: list[_Output]
+    born: float = 0.0
+    """Absent in what builds before wrote: not known."""
 
 
 class Envelope:
@@ -84,6 +86,7 @@ class Envelope:
                     provenance.digest,
                     dict(response.parameters),
                     [_packed(output) for output in response.outputs],
+                    *((response.born,) if response.born else ()),
                 )
             )
         except (UnicodeEncodeError, OverflowError, TypeError) as error:
@@ -115,7 +118,9 @@ class Envelope:
         return digest.digest(_TAG_BYTES)
 
     def _entry(self, body: _Body) -> Entry:
-        if not 0 <= body.soft_expiry <= body.hard_expiry < math.inf or not 0 <= body.compute_s < math.inf:
+        if not 0 <= body.soft_expiry <= body.hard_expiry < math.inf or not (
+            0 <= body.compute_s < math.inf and 0 <= body.born < math.inf
+        ):
             raise GarbageError("times that cannot be")
         outputs = tuple(
             Tensor(out.name, out.datatype, out.shape, out.data, out.parameters or NO_PARAMETERS)
@@ -133,6 +138,7 @@ class Envelope:
             soft_expiry=body.soft_expiry,
             hard_expiry=body.hard_expiry,
             compute_s=body.compute_s,
+            born=body.born,
         )
 
 

@@ -34,7 +34,7 @@ class Entry(Struct, frozen=True):
 
     ``soft_expiry`` and ``hard_expiry`` are steady seconds (``Clock.steady``): fresh until the first, of use
     as a stand-in until the second. ``compute_s`` is what computing it took. ``size`` is what it takes in
-    memory, in bytes.
+    memory, in bytes. When it was computed, its response has.
     """
 
     response: Response
@@ -44,8 +44,16 @@ class Entry(Struct, frozen=True):
     size: int
 
     @classmethod
-    def of(cls, response: Response, *, soft_expiry: float, hard_expiry: float, compute_s: float) -> Entry:
-        """Make an entry that owns its bytes.
+    def of(
+        cls,
+        response: Response,
+        *,
+        soft_expiry: float,
+        hard_expiry: float,
+        compute_s: float,
+        born: float = 0.0,
+    ) -> Entry:
+        """Make an entry that owns its bytes; ``born`` as ``Response`` has it.
 
         A tensor may be a window into a whole message off the wire; kept as it is, it would keep the
         message too.
@@ -55,7 +63,8 @@ class Entry(Struct, frozen=True):
             for tensor in response.outputs
         )
         size = ENTRY_BYTES + sum(map(_size, outputs)) + _size_of(response.parameters)
-        return cls(replace(response, outputs=outputs), soft_expiry, hard_expiry, compute_s, size)
+        held = replace(response, outputs=outputs, born=born)
+        return cls(held, soft_expiry, hard_expiry, compute_s, size)
 
     def at(self, level: str) -> Entry:
         """Return the entry whose answer says that it was held at ``level``."""
@@ -131,6 +140,11 @@ class Level(Protocol):
 
 class NearLevel(Level, Protocol):
     """A level in this process, which answers without waiting. It is the first of all levels."""
+
+    @property
+    def has_room(self) -> bool:
+        """Whether it can hold anything at all."""
+        ...
 
     def peek(self, key: bytes) -> Entry | None:
         """Return what is held under ``key``, as ``get`` does, without a coroutine."""

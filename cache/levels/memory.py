@@ -130,6 +130,7 @@ class MemoryLevel:
 
     name = L1
     is_shared = False
+    has_room = True
 
     def __init__(self, settings: MemorySettings, telemetry: Telemetry) -> None:
         self._max_bytes = settings.max_bytes

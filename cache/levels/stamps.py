@@ -59,4 +59,12 @@ class Stamps:
 
 
 def _moved(entry: Entry, by_s: float) -> Entry:
-    return replace(entry, soft_expiry=entry.soft_expiry + by_s, hard_expiry=entry.hard_expiry + by_s)
+    response = entry.response
+    if response.born:
+        response = replace(response, born=max(response.born + by_s, 0.0))
+    return replace(
+        entry,
+        response=response,
+        soft_expiry=entry.soft_expiry + by_s,
+        hard_expiry=entry.hard_expiry + by_s,
+    )

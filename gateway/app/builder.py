@@ -9,6 +9,7 @@ from itertools import count
 from typing import Final, Protocol
 
 from gateway.app.cache_layers import why_uncached
+from gateway.app.cache_rules import lacking
 from gateway.app.certificates import Certificates
 from gateway.app.dispatch import RouteDispatch
 from gateway.app.endpoint_set import EndpointSet
@@ -133,6 +134,7 @@ class Builder:
             self._models.after_swap(old.edge_models, new.edge_models)
         self._warn_of_uncached(new)
         self._warn_of_unmet(new)
+        self._warn_of_levels(new)
 
     def _warn_of_unmet(self, generation: Generation) -> None:
         """Say what is asked of places that nobody here knows, once for as long as it is so."""
@@ -143,6 +145,15 @@ class Builder:
                 _log.warning("policy generation %d: %s", generation.number, sentence)
         self._unmet = frozenset(found)
 
+    def _warn_of_levels(self, generation: Generation) -> None:
+        """Name the cache levels that routes use and that are not here, once for each route."""
+        assert generation.policy is not None, "it was built of one"
+        for route in generation.policy.routes if self._cache is not None else ():
+            for level in lacking(self._cache.levels, route.cache) if self._cache is not None else ():
+                if (route.name, level) not in self._warned:
+                    self._warned.add((route.name, level))
+                    _log.warning("route %s uses the cache level %s, which is not here", route.name, level)
+
     def _warn_of_uncached(self, generation: Generation) -> None:
         """Name the models whose own configuration wants a cache and whose route has none, once each."""
         assert generation.policy is not None, "it was built of one"
@@ -152,7 +163,7 @@ class Builder:
         for route in generation.policy.routes if wanting else ():
             if (edge := wanting.get(route.name)) is None:
                 continue
-            why = why_uncached(route, edge) if self._cache is not None else _NO_CACHE
+            why = _NO_CACHE if self._cache is None else why_uncached(route, edge, self._cache.levels)
             if why and (edge.model, why) not in self._warned:
                 self._warned.add((edge.model, why))
                 _log.warning(

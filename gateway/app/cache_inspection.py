@@ -141,7 +141,7 @@ class CacheInspector:
         if SEQUENCE in request.parameters:
             return _A_STEP
         edge = generation.edge_models.by_route.get(route.name)
-        return why_uncached(route, edge if route.cascade else None)
+        return why_uncached(route, edge if route.cascade else None, self.cache.levels)
 
     def _why_not_kept(self, route: Route, request: Request, generation: Generation) -> tuple[str, ...]:
         forbids = generation.endpoints.forbid_keeping(route.endpoints, request.model)

@@ -4,29 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Final, Protocol
+from typing import Protocol
 
-import msgspec
-
+from cache.controls import CacheControls
 from cache.early_refresh import EarlyRefreshes
 from cache.fill import CacheFill
 from cache.freshness import Freshness
 from cache.key import RequestHasher, derive_secret
-from cache.leases import Leases, LeasingLevel
-from cache.levels.level import NearLevel
+from cache.levels.level import Levels, NearLevel
 from cache.lookup import CacheLookup
+from cache.negative import NegativeCache
 from cache.settings import CacheSettings
 from cache.single_flight import SingleFlight
-from cache.verification import CountedLevel, PopularAnswers, VerifyingRefreshes
+from cache.status import CacheStatusMark
+from gateway.app.cache_rules import lacking, levels_of, settings_of
 from gateway.app.kept_answers import KeptAnswerCheck
-from gateway.app.parts import CacheParts, Parts, RouteEdgeModel, timeout_s
-from gateway.app.verification import CentralTier, central_check, verification_room
+from gateway.app.parts import CacheParts, Parts, RouteEdgeModel
+from gateway.app.shared_caching import leases_of, least_beta, refreshing
+from gateway.app.verification import CentralTier
 from gateway.core.catalog import ModelSpec
 from gateway.core.request import Request, Response
-from gateway.core.stack import Layer, Stack
+from gateway.core.service import Pending, Service
+from gateway.core.stack import Layer
+from routing.caching import BypassRules
 from routing.policy import Route
-
-_LEAST_BETA: Final = 1e-9
 
 
 class KnownModels(Protocol):
@@ -58,17 +59,19 @@ def cache_layers(
 
     ``central``: where popular answers of the edge are verified; None: they are not.
     """
-    if cache is None or why_uncached(route, edge):
+    if cache is None or why_uncached(route, edge, cache.levels):
         return ()
-    settings = _settings_of(cache, route)
+    settings = least_beta(settings_of(cache.settings, route.cache), route.cache)
+    levels = levels_of(cache.levels, route.cache)
     artefacts = (*route.digests, edge.digest) if edge else route.digests
     freshness = Freshness(settings, parts.chance, frozenset(artefacts))
-    fill = _fill(parts, route, cache, edge, known=known, freshness=freshness)
-    level, refreshes = _refreshing(parts, route, cache, edge, fill=fill, central=central)
+    near, refreshes, fill = _filling(
+        parts, route, levels, settings, edge=edge, known=known, central=central, freshness=freshness
+    )
     flight = SingleFlight(parts.clock, parts.telemetry)
     cache.flights.update((refreshes, flight))
     lookup = CacheLookup(
-        level,
+        near,
         hasher=_hasher(cache, settings, artefacts, edge),
         freshness=freshness,
         refreshes=refreshes,
@@ -76,13 +79,11 @@ def cache_layers(
         clock=parts.clock,
         telemetry=parts.telemetry,
     )
+    look_up = "Above the models and everything remote: a hit saves them all."
     return (
-        Layer(
-            "cache look-up",
-            "Above the models and everything remote: a hit saves them all.",
-            lookup,
-            parts.observed.span("cache"),
-        ),
+        *_rules(parts, route, settings, known),
+        Layer("cache look-up", look_up, lookup, parts.observed.span("cache")),
+        *_negative(parts, settings, levels, cache),
         Layer("single flight", "Below the look-up, because hits need none: equal misses are one.", flight),
         Layer(
             "cache fill",
@@ -92,71 +93,77 @@ def cache_layers(
     )
 
 
-def _fill(
+def _filling(
     parts: Parts,
     route: Route,
-    cache: CacheParts,
-    edge: RouteEdgeModel | None,
+    levels: Levels,
+    settings: CacheSettings,
     *,
+    edge: RouteEdgeModel | None,
     known: KnownModels,
+    central: CentralTier | None,
     freshness: Freshness,
-) -> CacheFill:
-    is_signed = cache.settings.key_secret is not None
-    return CacheFill(
-        cache.levels,
+) -> tuple[NearLevel, EarlyRefreshes, CacheFill]:
+    """Return the first level as the look-up sees it, the refreshes that it starts, and what fills all levels.
+
+    Refreshes of popular answers go through what fills, which starts refreshes itself.
+    """
+    made: list[CacheFill] = []
+
+    def keep(request: Request, service: Service) -> Response | Pending:
+        return made[0](request, service)
+
+    near, refreshes = refreshing(parts, route, settings, levels[0], edge=edge, central=central, fill=keep)
+    is_signed = settings.key_secret is not None
+    fill = CacheFill(
+        levels,
         freshness=freshness,
+        refreshes=refreshes,
         accepts=KeptAnswerCheck(partial(known.signatures, route.endpoints), edge, is_signed=is_signed),
         keeps=partial(known.let_keep, route.endpoints),
-        leases=_leases(parts, route, cache),
+        leases=leases_of(parts, route, levels),
         clock=parts.clock,
         telemetry=parts.telemetry,
     )
+    made.append(fill)
+    return near, refreshes, fill
 
 
-def _refreshing(
-    parts: Parts,
-    route: Route,
-    cache: CacheParts,
-    edge: RouteEdgeModel | None,
-    *,
-    fill: CacheFill,
-    central: CentralTier | None,
-) -> tuple[NearLevel, EarlyRefreshes]:
-    """Return the first level as the look-up sees it, and the refreshes that it starts."""
-    near, most, limit_s = cache.levels[0], cache.settings.max_refreshes, timeout_s(parts, route)
-    after = route.cache.verify_after
-    if after is None or edge is None or central is None:
-        return near, EarlyRefreshes(parts.clock, timeout_s=limit_s, most=most)
-    popular = PopularAnswers(after)
-    check = central_check(parts, route, central, near, edge.licence)
-    refreshes = VerifyingRefreshes(
-        parts.clock,
-        timeout_s=limit_s,
-        most=most,
-        popular=popular,
-        verify=Stack(Layer("cache fill", "Keeps what central answers.", fill), innermost=check).entry,
-        may_verify=verification_room(parts, route, central, cache.settings),
+def _rules(parts: Parts, route: Route, settings: CacheSettings, known: KnownModels) -> tuple[Layer, ...]:
+    layers: list[Layer] = []
+    if route.cache.bypass or settings.ignore_request_cache_control:
+        layers.append(
+            Layer(
+                "cache controls",
+                "Above the look-up: the route decides what of a client's Cache-Control it is to obey.",
+                CacheControls(BypassRules(route.cache.bypass), ignores=settings.ignore_request_cache_control),
+            )
+        )
+    if settings.status_headers:
+        layers.append(
+            Layer(
+                "cache status",
+                "Directly above the look-up, and below what has decided that a request passes it by.",
+                CacheStatusMark(parts.clock, partial(known.forbid_keeping, route.endpoints)),
+            )
+        )
+    return tuple(layers)
+
+
+def _negative(parts: Parts, settings: CacheSettings, levels: Levels, cache: CacheParts) -> tuple[Layer, ...]:
+    if not settings.negative_ttl_s or not levels[0].has_room:
+        return ()
+    return (
+        Layer(
+            "negative cache",
+            "Below the look-up, whose key it goes by; above the flights, as a known refusal needs none.",
+            NegativeCache(cache.verdicts, settings.negative_ttl_s, parts.clock, parts.telemetry),
+        ),
     )
-    return CountedLevel(near, popular), refreshes
 
 
-def _leases(parts: Parts, route: Route, cache: CacheParts) -> Leases | None:
-    level = next((level for level in cache.levels if isinstance(level, LeasingLevel)), None)
-    if level is None or not route.cache.lease:
-        return None
-    return Leases(level, clock=parts.clock, chance=parts.chance, telemetry=parts.telemetry)
-
-
-def _settings_of(cache: CacheParts, route: Route) -> CacheSettings:
-    ttl_s = cache.settings.ttl_s if route.cache.ttl_s is None else route.cache.ttl_s
-    beta = cache.settings.early_beta
-    # A popular answer is verified where one is refreshed early: never at all would be none.
-    beta = max(beta, _LEAST_BETA) if route.cache.verify_after else beta
-    return msgspec.structs.replace(cache.settings, ttl_s=ttl_s, early_beta=beta)
-
-
-def why_uncached(route: Route, edge: RouteEdgeModel | None) -> str:
-    """Return why a gateway with a cache keeps no answers of ``route``; empty: it does."""
+def why_uncached(route: Route, edge: RouteEdgeModel | None, levels: Levels) -> str:
+    """Return why a gateway with the cache ``levels`` keeps no answers of ``route``; empty: it does."""
     if edge is not None and edge.response_cache is False:
         return "the model's configuration has a response_cache that is not enabled"
     if not route.cache.enabled:
@@ -164,6 +171,9 @@ def why_uncached(route: Route, edge: RouteEdgeModel | None) -> str:
     if not route.digests:
         # Keys are content-addressed.
         return f"route '{route.name}' of the policy has no digest of what answers"
+    wanted = route.cache.levels or ()
+    if wanted and len(lacking(levels, route.cache)) == len(wanted):
+        return f"route '{route.name}' of the policy uses {' and '.join(wanted)} alone, which is not here"
     return ""
 
 

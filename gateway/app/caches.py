@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 
 from cache.levels.level import LevelError, LevelParts
+from cache.negative import NegativeAnswers
 from gateway.app.errors import StartError
 from gateway.app.foundation import Foundation
 from gateway.app.parts import CacheParts
@@ -42,6 +43,8 @@ def open_cache(foundation: Foundation, instruction_set: str, lifetimes: AsyncExi
         raise StartError(str(error)) from None
     for level in levels[1:]:
         lifetimes.push_async_callback(level.aclose)
-    cache = CacheParts(settings, levels, instruction_set, gates=gates)
+    cache = CacheParts(
+        settings, levels, instruction_set, gates=gates, verdicts=NegativeAnswers(settings.negative_max_bytes)
+    )
     lifetimes.push_async_callback(cache.close_flights)
     return cache

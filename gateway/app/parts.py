@@ -10,6 +10,7 @@ from weakref import WeakSet
 
 from cache.early_refresh import EarlyRefreshes
 from cache.levels.level import Levels
+from cache.negative import NegativeAnswers
 from cache.settings import CacheSettings
 from cache.single_flight import SingleFlight
 from edge_models.licence import Permission
@@ -70,7 +71,7 @@ class CacheParts:
     """The cache levels and what keys depend on; ``instruction_set`` is this machine's class.
 
     ``flights`` are those of all stacks that are still in use, and their early refreshes. ``gates``: those
-    before levels outside of the process, by name.
+    before levels outside of the process, by name. ``verdicts``: the negative answers of all routes.
     """
 
     settings: CacheSettings
@@ -78,9 +79,13 @@ class CacheParts:
     instruction_set: str
     flights: WeakSet[SingleFlight | EarlyRefreshes] = field(default_factory=WeakSet)
     gates: Mapping[str, Circuit] = field(default_factory=dict)
+    verdicts: NegativeAnswers = field(
+        default_factory=lambda: NegativeAnswers(CacheSettings().negative_max_bytes)
+    )
 
     async def forget(self, model: str) -> None:
         """Forget the answers of ``model`` in this process; what others hold is read no more."""
+        self.verdicts.forget(model)
         await self.levels[0].forget(model)
 
     async def close_flights(self) -> None:

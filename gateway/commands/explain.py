@@ -266,7 +266,10 @@ def _shadow(policy: Policy, route: Route, shadow: Shadow, found: Outcome, region
 
 def _layers(route: Route) -> str:
     """Name what a gateway tries before any endpoint."""
-    layers = ["cache"] if route.cache.enabled and route.digests else []
+    layers = []
+    if route.cache.enabled and route.digests:
+        levels = route.cache.levels
+        layers.append(f"cache ({' and '.join(levels)} alone)" if levels else "cache")
     if route.cascade:
         layers.append(f"edge model if it has one ({route.cascade.on_central_down} while central is down)")
     return ", ".join([*layers, "endpoints"])

@@ -64,7 +64,7 @@ def in_words(value: Any) -> str:
     if isinstance(value, msgspec.Struct):
         value = msgspec.to_builtins(value)
     if isinstance(value, dict):
-        parts = [f"{key} {in_words(each)}" for key, each in value.items() if each not in (None, [], {})]
+        parts = [f"{key} {in_words(each)}" for key, each in value.items() if each not in (None, [], (), {})]
         return ", ".join(parts) or "all as it is"
     if isinstance(value, (list, tuple)):
         return ", ".join(map(in_words, value))

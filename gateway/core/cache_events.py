@@ -8,8 +8,9 @@ import msgspec
 class CacheLookedUp(msgspec.Struct, frozen=True):
     """A look-up in one level.
 
-    ``outcome``: hit, early (a hit that also starts a refresh), stale, miss, garbage, error, or skipped
-    (the breaker in front of the level was open).
+    ``outcome``: hit, early (a hit that also starts a refresh), revalidating (a stale answer was served while
+    a refresh runs), negative (a kept error was), stale (expired, so an answer is computed), miss, garbage,
+    error, or skipped (the breaker in front of the level was open).
     """
 
     level: str

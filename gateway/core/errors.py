@@ -33,6 +33,7 @@ class Fault(StrEnum):
     DEADLINE = "deadline"
     CANCELLED = "cancelled"
     INTERNAL = "internal"
+    NOT_CACHED = "not_cached"
 
 
 class Why(msgspec.Struct, frozen=True):
@@ -42,12 +43,14 @@ class Why(msgspec.Struct, frozen=True):
     ``detail``: the other side's last sentence, for operators; clients see it masked.
     ``answered``: the endpoint gave an answer. Nobody answered where it is False.
     ``of_model``: it speaks of one model at that endpoint, and not of the endpoint.
+    ``of_input``: it says that these inputs cannot be answered, so the same ones never can be.
     """
 
     reason: str
     detail: str = ""
     answered: bool = False
     of_model: bool = False
+    of_input: bool = False
 
     def __str__(self) -> str:
         """Return it as a client may read it: without values, names and addresses that it quotes."""

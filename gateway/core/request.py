@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from gateway.core.cache_control import CacheDirectives
 from gateway.core.tensor import NO_PARAMETERS as NO_PARAMETERS  # noqa: PLC0414 - they travel in both
 from gateway.core.tensor import Parameter as Parameter  # noqa: PLC0414
 from gateway.core.tensor import Tensor
@@ -96,6 +97,7 @@ class Request(msgspec.Struct, frozen=True):
     cache's look-up and read by the layers below: equal keys are equal requests. It is empty for requests that
     no cache may answer. ``per_try_timeout_s``: what the route grants each attempt; infinite: it does not say.
     ``panic``, set by Router: all members of the endpoint may get this attempt, those that are out too.
+    ``cache_control``: what the client wants of the cache; None: it does not say.
     """
 
     model: str
@@ -119,6 +121,7 @@ class Request(msgspec.Struct, frozen=True):
     key: bytes = b""
     per_try_timeout_s: float = math.inf
     panic: bool = False
+    cache_control: CacheDirectives | None = None
 
 
 class Provenance(msgspec.Struct, frozen=True):
@@ -143,8 +146,23 @@ class Provenance(msgspec.Struct, frozen=True):
         return STALE if self.stale else self.level or self.origin
 
 
+class CacheStatus(msgspec.Struct, frozen=True):
+    """What the cache did for an answer, where the client may know.
+
+    ``outcome``: hit, stale, miss, or bypass (it was not read, on account of the request or its route).
+    ``level``: which one held it. ``age_s``: seconds since it was computed; None: not known, or just now.
+    """
+
+    outcome: str
+    level: str = ""
+    age_s: int | None = None
+
+
 class Response(msgspec.Struct, frozen=True):
     """One answer. ``outputs`` are in the order of the model, or of the request where it names them.
+
+    ``born``: steady seconds at which one that a cache held here was computed; 0: not known, or it was not
+    held. ``cache_status``: what the client gets to know of the cache; None: nothing.
 
     Awaiting it gives it: a Service may return an answer that is there already (``gateway.core.service``).
     """
@@ -154,6 +172,8 @@ class Response(msgspec.Struct, frozen=True):
     outputs: tuple[Tensor, ...]
     provenance: Provenance
     parameters: Mapping[str, Parameter] = NO_PARAMETERS
+    born: float = 0.0
+    cache_status: CacheStatus | None = None
 
     def __await__(self) -> Generator[Any, Any, Response]:
         """Return the answer at once."""

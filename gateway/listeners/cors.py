@@ -42,6 +42,7 @@ class CorsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     allow_origins: tuple[_Origin, ...]
     allow_headers: tuple[_Name, ...] = (
         "authorization",
+        "cache-control",
         "content-type",
         "content-encoding",
         "inference-header-content-length",
@@ -51,8 +52,10 @@ class CorsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         "x-request-timeout-ms",
     )
     expose_headers: tuple[_Name, ...] = (
+        "age",
         "inference-header-content-length",
         "retry-after",
+        "x-edgeway-cache",
         "x-edgeway-provenance",
         "x-edgeway-served-by",
         "x-request-id",

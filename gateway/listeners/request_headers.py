@@ -29,8 +29,11 @@ _READ: Final = (
     headers.FORWARDED_FOR,
     "content-encoding",
     "accept-encoding",
+    headers.CACHE_CONTROL,
 )
-_FORWARDED: Final = _READ.index(headers.FORWARDED_FOR)
+_JOINED: Final = frozenset(map(_READ.index, (headers.FORWARDED_FOR, headers.CACHE_CONTROL)))
+"""Places of headers whose several lines are one list."""
+
 _LISTS: Final = frozenset({"accept-encoding", "grpc-accept-encoding"})
 """Headers that may come in several lines; the first of these counts."""
 
@@ -71,6 +74,7 @@ class RequestHeaders(msgspec.Struct, frozen=True):
     timeout_ms: str | None
     content_encoding: str | None
     accept_encoding: str | None
+    cache_control: str | None
 
 
 H = TypeVar("H", bound=RequestHeaders)
@@ -208,7 +212,7 @@ class RequestHeaderReader(Generic[H]):
                 context.append((name, value))
             elif values[place] is None:
                 values[place] = value
-            elif place == _FORWARDED:
+            elif place in _JOINED:
                 values[place] = f"{values[place]},{value}"
             elif name not in _LISTS:
                 raise GatewayError(Fault.INVALID, f"the header {name} is given more than once")

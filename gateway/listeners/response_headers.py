@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.core.request import Provenance
+from gateway.core.request import CacheStatus, Provenance
 from gateway.http.exchange import Pair
 from gateway.wire import headers
 
@@ -16,6 +16,13 @@ def provenance_headers(provenance: Provenance) -> list[Pair]:
     if provenance.digest:
         pairs.append((headers.DIGEST.encode(), safe(provenance.digest)))
     return pairs
+
+
+def cache_headers(status: CacheStatus) -> tuple[Pair, ...]:
+    """Render what the cache did: ``hit;level=l1``, and the age of what it held (RFC 9111, 5.1)."""
+    level = f";level={status.level}" if status.level else ""
+    done = (headers.CACHE.encode(), safe(f"{status.outcome}{level}"))
+    return (done,) if status.age_s is None else (done, (headers.AGE.encode(), b"%d" % status.age_s))
 
 
 def safe(value: str) -> bytes:

@@ -47,6 +47,9 @@ _REASONS: Final[tuple[tuple[type[OSError], str], ...]] = (
 
 _NOT_LET_IN: Final = frozenset({Fault.UNAUTHENTICATED, Fault.FORBIDDEN})
 
+_OF_INPUT: Final = frozenset({"400", "422", "INVALID_ARGUMENT", "OUT_OF_RANGE"})
+"""Statuses by which servers say that the inputs themselves cannot be answered."""
+
 _log = logging.getLogger("edgeway.upstreams")
 
 
@@ -97,7 +100,10 @@ class Failures:
                 retry_after_s=retry_after_s,
                 why=Why(status or "error", detail, answered=True, of_model=fault is Fault.INTERNAL),
             )
-        return GatewayError(fault, detail or f"endpoint '{self._endpoint}' refused the request")
+        is_of_input = fault is Fault.INVALID and status in _OF_INPUT
+        message = detail or f"endpoint '{self._endpoint}' refused the request"
+        why = Why(status, detail, answered=True, of_input=True) if is_of_input else None
+        return GatewayError(fault, message, why=why)
 
     def lost(self, cause: BaseException | None) -> GatewayError:
         """Return the error of a call that ended without an answer, because of ``cause``."""

@@ -28,6 +28,7 @@ STATUSES: Final[dict[Fault, Status]] = {
     Fault.OVERLOADED: Status(503, 8),  # RESOURCE_EXHAUSTED: clients retry UNAVAILABLE by themselves
     Fault.UNAVAILABLE: Status(503, 14),  # UNAVAILABLE
     Fault.DEADLINE: Status(504, 4),  # DEADLINE_EXCEEDED
+    Fault.NOT_CACHED: Status(504, 9),  # FAILED_PRECONDITION; 504 as RFC 9111 (5.2.1.7) has it
 }
 
 _FROM_HTTP: Final[dict[int, Fault]] = {

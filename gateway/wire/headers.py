@@ -25,6 +25,9 @@ TIMEOUT_MS: Final = "x-request-timeout-ms"
 TRITON_GRPC_ERROR: Final = "triton_grpc_error"
 LOAD: Final = "endpoint-load-metrics"
 LOAD_FORMAT: Final = "endpoint-load-metrics-format"
+CACHE_CONTROL: Final = "cache-control"
+AGE: Final = "age"
+CACHE: Final = "x-edgeway-cache"
 INFERENCE_HEADER_LENGTH: Final = "inference-header-content-length"
 
 _OF_PAGES: Final = frozenset({"origin", "referer"})

@@ -19,7 +19,7 @@ from cache.fill import CacheFill
 from cache.freshness import Freshness
 from cache.key import RequestHasher, derive_secret
 from cache.leases import Leases
-from cache.levels.level import Entry, Level, Levels
+from cache.levels.level import Entry, Level, Levels, NearLevel
 from cache.levels.memory import MemoryLevel
 from cache.lookup import CacheLookup
 from cache.settings import CacheSettings
@@ -149,6 +149,7 @@ def cache_of(
     clock: StepClock | None = None,
     far: Sequence[Level] = (),
     memory: MemoryLevel | None = None,
+    near: NearLevel | None = None,
     draw: float | None = 0.5,
     digests: frozenset[str] = frozenset(),
     forbidden: Container[str] = (),
@@ -159,7 +160,7 @@ def cache_of(
     telemetry, clock = telemetry or Silence(), clock or StepClock()
     chosen = CacheSettings(**settings)
     freshness = Freshness(chosen, random.Random(7) if draw is None else FixedChance(draw), digests)
-    levels: Levels = (memory or MemoryLevel(chosen.memory, telemetry), *far)
+    levels: Levels = (near or memory or MemoryLevel(chosen.memory, telemetry), *far)
     refreshes = EarlyRefreshes(clock, most=chosen.max_refreshes)
     lookup = CacheLookup(
         levels[0],
@@ -173,6 +174,7 @@ def cache_of(
     fill = CacheFill(
         levels,
         freshness=freshness,
+        refreshes=refreshes,
         accepts=lambda _request, _response: True,
         keeps=lambda asked, _response: asked.model not in forbidden,
         leases=leases,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from cache.early_refresh import EarlyRefreshes
 from cache.fill import CacheFill
 from cache.freshness import Freshness
 from cache.levels.level import Entry
@@ -35,6 +36,7 @@ class Cache:
         self.fill = CacheFill(
             (self.memory, *far),
             freshness=Freshness(chosen, FixedChance()),
+            refreshes=EarlyRefreshes(self.clock),
             accepts=lambda _request, response: response.model != "wrong",
             keeps=lambda _request, _response: self.keeps,
             clock=self.clock,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cache.freshness import Freshness, Lifetime, may_serve_stale
+from cache.freshness import Freshness, Lifetime
 from cache.settings import CacheSettings
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import Provenance
@@ -142,13 +142,15 @@ def test_stale_stands_in_for_an_outage_only(error: GatewayError, is_served: bool
     """A refusal is an answer; only what may pass lets a stale one stand in."""
     held = entry(now=NOW, fresh_s=-1, stale_s=10)
 
-    assert may_serve_stale(held, error, NOW) == is_served
-    assert not may_serve_stale(held, error, NOW + 9)
+    assert freshness().may_stand_in(held, error, NOW) == is_served
+    assert not freshness().may_stand_in(held, error, NOW + 9)
 
 
 def test_repr_tells_the_times() -> None:
-    """The repr tells the three lifetimes."""
-    assert repr(freshness()) == "<Freshness 3600 s, uncertified 5 s, stale 60 s>"
+    """The repr tells all times."""
+    assert repr(freshness()) == (
+        "<Freshness 3600 s, edge 3600 s, uncertified 5 s, stale 60 s, while revalidating 0 s>"
+    )
 
 
 def test_uncertified_answers_of_another_cache_are_not_kept_again() -> None:

@@ -271,3 +271,16 @@ def test_image_gets_all_that_the_package_is_made_of() -> None:
         "pyproject.toml",
     }
     assert all((ROOT / name).exists() for name in let_through)
+
+
+def test_rules_are_of_series_that_there_are() -> None:
+    """Prometheus would take a misspelt name without a word, and never tell."""
+    rules = yaml.safe_load((COMPOSE / "rules.yml").read_text())["groups"][0]["rules"]
+    named = {name for rule in rules for name in re.findall(r"\bedgeway_\w+", rule["expr"])}
+    tables = (ROOT / "docs" / "operating.md").read_text()
+
+    assert named
+    assert not [name for name in named if f"`{name}" not in tables]
+    assert (COMPOSE / "prometheus.yml").read_text().count("rules.yml") == 1
+    volumes = SERVICES["prometheus"]["volumes"]
+    assert "./rules.yml:/etc/prometheus/rules.yml:ro" in volumes

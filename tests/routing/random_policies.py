@@ -43,6 +43,18 @@ _HEDGES: Final = st.sampled_from(
     )
 )
 
+_CACHES: Final = st.sampled_from(
+    (
+        {},
+        {"levels": ["l1"], "ttl_s": 5, "negative_ttl_s": 1, "status_headers": True},
+        {"levels": ["l2", "l1"], "stale_while_revalidate_s": 60, "stale_if_error_s": 0},
+        {"bypass": [{"headers": {"x-debug": "1"}}, {"tenants": ["*"]}]},
+        {"lease": False},
+        {"verify_after": 1},
+        {"ignore_request_cache_control": True, "ttl_by_provenance": {"central_s": 1}},
+    )
+)
+
 
 @st.composite
 def policies(draw: st.DrawFn, generation: int = 1) -> dict[str, Any]:
@@ -69,7 +81,7 @@ def policies(draw: st.DrawFn, generation: int = 1) -> dict[str, Any]:
                 "match": {"model": model},
                 "num_retries": draw(st.integers(0, 5)),
                 "hedge": draw(_HEDGES),
-                "cache": draw(st.sampled_from(({}, {"lease": False}, {"verify_after": 1}))),
+                "cache": draw(_CACHES),
                 "endpoints": draw(_some(tuple(endpoints)).map(_with_central)),
                 **draw(_shadow(tuple(name for name in endpoints if endpoints[name]["tier"] == "central"))),
             }

@@ -5,14 +5,15 @@ What differs between REST and gRPC is bytes and statuses: those are an ``Inferen
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from functools import partial
 from typing import Final, Protocol
 
 from msgspec.structs import replace
 
+from gateway.core.cache_control import CacheDirectives
 from gateway.core.errors import GatewayError
-from gateway.core.request import Request, Response
+from gateway.core.request import Parameter, Request, Response
 from gateway.core.service import NumberedService, Pending
 from gateway.core.tensor import Buffer
 from gateway.http.exchange import Answer, AnyAnswer, Head, PendingAnswer
@@ -20,6 +21,8 @@ from gateway.listeners.data_plane import DataPlane
 from gateway.listeners.oip.fast_paths import FastPaths
 from gateway.listeners.oip.request_headers import OipHeaderReader, OipRequestHeaders
 from gateway.listeners.refusals import RefusalCounter
+from gateway.wire.cache_control import PARAMETER as CACHE_CONTROL
+from gateway.wire.cache_control import parse_cache_control
 from gateway.wire.grpc_framing import parse_timeout
 from gateway.wire.headers import LOAD, parse_timeout_ms
 from gateway.wire.oip.inference import Inference, OutputFormat
@@ -116,13 +119,15 @@ class InferenceEndpoint:
         except GatewayError as error:
             self._refusals.count(error.fault)
             raise
+        if request.cache_control is not None:
+            inference = _remembered_as_wanted(inference, request.cache_control)
         response = generation(request)
         coding = self._coding(headers)
         if not isinstance(response, Response):
             later = self._encode_later(inference, coding, generation.number, response)
             return later if headers.load_format is None else self._with_load(later, headers.load_format)
         learn(inference, is_here=True)
-        if not inference.id:
+        if not inference.id and request.cache_control is None:
             fast_paths.learn(
                 head,
                 partial(self._layout, headers, body),
@@ -152,7 +157,10 @@ class InferenceEndpoint:
         now = self._now() if now is None else now
         with self._refusals:
             decoded = await inference
-            return decoded, to_request(path, decoded, headers, now, request_id)
+            request = to_request(path, decoded, headers, now, request_id)
+            if request.cache_control is not None:
+                decoded = _remembered_as_wanted(decoded, request.cache_control)
+            return decoded, request
 
     async def _answer_later(
         self,
@@ -191,6 +199,26 @@ def learn(inference: Inference, *, is_here: bool) -> None:
         lesson.learn()
 
 
+def _remembered_as_wanted(inference: Inference, control: CacheDirectives) -> Inference:
+    """Return ``inference``, of which nothing is remembered where nothing is to be stored of the request."""
+    return replace(inference, lesson=None) if control.no_store else inference
+
+
+def _cache_control(header: str | None, parameters: Mapping[str, Parameter]) -> CacheDirectives | None:
+    """Return what the client wants of the cache, by its header and by its parameter together."""
+    said = [text for text in (header, parameters.get(CACHE_CONTROL)) if isinstance(text, str)]
+    found = [control for text in said if (control := parse_cache_control(text)) is not None]
+    if len(found) < 2:
+        return found[0] if found else None
+    one, other = found
+    return CacheDirectives(
+        no_cache=one.no_cache or other.no_cache,
+        no_store=one.no_store or other.no_store,
+        only_if_cached=one.only_if_cached or other.only_if_cached,
+        max_age_s=min(one.max_age_s, other.max_age_s),
+    )
+
+
 def to_request(
     path: ParsedPath, inference: Inference, headers: OipRequestHeaders, now: float, request_id: str = ""
 ) -> Request:
@@ -206,6 +234,11 @@ def to_request(
         timeout_s = min(timeout_s, parse_timeout(headers.grpc_timeout))
     if headers.timeout_ms is not None:
         timeout_s = min(timeout_s, parse_timeout_ms(headers.timeout_ms))
+    parameters, control = inference.parameters, None
+    if headers.cache_control is not None or (parameters and CACHE_CONTROL in parameters):
+        control = _cache_control(headers.cache_control, parameters)
+        # It says nothing to models: it is in no key, and no endpoint gets it.
+        parameters = {name: value for name, value in parameters.items() if name != CACHE_CONTROL}
     return Request(
         # Over HTTP the path names the model, over gRPC the message does.
         model=path.model or inference.model,
@@ -213,7 +246,7 @@ def to_request(
         id=inference.id,
         version=path.version or inference.version,
         outputs=inference.outputs,
-        parameters=inference.parameters,
+        parameters=parameters,
         caller=headers.caller,
         deadline=now + timeout_s,
         regions=headers.regions,
@@ -223,4 +256,5 @@ def to_request(
         routed=headers.routed,
         classes=inference.output_format.classes,
         output_parameters=inference.output_format.parameters,
+        cache_control=control,
     )

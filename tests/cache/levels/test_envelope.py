@@ -121,10 +121,21 @@ def test_the_tables_own_body_opens() -> None:
     assert (opened.soft_expiry, opened.hard_expiry, opened.compute_s) == (10, 20, 0.5)
 
 
+def test_when_an_answer_was_computed_is_kept() -> None:
+    """It is not known of what builds before have kept; those keep working."""
+    held = replace(ENVELOPE.open(KEY, sealed(BODY)).response, born=7.0)
+    kept = Entry.of(held, soft_expiry=10, hard_expiry=20, compute_s=0.5, born=7.0)
+
+    assert ENVELOPE.open(KEY, ENVELOPE.seal(KEY, kept)).response.born == 7.0
+    assert ENVELOPE.open(KEY, sealed(BODY)).response.born == 0.0
+
+
 WRONG = {
     "not a list": {"model": "digits"},
     "too short": BODY[:-1],
-    "too long": [*BODY, 1],
+    "too long": [*BODY, 1.0, 1],
+    "born is NaN": [*BODY, math.nan],
+    "born before time": [*BODY, -1.0],
     "soft not a number": changed(0, "10"),
     "soft is NaN": changed(0, math.nan),
     "soft after hard": changed(0, 21.0),

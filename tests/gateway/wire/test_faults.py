@@ -19,9 +19,9 @@ def test_every_fault_has_a_status(fault):
 
 @pytest.mark.parametrize("fault", Fault)
 def test_faults_survive_a_hop(fault):
-    """What one gateway says another understands, but for the two pairs that share a code."""
-    shared_by_http = {Fault.OVERLOADED: Fault.UNAVAILABLE}
-    shared_by_grpc = {Fault.TOO_LARGE: Fault.INVALID}
+    """What one gateway says another understands, but for those that share a code."""
+    shared_by_http = {Fault.OVERLOADED: Fault.UNAVAILABLE, Fault.NOT_CACHED: Fault.DEADLINE}
+    shared_by_grpc = {Fault.TOO_LARGE: Fault.INVALID, Fault.NOT_CACHED: Fault.INVALID}
 
     assert fault_of_http(STATUSES[fault].http) is shared_by_http.get(fault, fault)
     assert fault_of_grpc(STATUSES[fault].grpc) is shared_by_grpc.get(fault, fault)

@@ -15,6 +15,7 @@ from gateway.listeners.oip.grpc.packing import Packing
 from gateway.listeners.oip.grpc.statuses import Statuses
 from gateway.listeners.oip.inference_endpoint import InferenceCodec
 from gateway.listeners.oip.request_headers import OipRequestHeaders
+from gateway.listeners.response_headers import cache_headers
 from gateway.wire.grpc_framing import PREFIX, Unpacking
 from gateway.wire.oip.classification import ClassRules, classify
 from gateway.wire.oip.inference import Inference, OutputFormat
@@ -111,7 +112,10 @@ class GrpcInferCodec:
     ) -> Answer:
         parts = self._packing.framed(message, coding)
         fields = self._packing.fields(coding)
-        return Answer(200, fields, parts, (), self._statuses.ok(generation, response.provenance))
+        trailers = self._statuses.ok(generation, response.provenance)
+        if response.cache_status is not None:
+            trailers = (*trailers, *cache_headers(response.cache_status))
+        return Answer(200, fields, parts, (), trailers)
 
     def unpacking(self, headers: OipRequestHeaders) -> Unpacking:
         """Return how the messages of a call are read."""

@@ -14,7 +14,7 @@ from gateway.listeners.oip.extensions import ProtocolSettings
 from gateway.listeners.oip.inference_endpoint import InferenceEndpoint
 from gateway.listeners.oip.request_headers import OipRequestHeaders
 from gateway.listeners.oip.rest.infer import RestInferCodec
-from gateway.listeners.oip.rest.responses import Responses
+from gateway.listeners.oip.rest.responses import Responses, with_cache_status
 from gateway.wire.oip.generate import decode_generate, encode_generate
 from gateway.wire.oip.inference import Inference
 from gateway.wire.oip.json import Body
@@ -54,7 +54,8 @@ class Generate:
             GatewayError: of the codec or of the stack.
         """
         response, written = await self._infer(head, path, body, generation, request_id)
-        return self._responses.inference(Body([written], None), response.provenance, generation.number)
+        answer = self._responses.inference(Body([written], None), response.provenance, generation.number)
+        return answer if response.cache_status is None else with_cache_status(answer, response.cache_status)
 
     async def stream(
         self, head: Head, path: ParsedPath, body: bytes, generation: NumberedService, request_id: str = ""

@@ -16,7 +16,7 @@ from gateway.listeners.inflater import Inflater
 from gateway.listeners.oip.extensions import ProtocolSettings
 from gateway.listeners.oip.inference_endpoint import InferenceCodec
 from gateway.listeners.oip.request_headers import OipRequestHeaders
-from gateway.listeners.oip.rest.responses import Refusal, Responses
+from gateway.listeners.oip.rest.responses import Refusal, Responses, with_cache_status
 from gateway.wire.compression import CODINGS
 from gateway.wire.oip.classification import NO_RULES, ClassRules, classify
 from gateway.wire.oip.inference import BINARY_OUTPUTS, Inference, OutputFormat
@@ -110,7 +110,8 @@ class RestInferCodec:
         if output_format.classes:
             response = classify(response, output_format.classes, self._class_rules(response.model))
         body = self._encode(response, output_format, request_id)
-        return self._responses.inference(body, response.provenance, generation, coding)
+        answer = self._responses.inference(body, response.provenance, generation, coding)
+        return answer if response.cache_status is None else with_cache_status(answer, response.cache_status)
 
     async def _encode_elsewhere(
         self,
@@ -124,7 +125,8 @@ class RestInferCodec:
         parts, length = await self._offload(
             encode_apart, response, output_format, request_id, self._nan, rules
         )
-        return self._responses.inference(Body([*parts], length), response.provenance, generation, coding)
+        answer = self._responses.inference(Body([*parts], length), response.provenance, generation, coding)
+        return answer if response.cache_status is None else with_cache_status(answer, response.cache_status)
 
     async def inflate(self, headers: OipRequestHeaders, body: Buffer) -> Buffer:
         """Return the body without its Content-Encoding, if it has one.

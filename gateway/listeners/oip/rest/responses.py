@@ -6,10 +6,12 @@ import math
 from functools import lru_cache
 from typing import Final
 
+from msgspec.structs import replace
+
 from gateway.core.errors import Fault, GatewayError
-from gateway.core.request import Provenance
+from gateway.core.request import CacheStatus, Provenance
 from gateway.http.exchange import Answer, Fields, Pair
-from gateway.listeners.response_headers import provenance_headers, safe
+from gateway.listeners.response_headers import cache_headers, provenance_headers, safe
 from gateway.wire import headers
 from gateway.wire.compression import MAX_DEFLATED, choose_coding, deflate
 from gateway.wire.faults import STATUSES
@@ -37,6 +39,11 @@ class Refusal(Exception):  # noqa: N818 - it ends in an answer of HTTP's own, wh
         self.status = status
         self.message = message
         self.extra = extra
+
+
+def with_cache_status(answer: Answer, status: CacheStatus) -> Answer:
+    """Return ``answer``, which says what the cache did."""
+    return replace(answer, extra=(*answer.extra, *cache_headers(status)))
 
 
 class Responses:

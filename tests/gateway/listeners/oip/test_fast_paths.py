@@ -295,7 +295,7 @@ async def test_connections_share_a_series() -> None:
 
 
 HEADERS = OipRequestHeaders(
-    Caller(), 0, None, Partition(7, "anonymous", ""), (), (), (), None, None, None, None, None
+    Caller(), 0, None, Partition(7, "anonymous", ""), (), (), (), None, None, None, None, None, None
 )
 
 
