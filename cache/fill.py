@@ -99,9 +99,9 @@ class CacheFill:
     async def _claim(self, request: Request, held: Entry | None) -> Claim | Response:
         """Return a claim to compute the answer, or the answer, which another process has computed."""
         control = request.cache_control
-        # The gateway that has forwarded a request may wait for it with the lease of the very same key. Who
-        # wants nothing that is held waits for nobody's answer.
-        if self._leases is None or request.hops or (control is not None and control.refuses_stale):
+        is_new = control is not None and control.no_cache
+        # The gateway that has forwarded a request may wait for it with the lease of the very same key.
+        if self._leases is None or request.hops or is_new:
             return UNLEASED
         is_fresh = held is not None and held.soft_expiry > self._steady()
         fresher = partial(self._fresher, request, held)
@@ -131,7 +131,10 @@ class CacheFill:
         if held is not None and self._freshness.outranks(held, response.provenance, self._steady()):
             # Who wants nothing that is held gets what was just computed, and it displaces nothing.
             return await self._hold(request.key, held) if takes_stale else response
-        await self._keep(request, response, self._now() - started, began=began, claim=claim)
+        elapsed_s = self._now() - started
+        if self._leases is not None:
+            self._leases.times.add(elapsed_s)
+        await self._keep(request, response, claim, elapsed_s=elapsed_s, began=began)
         return response
 
     async def _find(self, request: Request, held: Entry | None) -> tuple[Entry | None, bool]:
@@ -164,12 +167,13 @@ class CacheFill:
         return held, False
 
     def _fresher(self, request: Request, held: Entry | None, found: Entry) -> Entry | None:
-        """Return what another process has put at a shared level, if it is fresh and newer."""
+        """Return what another process has put at a shared level, if it is fresh, newer, and young enough."""
         if not self._is_ours(request, found.response, is_shared=True):
             return None
-        found = self._freshness.believed(found, self._steady())
-        newest = max(self._steady(), held.soft_expiry if held else 0.0)
-        return found if found.soft_expiry > newest else None
+        now = self._steady()
+        found = self._freshness.believed(found, now)
+        is_newer = found.soft_expiry > max(now, held.soft_expiry if held else 0.0)
+        return found if is_newer and is_young(found.response, request.cache_control, now) else None
 
     def _is_ours(self, request: Request, response: Response, *, is_shared: bool) -> bool:
         provenance = response.provenance
@@ -190,11 +194,9 @@ class CacheFill:
         return response
 
     async def _keep(
-        self, request: Request, response: Response, elapsed_s: float, *, began: float, claim: Claim
+        self, request: Request, response: Response, claim: Claim, *, elapsed_s: float, began: float
     ) -> None:
         now = self._steady()
-        if self._leases is not None:
-            self._leases.times.add(elapsed_s)
         lifetime = self._freshness.lifetime(response.provenance, now)
         if lifetime is None or sum([len(output.data) for output in response.outputs]) > MAX_KEPT_BYTES:
             return

@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Final, Protocol
+from typing import Protocol
 
 from cache.controls import CacheControls
 from cache.early_refresh import EarlyRefreshes
 from cache.fill import CacheFill
 from cache.freshness import Freshness
 from cache.key import RequestHasher, derive_secret
-from cache.leases import Leases, LeasingLevel
 from cache.levels.level import Levels, NearLevel
 from cache.lookup import CacheLookup
 from cache.negative import NegativeCache
 from cache.settings import CacheSettings
 from cache.single_flight import SingleFlight
 from cache.status import CacheStatusMark
-from cache.verification import CountedLevel, PopularAnswers, VerifyingRefreshes
 from gateway.app.cache_rules import lacking, levels_of, settings_of
 from gateway.app.kept_answers import KeptAnswerCheck
-from gateway.app.parts import CacheParts, Parts, RouteEdgeModel, timeout_s
-from gateway.app.verification import CentralTier, central_check, verification_room
+from gateway.app.parts import CacheParts, Parts, RouteEdgeModel
+from gateway.app.shared_caching import leases_of, least_beta, refreshing
+from gateway.app.verification import CentralTier
 from gateway.core.catalog import ModelSpec
 from gateway.core.request import Request, Response
-from gateway.core.service import Pending
-from gateway.core.stack import Layer, Stack
+from gateway.core.service import Pending, Service
+from gateway.core.stack import Layer
 from routing.caching import BypassRules
 from routing.policy import Route
-
-_FILL: Final = (
-    "Below SingleFlight: once for all equal misses, the further levels are read and all are written."
-)
 
 
 class KnownModels(Protocol):
@@ -66,26 +61,17 @@ def cache_layers(
     """
     if cache is None or why_uncached(route, edge, cache.levels):
         return ()
-    settings, levels = settings_of(cache.settings, route.cache), levels_of(cache.levels, route.cache)
+    settings = least_beta(settings_of(cache.settings, route.cache), route.cache)
+    levels = levels_of(cache.levels, route.cache)
     artefacts = (*route.digests, edge.digest) if edge else route.digests
     freshness = Freshness(settings, parts.chance, frozenset(artefacts))
-    make_fill = partial(
-        CacheFill,
-        levels,
-        freshness=freshness,
-        accepts=_check_of(route, settings, edge, known),
-        keeps=partial(known.let_keep, route.endpoints),
-        leases=_leases(parts, route, levels),
-        clock=parts.clock,
-        telemetry=parts.telemetry,
-    )
-    level, refreshes, fill = _refreshing(
-        parts, route, settings, edge, make_fill, near=levels[0], central=central
+    near, refreshes, fill = _filling(
+        parts, route, levels, settings, edge=edge, known=known, central=central, freshness=freshness
     )
     flight = SingleFlight(parts.clock, parts.telemetry)
     cache.flights.update((refreshes, flight))
     lookup = CacheLookup(
-        level,
+        near,
         hasher=_hasher(cache, settings, artefacts, edge, route.cache.tags),
         freshness=freshness,
         refreshes=refreshes,
@@ -99,8 +85,48 @@ def cache_layers(
         Layer("cache look-up", look_up, lookup, parts.observed.span("cache")),
         *_negative(parts, settings, levels, cache),
         Layer("single flight", "Below the look-up, because hits need none: equal misses are one.", flight),
-        Layer("cache fill", _FILL, fill),
+        Layer(
+            "cache fill",
+            "Below SingleFlight: once for all equal misses, the further levels are read and all are written.",
+            fill,
+        ),
     )
+
+
+def _filling(
+    parts: Parts,
+    route: Route,
+    levels: Levels,
+    settings: CacheSettings,
+    *,
+    edge: RouteEdgeModel | None,
+    known: KnownModels,
+    central: CentralTier | None,
+    freshness: Freshness,
+) -> tuple[NearLevel, EarlyRefreshes, CacheFill]:
+    """Return the first level as the look-up sees it, the refreshes that it starts, and what fills all levels.
+
+    Refreshes of popular answers go through what fills, which starts refreshes itself.
+    """
+    made: list[CacheFill] = []
+
+    def keep(request: Request, service: Service) -> Response | Pending:
+        return made[0](request, service)
+
+    near, refreshes = refreshing(parts, route, settings, levels[0], edge=edge, central=central, fill=keep)
+    is_signed = settings.key_secret is not None
+    fill = CacheFill(
+        levels,
+        freshness=freshness,
+        refreshes=refreshes,
+        accepts=KeptAnswerCheck(partial(known.signatures, route.endpoints), edge, is_signed=is_signed),
+        keeps=partial(known.let_keep, route.endpoints),
+        leases=leases_of(parts, route, levels),
+        clock=parts.clock,
+        telemetry=parts.telemetry,
+    )
+    made.append(fill)
+    return near, refreshes, fill
 
 
 def _rules(parts: Parts, route: Route, settings: CacheSettings, known: KnownModels) -> tuple[Layer, ...]:
@@ -122,55 +148,6 @@ def _rules(parts: Parts, route: Route, settings: CacheSettings, known: KnownMode
             )
         )
     return tuple(layers)
-
-
-def _check_of(
-    route: Route, settings: CacheSettings, edge: RouteEdgeModel | None, known: KnownModels
-) -> KeptAnswerCheck:
-    is_signed = settings.key_secret is not None
-    return KeptAnswerCheck(partial(known.signatures, route.endpoints), edge, is_signed=is_signed)
-
-
-def _refreshing(
-    parts: Parts,
-    route: Route,
-    settings: CacheSettings,
-    edge: RouteEdgeModel | None,
-    make_fill: Callable[..., CacheFill],
-    *,
-    near: NearLevel,
-    central: CentralTier | None,
-) -> tuple[NearLevel, EarlyRefreshes, CacheFill]:
-    """Return the first level as the look-up sees it, the refreshes that it starts, and what fills it."""
-    most, limit_s = settings.max_refreshes, timeout_s(parts, route)
-    after = route.cache.verify_after
-    if after is None or edge is None or central is None:
-        refreshes = EarlyRefreshes(parts.clock, timeout_s=limit_s, most=most)
-        return near, refreshes, make_fill(refreshes=refreshes)
-    popular = PopularAnswers(after)
-
-    def verify(request: Request) -> Response | Pending:
-        return verified.entry(request)
-
-    verifying = VerifyingRefreshes(
-        parts.clock,
-        timeout_s=limit_s,
-        most=most,
-        popular=popular,
-        verify=verify,
-        may_verify=verification_room(parts, route, central, settings),
-    )
-    fill = make_fill(refreshes=verifying)
-    check = central_check(parts, route, central, near, edge.licence)
-    verified = Stack(Layer("cache fill", "Keeps what central answers.", fill), innermost=check)
-    return CountedLevel(near, popular), verifying, fill
-
-
-def _leases(parts: Parts, route: Route, levels: Levels) -> Leases | None:
-    level = next((level for level in levels if isinstance(level, LeasingLevel)), None)
-    if level is None or not route.cache.lease:
-        return None
-    return Leases(level, clock=parts.clock, chance=parts.chance, telemetry=parts.telemetry)
 
 
 def _negative(parts: Parts, settings: CacheSettings, levels: Levels, cache: CacheParts) -> tuple[Layer, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
@@ -20,7 +20,6 @@ _OF_BOTH = (
     "ignore_request_cache_control",
     "status_headers",
 )
-_LEAST_BETA: Final = 1e-9
 
 
 def settings_of(settings: CacheSettings, rules: RouteCache) -> CacheSettings:
@@ -41,9 +40,6 @@ def settings_of(settings: CacheSettings, rules: RouteCache) -> CacheSettings:
         "uncertified_ttl_s": by.edge_uncertified_s,
     }
     changes |= {name: value for name, value in named.items() if value is not None}
-    if rules.verify_after:
-        # A popular answer is verified where one is refreshed early: never at all would be none.
-        changes["early_beta"] = max(settings.early_beta, _LEAST_BETA)
     return msgspec.structs.replace(settings, **changes)
 
 

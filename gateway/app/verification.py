@@ -16,7 +16,6 @@ from gateway.core.cache_events import CacheVerified
 from gateway.core.errors import Fault, GatewayError
 from gateway.core.request import CENTRAL, Request, Response
 from gateway.core.service import Service
-from gateway.core.stack import Innermost
 from gateway.core.telemetry import Telemetry
 from resilience.budget import RetryBudget
 from routing.policy import Policy, Route
@@ -142,9 +141,9 @@ def central_endpoints(policy: Policy, route: Route) -> tuple[str, ...]:
 
 def central_check(
     parts: Parts, route: Route, central: CentralTier, level: NearLevel, licence: Permission
-) -> Innermost:
+) -> CentralCheck:
     """Return what compares the answers that ``level`` holds with those of ``central``."""
-    check = CentralCheck(
+    return CentralCheck(
         route.name,
         central.service,
         level=level,
@@ -153,7 +152,6 @@ def central_check(
         budget=parts.budget,
         telemetry=parts.telemetry,
     )
-    return Innermost("central check", "Asks central what the edge has answered.", check)
 
 
 def verification_room(
