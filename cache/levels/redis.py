@@ -29,6 +29,7 @@ from cache.levels.envelope import Envelope, GarbageError
 from cache.levels.level import Entry, Level
 from cache.levels.pipelining import AutoPipeline, Outcome
 from cache.levels.redis_connection import RedisConnector
+from cache.levels.redis_names import RedisNames
 from cache.levels.redis_options import RedisOptions
 from cache.levels.replies import Kind, ReplyError, Word
 from cache.levels.stamps import Stamps
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
     from cache.levels.redis_settings import RedisSettings
 
 WRITE_BACKLOG: Final = 4
-KEY_VERSION: Final = 1
-"""Part of every key, so that builds with different envelopes do not delete each other's entries."""
 
 _log = logging.getLogger("edgeway.redis")
 _LOG_S: Final = 1.0
@@ -87,7 +86,7 @@ class RedisLevel:
         )
         self._writes = AutoPipeline(connector, gate, timeout_s=timeout_s, connections=1)
         self._envelope = Envelope(secret, self.name)
-        self._prefix = f"{settings.namespace}:{KEY_VERSION}:"
+        self.names = RedisNames(settings.namespace, secret)
         self._max_value_bytes = settings.max_value_bytes
         self._clock = clock
         self._stamps = Stamps(clock)
@@ -100,14 +99,14 @@ class RedisLevel:
 
     def __repr__(self) -> str:
         return (
-            f"<RedisLevel {self._prefix} reads {self._reads}, writes {self._writes},"
+            f"<RedisLevel {self.names} reads {self._reads}, writes {self._writes},"
             f" {self._backlog_bytes} bytes to write, {self._writes_lost} writes lost>"
         )
 
     async def get(self, key: bytes) -> Entry | None:
         """Return the entry under ``key`` within ``timeout_ms``; a caller who leaves harms nobody."""
         # The end of the range is part of it, so a value one byte too long shows.
-        pending = self._reads.submit(Kind.BULK, "GETRANGE", self._name(key), 0, self._max_value_bytes)
+        pending = self._reads.submit(Kind.BULK, "GETRANGE", self.names.of(key), 0, self._max_value_bytes)
         found = "skipped" if pending is None else self._judge(key, await pending)
         if isinstance(found, Entry):
             return found
@@ -129,12 +128,12 @@ class RedisLevel:
         if len(blob) > self._max_value_bytes:
             self._lose("too_large")
         else:
-            self._write(len(blob), Kind.STATUS, "SET", self._name(key), blob, "PX", lifetime_ms)
+            self._write(len(blob), Kind.STATUS, "SET", self.names.of(key), blob, "PX", lifetime_ms)
 
     async def delete(self, key: bytes) -> None:
         """Send the deletion of ``key`` off."""
         # UNLINK frees a huge foreign value without stopping the server.
-        self._write(0, Kind.INTEGER, "UNLINK", self._name(key))
+        self._write(0, Kind.INTEGER, "UNLINK", self.names.of(key))
 
     @property
     def backlog_bytes(self) -> int:
@@ -150,9 +149,6 @@ class RedisLevel:
         """Finish what was written, within ``timeout_ms`` for each pipeline, and close all connections."""
         await self._writes.aclose()
         await self._reads.aclose()
-
-    def _name(self, key: bytes) -> str:
-        return self._prefix + key.hex()
 
     def _judge(self, key: bytes, outcome: Outcome) -> Entry | str:
         """Return the entry in ``outcome``, or the word for why there is none."""

@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from cache.levels.envelope import Envelope
 from cache.levels.level import LevelError
 from cache.levels.redis import WRITE_BACKLOG, RedisLevel
+from cache.levels.redis_names import RedisNames
 from cache.levels.redis_settings import RedisSettings
 from gateway.core.cache_events import CacheConnectionClosed, CacheWriteLost
 from gateway.core.clock import LoopClock
@@ -44,7 +45,7 @@ HANG_S = 60
 
 
 def name(key: bytes = KEY) -> str:
-    return f"edgeway:1:{key.hex()}"
+    return RedisNames("edgeway", SECRET).of(key)
 
 
 def level_of(
@@ -225,15 +226,25 @@ async def test_truncated_flipped_and_copied_values_are_garbage(
 
 
 async def test_a_stranger_with_write_access_cannot_forge(
+    level: RedisLevel, raw: Redis, telemetry: RecordingTelemetry
+) -> None:
+    """An envelope sealed without the secret is garbage, where a stranger has found out the name."""
+    await raw.set(name(), Envelope(bytes(32), "l2").seal(KEY, fresh()))
+
+    assert await level.get(KEY) is None
+    assert looked_up(telemetry) == ["l2 garbage"]
+
+
+async def test_a_stranger_reads_no_names(
     level: RedisLevel, shared_redis: RedisServer, telemetry: RecordingTelemetry
 ) -> None:
-    """An envelope sealed without the secret is garbage."""
+    """Who has another secret does not even look where ours are."""
     stranger = level_of(shared_redis, telemetry, secret=bytes(32))
     await stranger.put(KEY, fresh())
     await stranger.aclose()
 
     assert await level.get(KEY) is None
-    assert looked_up(telemetry) == ["l2 garbage"]
+    assert looked_up(telemetry) == ["l2 miss"]
 
 
 async def test_a_value_beyond_the_limit_is_not_written(
@@ -608,7 +619,7 @@ async def test_repr_hides_the_password(telemetry: RecordingTelemetry) -> None:
     level = RedisLevel(settings, SECRET, gate=OpenGate(), clock=LoopClock(), telemetry=telemetry)
 
     assert repr(level) == (
-        "<RedisLevel edgeway:1: reads <AutoPipeline 0 of 31 running, 0 gathering>,"
+        "<RedisLevel <RedisNames edgeway:2:> reads <AutoPipeline 0 of 31 running, 0 gathering>,"
         " writes <AutoPipeline 0 of 1 running, 0 gathering>, 0 bytes to write, 0 writes lost>"
     )
     await level.aclose()
